@@ -1,0 +1,21 @@
+"""Bit-exact fixed-point simulation and verification of quantised neural networks in hardware."""
+
+from fxsim.engines import run
+from fxsim.errors import FxsimError
+from fxsim.files import load, save
+from fxsim.model import Graph, Model, Node, ResMLPConfig, build_resmlp
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FxsimError",
+    "Graph",
+    "Model",
+    "Node",
+    "ResMLPConfig",
+    "__version__",
+    "build_resmlp",
+    "load",
+    "run",
+    "save",
+]

