@@ -21,7 +21,7 @@ def golden_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder for things that can be made again; FXSIM_CACHE in the environment overrides it. It may not exist yet."""
+    """The folder for what can be made again, perhaps not there yet; FXSIM_CACHE in the environment overrides it."""
     override = os.environ.get("FXSIM_CACHE")
     return Path(override).absolute() if override else platformdirs.user_cache_path("fxsim", appauthor=False)
 

@@ -23,7 +23,7 @@ need() { # need PACKAGE COMMAND...: PACKAGE is missing where COMMAND fails
     shift
     "$@" >/dev/null 2>&1 || packages+=("$package")
 }
-has_header() { echo "#include <$1>" | c++ -x c++ -E -; }
+has_header() { c++ -x c++ -E - <<<"#include <$1>"; }
 
 if [ -z "$python" ]; then
     packages+=(python3.11 python3.11-venv)
@@ -69,11 +69,13 @@ case $PWD in
 esac
 in_place() { [ "$(readlink -f .venv)" = "$venv" ]; }
 
-# It is kept where it is the one pyproject.toml describes; the stamp catches what no pin shows (entry points, our version).
-stamp=$venv/pyproject.sha256
+# The stamp holds the place (scripts inside name it, so a moved environment is no good) and pyproject.toml's hash.
+# check_venv.py then looks at what is really installed.
+stamp=$venv/fxsim-setup
 fingerprint=$(sha256sum pyproject.toml)
+stamped() { in_place && [ "$(head -n 1 "$stamp" 2>/dev/null)" = "$venv" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
 up_to_date() {
-    in_place && [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ] && "$venv/bin/python" scripts/check_venv.py >/dev/null 2>&1
+    stamped && [ "$(tail -n 1 "$stamp")" = "$fingerprint" ] && "$venv/bin/python" scripts/check_venv.py >/dev/null 2>&1
 }
 remove() { rm -rf "$venv" .venv; }
 install() {
@@ -91,14 +93,13 @@ if up_to_date; then
     exit 0
 fi
 say "installing the pinned dependencies into $venv"
-rm -f "$stamp"
-in_place && "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || remove
+stamped || remove
 install
 if ! "$venv/bin/python" scripts/check_venv.py; then
-    say "the environment moved or has leftovers; building it afresh"
+    say "it has leftovers; building it afresh"
     remove
     install
     "$venv/bin/python" scripts/check_venv.py || fail "the installed packages are not the pinned ones (listed above)"
 fi
-printf '%s\n' "$fingerprint" >"$stamp"
+printf '%s\n' "$venv" "$fingerprint" >"$stamp"
 say "$venv is ready"

@@ -40,8 +40,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="fxsim")
 def cli() -> None:
-    """
-    Bit-exact fixed-point simulation and RTL sign-off of quantised neural networks.
+    """Bit-exact fixed-point simulation and RTL sign-off of quantised neural networks.
 
     A model is one file (import it with `fxsim import`). Images are .npy files, int8 [image, token, value]. Exit status
     is 0 only on success: 1 where a check failed or an input was bad, 2 where the command line was.

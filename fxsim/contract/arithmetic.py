@@ -1,5 +1,4 @@
-"""
-Rounding, saturation and the operators built from them, on numpy integers.
+"""Rounding, saturation and the operators built from them, on numpy integers.
 
 Every function computes in int64, wide enough that nothing in this file can wrap: a model whose sums do not fit its own
 accumulators never gets this far (`fxsim.model.graph`).
@@ -27,8 +26,7 @@ def sat8(v: npt.ArrayLike) -> Int8:
 
 
 def round_shift(a: npt.ArrayLike, s: npt.ArrayLike) -> Int64:
-    """
-    Divide by 2^s, rounding half up: floor(a / 2^s + 1/2), ties towards plus infinity for either sign.
+    """Divide by 2^s, rounding half up: floor(a / 2^s + 1/2), ties towards plus infinity for either sign.
 
     `a`: integers of at most 62 bits and sign; `s`: 0 to 255, broadcast against `a`. Result int64, as wide as `a` at
     s = 0.
@@ -46,8 +44,7 @@ def requantise(acc: npt.ArrayLike, shift: npt.ArrayLike, bias: npt.ArrayLike) ->
 
 
 def linear(x: Int8, weight: Int8, bias: Int8, shift: UInt8) -> Int8:
-    """
-    y[..., n] = sat8(round_shift(sum_k x[..., k] * weight[n, k], shift[n]) + bias[n]).
+    """y[..., n] = sat8(round_shift(sum_k x[..., k] * weight[n, k], shift[n]) + bias[n]).
 
     `x` [..., K]; `weight` [N, K]; `bias`, `shift` [N]; result [..., N]. The sum needs at most 16 + ceil(log2 K) bits.
     """

@@ -28,8 +28,7 @@ def stored_points(points: int, rule: TableRule) -> int:
 
 
 def lookup(x: Int8, table: Int8, rule: TableRule) -> Int8:
-    """
-    Apply each channel's function: `x` int8 [..., C], `table` int8 [C, stored points]; result int8 [..., C].
+    """Apply each channel's function: `x` int8 [..., C], `table` int8 [C, stored points]; result int8 [..., C].
 
     With i = x + 128, l = 8 - log2 P, m = i >> l, f = i mod 2^l:
     y = t[m] + round_shift((t[m + 1] - t[m]) * f, l). y lies between t[m] and t[m + 1], so that it needs no saturation.

@@ -24,8 +24,7 @@ def bits_needed(low: int, high: int) -> int:
 
 
 def worst_case_sums(weight: Int8) -> tuple[Int64, Int64]:
-    """
-    The least and greatest sum_k x[k] * weight[n, k] over all int8 x, int64 [N] each; `weight` [N, K].
+    """The least and greatest sum_k x[k] * weight[n, k] over all int8 x, int64 [N] each; `weight` [N, K].
 
     Each input takes whichever end of int8 moves the sum furthest, so the bounds are reached. Partial sums, in any order
     of summation, stay within them too: leaving terms out moves either bound towards zero.

@@ -41,8 +41,7 @@ def run_chunks(
     taps: str | Iterable[str] = ("classifier",),
     engine: Engine | str = Engine.AUTO,
 ) -> Iterator[tuple[slice, dict[str, Int8]]]:
-    """
-    Compute images chunk by chunk: yields which images, and their taps. Memory stays flat however many there are.
+    """Compute images chunk by chunk: yields which images, and their taps. Memory stays flat however many there are.
 
     Arguments and errors as `run`'s; they are checked before the first chunk is computed.
     """
@@ -62,8 +61,7 @@ def run(
     taps: str | Iterable[str] = ("classifier",),
     engine: Engine | str = Engine.AUTO,
 ) -> dict[str, Int8]:
-    """
-    Compute named taps (or 'all') of a model for int8 images `x` [image, token, value].
+    """Compute named taps (or 'all') of a model for int8 images `x` [image, token, value].
 
     Returns int8 arrays by tap name, `[image, token, channel]`, or `[image, channel]` from the pool on. StimulusError
     where `x`, a tap or the engine's name does not fit.

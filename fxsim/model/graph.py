@@ -31,8 +31,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """
-    Operators in the order data takes. Every node's inputs come before it; the last node is the output.
+    """Operators in the order data takes. Every node's inputs come before it; the last node is the output.
 
     Raises ModelError naming the node where a name is illegal or taken, an input is missing, a shape does not fit, a
     result is never used, or an accumulator could overflow its stated width for some int8 input.

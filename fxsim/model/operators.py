@@ -75,8 +75,7 @@ def _check_acc_bits(acc_bits: int, what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Linear(_Record):
-    """
-    y[n] = sat8(round_shift(sum_k x[k] * weight[n, k], shift[n]) + bias[n]), over channels or over tokens.
+    """y[n] = sat8(round_shift(sum_k x[k] * weight[n, k], shift[n]) + bias[n]), over channels or over tokens.
 
     `weight` int8 [N, K], `bias` int8 [N], `shift` uint8 [N]. Over channels: (T, K) to (T, N), or (K,) to (N,).
     Over tokens: (K, C) to (N, C), each channel on its own. `acc_bits`: signed accumulator width, by default

@@ -1,5 +1,4 @@
-"""
-ResMLP of any dimensions: the builder, and the recogniser that accelerators and header files rely on.
+"""ResMLP of any dimensions: the builder, and the recogniser that accelerators and header files rely on.
 
 The network (Singh and Bazargan, ACM TRETS 18(2):21, 2025; see `docs/arithmetic.md`):
 
@@ -114,8 +113,7 @@ def resmlp_parameters(config: ResMLPConfig) -> dict[str, tuple[int, ...]]:
 
 
 def build_resmlp(config: ResMLPConfig, parameters: Mapping[str, npt.NDArray[np.generic]]) -> Graph:
-    """
-    The graph of a ResMLP from its parameters, named and shaped as `resmlp_parameters` says.
+    """The graph of a ResMLP from its parameters, named and shaped as `resmlp_parameters` says.
 
     ModelError names a parameter that is missing, left over, or of the wrong shape or type.
     """

@@ -1,0 +1,45 @@
+"""`fxsim import`: published C headers to a model file."""
+
+from pathlib import Path
+
+import click
+
+from fxsim.contract import TableRule
+from fxsim.files import Layout, import_headers, model_sha256, save
+from fxsim.model import recognise_resmlp
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="MODEL", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option(
+    "--layout",
+    type=click.Choice([str(layout) for layout in Layout]),
+    default=str(Layout.AUTO),
+    show_default=True,
+    help="How matrices lie: [output][input] (streaming design) or [input][output] (SIMD design). 'auto' sees it from "
+    "those that are not square.",
+)
+@click.option(
+    "--edge-rule",
+    "rule",
+    type=click.Choice([str(rule) for rule in TableRule]),
+    help="How tables are read. By default from the points they store: P + 1 are 'endpoint', 256 are 'full', any other "
+    "power of two 'clamp', which is the published models' rule. Headers cannot tell 'clamp' from 'hold'.",
+)
+@click.option("--name", help="The model's name; by default the folder's.")
+def command(folder: Path, output: Path, layout: str, rule: str | None, name: str | None) -> None:
+    """Read the published C headers in DIR into one model file.
+
+    DIR holds quant_params.h and, for a PSA model, lerp_psa_params.h or lerp_psa_params_transposed.h (where both are
+    there, they must agree). Dimensions are the headers' own. Where anything is wrong, nothing is written.
+    """
+    model = import_headers(folder, layout, rule, name)
+    save(model, output)
+    config = recognise_resmlp(model.graph)
+    kind = f"PSA, {config.points} points, {config.rule}" if config.psa else "ReLU"
+    dimensions = (
+        f"{config.tokens} tokens x {config.values} values, {config.channels} channels, hidden {config.hidden}, "
+        f"{config.blocks} blocks, {config.classes} classes"
+    )
+    click.echo(f"{output}: {kind}; {dimensions}; layout {model.provenance['layout']}; sha256 {model_sha256(model)}")

@@ -1,0 +1,107 @@
+"""`fxsim info`: a model's figures, for people or for scripts."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fxsim.cli.console import json_option, model_argument, print_json
+from fxsim.files import load, model_sha256
+from fxsim.model.summary import ModelSummary, OperatorSummary, Range, summarise
+
+_WIDTH = 100
+"""Columns where output is not a terminal."""
+
+
+@click.command()
+@model_argument
+@json_option
+def command(model: Path, as_json: bool) -> None:
+    """Show MODEL's dimensions, operators, cost, ranges and proven accumulator widths.
+
+    'acc bits' gives, for each layer that sums, the bits its widest channel needs for any int8 input, proven from the
+    weights, and the bits it has. MACs are those of linears for one image; multiplications in affines count apart.
+    """
+    loaded = load(model)
+    summary, sha256 = summarise(loaded), model_sha256(loaded)
+    if as_json:
+        print_json({"file": str(model), "sha256": sha256, **dataclasses.asdict(summary)})
+        return
+    console = Console(width=None if Console().is_terminal else _WIDTH)
+    console.print(_overview(summary, sha256))
+    console.print(_operators(summary))
+
+
+def _overview(summary: ModelSummary, sha256: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+
+    def row(label: str, text: str) -> None:
+        # Text: names from files must not be read as markup.
+        table.add_row(label, Text(text))
+
+    row("model", summary.name)
+    if (config := summary.resmlp) is not None:
+        activation = f"PSA, tables of {config.points} points, edge rule {config.rule}" if config.psa else "ReLU"
+        row("network", f"ResMLP, {activation}")
+        row(
+            "dimensions",
+            f"{config.tokens} tokens x {config.values} values, {config.channels} channels, hidden {config.hidden}, "
+            f"{config.blocks} blocks, {config.classes} classes",
+        )
+    else:
+        row("network", f"graph of {len(summary.operators)} operators")
+        row("input", f"{_shape(summary.input_shape)} (tokens x values)")
+    row("cost", f"{summary.macs:,} MACs an image, and {summary.products:,} multiplications in affines")
+    row("storage", f"{summary.parameters:,} parameters of a byte each, and {summary.table_bytes:,} bytes of tables")
+    if summary.weights and summary.shifts:
+        row("ranges", f"weights {_range(summary.weights)}, shifts {_range(summary.shifts)}")
+    for key, value in summary.provenance.items():
+        row(key, value.replace("\n", " "))
+    row("sha256", sha256)
+    return table
+
+
+def _operators(summary: ModelSummary) -> Table:
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in ("tap", "operator", "output"):
+        table.add_column(name, no_wrap=True)
+    for name in ("bytes", "MACs", "weights", "shifts", "acc bits"):
+        table.add_column(name, justify="right", no_wrap=True)
+    section = ""
+    for op in summary.operators:
+        # Taps of one part of a block stand indented under its name, to keep lines short.
+        parent, _, leaf = op.tap.rpartition(".")
+        if parent and parent != section:
+            table.add_row(Text(parent, style="bold"))
+        section = parent
+        table.add_row(
+            Text(f"  {leaf}" if parent else leaf),
+            Text(_kind(op)),
+            _shape(op.shape),
+            f"{op.parameters + op.table_bytes:,}" if op.parameters + op.table_bytes else "",
+            f"{op.macs:,}" if op.macs else "",
+            _range(op.weights),
+            _range(op.shifts),
+            f"{op.acc_bits_needed} of {op.acc_bits}" if op.acc_bits else "",
+        )
+    return table
+
+
+def _kind(op: OperatorSummary) -> str:
+    if op.points is not None:
+        return f"lut, {op.points} {op.rule}"
+    return "linear, tokens" if op.over == "tokens" else op.kind
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _range(limits: Range | None) -> str:
+    return "" if limits is None else f"{limits[0]}..{limits[1]}" if limits[0] != limits[1] else str(limits[0])

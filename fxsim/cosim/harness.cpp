@@ -1,0 +1,667 @@
+// Drives the Verilated accelerator, free running, and compares every stream with expected values while it runs.
+//
+// Arguments: name=value, all required (see Options). Standard input: one record an image, in order, read when the input
+// side needs it: "FXIM", the image's number (u32, little endian), its stimulus, its class scores, then for each
+// compared tap its expected values in the order of the tap's stream. An image is dropped once every stream has passed
+// it, so that memory does not grow with their number.
+// Standard output: JSON lines, {"done": images, "cycle": n} as it goes and one {"result": {...}} at the end.
+//
+// A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
+// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vdut.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_fst_c.h"
+#endif
+
+namespace {
+
+constexpr uint64_t NEVER = ~uint64_t{0};
+constexpr size_t EXAMPLES_MAX = 8;  // mismatches kept a stream
+constexpr size_t FAULTS_MAX = 16;   // faults kept in all
+constexpr uint64_t CYCLE_NS = 10;   // in waveforms, cycle n begins at 10 n ns
+
+[[noreturn]] void fail(const std::string& message) {
+    std::fprintf(stderr, "harness: %s\n", message.c_str());
+    std::exit(2);
+}
+
+// ---- Options --------------------------------------------------------------------------------------------------------
+
+class Options {
+  public:
+    Options(int argc, char** argv) {
+        for (int i = 1; i < argc; ++i) {
+            const std::string argument = argv[i];
+            const size_t equals = argument.find('=');
+            if (equals == std::string::npos) fail("argument '" + argument + "' is not name=value");
+            values_[argument.substr(0, equals)] = argument.substr(equals + 1);
+        }
+    }
+    std::string text(const std::string& name) const {
+        const auto found = values_.find(name);
+        if (found == values_.end()) fail("argument '" + name + "' is missing");
+        return found->second;
+    }
+    uint64_t number(const std::string& name) const { return parse(text(name)); }
+    // "a,b,c"; empty for an empty text.
+    std::vector<uint64_t> numbers(const std::string& name) const {
+        std::vector<uint64_t> out;
+        const std::string list = text(name);
+        for (size_t at = 0; at < list.size();) {
+            const size_t comma = std::min(list.find(',', at), list.size());
+            out.push_back(parse(list.substr(at, comma - at)));
+            at = comma + 1;
+        }
+        return out;
+    }
+
+  private:
+    static uint64_t parse(const std::string& text) {
+        char* end = nullptr;
+        const uint64_t value = std::strtoull(text.c_str(), &end, 10);
+        if (text.empty() || *end != '\0') fail("'" + text + "' is not a number");
+        return value;
+    }
+    std::map<std::string, std::string> values_;
+};
+
+// ---- Random numbers and stalls --------------------------------------------------------------------------------------
+
+// splitmix64 (Steele, Lea, Flood 2014): the same sequence on every machine.
+class Random {
+  public:
+    explicit Random(uint64_t seed) : state_(seed) {}
+    uint64_t next() {
+        uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+    // Uniform below `bound`, but for a bias of at most bound / 2^64.
+    uint64_t below(uint64_t bound) { return next() % bound; }
+
+  private:
+    uint64_t state_;
+};
+
+// Decides for each cycle whether one side of the accelerator holds back.
+class Stall {
+  public:
+    // "mode,seed,parameter": mode 0 never; 1 at random, in parameter of 1,000,000 cycles; 2 in bursts: runs of stalled
+    // and of free cycles in turn, each 2^u long, u uniform from 0 to log2(parameter).
+    explicit Stall(const std::vector<uint64_t>& text) : random_(text.at(1)) {
+        mode_ = text[0];
+        parameter_ = text.at(2);
+    }
+    bool operator()() {
+        if (mode_ == 0) return false;
+        if (mode_ == 1) return random_.below(1000000) < parameter_;
+        if (left_ == 0) {
+            stalled_ = !stalled_;
+            const uint64_t top = uint64_t{1} << random_.below(log2_floor(parameter_) + 1);
+            left_ = top + random_.below(top);
+        }
+        --left_;
+        return stalled_;
+    }
+
+  private:
+    static uint64_t log2_floor(uint64_t value) {
+        uint64_t log = 0;
+        while (value >>= 1) ++log;
+        return log;
+    }
+    Random random_;
+    uint64_t mode_, parameter_, left_ = 0;
+    bool stalled_ = false;
+};
+
+// ---- Images ---------------------------------------------------------------------------------------------------------
+
+struct Image {
+    std::vector<uint8_t> bytes;  // stimulus, scores, expected values of the compared taps
+    uint64_t first_beat = NEVER; // cycle in which its first value was accepted
+    size_t passed = 0;           // streams that have all of it behind them
+};
+
+// The images between the one the slowest stream is at and the one the input is at.
+class Window {
+  public:
+    Window(uint64_t count, size_t image_bytes) : count_(count), image_bytes_(image_bytes) {}
+    uint64_t first() const { return first_; }
+    uint64_t end() const { return first_ + images_.size(); }
+    uint64_t count() const { return count_; }
+    Image& operator[](uint64_t number) { return images_[number - first_]; }
+    const uint8_t* bytes(uint64_t number, size_t offset) { return images_[number - first_].bytes.data() + offset; }
+    double seconds_waiting() const { return waiting_; }
+
+    void read_next() {
+        const auto started = std::chrono::steady_clock::now();
+        Image image;
+        if (!spare_.empty()) {
+            image.bytes = std::move(spare_.back());
+            spare_.pop_back();
+        }
+        image.bytes.resize(image_bytes_);
+        char magic[4];
+        uint32_t number = 0;
+        take(magic, sizeof magic);
+        take(&number, sizeof number);
+        if (std::memcmp(magic, "FXIM", 4) != 0 || number != end()) fail("standard input is out of step");
+        take(image.bytes.data(), image.bytes.size());
+        images_.push_back(std::move(image));
+        waiting_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    }
+    // A stream has passed the image; once all `streams` have, the front is dropped.
+    void pass(uint64_t number, size_t streams) {
+        ++(*this)[number].passed;
+        while (!images_.empty() && images_.front().passed == streams) {
+            spare_.push_back(std::move(images_.front().bytes));
+            images_.pop_front();
+            ++first_;
+        }
+    }
+    // The images from `number` on start anew.
+    void rewind(uint64_t number) {
+        for (uint64_t i = number; i < end(); ++i) {
+            (*this)[i].passed = 0;
+            (*this)[i].first_beat = NEVER;
+        }
+    }
+
+  private:
+    static void take(void* to, size_t bytes) {
+        if (bytes != 0 && std::fread(to, 1, bytes, stdin) != bytes) fail("standard input ended too early");
+    }
+    uint64_t count_, first_ = 0;
+    size_t image_bytes_;
+    std::deque<Image> images_;
+    std::vector<std::vector<uint8_t>> spare_;
+    double waiting_ = 0;
+};
+
+// ---- Streams --------------------------------------------------------------------------------------------------------
+
+struct Mismatch {
+    uint64_t image, index, cycle;
+    int expected, got;
+    bool before(const Mismatch& other) const {
+        return image != other.image ? image < other.image : index < other.index;
+    }
+};
+
+// A stream's position, and what was found wrong with its values.
+struct Stream {
+    size_t size = 0;                    // values an image
+    size_t offset = NEVER;              // of its expected values in an image's bytes; NEVER: not compared
+    uint64_t image = 0;                 // of the next value
+    size_t index = 0;
+    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
+    bool at_hand = false;               // the current image has been read
+    uint64_t stalled = 0;               // cycles with valid and without ready
+    uint64_t compared = 0, mismatches = 0;
+    Mismatch first{};
+    std::vector<Mismatch> examples;
+
+    void mismatch(uint64_t cycle, uint8_t wanted, uint8_t got) {
+        const Mismatch found{image, index, cycle, int8_t(wanted), int8_t(got)};
+        if (mismatches++ == 0 || found.before(first)) first = found;
+        if (examples.size() < EXAMPLES_MAX) examples.push_back(found);
+    }
+};
+
+struct Fault {
+    std::string kind;
+    int stream;  // tap number, or -1 for m_axis
+    uint64_t image, index, cycle;
+};
+
+// Numbers with how often each came; few are different in a steady state.
+class Histogram {
+  public:
+    void add(uint64_t value) {
+        ++counts_[value];
+        ++total_;
+    }
+    // "null", or {"min", "median", "max", "count"}.
+    std::string json() const {
+        if (total_ == 0) return "null";
+        uint64_t seen = 0, median = 0;
+        for (const auto& [value, count] : counts_) {
+            median = value;
+            if ((seen += count) * 2 >= total_) break;
+        }
+        return "{\"min\": " + std::to_string(counts_.begin()->first) + ", \"median\": " + std::to_string(median) +
+               ", \"max\": " + std::to_string(counts_.rbegin()->first) + ", \"count\": " + std::to_string(total_) + "}";
+    }
+
+  private:
+    std::map<uint64_t, uint64_t> counts_;
+    uint64_t total_ = 0;
+};
+
+// ---- The simulation -------------------------------------------------------------------------------------------------
+
+class Simulation {
+  public:
+    explicit Simulation(const Options& options)
+        : input_stall_(options.numbers("input_stall")),
+          output_stall_(options.numbers("output_stall")),
+          gap_(options.number("gap")),
+          resets_left_(options.number("resets")),
+          reset_random_(options.number("reset_seed")),
+          reset_reach_(options.number("reset_reach")),
+          watchdog_(options.number("watchdog")),
+          drain_(options.number("drain")),
+          wave_from_(options.number("wave_from")),
+          wave_(options.text("wave")),
+          input_size_(options.number("input_size")),
+          window_(options.number("images"), plan(options)) {
+        context_.time(0);
+        dut_ = std::make_unique<Vdut>(&context_);
+        if (wave_from_ == 0) open_wave();
+    }
+
+    void run() {
+        started_ = std::chrono::steady_clock::now();
+        reset(RESET_CYCLES);
+        uint64_t drained = 0;
+        while (!context_.gotFinish()) {
+            if (resets_left_ != 0 && accepted_ == reset_at_) {
+                --resets_left_;
+                ++resets_done_;
+                reset(1 + reset_random_.below(RESET_CYCLES));
+                restart();
+            }
+            drive();
+            edge(0);
+            const bool moved = observe();
+            edge(1);
+            ++cycle_;
+            if (stop_) break;
+            if (output_.image == window_.count() && input_image_ == window_.count()) {
+                if (++drained > drain_) break;
+            } else if (moved) {
+                idle_ = 0;
+            } else if (!held_back_ && ++idle_ >= watchdog_) {
+                hung_ = true;
+                break;
+            }
+            if ((cycle_ & 0x3ff) == 0) report_progress();
+        }
+        if (context_.gotFinish()) fail("the design called $finish");
+        if (!hung_ && !stop_) check_complete(window_.count());
+        print_result();
+#if VM_TRACE
+        if (trace_) trace_->close();
+#endif
+        dut_->final();
+    }
+
+  private:
+    static constexpr uint64_t RESET_CYCLES = 4;
+    static constexpr int OUTPUT = -1;  // m_axis, where a tap number is asked for
+    static constexpr size_t WORDS = (sizeof(Vdut::mon_valid) + 7) / 8;
+
+    // Lay out an image's bytes: stimulus, scores, compared taps. Returns their number.
+    size_t plan(const Options& options) {
+        size_t offset = options.number("input_size");
+        output_.size = options.number("output_size");
+        output_.offset = offset;
+        offset += output_.size;
+        const std::vector<uint64_t> sizes = options.numbers("tap_sizes");
+        const std::string compared = options.text("compared");
+        if (compared.size() != sizes.size() || sizes.size() > sizeof(Vdut::mon_data)) fail("the taps do not fit the design");
+        for (size_t i = 0; i < sizes.size(); ++i) {
+            Stream tap;
+            tap.size = sizes[i];
+            if (compared[i] == '1') {
+                tap.offset = offset;
+                offset += tap.size;
+            }
+            taps_.push_back(tap);
+        }
+        return offset;
+    }
+
+    // -- Clock --
+
+    void edge(int level) {
+        dut_->clk = level;
+        dut_->eval();
+#if VM_TRACE
+        if (trace_) trace_->dump(cycle_ * CYCLE_NS + (level ? CYCLE_NS / 2 : 0));
+#endif
+    }
+
+    void open_wave() {
+#if VM_TRACE
+        if (wave_.empty() || trace_) return;
+        context_.traceEverOn(true);
+        trace_ = std::make_unique<VerilatedFstC>();
+        dut_->trace(trace_.get(), 99);
+        trace_->open(wave_.c_str());
+#else
+        if (!wave_.empty()) fail("this build cannot write waveforms");
+#endif
+    }
+
+    void reset(uint64_t cycles) {
+        dut_->rst = 1;
+        dut_->s_axis_tvalid = 0;
+        for (uint64_t i = 0; i < cycles; ++i) {
+            dut_->m_axis_tready = !output_stall_();
+            edge(0);
+            edge(1);
+            ++cycle_;
+        }
+        dut_->rst = 0;
+        draw_reset();
+    }
+
+    // The next reset comes in the middle of an image: after so many more accepted values.
+    void draw_reset() {
+        accepted_ = 0;
+        if (resets_left_ == 0) return;
+        const uint64_t images = std::min<uint64_t>(window_.count() - output_.image, reset_reach_);
+        const uint64_t inside = input_size_ > 1 ? 1 + reset_random_.below(input_size_ - 1) : 0;
+        reset_at_ = reset_random_.below(images) * input_size_ + inside;
+    }
+
+    // After a reset: every image that had not come out whole is sent again.
+    void restart() {
+        const uint64_t image = output_.image;
+        check_complete(image);
+        window_.rewind(image);
+        for (Stream& tap : taps_) {
+            tap.compared += tap.offset == NEVER ? 0 : tap.index;
+            place(tap, image);
+        }
+        output_.compared += output_.index;
+        place(output_, image);
+        input_image_ = image;
+        input_index_ = 0;
+        offering_ = false;
+        output_waits_ = false;
+        gap_left_ = 0;
+        idle_ = 0;
+        last_output_ = last_input_ = NEVER;
+        intervals_seen_ = 0;
+    }
+
+    // Every tap must be at the start of image `image` or beyond: that many have come out.
+    void check_complete(uint64_t image) {
+        for (size_t i = 0; i < taps_.size(); ++i)
+            if (taps_[i].image < image) fault("values missing", int(i), taps_[i].image, taps_[i].index);
+    }
+
+    void place(Stream& stream, uint64_t image) {
+        stream.image = image;
+        stream.index = 0;
+        stream.at_hand = image < window_.end();
+        stream.expected =
+            stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
+    }
+
+    // -- Driving --
+
+    void drive() {
+        held_back_ = false;
+        if (!offering_ && input_image_ < window_.count()) {
+            if (gap_left_ != 0) {
+                --gap_left_;
+            } else if (!input_stall_()) {
+                offering_ = true;
+                if (input_image_ == window_.end()) window_.read_next();
+                if (input_image_ == wave_from_) open_wave();
+            }
+            held_back_ = !offering_;
+        }
+        dut_->s_axis_tvalid = offering_;
+        // While nothing is offered the data and last lines carry what no design may look at.
+        dut_->s_axis_tdata = offering_ ? *window_.bytes(input_image_, input_index_) : 0xa5;
+        dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
+        const bool stall = output_stall_();
+        dut_->m_axis_tready = !stall;
+        held_back_ |= stall;
+    }
+
+    // -- Observing: every handshake of this cycle. Returns whether there was any. --
+
+    bool observe() {
+        bool moved = observe_taps();
+        if (dut_->s_axis_tvalid && dut_->s_axis_tready) {
+            accept_input();
+            moved = true;
+        }
+        check_output_rules();
+        if (dut_->m_axis_tvalid && dut_->m_axis_tready) {
+            take_output();
+            moved = true;
+        }
+        if (dut_->frame_error_early | dut_->frame_error_late) check_frame_errors();
+        return moved;
+    }
+
+    bool observe_taps() {
+        uint64_t valid[WORDS] = {}, ready[WORDS] = {};
+        std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
+        std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
+        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
+        uint64_t any = 0;
+        for (size_t word = 0; word < WORDS; ++word) {
+            for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
+                const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
+                take_tap(i, data[i]);
+                any = 1;
+            }
+            for (uint64_t wait = valid[word] & ~ready[word]; wait != 0; wait &= wait - 1)
+                ++taps_[word * 64 + size_t(__builtin_ctzll(wait))].stalled;
+        }
+        return any != 0;
+    }
+
+    void take_tap(size_t i, uint8_t got) {
+        Stream& tap = taps_[i];
+        if (!tap.at_hand) {
+            // The input side reads an image before it offers any of it: what comes now was made of nothing.
+            if (tap.image < window_.end()) place(tap, tap.image);
+            else return stop("values too many", int(i), tap);
+        }
+        if (tap.expected != nullptr && tap.expected[tap.index] != got) tap.mismatch(cycle_, tap.expected[tap.index], got);
+        if (++tap.index == tap.size) finish(tap);
+    }
+
+    void finish(Stream& stream) {
+        const uint64_t image = stream.image;
+        stream.compared += stream.offset == NEVER ? 0 : stream.size;
+        place(stream, image + 1);
+        window_.pass(image, taps_.size() + 1);
+    }
+
+    void accept_input() {
+        if (input_index_ == 0) {
+            window_[input_image_].first_beat = cycle_;
+            if (last_input_ != NEVER) input_intervals_.add(cycle_ - last_input_);
+            last_input_ = cycle_;
+        }
+        offering_ = false;
+        ++accepted_;
+        if (++input_index_ == input_size_) {
+            input_index_ = 0;
+            ++input_image_;
+            gap_left_ = gap_;
+        }
+    }
+
+    // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
+    void check_output_rules() {
+        const uint32_t beat = uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 | uint32_t(dut_->m_axis_tuser) << 9;
+        if (output_waits_) {
+            if (!dut_->m_axis_tvalid) fault("tvalid withdrawn", OUTPUT, output_.image, output_.index);
+            else if (beat != waiting_beat_) fault("beat changed while waiting", OUTPUT, output_.image, output_.index);
+        }
+        output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
+        waiting_beat_ = beat;
+    }
+
+    void take_output() {
+        if (!output_.at_hand) {
+            if (output_.image < window_.end()) place(output_, output_.image);
+            else return stop("values too many", OUTPUT, output_);
+        }
+        const uint8_t got = dut_->m_axis_tdata;
+        const bool last = output_.index + 1 == output_.size;
+        if (output_.expected[output_.index] != got) output_.mismatch(cycle_, output_.expected[output_.index], got);
+        if (bool(dut_->m_axis_tlast) != last) fault(last ? "tlast missing" : "tlast too early", OUTPUT, output_.image, output_.index);
+        if (dut_->m_axis_tuser) fault("tuser set", OUTPUT, output_.image, output_.index);
+        const uint64_t first_beat = window_[output_.image].first_beat;
+        if (first_beat == NEVER) return stop("values too many", OUTPUT, output_);
+        if (output_.index == 0 && first_output_latency_ == NEVER) first_output_latency_ = cycle_ - first_beat + 1;
+        if (last) {
+            const uint64_t latency = cycle_ - first_beat + 1;
+            if (first_latency_ == NEVER) first_latency_ = latency;
+            latencies_.add(latency);
+            // The pipeline fills while the first image is on its way: the first interval after that does not count.
+            if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(cycle_ - last_output_);
+            last_output_ = cycle_;
+        }
+        if (++output_.index == output_.size) finish(output_);
+    }
+
+    void check_frame_errors() {
+        if (dut_->frame_error_early && !frame_early_) fault("frame_error_early set", OUTPUT, output_.image, output_.index);
+        if (dut_->frame_error_late && !frame_late_) fault("frame_error_late set", OUTPUT, output_.image, output_.index);
+        frame_early_ |= bool(dut_->frame_error_early);
+        frame_late_ |= bool(dut_->frame_error_late);
+    }
+
+    void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
+        ++fault_count_;
+        if (faults_.size() < FAULTS_MAX) faults_.push_back({kind, stream, image, index, cycle_});
+    }
+
+    // A fault after which positions mean nothing any more.
+    void stop(const std::string& kind, int number, const Stream& stream) {
+        fault(kind, number, stream.image, stream.index);
+        stop_ = true;
+    }
+
+    // -- Reporting --
+
+    double seconds() const {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+    }
+
+    void report_progress() {
+        const double now = seconds();
+        if (now - last_report_ < 0.2) return;
+        last_report_ = now;
+        std::printf("{\"done\": %llu, \"cycle\": %llu}\n", (unsigned long long)output_.image, (unsigned long long)cycle_);
+        std::fflush(stdout);
+    }
+
+    static std::string json(const Mismatch& m) {
+        return "{\"image\": " + std::to_string(m.image) + ", \"index\": " + std::to_string(m.index) +
+               ", \"cycle\": " + std::to_string(m.cycle) + ", \"expected\": " + std::to_string(m.expected) +
+               ", \"got\": " + std::to_string(m.got) + "}";
+    }
+
+    static std::string json(const Stream& stream, bool valid, bool ready) {
+        const uint64_t compared = stream.compared + (stream.offset == NEVER ? 0 : stream.index);
+        std::string out = "{\"compared\": " + std::to_string(compared) +
+                          ", \"mismatches\": " + std::to_string(stream.mismatches) +
+                          ", \"stalled\": " + std::to_string(stream.stalled) + ", \"first\": " +
+                          (stream.mismatches != 0 ? json(stream.first) : "null") + ", \"examples\": [";
+        for (size_t i = 0; i < stream.examples.size(); ++i) out += (i ? ", " : "") + json(stream.examples[i]);
+        return out + "], \"image\": " + std::to_string(stream.image) + ", \"index\": " + std::to_string(stream.index) +
+               ", \"valid\": " + (valid ? "true" : "false") + ", \"ready\": " + (ready ? "true" : "false") + "}";
+    }
+
+    void print_result() {
+        const double total = seconds();
+        uint64_t valid[WORDS] = {}, ready[WORDS] = {};
+        std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
+        std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
+        const auto bit = [](const uint64_t* words, size_t i) { return bool(words[i / 64] >> (i % 64) & 1); };
+        std::string out = "{\"result\": {\"images\": " + std::to_string(output_.image) + ", \"cycles\": " + std::to_string(cycle_);
+        out += ", \"seconds\": " + std::to_string(total - window_.seconds_waiting());
+        out += ", \"seconds_waiting\": " + std::to_string(window_.seconds_waiting());
+        out += ", \"resets\": " + std::to_string(resets_done_) + ", \"hung\": " + (hung_ ? "true" : "false");
+        out += ", \"interval\": " + intervals_.json() + ", \"input_interval\": " + input_intervals_.json();
+        out += ", \"latency\": " + latencies_.json();
+        const auto known = [](uint64_t value) { return value == NEVER ? std::string("null") : std::to_string(value); };
+        out += ", \"first_latency\": " + known(first_latency_) + ", \"first_output_latency\": " + known(first_output_latency_);
+        Stream input;
+        input.image = input_image_;
+        input.index = input_index_;
+        out += ", \"input\": " + json(input, dut_->s_axis_tvalid, dut_->s_axis_tready);
+        out += ", \"output\": " + json(output_, dut_->m_axis_tvalid, dut_->m_axis_tready) + ", \"taps\": [";
+        for (size_t i = 0; i < taps_.size(); ++i) out += (i ? ", " : "") + json(taps_[i], bit(valid, i), bit(ready, i));
+        out += "], \"fault_count\": " + std::to_string(fault_count_) + ", \"faults\": [";
+        for (size_t i = 0; i < faults_.size(); ++i) {
+            const Fault& f = faults_[i];
+            out += std::string(i ? ", " : "") + "{\"kind\": \"" + f.kind + "\", \"stream\": " + std::to_string(f.stream) +
+                   ", \"image\": " + std::to_string(f.image) + ", \"index\": " + std::to_string(f.index) +
+                   ", \"cycle\": " + std::to_string(f.cycle) + "}";
+        }
+        std::printf("%s]}}\n", out.c_str());
+        std::fflush(stdout);
+    }
+
+    Stall input_stall_, output_stall_;
+    uint64_t gap_, gap_left_ = 0;
+    uint64_t resets_left_, resets_done_ = 0;
+    Random reset_random_;
+    uint64_t reset_reach_, reset_at_ = NEVER;
+    uint64_t watchdog_, drain_, idle_ = 0;
+    uint64_t wave_from_;
+    std::string wave_;
+    uint64_t input_size_, input_image_ = 0, input_index_ = 0;
+    uint64_t accepted_ = 0;    // values since the last reset
+    bool offering_ = false;    // s_axis_tvalid
+    bool held_back_ = false;   // this side stalls in this cycle: not moving proves nothing
+    Stream output_;
+    std::vector<Stream> taps_;
+    Window window_;            // after what plan() fills
+    bool output_waits_ = false;
+    uint32_t waiting_beat_ = 0;
+    bool frame_early_ = false, frame_late_ = false;
+    bool stop_ = false, hung_ = false;
+    std::vector<Fault> faults_;
+    uint64_t fault_count_ = 0;
+    uint64_t cycle_ = 0;
+    uint64_t last_output_ = NEVER, last_input_ = NEVER, intervals_seen_ = 0;
+    uint64_t first_latency_ = NEVER, first_output_latency_ = NEVER;
+    Histogram intervals_, input_intervals_, latencies_;
+    std::chrono::steady_clock::time_point started_;
+    double last_report_ = 0;
+    VerilatedContext context_;
+    std::unique_ptr<Vdut> dut_;
+#if VM_TRACE
+    std::unique_ptr<VerilatedFstC> trace_;
+#endif
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    static char buffer[1 << 20];
+    std::setvbuf(stdin, buffer, _IOFBF, sizeof buffer);
+    Simulation(Options(argc, argv)).run();
+    return 0;
+}

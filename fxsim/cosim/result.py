@@ -1,0 +1,129 @@
+"""What a co-simulation found, as records that are also its JSON."""
+
+import msgspec
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One wrong value. `token` is null where the tap has no tokens. `tap` is a tap's name, or `m_axis`, the output."""
+
+    image: int
+    tap: str
+    token: int | None
+    channel: int
+    expected: int
+    got: int
+    cycle: int
+
+
+class TapResult(msgspec.Struct, frozen=True):
+    """One stream: values compared, how many differed, the first that did by place, and the first few by time.
+
+    `stalled_cycles`: how long a value stood in the stream that was not taken at once.
+    """
+
+    compared: int
+    mismatches: int
+    stalled_cycles: int
+    first_mismatch: Difference | None
+    examples: tuple[Difference, ...]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A broken rule of the streams: `kind` says which, the rest where (the next value of that stream) and when."""
+
+    kind: str
+    stream: str
+    image: int
+    token: int | None
+    channel: int
+    cycle: int
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """Where a stream stood when the simulation stopped: `state` is `empty` (no value), `held` (a value that is not
+    taken) or `passing`; image, token and channel are the next value's."""
+
+    stream: str
+    state: str
+    image: int
+    token: int | None
+    channel: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The watchdog's finding: nothing had moved for `idle_cycles`, though neither side held back."""
+
+    cycle: int
+    image: int
+    idle_cycles: int
+    reason: str
+    streams: tuple[StreamState, ...]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A quantity that was measured `count` times, in cycles."""
+
+    min: int
+    median: int
+    max: int
+    count: int
+
+
+class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A co-simulation. Image numbers are those of the input array; cycles count from 0 at power-on, reset included.
+
+    `passed`: every image came out; every value of every compared tap and of the output was equal; no rule was broken.
+    `first_mismatch`: of the lowest image that has one, the first in graph order; later taps only pass it on.
+    `interval_cycles`: between the last values of consecutive images, the median after the pipeline filled (null under
+    three images, or where every image was interrupted); `interval` all there is to say of it.
+    `latency_cycles`: of the first image, from its first value's cycle to its last score's, both counted;
+    `first_output_cycles` the same to its first score; `latency` over all images, queueing included.
+    """
+
+    passed: bool
+    images: int
+    taps: dict[str, TapResult]
+    first_mismatch: Difference | None
+    interval_cycles: int | None
+    latency_cycles: int | None
+    cycles_per_second: int
+    output: TapResult
+    faults: tuple[Fault, ...]
+    fault_count: int
+    stopped: Stop | None
+    interval_bound_cycles: int
+    interval: Spread | None
+    input_interval: Spread | None
+    latency: Spread | None
+    first_output_cycles: int | None
+    cycles: int
+    resets: int
+    accel: str
+    model: str
+    model_sha256: str
+    image_start: int
+    image_stop: int
+    stall: str
+    watchdog_cycles: int
+    engine: str
+    rtl_sha256: str
+    parameters: dict[str, int]
+    build_key: str
+    build_cached: bool
+    build_seconds: float
+    verilator: str
+    compiler: str
+    simulation_seconds: float
+    waiting_seconds: float
+    wall_seconds: float
+
+    @property
+    def mismatches(self) -> int:
+        """Wrong values over all taps and the output."""
+        return sum(tap.mismatches for tap in (*self.taps.values(), self.output))
+
+    @property
+    def replay_stop(self) -> int:
+        """The end of the images that must run again, from `image_start` on, to see the first failure again."""
+        places = [place.image for place in (self.first_mismatch, *self.faults[:1], self.stopped) if place is not None]
+        return min(min(places) + 1 if places else self.image_stop, self.image_stop)

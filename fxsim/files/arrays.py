@@ -1,0 +1,108 @@
+"""Arrays of images: stimulus from .npy files, results to .npz files, in flat memory however many images there are."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract.arithmetic import Int8
+from fxsim.errors import FileError, StimulusError
+from fxsim.files.atomic import atomic_write
+from fxsim.model import Model
+
+
+def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
+    """The images of a .npy file, int8 [image, token, value] as the model takes them; read from disk as they are used.
+
+    FileError where the file is missing, damaged or not a .npy file; StimulusError where type or shape do not fit, or
+    there are no images in it. Pickled objects are refused unread.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+    try:
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    # A header is text that numpy evaluates as literals: a damaged one can fail in any of these ways.
+    except (ValueError, TypeError, SyntaxError, OverflowError, KeyError, MemoryError, RecursionError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
+    if array.dtype != np.int8:
+        raise StimulusError(f"{path}: holds values of type {array.dtype}, expected int8")
+    if array.ndim != 3 or array.shape[1:] != model.graph.input_shape:
+        tokens, values = model.graph.input_shape
+        expected = f"(images, {tokens}, {values}) for model '{model.name}'"
+        raise StimulusError(f"{path}: holds an array of shape {array.shape}, expected {expected}")
+    if len(array) == 0:
+        raise StimulusError(f"{path}: holds no images, expected at least one")
+    return array
+
+
+class NpzWriter:
+    """Writes int8 arrays to an .npz file as their images are computed; `numpy.load` reads it.
+
+    `shapes` gives each array's shape without the images, by name. A context manager: the file appears when the block
+    ends without an error, and not at all otherwise. Each array is first a file of its own beside `path`, so that this
+    takes twice the result's size on disk and next to no memory. Raises FileError where something cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]], images: int) -> None:
+        self._path = Path(path)
+        self._shapes = dict(shapes)
+        self._images = images
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        # Fails now rather than after the computation where the file could never be placed.
+        with_parent = self._path.parent
+        if self._path.exists() and not self._path.is_file():
+            raise FileError(f"cannot write {self._path}: it exists and is not a regular file")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=with_parent)
+            for name, shape in self._shapes.items():
+                header = {"descr": "|i1", "fortran_order": False, "shape": (self._images, *shape)}
+                with self._part(name).open("wb") as file:
+                    np.lib.format.write_array_header_1_0(file, header)
+        except OSError as error:
+            raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
+        return self
+
+    def write(self, values: Mapping[str, Int8]) -> None:
+        """Append the next images of every array: int8 [image, ...], the same number of images of each."""
+        counts = {len(values[name]) for name in self._shapes}
+        assert len(counts) == 1, f"arrays of {counts} images were written together"
+        try:
+            for name, shape in self._shapes.items():
+                assert values[name].dtype == np.int8
+                assert values[name].shape[1:] == shape
+                with self._part(name).open("ab") as file:
+                    file.write(np.ascontiguousarray(values[name]))
+        except OSError as error:
+            raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
+        self._done += counts.pop()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._folder:
+            if kind is not None:
+                return
+            assert self._done == self._images, f"{self._done} images were written, {self._images} promised"
+            with atomic_write(self._path) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
+                for name in self._shapes:
+                    # A ZipInfo of our own has a fixed date: the same results give the same bytes.
+                    entry = zipfile.ZipInfo(f"{name}.npy")
+                    with self._part(name).open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+
+    def _part(self, name: str) -> Path:
+        # Numbered, so that a name never becomes a path.
+        return Path(self._folder.name) / f"{list(self._shapes).index(name)}.npy"

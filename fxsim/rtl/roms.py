@@ -1,0 +1,94 @@
+"""What the streaming accelerator is given of a model: parameters when it is built, ROM files when it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract import TableRule
+from fxsim.model import Affine, Axis, Linear, Lut, Model, Node, recognise_resmlp
+
+_TABLE_RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
+"""Edge rules in the order of the Verilog parameter TABLE_RULE."""
+
+
+def rtl_parameters(model: Model) -> dict[str, int]:
+    """Verilog parameters of `stream_resmlp` for a model; ModelError where its graph is not a ResMLP.
+
+    A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
+    a wider one computes the same.
+    """
+    config = recognise_resmlp(model.graph)
+
+    def acc_bits(last: str) -> int:
+        nodes = (node for node in model.graph.nodes if node.name == last or node.name.endswith(f".{last}"))
+        return max(node.op.acc_bits for node in nodes if isinstance(node.op, Linear))
+
+    return {
+        "TOKENS": config.tokens,
+        "VALUES": config.values,
+        "CHANNELS": config.channels,
+        "HIDDEN": config.hidden,
+        "BLOCKS": config.blocks,
+        "CLASSES": config.classes,
+        "PSA": int(config.psa),
+        # A ReLU model has no tables; the accelerator still wants legal values.
+        "POINTS": config.points or 4,
+        "TABLE_RULE": _TABLE_RULES.index(config.rule) if config.rule is not None else 0,
+        "EMBED_ACC_W": acc_bits("embed"),
+        "MIX_ACC_W": acc_bits("token_mixer.linear"),
+        "LINEAR_1_ACC_W": acc_bits("linear_1"),
+        "LINEAR_2_ACC_W": acc_bits("linear_2"),
+        "CLASSIFIER_ACC_W": acc_bits("classifier"),
+    }
+
+
+def write_roms(model: Model, directory: Path) -> list[Path]:
+    """Write every ROM file of a model into an existing folder, for `$readmemh`; returns their paths.
+
+    Two's complement hexadecimal, one word a line; a linear's word is a whole row of weights, input k at bits
+    [8k +: 8]; a table's words are channel-major. ModelError where the graph is not a ResMLP.
+    """
+    recognise_resmlp(model.graph)
+    written = []
+    for node in model.graph.nodes:
+        for suffix, words in _rom_words(node):
+            path = directory / f"{_rom_stem(node.name)}_{suffix}.hex"
+            path.write_text("".join(f"{word}\n" for word in words), encoding="ascii")
+            written.append(path)
+    return written
+
+
+def _rom_stem(tap: str) -> str:
+    """`blocks.3.mlp.psa_1` is kept in `block03_mlp_psa_1_*`."""
+    match tap.split("."):
+        case ["blocks", index, *rest]:
+            return "_".join((f"block{int(index):02d}", *rest))
+        case parts:
+            return "_".join(parts)
+
+
+def _rom_words(node: Node) -> list[tuple[str, list[str]]]:
+    """The node's files as (suffix, words)."""
+    op = node.op
+    if isinstance(op, Lut):
+        return [("t", _hex(op.table.reshape(-1, 1)))]
+    if isinstance(op, Linear | Affine):
+        rows = op.weight if isinstance(op, Linear) else op.weight[:, None]
+        return [("w", _hex(rows)), ("b", _hex(op.bias[:, None])), ("s", _hex(op.shift[:, None]))]
+    return []
+
+
+def _hex(rows: npt.NDArray[Any]) -> list[str]:
+    """One word a row; the row's first byte is the least significant and so is written last."""
+    return [np.ascontiguousarray(row[::-1]).tobytes().hex() for row in rows]
+
+
+def stream_order(model: Model, tap: str) -> Axis:
+    """Which index is slower in a tap's stream: TOKENS, or CHANNELS for a linear over tokens.
+
+    That linear sits between two transposing buffers, so that its results come channel by channel.
+    """
+    op = model.graph.by_name[tap].op
+    return Axis.CHANNELS if isinstance(op, Linear) and op.over is Axis.TOKENS else Axis.TOKENS

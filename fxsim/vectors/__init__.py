@@ -1,0 +1,20 @@
+"""Test vectors for any simulator: stimulus and expected values as files, a manifest, and the check that re-derives them."""
+
+from fxsim.vectors.check import VectorCheck, VectorProblem, check_vectors
+from fxsim.vectors.formats import FORMATS
+from fxsim.vectors.manifest import MANIFEST, VectorManifest, read_manifest
+from fxsim.vectors.stimulus import DRAWS, draw_stimulus
+from fxsim.vectors.write import write_vectors
+
+__all__ = [
+    "DRAWS",
+    "FORMATS",
+    "MANIFEST",
+    "VectorCheck",
+    "VectorManifest",
+    "VectorProblem",
+    "check_vectors",
+    "draw_stimulus",
+    "read_manifest",
+    "write_vectors",
+]

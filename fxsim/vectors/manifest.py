@@ -1,0 +1,111 @@
+"""`manifest.json` of a folder of vectors."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fxsim.errors import FileError
+from fxsim.model import Axis
+
+MANIFEST = "manifest.json"
+MODEL_FILE = "model.safetensors"
+STIMULUS_FILE = "stimulus.npy"
+FORMAT = "fxsim.vectors"
+VERSION = 1
+MANIFEST_BYTES_MAX = 16 << 20
+
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Record(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class VectorFile(_Record, frozen=True):
+    """One file: path inside the folder, size, hash, and the name of its array where the format has one."""
+
+    path: str
+    bytes: int
+    sha256: _Sha256
+    symbol: str
+
+
+class VectorModel(_Record, frozen=True):
+    """The model. `sha256` is of what it computes (graph, rules, widths, tensors), not of the file's bytes."""
+
+    file: str
+    name: str
+    sha256: _Sha256
+
+
+class VectorStimulus(_Record, frozen=True):
+    """The inputs, int8 [image, token, value]. `sha256` is of the values, C order.
+
+    `draw` names how fxsim drew them from `seed`; null where they came from elsewhere, and then `seed` is whatever the
+    writer was told, or null.
+    """
+
+    shape: tuple[int, int, int]
+    index: tuple[str, ...]
+    sha256: _Sha256
+    draw: str | None
+    seed: int | None
+    files: tuple[VectorFile, ...]
+
+
+class VectorTap(_Record, frozen=True):
+    """One tap's expected values, int8. `sha256` is of all its values, C order, whether or not they are kept in `file`.
+
+    Files are always in the order of `index`, last fastest. `stream_order` tells what a monitor on the streaming RTL
+    sees: `tokens` means token after token (the file's own order), `channels` channel after channel.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int, ...]
+    index: tuple[str, ...]
+    stream_order: Axis
+    sha256: _Sha256
+    file: VectorFile | None
+
+
+class VectorManifest(_Record, frozen=True):
+    """Everything about a folder of vectors. `engine` and `fxsim_version` say what computed it."""
+
+    format: Literal["fxsim.vectors"]
+    version: Literal[1]
+    fxsim_version: str
+    engine: str
+    data_format: str
+    order: str
+    model: VectorModel
+    stimulus: VectorStimulus
+    taps: tuple[VectorTap, ...]
+
+    def files(self) -> tuple[VectorFile, ...]:
+        """Every data file, the stimulus's first."""
+        return (*self.stimulus.files, *(tap.file for tap in self.taps if tap.file is not None))
+
+
+ORDER = (
+    "Arrays are int8 in C order: the last index is fastest, images follow each other, and within an image values are "
+    "token-major. stream_order tells where the streaming RTL's own order differs: the token mixer's linear is "
+    "channel-major there (for each channel all tokens), because it sits between two transposing buffers."
+)
+
+
+def read_manifest(directory: Path) -> VectorManifest:
+    """The manifest of a folder; FileError where there is none, or it is not one this fxsim reads."""
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise FileError(f"{directory}: has no {MANIFEST}, expected a folder that `fxsim vectors` wrote")
+    try:
+        if path.stat().st_size > MANIFEST_BYTES_MAX:
+            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {MANIFEST_BYTES_MAX:,}")
+        return msgspec.json.decode(path.read_bytes(), type=VectorManifest)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: is not a manifest of vectors that this fxsim reads: {error}") from None

@@ -1,0 +1,116 @@
+`default_nettype none
+
+// Per-channel scaling: y[c] = sat8(round_shift(x[c] * w[c], s[c]) + b[c]), one value a beat. The channel counts with
+// the beats, so the first value after reset is channel 0.
+//
+// Weight, bias and shift of the next beat's channel stand ready in registers. Latency 2 cycles (product, then
+// requantisation), full rate; s_axis_tready depends combinationally on m_axis_tready. Capacity 2 values.
+//
+// Parameters
+//   CHANNELS                channels, 1 or more
+//   W_FILE, B_FILE, S_FILE  $readmemh files of CHANNELS bytes: weights, biases (two's complement), shifts (unsigned)
+module affine #(
+    parameter CHANNELS = 96,
+    parameter W_FILE = "affine_w.hex",
+    parameter B_FILE = "affine_b.hex",
+    parameter S_FILE = "affine_s.hex"
+) (
+    input  wire       clk,
+    input  wire       rst,
+    input  wire [7:0] s_axis_tdata,
+    input  wire       s_axis_tvalid,
+    output wire       s_axis_tready,
+    output wire [7:0] m_axis_tdata,
+    output wire       m_axis_tvalid,
+    input  wire       m_axis_tready
+);
+
+  localparam PRODUCT_W = 16;  // int8 * int8
+  localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
+  localparam [31:0] LAST_32 = CHANNELS - 1;
+  localparam [CHANNEL_W-1:0] LAST = LAST_32[CHANNEL_W-1:0];
+
+  generate
+    if (CHANNELS < 1) begin : illegal_channels
+      illegal_parameter_CHANNELS_is_below_1 stop ();
+    end
+  endgenerate
+
+  reg [7:0] weights[0:CHANNELS-1];
+  reg [7:0] biases[0:CHANNELS-1];
+  reg [7:0] shifts[0:CHANNELS-1];
+  initial $readmemh(W_FILE, weights);
+  initial $readmemh(B_FILE, biases);
+  initial $readmemh(S_FILE, shifts);
+
+  // Constants of the next beat's channel, fetched one beat ahead.
+  reg [CHANNEL_W-1:0] fetch_reg;
+  reg fetched_reg;
+  reg [7:0] weight_reg;
+  reg [7:0] bias_reg;
+  reg [7:0] shift_reg;
+
+  // First stage: the product with its bias and shift. Second stage: the result.
+  reg product_valid_reg;
+  reg [PRODUCT_W-1:0] product_reg;
+  reg [7:0] product_bias_reg;
+  reg [7:0] product_shift_reg;
+  reg y_valid_reg;
+  reg [7:0] y_reg;
+
+  wire y_free = !y_valid_reg || m_axis_tready;
+  wire product_free = !product_valid_reg || y_free;
+  assign s_axis_tready = fetched_reg && product_free;
+  wire accepted = s_axis_tvalid && s_axis_tready;
+  wire fetch = !fetched_reg || accepted;
+
+  always @(posedge clk) begin
+    if (fetch) begin
+      weight_reg <= weights[fetch_reg];
+      bias_reg   <= biases[fetch_reg];
+      shift_reg  <= shifts[fetch_reg];
+    end
+    if (rst) begin
+      fetch_reg   <= {CHANNEL_W{1'b0}};
+      fetched_reg <= 1'b0;
+    end else if (fetch) begin
+      fetch_reg   <= (fetch_reg == LAST) ? {CHANNEL_W{1'b0}} : fetch_reg + 1'b1;
+      fetched_reg <= 1'b1;
+    end
+  end
+
+  wire signed [PRODUCT_W-1:0] x_extended = {{8{s_axis_tdata[7]}}, s_axis_tdata};
+  wire signed [PRODUCT_W-1:0] w_extended = {{8{weight_reg[7]}}, weight_reg};
+  wire [PRODUCT_W-1:0] product = x_extended * w_extended;
+  wire [7:0] y;
+  requantise #(
+      .ACC_W(PRODUCT_W)
+  ) requantise_product (
+      .acc(product_reg),
+      .shift(product_shift_reg),
+      .bias(product_bias_reg),
+      .y(y)
+  );
+
+  always @(posedge clk) begin
+    if (accepted) begin
+      product_reg <= product;
+      product_bias_reg <= bias_reg;
+      product_shift_reg <= shift_reg;
+    end
+    if (y_free && product_valid_reg) y_reg <= y;
+    if (rst) begin
+      product_valid_reg <= 1'b0;
+      y_valid_reg <= 1'b0;
+    end else begin
+      if (product_free) product_valid_reg <= accepted;
+      if (y_free) y_valid_reg <= product_valid_reg;
+    end
+  end
+
+  assign m_axis_tdata  = y_reg;
+  assign m_axis_tvalid = y_valid_reg;
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,162 @@
+"""Hypothesis strategies shared by all tests: arrays, tables, ResMLP models and general graphs."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from fxsim.contract import TABLE_POINTS, TableRule, stored_points
+from fxsim.model import (
+    INPUT,
+    Add,
+    Affine,
+    Axis,
+    Graph,
+    Linear,
+    Lut,
+    Model,
+    Node,
+    Pool,
+    Relu,
+    ResMLPConfig,
+    Shape,
+    build_resmlp,
+    resmlp_parameters,
+)
+
+INT8_CORNERS = (-128, -127, -1, 0, 1, 126, 127)
+SHIFT_CORNERS = (0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 255)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def int8_from(rng: np.random.Generator, shape: tuple[int, ...], style: str) -> npt.NDArray[np.int8]:
+    """Random int8: over the whole range, at its corners only, or small as trained weights are."""
+    if style == "corners":
+        return rng.choice(np.array(INT8_CORNERS, np.int8), shape)
+    if style == "small":
+        return rng.integers(-16, 17, shape).astype(np.int8)
+    return rng.integers(-128, 128, shape).astype(np.int8)
+
+
+STYLES = st.sampled_from(["full", "corners", "small"])
+
+
+@st.composite
+def int8_arrays(draw: DrawFn, shape: tuple[int, ...] | SearchStrategy[tuple[int, ...]]) -> npt.NDArray[np.int8]:
+    """int8 arrays of a shape, the extremes well represented."""
+    dims = draw(shape) if isinstance(shape, SearchStrategy) else shape
+    return int8_from(np.random.default_rng(draw(SEEDS)), dims, draw(STYLES))
+
+
+def shift_values() -> SearchStrategy[int]:
+    """Shifts 0 to 255: the usual ones and the corners often, every other one sometimes."""
+    return st.one_of(st.integers(4, 16), st.sampled_from(SHIFT_CORNERS), st.integers(0, 255))
+
+
+@st.composite
+def shift_arrays(draw: DrawFn, count: int) -> npt.NDArray[np.uint8]:
+    """A shift for each of `count` channels."""
+    pool = draw(st.lists(shift_values(), min_size=1, max_size=4))
+    return np.random.default_rng(draw(SEEDS)).choice(np.array(pool, np.uint8), count)
+
+
+@st.composite
+def tables(draw: DrawFn, channels: int, points: int, rule: TableRule) -> npt.NDArray[np.int8]:
+    """Tables of `channels` functions, as many points as the rule stores."""
+    return draw(int8_arrays((channels, stored_points(points, rule))))
+
+
+@st.composite
+def table_formats(draw: DrawFn) -> tuple[int, TableRule]:
+    """Points and rule of a table."""
+    rule = draw(st.sampled_from(TableRule))
+    return (256 if rule is TableRule.FULL else draw(st.sampled_from(TABLE_POINTS))), rule
+
+
+@st.composite
+def resmlp_configs(draw: DrawFn, psa: bool | None = None, dimension_max: int = 7) -> ResMLPConfig:
+    """Small ResMLP dimensions, square ones among them; PSA, ReLU, or either."""
+    dimension = st.integers(1, dimension_max)
+    is_psa = draw(st.booleans()) if psa is None else psa
+    points, rule = draw(table_formats()) if is_psa else (0, None)
+    return ResMLPConfig(
+        tokens=draw(st.sampled_from([1, 2, 4, 8])),
+        values=draw(dimension),
+        channels=draw(dimension),
+        hidden=draw(dimension),
+        blocks=draw(st.integers(1, 2)),
+        classes=draw(dimension),
+        points=points,
+        rule=rule,
+    )
+
+
+@st.composite
+def resmlp_models(draw: DrawFn, configs: SearchStrategy[ResMLPConfig] | None = None) -> Model:
+    """ResMLP models with random parameters, extremes among them."""
+    config = draw(configs if configs is not None else resmlp_configs())
+    parameters: dict[str, npt.NDArray[Any]] = {}
+    for name, shape in resmlp_parameters(config).items():
+        parameters[name] = draw(shift_arrays(shape[0])) if name.endswith(".shift") else draw(int8_arrays(shape))
+    return Model(build_resmlp(config, parameters), "generated")
+
+
+@st.composite
+def graphs(draw: DrawFn, nodes_max: int = 8) -> Graph:
+    """General graphs: any operator of any shape that fits, residual paths, and a pool anywhere or nowhere."""
+    shape: Shape = (draw(st.integers(1, 8)), draw(st.integers(1, 6)))
+    graph_input = (shape[0], shape[1])
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {INPUT: shape}
+    last = INPUT
+    for i in range(draw(st.integers(1, nodes_max))):
+        name = f"n{i}"
+        op = draw(_operators(shapes[last]))
+        if isinstance(op, Add):
+            partners = [n for n, s in shapes.items() if s == shapes[last]]
+            inputs: tuple[str, ...] = (last, draw(st.sampled_from(partners)))
+        else:
+            inputs = (last,)
+        nodes.append(Node(name, op, inputs))
+        shapes[name] = op.output_shape(*(shapes[n] for n in inputs))
+        last = name
+    return Graph(graph_input, tuple(nodes))
+
+
+@st.composite
+def _operators(draw: DrawFn, shape: Shape) -> Linear | Affine | Relu | Lut | Add | Pool:
+    """An operator that takes an input of this shape."""
+    channels = shape[-1]
+    kinds = ["linear", "affine", "relu", "lut", "add"]
+    if len(shape) == 2:
+        kinds += ["linear over tokens", *(["pool"] if shape[0] & (shape[0] - 1) == 0 else [])]
+    kind = draw(st.sampled_from(kinds))
+    if kind.startswith("linear"):
+        over = Axis.TOKENS if kind == "linear over tokens" else Axis.CHANNELS
+        inputs, outputs = (shape[0] if over is Axis.TOKENS else channels), draw(st.integers(1, 6))
+        weight, bias = draw(int8_arrays((outputs, inputs))), draw(int8_arrays((outputs,)))
+        return Linear(weight, bias, draw(shift_arrays(outputs)), over)
+    if kind == "affine":
+        return Affine(draw(int8_arrays((channels,))), draw(int8_arrays((channels,))), draw(shift_arrays(channels)))
+    if kind == "lut":
+        points, rule = draw(table_formats())
+        return Lut(draw(tables(channels, points, rule)), rule)
+    if kind == "pool":
+        return Pool(shape[0])
+    return Add() if kind == "add" else Relu()
+
+
+@st.composite
+def models(draw: DrawFn) -> Model:
+    """Models of general graphs and of ResMLPs, with names and provenance of any text."""
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    graph = draw(resmlp_models()).graph if draw(st.booleans()) else draw(graphs())
+    return Model(graph, draw(text), draw(st.dictionaries(text, text, max_size=3)))
+
+
+@st.composite
+def images(draw: DrawFn, model: Model, count_max: int = 3) -> npt.NDArray[np.int8]:
+    """A few images for a model, int8 [image, token, value]."""
+    return draw(int8_arrays((draw(st.integers(1, count_max)), *model.graph.input_shape)))

@@ -1,0 +1,318 @@
+"""The project's shell: pins, environment, set-up, start-up, what is (not) in the repository."""
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+BIN = Path(sys.executable).parent
+COMMANDS = ("import", "export-headers", "info", "run", "cosim", "vectors", "signoff")
+
+
+def load_check_venv() -> ModuleType:
+    """The module scripts/check_venv.py, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("check_venv", ROOT / "scripts" / "check_venv.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_venv = load_check_venv()
+
+
+def call(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it printed; never raises for its status."""
+    return subprocess.run(command, text=True, capture_output=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def tracked_files() -> list[Path]:
+    """What is, or would be, committed."""
+    listing = call("git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard", cwd=ROOT)
+    assert listing.returncode == 0, listing.stderr
+    return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+# --- pins ---
+
+
+def test_every_requirement_is_an_exact_pin() -> None:
+    """Core, extras and build backend name one version each, and the same one wherever a name appears twice."""
+    versions: dict[str, set[str]] = {}
+    for requirements in (PROJECT["dependencies"], *EXTRAS.values(), PYPROJECT["build-system"]["requires"]):
+        for name, version in check_venv.parse_pins(requirements).items():
+            versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("requirement", ["numpy", "numpy>=2", "numpy==2.*", "numpy~=2.4", "numpy==2.4.6,!=2.4.5"])
+def test_loose_requirements_are_refused(requirement: str) -> None:
+    """Anything but name==version is named as not being an exact pin."""
+    with pytest.raises(ValueError, match=re.escape(requirement)):
+        check_venv.parse_pins([requirement])
+
+
+@pytest.mark.parametrize("extra", [None, "test", "lint"])
+def test_pins_are_closed_under_dependency(extra: str | None) -> None:
+    """Whatever a pinned distribution requires is itself pinned, at a version that satisfies it."""
+    pins = check_venv.parse_pins(PROJECT["dependencies"] + (EXTRAS[extra] if extra else []))
+    missing = [
+        f"{name} needs {needed}"
+        for name in pins
+        for needed in map(Requirement, distribution(name).requires or [])
+        if needed.marker is None or needed.marker.evaluate({"extra": ""})
+        if not needed.specifier.contains(pins.get(check_venv.canonical(needed.name), ""), prereleases=True)
+    ]
+    assert missing == []
+
+
+def test_environment_is_the_pinned_one() -> None:
+    """Every installed distribution is pinned at its version, every pin is installed, fxsim comes from this clone."""
+    assert check_venv.differences() == []
+
+
+@pytest.fixture
+def other_clone(tmp_path: Path) -> Path:
+    """A folder with copies of scripts/ and pyproject.toml."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "clone" / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def test_moved_or_outdated_environment_is_noticed(other_clone: Path) -> None:
+    """An environment made for another folder or for other pins is told apart, by name."""
+    pyproject = other_clone / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("click==", "click==0."))
+    result = call(sys.executable, other_clone / "scripts" / "check_venv.py")
+    assert result.returncode == 1
+    expected = check_venv.parse_pins(PROJECT["dependencies"])["click"]
+    assert f"click 0.{expected} is pinned, {expected} is installed" in result.stdout
+    assert "not from this clone" in result.stdout
+
+
+# --- set-up ---
+
+
+def test_setup_leaves_a_good_environment_alone() -> None:
+    """A second set-up installs nothing."""
+    stamp = (ROOT / ".venv" / "fxsim-setup").stat()
+    result = call(ROOT / "scripts" / "setup.sh")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().endswith("is up to date")
+    assert (ROOT / ".venv" / "fxsim-setup").stat().st_mtime_ns == stamp.st_mtime_ns
+
+
+def run_setup(clone: Path, tools: list[str], scripts: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the set-up of `clone` with nothing on PATH but `tools` of this machine and the given shell scripts."""
+    path = clone / "bin"
+    path.mkdir()
+    for tool in ["bash", "dirname", "head", "tail", "readlink", "sha256sum", "cat", "rm", "cut", "mkdir", *tools]:
+        found = shutil.which(tool)
+        assert found is not None, f"{tool} is not installed"
+        (path / tool).symlink_to(found)
+    for name, text in scripts.items():
+        (path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (path / name).chmod(0o755)
+    environment = {"PATH": str(path), "HOME": str(clone)}
+    return call(
+        shutil.which("bash") or "bash", clone / "scripts" / "setup.sh", env=environment, stdin=subprocess.DEVNULL
+    )
+
+
+GOOD_TOOLS = dict.fromkeys(("python3.11", "c++", "make", "perl", "iverilog"), "exit 0")
+
+
+def test_setup_names_the_package_where_python_is_missing(other_clone: Path) -> None:
+    """Without Python 3.11 and without apt, the packages to install by hand are named."""
+    others = {name: script for name, script in GOOD_TOOLS.items() if name != "python3.11"}
+    result = run_setup(other_clone, [], others)
+    assert result.returncode == 1
+    assert "missing: python3.11 python3.11-venv" in result.stderr
+    assert not (other_clone / ".venv").exists()
+
+
+def test_setup_gives_the_apt_command_without_root(other_clone: Path) -> None:
+    """Without root and sudo, the exact command that installs what is missing is printed, and nothing else is named."""
+    others = {name: script for name, script in GOOD_TOOLS.items() if name != "iverilog"}
+    result = run_setup(other_clone, [], others | {"apt-get": "exit 9", "id": "echo 1000"})
+    assert result.returncode == 1
+    assert "sudo apt-get update && sudo apt-get install --no-install-recommends iverilog\n" in result.stderr
+    assert not (other_clone / ".venv").exists()
+
+
+def test_setup_says_when_apt_fails(other_clone: Path) -> None:
+    """Where apt cannot install a package, the package and the command to repeat are named."""
+    others = {name: script for name, script in GOOD_TOOLS.items() if name != "iverilog"}
+    result = run_setup(other_clone, ["env"], others | {"apt-get": "exit 100", "id": "echo 0"})
+    assert result.returncode == 1
+    assert "apt could not install: iverilog" in result.stderr
+
+
+def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
+    """Where pip fails, the set-up fails with a sentence about it and leaves no stamp that would hide it next time."""
+    failing_pip = 'case "$*" in *"pip install"*) exit 1 ;; esac'
+    make_venv = f"""
+        [ "$2" = venv ] || exit 0
+        mkdir -p "$3/bin"
+        printf '#!/bin/sh\\n%s\\n' '{failing_pip}' >"$3/bin/python"
+        chmod 755 "$3/bin/python"
+    """
+    result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": make_venv})
+    assert result.returncode == 1
+    assert "pip could not install the pinned dependencies" in result.stderr
+    assert not (other_clone / ".venv" / "fxsim-setup").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [("signoff", "fxsim signoff -o reports/"), ("test", "pytest"), ("lint", "mypy"), ("bench", "benchmarks")],
+)
+def test_targets_set_up_first(target: str, last: str) -> None:
+    """Every target prepares the environment before it does its work."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    result = call("make", "--no-print-directory", "-n", target, cwd=ROOT, env=environment)
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    assert lines[0] == "scripts/setup.sh"
+    assert last in lines[-1]
+
+
+# --- start-up ---
+
+
+def test_core_never_imports_torch() -> None:
+    """No module of the package names torch in an import, at the top or inside a function."""
+    sources = sorted((ROOT / "fxsim").rglob("*.py"))
+    assert ROOT / "fxsim" / "__init__.py" in sources
+    importers = [
+        str(path.relative_to(ROOT))
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "torch" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torch")
+    ]
+    assert importers == []
+
+
+@pytest.mark.parametrize("module", ["fxsim", "fxsim.cli"])
+def test_start_up_is_light(module: str) -> None:
+    """Importing the package or its command line loads neither the compiler nor the plotting library."""
+    result = call(sys.executable, "-c", f"import sys, {module}; print(*sorted(sys.modules))")
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split())
+    assert "numpy" in loaded
+    assert loaded & {"numba", "llvmlite", "matplotlib", "torch"} == set()
+
+
+def test_help_lists_every_command() -> None:
+    """`fxsim --help` succeeds and names every command."""
+    result = call(BIN / "fxsim", "--help")
+    assert result.returncode == 0, result.stderr
+    listed = set(re.findall(r"^\s*([a-z-]+)\s{2,}\S", result.stdout, re.MULTILINE))
+    assert set(COMMANDS) <= listed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    """`fxsim COMMAND --help` succeeds and says more than its usage line and options."""
+    result = call(BIN / "fxsim", command, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"Usage: fxsim {command}")
+    assert "--help" in result.stdout
+
+
+def test_unknown_command_fails() -> None:
+    """A command that does not exist is named, with an exit status other than 0."""
+    result = call(BIN / "fxsim", "simulate-everything")
+    assert result.returncode != 0
+    assert "simulate-everything" in result.stderr
+
+
+# --- data that travels with the package ---
+
+
+def test_data_folders_of_a_clone() -> None:
+    """In a clone the Verilog and the golden models are the ones at its top."""
+    from fxsim import paths
+
+    assert paths.rtl_dir() == ROOT / "rtl"
+    assert (paths.rtl_dir() / "stream_resmlp.v").is_file()
+    assert paths.golden_dir() == ROOT / "golden"
+
+
+def test_data_folders_of_a_wheel(tmp_path: Path) -> None:
+    """Installed from a wheel, the package finds its own copy; without one, the error names the folder."""
+    package = tmp_path / "fxsim"
+    (package / "_rtl").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    for name in ("paths.py", "errors.py"):
+        shutil.copy(ROOT / "fxsim" / name, package)
+    script = (
+        "from fxsim import errors, paths\nprint(paths.rtl_dir())\n"
+        "try: paths.golden_dir()\nexcept errors.FxsimError as error: print(error)"
+    )
+    result = call(sys.executable, "-c", script, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found, error = result.stdout.splitlines()
+    assert Path(found) == package / "_rtl"
+    assert "golden/ is missing" in error
+
+
+def test_cache_folder_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """FXSIM_CACHE names the cache folder; without it the cache lies under the user's own."""
+    from fxsim import paths
+
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "here"))
+    assert paths.cache_dir() == tmp_path / "here"
+    monkeypatch.delenv("FXSIM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    assert paths.cache_dir() == tmp_path / "user" / "fxsim"
+
+
+# --- the repository ---
+
+
+def test_no_machine_paths_or_registry_addresses() -> None:
+    """No file that is committed names a folder of somebody's machine or the address of a package registry."""
+    # Put together from pieces, so that this file does not hold what it looks for.
+    folders = "|".join(["home", "root", "work", "Users"])
+    forbidden = re.compile(
+        rb"(?<![\w.$}~-])/(?:%s)/[\w.]|(?:py" rb"pi|python" rb"hosted)\.org|index-" rb"url" % folders.encode()
+    )
+    assert forbidden.search(b"see /" + b"home/someone")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group().decode()}"
+        for path in tracked_files()
+        for match in forbidden.finditer(path.read_bytes())
+    ]
+    assert found == []
+
+
+def test_version_and_licence_agree() -> None:
+    """pyproject.toml, the package, CITATION.cff and LICENSE state one version and one licence."""
+    import fxsim
+
+    citation = (ROOT / "CITATION.cff").read_text()
+    licence = (ROOT / "LICENSE").read_text()
+    assert fxsim.__version__ == PROJECT["version"]
+    assert f"\nversion: {PROJECT['version']}\n" in citation
+    assert f"\nlicense: {PROJECT['license']}\n" in citation
+    assert "10.1145/3705926" in citation
+    assert PROJECT["license"] == "Apache-2.0"
+    assert re.search(r"Apache License\s+Version 2\.0", licence)
+    assert [int(section) for section in re.findall(r"^ {3}(\d)\. ", licence, re.MULTILINE)] == list(range(1, 10))
