@@ -26,7 +26,7 @@ module dot_product #(
 );
 
   localparam PRODUCT_W = 16;
-  localparam LEVELS = ($clog2(LANES) + 1) / 2;  // ceil(log4(LANES))
+  localparam LEVELS = (LANES > 1) ? ($clog2(LANES) + 1) / 2 : 0;  // ceil(log4(LANES))
   localparam LATENCY = 1 + LEVELS;
 
   generate
@@ -52,41 +52,36 @@ module dot_product #(
   genvar l, k;
   generate
     for (l = 0; l <= LEVELS; l = l + 1) begin : level
-      localparam NODES = (LANES + (1 << (2 * l)) - 1) >> (2 * l);
-      wire [ACC_W*NODES-1:0] nodes;
+      localparam NODES = (LANES > 1) ? (LANES + (1 << (2 * l)) - 1) >> (2 * l) : 1;
       for (k = 0; k < NODES; k = k + 1) begin : node
-        reg [ACC_W-1:0] value_reg;
-        assign nodes[ACC_W*k+:ACC_W] = value_reg;
+        reg signed [ACC_W-1:0] value_reg;
         if (l == 0) begin : multiply
-          wire signed [PRODUCT_W-1:0] x_extended = {{8{x[8*k+7]}}, x[8*k+:8]};
-          wire signed [PRODUCT_W-1:0] w_extended = {{8{w[8*k+7]}}, w[8*k+:8]};
-          wire [PRODUCT_W-1:0] product = x_extended * w_extended;
-          if (ACC_W > PRODUCT_W) begin : extend
-            always @(posedge clk) begin
-              if (loading[l]) value_reg <= {{(ACC_W - PRODUCT_W) {product[PRODUCT_W-1]}}, product};
-            end
-          end else begin : exact
-            always @(posedge clk) if (loading[l]) value_reg <= product;
-          end
+          wire signed [7:0] x_lane = x[8*k+:8];
+          wire signed [7:0] w_lane = w[8*k+:8];
+          always @(posedge clk) if (loading[l]) value_reg <= x_lane * w_lane;
         end else begin : add
           localparam BELOW = (LANES + (1 << (2 * (l - 1))) - 1) >> (2 * (l - 1));
-          localparam LEAVES = (BELOW - 4 * k > 4) ? 4 : BELOW - 4 * k;
-          wire [ACC_W*LEAVES-1:0] leaves = level[l-1].nodes[ACC_W*4*k+:ACC_W*LEAVES];
-          if (LEAVES == 4) begin : four
+          localparam LEAVES = BELOW - 4 * k;  // all that are left; the node takes up to four
+          if (LEAVES >= 4) begin : four
             always @(posedge clk) begin
-              if (loading[l]) value_reg <= (leaves[ACC_W*0+:ACC_W] + leaves[ACC_W*1+:ACC_W])
-                                         + (leaves[ACC_W*2+:ACC_W] + leaves[ACC_W*3+:ACC_W]);
+              if (loading[l]) begin
+                value_reg <= (level[l-1].node[4*k].value_reg + level[l-1].node[4*k+1].value_reg)
+                           + (level[l-1].node[4*k+2].value_reg + level[l-1].node[4*k+3].value_reg);
+              end
             end
           end else if (LEAVES == 3) begin : three
             always @(posedge clk) begin
-              if (loading[l]) value_reg <= (leaves[ACC_W*0+:ACC_W] + leaves[ACC_W*1+:ACC_W]) + leaves[ACC_W*2+:ACC_W];
+              if (loading[l]) begin
+                value_reg <= (level[l-1].node[4*k].value_reg + level[l-1].node[4*k+1].value_reg)
+                           + level[l-1].node[4*k+2].value_reg;
+              end
             end
           end else if (LEAVES == 2) begin : two
             always @(posedge clk) begin
-              if (loading[l]) value_reg <= leaves[ACC_W*0+:ACC_W] + leaves[ACC_W*1+:ACC_W];
+              if (loading[l]) value_reg <= level[l-1].node[4*k].value_reg + level[l-1].node[4*k+1].value_reg;
             end
           end else begin : one
-            always @(posedge clk) if (loading[l]) value_reg <= leaves;
+            always @(posedge clk) if (loading[l]) value_reg <= level[l-1].node[4*k].value_reg;
           end
         end
       end
@@ -94,7 +89,7 @@ module dot_product #(
   endgenerate
 
   assign out_valid = stage_valid[LATENCY];
-  assign sum = level[LEVELS].nodes;
+  assign sum = level[LEVELS].node[0].value_reg;
 
 endmodule
 

@@ -8,16 +8,18 @@
 //   fork ---|                                                     |--> add --> register slice
 //           +-> res_affine -> FIFO -------------------------------+
 //
-// Depth of the FIFO. At full rate a token takes PERIOD = max(CHANNELS, HIDDEN) cycles. Let the fork give the last value of
-// token n in cycle n * PERIOD, the others of the token in the CHANNELS - 1 cycles before it: linear_1 needs them no
+// Depth of the FIFO. At full rate a token takes PERIOD = max(CHANNELS, HIDDEN) cycles. Let the main path take the last value
+// of token n in cycle n * PERIOD and the token's others in the CHANNELS - 1 cycles before it: linear_1 needs them no
 // earlier. linear_1 then gives HIDDEN values, the last of them completes linear_2's row, and the add takes the token's
-// CHANNELS values from cycle n * PERIOD + HIDDEN - 1 + MAIN_LATENCY on. On the residual path the last value of token n
-// enters the FIFO in cycle n * PERIOD + AFFINE_LATENCY. What must be in it then: all values up to that one, less those
-// that left before that cycle. With LAG = HIDDEN + MAIN_LATENCY - AFFINE_LATENCY and TOKENS_BEHIND = ceil(LAG / PERIOD),
-// the last token of which something has left is token n - TOKENS_BEHIND: it began to leave
-// TOKENS_BEHIND * PERIOD - LAG + 1 cycles before, and as many values of it, at most CHANNELS, are gone. The values
-// before a token's last one need no more room, since with each step back one value less has come and at most one less
-// has gone. (HIDDEN <= CHANNELS: the depth is CHANNELS + LAG - 1, as for a gapless stream.)
+// CHANNELS values from cycle n * PERIOD + HIDDEN - 1 + MAIN_LATENCY on. The residual path must hold whatever the main
+// path has taken and the add has not. Three of these values need no place in the FIFO: two stand in res_affine, one
+// still waits in the fork for the residual side. So in cycle n * PERIOD - 1 all values but the last three must have
+// entered the FIFO, where places of values that left in cycle n * PERIOD - 2 or before are free again. With
+// LAG = HIDDEN + MAIN_LATENCY + 1 and TOKENS_BEHIND = ceil(LAG / PERIOD), all tokens before token n - TOKENS_BEHIND have
+// left by then, and of that token TOKENS_BEHIND * PERIOD - LAG + 1 values, at most CHANNELS. Before a token's last value
+// no more room is needed: with each step back one value less has come and at most one less has gone.
+// (HIDDEN <= CHANNELS: the depth is CHANNELS + LAG - 4, as for any gapless stream.) With less the fork has to wait and
+// linear_1 runs dry.
 //
 // Parameters
 //   CHANNELS        channels of a token, 1 or more
@@ -54,8 +56,8 @@ module mlp #(
     output wire [8 * (PSA ? 6 : 5)-1:0] mon_data
 );
 
-  // Latencies of the modules, cycles; see their headers.
-  localparam AFFINE_LATENCY = 2;
+  // Latencies of the modules, cycles, and what an affine holds; see their headers.
+  localparam AFFINE_CAPACITY = 2;  // values
   localparam BEFORE_LATENCY = PSA ? 2 : 0;      // psa_1, or nothing
   localparam ACTIVATION_LATENCY = PSA ? 2 : 1;  // psa_2 or relu
   localparam LINEAR_1_LATENCY = 3 + ($clog2(CHANNELS) + 1) / 2;
@@ -63,11 +65,14 @@ module mlp #(
   localparam MAIN_LATENCY = BEFORE_LATENCY + LINEAR_1_LATENCY + ACTIVATION_LATENCY + LINEAR_2_LATENCY;
 
   localparam PERIOD = (CHANNELS > HIDDEN) ? CHANNELS : HIDDEN;
-  localparam LAG = HIDDEN + MAIN_LATENCY - AFFINE_LATENCY;
+  localparam LAG = HIDDEN + MAIN_LATENCY + 1;
   localparam TOKENS_BEHIND = (LAG + PERIOD - 1) / PERIOD;
   localparam LEAVING = TOKENS_BEHIND * PERIOD - LAG + 1;
   localparam GONE = (LEAVING < CHANNELS) ? LEAVING : CHANNELS;
-  localparam DERIVED_DEPTH = CHANNELS + TOKENS_BEHIND * CHANNELS - GONE;
+  localparam OUTSIDE = AFFINE_CAPACITY + 1;
+  localparam NEEDED = CHANNELS + TOKENS_BEHIND * CHANNELS - GONE - OUTSIDE;
+  localparam LEAST = (CHANNELS == 1) ? 1 : 2;  // one entry would not pass two values in successive cycles
+  localparam DERIVED_DEPTH = (NEEDED < LEAST) ? LEAST : NEEDED;
   localparam DEPTH = (RESIDUAL_DEPTH == 0) ? DERIVED_DEPTH : RESIDUAL_DEPTH;
 
   generate

@@ -66,13 +66,29 @@ module stream_resmlp #(
   localparam POOL_TAP = 1 + BLOCKS * BLOCK_TAPS;
   localparam CLASSIFIER_TAP = POOL_TAP + 1;
 
-  // Flags wait for their images. A block holds no more values than its two residual FIFOs and a few registers: less than
-  // three images in the mixer and less than SPARE tokens or values besides. Embedding, pool and classifier hold less
-  // than SPARE rows. A full FIFO would only hold back the input.
+  // Flags wait for their images. What a block holds also stands, or has stood, in its two residual FIFOs: less than three
+  // images in the token mixer and less than SPARE tokens in the mlp or in registers. Embedding, pool and classifier
+  // hold less than SPARE tokens and one image each. A full FIFO would only hold back the input.
   localparam SPARE = 32;
-  localparam FLAG_DEPTH = 4 + SPARE / TOKENS + BLOCKS * (3 + SPARE / TOKENS);
+  localparam SPARE_IMAGES = (TOKENS > 0) ? (SPARE + TOKENS - 1) / TOKENS : 0;
+  localparam FLAG_DEPTH = 3 + SPARE_IMAGES + BLOCKS * (3 + SPARE_IMAGES);
 
   generate
+    if (TOKENS < 1) begin : illegal_tokens
+      illegal_parameter_TOKENS_is_below_1 stop ();
+    end
+    if (VALUES < 1) begin : illegal_values
+      illegal_parameter_VALUES_is_below_1 stop ();
+    end
+    if (CHANNELS < 1) begin : illegal_channels
+      illegal_parameter_CHANNELS_is_below_1 stop ();
+    end
+    if (HIDDEN < 1) begin : illegal_hidden
+      illegal_parameter_HIDDEN_is_below_1 stop ();
+    end
+    if (CLASSES < 1) begin : illegal_classes
+      illegal_parameter_CLASSES_is_below_1 stop ();
+    end
     if (BLOCKS < 1 || BLOCKS > 100) begin : illegal_blocks
       illegal_parameter_BLOCKS_is_not_1_to_100 stop ();
     end

@@ -34,14 +34,9 @@ module transpose #(
   generate
     if (ROWS < 1) begin : illegal_rows
       illegal_parameter_ROWS_is_below_1 stop ();
-    end
-    if (COLS < 1) begin : illegal_cols
+    end else if (COLS < 1) begin : illegal_cols
       illegal_parameter_COLS_is_below_1 stop ();
-    end
-  endgenerate
-
-  generate
-    if (ROWS == 1 || COLS == 1) begin : unmoved
+    end else if (ROWS == 1 || COLS == 1) begin : unmoved
       axis_register register_slice (
           .clk(clk),
           .rst(rst),

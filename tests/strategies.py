@@ -104,16 +104,16 @@ def resmlp_models(draw: DrawFn, configs: SearchStrategy[ResMLPConfig] | None = N
 
 
 @st.composite
-def graphs(draw: DrawFn, nodes_max: int = 8) -> Graph:
+def graphs(draw: DrawFn, nodes_max: int = 8, dimension_max: int = 8) -> Graph:
     """General graphs: any operator of any shape that fits, residual paths, and a pool anywhere or nowhere."""
-    shape: Shape = (draw(st.integers(1, 8)), draw(st.integers(1, 6)))
+    shape: Shape = (draw(st.integers(1, dimension_max)), draw(st.integers(1, dimension_max)))
     graph_input = (shape[0], shape[1])
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {INPUT: shape}
     last = INPUT
     for i in range(draw(st.integers(1, nodes_max))):
         name = f"n{i}"
-        op = draw(_operators(shapes[last]))
+        op = draw(_operators(shapes[last], dimension_max))
         if isinstance(op, Add):
             partners = [n for n, s in shapes.items() if s == shapes[last]]
             inputs: tuple[str, ...] = (last, draw(st.sampled_from(partners)))
@@ -126,7 +126,7 @@ def graphs(draw: DrawFn, nodes_max: int = 8) -> Graph:
 
 
 @st.composite
-def _operators(draw: DrawFn, shape: Shape) -> Linear | Affine | Relu | Lut | Add | Pool:
+def _operators(draw: DrawFn, shape: Shape, dimension_max: int) -> Linear | Affine | Relu | Lut | Add | Pool:
     """An operator that takes an input of this shape."""
     channels = shape[-1]
     kinds = ["linear", "affine", "relu", "lut", "add"]
@@ -135,7 +135,7 @@ def _operators(draw: DrawFn, shape: Shape) -> Linear | Affine | Relu | Lut | Add
     kind = draw(st.sampled_from(kinds))
     if kind.startswith("linear"):
         over = Axis.TOKENS if kind == "linear over tokens" else Axis.CHANNELS
-        inputs, outputs = (shape[0] if over is Axis.TOKENS else channels), draw(st.integers(1, 6))
+        inputs, outputs = (shape[0] if over is Axis.TOKENS else channels), draw(st.integers(1, dimension_max))
         weight, bias = draw(int8_arrays((outputs, inputs))), draw(int8_arrays((outputs,)))
         return Linear(weight, bias, draw(shift_arrays(outputs)), over)
     if kind == "affine":

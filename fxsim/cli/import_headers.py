@@ -1,9 +1,11 @@
 """`fxsim import`: published C headers to a model file."""
 
+import dataclasses
 from pathlib import Path
 
 import click
 
+from fxsim.cli.console import json_option, print_json
 from fxsim.contract import TableRule
 from fxsim.files import Layout, import_headers, model_sha256, save
 from fxsim.model import recognise_resmlp
@@ -28,7 +30,8 @@ from fxsim.model import recognise_resmlp
     "power of two 'clamp', which is the published models' rule. Headers cannot tell 'clamp' from 'hold'.",
 )
 @click.option("--name", help="The model's name; by default the folder's.")
-def command(folder: Path, output: Path, layout: str, rule: str | None, name: str | None) -> None:
+@json_option
+def command(folder: Path, output: Path, layout: str, rule: str | None, name: str | None, as_json: bool) -> None:
     """Read the published C headers in DIR into one model file.
 
     DIR holds quant_params.h and, for a PSA model, lerp_psa_params.h or lerp_psa_params_transposed.h (where both are
@@ -37,9 +40,21 @@ def command(folder: Path, output: Path, layout: str, rule: str | None, name: str
     model = import_headers(folder, layout, rule, name)
     save(model, output)
     config = recognise_resmlp(model.graph)
+    sha256 = model_sha256(model)
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "name": model.name,
+                "sha256": sha256,
+                "provenance": dict(model.provenance),
+                "resmlp": dataclasses.asdict(config),
+            }
+        )
+        return
     kind = f"PSA, {config.points} points, {config.rule}" if config.psa else "ReLU"
     dimensions = (
         f"{config.tokens} tokens x {config.values} values, {config.channels} channels, hidden {config.hidden}, "
         f"{config.blocks} blocks, {config.classes} classes"
     )
-    click.echo(f"{output}: {kind}; {dimensions}; layout {model.provenance['layout']}; sha256 {model_sha256(model)}")
+    click.echo(f"{output}: {kind}; {dimensions}; layout {model.provenance['layout']}; sha256 {sha256}")

@@ -38,12 +38,11 @@ def command(model: Path, as_json: bool) -> None:
 
 def _overview(summary: ModelSummary, sha256: str) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
+    table.add_column()
     table.add_column(overflow="fold")
 
     def row(label: str, text: str) -> None:
-        # Text: names from files must not be read as markup.
-        table.add_row(label, Text(text))
+        table.add_row(_plain(label, "bold"), _plain(text))
 
     row("model", summary.name)
     if (config := summary.resmlp) is not None:
@@ -62,14 +61,15 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
     if summary.weights and summary.shifts:
         row("ranges", f"weights {_range(summary.weights)}, shifts {_range(summary.shifts)}")
     for key, value in summary.provenance.items():
-        row(key, value.replace("\n", " "))
+        row(key, value)
     row("sha256", sha256)
     return table
 
 
 def _operators(summary: ModelSummary) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name in ("tap", "operator", "output"):
+    table.add_column("tap", overflow="fold", min_width=20)
+    for name in ("operator", "output"):
         table.add_column(name, no_wrap=True)
     for name in ("bytes", "MACs", "weights", "shifts", "acc bits"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -91,6 +91,11 @@ def _operators(summary: ModelSummary) -> Table:
             f"{op.acc_bits_needed} of {op.acc_bits}" if op.acc_bits else "",
         )
     return table
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text from a file as it is: no markup, and nothing that a terminal would obey."""
+    return Text("".join(c if c.isprintable() else " " for c in text), style)
 
 
 def _kind(op: OperatorSummary) -> str:

@@ -20,7 +20,8 @@ def pool_acc_bits(tokens: int) -> int:
 
 def bits_needed(low: int, high: int) -> int:
     """Bits of the narrowest two's complement number that holds both `low` and `high`."""
-    return max(int(high).bit_length(), int(~low).bit_length() if low < 0 else 0) + 1
+    # A negative v and ~v = -v - 1 need the same bits.
+    return max((v if v >= 0 else ~v).bit_length() for v in (int(low), int(high))) + 1
 
 
 def worst_case_sums(weight: Int8) -> tuple[Int64, Int64]:

@@ -198,6 +198,7 @@ class Window {
 
 struct Mismatch {
     uint64_t image, index, cycle;
+    uint64_t entered;  // images that had entered or stood at the input: what a run must have to see the same
     int expected, got;
     bool before(const Mismatch& other) const {
         return image != other.image ? image < other.image : index < other.index;
@@ -217,8 +218,8 @@ struct Stream {
     Mismatch first{};
     std::vector<Mismatch> examples;
 
-    void mismatch(uint64_t cycle, uint8_t wanted, uint8_t got) {
-        const Mismatch found{image, index, cycle, int8_t(wanted), int8_t(got)};
+    void mismatch(uint64_t cycle, uint64_t entered, uint8_t got) {
+        const Mismatch found{image, index, cycle, entered, int8_t(expected[index]), int8_t(got)};
         if (mismatches++ == 0 || found.before(first)) first = found;
         if (examples.size() < EXAMPLES_MAX) examples.push_back(found);
     }
@@ -227,7 +228,7 @@ struct Stream {
 struct Fault {
     std::string kind;
     int stream;  // tap number, or -1 for m_axis
-    uint64_t image, index, cycle;
+    uint64_t image, index, cycle, entered;
 };
 
 // Numbers with how often each came; few are different in a steady state.
@@ -271,7 +272,9 @@ class Simulation {
           wave_(options.text("wave")),
           input_size_(options.number("input_size")),
           window_(options.number("images"), plan(options)) {
-        context_.time(0);
+#if VM_TRACE
+        context_.traceEverOn(!wave_.empty());
+#endif
         dut_ = std::make_unique<Vdut>(&context_);
         if (wave_from_ == 0) open_wave();
     }
@@ -351,7 +354,6 @@ class Simulation {
     void open_wave() {
 #if VM_TRACE
         if (wave_.empty() || trace_) return;
-        context_.traceEverOn(true);
         trace_ = std::make_unique<VerilatedFstC>();
         dut_->trace(trace_.get(), 99);
         trace_->open(wave_.c_str());
@@ -482,7 +484,7 @@ class Simulation {
             if (tap.image < window_.end()) place(tap, tap.image);
             else return stop("values too many", int(i), tap);
         }
-        if (tap.expected != nullptr && tap.expected[tap.index] != got) tap.mismatch(cycle_, tap.expected[tap.index], got);
+        if (tap.expected != nullptr && tap.expected[tap.index] != got) tap.mismatch(cycle_, entered(), got);
         if (++tap.index == tap.size) finish(tap);
     }
 
@@ -526,7 +528,7 @@ class Simulation {
         }
         const uint8_t got = dut_->m_axis_tdata;
         const bool last = output_.index + 1 == output_.size;
-        if (output_.expected[output_.index] != got) output_.mismatch(cycle_, output_.expected[output_.index], got);
+        if (output_.expected[output_.index] != got) output_.mismatch(cycle_, entered(), got);
         if (bool(dut_->m_axis_tlast) != last) fault(last ? "tlast missing" : "tlast too early", OUTPUT, output_.image, output_.index);
         if (dut_->m_axis_tuser) fault("tuser set", OUTPUT, output_.image, output_.index);
         const uint64_t first_beat = window_[output_.image].first_beat;
@@ -552,8 +554,10 @@ class Simulation {
 
     void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
         ++fault_count_;
-        if (faults_.size() < FAULTS_MAX) faults_.push_back({kind, stream, image, index, cycle_});
+        if (faults_.size() < FAULTS_MAX) faults_.push_back({kind, stream, image, index, cycle_, entered()});
     }
+
+    uint64_t entered() const { return std::min(input_image_ + 1, window_.count()); }
 
     // A fault after which positions mean nothing any more.
     void stop(const std::string& kind, int number, const Stream& stream) {
@@ -577,7 +581,7 @@ class Simulation {
 
     static std::string json(const Mismatch& m) {
         return "{\"image\": " + std::to_string(m.image) + ", \"index\": " + std::to_string(m.index) +
-               ", \"cycle\": " + std::to_string(m.cycle) + ", \"expected\": " + std::to_string(m.expected) +
+               ", \"cycle\": " + std::to_string(m.cycle) + ", \"entered\": " + std::to_string(m.entered) + ", \"expected\": " + std::to_string(m.expected) +
                ", \"got\": " + std::to_string(m.got) + "}";
     }
 
@@ -601,7 +605,7 @@ class Simulation {
         std::string out = "{\"result\": {\"images\": " + std::to_string(output_.image) + ", \"cycles\": " + std::to_string(cycle_);
         out += ", \"seconds\": " + std::to_string(total - window_.seconds_waiting());
         out += ", \"seconds_waiting\": " + std::to_string(window_.seconds_waiting());
-        out += ", \"resets\": " + std::to_string(resets_done_) + ", \"hung\": " + (hung_ ? "true" : "false");
+        out += ", \"entered\": " + std::to_string(entered()) + ", \"resets\": " + std::to_string(resets_done_) + ", \"hung\": " + (hung_ ? "true" : "false");
         out += ", \"interval\": " + intervals_.json() + ", \"input_interval\": " + input_intervals_.json();
         out += ", \"latency\": " + latencies_.json();
         const auto known = [](uint64_t value) { return value == NEVER ? std::string("null") : std::to_string(value); };
@@ -617,7 +621,7 @@ class Simulation {
             const Fault& f = faults_[i];
             out += std::string(i ? ", " : "") + "{\"kind\": \"" + f.kind + "\", \"stream\": " + std::to_string(f.stream) +
                    ", \"image\": " + std::to_string(f.image) + ", \"index\": " + std::to_string(f.index) +
-                   ", \"cycle\": " + std::to_string(f.cycle) + "}";
+                   ", \"cycle\": " + std::to_string(f.cycle) + ", \"entered\": " + std::to_string(f.entered) + "}";
         }
         std::printf("%s]}}\n", out.c_str());
         std::fflush(stdout);

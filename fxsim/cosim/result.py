@@ -76,6 +76,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     `first_mismatch`: of the lowest image that has one, the first in graph order; later taps only pass it on.
     `interval_cycles`: between the last values of consecutive images, the median after the pipeline filled (null under
     three images, or where every image was interrupted); `interval` all there is to say of it.
+    `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle for cycle.
     `latency_cycles`: of the first image, from its first value's cycle to its last score's, both counted;
     `first_output_cycles` the same to its first score; `latency` over all images, queueing included.
     """
@@ -91,6 +92,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     fault_count: int
     stopped: Stop | None
+    replay: tuple[int, int] | None
     interval_bound_cycles: int
     interval: Spread | None
     input_interval: Spread | None
@@ -123,7 +125,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
         return sum(tap.mismatches for tap in (*self.taps.values(), self.output))
 
     @property
-    def replay_stop(self) -> int:
-        """The end of the images that must run again, from `image_start` on, to see the first failure again."""
-        places = [place.image for place in (self.first_mismatch, *self.faults[:1], self.stopped) if place is not None]
-        return min(min(places) + 1 if places else self.image_stop, self.image_stop)
+    def failing_image(self) -> int | None:
+        """The image that failed first: the first mismatch's, else the first fault's, else where nothing moved."""
+        places = (self.first_mismatch, *self.faults[:1], self.stopped)
+        return next((place.image for place in places if place is not None), None)

@@ -34,6 +34,9 @@ Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
+# Numba makes its settings' attributes as it starts, out of a type checker's sight.
+_config: Any = numba.config
+
 _IMAGES_A_TURN = 8
 """Images a thread takes at once: enough that taking them costs nothing, few enough that all threads end together."""
 
@@ -64,7 +67,7 @@ def run_compiled(model: Model, x: Int8, taps: tuple[str, ...], threads: int | No
                 arena, acc, pack,
             )  # fmt: skip
 
-    workers = min(threads or numba.config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
+    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(work) for _ in range(workers)]:
@@ -93,8 +96,8 @@ def compute_function() -> Callable[..., None]:
     )  # fmt: skip
     folder = cache_dir() / "numba" / _cache_key()
     cached = _can_write(folder)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(folder)
     try:
         try:
             return _compile(signature, cached)
@@ -103,7 +106,7 @@ def compute_function() -> Callable[..., None]:
             shutil.rmtree(folder, ignore_errors=True)
             return _compile(signature, cached)
     finally:
-        numba.config.CACHE_DIR = before
+        _config.CACHE_DIR = before
 
 
 def _compile(signature: Any, cached: bool) -> Callable[..., None]:
@@ -123,8 +126,8 @@ def _cache_key() -> str:
         platform.machine(),
         llvmlite.binding.get_host_cpu_name(),
         features.flatten(),
-        str(numba.config.CPU_NAME),
-        str(numba.config.CPU_FEATURES),
+        str(_config.CPU_NAME),
+        str(_config.CPU_FEATURES),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
@@ -174,7 +177,7 @@ def _pack(graph: Graph) -> _Parameters:
     acc_size = pack_size = 1
 
     def put(blocks: list[Any], block: npt.NDArray[Any]) -> int:
-        start = sum(b.size for b in blocks)
+        start = sum(int(b.size) for b in blocks)
         blocks.append(block.ravel())
         return start
 
@@ -208,9 +211,8 @@ def _pack(graph: Graph) -> _Parameters:
     def join(blocks: list[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.concatenate([*blocks, np.zeros(0, dtype)])
 
-    return _Parameters(
-        join(weights, np.int16), join(scales, np.int32), join(tables, np.int8), at, acc_size, pack_size
-    )  # fmt: skip
+    joined = join(weights, np.int16), join(scales, np.int32), join(tables, np.int8)
+    return _Parameters(*joined, at, acc_size, pack_size)
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -238,8 +240,11 @@ def _pack_rows(weight: Int8) -> Int16:
 
 
 def _program(graph: Graph, taps: tuple[str, ...], images: int) -> tuple[Int64, dict[str, tuple[int, int]], int, int]:
-    """The steps to compute `taps`, int64 [steps, FIELDS]; each tap's start in the output and size an image; the sizes of
-    the output and the arena."""
+    """The steps that compute `taps` for so many images.
+
+    Returns the program, int64 [steps, FIELDS]; each tap's start in the output and its size an image; the sizes of the
+    output and of the arena.
+    """
     needed = set(taps)
     for node in reversed(graph.nodes):
         if node.name in needed:

@@ -2,9 +2,12 @@
 
 Everything that Numba compiles is in this one file, so that its cache, keyed by the file's content, is never stale.
 
-Numba computes int32 with int32 in int64; the `np.int32(...)` around every step keeps the loops in 32 bits, which is what
-lets LLVM vectorise them. All values fit: graphs prove their accumulators to be at most 32 bits wide.
+Numba computes int32 with int32 in int64; the `np.int32(...)` around every step keeps the loops in 32 bits, which lets
+LLVM vectorise them. All values fit: graphs prove their accumulators to be at most 32 bits wide.
 """
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# Numba infers its own types: annotations would be a second, unchecked statement of them.
 
 from typing import Any
 
@@ -37,21 +40,20 @@ SCALE_ROWS = 4
 
 
 def scale_rows(shift: Any, bias: Any) -> Any:
-    """Requantisation parameters int32 [4, N] of `shift` uint8 [N], `bias` int8 [N]: shift, place of the half, mask, bias.
+    """For `shift` uint8 [N] and `bias` int8 [N] the int32 [4, N] that requantisation reads.
+
+    Its rows: the shift; the place of the bit below the cut, the half; a mask for it, 0 where the shift is; the bias.
 
     A sum of at most 32 bits divided by 2^s rounds to 0 for every s >= 32: s = 32 gives that with both places at 31, the
     sign: (a >> 31) + ((a >> 31) & 1).
     """
     s = shift.astype(np.int32)
-    return np.stack(
-        [np.minimum(s, 31), np.clip(s - 1, 0, 31), np.minimum(s, 1), bias.astype(np.int32)]
-    ).astype(np.int32)
+    rows = (np.minimum(s, 31), np.clip(s - 1, 0, 31), np.minimum(s, 1), bias.astype(np.int32))
+    return np.stack(rows).astype(np.int32)
 
 
-@intrinsic  # type: ignore[misc]  # Numba ships no types
-def _multiply_tile(  # type: ignore[no-untyped-def]
-    typing_context, acc, acc_at, acc_stride, a, a_at, a_stride, b, b_at, pairs  # noqa: ARG001
-):
+@intrinsic
+def _multiply_tile(_typing_context, acc, acc_at, acc_stride, a, a_at, a_stride, b, b_at, pairs):
     """acc[r, c] = sum over p of a[r, 2p] * b[p, c, 0] + a[r, 2p + 1] * b[p, c, 1], TILE_ROWS x TILE_COLUMNS sums.
 
     `acc` int32, `a` and `b` int16, all flat, each starting at its `_at`. `b` is [pairs, TILE_COLUMNS, 2]: neighbours
@@ -65,18 +67,17 @@ def _multiply_tile(  # type: ignore[no-untyped-def]
         ir.VectorType(i32, 2 * LANES),
     )
     every_even, every_odd, first = (
-        ir.Constant(sums, list(places))
-        for places in (range(0, 2 * LANES, 2), range(1, 2 * LANES, 2), [0] * LANES)
+        ir.Constant(sums, list(places)) for places in (range(0, 2 * LANES, 2), range(1, 2 * LANES, 2), [0] * LANES)
     )
     undefined_sums, undefined_products = ir.Constant(sums, ir.Undefined), ir.Constant(products, ir.Undefined)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         acc_data, a_data, b_data = (
             context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 6)
         )
         _, acc_at, acc_stride, _, a_at, a_stride, _, b_at, pairs = arguments
 
-        def address(data, *terms, of):  # type: ignore[no-untyped-def]
+        def address(data, *terms, of):
             offset = i64(0)
             for term in terms:
                 offset = builder.add(offset, term)
@@ -118,7 +119,7 @@ def _multiply_tile(  # type: ignore[no-untyped-def]
 
 
 @njit
-def _requantise(acc, shift, below, half, bias):  # type: ignore[no-untyped-def]
+def _requantise(acc, shift, below, half, bias):
     # Masking the shifts tells LLVM that they are legal in 32 bits; `scale_rows` made them so.
     rounded = np.int32(np.int32(acc >> (shift & 31)) + np.int32(np.int32(acc >> (below & 31)) & half))
     # Whatever is beyond these bounds saturates with any bias; without them a 32-bit sum plus a bias could wrap.
@@ -127,14 +128,15 @@ def _requantise(acc, shift, below, half, bias):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _multiply_rows(acc, stride, a, a_at, a_stride, b, b_at, pairs):  # type: ignore[no-untyped-def]
+def _multiply_rows(acc, stride, a, a_at, a_stride, b, b_at, pairs):
     """TILE_ROWS rows of a matrix product, `stride` columns wide, tile by tile."""
     for column in range(0, stride, TILE_COLUMNS):
-        _multiply_tile(acc, column, stride, a, a_at, a_stride, b, b_at + column * 2 * pairs, pairs)
+        b_tile_at = b_at + column * 2 * pairs
+        _multiply_tile(acc, column, stride, a, a_at, a_stride, b, b_tile_at, pairs)  # type: ignore[call-arg]  # no context
 
 
 @njit
-def _linear_channels(x, y, rows, inputs, outputs, weights, at, scales, acc, pack):  # type: ignore[no-untyped-def]
+def _linear_channels(x, y, rows, inputs, outputs, weights, at, scales, acc, pack):
     """y[t, n] = requantise(sum_k x[t, k] * w[n, k]); weights packed by columns n, see `compiled._pack_columns`."""
     pairs = (inputs + 1) >> 1
     stride = (outputs + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
@@ -155,7 +157,7 @@ def _linear_channels(x, y, rows, inputs, outputs, weights, at, scales, acc, pack
 
 
 @njit
-def _linear_tokens(x, y, inputs, channels, outputs, weights, at, scales, acc, pack):  # type: ignore[no-untyped-def]
+def _linear_tokens(x, y, inputs, channels, outputs, weights, at, scales, acc, pack):
     """y[n, c] = requantise(sum_k w[n, k] * x[k, c]); weights packed by rows n, see `compiled._pack_rows`."""
     pairs = (inputs + 1) >> 1
     stride = (channels + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
@@ -182,7 +184,7 @@ def _linear_tokens(x, y, inputs, channels, outputs, weights, at, scales, acc, pa
 
 
 @njit
-def _affine(x, y, rows, channels, scales):  # type: ignore[no-untyped-def]
+def _affine(x, y, rows, channels, scales):
     shift, below, half, bias, weight = scales[0], scales[1], scales[2], scales[3], scales[4]
     for t in range(rows):
         row = x[t * channels : (t + 1) * channels]
@@ -192,8 +194,8 @@ def _affine(x, y, rows, channels, scales):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _lut(x, y, rows, channels, table):  # type: ignore[no-untyped-def]
-    """Full tables only, 256 entries a channel, ordered by the input's byte read as unsigned: 0 to 127, then -128 to -1."""
+def _lut(x, y, rows, channels, table):
+    """Full tables, 256 entries a channel, ordered by the input's byte read as unsigned: 0 to 127, then -128 to -1."""
     for t in range(rows):
         row = x[t * channels : (t + 1) * channels]
         result = y[t * channels : (t + 1) * channels]
@@ -203,7 +205,7 @@ def _lut(x, y, rows, channels, table):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _pool(x, y, tokens, channels, scales, acc):  # type: ignore[no-untyped-def]
+def _pool(x, y, tokens, channels, scales, acc):
     sums = acc[:channels]
     for c in range(channels):
         sums[c] = 0
@@ -215,12 +217,12 @@ def _pool(x, y, tokens, channels, scales, acc):  # type: ignore[no-untyped-def]
         y[c] = _requantise(sums[c], scales[0, 0], scales[1, 0], scales[2, 0], scales[3, 0])
 
 
-def _compute(program, weights, scales, tables, images, out, first, last, arena, acc, pack):  # type: ignore[no-untyped-def]
+def _compute(program, weights, scales, tables, images, out, first, last, arena, acc, pack):
     """Run `program` on images `first` to `last - 1`.
 
-    `weights` int16, `scales` int32, `tables` int8: the operators' parameters, flat. `images` int8 [image, values]. `out`
-    int8, flat: every tap for all images, one after the other. `arena` int8, `acc` int32, `pack` int16: scratch space of
-    the calling thread; nothing is allocated here.
+    `weights` int16, `scales` int32, `tables` int8: the operators' parameters, flat. `images` int8 [image, values].
+    `out` int8, flat: every tap for all images, one after the other. `arena` int8, `acc` int32, `pack` int16: scratch
+    space of the calling thread; nothing is allocated here.
     """
     for image in range(first, last):
         arena[INPUT_AT : INPUT_AT + images.shape[1]] = images[image]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, StimulusError
-from fxsim.files.atomic import atomic_write
+from fxsim.files.atomic import atomic_write, check_target
 from fxsim.model import Model
 
 
@@ -31,8 +31,8 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # A header is text that numpy evaluates as literals: a damaged one can fail in any of these ways.
-    except (ValueError, TypeError, SyntaxError, OverflowError, KeyError, MemoryError, RecursionError) as error:
+    # The header is text that numpy evaluates as a literal: a damaged one fails in ways that numpy does not list.
+    except Exception as error:
         reason = str(error).split("\n")[0][:200]
         raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
     if array.dtype != np.int8:
@@ -61,16 +61,9 @@ class NpzWriter:
         self._done = 0
 
     def __enter__(self) -> Self:
-        # Fails now rather than after the computation where the file could never be placed.
-        with_parent = self._path.parent
-        if self._path.exists() and not self._path.is_file():
-            raise FileError(f"cannot write {self._path}: it exists and is not a regular file")
+        check_target(self._path)
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=with_parent)
-            for name, shape in self._shapes.items():
-                header = {"descr": "|i1", "fortran_order": False, "shape": (self._images, *shape)}
-                with self._part(name).open("wb") as file:
-                    np.lib.format.write_array_header_1_0(file, header)
+            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=self._path.parent)
         except OSError as error:
             raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
         return self
@@ -84,7 +77,7 @@ class NpzWriter:
                 assert values[name].dtype == np.int8
                 assert values[name].shape[1:] == shape
                 with self._part(name).open("ab") as file:
-                    file.write(np.ascontiguousarray(values[name]))
+                    file.write(np.ascontiguousarray(values[name]).data)
         except OSError as error:
             raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
         self._done += counts.pop()
@@ -97,12 +90,14 @@ class NpzWriter:
                 return
             assert self._done == self._images, f"{self._done} images were written, {self._images} promised"
             with atomic_write(self._path) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
-                for name in self._shapes:
+                for name, shape in self._shapes.items():
                     # A ZipInfo of our own has a fixed date: the same results give the same bytes.
                     entry = zipfile.ZipInfo(f"{name}.npy")
+                    header = {"descr": "|i1", "fortran_order": False, "shape": (self._images, *shape)}
                     with self._part(name).open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                        np.lib.format.write_array_header_1_0(target, header)
                         shutil.copyfileobj(source, target, 1 << 20)
 
     def _part(self, name: str) -> Path:
         # Numbered, so that a name never becomes a path.
-        return Path(self._folder.name) / f"{list(self._shapes).index(name)}.npy"
+        return Path(self._folder.name) / str(list(self._shapes).index(name))

@@ -27,6 +27,7 @@ ARRAYS_MAX = 10_000
 _SPLICE = re.compile(rb"\\\r?\n")
 _COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/|/\*", re.DOTALL)
 _DIRECTIVE = re.compile(rb"^[ \t]*#[ \t]*(\w*)[ \t]*([^\n]*)$", re.MULTILINE)
+_INCLUDE = re.compile(rb"<[\w./-]+>|\"[\w./-]+\"")
 _SPACE = re.compile(rb"\s*")
 _DECLARATION = re.compile(
     rb"const\s+ap_(?P<unsigned>u?)int\s*<\s*(?P<bits>\d{1,4})\s*>\s+(?P<name>[A-Za-z_]\w{0,199})\s*"
@@ -114,9 +115,13 @@ class _Reader:
         word, rest = match[1], match[2].strip()
         if word == b"ifndef" and self._guard is None:
             self._guard = rest
-        elif word not in (b"include", b"endif", b"pragma") and (word != b"define" or rest != self._guard):
+        elif not (
+            (word == b"define" and rest == self._guard)
+            or (word == b"include" and _INCLUDE.fullmatch(rest))
+            or (word, rest) in ((b"pragma", b"once"), (b"endif", b""))
+        ):
             what = self.found(match.start())
-            self.fail(match.start(), f"{what} is more than an include guard, expected plain arrays")
+            self.fail(match.start(), f"{what} is more than an include guard or '#include', expected plain arrays")
         return b""
 
     def arrays(self) -> dict[str, HeaderArray]:

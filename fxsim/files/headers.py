@@ -84,7 +84,7 @@ def import_headers(
     except ModelError as error:
         raise FileError(f"{folder}: {error}") from None
 
-    # Parameter by array name, for each kind of header.
+    # Shapes by published array name.
     expected = {_array_name(parameter): shape for parameter, shape in resmlp_parameters(config).items()}
     is_table = {name: name.endswith(_SUFFIX["table"]) for name in expected}
     layout, matrices = _matrices(header, {n: shape for n, shape in expected.items() if not is_table[n]}, layout)
@@ -95,13 +95,13 @@ def import_headers(
         graph = build_resmlp(config, {p: arrays[_array_name(p)] for p in resmlp_parameters(config)})
     except ModelError as error:
         raise FileError(f"{folder}: {error}") from None
-    label = name or _text(folder.resolve().name)
+    folder_name = _text(folder.resolve().name)
     provenance = {
-        "source": f"C headers of {label}",
+        "source": f"C headers in folder {folder_name}",
         "layout": str(layout),
         **{f"sha256 of {h.path.name}": h.sha256 for h in (header, *table_headers)},
     }
-    return Model(graph, label, provenance)
+    return Model(graph, name or folder_name, provenance)
 
 
 def export_headers(

@@ -207,7 +207,7 @@ def _read_tensors(path: Path, file: Any, graph: _Graph) -> dict[str, npt.NDArray
     expected = {f"{node.name}.{field}" for node in graph.nodes for field in node.fields}
     for name in sorted(present - expected):
         raise FileError(f"{path}: tensor '{_short(name)}' belongs to no node of the graph")
-    tensors = {}
+    tensors: dict[str, npt.NDArray[Any]] = {}
     for node in graph.nodes:
         for field in node.fields:
             name = f"{node.name}.{field}"

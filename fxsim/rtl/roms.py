@@ -7,23 +7,33 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TableRule
+from fxsim.errors import ModelError
 from fxsim.model import Affine, Axis, Linear, Lut, Model, Node, recognise_resmlp
 
 _TABLE_RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
 """Edge rules in the order of the Verilog parameter TABLE_RULE."""
 
+BLOCKS_MAX = 100
+"""ROM files name their block with two digits."""
+
+_ACC_BITS_MIN = 16
+"""One product's width, the least that the Verilog takes."""
+
 
 def rtl_parameters(model: Model) -> dict[str, int]:
     """Verilog parameters of `stream_resmlp` for a model; ModelError where its graph is not a ResMLP.
 
-    A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
+    Raises ModelError, too, where it has more blocks than ROM files have names. A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
     a wider one computes the same.
     """
     config = recognise_resmlp(model.graph)
 
+    if config.blocks > BLOCKS_MAX:
+        raise ModelError(f"the accelerator takes up to {BLOCKS_MAX} blocks, model '{model.name}' has {config.blocks}")
+
     def acc_bits(last: str) -> int:
         nodes = (node for node in model.graph.nodes if node.name == last or node.name.endswith(f".{last}"))
-        return max(node.op.acc_bits for node in nodes if isinstance(node.op, Linear))
+        return max(_ACC_BITS_MIN, *(node.op.acc_bits for node in nodes if isinstance(node.op, Linear)))
 
     return {
         "TOKENS": config.tokens,

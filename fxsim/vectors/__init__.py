@@ -1,4 +1,4 @@
-"""Test vectors for any simulator: stimulus and expected values as files, a manifest, and the check that re-derives them."""
+"""Test vectors for any simulator: files of stimulus and expected values, a manifest, and a check."""
 
 from fxsim.vectors.check import VectorCheck, VectorProblem, check_vectors
 from fxsim.vectors.formats import FORMATS

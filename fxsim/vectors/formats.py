@@ -25,7 +25,6 @@ class Format:
 
     name: str
     suffix: str
-    about: str
     header: Callable[[str, tuple[int, ...]], bytes]
     texts: UInt8
     separator: bytes
@@ -44,9 +43,22 @@ class Format:
         body[:, width:] = np.frombuffer(self.separator, np.uint8)
         return body.tobytes()
 
-    def size(self, symbol: str, shape: tuple[int, ...]) -> int:
-        """Bytes of a whole file."""
-        return len(self.header(symbol, shape)) + math.prod(shape) * self.slot - len(self.separator) + len(self.footer)
+
+class Renderer:
+    """The bytes of one file, in parts: `header`, then one part for each piece of its values."""
+
+    def __init__(self, fmt: Format, symbol: str, shape: tuple[int, ...]) -> None:
+        self.fmt = fmt
+        self.header = fmt.header(symbol, shape)
+        self.remaining = math.prod(shape)
+
+    def part(self, values: Int8) -> bytes:
+        """The next values; the last part ends with the footer, in place of its last separator."""
+        self.remaining -= values.size
+        body = self.fmt.render(values)
+        if self.remaining == 0:
+            body = body[: len(body) - len(self.fmt.separator)] + self.fmt.footer
+        return body
 
 
 def _texts(render: Callable[[int], str]) -> UInt8:
@@ -76,7 +88,8 @@ def _coe_header(symbol: str, shape: tuple[int, ...]) -> bytes:
 def _c_header(symbol: str, shape: tuple[int, ...]) -> bytes:
     dims = " x ".join(map(str, shape))
     return (
-        f"/* {symbol}: {dims}, last index fastest. */\n#ifndef FXSIM_{symbol.upper()}_H\n#define FXSIM_{symbol.upper()}_H\n"
+        f"/* {symbol}: {dims}, last index fastest. */\n"
+        f"#ifndef FXSIM_{symbol.upper()}_H\n#define FXSIM_{symbol.upper()}_H\n"
         f"#include <stdint.h>\nstatic const int8_t {symbol}[{math.prod(shape)}] = {{\n"
     ).encode()
 
@@ -88,13 +101,13 @@ def _no_header(_symbol: str, _shape: tuple[int, ...]) -> bytes:
 FORMATS = {
     fmt.name: fmt
     for fmt in (
-        Format("hex", ".hex", "Verilog's $readmemh: a byte in hexadecimal a line", _no_header, _texts(_hex), b"\n", b"\n"),
-        Format("npy", ".npy", "numpy's own", _npy_header, _texts(lambda v: chr(v & 0xFF)), b"", b""),
-        Format("coe", ".coe", "Xilinx memory initialisation, radix 16", _coe_header, _texts(_hex), b",\n", b";\n"),
-        Format("c", ".h", "C header: a static const int8_t array", _c_header, _texts("{:4d}".format), b",\n", b"\n};\n#endif\n"),
+        Format("hex", ".hex", _no_header, _texts(_hex), b"\n", b"\n"),
+        Format("npy", ".npy", _npy_header, _texts(lambda v: chr(v & 0xFF)), b"", b""),
+        Format("coe", ".coe", _coe_header, _texts(_hex), b",\n", b";\n"),
+        Format("c", ".h", _c_header, _texts("{:4d}".format), b",\n", b"\n};\n#endif\n"),
     )
 }
-"""Every format by name."""
+"""Every format by name: Verilog's $readmemh, numpy, Xilinx memory initialisation, C header with an int8_t array."""
 
 
 def decode_slot(fmt: Format, found: bytes) -> str:

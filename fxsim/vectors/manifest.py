@@ -12,8 +12,6 @@ from fxsim.model import Axis
 MANIFEST = "manifest.json"
 MODEL_FILE = "model.safetensors"
 STIMULUS_FILE = "stimulus.npy"
-FORMAT = "fxsim.vectors"
-VERSION = 1
 MANIFEST_BYTES_MAX = 16 << 20
 
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -33,11 +31,11 @@ class VectorFile(_Record, frozen=True):
 
 
 class VectorModel(_Record, frozen=True):
-    """The model. `sha256` is of what it computes (graph, rules, widths, tensors), not of the file's bytes."""
+    """The model. `sha256` is of what it computes (graph, rules, widths, tensors), `file.sha256` of the file's bytes."""
 
-    file: str
     name: str
     sha256: _Sha256
+    file: VectorFile
 
 
 class VectorStimulus(_Record, frozen=True):
@@ -85,8 +83,8 @@ class VectorManifest(_Record, frozen=True):
     taps: tuple[VectorTap, ...]
 
     def files(self) -> tuple[VectorFile, ...]:
-        """Every data file, the stimulus's first."""
-        return (*self.stimulus.files, *(tap.file for tap in self.taps if tap.file is not None))
+        """Every file but the manifest itself."""
+        return (self.model.file, *self.stimulus.files, *(tap.file for tap in self.taps if tap.file is not None))
 
 
 ORDER = (

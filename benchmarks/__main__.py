@@ -1,0 +1,29 @@
+"""`python -m benchmarks [COMMAND]`: one command a file; without one, all in turn with their defaults."""
+
+import os
+
+# Before anything imports numpy: its threaded float products are many times slower than one thread on busy machines.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import click
+
+from benchmarks.distance import distance
+from benchmarks.engines import engines
+from benchmarks.startup import startup
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def benchmarks(context: click.Context) -> None:
+    """Measure fxsim on this machine."""
+    if context.invoked_subcommand is None:
+        for command in (engines, startup, distance):
+            click.echo(f"--- python -m benchmarks {command.name}")
+            context.invoke(command)
+
+
+for each in (engines, startup, distance):
+    benchmarks.add_command(each)
+
+if __name__ == "__main__":
+    benchmarks(prog_name="python -m benchmarks")

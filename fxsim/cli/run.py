@@ -1,0 +1,79 @@
+"""`fxsim run`: a model's taps for images, to an .npz file."""
+
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from fxsim.cli.console import json_option, model_argument, print_json, progress, split_taps, taps_option
+from fxsim.engines import Engine, run_chunks
+from fxsim.files import NpzWriter, load, read_stimulus
+
+_CLASSIFIER = "classifier"
+"""The tap whose greatest value names the predicted class."""
+
+
+@click.command()
+@model_argument
+@click.argument("stimulus", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="OUT", required=True, type=click.Path(path_type=Path), help=".npz to write.")
+@taps_option
+@click.option(
+    "--engine",
+    type=click.Choice([str(engine) for engine in Engine]),
+    default=str(Engine.AUTO),
+    show_default=True,
+    help="Both give the same values. 'numba' is compiled at its first use on a machine, which takes some seconds; "
+    "'auto' is 'numba'.",
+)
+@json_option
+def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, as_json: bool) -> None:
+    """Compute taps of MODEL for the images in INPUT and write them to an .npz file.
+
+    INPUT is a .npy file, int8 [image, token, value], read as it is needed. Each array in the .npz file is named after
+    its tap: int8 [image, token, channel], or [image, channel] from the pool on. The file appears when it is complete,
+    and not at all after an error or Ctrl-C.
+    """
+    loaded = load(model)
+    images = read_stimulus(stimulus, loaded)
+    names = loaded.select_taps(split_taps(taps))
+    # Only a vector of scores names a class.
+    classes = shape[0] if _CLASSIFIER in names and len(shape := loaded.graph.shapes[_CLASSIFIER]) == 1 else 0
+    predicted = np.zeros(classes, np.int64)
+    with (
+        NpzWriter(output, {name: loaded.graph.shapes[name] for name in names}, len(images)) as writer,
+        progress("images") as report,
+    ):
+        if engine != Engine.REFERENCE:
+            # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
+            from fxsim.engines.compiled import compute_function
+
+            compute_function()
+        started = time.perf_counter()
+        report(0, len(images))
+        for part, values in run_chunks(loaded, images, names, engine):
+            writer.write(values)
+            if classes:
+                predicted += np.bincount(values[_CLASSIFIER].argmax(axis=1), minlength=classes)
+            report(part.stop, len(images))
+        seconds = time.perf_counter() - started
+    summary = {
+        "model": loaded.name,
+        "images": len(images),
+        "taps": list(names),
+        "output": str(output),
+        "engine": str(Engine.NUMBA) if engine == Engine.AUTO else engine,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(len(images) / seconds, 1),
+        "predicted": predicted.tolist() if classes else None,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    click.echo(
+        f"{output}: {len(images):,} images, {len(names)} taps, engine {summary['engine']}, {seconds:.2f} s "
+        f"({len(images) / seconds:,.0f} images/s)"
+    )
+    if classes:
+        click.echo("predicted: " + ", ".join(f"class {i}: {n:,}" for i, n in enumerate(predicted) if n))

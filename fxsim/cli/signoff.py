@@ -1,0 +1,155 @@
+"""`fxsim signoff`: run a plan, show it check by check, write record and report."""
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fxsim.cli.console import print_json, print_table
+
+if TYPE_CHECKING:
+    from rich.status import Status as Spinner
+
+    from fxsim.signoff import CheckRecord, SignoffRecord
+    from fxsim.signoff.plan import Check
+
+RECORD, REPORT = "signoff.json", "signoff.html"
+_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow"}
+
+
+@click.command("signoff")
+@click.argument("plan", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help=f"Folder for {RECORD} and {REPORT}.  [default: reports/; with --only, nothing is written]",
+)  # fmt: skip
+@click.option("--only", multiple=True, metavar="NAME", help="Run this check alone; may be given several times.")
+@click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the record as one JSON object; progress on standard error."
+)
+def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_checks: bool, as_json: bool) -> None:
+    """Run a sign-off plan: models, engines and RTL against each other, with a record and a report of everything found.
+
+    PLAN is a TOML file, by default the project's own, golden/signoff.toml. A check that fails does not stop the others.
+    What is skipped is shown with its reason. Ctrl-C writes what is known until then, marked as incomplete.
+
+    Exit status: 0 where every check passed or was skipped, 1 where one failed or could not be carried out, 130 after
+    Ctrl-C.
+    """
+    from fxsim.signoff import load_plan, run_plan, write_record, write_report
+
+    loaded = load_plan(plan)
+    if list_checks:
+        rows = [(check.name, check.kind, check.about) for check in loaded.select(only)]
+        print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "passes when"), rows)
+        return
+    folder = output if output is not None or only else Path("reports")
+    if folder is not None:
+        _make_folder(folder)
+    listener = _Listener(len(loaded.select(only)), to_stderr=as_json)
+    with listener:
+        record = run_plan(loaded, only, listener)
+    if folder is not None:
+        write_record(record, folder / RECORD)
+        write_report(record, folder / REPORT)
+    if as_json:
+        print_json(record)
+    _conclude(record, folder, to_stderr=as_json)
+    if not record.complete:
+        raise KeyboardInterrupt
+    if not record.passed:
+        raise SystemExit(1)
+
+
+def _make_folder(folder: Path) -> None:
+    from fxsim.errors import FileError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {folder}: {error.strerror or error}") from None
+
+
+def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> None:
+    """The last lines: what did not pass, again, and the verdict."""
+    from fxsim.signoff import Status
+    from fxsim.signoff.report import format_seconds, verdict_word
+
+    for check in record.checks:
+        if check.status in (Status.FAILED, Status.ERROR):
+            click.echo(f"\n{check.status}: {check.name}: {check.reason}\n  again: {check.replay}", err=to_stderr)
+    counts = ", ".join(f"{record.count(status)} {status}" for status in Status if record.count(status))
+    chosen = "" if record.selected is None else f" of the plan's {record.checks_in_plan}"
+    word = click.style(verdict_word(record).upper(), fg="green" if record.passed else "red", bold=True)
+    took = format_seconds(record.seconds)
+    click.echo(f"\n{word}: {len(record.checks)} checks{chosen}: {counts}, in {took}", err=to_stderr)
+    if folder is not None:
+        click.echo(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
+
+
+class _Listener:
+    """A line for each check when it ends; on a terminal, what it is doing meanwhile."""
+
+    def __init__(self, checks: int, to_stderr: bool) -> None:
+        self._checks = checks
+        self._done = 0
+        self._stream = sys.stderr if to_stderr else sys.stdout
+        self._spinner: Spinner | None = None
+        self._name = ""
+        self._text = ""
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.text import Text
+
+            self._spinner = Console(stderr=True).status(Text(""))
+            self._spinner.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def _show(self, text: str) -> None:
+        if self._spinner is not None:
+            from rich.text import Text
+
+            self._spinner.update(Text(f"[{self._done + 1}/{self._checks}] {self._name}: {text}"))
+
+    def started(self, check: "Check") -> None:
+        self._name, self._text = check.name, ""
+        self._show("running")
+
+    def progress(self, done: int, total: int) -> None:
+        self._show(f"{self._text} {done} of {total}".strip())
+
+    def status(self, text: str) -> None:
+        self._text = text
+        self._show(text)
+
+    def finished(self, record: "CheckRecord") -> None:
+        self._done += 1
+        status = click.style(f"{record.status:<8}", fg=_COLOURS[record.status], bold=True)
+        line = f"{status} {record.name:<24} {record.seconds:7.1f} s  {record.reason or record.summary}"
+        # The spinner's line is cleared while another is printed above it.
+        with self._pause():
+            click.echo(line, file=self._stream)
+
+    def _pause(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._spinner is None else _Paused(self._spinner)
+
+
+class _Paused:
+    """Stops a spinner for the length of a block."""
+
+    def __init__(self, spinner: "Spinner") -> None:
+        self._spinner = spinner
+
+    def __enter__(self) -> None:
+        self._spinner.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self._spinner.start()

@@ -1,0 +1,21 @@
+"""Sign-off: a plan of checks, the record of a run, and the report drawn from the record."""
+
+from fxsim.signoff.plan import Plan, default_plan, load_plan
+from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, read_record, write_record
+from fxsim.signoff.report import render_report, write_report
+from fxsim.signoff.run import Listener, run_plan
+
+__all__ = [
+    "CheckRecord",
+    "Listener",
+    "Plan",
+    "SignoffRecord",
+    "Status",
+    "default_plan",
+    "load_plan",
+    "read_record",
+    "render_report",
+    "run_plan",
+    "write_record",
+    "write_report",
+]

@@ -1,0 +1,138 @@
+"""What checks are given: the plan's models and stimuli, read once, and somewhere to report to."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fxsim.contract.arithmetic import Int8
+from fxsim.errors import FxsimError
+from fxsim.files import Layout, import_headers, load, model_sha256, read_header_arrays, read_stimulus
+from fxsim.golden import generate_model, natural_images
+from fxsim.model import Model, ResMLPConfig
+from fxsim.signoff.plan import GeneratedModel, ModelSource, Plan, StimulusSource
+from fxsim.signoff.record import Comparison, Details, TapFigures
+from fxsim.vectors import draw_stimulus
+
+SAMPLES = "quant_samples.h"
+_CALIBRATION_IMAGES = 8
+
+
+class SkipCheck(Exception):  # noqa: N818  # not an error
+    """A check that cannot be carried out, for a reason that is nobody's fault."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found. `reason` says why it failed, None where it passed."""
+
+    summary: str
+    reason: str | None
+    details: Details = field(default_factory=Details)
+
+
+@dataclass
+class Context:
+    """Models and stimuli by name, and the hashes of those that were used. One for a whole run."""
+
+    plan: Plan
+    progress: Callable[[int, int], None]
+    status: Callable[[str], None]
+    hashes: dict[str, str] = field(default_factory=dict)
+    _models: dict[str, Model] = field(default_factory=dict)
+
+    def path(self, text: str) -> Path:
+        """A path of the plan's."""
+        return self.plan.folder / text
+
+    def published(self, folder: str) -> Path:
+        """A folder of the published data; SkipCheck where the data is absent, FxsimError where only that folder is."""
+        root = self.plan.published
+        if root is None or not root.is_dir():
+            where = "the plan names none" if root is None else f"there is no folder {root}"
+            raise SkipCheck(f"published reference data absent: {where}; FXSIM_PUBLISHED can name one")
+        path = root / folder
+        if not path.is_dir():
+            raise FxsimError(f"the published data has no folder '{folder}': expected {path}")
+        return path
+
+    def model(self, name: str) -> Model:
+        """A model of the plan's."""
+        if name not in self._models:
+            model = self._read_model(name, self.plan.models[name])
+            self.hashes[f"model {name}"] = model_sha256(model)
+            self._models[name] = model
+        return self._models[name]
+
+    def _read_model(self, name: str, source: ModelSource) -> Model:
+        if source.file is not None:
+            return load(self.path(source.file))
+        if source.generate is not None:
+            return generate(name, source.generate)
+        assert source.published is not None  # the plan was checked
+        return import_published(self.published(source.published))
+
+    def stimulus(self, name: str, model: Model, seed: int) -> Int8:
+        """Images of the plan's for a model, int8 [image, token, value]; `seed` decides what is drawn."""
+        source: StimulusSource = self.plan.stimuli[name]
+        if source.draw is not None:
+            return draw_stimulus(source.draw, source.images, model.graph.input_shape, seed)
+        if source.file is not None:
+            x = read_stimulus(self.path(source.file), model)
+        else:
+            assert source.published is not None  # the plan was checked
+            x = published_samples(self.published(source.published))["samples_input"]
+        self.hashes[f"stimulus {name}"] = hashlib.sha256(x.tobytes()).hexdigest()
+        return x
+
+
+def generate(name: str, source: GeneratedModel) -> Model:
+    """A random model, calibrated on a few images of its own."""
+    rows, columns = source.grid
+    images = natural_images(_CALIBRATION_IMAGES, (rows, columns), source.patch, source.seed)
+    config = ResMLPConfig(
+        tokens=images.shape[1],
+        values=images.shape[2],
+        channels=source.channels,
+        hidden=source.hidden,
+        blocks=source.blocks,
+        classes=source.classes,
+        points=source.points,
+        rule=source.rule,  # type: ignore[arg-type]  # the record turns its name into the rule, or refuses it
+    )
+    return generate_model(name, config, images, source.seed)
+
+
+def import_published(folder: Path) -> Model:
+    """A published model, whichever way round its weights lie."""
+    return import_headers(folder, Layout.AUTO)
+
+
+def published_samples(folder: Path) -> dict[str, Int8]:
+    """The images and stages published with a model, by the names they have there."""
+    return read_header_arrays(folder / SAMPLES)
+
+
+def compare_taps(
+    title: str, expected: Mapping[str, Int8], found: Mapping[str, Int8], exact: bool
+) -> tuple[Comparison, str | None]:
+    """Every tap of `expected` with the same of `found`, and the first difference in words, or None."""
+    first = None
+    rows = []
+    for tap, want in expected.items():
+        distance = np.abs(want.astype(np.int16) - found[tap].astype(np.int16))
+        different = int(np.count_nonzero(distance))
+        if different and first is None:
+            first = f"{title}: {describe_difference(tap, want, found[tap])}"
+        rows.append(TapFigures(tap, want.size, different, int(distance.max()), round(float(distance.mean()), 4)))
+    return Comparison(title, exact, tuple(rows)), first
+
+
+def describe_difference(tap: str, expected: Int8, found: Int8) -> str:
+    """The first place where two arrays of a tap differ, int8 [image, token, channel] or [image, channel], in words."""
+    place = tuple(int(i) for i in np.argwhere(expected != found)[0])
+    names = ("image", "token", "channel") if len(place) == 3 else ("image", "channel")
+    where = ", ".join(f"{name} {i}" for name, i in zip(names, place, strict=True))
+    return f"tap {tap}, {where}: expected {expected[place]}, found {found[place]}"

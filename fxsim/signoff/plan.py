@@ -1,0 +1,276 @@
+"""The plan of a sign-off: a TOML file that names models, stimuli and checks. See `docs/signoff.md`."""
+
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fxsim.errors import FileError, FxsimError
+from fxsim.paths import golden_dir
+
+PLAN_BYTES_MAX = 1 << 20
+PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
+
+_Name = Annotated[str, Meta(min_length=1, max_length=100)]
+_Images = Annotated[int, Meta(ge=1, le=100_000)]
+_Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class GeneratedModel(_Part, frozen=True, kw_only=True):
+    """A random ResMLP of the golden generator's: dimensions and seed. Without `points` and `rule`, a ReLU model.
+
+    `grid` (rows, columns of patches) and `patch` (pixels) give tokens and values; see `fxsim.golden`.
+    """
+
+    grid: tuple[int, int]
+    patch: int
+    channels: int
+    hidden: int
+    blocks: int
+    classes: int
+    points: int = 0
+    rule: str | None = None
+    seed: _Seed = 0
+
+
+class ModelSource(_Part, frozen=True, kw_only=True):
+    """Where a model comes from: exactly one of a model file, a generated model, a folder of the published data."""
+
+    file: str | None = None
+    generate: GeneratedModel | None = None
+    published: str | None = None
+
+
+class StimulusSource(_Part, frozen=True, kw_only=True):
+    """Where images come from: a .npy file, a draw (`uniform`, `extreme`) of the model's shape, or published samples."""
+
+    file: str | None = None
+    draw: str | None = None
+    images: _Images = 8
+    published: str | None = None
+
+
+class _Check(_Part, frozen=True, kw_only=True, tag_field="kind"):
+    """What every check has. `name` is what --only takes; `about` says in a sentence what passing means."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,60}$")]
+    about: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What the plan's `kind` says."""
+        return str(self.__struct_config__.tag)
+
+
+class GoldenCheck(_Check, frozen=True, tag="golden", kw_only=True):
+    """Every file of a golden folder against its manifest, and every statistic in it measured again."""
+
+    directory: str
+
+
+class VectorsCheck(_Check, frozen=True, tag="vectors", kw_only=True):
+    """Folders of vectors, derived again by an engine."""
+
+    directories: tuple[str, ...]
+    engine: str = "numba"
+
+
+class AccumulatorsCheck(_Check, frozen=True, tag="accumulators", kw_only=True):
+    """No accumulator can overflow its stated width: worst cases proven, and reached by inputs made for it."""
+
+    models: tuple[_Name, ...]
+
+
+class EnginesCheck(_Check, frozen=True, tag="engines", kw_only=True):
+    """Two engines give the same values at all taps, for each model on each stimulus."""
+
+    models: tuple[_Name, ...]
+    stimuli: tuple[_Name, ...]
+    engines: tuple[str, str] = ("reference", "numba")
+
+
+class RandomModelsCheck(_Check, frozen=True, tag="random-models", kw_only=True):
+    """Two engines give the same values on random models: dimensions, table rules, weights and shifts of any size."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)]
+    images: _Images = 3
+    engines: tuple[str, str] = ("reference", "numba")
+
+
+class PublishedCheck(_Check, frozen=True, tag="published", kw_only=True):
+    """A published model against the samples published with it.
+
+    Taps in `exact` must be equal; of others the distance is reported. `same_as` names a folder whose model must be the
+    same network. `trace` names an .npz of taps beside it, of which the distance is reported too.
+    """
+
+    folder: str
+    exact: tuple[str, ...] | Literal["all"]
+    same_as: str | None = None
+    trace: str | None = None
+
+
+class CosimCheck(_Check, frozen=True, tag="cosim", kw_only=True):
+    """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
+
+    In patterns, `{seed}` is the check's own seed.
+    """
+
+    model: _Name
+    stimulus: _Name
+    images: _Images
+    accelerator: str = "stream"
+    stalls: tuple[str, ...] = ("none",)
+    engine: str = "numba"
+
+
+class IntervalCheck(_Check, frozen=True, tag="interval", kw_only=True):
+    """The RTL takes images at most `bound` cycles apart. `published` is shown beside it."""
+
+    model: _Name
+    stimulus: _Name
+    bound: Annotated[int, Meta(ge=1)]
+    published: int | None = None
+    images: Annotated[int, Meta(ge=3, le=1000)] = 6
+    accelerator: str = "stream"
+
+
+class RtlFaultCheck(_Check, frozen=True, tag="rtl-fault", kw_only=True):
+    """A fault put into a copy of the RTL must be found, and first at tap `first_tap`: the comparison can fail.
+
+    In `file`, the text `find` (which must stand there exactly once) is replaced by `replace`.
+    """
+
+    model: _Name
+    stimulus: _Name
+    images: _Images
+    file: str
+    find: str
+    replace: str
+    first_tap: str
+    accelerator: str = "stream"
+
+
+Check = (
+    GoldenCheck
+    | VectorsCheck
+    | AccumulatorsCheck
+    | EnginesCheck
+    | RandomModelsCheck
+    | PublishedCheck
+    | CosimCheck
+    | IntervalCheck
+    | RtlFaultCheck
+)
+
+
+class _Content(_Part, frozen=True, kw_only=True):
+    """The TOML file."""
+
+    title: str
+    seed: _Seed
+    published: str | None = None
+    models: dict[_Name, ModelSource] = {}
+    stimuli: dict[_Name, StimulusSource] = {}
+    check: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in."""
+
+    path: Path
+    sha256: str
+    title: str
+    seed: int
+    published: Path | None
+    models: dict[str, ModelSource]
+    stimuli: dict[str, StimulusSource]
+    checks: tuple[Check, ...]
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the plan are relative to."""
+        return self.path.resolve().parent
+
+    def select(self, names: tuple[str, ...]) -> tuple[Check, ...]:
+        """The checks of these names, in the plan's order; all where none is named. FxsimError for an unknown name."""
+        known = [check.name for check in self.checks]
+        for name in names:
+            if name not in known:
+                raise FxsimError(f"{self.path}: there is no check '{name}'; there are: {', '.join(known)}")
+        return tuple(check for check in self.checks if not names or check.name in names)
+
+    def check_seed(self, name: str) -> int:
+        """A check's own seed: from the plan's and its name, so that it does not depend on which others run."""
+        return (self.seed + zlib.crc32(name.encode())) % 1_000_000
+
+
+def default_plan() -> Path:
+    """The project's own plan."""
+    return golden_dir() / "signoff.toml"
+
+
+def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
+    """Read a plan and check it, by default the project's own. FileError names the place and what was expected.
+
+    FXSIM_PUBLISHED in the environment names another folder of published data than the plan's.
+    """
+    path = Path(path) if path is not None else default_plan()
+    try:
+        with path.open("rb") as file:
+            data = file.read(PLAN_BYTES_MAX + 1)
+        if len(data) > PLAN_BYTES_MAX:
+            raise FileError(f"{path}: is larger than {PLAN_BYTES_MAX:,} bytes, the most that is read")
+        content = msgspec.toml.decode(data, type=_Content)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}, expected a sign-off plan") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: is not a sign-off plan: {error}") from None
+    _check_content(path, content)
+    override = os.environ.get(PUBLISHED_VARIABLE)
+    published = Path(override) if override else None
+    if published is None and content.published is not None:
+        published = path.resolve().parent / content.published
+    return Plan(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        title=content.title,
+        seed=content.seed,
+        published=published,
+        models=content.models,
+        stimuli=content.stimuli,
+        checks=content.check,
+    )
+
+
+def _check_content(path: Path, content: _Content) -> None:
+    """What types alone do not say: names that must exist, once; sources that must be one of several."""
+    if not content.check:
+        raise FileError(f"{path}: has no checks, expected at least one [[check]]")
+    names = [check.name for check in content.check]
+    for name in names:
+        if names.count(name) > 1:
+            raise FileError(f"{path}: check '{name}' is there {names.count(name)} times")
+    for model_name, model in content.models.items():
+        if sum(part is not None for part in (model.file, model.generate, model.published)) != 1:
+            raise FileError(f"{path}: model '{model_name}' expects exactly one of file, generate, published")
+    for stimulus_name, stimulus in content.stimuli.items():
+        if sum(part is not None for part in (stimulus.file, stimulus.draw, stimulus.published)) != 1:
+            raise FileError(f"{path}: stimulus '{stimulus_name}' expects exactly one of file, draw, published")
+    for check in content.check:
+        fields = msgspec.structs.asdict(check)
+        for word, known in (("model", content.models), ("stimulus", content.stimuli)):
+            plural = "models" if word == "model" else "stimuli"
+            for used in (*fields.get(plural, ()), *([fields[word]] if word in fields else ())):
+                if used not in known:
+                    raise FileError(f"{path}: check '{check.name}' names {word} '{used}', which the plan does not have")

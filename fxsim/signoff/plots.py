@@ -1,0 +1,268 @@
+"""The report's pictures, as inline SVG drawn from a record alone.
+
+Colours are named by the page's CSS variables, so that pictures follow its light or dark scheme. The same record gives
+the same SVG.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from fxsim.signoff.record import Comparison, Curve, Interval, SignoffRecord, ValueStatistics
+
+# Colours that stand for CSS variables until the SVG is written.
+_INK, _MUTED, _LINE, _PASSED, _FAILED, _ACCENT, _SECOND = (f"#0a0b{i:02x}" for i in range(0x10, 0x17))
+_VARIABLES = {
+    _INK: "--ink",
+    _MUTED: "--muted",
+    _LINE: "--line",
+    _PASSED: "--passed",
+    _FAILED: "--failed",
+    _ACCENT: "--accent",
+    _SECOND: "--second",
+}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "text.color": _INK,
+    # Names come from files: a $ in one is not mathematics.
+    "text.parse_math": False,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "axes.titlecolor": _INK,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+_WIDTH = 10.5
+"""Inches; the page scales pictures to its own width."""
+
+
+class Picture:
+    """One picture: title, what there is to see, and the SVG."""
+
+    def __init__(self, title: str, caption: str, svg: str) -> None:
+        self.title = title
+        self.caption = caption
+        self.svg = svg
+
+
+def draw_pictures(record: SignoffRecord) -> list[Picture]:
+    """Every picture that the record has data for, in the order of the page."""
+    details = [check.details for check in record.checks]
+    simulated = [c for check in record.checks if check.kind == "cosim" for c in check.details.comparisons]
+    distances = [c for d in details for c in d.comparisons if not c.exact]
+    drawings: list[tuple[str, str, Callable[[Any], Canvas], Sequence[Any]]] = [
+        (
+            "RTL against model, tap by tap",
+            "Each row is a simulation of the RTL, each column a tap. Where the model has no such tap the row is blank.",
+            _taps,
+            simulated,
+        ),
+        (
+            "Cycles between images",
+            "Measured in steady state, against the bound that must hold and the published accelerator.",
+            _intervals,
+            [interval for d in details for interval in d.intervals],
+        ),
+        (
+            "Distance to the published PSA data",
+            "In int8 steps, over all published values of a tap. Reported; equality is not demanded of these.",
+            _distances,
+            distances,
+        ),
+        (
+            "Activation tables",
+            "The function at all 256 inputs (line) and the points that are stored (dots).",
+            _curves,
+            [curve for d in details for curve in d.curves],
+        ),
+        (
+            "Values of the golden models",
+            "Spread of a tap's values in int8 steps, and how many of them are at -128 or 127.",
+            _values,
+            [values for d in details for values in d.values],
+        ),
+    ]
+    pictures = []
+    for title, caption, draw, data in drawings:
+        if data:
+            # The styles and the salt of identifiers hold for one picture.
+            with mpl.rc_context({**_STYLE, "svg.hashsalt": title}):
+                pictures.append(Picture(title, caption, _svg(draw(data), title)))
+    return pictures
+
+
+def _svg(canvas: Canvas, title: str) -> str:
+    """The figure as an SVG element, without anything that changes from run to run or that the page sets itself."""
+    file = io.StringIO()
+    canvas.savefig(file, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Identifiers of several pictures share one page.
+    prefix = re.sub(r"[^a-z]+", "-", title.lower())
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2]
+    opening = f'<svg role="img" aria-label="{title}" viewBox="0 0 {width} {height}" xmlns:xlink='
+    return re.sub(r"<svg [^>]*?xmlns:xlink=", opening, text, count=1)
+
+
+def _tap_order(comparisons: Sequence[Comparison]) -> list[str]:
+    """All taps of several models in the order of the network: a ReLU model's `relu` beside a PSA model's `psa_2`."""
+    order: list[str] = []
+    for comparison in sorted(comparisons, key=lambda c: -len(c.taps)):
+        position = 0
+        for row in comparison.taps:
+            if row.tap in order:
+                position = order.index(row.tap) + 1
+            else:
+                order.insert(position, row.tap)
+                position += 1
+    return order
+
+
+def _short(tap: str) -> str:
+    return tap.replace("blocks.", "").replace("token_mixer.", "mix.")
+
+
+def _taps(comparisons: Sequence[Comparison]) -> Canvas:
+    order = _tap_order(comparisons)
+    canvas = Canvas(figsize=(_WIDTH, 1.3 + 0.2 * len(comparisons)))
+    axes = canvas.add_subplot()
+    for row, comparison in enumerate(comparisons):
+        for tap in comparison.taps:
+            column = order.index(tap.tap)
+            colour = _FAILED if tap.mismatches else _PASSED
+            axes.broken_barh([(column - 0.44, 0.88)], (row - 0.4, 0.8), facecolors=colour)
+            if tap.mismatches:
+                axes.text(column, row, "!", ha="center", va="center", fontsize=8, fontweight="bold")
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set_ylim(len(comparisons) - 0.4, -0.6)
+    axes.set_yticks(range(len(comparisons)), [comparison.title for comparison in comparisons], fontsize=7.5)
+    axes.set_xticks(range(len(order)), [_short(tap) for tap in order], rotation=90, fontsize=6.5)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    handles = [Patch(facecolor=_PASSED, label="all values equal"), Patch(facecolor=_FAILED, label="values differ (!)")]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
+    return canvas
+
+
+def _intervals(intervals: Sequence[Interval]) -> Canvas:
+    canvas = Canvas(figsize=(_WIDTH, 0.7 + 0.55 * len(intervals)))
+    axes = canvas.add_subplot()
+    for row, interval in enumerate(intervals):
+        measured = interval.interval_cycles
+        if measured is not None:
+            colour = _PASSED if measured <= interval.bound_cycles else _FAILED
+            axes.barh(row, measured, height=0.5, color=colour)
+        axes.plot([interval.bound_cycles] * 2, [row - 0.36, row + 0.36], color=_INK, linewidth=1.8)
+        text = "not measured" if measured is None else f"{measured:,}"
+        text += f"   bound {interval.bound_cycles:,}"
+        if interval.published_cycles is not None:
+            axes.plot([interval.published_cycles], [row], marker="D", markersize=5, color=_ACCENT)
+            text += f"   published {interval.published_cycles:,}"
+        end = max(measured or 0, interval.bound_cycles, interval.published_cycles or 0)
+        axes.annotate(text, (end, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
+    longest = max(max(i.interval_cycles or 0, i.bound_cycles, i.published_cycles or 0) for i in intervals)
+    axes.set_xlim(0, longest * 1.42)
+    axes.set_ylim(len(intervals) - 0.4, -0.6)
+    axes.set_yticks(range(len(intervals)), [interval.model for interval in intervals])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel("cycles")
+    handles = [
+        Patch(facecolor=_PASSED, label="measured"),
+        Line2D([], [], color=_INK, linewidth=1.8, label="bound"),
+        Line2D([], [], color=_ACCENT, marker="D", linestyle="", markersize=5, label="published"),
+    ]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
+    return canvas
+
+
+def _distances(comparisons: Sequence[Comparison]) -> Canvas:
+    canvas = Canvas(figsize=(_WIDTH, 2.5), layout="constrained")
+    ratios = [max(len(comparison.taps), 4) for comparison in comparisons]
+    panels = canvas.subplots(1, len(comparisons), width_ratios=ratios, squeeze=False)[0]
+    for panel, comparison in zip(panels, comparisons, strict=True):
+        places = range(len(comparison.taps))
+        most = [row.max_distance or 0 for row in comparison.taps]
+        panel.bar(places, most, width=0.7, color=_SECOND, label="greatest")
+        panel.bar(places, [row.mean_distance or 0 for row in comparison.taps], width=0.36, color=_ACCENT, label="mean")
+        for place, value in zip(places, most, strict=True):
+            panel.text(place, value, str(value), ha="center", va="bottom", fontsize=7.5)
+        panel.set_xticks(places, [_short(row.tap) for row in comparison.taps], rotation=90, fontsize=7)
+        panel.set_title(comparison.title, loc="left", fontsize=8)
+        panel.grid(axis="y")
+    panels[0].set_ylabel("int8 steps")
+    panels[-1].legend(loc="upper left")
+    return canvas
+
+
+def _curves(curves: Sequence[Curve]) -> Canvas:
+    """The tables of the first model that has any of the largest number of points."""
+    model = max(curves, key=lambda curve: len(curve.points)).model
+    shown = [curve for curve in curves if curve.model == model]
+    taps = list(dict.fromkeys(curve.tap for curve in shown))
+    columns = max(sum(curve.tap == tap for curve in shown) for tap in taps)
+    canvas = Canvas(figsize=(_WIDTH, 0.3 + 1.55 * len(taps)), layout="constrained")
+    grid = canvas.subplots(len(taps), columns, sharex=True, sharey=True, squeeze=False)
+    for row, tap in zip(grid, taps, strict=True):
+        panels: list[Axes] = list(row)
+        for curve in (curve for curve in shown if curve.tap == tap):
+            panel = panels.pop(0)
+            panel.axhline(0, color=_LINE, linewidth=0.6)
+            panel.axvline(0, color=_LINE, linewidth=0.6)
+            panel.plot(range(-128, 128), curve.every, color=_ACCENT, linewidth=1)
+            panel.plot(curve.codes, curve.points, linestyle="", marker=".", markersize=2.2, color=_INK)
+            panel.set_title(f"{_short(curve.tap)}[{curve.channel}]", loc="left", fontsize=7.5)
+            panel.set_xlim(-132, 132)
+            panel.set_ylim(-136, 136)
+            panel.set_xticks([-128, 0, 127])
+            panel.set_yticks([-128, 0, 127])
+            panel.tick_params(labelsize=7)
+        for panel in panels:
+            panel.set_visible(False)
+    canvas.suptitle(f"{model}: {len(shown[0].points)} points, rule {shown[0].rule}", fontsize=8.5, x=0.01, ha="left")
+    return canvas
+
+
+def _values(statistics: Sequence[ValueStatistics]) -> Canvas:
+    """The two models with the most taps: their spread above, their saturation below."""
+    shown = sorted(statistics, key=lambda s: -len(s.taps))[:2]
+    canvas = Canvas(figsize=(_WIDTH, 3.4), layout="constrained")
+    panels = canvas.subplots(2, len(shown), squeeze=False, sharey="row", sharex="col")
+    for column, model in enumerate(shown):
+        spread, saturation = panels[0][column], panels[1][column]
+        places = range(len(model.taps))
+        spread.bar(places, [tap.std for tap in model.taps], color=_ACCENT, width=0.7)
+        spread.set_title(f"{model.model}, {model.images} images", loc="left")
+        saturation.bar(places, [100 * tap.saturated for tap in model.taps], color=_SECOND, width=0.7)
+        saturation.set_xticks(places, [_short(tap.tap) for tap in model.taps], rotation=90, fontsize=5.5)
+        for panel in (spread, saturation):
+            panel.grid(axis="y")
+            panel.tick_params(axis="x", length=0)
+    panels[0][0].set_ylabel("standard deviation")
+    panels[1][0].set_ylabel("saturated, %")
+    return canvas

@@ -1,0 +1,211 @@
+"""The record of a sign-off: everything that is known of a run, and all that its report is drawn from."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from fxsim.errors import FileError
+from fxsim.files import atomic_write
+
+RECORD_BYTES_MAX = 256 << 20
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """What was compared is different."""
+    ERROR = "error"
+    """It could not be carried out."""
+    SKIPPED = "skipped"
+    """It was not carried out, for the reason given."""
+
+
+class _Record(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Figure(_Record, frozen=True):
+    """One measured number or word, with what it is of."""
+
+    label: str
+    value: int | float | str | None
+    unit: str = ""
+
+
+class TapFigures(_Record, frozen=True):
+    """Comparison of one tap: how many values, how many differed, by how much at most and on average (in int8 steps)."""
+
+    tap: str
+    compared: int
+    mismatches: int
+    max_distance: int | None = None
+    mean_distance: float | None = None
+
+
+class Comparison(_Record, frozen=True):
+    """One thing compared with another, tap by tap. `exact`: equality was demanded; otherwise distance is reported."""
+
+    title: str
+    exact: bool
+    taps: tuple[TapFigures, ...]
+
+
+class Simulation(_Record, frozen=True):
+    """One run of the RTL. Cycles are null where too few images ran to measure them."""
+
+    model: str
+    stall: str
+    images: int
+    compared: int
+    mismatches: int
+    passed: bool
+    finding: str | None
+    interval_cycles: int | None
+    bound_cycles: int
+    latency_cycles: int | None
+    cycles: int
+    cycles_per_second: int
+    build_seconds: float
+    build_cached: bool
+
+
+class Interval(_Record, frozen=True):
+    """Measured cycles between images against the bound that must hold, and what a published design needs."""
+
+    model: str
+    interval_cycles: int | None
+    bound_cycles: int
+    published_cycles: int | None
+    latency_cycles: int | None
+
+
+class TapValues(_Record, frozen=True):
+    """What values a tap had: spread, and the share at either end of int8."""
+
+    tap: str
+    min: int
+    max: int
+    std: float
+    saturated: float
+
+
+class ValueStatistics(_Record, frozen=True):
+    """A model's values on its golden images."""
+
+    model: str
+    images: int
+    taps: tuple[TapValues, ...]
+
+
+class Curve(_Record, frozen=True):
+    """One channel of an activation table: stored points at input codes, and the function at all 256 inputs."""
+
+    model: str
+    tap: str
+    channel: int
+    rule: str
+    codes: tuple[int, ...]
+    points: tuple[int, ...]
+    every: tuple[int, ...]
+
+
+class Details(_Record, frozen=True):
+    """What a check found beyond its verdict; the report's tables and plots."""
+
+    figures: tuple[Figure, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    simulations: tuple[Simulation, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    values: tuple[ValueStatistics, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+
+class CheckRecord(_Record, frozen=True):
+    """One check. `summary` is one line for a table, `reason` says why it did not pass; `replay` runs it alone again."""
+
+    name: str
+    kind: str
+    about: str
+    status: Status
+    summary: str
+    reason: str | None
+    seconds: float
+    seed: int
+    replay: str
+    details: Details = Details()
+
+
+class Commit(_Record, frozen=True):
+    """The commit of the clone fxsim runs from; `unknown` where it does not run from one. `dirty`: files had changed."""
+
+    id: str
+    dirty: bool | None
+
+
+class Machine(_Record, frozen=True):
+    """Where it ran."""
+
+    processor: str
+    cores: int
+    memory_gib: float | None
+    system: str
+
+
+class SignoffRecord(_Record, frozen=True):
+    """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
+
+    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated), `model NAME`, `stimulus NAME`.
+    """
+
+    format: Literal["fxsim.signoff"]
+    version: Literal[1]
+    title: str
+    plan: str
+    started: str
+    seconds: float
+    complete: bool
+    passed: bool
+    selected: tuple[str, ...] | None
+    checks_in_plan: int
+    seed: int
+    commit: Commit
+    fxsim_version: str
+    tools: dict[str, str]
+    machine: Machine
+    hashes: dict[str, str]
+    checks: tuple[CheckRecord, ...]
+
+    def count(self, status: Status) -> int:
+        """Checks that ended so."""
+        return sum(check.status is status for check in self.checks)
+
+
+def verdict(checks: tuple[CheckRecord, ...], complete: bool) -> bool:
+    """Whether a run passed: it came to its end, nothing failed or was in error, and not everything was skipped."""
+    statuses = {check.status for check in checks}
+    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED}
+
+
+def write_record(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
+    """Write a record as JSON, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+
+
+def read_record(path: str | os.PathLike[str]) -> SignoffRecord:
+    """A record from its JSON; FileError where it is missing or not one that this fxsim reads."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > RECORD_BYTES_MAX:
+            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {RECORD_BYTES_MAX:,}")
+        return msgspec.json.decode(path.read_bytes(), type=SignoffRecord)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: is not a sign-off record that this fxsim reads: {error}") from None

@@ -1,0 +1,73 @@
+"""The HTML report: one page with everything in it, drawn from the record and nothing else."""
+
+import os
+from pathlib import Path
+
+import jinja2
+
+from fxsim.files import atomic_write
+from fxsim.signoff.plots import draw_pictures
+from fxsim.signoff.record import SignoffRecord, Status
+
+_ORDER = (Status.FAILED, Status.ERROR, Status.SKIPPED)
+"""What needs attention, the worst first."""
+
+
+def render_report(record: SignoffRecord) -> str:
+    """The page of a record. Every text in it is escaped: names come from files."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = format_figure
+    environment.filters["seconds"] = format_seconds
+    pictures = draw_pictures(record)
+    attention = [check for status in _ORDER for check in record.checks if check.status is status]
+    return environment.get_template("report.html.j2").render(
+        record=record,
+        word=verdict_word(record),
+        attention=attention,
+        counts={str(status): record.count(status) for status in Status},
+        simulations=[s for check in record.checks for s in check.details.simulations],
+        # What is equal everywhere is said in the table of checks; tables of zeros would bury what is not.
+        comparisons=[
+            (check.name, comparison)
+            for check in record.checks
+            for comparison in check.details.comparisons
+            if any(row.mismatches for row in comparison.taps)
+        ],
+        pictures=pictures,
+    )
+
+
+def write_report(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
+    """Write the page, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write_text(render_report(record), encoding="utf-8")
+
+
+def verdict_word(record: SignoffRecord) -> str:
+    """The verdict in one word."""
+    if not record.complete:
+        return "incomplete"
+    return "passed" if record.passed else "failed"
+
+
+def format_figure(value: int | float | str | None) -> str:
+    """A figure for reading: thousands are separated, what was not measured is a dash."""
+    if value is None:
+        return "–"  # noqa: RUF001  # a dash is meant
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else value
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for reading."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

@@ -1,0 +1,169 @@
+"""Runs a plan, check by check, into a record."""
+
+import shlex
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from fxsim import __version__
+from fxsim.errors import FxsimError
+from fxsim.signoff import integer_checks, published_checks, rtl_checks
+from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.environment import find_commit, find_machine, find_tools
+from fxsim.signoff.plan import (
+    AccumulatorsCheck,
+    Check,
+    CosimCheck,
+    EnginesCheck,
+    GoldenCheck,
+    IntervalCheck,
+    Plan,
+    PublishedCheck,
+    RandomModelsCheck,
+    RtlFaultCheck,
+    VectorsCheck,
+    default_plan,
+)
+from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, verdict
+
+CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
+    GoldenCheck: integer_checks.golden,
+    VectorsCheck: integer_checks.vectors,
+    AccumulatorsCheck: integer_checks.accumulators,
+    EnginesCheck: integer_checks.engines,
+    RandomModelsCheck: integer_checks.random_models,
+    PublishedCheck: published_checks.published,
+    CosimCheck: rtl_checks.bit_exact,
+    IntervalCheck: rtl_checks.interval,
+    RtlFaultCheck: rtl_checks.rtl_fault,
+}
+"""What carries out each kind of check: given the check, the run's context and the check's seed."""
+
+
+class Listener(Protocol):
+    """Told what a run is doing."""
+
+    def started(self, check: Check) -> None:
+        """A check begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """It has done so much."""
+
+    def status(self, text: str) -> None:
+        """What it is doing, in words."""
+
+    def finished(self, record: CheckRecord) -> None:
+        """It ended, one way or another."""
+
+
+class Silence:
+    """A listener that does not."""
+
+    def started(self, check: Check) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def status(self, text: str) -> None:
+        """Say nothing."""
+
+    def finished(self, record: CheckRecord) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class _Run:
+    """What is known so far."""
+
+    records: list[CheckRecord] = field(default_factory=list)
+    complete: bool = True
+
+
+def run_plan(plan: Plan, only: tuple[str, ...] = (), listener: Listener | None = None) -> SignoffRecord:
+    """Run a plan's checks, or those named in `only`, and return the record.
+
+    A check that fails, or raises, does not stop the others. An interruption (Ctrl-C) does: the record then has what was
+    done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name in `only`.
+    """
+    listener = listener or Silence()
+    checks = plan.select(only)
+    started, began = datetime.now(UTC), time.monotonic()
+    context = Context(plan, listener.progress, listener.status)
+    run = _Run()
+    for check in checks:
+        if run.complete:
+            listener.started(check)
+            _carry_out(check, plan, context, run)
+        else:
+            run.records.append(_record(check, plan, Status.SKIPPED, Outcome("not run", "the run was interrupted"), 0.0))
+        listener.finished(run.records[-1])
+    records = tuple(run.records)
+    return SignoffRecord(
+        format="fxsim.signoff",
+        version=1,
+        title=plan.title,
+        plan=str(plan.path),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 3),
+        complete=run.complete,
+        passed=verdict(records, run.complete),
+        selected=only or None,
+        checks_in_plan=len(plan.checks),
+        seed=plan.seed,
+        commit=find_commit(),
+        fxsim_version=__version__,
+        tools=find_tools(),
+        machine=find_machine(),
+        hashes={"plan": plan.sha256} | dict(sorted(context.hashes.items())),
+        checks=records,
+    )
+
+
+def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
+    """One check, whatever happens in it."""
+    began = time.monotonic()
+    try:
+        outcome = CHECKS[type(check)](check, context, plan.check_seed(check.name))
+        status = Status.PASSED if outcome.reason is None else Status.FAILED
+    except SkipCheck as reason:
+        status, outcome = Status.SKIPPED, Outcome("not run", str(reason))
+    except FxsimError as error:
+        status, outcome = Status.ERROR, Outcome("could not be carried out", str(error))
+    except KeyboardInterrupt:
+        run.complete = False
+        status, outcome = Status.ERROR, Outcome("cut short", "interrupted while it ran")
+    except Exception as error:  # a defect in fxsim itself must not hide what the other checks find
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.name}, {place.filename.rsplit('/', 1)[-1]} line {place.lineno}"
+        status, outcome = (
+            Status.ERROR,
+            Outcome("could not be carried out", f"{type(error).__name__}: {error} (in {where})"),
+        )
+    run.records.append(_record(check, plan, status, outcome, time.monotonic() - began))
+
+
+def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds: float) -> CheckRecord:
+    return CheckRecord(
+        name=check.name,
+        kind=check.kind,
+        about=check.about,
+        status=status,
+        summary=outcome.summary,
+        reason=outcome.reason,
+        seconds=round(seconds, 3),
+        seed=plan.check_seed(check.name),
+        replay=replay_command(plan, check.name),
+        details=outcome.details,
+    )
+
+
+def replay_command(plan: Plan, name: str) -> str:
+    """The one command that runs a check alone again, with the same seed."""
+    command = ["fxsim", "signoff"]
+    if plan.path.resolve() != default_plan().resolve():
+        command.append(str(plan.path))
+    return shlex.join([*command, "--only", name])

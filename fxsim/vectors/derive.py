@@ -1,0 +1,174 @@
+"""What a folder of vectors holds, derived from a model and a stimulus: the files' names, their bytes, and the manifest.
+
+Writing and checking both start here, so that a check compares with what would be written now.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Protocol
+
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import run_chunks
+from fxsim.errors import StimulusError
+from fxsim.files import model_sha256
+from fxsim.model import INPUT, Model
+from fxsim.rtl.roms import stream_order
+from fxsim.vectors.formats import FORMATS, Format, Renderer
+from fxsim.vectors.manifest import (
+    ORDER,
+    STIMULUS_FILE,
+    VectorFile,
+    VectorManifest,
+    VectorModel,
+    VectorStimulus,
+    VectorTap,
+)
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images)."""
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Report to nobody."""
+
+
+INDEX = ("image", "token", "channel")
+STIMULUS_INDEX = ("image", "token", "value")
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A data file: where it goes, whose values it holds (`input` or a tap), and how. `shape` includes the images."""
+
+    path: str
+    source: str
+    symbol: str
+    fmt: Format
+    shape: tuple[int, ...]
+    index: tuple[str, ...]
+
+
+class Sink(Protocol):
+    """Takes a file's bytes as they are derived: writing puts them on disk, checking compares with the disk."""
+
+    def header(self, data: bytes) -> None:
+        """What comes before the values."""
+
+    def values(self, data: bytes, values: Int8) -> None:
+        """The bytes of the next values."""
+
+    def close(self) -> None:
+        """There is no more."""
+
+
+def get_format(name: str) -> Format:
+    """The format of that name; StimulusError names those there are."""
+    if name not in FORMATS:
+        raise StimulusError(f"there is no vector format '{name}'; there are: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def tap_index(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Index names of a tap whose values have this shape in one image."""
+    return INDEX if len(shape) == 2 else (INDEX[0], INDEX[2])
+
+
+def planned_files(model: Model, images: int, taps: tuple[str, ...], fmt: Format) -> list[PlannedFile]:
+    """Every data file of a folder. The stimulus is always there as .npy too: the check reads it back from that."""
+    shape = (images, *model.graph.input_shape)
+    files = [PlannedFile(STIMULUS_FILE, INPUT, "stimulus", FORMATS["npy"], shape, STIMULUS_INDEX)]
+    if fmt.name != "npy":
+        files.append(PlannedFile(f"stimulus{fmt.suffix}", INPUT, "stimulus", fmt, shape, STIMULUS_INDEX))
+    for number, tap in enumerate(model.graph.taps):
+        if tap in taps:
+            # The number keeps symbols apart: 'a.b' and 'a_b' are different taps.
+            symbol = f"tap{number}_{tap.replace('.', '_')}"
+            values = model.graph.shapes[tap]
+            files.append(PlannedFile(f"taps/{tap}{fmt.suffix}", tap, symbol, fmt, (images, *values), tap_index(values)))
+    return files
+
+
+class _Stream:
+    """One planned file on its way to its sink, measured as it passes."""
+
+    def __init__(self, plan: PlannedFile, sink: Sink) -> None:
+        self.plan = plan
+        self.sink = sink
+        self.renderer = Renderer(plan.fmt, plan.symbol, plan.shape)
+        self.digest = hashlib.sha256(self.renderer.header)
+        self.bytes = len(self.renderer.header)
+        sink.header(self.renderer.header)
+
+    def values(self, values: Int8) -> None:
+        data = self.renderer.part(values)
+        self.digest.update(data)
+        self.bytes += len(data)
+        self.sink.values(data, values)
+
+    def record(self) -> VectorFile:
+        return VectorFile(self.plan.path, self.bytes, self.digest.hexdigest(), self.plan.symbol)
+
+
+def derive(
+    model: Model,
+    x: Int8,
+    taps: tuple[str, ...],
+    data_format: str,
+    model_file: VectorFile,
+    draw: str | None,
+    seed: int | None,
+    engine: str,
+    open_sink: Callable[[PlannedFile], Sink],
+    progress: Progress = no_progress,
+) -> VectorManifest:
+    """Compute all taps, chunk by chunk in flat memory; give every file's bytes to its sink; return the manifest.
+
+    Digests are of all taps, files only of those in `taps` (names in the graph's order).
+    """
+    fmt = get_format(data_format)
+    streams = [_Stream(plan, open_sink(plan)) for plan in planned_files(model, len(x), taps, fmt)]
+    digests = {name: hashlib.sha256() for name in (INPUT, *model.graph.taps)}
+    for part, values in run_chunks(model, x, "all", engine):
+        values[INPUT] = x[part]
+        for name, digest in digests.items():
+            digest.update(values[name].tobytes())
+        for stream in streams:
+            stream.values(values[stream.plan.source])
+        progress(part.stop, len(x))
+    for stream in streams:
+        stream.sink.close()
+    records = {stream.plan.path: stream.record() for stream in streams}
+    by_tap = {stream.plan.source: records[stream.plan.path] for stream in streams}
+    return VectorManifest(
+        format="fxsim.vectors",
+        version=1,
+        fxsim_version=metadata.version("fxsim"),
+        engine="numba" if engine == "auto" else engine,
+        data_format=data_format,
+        order=ORDER,
+        model=VectorModel(model.name, model_sha256(model), model_file),
+        stimulus=VectorStimulus(
+            shape=(len(x), *model.graph.input_shape),
+            index=STIMULUS_INDEX,
+            sha256=digests[INPUT].hexdigest(),
+            draw=draw,
+            seed=seed,
+            files=tuple(records[stream.plan.path] for stream in streams if stream.plan.source == INPUT),
+        ),
+        taps=tuple(_tap(model, name, digests[name].hexdigest(), by_tap) for name in model.graph.taps),
+    )
+
+
+def _tap(model: Model, name: str, sha256: str, files: Mapping[str, VectorFile]) -> VectorTap:
+    shape = model.graph.shapes[name]
+    return VectorTap(
+        name=name,
+        operator=model.graph.by_name[name].op.kind,
+        shape=shape,
+        index=tap_index(shape),
+        stream_order=stream_order(model, name),
+        sha256=sha256,
+        file=files.get(name),
+    )

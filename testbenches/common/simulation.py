@@ -1,0 +1,95 @@
+"""The pytest side of a testbench: build a module with Icarus, run its cocotb tests, and fail where any of them fails."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+from cocotb_tools.runner import get_runner
+
+from testbenches.common.seeds import BASE_SEED
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RTL = ROOT / "rtl"
+CASE_FILE = "case.npz"
+_LOG_TAIL = 6000
+
+
+def simulate(
+    testbench: str,
+    module: str,
+    folder: Path,
+    parameters: Mapping[str, int | str] | None = None,
+    case: Mapping[str, npt.NDArray[Any]] | None = None,
+    sources: Path = RTL,
+) -> None:
+    """Run all cocotb tests of the Python module `testbench` on the Verilog module `module` in `folder`.
+
+    `case`: arrays that the cocotb tests read with `load_case`. AssertionError names the tests that failed and shows the
+    end of the log; so does one if the build failed, the simulator died, or no test ran.
+    """
+    print(f"FXSIM_SEED={BASE_SEED}, folder {folder}")
+    if case is not None:
+        np.savez(folder / CASE_FILE, **case)  # type: ignore[arg-type]
+    # Icarus takes the value of a string parameter in quotes.
+    values = {
+        name: f'"{value}"' if isinstance(value, str) else value for name, value in (parameters or {}).items()
+    }
+    runner = get_runner("icarus")
+    log, results = folder / "log.txt", folder / "results.xml"
+    try:
+        runner.build(
+            sources=[sources / f"{module}.v"],
+            build_args=["-y", str(sources)],
+            hdl_toplevel=module,
+            parameters=values,
+            build_dir=folder,
+            timescale=("1ns", "1ps"),
+            log_file=log,
+            always=True,
+        )
+        runner.test(
+            test_module=testbench,
+            hdl_toplevel=module,
+            build_dir=folder,
+            test_dir=folder,
+            results_xml=str(results),
+            log_file=log,
+            seed=BASE_SEED % 2**32,
+            extra_env={"COCOTB_ANSI_OUTPUT": "0"},
+        )
+    except (SystemExit, RuntimeError) as stop:
+        raise AssertionError(_report(module, parameters, results, log, str(stop))) from None
+    passed, failed = _verdicts(results)
+    assert passed, _report(module, parameters, results, log, "no test ran")
+    assert not failed, _report(module, parameters, results, log, "tests failed")
+
+
+def _verdicts(results: Path) -> tuple[list[str], list[str]]:
+    """Names of the cocotb tests that passed, and of those that did not (skipped ones included)."""
+    passed: list[str] = []
+    failed: list[str] = []
+    for test in ElementTree.parse(results).getroot().iter("testcase"):
+        bad = any(test.find(verdict) is not None for verdict in ("failure", "error", "skipped"))
+        (failed if bad else passed).append(test.get("name", "?"))
+    return passed, failed
+
+
+def _report(module: str, parameters: object, results: Path, log: Path, reason: str) -> str:
+    names = ", ".join(_verdicts(results)[1]) if results.is_file() else "none finished"
+    text = log.read_text(errors="replace")[-_LOG_TAIL:] if log.is_file() else "no log"
+    return f"{module} {parameters}: {reason}; failing: {names}; end of {log}:\n{text}"
+
+
+def load_case() -> dict[str, npt.NDArray[Any]]:
+    """The cocotb side: the arrays that `simulate` was given."""
+    with np.load(CASE_FILE, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def write_hex(path: Path, rows: npt.NDArray[Any]) -> None:
+    """A ROM file for $readmemh: one word a row of 8-bit values, value k of a row at bits [8k +: 8]."""
+    table = rows.reshape(len(rows), -1).astype(np.int64) & 0xFF
+    path.write_text("".join("".join(f"{value:02x}" for value in row[::-1]) + "\n" for row in table), encoding="ascii")

@@ -1,0 +1,104 @@
+"""linear.v: y[n] = sat8(round_shift(sum over k of x[k] * w[n][k], s[n]) + b[n]), a whole weight row a cycle."""
+
+import math
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import pytest
+
+from fxsim import contract
+from testbenches.common.bench import Bench
+from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
+from testbenches.common.seeds import generator
+from testbenches.common.simulation import load_case, simulate, write_hex
+from testbenches.common.stalls import PAIRS
+from testbenches.common.stream import beats
+
+
+def traffic(name, rows=5):
+    """Random rows, rows of extremes among them, and what the contract makes of them."""
+    case = load_case()
+    outputs, inputs = case["weight"].shape
+    rng = generator(f"linear {name} {inputs} {outputs}")
+    x = rng.integers(-128, 128, (rows, inputs))
+    x[1::3] = rng.choice([-128, 127], x[1::3].shape)
+    x[2] = -128
+    x = rng.permutation(x).astype(np.int8)
+    return rng, {"s_axis": beats(x)}, {"m_axis": beats(contract.linear(x, **case))}
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=list(PAIRS))
+async def equals_the_contract(dut, stall):
+    """Every output uses its own weight row, shift and bias under every stall pattern."""
+    rng, sent, expected = traffic(stall)
+    await check_stalls(await Bench.started(dut), sent, expected, stall, rng)
+
+
+@cocotb.test()
+async def takes_max_in_out_cycles_a_row(dut):
+    """Without stalls a row takes max(IN, OUT) cycles, its results leave in OUT cycles, the first after the latency."""
+    rows = 6
+    inputs, outputs = dut.IN.value.to_signed(), dut.OUT.value.to_signed()
+    _, sent, expected = traffic("rate", rows)
+    # Row register, product, adders of four, result; counted from the row's last value.
+    latency = 3 + math.ceil(math.log(inputs, 4) - 1e-9)
+    starts = [inputs - 1 + latency + row * max(inputs, outputs) for row in range(rows)]
+    cycles = await check_rate(await Bench.started(dut), sent, expected)
+    assert cycles == [start + n for start in starts for n in range(outputs)]
+
+
+@cocotb.test()
+async def starts_afresh_after_a_reset(dut):
+    """After a reset a new row begins, with output 0."""
+    rng, sent, expected = traffic("reset", 3)
+    await check_reset(await Bench.started(dut), sent, expected, rng)
+
+
+@cocotb.test()
+async def keeps_its_sides_apart(dut):
+    """Neither side's handshake depends on the other's within a cycle."""
+    rng, sent, _ = traffic("paths")
+    await check_paths(await Bench.started(dut), sent, rng, registered=True)
+
+
+def run(weight, bias, shift, acc_w: int, folder: Path) -> None:
+    """Simulate one set of constants."""
+    case = {"weight": weight.astype(np.int8), "bias": bias.astype(np.int8), "shift": shift.astype(np.uint8)}
+    files = {}
+    for field, rows in case.items():
+        files[f"{field[0].upper()}_FILE"] = f"{field}.hex"
+        write_hex(folder / f"{field}.hex", rows)
+    outputs, inputs = weight.shape
+    simulate(__name__, "linear", folder, {"IN": inputs, "OUT": outputs, "ACC_W": acc_w, **files}, case)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(1, 1), (1, 6), (6, 1), (2, 3), (3, 7), (7, 3), (4, 4), (5, 5), (16, 9), (17, 16), (48, 10)]
+)
+def test_linear(inputs: int, outputs: int, tmp_path: Path) -> None:
+    """linear.v equals the contract: extreme weights and biases, shifts about where the sums saturate and far beyond."""
+    rng = generator(f"linear constants {inputs} {outputs}")
+    weight = rng.integers(-128, 128, (outputs, inputs))
+    weight[::3] = rng.choice([-128, 127], weight[::3].shape)
+    weight[outputs // 2] = -128
+    bias = rng.choice([-128, 127, 0, *rng.integers(-128, 128, 5)], outputs)
+    shift = rng.choice([0, *range(4, 18), *range(4, 18), 23, 31, 32, 64, 255], outputs)
+    run(weight, bias, shift, contract.linear_acc_bits(inputs), tmp_path)
+
+
+def test_linear_of_every_shift(tmp_path: Path) -> None:
+    """All shifts from 0 to 255, an output for each."""
+    rng = generator("linear every shift")
+    run(rng.integers(-128, 128, (256, 3)), rng.integers(-128, 128, 256), rng.permutation(256), 18, tmp_path)
+
+
+@pytest.mark.parametrize("acc_w", [16, 32])
+def test_linear_of_other_widths(acc_w: int, tmp_path: Path) -> None:
+    """An accumulator as narrow as its weights allow, or wider than any need, computes the same."""
+    rng = generator(f"linear width {acc_w}")
+    # At most 9 * 28 * 128 = 32,256 in magnitude: just within 16 bits.
+    weight = rng.choice([-28, 28, *rng.integers(-28, 29, 4)], (4, 9))
+    weight[1] = 28
+    run(weight, rng.integers(-128, 128, 4), np.array([8, 7, 9, 0]), acc_w, tmp_path)

@@ -1,0 +1,140 @@
+"""mlp.v: two linears with activations before and between them, a residual path."""
+
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import pytest
+
+from fxsim import contract
+from fxsim.contract import TableRule, stored_points
+from testbenches.common.bench import Bench
+from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps
+from testbenches.common.constants import affine_constants, linear_constants, of_layer, write_roms
+from testbenches.common.seeds import generator
+from testbenches.common.simulation import load_case, simulate
+from testbenches.common.stalls import PAIRS
+from testbenches.common.stream import beats
+
+RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
+"""In the order of the parameter TABLE_RULE."""
+
+RELU_TAPS = ("res_affine", "linear_1", "relu", "linear_2", "add")
+PSA_TAPS = ("res_affine", "psa_1", "linear_1", "psa_2", "linear_2", "add")
+
+DEPTH_FILE = "depth.txt"
+"""Where the simulation leaves the depth that the Verilog derived."""
+
+
+def layer(block: int, name: str) -> str:
+    """The stem of a layer's ROM files."""
+    return f"block{block:02d}_mlp_{name}"
+
+
+def contract_taps(x, case, block, rule):
+    """What the contract makes of tokens [token, channel]: every tap's stream. `rule` None: ReLU."""
+    of = {name: of_layer(case, layer(block, name)) for name in PSA_TAPS[:-1]}
+    taps = {"res_affine": contract.affine(x, **of["res_affine"])}
+    y = x
+    if rule is not None:
+        y = taps["psa_1"] = contract.lookup(y, of["psa_1"]["table"], rule)
+    y = taps["linear_1"] = contract.linear(y, **of["linear_1"])
+    if rule is not None:
+        y = taps["psa_2"] = contract.lookup(y, of["psa_2"]["table"], rule)
+    else:
+        y = taps["relu"] = contract.relu(y)
+    y = taps["linear_2"] = contract.linear(y, **of["linear_2"])
+    taps["add"] = contract.add(y, taps["res_affine"])
+    return {name: beats(tap) for name, tap in taps.items()}
+
+
+def traffic(dut, name, tokens=12):
+    """Random tokens, and the output and every tap of them."""
+    channels, hidden = dut.CHANNELS.value.to_signed(), dut.HIDDEN.value.to_signed()
+    rule = RULES[dut.TABLE_RULE.value.to_signed()] if dut.PSA.value.to_signed() else None
+    rng = generator(f"mlp {name} {channels} {hidden} {rule}")
+    x = rng.integers(-128, 128, (tokens, channels)).astype(np.int8)
+    taps = contract_taps(x, load_case(), dut.BLOCK.value.to_signed(), rule)
+    return rng, {"s_axis": beats(x)}, {"m_axis": taps["add"], **taps}
+
+
+async def started(dut) -> Bench:
+    """A bench that looks at the taps."""
+    return await Bench.started(dut, taps=PSA_TAPS if dut.PSA.value.to_signed() else RELU_TAPS)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=list(PAIRS))
+async def equals_the_contract(dut, stall):
+    """The output and every tap under every stall pattern."""
+    rng, sent, expected = traffic(dut, stall)
+    await check_stalls(await started(dut), sent, expected, stall, rng)
+
+
+@cocotb.test()
+async def takes_max_channels_hidden_cycles_a_token_if_deep_enough(dut):
+    """With the derived depth of the residual FIFO a token takes max(CHANNELS, HIDDEN) cycles; with one place less, more."""
+    channels, hidden = dut.CHANNELS.value.to_signed(), dut.HIDDEN.value.to_signed()
+    _, sent, expected = traffic(dut, "rate", tokens=40)
+    cycles = await check_rate(await started(dut), sent, expected)
+    derived, override = dut.DERIVED_DEPTH.value.to_signed(), dut.RESIDUAL_DEPTH.value.to_signed()
+    Path(DEPTH_FILE).write_text(str(derived))
+    # From the end of one token to the end of the next, ten tokens from the beginning.
+    steady = gaps(cycles[channels - 1 :: channels][10:])
+    if override == 0:
+        assert set(steady) == {max(channels, hidden)}
+    else:
+        assert override == derived - 1
+        assert sum(steady) > len(steady) * max(channels, hidden)
+
+
+@cocotb.test()
+async def starts_afresh_after_a_reset(dut):
+    """After a reset a new token begins on all paths."""
+    rng, sent, expected = traffic(dut, "reset", tokens=6)
+    await check_reset(await started(dut), sent, expected, rng, times=4)
+
+
+@cocotb.test()
+async def shows_values_without_waiting(dut):
+    """tvalid does not wait for tready."""
+    rng, sent, _ = traffic(dut, "paths")
+    await check_paths(await started(dut), sent, rng, registered=False)
+
+
+@pytest.mark.parametrize(
+    ("channels", "hidden", "points", "rule", "block"),
+    [
+        (5, 6, 8, "clamp", 0),
+        (6, 4, 16, "hold", 7),
+        (4, 13, 4, "endpoint", 10),
+        (3, 3, 256, "full", 42),
+        (5, 8, 0, None, 1),
+        (7, 2, 0, None, 99),
+    ],
+)
+def test_mlp(channels: int, hidden: int, points: int, rule: str | None, block: int, tmp_path: Path) -> None:
+    """mlp.v equals the contract, and its residual FIFO is exactly as deep as the full rate needs."""
+    rng = generator(f"mlp constants {channels} {hidden} {rule}")
+    constants = {
+        layer(block, "res_affine"): affine_constants(rng, channels),
+        layer(block, "linear_1"): linear_constants(rng, hidden, channels),
+        layer(block, "linear_2"): linear_constants(rng, channels, hidden),
+    }
+    parameters = {
+        "CHANNELS": channels,
+        "HIDDEN": hidden,
+        "PSA": int(rule is not None),
+        "LINEAR_1_ACC_W": contract.linear_acc_bits(channels),
+        "LINEAR_2_ACC_W": contract.linear_acc_bits(hidden),
+        "BLOCK": block,
+    }
+    if rule is not None:
+        parameters |= {"POINTS": points, "TABLE_RULE": RULES.index(TableRule(rule))}
+        for name, count in (("psa_1", channels), ("psa_2", hidden)):
+            table = rng.integers(-128, 128, (count, stored_points(points, TableRule(rule)))).astype(np.int8)
+            constants[layer(block, name)] = {"table": table}
+    case = write_roms(tmp_path, constants)
+    simulate(__name__, "mlp", tmp_path, parameters, case)
+    depth = int((tmp_path / DEPTH_FILE).read_text())
+    simulate(__name__, "mlp", tmp_path, parameters | {"RESIDUAL_DEPTH": depth - 1}, case)

@@ -1,0 +1,47 @@
+"""relu.v: max(x, 0), one value a beat."""
+
+from pathlib import Path
+
+import cocotb
+import numpy as np
+
+from fxsim import contract
+from testbenches.common.bench import Bench
+from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
+from testbenches.common.seeds import generator
+from testbenches.common.simulation import simulate
+from testbenches.common.stalls import PAIRS
+from testbenches.common.stream import beats
+
+EVERY_INPUT = np.arange(-128, 128).astype(np.int8)
+TRAFFIC = ({"s_axis": beats(EVERY_INPUT)}, {"m_axis": beats(contract.relu(EVERY_INPUT))})
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=list(PAIRS))
+async def equals_the_contract(dut, stall):
+    """Every input gives the contract's output under every stall pattern."""
+    await check_stalls(await Bench.started(dut), *TRAFFIC, stall, generator(f"relu {stall}"))
+
+
+@cocotb.test()
+async def takes_a_value_every_cycle(dut):
+    """Without stalls a value leaves every cycle, one cycle after it entered."""
+    assert await check_rate(await Bench.started(dut), *TRAFFIC) == list(range(1, 257))
+
+
+@cocotb.test()
+async def starts_afresh_after_a_reset(dut):
+    """A reset drops what is inside."""
+    await check_reset(await Bench.started(dut), *TRAFFIC, generator("relu reset"))
+
+
+@cocotb.test()
+async def shows_values_without_waiting(dut):
+    """tvalid does not wait for tready."""
+    await check_paths(await Bench.started(dut), TRAFFIC[0], generator("relu paths"), registered=False)
+
+
+def test_relu(tmp_path: Path) -> None:
+    """relu.v is max(x, 0) under all stalls, at full rate, and after resets."""
+    simulate(__name__, "relu", tmp_path)

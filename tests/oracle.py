@@ -1,0 +1,100 @@
+"""A whole graph computed by hand: scalar Python integers and exact fractions, from the contract's text.
+
+Shares nothing with the engines but the records that describe a graph. Slow: for small graphs only.
+"""
+
+from fractions import Fraction
+from itertools import product
+from math import floor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract import TableRule
+from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Pool, Relu
+
+Values = dict[tuple[int, ...], int]
+"""A tensor: a Python integer by index."""
+
+
+def round_half_up(a: int, s: int) -> int:
+    """floor(a / 2^s + 1/2), exactly."""
+    return floor(Fraction(a, 2**s) + Fraction(1, 2))
+
+
+def saturate(v: int) -> int:
+    """The int8 nearest to v."""
+    return -128 if v < -128 else 127 if v > 127 else v
+
+
+def requantise(acc: int, shift: int, bias: int) -> int:
+    """sat8(round_shift(acc, shift) + bias)."""
+    return saturate(round_half_up(acc, shift) + bias)
+
+
+def interpolate(stored: list[int], rule: TableRule, x: int) -> int:
+    """The value at int8 `x` of one function, from the points stored of it."""
+    i = x + 128
+    if rule is TableRule.FULL:
+        return stored[i]
+    points = len(stored) - 1 if rule is TableRule.ENDPOINT else len(stored)
+    step = 256 // points
+    m, f = divmod(i, step)
+    if rule is TableRule.CLAMP and m == points - 1:
+        m = points - 2
+    if rule is TableRule.HOLD and m == points - 1:
+        return stored[m]
+    left, right = stored[m], stored[m + 1]
+    return left + floor(Fraction((right - left) * f, step) + Fraction(1, 2))
+
+
+def compute(graph: Graph, image: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[np.int64]]:
+    """Every tap of one image, int8 [token, value], as integers that nothing has wrapped."""
+    tensors: dict[str, Values] = {INPUT: {at: int(image[at]) for at in np.ndindex(image.shape)}}
+    shapes: dict[str, tuple[int, ...]] = {INPUT: image.shape}
+    for node in graph.nodes:
+        x, shape = tensors[node.inputs[0]], shapes[node.inputs[0]]
+        tensors[node.name] = _apply(node.op, x, shape, tensors[node.inputs[-1]])
+        shapes[node.name] = tuple(max(place) + 1 for place in zip(*tensors[node.name], strict=True))
+    return {node.name: _array(tensors[node.name], shapes[node.name]) for node in graph.nodes}
+
+
+def _apply(op: Any, x: Values, shape: tuple[int, ...], r: Values) -> Values:
+    if isinstance(op, Linear):
+        w, outputs = op.weight.tolist(), len(op.bias)
+
+        def row(at: tuple[int, ...], n: int) -> int:
+            acc = sum(x[source(at, k)] * w[n][k] for k in range(len(w[n])))
+            return requantise(acc, int(op.shift[n]), int(op.bias[n]))
+
+        if op.over is Axis.TOKENS:
+
+            def source(at: tuple[int, ...], k: int) -> tuple[int, ...]:
+                return (k, *at)
+
+            return {(n, c): row((c,), n) for n, c in product(range(outputs), range(shape[1]))}
+
+        def source(at: tuple[int, ...], k: int) -> tuple[int, ...]:
+            return (*at, k)
+
+        return {(*at, n): row(at, n) for at in np.ndindex(shape[:-1]) for n in range(outputs)}
+    if isinstance(op, Affine):
+        w, b, s = op.weight.tolist(), op.bias.tolist(), op.shift.tolist()
+        return {at: requantise(v * w[at[-1]], s[at[-1]], b[at[-1]]) for at, v in x.items()}
+    if isinstance(op, Lut):
+        return {at: interpolate(op.table[at[-1]].tolist(), op.rule, v) for at, v in x.items()}
+    if isinstance(op, Add):
+        return {at: saturate(v + r[at]) for at, v in x.items()}
+    if isinstance(op, Pool):
+        mean = {c: Fraction(sum(x[t, c] for t in range(shape[0])), shape[0]) for c in range(shape[1])}
+        return {(c,): floor(m + Fraction(1, 2)) for c, m in mean.items()}
+    assert isinstance(op, Relu)
+    return {at: v if v > 0 else 0 for at, v in x.items()}
+
+
+def _array(values: Values, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    out = np.empty(shape, np.int64)
+    for at, v in values.items():
+        out[at] = v
+    return out

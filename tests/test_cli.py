@@ -1,0 +1,438 @@
+"""The command line: help, exit status, messages, JSON, and what is (not) left on disk."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fxsim
+from fxsim.cli import main
+from fxsim.contract import TableRule
+from fxsim.files import export_headers, load, model_sha256, save
+from fxsim.model import Graph, Model, Node, Relu, ResMLPConfig, build_resmlp, resmlp_parameters
+
+COMMANDS = {
+    "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
+    "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
+    "info": ("MODEL", "--json"),
+    "run": ("MODEL", "INPUT", "-o", "--taps", "--engine", "auto", "reference", "numba", "--json"),
+    "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),
+    "cosim": ("MODEL", "INPUT", "--accel", "stream", "--taps", "--stall", "--wave", "--json"),
+    "signoff": ("PLAN", "-o"),
+}
+"""What the help of each command must mention."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command line in this process."""
+
+    def run(*args: str | Path) -> Result:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        out, err = capfd.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Result(caught.value.code, out, err)
+
+    return run
+
+
+def resmlp(config: ResMLPConfig, seed: int = 3, name: str = "small") -> Model:
+    """A ResMLP with random parameters."""
+    rng = np.random.default_rng(seed)
+    parameters = {
+        key: rng.integers(4, 9, shape).astype(np.uint8)
+        if key.endswith(".shift")
+        else rng.integers(-128, 128, shape).astype(np.int8)
+        for key, shape in resmlp_parameters(config).items()
+    }
+    return Model(build_resmlp(config, parameters), name, {"source": "a test"})
+
+
+SMALL = ResMLPConfig(4, 3, 5, 6, 1, 7, points=8, rule=TableRule.HOLD)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A small model, images for it, and a folder to write to."""
+
+    folder: Path
+    model: Path
+    images: Path
+
+    def left(self) -> set[str]:
+        """Names of all that is in the folder, hidden files among them."""
+        return {path.name for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """The small model and three images."""
+    given, out = tmp_path / "given", tmp_path / "out"
+    given.mkdir()
+    out.mkdir()
+    save(resmlp(SMALL), given / "small.safetensors")
+    np.save(given / "images.npy", np.random.default_rng(4).integers(-128, 128, (3, 4, 3)).astype(np.int8))
+    return Files(out, given / "small.safetensors", given / "images.npy")
+
+
+def assert_one_error(result: Result, *parts: str) -> None:
+    """Status 1, nothing on standard output, and one line on standard error that has all these parts."""
+    assert result.status == 1
+    assert result.out == ""
+    assert result.err.startswith("fxsim: error: ")
+    assert result.err.count("\n") == 1, result.err
+    for part in parts:
+        assert part in result.err
+
+
+# --- help and usage ---
+
+
+def test_help_lists_every_command(call: Call) -> None:
+    """`fxsim --help` and `fxsim -h` name all commands, with a line for each."""
+    for flag in ("--help", "-h"):
+        result = call(flag)
+        assert (result.status, result.err) == (0, "")
+        for command in COMMANDS:
+            assert f"\n  {command} " in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_explains_its_options(command: str, call: Call) -> None:
+    """`fxsim COMMAND --help` succeeds, shows usage, and mentions every argument and option."""
+    result = call(command, "--help")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: fxsim {command} ")
+    for word in COMMANDS[command]:
+        assert word in result.out, word
+
+
+def test_version_is_the_packages(call: Call) -> None:
+    """`fxsim --version` states the version that the package has."""
+    result = call("--version")
+    assert result.status == 0
+    assert fxsim.__version__ in result.out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["simulate"], "No such command 'simulate'"),
+        (["info"], "Missing argument 'MODEL'"),
+        (["info", "a", "b"], "unexpected extra argument"),
+        (["info", "a", "--jason"], "No such option"),
+        (["import", "folder"], "Missing option '-o'"),
+        (
+            ["import", "folder", "-o", "m", "--layout", "sideways"],
+            "'sideways' is not one of 'auto', 'out-in', 'in-out'",
+        ),
+        (["import", "folder", "-o", "m", "--edge-rule", "sharp"], "'sharp' is not one of"),
+        (["export-headers", "m", "-o", "folder", "--layout", "auto"], "'auto' is not one of 'out-in', 'in-out'"),
+        (["run", "m", "x.npy", "-o", "y.npz", "--engine", "gpu"], "'gpu' is not one of 'auto', 'reference', 'numba'"),
+        (["vectors", "m", "x.npy", "-o", "d", "--format", "xml"], "'xml' is not one of"),
+        (["cosim", "m", "x.npy", "--accel", "systolic"], "'systolic' is not"),
+    ],
+)
+def test_wrong_usage_has_status_2(args: list[str], message: str, call: Call) -> None:
+    """A command line that cannot be understood is explained on standard error, with status 2."""
+    result = call(*args)
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err
+    assert "Usage: fxsim" in result.err
+
+
+def test_no_command_shows_the_help(call: Call) -> None:
+    """`fxsim` alone shows what there is, and is no success."""
+    result = call()
+    assert result.status == 2
+    assert "Commands:" in result.out + result.err
+
+
+# --- errors a user can cause ---
+
+
+@pytest.mark.parametrize("command", ["info", "export-headers", "run", "vectors", "cosim"])
+def test_absent_and_damaged_models_are_one_error(command: str, call: Call, files: Files, tmp_path: Path) -> None:
+    """Every command that takes a model names the file and what is wrong with it, and leaves nothing behind."""
+    rest: dict[str, list[str | Path]] = {
+        "info": [],
+        "export-headers": ["-o", files.folder / "headers"],
+        "run": [files.images, "-o", files.folder / "out.npz"],
+        "vectors": [files.images, "-o", files.folder / "vectors"],
+        "cosim": [files.images],
+    }
+    assert_one_error(call(command, tmp_path / "absent", *rest[command]), str(tmp_path / "absent"), "no such file")
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(files.model.read_bytes()[:-1])
+    assert_one_error(call(command, damaged, *rest[command]), str(damaged), "not a whole safetensors file")
+    assert files.left() == set()
+
+
+@pytest.mark.parametrize("command", ["run", "vectors", "cosim"])
+def test_stimulus_and_taps_that_do_not_fit_are_one_error(
+    command: str, call: Call, files: Files, tmp_path: Path
+) -> None:
+    """Every command that takes images names the file and what was expected, or the tap and those there are."""
+    rest: dict[str, list[str | Path]] = {
+        "run": ["-o", files.folder / "out.npz"],
+        "vectors": ["-o", files.folder / "vectors"],
+        "cosim": [],
+    }
+    absent, wide = tmp_path / "absent.npy", tmp_path / "wide.npy"
+    np.save(wide, np.zeros((3, 4, 3), np.int16))
+    assert_one_error(call(command, files.model, absent, *rest[command]), str(absent), "no such file")
+    assert_one_error(call(command, files.model, wide, *rest[command]), str(wide), "int16", "expected int8")
+    result = call(command, files.model, files.images, *rest[command], "--taps", "embed,head")
+    assert_one_error(result, "no tap 'head'", "embed", "classifier")
+    assert files.left() == set()
+
+
+def test_outputs_that_cannot_be_written_are_one_error(call: Call, files: Files) -> None:
+    """A missing folder is named; a folder in the file's place is, too."""
+    nowhere = files.folder / "absent" / "out.npz"
+    result = call("run", files.model, files.images, "-o", nowhere, "--engine", "reference")
+    assert_one_error(result, str(nowhere), "no folder")
+    result = call("run", files.model, files.images, "-o", files.folder, "--engine", "reference")
+    assert_one_error(result, str(files.folder), "not a regular file")
+
+
+# --- import, export, info ---
+
+
+def test_models_go_out_to_headers_and_back(call: Call, files: Files) -> None:
+    """Export, then import with the rule stated, gives the same hash; both say what they wrote."""
+    headers, again = files.folder / "headers", files.folder / "again.safetensors"
+    result = call("export-headers", files.model, "-o", headers, "--layout", "in-out")
+    assert result.status == 0
+    assert result.out.split() == [str(headers / "quant_params.h"), str(headers / "lerp_psa_params.h")]
+    result = call("import", headers, "-o", again, "--edge-rule", "hold", "--name", "again")
+    assert (result.status, result.err) == (0, "")
+    loaded = load(again)
+    assert loaded.graph == load(files.model).graph
+    assert loaded.name == "again"
+    for part in (
+        str(again),
+        "PSA, 8 points, hold",
+        "4 tokens x 3 values",
+        "hidden 6",
+        "layout in-out",
+        model_sha256(loaded),
+    ):
+        assert part in result.out
+
+
+def test_import_prints_one_object(call: Call, files: Files) -> None:
+    """`import --json` prints what was read and from what, and nothing else."""
+    export_headers(load(files.model), files.folder / "headers")
+    result = call("import", files.folder / "headers", "-o", files.folder / "m", "--edge-rule", "hold", "--json")
+    found = json.loads(result.out)
+    assert (found["output"], found["name"]) == (str(files.folder / "m"), "headers")
+    assert found["sha256"] == model_sha256(load(files.model))
+    assert found["provenance"]["layout"] == "out-in"
+    assert found["resmlp"] == {
+        "tokens": 4, "values": 3, "channels": 5, "hidden": 6, "blocks": 1, "classes": 7, "points": 8, "rule": "hold",
+    }  # fmt: skip
+
+
+def test_failed_imports_leave_the_old_model(call: Call, files: Files) -> None:
+    """Malformed headers give one error; no file appears, and an older one of that name stays as it was."""
+    headers, target = files.folder / "headers", files.folder / "m"
+    export_headers(load(files.model), headers)
+    text = (headers / "quant_params.h").read_text()
+    (headers / "quant_params.h").write_text(text[: len(text) // 2])
+    assert_one_error(call("import", headers, "-o", target), str(headers / "quant_params.h"), "line ")
+    assert files.left() == {"headers"}
+    target.write_bytes(files.model.read_bytes())
+    assert_one_error(call("import", headers, "-o", target), "line ")
+    assert target.read_bytes() == files.model.read_bytes()
+    assert files.left() == {"headers", "m"}
+    assert_one_error(call("import", files.folder / "absent", "-o", target), "absent", "no such folder")
+
+
+def test_info_shows_the_models_figures(call: Call, files: Files) -> None:
+    """Dimensions, cost, ranges, every tap, provenance and hash, from the model itself."""
+    result = call("info", files.model)
+    assert (result.status, result.err) == (0, "")
+    macs = 4 * 15 + (4 * 4 * 5 + 4 * 30 + 4 * 30) + 35
+    for part in (
+        "small",
+        "ResMLP, PSA, tables of 8 points, edge rule hold",
+        "4 tokens x 3 values, 5 channels, hidden 6, 1 blocks, 7 classes",
+        f"{macs:,} MACs",
+        "88 bytes of tables",
+        "a test",
+        model_sha256(load(files.model)),
+    ):
+        assert part in result.out, part
+    for node in load(files.model).graph.nodes:
+        assert node.name.rpartition(".")[2] in result.out
+
+
+def test_info_prints_one_object(call: Call, files: Files) -> None:
+    """`info --json` has the same figures by name, each operator with its proven bits."""
+    result = call("info", files.model, "--json")
+    assert (result.status, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert found["sha256"] == model_sha256(load(files.model))
+    assert found["table_bytes"] == 88
+    assert found["resmlp"]["hidden"] == 6
+    operators = {op["tap"]: op for op in found["operators"]}
+    assert list(operators) == list(load(files.model).graph.taps)
+    assert (operators["pool"]["acc_bits_needed"], operators["pool"]["acc_bits"]) == (10, 10)
+    assert operators["blocks.0.token_mixer.linear"]["over"] == "tokens"
+    assert operators["blocks.0.mlp.psa_1"]["rule"] == "hold"
+
+
+def test_info_of_a_large_model_fits_100_columns(call: Call, tmp_path: Path) -> None:
+    """A paper-sized model is shown without folding: a line a tap, none over 100 columns."""
+    config = ResMLPConfig(64, 48, 96, 192, 4, 10, points=64, rule=TableRule.CLAMP)
+    save(resmlp(config), tmp_path / "m")
+    lines = call("info", tmp_path / "m").out.splitlines()
+    assert max(map(len, lines)) <= 100
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["tap", "operator"])
+    shown = [line.split()[0] for line in lines[start + 2 :] if line.strip()]
+    sections = [f"blocks.{i}.{part}" for i in range(4) for part in ("token_mixer", "mlp")]
+    assert [name for name in shown if name in sections] == sections
+    taps = load(tmp_path / "m").graph.taps
+    assert [name for name in shown if name not in sections] == [tap.rpartition(".")[2] for tap in taps]
+
+
+def test_info_takes_any_graph_and_any_name(call: Call, tmp_path: Path) -> None:
+    """A graph that is no ResMLP is shown, too, and text from files is never taken for markup."""
+    model = Model(
+        Graph((4, 3), (Node("a", Relu(), ("input",)),)), "[bold]x[/bold] [/nothing]", {"[red]": ":smile:\n\x1b[31mb"}
+    )
+    save(model, tmp_path / "m")
+    result = call("info", tmp_path / "m")
+    assert (result.status, result.err) == (0, "")
+    for part in (
+        "[bold]x[/bold] [/nothing]",
+        "[red]",
+        ":smile:  [31mb",
+        "graph of 1 operators",
+        "4 x 3 (tokens x values)",
+    ):
+        assert part in result.out
+
+
+# --- run ---
+
+
+def test_run_writes_what_the_library_computes(call: Call, files: Files) -> None:
+    """`fxsim run` writes the arrays that `fxsim.run` returns, by tap name."""
+    out = files.folder / "out.npz"
+    result = call("run", files.model, files.images, "-o", out, "--taps", "all", "--engine", "reference", "--json")
+    assert (result.status, result.err) == (0, "")
+    model = fxsim.load(files.model)
+    expected = fxsim.run(model, np.load(files.images), "all", "reference")
+    with np.load(out, allow_pickle=False) as found:
+        assert found.files == list(model.graph.taps)
+        for name, array in expected.items():
+            assert np.array_equal(found[name], array)
+    summary = json.loads(result.out)
+    assert (summary["images"], summary["taps"], summary["engine"]) == (3, list(model.graph.taps), "reference")
+    assert sum(summary["predicted"]) == 3
+    assert files.left() == {"out.npz"}
+
+
+def test_run_takes_the_classifier_by_default(call: Call, files: Files) -> None:
+    """Without `--taps` the class scores are written."""
+    result = call("run", files.model, files.images, "-o", files.folder / "out.npz", "--engine", "reference")
+    assert result.status == 0
+    with np.load(files.folder / "out.npz", allow_pickle=False) as found:
+        assert found.files == ["classifier"]
+        assert found["classifier"].shape == (3, 7)
+
+
+# --- vectors and sign-off ---
+
+
+def test_vectors_are_written_and_checked(call: Call, files: Files) -> None:
+    """What is written passes the check; a changed value fails it with status 1."""
+    folder = files.folder / "vectors"
+    args: list[Any] = ["vectors", files.model, files.images, "-o", folder, "--taps", "embed,classifier"]
+    assert call(*args, "--engine", "reference").status == 0
+    assert call("vectors", "--check", folder, "--engine", "reference").status == 0
+    victim = next(path for path in sorted(folder.rglob("*")) if path.is_file() and "embed" in path.name)
+    content = victim.read_bytes()
+    victim.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    result = call("vectors", "--check", folder, "--engine", "reference")
+    assert result.status == 1
+    assert victim.name in result.out + result.err
+
+
+def test_absent_plans_are_one_error(call: Call, files: Files) -> None:
+    """`fxsim signoff` names a plan that is not there, and writes no report."""
+    result = call("signoff", files.folder / "absent.toml", "-o", files.folder / "reports")
+    assert_one_error(result, "absent.toml")
+    assert files.left() == set()
+
+
+# --- as a program ---
+
+
+def program(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the installed `fxsim`."""
+    command = [str(Path(sys.executable).with_name("fxsim")), *map(str, args)]
+    return subprocess.run(command, text=True, capture_output=True, check=False, **options)
+
+
+def test_installed_program_has_the_same_statuses(files: Files) -> None:
+    """0 for success, 1 for bad input, 2 for a bad command line, from the shell's point of view."""
+    assert program("info", files.model).returncode == 0
+    failed = program("info", files.folder / "absent")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "Traceback" not in failed.stderr
+    assert program("info").returncode == 2
+
+
+def test_readers_that_stop_early_are_no_crash(files: Files) -> None:
+    """`fxsim info MODEL | head -0` ends quietly."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        result = subprocess.run(
+            [str(Path(sys.executable).with_name("fxsim")), "info", str(files.model)],
+            stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+
+
+# --- published data ---
+
+
+def test_published_models_import_from_the_command_line(published: Path, call: Call, tmp_path: Path) -> None:
+    """The three published folders become models; both designs' PSA models are one network."""
+    hashes, shifts = {}, set()
+    for folder in ("stream_psa_h96", "simd_psa_h96", "stream_relu_h96"):
+        target = tmp_path / f"{folder}.safetensors"
+        result = call("import", published / folder, "-o", target)
+        assert (result.status, result.err) == (0, "")
+        info = json.loads(call("info", target, "--json").out)
+        assert info["macs"] == 6_587_328
+        shifts.update(info["shifts"])
+        hashes[folder] = info["sha256"]
+    assert (min(shifts), max(shifts)) == (4, 16)
+    assert hashes["stream_psa_h96"] == hashes["simd_psa_h96"] != hashes["stream_relu_h96"]

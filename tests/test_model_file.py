@@ -1,0 +1,473 @@
+"""The model file: what is written is what is read, and everything that can be wrong with a file is named."""
+
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fxsim
+from fxsim.contract import TableRule
+from fxsim.errors import FileError, FxsimError
+from fxsim.files import atomic_write, load, model_sha256, save
+from fxsim.files.model_file import MODEL_BYTES_MAX
+from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Pool, Relu
+from tests.strategies import models
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+def small_model() -> Model:
+    """One node of every kind, each of another size: 2 tokens of 3 values, 4 channels, 5 results."""
+    rng = np.random.default_rng(7)
+
+    def int8(*shape: int) -> np.ndarray[Any, Any]:
+        return rng.integers(-128, 128, shape).astype(np.int8)
+
+    def uint8(*shape: int) -> np.ndarray[Any, Any]:
+        return rng.integers(0, 256, shape).astype(np.uint8)
+
+    nodes = (
+        Node("embed", Linear(int8(4, 3), int8(4), uint8(4)), (INPUT,)),
+        Node("scale", Affine(int8(4), int8(4), uint8(4)), ("embed",)),
+        Node("mix", Linear(int8(2, 2), int8(2), uint8(2), Axis.TOKENS, 20), ("scale",)),
+        Node("curve", Lut(int8(4, 9), TableRule.ENDPOINT), ("mix",)),
+        Node("sum", Add(), ("curve", "embed")),
+        Node("relu", Relu(), ("sum",)),
+        Node("pool", Pool(2), ("relu",)),
+        Node("classifier", Linear(int8(5, 4), int8(5), uint8(5)), ("pool",)),
+    )
+    return Model(Graph((2, 3), nodes), "small", {"source": "a test", "trained": "no"})
+
+
+def parts(path: Path) -> tuple[dict[str, Any], Tensors]:
+    """Metadata and tensors of a model file, read without fxsim."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    return json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fxsim"]), safetensors.numpy.load(data)
+
+
+def put(path: Path, metadata: Any, tensors: Tensors) -> None:
+    """A model file of these parts, right or wrong."""
+    path.write_bytes(safetensors.numpy.save(tensors, {"fxsim": json.dumps(metadata)}))
+
+
+# --- what is written is what is read ---
+
+
+@given(model=models())
+def test_models_are_read_as_they_were_written(model: Model) -> None:
+    """Graph, rules, widths, name and provenance of any model survive, and the same model gives the same bytes."""
+    with TemporaryDirectory() as folder:
+        first, second = Path(folder) / "first", Path(folder) / "second"
+        save(model, first)
+        loaded = load(first)
+        assert loaded == model
+        assert model_sha256(loaded) == model_sha256(model)
+        save(loaded, second)
+        assert second.read_bytes() == first.read_bytes()
+
+
+def test_file_is_plain_safetensors(tmp_path: Path) -> None:
+    """Any safetensors reader finds `{node}.{field}` tensors of int8 and uint8, and the graph as JSON."""
+    model = small_model()
+    save(model, tmp_path / "m")
+    metadata, tensors = parts(tmp_path / "m")
+    assert {name: str(t.dtype) for name, t in tensors.items()} == {
+        f"{node}.{field}": "uint8" if field == "shift" else "int8"
+        for node, fields in {
+            "embed": ("weight", "bias", "shift"),
+            "scale": ("weight", "bias", "shift"),
+            "mix": ("weight", "bias", "shift"),
+            "curve": ("table",),
+            "classifier": ("weight", "bias", "shift"),
+        }.items()
+        for field in fields
+    }
+    assert np.array_equal(tensors["mix.weight"], model.graph.by_name["mix"].op.weight)  # type: ignore[union-attr]
+    assert metadata["format"] == "fxsim.model"
+    assert metadata["fxsim_version"] == fxsim.__version__
+    assert metadata["graph"]["input_shape"] == [2, 3]
+    assert metadata["graph"]["nodes"][2] == {
+        "kind": "linear", "name": "mix", "inputs": ["scale"], "over": "tokens", "acc_bits": 20,
+    }  # fmt: skip
+    assert metadata["graph"]["nodes"][3] == {
+        "kind": "lut", "name": "curve", "inputs": ["mix"], "rule": "endpoint", "points": 8,
+    }  # fmt: skip
+
+
+def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
+    """Another process, with other hash seeds, writes the same file."""
+    path = tmp_path / "m"
+    save(small_model(), path)
+    code = "import sys, fxsim; fxsim.save(fxsim.load(sys.argv[1]), sys.argv[2])"
+    for seed in ("1", "2"):
+        again = tmp_path / seed
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, str(path), str(again)], check=True, env=env)
+        assert again.read_bytes() == path.read_bytes()
+
+
+def test_hash_is_of_what_is_computed(tmp_path: Path) -> None:
+    """Place, name and provenance do not change the hash; a bit of any tensor, a rule, a width or an edge does."""
+    model = small_model()
+    reference = model_sha256(model)
+    save(Model(model.graph, "another", {"source": "elsewhere"}), tmp_path / "elsewhere")
+    assert model_sha256(load(tmp_path / "elsewhere")) == reference
+
+    save(model, tmp_path / "m")
+    metadata, tensors = parts(tmp_path / "m")
+    hashes = {reference}
+    for name in tensors:
+        changed = {n: t.copy() for n, t in tensors.items()}
+        changed[name].flat[-1] ^= 1
+        put(tmp_path / "m", metadata, changed)
+        hashes.add(model_sha256(load(tmp_path / "m")))
+    for node, field, value in [(3, "name", "bend"), (0, "acc_bits", 19), (4, "inputs", ["embed", "curve"])]:
+        text = json.dumps(metadata)
+        edited = json.loads(text)
+        edited["graph"]["nodes"][node][field] = value
+        renamed = tensors
+        if field == "name":
+            edited["graph"]["nodes"][4]["inputs"] = ["bend", "embed"]
+            renamed = {n.replace("curve", "bend"): t for n, t in tensors.items()}
+        put(tmp_path / "m", edited, renamed)
+        hashes.add(model_sha256(load(tmp_path / "m")))
+    assert len(hashes) == 1 + len(tensors) + 3
+
+
+def test_hash_tells_rules_of_one_table_apart() -> None:
+    """The same table under `clamp` and under `hold` is another network."""
+    table = np.arange(8, dtype=np.int8)[None]
+    first, second = (
+        Model(Graph((1, 1), (Node("lut", Lut(table, rule), (INPUT,)),)), "m")
+        for rule in (TableRule.CLAMP, TableRule.HOLD)
+    )
+    assert model_sha256(first) != model_sha256(second)
+
+
+# --- what is wrong is named ---
+
+
+def at(*path: str | int, value: Any) -> Callable[[dict[str, Any], Tensors], None]:
+    """Sets one place in the metadata."""
+
+    def change(metadata: dict[str, Any], tensors: Tensors) -> None:  # noqa: ARG001
+        place: Any = metadata
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+
+    return change
+
+
+def without(*path: str | int) -> Callable[[dict[str, Any], Tensors], None]:
+    """Removes one place from the metadata."""
+
+    def change(metadata: dict[str, Any], tensors: Tensors) -> None:  # noqa: ARG001
+        place: Any = metadata
+        for step in path[:-1]:
+            place = place[step]
+        del place[path[-1]]
+
+    return change
+
+
+def tensor(name: str, value: np.ndarray[Any, Any] | None) -> Callable[[dict[str, Any], Tensors], None]:
+    """Sets one tensor, or removes it."""
+
+    def change(metadata: dict[str, Any], tensors: Tensors) -> None:  # noqa: ARG001
+        tensors.pop(name, None)
+        if value is not None:
+            tensors[name] = value
+
+    return change
+
+
+INT8 = np.int8
+WRONG: dict[str, tuple[Callable[[dict[str, Any], Tensors], None], list[str]]] = {
+    "another format": (at("format", value="onnx"), ["format 'onnx'", "expected 'fxsim.model'"]),
+    "newer version": (at("version", value=2), ["version 2", "reads 1"]),
+    "newer version with unknown fields": (at("version", value=3), ["version 3", "reads 1"]),
+    "version of another type": (at("version", value="1"), ["Expected `int`, got `str`", "$.version"]),
+    "no version": (without("version"), ["missing required field `version`"]),
+    "no name": (without("name"), ["missing required field `name`"]),
+    "unknown field": (at("comment", value=1), ["unknown field `comment`"]),
+    "unknown field of a node": (
+        at("graph", "nodes", 0, "stride", value=1),
+        ["unknown field `stride`", "$.graph.nodes[0]"],
+    ),
+    "unknown kind": (at("graph", "nodes", 1, "kind", value="conv"), ["Invalid value 'conv'", "$.graph.nodes[1].kind"]),
+    "unknown axis": (
+        at("graph", "nodes", 0, "over", value="rows"),
+        ["Invalid enum value 'rows'", "$.graph.nodes[0].over"],
+    ),
+    "unknown rule": (
+        at("graph", "nodes", 3, "rule", value="wrap"),
+        ["Invalid enum value 'wrap'", "$.graph.nodes[3].rule"],
+    ),
+    "width of nothing": (at("graph", "nodes", 0, "acc_bits", value=1), [">= 2", "$.graph.nodes[0].acc_bits"]),
+    "width beyond what is supported": (
+        at("graph", "nodes", 0, "acc_bits", value=64),
+        ["<= 32", "$.graph.nodes[0].acc_bits"],
+    ),
+    "huge number": (at("graph", "nodes", 6, "tokens", value=10**40), ["$.graph.nodes[6].tokens"]),
+    "number for a name": (at("graph", "nodes", 0, "name", value=3), ["Expected `str`", "$.graph.nodes[0].name"]),
+    "provenance of another type": (at("provenance", value={"a": 1}), ["Expected `str`", "$.provenance"]),
+    "nodes of another type": (at("graph", "nodes", value={}), ["Expected `array`", "$.graph.nodes"]),
+    "no nodes": (at("graph", "nodes", value=[]), ["belongs to no node"]),
+    "input of one dimension": (at("graph", "input_shape", value=[3]), ["length 2", "$.graph.input_shape"]),
+    "input of no tokens": (at("graph", "input_shape", 0, value=0), [">= 1", "$.graph.input_shape"]),
+    "overflow": (
+        at("graph", "nodes", 0, "acc_bits", value=12),
+        ["node 'embed', output channel ", "the accumulator can reach [", "but 12 are stated"],
+    ),
+    "input that is not there": (
+        at("graph", "nodes", 2, "inputs", value=["scales"]),
+        ["node 'mix' reads 'scales'", "no earlier node"],
+    ),
+    "input that comes later": (at("graph", "nodes", 1, "inputs", value=["sum"]), ["node 'scale' reads 'sum'"]),
+    "too many inputs": (
+        at("graph", "nodes", 4, "inputs", value=["curve", "embed", "mix"]),
+        ["node 'sum' has 3 inputs"],
+    ),
+    "name taken twice": (at("graph", "nodes", 5, "name", value="sum"), ["'sum' is taken twice"]),
+    "illegal name": (at("graph", "nodes", 5, "name", value="../relu"), ["'../relu' is illegal"]),
+    "input shape that does not fit": (at("graph", "input_shape", 1, value=4), ["node 'embed'", "(2, 4)"]),
+    "pool over other tokens": (at("graph", "nodes", 6, "tokens", value=4), ["node 'pool'", "4 tokens"]),
+    "pool over three tokens": (at("graph", "nodes", 6, "tokens", value=3), ["3 tokens", "power of two"]),
+    "points that are not stored": (
+        at("graph", "nodes", 3, "points", value=16),
+        ["tensor 'curve.table' has shape (4, 9)", "17)"],
+    ),
+    "points of no table": (at("graph", "nodes", 3, "points", value=257), ["<= 256", "$.graph.nodes[3].points"]),
+    "tensor missing": (tensor("mix.bias", None), ["tensor 'mix.bias' is missing", "node 'mix'"]),
+    "tensor left over": (tensor("mix.scale", np.zeros(2, INT8)), ["tensor 'mix.scale' belongs to no node"]),
+    "tensor of another type": (tensor("mix.bias", np.zeros(2, np.int32)), ["'mix.bias' has type I32, expected int8"]),
+    "tensor of floats": (
+        tensor("mix.weight", np.zeros((2, 2), np.float32)),
+        ["'mix.weight' has type F32, expected int8"],
+    ),
+    "signed shift": (tensor("mix.shift", np.zeros(2, INT8)), ["'mix.shift' has type I8, expected uint8"]),
+    "unsigned weight": (tensor("mix.weight", np.zeros((2, 2), np.uint8)), ["'mix.weight' has type U8, expected int8"]),
+    "short bias": (tensor("mix.bias", np.zeros(1, INT8)), ["'mix.bias' has shape (1,), expected (2)"]),
+    "flat weight": (
+        tensor("mix.weight", np.zeros(4, INT8)),
+        ["'mix.weight' has shape (4,), expected (1 to 65536, 1 to 65536)"],
+    ),
+    "empty weight": (tensor("mix.weight", np.zeros((2, 0), INT8)), ["'mix.weight' has shape (2, 0), expected (1 to"]),
+    "square affine": (
+        tensor("scale.weight", np.zeros((4, 4), INT8)),
+        ["'scale.weight' has shape (4, 4), expected (1 to"],
+    ),
+    "scalar": (tensor("scale.bias", np.zeros((), INT8)), ["'scale.bias' has shape (), expected (4)"]),
+    "table of other points": (tensor("curve.table", np.zeros((4, 8), INT8)), ["'curve.table' has shape (4, 8)", "9)"]),
+    "table of other channels": (tensor("curve.table", np.zeros((3, 9), INT8)), ["node 'curve'", "3 channels"]),
+    "classifier of other channels": (
+        tensor("classifier.weight", np.zeros((5, 3), INT8)),
+        ["node 'classifier'", "3 channels"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_content_is_named(case: str, tmp_path: Path) -> None:
+    """One line names the file, the tensor, node or place in the metadata, and what was expected."""
+    change, expected = WRONG[case]
+    path = tmp_path / "m.safetensors"
+    save(small_model(), path)
+    metadata, tensors = parts(path)
+    tensors = dict(tensors)
+    change(metadata, tensors)
+    put(path, metadata, tensors)
+    with pytest.raises(FileError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 500
+    for part in [str(path), *expected]:
+        assert part in message
+
+
+def test_metadata_that_is_not_fxsims_is_refused(tmp_path: Path) -> None:
+    """A safetensors file without metadata, with someone else's, with more than ours, or with text that is no JSON."""
+    path = tmp_path / "m"
+    tensors = {"weight": np.zeros(3, np.int8)}
+    for metadata, message in [
+        (None, "has no 'fxsim' in its metadata"),
+        ({"format": "pt"}, "has no 'fxsim' in its metadata"),
+        ({"fxsim": "{}", "other": "x"}, "has 2 metadata entries, expected 'fxsim' alone"),
+        ({"fxsim": "{"}, "metadata 'fxsim': Input data was truncated"),
+        ({"fxsim": "[" * 100_000}, "metadata 'fxsim': "),
+        ({"fxsim": '{"x":' * 100_000}, "metadata 'fxsim': "),
+        ({"fxsim": "null"}, "metadata 'fxsim': Expected `object`, got `null`"),
+    ]:
+        path.write_bytes(safetensors.numpy.save(tensors, metadata))
+        with pytest.raises(FileError, match=message):
+            load(path)
+
+
+def header(text: bytes, size: int | None = None) -> bytes:
+    """The beginning of a safetensors file: the length of its header, as stated, and the header."""
+    return struct.pack("<Q", len(text) if size is None else size) + text
+
+
+NOT_SAFETENSORS = {
+    "empty": b"",
+    "short": b"\x08\0\0",
+    "text": b"const ap_int<8> a[1] = {1};\n" * 100,
+    "zip": b"PK\x03\x04" + bytes(200),
+    "header beyond the file": header(b"{}", 1000),
+    "header of 2^63 bytes": header(b"{}", 1 << 63),
+    "header of 90 MB": header(b"{}", 90_000_000),
+    "header that is no JSON": header(b"{not json"),
+    "header that is no object": header(b"[1, 2]"),
+    "offsets beyond the file": header(b'{"a":{"dtype":"I8","shape":[9],"data_offsets":[0,9]}}') + b"\0",
+    "offsets that do not fit the shape": header(b'{"a":{"dtype":"I8","shape":[9],"data_offsets":[0,1]}}') + b"\0",
+    "shape that overflows": header(b'{"a":{"dtype":"I8","shape":[4294967296,4294967296,2],"data_offsets":[0,1]}}')
+    + b"\0",
+    "negative shape": header(b'{"a":{"dtype":"I8","shape":[-1],"data_offsets":[0,1]}}') + b"\0",
+    "data after the last tensor": header(b'{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}') + b"\0\0",
+    "data before the first tensor": header(b'{"a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}}') + b"\0\0",
+    "unknown type": header(b'{"a":{"dtype":"I7","shape":[1],"data_offsets":[0,1]}}') + b"\0",
+}
+
+
+@pytest.mark.parametrize("case", NOT_SAFETENSORS)
+def test_files_that_are_no_safetensors_are_refused(case: str, tmp_path: Path) -> None:
+    """Anything else, and any header that lies about its size or its tensors, is one FileError."""
+    path = tmp_path / "m"
+    path.write_bytes(NOT_SAFETENSORS[case])
+    with pytest.raises(FileError, match="is not a whole safetensors file") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    """A file cut anywhere is refused: no length but the whole is accepted."""
+    path = tmp_path / "m"
+    save(small_model(), path)
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(FileError):
+            load(path)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_damaged_files_never_surprise(data: st.DataObject) -> None:
+    """Changed bytes give a FileError, or a model that is whole: it can be written and read again as it is."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "m"
+        save(small_model(), path)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        try:
+            model = load(path)
+        except FileError:
+            return
+        save(model, path)
+        assert load(path) == model
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, int]]:
+        return os.mkdir, (str(self.path), 0o700)
+
+
+def test_pickles_are_refused_unread(tmp_path: Path) -> None:
+    """A pickle under a model's name is refused, and nothing in it runs."""
+    path, trap = tmp_path / "m", tmp_path / "trap"
+    path.write_bytes(pickle.dumps(Payload(trap)))
+    with pytest.raises(FileError):
+        load(path)
+    assert not trap.exists()
+    pickle.loads(path.read_bytes())  # noqa: S301  # the trap works
+    assert trap.exists()
+
+
+def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
+    """Absent files, folders, devices, and files beyond the bound."""
+    with pytest.raises(FileError, match="absent: there is no such file"):
+        load(tmp_path / "absent")
+    with pytest.raises(FileError, match="is not a regular file"):
+        load(tmp_path)
+    with pytest.raises(FileError, match="is not a regular file"):
+        load("/dev/zero")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(MODEL_BYTES_MAX + 1)
+    with pytest.raises(FileError, match=r"1,073,741,825 bytes, expected at most 1,073,741,824"):
+        load(tmp_path / "large")
+
+
+# --- writing ---
+
+
+def test_failed_writes_leave_what_was_there(tmp_path: Path) -> None:
+    """An error while writing removes the new file and keeps the old one; a success replaces it."""
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError("half way")
+
+    with pytest.raises(KeyError):
+        fail_half_way()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "old")]
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "new")]
+
+
+def test_written_files_have_the_users_permissions(tmp_path: Path) -> None:
+    """A new file is as open as the user's umask says, like any other program's."""
+    save(small_model(), tmp_path / "m")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "m").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_targets_that_cannot_be_files_are_refused(tmp_path: Path) -> None:
+    """A folder, a pipe and a missing parent are named, and nothing is replaced or left behind."""
+    # A pipe stands for any special file: were the check to fail as root, a device of the system would be lost.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    model = small_model()
+    for path, message in [
+        (tmp_path, "exists and is not a regular file"),
+        (pipe, "exists and is not a regular file"),
+        (tmp_path / "absent" / "m", "there is no folder"),
+    ]:
+        with pytest.raises(FileError, match=message):
+            save(model, path)
+    assert list(tmp_path.iterdir()) == [pipe]
+    assert pipe.is_fifo()
+
+
+def test_text_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    """A name with lone surrogates cannot be written, and says so."""
+    with pytest.raises(FxsimError, match="not valid Unicode"):
+        save(Model(small_model().graph, "\udcff"), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
