@@ -4,22 +4,22 @@
 //   PSA:   r = res_affine(x);  y = psa_1(x);  y = linear_1(y);  y = psa_2(y);  y = linear_2(y);  m_axis = add(y, r)
 //   ReLU:  r = res_affine(x);  y = linear_1(x);  y = relu(y);  y = linear_2(y);  m_axis = add(y, r)
 //
-//           +-> [psa_1] -> linear_1 -> psa_2 | relu -> linear_2 --+
-//   fork ---|                                                     |--> add --> register slice
-//           +-> res_affine -> FIFO -------------------------------+
+//          +-> [psa_1] -> linear_1 -> psa_2 | relu -> linear_2 --+
+//   fork --|                                                     |--> add --> register slice
+//          +-> res_affine -> FIFO -------------------------------+
 //
-// Depth of the FIFO. At full rate a token takes PERIOD = max(CHANNELS, HIDDEN) cycles. Let the main path take the last value
-// of token n in cycle n * PERIOD and the token's others in the CHANNELS - 1 cycles before it: linear_1 needs them no
-// earlier. linear_1 then gives HIDDEN values, the last of them completes linear_2's row, and the add takes the token's
-// CHANNELS values from cycle n * PERIOD + HIDDEN - 1 + MAIN_LATENCY on. The residual path must hold whatever the main
-// path has taken and the add has not. Three of these values need no place in the FIFO: two stand in res_affine, one
-// still waits in the fork for the residual side. So in cycle n * PERIOD - 1 all values but the last three must have
-// entered the FIFO, where places of values that left in cycle n * PERIOD - 2 or before are free again. With
-// LAG = HIDDEN + MAIN_LATENCY + 1 and TOKENS_BEHIND = ceil(LAG / PERIOD), all tokens before token n - TOKENS_BEHIND have
-// left by then, and of that token TOKENS_BEHIND * PERIOD - LAG + 1 values, at most CHANNELS. Before a token's last value
-// no more room is needed: with each step back one value less has come and at most one less has gone.
-// (HIDDEN <= CHANNELS: the depth is CHANNELS + LAG - 4, as for any gapless stream.) With less the fork has to wait and
-// linear_1 runs dry.
+// Depth of the FIFO. At full rate a token takes PERIOD = max(CHANNELS, HIDDEN) cycles. Let the main path take the last
+// value of token n in cycle n * PERIOD and the token's others in the CHANNELS - 1 cycles before it: linear_1 needs them
+// no earlier. linear_1 then gives HIDDEN values, the last of them completes linear_2's row, and the add takes the
+// token's CHANNELS values from cycle n * PERIOD + HIDDEN - 1 + MAIN_LATENCY on. The residual path must hold whatever
+// the main path has taken and the add has not. Three of these values need no place in the FIFO: two stand in
+// res_affine, one still waits in the fork for the residual side. So in cycle n * PERIOD - 1 all values but the last
+// three must have entered the FIFO, where places of values that left in cycle n * PERIOD - 2 or before are free again.
+// With LAG = HIDDEN + MAIN_LATENCY + 1 and TOKENS_BEHIND = ceil(LAG / PERIOD), all tokens before token
+// n - TOKENS_BEHIND have left by then, and of that token TOKENS_BEHIND * PERIOD - LAG + 1 values, at most CHANNELS.
+// Before a token's last value no more room is needed: with each step back one value less has come and at most one less
+// has gone. (HIDDEN <= CHANNELS: the depth is CHANNELS + LAG - 4, as for any gapless stream.) With less the fork has to
+// wait and linear_1 runs dry.
 //
 // Parameters
 //   CHANNELS        channels of a token, 1 or more
@@ -42,18 +42,18 @@ module mlp #(
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
-    input  wire                     clk,
-    input  wire                     rst,
-    input  wire [              7:0] s_axis_tdata,
-    input  wire                     s_axis_tvalid,
-    output wire                     s_axis_tready,
-    output wire [              7:0] m_axis_tdata,
-    output wire                     m_axis_tvalid,
-    input  wire                     m_axis_tready,
+    input  wire                           clk,
+    input  wire                           rst,
+    input  wire [                    7:0] s_axis_tdata,
+    input  wire                           s_axis_tvalid,
+    output wire                           s_axis_tready,
+    output wire [                    7:0] m_axis_tdata,
+    output wire                           m_axis_tvalid,
+    input  wire                           m_axis_tready,
     // PSA: res_affine, psa_1, linear_1, psa_2, linear_2, add; ReLU: res_affine, linear_1, relu, linear_2, add
-    output wire [    (PSA ? 6 : 5)-1:0] mon_valid,
-    output wire [    (PSA ? 6 : 5)-1:0] mon_ready,
-    output wire [8 * (PSA ? 6 : 5)-1:0] mon_data
+    output wire [    (PSA ? 6 : 5) - 1:0] mon_valid,
+    output wire [    (PSA ? 6 : 5) - 1:0] mon_ready,
+    output wire [8 * (PSA ? 6 : 5) - 1:0] mon_data
 );
 
   // Latencies of the modules, cycles, and what an affine holds; see their headers.

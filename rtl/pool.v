@@ -26,15 +26,6 @@ module pool #(
 
   localparam TOKEN_W = $clog2(TOKENS);
 
-  generate
-    if (TOKENS < 1 || (1 << TOKEN_W) != TOKENS) begin : illegal_tokens
-      illegal_parameter_TOKENS_is_not_a_power_of_two stop ();
-    end
-    if (CHANNELS < 1) begin : illegal_channels
-      illegal_parameter_CHANNELS_is_below_1 stop ();
-    end
-  endgenerate
-
   reg y_valid_reg;
   reg [7:0] y_reg;
 
@@ -44,7 +35,11 @@ module pool #(
   wire accepted = s_axis_tvalid && s_axis_tready;
 
   generate
-    if (TOKENS == 1) begin : single
+    if (TOKENS < 1 || (1 << TOKEN_W) != TOKENS) begin : illegal_tokens
+      illegal_parameter_TOKENS_is_not_a_power_of_two stop ();
+    end else if (CHANNELS < 1) begin : illegal_channels
+      illegal_parameter_CHANNELS_is_below_1 stop ();
+    end else if (TOKENS == 1) begin : single
       always @(posedge clk) begin
         if (accepted) y_reg <= s_axis_tdata;
         if (rst) y_valid_reg <= 1'b0;

@@ -8,7 +8,7 @@
 //
 // An image is TOKENS x VALUES bytes, token-major; its scores are CLASSES bytes. In steady state an image takes
 // TOKENS * max(VALUES, CHANNELS, HIDDEN) cycles, or max(CHANNELS, CLASSES) if that is more. No combinational path leads
-// from m_axis to s_axis. Framing of the input: see frame_guard.v. In a cycle in which rst is high nothing is transferred.
+// from m_axis to s_axis. Framing of the input: see frame_guard.v. In a cycle in which rst is high nothing is passed on.
 //
 // mon_*: the stream of each tap; tap i is at mon_valid[i], mon_ready[i], mon_data[8*i +: 8]. Order: embed; for each
 // block the token mixer's five taps, then the mlp's six (ReLU: five); pool; classifier.
@@ -42,21 +42,21 @@ module stream_resmlp #(
     parameter LINEAR_2_ACC_W = 16 + $clog2(HIDDEN),
     parameter CLASSIFIER_ACC_W = 16 + $clog2(CHANNELS)
 ) (
-    input  wire       clk,
-    input  wire       rst,
-    input  wire [7:0] s_axis_tdata,
-    input  wire       s_axis_tvalid,
-    output wire       s_axis_tready,
-    input  wire       s_axis_tlast,
-    output wire [7:0] m_axis_tdata,
-    output wire       m_axis_tvalid,
-    input  wire       m_axis_tready,
-    output wire       m_axis_tlast,
-    output wire       m_axis_tuser,
-    output wire       frame_error_early,
-    output wire       frame_error_late,
-    output wire [    3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_valid,
-    output wire [    3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_ready,
+    input  wire                                            clk,
+    input  wire                                            rst,
+    input  wire [                                     7:0] s_axis_tdata,
+    input  wire                                            s_axis_tvalid,
+    output wire                                            s_axis_tready,
+    input  wire                                            s_axis_tlast,
+    output wire [                                     7:0] m_axis_tdata,
+    output wire                                            m_axis_tvalid,
+    input  wire                                            m_axis_tready,
+    output wire                                            m_axis_tlast,
+    output wire                                            m_axis_tuser,
+    output wire                                            frame_error_early,
+    output wire                                            frame_error_late,
+    output wire [      3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_valid,
+    output wire [      3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_ready,
     output wire [8 * (3 + BLOCKS * (PSA ? 11 : 10)) - 1:0] mon_data
 );
 
@@ -66,9 +66,9 @@ module stream_resmlp #(
   localparam POOL_TAP = 1 + BLOCKS * BLOCK_TAPS;
   localparam CLASSIFIER_TAP = POOL_TAP + 1;
 
-  // Flags wait for their images. What a block holds also stands, or has stood, in its two residual FIFOs: less than three
-  // images in the token mixer and less than SPARE tokens in the mlp or in registers. Embedding, pool and classifier
-  // hold less than SPARE tokens and one image each. A full FIFO would only hold back the input.
+  // Flags wait for their images. Whatever a block holds also stands, or has stood, in its residual FIFOs: less than
+  // three images in the token mixer and less than SPARE tokens in the mlp or in registers. Embedding, pool and
+  // classifier hold less than SPARE tokens and one image each. A full FIFO would only hold back the input.
   localparam SPARE = 32;
   localparam SPARE_IMAGES = (TOKENS > 0) ? (SPARE + TOKENS - 1) / TOKENS : 0;
   localparam FLAG_DEPTH = 3 + SPARE_IMAGES + BLOCKS * (3 + SPARE_IMAGES);

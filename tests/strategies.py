@@ -18,6 +18,7 @@ from fxsim.model import (
     Lut,
     Model,
     Node,
+    Operator,
     Pool,
     Relu,
     ResMLPConfig,
@@ -123,6 +124,25 @@ def graphs(draw: DrawFn, nodes_max: int = 8, dimension_max: int = 8) -> Graph:
         shapes[name] = op.output_shape(*(shapes[n] for n in inputs))
         last = name
     return Graph(graph_input, tuple(nodes))
+
+
+@st.composite
+def woven_graphs(draw: DrawFn, nodes_max: int = 8) -> Graph:
+    """Graphs of one shape throughout, where any node may read any earlier one: many values are alive at once."""
+    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    nodes: list[Node] = []
+
+    def append(op: Operator, *inputs: str) -> None:
+        nodes.append(Node(f"n{len(nodes)}", op, inputs))
+
+    for _ in range(draw(st.integers(1, nodes_max))):
+        op = draw(_operators(shape, 1).filter(lambda op: op.output_shape(*[shape] * op.arity) == shape))
+        there_are = st.sampled_from([INPUT, *(node.name for node in nodes)])
+        append(op, *(draw(there_are) for _ in range(op.arity)))
+    used = {name for node in nodes for name in node.inputs}
+    for loose in [node.name for node in nodes[:-1] if node.name not in used]:
+        append(Add(), nodes[-1].name, loose)
+    return Graph(shape, tuple(nodes))
 
 
 @st.composite

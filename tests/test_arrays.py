@@ -70,9 +70,9 @@ def test_stimulus_is_not_read_into_memory(tmp_path: Path) -> None:
 
 
 MISFITS: dict[str, tuple[np.ndarray[Any, Any], str]] = {
-    "wider type": (IMAGES.astype(np.int16), "values of type int16, expected int8"),
-    "unsigned": (IMAGES.astype(np.uint8), "values of type uint8, expected int8"),
-    "floats": (IMAGES.astype(np.float32), "values of type float32, expected int8"),
+    "wider type": (IMAGES.astype(np.int16), "has type int16, expected int8"),
+    "unsigned": (IMAGES.astype(np.uint8), "has type uint8, expected int8"),
+    "floats": (IMAGES.astype(np.float32), "has type float32, expected int8"),
     "one image without its dimension": (IMAGES[0], r"shape \(4, 3\), expected \(images, 4, 3\) for model 'tiny'"),
     "transposed": (IMAGES.transpose(0, 2, 1), r"shape \(6, 3, 4\), expected \(images, 4, 3\)"),
     "one dimension more": (IMAGES[None], r"shape \(1, 6, 4, 3\), expected"),

@@ -37,7 +37,7 @@ from fxsim.model import (
 )
 from tests import oracle
 from tests.conftest import SEED
-from tests.strategies import INT8_CORNERS, graphs, images, int8_from, resmlp_models
+from tests.strategies import INT8_CORNERS, graphs, images, int8_from, resmlp_models, woven_graphs
 
 Int8 = npt.NDArray[np.int8]
 
@@ -93,7 +93,8 @@ def assert_equal_taps(got: dict[str, Int8], expected: dict[str, Int8]) -> None:
 @given(data=st.data())
 def test_engines_agree_with_exact_arithmetic(engine: Engine, data: st.DataObject) -> None:
     """At every tap of any graph or ResMLP the engine gives what exact fractions give, extreme values and shifts too."""
-    model = data.draw(st.one_of(graphs().map(lambda graph: Model(graph, "generated")), resmlp_models()))
+    graph = data.draw(st.one_of(graphs(), woven_graphs(), resmlp_models().map(lambda model: model.graph)))
+    model = Model(graph, "generated")
     x = data.draw(images(model, count_max=2))
     got = fxsim.run(model, x, "all", engine)
     for i, image in enumerate(x):
@@ -260,7 +261,7 @@ def test_an_image_does_not_depend_on_its_batch(small_model: Model, engine: Engin
 @settings(max_examples=50)
 def test_any_choice_of_taps_gives_the_same_values(engine: Engine, data: st.DataObject) -> None:
     """A tap's values do not depend on which others are asked for; taps come in the graph's order."""
-    model = Model(data.draw(graphs(nodes_max=12)), "generated")
+    model = Model(data.draw(st.one_of(graphs(), woven_graphs(nodes_max=12))), "generated")
     x = data.draw(images(model, count_max=2))
     chosen = data.draw(st.lists(st.sampled_from(model.graph.taps), min_size=1, unique=True))
     everything = fxsim.run(model, x, "all", engine)

@@ -10,8 +10,8 @@ INPUT_STREAM = "s_axis"
 """Name of the accelerator's input in results."""
 
 
-def explain(graph: Graph, states: Mapping[str, StreamState], images: int) -> str:
-    """One sentence on a design in which nothing moves; `states` by stream name, `images` the number it should take.
+def explain(graph: Graph, states: Mapping[str, StreamState]) -> str:
+    """One sentence on a design in which nothing moves; `states` by stream name.
 
     Goes from the output backwards, along streams that are empty, to the streams that hold a value nobody takes. A held
     stream's reader that holds a value itself is followed forwards. Where nothing is held, values were lost: then the
@@ -42,23 +42,17 @@ def explain(graph: Graph, states: Mapping[str, StreamState], images: int) -> str
         else:
             takers = readers.get(stream, [])
             stuck = [name for name in takers if states[name].state != "empty"] or takers
-            held.append(f"'{stream}' holds {_value(states[stream])} that {_list(stuck)} {_not_take(stuck)}")
+            held.append(f"'{stream}' holds a {_value(states[stream])} that {_list(stuck)} {_not_take(stuck)}")
             todo.extend(stuck)
     if held:
         return "; ".join((*reversed(held), *waiting))
     for node in graph.nodes:
-        given = min((states[name].image, _index(states[name])) for name in sources[node.name])
-        if states[node.name].image < given[0]:
-            state = states[node.name]
-            return (
-                f"no stream holds a value: '{node.name}' was given all of image {state.image} by "
-                f"{_list(sources[node.name])} but gives no {_value(state).removeprefix('a ')}"
-            )
-    return f"no stream holds a value: the output ended in image {states[OUTPUT].image} of {images}"
-
-
-def _index(state: StreamState) -> tuple[int, int]:
-    return (state.token or 0, state.channel)
+        state = states[node.name]
+        if all(states[name].image > state.image for name in sources[node.name]):
+            givers = _list(sources[node.name])
+            lacking = f"'{node.name}' gives no {_value(state)}"
+            return f"no stream holds a value: {givers} gave all of image {state.image}, {lacking}"
+    return f"no stream holds a value: 'm_axis' gives no {_value(states[OUTPUT])}"
 
 
 def _list(names: list[str]) -> str:
@@ -71,4 +65,4 @@ def _not_take(names: list[str]) -> str:
 
 def _value(state: StreamState) -> str:
     token = "" if state.token is None else f"token {state.token}, "
-    return f"a value (image {state.image}, {token}channel {state.channel})"
+    return f"value (image {state.image}, {token}channel {state.channel})"

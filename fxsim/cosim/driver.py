@@ -16,7 +16,7 @@ from fxsim.cosim.process import Feeder, simulate
 from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, StreamState, TapResult
 from fxsim.cosim.stall import Burst, Random, Side, Stall, parse_stall
 from fxsim.cosim.streams import OUTPUT, Layout
-from fxsim.engines import Engine, check_stimulus
+from fxsim.engines import Engine, run_chunks
 from fxsim.errors import StimulusError
 from fxsim.files import atomic_write, model_sha256
 from fxsim.model import Model, recognise_resmlp
@@ -71,10 +71,11 @@ def cosim(
     if accel not in tuple(Accelerator):
         raise StimulusError(f"there is no accelerator '{accel}'; there are: {', '.join(Accelerator)}")
     pattern = parse_stall(stall) if isinstance(stall, str) else stall
-    stimulus = check_stimulus(model, x)
+    stimulus = model.check_stimulus(x)
     start, stop = _image_range(images, len(stimulus))
     names = tuple(taps) if not isinstance(taps, str) else taps
     layout = Layout(model, model.select_taps(names) if names else ())
+    run_chunks(model, stimulus[:0], layout.needed, engine)  # an unknown engine is refused before anything is built
     bound = interval_bound(model)
     limit = max(_WATCHDOG_MIN, 4 * bound) if watchdog is None else watchdog
     if not 1 <= limit <= WATCHDOG_MAX:
@@ -126,7 +127,7 @@ def cosim(
         output=reader.tap(OUTPUT, found.output),
         faults=tuple(reader.fault(fault) for fault in found.faults),
         fault_count=found.fault_count,
-        stopped=reader.stop(found, limit, stop - start) if found.hung else None,
+        stopped=reader.stop(found, limit) if found.hung else None,
         # Where a reset falls depends on how many images there are.
         replay=None if passed else (start, stop if pattern.resets else start + entered),
         interval_bound_cycles=bound,
@@ -219,13 +220,12 @@ class _Reader:
         token, channel = self._layout.place(name, fault.index)
         return Fault(fault.kind, name, fault.image + self._first, token, channel, fault.cycle)
 
-    def stop(self, found: messages.Found, idle: int, images: int) -> Stop:
+    def stop(self, found: messages.Found, idle: int) -> Stop:
         graph = self._layout.model.graph
         states = {INPUT_STREAM: self._state(INPUT_STREAM, found.input)}
         states |= {tap: self._state(tap, stream) for tap, stream in zip(graph.taps, found.taps, strict=True)}
         states[OUTPUT] = self._state(OUTPUT, found.output)
-        reason = explain(graph, states, images)
-        return Stop(found.cycles, states[OUTPUT].image, idle, reason, tuple(states.values()))
+        return Stop(found.cycles, states[OUTPUT].image, idle, explain(graph, states), tuple(states.values()))
 
     def _state(self, name: str, stream: messages.Stream) -> StreamState:
         if name == INPUT_STREAM:

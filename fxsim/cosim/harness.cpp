@@ -518,6 +518,7 @@ class Simulation {
             else if (beat != waiting_beat_) fault("beat changed while waiting", OUTPUT, output_.image, output_.index);
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
+        output_.stalled += output_waits_;
         waiting_beat_ = beat;
     }
 

@@ -37,11 +37,13 @@ class Feeder:
         self.error: BaseException | None = None
 
     def start(self, pipe: IO[bytes]) -> threading.Thread:
+        """Begin to write; the pipe is closed when all is written or nobody reads any more."""
         thread = threading.Thread(target=self._feed, args=(pipe,), name="fxsim-feeder", daemon=True)
         thread.start()
         return thread
 
     def cancel(self) -> None:
+        """Stop after the chunk that is being computed."""
         self._cancelled = True
 
     def _feed(self, pipe: IO[bytes]) -> None:
@@ -59,7 +61,7 @@ class Feeder:
                     pipe.write(records.data)
         except BrokenPipeError:
             pass  # the harness has seen enough; it says itself why
-        except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+        except BaseException as error:  # handed to the thread that waits
             self.error = error
         finally:
             self.computing = False
@@ -114,7 +116,7 @@ def _lines(stream: IO[bytes], feeder: Feeder) -> Iterator[bytes]:
                     silent_since = time.monotonic()
                 elif time.monotonic() - silent_since > _SILENCE_SECONDS_MAX:
                     raise ToolError(
-                        f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: the design does not get through a cycle"
+                        f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: the design hangs inside a cycle"
                     )
                 continue
             silent_since = time.monotonic()

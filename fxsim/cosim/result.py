@@ -40,8 +40,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """Where a stream stood when the simulation stopped: `state` is `empty` (no value), `held` (a value that is not
-    taken) or `passing`; image, token and channel are the next value's."""
+    """Where a stream stood when the simulation stopped; image, token and channel are the next value's.
+
+    `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`.
+    """
 
     stream: str
     state: str

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +24,6 @@ CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 256}
 """Images computed at once: enough to keep the engine busy, few enough to keep memory flat."""
 
 
-def check_stimulus(model: Model, x: npt.NDArray[np.generic]) -> Int8:
-    """`x` unchanged if it is int8 [image, token, value] as the model takes it; StimulusError otherwise."""
-    expected = ", ".join(map(str, model.graph.input_shape))
-    if x.dtype != np.int8:
-        raise StimulusError(f"stimulus has type {x.dtype}, expected int8")
-    if x.ndim != 3 or x.shape[1:] != model.graph.input_shape:
-        raise StimulusError(f"stimulus has shape {x.shape}, expected (images, {expected}) for model '{model.name}'")
-    return cast(Int8, x)
-
-
 def run_chunks(
     model: Model,
     x: npt.NDArray[np.generic],
@@ -45,7 +34,7 @@ def run_chunks(
 
     Arguments and errors as `run`'s; they are checked before the first chunk is computed.
     """
-    images = check_stimulus(model, x)
+    images = model.check_stimulus(x)
     names = model.select_taps(taps)
     which, compute = _engine(engine)
     chunk = CHUNK_IMAGES[which]
@@ -85,4 +74,4 @@ def _engine(name: Engine | str) -> tuple[Engine, Callable[[Model, Int8, tuple[st
     return Engine.NUMBA, run_compiled
 
 
-__all__ = ["CHUNK_IMAGES", "Engine", "check_stimulus", "run", "run_chunks", "run_reference"]
+__all__ = ["CHUNK_IMAGES", "Engine", "run", "run_chunks", "run_reference"]

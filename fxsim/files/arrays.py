@@ -35,15 +35,10 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
         raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
-    if array.dtype != np.int8:
-        raise StimulusError(f"{path}: holds values of type {array.dtype}, expected int8")
-    if array.ndim != 3 or array.shape[1:] != model.graph.input_shape:
-        tokens, values = model.graph.input_shape
-        expected = f"(images, {tokens}, {values}) for model '{model.name}'"
-        raise StimulusError(f"{path}: holds an array of shape {array.shape}, expected {expected}")
+    images = model.check_stimulus(array, str(path))
     if len(array) == 0:
         raise StimulusError(f"{path}: holds no images, expected at least one")
-    return array
+    return images
 
 
 class NpzWriter:

@@ -5,8 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from fxsim.contract import bits_needed
+from fxsim.contract.arithmetic import Int8
 from fxsim.errors import ModelError, StimulusError
 from fxsim.model.operators import Add, Affine, Linear, Operator, Pool, Shape
 
@@ -135,6 +140,17 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def check_stimulus(self, x: npt.NDArray[Any], what: str = "stimulus") -> Int8:
+        """`x` itself if it is int8 [image, token, value] as the model takes it; else StimulusError, naming `what`."""
+        if x.dtype != np.int8:
+            raise StimulusError(f"{what} has type {x.dtype}, expected int8")
+        if x.ndim != 3 or x.shape[1:] != self.graph.input_shape:
+            tokens, values = self.graph.input_shape
+            raise StimulusError(
+                f"{what} has shape {x.shape}, expected (images, {tokens}, {values}) for model '{self.name}'"
+            )
+        return x
 
     def select_taps(self, taps: str | Iterable[str]) -> tuple[str, ...]:
         """Tap names in graph order, from names or 'all'. StimulusError names an unknown one and those there are."""

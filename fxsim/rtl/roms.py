@@ -21,10 +21,11 @@ _ACC_BITS_MIN = 16
 
 
 def rtl_parameters(model: Model) -> dict[str, int]:
-    """Verilog parameters of `stream_resmlp` for a model; ModelError where its graph is not a ResMLP.
+    """Verilog parameters of `stream_resmlp` for a model.
 
-    Raises ModelError, too, where it has more blocks than ROM files have names. A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
-    a wider one computes the same.
+    A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
+    a wider one computes the same. ModelError where the graph is not a ResMLP or has more blocks than ROM files can
+    name.
     """
     config = recognise_resmlp(model.graph)
 

@@ -53,6 +53,7 @@ _STYLE: Any = {
 }
 _WIDTH = 10.5
 """Inches; the page scales pictures to its own width."""
+_NAME_LENGTH = 50
 
 
 class Picture:
@@ -143,8 +144,10 @@ def _tap_order(comparisons: Sequence[Comparison]) -> list[str]:
     return order
 
 
-def _short(tap: str) -> str:
-    return tap.replace("blocks.", "").replace("token_mixer.", "mix.")
+def _short(name: str) -> str:
+    """A name as it fits into a picture."""
+    name = name.replace("blocks.", "").replace("token_mixer.", "mix.")
+    return name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
 
 
 def _taps(comparisons: Sequence[Comparison]) -> Canvas:
@@ -160,7 +163,7 @@ def _taps(comparisons: Sequence[Comparison]) -> Canvas:
                 axes.text(column, row, "!", ha="center", va="center", fontsize=8, fontweight="bold")
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_ylim(len(comparisons) - 0.4, -0.6)
-    axes.set_yticks(range(len(comparisons)), [comparison.title for comparison in comparisons], fontsize=7.5)
+    axes.set_yticks(range(len(comparisons)), [_short(comparison.title) for comparison in comparisons], fontsize=7.5)
     axes.set_xticks(range(len(order)), [_short(tap) for tap in order], rotation=90, fontsize=6.5)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -189,7 +192,7 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
     longest = max(max(i.interval_cycles or 0, i.bound_cycles, i.published_cycles or 0) for i in intervals)
     axes.set_xlim(0, longest * 1.42)
     axes.set_ylim(len(intervals) - 0.4, -0.6)
-    axes.set_yticks(range(len(intervals)), [interval.model for interval in intervals])
+    axes.set_yticks(range(len(intervals)), [_short(interval.model) for interval in intervals])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("cycles")
     handles = [
@@ -213,7 +216,7 @@ def _distances(comparisons: Sequence[Comparison]) -> Canvas:
         for place, value in zip(places, most, strict=True):
             panel.text(place, value, str(value), ha="center", va="bottom", fontsize=7.5)
         panel.set_xticks(places, [_short(row.tap) for row in comparison.taps], rotation=90, fontsize=7)
-        panel.set_title(comparison.title, loc="left", fontsize=8)
+        panel.set_title(_short(comparison.title), loc="left", fontsize=8)
         panel.grid(axis="y")
     panels[0].set_ylabel("int8 steps")
     panels[-1].legend(loc="upper left")
@@ -244,7 +247,9 @@ def _curves(curves: Sequence[Curve]) -> Canvas:
             panel.tick_params(labelsize=7)
         for panel in panels:
             panel.set_visible(False)
-    canvas.suptitle(f"{model}: {len(shown[0].points)} points, rule {shown[0].rule}", fontsize=8.5, x=0.01, ha="left")
+    canvas.suptitle(
+        f"{_short(model)}: {len(shown[0].points)} points, rule {_short(shown[0].rule)}", fontsize=8.5, x=0.01, ha="left"
+    )
     return canvas
 
 
@@ -257,7 +262,7 @@ def _values(statistics: Sequence[ValueStatistics]) -> Canvas:
         spread, saturation = panels[0][column], panels[1][column]
         places = range(len(model.taps))
         spread.bar(places, [tap.std for tap in model.taps], color=_ACCENT, width=0.7)
-        spread.set_title(f"{model.model}, {model.images} images", loc="left")
+        spread.set_title(f"{_short(model.model)}, {model.images} images", loc="left")
         saturation.bar(places, [100 * tap.saturated for tap in model.taps], color=_SECOND, width=0.7)
         saturation.set_xticks(places, [_short(tap.tap) for tap in model.taps], rotation=90, fontsize=5.5)
         for panel in (spread, saturation):

@@ -11,7 +11,6 @@ from typing import BinaryIO
 import msgspec
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import check_stimulus
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.files import save
 from fxsim.model import Model
@@ -39,7 +38,7 @@ def write_vectors(
     then everything in it is lost. FileError where it cannot be written, StimulusError where `x`, a tap or the format
     is wrong.
     """
-    x = check_stimulus(model, x)
+    x = model.check_stimulus(x)
     if len(x) == 0:
         raise StimulusError("stimulus has no images, expected at least one")
     names = model.select_taps(tuple(taps) if not isinstance(taps, str) else taps)

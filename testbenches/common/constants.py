@@ -1,4 +1,4 @@
-"""Random constants of layers, and the ROM files that hold them."""
+"""Random constants of layers and of whole models, and the ROM files that hold them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
 from testbenches.common.simulation import write_hex
 
 Constants = dict[str, npt.NDArray[Any]]
@@ -45,3 +46,16 @@ def write_roms(folder: Path, layers: Mapping[str, Constants]) -> dict[str, npt.N
 def of_layer(case: Mapping[str, npt.NDArray[Any]], layer: str) -> Constants:
     """The arrays of one layer out of a case, by field."""
     return {name.removeprefix(f"{layer}."): array for name, array in case.items() if name.startswith(f"{layer}.")}
+
+
+def random_resmlp(config: ResMLPConfig, rng: np.random.Generator) -> Model:
+    """A ResMLP whose values use their range."""
+    parameters: Constants = {}
+    for name, shape in resmlp_parameters(config).items():
+        tap, field = name.rsplit(".", 1)
+        if field == "table":
+            parameters[name] = rng.integers(-128, 128, shape).astype(np.int8)
+        elif field == "weight":
+            layer = affine_constants(rng, *shape) if len(shape) == 1 else linear_constants(rng, *shape)
+            parameters |= {f"{tap}.{part}": array for part, array in layer.items()}
+    return Model(build_resmlp(config, parameters), "random")

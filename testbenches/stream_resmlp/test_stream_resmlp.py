@@ -8,11 +8,11 @@ import pytest
 
 import fxsim
 from fxsim.contract import TableRule
-from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.model import ResMLPConfig
 from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps, play
-from testbenches.common.constants import affine_constants, linear_constants
+from testbenches.common.constants import random_resmlp
 from testbenches.common.frames import KINDS, frames, repaired, with_last
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate
@@ -121,19 +121,6 @@ async def keeps_its_sides_apart(dut):
     await check_paths(await started(dut), sent, generator("stream_resmlp paths"), registered=True, cycles=400)
 
 
-def random_model(config: ResMLPConfig, rng: np.random.Generator) -> Model:
-    """A ResMLP whose values use their range."""
-    parameters = {}
-    for name, shape in resmlp_parameters(config).items():
-        tap, field = name.rsplit(".", 1)
-        if field == "table":
-            parameters[name] = rng.integers(-128, 128, shape).astype(np.int8)
-        elif field == "weight":
-            layer = affine_constants(rng, *shape) if len(shape) == 1 else linear_constants(rng, *shape)
-            parameters |= {f"{tap}.{part}": array for part, array in layer.items()}
-    return Model(build_resmlp(config, parameters), "random")
-
-
 CONFIGS = {
     "clamp": ResMLPConfig(4, 3, 5, 6, 2, 3, 8, TableRule.CLAMP),
     "hold": ResMLPConfig(2, 9, 4, 3, 1, 2, 4, TableRule.HOLD),
@@ -150,7 +137,7 @@ def test_stream_resmlp(name: str, tmp_path: Path) -> None:
     """stream_resmlp.v equals the reference engine at every tap: stalls, gaps, resets, bad framing; at its interval."""
     config = CONFIGS[name]
     rng = generator(f"stream_resmlp {name}")
-    model = random_model(config, rng)
+    model = random_resmlp(config, rng)
     write_roms(model, tmp_path)
     length = config.tokens * config.values
     case = {}

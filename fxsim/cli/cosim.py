@@ -1,0 +1,167 @@
+"""`fxsim cosim`: the RTL against the model, every tap compared while it runs."""
+
+from pathlib import Path
+
+import click
+
+from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, split_taps
+from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, cosim
+from fxsim.cosim.replay import keep as keep_folder
+from fxsim.cosim.replay import replay_command
+from fxsim.cosim.streams import OUTPUT
+from fxsim.engines import Engine
+from fxsim.files import load, read_stimulus
+
+_EXAMPLES_SHOWN = 5
+
+
+class _ImageRange(click.ParamType[tuple[int, int | None]]):
+    """START:STOP, either of which may be left out."""
+
+    name = "START:STOP"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        """Start and stop; None for a stop that was left out."""
+        start, colon, stop = value.partition(":")
+        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
+            self.fail(f"{value!r} is not START:STOP", param, ctx)
+        return int(start or 0), int(stop) if stop else None
+
+
+@click.command(
+    epilog="\b\nStall patterns, joined with '+':\n" + "\n".join(f"  {name:20}{text}" for name, text in PATTERNS.items())
+)
+@model_argument
+@click.argument("stimulus", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "--accel",
+    type=click.Choice([str(accel) for accel in Accelerator]),
+    default=str(Accelerator.STREAM),
+    show_default=True,
+    help="The accelerator to simulate.",
+)
+@click.option("--taps", default="all", show_default=True, metavar="all|NAME,...", help="Taps to compare, by name.")
+@click.option(
+    "--stall", default="none", show_default=True, metavar="PATTERN", help="When either side holds back; below."
+)
+@click.option("--images", type=_ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
+@click.option(
+    "--engine",
+    type=click.Choice([str(engine) for engine in Engine]),
+    default=str(Engine.AUTO),
+    show_default=True,
+    help="What computes the expected values.",
+)
+@click.option("--wave", metavar="FILE.fst", type=click.Path(path_type=Path), help="Write a waveform of every signal.")
+@click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
+@click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
+@click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
+@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run.")
+@json_option
+def command(
+    model: Path,
+    stimulus: Path,
+    accel: str,
+    taps: str,
+    stall: str,
+    images: tuple[int, int | None] | None,
+    engine: str,
+    wave: Path | None,
+    wave_from: int | None,
+    rtl: Path | None,
+    watchdog: int | None,
+    keep: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate an accelerator computing MODEL on the images in INPUT, and compare every tap with the integer model.
+
+    INPUT is a .npy file, int8 [image, token, value]. The RTL is built with Verilator when it is first needed. A
+    difference is reported as image, tap, token, channel, expected, got and cycle; of the first image that has one, at
+    the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
+    is 0 only where every value was equal and every rule of the streams kept.
+    """
+    loaded = load(model)
+    x = read_stimulus(stimulus, loaded)
+    chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
+
+    def tell(text: str) -> None:
+        click.echo(f"fxsim: {text}", err=True)
+
+    with progress("images") as report:
+        result = cosim(
+            loaded,
+            x,
+            accel=accel,
+            taps=split_taps(taps),
+            stall=stall,
+            images=chosen,
+            engine=engine,
+            wave=wave,
+            wave_from=wave_from,
+            rtl=rtl,
+            watchdog=watchdog,
+            progress=report,
+            status=tell,
+        )
+    if keep is not None:
+        keep_folder(keep, result, loaded, x, rtl)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+    if not result.passed:
+        click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
+        click.get_current_context().exit(1)
+
+
+def _print(result: CosimResult) -> None:
+    rows = [
+        (name, tap.compared, tap.mismatches, tap.stalled_cycles)
+        for name, tap in (*result.taps.items(), (OUTPUT, result.output))
+    ]
+    click.echo(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
+    print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
+    if result.interval_cycles is not None:
+        click.echo(
+            f"{result.interval_cycles:,} cycles between images (unhindered: at most {result.interval_bound_cycles:,})"
+        )
+    if result.latency_cycles is not None:
+        click.echo(f"{result.latency_cycles:,} cycles latency of the first image")
+    build = "cached" if result.build_cached else f"{result.build_seconds:.1f} s"
+    rate = f"{result.cycles_per_second:,} cycles/s"
+    click.echo(f"{result.cycles:,} cycles at {rate}; build {build}, {result.wall_seconds:.1f} s in all")
+    if result.resets:
+        click.echo(f"{result.resets:,} resets")
+    if result.passed:
+        click.echo("PASSED: every value equal")
+        return
+    first = result.first_mismatch
+    if first is not None:
+        stream = result.output if first.tap == OUTPUT else result.taps[first.tap]
+        click.echo(f"FAILED: {result.mismatches:,} values differ; first {_place(first)}")
+        for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
+            click.echo(f"        then {_place(example)}")
+    for fault in result.faults:
+        token = "" if fault.token is None else f"token {fault.token}, "
+        click.echo(
+            f"FAILED: {fault.stream}: {fault.kind} at image {fault.image}, {token}channel {fault.channel}, "
+            f"cycle {fault.cycle:,}"
+        )
+    if result.fault_count > len(result.faults):
+        click.echo(f"        and {result.fault_count - len(result.faults):,} faults more")
+    if result.stopped is not None:
+        click.echo(
+            f"FAILED: stopped at cycle {result.stopped.cycle:,} in image {result.stopped.image}, after "
+            f"{result.stopped.idle_cycles:,} cycles in which nothing moved: {result.stopped.reason}"
+        )
+        states = [
+            (s.stream, s.state, s.image, "" if s.token is None else str(s.token), s.channel)
+            for s in result.stopped.streams
+        ]
+        print_table("next value of every stream", ("stream", "state", "image", "token", "channel"), states)
+
+
+def _place(d: Difference) -> str:
+    token = "" if d.token is None else f"token {d.token}, "
+    place = f"image {d.image}, tap {d.tap}, {token}channel {d.channel}"
+    return f"{place}: expected {d.expected}, got {d.got} (cycle {d.cycle:,})"

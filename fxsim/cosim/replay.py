@@ -1,0 +1,66 @@
+"""The command that shows a failure again, and a folder that holds all it needs."""
+
+import secrets
+import shlex
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.cosim.result import CosimResult
+from fxsim.errors import FileError
+from fxsim.files import save
+from fxsim.model import Model
+from fxsim.paths import rtl_dir
+from fxsim.rtl import write_roms
+
+
+def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
+    """A shell command that runs only the images a failure needs, and writes the waveform from the failing one on."""
+    return _command(result, 0, model, stimulus, rtl)
+
+
+def keep(
+    directory: Path, result: CosimResult, model: Model, x: npt.NDArray[np.generic], rtl: Path | None = None
+) -> None:
+    """Write a new folder from which a run can be repeated anywhere, whole or not at all.
+
+    It holds the model, the images that the run needs (numbered from 0), the Verilog, the ROM files, the result and
+    replay.sh. FileError where it exists already or cannot be written.
+    """
+    if directory.exists():
+        raise FileError(f"cannot write the folder {directory}: it exists already")
+    temporary = directory.with_name(f".{directory.name[:200]}.{secrets.token_hex(6)}.tmp")
+    start, stop = result.replay or (result.image_start, result.image_stop)
+    # The kept images count from 0.
+    command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"))
+    try:
+        (temporary / "rom").mkdir(parents=True)
+        write_roms(model, temporary / "rom")
+        shutil.copytree(rtl or rtl_dir(), temporary / "rtl")
+        save(model, temporary / "model.safetensors")
+        np.save(temporary / "images.npy", x[start:stop])
+        (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        (temporary / "replay.sh").write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n', encoding="utf-8")
+        (temporary / "replay.sh").chmod(0o755)
+        temporary.rename(directory)
+    except OSError as error:
+        raise FileError(f"cannot write the folder {directory}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: Path | None) -> str:
+    """The command, for a stimulus that begins with image `first` of the result's."""
+    start, stop = result.replay or (result.image_start, result.image_stop)
+    words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", result.accel]
+    words += ["--images", f"{start - first}:{stop - first}", "--stall", result.stall]
+    words += ["--watchdog", str(result.watchdog_cycles)]
+    words += ["--rtl", str(rtl)] if rtl is not None else []
+    words += ["--wave", "failure.fst"]
+    # A design that gives more images than it was given fails in one that there is not.
+    if (failing := result.failing_image) is not None and failing < stop:
+        words += ["--wave-from", str(failing - first)]
+    return shlex.join(words)

