@@ -1,4 +1,4 @@
-"""The Verilog is readable by every tool it is meant for, without a complaint, and stops where a parameter is illegal."""
+"""The Verilog is readable by every tool it is meant for, without a complaint; it stops at an illegal parameter."""
 
 import re
 import shutil
@@ -153,11 +153,11 @@ def test_icarus_is_silent(module: str, parameters: Parameters) -> None:
 
 def test_warnings_are_errors(tmp_path: Path) -> None:
     """The two checks above can fail: they see a width that does not fit and an undeclared wire."""
-    (tmp_path / "narrow.v").write_text("module narrow (input wire [7:0] a, output wire [3:0] y); assign y = a; endmodule\n")
+    (tmp_path / "narrow.v").write_text("module narrow (input wire [1:0] a, output wire y); assign y = a; endmodule\n")
     status, output = lint("narrow", {}, tmp_path)
     assert status != 0
     assert "WIDTHTRUNC" in output
-    (tmp_path / "loose.v").write_text("module loose (input wire a, output wire y); assign b = a; assign y = b; endmodule\n")
+    (tmp_path / "loose.v").write_text("module loose (input wire a, output wire y); assign b = a; endmodule\n")
     assert "implicit" in icarus("loose", {}, tmp_path)[1]
 
 
@@ -187,8 +187,8 @@ def test_yosys_finds_no_problem(config: ResMLPConfig, tmp_path: Path) -> None:
         ],
         tmp_path,
     )
-    # It is the whole accelerator that was looked at. Multipliers: a row of each linear (embed, classifier, three a block),
-    # one of each affine (four a block) and of each interpolated table (two a block).
+    # It is the whole accelerator that was looked at. Multipliers: a row of each linear (embed, classifier, three a
+    # block), one of each affine (four a block) and of each interpolated table (two a block).
     per_block = config.tokens + config.channels + config.hidden + 4 + 2 * config.psa
     found = re.findall(r"^\s*(\d+) +(?:\S+ +)?\$mul$", output, re.MULTILINE)
     assert found

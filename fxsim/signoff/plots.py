@@ -6,7 +6,7 @@ the same SVG.
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -53,7 +53,6 @@ _STYLE: Any = {
 }
 _WIDTH = 10.5
 """Inches; the page scales pictures to its own width."""
-_NAME_LENGTH = 50
 
 
 class Picture:
@@ -144,10 +143,15 @@ def _tap_order(comparisons: Sequence[Comparison]) -> list[str]:
     return order
 
 
-def _short(name: str) -> str:
+def _short(name: str, most: int = 50) -> str:
     """A name as it fits into a picture."""
     name = name.replace("blocks.", "").replace("token_mixer.", "mix.")
-    return name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
+    return name if len(name) <= most else f"{name[: most - 3]}..."
+
+
+def _ticks(names: Iterable[str]) -> list[str]:
+    """Names of taps beside an axis."""
+    return [_short(name, 24) for name in names]
 
 
 def _taps(comparisons: Sequence[Comparison]) -> Canvas:
@@ -155,16 +159,16 @@ def _taps(comparisons: Sequence[Comparison]) -> Canvas:
     canvas = Canvas(figsize=(_WIDTH, 1.3 + 0.2 * len(comparisons)))
     axes = canvas.add_subplot()
     for row, comparison in enumerate(comparisons):
-        for tap in comparison.taps:
-            column = order.index(tap.tap)
-            colour = _FAILED if tap.mismatches else _PASSED
-            axes.broken_barh([(column - 0.44, 0.88)], (row - 0.4, 0.8), facecolors=colour)
-            if tap.mismatches:
-                axes.text(column, row, "!", ha="center", va="center", fontsize=8, fontweight="bold")
+        wrong = {order.index(tap.tap): bool(tap.mismatches) for tap in comparison.taps}
+        for colour, is_wrong in ((_PASSED, False), (_FAILED, True)):
+            columns = [column for column, found in wrong.items() if found is is_wrong]
+            axes.plot(columns, [row] * len(columns), linestyle="", marker="s", markersize=8.4, color=colour)
+        for column in (column for column, found in wrong.items() if found):
+            axes.text(column, row, "!", ha="center", va="center", fontsize=8, fontweight="bold")
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_ylim(len(comparisons) - 0.4, -0.6)
     axes.set_yticks(range(len(comparisons)), [_short(comparison.title) for comparison in comparisons], fontsize=7.5)
-    axes.set_xticks(range(len(order)), [_short(tap) for tap in order], rotation=90, fontsize=6.5)
+    axes.set_xticks(range(len(order)), _ticks(order), rotation=90, fontsize=6.5)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -183,10 +187,11 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
             axes.barh(row, measured, height=0.5, color=colour)
         axes.plot([interval.bound_cycles] * 2, [row - 0.36, row + 0.36], color=_INK, linewidth=1.8)
         text = "not measured" if measured is None else f"{measured:,}"
-        text += f"   bound {interval.bound_cycles:,}"
+        text += f" (bound {interval.bound_cycles:,}"
         if interval.published_cycles is not None:
             axes.plot([interval.published_cycles], [row], marker="D", markersize=5, color=_ACCENT)
-            text += f"   published {interval.published_cycles:,}"
+            text += f", published {interval.published_cycles:,}"
+        text += ")"
         end = max(measured or 0, interval.bound_cycles, interval.published_cycles or 0)
         axes.annotate(text, (end, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
     longest = max(max(i.interval_cycles or 0, i.bound_cycles, i.published_cycles or 0) for i in intervals)
@@ -205,7 +210,7 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
 
 
 def _distances(comparisons: Sequence[Comparison]) -> Canvas:
-    canvas = Canvas(figsize=(_WIDTH, 2.5), layout="constrained")
+    canvas = Canvas(figsize=(_WIDTH, 2.8), layout="constrained")
     ratios = [max(len(comparison.taps), 4) for comparison in comparisons]
     panels = canvas.subplots(1, len(comparisons), width_ratios=ratios, squeeze=False)[0]
     for panel, comparison in zip(panels, comparisons, strict=True):
@@ -215,11 +220,12 @@ def _distances(comparisons: Sequence[Comparison]) -> Canvas:
         panel.bar(places, [row.mean_distance or 0 for row in comparison.taps], width=0.36, color=_ACCENT, label="mean")
         for place, value in zip(places, most, strict=True):
             panel.text(place, value, str(value), ha="center", va="bottom", fontsize=7.5)
-        panel.set_xticks(places, [_short(row.tap) for row in comparison.taps], rotation=90, fontsize=7)
+        panel.set_xticks(places, _ticks(row.tap for row in comparison.taps), rotation=90, fontsize=7)
         panel.set_title(_short(comparison.title), loc="left", fontsize=8)
         panel.grid(axis="y")
     panels[0].set_ylabel("int8 steps")
-    panels[-1].legend(loc="upper left")
+    handles, labels = panels[0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper right", ncols=2)
     return canvas
 
 
@@ -239,7 +245,7 @@ def _curves(curves: Sequence[Curve]) -> Canvas:
             panel.axvline(0, color=_LINE, linewidth=0.6)
             panel.plot(range(-128, 128), curve.every, color=_ACCENT, linewidth=1)
             panel.plot(curve.codes, curve.points, linestyle="", marker=".", markersize=2.2, color=_INK)
-            panel.set_title(f"{_short(curve.tap)}[{curve.channel}]", loc="left", fontsize=7.5)
+            panel.set_title(f"{_short(curve.tap, 24)}[{curve.channel}]", loc="left", fontsize=7.5)
             panel.set_xlim(-132, 132)
             panel.set_ylim(-136, 136)
             panel.set_xticks([-128, 0, 127])
@@ -264,7 +270,7 @@ def _values(statistics: Sequence[ValueStatistics]) -> Canvas:
         spread.bar(places, [tap.std for tap in model.taps], color=_ACCENT, width=0.7)
         spread.set_title(f"{_short(model.model)}, {model.images} images", loc="left")
         saturation.bar(places, [100 * tap.saturated for tap in model.taps], color=_SECOND, width=0.7)
-        saturation.set_xticks(places, [_short(tap.tap) for tap in model.taps], rotation=90, fontsize=5.5)
+        saturation.set_xticks(places, _ticks(tap.tap for tap in model.taps), rotation=90, fontsize=5.5)
         for panel in (spread, saturation):
             panel.grid(axis="y")
             panel.tick_params(axis="x", length=0)

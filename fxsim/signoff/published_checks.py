@@ -77,10 +77,10 @@ def published(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         compare(f"{check.folder}: {check.trace}", *_trace(folder / check.trace, model), False)
     demanded = [row for comparison in comparisons if comparison.exact for row in comparison.taps]
     wrong = sum(row.mismatches for row in demanded)
-    summary = f"{sum(row.compared for row in demanded):,} values of {len(demanded)} stages, {wrong:,} differ"
+    summary = f"{sum(row.compared for row in demanded):,} values that must be equal, {wrong:,} differ"
     for comparison in (comparison for comparison in comparisons if not comparison.exact):
         furthest = max(row.max_distance or 0 for row in comparison.taps)
-        summary += f"; {comparison.title}: at most {furthest} away (reported, not demanded)"
+        summary += f"; {comparison.title.removeprefix(f'{check.folder}: ')} at most {furthest} away"
     details = Details(figures=tuple(figures), comparisons=tuple(comparisons))
     return Outcome(f"{summary}; class agrees on {agree} of {len(x)}", "; ".join(problems[:3]) or None, details)
 

@@ -31,7 +31,7 @@ def render_report(record: SignoffRecord) -> str:
         word=verdict_word(record),
         attention=attention,
         counts={str(status): record.count(status) for status in Status},
-        simulations=[s for check in record.checks for s in check.details.simulations],
+        simulations=[(check.name, s) for check in record.checks for s in check.details.simulations],
         # What is equal everywhere is said in the table of checks; tables of zeros would bury what is not.
         comparisons=[
             (check.name, comparison)

@@ -29,7 +29,7 @@ def bit_exact(check: CosimCheck, context: Context, seed: int) -> Outcome:
         result = _simulate(model, x, stall, context, check.accelerator, engine=check.engine)
         simulations.append(_simulation(check.model, result))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.taps.items())
-        comparisons.append(Comparison(f"{check.model}, stall {stall}", True, taps))
+        comparisons.append(Comparison(f"{check.name}, {stall}", True, taps))
         if not result.passed:
             problems.append(f"stall {stall}: {_finding(result)}")
         context.status(f"stall pattern {number + 1} of {len(check.stalls)} done")

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from fxsim import __version__
@@ -106,7 +107,7 @@ def run_plan(plan: Plan, only: tuple[str, ...] = (), listener: Listener | None =
         format="fxsim.signoff",
         version=1,
         title=plan.title,
-        plan=str(plan.path),
+        plan=_shown(plan.path),
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 3),
         complete=run.complete,
@@ -161,9 +162,17 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
     )
 
 
+def _shown(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the working folder."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 def replay_command(plan: Plan, name: str) -> str:
     """The one command that runs a check alone again, with the same seed."""
     command = ["fxsim", "signoff"]
     if plan.path.resolve() != default_plan().resolve():
-        command.append(str(plan.path))
+        command.append(_shown(plan.path))
     return shlex.join([*command, "--only", name])

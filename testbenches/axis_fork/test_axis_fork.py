@@ -57,7 +57,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready on either side."""
+    """A tvalid does not wait for tready on either side."""
     bench = await Bench.started(dut, outputs=SIDES)
     await check_paths(bench, TRAFFIC[0], generator("axis_fork paths"), registered=False)
 

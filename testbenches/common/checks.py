@@ -37,7 +37,7 @@ async def play(bench: Bench, sent: Traffic, expected: Traffic, limit: int | None
         )
 
     try:
-        await bench.until(done, limit or 1000 + 40 * beats)
+        await bench.until(done, limit or 500 + 10 * beats)
         await bench.step(SETTLE_CYCLES)
     finally:
         # A difference says more than the wait that it may have led to.
@@ -82,8 +82,10 @@ def gaps(cycles: Sequence[int]) -> list[int]:
     return [after - before for before, after in itertools.pairwise(cycles)]
 
 
-async def check_paths(bench: Bench, sent: Traffic, rng: np.random.Generator, registered: bool, cycles: int = 150) -> None:
-    """No tvalid depends on its own tready within a cycle; with `registered`, nothing on either side depends on the other.
+async def check_paths(
+    bench: Bench, sent: Traffic, rng: np.random.Generator, registered: bool, cycles: int = 150
+) -> None:
+    """No tvalid depends on its own tready within a cycle; with `registered`, neither side depends on the other at all.
 
     The pins are turned round after they have settled, and back before the clock edge.
     """

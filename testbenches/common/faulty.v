@@ -43,7 +43,7 @@ module faulty #(
   wire again = FAULT == SURPLUS_VALUE && marked && phase_reg == 2'd0;
 
   assign s_axis_tready = free && !again && !(FAULT == HALF_RATE && phase_reg[0])
-                              && !(FAULT == STANDS_STILL && marked);
+                              && !(FAULT == STANDS_STILL && s_axis_tvalid && s_axis_tdata == MARKED);
   assign m_axis_tvalid = (FAULT == VALID_WITHDRAWN) ? y_valid_reg && !phase_reg[1]
                        : (FAULT == VALID_UNKNOWN && marked) ? 1'bx
                        : (FAULT == VALID_WAITS_FOR_READY) ? y_valid_reg && m_axis_tready

@@ -9,9 +9,9 @@ KINDS = ("good", "early", "late", "merged")
 
 
 def frames(rng: np.random.Generator, length: int, kinds: list[str]) -> list[Frame]:
-    """Random frames: of `length` beats, shorter (one beat is as short as it gets), longer, or two with no tlast between.
+    """Random frames: of `length` beats, shorter, longer, or two with no tlast between them.
 
-    No frame of one beat is shorter: there `early` is `good`.
+    No frame is shorter than one beat: at that length `early` is `good`.
     """
     sizes = {
         "good": lambda: length,

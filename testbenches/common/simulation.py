@@ -1,4 +1,4 @@
-"""The pytest side of a testbench: build a module with Icarus, run its cocotb tests, and fail where any of them fails."""
+"""The pytest side of a testbench: build a module with Icarus, run its cocotb tests, fail where any of them fails."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from testbenches.common.seeds import BASE_SEED
 ROOT = Path(__file__).resolve().parent.parent.parent
 RTL = ROOT / "rtl"
 CASE_FILE = "case.npz"
-_LOG_TAIL = 6000
+_LOG_TAIL = 3000
 
 
 def simulate(
@@ -34,9 +34,7 @@ def simulate(
     if case is not None:
         np.savez(folder / CASE_FILE, **case)  # type: ignore[arg-type]
     # Icarus takes the value of a string parameter in quotes.
-    values = {
-        name: f'"{value}"' if isinstance(value, str) else value for name, value in (parameters or {}).items()
-    }
+    values = {name: f'"{value}"' if isinstance(value, str) else value for name, value in (parameters or {}).items()}
     runner = get_runner("icarus")
     log, results = folder / "log.txt", folder / "results.xml"
     try:
@@ -61,26 +59,31 @@ def simulate(
             extra_env={"COCOTB_ANSI_OUTPUT": "0"},
         )
     except (SystemExit, RuntimeError) as stop:
-        raise AssertionError(_report(module, parameters, results, log, str(stop))) from None
-    passed, failed = _verdicts(results)
-    assert passed, _report(module, parameters, results, log, "no test ran")
-    assert not failed, _report(module, parameters, results, log, "tests failed")
+        raise AssertionError(_report(module, values, f"stopped with {stop}", results, log)) from None
+    passed, failures = _verdicts(results)
+    assert passed, _report(module, values, "no test ran", results, log)
+    assert not failures, _report(module, values, "tests failed", results, log)
 
 
-def _verdicts(results: Path) -> tuple[list[str], list[str]]:
-    """Names of the cocotb tests that passed, and of those that did not (skipped ones included)."""
+def _verdicts(results: Path) -> tuple[list[str], dict[str, str]]:
+    """Names of the cocotb tests that passed; those that failed, stopped or were skipped, with what they said."""
     passed: list[str] = []
-    failed: list[str] = []
-    for test in ElementTree.parse(results).getroot().iter("testcase"):
-        bad = any(test.find(verdict) is not None for verdict in ("failure", "error", "skipped"))
-        (failed if bad else passed).append(test.get("name", "?"))
-    return passed, failed
+    failures: dict[str, str] = {}
+    if results.is_file():
+        for test in ElementTree.parse(results).getroot().iter("testcase"):  # noqa: S314  # cocotb's, written just now
+            verdicts = [verdict for kind in ("failure", "error", "skipped") for verdict in test.findall(kind)]
+            name = test.get("name", "?")
+            if verdicts:
+                failures[name] = "; ".join(verdict.get("message", verdict.tag) for verdict in verdicts)
+            else:
+                passed.append(name)
+    return passed, failures
 
 
-def _report(module: str, parameters: object, results: Path, log: Path, reason: str) -> str:
-    names = ", ".join(_verdicts(results)[1]) if results.is_file() else "none finished"
+def _report(module: str, parameters: object, reason: str, results: Path, log: Path) -> str:
+    failures = "".join(f"\n  {name}: {message}" for name, message in _verdicts(results)[1].items())
     text = log.read_text(errors="replace")[-_LOG_TAIL:] if log.is_file() else "no log"
-    return f"{module} {parameters}: {reason}; failing: {names}; end of {log}:\n{text}"
+    return f"{module} {parameters}: {reason}{failures}\nend of {log}:\n{text}"
 
 
 def load_case() -> dict[str, npt.NDArray[Any]]:

@@ -67,8 +67,7 @@ def test_fault_is_reported(fault: str, report: str, tmp_path: Path) -> None:
     """Each fault fails the run under pytest, with a report that says what was broken."""
     with pytest.raises(AssertionError) as failure:
         simulate(__name__, "faulty", tmp_path, {"FAULT": 1 + list(FAULTS).index(fault)}, sources=HERE)
-    assert "failing: " in str(failure.value)
-    assert report in (tmp_path / "log.txt").read_text()
+    assert report in str(failure.value)
 
 
 def test_run_without_a_test_fails(tmp_path: Path) -> None:

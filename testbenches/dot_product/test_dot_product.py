@@ -65,7 +65,7 @@ async def play(dut, rng, enabled: float, valid: float, resets: float, cycles: in
 @cocotb.test()
 @cocotb.parametrize(enabled=[1.0, 0.5], valid=[1.0, 0.5])
 async def sums_every_row(dut, enabled, valid):
-    """A row a cycle, or gaps between them, or a pipeline that stands still at times: each sum comes after the latency."""
+    """A row a cycle, gaps between rows, a pipeline that stands still at times: each sum comes after the latency."""
     rng = generator(f"dot_product {dut.LANES.value} {enabled} {valid}")
     await play(dut, rng, enabled, valid, 0.0, 200)
 

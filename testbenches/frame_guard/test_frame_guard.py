@@ -111,7 +111,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready."""
+    """A tvalid does not wait for tready."""
     rng = generator("frame_guard paths")
     sent = frames(rng, length(dut), kinds_of(rng, 10))
     await check_paths(await started(dut), traffic(sent, length(dut))[0], rng, registered=False)

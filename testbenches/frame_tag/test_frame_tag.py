@@ -23,14 +23,14 @@ def traffic(dut, name, images=20):
     """Random values and flags, and the tagged values."""
     beats = dut.BEATS.value.to_signed()
     rng = generator(f"frame_tag {beats} {name}")
-    values = rng.integers(0, 256, (images, beats)).tolist()
+    values = rng.integers(0, 256, (images, beats))
     flags = rng.integers(0, 2, images).tolist()
     tagged = [
         (value, int(k == beats - 1), flag)
-        for image, flag in zip(values, flags, strict=True)
+        for image, flag in zip(values.tolist(), flags, strict=True)
         for k, value in enumerate(image)
     ]
-    return rng, {"s_axis": sum(values, []), "s_flag_axis": flags}, {"m_axis": tagged}
+    return rng, {"s_axis": values.ravel().tolist(), "s_flag_axis": flags}, {"m_axis": tagged}
 
 
 @cocotb.test()
@@ -72,7 +72,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready."""
+    """A tvalid does not wait for tready."""
     rng, sent, _ = traffic(dut, "paths")
     await check_paths(await started(dut), sent, rng, registered=False)
 

@@ -73,7 +73,7 @@ async def equals_the_contract(dut, stall):
 
 @cocotb.test()
 async def takes_max_channels_hidden_cycles_a_token_if_deep_enough(dut):
-    """With the derived depth of the residual FIFO a token takes max(CHANNELS, HIDDEN) cycles; with one place less, more."""
+    """With the derived depth of the residual FIFO a token takes max(CHANNELS, HIDDEN) cycles; one place less, more."""
     channels, hidden = dut.CHANNELS.value.to_signed(), dut.HIDDEN.value.to_signed()
     _, sent, expected = traffic(dut, "rate", tokens=40)
     cycles = await check_rate(await started(dut), sent, expected)
@@ -97,7 +97,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready."""
+    """A tvalid does not wait for tready."""
     rng, sent, _ = traffic(dut, "paths")
     await check_paths(await started(dut), sent, rng, registered=False)
 

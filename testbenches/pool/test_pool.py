@@ -54,7 +54,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready."""
+    """A tvalid does not wait for tready."""
     rng, sent, _ = traffic(dut, "paths")
     await check_paths(await Bench.started(dut), sent, rng, registered=False)
 

@@ -19,7 +19,7 @@ BIASES = (-128, -127, -1, 0, 1, 126, 127)
 
 
 def corners(acc_w: int) -> Iterator[tuple[int, int, int]]:
-    """Every shift with every bias of the list, on accumulators around zero, ties, saturation and the ends of the range."""
+    """Every shift with every bias of the list; accumulators around zero, ties, saturation and the ends of the range."""
     low, high = -(1 << (acc_w - 1)), (1 << (acc_w - 1)) - 1
     for shift, bias in itertools.product(range(256), BIASES):
         near: set[int] = {low, high, 0}

@@ -69,7 +69,7 @@ async def equals_the_reference(dut, stall):
 
 @cocotb.test()
 async def takes_images_at_the_stated_interval(dut):
-    """In steady state an image takes TOKENS * max(VALUES, CHANNELS, HIDDEN) cycles, or max(CHANNELS, CLASSES) if more."""
+    """In steady state: TOKENS * max(VALUES, CHANNELS, HIDDEN) cycles an image, or max(CHANNELS, CLASSES) if more."""
     of = {name: getattr(dut, name).value.to_signed() for name in ("TOKENS", "VALUES", "CHANNELS", "HIDDEN", "CLASSES")}
     bound = max(of["TOKENS"] * max(of["VALUES"], of["CHANNELS"], of["HIDDEN"]), of["CHANNELS"], of["CLASSES"])
     cycles = await check_rate(await started(dut), *traffic("good"))

@@ -56,7 +56,7 @@ async def equals_the_contract(dut, stall):
 
 @cocotb.test()
 async def takes_a_value_every_cycle_if_deep_enough(dut):
-    """With the derived depth of the residual FIFO a value enters and leaves every cycle; with one place less it stops."""
+    """With the derived depth of the residual FIFO a value enters and leaves every cycle; one place less, fewer."""
     size = dut.TOKENS.value.to_signed() * dut.CHANNELS.value.to_signed()
     # Enough values to go round the residual path several times, however small the image.
     images = max(10, 200 // size)
@@ -83,7 +83,7 @@ async def starts_afresh_after_a_reset(dut):
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
-    """tvalid does not wait for tready."""
+    """A tvalid does not wait for tready."""
     rng, sent, _ = traffic(dut, "paths")
     await check_paths(await Bench.started(dut), sent, rng, registered=False)
 
