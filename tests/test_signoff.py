@@ -335,7 +335,16 @@ def test_absent_published_data_is_skipped_in_sight(tmp_path: Path) -> None:
     assert reason in str(check.reason)
     html = (tmp_path / "signoff.html").read_text()
     assert html.count(reason) >= 2  # among what did not pass, and in the table
+    assert "1 of 2 checks were skipped." in html[: html.index('class="tiles"')]
     assert "Not passed" in html
+
+
+def test_published_data_asked_for_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published data that the environment names but that is not there is an error, not a skip."""
+    monkeypatch.setenv("FXSIM_PUBLISHED", str(tmp_path / "nowhere"))
+    check = run_plan(load_plan(write_plan(tmp_path, PUBLISHED))).checks[0]
+    assert check.status is Status.ERROR
+    assert "FXSIM_PUBLISHED names" in str(check.reason)
 
 
 def test_nothing_but_skipped_checks_do_not_pass(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from fxsim.errors import StimulusError
 from fxsim.files import atomic_write, model_sha256
 from fxsim.model import Model, recognise_resmlp
 from fxsim.rtl import build_stream, rtl_parameters, write_roms
-from fxsim.rtl.build import OPTIMISE, Status
+from fxsim.rtl.build import Status
 
 WATCHDOG_MAX = 10**12
 _WATCHDOG_MIN = 1000
@@ -51,7 +51,7 @@ def cosim(
     wave_from: int | None = None,
     rtl: Path | None = None,
     watchdog: int | None = None,
-    optimise: str = OPTIMISE,
+    optimise: str | None = None,
     progress: Progress | None = None,
     status: Status | None = None,
 ) -> CosimResult:
@@ -61,7 +61,7 @@ def cosim(
     `stall`: see `PATTERNS`. `images`: (start, stop) of those of `x` to use. `wave`: an FST file to write, from image
     `wave_from` on (by default from reset). `rtl`: a folder of Verilog in place of the project's own. `watchdog`: cycles
     without any handshake after which a design counts as stuck, by default four times those an image may take.
-    `optimise`: compiler flags for the simulated design. `progress` is told images, `status` words.
+    `optimise`: compiler flags for the simulated design, where others than the default. `progress` is told images, `status` words.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, patterns
     or numbers that do not fit; ModelError where the accelerator cannot compute the model; ToolError where building or

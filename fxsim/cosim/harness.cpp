@@ -4,7 +4,8 @@
 // side needs it: "FXIM", the image's number (u32, little endian), its stimulus, its class scores, then for each
 // compared tap its expected values in the order of the tap's stream. An image is dropped once every stream has passed
 // it, so that memory does not grow with their number.
-// Standard output: JSON lines, {"done": images, "cycle": n} as it goes and one {"result": {...}} at the end.
+// Standard output: JSON lines, {"done": images, "cycle": n} as it goes and one {"result": {...}} at the end. What the
+// design and Verilator have to say goes to standard error.
 //
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
 // streams mean is the caller's business: here a value is the image it belongs to and its index in the stream.
@@ -21,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "Vdut.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -33,6 +36,8 @@ constexpr uint64_t NEVER = ~uint64_t{0};
 constexpr size_t EXAMPLES_MAX = 8;  // mismatches kept a stream
 constexpr size_t FAULTS_MAX = 16;   // faults kept in all
 constexpr uint64_t CYCLE_NS = 10;   // in waveforms, cycle n begins at 10 n ns
+
+std::FILE* messages = nullptr;  // standard output as it was given to us
 
 [[noreturn]] void fail(const std::string& message) {
     std::fprintf(stderr, "harness: %s\n", message.c_str());
@@ -576,8 +581,8 @@ class Simulation {
         const double now = seconds();
         if (now - last_report_ < 0.2) return;
         last_report_ = now;
-        std::printf("{\"done\": %llu, \"cycle\": %llu}\n", (unsigned long long)output_.image, (unsigned long long)cycle_);
-        std::fflush(stdout);
+        std::fprintf(messages, "{\"done\": %llu, \"cycle\": %llu}\n", (unsigned long long)output_.image, (unsigned long long)cycle_);
+        std::fflush(messages);
     }
 
     static std::string json(const Mismatch& m) {
@@ -624,8 +629,8 @@ class Simulation {
                    ", \"image\": " + std::to_string(f.image) + ", \"index\": " + std::to_string(f.index) +
                    ", \"cycle\": " + std::to_string(f.cycle) + ", \"entered\": " + std::to_string(f.entered) + "}";
         }
-        std::printf("%s]}}\n", out.c_str());
-        std::fflush(stdout);
+        std::fprintf(messages, "%s]}}\n", out.c_str());
+        std::fflush(messages);
     }
 
     Stall input_stall_, output_stall_;
@@ -665,6 +670,9 @@ class Simulation {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // $display and Verilator's warnings write to standard output.
+    messages = fdopen(dup(STDOUT_FILENO), "w");
+    dup2(STDERR_FILENO, STDOUT_FILENO);
     static char buffer[1 << 20];
     std::setvbuf(stdin, buffer, _IOFBF, sizeof buffer);
     Simulation(Options(argc, argv)).run();

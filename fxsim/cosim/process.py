@@ -97,10 +97,12 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
             raise feeder.error
         raise ToolError(f"computing the expected values failed: {feeder.error!r}") from feeder.error
     # Verilator only warns of a ROM file that is missing or too short, but nothing it computes counts then.
+    lines = [
+        line for line in complaint.splitlines() if "%Warning" in line or "%Error" in line
+    ] or complaint.splitlines()
     if status != 0 or result is None or "%Warning" in complaint or "%Error" in complaint:
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        said = complaint.splitlines()[0] if complaint else "without a word"
-        raise ToolError(f"the simulator {how}: {said}")
+        raise ToolError(f"the simulator {how}: {lines[0] if lines else 'without a word'}")
     return result
 
 

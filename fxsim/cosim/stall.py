@@ -60,45 +60,49 @@ def parse_stall(text: str) -> Stall:
         if seen & touches or ("none" in seen | touches and len(text.split("+")) > 1):
             raise StimulusError(f"stall pattern '{text}': '{part}' contradicts what stands before or after it")
         seen |= touches
-        stall = _apply(stall, part, kind, arguments)
+        try:
+            stall = _apply(stall, kind, arguments)
+        except ValueError as error:
+            raise StimulusError(f"stall pattern '{text}': '{part}' {error}") from None
     return stall
 
 
-def _apply(stall: Stall, part: str, kind: str, arguments: list[str]) -> Stall:
+def _apply(stall: Stall, kind: str, arguments: list[str]) -> Stall:
+    """`stall` with one more pattern; ValueError says what is wrong with it."""
     count = len(arguments)
     if kind == "none" and count == 0:
         return stall
     if kind in ("random", "input", "output") and count in (1, 2):
-        seed = _number(part, arguments[0], SEED_MAX)
-        millionths = _millionths(part, arguments[1]) if count == 2 else 500_000
+        seed = _number(arguments[0], SEED_MAX)
+        millionths = _millionths(arguments[1]) if count == 2 else 500_000
         # Two sides, two sequences: neighbouring seeds of splitmix64 have nothing in common.
         into = Random(2 * seed, millionths) if kind != "output" else stall.input
         out = Random(2 * seed + 1, millionths) if kind != "input" else stall.output
         return replace(stall, input=into, output=out)
     if kind == "burst" and count == 1:
-        seed = _number(part, arguments[0], SEED_MAX)
+        seed = _number(arguments[0], SEED_MAX)
         return replace(stall, input=Burst(2 * seed), output=Burst(2 * seed + 1))
     if kind == "gap" and count == 1:
-        return replace(stall, gap=_number(part, arguments[0], GAP_MAX))
+        return replace(stall, gap=_number(arguments[0], GAP_MAX))
     if kind == "reset" and count in (1, 2):
-        resets = _number(part, arguments[1], RESETS_MAX) if count == 2 else 1
-        return replace(stall, reset_seed=_number(part, arguments[0], SEED_MAX), resets=resets)
-    raise StimulusError(f"there is no stall pattern '{part}'; there are: {', '.join(PATTERNS)}, joined with '+'")
+        resets = _number(arguments[1], RESETS_MAX) if count == 2 else 1
+        return replace(stall, reset_seed=_number(arguments[0], SEED_MAX), resets=resets)
+    raise ValueError(f"is none of {', '.join(PATTERNS)}")
 
 
-def _number(part: str, text: str, most: int) -> int:
+def _number(text: str, most: int) -> int:
     # isascii: other scripts have digits too.
     if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > most:
-        raise StimulusError(f"stall pattern '{part}': '{text}' is not a whole number from 0 to {most}")
+        raise ValueError(f"has '{text}' where a whole number from 0 to {most} was expected")
     return int(text)
 
 
-def _millionths(part: str, text: str) -> int:
+def _millionths(text: str) -> int:
     try:
         probability = float(text)
     except ValueError:
         probability = -1.0
     # Not 1: a side that holds back for ever would never finish.
     if not 0 <= probability <= 0.999:
-        raise StimulusError(f"stall pattern '{part}': '{text}' is not a probability from 0 to 0.999")
+        raise ValueError(f"has '{text}' where a probability from 0 to 0.999 was expected")
     return round(probability * 1_000_000)

@@ -68,16 +68,17 @@ def build_stream(
     *,
     rtl: Path | None = None,
     traced: bool = False,
-    optimise: str = OPTIMISE,
+    optimise: str | None = None,
     status: Status | None = None,
 ) -> Build:
     """Put a simulator of `stream_resmlp` with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is the folder of the Verilog sources, by default the project's own; `traced` builds one that can write FST
-    waveforms. What comes out of the cache was checked against its recorded hash, and is built anew where it differs.
+    waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache was checked against its recorded hash, and is built anew where it differs.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is.
     """
     tell = status or (lambda _: None)
+    optimise = OPTIMISE if optimise is None else optimise
     sources = _read_sources(rtl or rtl_dir())
     harness = HARNESS.read_bytes()
     tools = find_toolchain(optimise)

@@ -1,6 +1,7 @@
 """What checks are given: the plan's models and stimuli, read once, and somewhere to report to."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from fxsim.errors import FxsimError
 from fxsim.files import Layout, import_headers, load, model_sha256, read_header_arrays, read_stimulus
 from fxsim.golden import generate_model, natural_images
 from fxsim.model import Model, ResMLPConfig
-from fxsim.signoff.plan import GeneratedModel, ModelSource, Plan, StimulusSource
+from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
 from fxsim.signoff.record import Comparison, Details, TapFigures
 from fxsim.vectors import draw_stimulus
 
@@ -50,9 +51,11 @@ class Context:
     def published(self, folder: str) -> Path:
         """A folder of the published data; SkipCheck where the data is absent, FxsimError where only that folder is."""
         root = self.plan.published
+        if PUBLISHED_VARIABLE in os.environ and (root is None or not root.is_dir()):
+            raise FxsimError(f"{PUBLISHED_VARIABLE} names {root}, which is not a folder")
         if root is None or not root.is_dir():
             where = "the plan names none" if root is None else f"there is no folder {root}"
-            raise SkipCheck(f"published reference data absent: {where}; FXSIM_PUBLISHED can name one")
+            raise SkipCheck(f"published reference data absent: {where}; {PUBLISHED_VARIABLE} can name one")
         path = root / folder
         if not path.is_dir():
             raise FxsimError(f"the published data has no folder '{folder}': expected {path}")

@@ -53,9 +53,15 @@ def golden(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
         Figure("most saturated tap", round(100 * saturated, 3), "%"),
         Figure("trained", "yes" if manifest.trained else "no: random, with calibrated statistics"),
     )
-    summary = f"{len(manifest.files)} files and {figures[2].value} taps' statistics as the manifest states"
-    reason = "; ".join(problems[:5]) if problems else None
-    return Outcome(summary, reason, Details(figures=figures, values=tuple(values), curves=tuple(curves)))
+    summary = f"{len(manifest.files)} files and {figures[2].value} taps' statistics are as the manifest states"
+    return _outcome(summary, problems, Details(figures=figures, values=tuple(values), curves=tuple(curves)))
+
+
+def _outcome(summary: str, problems: list[str], details: Details) -> Outcome:
+    """The summary of what holds where there are no problems; otherwise how many there are, and the first of them."""
+    if not problems:
+        return Outcome(summary, None, details)
+    return Outcome(f"{len(problems)} problem(s)", "; ".join(problems[:5]), details)
 
 
 def _curves(model: Model) -> list[Curve]:
@@ -87,7 +93,7 @@ def vectors(check: VectorsCheck, context: Context, _seed: int) -> Outcome:
         Figure("engine", check.engine),
     )
     summary = f"{files} files in {len(results)} folders, {values:,} values derived again"
-    return Outcome(summary, "; ".join(problems[:5]) or None, Details(figures=figures))
+    return _outcome(summary, problems, Details(figures=figures))
 
 
 def accumulators(check: AccumulatorsCheck, context: Context, _seed: int) -> Outcome:
@@ -117,7 +123,7 @@ def accumulators(check: AccumulatorsCheck, context: Context, _seed: int) -> Outc
         spare = tightest.bits_stated - tightest.bits_needed
         figures.append(Figure(f"{name}: least spare bits", spare, f"({tightest.node})"))
     summary = f"{layers} accumulators of {len(check.models)} models cannot overflow"
-    return Outcome(summary, "; ".join(problems[:5]) or None, Details(figures=tuple(figures)))
+    return _outcome(summary, problems, Details(figures=tuple(figures)))
 
 
 def _reach(node: Node, channel: int, sign: int) -> int:

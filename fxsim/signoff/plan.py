@@ -240,7 +240,7 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     override = os.environ.get(PUBLISHED_VARIABLE)
     published = Path(override) if override else None
     if published is None and content.published is not None:
-        published = path.resolve().parent / content.published
+        published = Path(os.path.normpath(path.resolve().parent / content.published))
     return Plan(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),

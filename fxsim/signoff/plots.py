@@ -125,8 +125,8 @@ def _svg(canvas: Canvas, title: str) -> str:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2]
-    opening = f'<svg role="img" aria-label="{title}" viewBox="0 0 {width} {height}" xmlns:xlink='
-    return re.sub(r"<svg [^>]*?xmlns:xlink=", opening, text, count=1)
+    opening = f'<svg role="img" aria-label="{title}" viewBox="0 0 {width} {height}">'
+    return re.sub(r"<svg [^>]*>", opening, text, count=1)
 
 
 def _tap_order(comparisons: Sequence[Comparison]) -> list[str]:

@@ -56,17 +56,17 @@ async def check_stalls(bench: Bench, sent: Traffic, expected: Traffic, stall: st
     await play(bench, sent, expected)
 
 
-async def check_reset(bench: Bench, sent: Traffic, expected: Traffic, rng: np.random.Generator, times: int = 6) -> None:
-    """Whatever a reset interrupts, the module then gives what is expected of it from the beginning."""
+async def check_reset(bench: Bench, sent: Traffic, expected: Traffic, rng: np.random.Generator, times: int = 5) -> None:
+    """Whatever a reset interrupts, the module then gives what is expected of it from the beginning. `times` resets."""
     longest = max(map(len, sent.values()))
     for _ in range(times):
         bench.stall(random(rng, 0.3), random(rng, 0.6))
         for name, values in sent.items():
             bench.sources[name].send(values)
-        await bench.step(int(rng.integers(2, 2 * longest + 10)))
+        await bench.step(int(rng.integers(2, longest + 20)))
         await bench.reset(cycles=int(rng.integers(1, 4)))
-    bench.stall(flowing(), flowing())
-    await play(bench, sent, expected)
+        bench.stall(flowing(), flowing())
+        await play(bench, sent, expected)
 
 
 async def check_rate(bench: Bench, sent: Traffic, expected: Traffic, output: str = "m_axis") -> list[int]:
