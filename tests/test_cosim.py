@@ -4,6 +4,7 @@ What a wrong design computes is computed here a second time, by `oracle` with th
 test. Designs are small and built without optimisation: half the build, and they run for milliseconds.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -161,11 +162,16 @@ def test_many_images_of_a_second_build() -> None:
     model = Model(build_resmlp(config, random_parameters(config, 1)), "relu")
     x = np.random.default_rng(2).integers(-128, 128, (1000, 2, 3)).astype(np.int8)
     reports: list[tuple[int, int]] = []
-    result = compare(model, x, images=(7, 990), stall="random:3:0.2", progress=lambda *report: reports.append(report))
+
+    def report(done: int, total: int) -> None:
+        reports.append((done, total))
+
+    result = compare(model, x, images=(7, 990), stall="random:3:0.2", progress=report)
     assert result.passed
     assert (result.images, result.image_start, result.image_stop) == (983, 7, 990)
     assert result.output.compared == 983 * 7
     assert all(total == 983 for _, total in reports)
+    assert reports[-1] == (983, 983)
 
 
 # --- designs that are wrong ------------------------------------------------------------------------------------------
@@ -589,8 +595,8 @@ def test_stall_patterns_mean_what_they_say() -> None:
     [
         "", "some", "random", "random:", "random:x", "random:-1", "random:1.5", "random:1:1", "random:1:nan",
         "random:1:0.5:2", "random:\u0661", "input:1:-0.1", "output:9999999999999999999999", "gap", "gap:-1",
-        "reset:1:x", "none:1", "burst:1:0.5", "gap:1+", "random:1+input:2", "output:1+output:1", "burst:1+random:2", "none+gap:1",
-        "gap:1+none", "gap:1+gap:1", "reset:1 ", "gap:99999999999",
+        "reset:1:x", "none:1", "burst:1:0.5", "gap:1+", "random:1+input:2", "output:1+output:1", "burst:1+random:2",
+        "none+gap:1", "gap:1+none", "gap:1+gap:1", "reset:1 ", "gap:99999999999",
     ],
 )  # fmt: skip
 def test_illegal_stall_patterns_are_refused(text: str) -> None:
@@ -611,15 +617,22 @@ class Cache:
         self.into.mkdir()
         self.rtl = edited_rtl(folder)
         self.builds = 0
+        self.found: list[str] = []  # what stood ready for the last build
         monkeypatch.setenv("FXSIM_CACHE", str(folder / "cache"))
-        monkeypatch.setattr(rtl_build, "_build", self._build)
+        monkeypatch.setattr(rtl_build, "run_logged", self._run)
 
-    def _build(self, work: Path, *_: object) -> None:
+    def _run(self, command: list[str], work: Path, log: Path) -> int:
+        """In place of Verilator and make: an executable that is made of the sources."""
+        obj = work / "obj"
+        if command[0] != "make":
+            obj.mkdir()
+            log.write_text("verilated")
+            return 0
         self.builds += 1
-        (work / "obj").mkdir()
-        sources = sorted((work / "rtl").iterdir())
-        (work / "obj" / "simulate").write_bytes(b"".join(path.read_bytes() for path in sources))
-        (work / "build.log").write_text("built")
+        self.found = [path.name for path in obj.iterdir()]
+        (obj / "verilated.o").write_bytes(b"library")
+        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in sorted((work / "rtl").iterdir())))
+        return 0
 
     def get(self, parameters: dict[str, int] | None = None, **options: Any) -> rtl_build.Build:
         """A build of the folder's RTL."""
@@ -668,7 +681,7 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
     keys.append(builds.get().key)
     found = tools.find_toolchain("-O0")
     for name in ("verilator_version", "compiler_version", "processor"):
-        other = rtl_build.Toolchain(**{**vars(found), name: "another"})
+        other = dataclasses.replace(found, **{name: "another"})
         monkeypatch.setattr(rtl_build, "find_toolchain", lambda _, other=other: other)
         keys.append(builds.get().key)
     assert len(set(keys)) == len(keys) == builds.builds
@@ -709,13 +722,31 @@ def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(rtl_build, "_build", interrupted)
+        patch.setattr(rtl_build, "run_logged", interrupted)
         with pytest.raises(KeyboardInterrupt):
             builds.get()
     assert builds.entries == set()
     (builds.folder / "new-left").mkdir()
     assert not builds.get().cached
-    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock"}
+    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "runtime"}
+
+
+def test_the_library_is_compiled_once(builds: Cache) -> None:
+    """Verilator's own objects stand ready for the next build of any design, unless flags differ or they are damaged."""
+    builds.get({"TOKENS": 1})
+    assert builds.found == []
+    builds.get({"TOKENS": 2})
+    assert builds.found == ["verilated.o"]
+    builds.get({"TOKENS": 2}, optimise="-O1")
+    assert builds.found == []
+    builds.get({"TOKENS": 2}, traced=True)
+    assert builds.found == []
+    for path in builds.folder.glob("runtime/*/verilated.o"):
+        path.write_bytes(b"Library")
+    builds.get({"TOKENS": 3})
+    assert builds.found == []
+    builds.get({"TOKENS": 4})
+    assert builds.found == ["verilated.o"]
 
 
 def test_cache_is_bounded(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -730,6 +761,14 @@ def test_cache_is_bounded(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cache, "BYTES_MAX", 1)
     assert builds.entries != {fifth := builds.get({"TOKENS": 5}).key}
     assert builds.entries == {fifth}
+
+
+def test_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder where there is a file already gives an error that names it and how to choose another."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ToolError, match=r"cannot make the cache folder .*file.*FXSIM_CACHE"):
+        compare()
 
 
 def test_a_second_process_waits_for_the_first(builds: Cache) -> None:

@@ -1,6 +1,8 @@
 """Operators, graphs and ResMLPs: what may not exist is refused, and no accumulator can overflow."""
 
+import copy
 import itertools
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
@@ -76,6 +78,13 @@ BAD_OPERATORS: dict[str, tuple[Callable[[], object], str]] = {
     "signed shift": (lambda: Linear(i8(2, 3), i8(2), i8(2)), "linear shift has type int8, expected uint8"),
     "width of 1": (lambda: linear(2, 3, acc_bits=1), "linear accumulator width is 1 bits, expected 2 to 32"),
     "width of 33": (lambda: linear(2, 3, acc_bits=33), "linear accumulator width is 33 bits, expected 2 to 32"),
+    "width of a fraction": (lambda: linear(2, 3, acc_bits=20.5), "linear accumulator width is 20.5, expected a whole"),
+    "over rows": (lambda: linear(2, 3, over="rows"), "linear over is 'rows', expected channels or tokens"),
+    "unknown rule": (
+        lambda: Lut(i8(2, 64), "nope"),  # type: ignore[arg-type]
+        "lut rule is 'nope', expected full or clamp or hold or endpoint",
+    ),
+    "pool over a fraction": (lambda: Pool(4.0), "pool tokens is 4.0, expected a whole"),  # type: ignore[arg-type]
     "affine of a matrix": (lambda: Affine(i8(2, 2), i8(2), u8(2)), r"affine weight has shape \(2, 2\), expected 1"),
     "affine of other biases": (lambda: Affine(i8(2), i8(3), u8(2)), r"affine bias has shape \(3,\), expected \(2,\)"),
     "table of 63 points": (
@@ -128,6 +137,14 @@ def test_default_widths_are_the_contracts() -> None:
     assert {t: Pool(t).acc_bits for t in (1, 2, 64, 256)} == {1: 8, 2: 9, 64: 14, 256: 16}
 
 
+def test_integers_of_numpy_are_integers() -> None:
+    """Widths and dimensions given as numpy integers become plain ones: a file can hold them."""
+    widths = linear(2, 3, acc_bits=np.int64(20)).acc_bits, Pool(np.int64(4)).tokens  # type: ignore[arg-type]
+    shape = Graph(np.array([16, 12]), [Node("a", Relu(), [INPUT])]).input_shape  # type: ignore[arg-type]
+    assert (widths, shape) == ((20, 4), (16, 12))
+    assert [type(n) for n in (*widths, *shape)] == [int] * 4
+
+
 # --- graphs ---
 
 BAD_GRAPHS: dict[str, tuple[tuple[int, ...], tuple[Node, ...], str]] = {
@@ -139,6 +156,17 @@ BAD_GRAPHS: dict[str, tuple[tuple[int, ...], tuple[Node, ...], str]] = {
     "input of nothing": ((4, 0), (Node("a", Relu(), (INPUT,)),), r"graph input has shape \(4, 0\)"),
     "input beyond bounds": ((4, 65537), (Node("a", Relu(), (INPUT,)),), "each 1 to 65536"),
     "nothing": ((4, 3), (), "graph has no operators"),
+    "input of fractions": (
+        (4.0, 3),  # type: ignore[dict-item]
+        (Node("a", Relu(), (INPUT,)),),
+        "graph input dimension is 4.0, expected a whole",
+    ),
+    "more values than memory": (
+        (65536, 512),
+        (Node("a", Relu(), (INPUT,)), Node("b", Relu(), ("a",))),
+        "graph computes 100,663,296 values an image, expected at most 67,108,864",
+    ),
+    "every tap's name": ((4, 3), (Node("all", Relu(), (INPUT,)),), "node name 'all' is taken: it asks for every tap"),
     "upper case": ((4, 3), (Node("A", Relu(), (INPUT,)),), "node name 'A' is illegal"),
     "path": ((4, 3), (Node("a/b", Relu(), (INPUT,)),), "node name 'a/b' is illegal"),
     "line": ((4, 3), (Node("a\n", Relu(), (INPUT,)),), r"node name 'a\\n' is illegal"),
@@ -225,6 +253,37 @@ def test_stated_shapes_are_those_computed(data: st.DataObject) -> None:
     x = data.draw(images(model))
     for name, value in run(model, x, "all", "reference").items():
         assert value.shape == (len(x), *model.graph.shapes[name])
+
+
+@settings(max_examples=20)
+@given(resmlp_models())
+def test_models_survive_pickling(model: Model) -> None:
+    """A model that went to another process is the same, and its arrays are still read-only."""
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
+    assert (again, again.graph.shapes, copy.deepcopy(model)) == (model, model.graph.shapes, model)
+    weight = again.graph.by_name["embed"].op.weight
+    assert not weight.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("name", "provenance", "message"),
+    [
+        (5, {}, "model name is 5, expected text"),
+        ("n", {"epochs": 3}, "model provenance 'epochs' is 3, expected text"),
+        ("n", {3: "epochs"}, "model provenance key 3 is 3, expected text"),
+    ],
+)
+def test_model_texts_are_text(name: Any, provenance: Any, message: str) -> None:
+    """A name or provenance that a file could not hold is refused."""
+    with pytest.raises(ModelError, match=re.escape(message)):
+        Model(Graph((4, 3), (Node("a", Relu(), (INPUT,)),)), name, provenance)
+
+
+@pytest.mark.parametrize("x", [[[[1]]], None, np.int8(1), np.array(1, np.int8)])
+def test_stimulus_that_is_no_array_of_images_is_refused(x: Any) -> None:
+    """Lists, scalars and arrays of too few dimensions are one clear error."""
+    with pytest.raises(StimulusError, match=r"^stimulus (is a|has shape)"):
+        run(Model(Graph((4, 3), (Node("a", Relu(), (INPUT,)),)), "m"), x, "a")
 
 
 def test_taps_are_selected_by_name() -> None:
@@ -386,6 +445,8 @@ def test_built_networks_are_recognised(data: st.DataObject) -> None:
         ({"tokens": 3}, "3 tokens, expected a power of two"),
         ({"tokens": 0}, "tokens = 0, expected at least 1"),
         ({"blocks": 0}, "blocks = 0"),
+        ({"channels": 10.0}, "ResMLP channels is 10.0, expected a whole number"),
+        ({"rule": "nope", "points": 8}, "ResMLP table rule is 'nope', expected full or clamp or hold or endpoint"),
         ({"points": 8}, "table points without a table rule"),
         ({"rule": TableRule.HOLD}, "table points without a table rule, or the other way round"),
         ({"rule": TableRule.HOLD, "points": 7}, "7 points under 'hold'"),

@@ -30,6 +30,7 @@ def worst_case_sums(weight: Int8) -> tuple[Int64, Int64]:
     Each input takes whichever end of int8 moves the sum furthest, so the bounds are reached. Partial sums, in any order
     of summation, stay within them too: leaving terms out moves either bound towards zero.
     """
-    w = weight.astype(np.int64)
-    products = np.stack([w * INT8_MIN, w * INT8_MAX])
-    return products.min(axis=0).sum(axis=-1), products.max(axis=0).sum(axis=-1)
+    # Summed by sign, in place of every product: the weights may fill most of the memory there is.
+    positive = np.maximum(weight, 0).sum(axis=-1, dtype=np.int64)
+    negative = np.minimum(weight, 0).sum(axis=-1, dtype=np.int64)
+    return positive * INT8_MIN + negative * INT8_MAX, positive * INT8_MAX + negative * INT8_MIN

@@ -27,9 +27,9 @@ def explain(graph: Graph, states: Mapping[str, StreamState]) -> str:
     held: list[str] = []
     waiting: list[str] = []
     seen: set[str] = set()
-    todo = [OUTPUT]
-    while todo:
-        stream = todo.pop()
+    pending = [OUTPUT]
+    while pending:
+        stream = pending.pop()
         if stream in seen:
             continue
         seen.add(stream)
@@ -38,12 +38,12 @@ def explain(graph: Graph, states: Mapping[str, StreamState]) -> str:
             missing = [name for name in names if states[name].state == "empty"]
             if missing and len(missing) < len(names):
                 waiting.append(f"'{stream}' waits for a value from {_list(missing)}")
-            todo.extend(reversed(names))
+            pending.extend(reversed(names))
         else:
             takers = readers.get(stream, [])
             stuck = [name for name in takers if states[name].state != "empty"] or takers
             held.append(f"'{stream}' holds a {_value(states[stream])} that {_list(stuck)} {_not_take(stuck)}")
-            todo.extend(stuck)
+            pending.extend(stuck)
     if held:
         return "; ".join((*reversed(held), *waiting))
     for node in graph.nodes:

@@ -61,7 +61,8 @@ def cosim(
     `stall`: see `PATTERNS`. `images`: (start, stop) of those of `x` to use. `wave`: an FST file to write, from image
     `wave_from` on (by default from reset). `rtl`: a folder of Verilog in place of the project's own. `watchdog`: cycles
     without any handshake after which a design counts as stuck, by default four times those an image may take.
-    `optimise`: compiler flags for the simulated design, where others than the default. `progress` is told images, `status` words.
+    `optimise`: other compiler flags than `build_stream`'s for the simulated design. `progress` is told images, `status`
+    words.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, patterns
     or numbers that do not fit; ModelError where the accelerator cannot compute the model; ToolError where building or

@@ -84,6 +84,35 @@ class Options {
     std::map<std::string, std::string> values_;
 };
 
+// ---- JSON -----------------------------------------------------------------------------------------------------------
+
+// An object under construction; names and texts need no escaping here.
+class Object {
+  public:
+    Object& raw(const char* name, const std::string& json) {
+        text_ += std::string(text_.empty() ? "\"" : ", \"") + name + "\": " + json;
+        return *this;
+    }
+    template <typename T>
+    Object& number(const char* name, T value) { return raw(name, std::to_string(value)); }
+    Object& known(const char* name, uint64_t value) {
+        return value == NEVER ? raw(name, "null") : number(name, value);
+    }
+    Object& flag(const char* name, bool value) { return raw(name, value ? "true" : "false"); }
+    Object& text(const char* name, const std::string& value) { return raw(name, "\"" + value + "\""); }
+    std::string json() const { return "{" + text_ + "}"; }
+
+  private:
+    std::string text_;
+};
+
+template <typename T, typename F>
+std::string json_list(const std::vector<T>& values, F json) {
+    std::string out;
+    for (const T& value : values) out += (out.empty() ? "" : ", ") + json(value);
+    return "[" + out + "]";
+}
+
 // ---- Random numbers and stalls --------------------------------------------------------------------------------------
 
 // splitmix64 (Steele, Lea, Flood 2014): the same sequence on every machine.
@@ -251,8 +280,12 @@ class Histogram {
             median = value;
             if ((seen += count) * 2 >= total_) break;
         }
-        return "{\"min\": " + std::to_string(counts_.begin()->first) + ", \"median\": " + std::to_string(median) +
-               ", \"max\": " + std::to_string(counts_.rbegin()->first) + ", \"count\": " + std::to_string(total_) + "}";
+        return Object()
+            .number("min", counts_.begin()->first)
+            .number("median", median)
+            .number("max", counts_.rbegin()->first)
+            .number("count", total_)
+            .json();
     }
 
   private:
@@ -333,7 +366,8 @@ class Simulation {
         offset += output_.size;
         const std::vector<uint64_t> sizes = options.numbers("tap_sizes");
         const std::string compared = options.text("compared");
-        if (compared.size() != sizes.size() || sizes.size() > sizeof(Vdut::mon_data)) fail("the taps do not fit the design");
+        if (compared.size() != sizes.size() || sizes.size() > sizeof(Vdut::mon_data))
+            fail("the taps do not fit the design");
         for (size_t i = 0; i < sizes.size(); ++i) {
             Stream tap;
             tap.size = sizes[i];
@@ -385,7 +419,7 @@ class Simulation {
         accepted_ = 0;
         if (resets_left_ == 0) return;
         const uint64_t images = std::min<uint64_t>(window_.count() - output_.image, reset_reach_);
-        const uint64_t inside = input_size_ > 1 ? 1 + reset_random_.below(input_size_ - 1) : 0;
+        const uint64_t inside = 1 + reset_random_.below(std::max<uint64_t>(input_size_ - 1, 1));
         reset_at_ = reset_random_.below(images) * input_size_ + inside;
     }
 
@@ -517,10 +551,11 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint32_t beat = uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 | uint32_t(dut_->m_axis_tuser) << 9;
+        const uint32_t beat = uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 |
+                              uint32_t(dut_->m_axis_tuser) << 9;
         if (output_waits_) {
-            if (!dut_->m_axis_tvalid) fault("tvalid withdrawn", OUTPUT, output_.image, output_.index);
-            else if (beat != waiting_beat_) fault("beat changed while waiting", OUTPUT, output_.image, output_.index);
+            if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
+            else if (beat != waiting_beat_) output_fault("beat changed while waiting");
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
         output_.stalled += output_waits_;
@@ -535,8 +570,8 @@ class Simulation {
         const uint8_t got = dut_->m_axis_tdata;
         const bool last = output_.index + 1 == output_.size;
         if (output_.expected[output_.index] != got) output_.mismatch(cycle_, entered(), got);
-        if (bool(dut_->m_axis_tlast) != last) fault(last ? "tlast missing" : "tlast too early", OUTPUT, output_.image, output_.index);
-        if (dut_->m_axis_tuser) fault("tuser set", OUTPUT, output_.image, output_.index);
+        if (bool(dut_->m_axis_tlast) != last) output_fault(last ? "tlast missing" : "tlast too early");
+        if (dut_->m_axis_tuser) output_fault("tuser set");
         const uint64_t first_beat = window_[output_.image].first_beat;
         if (first_beat == NEVER) return stop("values too many", OUTPUT, output_);
         if (output_.index == 0 && first_output_latency_ == NEVER) first_output_latency_ = cycle_ - first_beat + 1;
@@ -552,8 +587,8 @@ class Simulation {
     }
 
     void check_frame_errors() {
-        if (dut_->frame_error_early && !frame_early_) fault("frame_error_early set", OUTPUT, output_.image, output_.index);
-        if (dut_->frame_error_late && !frame_late_) fault("frame_error_late set", OUTPUT, output_.image, output_.index);
+        if (dut_->frame_error_early && !frame_early_) output_fault("frame_error_early set");
+        if (dut_->frame_error_late && !frame_late_) output_fault("frame_error_late set");
         frame_early_ |= bool(dut_->frame_error_early);
         frame_late_ |= bool(dut_->frame_error_late);
     }
@@ -562,6 +597,8 @@ class Simulation {
         ++fault_count_;
         if (faults_.size() < FAULTS_MAX) faults_.push_back({kind, stream, image, index, cycle_, entered()});
     }
+
+    void output_fault(const std::string& kind) { fault(kind, OUTPUT, output_.image, output_.index); }
 
     uint64_t entered() const { return std::min(input_image_ + 1, window_.count()); }
 
@@ -581,56 +618,83 @@ class Simulation {
         const double now = seconds();
         if (now - last_report_ < 0.2) return;
         last_report_ = now;
-        std::fprintf(messages, "{\"done\": %llu, \"cycle\": %llu}\n", (unsigned long long)output_.image, (unsigned long long)cycle_);
+        print(Object().number("done", output_.image).number("cycle", cycle_));
+    }
+
+    static void print(const Object& object) {
+        std::fprintf(messages, "%s\n", object.json().c_str());
         std::fflush(messages);
     }
 
     static std::string json(const Mismatch& m) {
-        return "{\"image\": " + std::to_string(m.image) + ", \"index\": " + std::to_string(m.index) +
-               ", \"cycle\": " + std::to_string(m.cycle) + ", \"entered\": " + std::to_string(m.entered) + ", \"expected\": " + std::to_string(m.expected) +
-               ", \"got\": " + std::to_string(m.got) + "}";
+        return Object()
+            .number("image", m.image)
+            .number("index", m.index)
+            .number("cycle", m.cycle)
+            .number("entered", m.entered)
+            .number("expected", m.expected)
+            .number("got", m.got)
+            .json();
+    }
+
+    static std::string json(const Fault& f) {
+        return Object()
+            .text("kind", f.kind)
+            .number("stream", f.stream)
+            .number("image", f.image)
+            .number("index", f.index)
+            .number("cycle", f.cycle)
+            .number("entered", f.entered)
+            .json();
     }
 
     static std::string json(const Stream& stream, bool valid, bool ready) {
-        const uint64_t compared = stream.compared + (stream.offset == NEVER ? 0 : stream.index);
-        std::string out = "{\"compared\": " + std::to_string(compared) +
-                          ", \"mismatches\": " + std::to_string(stream.mismatches) +
-                          ", \"stalled\": " + std::to_string(stream.stalled) + ", \"first\": " +
-                          (stream.mismatches != 0 ? json(stream.first) : "null") + ", \"examples\": [";
-        for (size_t i = 0; i < stream.examples.size(); ++i) out += (i ? ", " : "") + json(stream.examples[i]);
-        return out + "], \"image\": " + std::to_string(stream.image) + ", \"index\": " + std::to_string(stream.index) +
-               ", \"valid\": " + (valid ? "true" : "false") + ", \"ready\": " + (ready ? "true" : "false") + "}";
+        return Object()
+            .number("compared", stream.compared + (stream.offset == NEVER ? 0 : stream.index))
+            .number("mismatches", stream.mismatches)
+            .number("stalled", stream.stalled)
+            .raw("first", stream.mismatches != 0 ? json(stream.first) : "null")
+            .raw("examples", json_list(stream.examples, [](const Mismatch& m) { return json(m); }))
+            .number("image", stream.image)
+            .number("index", stream.index)
+            .flag("valid", valid)
+            .flag("ready", ready)
+            .json();
     }
 
-    void print_result() {
-        const double total = seconds();
+    std::string json_taps() const {
         uint64_t valid[WORDS] = {}, ready[WORDS] = {};
         std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
         std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
-        const auto bit = [](const uint64_t* words, size_t i) { return bool(words[i / 64] >> (i % 64) & 1); };
-        std::string out = "{\"result\": {\"images\": " + std::to_string(output_.image) + ", \"cycles\": " + std::to_string(cycle_);
-        out += ", \"seconds\": " + std::to_string(total - window_.seconds_waiting());
-        out += ", \"seconds_waiting\": " + std::to_string(window_.seconds_waiting());
-        out += ", \"entered\": " + std::to_string(entered()) + ", \"resets\": " + std::to_string(resets_done_) + ", \"hung\": " + (hung_ ? "true" : "false");
-        out += ", \"interval\": " + intervals_.json() + ", \"input_interval\": " + input_intervals_.json();
-        out += ", \"latency\": " + latencies_.json();
-        const auto known = [](uint64_t value) { return value == NEVER ? std::string("null") : std::to_string(value); };
-        out += ", \"first_latency\": " + known(first_latency_) + ", \"first_output_latency\": " + known(first_output_latency_);
+        return json_list(taps_, [&](const Stream& tap) {
+            const size_t i = size_t(&tap - taps_.data());
+            return json(tap, valid[i / 64] >> (i % 64) & 1, ready[i / 64] >> (i % 64) & 1);
+        });
+    }
+
+    void print_result() const {
         Stream input;
         input.image = input_image_;
         input.index = input_index_;
-        out += ", \"input\": " + json(input, dut_->s_axis_tvalid, dut_->s_axis_tready);
-        out += ", \"output\": " + json(output_, dut_->m_axis_tvalid, dut_->m_axis_tready) + ", \"taps\": [";
-        for (size_t i = 0; i < taps_.size(); ++i) out += (i ? ", " : "") + json(taps_[i], bit(valid, i), bit(ready, i));
-        out += "], \"fault_count\": " + std::to_string(fault_count_) + ", \"faults\": [";
-        for (size_t i = 0; i < faults_.size(); ++i) {
-            const Fault& f = faults_[i];
-            out += std::string(i ? ", " : "") + "{\"kind\": \"" + f.kind + "\", \"stream\": " + std::to_string(f.stream) +
-                   ", \"image\": " + std::to_string(f.image) + ", \"index\": " + std::to_string(f.index) +
-                   ", \"cycle\": " + std::to_string(f.cycle) + ", \"entered\": " + std::to_string(f.entered) + "}";
-        }
-        std::fprintf(messages, "%s]}}\n", out.c_str());
-        std::fflush(messages);
+        Object result;
+        result.number("images", output_.image)
+            .number("cycles", cycle_)
+            .number("seconds", seconds() - window_.seconds_waiting())
+            .number("seconds_waiting", window_.seconds_waiting())
+            .number("entered", entered())
+            .number("resets", resets_done_)
+            .flag("hung", hung_)
+            .raw("interval", intervals_.json())
+            .raw("input_interval", input_intervals_.json())
+            .raw("latency", latencies_.json())
+            .known("first_latency", first_latency_)
+            .known("first_output_latency", first_output_latency_)
+            .raw("input", json(input, dut_->s_axis_tvalid, dut_->s_axis_tready))
+            .raw("output", json(output_, dut_->m_axis_tvalid, dut_->m_axis_tready))
+            .raw("taps", json_taps())
+            .number("fault_count", fault_count_)
+            .raw("faults", json_list(faults_, [](const Fault& f) { return json(f); }));
+        print(Object().raw("result", result.json()));
     }
 
     Stall input_stall_, output_stall_;

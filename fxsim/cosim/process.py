@@ -103,6 +103,7 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
     if status != 0 or result is None or "%Warning" in complaint or "%Error" in complaint:
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         raise ToolError(f"the simulator {how}: {lines[0] if lines else 'without a word'}")
+    progress(result.images)
     return result
 
 

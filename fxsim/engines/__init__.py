@@ -21,7 +21,10 @@ class Engine(StrEnum):
 
 
 CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 256}
-"""Images computed at once: enough to keep the engine busy, few enough to keep memory flat."""
+"""Most images computed at once: enough to keep the engine busy, few enough to keep memory flat."""
+
+CHUNK_VALUES = 1 << 27
+"""Values of all tensors computed at once, in bytes: fewer images where each is large."""
 
 
 def run_chunks(
@@ -37,7 +40,7 @@ def run_chunks(
     images = model.check_stimulus(x)
     names = model.select_taps(taps)
     which, compute = _engine(engine)
-    chunk = CHUNK_IMAGES[which]
+    chunk = max(1, min(CHUNK_IMAGES[which], CHUNK_VALUES // model.graph.values_per_image))
     return (
         (part, compute(model, np.ascontiguousarray(images[part]), names))
         for part in (slice(start, min(start + chunk, len(images))) for start in range(0, len(images), chunk))
@@ -56,8 +59,9 @@ def run(
     where `x`, a tap or the engine's name does not fit.
     """
     names = model.select_taps(taps)
-    out = {name: np.empty((len(x), *model.graph.shapes[name]), np.int8) for name in names}
-    for part, values in run_chunks(model, x, names, engine):
+    images = model.check_stimulus(x)
+    out = {name: np.empty((len(images), *model.graph.shapes[name]), np.int8) for name in names}
+    for part, values in run_chunks(model, images, names, engine):
         for name in names:
             out[name][part] = values[name]
     return out
@@ -74,4 +78,4 @@ def _engine(name: Engine | str) -> tuple[Engine, Callable[[Model, Int8, tuple[st
     return Engine.NUMBA, run_compiled
 
 
-__all__ = ["CHUNK_IMAGES", "Engine", "run", "run_chunks", "run_reference"]
+__all__ = ["CHUNK_IMAGES", "CHUNK_VALUES", "Engine", "run", "run_chunks", "run_reference"]

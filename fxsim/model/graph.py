@@ -1,5 +1,6 @@
 """A small graph of operators, checked when it is built: names, order, shapes, and that no accumulator can overflow."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,19 @@ import numpy.typing as npt
 from fxsim.contract import bits_needed
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model.operators import Add, Affine, Linear, Operator, Pool, Shape
+from fxsim.model.operators import Add, Affine, Linear, Operator, Pool, Shape, integer
 
 INPUT = "input"
 """Name of the graph's input, of shape (tokens, values)."""
 
+ALL_TAPS = "all"
+"""Asks for every tap where tap names are asked for; no node may be called so."""
+
 DIMENSION_MAX = 65_536
 """Largest number of tokens, values or channels: keeps sizes read from files bounded."""
+
+VALUES_MAX = 1 << 26
+"""Most values that a graph may compute an image, all taps together: bounds memory where a file states the sizes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*\Z")
 _NAME_LENGTH_MAX = 200
@@ -33,13 +40,17 @@ class Node:
     op: Operator
     inputs: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+
 
 @dataclass(frozen=True)
 class Graph:
     """Operators in the order data takes. Every node's inputs come before it; the last node is the output.
 
     Raises ModelError naming the node where a name is illegal or taken, an input is missing, a shape does not fit, a
-    result is never used, or an accumulator could overflow its stated width for some int8 input.
+    result is never used, an accumulator could overflow its stated width for some int8 input, or an image takes more
+    than `VALUES_MAX` values.
     """
 
     input_shape: tuple[int, int]
@@ -47,6 +58,8 @@ class Graph:
     shapes: Mapping[str, Shape] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "input_shape", tuple(integer(n, "graph input dimension") for n in self.input_shape))
+        object.__setattr__(self, "nodes", tuple(self.nodes))
         if len(self.input_shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in self.input_shape):
             raise ModelError(
                 f"graph input has shape {self.input_shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}"
@@ -62,11 +75,21 @@ class Graph:
             if node.name not in used:
                 raise ModelError(f"node '{node.name}' is computed but never used, and is not the output")
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
+        if self.values_per_image > VALUES_MAX:
+            raise ModelError(
+                f"graph computes {self.values_per_image:,} values an image, expected at most {VALUES_MAX:,}"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: read-only views cannot be pickled, and what is unpickled is checked again.
+        return Graph, (self.input_shape, self.nodes)
 
     @staticmethod
     def _shape(node: Node, shapes: dict[str, Shape]) -> Shape:
         if not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
             raise ModelError(f"node name {node.name!r} is illegal, expected lower-case words joined by dots")
+        if node.name == ALL_TAPS:
+            raise ModelError(f"node name '{ALL_TAPS}' is taken: it asks for every tap")
         if node.name in shapes:
             raise ModelError(f"node name '{node.name}' is taken twice")
         if len(node.inputs) != node.op.arity:
@@ -90,6 +113,11 @@ class Graph:
     def taps(self) -> tuple[str, ...]:
         """Names of all taps, in the order of the graph."""
         return tuple(node.name for node in self.nodes)
+
+    @property
+    def values_per_image(self) -> int:
+        """Values of all tensors of one image together, the input included; each takes a byte."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -139,10 +167,20 @@ class Model:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        texts = {"name": self.name} | {f"provenance '{key}'": value for key, value in self.provenance.items()}
+        texts |= {f"provenance key {key!r}": key for key in self.provenance}
+        for what, text in texts.items():
+            if not isinstance(text, str):
+                raise ModelError(f"model {what} is {text!r}, expected text")
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model, (self.graph, self.name, dict(self.provenance))
 
     def check_stimulus(self, x: npt.NDArray[Any], what: str = "stimulus") -> Int8:
         """`x` itself if it is int8 [image, token, value] as the model takes it; else StimulusError, naming `what`."""
+        if not isinstance(x, np.ndarray):
+            raise StimulusError(f"{what} is a {type(x).__name__}, expected a numpy array")
         if x.dtype != np.int8:
             raise StimulusError(f"{what} has type {x.dtype}, expected int8")
         if x.ndim != 3 or x.shape[1:] != self.graph.input_shape:
@@ -155,7 +193,7 @@ class Model:
     def select_taps(self, taps: str | Iterable[str]) -> tuple[str, ...]:
         """Tap names in graph order, from names or 'all'. StimulusError names an unknown one and those there are."""
         wanted = {taps} if isinstance(taps, str) else set(taps)
-        if "all" in wanted:
+        if ALL_TAPS in wanted:
             return self.graph.taps
         for name in sorted(wanted):
             if name not in self.graph.by_name:

@@ -1,9 +1,10 @@
 """The operators of the contract as frozen records. One that is illegal cannot be built."""
 
 import dataclasses
+import operator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from fxsim.contract import (
     TABLE_POINTS,
     TableRule,
     linear_acc_bits,
+    pool_acc_bits,
     stored_points,
     worst_case_sums,
 )
@@ -48,8 +50,30 @@ def _checked(value: npt.ArrayLike, dtype: type[np.generic], ndim: int, what: str
     return array
 
 
+def integer(value: object, what: str) -> int:
+    """`value` as an int if it is one, of whatever integer type."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # anything else raises
+    except TypeError:
+        raise ModelError(f"{what} is {value!r}, expected a whole number") from None
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choice(value: str, choices: type[Choice], what: str) -> Choice:
+    """The member of `choices` that `value` names."""
+    if value not in tuple(choices):
+        raise ModelError(f"{what} is {value!r}, expected {' or '.join(choices)}")
+    return choices(value)
+
+
 class _Record:
-    """Equality by value for frozen dataclasses that hold arrays."""
+    """Equality by value, and pickling that checks again, for frozen dataclasses that hold arrays."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: arrays come back read-only, and a doctored pickle cannot make an illegal record.
+        return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -68,9 +92,11 @@ def _check_per_channel(bias: Int8, shift: UInt8, count: int, what: str) -> None:
             raise ModelError(f"{what} {name} has shape {array.shape}, expected ({count},)")
 
 
-def _check_acc_bits(acc_bits: int, what: str) -> None:
-    if not 2 <= acc_bits <= ACC_BITS_MAX:
-        raise ModelError(f"{what} accumulator width is {acc_bits} bits, expected 2 to {ACC_BITS_MAX}")
+def _checked_acc_bits(acc_bits: int, what: str) -> int:
+    bits = integer(acc_bits, f"{what} accumulator width")
+    if not 2 <= bits <= ACC_BITS_MAX:
+        raise ModelError(f"{what} accumulator width is {bits} bits, expected 2 to {ACC_BITS_MAX}")
+    return bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +120,10 @@ class Linear(_Record):
         object.__setattr__(self, "weight", _checked(self.weight, np.int8, 2, "linear weight"))
         object.__setattr__(self, "bias", _checked(self.bias, np.int8, 1, "linear bias"))
         object.__setattr__(self, "shift", _checked(self.shift, np.uint8, 1, "linear shift"))
-        object.__setattr__(self, "over", Axis(self.over))
+        object.__setattr__(self, "over", choice(self.over, Axis, "linear over"))
         _check_per_channel(self.bias, self.shift, self.weight.shape[0], "linear")
-        if self.acc_bits == 0:
-            object.__setattr__(self, "acc_bits", linear_acc_bits(self.weight.shape[1]))
-        _check_acc_bits(self.acc_bits, "linear")
+        acc_bits = linear_acc_bits(self.weight.shape[1]) if self.acc_bits == 0 else self.acc_bits
+        object.__setattr__(self, "acc_bits", _checked_acc_bits(acc_bits, "linear"))
 
     def output_shape(self, x: Shape) -> Shape:
         """Shape of the result for an input of shape `x`; ModelError where it does not fit."""
@@ -132,7 +157,7 @@ class Affine(_Record):
         object.__setattr__(self, "bias", _checked(self.bias, np.int8, 1, "affine bias"))
         object.__setattr__(self, "shift", _checked(self.shift, np.uint8, 1, "affine shift"))
         _check_per_channel(self.bias, self.shift, self.weight.shape[0], "affine")
-        _check_acc_bits(self.acc_bits, "affine")
+        object.__setattr__(self, "acc_bits", _checked_acc_bits(self.acc_bits, "affine"))
 
     def output_shape(self, x: Shape) -> Shape:
         """The input's shape; ModelError where its channels do not fit."""
@@ -172,7 +197,7 @@ class Lut(_Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", _checked(self.table, np.int8, 2, "lut table"))
-        object.__setattr__(self, "rule", TableRule(self.rule))
+        object.__setattr__(self, "rule", choice(self.rule, TableRule, "lut rule"))
         legal = (256,) if self.rule is TableRule.FULL else tuple(stored_points(p, self.rule) for p in TABLE_POINTS)
         if self.table.shape[1] not in legal:
             raise ModelError(
@@ -201,7 +226,7 @@ class Add:
     acc_bits: int = ADD_ACC_BITS
 
     def __post_init__(self) -> None:
-        _check_acc_bits(self.acc_bits, "add")
+        object.__setattr__(self, "acc_bits", _checked_acc_bits(self.acc_bits, "add"))
 
     def output_shape(self, x: Shape, r: Shape) -> Shape:
         """The shape both inputs share; ModelError where they differ."""
@@ -224,11 +249,11 @@ class Pool:
     acc_bits: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", integer(self.tokens, "pool tokens"))
         if self.tokens < 1 or self.tokens & (self.tokens - 1):
             raise ModelError(f"pool is over {self.tokens} tokens, expected a power of two")
-        if self.acc_bits == 0:
-            object.__setattr__(self, "acc_bits", 8 + self.tokens.bit_length() - 1)
-        _check_acc_bits(self.acc_bits, "pool")
+        acc_bits = pool_acc_bits(self.tokens) if self.acc_bits == 0 else self.acc_bits
+        object.__setattr__(self, "acc_bits", _checked_acc_bits(acc_bits, "pool"))
 
     def output_shape(self, x: Shape) -> Shape:
         """(C,); ModelError unless the input is (tokens, C)."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import ModelError
 from fxsim.model.graph import INPUT, Graph, Node
-from fxsim.model.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from fxsim.model.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, choice, integer
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,16 @@ class ResMLPConfig:
     rule: TableRule | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "values", "channels", "hidden", "blocks", "classes"):
-            if getattr(self, name) < 1:
+        for name in ("tokens", "values", "channels", "hidden", "blocks", "classes", "points"):
+            object.__setattr__(self, name, integer(getattr(self, name), f"ResMLP {name}"))
+            if name != "points" and getattr(self, name) < 1:
                 raise ModelError(f"ResMLP has {name} = {getattr(self, name)}, expected at least 1")
         if self.tokens & (self.tokens - 1):
             raise ModelError(f"ResMLP has {self.tokens} tokens, expected a power of two")
         if (self.rule is None) != (self.points == 0):
             raise ModelError("ResMLP has table points without a table rule, or the other way round")
         if self.rule is not None:
-            object.__setattr__(self, "rule", TableRule(self.rule))
+            object.__setattr__(self, "rule", choice(self.rule, TableRule, "ResMLP table rule"))
             legal = (256,) if self.rule is TableRule.FULL else TABLE_POINTS
             if self.points not in legal:
                 raise ModelError(

@@ -6,6 +6,7 @@ contents are not part of a build, so that all models of the same dimensions shar
 """
 
 import hashlib
+import os
 import shlex
 import sys
 import tempfile
@@ -13,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from fxsim.errors import ToolError
 from fxsim.paths import cache_dir, rtl_dir
-from fxsim.rtl.cache import Record, prune, store, store_failure, take
+from fxsim.rtl.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
 from fxsim.rtl.tools import Toolchain, find_toolchain, first_errors, run_logged
 
 TOP = "stream_resmlp"
@@ -74,7 +76,8 @@ def build_stream(
     """Put a simulator of `stream_resmlp` with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is the folder of the Verilog sources, by default the project's own; `traced` builds one that can write FST
-    waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache was checked against its recorded hash, and is built anew where it differs.
+    waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
+    was checked against its recorded hash, and is built anew where it differs.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is.
     """
     tell = status or (lambda _: None)
@@ -82,10 +85,13 @@ def build_stream(
     sources = _read_sources(rtl or rtl_dir())
     harness = HARNESS.read_bytes()
     tools = find_toolchain(optimise)
-    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()), *(f"-G{k}={v}" for k, v in parameters.items()))
     rtl_sha256 = _sha256(*(part for name, text in sources.items() for part in (name.encode(), text)))
-    texts = (rtl_sha256, tools.verilator_version, tools.compiler_version, tools.processor, optimise)
-    key = _sha256(harness, *(text.encode() for text in (*texts, *flags, *_MAKE_VARIABLES)))
+    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
+    versions = (tools.verilator_version, tools.compiler_version, tools.processor)
+    # All that Verilator's own library depends on; then all that the simulator does.
+    runtime_key = _sha256(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
+    flags += tuple(f"-G{name}={value}" for name, value in parameters.items())
+    key = _sha256(harness, *(text.encode() for text in (runtime_key, rtl_sha256, *flags)))
 
     cache = cache_dir() / "verilator"
     executable = into / "simulate"
@@ -93,7 +99,7 @@ def build_stream(
     record = take(cache / key, executable)
     cached = record is not None
     if record is None:
-        cache.mkdir(parents=True, exist_ok=True)
+        _make_writable(cache)
         with _lock(cache / "lock", tell):
             record = take(cache / key, executable)
             cached = record is not None
@@ -102,7 +108,13 @@ def build_stream(
                 with tempfile.TemporaryDirectory(prefix="fxsim-build-") as folder:
                     work = Path(folder)
                     _write_sources(work, sources, harness)
-                    _build(work, flags, optimise, tools, lambda log: store_failure(cache, key, log))
+                    run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, key, log))
+                    run("Verilator", [str(tools.verilator), *flags, "-y", "rtl", f"rtl/{TOP}.v", "harness.cpp"])
+                    # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
+                    shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
+                    run("compiling the simulator", _make_command(tools, optimise))
+                    if not shared:
+                        store_runtime(cache / "runtime" / runtime_key, sorted(work.glob("obj/verilated*.o")))
                     built = work / "obj" / "simulate"
                     record = Record(
                         executable_sha256=hashlib.sha256(built.read_bytes()).hexdigest(),
@@ -118,6 +130,15 @@ def build_stream(
                     raise ToolError(f"the simulator just built cannot be read back from {cache / key}")
     seconds = 0.0 if cached else record.seconds
     return Build(executable, key, record.rtl_sha256, record.verilator, record.compiler, seconds, cached)
+
+
+def _make_writable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"cannot make the cache folder {cache}: {error.strerror}; FXSIM_CACHE names another") from error
+    if not os.access(cache, os.W_OK):
+        raise ToolError(f"the cache folder {cache} cannot be written to; FXSIM_CACHE names another")
 
 
 @contextmanager
@@ -153,19 +174,15 @@ def _read_sources(directory: Path) -> dict[str, bytes]:
 
 
 def _write_sources(work: Path, sources: Mapping[str, bytes], harness: bytes) -> None:
+    if any(character.isspace() for character in str(work)):
+        raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
     (work / "rtl").mkdir()
     for name, text in sources.items():
         (work / "rtl" / name).write_bytes(text)
     (work / "harness.cpp").write_bytes(harness)
 
 
-def _build(
-    work: Path, flags: tuple[str, ...], optimise: str, tools: Toolchain, keep_log: Callable[[Path], Path]
-) -> None:
-    """Build what stands in the folder `work` to obj/simulate, with build.log beside obj."""
-    if any(character.isspace() for character in str(work)):
-        raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
-    verilate = [str(tools.verilator), *flags, "-y", "rtl", f"rtl/{TOP}.v", "harness.cpp"]
+def _make_command(tools: Toolchain, optimise: str) -> list[str]:
     variables = [
         *_MAKE_VARIABLES,
         *(f"CXX={tools.compiler}", f"LINK={tools.compiler}"),
@@ -173,8 +190,11 @@ def _build(
         # The wheel's makefile calls `python`, which Debian does not have.
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
-    make = ["make", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+    return ["make", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+
+
+def _run(what: str, command: list[str], work: Path, keep_log: Callable[[Path], Path]) -> None:
+    """One step of a build in the folder `work`; ToolError with its first errors where it fails."""
     log = work / "build.log"
-    for what, command in (("Verilator", verilate), ("compiling the simulator", make)):
-        if run_logged(command, work, log) != 0:
-            raise ToolError(f"{what} failed: {first_errors(log)} (the whole log: {keep_log(log)})")
+    if run_logged(command, work, log) != 0:
+        raise ToolError(f"{what} failed: {first_errors(log)} (the whole log: {keep_log(log)})")

@@ -1,11 +1,14 @@
-"""The kept simulators: a folder each, named by its key, holding the executable, its record and the build's log."""
+"""The kept simulators: a folder each, named by its key, holding the executable, its record and the build's log.
+
+Beside them, in `runtime/`, the objects of Verilator's own library, which are the same for all designs.
+"""
 
 import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,9 +16,8 @@ import msgspec
 ENTRIES_MAX = 64
 BYTES_MAX = 256 << 20
 
-FAILURES = "failed"
-"""The folder of the logs of failed builds."""
 _FAILURES_MAX = 8
+_RUNTIMES_MAX = 4
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -51,12 +53,45 @@ def take(entry: Path, executable: Path) -> Record | None:
 
 def store(entry: Path, executable: Path, log: Path, record: Record) -> None:
     """Add an entry, whole or not at all, in place of a damaged one. The caller holds the cache's lock."""
-    with tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary:
-        new = Path(temporary) / "entry"
-        new.mkdir()
+    with _new_folder(entry) as new:
         shutil.copy(executable, new / "simulate")
         shutil.copy(log, new / "build.log")
         (new / "build.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+
+
+def take_runtime(entry: Path, into: Path) -> bool:
+    """Copy the objects of Verilator's library to where make will find them; False where they are not all as stored."""
+    try:
+        hashes = msgspec.json.decode((entry / "objects.json").read_bytes(), type=dict[str, str])
+        objects = {name: (entry / name).read_bytes() for name in hashes}
+    except (OSError, msgspec.MsgspecError):
+        return False
+    if any(hashlib.sha256(content).hexdigest() != hashes[name] for name, content in objects.items()):
+        return False
+    for name, content in objects.items():
+        (into / name).write_bytes(content)
+    return True
+
+
+def store_runtime(entry: Path, objects: list[Path]) -> None:
+    """Keep the objects of Verilator's library, in place of damaged ones. The caller holds the cache's lock."""
+    entry.parent.mkdir(exist_ok=True)
+    with _new_folder(entry) as new:
+        for path in objects:
+            shutil.copy(path, new)
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in objects}
+        (new / "objects.json").write_bytes(msgspec.json.encode(hashes))
+    for stamp in _newest_first(entry.parent.glob("*/objects.json"))[_RUNTIMES_MAX:]:
+        shutil.rmtree(stamp.parent, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _new_folder(entry: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes the entry when the block ends without an error."""
+    with tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary:
+        new = Path(temporary) / "entry"
+        new.mkdir()
+        yield new
         if entry.exists():
             entry.rename(Path(temporary) / "damaged")
         new.rename(entry)
@@ -64,7 +99,7 @@ def store(entry: Path, executable: Path, log: Path, record: Record) -> None:
 
 def store_failure(cache: Path, key: str, log: Path) -> Path:
     """Keep the log of a failed build, among the last few; returns where."""
-    folder = cache / FAILURES
+    folder = cache / "failed"
     folder.mkdir(exist_ok=True)
     kept = folder / f"{key}.log"
     shutil.copy(log, kept)
@@ -78,7 +113,7 @@ def prune(cache: Path) -> None:
 
     The caller holds the cache's lock.
     """
-    for path in cache.glob("new-*"):
+    for path in (*cache.glob("new-*"), *cache.glob("runtime/new-*")):
         shutil.rmtree(path, ignore_errors=True)
     size = 0
     stamps = _newest_first(cache.glob("*/build.json"))

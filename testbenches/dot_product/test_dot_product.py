@@ -1,6 +1,6 @@
 """dot_product.v: a pipelined sum of products that stands still while it is not enabled."""
 
-import math
+import itertools
 from pathlib import Path
 
 import cocotb
@@ -21,11 +21,11 @@ def word(row) -> int:
 
 
 class Model:
-    """What stands in each stage of the pipeline, None where nothing valid does; the last one is at the output."""
+    """What stands in each stage, None where nothing valid does: products, then levels of adders of four to the sum."""
 
     def __init__(self, lanes: int, acc_w: int) -> None:
         self.acc_w = acc_w
-        self.stages: list[int | None] = [None] * (1 + math.ceil(math.log(lanes, 4) - 1e-9))
+        self.stages: list[int | None] = [None] * (1 + next(k for k in itertools.count() if 4**k >= lanes))
 
     def clock(self, rst: bool, enable: bool, row: tuple | None) -> None:
         """One rising edge."""
