@@ -4,8 +4,7 @@ from fxsim.engines import run
 from fxsim.errors import FxsimError
 from fxsim.files import load, save
 from fxsim.model import Graph, Model, Node, ResMLPConfig, build_resmlp
-
-__version__ = "0.1.0"
+from fxsim.version import __version__
 
 __all__ = [
     "FxsimError",

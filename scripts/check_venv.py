@@ -3,6 +3,9 @@
 Prints one line for each difference and exits with 1 if there was any: a pinned distribution missing or at another
 version, one installed that is not pinned, or fxsim installed from another place (a virtual environment hard-codes its
 path, so one that moved with its clone must be rebuilt).
+
+With --constraints it prints every pin instead, as constraints for pip: what pip fetches to build a package obeys no
+requirement, but does obey these.
 """
 
 import json
@@ -61,7 +64,20 @@ def differences() -> list[str]:
     return lines
 
 
+def constraints() -> list[str]:
+    """Every pin of pyproject.toml, those of builds included, one `name==version` each."""
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tables["project"]
+    lists = [project["dependencies"], tables["build-system"]["requires"]]
+    lists += [*project["optional-dependencies"].values(), *tables["dependency-groups"].values()]
+    pins = parse_pins([requirement for requirements in lists for requirement in requirements])
+    return [f"{name}=={version}" for name, version in sorted(pins.items())]
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--constraints"]:
+        print("\n".join(constraints()))
+        sys.exit()
     found_differences = differences()
     print("\n".join(found_differences))
     sys.exit(1 if found_differences else 0)

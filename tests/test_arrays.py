@@ -128,6 +128,15 @@ def test_files_that_are_no_arrays_are_refused(case: str, tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("excess", [b"\0", npy(IMAGES)])
+def test_bytes_after_the_array_are_refused(excess: bytes, tmp_path: Path) -> None:
+    """A file that holds more than its one array is not taken for that array."""
+    path = tmp_path / "images.npy"
+    path.write_bytes(npy(IMAGES) + excess)
+    with pytest.raises(FileError, match=rf"images\.npy: has {len(excess)} bytes after the array of shape \(6, 4, 3\)"):
+        read_stimulus(path, MODEL)
+
+
 def test_absent_stimulus_is_named(tmp_path: Path) -> None:
     """An absent file and a folder are refused."""
     with pytest.raises(FileError, match=r"images\.npy: there is no such file"):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fxsim
+from fxsim import paths
 from fxsim.cli import main
 from fxsim.contract import TableRule
 from fxsim.files import export_headers, load, model_sha256, save
@@ -132,7 +133,7 @@ def test_version_is_the_packages(call: Call) -> None:
     """`fxsim --version` states the version that the package has."""
     result = call("--version")
     assert result.status == 0
-    assert fxsim.__version__ in result.out
+    assert result.out == f"fxsim, version {fxsim.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,101 @@ def test_outputs_that_cannot_be_written_are_one_error(call: Call, files: Files) 
     assert_one_error(result, str(nowhere), "no folder")
     result = call("run", files.model, files.images, "-o", files.folder, "--engine", "reference")
     assert_one_error(result, str(files.folder), "not a regular file")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "not enough memory\n"),
+        (MemoryError("Unable to allocate 175. TiB"), "not enough memory: Unable to allocate 175. TiB\n"),
+        (PermissionError(13, "Permission denied", "some/file"), "some/file: Permission denied\n"),
+        (OSError(28, "No space left on device"), "No space left on device\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_error(
+    error: Exception, message: str, call: Call, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory or a disk that is exhausted gives one line and status 1, wherever it happens."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fxsim.cli.info.summarise", fail)
+    result = call("info", files.model)
+    assert_one_error(result, message)
+
+
+def test_vectors_of_more_images_than_any_memory_are_refused(call: Call, files: Files) -> None:
+    """`--random` has a maximum, which is named."""
+    result = call("vectors", files.model, "--random", "1000000000000", "-o", files.folder / "vectors")
+    assert (result.status, result.out) == (2, "")
+    assert "not in the range 1<=x<=100000" in result.err
+    assert files.left() == set()
+
+
+@pytest.mark.parametrize("second_name", ["same", "symbolic link", "hard link"])
+def test_outputs_never_replace_inputs(second_name: str, call: Call, files: Files) -> None:
+    """An output that is one of the inputs, by whatever name, is refused, and the input stays as it was."""
+    headers = files.folder / "headers"
+    export_headers(load(files.model), headers)
+    commands: list[tuple[Path, list[str | Path]]] = [
+        (files.images, ["run", files.model, files.images, "--engine", "reference"]),
+        (files.model, ["run", files.model, files.images, "--engine", "reference"]),
+        *((path, ["import", headers, "--edge-rule", "hold"]) for path in sorted(headers.iterdir())),
+    ]
+    assert len(commands) == 4
+    for number, (victim, command) in enumerate(commands):
+        before, output = victim.read_bytes(), victim
+        if second_name != "same":
+            output = files.folder / f"other{number}"
+            (output.symlink_to if second_name == "symbolic link" else output.hardlink_to)(victim)
+        assert_one_error(call(*command, "-o", output), str(output), "read as an input")
+        assert victim.read_bytes() == before
+    model = headers / "quant_params.h"
+    model.write_bytes(files.model.read_bytes())
+    assert_one_error(call("export-headers", model, "-o", headers), str(model), "read as an input")
+    assert model.read_bytes() == files.model.read_bytes()
+
+
+HOSTILE = "[/foo] [bold]b[/bold] \x1b[31m\x9b2J\nnext"
+"""A name that rich would take for wrong markup, and a terminal for commands."""
+HARMLESS = "[/foo] [bold]b[/bold]  [31m 2J next"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A model of that name."""
+    path = tmp_path / "hostile.safetensors"
+    save(resmlp(SMALL, name=HOSTILE), path)
+    return path
+
+
+def test_names_from_files_are_never_obeyed(call: Call, files: Files, hostile: Path, tmp_path: Path) -> None:
+    """A model's name is neither markup nor a terminal's command, in tables, in lines and in errors."""
+    folder = files.folder / "v[out]"
+    written = call("vectors", hostile, files.images, "-o", folder, "--engine", "reference")
+    assert (written.status, written.err) == (0, "")
+    shown = " ".join(written.out.split())
+    assert f"v[out]: 3 images of {' '.join(HARMLESS.split())}" in shown
+    checked = call("vectors", "--check", folder, "--engine", "reference")
+    assert checked.status == 0
+    assert HARMLESS in checked.out
+    wide = tmp_path / "wide.npy"
+    np.save(wide, np.zeros((3, 4, 9), np.int8))
+    failed = call("run", hostile, wide, "-o", files.folder / "out.npz")
+    assert_one_error(failed, HARMLESS)
+    for result in (written, checked, failed, call("info", hostile)):
+        assert all(c.isprintable() or c == "\n" for c in result.out + result.err), result
+
+
+def test_titles_of_plans_are_never_obeyed(call: Call, files: Files) -> None:
+    """A plan whose title looks like markup is listed under that title."""
+    plan = files.folder / "plan.toml"
+    text = (paths.golden_dir() / "signoff.toml").read_text()
+    plan.write_text(text.replace('title = "fxsim"', 'title = "[/x] [red]t"'))
+    result = call("signoff", plan, "--list")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith("[/x] [red]t: ")
 
 
 # --- import, export, info ---
@@ -389,6 +485,18 @@ def test_absent_plans_are_one_error(call: Call, files: Files) -> None:
     assert files.left() == set()
 
 
+@pytest.mark.parametrize(
+    "option", [["--taps", "embed"], ["--taps", "classifier"], ["--format", "hex"], ["--seed", "0"]]
+)
+def test_checks_of_vectors_take_no_options_of_writing(option: list[str], call: Call, files: Files) -> None:
+    """What would say nothing to a check is refused beside `--check`, even where it is the default."""
+    folder = files.folder / "vectors"
+    assert call("vectors", files.model, files.images, "-o", folder, "--engine", "reference").status == 0
+    result = call("vectors", "--check", folder, *option)
+    assert (result.status, result.out) == (2, "")
+    assert "--check DIR goes with --model, --engine and --json only" in result.err
+
+
 # --- as a program ---
 
 
@@ -418,6 +526,36 @@ def test_readers_that_stop_early_are_no_crash(files: Files) -> None:
         )  # fmt: skip
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("args", [["info", "MODEL"], ["info", "MODEL", "--json"], ["--help"], ["--version"]])
+def test_output_that_finds_no_space_is_an_error(args: list[str], files: Files) -> None:
+    """`fxsim info MODEL > /dev/full` says so in one line, with status 1."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [str(Path(sys.executable).with_name("fxsim")), *(str(files.model) if a == "MODEL" else a for a in args)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, "fxsim: error: No space left on device\n")
+
+
+def test_closed_output_is_no_crash(files: Files) -> None:
+    """With standard output closed (`>&-`), errors still come as one line and success stays success."""
+    fxsim_program = str(Path(sys.executable).with_name("fxsim"))
+    for model, status, lines in ((files.model, 0, 0), (files.folder / "absent", 1, 1)):
+        command = ["sh", "-c", '"$@" >&-', "sh", fxsim_program, "info", str(model)]
+        result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        assert (result.returncode, result.stderr.count("\n")) == (status, lines), result.stderr
+
+
+def test_package_runs_as_a_module(files: Files) -> None:
+    """`python -m fxsim` is the same program, under the same name."""
+    command = [sys.executable, "-m", "fxsim"]
+    shown = subprocess.run([*command, "info", str(files.model)], text=True, capture_output=True, check=False)
+    assert (shown.returncode, shown.stdout) == (0, program("info", files.model).stdout)
+    failed = subprocess.run([*command, "info"], text=True, capture_output=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("Usage: fxsim info ")
 
 
 # --- published data ---

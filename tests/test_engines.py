@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -382,6 +383,22 @@ def test_auto_is_the_compiled_engine(small_model: Model, monkeypatch: pytest.Mon
     assert calls == [3]
 
 
+def test_a_result_that_nothing_reads_frees_its_own_place_only() -> None:
+    """Behind a tap that nothing asked for reads, a later node still reads the model's input as it was given."""
+    double = Affine(np.full(3, 2, np.int8), np.zeros(3, np.int8), np.zeros(3, np.uint8))
+    nodes = (
+        Node("leaf", Relu(), (INPUT,)),
+        Node("double", double, (INPUT,)),
+        Node("sum", Add(), ("double", INPUT)),
+        Node("unasked", Add(), ("leaf", "sum")),
+    )
+    model = Model(Graph((2, 3), nodes), "leaf")
+    x = np.array([[[1, -2, 3], [-4, 5, -6]]], np.int8)
+    got = fxsim.run(model, x, ("leaf", "sum"), Engine.NUMBA)
+    np.testing.assert_array_equal(got["sum"], 3 * x)
+    np.testing.assert_array_equal(got["leaf"], np.maximum(x, 0))
+
+
 # --- The cache of machine code -------------------------------------------------------------------------------------
 
 CHECK = """
@@ -409,14 +426,71 @@ def run_check(**environment: str) -> str:
 
 
 def test_machine_code_is_cached_between_processes(tmp_path: Path) -> None:
-    """A second process finds the first one's machine code; a damaged cache is made again."""
+    """A second process finds the first one's machine code; with one changed byte in it, it is compiled again."""
     assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 0"
     code = list(tmp_path.rglob("*.nbc"))
     assert len(code) == 1
     assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 1"
-    code[0].write_bytes(b"")
+    data = bytearray(code[0].read_bytes())
+    data[len(data) // 2] ^= 0x55
+    code[0].write_bytes(data)
     assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 0"
     assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 1"
+
+
+Damage = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "part" / "index.nbi").write_bytes(b"indeX"),
+        lambda folder: (folder / "part" / "code.nbc").write_bytes(b""),
+        lambda folder: (folder / "part" / "code.nbc").unlink(),
+        lambda folder: (folder / "part" / "other.nbc").write_bytes(b"more"),
+        lambda folder: (folder / "sha256.json").write_bytes(b"{"),
+        lambda folder: (folder / "sha256.json").unlink(),
+    ],
+)
+def test_whatever_is_wrong_with_the_cache_empties_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Damage
+) -> None:
+    """Numba is given the cache's files only if all are there and as they were put there, else an empty folder."""
+    seen: list[list[str]] = []
+
+    def compiles(_: object, cached: bool) -> Callable[..., None]:
+        assert cached
+        seen.append(sorted(path.name for path in tmp_path.rglob("*.nb?")))
+        (tmp_path / "part").mkdir(exist_ok=True)
+        (tmp_path / "part" / "index.nbi").write_bytes(b"index")
+        (tmp_path / "part" / "code.nbc").write_bytes(b"code")
+        return print
+
+    monkeypatch.setattr(compiled, "_compile", compiles)
+    compiled._compile_cached(None, tmp_path)
+    compiled._compile_cached(None, tmp_path)
+    damage(tmp_path)
+    compiled._compile_cached(None, tmp_path)
+    compiled._compile_cached(None, tmp_path)
+    both = ["code.nbc", "index.nbi"]
+    assert seen == [[], both, [], both]
+
+
+def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the cache folder takes an empty file but not the machine code, it is compiled without the cache."""
+    asked = []
+
+    def full(_: object, cached: bool) -> Callable[..., None]:
+        asked.append(cached)
+        if cached:
+            raise OSError(28, "No space left on device")
+        return print
+
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiled, "_compile", full)
+    # Past the memory of this process, whose own function stays.
+    assert compiled.compute_function.__wrapped__() is print
+    assert asked == [True, False]
 
 
 def test_other_processors_and_no_cache(tmp_path: Path) -> None:

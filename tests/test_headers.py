@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -211,6 +212,19 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
         file.truncate(HEADER_BYTES_MAX + 1)
     with pytest.raises(FileError, match="larger than"):
         read_header_arrays(large)
+
+
+def test_the_largest_header_takes_bounded_memory(tmp_path: Path) -> None:
+    """The densest text, one digit a value, at the largest size that is read takes little more than a gigabyte."""
+    path, values = tmp_path / "dense.h", 1 << 19
+    path.write_text(f"const ap_int<8> a[{values}] = {{{','.join(['1'] * values)}}};\n")
+    tracemalloc.start()
+    try:
+        assert read_header_arrays(path)["a"].sum(dtype=np.int64) == values
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak / path.stat().st_size * HEADER_BYTES_MAX < 1.2e9
 
 
 def test_hostile_text_is_refused_in_linear_time(tmp_path: Path) -> None:

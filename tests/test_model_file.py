@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -464,6 +465,48 @@ def test_targets_that_cannot_be_files_are_refused(tmp_path: Path) -> None:
             save(model, path)
     assert list(tmp_path.iterdir()) == [pipe]
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "acc_bits", "message"),
+    [
+        (5, 20, "Expected `str`, got `int`"),
+        ("n" * 9, 20.5, "Expected `int`, got `float`"),
+        ("n", 1, "Expected `int` >= 2"),
+        ("n", np.int64(20), "neither text nor a number: .*int64"),
+    ],
+)
+def test_models_that_could_not_be_read_again_are_not_written(
+    name: Any, acc_bits: Any, message: str, tmp_path: Path
+) -> None:
+    """A model that was tampered with past its checks is refused as it is saved, and the old file stays."""
+    model = small_model()
+    path = tmp_path / "m"
+    save(model, path)
+    before = path.read_bytes()
+    object.__setattr__(model, "name", name)
+    object.__setattr__(model.graph.by_name["mix"].op, "acc_bits", acc_bits)
+    with pytest.raises(FileError, match=rf"cannot write .*/m: .*{message}"):
+        save(model, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_needs_no_installed_distribution(tmp_path: Path) -> None:
+    """A package that is only on the path, without a distribution's metadata, saves under its own version."""
+    shutil.copytree(Path(fxsim.__file__).parent, tmp_path / "fxsim", ignore=shutil.ignore_patterns("__pycache__"))
+    save(small_model(), tmp_path / "m")
+    script = (
+        "import importlib.metadata\n"
+        "def nothing(name): raise importlib.metadata.PackageNotFoundError(name)\n"
+        "importlib.metadata.version = nothing\n"
+        "import fxsim; fxsim.save(fxsim.load('m'), 'again')\n"
+    )
+    version = tmp_path / "fxsim" / "version.py"
+    version.write_text(version.read_text().replace(fxsim.__version__, "9.8.7"))
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert parts(tmp_path / "again")[0]["fxsim_version"] == "9.8.7"
 
 
 def test_text_that_is_not_unicode_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
@@ -52,9 +53,10 @@ def tracked_files() -> list[Path]:
 
 
 def test_every_requirement_is_an_exact_pin() -> None:
-    """Core, extras and build backend name one version each, and the same one wherever a name appears twice."""
+    """Core, extras, groups and build backend name one version each, and the same wherever a name appears twice."""
     versions: dict[str, set[str]] = {}
-    for requirements in (PROJECT["dependencies"], *EXTRAS.values(), PYPROJECT["build-system"]["requires"]):
+    lists = (PROJECT["dependencies"], *EXTRAS.values(), *PYPROJECT["dependency-groups"].values())
+    for requirements in (*lists, PYPROJECT["build-system"]["requires"]):
         for name, version in check_venv.parse_pins(requirements).items():
             versions.setdefault(name, set()).add(version)
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
@@ -108,6 +110,23 @@ def test_moved_or_outdated_environment_is_noticed(other_clone: Path) -> None:
 # --- set-up ---
 
 
+def test_builds_are_pinned_too(other_clone: Path) -> None:
+    """The set-up gives pip every pin as a constraint, so that what builds a package is of a pinned version, too."""
+    record_pip = """case "$*" in
+        *--constraints*) echo setuptools==1 ;;
+        *"pip install"*) cat "$PIP_CONSTRAINT" "$PIP_BUILD_CONSTRAINT" >clone-constraints ; exit 1 ;;
+        esac"""
+    result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": venv_maker(record_pip)})
+    assert result.returncode == 1
+    assert (other_clone / "clone-constraints").read_text() == "setuptools==1\n" * 2
+    printed = call(sys.executable, ROOT / "scripts" / "check_venv.py", "--constraints")
+    assert printed.returncode == 0
+    constraints = check_venv.parse_pins(printed.stdout.split())
+    wanted = [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["lint"], *PYPROJECT["build-system"]["requires"]]
+    assert constraints.items() >= check_venv.parse_pins(wanted).items()
+    assert {"setuptools", "wheel"} <= set(constraints)
+
+
 def test_setup_leaves_a_good_environment_alone() -> None:
     """A second set-up installs nothing."""
     stamp = (ROOT / ".venv" / "fxsim-setup").stat()
@@ -135,6 +154,16 @@ def run_setup(clone: Path, tools: list[str], scripts: dict[str, str]) -> subproc
 
 
 GOOD_TOOLS = dict.fromkeys(("python3.11", "c++", "make", "perl", "iverilog"), "exit 0")
+
+
+def venv_maker(python: str) -> str:
+    """A python3.11 that makes environments whose own python is this shell script."""
+    return f"""
+        [ "$2" = venv ] || exit 0
+        mkdir -p "$3/bin"
+        printf '#!/bin/sh\\n%s\\n' '{python}' >"$3/bin/python"
+        chmod 755 "$3/bin/python"
+    """
 
 
 def test_setup_names_the_package_where_python_is_missing(other_clone: Path) -> None:
@@ -166,13 +195,7 @@ def test_setup_says_when_apt_fails(other_clone: Path) -> None:
 def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
     """Where pip fails, the set-up fails with a sentence about it and leaves no stamp that would hide it next time."""
     failing_pip = 'case "$*" in *"pip install"*) exit 1 ;; esac'
-    make_venv = f"""
-        [ "$2" = venv ] || exit 0
-        mkdir -p "$3/bin"
-        printf '#!/bin/sh\\n%s\\n' '{failing_pip}' >"$3/bin/python"
-        chmod 755 "$3/bin/python"
-    """
-    result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": make_venv})
+    result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": venv_maker(failing_pip)})
     assert result.returncode == 1
     assert "pip could not install the pinned dependencies" in result.stderr
     assert not (other_clone / ".venv" / "fxsim-setup").exists()
@@ -255,21 +278,62 @@ def test_data_folders_of_a_clone() -> None:
     assert paths.golden_dir() == ROOT / "golden"
 
 
-def test_data_folders_of_a_wheel(tmp_path: Path) -> None:
-    """Installed from a wheel, the package finds its own copy; without one, the error names the folder."""
-    package = tmp_path / "fxsim"
-    (package / "_rtl").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    for name in ("paths.py", "errors.py"):
-        shutil.copy(ROOT / "fxsim" / name, package)
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that this clone gives, built with the pinned tools that are installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    result = call(sys.executable, "-m", "pip", "wheel", *options, ROOT)
+    assert result.returncode == 0, result.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_holds_all_that_is_needed(wheel: Path) -> None:
+    """Every file of the package, the Verilog and the golden data is in the wheel, byte for byte, and no other is."""
+    inside = {"fxsim": "fxsim", "rtl": "fxsim/_rtl", "golden": "fxsim/_golden"}
+    expected = {
+        f"{inside[path.relative_to(ROOT).parts[0]]}/{'/'.join(path.relative_to(ROOT).parts[1:])}": path
+        for path in tracked_files()
+        if path.relative_to(ROOT).parts[0] in inside
+    }
+    for name in ("py.typed", "cosim/harness.cpp", "signoff/report.html.j2", "_rtl/stream_resmlp.v"):
+        assert f"fxsim/{name}" in expected
+    assert {"fxsim/_golden/signoff.toml", "fxsim/_golden/psa_h96.safetensors"} <= set(expected)
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
+        assert found == set(expected)
+        assert [name for name, path in expected.items() if archive.read(name) != path.read_bytes()] == []
+
+
+def test_wheel_describes_itself(wheel: Path) -> None:
+    """The wheel's metadata carries the package's version, the README, the licence and the command."""
+    import fxsim
+
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(metadata).decode()
+        assert f"\nVersion: {fxsim.__version__}\n" in text
+        assert text.endswith((ROOT / "README.md").read_text())
+        folder = metadata.removesuffix("METADATA")
+        assert archive.read(f"{folder}licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+        assert "fxsim = fxsim.cli:main" in archive.read(f"{folder}entry_points.txt").decode()
+
+
+def test_data_folders_of_a_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Unpacked from a wheel, the package uses its own copy of the data; without one, the error names the folder."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
     script = (
-        "from fxsim import errors, paths\nprint(paths.rtl_dir())\n"
+        "from fxsim import errors, load, paths\nprint(paths.rtl_dir())\n"
+        "print(load(paths.golden_dir() / 'small.safetensors').name)\nimport shutil; shutil.rmtree(paths.golden_dir())\n"
         "try: paths.golden_dir()\nexcept errors.FxsimError as error: print(error)"
     )
     result = call(sys.executable, "-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    found, error = result.stdout.splitlines()
-    assert Path(found) == package / "_rtl"
+    found, name, error = result.stdout.splitlines()
+    assert Path(found) == tmp_path / "fxsim" / "_rtl"
+    assert name == "small"
     assert "golden/ is missing" in error
 
 
@@ -304,13 +368,15 @@ def test_no_machine_paths_or_registry_addresses() -> None:
 
 
 def test_version_and_licence_agree() -> None:
-    """pyproject.toml, the package, CITATION.cff and LICENSE state one version and one licence."""
+    """The package, CITATION.cff, pyproject.toml and LICENSE state one version and one licence."""
     import fxsim
 
     citation = (ROOT / "CITATION.cff").read_text()
     licence = (ROOT / "LICENSE").read_text()
-    assert fxsim.__version__ == PROJECT["version"]
-    assert f"\nversion: {PROJECT['version']}\n" in citation
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fxsim.__version__)
+    assert f"\nversion: {fxsim.__version__}\n" in citation
+    assert "version" not in PROJECT
+    assert "version" in PROJECT["dynamic"]
     assert f"\nlicense: {PROJECT['license']}\n" in citation
     assert "10.1145/3705926" in citation
     assert PROJECT["license"] == "Apache-2.0"

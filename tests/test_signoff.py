@@ -1,9 +1,12 @@
 """Sign-off: plans are checked, checks can fail, everything that happens is in the record, and the report shows it."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import fxsim.paths as paths
 import fxsim.signoff.integer_checks as integer_checks
+import fxsim.signoff.report as report
+import fxsim.signoff.rtl_checks as rtl_checks
 from fxsim.cli import main
 from fxsim.cli.signoff import command
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
+from fxsim.cosim import CosimResult, Difference, Fault, Spread, Stop, TapResult
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
+from fxsim.files import save
 from fxsim.golden import read_manifest
-from fxsim.model import AccumulatorBound, Model, Node, accumulator_bound
+from fxsim.model import AccumulatorBound, Graph, Model, Node, Relu, accumulator_bound
 from fxsim.paths import golden_dir
 from fxsim.signoff import (
     CheckRecord,
@@ -78,7 +86,15 @@ kind = "accumulators"
 name = "accumulators"
 models = ["small"]
 """
+RANDOM = """[[check]]
+kind = "random-models"
+name = "random"
+count = 80
+"""
 TINY_RTL = """
+[stimuli.many]
+draw = "uniform"
+images = 6
 [models.tiny.generate]
 grid = [2, 2]
 patch = 1
@@ -164,6 +180,16 @@ def by_name(record: SignoffRecord) -> dict[str, CheckRecord]:
         (HEAD + "none = {}\n" + ENGINES, "stimulus 'none' expects exactly one"),
         (HEAD + ENGINES.replace('name = "engines"', 'name = "../x"'), "name"),
         (HEAD + ENGINES.replace('name = "engines"', 'name = ""'), "name"),
+        (HEAD + ENGINES.replace('["small"]', "[]"), "models"),
+        (HEAD + ENGINES.replace('["images", "uniform"]', "[]"), "stimuli"),
+        (HEAD + ACCUMULATORS.replace('["small"]', "[]"), "models"),
+        (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = []\n', "directories"),
+        (HEAD + PUBLISHED.replace('"all"', "[]"), "exact"),
+        (HEAD + TINY_RTL.replace('["none", "random:{seed}"]', "[]"), "stalls"),
+        (HEAD + ENGINES + 'engines = ["numba", "numba"]\n', "check 'engines' compares engine numba with itself"),
+        (HEAD + ENGINES + 'engines = ["auto", "numba"]\n', "check 'engines' compares engine numba with itself"),
+        (HEAD + RANDOM + 'engines = ["reference", "reference"]\n', "compares engine reference with itself"),
+        (HEAD + ENGINES + 'engines = ["torch", "numba"]\n', "torch"),
     ],
 )
 def test_wrong_plan_is_one_error(tmp_path: Path, text: str, message: str) -> None:
@@ -293,8 +319,7 @@ def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
             values["classifier"] ^= 1
         return values
 
-    text = '[[check]]\nkind = "random-models"\nname = "random"\ncount = 80\n'
-    plan = load_plan(write_plan(tmp_path, text))
+    plan = load_plan(write_plan(tmp_path, RANDOM))
     assert run_plan(plan).checks[0].status is Status.PASSED
     monkeypatch.setattr(integer_checks, "run", faulty)
     check = run_plan(plan).checks[0]
@@ -413,6 +438,11 @@ def test_only_and_list(tmp_path: Path) -> None:
     listing = cli(plan, "--list")
     assert "engines" in listing.output
     assert "accumulators" in listing.output
+    listed = json.loads(cli(plan, "--list", "--json").stdout)
+    assert [(check["name"], check["kind"]) for check in listed["checks"]] == [
+        ("engines", "engines"), ("accumulators", "accumulators"),
+    ]  # fmt: skip
+    assert listed["checks"][0]["engines"] == ["reference", "numba"]
     error = cli(plan, "--only", "enginse").exception
     assert isinstance(error, FxsimError)
     assert "there are: engines, accumulators" in str(error)
@@ -462,8 +492,75 @@ def test_listener_is_told_everything(tmp_path: Path) -> None:
 )
 def test_verdict(statuses: tuple[Status, ...], complete: bool, expected: bool) -> None:
     """A run passes only where it is complete, something passed, and nothing failed or was in error."""
-    checks = tuple(CheckRecord("n", "k", "", status, "", None, 0.0, 0, "") for status in statuses)
+    checks = tuple(CheckRecord("n", "k", "", status, "", None, 0.0, 0, "", None) for status in statuses)
     assert verdict(checks, complete) is expected
+
+
+def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose report cannot be drawn or written leaves the record and the report of the run before."""
+    plan = write_plan(tmp_path, ACCUMULATORS)
+    output = tmp_path / "reports"
+    assert cli(plan, "-o", output).exit_code == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert sorted(before) == ["signoff.html", "signoff.json"]
+
+    def broken(_: SignoffRecord) -> str:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "render_report", broken)
+        assert isinstance(cli(plan, "-o", output).exception, ZeroDivisionError)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "render_report", lambda _: "\ud800")  # no bytes of UTF-8
+        assert isinstance(cli(plan, "-o", output).exception, UnicodeEncodeError)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_unwritable_output_is_noticed_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that takes no files, or one with a folder of the report's name, is an error before any check runs."""
+    monkeypatch.setitem(CHECKS, EnginesCheck, lambda *_: pytest.fail("a check ran"))
+    plan = write_plan(tmp_path, ENGINES)
+    (tmp_path / "file").touch()
+    for name in ("signoff.json", "signoff.html"):
+        (tmp_path / f"with-{name}" / name).mkdir(parents=True)
+        error = cli(plan, "-o", tmp_path / f"with-{name}").exception
+        assert isinstance(error, FileError)
+        assert f"{name}: it exists and is not a regular file" in str(error)
+    for folder in (Path("/proc"), tmp_path / "file" / "reports"):
+        error = cli(plan, "-o", folder).exception
+        assert isinstance(error, FileError)
+        assert f"cannot write into the folder {folder}" in str(error)
+
+
+def test_default_plan_of_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside an installed package the project's plan is found with its files, and published data is absent."""
+    package = tmp_path / "site-packages" / "fxsim"
+    shutil.copytree(golden_dir(), package / "_golden")
+    monkeypatch.setattr(paths, "_PACKAGE", package)
+    assert load_plan().path == package / "_golden" / "signoff.toml"
+    checks = by_name(run_plan(load_plan(), ("accumulators", "published-relu")))
+    assert checks["accumulators"].status is Status.PASSED
+    assert checks["published-relu"].status is Status.SKIPPED
+    assert "published reference data absent" in str(checks["published-relu"].reason)
+    assert checks["accumulators"].replay == "fxsim signoff --only accumulators"
+
+
+def test_names_of_files_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """Control characters in a path of the plan come out of the command as spaces."""
+    head = HEAD.replace("small.safetensors", "\\u001b]0;small")
+    result = cli(write_plan(tmp_path, ACCUMULATORS, head=head), "-o", tmp_path)
+    assert result.exit_code == 1
+    assert " ]0;small" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_model_without_accumulators_is_an_error(tmp_path: Path) -> None:
+    """A model in which nothing is summed cannot pass the accumulator check: it is named."""
+    save(Model(Graph((2, 3), (Node("y", Relu(), ("input",)),)), "bare"), tmp_path / "bare.safetensors")
+    head = HEAD.replace(f"{golden_dir()}/small.safetensors", "bare.safetensors")
+    check = run_plan(load_plan(write_plan(tmp_path, ACCUMULATORS, head=head))).checks[0]
+    assert (check.status, check.reason) == (Status.ERROR, "model 'small' has no accumulators to check")
 
 
 # --- RTL ---
@@ -471,8 +568,7 @@ def test_verdict(statuses: tuple[Status, ...], complete: bool, expected: bool) -
 
 def test_rtl_checks_pass_and_fail(tmp_path: Path) -> None:
     """A tiny design is bit-exact; its interval meets 12 cycles (4 tokens x 3) and not 11; a fault in it is found."""
-    many = 'many = { draw = "uniform", images = 6 }\n'
-    record = run_plan(load_plan(write_plan(tmp_path, TINY_RTL, head=HEAD + many)))
+    record = run_plan(load_plan(write_plan(tmp_path, TINY_RTL)))
     checks = by_name(record)
     assert {name: str(check.status) for name, check in checks.items()} == {
         "rtl": "passed", "interval-too-strict": "failed", "interval": "passed", "fault": "passed",
@@ -480,21 +576,132 @@ def test_rtl_checks_pass_and_fail(tmp_path: Path) -> None:
     simulations = checks["rtl"].details.simulations
     assert [s.stall for s in simulations] == ["none", f"random:{checks['rtl'].seed}"]
     assert all(s.compared > 0 and s.images == 2 for s in simulations)
-    assert checks["interval-too-strict"].reason == "12 cycles between images, expected at most 11"
+    assert checks["interval-too-strict"].reason == "12 cycles between two images, expected at most 11"
     assert "embed" in checks["fault"].summary
     assert re.fullmatch("[0-9a-f]{64}", record.hashes["rtl"])
 
 
 def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> None:
     """A change that is no fault fails its check; one whose text is not in the file is an error."""
-    many = 'many = { draw = "uniform", images = 6 }\n'
     fault = TINY_RTL[: TINY_RTL.index("[[check]]")] + TINY_RTL[TINY_RTL.index('[[check]]\nkind = "rtl-fault"') :]
     harmless = fault.replace("1'b0", "wide[0] ")
-    check = run_plan(load_plan(write_plan(tmp_path, harmless, head=HEAD + many))).checks[0]
+    check = run_plan(load_plan(write_plan(tmp_path, harmless))).checks[0]
     assert (check.status, check.reason) == (Status.FAILED, "the fault in requantise.v was not found in 2 images")
     for change in (fault.replace("wide[0]", "narrow[0]"), fault.replace("requantise.v", "../rtl/requantise.v")):
-        check = run_plan(load_plan(write_plan(tmp_path, change, head=HEAD + many))).checks[0]
+        check = run_plan(load_plan(write_plan(tmp_path, change))).checks[0]
         assert check.status is Status.ERROR, check
+
+
+WHERE = Difference(1, "embed", 0, 2, 5, 6, 77)
+
+
+def cosim_result(**changes: Any) -> CosimResult:
+    """What a faultless simulation of the tiny design would return, but for the changes."""
+    tap = TapResult(16, 0, 0, None, ())
+    result = CosimResult(
+        passed=True, images=2, taps={"embed": tap, "classifier": tap}, first_mismatch=None, interval_cycles=12,
+        latency_cycles=50, cycles_per_second=1000, output=tap, faults=(), fault_count=0, stopped=None, replay=None,
+        interval_bound_cycles=12, interval=Spread(12, 12, 12, 4), input_interval=None, latency=None,
+        first_output_cycles=None, cycles=100, resets=0, accel="stream", model="tiny", model_sha256="0", image_start=0,
+        image_stop=2, stall="none", watchdog_cycles=1000, engine="numba", rtl_sha256="f" * 64, parameters={},
+        build_key="k", build_cached=True, build_seconds=0.0, verilator="v", compiler="c", simulation_seconds=0.1,
+        waiting_seconds=0.0, wall_seconds=0.1,
+    )  # fmt: skip
+    return msgspec.structs.replace(result, **changes)
+
+
+def tiny_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, CheckRecord]:
+    """The checks of TINY_RTL by name, if every simulation returned a faultless result with these changes."""
+    monkeypatch.setattr(rtl_checks, "cosim", lambda *_, **__: cosim_result(**changes))
+    return by_name(run_plan(load_plan(write_plan(tmp_path, TINY_RTL))))
+
+
+def test_the_greatest_interval_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pair of images further apart than the bound fails the check, whatever the median; both are shown."""
+    checks = tiny_checks(tmp_path, monkeypatch, interval=Spread(12, 12, 19, 5))
+    check = checks["interval"]
+    assert (check.status, check.reason) == (Status.FAILED, "19 cycles between two images, expected at most 12")
+    assert "at most 19 cycles between images (median 12), bound 12" in check.summary
+    assert check.details.intervals[0] == Interval("tiny", 19, 12, 12, None, 50)
+    unmeasured = tiny_checks(tmp_path, monkeypatch, interval=None)["interval"]
+    assert (unmeasured.status, unmeasured.reason) == (Status.FAILED, "the interval could not be measured")
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"stopped": Stop(90, 1, 1000, "pool waits", ())}, "stopped at cycle 90: pool waits"),
+        ({"faults": (Fault("tlast", "m_axis", 1, None, 0, 80),), "fault_count": 1}, "tlast on m_axis, image 1, "),
+        ({"images": 1}, "only 1 images came out"),
+    ],
+)
+def test_simulation_that_did_not_pass_fails_without_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], finding: str
+) -> None:
+    """A simulation in which every value was equal fails its checks where it stopped, broke a rule, or ended early."""
+    checks = tiny_checks(tmp_path, monkeypatch, passed=False, **changes)
+    for name in ("rtl", "interval"):
+        assert checks[name].status is Status.FAILED
+        assert finding in str(checks[name].reason)
+        assert checks[name].kept is None  # nothing is written without an output folder
+
+
+def test_fault_must_be_seen_first_where_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that is first seen at another tap than the plan expects fails its check, and both taps are told."""
+    for tap, status in (("embed", Status.PASSED), ("classifier", Status.FAILED)):
+        first = msgspec.structs.replace(WHERE, tap=tap)
+        check = tiny_checks(tmp_path, monkeypatch, passed=False, first_mismatch=first)["fault"]
+        assert check.status is status
+    assert check.reason == "the fault in requantise.v was first seen at classifier, expected embed"
+
+
+def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is kept beside the record, repeats the difference with one command, and goes once the check passes."""
+    faulty, golden = tmp_path / "rtl", golden_dir()
+    shutil.copytree(paths.rtl_dir(), faulty)
+    source = faulty / "requantise.v"
+    source.write_text(source.read_text().replace("wide[0]", "1'b0"))
+    plan = write_plan(tmp_path, TINY_RTL)
+    output = tmp_path / "reports"
+    arguments = (plan, "--only", "rtl", "-o", output)
+    with monkeypatch.context() as patch:
+        patch.setattr(paths, "_own_dir", lambda name: faulty if name == "rtl" else golden)
+        failed = cli(*arguments)
+        cli(*arguments)  # again: what the first run kept is replaced
+    assert failed.exit_code == 1
+    check = read_record(output / "signoff.json").checks[0]
+    assert (check.status, check.kept) == (Status.FAILED, "failures/rtl")
+    script = output / "failures" / "rtl" / "replay.sh"
+    assert f"kept, to repeat anywhere: {script}" in failed.output
+    assert "failures/rtl/replay.sh" in (output / "signoff.html").read_text()
+    # Anywhere: nothing else of the run is there any more.
+    moved = tmp_path / "elsewhere"
+    script.parent.rename(moved)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    again = subprocess.run([moved / "replay.sh"], env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    assert again.returncode == 1, again.stderr
+    found = re.search(r"tap embed, token (\d+), channel (\d+): expected (-?\d+), got (-?\d+)", again.stdout)
+    assert found is not None, again.stdout
+    token, channel, expected, got = found.groups()
+    assert f"embed, image 0, token {token}, channel {channel}: expected {expected}, got {got}" in str(check.reason)
+
+    (output / "failures" / "rtl").mkdir()
+    (output / "failures" / "rtl" / "replay.sh").touch()
+    (output / "failures" / "notes").mkdir()
+    assert cli(*arguments).exit_code == 0
+    assert [path.name for path in (output / "failures").iterdir()] == ["notes"]
+
+
+def test_failure_that_cannot_be_kept_is_still_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where something else has the folder's name it stays; the reason tells what was found and why it is not kept."""
+    (tmp_path / "failures" / "rtl").mkdir(parents=True)
+    (tmp_path / "failures" / "rtl" / "mine").touch()
+    monkeypatch.setattr(rtl_checks, "cosim", lambda *_, **__: cosim_result(passed=False, first_mismatch=WHERE))
+    check = run_plan(load_plan(write_plan(tmp_path, TINY_RTL)), ("rtl",), output=tmp_path).checks[0]
+    assert (check.status, check.kept) == (Status.FAILED, None)
+    assert "embed, image 1, token 0, channel 2: expected 5, got 6" in str(check.reason)
+    assert "could not be kept: cannot write the folder" in str(check.reason)
+    assert (tmp_path / "failures" / "rtl" / "mine").exists()
 
 
 # --- published data ---
@@ -521,6 +728,9 @@ def test_published_checks(published: Path, tmp_path: Path) -> None:
     assert max(row.max_distance or 0 for row in dump.taps) == 18
     assert dump.taps[-1].max_distance == 8
     assert "class agrees on 4 of 4" in checks["psa"].summary
+    reading = {f.label: f.value for f in checks["psa"].details.figures if "next channel's first point" in f.label}
+    assert list(reading.values()) == ["11 of 11", 0]
+    assert all(label.startswith("csim_trace.npz, were t[P] ") for label in reading)
 
 
 def test_changed_sample_is_found(published: Path, tmp_path: Path) -> None:
@@ -555,13 +765,13 @@ def stored_record(text: str = "plain") -> SignoffRecord:
             Comparison(f"{text} dump", False, (TapFigures(text, 10, 2, 3, 0.5),)),
         ),
         simulations=(Simulation(text, text, 3, 10, 1, False, text, None, 12, None, 100, 1000, 1.5, False),),
-        intervals=(Interval(text, 6145, 6144, 6240, 50_000), Interval("unmeasured", None, 12, None, None)),
+        intervals=(Interval(text, 6145, 6143, 6144, 6240, 50_000), Interval("unmeasured", None, None, 12, None, None)),
         values=(ValueStatistics(text, 2, (TapValues(text, -128, 127, 20.0, 0.01),)),),
         curves=(Curve(text, text, 0, text, (-128, 0), (-5, 5), tuple(range(-128, 128))),),
     )
     checks = tuple(
         CheckRecord(
-            f"check-{status}", "cosim", text, status, text, text, 1.0, 3, f"fxsim signoff --only {status}", details
+            f"check-{status}", "cosim", text, status, text, text, 1.0, 3, f"signoff --only {status}", text, details
         )
         for status in Status
     )
@@ -614,7 +824,27 @@ def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
         assert f'<span class="chip {status}">{status}</span>' in html
     assert page.tags.count("svg") == 5
     assert "6,145" in text
-    assert "fxsim signoff --only failed" in text
+    assert "signoff --only failed" in text
+
+
+def test_report_shows_what_differs_and_only_that() -> None:
+    """Comparisons with a difference get a table, which says whether equality was demanded; equal ones get none."""
+    details = Details(
+        comparisons=(
+            Comparison("all equal", True, (TapFigures("embed", 10, 0, 0, 0.0),)),
+            Comparison("one off", True, (TapFigures("embed", 10, 0, 0, 0.0), TapFigures("pool", 1234, 17, 3, 0.5))),
+        )
+    )
+    record = stored_record()
+    check = msgspec.structs.replace(record.checks[0], details=details)
+    html = render_report(msgspec.structs.replace(record, checks=(check,)))
+    section = html[html.index("<h2>Comparisons with differences</h2>") : html.index("<h2>What ran</h2>")]
+    text = " ".join("".join(Page(section).texts).split())
+    assert "one off check-passed: equality is demanded" in text
+    assert "pool1,234173" in text.replace(" ", "")
+    assert "all equal" not in text
+    equal = msgspec.structs.replace(check, details=Details(comparisons=details.comparisons[:1]))
+    assert "Comparisons with differences" not in render_report(msgspec.structs.replace(record, checks=(equal,)))
 
 
 def test_report_is_self_contained_and_repeatable() -> None:

@@ -246,6 +246,48 @@ def test_failure_leaves_nothing_behind(model: Model, x: Array, tmp_path: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
 
 
+def test_old_folder_returns_where_the_new_one_cannot_take_its_place(
+    model: Model, x: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the very last step fails, the folder that was there is there again, and no other."""
+    target = tmp_path / "v"
+    write_vectors(model, x, target, "classifier")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    rename = Path.rename
+    refused: list[Path] = []
+
+    def refuse_once(self: Path, to: Path) -> Path:
+        if to == target and not refused:
+            refused.append(self)
+            raise PermissionError(13, "not now")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuse_once)
+    with pytest.raises(FileError, match="not now"):
+        write_vectors(model, x, target, "all")
+    assert len(refused) == 1
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**70])
+def test_seed_that_cannot_be_drawn_from_is_refused(model: Model, x: Array, tmp_path: Path, seed: int) -> None:
+    """A seed below 0 or beyond 63 bits is an error where it is drawn from, written, and read in a manifest."""
+    for draw in DRAWS:
+        with pytest.raises(StimulusError, match=f"seed is {seed}, expected 0 to {2**63 - 1}"):
+            draw_stimulus(draw, 1, (16, 12), seed)
+    with pytest.raises(StimulusError, match=f"seed is {seed}"):
+        write_vectors(model, x, tmp_path / "v", seed=seed)
+    assert list(tmp_path.iterdir()) == []
+    drawn = draw_stimulus("uniform", 1, (16, 12), 2**63 - 1)
+    write_vectors(model, drawn, tmp_path / "v", seed=2**63 - 1, draw="uniform")
+    assert messages(tmp_path / "v") == []
+    manifest = tmp_path / "v" / MANIFEST
+    manifest.write_text(manifest.read_text().replace(f'"seed": {2**63 - 1}', f'"seed": {seed}'))
+    with pytest.raises(FileError, match=r"manifest\.json: .*seed"):
+        check_vectors(tmp_path / "v")
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

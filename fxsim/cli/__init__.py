@@ -1,12 +1,15 @@
 """The command line. Each command is a file of its own, imported only when it is called."""
 
+import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from fxsim.cli.console import say
 from fxsim.errors import FxsimError
+from fxsim.version import __version__
 
 _COMMANDS = {
     "import": ("fxsim.cli.import_headers", "Read published C headers into a model file."),
@@ -38,7 +41,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="fxsim")
+@click.version_option(__version__)
 def cli() -> None:
     """Bit-exact fixed-point simulation and RTL sign-off of quantised neural networks.
 
@@ -51,17 +54,40 @@ def main(args: list[str] | None = None) -> Any:
     """Entry point: run the command line and exit with its status."""
     try:
         # standalone_mode off: errors come here, so that fxsim's own get one line and no traceback.
-        sys.exit(cli.main(args, prog_name="fxsim", standalone_mode=False) or 0)
+        status = cli.main(args, prog_name="fxsim", standalone_mode=False) or 0
+        # Here, not as Python ends, where a full disk would be nobody's error.
+        _flush()
+        sys.exit(status)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except FxsimError as error:
-        click.echo(f"fxsim: error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
-        click.echo("fxsim: interrupted", err=True)
+        say("fxsim: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`fxsim info | head`).
         sys.stderr.close()
         sys.exit(141)
+    except MemoryError as error:
+        _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{place}{error.strerror or error}")
+
+
+def _flush() -> None:
+    # None where the shell closed standard output.
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _fail(message: str) -> NoReturn:
+    say(f"fxsim: error: {message}", err=True)
+    try:
+        _flush()
+    except OSError:
+        # What standard output would not take, Python would offer it again on its way out, and complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

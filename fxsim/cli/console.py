@@ -1,12 +1,14 @@
 """What commands share: progress on standard error, tables and JSON on standard output, common options."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from fxsim.errors import FileError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
@@ -21,6 +23,23 @@ taps_option = click.option(
 def split_taps(text: str) -> tuple[str, ...]:
     """Tap names from a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    """FileError where `output` is one of the files that are read, under whatever name: its content would be lost."""
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise FileError(f"{output} is read as an input: writing there would destroy it, give another output")
+
+
+def plain(text: str) -> str:
+    """Text on one line, with nothing that a terminal would obey: names in files may hold anything."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def say(text: str, err: bool = False) -> None:
+    """One plain line on standard output or standard error."""
+    click.echo(plain(text), err=err)
 
 
 @contextmanager
@@ -52,11 +71,11 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Text: names from files must not be read as markup.
+    table = Table(title=Text(plain(title)) if title else None, title_justify="left", header_style="bold")
     for i, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        # Text: names from files must not be read as markup.
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else plain(str(cell))) for cell in row))
     Console().print(table)

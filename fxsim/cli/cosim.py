@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, split_taps
+from fxsim.cli.console import (
+    json_option,
+    model_argument,
+    print_json,
+    print_table,
+    progress,
+    refuse_overwriting,
+    say,
+    split_taps,
+)
 from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, cosim
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import replay_command
@@ -80,6 +89,8 @@ def command(
     the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
     is 0 only where every value was equal and every rule of the streams kept.
     """
+    if wave is not None:
+        refuse_overwriting(wave, (model, stimulus))
     loaded = load(model)
     x = read_stimulus(stimulus, loaded)
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
@@ -119,7 +130,7 @@ def _print(result: CosimResult) -> None:
         (name, tap.compared, tap.mismatches, tap.stalled_cycles)
         for name, tap in (*result.taps.items(), (OUTPUT, result.output))
     ]
-    click.echo(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
+    say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
     print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
     if result.interval_cycles is not None:
         click.echo(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import model_argument
-from fxsim.files import Layout, export_headers, load
+from fxsim.cli.console import model_argument, refuse_overwriting, say
+from fxsim.files import HEADER_FILES, Layout, export_headers, load
 
 
 @click.command()
@@ -25,5 +25,8 @@ def command(model: Path, output: Path, layout: str) -> None:
     `fxsim import` reads them back to the same network. Headers do not state accumulator widths (importing takes the
     contract's), nor how tables are read (give `--edge-rule` where it is not the default).
     """
-    for path in export_headers(load(model), output, layout):
-        click.echo(path)
+    loaded = load(model)
+    for name in HEADER_FILES:
+        refuse_overwriting(output / name, (model,))
+    for path in export_headers(loaded, output, layout):
+        say(str(path))

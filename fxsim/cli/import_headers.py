@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import json_option, print_json
+from fxsim.cli.console import json_option, print_json, refuse_overwriting, say
 from fxsim.contract import TableRule
-from fxsim.files import Layout, import_headers, model_sha256, save
+from fxsim.files import HEADER_FILES, Layout, import_headers, model_sha256, save
 from fxsim.model import recognise_resmlp
 
 
@@ -37,6 +37,7 @@ def command(folder: Path, output: Path, layout: str, rule: str | None, name: str
     DIR holds quant_params.h and, for a PSA model, lerp_psa_params.h or lerp_psa_params_transposed.h (where both are
     there, they must agree). Dimensions are the headers' own. Where anything is wrong, nothing is written.
     """
+    refuse_overwriting(output, (folder / file for file in HEADER_FILES))
     model = import_headers(folder, layout, rule, name)
     save(model, output)
     config = recognise_resmlp(model.graph)
@@ -57,4 +58,4 @@ def command(folder: Path, output: Path, layout: str, rule: str | None, name: str
         f"{config.tokens} tokens x {config.values} values, {config.channels} channels, hidden {config.hidden}, "
         f"{config.blocks} blocks, {config.classes} classes"
     )
-    click.echo(f"{output}: {kind}; {dimensions}; layout {model.provenance['layout']}; sha256 {sha256}")
+    say(f"{output}: {kind}; {dimensions}; layout {model.provenance['layout']}; sha256 {sha256}")

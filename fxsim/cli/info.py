@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fxsim.cli.console import json_option, model_argument, print_json
+from fxsim.cli.console import json_option, model_argument, plain, print_json
 from fxsim.files import load, model_sha256
 from fxsim.model.summary import ModelSummary, OperatorSummary, Range, summarise
 
@@ -42,7 +42,8 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
     table.add_column(overflow="fold")
 
     def row(label: str, text: str) -> None:
-        table.add_row(_plain(label, "bold"), _plain(text))
+        # Text: names from files must not be read as markup.
+        table.add_row(Text(plain(label), "bold"), Text(plain(text)))
 
     row("model", summary.name)
     if (config := summary.resmlp) is not None:
@@ -91,11 +92,6 @@ def _operators(summary: ModelSummary) -> Table:
             f"{op.acc_bits_needed} of {op.acc_bits}" if op.acc_bits else "",
         )
     return table
-
-
-def _plain(text: str, style: str = "") -> Text:
-    """Text from a file as it is: no markup, and nothing that a terminal would obey."""
-    return Text("".join(c if c.isprintable() else " " for c in text), style)
 
 
 def _kind(op: OperatorSummary) -> str:

@@ -6,7 +6,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from fxsim.cli.console import json_option, model_argument, print_json, progress, split_taps, taps_option
+from fxsim.cli.console import (
+    json_option,
+    model_argument,
+    print_json,
+    progress,
+    refuse_overwriting,
+    say,
+    split_taps,
+    taps_option,
+)
 from fxsim.engines import Engine, run_chunks
 from fxsim.files import NpzWriter, load, read_stimulus
 
@@ -35,6 +44,7 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
     its tap: int8 [image, token, channel], or [image, channel] from the pool on. The file appears when it is complete,
     and not at all after an error or Ctrl-C.
     """
+    refuse_overwriting(output, (model, stimulus))
     loaded = load(model)
     images = read_stimulus(stimulus, loaded)
     names = loaded.select_taps(split_taps(taps))
@@ -71,9 +81,9 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
     if as_json:
         print_json(summary)
         return
-    click.echo(
+    say(
         f"{output}: {len(images):,} images, {len(names)} taps, engine {summary['engine']}, {seconds:.2f} s "
         f"({len(images) / seconds:,.0f} images/s)"
     )
     if classes:
-        click.echo("predicted: " + ", ".join(f"class {i}: {n:,}" for i, n in enumerate(predicted) if n))
+        say("predicted: " + ", ".join(f"class {i}: {n:,}" for i, n in enumerate(predicted) if n))

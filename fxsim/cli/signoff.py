@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import print_json, print_table
+from fxsim.cli.console import plain, print_json, print_table, say
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fxsim.signoff import CheckRecord, SignoffRecord
     from fxsim.signoff.plan import Check
 
-RECORD, REPORT = "signoff.json", "signoff.html"
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow"}
 
 
@@ -23,12 +22,12 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help=f"Folder for {RECORD} and {REPORT}.  [default: reports/; with --only, nothing is written]",
+    help="Folder for signoff.json, signoff.html and failures/.  [default: reports/; with --only, nothing is written]",
 )  # fmt: skip
 @click.option("--only", multiple=True, metavar="NAME", help="Run this check alone; may be given several times.")
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the record as one JSON object; progress on standard error."
+    "--json", "as_json", is_flag=True, help="Print the record (or list) as one JSON object; progress on standard error."
 )
 def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_checks: bool, as_json: bool) -> None:
     """Run a sign-off plan: models, engines and RTL against each other, with a record and a report of everything found.
@@ -39,22 +38,24 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
     Exit status: 0 where every check passed or was skipped, 1 where one failed or could not be carried out, 130 after
     Ctrl-C.
     """
-    from fxsim.signoff import load_plan, run_plan, write_record, write_report
+    from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
 
     loaded = load_plan(plan)
     if list_checks:
+        if as_json:
+            print_json({"title": loaded.title, "plan": str(loaded.path), "checks": loaded.select(only)})
+            return
         rows = [(check.name, check.kind, check.about) for check in loaded.select(only)]
         print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "passes when"), rows)
         return
     folder = output if output is not None or only else Path("reports")
     if folder is not None:
-        _make_folder(folder)
+        prepare_output(folder)
     listener = _Listener(len(loaded.select(only)), to_stderr=as_json)
     with listener:
-        record = run_plan(loaded, only, listener)
+        record = run_plan(loaded, only, listener, folder)
     if folder is not None:
-        write_record(record, folder / RECORD)
-        write_report(record, folder / REPORT)
+        write_both(record, folder)
     if as_json:
         print_json(record)
     _conclude(record, folder, to_stderr=as_json)
@@ -64,30 +65,26 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
         raise SystemExit(1)
 
 
-def _make_folder(folder: Path) -> None:
-    from fxsim.errors import FileError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make the folder {folder}: {error.strerror or error}") from None
-
-
 def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> None:
     """The last lines: what did not pass, again, and the verdict."""
-    from fxsim.signoff import Status
+    from fxsim.signoff import RECORD, REPORT, Status
+    from fxsim.signoff.record import REPLAY_SCRIPT
     from fxsim.signoff.report import format_seconds, verdict_word
 
     for check in record.checks:
         if check.status in (Status.FAILED, Status.ERROR):
-            click.echo(f"\n{check.status}: {check.name}: {check.reason}\n  again: {check.replay}", err=to_stderr)
+            click.echo(err=to_stderr)
+            say(f"{check.status}: {check.name}: {check.reason}", err=to_stderr)
+            say(f"  again: {check.replay}", err=to_stderr)
+            if check.kept is not None and folder is not None:
+                say(f"  kept, to repeat anywhere: {folder / check.kept / REPLAY_SCRIPT}", err=to_stderr)
     counts = ", ".join(f"{record.count(status)} {status}" for status in Status if record.count(status))
     chosen = "" if record.selected is None else f" of the plan's {record.checks_in_plan}"
     word = click.style(verdict_word(record).upper(), fg="green" if record.passed else "red", bold=True)
     took = format_seconds(record.seconds)
     click.echo(f"\n{word}: {len(record.checks)} checks{chosen}: {counts}, in {took}", err=to_stderr)
     if folder is not None:
-        click.echo(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
+        say(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
 
 
 class _Listener:
@@ -133,7 +130,7 @@ class _Listener:
     def finished(self, record: "CheckRecord") -> None:
         self._done += 1
         status = click.style(f"{record.status:<8}", fg=_COLOURS[record.status], bold=True)
-        line = f"{status} {record.name:<24} {record.seconds:7.1f} s  {record.reason or record.summary}"
+        line = f"{status} {record.name:<24} {record.seconds:7.1f} s  {plain(record.reason or record.summary)}"
         # The spinner's line is cleared while another is printed above it.
         with self._pause():
             click.echo(line, file=self._stream)

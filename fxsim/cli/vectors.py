@@ -3,10 +3,17 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from fxsim.cli.console import json_option, print_json, print_table, progress, split_taps, taps_option
+from fxsim.cli.console import json_option, print_json, print_table, progress, say, split_taps, taps_option
 
 _FORMATS = ("hex", "npy", "coe", "c")
+
+_IMAGES_MAX = 100_000
+"""Most images that are drawn, as they are held in memory: ten of the published test sets."""
+
+_ONLY_WRITING = ("model", "input", "output", "taps", "data_format", "images", "draw", "seed", "force")
+"""Parameters that say nothing to a check."""
 
 
 @click.command("vectors")
@@ -18,7 +25,10 @@ _FORMATS = ("hex", "npy", "coe", "c")
     "--format", "data_format", type=click.Choice(_FORMATS), default="hex", show_default=True,
     help="hex: Verilog $readmemh; npy: numpy; coe: Xilinx memory initialisation; c: C headers with int8_t arrays.",
 )  # fmt: skip
-@click.option("--random", "images", type=click.IntRange(1), metavar="IMAGES", help="Draw a stimulus instead of INPUT.")
+@click.option(
+    "--random", "images", type=click.IntRange(1, _IMAGES_MAX), metavar="IMAGES",
+    help="Draw a stimulus instead of INPUT.",
+)  # fmt: skip
 @click.option("--draw", type=click.Choice(("uniform", "extreme")), help="How --random draws.  [default: uniform]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of --random (0), or the seed INPUT came from.")
 @click.option("--engine", type=click.Choice(("auto", "reference", "numba")), default="auto", show_default=True)
@@ -59,7 +69,9 @@ def command(
     different, at the first differing value. Exit status 1 where anything is.
     """  # noqa: D301  # \b is click's own mark
     if check is not None:
-        if model or input or output or images or draw or force or seed is not None:
+        # By where a value came from: --taps and --format have defaults.
+        source = click.get_current_context().get_parameter_source
+        if any(source(name) is ParameterSource.COMMANDLINE for name in _ONLY_WRITING):
             raise click.UsageError("--check DIR goes with --model, --engine and --json only")
         _check(check, against, engine, as_json)
         return
@@ -103,7 +115,7 @@ def _write(
         return
     rows = [(file.path, file.bytes, file.sha256[:16]) for file in manifest.files()]
     print_table(f"{output}: {len(x)} images of {model.name}", ("file", "bytes", "sha256"), rows)
-    click.echo(f"check with: fxsim vectors --check {click.format_filename(output)}")
+    say(f"check with: fxsim vectors --check {output}")
 
 
 def _check(directory: Path, against: Path | None, engine: str, as_json: bool) -> None:
@@ -116,13 +128,13 @@ def _check(directory: Path, against: Path | None, engine: str, as_json: bool) ->
     if as_json:
         print_json(result)
     elif result.passed:
-        click.echo(
+        say(
             f"{result.directory}: passed: {result.files} files, {result.images} images of {result.model}, "
             f"{result.values:,} values at {result.taps} taps derived again and equal"
         )
     else:
         for problem in result.problems:
-            click.echo(problem.message)
-        click.echo(f"{result.directory}: failed: {len(result.problems)} problem(s)")
+            say(problem.message)
+        say(f"{result.directory}: failed: {len(result.problems)} problem(s)")
     if not result.passed:
         raise SystemExit(1)

@@ -3,10 +3,11 @@
 from fxsim.files.arrays import NpzWriter, read_stimulus
 from fxsim.files.atomic import atomic_write
 from fxsim.files.header_text import read_header_arrays
-from fxsim.files.headers import Layout, export_headers, import_headers
+from fxsim.files.headers import HEADER_FILES, Layout, export_headers, import_headers
 from fxsim.files.model_file import load, model_sha256, save
 
 __all__ = [
+    "HEADER_FILES",
     "Layout",
     "NpzWriter",
     "atomic_write",

@@ -7,10 +7,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, StimulusError
@@ -28,13 +27,17 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
     if not path.is_file():
         raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
     try:
-        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
+        excess = path.stat().st_size - array.offset - array.nbytes
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     # The header is text that numpy evaluates as a literal: a damaged one fails in ways that numpy does not list.
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
         raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
+    # Another array appended to the first, say: numpy reads one and says nothing of the rest.
+    if excess:
+        raise FileError(f"{path}: has {excess:,} bytes after the array of shape {array.shape}, expected none")
     images = model.check_stimulus(array, str(path))
     if len(array) == 0:
         raise StimulusError(f"{path}: holds no images, expected at least one")

@@ -26,6 +26,8 @@ from fxsim.model import Model, ResMLPConfig, build_resmlp, recognise_resmlp, res
 PARAMETERS = "quant_params.h"
 TABLES = "lerp_psa_params.h"
 TRANSPOSED = "lerp_psa_params_transposed.h"
+HEADER_FILES = (PARAMETERS, TABLES, TRANSPOSED)
+"""Names of all files that make up a model's headers."""
 LANES = 16
 """Lanes of the published SIMD design, and so channels side by side in the transposed tables that are written."""
 
@@ -137,7 +139,7 @@ def export_headers(
             texts[TRANSPOSED] = format_header(TRANSPOSED, {n: _to_lanes(table) for n, table in tables.items()})
 
     folder = Path(folder)
-    for file in (PARAMETERS, TABLES, TRANSPOSED):
+    for file in HEADER_FILES:
         if file not in texts and (folder / file).exists():
             raise FileError(f"{folder / file}: would stay beside the new headers, and be read with them; remove it")
     try:

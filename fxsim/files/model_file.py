@@ -8,7 +8,6 @@ was not checked.
 import hashlib
 import os
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -25,6 +24,7 @@ from fxsim.files.atomic import atomic_write
 from fxsim.model import Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Operator, Pool, Relu
 from fxsim.model.graph import DIMENSION_MAX
 from fxsim.model.operators import ACC_BITS_MAX
+from fxsim.version import __version__
 
 FORMAT = "fxsim.model"
 VERSION = 1
@@ -137,16 +137,21 @@ def load(path: str | os.PathLike[str]) -> Model:
     path = Path(path)
     if not path.is_file():
         raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+    return _read(path, str(path))
+
+
+def _read(path: Path, where: str) -> Model:
+    """The model in a file; `where` begins every message."""
     try:
         if path.stat().st_size > MODEL_BYTES_MAX:
-            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {MODEL_BYTES_MAX:,}")
+            raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {MODEL_BYTES_MAX:,}")
         with safe_open(path, framework="numpy") as file:
-            content = _decode_metadata(path, file.metadata())
-            tensors = _read_tensors(path, file, content.graph)
+            content = _decode_metadata(where, file.metadata())
+            tensors = _read_tensors(where, file, content.graph)
     except SafetensorError as error:
-        raise FileError(f"{path}: is not a whole safetensors file: {error}") from None
+        raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
     except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
     try:
         nodes = [
             Node(record.name, record.operator({f: tensors[f"{record.name}.{f}"] for f in record.fields}), record.inputs)
@@ -154,22 +159,26 @@ def load(path: str | os.PathLike[str]) -> Model:
         ]
         return Model(Graph(content.graph.input_shape, tuple(nodes)), content.name, content.provenance)
     except ModelError as error:
-        raise FileError(f"{path}: {error}") from None
+        raise FileError(f"{where}: {error}") from None
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model file, whole or not at all; the same model gives the same bytes. FileError where it cannot be."""
-    content = _Metadata(
-        FORMAT, VERSION, metadata.version("fxsim"), model.name, dict(model.provenance), _graph_record(model.graph)
-    )
+    """Write a model file, whole or not at all; the same model gives the same bytes. FileError where it cannot be.
+
+    The file is read again before it takes its name: what `load` would refuse is never left behind.
+    """
+    content = _Metadata(FORMAT, VERSION, __version__, model.name, dict(model.provenance), _graph_record(model.graph))
     try:
         # One entry: the order of several would not be the same from run to run.
         text = msgspec.json.encode(content, order="deterministic").decode()
     except UnicodeEncodeError:
         raise FileError(f"cannot write {path}: the model's name or provenance is not valid Unicode") from None
+    except TypeError as error:
+        raise FileError(f"cannot write {path}: the model holds what is neither text nor a number: {error}") from None
     data = serialise(_tensors(model.graph), {_KEY: text})
     with atomic_write(path) as file:
         file.write_bytes(data)
+        _read(file, f"cannot write {path}")
 
 
 def model_sha256(model: Model) -> str:
@@ -185,39 +194,39 @@ def model_sha256(model: Model) -> str:
     return digest.hexdigest()
 
 
-def _decode_metadata(path: Path, found: Mapping[str, str] | None) -> _Metadata:
+def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
     if found is None or _KEY not in found:
-        raise FileError(f"{path}: has no '{_KEY}' in its metadata, expected a model file of fxsim")
+        raise FileError(f"{where}: has no '{_KEY}' in its metadata, expected a model file of fxsim")
     if len(found) > 1:
-        raise FileError(f"{path}: has {len(found)} metadata entries, expected '{_KEY}' alone")
+        raise FileError(f"{where}: has {len(found)} metadata entries, expected '{_KEY}' alone")
     text = found[_KEY].encode()
     try:
         envelope = msgspec.json.decode(text, type=_Envelope)
         if envelope.format != FORMAT:
-            raise FileError(f"{path}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
+            raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
         if envelope.version != VERSION:
-            raise FileError(f"{path}: is of format version {envelope.version}, this fxsim reads {VERSION}")
+            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {VERSION}")
         return msgspec.json.decode(text, type=_Metadata)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise FileError(f"{path}: metadata '{_KEY}': {_short(str(error), 300)}") from None
+        raise FileError(f"{where}: metadata '{_KEY}': {_short(str(error), 300)}") from None
 
 
-def _read_tensors(path: Path, file: Any, graph: _Graph) -> dict[str, npt.NDArray[Any]]:
+def _read_tensors(where: str, file: Any, graph: _Graph) -> dict[str, npt.NDArray[Any]]:
     present = set(file.keys())
     expected = {f"{node.name}.{field}" for node in graph.nodes for field in node.fields}
     for name in sorted(present - expected):
-        raise FileError(f"{path}: tensor '{_short(name)}' belongs to no node of the graph")
+        raise FileError(f"{where}: tensor '{_short(name)}' belongs to no node of the graph")
     tensors: dict[str, npt.NDArray[Any]] = {}
     for node in graph.nodes:
         for field in node.fields:
             name = f"{node.name}.{field}"
             if name not in present:
-                raise FileError(f"{path}: tensor '{name}' is missing, expected for node '{node.name}'")
+                raise FileError(f"{where}: tensor '{name}' is missing, expected for node '{node.name}'")
             found = file.get_slice(name)
             if found.get_dtype() != _SAFETENSORS_DTYPE[field]:
                 wanted = np.dtype(_DTYPES[field]).name
-                raise FileError(f"{path}: tensor '{name}' has type {found.get_dtype()}, expected {wanted}")
-            _check_shape(path, name, tuple(found.get_shape()), _expected_shape(node, field, tensors))
+                raise FileError(f"{where}: tensor '{name}' has type {found.get_dtype()}, expected {wanted}")
+            _check_shape(where, name, tuple(found.get_shape()), _expected_shape(node, field, tensors))
             tensors[name] = file.get_tensor(name)
     return tensors
 
@@ -231,13 +240,13 @@ def _expected_shape(node: _AnyRecord, field: str, tensors: Arrays) -> tuple[int 
     return (tensors[f"{node.name}.weight"].shape[0],)
 
 
-def _check_shape(path: Path, name: str, shape: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
+def _check_shape(where: str, name: str, shape: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
     fits = len(shape) == len(expected) and all(
         1 <= n <= DIMENSION_MAX if want is None else n == want for n, want in zip(shape, expected, strict=True)
     )
     if not fits:
         text = ", ".join(f"1 to {DIMENSION_MAX}" if want is None else str(want) for want in expected)
-        raise FileError(f"{path}: tensor '{name}' has shape {shape}, expected ({text})")
+        raise FileError(f"{where}: tensor '{name}' has shape {shape}, expected ({text})")
 
 
 def _graph_record(graph: Graph) -> _Graph:

@@ -2,10 +2,12 @@
 
 from fxsim.signoff.plan import Plan, default_plan, load_plan
 from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, read_record, write_record
-from fxsim.signoff.report import render_report, write_report
+from fxsim.signoff.report import RECORD, REPORT, prepare_output, render_report, write_both, write_report
 from fxsim.signoff.run import Listener, run_plan
 
 __all__ = [
+    "RECORD",
+    "REPORT",
     "CheckRecord",
     "Listener",
     "Plan",
@@ -13,9 +15,11 @@ __all__ = [
     "Status",
     "default_plan",
     "load_plan",
+    "prepare_output",
     "read_record",
     "render_report",
     "run_plan",
+    "write_both",
     "write_record",
     "write_report",
 ]

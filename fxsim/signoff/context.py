@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,13 @@ from fxsim.files import Layout, import_headers, load, model_sha256, read_header_
 from fxsim.golden import generate_model, natural_images
 from fxsim.model import Model, ResMLPConfig
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
-from fxsim.signoff.record import Comparison, Details, TapFigures
+from fxsim.signoff.record import REPLAY_SCRIPT, Comparison, Details, TapFigures
 from fxsim.vectors import draw_stimulus
 
 SAMPLES = "quant_samples.h"
+FAILURES = "failures"
+"""Beside the record: a folder for each check whose simulation failed, from which it can be repeated anywhere."""
+
 _CALIBRATION_IMAGES = 8
 
 
@@ -27,20 +31,25 @@ class SkipCheck(Exception):  # noqa: N818  # not an error
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `reason` says why it failed, None where it passed."""
+    """What a check found. `reason` says why it failed, None where it passed; `kept` is as in the record."""
 
     summary: str
     reason: str | None
     details: Details = field(default_factory=Details)
+    kept: str | None = None
 
 
 @dataclass
 class Context:
-    """Models and stimuli by name, and the hashes of those that were used. One for a whole run."""
+    """Models and stimuli by name, and the hashes of those that were used. One for a whole run.
+
+    `output` is the folder that record and report will be written to, None where nothing is.
+    """
 
     plan: Plan
     progress: Callable[[int, int], None]
     status: Callable[[str], None]
+    output: Path | None = None
     hashes: dict[str, str] = field(default_factory=dict)
     _models: dict[str, Model] = field(default_factory=dict)
 
@@ -60,6 +69,16 @@ class Context:
         if not path.is_dir():
             raise FxsimError(f"the published data has no folder '{folder}': expected {path}")
         return path
+
+    def failure_folder(self, check: str) -> Path | None:
+        """Where a failure of a check is kept; None where nothing is written."""
+        return None if self.output is None else self.output / FAILURES / check
+
+    def discard_failure(self, check: str) -> None:
+        """Delete what an earlier run kept of a check: it would contradict the new record. Nothing else is touched."""
+        folder = self.failure_folder(check)
+        if folder is not None and (folder / REPLAY_SCRIPT).is_file():
+            shutil.rmtree(folder)
 
     def model(self, name: str) -> Model:
         """A model of the plan's."""

@@ -7,6 +7,7 @@ import numpy as np
 from fxsim.contract import TABLE_POINTS, TableRule, expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
+from fxsim.errors import FxsimError
 from fxsim.golden import check_golden, read_manifest
 from fxsim.model import (
     Affine,
@@ -114,6 +115,8 @@ def accumulators(check: AccumulatorsCheck, context: Context, _seed: int) -> Outc
                     problems.append(f"{name}, {node.name}: the bound {limit} is stated, but an input gives {reached}")
                 if not -half <= reached < half:
                     problems.append(f"{name}, {node.name}: {reached} does not fit {bound.bits_stated} bits")
+        if not bounds:
+            raise FxsimError(f"model '{name}' has no accumulators to check")
         layers += len(bounds)
         tightest = min(bounds, key=lambda b: b.bits_stated - b.bits_needed)
         linears = [b for b in bounds if isinstance(context.model(name).graph.by_name[b.node].op, Linear)]

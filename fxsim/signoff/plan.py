@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from fxsim.engines import Engine
 from fxsim.errors import FileError, FxsimError
 from fxsim.paths import golden_dir
 
@@ -19,6 +20,9 @@ PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
 _Name = Annotated[str, Meta(min_length=1, max_length=100)]
 _Images = Annotated[int, Meta(ge=1, le=100_000)]
 _Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# Not empty: a check of nothing would pass.
+_Names = Annotated[tuple[_Name, ...], Meta(min_length=1)]
+_Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,22 +84,22 @@ class GoldenCheck(_Check, frozen=True, tag="golden", kw_only=True):
 class VectorsCheck(_Check, frozen=True, tag="vectors", kw_only=True):
     """Folders of vectors, derived again by an engine."""
 
-    directories: tuple[str, ...]
-    engine: str = "numba"
+    directories: _Texts
+    engine: Engine = Engine.NUMBA
 
 
 class AccumulatorsCheck(_Check, frozen=True, tag="accumulators", kw_only=True):
     """No accumulator can overflow its stated width: worst cases proven, and reached by inputs made for it."""
 
-    models: tuple[_Name, ...]
+    models: _Names
 
 
 class EnginesCheck(_Check, frozen=True, tag="engines", kw_only=True):
     """Two engines give the same values at all taps, for each model on each stimulus."""
 
-    models: tuple[_Name, ...]
-    stimuli: tuple[_Name, ...]
-    engines: tuple[str, str] = ("reference", "numba")
+    models: _Names
+    stimuli: _Names
+    engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
 
 
 class RandomModelsCheck(_Check, frozen=True, tag="random-models", kw_only=True):
@@ -103,18 +107,19 @@ class RandomModelsCheck(_Check, frozen=True, tag="random-models", kw_only=True):
 
     count: Annotated[int, Meta(ge=1, le=10_000)]
     images: _Images = 3
-    engines: tuple[str, str] = ("reference", "numba")
+    engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
 
 
 class PublishedCheck(_Check, frozen=True, tag="published", kw_only=True):
     """A published model against the samples published with it.
 
     Taps in `exact` must be equal; of others the distance is reported. `same_as` names a folder whose model must be the
-    same network. `trace` names an .npz of taps beside it, of which the distance is reported too.
+    same network. `trace` names an .npz of taps beside it, of which the distance is reported too, and what is left of it
+    where the model's tables are read past their end.
     """
 
     folder: str
-    exact: tuple[str, ...] | Literal["all"]
+    exact: _Texts | Literal["all"]
     same_as: str | None = None
     trace: str | None = None
 
@@ -129,12 +134,15 @@ class CosimCheck(_Check, frozen=True, tag="cosim", kw_only=True):
     stimulus: _Name
     images: _Images
     accelerator: str = "stream"
-    stalls: tuple[str, ...] = ("none",)
-    engine: str = "numba"
+    stalls: _Texts = ("none",)
+    engine: Engine = Engine.NUMBA
 
 
 class IntervalCheck(_Check, frozen=True, tag="interval", kw_only=True):
-    """The RTL takes images at most `bound` cycles apart. `published` is shown beside it."""
+    """In the RTL no two images that follow one another are more than `bound` cycles apart once the pipeline filled.
+
+    `published` is shown beside it.
+    """
 
     model: _Name
     stimulus: _Name
@@ -268,6 +276,10 @@ def _check_content(path: Path, content: _Content) -> None:
         if sum(part is not None for part in (stimulus.file, stimulus.draw, stimulus.published)) != 1:
             raise FileError(f"{path}: stimulus '{stimulus_name}' expects exactly one of file, draw, published")
     for check in content.check:
+        if isinstance(check, EnginesCheck | RandomModelsCheck):
+            one, other = (Engine.NUMBA if engine is Engine.AUTO else engine for engine in check.engines)
+            if one is other:
+                raise FileError(f"{path}: check '{check.name}' compares engine {one} with itself, expected two engines")
         fields = msgspec.structs.asdict(check)
         for word, known in (("model", content.models), ("stimulus", content.stimuli)):
             plural = "models" if word == "model" else "stimuli"

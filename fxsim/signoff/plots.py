@@ -78,7 +78,7 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
         ),
         (
             "Cycles between images",
-            "Measured in steady state, against the bound that must hold and the published accelerator.",
+            "The greatest once the pipeline filled, the bound that it must hold, and the published accelerator.",
             _intervals,
             [interval for d in details for interval in d.intervals],
         ),
@@ -181,7 +181,7 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
     canvas = Canvas(figsize=(_WIDTH, 0.7 + 0.55 * len(intervals)))
     axes = canvas.add_subplot()
     for row, interval in enumerate(intervals):
-        measured = interval.interval_cycles
+        measured = interval.greatest_cycles
         if measured is not None:
             colour = _PASSED if measured <= interval.bound_cycles else _FAILED
             axes.barh(row, measured, height=0.5, color=colour)
@@ -194,14 +194,14 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
         text += ")"
         end = max(measured or 0, interval.bound_cycles, interval.published_cycles or 0)
         axes.annotate(text, (end, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
-    longest = max(max(i.interval_cycles or 0, i.bound_cycles, i.published_cycles or 0) for i in intervals)
+    longest = max(max(i.greatest_cycles or 0, i.bound_cycles, i.published_cycles or 0) for i in intervals)
     axes.set_xlim(0, longest * 1.42)
     axes.set_ylim(len(intervals) - 0.4, -0.6)
     axes.set_yticks(range(len(intervals)), [_short(interval.model) for interval in intervals])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("cycles")
     handles = [
-        Patch(facecolor=_PASSED, label="measured"),
+        Patch(facecolor=_PASSED, label="greatest measured"),
         Line2D([], [], color=_INK, linewidth=1.8, label="bound"),
         Line2D([], [], color=_ACCENT, marker="D", linestyle="", markersize=5, label="published"),
     ]

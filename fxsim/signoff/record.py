@@ -12,6 +12,8 @@ from fxsim.errors import FileError
 from fxsim.files import atomic_write
 
 RECORD_BYTES_MAX = 256 << 20
+REPLAY_SCRIPT = "replay.sh"
+"""What repeats the failure that a folder was kept of."""
 
 
 class Status(StrEnum):
@@ -76,10 +78,11 @@ class Simulation(_Record, frozen=True):
 
 
 class Interval(_Record, frozen=True):
-    """Measured cycles between images against the bound that must hold, and what a published design needs."""
+    """Measured cycles between images, the bound that the greatest must hold, and what a published design needs."""
 
     model: str
-    interval_cycles: int | None
+    greatest_cycles: int | None
+    median_cycles: int | None
     bound_cycles: int
     published_cycles: int | None
     latency_cycles: int | None
@@ -127,7 +130,10 @@ class Details(_Record, frozen=True):
 
 
 class CheckRecord(_Record, frozen=True):
-    """One check. `summary` is one line for a table, `reason` says why it did not pass; `replay` runs it alone again."""
+    """One check. `summary` is one line for a table, `reason` says why it did not pass; `replay` runs it alone again.
+
+    `kept`: the folder beside the record whose replay.sh repeats a failed simulation, null where there is none.
+    """
 
     name: str
     kind: str
@@ -138,6 +144,7 @@ class CheckRecord(_Record, frozen=True):
     seconds: float
     seed: int
     replay: str
+    kept: str | None
     details: Details = Details()
 
 
@@ -192,10 +199,15 @@ def verdict(checks: tuple[CheckRecord, ...], complete: bool) -> bool:
     return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED}
 
 
+def encode_record(record: SignoffRecord) -> bytes:
+    """A record as JSON."""
+    return msgspec.json.format(msgspec.json.encode(record)) + b"\n"
+
+
 def write_record(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
     """Write a record as JSON, whole or not at all."""
     with atomic_write(path) as file:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        file.write_bytes(encode_record(record))
 
 
 def read_record(path: str | os.PathLike[str]) -> SignoffRecord:

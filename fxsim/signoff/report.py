@@ -1,13 +1,19 @@
 """The HTML report: one page with everything in it, drawn from the record and nothing else."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jinja2
 
+from fxsim.errors import FileError
 from fxsim.files import atomic_write
+from fxsim.files.atomic import check_target
 from fxsim.signoff.plots import draw_pictures
-from fxsim.signoff.record import SignoffRecord, Status
+from fxsim.signoff.record import REPLAY_SCRIPT, SignoffRecord, Status, encode_record
+
+RECORD, REPORT = "signoff.json", "signoff.html"
+"""The two files of a run."""
 
 _ORDER = (Status.FAILED, Status.ERROR, Status.SKIPPED)
 """What needs attention, the worst first."""
@@ -30,6 +36,7 @@ def render_report(record: SignoffRecord) -> str:
         record=record,
         word=verdict_word(record),
         attention=attention,
+        replay_script=REPLAY_SCRIPT,
         counts={str(status): record.count(status) for status in Status},
         simulations=[(check.name, s) for check in record.checks for s in check.details.simulations],
         # What is equal everywhere is said in the table of checks; tables of zeros would bury what is not.
@@ -47,6 +54,30 @@ def write_report(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
     """Write the page, whole or not at all."""
     with atomic_write(path) as file:
         file.write_text(render_report(record), encoding="utf-8")
+
+
+def prepare_output(folder: Path) -> None:
+    """Make the folder that RECORD and REPORT will go to; FileError where they could not be written there.
+
+    For before a run of minutes.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Tried, because permissions alone do not say it: a file system may be read-only or full.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fxsim-") as file:
+            file.write(bytes(1))
+    except OSError as error:
+        raise FileError(f"cannot write into the folder {folder}: {error.strerror or error}") from None
+    for name in (RECORD, REPORT):
+        check_target(folder / name)
+
+
+def write_both(record: SignoffRecord, folder: Path) -> None:
+    """Write RECORD and REPORT into a folder: neither is replaced before both could be written."""
+    data, page = encode_record(record), render_report(record)
+    with atomic_write(folder / RECORD) as record_file, atomic_write(folder / REPORT) as report_file:
+        record_file.write_bytes(data)
+        report_file.write_text(page, encoding="utf-8")
 
 
 def verdict_word(record: SignoffRecord) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, cosim
+from fxsim.cosim.replay import keep
+from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.model import Model, recognise_resmlp
 from fxsim.paths import rtl_dir
@@ -24,14 +26,17 @@ def bit_exact(check: CosimCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = _images(check.images, context.stimulus(check.stimulus, model, seed))
     simulations, comparisons, problems = [], [], []
+    kept, note = None, ""
     for number, pattern in enumerate(check.stalls):
         stall = pattern.replace("{seed}", str(seed))
-        result = _simulate(model, x, stall, context, check.accelerator, engine=check.engine)
+        result = _simulate(model, x, stall, context, check.accelerator, check.engine)
         simulations.append(_simulation(check.model, result))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.taps.items())
         comparisons.append(Comparison(f"{check.name}, {stall}", True, taps))
         if not result.passed:
             problems.append(f"stall {stall}: {_finding(result)}")
+            if len(problems) == 1:
+                kept, note = _keep(check, result, model, x, context)
         context.status(f"stall pattern {number + 1} of {len(check.stalls)} done")
     values = sum(s.compared for s in simulations)
     wrong = sum(s.mismatches for s in simulations)
@@ -50,37 +55,43 @@ def bit_exact(check: CosimCheck, context: Context, seed: int) -> Outcome:
         f"{first.images} images each"
     )
     details = Details(figures=figures, simulations=tuple(simulations), comparisons=tuple(comparisons))
-    return Outcome(summary, "; ".join(problems[:3]) or None, details)
+    return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
 
 
 def interval(check: IntervalCheck, context: Context, seed: int) -> Outcome:
-    """Cycles between images in steady state against the bound."""
+    """Cycles between images once the pipeline filled: the greatest there were against the bound."""
     model = context.model(check.model)
     x = _images(check.images, context.stimulus(check.stimulus, model, seed))
     result = _simulate(model, x, "none", context, check.accelerator)
-    measured = result.interval_cycles
-    reason = None
+    greatest = None if result.interval is None else result.interval.max
+    median = None if result.interval is None else result.interval.median
+    reason, kept = None, None
     if not result.passed:
-        reason = _finding(result)
-    elif measured is None:
+        kept, note = _keep(check, result, model, x, context)
+        reason = _finding(result) + note
+    elif greatest is None:
         reason = "the interval could not be measured"
-    elif measured > check.bound:
-        reason = f"{measured:,} cycles between images, expected at most {check.bound:,}"
+    elif greatest > check.bound:
+        reason = f"{greatest:,} cycles between two images, expected at most {check.bound:,}"
     figures = (
-        Figure("between images", measured, "cycles"),
+        Figure("between images, greatest", greatest, "cycles"),
+        Figure("between images, median", median, "cycles"),
+        Figure("intervals measured", 0 if result.interval is None else result.interval.count),
         Figure("bound", check.bound, "cycles"),
         Figure("published", check.published, "cycles"),
         Figure("latency of the first image", result.latency_cycles, "cycles"),
         Figure("simulated cycles a second", result.cycles_per_second),
         Figure("build", result.build_seconds, "s"),
     )
-    between = "no" if measured is None else f"{measured:,}"
-    summary = f"{between} cycles between images, bound {check.bound:,}"
+    between = "cycles between images not measured"
+    if greatest is not None:
+        between = f"at most {greatest:,} cycles between images (median {median:,})"
+    summary = f"{between}, bound {check.bound:,}"
     summary += f", published {check.published:,}" if check.published is not None else ""
     summary += f"; latency {result.latency_cycles:,}" if result.latency_cycles is not None else ""
-    row = Interval(check.model, measured, check.bound, check.published, result.latency_cycles)
+    row = Interval(check.model, greatest, median, check.bound, check.published, result.latency_cycles)
     details = Details(figures=figures, intervals=(row,), simulations=(_simulation(check.model, result),))
-    return Outcome(summary, reason, details)
+    return Outcome(summary, reason, details, kept)
 
 
 def rtl_fault(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
@@ -126,7 +137,7 @@ def _simulate(
     stall: str,
     context: Context,
     accelerator: str,
-    engine: str = "auto",
+    engine: Engine = Engine.AUTO,
     rtl: Path | None = None,
 ) -> CosimResult:
     c = recognise_resmlp(model.graph)
@@ -145,6 +156,25 @@ def _simulate(
     if rtl is None:
         context.hashes["rtl"] = result.rtl_sha256
     return result
+
+
+def _keep(
+    check: CosimCheck | IntervalCheck, result: CosimResult, model: Model, x: Int8, context: Context
+) -> tuple[str | None, str]:
+    """Leave what repeats a failed simulation in a folder of the check's, where files are written at all.
+
+    Returns the folder as the record names it, and what to add to the reason: that keeping failed must not hide what the
+    check found.
+    """
+    folder = context.failure_folder(check.name)
+    if folder is None or context.output is None:
+        return None, ""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        keep(folder, result, model, x)
+    except (FxsimError, OSError) as error:
+        return None, f"; the failure could not be kept: {error}"
+    return folder.relative_to(context.output).as_posix(), ""
 
 
 def _simulation(model: str, result: CosimResult) -> Simulation:

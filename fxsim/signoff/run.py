@@ -84,8 +84,12 @@ class _Run:
     complete: bool = True
 
 
-def run_plan(plan: Plan, only: tuple[str, ...] = (), listener: Listener | None = None) -> SignoffRecord:
+def run_plan(
+    plan: Plan, only: tuple[str, ...] = (), listener: Listener | None = None, output: Path | None = None
+) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, and return the record.
+
+    In the folder `output`, where one is given, `failures/CHECK` is written for each simulation that fails.
 
     A check that fails, or raises, does not stop the others. An interruption (Ctrl-C) does: the record then has what was
     done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name in `only`.
@@ -93,7 +97,7 @@ def run_plan(plan: Plan, only: tuple[str, ...] = (), listener: Listener | None =
     listener = listener or Silence()
     checks = plan.select(only)
     started, began = datetime.now(UTC), time.monotonic()
-    context = Context(plan, listener.progress, listener.status)
+    context = Context(plan, listener.progress, listener.status, output)
     run = _Run()
     for check in checks:
         if run.complete:
@@ -128,6 +132,7 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
     """One check, whatever happens in it."""
     began = time.monotonic()
     try:
+        context.discard_failure(check.name)
         outcome = CHECKS[type(check)](check, context, plan.check_seed(check.name))
         status = Status.PASSED if outcome.reason is None else Status.FAILED
     except SkipCheck as reason:
@@ -158,6 +163,7 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
         seconds=round(seconds, 3),
         seed=plan.check_seed(check.name),
         replay=replay_command(plan, check.name),
+        kept=outcome.kept,
         details=outcome.details,
     )
 

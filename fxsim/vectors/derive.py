@@ -6,7 +6,6 @@ Writing and checking both start here, so that a check compares with what would b
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Protocol
 
 from fxsim.contract.arithmetic import Int8
@@ -25,6 +24,7 @@ from fxsim.vectors.manifest import (
     VectorStimulus,
     VectorTap,
 )
+from fxsim.version import __version__
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images)."""
@@ -144,7 +144,7 @@ def derive(
     return VectorManifest(
         format="fxsim.vectors",
         version=1,
-        fxsim_version=metadata.version("fxsim"),
+        fxsim_version=__version__,
         engine="numba" if engine == "auto" else engine,
         data_format=data_format,
         order=ORDER,

@@ -14,6 +14,8 @@ MODEL_FILE = "model.safetensors"
 STIMULUS_FILE = "stimulus.npy"
 MANIFEST_BYTES_MAX = 16 << 20
 
+SEED_MAX = 2**63 - 1
+
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -49,7 +51,7 @@ class VectorStimulus(_Record, frozen=True):
     index: tuple[str, ...]
     sha256: _Sha256
     draw: str | None
-    seed: int | None
+    seed: Annotated[int, Meta(ge=0, le=SEED_MAX)] | None
     files: tuple[VectorFile, ...]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import StimulusError
+from fxsim.vectors.manifest import SEED_MAX
 
 _EXTREMES = np.array([INT8_MIN, INT8_MAX], np.int8)
 
@@ -34,4 +35,11 @@ def draw_stimulus(draw: str, images: int, input_shape: tuple[int, int], seed: in
         raise StimulusError(f"there is no way '{draw}' to draw a stimulus; there are: {', '.join(DRAWS)}")
     if images < 1:
         raise StimulusError(f"a stimulus of {images} images was asked for, expected at least 1")
+    check_seed(seed)
     return DRAWS[draw]((images, *input_shape), np.random.default_rng(seed))
+
+
+def check_seed(seed: int) -> None:
+    """StimulusError for a seed that cannot be drawn from or recorded."""
+    if not 0 <= seed <= SEED_MAX:
+        raise StimulusError(f"seed is {seed}, expected 0 to {SEED_MAX}")

@@ -16,6 +16,7 @@ from fxsim.files import save
 from fxsim.model import Model
 from fxsim.vectors.derive import PlannedFile, Progress, derive, no_progress
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, VectorFile, VectorManifest, read_manifest
+from fxsim.vectors.stimulus import check_seed
 
 
 def write_vectors(
@@ -35,12 +36,14 @@ def write_vectors(
 
     `x` is int8 [image, token, value]. `seed` and `draw` are recorded: with `draw`, `x` must be what `draw_stimulus`
     gives for them. A folder that holds other vectors is replaced; one that holds anything else only with `force`, and
-    then everything in it is lost. FileError where it cannot be written, StimulusError where `x`, a tap or the format
-    is wrong.
+    then everything in it is lost. FileError where it cannot be written, StimulusError where `x`, a tap, the seed or the
+    format is wrong.
     """
     x = model.check_stimulus(x)
     if len(x) == 0:
         raise StimulusError("stimulus has no images, expected at least one")
+    if seed is not None:
+        check_seed(seed)
     names = model.select_taps(tuple(taps) if not isinstance(taps, str) else taps)
     target = Path(directory).resolve()
     if not force:

@@ -35,9 +35,9 @@ def simulate(
         np.savez(folder / CASE_FILE, **case)  # type: ignore[arg-type]
     # Icarus takes the value of a string parameter in quotes.
     values = {name: f'"{value}"' if isinstance(value, str) else value for name, value in (parameters or {}).items()}
-    runner = get_runner("icarus")
     log, results = folder / "log.txt", folder / "results.xml"
     try:
+        runner = get_runner("icarus")
         runner.build(
             sources=[sources / f"{module}.v"],
             build_args=["-y", str(sources)],

@@ -101,4 +101,5 @@ def test_token_mixer(tokens: int, channels: int, block: int, tmp_path: Path) -> 
     parameters = {"TOKENS": tokens, "CHANNELS": channels, "ACC_W": acc_w, "BLOCK": block}
     simulate(__name__, "token_mixer", tmp_path, parameters, case)
     depth = int((tmp_path / DEPTH_FILE).read_text())
+    assert depth > 1
     simulate(__name__, "token_mixer", tmp_path, parameters | {"RESIDUAL_DEPTH": depth - 1}, case)

@@ -1,0 +1,5 @@
+"""`python -m fxsim`: the command line, without the installed script."""
+
+from fxsim.cli import main
+
+main()
