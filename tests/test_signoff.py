@@ -29,7 +29,7 @@ from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
 from fxsim.files import save
 from fxsim.golden import read_manifest
-from fxsim.model import AccumulatorBound, Graph, Model, Node, Relu, accumulator_bound
+from fxsim.model import AccumulatorBound, Affine, Graph, Linear, Model, Node, Relu, accumulator_bound
 from fxsim.paths import golden_dir
 from fxsim.signoff import (
     CheckRecord,
@@ -228,6 +228,17 @@ def test_default_plan_covers_what_it_should() -> None:
     assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288}
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {type(check) for check in plan.checks} == set(CHECKS)
+
+
+def test_default_plan_simulates_every_range_of_shifts() -> None:
+    """Some simulated model shifts by nothing, by more than its accumulators are wide, and by more than 128."""
+    plan = load_plan()
+    assert any(isinstance(check, CosimCheck) and check.model == "any_shift" for check in plan.checks)
+    model, again = (Context(plan, lambda *_: None, lambda _: None).model("any_shift") for _ in range(2))
+    assert model == again
+    shifts = np.concatenate([node.op.shift for node in model.graph.nodes if isinstance(node.op, Linear | Affine)])
+    for low, high in ((0, 0), (1, 15), (16, 31), (32, 127), (128, 255)):
+        assert ((low <= shifts) & (shifts <= high)).any(), (low, high)
 
 
 def test_seed_of_a_check_does_not_depend_on_the_others(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
 from fxsim.files import Layout, import_headers, load, model_sha256, read_header_arrays, read_stimulus
 from fxsim.golden import generate_model, natural_images
-from fxsim.model import Model, ResMLPConfig
+from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
 from fxsim.signoff.record import REPLAY_SCRIPT, Comparison, Details, TapFigures
 from fxsim.vectors import draw_stimulus
@@ -93,6 +94,10 @@ class Context:
             return load(self.path(source.file))
         if source.generate is not None:
             return generate(name, source.generate)
+        if source.random is not None:
+            dimensions = msgspec.structs.asdict(source.random)
+            rng = np.random.default_rng(dimensions.pop("seed"))
+            return random_model(name, ResMLPConfig(**dimensions), rng)
         assert source.published is not None  # the plan was checked
         return import_published(self.published(source.published))
 
@@ -125,6 +130,22 @@ def generate(name: str, source: GeneratedModel) -> Model:
         rule=source.rule,  # type: ignore[arg-type]  # the record turns its name into the rule, or refuses it
     )
     return generate_model(name, config, images, source.seed)
+
+
+def random_model(name: str, config: ResMLPConfig, rng: np.random.Generator) -> Model:
+    """Weights all random, all at an end of int8; shifts mostly usual ones, and a tenth anything from 0 to 255."""
+    parameters = {}
+    for parameter, shape in resmlp_parameters(config).items():
+        if parameter.endswith(".shift"):
+            # Mostly shifts that leave something of the value; sometimes none at all, or everything.
+            usual = rng.integers(0, 14, shape)
+            any_shift = rng.integers(0, 256, shape)
+            parameters[parameter] = np.where(rng.random(shape) < 0.1, any_shift, usual).astype(np.uint8)
+            continue
+        uniform = rng.integers(-128, 128, shape)
+        ends = rng.choice((-128, 127), shape)
+        parameters[parameter] = (ends if rng.random() < 0.25 else uniform).astype(np.int8)
+    return Model(build_resmlp(config, parameters), name)
 
 
 def import_published(folder: Path) -> Model:

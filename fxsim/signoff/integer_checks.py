@@ -17,10 +17,8 @@ from fxsim.model import (
     Node,
     ResMLPConfig,
     accumulator_bound,
-    build_resmlp,
-    resmlp_parameters,
 )
-from fxsim.signoff.context import Context, Outcome, compare_taps
+from fxsim.signoff.context import Context, Outcome, compare_taps, random_model
 from fxsim.signoff.plan import AccumulatorsCheck, EnginesCheck, GoldenCheck, RandomModelsCheck, VectorsCheck
 from fxsim.signoff.record import Comparison, Curve, Details, Figure, TapFigures, TapValues, ValueStatistics
 from fxsim.vectors import check_vectors, draw_stimulus
@@ -205,21 +203,11 @@ def random_models(check: RandomModelsCheck, context: Context, seed: int) -> Outc
 
 
 def _random_model(rng: np.random.Generator) -> Model:
-    """Any dimensions up to 20, any table rule; weights all random, all at an end of int8, or few; any shifts."""
+    """Any dimensions up to 20, any table rule, any parameters."""
     dims = {name: int(rng.integers(1, 21)) for name in ("values", "channels", "hidden", "classes")}
     kind = rng.integers(0, 5)
     rule = None if kind == 0 else tuple(TableRule)[kind - 1]
     points = 0 if rule is None else 256 if rule is TableRule.FULL else int(rng.choice(TABLE_POINTS))
     tokens, blocks = int(2 ** rng.integers(0, 5)), int(rng.integers(1, 3))
     config = ResMLPConfig(tokens=tokens, blocks=blocks, points=points, rule=rule, **dims)
-    parameters = {}
-    for name, shape in resmlp_parameters(config).items():
-        if name.endswith(".shift"):
-            # Mostly shifts that leave something of the value; sometimes none at all, or everything.
-            usual = rng.integers(0, 14, shape)
-            parameters[name] = np.where(rng.random(shape) < 0.1, rng.integers(0, 256, shape), usual).astype(np.uint8)
-            continue
-        uniform = rng.integers(-128, 128, shape)
-        ends = rng.choice((-128, 127), shape)
-        parameters[name] = (ends if rng.random() < 0.25 else uniform).astype(np.int8)
-    return Model(build_resmlp(config, parameters), "random")
+    return random_model("random", config, rng)

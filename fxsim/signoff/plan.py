@@ -46,11 +46,26 @@ class GeneratedModel(_Part, frozen=True, kw_only=True):
     seed: _Seed = 0
 
 
+class RandomModel(_Part, frozen=True, kw_only=True):
+    """A ResMLP of these dimensions whose every parameter is drawn, whatever comes of it: shifts up to 255 included."""
+
+    tokens: int
+    values: int
+    channels: int
+    hidden: int
+    blocks: int
+    classes: int
+    points: int = 0
+    rule: str | None = None
+    seed: _Seed = 0
+
+
 class ModelSource(_Part, frozen=True, kw_only=True):
-    """Where a model comes from: exactly one of a model file, a generated model, a folder of the published data."""
+    """Where a model comes from: exactly one of a file, a generated or random model, a folder of the published data."""
 
     file: str | None = None
     generate: GeneratedModel | None = None
+    random: RandomModel | None = None
     published: str | None = None
 
 
@@ -270,8 +285,8 @@ def _check_content(path: Path, content: _Content) -> None:
         if names.count(name) > 1:
             raise FileError(f"{path}: check '{name}' is there {names.count(name)} times")
     for model_name, model in content.models.items():
-        if sum(part is not None for part in (model.file, model.generate, model.published)) != 1:
-            raise FileError(f"{path}: model '{model_name}' expects exactly one of file, generate, published")
+        if sum(part is not None for part in (model.file, model.generate, model.random, model.published)) != 1:
+            raise FileError(f"{path}: model '{model_name}' expects exactly one of file, generate, random, published")
     for stimulus_name, stimulus in content.stimuli.items():
         if sum(part is not None for part in (stimulus.file, stimulus.draw, stimulus.published)) != 1:
             raise FileError(f"{path}: stimulus '{stimulus_name}' expects exactly one of file, draw, published")
