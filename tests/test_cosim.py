@@ -26,7 +26,7 @@ import pytest
 from filelock import FileLock
 
 from fxsim.contract import TableRule
-from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, parse_stall, process
+from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, messages, parse_stall, process
 from fxsim.cosim.stall import Burst, Random, Stall
 from fxsim.cosim.streams import Layout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
@@ -34,7 +34,7 @@ from fxsim.files import save
 from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.paths import rtl_dir
 from fxsim.rtl import build as rtl_build
-from fxsim.rtl import build_stream, cache, rtl_parameters, tools
+from fxsim.rtl import build_stream, cache, rtl_parameters, tools, write_roms
 from tests import oracle
 from tests.conftest import SEED
 
@@ -142,7 +142,9 @@ def test_intervals_and_latency_are_measured() -> None:
     assert gap.latency.min == gap.latency.max == gap.latency_cycles == free.latency_cycles
     # The last of three scores comes two cycles after the first.
     assert free.first_output_cycles == (free.latency_cycles or 0) - 2
-    assert compare(images=(0, 2)).interval_cycles is None
+    pair = compare(images=(0, 2))
+    assert (pair.interval_cycles, pair.interval_within_bound) == (None, None)
+    assert (free.interval_within_bound, gap.interval_within_bound) == (True, None)
 
 
 def test_only_selected_taps_are_compared() -> None:
@@ -363,13 +365,132 @@ def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
 
 def test_fault_that_only_a_reset_shows(tmp_path: Path) -> None:
     """A counter that survives reset is right until an image is interrupted."""
-    rtl = edited_rtl(tmp_path, ("linear.v", "      row_index_reg <= {OUT_INDEX_W{1'b0}};\n", ""))
+    rtl = edited_rtl(
+        tmp_path,
+        ("linear.v", "      row_index_reg <= {OUT_INDEX_W{1'b0}};\n", ""),
+        ("linear.v", "row_index_reg;", "row_index_reg = 0;"),
+    )
     assert compare(rtl=rtl, stall="random:1").passed
     result = compare(rtl=rtl, stall="reset:3:10")
     assert not result.passed
     assert result.first_mismatch is not None
     assert result.first_mismatch.tap == "embed"
     assert result.replay == (0, IMAGES)
+
+
+def test_register_that_is_never_reset_is_found(tmp_path: Path) -> None:
+    """At power-on registers hold anything, so that a counter without a reset does not pass for one that begins at 0."""
+    result = compare(rtl=edited_rtl(tmp_path, ("linear.v", "      row_index_reg <= {OUT_INDEX_W{1'b0}};\n", "")))
+    assert not result.passed
+    assert result.first_mismatch is not None
+    assert (result.first_mismatch.image, result.first_mismatch.tap) == (0, "embed")
+    assert result.power_on_seed == 1
+
+
+def test_reset_falls_while_scores_come_out(tmp_path: Path) -> None:
+    """Of a single image, whose scores come long after it has entered, a reset interrupts the scores too."""
+    rtl = edited_rtl(
+        tmp_path,
+        (
+            "frame_tag.v",
+            "    if (rst) index_reg <= {INDEX_W{1'b0}};\n    else if (passed)",
+            "    if (rst) index_reg <= begun_reg ? index_reg : {INDEX_W{1'b0}};\n    else if (passed)",
+        ),
+        (
+            "frame_tag.v",
+            "  wire last = index",
+            # True from the first cycle without reset on: only the reset at power-on counts.
+            "  reg begun_reg;\n  initial begun_reg = 1'b0;\n"
+            "  always @(posedge clk) if (!rst) begun_reg <= 1'b1;\n  wire last = index",
+        ),
+    )
+    assert compare(rtl=rtl).passed
+    one = compare(rtl=rtl, images=(0, 1), stall="reset:1:20")
+    assert one.resets == 20
+    assert not one.passed
+    assert one.faults[0].stream == "m_axis"
+
+
+def test_resets_fall_at_the_same_cycles_again() -> None:
+    """A run with resets, gaps and stalls is the same run again, cycle for cycle."""
+    stall = "random:3+gap:50+reset:4:30"
+    first, again = compare(stall=stall), compare(stall=stall)
+    assert first.passed
+    assert (first.cycles, first.taps, first.resets) == (again.cycles, again.taps, 30)
+
+
+def test_internal_value_that_is_withdrawn_is_a_fault(tmp_path: Path) -> None:
+    """A tap that takes back a waiting value is named though every value is right; it also makes the images too slow."""
+    rtl = edited_rtl(
+        tmp_path,
+        ("pool.v", "assign m_axis_tvalid = y_valid_reg;", "assign m_axis_tvalid = y_valid_reg && on_reg;"),
+        (
+            "pool.v",
+            "assign s_axis_tready = !y_valid_reg || m_axis_tready;",
+            "reg on_reg;\n  initial on_reg = 1'b0;\n  always @(posedge clk) on_reg <= !on_reg;\n"
+            "  assign s_axis_tready = !y_valid_reg || (m_axis_tready && on_reg);",
+        ),
+    )
+    assert compare(rtl=rtl).interval_within_bound is False
+    result = compare(rtl=rtl, stall="output:1:0.95")
+    assert not result.passed
+    assert result.mismatches == 0
+    assert {(fault.kind, fault.stream) for fault in result.faults} == {("tvalid withdrawn", "pool")}
+
+
+def test_internal_value_that_changes_is_a_fault(tmp_path: Path) -> None:
+    """A tap that shows something else until its reader is ready is named though every value that is taken is right."""
+    rtl = edited_rtl(
+        tmp_path, ("pool.v", "assign m_axis_tdata  = y_reg;", "assign m_axis_tdata  = m_axis_tready ? y_reg : ~y_reg;")
+    )
+    result = compare(rtl=rtl, stall="output:1:0.95+reset:1:5")
+    assert not result.passed
+    assert result.mismatches == 0
+    assert {(fault.kind, fault.stream) for fault in result.faults} == {("beat changed while waiting", "pool")}
+
+
+def test_output_that_waits_for_ready_is_a_fault(tmp_path: Path) -> None:
+    """An output that is valid only where its reader is ready breaks AXI4-Stream, whether that ever stalls or not."""
+    rtl = edited_rtl(
+        tmp_path,
+        (
+            "frame_tag.v",
+            "s_axis_tvalid && s_flag_axis_tvalid;",
+            "s_axis_tvalid && s_flag_axis_tvalid && m_axis_tready;",
+        ),
+    )
+    result = compare(rtl=rtl)
+    assert not result.passed
+    assert (result.mismatches, result.fault_count) == (0, 3 * IMAGES)
+    assert {(fault.kind, fault.stream) for fault in result.faults} == {("tvalid waits for tready", "m_axis")}
+
+
+def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
+    """Images that go in and never come out end the run, with the stream that gave nothing: memory stays bounded."""
+    rtl = edited_rtl(
+        tmp_path,
+        ("pool.v", "if (s_axis_tready) y_valid_reg <= accepted && last_token;", "y_valid_reg <= 1'b0;"),
+        ("stream_resmlp.v", ".DEPTH (FLAG_DEPTH)", ".DEPTH (1024)"),
+    )
+    result = compare(rtl=rtl, x=np.tile(X, (10, 1, 1)))
+    assert not result.passed
+    fault = result.faults[0]
+    assert (fault.kind, fault.stream, fault.image, fault.channel) == ("too many images inside", "pool", 0, 0)
+    # One block of 4 tokens: 2 (1 + 1) (3 + 32 / 4) and 8.
+    assert result.taps["embed"].compared <= 52 * 4 * 6
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"), [(13, "shows more taps than the model has"), (200, "shows fewer taps than the model has")]
+)
+def test_other_number_of_taps_is_an_error(taps: int, message: str, tmp_path: Path) -> None:
+    """A design with more taps or fewer than the model is refused; nothing is looked up beyond either."""
+    layout = Layout(MODEL, ())
+    build = build_stream(rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    write_roms(MODEL, tmp_path)
+    command = _harness_command(build.executable, layout, compared="0" * taps, tap_sizes=",".join(["24"] * taps))
+    with pytest.raises(ToolError, match=message):
+        process.simulate(command, tmp_path, process.Feeder(layout, X[:1], "reference"), lambda _: None)
 
 
 def test_surplus_values_are_a_fault(tmp_path: Path) -> None:
@@ -471,17 +592,23 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "cache" / "verilator").glob("*/build.json")) == []
 
 
+def _harness_command(executable: Path, layout: Layout, **changes: object) -> list[str]:
+    """The harness on one image, comparing no tap, but for the changes."""
+    arguments: dict[str, object] = {
+        "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
+        "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
+        "input_stall": "0,0,0", "output_stall": "0,0,0", "gap": 0, "resets": 0, "reset_seed": 0, "reset_reach": 1,
+        "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10, "wave_from": 0,
+        "wave": "",
+    } | changes  # fmt: skip
+    return [str(executable), *(f"{name}={value}" for name, value in arguments.items())]
+
+
 def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
     """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
     build = build_stream(rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     layout = Layout(MODEL, ())
-    arguments = {
-        "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
-        "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
-        "input_stall": "0,0,0", "output_stall": "0,0,0", "gap": 0, "resets": 0, "reset_seed": 0, "reset_reach": 1,
-        "watchdog": 1000, "drain": 10, "wave_from": 0, "wave": "",
-    }  # fmt: skip
-    command = [str(build.executable), *(f"{name}={value}" for name, value in arguments.items())]
+    command = _harness_command(build.executable, layout)
     with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
         process.simulate(command, tmp_path, process.Feeder(layout, X[:1], "reference"), lambda _: None)
 
@@ -501,6 +628,7 @@ def _script(tmp_path: Path, text: str) -> list[str]:
         ("echo what >&2; exit 3", "ended with status 3: what"),
         ("echo hello", "printed what is no message"),
         ("exit 0", "ended with status 0: without a word"),
+        ("exec sleep 100 >&-", "closed its output and then did not end for 1 s"),
     ],
 )
 def test_simulator_that_does_not_do_its_work(
@@ -511,6 +639,23 @@ def test_simulator_that_does_not_do_its_work(
     feeder = process.Feeder(Layout(MODEL, MODEL.graph.taps), X, "reference")
     with pytest.raises(ToolError, match=message):
         process.simulate(_script(tmp_path, script), tmp_path, feeder, lambda _: None)
+
+
+def test_warnings_of_the_simulator_are_refused(tmp_path: Path) -> None:
+    """A design that prints a warning gives an error that says so and quotes it, though the run itself went well."""
+    stream = messages.Stream(0, 0, 0, None, [], 1, 0, False, False)
+    found = messages.Found(
+        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, entered=1, resets=0, hung=False, interval=None,
+        input_interval=None, latency=None, first_latency=None, first_output_latency=None, input=stream, output=stream,
+        taps=[], fault_count=0, faults=[],
+    )  # fmt: skip
+    (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
+    feeder = process.Feeder(Layout(MODEL, ()), X[:1], "reference")
+    script = _script(tmp_path, "echo hello >&2; cat message")
+    assert process.simulate(script, tmp_path, feeder, lambda _: None) == found
+    script = _script(tmp_path, "echo hello >&2; echo '%Warning: mine' >&2; cat message")
+    with pytest.raises(ToolError, match=r"warnings from the simulator are refused, .*: %Warning: mine"):
+        process.simulate(script, tmp_path, feeder, lambda _: None)
 
 
 def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
@@ -532,6 +677,8 @@ def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
         ({"accel": "simd"}, StimulusError, "no accelerator 'simd'; there are: stream"),
         ({"watchdog": 0}, StimulusError, "watchdog is 0 cycles"),
         ({"wave": Path("w.fst"), "wave_from": 12}, StimulusError, "start at image 12, expected one from 0 to 11"),
+        ({"wave_from": 1}, StimulusError, "start at image 1, but no waveform was asked for"),
+        ({"taps": ""}, StimulusError, "no tap ''"),
         ({"wave": Path("no/such/folder/w.fst")}, FileError, "there is no folder"),
         ({"rtl": Path("no/such/folder")}, ToolError, "has no stream_resmlp.v"),
         ({"stall": "sometimes"}, StimulusError, "'sometimes' is none of none, random:SEED"),
@@ -688,6 +835,16 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
     assert builds.entries == set(keys)
 
 
+def test_builds_see_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that are no part of the key do not reach the tools, whatever they are called."""
+    for name in ("CPATH", "GCC_EXEC_PREFIX", "VERILATOR_ROOT", "MAKEFLAGS", "ANYTHING"):
+        monkeypatch.setenv(name, "x")
+    assert tools.run_logged(["env"], tmp_path, tmp_path / "log") == 0
+    lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:]
+    names = {line.partition("=")[0] for line in lines}
+    assert {"PATH", "LC_ALL"} <= names <= {"PATH", "HOME", "TMPDIR", "LC_ALL"}
+
+
 def test_processor_is_what_the_flags_mean_here() -> None:
     """The key sees the processor behind -march=native, so that a shared cache serves no foreign instructions."""
     assert tools.find_toolchain("-O0 -march=native").processor != tools.find_toolchain("-O0 -march=x86-64").processor
@@ -819,6 +976,8 @@ def test_command_passes(files: list[str]) -> None:
     text = fxsim("cosim", *files, "--stall", "random:1")
     assert text.returncode == 0, text.stderr
     assert "PASSED: every value equal" in text.stdout
+    assert "cycles between images (unhindered: at most 24)" in text.stdout
+    assert "24 cycles between images (within the bound of 24)" in fxsim("cosim", *files).stdout
     assert "blocks.0.token_mixer.linear" in text.stdout
     found = json.loads(fxsim("cosim", *files, "--json", "--taps", "embed,pool", "--images", ":5").stdout)
     assert found["passed"] is True
@@ -866,12 +1025,20 @@ def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str],
     assert Path("kept/rom/embed_w.hex").is_file()
     taken = fxsim("cosim", *files, "--keep", "kept")
     assert (taken.returncode, "kept: it exists already" in taken.stderr) == (1, True)
+    assert (taken.stdout, "simulating" in taken.stderr) == ("", False)
+    lost = fxsim("cosim", *files, "--json", "--keep", "images.npy/kept")
+    assert (lost.returncode, json.loads(lost.stdout)["passed"]) == (1, True)
+    assert "cannot write the folder images.npy/kept" in lost.stderr
 
 
 def test_command_refuses_nonsense(files: list[str]) -> None:
     """A malformed option is status 2, an input that does not fit status 1, each with one line that names it."""
     malformed = fxsim("cosim", *files, "--images", "1-3")
     assert (malformed.returncode, "'1-3' is not START:STOP" in malformed.stderr) == (2, True)
+    untapped = fxsim("cosim", *files, "--taps", " ,")
+    assert (untapped.returncode, "'--taps': names no tap" in untapped.stderr) == (2, True)
+    waveless = fxsim("cosim", *files, "--wave-from", "1")
+    assert (waveless.returncode, "--wave-from needs --wave" in waveless.stderr) == (2, True)
     unfit = fxsim("cosim", *files, "--images", "5:5")
     assert unfit.returncode == 1
     assert unfit.stderr.strip() == "fxsim: error: images 5:5 were asked for, expected a non-empty part of 0:12"

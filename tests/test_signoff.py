@@ -612,7 +612,8 @@ def cosim_result(**changes: Any) -> CosimResult:
     result = CosimResult(
         passed=True, images=2, taps={"embed": tap, "classifier": tap}, first_mismatch=None, interval_cycles=12,
         latency_cycles=50, cycles_per_second=1000, output=tap, faults=(), fault_count=0, stopped=None, replay=None,
-        interval_bound_cycles=12, interval=Spread(12, 12, 12, 4), input_interval=None, latency=None,
+        interval_bound_cycles=12, interval_within_bound=True, power_on_seed=1, interval=Spread(12, 12, 12, 4),
+        input_interval=None, latency=None,
         first_output_cycles=None, cycles=100, resets=0, accel="stream", model="tiny", model_sha256="0", image_start=0,
         image_stop=2, stall="none", watchdog_cycles=1000, engine="numba", rtl_sha256="f" * 64, parameters={},
         build_key="k", build_cached=True, build_seconds=0.0, verilator="v", compiler="c", simulation_seconds=0.1,

@@ -16,7 +16,7 @@ from fxsim.cli.console import (
 )
 from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, cosim
 from fxsim.cosim.replay import keep as keep_folder
-from fxsim.cosim.replay import replay_command
+from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.streams import OUTPUT
 from fxsim.engines import Engine
 from fxsim.files import load, read_stimulus
@@ -91,6 +91,12 @@ def command(
     """
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
+    if keep is not None:
+        refuse_existing(keep)
+    if not (chosen_taps := split_taps(taps)):
+        raise click.BadParameter("names no tap", param_hint="'--taps'")
+    if wave_from is not None and wave is None:
+        raise click.UsageError("--wave-from needs --wave")
     loaded = load(model)
     x = read_stimulus(stimulus, loaded)
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
@@ -103,7 +109,7 @@ def command(
             loaded,
             x,
             accel=accel,
-            taps=split_taps(taps),
+            taps=chosen_taps,
             stall=stall,
             images=chosen,
             engine=engine,
@@ -114,14 +120,15 @@ def command(
             progress=report,
             status=tell,
         )
-    if keep is not None:
-        keep_folder(keep, result, loaded, x, rtl)
     if as_json:
         print_json(result)
     else:
         _print(result)
     if not result.passed:
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
+    if keep is not None:
+        keep_folder(keep, result, loaded, x, rtl)
+    if not result.passed:
         click.get_current_context().exit(1)
 
 
@@ -133,9 +140,7 @@ def _print(result: CosimResult) -> None:
     say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
     print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
     if result.interval_cycles is not None:
-        click.echo(
-            f"{result.interval_cycles:,} cycles between images (unhindered: at most {result.interval_bound_cycles:,})"
-        )
+        click.echo(f"{result.interval_cycles:,} cycles between images ({_bound(result)})")
     if result.latency_cycles is not None:
         click.echo(f"{result.latency_cycles:,} cycles latency of the first image")
     build = "cached" if result.build_cached else f"{result.build_seconds:.1f} s"
@@ -170,6 +175,13 @@ def _print(result: CosimResult) -> None:
             for s in result.stopped.streams
         ]
         print_table("next value of every stream", ("stream", "state", "image", "token", "channel"), states)
+
+
+def _bound(result: CosimResult) -> str:
+    bound = f"{result.interval_bound_cycles:,}"
+    if result.interval_within_bound is None:
+        return f"unhindered: at most {bound}"
+    return f"within the bound of {bound}" if result.interval_within_bound else f"MORE THAN THE BOUND of {bound}"
 
 
 def _place(d: Difference) -> str:

@@ -19,14 +19,17 @@ from fxsim.cosim.streams import OUTPUT, Layout
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import StimulusError
 from fxsim.files import atomic_write, model_sha256
-from fxsim.model import Model, recognise_resmlp
+from fxsim.model import Model, ResMLPConfig, recognise_resmlp
 from fxsim.rtl import build_stream, rtl_parameters, write_roms
 from fxsim.rtl.build import Status
 
 WATCHDOG_MAX = 10**12
 _WATCHDOG_MIN = 1000
+_SPARE_TOKENS = 32
 _RESET_REACH = 12
 """A reset comes within so many images of the last one: enough to fill the pipeline of the published design."""
+_POWER_ON_SEED = 1
+"""Of what registers hold at power-on that nothing resets: anything but the zeros that hide them."""
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -74,13 +77,16 @@ def cosim(
     pattern = parse_stall(stall) if isinstance(stall, str) else stall
     stimulus = model.check_stimulus(x)
     start, stop = _image_range(images, len(stimulus))
-    names = tuple(taps) if not isinstance(taps, str) else taps
-    layout = Layout(model, model.select_taps(names) if names else ())
+    names = taps if isinstance(taps, str) else tuple(taps)
+    layout = Layout(model, () if names == () else model.select_taps(names))
     run_chunks(model, stimulus[:0], layout.needed, engine)  # an unknown engine is refused before anything is built
+    config = recognise_resmlp(model.graph)
     bound = interval_bound(model)
     limit = max(_WATCHDOG_MIN, 4 * bound) if watchdog is None else watchdog
     if not 1 <= limit <= WATCHDOG_MAX:
         raise StimulusError(f"watchdog is {limit} cycles, expected 1 to {WATCHDOG_MAX}")
+    if wave_from is not None and wave is None:
+        raise StimulusError(f"the waveform is to start at image {wave_from}, but no waveform was asked for")
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
     parameters = rtl_parameters(model)
@@ -96,6 +102,10 @@ def cosim(
         "resets": str(pattern.resets),
         "reset_seed": str(pattern.reset_seed),
         "reset_reach": str(_RESET_REACH),
+        # As long as an image may need to come out.
+        "reset_delays": str(max(256, 2 * bound * (config.blocks + 1))),
+        "power_on_seed": str(_POWER_ON_SEED),
+        "inside_max": str(images_inside_max(config)),
         "watchdog": str(limit),
         # Long enough for what a surplus image would need to come out.
         "drain": str(max(256, 2 * bound)),
@@ -132,6 +142,7 @@ def cosim(
         # Where a reset falls depends on how many images there are.
         replay=None if passed else (start, stop if pattern.resets else start + entered),
         interval_bound_cycles=bound,
+        interval_within_bound=found.interval.max <= bound if found.interval and pattern.text == "none" else None,
         interval=found.interval,
         input_interval=found.input_interval,
         latency=found.latency,
@@ -144,6 +155,7 @@ def cosim(
         image_start=start,
         image_stop=stop,
         stall=pattern.text,
+        power_on_seed=_POWER_ON_SEED,
         watchdog_cycles=limit,
         engine=str(engine),
         rtl_sha256=build.rtl_sha256,
@@ -163,6 +175,15 @@ def interval_bound(model: Model) -> int:
     """Most cycles between images in steady state: the beats of an image at its busiest stream, one a cycle."""
     c = recognise_resmlp(model.graph)
     return max(c.tokens * max(c.values, c.channels, c.hidden), c.channels, c.classes)
+
+
+def images_inside_max(config: ResMLPConfig) -> int:
+    """Most images that may be on their way at once: twice what a design of this size can hold, and some more.
+
+    Each block's residual FIFOs hold under three images and some tokens; so do the other operators together.
+    """
+    spare = -(-_SPARE_TOKENS // config.tokens)
+    return 8 + 2 * (config.blocks + 1) * (3 + spare)
 
 
 def _root(streams: Mapping[str, messages.Stream]) -> tuple[str, messages.Mismatch] | None:

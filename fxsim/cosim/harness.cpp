@@ -247,6 +247,7 @@ struct Stream {
     size_t index = 0;
     const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
     bool at_hand = false;               // the current image has been read
+    uint8_t offered = 0;                // the value that waits, while one does
     uint64_t stalled = 0;               // cycles with valid and without ready
     uint64_t compared = 0, mismatches = 0;
     Mismatch first{};
@@ -304,6 +305,8 @@ class Simulation {
           resets_left_(options.number("resets")),
           reset_random_(options.number("reset_seed")),
           reset_reach_(options.number("reset_reach")),
+          reset_delays_(options.number("reset_delays")),
+          inside_max_(options.number("inside_max")),
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
@@ -313,6 +316,9 @@ class Simulation {
 #if VM_TRACE
         context_.traceEverOn(!wave_.empty());
 #endif
+        // Registers that nothing resets may hold anything at power-on.
+        context_.randReset(2);
+        context_.randSeed(int(options.number("power_on_seed")));
         dut_ = std::make_unique<Vdut>(&context_);
         if (wave_from_ == 0) open_wave();
     }
@@ -322,7 +328,7 @@ class Simulation {
         reset(RESET_CYCLES);
         uint64_t drained = 0;
         while (!context_.gotFinish()) {
-            if (resets_left_ != 0 && accepted_ == reset_at_) {
+            if (resets_left_ != 0 && reset_is_due()) {
                 --resets_left_;
                 ++resets_done_;
                 reset(1 + reset_random_.below(RESET_CYCLES));
@@ -366,8 +372,11 @@ class Simulation {
         offset += output_.size;
         const std::vector<uint64_t> sizes = options.numbers("tap_sizes");
         const std::string compared = options.text("compared");
-        if (compared.size() != sizes.size() || sizes.size() > sizeof(Vdut::mon_data))
-            fail("the taps do not fit the design");
+        if (compared.size() != sizes.size()) fail("the taps do not fit the comparison");
+        if (sizeof(Vdut::mon_ready) != sizeof(Vdut::mon_valid)) fail("mon_ready is not as wide as mon_valid");
+        if (sizes.size() > sizeof(Vdut::mon_data) || sizes.size() > 8 * sizeof(Vdut::mon_valid))
+            fail("the design shows fewer taps than the model has");
+        for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
             Stream tap;
             tap.size = sizes[i];
@@ -414,13 +423,23 @@ class Simulation {
         draw_reset();
     }
 
-    // The next reset comes in the middle of an image: after so many more accepted values.
+    bool reset_is_due() {
+        if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
+        // When the last score of all stands at the output, what is still to come must come now.
+        return output_.image + 1 == window_.count() && output_.index + 1 == output_.size && dut_->m_axis_tvalid;
+    }
+
+    // The next reset comes after so many more accepted values (at times an image's last), and then so many cycles, few
+    // or as many as an image takes: while values enter, while the input waits or pauses, while scores come out.
     void draw_reset() {
         accepted_ = 0;
         if (resets_left_ == 0) return;
         const uint64_t images = std::min<uint64_t>(window_.count() - output_.image, reset_reach_);
-        const uint64_t inside = 1 + reset_random_.below(std::max<uint64_t>(input_size_ - 1, 1));
-        reset_at_ = reset_random_.below(images) * input_size_ + inside;
+        const bool at_end = reset_random_.below(4) == 0;
+        const uint64_t inside = at_end ? input_size_ : 1 + reset_random_.below(input_size_);
+        reset_at_ = reset_random_.below(std::max<uint64_t>(images, 1)) * input_size_ + inside;
+        const bool at_once = reset_random_.below(2) == 0;
+        reset_delay_ = reset_random_.below(at_once ? RESET_CYCLES : reset_delays_);
     }
 
     // After a reset: every image that had not come out whole is sent again.
@@ -438,6 +457,7 @@ class Simulation {
         input_index_ = 0;
         offering_ = false;
         output_waits_ = false;
+        std::fill(std::begin(waiting_), std::end(waiting_), 0);
         gap_left_ = 0;
         idle_ = 0;
         last_output_ = last_input_ = NEVER;
@@ -467,7 +487,10 @@ class Simulation {
                 --gap_left_;
             } else if (!input_stall_()) {
                 offering_ = true;
-                if (input_image_ == window_.end()) window_.read_next();
+                if (input_image_ == window_.end()) {
+                    if (window_.end() - window_.first() >= inside_max_) stop_overfull();
+                    window_.read_next();
+                }
                 if (input_image_ == wave_from_) open_wave();
             }
             held_back_ = !offering_;
@@ -505,13 +528,24 @@ class Simulation {
         const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
         uint64_t any = 0;
         for (size_t word = 0; word < WORDS; ++word) {
+            if ((valid[word] & ~known_[word]) != 0) fail("the design shows more taps than the model has");
+            // AXI4-Stream's rule holds inside too: what waited must still be there.
+            for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
+                const size_t i = word * 64 + size_t(__builtin_ctzll(left));
+                if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
+                else if (data[i] != taps_[i].offered) tap_fault("beat changed while waiting", i);
+            }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
                 take_tap(i, data[i]);
                 any = 1;
             }
-            for (uint64_t wait = valid[word] & ~ready[word]; wait != 0; wait &= wait - 1)
-                ++taps_[word * 64 + size_t(__builtin_ctzll(wait))].stalled;
+            waiting_[word] = valid[word] & ~ready[word];
+            for (uint64_t wait = waiting_[word]; wait != 0; wait &= wait - 1) {
+                const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
+                ++taps_[i].stalled;
+                taps_[i].offered = data[i];
+            }
         }
         return any != 0;
     }
@@ -567,6 +601,12 @@ class Simulation {
             if (output_.image < window_.end()) place(output_, output_.image);
             else return stop("values too many", OUTPUT, output_);
         }
+        // AXI4-Stream: tvalid does not wait for tready.
+        dut_->m_axis_tready = 0;
+        dut_->eval();
+        if (!dut_->m_axis_tvalid) output_fault("tvalid waits for tready");
+        dut_->m_axis_tready = 1;
+        dut_->eval();
         const uint8_t got = dut_->m_axis_tdata;
         const bool last = output_.index + 1 == output_.size;
         if (output_.expected[output_.index] != got) output_.mismatch(cycle_, entered(), got);
@@ -598,6 +638,8 @@ class Simulation {
         if (faults_.size() < FAULTS_MAX) faults_.push_back({kind, stream, image, index, cycle_, entered()});
     }
 
+    void tap_fault(const std::string& kind, size_t i) { fault(kind, int(i), taps_[i].image, taps_[i].index); }
+
     void output_fault(const std::string& kind) { fault(kind, OUTPUT, output_.image, output_.index); }
 
     uint64_t entered() const { return std::min(input_image_ + 1, window_.count()); }
@@ -606,6 +648,18 @@ class Simulation {
     void stop(const std::string& kind, int number, const Stream& stream) {
         fault(kind, number, stream.image, stream.index);
         stop_ = true;
+    }
+
+    // Images go in and do not come out: the stream that is furthest back is named.
+    void stop_overfull() {
+        int number = OUTPUT;
+        const Stream* last = &output_;
+        for (size_t i = taps_.size(); i-- > 0;)
+            if (taps_[i].image <= last->image) {
+                number = int(i);
+                last = &taps_[i];
+            }
+        stop("too many images inside", number, *last);
     }
 
     // -- Reporting --
@@ -701,7 +755,8 @@ class Simulation {
     uint64_t gap_, gap_left_ = 0;
     uint64_t resets_left_, resets_done_ = 0;
     Random reset_random_;
-    uint64_t reset_reach_, reset_at_ = NEVER;
+    uint64_t reset_reach_, reset_delays_, reset_at_ = NEVER, reset_delay_ = 0;
+    uint64_t inside_max_;  // images that may be on their way at once
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
     std::string wave_;
@@ -711,7 +766,9 @@ class Simulation {
     bool held_back_ = false;   // this side stalls in this cycle: not moving proves nothing
     Stream output_;
     std::vector<Stream> taps_;
-    Window window_;            // after what plan() fills
+    uint64_t known_[WORDS] = {};  // a bit for each tap there is
+    Window window_;               // after what plan() fills
+    uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
     uint32_t waiting_beat_ = 0;
     bool frame_early_ = false, frame_late_ = false;

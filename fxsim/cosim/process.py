@@ -82,6 +82,10 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
                     progress(message.done)
                 result = message.result or result
             status = process.wait(timeout=_SILENCE_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            raise ToolError(
+                f"the simulator closed its output and then did not end for {_SILENCE_SECONDS_MAX} s"
+            ) from None
         except msgspec.MsgspecError as error:
             raise ToolError(f"the simulator printed what is no message: {error}") from error
         finally:
@@ -97,12 +101,13 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
             raise feeder.error
         raise ToolError(f"computing the expected values failed: {feeder.error!r}") from feeder.error
     # Verilator only warns of a ROM file that is missing or too short, but nothing it computes counts then.
-    lines = [
-        line for line in complaint.splitlines() if "%Warning" in line or "%Error" in line
-    ] or complaint.splitlines()
-    if status != 0 or result is None or "%Warning" in complaint or "%Error" in complaint:
+    warnings = [line for line in complaint.splitlines() if "%Warning" in line or "%Error" in line]
+    if status != 0 or result is None:
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        lines = warnings or complaint.splitlines()
         raise ToolError(f"the simulator {how}: {lines[0] if lines else 'without a word'}")
+    if warnings:
+        raise ToolError(f"warnings from the simulator are refused, and the design gave one: {warnings[0]}")
     progress(result.images)
     return result
 

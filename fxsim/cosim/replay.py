@@ -22,6 +22,12 @@ def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path |
     return _command(result, 0, model, stimulus, rtl)
 
 
+def refuse_existing(directory: Path) -> None:
+    """FileError where there is something already: a kept folder is always new."""
+    if directory.exists():
+        raise FileError(f"cannot write the folder {directory}: it exists already")
+
+
 def keep(
     directory: Path, result: CosimResult, model: Model, x: npt.NDArray[np.generic], rtl: Path | None = None
 ) -> None:
@@ -30,8 +36,7 @@ def keep(
     It holds the model, the images that the run needs (numbered from 0), the Verilog, the ROM files, the result and
     replay.sh. FileError where it exists already or cannot be written.
     """
-    if directory.exists():
-        raise FileError(f"cannot write the folder {directory}: it exists already")
+    refuse_existing(directory)
     temporary = directory.with_name(f".{directory.name[:200]}.{secrets.token_hex(6)}.tmp")
     start, stop = result.replay or (result.image_start, result.image_stop)
     # The kept images count from 0.

@@ -78,6 +78,8 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     `first_mismatch`: of the lowest image that has one, the first in graph order; later taps only pass it on.
     `interval_cycles`: between the last values of consecutive images, the median after the pipeline filled (null under
     three images, or where every image was interrupted); `interval` all there is to say of it.
+    `interval_within_bound`: no interval was longer than `interval_bound_cycles`; null where stalls were asked for, and
+    where no interval was measured. `passed` does not depend on it.
     `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle for cycle.
     `latency_cycles`: of the first image, from its first value's cycle to its last score's, both counted;
     `first_output_cycles` the same to its first score; `latency` over all images, queueing included.
@@ -96,6 +98,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     stopped: Stop | None
     replay: tuple[int, int] | None
     interval_bound_cycles: int
+    interval_within_bound: bool | None
     interval: Spread | None
     input_interval: Spread | None
     latency: Spread | None
@@ -108,6 +111,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     image_start: int
     image_stop: int
     stall: str
+    power_on_seed: int
     watchdog_cycles: int
     engine: str
     rtl_sha256: str

@@ -15,7 +15,7 @@ PATTERNS = {
     "output:SEED[:P]": "the same, at the output only",
     "burst:SEED": "both sides hold back in runs of 1 cycle up to a few images",
     "gap:N": "N idle cycles after each image",
-    "reset:SEED[:N]": "N resets in the middle of images (1); what they interrupt is sent again",
+    "reset:SEED[:N]": "N resets in any cycle (1); images that had not come out whole are sent again",
 }
 """Every pattern with what it does. Patterns are joined with '+', e.g. `random:7+gap:100+reset:3`."""
 
@@ -40,7 +40,7 @@ Side = Random | Burst | None
 
 @dataclass(frozen=True)
 class Stall:
-    """What the harness does to either side: `gap` idle cycles after each image, `resets` in the middle of images."""
+    """What the harness does to either side: `gap` idle cycles after each image, `resets` in any cycle."""
 
     text: str
     input: Side = None

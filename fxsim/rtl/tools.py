@@ -84,9 +84,8 @@ def first_errors(log: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What the tools see: nothing that would point Verilator at another installation or change what is built."""
-    dropped = ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
-    return {name: value for name, value in os.environ.items() if name not in dropped} | {"LC_ALL": "C"}
+    """What the tools see of the environment: nothing that could change what is built, since builds are shared."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
 def _output(command: list[str]) -> str:
