@@ -209,6 +209,17 @@ def _no_affine_bias(_: pytest.MonkeyPatch) -> Graph:
     return _changed(**{f"{name}.bias": np.zeros_like(PARAMETERS[f"{name}.bias"]) for name in affines})
 
 
+def _swapped_taps(_: pytest.MonkeyPatch) -> Graph:
+    mixer, names = "blocks.0.token_mixer", ("res_affine", "affine_1")
+    return _changed(
+        **{
+            f"{mixer}.{a}.{field}": PARAMETERS[f"{mixer}.{b}.{field}"]
+            for a, b in (names, names[::-1])
+            for field in ("weight", "bias", "shift")
+        }
+    )
+
+
 def _bias_for_shift(_: pytest.MonkeyPatch) -> Graph:
     linear = "blocks.0.token_mixer.linear"
     return _changed(**{f"{linear}.shift": PARAMETERS[f"{linear}.bias"].view(np.uint8)})
@@ -234,6 +245,15 @@ FAULTS: dict[str, tuple[str, list[tuple[str, str, str]], Callable[[pytest.Monkey
     "neighbouring lanes swapped": ("embed", [("dot_product.v", "w[8*k+:8]", "w[8*(k^1)+:8]")], _swapped_lanes),
     "affine without its bias": (
         "blocks.0.token_mixer.res_affine", [("affine.v", ".bias(product_bias_reg)", ".bias(8'd0)")], _no_affine_bias
+    ),
+    "two taps swapped": (
+        "blocks.0.token_mixer.res_affine",
+        [
+            ("token_mixer.v", f"_token_mixer_{old}_{rom}.hex", f"_token_mixer_{new}_{rom}.hex")
+            for rom in "wbs"
+            for old, new in (("res_affine", "other"), ("affine_1", "res_affine"), ("other", "affine_1"))
+        ],
+        _swapped_taps,
     ),
     "token mixing shifted by its bias": (
         "blocks.0.token_mixer.linear",

@@ -1,6 +1,7 @@
 """The two engines against each other and against exact arithmetic, and what `run` promises of both."""
 
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
+from fxsim import engines
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, run_chunks, run_reference
 from fxsim.errors import ModelError, StimulusError
@@ -294,6 +296,19 @@ def test_chunks_are_the_whole(small_model: Model, engine: Engine) -> None:
         done = part.stop
     assert done == count
     assert_equal_taps(whole, run_reference(small_model.graph, x, small_model.graph.taps))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_large_images_are_computed_in_small_chunks(
+    small_model: Model, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk holds no more values than its bound, and one image where even that is more."""
+    per_image = sum(math.prod(shape) for shape in small_model.graph.shapes.values())
+    x = stimulus(small_model, 7)
+    for bound, most in ((3 * per_image, 3), (3 * per_image - 1, 2), (1, 1)):
+        monkeypatch.setattr(engines, "CHUNK_VALUES", bound)
+        chunks = [part.stop - part.start for part, _ in run_chunks(small_model, x, "all", engine)]
+        assert (max(chunks), sum(chunks)) == (most, 7)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
