@@ -35,9 +35,6 @@ TILE_VECTORS = 2
 LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512bw", False) else 8
 TILE_COLUMNS = LANES * TILE_VECTORS
 
-SCALE_ROWS = 4
-"""Rows of int32 that requantisation needs a channel: see `scale_rows`."""
-
 
 def scale_rows(shift: Any, bias: Any) -> Any:
     """For `shift` uint8 [N] and `bias` int8 [N] the int32 [4, N] that requantisation reads.
