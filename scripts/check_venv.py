@@ -17,8 +17,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTALLED_EXTRAS = ("test", "lint")  # what scripts/setup.sh installs
+INSTALLED_EXTRAS = ("test", "lint", "torch")  # what scripts/setup.sh installs
 UNPINNED = {"fxsim", "pip", "setuptools", "wheel"}
+CUDA = ("nvidia-", "cuda-", "triton")  # what torch's CUDA build brings along, in versions that torch itself pins
 
 
 def canonical(name: str) -> str:
@@ -43,7 +44,8 @@ def differences() -> list[str]:
     extras: dict[str, list[str]] = project["optional-dependencies"]
     wanted = parse_pins(project["dependencies"] + [pin for extra in INSTALLED_EXTRAS for pin in extras[extra]])
     allowed = wanted | parse_pins([pin for pins in extras.values() for pin in pins])
-    found = {canonical(d.metadata["Name"]): d.version for d in distributions()}
+    # Without the local part: torch's builds for CPU and CUDA are 2.13.0+cpu and 2.13.0+cu130.
+    found = {canonical(d.metadata["Name"]): d.version.partition("+")[0] for d in distributions()}
 
     lines = [
         f"{name} {version} is pinned, {found.get(name, 'nothing')} is installed"
@@ -53,7 +55,7 @@ def differences() -> list[str]:
     lines += [
         f"{name} {version} is installed but not pinned"
         for name, version in found.items()
-        if name not in allowed and name not in UNPINNED
+        if name not in allowed and name not in UNPINNED and not name.startswith(CUDA)
     ]
     try:
         origin = json.loads(distribution("fxsim").read_text("direct_url.json") or "{}").get("url", "")

@@ -1,0 +1,209 @@
+"""Network files: a float or quantised ResMLP and how its pictures become tokens, as safetensors. Nothing executable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import torch
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from fxsim.data import Preprocessing
+from fxsim.errors import FileError, ModelError
+from fxsim.files import atomic_write
+from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
+from fxsim.networks.resmlp import NetworkConfig, ResMLP
+from fxsim.version import __version__
+
+FORMAT = "fxsim.checkpoint"
+VERSION = 1
+CHECKPOINT_BYTES_MAX = 1 << 30
+"""Largest file that is read, in bytes."""
+
+_KEY = "fxsim"
+_SAFETENSORS_DTYPE = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8", torch.int8: "I8"}
+
+
+class CheckpointKind(StrEnum):
+    """What a network file holds."""
+
+    FLOAT = "float"
+    QUANTISED = "quantised"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network, in eval mode, how its pictures become tokens, and where it came from."""
+
+    network: ResMLP | QuantisedResMLP
+    preprocessing: Preprocessing
+    provenance: Mapping[str, str]
+
+    @property
+    def kind(self) -> CheckpointKind:
+        """Float or quantised."""
+        return CheckpointKind.QUANTISED if isinstance(self.network, QuantisedResMLP) else CheckpointKind.FLOAT
+
+
+class _Envelope(Struct, frozen=True):
+    format: str
+    version: int
+
+
+class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    version: int
+    fxsim_version: str
+    kind: CheckpointKind
+    network: NetworkConfig
+    tables: TableFormat | None
+    preprocessing: Preprocessing
+    provenance: dict[str, str]
+
+
+def save_checkpoint(
+    network: ResMLP | QuantisedResMLP,
+    path: str | os.PathLike[str],
+    preprocessing: Preprocessing,
+    provenance: Mapping[str, str],
+) -> None:
+    """Write a network file, whole or not at all; the same network gives the same bytes. FileError if it cannot be."""
+    quantised = isinstance(network, QuantisedResMLP)
+    content = _Metadata(
+        FORMAT,
+        VERSION,
+        __version__,
+        CheckpointKind.QUANTISED if quantised else CheckpointKind.FLOAT,
+        network.config,
+        network.tables if isinstance(network, QuantisedResMLP) else None,
+        preprocessing,
+        dict(provenance),
+    )
+    try:
+        text = msgspec.json.encode(content, order="deterministic").decode()
+    except UnicodeEncodeError:
+        raise FileError(f"cannot write {path}: the provenance is not valid Unicode") from None
+    except TypeError as error:
+        raise FileError(f"cannot write {path}: the provenance holds what is not text: {error}") from None
+    data = serialise({name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}, {_KEY: text})
+    with atomic_write(path) as file:
+        file.write_bytes(data)
+        _read(file, f"cannot write {path}")
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a network file and check all of it.
+
+    FileError names the file, the tensor and what was expected: not a network file, damaged, of an unknown version,
+    tensors missing, left over, of the wrong type or shape, or not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+    return _read(path, str(path))
+
+
+def load_quantised(path: str | os.PathLike[str]) -> tuple[QuantisedResMLP, Checkpoint]:
+    """`load_checkpoint` for those who need a quantised network; FileError where it is a float one."""
+    checkpoint = load_checkpoint(path)
+    if not isinstance(checkpoint.network, QuantisedResMLP):
+        raise FileError(f"{path}: holds a float network, expected a quantised one (fxsim quantize makes it)")
+    return checkpoint.network, checkpoint
+
+
+def load_float(path: str | os.PathLike[str]) -> tuple[ResMLP, Checkpoint]:
+    """`load_checkpoint` for those who need a float network; FileError where it is a quantised one."""
+    checkpoint = load_checkpoint(path)
+    if not isinstance(checkpoint.network, ResMLP):
+        raise FileError(f"{path}: holds a quantised network, expected a float one")
+    return checkpoint.network, checkpoint
+
+
+def _read(path: Path, where: str) -> Checkpoint:
+    try:
+        if path.stat().st_size > CHECKPOINT_BYTES_MAX:
+            raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {CHECKPOINT_BYTES_MAX:,}")
+        with safe_open(path, framework="pt") as file:
+            content = _decode_metadata(where, file.metadata())
+            network = _empty_network(where, content)
+            tensors: dict[str, Tensor] = {}
+            expected = network.state_dict()
+            present = set(file.keys())
+            for name in sorted(present - set(expected)):
+                raise FileError(f"{where}: tensor '{_short(name)}' belongs to nothing in the network")
+            for name, wanted in expected.items():
+                if name not in present:
+                    raise FileError(f"{where}: tensor '{name}' is missing")
+                found = file.get_slice(name)
+                if found.get_dtype() != _SAFETENSORS_DTYPE[wanted.dtype]:
+                    raise FileError(f"{where}: tensor '{name}' has type {found.get_dtype()}, expected {wanted.dtype}")
+                shape = tuple(found.get_shape())
+                if shape != tuple(wanted.shape):
+                    raise FileError(f"{where}: tensor '{name}' has shape {shape}, expected {tuple(wanted.shape)}")
+                # A copy: the file's own memory would change under the network with the file.
+                tensors[name] = file.get_tensor(name).clone()
+                _check_values(where, name, tensors[name])
+    except SafetensorError as error:
+        raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
+    except OSError as error:
+        raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
+    network.load_state_dict(tensors, assign=True)
+    return Checkpoint(network.eval(), content.preprocessing, content.provenance)
+
+
+def _check_values(where: str, name: str, tensor: Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise FileError(f"{where}: tensor '{name}' has values that are not finite")
+    if name.endswith(".running_var") and bool((tensor < 0).any()):
+        raise FileError(f"{where}: tensor '{name}' has negative variances")
+    if name.endswith(".shift") and int(tensor.max()) > SHIFT_LIMIT:
+        raise FileError(f"{where}: tensor '{name}' has shift {int(tensor.max())}, expected at most {SHIFT_LIMIT}")
+    if name == "log_steps" and float(tensor.abs().max()) > LOG_STEP_LIMIT:
+        raise FileError(f"{where}: tensor '{name}' leaves the range -{LOG_STEP_LIMIT} to {LOG_STEP_LIMIT}")
+
+
+def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
+    if found is None or _KEY not in found:
+        raise FileError(f"{where}: has no '{_KEY}' in its metadata, expected a network file of fxsim")
+    if len(found) > 1:
+        raise FileError(f"{where}: has {len(found)} metadata entries, expected '{_KEY}' alone")
+    text = found[_KEY].encode()
+    try:
+        envelope = msgspec.json.decode(text, type=_Envelope)
+        if envelope.format != FORMAT:
+            raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
+        if envelope.version != VERSION:
+            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {VERSION}")
+        return msgspec.json.decode(text, type=_Metadata)
+    except (msgspec.DecodeError, RecursionError, ModelError) as error:
+        raise FileError(f"{where}: metadata '{_KEY}': {_short(str(error), 300)}") from None
+
+
+def _empty_network(where: str, content: _Metadata) -> ResMLP | QuantisedResMLP:
+    """The network on the meta device, as shapes alone: stated sizes cost nothing until the file's tensors agree."""
+    config, pre = content.network, content.preprocessing
+    if (pre.tokens, pre.values) != (config.tokens, config.values):
+        raise FileError(
+            f"{where}: preprocessing gives {pre.tokens} tokens of {pre.values} values, "
+            f"the network takes {config.tokens} of {config.values}"
+        )
+    if content.kind is CheckpointKind.FLOAT and content.tables is not None:
+        raise FileError(f"{where}: metadata states a format of tables for a float network, which has none")
+    try:
+        with torch.device("meta"):
+            if content.kind is CheckpointKind.QUANTISED:
+                return QuantisedResMLP(config, content.tables)
+            return ResMLP(config)
+    except ModelError as error:
+        raise FileError(f"{where}: {error}") from None
+
+
+def _short(text: str, length: int = 80) -> str:
+    """Text from a file, fit for a message of one line."""
+    line = text.encode("unicode_escape").decode()
+    return line if len(line) <= length else f"{line[:length]}..."

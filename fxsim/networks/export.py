@@ -1,0 +1,49 @@
+"""From the quantised network to the integer model: parameters as the integers they are, tables as they are stored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fxsim.errors import ModelError
+from fxsim.model import Model, ResMLPConfig, build_resmlp
+from fxsim.networks.quantised import LOG_STEP_LIMIT, QuantisedResMLP
+
+
+@torch.no_grad()
+def export(network: QuantisedResMLP, name: str, provenance: Mapping[str, str]) -> Model:
+    """The integer model of a quantised network.
+
+    Tables are those that `store_tables` left in the network; nothing is computed again from the functions. ModelError
+    where an activation has no stored table yet, a parameter is not finite, or a step is out of range.
+    """
+    config, tables = network.config, network.tables
+    for key, parameter in network.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise ModelError(f"parameter '{key}' has values that are not finite")
+    if float(network.log_steps.abs().max()) > LOG_STEP_LIMIT:
+        raise ModelError(f"steps leave the range 2^-{LOG_STEP_LIMIT} to 2^{LOG_STEP_LIMIT}")
+    parameters: dict[str, npt.NDArray[Any]] = {}
+    for tap in network.weighted_taps():
+        weight, bias = network.weight_codes(tap)
+        parameters[f"{tap}.weight"] = weight.cpu().numpy().astype(np.int8)
+        parameters[f"{tap}.bias"] = bias.cpu().numpy().astype(np.int8)
+        parameters[f"{tap}.shift"] = network.weighted(tap).shift.cpu().numpy().copy()
+    for tap in network.table_taps():
+        table = network.table_function(tap).table
+        if tables is None or table is None:
+            raise ModelError("the network has no stored tables: choose their format first (store_tables)")
+        parameters[f"{tap}.table"] = table.cpu().numpy().copy()
+    dimensions = ResMLPConfig(
+        tokens=config.tokens,
+        values=config.values,
+        channels=config.channels,
+        hidden=config.hidden,
+        blocks=config.blocks,
+        classes=config.classes,
+        points=tables.points if tables else 0,
+        rule=tables.rule if tables else None,
+    )
+    return Model(build_resmlp(dimensions, parameters), name, dict(provenance))
