@@ -7,6 +7,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 
+from benchmarks.accuracy import accuracy
 from benchmarks.distance import distance
 from benchmarks.engines import engines
 from benchmarks.startup import startup
@@ -22,7 +23,8 @@ def benchmarks(context: click.Context) -> None:
             context.invoke(command)
 
 
-for each in (engines, startup, distance):
+# accuracy takes hours: only when it is asked for.
+for each in (engines, startup, distance, accuracy):
     benchmarks.add_command(each)
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def measured_model(path: Path | None) -> Model:
 
 def measured_images(model: Model, count: int) -> npt.NDArray[np.int8]:
     """Images for a model: the golden ones over and over where they fit, else random ones."""
-    golden = np.load(golden_dir() / "images_64x48.npy", allow_pickle=False)
+    golden = np.load(golden_dir() / "digits_64x48.npy", allow_pickle=False)
     if golden.shape[1:] == model.graph.input_shape:
         return np.resize(golden, (count, *golden.shape[1:]))
     return np.random.default_rng(1).integers(-128, 128, (count, *model.graph.input_shape)).astype(np.int8)

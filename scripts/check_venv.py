@@ -44,8 +44,10 @@ def differences() -> list[str]:
     extras: dict[str, list[str]] = project["optional-dependencies"]
     wanted = parse_pins(project["dependencies"] + [pin for extra in INSTALLED_EXTRAS for pin in extras[extra]])
     allowed = wanted | parse_pins([pin for pins in extras.values() for pin in pins])
-    # Without the local part: torch's builds for CPU and CUDA are 2.13.0+cpu and 2.13.0+cu130.
-    found = {canonical(d.metadata["Name"]): d.version.partition("+")[0] for d in distributions()}
+    found = {canonical(d.metadata["Name"]): d.version for d in distributions()}
+    if "torch" in found:
+        # Without the local part: torch's builds for CPU and CUDA are 2.13.0+cpu and 2.13.0+cu130.
+        found["torch"] = found["torch"].partition("+")[0]
 
     lines = [
         f"{name} {version} is pinned, {found.get(name, 'nothing')} is installed"

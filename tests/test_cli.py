@@ -27,6 +27,27 @@ COMMANDS = {
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),
     "cosim": ("MODEL", "INPUT", "--accel", "stream", "--taps", "--stall", "--wave", "--json"),
     "signoff": ("PLAN", "-o"),
+    "flow": ("RECIPE", "-o", "--data-path", "--seed", "--signoff", "--json"),
+    "train": ("RECIPE", "-o", "--data-path", "--seed", "--json"),
+    "distill": ("RECIPE", "-o", "--teacher", "--data-path", "--seed", "--json"),
+    "quantize": ("RECIPE", "FLOAT", "-o", "--teacher", "--data-path", "--seed"),
+    "export": ("QUANTISED", "-o", "--name", "--points", "--rule", "clamp", "--method", "minimax"),
+    "eval": (
+        "MODEL",
+        "--data",
+        "digits",
+        "--data-path",
+        "--split",
+        "--float",
+        "--fake-quant",
+        "--engine",
+        "-o",
+        "--json",
+    ),
+    "bridge": ("MODEL", "--data", "--data-path", "--input", "--model", "--images", "--engine", "-o", "--json"),
+    "tables": ("MODEL", "--data", "--data-path", "--points", "-o", "--json"),
+    "fit": ("-o", "--function", "--activations", "--steps", "--seed", "--json"),
+    "bench": ("COMMAND", "nn"),
 }
 """What the help of each command must mention."""
 

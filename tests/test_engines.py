@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
-from fxsim import engines
+from fxsim import engines, jit
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, run_chunks, run_reference
 from fxsim.errors import ModelError, StimulusError
@@ -473,7 +473,7 @@ def test_whatever_is_wrong_with_the_cache_empties_it(
     """Numba is given the cache's files only if all are there and as they were put there, else an empty folder."""
     seen: list[list[str]] = []
 
-    def compiles(_: object, cached: bool) -> Callable[..., None]:
+    def compiles(*_: object, cached: bool) -> Callable[..., None]:
         assert cached
         seen.append(sorted(path.name for path in tmp_path.rglob("*.nb?")))
         (tmp_path / "part").mkdir(exist_ok=True)
@@ -481,12 +481,12 @@ def test_whatever_is_wrong_with_the_cache_empties_it(
         (tmp_path / "part" / "code.nbc").write_bytes(b"code")
         return print
 
-    monkeypatch.setattr(compiled, "_compile", compiles)
-    compiled._compile_cached(None, tmp_path)
-    compiled._compile_cached(None, tmp_path)
+    monkeypatch.setattr(jit, "_compile", compiles)
+    jit._compile_cached(print, None, tmp_path)
+    jit._compile_cached(print, None, tmp_path)
     damage(tmp_path)
-    compiled._compile_cached(None, tmp_path)
-    compiled._compile_cached(None, tmp_path)
+    jit._compile_cached(print, None, tmp_path)
+    jit._compile_cached(print, None, tmp_path)
     both = ["code.nbc", "index.nbi"]
     assert seen == [[], both, [], both]
 
@@ -495,14 +495,14 @@ def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     """Where the cache folder takes an empty file but not the machine code, it is compiled without the cache."""
     asked = []
 
-    def full(_: object, cached: bool) -> Callable[..., None]:
+    def full(*_: object, cached: bool) -> Callable[..., None]:
         asked.append(cached)
         if cached:
             raise OSError(28, "No space left on device")
         return print
 
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
-    monkeypatch.setattr(compiled, "_compile", full)
+    monkeypatch.setattr(jit, "_compile", full)
     # Past the memory of this process, whose own function stays.
     assert compiled.compute_function.__wrapped__() is print
     assert asked == [True, False]
@@ -516,17 +516,21 @@ def test_other_processors_and_no_cache(tmp_path: Path) -> None:
     assert run_check(FXSIM_CACHE=str(blocked), **environment) == "hits 0"
 
 
-def test_cache_is_keyed_by_source_and_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another source text or another compiler never finds this one's machine code."""
-    keys = {compiled._cache_key()}
+def test_cache_is_keyed_by_source_types_and_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another source text, function or type, another compiler never find this one's machine code."""
+
+    def key(function: Callable[..., None] = kernels._compute, signature: object = "int8") -> str:
+        return jit._cache_key(function, signature)
+
+    keys = {key(), key(kernels.scale_rows), key(signature="int16")}
     changed = tmp_path / "kernels.py"
     changed.write_bytes(Path(kernels.__file__).read_bytes() + b"\n")
     with monkeypatch.context() as patch:
-        patch.setattr(kernels, "__file__", str(changed))
-        keys.add(compiled._cache_key())
-    for module in (compiled.numba, compiled.llvmlite):
+        patch.setattr(jit.inspect, "getfile", lambda _: str(changed))
+        keys.add(key())
+    for module in (jit.numba, jit.llvmlite):
         with monkeypatch.context() as patch:
             patch.setattr(module, "__version__", "0.0.0")
-            keys.add(compiled._cache_key())
-    assert len(keys) == 4
-    assert compiled._cache_key() in keys
+            keys.add(key())
+    assert len(keys) == 6
+    assert key() in keys

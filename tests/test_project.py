@@ -9,10 +9,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
@@ -21,7 +24,33 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
-COMMANDS = ("import", "export-headers", "info", "run", "cosim", "vectors", "signoff")
+COMMANDS = (
+    "import", "export-headers", "info", "run", "cosim", "vectors", "signoff",
+    "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
+)  # fmt: skip
+HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite"}
+"""Libraries that take long to import: only whoever computes or draws with them pays."""
+
+ROOMS: dict[str, set[str]] = {"contract": set()}
+"""Which rooms each room may import from."""
+for room, above in {
+    "model": "contract",
+    "files": "model",
+    "engines": "files",
+    "rtl": "engines",
+    "cosim": "rtl",
+    "vectors": "cosim",
+    "data": "engines",
+    "networks": "data",
+    "training": "networks",
+    "bridge": "training",
+}.items():
+    ROOMS[room] = ROOMS[above] | {above}
+ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden"}
+ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
+EVERYBODYS = {"errors", "version", "paths", "jit"}
+"""Modules beside the rooms, which import nothing but each other."""
 
 
 def load_check_venv() -> ModuleType:
@@ -69,7 +98,7 @@ def test_loose_requirements_are_refused(requirement: str) -> None:
         check_venv.parse_pins([requirement])
 
 
-@pytest.mark.parametrize("extra", [None, "test", "lint"])
+@pytest.mark.parametrize("extra", [None, "test", "lint", "torch"])
 def test_pins_are_closed_under_dependency(extra: str | None) -> None:
     """Whatever a pinned distribution requires is itself pinned, at a version that satisfies it."""
     pins = check_venv.parse_pins(PROJECT["dependencies"] + (EXTRAS[extra] if extra else []))
@@ -78,6 +107,8 @@ def test_pins_are_closed_under_dependency(extra: str | None) -> None:
         for name in pins
         for needed in map(Requirement, distribution(name).requires or [])
         if needed.marker is None or needed.marker.evaluate({"extra": ""})
+        # torch's builds for GPUs pin these themselves.
+        if not check_venv.canonical(needed.name).startswith(check_venv.CUDA)
         if not needed.specifier.contains(pins.get(check_venv.canonical(needed.name), ""), prereleases=True)
     ]
     assert missing == []
@@ -86,6 +117,37 @@ def test_pins_are_closed_under_dependency(extra: str | None) -> None:
 def test_environment_is_the_pinned_one() -> None:
     """Every installed distribution is pinned at its version, every pin is installed, fxsim comes from this clone."""
     assert check_venv.differences() == []
+
+
+@dataclass
+class Distribution:
+    """As much of an installed distribution as check_venv.py looks at."""
+
+    metadata: dict[str, str]
+    version: str
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "expected"),
+    [
+        ("torch", "+cpu", []),
+        ("torch", "+cu130", []),
+        ("torch", ".post1+cpu", ["torch {0} is pinned, {0}.post1 is installed"]),
+        ("numpy", "+cpu", ["numpy {0} is pinned, {0}+cpu is installed"]),
+        ("nvidia-cublas", "13.1", []),
+        ("nvidia_cudnn_cu13", "9", []),
+        ("triton", "3.5", []),
+        ("torchvision", "0.1", ["torchvision 0.1 is installed but not pinned"]),
+        ("Some.thing", "1", ["some-thing 1 is installed but not pinned"]),
+    ],
+)
+def test_builds_of_torch_are_one(name: str, version: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's builds for CPU and CUDA count as one version, what the latter brings is tolerated, and nothing else."""
+    pins = check_venv.parse_pins(PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["lint"] + EXTRAS["torch"])
+    versions = pins | {name: pins.get(name, "") + version}
+    installed = [Distribution({"Name": n}, v) for n, v in versions.items()]
+    monkeypatch.setattr(check_venv, "distributions", lambda: installed)
+    assert check_venv.differences() == [line.format(pins.get(name)) for line in expected]
 
 
 @pytest.fixture
@@ -122,7 +184,8 @@ def test_builds_are_pinned_too(other_clone: Path) -> None:
     printed = call(sys.executable, ROOT / "scripts" / "check_venv.py", "--constraints")
     assert printed.returncode == 0
     constraints = check_venv.parse_pins(printed.stdout.split())
-    wanted = [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["lint"], *PYPROJECT["build-system"]["requires"]]
+    extras = [pin for extra in ("test", "lint", "torch") for pin in EXTRAS[extra]]
+    wanted = [*PROJECT["dependencies"], *extras, *PYPROJECT["build-system"]["requires"]]
     assert constraints.items() >= check_venv.parse_pins(wanted).items()
     assert {"setuptools", "wheel"} <= set(constraints)
 
@@ -218,28 +281,85 @@ def test_targets_set_up_first(target: str, last: str) -> None:
 # --- start-up ---
 
 
-def test_core_never_imports_torch() -> None:
-    """No module of the package names torch in an import, at the top or inside a function."""
-    sources = sorted((ROOT / "fxsim").rglob("*.py"))
-    assert ROOT / "fxsim" / "__init__.py" in sources
-    importers = [
-        str(path.relative_to(ROOT))
-        for path in sources
-        for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "torch" for alias in node.names))
-        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torch")
-    ]
-    assert importers == []
+def imports(tree: ast.AST, everywhere: bool) -> Iterator[str]:
+    """Full names of all that a module imports as it is imported; `everywhere`: or at any other time."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imports(node, everywhere)
 
 
-@pytest.mark.parametrize("module", ["fxsim", "fxsim.cli"])
+def modules() -> dict[Path, ast.Module]:
+    """Every module of the package, parsed, by its place inside."""
+    package = ROOT / "fxsim"
+    found = {path.relative_to(package): ast.parse(path.read_text()) for path in sorted(package.rglob("*.py"))}
+    assert Path("__init__.py") in found
+    return found
+
+
+def test_rooms_import_from_rooms_above() -> None:
+    """No module imports from a room below its own, at the top or inside a function; every folder is a known room."""
+    wrong = []
+    for path, tree in modules().items():
+        room = path.parts[0].removesuffix(".py")
+        if room in ("__init__", "__main__"):
+            continue
+        allowed = (ROOMS[room] | {room} if room not in EVERYBODYS else set()) | EVERYBODYS
+        for name in imports(tree, everywhere=True):
+            top, imported, *_ = [*name.split("."), "__version__"]
+            if top == "fxsim" and imported not in allowed | {"__version__"}:
+                wrong.append(f"{path} imports {name}")
+        # Of the package as a whole only its version and its place are used.
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(ast.Name("fxsim"), name) if not name.startswith("__"):
+                    wrong.append(f"{path} uses fxsim.{name}")
+    assert wrong == []
+
+
+def test_torch_stays_in_its_rooms() -> None:
+    """Torch is imported in networks, training and bridge; elsewhere inside a function, and in no core room at all."""
+    core = {"contract", "model", "files", "engines", "rtl", "cosim", "vectors", "data", "signoff", *EVERYBODYS}
+    wrong = []
+    for path, tree in modules().items():
+        room = path.parts[0].removesuffix(".py")
+        if room in ("networks", "training", "bridge"):
+            continue
+        imported = imports(tree, everywhere=room in core)
+        wrong += [f"{path} imports {name}" for name in imported if name.split(".")[0] == "torch"]
+    assert wrong == []
+
+
+LOADED = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "
+
+
+@pytest.mark.parametrize("module", ["fxsim", "fxsim.cli", "fxsim.model.compression", "fxsim.golden"])
 def test_start_up_is_light(module: str) -> None:
-    """Importing the package or its command line loads neither the compiler nor the plotting library."""
-    result = call(sys.executable, "-c", f"import sys, {module}; print(*sorted(sys.modules))")
+    """Importing the package or its command line loads neither the compiler nor torch, SciPy or what draws."""
+    result = call(sys.executable, "-c", f"{LOADED} import {module}")
     assert result.returncode == 0, result.stderr
-    loaded = set(result.stdout.split())
+    loaded = set(result.stderr.split())
     assert "numpy" in loaded
-    assert loaded & {"numba", "llvmlite", "matplotlib", "torch"} == set()
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["info", "run"])
+def test_integer_models_need_no_torch(command: str, tmp_path: Path) -> None:
+    """Looking at a model and computing with it load the compiler at most."""
+    images = tmp_path / "images.npy"
+    np.save(images, np.zeros((1, 64, 48), np.int8))
+    arguments = ["info"] if command == "info" else ["run", "-o", str(tmp_path / "out.npz")]
+    arguments.insert(1, str(ROOT / "golden" / "psa_h96.safetensors"))
+    arguments += [str(images)] if command == "run" else []
+    result = call(sys.executable, "-c", f"{LOADED} from fxsim.cli import main; main({arguments!r})")
+    assert result.returncode == 0, result.stderr
+    # Numba imports a little of SciPy where that is installed: its version, and scipy.linalg.
+    heavy = {"torch", "sklearn", "matplotlib", "scipy.stats", "scipy.io"}
+    assert set(result.stderr.split()) & heavy == set()
 
 
 def test_help_lists_every_command() -> None:
@@ -252,9 +372,10 @@ def test_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(command: str) -> None:
-    """`fxsim COMMAND --help` succeeds and says more than its usage line and options."""
-    result = call(BIN / "fxsim", command, "--help")
+    """`fxsim COMMAND --help` succeeds and loads nothing that takes long."""
+    result = call(sys.executable, "-c", f"{LOADED} from fxsim.cli import main; main(['{command}', '--help'])")
     assert result.returncode == 0, result.stderr
+    assert set(result.stderr.split()) & HEAVY == set()
     assert result.stdout.startswith(f"Usage: fxsim {command}")
     assert "--help" in result.stdout
 

@@ -19,6 +19,16 @@ _COMMANDS = {
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
     "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
+    "flow": ("fxsim.cli.flow", "Run a recipe: train, distil, quantise, export, evaluate."),
+    "train": ("fxsim.cli.train", "Train a float network, such as a teacher."),
+    "distill": ("fxsim.cli.distill", "Train a student from a teacher."),
+    "quantize": ("fxsim.cli.quantize", "Quantise a float network, with quantisation-aware training."),
+    "export": ("fxsim.cli.export", "Write a quantised network as an integer model."),
+    "eval": ("fxsim.cli.eval", "Accuracy of an integer model and of the networks it came from."),
+    "bridge": ("fxsim.cli.bridge", "Attribute every difference between float fake-quant and integer model."),
+    "tables": ("fxsim.cli.tables", "Compare table sizes, edge rules and ways to choose the points."),
+    "fit": ("fxsim.cli.fit", "Draw the activations fitted to one-dimensional functions."),
+    "bench": ("fxsim.cli.bench", "Measure fxsim on this machine."),
 }
 """Command name: module that defines `command`, and the line `fxsim --help` shows for it without importing it."""
 

@@ -4,23 +4,13 @@ Equal to the reference engine bit for bit on every graph. Images are shared out 
 default one a CPU); each thread has one scratch area, so that memory does not grow with the number of images.
 """
 
-import contextlib
 import functools
-import hashlib
-import platform
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import filelock
-import llvmlite
-import llvmlite.binding
-import msgspec
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +19,8 @@ from numba import types
 from fxsim.contract import expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import kernels
+from fxsim.jit import compile_function
 from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Operator, Pool, Relu
-from fxsim.paths import cache_dir
 
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
@@ -38,9 +28,6 @@ Int64 = npt.NDArray[np.int64]
 
 # Numba makes its settings' attributes as it starts, out of a type checker's sight.
 _config: Any = numba.config
-
-_HASHES = "sha256.json"
-"""In a folder of the cache: what its files' bytes are."""
 
 _IMAGES_A_TURN = 8
 """Images a thread takes at once: enough that taking them costs nothing, few enough that all threads end together."""
@@ -87,12 +74,7 @@ def run_compiled(model: Model, x: Int8, taps: tuple[str, ...], threads: int | No
 
 @functools.cache
 def compute_function() -> Callable[..., None]:
-    """The compiled `kernels._compute`: from the cache on disk, or compiled now (some seconds) and put there.
-
-    What is in the cache is taken only where every byte is as it was put there: nothing else would notice a damaged one,
-    and machine code that is a bit off may compute something else. Where the cache folder cannot be written, it is
-    compiled in every process.
-    """
+    """The compiled `kernels._compute`."""
     flat = {name: types.Array(getattr(types, name), 1, "C") for name in ("int8", "int16", "int32")}
     program = types.Array(types.int64, 2, "C")
     # Read-only: mutable arrays may be passed too, and both get the same code.
@@ -101,73 +83,7 @@ def compute_function() -> Callable[..., None]:
         program, flat["int16"], flat["int32"], flat["int8"], images, flat["int8"], types.int64, types.int64,
         flat["int8"], flat["int32"], flat["int16"],
     )  # fmt: skip
-    folder = cache_dir() / "numba" / _cache_key()
-    if not _can_write(folder):
-        return _compile(signature, cached=False)
-    # Suppressed: the disk may be full, or know no locks. Then the cache is as good as absent.
-    with contextlib.suppress(OSError, NotImplementedError), filelock.FileLock(f"{folder}.lock"):
-        return _compile_cached(signature, folder)
-    return _compile(signature, cached=False)
-
-
-def _compile_cached(signature: Any, folder: Path) -> Callable[..., None]:
-    """From the folder or into it; the caller holds its lock."""
-    stated = folder / _HASHES
-    try:
-        hashes = msgspec.json.decode(stated.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        hashes = {}
-    if hashes != _hash_files(folder):
-        for entry in folder.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        hashes = {}
-    before = _config.CACHE_DIR
-    _config.CACHE_DIR = str(folder)
-    try:
-        compiled = _compile(signature, cached=True)
-    finally:
-        _config.CACHE_DIR = before
-    if (now := _hash_files(folder)) != hashes:
-        stated.write_bytes(msgspec.json.encode(now))
-    return compiled
-
-
-def _hash_files(folder: Path) -> dict[str, str]:
-    """sha256 of every file of numba's in a cache folder, by path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _HASHES)
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def _compile(signature: Any, cached: bool) -> Callable[..., None]:
-    compiled: Callable[..., None] = numba.njit([signature], nogil=True, cache=cached)(kernels._compute)
-    return compiled
-
-
-def _cache_key() -> str:
-    """Everything that the machine code depends on, hashed: its source, the compiler, the processor."""
-    features = llvmlite.binding.get_host_cpu_features()
-    parts = (
-        Path(kernels.__file__).read_bytes().hex(),
-        numba.__version__,
-        llvmlite.__version__,
-        np.__version__,
-        platform.python_version(),
-        platform.machine(),
-        llvmlite.binding.get_host_cpu_name(),
-        features.flatten(),
-        str(_config.CPU_NAME),
-        str(_config.CPU_FEATURES),
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-
-def _can_write(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
+    return compile_function(kernels._compute, signature)
 
 
 # --- Parameters: packed once a graph -------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def _read(path: Path, where: str) -> Checkpoint:
                 tensors[name] = file.get_tensor(name).clone()
                 _check_values(where, name, tensors[name])
     except SafetensorError as error:
-        raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
+        raise FileError(f"{where}: is not a whole safetensors file: {_short(str(error), 300)}") from None
     except OSError as error:
         raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
     network.load_state_dict(tensors, assign=True)

@@ -123,8 +123,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` [n, t, c]; the same shape."""
-        y: Tensor = self.linear_1(self.act_1(self.norm(x)))
-        y = x + self.affine(self.linear_2(self.act_2(y)))
+        hidden = self.linear_1(self.act_1(self.norm(x)))
+        y: Tensor = x + self.affine(self.linear_2(self.act_2(hidden)))
         return y
 
 

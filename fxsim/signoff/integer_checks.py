@@ -50,7 +50,7 @@ def golden(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
         Figure("statistics measured again", sum(len(model.taps) for model in manifest.models), "taps"),
         Figure("shifts", f"{shifts[0]} to {shifts[-1]}"),
         Figure("most saturated tap", round(100 * saturated, 3), "%"),
-        Figure("trained", "yes" if manifest.trained else "no: random, with calibrated statistics"),
+        Figure("trained models", sum(model.training is not None for model in manifest.models)),
     )
     summary = f"{len(manifest.files)} files and {figures[2].value} taps' statistics are as the manifest states"
     return _outcome(summary, problems, Details(figures=figures, values=tuple(values), curves=tuple(curves)))

@@ -139,6 +139,18 @@ class PublishedCheck(_Check, frozen=True, tag="published", kw_only=True):
     trace: str | None = None
 
 
+class BridgeCheck(_Check, frozen=True, tag="bridge", kw_only=True):
+    """A model equals the quantised network in `checkpoint` by the contract's rules, on all test pictures of its data.
+
+    Float fake-quant's differences from it are reported by cause, and none may be unexplained. Skipped without torch.
+    `data_path` is the data set's folder, where it needs one.
+    """
+
+    model: _Name
+    checkpoint: str
+    data_path: str | None = None
+
+
 class CosimCheck(_Check, frozen=True, tag="cosim", kw_only=True):
     """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
 
@@ -190,6 +202,7 @@ Check = (
     | EnginesCheck
     | RandomModelsCheck
     | PublishedCheck
+    | BridgeCheck
     | CosimCheck
     | IntervalCheck
     | RtlFaultCheck

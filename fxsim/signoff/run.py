@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
-from fxsim.signoff import integer_checks, published_checks, rtl_checks
+from fxsim.signoff import integer_checks, network_checks, published_checks, rtl_checks
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.environment import find_commit, find_machine, find_tools
 from fxsim.signoff.plan import (
     AccumulatorsCheck,
+    BridgeCheck,
     Check,
     CosimCheck,
     EnginesCheck,
@@ -37,6 +38,7 @@ CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
     EnginesCheck: integer_checks.engines,
     RandomModelsCheck: integer_checks.random_models,
     PublishedCheck: published_checks.published,
+    BridgeCheck: network_checks.bridge,
     CosimCheck: rtl_checks.bit_exact,
     IntervalCheck: rtl_checks.interval,
     RtlFaultCheck: rtl_checks.rtl_fault,

@@ -1,0 +1,1 @@
+"""Between float and integers: what quantisation and table compression cost, with every difference attributed."""

@@ -1,0 +1,341 @@
+"""Float mode: float fake-quant against the integer model, every difference attributed to a cause.
+
+At a tap let I be the integer model's codes, F those of float fake-quant end to end, and L those of the tap's operator
+in float fake-quant's arithmetic on the integer model's own inputs. A value differs where F != I.
+
+- L == I: it is **carried over**. The operator agrees; its inputs differ already.
+- L != I: it is **local**. Each rule of `Arithmetic` that the operator obeys is switched, by itself, from the contract's
+  to fake-quant's. A rule explains the value if with it alone the operator gives L. The first that does, in the order of
+  `RULES`, is its cause; that others would do too is counted (`several`). Where none does by itself, the smallest set of
+  rules that does is its cause, named `first + second`.
+- L != I, but F == I: the inputs' differences undo it. Counted as `cancelled`; it is no difference.
+
+A cause is believed only if the exact value (`fxsim.bridge.exact`), computed from the integer model's parameters in
+integers alone, agrees: a tie lies halfway between two codes; a saturating sum is outside int8; a value that float32
+rounds differently is no further from a tie than float32's errors can add up to; a resampled table's full table has L.
+Else, or where no set of rules gives L, the value is **unexplained**.
+
+A value exactly on a tie that float32's errors push off it: where ties to even give the same code it is a tie (and also
+a float32 sum, `several`), else a float32 sum, and `on_tie` counts those.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpolation
+from fxsim.bridge.record import CARRIED, UNEXPLAINED, Beginning, Example, TapDifferences
+from fxsim.contract.arithmetic import INT8_MAX, INT8_MIN, Int8, round_shift, sat8
+from fxsim.engines import Engine, run
+from fxsim.model import INPUT, Add, Affine, Linear, Lut, Model, Node, Pool
+from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, QuantisedResMLP, Slot
+
+RULES = {"saturation": "saturation", "tables": "table resampling", "ties": "tie", "sums": "float32 sum"}
+"""The fields of `Arithmetic`, and the cause that each is."""
+
+# Which rules an operator obeys, in the order in which they explain.
+_OBEYED: Mapping[Kind, tuple[str, ...]] = {Kind.TABLE: ("tables", "ties"), Kind.ADD: ("saturation", "ties", "sums")}
+_OBEYED_BY_OTHERS = ("ties", "sums")
+
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+
+def switched(arithmetic: Arithmetic, rules: Sequence[str], to: Arithmetic) -> Arithmetic:
+    """`arithmetic` with some of its rules those of `to`."""
+    return replace(arithmetic, **{rule: getattr(to, rule) for rule in rules})
+
+
+@dataclass
+class _Counts:
+    """What is known of one tap so far."""
+
+    compared: int = 0
+    differ: int = 0
+    largest: int = 0
+    carried: int = 0
+    cancelled: int = 0
+    several: int = 0
+    on_tie: int = 0
+    histogram: dict[int, int] = field(default_factory=dict)
+    causes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Batch:
+    """One batch: the number of its first image, the integer model's values and float fake-quant's, by tap."""
+
+    start: int
+    integer: Mapping[str, Int8]
+    floating: Mapping[str, Float64]
+
+
+@dataclass
+class _Local:
+    """Values of a tap where L != I: their places, and of each the exact value and the cause."""
+
+    places: Places
+    exact: Exact
+    causes: npt.NDArray[np.object_]
+    several: Bool
+
+
+class Attribution:
+    """Counts differences and their causes, batch by batch; keeps the first `examples` of each cause."""
+
+    def __init__(self, network: QuantisedResMLP, model: Model, examples: int, engine: Engine | str) -> None:
+        self._network = network
+        self._model = model
+        self._engine = engine
+        self._wanted = examples
+        self._examples: dict[str, list[Example]] = {}
+        self._counts = {slot.tap: _Counts() for slot in network.slots}
+        self._full = network.full_tables()
+        self._begin = dict.fromkeys(network.taps, 0)
+        self._unaffected = 0
+
+    def add(self, codes: Int8, start: int) -> None:
+        """Compare a batch, int8 [image, token, value], whose first image is number `start` of all."""
+        integer = {INPUT: codes} | run(self._model, codes, "all", self._engine)
+        floating = {INPUT: codes.astype(np.float64)}
+        floating |= {
+            tap: values.numpy() for tap, values in self._network.run_taps(torch.from_numpy(codes), FLOAT).items()
+        }
+        batch = _Batch(start, integer, floating)
+        untouched = np.ones(len(codes), bool)
+        for slot in self._network.slots:
+            differs = self._add_tap(slot, batch)
+            here = untouched & differs.reshape(len(codes), -1).any(axis=1)
+            self._begin[slot.tap] += int(np.count_nonzero(here))
+            untouched &= ~here
+        self._unaffected += int(np.count_nonzero(untouched))
+
+    @property
+    def taps(self) -> tuple[TapDifferences, ...]:
+        """What was found at every tap."""
+        return tuple(
+            TapDifferences(
+                tap=slot.tap,
+                kind=slot.kind,
+                compared=counts.compared,
+                differ=counts.differ,
+                largest=counts.largest,
+                histogram=dict(sorted(counts.histogram.items())),
+                causes=dict(sorted(counts.causes.items())),
+                carried=counts.carried,
+                cancelled=counts.cancelled,
+                several=counts.several,
+                on_tie=counts.on_tie,
+            )
+            for slot, counts in zip(self._network.slots, self._counts.values(), strict=True)
+        )
+
+    @property
+    def beginnings(self) -> tuple[Beginning, ...]:
+        """Where the images' first differences are, taps that have none left out."""
+        return tuple(Beginning(tap=tap, images=images) for tap, images in self._begin.items() if images)
+
+    @property
+    def unaffected(self) -> int:
+        """Images without any difference."""
+        return self._unaffected
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The first differences of each cause, those carried over last."""
+        ordered = sorted(self._examples, key=lambda cause: (cause == CARRIED, cause))
+        return tuple(example for cause in ordered for example in self._examples[cause])
+
+    def _add_tap(self, slot: Slot, batch: _Batch) -> Bool:
+        """Count one tap of a batch; returns where it differs."""
+        counts = self._counts[slot.tap]
+        integer, floating = batch.integer[slot.tap], batch.floating[slot.tap]
+        distance = floating - integer
+        differs: Bool = distance != 0
+        counts.compared += distance.size
+        inputs = tuple(torch.from_numpy(batch.integer[name].astype(np.float64)) for name in slot.inputs)
+        floats = self._network.operator(slot.tap, inputs, FLOAT).numpy()
+        local_mask: Bool = floats != integer
+        local = self._explain(slot, batch, inputs, local_mask, floats)
+        counted = differs[local.places]
+        counts.cancelled += int(np.count_nonzero(~counted))
+        counts.several += int(np.count_nonzero(local.several & counted))
+        on_tie = local.exact.on_tie & (local.causes == RULES["sums"]) & counted
+        counts.on_tie += int(np.count_nonzero(on_tie))
+        _tally(counts.causes, local.causes[counted].tolist())
+        carried = differs & ~local_mask
+        counts.carried += int(np.count_nonzero(carried))
+        if differs.any():
+            counts.differ += int(np.count_nonzero(differs))
+            counts.largest = max(counts.largest, int(np.abs(distance).max()))
+            values, numbers = np.unique(distance[differs].astype(np.int64), return_counts=True)
+            for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
+                counts.histogram[value] = counts.histogram.get(value, 0) + number
+            self._keep_examples(slot, batch, inputs, floats, local, counted, carried)
+        return differs
+
+    def _explain(self, slot: Slot, batch: _Batch, inputs: tuple[Tensor, ...], mask: Bool, floats: Float64) -> _Local:
+        node = self._model.graph.by_name[slot.tap]
+        places: Places = np.nonzero(mask)
+        integers = tuple(batch.integer[name] for name in slot.inputs)
+        exact = exact_values(node, integers, places)
+        target = floats[places]
+        causes = np.full(len(target), UNEXPLAINED, object)
+        agrees = self._agreement(slot, batch, places, exact, target)
+        found, several = np.zeros(len(target), bool), np.zeros(len(target), bool)
+        rules = _OBEYED.get(slot.kind, _OBEYED_BY_OTHERS)
+        for chosen in (combination for size in range(1, len(rules) + 1) for combination in combinations(rules, size)):
+            if len(chosen) > 1 and found.all():
+                break
+            if not len(target):
+                break
+            values = self._network.operator(slot.tap, inputs, switched(CONTRACT, chosen, FLOAT)).numpy()
+            explains = values[places] == target
+            if len(chosen) == 1:
+                several |= found & explains
+            new = explains & ~found
+            found |= new
+            believed = new & agrees["exact"]
+            for rule in chosen:
+                # In a set with others a tie is float32's, made by its rounding: the exact value need not be one.
+                if rule != "ties" or len(chosen) == 1:
+                    believed &= agrees[rule]
+            causes[believed] = " + ".join(RULES[rule] for rule in chosen)
+        return _Local(places, exact, causes, several)
+
+    def _agreement(self, slot: Slot, batch: _Batch, places: Places, exact: Exact, target: Float64) -> dict[str, Bool]:
+        """Whether each exact value bears each rule out; `exact`: whether it rounds to the integer model's code."""
+        whole = exact.numerator >> exact.bits
+        agrees: dict[str, Bool] = {
+            "exact": sat8(round_shift(exact.numerator, exact.bits)) == batch.integer[slot.tap][places],
+            "ties": exact.on_tie,
+            "sums": exact.to_tie <= exact.error,
+            "saturation": ((whole < INT8_MIN) | (whole > INT8_MAX)) & (target == whole),
+        }
+        if slot.kind is Kind.TABLE:
+            code = batch.integer[slot.inputs[0]][places].astype(np.int64) - INT8_MIN
+            agrees["tables"] = self._full[slot.tap][places[-1], code] == target
+        return agrees
+
+    def _keep_examples(
+        self,
+        slot: Slot,
+        batch: _Batch,
+        inputs: tuple[Tensor, ...],
+        floats: Float64,
+        local: _Local,
+        counted: Bool,
+        carried: Bool,
+    ) -> None:
+        """Keep what is still wanted of this tap's differences."""
+        chosen: list[tuple[str, Places]] = []
+        for cause in dict.fromkeys(local.causes[counted].tolist()):
+            at = np.flatnonzero(counted & (local.causes == cause))[: self._missing(cause)]
+            chosen.append((cause, tuple(index[at] for index in local.places)))
+        if self._missing(CARRIED):
+            chosen.append((CARRIED, tuple(index[: self._missing(CARRIED)] for index in np.nonzero(carried))))
+        if not any(len(places[0]) for _, places in chosen):
+            return
+        node = self._model.graph.by_name[slot.tap]
+        integers = tuple(batch.integer[name] for name in slot.inputs)
+        unrounded = _unrounded(self._network, slot, inputs)
+        for cause, places in chosen:
+            exact = exact_values(node, integers, places)
+            for i in range(len(places[0])):
+                place = tuple(int(index[i]) for index in places)
+                one: Places = tuple(index[i : i + 1] for index in places)
+                value = describe_value(node, tuple(inputs_at(node, x, one)[0] for x in integers), place[1:])
+                code, floating = int(batch.integer[slot.tap][place]), int(batch.floating[slot.tap][place])
+                if cause == CARRIED:
+                    pairs = ((batch.integer[name], batch.floating[name]) for name in slot.inputs)
+                    read = [(inputs_at(node, x, one)[0], inputs_at(node, y, one)[0]) for x, y in pairs]
+                    unequal = sum(int(np.count_nonzero(x != y)) for x, y in read)
+                    total = sum(len(x) for x, _ in read)
+                    text = f"{value}, so {code}; fake-quant has others in {unequal} of {total} inputs"
+                else:
+                    text = f"{value}; {_reason(cause, code, int(floats[place]), float(unrounded[place]))}"
+                self._examples.setdefault(cause, []).append(
+                    Example(
+                        cause=cause,
+                        image=batch.start + place[0],
+                        tap=slot.tap,
+                        token=place[1] if len(place) == 3 else None,
+                        channel=place[-1],
+                        exact=str(exact.fraction(i)),
+                        float32=float(unrounded[place]),
+                        integer_code=code,
+                        local_code=int(floats[place]),
+                        float_code=floating,
+                        text=text,
+                    )
+                )
+
+    def _missing(self, cause: str) -> int:
+        return self._wanted - len(self._examples.get(cause, ()))
+
+
+def describe_value(node: Node, inputs: tuple[npt.NDArray[Any], ...], place: tuple[int, ...]) -> str:
+    """How the integer model computes one value before rounding, in words and exact numbers.
+
+    `inputs`: what the node reads for it, [K] of each input; `place`: (token, channel), or (channel,) behind the pool.
+    """
+    op = node.op
+    x = [[int(v) for v in values] for values in inputs]
+    channel = place[-1]
+    if isinstance(op, Linear | Affine):
+        row = place[0] if isinstance(op, Linear) and op.over == "tokens" else channel
+        weight = [int(w) for w in op.weight[row].reshape(-1)]
+        total = sum(a * b for a, b in zip(x[0], weight, strict=True))
+        shift, bias = int(op.shift[row]), int(op.bias[row])
+        return f"accumulator {total} / 2^{shift} + bias {bias} = {_number(Fraction(total, 1 << shift) + bias)}"
+    if isinstance(op, Pool):
+        return f"sum {sum(x[0])} / {op.tokens} tokens = {_number(Fraction(sum(x[0]), op.tokens))}"
+    if isinstance(op, Add):
+        return f"{x[0][0]} + {x[1][0]} = {x[0][0] + x[1][0]}"
+    if isinstance(op, Lut):
+        code = np.array([x[0][0]], np.int64)
+        lower, upper, fraction, bits = interpolation(op, code, np.array([channel]))
+        t0, t1, f = int(lower[0]), int(upper[0]), int(fraction[0])
+        value = _number(t0 + Fraction((t1 - t0) * f, 1 << bits))
+        return f"input {x[0][0]} lies {f}/{1 << bits} of the way from point {t0} to point {t1} = {value}"
+    return f"max({x[0][0]}, 0) = {max(x[0][0], 0)}"
+
+
+def _reason(cause: str, integer: int, floating: int, float32: float) -> str:
+    """Why the codes differ, after `describe_value`'s text."""
+    if cause == RULES["ties"]:
+        return f"a tie: {integer} upwards, {floating} to even"
+    if cause == RULES["saturation"]:
+        return f"the integer model saturates to {integer}, fake-quant keeps {floating} for now"
+    what = "the function in float32" if RULES["tables"] in cause else "float32"
+    return f"{what} has {float32:.9g}; they round to {integer} and {floating}"
+
+
+def _number(value: Fraction) -> str:
+    """A fraction whose denominator is a power of two, in decimals: they end."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits = value.denominator.bit_length() - 1
+    scaled = abs(value) * 10**digits
+    whole, rest = divmod(scaled.numerator, 10**digits)
+    return f"{'-' if value < 0 else ''}{whole}.{rest:0{digits}d}"
+
+
+def _unrounded(network: QuantisedResMLP, slot: Slot, inputs: tuple[Tensor, ...]) -> Float64:
+    """The operator in float32 before its result is rounded, in output codes."""
+    with torch.no_grad():
+        real = tuple(x.float() * network.step(name) for x, name in zip(inputs, slot.inputs, strict=True))
+        values: Float64 = (network._real(slot, real, quantised=True) / network.step(slot.tap)).double().numpy()
+    return values
+
+
+def _tally(counts: dict[str, int], names: Sequence[str]) -> None:
+    for name in dict.fromkeys(names):
+        counts[name] = counts.get(name, 0) + names.count(name)

@@ -1,0 +1,48 @@
+"""`fxsim export`: a quantised network as an integer model."""
+
+from pathlib import Path
+
+import click
+
+from fxsim.cli.console import refuse_overwriting, say
+from fxsim.contract import TABLE_POINTS, TableRule
+
+
+@click.command()
+@click.argument("checkpoint", metavar="QUANTISED", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="OUT", required=True, type=click.Path(path_type=Path), help="Model file.")
+@click.option("--name", help="The model's name.  [default: the recipe's]")
+@click.option("--points", type=click.Choice([str(p) for p in TABLE_POINTS]), help="Store tables of so many points.")
+@click.option("--rule", type=click.Choice([str(rule) for rule in TableRule]), help="Edge rule of the tables.")
+@click.option(
+    "--method",
+    type=click.Choice(["decimate", "least-squares", "minimax"]),
+    help="How the points are chosen from all 256 values.",
+)
+def command(
+    checkpoint: Path, output: Path, name: str | None, points: str | None, rule: str | None, method: str | None
+) -> None:
+    """Write the quantised network in QUANTISED as an integer model.
+
+    QUANTISED is what `fxsim quantize` wrote. Its tables are exported as it stores them; --points, --rule and --method
+    choose others, each by default as it is stored (`fxsim tables` compares them).
+    """
+    from fxsim.errors import ModelError
+    from fxsim.model.compression import PointMethod
+    from fxsim.networks.checkpoint import load_quantised
+    from fxsim.networks.quantised import TableFormat
+    from fxsim.training.integer_model import write_model
+
+    refuse_overwriting(output, (checkpoint,))
+    tables = None
+    if points or rule or method:
+        stored = load_quantised(checkpoint)[0].tables
+        if stored is None:
+            raise ModelError(f"{checkpoint}: is a ReLU network, which has no tables to choose points for")
+        tables = TableFormat(
+            int(points) if points else stored.points,
+            TableRule(rule) if rule else stored.rule,
+            PointMethod(method) if method else stored.method,
+        )
+    model = write_model(checkpoint, output, name, tables)
+    say(f"{output}: model '{model.name}', {len(model.graph.nodes)} operators")

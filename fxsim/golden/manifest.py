@@ -1,0 +1,162 @@
+"""`golden/manifest.json`: what is in the folder, how each model was made, what was measured of it; and the check."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fxsim.contract import INT8_MAX, INT8_MIN
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import run
+from fxsim.errors import FileError
+from fxsim.files import load, model_sha256
+from fxsim.model import Affine, Linear, Model
+
+FORMAT = "fxsim.golden"
+VERSION = 2
+MANIFEST = "manifest.json"
+
+
+class GoldenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the folder, by its path inside it."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class TapStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tap's values were on all images of the stimulus; `saturated` is the share at -128 or 127."""
+
+    tap: str
+    min: int
+    max: int
+    mean: float
+    std: float
+    saturated: float
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model was trained, and what came of it on the test pictures of its data set.
+
+    `checkpoint` is the quantised network that the model was exported from. `*_correct` counts pictures put into the
+    right class by the float network, by the quantised one in float arithmetic, and by the integer model. `saturated`
+    counts, for each tap of the integer model, the values at -128 or 127 on all test pictures.
+    """
+
+    recipe: str
+    recipe_sha256: str
+    data: str
+    data_sha256: str
+    checkpoint: str
+    test_images: int
+    float_correct: int
+    fake_quant_correct: int
+    integer_correct: int
+    saturated: dict[str, int]
+
+
+class GoldenModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model: where it is, how it was made, and what was measured. `shifts` counts channels by shift.
+
+    `training` is None of a random model, which was calibrated on `stimulus` instead; `taps` are measured on that.
+    """
+
+    name: str
+    file: str
+    model_sha256: str
+    stimulus: str
+    images: int
+    seed: int
+    shifts: dict[str, int]
+    taps: list[TapStatistics]
+    training: Training | None
+
+
+class GoldenManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`golden/manifest.json`."""
+
+    format: str
+    version: int
+    generator: str
+    seed: int
+    statement: str
+    models: list[GoldenModel]
+    files: list[GoldenFile]
+
+
+def measure(
+    model: Model, file: str, stimulus: str, images: Int8, seed: int, training: Training | None = None
+) -> GoldenModel:
+    """A model's shifts, and its values at every tap on `images`, as the manifest records them."""
+    shifts = np.concatenate([node.op.shift for node in model.graph.nodes if isinstance(node.op, Linear | Affine)])
+    counts = {str(s): int(n) for s, n in enumerate(np.bincount(shifts)) if n}
+    values = run(model, images, "all", engine="reference")
+    taps = [tap_statistics(tap, v) for tap, v in values.items()]
+    return GoldenModel(model.name, file, model_sha256(model), stimulus, len(images), seed, counts, taps, training)
+
+
+def tap_statistics(tap: str, values: Int8) -> TapStatistics:
+    """Range, mean, spread and saturation of a tap's values; from exact integer sums, so the same on every machine."""
+    v = values.astype(np.int64)
+    n, total, squares = v.size, int(v.sum()), int((v * v).sum())
+    std = math.sqrt(n * squares - total * total) / n
+    saturated = int(((v == INT8_MIN) | (v == INT8_MAX)).sum())
+    return TapStatistics(tap, int(v.min()), int(v.max()), round(total / n, 3), round(std, 3), round(saturated / n, 6))
+
+
+def golden_file(directory: Path, path: Path) -> GoldenFile:
+    """The record of one file of the folder; FileError where it is missing."""
+    try:
+        data = (directory / path).read_bytes()
+    except OSError as error:
+        raise FileError(f"{directory / path}: {error.strerror or error}, expected a golden file") from None
+    return GoldenFile(path.as_posix(), len(data), hashlib.sha256(data).hexdigest())
+
+
+def read_manifest(directory: Path) -> GoldenManifest:
+    """`manifest.json` of a golden folder; FileError where it is missing or not one."""
+    path = directory / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=GoldenManifest)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}, expected the golden manifest") from None
+    except msgspec.DecodeError as error:
+        raise FileError(f"{path}: is not a golden manifest: {error}") from None
+    if (manifest.format, manifest.version) != (FORMAT, VERSION):
+        raise FileError(f"{path}: states {manifest.format} {manifest.version}, expected {FORMAT} {VERSION}")
+    return manifest
+
+
+def check_golden(directory: Path) -> list[str]:
+    """What is wrong with a golden folder, one line each: files by hash, then every statistic measured again."""
+    manifest = read_manifest(directory)
+    problems = []
+    for file in manifest.files:
+        try:
+            present = golden_file(directory, Path(file.path))
+        except FileError as error:
+            problems.append(str(error))
+            continue
+        if present != file:
+            problems.append(f"{directory / file.path}: sha256 {present.sha256}, the manifest states {file.sha256}")
+    if problems:
+        return problems  # statistics of damaged files would say the same less clearly
+    for stated in manifest.models:
+        images = np.load(directory / stated.stimulus, allow_pickle=False)
+        found_model = measure(load(directory / stated.file), stated.file, stated.stimulus, images, stated.seed)
+        if found_model.model_sha256 != stated.model_sha256:
+            problems.append(f"{stated.file}: model sha256 differs from the manifest's")
+        if found_model.shifts != stated.shifts:
+            problems.append(f"{stated.file}: shifts {found_model.shifts}, the manifest states {stated.shifts}")
+        by_tap = {statistics.tap: statistics for statistics in stated.taps}
+        problems += [
+            f"{stated.file}, tap {found.tap}: measured {found}, the manifest states {by_tap.get(found.tap)}"
+            for found in found_model.taps
+            if by_tap.get(found.tap) != found
+        ]
+        unknown = by_tap.keys() - {found.tap for found in found_model.taps}
+        problems += [f"{stated.file}: the manifest has statistics of '{tap}', which is no tap" for tap in unknown]
+    return problems

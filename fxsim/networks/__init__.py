@@ -1,0 +1,1 @@
+"""Float and fake-quantised networks in PyTorch, and their learnable activations."""

@@ -1,0 +1,78 @@
+"""How pictures become an integer model's input: carried in the model's provenance, so that the file alone suffices."""
+
+import math
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from fxsim.data import Preprocessing
+from fxsim.errors import FileError, StimulusError
+from fxsim.model import Model
+
+KEY = "input"
+"""The provenance's key under which the input format is, as JSON."""
+
+
+class _StepError(StimulusError, ValueError):
+    """A step that may not exist. As a ValueError it gets the place added by msgspec."""
+
+
+class InputFormat(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a picture becomes the codes of an integer model's input.
+
+    `preprocessing` makes real-valued tokens of it; a code is a token's value over `step`, rounded with ties to even and
+    clamped to int8. `step` is exactly the float32 number that the quantised network divides by. `data` names the data
+    set that the network was trained on. StimulusError where the step is not a positive, finite float32 number.
+    """
+
+    preprocessing: Preprocessing
+    step: float
+    data: Annotated[str, Meta(max_length=1000)]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.step) and self.step > 0 and _is_float32(self.step)):
+            raise _StepError(f"step is {self.step!r}, expected a positive number that float32 holds exactly")
+
+    def encode(self) -> str:
+        """The JSON for a model's provenance under `KEY`; `decode` gives the same numbers back, bit for bit."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "InputFormat":
+        """Read what `encode` wrote. FileError, one line, where it is anything else."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            shown = str(error).encode("unicode_escape").decode()[:300]
+            raise FileError(f"the provenance's '{KEY}' is not an input format: {shown}") from None
+
+    @classmethod
+    def of(cls, model: Model) -> "InputFormat":
+        """The input format in a model's provenance.
+
+        FileError where there is none, where it is damaged, or where its pictures do not fit the model's input.
+        """
+        where = f"model '{model.name}'"
+        if KEY not in model.provenance:
+            raise FileError(
+                f"{where} has no input format in its provenance, so pictures cannot be given to it; "
+                "expected a model exported by fxsim export"
+            )
+        try:
+            found = cls.decode(model.provenance[KEY])
+        except FileError as error:
+            raise FileError(f"{where}: {error}") from None
+        shape = (found.preprocessing.tokens, found.preprocessing.values)
+        if shape != model.graph.input_shape:
+            raise FileError(
+                f"{where}: its input format makes {shape[0]} tokens of {shape[1]} values, "
+                f"the model takes {model.graph.input_shape[0]} of {model.graph.input_shape[1]}"
+            )
+        return found
+
+
+def _is_float32(number: float) -> bool:
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float32(number)) == number

@@ -1,0 +1,54 @@
+"""What a result depends on, as one hash: a result is used again, or gone on from, only where nothing of it changed."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+import fxsim
+from fxsim.errors import FileError
+from fxsim.training.recipe import Recipe
+
+_ROOMS = ("contract", "model", "data", "networks", "training")
+"""Parts of fxsim whose code decides what training gives."""
+_PACKAGES = ("numba", "numpy", "pillow", "torch")
+"""Others of which that is true."""
+
+
+def content_key(recipe: Recipe, sections: tuple[str, ...], data_sha256: str, inputs: Mapping[str, Path]) -> str:
+    """SHA-256 over the recipe's named sections, seed and threads, the data, input files, code of fxsim and others.
+
+    FileError where an input cannot be read.
+    """
+    content = {
+        "recipe": recipe.describe(*sections),
+        "data": data_sha256,
+        "inputs": {name: file_sha256(path) for name, path in inputs.items()},
+        "source": source_sha256(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes. FileError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+@cache
+def source_sha256() -> str:
+    """SHA-256 of the code that decides what training gives."""
+    digest = hashlib.sha256()
+    root = Path(fxsim.__file__).parent
+    for room in _ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

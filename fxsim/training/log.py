@@ -1,0 +1,63 @@
+"""The log of a training: a line of JSON for each epoch, beside the file that the training makes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from fxsim.errors import FileError
+from fxsim.files import atomic_write
+
+
+class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One epoch. Losses are means over examples, accuracies fractions; None where a stage has no such figure.
+
+    `loss` and `accuracy` are those of the training batches as they were trained on: augmented, and while the weights
+    changed. `learning_rate` is the last batch's.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    seconds: float
+
+
+def log_path(output: Path) -> Path:
+    """Where the log of what is trained into `output` lies."""
+    return output.with_name(f"{output.stem}.log.jsonl")
+
+
+def rewrite_log(path: Path, records: Iterable[EpochRecord]) -> None:
+    """Begin a log anew with these records: after an interruption, those that the training goes on from."""
+    with atomic_write(path) as file:
+        file.write_bytes(b"".join(_line(record) for record in records))
+
+
+def append_log(path: Path, record: EpochRecord) -> None:
+    """Add an epoch, in one write."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            file.write(_line(record))
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def read_log(path: Path) -> tuple[EpochRecord, ...]:
+    """The epochs of a log. FileError where it is missing or damaged."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        return tuple(msgspec.json.decode(line, type=EpochRecord) for line in lines)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: is not a log of a training: {error}") from None
+
+
+def _line(record: EpochRecord) -> bytes:
+    return msgspec.json.encode(record) + b"\n"

@@ -1,0 +1,204 @@
+"""Quantisation: steps from observed magnitudes, shifts, quantisation-aware training, tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from fxsim.data import Preprocessing
+from fxsim.errors import FxsimError
+from fxsim.files.atomic import check_target
+from fxsim.networks.checkpoint import load_float, save_checkpoint
+from fxsim.networks.fold import fold
+from fxsim.networks.quantised import Kind, QuantisedResMLP, ShiftRule
+from fxsim.networks.resmlp import ResMLP
+from fxsim.training.keys import content_key
+from fxsim.training.log import EpochRecord
+from fxsim.training.loop import Batch, Progress, Stage, Tell, deterministic, discard_partial, run_stages, silent
+from fxsim.training.losses import chunks, compute_logits, count_correct, distillation_loss, validate
+from fxsim.training.recipe import QuantizeSection, Recipe, Schedule
+from fxsim.training.splits import Examples, Indices, Splits, load_splits
+from fxsim.training.train import batch_tokens, provenance
+
+_SECTIONS = ("data", "augmentation", "quantize")
+
+
+class PercentileTrial(msgspec.Struct, frozen=True):
+    """A percentile of the observed magnitudes, and what the network quantised by it does on validation pictures."""
+
+    percentile: float
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The largest magnitude per image at every tap: {tap: float32 [images]}."""
+
+    magnitudes: Mapping[str, Tensor]
+
+    def steps(self, network: QuantisedResMLP, percentile: float, input_step: float) -> dict[str, float]:
+        """A step for every name in `step_names`: the percentile over images / 128; the mean of these at a join.
+
+        The exceptions: the input's, which is given; a relu's alone decides for the linear before it, for what that one
+        clips from below, the relu sets to 0; the pool's average does not count.
+        """
+        largest: dict[str, list[float]] = {}
+        relus = {slot.inputs[0] for slot in network.slots if slot.kind is Kind.RELU}
+        for slot in network.slots:
+            if slot.kind is Kind.POOL or slot.tap in relus:
+                continue
+            value = float(np.percentile(self.magnitudes[slot.tap].numpy(), percentile))
+            largest.setdefault(slot.step, []).append(value)
+        # A tensor that is 0 on all images has no scale; any does.
+        steps = {name: (sum(values) / len(values) or 1.0) / 128 for name, values in largest.items()}
+        return {"input": input_step, **steps}
+
+
+def input_step(preprocessing: Preprocessing) -> float:
+    """The step at which the largest token value that a picture can give has code 127: nothing is ever clipped.
+
+    It follows from the preprocessing alone, so that all networks of one preprocessing take the same codes.
+    """
+    largest = max(max(m, 1 - m) / s for m, s in zip(preprocessing.mean, preprocessing.std, strict=True))
+    return float(np.float32(largest / 127))
+
+
+@torch.no_grad()
+def observe(network: QuantisedResMLP, tokens: Tensor) -> Observation:
+    """The magnitudes of a folded network's real values on `tokens`, float32 [n, tokens, values]."""
+    parts: dict[str, list[Tensor]] = {}
+    for x in chunks(tokens):
+        for tap, values in network.float_taps(x):
+            parts.setdefault(tap, []).append(values.abs().flatten(1).amax(dim=1))
+    return Observation({tap: torch.cat(values) for tap, values in parts.items()})
+
+
+def calibrate(
+    network: QuantisedResMLP,
+    observation: Observation,
+    percentiles: tuple[float, ...],
+    rule: ShiftRule,
+    step: float,
+    validation: Examples,
+) -> tuple[PercentileTrial, ...]:
+    """Set steps and shifts by the percentile that classifies most validation pictures; on a tie, of the least loss.
+
+    Returns what every percentile gave, the chosen one first.
+    """
+    trials = []
+    for percentile in percentiles:
+        network.set_steps(observation.steps(network, percentile, step))
+        network.choose_shifts(rule)
+        found = validate(network, validation)
+        assert found.accuracy is not None
+        assert found.loss is not None
+        trials.append(PercentileTrial(percentile, found.accuracy, found.loss))
+    trials.sort(key=lambda trial: (-trial.accuracy, trial.loss))
+    network.set_steps(observation.steps(network, trials[0].percentile, step))
+    network.choose_shifts(rule)
+    return tuple(trials)
+
+
+def quantise(
+    recipe: Recipe,
+    student: Path,
+    teacher: Path | None,
+    output: Path,
+    splits: Splits | None = None,
+    progress: Progress = silent,
+    tell: Tell = silent,
+) -> tuple[EpochRecord, ...]:
+    """Quantise the network file `student` by a recipe's [quantize] and [export] into `output`; the epochs' records.
+
+    Quantisation-aware training learns from the network file `teacher` or, where that is None, from the float network
+    itself. An interrupted training goes on where it stopped (see `run_stages`). FxsimError where the recipe has no
+    [quantize], the networks do not fit its data, or `output` cannot be written.
+    """
+    section = recipe.quantize
+    if section is None:
+        raise FxsimError(f"{recipe.path}: has no [quantize] section, expected one to quantise by")
+    check_target(output)
+    for source in (student, teacher):
+        if source is not None and output.exists() and output.samefile(source):
+            raise FxsimError(f"{output} is read as an input: writing there would destroy it, give another output")
+    splits = splits or load_splits(recipe)
+    key = quantise_key(recipe, splits, student, teacher)
+    network = _load(student, splits.preprocessing)
+    master = network if teacher is None else _load(teacher, splits.preprocessing)
+    with deterministic(recipe.threads):
+        quantised = fold(network)
+        rng = np.random.default_rng([recipe.seed, 20])
+        count = max(1, round(section.observe_fraction * len(splits.train)))
+        chosen = np.sort(rng.choice(len(splits.train), count, replace=False))
+        trials = calibrate(
+            quantised,
+            observe(quantised, splits.train.tokens[torch.from_numpy(chosen)]),
+            section.percentiles,
+            section.shift_rule,
+            input_step(splits.preprocessing),
+            splits.validation,
+        )
+        tell(f"percentile {trials[0].percentile:g}: {trials[0].accuracy:.2%} of the validation pictures")
+        records: tuple[EpochRecord, ...] = ()
+        if section.epochs:
+            stage = _stage(recipe, section, quantised, master, splits)
+            records = run_stages(
+                quantised, [stage], seed=recipe.seed, output=output, key=key, progress=progress, tell=tell
+            )
+        quantised.store_tables(recipe.export.tables)
+        figures = validate(quantised, splits.validation)
+    stated = provenance(recipe, splits, "quantize", key, figures.accuracy)
+    stated["calibration"] = msgspec.json.encode(trials).decode()
+    save_checkpoint(quantised, output, splits.preprocessing, stated)
+    discard_partial(output)
+    return records
+
+
+def quantise_key(recipe: Recipe, splits: Splits, student: Path, teacher: Path | None) -> str:
+    """What the training of `quantise` depends on; the tables depend on [export] too."""
+    inputs = {"student": student} if teacher is None else {"student": student, "teacher": teacher}
+    return content_key(recipe, _SECTIONS, splits.sha256, inputs)
+
+
+def _load(path: Path, preprocessing: Preprocessing) -> ResMLP:
+    network, checkpoint = load_float(path)
+    if checkpoint.preprocessing != preprocessing:
+        raise FxsimError(f"{path}: takes pictures as {checkpoint.preprocessing}, the recipe's are {preprocessing}")
+    return network
+
+
+def _stage(
+    recipe: Recipe, section: QuantizeSection, network: QuantisedResMLP, teacher: ResMLP, splits: Splits
+) -> Stage:
+    """Quantisation-aware training: float32 fake-quant, gradients straight through, steps learnt; distillation."""
+    labels = splits.train.labels
+    # Without augmentation every epoch sees the same pictures: the teacher looks once.
+    known = None if recipe.augments else compute_logits(teacher, splits.train.tokens)
+
+    def loss(indices: Indices, rng: np.random.Generator) -> Batch:
+        tokens, rows = batch_tokens(recipe, splits, indices, rng), torch.from_numpy(indices)
+        targets = compute_logits(teacher, tokens) if known is None else known[rows]
+        logits = network(tokens)
+        value = distillation_loss(logits, targets, labels[rows], section.alpha, section.temperature)
+        return Batch(value, count_correct(logits, labels[rows]))
+
+    return Stage(
+        name="quantize",
+        schedule=Schedule(
+            epochs=section.epochs,
+            batch=section.batch,
+            learning_rate=section.learning_rate,
+            final_learning_rate=section.final_learning_rate,
+        ),
+        examples=len(splits.train),
+        trained=network,
+        loss=loss,
+        validate=lambda: validate(network, splits.validation),
+        keep=section.keep,
+        after_epoch=lambda: network.choose_shifts(section.shift_rule),
+    )

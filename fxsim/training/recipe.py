@@ -1,0 +1,291 @@
+"""The recipe of a network: a TOML file that describes the chain from data to integer model. See `docs/training.md`."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fxsim.contract import TABLE_POINTS, TableRule
+from fxsim.data import Augmentation, DataSource, Preprocessing
+from fxsim.errors import FileError, ModelError
+from fxsim.model.compression import PointMethod
+from fxsim.networks.quantised import ShiftRule, TableFormat
+from fxsim.networks.resmlp import Activation, NetworkConfig
+
+RECIPE_BYTES_MAX = 1 << 20
+
+_Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,60}$")]
+_Fraction = Annotated[float, Meta(gt=0, lt=1)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Count = Annotated[int, Meta(ge=1, le=100_000)]
+_Rate = Annotated[float, Meta(gt=0, le=1)]
+
+
+class Keep(StrEnum):
+    """Which epoch's network is the result: the last, or the first of those with the greatest validation accuracy."""
+
+    LAST = "last"
+    BEST = "best"
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class DataSection(_Part, frozen=True, kw_only=True):
+    """Where pictures come from and what the network sees of them.
+
+    `path`: the data set's folder, relative to the recipe. `validation`: the part of the training pictures that is kept
+    out for validation. `mean` and `std`, per colour, of pixel / 255: both, or neither, in which case they are measured
+    on the pictures left to train with.
+    """
+
+    source: DataSource
+    path: str | None = None
+    validation: _Fraction = 0.2
+    size: Annotated[int, Meta(ge=1, le=1024)]
+    colours: int
+    patch: Annotated[int, Meta(ge=1, le=1024)]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+class NetworkSection(_Part, frozen=True, kw_only=True):
+    """The network's dimensions; tokens, values and classes follow from the data. See `NetworkConfig`."""
+
+    channels: Annotated[int, Meta(ge=1, le=4096)]
+    hidden: Annotated[int, Meta(ge=1, le=4096)]
+    blocks: Annotated[int, Meta(ge=1, le=256)]
+    activation: Activation
+    centres: Annotated[int, Meta(ge=1, le=1024)] = 8
+    points: Annotated[int, Meta(ge=2, le=65_536)] = 64
+    limit: Annotated[float, Meta(gt=0, le=1e6)] = 4.0
+
+
+class TeacherSection(_Part, frozen=True, kw_only=True):
+    """The recipe that makes the teacher, relative to this one."""
+
+    recipe: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class Schedule(_Part, frozen=True, kw_only=True):
+    """Epochs over the training pictures, and a learning rate that falls from the first to the final as a cosine.
+
+    `spline_learning_rate`: the first one of B-spline coefficients, where they have their own.
+    """
+
+    epochs: _Count
+    batch: _Count = 128
+    learning_rate: _Rate = 1e-3
+    final_learning_rate: Annotated[float, Meta(ge=0, le=1)] = 1e-5
+    spline_learning_rate: _Rate | None = None
+
+
+class TrainSection(Schedule, frozen=True, kw_only=True):
+    """Training on labels. `tv2`: the weight of B-splines' second-order total variation in the loss."""
+
+    keep: Keep = Keep.LAST
+    tv2: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class TransferSection(Schedule, frozen=True, kw_only=True):
+    """Knowledge transfer: each block in turn learns the teacher's activations; so many epochs for each block."""
+
+    tv2: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class DistillSection(Schedule, frozen=True, kw_only=True):
+    """Distillation: the whole student learns the teacher's soft targets (share `alpha`) and the labels."""
+
+    temperature: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    alpha: _Share = 0.8
+    keep: Keep = Keep.LAST
+    tv2: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class QuantizeSection(Schedule, frozen=True, kw_only=True):
+    """Steps from a percentile of observed magnitudes, then quantisation-aware training with distillation.
+
+    `epochs` 0: no training. Shifts are chosen by `shift_rule` at first and again after every epoch.
+    """
+
+    percentiles: Annotated[tuple[Annotated[float, Meta(gt=0, le=100)], ...], Meta(min_length=1, max_length=100)] = (
+        10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 95, 97, 100,
+    )  # fmt: skip
+    observe_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    epochs: Annotated[int, Meta(ge=0, le=100_000)]
+    learning_rate: _Rate = 1e-4
+    final_learning_rate: Annotated[float, Meta(ge=0, le=1)] = 1e-6
+    temperature: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    alpha: _Share = 0.8
+    keep: Keep = Keep.LAST
+    shift_rule: ShiftRule = ShiftRule.LEAST_SQUARES
+
+
+class ExportSection(_Part, frozen=True, kw_only=True):
+    """How the integer model stores its tables; a ReLU network has none."""
+
+    points: int = 64
+    rule: TableRule = TableRule.CLAMP
+    method: PointMethod = PointMethod.LEAST_SQUARES
+
+    @property
+    def tables(self) -> TableFormat:
+        """The same, as the quantised network takes it."""
+        return TableFormat(self.points, self.rule, self.method)
+
+
+class _Content(_Part, frozen=True, kw_only=True):
+    """The TOML file."""
+
+    name: _Name
+    about: Annotated[str, Meta(max_length=1000)] = ""
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 2023
+    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+    data: DataSection
+    augmentation: Augmentation = Augmentation()
+    network: NetworkSection
+    teacher: TeacherSection | None = None
+    train: TrainSection | None = None
+    transfer: TransferSection | None = None
+    distill: DistillSection | None = None
+    quantize: QuantizeSection | None = None
+    export: ExportSection = ExportSection()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe that was read. `path` is its file as it was named; `data_path` and `teacher` are paths as they are."""
+
+    path: Path
+    name: str
+    about: str
+    seed: int
+    threads: int
+    data: DataSection
+    data_path: Path | None
+    augmentation: Augmentation
+    network: NetworkSection
+    teacher: Path | None
+    train: TrainSection | None
+    transfer: TransferSection | None
+    distill: DistillSection | None
+    quantize: QuantizeSection | None
+    export: ExportSection
+
+    @property
+    def augments(self) -> bool:
+        """Whether pictures are changed at random while training."""
+        return self.augmentation != Augmentation()
+
+    def network_config(self, preprocessing: Preprocessing, classes: int) -> NetworkConfig:
+        """The network for tokens so made. ModelError where the dimensions do not fit."""
+        return NetworkConfig(
+            tokens=preprocessing.tokens,
+            values=preprocessing.values,
+            classes=classes,
+            **msgspec.structs.asdict(self.network),
+        )
+
+    def describe(self, *sections: str) -> dict[str, Any]:
+        """The named sections as plain values, with the seed and the threads: what a result depends on, but for files.
+
+        Where the data lies is no part of it; what the data is has a hash of its own.
+        """
+        values: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
+        for section in sections:
+            values[section] = msgspec.to_builtins(getattr(self, section))
+        if "data" in values:
+            del values["data"]["path"]
+        return values
+
+
+def load_recipe(path: str | os.PathLike[str], data_path: Path | None = None, seed: int | None = None) -> Recipe:
+    """Read a recipe and check it; `data_path` and `seed` take the place of its own. FileError names the place."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(RECIPE_BYTES_MAX + 1)
+        if len(data) > RECIPE_BYTES_MAX:
+            raise FileError(f"{path}: is larger than {RECIPE_BYTES_MAX:,} bytes, the most that is read")
+        content = msgspec.toml.decode(data, type=_Content)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}, expected a recipe") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: is not a recipe: {error}") from None
+    _check_data(path, content.data)
+    _check_sections(path, content)
+    # Absolute: what a later change of the working folder means to nobody.
+    folder = path.resolve().parent
+    if data_path is None and content.data.path is not None:
+        data_path = Path(os.path.normpath(folder / content.data.path))
+    recipe = Recipe(
+        path=path,
+        name=content.name,
+        about=content.about,
+        seed=content.seed if seed is None else seed,
+        threads=content.threads,
+        data=content.data,
+        data_path=data_path,
+        augmentation=content.augmentation,
+        network=content.network,
+        teacher=None if content.teacher is None else Path(os.path.normpath(folder / content.teacher.recipe)),
+        train=content.train,
+        transfer=content.transfer,
+        distill=content.distill,
+        quantize=content.quantize,
+        export=content.export,
+    )
+    pre = Preprocessing(content.data.size, content.data.colours, content.data.patch, *_statistics(content.data))
+    try:
+        recipe.network_config(pre, classes=1)  # the number of classes is the data's
+    except ModelError as error:
+        raise FileError(f"{path}: {error}") from None
+    return recipe
+
+
+def _statistics(data: DataSection) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The section's mean and std, or stand-ins for what will be measured."""
+    if data.mean is not None and data.std is not None:
+        return data.mean, data.std
+    return (0.0,) * data.colours, (1.0,) * data.colours
+
+
+def _check_data(path: Path, data: DataSection) -> None:
+    if (data.mean is None) != (data.std is None):
+        raise FileError(f"{path}: [data] has one of mean and std, expected both or neither")
+    if data.source == DataSource.DIGITS and data.path is not None:
+        raise FileError(f"{path}: [data] has a path, which the data set digits does not need")
+    try:
+        Preprocessing(data.size, data.colours, data.patch, *_statistics(data))
+    except ValueError as error:
+        raise FileError(f"{path}: [data] {error}") from None
+
+
+def _check_sections(path: Path, content: _Content) -> None:
+    """What types alone do not say: sections that exclude or need each other, numbers that must fit."""
+    if (content.train is None) == (content.distill is None):
+        raise FileError(f"{path}: expected exactly one of [train] (on labels) and [distill] (from a teacher)")
+    for name in ("transfer", "distill"):
+        if getattr(content, name) is not None and content.teacher is None:
+            raise FileError(f"{path}: [{name}] needs a teacher, expected a [teacher] with its recipe")
+    if content.transfer is not None and content.distill is None:
+        raise FileError(f"{path}: [transfer] is there without [distill], expected both")
+    for name in ("train", "transfer", "distill", "quantize"):
+        section = getattr(content, name)
+        if section is not None and section.final_learning_rate > section.learning_rate:
+            raise FileError(
+                f"{path}: [{name}] final_learning_rate is {section.final_learning_rate}, "
+                f"expected at most learning_rate, {section.learning_rate}"
+            )
+    export = content.export
+    if export.points not in TABLE_POINTS:
+        raise FileError(
+            f"{path}: [export] points is {export.points}, expected one of {', '.join(map(str, TABLE_POINTS))}"
+        )
+    if export.rule is TableRule.FULL and export.points != 256:
+        raise FileError(f"{path}: [export] rule full needs 256 points, found {export.points}")

@@ -1,0 +1,110 @@
+"""Training on labels: teachers, and students without one."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # torch's own convention
+from torch import Tensor
+
+import fxsim
+from fxsim.errors import FxsimError, ModelError
+from fxsim.files.atomic import check_target
+from fxsim.networks.checkpoint import save_checkpoint
+from fxsim.networks.resmlp import ResMLP
+from fxsim.training.keys import content_key
+from fxsim.training.log import EpochRecord
+from fxsim.training.loop import (
+    Batch,
+    Progress,
+    Stage,
+    Tell,
+    deterministic,
+    discard_partial,
+    run_stages,
+    silent,
+    torch_seed,
+)
+from fxsim.training.losses import count_correct, validate
+from fxsim.training.recipe import Recipe
+from fxsim.training.splits import Indices, Splits, load_splits
+
+_SECTIONS = ("data", "augmentation", "network", "train")
+
+
+def train(
+    recipe: Recipe, output: Path, splits: Splits | None = None, progress: Progress = silent, tell: Tell = silent
+) -> tuple[EpochRecord, ...]:
+    """Train a recipe's network on labels, its [train] section, into the network file `output`; the epochs' records.
+
+    An interrupted training goes on where it stopped (see `run_stages`). FxsimError where the recipe has no [train], the
+    data cannot be read or does not fit, or `output` cannot be written.
+    """
+    section = recipe.train
+    if section is None:
+        raise FxsimError(f"{recipe.path}: has no [train] section, expected one to train on labels")
+    check_target(output)
+    splits = splits or load_splits(recipe)
+    key = train_key(recipe, splits)
+    with deterministic(recipe.threads):
+        network = build_network(recipe, splits)
+        labels, tv2 = splits.train.labels, section.tv2
+
+        def loss(indices: Indices, rng: np.random.Generator) -> Batch:
+            logits, wanted = network(batch_tokens(recipe, splits, indices, rng)), labels[torch.from_numpy(indices)]
+            total = F.cross_entropy(logits, wanted)
+            if tv2:
+                total = total + tv2 * network.tv2()
+            return Batch(total, count_correct(logits, wanted))
+
+        stage = Stage(
+            name="train",
+            schedule=section,
+            examples=len(splits.train),
+            trained=network,
+            loss=loss,
+            validate=lambda: validate(network, splits.validation),
+            keep=section.keep,
+        )
+        records = run_stages(network, [stage], seed=recipe.seed, output=output, key=key, progress=progress, tell=tell)
+        figures = validate(network, splits.validation)
+    save_checkpoint(network, output, splits.preprocessing, provenance(recipe, splits, "train", key, figures.accuracy))
+    discard_partial(output)
+    return records
+
+
+def train_key(recipe: Recipe, splits: Splits) -> str:
+    """What the result of `train` depends on."""
+    return content_key(recipe, _SECTIONS, splits.sha256, {})
+
+
+def build_network(recipe: Recipe, splits: Splits) -> ResMLP:
+    """A recipe's network at its beginning, drawn from the recipe's seed. FxsimError where it does not fit the data."""
+    try:
+        config = recipe.network_config(splits.preprocessing, splits.classes)
+    except ModelError as error:
+        raise FxsimError(f"{recipe.path}: {error}") from None
+    with torch_seed(recipe.seed, "network"):
+        return ResMLP(config)
+
+
+def batch_tokens(recipe: Recipe, splits: Splits, indices: Indices, rng: np.random.Generator) -> Tensor:
+    """Tokens of training pictures, augmented as the recipe says: float32 [n, tokens, values]."""
+    if recipe.augments:
+        return splits.train.augmented(indices, recipe.augmentation, rng)
+    return splits.train.tokens[torch.from_numpy(indices)]
+
+
+def provenance(recipe: Recipe, splits: Splits, stage: str, key: str, accuracy: float | None) -> dict[str, str]:
+    """Where a network came from, as its file states it."""
+    return {
+        "recipe": recipe.name,
+        "stage": stage,
+        "key": key,
+        "seed": str(recipe.seed),
+        "data": str(recipe.data.source),
+        "data_sha256": splits.sha256,
+        "validation_accuracy": "" if accuracy is None else f"{accuracy:.6f}",
+        "fxsim": fxsim.__version__,
+        "torch": str(torch.__version__),
+    }
