@@ -126,7 +126,8 @@ def test_rounds_take_all_cases_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[tuple[int, int]] = []
     results = compare(SMALL, 3, lambda done, total: reported.append((done, total)))
     assert order == list(Case) * 3
-    assert reported == [(i, 18) for i in range(19)]
+    total = 3 * len(Case)
+    assert reported == [(i, total) for i in range(total + 1)]
     assert [result.case for result in results] == list(Case)
     assert (results[0].forward.median, results[0].training.median, results[0].memory) == (2.0, 3.0, 2.0)
 

@@ -410,11 +410,13 @@ def test_float32_errors_are_within_their_bound() -> None:
     assert worst > 0.01
 
 
-def test_what_rounding_cannot_explain_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A float operator that is off by more than float32's errors gives unexplained differences, shown with examples."""
-    network = plain_network(tokens=1, values=3, channels=3)
-    set_codes(network, "embed", np.eye(3))
-    codes = random_codes((4, 1, 3), 13, low=-100, high=100)
+def test_what_rounding_cannot_explain_is_unexplained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A float operator that is off by more than float32's errors gives unexplained differences and exit status 1."""
+    network = plain_network(tokens=16, values=12, channels=12)
+    set_codes(network, "embed", np.eye(12))
+    checkpoint, codes = tmp_path / "q.safetensors", tmp_path / "codes.npy"
+    save_checkpoint(network, checkpoint, PRE, {})
+    np.save(codes, random_codes((4, 16, 12), 13, low=-100, high=100))
     original = QuantisedResMLP._real
 
     def faulty(self: QuantisedResMLP, slot: Any, inputs: Any, quantised: bool) -> torch.Tensor:
@@ -422,10 +424,31 @@ def test_what_rounding_cannot_explain_is_unexplained(monkeypatch: pytest.MonkeyP
         return real + 0.6 if slot.tap == "embed" else real
 
     monkeypatch.setattr(QuantisedResMLP, "_real", faulty)
-    found = attribute(network, codes, examples=2)
-    assert by_tap(found)["embed"].causes == {"unexplained": 12}
-    assert found.unexplained == 12
-    assert sum(example.cause == "unexplained" for example in found.examples) == 2
+    record = bridge(checkpoint, codes_path=codes, examples=2)
+    assert record.contract.equal
+    assert not record.passed
+    assert record.float_mode is not None
+    assert by_tap(record.float_mode)["embed"].causes == {"unexplained": 4 * 16 * 12}
+    assert record.float_mode.unexplained == 4 * 16 * 12
+    assert sum(example.cause == "unexplained" for example in record.float_mode.examples) == 2
+    result = invoke(checkpoint, "--input", codes)
+    assert result.exit_code == 1
+    assert f"UNEXPLAINED: {4 * 16 * 12}" in result.output
+
+
+def test_a_value_that_is_not_its_exact_value_rounded_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An integer engine that is wrong at a tie does not get away with the tie."""
+    network = plain_network(tokens=1, values=1, channels=1)
+    set_codes(network, "embed", 1, shift=1)
+    codes = np.array([[[1]]], np.int8)
+    assert by_tap(attribute(network, codes))["embed"].causes == {"tie": 1}
+
+    def faulty(*arguments: Any) -> dict[str, Codes]:
+        taps = run(*arguments)
+        return taps | {"embed": taps["embed"] + np.int8(1)}
+
+    monkeypatch.setattr("fxsim.bridge.attribute.run", faulty)
+    assert by_tap(attribute(network, codes))["embed"].causes == {"unexplained": 1}
 
 
 def test_differences_that_cancel() -> None:

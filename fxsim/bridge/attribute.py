@@ -5,9 +5,9 @@ in float fake-quant's arithmetic on the integer model's own inputs. A value diff
 
 - L == I: it is **carried over**. The operator agrees; its inputs differ already.
 - L != I: it is **local**. Each rule of `Arithmetic` that the operator obeys is switched, by itself, from the contract's
-  to fake-quant's. A rule explains the value if with it alone the operator gives L. The first that does, in the order of
-  `RULES`, is its cause; that others would do too is counted (`several`). Where none does by itself, the smallest set of
-  rules that does is its cause, named `first + second`.
+  to fake-quant's. A rule explains the value if with it alone the operator gives L. The first that does, in the order
+  saturation, tables, ties, sums, is its cause; that others would do too is counted (`several`). Where none does by
+  itself, the smallest set of rules that does is its cause, named `first + second`.
 - L != I, but F == I: the inputs' differences undo it. Counted as `cancelled`; it is no difference.
 
 A cause is believed only if the exact value (`fxsim.bridge.exact`), computed from the integer model's parameters in

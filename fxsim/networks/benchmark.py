@@ -10,7 +10,8 @@ sequence, width] drawn from N(0, 1).
   parameters): resident memory on a CPU, allocated memory on CUDA. It is that of a process's first step.
 
 On a CPU LERP-PSA and the B-spline run in the same compiled loops (`lerp_kernels`); all others, and all on CUDA, are
-PyTorch's operations. LERP-PSA's times include sampling PSA on its grid, anew in every step.
+PyTorch's operations. The plain B-spline is what one writes without them: gather two coefficients, interpolate, leave
+gradients to autograd. LERP-PSA's times include sampling PSA on its grid, anew in every step.
 """
 
 import os
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 
 from fxsim.errors import FxsimError, ToolError
 from fxsim.networks.b_spline import BSpline
+from fxsim.networks.lerp import locate
 from fxsim.networks.psa import PSA, LerpPSA
 
 _REPEATS = 5
@@ -47,6 +49,7 @@ class Case(StrEnum):
     LERP_PSA = "LERP-PSA, recomputing"
     PSA = "PSA, direct"
     B_SPLINE = "B-spline"
+    B_SPLINE_PLAIN = "B-spline, plain PyTorch"
     RELU = "ReLU"
     GELU = "GELU"
 
@@ -198,9 +201,18 @@ def _build(case: Case, setting: Setting) -> nn.Module:
             initialisation="scratch",
             recompute=case is Case.LERP_PSA,
         )
-    if case is Case.B_SPLINE:
-        return BSpline(setting.width, setting.points + 1)
+    if case in (Case.B_SPLINE, Case.B_SPLINE_PLAIN):
+        return (BSpline if case is Case.B_SPLINE else _PlainBSpline)(setting.width, setting.points + 1)
     return nn.ReLU() if case is Case.RELU else nn.GELU()
+
+
+class _PlainBSpline(BSpline):
+    """The same spline in PyTorch's operations, differentiated by autograd."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        index, fraction = locate(x, self.coefficients, self.limit)
+        flat = self.coefficients.flatten()
+        return (1 - fraction) * flat[index] + fraction * flat[index + 1]
 
 
 def _infer(stack: nn.Sequential, x: Tensor) -> None:

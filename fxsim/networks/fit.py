@@ -147,7 +147,7 @@ def fit(target: Target, activation: Activation, settings: FitSettings) -> Fit:
         parameters=sum(p.numel() for p in module.parameters()),
         initial_mse=float((before**2).mean()),
         mse=float((after**2).mean()),
-        max_error=float(after[worst]),
+        max_error=float(abs(after[worst])),
         max_error_at=float(measured_x()[worst]),
     )
     if not math.isfinite(errors.mse):
