@@ -509,7 +509,7 @@ def test_record_of_a_data_set(folder: Path) -> None:
         "integer, ties to even": Arithmetic("even", "exact", "every", "stored"),
         "integer, float32 sums": Arithmetic("up", "float32", "every", "stored"),
         "integer, late saturation": Arithmetic("up", "exact", "late", "stored"),
-        "integer, functions for tables": Arithmetic("up", "exact", "every", "function"),
+        "integer, functions as such": Arithmetic("up", "exact", "every", "function"),
         "float, ties up": Arithmetic("up", "float32", "late", "function"),
         "float, exact sums": Arithmetic("even", "exact", "late", "function"),
         "float, every add saturates": Arithmetic("even", "float32", "every", "function"),

@@ -1,5 +1,6 @@
 """The golden folder: its generator repeats itself, its statistics are what the manifest says, damage is named."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from fxsim.golden.__main__ import main
 from fxsim.golden.write import RANDOM, TRAINED, write_golden
 from fxsim.model import Affine, Linear, Model, Relu, ResMLPConfig, recognise_resmlp
 from fxsim.paths import golden_dir
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
 
@@ -66,9 +69,9 @@ def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
 
 
 def test_golden_folder_is_sound_and_small() -> None:
-    """Nothing is wrong with the golden folder, and it takes less than 6 MB."""
+    """Nothing is wrong with the golden folder, and it takes less than 7 MB."""
     assert check_golden(golden_dir()) == []
-    assert sum(len(data) for data in contents(golden_dir()).values()) < 6_000_000
+    assert sum(len(data) for data in contents(golden_dir()).values()) < 7_000_000
 
 
 def test_every_file_is_in_the_manifest() -> None:
@@ -92,6 +95,8 @@ def test_manifest_says_which_models_are_trained() -> None:
             assert provenance["recipe"] == model.name
             assert provenance["seed"] == str(model.seed)
             assert provenance["data_sha256"] == model.training.data_sha256
+            recipe = (ROOT / model.training.recipe).read_bytes()
+            assert hashlib.sha256(recipe).hexdigest() == model.training.recipe_sha256
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in (*RANDOM, *TRAINED)])
@@ -105,7 +110,7 @@ def test_statistics_are_realistic(name: str) -> None:
     saturated = {tap: float(np.isin(v, (-128, 127)).mean()) for tap, v in values.items()}
     # A relu's input saturates where that makes no difference: its scale is that of what the relu lets through.
     relu_inputs = {node.inputs[0] for node in model.graph.nodes if isinstance(node.op, Relu)}
-    assert max(share for tap, share in saturated.items() if tap not in relu_inputs) < (0.01 if name in SMALL else 0.05)
+    assert max(share for tap, share in saturated.items() if tap not in relu_inputs) < (0.01 if name in SMALL else 0.1)
     assert sum(saturated.values()) > 0
     for tap, v in values.items():
         assert v.std() > (5 if name in SMALL else 2), tap

@@ -16,7 +16,7 @@ _ONE_RULE_FLOAT = {
     "ties": "ties to even",
     "sums": "float32 sums",
     "saturation": "late saturation",
-    "tables": "functions for tables",
+    "tables": "functions as such",
 }
 _ONE_RULE_CONTRACT = {
     "ties": "ties up",

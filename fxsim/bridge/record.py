@@ -1,12 +1,9 @@
 """The record of a bridge: everything that is known of it, and all that its page and pictures are drawn from."""
 
-import os
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
-from fxsim.files import atomic_write
 from fxsim.networks.quantised import Kind
 
 CARRIED = "carried over"
@@ -194,9 +191,3 @@ class BridgeRecord(_Record, frozen=True):
     def passed(self) -> bool:
         """Whether the contract held and every difference of float fake-quant is accounted for."""
         return self.contract.equal and self.float_mode is not None and self.float_mode.unexplained == 0
-
-
-def write_record(record: BridgeRecord, path: str | os.PathLike[str]) -> None:
-    """Write a record as JSON, whole or not at all."""
-    with atomic_write(path) as file:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")

@@ -32,7 +32,7 @@ SEED = 1821  # The paper's volume and article number, TRETS 18(2):21, run togeth
 
 STATEMENT = (
     "Models with `training` were trained, distilled and quantised by the recipe named there, on the handwritten digits "
-    "that scikit-learn brings along, enlarged where the recipe says so: a small and easy data set, whose accuracies say "
+    "that scikit-learn brings along, enlarged where the recipe says so: a small, easy data set, whose accuracies say "
     "nothing of others. Their stimuli are test pictures. The other models classify nothing: weights and activation "
     "functions are random; shifts and biases were set layer by layer from the accumulators that their stimulus gives, "
     "so that activations use the range of int8 with few saturations; their images are seeded sums of gradients, "

@@ -127,10 +127,13 @@ class QuantizeSection(Schedule, frozen=True, kw_only=True):
 
 
 class ExportSection(_Part, frozen=True, kw_only=True):
-    """How the integer model stores its tables; a ReLU network has none."""
+    """How the integer model stores its tables; a ReLU network has none.
+
+    The defaults are the best of their size in `docs/tables.md`; published accelerators read tables by `clamp`.
+    """
 
     points: int = 64
-    rule: TableRule = TableRule.CLAMP
+    rule: TableRule = TableRule.HOLD
     method: PointMethod = PointMethod.LEAST_SQUARES
 
     @property
