@@ -225,7 +225,7 @@ def test_default_plan_covers_what_it_should() -> None:
     rules = {source.generate.rule for name, source in plan.models.items() if source.generate and name in simulated}
     assert rules | {"clamp"} == set(TableRule)
     bounds = {check.model: check.bound for check in plan.checks if isinstance(check, IntervalCheck)}
-    assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288}
+    assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288, "teacher_h384": 24576}
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {type(check) for check in plan.checks} == set(CHECKS)
 
@@ -783,9 +783,9 @@ def stored_record(text: str = "plain") -> SignoffRecord:
     )
     checks = tuple(
         CheckRecord(
-            f"check-{status}", "cosim", text, status, text, text, 1.0, 3, f"signoff --only {status}", text, details
+            f"check-{status}", kind, text, status, text, text, 1.0, 3, f"signoff --only {status}", text, details
         )
-        for status in Status
+        for status, kind in zip(Status, ("cosim", "published", "bridge", "golden"), strict=True)
     )
     return SignoffRecord(
         "fxsim.signoff", 1, text, text, "2026-01-01T00:00:00+00:00", 61.0, True, False, None, len(checks), 1,
@@ -825,7 +825,7 @@ def test_record_round_trips(tmp_path: Path) -> None:
 
 
 def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
-    """The JSON alone gives the page: verdict, every check with its status in words, figures, five pictures."""
+    """The JSON alone gives the page: verdict, every check with its status in words, figures, six pictures."""
     write_record(stored_record(), tmp_path / "r.json")
     html = render_report(read_record(tmp_path / "r.json"))
     page = Page(html)
@@ -834,7 +834,7 @@ def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
     for status in Status:
         assert f"check-{status}" in text
         assert f'<span class="chip {status}">{status}</span>' in html
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     assert "6,145" in text
     assert "signoff --only failed" in text
 

@@ -68,7 +68,9 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
     """Every picture that the record has data for, in the order of the page."""
     details = [check.details for check in record.checks]
     simulated = [c for check in record.checks if check.kind == "cosim" for c in check.details.comparisons]
-    distances = [c for d in details for c in d.comparisons if not c.exact]
+    reported = [(check.kind, c) for check in record.checks for c in check.details.comparisons if not c.exact]
+    distances = [c for kind, c in reported if kind == "published"]
+    fake_quant = [c for kind, c in reported if kind == "bridge"]
     drawings: list[tuple[str, str, Callable[[Any], Canvas], Sequence[Any]]] = [
         (
             "RTL against model, tap by tap",
@@ -87,6 +89,12 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
             "In int8 steps, over all published values of a tap. Reported; equality is not demanded of these.",
             _distances,
             distances,
+        ),
+        (
+            "Float fake-quant against the golden models",
+            "Share of a tap's values that the customary fake-quant of training gives otherwise than the integer model.",
+            _shares,
+            fake_quant,
         ),
         (
             "Activation tables",
@@ -226,6 +234,25 @@ def _distances(comparisons: Sequence[Comparison]) -> Canvas:
     panels[0].set_ylabel("int8 steps")
     handles, labels = panels[0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside upper right", ncols=2)
+    return canvas
+
+
+def _shares(comparisons: Sequence[Comparison]) -> Canvas:
+    rows = -(-len(comparisons) // 2)
+    canvas = Canvas(figsize=(_WIDTH, 0.4 + 1.5 * rows), layout="constrained")
+    panels = canvas.subplots(rows, 2, squeeze=False, sharey=True).flatten()
+    for panel, comparison in zip(panels, comparisons, strict=False):
+        shares = [100 * row.mismatches / row.compared for row in comparison.taps]
+        panel.bar(range(len(shares)), shares, width=0.8, color=_ACCENT)
+        # Too many taps to name each: where the blocks end says enough.
+        ends = [place for place, row in enumerate(comparison.taps) if row.tap.endswith("mlp.add")]
+        panel.set_xticks(ends, [f"block {number}" for number in range(len(ends))], fontsize=7)
+        panel.set_title(_short(comparison.title.partition(":")[0]), loc="left", fontsize=8)
+        panel.grid(axis="y")
+    for panel in panels[len(comparisons) :]:
+        panel.set_visible(False)
+    for panel in panels[::2]:
+        panel.set_ylabel("differ, %", fontsize=8)
     return canvas
 
 
