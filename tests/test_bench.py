@@ -174,7 +174,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
     runner = CliRunner()
     for arguments, message in (
         (["--batch", "1000000"], "GiB"),
-        (["-o", str(tmp_path / "plot.png")], ".svg"),
+        (["-o", str(tmp_path / "plot.gif")], ".svg or .png"),
         (["-o", str(tmp_path / "absent" / "plot.svg")], "absent"),
     ):
         error = runner.invoke(command, ["nn", *arguments]).exception

@@ -595,3 +595,19 @@ def test_published_models_import_from_the_command_line(published: Path, call: Ca
         hashes[folder] = info["sha256"]
     assert (min(shifts), max(shifts)) == (4, 16)
     assert hashes["stream_psa_h96"] == hashes["simd_psa_h96"] != hashes["stream_relu_h96"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["info", "--json"], ["info"], ["tables", "--points", "8"], ["tables", "--points", "8", "--json"]]
+)
+def test_closed_pipe_is_no_failed_check(arguments: list[str]) -> None:
+    """Where nobody reads the output any more, status 141 as of other programs, not 1, and not a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    model = paths.golden_dir() / "digits_small.safetensors"
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "fxsim", arguments[0], str(model), *arguments[1:]],
+            stdout=output, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -2,13 +2,16 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
+import fxsim.golden.write as golden_write
 from fxsim.contract import TableRule
 from fxsim.engines import run
 from fxsim.errors import FileError, ModelError
@@ -24,7 +27,7 @@ from fxsim.golden import (
 )
 from fxsim.golden.__main__ import main
 from fxsim.golden.write import RANDOM, TRAINED, write_golden
-from fxsim.model import Affine, Linear, Model, Relu, ResMLPConfig, recognise_resmlp
+from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, Relu, ResMLPConfig, recognise_resmlp
 from fxsim.paths import golden_dir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -257,3 +260,179 @@ def test_damaged_manifest_is_one_error(tmp_path: Path, text: bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(text)
     with pytest.raises(FileError, match=MANIFEST):
         check_golden(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("files", 0, "path"), ("models", 0, "file"), ("models", 0, "stimulus"), ("models", 2, "training", "checkpoint")],
+)
+@pytest.mark.parametrize("name", ["../outside.npy", "/outside.npy", "vectors/../../outside.npy", "."])
+def test_manifest_names_no_file_outside_its_folder(tmp_path: Path, place: tuple[Any, ...], name: str) -> None:
+    """A path that leads out of the folder is one error, wherever the manifest has it."""
+    manifest = msgspec.json.decode((golden_dir() / MANIFEST).read_bytes())
+    entry = manifest
+    for key in place[:-1]:
+        entry = entry[key]
+    entry[place[-1]] = name
+    (tmp_path / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    with pytest.raises(FileError, match="expected one inside the folder"):
+        read_manifest(tmp_path)
+
+
+# --- From the folders of flows ---
+
+NAME = "digits_small"
+
+
+@pytest.fixture
+def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the small recipe's flow leaves it, its float network untrained; only this model is written."""
+    import torch
+
+    from fxsim.networks.checkpoint import load_checkpoint, save_checkpoint
+    from fxsim.networks.resmlp import ResMLP
+
+    folder = tmp_path / "runs" / NAME
+    folder.mkdir(parents=True)
+    shutil.copy(golden_dir() / f"{NAME}.safetensors", folder / "model.safetensors")
+    shutil.copy(golden_dir() / "checkpoints" / f"{NAME}.safetensors", folder / "quantised.safetensors")
+    checkpoint = load_checkpoint(folder / "quantised.safetensors")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = ResMLP(checkpoint.network.config).eval()
+    save_checkpoint(network, folder / "float.safetensors", checkpoint.preprocessing, {})
+    monkeypatch.setattr(golden_write, "RANDOM", ())
+    monkeypatch.setattr(golden_write, "TRAINED", tuple(recipe for recipe in TRAINED if recipe.name == NAME))
+    monkeypatch.chdir(ROOT)
+    return folder
+
+
+@pytest.fixture
+def old_golden(tmp_path: Path) -> Path:
+    """A golden folder to write over: the new run has other files in each of its folders."""
+    folder = tmp_path / "golden"
+    for name in (
+        MANIFEST,
+        f"{NAME}.safetensors",
+        "signoff.toml",
+        "vectors/old/a.hex",
+        f"checkpoints/{NAME}.safetensors",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"old {name}")
+    return folder
+
+
+def write_from_runs(flow: Path, folder: Path) -> Result:
+    """`python -m fxsim.golden` with the flow's parent folder."""
+    return CliRunner().invoke(main, ["--runs", str(flow.parent), "-o", str(folder)])
+
+
+def test_flow_becomes_golden(flow: Path, old_golden: Path) -> None:
+    """The model, checkpoint, stimulus and vectors are the kept ones; accuracies are measured anew; old vectors go."""
+    result = write_from_runs(flow, old_golden)
+    assert result.exit_code == 0, result.output
+    found, kept = contents(old_golden), contents(golden_dir())
+    assert found.pop("signoff.toml") == b"old signoff.toml"
+    manifest = read_manifest(old_golden)
+    del found[MANIFEST]
+    assert found.keys() == {file.path for file in manifest.files}
+    assert {name: kept.get(name) == data for name, data in found.items()} == dict.fromkeys(found, True)
+    (stated,) = manifest.models
+    (before,) = (model for model in read_manifest(golden_dir()).models if model.name == NAME)
+    assert stated.training is not None
+    assert before.training is not None
+    assert stated.training.float_correct < before.training.float_correct  # that network is untrained
+    changed = msgspec.structs.replace(before.training, float_correct=stated.training.float_correct)
+    assert stated == msgspec.structs.replace(before, training=changed)
+
+
+def other_tables(model: Model) -> Model:
+    """The model with one entry of one table changed."""
+    nodes = []
+    for node in model.graph.nodes:
+        op = node.op
+        if isinstance(op, Lut) and not any(isinstance(earlier.op, Lut) for earlier in nodes):
+            table = op.table.copy()
+            table[3, 30] ^= 1
+            op = replace(op, table=table)
+        nodes.append(Node(node.name, op, node.inputs))
+    return Model(Graph(model.graph.input_shape, tuple(nodes)), model.name, model.provenance)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("tables", "model.safetensors: is not what"),
+        ("name", "is model '../../outside' of recipe 'digits_small', expected 'digits_small'"),
+        ("recipe", "of recipe 'psa_h96', expected 'digits_small'"),
+        ("data", "does not say on what data"),
+        ("seed", "does not say on what data"),
+        ("float", "float.safetensors"),
+        ("run", "digits_small/model.safetensors"),
+        ("place", "recipes/digits_small.toml"),
+    ],
+)
+def test_flow_that_is_not_sound_changes_nothing(
+    flow: Path, old_golden: Path, damage: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that its checkpoint does not export, another one, or a missing file: one error, the old folder whole."""
+    model = load(flow / "model.safetensors")
+    provenance = dict(model.provenance)
+    if damage == "tables":
+        model = other_tables(model)
+    elif damage == "name":
+        model = Model(model.graph, "../../outside", provenance)
+    elif damage == "recipe":
+        model = Model(model.graph, NAME, provenance | {"recipe": "psa_h96"})
+    elif damage in ("data", "seed"):
+        model = Model(model.graph, NAME, provenance | {damage: "some"})
+    elif damage == "float":
+        (flow / "float.safetensors").unlink()
+    elif damage == "place":
+        monkeypatch.chdir(flow)
+    save(model, flow / "model.safetensors")
+    if damage == "run":
+        shutil.rmtree(flow)
+    before = contents(old_golden)
+    result = write_from_runs(flow, old_golden)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert message in result.output
+    assert result.output.count("\n") == 1
+    assert contents(old_golden) == before
+    assert not list(old_golden.glob(".*"))
+
+
+@pytest.mark.parametrize("moves", range(9))
+def test_interruption_leaves_the_old_folder_whole(
+    old_golden: Path, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between any two of the moves that put the new files in place: every old file is as it was, status 130."""
+    before = contents(old_golden)
+    monkeypatch.setattr(golden_write, "TRAINED", ())
+    monkeypatch.setattr(golden_write, "RANDOM", tuple(recipe for recipe in RANDOM if recipe.name == "small"))
+    (old_golden / "small.safetensors").write_text("old model")
+    before["small.safetensors"] = b"old model"
+    real, done = Path.replace, 0
+
+    def interrupted(source: Path, target: Path) -> Path:
+        nonlocal done
+        # Only the moves into place: writers of single files move theirs, too.
+        if old_golden in (source.parent, Path(target).parent):
+            done += 1
+            if done == moves + 1:
+                raise KeyboardInterrupt
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    result = CliRunner().invoke(main, ["-o", str(old_golden)])
+    # Four things are replaced, each by two moves: stimulus, manifest, model, vectors.
+    if moves < 8:
+        assert (result.exit_code, result.output) == (130, "interrupted\n")
+        assert contents(old_golden) == before
+    else:
+        assert result.exit_code == 0, result.output
+        assert contents(old_golden)["small.safetensors"] == contents(golden_dir())["small.safetensors"]
+        assert done == 8
+    assert not list(old_golden.glob(".*"))

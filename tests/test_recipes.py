@@ -106,6 +106,11 @@ def test_what_a_result_depends_on_has_every_field_of_its_sections(tmp_path: Path
         ("patch = 4", "patch = 4\nmean = [0.5]", r"one of mean and std"),
         ("patch = 4", "patch = 4\nmean = [0.5]\nstd = [0.0]", r"\[data\] std is"),
         ("patch = 4", "patch = 4\nmean = [0.5]\nstd = [1.0, 1.0]", r"\[data\] std has 2 numbers"),
+        ("patch = 4", "patch = 4\nmean = [0.5]\nstd = [1e-9]", r"\[data\] mean and std give values of up to 5e\+08"),
+        ("patch = 4", "patch = 4\nmean = [-1e30]\nstd = [1.0]", r"\[data\] mean and std give values of up to 1e\+30"),
+        ("patch = 4", "patch = 4\nmean = [0.5]\nstd = [1e9]", r"\[data\] mean and std give values of up to 5e-10"),
+        ("epochs = 1", "epochs = 1\nspline_learning_rate = 1e-6", r"\[train\] .*at most spline_learning_rate, 1e-06"),
+        ("epochs = 1", "epochs = 1\ntv2 = inf", r"\$\.train\.tv2"),
         ("patch = 4", "patch = 4\nvalidation = 1.0", r"\$\.data\.validation"),
         ("[train]\nepochs = 1", "", r"exactly one of \[train\]"),
         ("[train]", "[distill]", r"\[distill\] needs a teacher"),
@@ -154,5 +159,32 @@ def test_the_reference_table_has_every_entry() -> None:
         kind = next((t for t in typing.get_args(types[section]) if t is not type(None)), types[section])
         part = re.search(rf"^### \[{section}\]$(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL)
         assert part, section
-        for field in msgspec.structs.fields(kind):
-            assert f"`{field.name}`" in part[1], (section, field.name)
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for name in fields:
+            assert f"`{name}`" in part[1], (section, name)
+        for row in re.findall(r"^\| (`[^|]*) \|([^|]*)\|", part[1], re.MULTILINE):
+            names = re.findall(r"`(\w+)`", row[0])
+            assert set(names) <= set(fields), (section, names)
+            for name, stated in zip(names, _stated(row[1], len(names)), strict=True):
+                assert _agrees(stated, fields[name].default), (section, name, stated)
+
+
+def _stated(text: str, count: int) -> list[str]:
+    """A default for each of so many entries: as many, separated by commas, or one for all."""
+    parts = [part.strip("` ") for part in text.split(",")]
+    return parts if len(parts) == count else [text.strip("` ")] * count
+
+
+def _agrees(stated: str, default: object) -> bool:
+    if default is msgspec.NODEFAULT:
+        return stated == ""
+    if default is None:
+        # What takes its place is in words.
+        return stated in ("", "measured", "learning_rate")
+    if isinstance(default, bool):
+        return stated == str(default).lower()
+    if isinstance(default, tuple):
+        first, last = re.fullmatch(r"(\d+, \d+), \.\.\. (.*)", stated).groups()  # type: ignore[union-attr]
+        numbers = [f"{number:g}" for number in default]
+        return first == ", ".join(numbers[:2]) and numbers[-len(last.split(", ")) :] == last.split(", ")
+    return float(stated) == default if isinstance(default, int | float) else stated == str(default)

@@ -1,5 +1,7 @@
 """Sign-off: plans are checked, checks can fail, everything that happens is in the record, and the report shows it."""
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from click.testing import CliRunner, Result
 
 import fxsim.paths as paths
 import fxsim.signoff.integer_checks as integer_checks
+import fxsim.signoff.network_checks as network_checks
 import fxsim.signoff.report as report
 import fxsim.signoff.rtl_checks as rtl_checks
 from fxsim.cli import main
@@ -27,9 +30,9 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, Difference, Fault, Spread, Stop, TapResult
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import save
+from fxsim.files import load, save
 from fxsim.golden import read_manifest
-from fxsim.model import AccumulatorBound, Affine, Graph, Linear, Model, Node, Relu, accumulator_bound
+from fxsim.model import AccumulatorBound, Affine, Graph, Linear, Lut, Model, Node, Relu, accumulator_bound
 from fxsim.paths import golden_dir
 from fxsim.signoff import (
     CheckRecord,
@@ -356,6 +359,123 @@ def test_corrupted_golden_files_are_found_and_named(tmp_path: Path) -> None:
     assert [check.status for check in found.values()] == [Status.FAILED, Status.FAILED]
     assert "small_relu.safetensors: sha256" in str(found["files"].reason)
     assert "taps/pool.hex: image 3, channel 9: expected" in str(found["vectors"].reason)
+
+
+DIGITS = golden_dir() / "digits_small.safetensors"
+GENERATED = (
+    "{ generate = { grid = [2, 2], patch = 1, channels = 3, hidden = 4, blocks = 1, classes = 3, points = 8, "
+    'rule = "hold", seed = 1 } }'
+)
+BRIDGE = f"""[[check]]
+kind = "bridge"
+name = "bridge"
+model = "digits"
+checkpoint = "{golden_dir()}/checkpoints/digits_small.safetensors"
+"""
+
+
+def bridge_check(folder: Path, model: str, check: str = BRIDGE) -> CheckRecord:
+    """The record of a bridge check whose model is this entry of the plan's `[models]`."""
+    plan = write_plan(folder, check, head=HEAD.replace("[stimuli]", f"digits = {model}\n[stimuli]"))
+    return run_plan(load_plan(plan)).checks[0]
+
+
+@pytest.fixture
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bridges compare the first eight pictures only."""
+    import fxsim.bridge.run as bridge_run
+
+    monkeypatch.setattr(bridge_run, "bridge", functools.partial(bridge_run.bridge, images=8))
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_bridge_of_a_golden_model_passes(tmp_path: Path) -> None:
+    """Every value is equal, fake-quant's differences are reported by cause, and the hashes are in the record."""
+    plan = write_plan(tmp_path, BRIDGE, head=HEAD.replace("[stimuli]", f'digits = {{ file = "{DIGITS}" }}\n[stimuli]'))
+    record = run_plan(load_plan(plan))
+    (check,) = record.checks
+    assert (check.status, check.reason) == (Status.PASSED, None)
+    figures = {figure.label: figure.value for figure in check.details.figures}
+    assert figures["test pictures"] == 8
+    assert figures["values compared"] == 8 * 5914  # of one picture, at all 25 taps
+    assert figures["values that differ by the contract"] == 0
+    equal, reported = check.details.comparisons
+    assert (equal.exact, reported.exact) == (True, False)
+    causes = {name: value for name, value in figures.items() if name.startswith("float fake-quant differs: ")}
+    assert sum(row.mismatches for row in reported.taps) == sum(causes.values()) > 0
+    checkpoint = (golden_dir() / "checkpoints" / "digits_small.safetensors").read_bytes()
+    assert record.hashes["checkpoint digits"] == hashlib.sha256(checkpoint).hexdigest()
+    assert "model digits" in record.hashes
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_bridge_to_a_model_with_another_table_fails(tmp_path: Path) -> None:
+    """One entry of one table that is not the network's fails the check and is named with both values."""
+    model = load(DIGITS)
+    nodes = list(model.graph.nodes)
+    at = next(i for i, node in enumerate(nodes) if isinstance(node.op, Lut))
+    op = nodes[at].op
+    assert isinstance(op, Lut)
+    table = op.table.copy()
+    was = int(table[3, 30])
+    table[3, 30] = was ^ 1
+    nodes[at] = Node(nodes[at].name, Lut(table, op.rule), nodes[at].inputs)
+    path = tmp_path / "changed.safetensors"
+    save(Model(Graph(model.graph.input_shape, tuple(nodes)), model.name, model.provenance), path)
+    check = bridge_check(tmp_path, f'{{ file = "{path}" }}')
+    assert check.status is Status.FAILED
+    expected = f"{nodes[at].name}.table[3, 30]: the network has {was}, the model {was ^ 1}"
+    assert expected in str(check.reason)
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equality by the contract is not enough: one difference of fake-quant without a cause fails the check."""
+    import fxsim.bridge.run as bridge_run
+
+    real = bridge_run.bridge
+
+    def unexplained(*args: Any, **options: Any) -> Any:
+        found = real(*args, **options)
+        taps = found.float_mode.taps
+        tap = msgspec.structs.replace(taps[0], causes={"unexplained": 1})
+        return msgspec.structs.replace(
+            found, float_mode=msgspec.structs.replace(found.float_mode, taps=(tap, *taps[1:]))
+        )
+
+    monkeypatch.setattr(bridge_run, "bridge", unexplained)
+    check = bridge_check(tmp_path, f'{{ file = "{DIGITS}" }}')
+    assert check.status is Status.FAILED
+    assert check.reason == "differences of float fake-quant that are unexplained: 1"
+
+
+@pytest.mark.parametrize("missing", ["torch", "sklearn"])
+def test_bridge_without_torch_is_skipped_in_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Where the extra is not installed the check is skipped, and says so."""
+    monkeypatch.setattr(network_checks, "find_spec", lambda name: None if name == missing else object())
+    check = bridge_check(tmp_path, f'{{ file = "{DIGITS}" }}')
+    assert check.status is Status.SKIPPED
+    assert "the extra 'torch' is not installed" in str(check.reason)
+
+
+@pytest.mark.parametrize(
+    ("model", "check", "message"),
+    [
+        ('{ published = "stream_relu_h96" }', BRIDGE, "model 'digits' is not a file"),
+        (GENERATED, BRIDGE, "model 'digits' is not a file"),
+        ('{ file = "none.safetensors" }', BRIDGE, "none.safetensors"),
+        (f'{{ file = "{DIGITS}" }}', BRIDGE.replace("digits_small", "none"), "none.safetensors"),
+        (f'{{ file = "{DIGITS}" }}', BRIDGE.replace("digits_small", "psa_h96"), "expected a model that was exported"),
+        (f'{{ file = "{DIGITS}" }}', BRIDGE + 'data_path = "folder"\n', "digits comes with scikit-learn"),
+    ],
+)
+def test_bridge_that_cannot_be_is_an_error(tmp_path: Path, model: str, check: str, message: str) -> None:
+    """A model that is no file, a missing file, another network's model, data elsewhere: errors, not failures."""
+    found = bridge_check(tmp_path, model, check)
+    assert found.status is Status.ERROR
+    assert message in str(found.reason)
 
 
 def test_absent_published_data_is_skipped_in_sight(tmp_path: Path) -> None:
@@ -915,6 +1035,30 @@ def test_values_that_differ_are_shown_in_the_tap_picture() -> None:
     # Four checks with two comparisons each, one differing tap in each.
     assert picture.svg.count(">!<") == 8
     assert picture.svg.count("var(--failed)") >= 8
+
+
+def test_shares_of_fake_quant_are_drawn_as_they_are() -> None:
+    """One panel a comparison; a bar a tap, as high as its share of different values; a mark where each block ends."""
+    from fxsim.signoff.plots import _shares, draw_pictures
+
+    names = ("embed", "blocks.0.mlp.add", "blocks.1.token_mixer.linear", "blocks.1.mlp.add", "classifier")
+    counts = ((200, 0), (200, 1), (50, 50), (400, 7), (10, 3))
+    taps = tuple(TapFigures(name, n, k, 1, None) for name, (n, k) in zip(names, counts, strict=True))
+    three = [Comparison(f"model {i}: float fake-quant against integer model", False, taps) for i in range(3)]
+    panels = [axes for axes in _shares(three).axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == ["model 0", "model 1", "model 2"]
+    for axes in panels:
+        assert [bar.get_height() for bar in axes.patches] == [0, 0.5, 100, 1.75, 30]
+        assert [bar.get_x() + bar.get_width() / 2 for bar in axes.patches] == pytest.approx(range(5))
+        ticks = [(tick.get_position()[0], tick.get_text()) for tick in axes.get_xticklabels()]
+        assert ticks == [(1, "block 0"), (3, "block 1")]
+    record = stored_record()
+    # Comparisons that demand equality are of another picture, whatever check they belong to.
+    details = Details(comparisons=(*three, Comparison("equal", True, taps)))
+    check = msgspec.structs.replace(record.checks[0], kind="bridge", details=details)
+    (picture,) = draw_pictures(msgspec.structs.replace(record, checks=(check,)))
+    assert picture.title == "Float fake-quant against the golden models"
+    assert [picture.svg.count(text) for text in (">model 0<", ">model 2<", ">equal<")] == [1, 1, 0]
 
 
 def test_drawn_stimuli_follow_the_seed(tmp_path: Path) -> None:

@@ -300,7 +300,8 @@ def test_command_prints_a_table_and_a_recommendation(folder: Path, capfd: pytest
     full, _ = load_full(folder / "model.safetensors")
     rows = study(full_tables_of(full), full, None, None, (8, 16, 32, 64, 128, 256), RULES, tuple(PointMethod))
     for row in rows[1:]:
-        shown = (str(row.points), row.rule, str(row.method), f"{row.bytes:,}", f"{row.mean_error:.3g}")
+        mean = "0" if row.mean_error == 0 else "<.001" if row.mean_error < 0.001 else f"{row.mean_error:.3f}"
+        shown = (str(row.points), row.rule, str(row.method), f"{row.bytes:,}", mean)
         assert any(tuple(line.split()[:5]) == shown for line in out.splitlines())
     assert "those that the model's own tables give" in out
     chosen = best(rows, 64)
@@ -315,6 +316,22 @@ def test_pictures_are_drawn_of_any_rows(model: Model, tmp_path: Path) -> None:
     text = (tmp_path / "one.svg").read_text()
     assert "$x$ &lt;b&gt;" in text
     assert "least-squares" not in text
+
+
+@pytest.mark.parametrize("data", [(), ("--data", "npz", "--data-path", "data")])
+def test_table_fits_80_columns(
+    folder: Path, data: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal of 80 columns no name or number is cut short."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(folder)
+    status, out, _ = call(capfd, "psa.safetensors", *data)
+    assert status == 0
+    assert "\u2026" not in out
+    table = out[out.index("points") : out.index("best at")].splitlines()
+    assert max(map(len, table[:-1])) <= 80
+    assert "least-squares" in out
+    assert ("changed" in out) == bool(data)
 
 
 @pytest.mark.parametrize(

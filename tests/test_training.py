@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import msgspec
 import numpy as np
@@ -463,7 +464,7 @@ def test_a_teacher_that_does_not_fit_is_refused(recipes: Callable[..., Path], tm
         distill(other, teacher, output)
     with pytest.raises(FileError, match="none"):
         distill(recipe, tmp_path / "none", output)
-    with pytest.raises(FxsimError, match="is the teacher"):
+    with pytest.raises(FxsimError, match="is read as an input"):
         distill(recipe, teacher, teacher)
     with pytest.raises(FxsimError, match=r"no \[train\]"):
         train(recipe, output)
@@ -523,18 +524,107 @@ def test_an_interrupted_flow_goes_on_and_leaves_nothing_half_written(
     assert {p.name for p in folder.iterdir()} == {p.name for p in whole.iterdir()}
 
 
-def test_two_flows_do_not_share_a_folder(recipes: Callable[..., Path], tmp_path: Path) -> None:
-    """The second is refused while the first runs; a teacher of another split is refused, and one's own folder."""
+@contextmanager
+def another_flow(folder: Path) -> Iterator[Event]:
+    """The folder is somebody else's until the event is set, or the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    has_it, end = Event(), Event()
+
+    def hold() -> None:
+        with FileLock(folder / ".lock"):
+            has_it.set()
+            end.wait()
+
+    thread = Thread(target=hold)
+    thread.start()
+    has_it.wait()
+    try:
+        yield end
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_students_of_one_teacher_wait_for_it(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """A flow says that it waits for the teacher's folder, goes on once that is free, and can be interrupted."""
     path, folder = recipes(), tmp_path / "runs" / "student"
-    (tmp_path / "runs" / "teacher").mkdir(parents=True)
-    with FileLock(tmp_path / "runs" / "teacher" / ".lock"), pytest.raises(FxsimError, match="another flow is running"):
-        flow(load_recipe(path), folder)
+    told: list[str] = []
+
+    with another_flow(tmp_path / "runs" / "teacher") as end:
+
+        def tell(line: str) -> None:
+            told.append(line)
+            Timer(0.5, end.set).start()
+
+        @contextmanager
+        def begun(_label: str) -> Iterator[loop.Progress]:
+            assert end.is_set()
+            yield lambda *_: None
+
+        assert flow(load_recipe(path), folder, begun, tell).made[0] == "teacher float.safetensors"
+    assert told[0] == f"{tmp_path / 'runs' / 'teacher'}: another flow is running there, waiting for it to end"
+
+    def interrupt(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    with another_flow(tmp_path / "runs" / "teacher"), pytest.raises(KeyboardInterrupt):
+        flow(load_recipe(path), folder, tell=interrupt)
+
+
+def test_a_teacher_that_is_made_anew_meanwhile_is_noticed(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """A student is not quantised with another teacher than it was distilled from."""
+    path, folder = recipes(), tmp_path / "runs" / "student"
+    other = tmp_path / "runs" / "teacher" / FLOAT
+
+    @contextmanager
+    def meanwhile(label: str) -> Iterator[loop.Progress]:
+        yield lambda *_: None
+        if label == "student: distill":
+            train(load_recipe(tmp_path / "teacher.toml", seed=8), other)
+
+    with pytest.raises(FxsimError, match="another flow made it anew meanwhile") as caught:
+        flow(load_recipe(path), folder, meanwhile)
+    assert str(caught.value).startswith(f"{other}: ")
+    assert flow(load_recipe(path), folder).made == ("teacher float.safetensors", QUANTISED, MODEL, EVALUATION)
+
+
+def test_what_a_killed_flow_was_writing_is_removed(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """Its temporary files alone: whatever else is in the folder stays."""
+    path, folder = recipes(), tmp_path / "runs" / "t"
+    folder.mkdir(parents=True)
+    leftover, own = folder / ".float.partial.safetensors.0123456789ab.tmp", folder / "notes.tmp"
+    for file in (leftover, own):
+        file.write_text("x")
+    flow(load_recipe(path.parent / "teacher.toml"), folder)
+    assert (leftover.exists(), own.exists()) == (False, True)
+
+
+def test_a_renamed_recipe_is_carried_out_anew(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """Results state the recipe's name: in the same folder, too, they are those of a new one."""
+    path, folder = recipes().parent / "teacher.toml", tmp_path / "runs" / "x"
+    flow(load_recipe(path), folder)
+    path.write_text(path.read_text().replace('"teacher"', '"renamed"'))
+    assert flow(load_recipe(path), folder).made == (FLOAT,)
+    assert load_checkpoint(folder / FLOAT).provenance["recipe"] == "renamed"
+
+
+def test_two_flows_do_not_share_a_folder(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """The second is refused while the first runs; a teacher that does not fit is refused, and one's own folder."""
+    path, folder = recipes(), tmp_path / "runs" / "student"
+    with another_flow(tmp_path / "runs" / "t"), pytest.raises(FxsimError, match="another flow is running there"):
+        flow(load_recipe(path.parent / "teacher.toml"), tmp_path / "runs" / "t")
     with pytest.raises(FxsimError, match="is the teacher's folder too"):
         flow(load_recipe(path), tmp_path / "runs" / "teacher")
     teacher = tmp_path / "teacher.toml"
     teacher.write_text(teacher.read_text().replace("patch = 4", "patch = 4\nvalidation = 0.3"))
     with pytest.raises(FxsimError, match=r"\[data\] differs"):
         flow(load_recipe(path), folder)
+    teacher.write_text(TEACHER.format(augmentation="").replace("channels = 4", "channels = 6"))
+    with pytest.raises(FxsimError, match=r"\[network\] channels is 4, in the teacher's recipe .* 6"):
+        flow(load_recipe(path), folder)
+    # Refused before anything is made.
+    assert not folder.exists()
+    assert not (tmp_path / "runs" / "teacher").exists()
 
 
 # --- the command line ---

@@ -259,7 +259,7 @@ def draw(rows: Sequence[Row], title: str) -> "Figure":
         panels.append(("accuracy (%)", accuracy, None))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.0 * len(rules) + 0.8, 2.2 * len(panels) + 0.8), layout="constrained")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(f"{title}: activation tables against full ones", fontsize=10)
         grid: Any = figure.subplots(len(panels), len(rules), sharex=True, sharey="row", squeeze=False)
         for (label, value, linear_until), panel_row in zip(panels, grid, strict=True):
             panel_row[0].set_ylabel(label)
@@ -278,8 +278,10 @@ def draw(rows: Sequence[Row], title: str) -> "Figure":
                 if linear_until is None:
                     axes.axhline(value(full), color="black", linewidth=0.8, linestyle=":", label="full tables")
                 else:
+                    # Limits for all columns, which share the axis: 0 below only where something is near it.
+                    values = [value(row) for row in stored]
                     axes.set_yscale("symlog", linthresh=linear_until)
-                    axes.set_ylim(bottom=0)
+                    axes.set_ylim(0 if min(values) < linear_until else min(values) / 2, 2 * max(*values, linear_until))
                     axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
         for rule, axes in zip(rules, grid[0], strict=True):
             axes.set_title(f"edge rule {rule}")

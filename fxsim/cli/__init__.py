@@ -33,6 +33,10 @@ _COMMANDS = {
 """Command name: module that defines `command`, and the line `fxsim --help` shows for it without importing it."""
 
 
+class _PipeClosedError(Exception):
+    """A BrokenPipeError that click and rich do not see: they would exit with 1, which says that a check failed."""
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module when the command is called: `fxsim --help` starts at once."""
 
@@ -44,6 +48,17 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _PipeClosedError from None
+        except SystemExit as end:
+            # Rich's way to end on a broken pipe.
+            if isinstance(end.__context__, BrokenPipeError):
+                raise _PipeClosedError from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -76,7 +91,7 @@ def main(args: list[str] | None = None) -> Any:
     except (KeyboardInterrupt, click.Abort):
         say("fxsim: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
+    except (BrokenPipeError, _PipeClosedError):
         # Whoever read our output has seen enough (`fxsim info | head`).
         sys.stderr.close()
         sys.exit(141)

@@ -1,12 +1,11 @@
 """`fxsim bench`: measurements of fxsim on this machine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fxsim.cli.console import json_option, print_json, print_table, progress, say
-from fxsim.errors import FileError
 
 if TYPE_CHECKING:
     from fxsim.networks.benchmark import Result, Spread
@@ -30,7 +29,7 @@ def command() -> None:
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
 @click.option("--threads", type=click.IntRange(1, 1024), help="On a CPU; by default PyTorch's choice.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Processes for each case.")
-@click.option("-o", "--output", metavar="FILE.svg", type=click.Path(path_type=Path), help="Bar plot to write.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Draw the bars, .svg or .png.")
 @json_option
 @click.pass_context
 def nn(
@@ -62,11 +61,9 @@ def nn(
             raise click.UsageError(f"--paper sets all sizes: give it or --{given[0]}, not both")
         batch = _PAPER_BATCH
     if output is not None:
-        if output.suffix != ".svg":
-            raise FileError(f"cannot write {output}: plots are SVG, expected a name that ends in .svg")
-        from fxsim.files.atomic import check_target
+        from fxsim.files.figures import check_figure_target
 
-        check_target(output)
+        check_figure_target(output)
     from fxsim.networks.benchmark import Setting, compare
 
     setting = Setting(
@@ -81,8 +78,8 @@ def nn(
     )
     with progress("measurements") as report:
         results = compare(setting, rounds, report)
-    title = f"{layers} layers on [{batch}, {sequence}, {width}], {device}" + (
-        f", {results[0].threads} threads" if device == "cpu" else ""
+    title = f"{_count(layers, 'layer')} on [{batch}, {sequence}, {width}], {device}" + (
+        f", {_count(results[0].threads, 'thread')}" if device == "cpu" else ""
     )
     if output is not None:
         _plot(title, results, output)
@@ -95,7 +92,11 @@ def nn(
     print_table(title, ("activation", "forward, ms", "training, ms", "memory, MiB"), rows)
     say("times: median \u00b1 half the range between the quartiles")
     if output is not None:
-        say(f"{output}: plot")
+        say(f"{output}: picture")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _show(time: "Spread") -> str:
@@ -106,12 +107,10 @@ def _plot(title: str, results: list["Result"], output: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from fxsim.files.atomic import atomic_write
+    from fxsim.files.figures import STYLE, write_figure
 
     names = [str(result.case) for result in results]
-    # The salt makes the same figures the same file.
-    style: Any = {"svg.hashsalt": "fxsim", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3), layout="constrained")
         for axes, what, values in zip(
             figure.subplots(1, 3, sharey=True),
@@ -125,8 +124,8 @@ def _plot(title: str, results: list["Result"], output: Path) -> None:
         ):
             axes.bar_label(axes.barh(names, values, color="#4878a8"), fmt="%.4g", padding=3)
             axes.set_xlabel(what)
-            axes.margins(x=0.2)
+            # Room for the numbers at the ends of bars.
+            axes.margins(x=0.25)
         axes.invert_yaxis()
         figure.suptitle(title)
-        with atomic_write(output) as path:
-            figure.savefig(path, format="svg", metadata={"Date": None})
+    write_figure(figure, output)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _PAGE = ".html"
 
+_SHORT = {"float32 sum": "sum", "table resampling": "table"}
+"""Causes as the table of taps names them, so that taps' names are whole on a terminal of 80 columns."""
+
 
 @click.command("bridge")
 @model_argument
@@ -165,7 +168,7 @@ def _show_contract(contract: "Contract") -> None:
 def _show_float_mode(found: "FloatMode", images: int) -> None:
     from fxsim.bridge.report import format_share
 
-    # Few columns, so that taps' names are whole on a terminal of 80: the rest is in the page and in the JSON.
+    # Few columns, for the same reason: the rest is in the page and in the JSON.
     print_table(
         "float fake-quant against the integer model, shares of each tap's values",
         ("tap", "differ", "carried", "begin here"),
@@ -174,7 +177,7 @@ def _show_float_mode(found: "FloatMode", images: int) -> None:
                 tap.tap,
                 format_share(tap.differ, tap.compared),
                 format_share(tap.carried, tap.compared),
-                ", ".join(f"{cause} {count:,}" for cause, count in tap.causes.items()),
+                ", ".join(f"{_shorten(cause)} {count:,}" for cause, count in tap.causes.items()),
             )
             for tap in found.taps
         ],
@@ -197,6 +200,10 @@ def _show_float_mode(found: "FloatMode", images: int) -> None:
             f"{example.cause}: image {example.image}, {example.tap}, {token}channel {example.channel}: "
             f"{example.integer_code}, float {example.float_code}: {example.text}"
         )
+
+
+def _shorten(cause: str) -> str:
+    return " + ".join(_SHORT.get(rule, rule) for rule in cause.split(" + "))
 
 
 def _show_predictions(found: "FloatMode", images: int) -> None:

@@ -27,7 +27,7 @@ def command(
     QUANTISED is what `fxsim quantize` wrote. Its tables are exported as it stores them; --points, --rule and --method
     choose others, each by default as it is stored (`fxsim tables` compares them).
     """
-    from fxsim.errors import ModelError
+    from fxsim.errors import FxsimError
     from fxsim.model.compression import PointMethod
     from fxsim.networks.checkpoint import load_quantised
     from fxsim.networks.quantised import TableFormat
@@ -36,9 +36,12 @@ def command(
     refuse_overwriting(output, (checkpoint,))
     tables = None
     if points or rule or method:
-        stored = load_quantised(checkpoint)[0].tables
+        network, _ = load_quantised(checkpoint)
+        if not network.table_taps():
+            raise FxsimError(f"{checkpoint}: is a ReLU network, which has no tables to choose points for")
+        stored = network.tables
         if stored is None:
-            raise ModelError(f"{checkpoint}: is a ReLU network, which has no tables to choose points for")
+            raise FxsimError(f"{checkpoint}: stores no tables, expected a network file that `fxsim quantize` wrote")
         tables = TableFormat(
             int(points) if points else stored.points,
             TableRule(rule) if rule else stored.rule,

@@ -101,7 +101,9 @@ def _sign_off(recipe: "Recipe", result: "FlowResult") -> None:
     plan = result.folder / _PLAN
     images = write_stimulus(recipe, result.model, _IMAGES, result.folder / _STIMULUS)
     # A JSON string is a TOML string too.
-    data_path = "" if recipe.data_path is None else f"data_path = {json.dumps(str(recipe.data_path.absolute()))}\n"
+    data_path = ""
+    if recipe.data_path is not None:
+        data_path = f"data_path = {json.dumps(str(recipe.data_path.absolute()), ensure_ascii=False)}\n"
     text = _PLAN_TEXT.format(
         name=recipe.name,
         seed=recipe.seed,

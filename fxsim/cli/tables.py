@@ -1,7 +1,7 @@
 """`fxsim tables`: what table sizes, edge rules and ways to choose the points cost."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 _RECOMMENDED_POINTS = 64
 """For which the best rule and method are named, where it is among those compared."""
-
-_WIDTH = 110
-"""Columns where output is not a terminal."""
 
 
 @click.command()
@@ -106,26 +103,31 @@ def _sizes(text: str) -> list[int]:
 def _show(full: "Model", stored: "Model | None", source: str | None, rows: list["Row"]) -> None:
     from fxsim.bridge.tables import accuracy
 
-    title = f"{full.name}: tables against full ones, errors in int8 steps"
+    title = f"{full.name}: errors against full tables, in int8 steps"
     if source is not None:
-        title += f"; {rows[0].images:,} pictures to test with, {source}"
+        title += f"; {rows[0].images:,} pictures of {source}"
     # Text: names from files must not be read as markup.
     table = Table(title=Text(plain(title)), title_justify="left", box=SIMPLE_HEAD, header_style="bold")
-    numbers = ["bytes", "mean\nerror", "worst\nerror", "differ\n%"]
-    if source is not None:
-        numbers += ["read:\nmean", "read:\ndiffer %", "accuracy\n%", "predictions\nchanged"]
+    # No more columns than 80 characters hold; the shares that differ by use are in the JSON.
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
+    numbers = ["bytes", "mean\nerror", "worst\nerror"]
+    numbers += ["differ\n%"] if source is None else ["read:\nmean", "right\n%", "changed"]
     for name in ("points", "rule", "method", *numbers):
-        table.add_column(name, justify="left" if name in ("rule", "method") else "right", vertical="bottom")
+        justify: Literal["left", "right"] = "left" if name in ("rule", "method") else "right"
+        table.add_column(name, justify=justify, vertical="bottom", no_wrap=True)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [str(row.points), row.rule, row.method or "", f"{row.bytes:,}", _short(row.mean_error)]
-        cells += [str(row.worst_error), _short(100 * row.differing)]
-        if row.used_mean_error is not None and row.used_differing is not None:
-            cells += [_short(row.used_mean_error), _short(100 * row.used_differing)]
-            cells += [f"{accuracy(row):.2f}", f"{row.changed:,}"]
+        cells.append(str(row.worst_error))
+        if row.used_mean_error is None:
+            cells.append(_short(100 * row.differing))
+        else:
+            cells += [_short(row.used_mean_error), f"{accuracy(row):.2f}", f"{row.changed:,}"]
         # The full tables and each number of points stand by themselves.
         last = following is not None and (row.method is None or row.points != following.points)
         table.add_row(*cells, end_section=last)
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+    Console().print(table)
+    if source is not None:
+        say("read: as often as the pictures read each entry; changed: predictions unlike those with full tables")
     if stored is not None:
         say("full tables: those that the model's own tables give, with what these had lost already")
 
@@ -138,5 +140,5 @@ def _figures(row: "Row") -> str:
 
 
 def _short(value: float) -> str:
-    """Three significant digits: what is not 0 does not look like it."""
-    return f"{value:.3g}"
+    """Three decimals at most; what is not 0 does not look like it."""
+    return "0" if value == 0 else "<.001" if value < 0.001 else f"{value:.3f}"

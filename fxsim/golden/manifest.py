@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -127,7 +128,19 @@ def read_manifest(directory: Path) -> GoldenManifest:
         raise FileError(f"{path}: is not a golden manifest: {error}") from None
     if (manifest.format, manifest.version) != (FORMAT, VERSION):
         raise FileError(f"{path}: states {manifest.format} {manifest.version}, expected {FORMAT} {VERSION}")
+    for name in _paths(manifest):
+        if Path(name).is_absolute() or ".." in Path(name).parts or not Path(name).parts:
+            raise FileError(f"{path}: names the file '{name}', expected one inside the folder")
     return manifest
+
+
+def _paths(manifest: GoldenManifest) -> Iterator[str]:
+    """Everything in a manifest that is read or written as a file of the folder."""
+    yield from (file.path for file in manifest.files)
+    for model in manifest.models:
+        yield from (model.file, model.stimulus)
+        if model.training is not None:
+            yield model.training.checkpoint
 
 
 def check_golden(directory: Path) -> list[str]:

@@ -182,7 +182,19 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
     folder = runs / recipe.name
     model_path, checkpoint, floating = (folder / name for name in (MODEL, QUANTISED, FLOAT))
     model = load(model_path)
-    source = DataSource(model.provenance["data"])
+    # The name is that of a folder of vectors, too.
+    came_from = model.provenance.get("recipe")
+    if (model.name, came_from) != (recipe.name, recipe.name):
+        raise FileError(
+            f"{model_path}: is model '{model.name}' of recipe '{came_from}', expected '{recipe.name}' of its recipe"
+        )
+    try:
+        source, seed = DataSource(model.provenance["data"]), int(model.provenance["seed"])
+    except (KeyError, ValueError) as error:
+        raise FileError(
+            f"{model_path}: its provenance does not say on what data and from which seed it was trained ({error}), "
+            "expected the results of one flow"
+        ) from None
     found = evaluate(model_path, source, None, floating, checkpoint)
     if not found.exports_to_model:
         raise FileError(f"{model_path}: is not what {checkpoint} exports, expected the results of one flow")
@@ -201,7 +213,7 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
         saturated={tap.tap: tap.low + tap.high for tap in found.saturation},
     )
     codes, _ = test_codes(model, source, None)
-    return _Source(model_path, checkpoint, codes[:_STIMULUS_IMAGES], int(model.provenance["seed"]), training)
+    return _Source(model_path, checkpoint, codes[:_STIMULUS_IMAGES], seed, training)
 
 
 def _write_stimulus(directory: Path, name: str, images: Int8) -> Path:

@@ -434,17 +434,24 @@ class QuantisedResMLP(nn.Module):
     @torch.no_grad()
     def operator(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
         """One operator on codes, float64; its result's codes, float64."""
+        v = self.unrounded(tap, inputs, arithmetic)
+        code = torch.round(v) if arithmetic.ties == "even" else torch.floor(v + 0.5)
+        if self._slot[tap].kind is Kind.ADD and arithmetic.saturation == "late":
+            return code
+        return code.clamp(INT8_MIN, INT8_MAX)
+
+    @torch.no_grad()
+    def unrounded(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
+        """What `operator` rounds and saturates: its result in units of the tap's step, float64.
+
+        By `sums` and `tables` of `arithmetic`; exact where these are the contract's, of float32 precision otherwise.
+        """
         slot = self._slot[tap]
         table = slot.kind is Kind.TABLE
         if arithmetic.tables == "stored" if table else arithmetic.sums == "exact":
-            v = self._exact(slot, inputs)
-        else:
-            real = tuple(x.float() * self.step(name) for x, name in zip(inputs, slot.inputs, strict=True))
-            v = (self._real(slot, real, quantised=True) / self.step(tap)).double()
-        code = torch.round(v) if arithmetic.ties == "even" else torch.floor(v + 0.5)
-        if slot.kind is Kind.ADD and arithmetic.saturation == "late":
-            return code
-        return code.clamp(INT8_MIN, INT8_MAX)
+            return self._exact(slot, inputs)
+        real = tuple(x.float() * self.step(name) for x, name in zip(inputs, slot.inputs, strict=True))
+        return (self._real(slot, real, quantised=True) / self.step(tap)).double()
 
     def _exact(self, slot: Slot, inputs: tuple[Tensor, ...]) -> Tensor:
         """An operator's result in units of its step, before rounding, in float64 that loses nothing.

@@ -66,7 +66,7 @@ def bridge(check: BridgeCheck, context: Context, _seed: int) -> Outcome:
             if variant.correct is not None
         ]
         if found.float_mode.unexplained:
-            problems.append(f"{found.float_mode.unexplained} differences of float fake-quant are unexplained")
+            problems.append(f"differences of float fake-quant that are unexplained: {found.float_mode.unexplained:,}")
     summary = f"{contract.compared:,} values of {found.images} pictures equal, float fake-quant accounted for"
     details = Details(figures=tuple(figures), comparisons=tuple(comparisons))
     if problems:

@@ -30,7 +30,7 @@ from fxsim.training.loop import (
 from fxsim.training.losses import chunks, compute_logits, count_correct, distillation_loss, validate
 from fxsim.training.recipe import DistillSection, Recipe, TransferSection
 from fxsim.training.splits import Indices, Splits, load_splits
-from fxsim.training.train import batch_tokens, build_network, provenance
+from fxsim.training.train import batch_tokens, build_network, provenance, refuse_inputs
 
 _SECTIONS = ("data", "augmentation", "network", "transfer", "distill")
 _CACHE_BYTES = 1 << 28
@@ -57,10 +57,11 @@ def distill(
     if recipe.distill is None:
         raise FxsimError(f"{recipe.path}: has no [distill] section, expected one to train from a teacher")
     check_target(output)
-    if output.exists() and output.samefile(teacher):
-        raise FxsimError(f"{output} is the teacher: writing there would destroy it, give another output")
+    refuse_inputs(output, teacher)
     splits = splits or load_splits(recipe)
     key = distill_key(recipe, splits, teacher)
+    # Now: later the file may be another one.
+    teacher_sha256 = file_sha256(teacher)
     with deterministic(recipe.threads):
         student = build_network(recipe, splits)
         master = load_teacher(teacher, student, splits)
@@ -74,7 +75,7 @@ def distill(
         stages.append(_distill_stage(recipe, recipe.distill, splits, student, master))
         records = run_stages(student, stages, seed=recipe.seed, output=output, key=key, progress=progress, tell=tell)
         figures = validate(student, splits.validation)
-    stated = provenance(recipe, splits, "distill", key, figures.accuracy) | {"teacher_sha256": file_sha256(teacher)}
+    stated = provenance(recipe, splits, "distill", key, figures.accuracy) | {"teacher_sha256": teacher_sha256}
     save_checkpoint(student, output, splits.preprocessing, stated)
     discard_partial(output)
     return records

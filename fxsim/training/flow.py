@@ -16,7 +16,7 @@ from fxsim.files import atomic_write, load
 from fxsim.training.distill import distill, distill_key
 from fxsim.training.evaluate import evaluate, test_codes
 from fxsim.training.integer_model import write_model
-from fxsim.training.keys import file_sha256, source_sha256
+from fxsim.training.keys import code, file_sha256
 from fxsim.training.loop import Progress, Tell, discard_partial, silent
 from fxsim.training.quantise import quantise, quantise_key
 from fxsim.training.recipe import Recipe, load_recipe
@@ -34,6 +34,7 @@ ProgressFor = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being done, a progress report for it."""
 
 _LOCK = ".lock"
+_POLL_SECONDS = 0.5
 _RECORD_BYTES_MAX = 1 << 20
 
 
@@ -74,18 +75,26 @@ def flow(
     Results are FLOAT and, with [quantize], QUANTISED, MODEL and EVALUATION, with logs beside them. One is reused where
     nothing that it depends on changed: recipe sections, seed, data, the results before it, fxsim's code, torch.
     Whatever interrupts a flow leaves every finished result, and the next one as far as it came (see `run_stages`).
-    FxsimError where something cannot be read, does not fit or cannot be written, or another flow runs in a folder.
+    Where another flow works in the teacher's folder, this one waits for it. FxsimError where something cannot be read,
+    does not fit or cannot be written, where another flow runs in `folder`, or made another teacher meanwhile.
     """
     folder = Path("runs") / recipe.name if folder is None else folder
+    master = _load_teacher(recipe, folder)
     splits = load_splits(recipe)
     teacher: Path | None = None
     made: list[str] = []
-    if recipe.teacher is not None:
-        teacher, made = _make_teacher(recipe, splits, folder, progress, tell)
+    if master is not None:
+        teacher, made = _make_teacher(master, splits, folder, progress, tell)
+    stated = None if teacher is None else file_sha256(teacher)
     with _Folder.open(folder) as results:
         network = _make_network(recipe, splits, teacher, results, progress, tell)
         if recipe.quantize is None:
             return FlowResult(folder, network, teacher, None, None, None, (*made, *results.made))
+        if teacher is not None and file_sha256(teacher) != stated:
+            raise FxsimError(
+                f"{teacher}: another flow made it anew meanwhile; expected the flows of another seed or data to have "
+                "their folders elsewhere (-o)"
+            )
         quantised = _make_quantised(recipe, splits, network, teacher, results, progress, tell)
         model = _make_model(recipe, quantised, results, tell)
         evaluation = _make_evaluation(recipe, splits, network, quantised, model, results, progress, tell)
@@ -103,20 +112,33 @@ def write_stimulus(recipe: Recipe, model: Path, images: int, path: Path) -> int:
     return min(images, len(codes))
 
 
-def _make_teacher(
-    recipe: Recipe, splits: Splits, folder: Path, progress: ProgressFor, tell: Tell
-) -> tuple[Path, list[str]]:
-    assert recipe.teacher is not None
+def _load_teacher(recipe: Recipe, folder: Path) -> Recipe | None:
+    """The recipe of a recipe's teacher, if it has one. FxsimError where the two do not fit."""
+    if recipe.teacher is None:
+        return None
     teacher = load_recipe(recipe.teacher, recipe.data_path, recipe.seed)
     if teacher.teacher is not None:
         raise FxsimError(f"{teacher.path}: is a teacher's recipe and has a [teacher] itself, expected one that has not")
     # Another split, and the teacher would have seen what the student is validated on.
     if teacher.describe("data") != recipe.describe("data") | {"threads": teacher.threads}:
         raise FxsimError(f"{recipe.path}: its [data] differs from that of the teacher's recipe {teacher.path}")
-    beside = folder.parent / teacher.name
-    if teacher.name == recipe.name or beside.resolve() == folder.resolve():
+    for name in ("channels", "blocks"):
+        its, wanted = getattr(teacher.network, name), getattr(recipe.network, name)
+        if its != wanted:
+            raise FxsimError(
+                f"{recipe.path}: [network] {name} is {wanted}, in the teacher's recipe {teacher.path} {its}; "
+                "expected the same"
+            )
+    if teacher.name == recipe.name or (folder.parent / teacher.name).resolve() == folder.resolve():
         raise FxsimError(f"{folder}: is the teacher's folder too, expected another one or another name")
-    with _Folder.open(beside) as results:
+    return teacher
+
+
+def _make_teacher(
+    teacher: Recipe, splits: Splits, folder: Path, progress: ProgressFor, tell: Tell
+) -> tuple[Path, list[str]]:
+    # Students that are trained side by side have one teacher: the first makes it, the others wait.
+    with _Folder.open(folder.parent / teacher.name, waits=tell) as results:
         path = _make_network(teacher, splits, None, results, progress, tell)
         return path, [f"teacher {name}" for name in results.made]
 
@@ -161,9 +183,9 @@ def _make_quantised(
 
 def _make_model(recipe: Recipe, quantised: Path, results: "_Folder", tell: Tell) -> Path:
     output = results.path(MODEL)
-    key = _join("model", recipe.name, file_sha256(quantised), source_sha256())
+    key = _join("model", recipe.name, file_sha256(quantised), code())
     if not results.has(MODEL, key, tell):
-        write_model(quantised, output, recipe.name)
+        write_model(quantised, output)
         results.add(MODEL, key)
     return output
 
@@ -180,7 +202,7 @@ def _make_evaluation(
 ) -> Path:
     output = results.path(EVALUATION)
     inputs = [file_sha256(path) for path in (network, quantised, model)]
-    key = _join("evaluation", *inputs, splits.sha256, recipe.describe("data"), source_sha256())
+    key = _join("evaluation", *inputs, splits.sha256, recipe.describe("data"), code("engines"))
     if not results.has(EVALUATION, key, tell):
         with progress(f"{recipe.name}: evaluate") as report:
             found = evaluate(model, recipe.data.source, recipe.data_path, network, quantised, progress=report)
@@ -204,16 +226,24 @@ class _Folder:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, folder: Path) -> Iterator["_Folder"]:
+    def open(cls, folder: Path, waits: Tell | None = None) -> Iterator["_Folder"]:
+        """Where another flow has the folder: wait for it, which `waits` is told, or else FxsimError."""
         lock = FileLock(folder / _LOCK)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise FxsimError(f"{folder}: another flow is running there; expected it to have ended") from None
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waits is None:
+                    raise FxsimError(f"{folder}: another flow is running there; expected it to have ended") from None
+                waits(f"{folder}: another flow is running there, waiting for it to end")
+                lock.acquire(poll_interval=_POLL_SECONDS)
         except OSError as error:
             raise FileError(f"cannot write into the folder {folder}: {error.strerror or error}") from None
         try:
+            # What a killed flow was writing when it was.
+            for path in folder.glob(".*.????????????.tmp"):
+                path.unlink(missing_ok=True)
             yield cls(folder, _read_record(folder / RECORD))
         finally:
             lock.release()

@@ -12,23 +12,24 @@ import fxsim
 from fxsim.errors import FileError
 from fxsim.training.recipe import Recipe
 
-_ROOMS = ("contract", "model", "data", "networks", "training")
-"""Parts of fxsim whose code decides what training gives."""
+_ROOMS = ("contract", "model", "files", "data", "networks", "training")
+"""Parts of fxsim whose code decides what training gives and how it is written."""
 _PACKAGES = ("numba", "numpy", "pillow", "torch")
 """Others of which that is true."""
 
 
 def content_key(recipe: Recipe, sections: tuple[str, ...], data_sha256: str, inputs: Mapping[str, Path]) -> str:
-    """SHA-256 over the recipe's named sections, seed and threads, the data, input files, code of fxsim and others.
+    """SHA-256 over the recipe's name and named sections, seed and threads, the data, input files, and all code.
 
     FileError where an input cannot be read.
     """
     content = {
+        # Results state it.
+        "name": recipe.name,
         "recipe": recipe.describe(*sections),
         "data": data_sha256,
         "inputs": {name: file_sha256(path) for name, path in inputs.items()},
-        "source": source_sha256(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "code": code(),
     }
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
@@ -42,12 +43,18 @@ def file_sha256(path: Path) -> str:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def code(*rooms: str) -> dict[str, str]:
+    """The code that decides what training gives: fxsim's, with these rooms too, its version and other packages'."""
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"source": source_sha256(*rooms), "fxsim": fxsim.__version__, **packages}
+
+
 @cache
-def source_sha256() -> str:
-    """SHA-256 of the code that decides what training gives."""
+def source_sha256(*rooms: str) -> str:
+    """SHA-256 of fxsim's code that decides what training gives, and of these rooms."""
     digest = hashlib.sha256()
     root = Path(fxsim.__file__).parent
-    for room in _ROOMS:
+    for room in (*_ROOMS, *rooms):
         for path in sorted((root / room).rglob("*.py")):
             digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
             digest.update(path.read_bytes())

@@ -42,9 +42,13 @@ def append_log(path: Path, record: EpochRecord) -> None:
     """Add an epoch, in one write."""
     try:
         with path.open("ab", buffering=0) as file:
-            file.write(_line(record))
+            line = _line(record)
+            written = file.write(line)
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+    if written != len(line):
+        # As the system does it where a disk is full.
+        raise FileError(f"cannot write {path}: no more than a part of a line could be written")
 
 
 def read_log(path: Path) -> tuple[EpochRecord, ...]:

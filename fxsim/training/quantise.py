@@ -22,7 +22,7 @@ from fxsim.training.loop import Batch, Progress, Stage, Tell, deterministic, dis
 from fxsim.training.losses import chunks, compute_logits, count_correct, distillation_loss, validate
 from fxsim.training.recipe import QuantizeSection, Recipe, Schedule
 from fxsim.training.splits import Examples, Indices, Splits, load_splits
-from fxsim.training.train import batch_tokens, provenance
+from fxsim.training.train import batch_tokens, provenance, refuse_inputs
 
 _SECTIONS = ("data", "augmentation", "quantize")
 
@@ -33,6 +33,15 @@ class PercentileTrial(msgspec.Struct, frozen=True):
     percentile: float
     accuracy: float
     loss: float
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What `quantise` found: all percentiles that were tried, the chosen first; every epoch; how the result does."""
+
+    trials: tuple[PercentileTrial, ...]
+    records: tuple[EpochRecord, ...]
+    validation_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -112,8 +121,8 @@ def quantise(
     splits: Splits | None = None,
     progress: Progress = silent,
     tell: Tell = silent,
-) -> tuple[EpochRecord, ...]:
-    """Quantise the network file `student` by a recipe's [quantize] and [export] into `output`; the epochs' records.
+) -> Quantisation:
+    """Quantise the network file `student` by a recipe's [quantize] and [export] into the network file `output`.
 
     Quantisation-aware training learns from the network file `teacher` or, where that is None, from the float network
     itself. An interrupted training goes on where it stopped (see `run_stages`). FxsimError where the recipe has no
@@ -123,13 +132,11 @@ def quantise(
     if section is None:
         raise FxsimError(f"{recipe.path}: has no [quantize] section, expected one to quantise by")
     check_target(output)
-    for source in (student, teacher):
-        if source is not None and output.exists() and output.samefile(source):
-            raise FxsimError(f"{output} is read as an input: writing there would destroy it, give another output")
+    refuse_inputs(output, student, teacher)
     splits = splits or load_splits(recipe)
     key = quantise_key(recipe, splits, student, teacher)
-    network = _load(student, splits.preprocessing)
-    master = network if teacher is None else _load(teacher, splits.preprocessing)
+    network = _load(student, splits)
+    master = network if teacher is None else _load(teacher, splits)
     with deterministic(recipe.threads):
         quantised = fold(network)
         rng = np.random.default_rng([recipe.seed, 20])
@@ -152,11 +159,12 @@ def quantise(
             )
         quantised.store_tables(recipe.export.tables)
         figures = validate(quantised, splits.validation)
+    assert figures.accuracy is not None
     stated = provenance(recipe, splits, "quantize", key, figures.accuracy)
     stated["calibration"] = msgspec.json.encode(trials).decode()
     save_checkpoint(quantised, output, splits.preprocessing, stated)
     discard_partial(output)
-    return records
+    return Quantisation(trials, records, figures.accuracy)
 
 
 def quantise_key(recipe: Recipe, splits: Splits, student: Path, teacher: Path | None) -> str:
@@ -165,10 +173,15 @@ def quantise_key(recipe: Recipe, splits: Splits, student: Path, teacher: Path | 
     return content_key(recipe, _SECTIONS, splits.sha256, inputs)
 
 
-def _load(path: Path, preprocessing: Preprocessing) -> ResMLP:
+def _load(path: Path, splits: Splits) -> ResMLP:
     network, checkpoint = load_float(path)
-    if checkpoint.preprocessing != preprocessing:
-        raise FxsimError(f"{path}: takes pictures as {checkpoint.preprocessing}, the recipe's are {preprocessing}")
+    if checkpoint.preprocessing != splits.preprocessing:
+        raise FxsimError(
+            f"{path}: was trained with {checkpoint.preprocessing}, the recipe has {splits.preprocessing}; "
+            "expected the same"
+        )
+    if network.config.classes != splits.classes:
+        raise FxsimError(f"{path}: has {network.config.classes} classes, the recipe's data {splits.classes}")
     return network
 
 
@@ -194,6 +207,7 @@ def _stage(
             batch=section.batch,
             learning_rate=section.learning_rate,
             final_learning_rate=section.final_learning_rate,
+            spline_learning_rate=section.spline_learning_rate,
         ),
         examples=len(splits.train),
         trained=network,

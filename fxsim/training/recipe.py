@@ -18,11 +18,15 @@ from fxsim.networks.resmlp import Activation, NetworkConfig
 
 RECIPE_BYTES_MAX = 1 << 20
 
+TOKEN_MIN, TOKEN_MAX = 1e-6, 1e6
+"""What the largest value that a picture can give, once it is normalised, must lie between."""
+
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,60}$")]
 _Fraction = Annotated[float, Meta(gt=0, lt=1)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]
 _Rate = Annotated[float, Meta(gt=0, le=1)]
+_Weight = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class Keep(StrEnum):
@@ -89,13 +93,13 @@ class TrainSection(Schedule, frozen=True, kw_only=True):
     """Training on labels. `tv2`: the weight of B-splines' second-order total variation in the loss."""
 
     keep: Keep = Keep.LAST
-    tv2: Annotated[float, Meta(ge=0)] = 0.0
+    tv2: _Weight = 0.0
 
 
 class TransferSection(Schedule, frozen=True, kw_only=True):
     """Knowledge transfer: each block in turn learns the teacher's activations; so many epochs for each block."""
 
-    tv2: Annotated[float, Meta(ge=0)] = 0.0
+    tv2: _Weight = 0.0
 
 
 class DistillSection(Schedule, frozen=True, kw_only=True):
@@ -104,7 +108,7 @@ class DistillSection(Schedule, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     alpha: _Share = 0.8
     keep: Keep = Keep.LAST
-    tv2: Annotated[float, Meta(ge=0)] = 0.0
+    tv2: _Weight = 0.0
 
 
 class QuantizeSection(Schedule, frozen=True, kw_only=True):
@@ -263,10 +267,17 @@ def _check_data(path: Path, data: DataSection) -> None:
         raise FileError(f"{path}: [data] has one of mean and std, expected both or neither")
     if data.source == DataSource.DIGITS and data.path is not None:
         raise FileError(f"{path}: [data] has a path, which the data set digits does not need")
+    mean, std = _statistics(data)
     try:
-        Preprocessing(data.size, data.colours, data.patch, *_statistics(data))
+        Preprocessing(data.size, data.colours, data.patch, mean, std)
     except ValueError as error:
         raise FileError(f"{path}: [data] {error}") from None
+    # The input's step, with which this is 127, must be one that a quantised network can have.
+    largest = max(max(abs(m), abs(1 - m)) / s for m, s in zip(mean, std, strict=True))
+    if not TOKEN_MIN <= largest <= TOKEN_MAX:
+        raise FileError(
+            f"{path}: [data] mean and std give values of up to {largest:g}, expected {TOKEN_MIN:g} to {TOKEN_MAX:g}"
+        )
 
 
 def _check_sections(path: Path, content: _Content) -> None:
@@ -280,11 +291,13 @@ def _check_sections(path: Path, content: _Content) -> None:
         raise FileError(f"{path}: [transfer] is there without [distill], expected both")
     for name in ("train", "transfer", "distill", "quantize"):
         section = getattr(content, name)
-        if section is not None and section.final_learning_rate > section.learning_rate:
-            raise FileError(
-                f"{path}: [{name}] final_learning_rate is {section.final_learning_rate}, "
-                f"expected at most learning_rate, {section.learning_rate}"
-            )
+        for rate in () if section is None else ("learning_rate", "spline_learning_rate"):
+            first = getattr(section, rate)
+            if first is not None and section.final_learning_rate > first:
+                raise FileError(
+                    f"{path}: [{name}] final_learning_rate is {section.final_learning_rate}, "
+                    f"expected at most {rate}, {first}"
+                )
     export = content.export
     if export.points not in TABLE_POINTS:
         raise FileError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fxsim.data import (
     Augmentation,
+    DataSource,
     Pictures,
     Preprocessing,
     augment,
@@ -19,7 +20,7 @@ from fxsim.data import (
     split,
     to_tokens,
 )
-from fxsim.errors import FxsimError
+from fxsim.errors import FxsimError, StimulusError
 from fxsim.training.recipe import Recipe
 
 Indices = npt.NDArray[np.int64]
@@ -69,8 +70,15 @@ def load_splits(recipe: Recipe) -> Splits:
     FxsimError where the data is missing, damaged, or does not fit the recipe.
     """
     section = recipe.data
+    if section.source != DataSource.DIGITS and recipe.data_path is None:
+        raise FxsimError(
+            f"{recipe.path}: [data] has no path, expected the folder of {section.source} there or by --data-path"
+        )
     data = load_data(section.source, recipe.data_path)
-    train, validation = split(data.train, section.validation, recipe.seed)
+    try:
+        train, validation = split(data.train, section.validation, recipe.seed)
+    except StimulusError as error:
+        raise FxsimError(f"{recipe.path}: [data] validation: {error}") from None
     colours, size = section.colours, section.size
     stand_in = Preprocessing(size, colours, section.patch, (0.0,) * colours, (1.0,) * colours)
     fitted = [fit_pictures(pictures, stand_in) for pictures in (train, validation, data.test)]

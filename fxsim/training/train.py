@@ -73,6 +73,13 @@ def train(
     return records
 
 
+def refuse_inputs(output: Path, *inputs: Path | None) -> None:
+    """FxsimError where `output` is one of the files that are read."""
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise FxsimError(f"{output} is read as an input: writing there would destroy it, give another output")
+
+
 def train_key(recipe: Recipe, splits: Splits) -> str:
     """What the result of `train` depends on."""
     return content_key(recipe, _SECTIONS, splits.sha256, {})
@@ -84,6 +91,14 @@ def build_network(recipe: Recipe, splits: Splits) -> ResMLP:
         config = recipe.network_config(splits.preprocessing, splits.classes)
     except ModelError as error:
         raise FxsimError(f"{recipe.path}: {error}") from None
+    for name in ("train", "transfer", "distill"):
+        section = getattr(recipe, name)
+        # A batch norm has nothing to measure on one picture of one token.
+        if section is not None and config.tokens == 1 and len(splits.train) % section.batch == 1 % section.batch:
+            raise FxsimError(
+                f"{recipe.path}: [{name}] batch is {section.batch}, which leaves one of {len(splits.train)} training "
+                "pictures alone; expected another, as pictures are one token"
+            )
     with torch_seed(recipe.seed, "network"):
         return ResMLP(config)
 
