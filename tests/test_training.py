@@ -30,13 +30,13 @@ from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.plan import CosimCheck
 from fxsim.signoff.run import CHECKS
 from fxsim.training.distill import distill, distill_key
-from fxsim.training.flow import EVALUATION, FLOAT, MODEL, QUANTISED, RECORD, flow
-from fxsim.training.keys import file_sha256
+from fxsim.training.flow import CURVES, EVALUATION, FLOAT, MODEL, QUANTISED, RECORD, flow
+from fxsim.training.keys import content_key, file_sha256
 from fxsim.training.log import log_path, read_log
 from fxsim.training.loop import Batch, Stage, Validation, cosine, run_stages
 from fxsim.training.losses import distillation_loss
 from fxsim.training.partial import Position, partial_path, read_partial, write_partial
-from fxsim.training.recipe import Keep, Recipe, Schedule, load_recipe
+from fxsim.training.recipe import Device, Keep, Recipe, Schedule, load_recipe
 from fxsim.training.splits import Examples, Splits, load_splits
 from fxsim.training.train import build_network, train
 from tests.conftest import SEED
@@ -682,3 +682,33 @@ def test_a_flow_signs_its_model_off(
     assert name == "rtl-test-images"
     assert np.array_equal(images, expected)
     assert len(np.load(folder / "test_images.npy")) == 32
+
+
+def test_a_device_that_is_not_there_is_one_error(
+    recipes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where PyTorch finds no GPU, --device cuda says so before anything is computed or written."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = CliRunner().invoke(flow_command, [str(recipes()), "-o", str(tmp_path / "runs" / "s"), "--device", "cuda"])
+    assert isinstance(result.exception, FxsimError)
+    assert "no CUDA device here: expected one, or --device cpu" in str(result.exception)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_results_of_another_device_are_not_used_again(recipes: Callable[..., Path]) -> None:
+    """A result's key depends on the device."""
+    path = recipes()
+    keys = {content_key(load_recipe(path, device=device), ("data",), "0" * 64, {}) for device in Device}
+    assert len(keys) == len(Device)
+
+
+def test_a_flow_leaves_a_picture_of_its_training(recipes: Callable[..., Path], tmp_path: Path) -> None:
+    """The picture names every stage, and is made again where it is gone, the same."""
+    folder = tmp_path / "runs" / "student"
+    flow(load_recipe(recipes()), folder)
+    picture = (folder / CURVES).read_bytes()
+    for stage in {record.stage for name in (FLOAT, QUANTISED) for record in read_log(log_path(folder / name))}:
+        assert stage.encode() in picture
+    (folder / CURVES).unlink()
+    flow(load_recipe(recipes()), folder)
+    assert (folder / CURVES).read_bytes() == picture

@@ -15,6 +15,9 @@ Progress = Callable[[int, int], None]
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What computes."
+)
 taps_option = click.option(
     "--taps", default="classifier", show_default=True, metavar="all|NAME,...", help="Taps to use, by name."
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import print_json, progress, refuse_overwriting, say
+from fxsim.cli.console import device_option, print_json, progress, refuse_overwriting, say
 
 
 @click.command("distill")
@@ -13,8 +13,11 @@ from fxsim.cli.console import print_json, progress, refuse_overwriting, say
 @click.option("-o", "--output", metavar="OUT", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option("--data-path", metavar="DIR", type=click.Path(path_type=Path), help="Where the data lies.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the recipe's.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the last epoch's record as JSON.")
-def command(recipe: Path, teacher: Path, output: Path, data_path: Path | None, seed: int | None, as_json: bool) -> None:
+def command(
+    recipe: Path, teacher: Path, output: Path, data_path: Path | None, seed: int | None, device: str, as_json: bool
+) -> None:
     """Train the student of RECIPE from a teacher, by its [transfer] and [distill] sections, into a network file.
 
     The teacher's file is what `fxsim train` writes, from a recipe of the same [data]. Beside OUT, OUT's name with
@@ -22,10 +25,10 @@ def command(recipe: Path, teacher: Path, output: Path, data_path: Path | None, s
     same.
     """
     from fxsim.training.distill import distill
-    from fxsim.training.recipe import load_recipe
+    from fxsim.training.recipe import Device, load_recipe
 
     refuse_overwriting(output, (recipe, teacher))
-    loaded = load_recipe(recipe, data_path, seed)
+    loaded = load_recipe(recipe, data_path, seed, Device(device))
     with progress("batches") as report:
         records = distill(loaded, teacher, output, progress=report, tell=lambda text: say(f"fxsim: {text}", err=True))
     last = records[-1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import print_json, print_table, progress, say
+from fxsim.cli.console import device_option, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from fxsim.training.flow import FlowResult
@@ -27,10 +27,17 @@ _RTL_IMAGES = 4
 )  # fmt: skip
 @click.option("--data-path", metavar="DIR", type=click.Path(path_type=Path), help="Where the data lies.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the recipe's.")
+@device_option
 @click.option("--signoff", is_flag=True, help="Then sign the model off against the RTL on test pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print what there is and its accuracies as one JSON object.")
 def command(
-    recipe: Path, output: Path | None, data_path: Path | None, seed: int | None, signoff: bool, as_json: bool
+    recipe: Path,
+    output: Path | None,
+    data_path: Path | None,
+    seed: int | None,
+    device: str,
+    signoff: bool,
+    as_json: bool,
 ) -> None:
     """Carry out RECIPE: teacher, student, quantised network, integer model, evaluation.
 
@@ -43,9 +50,9 @@ def command(
         raise click.UsageError("--json and --signoff both print: leave one out, and run fxsim signoff DIR/signoff.toml")
     from fxsim.errors import FxsimError
     from fxsim.training.flow import flow
-    from fxsim.training.recipe import load_recipe
+    from fxsim.training.recipe import Device, load_recipe
 
-    loaded = load_recipe(recipe, data_path, seed)
+    loaded = load_recipe(recipe, data_path, seed, Device(device))
     if signoff and loaded.quantize is None:
         raise FxsimError(f"{recipe}: has no [quantize] section, so that there will be no model to sign off")
     result = flow(loaded, output, progress, lambda text: say(f"fxsim: {text}", err=True))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import print_json, progress, refuse_overwriting, say
+from fxsim.cli.console import device_option, print_json, progress, refuse_overwriting, say
 
 
 @click.command("quantize")
@@ -17,6 +17,7 @@ from fxsim.cli.console import print_json, progress, refuse_overwriting, say
 @click.option("-o", "--output", metavar="OUT", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option("--data-path", metavar="DIR", type=click.Path(path_type=Path), help="Where the data lies.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the recipe's.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print percentiles and the last epoch's record as JSON.")
 def command(
     recipe: Path,
@@ -25,6 +26,7 @@ def command(
     output: Path,
     data_path: Path | None,
     seed: int | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Quantise the float network in FLOAT, by the [quantize] and [export] sections of RECIPE, into a network file.
@@ -35,10 +37,10 @@ def command(
     same.
     """
     from fxsim.training.quantise import quantise
-    from fxsim.training.recipe import load_recipe
+    from fxsim.training.recipe import Device, load_recipe
 
     refuse_overwriting(output, (recipe, network, *([] if teacher is None else [teacher])))
-    loaded = load_recipe(recipe, data_path, seed)
+    loaded = load_recipe(recipe, data_path, seed, Device(device))
     with progress("batches") as report:
         found = quantise(
             loaded, network, teacher, output, progress=report, tell=lambda text: say(f"fxsim: {text}", err=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fxsim.cli.console import print_json, progress, refuse_overwriting, say
+from fxsim.cli.console import device_option, print_json, progress, refuse_overwriting, say
 
 
 @click.command("train")
@@ -12,18 +12,19 @@ from fxsim.cli.console import print_json, progress, refuse_overwriting, say
 @click.option("-o", "--output", metavar="OUT", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option("--data-path", metavar="DIR", type=click.Path(path_type=Path), help="Where the data lies.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the recipe's.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the last epoch's record as JSON.")
-def command(recipe: Path, output: Path, data_path: Path | None, seed: int | None, as_json: bool) -> None:
+def command(recipe: Path, output: Path, data_path: Path | None, seed: int | None, device: str, as_json: bool) -> None:
     """Train the network of RECIPE on labels, by its [train] section, and write it to a network file.
 
     RECIPE is a TOML file; docs/training.md explains every entry. Beside OUT, OUT's name with .log.jsonl gets a line for
     each epoch. After Ctrl-C the same command goes on where it stopped, and the result is the same.
     """
-    from fxsim.training.recipe import load_recipe
+    from fxsim.training.recipe import Device, load_recipe
     from fxsim.training.train import train
 
     refuse_overwriting(output, (recipe,))
-    loaded = load_recipe(recipe, data_path, seed)
+    loaded = load_recipe(recipe, data_path, seed, Device(device))
     with progress("batches") as report:
         records = train(loaded, output, progress=report, tell=lambda text: say(f"fxsim: {text}", err=True))
     last = records[-1]

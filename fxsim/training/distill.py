@@ -98,7 +98,7 @@ def load_teacher(path: Path, student: ResMLP, splits: Splits) -> ResMLP:
             f"{path}: the teacher was trained with {checkpoint.preprocessing}, "
             f"the student's recipe has {splits.preprocessing}; expected the same"
         )
-    return network.requires_grad_(False)
+    return network.requires_grad_(False).to(splits.train.device)
 
 
 def _distill_stage(recipe: Recipe, section: DistillSection, splits: Splits, student: ResMLP, teacher: ResMLP) -> Stage:

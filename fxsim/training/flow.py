@@ -17,6 +17,7 @@ from fxsim.training.distill import distill, distill_key
 from fxsim.training.evaluate import evaluate, test_codes
 from fxsim.training.integer_model import write_model
 from fxsim.training.keys import code, file_sha256
+from fxsim.training.log import log_path, read_log
 from fxsim.training.loop import Progress, Tell, discard_partial, silent
 from fxsim.training.quantise import quantise, quantise_key
 from fxsim.training.recipe import Recipe, load_recipe
@@ -27,6 +28,8 @@ FLOAT = "float.safetensors"
 QUANTISED = "quantised.safetensors"
 MODEL = "model.safetensors"
 EVALUATION = "evaluation.json"
+CURVES = "training.svg"
+"""Losses and accuracies over the epochs, as a picture."""
 RECORD = "flow.json"
 """Which results are in the folder, with the key of what each depends on and its hash."""
 
@@ -89,6 +92,7 @@ def flow(
     with _Folder.open(folder) as results:
         network = _make_network(recipe, splits, teacher, results, progress, tell)
         if recipe.quantize is None:
+            _draw(recipe, (network,), results)
             return FlowResult(folder, network, teacher, None, None, None, (*made, *results.made))
         if teacher is not None and file_sha256(teacher) != stated:
             raise FxsimError(
@@ -96,9 +100,23 @@ def flow(
                 "their folders elsewhere (-o)"
             )
         quantised = _make_quantised(recipe, splits, network, teacher, results, progress, tell)
+        _draw(recipe, (network, quantised), results)
         model = _make_model(recipe, quantised, results, tell)
         evaluation = _make_evaluation(recipe, splits, network, quantised, model, results, progress, tell)
         return FlowResult(folder, network, teacher, quantised, model, evaluation, (*made, *results.made))
+
+
+def _draw(recipe: Recipe, trained: tuple[Path, ...], results: "_Folder") -> None:
+    """The picture of the training, where anything was trained or there is none yet."""
+    picture = results.path(CURVES)
+    if picture.exists() and not results.made:
+        return
+    from fxsim.files.figures import write_figure
+    from fxsim.training.curves import draw_curves
+
+    records = [record for path in trained if log_path(path).exists() for record in read_log(log_path(path))]
+    if records:
+        write_figure(draw_curves(records, f"{recipe.name}, seed {recipe.seed}"), picture)
 
 
 def write_stimulus(recipe: Recipe, model: Path, images: int, path: Path) -> int:
@@ -116,7 +134,7 @@ def _load_teacher(recipe: Recipe, folder: Path) -> Recipe | None:
     """The recipe of a recipe's teacher, if it has one. FxsimError where the two do not fit."""
     if recipe.teacher is None:
         return None
-    teacher = load_recipe(recipe.teacher, recipe.data_path, recipe.seed)
+    teacher = load_recipe(recipe.teacher, recipe.data_path, recipe.seed, recipe.device)
     if teacher.teacher is not None:
         raise FxsimError(f"{teacher.path}: is a teacher's recipe and has a [teacher] itself, expected one that has not")
     # Another split, and the teacher would have seen what the student is validated on.

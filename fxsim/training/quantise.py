@@ -84,7 +84,7 @@ def observe(network: QuantisedResMLP, tokens: Tensor) -> Observation:
     for x in chunks(tokens):
         for tap, values in network.float_taps(x):
             parts.setdefault(tap, []).append(values.abs().flatten(1).amax(dim=1))
-    return Observation({tap: torch.cat(values) for tap, values in parts.items()})
+    return Observation({tap: torch.cat(values).cpu() for tap, values in parts.items()})
 
 
 def calibrate(
@@ -182,7 +182,7 @@ def _load(path: Path, splits: Splits) -> ResMLP:
         )
     if network.config.classes != splits.classes:
         raise FxsimError(f"{path}: has {network.config.classes} classes, the recipe's data {splits.classes}")
-    return network
+    return network.to(splits.train.device)
 
 
 def _stage(

@@ -29,6 +29,13 @@ _Rate = Annotated[float, Meta(gt=0, le=1)]
 _Weight = Annotated[float, Meta(ge=0, le=1e6)]
 
 
+class Device(StrEnum):
+    """What computes while training. The same recipe gives another network of the same worth on each."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 class Keep(StrEnum):
     """Which epoch's network is the result: the last, or the first of those with the greatest validation accuracy."""
 
@@ -173,6 +180,7 @@ class Recipe:
     about: str
     seed: int
     threads: int
+    device: Device
     data: DataSection
     data_path: Path | None
     augmentation: Augmentation
@@ -199,11 +207,11 @@ class Recipe:
         )
 
     def describe(self, *sections: str) -> dict[str, Any]:
-        """The named sections as plain values, with the seed and the threads: what a result depends on, but for files.
+        """The named sections as plain values, with seed, threads and device: what a result depends on, but for files.
 
         Where the data lies is no part of it; what the data is has a hash of its own.
         """
-        values: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
+        values: dict[str, Any] = {"seed": self.seed, "threads": self.threads, "device": self.device}
         for section in sections:
             values[section] = msgspec.to_builtins(getattr(self, section))
         if "data" in values:
@@ -211,7 +219,9 @@ class Recipe:
         return values
 
 
-def load_recipe(path: str | os.PathLike[str], data_path: Path | None = None, seed: int | None = None) -> Recipe:
+def load_recipe(
+    path: str | os.PathLike[str], data_path: Path | None = None, seed: int | None = None, device: Device = Device.CPU
+) -> Recipe:
     """Read a recipe and check it; `data_path` and `seed` take the place of its own. FileError names the place."""
     path = Path(path)
     try:
@@ -236,6 +246,7 @@ def load_recipe(path: str | os.PathLike[str], data_path: Path | None = None, see
         about=content.about,
         seed=content.seed if seed is None else seed,
         threads=content.threads,
+        device=device,
         data=content.data,
         data_path=data_path,
         augmentation=content.augmentation,

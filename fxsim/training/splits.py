@@ -21,17 +21,18 @@ from fxsim.data import (
     to_tokens,
 )
 from fxsim.errors import FxsimError, StimulusError
-from fxsim.training.recipe import Recipe
+from fxsim.training.recipe import Device, Recipe
 
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Fitted pictures with their labels, as tensors."""
+    """Fitted pictures with their labels, as tensors on `device`."""
 
     pictures: Pictures
     preprocessing: Preprocessing
+    device: str = "cpu"
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -39,17 +40,17 @@ class Examples:
     @cached_property
     def tokens(self) -> Tensor:
         """float32 [n, tokens, values], not augmented."""
-        return torch.from_numpy(to_tokens(self.pictures.images, self.preprocessing))
+        return torch.from_numpy(to_tokens(self.pictures.images, self.preprocessing)).to(self.device)
 
     @cached_property
     def labels(self) -> Tensor:
         """int64 [n]."""
-        return torch.from_numpy(self.pictures.labels)
+        return torch.from_numpy(self.pictures.labels).to(self.device)
 
     def augmented(self, indices: Indices, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
         """Tokens of the pictures at `indices`, changed at random: float32 [n, tokens, values]."""
         images = augment(self.pictures.images[indices], augmentation, rng)
-        return torch.from_numpy(to_tokens(images, self.preprocessing))
+        return torch.from_numpy(to_tokens(images, self.preprocessing)).to(self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +68,10 @@ class Splits:
 def load_splits(recipe: Recipe) -> Splits:
     """The recipe's data: validation pictures drawn from the training ones by its seed, class by class.
 
-    FxsimError where the data is missing, damaged, or does not fit the recipe.
+    FxsimError where the data is missing, damaged, or does not fit the recipe, or there is no such device.
     """
+    if recipe.device is Device.CUDA and not torch.cuda.is_available():
+        raise FxsimError("device is 'cuda', but PyTorch finds no CUDA device here: expected one, or --device cpu")
     section = recipe.data
     if section.source != DataSource.DIGITS and recipe.data_path is None:
         raise FxsimError(
@@ -88,5 +91,5 @@ def load_splits(recipe: Recipe) -> Splits:
         if min(std) == 0:
             raise FxsimError(f"{recipe.path}: all training pictures are of one grey, so that they cannot be normalised")
     pre = Preprocessing(size, colours, section.patch, mean, std)
-    examples = [Examples(pictures, pre) for pictures in fitted]
+    examples = [Examples(pictures, pre, recipe.device) for pictures in fitted]
     return Splits(examples[0], examples[1], examples[2], pre, data.classes, data.sha256)

@@ -100,7 +100,8 @@ def build_network(recipe: Recipe, splits: Splits) -> ResMLP:
                 "pictures alone; expected another, as pictures are one token"
             )
     with torch_seed(recipe.seed, "network"):
-        return ResMLP(config)
+        # Drawn on the CPU: the beginning is the same on every device.
+        return ResMLP(config).to(recipe.device)
 
 
 def batch_tokens(recipe: Recipe, splits: Splits, indices: Indices, rng: np.random.Generator) -> Tensor:
