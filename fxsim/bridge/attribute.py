@@ -245,7 +245,7 @@ class Attribution:
             return
         node = self._model.graph.by_name[slot.tap]
         integers = tuple(batch.integer[name] for name in slot.inputs)
-        unrounded = _unrounded(self._network, slot, inputs)
+        unrounded = self._network.unrounded(slot.tap, inputs, FLOAT).numpy()
         for cause, places in chosen:
             exact = exact_values(node, integers, places)
             for i in range(len(places[0])):
@@ -326,14 +326,6 @@ def _number(value: Fraction) -> str:
     scaled = abs(value) * 10**digits
     whole, rest = divmod(scaled.numerator, 10**digits)
     return f"{'-' if value < 0 else ''}{whole}.{rest:0{digits}d}"
-
-
-def _unrounded(network: QuantisedResMLP, slot: Slot, inputs: tuple[Tensor, ...]) -> Float64:
-    """The operator in float32 before its result is rounded, in output codes."""
-    with torch.no_grad():
-        real = tuple(x.float() * network.step(name) for x, name in zip(inputs, slot.inputs, strict=True))
-        values: Float64 = (network._real(slot, real, quantised=True) / network.step(slot.tap)).double().numpy()
-    return values
 
 
 def _tally(counts: dict[str, int], names: Sequence[str]) -> None:

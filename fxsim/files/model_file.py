@@ -27,6 +27,8 @@ from fxsim.model.operators import ACC_BITS_MAX
 from fxsim.version import __version__
 
 FORMAT = "fxsim.model"
+NETWORK_FORMAT = "fxsim.checkpoint"
+"""What a network file of `fxsim.networks` states, which is easily given in a model's place."""
 VERSION = 1
 MODEL_BYTES_MAX = 1 << 30
 """Largest model file that is read, in bytes."""
@@ -202,6 +204,8 @@ def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
     text = found[_KEY].encode()
     try:
         envelope = msgspec.json.decode(text, type=_Envelope)
+        if envelope.format == NETWORK_FORMAT:
+            raise FileError(f"{where}: is a network file, expected an integer model (fxsim export makes one of it)")
         if envelope.format != FORMAT:
             raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
         if envelope.version != VERSION:

@@ -202,8 +202,22 @@ def _build(case: Case, setting: Setting) -> nn.Module:
             recompute=case is Case.LERP_PSA,
         )
     if case in (Case.B_SPLINE, Case.B_SPLINE_PLAIN):
-        return (BSpline if case is Case.B_SPLINE else _PlainBSpline)(setting.width, setting.points + 1)
+        return _build_spline(BSpline if case is Case.B_SPLINE else _PlainBSpline, setting)
     return nn.ReLU() if case is Case.RELU else nn.GELU()
+
+
+def _build_spline(kind: type[BSpline], setting: Setting) -> BSpline:
+    """A spline of the functions that the PSA of the same seed has.
+
+    As a leaky ReLU, which it is before training, a stack of them would press half the values into one segment, and the
+    time that reading the coefficients takes depends on where the values are.
+    """
+    spline = kind(setting.width, setting.points + 1)
+    psa = PSA(setting.width, setting.centres, initialisation="scratch")
+    knots = torch.linspace(-spline.limit, spline.limit, setting.points + 1)
+    with torch.no_grad():
+        spline.coefficients.copy_(psa(knots[:, None].expand(-1, setting.width)).T)
+    return spline
 
 
 class _PlainBSpline(BSpline):

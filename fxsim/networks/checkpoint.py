@@ -16,11 +16,13 @@ from torch import Tensor
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, ModelError
 from fxsim.files import atomic_write
+from fxsim.files.model_file import FORMAT as MODEL_FORMAT
+from fxsim.files.model_file import NETWORK_FORMAT
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__
 
-FORMAT = "fxsim.checkpoint"
+FORMAT = NETWORK_FORMAT
 VERSION = 1
 CHECKPOINT_BYTES_MAX = 1 << 30
 """Largest file that is read, in bytes."""
@@ -175,6 +177,8 @@ def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
     text = found[_KEY].encode()
     try:
         envelope = msgspec.json.decode(text, type=_Envelope)
+        if envelope.format == MODEL_FORMAT:
+            raise FileError(f"{where}: is an integer model, expected a network file")
         if envelope.format != FORMAT:
             raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
         if envelope.version != VERSION:
