@@ -284,7 +284,7 @@ def test_messages_of_the_library_are_one_line(path: Path) -> None:
 def test_an_integer_model_is_no_network(path: Path) -> None:
     """A model file of fxsim is told apart from a network file."""
     save_model(export(quantised_network(), "m", {}), path)
-    assert "is an integer model, expected a network file" in refused(path)
+    assert "is a model file of fxsim, expected a network file" in refused(path)
 
 
 def test_too_large_a_file(path: Path) -> None:
@@ -354,7 +354,7 @@ def nested(content: Header, place: str, value: object) -> Header:
 TABLES = {"points": 16, "rule": "endpoint", "method": "decimate"}
 
 METADATA = [
-    ("format", "fxsim.model", "is an integer model"),
+    ("format", "fxsim.model", "is a model file of fxsim"),
     ("format", "another", "format 'another', expected 'fxsim.checkpoint'"),
     ("format", "\x1b[2J\n" * 100, r"\\x1b\[2J"),
     ("version", 2, "version 2, this fxsim reads 1"),

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from fxsim.contract import INT8_MIN, TableRule, expand_table
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.engines import run_chunks
 from fxsim.errors import ModelError, StimulusError
 from fxsim.files import load
+from fxsim.files.metadata import NETWORK, stated_format
 from fxsim.model import INPUT, Graph, Lut, Model, Node
 from fxsim.model.compression import CODES, PointMethod, compress_tables
 
@@ -106,7 +106,7 @@ def load_full(path: str | os.PathLike[str]) -> tuple[Model, Model | None]:
     A network's full tables are its functions at all 256 inputs. A model file's are read off the tables it stores: what
     these had lost is lost. FileError where the file is neither.
     """
-    if _holds_network(path):
+    if stated_format(path) == NETWORK:
         # Torch: only whoever has a network needs it.
         from fxsim.networks.quantised import TableFormat
         from fxsim.training.integer_model import export_model
@@ -114,21 +114,6 @@ def load_full(path: str | os.PathLike[str]) -> tuple[Model, Model | None]:
         return export_model(Path(path), tables=TableFormat(CODES, TableRule.FULL, PointMethod.DECIMATE)), None
     model = load(path)
     return with_tables(model, full_tables_of(model), TableRule.FULL), model
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    format: str
-
-
-def _holds_network(path: str | os.PathLike[str]) -> bool:
-    """Whether a file calls itself a network; who then reads it finds out whether it is a sound one."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            content = msgspec.json.decode((file.metadata() or {}).get("fxsim", ""), type=_Envelope)
-    except (OSError, SafetensorError, msgspec.DecodeError, RecursionError):
-        # `load` says what is wrong with it.
-        return False
-    return content.format == "fxsim.checkpoint"
 
 
 def full_tables_of(model: Model) -> dict[str, Int8]:

@@ -21,19 +21,16 @@ from safetensors.numpy import save as serialise
 from fxsim.contract import TableRule, stored_points
 from fxsim.errors import FileError, ModelError
 from fxsim.files.atomic import atomic_write
+from fxsim.files.metadata import KEY, MODEL, decode_metadata, short
 from fxsim.model import Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Operator, Pool, Relu
 from fxsim.model.graph import DIMENSION_MAX
 from fxsim.model.operators import ACC_BITS_MAX
 from fxsim.version import __version__
 
-FORMAT = "fxsim.model"
-NETWORK_FORMAT = "fxsim.checkpoint"
-"""What a network file of `fxsim.networks` states, which is easily given in a model's place."""
 VERSION = 1
 MODEL_BYTES_MAX = 1 << 30
 """Largest model file that is read, in bytes."""
 
-_KEY = "fxsim"
 _DTYPES = {"weight": np.int8, "bias": np.int8, "table": np.int8, "shift": np.uint8}
 _SAFETENSORS_DTYPE = {"weight": "I8", "bias": "I8", "table": "I8", "shift": "U8"}
 
@@ -114,13 +111,6 @@ class _Graph(Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[_AnyRecord, ...]
 
 
-class _Envelope(Struct, frozen=True):
-    """What every version of the format has; the rest is only looked at where these are known."""
-
-    format: str
-    version: int
-
-
 class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     version: int
@@ -148,7 +138,7 @@ def _read(path: Path, where: str) -> Model:
         if path.stat().st_size > MODEL_BYTES_MAX:
             raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {MODEL_BYTES_MAX:,}")
         with safe_open(path, framework="numpy") as file:
-            content = _decode_metadata(where, file.metadata())
+            content = decode_metadata(where, file.metadata(), _Metadata, MODEL, VERSION)
             tensors = _read_tensors(where, file, content.graph)
     except SafetensorError as error:
         raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
@@ -169,7 +159,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
     The file is read again before it takes its name: what `load` would refuse is never left behind.
     """
-    content = _Metadata(FORMAT, VERSION, __version__, model.name, dict(model.provenance), _graph_record(model.graph))
+    content = _Metadata(MODEL, VERSION, __version__, model.name, dict(model.provenance), _graph_record(model.graph))
     try:
         # One entry: the order of several would not be the same from run to run.
         text = msgspec.json.encode(content, order="deterministic").decode()
@@ -177,7 +167,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         raise FileError(f"cannot write {path}: the model's name or provenance is not valid Unicode") from None
     except TypeError as error:
         raise FileError(f"cannot write {path}: the model holds what is neither text nor a number: {error}") from None
-    data = serialise(_tensors(model.graph), {_KEY: text})
+    data = serialise(_tensors(model.graph), {KEY: text})
     with atomic_write(path) as file:
         file.write_bytes(data)
         _read(file, f"cannot write {path}")
@@ -196,30 +186,11 @@ def model_sha256(model: Model) -> str:
     return digest.hexdigest()
 
 
-def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
-    if found is None or _KEY not in found:
-        raise FileError(f"{where}: has no '{_KEY}' in its metadata, expected a model file of fxsim")
-    if len(found) > 1:
-        raise FileError(f"{where}: has {len(found)} metadata entries, expected '{_KEY}' alone")
-    text = found[_KEY].encode()
-    try:
-        envelope = msgspec.json.decode(text, type=_Envelope)
-        if envelope.format == NETWORK_FORMAT:
-            raise FileError(f"{where}: is a network file, expected an integer model (fxsim export makes one of it)")
-        if envelope.format != FORMAT:
-            raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
-        if envelope.version != VERSION:
-            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {VERSION}")
-        return msgspec.json.decode(text, type=_Metadata)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise FileError(f"{where}: metadata '{_KEY}': {_short(str(error), 300)}") from None
-
-
 def _read_tensors(where: str, file: Any, graph: _Graph) -> dict[str, npt.NDArray[Any]]:
     present = set(file.keys())
     expected = {f"{node.name}.{field}" for node in graph.nodes for field in node.fields}
     for name in sorted(present - expected):
-        raise FileError(f"{where}: tensor '{_short(name)}' belongs to no node of the graph")
+        raise FileError(f"{where}: tensor '{short(name)}' belongs to no node of the graph")
     tensors: dict[str, npt.NDArray[Any]] = {}
     for node in graph.nodes:
         for field in node.fields:
@@ -274,9 +245,3 @@ def _record(node: Node) -> _AnyRecord:
 
 def _tensors(graph: Graph) -> dict[str, npt.NDArray[Any]]:
     return {f"{node.name}.{field}": getattr(node.op, field) for node in graph.nodes for field in _record(node).fields}
-
-
-def _short(text: str, length: int = 80) -> str:
-    """Text from a file, fit for a message of one line."""
-    line = text.encode("unicode_escape").decode()
-    return line if len(line) <= length else f"{line[:length]}..."

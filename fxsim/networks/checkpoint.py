@@ -16,18 +16,15 @@ from torch import Tensor
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, ModelError
 from fxsim.files import atomic_write
-from fxsim.files.model_file import FORMAT as MODEL_FORMAT
-from fxsim.files.model_file import NETWORK_FORMAT
+from fxsim.files.metadata import KEY, NETWORK, decode_metadata, short
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__
 
-FORMAT = NETWORK_FORMAT
 VERSION = 1
 CHECKPOINT_BYTES_MAX = 1 << 30
 """Largest file that is read, in bytes."""
 
-_KEY = "fxsim"
 _SAFETENSORS_DTYPE = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8", torch.int8: "I8"}
 
 
@@ -52,11 +49,6 @@ class Checkpoint:
         return CheckpointKind.QUANTISED if isinstance(self.network, QuantisedResMLP) else CheckpointKind.FLOAT
 
 
-class _Envelope(Struct, frozen=True):
-    format: str
-    version: int
-
-
 class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     version: int
@@ -77,7 +69,7 @@ def save_checkpoint(
     """Write a network file, whole or not at all; the same network gives the same bytes. FileError if it cannot be."""
     quantised = isinstance(network, QuantisedResMLP)
     content = _Metadata(
-        FORMAT,
+        NETWORK,
         VERSION,
         __version__,
         CheckpointKind.QUANTISED if quantised else CheckpointKind.FLOAT,
@@ -92,7 +84,7 @@ def save_checkpoint(
         raise FileError(f"cannot write {path}: the provenance is not valid Unicode") from None
     except TypeError as error:
         raise FileError(f"cannot write {path}: the provenance holds what is not text: {error}") from None
-    data = serialise({name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}, {_KEY: text})
+    data = serialise({name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}, {KEY: text})
     with atomic_write(path) as file:
         file.write_bytes(data)
         _read(file, f"cannot write {path}")
@@ -131,13 +123,13 @@ def _read(path: Path, where: str) -> Checkpoint:
         if path.stat().st_size > CHECKPOINT_BYTES_MAX:
             raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {CHECKPOINT_BYTES_MAX:,}")
         with safe_open(path, framework="pt") as file:
-            content = _decode_metadata(where, file.metadata())
+            content = decode_metadata(where, file.metadata(), _Metadata, NETWORK, VERSION)
             network = _empty_network(where, content)
             tensors: dict[str, Tensor] = {}
             expected = network.state_dict()
             present = set(file.keys())
             for name in sorted(present - set(expected)):
-                raise FileError(f"{where}: tensor '{_short(name)}' belongs to nothing in the network")
+                raise FileError(f"{where}: tensor '{short(name)}' belongs to nothing in the network")
             for name, wanted in expected.items():
                 if name not in present:
                     raise FileError(f"{where}: tensor '{name}' is missing")
@@ -151,7 +143,7 @@ def _read(path: Path, where: str) -> Checkpoint:
                 tensors[name] = file.get_tensor(name).clone()
                 _check_values(where, name, tensors[name])
     except SafetensorError as error:
-        raise FileError(f"{where}: is not a whole safetensors file: {_short(str(error), 300)}") from None
+        raise FileError(f"{where}: is not a whole safetensors file: {short(str(error), 300)}") from None
     except OSError as error:
         raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
     network.load_state_dict(tensors, assign=True)
@@ -167,25 +159,6 @@ def _check_values(where: str, name: str, tensor: Tensor) -> None:
         raise FileError(f"{where}: tensor '{name}' has shift {int(tensor.max())}, expected at most {SHIFT_LIMIT}")
     if name == "log_steps" and float(tensor.abs().max()) > LOG_STEP_LIMIT:
         raise FileError(f"{where}: tensor '{name}' leaves the range -{LOG_STEP_LIMIT} to {LOG_STEP_LIMIT}")
-
-
-def _decode_metadata(where: str, found: Mapping[str, str] | None) -> _Metadata:
-    if found is None or _KEY not in found:
-        raise FileError(f"{where}: has no '{_KEY}' in its metadata, expected a network file of fxsim")
-    if len(found) > 1:
-        raise FileError(f"{where}: has {len(found)} metadata entries, expected '{_KEY}' alone")
-    text = found[_KEY].encode()
-    try:
-        envelope = msgspec.json.decode(text, type=_Envelope)
-        if envelope.format == MODEL_FORMAT:
-            raise FileError(f"{where}: is an integer model, expected a network file")
-        if envelope.format != FORMAT:
-            raise FileError(f"{where}: metadata states format '{_short(envelope.format)}', expected '{FORMAT}'")
-        if envelope.version != VERSION:
-            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {VERSION}")
-        return msgspec.json.decode(text, type=_Metadata)
-    except (msgspec.DecodeError, RecursionError, ModelError) as error:
-        raise FileError(f"{where}: metadata '{_KEY}': {_short(str(error), 300)}") from None
 
 
 def _empty_network(where: str, content: _Metadata) -> ResMLP | QuantisedResMLP:
@@ -205,9 +178,3 @@ def _empty_network(where: str, content: _Metadata) -> ResMLP | QuantisedResMLP:
             return ResMLP(config)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
-
-
-def _short(text: str, length: int = 80) -> str:
-    """Text from a file, fit for a message of one line."""
-    line = text.encode("unicode_escape").decode()
-    return line if len(line) <= length else f"{line[:length]}..."

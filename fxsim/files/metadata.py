@@ -1,0 +1,68 @@
+"""What safetensors files of fxsim say of themselves: one metadata entry, JSON, with the file's format and version."""
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+
+from fxsim.errors import FileError, ModelError
+
+KEY = "fxsim"
+MODEL = "fxsim.model"
+NETWORK = "fxsim.checkpoint"
+
+_NAMES = {MODEL: "a model file", NETWORK: "a network file"}
+
+Content = TypeVar("Content", bound=Struct)
+
+
+class _Envelope(Struct, frozen=True):
+    """What every version of a format has; the rest is only looked at where these are known."""
+
+    format: str
+    version: int
+
+
+def decode_metadata(
+    where: str, found: Mapping[str, str] | None, kind: type[Content], file_format: str, version: int
+) -> Content:
+    """The metadata of a file that should be of this format and version; `where` begins every message.
+
+    FileError where there is no such entry or another beside it, of another format or version, or damaged.
+    """
+    name = _NAMES[file_format]
+    if found is None or KEY not in found:
+        raise FileError(f"{where}: has no '{KEY}' in its metadata, expected {name} of fxsim")
+    if len(found) > 1:
+        raise FileError(f"{where}: has {len(found)} metadata entries, expected '{KEY}' alone")
+    text = found[KEY].encode()
+    try:
+        envelope = msgspec.json.decode(text, type=_Envelope)
+        if envelope.format != file_format and envelope.format in _NAMES:
+            raise FileError(f"{where}: is {_NAMES[envelope.format]} of fxsim, expected {name}")
+        if envelope.format != file_format:
+            raise FileError(f"{where}: metadata states format '{short(envelope.format)}', expected '{file_format}'")
+        if envelope.version != version:
+            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {version}")
+        return msgspec.json.decode(text, type=kind)
+    # ModelError: what a record with checks of its own says of its fields.
+    except (msgspec.DecodeError, RecursionError, ModelError) as error:
+        raise FileError(f"{where}: metadata '{KEY}': {short(str(error), 300)}") from None
+
+
+def stated_format(path: str | os.PathLike[str]) -> str | None:
+    """The format that a file says it is of, None where it says nothing that can be read: whoever reads it finds out."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return msgspec.json.decode((file.metadata() or {}).get(KEY, ""), type=_Envelope).format
+    except (OSError, SafetensorError, msgspec.DecodeError, RecursionError):
+        return None
+
+
+def short(text: str, length: int = 80) -> str:
+    """Text from a file, fit for a message of one line."""
+    line = text.encode("unicode_escape").decode()
+    return line if len(line) <= length else f"{line[:length]}..."
