@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from fxsim.bridge.attribute import Attribution
-from fxsim.bridge.compare import LISTED
+from fxsim.bridge.compare import LISTED, compare_contract
 from fxsim.bridge.exact import exact_values
 from fxsim.bridge.plots import draw_bridge
 from fxsim.bridge.record import BridgeRecord, FloatMode, TapDifferences
@@ -29,17 +29,20 @@ from fxsim.data import DataSource, Preprocessing
 from fxsim.engines import Engine, run
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.files import load, save
+from fxsim.golden.write import TRAINED
 from fxsim.model import Affine, Axis, Graph, Linear, Lut, Model, Node, Pool
 from fxsim.model.compression import PointMethod
 from fxsim.networks.b_spline import BSpline
-from fxsim.networks.checkpoint import save_checkpoint
+from fxsim.networks.checkpoint import load_quantised, save_checkpoint
 from fxsim.networks.export import export
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import FLOAT, Arithmetic, QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, ChannelNorm, NetworkConfig, ResMLP
+from fxsim.paths import golden_dir
+from fxsim.training import evaluate
 from fxsim.training.evaluate import codes as to_codes
 from fxsim.training.evaluate import test_tokens as tokens_of
-from fxsim.training.integer_model import write_model
+from fxsim.training.integer_model import export_model, write_model
 from tests.conftest import SEED
 
 Codes = npt.NDArray[np.int8]
@@ -706,3 +709,17 @@ def folder_model(folder: Path, tmp_path: Path) -> Path:
     file = tmp_path / "relu_model.safetensors"
     write_model(folder / "relu.safetensors", file)
     return file
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in TRAINED])
+def test_golden_networks_by_the_contract_are_their_integer_models(name: str) -> None:
+    """On every test picture, every value of every tap of a golden model is what its quantised network computes."""
+    path, model = golden_dir() / "checkpoints" / f"{name}.safetensors", load(golden_dir() / f"{name}.safetensors")
+    codes, _ = evaluate.test_codes(model, DataSource.DIGITS, None)
+    found = compare_contract(load_quantised(path)[0], export_model(path), model, codes, batch=64)
+    assert len(codes) == 445
+    assert {tap.tap: tap.compared for tap in found.taps} == {
+        tap: len(codes) * math.prod(model.graph.shapes[tap]) for tap in model.graph.taps
+    }
+    assert [tap.tap for tap in found.taps if tap.differ] == []
+    assert found.parameters_differ == 0
