@@ -1,6 +1,7 @@
 """What all tests share: the seed, Hypothesis's settings, the published data."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ SEED = int(os.environ.get("FXSIM_SEED", "20250218"))
 # No deadline, no complaint about slow generation: both would make a verdict depend on how busy the machine is.
 settings.register_profile("fxsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fxsim")
+
+
+def obey_ctrl_c() -> None:
+    """For a process that a test starts to interrupt: a shell that runs the tests in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)

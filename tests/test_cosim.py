@@ -36,7 +36,7 @@ from fxsim.paths import rtl_dir
 from fxsim.rtl import build as rtl_build
 from fxsim.rtl import build_stream, cache, rtl_parameters, tools, write_roms
 from tests import oracle
-from tests.conftest import SEED
+from tests.conftest import SEED, obey_ctrl_c
 
 FAST_BUILD = "-O0"
 Int8 = npt.NDArray[np.int8]
@@ -1086,6 +1086,7 @@ def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=obey_ctrl_c,
     )
     simulators: list[int] = []
     while not simulators:

@@ -13,7 +13,7 @@ import pytest
 import fxsim
 from fxsim.engines import CHUNK_IMAGES, Engine
 from fxsim.model import INPUT, Graph, Linear, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
-from tests.conftest import SEED
+from tests.conftest import SEED, obey_ctrl_c
 
 FXSIM = [sys.executable, "-c", "from fxsim.cli import main; main()"]
 
@@ -88,7 +88,7 @@ def test_interruption_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "out.npz").write_text("the old result")
     before = {path.name for path in tmp_path.iterdir()}
     command = [*FXSIM, "run", "m.safetensors", "x.npy", "-o", "out.npz", "--engine", "reference"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=obey_ctrl_c) as process:
         # Its parts lie in a hidden folder beside the result: once they grow, it is computing.
         while not any(part.stat().st_size > 4096 for part in tmp_path.glob(".out.npz.*/*")):
             assert process.poll() is None, "ended before it could be interrupted"
