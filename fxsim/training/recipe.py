@@ -222,7 +222,10 @@ class Recipe:
 def load_recipe(
     path: str | os.PathLike[str], data_path: Path | None = None, seed: int | None = None, device: Device = Device.CPU
 ) -> Recipe:
-    """Read a recipe and check it; `data_path` and `seed` take the place of its own. FileError names the place."""
+    """Read a recipe and check it. FileError names the place.
+
+    `data_path` and `seed` take the place of its own; `device` is what will compute, whether it is there or not.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
