@@ -168,9 +168,21 @@ def test_split_is_a_stratified_partition(seed: int, n: int, fraction: Fraction) 
         assert side.labels.tolist() == [int(labels[i]) for i in indices]
     for label in range(3):
         members = labels.tolist().count(label)
-        assert part.labels.tolist().count(label) == math.floor(Fraction(float(fraction)) * members + Fraction(1, 2))
+        assert part.labels.tolist().count(label) == math.floor(
+            Fraction(str(float(fraction))) * members + Fraction(1, 2)
+        )
     again = split(Pictures(images, labels), float(fraction), seed)[1]
     assert np.array_equal(again.images, part.images)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "n", "share"), [(0.3, 5, 2), (0.29, 50, 15), (0.57, 50, 29), (0.29, 49, 14), (0.25, 2, 1), (0.9, 5, 5)]
+)
+def test_share_of_a_class_is_exact(fraction: float, n: int, share: int) -> None:
+    """A share half way between two counts is rounded up, where a product of floats may not be."""
+    labels = np.repeat(np.array([0, 1], np.int64), [n, 40])
+    part = split(Pictures(np.zeros((n + 40, 1, 1, 1), np.uint8), labels), fraction, 1)[1]
+    assert part.labels.tolist().count(0) == share
 
 
 def test_split_depends_on_the_seed() -> None:

@@ -1,8 +1,10 @@
 """Labelled pictures, a data set of two splits, and stratified splitting."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -102,18 +104,20 @@ def check_images(images: UInt8) -> None:
 def split(pictures: Pictures, fraction: float, seed: int) -> tuple[Pictures, Pictures]:
     """Split into (the rest, a part of about `fraction` of it), class by class.
 
-    Of a class with n pictures the part takes floor(fraction * n + 1/2), drawn without replacement by a generator seeded
-    with `seed`, 0 or more, and the class. Both keep the order of `pictures`. StimulusError where `fraction` is not
-    between 0 and 1 or leaves either side without a picture.
+    Of a class with n pictures the part takes floor(fraction * n + 1/2), computed exactly with `fraction` as the decimal
+    number that it prints as, so that 0.3 of 5 is 2 wherever it is computed; drawn without replacement by a generator
+    seeded with `seed`, 0 or more, and the class. Both keep the order of `pictures`. StimulusError where `fraction` is
+    not between 0 and 1 or leaves either side without a picture.
     """
     if not 0 < fraction < 1:
         raise StimulusError(f"fraction of a split is {fraction}, expected a number between 0 and 1, both excluded")
     if seed < 0:
         raise StimulusError(f"seed of a split is {seed}, expected 0 or more")
+    share = Fraction(repr(float(fraction)))
     taken = np.zeros(len(pictures), bool)
     for label in np.unique(pictures.labels):
         members = np.flatnonzero(pictures.labels == label)
-        count = int(np.floor(fraction * len(members) + 0.5))
+        count = math.floor(share * len(members) + Fraction(1, 2))
         taken[np.random.default_rng([seed, int(label)]).permutation(members)[:count]] = True
     if taken.all() or not taken.any():
         raise StimulusError(
