@@ -17,8 +17,6 @@ module add (
     input  wire       m_axis_tready
 );
 
-  localparam SUM_W = 9;  // int8 + int8
-
   reg [7:0] y_reg;
   reg y_valid_reg;
 
@@ -29,12 +27,15 @@ module add (
   assign m_axis_tdata   = y_reg;
   assign m_axis_tvalid  = y_valid_reg;
 
-  wire [SUM_W-1:0] sum = {s0_axis_tdata[7], s0_axis_tdata} + {s1_axis_tdata[7], s1_axis_tdata};
-  wire negative = sum[SUM_W-1];
-  wire fits = negative == sum[SUM_W-2];
+  wire [7:0] y;
+  saturating_add saturating_add_pair (
+      .x(s0_axis_tdata),
+      .r(s1_axis_tdata),
+      .y(y)
+  );
 
   always @(posedge clk) begin
-    if (free && both) y_reg <= fits ? sum[7:0] : {negative, {7{!negative}}};
+    if (free && both) y_reg <= y;
     if (rst) y_valid_reg <= 1'b0;
     else if (free) y_valid_reg <= both;
   end

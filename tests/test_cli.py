@@ -25,6 +25,7 @@ COMMANDS = {
     "info": ("MODEL", "--json"),
     "run": ("MODEL", "INPUT", "-o", "--taps", "--engine", "auto", "reference", "numba", "--json"),
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),
+    "memory-image": ("MODEL", "-o", "--images", "INPUT.npy", "--name", "--buffer", "PARAMETER=SIZE", "--json"),
     "cosim": ("MODEL", "INPUT", "--accel", "stream", "--taps", "--stall", "--wave", "--json"),
     "signoff": ("PLAN", "-o"),
     "flow": ("RECIPE", "-o", "--data-path", "--seed", "--signoff", "--json"),

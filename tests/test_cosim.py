@@ -34,7 +34,7 @@ from fxsim.files import save
 from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.paths import rtl_dir
 from fxsim.rtl import build as rtl_build
-from fxsim.rtl import build_stream, cache, rtl_parameters, tools, write_roms
+from fxsim.rtl import build_simulator, cache, rtl_parameters, tools, write_roms
 from tests import oracle
 from tests.conftest import SEED, obey_ctrl_c
 
@@ -506,7 +506,7 @@ def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
 def test_other_number_of_taps_is_an_error(taps: int, message: str, tmp_path: Path) -> None:
     """A design with more taps or fewer than the model is refused; nothing is looked up beyond either."""
     layout = Layout(MODEL, ())
-    build = build_stream(rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     write_roms(MODEL, tmp_path)
     command = _harness_command(build.executable, layout, compared="0" * taps, tap_sizes=",".join(["24"] * taps))
     with pytest.raises(ToolError, match=message):
@@ -626,7 +626,7 @@ def _harness_command(executable: Path, layout: Layout, **changes: object) -> lis
 
 def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
     """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
-    build = build_stream(rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     layout = Layout(MODEL, ())
     command = _harness_command(build.executable, layout)
     with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
@@ -801,10 +801,12 @@ class Cache:
         (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in sorted((work / "rtl").iterdir())))
         return 0
 
-    def get(self, parameters: dict[str, int] | None = None, **options: Any) -> rtl_build.Build:
+    def get(
+        self, parameters: dict[str, int] | None = None, design: rtl_build.Design = rtl_build.STREAM, **options: Any
+    ) -> rtl_build.Build:
         """A build of the folder's RTL."""
         options = {"rtl": self.rtl, "optimise": "-O0"} | options
-        return build_stream(parameters or {"TOKENS": 4}, self.into, **options)
+        return build_simulator(design, parameters or {"TOKENS": 4}, self.into, **options)
 
     @property
     def entries(self) -> set[str]:
@@ -832,7 +834,7 @@ def test_the_same_is_built_once(builds: Cache) -> None:
 
 
 def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources, their names, harness, parameters, flags, tracing, Verilator, compiler, processor: all are in the key."""
+    """Sources, their names, harness, top, parameters, flags, tracing, Verilator, compiler, processor: all in the key."""
     keys = [builds.get().key]
     (builds.rtl / "add.v").write_bytes((builds.rtl / "add.v").read_bytes() + b"\n")
     keys.append(builds.get().key)
@@ -842,10 +844,13 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
     keys.append(builds.get().key)
     keys += [builds.get(traced=True).key, builds.get(optimise="-O1").key]
     keys += [builds.get({"TOKENS": 8}).key, builds.get({"TOKENS": 4, "VALUES": 1}).key]
-    harness = tmp_path / "harness.cpp"
-    harness.write_text("int main() {}")
-    monkeypatch.setattr(rtl_build, "HARNESS", harness)
-    keys.append(builds.get().key)
+    program, included = tmp_path / "harness.cpp", tmp_path / "included.hpp"
+    for text in ("int main() {}", "int main() { return 0; }"):
+        program.write_text(text)
+        for more in ("", "int x;"):
+            included.write_text(more)
+            keys.append(builds.get(design=rtl_build.Design("stream_resmlp", (program, included))).key)
+    keys.append(builds.get(design=rtl_build.Design("add", (program, included))).key)
     found = tools.find_toolchain("-O0")
     for name in ("verilator_version", "compiler_version", "processor"):
         other = dataclasses.replace(found, **{name: "another"})

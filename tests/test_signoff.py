@@ -48,17 +48,23 @@ from fxsim.signoff import (
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.plan import CosimCheck, EnginesCheck, IntervalCheck, RtlFaultCheck
 from fxsim.signoff.record import (
+    Agreement,
     Commit,
     Comparison,
     Curve,
+    Cycles,
     Details,
     Figure,
     Interval,
+    LayerCycles,
     Machine,
     Simulation,
+    TapAgreement,
     TapFigures,
     TapValues,
+    TimelineSpan,
     ValueStatistics,
+    Way,
     verdict,
 )
 from fxsim.signoff.run import CHECKS, Silence
@@ -896,8 +902,35 @@ def stored_record(text: str = "plain") -> SignoffRecord:
             Comparison(text, True, (TapFigures(text, 10, 2, 3, 0.5), TapFigures("b", 10, 0, 0, 0.0))),
             Comparison(f"{text} dump", False, (TapFigures(text, 10, 2, 3, 0.5),)),
         ),
-        simulations=(Simulation(text, text, 3, 10, 1, False, text, None, 12, None, 100, 1000, 1.5, False),),
+        simulations=(Simulation(text, text, 3, 10, 1, False, text, None, 12, None, 100, 1000, 1.5, False, text),),
+        agreements=(
+            Agreement(
+                text,
+                3,
+                2,
+                (
+                    TapAgreement(text, 10, (Way("stream", 20, 0), Way("simd", 20, 0))),
+                    TapAgreement("pool", 5, (Way("stream", 10, 0), Way("simd", 10, 1))),
+                ),
+            ),
+        ),
         intervals=(Interval(text, 6145, 6143, 6144, 6240, 50_000), Interval("unmeasured", None, None, 12, None, None)),
+        cycles=(
+            Cycles(
+                text,
+                64,
+                404,
+                390,
+                None,
+                400,
+                500,
+                text,
+                1.71,
+                1.62,
+                (LayerCycles(0, text, 256, 16, 30, 5, 4, 3, 1),),
+                (TimelineSpan("compute", 0, 5, 40),),
+            ),
+        ),
         values=(ValueStatistics(text, 2, (TapValues(text, -128, 127, 20.0, 0.01),)),),
         curves=(Curve(text, text, 0, text, (-128, 0), (-5, 5), tuple(range(-128, 128))),),
     )
@@ -945,7 +978,7 @@ def test_record_round_trips(tmp_path: Path) -> None:
 
 
 def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
-    """The JSON alone gives the page: verdict, every check with its status in words, figures, six pictures."""
+    """The JSON alone gives the page: verdict, every check with its status in words, figures, eight pictures."""
     write_record(stored_record(), tmp_path / "r.json")
     html = render_report(read_record(tmp_path / "r.json"))
     page = Page(html)
@@ -954,7 +987,7 @@ def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
     for status in Status:
         assert f"check-{status}" in text
         assert f'<span class="chip {status}">{status}</span>' in html
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 8
     assert "6,145" in text
     assert "signoff --only failed" in text
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "info": ("fxsim.cli.info", "Show a model's dimensions, operators, cost and proven widths."),
     "run": ("fxsim.cli.run", "Compute a model's taps for images."),
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
+    "memory-image": ("fxsim.cli.memory_image", "Write what the SIMD accelerator reads of a model, and its C header."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
     "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
     "flow": ("fxsim.cli.flow", "Run a recipe: train, distil, quantise, export, evaluate."),

@@ -1,7 +1,18 @@
 """Co-simulation: the Verilated accelerator against the integer model, every stream compared while it runs."""
 
 from fxsim.cosim.driver import Accelerator, cosim
-from fxsim.cosim.result import CosimResult, Difference, Fault, Spread, Stop, StreamState, TapResult
+from fxsim.cosim.result import (
+    CosimResult,
+    Difference,
+    Fault,
+    LayerFigures,
+    SimdFigures,
+    Span,
+    Spread,
+    Stop,
+    StreamState,
+    TapResult,
+)
 from fxsim.cosim.stall import PATTERNS, Stall, parse_stall
 
 __all__ = [
@@ -10,6 +21,9 @@ __all__ = [
     "CosimResult",
     "Difference",
     "Fault",
+    "LayerFigures",
+    "SimdFigures",
+    "Span",
     "Spread",
     "Stall",
     "Stop",

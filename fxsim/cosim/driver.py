@@ -11,23 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.cosim import messages
-from fxsim.cosim.diagnose import INPUT_STREAM, explain
 from fxsim.cosim.process import Feeder, simulate
-from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, StreamState, TapResult
-from fxsim.cosim.stall import Burst, Random, Side, Stall, parse_stall
-from fxsim.cosim.streams import OUTPUT, Layout
+from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, TapResult
+from fxsim.cosim.simd import SimdTarget
+from fxsim.cosim.stall import Stall, parse_stall
+from fxsim.cosim.stream import StreamTarget
+from fxsim.cosim.streams import Layout
+from fxsim.cosim.target import Target
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import StimulusError
 from fxsim.files import atomic_write, model_sha256
-from fxsim.model import Model, ResMLPConfig, recognise_resmlp
-from fxsim.rtl import build_stream, rtl_parameters, write_roms
+from fxsim.model import Model
+from fxsim.rtl import build_simulator
 from fxsim.rtl.build import Status
 
 WATCHDOG_MAX = 10**12
-_WATCHDOG_MIN = 1000
-_SPARE_TOKENS = 32
-_RESET_REACH = 12
-"""A reset comes within so many images of the last one: enough to fill the pipeline of the published design."""
 _POWER_ON_SEED = 1
 """Of what registers hold at power-on that nothing resets: anything but the zeros that hide them."""
 
@@ -39,6 +37,7 @@ class Accelerator(StrEnum):
     """Which RTL is simulated."""
 
     STREAM = "stream"
+    SIMD = "simd"
 
 
 def cosim(
@@ -55,6 +54,9 @@ def cosim(
     rtl: Path | None = None,
     watchdog: int | None = None,
     optimise: str | None = None,
+    read_latency: int | None = None,
+    batch: int | None = None,
+    keep: bool | None = None,
     progress: Progress | None = None,
     status: Status | None = None,
 ) -> CosimResult:
@@ -63,9 +65,13 @@ def cosim(
     `taps` are compared value by value ('all'; none: an empty tuple); the output and the rules of its stream always are.
     `stall`: see `PATTERNS`. `images`: (start, stop) of those of `x` to use. `wave`: an FST file to write, from image
     `wave_from` on (by default from reset). `rtl`: a folder of Verilog in place of the project's own. `watchdog`: cycles
-    without any handshake after which a design counts as stuck, by default four times those an image may take.
-    `optimise`: other compiler flags than `build_stream`'s for the simulated design. `progress` is told images, `status`
-    words.
+    without anything moving after which a design counts as stuck, by default four times those an image may take (stream;
+    at least 1,000) or 1,000 (simd). `optimise`: other compiler flags than `build_simulator`'s for the simulated design.
+    `progress` is told images, `status` words.
+
+    Of the SIMD accelerator alone: `read_latency`, cycles from a read's address to its first beat and from a write's
+    last beat to its response (64); `batch`, images of a job, by default all of them; `keep`, a job reads the parameters
+    once and not anew for every image.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, patterns
     or numbers that do not fit; ModelError where the accelerator cannot compute the model; ToolError where building or
@@ -78,43 +84,41 @@ def cosim(
     stimulus = model.check_stimulus(x)
     start, stop = _image_range(images, len(stimulus))
     names = taps if isinstance(taps, str) else tuple(taps)
-    layout = Layout(model, () if names == () else model.select_taps(names))
+    compared = () if names == () else model.select_taps(names)
+    target: Target
+    if accel == Accelerator.SIMD:
+        target = SimdTarget(model, compared, read_latency, batch, keep)
+    else:
+        for what, value in (("read_latency", read_latency), ("batch", batch), ("keep", keep)):
+            if value is not None:
+                raise StimulusError(f"{what} is for the accelerator 'simd', expected none for '{accel}'")
+        target = StreamTarget(model, compared, pattern)
+    layout = target.layout
     run_chunks(model, stimulus[:0], layout.needed, engine)  # an unknown engine is refused before anything is built
-    config = recognise_resmlp(model.graph)
-    bound = interval_bound(model)
-    limit = max(_WATCHDOG_MIN, 4 * bound) if watchdog is None else watchdog
+    limit = target.watchdog if watchdog is None else watchdog
     if not 1 <= limit <= WATCHDOG_MAX:
         raise StimulusError(f"watchdog is {limit} cycles, expected 1 to {WATCHDOG_MAX}")
     if wave_from is not None and wave is None:
         raise StimulusError(f"the waveform is to start at image {wave_from}, but no waveform was asked for")
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
-    parameters = rtl_parameters(model)
-    arguments = {
-        "images": str(stop - start),
-        "input_size": str(layout.input_size),
-        "output_size": str(layout.size(OUTPUT)),
-        "tap_sizes": ",".join(str(layout.size(tap)) for tap in model.graph.taps),
-        "compared": "".join("1" if tap in layout.compared else "0" for tap in model.graph.taps),
-        "input_stall": _stall_argument(pattern.input, bound),
-        "output_stall": _stall_argument(pattern.output, bound),
-        "gap": str(pattern.gap),
-        "resets": str(pattern.resets),
-        "reset_seed": str(pattern.reset_seed),
-        "reset_reach": str(_RESET_REACH),
-        # As long as an image may need to come out.
-        "reset_delays": str(max(256, 2 * bound * (config.blocks + 1))),
+    arguments = target.arguments(stop - start, pattern) | {
         "power_on_seed": str(_POWER_ON_SEED),
-        "inside_max": str(images_inside_max(config)),
         "watchdog": str(limit),
-        # Long enough for what a surplus image would need to come out.
-        "drain": str(max(256, 2 * bound)),
         "wave_from": str((wave_from or start) - start),
     }
     with tempfile.TemporaryDirectory(prefix="fxsim-cosim-") as folder, _written(wave) as wave_path:
         work = Path(folder)
-        build = build_stream(parameters, work, rtl=rtl, traced=wave is not None, optimise=optimise, status=status)
-        write_roms(model, work)
+        build = build_simulator(
+            target.design,
+            target.parameters,
+            work,
+            rtl=rtl,
+            traced=wave is not None,
+            optimise=optimise,
+            status=status,
+        )
+        target.write_files(work)
         if status is not None:
             status("simulating")
         command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items()), f"wave={wave_path or ''}"]
@@ -123,8 +127,10 @@ def cosim(
 
     reader = _Reader(layout, start)
     streams = dict(zip(model.graph.taps, found.taps, strict=True))
-    root = _root({tap: streams[tap] for tap in layout.compared} | {OUTPUT: found.output})
-    complete = found.images == stop - start and found.resets == pattern.resets and not found.hung
+    root = _root({tap: streams[tap] for tap in layout.compared} | {layout.output: found.output})
+    disturbances = (found.resets, found.simd.errors, found.simd.stops) if found.simd else (found.resets, 0, 0)
+    asked = (pattern.resets, pattern.errors, pattern.stops)
+    complete = found.images == stop - start and disturbances == asked and not found.hung
     passed = complete and found.fault_count == 0 and root is None
     entered = root[1].entered if root else found.faults[0].entered if found.faults else found.entered
     return CosimResult(
@@ -135,14 +141,14 @@ def cosim(
         interval_cycles=found.interval.median if found.interval else None,
         latency_cycles=found.first_latency,
         cycles_per_second=round(found.cycles / max(found.seconds, 1e-9)),
-        output=reader.tap(OUTPUT, found.output),
+        output=reader.tap(layout.output, found.output),
         faults=tuple(reader.fault(fault) for fault in found.faults),
         fault_count=found.fault_count,
-        stopped=reader.stop(found, limit) if found.hung else None,
+        stopped=_stopped(target, found, start, limit) if found.hung else None,
         # Where a reset falls depends on how many images there are.
-        replay=None if passed else (start, stop if pattern.resets else start + entered),
-        interval_bound_cycles=bound,
-        interval_within_bound=found.interval.max <= bound if found.interval and pattern.text == "none" else None,
+        replay=None if passed else (start, stop if pattern.disturbs else start + entered),
+        interval_bound_cycles=target.bound,
+        interval_within_bound=target.within_bound(found),
         interval=found.interval,
         input_interval=found.input_interval,
         latency=found.latency,
@@ -159,7 +165,7 @@ def cosim(
         watchdog_cycles=limit,
         engine=str(engine),
         rtl_sha256=build.rtl_sha256,
-        parameters=parameters,
+        parameters=target.parameters,
         build_key=build.key,
         build_cached=build.cached,
         build_seconds=build.seconds,
@@ -168,22 +174,8 @@ def cosim(
         simulation_seconds=round(found.seconds, 6),
         waiting_seconds=round(found.seconds_waiting, 6),
         wall_seconds=round(time.monotonic() - began, 3),
+        simd=target.figures(found, stop - start),
     )
-
-
-def interval_bound(model: Model) -> int:
-    """Most cycles between images in steady state: the beats of an image at its busiest stream, one a cycle."""
-    c = recognise_resmlp(model.graph)
-    return max(c.tokens * max(c.values, c.channels, c.hidden), c.channels, c.classes)
-
-
-def images_inside_max(config: ResMLPConfig) -> int:
-    """Most images that may be on their way at once: twice what a design of this size can hold, and some more.
-
-    Each block's residual FIFOs hold under three images and some tokens; so do the other operators together.
-    """
-    spare = -(-_SPARE_TOKENS // config.tokens)
-    return 8 + 2 * (config.blocks + 1) * (3 + spare)
 
 
 def _root(streams: Mapping[str, messages.Stream]) -> tuple[str, messages.Mismatch] | None:
@@ -199,14 +191,9 @@ def _image_range(images: tuple[int, int] | None, count: int) -> tuple[int, int]:
     return start, stop
 
 
-def _stall_argument(side: Side, bound: int) -> str:
-    """One side's stalls as the harness reads them: mode, seed, parameter."""
-    match side:
-        case Random(seed, millionths):
-            return f"1,{seed},{millionths}"
-        case Burst(seed):
-            return f"2,{seed},{2 * bound}"
-    return "0,0,0"
+def _stopped(target: Target, found: messages.Found, first_image: int, idle: int) -> Stop:
+    reason, states = target.stuck(found, first_image)
+    return Stop(found.cycles, states[-1].image, idle, reason, states)
 
 
 def _written(wave: Path | None) -> AbstractContextManager[Path | None]:
@@ -238,22 +225,9 @@ class _Reader:
         return Difference(m.image + self._first, name, token, channel, m.expected, m.got, m.cycle)
 
     def fault(self, fault: messages.Fault) -> Fault:
-        name = OUTPUT if fault.stream < 0 else self._layout.model.graph.taps[fault.stream]
+        image = fault.image + self._first
+        if isinstance(fault.stream, str):
+            return Fault(fault.kind, fault.stream, image, None, 0, fault.cycle, fault.detail)
+        name = self._layout.output if fault.stream < 0 else self._layout.model.graph.taps[fault.stream]
         token, channel = self._layout.place(name, fault.index)
-        return Fault(fault.kind, name, fault.image + self._first, token, channel, fault.cycle)
-
-    def stop(self, found: messages.Found, idle: int) -> Stop:
-        graph = self._layout.model.graph
-        states = {INPUT_STREAM: self._state(INPUT_STREAM, found.input)}
-        states |= {tap: self._state(tap, stream) for tap, stream in zip(graph.taps, found.taps, strict=True)}
-        states[OUTPUT] = self._state(OUTPUT, found.output)
-        return Stop(found.cycles, states[OUTPUT].image, idle, explain(graph, states), tuple(states.values()))
-
-    def _state(self, name: str, stream: messages.Stream) -> StreamState:
-        if name == INPUT_STREAM:
-            token, channel = divmod(stream.index, self._layout.model.graph.input_shape[1])
-            place: tuple[int | None, int] = token, channel
-        else:
-            place = self._layout.place(name, stream.index)
-        state = "empty" if not stream.valid else "passing" if stream.ready else "held"
-        return StreamState(name, state, stream.image + self._first, *place)
+        return Fault(fault.kind, name, image, token, channel, fault.cycle, fault.detail)

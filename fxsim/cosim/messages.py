@@ -1,8 +1,8 @@
-"""What the harness prints (`harness.cpp`): streams by number, values by their index in the stream, images from 0."""
+"""What the harnesses print: streams by number, values by their index in the stream, images from 0."""
 
 import msgspec
 
-from fxsim.cosim.result import Spread
+from fxsim.cosim.result import Span, Spread
 
 
 class Mismatch(msgspec.Struct):
@@ -31,14 +31,69 @@ class Stream(msgspec.Struct):
 
 
 class Fault(msgspec.Struct):
-    """A broken rule; `stream` is a tap's number, or -1 for the output."""
+    """A broken rule; `stream` is a tap's number, -1 for the output, or the name of what is neither."""
 
     kind: str
-    stream: int
+    stream: int | str
     image: int
     index: int
     cycle: int
     entered: int
+    detail: str | None = None
+
+
+class SimdStage(msgspec.Struct):
+    """Where a stage of the SIMD accelerator stands: whose value comes next, and which."""
+
+    stage: int
+    tap: int
+    image: int
+    index: int
+
+
+class SimdState(msgspec.Struct):
+    """The SIMD accelerator in the last cycle.
+
+    `phase`: of the master (`gap`, `setup`, `run`, `collect`, `drain`); `access`: what it waits for, if anything;
+    `layer`, `wait`: the monitors; `beat`: the memory offers one; then bursts under way.
+    """
+
+    phase: str
+    access: str
+    layer: int
+    wait: int
+    beat: bool
+    parameter_bursts: int
+    image_bursts: int
+    writes: int
+    responses: int
+    stages: list[SimdStage]
+
+
+class SimdLayer(msgspec.Struct):
+    """What a layer took."""
+
+    steps: int
+    cycles: int
+    waits_parameters: int
+    waits_image: int
+    waits_results_before: int
+    waits_room: int
+
+
+class Simd(msgspec.Struct):
+    """What only the SIMD accelerator has."""
+
+    jobs: int
+    job_cycles: Spread | None
+    single_cycles: Spread | None
+    read_beats: int
+    write_beats: int
+    errors: int
+    stops: int
+    state: SimdState
+    layers: list[SimdLayer]
+    timeline: list[Span]
 
 
 class Found(msgspec.Struct):
@@ -56,11 +111,12 @@ class Found(msgspec.Struct):
     latency: Spread | None
     first_latency: int | None
     first_output_latency: int | None
-    input: Stream
     output: Stream
     taps: list[Stream]
     fault_count: int
     faults: list[Fault]
+    input: Stream | None = None
+    simd: Simd | None = None
 
 
 class Line(msgspec.Struct):

@@ -68,7 +68,7 @@ class Feeder:
 
 
 def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[[int], None]) -> Found:
-    """Run the harness in the folder `work`, which holds the ROM files; whatever happens, it does not outlive this."""
+    """Run the harness in the folder `work`, that has the model's files; whatever happens, it does not outlive this."""
     result = None
     with (work / "stderr").open("w+b") as errors:
         process = subprocess.Popen(command, cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)

@@ -29,7 +29,10 @@ class TapResult(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A broken rule of the streams: `kind` says which, the rest where (the next value of that stream) and when."""
+    """A broken rule of the streams: `kind` says which, the rest where (the next value of that stream) and when.
+
+    `stream` may be an AXI channel (`m_axi_ar`) or the registers (`s_axil`): then `detail` says what was seen there.
+    """
 
     kind: str
     stream: str
@@ -37,12 +40,14 @@ class Fault(msgspec.Struct, frozen=True):
     token: int | None
     channel: int
     cycle: int
+    detail: str | None = None
 
 
 class StreamState(msgspec.Struct, frozen=True):
     """Where a stream stood when the simulation stopped; image, token and channel are the next value's.
 
-    `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`.
+    `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`. `tap`: whose value the next one
+    is, where a stream carries those of several (a stage of the SIMD accelerator).
     """
 
     stream: str
@@ -50,6 +55,7 @@ class StreamState(msgspec.Struct, frozen=True):
     image: int
     token: int | None
     channel: int
+    tap: str | None = None
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -71,6 +77,61 @@ class Spread(msgspec.Struct, frozen=True):
     count: int
 
 
+class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layer (a matrix product) took of the SIMD accelerator: that of the first job's first image, exactly.
+
+    `name`: the product's tap. `macs`: multiplications that the model asks for. `steps`: cycles in which the array
+    computed. `cycles`: from the end of the layer before (or the job's start) to this layer's last step, waiting
+    included; the four waits are the cycles of these in which nothing could be computed for want of it.
+    """
+
+    number: int
+    name: str
+    macs: int
+    steps: int
+    cycles: int
+    waits_parameters: int
+    waits_image: int
+    waits_results_before: int
+    waits_room: int
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
+
+    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
+    `write` (layer -1: the first beat of the image's result to its last response).
+    """
+
+    kind: str
+    layer: int
+    start: int
+    end: int
+
+
+class SimdFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the SIMD accelerator has. `layers` and `timeline` are those of the first job's first image.
+
+    `job_cycles`: the register CYCLES of every job that ran to its end. `image_cycles`: between the results of two
+    images of one job. `single_image_cycles`: the median of `job_cycles` over jobs of one image. `errors`, `stops`: AXI
+    errors given and stops asked for (stall patterns `error`, `stop`); `jobs` counts the jobs that they ended too.
+    """
+
+    read_latency: int
+    batch: int
+    keep: bool
+    jobs: int
+    job_cycles: Spread | None
+    image_cycles: Spread | None
+    single_image_cycles: int | None
+    read_beats: int
+    write_beats: int
+    layers: tuple[LayerFigures, ...]
+    timeline: tuple[Span, ...]
+    errors: int = 0
+    stops: int = 0
+
+
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     """A co-simulation. Image numbers are those of the input array; cycles count from 0 at power-on, reset included.
 
@@ -83,6 +144,9 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle for cycle.
     `latency_cycles`: of the first image, from its first value's cycle to its last score's, both counted;
     `first_output_cycles` the same to its first score; `latency` over all images, queueing included.
+    SIMD accelerator: `interval` is between the results of one job; `interval_bound_cycles` are those that its
+    multipliers need, of which no interval can have fewer, and `interval_within_bound` is null; latencies count from the
+    job's start to the acknowledged result (a job of one image: the register CYCLES); `simd` has the rest.
     """
 
     passed: bool
@@ -124,6 +188,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     simulation_seconds: float
     waiting_seconds: float
     wall_seconds: float
+    simd: SimdFigures | None = None
 
     @property
     def mismatches(self) -> int:

@@ -1,4 +1,8 @@
-"""Stall patterns: when the harness holds back on either side of the accelerator, and when it resets it."""
+"""Stall patterns: when the harness holds back on either side of the accelerator, and how it disturbs it.
+
+Of the streaming accelerator the sides are its input and output stream; of the SIMD accelerator the channels on which it
+reads and those on which it writes.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,16 +10,19 @@ from fxsim.errors import StimulusError
 
 SEED_MAX = 2**63 - 1
 GAP_MAX = 10**9
-RESETS_MAX = 10**6
+TIMES_MAX = 10**6
+"""Most resets, errors or stops of a run."""
 
 PATTERNS = {
     "none": "neither side ever holds back",
     "random:SEED[:P]": "both sides hold back in a random part P of all cycles (0.5)",
-    "input:SEED[:P]": "the same, at the input only",
-    "output:SEED[:P]": "the same, at the output only",
+    "input:SEED[:P]": "the same, at the input (simd: reads) only",
+    "output:SEED[:P]": "the same, at the output (simd: writes) only",
     "burst:SEED": "both sides hold back in runs of 1 cycle up to a few images",
-    "gap:N": "N idle cycles after each image",
+    "gap:N": "N idle cycles after each image (simd: each job)",
     "reset:SEED[:N]": "N resets in any cycle (1); images that had not come out whole are sent again",
+    "error:SEED[:N]": "simd: N error responses on the bus (1); each must end its job, and the rest is run again",
+    "stop:SEED[:N]": "simd: N times (1) a job is stopped in any cycle, and the rest is run again",
 }
 """Every pattern with what it does. Patterns are joined with '+', e.g. `random:7+gap:100+reset:3`."""
 
@@ -40,7 +47,7 @@ Side = Random | Burst | None
 
 @dataclass(frozen=True)
 class Stall:
-    """What the harness does to either side: `gap` idle cycles after each image, `resets` in any cycle."""
+    """What the harness does to either side, `gap` idle cycles, and how often it resets, gives an error, or stops."""
 
     text: str
     input: Side = None
@@ -48,6 +55,15 @@ class Stall:
     gap: int = 0
     resets: int = 0
     reset_seed: int = 0
+    errors: int = 0
+    error_seed: int = 0
+    stops: int = 0
+    stop_seed: int = 0
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether images are run again: where that happens depends on how many there are."""
+        return bool(self.resets or self.errors or self.stops)
 
 
 def parse_stall(text: str) -> Stall:
@@ -84,9 +100,14 @@ def _apply(stall: Stall, kind: str, arguments: list[str]) -> Stall:
         return replace(stall, input=Burst(2 * seed), output=Burst(2 * seed + 1))
     if kind == "gap" and count == 1:
         return replace(stall, gap=_number(arguments[0], GAP_MAX))
-    if kind == "reset" and count in (1, 2):
-        resets = _number(arguments[1], RESETS_MAX) if count == 2 else 1
-        return replace(stall, reset_seed=_number(arguments[0], SEED_MAX), resets=resets)
+    if kind in ("reset", "error", "stop") and count in (1, 2):
+        seed = _number(arguments[0], SEED_MAX)
+        times = _number(arguments[1], TIMES_MAX) if count == 2 else 1
+        if kind == "reset":
+            return replace(stall, resets=times, reset_seed=seed)
+        if kind == "error":
+            return replace(stall, errors=times, error_seed=seed)
+        return replace(stall, stops=times, stop_seed=seed)
     raise ValueError(f"is none of {', '.join(PATTERNS)}")
 
 

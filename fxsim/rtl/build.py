@@ -1,7 +1,7 @@
-"""Builds a simulator of the streaming accelerator with Verilator, or takes the one it built before from the cache.
+"""Builds a simulator of an accelerator with Verilator, or takes the one it built before from the cache.
 
-The cache's key covers all that a simulator is made of: the content of every Verilog file and of the harness, the
-parameters, the flags, and the versions of Verilator, compiler and processor. Whatever changes is built anew. ROM
+The cache's key covers all that a simulator is made of: the content of every Verilog file and of the harness, the top,
+its parameters, the flags, and the versions of Verilator, compiler and processor. Whatever changes is built anew. ROM
 contents are not part of a build, so that all models of the same dimensions share one. See `docs/cosim.md`.
 """
 
@@ -24,8 +24,23 @@ from fxsim.paths import cache_dir, rtl_dir
 from fxsim.rtl.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
 from fxsim.rtl.tools import Toolchain, find_toolchain, first_errors, run_logged
 
-TOP = "stream_resmlp"
-HARNESS = Path(__file__).resolve().parent.parent / "cosim" / "harness.cpp"
+_COSIM = Path(__file__).resolve().parent.parent / "cosim"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a simulator is made of besides its parameters: the top module, and the harness that drives it.
+
+    `harness`: the C++ program, then what it includes.
+    """
+
+    top: str
+    harness: tuple[Path, ...]
+
+
+STREAM = Design("stream_resmlp", (_COSIM / "harness.cpp", _COSIM / "harness_common.hpp"))
+SIMD = Design("simd_resmlp", (_COSIM / "harness_simd.cpp", _COSIM / "harness_common.hpp"))
+
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
 off with -O0, which builds in half the time."""
@@ -37,7 +52,7 @@ _VERILATOR_FLAGS = (
     *("--output-split", "20000", "--output-split-cfuncs", "2000"),
     # Warnings are the linter's business; here they go to the log.
     "-Wno-fatal",
-    *("--prefix", "Vdut", "--top-module", TOP, "--Mdir", "obj", "-o", "simulate"),
+    *("--prefix", "Vdut", "--Mdir", "obj", "-o", "simulate"),
 )
 _TRACE_FLAGS = ("--trace-fst",)
 _MAKE_VARIABLES = (
@@ -64,7 +79,8 @@ class Build:
     cached: bool
 
 
-def build_stream(
+def build_simulator(
+    design: Design,
     parameters: Mapping[str, int],
     into: Path,
     *,
@@ -73,7 +89,7 @@ def build_stream(
     optimise: str | None = None,
     status: Status | None = None,
 ) -> Build:
-    """Put a simulator of `stream_resmlp` with these parameters into the folder `into`, built or from the cache.
+    """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is the folder of the Verilog sources, by default the project's own; `traced` builds one that can write FST
     waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
@@ -82,16 +98,16 @@ def build_stream(
     """
     tell = status or (lambda _: None)
     optimise = OPTIMISE if optimise is None else optimise
-    sources = _read_sources(rtl or rtl_dir())
-    harness = HARNESS.read_bytes()
+    sources = _read_sources(rtl or rtl_dir(), design.top)
+    harness = {path.name: path.read_bytes() for path in design.harness}
     tools = find_toolchain(optimise)
-    rtl_sha256 = _sha256(*(part for name, text in sources.items() for part in (name.encode(), text)))
+    rtl_sha256 = _sha256(*_parts(sources))
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
     # All that Verilator's own library depends on; then all that the simulator does.
     runtime_key = _sha256(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
-    flags += tuple(f"-G{name}={value}" for name, value in parameters.items())
-    key = _sha256(harness, *(text.encode() for text in (runtime_key, rtl_sha256, *flags)))
+    flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
+    key = _sha256(*_parts(harness), *(text.encode() for text in (runtime_key, rtl_sha256, *flags)))
 
     cache = cache_dir() / "verilator"
     executable = into / "simulate"
@@ -109,7 +125,8 @@ def build_stream(
                     work = Path(folder)
                     _write_sources(work, sources, harness)
                     run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, key, log))
-                    run("Verilator", [str(tools.verilator), *flags, "-y", "rtl", f"rtl/{TOP}.v", "harness.cpp"])
+                    command = [str(tools.verilator), *flags, "-y", "rtl", f"rtl/{design.top}.v"]
+                    run("Verilator", [*command, design.harness[0].name])
                     # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
                     shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
                     run("compiling the simulator", _make_command(tools, optimise))
@@ -165,21 +182,28 @@ def _sha256(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def _read_sources(directory: Path) -> dict[str, bytes]:
+def _parts(files: Mapping[str, bytes]) -> Iterator[bytes]:
+    for name, text in files.items():
+        yield name.encode()
+        yield text
+
+
+def _read_sources(directory: Path, top: str) -> dict[str, bytes]:
     """Every Verilog file of a folder by name. They are built from these bytes, not read again: hash and build agree."""
-    if not (directory / f"{TOP}.v").is_file():
-        raise ToolError(f"the RTL folder {directory} has no {TOP}.v")
+    if not (directory / f"{top}.v").is_file():
+        raise ToolError(f"the RTL folder {directory} has no {top}.v")
     paths = sorted(path for path in directory.iterdir() if path.suffix in _VERILOG_SUFFIXES and path.is_file())
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _write_sources(work: Path, sources: Mapping[str, bytes], harness: bytes) -> None:
+def _write_sources(work: Path, sources: Mapping[str, bytes], harness: Mapping[str, bytes]) -> None:
     if any(character.isspace() for character in str(work)):
         raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
     (work / "rtl").mkdir()
     for name, text in sources.items():
         (work / "rtl" / name).write_bytes(text)
-    (work / "harness.cpp").write_bytes(harness)
+    for name, text in harness.items():
+        (work / name).write_bytes(text)
 
 
 def _make_command(tools: Toolchain, optimise: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from fxsim.cosim import Accelerator
 from fxsim.engines import Engine
 from fxsim.errors import FileError, FxsimError
 from fxsim.paths import golden_dir
@@ -23,6 +24,9 @@ _Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # Not empty: a check of nothing would pass.
 _Names = Annotated[tuple[_Name, ...], Meta(min_length=1)]
 _Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
+_Accelerators = Annotated[tuple[Accelerator, ...], Meta(min_length=1)]
+_Cycles = Annotated[int, Meta(ge=1)]
+_ReadLatency = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -151,48 +155,84 @@ class BridgeCheck(_Check, frozen=True, tag="bridge", kw_only=True):
     data_path: str | None = None
 
 
-class CosimCheck(_Check, frozen=True, tag="cosim", kw_only=True):
-    """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
+class RtlCheck(_Check, frozen=True, kw_only=True):
+    """What the checks of the RTL have. The last three are of the SIMD accelerator alone, None where it decides.
 
-    In patterns, `{seed}` is the check's own seed.
+    `read_latency`: cycles of its memory; `batch`: images of a job; `keep`: its jobs read the parameters once.
     """
 
     model: _Name
     stimulus: _Name
+    accelerator: Accelerator | _Accelerators = Accelerator.STREAM
+    read_latency: _ReadLatency | None = None
+    batch: _Images | None = None
+    keep: bool | None = None
+
+    @property
+    def accelerators(self) -> tuple[Accelerator, ...]:
+        """Every accelerator that is simulated."""
+        return (self.accelerator,) if isinstance(self.accelerator, Accelerator) else self.accelerator
+
+
+class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
+    """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
+
+    Several accelerators are given the same images and patterns, and must each give them. In patterns, `{seed}` is the
+    check's own seed.
+    """
+
     images: _Images
-    accelerator: str = "stream"
     stalls: _Texts = ("none",)
     engine: Engine = Engine.NUMBA
 
 
-class IntervalCheck(_Check, frozen=True, tag="interval", kw_only=True):
+class IntervalCheck(RtlCheck, frozen=True, tag="interval", kw_only=True):
     """In the RTL no two images that follow one another are more than `bound` cycles apart once the pipeline filled.
 
     `published` is shown beside it.
     """
 
+    accelerator: Accelerator = Accelerator.STREAM
+    bound: _Cycles
+    published: _Cycles | None = None
+    images: Annotated[int, Meta(ge=3, le=1000)] = 6
+
+
+class FasterThan(_Part, frozen=True, kw_only=True):
+    """Another model, and how many times its cycles an image must be those of the check's own model, at least."""
+
+    model: _Name
+    ratio: Annotated[float, Meta(gt=0, le=1000)]
+
+
+class CyclesCheck(_Check, frozen=True, tag="cycles", kw_only=True):
+    """In the RTL of the SIMD accelerator no image takes more than `bound` cycles, everything loaded for each image.
+
+    That is so for jobs of one image, from start to done, and for the images of one job. With the parameters kept, where
+    they fit, the cycles are reported. `published` is shown beside them.
+    """
+
     model: _Name
     stimulus: _Name
-    bound: Annotated[int, Meta(ge=1)]
-    published: int | None = None
-    images: Annotated[int, Meta(ge=3, le=1000)] = 6
-    accelerator: str = "stream"
+    bound: _Cycles
+    published: _Cycles | None = None
+    faster_than: FasterThan | None = None
+    images: Annotated[int, Meta(ge=3, le=1000)] = 4
+    read_latency: _ReadLatency | None = None
 
 
-class RtlFaultCheck(_Check, frozen=True, tag="rtl-fault", kw_only=True):
+class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     """A fault put into a copy of the RTL must be found, and first at tap `first_tap`: the comparison can fail.
 
     In `file`, the text `find` (which must stand there exactly once) is replaced by `replace`.
     """
 
-    model: _Name
-    stimulus: _Name
+    accelerator: Accelerator = Accelerator.STREAM
     images: _Images
     file: str
     find: str
     replace: str
     first_tap: str
-    accelerator: str = "stream"
 
 
 Check = (
@@ -205,6 +245,7 @@ Check = (
     | BridgeCheck
     | CosimCheck
     | IntervalCheck
+    | CyclesCheck
     | RtlFaultCheck
 )
 
@@ -308,9 +349,29 @@ def _check_content(path: Path, content: _Content) -> None:
             one, other = (Engine.NUMBA if engine is Engine.AUTO else engine for engine in check.engines)
             if one is other:
                 raise FileError(f"{path}: check '{check.name}' compares engine {one} with itself, expected two engines")
+        if isinstance(check, RtlCheck):
+            _check_accelerators(path, check)
         fields = msgspec.structs.asdict(check)
-        for word, known in (("model", content.models), ("stimulus", content.stimuli)):
-            plural = "models" if word == "model" else "stimuli"
-            for used in (*fields.get(plural, ()), *([fields[word]] if word in fields else ())):
+        models = [*fields.get("models", ()), *([fields["model"]] if "model" in fields else ())]
+        if isinstance(check, CyclesCheck) and check.faster_than is not None:
+            if check.faster_than.model == check.model:
+                raise FileError(f"{path}: check '{check.name}' compares model '{check.model}' with itself")
+            models.append(check.faster_than.model)
+        stimuli = [*fields.get("stimuli", ()), *([fields["stimulus"]] if "stimulus" in fields else ())]
+        for word, named, known in (("model", models, content.models), ("stimulus", stimuli, content.stimuli)):
+            for used in named:
                 if used not in known:
                     raise FileError(f"{path}: check '{check.name}' names {word} '{used}', which the plan does not have")
+
+
+def _check_accelerators(path: Path, check: RtlCheck) -> None:
+    """Each accelerator once, and settings of the SIMD accelerator only where it is simulated."""
+    accelerators = check.accelerators
+    for accelerator in accelerators:
+        if accelerators.count(accelerator) > 1:
+            raise FileError(f"{path}: check '{check.name}' names accelerator '{accelerator}' more than once")
+    if accelerators == (Accelerator.STREAM,):
+        for setting in ("read_latency", "batch", "keep"):
+            if getattr(check, setting) is not None:
+                where = "of the SIMD accelerator, which it does not simulate"
+                raise FileError(f"{path}: check '{check.name}' sets {setting}, {where}")

@@ -15,16 +15,30 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fxsim.signoff.record import Comparison, Curve, Interval, SignoffRecord, ValueStatistics
+from fxsim.signoff.record import (
+    MULTIPLIERS,
+    Comparison,
+    Curve,
+    Cycles,
+    Interval,
+    LayerCycles,
+    SignoffRecord,
+    ValueStatistics,
+)
 
 # Colours that stand for CSS variables until the SVG is written.
-_INK, _MUTED, _LINE, _PASSED, _FAILED, _ACCENT, _SECOND = (f"#0a0b{i:02x}" for i in range(0x10, 0x17))
+_INK, _MUTED, _LINE, _CARD, _PASSED, _FAILED, _ERROR, _SKIPPED, _ACCENT, _SECOND = (
+    f"#0a0b{i:02x}" for i in range(0x10, 0x1A)
+)
 _VARIABLES = {
     _INK: "--ink",
     _MUTED: "--muted",
     _LINE: "--line",
+    _CARD: "--card",
     _PASSED: "--passed",
     _FAILED: "--failed",
+    _ERROR: "--error",
+    _SKIPPED: "--skipped",
     _ACCENT: "--accent",
     _SECOND: "--second",
 }
@@ -70,6 +84,7 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
     simulated = [c for check in record.checks if check.kind == "cosim" for c in check.details.comparisons]
     reported = [(check.kind, c) for check in record.checks for c in check.details.comparisons if not c.exact]
     distances = [c for kind, c in reported if kind == "published"]
+    cycles = [row for d in details for row in d.cycles]
     fake_quant = [c for kind, c in reported if kind == "bridge"]
     drawings: list[tuple[str, str, Callable[[Any], Canvas], Sequence[Any]]] = [
         (
@@ -83,6 +98,19 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
             "The greatest once the pipeline filled, the bound that it must hold, and the published accelerator.",
             _intervals,
             [interval for d in details for interval in d.intervals],
+        ),
+        (
+            "Where the SIMD accelerator's cycles go",
+            "Cycles of each layer of an image alone, all loaded for it. Beside them: the part of the multipliers' time "
+            "that the model's products take.",
+            _utilisation,
+            [row for row in cycles if row.layers],
+        ),
+        (
+            "Timeline of an image in the SIMD accelerator",
+            "From the start of a job of one image to its end. Numbers are layers.",
+            _timeline,
+            [row for row in cycles if row.timeline],
         ),
         (
             "Distance to the published PSA data",
@@ -214,6 +242,95 @@ def _intervals(intervals: Sequence[Interval]) -> Canvas:
         Line2D([], [], color=_ACCENT, marker="D", linestyle="", markersize=5, label="published"),
     ]
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
+    return canvas
+
+
+def split_cycles(layer: LayerCycles) -> dict[str, float]:
+    """A layer's cycles by what the multipliers did in them; together they are all of its cycles."""
+    useful = layer.macs / MULTIPLIERS
+    parts = {
+        "the model's products": useful,
+        "products of padding": layer.steps - useful,
+        "waits for parameters": layer.waits_parameters,
+        "waits for the image": layer.waits_image,
+        "waits for the layer before": layer.waits_results_before,
+        "waits for room": layer.waits_room,
+    }
+    return parts | {"rest": layer.cycles - sum(parts.values())}
+
+
+_PARTS = (_ACCENT, _SECOND, _SKIPPED, _ERROR, _PASSED, _INK, _MUTED)
+"""Colours of `split_cycles`, in its order."""
+
+
+def _utilisation(rows: Sequence[Cycles]) -> Canvas:
+    """A panel a model, a bar a layer."""
+    lines = -(-len(rows) // 2)
+    most = max(len(row.layers) for row in rows)
+    canvas = Canvas(figsize=(_WIDTH, 0.5 + lines * (0.55 + 0.17 * most)), layout="constrained")
+    panels = canvas.subplots(lines, 2, squeeze=False).flatten()
+    handles: dict[str, Patch] = {}
+    for panel, row in zip(panels, rows, strict=False):
+        places = range(len(row.layers))
+        ends = [0.0] * len(row.layers)
+        splits = [split_cycles(layer) for layer in row.layers]
+        for colour, what in zip(_PARTS, splits[0], strict=True):
+            widths = [split[what] for split in splits]
+            if not any(widths):
+                continue
+            panel.barh(places, widths, left=ends, height=0.72, color=colour)
+            ends = [end + width for end, width in zip(ends, widths, strict=True)]
+            handles.setdefault(what, Patch(facecolor=colour, label=what))
+        for place, layer in enumerate(row.layers):
+            part = layer.macs / (MULTIPLIERS * max(layer.cycles, 1))
+            panel.annotate(
+                f"{part:.1%}", (ends[place], place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
+            )
+        used = row.utilisation
+        title = _short(row.model) if used is None else f"{_short(row.model)}: {used:.1%} of {row.alone_cycles:,} cycles"
+        panel.set_title(title, loc="left", fontsize=8.5)
+        panel.set_xlim(0, max(*ends, 1) * 1.14)
+        panel.set_ylim(len(row.layers) - 0.4, -0.6)
+        panel.set_yticks(places, [f"{layer.number}  {_short(layer.name, 24)}" for layer in row.layers], fontsize=7)
+        panel.tick_params(axis="y", length=0)
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        panel.tick_params(axis="x", labelsize=7)
+    for panel in panels[len(rows) :]:
+        panel.set_visible(False)
+    canvas.legend(handles=list(handles.values()), loc="outside upper right", ncols=4)
+    return canvas
+
+
+_LANES = {"write": "write result", "compute": "compute", "load": "load parameters", "image": "load image"}
+_KINDS = {"load": (_SKIPPED, "load"), "compute": (_ACCENT, "compute"), "write": (_PASSED, "write back")}
+
+
+def _timeline(rows: Sequence[Cycles]) -> Canvas:
+    """A panel a model, on one scale; a lane for each thing that can go on beside the others."""
+    canvas = Canvas(figsize=(_WIDTH, 0.7 + 1.15 * len(rows)), layout="constrained")
+    panels = canvas.subplots(len(rows), 1, squeeze=False, sharex=True).flatten()
+    longest = max(span.end for row in rows for span in row.timeline)
+    lanes = list(_LANES)
+    for panel, row in zip(panels, rows, strict=True):
+        for span in row.timeline:
+            lane = lanes.index("image" if span.kind == "load" and span.layer < 0 else span.kind)
+            width, colour = span.end - span.start, _KINDS[span.kind][0]
+            wide = width > 0.012 * longest
+            # A gap between neighbours would be all there is to see of a narrow one.
+            edge = _CARD if wide else colour
+            panel.barh(lane, width, left=span.start, height=0.7, color=colour, edgecolor=edge, linewidth=0.5)
+            if wide and span.layer >= 0:
+                middle = span.start + width / 2
+                panel.text(middle, lane, str(span.layer), ha="center", va="center", fontsize=6.5, color=_CARD)
+        panel.set_title(_short(row.model), loc="left", fontsize=8.5)
+        panel.set_yticks(range(len(lanes)), [_LANES[lane] for lane in lanes], fontsize=7.5)
+        panel.tick_params(axis="y", length=0)
+        panel.set_ylim(-0.6, len(lanes) - 0.4)
+        panel.set_xlim(0, longest)
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    panels[-1].set_xlabel("cycles")
+    handles = [Patch(facecolor=colour, label=label) for colour, label in _KINDS.values()]
+    canvas.legend(handles=handles, loc="outside upper right", ncols=3)
     return canvas
 
 

@@ -58,6 +58,37 @@ class Comparison(_Record, frozen=True):
     taps: tuple[TapFigures, ...]
 
 
+class Way(_Record, frozen=True):
+    """What one accelerator's RTL gave at a tap: values compared with the integer model's, over all stall patterns."""
+
+    accelerator: str
+    compared: int
+    mismatches: int
+
+
+class TapAgreement(_Record, frozen=True):
+    """A tap on the same images in every accelerator. `values`: those that the integer model gives there."""
+
+    tap: str
+    values: int
+    ways: tuple[Way, ...]
+
+
+class Agreement(_Record, frozen=True):
+    """Several accelerators against one integer model, on the same images: with the model, so many ways and one more."""
+
+    model: str
+    images: int
+    simulations: int
+    taps: tuple[TapAgreement, ...]
+
+    @property
+    def totals(self) -> tuple[Way, ...]:
+        """Each accelerator's values over all taps."""
+        ways = zip(*(tap.ways for tap in self.taps), strict=True)
+        return tuple(Way(w[0].accelerator, sum(t.compared for t in w), sum(t.mismatches for t in w)) for w in ways)
+
+
 class Simulation(_Record, frozen=True):
     """One run of the RTL. Cycles are null where too few images ran to measure them."""
 
@@ -69,12 +100,13 @@ class Simulation(_Record, frozen=True):
     passed: bool
     finding: str | None
     interval_cycles: int | None
-    bound_cycles: int
+    bound_cycles: int | None
     latency_cycles: int | None
     cycles: int
     cycles_per_second: int
     build_seconds: float
     build_cached: bool
+    accelerator: str = "stream"
 
 
 class Interval(_Record, frozen=True):
@@ -86,6 +118,68 @@ class Interval(_Record, frozen=True):
     bound_cycles: int
     published_cycles: int | None
     latency_cycles: int | None
+
+
+MULTIPLIERS = 256
+"""Of the SIMD accelerator: what it can do in a cycle."""
+
+
+class LayerCycles(_Record, frozen=True):
+    """Where a layer's cycles went, in one image of the SIMD accelerator.
+
+    `macs`: products that the layer needs. `steps`: cycles in which the multipliers were fed; in the others of `cycles`
+    they waited, for parameters, the image, results of the layer before, or room for its own.
+    """
+
+    number: int
+    name: str
+    macs: int
+    steps: int
+    cycles: int
+    waits_parameters: int
+    waits_image: int
+    waits_results_before: int
+    waits_room: int
+
+
+class TimelineSpan(_Record, frozen=True):
+    """From cycle `start` to before cycle `end` of a job, words were loaded or written, or a layer computed.
+
+    `kind` is load, compute or write. `layer` is -1 where an image is loaded or its result written.
+    """
+
+    kind: Literal["load", "compute", "write"]
+    layer: int
+    start: int
+    end: int
+
+
+class Cycles(_Record, frozen=True):
+    """Measured cycles an image of the SIMD accelerator, the greatest each.
+
+    `alone_cycles`: of jobs of one image. `batch_cycles`: between images of one job; `kept_cycles`: there, with the
+    parameters kept (null where they do not fit). Layers and timeline are of a job of one image.
+    `ratio`: how many times these cycles the model `faster_than` needs alone; `ratio_bound`: the least that it must be.
+    """
+
+    model: str
+    read_latency: int
+    alone_cycles: int | None
+    batch_cycles: int | None
+    kept_cycles: int | None
+    bound_cycles: int
+    published_cycles: int | None
+    faster_than: str | None
+    ratio: float | None
+    ratio_bound: float | None
+    layers: tuple[LayerCycles, ...]
+    timeline: tuple[TimelineSpan, ...]
+
+    @property
+    def utilisation(self) -> float | None:
+        """The part of the multipliers' time, in an image alone, that the model's products take."""
+        macs = sum(layer.macs for layer in self.layers)
+        return None if self.alone_cycles is None else macs / (MULTIPLIERS * self.alone_cycles)
 
 
 class TapValues(_Record, frozen=True):
@@ -124,7 +218,9 @@ class Details(_Record, frozen=True):
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     simulations: tuple[Simulation, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
     intervals: tuple[Interval, ...] = ()
+    cycles: tuple[Cycles, ...] = ()
     values: tuple[ValueStatistics, ...] = ()
     curves: tuple[Curve, ...] = ()
 

@@ -30,6 +30,7 @@ def render_report(record: SignoffRecord) -> str:
     )
     environment.filters["figure"] = format_figure
     environment.filters["seconds"] = format_seconds
+    environment.filters["percent"] = format_percent
     pictures = draw_pictures(record)
     attention = [check for status in _ORDER for check in record.checks if check.status is status]
     return environment.get_template("report.html.j2").render(
@@ -38,6 +39,8 @@ def render_report(record: SignoffRecord) -> str:
         attention=attention,
         replay_script=REPLAY_SCRIPT,
         counts={str(status): record.count(status) for status in Status},
+        cycles=[row for check in record.checks for row in check.details.cycles],
+        agreements=[(check.name, agreement) for check in record.checks for agreement in check.details.agreements],
         simulations=[(check.name, s) for check in record.checks for s in check.details.simulations],
         # What is equal everywhere is said in the table of checks; tables of zeros would bury what is not.
         comparisons=[
@@ -94,6 +97,11 @@ def format_figure(value: int | float | str | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.4g}" if isinstance(value, float) else value
+
+
+def format_percent(part: float | None) -> str:
+    """A part of 1 for reading."""
+    return format_figure(None) if part is None else f"{part:.1%}"
 
 
 def format_seconds(seconds: float) -> str:

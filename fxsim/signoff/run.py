@@ -19,6 +19,7 @@ from fxsim.signoff.plan import (
     BridgeCheck,
     Check,
     CosimCheck,
+    CyclesCheck,
     EnginesCheck,
     GoldenCheck,
     IntervalCheck,
@@ -41,6 +42,7 @@ CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
     BridgeCheck: network_checks.bridge,
     CosimCheck: rtl_checks.bit_exact,
     IntervalCheck: rtl_checks.interval,
+    CyclesCheck: rtl_checks.cycles,
     RtlFaultCheck: rtl_checks.rtl_fault,
 }
 """What carries out each kind of check: given the check, the run's context and the check's seed."""
