@@ -25,7 +25,6 @@ module affine #(
     input  wire       m_axis_tready
 );
 
-  localparam PRODUCT_W = 16;  // int8 * int8
   localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
   localparam [31:0] LAST_32 = CHANNELS - 1;
   localparam [CHANNEL_W-1:0] LAST = LAST_32[CHANNEL_W-1:0];
@@ -50,11 +49,8 @@ module affine #(
   reg [7:0] bias_reg;
   reg [7:0] shift_reg;
 
-  // First stage: the product with its bias and shift. Second stage: the result.
+  // First stage, in affine_lane: the product with its bias and shift. Second stage: the result.
   reg product_valid_reg;
-  reg [PRODUCT_W-1:0] product_reg;
-  reg [7:0] product_bias_reg;
-  reg [7:0] product_shift_reg;
   reg y_valid_reg;
   reg [7:0] y_reg;
 
@@ -79,25 +75,18 @@ module affine #(
     end
   end
 
-  wire signed [PRODUCT_W-1:0] x_extended = {{8{s_axis_tdata[7]}}, s_axis_tdata};
-  wire signed [PRODUCT_W-1:0] w_extended = {{8{weight_reg[7]}}, weight_reg};
-  wire [PRODUCT_W-1:0] product = x_extended * w_extended;
   wire [7:0] y;
-  requantise #(
-      .ACC_W(PRODUCT_W)
-  ) requantise_product (
-      .acc(product_reg),
-      .shift(product_shift_reg),
-      .bias(product_bias_reg),
+  affine_lane lane (
+      .clk(clk),
+      .enable(accepted),
+      .x(s_axis_tdata),
+      .w(weight_reg),
+      .b(bias_reg),
+      .s(shift_reg),
       .y(y)
   );
 
   always @(posedge clk) begin
-    if (accepted) begin
-      product_reg <= product;
-      product_bias_reg <= bias_reg;
-      product_shift_reg <= shift_reg;
-    end
     if (y_free && product_valid_reg) y_reg <= y;
     if (rst) begin
       product_valid_reg <= 1'b0;

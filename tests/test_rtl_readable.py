@@ -36,6 +36,8 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"CHANNELS": 1, "POINTS": 256, "TABLE_RULE": 3},
     ],
     "affine": [{"CHANNELS": 1}, {"CHANNELS": 64}],
+    "axi_reader": [{"ADDRESS_W": 32, "BURST": 1}, {"ADDRESS_W": 40, "BURST": 256}],
+    "axi_writer": [{"ADDRESS_W": 32}],
     "axis_fifo": [{"DEPTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "DATA_W": 1}, {"DEPTH": 17}],
     "dot_product": [{"LANES": 1, "ACC_W": 16}, {"LANES": 2, "ACC_W": 17}, {"LANES": 7, "ACC_W": 32}],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],

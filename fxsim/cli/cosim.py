@@ -14,9 +14,10 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
-from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, cosim
+from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, SimdFigures, cosim
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
+from fxsim.cosim.simd import READ_LATENCY, RESULT
 from fxsim.cosim.streams import OUTPUT
 from fxsim.engines import Engine
 from fxsim.files import load, read_stimulus
@@ -65,6 +66,9 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
+@click.option("--latency", metavar="CYCLES", type=int, help=f"simd: cycles memory takes to answer.  [{READ_LATENCY}]")
+@click.option("--batch", metavar="IMAGES", type=int, help="simd: images of a job.  [all]")
+@click.option("--keep-parameters", is_flag=True, help="simd: a job reads the parameters once, not for every image.")
 @click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run.")
 @json_option
 def command(
@@ -79,6 +83,9 @@ def command(
     wave_from: int | None,
     rtl: Path | None,
     watchdog: int | None,
+    latency: int | None,
+    batch: int | None,
+    keep_parameters: bool,
     keep: Path | None,
     as_json: bool,
 ) -> None:
@@ -87,7 +94,10 @@ def command(
     INPUT is a .npy file, int8 [image, token, value]. The RTL is built with Verilator when it is first needed. A
     difference is reported as image, tap, token, channel, expected, got and cycle; of the first image that has one, at
     the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
-    is 0 only where every value was equal and every rule of the streams kept.
+    is 0 only where every value was equal and every rule of the streams, or of AXI, kept.
+
+    The accelerator 'stream' is built for the model's dimensions; 'simd' is one for all models, which it reads from
+    memory, in jobs of several images.
     """
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
@@ -117,6 +127,9 @@ def command(
             wave_from=wave_from,
             rtl=rtl,
             watchdog=watchdog,
+            read_latency=latency,
+            batch=batch,
+            keep=keep_parameters or None,
             progress=report,
             status=tell,
         )
@@ -133,12 +146,17 @@ def command(
 
 
 def _print(result: CosimResult) -> None:
+    output = OUTPUT if result.simd is None else RESULT
     rows = [
         (name, tap.compared, tap.mismatches, tap.stalled_cycles)
-        for name, tap in (*result.taps.items(), (OUTPUT, result.output))
+        for name, tap in (*result.taps.items(), (output, result.output))
     ]
     say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
-    print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
+    if result.simd is None:
+        print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
+    else:
+        print_table("", ("tap", "compared", "mismatches"), [row[:3] for row in rows])
+        _print_layers(result.simd)
     if result.interval_cycles is not None:
         click.echo(f"{result.interval_cycles:,} cycles between images ({_bound(result)})")
     if result.latency_cycles is not None:
@@ -148,19 +166,50 @@ def _print(result: CosimResult) -> None:
     click.echo(f"{result.cycles:,} cycles at {rate}; build {build}, {result.wall_seconds:.1f} s in all")
     if result.resets:
         click.echo(f"{result.resets:,} resets")
+    if result.simd is not None:
+        _print_jobs(result.simd)
     if result.passed:
         click.echo("PASSED: every value equal")
         return
+    _print_failure(result, output)
+
+
+def _print_layers(simd: SimdFigures) -> None:
+    rows = [
+        (
+            *(layer.number, layer.name, layer.steps, layer.cycles, layer.waits_parameters),
+            *(layer.waits_image, layer.waits_results_before, layer.waits_room),
+            f"{layer.macs / (256 * layer.cycles):.1%}",
+        )
+        for layer in simd.layers
+    ]
+    waits = ("parameters", "image", "results before", "room")
+    names = ("layer", "product", "steps", "cycles", *waits, "of 256 MACs")
+    if rows:
+        print_table("cycles of the first image, and those spent waiting for", names, rows)
+
+
+def _print_jobs(simd: SimdFigures) -> None:
+    jobs = f"{simd.jobs:,} jobs of up to {simd.batch:,} images, memory answers after {simd.read_latency:,} cycles"
+    click.echo(f"{jobs}, parameters read {'once a job' if simd.keep else 'for every image'}")
+    click.echo(f"{simd.read_beats:,} beats read, {simd.write_beats:,} written, 16 bytes each")
+    if simd.errors or simd.stops:
+        click.echo(f"{simd.errors:,} errors on the bus, {simd.stops:,} stops")
+
+
+def _print_failure(result: CosimResult, output: str) -> None:
     first = result.first_mismatch
     if first is not None:
-        stream = result.output if first.tap == OUTPUT else result.taps[first.tap]
+        stream = result.output if first.tap == output else result.taps[first.tap]
         click.echo(f"FAILED: {result.mismatches:,} values differ; first {_place(first)}")
         for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
             click.echo(f"        then {_place(example)}")
     for fault in result.faults:
         token = "" if fault.token is None else f"token {fault.token}, "
+        channel = "" if fault.channel is None else f"channel {fault.channel}, "
+        detail = f" ({fault.detail})" if fault.detail else ""
         click.echo(
-            f"FAILED: {fault.stream}: {fault.kind} at image {fault.image}, {token}channel {fault.channel}, "
+            f"FAILED: {fault.stream}: {fault.kind}{detail} at image {fault.image}, {token}{channel}"
             f"cycle {fault.cycle:,}"
         )
     if result.fault_count > len(result.faults):
@@ -171,14 +220,17 @@ def _print(result: CosimResult) -> None:
             f"{result.stopped.idle_cycles:,} cycles in which nothing moved: {result.stopped.reason}"
         )
         states = [
-            (s.stream, s.state, s.image, "" if s.token is None else str(s.token), s.channel)
+            (s.stream, s.tap or s.state, s.image, "" if s.token is None else str(s.token), s.channel)
             for s in result.stopped.streams
         ]
-        print_table("next value of every stream", ("stream", "state", "image", "token", "channel"), states)
+        what = "state" if result.simd is None else "tap"
+        print_table("next value of every stream", ("stream", what, "image", "token", "channel"), states)
 
 
 def _bound(result: CosimResult) -> str:
     bound = f"{result.interval_bound_cycles:,}"
+    if result.simd is not None:
+        return f"the multipliers need {bound}"
     if result.interval_within_bound is None:
         return f"unhindered: at most {bound}"
     return f"within the bound of {bound}" if result.interval_within_bound else f"MORE THAN THE BOUND of {bound}"

@@ -227,7 +227,7 @@ class _Reader:
     def fault(self, fault: messages.Fault) -> Fault:
         image = fault.image + self._first
         if isinstance(fault.stream, str):
-            return Fault(fault.kind, fault.stream, image, None, 0, fault.cycle, fault.detail)
+            return Fault(fault.kind, fault.stream, image, None, None, fault.cycle, fault.detail)
         name = self._layout.output if fault.stream < 0 else self._layout.model.graph.taps[fault.stream]
         token, channel = self._layout.place(name, fault.index)
         return Fault(fault.kind, name, image, token, channel, fault.cycle, fault.detail)

@@ -1,10 +1,11 @@
 // Drives the Verilated SIMD accelerator: an AXI4-Lite master that starts jobs, and an AXI4 memory that holds parameters
-// and images and takes results. Every word of every monitor and every result is compared while it runs, and the rules of
-// AXI are checked on every channel in every cycle.
+// and images and takes results. Every word of every monitor and every result is compared while it runs, and the rules
+// of AXI are checked on every channel in every cycle.
 //
 // An image's record (see harness_common.hpp) holds its words as they lie in memory, those of its result, then for each
 // compared tap its expected words in the order of the tap's stage: for each group of 16 channels all tokens. The file
-// `parameters` holds the parameters' words. A value is the image it belongs to and its byte in the tap's expected words.
+// `parameters` holds the parameters' words. A value is the image it belongs to and its byte in the tap's expected
+// words.
 //
 // Memory is not an array: what is read is looked up by its address among parameters and images, and what is written is
 // compared at once. Every other address is a fault, so that nothing around the results can have been touched.
@@ -464,7 +465,8 @@ class Simulation {
         if (file == nullptr) fail("cannot read '" + path + "'");
         std::vector<uint8_t> bytes;
         uint8_t part[1 << 16];
-        for (size_t got; (got = std::fread(part, 1, sizeof part, file)) != 0;) bytes.insert(bytes.end(), part, part + got);
+        for (size_t got; (got = std::fread(part, 1, sizeof part, file)) != 0;)
+            bytes.insert(bytes.end(), part, part + got);
         std::fclose(file);
         return bytes;
     }
@@ -477,10 +479,10 @@ class Simulation {
         size_t stage = 0;
         for (size_t at = 0; at < schedule.size(); ++stage) {
             const size_t end = std::min(schedule.find(';', at), schedule.size());
-            const std::vector<uint64_t> numbers = Options::parse_list(schedule.substr(at, end - at));
-            if (stage == STAGES || numbers.size() % 4 != 0) fail("the schedule is none");
-            for (size_t i = 0; i < numbers.size(); i += 4) {
-                const Entry entry{numbers[i], uint32_t(numbers[i + 1]), uint32_t(numbers[i + 2]), uint32_t(numbers[i + 3])};
+            const std::vector<uint64_t> n = Options::parse_list(schedule.substr(at, end - at));
+            if (stage == STAGES || n.size() % 4 != 0) fail("the schedule is none");
+            for (size_t i = 0; i < n.size(); i += 4) {
+                const Entry entry{n[i], uint32_t(n[i + 1]), uint32_t(n[i + 2]), uint32_t(n[i + 3])};
                 if (entry.tap >= compared.size()) fail("the taps do not fit the schedule");
                 stages_[stage].entries.push_back(entry);
                 sizes_[entry.tap] = size_t(entry.tokens) * entry.groups * WORD;
@@ -679,7 +681,8 @@ class Simulation {
             log_.fault("status contradicts itself", "s_axil", seen);
         check_cycles();
         if (failed) {
-            const bool given = job_.error != NONE && code == job_.error, stopped = job_.stop_taken != NEVER && code == STOPPED;
+            const bool given = job_.error != NONE && code == job_.error;
+            const bool stopped = job_.stop_taken != NEVER && code == STOPPED;
             if (!given && !stopped) return log_.fatal("unexpected error", "s_axil", seen);
             if (done < job_.done_before - job_.first || done > acknowledged_ - job_.first)
                 return log_.fatal("wrong IMAGES_DONE", "s_axil",
@@ -883,10 +886,12 @@ class Simulation {
     }
 
     void differ(const Stage& stage, const uint8_t* got, uint32_t lanes) {
-        for (uint32_t lane = 0; lane < lanes; ++lane)
-            if (stage.expected[lane] != got[lane])
-                taps_[stage.entries[stage.entry].tap].mismatch({stage.image, stage.index() + lane, dut_.cycle(), entered_,
-                                                                int8_t(stage.expected[lane]), int8_t(got[lane])});
+        Comparison& tap = taps_[stage.entries[stage.entry].tap];
+        for (uint32_t lane = 0; lane < lanes; ++lane) {
+            const int expected = int8_t(stage.expected[lane]), value = int8_t(got[lane]);
+            if (expected != value)
+                tap.mismatch({stage.image, stage.index() + lane, dut_.cycle(), entered_, expected, value});
+        }
     }
 
     void place(Stage& stage, uint64_t image) {
@@ -914,9 +919,14 @@ class Simulation {
 
     // -- Reading --
 
+    static std::string run_of(uint64_t address, unsigned beats) {
+        return hex(address) + ", " + std::to_string(beats) + " beats";
+    }
+
     // A burst's own rules. False where it cannot be followed.
-    bool check_burst(const char* channel, uint64_t address, unsigned beats, unsigned size, unsigned burst, unsigned lock) {
-        const std::string where = hex(address) + ", " + std::to_string(beats) + " beats";
+    bool check_burst(const char* channel, uint64_t address, unsigned beats, unsigned size, unsigned burst,
+                     unsigned lock) {
+        const std::string where = run_of(address, beats);
         if (!job_.running()) log_.fatal("request without a job", channel, where);
         else if (size != 4) log_.fatal("burst with other beats than of 16 bytes", channel, where);
         else if (burst != 1) log_.fatal("burst that is not INCR", channel, where);
@@ -955,11 +965,11 @@ class Simulation {
         ReadBurst burst{false, 0, 0, beats, dut_.cycle() + latency_, order_++};
         // Memories differ in how long each access takes.
         if (disordered_) burst.ready += random_.below(latency_ + 1);
-        if (locate(address, beats, job_.parameters, parameters_.size(), parameters_.size() / WORD, burst.image, burst.word) &&
-            burst.image == 0 && (burst.word + beats) * WORD <= parameters_.size()) {
+        const uint64_t words = parameters_.size() / WORD;
+        if (locate(address, beats, job_.parameters, parameters_.size(), words, burst.image, burst.word) &&
+            burst.image == 0 && burst.word + beats <= words) {
             burst.parameters = true;
             job_.parameter_beats += beats;
-            const uint64_t words = parameters_.size() / WORD;
             if (job_.parameter_beats > words * (keep_ ? 1 : job_.count))
                 log_.fatal("reads more parameters than the job needs", "m_axi_ar", hex(address));
             if (!keep_) enter(job_.first + (job_.parameter_beats - 1) / words);
@@ -971,9 +981,10 @@ class Simulation {
             else
                 fetch(burst.image + (burst.word + beats - 1) / image_words_);
         } else {
-            log_.fatal("read outside parameters and images", "m_axi_ar", hex(address) + ", " + std::to_string(beats) + " beats");
+            log_.fatal("read outside parameters and images", "m_axi_ar", run_of(address, beats));
         }
-        if (id != (burst.parameters ? 0 : 1)) log_.fault("wrong id", "m_axi_ar", hex(address) + ", id " + std::to_string(id));
+        if (id != (burst.parameters ? 0 : 1))
+            log_.fault("wrong id", "m_axi_ar", hex(address) + ", id " + std::to_string(id));
         if (!log_.stop) reads_[id].push_back(burst);
         unwaited("m_axi_ar", dut_->m_axi_arready, dut_->m_axi_arvalid);
         return true;
@@ -1044,7 +1055,7 @@ class Simulation {
             return true;
         WriteBurst burst{0, 0, beats, address, {}, false};
         if (!locate(address, beats, job_.results, job_.result_stride, result_words_, burst.image, burst.word)) {
-            log_.fatal("write outside the results", "m_axi_aw", hex(address) + ", " + std::to_string(beats) + " beats");
+            log_.fatal("write outside the results", "m_axi_aw", run_of(address, beats));
             return true;
         }
         if (dut_->m_axi_awid != 0) log_.fault("wrong id", "m_axi_aw", hex(address));
@@ -1128,7 +1139,8 @@ class Simulation {
             }
             ++output_.compared;
             if (expected[lane] != beat.data[lane])
-                output_.mismatch({image, index, dut_.cycle(), entered_, int8_t(expected[lane]), int8_t(beat.data[lane])});
+                output_.mismatch(
+                    {image, index, dut_.cycle(), entered_, int8_t(expected[lane]), int8_t(beat.data[lane])});
         }
         is_last_moment_ = is_last_moment();
     }

@@ -14,7 +14,7 @@ from fxsim.errors import FileError
 from fxsim.files import save
 from fxsim.model import Model
 from fxsim.paths import rtl_dir
-from fxsim.rtl import write_roms
+from fxsim.rtl import write_memory_image, write_roms
 
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
@@ -33,8 +33,8 @@ def keep(
 ) -> None:
     """Write a new folder from which a run can be repeated anywhere, whole or not at all.
 
-    It holds the model, the images that the run needs (numbered from 0), the Verilog, the ROM files, the result and
-    replay.sh. FileError where it exists already or cannot be written.
+    It holds the model, the images that the run needs (numbered from 0), the Verilog, the ROM files (the SIMD
+    accelerator's: its memory image), the result and replay.sh. FileError where it exists already or cannot be written.
     """
     refuse_existing(directory)
     temporary = directory.with_name(f".{directory.name[:200]}.{secrets.token_hex(6)}.tmp")
@@ -42,8 +42,12 @@ def keep(
     # The kept images count from 0.
     command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"))
     try:
-        (temporary / "rom").mkdir(parents=True)
-        write_roms(model, temporary / "rom")
+        if result.simd is None:
+            (temporary / "rom").mkdir(parents=True)
+            write_roms(model, temporary / "rom")
+        else:
+            (temporary / "memory").mkdir(parents=True)
+            write_memory_image(model, temporary / "memory", images=model.check_stimulus(x[start:stop]))
         shutil.copytree(rtl or rtl_dir(), temporary / "rtl")
         save(model, temporary / "model.safetensors")
         np.save(temporary / "images.npy", x[start:stop])
@@ -63,6 +67,9 @@ def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: 
     words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", result.accel]
     words += ["--images", f"{start - first}:{stop - first}", "--stall", result.stall]
     words += ["--watchdog", str(result.watchdog_cycles)]
+    if (simd := result.simd) is not None:
+        words += ["--latency", str(simd.read_latency), "--batch", str(simd.batch)]
+        words += ["--keep-parameters"] if simd.keep else []
     words += ["--rtl", str(rtl)] if rtl is not None else []
     words += ["--wave", "failure.fst"]
     # A design that gives more images than it was given fails in one that there is not.

@@ -31,14 +31,15 @@ class TapResult(msgspec.Struct, frozen=True):
 class Fault(msgspec.Struct, frozen=True):
     """A broken rule of the streams: `kind` says which, the rest where (the next value of that stream) and when.
 
-    `stream` may be an AXI channel (`m_axi_ar`) or the registers (`s_axil`): then `detail` says what was seen there.
+    `stream` may be an AXI channel (`m_axi_ar`) or the registers (`s_axil`), where there are no channels of a tensor;
+    `detail` says what was seen there.
     """
 
     kind: str
     stream: str
     image: int
     token: int | None
-    channel: int
+    channel: int | None
     cycle: int
     detail: str | None = None
 

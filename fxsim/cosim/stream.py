@@ -26,9 +26,7 @@ class StreamTarget(Target):
 
     def __init__(self, model: Model, compared: tuple[str, ...], stall: Stall) -> None:
         if stall.errors or stall.stops:
-            raise StimulusError(
-                f"stall pattern '{stall.text}': 'error' and 'stop' are for the accelerator 'simd' only"
-            )
+            raise StimulusError(f"stall pattern '{stall.text}': 'error' and 'stop' are for the accelerator 'simd' only")
         self._model = model
         self._config = recognise_resmlp(model.graph)
         self.layout: StreamLayout = StreamLayout(model, compared)

@@ -141,7 +141,7 @@ def test_reset_forgets() -> None:
         "write request after reset": ([{"rst": 1}, request("aw", 0)], "m_axi_aw is valid after"),
         "write data in reset": ([{"rst": 1}, data(0) | {"rst": 1}], "m_axi_w is valid after"),
         "valid unknown": ([{"arvalid": X}], "m_axi_arvalid is X"),
-        "ready unknown": ([{"rready": X}], "m_axi_rready is X"),
+        "ready unknown": ([READ[0], beat(1) | {"rready": X}], "m_axi_rready is X"),
         "address unknown": ([request("ar", 0, addr=X)], "m_axi_araddr is X"),
         "write data unknown": ([data(0, wdata=X)], "m_axi_wdata is X"),
         "narrow read": ([request("ar", 0, size=3)], "m_axi_ar has size 3"),
@@ -254,7 +254,7 @@ def test_sound_accesses_pass() -> None:
         "write without address": ([{"wvalid": 1}, {"bvalid": 1}], "s_axil_b answers 1 requests of 0"),
         "exclusive okay": ([LITE_READ[0], {"rvalid": 1, "rresp": 1}], "s_axil_r answers EXOKAY"),
         "data unknown": ([LITE_READ[0], {"rvalid": 1, "rdata": X}], "s_axil_rdata is X"),
-        "ready unknown": ([{"awready": X}], "s_axil_awready is X"),
+        "ready unknown": ([{"awvalid": 1, "awready": X}], "s_axil_awready is X"),
     }.values(),
 )
 def test_fault_of_a_subordinate_is_reported(cycles: list[Signals], report: str) -> None:

@@ -325,7 +325,7 @@ class Machine:
             shown.clear()
         for offset, value in job.registers.items():
             await self.write(offset, value)
-        self.begun = self.cycle
+        self.running = 0
         await self.write(CONTROL, START | (KEEP if job.keep else 0) | control)
 
     async def done(self, limit: int = 20000) -> None:

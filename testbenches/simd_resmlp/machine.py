@@ -312,16 +312,19 @@ class Machine:
             return
         dut = self.dut
         self.irq = known(dut.irq) == 1
-        valid, step, layer, wait = map(known, (dut.mon_valid, dut.mon_step, dut.mon_layer, dut.mon_wait))
+        valid, step, wait = known(dut.mon_valid), known(dut.mon_step), known(dut.mon_wait)
         if before:
             high = [name for name, value in (("irq", self.irq), ("mon_valid", valid), ("mon_step", step)) if value]
             assert not high, f"{high} high after a clock edge with rst high"
+            for ready in ("s_axil_awready", "s_axil_wready", "s_axil_arready", "m_axi_bready", "m_axi_rready"):
+                known(getattr(dut, ready))
+            known(dut.mon_layer)
             return
         assert wait <= 4, f"mon_wait is {wait}"
         self.waits[wait] += 1
         if step:
             assert wait == 0, f"mon_wait is {wait} while the multipliers are fed"
-            self.steps[layer] += 1
+            self.steps[known(dut.mon_layer)] += 1
             self.step_cycles.append(self.cycle)
         if valid:
             # Bits as text, highest first: data that is not valid may be X.

@@ -140,9 +140,8 @@ def all_tiles(
     for image in range(images):
         if keep:
             chunk = group = weights = tables = 0
-        written: dict[
-            tuple[int, int], int
-        ] = {}  # (token, group) of the layer before: tiles up to the one that wrote it
+        # By (token, group) of the layer before: tiles up to the one that wrote it.
+        written: dict[tuple[int, int], int] = {}
         for number, layer in enumerate(layers):
             words = SIZE * layer.blocks
             bank = layers_done % 2
@@ -240,6 +239,7 @@ class Pace:
     groups: float = 1.0
     image: float = 1.0
     room: float = 1.0
+    tiles: float = 1.0
     pipeline: int = PIPELINE
     jitter: int = 0
 
@@ -333,7 +333,7 @@ class Run:
             self.image, self.words = self.image + 1, 0
         if self.words < self.image_words and self.image < self.images and self._comes("image", pace.image):
             self.words = min(self.image_words, self.words + int(self.rng.integers(1, 1 + self.image_words)))
-        if self.due and self.cycle >= self.due[0] and "tiles" not in self.withheld:
+        if self.due and self.cycle >= self.due[0] and self._comes("tiles", pace.tiles):
             self.due.pop(0)
             self.written += 1
         self.room = self._comes("room", pace.room)
@@ -568,7 +568,8 @@ async def feeds_random_layers_in_random_time(dut, number, keep):
         layers = random_layers(rng, min(limit, int(rng.integers(3, 7))) if keep or attempt else int(rng.integers(3, 9)))
         shares = rng.choice([1.0, 0.3, 0.1, 0.03], 4).tolist()
         room = float(rng.choice([1.0, 0.5, 0.05]))
-        pace = Pace(*shares, room, int(rng.integers(1, 60)), int(rng.choice([0, 3, 30])))
+        tiles = float(rng.choice([1.0, 0.1, 0.02]))
+        pace = Pace(*shares, room, tiles, int(rng.integers(1, 60)), int(rng.choice([0, 3, 30])))
         run = Run(dut, layers, int(rng.integers(1, 4)), keep, pace, f"random {number} {keep} {attempt}")
         await run.reset()
         await run.finish()
