@@ -28,7 +28,7 @@ from filelock import FileLock
 from fxsim.contract import TableRule
 from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, messages, parse_stall, process
 from fxsim.cosim.stall import Burst, Random, Stall
-from fxsim.cosim.streams import Layout
+from fxsim.cosim.streams import StreamLayout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
 from fxsim.files import save
 from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
@@ -505,7 +505,7 @@ def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
 )
 def test_other_number_of_taps_is_an_error(taps: int, message: str, tmp_path: Path) -> None:
     """A design with more taps or fewer than the model is refused; nothing is looked up beyond either."""
-    layout = Layout(MODEL, ())
+    layout = StreamLayout(MODEL, ())
     build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     write_roms(MODEL, tmp_path)
     command = _harness_command(build.executable, layout, compared="0" * taps, tap_sizes=",".join(["24"] * taps))
@@ -612,7 +612,7 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "cache" / "verilator").glob("*/build.json")) == []
 
 
-def _harness_command(executable: Path, layout: Layout, **changes: object) -> list[str]:
+def _harness_command(executable: Path, layout: StreamLayout, **changes: object) -> list[str]:
     """The harness on one image, comparing no tap, but for the changes."""
     arguments: dict[str, object] = {
         "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
@@ -627,7 +627,7 @@ def _harness_command(executable: Path, layout: Layout, **changes: object) -> lis
 def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
     """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
     build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
-    layout = Layout(MODEL, ())
+    layout = StreamLayout(MODEL, ())
     command = _harness_command(build.executable, layout)
     with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
         process.simulate(command, tmp_path, process.Feeder(layout, X[:1], "reference"), lambda _: None)
@@ -656,7 +656,7 @@ def test_simulator_that_does_not_do_its_work(
 ) -> None:
     """A simulator that hangs, crashes or talks nonsense ends in one error, and is gone afterwards."""
     monkeypatch.setattr(process, "_SILENCE_SECONDS_MAX", 1)
-    feeder = process.Feeder(Layout(MODEL, MODEL.graph.taps), X, "reference")
+    feeder = process.Feeder(StreamLayout(MODEL, MODEL.graph.taps), X, "reference")
     with pytest.raises(ToolError, match=message):
         process.simulate(_script(tmp_path, script), tmp_path, feeder, lambda _: None)
 
@@ -670,7 +670,7 @@ def test_warnings_of_the_simulator_are_refused(tmp_path: Path) -> None:
         taps=[], fault_count=0, faults=[],
     )  # fmt: skip
     (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
-    feeder = process.Feeder(Layout(MODEL, ()), X[:1], "reference")
+    feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
     script = _script(tmp_path, "echo hello >&2; cat message")
     assert process.simulate(script, tmp_path, feeder, lambda _: None) == found
     script = _script(tmp_path, "echo hello >&2; echo '%Warning: mine' >&2; cat message")
@@ -680,7 +680,7 @@ def test_warnings_of_the_simulator_are_refused(tmp_path: Path) -> None:
 
 def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
     """What goes wrong with the expected values is reported, not the simulator's complaint about its missing input."""
-    feeder = process.Feeder(Layout(MODEL, MODEL.graph.taps), X, "no such engine")
+    feeder = process.Feeder(StreamLayout(MODEL, MODEL.graph.taps), X, "no such engine")
     with pytest.raises(StimulusError, match="no such engine"):
         process.simulate(_script(tmp_path, "cat >&2; exit 2"), tmp_path, feeder, lambda _: None)
 
@@ -694,7 +694,7 @@ def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
         ({"images": (3, 3)}, StimulusError, "images 3:3"),
         ({"taps": "embedding"}, StimulusError, "no tap 'embedding'"),
         ({"engine": "abacus"}, StimulusError, "no engine 'abacus'"),
-        ({"accel": "simd"}, StimulusError, "no accelerator 'simd'; there are: stream"),
+        ({"accel": "abacus"}, StimulusError, "no accelerator 'abacus'; there are: stream, simd"),
         ({"watchdog": 0}, StimulusError, "watchdog is 0 cycles"),
         ({"wave": Path("w.fst"), "wave_from": 12}, StimulusError, "start at image 12, expected one from 0 to 11"),
         ({"wave_from": 1}, StimulusError, "start at image 1, but no waveform was asked for"),
@@ -755,6 +755,11 @@ def test_stall_patterns_mean_what_they_say() -> None:
     assert (joined.input, joined.output) == (Random(4, 500_000), Random(3, 500_000))
     assert (joined.gap, joined.resets, joined.reset_seed) == (9, 4, 3)
     assert parse_stall("reset:3").resets == 1
+    error, stop = parse_stall("error:5"), parse_stall("stop:6:7+error:8:9")
+    assert (error.errors, error.error_seed, error.stops) == (1, 5, 0)
+    assert (stop.errors, stop.error_seed, stop.stops, stop.stop_seed) == (9, 8, 7, 6)
+    assert all(parse_stall(text).disturbs for text in ("reset:1", "stop:1", "gap:1+error:1"))
+    assert not parse_stall("random:1+gap:2").disturbs
 
 
 @pytest.mark.parametrize(
@@ -764,6 +769,7 @@ def test_stall_patterns_mean_what_they_say() -> None:
         "random:1:0.5:2", "random:\u0661", "input:1:-0.1", "output:9999999999999999999999", "gap", "gap:-1",
         "reset:1:x", "none:1", "burst:1:0.5", "gap:1+", "random:1+input:2", "output:1+output:1", "burst:1+random:2",
         "none+gap:1", "gap:1+none", "gap:1+gap:1", "reset:1 ", "gap:99999999999",
+        "error", "error:1:x", "stop:1:2:3", "stop:1+stop:2",
     ],
 )  # fmt: skip
 def test_illegal_stall_patterns_are_refused(text: str) -> None:
@@ -834,7 +840,7 @@ def test_the_same_is_built_once(builds: Cache) -> None:
 
 
 def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources, their names, harness, top, parameters, flags, tracing, Verilator, compiler, processor: all in the key."""
+    """Sources, names, harness, top, parameters, flags, tracing, Verilator, compiler, processor: all are in the key."""
     keys = [builds.get().key]
     (builds.rtl / "add.v").write_bytes((builds.rtl / "add.v").read_bytes() + b"\n")
     keys.append(builds.get().key)

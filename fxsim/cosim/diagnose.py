@@ -81,6 +81,12 @@ def explain_simd(state: SimdState, layers: Sequence[str], stages: Sequence[Strea
     reasons = []
     if state.beat:
         reasons.append("a beat that was read is not taken")
+    if state.answer:
+        reasons.append("a write's response is not taken")
+    if state.address_starves:
+        reasons.append("a write's address comes without its data, for which the memory waits")
+    if state.data_starves:
+        reasons.append("a write's data comes without its address, for which the memory waits")
     if state.writes:
         reasons.append(f"{_count(state.writes, 'write burst')} never got all of their data")
     if state.wait:

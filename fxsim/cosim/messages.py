@@ -55,7 +55,8 @@ class SimdState(msgspec.Struct):
     """The SIMD accelerator in the last cycle.
 
     `phase`: of the master (`gap`, `setup`, `run`, `collect`, `drain`); `access`: what it waits for, if anything;
-    `layer`, `wait`: the monitors; `beat`: the memory offers one; then bursts under way.
+    `layer`, `wait`: the monitors; `beat`, `answer`: the memory offers one; `address_starves`, `data_starves`: of a write
+    it waits for the other before it takes this one; then bursts under way.
     """
 
     phase: str
@@ -63,6 +64,9 @@ class SimdState(msgspec.Struct):
     layer: int
     wait: int
     beat: bool
+    answer: bool
+    address_starves: bool
+    data_starves: bool
     parameter_bursts: int
     image_bursts: int
     writes: int

@@ -39,7 +39,9 @@ class Design:
 
 
 STREAM = Design("stream_resmlp", (_COSIM / "harness.cpp", _COSIM / "harness_common.hpp"))
-SIMD = Design("simd_resmlp", (_COSIM / "harness_simd.cpp", _COSIM / "harness_common.hpp"))
+SIMD = Design(
+    "simd_resmlp", tuple(_COSIM / name for name in ("harness_simd.cpp", "harness_simd.hpp", "harness_common.hpp"))
+)
 
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better

@@ -55,6 +55,7 @@ class Job:
         self.stream = stream
         self.images = images
         self.keep = keep
+        self.passes = 1 if keep else images
         first, last = stream.layers[0], stream.layers[-1]
         self.image_words = first.tokens * first.in_groups
         self.result_words = last.groups
@@ -171,8 +172,7 @@ class Machine:
                     free_group = True
                     dut.free_table_words.value = stream.group_tables[self.freed_groups]
             n = len(self.made) // job.result_words  # the image that is computed
-            passes = 1 if job.keep else job.images
-            per_pass = len(stream.chunks) // passes, len(stream.groups) // passes
+            per_pass = len(stream.chunks) // job.passes, len(stream.groups) // job.passes
             loaded = min(chunks // per_pass[0], groups // per_pass[1]) >= (1 if job.keep else n + 1)
             if n < job.images and self.released == n:
                 release = go["release"] and known(dut.image_words_loaded) == job.image_words

@@ -69,6 +69,8 @@ DESCRIPTORS = {
     "no tokens": (0, 32, 16, 0),
     "tokens of the image": (0, 32, 16, 4),
     "input groups": (2, 48, 16, 2),
+    # With the words that two groups would have, so that only the layer before speaks against it.
+    "input groups and words": (2, 48, 48, 2 | 1 << 16 | (34 + 4) << 32),
     "no result groups": (2, 64, 16, 0),
     "a word more": (1, 80, 1, 1),
     "no words": (4, 80, 32, 0),
@@ -194,14 +196,14 @@ def once(identity: int, number: int, change: Callable[[Any], None]) -> Callable[
     return tamper
 
 
-def stranger(number: int, identity: int) -> Callable[[int, Any], Iterator[Any]]:
+def stranger(number: int, identity: int, last: int) -> Callable[[int, Any], Iterator[Any]]:
     """Put a beat that nobody asked for behind one."""
 
     def tamper(count: int, beat: Any) -> Iterator[Any]:
         yield beat
         if count == number:
             more = type(beat)()
-            more.rid, more.rdata, more.rresp, more.rlast = identity, 0, OKAY, 1
+            more.rid, more.rdata, more.rresp, more.rlast = identity, 0, OKAY, last
             yield more
 
     return tamper
@@ -216,7 +218,7 @@ async def sees_what_the_memory_reports(dut):
     def answering(response: int) -> Callable[[Any], None]:
         return lambda beat: setattr(beat, "rresp", response)
 
-    def last(value: int) -> Callable[[Any], None]:
+    def ending(value: int) -> Callable[[Any], None]:
         return lambda beat: setattr(beat, "rlast", value)
 
     total = len(of.words) + of.image_words
@@ -226,12 +228,12 @@ async def sees_what_the_memory_reports(dut):
         (ErrorCode.READ_RESPONSE, once(0, len(of.words) - 1, answering(SLVERR))),
         (ErrorCode.READ_RESPONSE, once(1, 1, answering(SLVERR))),
         (ErrorCode.READ_RESPONSE, once(1, 3, answering(DECERR))),
-        (ErrorCode.READ_LAST, once(0, 2, last(1))),
-        (ErrorCode.READ_LAST, once(0, 15, last(0))),
-        (ErrorCode.READ_LAST, once(1, 0, last(1))),
-        (ErrorCode.READ_LAST, once(1, 1, last(0))),
-        (ErrorCode.READ_LAST, stranger(total - 20, 1)),
-        (ErrorCode.READ_LAST, stranger(total - 1, 0)),
+        (ErrorCode.READ_LAST, once(0, 2, ending(1))),
+        (ErrorCode.READ_LAST, once(0, 15, ending(0))),
+        (ErrorCode.READ_LAST, once(1, 0, ending(1))),
+        (ErrorCode.READ_LAST, once(1, 1, ending(0))),
+        *((ErrorCode.READ_LAST, stranger(2 * total - 20, 1, last)) for last in (0, 1)),
+        *((ErrorCode.READ_LAST, stranger(2 * total - 1, 0, last)) for last in (0, 1)),
     ]
     for code, tamper in cases:
         machine.rules.memory_checked = False
@@ -429,6 +431,10 @@ async def interrupts_while_enabled_and_done(dut):
     assert await machine.read(Register.STATUS) == error
     assert not await irq()
     assert await machine.read(Register.ERROR) == ErrorCode.BAD_COUNT
+    await machine.write(Register.STATUS, error)
+    assert await machine.read(Register.STATUS) == 0
+    assert (await machine.fails(Job(sound(), changed={Register.IMAGE_COUNT: 0})))[0] is ErrorCode.BAD_COUNT
+    # The next start clears both.
     await machine.start(dataclasses.replace(job, irq=True))
     assert await machine.read(Register.STATUS) == 1 << Status.BUSY
     assert await machine.read(Register.ERROR) == 0
