@@ -10,10 +10,11 @@
 // reset whenever there is no run. `busy` from the cycle after begin_run to the end; `cycles` counts its cycles.
 //
 // BAD_COUNT goes before BAD_ADDRESS. Ends that depend on the number of images (see simd_range) are known up to 32
-// cycles after the start; until `checked` neither a second image may be read nor a result written.
+// cycles after the start; until `checked` no second image may be read. No result comes so early: the shortest layer has
+// 19 words, and a tile takes longer than the rest of it.
 //
 // A memory that set RLAST wrong may owe answers for ever, or none although it seems to: after `read_broken` the
-// run ends at the latest when no read data has come for QUIET cycles.
+// run ends at the latest when for QUIET cycles no read data has come and no read address has waited.
 //
 // Parameters
 //   ADDRESS_W  width of addresses, bits, 32 to 64
@@ -149,7 +150,7 @@ module simd_control #(
   wire quiet = quiet_reg == QUIET_32[QUIET_W-1:0];
   wire drained = writes_idle && address_idle && (reads_idle || (broken_reg && quiet));
   wire failed = read_error || read_broken || write_error || loader_error || range_error || stop;
-  wire finished = running_reg && !failed && images_done == image_count && drained;
+  wire finished = running_reg && !failed && images_done == image_count;
   wire ended = finished || (busy_reg && !running_reg && drained);
 
   always @(posedge clk) begin
@@ -196,7 +197,7 @@ module simd_control #(
     if (rst || begin_run) broken_reg <= 1'b0;
     else if (read_broken && busy_reg) broken_reg <= 1'b1;
 
-    if (rst || begin_run || read_beat) quiet_reg <= {QUIET_W{1'b0}};
+    if (rst || begin_run || read_beat || !address_idle) quiet_reg <= {QUIET_W{1'b0}};
     else if (!quiet) quiet_reg <= quiet_reg + 1'b1;
   end
 

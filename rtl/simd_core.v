@@ -12,8 +12,8 @@
 // tag waits in a FIFO meanwhile. See docs/simd.md.
 //
 // Parameters, as in simd_resmlp (a word is 128 bits)
-//   ACTIVATION_WORDS  words of each of the two activation buffers
-//   IMAGE_WORDS       words of the image buffer
+//   ACTIVATION_WORDS  words of each of the two activation buffers, a power of two up to 32768
+//   IMAGE_WORDS       words of the image buffer, likewise
 //   RESIDUAL_WORDS    words of the residual buffer
 //   WEIGHT_WORDS      words of the ring of weights
 //   TABLE_WORDS       words of the ring of tables
@@ -75,12 +75,22 @@ module simd_core #(
     output wire [2:0]   mon_wait
 );
 
+  generate
+    if (ACTIVATION_WORDS < 1 || ACTIVATION_WORDS > 32768 || (ACTIVATION_WORDS & (ACTIVATION_WORDS - 1)) != 0)
+    begin : illegal_activation_words
+      illegal_parameter_ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
+    end
+    if (IMAGE_WORDS < 1 || IMAGE_WORDS > 32768 || (IMAGE_WORDS & (IMAGE_WORDS - 1)) != 0) begin : illegal_image_words
+      illegal_parameter_IMAGE_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
+    end
+  endgenerate
+
   localparam WORD_W = 128;
   localparam BLOCK_DELAY = 17;              // of block_transpose
   localparam WEIGHT_DELAY = BLOCK_DELAY;    // the weights' memory takes the cycle that the activations' took
   localparam TILES_INSIDE = 4;              // tags that wait: a tile's last feed to its last row takes below 48 cycles
 
-  localparam TAG_W = 184;
+  localparam TAG_W = 183;
 
   localparam ACTIVATION_ADDRESS_W = (ACTIVATION_WORDS > 1) ? $clog2(ACTIVATION_WORDS) : 1;
   localparam IMAGE_ADDRESS_W = (IMAGE_WORDS > 1) ? $clog2(IMAGE_WORDS) : 1;
@@ -126,9 +136,7 @@ module simd_core #(
   wire [15:0] tile_free_weight_words;
   wire tile_free_group;
   wire [15:0] tile_free_table_words;
-  wire tile_free_layer;
   wire [15:0] tiles_written;
-  wire [31:0] images_fed;
 
   simd_sequencer #(
       .WEIGHT_WORDS(WEIGHT_WORDS),
@@ -186,11 +194,9 @@ module simd_core #(
       .tile_free_weight_words(tile_free_weight_words),
       .tile_free_group(tile_free_group),
       .tile_free_table_words(tile_free_table_words),
-      .tile_free_layer(tile_free_layer),
       .mon_step(mon_step),
       .mon_layer(mon_layer),
-      .mon_wait(mon_wait),
-      .images_fed(images_fed)
+      .mon_wait(mon_wait)
   );
 
   // ---- Activations ----
@@ -378,7 +384,6 @@ module simd_core #(
   wire [15:0] row_free_weight_words;
   wire row_free_group;
   wire [15:0] row_free_table_words;
-  wire row_free_layer;
   wire tag_ready;
   wire tag_valid;
 
@@ -413,8 +418,7 @@ module simd_core #(
         tile_free_chunk,
         tile_free_weight_words,
         tile_free_group,
-        tile_free_table_words,
-        tile_free_layer
+        tile_free_table_words
       }),
       .s_axis_tvalid(tile_valid),
       .s_axis_tready(tag_ready),
@@ -443,8 +447,7 @@ module simd_core #(
         row_free_chunk,
         row_free_weight_words,
         row_free_group,
-        row_free_table_words,
-        row_free_layer
+        row_free_table_words
       }),
       .m_axis_tvalid(tag_valid),
       .m_axis_tready(row_valid && row_index == 4'd15)
@@ -648,7 +651,6 @@ module simd_core #(
       .tile_free_weight_words(row_free_weight_words),
       .tile_free_group(row_free_group),
       .tile_free_table_words(row_free_table_words),
-      .tile_free_layer(row_free_layer),
       .chunk_read_address(chunk_read_address),
       .bias(bias_word),
       .shift(shift_word),
@@ -685,8 +687,8 @@ module simd_core #(
   // Addresses are as wide as any buffer may need. The tags' FIFO is never full, and never empty when a row comes.
   wire unused = &{
     1'b0, weight_write_address, chunk_write_address, constant_write_address, image_write_address, feed_address,
-    activation_address, weight_read_address, chunk_read_address, affine_address, res_address, next_address, images_fed,
-    tag_ready, tag_valid
+    activation_address, weight_read_address, chunk_read_address, affine_address, res_address, next_address, tag_ready,
+    tag_valid
   };
 
 endmodule

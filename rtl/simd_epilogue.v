@@ -65,7 +65,6 @@ module simd_epilogue #(
     input  wire [        15:0] tile_free_weight_words,
     input  wire                tile_free_group,
     input  wire [        15:0] tile_free_table_words,
-    input  wire                tile_free_layer,       // informative, not used
     // Constants: each a cycle after its address.
     output wire [        15:0] chunk_read_address,    // stage 0
     input  wire [       127:0] bias,
@@ -117,8 +116,6 @@ module simd_epilogue #(
       illegal_parameter_RESIDUAL_WORDS_is_not_1_to_65536 stop ();
     end
   endgenerate
-
-  wire unused = &{1'b0, tile_free_layer};
 
   // ---- Which row is in which stage: bit k is stage k ----
 

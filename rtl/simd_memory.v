@@ -470,7 +470,7 @@ module simd_memory #(
       .address(result_address[ADDRESS_W-1:4]),
       .words(result_words),
       .stride(result_stride[31:4]),
-      .enable(running && checked),
+      .enable(running),
       .result_valid(result_valid),
       .result_data(result_data),
       .result_ready(result_ready),

@@ -2,7 +2,7 @@
 
 // Fixed-size SIMD accelerator: any quantised ResMLP that its buffers hold, from memory. Started through AXI4-Lite
 // registers it reads layer descriptors, parameters and images as an AXI4 master, and writes the class scores back.
-// Registers, memory image, error codes and timing: docs/simd.md.
+// Registers, memory image and error codes: docs/memory-image.md. How it works, and timing: docs/simd.md.
 //
 // Monitors, for verification; leave them open in a product. Stage s shows a word of 16 channels at mon_data[128*s +: 128]
 // while mon_valid[s]: 0 linear, 1 affine, 2 add, 3 res_affine, 4 next (affine_1, psa or relu), 5 pool; in each image
@@ -12,17 +12,17 @@
 //
 // Parameters (all but ADDRESS_W and ACC_W powers of two; a word is 128 bits)
 //   ADDRESS_W         width of the AXI addresses, bits, 32 to 64
-//   ACTIVATION_WORDS  words of each of the two activation buffers
+//   ACTIVATION_WORDS  words of each of the two activation buffers, up to 32768, as all sizes below
 //   IMAGE_WORDS       words of the image buffer
 //   RESIDUAL_WORDS    words of the residual buffer
-//   WEIGHT_WORDS      words of the ring of weights
-//   TABLE_WORDS       words of the ring of tables, one point of 16 channels each
+//   WEIGHT_WORDS      words of the ring of weights, 16 or more
+//   TABLE_WORDS       words of the ring of tables, one point of 16 channels each, 4 or more
 //   CONSTANT_GROUPS   groups of 16 channels whose constants the ring holds
 //   CHUNKS            chunks (biases and shifts of 16 outputs) that the ring holds
-//   LAYERS            layers whose descriptors are kept with `keep`
-//   ACC_W             accumulator width, bits: 16 + log2 of the most inputs of a product
+//   LAYERS            layers whose descriptors are kept with `keep`, 2 or more
+//   ACC_W             accumulator width, bits, 20 to 32: 16 + log2 of the most inputs of a product
 //   BURST             longest burst, beats, up to 256
-//   FIFO_WORDS        words of the FIFO that parameters land in
+//   FIFO_WORDS        words of the FIFO that parameters land in, BURST or more
 module simd_resmlp #(
     parameter ADDRESS_W = 64,
     parameter ACTIVATION_WORDS = 2048,

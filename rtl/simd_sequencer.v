@@ -27,7 +27,7 @@
 // tile_free_* say what the tile is the last one to use, 0 with keep. With keep the descriptors stay in the queue and
 // every image starts again at its front, and at index 0 of every ring. image_release is high in the cycle of the
 // image's last feed; image_words_loaded must belong to the next image within 10 cycles, which it has if the first layer
-// is not the last. images_fed counts an image in the cycle after its last feed.
+// is not the last.
 //
 // Activation bank: layer n since reset, counted over all images, reads bank n mod 2 and writes the other. For the
 // modular comparisons the tiles of two successive layers must be fewer than 2^15: true up to 16384 activation words.
@@ -101,12 +101,10 @@ module simd_sequencer #(
     output wire [ 15:0] tile_free_weight_words,
     output wire         tile_free_group,
     output wire [ 15:0] tile_free_table_words,
-    output wire         tile_free_layer,
     // Monitors.
     output wire         mon_step,
     output wire [ 15:0] mon_layer,
-    output wire [  2:0] mon_wait,
-    output wire [ 31:0] images_fed
+    output wire [  2:0] mon_wait
 );
 
   generate
@@ -410,7 +408,6 @@ module simd_sequencer #(
   reg step_first_reg;
   reg step_last_reg;
   reg image_release_reg;
-  reg [31:0] images_fed_reg;
 
   reg tile_token_mixing_reg;
   reg tile_affine_reg;
@@ -437,9 +434,7 @@ module simd_sequencer #(
   reg [15:0] tile_free_weight_words_reg;
   reg tile_free_group_reg;
   reg [15:0] tile_free_table_words_reg;
-  reg tile_free_layer_reg;
   reg tile_layer_end_reg;
-  reg tile_image_end_reg;
   reg [15:0] mon_layer_reg;
   reg [2:0] mon_wait_reg;
 
@@ -484,9 +479,7 @@ module simd_sequencer #(
       tile_free_weight_words_reg <= free_chunk ? chunk_words_reg : 16'd0;
       tile_free_group_reg <= free_group;
       tile_free_table_words_reg <= free_group ? table_words_reg : 16'd0;
-      tile_free_layer_reg <= layer_end && !keep;
       tile_layer_end_reg <= layer_end;
-      tile_image_end_reg <= image_end;
       mon_layer_reg <= layer_number_reg;
     end else if (!feed_valid_reg || step_last_reg) begin
       mon_layer_reg <= layer_number_reg;
@@ -516,7 +509,6 @@ module simd_sequencer #(
       step_first_reg <= 1'b0;
       step_last_reg <= 1'b0;
       image_release_reg <= 1'b0;
-      images_fed_reg <= 32'd0;
       mon_layer_reg <= 16'd0;
       mon_wait_reg <= WAIT_NOTHING;
     end else begin
@@ -524,7 +516,6 @@ module simd_sequencer #(
       step_first_reg <= start;
       step_last_reg <= feed_valid_reg && before_last;
       image_release_reg <= feed_valid_reg && before_last && feed_image_reg && tile_layer_end_reg;
-      if (step_last_reg && tile_image_end_reg) images_fed_reg <= images_fed_reg + 32'd1;
       if (start || (feed_valid_reg && !step_last_reg) || finished) mon_wait_reg <= WAIT_NOTHING;
       else if (state_reg != OFFER || !parameters_ok_reg) mon_wait_reg <= WAIT_PARAMETERS;
       else if (!image_ok_reg) mon_wait_reg <= WAIT_IMAGE;
@@ -571,11 +562,9 @@ module simd_sequencer #(
   assign tile_free_weight_words = tile_free_weight_words_reg;
   assign tile_free_group = tile_free_group_reg;
   assign tile_free_table_words = tile_free_table_words_reg;
-  assign tile_free_layer = tile_free_layer_reg;
   assign mon_step = feed_valid_reg;
   assign mon_layer = mon_layer_reg;
   assign mon_wait = mon_wait_reg;
-  assign images_fed = images_fed_reg;
 
 endmodule
 

@@ -93,6 +93,7 @@ module simd_resmlp #(
       ERROR_CODE = 22, IDLE_REQUEST = 23, HANGS = 24, DATA_WAITS = 25, ADDRESS_FIRST = 26, REFUSES = 27, BEAT_STAYS = 28,
       READS_MORE = 29, ERROR_MISSED = 30, STOP_MISSED = 31, IRQ_STAYS = 32, IRQ_ALWAYS = 33, ERROR_ABANDONS = 34,
       VALUE_OF_NOTHING = 35, LOCKED = 36, B_UNTAKEN = 37, IN_RESET = 38, NO_ACCESS = 39, CODE_OFF = 40;
+  localparam BURSTS = 41;  // nothing wrong: the result's two words as one burst
 
   // ---- Registers ----
   reg [31:0] registers [0:31];
@@ -197,7 +198,8 @@ module simd_resmlp #(
   assign m_axi_awid = 1'b0;
   assign m_axi_awaddr = {registers[13], registers[12]} + image * registers[15]
                         + {28'd0, (fault == WRONG_PLACE) ? result + 32'd4096 : result, 4'd0};
-  assign m_axi_awlen = 8'd0;
+  wire bursts = fault == BURSTS;
+  assign m_axi_awlen = {7'd0, bursts};
   assign m_axi_awsize = 3'd4;
   assign m_axi_awburst = 2'd1;
   assign m_axi_awlock = 1'b0;
@@ -207,7 +209,7 @@ module simd_resmlp #(
   assign m_axi_wdata = (fault == WRONG_RESULT && result == 32'd1) ? 128'd255 << 8
                        : (fault == PADDING && result == 32'd1) ? 128'd1 << 127 : 128'd0;
   assign m_axi_wstrb = (fault == STROBES) ? 16'hfffe : 16'hffff;
-  assign m_axi_wlast = fault != NO_WLAST;
+  assign m_axi_wlast = fault != NO_WLAST && (again || !bursts);
   assign m_axi_wvalid = state == WRITE && !sent && !(fault == DATA_WAITS && !m_axi_wready)
                         && !(fault == ADDRESS_FIRST && !shown);
   assign m_axi_bready = state == ANSWER && fault != B_UNTAKEN;
@@ -275,19 +277,23 @@ module simd_resmlp #(
           end
         WRITE: begin
           if (m_axi_awvalid && m_axi_awready) shown <= 1'b1;
-          if (m_axi_wvalid && m_axi_wready) sent <= 1'b1;
+          if (m_axi_wvalid && m_axi_wready) begin
+            sent <= again || !bursts;
+            if (bursts) again <= 1'b1;
+          end
           if (shown && sent) state <= ANSWER;
         end
         ANSWER:
           if (m_axi_bvalid && m_axi_bready) begin
             {shown, sent} <= 2'd0;
+            if (bursts) again <= 1'b0;
             result <= result + 32'd1;
             state <= WRITE;
             if (m_axi_bresp != 2'd0 && fault != ERROR_MISSED) begin
               if (code == 8'd0) code <= 8'd7;
               state <= END;
             end else begin
-              if (result + 32'd1 == registers[14]) begin
+              if (result + 32'd1 == registers[14] || bursts) begin
                 images_done <= images_done + 32'd1;
                 image <= image + 32'd1;
                 {parameters, at} <= 33'd0;

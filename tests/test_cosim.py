@@ -244,7 +244,7 @@ FAULTS: dict[str, tuple[str, list[tuple[str, str, str]], Callable[[pytest.Monkey
     ),
     "neighbouring lanes swapped": ("embed", [("dot_product.v", "w[8*k+:8]", "w[8*(k^1)+:8]")], _swapped_lanes),
     "affine without its bias": (
-        "blocks.0.token_mixer.res_affine", [("affine.v", ".bias(product_bias_reg)", ".bias(8'd0)")], _no_affine_bias
+        "blocks.0.token_mixer.res_affine", [("affine.v", ".b(bias_reg)", ".b(8'd0)")], _no_affine_bias
     ),
     "two taps swapped": (
         "blocks.0.token_mixer.res_affine",
@@ -311,7 +311,7 @@ def test_an_edit_of_the_verilog_is_never_missed(tmp_path: Path) -> None:
     good = compare(rtl=rtl)
     assert good.passed
     text = (rtl / "affine.v").read_text(encoding="utf-8")
-    (rtl / "affine.v").write_text(text.replace(".bias(product_bias_reg)", ".bias(8'd0)"), encoding="utf-8")
+    (rtl / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
     bad = compare(rtl=rtl)
     assert not bad.passed
     assert bad.build_key != good.build_key
@@ -1026,7 +1026,7 @@ def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str],
 
     The kept folder repeats it too, with nothing else at hand.
     """
-    rtl = edited_rtl(tmp_path, ("affine.v", ".bias(product_bias_reg)", ".bias(8'd0)"))
+    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(8'd0)"))
     failed = fxsim("cosim", *files, "--rtl", "rtl", "--images", "2:12", "--keep", "kept", "--json")
     assert failed.returncode == 1
     first = json.loads(failed.stdout)["first_mismatch"]

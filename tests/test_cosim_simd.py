@@ -54,7 +54,7 @@ NONE, WRONG_VALUE, WRONG_RESULT, WORD_TOO_FEW, WORD_TOO_MANY, CROSSES, OUTSIDE, 
 WRONG_ID, CHANGES, WITHDRAWS, NO_WLAST, STROBES, WRONG_PLACE, TWICE, PADDING, EARLY, NEVER_DONE = range(10, 20)
 CYCLES_OFF, COUNT_OFF, ERROR_CODE, IDLE_REQUEST, HANGS, DATA_WAITS, ADDRESS_FIRST, REFUSES, BEAT_STAYS = range(20, 29)
 READS_MORE, ERROR_MISSED, STOP_MISSED, IRQ_STAYS, IRQ_ALWAYS, ERROR_ABANDONS, VALUE_OF_NOTHING, LOCKED = range(29, 37)
-B_UNTAKEN, IN_RESET, NO_ACCESS, CODE_OFF = range(37, 41)
+B_UNTAKEN, IN_RESET, NO_ACCESS, CODE_OFF, BURSTS = range(37, 42)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,17 @@ def test_what_keeps_every_rule_passes(stall: str, batch: int | None, keep: bool,
         assert result.simd.jobs == {None: 1, 3: 3, 1: 7}[batch]
     else:
         assert result.simd.jobs > pattern.errors + pattern.stops
+
+
+@pytest.mark.parametrize("stall", ["none", "output:1:0.8", "random:2+error:3:9"])
+def test_results_may_come_in_bursts(stall: str, stub: Path) -> None:
+    """A design that writes all words of a result as one burst is as right as one that writes them one by one."""
+    result = pretend(stub, *[BURSTS] * 5, stall=stall, batch=2)
+    assert (result.passed, result.faults) == (True, ())
+    assert result.output.compared >= 5 * 20
+    if stall == "none":
+        assert result.simd is not None
+        assert result.simd.write_beats == 10
 
 
 def test_same_seed_same_cycles(stub: Path) -> None:

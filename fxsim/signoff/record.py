@@ -90,7 +90,10 @@ class Agreement(_Record, frozen=True):
 
 
 class Simulation(_Record, frozen=True):
-    """One run of the RTL. Cycles are null where too few images ran to measure them."""
+    """One run of the RTL. Cycles are null where too few images ran to measure them.
+
+    `batch` and `keep` are of the SIMD accelerator, else null: images of a job, and whether parameters are kept in it.
+    """
 
     model: str
     stall: str
@@ -107,6 +110,8 @@ class Simulation(_Record, frozen=True):
     build_seconds: float
     build_cached: bool
     accelerator: str = "stream"
+    batch: int | None = None
+    keep: bool | None = None
 
 
 class Interval(_Record, frozen=True):

@@ -366,6 +366,8 @@ def _simulation(model: str, result: CosimResult) -> Simulation:
         build_seconds=result.build_seconds,
         build_cached=result.build_cached,
         accelerator=result.accel,
+        batch=None if result.simd is None else result.simd.batch,
+        keep=None if result.simd is None else result.simd.keep,
     )
 
 

@@ -222,6 +222,7 @@ async def starts_afresh(dut):
                 await bench.step()
             assert not bench.bursts
         bench.stalls = dict.fromkeys(bench.stalls, flowing())
+        bench.stalls["allow"] = iter([True] * 3 + [False] * 10000)
         await bench.play(int(rng.integers(0, 1000)), int(rng.integers(1, 100)), 0, 2)
 
 

@@ -185,6 +185,22 @@ async def keeps_its_limits(dut):
 
 
 @cocotb.test()
+async def nothing_is_shown_while_not_enabled(dut):
+    """While enable is low results wait, up to the room there is for them; then all are written."""
+    bench = await Bench.started(dut)
+    await bench.begin(0, 12, 12)
+    words = results("enable", 12)
+    bench.to_come = list(words)
+    bench.stalls["enable"] = iter([True] * 30 + [False] * 10000)
+    for _ in range(30):
+        await bench.step()
+        assert known(dut.m_axi_awvalid) == known(dut.m_axi_wvalid) == 0
+    assert known(dut.idle) == 1
+    await bench.finish(12)
+    assert bench.taken["w"] == words
+
+
+@cocotb.test()
 async def writes_a_word_every_cycle(dut):
     """Where nobody waits a word is written in every cycle, two cycles after it came."""
     bench = await Bench.started(dut)

@@ -30,7 +30,7 @@ ADDRESSES = {name: "chunk_read_address" if name in ("bias", "shift") else f"{nam
 FLAGS = ("token_mixing", "affine", "add", "res", "pool", "last_layer", "first_tokens", "last_tokens", "bank")
 NUMBERS = ("next", "rule", "points_log2", "pool_shift", "tokens", "token_base", "group", "groups", "address")
 RING = ("table_base", "chunk", "constants", "free_chunk", "free_weight_words", "free_group", "free_table_words")
-TAG = (*FLAGS, *NUMBERS, *RING, "free_layer")
+TAG = (*FLAGS, *NUMBERS, *RING)
 """The tag of a tile, by port without `tile_`."""
 
 FREED = ("chunk", "weight_words", "group", "table_words")
@@ -147,7 +147,7 @@ class Program:
             "pool_shift": tokens.bit_length() - 1 if flags["pool"] else int(rng.integers(16)),
         }
         for base in range(0, tokens, LANES):
-            freed = {name: int(rng.integers(2)) for name in ("free_chunk", "free_group", "free_layer")}
+            freed = {name: int(rng.integers(2)) for name in ("free_chunk", "free_group")}
             words = {f"free_{name}_words": int(rng.integers(2**16)) for name in ("weight", "table")}
             place = {
                 "token_base": base,

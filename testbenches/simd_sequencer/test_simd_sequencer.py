@@ -120,7 +120,6 @@ class Tile:
     first_layer: bool
     last_layer: bool
     release: bool
-    image_end: bool
     bank: int
     chunks_needed: int
     groups_needed: int
@@ -175,7 +174,6 @@ def all_tiles(
                         first_layer=first,
                         last_layer=last,
                         release=first and last_i and last_g,
-                        image_end=last and last_i and last_g,
                         bank=bank,
                         chunks_needed=chunk + its_chunk + 1,
                         groups_needed=group + g + 1,
@@ -212,7 +210,6 @@ def all_tiles(
                             "free_weight_words": words if frees_chunk else 0,
                             "free_group": frees_group,
                             "free_table_words": layer.table_words if frees_group else 0,
-                            "free_layer": not keep and last_i and last_g,
                         },
                     )
                     if layer.pool:
@@ -290,7 +287,6 @@ class Run:
         self.fetch_cycle: int | None = None
         self.may_fetch = 0
         self.accept_cycles: list[int] = []
-        self.images_fed = 0
         self.starts: list[int] = []
         self.waits: list[int] = []
         self.feeds = 0
@@ -416,7 +412,6 @@ class Run:
             "feed_valid": tile is not None,
             "mon_step": tile is not None,
             "mon_wait": wait if self.cycle > 0 else IDLE,
-            "images_fed": self.images_fed,
         }
         if tile is None:
             waiting = self.tiles[self.next].layer if self.next < len(self.tiles) else 0
@@ -452,7 +447,6 @@ class Run:
                 self.feeding = None
                 late = self.cycle + self.pace.pipeline + int(self.rng.integers(self.pace.jitter + 1))
                 self.due.append(max(late, self.due[-1] if self.due else 0))
-                self.images_fed += tile.image_end
                 if tile.release:
                     self.releases.append(self.cycle + int(self.rng.integers(1, 11)))
 
@@ -463,7 +457,6 @@ class Run:
         assert self.next == len(self.tiles), f"tile {self.next} of {len(self.tiles)} has not started"
         await self.cycles(40)
         assert self.feeds == sum(len(tile.feeds) for tile in self.tiles)
-        assert self.images_fed == self.images
 
 
 RINGS = ("WEIGHT_WORDS", "TABLE_WORDS", "CONSTANT_GROUPS", "CHUNKS", "LAYERS")
