@@ -4,8 +4,8 @@
 // and parameters, one burst at a time, shows words of zeros on its monitors, and writes zeros as the result: right for a
 // model whose parameters are all zero. The first byte of an image says what it does wrong with that image (0: nothing).
 //
-// STAGE_WORDS: words that each monitor shows of an image, 16 bits each, stage 0 lowest. LAYERS_SHOWN layers wait and step:
-// layer n waits n + 1 cycles for 1 + n % 4 and steps 16 * (n + 1) cycles.
+// STAGE_WORDS: words that each monitor shows of an image, 16 bits each, stage 0 lowest. LAYERS_SHOWN layers: layer n
+// pauses for a cycle, waits n cycles for 1 + n % 4 and steps 16 * (n + 1) cycles.
 module simd_resmlp #(
     parameter ADDRESS_W = 64,
     parameter ACTIVATION_WORDS = 2048,
@@ -330,7 +330,8 @@ module simd_resmlp #(
   endgenerate
   assign mon_layer = (layer == LAYERS_SHOWN) ? layer - 16'd1 : layer;
   assign mon_step = state == COMPUTE && layer != LAYERS_SHOWN && tick >= waits && !hangs;
-  assign mon_wait = (state != COMPUTE || layer == LAYERS_SHOWN || mon_step) ? 3'd0 : {1'b0, layer[1:0]} + 3'd1;
+  wire pause = tick == 16'd0 && !hangs;
+  assign mon_wait = (state != COMPUTE || layer == LAYERS_SHOWN || mon_step || pause) ? 3'd0 : {1'b0, layer[1:0]} + 3'd1;
 
 endmodule
 

@@ -272,13 +272,13 @@ def test_figures_of_the_first_image(stub: Path) -> None:
     simd = result.simd
     assert isinstance(simd, SimdFigures)
     assert (simd.batch, simd.keep, simd.jobs, simd.read_latency) == (3, False, 1, 10)
-    # Layer n waits n + 1 cycles for 1 + n % 4, then steps 16 (n + 1) cycles.
+    # Layer n pauses for a cycle, waits n cycles for 1 + n % 4, then steps 16 (n + 1) cycles.
     assert [layer.steps for layer in simd.layers] == [16, 32, 48, 64, 80]
     waits = [
         (layer.waits_parameters, layer.waits_image, layer.waits_results_before, layer.waits_room)
         for layer in simd.layers
     ]
-    assert waits == [(1, 0, 0, 0), (0, 2, 0, 0), (0, 0, 3, 0), (0, 0, 0, 4), (5, 0, 0, 0)]
+    assert waits == [(0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 2, 0), (0, 0, 0, 3), (4, 0, 0, 0)]
     assert [layer.cycles for layer in simd.layers[1:]] == [34, 51, 68, 85]
     assert [layer.number for layer in simd.layers] == [0, 1, 2, 3, 4]
     assert [layer.name for layer in simd.layers][:2] == ["embed", "blocks.0.token_mixer.linear"]
@@ -492,7 +492,7 @@ def test_command_passes(files: list[str]) -> None:
     assert "result" in text.stdout
     found = json.loads(fxsim("cosim", *files, "--images", ":2", "--json", "--stall", "error:1:2").stdout)
     assert (found["passed"], found["accel"], found["simd"]["errors"], found["simd"]["batch"]) == (True, "simd", 2, 2)
-    assert found["simd"]["layers"][2]["waits_results_before"] == 3
+    assert found["simd"]["layers"][2]["waits_results_before"] == 2
     assert set(found["simd"]["timeline"][0]) == {"kind", "layer", "start", "end"}
 
 

@@ -594,7 +594,7 @@ def test_buffers_default_to_those_of_the_top() -> None:
         ({"address_w": 31}, "ADDRESS_W is 31, expected 32 to 64"),
         ({"burst": 512}, "BURST is 512, expected 1 to 256"),
         ({"layers": 1}, "LAYERS is 1, expected 2 to 32768"),
-        ({"table_words": 1}, "TABLE_WORDS is 1, expected 2 to 32768"),
+        ({"table_words": 2}, "TABLE_WORDS is 2, expected 4 to 32768"),
         ({"fifo_words": 32}, "FIFO_WORDS is 32, expected at least BURST, 64"),
         ({"fifo_words": 12}, "FIFO_WORDS is 12, expected a power of two"),
     ],

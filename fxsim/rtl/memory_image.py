@@ -43,7 +43,7 @@ _SIZES = {
     "address_w": (32, 64),
     "acc_w": (20, 32),
     "weight_words": (16, WORDS_MAX),
-    "table_words": (2, WORDS_MAX),
+    "table_words": (4, WORDS_MAX),
     "layers": (2, WORDS_MAX),
     "burst": (1, 256),
 }

@@ -344,6 +344,7 @@ class Machine:
         assert await self.read(STATUS) == DONE
         assert await self.read(ERROR) == 0
         assert await self.read(IMAGES_DONE) == job.images
+        assert await self.read(CYCLES) == self.running
         assert self.writes == job.stream.writes
         assert self.layers == job.stream.descriptors
         assert self.images == [*job.image_data, []]

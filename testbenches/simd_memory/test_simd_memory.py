@@ -98,15 +98,16 @@ async def keeps_parameters(dut, stall):
 async def first_reads_come_at_once_and_in_order(dut):
     """ARVALID is there three cycles after the start was accepted; one burst of parameters, the image, parameters."""
     machine = await Machine.started(dut)
-    one = job(machine, "order", network(), images=1)
-    await machine.begin(one)
-    accepted = max(machine.lite.monitors[channel].cycles[-1] for channel in ("aw", "w"))
-    await machine.succeeded()
-    assert machine.shown["ar"][0] == accepted + 3
-    ids = [burst.id for burst in machine.rules.reads]
-    images = ids.count(1)
-    assert ids == [0] + [1] * images + [0] * (len(ids) - 1 - images)
-    assert sum(burst.beats for burst in machine.rules.reads if burst.id) == one.image_words
+    for turn in range(2):
+        one = job(machine, f"order {turn}", network() if turn else short(), images=1)
+        await machine.begin(one)
+        accepted = max(machine.lite.monitors[channel].cycles[-1] for channel in ("aw", "w"))
+        await machine.succeeded()
+        assert machine.shown["ar"][0] == accepted + 3
+        ids = [burst.id for burst in machine.rules.reads]
+        images = ids.count(1)
+        assert ids == [0] + [1] * images + [0] * (len(ids) - 1 - images)
+        assert sum(burst.beats for burst in machine.rules.reads if burst.id) == one.image_words
 
 
 @cocotb.test()
@@ -243,7 +244,8 @@ async def keeps_to_the_address_space(dut):
             assert not machine.shown["ar"] or beyond == 16
     # A great number of images, whose last one is known to lie beyond after 32 steps: the second one is not read before.
     for place, stride in (("image", IMAGE_STRIDE), ("result", RESULT_STRIDE)):
-        bad = job(machine, "space", images=3, **{place: space - space // 16})
+        # One word of parameters, then the image: it is there and released long before the 32 steps are over.
+        bad = job(machine, "space", images=3, **{"param": 0x2345_63F0, place: space - space // 16})
         bad.images = bad.registers[IMAGE_COUNT] = 0x8000_0001
         bad.registers[stride] = 0xFFFF_FFF0
         del bad.image_at[1:], bad.image_data[1:]
@@ -568,7 +570,6 @@ async def tells_when_it_is_done(dut):
     machine.watch = interrupts
     await machine.succeeded()
     machine.watch = None
-    assert await machine.read(CYCLES) == machine.running
     assert await machine.read(CYCLES + 4) == 0
     await machine.write(CONTROL, 0)
     assert dut.irq.value == 0
