@@ -123,6 +123,19 @@ async def waits_for_room(dut):
 
 
 @cocotb.test()
+async def waits_until_a_layer_is_taken(dut):
+    """While a layer is shown and not taken its words are loaded, but no further descriptor is taken."""
+    bench = await Bench.started(dut)
+    stream = Stream(numbered([Layer(0, 1, 1, 1)] * 3), generator("simd_loader taken"), bench.sizes)
+    await bench.begin(stream)
+    bench.layer_stall = iter([True] * 100 + [False] * 1000)
+    for _ in range(100):
+        await bench.step()
+    assert len(bench.taken_cycles) == stream.places[1]
+    await bench.finish()
+
+
+@cocotb.test()
 async def keeps_what_fits(dut):
     """With keep, what fills a ring to its last place is loaded; one word or group more does not fit."""
     bench = await Bench.started(dut)
