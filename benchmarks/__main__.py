@@ -10,6 +10,7 @@ import click
 from benchmarks.accuracy import accuracy
 from benchmarks.distance import distance
 from benchmarks.engines import engines
+from benchmarks.onnx import onnx
 from benchmarks.startup import startup
 
 
@@ -18,13 +19,13 @@ from benchmarks.startup import startup
 def benchmarks(context: click.Context) -> None:
     """Measure fxsim on this machine."""
     if context.invoked_subcommand is None:
-        for command in (engines, startup, distance):
+        for command in (engines, onnx, startup, distance):
             click.echo(f"--- python -m benchmarks {command.name}")
             context.invoke(command)
 
 
 # accuracy takes hours: only when it is asked for.
-for each in (engines, startup, distance, accuracy):
+for each in (engines, onnx, startup, distance, accuracy):
     benchmarks.add_command(each)
 
 if __name__ == "__main__":

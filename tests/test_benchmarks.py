@@ -45,3 +45,16 @@ def test_engine_benchmark_runs_and_says_whether_engines_agree() -> None:
     assert summary["equal"] is True
     assert len(summary["results"]) == 5
     assert all(result["images_per_second"] > 0 for result in summary["results"])
+
+
+def test_onnx_benchmark_runs_and_says_whether_it_is_right() -> None:
+    """`python -m benchmarks onnx` measures one and two threads and reports ONNX Runtime equal to the reference."""
+    model = golden_dir() / "small.safetensors"
+    command = [sys.executable, "-m", "benchmarks", "onnx", "--model", str(model), "--rounds", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["equal"] is True
+    assert summary["batch"] == 256
+    assert summary["images_per_second"].keys() == {"1", "2"}
+    assert all(figure > 0 for figure in summary["images_per_second"].values())

@@ -22,6 +22,7 @@ from fxsim.model import Graph, Model, Node, Relu, ResMLPConfig, build_resmlp, re
 COMMANDS = {
     "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
     "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
+    "export-onnx": ("MODEL", "-o", "--taps", "all", "--batch", "dynamic"),
     "info": ("MODEL", "--json"),
     "run": ("MODEL", "INPUT", "-o", "--taps", "--engine", "auto", "reference", "numba", "--json"),
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),

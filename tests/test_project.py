@@ -25,10 +25,10 @@ PROJECT = PYPROJECT["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
 COMMANDS = (
-    "import", "export-headers", "info", "run", "memory-image", "cosim", "vectors", "signoff",
+    "import", "export-headers", "export-onnx", "info", "run", "memory-image", "cosim", "vectors", "signoff",
     "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
-HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite"}
+HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""
 
 ROOMS: dict[str, set[str]] = {"contract": set()}
@@ -47,7 +47,8 @@ for room, above in {
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden"}
+ROOMS["onnx_export"] = ROOMS["files"] | {"files"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "onnx_export"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit"}
 """Modules beside the rooms, which import nothing but each other."""
@@ -98,7 +99,7 @@ def test_loose_requirements_are_refused(requirement: str) -> None:
         check_venv.parse_pins([requirement])
 
 
-@pytest.mark.parametrize("extra", [None, "test", "lint", "torch"])
+@pytest.mark.parametrize("extra", [None, "test", "lint", "torch", "onnx"])
 def test_pins_are_closed_under_dependency(extra: str | None) -> None:
     """Whatever a pinned distribution requires is itself pinned, at a version that satisfies it."""
     pins = check_venv.parse_pins(PROJECT["dependencies"] + (EXTRAS[extra] if extra else []))
@@ -143,7 +144,7 @@ class Distribution:
 )
 def test_builds_of_torch_are_one(name: str, version: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's builds for CPU and CUDA count as one version, what the latter brings is tolerated, and nothing else."""
-    pins = check_venv.parse_pins(PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["lint"] + EXTRAS["torch"])
+    pins = check_venv.parse_pins(PROJECT["dependencies"] + [p for e in check_venv.INSTALLED_EXTRAS for p in EXTRAS[e]])
     versions = pins | {name: pins.get(name, "") + version}
     installed = [Distribution({"Name": n}, v) for n, v in versions.items()]
     monkeypatch.setattr(check_venv, "distributions", lambda: installed)
@@ -184,7 +185,7 @@ def test_builds_are_pinned_too(other_clone: Path) -> None:
     printed = call(sys.executable, ROOT / "scripts" / "check_venv.py", "--constraints")
     assert printed.returncode == 0
     constraints = check_venv.parse_pins(printed.stdout.split())
-    extras = [pin for extra in ("test", "lint", "torch") for pin in EXTRAS[extra]]
+    extras = [pin for extra in check_venv.INSTALLED_EXTRAS for pin in EXTRAS[extra]]
     wanted = [*PROJECT["dependencies"], *extras, *PYPROJECT["build-system"]["requires"]]
     assert constraints.items() >= check_venv.parse_pins(wanted).items()
     assert {"setuptools", "wheel"} <= set(constraints)
@@ -334,12 +335,25 @@ def test_torch_stays_in_its_rooms() -> None:
     assert wrong == []
 
 
+def test_onnx_stays_in_its_room() -> None:
+    """ONNX and ONNX Runtime are imported in onnx_export alone."""
+    wrong = [
+        f"{path} imports {name}"
+        for path, tree in modules().items()
+        for name in imports(tree, everywhere=True)
+        if name.split(".")[0] in ("onnx", "onnxruntime") and path.parts[0] != "onnx_export"
+    ]
+    assert wrong == []
+
+
 LOADED = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "
 
 
-@pytest.mark.parametrize("module", ["fxsim", "fxsim.cli", "fxsim.model.compression", "fxsim.golden"])
+@pytest.mark.parametrize(
+    "module", ["fxsim", "fxsim.cli", "fxsim.model.compression", "fxsim.golden", "fxsim.onnx_export"]
+)
 def test_start_up_is_light(module: str) -> None:
-    """Importing the package or its command line loads neither the compiler nor torch, SciPy or what draws."""
+    """Importing the package or its command line loads neither the compiler nor torch, SciPy, ONNX or what draws."""
     result = call(sys.executable, "-c", f"{LOADED} import {module}")
     assert result.returncode == 0, result.stderr
     loaded = set(result.stderr.split())

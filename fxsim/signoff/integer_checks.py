@@ -18,14 +18,12 @@ from fxsim.model import (
     ResMLPConfig,
     accumulator_bound,
 )
-from fxsim.signoff.context import Context, Outcome, compare_taps, random_model
+from fxsim.signoff.context import Context, Outcome, compare_in_parts, random_model
 from fxsim.signoff.plan import AccumulatorsCheck, EnginesCheck, GoldenCheck, RandomModelsCheck, VectorsCheck
-from fxsim.signoff.record import Comparison, Curve, Details, Figure, TapFigures, TapValues, ValueStatistics
+from fxsim.signoff.record import Comparison, Curve, Details, Figure, TapValues, ValueStatistics
 from fxsim.vectors import check_vectors, draw_stimulus
 
 _CURVES_SHOWN = 6
-_CHUNK = 64
-"""Images computed at once where all taps are kept."""
 
 
 def golden(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
@@ -156,26 +154,8 @@ def engines(check: EnginesCheck, context: Context, seed: int) -> Outcome:
 
 
 def _compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -> tuple[Comparison, str | None]:
-    first = None
-    total: dict[str, TapFigures] = {}
-    for start in range(0, len(x), _CHUNK):
-        part = x[start : start + _CHUNK]
-        expected, found = (run(model, part, "all", engine=engine) for engine in names)
-        comparison, difference = compare_taps(title, expected, found, exact=True)
-        if difference and first is None:
-            first = f"{difference} (images from {start} on)" if start else difference
-        for row in comparison.taps:
-            total[row.tap] = _sum(total.get(row.tap), row)
-    return Comparison(title, True, tuple(total.values())), first
-
-
-def _sum(a: TapFigures | None, b: TapFigures) -> TapFigures:
-    if a is None:
-        return b
-    n = a.compared + b.compared
-    mean = ((a.mean_distance or 0) * a.compared + (b.mean_distance or 0) * b.compared) / n
-    most = max(a.max_distance or 0, b.max_distance or 0)
-    return TapFigures(a.tap, n, a.mismatches + b.mismatches, most, round(mean, 4))
+    expected, found = (lambda part, engine=engine: run(model, part, "all", engine=engine) for engine in names)
+    return compare_in_parts(title, x, expected, found)
 
 
 def random_models(check: RandomModelsCheck, context: Context, seed: int) -> Outcome:

@@ -129,6 +129,18 @@ class RandomModelsCheck(_Check, frozen=True, tag="random-models", kw_only=True):
     engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
 
 
+class OnnxCheck(_Check, frozen=True, tag="onnx", kw_only=True):
+    """ONNX Runtime, executing a model's ONNX graph, gives the engines' values at all taps, on each stimulus.
+
+    At most `images` of each stimulus are computed. Skipped without the extra `onnx`.
+    """
+
+    models: _Names
+    stimuli: _Names
+    images: _Images = 8
+    engines: Annotated[tuple[Engine, ...], Meta(min_length=1)] = (Engine.REFERENCE, Engine.NUMBA)
+
+
 class PublishedCheck(_Check, frozen=True, tag="published", kw_only=True):
     """A published model against the samples published with it.
 
@@ -241,6 +253,7 @@ Check = (
     | AccumulatorsCheck
     | EnginesCheck
     | RandomModelsCheck
+    | OnnxCheck
     | PublishedCheck
     | BridgeCheck
     | CosimCheck

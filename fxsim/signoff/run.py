@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
-from fxsim.signoff import integer_checks, network_checks, published_checks, rtl_checks
+from fxsim.signoff import integer_checks, network_checks, onnx_checks, published_checks, rtl_checks
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.environment import find_commit, find_machine, find_tools
 from fxsim.signoff.plan import (
@@ -23,6 +23,7 @@ from fxsim.signoff.plan import (
     EnginesCheck,
     GoldenCheck,
     IntervalCheck,
+    OnnxCheck,
     Plan,
     PublishedCheck,
     RandomModelsCheck,
@@ -38,6 +39,7 @@ CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
     AccumulatorsCheck: integer_checks.accumulators,
     EnginesCheck: integer_checks.engines,
     RandomModelsCheck: integer_checks.random_models,
+    OnnxCheck: onnx_checks.onnx,
     PublishedCheck: published_checks.published,
     BridgeCheck: network_checks.bridge,
     CosimCheck: rtl_checks.bit_exact,
