@@ -4,17 +4,17 @@
 //
 // `start` checks the configuration, which must have stood for a cycle. If it is sound, `begin_run` is high in the same
 // cycle and `running` from the next one on, until the results of all images are acknowledged or until anything fails.
-// Then `running` falls, so that nothing more is asked of the memory, and the run lasts until `reads_idle` and
-// `writes_idle`. The first error stays in `error_code`, with the layer where there is one (0 else); of errors in the
+// Then `running` falls, so that nothing more is asked of the memory, and the run lasts until `reads_idle`,
+// `writes_idle` and `address_idle` (no read address waits). The first error stays in `error_code`, with the layer where there is one (0 else); of errors in the
 // same cycle the order is: read, write, loader, range, stop. `core_rst` holds everything but the memory's interface in
-// reset whenever there is no run. `busy` from the cycle after begin_run to the end; `cycles` counts its cycles.
+// reset unless `running`. `busy` from the cycle after begin_run to the end; `cycles` counts its cycles.
 //
 // BAD_COUNT goes before BAD_ADDRESS. Ends that depend on the number of images (see simd_range) are known up to 32
 // cycles after the start; until `checked` no second image may be read. No result comes so early: the shortest layer has
 // 19 words, and a tile takes longer than the rest of it.
 //
-// A memory that set RLAST wrong may owe answers for ever, or none although it seems to: after `read_broken` the
-// run ends at the latest when for QUIET cycles no read data has come and no read address has waited.
+// A memory that set RLAST wrong may owe answers for ever, or none although it seems to: after `read_broken` reads count
+// as idle as soon as for QUIET cycles no read data has come and no read address has waited, before it or after.
 //
 // Parameters
 //   ADDRESS_W  width of addresses, bits, 32 to 64
