@@ -4,10 +4,11 @@
 //
 // `start` checks the configuration, which must have stood for a cycle. If it is sound, `begin_run` is high in the same
 // cycle and `running` from the next one on, until the results of all images are acknowledged or until anything fails.
-// Then `running` falls, so that nothing more is asked of the memory, and the run lasts until `reads_idle`,
-// `writes_idle` and `address_idle` (no read address waits). The first error stays in `error_code`, with the layer where there is one (0 else); of errors in the
-// same cycle the order is: read, write, loader, range, stop. `core_rst` holds everything but the memory's interface in
-// reset unless `running`. `busy` from the cycle after begin_run to the end; `cycles` counts its cycles.
+// Then `running` falls, so that nothing more is asked of the memory, and the run lasts until `reads_idle`, `writes_idle`
+// and `address_idle` (no read address waits). The first error stays in `error_code`, with the layer where there is one
+// (0 else); of errors in the same cycle the order is: read, write, loader, range, stop. `core_rst` holds everything but
+// the memory's interface in reset unless `running`. `busy` from the cycle after begin_run to the end; `cycles` counts
+// its cycles.
 //
 // BAD_COUNT goes before BAD_ADDRESS. Ends that depend on the number of images (see simd_range) are known up to 32
 // cycles after the start; until `checked` no second image may be read. No result comes so early: the shortest layer has
