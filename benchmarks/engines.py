@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from benchmarks.common import machine, measured_images, measured_model
 from fxsim.cli.console import json_option, print_json, print_table
 from fxsim.engines import run_reference
-from fxsim.engines.compiled import run_compiled
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.model import INPUT, Add, Affine, Axis, Graph, Lut, Pool, Relu
 from fxsim.model.operators import Linear
 from fxsim.model.summary import summarise
@@ -27,6 +28,8 @@ Float32 = npt.NDArray[np.float32]
 def engines(model: Path | None, rounds: int, as_json: bool) -> None:
     """Compare the engines' speed: images/s, ratio to the reference, multiply-accumulates a second.
 
+    The compiled one on every instruction set that this machine has; without one it takes the fastest.
+
     All are measured in turn, round after round, so that a busy moment of the machine meets all of them. The float32
     forward pass is the same network without rounding and saturation, as plain numpy on one BLAS thread: not the same
     answer, but what is at hand otherwise.
@@ -34,18 +37,21 @@ def engines(model: Path | None, rounds: int, as_json: bool) -> None:
     measured = measured_model(model)
     last = (measured.graph.output,)
     forward = float_forward(measured.graph)
-    few, many = measured_images(measured, 32), measured_images(measured, 1024)
+    few, many = measured_images(measured, 32), measured_images(measured, 2048)
+    sets = [isa.name for isa in instruction_sets()]
     contestants: dict[str, tuple[Callable[[], Any], int]] = {
         "reference": (lambda: run_reference(measured.graph, few, last), len(few)),
         "float32 numpy, 1 thread": (lambda: forward(few), len(few)),
+        "numba, 1 image, 1 thread": (lambda: run_compiled(measured, many[:1], last, 1), 1),
         "numba, 1 thread": (lambda: run_compiled(measured, many, last, 1), len(many)),
-        "numba, 2 threads": (lambda: run_compiled(measured, many, last, 2), len(many)),
-        "numba, 2 threads, all taps": (lambda: run_compiled(measured, many[:256], measured.graph.taps, 2), 256),
+        **{
+            f"numba, 2 threads, {isa}": (partial(run_compiled, measured, many, last, 2, isa), len(many)) for isa in sets
+        },
+        "numba, 2 threads, all taps": (lambda: run_compiled(measured, many, measured.graph.taps, 2), len(many)),
     }
     # Said beside the speed: a fast engine that is wrong is no engine.
-    equal = np.array_equal(
-        run_compiled(measured, few, last)[last[0]], run_reference(measured.graph, few, last)[last[0]]
-    )
+    expected = run_reference(measured.graph, few, last)[last[0]]
+    equal = all(np.array_equal(run_compiled(measured, few, last, isa=isa)[last[0]], expected) for isa in sets)
     best = dict.fromkeys(contestants, float("inf"))
     for _ in range(rounds):
         for name, (compute, count) in contestants.items():

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.engines import float_forward
 from fxsim.contract import TableRule
 from fxsim.engines import run_reference
+from fxsim.engines.compiled import instruction_sets
 from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Node, Pool, Relu
 from fxsim.paths import golden_dir
 from tests.conftest import ROOT
@@ -43,7 +44,7 @@ def test_engine_benchmark_runs_and_says_whether_engines_agree() -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["equal"] is True
-    assert len(summary["results"]) == 5
+    assert len(summary["results"]) == 5 + len(instruction_sets())
     assert all(result["images_per_second"] > 0 for result in summary["results"])
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -17,7 +18,32 @@ _WIDTH = 100
 """Columns where output is not a terminal."""
 
 
+def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    # Numba takes half a second to import: only whoever asks for it pays.
+    import llvmlite.binding
+    import numba
+
+    from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets
+
+    config: Any = numba.config
+    able = ", ".join(isa.name for isa in instruction_sets())
+    click.echo(f"instruction set: {instruction_set().name} (this CPU can run: {able}; {ISA_VARIABLE} names another)")
+    click.echo(f"threads: {config.NUMBA_NUM_THREADS} (NUMBA_NUM_THREADS)")
+    click.echo(f"processor: {llvmlite.binding.get_host_cpu_name()}; numba {numba.__version__}")
+    context.exit()
+
+
 @click.command()
+@click.option(
+    "--engine",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_engine,
+    help="Show what the compiled engine uses of this machine, and exit; no MODEL is needed.",
+)
 @model_argument
 @json_option
 def command(model: Path, as_json: bool) -> None:

@@ -57,9 +57,9 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
     ):
         if engine != Engine.REFERENCE:
             # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
-            from fxsim.engines.compiled import compute_function
+            from fxsim.engines.compiled import compute_function, instruction_set
 
-            compute_function()
+            compute_function(instruction_set())
         started = time.perf_counter()
         report(0, len(images))
         for part, values in run_chunks(loaded, images, names, engine):

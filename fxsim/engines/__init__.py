@@ -20,7 +20,7 @@ class Engine(StrEnum):
     NUMBA = "numba"
 
 
-CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 256}
+CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 512}
 """Most images computed at once: enough to keep the engine busy, few enough to keep memory flat."""
 
 CHUNK_VALUES = 1 << 27

@@ -1,65 +1,101 @@
-"""The compiled engine: a graph becomes a flat program once, whose loops (`kernels`) then run on every image.
+"""The compiled engine: a graph is lowered to a program (`plan`) once, whose kernels then run on blocks of images.
 
-Equal to the reference engine bit for bit on every graph. Images are shared out among threads (NUMBA_NUM_THREADS, by
-default one a CPU); each thread has one scratch area, so that memory does not grow with the number of images.
+Equal to the reference engine bit for bit on every graph, on every instruction set. Blocks of images are shared out
+among threads (NUMBA_NUM_THREADS, by default one a CPU); each thread has one scratch area, so that memory does not grow
+with the number of images.
 """
 
 import functools
+import math
+import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
-import numpy.typing as npt
 from numba import types
 
-from fxsim.contract import expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import kernels
+from fxsim.engines.kernels import ISAS, Isa
+from fxsim.engines.plan import Parameters, lower, pack, panels, space
+from fxsim.errors import StimulusError
 from fxsim.jit import compile_function
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Operator, Pool, Relu
-
-Int16 = npt.NDArray[np.int16]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
+from fxsim.model import Graph, Model
 
 # Numba makes its settings' attributes as it starts, out of a type checker's sight.
 _config: Any = numba.config
 
-_IMAGES_A_TURN = 8
-"""Images a thread takes at once: enough that taking them costs nothing, few enough that all threads end together."""
+ISA_VARIABLE = "FXSIM_ISA"
+"""Environment variable that names the instruction set to use."""
+
+_NEEDED = {
+    "avx512": ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"),
+    "avx2": ("avx2",),
+    "plain": (),
+}
+"""What LLVM must know the CPU to have; the first set that it has is used."""
+
+_BLOCK_BYTES = 48 << 10
+"""Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
+
+_TURN_BYTES = 1 << 20
+"""Of the input that a thread takes at once: enough that taking it costs nothing, so little that all end together."""
 
 
-def run_compiled(model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
+def instruction_sets() -> tuple[Isa, ...]:
+    """Those that this CPU can run, the fastest first."""
+    # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES states others.
+    stated = _config.CPU_FEATURES
+    if stated is None:
+        has = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+    else:
+        has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
+    return tuple(ISAS[name] for name, needed in _NEEDED.items() if has.issuperset(needed))
+
+
+def instruction_set(name: str | None = None) -> Isa:
+    """The one named, by default the one that FXSIM_ISA names or else the fastest; StimulusError where it cannot run."""
+    sets = {isa.name: isa for isa in instruction_sets()}
+    wanted = name or os.environ.get(ISA_VARIABLE) or next(iter(sets))
+    if wanted not in sets:
+        raise StimulusError(f"instruction set '{wanted}' cannot run here, expected one of: {', '.join(sets)}")
+    return sets[wanted]
+
+
+def run_compiled(
+    model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None, isa: str | None = None
+) -> dict[str, Int8]:
     """Every named tap for images `x`, int8 [image, token, value]: int8 [image, token, channel] or [image, channel].
 
-    `threads`: how many compute, by default NUMBA_NUM_THREADS; the result does not depend on it. The arrays returned
-    are parts of one block of memory.
+    `threads`: how many compute, by default NUMBA_NUM_THREADS; `isa`: see `instruction_set`. The result depends on
+    neither. The arrays returned are parts of one block of memory.
     """
     graph = model.graph
-    images = np.ascontiguousarray(x).reshape(len(x), -1)
-    program, starts, out_size, arena_size = _program(graph, taps, len(x))
-    parameters = _parameters(graph)
-    compute = compute_function()
-    out = np.empty(out_size, np.int8)
-    turns = iter(range(0, len(x), _IMAGES_A_TURN))
+    kind = instruction_set(isa)
+    images = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
+    parameters = _parameters(graph, kind)
+    block = _block(graph)
+    program = lower(graph, parameters, taps, len(x), min(block, max(len(x), 1)), kind)
+    compute = compute_function(kind)
+    out = np.empty(program.out, np.int8)
+    turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
+    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // block))
+    turn = min(turn, max(block, -(-len(x) // (4 * max(workers, 1)) // block) * block))
+    turns = iter(range(0, len(x), turn))
 
     def work() -> None:
-        arena = np.zeros(arena_size, np.int8)
-        acc = np.zeros(parameters.acc_size, np.int32)
-        pack = np.zeros(parameters.pack_size, np.int16)
+        arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
         # Threads share the iterator: whichever is free takes the next turn. The loops run without the interpreter lock.
         for first in turns:
-            last = min(first + _IMAGES_A_TURN, len(x))
             compute(
-                program, parameters.weights, parameters.scales, parameters.tables, images, out, first, last,
-                arena, acc, pack,
+                kind.token, kind.columns, kind.rows, program.steps, parameters.data, parameters.words, images, out,
+                first, min(first + turn, len(x)), block, arena, packed, scratch,
             )  # fmt: skip
 
-    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(work) for _ in range(workers)]:
@@ -68,179 +104,39 @@ def run_compiled(model: Model, x: Int8, taps: tuple[str, ...], threads: int | No
         work()
     return {
         name: out[start : start + len(x) * size].reshape(len(x), *graph.shapes[name])
-        for name, (start, size) in starts.items()
+        for name, (start, size) in program.starts.items()
     }
 
 
+def _block(graph: Graph) -> int:
+    """Images computed together: whole panels, and enough of them that reading the parameters costs little."""
+    tensors = [panels(graph.input_shape), *(panels(shape) for shape in graph.shapes.values() if len(shape) == 2)]
+    together = max(tensor.width // tensor.each for tensor in tensors)
+    size = 3 * max(tensor.bytes(together) for tensor in tensors)
+    return together * max(1, min(16, _BLOCK_BYTES // size))
+
+
 @functools.cache
-def compute_function() -> Callable[..., None]:
-    """The compiled `kernels._compute`."""
-    flat = {name: types.Array(getattr(types, name), 1, "C") for name in ("int8", "int16", "int32")}
-    program = types.Array(types.int64, 2, "C")
+def compute_function(isa: Isa) -> Callable[..., None]:
+    """The compiled `kernels.compute` for one instruction set."""
+    uint8, int8, int32 = (types.Array(kind, 1, "C") for kind in (types.uint8, types.int8, types.int32))
     # Read-only: mutable arrays may be passed too, and both get the same code.
     images = types.Array(types.int8, 2, "C", readonly=True)
+    token = numba.typeof(isa.token)  # type: ignore[no-untyped-call]
     signature = types.void(
-        program, flat["int16"], flat["int32"], flat["int8"], images, flat["int8"], types.int64, types.int64,
-        flat["int8"], flat["int32"], flat["int16"],
+        token, types.int64, types.int64, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
+        types.int64, types.int64, types.int64, uint8, uint8, int8,
     )  # fmt: skip
-    return compile_function(kernels._compute, signature)
+    return compile_function(kernels.compute, signature)
 
 
-# --- Parameters: packed once a graph -------------------------------------------------------------------------------
+_packed: dict[tuple[int, str], Parameters] = {}
+"""By the graph's identity and instruction set: graphs and their arrays cannot change."""
 
 
-@dataclass(frozen=True)
-class _Parameters:
-    """A graph's parameters as the kernels read them, where each node's start, and the scratch space they need."""
-
-    weights: Int16
-    scales: Int32
-    tables: Int8
-    at: dict[str, tuple[int, int]]
-    """By node: start in `weights` (of a lut: in `tables`), start in `scales`."""
-    acc_size: int
-    pack_size: int
-
-
-_packed: dict[int, _Parameters] = {}
-"""By the graph's identity: graphs and their arrays cannot change."""
-
-
-def _parameters(graph: Graph) -> _Parameters:
-    key = id(graph)
+def _parameters(graph: Graph, isa: Isa) -> Parameters:
+    key = (id(graph), isa.name)
     if key not in _packed:
-        _packed[key] = _pack(graph)
+        _packed[key] = pack(graph, isa)
         weakref.finalize(graph, _packed.pop, key, None)
     return _packed[key]
-
-
-def _pack(graph: Graph) -> _Parameters:
-    weights: list[Int16] = []
-    scales: list[Int32] = []
-    tables: list[Int8] = []
-    at: dict[str, tuple[int, int]] = {}
-    acc_size = pack_size = 1
-
-    def put(blocks: list[Any], block: npt.NDArray[Any]) -> int:
-        start = sum(int(b.size) for b in blocks)
-        blocks.append(block.ravel())
-        return start
-
-    for node in graph.nodes:
-        op = node.op
-        weight_at = scale_at = 0
-        if isinstance(op, Linear):
-            inputs = _round_up(op.weight.shape[1], 2)
-            if op.over is Axis.CHANNELS:
-                weight_at = put(weights, _pack_columns(op.weight))
-                columns = _round_up(op.weight.shape[0], kernels.TILE_COLUMNS)
-                pack_size = max(pack_size, kernels.TILE_ROWS * inputs)
-            else:
-                weight_at = put(weights, _pack_rows(op.weight))
-                columns = _round_up(graph.shapes[node.name][1], kernels.TILE_COLUMNS)
-                pack_size = max(pack_size, columns * inputs)
-            acc_size = max(acc_size, kernels.TILE_ROWS * columns)
-            scale_at = put(scales, kernels.scale_rows(op.shift, op.bias))
-        elif isinstance(op, Affine):
-            rows = (kernels.scale_rows(op.shift, op.bias), op.weight.astype(np.int32)[None])
-            scale_at = put(scales, np.concatenate(rows))
-        elif isinstance(op, Pool):
-            acc_size = max(acc_size, graph.shapes[node.name][0])
-            shift = np.array([op.tokens.bit_length() - 1], np.uint8)
-            scale_at = put(scales, kernels.scale_rows(shift, np.zeros(1, np.int8)))
-        elif isinstance(op, Lut):
-            # In the order of the input's byte read as unsigned, which makes it the index.
-            weight_at = put(tables, np.roll(expand_table(op.table, op.rule), 128, axis=1))
-        at[node.name] = (weight_at, scale_at)
-
-    def join(blocks: list[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-        return np.concatenate([*blocks, np.zeros(0, dtype)])
-
-    joined = join(weights, np.int16), join(scales, np.int32), join(tables, np.int8)
-    return _Parameters(*joined, at, acc_size, pack_size)
-
-
-def _round_up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
-
-
-def _pack_columns(weight: Int8) -> Int16:
-    """[N, K] to [N / TILE_COLUMNS, K / 2, TILE_COLUMNS, 2], padded with zeros: the right-hand side of a product."""
-    outputs, inputs = weight.shape
-    padded = np.zeros((_round_up(outputs, kernels.TILE_COLUMNS), _round_up(inputs, 2)), np.int16)
-    padded[:outputs, :inputs] = weight
-    tiles = padded.reshape(-1, kernels.TILE_COLUMNS, padded.shape[1] // 2, 2)
-    return np.ascontiguousarray(tiles.swapaxes(1, 2))
-
-
-def _pack_rows(weight: Int8) -> Int16:
-    """[N, K], padded with zeros to whole tiles and pairs: the left-hand side of a product."""
-    outputs, inputs = weight.shape
-    padded = np.zeros((_round_up(outputs, kernels.TILE_ROWS), _round_up(inputs, 2)), np.int16)
-    padded[:outputs, :inputs] = weight
-    return padded
-
-
-# --- Program: the steps that the wanted taps need -------------------------------------------------------------------
-
-
-def _program(graph: Graph, taps: tuple[str, ...], images: int) -> tuple[Int64, dict[str, tuple[int, int]], int, int]:
-    """The steps that compute `taps` for so many images.
-
-    Returns the program, int64 [steps, FIELDS]; each tap's start in the output and its size an image; the sizes of the
-    output and of the arena.
-    """
-    needed = set(taps)
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    nodes = [node for node in graph.nodes if node.name in needed]
-    last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
-    at = _parameters(graph).at
-
-    size = {name: int(np.prod(graph.shapes[name])) for name in (INPUT, *(node.name for node in nodes))}
-    # A tensor lives in a slot from the step that computes it to the last that reads it. Slots are of one size.
-    slot_size = _round_up(max(size.values()), 64)
-    slots = 1
-    free: list[int] = []
-    slot_of = {INPUT: kernels.INPUT_AT}
-    starts: dict[str, tuple[int, int]] = {}
-    out_size = 0
-    program = np.zeros((len(nodes), kernels.FIELDS), np.int64)
-    for i, node in enumerate(nodes):
-        if not free:
-            free.append(slots)
-            slots += 1
-        slot_of[node.name] = free.pop()
-        tap = -1
-        if node.name in taps:
-            tap = out_size
-            starts[node.name] = (tap, size[node.name])
-            out_size += images * size[node.name]
-        sources = [slot_of[name] * slot_size for name in node.inputs]
-        program[i] = (
-            _code(node.op),
-            sources[0],
-            sources[-1],
-            slot_of[node.name] * slot_size,
-            *_matrix(graph.shapes[node.inputs[0]]),
-            *_matrix(graph.shapes[node.name]),
-            *at[node.name],
-            tap,
-        )
-        free.extend({slot_of[name] for name in node.inputs if last_use[name] == i})
-        if node.name not in last_use:
-            free.append(slot_of[node.name])
-    return program, {name: starts[name] for name in taps}, out_size, slots * slot_size
-
-
-def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns; a vector is one row."""
-    return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
-
-
-def _code(op: Operator) -> int:
-    if isinstance(op, Linear):
-        return kernels.LINEAR_CHANNELS if op.over is Axis.CHANNELS else kernels.LINEAR_TOKENS
-    codes = {Affine: kernels.AFFINE, Relu: kernels.RELU, Lut: kernels.LUT, Add: kernels.ADD, Pool: kernels.POOL}
-    return codes[type(op)]
