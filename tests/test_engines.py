@@ -669,6 +669,8 @@ def test_the_fastest_instruction_set_that_is_there(
     monkeypatch.setattr(numba.config, "CPU_FEATURES", None)
     assert [kind.name for kind in compiled.instruction_sets()] == names
     assert compiled.instruction_set().name == names[0]
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 0)
+    assert [kind.name for kind in compiled.instruction_sets()] == ["plain"]
     # As Numba is told to generate code for them, whatever the processor has.
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", FeatureMap)
     stated = ",".join(("+" if there else "-") + name for name, there in features.items())

@@ -1,8 +1,8 @@
 """The compiled engine: a graph is lowered to a program (`plan`) once, whose kernels then run on blocks of images.
 
-Equal to the reference engine bit for bit on every graph, on every instruction set. Blocks of images are shared out
-among threads (NUMBA_NUM_THREADS, by default one a CPU); each thread has one scratch area, so that memory does not grow
-with the number of images.
+Equal to the reference engine bit for bit on every graph that it takes, on every instruction set. Blocks of images are
+shared out among threads (NUMBA_NUM_THREADS, by default one a CPU); each thread has one scratch area, so that memory
+does not grow with the number of images.
 """
 
 import functools
@@ -48,10 +48,11 @@ _TURN_BYTES = 1 << 20
 
 def instruction_sets() -> tuple[Isa, ...]:
     """Those that this CPU can run, the fastest first."""
-    # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES states others.
+    # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
     stated = _config.CPU_FEATURES
     if stated is None:
-        has = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+        host = llvmlite.binding.get_host_cpu_features()
+        has = {name for name, there in host.items() if there and (_config.ENABLE_AVX or not name.startswith("avx"))}
     else:
         has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     return tuple(ISAS[name] for name, needed in _NEEDED.items() if has.issuperset(needed))
