@@ -66,7 +66,7 @@ def test_summary_counts_predicted_classes(model: Model, tmp_path: Path) -> None:
     assert (summary["images"], summary["engine"], summary["taps"]) == (IMAGES, "numba", ["classifier"])
     assert summary["images_per_second"] > 0
     text = run(tmp_path)
-    assert text.startswith(f"out.npz: {IMAGES} images, ")
+    assert text.startswith(f"out.npz: {IMAGES:,} images, ")
     assert "predicted: " + ", ".join(f"class {i}: {n}" for i, n in enumerate(expected) if n) in text
 
 
