@@ -543,8 +543,10 @@ def test_no_images_give_empty_taps(small_model: Model, engine: Engine) -> None:
 
 
 @each_engine
-def test_memory_stays_flat(small_model: Model, engine: Engine) -> None:
+def test_memory_stays_flat(small_model: Model, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Computing ten times the images chunk by chunk takes no more memory at its peak."""
+    # Scratch areas of several threads live together or one after the other, as it happens.
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
 
     def peak(chunks: int) -> int:
         x = stimulus(small_model, chunks * CHUNK_IMAGES[engine])
@@ -556,9 +558,8 @@ def test_memory_stays_flat(small_model: Model, engine: Engine) -> None:
         return highest
 
     peak(1)
-    # Threads' scratch areas live together or one after the other; eighteen chunks of values are many times larger.
-    chunk = CHUNK_IMAGES[engine] * small_model.graph.values_per_image
-    assert peak(20) <= peak(2) + max(chunk, 16_384)
+    # The interpreter's own small objects come and go; one chunk of values is many times larger than this margin.
+    assert peak(20) <= peak(2) + 16_384
 
 
 @each_set
