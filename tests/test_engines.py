@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import cycle, product
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from llvmlite.binding.targets import FeatureMap
 import fxsim
 from fxsim import engines, jit
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
-from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, run_chunks, run_reference
+from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, plan, run_chunks, run_reference
 from fxsim.errors import ModelError, StimulusError
 from fxsim.model import (
     INPUT,
@@ -586,12 +587,114 @@ def test_parameters_are_dropped_with_their_model() -> None:
     """What the compiled engine keeps of a model goes when the model does."""
     model = random_resmlp(np.random.default_rng(SEED), SMALL)
     gc.collect()
-    before = len(compiled._packed)
+    before = len(compiled._by_graph)
     fxsim.run(model, stimulus(model, 1), engine=Engine.NUMBA)
-    assert len(compiled._packed) == before + 1
+    assert len(compiled._by_graph) == before + 1
     del model
     gc.collect()
-    assert len(compiled._packed) == before
+    assert len(compiled._by_graph) == before
+
+
+# --- Lowering --------------------------------------------------------------------------------------------------------
+
+
+def test_steps_take_in_what_nothing_else_reads() -> None:
+    """Asked for its scores alone, a network's block is three steps, and so is each block of another activation."""
+    for points, rule in ((16, TableRule.HOLD), (0, None)):
+        graph = random_resmlp(np.random.default_rng(SEED), replace(SMALL, points=points, rule=rule)).graph
+        fused = plan.fuse(graph, (graph.output,))
+        steps = [[name.rpartition("blocks.")[2] for name in names_of(step)] for step in fused]
+        mixer = [f"token_mixer.{name}" for name in ("affine_1", "linear", "affine_2", "res_affine", "add")]
+        first = ["mlp.psa_1", "mlp.linear_1", "mlp.psa_2"] if rule else ["mlp.linear_1", "mlp.relu"]
+        block = [mixer, first, ["mlp.linear_2", "mlp.res_affine", "mlp.add"]]
+        blocks = [[f"{i}.{name}" for name in names] for i in range(2) for names in block]
+        assert steps == [["embed"], *blocks, ["pool"], ["classifier"]]
+
+
+def names_of(step: plan.Step) -> list[str]:
+    """The names of a step's nodes."""
+    return [node.name for node in step.nodes]
+
+
+@given(data=st.data())
+def test_every_needed_node_is_in_one_step(data: st.DataObject) -> None:
+    """Each node that taps need is in one step, whose inputs are there before it; every tap is a step's result."""
+    graph = data.draw(woven_graphs(nodes_max=16))
+    taps = tuple(data.draw(st.lists(st.sampled_from(graph.taps), min_size=1, unique=True)))
+    needed = set(taps)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    steps = plan.fuse(graph, taps)
+    assert sorted(name for step in steps for name in names_of(step)) == sorted(needed - {INPUT})
+    there = {INPUT}
+    for step in steps:
+        assert there.issuperset(step.inputs)
+        there.add(step.name)
+    assert there.issuperset(taps)
+    everything = plan.fuse(graph, graph.taps)
+    assert [names_of(step) for step in everything] == [[name] for name in graph.taps]
+
+
+@each_set
+def test_programs_are_kept_and_do_not_pile_up(small_model: Model) -> None:
+    """A number of images met before is not lowered again; of many, the latest are kept. Values are the same."""
+    model = Model(Graph(small_model.graph.input_shape, small_model.graph.nodes), "other")
+    x = stimulus(model, 40)
+    expected = run_reference(model.graph, x, model.graph.taps)
+    for count in [*range(1, 40), *range(1, 40)]:
+        got = compiled.run_compiled(model, x[:count], model.graph.taps)
+        assert_equal_taps(got, {name: values[:count] for name, values in expected.items()})
+    kept = compiled._lowered(model.graph, compiled.instruction_set()).programs
+    assert len(kept) == 16
+    program = kept[(model.graph.taps, 39)]
+    compiled.run_compiled(model, x[:39], model.graph.taps)
+    assert kept[(model.graph.taps, 39)] is program
+
+
+def test_memory_of_results_is_taken_again_only_when_nothing_refers_to_it(small_model: Model) -> None:
+    """Results live on while any part of them does; after that their memory serves later results."""
+    count = 2 * (1 << 20) // small_model.graph.values_per_image
+    x = stimulus(small_model, count)
+    expected = run_reference(small_model.graph, x, small_model.graph.taps)
+    compiled._spare.clear()
+    first = compiled.run_compiled(small_model, x, small_model.graph.taps)
+    part = first["embed"][5:7, 1:]
+    place = first["embed"].ctypes.data
+    del first
+    gc.collect()
+    assert not compiled._spare
+    second = compiled.run_compiled(small_model, np.roll(x, 1, axis=0), small_model.graph.taps)
+    np.testing.assert_array_equal(part, expected["embed"][5:7, 1:])
+    assert_equal_taps(second, {name: np.roll(values, 1, axis=0) for name, values in expected.items()})
+    del part
+    gc.collect()
+    assert len(compiled._spare) == 1
+    third = compiled.run_compiled(small_model, x, small_model.graph.taps)
+    assert not compiled._spare
+    assert third["embed"].ctypes.data == place
+    assert_equal_taps(third, expected)
+    fourth = compiled.run_compiled(small_model, x[: count // 4], small_model.graph.taps)
+    assert_equal_taps(fourth, {name: values[: count // 4] for name, values in expected.items()})
+    assert_equal_taps(third, expected)
+
+
+@each_set
+def test_profile_counts_every_step(small_model: Model) -> None:
+    """A profile has every step of the program once, each with its nodes, then taking the images and writing taps."""
+    x = stimulus(small_model, 200)
+    graph = small_model.graph
+    times = compiled.profile_compiled(small_model, x, graph.taps)
+    assert [time.nodes for time in times] == [*((name,) for name in graph.taps), ("read",), ("write",)]
+    assert all(time.seconds > 0 for time in times)
+    assert {time.operator for time in times} == {
+        "linear over channels",
+        "linear over tokens",
+        "functions and sums of values",
+        "pool",
+        "taking the images",
+        "writing the taps",
+    }
 
 
 @each_engine
@@ -727,31 +830,42 @@ weight = rng.integers(-128, 128, (5, 7)).astype(np.int8)
 op = Linear(weight, weight[:, 0], np.arange(5, dtype=np.uint8) + 6)
 model = Model(Graph((3, 7), (Node("y", op, ("input",)),)), "check")
 x = rng.integers(-128, 128, (20, 3, 7)).astype(np.int8)
-assert (compiled.run_compiled(model, x, ("y",))["y"] == run_reference(model.graph, x, ("y",))["y"]).all()
-print("hits", sum(compiled.compute_function(compiled.instruction_set()).stats.cache_hits.values()))
+for name in sys.argv[1:]:
+    assert (compiled.run_compiled(model, x, ("y",), isa=name)["y"] == run_reference(model.graph, x, ("y",))["y"]).all()
+    print(name, sum(compiled.compute_function(compiled.instruction_set(name)).stats.cache_hits.values()))
 """
 
 
-def run_check(**environment: str) -> str:
-    """Run the check above in a process of its own; what it printed."""
+def run_check(*names: str, **environment: str) -> list[str]:
+    """Run the check above for some instruction sets in a process of its own; each with how often it was cached."""
     done = subprocess.run(
-        [sys.executable, "-c", CHECK], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", CHECK, *names],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
 def test_machine_code_is_cached_between_processes(tmp_path: Path) -> None:
-    """A second process finds the first one's machine code; with one changed byte in it, it is compiled again."""
-    assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 0"
-    code = list(tmp_path.rglob("*.nbc"))
-    assert len(code) == 1
-    assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 1"
-    data = bytearray(code[0].read_bytes())
+    """A later process finds the machine code of earlier ones, each of another set; with a changed byte, compiles again.
+
+    Sets that were compiled in different processes compute side by side in one.
+    """
+    cache = str(tmp_path)
+    names = sorted({SETS[0], SETS[-1]})
+    for name in names:
+        assert run_check(name, FXSIM_CACHE=cache) == [f"{name} 0"]
+    assert len(list(tmp_path.rglob("*.nbc"))) == len(names)
+    assert run_check(*names, FXSIM_CACHE=cache) == [f"{name} 1" for name in names]
+    code = min(tmp_path.rglob("*.nbc"), key=lambda path: path.stat().st_size)
+    data = bytearray(code.read_bytes())
     data[len(data) // 2] ^= 0x55
-    code[0].write_bytes(data)
-    assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 0"
-    assert run_check(FXSIM_CACHE=str(tmp_path)) == "hits 1"
+    code.write_bytes(data)
+    hits = [line.split()[1] for line in run_check(*names, FXSIM_CACHE=cache)]
+    assert sorted(hits) == ["0", *["1"] * (len(names) - 1)]
 
 
 Damage = Callable[[Path], object]
@@ -814,7 +928,7 @@ def test_other_processors_and_no_cache(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     environment = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
-    assert run_check(FXSIM_CACHE=str(blocked), **environment) == "hits 0"
+    assert run_check("plain", FXSIM_CACHE=str(blocked), **environment) == ["plain 0"]
 
 
 def test_cache_is_keyed_by_source_types_and_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,10 @@ def run(
     """
     names = model.select_taps(taps)
     images = model.check_stimulus(x)
+    which, compute = _engine(engine)
+    if which == Engine.NUMBA:
+        # It needs no space but that of the results.
+        return compute(model, images, names)
     out = {name: np.empty((len(images), *model.graph.shapes[name]), np.int8) for name in names}
     for part, values in run_chunks(model, images, names, engine):
         for name in names:

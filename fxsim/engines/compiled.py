@@ -11,7 +11,8 @@ import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numba
@@ -21,7 +22,7 @@ from numba import types
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import kernels
 from fxsim.engines.kernels import ISAS, Isa
-from fxsim.engines.plan import Parameters, lower, pack, panels, space
+from fxsim.engines.plan import Int64, Parameters, Program, UInt8, lower, pack, panels, space
 from fxsim.errors import StimulusError
 from fxsim.jit import compile_function
 from fxsim.model import Graph, Model
@@ -39,8 +40,14 @@ _NEEDED = {
 }
 """What LLVM must know the CPU to have; the first set that it has is used."""
 
-_BLOCK_BYTES = 48 << 10
+_BLOCK_BYTES = 160 << 10
 """Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
+
+_KEPT_BYTES = (1 << 20, 1 << 30)
+"""Results of so many bytes leave their memory to later ones: below, the allocator is as fast; above, it is too much."""
+
+_KEPT_PROGRAMS = 16
+"""For a graph and an instruction set: lowering takes longer than to compute one image."""
 
 _TURN_BYTES = 1 << 20
 """Of the input that a thread takes at once: enough that taking it costs nothing, so little that all end together."""
@@ -51,11 +58,17 @@ def instruction_sets() -> tuple[Isa, ...]:
     # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
     stated = _config.CPU_FEATURES
     if stated is None:
-        host = llvmlite.binding.get_host_cpu_features()
-        has = {name for name, there in host.items() if there and (_config.ENABLE_AVX or not name.startswith("avx"))}
+        host = _host_features(llvmlite.binding.get_host_cpu_features)
+        has = {name for name in host if _config.ENABLE_AVX or not name.startswith("avx")}
     else:
         has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     return tuple(ISAS[name] for name, needed in _NEEDED.items() if has.issuperset(needed))
+
+
+@functools.cache
+def _host_features(ask: Callable[[], dict[str, bool]]) -> frozenset[str]:
+    """Those that the CPU has; asking takes longer than to compute an image."""
+    return frozenset(name for name, there in ask().items() if there)
 
 
 def instruction_set(name: str | None = None) -> Isa:
@@ -67,6 +80,14 @@ def instruction_set(name: str | None = None) -> Isa:
     return sets[wanted]
 
 
+class StepTime(NamedTuple):
+    """What a step of a program took, in seconds for all images; `nodes`: those that it computes together."""
+
+    nodes: tuple[str, ...]
+    operator: str
+    seconds: float
+
+
 def run_compiled(
     model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None, isa: str | None = None
 ) -> dict[str, Int8]:
@@ -75,14 +96,34 @@ def run_compiled(
     `threads`: how many compute, by default NUMBA_NUM_THREADS; `isa`: see `instruction_set`. The result depends on
     neither. The arrays returned are parts of one block of memory.
     """
+    return _run(model, x, taps, threads, isa, np.zeros(0, np.int64))
+
+
+def profile_compiled(
+    model: Model, x: Int8, taps: tuple[str, ...] = ("classifier",), isa: str | None = None
+) -> list[StepTime]:
+    """What each step takes to compute `taps` for images on one thread; last, taking the images and writing the taps.
+
+    Reading the clock, twice a step and block of images, is in it.
+    """
+    program = _lowered(model.graph, instruction_set(isa)).program(model.graph, taps, len(x))
+    spent = np.zeros(len(program.steps) + 2, np.int64)
+    _run(model, x, taps, 1, isa, spent)
+    times = [StepTime(tuple(node.name for node in step.nodes), step.operator, 0.0) for step in program.steps]
+    times += [StepTime(("read",), "taking the images", 0.0), StepTime(("write",), "writing the taps", 0.0)]
+    return [time._replace(seconds=int(nanoseconds) / 1e9) for time, nanoseconds in zip(times, spent, strict=True)]
+
+
+def _run(
+    model: Model, x: Int8, taps: tuple[str, ...], threads: int | None, isa: str | None, spent: Int64
+) -> dict[str, Int8]:
     graph = model.graph
     kind = instruction_set(isa)
     images = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
-    parameters = _parameters(graph, kind)
-    block = _block(graph)
-    program = lower(graph, parameters, taps, len(x), min(block, max(len(x), 1)), kind)
+    lowered = _lowered(graph, kind)
+    program, parameters, block = lowered.program(graph, taps, len(x)), lowered.parameters, lowered.block
     compute = compute_function(kind)
-    out = np.empty(program.out, np.int8)
+    out = _output(program.out)
     turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
     workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // block))
     turn = min(turn, max(block, -(-len(x) // (4 * max(workers, 1)) // block) * block))
@@ -93,8 +134,8 @@ def run_compiled(
         # Threads share the iterator: whichever is free takes the next turn. The loops run without the interpreter lock.
         for first in turns:
             compute(
-                kind.token, kind.columns, kind.rows, program.steps, parameters.data, parameters.words, images, out,
-                first, min(first + turn, len(x)), block, arena, packed, scratch,
+                kind.token, program.code, parameters.data, parameters.words, images, out,
+                first, min(first + turn, len(x)), block, arena, packed, scratch, spent,
             )  # fmt: skip
 
     if workers > 1:
@@ -107,6 +148,32 @@ def run_compiled(
         name: out[start : start + len(x) * size].reshape(len(x), *graph.shapes[name])
         for name, (start, size) in program.starts.items()
     }
+
+
+_spare: list[UInt8] = []
+"""Memory of results that nothing refers to any more: of one run at most."""
+
+
+def _output(size: int) -> Int8:
+    """So many bytes for results, aligned; whatever is in them.
+
+    Where they are many, memory of earlier results is taken again: to get fresh memory from the system costs about as
+    much as to compute what is written to it.
+    """
+    if size < _KEPT_BYTES[0]:
+        return space(size).view(np.int8)
+    room = _spare.pop() if _spare else None
+    if room is None or not size <= room.size <= 2 * size:
+        room = space(size)
+    # Not a part of `room`, of which parts would be parts too: it lives as long as one of its own parts is referred to.
+    out = np.frombuffer(room.data, np.int8, size)
+    weakref.finalize(out, _give_back, room)
+    return out
+
+
+def _give_back(room: UInt8) -> None:
+    if room.size <= _KEPT_BYTES[1]:
+        _spare[:] = [room]
 
 
 def _block(graph: Graph) -> int:
@@ -125,19 +192,41 @@ def compute_function(isa: Isa) -> Callable[..., None]:
     images = types.Array(types.int8, 2, "C", readonly=True)
     token = numba.typeof(isa.token)  # type: ignore[no-untyped-call]
     signature = types.void(
-        token, types.int64, types.int64, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
-        types.int64, types.int64, types.int64, uint8, uint8, int8,
+        token, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
+        types.int64, types.int64, types.int64, uint8, uint8, int8, types.Array(types.int64, 1, "C"),
     )  # fmt: skip
     return compile_function(kernels.compute, signature)
 
 
-_packed: dict[tuple[int, str], Parameters] = {}
+@dataclass(frozen=True)
+class _Lowered:
+    """A graph, lowered for one instruction set."""
+
+    parameters: Parameters
+    block: int
+    isa: Isa
+    programs: dict[tuple[tuple[str, ...], int], Program] = field(default_factory=dict)
+    """The latest, by taps and number of images."""
+
+    def program(self, graph: Graph, taps: tuple[str, ...], images: int) -> Program:
+        """The program for some taps and so many images."""
+        key = taps, images
+        program = self.programs.pop(key, None)
+        if program is None:
+            program = lower(graph, self.parameters, taps, images, min(self.block, max(images, 1)), self.isa)
+        self.programs[key] = program
+        while len(self.programs) > _KEPT_PROGRAMS:
+            self.programs.pop(next(iter(self.programs)), None)
+        return program
+
+
+_by_graph: dict[tuple[int, str], _Lowered] = {}
 """By the graph's identity and instruction set: graphs and their arrays cannot change."""
 
 
-def _parameters(graph: Graph, isa: Isa) -> Parameters:
+def _lowered(graph: Graph, isa: Isa) -> _Lowered:
     key = (id(graph), isa.name)
-    if key not in _packed:
-        _packed[key] = pack(graph, isa)
-        weakref.finalize(graph, _packed.pop, key, None)
-    return _packed[key]
+    if key not in _by_graph:
+        _by_graph[key] = _Lowered(pack(graph, isa), _block(graph), isa)
+        weakref.finalize(graph, _by_graph.pop, key, None)
+    return _by_graph[key]

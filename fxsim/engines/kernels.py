@@ -10,7 +10,7 @@ generate code (`ISAS`). So Numba compiles this file once for each, and its cache
 signature, is never stale.
 """
 
-# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg"
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg,unreachable,var-annotated"
 # Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
 # first argument, the typing context.
 
@@ -26,27 +26,53 @@ I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 class Isa(NamedTuple):
-    """An instruction set: 32-bit lanes of a vector, columns and rows of a tile of sums that its registers hold."""
+    """An instruction set: 32-bit lanes of a vector, columns and rows of a tile of sums that its registers hold.
+
+    `depth`: factors that a lane takes at once, 4 of 8 bits or 2 of 16 bits. `tables`: affines are looked up.
+    """
 
     name: str
     lanes: int
     columns: int
     rows: int
+    depth: int
+    tables: bool
 
     @property
     def token(self):
-        """The empty array whose type says which instruction set it is."""
-        return np.empty(0, np.dtype([(self.name, np.uint8)]))
+        """The empty array whose type says which instruction set it is: by its number of dimensions.
+
+        Numba's names of machine code tell numbers of dimensions apart, but not record types of different processes.
+        """
+        return np.empty((0,) * (1 + list(ISAS).index(self.name)), np.uint8)
 
 
-ISAS = {isa.name: isa for isa in (Isa("avx512", 16, 64, 4), Isa("avx2", 8, 16, 4), Isa("plain", 4, 16, 2))}
+ISAS = {
+    isa.name: isa
+    for isa in (
+        Isa("avx512", 16, 64, 4, 4, tables=True),
+        Isa("avx2", 8, 32, 2, 2, tables=False),
+        Isa("plain", 4, 16, 2, 2, tables=False),
+    )
+}
 TOKENS_STEP = 16
 PANEL = 64
 """A panel is so wide, or a multiple."""
 
 
 def _isa(token):
-    return ISAS[next(iter(token.dtype.fields))]
+    return list(ISAS.values())[token.ndim - 1]
+
+
+def _isa_constant(name):
+    @intrinsic
+    def constant(_typing, isa):
+        return types.int64(isa), lambda *_: I64(getattr(_isa(isa), name))
+
+    return constant
+
+
+_columns, _rows, _depth = (_isa_constant(name) for name in ("columns", "rows", "depth"))
 
 
 def _vector(element, count):
@@ -92,23 +118,44 @@ def _store(builder, value, data, terms, align=1):
     builder.store(value, _address(builder, data, terms, value.type), align=align)
 
 
+# ---- Programs --------------------------------------------------------------------------------------------------------
+
+# Operators of a program. A program is int64 [operators, FIELDS].
+LINEAR_CHANNELS, LINEAR_TOKENS, POINTWISE, POOL = range(4)
+# Its columns: the operator; where inputs and output start in the arena; rows (channels) of the input and the output;
+# their panels' widths; the columns that an image takes in them; tokens of the input and the output; groups of factors
+# of a product, and panels that are packed together; where its weights and its 32-bit numbers start; functions of what
+# it takes, of what it gives, and of a second input that is then added, each with where its table and its numbers
+# start; where its tap starts, or -1.
+(
+    OP, SRC, SRC_2, DST, ROWS_IN, ROWS_OUT, WIDTH_IN, WIDTH_OUT, EACH_IN, EACH_OUT, TOKENS_IN, TOKENS_OUT, GROUPS,
+    TOGETHER, BYTES, WORDS, PRE, PRE_BYTES, PRE_WORDS, POST, POST_BYTES, POST_WORDS, REST, REST_BYTES, REST_WORDS, TAP,
+) = range(26)  # fmt: skip
+FIELDS = 26
+TAKEN_ROWS = 16
+"""Channels that a linear's input function is computed for, before they are packed."""
+# Functions of one value, done to a row: nothing is left to do, copied, looked up, scaled, or cut off below 0.
+NOTHING, COPY, TABLE, AFFINE, RELU = range(-1, 4)
+AFFINE_WORDS = 5
+"""32-bit numbers that an affine has for a channel."""
+
+
+_UNROLLED = 2
+"""Groups of factors in a turn of a product's loop: so few turns that the CPU foresees the last."""
+
+
 # ---- Products -------------------------------------------------------------------------------------------------------
 
 
-def _halves(builder, isa, value, signed):
-    """The even and the odd bytes of a vector of bytes (given as 32-bit lanes), as vectors of 16-bit numbers."""
+def _dot(builder, isa, total, unsigned, signed):
+    """total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
+    if isa.depth == 4:
+        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total.type, total, unsigned, signed)
     pairs = _vector(I16, 2 * isa.lanes)
-    value = builder.bitcast(value, pairs)
-    eight = _splat(pairs, 8)
-    if signed:
-        return builder.ashr(builder.shl(value, eight), eight), builder.ashr(value, eight)
-    return builder.and_(value, _splat(pairs, 255)), builder.lshr(value, eight)
-
-
-def _add_pairs(builder, isa, total, a, b):
-    """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], 16-bit factors: one multiplication on x86 (pmaddwd)."""
+    a, b = builder.bitcast(unsigned, pairs), builder.bitcast(signed, pairs)
     if isa.name == "avx2":
         return builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, a, b))
+    # LLVM makes of this what the CPU has: one multiplication on x86 (pmaddwd).
     wide = _vector(I32, 2 * isa.lanes)
     product = builder.mul(builder.sext(a, wide), builder.sext(b, wide), flags=["nsw"])
     undefined = ir.Constant(wide, ir.Undefined)
@@ -117,21 +164,8 @@ def _add_pairs(builder, isa, total, a, b):
     return builder.add(total, builder.add(even, odd))
 
 
-def _prepare(builder, isa, value, signed):
-    return (value,) if isa.name == "avx512" else _halves(builder, isa, value, signed)
-
-
-def _dot(builder, isa, total, unsigned, signed):
-    """total[i] + sum over j < 4 of unsigned[4i + j] * signed[4i + j], modulo 2^32; factors as `_prepare` made them."""
-    if isa.name == "avx512":
-        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total.type, total, unsigned[0], signed[0])
-    for u, s in zip(unsigned, signed, strict=True):
-        total = _add_pairs(builder, isa, total, u, s)
-    return total
-
-
-def _sums(builder, isa, rows, vectors, quads, initial, vector_at, scalar_at, vectors_signed):
-    """A tile of sums in registers: rows x vectors of 32-bit lanes, over `quads` groups of four factors.
+def _sums(builder, isa, rows, vectors, groups, initial, vector_at, scalar_at, vectors_signed):
+    """A tile of sums in registers: rows x vectors of 32-bit lanes, over `groups` of isa.depth factors.
 
     `initial(r, v)`; `vector_at(k, v)` and `scalar_at(k, r)`: the factors, four bytes a lane, the scalars' in all lanes.
     """
@@ -139,57 +173,226 @@ def _sums(builder, isa, rows, vectors, quads, initial, vector_at, scalar_at, vec
     for r in range(rows):
         for v in range(vectors):
             builder.store(initial(r, v), tile[r][v])
-    with cgutils.for_range(builder, quads) as loop:
-        across = [_prepare(builder, isa, vector_at(loop.index, v), vectors_signed) for v in range(vectors)]
+
+    def multiply(k):
+        across = [vector_at(k, v) for v in range(vectors)]
         for r in range(rows):
-            down = _broadcast(builder, scalar_at(loop.index, r), isa.lanes)
-            down = _prepare(builder, isa, down, not vectors_signed)
+            down = _broadcast(builder, scalar_at(k, r), isa.lanes)
             for v in range(vectors):
                 unsigned, signed = (down, across[v]) if vectors_signed else (across[v], down)
                 builder.store(_dot(builder, isa, builder.load(tile[r][v]), unsigned, signed), tile[r][v])
+
+    turns = builder.udiv(groups, I64(_UNROLLED))
+    with cgutils.for_range(builder, turns) as loop:
+        for i in range(_UNROLLED):
+            multiply(builder.add(builder.mul(loop.index, I64(_UNROLLED)), I64(i)))
+    with cgutils.for_range(builder, groups, builder.mul(turns, I64(_UNROLLED))) as loop:
+        multiply(loop.index)
     return [[builder.load(tile[r][v]) for v in range(vectors)] for r in range(rows)]
 
 
-def _requantise(builder, sums, shifts, biases):
-    """sat8((sum >> shift) + bias) + 128 as bytes, of the vectors one after the other; sums hold the rounding half."""
-    wide = [builder.add(builder.ashr(s, shift), bias) for s, shift, bias in zip(sums, shifts, biases, strict=True)]
-    if len(wide) == 4 and wide[0].type.count == 16:
-        # Two packings put lanes in another order; see `_pack_order`.
-        words = [_call(builder, "llvm.x86.avx512.packssdw.512", _vector(I16, 32), wide[i], wide[i + 1]) for i in (0, 2)]
-        packed = _call(builder, "llvm.x86.avx512.packsswb.512", _vector(I8, 64), *words)
-    else:
-        parts = []
-        for value in wide:
-            kind = value.type
-            low = _splat(kind, -128)
-            high = _splat(kind, 127)
-            value = builder.select(builder.icmp_signed("<", value, low), low, value)
-            value = builder.select(builder.icmp_signed(">", value, high), high, value)
-            parts.append(builder.trunc(value, _vector(I8, kind.count)))
-        while len(parts) > 1:
-            parts = [
-                _shuffle(builder, a, b, range(2 * a.type.count)) for a, b in zip(parts[::2], parts[1::2], strict=True)
-            ]
-        packed = parts[0]
+def lane_order(isa, vectors):
+    """Which column of a tile lane l of vector v is, [v][l]: packing takes four lanes of each vector in turn."""
+    return [[lane // 4 * 4 * vectors + 4 * v + lane % 4 for lane in range(isa.lanes)] for v in range(vectors)]
+
+
+def _requantise(builder, isa, sums, shifts, biases):
+    """sat8((sum >> shift) + bias) + 128 as bytes, in the order of columns; sums hold the rounding half."""
+    parts = [builder.add(builder.ashr(s, shift), bias) for s, shift, bias in zip(sums, shifts, biases, strict=True)]
+    if isa.name == "avx512":
+        # Either packing takes turns between its operands, 16 bytes by 16 bytes.
+        names = ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packsswb.512")
+    elif isa.name == "avx2":
+        names = ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packsswb")
+    for element, bits in ((I16, 16), (I8, 8)):
+        if isa.name == "plain":
+            parts = [_saturate(builder, part, element) for part in parts]
+            if len(parts) > 1:
+                parts = [_join(builder, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            continue
+        pairs = zip(parts[::2], parts[1::2], strict=True) if len(parts) > 1 else [(parts[0], parts[0])]
+        kind = _vector(element, isa.lanes * 32 // bits)
+        parts = [_call(builder, names[bits == 8], kind, a, b) for a, b in pairs]
+    packed = parts[0]
+    columns = len(sums) * isa.lanes
+    if packed.type.count > columns:
+        # A vector packed with itself: every second eight bytes (of one vector, every fourth four) are wanted.
+        keep = 16 * columns // packed.type.count
+        places = [16 * i + j for i in range(packed.type.count // 16) for j in range(keep)]
+        packed = _shuffle(builder, packed, packed, places)
     return builder.xor(packed, _splat(packed.type, -128))
 
 
-@intrinsic
-def _tile_channels(_typing, isa, y, y_at, y_stride, x, x_at, w, w_at, quads, scale, scale_at):
-    """isa.rows outputs x isa.columns columns of a linear over channels.
+def _saturate(builder, value, element):
+    """A vector of numbers, saturated to those of half as many bits."""
+    kind = value.type
+    most = (1 << element.width - 1) - 1
+    low, high = _splat(kind, -most - 1), _splat(kind, most)
+    value = builder.select(builder.icmp_signed("<", value, low), low, value)
+    value = builder.select(builder.icmp_signed(">", value, high), high, value)
+    return builder.trunc(value, _vector(element, kind.count))
 
-    x: [quads, columns, 4] as `_pack` orders them; w: [quads, rows, 4]; scale: [3, rows] start values, shifts, biases.
+
+def _join(builder, a, b):
+    return _shuffle(builder, a, b, range(2 * a.type.count))
+
+
+# ---- Functions of one value, and sums with one ----------------------------------------------------------------------
+
+
+def _copy(_builder, _isa, _byte, _word):
+    return lambda vectors: vectors
+
+
+def _relu(builder, isa, _byte, _word):
+    zero = _splat(_vector(I8, 4 * isa.lanes), 128)
+    return lambda vectors: [builder.select(builder.icmp_unsigned(">", v, zero), v, zero) for v in vectors]
+
+
+def _table(builder, isa, byte, _word):
+    """A lookup in 256 entries: `byte(i, kind)` loads of them."""
+    whole = _vector(I8, 4 * isa.lanes)
+
+    def permute(vectors):
+        results = []
+        name = "llvm.x86.avx512.vpermi2var.qi.512"
+        for index in vectors:
+            low, high = (_call(builder, name, whole, quarters[i], index, quarters[i + 1]) for i in (0, 2))
+            negative = builder.icmp_signed("<", index, _splat(whole, 0))
+            results.append(builder.select(negative, high, low))
+        return results
+
+    def shuffle(vectors):
+        # `vpshufb` looks up 16 entries, and gives 0 where bit 7 is set. So index - 16 h, saturating, finds nothing in
+        # part h of a half below 16 h: entries are stored as differences (xor) to the part before; see `plan._deltas`.
+        undefined = ir.Constant(_vector(I8, 16), ir.Undefined)
+        totals = [None] * len(vectors)
+        for half in range(2):
+            indices = vectors if half == 0 else [builder.xor(v, _splat(whole, -128)) for v in vectors]
+            for h in range(8):
+                entries = byte(128 * half + 16 * h, _vector(I8, 16))
+                entries = _shuffle(builder, entries, undefined, [*range(16), *range(16)])
+                for i, index in enumerate(indices):
+                    here = _call(builder, "llvm.ssub.sat.v32i8", whole, index, _splat(whole, 16 * h)) if h else index
+                    found = _call(builder, "llvm.x86.avx2.pshuf.b", whole, entries, here)
+                    totals[i] = found if totals[i] is None else builder.xor(totals[i], found)
+        return totals
+
+    def one_by_one(vectors):
+        results = []
+        for index in vectors:
+            result = ir.Constant(whole, ir.Undefined)
+            for i in range(whole.count):
+                place = builder.zext(builder.extract_element(index, I32(i)), I64)
+                result = builder.insert_element(result, byte(place, I8), I32(i))
+            results.append(result)
+        return results
+
+    if isa.name == "avx512":
+        quarters = [byte(64 * i, whole) for i in range(4)]
+        return permute
+    return shuffle if isa.name == "avx2" else one_by_one
+
+
+def _affine(builder, isa, _byte, word):
+    """sat8(round_shift(w x, s) + b) in 16 bits; `word(i)`: w, s - 1, 1, 1, b, or with s = 0: w, 0, 0, 0, b.
+
+    Products are of at most 15 bits. ((p >> (s - 1)) + 1) >> 1 is (p + 2^(s - 1)) >> s without the sum's overflow.
+    """
+    half = _vector(I16, 2 * isa.lanes)
+    weight, shift, one, last, bias = (_broadcast(builder, builder.trunc(word(i), I16), half.count) for i in range(5))
+
+    def scale(vectors):
+        results = []
+        for v in vectors:
+            signed = builder.xor(v, _splat(v.type, -128))
+            undefined = ir.Constant(v.type, ir.Undefined)
+            parts = []
+            for start in (0, half.count):
+                x = builder.sext(_shuffle(builder, signed, undefined, range(start, start + half.count)), half)
+                y = builder.ashr(builder.mul(x, weight), shift)
+                y = builder.add(builder.ashr(builder.add(y, one), last), bias)
+                parts.append(_saturate(builder, y, I8))
+            results.append(builder.xor(_join(builder, *parts), _splat(v.type, -128)))
+        return results
+
+    return scale
+
+
+_FUNCTIONS = {COPY: _copy, TABLE: _table, AFFINE: _affine, RELU: _relu}
+
+
+def _saturating_add(builder, a, b):
+    """sat8(a + b) of stored bytes."""
+    flip = _splat(a.type, -128)
+    total = _call(builder, f"llvm.sadd.sat.v{a.type.count}i8", a.type, builder.xor(a, flip), builder.xor(b, flip))
+    return builder.xor(total, flip)
+
+
+def _finish_tile(builder, isa, rows, step, channel, arena, at, stride, data, words):
+    """Store a tile's results, vectors of bytes, one a channel from `channel` on: POST(row) + REST(second)."""
+    count, whole = rows[0].type.count, 4 * isa.lanes
+    results = [cgutils.alloca_once_value(builder, row) for row in rows]
+
+    def field(i):
+        return _load(builder, step, (i,), I64, 8)
+
+    def widen(row):
+        zero = ir.Constant(row.type, None)
+        return row if count == whole else _shuffle(builder, row, zero, [min(i, count) for i in range(whole)])
+
+    def narrow(row):
+        return row if count == whole else _shuffle(builder, row, row, range(count))
+
+    def each_row(which, update):
+        """Let `update(r, f)` use the step's function `which` as f(row), whatever it is."""
+        code = field(which)
+        for case, function in _FUNCTIONS.items():
+            with builder.if_then(builder.icmp_signed("==", code, I64(case))):
+                for r in range(len(rows)):
+                    number = builder.add(channel, I64(r))
+                    bytes_at = builder.add(field(which + 1), builder.mul(number, I64(256)))
+                    words_at = builder.add(field(which + 2), builder.mul(number, I64(AFFINE_WORDS)))
+                    compute = function(
+                        builder,
+                        isa,
+                        lambda i, of, at=bytes_at: _load(builder, data, (at, i), of),
+                        lambda i, at=words_at: _load(builder, words, (at, i), I32, 4),
+                    )
+                    update(r, lambda row, compute=compute: narrow(compute([widen(row)])[0]))
+
+    def apply_post(r, f):
+        builder.store(f(builder.load(results[r])), results[r])
+
+    def add_rest(r, f):
+        row = _load(builder, arena, (second, at, builder.mul(stride, I64(r))), rows[0].type, min(count, 16))
+        builder.store(_saturating_add(builder, builder.load(results[r]), f(row)), results[r])
+
+    second = field(SRC_2)
+    each_row(POST, apply_post)
+    each_row(REST, add_rest)
+    for r, result in enumerate(results):
+        _store(builder, builder.load(result), arena, (field(DST), at, builder.mul(stride, I64(r))), min(count, 16))
+
+
+@intrinsic
+def _tile_channels(_typing, isa, step, channel, arena, at, stride, x, x_at, data, w_at, words, scale_at):
+    """isa.rows outputs x isa.columns columns of a linear over channels, finished; `at`: where in the step's tensors.
+
+    x: 32 bits [groups, columns] as `_pack` orders them; weights in `data`: 32 bits [groups, rows]; scale in `words`:
+    [3, rows] start values, shifts, biases.
     """
     kind = _isa(isa)
     vectors = kind.columns // kind.lanes
     lanes = _vector(I32, kind.lanes)
 
     def generate(context, builder, signature, arguments):
-        y_data, x_data, w_data, s_data = (_data(context, builder, signature, arguments, i) for i in (1, 4, 6, 9))
-        _, _, y_at, y_stride, _, x_at, _, w_at, quads, _, s_at = arguments
+        step, arena, x_data, data, words = (_data(context, builder, signature, arguments, i) for i in (1, 3, 6, 8, 10))
+        _, _, channel, _, at, stride, _, x_at, _, w_at, _, s_at = arguments
+        groups = _load(builder, step, (GROUPS,), I64, 8)
 
         def scale_of(which, r):
-            value = _load(builder, s_data, (s_at, which * kind.rows + r), I32, 4)
+            value = _load(builder, words, (s_at, which * kind.rows + r), I32, 4)
             return _broadcast(builder, value, kind.lanes)
 
         def vector_at(k, v):
@@ -197,44 +400,47 @@ def _tile_channels(_typing, isa, y, y_at, y_stride, x, x_at, w, w_at, quads, sca
             return _load(builder, x_data, (x_at, start, 4 * kind.lanes * v), lanes, 4 * kind.lanes)
 
         def scalar_at(k, r):
-            return _load(builder, w_data, (w_at, builder.mul(k, I64(4 * kind.rows)), 4 * r), I32, 4)
+            return _load(builder, data, (w_at, builder.mul(k, I64(4 * kind.rows)), 4 * r), I32, 4)
 
         starts = [scale_of(0, r) for r in range(kind.rows)]
         sums = _sums(
-            builder, kind, kind.rows, vectors, quads, lambda r, _: starts[r], vector_at, scalar_at, vectors_signed=False
-        )
-        for r in range(kind.rows):
-            shift, bias = scale_of(1, r), scale_of(2, r)
-            result = _requantise(builder, sums[r], [shift] * vectors, [bias] * vectors)
-            _store(builder, result, y_data, (y_at, builder.mul(y_stride, I64(r))), kind.columns)
+            builder, kind, kind.rows, vectors, groups, lambda r, _: starts[r], vector_at, scalar_at,
+            vectors_signed=False,
+        )  # fmt: skip
+        rows = [
+            _requantise(builder, kind, sums[r], [scale_of(1, r)] * vectors, [scale_of(2, r)] * vectors)
+            for r in range(kind.rows)
+        ]
+        _finish_tile(builder, kind, rows, step, channel, arena, at, stride, data, words)
         return context.get_dummy_value()
 
-    return types.void(isa, y, y_at, y_stride, x, x_at, w, w_at, quads, scale, scale_at), generate
+    return types.void(isa, step, channel, arena, at, stride, x, x_at, data, w_at, words, scale_at), generate
 
 
 def _tile_tokens(tokens_of):
     """An intrinsic for isa.rows channels x tokens_of(isa) output tokens of a linear over tokens, of one image."""
 
     @intrinsic
-    def tile(
-        _typing, isa, y, y_at, y_stride, x, x_at, x_stride, w, w_at, w_stride, quads, scale, scale_at, scale_stride
-    ):
-        """x: one row a channel; w: [quads, outputs, 4], w_stride bytes a quad; scale: [3, outputs]."""
+    def tile(_typing, isa, step, channel, arena, at, stride, x, x_at, x_stride, data, w_at, words, scale_at, outputs):
+        """x: one row a channel; weights in `data`: 32 bits [groups, outputs]; scale in `words`: [3, outputs]."""
         kind = _isa(isa)
         tokens = tokens_of(kind)
         vectors = tokens // kind.lanes
         lanes = _vector(I32, kind.lanes)
 
         def generate(context, builder, signature, arguments):
-            y_data, x_data, w_data, s_data = (_data(context, builder, signature, arguments, i) for i in (1, 4, 7, 11))
-            _, _, y_at, y_stride, _, x_at, x_stride, _, w_at, w_stride, quads, _, s_at, s_stride = arguments
+            places = (1, 3, 6, 9, 11)
+            step, arena, x_data, data, words = (_data(context, builder, signature, arguments, i) for i in places)
+            _, _, channel, _, at, stride, _, x_at, x_stride, _, w_at, _, s_at, outputs = arguments
+            groups = _load(builder, step, (GROUPS,), I64, 8)
+            w_stride = builder.mul(outputs, I64(4))
 
             def scale_of(which, v):
-                start = builder.mul(s_stride, I64(which))
-                return _load(builder, s_data, (s_at, start, kind.lanes * v), lanes, 4)
+                start = builder.mul(outputs, I64(which))
+                return _load(builder, words, (s_at, start, kind.lanes * v), lanes, 4)
 
             def vector_at(k, v):
-                return _load(builder, w_data, (w_at, builder.mul(k, w_stride), 4 * kind.lanes * v), lanes, 4)
+                return _load(builder, data, (w_at, builder.mul(k, w_stride), 4 * kind.lanes * v), lanes, 4)
 
             def scalar_at(k, r):
                 row = builder.mul(x_stride, I64(r))
@@ -242,17 +448,16 @@ def _tile_tokens(tokens_of):
 
             starts = [scale_of(0, v) for v in range(vectors)]
             sums = _sums(
-                builder, kind, kind.rows, vectors, quads, lambda _, v: starts[v], vector_at, scalar_at,
+                builder, kind, kind.rows, vectors, groups, lambda _, v: starts[v], vector_at, scalar_at,
                 vectors_signed=True,
             )  # fmt: skip
             shifts, biases = ([scale_of(which, v) for v in range(vectors)] for which in (1, 2))
-            for r in range(kind.rows):
-                result = _requantise(builder, sums[r], shifts, biases)
-                _store(builder, result, y_data, (y_at, builder.mul(y_stride, I64(r))), TOKENS_STEP)
+            rows = [_requantise(builder, kind, sums[r], shifts, biases) for r in range(kind.rows)]
+            _finish_tile(builder, kind, rows, step, channel, arena, at, stride, data, words)
             return context.get_dummy_value()
 
         signature = types.void(
-            isa, y, y_at, y_stride, x, x_at, x_stride, w, w_at, w_stride, quads, scale, scale_at, scale_stride
+            isa, step, channel, arena, at, stride, x, x_at, x_stride, data, w_at, words, scale_at, outputs
         )
         return signature, generate
 
@@ -265,7 +470,7 @@ _tile_tokens_few = _tile_tokens(lambda _: TOKENS_STEP)
 
 @intrinsic
 def _pack(_typing, isa, packed, packed_at, x, x_at, x_stride):
-    """Four rows of isa.columns bytes interleaved to [columns, 4], in the order in which tiles give their results."""
+    """isa.depth rows of isa.columns bytes interleaved to 32 bits [columns], in the order in which tiles take them."""
     kind = _isa(isa)
     size = kind.columns
 
@@ -273,7 +478,13 @@ def _pack(_typing, isa, packed, packed_at, x, x_at, x_stride):
         p_data, x_data = (_data(context, builder, signature, arguments, i) for i in (1, 3))
         _, _, packed_at, _, x_at, x_stride = arguments
         row = _vector(I8, size)
-        rows = [_load(builder, x_data, (x_at, builder.mul(x_stride, I64(r))), row, 16) for r in range(4)]
+        rows = [_load(builder, x_data, (x_at, builder.mul(x_stride, I64(r))), row, 8) for r in range(kind.depth)]
+        if kind.depth == 2:
+            order = lane_order(kind, size // kind.lanes)
+            places = [place for lanes in order for column in lanes for place in (column, size + column)]
+            both = _shuffle(builder, *rows, places)
+            _store(builder, builder.zext(both, _vector(I16, 2 * size)), p_data, (packed_at,), 16)
+            return context.get_dummy_value()
 
         def unpack(a, b, unit, high):
             # In each 16 bytes: the low or the high half of either, unit by unit in turn.
@@ -294,91 +505,75 @@ def _pack(_typing, isa, packed, packed_at, x, x_at, x_stride):
     return types.void(isa, packed, packed_at, x, x_at, x_stride), generate
 
 
-# ---- Tables ---------------------------------------------------------------------------------------------------------
-
-
 @intrinsic
-def _lookup(_typing, isa, y, y_at, x, x_at, width, panels, stride, table, table_at):
-    """y[i] = table[x[i]] for one row of `panels` panels, `stride` bytes apart; a table has 256 entries."""
-    kind = _isa(isa)
+def _widen(_typing, y, y_at, x, x_at, count):
+    """Bytes to 16 bits each, `count` of them, a multiple of PANEL."""
+    whole = _vector(I8, 16)
 
     def generate(context, builder, signature, arguments):
-        y_data, x_data, t_data = (_data(context, builder, signature, arguments, i) for i in (1, 3, 8))
-        _, _, y_at, _, x_at, width, panels, stride, _, table_at = arguments
-
-        def everywhere(step, body):
-            with cgutils.for_range(builder, panels) as panel:
-                start = builder.mul(panel.index, stride)
-                with cgutils.for_range(builder, builder.udiv(width, I64(step))) as part:
-                    body(builder.add(start, builder.mul(part.index, I64(step))))
-
-        if kind.name == "avx512":
-            whole = _vector(I8, 64)
-            quarters = [_load(builder, t_data, (table_at, 64 * i), whole) for i in range(4)]
-
-            def find(at):
-                index = _load(builder, x_data, (x_at, at), whole, 64)
-                name = "llvm.x86.avx512.vpermi2var.qi.512"
-                low = _call(builder, name, whole, quarters[0], index, quarters[1])
-                high = _call(builder, name, whole, quarters[2], index, quarters[3])
-                negative = builder.icmp_signed("<", index, _splat(whole, 0))
-                _store(builder, builder.select(negative, high, low), y_data, (y_at, at), 64)
-
-            everywhere(64, find)
-        elif kind.name == "avx2":
-            # Sixteen tables of 16 entries: what is not in one of them gets an index with bit 7 set, which gives 0.
-            part, whole = _vector(I8, 16), _vector(I8, 32)
-            undefined = ir.Constant(part, ir.Undefined)
-
-            def find(at):
-                indices = [_load(builder, x_data, (x_at, at, 32 * i), whole, 32) for i in range(2)]
-                totals = [_splat(whole, 0)] * 2
-                for h in range(16):
-                    entries = _load(builder, t_data, (table_at, 16 * h), part)
-                    entries = _shuffle(builder, entries, undefined, [*range(16), *range(16)])
-                    for i in range(2):
-                        here = builder.sub(indices[i], _splat(whole, 16 * h))
-                        here = _call(builder, "llvm.uadd.sat.v32i8", whole, here, _splat(whole, 0x70))
-                        found = _call(builder, "llvm.x86.avx2.pshuf.b", whole, entries, here)
-                        totals[i] = builder.or_(totals[i], found)
-                for i in range(2):
-                    _store(builder, totals[i], y_data, (y_at, at, 32 * i), 32)
-
-            everywhere(64, find)
-        else:
-
-            def find(at):
-                for i in range(8):
-                    index = builder.zext(_load(builder, x_data, (x_at, at, i), I8), I64)
-                    _store(builder, _load(builder, t_data, (table_at, index), I8), y_data, (y_at, at, i))
-
-            everywhere(8, find)
-        return context.get_dummy_value()
-
-    return types.void(isa, y, y_at, x, x_at, width, panels, stride, table, table_at), generate
-
-
-# ---- Bytes ----------------------------------------------------------------------------------------------------------
-
-
-@intrinsic
-def _add(_typing, y, y_at, x, x_at, r, r_at, count):
-    """Saturating add: y = sat8(x + r) of `count` bytes, a multiple of PANEL."""
-    whole = _vector(I8, PANEL)
-
-    def generate(context, builder, signature, arguments):
-        y_data, x_data, r_data = (_data(context, builder, signature, arguments, i) for i in (0, 2, 4))
-        _, y_at, _, x_at, _, r_at, count = arguments
-        flip = _splat(whole, -128)
+        y_data, x_data = (_data(context, builder, signature, arguments, i) for i in (0, 2))
+        _, y_at, _, x_at, count = arguments
         with cgutils.for_range(builder, builder.udiv(count, I64(PANEL))) as loop:
-            at = builder.mul(loop.index, I64(PANEL))
-            a = builder.xor(_load(builder, x_data, (x_at, at), whole, PANEL), flip)
-            b = builder.xor(_load(builder, r_data, (r_at, at), whole, PANEL), flip)
-            total = _call(builder, "llvm.sadd.sat.v64i8", whole, a, b)
-            _store(builder, builder.xor(total, flip), y_data, (y_at, at), PANEL)
+            for i in range(0, PANEL, 16):
+                at = builder.add(builder.mul(loop.index, I64(PANEL)), I64(i))
+                value = builder.zext(_load(builder, x_data, (x_at, at), whole, 16), _vector(I16, 16))
+                _store(builder, value, y_data, (y_at, at, at), 32)
         return context.get_dummy_value()
 
-    return types.void(y, y_at, x, x_at, r, r_at, count), generate
+    return types.void(y, y_at, x, x_at, count), generate
+
+
+# ---- Functions of rows -----------------------------------------------------------------------------------------------
+
+
+def _rowwise(function, add):
+    """An intrinsic that applies a function to one row of `panels` panels: y = f(x), or y = sat8(y + f(x))."""
+
+    @intrinsic
+    def apply(
+        _typing, isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, data_at, words, words_at
+    ):  # fmt: skip
+        kind = _isa(isa)
+        size = 4 * kind.lanes
+        whole = _vector(I8, size)
+
+        def generate(context, builder, signature, arguments):
+            y_data, x_data, t_data, w_data = (_data(context, builder, signature, arguments, i) for i in (1, 4, 9, 11))
+            _, _, y_at, y_stride, _, x_at, x_stride, width, panels, _, data_at, _, words_at = arguments
+
+            def byte(i, of):
+                return _load(builder, t_data, (data_at, i), of)
+
+            def word(i):
+                return _load(builder, w_data, (words_at, i), I32, 4)
+
+            compute = function(builder, kind, byte, word)
+            with cgutils.for_range(builder, panels) as panel:
+                y_panel = builder.add(y_at, builder.mul(panel.index, y_stride))
+                x_panel = builder.add(x_at, builder.mul(panel.index, x_stride))
+                with cgutils.for_range(builder, builder.udiv(width, I64(PANEL))) as part:
+                    at = builder.mul(part.index, I64(PANEL))
+                    places = range(0, PANEL, size)
+                    results = compute([_load(builder, x_data, (x_panel, at, i), whole, size) for i in places])
+                    for i, result in zip(places, results, strict=True):
+                        if add:
+                            result = _saturating_add(
+                                builder, _load(builder, y_data, (y_panel, at, i), whole, size), result
+                            )
+                        _store(builder, result, y_data, (y_panel, at, i), size)
+            return context.get_dummy_value()
+
+        signature = types.void(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, data_at, words, words_at)
+        return signature, generate
+
+    return apply
+
+
+_rows_copy, _rows_table, _rows_affine, _rows_relu = (_rowwise(f, add=False) for f in (_copy, _table, _affine, _relu))
+_add_copy, _add_table, _add_affine, _add_relu = (_rowwise(f, add=True) for f in (_copy, _table, _affine, _relu))
+
+
+# ---- Turning --------------------------------------------------------------------------------------------------------
 
 
 @intrinsic
@@ -405,18 +600,54 @@ def _turn(_typing, y, y_at, y_stride, x, x_at, x_stride):
     return types.void(y, y_at, y_stride, x, x_at, x_stride), generate
 
 
-# ---- Operators over the panels of a block of images -----------------------------------------------------------------
+# ---- Streaming ------------------------------------------------------------------------------------------------------
 
-# Operators of a program. A program is int64 [operators, FIELDS].
-LINEAR_CHANNELS, LINEAR_TOKENS, LUT, RELU, ADD, POOL = range(6)
-# Its columns: the operator; where inputs and output start in the arena; rows (channels) of the input and the output;
-# their panels' widths; the columns that an image takes in them; tokens of the input and the output; groups of four
-# factors of a product; where its bytes (weights or tables) and its 32-bit numbers start; where its tap starts, or -1.
-(
-    OP, SRC, SRC_2, DST, ROWS_IN, ROWS_OUT, WIDTH_IN, WIDTH_OUT, EACH_IN, EACH_OUT, TOKENS_IN, TOKENS_OUT, QUADS, BYTES,
-    WORDS, TAP,
-) = range(16)  # fmt: skip
-FIELDS = 16
+
+@intrinsic
+def _stream(_typing, y, y_at, x, x_at, count):
+    """Copy `count` bytes, a multiple of 64 as both addresses, past the caches: nothing here reads them again."""
+    whole = _vector(I8, 64)
+
+    def generate(context, builder, signature, arguments):
+        y_data, x_data = (_data(context, builder, signature, arguments, i) for i in (0, 2))
+        _, y_at, _, x_at, count = arguments
+        once = builder.module.add_metadata([I32(1)])
+        with cgutils.for_range(builder, builder.udiv(count, I64(64))) as loop:
+            at = builder.mul(loop.index, I64(64))
+            value = _load(builder, x_data, (x_at, at), whole, 64)
+            store = builder.store(value, _address(builder, y_data, (y_at, at), whole), align=64)
+            store.set_metadata("nontemporal", once)
+        return context.get_dummy_value()
+
+    return types.void(y, y_at, x, x_at, count), generate
+
+
+@intrinsic
+def _fence(_typing):
+    """What was streamed is in memory before anything that follows."""
+
+    def generate(context, builder, _signature, _arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def _now(_typing):
+    """Nanoseconds of a monotonic clock."""
+
+    def generate(_context, builder, _signature, _arguments):
+        time = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))
+        clock = ir.FunctionType(I32, [I32, time.type])
+        builder.call(cgutils.get_or_insert_function(builder.module, clock, "clock_gettime"), [I32(1), time])
+        seconds, nanoseconds = (builder.extract_value(builder.load(time), i) for i in range(2))
+        return builder.add(builder.mul(seconds, I64(10**9)), nanoseconds)
+
+    return types.int64(), generate
+
+
+# ---- Operators over the panels of a block of images -----------------------------------------------------------------
 
 
 @njit
@@ -431,46 +662,131 @@ def _panels(images, width, each):
 
 
 @njit
-def _linear_channels(isa, columns, rows, step, images, arena, data, words, packed):
-    inputs, outputs = _round_up(step[ROWS_IN], 16), _round_up(step[ROWS_OUT], 16)
-    width, quads = step[WIDTH_IN], step[QUADS]
-    groups = _round_up(step[ROWS_OUT], rows) // rows
-    for panel in range(_panels(images, width, step[EACH_IN])):
-        x_at = step[SRC] + panel * inputs * width
-        y_at = step[DST] + panel * outputs * width
-        for column in range(0, width, columns):
-            for quad in range(quads):
-                _pack(isa, packed, quad * 4 * columns, arena, x_at + quad * 4 * width + column, width)
-            for group in range(groups):
-                _tile_channels(
-                    isa, arena, y_at + group * rows * width + column, width, packed, 0,
-                    data, step[BYTES] + group * rows * 4 * quads, quads, words, step[WORDS] + group * rows * 3,
-                )  # fmt: skip
+def _apply(
+    isa, step, which, first, last, y, y_at, y_row, y_stride, x, x_at, x_row, x_stride, width, panels, data, words
+):  # fmt: skip
+    """Compute y = f(x) for channels `first` to `last` - 1, f the step's function PRE or POST."""
+    function = step[which]
+    for channel in range(first, last):
+        table_at, words_at = step[which + 1] + 256 * channel, step[which + 2] + AFFINE_WORDS * channel
+        if function == TABLE:
+            _rows_table(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == AFFINE:
+            _rows_affine(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == RELU:
+            _rows_relu(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == COPY:
+            _rows_copy(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        y_at += y_row
+        x_at += x_row
 
 
 @njit
-def _linear_tokens(isa, columns, rows, step, images, arena, data, words):
+def _apply_add(
+    isa, step, first, last, y, y_at, y_row, y_stride, x, x_at, x_row, x_stride, width, panels, data, words
+):  # fmt: skip
+    """Compute y = sat8(y + f(x)) for channels `first` to `last` - 1, f the step's function REST."""
+    function = step[REST]
+    for channel in range(first, last):
+        table_at, words_at = step[REST_BYTES] + 256 * channel, step[REST_WORDS] + AFFINE_WORDS * channel
+        if function == TABLE:
+            _add_table(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == AFFINE:
+            _add_affine(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == RELU:
+            _add_relu(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        elif function == COPY:
+            _add_copy(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+        y_at += y_row
+        x_at += x_row
+
+
+@njit
+def _pointwise(isa, step, images, arena, data, words):
+    channels, width = step[ROWS_IN], step[WIDTH_IN]
+    stride = width * _round_up(channels, 16)
+    panels = _panels(images, width, step[EACH_IN])
+    _apply(
+        isa, step, POST, 0, channels, arena, step[DST], width, stride,
+        arena, step[SRC], width, stride, width, panels, data, words,
+    )  # fmt: skip
+    if step[REST] != NOTHING:
+        _apply_add(
+            isa, step, 0, channels, arena, step[DST], width, stride,
+            arena, step[SRC_2], width, stride, width, panels, data, words,
+        )  # fmt: skip
+
+
+@njit
+def _linear_channels(isa, step, images, arena, data, words, packed):
+    columns, rows, depth = _columns(isa), _rows(isa), _depth(isa)
+    inputs, outputs = _round_up(step[ROWS_IN], 16), _round_up(step[ROWS_OUT], 16)
+    width, groups = step[WIDTH_IN], step[GROUPS]
+    size = groups * 4 * width
+    taken = step[TOGETHER] * size
+    stride = TAKEN_ROWS * width
+    panels = _panels(images, width, step[EACH_IN])
+    for first in range(0, panels, step[TOGETHER]):
+        here = min(step[TOGETHER], panels - first)
+        for top in range(0, step[ROWS_IN], TAKEN_ROWS):
+            x, x_at, x_stride = arena, step[SRC] + (first * inputs + top) * width, inputs * width
+            if step[PRE] != COPY:
+                _apply(
+                    isa, step, PRE, top, min(top + TAKEN_ROWS, step[ROWS_IN]), packed, taken, width, stride,
+                    arena, x_at, width, x_stride, width, here, data, words,
+                )  # fmt: skip
+                x, x_at, x_stride = packed, taken, stride
+            for group in range(top // depth, min((top + TAKEN_ROWS) // depth, groups)):
+                for panel in range(here):
+                    for column in range(0, width, columns):
+                        _pack(
+                            isa, packed, panel * size + column * 4 * groups + group * 4 * columns,
+                            x, x_at + panel * x_stride + (group * depth - top) * width + column, width,
+                        )  # fmt: skip
+        for top in range(0, step[ROWS_OUT], rows):
+            for panel in range(here):
+                for column in range(0, width, columns):
+                    _tile_channels(
+                        isa, step, top, arena, ((first + panel) * outputs + top) * width + column, width,
+                        packed, panel * size + column * 4 * groups, data, step[BYTES] + top * 4 * groups,
+                        words, step[WORDS] + 3 * top,
+                    )  # fmt: skip
+
+
+@njit
+def _linear_tokens(isa, step, images, arena, data, words, packed):
+    columns, rows, depth = _columns(isa), _rows(isa), _depth(isa)
     channels = _round_up(step[ROWS_IN], 16)
     width_in, width_out, each_in, each_out = step[WIDTH_IN], step[WIDTH_OUT], step[EACH_IN], step[EACH_OUT]
-    quads = step[QUADS]
     in_panel, out_panel = width_in // each_in, width_out // each_out
-    for image in range(images):
-        x_at = step[SRC] + image // in_panel * channels * width_in + image % in_panel * each_in
-        y_at = step[DST] + image // out_panel * channels * width_out + image % out_panel * each_out
-        for channel in range(0, step[ROWS_IN], rows):
-            x_row = x_at + channel * width_in
-            y_row = y_at + channel * width_out
+    in_panels = _panels(images, width_in, each_in)
+    wide = 4 // depth
+    stride = in_panels * width_in
+    for top in range(0, step[ROWS_IN], rows):
+        last = min(top + rows, step[ROWS_IN])
+        # Behind these rows, one behind the other, is room for them at twice the width.
+        _apply(
+            isa, step, PRE, top, last, packed, 0, stride, width_in,
+            arena, step[SRC] + top * width_in, width_in, channels * width_in, width_in, in_panels, data, words,
+        )  # fmt: skip
+        start = 0
+        if wide == 2:
+            start = rows * stride
+            _widen(packed, start, packed, 0, rows * stride)
+        for image in range(images):
+            x_at = start + (image // in_panel * width_in + image % in_panel * each_in) * wide
+            at = (image // out_panel * channels + top) * width_out + image % out_panel * each_out
             if each_out % columns == 0:
                 for token in range(0, each_out, columns):
                     _tile_tokens_many(
-                        isa, arena, y_row + token, width_out, arena, x_row, width_in,
-                        data, step[BYTES] + 4 * token, 4 * each_out, quads, words, step[WORDS] + token, each_out,
+                        isa, step, top, arena, at + token, width_out, packed, x_at, stride * wide,
+                        data, step[BYTES] + 4 * token, words, step[WORDS] + token, each_out,
                     )  # fmt: skip
             else:
                 for token in range(0, each_out, TOKENS_STEP):
                     _tile_tokens_few(
-                        isa, arena, y_row + token, width_out, arena, x_row, width_in,
-                        data, step[BYTES] + 4 * token, 4 * each_out, quads, words, step[WORDS] + token, each_out,
+                        isa, step, top, arena, at + token, width_out, packed, x_at, stride * wide,
+                        data, step[BYTES] + 4 * token, words, step[WORDS] + token, each_out,
                     )  # fmt: skip
 
 
@@ -500,9 +816,14 @@ def _read(step, images, image, x, arena, scratch):
     in_panel = width // each
     for i in range(images):
         source = x[image + i]
+        start = step[SRC] + i // in_panel * padded * width + i % in_panel * each
+        if values == padded and tokens % 16 == 0:
+            for t in range(0, tokens, 16):
+                for v in range(0, values, 16):
+                    _turn(arena, start + v * width + t, width, source, t * values + v, values)
+            continue
         for t in range(tokens):
             scratch[t * padded : t * padded + values] = source[t * values : (t + 1) * values]
-        start = step[SRC] + i // in_panel * padded * width + i % in_panel * each
         for t in range(0, tokens, 16):
             for v in range(0, padded, 16):
                 _turn(arena, start + v * width + t, width, scratch, t * padded + v, padded)
@@ -525,52 +846,54 @@ def _write(step, images, image, out, arena, scratch):
     for i in range(images):
         start = step[DST] + i // in_panel * padded * width + i % in_panel * each
         at = step[TAP] + (image + i) * size
-        if channels == padded and tokens % 16 == 0:
-            for t in range(0, tokens, 16):
-                for c in range(0, channels, 16):
-                    _turn(out, at + t * channels + c, channels, arena, start + c * width + t, width)
+        for t in range(0, tokens, 16):
+            for c in range(0, padded, 16):
+                _turn(scratch, t * padded + c, padded, arena, start + c * width + t, width)
+        if channels == padded and size % 64 == 0:
+            _stream(out, at, scratch, 0, size)
         else:
-            for t in range(0, tokens, 16):
-                for c in range(0, padded, 16):
-                    _turn(scratch, t * padded + c, padded, arena, start + c * width + t, width)
             for t in range(tokens):
                 out[at + t * channels : at + (t + 1) * channels] = scratch[t * padded : t * padded + channels]
 
 
-def compute(isa, columns, rows, program, data, words, images, out, first, last, block, arena, packed, scratch):
+def compute(isa, program, data, words, images, out, first, last, block, arena, packed, scratch, spent):
     """Run `program` on images `first` to `last` - 1, `block` at a time.
 
-    `isa`, `columns`, `rows`: the instruction set. `data` uint8: weights and tables; `words` int32: start values, shifts
-    and biases; `images` int8 [image, values]; `out` int8, flat: every tap for all images, one after the other. `arena`,
-    `packed` uint8, `scratch` int8: space of the calling thread, aligned to 64 bytes; nothing is allocated here.
+    `isa`: the instruction set. `data` uint8: weights and tables; `words` int32: start values, shifts and biases;
+    `images` int8 [image, values]; `out` int8, flat: every tap for all images, one after the other. `arena`, `packed`
+    uint8, `scratch` int8: space of the calling thread, aligned to 64 bytes, as `out` is; nothing is allocated here.
+    `spent` int64 [steps + 2], or empty: to it are added the nanoseconds that each step takes, taking the images, and
+    writing the taps.
     """
+    measured = len(spent) > 0
+    steps = program.shape[0]
     for image in range(first, last, block):
         here = min(block, last - image)
+        before = _now() if measured else 0
         _read(program[0], here, image, images, arena, scratch)
-        for i in range(program.shape[0]):
+        if measured:
+            now = _now()
+            spent[steps] += now - before
+            before = now
+        for i in range(steps):
             step = program[i]
             op = step[OP]
-            width, padded = step[WIDTH_IN], _round_up(step[ROWS_IN], 16)
-            panels = _panels(here, width, step[EACH_IN])
             if op == LINEAR_CHANNELS:
-                _linear_channels(isa, columns, rows, step, here, arena, data, words, packed)
+                _linear_channels(isa, step, here, arena, data, words, packed)
             elif op == LINEAR_TOKENS:
-                _linear_tokens(isa, columns, rows, step, here, arena, data, words)
-            elif op == LUT:
-                for c in range(step[ROWS_IN]):
-                    at = c * width
-                    _lookup(
-                        isa, arena, step[DST] + at, arena, step[SRC] + at, width, panels, padded * width,
-                        data, step[BYTES] + 256 * c,
-                    )  # fmt: skip
-            elif op == RELU:
-                x = arena[step[SRC] : step[SRC] + panels * padded * width]
-                y = arena[step[DST] : step[DST] + panels * padded * width]
-                for j in range(len(x)):
-                    y[j] = max(x[j], np.uint8(128))
-            elif op == ADD:
-                _add(arena, step[DST], arena, step[SRC], arena, step[SRC_2], panels * padded * width)
+                _linear_tokens(isa, step, here, arena, data, words, packed)
+            elif op == POINTWISE:
+                _pointwise(isa, step, here, arena, data, words)
             else:
                 _pool(step, here, arena, words[step[WORDS]])
+            if measured:
+                now = _now()
+                spent[i] += now - before
+                before = now
             if step[TAP] >= 0:
                 _write(step, here, image, out, arena, scratch)
+                if measured:
+                    now = _now()
+                    spent[steps + 1] += now - before
+                    before = now
+    _fence()
