@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import inspect
+import logging
 import platform
 import shutil
 import tempfile
@@ -26,15 +27,19 @@ _config: Any = numba.config
 _compiling = threading.Lock()
 """Held while numba's one setting for its cache folder is another than the user's."""
 
+_log = logging.getLogger("fxsim")
+"""Says what takes seconds and happens once; the command line shows it."""
+
 _HASHES = "sha256.json"
 """In a folder of the cache: what its files' bytes are."""
 
 
-def compile_function(function: Callable[..., None], signature: Any) -> Callable[..., None]:
+def compile_function(function: Callable[..., None], signature: Any, what: str = "") -> Callable[..., None]:
     """`function` as machine code for one signature: from the cache on disk, or compiled now (seconds) and put there.
 
-    The code runs without the interpreter lock. All that is compiled, what `function`
-    calls too, must be in its module's file, whose text is part of the cache's key.
+    `what` it is, for whoever waits: where it is named, a line is logged before it is compiled. The code runs without
+    the interpreter lock. All that is compiled, what `function` calls too, must be in its module's file, whose text is
+    part of the cache's key.
 
     What is in the cache is taken only where every byte is as it was put there: nothing else would notice a damaged one,
     and machine code that is a bit off may compute something else. Where the cache folder cannot be written, it is
@@ -42,14 +47,21 @@ def compile_function(function: Callable[..., None], signature: Any) -> Callable[
     """
     folder = cache_dir() / "numba" / _cache_key(function, signature)
     if not _can_write(folder):
+        _announce(what, f"each time, as nothing can be written to {folder}")
         return _compile(function, signature, cached=False)
     # Suppressed: the disk may be full, or know no locks. Then the cache is as good as absent.
     with contextlib.suppress(OSError, NotImplementedError), filelock.FileLock(f"{folder}.lock"):
-        return _compile_cached(function, signature, folder)
+        return _compile_cached(function, signature, folder, what)
+    _announce(what, f"each time, as the cache cannot be kept in {folder}")
     return _compile(function, signature, cached=False)
 
 
-def _compile_cached(function: Callable[..., None], signature: Any, folder: Path) -> Callable[..., None]:
+def _announce(what: str, how_often: str) -> None:
+    if what:
+        _log.info("compiling %s (%s)", what, how_often)
+
+
+def _compile_cached(function: Callable[..., None], signature: Any, folder: Path, what: str = "") -> Callable[..., None]:
     """From the folder or into it; the caller holds its lock."""
     stated = folder / _HASHES
     try:
@@ -60,6 +72,8 @@ def _compile_cached(function: Callable[..., None], signature: Any, folder: Path)
         for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         hashes = {}
+    if not hashes:
+        _announce(what, "some seconds, once on this machine")
     with _compiling:
         before = _config.CACHE_DIR
         _config.CACHE_DIR = str(folder)

@@ -1,6 +1,7 @@
 """The command line: help, exit status, messages, JSON, and what is (not) left on disk."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 import fxsim
 from fxsim import paths
-from fxsim.cli import main
+from fxsim.cli import cli, main
 from fxsim.contract import TableRule
 from fxsim.files import export_headers, load, model_sha256, save
 from fxsim.model import Graph, Model, Node, Relu, ResMLPConfig, build_resmlp, resmlp_parameters
@@ -184,6 +185,14 @@ def test_wrong_usage_has_status_2(args: list[str], message: str, call: Call) -> 
     assert (result.status, result.out) == (2, "")
     assert message in result.err
     assert "Usage: fxsim" in result.err
+
+
+def test_what_takes_seconds_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fxsim logs stands on standard error, once however many commands a process calls; results are untouched."""
+    monkeypatch.setattr(cli, "main", lambda *_, **__: logging.getLogger("fxsim").info("compiling %s", "it"))
+    for _ in range(2):
+        done = call()
+        assert (done.status, done.out, done.err) == (0, "", "fxsim: compiling it\n")
 
 
 def test_no_command_shows_the_help(call: Call) -> None:

@@ -923,6 +923,31 @@ def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     assert asked == [True, False]
 
 
+def test_compiling_is_announced_when_it_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line says that something is compiled, and how often that will happen; what is cached says nothing."""
+
+    def compiles(*_: object, cached: bool) -> Callable[..., None]:
+        if cached:
+            (next((tmp_path / "numba").glob("*/")) / "code.nbc").write_bytes(b"code")
+        return print
+
+    caplog.set_level("INFO", "fxsim")
+    monkeypatch.setattr(jit, "_compile", compiles)
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
+    for _ in range(2):
+        compiled.compute_function.__wrapped__(kernels.ISAS["plain"])
+    assert caplog.messages == ["compiling the engine for plain (some seconds, once on this machine)"]
+    caplog.clear()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        compiled.compute_function.__wrapped__(kernels.ISAS["plain"])
+    assert len(caplog.messages) == 2
+    assert all("for plain (each time, as nothing can be written to " in message for message in caplog.messages)
+
+
 def test_other_processors_and_no_cache(tmp_path: Path) -> None:
     """Code for a processor without vector extensions gives the same, where the cache cannot be written too."""
     blocked = tmp_path / "file"

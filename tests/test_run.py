@@ -12,6 +12,7 @@ import pytest
 
 import fxsim
 from fxsim.engines import CHUNK_IMAGES, Engine
+from fxsim.engines.compiled import compute_function, instruction_set
 from fxsim.model import INPUT, Graph, Linear, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
 from tests.conftest import SEED, obey_ctrl_c
 
@@ -39,6 +40,8 @@ def model(tmp_path: Path) -> Model:
 
 def run(folder: Path, *options: str) -> str:
     """What `fxsim run` prints in a folder of model and images."""
+    # Or a first run would say on standard error that it compiles.
+    compute_function(instruction_set())
     command = [*FXSIM, "run", "m.safetensors", "x.npy", "-o", "out.npz", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

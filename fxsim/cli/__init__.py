@@ -1,5 +1,6 @@
 """The command line. Each command is a file of its own, imported only when it is called."""
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -37,6 +38,13 @@ _COMMANDS = {
 
 class _PipeClosedError(Exception):
     """A BrokenPipeError that click and rich do not see: they would exit with 1, which says that a check failed."""
+
+
+class _Notes(logging.Handler):
+    """Shows on standard error what fxsim logs: what takes seconds, and happens once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"fxsim: {record.getMessage()}", err=True)
 
 
 class _LazyGroup(click.Group):
@@ -79,6 +87,10 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Entry point: run the command line and exit with its status."""
+    log = logging.getLogger("fxsim")
+    if not log.handlers:
+        log.addHandler(_Notes())
+        log.setLevel(logging.INFO)
     try:
         # standalone_mode off: errors come here, so that fxsim's own get one line and no traceback.
         status = cli.main(args, prog_name="fxsim", standalone_mode=False) or 0

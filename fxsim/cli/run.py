@@ -51,15 +51,15 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
     # Only a vector of scores names a class.
     classes = shape[0] if _CLASSIFIER in names and len(shape := loaded.graph.shapes[_CLASSIFIER]) == 1 else 0
     predicted = np.zeros(classes, np.int64)
+    if engine != Engine.REFERENCE:
+        # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
+        from fxsim.engines.compiled import compute_function, instruction_set
+
+        compute_function(instruction_set())
     with (
         NpzWriter(output, {name: loaded.graph.shapes[name] for name in names}, len(images)) as writer,
         progress("images") as report,
     ):
-        if engine != Engine.REFERENCE:
-            # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
-            from fxsim.engines.compiled import compute_function, instruction_set
-
-            compute_function(instruction_set())
         started = time.perf_counter()
         report(0, len(images))
         for part, values in run_chunks(loaded, images, names, engine):

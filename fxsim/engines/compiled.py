@@ -195,7 +195,7 @@ def compute_function(isa: Isa) -> Callable[..., None]:
         token, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
         types.int64, types.int64, types.int64, uint8, uint8, int8, types.Array(types.int64, 1, "C"),
     )  # fmt: skip
-    return compile_function(kernels.compute, signature)
+    return compile_function(kernels.compute, signature, f"the engine for {isa.name}")
 
 
 @dataclass(frozen=True)
