@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -758,10 +759,12 @@ def test_a_result_that_nothing_reads_frees_its_own_place_only() -> None:
         ({}, ["plain"]),
         ({"avx2": True}, ["avx2", "plain"]),
         ({"avx2": False, "avx512f": True}, ["plain"]),
-        (dict.fromkeys(("avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni"), True), ["avx2", "plain"]),
+        ({"avx2": True, "avxvnni": True}, ["avxvnni", "avx2", "plain"]),
+        (dict.fromkeys(("avx2", "avx512f", "avx512bw", "avx512vl"), True), ["avx2", "plain"]),
+        (dict.fromkeys(("avx2", "avx512f", "avx512vl", "avx512vnni"), True), ["avxvnni", "avx2", "plain"]),
         (
             dict.fromkeys(("avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"), True),
-            ["avx512", "avx2", "plain"],
+            ["avx512", "avxvnni", "avx2", "plain"],
         ),
     ],
 )
@@ -921,6 +924,28 @@ def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     # Past the memory of this process, whose own function stays.
     assert compiled.compute_function.__wrapped__(kernels.ISAS["plain"]) is print
     assert asked == [True, False]
+
+
+ASSEMBLE = """
+from fxsim import jit
+from fxsim.engines import compiled
+jit._can_write = lambda folder: False
+compute = compiled.compute_function(compiled.instruction_set())
+print(compiled.instruction_set().name, *compute.inspect_asm().values())
+"""
+
+
+def test_code_for_a_processor_with_avx_vnni_alone() -> None:
+    """For such a CPU its own encoding of products is generated, and no register that it has not."""
+    features = "+avx2,+avx,+sse4.2,+sse4.1,+ssse3,+sse3,+popcnt,+avxvnni"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
+    command = [sys.executable, "-c", ASSEMBLE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    name, code = done.stdout.split(maxsplit=1)
+    assert name == "avxvnni"
+    assert code.count("{vex}\tvpdpbusd") > 20
+    assert "vpdpbusd" not in code.replace("{vex}\tvpdpbusd", "")
+    assert not re.search(r"%zmm|%[xy]mm(1[6-9]|2\d|3\d)|%k[0-7]", code)
 
 
 def test_compiling_is_announced_when_it_happens(

@@ -33,12 +33,13 @@ _config: Any = numba.config
 ISA_VARIABLE = "FXSIM_ISA"
 """Environment variable that names the instruction set to use."""
 
-_NEEDED = {
-    "avx512": ("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"),
-    "avx2": ("avx2",),
-    "plain": (),
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "avx512": (("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"),),
+    "avxvnni": (("avx2", "avxvnni"), ("avx2", "avx512vl", "avx512vnni")),
+    "avx2": (("avx2",),),
+    "plain": ((),),
 }
-"""What LLVM must know the CPU to have; the first set that it has is used."""
+"""What LLVM must know the CPU to have, all of one alternative; the first set that it has is used."""
 
 _BLOCK_BYTES = 160 << 10
 """Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
@@ -62,7 +63,7 @@ def instruction_sets() -> tuple[Isa, ...]:
         has = {name for name in host if _config.ENABLE_AVX or not name.startswith("avx")}
     else:
         has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
-    return tuple(ISAS[name] for name, needed in _NEEDED.items() if has.issuperset(needed))
+    return tuple(ISAS[name] for name, choices in _NEEDED.items() if any(has.issuperset(needed) for needed in choices))
 
 
 @functools.cache

@@ -1,11 +1,11 @@
-"""What the compiled engine runs: one program of operators over blocks of images, in vectors of one of three widths.
+"""What the compiled engine runs: one program of operators over blocks of images, in vectors of one of three widths (128, 256, 512 bits).
 
 A tensor lies in panels, channel-major: a panel is one row a channel, each as wide as the panel, 64 bytes or, with more
 than 64 tokens, a multiple. Its columns are tokens: of several images where they have up to 32 (padded to 16 or 32), of
 one image otherwise; of a vector after the pool, images. So a panel is contiguous and stays in the first-level cache.
 Values are uint8, int8 plus 128: that is how a table is indexed, and what the byte products of x86 want on one side.
 
-One source, three instruction sets: every intrinsic takes an empty array `isa` whose type says for which one it is to
+One source, four instruction sets: every intrinsic takes an empty array `isa` whose type says for which one it is to
 generate code (`ISAS`). So Numba compiles this file once for each, and its cache, keyed by the file's content and the
 signature, is never stale.
 """
@@ -51,6 +51,7 @@ ISAS = {
     isa.name: isa
     for isa in (
         Isa("avx512", 16, 64, 4, 4, tables=True),
+        Isa("avxvnni", 8, 32, 2, 4, tables=False),
         Isa("avx2", 8, 32, 2, 2, tables=False),
         Isa("plain", 4, 16, 2, 2, tables=False),
     )
@@ -150,7 +151,8 @@ _UNROLLED = 2
 def _dot(builder, isa, total, unsigned, signed):
     """total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
     if isa.depth == 4:
-        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total.type, total, unsigned, signed)
+        name = f"llvm.x86.avx512.vpdpbusd.{32 * isa.lanes}"
+        return _call(builder, name, total.type, total, unsigned, signed)
     pairs = _vector(I16, 2 * isa.lanes)
     a, b = builder.bitcast(unsigned, pairs), builder.bitcast(signed, pairs)
     if isa.name == "avx2":
@@ -202,7 +204,7 @@ def _requantise(builder, isa, sums, shifts, biases):
     if isa.name == "avx512":
         # Either packing takes turns between its operands, 16 bytes by 16 bytes.
         names = ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packsswb.512")
-    elif isa.name == "avx2":
+    elif isa.name != "plain":
         names = ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packsswb")
     for element, bits in ((I16, 16), (I8, 8)):
         if isa.name == "plain":
@@ -291,7 +293,7 @@ def _table(builder, isa, byte, _word):
     if isa.name == "avx512":
         quarters = [byte(64 * i, whole) for i in range(4)]
         return permute
-    return shuffle if isa.name == "avx2" else one_by_one
+    return one_by_one if isa.name == "plain" else shuffle
 
 
 def _affine(builder, isa, _byte, word):
