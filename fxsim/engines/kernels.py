@@ -1,4 +1,4 @@
-"""What the compiled engine runs: one program of operators over blocks of images, in vectors of one of three widths (128, 256, 512 bits).
+"""What the compiled engine runs: one program of operators over blocks of images, in vectors of 128 to 512 bits.
 
 A tensor lies in panels, channel-major: a panel is one row a channel, each as wide as the panel, 64 bytes or, with more
 than 64 tokens, a multiple. Its columns are tokens: of several images where they have up to 32 (padded to 16 or 32), of
