@@ -26,6 +26,7 @@ lint: setup ## ruff, and mypy --strict on the package
 	.venv/bin/mypy
 
 bench: setup ## the kept measurements
+	.venv/bin/fxsim bench engine
 	.venv/bin/python -m benchmarks
 
 clean: ## remove .venv and what tools left behind

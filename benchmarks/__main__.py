@@ -1,4 +1,7 @@
-"""`python -m benchmarks [COMMAND]`: one command a file; without one, all in turn with their defaults."""
+"""`python -m benchmarks [COMMAND]`: one command a file; without one, all in turn with their defaults.
+
+The speed of the engines is `fxsim bench engine`'s.
+"""
 
 import os
 
@@ -9,8 +12,6 @@ import click
 
 from benchmarks.accuracy import accuracy
 from benchmarks.distance import distance
-from benchmarks.engines import engines
-from benchmarks.onnx import onnx
 from benchmarks.startup import startup
 
 
@@ -19,13 +20,13 @@ from benchmarks.startup import startup
 def benchmarks(context: click.Context) -> None:
     """Measure fxsim on this machine."""
     if context.invoked_subcommand is None:
-        for command in (engines, onnx, startup, distance):
+        for command in (startup, distance):
             click.echo(f"--- python -m benchmarks {command.name}")
             context.invoke(command)
 
 
 # accuracy takes hours: only when it is asked for.
-for each in (engines, onnx, startup, distance, accuracy):
+for each in (startup, distance, accuracy):
     benchmarks.add_command(each)
 
 if __name__ == "__main__":

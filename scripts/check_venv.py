@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTALLED_EXTRAS = ("test", "lint", "torch", "onnx")  # what scripts/setup.sh installs
+INSTALLED_EXTRAS = ("test", "lint", "torch", "onnx", "bench")  # what scripts/setup.sh installs
 UNPINNED = {"fxsim", "pip", "setuptools", "wheel"}
 CUDA = ("nvidia-", "cuda-", "triton")  # what torch's CUDA build brings along, in versions that torch itself pins
 

@@ -87,7 +87,7 @@ install() {
     # Both names: pip 25.3 and newer look for the second one when they build.
     "$venv/bin/python" scripts/check_venv.py --constraints >"$venv/fxsim-constraints.txt"
     PIP_CONSTRAINT=$venv/fxsim-constraints.txt PIP_BUILD_CONSTRAINT=$venv/fxsim-constraints.txt \
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx]' \
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,bench]' \
         || fail "pip could not install the pinned dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
 }
 

@@ -28,7 +28,7 @@ COMMANDS = (
     "import", "export-headers", "export-onnx", "info", "run", "memory-image", "cosim", "vectors", "signoff",
     "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
-HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime"}
+HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""
 
 ROOMS: dict[str, set[str]] = {"contract": set()}
@@ -48,7 +48,8 @@ for room, above in {
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["onnx_export"] = ROOMS["files"] | {"files"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "onnx_export"}
+ROOMS["benchmark"] = ROOMS["networks"] | {"networks", "onnx_export"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "onnx_export", "benchmark"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit"}
 """Modules beside the rooms, which import nothing but each other."""
@@ -99,7 +100,7 @@ def test_loose_requirements_are_refused(requirement: str) -> None:
         check_venv.parse_pins([requirement])
 
 
-@pytest.mark.parametrize("extra", [None, "test", "lint", "torch", "onnx"])
+@pytest.mark.parametrize("extra", [None, "test", "lint", "torch", "onnx", "bench"])
 def test_pins_are_closed_under_dependency(extra: str | None) -> None:
     """Whatever a pinned distribution requires is itself pinned, at a version that satisfies it."""
     pins = check_venv.parse_pins(PROJECT["dependencies"] + (EXTRAS[extra] if extra else []))

@@ -1,16 +1,34 @@
 """`fxsim bench`: measurements of fxsim on this machine."""
 
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import json_option, print_json, print_table, progress, say
+from fxsim.cli.console import Progress, json_option, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.version import __version__
 
 if TYPE_CHECKING:
+    from fxsim.benchmark.record import BenchRecord
     from fxsim.networks.benchmark import Result, Spread
 
 _PAPER_BATCH = 16
+
+_ROUNDS, _SECONDS = 7, 0.1
+_QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_BATCHES = 3, 0.02, (1, 256)
+"""Of `engine`: rounds, and seconds of each measurement."""
+
+_WIDE = 96
+"""Columns of a terminal that hold all columns of `engine`."""
 
 
 @click.group()
@@ -93,6 +111,238 @@ def nn(
     say("times: median \u00b1 half the range between the quartiles")
     if output is not None:
         say(f"{output}: picture")
+
+
+@command.command()
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--batch", "batches", multiple=True, type=click.IntRange(1, 1 << 20), help="Images a call; several.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="By default one a core; one thread is measured too.")
+@click.option("--rounds", type=click.IntRange(min=1), help="Times to measure each.  [default: 7; quick: 3]")
+@click.option("--quick", is_flag=True, help="Fewer rounds and batches, shorter measurements.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Contestants by name, with * and ?; several.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of images drawn.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write the record, .json.")
+@click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw roofline and bars, .svg or .png.")
+@json_option
+def engine(
+    model: Path | None,
+    batches: tuple[int, ...],
+    threads: int | None,
+    rounds: int | None,
+    quick: bool,
+    only: tuple[str, ...],
+    seed: int,
+    output: Path | None,
+    figure: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the speed of everything that computes MODEL, by default the golden model psa_h96.
+
+    The compiled engine on each instruction set of this machine, alone and beside the plain loops where the compiler may
+    use only AVX2 or SSE2; the reference engine; ONNX Runtime; PyTorch with fake quantisation; float32 in PyTorch and
+    numpy. All are measured in turn, round after round, each on one thread and on --threads; those that compute integers
+    only once they equalled the reference engine on every image. In the same rounds: what the machine can do at most,
+    products of each instruction set and bytes read.
+
+    The record is a JSON file that `python -m pyperf compare_to` reads, too. Exit status 1 where values differ.
+    """
+    from fxsim.benchmark.contestants import BATCHES, list_contestants
+    from fxsim.benchmark.hosts import lesser_hosts
+    from fxsim.benchmark.machine import cores, find_versions
+    from fxsim.benchmark.measure import default_images, measure, select
+    from fxsim.benchmark.record import BenchRecord, check_pyperf, write_record
+    from fxsim.engines.compiled import instruction_sets
+    from fxsim.files import load
+    from fxsim.files.atomic import check_target
+    from fxsim.paths import golden_dir
+
+    # All that could fail at the end is tried at the start.
+    if output is not None:
+        check_pyperf()
+        check_target(output)
+    if figure is not None:
+        from fxsim.files.figures import check_figure_target
+
+        check_figure_target(figure)
+    path = golden_dir() / "psa_h96.safetensors" if model is None else model
+    for target in (output, figure):
+        if target is not None:
+            refuse_overwriting(target, (path,))
+    loaded = load(path)
+    sets = tuple(kind.name for kind in instruction_sets())
+    threads = threads or cores()
+    contestants = select(
+        list_contestants(
+            sets, lesser_hosts(sets), threads, tuple(dict.fromkeys(batches)) or (_QUICK_BATCHES if quick else BATCHES)
+        ),
+        only,
+    )
+    started, began = datetime.now(UTC), time.monotonic()
+    with progress("measurements") as shown, _insisting(shown) as report:
+        measured = measure(
+            loaded,
+            default_images(loaded, seed),
+            contestants,
+            threads=threads,
+            rounds=rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
+            seconds=_QUICK_SECONDS if quick else _SECONDS,
+            seed=seed,
+            report=report,
+        )
+    record = BenchRecord(
+        format="fxsim.bench.engine",
+        version=1,
+        command=("fxsim", *sys.argv[1:]),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 3),
+        fxsim_version=__version__,
+        versions=find_versions(),
+        measured=measured,
+    )
+    if output is not None:
+        write_record(record, output)
+    if figure is not None:
+        from fxsim.benchmark.figure import draw_record
+        from fxsim.files.figures import write_figure
+
+        write_figure(draw_record(record), figure)
+    if as_json:
+        print_json(record)
+    else:
+        _print_engines(record)
+        for target, what in ((output, "record"), (figure, "picture")):
+            if target is not None:
+                say(f"{target}: {what}")
+    for result in measured.results:
+        if result.equal is False:
+            say(f"fxsim: {result.contestant.name} differs from the reference engine: {result.difference}", err=True)
+    if not measured.equal:
+        sys.exit(1)
+
+
+@contextmanager
+def _insisting(report: Progress) -> Iterator[Progress]:
+    """`report`, which also ends the block where Ctrl-C was pressed and nobody heard.
+
+    Python drops an interruption that comes while it runs a callback of its own, as it does while libraries are
+    imported.
+    """
+    pressed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.default_int_handler(number, frame)
+
+    def insist(done: int, total: int) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        report(done, total)
+
+    before = signal.getsignal(signal.SIGINT)
+    # Only where Ctrl-C interrupts at all, and in the thread that may say so.
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield report
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield insist
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_engines(record: "BenchRecord") -> None:
+    measured = record.measured
+    machine = measured.machine
+    say(
+        f"{machine.processor}, {_count(machine.cores, 'core')}; "
+        + ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    )
+    published = measured.published
+    # The best is left out where names would be folded for it.
+    wide = shutil.get_terminal_size().columns >= _WIDE
+    columns = (
+        "contestant",
+        "batch",
+        "images/s",
+        "\u00b1",
+        *(["best"] if wide else []),
+        "GMAC",
+        "peak",
+        "loops",
+        "FPGA",
+    )
+    for threads in sorted({result.contestant.threads for result in measured.results}):
+        rows = []
+        for result in measured.results:
+            who, rate, share, ratio = result.contestant, result.rate, measured.share(result), measured.ratio(result)
+            if who.threads != threads:
+                continue
+            if rate is None:
+                rows.append(
+                    (
+                        who.path,
+                        f"{who.batch:,}",
+                        "DIFFERS" if result.equal is False else "absent",
+                        *("",) * (len(columns) - 3),
+                    )
+                )
+                continue
+            rows.append(
+                (
+                    who.path,
+                    f"{who.batch:,}",
+                    f"{rate.median:,.0f}",
+                    f"{rate.half / rate.median:.1%}",
+                    *([f"{rate.best:,.0f}"] if wide else []),
+                    f"{measured.macs * rate.median / 1e9:,.1f}",
+                    "" if share is None else f"{share:.1%}",
+                    "" if ratio is None else f"{ratio:.2f}",
+                    "" if published is None else f"{rate.median / published.images_per_second:.2f}",
+                )
+            )
+        macs = f"{measured.macs:,} MACs an image"
+        title = f"{measured.model}, {macs}, {_count(threads, 'thread')}, {_count(measured.rounds, 'round')}"
+        print_table(title, columns, rows)
+    for result in measured.results:
+        if result.absent is not None:
+            say(f"{result.contestant.name}: not measured: {result.absent}")
+    roofs = [
+        (
+            f"products, {roof.isa}" if roof.kind == "macs" else f"reading, {roof.kind}",
+            roof.host,
+            roof.threads,
+            f"{roof.rate.median / 1e9:,.1f} \u00b1 {roof.rate.half / 1e9:,.1f}",
+            "GMAC/s" if roof.kind == "macs" else "GB/s",
+        )
+        for roof in measured.roofs
+    ]
+    print_table("what the machine can do", ("roof", "host", "threads", "a second", "unit"), roofs)
+    operators = measured.operators()
+    total = sum(operator.seconds for operator in operators)
+    steps = [
+        (
+            operator.name,
+            operator.steps,
+            f"{operator.seconds * 1e6:.2f}",
+            f"{operator.seconds / total:.1%}",
+            f"{operator.macs / operator.seconds / 1e9:,.1f}" if operator.macs else "",
+            f"{operator.bytes / operator.seconds / 1e9:,.1f}" if operator.bytes else "",
+        )
+        for operator in operators
+    ]
+    if operators and measured.profile is not None:
+        title = f"time by operator, {measured.profile.isa}, 1 thread, {total * 1e6:.1f} \u00b5s an image"
+        print_table(title, ("operator", "steps", "\u00b5s", "share", "GMAC/s", "GB/s"), steps)
+    exact = sum(result.equal is not None for result in measured.results)
+    say(
+        f"equal to the reference engine on {_count(measured.images_checked, 'image')}: "
+        f"{sum(result.equal is True for result in measured.results)} of {exact} that compute integers"
+    )
+    say("images/s: median; \u00b1: half the range between the quartiles; GMAC: multiply-accumulates a second, 10^9;")
+    say("peak: part of the products its host can do; loops, FPGA: times the plain loops there, times the published")
+    if published is not None:
+        say(f"published: {published.images_per_second:,.0f} images/s, {published.source}")
 
 
 def _count(number: int, what: str) -> str:

@@ -141,6 +141,21 @@ class OnnxCheck(_Check, frozen=True, tag="onnx", kw_only=True):
     engines: Annotated[tuple[Engine, ...], Meta(min_length=1)] = (Engine.REFERENCE, Engine.NUMBA)
 
 
+class SpeedCheck(_Check, frozen=True, tag="speed", kw_only=True):
+    """Every path of the engines gives the reference engine's values on the images that it is measured with.
+
+    Measured for some seconds: images a second of each, what the machine can do at most, and where the time goes. Only
+    with `at_least` is a speed demanded: the fastest path must compute so many images a second. `threads`: by default
+    one a core.
+    """
+
+    model: _Name
+    stimulus: _Name
+    images: Annotated[int, Meta(ge=1, le=1000)] = 32
+    threads: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    at_least: Annotated[float, Meta(gt=0)] | None = None
+
+
 class PublishedCheck(_Check, frozen=True, tag="published", kw_only=True):
     """A published model against the samples published with it.
 
@@ -254,6 +269,7 @@ Check = (
     | EnginesCheck
     | RandomModelsCheck
     | OnnxCheck
+    | SpeedCheck
     | PublishedCheck
     | BridgeCheck
     | CosimCheck

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fxsim.benchmark.figure import Palette, draw_roofline, draw_steps
+from fxsim.benchmark.record import Measured
 from fxsim.signoff.record import (
     MULTIPLIERS,
     Comparison,
@@ -85,6 +87,7 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
     reported = [(check.kind, c) for check in record.checks for c in check.details.comparisons if not c.exact]
     distances = [c for kind, c in reported if kind == "published"]
     cycles = [row for d in details for row in d.cycles]
+    speeds = [speed.measured for d in details for speed in d.speeds]
     fake_quant = [c for kind, c in reported if kind == "bridge"]
     drawings: list[tuple[str, str, Callable[[Any], Canvas], Sequence[Any]]] = [
         (
@@ -111,6 +114,19 @@ def draw_pictures(record: SignoffRecord) -> list[Picture]:
             "From the start of a job of one image to its end. Numbers are layers.",
             _timeline,
             [row for row in cycles if row.timeline],
+        ),
+        (
+            "Speed of the engines under the roofs of the machine",
+            "GMAC/s on one core. Slanted: what can be read; level: products that instruction sets can do; dots: the "
+            "network on each path; diamonds: operators of the compiled engine. Measured on the machine of this run.",
+            _rooflines,
+            speeds,
+        ),
+        (
+            "Where the compiled engine's time goes",
+            "\u00b5s an image on one thread, by kind of operator.",
+            _operator_times,
+            [speed for speed in speeds if speed.profile is not None],
         ),
         (
             "Distance to the published PSA data",
@@ -331,6 +347,35 @@ def _timeline(rows: Sequence[Cycles]) -> Canvas:
     panels[-1].set_xlabel("cycles")
     handles = [Patch(facecolor=colour, label=label) for colour, label in _KINDS.values()]
     canvas.legend(handles=handles, loc="outside upper right", ncols=3)
+    return canvas
+
+
+_PALETTE = Palette(
+    paper=_CARD,
+    ink=_INK,
+    muted=_MUTED,
+    line=_LINE,
+    compiled=_ACCENT,
+    loops=_PASSED,
+    others=_SKIPPED,
+    published=_FAILED,
+    steps=(_ACCENT, _SECOND, _PASSED, _ERROR, _SKIPPED, _MUTED),
+)
+
+
+def _rooflines(speeds: Sequence[Measured]) -> Canvas:
+    """A panel a model."""
+    canvas = Canvas(figsize=(_WIDTH, 5.2 * len(speeds)), layout="constrained")
+    for panel, measured in zip(canvas.subplots(len(speeds), 1, squeeze=False).flatten(), speeds, strict=True):
+        draw_roofline(panel, measured, _PALETTE, f"{_short(measured.model)} on {_short(measured.machine.processor)}")
+    return canvas
+
+
+def _operator_times(speeds: Sequence[Measured]) -> Canvas:
+    """A bar a model."""
+    canvas = Canvas(figsize=(_WIDTH, 2.0 * len(speeds)), layout="constrained")
+    for panel, measured in zip(canvas.subplots(len(speeds), 1, squeeze=False).flatten(), speeds, strict=True):
+        draw_steps(panel, measured, _PALETTE, _short(measured.model))
     return canvas
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from fxsim.benchmark.record import Measured
 from fxsim.errors import FileError
 from fxsim.files import atomic_write
 
@@ -187,6 +188,17 @@ class Cycles(_Record, frozen=True):
         return None if self.alone_cycles is None else macs / (MULTIPLIERS * self.alone_cycles)
 
 
+class Speed(_Record, frozen=True):
+    """Measured speed of the engines, on the machine that it names. `at_least`: images a second demanded of the fastest.
+
+    `reached`: what the fastest path computes a second, the median of the rounds; None where none was measured.
+    """
+
+    measured: Measured
+    at_least: float | None
+    reached: float | None
+
+
 class TapValues(_Record, frozen=True):
     """What values a tap had: spread, and the share at either end of int8."""
 
@@ -228,6 +240,7 @@ class Details(_Record, frozen=True):
     cycles: tuple[Cycles, ...] = ()
     values: tuple[ValueStatistics, ...] = ()
     curves: tuple[Curve, ...] = ()
+    speeds: tuple[Speed, ...] = ()
 
 
 class CheckRecord(_Record, frozen=True):

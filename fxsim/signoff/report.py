@@ -40,6 +40,7 @@ def render_report(record: SignoffRecord) -> str:
         replay_script=REPLAY_SCRIPT,
         counts={str(status): record.count(status) for status in Status},
         cycles=[row for check in record.checks for row in check.details.cycles],
+        speeds=[speed for check in record.checks for speed in check.details.speeds],
         agreements=[(check.name, agreement) for check in record.checks for agreement in check.details.agreements],
         simulations=[(check.name, s) for check in record.checks for s in check.details.simulations],
         # What is equal everywhere is said in the table of checks; tables of zeros would bury what is not.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
-from fxsim.signoff import integer_checks, network_checks, onnx_checks, published_checks, rtl_checks
+from fxsim.signoff import integer_checks, network_checks, onnx_checks, published_checks, rtl_checks, speed_checks
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.environment import find_commit, find_machine, find_tools
 from fxsim.signoff.plan import (
@@ -28,6 +28,7 @@ from fxsim.signoff.plan import (
     PublishedCheck,
     RandomModelsCheck,
     RtlFaultCheck,
+    SpeedCheck,
     VectorsCheck,
     default_plan,
 )
@@ -40,6 +41,7 @@ CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
     EnginesCheck: integer_checks.engines,
     RandomModelsCheck: integer_checks.random_models,
     OnnxCheck: onnx_checks.onnx,
+    SpeedCheck: speed_checks.speed,
     PublishedCheck: published_checks.published,
     BridgeCheck: network_checks.bridge,
     CosimCheck: rtl_checks.bit_exact,

@@ -1,0 +1,239 @@
+"""What computes a network, each as it is measured: prepared, checked against the reference engine, timed."""
+
+import contextlib
+import ctypes
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from fxsim.benchmark import peak
+from fxsim.benchmark.float_network import float_forward
+from fxsim.benchmark.record import NATIVE, Contestant
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import run_reference
+from fxsim.engines.compiled import run_compiled
+from fxsim.engines.loops import run_loops
+from fxsim.errors import ModelError, ToolError
+from fxsim.files import load, model_sha256
+from fxsim.model import Model
+from fxsim.onnx_export import missing, onnx_bytes, open_onnx
+from fxsim.paths import golden_dir
+
+REFERENCE, COMPILED, LOOPS, ONNX = "reference", "compiled", "loops", "onnx"
+FAKE_QUANT, TORCH, NUMPY = "torch-fake-quant", "torch-float32", "numpy-float32"
+
+BATCHES = (1, 64, 1024, 2048)
+"""Of the compiled engine, unless others are asked for."""
+
+_BATCH = {REFERENCE: 32, ONNX: 256, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
+"""At which each of the others is about at its best."""
+
+_BATCH_MAX = 512
+"""Of slower paths, and of all taps: they gain nothing from more images, which would only take time and memory."""
+
+_CALLS_MAX = 10_000
+
+Compute = Callable[[Int8], Any]
+
+
+class Prepared(Struct, frozen=True):
+    """How a contestant stands before it is timed; see `Result`."""
+
+    calls: int = 0
+    equal: bool | None = None
+    difference: str | None = None
+    absent: str | None = None
+
+
+def list_engines(sets: tuple[str, ...], threads: int, batches: tuple[int, ...] = BATCHES) -> list[Contestant]:
+    """The compiled engine and the plain loops, in this process alone, on one thread and on `threads`."""
+    chosen = list_contestants(sets, {}, threads, batches)
+    return [who for who in chosen if who.engine in (COMPILED, LOOPS)]
+
+
+def list_contestants(
+    sets: tuple[str, ...], hosts: dict[str, str], threads: int, batches: tuple[int, ...] = BATCHES
+) -> list[Contestant]:
+    """Everything that is measured, on one thread and on `threads`.
+
+    `sets`: instruction sets of this machine, the fastest first; `hosts`: of each lesser one, its own.
+    """
+    found = []
+    for count in sorted({1, threads}):
+        found += [Contestant(COMPILED, sets[0], NATIVE, batch, count) for batch in batches]
+        most = min(max(batches), _BATCH_MAX)
+        found += [Contestant(COMPILED, isa, NATIVE, most, count) for isa in sets[1:]]
+        found.append(Contestant(COMPILED, sets[0], NATIVE, most, count, "all"))
+        found.append(Contestant(LOOPS, None, NATIVE, most, count))
+        for host, isa in hosts.items():
+            found.append(Contestant(COMPILED, isa, host, most, count))
+            found.append(Contestant(LOOPS, None, host, most, count))
+        found.append(Contestant(ONNX, None, NATIVE, _BATCH[ONNX], count))
+        found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=False) for who in (FAKE_QUANT, TORCH, NUMPY)]
+    return [*found, Contestant(REFERENCE, None, NATIVE, _BATCH[REFERENCE], 1)]
+
+
+class Track:
+    """A model and images, and all that computes them in this process."""
+
+    def __init__(self, model: Model, images: Int8, seconds: float) -> None:
+        """`images`: the different ones, repeated to fill a batch; `seconds`: about how long each measurement takes."""
+        self.model = model
+        self.images = images
+        self.seconds = seconds
+        self.output = (model.graph.output,)
+        _keep_memory()
+        self._expected = run_reference(model.graph, images, model.graph.taps)
+        self._computes: dict[str, tuple[Compute, int]] = {}
+
+    def prepare(self, who: Contestant) -> Prepared:
+        """Build what computes, check its values, and find how many calls a measurement takes."""
+        try:
+            compute = self._build(who)
+            if isinstance(compute, str):
+                return Prepared(absent=compute)
+            difference = self._check(who, compute) if who.exact else None
+        except (ModelError, ToolError) as error:
+            return Prepared(absent=str(error))
+        x = self._batch(who.batch)
+        once = self._time(who, compute, x, 1)  # the first may compile, or load
+        once = self._time(who, compute, x, 1)
+        calls = max(1, min(_CALLS_MAX, math.ceil(self.seconds / once)))
+        self._computes[who.name] = compute, calls
+        return Prepared(calls, difference is None if who.exact else None, difference)
+
+    def measure(self, who: Contestant) -> float:
+        """Seconds an image, of a contestant that was prepared."""
+        compute, calls = self._computes[who.name]
+        return self._time(who, compute, self._batch(who.batch), calls) / (calls * who.batch)
+
+    def measure_roof(self, kind: str, isa: str | None, threads: int) -> float:
+        """What this process can do a second: multiply-accumulates of `isa`, or bytes read."""
+        if kind == "macs":
+            assert isa is not None
+            return peak.measure_products(isa, threads, self.seconds)
+        return peak.measure_reading(peak.reading_sizes(threads)[kind], threads, self.seconds)
+
+    def _batch(self, count: int) -> Int8:
+        return np.resize(self.images, (count, *self.images.shape[1:]))
+
+    def _time(self, who: Contestant, compute: Compute, x: Int8, calls: int) -> float:
+        with _limit_blas(who.threads) if who.engine in (NUMPY, REFERENCE) else contextlib.nullcontext():
+            started = time.perf_counter()
+            for _ in range(calls):
+                compute(x)
+            return time.perf_counter() - started
+
+    def _taps(self, who: Contestant) -> tuple[str, ...]:
+        return self.model.graph.taps if who.taps == "all" else self.output
+
+    def _build(self, who: Contestant) -> Compute | str:
+        """What computes a batch; or why there is none."""
+        model, taps = self.model, self._taps(who)
+        match who.engine:
+            case "compiled":
+                return partial(run_compiled, model, taps=taps, threads=who.threads, isa=who.isa)
+            case "loops":
+                return partial(run_loops, model, taps=taps, threads=who.threads)
+            case "reference":
+                return lambda x: run_reference(model.graph, x, taps)
+            case "onnx":
+                return missing("onnx", "onnxruntime") or open_onnx(onnx_bytes(model, taps), who.threads)
+            case "numpy-float32":
+                if find_spec("threadpoolctl") is None:
+                    return "the extra 'bench' is not installed: there is no threadpoolctl here, which sets the threads"
+                return float_forward(model.graph)
+            case _:
+                return _torch_network(model, who)
+
+    def _check(self, who: Contestant, compute: Compute) -> str | None:
+        """The first value that is not the reference engine's, in words: of all images timed, then at every tap."""
+        difference = self._differs(compute(self._batch(who.batch)), self._taps(who), who.batch)
+        if difference is None and who.engine in (COMPILED, LOOPS) and who.taps != "all":
+            every = partial(compute, taps=self.model.graph.taps)  # type: ignore[call-arg]  # of both it is one's
+            difference = self._differs(every(self.images), self.model.graph.taps, len(self.images))
+        return difference
+
+    def _differs(self, found: dict[str, Int8], taps: tuple[str, ...], count: int) -> str | None:
+        for tap in taps:
+            expected = np.resize(self._expected[tap], (count, *self._expected[tap].shape[1:]))
+            if found[tap].shape != expected.shape:
+                return f"tap {tap}: expected shape {expected.shape}, found {found[tap].shape}"
+            if (found[tap] != expected).any():
+                place = tuple(int(i) for i in np.argwhere(found[tap] != expected)[0])
+                where = ", ".join(map(str, place[1:]))
+                return f"tap {tap}, image {place[0]} [{where}]: expected {expected[place]}, found {found[tap][place]}"
+        return None
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
+def _keep_memory() -> None:
+    """What is freed stays with this process, where the C library is glibc, from now on.
+
+    Otherwise large arrays may be fetched from the system anew in every call, and that depends on what ran before:
+    PyTorch was measured at half its speed in a fresh process.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
+
+
+@contextlib.contextmanager
+def _limit_blas(threads: int) -> Any:
+    """Numpy's float products on so many threads, where the library that sets them is there."""
+    if find_spec("threadpoolctl") is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, user_api="blas"):
+        yield
+
+
+def find_checkpoint(model: Model) -> Path | None:
+    """The quantised network that a golden model was exported from; None for any other model."""
+    path = golden_dir() / f"{model.name}.safetensors"
+    checkpoint = golden_dir() / "checkpoints" / path.name
+    # A name alone says nothing: another model may have it.
+    if not (path.is_file() and checkpoint.is_file()) or model_sha256(load(path)) != model_sha256(model):
+        return None
+    return checkpoint
+
+
+def _torch_network(model: Model, who: Contestant) -> Compute | str:
+    if find_spec("torch") is None:
+        return "the extra 'torch' is not installed"
+    checkpoint = find_checkpoint(model)
+    if checkpoint is None:
+        return "no quantised network of this model is at hand, only of golden models"
+    # Only here: nothing else of this room needs torch.
+    import torch
+
+    from fxsim.model import INPUT
+    from fxsim.networks.checkpoint import load_quantised
+
+    network = load_quantised(checkpoint)[0]
+    step = float(network.step(INPUT))
+
+    def compute(x: npt.NDArray[np.int8]) -> Any:
+        torch.set_num_threads(who.threads)
+        with torch.inference_mode():
+            tokens = torch.from_numpy(x).float() * step
+            if who.engine == FAKE_QUANT:
+                return network(tokens)
+            for _, values in network.float_taps(tokens):
+                last = values
+            return last
+
+    return compute

@@ -1,0 +1,214 @@
+"""The measurement: all contestants and roofs in turn, round after round, so that a busy moment meets all of them."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import numpy as np
+
+from fxsim.benchmark.contestants import COMPILED, Prepared, Track
+from fxsim.benchmark.hosts import Host, lesser_hosts, start_hosts
+from fxsim.benchmark.machine import find_machine
+from fxsim.benchmark.peak import PRODUCTS
+from fxsim.benchmark.record import (
+    NATIVE,
+    Contestant,
+    Measured,
+    Profile,
+    Published,
+    Result,
+    Roof,
+    Step,
+)
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import compiled
+from fxsim.engines.compiled import instruction_sets
+from fxsim.errors import FxsimError, ModelError
+from fxsim.files import model_sha256
+from fxsim.model import INPUT, Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, recognise_resmlp
+from fxsim.model.summary import summarise
+from fxsim.paths import golden_dir
+
+IMAGES = 32
+"""Different images that are computed, over and over."""
+
+Report = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+_PUBLISHED = Published(32_051, "the published streaming accelerator: 6,240 cycles an image at 200 MHz")
+_PUBLISHED_SIZE = (64, 48, 96, 96, 4, 10)
+
+
+class _Read(NamedTuple):
+    kind: str
+    isa: str | None
+    host: str
+    threads: int
+
+
+def select(contestants: Iterable[Contestant], patterns: tuple[str, ...]) -> list[Contestant]:
+    """Those that a pattern names, in their order; all where there is none.
+
+    A pattern is a name (compiled-avx512/b2048/t2), its first part (loops@avx2) or either with * and ?. FxsimError for
+    a pattern that names none.
+    """
+    everyone = list(contestants)
+
+    def names(who: Contestant, pattern: str) -> bool:
+        return fnmatchcase(who.name, pattern) or fnmatchcase(who.path, pattern)
+
+    for pattern in patterns:
+        if not any(names(who, pattern) for who in everyone):
+            paths = ", ".join(dict.fromkeys(who.path for who in everyone))
+            raise FxsimError(f"there is no contestant '{pattern}'; there are: {paths} (each with /bBATCH/tTHREADS)")
+    return [who for who in everyone if not patterns or any(names(who, pattern) for pattern in patterns)]
+
+
+def default_images(model: Model, seed: int) -> Int8:
+    """Images for a model: golden ones of its shape, else drawn from all int8 values."""
+    for path in sorted(golden_dir().glob("*.npy")):
+        golden: Int8 = np.load(path, allow_pickle=False)
+        if golden.shape[1:] == model.graph.input_shape:
+            return golden[:IMAGES]
+    return np.random.default_rng(seed).integers(-128, 128, (IMAGES, *model.graph.input_shape)).astype(np.int8)
+
+
+def measure(
+    model: Model,
+    images: Int8,
+    contestants: list[Contestant],
+    *,
+    threads: int,
+    rounds: int,
+    seconds: float,
+    seed: int,
+    report: Report = lambda *_: None,
+) -> Measured:
+    """Prepare and check all contestants, then measure them and their roofs in each of `rounds` rounds.
+
+    `seconds`: about how long each measurement takes. A contestant whose values differ from the reference engine's is
+    not timed; its result says so.
+    """
+    if rounds < 1:
+        raise FxsimError(f"rounds is {rounds}, expected at least 1")
+    sets = tuple(kind.name for kind in instruction_sets())
+    lesser = {name: isa for name, isa in lesser_hosts(sets).items() if any(who.host == name for who in contestants)}
+    roofs = [
+        _Read("macs", isa, host, count)
+        for count in sorted({1, threads})
+        for host, isas in {NATIVE: sets, **{name: (isa,) for name, isa in lesser.items()}}.items()
+        for isa in isas
+        if isa in PRODUCTS
+    ]
+    roofs += [_Read(kind, None, NATIVE, count) for count in sorted({1, threads}) for kind in ("l2", "memory")]
+    # The profile counts as a contestant, even where there is none.
+    total = len(contestants) + rounds * (len(contestants) + len(roofs) + 1)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        report(done, total)
+
+    report(0, total)
+    with ExitStack() as stack:
+        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds)}
+        hosts |= stack.enter_context(start_hosts(list(lesser), model, images, seconds))
+        standing: dict[str, Prepared] = {}
+        for who in contestants:
+            standing[who.name] = hosts[who.host].prepare(who)
+            step()
+        profiled = any(standing[who.name].calls for who in contestants if who.engine == COMPILED)
+        times: dict[str, list[float]] = {who.name: [] for who in contestants}
+        rates: dict[_Read, list[float]] = {roof: [] for roof in roofs}
+        steps: list[list[tuple[tuple[str, ...], str, float]]] = []
+        for _ in range(rounds):
+            for who in contestants:
+                if standing[who.name].calls and standing[who.name].equal is not False:
+                    times[who.name].append(hosts[who.host].measure(who))
+                step()
+            for roof in roofs:
+                rates[roof].append(hosts[roof.host].measure_roof(roof.kind, roof.isa, roof.threads))
+                step()
+            if profiled:
+                steps.append(_profile(model, images, sets[0]))
+            step()
+    summary = summarise(model)
+    return Measured(
+        model=model.name,
+        model_sha256=model_sha256(model),
+        seed=seed,
+        rounds=rounds,
+        images_checked=len(images),
+        macs=summary.macs,
+        bytes=sum(_moved(model.graph, (node,)) for node in model.graph.nodes),
+        machine=find_machine(),
+        results=tuple(
+            Result(who, tuple(times[who.name]), stand.calls, stand.equal, stand.difference, stand.absent)
+            for who in contestants
+            for stand in (standing[who.name],)
+        ),
+        roofs=tuple(Roof(*roof, tuple(found)) for roof, found in rates.items()),  # type: ignore[arg-type]  # kinds above
+        profile=_join_profiles(model, sets[0], steps) if steps else None,
+        published=_published(model),
+    )
+
+
+_PROFILE_IMAGES = 512
+
+
+def _profile(model: Model, images: Int8, isa: str) -> list[tuple[tuple[str, ...], str, float]]:
+    x = np.resize(images, (_PROFILE_IMAGES, *images.shape[1:]))
+    found = compiled.profile_compiled(model, x, (model.graph.output,), isa)
+    return [(entry.nodes, entry.operator, entry.seconds / len(x)) for entry in found]
+
+
+def _join_profiles(model: Model, isa: str, rounds: list[list[tuple[tuple[str, ...], str, float]]]) -> Profile:
+    macs = {operator.tap: operator.macs for operator in summarise(model).operators}
+    graph = model.graph
+    steps = []
+    for entries in zip(*rounds, strict=True):
+        nodes, operator, _ = entries[0]
+        known = tuple(graph.by_name[name] for name in nodes if name in graph.by_name)
+        steps.append(
+            Step(
+                nodes,
+                operator,
+                statistics.median(seconds for _, _, seconds in entries),
+                sum(macs[node.name] for node in known),
+                _moved(graph, known),
+            )
+        )
+    return Profile(isa, _PROFILE_IMAGES, tuple(steps))
+
+
+def _moved(graph: Graph, nodes: tuple[Node, ...]) -> int:
+    """Bytes that nodes computed as one read and write for an image: values from outside, parameters, their results.
+
+    Values that stay among them are not moved. A result is one that another node reads, or the graph's output.
+    """
+    names = {node.name for node in nodes}
+    sizes = {INPUT: int(np.prod(graph.input_shape)), **{name: int(np.prod(s)) for name, s in graph.shapes.items()}}
+    outside = {name for node in nodes for name in node.inputs} - names
+    read_elsewhere = {name for node in graph.nodes if node.name not in names for name in node.inputs}
+    results = names & (read_elsewhere | {graph.output})
+    return sum(sizes[name] for name in outside | results) + sum(_parameter_bytes(node) for node in nodes)
+
+
+def _parameter_bytes(node: Node) -> int:
+    op = node.op
+    if isinstance(op, Linear | Affine):
+        return int(op.weight.size + op.bias.size + op.shift.size)
+    return int(op.table.size) if isinstance(op, Lut) else 0
+
+
+def _published(model: Model) -> Published | None:
+    """What is published of a network of these dimensions."""
+    try:
+        config: ResMLPConfig = recognise_resmlp(model.graph)
+    except ModelError:
+        return None
+    size = config.tokens, config.values, config.channels, config.hidden, config.blocks, config.classes
+    return _PUBLISHED if size == _PUBLISHED_SIZE else None

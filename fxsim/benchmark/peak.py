@@ -1,0 +1,248 @@
+"""What a machine can do at most: multiply-accumulates in registers, and bytes read from its caches and its memory.
+
+The roofs that engines are seen under. Each is a loop that does nothing else, whose result is stored, so that it must be
+computed, and follows a formula, so that it can be checked:
+
+- products: chains of sums in registers, more of them than an instruction takes cycles. AVX-512 and AVX-VNNI multiply
+  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 and plain vectors two 16-bit numbers a lane in two
+  (`vpmaddwd`, `vpaddd`). There one of the factors is read from the first-level cache, another in the next step: a
+  compiler would take a product that is always the same out of the loop.
+- reading: the sum of a buffer's 64-bit numbers, over and over.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg"
+# Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
+# first argument, the typing context.
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fxsim.jit import compile_function
+
+I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
+
+
+class Products(NamedTuple):
+    """How products are computed: 32-bit lanes of a vector, chains of sums, multiply-accumulates a lane and step.
+
+    `turns`: steps after which the second factors are the same again, a power of two; 1: one factor for all chains.
+    """
+
+    name: str
+    lanes: int
+    chains: int
+    each: int
+    turns: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a step."""
+        return self.lanes * self.chains * self.each
+
+    @property
+    def token(self) -> npt.NDArray[Any]:
+        """The empty array whose type says which this is."""
+        return np.empty(0, np.dtype([(self.name, np.uint8)]))
+
+
+# Of 32 registers 16 hold sums; of 16, 12: a factor and a product need some too.
+PRODUCTS = {
+    kind.name: kind
+    for kind in (
+        Products("avx512", 16, 16, 4, 1),
+        Products("avxvnni", 8, 12, 4, 1),
+        Products("avx2", 8, 12, 2, 8),
+        Products("plain", 4, 12, 2, 8),
+    )
+}
+"""By the instruction set's name, as engines name it."""
+
+
+def _call(builder, name, result, *arguments):
+    kind = ir.FunctionType(result, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _multiply_add(builder, kind, total, a, b):
+    """One lane of `total` plus its products, modulo 2^32."""
+    if kind.each == 4:
+        return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * kind.lanes}", total.type, total, a, b)
+    pairs = ir.VectorType(I16, 2 * kind.lanes)
+    x, y = builder.bitcast(a, pairs), builder.bitcast(b, pairs)
+    if kind.name == "avx2":
+        return builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, x, y))
+    # The same in plain vector operations, which LLVM turns into it where there is such an instruction.
+    wide = ir.VectorType(I32, 2 * kind.lanes)
+    product = builder.mul(builder.sext(x, wide), builder.sext(y, wide), flags=["nsw"])
+    halves = [
+        builder.shuffle_vector(
+            product,
+            ir.Constant(wide, ir.Undefined),
+            ir.Constant(ir.VectorType(I32, kind.lanes), list(range(start, 2 * kind.lanes, 2))),
+        )
+        for start in (0, 1)
+    ]
+    return builder.add(total, builder.add(*halves))
+
+
+@intrinsic
+def _chains(_typing, isa, sums, a, b, steps):
+    """sums[c] = sums[c] plus the products of a and b[step % turns, c], for each step and each chain c.
+
+    `sums` [chains, lanes], `a` [lanes], `b` [turns, chains, lanes]; with one turn b[0, 0] is taken for all chains.
+    """
+    kind = PRODUCTS[next(iter(isa.dtype.fields))]
+    vector = ir.VectorType(I32, kind.lanes)
+
+    def generate(context, builder, signature, arguments):
+        s_data, a_data, b_data = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (1, 2, 3)
+        )
+
+        def place(data, vectors):
+            return builder.bitcast(builder.gep(data, [builder.mul(vectors, I64(kind.lanes))]), vector.as_pointer())
+
+        a = builder.load(place(a_data, I64(0)), align=4)
+        chains = [cgutils.alloca_once(builder, vector) for _ in range(kind.chains)]
+        for c, chain in enumerate(chains):
+            builder.store(builder.load(place(s_data, I64(c)), align=4), chain)
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            turn = builder.mul(builder.and_(loop.index, I64(kind.turns - 1)), I64(kind.chains))
+            for c, chain in enumerate(chains):
+                b = builder.load(place(b_data, builder.add(turn, I64(c)) if kind.turns > 1 else I64(0)), align=4)
+                builder.store(_multiply_add(builder, kind, builder.load(chain), a, b), chain)
+        for c, chain in enumerate(chains):
+            builder.store(builder.load(chain), place(s_data, I64(c)), align=4)
+        return context.get_dummy_value()
+
+    return types.void(isa, sums, a, b, steps), generate
+
+
+def _multiply(isa, sums, a, b, steps):
+    _chains(isa, sums, a, b, steps)
+
+
+def _read(buffer, repeats, result):
+    """result[0] = the sum over r < repeats and all i of buffer[i] ^ r, modulo 2^64."""
+    total = np.int64(0)
+    for r in range(repeats):
+        for i in range(len(buffer)):
+            # With r in it no pass is the same as the one before, which would need to be made once only.
+            total += buffer[i] ^ r
+    result[0] = total
+
+
+_int32, _int64 = types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C")
+
+
+@functools.cache
+def _multiply_function(name: str) -> Callable[..., None]:
+    token = numba.typeof(PRODUCTS[name].token)
+    return compile_function(_multiply, types.void(token, _int32, _int32, _int32, types.int64))
+
+
+@functools.cache
+def _read_function() -> Callable[..., None]:
+    return compile_function(_read, types.void(_int64, types.int64, _int64))
+
+
+def multiply(name: str, sums: npt.NDArray[np.int32], a: Any, b: Any, steps: int) -> None:
+    """`steps` steps of an instruction set's products: `sums`, `a`, `b` int32, flat, as `_chains` says."""
+    _multiply_function(name)(PRODUCTS[name].token, sums, a, b, steps)
+
+
+def read(buffer: npt.NDArray[np.int64], repeats: int) -> int:
+    """The sum over r < repeats and all numbers v of the buffer of v ^ r, modulo 2^64."""
+    result = np.zeros(1, np.int64)
+    _read_function()(buffer, repeats, result)
+    return int(result[0])
+
+
+def measure_products(name: str, threads: int, seconds: float) -> float:
+    """Multiply-accumulates a second of an instruction set on so many threads, measured for about so long."""
+    kind = PRODUCTS[name]
+    size = kind.lanes * kind.chains
+    a, b = (np.full(count, 0x01020304, np.int32) for count in (kind.lanes, size * kind.turns))
+    work = [(_aligned(np.zeros(size, np.int32)), _aligned(a), _aligned(b)) for _ in range(threads)]
+
+    def compute(steps: int) -> float:
+        return _together([functools.partial(multiply, name, *each, steps) for each in work])
+
+    return _rate(compute, kind.macs * threads, seconds)
+
+
+def measure_reading(size: int, threads: int, seconds: float) -> float:
+    """Bytes a second that so many threads read together, each from `size` bytes of its own, for about so long."""
+    buffers = [np.ones(size // 8, np.int64) for _ in range(threads)]
+
+    def compute(repeats: int) -> float:
+        return _together([functools.partial(read, buffer, repeats) for buffer in buffers])
+
+    return _rate(compute, buffers[0].nbytes * threads, seconds)
+
+
+def _aligned(array: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """A copy that starts at a multiple of 64 bytes: no vector lies in two lines of a cache."""
+    room = np.zeros(array.size + 16, np.int32)
+    start = -room.ctypes.data % 64 // 4
+    room[start : start + array.size] = array
+    return room[start : start + array.size]
+
+
+def _together(work: list[Callable[[], Any]]) -> float:
+    """Seconds that all of it takes, each part on a thread."""
+    started = time.perf_counter()
+    if len(work) == 1:
+        work[0]()
+    else:
+        with ThreadPoolExecutor(len(work)) as pool:
+            for done in [pool.submit(each) for each in work]:
+                done.result()
+    return time.perf_counter() - started
+
+
+def _rate(compute: Callable[[int], float], each: int, seconds: float) -> float:
+    """`each` a step, a second: steps are doubled until they take a tenth of `seconds`, then measured for as long."""
+    steps = 1
+    compute(steps)  # Once for nothing: the first compiles, or loads what was compiled.
+    while (taken := compute(steps)) < seconds / 10:
+        steps *= 2
+    steps = max(steps, int(steps * seconds / taken))
+    return each * steps / compute(steps)
+
+
+def cache_sizes() -> dict[int, int]:
+    """Bytes of the first CPU's data caches by level; empty where the system does not say."""
+    sizes: dict[int, int] = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction" and size.endswith("K") and size[:-1].isdigit():
+            sizes[int(level)] = int(size[:-1]) << 10
+    return sizes
+
+
+_L2_DEFAULT, _LAST_DEFAULT = 256 << 10, 32 << 20
+_MEMORY_MOST = 512 << 20
+
+
+def reading_sizes(threads: int) -> dict[str, int]:
+    """What each thread reads to stay in the second-level cache, and to come from memory: `l2`, `memory`."""
+    caches = cache_sizes()
+    l2, last = caches.get(2, _L2_DEFAULT), max(caches.values(), default=_LAST_DEFAULT)
+    # Four times the last cache in all: hardly any of it is still there when it is read again.
+    return {"l2": l2 // 2, "memory": min(4 * max(last, _LAST_DEFAULT), _MEMORY_MOST) // threads}

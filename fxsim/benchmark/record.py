@@ -1,0 +1,335 @@
+"""What `fxsim bench engine` finds, as records; and as a file that pyperf reads, too."""
+
+import io
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from fxsim.errors import FileError, ToolError
+from fxsim.files import atomic_write
+
+RECORD_BYTES_MAX = 64 << 20
+NATIVE = "native"
+"""The host that is the machine itself: nothing withheld from the compiler."""
+
+
+class _Record(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Spread(_Record, frozen=True):
+    """Of several rates: the median, the quartiles, the best."""
+
+    median: float
+    low: float
+    high: float
+    best: float
+
+    @property
+    def half(self) -> float:
+        """Half the range between the quartiles."""
+        return (self.high - self.low) / 2
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Of values of which more is better."""
+    values = list(values)
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high, max(values))
+
+
+class Contestant(_Record, frozen=True):
+    """One way to compute a network: `engine` on instruction set `isa` (None where it has no choice), on a host.
+
+    `host` says what its process may use of the machine: all (`native`), or the instructions of a lesser one. `batch`:
+    images a call. `taps`: of `output` alone, or of `all`. `exact`: computes integers, which can be compared.
+    """
+
+    engine: str
+    isa: str | None
+    host: str
+    batch: int
+    threads: int
+    taps: Literal["output", "all"] = "output"
+    exact: bool = True
+
+    @property
+    def path(self) -> str:
+        """Engine, instruction set, taps and host in a word: what --only takes, with batch and threads behind it."""
+        host = "" if self.host == NATIVE else f"@{self.host}"
+        isa = "" if self.isa is None else f"-{self.isa}"
+        return f"{self.engine}{isa}{'+taps' if self.taps == 'all' else ''}{host}"
+
+    @property
+    def name(self) -> str:
+        """Names it among all contestants."""
+        return f"{self.path}/b{self.batch}/t{self.threads}"
+
+
+class Result(_Record, frozen=True):
+    """A contestant's figures. `seconds`: an image's share of each round's measurement, `calls` of `batch` images each.
+
+    `equal`: its values are those of the reference engine on every image measured; None for a float one, whose values
+    are not the integers'. `difference` names the first that differs. `absent`: why it was not measured.
+    """
+
+    contestant: Contestant
+    seconds: tuple[float, ...]
+    calls: int
+    equal: bool | None
+    difference: str | None = None
+    absent: str | None = None
+
+    @property
+    def rate(self) -> Spread | None:
+        """Images a second; None where it was not measured."""
+        return spread(1 / s for s in self.seconds) if self.seconds else None
+
+
+class Roof(_Record, frozen=True):
+    """What a host can do at most: multiply-accumulates of an instruction set, or bytes read, a second, each round.
+
+    `kind`: `macs`, or where bytes are read from, `l2` or `memory`.
+    """
+
+    kind: Literal["macs", "l2", "memory"]
+    isa: str | None
+    host: str
+    threads: int
+    rates: tuple[float, ...]
+
+    @property
+    def rate(self) -> Spread:
+        """A second."""
+        return spread(self.rates)
+
+
+class Step(_Record, frozen=True):
+    """A step of a compiled network: the nodes that it computes and what it is; seconds an image, on one thread.
+
+    `macs` of an image, and `bytes`: what the step reads (values and parameters) and writes for one.
+    """
+
+    nodes: tuple[str, ...]
+    operator: str
+    seconds: float
+    macs: int
+    bytes: int
+
+
+class Profile(_Record, frozen=True):
+    """Where the time of the compiled engine goes: steps on one thread, the median of the rounds."""
+
+    isa: str
+    images: int
+    steps: tuple[Step, ...]
+
+
+class Operator(_Record, frozen=True):
+    """All steps of a kind together: how many, seconds, multiply-accumulates and bytes of an image."""
+
+    name: str
+    steps: int
+    seconds: float
+    macs: int
+    bytes: int
+
+
+class Machine(_Record, frozen=True):
+    """What it was measured on. `caches`: bytes of the first core's data caches by level."""
+
+    processor: str
+    cores: int
+    memory_gib: float | None
+    system: str
+    caches: dict[str, int]
+    instruction_sets: tuple[str, ...]
+
+
+class Published(_Record, frozen=True):
+    """Images a second that somebody else states, and where it is from."""
+
+    images_per_second: float
+    source: str
+
+
+class Measured(_Record, frozen=True):
+    """Everything that was measured of one model. `macs`, `bytes`: of an image, operator by operator."""
+
+    model: str
+    model_sha256: str
+    seed: int
+    rounds: int
+    images_checked: int
+    macs: int
+    bytes: int
+    machine: Machine
+    results: tuple[Result, ...]
+    roofs: tuple[Roof, ...]
+    profile: Profile | None
+    published: Published | None
+
+    @property
+    def intensity(self) -> float:
+        """Multiply-accumulates a byte, where each operator reads its inputs and parameters and writes its result."""
+        return self.macs / self.bytes
+
+    @property
+    def equal(self) -> bool:
+        """Whether all that can be compared is equal to the reference."""
+        return all(result.equal is not False for result in self.results)
+
+    def roof(self, kind: str, threads: int, host: str = NATIVE, isa: str | None = None) -> Spread | None:
+        """A roof, of products of the fastest instruction set where none is named; None where it was not measured."""
+        found = [
+            roof.rate
+            for roof in self.roofs
+            if (roof.kind, roof.threads, roof.host) == (kind, threads, host) and isa in (None, roof.isa)
+        ]
+        return max(found, key=lambda rate: rate.median, default=None)
+
+    def share(self, result: Result) -> float | None:
+        """The part of the products its host can do that a result reaches: of its own instruction set where it has one.
+
+        None where either was not measured.
+        """
+        who = result.contestant
+        roof = self.roof("macs", who.threads, who.host, who.isa)
+        if result.rate is None or roof is None:
+            return None
+        return self.macs * result.rate.median / roof.median
+
+    def ratio(self, result: Result) -> float | None:
+        """How many times the images a second of the plain loops, on the same host and as many threads."""
+        who = result.contestant
+        loops = next(
+            (
+                other.rate
+                for other in self.results
+                if (other.contestant.engine, other.contestant.host) == ("loops", who.host)
+                and other.contestant.threads == who.threads
+            ),
+            None,
+        )
+        return None if loops is None or result.rate is None else result.rate.median / loops.median
+
+    def operators(self) -> list[Operator]:
+        """The profile by kind of operator, the one that takes longest first."""
+        if self.profile is None:
+            return []
+        kinds = dict.fromkeys(step.operator for step in self.profile.steps)
+        found = []
+        for kind in kinds:
+            steps = [step for step in self.profile.steps if step.operator == kind]
+            seconds = math.fsum(step.seconds for step in steps)
+            sums = sum(step.macs for step in steps), sum(step.bytes for step in steps)
+            found.append(Operator(kind, len(steps), seconds, *sums))
+        return sorted(found, key=lambda operator: -operator.seconds)
+
+
+class BenchRecord(_Record, frozen=True):
+    """What the file holds under `fxsim`, beside what pyperf reads."""
+
+    format: Literal["fxsim.bench.engine"]
+    version: Literal[1]
+    command: tuple[str, ...]
+    started: str
+    seconds: float
+    fxsim_version: str
+    versions: dict[str, str]
+    measured: Measured
+
+
+class _File(Struct, frozen=True):
+    fxsim: BenchRecord
+
+
+def check_pyperf() -> None:
+    """ToolError where pyperf is not installed, in whose form records are written."""
+    if find_spec("pyperf") is None:
+        raise ToolError(
+            "the extra 'bench' is not installed: there is no pyperf here, in whose form records are written"
+        )
+
+
+def encode_record(record: BenchRecord) -> bytes:
+    """A record as JSON: a suite of pyperf's, one benchmark a contestant, with the whole record under `fxsim`.
+
+    A benchmark's values are seconds an image. Contestants that were not measured are in the record alone. ToolError
+    where pyperf is not installed.
+    """
+    check_pyperf()
+    import pyperf
+
+    measured = record.measured
+    common: dict[str, str | int | float] = {
+        "unit": "second",
+        "model": _line(measured.model),
+        "model_sha256": measured.model_sha256,
+        "seed": measured.seed,
+        "cpu_model_name": _line(measured.machine.processor),
+        "cpu_count": measured.machine.cores,
+        "platform": _line(measured.machine.system),
+        "fxsim_version": record.fxsim_version,
+        "python_version": record.versions["python"],
+        "perf_version": pyperf.__version__,
+        "date": record.started,
+    }
+    benchmarks = []
+    for result in measured.results:
+        who = result.contestant
+        if not result.seconds:
+            continue
+        own = {
+            "name": who.name,
+            "loops": result.calls,
+            "inner_loops": who.batch,
+            "threads": who.threads,
+            "taps": who.taps,
+            "host": who.host,
+            "equal": "not compared" if result.equal is None else str(result.equal),
+        }
+        run = pyperf.Run(list(result.seconds), metadata=common | own, collect_metadata=False)
+        benchmarks.append(pyperf.Benchmark([run]))
+    content: dict[str, object] = {"version": "1.0", "benchmarks": []}
+    if benchmarks:
+        text = io.StringIO()
+        pyperf.BenchmarkSuite(benchmarks).dump(text)
+        content = json.loads(text.getvalue())
+    content["fxsim"] = record
+    return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+
+def _line(text: str) -> str:
+    """Text as pyperf takes it: one line, not empty."""
+    return " ".join(text.split()) or "unnamed"
+
+
+def write_record(record: BenchRecord, path: str | os.PathLike[str]) -> None:
+    """Write a record, whole or not at all; see `encode_record`."""
+    data = encode_record(record)
+    with atomic_write(path) as file:
+        file.write_bytes(data)
+
+
+def read_record(path: str | os.PathLike[str]) -> BenchRecord:
+    """A record from its file; FileError where it is missing or not one that this fxsim reads."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > RECORD_BYTES_MAX:
+            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {RECORD_BYTES_MAX:,}")
+        return msgspec.json.decode(path.read_bytes(), type=_File).fxsim
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: is not a record of fxsim bench engine: {error}") from None

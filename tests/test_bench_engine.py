@@ -1,0 +1,728 @@
+"""`fxsim bench engine`: contestants are equal, peaks compute what they count, records say what was found."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pyperf
+import pytest
+from click.testing import CliRunner, Result
+
+import fxsim
+from fxsim.benchmark import contestants, figure, machine, peak, record
+from fxsim.benchmark import measure as measuring
+from fxsim.benchmark.contestants import find_checkpoint, list_contestants
+from fxsim.benchmark.figure import draw_record, label
+from fxsim.benchmark.float_network import float_forward
+from fxsim.benchmark.hosts import lesser_hosts, start_hosts
+from fxsim.benchmark.measure import default_images, measure, select
+from fxsim.benchmark.record import BenchRecord, Contestant, Measured, read_record, spread, write_record
+from fxsim.cli import bench
+from fxsim.cli import main as fxsim_main
+from fxsim.contract import TableRule
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import compiled, kernels, run_reference
+from fxsim.engines.compiled import instruction_sets
+from fxsim.engines.loops import run_loops
+from fxsim.errors import FileError, FxsimError, ModelError, ToolError
+from fxsim.files.figures import write_figure
+from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Pool, Relu
+from fxsim.paths import golden_dir
+from fxsim.signoff import Status, load_plan, render_report, run_plan, write_both
+from fxsim.signoff import read_record as read_signoff
+from tests.conftest import ROOT, SEED, obey_ctrl_c
+
+SETS = tuple(kind.name for kind in instruction_sets())
+LESSER = lesser_hosts(SETS)
+MODEL = golden_dir() / "digits_small.safetensors"
+
+on_x86 = pytest.mark.skipif(not LESSER, reason="this machine has no lesser instruction set to restrict a process to")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A small golden model, whose quantised network is kept."""
+    return fxsim.load(MODEL)
+
+
+@pytest.fixture(scope="module")
+def measured(model: Model) -> Measured:
+    """Everything that there is, measured for an instant, in all processes."""
+    everyone = list_contestants(SETS, LESSER, 2, (1, 5))
+    return measure(model, default_images(model, 1), everyone, threads=2, rounds=2, seconds=0.001, seed=1)
+
+
+@pytest.fixture(scope="module")
+def found(measured: Measured) -> BenchRecord:
+    """A record of it."""
+    return BenchRecord(
+        format="fxsim.bench.engine",
+        version=1,
+        command=("fxsim", "bench", "engine"),
+        started="2026-01-02T03:04:05+00:00",
+        seconds=1.5,
+        fxsim_version=fxsim.__version__,
+        versions=machine.find_versions(),
+        measured=measured,
+    )
+
+
+def off_by_one(model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
+    """The plain loops with one wrong value in one image."""
+    values = run_loops(model, x, taps, threads)
+    if len(x) > 3 and "classifier" in values:
+        values["classifier"][3, 1] ^= 1
+    return values
+
+
+# --- What the machine can do -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 8, 29])
+@pytest.mark.parametrize("name", SETS)
+def test_products_are_what_the_formula_says(name: str, steps: int) -> None:
+    """After any number of steps each sum is the start value plus so many products, modulo 2^32."""
+    kind = peak.PRODUCTS[name]
+    rng = np.random.default_rng(SEED)
+    start, a, b = (
+        rng.integers(-(2**31), 2**31, shape).astype(np.int32)
+        for shape in ((kind.chains, kind.lanes), (kind.lanes,), (kind.turns, kind.chains, kind.lanes))
+    )
+    sums = start.copy()
+    peak.multiply(name, sums.reshape(-1), a, b.reshape(-1), steps)
+    expected = start.astype(object)
+    for step in range(steps):
+        for chain in range(kind.chains):
+            other = b[step % kind.turns, chain] if kind.turns > 1 else b[0, 0]
+            if kind.each == 4:  # unsigned by signed bytes
+                pairs = a.view(np.uint8).astype(int) * other.view(np.int8).astype(int)
+            else:
+                pairs = a.view(np.int16).astype(int) * other.view(np.int16).astype(int)
+            expected[chain] += pairs.reshape(kind.lanes, kind.each).sum(axis=1)
+    np.testing.assert_array_equal(sums, ((expected + 2**31) % 2**32 - 2**31).astype(np.int32))
+
+
+def test_every_instruction_set_has_a_peak() -> None:
+    """There is a loop of products, and a name in pictures, for every instruction set that the compiled engine knows."""
+    assert peak.PRODUCTS.keys() == kernels.ISAS.keys()
+    assert {name: (kind.lanes, kind.each) for name, kind in peak.PRODUCTS.items()} == {
+        name: (isa.lanes, isa.depth) for name, isa in kernels.ISAS.items()
+    }
+    assert figure._SETS.keys() == kernels.ISAS.keys()
+
+
+def test_products_counted_are_those_computed() -> None:
+    """A step is counted as the products that its result holds: all factors 1, all sums grow by so many."""
+    for name in SETS:
+        kind = peak.PRODUCTS[name]
+        ones = np.full(4 * kind.lanes, 1, np.int8) if kind.each == 4 else np.full(2 * kind.lanes, 1, np.int16)
+        sums = np.zeros(kind.chains * kind.lanes, np.int32)
+        b = np.tile(ones.view(np.int32), kind.turns * kind.chains)
+        peak.multiply(name, sums, ones.view(np.int32), b, 3)
+        assert sums.sum() == 3 * kind.macs
+
+
+@pytest.mark.parametrize(("size", "repeats"), [(1, 1), (7, 3), (1000, 5), (4096, 0)])
+def test_reading_is_what_the_formula_says(size: int, repeats: int) -> None:
+    """What was read is the sum of every number of every pass."""
+    buffer = np.random.default_rng(SEED).integers(-(2**62), 2**62, size)
+    expected = sum(int(value) ^ r for r in range(repeats) for value in buffer)
+    assert peak.read(buffer, repeats) == (expected + 2**63) % 2**64 - 2**63
+
+
+def test_roofs_are_measured_on_several_threads() -> None:
+    """Rates are positive, and memory's buffers pass the last cache however many threads share them."""
+    assert peak.measure_products(SETS[-1], 2, 0.001) > 0
+    assert peak.measure_reading(1 << 16, 2, 0.001) > 0
+    for threads in (1, 2, 16):
+        sizes = peak.reading_sizes(threads)
+        assert sizes["memory"] * threads > 2 * max(peak.cache_sizes().values(), default=0)
+        assert 0 < sizes["l2"] <= peak.cache_sizes().get(2, 1 << 20)
+
+
+# --- Contestants -----------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_measured_and_equal(measured: Measured) -> None:
+    """Each contestant that computes integers equals the reference, on every host; all have figures of each round."""
+    by_name = {result.contestant.name: result for result in measured.results}
+    assert len(by_name) == len(measured.results) == 2 * (2 + len(SETS) + 1 + 2 * len(LESSER) + 4) + 1
+    for name, result in by_name.items():
+        assert result.absent is None, name
+        assert result.equal is (True if result.contestant.exact else None), name
+        assert len(result.seconds) == 2
+        assert all(seconds > 0 for seconds in result.seconds)
+    floats = {result.contestant.engine for result in measured.results if not result.contestant.exact}
+    assert floats == {"torch-fake-quant", "torch-float32", "numpy-float32"}
+    assert measured.equal
+    assert {(roof.kind, roof.isa, roof.host, roof.threads) for roof in measured.roofs} == {
+        *(("macs", isa, "native", threads) for isa in SETS for threads in (1, 2)),
+        *(("macs", isa, host, threads) for host, isa in LESSER.items() for threads in (1, 2)),
+        *((kind, None, "native", threads) for kind in ("l2", "memory") for threads in (1, 2)),
+    }
+    assert all(rate > 0 for roof in measured.roofs for rate in roof.rates)
+
+
+def test_every_operator_is_profiled_once(measured: Measured, model: Model) -> None:
+    """The steps of the profile are all nodes of the model, each once, and have all its multiply-accumulates."""
+    assert measured.profile is not None
+    nodes = [name for step in measured.profile.steps for name in step.nodes]
+    assert sorted(nodes) == sorted([*model.graph.taps, "read", "write"])
+    assert sum(step.macs for step in measured.profile.steps) == measured.macs
+    assert all(step.seconds > 0 for step in measured.profile.steps)
+    assert sum(step.bytes for step in measured.profile.steps) <= measured.bytes
+
+
+def test_float_yardstick_computes_the_same_network() -> None:
+    """Where nothing rounds or saturates, the float32 forward pass gives the integers of the reference exactly."""
+    eye, zero = np.eye(4, dtype=np.int8), np.zeros(4, np.int8)
+    double, quarter = np.full(4, 2, np.int8), np.full(4, 2, np.uint8)
+    ramp = np.arange(-128, 128, 4).astype(np.int8)[None].repeat(4, axis=0)
+    nodes = (
+        Node("embed", Linear(np.roll(eye, 1, axis=1) * np.int8(4), double, quarter), (INPUT,)),
+        Node("tokens", Linear(np.roll(eye, 1, axis=0), double, np.zeros(4, np.uint8), Axis.TOKENS), ("embed",)),
+        Node("affine", Affine(double, zero, np.ones(4, np.uint8)), ("tokens",)),
+        Node("lut", Lut(ramp, TableRule.CLAMP), ("affine",)),
+        Node("relu", Relu(), ("lut",)),
+        Node("add", Add(), ("relu", "embed")),
+        Node("pool", Pool(4), ("add",)),
+    )
+    # Equal tokens keep the pool's mean whole; values stay below the table's last segment.
+    x = (np.arange(-16, 16, 4).reshape(2, 1, 4) * np.ones((2, 4, 1))).astype(np.int8)
+    for last in range(1, len(nodes) + 1):
+        part = Graph((4, 4), nodes[:last])
+        np.testing.assert_array_equal(float_forward(part)(x), run_reference(part, x, (part.output,))[part.output])
+
+
+def test_torch_contestants_are_the_models_own_network(model: Model) -> None:
+    """Fake-quant and float32 name the integer model's class on nearly all images; no other model has a network."""
+    x = default_images(model, 1)
+    expected = run_reference(model.graph, x, ("classifier",))["classifier"].argmax(axis=1)
+    for engine in ("torch-fake-quant", "torch-float32"):
+        compute = contestants._torch_network(model, Contestant(engine, None, "native", 1, 1, exact=False))
+        assert not isinstance(compute, str)
+        assert (compute(x).numpy().argmax(axis=1) == expected).mean() > 0.9, engine
+    renamed = fxsim.load(golden_dir() / "small.safetensors")
+    impostor = Model(renamed.graph, model.name)
+    assert find_checkpoint(impostor) is None
+    assert "no quantised network" in str(contestants._torch_network(impostor, Contestant("t", None, "n", 1, 1)))
+
+
+def test_what_is_not_installed_is_said(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch, threadpoolctl and ONNX Runtime their contestants are there with the reason, and are not timed."""
+    monkeypatch.setattr(contestants, "find_spec", lambda _: None)
+    monkeypatch.setattr(contestants, "missing", lambda *_: "the extra 'onnx' is not installed")
+    chosen = select(list_contestants(SETS, {}, 1, (3,)), ("torch-*", "numpy*", "onnx*"))
+    found = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1)
+    assert [result.contestant.engine for result in found.results] == [
+        "onnx", "torch-fake-quant", "torch-float32", "numpy-float32",
+    ]  # fmt: skip
+    for result, extra in zip(found.results, ("onnx", "torch", "torch", "bench"), strict=True):
+        assert result.seconds == ()
+        assert result.rate is None
+        assert f"the extra '{extra}' is not installed" in str(result.absent)
+    assert found.profile is None
+
+
+def test_what_an_engine_cannot_compute_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that an engine refuses is measured with the others, and the row has the reason."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("its sum may reach too much")
+
+    monkeypatch.setattr(contestants, "run_compiled", refuse)
+    monkeypatch.setattr(compiled, "profile_compiled", refuse)
+    model = fxsim.load(golden_dir() / "small.safetensors")
+    everyone = select(list_contestants(SETS, {}, 1, (3,)), ("loops", "compiled*"))
+    found = measure(model, default_images(model, 1), everyone, threads=1, rounds=1, seconds=0.001, seed=1)
+    for result in found.results:
+        if result.contestant.engine == "compiled":
+            assert (result.absent, result.seconds) == ("its sum may reach too much", ())
+        else:
+            assert result.equal
+            assert result.rate
+    assert found.profile is None
+
+
+def test_wrong_values_are_not_timed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contestant of which one value of one image is wrong is not timed, and its result says where."""
+    monkeypatch.setattr(contestants, "run_loops", off_by_one)
+    x = default_images(model, 1)
+    chosen = select(list_contestants(SETS, {}, 1, (3, 40)), ("loops", "compiled*"))
+    found = measure(model, x, chosen, threads=1, rounds=1, seconds=0.001, seed=1)
+    results = {result.contestant.name: result for result in found.results}
+    wrong = results.pop("loops/b40/t1")
+    right = int(run_reference(model.graph, x, ("classifier",))["classifier"][3, 1])
+    assert wrong.equal is False
+    assert wrong.seconds == ()
+    assert wrong.difference == f"tap classifier, image 3 [1]: expected {right}, found {right ^ 1}"
+    assert not found.equal
+    assert all(result.equal and result.seconds for result in results.values())
+
+
+def test_inner_taps_are_compared_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value that no score shows is found, though the output alone is timed."""
+
+    def wrong(m: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
+        values = run_loops(m, x, taps, threads)
+        if "blocks.0.mlp.add" in values:
+            values["blocks.0.mlp.add"][-1, -1, -1] ^= 1
+        return values
+
+    monkeypatch.setattr(contestants, "run_loops", wrong)
+    chosen = select(list_contestants(SETS, {}, 1, (3,)), ("loops",))
+    (result,) = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1).results
+    assert result.equal is False
+    assert str(result.difference).startswith("tap blocks.0.mlp.add, image 31 [15, ")
+
+
+@on_x86
+def test_a_process_that_ends_is_an_error(model: Model) -> None:
+    """Where another process ends, the error names its host."""
+    name = next(iter(LESSER))
+    with start_hosts([name], model, default_images(model, 1), 0.001) as hosts:
+        hosts[name]._process.kill()  # type: ignore[attr-defined]  # of the other process's side
+        with pytest.raises(ToolError, match=f"the process of host '{name}' ended: it said nothing"):
+            hosts[name].measure_roof("macs", SETS[-1], 1)
+
+
+@on_x86
+def test_a_lesser_host_has_no_better_instructions(model: Model) -> None:
+    """On each lesser host its own instruction set computes, and the next better one cannot."""
+    better = dict(zip(LESSER.values(), SETS, strict=False))
+    with start_hosts(list(LESSER), model, default_images(model, 1), 0.001) as hosts:
+        for name, isa in LESSER.items():
+            assert hosts[name].prepare(Contestant("compiled", isa, name, 2, 1)).equal is True
+            with pytest.raises(ToolError, match=f"host '{name}': instruction set '{better[isa]}' cannot run here"):
+                hosts[name].prepare(Contestant("compiled", better[isa], name, 2, 1))
+
+
+def test_patterns_choose_contestants() -> None:
+    """Names, first parts and patterns choose; one that chooses nothing is refused with what there is."""
+    everyone = list_contestants(("avx512", "avx2", "plain"), {"avx2": "avx2", "sse2": "plain"}, 2, (1, 2048))
+    names = [who.name for who in everyone]
+    assert len(set(names)) == len(names)
+    assert {"compiled-avx512/b2048/t2", "compiled-avx512+taps/b512/t1", "loops@sse2/b512/t2"} <= set(names)
+    assert len({(label(who), who.threads) for who in everyone}) == len(names)
+    assert select(everyone, ()) == everyone
+    assert [who.name for who in select(everyone, ("loops", "compiled-avx512/b1/*"))] == [
+        "compiled-avx512/b1/t1", "loops/b512/t1", "compiled-avx512/b1/t2", "loops/b512/t2",
+    ]  # fmt: skip
+    with pytest.raises(FxsimError, match=r"there is no contestant 'loop'; there are: compiled-avx512, compiled-avx2, "):
+        select(everyone, ("loops", "loop"))
+    # On one thread nothing is measured twice.
+    alone = list_contestants(("plain",), {}, 1, (4,))
+    assert len({who.name for who in alone}) == len(alone)
+
+
+# --- Figures that follow ---------------------------------------------------------------------------------------------
+
+
+def test_spread() -> None:
+    """The median, the quartiles between which half of all lie, the best."""
+    assert msgspec.structs.astuple(spread([4.0, 1.0, 2.0, 3.0, 9.0])) == (3.0, 2.0, 4.0, 9.0)
+    assert spread([4.0, 1.0, 2.0, 3.0, 9.0]).half == 1.0
+    assert msgspec.structs.astuple(spread([5.0])) == (5.0, 5.0, 5.0, 5.0)
+
+
+def test_shares_and_ratios(measured: Measured) -> None:
+    """Of the peak of its own instruction set, host and threads; times the loops of its own host and threads."""
+    fast, slow = Contestant("compiled", "avx2", "avx2", 8, 2), Contestant("loops", None, "avx2", 8, 2)
+    other = Contestant("loops", None, "native", 8, 2)
+    results = tuple(
+        record.Result(who, (seconds,), 1, True) for who, seconds in ((fast, 0.001), (slow, 0.004), (other, 0.5))
+    )
+    roofs = tuple(
+        record.Roof("macs", isa, host, threads, (rate,))
+        for isa, host, threads, rate in (
+            ("avx2", "avx2", 2, 4e6), ("plain", "avx2", 2, 8e6), ("avx2", "avx2", 1, 3e6), ("avx2", "native", 2, 9e6),
+        )
+    )  # fmt: skip
+    made = msgspec.structs.replace(measured, macs=1000, results=results, roofs=roofs)
+    assert made.share(results[0]) == pytest.approx(0.25)
+    assert made.share(results[1]) == pytest.approx(0.03125)  # of the best that its host has
+    assert made.share(msgspec.structs.replace(results[0], contestant=Contestant("compiled", "x", "y", 1, 1))) is None
+    assert made.ratio(results[0]) == pytest.approx(4.0)
+    assert made.ratio(results[2]) == 1.0
+    assert msgspec.structs.replace(made, results=results[:1]).ratio(results[0]) is None
+
+
+def test_bytes_moved_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fused nodes only what comes from outside and goes outside counts; entries that are no nodes move nothing."""
+    five, none = np.full(5, 1, np.int8), np.zeros(5, np.uint8)
+    nodes = (
+        Node("a", Linear(np.ones((5, 3), np.int8), five, none), (INPUT,)),
+        Node("b", Affine(five, five, none), ("a",)),
+        Node("c", Relu(), ("b",)),
+        Node("d", Add(), ("c", "a")),
+    )
+    model = Model(Graph((2, 3), nodes), "steps")
+    entries = [(("read",), "reading", 8.0), (("a",), "linear", 4.0), (("b", "c"), "table", 2.0), (("d",), "add", 1.0)]
+    calls: list[int] = []
+
+    class Entry:
+        def __init__(self, nodes: tuple[str, ...], operator: str, seconds: float) -> None:
+            self.nodes, self.operator, self.seconds = nodes, operator, seconds
+
+    def profile(_model: Model, x: Int8, taps: tuple[str, ...], isa: str | None = None) -> list[Entry]:
+        assert taps == ("d",)
+        assert isa == SETS[0]
+        calls.append(len(x))
+        return [Entry(nodes, operator, seconds * len(x) * len(calls)) for nodes, operator, seconds in entries]
+
+    monkeypatch.setattr(compiled, "profile_compiled", profile)
+    x = np.ones((4, 2, 3), np.int8)
+    chosen = select(list_contestants(SETS, {}, 1, (2,)), (f"compiled-{SETS[0]}",))
+    found = measure(model, x, chosen, threads=1, rounds=3, seconds=0.001, seed=1)
+    assert found.profile is not None
+    # The median of three rounds, each slower by a step.
+    assert [(step.nodes, step.seconds) for step in found.profile.steps] == [(n, 2 * s) for n, _, s in entries]
+    # In: 6 bytes, out: 10; weights, biases, shifts 25; table 10 + 10 + 15; add 30.
+    assert [(step.macs, step.bytes) for step in found.profile.steps] == [(0, 0), (30, 41), (0, 35), (0, 30)]
+    assert (found.macs, found.bytes) == (30, 41 + 35 + 20 + 30)
+    assert [operator.name for operator in found.operators()] == ["reading", "linear", "table", "add"]
+    assert found.intensity == 30 / 126
+
+
+def test_published_figure_is_of_its_dimensions_alone() -> None:
+    """The FPGA's images a second are 200 MHz over 6,240 cycles, and are shown beside networks of that size only."""
+    assert round(200e6 / 6240) == measuring._PUBLISHED.images_per_second
+    with_it = {
+        path.stem for path in golden_dir().glob("*.safetensors") if measuring._published(fxsim.load(path)) is not None
+    }
+    assert with_it == {"psa_h96", "b_spline_h96", "relu_h96"}
+
+
+# --- Records and figures ---------------------------------------------------------------------------------------------
+
+
+def test_record_round_trips_and_pyperf_reads_it(found: BenchRecord, tmp_path: Path) -> None:
+    """What is written is read again, by fxsim as it was, by pyperf as seconds an image of every contestant."""
+    path = tmp_path / "a.json"
+    # A name may hold anything; pyperf takes one line.
+    found = msgspec.structs.replace(found, measured=msgspec.structs.replace(found.measured, model=" a\n\tname "))
+    write_record(found, path)
+    assert read_record(path) == found
+    suite = pyperf.BenchmarkSuite.load(str(path))
+    assert {bench.get_name(): bench.get_values() for bench in suite.get_benchmarks()} == {
+        result.contestant.name: result.seconds for result in found.measured.results
+    }
+    one = suite.get_benchmark("loops/b5/t2")
+    assert one.get_metadata()["model_sha256"] == found.measured.model_sha256
+    assert one.get_metadata()["model"] == "a name"
+    assert one.get_inner_loops() == 5
+
+
+def test_pyperf_compares_two_records(found: BenchRecord, tmp_path: Path) -> None:
+    """`python -m pyperf compare_to` takes two records and says by how much the second is faster."""
+    results = tuple(
+        msgspec.structs.replace(result, seconds=tuple(seconds / 4 for seconds in result.seconds))
+        for result in found.measured.results
+    )
+    faster = msgspec.structs.replace(found, measured=msgspec.structs.replace(found.measured, results=results))
+    write_record(found, tmp_path / "a.json")
+    write_record(faster, tmp_path / "b.json")
+    command = [sys.executable, "-m", "pyperf", "compare_to", "a.json", "b.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "4.00x faster" in done.stdout
+
+
+def test_without_pyperf_no_record_is_written(
+    found: BenchRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra `bench` writing a record is an error that names it, before anything is measured."""
+    monkeypatch.setattr(record, "find_spec", lambda _: None)
+    with pytest.raises(ToolError, match="the extra 'bench' is not installed: there is no pyperf here"):
+        write_record(found, tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"{}", "is not a record of fxsim bench engine"),
+        (b"\xff", "is not a record of fxsim bench engine"),
+        (b'{"fxsim": {"format": "fxsim.signoff"}}', "is not a record of fxsim bench engine"),
+    ],
+)
+def test_other_files_are_no_records(content: bytes | None, message: str, tmp_path: Path) -> None:
+    """A file that is missing, damaged or something else is named."""
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match=f"{path}: {message}"):
+        read_record(path)
+
+
+def test_figure_shows_everything(found: BenchRecord, tmp_path: Path) -> None:
+    """The picture is well-formed, names every contestant on most threads and every roof, and repeats bit for bit."""
+    steps = (
+        record.Step(("read",), "reading $x$", 1e-6, 0, 10),
+        record.Step(("a", "b"), "linear + table", 2e-6, 30_000, 1000),
+    )
+    measured = msgspec.structs.replace(
+        found.measured,
+        profile=record.Profile(SETS[0], 4, steps),
+        published=record.Published(32_051, "somebody"),
+    )
+    both = [tmp_path / name for name in ("a.svg", "b.svg")]
+    for path in both:
+        write_figure(draw_record(msgspec.structs.replace(found, measured=measured)), path)
+    assert both[0].read_bytes() == both[1].read_bytes()
+    assert ET.parse(both[0]).getroot().tag.endswith("svg")  # noqa: S314  # our own file
+    text = both[0].read_text()
+    for result in measured.results:
+        if result.contestant.threads == 2:
+            assert f">{label(result.contestant)}<" in text
+    for part in ("reading $x$ 1.0 µs", "linear + table 2.0 µs", "published FPGA 32,051", "memory, ", ">67%<"):
+        assert part in text
+    # Without most of it there is still a picture.
+    little = msgspec.structs.replace(found.measured, results=(), roofs=(), profile=None, published=None)
+    write_figure(draw_record(msgspec.structs.replace(found, measured=little)), tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def call(*arguments: str) -> Result:
+    """The command in this process."""
+    return CliRunner().invoke(bench.command, ["engine", *arguments])
+
+
+QUICKLY = ("--rounds", "1", "--threads", "1", "--batch", "5", "--only", "loops", "--only", f"compiled-{SETS[0]}")
+
+
+@pytest.fixture
+def instantly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements take no longer than one call; tables are as wide as they need."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(bench, "_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("instantly")
+def test_command_prints_tables_and_writes(tmp_path: Path) -> None:
+    """Tables name every contestant and roof; record and picture are written."""
+    output, figure = tmp_path / "a.json", tmp_path / "a.svg"
+    done = call(str(MODEL), *QUICKLY, "-o", str(output), "--figure", str(figure))
+    assert done.exit_code == 0, done.output
+    for part in (
+        " loops ",
+        f"compiled-{SETS[0]} ",
+        "equal to the reference engine on 32 images: 2 of 2",
+        "reading, l2",
+        f"products, {SETS[0]}",
+        f"{output}: record",
+    ):
+        assert part in done.stdout
+    assert " best " in done.stdout
+    assert "not measured" not in done.stdout
+    written = read_record(output)
+    assert [result.contestant.name for result in written.measured.results] == [
+        f"compiled-{SETS[0]}/b5/t1", "loops/b5/t1",
+    ]  # fmt: skip
+    assert written.measured.machine.instruction_sets == SETS
+    assert written.measured.rounds == 1
+    assert figure.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("instantly")
+def test_command_prints_json(model: Model) -> None:
+    """--json is the record; it names the model, its hash and the seed of its images."""
+    done = call(str(MODEL), *QUICKLY, "--json", "--seed", "7")
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert printed["measured"]["model"] == model.name
+    assert printed["measured"]["model_sha256"] == fxsim.files.model_sha256(model)
+    assert printed["measured"]["seed"] == 7
+    assert all(result["equal"] for result in printed["measured"]["results"])
+    assert msgspec.convert(printed, BenchRecord).measured.equal
+
+
+@pytest.mark.usefixtures("instantly")
+def test_command_fails_where_values_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value gives exit status 1 and a line that names the contestant and the place."""
+    monkeypatch.setattr(contestants, "run_loops", off_by_one)
+    done = call(str(MODEL), *QUICKLY)
+    assert done.exit_code == 1
+    assert "loops/b5/t1 differs from the reference engine: tap classifier, image 3 [1]: expected" in done.stderr
+    assert "DIFFERS" in done.stdout
+    assert "1 of 2 that compute integers" in done.stdout
+
+
+@pytest.mark.usefixtures("instantly")
+def test_command_says_what_it_could_not_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ONNX Runtime its row is absent with the reason, and the command succeeds; 80 columns fold no name."""
+    monkeypatch.setattr(contestants, "missing", lambda *_: "the extra 'onnx' is not installed")
+    monkeypatch.setenv("COLUMNS", "80")
+    done = call(str(MODEL), *QUICKLY, "--only", "onnx", "--only", "compiled*taps", "--only", "torch-fake-quant")
+    assert done.exit_code == 0, done.output
+    assert "onnx/b256/t1: not measured: the extra 'onnx' is not installed" in done.stdout
+    for name in ("onnx ", " absent ", f"compiled-{SETS[0]}+taps ", "torch-fake-quant "):
+        assert name in done.stdout
+    assert " best " not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "nobody"], "there is no contestant 'nobody'; there are: compiled-"),
+        (["-o", "{folder}/nowhere/a.json"], "nowhere"),
+        (["--figure", "{folder}/a.pdf"], "expected a name that ends in .svg or .png"),
+        (["{folder}/none.safetensors"], "none.safetensors"),
+        (["{model}", "-o", "{model}"], "is read as an input"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be measured or written is refused in one line, before anything is measured."""
+    copy = tmp_path / "model.safetensors"
+    copy.write_bytes(MODEL.read_bytes())
+    started = time.monotonic()
+    with pytest.raises(SystemExit) as end:
+        fxsim_main(["bench", "engine", *(text.format(folder=tmp_path, model=copy) for text in arguments)])
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("fxsim: error: ")
+    assert said.count("\n") == 1
+    assert message in said
+    assert copy.read_bytes() == MODEL.read_bytes()
+    assert time.monotonic() - started < 10
+
+
+@on_x86
+def test_interruption_ends_every_process() -> None:
+    """Ctrl-C ends the command with status 130 and one line, and with it all processes that it started."""
+    command = [sys.executable, "-m", "fxsim", "bench", "engine", str(MODEL), "--rounds", "1000"]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=obey_ctrl_c,
+        start_new_session=True,
+    ) as process:
+        try:
+            children: list[psutil.Process] = []
+            limit = time.monotonic() + 60
+            while len(children) < len(LESSER) and time.monotonic() < limit and process.poll() is None:
+                time.sleep(0.05)
+                children = psutil.Process(process.pid).children(recursive=True)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert len(children) == len(LESSER)
+    assert process.returncode == 130
+    # Python may say before that it dropped one in a callback.
+    assert said.splitlines()[-1] == "fxsim: interrupted"
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_an_interruption_that_python_drops_is_heard() -> None:
+    """Where Ctrl-C comes while a callback runs, in which Python drops it, the next step ends the measurement."""
+    steps: list[int] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with bench._insisting(lambda done, _: steps.append(done)) as report:
+        report(1, 9)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            report(2, 9)
+    assert steps == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- Sign-off --------------------------------------------------------------------------------------------------------
+
+PLAN = f"""
+title = "speed"
+seed = 1
+[models]
+small = {{ file = "{MODEL}" }}
+[stimuli]
+digits = {{ file = "{golden_dir() / "digits_16x4.npy"}" }}
+[[check]]
+kind = "speed"
+name = "speed"
+model = "small"
+stimulus = "digits"
+images = 7
+threads = 1
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """A plan of one check of speed."""
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    return path
+
+
+def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
+    """It records every path, the machine and the roofs; record and report are written, and read again."""
+    found = run_plan(load_plan(plan))
+    (check,) = found.checks
+    assert check.status is Status.PASSED, check.reason
+    (speed,) = check.details.speeds
+    assert {result.contestant.engine for result in speed.measured.results} == {"compiled", "loops"}
+    assert all(result.equal and result.rate for result in speed.measured.results)
+    assert speed.measured.images_checked == 7
+    assert speed.reached is not None
+    assert speed.reached > 0
+    labels = {figure.label: figure.value for figure in check.details.figures}
+    assert str(labels["measured on"]).startswith(machine.find_machine().processor)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    write_both(found, folder)
+    assert read_signoff(folder / "signoff.json") == found
+    page = render_report(found)
+    for part in ("Speed of the engines under the roofs", f"compiled-{SETS[0]}+taps", "nothing is kept from an earlier"):
+        assert part in page
+
+
+def test_speed_check_fails_where_too_slow(plan: Path) -> None:
+    """Where more images a second are demanded than are reached it fails, and says how many there were."""
+    plan.write_text(PLAN + "at_least = 1e12\n")
+    (check,) = run_plan(load_plan(plan)).checks
+    assert check.status is Status.FAILED
+    assert "images/s, expected at least 1,000,000,000,000" in str(check.reason)
+    assert check.details.speeds[0].at_least == 1e12
+
+
+def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast they are: one wrong value of one path fails it, and the report shows which."""
+    monkeypatch.setattr(contestants, "run_loops", off_by_one)
+    found = run_plan(load_plan(plan))
+    (check,) = found.checks
+    assert check.status is Status.FAILED
+    assert str(check.reason).startswith("loops/b512/t1: tap classifier, image 3 [1]: expected ")
+    assert "tap classifier, image 3 [1]" in render_report(found)
+
+
+def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
+    """No figure of one run is another's: nothing is kept, so that none can be of another machine."""
+    once, again = (run_plan(load_plan(plan)).checks[0].details.speeds[0].measured for _ in range(2))
+    assert [result.seconds for result in once.results] != [result.seconds for result in again.results]
+    assert once.machine == again.machine
+
+
+def test_project_plan_has_a_speed_check() -> None:
+    """The project's own plan measures the PSA model of the published size, and demands no speed of any machine."""
+    (check,) = (check for check in load_plan().checks if check.kind == "speed")
+    assert (check.model, check.at_least) == ("psa_h96", None)  # type: ignore[union-attr]  # of this kind
