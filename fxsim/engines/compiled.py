@@ -50,7 +50,7 @@ _KEPT_BYTES = (1 << 20, 1 << 30)
 _KEPT_PROGRAMS = 16
 """For a graph and an instruction set: lowering takes longer than to compute one image."""
 
-_TURN_BYTES = 1 << 20
+_TURN_BYTES = 192 << 10
 """Of the input that a thread takes at once: enough that taking it costs nothing, so little that all end together."""
 
 
@@ -127,7 +127,7 @@ def _run(
     out = _output(program.out)
     turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
     workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // block))
-    turn = min(turn, max(block, -(-len(x) // (4 * max(workers, 1)) // block) * block))
+    turn = min(turn, max(block, -(-len(x) // (16 * max(workers, 1)) // block) * block))
     turns = iter(range(0, len(x), turn))
 
     def work() -> None:
