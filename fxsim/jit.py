@@ -45,6 +45,9 @@ def compile_function(function: Callable[..., None], signature: Any, what: str = 
     and machine code that is a bit off may compute something else. Where the cache folder cannot be written, it is
     compiled in every process.
     """
+    # Numba numbers record types as they come in a process, and names machine code by these numbers: code of different
+    # processes may have one name, and be taken for each other's.
+    assert "Record(" not in str(signature), "record types cannot be told apart between processes"
     folder = cache_dir() / "numba" / _cache_key(function, signature)
     if not _can_write(folder):
         _announce(what, f"each time, as nothing can be written to {folder}")

@@ -948,6 +948,13 @@ def test_code_for_a_processor_with_avx_vnni_alone() -> None:
     assert not re.search(r"%zmm|%[xy]mm(1[6-9]|2\d|3\d)|%k[0-7]", code)
 
 
+def test_record_types_are_not_compiled() -> None:
+    """Numba cannot tell the code of record types of different processes apart, so none is ever cached."""
+    record = numba.typeof(np.empty(0, np.dtype([("plain", np.uint8)])))
+    with pytest.raises(AssertionError, match="record types"):
+        jit.compile_function(lambda _: None, numba.types.void(record))
+
+
 def test_compiling_is_announced_when_it_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,8 +53,8 @@ class Products(NamedTuple):
 
     @property
     def token(self) -> npt.NDArray[Any]:
-        """The empty array whose type says which this is."""
-        return np.empty(0, np.dtype([(self.name, np.uint8)]))
+        """The empty array whose type says which this is: by its number of dimensions, as `kernels.Isa.token` does."""
+        return np.empty((0,) * (1 + list(PRODUCTS).index(self.name)), np.uint8)
 
 
 # Of 32 registers 16 hold sums; of 16, 12: a factor and a product need some too.
@@ -103,7 +103,7 @@ def _chains(_typing, isa, sums, a, b, steps):
 
     `sums` [chains, lanes], `a` [lanes], `b` [turns, chains, lanes]; with one turn b[0, 0] is taken for all chains.
     """
-    kind = PRODUCTS[next(iter(isa.dtype.fields))]
+    kind = list(PRODUCTS.values())[isa.ndim - 1]
     vector = ir.VectorType(I32, kind.lanes)
 
     def generate(context, builder, signature, arguments):
