@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from pathlib import Path
 
 import llvmlite
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 import fxsim
 from fxsim.files import import_headers
+from fxsim.machine import count_cores, find_processor
 from fxsim.model import Model
 from fxsim.paths import golden_dir
 
@@ -27,14 +27,11 @@ def published(folder: str) -> Path | None:
 
 def machine() -> str:
     """Processor and versions, in one line."""
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.is_file() else None
-    processor = found[1] if found else platform.processor() or platform.machine()
     versions = (
         f"fxsim {fxsim.__version__}, Python {platform.python_version()}, numpy {np.__version__}, "
         f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
     )
-    return f"{processor}, {len(os.sched_getaffinity(0))} CPUs; {versions}"
+    return f"{find_processor()}, {count_cores()} CPUs; {versions}"
 
 
 def measured_model(path: Path | None) -> Model:

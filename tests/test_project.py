@@ -51,7 +51,7 @@ ROOMS["onnx_export"] = ROOMS["files"] | {"files"}
 ROOMS["benchmark"] = ROOMS["networks"] | {"networks", "onnx_export"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "onnx_export", "benchmark"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
-EVERYBODYS = {"errors", "version", "paths", "jit"}
+EVERYBODYS = {"errors", "version", "paths", "jit", "machine"}
 """Modules beside the rooms, which import nothing but each other."""
 
 

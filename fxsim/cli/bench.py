@@ -148,12 +148,13 @@ def engine(
     """
     from fxsim.benchmark.contestants import BATCHES, list_contestants
     from fxsim.benchmark.hosts import lesser_hosts
-    from fxsim.benchmark.machine import cores, find_versions
+    from fxsim.benchmark.machine import find_versions
     from fxsim.benchmark.measure import default_images, measure, select
     from fxsim.benchmark.record import BenchRecord, check_pyperf, write_record
     from fxsim.engines.compiled import instruction_sets
     from fxsim.files import load
     from fxsim.files.atomic import check_target
+    from fxsim.machine import count_cores
     from fxsim.paths import golden_dir
 
     # All that could fail at the end is tried at the start.
@@ -170,7 +171,7 @@ def engine(
             refuse_overwriting(target, (path,))
     loaded = load(path)
     sets = tuple(kind.name for kind in instruction_sets())
-    threads = threads or cores()
+    threads = threads or count_cores()
     contestants = select(
         list_contestants(
             sets, lesser_hosts(sets), threads, tuple(dict.fromkeys(batches)) or (_QUICK_BATCHES if quick else BATCHES)

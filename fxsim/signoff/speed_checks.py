@@ -3,6 +3,7 @@
 They are measured anew in every run: nothing of them is kept for another one, and the record names the machine.
 """
 
+from fxsim.machine import count_cores
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.plan import SpeedCheck
 from fxsim.signoff.record import Details, Figure, Speed
@@ -16,13 +17,12 @@ def speed(check: SpeedCheck, context: Context, seed: int) -> Outcome:
     """Every engine on every instruction set of this machine, what it can do at most, and the time by operator."""
     # Only here: what measures takes half a second to import.
     from fxsim.benchmark.contestants import COMPILED, list_engines
-    from fxsim.benchmark.machine import cores
     from fxsim.benchmark.measure import measure
     from fxsim.engines.compiled import instruction_sets
 
     model = context.model(check.model)
     images = context.stimulus(check.stimulus, model, seed)[: check.images]
-    threads = check.threads or cores()
+    threads = check.threads or count_cores()
     measured = measure(
         model,
         images,
