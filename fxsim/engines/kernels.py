@@ -140,9 +140,8 @@ NOTHING, COPY, TABLE, AFFINE, RELU = range(-1, 4)
 AFFINE_WORDS = 5
 """32-bit numbers that an affine has for a channel."""
 
-
 _UNROLLED = 2
-"""Groups of factors in a turn of a product's loop: so few turns that the CPU foresees the last."""
+"""Groups of factors in a turn of a product's loop: with more of them, 16 registers do not suffice."""
 
 
 # ---- Products -------------------------------------------------------------------------------------------------------
@@ -266,7 +265,7 @@ def _table(builder, isa, byte, _word):
 
     def shuffle(vectors):
         # `vpshufb` looks up 16 entries, and gives 0 where bit 7 is set. So index - 16 h, saturating, finds nothing in
-        # part h of a half below 16 h: entries are stored as differences (xor) to the part before; see `plan._deltas`.
+        # part h of a half below 16 h: entries are stored as differences (xor) to the part before; see `plan._tables`.
         undefined = ir.Constant(_vector(I8, 16), ir.Undefined)
         totals = [None] * len(vectors)
         for half in range(2):
