@@ -496,6 +496,7 @@ def test_signoff_check_finds_a_corrupted_parameter(
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
 def test_signoff_check_is_skipped_in_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """Where the extra is not installed the check is skipped and says so; so it is without the published data."""
+    monkeypatch.delenv("FXSIM_PUBLISHED", raising=False)
     check = check_plan(tmp_path, PLAN.replace('["small"]', '["theirs"]'))
     assert check.status is Status.SKIPPED
     assert "published reference data absent" in str(check.reason)
