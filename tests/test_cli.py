@@ -608,10 +608,11 @@ def test_published_models_import_from_the_command_line(published: Path, call: Ca
     assert hashes["stream_psa_h96"] == hashes["simd_psa_h96"] != hashes["stream_relu_h96"]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "arguments", [["info", "--json"], ["info"], ["tables", "--points", "8"], ["tables", "--points", "8", "--json"]]
 )
-def test_closed_pipe_is_no_failed_check(arguments: list[str]) -> None:
+def test_closed_pipe_is_no_failed_check(arguments: list[str], unbuffered: str) -> None:
     """Where nobody reads the output any more, status 141 as of other programs, not 1, and not a word."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -619,6 +620,6 @@ def test_closed_pipe_is_no_failed_check(arguments: list[str]) -> None:
     with os.fdopen(writer, "wb") as output:
         done = subprocess.run(
             [sys.executable, "-m", "fxsim", arguments[0], str(model), *arguments[1:]],
-            stdout=output, stderr=subprocess.PIPE, check=False,
+            stdout=output, stderr=subprocess.PIPE, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (141, b"")

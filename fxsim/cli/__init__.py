@@ -107,6 +107,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(130)
     except (BrokenPipeError, _PipeClosedError):
         # Whoever read our output has seen enough (`fxsim info | head`).
+        _discard_output()
         sys.stderr.close()
         sys.exit(141)
     except MemoryError as error:
@@ -127,6 +128,11 @@ def _fail(message: str) -> NoReturn:
     try:
         _flush()
     except OSError:
-        # What standard output would not take, Python would offer it again on its way out, and complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
     sys.exit(1)
+
+
+def _discard_output() -> None:
+    """What standard output would not take, Python would offer it again on its way out, and complain or exit with 120."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
