@@ -133,6 +133,6 @@ def _fail(message: str) -> NoReturn:
 
 
 def _discard_output() -> None:
-    """What standard output would not take, Python would offer it again on its way out, and complain or exit with 120."""
+    """Drop what standard output would not take: Python would offer it again on its way out, and exit with 120."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
