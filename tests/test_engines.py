@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import cycle, product
 from pathlib import Path
@@ -678,6 +679,23 @@ def test_memory_of_results_is_taken_again_only_when_nothing_refers_to_it(small_m
     fourth = compiled.run_compiled(small_model, x[: count // 4], small_model.graph.taps)
     assert_equal_taps(fourth, {name: values[: count // 4] for name, values in expected.items()})
     assert_equal_taps(third, expected)
+
+
+def test_runs_side_by_side_share_no_memory(small_model: Model) -> None:
+    """Threads that run one model at once, each other images and numbers of them, get each its own values."""
+    least = 2 * (1 << 20) // small_model.graph.values_per_image
+    x = stimulus(small_model, least + 40)
+    expected = run_reference(small_model.graph, x, small_model.graph.taps)
+
+    def compute(start: int) -> None:
+        for _ in range(5):
+            got = compiled.run_compiled(small_model, x[start:], small_model.graph.taps, threads=1)
+            assert_equal_taps(got, {name: values[start:] for name, values in expected.items()})
+            del got
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(compute, start) for start in range(40)]:
+            done.result()
 
 
 @each_set

@@ -100,10 +100,8 @@ def run_compiled(
     return _run(model, x, taps, threads, isa, np.zeros(0, np.int64))
 
 
-def profile_compiled(
-    model: Model, x: Int8, taps: tuple[str, ...] = ("classifier",), isa: str | None = None
-) -> list[StepTime]:
-    """What each step takes to compute `taps` for images on one thread; last, taking the images and writing the taps.
+def profile_compiled(model: Model, x: Int8, taps: tuple[str, ...], isa: str | None = None) -> list[StepTime]:
+    """What each step takes on one thread; last, taking the images and writing the taps. Arguments as `run_compiled`'s.
 
     Reading the clock, twice a step and block of images, is in it.
     """
@@ -163,7 +161,10 @@ def _output(size: int) -> Int8:
     """
     if size < _KEPT_BYTES[0]:
         return space(size).view(np.int8)
-    room = _spare.pop() if _spare else None
+    try:
+        room = _spare.pop()
+    except IndexError:  # none, or another thread was quicker
+        room = None
     if room is None or not size <= room.size <= 2 * size:
         room = space(size)
     # Not a part of `room`, of which parts would be parts too: it lives as long as one of its own parts is referred to.
@@ -216,8 +217,9 @@ class _Lowered:
         if program is None:
             program = lower(graph, self.parameters, taps, images, min(self.block, max(images, 1)), self.isa)
         self.programs[key] = program
-        while len(self.programs) > _KEPT_PROGRAMS:
-            self.programs.pop(next(iter(self.programs)), None)
+        # Of a copy: other threads may run the same graph.
+        for old in list(self.programs)[:-_KEPT_PROGRAMS]:
+            self.programs.pop(old, None)
         return program
 
 
