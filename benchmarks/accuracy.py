@@ -14,7 +14,7 @@ import msgspec
 from benchmarks.common import ROOT, machine
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -173,7 +173,7 @@ def accuracy(
 
 def _carry_out(plans: Sequence[Plan], runs: Path, out: Path, plot: Path) -> Study:
     """Make what is not there yet, and write results and picture. FxsimError where something does not fit."""
-    from fxsim.files.figures import check_figure_target, write_figure
+    from fxsim.formats.figures import check_figure_target, write_figure
 
     try:
         for folder in {runs, out.parent, plot.parent}:
@@ -310,7 +310,7 @@ def draw(rows: Sequence[Row], title: str) -> "Figure":
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from fxsim.files.figures import STYLE
+    from fxsim.formats.figures import STYLE
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 import fxsim
-from fxsim.files import import_headers
+from fxsim.formats.headers import import_headers
+from fxsim.graph import Model
 from fxsim.machine import count_cores, find_processor
-from fxsim.model import Model
 from fxsim.paths import golden_dir
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import fxsim
 from benchmarks.common import published
 from fxsim.cli.console import json_option, print_json, print_table
-from fxsim.files import import_headers, read_header_arrays
+from fxsim.formats.headers import import_headers, read_header_arrays
 
 STAGES = {
     "embed": "samples_inter_0",

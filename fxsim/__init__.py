@@ -2,8 +2,9 @@
 
 from fxsim.engines import run
 from fxsim.errors import FxsimError
-from fxsim.files import load, save
-from fxsim.model import Graph, Model, Node, ResMLPConfig, build_resmlp
+from fxsim.families import ResMLPConfig, build_resmlp
+from fxsim.formats import load, save
+from fxsim.graph import Graph, Model, Node
 from fxsim.version import __version__
 
 __all__ = [

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TableRule
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Pool, Relu
+from fxsim.graph import INPUT, Graph
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 Values = dict[tuple[int, ...], int]
 """A tensor: a Python integer by index."""

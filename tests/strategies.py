@@ -8,24 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
-from fxsim.model import (
-    INPUT,
-    Add,
-    Affine,
-    Axis,
-    Graph,
-    Linear,
-    Lut,
-    Model,
-    Node,
-    Operator,
-    Pool,
-    Relu,
-    ResMLPConfig,
-    Shape,
-    build_resmlp,
-    resmlp_parameters,
-)
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, Shape
 
 INT8_CORNERS = (-128, -127, -1, 0, 1, 126, 127)
 SHIFT_CORNERS = (0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 255)

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxsim.errors import FileError, FxsimError, StimulusError
-from fxsim.files import NpzWriter, read_stimulus
-from fxsim.model import INPUT, Graph, Linear, Model, Node
+from fxsim.formats import NpzWriter, read_stimulus
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear
 
 WEIGHT = np.ones((2, 3), np.int8)
 MODEL = Model(Graph((4, 3), (Node("embed", Linear(WEIGHT, WEIGHT[:, 0], np.zeros(2, np.uint8)), (INPUT,)),)), "tiny")

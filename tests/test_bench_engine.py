@@ -34,8 +34,9 @@ from fxsim.engines import compiled, kernels, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError, ToolError
-from fxsim.files.figures import write_figure
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Pool, Relu
+from fxsim.formats.figures import write_figure
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, render_report, run_plan, write_both
 from fxsim.signoff import read_record as read_signoff
@@ -544,7 +545,7 @@ def test_command_prints_json(model: Model) -> None:
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
     assert printed["measured"]["model"] == model.name
-    assert printed["measured"]["model_sha256"] == fxsim.files.model_sha256(model)
+    assert printed["measured"]["model_sha256"] == fxsim.formats.model_sha256(model)
     assert printed["measured"]["seed"] == 7
     assert all(result["equal"] for result in printed["measured"]["results"])
     assert msgspec.convert(printed, BenchRecord).measured.equal

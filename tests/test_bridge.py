@@ -28,17 +28,18 @@ from fxsim.contract import TableRule
 from fxsim.data import DataSource, Preprocessing
 from fxsim.engines import Engine, run
 from fxsim.errors import FileError, FxsimError, ModelError
-from fxsim.files import load, save
+from fxsim.formats import load, save
 from fxsim.golden.write import TRAINED
-from fxsim.model import Affine, Axis, Graph, Linear, Lut, Model, Node, Pool
-from fxsim.model.compression import PointMethod
+from fxsim.graph import Graph, Model, Node
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.checkpoint import load_quantised, save_checkpoint
 from fxsim.networks.export import export
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import FLOAT, Arithmetic, QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, ChannelNorm, NetworkConfig, ResMLP
+from fxsim.operators import Affine, Axis, Linear, Lut, Pool
 from fxsim.paths import golden_dir
+from fxsim.tables.points import PointMethod
 from fxsim.training import evaluate
 from fxsim.training.evaluate import codes as to_codes
 from fxsim.training.evaluate import test_tokens as tokens_of

@@ -23,8 +23,7 @@ from torch import Tensor
 from fxsim.contract import TableRule
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError
-from fxsim.files import save as save_model
-from fxsim.model.compression import PointMethod
+from fxsim.formats import save as save_model
 from fxsim.networks.checkpoint import (
     CHECKPOINT_BYTES_MAX,
     CheckpointKind,
@@ -37,6 +36,7 @@ from fxsim.networks.export import export
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
+from fxsim.tables.points import PointMethod
 from tests.conftest import SEED
 
 PRE = Preprocessing(4, 3, 2, (0.5, 0.4, 0.3), (0.25, 0.2, 0.1))

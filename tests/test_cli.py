@@ -17,8 +17,11 @@ import fxsim
 from fxsim import paths
 from fxsim.cli import cli, main
 from fxsim.contract import TableRule
-from fxsim.files import export_headers, load, model_sha256, save
-from fxsim.model import Graph, Model, Node, Relu, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import load, model_sha256, save
+from fxsim.formats.headers import export_headers
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Relu
 
 COMMANDS = {
     "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),

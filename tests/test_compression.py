@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fxsim.contract import TABLE_POINTS, TableRule, expand_table, stored_points
 from fxsim.errors import ModelError
-from fxsim.model.compression import PointMethod, choose, compress_tables
+from fxsim.tables.points import PointMethod, choose, compress_tables
 from tests.conftest import SEED
 from tests.strategies import int8_arrays, int8_from, tables
 
@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_refused(full: object, points: int, rule: str, meth
 def test_importing_costs_nothing_until_it_computes() -> None:
     """Neither fxsim nor this module imports Numba; decimation does without it."""
     code = (
-        "import sys, numpy as np, fxsim; from fxsim.model.compression import compress_tables; "
+        "import sys, numpy as np, fxsim; from fxsim.tables.points import compress_tables; "
         "compress_tables(np.zeros((1, 256), np.int8), 64, 'clamp', 'decimate'); sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

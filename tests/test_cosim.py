@@ -30,8 +30,10 @@ from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, messages, par
 from fxsim.cosim.stall import Burst, Random, Stall
 from fxsim.cosim.streams import StreamLayout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
-from fxsim.files import save
-from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import save
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Affine, Linear, Lut
 from fxsim.paths import rtl_dir
 from fxsim.rtl import build as rtl_build
 from fxsim.rtl import build_simulator, cache, rtl_parameters, tools, write_roms

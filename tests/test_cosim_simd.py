@@ -26,8 +26,9 @@ from fxsim.contract import TableRule
 from fxsim.cosim import CosimResult, SimdFigures, Span, StreamState, cosim, diagnose, messages, parse_stall
 from fxsim.cosim.simd import SimdLayout
 from fxsim.errors import FxsimError, ModelError, StimulusError
-from fxsim.files import save
-from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import save
+from fxsim.graph import Model
 from fxsim.rtl import ACCELERATOR_ID, Register, build_memory_image
 from tests.conftest import SEED
 

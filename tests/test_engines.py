@@ -27,23 +27,9 @@ from fxsim import engines, jit
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, plan, run_chunks, run_reference
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import (
-    INPUT,
-    Add,
-    Affine,
-    Axis,
-    Graph,
-    Linear,
-    Lut,
-    Model,
-    Node,
-    Operator,
-    Pool,
-    Relu,
-    ResMLPConfig,
-    build_resmlp,
-    resmlp_parameters,
-)
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 from tests import oracle
 from tests.conftest import SEED
 from tests.strategies import INT8_CORNERS, graphs, images, int8_from, resmlp_models, woven_graphs
@@ -845,7 +831,8 @@ CHECK = """
 import sys
 import numpy as np
 from fxsim.engines import compiled, run_reference
-from fxsim.model import Affine, Axis, Graph, Linear, Model, Node
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Affine, Axis, Linear
 rng = np.random.default_rng(1)
 weight = rng.integers(-128, 128, (5, 7)).astype(np.int8)
 op = Linear(weight, weight[:, 0], np.arange(5, dtype=np.uint8) + 6)

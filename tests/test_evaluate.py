@@ -19,14 +19,14 @@ from fxsim.contract import TableRule
 from fxsim.data import DataSource, Preprocessing
 from fxsim.engines import run_reference
 from fxsim.errors import FileError, FxsimError, StimulusError
-from fxsim.files import load, save
-from fxsim.model import Model
-from fxsim.model.compression import PointMethod
+from fxsim.formats import load, save
+from fxsim.graph import Model
 from fxsim.networks.checkpoint import save_checkpoint
 from fxsim.networks.export import export
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
+from fxsim.tables.points import PointMethod
 from fxsim.training import evaluate as evaluation
 from fxsim.training.evaluate import Split, evaluate
 from fxsim.training.input_format import KEY, InputFormat

@@ -15,7 +15,8 @@ import fxsim.golden.write as golden_write
 from fxsim.contract import TableRule
 from fxsim.engines import run
 from fxsim.errors import FileError, ModelError
-from fxsim.files import load, save
+from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.formats import load, save
 from fxsim.golden import (
     MANIFEST,
     SHIFT_RANGE,
@@ -27,7 +28,8 @@ from fxsim.golden import (
 )
 from fxsim.golden.__main__ import main
 from fxsim.golden.write import RANDOM, TRAINED, write_golden
-from fxsim.model import Affine, Graph, Linear, Lut, Model, Node, Relu, ResMLPConfig, recognise_resmlp
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Affine, Linear, Lut, Relu
 from fxsim.paths import golden_dir
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,25 +16,10 @@ from hypothesis import strategies as st
 from fxsim.contract import TableRule
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import (
-    INPUT,
-    Add,
-    Affine,
-    Axis,
-    Graph,
-    Linear,
-    Lut,
-    Model,
-    Node,
-    Pool,
-    Relu,
-    ResMLPConfig,
-    accumulator_bound,
-    build_resmlp,
-    recognise_resmlp,
-    resmlp_parameters,
-)
-from fxsim.model.summary import summarise
+from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
+from fxsim.families.summary import summarise
+from fxsim.graph import INPUT, Graph, Model, Node, accumulator_bound
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from tests.strategies import graphs, images, int8_arrays, resmlp_models
 
 Array = np.ndarray[Any, Any]

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from fxsim.contract import TableRule
 from fxsim.errors import FileError
-from fxsim.files import Layout, export_headers, import_headers, load, model_sha256, read_header_arrays, save
-from fxsim.files.header_text import HEADER_BYTES_MAX
-from fxsim.model import Axis, Linear, Lut, Model, Pool, ResMLPConfig, recognise_resmlp
+from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.formats import load, model_sha256, save
+from fxsim.formats.headers import Layout, export_headers, import_headers, read_header_arrays
+from fxsim.formats.headers.text import HEADER_BYTES_MAX
+from fxsim.graph import Model
+from fxsim.operators import Axis, Linear, Lut, Pool
 from tests.strategies import resmlp_configs, resmlp_models
 
 Arrays = dict[str, np.ndarray[Any, Any]]

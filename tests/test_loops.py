@@ -15,7 +15,9 @@ from fxsim.contract import TableRule
 from fxsim.engines import loops, run_reference
 from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
-from fxsim.model import INPUT, Affine, Axis, Graph, Linear, Model, Node, Pool, ResMLPConfig
+from fxsim.families import ResMLPConfig
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Affine, Axis, Linear, Pool
 from fxsim.paths import golden_dir
 from tests import oracle
 from tests.conftest import ROOT, SEED

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim.contract import TableRule
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import atomic_write, load, model_sha256, save
-from fxsim.files.model_file import MODEL_BYTES_MAX
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Pool, Relu
+from fxsim.formats import atomic_write, load, model_sha256, save
+from fxsim.formats.model_file import MODEL_BYTES_MAX
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from tests.strategies import models
 
 Tensors = dict[str, np.ndarray[Any, Any]]

@@ -22,16 +22,17 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import fxsim
-import fxsim.onnx_export.graph as onnx_graph
+import fxsim.formats.onnx.graph as onnx_graph
 import fxsim.signoff.onnx_checks as onnx_checks
 from fxsim.cli import main
 from fxsim.contract import CONTRACT_VERSION, TABLE_POINTS, TableRule, stored_points
 from fxsim.engines import Engine
 from fxsim.errors import FileError, ModelError, StimulusError, ToolError
-from fxsim.files import load, model_sha256, save
+from fxsim.formats import load, model_sha256, save
+from fxsim.formats.onnx import IR_VERSION, OPSET, export_onnx, extra, missing, onnx_bytes, open_onnx
 from fxsim.golden import read_manifest
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Pool, Relu
-from fxsim.onnx_export import IR_VERSION, OPSET, export_onnx, extra, missing, onnx_bytes, open_onnx
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
 from fxsim.signoff.plan import OnnxCheck
@@ -337,7 +338,7 @@ def test_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     save(model, tmp_path / "again.safetensors")
     assert data == onnx_bytes(load(tmp_path / "again.safetensors"))
     script = (
-        "import hashlib, sys, fxsim; from fxsim.onnx_export import onnx_bytes; "
+        "import hashlib, sys, fxsim; from fxsim.formats.onnx import onnx_bytes; "
         "print(hashlib.sha256(onnx_bytes(fxsim.load(sys.argv[1]))).hexdigest())"
     )
     for seed in ("1", "2"):

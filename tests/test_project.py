@@ -34,9 +34,12 @@ HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx",
 ROOMS: dict[str, set[str]] = {"contract": set()}
 """Which rooms each room may import from."""
 for room, above in {
-    "model": "contract",
-    "files": "model",
-    "engines": "files",
+    "operators": "contract",
+    "graph": "operators",
+    "tables": "graph",
+    "families": "tables",
+    "formats": "families",
+    "engines": "formats",
     "rtl": "engines",
     "cosim": "rtl",
     "vectors": "cosim",
@@ -47,9 +50,8 @@ for room, above in {
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
-ROOMS["onnx_export"] = ROOMS["files"] | {"files"}
-ROOMS["benchmark"] = ROOMS["networks"] | {"networks", "onnx_export"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "onnx_export", "benchmark"}
+ROOMS["benchmark"] = ROOMS["networks"] | {"networks"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine"}
 """Modules beside the rooms, which import nothing but each other."""
@@ -325,7 +327,7 @@ def test_rooms_import_from_rooms_above() -> None:
 
 def test_torch_stays_in_its_rooms() -> None:
     """Torch is imported in networks, training and bridge; elsewhere inside a function, and in no core room at all."""
-    core = {"contract", "model", "files", "engines", "rtl", "cosim", "vectors", "data", "signoff", *EVERYBODYS}
+    core = (ROOMS["cosim"] | {"cosim", "vectors", "data", "signoff"}) | EVERYBODYS
     wrong = []
     for path, tree in modules().items():
         room = path.parts[0].removesuffix(".py")
@@ -337,12 +339,12 @@ def test_torch_stays_in_its_rooms() -> None:
 
 
 def test_onnx_stays_in_its_room() -> None:
-    """ONNX and ONNX Runtime are imported in onnx_export alone."""
+    """ONNX and ONNX Runtime are imported in formats/onnx alone."""
     wrong = [
         f"{path} imports {name}"
         for path, tree in modules().items()
         for name in imports(tree, everywhere=True)
-        if name.split(".")[0] in ("onnx", "onnxruntime") and path.parts[0] != "onnx_export"
+        if name.split(".")[0] in ("onnx", "onnxruntime") and path.parts[:2] != ("formats", "onnx")
     ]
     assert wrong == []
 
@@ -350,9 +352,7 @@ def test_onnx_stays_in_its_room() -> None:
 LOADED = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "
 
 
-@pytest.mark.parametrize(
-    "module", ["fxsim", "fxsim.cli", "fxsim.model.compression", "fxsim.golden", "fxsim.onnx_export"]
-)
+@pytest.mark.parametrize("module", ["fxsim", "fxsim.cli", "fxsim.tables.points", "fxsim.golden", "fxsim.formats.onnx"])
 def test_start_up_is_light(module: str) -> None:
     """Importing the package or its command line loads neither the compiler nor torch, SciPy, ONNX or what draws."""
     result = call(sys.executable, "-c", f"{LOADED} import {module}")

@@ -10,8 +10,9 @@ import pytest
 import fxsim
 from fxsim.contract import TableRule
 from fxsim.engines import Engine
-from fxsim.files import import_headers, read_header_arrays
-from fxsim.model import Graph, Lut, Model, Node
+from fxsim.formats.headers import import_headers, read_header_arrays
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Lut
 
 ENGINES = [Engine.REFERENCE, Engine.NUMBA]
 

@@ -18,14 +18,14 @@ from fxsim.cli.export import command as export_command
 from fxsim.cli.quantize import command as quantize_command
 from fxsim.data import Preprocessing, to_tokens
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import load
-from fxsim.files import save as save_model
-from fxsim.model import Lut
-from fxsim.model.compression import PointMethod, compress_tables
+from fxsim.formats import load
+from fxsim.formats import save as save_model
 from fxsim.networks.checkpoint import load_quantised, save_checkpoint
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat, TableRule
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
+from fxsim.operators import Lut
+from fxsim.tables.points import PointMethod, compress_tables
 from fxsim.training.input_format import InputFormat
 from fxsim.training.integer_model import write_model
 from fxsim.training.keys import file_sha256

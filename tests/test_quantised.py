@@ -18,8 +18,6 @@ from torch import Tensor
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import Affine, Linear, Lut
-from fxsim.model.compression import PointMethod
 from fxsim.networks.export import export
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import (
@@ -34,6 +32,8 @@ from fxsim.networks.quantised import (
     _fake_quantise,
 )
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
+from fxsim.operators import Affine, Linear, Lut
+from fxsim.tables.points import PointMethod
 from tests import oracle
 from tests.conftest import SEED
 from tests.strategies import SEEDS, int8_from, table_formats

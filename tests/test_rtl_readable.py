@@ -13,7 +13,7 @@ from pyverilog.vparser import ast
 from pyverilog.vparser.parser import ParseError, VerilogCodeParser
 
 from fxsim.contract import TableRule
-from fxsim.model import ResMLPConfig
+from fxsim.families import ResMLPConfig
 from fxsim.paths import rtl_dir
 from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.constants import random_resmlp

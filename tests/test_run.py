@@ -13,7 +13,9 @@ import pytest
 import fxsim
 from fxsim.engines import CHUNK_IMAGES, Engine
 from fxsim.engines.compiled import compute_function, instruction_set
-from fxsim.model import INPUT, Graph, Linear, Model, Node, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear
 from tests.conftest import SEED, obey_ctrl_c
 
 FXSIM = [sys.executable, "-c", "from fxsim.cli import main; main()"]

@@ -30,9 +30,10 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, Difference, Fault, Spread, Stop, TapResult
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import load, save
+from fxsim.formats import load, save
 from fxsim.golden import read_manifest
-from fxsim.model import AccumulatorBound, Affine, Graph, Linear, Lut, Model, Node, Relu, accumulator_bound
+from fxsim.graph import AccumulatorBound, Graph, Model, Node, accumulator_bound
+from fxsim.operators import Affine, Linear, Lut, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import (
     CheckRecord,

@@ -14,7 +14,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, Fault, LayerFigures, SimdFigures, Span, Spread, TapResult
 from fxsim.errors import FileError
 from fxsim.golden import read_manifest
-from fxsim.model import Model
+from fxsim.graph import Model
 from fxsim.paths import golden_dir
 from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report, run_plan

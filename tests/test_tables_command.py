@@ -14,14 +14,16 @@ from fxsim.cli import main
 from fxsim.contract import TableRule
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError
-from fxsim.files import load, save
-from fxsim.files.figures import write_figure
-from fxsim.model import Add, Graph, Lut, Model, Node, Pool, Relu, ResMLPConfig, build_resmlp, resmlp_parameters
-from fxsim.model.compression import PointMethod, compress_tables
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import load, save
+from fxsim.formats.figures import write_figure
+from fxsim.graph import Graph, Model, Node
 from fxsim.networks.checkpoint import save_checkpoint
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
+from fxsim.operators import Add, Lut, Pool, Relu
+from fxsim.tables.points import PointMethod, compress_tables
 from tests.conftest import SEED
 from tests.oracle import compute, interpolate
 

@@ -21,7 +21,7 @@ from fxsim.cli.distill import command as distill_command
 from fxsim.cli.flow import command as flow_command
 from fxsim.cli.train import command as train_command
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import load
+from fxsim.formats import load
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.checkpoint import load_checkpoint, load_float, load_quantised
 from fxsim.networks.resmlp import ResMLP

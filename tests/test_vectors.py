@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from fxsim.cli.vectors import command
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError, StimulusError
-from fxsim.files import load, model_sha256, save
-from fxsim.model import Graph, Model, Node, Relu
+from fxsim.formats import load, model_sha256, save
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Relu
 from fxsim.paths import golden_dir
 from fxsim.vectors import DRAWS, FORMATS, MANIFEST, check_vectors, draw_stimulus, read_manifest, write_vectors
 from tests.strategies import images, models

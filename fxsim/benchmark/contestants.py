@@ -22,9 +22,9 @@ from fxsim.engines import run_reference
 from fxsim.engines.compiled import run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import ModelError, ToolError
-from fxsim.files import load, model_sha256
-from fxsim.model import Model
-from fxsim.onnx_export import missing, onnx_bytes, open_onnx
+from fxsim.formats import load, model_sha256
+from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
+from fxsim.graph import Model
 from fxsim.paths import golden_dir
 
 REFERENCE, COMPILED, LOOPS, ONNX = "reference", "compiled", "loops", "onnx"
@@ -220,7 +220,7 @@ def _torch_network(model: Model, who: Contestant) -> Compute | str:
     # Only here: nothing else of this room needs torch.
     import torch
 
-    from fxsim.model import INPUT
+    from fxsim.graph import INPUT
     from fxsim.networks.checkpoint import load_quantised
 
     network = load_quantised(checkpoint)[0]

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from fxsim.benchmark.record import NATIVE, BenchRecord, Contestant, Measured, Result, Spread
-from fxsim.files.figures import STYLE
+from fxsim.formats.figures import STYLE
 
 
 class Palette(NamedTuple):

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Pool, Relu
+from fxsim.graph import INPUT, Graph
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 Float32 = npt.NDArray[np.float32]
 

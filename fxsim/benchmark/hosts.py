@@ -23,8 +23,8 @@ from fxsim.benchmark.contestants import Prepared, Track
 from fxsim.benchmark.record import Contestant
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError, ToolError
-from fxsim.files import load, save
-from fxsim.model import Model
+from fxsim.formats import load, save
+from fxsim.graph import Model
 
 
 class Lesser(Struct, frozen=True):

@@ -26,9 +26,11 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import compiled
 from fxsim.engines.compiled import instruction_sets
 from fxsim.errors import FxsimError, ModelError
-from fxsim.files import model_sha256
-from fxsim.model import INPUT, Affine, Graph, Linear, Lut, Model, Node, ResMLPConfig, recognise_resmlp
-from fxsim.model.summary import summarise
+from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.families.summary import summarise
+from fxsim.formats import model_sha256
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Affine, Linear, Lut
 from fxsim.paths import golden_dir
 
 IMAGES = 32

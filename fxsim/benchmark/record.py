@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from fxsim.errors import FileError, ToolError
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 
 RECORD_BYTES_MAX = 64 << 20
 NATIVE = "native"

@@ -34,8 +34,9 @@ from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpola
 from fxsim.bridge.record import CARRIED, UNEXPLAINED, Beginning, Example, TapDifferences
 from fxsim.contract.arithmetic import INT8_MAX, INT8_MIN, Int8, round_shift, sat8
 from fxsim.engines import Engine, run
-from fxsim.model import INPUT, Add, Affine, Linear, Lut, Model, Node, Pool
+from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, QuantisedResMLP, Slot
+from fxsim.operators import Add, Affine, Linear, Lut, Pool
 
 RULES = {"saturation": "saturation", "tables": "table resampling", "ties": "tie", "sums": "float32 sum"}
 """The fields of `Arithmetic`, and the cause that each is."""

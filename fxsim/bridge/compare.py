@@ -10,8 +10,9 @@ from fxsim.bridge.record import Contract, FirstDifference, ParameterDifference, 
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine, run
 from fxsim.errors import ModelError
-from fxsim.model import Linear, Lut, Model, Node
+from fxsim.graph import Model, Node
 from fxsim.networks.quantised import CONTRACT, QuantisedResMLP
+from fxsim.operators import Linear, Lut
 
 LISTED = 20
 """Differing parameters that are listed one by one; all are counted."""

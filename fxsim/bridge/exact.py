@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import INT8_MIN, Int8, Int64
-from fxsim.model import Add, Affine, Axis, Linear, Lut, Node, Pool, Relu
+from fxsim.graph import Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 Places = tuple[Int64, ...]
 """Indices (image, token, channel), or (image, channel) behind the pool; one array of M each."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from fxsim.bridge.attribute import RULES
 from fxsim.bridge.record import UNEXPLAINED, BridgeRecord, TapDifferences
 from fxsim.errors import FxsimError
-from fxsim.files.figures import STYLE
+from fxsim.formats.figures import STYLE
 
 COLOURS = {
     RULES["ties"]: "#2b6cb0",

@@ -7,7 +7,7 @@ import jinja2
 
 from fxsim.bridge.plots import draw_bridge, inline_svg
 from fxsim.bridge.record import BridgeRecord
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 
 
 def render_page(record: BridgeRecord) -> str:

@@ -14,8 +14,8 @@ from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.data import DataSource, fit_pictures, load_data, to_tokens
 from fxsim.engines import Engine
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import load, model_sha256, read_stimulus
-from fxsim.model import Model
+from fxsim.formats import load, model_sha256, read_stimulus
+from fxsim.graph import Model
 from fxsim.networks.checkpoint import Checkpoint, load_quantised
 from fxsim.networks.quantised import QuantisedResMLP
 from fxsim.training.input_format import KEY, InputFormat

@@ -12,10 +12,11 @@ from fxsim.contract import INT8_MIN, TableRule, expand_table
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.engines import run_chunks
 from fxsim.errors import ModelError, StimulusError
-from fxsim.files import load
-from fxsim.files.metadata import NETWORK, stated_format
-from fxsim.model import INPUT, Graph, Lut, Model, Node
-from fxsim.model.compression import CODES, PointMethod, compress_tables
+from fxsim.formats import load
+from fxsim.formats.metadata import NETWORK, stated_format
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Lut
+from fxsim.tables.points import CODES, PointMethod, compress_tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,7 +230,7 @@ def draw(rows: Sequence[Row], title: str) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    from fxsim.files.figures import STYLE
+    from fxsim.formats.figures import STYLE
 
     full, stored = rows[0], sorted(rows[1:], key=lambda row: row.points)
     rules = list(dict.fromkeys(row.rule for row in rows[1:]))

@@ -79,7 +79,7 @@ def nn(
             raise click.UsageError(f"--paper sets all sizes: give it or --{given[0]}, not both")
         batch = _PAPER_BATCH
     if output is not None:
-        from fxsim.files.figures import check_figure_target
+        from fxsim.formats.figures import check_figure_target
 
         check_figure_target(output)
     from fxsim.networks.benchmark import Setting, compare
@@ -152,8 +152,8 @@ def engine(
     from fxsim.benchmark.measure import default_images, measure, select
     from fxsim.benchmark.record import BenchRecord, check_pyperf, write_record
     from fxsim.engines.compiled import instruction_sets
-    from fxsim.files import load
-    from fxsim.files.atomic import check_target
+    from fxsim.formats import load
+    from fxsim.formats.atomic import check_target
     from fxsim.machine import count_cores
     from fxsim.paths import golden_dir
 
@@ -162,7 +162,7 @@ def engine(
         check_pyperf()
         check_target(output)
     if figure is not None:
-        from fxsim.files.figures import check_figure_target
+        from fxsim.formats.figures import check_figure_target
 
         check_figure_target(figure)
     path = golden_dir() / "psa_h96.safetensors" if model is None else model
@@ -204,7 +204,7 @@ def engine(
         write_record(record, output)
     if figure is not None:
         from fxsim.benchmark.figure import draw_record
-        from fxsim.files.figures import write_figure
+        from fxsim.formats.figures import write_figure
 
         write_figure(draw_record(record), figure)
     if as_json:
@@ -358,7 +358,7 @@ def _plot(title: str, results: list["Result"], output: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from fxsim.files.figures import STYLE, write_figure
+    from fxsim.formats.figures import STYLE, write_figure
 
     names = [str(result.case) for result in results]
     with mpl.rc_context(STYLE):

@@ -109,11 +109,11 @@ def _check_output(output: Path | None, inputs: list[Path]) -> None:
         return
     refuse_overwriting(output, inputs)
     if output.suffix.lower() == _PAGE:
-        from fxsim.files.atomic import check_target
+        from fxsim.formats.atomic import check_target
 
         check_target(output)
     elif output.suffix.lower() in (".svg", ".png"):
-        from fxsim.files.figures import check_figure_target
+        from fxsim.formats.figures import check_figure_target
 
         check_figure_target(output)
     else:
@@ -127,7 +127,7 @@ def _write(record: "BridgeRecord", output: Path) -> None:
         write_page(record, output)
         return
     from fxsim.bridge.plots import draw_bridge
-    from fxsim.files.figures import write_figure
+    from fxsim.formats.figures import write_figure
 
     write_figure(draw_bridge(record), output)
 

@@ -20,7 +20,7 @@ from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.simd import READ_LATENCY, RESULT
 from fxsim.cosim.streams import OUTPUT
 from fxsim.engines import Engine
-from fxsim.files import load, read_stimulus
+from fxsim.formats import load, read_stimulus
 
 _EXAMPLES_SHOWN = 5
 

@@ -71,7 +71,7 @@ def command(
     from fxsim.training.evaluate import Split, evaluate
 
     if output is not None:
-        from fxsim.files.figures import check_figure_target
+        from fxsim.formats.figures import check_figure_target
 
         refuse_overwriting(output, [file for file in (model, float_file, fake_quant) if file is not None])
         check_figure_target(output)
@@ -87,7 +87,7 @@ def command(
             progress=report,
         )
     if output is not None:
-        from fxsim.files.figures import write_figure
+        from fxsim.formats.figures import write_figure
         from fxsim.training.confusion import draw_confusion
 
         write_figure(draw_confusion(found), output)

@@ -28,9 +28,9 @@ def command(
     choose others, each by default as it is stored (`fxsim tables` compares them).
     """
     from fxsim.errors import FxsimError
-    from fxsim.model.compression import PointMethod
     from fxsim.networks.checkpoint import load_quantised
     from fxsim.networks.quantised import TableFormat
+    from fxsim.tables.points import PointMethod
     from fxsim.training.integer_model import write_model
 
     refuse_overwriting(output, (checkpoint,))

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import model_argument, refuse_overwriting, say
-from fxsim.files import HEADER_FILES, Layout, export_headers, load
+from fxsim.formats import load
+from fxsim.formats.headers import HEADER_FILES, Layout, export_headers
 
 
 @click.command()

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import model_argument, refuse_overwriting, say, split_taps
-from fxsim.files import load
-from fxsim.onnx_export import OPSET, export_onnx
+from fxsim.formats import load
+from fxsim.formats.onnx import OPSET, export_onnx
 
 _DYNAMIC = "dynamic"
 

@@ -47,8 +47,8 @@ def command(
     x-sin-x is -x sin x; chirp is exp(-x/3) + 1.4 sin(softplus(x)/0.3), the softplus of beta 0.4. PSA is without its
     residual. Errors are measured at 8,001 points, of which the fit sees every tenth; docs/fit.md shows what comes out.
     """
-    from fxsim.files.atomic import atomic_write
-    from fxsim.files.figures import check_figure_target, write_figure
+    from fxsim.formats.atomic import atomic_write
+    from fxsim.formats.figures import check_figure_target, write_figure
     from fxsim.networks.fit import FitSettings, Target, fit_all
 
     kinds = _activations(activations)

@@ -101,7 +101,7 @@ def _print(recipe: "Recipe", result: "FlowResult") -> None:
 def _sign_off(recipe: "Recipe", result: "FlowResult") -> None:
     """Write a plan for the model beside it and run it as `fxsim signoff` does, exit status included."""
     from fxsim.cli.signoff import command as signoff_command
-    from fxsim.files import atomic_write
+    from fxsim.formats import atomic_write
     from fxsim.training.flow import MODEL, QUANTISED, write_stimulus
 
     assert result.model is not None

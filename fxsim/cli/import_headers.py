@@ -7,8 +7,9 @@ import click
 
 from fxsim.cli.console import json_option, print_json, refuse_overwriting, say
 from fxsim.contract import TableRule
-from fxsim.files import HEADER_FILES, Layout, import_headers, model_sha256, save
-from fxsim.model import recognise_resmlp
+from fxsim.families import recognise_resmlp
+from fxsim.formats import model_sha256, save
+from fxsim.formats.headers import HEADER_FILES, Layout, import_headers
 
 
 @click.command()

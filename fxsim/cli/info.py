@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fxsim.cli.console import json_option, model_argument, plain, print_json
-from fxsim.files import load, model_sha256
-from fxsim.model.summary import ModelSummary, OperatorSummary, Range, summarise
+from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
+from fxsim.formats import load, model_sha256
 
 _WIDTH = 100
 """Columns where output is not a terminal."""

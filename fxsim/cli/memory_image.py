@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import json_option, model_argument, print_json, print_table, refuse_overwriting, say
-from fxsim.files import load, read_stimulus
+from fxsim.formats import load, read_stimulus
 from fxsim.rtl import LANES, Buffers, write_memory_image
 
 _BUFFERS = tuple(Buffers().parameters())

@@ -17,7 +17,7 @@ from fxsim.cli.console import (
     taps_option,
 )
 from fxsim.engines import Engine, run_chunks
-from fxsim.files import NpzWriter, load, read_stimulus
+from fxsim.formats import NpzWriter, load, read_stimulus
 
 _CLASSIFIER = "classifier"
 """The tap whose greatest value names the predicted class."""

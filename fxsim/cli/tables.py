@@ -15,7 +15,7 @@ from fxsim.data import DataSource
 
 if TYPE_CHECKING:
     from fxsim.bridge.tables import Row
-    from fxsim.model import Model
+    from fxsim.graph import Model
 
 _RECOMMENDED_POINTS = 64
 """For which the best rule and method are named, where it is among those compared."""
@@ -48,13 +48,13 @@ def command(
     how many predictions change.
     """
     from fxsim.bridge.tables import best, draw, full_tables_of, load_full, study
-    from fxsim.model.compression import PointMethod
+    from fxsim.tables.points import PointMethod
 
     sizes = _sizes(points)
     if data_path is not None and source is None:
         raise click.UsageError("--data-path is the folder of a data set: say which with --data")
     if output is not None:
-        from fxsim.files.figures import check_figure_target
+        from fxsim.formats.figures import check_figure_target
 
         refuse_overwriting(output, (model,))
         check_figure_target(output)
@@ -71,7 +71,7 @@ def command(
     chosen = best(rows, at)
     assert chosen is not None
     if output is not None:
-        from fxsim.files.figures import write_figure
+        from fxsim.formats.figures import write_figure
 
         write_figure(draw(rows, plain(full.name)[:80]), output)
     if as_json:

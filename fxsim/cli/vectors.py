@@ -95,7 +95,7 @@ def _write(
     force: bool,
     as_json: bool,
 ) -> None:
-    from fxsim.files import load, read_stimulus
+    from fxsim.formats import load, read_stimulus
     from fxsim.vectors import draw_stimulus, write_vectors
 
     model = load(model_path)
@@ -119,7 +119,7 @@ def _write(
 
 
 def _check(directory: Path, against: Path | None, engine: str, as_json: bool) -> None:
-    from fxsim.files import load
+    from fxsim.formats import load
     from fxsim.vectors import check_vectors
 
     model = load(against) if against is not None else None

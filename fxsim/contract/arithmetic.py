@@ -1,7 +1,7 @@
 """Rounding, saturation and the operators built from them, on numpy integers.
 
 Every function computes in int64, wide enough that nothing in this file can wrap: a model whose sums do not fit its own
-accumulators never gets this far (`fxsim.model.graph`).
+accumulators never gets this far (`fxsim.graph.graph`).
 """
 
 import numpy as np

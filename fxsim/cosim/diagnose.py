@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fxsim.cosim.messages import SimdState
 from fxsim.cosim.result import StreamState
 from fxsim.cosim.streams import OUTPUT
-from fxsim.model import INPUT, Graph
+from fxsim.graph import INPUT, Graph
 
 INPUT_STREAM = "s_axis"
 """Name of the accelerator's input in results."""

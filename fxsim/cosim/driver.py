@@ -20,8 +20,8 @@ from fxsim.cosim.streams import Layout
 from fxsim.cosim.target import Target
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import StimulusError
-from fxsim.files import atomic_write, model_sha256
-from fxsim.model import Model
+from fxsim.formats import atomic_write, model_sha256
+from fxsim.graph import Model
 from fxsim.rtl import build_simulator
 from fxsim.rtl.build import Status
 

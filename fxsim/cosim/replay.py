@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from fxsim.cosim.result import CosimResult
 from fxsim.errors import FileError
-from fxsim.files import save
-from fxsim.model import Model
+from fxsim.formats import save
+from fxsim.graph import Model
 from fxsim.paths import rtl_dir
 from fxsim.rtl import write_memory_image, write_roms
 

@@ -16,7 +16,7 @@ from fxsim.cosim.stall import Stall
 from fxsim.cosim.streams import Layout
 from fxsim.cosim.target import Target, stall_argument
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import Model
+from fxsim.graph import Model
 from fxsim.rtl import LANES, STAGES, MemoryImage, build_memory_image, pack_images
 from fxsim.rtl.build import SIMD
 

@@ -9,7 +9,8 @@ from fxsim.cosim.stall import Stall
 from fxsim.cosim.streams import StreamLayout
 from fxsim.cosim.target import Target, stall_argument
 from fxsim.errors import StimulusError
-from fxsim.model import Model, ResMLPConfig, recognise_resmlp
+from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.graph import Model
 from fxsim.rtl import rtl_parameters, write_roms
 from fxsim.rtl.build import STREAM
 

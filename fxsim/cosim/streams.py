@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.model import Axis, Model
+from fxsim.graph import Model
+from fxsim.operators import Axis
 from fxsim.rtl import stream_order
 
 OUTPUT = "m_axis"

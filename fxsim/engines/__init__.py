@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines.reference import run_reference
 from fxsim.errors import StimulusError
-from fxsim.model import Model
+from fxsim.graph import Model
 
 
 class Engine(StrEnum):

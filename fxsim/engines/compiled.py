@@ -24,8 +24,8 @@ from fxsim.engines import kernels
 from fxsim.engines.kernels import ISAS, Isa
 from fxsim.engines.plan import Int64, Parameters, Program, UInt8, lower, pack, panels, space
 from fxsim.errors import StimulusError
+from fxsim.graph import Graph, Model
 from fxsim.jit import compile_function
-from fxsim.model import Graph, Model
 
 # Numba makes its settings' attributes as it starts, out of a type checker's sight.
 _config: Any = numba.config

@@ -34,8 +34,9 @@ from numba.extending import intrinsic
 
 from fxsim.contract import expand_table
 from fxsim.contract.arithmetic import Int8
+from fxsim.graph import INPUT, Graph, Model
 from fxsim.jit import compile_function
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Model, Operator, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]

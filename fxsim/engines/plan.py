@@ -15,7 +15,8 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import kernels
 from fxsim.engines.kernels import Isa
 from fxsim.errors import ModelError
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Node, Pool, Relu
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 UInt8 = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]

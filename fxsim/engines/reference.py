@@ -4,7 +4,8 @@ import numpy as np
 
 from fxsim import contract
 from fxsim.contract.arithmetic import Int8
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Operator, Pool
+from fxsim.graph import INPUT, Graph
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool
 
 
 def run_reference(graph: Graph, x: Int8, taps: tuple[str, ...]) -> dict[str, Int8]:

@@ -1,7 +1,7 @@
 """The models, images and vectors kept in `golden/`: how they are made, and the check that they are what they were."""
 
+from fxsim.families.random import SHIFT_RANGE, generate_model, natural_images
 from fxsim.golden.manifest import MANIFEST, check_golden, golden_file, read_manifest
-from fxsim.golden.random_models import SHIFT_RANGE, generate_model, natural_images
 
 __all__ = [
     "MANIFEST",

@@ -12,8 +12,9 @@ from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FileError
-from fxsim.files import load, model_sha256
-from fxsim.model import Affine, Linear, Model
+from fxsim.formats import load, model_sha256
+from fxsim.graph import Model
+from fxsim.operators import Affine, Linear
 
 FORMAT = "fxsim.golden"
 VERSION = 2

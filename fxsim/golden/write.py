@@ -12,7 +12,9 @@ import numpy as np
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError
-from fxsim.files import load, save
+from fxsim.families import ResMLPConfig
+from fxsim.families.random import generate_model, natural_images
+from fxsim.formats import load, save
 from fxsim.golden.manifest import (
     FORMAT,
     MANIFEST,
@@ -25,8 +27,7 @@ from fxsim.golden.manifest import (
     measure,
     read_manifest,
 )
-from fxsim.golden.random_models import generate_model, natural_images
-from fxsim.model import Model, ResMLPConfig
+from fxsim.graph import Model
 
 SEED = 1821  # The paper's volume and article number, TRETS 18(2):21, run together.
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, ModelError
-from fxsim.files import atomic_write
-from fxsim.files.metadata import KEY, NETWORK, decode_metadata, short
+from fxsim.formats import atomic_write
+from fxsim.formats.metadata import KEY, NETWORK, decode_metadata, short
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__

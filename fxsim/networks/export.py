@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 
 from fxsim.errors import ModelError
-from fxsim.model import Model, ResMLPConfig, build_resmlp
+from fxsim.families import ResMLPConfig, build_resmlp
+from fxsim.graph import Model
 from fxsim.networks.quantised import LOG_STEP_LIMIT, QuantisedResMLP
 
 

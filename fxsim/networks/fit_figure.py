@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from fxsim.files.figures import STYLE
+from fxsim.formats.figures import STYLE
 from fxsim.networks.fit import FORMULAS, LIMIT, Fit, Target, measured_x, normalised_target
 from fxsim.networks.resmlp import Activation
 

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from fxsim.contract import INT8_MAX, INT8_MIN, TABLE_POINTS, TableRule, stored_points
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import INPUT
-from fxsim.model.compression import PointMethod, compress_tables
+from fxsim.graph import INPUT
 from fxsim.networks.resmlp import Activation, Affine, NetworkConfig
+from fxsim.tables.points import PointMethod, compress_tables
 
 SHIFT_LIMIT = 24
 """Largest shift that is chosen: a row that would need a larger one is zero in all but name."""

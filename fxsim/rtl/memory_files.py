@@ -14,8 +14,8 @@ import msgspec
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError
-from fxsim.files import atomic_write, model_sha256
-from fxsim.model import Model
+from fxsim.formats import atomic_write, model_sha256
+from fxsim.graph import Model
 from fxsim.rtl.memory_image import LANES, Buffers, MemoryImage, build_memory_image, pack_images
 from fxsim.rtl.simd_registers import (
     ACCELERATOR_ID,

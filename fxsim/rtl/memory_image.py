@@ -14,8 +14,10 @@ import numpy.typing as npt
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8, UInt8
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model import Affine, Axis, Linear, Lut, Model, Pool, Relu, ResMLPConfig, recognise_resmlp
-from fxsim.model.operators import integer
+from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.graph import Model
+from fxsim.operators import Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators.kinds import integer
 
 LANES = 16
 """int8 values of a word, and so its bytes: 16 channels of one token, or a parameter of 16 channels or tokens."""

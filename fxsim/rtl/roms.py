@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
-from fxsim.model import Affine, Axis, Linear, Lut, Model, Node, recognise_resmlp
+from fxsim.families import recognise_resmlp
+from fxsim.graph import Model, Node
+from fxsim.operators import Affine, Axis, Linear, Lut
 
 _TABLE_RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
 """Edge rules in the order of the Verilog parameter TABLE_RULE."""

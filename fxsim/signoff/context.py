@@ -12,9 +12,11 @@ import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
-from fxsim.files import Layout, import_headers, load, model_sha256, read_header_arrays, read_stimulus
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import load, model_sha256, read_stimulus
+from fxsim.formats.headers import Layout, import_headers, read_header_arrays
 from fxsim.golden import generate_model, natural_images
-from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import Model
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
 from fxsim.signoff.record import REPLAY_SCRIPT, Comparison, Details, TapFigures
 from fxsim.vectors import draw_stimulus

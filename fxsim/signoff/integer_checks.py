@@ -8,16 +8,10 @@ from fxsim.contract import TABLE_POINTS, TableRule, expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FxsimError
+from fxsim.families import ResMLPConfig
 from fxsim.golden import check_golden, read_manifest
-from fxsim.model import (
-    Affine,
-    Linear,
-    Lut,
-    Model,
-    Node,
-    ResMLPConfig,
-    accumulator_bound,
-)
+from fxsim.graph import Model, Node, accumulator_bound
+from fxsim.operators import Affine, Linear, Lut
 from fxsim.signoff.context import Context, Outcome, compare_in_parts, random_model
 from fxsim.signoff.plan import AccumulatorsCheck, EnginesCheck, GoldenCheck, RandomModelsCheck, VectorsCheck
 from fxsim.signoff.record import Comparison, Curve, Details, Figure, TapValues, ValueStatistics
@@ -36,7 +30,7 @@ def golden(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
         taps = tuple(TapValues(t.tap, t.min, t.max, t.std, t.saturated) for t in model.taps)
         values.append(ValueStatistics(model.name, model.images, taps))
     if not problems:
-        from fxsim.files import load
+        from fxsim.formats import load
 
         for stated in manifest.models:
             curves += _curves(load(directory / stated.file))

@@ -4,7 +4,7 @@ import itertools
 from functools import partial
 
 from fxsim.engines import run
-from fxsim.onnx_export import missing, onnx_bytes, open_onnx
+from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.signoff.context import Context, Outcome, SkipCheck, compare_in_parts
 from fxsim.signoff.plan import OnnxCheck
 from fxsim.signoff.record import Comparison, Details, Figure

@@ -9,8 +9,11 @@ from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FileError
-from fxsim.files import model_sha256, read_header_arrays
-from fxsim.model import Graph, Lut, Model, Node, recognise_resmlp
+from fxsim.families import recognise_resmlp
+from fxsim.formats import model_sha256
+from fxsim.formats.headers import read_header_arrays
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Lut
 from fxsim.signoff.context import Context, Outcome, compare_taps, import_published, published_samples
 from fxsim.signoff.plan import PublishedCheck
 from fxsim.signoff.record import Comparison, Details, Figure

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fxsim.benchmark.record import Measured
 from fxsim.errors import FileError
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 
 RECORD_BYTES_MAX = 256 << 20
 REPLAY_SCRIPT = "replay.sh"

@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 
 from fxsim.errors import FileError
-from fxsim.files import atomic_write
-from fxsim.files.atomic import check_target
+from fxsim.formats import atomic_write
+from fxsim.formats.atomic import check_target
 from fxsim.signoff.plots import draw_pictures
 from fxsim.signoff.record import REPLAY_SCRIPT, SignoffRecord, Status, encode_record
 

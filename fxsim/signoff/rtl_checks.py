@@ -14,7 +14,8 @@ from fxsim.cosim import Accelerator, CosimResult, cosim
 from fxsim.cosim.replay import keep
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
-from fxsim.model import Model, recognise_resmlp
+from fxsim.families import recognise_resmlp
+from fxsim.graph import Model
 from fxsim.paths import rtl_dir
 from fxsim.rtl import build_memory_image
 from fxsim.rtl.build import OPTIMISE

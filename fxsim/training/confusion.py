@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fxsim.files.figures import STYLE
+from fxsim.formats.figures import STYLE
 from fxsim.training.evaluate import Evaluation
 
 _LABELLED = 20

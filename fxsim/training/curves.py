@@ -6,7 +6,7 @@ from itertools import groupby
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from fxsim.files.figures import STYLE
+from fxsim.formats.figures import STYLE
 from fxsim.training.log import EpochRecord
 
 

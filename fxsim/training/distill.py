@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from torch import Tensor, nn
 
 from fxsim.errors import FxsimError
-from fxsim.files.atomic import check_target
+from fxsim.formats.atomic import check_target
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.checkpoint import load_float, save_checkpoint
 from fxsim.networks.resmlp import ResMLP

@@ -18,8 +18,8 @@ from fxsim.data import DataSet, DataSource, Preprocessing, fit_pictures, load_da
 from fxsim.data.pictures import Float32, Int64
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import FxsimError, ModelError, StimulusError
-from fxsim.files import load, model_sha256
-from fxsim.model import INPUT, Model
+from fxsim.formats import load, model_sha256
+from fxsim.graph import INPUT, Model
 from fxsim.networks.checkpoint import Checkpoint, load_float, load_quantised
 from fxsim.networks.export import export
 from fxsim.networks.quantised import QuantisedResMLP

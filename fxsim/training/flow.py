@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fxsim.errors import FileError, FxsimError
-from fxsim.files import atomic_write, load
+from fxsim.formats import atomic_write, load
 from fxsim.training.distill import distill, distill_key
 from fxsim.training.evaluate import evaluate, test_codes
 from fxsim.training.integer_model import write_model
@@ -111,7 +111,7 @@ def _draw(recipe: Recipe, trained: tuple[Path, ...], results: "_Folder") -> None
     picture = results.path(CURVES)
     if picture.exists() and not results.made:
         return
-    from fxsim.files.figures import write_figure
+    from fxsim.formats.figures import write_figure
     from fxsim.training.curves import draw_curves
 
     records = [record for path in trained if log_path(path).exists() for record in read_log(log_path(path))]

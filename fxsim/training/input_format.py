@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, StimulusError
-from fxsim.model import Model
+from fxsim.graph import Model
 
 KEY = "input"
 """The provenance's key under which the input format is, as JSON."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fxsim.files import save
-from fxsim.model import INPUT, Model
+from fxsim.formats import save
+from fxsim.graph import INPUT, Model
 from fxsim.networks.checkpoint import load_quantised
 from fxsim.networks.export import export
 from fxsim.networks.quantised import QuantisedResMLP, TableFormat

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from fxsim.errors import FileError
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 
 
 class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,7 +16,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from fxsim.errors import FileError
-from fxsim.files import atomic_write
+from fxsim.formats import atomic_write
 from fxsim.training.log import EpochRecord
 
 FORMAT = "fxsim.partial"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fxsim.data import Preprocessing
 from fxsim.errors import FxsimError
-from fxsim.files.atomic import check_target
+from fxsim.formats.atomic import check_target
 from fxsim.networks.checkpoint import load_float, save_checkpoint
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import Kind, QuantisedResMLP, ShiftRule

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import Augmentation, DataSource, Preprocessing
 from fxsim.errors import FileError, ModelError
-from fxsim.model.compression import PointMethod
 from fxsim.networks.quantised import ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig
+from fxsim.tables.points import PointMethod
 
 RECIPE_BYTES_MAX = 1 << 20
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import fxsim
 from fxsim.errors import FxsimError, ModelError
-from fxsim.files.atomic import check_target
+from fxsim.formats.atomic import check_target
 from fxsim.networks.checkpoint import save_checkpoint
 from fxsim.networks.resmlp import ResMLP
 from fxsim.training.keys import content_key

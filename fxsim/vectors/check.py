@@ -10,8 +10,8 @@ import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
-from fxsim.files import load, model_sha256, read_stimulus
-from fxsim.model import Model
+from fxsim.formats import load, model_sha256, read_stimulus
+from fxsim.graph import Model
 from fxsim.vectors.derive import STIMULUS_INDEX, PlannedFile, Progress, derive, no_progress
 from fxsim.vectors.formats import FORMATS, decode_slot
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, STIMULUS_FILE, VectorFile, VectorManifest, read_manifest

@@ -11,8 +11,8 @@ from typing import Protocol
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
-from fxsim.files import model_sha256
-from fxsim.model import INPUT, Model
+from fxsim.formats import model_sha256
+from fxsim.graph import INPUT, Model
 from fxsim.rtl.roms import stream_order
 from fxsim.vectors.formats import FORMATS, Format, Renderer
 from fxsim.vectors.manifest import (

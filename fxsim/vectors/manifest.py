@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fxsim.errors import FileError
-from fxsim.model import Axis
+from fxsim.operators import Axis
 
 MANIFEST = "manifest.json"
 MODEL_FILE = "model.safetensors"

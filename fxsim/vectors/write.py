@@ -12,8 +12,8 @@ import msgspec
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, FxsimError, StimulusError
-from fxsim.files import save
-from fxsim.model import Model
+from fxsim.formats import save
+from fxsim.graph import Model
 from fxsim.vectors.derive import PlannedFile, Progress, derive, no_progress
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, VectorFile, VectorManifest, read_manifest
 from fxsim.vectors.stimulus import check_seed

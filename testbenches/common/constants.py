@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import Model
 from testbenches.common.simulation import write_hex
 
 Constants = dict[str, npt.NDArray[Any]]

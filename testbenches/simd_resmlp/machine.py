@@ -15,7 +15,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 import fxsim
 from fxsim.contract import TableRule
-from fxsim.model import Model, ResMLPConfig
+from fxsim.families import ResMLPConfig
+from fxsim.graph import Model
 from fxsim.rtl.memory_image import Buffers, build_memory_image, pack_images
 from fxsim.rtl.simd_registers import Control, ErrorCode, Register, Status
 from testbenches.common.axi import WORD_BYTES, AxiLiteRules, AxiRules, Range

@@ -10,7 +10,7 @@ import cocotb
 import numpy as np
 
 from fxsim.contract import TableRule
-from fxsim.model import ResMLPConfig
+from fxsim.families import ResMLPConfig
 from fxsim.rtl.memory_image import Buffers
 from fxsim.rtl.simd_registers import ACCELERATOR_ID, Control, ErrorCode, Register, Status
 from testbenches.common.axi import DECERR

@@ -11,7 +11,8 @@ import pytest
 
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
-from fxsim.model import Model, ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import Model
 from fxsim.rtl.memory_image import Buffers, build_memory_image
 from fxsim.rtl.simd_registers import Control, ErrorCode, Register
 from testbenches.common.axi_memory import pause

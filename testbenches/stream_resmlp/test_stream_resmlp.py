@@ -8,7 +8,7 @@ import pytest
 
 import fxsim
 from fxsim.contract import TableRule
-from fxsim.model import ResMLPConfig
+from fxsim.families import ResMLPConfig
 from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps, play

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
-from fxsim.model import INPUT, Add, Affine, Axis, Graph, Linear, Lut, Node, Pool, Relu
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 BATCH = "batch"
 """The name of the first dimension where it is dynamic."""

@@ -34,7 +34,7 @@ import numpy.typing as npt
 from fxsim.contract import INT8_MAX, INT8_MIN, TABLE_POINTS, TableRule, round_shift, stored_points
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.errors import ModelError
-from fxsim.model.operators import choice
+from fxsim.operators.kinds import choice
 
 Int32 = npt.NDArray[np.int32]
 
@@ -88,7 +88,7 @@ def choose(
     if method is PointMethod.DECIMATE:
         return decimated
     # Numba takes half a second to import: only whoever computes with it pays.
-    from fxsim.model.compression_kernels import choose_points_function
+    from fxsim.tables.points_kernels import choose_points_function
 
     differences = np.arange(low - high, high - low + 1)
     rounded = round_shift(differences * np.arange(step)[:, None], step.bit_length() - 1)

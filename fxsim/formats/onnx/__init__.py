@@ -3,8 +3,8 @@
 The extra's packages are imported when they are needed, not before.
 """
 
-from fxsim.onnx_export.execute import open_onnx
-from fxsim.onnx_export.extra import missing
-from fxsim.onnx_export.write import BATCH_MAX, IR_VERSION, OPSET, export_onnx, onnx_bytes
+from fxsim.formats.onnx.execute import open_onnx
+from fxsim.formats.onnx.extra import missing
+from fxsim.formats.onnx.write import BATCH_MAX, IR_VERSION, OPSET, export_onnx, onnx_bytes
 
 __all__ = ["BATCH_MAX", "IR_VERSION", "OPSET", "export_onnx", "missing", "onnx_bytes", "open_onnx"]

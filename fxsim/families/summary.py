@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fxsim.errors import ModelError
-from fxsim.model.graph import Model, Node, accumulator_bound
-from fxsim.model.operators import Affine, Linear, Lut, Shape
-from fxsim.model.resmlp import ResMLPConfig, recognise_resmlp
+from fxsim.families.resmlp import ResMLPConfig, recognise_resmlp
+from fxsim.graph.graph import Model, Node, accumulator_bound
+from fxsim.operators.kinds import Affine, Linear, Lut, Shape
 
 Range = tuple[int, int]
 """Least and greatest."""

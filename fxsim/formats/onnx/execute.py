@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.model import INPUT
-from fxsim.onnx_export.extra import require
+from fxsim.formats.onnx.extra import require
+from fxsim.graph import INPUT
 
 
 def open_onnx(data: bytes, threads: int = 1, optimise: bool = True) -> Callable[[Int8], dict[str, Int8]]:

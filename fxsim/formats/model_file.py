@@ -20,11 +20,12 @@ from safetensors.numpy import save as serialise
 
 from fxsim.contract import TableRule, stored_points
 from fxsim.errors import FileError, ModelError
-from fxsim.files.atomic import atomic_write
-from fxsim.files.metadata import KEY, MODEL, decode_metadata, short
-from fxsim.model import Add, Affine, Axis, Graph, Linear, Lut, Model, Node, Operator, Pool, Relu
-from fxsim.model.graph import DIMENSION_MAX
-from fxsim.model.operators import ACC_BITS_MAX
+from fxsim.formats.atomic import atomic_write
+from fxsim.formats.metadata import KEY, MODEL, decode_metadata, short
+from fxsim.graph import Graph, Model, Node
+from fxsim.graph.graph import DIMENSION_MAX
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from fxsim.operators.kinds import ACC_BITS_MAX
 from fxsim.version import __version__
 
 VERSION = 1

@@ -13,8 +13,8 @@ import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, StimulusError
-from fxsim.files.atomic import atomic_write, check_target
-from fxsim.model import Model
+from fxsim.formats.atomic import atomic_write, check_target
+from fxsim.graph import Model
 
 
 def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:

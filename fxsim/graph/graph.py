@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fxsim.contract import bits_needed
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import ModelError, StimulusError
-from fxsim.model.operators import Add, Affine, Linear, Operator, Pool, Shape, integer
+from fxsim.operators.kinds import Add, Affine, Linear, Operator, Pool, Shape, integer
 
 INPUT = "input"
 """Name of the graph's input, of shape (tokens, values)."""

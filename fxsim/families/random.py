@@ -17,7 +17,8 @@ from fxsim import contract
 from fxsim.contract import INT8_MAX, INT8_MIN, TableRule
 from fxsim.contract.arithmetic import Int8, Int64, UInt8
 from fxsim.errors import ModelError
-from fxsim.model import Model, ResMLPConfig, build_resmlp
+from fxsim.families import ResMLPConfig, build_resmlp
+from fxsim.graph import Model
 
 Float64 = npt.NDArray[np.float64]
 

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import FileError, ModelError
-from fxsim.files.atomic import atomic_write
-from fxsim.files.header_text import Header, HeaderArray, format_header, read_header
-from fxsim.model import Model, ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
+from fxsim.formats.atomic import atomic_write
+from fxsim.formats.headers.text import Header, HeaderArray, format_header, read_header
+from fxsim.graph import Model
 
 PARAMETERS = "quant_params.h"
 TABLES = "lerp_psa_params.h"

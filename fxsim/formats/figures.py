@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from fxsim.errors import FileError
-from fxsim.files.atomic import atomic_write, check_target
+from fxsim.formats.atomic import atomic_write, check_target
 
 STYLE: Any = {
     "svg.fonttype": "none",

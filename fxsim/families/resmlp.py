@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import ModelError
-from fxsim.model.graph import INPUT, Graph, Node
-from fxsim.model.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, choice, integer
+from fxsim.graph.graph import INPUT, Graph, Node
+from fxsim.operators.kinds import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, choice, integer
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from fxsim.contract import CONTRACT_VERSION
 from fxsim.errors import FileError, ModelError
-from fxsim.files import atomic_write, model_sha256
-from fxsim.model import Model
-from fxsim.model.graph import ALL_TAPS
-from fxsim.onnx_export.extra import require
+from fxsim.formats import atomic_write, model_sha256
+from fxsim.formats.onnx.extra import require
+from fxsim.graph import Model
+from fxsim.graph.graph import ALL_TAPS
 from fxsim.version import __version__
 
 OPSET = 14
@@ -32,7 +32,7 @@ def onnx_bytes(model: Model, taps: str | Iterable[str] = ALL_TAPS, batch: int | 
     import onnx
     from onnx import helper
 
-    from fxsim.onnx_export.graph import build_graph
+    from fxsim.formats.onnx.graph import build_graph
 
     names = model.select_taps(taps)
     if batch is not None and not 1 <= batch <= BATCH_MAX:

@@ -1,0 +1,1 @@
+"""Activation tables: choosing their points."""
