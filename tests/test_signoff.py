@@ -278,7 +278,7 @@ def test_passing_plan_passes(tmp_path: Path) -> None:
 def test_json_is_one_object(tmp_path: Path) -> None:
     """--json prints the record, alone, on standard output."""
     result = cli(write_plan(tmp_path, ACCUMULATORS), "--json", "-o", tmp_path)
-    record = decode_record(result.stdout.encode())
+    record = decode_record("output", result.stdout.encode())
     assert record == read_record(tmp_path / "signoff.json")
 
 
@@ -591,7 +591,7 @@ def test_replay_command_runs_the_check_again(tmp_path: Path) -> None:
     assert (program, name) == ("fxsim", "signoff")
     again = cli(*arguments, "--json")
     assert again.exit_code == 0, again.output
-    repeated = decode_record(again.stdout.encode()).checks
+    repeated = decode_record("output", again.stdout.encode()).checks
     assert [(c.name, c.seed, c.details) for c in repeated] == [(check.name, check.seed, check.details)]
 
 

@@ -12,6 +12,7 @@ from msgspec import field
 
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.formats.text import decode_json, decode_toml, read_bounded
 from fxsim.paths import golden_dir
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, Check, ModelSource, Name, Part, Plan, Seed, StimulusSource
@@ -46,16 +47,8 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     """
     path = Path(path) if path is not None else default_plan()
     settings: Any = reduce(or_, (kind.settings for kind in CHECKS.values()))
-    try:
-        with path.open("rb") as file:
-            data = file.read(PLAN_BYTES_MAX + 1)
-        if len(data) > PLAN_BYTES_MAX:
-            raise FileError(f"{path}: is larger than {PLAN_BYTES_MAX:,} bytes, the most that is read")
-        content: _Content[Check] = msgspec.toml.decode(data, type=_Content[settings])
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}, expected a sign-off plan") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a sign-off plan: {error}") from None
+    data = read_bounded(path, PLAN_BYTES_MAX, "a sign-off plan")
+    content: _Content[Check] = decode_toml(str(path), data, _Content[settings], "a sign-off plan")
     _check_content(path, content)
     override = os.environ.get(PUBLISHED_VARIABLE)
     published = Path(override) if override else None
@@ -135,15 +128,15 @@ def encode_record(record: SignoffRecord) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record, enc_hook=_encode)) + b"\n"
 
 
-def decode_record(data: bytes) -> SignoffRecord:
-    """A record from its JSON. `msgspec.DecodeError` where it is not one, or of a kind of check that is not known."""
-    record = msgspec.json.decode(data, type=SignoffRecord, dec_hook=_decode)
+def decode_record(where: str, data: bytes) -> SignoffRecord:
+    """A record from its JSON. FileError, which begins with `where`, where it is not one that this fxsim reads."""
+    record = decode_json(where, data, SignoffRecord, "a sign-off record that this fxsim reads", _decode)
     for check in record.checks:
         if check.kind not in CHECKS:
-            raise msgspec.ValidationError(f"check '{check.name}' is of the unknown kind '{check.kind}'")
+            raise FileError(f"{where}: check '{check.name}' is of kind '{check.kind}', which this fxsim does not know")
         foreign = {type(row) for row in check.details.data}.difference(CHECKS[check.kind].rows)
         for row in foreign:
-            raise msgspec.ValidationError(f"check '{check.name}' has {row.FIELD}, which kind '{check.kind}' has not")
+            raise FileError(f"{where}: check '{check.name}' has {row.FIELD}, which no check of kind '{check.kind}' has")
     return record
 
 
@@ -156,11 +149,5 @@ def write_record(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
 def read_record(path: str | os.PathLike[str]) -> SignoffRecord:
     """A record from its JSON; FileError where it is missing or not one that this fxsim reads."""
     path = Path(path)
-    try:
-        if path.stat().st_size > RECORD_BYTES_MAX:
-            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {RECORD_BYTES_MAX:,}")
-        return decode_record(path.read_bytes())
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a sign-off record that this fxsim reads: {error}") from None
+    data = read_bounded(path, RECORD_BYTES_MAX, "a sign-off record that this fxsim reads")
+    return decode_record(str(path), data)

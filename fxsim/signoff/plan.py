@@ -22,10 +22,28 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # Not empty: a check of nothing would pass.
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
 Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
+_Dimension = Annotated[int, Meta(ge=1, le=4096)]
+_Blocks = Annotated[int, Meta(ge=1, le=256)]
+_Side = Annotated[int, Meta(ge=1, le=64)]
+_Points = Annotated[int, Meta(ge=0, le=256)]
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A part of a plan: a table of its TOML, in which nothing unknown may stand."""
+
+
+_PARAMETERS_MAX = 1 << 26
+"""Most parameters of a generated or random model."""
+_VALUES_MAX = 1 << 20
+"""Most values of one of its images."""
+
+
+def _check_size(tokens: int, values: int, channels: int, hidden: int, blocks: int) -> None:
+    """ValueError, to which msgspec adds the place, where dimensions are each possible and together too large."""
+    if (size := tokens * values) > _VALUES_MAX:
+        raise ValueError(f"an image has {size:,} values, expected at most {_VALUES_MAX:,}")
+    if (size := blocks * (tokens**2 + 2 * channels * hidden) + channels * values) > _PARAMETERS_MAX:
+        raise ValueError(f"the model has {size:,} parameters, expected at most {_PARAMETERS_MAX:,}")
 
 
 class GeneratedModel(Part, frozen=True, kw_only=True):
@@ -34,29 +52,36 @@ class GeneratedModel(Part, frozen=True, kw_only=True):
     `grid` (rows, columns of patches) and `patch` (pixels) give tokens and values; see `fxsim.golden`.
     """
 
-    grid: tuple[int, int]
-    patch: int
-    channels: int
-    hidden: int
-    blocks: int
-    classes: int
-    points: int = 0
+    grid: tuple[_Side, _Side]
+    patch: _Side
+    channels: _Dimension
+    hidden: _Dimension
+    blocks: _Blocks
+    classes: _Dimension
+    points: _Points = 0
     rule: str | None = None
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        tokens, values = self.grid[0] * self.grid[1], 3 * self.patch**2
+        _check_size(tokens, values, self.channels, self.hidden, self.blocks)
 
 
 class RandomModel(Part, frozen=True, kw_only=True):
     """A ResMLP of these dimensions whose every parameter is drawn, whatever comes of it: shifts up to 255 included."""
 
-    tokens: int
-    values: int
-    channels: int
-    hidden: int
-    blocks: int
-    classes: int
-    points: int = 0
+    tokens: _Dimension
+    values: _Dimension
+    channels: _Dimension
+    hidden: _Dimension
+    blocks: _Blocks
+    classes: _Dimension
+    points: _Points = 0
     rule: str | None = None
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_size(self.tokens, self.values, self.channels, self.hidden, self.blocks)
 
 
 class ModelSource(Part, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ _QUICK = "-O1"
 _SMALL_DESIGN = 4096
 """Weights up to which a design counts as small: it simulates in no time, so that building it should take little too."""
 
-Cycles = Annotated[int, Meta(ge=1)]
+Cycles = Annotated[int, Meta(ge=1, le=2**53)]
 ReadLatency = Annotated[int, Meta(ge=1, le=100_000)]
 Accelerators = Annotated[tuple[Accelerator, ...], Meta(min_length=1)]
 
