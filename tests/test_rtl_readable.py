@@ -13,9 +13,9 @@ from pyverilog.vparser import ast
 from pyverilog.vparser.parser import ParseError, VerilogCodeParser
 
 from fxsim.contract import TableRule
+from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.families import ResMLPConfig
 from fxsim.paths import rtl_dir
-from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.constants import random_resmlp
 from testbenches.common.formal import yosys
 

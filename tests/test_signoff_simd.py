@@ -16,7 +16,6 @@ from fxsim.errors import FileError
 from fxsim.golden import read_manifest
 from fxsim.graph import Model
 from fxsim.paths import golden_dir
-from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report, run_plan
 from fxsim.signoff.checks.cosim import Agreement, CosimCheck, Way
 from fxsim.signoff.checks.cycles import (
@@ -33,6 +32,7 @@ from fxsim.signoff.comparison import Comparison
 from fxsim.signoff.files import encode_record
 from fxsim.signoff.record import Details
 from fxsim.signoff.simulation import Simulation
+from fxsim.simulate.build import OPTIMISE
 from tests.test_signoff import HEAD, HOSTILE, WHERE, Page, by_name, cosim_result, stored_record, write_plan
 
 MODELS = """[models.tiny.generate]

@@ -14,12 +14,12 @@ from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
-from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff.context import Context
 from fxsim.signoff.kind import Section, Tile
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
+from fxsim.simulate.build import OPTIMISE
 
 _QUICK = "-O1"
 _SMALL_DESIGN = 4096

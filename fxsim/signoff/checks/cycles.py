@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from fxsim.cosim import Accelerator, CosimResult
-from fxsim.rtl import build_memory_image
+from fxsim.devices.simd import build_memory_image
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture, Section
 from fxsim.signoff.plan import Check, Name, Part
