@@ -251,7 +251,8 @@ class CyclesCheck(_Check, frozen=True, tag="cycles", kw_only=True):
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     """A fault put into a copy of the RTL must be found, and first at tap `first_tap`: the comparison can fail.
 
-    In `file`, the text `find` (which must stand there exactly once) is replaced by `replace`.
+    In `file` (a name in `rtl/`, with or without its folder) the text `find`, which must stand there exactly once, is
+    replaced by `replace`.
     """
 
     accelerator: Accelerator = Accelerator.STREAM

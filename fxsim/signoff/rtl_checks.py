@@ -16,7 +16,7 @@ from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
-from fxsim.paths import rtl_dir
+from fxsim.paths import rtl_dir, verilog_file
 from fxsim.rtl import build_memory_image
 from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff.context import Context, Outcome
@@ -251,9 +251,7 @@ def rtl_fault(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="fxsim-fault-") as folder:
         copy = Path(folder) / "rtl"
         shutil.copytree(rtl_dir(), copy)
-        path = copy / check.file
-        if path.parent != copy or not path.is_file():
-            raise FxsimError(f"there is no Verilog file '{check.file}' to put a fault into")
+        path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")
         if text.count(check.find) != 1:
             raise FxsimError(f"rtl/{check.file} has '{check.find}' {text.count(check.find)} times, expected once")
