@@ -26,17 +26,19 @@ import pytest
 from filelock import FileLock
 
 from fxsim.contract import TableRule
-from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, messages, parse_stall, process
-from fxsim.cosim.stall import Burst, Random, Stall
-from fxsim.cosim.streams import StreamLayout
+from fxsim.cosim import CosimResult, StreamState, cosim
+from fxsim.devices.stream import rtl_parameters, stuck, write_roms
+from fxsim.devices.stream.device import DESIGN as STREAM
+from fxsim.devices.stream.layout import StreamLayout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut
 from fxsim.paths import rtl_dir, verilog_file, verilog_files
-from fxsim.rtl import build as rtl_build
-from fxsim.rtl import build_simulator, cache, rtl_parameters, tools, write_roms
+from fxsim.simulate import build as rtl_build
+from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
+from fxsim.simulate.stall import Burst, Random, Stall
 from tests import oracle
 from tests.conftest import SEED, obey_ctrl_c
 
@@ -509,7 +511,7 @@ def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
 def test_other_number_of_taps_is_an_error(taps: int, message: str, tmp_path: Path) -> None:
     """A design with more taps or fewer than the model is refused; nothing is looked up beyond either."""
     layout = StreamLayout(MODEL, ())
-    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     write_roms(MODEL, tmp_path)
     command = _harness_command(build.executable, layout, compared="0" * taps, tap_sizes=",".join(["24"] * taps))
     with pytest.raises(ToolError, match=message):
@@ -575,13 +577,13 @@ def test_explanation_follows_empty_streams_back_to_the_held_one() -> None:
     """The reader of the held stream is named, with the value; what merely queues behind it is not."""
     states = _states(**{"s_axis": 3, "embed": 2, "blocks.0.mlp.linear_1": 1})
     reason = "'blocks.0.mlp.linear_1' holds a value (image 1, channel 0) that 'blocks.0.mlp.psa_2' does not take"
-    assert reason in diagnose.explain(MODEL.graph, states)
-    assert "s_axis" not in diagnose.explain(MODEL.graph, states)
+    assert reason in stuck.explain(MODEL.graph, states)
+    assert "s_axis" not in stuck.explain(MODEL.graph, states)
 
 
 def test_explanation_of_an_input_that_is_not_taken() -> None:
     """Where everything inside is empty and the input waits, the first operator is the one."""
-    reason = diagnose.explain(MODEL.graph, _states(s_axis=2))
+    reason = stuck.explain(MODEL.graph, _states(s_axis=2))
     assert reason == "'s_axis' holds a value (image 2, channel 0) that 'embed' does not take"
 
 
@@ -590,7 +592,7 @@ def test_explanation_of_lost_values() -> None:
     states = {name: msgspec.structs.replace(state, image=2) for name, state in _states().items()}
     for name in ("blocks.0.mlp.linear_2", "blocks.0.mlp.add", "pool", "classifier", "m_axis"):
         states[name] = StreamState(name, "empty", 1, None, 4)
-    assert diagnose.explain(MODEL.graph, states) == (
+    assert stuck.explain(MODEL.graph, states) == (
         "no stream holds a value: 'blocks.0.mlp.psa_2' gave all of image 1, "
         "'blocks.0.mlp.linear_2' gives no value (image 1, channel 4)"
     )
@@ -661,7 +663,7 @@ def _harness_command(executable: Path, layout: StreamLayout, **changes: object) 
 
 def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
     """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
-    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     layout = StreamLayout(MODEL, ())
     command = _harness_command(build.executable, layout)
     with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
@@ -843,7 +845,7 @@ class Cache:
         return 0
 
     def get(
-        self, parameters: dict[str, int] | None = None, design: rtl_build.Design = rtl_build.STREAM, **options: Any
+        self, parameters: dict[str, int] | None = None, design: rtl_build.Design = STREAM, **options: Any
     ) -> rtl_build.Build:
         """A build of the folder's RTL."""
         options = {"rtl": self.rtl, "optimise": "-O0"} | options
@@ -1035,7 +1037,7 @@ def fxsim(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def _command_line(*arguments: str) -> list[str]:
-    code = f"import fxsim.rtl.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
+    code = f"import fxsim.simulate.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
     return [sys.executable, "-c", code, *arguments]
 
 

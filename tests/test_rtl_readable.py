@@ -13,9 +13,9 @@ from pyverilog.vparser import ast
 from pyverilog.vparser.parser import ParseError, VerilogCodeParser
 
 from fxsim.contract import TableRule
+from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.families import ResMLPConfig
 from fxsim.paths import rtl_dir, verilog_file, verilog_files
-from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.constants import random_resmlp
 from testbenches.common.formal import yosys
 from testbenches.common.simulation import search

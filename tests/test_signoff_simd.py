@@ -16,11 +16,11 @@ from fxsim.errors import FileError
 from fxsim.golden import read_manifest
 from fxsim.graph import Model
 from fxsim.paths import golden_dir
-from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report, run_plan
 from fxsim.signoff.plan import CosimCheck, CyclesCheck, RtlFaultCheck
 from fxsim.signoff.plots import _timeline, _utilisation, split_cycles
 from fxsim.signoff.record import Cycles, Details, LayerCycles, Simulation, TimelineSpan, Way, encode_record
+from fxsim.simulate.build import OPTIMISE
 from tests.test_signoff import HEAD, HOSTILE, WHERE, Page, by_name, cosim_result, stored_record, write_plan
 
 MODELS = """[models.tiny.generate]

@@ -12,13 +12,12 @@ import msgspec
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import Accelerator, CosimResult, cosim
 from fxsim.cosim.replay import keep
+from fxsim.devices.simd import build_memory_image
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir, verilog_file
-from fxsim.rtl import build_memory_image
-from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.plan import Check, CosimCheck, CyclesCheck, IntervalCheck, RtlCheck, RtlFaultCheck
 from fxsim.signoff.record import (
@@ -35,6 +34,7 @@ from fxsim.signoff.record import (
     TimelineSpan,
     Way,
 )
+from fxsim.simulate.build import OPTIMISE
 
 _QUICK = "-O1"
 _SMALL_DESIGN = 4096

@@ -21,10 +21,11 @@ from filelock import FileLock, Timeout
 
 from fxsim.errors import ToolError
 from fxsim.paths import cache_dir, rtl_dir, verilog_files
-from fxsim.rtl.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
-from fxsim.rtl.tools import Toolchain, find_toolchain, first_errors, run_logged
+from fxsim.simulate.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
+from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_logged
 
-_COSIM = Path(__file__).resolve().parent.parent / "cosim"
+COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
+"""The parts of a harness that all devices share."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,6 @@ class Design:
     top: str
     harness: tuple[Path, ...]
 
-
-STREAM = Design("stream_resmlp", (_COSIM / "harness.cpp", _COSIM / "harness_common.hpp"))
-SIMD = Design(
-    "simd_resmlp", tuple(_COSIM / name for name in ("harness_simd.cpp", "harness_simd.hpp", "harness_common.hpp"))
-)
 
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
