@@ -35,7 +35,7 @@ from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut
-from fxsim.paths import rtl_dir
+from fxsim.paths import rtl_dir, verilog_file, verilog_files
 from fxsim.simulate import build as rtl_build
 from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
 from fxsim.simulate.stall import Burst, Random, Stall
@@ -77,9 +77,10 @@ def edited_rtl(folder: Path, *edits: tuple[str, str, str]) -> Path:
     copy = folder / "rtl"
     shutil.copytree(rtl_dir(), copy, dirs_exist_ok=True)
     for file, old, new in edits:
-        text = (copy / file).read_text(encoding="utf-8")
+        path = verilog_file(copy, file)
+        text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}: adapt this test to the RTL"
-        (copy / file).write_text(text.replace(old, new), encoding="utf-8")
+        path.write_text(text.replace(old, new), encoding="utf-8")
     return copy
 
 
@@ -314,13 +315,13 @@ def test_an_edit_of_the_verilog_is_never_missed(tmp_path: Path) -> None:
     rtl = edited_rtl(tmp_path)
     good = compare(rtl=rtl)
     assert good.passed
-    text = (rtl / "affine.v").read_text(encoding="utf-8")
-    (rtl / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
+    text = (rtl / "stream" / "affine.v").read_text(encoding="utf-8")
+    (rtl / "stream" / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
     bad = compare(rtl=rtl)
     assert not bad.passed
     assert bad.build_key != good.build_key
     assert bad.rtl_sha256 != good.rtl_sha256
-    (rtl / "affine.v").write_text(text, encoding="utf-8")
+    (rtl / "stream" / "affine.v").write_text(text, encoding="utf-8")
     back = compare(rtl=rtl)
     assert back.passed
     assert (back.build_key, back.build_cached) == (good.build_key, True)
@@ -600,19 +601,51 @@ def test_explanation_of_lost_values() -> None:
 # --- what goes wrong around a design ---------------------------------------------------------------------------------
 
 
+def test_flat_folder_of_verilog_is_as_good_as_a_nested_one(tmp_path: Path) -> None:
+    """A design whose files all lie in one folder is built and passes as the project's own, in folders by use, does."""
+    for path in verilog_files(rtl_dir()).values():
+        shutil.copy(path, tmp_path)
+    assert compare(rtl=tmp_path, images=(0, 1)).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("stream/relu.v", "", "has module relu twice: in relu.v and in stream/relu.v"),
+        ("relu.sv", "", "has module relu twice: in relu.sv and in relu.v"),
+        (
+            "old/relu_2.v",
+            "// of yore\nmodule relu (input wire a); endmodule",
+            "module relu twice: in old/relu_2.v and in",
+        ),
+        ("old/x.vh", "", "has x.vh twice: in old/x.vh and in x.vh"),
+    ],
+)
+def test_two_files_of_one_module_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    """Where two files hold, or are named after, one module, nothing is built: it could be the wrong one."""
+    for path in verilog_files(rtl_dir()).values():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "x.vh").write_text('/* module relu */ // module relu\n"module relu"\n')
+    assert "x.vh" in verilog_files(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FxsimError, match=re.escape(message)):
+        compare(rtl=tmp_path)
+
+
 def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verilog that does not compile gives Verilator's own first error and a log that holds it."""
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
     rtl = edited_rtl(
         tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg"), ("add.v", "wire both =", "wire both =")
     )
-    text = (rtl / "add.v").read_text(encoding="utf-8")
-    (rtl / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
-    with pytest.raises(ToolError, match=r"Verilator failed: %Error: rtl/add\.v:\d+:\d+: syntax error") as caught:
+    text = (rtl / "stream" / "add.v").read_text(encoding="utf-8")
+    (rtl / "stream" / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
+    with pytest.raises(ToolError, match=r"Verilator failed: %Error: rtl/stream/add\.v:\d+:\d+: syntax error") as caught:
         compare(rtl=rtl)
     found = re.search(r"\(the whole log: (.*)\)", str(caught.value))
     assert found is not None
-    assert "rtl/add.v" in Path(found[1]).read_text(encoding="utf-8")
+    assert "rtl/stream/add.v" in Path(found[1]).read_text(encoding="utf-8")
     assert list((tmp_path / "cache" / "verilator").glob("*/build.json")) == []
 
 
@@ -808,7 +841,7 @@ class Cache:
         self.builds += 1
         self.found = [path.name for path in obj.iterdir()]
         (obj / "verilated.o").write_bytes(b"library")
-        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in sorted((work / "rtl").iterdir())))
+        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in verilog_files(work / "rtl").values()))
         return 0
 
     def get(
@@ -835,7 +868,7 @@ def test_the_same_is_built_once(builds: Cache) -> None:
     first = builds.get()
     moved = builds.rtl.with_name("elsewhere")
     builds.rtl.rename(moved)
-    os.utime(moved / "add.v", (1, 1))
+    os.utime(moved / "stream" / "add.v", (1, 1))
     second = builds.get(rtl=moved)
     assert (builds.builds, first.cached, second.cached) == (1, False, True)
     assert (second.key, second.rtl_sha256) == (first.key, first.rtl_sha256)
@@ -846,11 +879,13 @@ def test_the_same_is_built_once(builds: Cache) -> None:
 def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources, names, harness, top, parameters, flags, tracing, Verilator, compiler, processor: all are in the key."""
     keys = [builds.get().key]
-    (builds.rtl / "add.v").write_bytes((builds.rtl / "add.v").read_bytes() + b"\n")
+    (builds.rtl / "stream" / "add.v").write_bytes((builds.rtl / "stream" / "add.v").read_bytes() + b"\n")
     keys.append(builds.get().key)
     (builds.rtl / "more.vh").write_text("")
     keys.append(builds.get().key)
     (builds.rtl / "more.vh").rename(builds.rtl / "less.vh")
+    keys.append(builds.get().key)
+    (builds.rtl / "less.vh").rename(builds.rtl / "lib" / "less.vh")
     keys.append(builds.get().key)
     keys += [builds.get(traced=True).key, builds.get(optimise="-O1").key]
     keys += [builds.get({"TOKENS": 8}).key, builds.get({"TOKENS": 4, "VALUES": 1}).key]

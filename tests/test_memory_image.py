@@ -580,7 +580,7 @@ def test_published_simd_layouts_are_the_words(published: Path) -> None:
 
 def test_buffers_default_to_those_of_the_top() -> None:
     """Sizes by default are those of the Verilog's parameters, under the same names in the same order."""
-    top = (ROOT / "rtl" / "simd_resmlp.v").read_text(encoding="utf-8")
+    top = (ROOT / "rtl" / "simd" / "simd_resmlp.v").read_text(encoding="utf-8")
     stated = re.findall(r"^ +parameter (\w+) = (\d+),?$", top, re.MULTILINE)
     assert list(Buffers().parameters().items()) == [(name, int(value)) for name, value in stated]
 

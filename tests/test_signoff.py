@@ -721,7 +721,7 @@ def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> N
     harmless = fault.replace("1'b0", "wide[0] ")
     check = run_plan(load_plan(write_plan(tmp_path, harmless))).checks[0]
     assert (check.status, check.reason) == (Status.FAILED, "the fault in requantise.v was not found in 2 images")
-    for change in (fault.replace("wide[0]", "narrow[0]"), fault.replace("requantise.v", "../rtl/requantise.v")):
+    for change in (fault.replace("wide[0]", "narrow[0]"), fault.replace("requantise.v", "../requantise.v")):
         check = run_plan(load_plan(write_plan(tmp_path, change))).checks[0]
         assert check.status is Status.ERROR, check
 
@@ -794,7 +794,7 @@ def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monke
     """A failure is kept beside the record, repeats the difference with one command, and goes once the check passes."""
     faulty, golden = tmp_path / "rtl", golden_dir()
     shutil.copytree(paths.rtl_dir(), faulty)
-    source = faulty / "requantise.v"
+    source = paths.verilog_file(faulty, "requantise.v")
     source.write_text(source.read_text().replace("wide[0]", "1'b0"))
     plan = write_plan(tmp_path, TINY_RTL)
     output = tmp_path / "reports"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fxsim.cosim import Accelerator
 from fxsim.errors import FxsimError
-from fxsim.paths import rtl_dir
+from fxsim.paths import rtl_dir, verilog_file
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Images
@@ -17,7 +17,8 @@ from fxsim.signoff.simulation import RtlCheck, name_place, setup_of, simulate, t
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     """A fault put into a copy of the RTL must be found, and first at tap `first_tap`: the comparison can fail.
 
-    In `file`, the text `find` (which must stand there exactly once) is replaced by `replace`.
+    In `file` (a name in `rtl/`, with or without its folder) the text `find`, which must stand there exactly once, is
+    replaced by `replace`.
     """
 
     accelerator: Accelerator = Accelerator.STREAM
@@ -35,9 +36,7 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="fxsim-fault-") as folder:
         copy = Path(folder) / "rtl"
         shutil.copytree(rtl_dir(), copy)
-        path = copy / check.file
-        if path.parent != copy or not path.is_file():
-            raise FxsimError(f"there is no Verilog file '{check.file}' to put a fault into")
+        path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")
         if text.count(check.find) != 1:
             raise FxsimError(f"rtl/{check.file} has '{check.find}' {text.count(check.find)} times, expected once")
