@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fxsim.errors import ToolError
-from fxsim.paths import cache_dir, rtl_dir
-from fxsim.rtl.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
-from fxsim.rtl.tools import Toolchain, find_toolchain, first_errors, run_logged
+from fxsim.paths import cache_dir, rtl_dir, verilog_files
+from fxsim.simulate.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
+from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_logged
 
-_COSIM = Path(__file__).resolve().parent.parent / "cosim"
+COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
+"""The parts of a harness that all devices share."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,10 @@ class Design:
     harness: tuple[Path, ...]
 
 
-STREAM = Design("stream_resmlp", (_COSIM / "harness.cpp", _COSIM / "harness_common.hpp"))
-SIMD = Design(
-    "simd_resmlp", tuple(_COSIM / name for name in ("harness_simd.cpp", "harness_simd.hpp", "harness_common.hpp"))
-)
-
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
 off with -O0, which builds in half the time."""
 
-_VERILOG_SUFFIXES = (".v", ".vh", ".sv", ".svh")
 _VERILATOR_FLAGS = (
     *("--cc", "--exe", "-O3", "--x-assign", "fast", "--no-timing", "--unroll-count", "2048"),
     # A large design in several files and functions: all cores compile it, and no function takes the compiler minutes.
@@ -127,8 +122,9 @@ def build_simulator(
                     work = Path(folder)
                     _write_sources(work, sources, harness)
                     run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, key, log))
-                    command = [str(tools.verilator), *flags, "-y", "rtl", f"rtl/{design.top}.v"]
-                    run("Verilator", [*command, design.harness[0].name])
+                    folders = sorted({f"rtl/{name}".rpartition("/")[0] for name in sources})
+                    command = [str(tools.verilator), *flags, *(word for folder in folders for word in ("-y", folder))]
+                    run("Verilator", [*command, f"rtl/{_file_of(design.top, sources)}", design.harness[0].name])
                     # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
                     shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
                     run("compiling the simulator", _make_command(tools, optimise))
@@ -191,11 +187,19 @@ def _parts(files: Mapping[str, bytes]) -> Iterator[bytes]:
 
 
 def _read_sources(directory: Path, top: str) -> dict[str, bytes]:
-    """Every Verilog file of a folder by name. They are built from these bytes, not read again: hash and build agree."""
-    if not (directory / f"{top}.v").is_file():
+    """Every Verilog file in a folder and below it by name.
+
+    They are built from these bytes, not read again: hash and build agree.
+    """
+    sources = {name: path.read_bytes() for name, path in verilog_files(directory).items()}
+    if _file_of(top, sources) is None:
         raise ToolError(f"the RTL folder {directory} has no {top}.v")
-    paths = sorted(path for path in directory.iterdir() if path.suffix in _VERILOG_SUFFIXES and path.is_file())
-    return {path.name: path.read_bytes() for path in paths}
+    return sources
+
+
+def _file_of(module: str, sources: Iterable[str]) -> str | None:
+    """The file of a module, by its name."""
+    return next((name for name in sources if name.rpartition("/")[2] == f"{module}.v"), None)
 
 
 def _write_sources(work: Path, sources: Mapping[str, bytes], harness: Mapping[str, bytes]) -> None:
@@ -203,6 +207,7 @@ def _write_sources(work: Path, sources: Mapping[str, bytes], harness: Mapping[st
         raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
     (work / "rtl").mkdir()
     for name, text in sources.items():
+        (work / "rtl" / name).parent.mkdir(parents=True, exist_ok=True)
         (work / "rtl" / name).write_bytes(text)
     for name, text in harness.items():
         (work / name).write_bytes(text)

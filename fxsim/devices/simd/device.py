@@ -1,27 +1,21 @@
-"""Co-simulation of the SIMD accelerator: jobs in memory, the order of its monitors' words, and its figures."""
+"""Co-simulation of the SIMD accelerator: what its harness needs, and its figures."""
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from fxsim.contract.arithmetic import Int8
-from fxsim.cosim import messages
-from fxsim.cosim.diagnose import explain_simd
-from fxsim.cosim.result import LayerFigures, SimdFigures, StreamState
-from fxsim.cosim.stall import Stall
-from fxsim.cosim.streams import Layout
-from fxsim.cosim.target import Target, stall_argument
+from fxsim.devices.base import StreamState, Target, stall_argument
+from fxsim.devices.simd.figures import LayerFigures, SimdFigures
+from fxsim.devices.simd.layout import RESULT, SimdLayout
+from fxsim.devices.simd.memory_image import STAGES, build_memory_image
+from fxsim.devices.simd.stuck import explain
 from fxsim.errors import ModelError, StimulusError
 from fxsim.graph import Model
-from fxsim.rtl import LANES, STAGES, MemoryImage, build_memory_image, pack_images
-from fxsim.rtl.build import SIMD
+from fxsim.simulate import messages
+from fxsim.simulate.build import COMMON_HARNESS, Design
+from fxsim.simulate.stall import Stall
 
-RESULT = "result"
-"""Name of the SIMD accelerator's output in results: what it writes into memory."""
+_HERE = Path(__file__).resolve().parent
+DESIGN = Design("simd_resmlp", (_HERE / "harness_simd.cpp", _HERE / "harness_simd.hpp", COMMON_HARNESS))
 
 READ_LATENCY = 64
 READ_LATENCY_MAX = 10**6
@@ -42,7 +36,7 @@ class SimdTarget(Target):
     `batch`: images of a job, by default all of them. `keep`: a job reads the parameters once, not for every image.
     """
 
-    design = SIMD
+    design = DESIGN
 
     def __init__(
         self,
@@ -127,7 +121,7 @@ class SimdTarget(Target):
             name = STAGES[stage.stage]
             states.append(StreamState(name, "empty", stage.image + first_image, *place, tap=taps[stage.tap]))
         states.append(StreamState(RESULT, "empty", found.images + first_image, None, 0, tap=self._model.graph.output))
-        return explain_simd(state, [layer.name for layer in self.image.layers], states), tuple(states)
+        return explain(state, [layer.name for layer in self.image.layers], states), tuple(states)
 
     def figures(self, found: messages.Found, images: int) -> SimdFigures:
         """Jobs, and where the first image's cycles went."""
@@ -162,60 +156,3 @@ class SimdTarget(Target):
             errors=simd.errors,
             stops=simd.stops,
         )
-
-
-@dataclass(frozen=True)
-class SimdLayout(Layout):
-    """The SIMD accelerator's: words of 16 channels, of each tap group by group and in each token by token."""
-
-    image: MemoryImage
-
-    @property
-    def output(self) -> str:
-        """What is written into memory."""
-        return RESULT
-
-    def schedule(self, stage: str) -> Iterator[int]:
-        """Of each tap that a stage shows, in order: tap number, tokens, groups of channels, channels of the last."""
-        taps = self.model.graph.taps
-        for layer in self.image.layers:
-            if (tap := dict(layer.stages).get(stage)) is not None:
-                tokens, channels = self._shape(tap)
-                yield from (taps.index(tap), tokens, layer.groups, channels - LANES * (layer.groups - 1))
-
-    def place(self, stream: str, index: int) -> tuple[int | None, int]:
-        """Token (None without tokens) and channel of a byte of a tap's words, or of the result."""
-        tap = self._tap(stream)
-        tokens, _ = self._shape(tap)
-        word, lane = divmod(index, LANES)
-        group, token = divmod(word, tokens)
-        return (None if len(self.model.graph.shapes[tap]) == 1 else token), group * LANES + lane
-
-    @property
-    def content_bytes(self) -> int:
-        """Bytes of the image's words, its result's, and the compared taps'."""
-        return LANES * (self.image.image_words + sum(self._words(tap) for tap in (self._tap(RESULT), *self.compared)))
-
-    def contents(self, x: Int8, values: dict[str, Int8]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
-        """Words of images, results and compared taps."""
-        results, taps = values[self.model.graph.output], (values[tap] for tap in self.compared)
-        return [pack_images(self.model, x), self._in_words(results), *(self._in_words(tap) for tap in taps)]
-
-    def _shape(self, tap: str) -> tuple[int, int]:
-        """Tokens and channels; without tokens one."""
-        *tokens, channels = self.model.graph.shapes[tap]
-        return (tokens[0] if tokens else 1), channels
-
-    def _words(self, tap: str) -> int:
-        tokens, channels = self._shape(tap)
-        return tokens * -(-channels // LANES)
-
-    @staticmethod
-    def _in_words(values: Int8) -> Int8:
-        """[image, (token,) channel] as [image, group, token, lane], padded with zeros."""
-        values = values.reshape(len(values), -1, values.shape[-1])
-        count, tokens, channels = values.shape
-        groups = -(-channels // LANES)
-        padded = np.zeros((count, tokens, groups * LANES), np.int8)
-        padded[:, :, :channels] = values
-        return padded.reshape(count, tokens, groups, LANES).swapaxes(1, 2)

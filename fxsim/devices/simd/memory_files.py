@@ -13,11 +13,8 @@ from typing import Any
 import msgspec
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.errors import FileError
-from fxsim.formats import atomic_write, model_sha256
-from fxsim.graph import Model
-from fxsim.rtl.memory_image import LANES, Buffers, MemoryImage, build_memory_image, pack_images
-from fxsim.rtl.simd_registers import (
+from fxsim.devices.simd.memory_image import LANES, Buffers, MemoryImage, build_memory_image, pack_images
+from fxsim.devices.simd.registers import (
     ACCELERATOR_ID,
     ERROR_CODE_MASK,
     ERROR_LAYER_SHIFT,
@@ -26,6 +23,9 @@ from fxsim.rtl.simd_registers import (
     Register,
     Status,
 )
+from fxsim.errors import FileError
+from fxsim.formats import atomic_write, model_sha256
+from fxsim.graph import Model
 
 MAP_FORMAT = "fxsim.memory-image"
 MAP_VERSION = 1

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from fxsim.cosim import messages
-from fxsim.cosim.diagnose import INPUT_STREAM, explain
-from fxsim.cosim.result import StreamState
-from fxsim.cosim.stall import Stall
-from fxsim.cosim.streams import StreamLayout
-from fxsim.cosim.target import Target, stall_argument
+from fxsim.devices.base import StreamState, Target, stall_argument
+from fxsim.devices.stream.layout import StreamLayout
+from fxsim.devices.stream.roms import rtl_parameters, write_roms
+from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.errors import StimulusError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.graph import Model
-from fxsim.rtl import rtl_parameters, write_roms
-from fxsim.rtl.build import STREAM
+from fxsim.simulate import messages
+from fxsim.simulate.build import COMMON_HARNESS, Design
+from fxsim.simulate.stall import Stall
+
+DESIGN = Design("stream_resmlp", (Path(__file__).resolve().parent / "harness.cpp", COMMON_HARNESS))
 
 _WATCHDOG_MIN = 1000
 _SPARE_TOKENS = 32
@@ -23,7 +24,7 @@ _RESET_REACH = 12
 class StreamTarget(Target):
     """The streaming accelerator, built for a model's dimensions."""
 
-    design = STREAM
+    design = DESIGN
 
     def __init__(self, model: Model, compared: tuple[str, ...], stall: Stall) -> None:
         if stall.errors or stall.stops:

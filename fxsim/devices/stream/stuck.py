@@ -1,15 +1,9 @@
-"""Why a design stopped moving.
+"""Why a streaming design stopped moving: which stream waits for which, from all handshakes and the graph."""
 
-Of the streaming accelerator: which stream waits for which, from the handshake of every stream and the graph. Of the
-SIMD accelerator: what its sequencer says it waits for, what the bus and the registers wait for, and which result is
-missing.
-"""
+from collections.abc import Mapping
 
-from collections.abc import Mapping, Sequence
-
-from fxsim.cosim.messages import SimdState
-from fxsim.cosim.result import StreamState
-from fxsim.cosim.streams import OUTPUT
+from fxsim.devices.base import StreamState
+from fxsim.devices.stream.layout import OUTPUT
 from fxsim.graph import INPUT, Graph
 
 INPUT_STREAM = "s_axis"
@@ -59,57 +53,6 @@ def explain(graph: Graph, states: Mapping[str, StreamState]) -> str:
             lacking = f"'{node.name}' gives no {_value(state)}"
             return f"no stream holds a value: {givers} gave all of image {state.image}, {lacking}"
     return f"no stream holds a value: 'm_axis' gives no {_value(states[OUTPUT])}"
-
-
-_WAITS = {
-    1: "the parameters of {layer}",
-    2: "the image that {layer} reads",
-    3: "results that {layer} reads of the layer before",
-    4: "room for the results of {layer}",
-}
-"""What the monitor `mon_wait` says is waited for."""
-
-
-def explain_simd(state: SimdState, layers: Sequence[str], stages: Sequence[StreamState]) -> str:
-    """One sentence on a SIMD accelerator in which nothing moves; `stages` are its monitors, then the result.
-
-    `layers`: the layers' taps by number.
-    """
-    if state.access:
-        return f"the {state.access} is not answered"
-    name = f"layer {state.layer}" + (f" '{layers[state.layer]}'" if state.layer < len(layers) else "")
-    reasons = []
-    if state.beat:
-        reasons.append("a beat that was read is not taken")
-    if state.answer:
-        reasons.append("a write's response is not taken")
-    if state.address_starves:
-        reasons.append("a write's address comes without its data, for which the memory waits")
-    if state.data_starves:
-        reasons.append("a write's data comes without its address, for which the memory waits")
-    if state.writes:
-        reasons.append(f"{_count(state.writes, 'write burst')} never got all of their data")
-    if state.wait:
-        reasons.append("the sequencer waits for " + _WAITS.get(state.wait, "what no code says").format(layer=name))
-    else:
-        reasons.append(f"the sequencer waits for nothing, at {name}")
-    if state.wait in (1, 2) and not (state.parameter_bursts or state.image_bursts):
-        reasons.append("nothing is asked of memory")
-    # The furthest back: of the lowest image, the first tap in the order of the data.
-    behind = min(stages, key=lambda stage: stage.image)
-    places = [stage for stage in stages if stage.image == behind.image]
-    nexts = ", ".join(f"{stage.stream}: {_next(stage)}" for stage in places)
-    reasons.append(f"next of image {behind.image} would be {nexts}")
-    return "; ".join(reasons)
-
-
-def _next(state: StreamState) -> str:
-    token = "" if state.token is None else f"token {state.token}, "
-    return f"{token}channel {state.channel} of '{state.tap}'"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _list(names: list[str]) -> str:

@@ -2,7 +2,27 @@
 
 import msgspec
 
-from fxsim.cosim.result import Span, Spread
+
+class Spread(msgspec.Struct, frozen=True):
+    """A quantity that was measured `count` times, in cycles."""
+
+    min: int
+    median: int
+    max: int
+    count: int
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
+
+    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
+    `write` (layer -1: the first beat of the image's result to its last response).
+    """
+
+    kind: str
+    layer: int
+    start: int
+    end: int
 
 
 class Mismatch(msgspec.Struct):

@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.cosim.messages import Found, Line
-from fxsim.cosim.streams import Layout
 from fxsim.engines import Engine, run
 from fxsim.errors import FxsimError, ToolError
+from fxsim.graph import Model
+from fxsim.simulate.messages import Found, Line
 
 _CHUNK_BYTES = 8 << 20
 """Records made at once: bounds memory."""
@@ -25,11 +26,30 @@ _SILENCE_SECONDS_MAX = 120
 """The harness reports five times a second; one that says nothing for this long is stuck inside a single cycle."""
 
 
+class Records(Protocol):
+    """The bytes that a harness reads: one record an image, made of the image and of what the model gives of it."""
+
+    @property
+    def model(self) -> Model:
+        """Whose values are expected."""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The taps that must be computed."""
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of one image's record."""
+
+    def records(self, first: int, x: Int8, values: dict[str, Int8]) -> npt.NDArray[np.uint8]:
+        """One record a row, uint8 [image, byte], for images `x` numbered from `first` with their taps."""
+
+
 class Feeder:
     """Computes expected values chunk by chunk and writes records into the harness's standard input, in a thread."""
 
-    def __init__(self, layout: Layout, x: Int8, engine: Engine | str) -> None:
-        self._layout = layout
+    def __init__(self, records: Records, x: Int8, engine: Engine | str) -> None:
+        self._records = records
         self._x = x
         self._engine = engine
         self._cancelled = False
@@ -47,8 +67,8 @@ class Feeder:
         self._cancelled = True
 
     def _feed(self, pipe: IO[bytes]) -> None:
-        layout = self._layout
-        chunk = max(1, _CHUNK_BYTES // layout.record_bytes)
+        source = self._records
+        chunk = max(1, _CHUNK_BYTES // source.record_bytes)
         try:
             with pipe:
                 for first in range(0, len(self._x), chunk):
@@ -56,7 +76,7 @@ class Feeder:
                         return
                     self.computing = True
                     x = np.ascontiguousarray(self._x[first : first + chunk])
-                    records = layout.records(first, x, run(layout.model, x, layout.needed, self._engine))
+                    records = source.records(first, x, run(source.model, x, source.needed, self._engine))
                     self.computing = False
                     pipe.write(records.data)
         except BrokenPipeError:
