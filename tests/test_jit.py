@@ -144,15 +144,15 @@ def module_of(tmp_path: Path, name: str, text: str) -> ModuleType:
 
 
 def test_what_is_called_lies_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function of another folder, called directly, in a tuple, around it or of a module, is no code for the cache."""
+    """A function of another folder, called directly, from a tuple or through a module, is no code for the cache."""
     for name in ("elsewhere", "inside"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     elsewhere = module_of(tmp_path, "elsewhere", "from fxsim.jit import njit\n@njit\ndef far(x):\n    return x\n")
-    text = "def direct(x):\n    far(x)\ndef listed(x):\n    both[0](x)\ndef through(x):\n    elsewhere.far(x)\n"
+    text = "def direct(x):\n    far_away(x)\ndef listed(x):\n    both[0](x)\ndef through(x):\n    elsewhere.far(x)\n"
     text += "def near(x):\n    return abs(x)\ndef nearby(x):\n    return near(x)\n"
     text += "def around(f):\n    def inner(x):\n        return f(x)\n    return inner\n"
     inside = module_of(tmp_path, "inside", text)
-    inside.__dict__.update(far=elsewhere.far, both=(elsewhere.far,), elsewhere=elsewhere)
+    inside.__dict__.update(far_away=elsewhere.far, both=(elsewhere.far,), elsewhere=elsewhere)
     for function in (inside.direct, inside.listed, inside.around(elsewhere.far)):
         with pytest.raises(AssertionError, match=r" of .*elsewhere\.py is compiled, but not in "):
             jit._cache_key(function, "")
@@ -175,7 +175,7 @@ def test_imported_numbers_are_part_of_the_key(tmp_path: Path, monkeypatch: pytes
     assert len(keys) == len(values)
 
 
-# --- Settings with which nothing can be compiled -----------------------------------------------------------------------
+# --- Settings with which nothing can be compiled ---------------------------------------------------------------------
 
 MODEL, IMAGES = str(golden_dir() / "small.safetensors"), str(golden_dir() / "images_16x12.npy")
 COMMANDS: dict[str, Callable[[Path], tuple[str, ...]]] = {
@@ -218,8 +218,8 @@ def test_without_a_compiler_the_way_out_is_named(command: str, tmp_path: Path) -
     done = call("-m", "fxsim", *COMMANDS[command](tmp_path), NUMBA_DISABLE_JIT="1")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "fxsim: error: the environment variable NUMBA_DISABLE_JIT is set, so that nothing can be compiled: unset it, or "
-        "choose the reference engine"
+        "fxsim: error: the environment variable NUMBA_DISABLE_JIT is set, so that nothing can be compiled: unset it, "
+        "or choose the reference engine"
     )
     assert "Traceback" not in done.stderr
 
