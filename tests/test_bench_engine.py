@@ -31,7 +31,7 @@ from fxsim.cli import bench
 from fxsim.cli import main as fxsim_main
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import compiled, kernels, run_reference
+from fxsim.engines import compiled, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError, ToolError
@@ -41,6 +41,7 @@ from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, render_report, run_plan, write_both
 from fxsim.signoff import read_record as read_signoff
+from fxsim.signoff.checks.speed import Speed
 from tests.conftest import ROOT, SEED, obey_ctrl_c
 
 SETS = tuple(kind.name for kind in instruction_sets())
@@ -115,11 +116,11 @@ def test_products_are_what_the_formula_says(name: str, steps: int) -> None:
 
 def test_every_instruction_set_has_a_peak() -> None:
     """There is a loop of products, and a name in pictures, for every instruction set that the compiled engine knows."""
-    assert peak.PRODUCTS.keys() == kernels.ISAS.keys()
+    assert peak.PRODUCTS.keys() == compiled.ISAS.keys()
     assert {name: (kind.lanes, kind.each) for name, kind in peak.PRODUCTS.items()} == {
-        name: (isa.lanes, isa.depth) for name, isa in kernels.ISAS.items()
+        name: (isa.lanes, isa.depth) for name, isa in compiled.ISAS.items()
     }
-    assert figure._SETS.keys() == kernels.ISAS.keys()
+    assert figure._SETS.keys() == compiled.ISAS.keys()
 
 
 def test_products_counted_are_those_computed() -> None:
@@ -703,7 +704,7 @@ def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
     found = run_plan(load_plan(plan))
     (check,) = found.checks
     assert check.status is Status.PASSED, check.reason
-    (speed,) = check.details.speeds
+    (speed,) = check.details.of(Speed)
     assert {result.contestant.engine for result in speed.measured.results} == {"compiled", "loops"}
     assert all(result.equal and result.rate for result in speed.measured.results)
     assert speed.measured.images_checked == 7
@@ -726,7 +727,7 @@ def test_speed_check_fails_where_too_slow(plan: Path) -> None:
     (check,) = run_plan(load_plan(plan)).checks
     assert check.status is Status.FAILED
     assert "images/s, expected at least 1,000,000,000,000" in str(check.reason)
-    assert check.details.speeds[0].at_least == 1e12
+    assert check.details.of(Speed)[0].at_least == 1e12
 
 
 def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -741,7 +742,7 @@ def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.M
 
 def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     """No figure of one run is another's: nothing is kept, so that none can be of another machine."""
-    once, again = (run_plan(load_plan(plan)).checks[0].details.speeds[0].measured for _ in range(2))
+    once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))
     assert [result.seconds for result in once.results] != [result.seconds for result in again.results]
     assert once.machine == again.machine
 

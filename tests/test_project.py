@@ -40,8 +40,9 @@ for room, above in {
     "families": "tables",
     "formats": "families",
     "engines": "formats",
-    "rtl": "engines",
-    "cosim": "rtl",
+    "simulate": "engines",
+    "devices": "simulate",
+    "cosim": "devices",
     "vectors": "cosim",
     "data": "engines",
     "networks": "data",
@@ -413,7 +414,7 @@ def test_data_folders_of_a_clone() -> None:
     from fxsim import paths
 
     assert paths.rtl_dir() == ROOT / "rtl"
-    assert (paths.rtl_dir() / "stream_resmlp.v").is_file()
+    assert (paths.rtl_dir() / "stream" / "stream_resmlp.v").is_file()
     assert paths.golden_dir() == ROOT / "golden"
 
 
@@ -436,7 +437,7 @@ def test_wheel_holds_all_that_is_needed(wheel: Path) -> None:
         for path in tracked_files()
         if path.relative_to(ROOT).parts[0] in inside
     }
-    for name in ("py.typed", "cosim/harness.cpp", "signoff/report.html.j2", "_rtl/stream_resmlp.v"):
+    for name in ("py.typed", "devices/stream/harness.cpp", "signoff/report.html.j2", "_rtl/stream/stream_resmlp.v"):
         assert f"fxsim/{name}" in expected
     assert {"fxsim/_golden/signoff.toml", "fxsim/_golden/psa_h96.safetensors"} <= set(expected)
     with zipfile.ZipFile(wheel) as archive:
