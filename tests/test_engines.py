@@ -501,7 +501,7 @@ def test_large_images_are_computed_in_small_chunks(
     per_image = sum(math.prod(shape) for shape in small_model.graph.shapes.values())
     x = stimulus(small_model, 7)
     for bound, most in ((3 * per_image, 3), (3 * per_image - 1, 2), (1, 1)):
-        monkeypatch.setattr(engines, "CHUNK_VALUES", bound)
+        monkeypatch.setattr(engines, "CHUNK_BYTES", bound)
         chunks = [part.stop - part.start for part, _ in run_chunks(small_model, x, "all", engine)]
         assert (max(chunks), sum(chunks)) == (most, 7)
 

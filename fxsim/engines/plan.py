@@ -15,7 +15,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import kernels
 from fxsim.engines.kernels import Isa
 from fxsim.errors import ModelError
-from fxsim.graph import INPUT, Graph, Node
+from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 UInt8 = npt.NDArray[np.uint8]
@@ -124,7 +124,8 @@ class Program:
 
 
 def pack(graph: Graph, isa: Isa) -> Parameters:
-    """A graph's parameters for one instruction set. ModelError where a sum may need more than 32 bits."""
+    """A graph's parameters for one instruction set. ModelError for other tensors than int8, or sums above 32 bits."""
+    refuse_beyond_int8(graph, "the compiled engine")
     data: list[UInt8] = []
     words: list[Int32] = []
     at: dict[str, tuple[int, int]] = {}

@@ -93,7 +93,7 @@ def accumulators(check: AccumulatorsCheck, context: Context, _seed: int) -> Outc
     for name in check.models:
         bounds = []
         for node in context.model(name).graph.nodes:
-            bound = accumulator_bound(node)
+            bound = accumulator_bound(context.model(name).graph, node.name)
             if bound is None:
                 continue
             bounds.append(bound)
