@@ -38,8 +38,8 @@ def compile_function(function: Callable[..., None], signature: Any, what: str = 
     """`function` as machine code for one signature: from the cache on disk, or compiled now (seconds) and put there.
 
     `what` it is, for whoever waits: where it is named, a line is logged before it is compiled. The code runs without
-    the interpreter lock. All that is compiled, what `function` calls too, must be in its module's file, whose text is
-    part of the cache's key.
+    the interpreter lock. All that is compiled, what `function` calls too, must be in the folder of its module's file:
+    the text of every module there is part of the cache's key.
 
     What is in the cache is taken only where every byte is as it was put there: nothing else would notice a damaged one,
     and machine code that is a bit off may compute something else. Where the cache folder cannot be written, it is
@@ -104,7 +104,7 @@ def _cache_key(function: Callable[..., None], signature: Any) -> str:
     """Everything that the machine code depends on, hashed: its source, its types, the compiler, the processor."""
     features = llvmlite.binding.get_host_cpu_features()
     parts = (
-        Path(inspect.getfile(function)).read_bytes().hex(),
+        *_source_hashes(Path(inspect.getfile(function)).parent),
         function.__qualname__,
         str(signature),
         numba.__version__,
@@ -118,6 +118,11 @@ def _cache_key(function: Callable[..., None], signature: Any) -> str:
         str(_config.CPU_FEATURES),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _source_hashes(folder: Path) -> list[str]:
+    """Every module of a folder, by name, with the hash of its text."""
+    return [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(folder.glob("*.py"))]
 
 
 def _can_write(folder: Path) -> bool:

@@ -30,7 +30,7 @@ from fxsim.cli import bench
 from fxsim.cli import main as fxsim_main
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import compiled, kernels, run_reference
+from fxsim.engines import compiled, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError, ToolError
@@ -114,11 +114,11 @@ def test_products_are_what_the_formula_says(name: str, steps: int) -> None:
 
 def test_every_instruction_set_has_a_peak() -> None:
     """There is a loop of products, and a name in pictures, for every instruction set that the compiled engine knows."""
-    assert peak.PRODUCTS.keys() == kernels.ISAS.keys()
+    assert peak.PRODUCTS.keys() == compiled.ISAS.keys()
     assert {name: (kind.lanes, kind.each) for name, kind in peak.PRODUCTS.items()} == {
-        name: (isa.lanes, isa.depth) for name, isa in kernels.ISAS.items()
+        name: (isa.lanes, isa.depth) for name, isa in compiled.ISAS.items()
     }
-    assert figure._SETS.keys() == kernels.ISAS.keys()
+    assert figure._SETS.keys() == compiled.ISAS.keys()
 
 
 def test_products_counted_are_those_computed() -> None:

@@ -49,8 +49,11 @@ for room, above in {
     "bridge": "training",
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
+ROOMS["compare"] = ROOMS["engines"] | {"engines"}
+for room in ("cosim", "vectors", "bridge"):
+    ROOMS[room] = ROOMS[room] | {"compare"}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
-ROOMS["benchmark"] = ROOMS["networks"] | {"networks"}
+ROOMS["benchmark"] = ROOMS["networks"] | {"networks", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine"}

@@ -53,7 +53,7 @@ class Products(NamedTuple):
 
     @property
     def token(self) -> npt.NDArray[Any]:
-        """The empty array whose type says which this is: by its number of dimensions, as `kernels.Isa.token` does."""
+        """The empty array whose type says which this is: by its number of dimensions, as `Isa.token` of the engine."""
         return np.empty((0,) * (1 + list(PRODUCTS).index(self.name)), np.uint8)
 
 

@@ -17,9 +17,9 @@ using namespace cosim;
 
 // A stream's position, and what was found of its values.
 struct Stream : Comparison {
-    size_t size = 0;                    // values an image
-    size_t offset = NEVER;              // of its expected values in an image's bytes; NEVER: not compared
-    uint64_t image = 0;                 // of the next value
+    size_t size = 0;        // values an image
+    size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
+    uint64_t image = 0;     // of the next value
     size_t index = 0;
     const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
     bool at_hand = false;               // the current image has been read
@@ -179,8 +179,7 @@ class Simulation {
         stream.image = image;
         stream.index = 0;
         stream.at_hand = image < window_.end();
-        stream.expected =
-            stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
+        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
     }
 
     // -- Driving --
@@ -290,8 +289,8 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint32_t beat = uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 |
-                              uint32_t(dut_->m_axis_tuser) << 9;
+        const uint32_t beat =
+            uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 | uint32_t(dut_->m_axis_tuser) << 9;
         if (output_waits_) {
             if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
             else if (beat != waiting_beat_) output_fault("beat changed while waiting");
@@ -422,13 +421,13 @@ class Simulation {
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
     uint64_t input_size_, input_image_ = 0, input_index_ = 0;
-    uint64_t accepted_ = 0;    // values since the last reset
-    bool offering_ = false;    // s_axis_tvalid
-    bool held_back_ = false;   // this side stalls in this cycle: not moving proves nothing
+    uint64_t accepted_ = 0;   // values since the last reset
+    bool offering_ = false;   // s_axis_tvalid
+    bool held_back_ = false;  // this side stalls in this cycle: not moving proves nothing
     Stream output_;
     std::vector<Stream> taps_;
-    uint64_t known_[WORDS] = {};  // a bit for each tap there is
-    Window window_;               // after what plan() fills
+    uint64_t known_[WORDS] = {};    // a bit for each tap there is
+    Window window_;                 // after what plan() fills
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
     uint32_t waiting_beat_ = 0;

@@ -94,10 +94,10 @@ class Object {
         return *this;
     }
     template <typename T>
-    Object& number(const char* name, T value) { return raw(name, std::to_string(value)); }
-    Object& known(const char* name, uint64_t value) {
-        return value == NEVER ? raw(name, "null") : number(name, value);
+    Object& number(const char* name, T value) {
+        return raw(name, std::to_string(value));
     }
+    Object& known(const char* name, uint64_t value) { return value == NEVER ? raw(name, "null") : number(name, value); }
     Object& flag(const char* name, bool value) { return raw(name, value ? "true" : "false"); }
     Object& text(const char* name, const std::string& value) { return raw(name, "\"" + value + "\""); }
     std::string json() const { return "{" + text_ + "}"; }
@@ -303,8 +303,9 @@ class Faults {
         if (kept_.size() < FAULTS_MAX) kept_.push_back(fault);
     }
     Object& describe(Object& object) const {
-        return object.number("fault_count", count_)
-            .raw("faults", json_list(kept_, [](const Fault& f) { return f.json(); }));
+        return object.number("fault_count", count_).raw("faults", json_list(kept_, [](const Fault& f) {
+                                                            return f.json();
+                                                        }));
     }
 
   private:

@@ -115,16 +115,16 @@ class Simulation {
     struct Job {
         uint64_t first = 0, count = 0;
         uint64_t parameters = 0, images = 0, image_stride = 0, results = 0, result_stride = 0;
-        bool irq = false;                            // waits for the interrupt, not by asking again and again
-        uint64_t start = NEVER;                      // first cycle after the start was taken
+        bool irq = false;                               // waits for the interrupt, not by asking again and again
+        uint64_t start = NEVER;                         // first cycle after the start was taken
         uint64_t parameter_beats = 0, image_beats = 0;  // asked for
         uint64_t parameter_taken = 0;
-        uint64_t last_done = NEVER;                  // cycle of the last whole result
-        Code error = NONE;                           // given on the bus
+        uint64_t last_done = NEVER;  // cycle of the last whole result
+        Code error = NONE;           // given on the bus
         bool stop_asked = false;
-        uint64_t stop_taken = NEVER;                 // cycle in which the stop was taken
-        uint64_t done = NEVER;                       // cycle in which it was seen to be done
-        uint64_t done_before = 0;                    // images acknowledged when it was disturbed
+        uint64_t stop_taken = NEVER;  // cycle in which the stop was taken
+        uint64_t done = NEVER;        // cycle in which it was seen to be done
+        uint64_t done_before = 0;     // images acknowledged when it was disturbed
         bool disturbed() const { return error != NONE || stop_asked; }
         bool running() const { return start != NEVER && done == NEVER; }
     };
@@ -365,8 +365,8 @@ class Simulation {
         ++jobs_;
         const uint32_t status = registers_[STATUS], code = registers_[ERROR] & 0xff;
         const uint64_t done = registers_[IMAGES_DONE], end = job_.first + job_.count;
-        const std::string seen = "STATUS " + hex(status) + ", ERROR " + hex(registers_[ERROR]) + ", IMAGES_DONE " +
-                                 std::to_string(done);
+        const std::string seen =
+            "STATUS " + hex(status) + ", ERROR " + hex(registers_[ERROR]) + ", IMAGES_DONE " + std::to_string(done);
         if (irq_) log_.fault("irq stays though it was cleared", "irq");
         const bool failed = (status & FAILED) != 0;
         if ((status & (BUSY | DONE)) != DONE || failed != (code != 0))
@@ -457,8 +457,7 @@ class Simulation {
                 // Beats of different ids may come in any order.
                 if (ready[0] && ready[1])
                     reading_ = disordered_ ? int(random_.below(2)) : reads_[1].front().order < reads_[0].front().order;
-                else
-                    reading_ = ready[1];
+                else reading_ = ready[1];
                 offer_beat();
             }
         }
@@ -667,8 +666,7 @@ class Simulation {
             job_.image_beats += beats;
             if (job_.image_beats > image_words_ * job_.count)
                 log_.fatal("reads more of the images than the job needs", "m_axi_ar", hex(address));
-            else
-                fetch(burst.image + (burst.word + beats - 1) / image_words_);
+            else fetch(burst.image + (burst.word + beats - 1) / image_words_);
         } else {
             log_.fatal("read outside parameters and images", "m_axi_ar", run_of(address, beats));
             return true;
@@ -991,14 +989,14 @@ class Simulation {
     std::deque<ReadBurst> reads_[2];  // by id
     int reading_ = -1;                // the id of the beat that is offered
     uint64_t order_ = 0;
-    std::deque<WriteBurst> writes_;   // whose data is not complete
-    std::deque<WriteBeat> early_;     // data whose address has not come
+    std::deque<WriteBurst> writes_;  // whose data is not complete
+    std::deque<WriteBeat> early_;    // data whose address has not come
     std::deque<Response> responses_;
     bool answering_ = false;
-    bool address_waits_ = false, data_waits_ = false;        // whether the memory waits for the other this time
-    bool address_starves_ = false, data_starves_ = false;    // and does in this cycle
-    bool address_seen_ = false, data_seen_ = false;          // offered in the last cycle
-    bool held_back_ = false;  // the memory or the master waits: not moving proves nothing
+    bool address_waits_ = false, data_waits_ = false;      // whether the memory waits for the other this time
+    bool address_starves_ = false, data_starves_ = false;  // and does in this cycle
+    bool address_seen_ = false, data_seen_ = false;        // offered in the last cycle
+    bool held_back_ = false;                               // the memory or the master waits: not moving proves nothing
     bool hung_ = false;
 
     uint64_t read_beats_ = 0, write_beats_ = 0;

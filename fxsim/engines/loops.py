@@ -1,12 +1,11 @@
 """The plain loops: Numba loops over one image after the other, token-major, as one would write them first.
 
-No user chooses this engine. It states in plain loops what the fast kernels (`kernels`) do in panels and by instruction
+No user chooses this engine. It states in plain loops what the fast kernels (`compiled`) do in panels and by instruction
 set: a further hand-written form of the contract, which tests hold the other engines to, and what benchmarks compare
-them with. It was the compiled engine before `kernels`, and is kept as fast as that was.
+them with. It was the compiled engine before `compiled`, and is kept as fast as that was.
 
 A graph becomes a flat program once, whose loops then run on every image. Images are shared out among threads, each with
-one scratch area. Everything that Numba compiles is in this one file, so that its cache, keyed by the file's content, is
-never stale.
+one scratch area.
 
 Numba computes int32 with int32 in int64; the `np.int32(...)` around every step keeps the loops in 32 bits, which lets
 LLVM vectorise them. All values fit: graphs prove their accumulators to be at most 32 bits wide.

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from fxsim.cosim import Accelerator
 from fxsim.engines import Engine
 from fxsim.errors import FileError, FxsimError
+from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.paths import golden_dir
 
 PLAN_BYTES_MAX = 1 << 20
@@ -25,12 +26,30 @@ _Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Names = Annotated[tuple[_Name, ...], Meta(min_length=1)]
 _Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
 _Accelerators = Annotated[tuple[Accelerator, ...], Meta(min_length=1)]
-_Cycles = Annotated[int, Meta(ge=1)]
+_Cycles = Annotated[int, Meta(ge=1, le=2**53)]
+_Dimension = Annotated[int, Meta(ge=1, le=4096)]
+_Blocks = Annotated[int, Meta(ge=1, le=256)]
+_Side = Annotated[int, Meta(ge=1, le=64)]
+_Points = Annotated[int, Meta(ge=0, le=256)]
 _ReadLatency = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
+
+
+_PARAMETERS_MAX = 1 << 26
+"""Most parameters of a generated or random model."""
+_VALUES_MAX = 1 << 20
+"""Most values of one of its images."""
+
+
+def _check_size(tokens: int, values: int, channels: int, hidden: int, blocks: int) -> None:
+    """ValueError, to which msgspec adds the place, where dimensions are each possible and together too large."""
+    if (size := tokens * values) > _VALUES_MAX:
+        raise ValueError(f"an image has {size:,} values, expected at most {_VALUES_MAX:,}")
+    if (size := blocks * (tokens**2 + 2 * channels * hidden) + channels * values) > _PARAMETERS_MAX:
+        raise ValueError(f"the model has {size:,} parameters, expected at most {_PARAMETERS_MAX:,}")
 
 
 class GeneratedModel(_Part, frozen=True, kw_only=True):
@@ -39,29 +58,36 @@ class GeneratedModel(_Part, frozen=True, kw_only=True):
     `grid` (rows, columns of patches) and `patch` (pixels) give tokens and values; see `fxsim.golden`.
     """
 
-    grid: tuple[int, int]
-    patch: int
-    channels: int
-    hidden: int
-    blocks: int
-    classes: int
-    points: int = 0
+    grid: tuple[_Side, _Side]
+    patch: _Side
+    channels: _Dimension
+    hidden: _Dimension
+    blocks: _Blocks
+    classes: _Dimension
+    points: _Points = 0
     rule: str | None = None
     seed: _Seed = 0
+
+    def __post_init__(self) -> None:
+        tokens, values = self.grid[0] * self.grid[1], 3 * self.patch**2
+        _check_size(tokens, values, self.channels, self.hidden, self.blocks)
 
 
 class RandomModel(_Part, frozen=True, kw_only=True):
     """A ResMLP of these dimensions whose every parameter is drawn, whatever comes of it: shifts up to 255 included."""
 
-    tokens: int
-    values: int
-    channels: int
-    hidden: int
-    blocks: int
-    classes: int
-    points: int = 0
+    tokens: _Dimension
+    values: _Dimension
+    channels: _Dimension
+    hidden: _Dimension
+    blocks: _Blocks
+    classes: _Dimension
+    points: _Points = 0
     rule: str | None = None
     seed: _Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_size(self.tokens, self.values, self.channels, self.hidden, self.blocks)
 
 
 class ModelSource(_Part, frozen=True, kw_only=True):
@@ -332,16 +358,8 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     FXSIM_PUBLISHED in the environment names another folder of published data than the plan's.
     """
     path = Path(path) if path is not None else default_plan()
-    try:
-        with path.open("rb") as file:
-            data = file.read(PLAN_BYTES_MAX + 1)
-        if len(data) > PLAN_BYTES_MAX:
-            raise FileError(f"{path}: is larger than {PLAN_BYTES_MAX:,} bytes, the most that is read")
-        content = msgspec.toml.decode(data, type=_Content)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}, expected a sign-off plan") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a sign-off plan: {error}") from None
+    data = read_bounded(path, PLAN_BYTES_MAX, "a sign-off plan")
+    content = decode_toml(str(path), data, _Content, "a sign-off plan")
     _check_content(path, content)
     override = os.environ.get(PUBLISHED_VARIABLE)
     published = Path(override) if override else None

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from fxsim.benchmark.record import Measured
-from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.formats.text import read_json
 
 RECORD_BYTES_MAX = 256 << 20
 REPLAY_SCRIPT = "replay.sh"
@@ -327,11 +327,4 @@ def write_record(record: SignoffRecord, path: str | os.PathLike[str]) -> None:
 def read_record(path: str | os.PathLike[str]) -> SignoffRecord:
     """A record from its JSON; FileError where it is missing or not one that this fxsim reads."""
     path = Path(path)
-    try:
-        if path.stat().st_size > RECORD_BYTES_MAX:
-            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {RECORD_BYTES_MAX:,}")
-        return msgspec.json.decode(path.read_bytes(), type=SignoffRecord)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a sign-off record that this fxsim reads: {error}") from None
+    return read_json(path, SignoffRecord, RECORD_BYTES_MAX, "a sign-off record that this fxsim reads")

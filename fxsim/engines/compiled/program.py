@@ -1,65 +1,33 @@
 """Lowering: a graph becomes packed parameters and a flat program, as the kernels of one instruction set read them.
 
 Affines become tables: all 256 inputs are known. A linear's start values hold the rounding half and take back the 128
-that every activation is stored with (sum of (x + 128) w - 128 w). See `kernels` for how tensors lie in memory.
+that every activation is stored with (sum of (x + 128) w - 128 w). See `layout` for how tensors lie in memory.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import INT8_MIN, expand_table, requantise
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import kernels
-from fxsim.engines.kernels import Isa
+from fxsim.engines.compiled import codes
+from fxsim.engines.compiled.isa import Isa
+from fxsim.engines.compiled.layout import ALIGNMENT, TOKENS_STEP, Panels, UInt8, aligned, panels, rounded_up
+from fxsim.engines.compiled.products import lane_order
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
-UInt8 = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-
-ALIGNMENT = 64
-"""Bytes: of every array that the kernels read in whole vectors."""
 
 _EVERY_INT8 = np.arange(INT8_MIN, -INT8_MIN, dtype=np.int64)
 _SUM_MAX = 1 << 31
 
 _PACKED_BYTES = 24 << 10
 """Of panels that are packed together for a product: they stay in the first-level cache beside weights and results."""
-
-
-class Panels(NamedTuple):
-    """How a tensor lies in panels of rows (channels, padded to 16) x `width` columns, `each` of them an image's."""
-
-    channels: int
-    tokens: int
-    width: int
-    each: int
-
-    @property
-    def rows(self) -> int:
-        """Rows of a panel."""
-        return _round_up(self.channels, 16)
-
-    def bytes(self, images: int) -> int:
-        """Size of the panels that so many images take."""
-        return -(-images * self.each // self.width) * self.rows * self.width
-
-
-def panels(shape: tuple[int, ...]) -> Panels:
-    """The panels of a tensor of `shape`: (tokens, channels), or (channels,)."""
-    if len(shape) == 1:
-        return Panels(shape[0], 1, kernels.PANEL, 1)
-    tokens, channels = shape
-    if tokens > kernels.PANEL:
-        each = _round_up(tokens, kernels.PANEL)
-        return Panels(channels, tokens, each, each)
-    each = next(size for size in (16, 32, 64) if tokens <= size)
-    return Panels(channels, tokens, kernels.PANEL, each)
 
 
 @dataclass(frozen=True)
@@ -154,7 +122,7 @@ def _parameters(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8,
         weight, scale = _rounded(node.name, op)
         outputs, inputs = weight.shape
         if op.over is Axis.CHANNELS:
-            rows, columns = _round_up(outputs, isa.rows), _round_up(inputs, isa.depth)
+            rows, columns = rounded_up(outputs, isa.rows), rounded_up(inputs, isa.depth)
         else:
             rows, columns = out.each, into.each
         padded = np.zeros((rows, columns), np.int8 if isa.depth == 4 else np.int16)
@@ -165,8 +133,8 @@ def _parameters(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8,
         if op.over is Axis.CHANNELS:
             tiles = padded.reshape(-1, isa.rows, groups, isa.depth).swapaxes(1, 2)
             return _bytes(tiles), np.ascontiguousarray(scales.reshape(3, -1, isa.rows).swapaxes(0, 1))
-        tile = isa.columns if rows % isa.columns == 0 else kernels.TOKENS_STEP
-        lanes = np.ravel(kernels.lane_order(isa, tile // isa.lanes))  # type: ignore[no-untyped-call]
+        tile = isa.columns if rows % isa.columns == 0 else TOKENS_STEP
+        lanes = np.ravel(lane_order(isa, tile // isa.lanes))  # type: ignore[no-untyped-call]
         order = (np.arange(0, rows, tile)[:, None] + lanes).ravel()
         padded, scales = padded[order], np.ascontiguousarray(scales[:, order])
         return _bytes(padded.reshape(rows, groups, isa.depth).swapaxes(0, 1)), scales
@@ -298,13 +266,13 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
     layout = {INPUT: panels(graph.input_shape), **{step.name: panels(graph.shapes[step.name]) for step in steps}}
 
     # A tensor lives in a slot from the step that computes it to the last that reads it. Slots are of one size.
-    slot_size = _round_up(max(tensor.bytes(block) for tensor in layout.values()), ALIGNMENT)
+    slot_size = rounded_up(max(tensor.bytes(block) for tensor in layout.values()), ALIGNMENT)
     slots = 1
     free: list[int] = []
     slot_of = {INPUT: 0}
     starts: dict[str, tuple[int, int]] = {}
     out = packed = 0
-    code = np.zeros((len(steps), kernels.FIELDS), np.int64)
+    code = np.zeros((len(steps), codes.FIELDS), np.int64)
     for i, step in enumerate(steps):
         if not free:
             free.append(slots)
@@ -316,7 +284,7 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
             size = int(np.prod(graph.shapes[step.name]))
             tap = out
             starts[step.name] = (tap, size)
-            out += _round_up(images * size, ALIGNMENT)
+            out += rounded_up(images * size, ALIGNMENT)
         groups = together = 0
         if step.main is not None and isinstance(step.main.op, Linear):
             columns = -(-block * into.each // into.width) * into.width
@@ -324,7 +292,7 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
                 groups = -(-into.channels // isa.depth)
                 together = max(1, _PACKED_BYTES // (4 * groups * into.width))
                 columns = min(columns, together * into.width)
-                packed = max(packed, (4 * groups + kernels.TAKEN_ROWS) * together * into.width)
+                packed = max(packed, (4 * groups + codes.TAKEN_ROWS) * together * into.width)
             else:
                 groups = into.each // isa.depth
                 packed = max(packed, isa.rows * columns * (1 if isa.depth == 4 else 3))
@@ -335,24 +303,24 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
             *(into.channels, result.channels, into.width, result.width, into.each, result.each),
             *(into.tokens, result.tokens, groups, together),
             *parameters.at[main.name],
-            *_function(step.pre, parameters, kernels.COPY, isa),
-            *_function(step.post, parameters, kernels.COPY if step.main is None else kernels.NOTHING, isa),
-            *_function(step.rest, parameters, kernels.NOTHING if step.second is None else kernels.COPY, isa),
+            *_function(step.pre, parameters, codes.COPY, isa),
+            *_function(step.post, parameters, codes.COPY if step.main is None else codes.NOTHING, isa),
+            *_function(step.rest, parameters, codes.NOTHING if step.second is None else codes.COPY, isa),
             tap,
         )
         free.extend({slot_of[name] for name in step.inputs if last_use[name] == i})
         if step.name not in last_use:
             free.append(slot_of[step.name])
-    scratch = max(tensor.rows * _round_up(tensor.tokens, 16) for tensor in layout.values())
+    scratch = max(tensor.rows * rounded_up(tensor.tokens, 16) for tensor in layout.values())
     return Program(steps, code, {name: starts[name] for name in taps}, out, slots * slot_size, packed, scratch)
 
 
 def _operator(main: Node | None) -> int:
     if main is None:
-        return kernels.POINTWISE
+        return codes.POINTWISE
     if isinstance(main.op, Linear):
-        return kernels.LINEAR_CHANNELS if main.op.over is Axis.CHANNELS else kernels.LINEAR_TOKENS
-    return kernels.POOL
+        return codes.LINEAR_CHANNELS if main.op.over is Axis.CHANNELS else codes.LINEAR_TOKENS
+    return codes.POOL
 
 
 def _function(node: Node | None, parameters: Parameters, default: int, isa: Isa) -> tuple[int, int, int]:
@@ -360,28 +328,10 @@ def _function(node: Node | None, parameters: Parameters, default: int, isa: Isa)
     if node is None:
         return default, 0, 0
     if isinstance(node.op, Relu):
-        return kernels.RELU, 0, 0
+        return codes.RELU, 0, 0
     computed = isinstance(node.op, Affine) and not isa.tables
-    return kernels.AFFINE if computed else kernels.TABLE, *parameters.at[node.name]
+    return codes.AFFINE if computed else codes.TABLE, *parameters.at[node.name]
 
 
 def _bytes(array: npt.NDArray[Any]) -> UInt8:
     return np.ascontiguousarray(array).view(np.uint8).ravel()
-
-
-def _round_up(n: int, step: int) -> int:
-    return -(-n // step) * step
-
-
-def aligned(array: UInt8) -> UInt8:
-    """A copy that starts at a multiple of ALIGNMENT."""
-    copy = space(array.size)
-    copy[:] = array
-    return copy
-
-
-def space(size: int) -> UInt8:
-    """So many zero bytes that start at a multiple of ALIGNMENT, and as many behind them as a vector is long."""
-    room = np.zeros(size + 2 * ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + size]

@@ -1,4 +1,4 @@
-"""The compiled engine: a graph is lowered to a program (`plan`) once, whose kernels then run on blocks of images.
+"""The compiled engine: a graph is lowered to a program (`program`) once, whose kernels then run on blocks of images.
 
 Equal to the reference engine bit for bit on every graph that it takes, on every instruction set. Blocks of images are
 shared out among threads (NUMBA_NUM_THREADS, by default one a CPU); each thread has one scratch area, so that memory
@@ -7,39 +7,26 @@ does not grow with the number of images.
 
 import functools
 import math
-import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import llvmlite.binding
 import numba
 import numpy as np
 from numba import types
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import kernels
-from fxsim.engines.kernels import ISAS, Isa
-from fxsim.engines.plan import Int64, Parameters, Program, UInt8, lower, pack, panels, space
-from fxsim.errors import StimulusError
+from fxsim.engines.compiled.isa import Isa, instruction_set
+from fxsim.engines.compiled.kernel import compute
+from fxsim.engines.compiled.layout import UInt8, panels, space
+from fxsim.engines.compiled.program import Int64, Parameters, Program, lower, pack
 from fxsim.graph import Graph, Model
 from fxsim.jit import compile_function
 
 # Numba makes its settings' attributes as it starts, out of a type checker's sight.
 _config: Any = numba.config
-
-ISA_VARIABLE = "FXSIM_ISA"
-"""Environment variable that names the instruction set to use."""
-
-_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "avx512": (("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"),),
-    "avxvnni": (("avx2", "avxvnni"), ("avx2", "avx512vl", "avx512vnni")),
-    "avx2": (("avx2",),),
-    "plain": ((),),
-}
-"""What LLVM must know the CPU to have, all of one alternative; the first set that it has is used."""
 
 _BLOCK_BYTES = 160 << 10
 """Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
@@ -52,33 +39,6 @@ _KEPT_PROGRAMS = 16
 
 _TURN_BYTES = 192 << 10
 """Of the input that a thread takes at once: enough that taking it costs nothing, so little that all end together."""
-
-
-def instruction_sets() -> tuple[Isa, ...]:
-    """Those that this CPU can run, the fastest first."""
-    # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
-    stated = _config.CPU_FEATURES
-    if stated is None:
-        host = _host_features(llvmlite.binding.get_host_cpu_features)
-        has = {name for name in host if _config.ENABLE_AVX or not name.startswith("avx")}
-    else:
-        has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
-    return tuple(ISAS[name] for name, choices in _NEEDED.items() if any(has.issuperset(needed) for needed in choices))
-
-
-@functools.cache
-def _host_features(ask: Callable[[], dict[str, bool]]) -> frozenset[str]:
-    """Those that the CPU has; asking takes longer than to compute an image."""
-    return frozenset(name for name, there in ask().items() if there)
-
-
-def instruction_set(name: str | None = None) -> Isa:
-    """The one named, by default the one that FXSIM_ISA names or else the fastest; StimulusError where it cannot run."""
-    sets = {isa.name: isa for isa in instruction_sets()}
-    wanted = name or os.environ.get(ISA_VARIABLE) or next(iter(sets))
-    if wanted not in sets:
-        raise StimulusError(f"instruction set '{wanted}' cannot run here, expected one of: {', '.join(sets)}")
-    return sets[wanted]
 
 
 class StepTime(NamedTuple):
@@ -193,7 +153,7 @@ def _block(graph: Graph) -> int:
 
 @functools.cache
 def compute_function(isa: Isa) -> Callable[..., None]:
-    """The compiled `kernels.compute` for one instruction set."""
+    """The compiled `compute` for one instruction set."""
     uint8, int8, int32 = (types.Array(kind, 1, "C") for kind in (types.uint8, types.int8, types.int32))
     # Read-only: mutable arrays may be passed too, and both get the same code.
     images = types.Array(types.int8, 2, "C", readonly=True)
@@ -202,7 +162,7 @@ def compute_function(isa: Isa) -> Callable[..., None]:
         token, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
         types.int64, types.int64, types.int64, uint8, uint8, int8, types.Array(types.int64, 1, "C"),
     )  # fmt: skip
-    return compile_function(kernels.compute, signature, f"the engine for {isa.name}")
+    return compile_function(compute, signature, f"the engine for {isa.name}")
 
 
 @dataclass(frozen=True)
