@@ -20,10 +20,7 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 
 # Those that must run alone come first, so that the summary of nearly all closes the log.
 test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
-	@status=0; \
-	.venv/bin/pytest -m alone || status=1; \
-	.venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 || status=1; \
-	exit $$status
+	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 && exit $$alone
 
 quick: setup ## the tests that matter while writing: under a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
