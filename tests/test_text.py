@@ -25,8 +25,7 @@ from fxsim.formats.text import (
 )
 from fxsim.golden.manifest import read_manifest as read_golden
 from fxsim.networks.resmlp import Activation, NetworkConfig
-from fxsim.signoff.plan import load_plan
-from fxsim.signoff.record import read_record
+from fxsim.signoff import load_plan, read_record
 from fxsim.training.recipe import load_recipe
 from fxsim.vectors import draw_stimulus
 from fxsim.vectors.manifest import read_manifest as read_vectors

@@ -6,6 +6,7 @@ digits ends it with an error of its own. Records state a bound for every number 
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -44,6 +45,7 @@ _TOML = re.compile(
 _PARTS = re.compile(_PART, re.DOTALL)
 
 Content = TypeVar("Content")
+Hook = Callable[[type, Any], Any]
 
 
 def read_bounded(path: Path, limit: int, expected: str) -> bytes:
@@ -97,15 +99,17 @@ def decode_toml(where: str, data: bytes, kind: type[Content], expected: str) -> 
         _refuse(where, expected, error)
 
 
-def decode_json(where: str, data: bytes, kind: type[Content], expected: str) -> Content:
+def decode_json(where: str, data: bytes, kind: type[Content], expected: str, hook: Hook | None = None) -> Content:
     """A JSON text as a record of this kind. FileError, one line, begins with `where` and says what was `expected`.
+
+    `hook` makes values of types that msgspec does not know; see its `dec_hook`.
 
     A UTF-8 byte-order mark is passed over. A key that stands twice in one object is refused: readers differ in which of
     the two they take.
     """
     text = _decode_utf8(where, strip_mark(where, data), expected)
     try:
-        content = msgspec.json.decode(text, type=kind)
+        content = msgspec.json.decode(text, type=kind, dec_hook=hook)
     except (ValueError, RecursionError, FxsimError) as error:
         _refuse(where, expected, error)
     refuse_repeated_keys(where, text)

@@ -1,22 +1,32 @@
-"""Checks against the published data, where it is present."""
+"""Kind `published`: a published model on its published images, against every published stage."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fxsim import engines
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import run
 from fxsim.errors import FileError
 from fxsim.families import recognise_resmlp
 from fxsim.formats import model_sha256
 from fxsim.formats.headers import read_header_arrays
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
-from fxsim.signoff.context import Context, Outcome, compare_taps, import_published, published_samples
-from fxsim.signoff.plan import PublishedCheck
-from fxsim.signoff.record import Comparison, Details, Figure
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
+from fxsim.signoff.context import Context, Outcome, import_published, published_samples
+from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.plan import Check, Texts
+from fxsim.signoff.record import Details, Figure
+from fxsim.signoff.report.style import ACCENT, SECOND, new_canvas, shorten, tick_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
 
 EXTRA = "quant_samples_extra.h"
 
@@ -39,7 +49,21 @@ _CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1"
 """Published as [channel][token]."""
 
 
-def published(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
+class PublishedCheck(Check, frozen=True, tag="published", kw_only=True):
+    """A published model against the samples published with it.
+
+    Taps in `exact` must be equal; of others the distance is reported. `same_as` names a folder whose model must be the
+    same network. `trace` names an .npz of taps beside it, of which the distance is reported too, and what is left of it
+    where the model's tables are read past their end.
+    """
+
+    folder: str
+    exact: Texts | Literal["all"]
+    same_as: str | None = None
+    trace: str | None = None
+
+
+def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     """A published model on its published images, against every published stage."""
     folder = context.published(check.folder)
     model = import_published(folder)
@@ -47,7 +71,7 @@ def published(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     samples = published_samples(folder)
     x = _as_images(samples["samples_input"], model.graph.input_shape)
     stages = _stages(model, samples)
-    values = run(model, x, "all")
+    values = engines.run(model, x, "all")
     exact = set(stages) if check.exact == "all" else set(check.exact)
     if missing := sorted(exact - set(stages)):
         raise FileError(f"{folder}: has no samples of {', '.join(missing)}, which the plan wants to be exact")
@@ -91,7 +115,7 @@ def published(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     for comparison in (comparison for comparison in comparisons if not comparison.exact):
         furthest = max(row.max_distance or 0 for row in comparison.taps)
         summary += f"; {comparison.title.removeprefix(f'{check.folder}: ')} at most {furthest} away"
-    details = Details(figures=tuple(figures), comparisons=tuple(comparisons))
+    details = Details(figures, comparisons)
     return Outcome(f"{summary}; class agrees on {agree} of {len(x)}", "; ".join(problems[:3]) or None, details)
 
 
@@ -139,7 +163,7 @@ def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
     if "input" not in arrays:
         raise FileError(f"{path}: has no array 'input'")
     x = arrays.pop("input")
-    found = run(model, x, tuple(arrays))
+    found = engines.run(model, x, tuple(arrays))
     for tap, values in found.items():
         if arrays[tap].shape != values.shape or arrays[tap].dtype != np.int8:
             raise FileError(f"{path}: '{tap}' is {arrays[tap].dtype} {arrays[tap].shape}, expected int8 {values.shape}")
@@ -159,3 +183,40 @@ def read_past_the_end(model: Model) -> Model:
             op = Lut(np.column_stack([op.table, behind]), TableRule.ENDPOINT)
         nodes.append(Node(node.name, op, node.inputs))
     return Model(Graph(model.graph.input_shape, tuple(nodes)), model.name)
+
+
+def _distances(comparisons: Sequence[Comparison]) -> Canvas:
+    canvas = new_canvas(2.8, layout="constrained")
+    ratios = [max(len(comparison.taps), 4) for comparison in comparisons]
+    panels = canvas.subplots(1, len(comparisons), width_ratios=ratios, squeeze=False)[0]
+    for panel, comparison in zip(panels, comparisons, strict=True):
+        places = range(len(comparison.taps))
+        most = [row.max_distance or 0 for row in comparison.taps]
+        panel.bar(places, most, width=0.7, color=SECOND, label="greatest")
+        panel.bar(places, [row.mean_distance or 0 for row in comparison.taps], width=0.36, color=ACCENT, label="mean")
+        for place, value in zip(places, most, strict=True):
+            panel.text(place, value, str(value), ha="center", va="bottom", fontsize=7.5)
+        panel.set_xticks(places, tick_names(row.tap for row in comparison.taps), rotation=90, fontsize=7)
+        panel.set_title(shorten(comparison.title), loc="left", fontsize=8)
+        panel.grid(axis="y")
+    panels[0].set_ylabel("int8 steps")
+    handles, labels = panels[0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper right", ncols=2)
+    return canvas
+
+
+KIND = Kind(
+    settings=PublishedCheck,
+    about="the taps in `exact` equal the published samples; of others, and of a `trace`, the distance is reported",
+    run=run,
+    data=(Comparison,),
+    report=(
+        Picture(
+            "Distance to the published PSA data",
+            "In int8 steps, over all published values of a tap. Reported; equality is not demanded of these.",
+            only_reported,
+            _distances,
+        ),
+        DIFFERENCES,
+    ),
+)
