@@ -1,6 +1,5 @@
 """Co-simulation from a model and images to a result."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import temporary
 from fxsim.cosim import messages
 from fxsim.cosim.process import Feeder, simulate
 from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, TapResult
@@ -107,8 +107,7 @@ def cosim(
         "watchdog": str(limit),
         "wave_from": str((wave_from or start) - start),
     }
-    with tempfile.TemporaryDirectory(prefix="fxsim-cosim-") as folder, _written(wave) as wave_path:
-        work = Path(folder)
+    with temporary.folder("cosim") as work, _written(wave) as wave_path:
         build = build_simulator(
             target.design,
             target.parameters,

@@ -1,11 +1,11 @@
 """The HTML report: one page with everything in it, drawn from the record and nothing else."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import jinja2
 
+from fxsim import temporary
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.formats.atomic import check_target
@@ -68,8 +68,8 @@ def prepare_output(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Tried, because permissions alone do not say it: a file system may be read-only or full.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fxsim-") as file:
-            file.write(bytes(1))
+        with temporary.folder("trial", folder) as trial:
+            (trial / "byte").write_bytes(bytes(1))
     except OSError as error:
         raise FileError(f"cannot write into the folder {folder}: {error.strerror or error}") from None
     for name in (RECORD, REPORT):

@@ -2,13 +2,13 @@
 
 import math
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from fxsim import temporary
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import Accelerator, CosimResult, cosim
 from fxsim.cosim.replay import keep
@@ -248,8 +248,8 @@ def rtl_fault(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     """A faulty copy of the RTL: the comparison must fail, at the expected tap first."""
     model = context.model(check.model)
     x = _images(check.images, context.stimulus(check.stimulus, model, seed))
-    with tempfile.TemporaryDirectory(prefix="fxsim-fault-") as folder:
-        copy = Path(folder) / "rtl"
+    with temporary.folder("fault") as folder:
+        copy = folder / "rtl"
         shutil.copytree(rtl_dir(), copy)
         path = copy / check.file
         if path.parent != copy or not path.is_file():
