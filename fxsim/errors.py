@@ -19,3 +19,7 @@ class StimulusError(FxsimError):
 
 class ToolError(FxsimError):
     """An outside tool (Verilator, a compiler) that is missing or failed."""
+
+
+class ComparisonError(FxsimError):
+    """Two sources that cannot be compared value by value: taps, images, shapes or types that do not fit each other."""

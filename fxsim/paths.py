@@ -1,6 +1,7 @@
 """Where fxsim finds its own data and keeps its cache."""
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -8,11 +9,40 @@ import platformdirs
 from fxsim.errors import FxsimError
 
 _PACKAGE = Path(__file__).resolve().parent
+_VERILOG_SUFFIXES = (".v", ".vh", ".sv", ".svh")
+_COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"?', re.DOTALL)
+_MODULE = re.compile(r"\b(?:macro)?module\s+(?:automatic\s+|static\s+)?([A-Za-z_][\w$]*)")
 
 
 def rtl_dir() -> Path:
     """The folder of the Verilog sources; FxsimError where the installation lacks it."""
     return _own_dir("rtl")
+
+
+def verilog_files(folder: Path) -> dict[str, Path]:
+    """Every Verilog file in a folder and the folders below it, by its name relative to the folder, in order of names.
+
+    FxsimError where two of them have one name, or hold modules of one name: which one was meant, nobody can say.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _VERILOG_SUFFIXES and path.is_file())
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    owners: dict[str, str] = {}
+    for name, path in files.items():
+        text = _COMMENT_OR_STRING.sub(" ", path.read_text(encoding="utf-8", errors="replace"))
+        # A simulator that looks for a module opens the file of its name.
+        own = [path.name] if path.suffix in (".vh", ".svh") else [f"module {path.stem}"]
+        for owned in dict.fromkeys([*own, *(f"module {module}" for module in _MODULE.findall(text))]):
+            if (other := owners.setdefault(owned, name)) != name:
+                raise FxsimError(f"the Verilog folder {folder} has {owned} twice: in {other} and in {name}")
+    return files
+
+
+def verilog_file(folder: Path, name: str) -> Path:
+    """A Verilog file by its name, with or without the folders above it; FxsimError where the folder has none."""
+    for relative, path in verilog_files(folder).items():
+        if relative == name or path.name == name:
+            return path
+    raise FxsimError(f"the Verilog folder {folder} has no {name}")
 
 
 def golden_dir() -> Path:

@@ -42,3 +42,15 @@ def published() -> Path:
             pytest.fail(f"FXSIM_PUBLISHED names {folder}, which is not a folder")
         pytest.skip("published reference data not found: ../shared/published is absent and FXSIM_PUBLISHED is not set")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of small inputs that were once answered wrongly; the test is skipped where it is absent."""
+    override = os.environ.get("FXSIM_CASES")
+    folder = Path(override) if override else ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        if override:
+            pytest.fail(f"FXSIM_CASES names {folder}, which is not a folder")
+        pytest.skip("known bad inputs not found: ../shared/cases is absent and FXSIM_CASES is not set")
+    return folder

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.accuracy import Case, Found, Spread, accuracy, spread, summarise
+from benchmarks.__main__ import accuracy
+from fxsim.benchmark.accuracy import Case, Found, Spread, spread, summarise
 
 TEACHER = """
 name = "teacher"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ from fxsim.cli import bench
 from fxsim.cli import main as fxsim_main
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import compiled, kernels, run_reference
+from fxsim.engines import compiled, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError, ToolError
@@ -39,6 +40,7 @@ from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, render_report, run_plan, write_both
 from fxsim.signoff import read_record as read_signoff
+from fxsim.signoff.checks.speed import Speed
 from tests.conftest import ROOT, SEED, obey_ctrl_c
 
 SETS = tuple(kind.name for kind in instruction_sets())
@@ -113,11 +115,11 @@ def test_products_are_what_the_formula_says(name: str, steps: int) -> None:
 
 def test_every_instruction_set_has_a_peak() -> None:
     """There is a loop of products, and a name in pictures, for every instruction set that the compiled engine knows."""
-    assert peak.PRODUCTS.keys() == kernels.ISAS.keys()
+    assert peak.PRODUCTS.keys() == compiled.ISAS.keys()
     assert {name: (kind.lanes, kind.each) for name, kind in peak.PRODUCTS.items()} == {
-        name: (isa.lanes, isa.depth) for name, isa in kernels.ISAS.items()
+        name: (isa.lanes, isa.depth) for name, isa in compiled.ISAS.items()
     }
-    assert figure._SETS.keys() == kernels.ISAS.keys()
+    assert figure._SETS.keys() == compiled.ISAS.keys()
 
 
 def test_products_counted_are_those_computed() -> None:
@@ -233,6 +235,28 @@ def test_what_is_not_installed_is_said(model: Model, monkeypatch: pytest.MonkeyP
     assert found.profile is None
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values[:-1], "loops/b40/t1 has 39 images, expected 40"),
+        (lambda values: values.astype(np.int16), "is int8 in reference engine and int16 in loops/b40/t1"),
+    ],
+)
+def test_values_of_another_shape_or_type_are_not_equal(
+    model: Model, monkeypatch: pytest.MonkeyPatch, change: Callable[[Int8], Int8], message: str
+) -> None:
+    """Images that are missing and wider numbers are differences too, and nothing is timed."""
+
+    def wrong(m: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
+        return {tap: change(values) for tap, values in run_loops(m, x, taps, threads).items()}
+
+    monkeypatch.setattr(contestants, "run_loops", wrong)
+    chosen = select(list_contestants(SETS, {}, 1, (40,)), ("loops",))
+    (result,) = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1).results
+    assert (result.equal, result.seconds) == (False, ())
+    assert message in str(result.difference)
+
+
 def test_what_an_engine_cannot_compute_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that an engine refuses is measured with the others, and the row has the reason."""
 
@@ -264,7 +288,7 @@ def test_wrong_values_are_not_timed(model: Model, monkeypatch: pytest.MonkeyPatc
     right = int(run_reference(model.graph, x, ("classifier",))["classifier"][3, 1])
     assert wrong.equal is False
     assert wrong.seconds == ()
-    assert wrong.difference == f"tap classifier, image 3 [1]: expected {right}, found {right ^ 1}"
+    assert wrong.difference == f"image 3, tap classifier, channel 1: expected {right}, found {right ^ 1}"
     assert not found.equal
     assert all(result.equal and result.seconds for result in results.values())
 
@@ -282,7 +306,7 @@ def test_inner_taps_are_compared_too(model: Model, monkeypatch: pytest.MonkeyPat
     chosen = select(list_contestants(SETS, {}, 1, (3,)), ("loops",))
     (result,) = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1).results
     assert result.equal is False
-    assert str(result.difference).startswith("tap blocks.0.mlp.add, image 31 [15, ")
+    assert str(result.difference).startswith("image 31, tap blocks.0.mlp.add, token 15, channel ")
 
 
 @on_x86
@@ -556,7 +580,7 @@ def test_command_fails_where_values_differ(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(contestants, "run_loops", off_by_one)
     done = call(str(MODEL), *QUICKLY)
     assert done.exit_code == 1
-    assert "loops/b5/t1 differs from the reference engine: tap classifier, image 3 [1]: expected" in done.stderr
+    assert "loops/b5/t1 differs from the reference engine: image 3, tap classifier, channel 1: expected" in done.stderr
     assert "DIFFERS" in done.stdout
     assert "1 of 2 that compute integers" in done.stdout
 
@@ -668,7 +692,7 @@ def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
     found = run_plan(load_plan(plan))
     (check,) = found.checks
     assert check.status is Status.PASSED, check.reason
-    (speed,) = check.details.speeds
+    (speed,) = check.details.of(Speed)
     assert {result.contestant.engine for result in speed.measured.results} == {"compiled", "loops"}
     assert all(result.equal and result.rate for result in speed.measured.results)
     assert speed.measured.images_checked == 7
@@ -691,7 +715,7 @@ def test_speed_check_fails_where_too_slow(plan: Path) -> None:
     (check,) = run_plan(load_plan(plan)).checks
     assert check.status is Status.FAILED
     assert "images/s, expected at least 1,000,000,000,000" in str(check.reason)
-    assert check.details.speeds[0].at_least == 1e12
+    assert check.details.of(Speed)[0].at_least == 1e12
 
 
 def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -700,13 +724,13 @@ def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.M
     found = run_plan(load_plan(plan))
     (check,) = found.checks
     assert check.status is Status.FAILED
-    assert str(check.reason).startswith("loops/b512/t1: tap classifier, image 3 [1]: expected ")
-    assert "tap classifier, image 3 [1]" in render_report(found)
+    assert str(check.reason).startswith("loops/b512/t1: image 3, tap classifier, channel 1: expected ")
+    assert "image 3, tap classifier, channel 1" in render_report(found)
 
 
 def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     """No figure of one run is another's: nothing is kept, so that none can be of another machine."""
-    once, again = (run_plan(load_plan(plan)).checks[0].details.speeds[0].measured for _ in range(2))
+    once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))
     assert [result.seconds for result in once.results] != [result.seconds for result in again.results]
     assert once.machine == again.machine
 

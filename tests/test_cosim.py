@@ -26,17 +26,19 @@ import pytest
 from filelock import FileLock
 
 from fxsim.contract import TableRule
-from fxsim.cosim import CosimResult, StreamState, cosim, diagnose, messages, parse_stall, process
-from fxsim.cosim.stall import Burst, Random, Stall
-from fxsim.cosim.streams import StreamLayout
+from fxsim.cosim import CosimResult, StreamState, cosim
+from fxsim.devices.stream import rtl_parameters, stuck, write_roms
+from fxsim.devices.stream.device import DESIGN as STREAM
+from fxsim.devices.stream.layout import StreamLayout
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut
-from fxsim.paths import rtl_dir
-from fxsim.rtl import build as rtl_build
-from fxsim.rtl import build_simulator, cache, rtl_parameters, tools, write_roms
+from fxsim.paths import rtl_dir, verilog_file, verilog_files
+from fxsim.simulate import build as rtl_build
+from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
+from fxsim.simulate.stall import Burst, Random, Stall
 from tests import oracle
 from tests.conftest import SEED, obey_ctrl_c
 
@@ -75,9 +77,10 @@ def edited_rtl(folder: Path, *edits: tuple[str, str, str]) -> Path:
     copy = folder / "rtl"
     shutil.copytree(rtl_dir(), copy, dirs_exist_ok=True)
     for file, old, new in edits:
-        text = (copy / file).read_text(encoding="utf-8")
+        path = verilog_file(copy, file)
+        text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}: adapt this test to the RTL"
-        (copy / file).write_text(text.replace(old, new), encoding="utf-8")
+        path.write_text(text.replace(old, new), encoding="utf-8")
     return copy
 
 
@@ -312,13 +315,13 @@ def test_an_edit_of_the_verilog_is_never_missed(tmp_path: Path) -> None:
     rtl = edited_rtl(tmp_path)
     good = compare(rtl=rtl)
     assert good.passed
-    text = (rtl / "affine.v").read_text(encoding="utf-8")
-    (rtl / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
+    text = (rtl / "stream" / "affine.v").read_text(encoding="utf-8")
+    (rtl / "stream" / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
     bad = compare(rtl=rtl)
     assert not bad.passed
     assert bad.build_key != good.build_key
     assert bad.rtl_sha256 != good.rtl_sha256
-    (rtl / "affine.v").write_text(text, encoding="utf-8")
+    (rtl / "stream" / "affine.v").write_text(text, encoding="utf-8")
     back = compare(rtl=rtl)
     assert back.passed
     assert (back.build_key, back.build_cached) == (good.build_key, True)
@@ -508,7 +511,7 @@ def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
 def test_other_number_of_taps_is_an_error(taps: int, message: str, tmp_path: Path) -> None:
     """A design with more taps or fewer than the model is refused; nothing is looked up beyond either."""
     layout = StreamLayout(MODEL, ())
-    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     write_roms(MODEL, tmp_path)
     command = _harness_command(build.executable, layout, compared="0" * taps, tap_sizes=",".join(["24"] * taps))
     with pytest.raises(ToolError, match=message):
@@ -574,13 +577,13 @@ def test_explanation_follows_empty_streams_back_to_the_held_one() -> None:
     """The reader of the held stream is named, with the value; what merely queues behind it is not."""
     states = _states(**{"s_axis": 3, "embed": 2, "blocks.0.mlp.linear_1": 1})
     reason = "'blocks.0.mlp.linear_1' holds a value (image 1, channel 0) that 'blocks.0.mlp.psa_2' does not take"
-    assert reason in diagnose.explain(MODEL.graph, states)
-    assert "s_axis" not in diagnose.explain(MODEL.graph, states)
+    assert reason in stuck.explain(MODEL.graph, states)
+    assert "s_axis" not in stuck.explain(MODEL.graph, states)
 
 
 def test_explanation_of_an_input_that_is_not_taken() -> None:
     """Where everything inside is empty and the input waits, the first operator is the one."""
-    reason = diagnose.explain(MODEL.graph, _states(s_axis=2))
+    reason = stuck.explain(MODEL.graph, _states(s_axis=2))
     assert reason == "'s_axis' holds a value (image 2, channel 0) that 'embed' does not take"
 
 
@@ -589,7 +592,7 @@ def test_explanation_of_lost_values() -> None:
     states = {name: msgspec.structs.replace(state, image=2) for name, state in _states().items()}
     for name in ("blocks.0.mlp.linear_2", "blocks.0.mlp.add", "pool", "classifier", "m_axis"):
         states[name] = StreamState(name, "empty", 1, None, 4)
-    assert diagnose.explain(MODEL.graph, states) == (
+    assert stuck.explain(MODEL.graph, states) == (
         "no stream holds a value: 'blocks.0.mlp.psa_2' gave all of image 1, "
         "'blocks.0.mlp.linear_2' gives no value (image 1, channel 4)"
     )
@@ -598,19 +601,51 @@ def test_explanation_of_lost_values() -> None:
 # --- what goes wrong around a design ---------------------------------------------------------------------------------
 
 
+def test_flat_folder_of_verilog_is_as_good_as_a_nested_one(tmp_path: Path) -> None:
+    """A design whose files all lie in one folder is built and passes as the project's own, in folders by use, does."""
+    for path in verilog_files(rtl_dir()).values():
+        shutil.copy(path, tmp_path)
+    assert compare(rtl=tmp_path, images=(0, 1)).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("stream/relu.v", "", "has module relu twice: in relu.v and in stream/relu.v"),
+        ("relu.sv", "", "has module relu twice: in relu.sv and in relu.v"),
+        (
+            "old/relu_2.v",
+            "// of yore\nmodule relu (input wire a); endmodule",
+            "module relu twice: in old/relu_2.v and in",
+        ),
+        ("old/x.vh", "", "has x.vh twice: in old/x.vh and in x.vh"),
+    ],
+)
+def test_two_files_of_one_module_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    """Where two files hold, or are named after, one module, nothing is built: it could be the wrong one."""
+    for path in verilog_files(rtl_dir()).values():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "x.vh").write_text('/* module relu */ // module relu\n"module relu"\n')
+    assert "x.vh" in verilog_files(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FxsimError, match=re.escape(message)):
+        compare(rtl=tmp_path)
+
+
 def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verilog that does not compile gives Verilator's own first error and a log that holds it."""
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
     rtl = edited_rtl(
         tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg"), ("add.v", "wire both =", "wire both =")
     )
-    text = (rtl / "add.v").read_text(encoding="utf-8")
-    (rtl / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
-    with pytest.raises(ToolError, match=r"Verilator failed: %Error: rtl/add\.v:\d+:\d+: syntax error") as caught:
+    text = (rtl / "stream" / "add.v").read_text(encoding="utf-8")
+    (rtl / "stream" / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
+    with pytest.raises(ToolError, match=r"Verilator failed: %Error: rtl/stream/add\.v:\d+:\d+: syntax error") as caught:
         compare(rtl=rtl)
     found = re.search(r"\(the whole log: (.*)\)", str(caught.value))
     assert found is not None
-    assert "rtl/add.v" in Path(found[1]).read_text(encoding="utf-8")
+    assert "rtl/stream/add.v" in Path(found[1]).read_text(encoding="utf-8")
     assert list((tmp_path / "cache" / "verilator").glob("*/build.json")) == []
 
 
@@ -628,7 +663,7 @@ def _harness_command(executable: Path, layout: StreamLayout, **changes: object) 
 
 def test_missing_rom_file_is_an_error(tmp_path: Path) -> None:
     """Verilator only warns of a ROM file that is not there; a run on such a design is refused."""
-    build = build_simulator(rtl_build.STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
+    build = build_simulator(STREAM, rtl_parameters(MODEL), tmp_path, optimise=FAST_BUILD)
     layout = StreamLayout(MODEL, ())
     command = _harness_command(build.executable, layout)
     with pytest.raises(ToolError, match=r"embed_.\.hex.*not found"):
@@ -806,11 +841,11 @@ class Cache:
         self.builds += 1
         self.found = [path.name for path in obj.iterdir()]
         (obj / "verilated.o").write_bytes(b"library")
-        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in sorted((work / "rtl").iterdir())))
+        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in verilog_files(work / "rtl").values()))
         return 0
 
     def get(
-        self, parameters: dict[str, int] | None = None, design: rtl_build.Design = rtl_build.STREAM, **options: Any
+        self, parameters: dict[str, int] | None = None, design: rtl_build.Design = STREAM, **options: Any
     ) -> rtl_build.Build:
         """A build of the folder's RTL."""
         options = {"rtl": self.rtl, "optimise": "-O0"} | options
@@ -833,7 +868,7 @@ def test_the_same_is_built_once(builds: Cache) -> None:
     first = builds.get()
     moved = builds.rtl.with_name("elsewhere")
     builds.rtl.rename(moved)
-    os.utime(moved / "add.v", (1, 1))
+    os.utime(moved / "stream" / "add.v", (1, 1))
     second = builds.get(rtl=moved)
     assert (builds.builds, first.cached, second.cached) == (1, False, True)
     assert (second.key, second.rtl_sha256) == (first.key, first.rtl_sha256)
@@ -844,11 +879,13 @@ def test_the_same_is_built_once(builds: Cache) -> None:
 def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources, names, harness, top, parameters, flags, tracing, Verilator, compiler, processor: all are in the key."""
     keys = [builds.get().key]
-    (builds.rtl / "add.v").write_bytes((builds.rtl / "add.v").read_bytes() + b"\n")
+    (builds.rtl / "stream" / "add.v").write_bytes((builds.rtl / "stream" / "add.v").read_bytes() + b"\n")
     keys.append(builds.get().key)
     (builds.rtl / "more.vh").write_text("")
     keys.append(builds.get().key)
     (builds.rtl / "more.vh").rename(builds.rtl / "less.vh")
+    keys.append(builds.get().key)
+    (builds.rtl / "less.vh").rename(builds.rtl / "lib" / "less.vh")
     keys.append(builds.get().key)
     keys += [builds.get(traced=True).key, builds.get(optimise="-O1").key]
     keys += [builds.get({"TOKENS": 8}).key, builds.get({"TOKENS": 4, "VALUES": 1}).key]
@@ -1000,7 +1037,7 @@ def fxsim(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def _command_line(*arguments: str) -> list[str]:
-    code = f"import fxsim.rtl.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
+    code = f"import fxsim.simulate.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
     return [sys.executable, "-c", code, *arguments]
 
 

@@ -21,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fxsim import cosim as cosim_package
 from fxsim.contract import TableRule
-from fxsim.cosim import CosimResult, SimdFigures, Span, StreamState, cosim, diagnose, messages, parse_stall
-from fxsim.cosim.simd import SimdLayout
+from fxsim.cosim import CosimResult, SimdFigures, Span, StreamState, cosim
+from fxsim.devices import simd
+from fxsim.devices.simd import ACCELERATOR_ID, Register, build_memory_image, stuck
+from fxsim.devices.simd.layout import SimdLayout
 from fxsim.errors import FxsimError, ModelError, StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Model
-from fxsim.rtl import ACCELERATOR_ID, Register, build_memory_image
+from fxsim.simulate import messages, parse_stall
 from tests.conftest import SEED
 
 Int8 = npt.NDArray[np.int8]
@@ -381,7 +382,7 @@ def test_order_of_a_stage() -> None:
 
 def test_harness_and_package_agree_on_the_registers() -> None:
     """Offsets in the harness are those of the register map; wide registers stand there by their lower half."""
-    text = (Path(cosim_package.__file__).parent / "harness_simd.hpp").read_text(encoding="utf-8")
+    text = (Path(simd.__file__).parent / "harness_simd.hpp").read_text(encoding="utf-8")
     listed = re.search(r"enum Register : uint32_t \{(.*?)\}", text, re.DOTALL)
     assert listed is not None
     offsets = {name: int(value, 16) for name, value in re.findall(r"(\w+) = (0x\w+)", listed[1])}
@@ -402,14 +403,14 @@ def test_explanation_names_what_memory_was_not_asked_for() -> None:
         StreamState("add", "empty", 1, 0, 0, tap="blocks.0.mlp.add"),
         StreamState("result", "empty", 2, None, 0, tap="classifier"),
     ]
-    reason = diagnose.explain_simd(state, ["embed", "blocks.0.token_mixer.linear"], stages)
+    reason = stuck.explain(state, ["embed", "blocks.0.token_mixer.linear"], stages)
     assert reason.split("; ") == [
         "the sequencer waits for the parameters of layer 1 'blocks.0.token_mixer.linear'",
         "nothing is asked of memory",
         "next of image 1 would be linear: token 3, channel 16 of 'embed', "
         "add: token 0, channel 0 of 'blocks.0.mlp.add'",
     ]
-    asked = diagnose.explain_simd(msgspec.structs.replace(state, parameter_bursts=1), ["embed"], stages)
+    asked = stuck.explain(msgspec.structs.replace(state, parameter_bursts=1), ["embed"], stages)
     assert "nothing is asked" not in asked
     assert "parameters of layer 1;" in asked
 
@@ -478,7 +479,7 @@ def files(tmp_path: Path, stub: Path) -> Iterator[list[str]]:
 
 def fxsim(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, building quickly."""
-    code = "import fxsim.rtl.build as b; b.OPTIMISE = '-O0'; from fxsim.cli import main; main()"
+    code = "import fxsim.simulate.build as b; b.OPTIMISE = '-O0'; from fxsim.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 

@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -25,7 +26,10 @@ from llvmlite.binding.targets import FeatureMap
 import fxsim
 from fxsim import engines, jit
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
-from fxsim.engines import CHUNK_IMAGES, Engine, compiled, kernels, plan, run_chunks, run_reference
+from fxsim.engines import CHUNK_IMAGES, Engine, compiled, run_chunks, run_reference
+from fxsim.engines.compiled import isa as isa_module
+from fxsim.engines.compiled import kernel, program
+from fxsim.engines.compiled import run as scheduling
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
@@ -204,7 +208,7 @@ def test_every_operator_at_any_number_of_tokens_and_channels(tokens: int) -> Non
 def test_batches_of_any_size(tokens: int) -> None:
     """Batches of one, of primes and of sizes around a block's give what the reference gives, at every tap."""
     model = mixed(np.random.default_rng(SEED), tokens, 7)
-    block = compiled._block(model.graph)
+    block = scheduling._block(model.graph)
     x = stimulus(model, max(97, 2 * block + 1))
     expected = run_reference(model.graph, x, model.graph.taps)
     for count in sorted({1, 2, 3, 5, 13, 31, 97, block - 1, block, block + 1, 2 * block - 1, 2 * block + 1} - {0}):
@@ -575,12 +579,12 @@ def test_parameters_are_dropped_with_their_model() -> None:
     """What the compiled engine keeps of a model goes when the model does."""
     model = random_resmlp(np.random.default_rng(SEED), SMALL)
     gc.collect()
-    before = len(compiled._by_graph)
+    before = len(scheduling._by_graph)
     fxsim.run(model, stimulus(model, 1), engine=Engine.NUMBA)
-    assert len(compiled._by_graph) == before + 1
+    assert len(scheduling._by_graph) == before + 1
     del model
     gc.collect()
-    assert len(compiled._by_graph) == before
+    assert len(scheduling._by_graph) == before
 
 
 # --- Lowering --------------------------------------------------------------------------------------------------------
@@ -590,7 +594,7 @@ def test_steps_take_in_what_nothing_else_reads() -> None:
     """Asked for its scores alone, a network's block is three steps, and so is each block of another activation."""
     for points, rule in ((16, TableRule.HOLD), (0, None)):
         graph = random_resmlp(np.random.default_rng(SEED), replace(SMALL, points=points, rule=rule)).graph
-        fused = plan.fuse(graph, (graph.output,))
+        fused = program.fuse(graph, (graph.output,))
         steps = [[name.rpartition("blocks.")[2] for name in names_of(step)] for step in fused]
         mixer = [f"token_mixer.{name}" for name in ("affine_1", "linear", "affine_2", "res_affine", "add")]
         first = ["mlp.psa_1", "mlp.linear_1", "mlp.psa_2"] if rule else ["mlp.linear_1", "mlp.relu"]
@@ -599,7 +603,7 @@ def test_steps_take_in_what_nothing_else_reads() -> None:
         assert steps == [["embed"], *blocks, ["pool"], ["classifier"]]
 
 
-def names_of(step: plan.Step) -> list[str]:
+def names_of(step: program.Step) -> list[str]:
     """The names of a step's nodes."""
     return [node.name for node in step.nodes]
 
@@ -613,14 +617,14 @@ def test_every_needed_node_is_in_one_step(data: st.DataObject) -> None:
     for node in reversed(graph.nodes):
         if node.name in needed:
             needed.update(node.inputs)
-    steps = plan.fuse(graph, taps)
+    steps = program.fuse(graph, taps)
     assert sorted(name for step in steps for name in names_of(step)) == sorted(needed - {INPUT})
     there = {INPUT}
     for step in steps:
         assert there.issuperset(step.inputs)
         there.add(step.name)
     assert there.issuperset(taps)
-    everything = plan.fuse(graph, graph.taps)
+    everything = program.fuse(graph, graph.taps)
     assert [names_of(step) for step in everything] == [[name] for name in graph.taps]
 
 
@@ -633,7 +637,7 @@ def test_programs_are_kept_and_do_not_pile_up(small_model: Model) -> None:
     for count in [*range(1, 40), *range(1, 40)]:
         got = compiled.run_compiled(model, x[:count], model.graph.taps)
         assert_equal_taps(got, {name: values[:count] for name, values in expected.items()})
-    kept = compiled._lowered(model.graph, compiled.instruction_set()).programs
+    kept = scheduling._lowered(model.graph, compiled.instruction_set()).programs
     assert len(kept) == 16
     program = kept[(model.graph.taps, 39)]
     compiled.run_compiled(model, x[:39], model.graph.taps)
@@ -645,21 +649,21 @@ def test_memory_of_results_is_taken_again_only_when_nothing_refers_to_it(small_m
     count = 2 * (1 << 20) // small_model.graph.values_per_image
     x = stimulus(small_model, count)
     expected = run_reference(small_model.graph, x, small_model.graph.taps)
-    compiled._spare.clear()
+    scheduling._spare.clear()
     first = compiled.run_compiled(small_model, x, small_model.graph.taps)
     part = first["embed"][5:7, 1:]
     place = first["embed"].ctypes.data
     del first
     gc.collect()
-    assert not compiled._spare
+    assert not scheduling._spare
     second = compiled.run_compiled(small_model, np.roll(x, 1, axis=0), small_model.graph.taps)
     np.testing.assert_array_equal(part, expected["embed"][5:7, 1:])
     assert_equal_taps(second, {name: np.roll(values, 1, axis=0) for name, values in expected.items()})
     del part
     gc.collect()
-    assert len(compiled._spare) == 1
+    assert len(scheduling._spare) == 1
     third = compiled.run_compiled(small_model, x, small_model.graph.taps)
-    assert not compiled._spare
+    assert not scheduling._spare
     assert third["embed"].ctypes.data == place
     assert_equal_taps(third, expected)
     fourth = compiled.run_compiled(small_model, x[: count // 4], small_model.graph.taps)
@@ -792,7 +796,7 @@ def test_the_fastest_instruction_set_that_is_there(
 def test_a_missing_instruction_set_is_named(small_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the processor lacks, or that does not exist, is refused with those that there are, forced either way."""
     x = stimulus(small_model, 1)
-    monkeypatch.setattr(compiled, "instruction_sets", lambda: (kernels.ISAS["avx2"], kernels.ISAS["plain"]))
+    monkeypatch.setattr(isa_module, "instruction_sets", lambda: (compiled.ISAS["avx2"], compiled.ISAS["plain"]))
     for name in ("avx512", "neon"):
         message = f"^instruction set '{name}' cannot run here, expected one of: avx2, plain$"
         with pytest.raises(StimulusError, match=message):
@@ -812,12 +816,12 @@ def test_the_named_instruction_set_computes(
     """The instruction set named by the argument, or else by FXSIM_ISA, is the one whose code runs."""
     used = []
 
-    def spy(kind: kernels.Isa) -> Callable[..., None]:
+    def spy(kind: compiled.Isa) -> Callable[..., None]:
         used.append(kind.name)
         return compute_function(kind)
 
     compute_function = compiled.compute_function
-    monkeypatch.setattr(compiled, "compute_function", spy)
+    monkeypatch.setattr(scheduling, "compute_function", spy)
     x = stimulus(small_model, 3)
     monkeypatch.setenv("FXSIM_ISA", name if forced == "variable" else "neon")
     got = compiled.run_compiled(small_model, x, ("classifier",), isa=name if forced == "argument" else None)
@@ -927,7 +931,7 @@ def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
     monkeypatch.setattr(jit, "_compile", full)
     # Past the memory of this process, whose own function stays.
-    assert compiled.compute_function.__wrapped__(kernels.ISAS["plain"]) is print
+    assert compiled.compute_function.__wrapped__(compiled.ISAS["plain"]) is print
     assert asked == [True, False]
 
 
@@ -974,13 +978,13 @@ def test_compiling_is_announced_when_it_happens(
     monkeypatch.setattr(jit, "_compile", compiles)
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
     for _ in range(2):
-        compiled.compute_function.__wrapped__(kernels.ISAS["plain"])
+        compiled.compute_function.__wrapped__(compiled.ISAS["plain"])
     assert caplog.messages == ["compiling the engine for plain (some seconds, once on this machine)"]
     caplog.clear()
     (tmp_path / "file").touch()
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "file"))
     for _ in range(2):
-        compiled.compute_function.__wrapped__(kernels.ISAS["plain"])
+        compiled.compute_function.__wrapped__(compiled.ISAS["plain"])
     assert len(caplog.messages) == 2
     assert all("for plain (each time, as nothing can be written to " in message for message in caplog.messages)
 
@@ -996,18 +1000,21 @@ def test_other_processors_and_no_cache(tmp_path: Path) -> None:
 def test_cache_is_keyed_by_source_types_and_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another source text, function or type, another compiler never find this one's machine code."""
 
-    def key(function: Callable[..., None] = kernels.compute, signature: object = "int8") -> str:
+    def key(function: Callable[..., None] = kernel.compute, signature: object = "int8") -> str:
         return jit._cache_key(function, signature)
 
-    keys = {key(), key(kernels._isa), key(signature="int16")}
-    changed = tmp_path / "kernels.py"
-    changed.write_bytes(Path(kernels.__file__).read_bytes() + b"\n")
-    with monkeypatch.context() as patch:
-        patch.setattr(jit.inspect, "getfile", lambda _: str(changed))
-        keys.add(key())
+    keys = {key(), key(isa_module.isa_of), key(signature="int16")}
+    folder = Path(kernel.__file__).parent
+    for name in ("kernel.py", "vectors.py"):
+        changed = tmp_path / name / "compiled"
+        shutil.copytree(folder, changed, ignore=shutil.ignore_patterns("__pycache__"))
+        (changed / name).write_bytes((folder / name).read_bytes() + b"\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(jit.inspect, "getfile", lambda _, changed=changed: str(changed / "kernel.py"))
+            keys.add(key())
     for module in (jit.numba, jit.llvmlite):
         with monkeypatch.context() as patch:
             patch.setattr(module, "__version__", "0.0.0")
             keys.add(key())
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert key() in keys

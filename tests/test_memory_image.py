@@ -19,14 +19,7 @@ from hypothesis.strategies import DrawFn
 import fxsim
 from fxsim.cli import main
 from fxsim.contract import TABLE_POINTS, TableRule
-from fxsim.engines import Engine
-from fxsim.errors import FileError, ModelError, StimulusError
-from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
-from fxsim.formats import load, model_sha256, save
-from fxsim.formats.headers import import_headers, read_header_arrays
-from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Relu
-from fxsim.rtl import (
+from fxsim.devices.simd import (
     Buffers,
     Control,
     ErrorCode,
@@ -37,6 +30,13 @@ from fxsim.rtl import (
     unpack_results,
     write_memory_image,
 )
+from fxsim.engines import Engine
+from fxsim.errors import FileError, ModelError, StimulusError
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import load, model_sha256, save
+from fxsim.formats.headers import import_headers, read_header_arrays
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Relu
 from tests.conftest import ROOT, SEED
 from tests.strategies import STYLES, int8_from, resmlp_models, shift_values, table_formats
 
@@ -580,7 +580,7 @@ def test_published_simd_layouts_are_the_words(published: Path) -> None:
 
 def test_buffers_default_to_those_of_the_top() -> None:
     """Sizes by default are those of the Verilog's parameters, under the same names in the same order."""
-    top = (ROOT / "rtl" / "simd_resmlp.v").read_text(encoding="utf-8")
+    top = (ROOT / "rtl" / "simd" / "simd_resmlp.v").read_text(encoding="utf-8")
     stated = re.findall(r"^ +parameter (\w+) = (\d+),?$", top, re.MULTILINE)
     assert list(Buffers().parameters().items()) == [(name, int(value)) for name, value in stated]
 
@@ -875,7 +875,7 @@ def test_images_are_written_with_the_parameters(tmp_path: Path, monkeypatch: pyt
     """Packed images go to a file of their own, however many are packed at a time."""
     model = random_model(SIZED)
     x = int8_from(np.random.default_rng(SEED), (5, 32, 33), "full")
-    monkeypatch.setattr("fxsim.rtl.memory_files._IMAGES_AT_A_TIME", 2)
+    monkeypatch.setattr("fxsim.devices.simd.memory_files._IMAGES_AT_A_TIME", 2)
     written = write_memory_image(model, tmp_path, images=x, name="NAME_2")
     assert {path.name for path in tmp_path.iterdir()} == {"NAME_2.bin", "NAME_2.json", "NAME_2.h", "NAME_2_images.bin"}
     padded = np.zeros((5, 32, 48), np.int8)

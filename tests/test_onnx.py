@@ -23,7 +23,7 @@ from onnx.reference.op_run import OpRun
 
 import fxsim
 import fxsim.formats.onnx.graph as onnx_graph
-import fxsim.signoff.onnx_checks as onnx_checks
+import fxsim.signoff.checks.onnx as onnx_check
 from fxsim.cli import main
 from fxsim.contract import CONTRACT_VERSION, TABLE_POINTS, TableRule, stored_points
 from fxsim.engines import Engine
@@ -35,7 +35,8 @@ from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
-from fxsim.signoff.plan import OnnxCheck
+from fxsim.signoff.checks.onnx import OnnxCheck
+from fxsim.signoff.comparison import Comparison
 from tests import oracle
 from tests.conftest import SEED
 from tests.strategies import graphs, int8_arrays, int8_from, resmlp_models, woven_graphs
@@ -451,16 +452,16 @@ def test_signoff_check_passes(tmp_path: Path) -> None:
     figures = {figure.label: figure.value for figure in check.details.figures}
     # One image has 3,951 values at 25 taps; 8 of the stimulus' 16 images, all 5 of the drawn ones, two engines.
     assert figures == {"operators of the models": 25, "values compared": 2 * (8 + 5) * 3951, "values that differ": 0}
-    assert [comparison.title for comparison in check.details.comparisons] == [
+    assert [comparison.title for comparison in check.details.of(Comparison)] == [
         f"small on {stimulus}: ONNX Runtime against {engine}"
         for stimulus in ("images", "extreme")
         for engine in ("reference", "numba")
     ]
-    assert {len(comparison.taps) for comparison in check.details.comparisons} == {25}
+    assert {len(comparison.taps) for comparison in check.details.of(Comparison)} == {25}
     other = PLAN.replace('["small"]', '["odd"]').replace('["images", ', '["uniform", ')
     check = check_plan(tmp_path, other + 'images = 3\nengines = ["reference"]\n')
     assert check.status is Status.PASSED
-    assert [comparison.taps[0].compared for comparison in check.details.comparisons] == [3 * 4 * 5] * 2
+    assert [comparison.taps[0].compared for comparison in check.details.of(Comparison)] == [3 * 4 * 5] * 2
 
 
 @pytest.mark.parametrize(
@@ -485,11 +486,11 @@ def test_signoff_check_finds_a_corrupted_parameter(
         found.CopyFrom(numpy_helper.from_array(array, tensor))
         return bytes(proto.SerializeToString())
 
-    monkeypatch.setattr(onnx_checks, "onnx_bytes", corrupted)
+    monkeypatch.setattr(onnx_check, "onnx_bytes", corrupted)
     check = check_plan(tmp_path)
     assert check.status is Status.FAILED
     assert re.match(rf"small on \w+: ONNX Runtime against \w+: tap {re.escape(tap)}, image \d+, ", str(check.reason))
-    wrong = [row.tap for comparison in check.details.comparisons for row in comparison.taps if row.mismatches]
+    wrong = [row.tap for comparison in check.details.of(Comparison) for row in comparison.taps if row.mismatches]
     assert wrong[0] == tap
     assert ", 0 differ" not in check.summary
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from fxsim.contract import TableRule, stored_points
+from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.errors import ModelError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Axis, Linear
-from fxsim.rtl import rtl_parameters, write_roms
 from tests.conftest import SEED
 from tests.strategies import resmlp_models
 

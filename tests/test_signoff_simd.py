@@ -9,18 +9,30 @@ import msgspec
 import numpy as np
 import pytest
 
-import fxsim.signoff.rtl_checks as rtl_checks
+import fxsim.signoff.simulation as simulation
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, Fault, LayerFigures, SimdFigures, Span, Spread, TapResult
 from fxsim.errors import FileError
 from fxsim.golden import read_manifest
 from fxsim.graph import Model
 from fxsim.paths import golden_dir
-from fxsim.rtl.build import OPTIMISE
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report, run_plan
-from fxsim.signoff.plan import CosimCheck, CyclesCheck, RtlFaultCheck
-from fxsim.signoff.plots import _timeline, _utilisation, split_cycles
-from fxsim.signoff.record import Cycles, Details, LayerCycles, Simulation, TimelineSpan, Way, encode_record
+from fxsim.signoff.checks.cosim import Agreement, CosimCheck, Way
+from fxsim.signoff.checks.cycles import (
+    Cycles,
+    CyclesCheck,
+    LayerCycles,
+    TimelineSpan,
+    _timeline,
+    _utilisation,
+    split_cycles,
+)
+from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
+from fxsim.signoff.comparison import Comparison
+from fxsim.signoff.files import encode_record
+from fxsim.signoff.record import Details
+from fxsim.signoff.simulation import Simulation
+from fxsim.simulate.build import OPTIMISE
 from tests.test_signoff import HEAD, HOSTILE, WHERE, Page, by_name, cosim_result, stored_record, write_plan
 
 MODELS = """[models.tiny.generate]
@@ -145,7 +157,7 @@ def simulated(
 ) -> tuple[CheckRecord, list[dict[str, Any]]]:
     """The record of a check whose simulations were replaced, and what these were asked for."""
     simulator = Simulator(change)
-    monkeypatch.setattr(rtl_checks, "cosim", simulator)
+    monkeypatch.setattr(simulation, "cosim", simulator)
     (record,) = run_plan(load_plan(write_plan(tmp_path, check, head=PLAN))).checks
     return record, simulator.calls
 
@@ -263,7 +275,7 @@ def test_agreement_is_told_tap_by_tap_for_each_accelerator(tmp_path: Path, monke
     """With both accelerators, every tap's values of the model and in each RTL are in record, figures and summary."""
     check, _ = simulated(tmp_path, monkeypatch, BOTH)
     assert (check.status, check.reason) == (Status.PASSED, None)
-    (agreement,) = check.details.agreements
+    (agreement,) = check.details.of(Agreement)
     assert (agreement.model, agreement.images, agreement.simulations) == ("tiny", 2, 2)
     assert {tap.tap: tap.values for tap in agreement.taps} == {tap: 2 * size for tap, size in SIZES.items()}
     for tap in agreement.taps:
@@ -273,17 +285,17 @@ def test_agreement_is_told_tap_by_tap_for_each_accelerator(tmp_path: Path, monke
     figures = {figure.label: figure.value for figure in check.details.figures}
     assert figures["values of the same images, three ways"] == total
     assert check.summary.startswith("three ways (integer model, streaming RTL, SIMD RTL): 13 taps, ")
-    assert [(s.accelerator, s.batch, s.keep) for s in check.details.simulations] == [
+    assert [(s.accelerator, s.batch, s.keep) for s in check.details.of(Simulation)] == [
         *[("stream", None, None)] * 2,
         *[("simd", 4, False)] * 2,
     ]
-    assert [c.title for c in check.details.comparisons] == [
+    assert [c.title for c in check.details.of(Comparison)] == [
         f"both, {accelerator}, {stall}"
         for accelerator in ("stream", "simd")
         for stall in ("none", f"random:{check.seed}")
     ]
     alone, _ = simulated(tmp_path, monkeypatch, BOTH.replace('["stream", "simd"]', '"simd"'))
-    assert alone.details.agreements == ()
+    assert alone.details.of(Agreement) == ()
     assert "three ways" not in alone.summary
 
 
@@ -302,7 +314,7 @@ def test_one_accelerator_that_differs_breaks_the_agreement(
     check, _ = simulated(tmp_path, monkeypatch, BOTH, change)
     assert check.status is Status.FAILED
     assert str(check.reason).startswith(f"{accelerator}, stall none: 1 values differ, first pool, image 1, channel 2: ")
-    found = {(t.tap, way.accelerator): way.mismatches for t in check.details.agreements[0].taps for way in t.ways}
+    found = {(t.tap, way.accelerator): way.mismatches for t in check.details.of(Agreement)[0].taps for way in t.ways}
     assert {place for place, count in found.items() if count} == {("pool", accelerator)}
 
 
@@ -339,7 +351,7 @@ def test_interval_of_the_simd_accelerator_is_judged(tmp_path: Path, monkeypatch:
         tmp_path, monkeypatch, INTERVAL + "batch = 6\n", only("simd", interval=Spread(1, 2, 100, 5))
     )
     assert (check.status, calls[0]["batch"]) == (Status.PASSED, 6)
-    assert check.details.simulations[0].bound_cycles is None
+    assert check.details.of(Simulation)[0].bound_cycles is None
     check, _ = simulated(tmp_path, monkeypatch, INTERVAL, only("simd", interval=Spread(1, 2, 101, 5)))
     assert check.reason == "101 cycles between two images, expected at most 100"
 
@@ -355,7 +367,7 @@ def test_cycles_alone_in_batches_and_of_another_model(tmp_path: Path, monkeypatc
         ("tiny", "simd", 4, "none", 4, True),
         ("wide", "simd", 4, "none", 1, False),
     ]
-    (row,) = check.details.cycles
+    (row,) = check.details.of(Cycles)
     assert (row.model, row.read_latency) == ("tiny", 64)
     assert (row.alone_cycles, row.batch_cycles, row.kept_cycles) == (950, 900, 700)
     assert (row.bound_cycles, row.published_cycles) == (1000, 1234)
@@ -370,10 +382,10 @@ def test_cycles_alone_in_batches_and_of_another_model(tmp_path: Path, monkeypatc
     figures = {figure.label: figure.value for figure in check.details.figures}
     assert figures["words read, of an image alone"] == 100
     assert figures["alone, wide"] == 1620
-    assert [(s.model, s.batch, s.keep) for s in check.details.simulations] == [
+    assert [(s.model, s.batch, s.keep) for s in check.details.of(Simulation)] == [
         ("tiny", 1, False), ("tiny", 4, False), ("tiny", 4, True), ("wide", 1, False),
     ]  # fmt: skip
-    html = page(simulations=check.details.simulations)
+    html = page(simulations=check.details.of(Simulation))
     assert [html.count(f">simd, {text}<") for text in ("1 a job", "4 a job", "4 a job, kept")] == [2, 1, 1]
 
 
@@ -382,7 +394,7 @@ def test_memory_latency_of_a_cycles_check_is_used_throughout(tmp_path: Path, mon
     text = CYCLES.replace('faster_than = { model = "wide", ratio = 1.62 }', "read_latency = 200")
     check, calls = simulated(tmp_path, monkeypatch, text)
     assert [call["read_latency"] for call in calls] == [200, 200, 200]
-    row = check.details.cycles[0]
+    row = check.details.of(Cycles)[0]
     assert (row.read_latency, row.faster_than, row.ratio, row.ratio_bound) == (200, None, None, None)
     assert "times as long" not in check.summary
 
@@ -393,7 +405,7 @@ def test_parameters_that_do_not_fit_are_not_kept(tmp_path: Path, monkeypatch: py
     assert [(call["model"], call["keep"]) for call in calls] == [("vast", False), ("vast", False), ("wide", False)]
     figures = {figure.label: figure.value for figure in check.details.figures}
     assert figures["greatest in a batch, parameters kept"] == "they do not fit"
-    assert check.details.cycles[0].kept_cycles is None
+    assert check.details.of(Cycles)[0].kept_cycles is None
 
 
 def measured(batch: int, **changes: Any) -> Callable[[CosimResult, dict[str, Any]], CosimResult]:
@@ -448,9 +460,9 @@ def test_cycles_of_wrong_values_do_not_count(tmp_path: Path, monkeypatch: pytest
         calls += 1
         return msgspec.structs.replace(result, passed=calls != number + 1, first_mismatch=WHERE)
 
-    monkeypatch.setattr(rtl_checks, "cosim", Simulator(change))
+    monkeypatch.setattr(simulation, "cosim", Simulator(change))
     kept: list[Model] = []
-    monkeypatch.setattr(rtl_checks, "keep", lambda _folder, _result, model, _x: kept.append(model))
+    monkeypatch.setattr(simulation, "keep", lambda _folder, _result, model, _x: kept.append(model))
     plan = load_plan(write_plan(tmp_path, CYCLES, head=PLAN))
     (check,) = run_plan(plan, output=tmp_path).checks
     assert check.status is Status.FAILED
@@ -482,7 +494,7 @@ def row(**changes: Any) -> Cycles:
 def page(*rows: Cycles, simulations: tuple[Simulation, ...] = ()) -> str:
     """The report of one check with these cycles and simulations."""
     record = stored_record()
-    check = msgspec.structs.replace(record.checks[0], details=Details(cycles=rows, simulations=simulations))
+    check = msgspec.structs.replace(record.checks[0], kind="cycles", details=Details(data=(*rows, *simulations)))
     return render_report(msgspec.structs.replace(record, checks=(check,)))
 
 
@@ -565,13 +577,13 @@ def test_record_from_before_the_simd_accelerator_is_read(tmp_path: Path) -> None
     content = msgspec.json.decode(encode_record(record))
     for check in content["checks"]:
         del check["details"]["agreements"], check["details"]["cycles"]
-        for simulation in check["details"]["simulations"]:
-            del simulation["accelerator"], simulation["batch"], simulation["keep"]
+        for row in check["details"]["simulations"]:
+            del row["accelerator"], row["batch"], row["keep"]
     path = tmp_path / "old.json"
     path.write_bytes(msgspec.json.encode(content))
     details = read_record(path).checks[0].details
-    assert (details.agreements, details.cycles) == ((), ())
-    assert [simulation.accelerator for simulation in details.simulations] == ["stream"]
+    assert (details.of(Agreement), details.of(Cycles)) == ((), ())
+    assert [simulation.accelerator for simulation in details.of(Simulation)] == ["stream"]
 
 
 # --- the RTL itself ---
@@ -594,9 +606,9 @@ def test_simd_rtl_is_checked(tmp_path: Path) -> None:
     assert {name: str(check.status) for name, check in checks.items()} == {
         "both": "passed", "disturbed": "passed", "cycles": "passed", "too-strict": "failed", "interval": "passed",
     }, [check.reason for check in checks.values()]  # fmt: skip
-    ways = [way for tap in checks["both"].details.agreements[0].taps for way in tap.ways]
+    ways = [way for tap in checks["both"].details.of(Agreement)[0].taps for way in tap.ways]
     assert {way.accelerator for way in ways} == {"stream", "simd"}
-    cycles = checks["cycles"].details.cycles[0]
+    cycles = checks["cycles"].details.of(Cycles)[0]
     assert cycles.alone_cycles is not None
     assert cycles.batch_cycles is not None
     assert cycles.kept_cycles is not None

@@ -29,9 +29,9 @@ from fxsim.networks.b_spline import BSpline
 from fxsim.networks.checkpoint import load_checkpoint, load_float, load_quantised
 from fxsim.networks.resmlp import ResMLP
 from fxsim.signoff import read_record
+from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.checks.cosim import CosimCheck
 from fxsim.signoff.context import Context, Outcome
-from fxsim.signoff.plan import CosimCheck
-from fxsim.signoff.run import CHECKS
 from fxsim.training.distill import distill, distill_key
 from fxsim.training.flow import CURVES, EVALUATION, FLOAT, MODEL, QUANTISED, RECORD, flow
 from fxsim.training.keys import content_key, file_sha256
@@ -676,7 +676,7 @@ def test_a_flow_signs_its_model_off(
         seen.append((check.name, context.stimulus(check.stimulus, model, seed)[: check.images]))
         return Outcome("simulated", reason)
 
-    monkeypatch.setitem(CHECKS, CosimCheck, rtl)
+    monkeypatch.setitem(CHECKS, "cosim", dataclasses.replace(CHECKS["cosim"], run=rtl))
     path, folder = recipes(), tmp_path / "runs" / "student"
     result = CliRunner().invoke(flow_command, [str(path), "-o", str(folder), "--signoff"])
     assert result.exit_code == status, result.output

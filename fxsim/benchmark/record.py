@@ -13,8 +13,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from fxsim.errors import FileError, ToolError
+from fxsim.errors import ToolError
 from fxsim.formats import atomic_write
+from fxsim.formats.text import read_json
 
 RECORD_BYTES_MAX = 64 << 20
 NATIVE = "native"
@@ -325,11 +326,4 @@ def write_record(record: BenchRecord, path: str | os.PathLike[str]) -> None:
 def read_record(path: str | os.PathLike[str]) -> BenchRecord:
     """A record from its file; FileError where it is missing or not one that this fxsim reads."""
     path = Path(path)
-    try:
-        if path.stat().st_size > RECORD_BYTES_MAX:
-            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {RECORD_BYTES_MAX:,}")
-        return msgspec.json.decode(path.read_bytes(), type=_File).fxsim
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a record of fxsim bench engine: {error}") from None
+    return read_json(path, _File, RECORD_BYTES_MAX, "a record of fxsim bench engine").fxsim

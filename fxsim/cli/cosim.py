@@ -17,8 +17,9 @@ from fxsim.cli.console import (
 from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, LayerFigures, SimdFigures, cosim
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
-from fxsim.cosim.simd import READ_LATENCY, RESULT
-from fxsim.cosim.streams import OUTPUT
+from fxsim.devices.simd.device import READ_LATENCY
+from fxsim.devices.simd.layout import RESULT
+from fxsim.devices.stream.layout import OUTPUT
 from fxsim.engines import Engine
 from fxsim.formats import load, read_stimulus
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _STIMULUS = "test_images.npy"
 _PLAN = "signoff.toml"
+_EVALUATION = "an evaluation"
+_EVALUATION_BYTES_MAX = 64 << 20
 _IMAGES = 32
 """Test pictures that the engines compute; the RTL, in simulation, the first few of them."""
 _RTL_IMAGES = 4
@@ -65,10 +67,12 @@ def command(
 
 
 def _summary(result: "FlowResult") -> dict[str, object]:
-    import msgspec
+    from fxsim.formats.text import read_json
 
     files = {"teacher": result.teacher, "float": result.network, "quantised": result.quantised, "model": result.model}
-    evaluation = None if result.evaluation is None else msgspec.json.decode(result.evaluation.read_bytes())
+    evaluation = (
+        None if result.evaluation is None else read_json(result.evaluation, dict, _EVALUATION_BYTES_MAX, _EVALUATION)
+    )
     return {
         "folder": str(result.folder),
         "files": {name: str(path) for name, path in files.items() if path is not None},
@@ -84,11 +88,10 @@ def _print(recipe: "Recipe", result: "FlowResult") -> None:
         stated = load_checkpoint(result.network).provenance.get("validation_accuracy", "")
         say(f"{result.network}: {recipe.name}, validation accuracy {float(stated):.2%}")
         return
-    import msgspec
-
+    from fxsim.formats.text import read_json
     from fxsim.training.evaluate import Evaluation
 
-    found = msgspec.json.decode(result.evaluation.read_bytes(), type=Evaluation)
+    found = read_json(result.evaluation, Evaluation, _EVALUATION_BYTES_MAX, _EVALUATION)
     rows = [
         (name, f"{its.accuracy:.2%}", f"{its.low:.2%} to {its.high:.2%}", its.correct, its.total)
         for name, its in found.networks.items()

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import json_option, model_argument, print_json, print_table, refuse_overwriting, say
+from fxsim.devices.simd import LANES, Buffers, write_memory_image
 from fxsim.formats import load, read_stimulus
-from fxsim.rtl import LANES, Buffers, write_memory_image
 
 _BUFFERS = tuple(Buffers().parameters())
 

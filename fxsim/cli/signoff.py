@@ -39,6 +39,7 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
     Ctrl-C.
     """
     from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
+    from fxsim.signoff.files import encode_record
 
     loaded = load_plan(plan)
     if list_checks:
@@ -57,7 +58,7 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
     if folder is not None:
         write_both(record, folder)
     if as_json:
-        print_json(record)
+        click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)
     if not record.complete:
         raise KeyboardInterrupt
@@ -69,7 +70,8 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     """The last lines: what did not pass, again, and the verdict."""
     from fxsim.signoff import RECORD, REPORT, Status
     from fxsim.signoff.record import REPLAY_SCRIPT
-    from fxsim.signoff.report import format_seconds, verdict_word
+    from fxsim.signoff.report.elements import format_seconds
+    from fxsim.signoff.report.page import verdict_word
 
     for check in record.checks:
         if check.status in (Status.FAILED, Status.ERROR):

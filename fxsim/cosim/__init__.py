@@ -5,15 +5,13 @@ from fxsim.cosim.result import (
     CosimResult,
     Difference,
     Fault,
-    LayerFigures,
-    SimdFigures,
-    Span,
-    Spread,
     Stop,
-    StreamState,
     TapResult,
 )
-from fxsim.cosim.stall import PATTERNS, Stall, parse_stall
+from fxsim.devices.base import StreamState
+from fxsim.devices.simd import LayerFigures, SimdFigures
+from fxsim.simulate import PATTERNS, Stall, parse_stall
+from fxsim.simulate.messages import Span, Spread
 
 __all__ = [
     "PATTERNS",

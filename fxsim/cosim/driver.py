@@ -6,24 +6,23 @@ from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from fxsim import temporary
-from fxsim.cosim import messages
-from fxsim.cosim.process import Feeder, simulate
 from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, TapResult
-from fxsim.cosim.simd import SimdTarget
-from fxsim.cosim.stall import Stall, parse_stall
-from fxsim.cosim.stream import StreamTarget
-from fxsim.cosim.streams import Layout
-from fxsim.cosim.target import Target
+from fxsim.devices.base import Layout, Target
+from fxsim.devices.simd import SimdFigures
+from fxsim.devices.simd.device import SimdTarget
+from fxsim.devices.stream.device import StreamTarget
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import Model
-from fxsim.rtl import build_simulator
-from fxsim.rtl.build import Status
+from fxsim.simulate import Stall, build_simulator, messages, parse_stall
+from fxsim.simulate.build import Status
+from fxsim.simulate.process import Feeder, simulate
 
 WATCHDOG_MAX = 10**12
 _POWER_ON_SEED = 1
@@ -173,8 +172,13 @@ def cosim(
         simulation_seconds=round(found.seconds, 6),
         waiting_seconds=round(found.seconds_waiting, 6),
         wall_seconds=round(time.monotonic() - began, 3),
-        simd=target.figures(found, stop - start),
+        simd=_simd(target.figures(found, stop - start)),
     )
+
+
+def _simd(figures: msgspec.Struct | None) -> SimdFigures | None:
+    assert figures is None or isinstance(figures, SimdFigures)
+    return figures
 
 
 def _root(streams: Mapping[str, messages.Stream]) -> tuple[str, messages.Mismatch] | None:

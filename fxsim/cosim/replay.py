@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.cosim.result import CosimResult
+from fxsim.devices.simd import write_memory_image
+from fxsim.devices.stream import write_roms
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
-from fxsim.rtl import write_memory_image, write_roms
 from fxsim.temporary import beside
 
 

@@ -2,6 +2,10 @@
 
 import msgspec
 
+from fxsim.devices.base import StreamState
+from fxsim.devices.simd.figures import SimdFigures
+from fxsim.simulate.messages import Spread
+
 
 class Difference(msgspec.Struct, frozen=True):
     """One wrong value. `token` is null where the tap has no tokens. `tap` is a tap's name, or `m_axis`, the output."""
@@ -44,21 +48,6 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-class StreamState(msgspec.Struct, frozen=True):
-    """Where a stream stood when the simulation stopped; image, token and channel are the next value's.
-
-    `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`. `tap`: whose value the next one
-    is, where a stream carries those of several (a stage of the SIMD accelerator).
-    """
-
-    stream: str
-    state: str
-    image: int
-    token: int | None
-    channel: int
-    tap: str | None = None
-
-
 class Stop(msgspec.Struct, frozen=True):
     """The watchdog's finding: nothing had moved for `idle_cycles`, though neither side held back."""
 
@@ -67,70 +56,6 @@ class Stop(msgspec.Struct, frozen=True):
     idle_cycles: int
     reason: str
     streams: tuple[StreamState, ...]
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """A quantity that was measured `count` times, in cycles."""
-
-    min: int
-    median: int
-    max: int
-    count: int
-
-
-class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What one layer (a matrix product) took of the SIMD accelerator: that of the first job's first image, exactly.
-
-    `name`: the product's tap. `macs`: multiplications that the model asks for. `steps`: cycles in which the array
-    computed. `cycles`: from the end of the layer before (or the job's start) to this layer's last step, waiting
-    included; the four waits are the cycles of these in which nothing could be computed for want of it.
-    """
-
-    number: int
-    name: str
-    macs: int
-    steps: int
-    cycles: int
-    waits_parameters: int
-    waits_image: int
-    waits_results_before: int
-    waits_room: int
-
-
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
-
-    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
-    `write` (layer -1: the first beat of the image's result to its last response).
-    """
-
-    kind: str
-    layer: int
-    start: int
-    end: int
-
-
-class SimdFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the SIMD accelerator has. `layers` and `timeline` are those of the first job's first image.
-
-    `job_cycles`: the register CYCLES of every job that ran to its end. `image_cycles`: between the results of two
-    images of one job. `single_image_cycles`: the median of `job_cycles` over jobs of one image. `errors`, `stops`: AXI
-    errors given and stops asked for (stall patterns `error`, `stop`); `jobs` counts the jobs that they ended too.
-    """
-
-    read_latency: int
-    batch: int
-    keep: bool
-    jobs: int
-    job_cycles: Spread | None
-    image_cycles: Spread | None
-    single_image_cycles: int | None
-    read_beats: int
-    write_beats: int
-    layers: tuple[LayerFigures, ...]
-    timeline: tuple[Span, ...]
-    errors: int = 0
-    stops: int = 0
 
 
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,11 @@
 """The plain loops: Numba loops over one image after the other, token-major, as one would write them first.
 
-No user chooses this engine. It states in plain loops what the fast kernels (`kernels`) do in panels and by instruction
+No user chooses this engine. It states in plain loops what the fast kernels (`compiled`) do in panels and by instruction
 set: a further hand-written form of the contract, which tests hold the other engines to, and what benchmarks compare
-them with. It was the compiled engine before `kernels`, and is kept as fast as that was.
+them with. It was the compiled engine before `compiled`, and is kept as fast as that was.
 
 A graph becomes a flat program once, whose loops then run on every image. Images are shared out among threads, each with
-one scratch area. Everything that Numba compiles is in this one file, so that its cache, keyed by the file's content, is
-never stale.
+one scratch area.
 
 Numba computes int32 with int32 in int64; the `np.int32(...)` around every step keeps the loops in 32 bits, which lets
 LLVM vectorise them. All values fit: graphs prove their accumulators to be at most 32 bits wide.
@@ -24,35 +23,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.contract import expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.graph import INPUT, Graph, Model
-from fxsim.jit import compile_function
+from fxsim.jit import cgutils, compile_function, config, intrinsic, njit, types
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-# Numba makes its settings' attributes as it starts, out of a type checker's sight.
-_config: Any = numba.config
-
 
 def _features() -> set[str]:
     """What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX say others."""
-    stated = _config.CPU_FEATURES
+    stated = config.CPU_FEATURES
     if stated is not None:
         return {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     host = llvmlite.binding.get_host_cpu_features()
-    return {name for name, there in host.items() if there and (_config.ENABLE_AVX or not name.startswith("avx"))}
+    return {name for name, there in host.items() if there and (config.ENABLE_AVX or not name.startswith("avx"))}
 
 
 # --- Loops: what Numba compiles --------------------------------------------------------------------------------------
@@ -326,7 +318,7 @@ def run_loops(model: Model, x: Int8, taps: tuple[str, ...], threads: int | None 
                 arena, acc, pack,
             )  # fmt: skip
 
-    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
+    workers = min(threads or config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(work) for _ in range(workers)]:

@@ -13,12 +13,14 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FileError
 from fxsim.formats import load, model_sha256
+from fxsim.formats.text import read_json
 from fxsim.graph import Model
 from fxsim.operators import Affine, Linear
 
 FORMAT = "fxsim.golden"
 VERSION = 2
 MANIFEST = "manifest.json"
+MANIFEST_BYTES_MAX = 16 << 20
 
 
 class GoldenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,12 +123,7 @@ def golden_file(directory: Path, path: Path) -> GoldenFile:
 def read_manifest(directory: Path) -> GoldenManifest:
     """`manifest.json` of a golden folder; FileError where it is missing or not one."""
     path = directory / MANIFEST
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=GoldenManifest)
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}, expected the golden manifest") from None
-    except msgspec.DecodeError as error:
-        raise FileError(f"{path}: is not a golden manifest: {error}") from None
+    manifest = read_json(path, GoldenManifest, MANIFEST_BYTES_MAX, "a golden manifest")
     if (manifest.format, manifest.version) != (FORMAT, VERSION):
         raise FileError(f"{path}: states {manifest.format} {manifest.version}, expected {FORMAT} {VERSION}")
     for name in _paths(manifest):

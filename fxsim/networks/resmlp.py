@@ -25,6 +25,9 @@ AFFINE_INITIAL = 0.1
 
 _Dimension = Annotated[int, Meta(ge=1, le=4096)]
 
+PARAMETERS_MAX = 1 << 28
+"""Most parameters of a network, about: in float32 they fill the largest network file that is read."""
+
 
 class Activation(StrEnum):
     """The one-dimensional function of every channel in an mlp."""
@@ -56,6 +59,19 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def __post_init__(self) -> None:
         if self.tokens < 1 or self.tokens & (self.tokens - 1):
             raise ModelError(f"network has {self.tokens} tokens, expected a power of two")
+        if (parameters := self._count_parameters()) > PARAMETERS_MAX:
+            raise ModelError(f"network has about {parameters:,} parameters, expected at most {PARAMETERS_MAX:,}")
+
+    def _count_parameters(self) -> int:
+        """Parameters, and points that activations are sampled at; what grows with one dimension alone is left out."""
+        per_channel = {
+            Activation.RELU: 0,
+            Activation.PSA: 3 * self.centres,
+            Activation.LERP_PSA: 3 * self.centres + self.points,
+            Activation.B_SPLINE: self.points,
+        }[self.activation]
+        block = self.tokens**2 + 2 * self.channels * self.hidden + per_channel * (self.channels + self.hidden)
+        return self.channels * (self.values + self.classes) + self.blocks * block
 
     def build_activation(self, channels: int) -> nn.Module:
         """A fresh activation for so many channels, drawn from torch's generator."""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fxsim.formats.headers import Layout, import_headers, read_header_arrays
 from fxsim.golden import generate_model, natural_images
 from fxsim.graph import Model
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
-from fxsim.signoff.record import REPLAY_SCRIPT, Comparison, Details, TapFigures
+from fxsim.signoff.record import REPLAY_SCRIPT, Details
 from fxsim.vectors import draw_stimulus
 
 SAMPLES = "quant_samples.h"
@@ -26,8 +26,6 @@ FAILURES = "failures"
 """Beside the record: a folder for each check whose simulation failed, from which it can be repeated anywhere."""
 
 _CALIBRATION_IMAGES = 8
-_CHUNK = 64
-"""Images computed at once where all taps are kept."""
 
 
 class SkipCheck(Exception):  # noqa: N818  # not an error
@@ -42,6 +40,13 @@ class Outcome:
     reason: str | None
     details: Details = field(default_factory=Details)
     kept: str | None = None
+
+
+def summarise(summary: str, problems: list[str], details: Details) -> Outcome:
+    """The summary of what holds where there are no problems; otherwise how many there are, and the first of them."""
+    if not problems:
+        return Outcome(summary, None, details)
+    return Outcome(f"{len(problems)} problem(s)", "; ".join(problems[:5]), details)
 
 
 @dataclass
@@ -160,51 +165,3 @@ def import_published(folder: Path) -> Model:
 def published_samples(folder: Path) -> dict[str, Int8]:
     """The images and stages published with a model, by the names they have there."""
     return read_header_arrays(folder / SAMPLES)
-
-
-def compare_taps(
-    title: str, expected: Mapping[str, Int8], found: Mapping[str, Int8], exact: bool
-) -> tuple[Comparison, str | None]:
-    """Every tap of `expected` with the same of `found`, and the first difference in words, or None."""
-    first = None
-    rows = []
-    for tap, want in expected.items():
-        distance = np.abs(want.astype(np.int16) - found[tap].astype(np.int16))
-        different = int(np.count_nonzero(distance))
-        if different and first is None:
-            first = f"{title}: {describe_difference(tap, want, found[tap])}"
-        rows.append(TapFigures(tap, want.size, different, int(distance.max()), round(float(distance.mean()), 4)))
-    return Comparison(title, exact, tuple(rows)), first
-
-
-def compare_in_parts(
-    title: str, x: Int8, expected: Callable[[Int8], dict[str, Int8]], found: Callable[[Int8], dict[str, Int8]]
-) -> tuple[Comparison, str | None]:
-    """All taps of images as two functions compute them, part by part, and the first difference in words, or None."""
-    first = None
-    total: dict[str, TapFigures] = {}
-    for start in range(0, len(x), _CHUNK):
-        part = x[start : start + _CHUNK]
-        comparison, difference = compare_taps(title, expected(part), found(part), exact=True)
-        if difference and first is None:
-            first = f"{difference} (images from {start} on)" if start else difference
-        for row in comparison.taps:
-            total[row.tap] = _sum(total.get(row.tap), row)
-    return Comparison(title, True, tuple(total.values())), first
-
-
-def _sum(a: TapFigures | None, b: TapFigures) -> TapFigures:
-    if a is None:
-        return b
-    n = a.compared + b.compared
-    mean = ((a.mean_distance or 0) * a.compared + (b.mean_distance or 0) * b.compared) / n
-    most = max(a.max_distance or 0, b.max_distance or 0)
-    return TapFigures(a.tap, n, a.mismatches + b.mismatches, most, round(mean, 4))
-
-
-def describe_difference(tap: str, expected: Int8, found: Int8) -> str:
-    """The first place where two arrays of a tap differ, int8 [image, token, channel] or [image, channel], in words."""
-    place = tuple(int(i) for i in np.argwhere(expected != found)[0])
-    names = ("image", "token", "channel") if len(place) == 3 else ("image", "channel")
-    where = ", ".join(f"{name} {i}" for name, i in zip(names, place, strict=True))
-    return f"tap {tap}, {where}: expected {expected[place]}, found {found[place]}"

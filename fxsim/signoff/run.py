@@ -3,53 +3,19 @@
 import shlex
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
-from fxsim.signoff import integer_checks, network_checks, onnx_checks, published_checks, rtl_checks, speed_checks
+from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.environment import find_commit, find_machine, find_tools
-from fxsim.signoff.plan import (
-    AccumulatorsCheck,
-    BridgeCheck,
-    Check,
-    CosimCheck,
-    CyclesCheck,
-    EnginesCheck,
-    GoldenCheck,
-    IntervalCheck,
-    OnnxCheck,
-    Plan,
-    PublishedCheck,
-    RandomModelsCheck,
-    RtlFaultCheck,
-    SpeedCheck,
-    VectorsCheck,
-    default_plan,
-)
+from fxsim.signoff.files import default_plan
+from fxsim.signoff.plan import Check, Plan
 from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, verdict
-
-CHECKS: dict[type, Callable[[Any, Context, int], Outcome]] = {
-    GoldenCheck: integer_checks.golden,
-    VectorsCheck: integer_checks.vectors,
-    AccumulatorsCheck: integer_checks.accumulators,
-    EnginesCheck: integer_checks.engines,
-    RandomModelsCheck: integer_checks.random_models,
-    OnnxCheck: onnx_checks.onnx,
-    SpeedCheck: speed_checks.speed,
-    PublishedCheck: published_checks.published,
-    BridgeCheck: network_checks.bridge,
-    CosimCheck: rtl_checks.bit_exact,
-    IntervalCheck: rtl_checks.interval,
-    CyclesCheck: rtl_checks.cycles,
-    RtlFaultCheck: rtl_checks.rtl_fault,
-}
-"""What carries out each kind of check: given the check, the run's context and the check's seed."""
 
 
 class Listener(Protocol):
@@ -141,7 +107,10 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
     began = time.monotonic()
     try:
         context.discard_failure(check.name)
-        outcome = CHECKS[type(check)](check, context, plan.check_seed(check.name))
+        kind = CHECKS[check.kind]
+        outcome = kind.run(check, context, plan.check_seed(check.name))
+        for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
+            raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
         status = Status.PASSED if outcome.reason is None else Status.FAILED
     except SkipCheck as reason:
         status, outcome = Status.SKIPPED, Outcome("not run", str(reason))

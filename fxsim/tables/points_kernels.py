@@ -1,8 +1,5 @@
 """The loops of `compression`: dynamic programming over the points of one table after another.
 
-Everything that Numba compiles for it is in this one file, so that its cache, keyed by the file's content, is never
-stale.
-
 Numba computes int32 with int32 in int64; the `np.int32(...)` around every step keeps the inner loops in 32 bits, which
 lets LLVM vectorise them. With at most 256 codes and values and points in int8, every term below is less than 2^27.
 """
@@ -14,9 +11,8 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit, types
 
-from fxsim.jit import compile_function
+from fxsim.jit import compile_function, njit, types
 
 NEVER = 1 << 29
 """More than any sum of squares; twice it still fits 32 bits."""

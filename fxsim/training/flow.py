@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import atomic_write, load
+from fxsim.formats.text import read_json
 from fxsim.temporary import sweep
 from fxsim.training.distill import distill, distill_key
 from fxsim.training.evaluate import evaluate, test_codes
@@ -288,8 +289,7 @@ class _Folder:
 def _read_record(path: Path) -> dict[str, _Result]:
     """The record's results; none where there is no record that can be read: they are made anew."""
     try:
-        with path.open("rb") as file:
-            record = msgspec.json.decode(file.read(_RECORD_BYTES_MAX), type=_Record)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        record = read_json(path, _Record, _RECORD_BYTES_MAX, "a record of a flow")
+    except FileError:
         return {}
     return record.results if (record.format, record.version) == ("fxsim.flow", 1) else {}

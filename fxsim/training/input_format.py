@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, StimulusError
+from fxsim.formats.text import decode_json
 from fxsim.graph import Model
 
 KEY = "input"
@@ -42,11 +43,7 @@ class InputFormat(Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def decode(cls, text: str) -> "InputFormat":
         """Read what `encode` wrote. FileError, one line, where it is anything else."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, RecursionError) as error:
-            shown = str(error).encode("unicode_escape").decode()[:300]
-            raise FileError(f"the provenance's '{KEY}' is not an input format: {shown}") from None
+        return decode_json(f"the provenance's '{KEY}'", text.encode(), cls, "an input format")
 
     @classmethod
     def of(cls, model: Model) -> "InputFormat":

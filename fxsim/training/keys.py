@@ -12,7 +12,7 @@ import fxsim
 from fxsim.errors import FileError
 from fxsim.training.recipe import Recipe
 
-_ROOMS = ("contract", "model", "files", "data", "networks", "training")
+_ROOMS = ("contract", "operators", "graph", "tables", "families", "formats", "data", "networks", "training")
 """Parts of fxsim whose code decides what training gives and how it is written."""
 _PACKAGES = ("numba", "numpy", "pillow", "torch")
 """Others of which that is true."""
@@ -55,6 +55,8 @@ def source_sha256(*rooms: str) -> str:
     digest = hashlib.sha256()
     root = Path(fxsim.__file__).parent
     for room in (*_ROOMS, *rooms):
+        # A room that moved away would take its code out of every key, unnoticed.
+        assert (root / room).is_dir(), f"fxsim has no room '{room}'"
         for path in sorted((root / room).rglob("*.py")):
             digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
             digest.update(path.read_bytes())

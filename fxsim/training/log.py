@@ -7,6 +7,10 @@ import msgspec
 
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.formats.text import decode_json, read_bounded
+
+LOG_BYTES_MAX = 256 << 20
+"""Largest log that is read, in bytes: some half a million epochs."""
 
 
 class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,14 +57,9 @@ def append_log(path: Path, record: EpochRecord) -> None:
 
 def read_log(path: Path) -> tuple[EpochRecord, ...]:
     """The epochs of a log. FileError where it is missing or damaged."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    try:
-        return tuple(msgspec.json.decode(line, type=EpochRecord) for line in lines)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: is not a log of a training: {error}") from None
+    expected = "a log of a training"
+    lines = read_bounded(path, LOG_BYTES_MAX, expected).splitlines()
+    return tuple(decode_json(f"{path}: line {i}", line, EpochRecord, expected) for i, line in enumerate(lines, 1))
 
 
 def _line(record: EpochRecord) -> bytes:

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import Augmentation, DataSource, Preprocessing
 from fxsim.errors import FileError, ModelError
+from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.networks.quantised import ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig
 from fxsim.tables.points import PointMethod
@@ -27,6 +28,7 @@ _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]
 _Rate = Annotated[float, Meta(gt=0, le=1)]
 _Weight = Annotated[float, Meta(ge=0, le=1e6)]
+_Statistics = Annotated[tuple[float, ...], Meta(min_length=1, max_length=3)]
 
 
 class Device(StrEnum):
@@ -59,10 +61,10 @@ class DataSection(_Part, frozen=True, kw_only=True):
     path: str | None = None
     validation: _Fraction = 0.2
     size: Annotated[int, Meta(ge=1, le=1024)]
-    colours: int
+    colours: Annotated[int, Meta(ge=1, le=3)]
     patch: Annotated[int, Meta(ge=1, le=1024)]
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: _Statistics | None = None
+    std: _Statistics | None = None
 
 
 class NetworkSection(_Part, frozen=True, kw_only=True):
@@ -143,7 +145,7 @@ class ExportSection(_Part, frozen=True, kw_only=True):
     The defaults are the best of their size in `docs/tables.md`; published accelerators read tables by `clamp`.
     """
 
-    points: int = 64
+    points: Annotated[int, Meta(ge=1, le=256)] = 64
     rule: TableRule = TableRule.HOLD
     method: PointMethod = PointMethod.LEAST_SQUARES
 
@@ -227,16 +229,8 @@ def load_recipe(
     `data_path` and `seed` take the place of its own; `device` is what will compute, whether it is there or not.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(RECIPE_BYTES_MAX + 1)
-        if len(data) > RECIPE_BYTES_MAX:
-            raise FileError(f"{path}: is larger than {RECIPE_BYTES_MAX:,} bytes, the most that is read")
-        content = msgspec.toml.decode(data, type=_Content)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}, expected a recipe") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a recipe: {error}") from None
+    data = read_bounded(path, RECIPE_BYTES_MAX, "a recipe")
+    content = decode_toml(str(path), data, _Content, "a recipe")
     _check_data(path, content.data)
     _check_sections(path, content)
     # Absolute: what a later change of the working folder means to nobody.

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fxsim.contract.arithmetic import Int8
+from fxsim.devices.stream.roms import stream_order
 from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import model_sha256
 from fxsim.graph import INPUT, Model
-from fxsim.rtl.roms import stream_order
 from fxsim.vectors.formats import FORMATS, Format, Renderer
 from fxsim.vectors.manifest import (
     ORDER,

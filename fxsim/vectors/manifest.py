@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from fxsim.errors import FileError
+from fxsim.formats.text import read_json
 from fxsim.operators import Axis
 
 MANIFEST = "manifest.json"
@@ -101,11 +101,4 @@ def read_manifest(directory: Path) -> VectorManifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise FileError(f"{directory}: has no {MANIFEST}, expected a folder that `fxsim vectors` wrote")
-    try:
-        if path.stat().st_size > MANIFEST_BYTES_MAX:
-            raise FileError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {MANIFEST_BYTES_MAX:,}")
-        return msgspec.json.decode(path.read_bytes(), type=VectorManifest)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: is not a manifest of vectors that this fxsim reads: {error}") from None
+    return read_json(path, VectorManifest, MANIFEST_BYTES_MAX, "a manifest of vectors that this fxsim reads")

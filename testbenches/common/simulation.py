@@ -9,12 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from cocotb_tools.runner import get_runner
 
+from fxsim.paths import verilog_file, verilog_files
 from testbenches.common.seeds import BASE_SEED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RTL = ROOT / "rtl"
 CASE_FILE = "case.npz"
 _LOG_TAIL = 3000
+
+
+def search(folder: Path) -> list[str]:
+    """The options that tell Icarus or Verilator to look for modules in a folder and those below it."""
+    folders = sorted({path.parent for path in verilog_files(folder).values()})
+    return [word for parent in folders for word in ("-y", str(parent))]
 
 
 def simulate(
@@ -39,8 +46,8 @@ def simulate(
     try:
         runner = get_runner("icarus")
         runner.build(
-            sources=[sources / f"{module}.v"],
-            build_args=["-y", str(sources)],
+            sources=[verilog_file(sources, f"{module}.v")],
+            build_args=search(sources),
             hdl_toplevel=module,
             parameters=values,
             build_dir=folder,

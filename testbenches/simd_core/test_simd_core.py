@@ -18,8 +18,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from fxsim.contract import TableRule
+from fxsim.devices.simd.memory_image import Buffers
 from fxsim.families import ResMLPConfig
-from fxsim.rtl.memory_image import Buffers
 from testbenches.common.checks import compare
 from testbenches.common.constants import random_resmlp
 from testbenches.common.seeds import generator

@@ -15,10 +15,10 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 import fxsim
 from fxsim.contract import TableRule
+from fxsim.devices.simd.memory_image import Buffers, build_memory_image, pack_images
+from fxsim.devices.simd.registers import Control, ErrorCode, Register, Status
 from fxsim.families import ResMLPConfig
 from fxsim.graph import Model
-from fxsim.rtl.memory_image import Buffers, build_memory_image, pack_images
-from fxsim.rtl.simd_registers import Control, ErrorCode, Register, Status
 from testbenches.common.axi import WORD_BYTES, AxiLiteRules, AxiRules, Range
 from testbenches.common.axi_memory import Memory, pause
 from testbenches.common.checks import compare

@@ -10,9 +10,9 @@ import cocotb
 import numpy as np
 
 from fxsim.contract import TableRule
+from fxsim.devices.simd.memory_image import Buffers
+from fxsim.devices.simd.registers import ACCELERATOR_ID, Control, ErrorCode, Register, Status
 from fxsim.families import ResMLPConfig
-from fxsim.rtl.memory_image import Buffers
-from fxsim.rtl.simd_registers import ACCELERATOR_ID, Control, ErrorCode, Register, Status
 from testbenches.common.axi import DECERR
 from testbenches.common.axi_memory import Tamper, pause
 from testbenches.common.constants import random_resmlp

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from fxsim.contract import TableRule
+from fxsim.devices.simd.memory_image import Buffers, build_memory_image
+from fxsim.devices.simd.registers import Control, ErrorCode, Register
 from fxsim.errors import ModelError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import Model
-from fxsim.rtl.memory_image import Buffers, build_memory_image
-from fxsim.rtl.simd_registers import Control, ErrorCode, Register
 from testbenches.common.axi_memory import pause
 from testbenches.common.constants import Constants, random_resmlp
 from testbenches.common.seeds import generator

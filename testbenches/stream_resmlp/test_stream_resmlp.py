@@ -8,8 +8,8 @@ import pytest
 
 import fxsim
 from fxsim.contract import TableRule
+from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.families import ResMLPConfig
-from fxsim.rtl import rtl_parameters, write_roms
 from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps, play
 from testbenches.common.constants import random_resmlp

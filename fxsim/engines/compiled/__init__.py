@@ -1,0 +1,21 @@
+"""The compiled engine: a graph is lowered to a program once, whose kernels then run on blocks of images.
+
+Data walks through its modules in this order: `isa` (what the CPU can run), `layout` (how tensors lie), `program`
+(lowering: packed parameters and steps), `kernel` (what Numba compiles, of `products`, `functions` and `vectors`), `run`
+(blocks of images and threads).
+"""
+
+from fxsim.engines.compiled.isa import ISA_VARIABLE, ISAS, Isa, instruction_set, instruction_sets
+from fxsim.engines.compiled.run import StepTime, compute_function, profile_compiled, run_compiled
+
+__all__ = [
+    "ISAS",
+    "ISA_VARIABLE",
+    "Isa",
+    "StepTime",
+    "compute_function",
+    "instruction_set",
+    "instruction_sets",
+    "profile_compiled",
+    "run_compiled",
+]

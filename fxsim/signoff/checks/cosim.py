@@ -1,0 +1,246 @@
+"""Kind `cosim`: one simulation of each accelerator for each stall pattern, all taps compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fxsim.cosim import CosimResult
+from fxsim.engines import Engine
+from fxsim.graph import Model
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
+from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.kind import Kind, Picture, Section
+from fxsim.signoff.plan import Images, Texts
+from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
+from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value
+from fxsim.signoff.report.style import FAILED, PASSED, new_canvas, shorten, tick_names
+from fxsim.signoff.simulation import (
+    COMPARED,
+    SIMULATED,
+    SIMULATIONS,
+    RtlCheck,
+    Simulation,
+    describe,
+    find_reason,
+    keep_failure,
+    setup_of,
+    simulate,
+    take_images,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
+    """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
+
+    Several accelerators are given the same images and patterns, and must each give them. In patterns, `{seed}` is the
+    check's own seed.
+    """
+
+    images: Images
+    stalls: Texts = ("none",)
+    engine: Engine = Engine.NUMBA
+
+
+class Way(Record, frozen=True):
+    """What one accelerator's RTL gave at a tap: values compared with the integer model's, over all stall patterns."""
+
+    accelerator: str
+    compared: int
+    mismatches: int
+
+
+class TapAgreement(Record, frozen=True):
+    """A tap on the same images in every accelerator. `values`: those that the integer model gives there."""
+
+    tap: str
+    values: int
+    ways: tuple[Way, ...]
+
+
+class Agreement(Data, frozen=True):
+    """Several accelerators against one integer model, on the same images: with the model, so many ways and one more."""
+
+    FIELD = "agreements"
+
+    model: str
+    images: int
+    simulations: int
+    taps: tuple[TapAgreement, ...]
+
+    @property
+    def totals(self) -> tuple[Way, ...]:
+        """Each accelerator's values over all taps."""
+        ways = zip(*(tap.ways for tap in self.taps), strict=True)
+        return tuple(Way(w[0].accelerator, sum(t.compared for t in w), sum(t.mismatches for t in w)) for w in ways)
+
+
+def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
+    """One simulation of each accelerator for each stall pattern, all taps compared."""
+    model = context.model(check.model)
+    x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
+    runs = [(accelerator, pattern) for accelerator in check.accelerators for pattern in check.stalls]
+    results, simulations, comparisons, problems = [], [], [], []
+    kept, note = None, ""
+    for number, (accelerator, pattern) in enumerate(runs):
+        stall = pattern.replace("{seed}", str(seed))
+        result = simulate(model, x, stall, context, setup_of(check, accelerator), check.engine)
+        results.append(result)
+        simulations.append(describe(check.model, result))
+        taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.taps.items())
+        comparisons.append(Comparison(f"{check.name}, {accelerator}, {stall}", True, taps))
+        if not result.passed:
+            problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
+            if len(problems) == 1:
+                kept, note = keep_failure(check, result, model, x, context)
+        context.status(f"simulation {number + 1} of {len(runs)} done")
+    values = sum(s.compared for s in simulations)
+    wrong = sum(s.mismatches for s in simulations)
+    figures: tuple[Figure, ...] = (
+        Figure("values compared in the RTL", values),
+        Figure("values that differ", wrong),
+        Figure("taps", len(model.graph.taps)),
+        Figure("accelerators", ", ".join(check.accelerators)),
+        Figure("stall patterns", len(check.stalls)),
+        Figure("images simulated", sum(s.images for s in simulations)),
+        Figure("simulated cycles a second", round(sum(s.cycles for s in simulations) / _seconds(simulations))),
+        Figure("build", round(sum(s.build_seconds for s in simulations), 1), "s"),
+    )
+    agreements: tuple[Agreement, ...] = ()
+    agreed = ""
+    if len(check.accelerators) > 1:
+        agreement = _agreement(check, model, len(x), results)
+        agreements = (agreement,)
+        problems += _missing(agreement)
+        each = sum(tap.values for tap in agreement.taps)
+        figures += (Figure("values of the same images, three ways", each),)
+        agreed = "three ways (integer model, streaming RTL, SIMD RTL): "
+    summary = (
+        f"{agreed}{len(model.graph.taps)} taps, {values:,} values under {len(check.stalls)} stall pattern(s), "
+        f"{wrong:,} differ; {simulations[0].images} images each"
+    )
+    details = Details(figures, [*simulations, *comparisons, *agreements])
+    return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
+
+
+def _agreement(check: CosimCheck, model: Model, images: int, results: list[CosimResult]) -> Agreement:
+    """What each accelerator gave at each tap of the same images, over all its simulations."""
+    taps = []
+    for tap in model.graph.taps:
+        ways = []
+        for accelerator in check.accelerators:
+            found = [r.taps[tap] for r in results if r.accel == accelerator and tap in r.taps]
+            ways.append(Way(accelerator, sum(t.compared for t in found), sum(t.mismatches for t in found)))
+        taps.append(TapAgreement(tap, images * math.prod(model.graph.shapes[tap]), tuple(ways)))
+    return Agreement(check.model, images, len(check.stalls), tuple(taps))
+
+
+def _missing(agreement: Agreement) -> list[str]:
+    """Taps of which an accelerator gave fewer values than the model has: no agreement, though none differ."""
+    return [
+        f"{way.accelerator} gave {way.compared:,} values at {tap.tap}, expected {tap.values * agreement.simulations:,}"
+        for tap in agreement.taps
+        for way in tap.ways
+        if way.compared < tap.values * agreement.simulations
+    ]
+
+
+def _seconds(simulations: list[Simulation]) -> float:
+    return sum(s.cycles / max(s.cycles_per_second, 1) for s in simulations) or 1.0
+
+
+def _tap_order(comparisons: Sequence[Comparison]) -> list[str]:
+    """All taps of several models in the order of the network: a ReLU model's `relu` beside a PSA model's `psa_2`."""
+    order: list[str] = []
+    for comparison in sorted(comparisons, key=lambda c: -len(c.taps)):
+        position = 0
+        for row in comparison.taps:
+            if row.tap in order:
+                position = order.index(row.tap) + 1
+            else:
+                order.insert(position, row.tap)
+                position += 1
+    return order
+
+
+def _taps(comparisons: Sequence[Comparison]) -> Canvas:
+    from matplotlib.patches import Patch
+
+    order = _tap_order(comparisons)
+    canvas = new_canvas(1.3 + 0.2 * len(comparisons))
+    axes = canvas.add_subplot()
+    for row, comparison in enumerate(comparisons):
+        wrong = {order.index(tap.tap): bool(tap.mismatches) for tap in comparison.taps}
+        for colour, is_wrong in ((PASSED, False), (FAILED, True)):
+            columns = [column for column, found in wrong.items() if found is is_wrong]
+            axes.plot(columns, [row] * len(columns), linestyle="", marker="s", markersize=8.4, color=colour)
+        for column in (column for column, found in wrong.items() if found):
+            axes.text(column, row, "!", ha="center", va="center", fontsize=8, fontweight="bold")
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set_ylim(len(comparisons) - 0.4, -0.6)
+    axes.set_yticks(range(len(comparisons)), [shorten(comparison.title) for comparison in comparisons], fontsize=7.5)
+    axes.set_xticks(range(len(order)), tick_names(order), rotation=90, fontsize=6.5)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    handles = [Patch(facecolor=PASSED, label="all values equal"), Patch(facecolor=FAILED, label="values differ (!)")]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
+    return canvas
+
+
+def _write(agreements: Sequence[tuple[str, Agreement]]) -> list[Block]:
+    """A folded table an agreement, a row a tap."""
+    blocks = []
+    for name, agreement in agreements:
+        each = sum(tap.values for tap in agreement.taps)
+        heading = (
+            f"{name}: {agreement.model}, {agreement.images:,} images, {agreement.simulations:,} stall pattern(s), "
+            f"{len(agreement.taps)} taps, {each:,} values of the model"
+        )
+        columns = [Column("tap"), Column("values of the integer model", number=True)]
+        for way in agreement.totals:
+            heading += f"; {way.accelerator}: {way.compared:,} compared, {way.mismatches:,} differ"
+            columns += [Column(f"{way.accelerator}: compared", number=True), Column("differ", number=True)]
+        rows = []
+        for tap in agreement.taps:
+            cells: list[Value | Cell] = [tap.tap, tap.values]
+            for way in tap.ways:
+                cells += [way.compared, way.mismatches]
+            rows.append(Row(tuple(cells)))
+        blocks.append(Block((Table(tuple(columns), tuple(rows)),), heading=heading, folded=True))
+    return blocks
+
+
+def _named(check: CheckRecord) -> list[tuple[str, Agreement]]:
+    return [(check.name, agreement) for agreement in check.details.of(Agreement)]
+
+
+KIND = Kind(
+    settings=CosimCheck,
+    about="the RTL equals the model at every tap under each stall pattern",
+    run=run,
+    data=(Simulation, Comparison, Agreement),
+    report=(
+        COMPARED,
+        SIMULATED,
+        Picture(
+            "RTL against model, tap by tap",
+            "Each row is a simulation of the RTL, each column a tap. Where the model has no such tap the row is blank.",
+            lambda check: check.details.of(Comparison),
+            _taps,
+        ),
+        Section(
+            "Three ways: integer model, streaming RTL, SIMD RTL",
+            _named,
+            _write,
+            "Both are compared with the integer model value by value, on the same images, over all stall patterns "
+            "together.",
+        ),
+        SIMULATIONS,
+        DIFFERENCES,
+    ),
+)

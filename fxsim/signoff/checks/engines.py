@@ -1,0 +1,67 @@
+"""Kind `engines`: two engines on each model and each of the stimuli, at all taps."""
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+
+from fxsim import engines
+from fxsim.contract.arithmetic import Int8
+from fxsim.engines import Engine
+from fxsim.graph import Model
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_in_parts
+from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.kind import Kind
+from fxsim.signoff.plan import Check, Names
+from fxsim.signoff.record import Details, Figure
+
+
+def compared_with_itself(names: tuple[Engine, Engine]) -> Iterator[str]:
+    """A problem where two names are of one engine."""
+    one, other = (Engine.NUMBA if engine is Engine.AUTO else engine for engine in names)
+    if one is other:
+        yield f"compares engine {one} with itself, expected two engines"
+
+
+class EnginesCheck(Check, frozen=True, tag="engines", kw_only=True):
+    """Two engines give the same values at all taps, for each model on each stimulus."""
+
+    models: Names
+    stimuli: Names
+    engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
+
+    def problems(self) -> Iterator[str]:
+        """It must compare two engines."""
+        return compared_with_itself(self.engines)
+
+
+def run(check: EnginesCheck, context: Context, seed: int) -> Outcome:
+    """Two engines on each model and each of the stimuli that fit it, at all taps."""
+    comparisons, firsts = [], []
+    pairs = list(itertools.product(check.models, check.stimuli))
+    for done, (model_name, stimulus_name) in enumerate(pairs):
+        context.progress(done, len(pairs))
+        model = context.model(model_name)
+        x = context.stimulus(stimulus_name, model, seed)
+        comparison, first = compare_engines(f"{model_name} on {stimulus_name}", model, x, check.engines)
+        comparisons.append(comparison)
+        firsts += [first] if first else []
+    values = sum(row.compared for comparison in comparisons for row in comparison.taps)
+    wrong = sum(row.mismatches for comparison in comparisons for row in comparison.taps)
+    figures = (Figure("values compared", values), Figure("values that differ", wrong))
+    summary = f"{' = '.join(check.engines)}: {values:,} values at all taps, {wrong:,} differ"
+    return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures, comparisons))
+
+
+def compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -> tuple[Comparison, str | None]:
+    """All taps of images as two engines compute them, and the first difference in words, or None."""
+    expected, found = (partial(engines.run, model, taps="all", engine=engine) for engine in names)
+    return compare_in_parts(title, x, expected, found)
+
+
+KIND = Kind(
+    settings=EnginesCheck,
+    about="two engines agree at all taps",
+    run=run,
+    data=(Comparison,),
+    report=(DIFFERENCES,),
+)

@@ -1,0 +1,70 @@
+"""Kind `onnx`: integer models as ONNX graphs, which ONNX Runtime executes. It needs the extra `onnx`."""
+
+import itertools
+from functools import partial
+from typing import Annotated
+
+from msgspec import Meta
+
+from fxsim import engines
+from fxsim.engines import Engine
+from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_in_parts
+from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.kind import Kind
+from fxsim.signoff.plan import Check, Images, Names
+from fxsim.signoff.record import Details, Figure
+
+
+class OnnxCheck(Check, frozen=True, tag="onnx", kw_only=True):
+    """ONNX Runtime, executing a model's ONNX graph, gives the engines' values at all taps, on each stimulus.
+
+    At most `images` of each stimulus are computed. Skipped without the extra `onnx`.
+    """
+
+    models: Names
+    stimuli: Names
+    images: Images = 8
+    engines: Annotated[tuple[Engine, ...], Meta(min_length=1)] = (Engine.REFERENCE, Engine.NUMBA)
+
+
+def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
+    """Every tap of each model on each of the stimuli, as ONNX Runtime and as the engines compute it."""
+    reason = missing("onnx", "onnxruntime")
+    if reason is not None:
+        raise SkipCheck(reason)
+    comparisons: list[Comparison] = []
+    firsts: list[str] = []
+    operators = 0
+    for done, name in enumerate(check.models):
+        context.progress(done, len(check.models))
+        model = context.model(name)
+        data = onnx_bytes(model)
+        compute = open_onnx(data)
+        operators += len(model.graph.nodes)
+        for stimulus, engine in itertools.product(check.stimuli, check.engines):
+            x = context.stimulus(stimulus, model, seed)[: check.images]
+            title = f"{name} on {stimulus}: ONNX Runtime against {engine}"
+            comparison, first = compare_in_parts(
+                title, x, partial(engines.run, model, taps="all", engine=engine), compute
+            )
+            comparisons.append(comparison)
+            firsts += [first] if first else []
+    values = sum(row.compared for comparison in comparisons for row in comparison.taps)
+    wrong = sum(row.mismatches for comparison in comparisons for row in comparison.taps)
+    figures = (
+        Figure("operators of the models", operators),
+        Figure("values compared", values),
+        Figure("values that differ", wrong),
+    )
+    summary = f"ONNX Runtime = {' = '.join(check.engines)}: {values:,} values at all taps, {wrong:,} differ"
+    return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures, comparisons))
+
+
+KIND = Kind(
+    settings=OnnxCheck,
+    about="ONNX Runtime, executing the model as a graph of standard operators, gives the engines' value at every tap",
+    run=run,
+    data=(Comparison,),
+    report=(DIFFERENCES,),
+)

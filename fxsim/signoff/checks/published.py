@@ -1,0 +1,222 @@
+"""Kind `published`: a published model on its published images, against every published stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fxsim import engines
+from fxsim.contract import TableRule
+from fxsim.contract.arithmetic import Int8
+from fxsim.errors import FileError
+from fxsim.families import recognise_resmlp
+from fxsim.formats import model_sha256
+from fxsim.formats.headers import read_header_arrays
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Lut
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
+from fxsim.signoff.context import Context, Outcome, import_published, published_samples
+from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.plan import Check, Texts
+from fxsim.signoff.record import Details, Figure
+from fxsim.signoff.report.style import ACCENT, SECOND, new_canvas, shorten, tick_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+EXTRA = "quant_samples_extra.h"
+
+_EXTRA_TAPS = {
+    "samples_token_mixer_res": "token_mixer.res_affine",
+    "samples_token_mixer_affine_1": "token_mixer.affine_1",
+    "samples_token_mixer_linear_1": "token_mixer.linear",
+    "samples_token_mixer_affine_2": "token_mixer.affine_2",
+    "samples_token_mixer_post": "token_mixer.add",
+    "samples_mlp_res": "mlp.res_affine",
+    # Captured after the in-place ReLU: the same values as the next one.
+    "samples_mlp_linear_1": "mlp.relu",
+    "samples_mlp_linear_1_relu": "mlp.relu",
+    "samples_mlp_linear_2": "mlp.linear_2",
+    "samples_mlp_post": "mlp.add",
+}
+"""What is published of the inside of block 0, for image 0, and the tap it is."""
+
+_CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1")
+"""Published as [channel][token]."""
+
+
+class PublishedCheck(Check, frozen=True, tag="published", kw_only=True):
+    """A published model against the samples published with it.
+
+    Taps in `exact` must be equal; of others the distance is reported. `same_as` names a folder whose model must be the
+    same network. `trace` names an .npz of taps beside it, of which the distance is reported too, and what is left of it
+    where the model's tables are read past their end.
+    """
+
+    folder: str
+    exact: Texts | Literal["all"]
+    same_as: str | None = None
+    trace: str | None = None
+
+
+def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
+    """A published model on its published images, against every published stage."""
+    folder = context.published(check.folder)
+    model = import_published(folder)
+    context.hashes[f"model {check.folder}"] = model_sha256(model)
+    samples = published_samples(folder)
+    x = _as_images(samples["samples_input"], model.graph.input_shape)
+    stages = _stages(model, samples)
+    values = engines.run(model, x, "all")
+    exact = set(stages) if check.exact == "all" else set(check.exact)
+    if missing := sorted(exact - set(stages)):
+        raise FileError(f"{folder}: has no samples of {', '.join(missing)}, which the plan wants to be exact")
+
+    comparisons: list[Comparison] = []
+    problems: list[str] = []
+    figures: list[Figure] = [Figure("images", len(x))]
+
+    def compare(title: str, expected: Mapping[str, Int8], found: Mapping[str, Int8], demanded: bool) -> None:
+        comparison, first = compare_taps(title, expected, found, demanded)
+        comparisons.append(comparison)
+        if demanded and first:
+            problems.append(first)
+        figures.append(Figure(f"{title}: values compared", sum(row.compared for row in comparison.taps)))
+        figures.append(Figure(f"{title}: values that differ", sum(row.mismatches for row in comparison.taps)))
+        figures.append(Figure(f"{title}: greatest distance", max(row.max_distance or 0 for row in comparison.taps)))
+
+    compare(f"{check.folder}: exact stages", {tap: v for tap, v in stages.items() if tap in exact}, values, True)
+    if others := {tap: v for tap, v in stages.items() if tap not in exact}:
+        compare(f"{check.folder}: published dump", others, values, False)
+    if (folder / EXTRA).is_file():
+        compare(f"{check.folder}: inside block 0", *_inside(folder, values), check.exact == "all")
+    agree = int((values["classifier"].argmax(axis=1) == stages["classifier"].argmax(axis=1)).sum())
+    figures.append(Figure("predicted class agrees", f"{agree} of {len(x)}", "images"))
+    if check.same_as is not None:
+        same = model_sha256(import_published(context.published(check.same_as))) == model_sha256(model)
+        figures.append(Figure(f"same network as {check.same_as}", "yes" if same else "no"))
+        if not same:
+            problems.append(f"the model of {check.folder} is another network than that of {check.same_as}")
+    if check.trace is not None:
+        compare(f"{check.folder}: {check.trace}", *_trace(folder / check.trace, model), False)
+        expected, found = _trace(folder / check.trace, read_past_the_end(model))
+        left, _ = compare_taps("", expected, found, exact=False)
+        reading = f"{check.trace}, were t[P] the next channel's first point"
+        equal = sum(row.mismatches == 0 for row in left.taps)
+        figures.append(Figure(f"{reading}: taps equal", f"{equal} of {len(left.taps)}"))
+        figures.append(Figure(f"{reading}: values that differ", sum(row.mismatches for row in left.taps)))
+    demanded = [row for comparison in comparisons if comparison.exact for row in comparison.taps]
+    wrong = sum(row.mismatches for row in demanded)
+    summary = f"{sum(row.compared for row in demanded):,} values that must be equal, {wrong:,} differ"
+    for comparison in (comparison for comparison in comparisons if not comparison.exact):
+        furthest = max(row.max_distance or 0 for row in comparison.taps)
+        summary += f"; {comparison.title.removeprefix(f'{check.folder}: ')} at most {furthest} away"
+    details = Details(figures, comparisons)
+    return Outcome(f"{summary}; class agrees on {agree} of {len(x)}", "; ".join(problems[:3]) or None, details)
+
+
+def _as_images(values: Int8, shape: tuple[int, ...]) -> Int8:
+    """Published samples as [image, ...]: those of the SIMD design are one image, and channel-major."""
+    if values.shape[1:] == shape:
+        return values
+    if values.shape == shape[::-1]:
+        return np.ascontiguousarray(values.T)[None]
+    raise FileError(f"published samples have shape {values.shape}, expected (images, {', '.join(map(str, shape))})")
+
+
+def _stages(model: Model, samples: Mapping[str, Int8]) -> dict[str, Int8]:
+    """Published stages by tap: after the embedding, after each block, the classifier."""
+    blocks = recognise_resmlp(model.graph).blocks
+    names = {"samples_inter_0": "embed", "samples_output": "classifier"}
+    names |= {f"samples_inter_{i + 1}": f"blocks.{i}.mlp.add" for i in range(blocks)}
+    if missing := sorted(names.keys() - samples.keys()):
+        raise FileError(f"published samples lack {', '.join(missing)}")
+    taps = {tap: _as_images(samples[name], model.graph.shapes[tap]) for name, tap in names.items()}
+    return {tap: taps[tap] for tap in model.graph.taps if tap in taps}
+
+
+def _inside(folder: Path, values: Mapping[str, Int8]) -> tuple[dict[str, Int8], dict[str, Int8]]:
+    """The inside of block 0 of image 0: as published, and as computed."""
+    arrays = read_header_arrays(folder / EXTRA)
+    if missing := sorted(_EXTRA_TAPS.keys() - arrays.keys()):
+        raise FileError(f"{folder / EXTRA}: lacks {', '.join(missing)}")
+    expected, found = {}, {}
+    for name, stage in _EXTRA_TAPS.items():
+        tap = f"blocks.0.{stage}"
+        label = f"{tap} (as {name})"
+        expected[label] = (arrays[name].T if name in _CHANNEL_MAJOR else arrays[name])[None]
+        found[label] = values[tap][:1]
+    return expected, found
+
+
+def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
+    """Taps that another implementation computed for inputs of its own: as published, and as computed here."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise FileError(f"{path}: is not an .npz of taps: {error}") from None
+    if "input" not in arrays:
+        raise FileError(f"{path}: has no array 'input'")
+    x = arrays.pop("input")
+    found = engines.run(model, x, tuple(arrays))
+    for tap, values in found.items():
+        if arrays[tap].shape != values.shape or arrays[tap].dtype != np.int8:
+            raise FileError(f"{path}: '{tap}' is {arrays[tap].dtype} {arrays[tap].shape}, expected int8 {values.shape}")
+    return {tap: arrays[tap] for tap in found}, found
+
+
+def read_past_the_end(model: Model) -> Model:
+    """The model as a design without an edge rule computes it: t[P] is what lies behind the points, the next channel's.
+
+    Behind the last channel lies something unknown; its last point stands for it.
+    """
+    nodes = []
+    for node in model.graph.nodes:
+        op = node.op
+        if isinstance(op, Lut) and op.rule is TableRule.CLAMP:
+            behind = np.append(op.table[1:, 0], op.table[-1, -1])
+            op = Lut(np.column_stack([op.table, behind]), TableRule.ENDPOINT)
+        nodes.append(Node(node.name, op, node.inputs))
+    return Model(Graph(model.graph.input_shape, tuple(nodes)), model.name)
+
+
+def _distances(comparisons: Sequence[Comparison]) -> Canvas:
+    canvas = new_canvas(2.8, layout="constrained")
+    ratios = [max(len(comparison.taps), 4) for comparison in comparisons]
+    panels = canvas.subplots(1, len(comparisons), width_ratios=ratios, squeeze=False)[0]
+    for panel, comparison in zip(panels, comparisons, strict=True):
+        places = range(len(comparison.taps))
+        most = [row.max_distance or 0 for row in comparison.taps]
+        panel.bar(places, most, width=0.7, color=SECOND, label="greatest")
+        panel.bar(places, [row.mean_distance or 0 for row in comparison.taps], width=0.36, color=ACCENT, label="mean")
+        for place, value in zip(places, most, strict=True):
+            panel.text(place, value, str(value), ha="center", va="bottom", fontsize=7.5)
+        panel.set_xticks(places, tick_names(row.tap for row in comparison.taps), rotation=90, fontsize=7)
+        panel.set_title(shorten(comparison.title), loc="left", fontsize=8)
+        panel.grid(axis="y")
+    panels[0].set_ylabel("int8 steps")
+    handles, labels = panels[0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper right", ncols=2)
+    return canvas
+
+
+KIND = Kind(
+    settings=PublishedCheck,
+    about="the taps in `exact` equal the published samples; of others, and of a `trace`, the distance is reported",
+    run=run,
+    data=(Comparison,),
+    report=(
+        Picture(
+            "Distance to the published PSA data",
+            "In int8 steps, over all published values of a tap. Reported; equality is not demanded of these.",
+            only_reported,
+            _distances,
+        ),
+        DIFFERENCES,
+    ),
+)

@@ -1,0 +1,85 @@
+"""A kind of check: its settings, how it runs, the data it leaves, and its parts of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.plan import Check
+from fxsim.signoff.record import CheckRecord, Data
+from fxsim.signoff.report.elements import Block
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+S = TypeVar("S", bound=Check)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """In place of data or of parts of the report: a kind has none, for this reason."""
+
+    because: str
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(Generic[R]):
+    """A picture of the report: `take` gives a check's rows for it, `draw` draws all checks' rows into one.
+
+    Kinds that list the same picture share it. Without rows there is no picture.
+    """
+
+    title: str
+    caption: str
+    take: Callable[[CheckRecord], Iterable[R]]
+    draw: Callable[[Sequence[R]], Canvas]
+
+
+@dataclass(frozen=True, eq=False)
+class Section(Generic[R]):
+    """A section of tables in the report, with a note below; otherwise as `Picture`."""
+
+    title: str
+    take: Callable[[CheckRecord], Iterable[R]]
+    write: Callable[[Sequence[R]], Sequence[Block]]
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A sum over all checks of the kinds that list it, at the top of the report."""
+
+    label: str
+    count: Callable[[CheckRecord], int]
+
+
+@dataclass(frozen=True)
+class Kind(Generic[S]):
+    """A kind of check. The tag of `settings` is its name.
+
+    `about`: what passing means, in a line. `run` carries a check out, given the run's context and the check's seed.
+    """
+
+    settings: type[S]
+    about: str
+    run: Callable[[S, Context, int], Outcome]
+    data: tuple[type[Data], ...] | Nothing
+    report: tuple[Picture[Any] | Section[Any] | Tile, ...] | Nothing
+
+    @property
+    def name(self) -> str:
+        """The word that a plan's `kind` has for it."""
+        return str(self.settings.__struct_config__.tag)
+
+    @property
+    def rows(self) -> tuple[type[Data], ...]:
+        """Every kind of data that it may leave."""
+        return () if isinstance(self.data, Nothing) else self.data
+
+    @property
+    def parts(self) -> tuple[Picture[Any] | Section[Any] | Tile, ...]:
+        """Every part of the report that it has."""
+        return () if isinstance(self.report, Nothing) else self.report
