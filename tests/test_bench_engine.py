@@ -154,6 +154,8 @@ def test_roofs_are_measured_on_several_threads() -> None:
 # --- Contestants -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_everything_is_measured_and_equal(measured: Measured) -> None:
     """Each contestant that computes integers equals the reference, on every host; all have figures of each round."""
     by_name = {result.contestant.name: result for result in measured.results}
@@ -626,6 +628,7 @@ def test_errors_are_one_line(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.alone
 @on_x86
 def test_interruption_ends_every_process() -> None:
     """Ctrl-C ends the command with status 130 and one line, and with it all processes that it started."""
@@ -687,6 +690,7 @@ def plan(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.alone
 def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
     """It records every path, the machine and the roofs; record and report are written, and read again."""
     found = run_plan(load_plan(plan))
@@ -709,6 +713,7 @@ def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
         assert part in page
 
 
+@pytest.mark.alone
 def test_speed_check_fails_where_too_slow(plan: Path) -> None:
     """Where more images a second are demanded than are reached it fails, and says how many there were."""
     plan.write_text(PLAN + "at_least = 1e12\n")
@@ -728,6 +733,7 @@ def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.M
     assert "image 3, tap classifier, channel 1" in render_report(found)
 
 
+@pytest.mark.alone
 def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     """No figure of one run is another's: nothing is kept, so that none can be of another machine."""
     once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))

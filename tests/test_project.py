@@ -274,7 +274,13 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "last"),
-    [("signoff", "fxsim signoff -o reports/"), ("test", "pytest"), ("lint", "mypy"), ("bench", "benchmarks")],
+    [
+        ("signoff", "fxsim signoff -o reports/"),
+        ("test", "pytest"),
+        ("quick", "tests"),
+        ("lint", "mypy"),
+        ("bench", "benchmarks"),
+    ],
 )
 def test_targets_set_up_first(target: str, last: str) -> None:
     """Every target prepares the environment before it does its work."""

@@ -7,8 +7,7 @@ from fxsim.contract import CONTRACT_VERSION
 from fxsim.errors import FileError, ModelError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.formats.onnx.extra import require
-from fxsim.graph import Model
-from fxsim.graph.graph import ALL_TAPS
+from fxsim.graph import ALL_TAPS, Model
 from fxsim.version import __version__
 
 OPSET = 14
