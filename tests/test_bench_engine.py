@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -154,6 +155,8 @@ def test_roofs_are_measured_on_several_threads() -> None:
 # --- Contestants -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_everything_is_measured_and_equal(measured: Measured) -> None:
     """Each contestant that computes integers equals the reference, on every host; all have figures of each round."""
     by_name = {result.contestant.name: result for result in measured.results}
@@ -235,6 +238,28 @@ def test_what_is_not_installed_is_said(model: Model, monkeypatch: pytest.MonkeyP
     assert found.profile is None
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values[:-1], "loops/b40/t1 has 39 images, expected 40"),
+        (lambda values: values.astype(np.int16), "is int8 in reference engine and int16 in loops/b40/t1"),
+    ],
+)
+def test_values_of_another_shape_or_type_are_not_equal(
+    model: Model, monkeypatch: pytest.MonkeyPatch, change: Callable[[Int8], Int8], message: str
+) -> None:
+    """Images that are missing and wider numbers are differences too, and nothing is timed."""
+
+    def wrong(m: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
+        return {tap: change(values) for tap, values in run_loops(m, x, taps, threads).items()}
+
+    monkeypatch.setattr(contestants, "run_loops", wrong)
+    chosen = select(list_contestants(SETS, {}, 1, (40,)), ("loops",))
+    (result,) = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1).results
+    assert (result.equal, result.seconds) == (False, ())
+    assert message in str(result.difference)
+
+
 def test_what_an_engine_cannot_compute_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that an engine refuses is measured with the others, and the row has the reason."""
 
@@ -266,7 +291,7 @@ def test_wrong_values_are_not_timed(model: Model, monkeypatch: pytest.MonkeyPatc
     right = int(run_reference(model.graph, x, ("classifier",))["classifier"][3, 1])
     assert wrong.equal is False
     assert wrong.seconds == ()
-    assert wrong.difference == f"tap classifier, image 3 [1]: expected {right}, found {right ^ 1}"
+    assert wrong.difference == f"image 3, tap classifier, channel 1: expected {right}, found {right ^ 1}"
     assert not found.equal
     assert all(result.equal and result.seconds for result in results.values())
 
@@ -284,7 +309,7 @@ def test_inner_taps_are_compared_too(model: Model, monkeypatch: pytest.MonkeyPat
     chosen = select(list_contestants(SETS, {}, 1, (3,)), ("loops",))
     (result,) = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1).results
     assert result.equal is False
-    assert str(result.difference).startswith("tap blocks.0.mlp.add, image 31 [15, ")
+    assert str(result.difference).startswith("image 31, tap blocks.0.mlp.add, token 15, channel ")
 
 
 @on_x86
@@ -558,7 +583,7 @@ def test_command_fails_where_values_differ(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(contestants, "run_loops", off_by_one)
     done = call(str(MODEL), *QUICKLY)
     assert done.exit_code == 1
-    assert "loops/b5/t1 differs from the reference engine: tap classifier, image 3 [1]: expected" in done.stderr
+    assert "loops/b5/t1 differs from the reference engine: image 3, tap classifier, channel 1: expected" in done.stderr
     assert "DIFFERS" in done.stdout
     assert "1 of 2 that compute integers" in done.stdout
 
@@ -604,6 +629,7 @@ def test_errors_are_one_line(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.alone
 @on_x86
 def test_interruption_ends_every_process() -> None:
     """Ctrl-C ends the command with status 130 and one line, and with it all processes that it started."""
@@ -676,6 +702,7 @@ def plan(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.alone
 def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
     """It records every path, the machine and the roofs; record and report are written, and read again."""
     found = run_plan(load_plan(plan))
@@ -698,6 +725,7 @@ def test_speed_check_passes_and_is_drawn(plan: Path, tmp_path: Path) -> None:
         assert part in page
 
 
+@pytest.mark.alone
 def test_speed_check_fails_where_too_slow(plan: Path) -> None:
     """Where more images a second are demanded than are reached it fails, and says how many there were."""
     plan.write_text(PLAN + "at_least = 1e12\n")
@@ -713,10 +741,11 @@ def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.M
     found = run_plan(load_plan(plan))
     (check,) = found.checks
     assert check.status is Status.FAILED
-    assert str(check.reason).startswith("loops/b512/t1: tap classifier, image 3 [1]: expected ")
-    assert "tap classifier, image 3 [1]" in render_report(found)
+    assert str(check.reason).startswith("loops/b512/t1: image 3, tap classifier, channel 1: expected ")
+    assert "image 3, tap classifier, channel 1" in render_report(found)
 
 
+@pytest.mark.alone
 def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     """No figure of one run is another's: nothing is kept, so that none can be of another machine."""
     once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))

@@ -705,6 +705,21 @@ def test_a_model_with_another_input_step_is_refused(folder: Path, tmp_path: Path
         bridge(folder / "relu.safetensors", images=2, model_path=file)
 
 
+def test_a_contract_over_nothing_does_not_hold(folder: Path) -> None:
+    """No image, a value that was not compared, and no tap are no equality, though nothing differs."""
+    path = folder / "relu.safetensors"
+    network, exported = load_quantised(path)[0], export_model(path)
+    codes = np.zeros((3, *exported.graph.input_shape), np.int8)
+    whole = compare_contract(network, exported, exported, codes, batch=2)
+    assert whole.equal
+    assert [tap.values for tap in whole.taps] == [3 * math.prod(exported.graph.shapes[t]) for t in exported.graph.taps]
+    none = compare_contract(network, exported, exported, codes[:0], batch=2)
+    assert (none.equal, none.first, none.compared) == (False, None, 0)
+    short = msgspec.structs.replace(whole.taps[-1], compared=whole.taps[-1].compared - 1)
+    for changes in ({"taps": (*whole.taps[:-1], short)}, {"taps": ()}, {"parameters": 0}):
+        assert not msgspec.structs.replace(whole, **changes).equal
+
+
 def folder_model(folder: Path, tmp_path: Path) -> Path:
     """The ReLU network's integer model as a file."""
     file = tmp_path / "relu_model.safetensors"

@@ -611,6 +611,7 @@ def test_published_models_import_from_the_command_line(published: Path, call: Ca
     assert hashes["stream_psa_h96"] == hashes["simd_psa_h96"] != hashes["stream_relu_h96"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "arguments", [["info", "--json"], ["info"], ["tables", "--points", "8"], ["tables", "--points", "8", "--json"]]

@@ -17,11 +17,12 @@ from msgspec import Struct
 from fxsim.benchmark import peak
 from fxsim.benchmark.float_network import float_forward
 from fxsim.benchmark.record import NATIVE, Contestant
+from fxsim.compare import ArraySource, ComputedSource, compare, model_taps, sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import run_compiled
 from fxsim.engines.loops import run_loops
-from fxsim.errors import ModelError, ToolError
+from fxsim.errors import ComparisonError, ModelError, ToolError
 from fxsim.formats import load, model_sha256
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
@@ -156,22 +157,28 @@ class Track:
 
     def _check(self, who: Contestant, compute: Compute) -> str | None:
         """The first value that is not the reference engine's, in words: of all images timed, then at every tap."""
-        difference = self._differs(compute(self._batch(who.batch)), self._taps(who), who.batch)
+        difference = self._differs(who, compute(self._batch(who.batch)), self._taps(who), who.batch)
         if difference is None and who.engine in (COMPILED, LOOPS) and who.taps != "all":
             every = partial(compute, taps=self.model.graph.taps)  # type: ignore[call-arg]  # of both it is one's
-            difference = self._differs(every(self.images), self.model.graph.taps, len(self.images))
+            difference = self._differs(who, every(self.images), self.model.graph.taps, len(self.images))
         return difference
 
-    def _differs(self, found: dict[str, Int8], taps: tuple[str, ...], count: int) -> str | None:
-        for tap in taps:
-            expected = np.resize(self._expected[tap], (count, *self._expected[tap].shape[1:]))
-            if found[tap].shape != expected.shape:
-                return f"tap {tap}: expected shape {expected.shape}, found {found[tap].shape}"
-            if (found[tap] != expected).any():
-                place = tuple(int(i) for i in np.argwhere(found[tap] != expected)[0])
-                where = ", ".join(map(str, place[1:]))
-                return f"tap {tap}, image {place[0]} [{where}]: expected {expected[place]}, found {found[tap][place]}"
-        return None
+    def _differs(self, who: Contestant, found: dict[str, Int8], taps: tuple[str, ...], count: int) -> str | None:
+        """Why `found`, of `count` images, is not what the reference engine computes; None where it is, all of it."""
+        images = np.arange(count) % len(self.images)  # as a batch repeats them
+        expected = ComputedSource(
+            "reference engine",
+            self.model.graph.taps,
+            images,
+            lambda part, _: {t: self._expected[t][part] for t in taps},
+        )
+        try:
+            comparison = compare(expected, ArraySource(who.name, found), model_taps(self.model, taps))
+        except ComparisonError as error:
+            return str(error)
+        if comparison.first is not None:
+            return sentence(comparison.first, got="found")
+        return None if comparison.equal else f"{comparison.compared:,} values compared, expected {comparison.values:,}"
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -1,14 +1,25 @@
 """Contract mode: the quantised network by the contract's rules against an integer model. Equality is demanded."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fxsim.bridge.record import Contract, FirstDifference, ParameterDifference, TapEquality
+from fxsim.compare import (
+    ComputedSource,
+    Difference,
+    FloatSource,
+    TapComparison,
+    Values,
+    compare,
+    engine_source,
+    model_taps,
+)
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines import Engine, run
+from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model, Node
 from fxsim.networks.quantised import CONTRACT, QuantisedResMLP
@@ -44,37 +55,46 @@ def compare_contract(
     ModelError where `model` has other operators, shapes or table rules than `exported`.
     """
     check_same_structure(exported, model)
-    taps = exported.graph.taps
-    differ, largest = dict.fromkeys(taps, 0), dict.fromkeys(taps, 0)
-    compared = dict.fromkeys(taps, 0)
-    first: FirstDifference | None = None
-    for part in batches(len(codes), batch):
-        inputs = np.array(codes[part])
-        expected = run(model, inputs, "all", engine)
-        found = network.run_taps(torch.from_numpy(inputs), CONTRACT)
-        earliest: FirstDifference | None = None
-        for tap in taps:
-            # Both as float64: whatever the network computes that is no int8 differs from every int8.
-            ours, theirs = found[tap].numpy(), expected[tap].astype(np.float64)
-            unequal = ours != theirs
-            compared[tap] += unequal.size
-            if unequal.any():
-                differ[tap] += int(np.count_nonzero(unequal))
-                largest[tap] = max(largest[tap], int(np.abs(ours - theirs).max()))
-                here = _first(tap, part.start, unequal, ours, theirs)
-                # Taps come in the order of the network: of one image's the first stays.
-                earliest = here if earliest is None or here.image < earliest.image else earliest
-        first = first or earliest
-        report(len(inputs))
+    done = 0
+
+    def compute(inputs: Values, taps: tuple[str, ...]) -> Mapping[str, Values]:
+        found = network.run_taps(torch.from_numpy(np.array(inputs)), CONTRACT, taps)
+        return {tap: values.numpy() for tap, values in found.items()}
+
+    def tell(images: int, _total: int) -> None:
+        nonlocal done
+        done, before = images, done
+        report(done - before)
+
+    # Both as float64: whatever the network computes that is no integer differs from every integer.
+    theirs = FloatSource(engine_source(model, codes, engine, f"model '{model.name}'"))
+    ours = ComputedSource("the network", network.taps, codes, compute)
+    comparison = compare(ours, theirs, model_taps(exported), chunk=batch, progress=tell)
     parameters, count, listed = _compare_parameters(exported, model)
     return Contract(
         parameters=parameters,
         parameters_differ=count,
         parameter_differences=listed,
-        taps=tuple(
-            TapEquality(tap=tap, compared=compared[tap], differ=differ[tap], largest=largest[tap]) for tap in taps
-        ),
-        first=first,
+        taps=tuple(_tap_equality(tap) for tap in comparison.taps),
+        first=None if comparison.first is None else _first(comparison.first),
+    )
+
+
+def _tap_equality(tap: TapComparison) -> TapEquality:
+    return TapEquality(
+        tap=tap.tap, compared=tap.compared, differ=tap.differ, largest=math.ceil(tap.largest or 0), values=tap.values
+    )
+
+
+def _first(difference: Difference) -> FirstDifference:
+    assert not isinstance(difference.got, str)  # both sources have numbers
+    return FirstDifference(
+        image=difference.image,
+        tap=difference.tap,
+        token=difference.token,
+        channel=difference.channel,
+        network=difference.expected,
+        model=difference.got,
     )
 
 
@@ -97,20 +117,6 @@ def check_same_structure(exported: Model, model: Model) -> None:
             f"model '{model.name}' has {len(theirs)} operators, the network {len(ours)}; "
             "expected a model that was exported from it"
         )
-
-
-def _first(
-    tap: str, start: int, unequal: npt.NDArray[np.bool_], ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]
-) -> FirstDifference:
-    place = tuple(int(i) for i in np.argwhere(unequal)[0])
-    return FirstDifference(
-        image=start + place[0],
-        tap=tap,
-        token=place[1] if len(place) == 3 else None,
-        channel=place[-1],
-        network=int(ours[place]),
-        model=int(theirs[place]),
-    )
 
 
 def _tensors(node: Node) -> Iterator[tuple[str, npt.NDArray[np.integer]]]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from fxsim.compare import Difference, place, sentence
 from fxsim.networks.quantised import Kind
 
 CARRIED = "carried over"
@@ -15,6 +16,11 @@ UNEXPLAINED = "unexplained"
 
 class _Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
+
+
+def _index(token: int | None, channel: int | None) -> dict[str, int]:
+    """A place in a tensor by axis."""
+    return {axis: i for axis, i in (("token", token), ("channel", channel)) if i is not None}
 
 
 class ParameterDifference(_Record, frozen=True):
@@ -30,12 +36,16 @@ class ParameterDifference(_Record, frozen=True):
 
 
 class TapEquality(_Record, frozen=True):
-    """How many values of a tap were compared, how many differed, and the largest |difference|."""
+    """How many values of a tap were compared of all its `values`, how many differed, and the largest |difference|.
+
+    Both give whole numbers; a difference that is none is rounded up.
+    """
 
     tap: str
     compared: int
     differ: int
     largest: int
+    values: int = 0
 
 
 class FirstDifference(_Record, frozen=True):
@@ -44,9 +54,16 @@ class FirstDifference(_Record, frozen=True):
     image: int
     tap: str
     token: int | None
-    channel: int
-    network: int
-    model: int
+    channel: int | None
+    network: int | float
+    model: int | float
+
+    @property
+    def sentence(self) -> str:
+        """The difference in words."""
+        index = _index(self.token, self.channel)
+        difference = Difference(image=self.image, tap=self.tap, index=index, expected=self.network, got=self.model)
+        return sentence(difference, tap=self.tap, expected="the network has", got="the model")
 
 
 class Contract(_Record, frozen=True):
@@ -63,8 +80,9 @@ class Contract(_Record, frozen=True):
 
     @property
     def equal(self) -> bool:
-        """Whether nothing at all differed."""
-        return self.parameters_differ == 0 and self.first is None
+        """Whether every parameter and every value of every tap was compared, and nothing at all differed."""
+        full = self.parameters > 0 and all(tap.compared == tap.values > 0 for tap in self.taps) and len(self.taps) > 0
+        return full and self.parameters_differ == 0 and self.first is None
 
     @property
     def compared(self) -> int:
@@ -117,6 +135,11 @@ class Example(_Record, frozen=True):
     local_code: int
     float_code: int
     text: str
+
+    @property
+    def place(self) -> str:
+        """Words for where it is."""
+        return place(self.image, _index(self.token, self.channel), self.tap)
 
 
 class Beginning(_Record, frozen=True):

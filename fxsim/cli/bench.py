@@ -18,8 +18,8 @@ from fxsim.cli.console import Progress, json_option, print_json, print_table, pr
 from fxsim.version import __version__
 
 if TYPE_CHECKING:
+    from fxsim.benchmark.activations import Result, Spread
     from fxsim.benchmark.record import BenchRecord
-    from fxsim.networks.benchmark import Result, Spread
 
 _PAPER_BATCH = 16
 
@@ -82,7 +82,7 @@ def nn(
         from fxsim.formats.figures import check_figure_target
 
         check_figure_target(output)
-    from fxsim.networks.benchmark import Setting, compare
+    from fxsim.benchmark.activations import Setting, compare
 
     setting = Setting(
         layers=layers,

@@ -155,12 +155,7 @@ def _show_contract(contract: "Contract") -> None:
     if contract.first is None:
         say("  no value of any tap differs on these images")
         return
-    first = contract.first
-    token = "" if first.token is None else f"token {first.token}, "
-    say(
-        f"  first difference: image {first.image}, {first.tap}, {token}channel {first.channel}: "
-        f"the network has {first.network}, the model {first.model}"
-    )
+    say(f"  first difference: {contract.first.sentence}")
     rows = [(tap.tap, tap.compared, tap.differ, tap.largest) for tap in contract.taps if tap.differ]
     print_table("", ("tap", "values", "differ", "largest"), rows)
 
@@ -195,11 +190,8 @@ def _show_float_mode(found: "FloatMode", images: int) -> None:
     say(f"images' first differences: {begins or 'none'}; images without any: {found.unaffected:,}")
     _show_predictions(found, images)
     for example in found.examples:
-        token = "" if example.token is None else f"token {example.token}, "
-        say(
-            f"{example.cause}: image {example.image}, {example.tap}, {token}channel {example.channel}: "
-            f"{example.integer_code}, float {example.float_code}: {example.text}"
-        )
+        codes = f"{example.integer_code}, float {example.float_code}"
+        say(f"{example.cause}: {example.place}: {codes}: {example.text}")
 
 
 def _shorten(cause: str) -> str:

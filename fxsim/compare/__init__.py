@@ -4,7 +4,7 @@ from fxsim.compare.compare import compare
 from fxsim.compare.difference import Difference, place, sentence
 from fxsim.compare.result import Comparison, TapComparison, Verdict, first_difference
 from fxsim.compare.sources import ArraySource, ComputedSource, FloatSource, Source, engine_source
-from fxsim.compare.tally import Tally, TapShape, model_taps
+from fxsim.compare.tally import Tally, TapShape, Values, model_taps
 
 __all__ = [
     "ArraySource",
@@ -16,6 +16,7 @@ __all__ = [
     "Tally",
     "TapComparison",
     "TapShape",
+    "Values",
     "Verdict",
     "compare",
     "engine_source",

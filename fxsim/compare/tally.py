@@ -104,8 +104,8 @@ class Tally:
             differ=self._differ,
             first=self._first,
             examples=tuple(self._examples),
-            largest=self._largest,
-            distance=self._distance,
+            largest=_number(self._largest),
+            distance=_number(self._distance),
         )
 
     def _check(self, name: str, values: Values, images: int) -> None:
@@ -126,13 +126,12 @@ class Tally:
         return Difference(
             image=start + at[0],
             tap=self.shape.tap,
-            expected=_number(expected[at]),
-            got=_number(found[at]),
+            expected=_number(expected[at].item()),
+            got=_number(found[at].item()),
             index=dict(zip(self.shape.axes, at[1:], strict=True)),
         )
 
 
-def _number(value: np.generic) -> int | float:
-    """A value as Python has it: a float that is whole is an integer."""
-    number: int | float = value.item()
-    return int(number) if number == int(number) else number
+def _number(value: int | float) -> int | float:
+    """The value itself; a float that is whole as an integer."""
+    return int(value) if value == int(value) else value

@@ -8,10 +8,11 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
+from fxsim.compare import Difference, Tally, TapShape, model_taps, sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
-from fxsim.graph import Model
+from fxsim.graph import INPUT, Model
 from fxsim.vectors.derive import STIMULUS_INDEX, PlannedFile, Progress, derive, no_progress
 from fxsim.vectors.formats import FORMATS, decode_slot
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, STIMULUS_FILE, VectorFile, VectorManifest, read_manifest
@@ -59,9 +60,15 @@ def check_vectors(
     problems = _listing(root, stated)
     own, x = _sources(root, stated, model, problems)
     compared = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal compared
+        assert own is not None
+        compared = done * sum(tap.size for tap in model_taps(own))
+        progress(done, total)
+
     if own is not None and x is not None:
-        problems += _compare(root, stated, own, x, engine, progress)
-        compared = len(x) * sum(int(np.prod(own.graph.shapes[tap])) for tap in own.graph.taps)
+        problems += _compare(root, stated, own, x, engine, count)
     return VectorCheck(
         passed=not problems,
         directory=str(root),
@@ -136,22 +143,21 @@ def _compare_draw(stated: VectorManifest, model: Model, x: Int8, problems: list[
     except FxsimError as error:
         problems.append(VectorProblem(MANIFEST, f"{MANIFEST}: {error}"))
         return False
-    different = np.argwhere(expected != x)
-    if len(different) == 0:
-        return True
-    place = tuple(int(i) for i in different[0])
-    problems.append(_difference(STIMULUS_FILE, STIMULUS_INDEX, place, int(expected[place]), str(x[place])))
-    return False
+    tally = Tally(TapShape(INPUT, STIMULUS_INDEX[1:], model.graph.input_shape), len(x))
+    tally.add(expected, x, (f"draw '{stimulus.draw}'", STIMULUS_FILE))
+    found = tally.result()
+    if found.first is not None:
+        problems.append(_difference(STIMULUS_FILE, found.first))
+    return found.equal
 
 
-def _difference(
-    file: str, index: tuple[str, ...], place: tuple[int, ...], expected: int, found: str, note: str = ""
-) -> VectorProblem:
-    at = dict(zip(index, place, strict=True))
-    where = ", ".join(f"{name} {i}" for name, i in at.items())
-    channel = at.get("channel", at.get("value"))
-    message = f"{file}: {where}: expected {expected}, found {found}{note}"
-    return VectorProblem(file, message, at["image"], at.get("token"), channel, expected, found)
+def _difference(file: str, difference: Difference, note: str = "") -> VectorProblem:
+    """The problem of a file in which one value differs."""
+    message = f"{file}: {sentence(difference, tap='', got='found')}{note}"
+    channel = difference.index.get("value") if difference.channel is None else difference.channel
+    return VectorProblem(
+        file, message, difference.image, difference.token, channel, int(difference.expected), str(difference.got)
+    )
 
 
 def _compare(
@@ -260,12 +266,17 @@ class _Reader:
             self._wrong(f"ends with {_short(found[offset:])}, expected {_short(data[offset:])}")
             return
         text = found[value * slot : value * slot + width]
-        place = tuple(int(i) for i in np.unravel_index(first + value, self.plan.shape))
-        expected = int(values.reshape(-1)[value])
-        shown = decode_slot(self.plan.fmt, text) if text else "the end of the file"
+        image, *place = (int(i) for i in np.unravel_index(first + value, self.plan.shape))
+        difference = Difference(
+            image=image,
+            tap=self.plan.source,
+            index=dict(zip(self.plan.index[1:], place, strict=True)),
+            expected=int(values.reshape(-1)[value]),
+            got=decode_slot(self.plan.fmt, text) if text else "the end of the file",
+        )
         after = found[value * slot + width : (value + 1) * slot]
         note = f", and after it {_short(after)}" if after != self.plan.fmt.separator and len(text) == width else ""
-        self.problem = _difference(self.plan.path, self.plan.index, place, expected, shown, note)
+        self.problem = _difference(self.plan.path, difference, note)
 
     def close(self) -> None:
         if self._file is None:

@@ -7,40 +7,30 @@ import tempfile
 import time
 from pathlib import Path
 
-import click
 import numpy as np
 
-import fxsim
-from benchmarks.common import machine, measured_images, measured_model
-from fxsim.cli.console import json_option, print_json, print_table
+from fxsim.benchmark.measure import default_images
+from fxsim.formats import save
+from fxsim.graph import Model
+
+_IMAGES = 4
 
 
-@click.command()
-@click.option("--model", type=click.Path(path_type=Path), help="Model file; by default the published PSA model.")
-@click.option("--rounds", default=5, show_default=True, help="Times to measure each warm start; the best counts.")
-@json_option
-def startup(model: Path | None, rounds: int, as_json: bool) -> None:
-    """Measure whole commands on four images: with no machine code cached, with it cached, and without Numba."""
-    measured = measured_model(model)
+def measure_startup(model: Model, rounds: int) -> dict[str, float]:
+    """Seconds that whole commands take on four images, by name: nothing cached, cached (the best of `rounds`), ..."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fxsim.save(measured, folder / "model.safetensors")
-        np.save(folder / "x.npy", measured_images(measured, 4))
+        save(model, folder / "model.safetensors")
+        images = default_images(model, seed=1)
+        np.save(folder / "x.npy", np.resize(images, (_IMAGES, *images.shape[1:])))
         run = ["run", "model.safetensors", "x.npy", "-o", "out.npz", "--engine"]
-        seconds = {
+        return {
             "fxsim run, nothing cached": _time(folder, [*run, "numba"], 1),
             "fxsim run, cached": _time(folder, [*run, "numba"], rounds),
             "fxsim run --engine reference": _time(folder, [*run, "reference"], rounds),
             "fxsim info": _time(folder, ["info", "model.safetensors"], rounds),
             "fxsim --help": _time(folder, ["--help"], rounds),
         }
-    if as_json:
-        print_json(
-            {"model": measured.name, "machine": machine(), "seconds": {k: round(v, 3) for k, v in seconds.items()}}
-        )
-        return
-    click.echo(machine())
-    print_table(f"{measured.name}, 4 images", ("command", "seconds"), [(k, f"{v:.2f}") for k, v in seconds.items()])
 
 
 def _time(folder: Path, arguments: list[str], rounds: int) -> float:

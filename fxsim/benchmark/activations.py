@@ -156,7 +156,7 @@ def _spread(seconds: list[float]) -> Spread:
 def _measure_apart(case: Case, setting: Setting) -> Sample:
     arguments = [case.name, msgspec.json.encode(setting).decode()]
     done = subprocess.run(
-        [sys.executable, "-m", "fxsim.networks.benchmark", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fxsim.benchmark.activations", *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
