@@ -2,9 +2,9 @@
 
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,7 @@ import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, StimulusError
-from fxsim.formats.atomic import atomic_write, check_target
+from fxsim.formats.atomic import atomic_write, scratch_folder
 from fxsim.graph import Model
 
 
@@ -59,11 +59,8 @@ class NpzWriter:
         self._done = 0
 
     def __enter__(self) -> Self:
-        check_target(self._path)
-        try:
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=self._path.parent)
-        except OSError as error:
-            raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
+        self._scratch = scratch_folder(self._path)
+        self._folder = self._scratch.__enter__()
         return self
 
     def write(self, values: Mapping[str, Int8]) -> None:
@@ -83,7 +80,8 @@ class NpzWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._folder:
+        with ExitStack() as ends:
+            ends.push(self._scratch)
             if kind is not None:
                 return
             assert self._done == self._images, f"{self._done} images were written, {self._images} promised"
@@ -98,4 +96,4 @@ class NpzWriter:
 
     def _part(self, name: str) -> Path:
         # Numbered, so that a name never becomes a path.
-        return Path(self._folder.name) / str(list(self._shapes).index(name))
+        return self._folder / str(list(self._shapes).index(name))

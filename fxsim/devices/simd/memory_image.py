@@ -17,7 +17,7 @@ from fxsim.errors import ModelError, StimulusError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.graph import Model
 from fxsim.operators import Affine, Axis, Linear, Lut, Pool, Relu
-from fxsim.operators.kinds import integer
+from fxsim.operators.base import integer
 
 LANES = 16
 """int8 values of a word, and so its bytes: 16 channels of one token, or a parameter of 16 channels or tokens."""
