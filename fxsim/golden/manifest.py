@@ -17,7 +17,6 @@ from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.text import read_json
 from fxsim.graph import Model
-from fxsim.operators import Affine, Linear
 
 FORMAT = "fxsim.golden"
 VERSION = 2
@@ -106,7 +105,7 @@ def measure(
     model: Model, file: str, stimulus: str, images: Int8, seed: int, training: Training | None = None
 ) -> GoldenModel:
     """A model's shifts, and its values at every tap on `images`, as the manifest records them."""
-    shifts = np.concatenate([node.op.shift for node in model.graph.nodes if isinstance(node.op, Linear | Affine)])
+    shifts = np.concatenate([a for node in model.graph.nodes for name, a in node.op.arrays() if name == "shift"])
     counts = {str(s): int(n) for s, n in enumerate(np.bincount(shifts)) if n}
     values = run(model, images, "all", engine="reference")
     taps = [tap_statistics(tap, v) for tap, v in values.items()]
