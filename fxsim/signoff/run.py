@@ -12,10 +12,10 @@ from fxsim import __version__
 from fxsim.errors import FxsimError
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
-from fxsim.signoff.environment import find_commit, find_machine, find_tools
+from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.files import default_plan
 from fxsim.signoff.plan import Check, Plan
-from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, verdict
+from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, Status, verdict
 
 
 class Listener(Protocol):
@@ -99,7 +99,15 @@ def run_plan(
         machine=find_machine(),
         hashes={"plan": plan.sha256} | dict(sorted(context.hashes.items())),
         checks=records,
+        repositories=_repositories(plan),
     )
+
+
+def _repositories(plan: Plan) -> tuple[Repository, ...]:
+    """Those that the plan and the files it names lie in."""
+    models = [source.file for source in plan.models.values()]
+    stimuli = [source.file for source in plan.stimuli.values()]
+    return find_repositories((plan.path, *(plan.folder / file for file in (*models, *stimuli) if file is not None)))
 
 
 def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
