@@ -24,6 +24,8 @@ class Status(StrEnum):
     """It could not be carried out."""
     SKIPPED = "skipped"
     """It was not carried out, for the reason given."""
+    REPORTED = "reported"
+    """Nothing that it demands is wrong, but a part of it, which the reason names, was only reported or not measured."""
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +161,9 @@ class SignoffRecord(Record, frozen=True):
 
 
 def verdict(checks: tuple[CheckRecord, ...], complete: bool) -> bool:
-    """Whether a run passed: it came to its end, nothing failed or was in error, and not everything was skipped."""
+    """Whether a run passed: it came to its end, nothing failed or was in error, and something passed.
+
+    What was skipped or only reported neither fails nor passes.
+    """
     statuses = {check.status for check in checks}
-    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED}
+    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED, Status.REPORTED}

@@ -119,7 +119,7 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
         outcome = kind.run(check, context, plan.check_seed(check.name))
         for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
             raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
-        status = Status.PASSED if outcome.reason is None else Status.FAILED
+        status = _judge(outcome)
     except SkipCheck as reason:
         status, outcome = Status.SKIPPED, Outcome("not run", str(reason))
     except FxsimError as error:
@@ -137,6 +137,13 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
     run.records.append(_record(check, plan, status, outcome, time.monotonic() - began))
 
 
+def _judge(outcome: Outcome) -> Status:
+    """How a check that was carried out ended."""
+    if outcome.reason is not None:
+        return Status.FAILED
+    return Status.PASSED if outcome.reported is None else Status.REPORTED
+
+
 def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds: float) -> CheckRecord:
     return CheckRecord(
         name=check.name,
@@ -144,7 +151,7 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
         about=check.about,
         status=status,
         summary=outcome.summary,
-        reason=outcome.reason,
+        reason=outcome.reason if outcome.reason is not None else outcome.reported,
         seconds=round(seconds, 3),
         seed=plan.check_seed(check.name),
         replay=replay_command(plan, check.name),
