@@ -29,6 +29,7 @@ COMMANDS = {
     "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
     "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
     "export-onnx": ("MODEL", "-o", "--taps", "all", "--batch", "dynamic"),
+    "images": ("SOURCE", "-o", "--model", "--array", "--layout", "--images", "--patches", "--mean", "--step", "--json"),
     "info": ("MODEL", "--json"),
     "run": ("MODEL", "INPUT", "-o", "--taps", "--engine", "auto", "reference", "numba", "--json"),
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),

@@ -25,7 +25,7 @@ PROJECT = PYPROJECT["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
 COMMANDS = (
-    "import", "export-headers", "export-onnx", "info", "run", "memory-image", "cosim", "vectors", "signoff",
+    "import", "export-headers", "export-onnx", "images", "info", "run", "memory-image", "cosim", "vectors", "signoff",
     "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}

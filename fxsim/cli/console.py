@@ -23,6 +23,19 @@ taps_option = click.option(
 )
 
 
+class ImageRange(click.ParamType[tuple[int, int | None]]):
+    """START:STOP, either of which may be left out."""
+
+    name = "START:STOP"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        """Start and stop; None for a stop that was left out."""
+        start, colon, stop = value.partition(":")
+        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
+            self.fail(f"{value!r} is not START:STOP", param, ctx)
+        return int(start or 0), int(stop) if stop else None
+
+
 def split_taps(text: str) -> tuple[str, ...]:
     """Tap names from a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import (
+    ImageRange,
     json_option,
     model_argument,
     print_json,
@@ -26,19 +27,6 @@ from fxsim.formats import load, read_stimulus
 _EXAMPLES_SHOWN = 5
 
 
-class _ImageRange(click.ParamType[tuple[int, int | None]]):
-    """START:STOP, either of which may be left out."""
-
-    name = "START:STOP"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
-        """Start and stop; None for a stop that was left out."""
-        start, colon, stop = value.partition(":")
-        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
-            self.fail(f"{value!r} is not START:STOP", param, ctx)
-        return int(start or 0), int(stop) if stop else None
-
-
 @click.command(
     epilog="\b\nStall patterns, joined with '+':\n" + "\n".join(f"  {name:20}{text}" for name, text in PATTERNS.items())
 )
@@ -55,7 +43,7 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 @click.option(
     "--stall", default="none", show_default=True, metavar="PATTERN", help="When either side holds back; below."
 )
-@click.option("--images", type=_ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
+@click.option("--images", type=ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
 @click.option(
     "--engine",
     type=click.Choice([str(engine) for engine in Engine]),
