@@ -22,6 +22,7 @@ from fxsim.devices.simd.layout import RESULT
 from fxsim.devices.stream.layout import OUTPUT
 from fxsim.engines import Engine
 from fxsim.formats import load, read_stimulus
+from fxsim.progress import begin
 
 _EXAMPLES_SHOWN = 5
 
@@ -113,7 +114,8 @@ def command(
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
 
     def tell(text: str) -> None:
-        click.echo(f"fxsim: {text}", err=True)
+        say(f"fxsim: {text}", err=True)
+        begin(text)
 
     with progress("images") as report:
         result = cosim(
