@@ -21,15 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from fxsim.jit import compile_function
+from fxsim.jit import cgutils, compile_function, intrinsic, typeof, types
 
 I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
 
@@ -149,7 +145,7 @@ _int32, _int64 = types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "
 
 @functools.cache
 def _multiply_function(name: str) -> Callable[..., None]:
-    token = numba.typeof(PRODUCTS[name].token)
+    token = typeof(PRODUCTS[name].token)
     return compile_function(_multiply, types.void(token, _int32, _int32, _int32, types.int64))
 
 

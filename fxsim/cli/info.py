@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -13,6 +12,7 @@ from rich.text import Text
 from fxsim.cli.console import json_option, model_argument, plain, print_json
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
 from fxsim.formats import load, model_sha256
+from fxsim.jit import config, numba
 
 _WIDTH = 100
 """Columns where output is not a terminal."""
@@ -23,11 +23,9 @@ def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> Non
         return
     # Numba takes half a second to import: only whoever asks for it pays.
     import llvmlite.binding
-    import numba
 
     from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets
 
-    config: Any = numba.config
     able = ", ".join(isa.name for isa in instruction_sets())
     click.echo(f"instruction set: {instruction_set().name} (this CPU can run: {able}; {ISA_VARIABLE} names another)")
     click.echo(f"threads: {config.NUMBA_NUM_THREADS} (NUMBA_NUM_THREADS)")

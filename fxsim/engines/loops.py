@@ -23,35 +23,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.contract import expand_table
 from fxsim.contract.arithmetic import Int8
 from fxsim.graph import INPUT, Graph, Model
-from fxsim.jit import compile_function
+from fxsim.jit import cgutils, compile_function, config, intrinsic, njit, types
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-# Numba makes its settings' attributes as it starts, out of a type checker's sight.
-_config: Any = numba.config
-
 
 def _features() -> set[str]:
     """What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX say others."""
-    stated = _config.CPU_FEATURES
+    stated = config.CPU_FEATURES
     if stated is not None:
         return {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     host = llvmlite.binding.get_host_cpu_features()
-    return {name for name, there in host.items() if there and (_config.ENABLE_AVX or not name.startswith("avx"))}
+    return {name for name, there in host.items() if there and (config.ENABLE_AVX or not name.startswith("avx"))}
 
 
 # --- Loops: what Numba compiles --------------------------------------------------------------------------------------
@@ -325,7 +318,7 @@ def run_loops(model: Model, x: Int8, taps: tuple[str, ...], threads: int | None 
                 arena, acc, pack,
             )  # fmt: skip
 
-    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
+    workers = min(threads or config.NUMBA_NUM_THREADS, -(-len(x) // _IMAGES_A_TURN))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(work) for _ in range(workers)]:

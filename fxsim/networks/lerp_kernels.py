@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import from_dtype, njit, types
 from torch import Tensor
 
-from fxsim.jit import compile_function
+from fxsim.jit import compile_function, from_dtype, njit, types
 
 _TILE = 512
 """Elements worked on at once: their intermediate values stay in the first-level cache."""

@@ -11,9 +11,8 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit, types
 
-from fxsim.jit import compile_function
+from fxsim.jit import compile_function, njit, types
 
 NEVER = 1 << 29
 """More than any sum of squares; twice it still fits 32 bits."""

@@ -6,9 +6,6 @@
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.engines.compiled.codes import (
     AFFINE,
@@ -48,6 +45,7 @@ from fxsim.engines.compiled.vectors import (
     store,
     vector_of,
 )
+from fxsim.jit import cgutils, intrinsic, njit, types
 
 
 def _copy(_builder, _isa, _byte, _word):

@@ -7,19 +7,14 @@
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import llvmlite.binding
-import numba
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from fxsim.engines.compiled.vectors import I64
 from fxsim.errors import StimulusError
-
-# Numba makes its settings' attributes as it starts, out of a type checker's sight.
-_config: Any = numba.config
+from fxsim.jit import config, intrinsic, types
 
 ISA_VARIABLE = "FXSIM_ISA"
 """Environment variable that names the instruction set to use."""
@@ -85,10 +80,10 @@ tile_columns, tile_rows, tile_depth = (_isa_constant(name) for name in ("columns
 def instruction_sets() -> tuple[Isa, ...]:
     """Those that this CPU can run, the fastest first."""
     # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
-    stated = _config.CPU_FEATURES
+    stated = config.CPU_FEATURES
     if stated is None:
         host = _host_features(llvmlite.binding.get_host_cpu_features)
-        has = {name for name in host if _config.ENABLE_AVX or not name.startswith("avx")}
+        has = {name for name in host if config.ENABLE_AVX or not name.startswith("avx")}
     else:
         has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     return tuple(ISAS[name] for name, choices in _NEEDED.items() if any(has.issuperset(needed) for needed in choices))

@@ -5,15 +5,13 @@
 # first argument, the typing context.
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.engines.compiled.codes import LINEAR_CHANNELS, LINEAR_TOKENS, OP, POINTWISE, TAP, WORDS
 from fxsim.engines.compiled.functions import pointwise, pool
 from fxsim.engines.compiled.layout import read, write
 from fxsim.engines.compiled.products import linear_channels, linear_tokens
 from fxsim.engines.compiled.vectors import I32, I64
+from fxsim.jit import cgutils, intrinsic, types
 
 
 @intrinsic

@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.engines.compiled.codes import (
     DST,
@@ -32,6 +29,7 @@ from fxsim.engines.compiled.codes import (
     WIDTH_OUT,
 )
 from fxsim.engines.compiled.vectors import I8, I32, I64, address, data_of, load, shuffle, splat, store, vector_of
+from fxsim.jit import cgutils, intrinsic, njit, types
 
 UInt8 = npt.NDArray[np.uint8]
 

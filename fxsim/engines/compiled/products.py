@@ -5,9 +5,6 @@
 # first argument, the typing context.
 
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fxsim.engines.compiled.codes import (
     AFFINE_WORDS,
@@ -50,6 +47,7 @@ from fxsim.engines.compiled.vectors import (
     store,
     vector_of,
 )
+from fxsim.jit import cgutils, intrinsic, njit, types
 
 _UNROLLED = 2
 """Groups of factors in a turn of a product's loop: with more of them, 16 registers do not suffice."""

@@ -11,11 +11,9 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from numba import types
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines.compiled.isa import Isa, instruction_set
@@ -23,10 +21,7 @@ from fxsim.engines.compiled.kernel import compute
 from fxsim.engines.compiled.layout import UInt8, panels, space
 from fxsim.engines.compiled.program import Int64, Parameters, Program, lower, pack
 from fxsim.graph import Graph, Model
-from fxsim.jit import compile_function
-
-# Numba makes its settings' attributes as it starts, out of a type checker's sight.
-_config: Any = numba.config
+from fxsim.jit import compile_function, config, typeof, types
 
 _BLOCK_BYTES = 160 << 10
 """Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
@@ -84,7 +79,7 @@ def _run(
     compute = compute_function(kind)
     out = _output(program.out)
     turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
-    workers = min(threads or _config.NUMBA_NUM_THREADS, -(-len(x) // block))
+    workers = min(threads or config.NUMBA_NUM_THREADS, -(-len(x) // block))
     turn = min(turn, max(block, -(-len(x) // (16 * max(workers, 1)) // block) * block))
     turns = iter(range(0, len(x), turn))
 
@@ -152,7 +147,7 @@ def compute_function(isa: Isa) -> Callable[..., None]:
     uint8, int8, int32 = (types.Array(kind, 1, "C") for kind in (types.uint8, types.int8, types.int32))
     # Read-only: mutable arrays may be passed too, and both get the same code.
     images = types.Array(types.int8, 2, "C", readonly=True)
-    token = numba.typeof(isa.token)  # type: ignore[no-untyped-call]
+    token = typeof(isa.token)  # type: ignore[no-untyped-call]
     signature = types.void(
         token, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
         types.int64, types.int64, types.int64, uint8, uint8, int8, types.Array(types.int64, 1, "C"),

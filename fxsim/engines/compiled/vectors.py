@@ -5,7 +5,8 @@
 # first argument, the typing context.
 
 from llvmlite import ir
-from numba.core import cgutils
+
+from fxsim.jit import cgutils
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
