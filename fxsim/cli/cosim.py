@@ -14,7 +14,8 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
-from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, LayerFigures, SimdFigures, cosim
+from fxsim.compare import place, sentence
+from fxsim.cosim import PATTERNS, Accelerator, CosimResult, LayerFigures, SimdFigures, cosim
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.devices.simd.device import READ_LATENCY
@@ -205,19 +206,18 @@ def _print_failure(result: CosimResult, output: str) -> None:
     first = result.first_mismatch
     if first is not None:
         stream = result.output if first.tap == output else result.taps[first.tap]
-        click.echo(f"FAILED: {result.mismatches:,} values differ; first {_place(first)}")
+        click.echo(f"FAILED: {result.mismatches:,} values differ; first {sentence(first)}")
         for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
-            click.echo(f"        then {_place(example)}")
+            click.echo(f"        then {sentence(example)}")
     for fault in result.faults:
-        token = "" if fault.token is None else f"token {fault.token}, "
-        channel = "" if fault.channel is None else f"channel {fault.channel}, "
+        index = {"token": fault.token, "channel": fault.channel}
+        where = place(fault.image, {axis: i for axis, i in index.items() if i is not None})
         detail = f" ({fault.detail})" if fault.detail else ""
-        click.echo(
-            f"FAILED: {fault.stream}: {fault.kind}{detail} at image {fault.image}, {token}{channel}"
-            f"cycle {fault.cycle:,}"
-        )
+        click.echo(f"FAILED: {fault.stream}: {fault.kind}{detail} at {where}, cycle {fault.cycle:,}")
     if result.fault_count > len(result.faults):
         click.echo(f"        and {result.fault_count - len(result.faults):,} faults more")
+    if result.shortfall is not None:
+        click.echo(f"FAILED: {result.shortfall}")
     if result.stopped is not None:
         click.echo(
             f"FAILED: stopped at cycle {result.stopped.cycle:,} in image {result.stopped.image}, after "
@@ -238,9 +238,3 @@ def _bound(result: CosimResult) -> str:
     if result.interval_within_bound is None:
         return f"unhindered: at most {bound}"
     return f"within the bound of {bound}" if result.interval_within_bound else f"MORE THAN THE BOUND of {bound}"
-
-
-def _place(d: Difference) -> str:
-    token = "" if d.token is None else f"token {d.token}, "
-    place = f"image {d.image}, tap {d.tap}, {token}channel {d.channel}"
-    return f"{place}: expected {d.expected}, got {d.got} (cycle {d.cycle:,})"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import Accelerator, CosimResult, cosim
 from fxsim.cosim.replay import keep
@@ -197,7 +198,7 @@ def find_reason(result: CosimResult) -> str:
         fault = result.faults[0]
         seen = "" if fault.detail is None else f": {fault.detail}"
         return f"{fault.kind} on {fault.stream}, image {fault.image}, cycle {fault.cycle:,}{seen}"
-    return f"only {result.images} images came out"
+    return result.shortfall or f"only {result.images} images came out"
 
 
 _COLUMNS = (
