@@ -1,7 +1,6 @@
 """Co-simulation from a model and images to a result."""
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
 from fxsim.cosim.result import CosimResult, Fault, Stop, TapResult
 from fxsim.devices.base import Layout, Target
@@ -108,8 +108,7 @@ def cosim(
         "watchdog": str(limit),
         "wave_from": str((wave_from or start) - start),
     }
-    with tempfile.TemporaryDirectory(prefix="fxsim-cosim-") as folder, _written(wave) as wave_path:
-        work = Path(folder)
+    with temporary.folder("cosim") as work, _written(wave) as wave_path:
         build = build_simulator(
             target.design,
             target.parameters,
