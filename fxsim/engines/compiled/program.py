@@ -31,7 +31,7 @@ _PACKED_BYTES = 24 << 10
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Packed:
     """A graph's parameters, packed. `at`: by node, where its bytes and its 32-bit numbers start."""
 
     data: UInt8
@@ -91,7 +91,7 @@ class Program:
     scratch: int
 
 
-def pack(graph: Graph, isa: Isa) -> Parameters:
+def pack(graph: Graph, isa: Isa) -> Packed:
     """A graph's parameters for one instruction set. ModelError where a sum may need more than 32 bits."""
     data: list[UInt8] = []
     words: list[Int32] = []
@@ -106,7 +106,7 @@ def pack(graph: Graph, isa: Isa) -> Parameters:
         data_at += node_data.size + padding
         words_at += node_words.size
     # A vector of start values may be read past its end, where a linear has few tokens.
-    return Parameters(aligned(np.concatenate(data)), np.concatenate([*words, np.zeros(16, np.int32)]), at)
+    return Packed(aligned(np.concatenate(data)), np.concatenate([*words, np.zeros(16, np.int32)]), at)
 
 
 def _input_panels(graph: Graph, node: Node) -> Panels:
@@ -258,7 +258,7 @@ def _present(*nodes: Node | None) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node is not None)
 
 
-def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: int, block: int, isa: Isa) -> Program:
+def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, block: int, isa: Isa) -> Program:
     """The steps that compute `taps` for so many images, `block` at a time."""
     steps = fuse(graph, taps)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
@@ -270,7 +270,7 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
     free: list[int] = []
     slot_of = {INPUT: 0}
     starts: dict[str, tuple[int, int]] = {}
-    out = packed = 0
+    out = room = 0
     code = np.zeros((len(steps), codes.FIELDS), np.int64)
     for i, step in enumerate(steps):
         if not free:
@@ -291,27 +291,27 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
                 groups = -(-into.channels // isa.depth)
                 together = max(1, _PACKED_BYTES // (4 * groups * into.width))
                 columns = min(columns, together * into.width)
-                packed = max(packed, (4 * groups + codes.TAKEN_ROWS) * together * into.width)
+                room = max(room, (4 * groups + codes.TAKEN_ROWS) * together * into.width)
             else:
                 groups = into.each // isa.depth
-                packed = max(packed, isa.rows * columns * (1 if isa.depth == 4 else 3))
+                room = max(room, isa.rows * columns * (1 if isa.depth == 4 else 3))
         main = step.main or step.nodes[-1]
         code[i] = (
             _operator(step.main),
             *(slot_of[name] * slot_size for name in (step.inputs[0], step.inputs[-1], step.name)),
             *(into.channels, result.channels, into.width, result.width, into.each, result.each),
             *(into.tokens, result.tokens, groups, together),
-            *parameters.at[main.name],
-            *_function(step.pre, parameters, codes.COPY, isa),
-            *_function(step.post, parameters, codes.COPY if step.main is None else codes.NOTHING, isa),
-            *_function(step.rest, parameters, codes.NOTHING if step.second is None else codes.COPY, isa),
+            *packed.at[main.name],
+            *_function(step.pre, packed, codes.COPY, isa),
+            *_function(step.post, packed, codes.COPY if step.main is None else codes.NOTHING, isa),
+            *_function(step.rest, packed, codes.NOTHING if step.second is None else codes.COPY, isa),
             tap,
         )
         free.extend({slot_of[name] for name in step.inputs if last_use[name] == i})
         if step.name not in last_use:
             free.append(slot_of[step.name])
     scratch = max(tensor.rows * rounded_up(tensor.tokens, 16) for tensor in layout.values())
-    return Program(steps, code, {name: starts[name] for name in taps}, out, slots * slot_size, packed, scratch)
+    return Program(steps, code, {name: starts[name] for name in taps}, out, slots * slot_size, room, scratch)
 
 
 def _operator(main: Node | None) -> int:
@@ -322,14 +322,14 @@ def _operator(main: Node | None) -> int:
     return codes.POOL
 
 
-def _function(node: Node | None, parameters: Parameters, default: int, isa: Isa) -> tuple[int, int, int]:
+def _function(node: Node | None, packed: Packed, default: int, isa: Isa) -> tuple[int, int, int]:
     """A function's code, and where its table and its numbers start."""
     if node is None:
         return default, 0, 0
     if isinstance(node.op, Relu):
         return codes.RELU, 0, 0
     computed = isinstance(node.op, Affine) and not isa.tables
-    return codes.AFFINE if computed else codes.TABLE, *parameters.at[node.name]
+    return codes.AFFINE if computed else codes.TABLE, *packed.at[node.name]
 
 
 def _bytes(array: npt.NDArray[Any]) -> UInt8:
