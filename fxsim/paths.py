@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -9,6 +10,9 @@ import platformdirs
 from fxsim.errors import FxsimError
 
 _PACKAGE = Path(__file__).resolve().parent
+VERILOG_BYTES_MAX = 64 << 20
+"""Most bytes of a folder's Verilog: one that holds more is not the Verilog of a design."""
+
 _VERILOG_SUFFIXES = (".v", ".vh", ".sv", ".svh")
 _COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"?', re.DOTALL)
 _MODULE = re.compile(r"\b(?:macro)?module\s+(?:automatic\s+|static\s+)?([A-Za-z_][\w$]*)")
@@ -22,9 +26,17 @@ def rtl_dir() -> Path:
 def verilog_files(folder: Path) -> dict[str, Path]:
     """Every Verilog file in a folder and the folders below it, by its name relative to the folder, in order of names.
 
-    FxsimError where two of them have one name, or hold modules of one name: which one was meant, nobody can say.
+    Links to files and folders are followed, wherever they lead. FxsimError where two files have one name, or hold
+    modules of one name: which one was meant, nobody can say. So where a link leads nowhere or back to a folder above.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in _VERILOG_SUFFIXES and path.is_file())
+    paths = sorted(path for path in _walk(folder, (folder.resolve(),)) if path.suffix in _VERILOG_SUFFIXES)
+    for path in paths:
+        if not path.is_file():
+            raise FxsimError(f"{path} is no file that can be read, expected Verilog or a link to it")
+    if sum(path.stat().st_size for path in paths) > VERILOG_BYTES_MAX:
+        raise FxsimError(
+            f"the Verilog folder {folder} has more than {VERILOG_BYTES_MAX:,} bytes, the most that is read"
+        )
     files = {path.relative_to(folder).as_posix(): path for path in paths}
     owners: dict[str, str] = {}
     for name, path in files.items():
@@ -35,6 +47,21 @@ def verilog_files(folder: Path) -> dict[str, Path]:
             if (other := owners.setdefault(owned, name)) != name:
                 raise FxsimError(f"the Verilog folder {folder} has {owned} twice: in {other} and in {name}")
     return files
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """All that is in a folder and below it, but for folders. `above`: where it and those above it really are."""
+    try:
+        content = list(folder.iterdir())
+    except OSError as error:
+        raise FxsimError(f"the Verilog folder {folder} cannot be read: {error.strerror or error}") from None
+    for path in content:
+        if not path.is_dir():
+            yield path
+            continue
+        if (place := path.resolve()) in above:
+            raise FxsimError(f"{path} is a link to {place}, a folder that it lies in")
+        yield from _walk(path, (*above, place))
 
 
 def verilog_file(folder: Path, name: str) -> Path:

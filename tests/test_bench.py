@@ -11,12 +11,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from fxsim.benchmark import activations
+from fxsim.benchmark.activations import Case, Sample, Setting, compare, measure
 from fxsim.cli import main
 from fxsim.cli.bench import command
 from fxsim.errors import FxsimError, ToolError
-from fxsim.networks import benchmark
 from fxsim.networks.b_spline import BSpline
-from fxsim.networks.benchmark import Case, Sample, Setting, compare, measure
 
 SMALL = Setting(layers=2, width=8, sequence=4, batch=2, points=5, centres=3, device="cpu", threads=1)
 
@@ -31,7 +31,7 @@ def threads() -> object:
 
 def test_bench_shows_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command prints the figures of all cases, as a table or JSON, and draws them; the plot repeats bit for bit."""
-    monkeypatch.setattr(benchmark, "_measure_apart", lambda case, _: Sample((0.00125,), (0.5,), 3 << 20, len(case)))
+    monkeypatch.setattr(activations, "_measure_apart", lambda case, _: Sample((0.00125,), (0.5,), 3 << 20, len(case)))
     output, again = tmp_path / "bench.svg", tmp_path / "again.svg"
     arguments = ["nn", "--batch", "16", "--rounds", "2"]
     done = CliRunner().invoke(command, [*arguments, "--json", "-o", str(output)])
@@ -56,10 +56,11 @@ def test_bench_shows_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert again.read_bytes() == output.read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_measure_memory() -> None:
     """In processes of their own, LERP-PSA needs far less memory than direct PSA, which keeps what its formula makes."""
     setting = Setting(layers=1, width=64, sequence=64, batch=64, points=64, centres=8, device="cpu", threads=1)
-    direct, interpolated = (benchmark._measure_apart(case, setting) for case in (Case.PSA, Case.LERP_PSA))
+    direct, interpolated = (activations._measure_apart(case, setting) for case in (Case.PSA, Case.LERP_PSA))
     x = 64 * 64 * 64 * 4
     # At least two tensors of 8 centres for the backward pass; LERP-PSA the output, a gradient and the grid's own.
     assert direct.memory > 2 * 8 * x
@@ -69,7 +70,7 @@ def test_processes_measure_memory() -> None:
 
 _HOLDING = """
 import torch
-from fxsim.networks.benchmark import _peak_memory
+from fxsim.benchmark.activations import _peak_memory
 
 def hold():
     torch.zeros(10 * 2**20).add_(1)
@@ -78,6 +79,7 @@ print(*(_peak_memory(work, torch.device("cpu")) for work in (hold, lambda: None)
 """
 
 
+@pytest.mark.slow
 def test_memory_is_what_a_step_holds() -> None:
     """A step that holds a known block at its peak is measured to hold as much, though it gives it back."""
     # In a process of its own, as everything is measured: this one may have as much to give from what was freed before.
@@ -94,7 +96,7 @@ def test_training_step_reaches_every_parameter(monkeypatch: pytest.MonkeyPatch) 
     """What is timed computes gradients to the input and to all parameters, with the penalty of a B-spline's TV(2)."""
     for case in Case:
         torch.manual_seed(3)
-        stack = torch.nn.Sequential(*(benchmark._build(case, SMALL) for _ in range(2)))
+        stack = torch.nn.Sequential(*(activations._build(case, SMALL) for _ in range(2)))
         x, gradient = torch.randn(2, 4, 8, requires_grad=True), torch.randn(2, 4, 8)
         seen: dict[str, torch.Tensor] = {}
 
@@ -102,7 +104,7 @@ def test_training_step_reaches_every_parameter(monkeypatch: pytest.MonkeyPatch) 
             seen.update({name: p.grad.clone() for name, p in stack.named_parameters()})  # type: ignore[union-attr]
 
         monkeypatch.setattr(stack, "zero_grad", keep)
-        benchmark._train(stack, x, gradient)
+        activations._train(stack, x, gradient)
         loss = (stack(x) * gradient).sum()
         loss = loss + sum(1e-5 * layer.tv2() for layer in stack if isinstance(layer, BSpline))
         names = [name for name, _ in stack.named_parameters()]
@@ -131,7 +133,7 @@ def test_rounds_take_all_cases_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         n = len(order) // (len(Case) + 1)
         return Sample((0.001 * (1 + n),), (0.002, 0.004), 2**20 * (1 + n), 2)
 
-    monkeypatch.setattr(benchmark, "_measure_apart", apart)
+    monkeypatch.setattr(activations, "_measure_apart", apart)
     reported: list[tuple[int, int]] = []
     results = compare(SMALL, 3, lambda done, total: reported.append((done, total)))
     assert order == list(Case) * 3
@@ -154,10 +156,10 @@ def test_pytorchs_errors_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> Sample:
         raise RuntimeError("not enough memory: you tried to allocate\nframe #0")
 
-    monkeypatch.setattr(benchmark, "measure", fail)
+    monkeypatch.setattr(activations, "measure", fail)
     monkeypatch.setattr(sys, "argv", ["benchmark", "PSA", msgspec.json.encode(SMALL).decode()])
     with pytest.raises(SystemExit, match=r"^not enough memory: you tried to allocate$"):
-        benchmark._main()
+        activations._main()
 
 
 def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +168,7 @@ def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     def interrupted(*_: object) -> Sample:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark, "_measure_apart", interrupted)
+    monkeypatch.setattr(activations, "_measure_apart", interrupted)
     with pytest.raises(SystemExit) as exit_:
         main(["bench", "nn", "--rounds", "1"])
     assert exit_.value.code == 130
@@ -207,7 +209,7 @@ def test_paper_sets_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(setting)
         raise FxsimError("enough")
 
-    monkeypatch.setattr(benchmark, "compare", spy)
+    monkeypatch.setattr(activations, "compare", spy)
     CliRunner().invoke(command, ["nn", "--paper"])
     (s,) = seen
     assert (s.layers, s.batch, s.sequence, s.width, s.points, s.centres) == (4, 16, 512, 768, 64, 8)

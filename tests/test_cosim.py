@@ -828,6 +828,7 @@ class Cache:
         self.rtl = edited_rtl(folder)
         self.builds = 0
         self.found: list[str] = []  # what stood ready for the last build
+        self.reads: Callable[[str], bool] = lambda _: True  # which of the sources "Verilator" reads
         monkeypatch.setenv("FXSIM_CACHE", str(folder / "cache"))
         monkeypatch.setattr(rtl_build, "run_logged", self._run)
 
@@ -837,11 +838,15 @@ class Cache:
         if command[0] != "make":
             obj.mkdir()
             log.write_text("verilated")
+            read = [f"rtl/{name}" for name in verilog_files(work / "rtl") if self.reads(name)]
+            lines = (f'S      20  2163602  1795914626           0  1795914626           0 "hash" "{f}"' for f in read)
+            (obj / "Vdut__verFiles.dat").write_text('C "--cc"\n' + "\n".join(lines) + "\n")
             return 0
         self.builds += 1
-        self.found = [path.name for path in obj.iterdir()]
+        self.found = [path.name for path in obj.iterdir() if path.suffix == ".o"]
         (obj / "verilated.o").write_bytes(b"library")
-        (obj / "simulate").write_bytes(b"".join(path.read_bytes() for path in verilog_files(work / "rtl").values()))
+        contents = (path.read_bytes() for name, path in verilog_files(work / "rtl").items() if self.reads(name))
+        (obj / "simulate").write_bytes(b"".join(contents))
         return 0
 
     def get(
@@ -920,7 +925,161 @@ def test_processor_is_what_the_flags_mean_here() -> None:
     assert tools.find_toolchain("-O0 -march=native").processor != tools.find_toolchain("-O0 -march=x86-64").processor
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "no record", "other record"])
+def test_edit_of_what_is_not_read_builds_nothing(builds: Cache) -> None:
+    """Files that Verilator did not read may change; those that it did, and the names of all, may not."""
+    builds.reads = lambda name: not name.startswith("simd/")
+    first = builds.get()
+    other, own = builds.rtl / "simd" / "simd_lane.v", builds.rtl / "stream" / "add.v"
+    other.write_bytes(other.read_bytes() + b"\n")
+    second = builds.get()
+    assert (second.cached, second.key) == (True, first.key)
+    assert second.rtl_sha256 != first.rtl_sha256  # that of the folder as it is now
+    text = own.read_bytes()
+    own.write_bytes(text + b"\n")
+    assert not builds.get().cached
+    own.write_bytes(text)
+    assert builds.get().key == first.key
+    (builds.rtl / "simd" / "new.v").write_text("module new; endmodule\n")
+    assert builds.get().key != first.key
+    # Now it reads the other accelerator too: from here on that is part of the build.
+    builds.reads = lambda _: True
+    own.write_bytes(text + b"\n\n")
+    third = builds.get()
+    other.write_bytes(other.read_bytes() + b"\n")
+    fourth = builds.get()
+    assert (third.cached, fourth.cached, fourth.key != third.key) == (False, False, True)
+
+
+def test_list_of_files_read_that_lies_is_of_no_use(builds: Cache) -> None:
+    """A kept list that leaves out a file gets no simulator that was built with another content of it."""
+    builds.get()
+    (kept,) = (builds.folder / "reads").iterdir()
+    names = json.loads(kept.read_text())
+    (builds.rtl / "stream" / "add.v").write_text("module add; endmodule\n")
+    for text in (json.dumps([n for n in names if n != "stream/add.v"]), json.dumps(["gone.v"]), "[", "\xff", "[1]"):
+        kept.write_text(text, encoding="latin-1")
+        found = builds.get()
+        assert b"module add; endmodule" in found.executable.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("made_of", "parameters", {"TOKENS": 5}),
+        ("made_of", "verilator", "9.9"),
+        ("made_of", "reads", {}),
+        ("seconds", None, 0.0),
+    ],
+)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_altered_records_are_not_believed(change: tuple[str, str | None, Any], sealed: bool, builds: Cache) -> None:
+    """A record that was altered has its simulator built anew; sealed again, it still must say what was asked for."""
+    first = builds.get()
+    path = builds.folder / first.key / "build.json"
+    record = json.loads(path.read_bytes())
+    part, field, value = change
+    assert (record[part] if field is None else record[part][field]) != value
+    if field is None:
+        record[part] = value
+    else:
+        record[part][field] = value
+    if sealed:
+        record = json.loads(msgspec.json.encode(msgspec.convert(record, cache.Record).sealed()))
+    path.write_text(json.dumps(record))
+    again = builds.get()
+    assert again.cached is (sealed and field is None)
+    assert again.verilator == tools.find_toolchain("-O0").verilator_version
+    assert again.rtl_sha256 == first.rtl_sha256
+    # The record of another build in its place is not this one's either.
+    other = builds.get({"TOKENS": 6})
+    shutil.copytree(builds.folder / other.key, builds.folder / first.key, dirs_exist_ok=True)
+    assert not builds.get().cached
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b'{"../../escaped": ""}', b'{"a\\u0000b": ""}', b"[]"])
+def test_damaged_list_of_the_library_is_made_anew(content: bytes, builds: Cache) -> None:
+    """A list of the library's objects that is not UTF-8, no list, or names other places is passed over and replaced."""
+    builds.get({"TOKENS": 1})
+    (listing,) = builds.folder.glob("runtime/*/objects.json")
+    good = listing.read_bytes()
+    listing.write_bytes(content)
+    builds.get({"TOKENS": 2})
+    assert builds.found == []
+    assert listing.read_bytes() == good
+
+
+# --- Verilog in folders ----------------------------------------------------------------------------------------------
+
+
+def test_includes_by_other_paths_and_suffixes_are_part_of_the_build(tmp_path: Path) -> None:
+    """A file of the folder that is included by a path and under any suffix is built with, and an edit of it is seen."""
+    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(`BIAS)"))
+    path = verilog_file(rtl, "affine.v")
+    path.write_text('`include "settings/all.inc"\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
+    (rtl / "settings" / "more").mkdir(parents=True)
+    (rtl / "settings" / "all.inc").write_text('`include "more/bias.txt"\n')
+    bias = rtl / "settings" / "more" / "bias.txt"
+    bias.write_text("`define BIAS bias_reg\n")
+    # As others find it: beside the file that includes it.
+    (rtl / "settings" / "all.vh").write_text("")
+    good = compare(rtl=rtl, images=(0, 2))
+    assert good.passed
+    bias.write_text("`define BIAS 8'd0\n")
+    bad = compare(rtl=rtl, images=(0, 2))
+    assert not bad.passed
+    assert bad.build_key != good.build_key
+    assert bad.rtl_sha256 != good.rtl_sha256
+
+
+def test_files_outside_of_the_folder_are_refused(tmp_path: Path) -> None:
+    """What Verilator read from elsewhere no key covers: an absolute include is refused by name."""
+    outside = tmp_path / "outside.vh"
+    outside.write_text("`define OUTSIDE\n")
+    rtl = edited_rtl(tmp_path)
+    path = verilog_file(rtl, "affine.v")
+    path.write_text(f'`include "{outside}"\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ToolError, match=rf"the Verilog reads {re.escape(str(outside))}, which is not in the folder"):
+        compare(rtl=rtl, images=(0, 1))
+
+
+def test_links_are_followed_and_their_content_counts(builds: Cache, tmp_path: Path) -> None:
+    """Folders and files may be links to other places; an edit behind one is seen, a loop or a dead end refused."""
+    plain = builds.get()
+    elsewhere = tmp_path / "elsewhere"
+    (builds.rtl / "simd").rename(elsewhere)
+    (builds.rtl / "simd").symlink_to(elsewhere)
+    linked = builds.get()
+    assert (linked.key, linked.cached) == (plain.key, True)
+    lane = elsewhere / "simd_lane.v"
+    lane.write_bytes(lane.read_bytes() + b"\n")
+    assert not builds.get().cached
+    (builds.rtl / "above").symlink_to(builds.rtl)
+    with pytest.raises(FxsimError, match=r"above is a link to .*rtl, a folder that it lies in"):
+        builds.get()
+    (builds.rtl / "above").unlink()
+    (builds.rtl / "dead.v").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FxsimError, match=r"dead\.v is no file that can be read"):
+        builds.get()
+
+
+def test_includes_of_two_files_are_refused(builds: Cache) -> None:
+    """An include that two folders have is refused: which one was meant, nobody can say."""
+    for place in ("stream", "simd"):
+        (builds.rtl / place / "defs.inc").write_text("")
+    (builds.rtl / "x.vh").write_text('`include "defs.inc"\n')
+    with pytest.raises(ToolError, match=r'"defs.inc" twice, which x.vh includes: simd/defs.inc and stream/defs.inc'):
+        builds.get()
+
+
+def test_folders_too_large_for_a_design_are_refused(builds: Cache) -> None:
+    """A folder with more Verilog than any design has is refused before it is read."""
+    with (builds.rtl / "huge.v").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(FxsimError, match=r"has more than 67,108,864 bytes"):
+        builds.get()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "no record", "other record", "no text"])
 def test_damaged_entries_are_not_used(damage: str, builds: Cache) -> None:
     """An executable that is not the one that was stored is built again, and the entry is whole afterwards."""
     first = builds.get()
@@ -937,6 +1096,8 @@ def test_damaged_entries_are_not_used(damage: str, builds: Cache) -> None:
             (entry / "build.json").unlink()
         case "other record":
             (entry / "build.json").write_text("{}")
+        case "no text":
+            (entry / "build.json").write_bytes(b"\xff\xfe")
     assert not builds.get().cached
     assert (builds.builds, builds.into.joinpath("simulate").read_bytes()) == (2, content)
     assert builds.get().cached
@@ -955,7 +1116,7 @@ def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.Mo
     assert builds.entries == set()
     (builds.folder / "new-left").mkdir()
     assert not builds.get().cached
-    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "runtime"}
+    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "runtime", "reads"}
 
 
 def test_the_library_is_compiled_once(builds: Cache) -> None:
@@ -1126,10 +1287,14 @@ def test_command_shows_where_a_design_stopped(files: list[str], tmp_path: Path) 
     assert "--watchdog 500" in failed.stderr
 
 
-def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a long run: exit status 130, and no simulator, temporary folder or waveform is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupt_ends_everything(number: signal.Signals, files: list[str], tmp_path: Path) -> None:
+    """A signal in the middle of a long run: its exit status, and no simulator and no temporary folder is left.
+
+    After SIGKILL, which no program hears, the simulator ends all the same, and the next run removes the folder.
+    """
     assert compare().passed  # so that no build is in the way
-    temporary = tmp_path / "temporary"
+    temporary = tmp_path / "temporary files"
     temporary.mkdir()
     process = subprocess.Popen(
         _command_line("cosim", *files, "--stall", "gap:1000000000"),
@@ -1143,10 +1308,19 @@ def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
         simulators = _running_in(temporary)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "fxsim: interrupted"
+    if number == signal.SIGKILL:
+        limit = time.monotonic() + 20
+        while _running_in(temporary) and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert len(list(temporary.iterdir())) == 1
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        subprocess.run(_command_line("cosim", *files), env=environment, check=True, capture_output=True)
+    else:
+        word = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}[number]
+        assert process.returncode == 128 + number
+        assert errors.splitlines()[-1] == f"fxsim: {word}"
     assert list(temporary.iterdir()) == []
     assert _running_in(temporary) == []
 

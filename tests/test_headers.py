@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -153,34 +154,161 @@ BAD_TEXTS = {
     "brace missing": (ONE.replace("4}}", "4}"), ["'one'", "braced differently"]),
     "brace left over": (ONE.replace("4}}", "4}}}"), ["'one'", "braced differently"]),
     "comma missing": (ONE.replace("3,", "3"), ["line 2", "'one'", "braced differently", "'4}}"]),
-    "comma left over": (ONE.replace("4}", "4,}"), ["line 2", "'one'", "braced differently"]),
+    "two commas left over": (ONE.replace("4}", "4,,}"), ["line 2", "'one'", "braced differently"]),
+    "comma before the first": (ONE.replace("{3", "{,3"), ["line 2", "'one'", "braced differently"]),
+    "comma behind the array": (ONE.replace("}}", "}},"), ["line 2", "'one'", "braced differently"]),
+    "comma alone in braces": ("const ap_int<8> one[1][1] = {{1}, {,}};", ["line 1", "'one'", "braced differently"]),
     "sign alone": (ONE.replace("3", "- 3"), ["line 2", "'one'", "digit after the sign"]),
     "two signs": (ONE.replace("3", "--3"), ["line 2", "'one'", "digit after the sign"]),
     "sign at the end": (ONE.replace("}}", "}}-"), ["line 2", "'one'", "digit after the sign"]),
     "fraction": (ONE.replace("3", "3.5"), ["line 2", "'one'", "'.5, 4}}", "expected numbers"]),
     "word": (ONE.replace("3", "three"), ["line 2", "'one'", "'three", "expected numbers"]),
-    "hexadecimal": (ONE.replace("3", "0x3"), ["line 2", "'one'", "expected numbers"]),
+    "hexadecimal above int8": (ONE.replace("3", "0x80"), ["line 2", "'one'", "0x80 at [1][0]", "-128 to 127"]),
+    "hexadecimal of many digits": (ONE.replace("3", "0x" + "0" * 9), ["line 2", "'one'", "expected numbers"]),
+    "hexadecimal without digits": (ONE.replace("3", "0x"), ["line 2", "'one'", "expected numbers"]),
+    "digits apart": (ONE.replace("3", "1'0"), ["line 2", "'one'", "expected numbers"]),
+    "number with a letter": (ONE.replace("3", "3z"), ["line 2", "'one'", "expected numbers"]),
+    "a macro among values": ("#define N 3\n" + ONE.replace("3", "N"), ["line 3", "'one'", "expected numbers"]),
     "NUL": (ONE.replace("3", "\0"), ["line 2", "'one'", r"\x00", "expected numbers"]),
     "given twice": (ONE + ONE, ["line 3", "'one'", "given twice", "line 1"]),
     "not ended": (ONE.replace(";", ""), ["line 1", "'one'", "does not end"]),
     "cut short": (ONE[:35], ["line 1", "'one'", "does not end"]),
     "cut in its name": (ONE[:18], ["line 1", "'const ap_int<8> on'", "expected 'const ap_int<8> NAME"]),
     "16 bits": (ONE.replace("8", "16"), ["line 1", "'one'", "16 bits", "expected 8"]),
-    "other type": (ONE.replace("ap_int<8>", "float"), ["line 1", "'const float", "expected 'const ap_int<8> NAME"]),
-    "not const": (ONE.replace("const ", ""), ["line 1", "expected 'const ap_int<8> NAME"]),
-    "no dimensions": ("const ap_int<8> one = 3;", ["line 1", "expected 'const ap_int<8> NAME"]),
-    "a name for a dimension": (ONE.replace("[2][2]", "[N][2]"), ["line 1", "expected 'const ap_int<8> NAME"]),
+    "other type": (
+        ONE.replace("ap_int<8>", "float"),
+        ["line 1", "'one'", "'float' is not known", "expected ap_int<8>"],
+    ),
+    "unknown type": (ONE.replace("ap_int<8>", "w_t"), ["line 1", "'one'", "type 'w_t' is not known from this header"]),
+    "char": (ONE.replace("ap_int<8>", "char"), ["line 1", "'one'", "'char' has a sign with some compilers"]),
+    "int": (ONE.replace("ap_int<8>", "int"), ["line 1", "'one'", "32 bits, expected 8"]),
+    "no type": ("const one[1] = {1};", ["line 1", "'one'", "there is no type"]),
+    "volatile": (ONE.replace("const", "const volatile"), ["line 1", "'one'", "'volatile ap_int < 8 >' is not known"]),
+    "width unknown": (ONE.replace("<8>", "<W>"), ["line 1", "found 'W', expected a whole number"]),
+    "width of another line": (
+        ONE.replace("<8>", "<W>") + "#define W 8\n",
+        ["line 1", "found 'W'", "before this line"],
+    ),
+    "type of two widths": (
+        "typedef ap_int<8> T;\ntypedef ap_uint<8> T;\n" + ONE.replace("ap_int<8>", "T"),
+        ["line 3", "'T' is declared twice"],
+    ),
+    "type of the language anew": ("typedef short int8_t;\n" + ONE.replace("ap_int<8>", "int8_t"), ["line 2", "twice"]),
+    "type that is a macro": (
+        "#define int8_t short\n" + ONE.replace("ap_int<8>", "int8_t"),
+        ["line 2", "'int8_t' is a macro, defined on line 1"],
+    ),
+    "name that is a macro": ("#define one two\n" + ONE, ["line 2", "'one' is a macro, defined on line 1"]),
+    "pointer": ("const int8_t *one = 0;", ["line 1", "'one' is no array"]),
+    "function": ("int one(int a[2]) { return 1; }", ["line 1", "expected 'const ap_int<8> NAME"]),
+    "structure": ("struct one { int a; };", ["line 1", "'one' is no array"]),
+    "array without values": ("extern const ap_int<8> one[2][2];", ["line 1", "'one' has no values in braces"]),
+    "two arrays at once": (
+        "const ap_int<8> one[1] = {1}, two[1] = {2};",
+        ["line 1", "'one'", "'two[1] = {2};'"],
+    ),
+    "not const": (ONE.replace("const ", ""), ["line 1", "'one' is not const", "expected 'const ap_int<8> NAME"]),
+    "no dimensions": ("const ap_int<8> one = 3;", ["line 1", "'one' is no array", "expected 'const ap_int<8> NAME"]),
+    "a name for a dimension": (ONE.replace("[2][2]", "[N][2]"), ["line 1", "found 'N', expected a whole number"]),
+    "a function for a dimension": ("#define N(x) 2\n" + ONE.replace("[2][2]", "[N(1)][2]"), ["line 2", "found 'N'"]),
+    "a macro of two values": (
+        "#define N 2\n#define N 3\n" + ONE.replace("[2][2]", "[N][2]"),
+        ["line 3", "found 'N', expected a whole number"],
+    ),
+    "a macro that is none any more": (
+        "#define N 2\n#undef N\n" + ONE.replace("[2][2]", "[N][2]"),
+        ["line 3", "found 'N', expected a whole number"],
+    ),
+    "a macro under a condition": (
+        "#ifndef N\n#define N 2\n#endif\n" + ONE.replace("[2][2]", "[N][2]"),
+        ["line 4", "found 'N', expected a whole number"],
+    ),
+    "a macro of itself": ("#define N N\n" + ONE.replace("[2][2]", "[N][2]"), ["line 2", "found 'N'"]),
+    "a dimension divided by zero": (ONE.replace("[2][2]", "[2 / 0][2]"), ["line 1", "divided by zero"]),
+    "a dimension too large": (ONE.replace("[2][2]", "[1 << 61 << 61][2]"), ["line 1", "larger than 62 bits"]),
+    "a dimension below zero": (ONE.replace("[2][2]", "[-2][2]"), ["line 1", "'one'", "[-2][2]", "cannot fill"]),
+    "a dimension without an end": ("const ap_int<8> one[2", ["line 1", "'one'", "does not end"]),
+    "an inner dimension open": (ONE.replace("[2][2]", "[2][]"), ["line 1", "'one'", "not the first"]),
+    "values for no whole number of rows": (
+        "const ap_int<8> one[][2] = {{1, 2}, {3}};",
+        ["'one'", "3 values", "multiple of 2 for [][2]"],
+    ),
+    "five dimensions": ("const ap_int<8> one[1][1][1][1][1] = {{{{{1}}}}};", ["line 1", "'one'", "more than 4"]),
+    "a constant that may change": ("int N = 2;\n" + ONE, ["line 1", "'N' is not const"]),
+    "a constant beyond its type": ("const unsigned N = 4294967296;\n", ["line 1", "'N' is 4294967296", "32 bits"]),
+    "a namespace without an end": ("namespace a {\n" + ONE, ["line 1", "brace is not closed"]),
+    "a brace too many": (ONE + "}\n", ["line 3", "closes nothing"]),
+    "linkage without an end": ('extern "C" {\n' + ONE, ["line 1", "brace is not closed"]),
+    "linkage under __cplusplus without an end": (
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n' + ONE,
+        ["line 2", "under __cplusplus has no '}'"],
+    ),
+    "linkage under __cplusplus ended twice": (
+        ONE + "#ifdef __cplusplus\n}\n#endif\n",
+        ["line 4", "closes nothing that was opened under it"],
+    ),
     "a dimension of nothing": (ONE.replace("[2][2]", "[0][2]"), ["line 1", "'one'", "[0][2]"]),
     "huge dimensions": (
         ONE.replace("[2][2]", "[999999999][999999999]"),
         ["'one'", "[999999999][999999999]", "cannot fill"],
     ),
-    "dimensions of many digits": (ONE.replace("[2][2]", f"[{'9' * 4000}]"), ["line 1", "expected 'const ap_int"]),
+    "dimensions of many digits": (ONE.replace("[2][2]", f"[{'9' * 4000}]"), ["line 1", "expected a whole number"]),
     "something after an array": (ONE + "int main() {}", ["line 3", "'int main() {}'", "expected 'const ap_int"]),
     "open comment": (ONE + "/* and so on", ["line 3", "comment", "does not end"]),
     "behind a long comment": ("/*\n\n*/ // x\n" + ONE.replace("3", "300"), ["line 5", "300 at [1][0]"]),
     "condition": ("\n#if 0\n" + ONE + "#endif\n", ["line 2", "'#if 0'", "include guard"]),
-    "macro": ("#define const volatile\n" + ONE, ["line 1", "include guard"]),
+    "array under a guard that defines nothing": (
+        "#ifndef A_H\n" + ONE + "#endif\n",
+        ["line 1", "'#ifndef A_H' is a condition, not an include guard"],
+    ),
+    "array under a guard that defines another name": (
+        "#ifndef A_H\n#define B_H\n" + ONE + "#endif\n",
+        ["line 1", "'#ifndef A_H' is a condition, not an include guard"],
+    ),
+    "array under a guard that defines late": (
+        "#ifndef A_H\n" + ONE + "#define A_H\n#endif\n",
+        ["line 1", "'#ifndef A_H' is a condition, not an include guard"],
+    ),
+    "a second guard": (
+        "#ifndef A_H\n#define A_H\n#endif\n#ifndef B_H\n#define B_H\n" + ONE + "#endif\n",
+        ["line 4", "'#ifndef B_H' is a condition, not an include guard"],
+    ),
+    "a guard that was defined before": (
+        "#define A_H\n#ifndef A_H\n#define A_H\n" + ONE + "#endif\n",
+        ["line 2", "'#ifndef A_H' is a condition, not an include guard"],
+    ),
+    "a guard with another side": (
+        "#ifndef A_H\n#define A_H\n#else\n" + ONE + "#endif\n",
+        ["line 3", "'#else' belongs to an include guard"],
+    ),
+    "a guard without an end": ("#ifndef A_H\n#define A_H\n" + ONE, ["line 1", "'#ifndef A_H' has no '#endif'"]),
+    "an end too many": (ONE + "#endif\n", ["line 3", "'#endif' has no '#if' before it"]),
+    "another side of nothing": ("#else\n" + ONE, ["line 1", "'#else' has no '#if' before it"]),
+    "array for C++ alone": ("#ifdef __cplusplus\n" + ONE + "#endif\n", ["line 1", "'#ifdef __cplusplus' is a condi"]),
+    "array for C alone": (
+        '#ifdef __cplusplus\nextern "C" {\n}\n#else\n' + ONE + "#endif\n",
+        ["line 1", "'#ifdef __cplusplus' is a condition"],
+    ),
+    "a condition in an array": (ONE.replace("3", "\n#if 0\n3"), ["line 3", "'#if 0' is a condition"]),
+    "an included file in an array": (
+        ONE.replace("3", '\n#include "x"\n3'),
+        ["line 3", "directive stands inside", "'one'"],
+    ),
+    "a directive that a comment carries on": (
+        "#include <ap_int.h> /* x\n */ " + ONE,
+        ["line 1", "is more than an include guard"],
+    ),
+    "a macro of the language": ("#define const volatile\n" + ONE, ["line 2", "'const' is a macro"]),
+    "a pragma that brings macros back": (
+        '#pragma pop_macro("one")\n' + ONE,
+        ["line 1", "is more than an include guard"],
+    ),
+    "a line of another file": ('#line 7 "x"\n' + ONE, ["line 1", "is more than an include guard"]),
+    "an error": ("#error no\n" + ONE, ["line 1", "is more than an include guard"]),
+    "joined lines with a blank": ("// a comment \\ \n" + ONE, ["line 1", "backslash"]),
+    "joined lines by a trigraph": ("// a comment ??/\n" + ONE, ["line 1", "backslash"]),
+    "a carriage return alone": ("// a comment\r" + ONE, ["line 1", "carriage return stands alone"]),
+    "UTF-16": ("\xff\xfe" + ONE, ["byte-order mark of UTF-16"]),
     "joined lines": ("// a comment \\\n" + ONE, ["line 1", "backslash"]),
 }
 
@@ -198,6 +326,152 @@ def test_malformed_text_is_named(case: str, tmp_path: Path) -> None:
     assert len(message) < 400
     for part in [str(path), *parts]:
         assert part in message
+
+
+READ_TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "storage classes": (
+        "static const ap_int<8> a[1]={1}; constexpr int8_t b[1]={2}; static constexpr uint8_t c[1]={3};"
+        "inline constexpr std::int8_t d[1]={4}; extern const ::uint8_t e[1]={5}; ap_int<8> const f[1]={6};",
+        {"a": [1], "b": [2], "c": [3], "d": [4], "e": [5], "f": [6]},
+    ),
+    "types of the language": (
+        "const signed char a[1]={-1}; const unsigned char b[1]={255}; const char unsigned c[1]={1};"
+        "const int8_t d[]={1};",
+        {"a": [-1], "b": [255], "c": [1], "d": [1]},
+    ),
+    "types of one's own": (
+        "typedef ap_int<8> weight_t;\nusing shift_t = const ap_uint<8>;\ntypedef weight_t bias_t;\n"
+        "typedef float real_t;\n"
+        "typedef signed char int8_t;\nconst weight_t a[1]={-1}; shift_t b[1]={200}; const bias_t c[1]={-2};"
+        "const int8_t d[1]={-3};",
+        {"a": [-1], "b": [200], "c": [-2], "d": [-3]},
+    ),
+    "constants": (
+        "#define N 2\n#define M (N + 1)\nconst int K = N * M / 2 - 1;\nstatic const unsigned L{0x1u};\n#define W 4+4\n"
+        "const ap_int<W> a[K][(1 << L)] = {{1, 2}, {3, 4}}; const int8_t b[M % N]={5}; const int8_t c[W*1 - 7]={6};",
+        {"a": [[1, 2], [3, 4]], "b": [5], "c": [6]},
+    ),
+    "a macro as its text has it": ("#define N 1+1\nconst int8_t a[N*2] = {1, 2, 3};", {"a": [1, 2, 3]}),
+    "hexadecimal and suffixes": (
+        "const int8_t a[5] = {0x7f, -0x80, 0X0A, 12u, -5L}; const uint8_t b[3] = {0xFF, 0x00000001, 7UL};",
+        {"a": [127, -128, 10, 12, -5], "b": [255, 1, 7]},
+    ),
+    "commas behind the last": (
+        "const int8_t a[3] = {1,2,3,}; const int8_t b[2][2] = {{1,2,},{3,4,},};",
+        {"a": [1, 2, 3], "b": [[1, 2], [3, 4]]},
+    ),
+    "first dimension open": ("const int8_t a[][2] = {{1,2},{3,4},{5,6}};", {"a": [[1, 2], [3, 4], [5, 6]]}),
+    "braces without a sign of equality": ("constexpr int8_t a[2] {1, 2};", {"a": [1, 2]}),
+    "namespaces": (
+        "namespace net { namespace { const int8_t a[1]={1}; } }\nnamespace x::y { const int8_t b[1]={2}; };",
+        {"a": [1], "b": [2]},
+    ),
+    "pragmas": (
+        "#pragma once\n#pragma HLS array_partition variable=a complete\nconst int8_t a[1]={1};\n"
+        "  #  pragma GCC diagnostic pop\n#\n",
+        {"a": [1]},
+    ),
+    "linkage": (
+        '#ifndef A_H\n#define A_H 1\n#ifdef __cplusplus\nextern "C" {\n#endif\nconst int8_t a[1]={1};\n'
+        "#if defined(__cplusplus)\n}\n#endif\n#endif A_H\n",
+        {"a": [1]},
+    ),
+    "linkage without a condition": ('extern "C" { const int8_t a[1]={1}; }', {"a": [1]}),
+    "a guard by another word": (
+        "#pragma once\n#include <stdint.h>\n#if !defined(A_H)\n#define A_H\nconst int8_t a[1]={1};\n#endif",
+        {"a": [1]},
+    ),
+    "conditions with nothing under them": (
+        "#ifdef __SYNTHESIS__\n#include <ap_int.h>\n#else\n#include <stdint.h>\n#error none\n#endif\n"
+        "#ifndef EPSILON\n#define EPSILON 1e-6\n#endif\nconst int8_t a[1]={1};",
+        {"a": [1]},
+    ),
+    "macros that nothing uses": (
+        "#define AP_INT_MAX_W 4096\n#define F(x) ((x) + 1)\nconst int8_t a[1]={1};",
+        {"a": [1]},
+    ),
+    "signs in comments and texts": (
+        '#pragma message("/* no comment")\n// don\'t\n/* it\'s " */ const int8_t a[1]={1}; // "\n',
+        {"a": [1]},
+    ),
+    "mark": ("\xef\xbb\xbfconst int8_t a[1]={1};", {"a": [1]}),
+    "line ends of old": (
+        "// one\r#define N 1\rconst int8_t a[N]={1}; // two\rconst int8_t b[1]={2};\r",
+        {"a": [1], "b": [2]},
+    ),
+    "nothing": ("\n", {}),
+}
+
+
+@pytest.mark.parametrize("case", READ_TEXTS)
+def test_what_people_write_is_read(case: str, tmp_path: Path) -> None:
+    """Valid C and C++ of the kinds that tools and people write gives its values and signs."""
+    text, expected = READ_TEXTS[case]
+    path = tmp_path / "a.h"
+    path.write_bytes(text.encode("latin-1"))
+    arrays = read_header_arrays(path)
+    assert {name: array.tolist() for name, array in arrays.items()} == expected
+    for name, array in arrays.items():
+        assert array.dtype == (np.uint8 if f"unsigned char {name}" in text or max(array.flat) > 127 else array.dtype)
+
+
+def test_the_sign_of_a_type_is_kept(tmp_path: Path) -> None:
+    """int8 and uint8 are what the declarations say, also where values would fit both."""
+    types = {
+        np.int8: ["ap_int<8>", "int8_t", "signed char", "s_t"],
+        np.uint8: ["ap_uint<8>", "uint8_t", "unsigned char", "u_t"],
+    }
+    text = "typedef ap_int<8> s_t; typedef uint8_t u_t;\n"
+    expected = {}
+    for dtype, names in types.items():
+        for i, name in enumerate(names):
+            text += f"const {name} {np.dtype(dtype).name}_{i}[1] = {{1}};\n"
+            expected[f"{np.dtype(dtype).name}_{i}"] = dtype
+    (tmp_path / "a.h").write_text(text)
+    assert {name: array.dtype.type for name, array in read_header_arrays(tmp_path / "a.h").items()} == expected
+
+
+LINES = (
+    "#ifndef G", "#define G", "#endif", "#ifdef __cplusplus", 'extern "C" {', "}", "#if 0", "#ifdef X", "#else",
+    "#define X", "#include <stdint.h>", "#pragma once", "/*", "*/", "// a", "#endif /* a", "namespace a {",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([*LINES, *["ARRAY"] * 4]), max_size=10), st.booleans())
+@settings(max_examples=150)
+def test_arrays_are_read_where_a_preprocessor_leaves_them(lines: list[str], guarded: bool) -> None:
+    """What is read of any lines is what `g++ -E` leaves of them, in C and C++, whichever other macros are defined."""
+    if guarded:
+        lines = ["#ifndef G", "#define G", *lines, "#endif"]
+    text = "\n".join(f"const signed char a{i}[1] = {{1}};" if line == "ARRAY" else line for i, line in enumerate(lines))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.h"
+        path.write_text(text + "\n")
+        try:
+            names = list(read_header_arrays(path))
+        except FileError:
+            return
+        for language in ("c", "c++"):
+            for macros in ([], ["-DX"]):
+                command = ["g++", "-E", "-P", "-nostdinc", "-x", language, *macros, "-"]
+                plain = text.replace("#include <stdint.h>", "")
+                left = subprocess.run(command, input=plain + "\n", text=True, capture_output=True, check=True).stdout
+                assert re.findall(r"a\d+(?=\[)", left) == names
+
+
+def test_known_headers_are_answered_rightly(cases: Path) -> None:
+    """Headers that were once imported wrongly, or refused for nothing, are read to one network or refused by name."""
+    hashes = {
+        model_sha256(import_headers(cases / "headers" / name)) for name in ("cr_only", "static_const", "trailing_comma")
+    }
+    assert len(hashes) == 1
+    for name, message in (
+        ("guard_nodefine", r"line 1: '#ifndef QUANT_PARAMS_H' is a condition, not an include guard"),
+        ("guard_noendif", r"line 1: '#ifndef QUANT_PARAMS_H' has no '#endif'"),
+        ("guard_extraendif", r"line 238: '#endif' has no '#if' before it"),
+    ):
+        with pytest.raises(FileError, match=message):
+            import_headers(cases / "headers" / name)
 
 
 def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -244,7 +518,22 @@ def test_hostile_text_is_refused_in_linear_time(tmp_path: Path) -> None:
         "const ap_int<8> a" + "[1]" * (n // 3),
         "const " + " " * n,
         "#" * n,
-        "\n#define X" * (n // 10),
+        "".join(f"#define X{i}\n" for i in range(n // 15)),
+        "#ifndef X\n" * (n // 10),
+        "#ifndef X\n#endif\n" * (n // 17) + ".",
+        "namespace a {" * (n // 13),
+        "typedef a b;" * (n // 12) + ".",
+        "".join(f"typedef a b{i};" for i in range(n // 18)),
+        "using a = " + "b " * (n // 2),
+        "const int N = " + "(" * n,
+        "const int N = " + "1 + " * (n // 4),
+        "const ap_int<8> a[1] = {" + "0x1," * (n // 4) + "};",
+        "const ap_int<8> a[1] = {" + "1,}" * (n // 3) + "};",
+        "/**/\n #" * (n // 7) + "\n.",
+        "#define A\n"
+        + "".join(f"#define B{i} {f'B{i - 1} ' * 50}\n" for i in range(1, 99))
+        + "const int8_t a[B98]={1};",
+        "".join(f"#define B{i} {f'B{i - 1} ' * 50}\n" for i in range(1, 99)) + "#define B0\nconst int8_t a[B98]={1};",
         "".join(f"const ap_int<8> a{i}[1] = {{1}};\n" for i in range(n // 32)),
     ]
     for text in texts:

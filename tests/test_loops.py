@@ -1,25 +1,27 @@
 """The plain loops, a further form of the contract: held to the reference and to the compiled engine, value by value."""
 
+import math
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from itertools import product
-from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fxsim
 from fxsim.benchmark.hosts import LESSER
-from fxsim.contract import TABLE_POINTS, TableRule, stored_points
-from fxsim.engines import loops, run_reference
+from fxsim.contract import TABLE_POINTS, Number, Sign, TableRule, Tensor, bias_number, legal_points, stored_points
+from fxsim.engines import run_reference
 from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.families import ResMLPConfig
-from fxsim.graph import Model
-from fxsim.operators import Axis, Linear, Lut, Operator
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.paths import golden_dir
 from tests import oracle
 from tests.conftest import ROOT, SEED
@@ -110,7 +112,7 @@ def test_loops_compute_only_what_taps_need() -> None:
 def test_loops_on_other_processors() -> None:
     """Compiled for a processor without vector extensions, as benchmarks do, they give the same values."""
     script = (
-        "import numpy as np, fxsim; from fxsim.engines import loops, run_reference\n"
+        "import numpy as np, fxsim; from fxsim.engines import run_reference\n"
         "from fxsim.paths import golden_dir\n"
         "m = fxsim.load(golden_dir() / 'small.safetensors'); x = np.load(golden_dir() / 'images_16x12.npy')[:3]\n"
         "a, b = loops.run_loops(m, x, m.graph.taps), run_reference(m.graph, x, m.graph.taps)\n"
@@ -151,6 +153,71 @@ def test_loops_look_up_every_input(rule: TableRule) -> None:
             assert got[:, c].tolist() == [oracle.interpolate(table[c].tolist(), rule, v) for v in range(-128, 128)]
 
 
-def test_every_operator_has_a_loop() -> None:
-    """The table of loops has every kind of operator, and no other."""
-    assert loops.LOOPS.keys() == set(get_args(Operator))
+numbers = st.builds(Number, st.integers(2, 16), st.sampled_from(Sign))
+
+
+def values_of(rng: np.random.Generator, number: Number, shape: tuple[int, ...]) -> npt.NDArray[np.integer]:
+    """Random values of a format, of its numpy type, both ends among them."""
+    values = rng.integers(number.low, number.high + 1, shape)
+    ends = rng.random(shape)
+    values[ends < 0.1], values[ends > 0.9] = number.low, number.high
+    return values.astype(number.dtype)
+
+
+@given(data=st.data())
+def test_loops_equal_the_reference_in_any_number_format(data: st.DataObject) -> None:
+    """A graph of every operator over tensors of any formats, signed and unsigned, is computed alike at every tap."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    given_number, *formats = (data.draw(numbers) for _ in range(7))
+    weights = [Number(data.draw(st.integers(2, 8))) for _ in range(3)]
+    tokens, channels, outputs = (data.draw(st.integers(1, 5)) for _ in range(3))
+    rule = data.draw(st.sampled_from(TableRule))
+    points = data.draw(st.sampled_from(legal_points(rule, formats[2])))
+
+    def scale(count: int, out: Number) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.uint8]]:
+        return values_of(rng, bias_number(out), (count,)), rng.integers(0, 24, count).astype(np.uint8)
+
+    def linear(inputs: int, outputs: int, over: Axis, i: int) -> Linear:
+        weight = values_of(rng, weights[i], (outputs, inputs))
+        return Linear(weight, *scale(outputs, formats[i]), over, 62, weights[i], formats[i])
+
+    nodes = (
+        Node("mixing", linear(tokens, 4, Axis.TOKENS, 0), (INPUT,)),
+        Node("channels", linear(channels, outputs, Axis.CHANNELS, 1), ("mixing",)),
+        Node(
+            "affine",
+            Affine(values_of(rng, weights[2], (outputs,)), *scale(outputs, formats[2]), 62, weights[2], formats[2]),
+            ("channels",),
+        ),
+        Node(
+            "lut",
+            Lut(values_of(rng, formats[3], (outputs, stored_points(points, rule))), rule, formats[2], formats[3]),
+            ("affine",),
+        ),
+        Node("relu", Relu(), ("lut",)),
+        Node("add", Add(62, formats[4]), ("relu", "channels")),
+        Node("pool", Pool(4, 62), ("add",)),
+    )
+    model = Model(Graph(Tensor(("token", "channel"), (tokens, channels), given_number), nodes), "formats")
+    x = values_of(rng, given_number, (3, tokens, channels))
+    found, expected = run_loops(model, x, model.graph.taps), run_reference(model.graph, x, model.graph.taps)
+    assert list(found) == list(expected)
+    for tap, values in expected.items():
+        assert found[tap].dtype == values.dtype == model.graph.tensors[tap].number.dtype
+        np.testing.assert_array_equal(found[tap], values, tap)
+
+
+@pytest.mark.parametrize("over", list(Axis))
+def test_loops_take_sums_of_62_bits(over: Axis) -> None:
+    """The widest sums, ties of either sign under shifts around their width, are what exact fractions give."""
+    wide = Number(16)
+    shifts = (28, 29, 30, 31, 32, 38, 39, 40, 61, 62, 63, 64, 255)
+    weight = np.repeat(np.array([[-128], [127]], np.int8), 65_536, axis=1)
+    for value in (-(2**15), 2**15 - 1):
+        for shift in shifts:
+            op = Linear(weight, np.array([3, -3], np.int16), np.full(2, shift, np.uint8), over, 62, out=wide)
+            shape = (1, 65_536) if over is Axis.CHANNELS else (65_536, 1)
+            model = Model(Graph(Tensor(("token", "channel"), shape, wide), (Node("y", op, (INPUT,)),)), "wide")
+            got = run_loops(model, np.full((1, *shape), value, np.int16), ("y",))["y"].ravel().tolist()
+            exact = [math.floor(Fraction(65_536 * value * w, 2**shift) + Fraction(1, 2)) for w in (-128, 127)]
+            assert got == [min(max(y + b, wide.low), wide.high) for y, b in zip(exact, (3, -3), strict=True)]

@@ -141,7 +141,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.toml")
     path = tmp_path / "bad.toml"
     path.write_bytes(b'name = "\xff"')
-    with pytest.raises(FileError, match="is not a recipe"):
+    with pytest.raises(FileError, match="line 1: byte 0xff is not UTF-8, expected a recipe"):
         load_recipe(path)
     path.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(FileError, match="is larger than"):

@@ -312,9 +312,9 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
 def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An accumulator bound that is too small, or a width that does not hold the sum, fails."""
 
-    def wrong(node: Node) -> AccumulatorBound | None:
-        bound = accumulator_bound(node)
-        if bound is None or node.name != "embed":
+    def wrong(graph: Graph, name: str) -> AccumulatorBound | None:
+        bound = accumulator_bound(graph, name)
+        if bound is None or name != "embed":
             return bound
         return AccumulatorBound("embed", bound.channel, bound.low, bound.high - 1, 8, 8)
 

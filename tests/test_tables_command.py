@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fxsim.bridge.tables import Row, best, draw, full_tables_of, load_full, study, with_tables
 from fxsim.cli import main
+from fxsim.cli.tables import load_full
 from fxsim.contract import TableRule
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, FxsimError, ModelError, StimulusError
@@ -24,6 +24,7 @@ from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
 from fxsim.operators import Add, Lut, Pool, Relu
 from fxsim.tables.points import PointMethod, compress_tables
+from fxsim.tables.study import Row, best, draw, full_tables_of, study, with_tables
 from tests.conftest import SEED
 from tests.oracle import compute, interpolate
 

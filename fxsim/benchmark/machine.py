@@ -7,6 +7,7 @@ from fxsim.benchmark.peak import cache_sizes
 from fxsim.benchmark.record import Machine
 from fxsim.engines.compiled import instruction_sets
 from fxsim.machine import count_cores, find_memory, find_processor
+from fxsim.version import __version__
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "onnxruntime", "torch", "pyperf")
 
@@ -32,3 +33,10 @@ def find_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[name] = "absent"
     return versions
+
+
+def describe_machine() -> str:
+    """Processor and versions, in one line."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "numba", "llvmlite"))
+    computer = f"{find_processor()}, {count_cores()} CPUs"
+    return f"{computer}; fxsim {__version__}, Python {platform.python_version()}, {versions}"

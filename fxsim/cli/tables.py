@@ -14,8 +14,8 @@ from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import DataSource
 
 if TYPE_CHECKING:
-    from fxsim.bridge.tables import Row
     from fxsim.graph import Model
+    from fxsim.tables.study import Row
 
 _RECOMMENDED_POINTS = 64
 """For which the best rule and method are named, where it is among those compared."""
@@ -47,8 +47,8 @@ def command(
     over all inputs of all channels and, with --data, over the inputs that the test pictures cause, the accuracy, and
     how many predictions change.
     """
-    from fxsim.bridge.tables import best, draw, full_tables_of, load_full, study
     from fxsim.tables.points import PointMethod
+    from fxsim.tables.study import best, draw, full_tables_of, study
 
     sizes = _sizes(points)
     if data_path is not None and source is None:
@@ -91,6 +91,27 @@ def command(
         say(f"{output}: picture")
 
 
+def load_full(path: Path) -> "tuple[Model, Model | None]":
+    """A model whose tables are full, from a model file or a quantised network's; and the stored model, if it was one.
+
+    A network's full tables are its functions at all 256 inputs. A model file's are read off the tables it stores: what
+    these had lost is lost. FileError where the file is neither.
+    """
+    from fxsim.formats import load
+    from fxsim.formats.metadata import NETWORK, stated_format
+    from fxsim.tables.points import CODES, PointMethod
+    from fxsim.tables.study import full_tables_of, with_tables
+
+    if stated_format(path) == NETWORK:
+        # Torch: only whoever has a network needs it.
+        from fxsim.networks.quantised import TableFormat
+        from fxsim.training.integer_model import export_model
+
+        return export_model(path, tables=TableFormat(CODES, TableRule.FULL, PointMethod.DECIMATE)), None
+    model = load(path)
+    return with_tables(model, full_tables_of(model), TableRule.FULL), model
+
+
 def _sizes(text: str) -> list[int]:
     """Numbers of points from a comma-separated list, ascending."""
     names = {name.strip() for name in text.split(",")}
@@ -101,7 +122,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def _show(full: "Model", stored: "Model | None", source: str | None, rows: list["Row"]) -> None:
-    from fxsim.bridge.tables import accuracy
+    from fxsim.tables.study import accuracy
 
     title = f"{full.name}: errors against full tables, in int8 steps"
     if source is not None:

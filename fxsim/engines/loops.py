@@ -3,7 +3,7 @@
 No user chooses this engine. Tests hold the other two to it, and benchmarks show beside it what the compiled engine
 gains over the loops that one would write first. Images are computed one part after the other; a part's tensors lie
 token-major, in int32. Sums and products are Numba's int64, in which nothing here can overflow: graphs prove their
-accumulators to be at most 32 bits wide.
+accumulators to be at most 62 bits wide.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TableRule
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Model
 from fxsim.jit import compile_function, config, njit, typeof, types
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
 Int32 = npt.NDArray[np.int32]
 
@@ -39,10 +39,10 @@ def _saturate(value, low, high):
 
 @njit
 def _round_shift(total, shift):
-    """floor(total / 2^shift + 1/2) of a sum of at most 32 bits."""
+    """floor(total / 2^shift + 1/2) of a sum of at most 62 bits."""
     if shift == 0:
         return total
-    if shift > 32:
+    if shift > 62:
         return 0
     return (total + (1 << (shift - 1))) >> shift
 
@@ -151,7 +151,8 @@ def _run_relu(_op: Relu, _low: int, _high: int, x: Int32) -> Int32:
 def _run_lut(op: Lut, _low: int, _high: int, x: Int32) -> Int32:
     rows = x.reshape(-1, len(op.table))
     last_segment = op.points - (2 if op.rule is TableRule.CLAMP else 1)
-    return _call(_lut, rows.shape, rows, -128, 8 - (op.points.bit_length() - 1), last_segment, op.table)
+    fraction_bits = op.number.bits - (op.points.bit_length() - 1)
+    return _call(_lut, rows.shape, rows, op.number.low, fraction_bits, last_segment, op.table)
 
 
 def _run_add(_op: Add, low: int, high: int, x: Int32, r: Int32) -> Int32:
@@ -164,31 +165,29 @@ def _run_pool(op: Pool, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_pool, (len(images), images.shape[2]), images, op.tokens.bit_length() - 1)
 
 
-LOOPS: dict[type[Operator], Callable[..., Int32]] = {
-    Linear: _run_linear,
-    Affine: _run_affine,
-    Relu: _run_relu,
-    Lut: _run_lut,
-    Add: _run_add,
-    Pool: _run_pool,
-}
+LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
+    "the plain loops",
+    {Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool},
+)
 """By kind: from the operator, the result's least and greatest value, and its inputs, images first, to its result."""
 
 
-def run_loops(model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Int8]:
-    """Every named tap for images `x`, int8 [image, token, value]: int8 [image, token, channel] or [image, channel].
+def run_loops(model: Model, x: Integers, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Integers]:
+    """Every named tap for images `x` [image, ...]: [image, ...] each, of its tensor's shape and numpy type.
 
     `threads`: how many compute, by default NUMBA_NUM_THREADS; the result does not depend on it.
     """
-    graph = model.graph
-    out = {name: np.empty((len(x), *graph.shapes[name]), np.int8) for name in taps}
+    tensors = model.graph.tensors
+    out = {name: tensors[name].empty(len(x)) for name in taps}
 
     def compute(first: int) -> None:
         part = slice(first, min(first + _IMAGES, len(x)))
         values: dict[str, Int32] = {INPUT: x[part].astype(np.int32, order="C")}
-        for node in graph.nodes:
-            y = LOOPS[type(node.op)](node.op, -128, 127, *(values[name] for name in node.inputs))
-            values[node.name] = y.reshape(part.stop - part.start, *graph.shapes[node.name])
+        for node in model.graph.nodes:
+            result = tensors[node.name]
+            inputs = (values[name] for name in node.inputs)
+            y = LOOPS[type(node.op)](node.op, result.number.low, result.number.high, *inputs)
+            values[node.name] = y.reshape(part.stop - part.start, *result.shape)
         for name in taps:
             out[name][part] = values[name]
 

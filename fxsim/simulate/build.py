@@ -1,17 +1,20 @@
 """Builds a simulator of an accelerator with Verilator, or takes the one it built before from the cache.
 
-The cache's key covers all that a simulator is made of: the content of every Verilog file and of the harness, the top,
-its parameters, the flags, and the versions of Verilator, compiler and processor. Whatever changes is built anew. ROM
-contents are not part of a build, so that all models of the same dimensions share one. See `docs/cosim.md`.
+The cache's key covers all that a simulator is made of: the content of every Verilog file that Verilator read, the names
+of all that it could have read, the harness, the top, its parameters, the flags, and the versions of Verilator, compiler
+and processor. Whatever changes is built anew. ROM contents are not part of a build, so that all models of the same
+dimensions share one. See `docs/cosim.md`.
+
+Which files Verilator reads follows from the names that there are and from what stands in those that it reads. So where
+both are as they were, it would read the same ones again: the list it gave is kept by the names (and by all else), and
+an edit of a file that is not on it builds nothing anew.
 """
 
-import hashlib
 import os
 import shlex
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +22,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fxsim import temporary
 from fxsim.errors import ToolError
-from fxsim.paths import cache_dir, rtl_dir, verilog_files
-from fxsim.simulate.cache import Record, prune, store, store_failure, store_runtime, take, take_runtime
+from fxsim.paths import cache_dir, rtl_dir
+from fxsim.simulate.cache import (
+    Ingredients,
+    prune,
+    store,
+    store_failure,
+    store_reads,
+    store_runtime,
+    take,
+    take_reads,
+    take_runtime,
+)
+from fxsim.simulate.sources import Sources, files_read, hash_parts, read_sources
 from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_logged
 
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
@@ -90,61 +105,76 @@ def build_simulator(
 
     `rtl` is the folder of the Verilog sources, by default the project's own; `traced` builds one that can write FST
     waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
-    was checked against its recorded hash, and is built anew where it differs.
-    ToolError where a tool is missing or the design does not build: with the first errors, and where the log is.
+    was checked against what it should be made of and its recorded hash, and is built anew where it differs. All that is
+    returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
+    ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where
+    it reads a file that is not in the folder.
     """
     tell = status or (lambda _: None)
     optimise = OPTIMISE if optimise is None else optimise
-    sources = _read_sources(rtl or rtl_dir(), design.top)
+    sources = read_sources(rtl or rtl_dir())
+    sources.file_of(design.top)
     harness = {path.name: path.read_bytes() for path in design.harness}
     tools = find_toolchain(optimise)
-    rtl_sha256 = _sha256(*_parts(sources))
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
-    # All that Verilator's own library depends on; then all that the simulator does.
-    runtime_key = _sha256(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
+    # All that Verilator's own library depends on; then all that the simulator does, but for the Verilog's content.
+    runtime_key = hash_parts(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
-    key = _sha256(*_parts(harness), *(text.encode() for text in (runtime_key, rtl_sha256, *flags)))
+    programs = (part for name, text in harness.items() for part in (name.encode(), text))
+    names = (name.encode() for name in sources.files)
+    base = hash_parts(*programs, runtime_key.encode(), *(flag.encode() for flag in flags), b"names", *names)
 
     cache = cache_dir() / "verilator"
     executable = into / "simulate"
     started = time.monotonic()
-    record = take(cache / key, executable)
-    cached = record is not None
-    if record is None:
+
+    def ingredients(reads: tuple[str, ...] | None) -> Ingredients | None:
+        """What a simulator is made of that reads these files; None where that is not known, or one is not there."""
+        hashes = None if reads is None else sources.hashes(reads)
+        if hashes is None:
+            return None
+        key = hash_parts(base.encode(), *(text.encode() for pair in hashes.items() for text in pair))
+        return Ingredients(key, hashes, dict(parameters), tools.verilator_version, tools.compiler_version)
+
+    def taken(made_of: Ingredients | None) -> bool:
+        return made_of is not None and take(cache / made_of.key, executable, made_of) is not None
+
+    made_of = ingredients(take_reads(cache, base))
+    cached = taken(made_of)
+    if not cached:
         _make_writable(cache)
         with _lock(cache / "lock", tell):
-            record = take(cache / key, executable)
-            cached = record is not None
-            if record is None:
+            made_of = ingredients(take_reads(cache, base))
+            cached = taken(made_of)
+            if not cached:
                 tell("building the RTL with Verilator")
-                with tempfile.TemporaryDirectory(prefix="fxsim-build-") as folder:
-                    work = Path(folder)
+                with temporary.folder("build") as work:
                     _write_sources(work, sources, harness)
-                    run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, key, log))
-                    folders = sorted({f"rtl/{name}".rpartition("/")[0] for name in sources})
-                    command = [str(tools.verilator), *flags, *(word for folder in folders for word in ("-y", folder))]
-                    run("Verilator", [*command, f"rtl/{_file_of(design.top, sources)}", design.harness[0].name])
-                    # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
-                    shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
-                    run("compiling the simulator", _make_command(tools, optimise))
-                    if not shared:
-                        store_runtime(cache / "runtime" / runtime_key, sorted(work.glob("obj/verilated*.o")))
-                    built = work / "obj" / "simulate"
-                    record = Record(
-                        executable_sha256=hashlib.sha256(built.read_bytes()).hexdigest(),
-                        rtl_sha256=rtl_sha256,
-                        verilator=tools.verilator_version,
-                        compiler=tools.compiler_version,
-                        parameters=dict(parameters),
-                        seconds=round(time.monotonic() - started, 3),
-                    )
-                    store(cache / key, built, work / "build.log", record)
+                    run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, base, log))
+                    run("Verilator", _verilator_command(tools, flags, sources, design))
+                    listing = work / "obj" / "Vdut__verFiles.dat"
+                    reads = files_read(listing, sources, design.top, tools.verilator.parent.parent)
+                    made_of = ingredients(reads)
+                    assert made_of is not None  # `files_read` names only files that are there
+                    cached = taken(made_of)
+                    if not cached:
+                        # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
+                        shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
+                        run("compiling the simulator", _make_command(tools, optimise))
+                        if not shared:
+                            store_runtime(cache / "runtime" / runtime_key, sorted(work.glob("obj/verilated*.o")))
+                        built, seconds = work / "obj" / "simulate", round(time.monotonic() - started, 3)
+                        store(cache / made_of.key, built, work / "build.log", made_of, seconds)
+                    store_reads(cache, base, reads)
                 prune(cache)
-                if take(cache / key, executable) is None:
-                    raise ToolError(f"the simulator just built cannot be read back from {cache / key}")
-    seconds = 0.0 if cached else record.seconds
-    return Build(executable, key, record.rtl_sha256, record.verilator, record.compiler, seconds, cached)
+                if not taken(made_of):
+                    raise ToolError(f"the simulator just built cannot be read back from {cache / made_of.key}")
+    assert made_of is not None  # of what was taken or built
+    seconds = 0.0 if cached else round(time.monotonic() - started, 3)
+    return Build(
+        executable, made_of.key, sources.sha256, tools.verilator_version, tools.compiler_version, seconds, cached
+    )
 
 
 def _make_writable(cache: Path) -> None:
@@ -171,44 +201,15 @@ def _lock(path: Path, tell: Status) -> Iterator[None]:
         lock.release()
 
 
-def _sha256(*parts: bytes) -> str:
-    """Hash of a sequence of byte strings; lengths go in too, so that no two sequences run together the same."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()
+def _verilator_command(tools: Toolchain, flags: tuple[str, ...], sources: Sources, design: Design) -> list[str]:
+    """Modules and includes are looked for in every folder that holds sources, the whole folder first."""
+    folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
+    looked_in = (word for folder in folders for word in ("-y", folder))
+    return [str(tools.verilator), *flags, *looked_in, f"rtl/{sources.file_of(design.top)}", design.harness[0].name]
 
 
-def _parts(files: Mapping[str, bytes]) -> Iterator[bytes]:
-    for name, text in files.items():
-        yield name.encode()
-        yield text
-
-
-def _read_sources(directory: Path, top: str) -> dict[str, bytes]:
-    """Every Verilog file in a folder and below it by name.
-
-    They are built from these bytes, not read again: hash and build agree.
-    """
-    sources = {name: path.read_bytes() for name, path in verilog_files(directory).items()}
-    if _file_of(top, sources) is None:
-        raise ToolError(f"the RTL folder {directory} has no {top}.v")
-    return sources
-
-
-def _file_of(module: str, sources: Iterable[str]) -> str | None:
-    """The file of a module, by its name."""
-    return next((name for name in sources if name.rpartition("/")[2] == f"{module}.v"), None)
-
-
-def _write_sources(work: Path, sources: Mapping[str, bytes], harness: Mapping[str, bytes]) -> None:
-    if any(character.isspace() for character in str(work)):
-        raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
-    (work / "rtl").mkdir()
-    for name, text in sources.items():
-        (work / "rtl" / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / "rtl" / name).write_bytes(text)
+def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -> None:
+    sources.write(work / "rtl")
     for name, text in harness.items():
         (work / name).write_bytes(text)
 
@@ -221,7 +222,8 @@ def _make_command(tools: Toolchain, optimise: str) -> list[str]:
         # The wheel's makefile calls `python`, which Debian does not have.
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
-    return ["make", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+    # CURDIR: no rule uses it, and Verilator's makefile would refuse a folder with spaces in it, which works.
+    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
 
 
 def _run(what: str, command: list[str], work: Path, keep_log: Callable[[Path], Path]) -> None:

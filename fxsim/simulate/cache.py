@@ -13,33 +13,52 @@ from pathlib import Path
 
 import msgspec
 
+from fxsim.formats import atomic_write
+
 ENTRIES_MAX = 64
 BYTES_MAX = 256 << 20
 
 _FAILURES_MAX = 8
 _RUNTIMES_MAX = 4
+_READS_MAX = 4 * ENTRIES_MAX
+
+
+class Ingredients(msgspec.Struct, frozen=True):
+    """What a simulator is made of. `key`: hash of all of it; `reads`: hashes of the Verilog files that were read."""
+
+    key: str
+    reads: dict[str, str]
+    parameters: dict[str, int]
+    verilator: str
+    compiler: str
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What an entry says of itself, in build.json."""
+    """What an entry says of itself, in build.json. `sha256`: of the record with an empty one in its place."""
 
+    made_of: Ingredients
     executable_sha256: str
-    rtl_sha256: str
-    verilator: str
-    compiler: str
-    parameters: dict[str, int]
     seconds: float
+    sha256: str = ""
+
+    def sealed(self) -> "Record":
+        """The record with its own hash."""
+        plain = msgspec.structs.replace(self, sha256="")
+        return msgspec.structs.replace(self, sha256=hashlib.sha256(msgspec.json.encode(plain)).hexdigest())
 
 
-def take(entry: Path, executable: Path) -> Record | None:
-    """Copy an entry's executable out; None where there is no entry or its executable is not the one that was stored.
+def take(entry: Path, executable: Path, made_of: Ingredients) -> Record | None:
+    """Copy an entry's executable out; None where there is none, or where it is not what it should be made of.
 
-    Needs no lock: entries appear whole, and one that vanishes meanwhile is simply not there.
+    So is an entry whose record was altered, or whose executable is not the one that was stored. Needs no lock: entries
+    appear whole, and one that vanishes meanwhile is simply not there.
     """
     try:
         record = msgspec.json.decode((entry / "build.json").read_bytes(), type=Record)
         content = (entry / "simulate").read_bytes()
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if record != record.sealed() or record.made_of != made_of:
         return None
     if hashlib.sha256(content).hexdigest() != record.executable_sha256:
         return None
@@ -51,20 +70,44 @@ def take(entry: Path, executable: Path) -> Record | None:
     return record
 
 
-def store(entry: Path, executable: Path, log: Path, record: Record) -> None:
+def store(entry: Path, executable: Path, log: Path, made_of: Ingredients, seconds: float) -> None:
     """Add an entry, whole or not at all, in place of a damaged one. The caller holds the cache's lock."""
+    record = Record(made_of, hashlib.sha256(executable.read_bytes()).hexdigest(), seconds).sealed()
     with _new_folder(entry) as new:
         shutil.copy(executable, new / "simulate")
         shutil.copy(log, new / "build.log")
         (new / "build.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)))
 
 
+def take_reads(cache: Path, base: str) -> tuple[str, ...] | None:
+    """Names of the files that Verilator read, when last it was given all that `base` is the hash of; None if unknown.
+
+    They say which entry to look for, and no more: what that is made of is checked against the files as they are.
+    """
+    try:
+        return msgspec.json.decode((cache / "reads" / f"{base}.json").read_bytes(), type=tuple[str, ...])
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def store_reads(cache: Path, base: str, names: tuple[str, ...]) -> None:
+    """Keep the names of the files that Verilator read. The caller holds the cache's lock."""
+    folder = cache / "reads"
+    folder.mkdir(exist_ok=True)
+    with atomic_write(folder / f"{base}.json") as file:
+        file.write_bytes(msgspec.json.encode(names))
+    for path in _newest_first(folder.glob("*.json"))[_READS_MAX:]:
+        path.unlink()
+
+
 def take_runtime(entry: Path, into: Path) -> bool:
     """Copy the objects of Verilator's library to where make will find them; False where they are not all as stored."""
     try:
         hashes = msgspec.json.decode((entry / "objects.json").read_bytes(), type=dict[str, str])
+        if any(Path(name).name != name for name in hashes):
+            return False
         objects = {name: (entry / name).read_bytes() for name in hashes}
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, ValueError):  # not UTF-8, or a name that no file can have
         return False
     if any(hashlib.sha256(content).hexdigest() != hashes[name] for name, content in objects.items()):
         return False

@@ -21,7 +21,8 @@ from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import FileError, ModelError
 from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
 from fxsim.formats.atomic import atomic_write
-from fxsim.formats.headers.text import Header, HeaderArray, format_header, read_header
+from fxsim.formats.headers.declarations import HeaderArray
+from fxsim.formats.headers.text import Header, format_header, read_header
 from fxsim.graph import Model
 
 PARAMETERS = "quant_params.h"

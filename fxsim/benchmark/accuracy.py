@@ -3,27 +3,28 @@
 import hashlib
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 
-from benchmarks.common import ROOT, machine
-from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
+from fxsim.benchmark.machine import describe_machine
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fxsim.training.flow import ProgressFor
     from fxsim.training.recipe import Recipe
 
 NETWORKS = ("float", "fake-quant", "integer")
-RECIPES = ",".join(f"recipes/{name}.toml" for name in ("relu_h96", "b_spline_h96", "psa_h96"))
 _BYTES_MAX = 1 << 26
+
+Told = Callable[[str], None]
+"""Given a line to show."""
 
 
 class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,70 +109,7 @@ class Plan:
         return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
-def _numbers(_context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < (1 if parameter.name == "hidden" else 0):
-        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 96,48")
-    return numbers
-
-
-def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-@click.command()
-@click.option("--recipes", default=RECIPES, show_default=True, callback=_names, help="One for each activation.")
-@click.option("--activations", default="", callback=_names, help="Of these recipes, those to use.  [default: all]")
-@click.option("--hidden", default="192,96,48,24", show_default=True, callback=_numbers, help="In place of a recipe's.")
-@click.option("--seeds", default="2023,2024,2025", show_default=True, callback=_numbers, help="Of teachers, too.")
-@click.option("--data-path", type=click.Path(path_type=Path), metavar="DIR", help="Where the recipes' data lies.")
-@click.option(
-    "--runs", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/accuracy"), show_default=True,
-    help="Folder that networks are made in; what is there is used again.",
-)  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Results.  [default: RUNS/accuracy.json]")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture.  [default: FILE's name, .svg]")
-@json_option
-def accuracy(
-    recipes: tuple[str, ...],
-    activations: tuple[str, ...],
-    hidden: tuple[int, ...],
-    seeds: tuple[int, ...],
-    data_path: Path | None,
-    runs: Path,
-    out: Path | None,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
-    """Train, quantise and evaluate a student for each hidden size, activation and seed; takes hours.
-
-    The results file is written after every student; those in it are not made again as long as recipes, data and fxsim's
-    code stay the same. Seeds decide a teacher, its students and the split for validation together.
-    """
-    out = out or runs / "accuracy.json"
-    plot = plot or out.with_suffix(".svg")
-    try:
-        plans = _plan([Path(name) for name in recipes], activations, hidden, seeds, data_path)
-        study = _carry_out(plans, runs, out, plot)
-    except FxsimError as error:
-        raise click.ClickException(plain(str(error))) from None
-    cases = [study.cases[plan.name] for plan in plans]
-    rows, title = summarise(cases), _title(plans, cases)
-    if as_json:
-        print_json({"title": title, "machine": study.machine, "rows": rows})
-        return
-    say(study.machine)
-    cells = [(r.hidden, r.activation, r.parameters, *(r.networks[name] for name in NETWORKS)) for r in rows]
-    print_table(title, ("hidden", "activation", "parameters", *NETWORKS), cells)
-    if teachers := _teachers(cases):
-        say(f"their teachers, float: {teachers}")
-    say(f"{out}: results, {plot}: picture")
-
-
-def _carry_out(plans: Sequence[Plan], runs: Path, out: Path, plot: Path) -> Study:
+def carry_out(plans: Sequence[Plan], runs: Path, out: Path, plot: Path, progress: "ProgressFor", say: Told) -> Study:
     """Make what is not there yet, and write results and picture. FxsimError where something does not fit."""
     from fxsim.formats.figures import check_figure_target, write_figure
 
@@ -185,17 +123,17 @@ def _carry_out(plans: Sequence[Plan], runs: Path, out: Path, plot: Path) -> Stud
     for number, plan in enumerate(plans, 1):
         known, key = study.cases.get(plan.name), plan.key()
         if known is None or known.key != key:
-            say(f"{plan.name}: {number} of {len(plans)}", err=True)
-            study.cases[plan.name] = _make(plan, key, runs)
-            study.machine = machine()
+            say(f"{plan.name}: {number} of {len(plans)}")
+            study.cases[plan.name] = _make(plan, key, runs, progress, say)
+            study.machine = describe_machine()
             with atomic_write(out) as file:
                 file.write_bytes(msgspec.json.format(msgspec.json.encode(study, order="deterministic")) + b"\n")
     cases = [study.cases[plan.name] for plan in plans]
-    write_figure(draw(summarise(cases), _title(plans, cases)), plot)
+    write_figure(draw(summarise(cases), title(plans, cases)), plot)
     return study
 
 
-def _plan(
+def plan_study(
     paths: Iterable[Path],
     activations: Sequence[str],
     hidden: Sequence[int],
@@ -208,8 +146,6 @@ def _plan(
 
     found: dict[str, Path] = {}
     for path in paths:
-        # As given, or as named in the repository: the defaults hold in any folder.
-        path = path if path.exists() else ROOT / path
         recipe = load_recipe(path, data_path)
         if recipe.quantize is None:
             raise FxsimError(f"{path}: has no [quantize] section, expected a recipe that ends in an integer model")
@@ -239,7 +175,7 @@ def _plan(
     return plans
 
 
-def _make(plan: Plan, key: str, runs: Path) -> Case:
+def _make(plan: Plan, key: str, runs: Path, progress: "ProgressFor", say: Told) -> Case:
     """Carry a student's recipe out and read its evaluation."""
     from fxsim.networks.checkpoint import load_float
     from fxsim.training.evaluate import Evaluation
@@ -252,7 +188,7 @@ def _make(plan: Plan, key: str, runs: Path) -> Case:
     started = time.perf_counter()
     # A folder a seed: students of one seed share a teacher.
     folder = runs / f"seed_{recipe.seed}" / f"{plan.activation}_h{recipe.network.hidden}"
-    result = flow(recipe, folder, progress, lambda line: say(f"fxsim: {line}", err=True))
+    result = flow(recipe, folder, progress, lambda line: say(f"fxsim: {line}"))
     seconds = time.perf_counter() - started
     assert result.evaluation is not None, "a recipe with [quantize] ends in an evaluation"
     evaluation = msgspec.json.decode(result.evaluation.read_bytes(), type=Evaluation)
@@ -290,13 +226,14 @@ def spread(found: Sequence[Found]) -> Spread:
     return Spread(statistics.fmean(shares), statistics.stdev(shares) if len(shares) > 1 else None)
 
 
-def _teachers(cases: Sequence[Case]) -> Spread | None:
+def teachers(cases: Sequence[Case]) -> Spread | None:
     """Spread of the teachers, one a seed."""
     by_seed = {case.seed: case.networks["teacher"] for case in cases if "teacher" in case.networks}
     return spread(list(by_seed.values())) if by_seed else None
 
 
-def _title(plans: Sequence[Plan], cases: Sequence[Case]) -> str:
+def title(plans: Sequence[Plan], cases: Sequence[Case]) -> str:
+    """What the study is of, in a line."""
     data = plans[0].recipe.data
     total = cases[0].networks["integer"].total
     seeds = len({case.seed for case in cases})

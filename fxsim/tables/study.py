@@ -1,8 +1,6 @@
 """What a table's size, edge rule and choice of points cost: errors against the full tables, and changed predictions."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +10,6 @@ from fxsim.contract import INT8_MIN, TableRule, expand_table
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.engines import run_chunks
 from fxsim.errors import ModelError, StimulusError
-from fxsim.formats import load
-from fxsim.formats.metadata import NETWORK, stated_format
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Lut
 from fxsim.tables.points import CODES, PointMethod, compress_tables
@@ -99,22 +95,6 @@ def best(rows: Sequence[Row], points: int) -> Row | None:
 
 
 # --- Models and their tables -----------------------------------------------------------------------------------------
-
-
-def load_full(path: str | os.PathLike[str]) -> tuple[Model, Model | None]:
-    """A model whose tables are full, from a model file or a quantised network's; and the stored model, if it was one.
-
-    A network's full tables are its functions at all 256 inputs. A model file's are read off the tables it stores: what
-    these had lost is lost. FileError where the file is neither.
-    """
-    if stated_format(path) == NETWORK:
-        # Torch: only whoever has a network needs it.
-        from fxsim.networks.quantised import TableFormat
-        from fxsim.training.integer_model import export_model
-
-        return export_model(Path(path), tables=TableFormat(CODES, TableRule.FULL, PointMethod.DECIMATE)), None
-    model = load(path)
-    return with_tables(model, full_tables_of(model), TableRule.FULL), model
 
 
 def full_tables_of(model: Model) -> dict[str, Int8]:

@@ -1,0 +1,134 @@
+"""Verilog sources of a simulator: those of a folder, what they include of it, and which of them Verilator read."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fxsim.errors import ToolError
+from fxsim.paths import VERILOG_BYTES_MAX, verilog_files
+
+_INCLUDE = re.compile(rb'`include\s+["<]([^">\n]+)[">]')
+_READ = re.compile(r'^S\s.*"([^"]*)"$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files of a folder by name relative to it, in order of names. A simulator is built from these very bytes."""
+
+    folder: Path
+    files: dict[str, bytes]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all names and contents."""
+        parts = (part for name, content in self.files.items() for part in (name.encode(), content))
+        return hash_parts(*parts)
+
+    @property
+    def folders(self) -> list[str]:
+        """Every folder that holds one of the files, relative to the folder; `.` is the folder itself."""
+        return sorted({str(PurePosixPath(name).parent) for name in self.files})
+
+    def file_of(self, module: str) -> str:
+        """Name of the file of a module; ToolError where there is none."""
+        for name in self.files:
+            if PurePosixPath(name).name in (f"{module}.v", f"{module}.sv"):
+                return name
+        raise ToolError(f"the RTL folder {self.folder} has no {module}.v")
+
+    def hashes(self, names: tuple[str, ...]) -> dict[str, str] | None:
+        """Hash of each of these files, in order of names; None where one is not there."""
+        if any(name not in self.files for name in names):
+            return None
+        return {name: hashlib.sha256(self.files[name]).hexdigest() for name in sorted(names)}
+
+    def write(self, folder: Path) -> None:
+        """Write every file into a folder that is not there yet."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def hash_parts(*parts: bytes) -> str:
+    """Hash of a sequence of byte strings; lengths go in too, so that no two sequences run together the same."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def read_sources(folder: Path) -> Sources:
+    """Every Verilog file in a folder and below it, and whatever else of the folder they include by name.
+
+    Links are followed: the content behind them counts. ToolError where a file cannot be read, where there is more than
+    a design can be, or where an include means two files.
+    """
+    files: dict[str, bytes] = {}
+    left = VERILOG_BYTES_MAX
+
+    def read(name: str) -> bytes:
+        nonlocal left
+        try:
+            with (folder / name).open("rb") as file:
+                content = file.read(left + 1)
+        except OSError as error:
+            raise ToolError(f"{folder / name} cannot be read: {error.strerror or error}") from None
+        left -= len(content)
+        if left < 0:
+            raise ToolError(
+                f"the Verilog folder {folder} has more than {VERILOG_BYTES_MAX:,} bytes, the most that is read"
+            )
+        return content
+
+    pending = list(verilog_files(folder))
+    folders = {str(PurePosixPath(name).parent) for name in pending}
+    while pending:
+        name = pending.pop()
+        if name in files:
+            continue
+        files[name] = read(name)
+        for included in _INCLUDE.findall(files[name]):
+            pending += _included(folder, folders, name, included.decode(errors="replace"))
+    return Sources(folder, dict(sorted(files.items())))
+
+
+def _included(folder: Path, folders: set[str], reader: str, name: str) -> Iterator[str]:
+    """The file of the folder that an include means, if any: Verilator says so of those that are not there."""
+    places = {os.path.normpath(os.path.join(place, name)) for place in (*folders, ".")}  # noqa: PTH118  # not resolved
+    found = sorted(p for p in places if not p.startswith(("..", "/")) and (folder / p).is_file())
+    if len(found) > 1:
+        raise ToolError(
+            f'the Verilog folder {folder} has "{name}" twice, which {reader} includes: {" and ".join(found)}'
+        )
+    yield from found
+
+
+def files_read(listing: Path, sources: Sources, top: str, own: Path) -> tuple[str, ...]:
+    """Names of the sources that Verilator read, from its own list of a build (`obj/*__verFiles.dat`).
+
+    It ran beside the sources' copy in the folder `rtl`. `own`: the folder that Verilator is installed in, whose version
+    says what lies there. ToolError where it read anything else: no hash would cover that.
+    """
+    try:
+        text = listing.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise ToolError(f"Verilator's list of the files it read cannot be read: {error.strerror or error}") from None
+    names = set()
+    for path in _READ.findall(text):
+        if path.startswith("/") and Path(path).resolve().is_relative_to(own.resolve()):
+            continue
+        name = os.path.normpath(path)
+        if not name.startswith("rtl/") or (name := name.removeprefix("rtl/")) not in sources.files:
+            raise ToolError(
+                f"the Verilog reads {path}, which is not in the folder {sources.folder}: expected that all it includes "
+                "lies there"
+            )
+        names.add(name)
+    if sources.file_of(top) not in names:
+        raise ToolError(f"Verilator's list of the files it read does not have the top {sources.file_of(top)}")
+    return tuple(sorted(names))
