@@ -14,6 +14,7 @@ import numpy as np
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError, StimulusError
 from fxsim.formats.atomic import atomic_write, scratch_folder
+from fxsim.formats.npy import map_array
 from fxsim.graph import Model
 
 
@@ -24,20 +25,7 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
     there are no images in it. Pickled objects are refused unread.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-        excess = path.stat().st_size - array.offset - array.nbytes
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # The header is text that numpy evaluates as a literal: a damaged one fails in ways that numpy does not list.
-    except Exception as error:
-        reason = str(error).split("\n")[0][:200]
-        raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
-    # Another array appended to the first, say: numpy reads one and says nothing of the rest.
-    if excess:
-        raise FileError(f"{path}: has {excess:,} bytes after the array of shape {array.shape}, expected none")
+    array = map_array(path)
     images = model.check_stimulus(array, str(path))
     if len(array) == 0:
         raise StimulusError(f"{path}: holds no images, expected at least one")
