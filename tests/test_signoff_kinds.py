@@ -352,7 +352,7 @@ def test_trace_of_random_bytes_fails(published: Path, tmp_path: Path) -> None:
     assert check.status is Status.REPORTED
     check = psa_check(tmp_path, folder.parent, PSA + "trace_past_the_end = true\n" + WITHIN)
     assert check.status is Status.FAILED
-    assert "t[P] the next channel's first point: tap embed, " in str(check.reason)
+    assert "t[P] the next channel's first point: image 0, tap embed, " in str(check.reason)
     check = psa_check(tmp_path, folder.parent, PSA + "trace_within = { pool = 3 }\n" + WITHIN)
     assert check.status is Status.FAILED
     assert "csim_trace.npz: tap pool is 157 away, expected at most 3" in str(check.reason)

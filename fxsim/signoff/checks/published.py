@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from fxsim import engines
+from fxsim.compare import ArraySource, TapShape, model_taps
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError
@@ -20,7 +21,7 @@ from fxsim.formats.headers import read_header_arrays
 from fxsim.formats.npy import read_archive
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
 from fxsim.signoff.context import Context, Outcome, import_published, published_samples
 from fxsim.signoff.kind import Kind, Picture
 from fxsim.signoff.plan import Check, Name, Texts
@@ -47,6 +48,9 @@ _EXTRA_TAPS = {
     "samples_mlp_post": "mlp.add",
 }
 """What is published of the inside of block 0, for image 0, and the tap it is."""
+
+_AS = " (as "
+"""Between a tap and the name that it is published by, where that is another."""
 
 _CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1")
 """Published as [channel][token]."""
@@ -108,7 +112,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         explained: bool = False,
     ) -> None:
         """Demand equality, or the distances `within`; a tap without one is only reported, unless it is `explained`."""
-        comparison, first = compare_taps(title, expected, found, exact=within is None)
+        comparison, first = _compare(title, model, expected, found, exact=within is None)
         if within is None:
             problems.extend([first] if first else [])
         else:
@@ -122,6 +126,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
             free = [row.tap for row in rows if row.bound is None]
             if free and not explained:
                 reported.append(f"{title}: no distance is demanded of {', '.join(free)}")
+            problems.extend(f"{title}: tap {row.tap}: no value was compared" for row in rows if row.compared == 0)
         comparisons.append(comparison)
         figures.append(Figure(f"{title}: values compared", sum(row.compared for row in comparison.taps)))
         figures.append(Figure(f"{title}: values that differ", sum(row.mismatches for row in comparison.taps)))
@@ -154,7 +159,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         compare(f"{check.folder}: {check.trace}", *trace, check.trace_within, explained=check.trace_past_the_end)
         expected, found = _trace(folder / check.trace, read_past_the_end(model))
         reading = f"{check.trace}, were t[P] the next channel's first point"
-        left, first = compare_taps(reading, expected, found, exact=check.trace_past_the_end)
+        left, first = _compare(reading, model, expected, found, exact=check.trace_past_the_end)
         if check.trace_past_the_end:
             comparisons.append(left)
             problems += [first] if first else []
@@ -178,7 +183,16 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
 
 def _tap(label: str) -> str:
     """The tap that a comparison's label names."""
-    return label.partition(" (as ")[0]
+    return label.partition(_AS)[0]
+
+
+def _compare(
+    title: str, model: Model, expected: Mapping[str, Int8], found: Mapping[str, Int8], exact: bool
+) -> tuple[Comparison, str | None]:
+    """Every published array, under the name of its tap, with the same as it was computed."""
+    shapes = {shape.tap: shape for shape in model_taps(model)}
+    taps = [TapShape(name, shapes[_tap(name)].axes, shapes[_tap(name)].shape) for name in expected]
+    return compare_sources(title, ArraySource("published", expected), ArraySource("computed", found), taps, exact)
 
 
 def _as_images(values: Int8, shape: tuple[int, ...]) -> Int8:
@@ -209,7 +223,7 @@ def _inside(folder: Path, values: Mapping[str, Int8]) -> tuple[dict[str, Int8], 
     expected, found = {}, {}
     for name, stage in _EXTRA_TAPS.items():
         tap = f"blocks.0.{stage}"
-        label = f"{tap} (as {name})"
+        label = f"{tap}{_AS}{name})"
         expected[label] = (arrays[name].T if name in _CHANNEL_MAJOR else arrays[name])[None]
         found[label] = values[tap][:1]
     return expected, found
@@ -225,8 +239,9 @@ def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
         raise FileError(f"{path}: has no taps beside its array 'input'")
     found = engines.run(model, x, tuple(arrays))
     for tap, values in found.items():
-        if arrays[tap].shape != values.shape or arrays[tap].dtype != np.int8:
-            raise FileError(f"{path}: '{tap}' is {arrays[tap].dtype} {arrays[tap].shape}, expected int8 {values.shape}")
+        if arrays[tap].shape != values.shape or arrays[tap].dtype != values.dtype:
+            given = f"{arrays[tap].dtype} {arrays[tap].shape}"
+            raise FileError(f"{path}: '{tap}' is {given}, expected {values.dtype} {values.shape}")
     return {tap: arrays[tap] for tap in found}, found
 
 
