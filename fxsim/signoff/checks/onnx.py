@@ -1,15 +1,14 @@
 """Kind `onnx`: integer models as ONNX graphs, which ONNX Runtime executes. It needs the extra `onnx`."""
 
 import itertools
-from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
 
-from fxsim import engines
+from fxsim.compare import ComputedSource, engine_source, model_taps
 from fxsim.engines import Engine
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_in_parts
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind
 from fxsim.signoff.plan import Check, Images, Names
@@ -45,9 +44,8 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
         for stimulus, engine in itertools.product(check.stimuli, check.engines):
             x = context.stimulus(stimulus, model, seed)[: check.images]
             title = f"{name} on {stimulus}: ONNX Runtime against {engine}"
-            comparison, first = compare_in_parts(
-                title, x, partial(engines.run, model, taps="all", engine=engine), compute
-            )
+            runtime = ComputedSource("ONNX Runtime", model.graph.taps, x, lambda part, _, compute=compute: compute(part))
+            comparison, first = compare_sources(title, engine_source(model, x, engine), runtime, model_taps(model))
             comparisons.append(comparison)
             firsts += [first] if first else []
     values = sum(row.compared for comparison in comparisons for row in comparison.taps)

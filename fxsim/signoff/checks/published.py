@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fxsim import engines
+from fxsim.compare import ArraySource, model_taps
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError
@@ -17,7 +19,7 @@ from fxsim.formats import model_sha256
 from fxsim.formats.headers import read_header_arrays
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
 from fxsim.signoff.context import Context, Outcome, import_published, published_samples
 from fxsim.signoff.kind import Kind, Picture
 from fxsim.signoff.plan import Check, Texts
@@ -44,6 +46,9 @@ _EXTRA_TAPS = {
     "samples_mlp_post": "mlp.add",
 }
 """What is published of the inside of block 0, for image 0, and the tap it is."""
+
+_AS = " (as "
+"""Between a tap and the name that it is published by, where that is another."""
 
 _CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1")
 """Published as [channel][token]."""
@@ -81,7 +86,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     figures: list[Figure] = [Figure("images", len(x))]
 
     def compare(title: str, expected: Mapping[str, Int8], found: Mapping[str, Int8], demanded: bool) -> None:
-        comparison, first = compare_taps(title, expected, found, demanded)
+        comparison, first = _compare(title, model, expected, found, demanded)
         comparisons.append(comparison)
         if demanded and first:
             problems.append(first)
@@ -104,7 +109,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     if check.trace is not None:
         compare(f"{check.folder}: {check.trace}", *_trace(folder / check.trace, model), False)
         expected, found = _trace(folder / check.trace, read_past_the_end(model))
-        left, _ = compare_taps("", expected, found, exact=False)
+        left, _ = _compare("", model, expected, found, exact=False)
         reading = f"{check.trace}, were t[P] the next channel's first point"
         equal = sum(row.mismatches == 0 for row in left.taps)
         figures.append(Figure(f"{reading}: taps equal", f"{equal} of {len(left.taps)}"))
@@ -117,6 +122,15 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         summary += f"; {comparison.title.removeprefix(f'{check.folder}: ')} at most {furthest} away"
     details = Details(figures, comparisons)
     return Outcome(f"{summary}; class agrees on {agree} of {len(x)}", "; ".join(problems[:3]) or None, details)
+
+
+def _compare(
+    title: str, model: Model, expected: Mapping[str, Int8], found: Mapping[str, Int8], exact: bool
+) -> tuple[Comparison, str | None]:
+    """Every published array, under the name of its tap, with the same as it was computed."""
+    shapes = {shape.tap: shape for shape in model_taps(model)}
+    taps = [replace(shapes[name.partition(_AS)[0]], tap=name) for name in expected]
+    return compare_sources(title, ArraySource("published", expected), ArraySource("computed", found), taps, exact)
 
 
 def _as_images(values: Int8, shape: tuple[int, ...]) -> Int8:
@@ -147,7 +161,7 @@ def _inside(folder: Path, values: Mapping[str, Int8]) -> tuple[dict[str, Int8], 
     expected, found = {}, {}
     for name, stage in _EXTRA_TAPS.items():
         tap = f"blocks.0.{stage}"
-        label = f"{tap} (as {name})"
+        label = f"{tap}{_AS}{name})"
         expected[label] = (arrays[name].T if name in _CHANNEL_MAJOR else arrays[name])[None]
         found[label] = values[tap][:1]
     return expected, found
@@ -165,8 +179,9 @@ def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
     x = arrays.pop("input")
     found = engines.run(model, x, tuple(arrays))
     for tap, values in found.items():
-        if arrays[tap].shape != values.shape or arrays[tap].dtype != np.int8:
-            raise FileError(f"{path}: '{tap}' is {arrays[tap].dtype} {arrays[tap].shape}, expected int8 {values.shape}")
+        if arrays[tap].shape != values.shape or arrays[tap].dtype != values.dtype:
+            given = f"{arrays[tap].dtype} {arrays[tap].shape}"
+            raise FileError(f"{path}: '{tap}' is {given}, expected {values.dtype} {values.shape}")
     return {tap: arrays[tap] for tap in found}, found
 
 
