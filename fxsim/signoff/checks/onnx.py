@@ -44,7 +44,9 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
         for stimulus, engine in itertools.product(check.stimuli, check.engines):
             x = context.stimulus(stimulus, model, seed)[: check.images]
             title = f"{name} on {stimulus}: ONNX Runtime against {engine}"
-            runtime = ComputedSource("ONNX Runtime", model.graph.taps, x, lambda part, _, compute=compute: compute(part))
+            runtime = ComputedSource(
+                "ONNX Runtime", model.graph.taps, x, lambda part, _, compute=compute: compute(part)
+            )
             comparison, first = compare_sources(title, engine_source(model, x, engine), runtime, model_taps(model))
             comparisons.append(comparison)
             firsts += [first] if first else []
