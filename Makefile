@@ -1,5 +1,5 @@
 # Everything runs inside .venv, which `setup` prepares and keeps in step with pyproject.toml.
-.PHONY: help setup signoff flow golden test lint bench clean
+.PHONY: help setup signoff flow golden test quick lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -18,11 +18,21 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 	for name in $(TRAINED); do .venv/bin/fxsim flow recipes/$$name.toml || exit 1; done
 	.venv/bin/python -m fxsim.golden --runs runs
 
-test: setup ## every test: tests/ and testbenches/
-	.venv/bin/pytest
+# Those that must run alone come first, so that the summary of nearly all closes the log.
+test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
+	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 && exit $$alone
 
-lint: setup ## ruff, and mypy --strict on the package
+quick: setup ## the tests that matter while writing: under a minute
+	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
+
+SIDE_BY_SIDE = -n auto --dist worksteal
+TOOLS = verilator or icarus or yosys or onnx
+
+lint: setup ## ruff, clang-format, mypy, and Verilator's lint of the accelerators
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	find fxsim -name '*.[ch]pp' -exec .venv/bin/clang-format --dry-run --Werror {} +
+	.venv/bin/python scripts/lint_rtl.py
 	.venv/bin/mypy
 
 bench: setup ## the kept measurements

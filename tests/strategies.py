@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fxsim.contract import TABLE_POINTS, TableRule, stored_points
+from fxsim.contract import CHANNEL, TABLE_POINTS, TOKEN, TableRule, Tensor, stored_points
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, Shape
@@ -39,6 +39,11 @@ def int8_arrays(draw: DrawFn, shape: tuple[int, ...] | SearchStrategy[tuple[int,
 def shift_values() -> SearchStrategy[int]:
     """Shifts 0 to 255: the usual ones and the corners often, every other one sometimes."""
     return st.one_of(st.integers(4, 16), st.sampled_from(SHIFT_CORNERS), st.integers(0, 255))
+
+
+def tensor(shape: Shape) -> Tensor:
+    """An int8 tensor of (tokens, channels) or (channels,)."""
+    return Tensor((TOKEN, CHANNEL)[-len(shape) :], shape)
 
 
 @st.composite
@@ -106,7 +111,7 @@ def graphs(draw: DrawFn, nodes_max: int = 8, dimension_max: int = 8) -> Graph:
         else:
             inputs = (last,)
         nodes.append(Node(name, op, inputs))
-        shapes[name] = op.output_shape(*(shapes[n] for n in inputs))
+        shapes[name] = op.result(*(tensor(shapes[n]) for n in inputs)).shape
         last = name
     return Graph(graph_input, tuple(nodes))
 
@@ -121,7 +126,7 @@ def woven_graphs(draw: DrawFn, nodes_max: int = 8) -> Graph:
         nodes.append(Node(f"n{len(nodes)}", op, inputs))
 
     for _ in range(draw(st.integers(1, nodes_max))):
-        op = draw(_operators(shape, 1).filter(lambda op: op.output_shape(*[shape] * op.arity) == shape))
+        op = draw(_operators(shape, 1).filter(lambda op: op.result(*[tensor(shape)] * op.arity).shape == shape))
         there_are = st.sampled_from([INPUT, *(node.name for node in nodes)])
         append(op, *(draw(there_are) for _ in range(op.arity)))
     used = {name for node in nodes for name in node.inputs}

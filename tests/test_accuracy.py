@@ -71,6 +71,7 @@ def study(folder: Path, *args: str) -> Result:
     return CliRunner().invoke(accuracy, ["--recipes", recipe, "--runs", runs, *args])
 
 
+@pytest.mark.slow
 def test_study_goes_on_where_it_stopped(folder: Path) -> None:
     """Cases in the results file are not made again, new ones are added, those of another recipe are made anew."""
     out = folder / "runs" / "accuracy.json"

@@ -56,6 +56,7 @@ def test_bench_shows_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert again.read_bytes() == output.read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_measure_memory() -> None:
     """In processes of their own, LERP-PSA needs far less memory than direct PSA, which keeps what its formula makes."""
     setting = Setting(layers=1, width=64, sequence=64, batch=64, points=64, centres=8, device="cpu", threads=1)
@@ -78,6 +79,7 @@ print(*(_peak_memory(work, torch.device("cpu")) for work in (hold, lambda: None)
 """
 
 
+@pytest.mark.slow
 def test_memory_is_what_a_step_holds() -> None:
     """A step that holds a known block at its peak is measured to hold as much, though it gives it back."""
     # In a process of its own, as everything is measured: this one may have as much to give from what was freed before.

@@ -428,7 +428,7 @@ def test_default_widths_hold_the_extremes() -> None:
 
 
 def test_wider_accumulators_are_refused() -> None:
-    """No operator may state an accumulator of more than 32 bits, which is what the compiled engine computes in."""
+    """An accumulator above 62 bits cannot be stated; one above 32 is refused by the compiled engine, by name."""
     zero, shift = np.zeros(1, np.int8), np.zeros(1, np.uint8)
     for build in (
         lambda bits: Add(bits),
@@ -436,9 +436,16 @@ def test_wider_accumulators_are_refused() -> None:
         lambda bits: Affine(zero, zero, shift, bits),
         lambda bits: Linear(zero[None], zero, shift, acc_bits=bits),
     ):
-        assert build(32).acc_bits == 32
-        with pytest.raises(ModelError, match="33 bits, expected 2 to 32"):
-            build(33)
+        assert build(62).acc_bits == 62
+        with pytest.raises(ModelError, match="63 bits, expected 2 to 62"):
+            build(63)
+        inputs = (INPUT,) * build(32).arity
+        x = np.zeros((1, 4, 1), np.int8)
+        expected = fxsim.run(Model(Graph((4, 1), (Node("a", build(32), inputs),)), "m"), x, engine="numba")
+        wide = Model(Graph((4, 1), (Node("a", build(33), inputs),)), "m")
+        with pytest.raises(ModelError, match="compiled engine takes accumulators of up to 32 bits, node 'a' states 33"):
+            fxsim.run(wide, x, engine="numba")
+        assert np.array_equal(fxsim.run(wide, x)["a"], expected["a"])
 
 
 # --- What `run` promises -------------------------------------------------------------------------------------------
@@ -505,7 +512,7 @@ def test_large_images_are_computed_in_small_chunks(
     per_image = sum(math.prod(shape) for shape in small_model.graph.shapes.values())
     x = stimulus(small_model, 7)
     for bound, most in ((3 * per_image, 3), (3 * per_image - 1, 2), (1, 1)):
-        monkeypatch.setattr(engines, "CHUNK_VALUES", bound)
+        monkeypatch.setattr(engines, "CHUNK_BYTES", bound)
         chunks = [part.stop - part.start for part, _ in run_chunks(small_model, x, "all", engine)]
         assert (max(chunks), sum(chunks)) == (most, 7)
 

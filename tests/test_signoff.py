@@ -24,11 +24,11 @@ from click.testing import CliRunner, Result
 import fxsim.paths as paths
 import fxsim.signoff.checks.accumulators as accumulators
 import fxsim.signoff.checks.bridge as bridge
-import fxsim.signoff.checks.engines as engine_check
 import fxsim.signoff.report.page as report
 import fxsim.signoff.simulation as simulation
 from fxsim.cli import main
 from fxsim.cli.signoff import command
+from fxsim.compare import sources
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import (
@@ -305,7 +305,7 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
             values["blocks.1.mlp.psa_1"][5, 7, 3] ^= 1
         return values
 
-    monkeypatch.setattr(engine_check.engines, "run", faulty)
+    monkeypatch.setattr(sources, "run", faulty)
     result = cli(write_plan(tmp_path, ENGINES, ACCUMULATORS), "-o", tmp_path)
     assert result.exit_code == 1
     record = read_record(tmp_path / "signoff.json")
@@ -313,7 +313,7 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
     assert not record.passed
     assert checks["engines"].status is Status.FAILED
     assert checks["accumulators"].status is Status.PASSED
-    assert "tap blocks.1.mlp.psa_1, image 5, token 7, channel 3: expected" in str(checks["engines"].reason)
+    assert "image 5, tap blocks.1.mlp.psa_1, token 7, channel 3: expected" in str(checks["engines"].reason)
     wrong = [row for c in checks["engines"].details.of(Comparison) for row in c.taps if row.mismatches]
     assert [(row.tap, row.mismatches, row.max_distance) for row in wrong] == [("blocks.1.mlp.psa_1", 1, 1)]
     assert "FAILED" in result.output
@@ -326,9 +326,9 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
 def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An accumulator bound that is too small, or a width that does not hold the sum, fails."""
 
-    def wrong(node: Node) -> AccumulatorBound | None:
-        bound = accumulator_bound(node)
-        if bound is None or node.name != "embed":
+    def wrong(graph: Graph, name: str) -> AccumulatorBound | None:
+        bound = accumulator_bound(graph, name)
+        if bound is None or name != "embed":
             return bound
         return AccumulatorBound("embed", bound.channel, bound.low, bound.high - 1, 8, 8)
 
@@ -350,7 +350,7 @@ def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
 
     plan = load_plan(write_plan(tmp_path, RANDOM))
     assert run_plan(plan).checks[0].status is Status.PASSED
-    monkeypatch.setattr(engine_check.engines, "run", faulty)
+    monkeypatch.setattr(sources, "run", faulty)
     check = run_plan(plan).checks[0]
     assert check.status is Status.FAILED
     assert "tap classifier" in str(check.reason)

@@ -29,8 +29,8 @@ from fxsim.errors import FxsimError, ModelError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.families.summary import summarise
 from fxsim.formats import model_sha256
-from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Affine, Linear, Lut
+from fxsim.formats.npy import map_array
+from fxsim.graph import Graph, Model, Node
 from fxsim.paths import golden_dir
 
 IMAGES = 32
@@ -71,7 +71,7 @@ def select(contestants: Iterable[Contestant], patterns: tuple[str, ...]) -> list
 def default_images(model: Model, seed: int) -> Int8:
     """Images for a model: golden ones of its shape, else drawn from all int8 values."""
     for path in sorted(golden_dir().glob("*.npy")):
-        golden: Int8 = np.load(path, allow_pickle=False)
+        golden: Int8 = map_array(path)
         if golden.shape[1:] == model.graph.input_shape:
             return golden[:IMAGES]
     return np.random.default_rng(seed).integers(-128, 128, (IMAGES, *model.graph.input_shape)).astype(np.int8)
@@ -192,7 +192,7 @@ def _moved(graph: Graph, nodes: tuple[Node, ...]) -> int:
     Values that stay among them are not moved. A result is one that another node reads, or the graph's output.
     """
     names = {node.name for node in nodes}
-    sizes = {INPUT: int(np.prod(graph.input_shape)), **{name: int(np.prod(s)) for name, s in graph.shapes.items()}}
+    sizes = {name: tensor.nbytes for name, tensor in graph.tensors.items()}
     outside = {name for node in nodes for name in node.inputs} - names
     read_elsewhere = {name for node in graph.nodes if node.name not in names for name in node.inputs}
     results = names & (read_elsewhere | {graph.output})
@@ -200,10 +200,7 @@ def _moved(graph: Graph, nodes: tuple[Node, ...]) -> int:
 
 
 def _parameter_bytes(node: Node) -> int:
-    op = node.op
-    if isinstance(op, Linear | Affine):
-        return int(op.weight.size + op.bias.size + op.shift.size)
-    return int(op.table.size) if isinstance(op, Lut) else 0
+    return sum(array.nbytes for _, array in node.op.arrays())
 
 
 def _published(model: Model) -> Published | None:

@@ -19,7 +19,7 @@ A value exactly on a tie that float32's errors push off it: where ties to even g
 a float32 sum, `several`), else a float32 sum, and `on_tie` counts those.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import combinations
@@ -30,13 +30,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpolation
+from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpolation, requantised_row
 from fxsim.bridge.record import CARRIED, UNEXPLAINED, Beginning, Example, TapDifferences
 from fxsim.contract.arithmetic import INT8_MAX, INT8_MIN, Int8, round_shift, sat8
 from fxsim.engines import Engine, run
 from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, QuantisedResMLP, Slot
-from fxsim.operators import Add, Affine, Linear, Lut, Pool
+from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
 
 RULES = {"saturation": "saturation", "tables": "table resampling", "ties": "tie", "sums": "float32 sum"}
 """The fields of `Arithmetic`, and the cause that each is."""
@@ -287,26 +287,45 @@ def describe_value(node: Node, inputs: tuple[npt.NDArray[Any], ...], place: tupl
 
     `inputs`: what the node reads for it, [K] of each input; `place`: (token, channel), or (channel,) behind the pool.
     """
-    op = node.op
-    x = [[int(v) for v in values] for values in inputs]
-    channel = place[-1]
-    if isinstance(op, Linear | Affine):
-        row = place[0] if isinstance(op, Linear) and op.over == "tokens" else channel
-        weight = [int(w) for w in op.weight[row].reshape(-1)]
-        total = sum(a * b for a, b in zip(x[0], weight, strict=True))
-        shift, bias = int(op.shift[row]), int(op.bias[row])
-        return f"accumulator {total} / 2^{shift} + bias {bias} = {_number(Fraction(total, 1 << shift) + bias)}"
-    if isinstance(op, Pool):
-        return f"sum {sum(x[0])} / {op.tokens} tokens = {_number(Fraction(sum(x[0]), op.tokens))}"
-    if isinstance(op, Add):
-        return f"{x[0][0]} + {x[1][0]} = {x[0][0] + x[1][0]}"
-    if isinstance(op, Lut):
-        code = np.array([x[0][0]], np.int64)
-        lower, upper, fraction, bits = interpolation(op, code, np.array([channel]))
-        t0, t1, f = int(lower[0]), int(upper[0]), int(fraction[0])
-        value = _number(t0 + Fraction((t1 - t0) * f, 1 << bits))
-        return f"input {x[0][0]} lies {f}/{1 << bits} of the way from point {t0} to point {t1} = {value}"
-    return f"max({x[0][0]}, 0) = {max(x[0][0], 0)}"
+    return DESCRIBE[type(node.op)](node.op, place, *([int(v) for v in values] for values in inputs))
+
+
+def _describe_requantised(op: Linear | Affine, place: tuple[int, ...], x: list[int]) -> str:
+    (row,) = requantised_row(op, tuple(np.array([i]) for i in (0, *place)))
+    weight = [int(w) for w in op.weight[row].reshape(-1)]
+    total = sum(a * b for a, b in zip(x, weight, strict=True))
+    shift, bias = int(op.shift[row]), int(op.bias[row])
+    return f"accumulator {total} / 2^{shift} + bias {bias} = {_number(Fraction(total, 1 << shift) + bias)}"
+
+
+def _describe_pool(op: Pool, _place: tuple[int, ...], x: list[int]) -> str:
+    return f"sum {sum(x)} / {op.tokens} tokens = {_number(Fraction(sum(x), op.tokens))}"
+
+
+def _describe_add(_op: Add, _place: tuple[int, ...], x: list[int], r: list[int]) -> str:
+    return f"{x[0]} + {r[0]} = {x[0] + r[0]}"
+
+
+def _describe_lut(op: Lut, place: tuple[int, ...], x: list[int]) -> str:
+    code = np.array([x[0]], np.int64)
+    lower, upper, fraction, bits = interpolation(op, code, np.array([place[-1]]))
+    t0, t1, f = int(lower[0]), int(upper[0]), int(fraction[0])
+    value = _number(t0 + Fraction((t1 - t0) * f, 1 << bits))
+    return f"input {x[0]} lies {f}/{1 << bits} of the way from point {t0} to point {t1} = {value}"
+
+
+def _describe_relu(_op: Relu, _place: tuple[int, ...], x: list[int]) -> str:
+    return f"max({x[0]}, 0) = {max(x[0], 0)}"
+
+
+DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
+    "the description of a value",
+    {
+        Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
+        Add: _describe_add, Pool: _describe_pool,
+    },
+)  # fmt: skip
+"""From an operator, a place and what it reads of each input there: the value before rounding, in words."""
 
 
 def _reason(cause: str, integer: int, floating: int, float32: float) -> str:

@@ -23,12 +23,9 @@ from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model, Node
 from fxsim.networks.quantised import CONTRACT, QuantisedResMLP
-from fxsim.operators import Linear, Lut
 
 LISTED = 20
 """Differing parameters that are listed one by one; all are counted."""
-
-_TENSORS = ("weight", "bias", "shift", "table")
 
 Report = Callable[[int], None]
 """Called with the number of images just done."""
@@ -120,19 +117,19 @@ def check_same_structure(exported: Model, model: Model) -> None:
 
 
 def _tensors(node: Node) -> Iterator[tuple[str, npt.NDArray[np.integer]]]:
-    return ((name, getattr(node.op, name)) for name in _TENSORS if hasattr(node.op, name))
+    return node.op.arrays()
 
 
 def _structure(node: Node) -> tuple[object, ...]:
     op = node.op
     # Stated accumulator widths change no value: the model was proven not to overflow them.
-    detail = op.over if isinstance(op, Linear) else op.rule if isinstance(op, Lut) else None
+    detail = tuple(getattr(op, name) for name in op.attributes if name != "acc_bits")
     return node.name, op.kind, node.inputs, detail, tuple((name, tensor.shape) for name, tensor in _tensors(node))
 
 
 def _describe(node: Node) -> str:
     shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in _tensors(node))
-    rule = f", rule '{node.op.rule}'" if isinstance(node.op, Lut) else ""
+    rule = f", rule '{node.op.rule}'" if hasattr(node.op, "rule") else ""
     return f"'{node.name}', {node.op.kind} of {', '.join(node.inputs)} ({shapes or 'no tensors'}{rule})"
 
 

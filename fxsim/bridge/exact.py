@@ -3,6 +3,7 @@
 Independent of the network's arithmetics: what these say of a value, its cause must agree with.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TableRule
-from fxsim.contract.arithmetic import INT8_MIN, Int8, Int64
+from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, OperatorTable, Pool, Relu
 
 Places = tuple[Int64, ...]
 """Indices (image, token, channel), or (image, channel) behind the pool; one array of M each."""
@@ -60,17 +61,31 @@ class Exact:
 
 
 def inputs_at(node: Node, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
-    """What a node reads of its input `x` for the results at `places`: [M, K]; K = 1 but for linears and the pool."""
-    op = node.op
-    if isinstance(op, Pool):
-        image, channel = places
-        return x[image, :, channel]
-    if isinstance(op, Linear) and op.over is Axis.TOKENS:
+    """The values that a node reads of its input `x` for the results at `places`: [M, K]; K = 1 but for sums."""
+    return READ[type(node.op)](node.op, x, places)
+
+
+def _read_linear(op: Linear, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    if op.over is Axis.TOKENS:
         image, _, channel = places
         return x[image, :, channel]
-    if isinstance(op, Linear):
-        return x[places[:-1]]
+    return x[places[:-1]]
+
+
+def _read_tokens(_op: Pool, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    image, channel = places
+    return x[image, :, channel]
+
+
+def _read_one(_op: Operator, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
     return x[places][:, None]
+
+
+READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
+    "the reader of exact values' inputs",
+    {Linear: _read_linear, Affine: _read_one, Relu: _read_one, Lut: _read_one, Add: _read_one, Pool: _read_tokens},
+)
+"""From an operator, an input's values and places: the values that it reads there, [M, K]."""
 
 
 def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
@@ -89,34 +104,58 @@ def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
 
 
 def _exact(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
-    op = node.op
     x = [inputs_at(node, values, places).astype(np.int64) for values in inputs]
-    if isinstance(op, Linear | Affine):
-        row = places[1] if isinstance(op, Linear) and op.over is Axis.TOKENS else places[-1]
-        weight = op.weight[row].astype(np.int64) if isinstance(op, Linear) else op.weight[row, None].astype(np.int64)
-        shift, bias = op.shift[row].astype(np.int64), op.bias[row].astype(np.int64)
-        products = x[0] * weight
-        size = np.abs(products).sum(axis=1) / np.exp2(shift.astype(np.float64)) + np.abs(bias)
-        return Exact(products.sum(axis=1) + (bias << shift), shift, _gamma(products.shape[1] + 8) * size)
-    zero = np.zeros(len(places[0]), np.int64)
-    if isinstance(op, Pool):
-        bits = zero + (op.tokens.bit_length() - 1)
-        size = np.abs(x[0]).sum(axis=1) / op.tokens
-        return Exact(x[0].sum(axis=1), bits, _gamma(op.tokens + 4) * size)
-    if isinstance(op, Add):
-        return Exact((x[0] + x[1])[:, 0], zero, _gamma(5) * (np.abs(x[0]) + np.abs(x[1]))[:, 0])
-    if isinstance(op, Relu):
-        return Exact(np.maximum(x[0], 0)[:, 0], zero, _gamma(3) * np.abs(x[0])[:, 0])
-    lower, upper, fraction, bits_stored = interpolation(op, x[0][:, 0], places[-1])
+    return EXACT[type(node.op)](node.op, places, *x)
+
+
+def requantised_row(op: Linear | Affine, places: Places) -> Int64:
+    """The rows of weights, shifts and biases that make the results at `places`."""
+    return places[1] if isinstance(op, Linear) and op.over is Axis.TOKENS else places[-1]
+
+
+def _exact_requantised(op: Linear | Affine, places: Places, x: Int64) -> Exact:
+    row = requantised_row(op, places)
+    weight = op.weight[row].astype(np.int64).reshape(x.shape)
+    shift, bias = op.shift[row].astype(np.int64), op.bias[row].astype(np.int64)
+    products = x * weight
+    size = np.abs(products).sum(axis=1) / np.exp2(shift.astype(np.float64)) + np.abs(bias)
+    return Exact(products.sum(axis=1) + (bias << shift), shift, _gamma(products.shape[1] + 8) * size)
+
+
+def _exact_pool(op: Pool, places: Places, x: Int64) -> Exact:
+    bits = np.full(len(places[0]), op.tokens.bit_length() - 1, np.int64)
+    return Exact(x.sum(axis=1), bits, _gamma(op.tokens + 4) * np.abs(x).sum(axis=1) / op.tokens)
+
+
+def _exact_add(_op: Add, _places: Places, x: Int64, r: Int64) -> Exact:
+    return Exact((x + r)[:, 0], np.zeros(len(x), np.int64), _gamma(5) * (np.abs(x) + np.abs(r))[:, 0])
+
+
+def _exact_relu(_op: Relu, _places: Places, x: Int64) -> Exact:
+    return Exact(np.maximum(x, 0)[:, 0], np.zeros(len(x), np.int64), _gamma(3) * np.abs(x)[:, 0])
+
+
+def _exact_lut(op: Lut, places: Places, x: Int64) -> Exact:
+    lower, upper, fraction, bits_stored = interpolation(op, x[:, 0], places[-1])
+    bits = np.full(len(x), bits_stored, np.int64)
     # A table's float counterpart is another function: no bound says how near they are.
-    nothing = np.zeros(len(zero))
-    return Exact((lower << bits_stored) + (upper - lower) * fraction, zero + bits_stored, nothing)
+    return Exact((lower << bits_stored) + (upper - lower) * fraction, bits, np.zeros(len(x)))
+
+
+EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
+    "the exact value",
+    {
+        Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
+        Pool: _exact_pool,
+    },
+)  # fmt: skip
+"""From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""
 
 
 def interpolation(op: Lut, x: Int64, channel: Int64) -> tuple[Int64, Int64, Int64, int]:
     """Stored points at either side of codes `x`, the fraction, and its bits l: t0 + (t1 - t0) * fraction / 2^l."""
-    bits = 8 - (op.points.bit_length() - 1)
-    code = x - INT8_MIN
+    bits = op.number.bits - (op.points.bit_length() - 1)
+    code = x - op.number.low
     segment = code >> bits
     if op.rule is TableRule.CLAMP:
         segment = np.minimum(segment, op.points - 2)

@@ -12,33 +12,52 @@ from fxsim.contract.arithmetic import (
     requantise,
     round_shift,
     sat8,
+    saturate,
 )
-from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, lookup, stored_points
-from fxsim.contract.widths import (
+from fxsim.contract.bounds import (
+    ACC_BITS_MAX,
     ADD_ACC_BITS,
     AFFINE_ACC_BITS,
+    add_acc_bits,
+    affine_acc_bits,
     bits_needed,
     linear_acc_bits,
     pool_acc_bits,
     worst_case_sums,
 )
+from fxsim.contract.number import INT8, Number, Sign, bias_number
+from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, legal_points, lookup, stored_points
+from fxsim.contract.tensor import CHANNEL, DIMENSION_MAX, TOKEN, Shape, Tensor
 
 CONTRACT_VERSION = 1
 """Grows with every change of a rule: what was made for one version need not compute another's values."""
 
 __all__ = [
+    "ACC_BITS_MAX",
     "ADD_ACC_BITS",
     "AFFINE_ACC_BITS",
+    "CHANNEL",
     "CONTRACT_VERSION",
+    "DIMENSION_MAX",
+    "INT8",
     "INT8_MAX",
     "INT8_MIN",
     "SHIFT_MAX",
     "TABLE_POINTS",
+    "TOKEN",
+    "Number",
+    "Shape",
+    "Sign",
     "TableRule",
+    "Tensor",
     "add",
+    "add_acc_bits",
     "affine",
+    "affine_acc_bits",
+    "bias_number",
     "bits_needed",
     "expand_table",
+    "legal_points",
     "linear",
     "linear_acc_bits",
     "lookup",
@@ -48,6 +67,7 @@ __all__ = [
     "requantise",
     "round_shift",
     "sat8",
+    "saturate",
     "stored_points",
     "worst_case_sums",
 ]

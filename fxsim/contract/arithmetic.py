@@ -1,23 +1,35 @@
 """Rounding, saturation and the operators built from them, on numpy integers.
 
 Every function computes in int64, wide enough that nothing in this file can wrap: a model whose sums do not fit its own
-accumulators never gets this far (`fxsim.graph.graph`).
+accumulators never gets this far (`fxsim.graph`).
 """
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fxsim.contract.number import INT8, Number
+
 Int8 = npt.NDArray[np.int8]
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
+Integers = npt.NDArray[Any]
+"""Values of any number format, in the numpy type that the format has."""
 
-INT8_MIN = -128
-INT8_MAX = 127
+INT8_MIN = INT8.low
+INT8_MAX = INT8.high
 SHIFT_MAX = 255
 
 # numpy leaves a shift by 64 or more undefined. Any value of fewer than 63 bits is all sign bits after 63 places, so
 # that larger shifts give the same result as 63.
 _INT64_SHIFT_MAX = 63
+
+
+def saturate(v: npt.ArrayLike, number: Number) -> Integers:
+    """Clamp any integer array to the range of a number format, in the format's numpy type; shape unchanged."""
+    clamped: Integers = np.clip(np.asarray(v, np.int64), number.low, number.high).astype(number.dtype)
+    return clamped
 
 
 def sat8(v: npt.ArrayLike) -> Int8:
@@ -38,36 +50,45 @@ def round_shift(a: npt.ArrayLike, s: npt.ArrayLike) -> Int64:
     return (value >> shift) + half
 
 
-def requantise(acc: npt.ArrayLike, shift: npt.ArrayLike, bias: npt.ArrayLike) -> Int8:
-    """sat8(round_shift(acc, shift) + bias): the bias comes after the rounding, at the output's scale. Result int8."""
-    return sat8(round_shift(acc, shift) + np.asarray(bias, np.int64))
+def requantise(acc: npt.ArrayLike, shift: npt.ArrayLike, bias: npt.ArrayLike, out: Number = INT8) -> Integers:
+    """saturate(round_shift(acc, shift) + bias): the bias comes after the rounding, at the output's scale."""
+    return saturate(round_shift(acc, shift) + np.asarray(bias, np.int64), out)
 
 
-def linear(x: Int8, weight: Int8, bias: Int8, shift: UInt8) -> Int8:
-    """y[..., n] = sat8(round_shift(sum_k x[..., k] * weight[n, k], shift[n]) + bias[n]).
+def linear(x: Integers, weight: Integers, bias: Integers, shift: UInt8, out: Number = INT8) -> Integers:
+    """y[..., n] = saturate(round_shift(sum_k x[..., k] * weight[n, k], shift[n]) + bias[n]).
 
-    `x` [..., K]; `weight` [N, K]; `bias`, `shift` [N]; result [..., N]. The sum needs at most 16 + ceil(log2 K) bits.
+    `x` [..., K]; `weight` [N, K]; `bias`, `shift` [N]; result [..., N] of the format `out`. The sum needs at most
+    `linear_acc_bits` bits.
     """
     acc = x.astype(np.int64) @ weight.astype(np.int64).T
-    return requantise(acc, shift, bias)
+    return requantise(acc, shift, bias, out)
 
 
-def affine(x: Int8, weight: Int8, bias: Int8, shift: UInt8) -> Int8:
-    """y[..., c] = sat8(round_shift(x[..., c] * weight[c], shift[c]) + bias[c]); `weight`, `bias`, `shift` are [C]."""
-    return requantise(x.astype(np.int64) * weight.astype(np.int64), shift, bias)
+def affine(x: Integers, weight: Integers, bias: Integers, shift: UInt8, out: Number = INT8) -> Integers:
+    """y[..., c] = saturate(round_shift(x[..., c] * weight[c], shift[c]) + bias[c]), in the format `out`.
+
+    `weight`, `bias`, `shift` are [C].
+    """
+    return requantise(x.astype(np.int64) * weight.astype(np.int64), shift, bias, out)
 
 
-def relu(x: Int8) -> Int8:
-    """max(x, 0); shape unchanged."""
-    return np.maximum(x, np.int8(0))
+def relu(x: Integers) -> Integers:
+    """max(x, 0); shape and type unchanged."""
+    positive: Integers = np.maximum(x, x.dtype.type(0))
+    return positive
 
 
-def add(x: Int8, r: Int8) -> Int8:
-    """sat8(x + r), of two arrays of one shape; the sum has 9 bits."""
-    return sat8(x.astype(np.int64) + r.astype(np.int64))
+def add(x: Integers, r: Integers, out: Number = INT8) -> Integers:
+    """saturate(x + r), of two arrays of one shape, in the format `out`."""
+    return saturate(x.astype(np.int64) + r.astype(np.int64), out)
 
 
-def pool(x: Int8) -> Int8:
-    """Average over tokens: `x` [..., T, C], T = 2^t, to [..., C] by round_shift(sum, t). Cannot leave int8."""
-    tokens = x.shape[-2]
-    return round_shift(x.astype(np.int64).sum(axis=-2), tokens.bit_length() - 1).astype(np.int8)
+def pool(x: Integers, axis: int = -2) -> Integers:
+    """Average over T = 2^t places of an axis by round_shift(sum, t), the axis gone; it cannot leave the input's type.
+
+    `x` [..., T, C] to [..., C] where the axis is the last but one, as tokens are.
+    """
+    count = x.shape[axis]
+    mean: Integers = round_shift(x.astype(np.int64).sum(axis=axis), count.bit_length() - 1).astype(x.dtype)
+    return mean

@@ -1,7 +1,6 @@
 """Co-simulation from a model and images to a result."""
 
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
 from fxsim.cosim.request import WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
@@ -91,8 +91,7 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
         "watchdog": str(limit),
         "wave_from": str((wave_from or start) - start),
     }
-    with tempfile.TemporaryDirectory(prefix="fxsim-cosim-") as folder, _written(wave) as wave_path:
-        work = Path(folder)
+    with temporary.folder("cosim") as work, _written(wave) as wave_path:
         build = build_simulator(
             fitted.design,
             fitted.parameters,

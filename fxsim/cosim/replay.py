@@ -1,6 +1,5 @@
 """The command that shows a failure again, and a folder that holds all it needs."""
 
-import secrets
 import shlex
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from fxsim.devices import DEVICES, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
+from fxsim.temporary import beside
 
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
@@ -36,7 +36,7 @@ def keep(
     (ROM files, a memory image), the result and replay.sh. FileError where it exists already or cannot be written.
     """
     refuse_existing(directory)
-    temporary = directory.with_name(f".{directory.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(directory)
     start, stop = _images(result)
     device = DEVICES[result.provenance.accel]
     fitted = device.fit(model, make_settings(device.name, device.settings, result.provenance.settings))

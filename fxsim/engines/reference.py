@@ -1,35 +1,53 @@
 """The reference engine: plain numpy, node after node, the contract and nothing else. Meant to be read."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fxsim import contract
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Graph
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
 
-def run_reference(graph: Graph, x: Int8, taps: tuple[str, ...]) -> dict[str, Int8]:
-    """Every named tap for images `x`, int8 [image, token, value]: int8 [image, token, channel] or [image, channel]."""
-    values: dict[str, Int8] = {INPUT: x}
+def run_reference(graph: Graph, x: Integers, taps: tuple[str, ...]) -> dict[str, Integers]:
+    """Every named tap for images `x` [image, ...]: [image, ...] each, of its tensor's shape and numpy type."""
+    values: dict[str, Integers] = {INPUT: x}
     for node in graph.nodes:
-        values[node.name] = _apply(node.op, [values[name] for name in node.inputs])
+        values[node.name] = APPLY[type(node.op)](node.op, *(values[name] for name in node.inputs))
     return {name: values[name] for name in taps}
 
 
-def _apply(op: Operator, inputs: list[Int8]) -> Int8:
-    x = inputs[0]
-    if isinstance(op, Linear):
-        if op.over is Axis.TOKENS:
-            # [image, token, channel]: sum over tokens, each channel on its own.
-            y = contract.linear(np.swapaxes(x, 1, 2), op.weight, op.bias, op.shift)
-            return np.ascontiguousarray(np.swapaxes(y, 1, 2))
-        return contract.linear(x, op.weight, op.bias, op.shift)
-    if isinstance(op, Affine):
-        return contract.affine(x, op.weight, op.bias, op.shift)
-    if isinstance(op, Lut):
-        return contract.lookup(x, op.table, op.rule)
-    if isinstance(op, Add):
-        return contract.add(x, inputs[1])
-    if isinstance(op, Pool):
-        return contract.pool(x)
+def _linear(op: Linear, x: Integers) -> Integers:
+    if op.over is Axis.CHANNELS:
+        return contract.linear(x, op.weight, op.bias, op.shift, op.out)
+    # [image, token, channel]: sum over tokens, each channel on its own.
+    y = contract.linear(np.swapaxes(x, -1, -2), op.weight, op.bias, op.shift, op.out)
+    return np.ascontiguousarray(np.swapaxes(y, -1, -2))
+
+
+def _affine(op: Affine, x: Integers) -> Integers:
+    return contract.affine(x, op.weight, op.bias, op.shift, op.out)
+
+
+def _relu(_op: Relu, x: Integers) -> Integers:
     return contract.relu(x)
+
+
+def _lut(op: Lut, x: Integers) -> Integers:
+    return contract.lookup(x, op.table, op.rule, op.number)
+
+
+def _add(op: Add, x: Integers, r: Integers) -> Integers:
+    return contract.add(x, r, op.out)
+
+
+def _pool(_op: Pool, x: Integers) -> Integers:
+    return contract.pool(x)
+
+
+APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
+    "the reference engine",
+    {Linear: _linear, Affine: _affine, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool},
+)
+"""The function of each operator: its record and its inputs' values, images first, to its result's."""

@@ -10,14 +10,16 @@ The network (Singh and Bazargan, ACM TRETS 18(2):21, 2025; see `docs/arithmetic.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import ModelError
-from fxsim.graph.graph import INPUT, Graph, Node
-from fxsim.operators.kinds import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, choice, integer
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from fxsim.operators.base import choice, integer
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,14 @@ def build_resmlp(config: ResMLPConfig, parameters: Mapping[str, npt.NDArray[np.g
     return Graph((config.tokens, config.values), tuple(nodes))
 
 
-def _operator(slot: _Slot, arrays: Mapping[str, npt.NDArray[np.generic]], config: ResMLPConfig) -> Operator:
+def _operator(slot: _Slot, arrays: Mapping[str, Any], config: ResMLPConfig) -> Operator:
     if slot.op is Linear:
-        return Linear(**arrays, over=slot.over)  # type: ignore[arg-type]  # types are checked by the record
+        return Linear(**arrays, over=slot.over)
     if slot.op is Affine:
-        return Affine(**arrays)  # type: ignore[arg-type]
+        return Affine(**arrays)
     if slot.op is Lut:
         assert config.rule is not None
-        return Lut(arrays["table"], config.rule)  # type: ignore[arg-type]
+        return Lut(arrays["table"], config.rule)
     if slot.op is Pool:
         return Pool(config.tokens)
     return Add() if slot.op is Add else Relu()

@@ -1,14 +1,12 @@
 """What a model costs and which widths it needs: the figures that `fxsim info` shows."""
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ModelError
 from fxsim.families.resmlp import ResMLPConfig, recognise_resmlp
-from fxsim.graph.graph import Model, Node, accumulator_bound
-from fxsim.operators.kinds import Affine, Linear, Lut, Shape
+from fxsim.graph import Model, Node, accumulator_bound
+from fxsim.operators import Shape
 
 Range = tuple[int, int]
 """Least and greatest."""
@@ -18,8 +16,8 @@ Range = tuple[int, int]
 class OperatorSummary:
     """One operator. What it does not have is None, or 0 where it is counted.
 
-    `shape` is its result's, without images. `parameters` counts weights, biases and shifts, a byte each; `table_bytes`
-    the entries of tables. `macs` counts the multiply-accumulates of a linear for one image, `products` the
+    `shape` and `number` are its result's, without images. `parameters` counts weights, biases and shifts; `table_bytes`
+    the bytes of tables' entries. `macs` counts the multiply-accumulates of a linear for one image, `products` the
     multiplications of an affine. `accumulator` is what it can reach for any int8 input, at the channel where it is
     widest; it needs `acc_bits_needed` bits and has `acc_bits`.
     """
@@ -29,12 +27,14 @@ class OperatorSummary:
     over: str | None
     inputs: tuple[str, ...]
     shape: Shape
+    number: str
     parameters: int
     macs: int
     products: int
     table_bytes: int
     points: int | None
     rule: str | None
+    weight_number: str | None
     weights: Range | None
     shifts: Range | None
     accumulator: Range | None
@@ -48,7 +48,8 @@ class ModelSummary:
 
     name: str
     provenance: dict[str, str]
-    input_shape: tuple[int, int]
+    input_shape: Shape
+    input_number: str
     resmlp: ResMLPConfig | None
     operators: tuple[OperatorSummary, ...]
     parameters: int
@@ -70,6 +71,7 @@ def summarise(model: Model) -> ModelSummary:
         name=model.name,
         provenance=dict(model.provenance),
         input_shape=model.graph.input_shape,
+        input_number=str(model.graph.input.number),
         resmlp=resmlp,
         operators=operators,
         parameters=sum(op.parameters for op in operators),
@@ -82,32 +84,37 @@ def summarise(model: Model) -> ModelSummary:
 
 
 def _operator(model: Model, node: Node) -> OperatorSummary:
-    op, shape = node.op, model.graph.shapes[node.name]
-    bound = accumulator_bound(node)
-    parameters, weights, shifts = 0, None, None
-    if isinstance(op, Linear | Affine):
-        parameters = op.weight.size + op.bias.size + op.shift.size
-        weights = int(np.min(op.weight)), int(np.max(op.weight))
-        shifts = int(np.min(op.shift)), int(np.max(op.shift))
+    op, tensor = node.op, model.graph.tensors[node.name]
+    bound, cost, arrays = accumulator_bound(model.graph, node.name), op.cost(tensor), dict(op.arrays())
+    stated = {name: getattr(op, name) for name in op.attributes}
     return OperatorSummary(
         tap=node.name,
         kind=op.kind,
-        over=str(op.over) if isinstance(op, Linear) else None,
+        over=_text(stated.get("over")),
         inputs=node.inputs,
-        shape=shape,
-        parameters=parameters,
-        # Every value of the result is one sum over the inputs.
-        macs=math.prod(shape) * op.weight.shape[1] if isinstance(op, Linear) else 0,
-        products=math.prod(shape) if isinstance(op, Affine) else 0,
-        table_bytes=op.table.size if isinstance(op, Lut) else 0,
-        points=op.points if isinstance(op, Lut) else None,
-        rule=str(op.rule) if isinstance(op, Lut) else None,
-        weights=weights,
-        shifts=shifts,
+        shape=tensor.shape,
+        number=str(tensor.number),
+        parameters=cost.parameters,
+        macs=cost.macs,
+        products=cost.products,
+        table_bytes=cost.table_bytes,
+        points=stated.get("points"),
+        rule=_text(stated.get("rule")),
+        weight_number=_text(stated.get("weight_number")),
+        weights=_range(arrays.get("weight")),
+        shifts=_range(arrays.get("shift")),
         accumulator=(bound.low, bound.high) if bound else None,
         acc_bits_needed=bound.bits_needed if bound else None,
         acc_bits=bound.bits_stated if bound else None,
     )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _range(array: Integers | None) -> Range | None:
+    return None if array is None else (int(array.min()), int(array.max()))
 
 
 def _span(ranges: list[Range | None]) -> Range | None:

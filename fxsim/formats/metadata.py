@@ -27,11 +27,12 @@ class _Envelope(Struct, frozen=True):
 
 
 def decode_metadata(
-    where: str, found: Mapping[str, str] | None, kind: type[Content], file_format: str, version: int
+    where: str, found: Mapping[str, str] | None, kinds: Mapping[int, type[Content]], file_format: str
 ) -> Content:
-    """The metadata of a file that should be of this format and version; `where` begins every message.
+    """The metadata of a file that should be of this format; `kinds`: the record of each version that is read.
 
-    FileError where there is no such entry or another beside it, of another format or version, or damaged.
+    `where` begins every message. FileError where there is no such entry or another beside it, of another format or
+    version, or damaged.
     """
     name = _NAMES[file_format]
     if found is None or KEY not in found:
@@ -45,9 +46,10 @@ def decode_metadata(
             raise FileError(f"{where}: is {_NAMES[envelope.format]} of fxsim, expected {name}")
         if envelope.format != file_format:
             raise FileError(f"{where}: metadata states format '{short(envelope.format)}', expected '{file_format}'")
-        if envelope.version != version:
-            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {version}")
-        return msgspec.json.decode(text, type=kind)
+        if envelope.version not in kinds:
+            read = " and ".join(map(str, kinds))
+            raise FileError(f"{where}: is of format version {envelope.version}, this fxsim reads {read}")
+        return msgspec.json.decode(text, type=kinds[envelope.version])
     # ModelError: what a record with checks of its own says of its fields.
     except (msgspec.DecodeError, RecursionError, ModelError) as error:
         raise FileError(f"{where}: metadata '{KEY}': {short(str(error), 300)}") from None

@@ -1,118 +1,93 @@
 """The model file: one safetensors file, the graph and its rules as JSON in the metadata.
 
-Tensors are named `{node}.{field}` and are int8 (`weight`, `bias`, `table`) or uint8 (`shift`). The metadata has one
-entry, `fxsim`, whose JSON follows the records below. Nothing in the file is executable, and nothing is believed that
-was not checked.
+Tensors are named `{node}.{field}`, in the numpy types of their number formats: int8 or wider for `weight`, `bias` and
+`table`, uint8 for `shift`. The metadata has one entry, `fxsim`, whose JSON follows the records below; a node's record
+holds what its operator states as `attributes`, number formats that are int8 left out. Version 2 holds a hash of graph
+and tensors; version 1, which is still read, did not, and knew int8 alone. Nothing in the file is executable, and
+nothing is believed that was not checked.
 """
 
+import functools
 import hashlib
+import operator
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
-from fxsim.contract import TableRule, stored_points
+from fxsim.contract import CHANNEL, DIMENSION_MAX, INT8, TOKEN, Number, Tensor
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.atomic import atomic_write
 from fxsim.formats.metadata import KEY, MODEL, decode_metadata, short
 from fxsim.graph import Graph, Model, Node
-from fxsim.graph.graph import DIMENSION_MAX
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
-from fxsim.operators.kinds import ACC_BITS_MAX
+from fxsim.operators import OPERATORS, Operator
 from fxsim.version import __version__
 
-VERSION = 1
+VERSION = 2
 MODEL_BYTES_MAX = 1 << 30
 """Largest model file that is read, in bytes."""
 
-_DTYPES = {"weight": np.int8, "bias": np.int8, "table": np.int8, "shift": np.uint8}
-_SAFETENSORS_DTYPE = {"weight": "I8", "bias": "I8", "table": "I8", "shift": "U8"}
+_AXES = (TOKEN, CHANNEL)
+"""Axes of an input that states none."""
+
+_TENSOR_TYPES = ("I8", "U8", "I16", "U16", "I32", "U32")
+"""Types of tensors that are read, as safetensors calls them."""
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 _Dimension = Annotated[int, Meta(ge=1, le=DIMENSION_MAX)]
-_AccBits = Annotated[int, Meta(ge=2, le=ACC_BITS_MAX)]
+_Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_Number = Annotated[str, Meta(pattern="^u?int[1-9][0-9]?$")]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 
-
-class _Record(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """One node without its tensors. `fields` names the tensors it has."""
+class _Record(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"):
+    """One node without its tensors; a struct for each operator is made from the operator's own `attributes`."""
 
     name: _Name
     inputs: tuple[_Name, ...]
 
 
-class _Linear(_Record, frozen=True, tag="linear"):
-    over: Axis
-    acc_bits: _AccBits
-
-    fields: ClassVar[tuple[str, ...]] = ("weight", "bias", "shift")
-
-    def operator(self, tensors: Arrays) -> Operator:
-        return Linear(tensors["weight"], tensors["bias"], tensors["shift"], self.over, self.acc_bits)
+def _attribute_type(kind: type[Operator], name: str) -> Any:
+    """The type of an operator's attribute, or of what its property gives."""
+    member = getattr(kind, name, None)
+    hints = get_type_hints(member.fget) if isinstance(member, property) else {"return": get_type_hints(kind)[name]}
+    return hints["return"]
 
 
-class _Affine(_Record, frozen=True, tag="affine"):
-    acc_bits: _AccBits
-
-    fields: ClassVar[tuple[str, ...]] = ("weight", "bias", "shift")
-
-    def operator(self, tensors: Arrays) -> Operator:
-        return Affine(tensors["weight"], tensors["bias"], tensors["shift"], self.acc_bits)
-
-
-class _Relu(_Record, frozen=True, tag="relu"):
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    def operator(self, tensors: Arrays) -> Operator:  # noqa: ARG002  # one signature for all records
-        return Relu()
+def _record_type(kind: type[Operator]) -> type[_Record]:
+    fields: list[Any] = []
+    for name in kind.attributes:
+        stated = _attribute_type(kind, name)
+        if stated is Number:
+            fields.append((name, _Number | None, None))
+        else:
+            fields.append((name, _Count if stated is int else stated))
+    return msgspec.defstruct(  # type: ignore[return-value]  # of its base's type
+        f"_{kind.__name__}", fields, bases=(_Record,), frozen=True, forbid_unknown_fields=True, omit_defaults=True,
+        tag_field="kind", tag=kind.kind,
+    )  # fmt: skip
 
 
-class _Lut(_Record, frozen=True, tag="lut"):
-    rule: TableRule
-    points: Annotated[int, Meta(ge=4, le=256)]
-
-    fields: ClassVar[tuple[str, ...]] = ("table",)
-
-    def operator(self, tensors: Arrays) -> Operator:
-        return Lut(tensors["table"], self.rule)
+_RECORDS = {kind: _record_type(kind) for kind in OPERATORS.values()}
+_KINDS = {record: kind for kind, record in _RECORDS.items()}
+_AnyRecord: Any = functools.reduce(operator.or_, _RECORDS.values())
 
 
-class _Add(_Record, frozen=True, tag="add"):
-    acc_bits: _AccBits
+class _Graph(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A graph; what is said of its input beyond the shape is left out where it is int8 [token, channel]."""
 
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    def operator(self, tensors: Arrays) -> Operator:  # noqa: ARG002  # one signature for all records
-        return Add(self.acc_bits)
-
-
-class _Pool(_Record, frozen=True, tag="pool"):
-    tokens: _Dimension
-    acc_bits: _AccBits
-
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    def operator(self, tensors: Arrays) -> Operator:  # noqa: ARG002  # one signature for all records
-        return Pool(self.tokens, self.acc_bits)
-
-
-_AnyRecord = _Linear | _Affine | _Relu | _Lut | _Add | _Pool
-
-
-class _Graph(Struct, frozen=True, forbid_unknown_fields=True):
-    input_shape: tuple[_Dimension, _Dimension]
+    input_shape: tuple[_Dimension, ...]
+    input_axes: tuple[_Name, ...] | None = None
+    input_number: _Number | None = None
     nodes: tuple[_AnyRecord, ...]
 
 
-class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
+class _Metadata1(Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     version: int
     fxsim_version: str
@@ -121,11 +96,19 @@ class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
     graph: _Graph
 
 
+class _Metadata(_Metadata1, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    sha256: _Sha256
+
+
+_VERSIONS: dict[int, type[_Metadata1]] = {1: _Metadata1, VERSION: _Metadata}
+
+
 def load(path: str | os.PathLike[str]) -> Model:
     """Read a model file and check all of it.
 
     FileError names the file, the tensor or node, and what was expected: not a safetensors file, damaged, of an unknown
-    version, tensors missing, left over, or of the wrong type or shape, or a graph that may not exist.
+    version, tensors missing, left over, or of the wrong type or shape, a graph that may not exist, or graph and tensors
+    that are not those whose hash the file states.
     """
     path = Path(path)
     if not path.is_file():
@@ -139,20 +122,22 @@ def _read(path: Path, where: str) -> Model:
         if path.stat().st_size > MODEL_BYTES_MAX:
             raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {MODEL_BYTES_MAX:,}")
         with safe_open(path, framework="numpy") as file:
-            content = decode_metadata(where, file.metadata(), _Metadata, MODEL, VERSION)
+            content: _Metadata1 = decode_metadata(where, file.metadata(), _VERSIONS, MODEL)
             tensors = _read_tensors(where, file, content.graph)
     except SafetensorError as error:
         raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
     except OSError as error:
         raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
     try:
-        nodes = [
-            Node(record.name, record.operator({f: tensors[f"{record.name}.{f}"] for f in record.fields}), record.inputs)
-            for record in content.graph.nodes
-        ]
-        return Model(Graph(content.graph.input_shape, tuple(nodes)), content.name, content.provenance)
+        graph = content.graph
+        tensor = Tensor(graph.input_axes or _AXES, graph.input_shape, _number(graph.input_number))
+        nodes = [_node(record, tensors) for record in graph.nodes]
+        model = Model(Graph(tensor, nodes), content.name, content.provenance)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
+    if isinstance(content, _Metadata) and (found := model_sha256(model)) != content.sha256:
+        raise FileError(f"{where}: is damaged: graph and tensors have the hash {found}, it states {content.sha256}")
+    return model
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -160,8 +145,10 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
     The file is read again before it takes its name: what `load` would refuse is never left behind.
     """
-    content = _Metadata(MODEL, VERSION, __version__, model.name, dict(model.provenance), _graph_record(model.graph))
+    record, provenance = _graph_record(model.graph), dict(model.provenance)
     try:
+        sha256 = model_sha256(model)
+        content = _Metadata(MODEL, VERSION, __version__, model.name, provenance, record, sha256=sha256)
         # One entry: the order of several would not be the same from run to run.
         text = msgspec.json.encode(content, order="deterministic").decode()
     except UnicodeEncodeError:
@@ -189,60 +176,63 @@ def model_sha256(model: Model) -> str:
 
 def _read_tensors(where: str, file: Any, graph: _Graph) -> dict[str, npt.NDArray[Any]]:
     present = set(file.keys())
-    expected = {f"{node.name}.{field}" for node in graph.nodes for field in node.fields}
-    for name in sorted(present - expected):
+    expected = {f"{node.name}.{field}": node.name for node in graph.nodes for field in _KINDS[type(node)].tensors}
+    for name in sorted(present - expected.keys()):
         raise FileError(f"{where}: tensor '{short(name)}' belongs to no node of the graph")
     tensors: dict[str, npt.NDArray[Any]] = {}
-    for node in graph.nodes:
-        for field in node.fields:
-            name = f"{node.name}.{field}"
-            if name not in present:
-                raise FileError(f"{where}: tensor '{name}' is missing, expected for node '{node.name}'")
-            found = file.get_slice(name)
-            if found.get_dtype() != _SAFETENSORS_DTYPE[field]:
-                wanted = np.dtype(_DTYPES[field]).name
-                raise FileError(f"{where}: tensor '{name}' has type {found.get_dtype()}, expected {wanted}")
-            _check_shape(where, name, tuple(found.get_shape()), _expected_shape(node, field, tensors))
-            tensors[name] = file.get_tensor(name)
+    for name, node in expected.items():
+        if name not in present:
+            raise FileError(f"{where}: tensor '{name}' is missing, expected for node '{node}'")
+        found = file.get_slice(name).get_dtype()
+        if found not in _TENSOR_TYPES:
+            raise FileError(f"{where}: tensor '{name}' has type {found}, expected one of {', '.join(_TENSOR_TYPES)}")
+        tensors[name] = file.get_tensor(name)
     return tensors
 
 
-def _expected_shape(node: _AnyRecord, field: str, tensors: Arrays) -> tuple[int | None, ...]:
-    """The shape a tensor must have; None where its node leaves a dimension open."""
-    if isinstance(node, _Lut):
-        return (None, stored_points(node.points, node.rule))
-    if field == "weight":
-        return (None, None) if isinstance(node, _Linear) else (None,)
-    return (tensors[f"{node.name}.weight"].shape[0],)
-
-
-def _check_shape(where: str, name: str, shape: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
-    fits = len(shape) == len(expected) and all(
-        1 <= n <= DIMENSION_MAX if want is None else n == want for n, want in zip(shape, expected, strict=True)
-    )
-    if not fits:
-        text = ", ".join(f"1 to {DIMENSION_MAX}" if want is None else str(want) for want in expected)
-        raise FileError(f"{where}: tensor '{name}' has shape {shape}, expected ({text})")
+def _node(record: Any, tensors: dict[str, npt.NDArray[Any]]) -> Node:
+    """A node from its record and tensors; ModelError names it where its operator may not exist."""
+    kind = _KINDS[type(record)]
+    stated = {
+        name: _number(value) if _attribute_type(kind, name) is Number else value
+        for name in kind.attributes
+        for value in [getattr(record, name)]
+    }
+    derived = {name: stated.pop(name) for name in list(stated) if isinstance(getattr(kind, name, None), property)}
+    arrays = {field: tensors[f"{record.name}.{field}"] for field in kind.tensors}
+    try:
+        op = kind(**arrays, **stated)
+    except ModelError as error:
+        raise ModelError(f"node '{record.name}': {error}") from None
+    for name, value in derived.items():
+        if getattr(op, name) != value:
+            raise ModelError(f"node '{record.name}': states {value} {name}, its tensors have {getattr(op, name)}")
+    return Node(record.name, op, record.inputs)
 
 
 def _graph_record(graph: Graph) -> _Graph:
-    return _Graph(graph.input_shape, tuple(_record(node) for node in graph.nodes))
+    return _Graph(
+        input_shape=graph.input.shape,
+        input_axes=None if graph.input.axes == _AXES else graph.input.axes,
+        input_number=_text(graph.input.number),
+        nodes=tuple(_record(node) for node in graph.nodes),
+    )
 
 
-def _record(node: Node) -> _AnyRecord:
-    op = node.op
-    if isinstance(op, Linear):
-        return _Linear(node.name, node.inputs, op.over, op.acc_bits)
-    if isinstance(op, Affine):
-        return _Affine(node.name, node.inputs, op.acc_bits)
-    if isinstance(op, Lut):
-        return _Lut(node.name, node.inputs, op.rule, op.points)
-    if isinstance(op, Add):
-        return _Add(node.name, node.inputs, op.acc_bits)
-    if isinstance(op, Pool):
-        return _Pool(node.name, node.inputs, op.tokens, op.acc_bits)
-    return _Relu(node.name, node.inputs)
+def _text(number: Number) -> str | None:
+    """A number format as files state it: int8 is not stated."""
+    return None if number == INT8 else str(number)
+
+
+def _number(text: str | None) -> Number:
+    return INT8 if text is None else Number.parse(text)
+
+
+def _record(node: Node) -> _Record:
+    values = {name: getattr(node.op, name) for name in node.op.attributes}
+    stated = {name: _text(value) if isinstance(value, Number) else value for name, value in values.items()}
+    return _RECORDS[type(node.op)](node.name, node.inputs, **stated)
 
 
 def _tensors(graph: Graph) -> dict[str, npt.NDArray[Any]]:
-    return {f"{node.name}.{field}": getattr(node.op, field) for node in graph.nodes for field in _record(node).fields}
+    return {f"{node.name}.{field}": array for node in graph.nodes for field, array in node.op.arrays()}

@@ -13,9 +13,9 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FileError
 from fxsim.formats import load, model_sha256
+from fxsim.formats.npy import map_array
 from fxsim.formats.text import read_json
 from fxsim.graph import Model
-from fxsim.operators import Affine, Linear
 
 FORMAT = "fxsim.golden"
 VERSION = 2
@@ -95,7 +95,7 @@ def measure(
     model: Model, file: str, stimulus: str, images: Int8, seed: int, training: Training | None = None
 ) -> GoldenModel:
     """A model's shifts, and its values at every tap on `images`, as the manifest records them."""
-    shifts = np.concatenate([node.op.shift for node in model.graph.nodes if isinstance(node.op, Linear | Affine)])
+    shifts = np.concatenate([a for node in model.graph.nodes for name, a in node.op.arrays() if name == "shift"])
     counts = {str(s): int(n) for s, n in enumerate(np.bincount(shifts)) if n}
     values = run(model, images, "all", engine="reference")
     taps = [tap_statistics(tap, v) for tap, v in values.items()]
@@ -156,7 +156,7 @@ def check_golden(directory: Path) -> list[str]:
     if problems:
         return problems  # statistics of damaged files would say the same less clearly
     for stated in manifest.models:
-        images = np.load(directory / stated.stimulus, allow_pickle=False)
+        images = map_array(directory / stated.stimulus)
         found_model = measure(load(directory / stated.file), stated.file, stated.stimulus, images, stated.seed)
         if found_model.model_sha256 != stated.model_sha256:
             problems.append(f"{stated.file}: model sha256 differs from the manifest's")

@@ -1,5 +1,15 @@
 """Integer models: graphs of operators, checked when they are built."""
 
-from fxsim.graph.graph import INPUT, AccumulatorBound, Graph, Model, Node, accumulator_bound
+from fxsim.graph.graph import ALL_TAPS, INPUT, AccumulatorBound, Graph, Node, accumulator_bound
+from fxsim.graph.model import Model, refuse_beyond_int8
 
-__all__ = ["INPUT", "AccumulatorBound", "Graph", "Model", "Node", "accumulator_bound"]
+__all__ = [
+    "ALL_TAPS",
+    "INPUT",
+    "AccumulatorBound",
+    "Graph",
+    "Model",
+    "Node",
+    "accumulator_bound",
+    "refuse_beyond_int8",
+]

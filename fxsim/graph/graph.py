@@ -1,29 +1,22 @@
-"""A small graph of operators, checked when it is built: names, order, shapes, and that no accumulator can overflow."""
+"""Graphs of operators, checked when they are built: names, order, tensors, and that no accumulator can overflow."""
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from fxsim.contract import bits_needed
-from fxsim.contract.arithmetic import Int8
-from fxsim.errors import ModelError, StimulusError
-from fxsim.operators.kinds import Add, Affine, Linear, Operator, Pool, Shape, integer
+from fxsim.contract import CHANNEL, DIMENSION_MAX, TOKEN, Shape, Tensor, bits_needed
+from fxsim.errors import ModelError
+from fxsim.operators import OPERATORS, Operator
+from fxsim.operators.base import check_input, integer
 
 INPUT = "input"
-"""Name of the graph's input, of shape (tokens, values)."""
+"""Name of the graph's input."""
 
 ALL_TAPS = "all"
 """Asks for every tap where tap names are asked for; no node may be called so."""
-
-DIMENSION_MAX = 65_536
-"""Largest number of tokens, values or channels: keeps sizes read from files bounded."""
 
 VALUES_MAX = 1 << 26
 """Most values that a graph may compute an image, all taps together: bounds memory where a file states the sizes."""
@@ -34,7 +27,7 @@ _NAME_LENGTH_MAX = 200
 
 @dataclass(frozen=True)
 class Node:
-    """One operator in a graph; `name` is also its tap's: int8 `[image, token, channel]`, or `[image, channel]`."""
+    """One operator in a graph; `name` is also its tap's."""
 
     name: str
     op: Operator
@@ -44,37 +37,36 @@ class Node:
         object.__setattr__(self, "inputs", tuple(self.inputs))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Graph:
     """Operators in the order data takes. Every node's inputs come before it; the last node is the output.
 
-    Raises ModelError naming the node where a name is illegal or taken, an input is missing, a shape does not fit, a
-    result is never used, an accumulator could overflow its stated width for some int8 input, or an image takes more
-    than `VALUES_MAX` values.
+    `input`: the tensor of one image; its shape (tokens, values) may stand for it, and is then of int8. `tensors` holds
+    the tensor on every edge, by name, the input included.
+
+    Raises ModelError naming the node where a name is illegal or taken, an operator is none of `OPERATORS`, an input is
+    missing, a tensor does not fit, a result is never used, an accumulator could overflow its stated width for some
+    input, or an image takes more than `VALUES_MAX` values.
     """
 
-    input_shape: tuple[int, int]
+    input: Tensor
     nodes: tuple[Node, ...]
-    shapes: Mapping[str, Shape] = field(init=False, compare=False, repr=False)
+    tensors: Mapping[str, Tensor] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "input_shape", tuple(integer(n, "graph input dimension") for n in self.input_shape))
-        object.__setattr__(self, "nodes", tuple(self.nodes))
-        if len(self.input_shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in self.input_shape):
-            raise ModelError(
-                f"graph input has shape {self.input_shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}"
-            )
+    def __init__(self, input: Tensor | Sequence[int], nodes: Iterable[Node]) -> None:  # noqa: A002  # the field's name
+        object.__setattr__(self, "input", _input_tensor(input))
+        object.__setattr__(self, "nodes", tuple(nodes))
         if not self.nodes:
             raise ModelError("graph has no operators, expected at least one")
-        shapes: dict[str, Shape] = {INPUT: self.input_shape}
+        tensors: dict[str, Tensor] = {INPUT: self.input}
         for node in self.nodes:
-            shapes[node.name] = self._shape(node, shapes)
-            _prove_accumulator(node)
+            tensors[node.name] = _result(node, tensors)
+            _prove_accumulator(node, tensors)
         used = {name for node in self.nodes for name in node.inputs}
         for node in self.nodes[:-1]:
             if node.name not in used:
                 raise ModelError(f"node '{node.name}' is computed but never used, and is not the output")
-        object.__setattr__(self, "shapes", MappingProxyType(shapes))
+        object.__setattr__(self, "tensors", MappingProxyType(tensors))
         if self.values_per_image > VALUES_MAX:
             raise ModelError(
                 f"graph computes {self.values_per_image:,} values an image, expected at most {VALUES_MAX:,}"
@@ -82,27 +74,17 @@ class Graph:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: read-only views cannot be pickled, and what is unpickled is checked again.
-        return Graph, (self.input_shape, self.nodes)
+        return Graph, (self.input, self.nodes)
 
-    @staticmethod
-    def _shape(node: Node, shapes: dict[str, Shape]) -> Shape:
-        if not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
-            raise ModelError(f"node name {node.name!r} is illegal, expected lower-case words joined by dots")
-        if node.name == ALL_TAPS:
-            raise ModelError(f"node name '{ALL_TAPS}' is taken: it asks for every tap")
-        if node.name in shapes:
-            raise ModelError(f"node name '{node.name}' is taken twice")
-        if len(node.inputs) != node.op.arity:
-            raise ModelError(
-                f"node '{node.name}' has {len(node.inputs)} inputs, a {node.op.kind} takes {node.op.arity}"
-            )
-        for name in node.inputs:
-            if name not in shapes:
-                raise ModelError(f"node '{node.name}' reads '{name}', which no earlier node computes")
-        try:
-            return node.op.output_shape(*(shapes[name] for name in node.inputs))
-        except ModelError as error:
-            raise ModelError(f"node '{node.name}': {error}") from None
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one image."""
+        return self.input.shape
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shapes of all tensors by name, the input included."""
+        return MappingProxyType({name: tensor.shape for name, tensor in self.tensors.items()})
 
     @property
     def output(self) -> str:
@@ -116,18 +98,60 @@ class Graph:
 
     @property
     def values_per_image(self) -> int:
-        """Values of all tensors of one image together, the input included; each takes a byte."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        """Values of all tensors of one image together, the input included."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Bytes of all tensors of one image together as numpy arrays, the input included."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
         """Nodes by name."""
         return MappingProxyType({node.name: node for node in self.nodes})
 
+    def inputs_of(self, node: Node) -> tuple[Tensor, ...]:
+        """The tensors that a node reads, in its order."""
+        return tuple(self.tensors[name] for name in node.inputs)
+
+
+def _input_tensor(given: Tensor | Sequence[int]) -> Tensor:
+    """The tensor of a graph's input: as given, or int8 (tokens, values) of a shape."""
+    if not isinstance(given, Tensor):
+        shape = tuple(integer(n, "graph input dimension") for n in given)
+        if len(shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in shape):
+            raise ModelError(f"graph input has shape {shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}")
+        given = Tensor((TOKEN, CHANNEL), shape)
+    check_input(given, "graph")
+    return given
+
+
+def _result(node: Node, tensors: Mapping[str, Tensor]) -> Tensor:
+    """The tensor that a node gives, everything about the node checked but its accumulator."""
+    if not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
+        raise ModelError(f"node name {node.name!r} is illegal, expected lower-case words joined by dots")
+    if node.name == ALL_TAPS:
+        raise ModelError(f"node name '{ALL_TAPS}' is taken: it asks for every tap")
+    if node.name in tensors:
+        raise ModelError(f"node name '{node.name}' is taken twice")
+    if type(node.op) not in OPERATORS.values():
+        found = getattr(node.op, "kind", type(node.op).__name__)
+        raise ModelError(f"node '{node.name}' is of the kind '{found}', expected one of: {', '.join(OPERATORS)}")
+    if len(node.inputs) != node.op.arity:
+        raise ModelError(f"node '{node.name}' has {len(node.inputs)} inputs, a {node.op.kind} takes {node.op.arity}")
+    for name in node.inputs:
+        if name not in tensors:
+            raise ModelError(f"node '{node.name}' reads '{name}', which no earlier node computes")
+    try:
+        return node.op.result(*(tensors[name] for name in node.inputs))
+    except ModelError as error:
+        raise ModelError(f"node '{node.name}': {error}") from None
+
 
 @dataclass(frozen=True)
 class AccumulatorBound:
-    """What one operator's accumulator can reach: `low` and `high` at output channel `channel`, where it is widest."""
+    """The range of one operator's accumulator: `low` and `high` at output channel `channel`, where it is widest."""
 
     node: str
     channel: int
@@ -137,67 +161,27 @@ class AccumulatorBound:
     bits_stated: int
 
 
-def accumulator_bound(node: Node) -> AccumulatorBound | None:
-    """The proven worst case of a node's accumulator over all int8 inputs; None for operators that do not sum."""
-    if not isinstance(node.op, Linear | Affine | Add | Pool):
+def accumulator_bound(graph: Graph, name: str) -> AccumulatorBound | None:
+    """The proven worst case of a node's accumulator over all inputs; None for operators that do not sum."""
+    node = graph.by_name[name]
+    return _accumulator_bound(node, graph.tensors)
+
+
+def _accumulator_bound(node: Node, tensors: Mapping[str, Tensor]) -> AccumulatorBound | None:
+    reach = node.op.accumulator_range(*(tensors[name] for name in node.inputs))
+    if reach is None:
         return None
-    low, high = node.op.accumulator_range()
+    low, high = reach
     needed = [bits_needed(int(lo), int(hi)) for lo, hi in zip(low, high, strict=True)]
     channel = max(range(len(needed)), key=needed.__getitem__)
-    return AccumulatorBound(
-        node.name, channel, int(low[channel]), int(high[channel]), needed[channel], node.op.acc_bits
-    )
+    stated: int = node.op.acc_bits  # type: ignore[attr-defined]  # every operator that sums states it
+    return AccumulatorBound(node.name, channel, int(low[channel]), int(high[channel]), needed[channel], stated)
 
 
-def _prove_accumulator(node: Node) -> None:
-    bound = accumulator_bound(node)
+def _prove_accumulator(node: Node, tensors: Mapping[str, Tensor]) -> None:
+    bound = _accumulator_bound(node, tensors)
     if bound is not None and bound.bits_needed > bound.bits_stated:
         raise ModelError(
-            f"node '{node.name}', output channel {bound.channel}: the accumulator can reach "
+            f"node '{bound.node}', output channel {bound.channel}: the accumulator can reach "
             f"[{bound.low}, {bound.high}], which needs {bound.bits_needed} bits, but {bound.bits_stated} are stated"
         )
-
-
-@dataclass(frozen=True)
-class Model:
-    """A graph with a name and where it came from (free text by key, e.g. `source`, `trained`)."""
-
-    graph: Graph
-    name: str
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        texts = {"name": self.name} | {f"provenance '{key}'": value for key, value in self.provenance.items()}
-        texts |= {f"provenance key {key!r}": key for key in self.provenance}
-        for what, text in texts.items():
-            if not isinstance(text, str):
-                raise ModelError(f"model {what} is {text!r}, expected text")
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Model, (self.graph, self.name, dict(self.provenance))
-
-    def check_stimulus(self, x: npt.NDArray[Any], what: str = "stimulus") -> Int8:
-        """`x` itself if it is int8 [image, token, value] as the model takes it; else StimulusError, naming `what`."""
-        if not isinstance(x, np.ndarray):
-            raise StimulusError(f"{what} is a {type(x).__name__}, expected a numpy array")
-        if x.dtype != np.int8:
-            raise StimulusError(f"{what} has type {x.dtype}, expected int8")
-        if x.ndim != 3 or x.shape[1:] != self.graph.input_shape:
-            tokens, values = self.graph.input_shape
-            raise StimulusError(
-                f"{what} has shape {x.shape}, expected (images, {tokens}, {values}) for model '{self.name}'"
-            )
-        return x
-
-    def select_taps(self, taps: str | Iterable[str]) -> tuple[str, ...]:
-        """Tap names in graph order, from names or 'all'. StimulusError names an unknown one and those there are."""
-        wanted = {taps} if isinstance(taps, str) else set(taps)
-        if ALL_TAPS in wanted:
-            return self.graph.taps
-        for name in sorted(wanted):
-            if name not in self.graph.by_name:
-                raise StimulusError(f"model '{self.name}' has no tap '{name}'; it has: {', '.join(self.graph.taps)}")
-        if not wanted:
-            raise StimulusError(f"no tap was named; model '{self.name}' has: {', '.join(self.graph.taps)}")
-        return tuple(name for name in self.graph.taps if name in wanted)

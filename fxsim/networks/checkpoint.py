@@ -123,7 +123,7 @@ def _read(path: Path, where: str) -> Checkpoint:
         if path.stat().st_size > CHECKPOINT_BYTES_MAX:
             raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {CHECKPOINT_BYTES_MAX:,}")
         with safe_open(path, framework="pt") as file:
-            content = decode_metadata(where, file.metadata(), _Metadata, NETWORK, VERSION)
+            content = decode_metadata(where, file.metadata(), {VERSION: _Metadata}, NETWORK)
             network = _empty_network(where, content)
             tensors: dict[str, Tensor] = {}
             expected = network.state_dict()

@@ -1,5 +1,30 @@
-"""The operators of the contract as frozen records; see `fxsim.operators.kinds`."""
+"""The operators: one file a kind, each with the facts of its operator, and the set of those there are."""
 
-from fxsim.operators.kinds import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, Shape
+from fxsim.contract import Shape
+from fxsim.operators.add import Add
+from fxsim.operators.affine import Affine
+from fxsim.operators.base import TABLES, Cost, NotTaken, Operator, OperatorTable
+from fxsim.operators.linear import Axis, Linear
+from fxsim.operators.lut import Lut
+from fxsim.operators.pool import Pool
+from fxsim.operators.relu import Relu
 
-__all__ = ["Add", "Affine", "Axis", "Linear", "Lut", "Operator", "Pool", "Relu", "Shape"]
+OPERATORS: dict[str, type[Operator]] = {op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool)}
+"""Every operator that a graph may hold, by kind."""
+
+__all__ = [
+    "OPERATORS",
+    "TABLES",
+    "Add",
+    "Affine",
+    "Axis",
+    "Cost",
+    "Linear",
+    "Lut",
+    "NotTaken",
+    "Operator",
+    "OperatorTable",
+    "Pool",
+    "Relu",
+    "Shape",
+]

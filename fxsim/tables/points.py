@@ -34,7 +34,7 @@ import numpy.typing as npt
 from fxsim.contract import INT8_MAX, INT8_MIN, TABLE_POINTS, TableRule, round_shift, stored_points
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.errors import ModelError
-from fxsim.operators.kinds import choice
+from fxsim.operators.base import choice
 
 Int32 = npt.NDArray[np.int32]
 

@@ -47,7 +47,7 @@ class VectorStimulus(_Record, frozen=True):
     writer was told, or null.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     index: tuple[str, ...]
     sha256: _Sha256
     draw: str | None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fxsim.contract import INT8_MAX, INT8_MIN
+from fxsim.contract import INT8_MAX, INT8_MIN, Shape
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import StimulusError
 from fxsim.vectors.manifest import SEED_MAX
@@ -15,24 +15,24 @@ VALUES_MAX = 1 << 28
 _EXTREMES = np.array([INT8_MIN, INT8_MAX], np.int8)
 
 
-def _uniform(shape: tuple[int, int, int], rng: np.random.Generator) -> Int8:
+def _uniform(shape: Shape, rng: np.random.Generator) -> Int8:
     return rng.integers(INT8_MIN, INT8_MAX, shape, np.int8, endpoint=True)
 
 
-def _extreme(shape: tuple[int, int, int], rng: np.random.Generator) -> Int8:
+def _extreme(shape: Shape, rng: np.random.Generator) -> Int8:
     """Only -128 and 127: image by image in another proportion, from all of one to all of the other."""
     share = np.linspace(0, 1, shape[0])[:, None, None]
     return _EXTREMES[(rng.random(shape) < share).astype(np.intp)]
 
 
-DRAWS: dict[str, Callable[[tuple[int, int, int], np.random.Generator], Int8]] = {
+DRAWS: dict[str, Callable[[Shape, np.random.Generator], Int8]] = {
     "uniform": _uniform,
     "extreme": _extreme,
 }
 """Ways to draw: `uniform` over all of int8; `extreme`, nothing but -128 and 127."""
 
 
-def draw_stimulus(draw: str, images: int, input_shape: tuple[int, int], seed: int) -> Int8:
+def draw_stimulus(draw: str, images: int, input_shape: Shape, seed: int) -> Int8:
     """int8 [image, token, value] by one of DRAWS; the same arguments give the same values. StimulusError for others."""
     if draw not in DRAWS:
         raise StimulusError(f"there is no way '{draw}' to draw a stimulus; there are: {', '.join(DRAWS)}")

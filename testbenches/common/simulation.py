@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-from cocotb_tools.runner import get_runner
 
 from fxsim.paths import verilog_file, verilog_files
 from testbenches.common.seeds import BASE_SEED
@@ -37,6 +36,8 @@ def simulate(
     `case`: arrays that the cocotb tests read with `load_case`. AssertionError names the tests that failed and shows the
     end of the log; so does one if the build failed, the simulator died, or no test ran.
     """
+    from cocotb_tools.runner import get_runner  # here: the simulator's process imports this module too
+
     print(f"FXSIM_SEED={BASE_SEED}, folder {folder}")
     if case is not None:
         np.savez(folder / CASE_FILE, **case)  # type: ignore[arg-type]
@@ -63,7 +64,8 @@ def simulate(
             results_xml=str(results),
             log_file=log,
             seed=BASE_SEED % 2**32,
-            extra_env={"COCOTB_ANSI_OUTPUT": "0"},
+            # cocotb has pytest rewrite assertions; pytest's plugins are no use to it, and take a second to import.
+            extra_env={"COCOTB_ANSI_OUTPUT": "0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
     except (SystemExit, RuntimeError) as stop:
         raise AssertionError(_report(module, values, f"stopped with {stop}", results, log)) from None

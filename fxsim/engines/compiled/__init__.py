@@ -6,7 +6,7 @@ Data walks through its modules in this order: `isa` (what the CPU can run), `lay
 """
 
 from fxsim.engines.compiled.isa import ISA_VARIABLE, ISAS, Isa, instruction_set, instruction_sets
-from fxsim.engines.compiled.run import StepTime, compute_function, profile_compiled, run_compiled
+from fxsim.engines.compiled.run import StepTime, compute_function, prepare, profile_compiled, run_compiled
 
 __all__ = [
     "ISAS",
@@ -16,6 +16,7 @@ __all__ = [
     "compute_function",
     "instruction_set",
     "instruction_sets",
+    "prepare",
     "profile_compiled",
     "run_compiled",
 ]

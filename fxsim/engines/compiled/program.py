@@ -17,7 +17,7 @@ from fxsim.engines.compiled.isa import Isa
 from fxsim.engines.compiled.layout import ALIGNMENT, TOKENS_STEP, Panels, UInt8, aligned, panels, rounded_up
 from fxsim.engines.compiled.products import lane_order
 from fxsim.errors import ModelError
-from fxsim.graph import INPUT, Graph, Node
+from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 Int32 = npt.NDArray[np.int32]
@@ -92,7 +92,8 @@ class Program:
 
 
 def pack(graph: Graph, isa: Isa) -> Parameters:
-    """A graph's parameters for one instruction set. ModelError where a sum may need more than 32 bits."""
+    """A graph's parameters for one instruction set. ModelError for other tensors than int8, or sums above 32 bits."""
+    refuse_beyond_int8(graph, "the compiled engine")
     data: list[UInt8] = []
     words: list[Int32] = []
     at: dict[str, tuple[int, int]] = {}

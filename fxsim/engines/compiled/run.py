@@ -44,6 +44,11 @@ class StepTime(NamedTuple):
     seconds: float
 
 
+def prepare(graph: Graph) -> None:
+    """Lower a graph for this machine, which the next run needs not do; ModelError where the engine does not take it."""
+    _lowered(graph, instruction_set())
+
+
 def run_compiled(
     model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None, isa: str | None = None
 ) -> dict[str, Int8]:

@@ -1,14 +1,20 @@
 """Kind `accumulators`: the proven bounds against the stated widths, and against sums of inputs made to reach them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from fxsim.contract import Number
 from fxsim.errors import FxsimError
-from fxsim.graph import Node, accumulator_bound
-from fxsim.operators import Affine, Linear
+from fxsim.graph import Graph, Node, accumulator_bound
+from fxsim.operators import Add, Affine, Linear, Lut, NotTaken, OperatorTable, Pool, Relu
 from fxsim.signoff.context import Context, Outcome, summarise
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import Details, Figure
+
+Term = tuple[int, Number]
+"""One addend: a factor, and the format of the value that it multiplies."""
 
 
 class AccumulatorsCheck(Check, frozen=True, tag="accumulators", kw_only=True):
@@ -22,15 +28,16 @@ def run(check: AccumulatorsCheck, context: Context, _seed: int) -> Outcome:
     figures, problems, layers = [], [], 0
     for name in check.models:
         bounds = []
-        for node in context.model(name).graph.nodes:
-            bound = accumulator_bound(node)
+        graph = context.model(name).graph
+        for node in graph.nodes:
+            bound = accumulator_bound(graph, node.name)
             if bound is None:
                 continue
             bounds.append(bound)
             # The stated width, and the sums that a worst-case input gives, in Python's unbounded integers.
             half = 1 << (bound.bits_stated - 1)
             for limit, sign in ((bound.low, -1), (bound.high, 1)):
-                reached = _reach(node, bound.channel, sign)
+                reached = _reach(graph, node, bound.channel, sign)
                 if reached != limit:
                     problems.append(f"{name}, {node.name}: the bound {limit} is stated, but an input gives {reached}")
                 if not -half <= reached < half:
@@ -39,7 +46,7 @@ def run(check: AccumulatorsCheck, context: Context, _seed: int) -> Outcome:
             raise FxsimError(f"model '{name}' has no accumulators to check")
         layers += len(bounds)
         tightest = min(bounds, key=lambda b: b.bits_stated - b.bits_needed)
-        linears = [b for b in bounds if isinstance(context.model(name).graph.by_name[b.node].op, Linear)]
+        linears = [b for b in bounds if isinstance(graph.by_name[b.node].op, Linear)]
         widest = max(linears, key=lambda b: b.bits_needed, default=tightest)
         where = f"{widest.node}, channel {widest.channel}"
         figures.append(Figure(f"{name}: widest linear", f"{widest.bits_needed} of {widest.bits_stated} bits ({where})"))
@@ -49,14 +56,31 @@ def run(check: AccumulatorsCheck, context: Context, _seed: int) -> Outcome:
     return summarise(summary, problems, Details(figures))
 
 
-def _reach(node: Node, channel: int, sign: int) -> int:
+def _reach(graph: Graph, node: Node, channel: int, sign: int) -> int:
     """The largest (sign 1) or smallest (-1) accumulator of one channel, summed from the input that gives it."""
-    op = node.op
-    if isinstance(op, Linear | Affine):
-        weights = [int(w) for w in np.atleast_1d(op.weight[channel])]
-        return sum(w * (127 if w * sign > 0 else -128) for w in weights)
-    terms = op.tokens if hasattr(op, "tokens") else 2
-    return terms * (127 if sign > 0 else -128)
+    numbers = [graph.tensors[name].number for name in node.inputs]
+    terms = TERMS[type(node.op)](node.op, channel, *numbers)
+    return sum(w * (x.high if w * sign > 0 else x.low) for w, x in terms)
+
+
+def _weighted(op: Linear | Affine, channel: int, x: Number) -> list[Term]:
+    return [(int(w), x) for w in np.atleast_1d(op.weight[channel])]
+
+
+_NO_SUM = NotTaken("because it has no accumulator")
+
+TERMS: OperatorTable[Callable[..., list[Term]]] = OperatorTable(
+    "the check of accumulators",
+    {
+        Linear: _weighted,
+        Affine: _weighted,
+        Relu: _NO_SUM,
+        Lut: _NO_SUM,
+        Add: lambda _op, _channel, x, r: [(1, x), (1, r)],
+        Pool: lambda op, _channel, x: op.tokens * [(1, x)],
+    },
+)
+"""From an operator, an output channel and the formats of its inputs: the terms of its sum."""
 
 
 KIND = Kind(

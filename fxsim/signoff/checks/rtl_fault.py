@@ -1,9 +1,8 @@
 """Kind `rtl-fault`: a faulty copy of the RTL, in which the comparison must fail, at the expected tap first."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
+from fxsim import temporary
 from fxsim.compare import sentence
 from fxsim.devices import DEFAULT
 from fxsim.errors import FxsimError
@@ -35,8 +34,8 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     setup = setup_of(check, check.accelerator)
-    with tempfile.TemporaryDirectory(prefix="fxsim-fault-") as folder:
-        copy = Path(folder) / "rtl"
+    with temporary.folder("fault") as folder:
+        copy = folder / "rtl"
         shutil.copytree(find_sources(setup, model), copy)
         path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")
