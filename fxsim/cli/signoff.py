@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fxsim.signoff import CheckRecord, SignoffRecord
     from fxsim.signoff.plan import Check
 
-_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow"}
+_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
 
 @click.command("signoff")
@@ -35,8 +35,8 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
     PLAN is a TOML file, by default the project's own, golden/signoff.toml. A check that fails does not stop the others.
     What is skipped is shown with its reason. Ctrl-C writes what is known until then, marked as incomplete.
 
-    Exit status: 0 where every check passed or was skipped, 1 where one failed or could not be carried out, 130 after
-    Ctrl-C.
+    Exit status: 0 where something passed and every other check was skipped or only reported something, 1 where a check
+    failed or could not be carried out, 130 after Ctrl-C.
     """
     from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
     from fxsim.signoff.files import encode_record
@@ -74,6 +74,9 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     from fxsim.signoff.report.page import verdict_word
 
     for check in record.checks:
+        if check.status is Status.REPORTED:
+            click.echo(err=to_stderr)
+            say(f"{check.status}, which is no pass: {check.name}: {check.reason}", err=to_stderr)
         if check.status in (Status.FAILED, Status.ERROR):
             click.echo(err=to_stderr)
             say(f"{check.status}: {check.name}: {check.reason}", err=to_stderr)

@@ -9,13 +9,17 @@ from fxsim.signoff.report.elements import Block, Column, Row, Table
 
 
 class TapFigures(Record, frozen=True):
-    """Comparison of one tap: how many values, how many differed, by how much at most and on average (in steps)."""
+    """Comparison of one tap: how many values, how many differed, by how much at most and on average (in steps).
+
+    `bound`: the greatest distance that was demanded, null where none was.
+    """
 
     tap: str
     compared: int
     mismatches: int
     max_distance: int | float | None = None
     mean_distance: float | None = None
+    bound: int | None = None
 
 
 class Comparison(Data, frozen=True):
@@ -26,6 +30,15 @@ class Comparison(Data, frozen=True):
     title: str
     exact: bool
     taps: tuple[TapFigures, ...]
+
+    @property
+    def demand(self) -> str:
+        """What was demanded of it, in words."""
+        if self.exact:
+            return "equality is demanded"
+        if all(row.bound is not None for row in self.taps):
+            return "a greatest distance is demanded"
+        return "reported, equality is not demanded"
 
 
 def compare_sources(
@@ -59,7 +72,7 @@ def _different(check: CheckRecord) -> list[tuple[str, Comparison]]:
 def _write(comparisons: Sequence[tuple[str, Comparison]]) -> list[Block]:
     columns = (
         Column("tap"), Column("compared", number=True), Column("differ", number=True),
-        Column("greatest distance", number=True), Column("mean distance", number=True),
+        Column("greatest distance", number=True), Column("at most", number=True), Column("mean distance", number=True),
     )  # fmt: skip
     return [
         Block(
@@ -67,13 +80,13 @@ def _write(comparisons: Sequence[tuple[str, Comparison]]) -> list[Block]:
                 Table(
                     columns,
                     tuple(
-                        Row((row.tap, row.compared, row.mismatches, row.max_distance, row.mean_distance))
+                        Row((row.tap, row.compared, row.mismatches, row.max_distance, row.bound, row.mean_distance))
                         for row in comparison.taps
                     ),
                 ),
             ),
             heading=comparison.title,
-            lead=f"{name}: " + ("equality is demanded" if comparison.exact else "reported, equality is not demanded"),
+            lead=f"{name}: {comparison.demand}",
             alarming=comparison.exact,
         )
         for name, comparison in comparisons
