@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from fxsim.cli.console import (
     json_option,
@@ -18,6 +19,8 @@ from fxsim.cli.console import (
 )
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
+from fxsim.cosim.four_state import FourStateResult
+from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.devices import DEFAULT, DEVICES, Device, Option, options_of
@@ -161,6 +164,7 @@ def _takers(pattern: str) -> str:
 )
 @click.option("--wave", metavar="FILE.fst", type=click.Path(path_type=Path), help="Write a waveform of every signal.")
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
+@click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
@@ -177,6 +181,7 @@ def command(
     engine: str,
     wave: Path | None,
     wave_from: int | None,
+    four_state: bool,
     rtl: Path | None,
     watchdog: int | None,
     keep_in: Path | None,
@@ -189,7 +194,12 @@ def command(
     difference is reported as image, tap, token, channel, expected, got and cycle; of the first image that has one, at
     the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
     is 0 only where every value was equal and every rule of the streams, or of AXI, kept.
+
+    With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
+    tap or output, is a difference. It is slow, so that by default only the first images are simulated.
     """
+    if four_state:
+        _refuse_with_four_state(click.get_current_context())
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
     if keep_in is not None:
@@ -205,12 +215,17 @@ def command(
     def tell(text: str) -> None:
         click.echo(f"fxsim: {text}", err=True)
 
+    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
+    if four_state:
+        in_four_states = run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell)
+        _end_four_state(in_four_states, as_json)
+        return
     with progress("images") as report:
         request = CosimRequest(
             loaded,
             x,
             device=accel,
-            settings={name.removeprefix(_PREFIX): value for name, value in device_settings.items()},
+            settings=settings,
             taps=chosen_taps,
             stall=stall,
             images=chosen,
@@ -229,6 +244,35 @@ def command(
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
     if keep_in is not None:
         keep_folder(keep_in, result, loaded, x, rtl)
+    if not result.passed:
+        click.get_current_context().exit(1)
+
+
+def _refuse_with_four_state(context: click.Context) -> None:
+    """Refuse what a run in four states would silently ignore."""
+    ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "keep_in"}
+    for param in context.command.get_params(context):
+        name = param.name or ""
+        given = context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)
+        if given and (name in ignored or name.startswith(_PREFIX)):
+            raise click.UsageError(f"{param.opts[0]} cannot be had with --four-state")
+
+
+def _end_four_state(result: FourStateResult, as_json: bool) -> None:
+    """Print a result, and end with status 1 unless every value was known and equal."""
+    if as_json:
+        print_json(result)
+    else:
+        say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, {result.simulator}")
+        for run in result.runs:
+            rows = [(tap.tap, tap.compared, tap.differ) for tap in run.taps]
+            title = f"both sides hold back in {run.stall} % of {run.cycles:,} cycles" if run.stall else "no stalls"
+            print_table(title, ("tap", "compared", "unequal or unknown"), rows)
+        if result.passed:
+            click.echo("PASSED: every value known and equal")
+        else:
+            unknown = f"{result.unknown_values:,} values are unknown; " if result.unknown_values else ""
+            click.echo(f"FAILED: {unknown}first {result.reason}")
     if not result.passed:
         click.get_current_context().exit(1)
 

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
+from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
+from fxsim.engines import Engine
 from fxsim.errors import ToolError
 from fxsim.graph import Model
 from fxsim.simulate import messages
@@ -164,6 +166,13 @@ class Fitted(ABC):
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """Why nothing moves any more, and where every stream stands; `first_image`: the number of the harness's 0."""
 
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """What it brings to be simulated on images in four states, written into a folder; both sides hold back.
+
+        `stall`: in so many percent of all cycles. Only a device that says `four_state` has it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no harness for four states")
+
     def pinned(self, images: int) -> Settings:  # noqa: ARG002  # the images of a run decide where settings are left open
         """The settings with none left open, of a run of so many images: those that repeat it on fewer."""
         return Settings()
@@ -184,7 +193,8 @@ class Device:
     `name` chooses it, `title` names it in sentences ("the TITLE accelerator"), `about` says in a few words what it is.
     `fit` puts a model on it: ModelError where it cannot compute that.
     `figures`: the type of its own figures, if any. `stalls`: kinds of stall patterns that it takes. `universal`: one
-    build serves all models. `handshakes`: its taps are streams in which a value may have to wait.
+    build serves all models. `handshakes`: its taps are streams in which a value may have to wait. `four_state`:
+    it can be simulated in four states, too.
     """
 
     name: str
@@ -196,6 +206,7 @@ class Device:
     stalls: frozenset[str] = frozenset({"random", "burst", "gap", "reset"})
     universal: bool = False
     handshakes: bool = True
+    four_state: bool = False
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

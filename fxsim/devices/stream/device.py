@@ -4,10 +4,13 @@ from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
+from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
+from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
+from fxsim.engines import Engine
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.graph import Model
 from fxsim.simulate import messages
@@ -71,6 +74,12 @@ class FittedStream(Fitted):
         (folder / "rom").mkdir(parents=True)
         write_roms(self._model, folder / "rom")
 
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The harness in Verilog, ROM files, and every tap's values."""
+        self.write_files(folder)
+        layout, top = self.layout(self._model.graph.taps), self.design.top
+        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
+
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """Which stream waits for which."""
         assert found.input is not None
@@ -96,6 +105,7 @@ DEVICE = Device(
     title="streaming",
     about="built for the model's dimensions, every operator in hardware of its own",
     fit=FittedStream,
+    four_state=True,
 )
 
 
