@@ -16,6 +16,7 @@ from fxsim.cli.console import (
     split_taps,
     taps_option,
 )
+from fxsim.cli.engines import EngineChoice
 from fxsim.engines import Engine, run_chunks
 from fxsim.formats import NpzWriter, load, read_stimulus
 
@@ -30,11 +31,11 @@ _CLASSIFIER = "classifier"
 @taps_option
 @click.option(
     "--engine",
-    type=click.Choice([str(engine) for engine in Engine]),
+    type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Both give the same values. 'numba' is compiled at its first use on a machine, which takes some seconds; "
-    "'auto' is 'numba'.",
+    help="Both give the same values. 'compiled' is compiled at its first use on a machine, which takes some seconds, "
+    "and 'numba' is its other name; 'auto' takes it wherever it takes the model.",
 )
 @json_option
 def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, as_json: bool) -> None:
