@@ -1,10 +1,14 @@
 """Stimulus from .npy files and results to .npz files."""
 
 import io
-import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 import tracemalloc
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +22,10 @@ from hypothesis import strategies as st
 
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import NpzWriter, read_stimulus
+from fxsim.formats.npy import read_archive
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear
+from tests.conftest import ROOT
 
 WEIGHT = np.ones((2, 3), np.int8)
 MODEL = Model(Graph((4, 3), (Node("embed", Linear(WEIGHT, WEIGHT[:, 0], np.zeros(2, np.uint8)), (INPUT,)),)), "tiny")
@@ -111,6 +117,11 @@ NOT_NPY: dict[str, Callable[[], bytes]] = {
     "header that is no literal": lambda: header("__import__('os').getcwd()\n") + bytes(100),
     "header beyond the file": lambda: header("{}", 60_000),
     "huge shape": lambda: header("{'descr': '|i1', 'fortran_order': False, 'shape': (99999999999999999999, 4, 3)}\n"),
+    "shape whose size overflows": lambda: header(
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 4, 4611686018427387904)}\n"
+    ),
+    "structure": lambda: npy(np.zeros((1, 4, 3), [("a", "i1")])),
+    "texts": lambda: npy(np.array([[["a"]]])),
     "negative shape": lambda: header("{'descr': '|i1', 'fortran_order': False, 'shape': (-1, 4, 3)}\n") + bytes(100),
     "type that is none": lambda: header("{'descr': 'zz', 'fortran_order': False, 'shape': (1, 4, 3)}\n") + bytes(100),
     "shape of text": lambda: header("{'descr': '|i1', 'fortran_order': False, 'shape': 'ab'}\n") + bytes(100),
@@ -213,14 +224,11 @@ def test_failed_results_leave_what_was_there(tmp_path: Path) -> None:
 
 
 def test_results_that_cannot_be_placed_fail_at_once(tmp_path: Path) -> None:
-    """A folder, a pipe or a missing parent is refused before anything is computed."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    for path in (tmp_path, pipe, tmp_path / "absent" / "out.npz"):
+    """A folder or a missing parent is refused before anything is computed."""
+    for path in (tmp_path, tmp_path / "absent" / "out.npz"):
         with pytest.raises(FileError, match="cannot write"):
             NpzWriter(path, {"pool": (3,)}, 4).__enter__()
-    assert list(tmp_path.iterdir()) == [pipe]
-    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_results_take_flat_memory(tmp_path: Path) -> None:
@@ -231,3 +239,81 @@ def test_results_take_flat_memory(tmp_path: Path) -> None:
             writer.write({"add": piece})
     assert peak() < 16 << 20
     assert (tmp_path / "out.npz").stat().st_size > 64_000 * 64 * 64
+
+
+# --- archives of arrays ---
+
+
+def npz(path: Path, **entries: bytes) -> Path:
+    """An archive of these entries, each under its name with `.npy` behind it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(f"{name}.npy", data)
+    return path
+
+
+def test_archives_are_read_as_numpy_wrote_them(tmp_path: Path) -> None:
+    """Any numbers, in either order, compressed or not, none at all included."""
+    arrays = {"a": IMAGES, "b": np.asfortranarray(IMAGES.astype(np.float64)), "c": np.array(3), "d": IMAGES[:0]}
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", **arrays)
+        found = read_archive(tmp_path / "a.npz")
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            assert np.array_equal(found[name], array)
+
+
+def test_archives_are_bounded_before_they_are_read(tmp_path: Path) -> None:
+    """A few kilobytes that would become gigabytes are refused by what their headers state, one by one and together."""
+    bomb = header("{'descr': '|i1', 'fortran_order': False, 'shape': (1099511627776,)}\n") + bytes(1 << 20)
+    half = npy(np.zeros(600, np.int8))
+    with peak_bytes() as peak:
+        with pytest.raises(FileError, match="more than 1,073,741,824 bytes, the most that are read"):
+            read_archive(npz(tmp_path / "bomb.npz", a=bomb))
+        with pytest.raises(FileError, match="more than 1,000 bytes"):
+            read_archive(npz(tmp_path / "two.npz", a=half, b=half), 1000)
+    assert peak() < 4 << 20
+    # What states little and holds much is read no further than it states.
+    long = npy(np.zeros(10, np.int8)) + bytes(1 << 28)
+    with peak_bytes() as peak, pytest.raises(FileError, match="a has more bytes than the 10 of its shape"):
+        read_archive(npz(tmp_path / "long.npz", a=long))
+    assert peak() < 4 << 20
+
+
+def test_archives_that_are_none_are_refused(tmp_path: Path) -> None:
+    """Objects, other files, a name twice, damage, and an absent file are each one line."""
+    objects = npy(np.array([None], object), allow_pickle=True)
+    for path, message in (
+        (npz(tmp_path / "objects.npz", a=objects), "is not a whole .npz file of numbers: values are of type object"),
+        (npz(tmp_path / "cut.npz", a=npy(IMAGES)[:-1]), "a has fewer bytes than the 72 of its shape"),
+        (tmp_path / "absent.npz", "cannot be read"),
+        (tmp_path / "none.npz", "is not a whole .npz"),
+        (tmp_path / "other.npz", "or what is no array"),
+        (tmp_path / "twice.npz", "holds a name twice"),
+    ):
+        if path.name == "none.npz":
+            path.write_bytes(b"PK and so on")
+        if path.name == "other.npz":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.txt", "text")
+        if path.name == "twice.npz":
+            with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+                warnings.simplefilter("ignore")
+                archive.writestr("a.npy", npy(IMAGES))
+                archive.writestr("a.npy", npy(IMAGES))
+        with pytest.raises(FileError, match=message) as caught:
+            read_archive(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_refused_arrays_are_one_line_on_the_terminal(tmp_path: Path, cases: Path) -> None:
+    """A shape whose size overflows gives fxsim's error and nothing of numpy's."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fxsim", "run", ROOT / "golden" / "small.safetensors", cases / "files" / "huge.npy",
+         "-o", tmp_path / "o.npz"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"fxsim: error: .*huge\.npy: is not a whole \.npy file of numbers: .*\n", done.stderr)

@@ -1,6 +1,5 @@
 """`fxsim bench engine`: contestants are equal, peaks compute what they count, records say what was found."""
 
-import contextlib
 import json
 import os
 import signal
@@ -644,11 +643,14 @@ def test_interruption_ends_every_process() -> None:
         start_new_session=True,
     ) as process:
         try:
+            started: list[psutil.Process] = []
             children: list[psutil.Process] = []
             limit = time.monotonic() + 60
             while len(children) < len(LESSER) and time.monotonic() < limit and process.poll() is None:
                 time.sleep(0.05)
-                children = psutil.Process(process.pid).children(recursive=True)
+                started = psutil.Process(process.pid).children(recursive=True)
+                # Beside each is the shell that ends it with this process.
+                children = [child for child in started if child.name() != "sh"]
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
             _, said = process.communicate(timeout=60)
         finally:
@@ -657,22 +659,8 @@ def test_interruption_ends_every_process() -> None:
     assert process.returncode == 130
     # Python may say before that it dropped one in a callback.
     assert said.splitlines()[-1] == "fxsim: interrupted"
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
-
-
-def test_an_interruption_that_python_drops_is_heard() -> None:
-    """Where Ctrl-C comes while a callback runs, in which Python drops it, the next step ends the measurement."""
-    steps: list[int] = []
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with bench._insisting(lambda done, _: steps.append(done)) as report:
-        report(1, 9)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            report(2, 9)
-    assert steps == [1]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # --- Sign-off --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from fxsim.bridge.plots import draw_bridge
 from fxsim.bridge.record import BridgeRecord, FloatMode, TapDifferences
 from fxsim.bridge.report import render_page
 from fxsim.bridge.run import bridge
-from fxsim.cli import cli
+from fxsim.cli.program import cli
 from fxsim.contract import TableRule
 from fxsim.data import DataSource, Preprocessing
 from fxsim.engines import Engine, run

@@ -15,13 +15,15 @@ import pytest
 
 import fxsim
 from fxsim import paths
-from fxsim.cli import cli, main
+from fxsim.cli import main
+from fxsim.cli.program import cli
 from fxsim.contract import TableRule
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.headers import export_headers
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Relu
+from tests.conftest import ROOT
 
 COMMANDS = {
     "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
@@ -37,7 +39,7 @@ COMMANDS = {
     "train": ("RECIPE", "-o", "--data-path", "--seed", "--json"),
     "distill": ("RECIPE", "-o", "--teacher", "--data-path", "--seed", "--json"),
     "quantize": ("RECIPE", "FLOAT", "-o", "--teacher", "--data-path", "--seed"),
-    "export": ("QUANTISED", "-o", "--name", "--points", "--rule", "clamp", "--method", "minimax"),
+    "export": ("QUANTISED", "-o", "--name", "--points", "--rule", "clamp", "--method", "minimax", "--json"),
     "eval": (
         "MODEL",
         "--data",
@@ -565,13 +567,13 @@ def test_readers_that_stop_early_are_no_crash(files: Files) -> None:
 
 @pytest.mark.parametrize("args", [["info", "MODEL"], ["info", "MODEL", "--json"], ["--help"], ["--version"]])
 def test_output_that_finds_no_space_is_an_error(args: list[str], files: Files) -> None:
-    """`fxsim info MODEL > /dev/full` says so in one line, with status 1."""
+    """`fxsim info MODEL > /dev/full` says so in one line, with a status of its own: no check failed."""
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [str(Path(sys.executable).with_name("fxsim")), *(str(files.model) if a == "MODEL" else a for a in args)],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert (result.returncode, result.stderr) == (1, "fxsim: error: No space left on device\n")
+    assert (result.returncode, result.stderr) == (74, "fxsim: error: standard output: No space left on device\n")
 
 
 def test_closed_output_is_no_crash(files: Files) -> None:
@@ -627,3 +629,34 @@ def test_closed_pipe_is_no_failed_check(arguments: list[str], unbuffered: str) -
             stdout=output, stderr=subprocess.PIPE, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_export_says_what_it_clips(call: Call, files: Files) -> None:
+    """Clipped weights are named by tensor, place and size, in words and in JSON; a shift that clips none says so."""
+    torch = pytest.importorskip("torch")
+    from fxsim.networks.checkpoint import load_quantised, save_checkpoint
+    from fxsim.networks.quantised import ShiftRule
+
+    source = ROOT / "golden" / "checkpoints" / "digits_small.safetensors"
+    network, found = load_quantised(source)
+    network.choose_shifts(ShiftRule.FLOOR)
+    with torch.no_grad():
+        for tap in network.weighted_taps():
+            network.weighted(tap).bias.zero_()
+        step = network.weighted("embed").weight_step(network.step("input"), network.step("embed"))
+        network.weighted("embed").weight[3, 1] = 200.25 * step[3, 0]
+    save_checkpoint(network, files.folder / "q.safetensors", found.preprocessing, found.provenance)
+    output = files.folder / "m.safetensors"
+    result = call("export", files.folder / "q.safetensors", "-o", output, "--json")
+    assert result.status == 0, result.err
+    content = json.loads(result.out)
+    assert content["sha256"] == model_sha256(load(output))
+    assert content["clipped"] == [
+        {"tensor": "embed.weight", "count": 1, "values": 64, "index": [3, 1], "code": 200.25, "stored": 127}
+    ]
+    result = call("export", files.folder / "q.safetensors", "-o", output)
+    assert "clipped: 1 of 64 values of embed.weight, furthest [3][1]: 200.2 steps, stored as 127" in result.out
+    with torch.no_grad():
+        network.weighted("embed").weight[3, 1] = 0
+    save_checkpoint(network, files.folder / "q.safetensors", found.preprocessing, found.provenance)
+    assert "no weight or bias is clipped" in call("export", files.folder / "q.safetensors", "-o", output).out

@@ -1287,10 +1287,14 @@ def test_command_shows_where_a_design_stopped(files: list[str], tmp_path: Path) 
     assert "--watchdog 500" in failed.stderr
 
 
-def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a long run: exit status 130, and no simulator, temporary folder or waveform is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupt_ends_everything(number: signal.Signals, files: list[str], tmp_path: Path) -> None:
+    """A signal in the middle of a long run: its exit status, and no simulator and no temporary folder is left.
+
+    After SIGKILL, which no program hears, the simulator ends all the same, and the next run removes the folder.
+    """
     assert compare().passed  # so that no build is in the way
-    temporary = tmp_path / "temporary"
+    temporary = tmp_path / "temporary files"
     temporary.mkdir()
     process = subprocess.Popen(
         _command_line("cosim", *files, "--stall", "gap:1000000000"),
@@ -1304,10 +1308,19 @@ def test_interrupt_ends_everything(files: list[str], tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
         simulators = _running_in(temporary)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "fxsim: interrupted"
+    if number == signal.SIGKILL:
+        limit = time.monotonic() + 20
+        while _running_in(temporary) and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert len(list(temporary.iterdir())) == 1
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        subprocess.run(_command_line("cosim", *files), env=environment, check=True, capture_output=True)
+    else:
+        word = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}[number]
+        assert process.returncode == 128 + number
+        assert errors.splitlines()[-1] == f"fxsim: {word}"
     assert list(temporary.iterdir()) == []
     assert _running_in(temporary) == []
 

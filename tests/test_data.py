@@ -791,7 +791,7 @@ NPZ_REFUSED = {
     "class without picture": (pair(labels=np.array([0, 5])), "no picture of class 3 in train"),
     "objects": (
         archive(images=array_bytes(IMAGES), labels=array_bytes(LABELS, stated((2,), "|O"))),
-        "labels are object",
+        "values are of type object, expected numbers",
     ),
     "huge": (archive(images=array_bytes(IMAGES, stated((1 << 40, 5, 4, 3))), labels=array_bytes(LABELS)), "labels are"),
     "huge both": (

@@ -20,16 +20,20 @@ import fxsim
 from fxsim.cli import main
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.devices.simd import (
+    ACCELERATOR_ID,
     Buffers,
     Control,
     ErrorCode,
     Register,
     Status,
     build_memory_image,
+    memory_image,
     pack_images,
+    stuck,
     unpack_results,
     write_memory_image,
 )
+from fxsim.devices.simd.registers import ERROR_LAYER_SHIFT
 from fxsim.engines import Engine
 from fxsim.errors import FileError, ModelError, StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
@@ -573,6 +577,78 @@ def test_published_simd_layouts_are_the_words(published: Path) -> None:
         np.testing.assert_array_equal(stored[: array.shape[0], : array.shape[1]], array, name)
         assert not stored[array.shape[0] :].any()
         assert not stored[:, array.shape[1] :].any()
+
+
+# --- numbers that Verilog and Python share ---
+
+
+def verilog_constants(kind: str) -> dict[str, dict[str, int]]:
+    """Numbers of the SIMD accelerator's `localparam`s whose declared width is `kind`: by file, by name."""
+    found: dict[str, dict[str, int]] = {}
+    for path in sorted((ROOT / "rtl" / "simd").glob("*.v")):
+        text = re.sub(r"//[^\n]*", "", path.read_text(encoding="utf-8"))
+        for name, base, digits in re.findall(
+            rf"localparam {re.escape(kind)}(\w+) = (?:\d+'([dhb]))?([0-9A-Fa-f_]+);", text
+        ):
+            value = int(digits.replace("_", ""), {"": 10, "d": 10, "h": 16, "b": 2}[base])
+            found.setdefault(path.stem, {})[name] = value
+    return found
+
+
+def test_verilog_has_the_descriptor_of_python() -> None:
+    """The one module that takes a descriptor apart has every field at the memory image's bit, and no other."""
+    assert verilog_constants("[7:0] ")["simd_descriptor"] == {"MAGIC": memory_image.MAGIC}
+    bits = verilog_constants("")["simd_descriptor"]
+    zeros = {"ZERO_BIT": 15, "ZEROS_BIT": 28}
+    assert bits == {f"{name.upper()}_BIT": low for name, (low, _) in memory_image.DESCRIPTOR.items()} | zeros
+    for path in (ROOT / "rtl" / "simd").glob("*.v"):
+        text = re.sub(r"//[^\n]*", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"\blayer_(reg|data) *\[(?!127:0)", text), f"{path.name} takes a descriptor apart itself"
+
+
+def test_descriptor_on_the_page_is_that_of_python() -> None:
+    """The page's table has every field at its bits, and says of all others that they are 0."""
+    rows = {bits: name for bits, name, _ in rows_of(PAGE, "bits", "field", "meaning")}
+    words = {"res_affine": "res_affine", "rule": "edge rule", "points_log2": "points", "pool_shift": "pool"}
+    words |= {"in_groups": "input groups"}
+    expected = {
+        str(low) if width == 1 else f"{low + width - 1}:{low}": words.get(name, name)
+        for name, (low, width) in memory_image.DESCRIPTOR.items()
+    }
+    assert rows == expected | {"15": "", "31:28": ""}
+
+
+def test_verilog_has_the_codes_of_python() -> None:
+    """Error codes, kinds of `next`, edge rules, and what is waited for: each name has one number on either side."""
+    codes: dict[str, int] = {}
+    for name in ("simd_control", "simd_loader"):
+        own = verilog_constants("[7:0] ")[name]
+        assert not codes.keys() & own.keys()
+        codes |= own
+    assert codes == {code.name: int(code) for code in ErrorCode}
+
+    kinds = {name: getattr(memory_image, name) for name in ("NEXT_NONE", "NEXT_AFFINE", "NEXT_RELU", "NEXT_TABLE")}
+    rules = {f"RULE_{rule.name}": n for rule, n in memory_image.EDGE_RULES.items() if rule is not TableRule.FULL}
+    stated = verilog_constants("[1:0] ")
+    of_descriptors = {"simd_epilogue", "simd_loader", "simd_sequencer", "simd_tables"}
+    found = [item for name in of_descriptors for item in stated[name].items()]
+    assert set(found) == set((kinds | rules).items())
+    elsewhere = {name for path, names in stated.items() if path not in of_descriptors for name in names}
+    assert not [name for name in elsewhere if name.startswith(("NEXT_", "RULE_"))]
+
+    waits = {name: n for name, n in verilog_constants("[2:0] ")["simd_sequencer"].items() if name.startswith("WAIT_")}
+    assert waits == {"WAIT_NOTHING": 0, "WAIT_PARAMETERS": 1, "WAIT_IMAGE": 2, "WAIT_RESULTS": 3, "WAIT_ROOM": 4}
+    assert set(stuck.WAITS) == set(waits.values()) - {0}
+
+
+def test_verilog_has_the_registers_of_python() -> None:
+    """Offsets, in words, and bits of the registers are those of Python."""
+    offsets = verilog_constants("[5:0] ")["simd_registers"]
+    assert offsets == {f"REG_{register.name}": int(register) // 4 for register in Register}
+    assert verilog_constants("[31:0] ")["simd_registers"] == {"ID": ACCELERATOR_ID}
+    bits = {f"CONTROL_{bit.name}": int(bit) for bit in Control} | {f"STATUS_{bit.name}": int(bit) for bit in Status}
+    bits |= {"ERROR_CODE": 0, "ERROR_LAYER": ERROR_LAYER_SHIFT}
+    assert verilog_constants("")["simd_registers"] == bits
 
 
 # --- sizes ---

@@ -18,7 +18,7 @@ from torch import Tensor
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
-from fxsim.networks.export import export
+from fxsim.networks.export import Clipping, export, find_clipping
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import (
     CONTRACT,
@@ -121,6 +121,33 @@ def test_taps_are_the_integer_models(activation: Activation) -> None:
         (tap, network.slot(tap).inputs) for tap in network.taps
     ]
     assert (model.name, dict(model.provenance)) == ("named", {"from": "a test"})
+
+
+def test_clipped_weights_and_biases_are_named() -> None:
+    """Values that round beyond int8 are counted in each tensor, with the furthest; what just rounds into it is not."""
+    network = unit(Activation.RELU)
+    network.set_steps(dict.fromkeys(network.step_names, 1.0))
+    with torch.no_grad():
+        for tap in network.weighted_taps():
+            network.weighted(tap).weight.fill_(127.4)
+            network.weighted(tap).bias.fill_(-128.4)
+            network.weighted(tap).shift.zero_()
+        assert find_clipping(network) == ()
+        weight, bias = network.weighted("embed").weight, network.weighted("classifier").bias
+        weight[0, 0], weight[1, 1], weight[1, 0] = 127.75, -131.25, 130.0
+        bias[1] = 200.0
+        # A shift halves the step, which doubles the codes.
+        network.weighted("blocks.0.mlp.linear_1").weight[1].fill_(60.0)
+        network.weighted("blocks.0.mlp.linear_1").weight[1, 1] = -70.0
+        network.weighted("blocks.0.mlp.linear_1").shift[1] = 1
+    sizes = {tap: network.weighted(tap).weight.numel() for tap in ("embed", "blocks.0.mlp.linear_1")}
+    assert find_clipping(network) == (
+        Clipping("embed.weight", 3, sizes["embed"], (1, 1), -131.25, -128),
+        Clipping("blocks.0.mlp.linear_1.weight", 1, sizes["blocks.0.mlp.linear_1"], (1, 1), -140.0, -128),
+        Clipping("classifier.bias", 1, len(bias), (1,), 200.0, 127),
+    )
+    ops = {node.name: node.op for node in export(network, "clipped", {}).graph.nodes}
+    assert ops["embed"].weight[1, 1] == ops["blocks.0.mlp.linear_1"].weight[1, 1] == -128  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, math.nan, math.inf, 2.0**-49, 2.0**49])

@@ -304,6 +304,7 @@ def test_yosys_check_can_fail(tmp_path: Path) -> None:
         yosys(["read_verilog loop.v", "hierarchy -check -top loop", "proc", "check -assert"], tmp_path)
 
 
+@pytest.mark.icarus  # reads files through it
 def test_pyverilog_parses_every_file(tmp_path: Path) -> None:
     """Pyverilog reads all files; each holds one module, named after it, made of this project's modules only."""
     modules = parse(SOURCES, tmp_path)
@@ -314,6 +315,7 @@ def test_pyverilog_parses_every_file(tmp_path: Path) -> None:
         assert not foreign, f"{module.name} is made of {foreign}"
 
 
+@pytest.mark.icarus  # reads files through it
 def test_pyverilog_refuses_what_is_not_verilog(tmp_path: Path) -> None:
     """The check above can fail."""
     (tmp_path / "bad.v").write_text("module bad (input wire a); function automatic f; endmodule\n")

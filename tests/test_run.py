@@ -87,8 +87,16 @@ def test_summary_without_a_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("model")
-def test_interruption_leaves_what_was_there(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a run ends with status 130, no half-written file, and the old result untouched."""
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "ended by SIGTERM"),
+        (signal.SIGHUP, 129, "ended by SIGHUP"),
+    ],
+)
+def test_interruption_leaves_what_was_there(number: signal.Signals, status: int, word: str, tmp_path: Path) -> None:
+    """Ctrl-C, `kill` or a closed terminal in the middle of a run: no half-written file, the old result untouched."""
     np.save(tmp_path / "x.npy", np.zeros((1_000_000, 4, 3), np.int8))
     (tmp_path / "out.npz").write_text("the old result")
     before = {path.name for path in tmp_path.iterdir()}
@@ -98,9 +106,9 @@ def test_interruption_leaves_what_was_there(tmp_path: Path) -> None:
         while not any(part.stat().st_size > 4096 for part in tmp_path.glob(".out.npz.*/*")):
             assert process.poll() is None, "ended before it could be interrupted"
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, message = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert message.strip() == "fxsim: interrupted"
+    assert process.returncode == status
+    assert message.strip() == f"fxsim: {word}"
     assert {path.name for path in tmp_path.iterdir()} == before
     assert (tmp_path / "out.npz").read_text() == "the old result"

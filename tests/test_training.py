@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -592,9 +595,14 @@ def test_what_a_killed_flow_was_writing_is_removed(recipes: Callable[..., Path],
     """Its temporary files alone: whatever else is in the folder stays."""
     path, folder = recipes(), tmp_path / "runs" / "t"
     folder.mkdir(parents=True)
-    leftover, own = folder / ".float.partial.safetensors.0123456789ab.tmp", folder / "notes.tmp"
-    for file in (leftover, own):
-        file.write_text("x")
+    own = folder / "notes.tmp"
+    own.write_text("x")
+    code = (
+        "import os, signal; from pathlib import Path; from fxsim.formats import atomic_write\n"
+        f"with atomic_write(Path({str(folder / FLOAT)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    (leftover,) = folder.glob(f".{FLOAT}*")
     flow(load_recipe(path.parent / "teacher.toml"), folder)
     assert (leftover.exists(), own.exists()) == (False, True)
 

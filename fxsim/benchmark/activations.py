@@ -16,7 +16,6 @@ gradients to autograd. LERP-PSA's times include sampling PSA on its grid, anew i
 
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from fxsim.errors import FxsimError, ToolError
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.lerp import locate
 from fxsim.networks.psa import PSA, LerpPSA
+from fxsim.process import run
 
 _REPEATS = 5
 """Times that a process measures each pass; the rounds repeat processes."""
@@ -155,9 +155,7 @@ def _spread(seconds: list[float]) -> Spread:
 
 def _measure_apart(case: Case, setting: Setting) -> Sample:
     arguments = [case.name, msgspec.json.encode(setting).decode()]
-    done = subprocess.run(
-        [sys.executable, "-m", "fxsim.benchmark.activations", *arguments], capture_output=True, text=True, check=False
-    )
+    done = run([sys.executable, "-m", "fxsim.benchmark.activations", *arguments])
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise ToolError(f"measuring {case} failed with status {done.returncode}: {said[-1] if said else 'no message'}")

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from fxsim.engines import run
 from fxsim.formats.headers import import_headers, read_header_arrays
+from fxsim.formats.npy import read_archive
 
 STAGES = {
     "embed": "samples_inter_0",
@@ -37,10 +38,10 @@ def measure_distances(folder: Path) -> tuple[str, dict[str, Dump]]:
     """The name of the published model in `folder`, and its distance to each of the two dumps there, by file."""
     model = import_headers(folder)
     samples = read_header_arrays(folder / "quant_samples.h")
-    trace = np.load(folder / "csim_trace.npz", allow_pickle=False)
+    trace = read_archive(folder / "csim_trace.npz")
     dumps = {
         "quant_samples.h": (samples["samples_input"].astype(np.int8), {t: samples[n] for t, n in STAGES.items()}),
-        "csim_trace.npz": (trace["input"], {tap: trace[tap] for tap in trace.files if tap != "input"}),
+        "csim_trace.npz": (trace["input"], {tap: trace[tap] for tap in trace if tap != "input"}),
     }
     found = {}
     for file, (images, expected) in dumps.items():

@@ -9,22 +9,23 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from fxsim import temporary
 from fxsim.benchmark.contestants import Prepared, Track
 from fxsim.benchmark.record import Contestant
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError, ToolError
 from fxsim.formats import load, save
 from fxsim.graph import Model
+from fxsim.process import running
 
 
 class Lesser(Struct, frozen=True):
@@ -104,20 +105,14 @@ _MODEL, _IMAGES = "model.safetensors", "images.npy"
 class _Remote:
     """The other process, as seen from here."""
 
-    def __init__(self, name: str, folder: Path, seconds: float, log: IO[bytes]) -> None:
+    def __init__(self, name: str, folder: Path, seconds: float, log: IO[bytes], ends: ExitStack) -> None:
         host = LESSER[name]
         self._name = name
         self._log = log
         environment = os.environ | {"NUMBA_CPU_NAME": host.cpu, "NUMBA_CPU_FEATURES": host.features}
-        # A group of its own: an interruption is for us, who then end it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fxsim.benchmark.hosts", str(folder), str(seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "fxsim.benchmark.hosts", str(folder), str(seconds)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = ends.enter_context(running(command, stderr=log, env=environment, **pipes))
 
     def prepare(self, who: Contestant) -> Prepared:
         reply = self._ask(_Prepare(who))
@@ -129,10 +124,6 @@ class _Remote:
 
     def measure_roof(self, kind: str, isa: str | None, threads: int) -> float:
         return self._figure(_Roof(kind, isa, threads))
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
 
     def _figure(self, request: _Request) -> float:
         reply = self._ask(request)
@@ -165,18 +156,11 @@ def start_hosts(names: list[str], model: Model, images: Int8, seconds: float) ->
     if not names:
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="fxsim-bench-") as text:
-        folder = Path(text)
+    with temporary.folder("bench") as folder, ExitStack() as ends:
         save(model, folder / _MODEL)
         np.save(folder / _IMAGES, images)
-        hosts: dict[str, _Remote] = {}
-        try:
-            for name in names:
-                hosts[name] = _Remote(name, folder, seconds, (folder / f"{name}.log").open("w+b"))
-            yield dict(hosts)
-        finally:
-            for host in hosts.values():
-                host.end()
+        logs = {name: ends.enter_context((folder / f"{name}.log").open("w+b")) for name in names}
+        yield {name: _Remote(name, folder, seconds, logs[name], ends) for name in names}
 
 
 def _main() -> None:

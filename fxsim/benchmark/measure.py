@@ -29,6 +29,7 @@ from fxsim.errors import FxsimError, ModelError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.families.summary import summarise
 from fxsim.formats import model_sha256
+from fxsim.formats.npy import map_array
 from fxsim.graph import Graph, Model, Node
 from fxsim.paths import golden_dir
 
@@ -70,7 +71,7 @@ def select(contestants: Iterable[Contestant], patterns: tuple[str, ...]) -> list
 def default_images(model: Model, seed: int) -> Int8:
     """Images for a model: golden ones of its shape, else drawn from all int8 values."""
     for path in sorted(golden_dir().glob("*.npy")):
-        golden: Int8 = np.load(path, allow_pickle=False)
+        golden: Int8 = map_array(path)
         if golden.shape[1:] == model.graph.input_shape:
             return golden[:IMAGES]
     return np.random.default_rng(seed).integers(-128, 128, (IMAGES, *model.graph.input_shape)).astype(np.int8)

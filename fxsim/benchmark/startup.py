@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from fxsim import temporary
 from fxsim.benchmark.measure import default_images
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -18,8 +18,7 @@ _IMAGES = 4
 
 def measure_startup(model: Model, rounds: int) -> dict[str, float]:
     """Seconds that whole commands take on four images, by name: nothing cached, cached (the best of `rounds`), ..."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary.folder("startup") as folder:
         save(model, folder / "model.safetensors")
         images = default_images(model, seed=1)
         np.save(folder / "x.npy", np.resize(images, (_IMAGES, *images.shape[1:])))
@@ -39,6 +38,7 @@ def _time(folder: Path, arguments: list[str], rounds: int) -> float:
     for _ in range(rounds):
         started = time.perf_counter()
         environment = {**os.environ, "FXSIM_CACHE": str(folder / "cache")}
+        # Not by `fxsim.process`, which starts a shell, too: that would be part of the time.
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
         best = min(best, time.perf_counter() - started)
     return best

@@ -1,20 +1,15 @@
 """`fxsim bench`: measurements of fxsim on this machine."""
 
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import Progress, json_option, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.cli.console import json_option, print_json, print_table, progress, refuse_overwriting, say
 from fxsim.version import __version__
 
 if TYPE_CHECKING:
@@ -179,7 +174,7 @@ def engine(
         only,
     )
     started, began = datetime.now(UTC), time.monotonic()
-    with progress("measurements") as shown, _insisting(shown) as report:
+    with progress("measurements") as report:
         measured = measure(
             loaded,
             default_images(loaded, seed),
@@ -219,37 +214,6 @@ def engine(
             say(f"fxsim: {result.contestant.name} differs from the reference engine: {result.difference}", err=True)
     if not measured.equal:
         sys.exit(1)
-
-
-@contextmanager
-def _insisting(report: Progress) -> Iterator[Progress]:
-    """`report`, which also ends the block where Ctrl-C was pressed and nobody heard.
-
-    Python drops an interruption that comes while it runs a callback of its own, as it does while libraries are
-    imported.
-    """
-    pressed = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.default_int_handler(number, frame)
-
-    def insist(done: int, total: int) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        report(done, total)
-
-    before = signal.getsignal(signal.SIGINT)
-    # Only where Ctrl-C interrupts at all, and in the thread that may say so.
-    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield report
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield insist
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _print_engines(record: "BenchRecord") -> None:

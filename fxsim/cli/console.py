@@ -31,7 +31,13 @@ def split_taps(text: str | None) -> tuple[str, ...] | None:
 
 
 def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
-    """FileError where `output` is one of the files that are read, under whatever name: its content would be lost."""
+    """FileError where `output` is one of the files that are read, under whatever name: its content would be lost.
+
+    Commands begin with it: where the output is standard output, what they print goes to standard error from here on.
+    """
+    from fxsim.formats.atomic import reserve_output
+
+    reserve_output(output)
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
             raise FileError(f"{output} is read as an input: writing there would destroy it, give another output")

@@ -1,11 +1,13 @@
 """`fxsim export`: a quantised network as an integer model."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from fxsim.cli.console import refuse_overwriting, say
+from fxsim.cli.console import json_option, print_json, refuse_overwriting, say
 from fxsim.contract import TABLE_POINTS, TableRule
+from fxsim.formats import model_sha256
 
 
 @click.command()
@@ -19,19 +21,27 @@ from fxsim.contract import TABLE_POINTS, TableRule
     type=click.Choice(["decimate", "least-squares", "minimax"]),
     help="How the points are chosen from all 256 values.",
 )
+@json_option
 def command(
-    checkpoint: Path, output: Path, name: str | None, points: str | None, rule: str | None, method: str | None
+    checkpoint: Path,
+    output: Path,
+    name: str | None,
+    points: str | None,
+    rule: str | None,
+    method: str | None,
+    as_json: bool,
 ) -> None:
     """Write the quantised network in QUANTISED as an integer model.
 
     QUANTISED is what `fxsim quantize` wrote. Its tables are exported as it stores them; --points, --rule and --method
-    choose others, each by default as it is stored (`fxsim tables` compares them).
+    choose others, each by default as it is stored (`fxsim tables` compares them). Weights and biases that int8 does not
+    hold are clipped, and named: how many of each tensor, and the one that is furthest out.
     """
     from fxsim.errors import FxsimError
     from fxsim.networks.checkpoint import load_quantised
     from fxsim.networks.quantised import TableFormat
     from fxsim.tables.points import PointMethod
-    from fxsim.training.integer_model import write_model
+    from fxsim.training.integer_model import write_exported
 
     refuse_overwriting(output, (checkpoint,))
     tables = None
@@ -47,5 +57,24 @@ def command(
             TableRule(rule) if rule else stored.rule,
             PointMethod(method) if method else stored.method,
         )
-    model = write_model(checkpoint, output, name, tables)
+    model, clipped = write_exported(checkpoint, output, name, tables)
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "name": model.name,
+                "sha256": model_sha256(model),
+                "operators": len(model.graph.nodes),
+                "clipped": [asdict(clipping) for clipping in clipped],
+            }
+        )
+        return
     say(f"{output}: model '{model.name}', {len(model.graph.nodes)} operators")
+    if not clipped:
+        say("no weight or bias is clipped")
+    for clipping in clipped:
+        at = "".join(f"[{i}]" for i in clipping.index)
+        say(
+            f"clipped: {clipping.count:,} of {clipping.values:,} values of {clipping.tensor}, furthest {at}: "
+            f"{clipping.code:.1f} steps, stored as {clipping.stored}"
+        )

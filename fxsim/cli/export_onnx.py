@@ -31,12 +31,9 @@ def command(model: Path, output: Path, taps: str | None, batch: str) -> None:
     refuse_overwriting(output, (model,))
     loaded = load(model)
     names = loaded.select_taps(split_taps(taps))
-    export_onnx(loaded, output, names, images)
+    size = export_onnx(loaded, output, names, images)
     batches = "any number of images" if images is None else f"{images:,} images"
-    say(
-        f"{output}: model '{loaded.name}', opset {OPSET}, {len(names)} outputs, {batches} a run, "
-        f"{output.stat().st_size:,} bytes"
-    )
+    say(f"{output}: model '{loaded.name}', opset {OPSET}, {len(names)} outputs, {batches} a run, {size:,} bytes")
 
 
 def _images(batch: str) -> int | None:

@@ -1,6 +1,5 @@
 """Co-simulation from a model and images to a result."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import temporary
 from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, TapResult
 from fxsim.devices.base import Layout, Target
 from fxsim.devices.simd import SimdFigures
@@ -106,8 +106,7 @@ def cosim(
         "watchdog": str(limit),
         "wave_from": str((wave_from or start) - start),
     }
-    with tempfile.TemporaryDirectory(prefix="fxsim-cosim-") as folder, _written(wave) as wave_path:
-        work = Path(folder)
+    with temporary.folder("cosim") as work, _written(wave) as wave_path:
         build = build_simulator(
             target.design,
             target.parameters,

@@ -1,6 +1,5 @@
 """The command that shows a failure again, and a folder that holds all it needs."""
 
-import secrets
 import shlex
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
+from fxsim.temporary import beside
 
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
@@ -38,7 +38,7 @@ def keep(
     accelerator's: its memory image), the result and replay.sh. FileError where it exists already or cannot be written.
     """
     refuse_existing(directory)
-    temporary = directory.with_name(f".{directory.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(directory)
     start, stop = result.replay or (result.image_start, result.image_stop)
     # The kept images count from 0.
     command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"))

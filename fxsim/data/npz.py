@@ -1,19 +1,15 @@
 """A data set of one's own: a folder of train*.npz and test*.npz files."""
 
-import math
-import warnings
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fxsim.data.folder import check_folder, printable
 from fxsim.data.pictures import DataSet, Pictures
 from fxsim.data.preprocessing import SIZE_MAX
 from fxsim.errors import FileError
+from fxsim.formats.npy import ArrayHeader, read_header, read_values
 
 CLASSES_MAX = 1000
 BYTES_MAX = 1 << 31
@@ -24,19 +20,6 @@ _LAYOUT = (
     "files train*.npz and test*.npz, each with the arrays images, uint8 [n, height, width] or "
     "[n, height, width, colours], and labels, whole numbers [n]"
 )
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What the .npy header of an array in an archive states."""
-
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: npt.DTypeLike
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def load_npz(path: Path) -> DataSet:
@@ -78,12 +61,12 @@ def _read(path: Path, limit: int) -> Pictures:
             headers = {}
             for name in _ARRAYS:
                 with archive.open(f"{name}.npy") as file:
-                    headers[name] = _header(file)
+                    headers[name] = read_header(file)
             _check(path, headers, limit)
             arrays = {}
             for name in _ARRAYS:
                 with archive.open(f"{name}.npy") as file:
-                    arrays[name] = _array(path, name, file)
+                    arrays[name] = read_values(file, read_header(file), f"{path}: {name}")
     except FileError:
         raise
     # Damaged archives and headers fail in ways that zipfile and numpy do not list.
@@ -97,17 +80,7 @@ def _read(path: Path, limit: int) -> Pictures:
     return Pictures(images[..., None] if images.ndim == 3 else images, labels.astype(np.int64))
 
 
-def _header(file: IO[bytes]) -> _Header:
-    version = np.lib.format.read_magic(file)
-    with warnings.catch_warnings():
-        # numpy warns of headers that Python 2 wrote, and reads them.
-        warnings.simplefilter("ignore")
-        if version == (1, 0):
-            return _Header(*np.lib.format.read_array_header_1_0(file))
-        return _Header(*np.lib.format.read_array_header_2_0(file))
-
-
-def _check(path: Path, headers: dict[str, _Header], limit: int) -> None:
+def _check(path: Path, headers: dict[str, ArrayHeader], limit: int) -> None:
     images, labels = headers["images"], headers["labels"]
     shape = images.shape
     fits = (
@@ -120,18 +93,7 @@ def _check(path: Path, headers: dict[str, _Header], limit: int) -> None:
         )
     if not shape[0]:
         raise FileError(f"{path}: holds no pictures, expected at least one")
-    if np.dtype(labels.dtype).kind not in "iu" or labels.shape != shape[:1]:
+    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
         raise FileError(f"{path}: labels are {labels.dtype} {labels.shape}, expected whole numbers ({shape[0]},)")
     if images.nbytes + labels.nbytes > limit:
         raise FileError(f"{path}: the data set's arrays have more than {BYTES_MAX:,} bytes, expected at most that")
-
-
-def _array(path: Path, name: str, file: IO[bytes]) -> npt.NDArray[Any]:
-    header = _header(file)
-    # One byte more than stated, to notice what should not be there.
-    content = file.read(header.nbytes + 1)
-    if len(content) != header.nbytes:
-        what = "fewer" if len(content) < header.nbytes else "more"
-        raise FileError(f"{path}: {name} has {what} bytes than the {header.nbytes:,} of its shape {header.shape}")
-    flat = np.frombuffer(content, header.dtype)
-    return np.ascontiguousarray(flat.reshape(header.shape, order="F" if header.fortran else "C"))

@@ -2,9 +2,9 @@
 
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,8 @@ import numpy as np
 from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, StimulusError
-from fxsim.formats.atomic import atomic_write, check_target
+from fxsim.formats.atomic import atomic_write, scratch_folder
+from fxsim.formats.npy import map_array
 from fxsim.graph import Model
 
 
@@ -25,20 +26,7 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Integers:
     there are no images in it. Pickled objects are refused unread.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-        excess = path.stat().st_size - array.offset - array.nbytes
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # The header is text that numpy evaluates as a literal: a damaged one fails in ways that numpy does not list.
-    except Exception as error:
-        reason = str(error).split("\n")[0][:200]
-        raise FileError(f"{path}: is not a whole .npy file of numbers: {reason}") from None
-    # Another array appended to the first, say: numpy reads one and says nothing of the rest.
-    if excess:
-        raise FileError(f"{path}: has {excess:,} bytes after the array of shape {array.shape}, expected none")
+    array = map_array(path)
     images = model.check_stimulus(array, str(path))
     if len(array) == 0:
         raise StimulusError(f"{path}: holds no images, expected at least one")
@@ -60,11 +48,8 @@ class NpzWriter:
         self._done = 0
 
     def __enter__(self) -> Self:
-        check_target(self._path)
-        try:
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=self._path.parent)
-        except OSError as error:
-            raise FileError(f"cannot write {self._path}: {error.strerror or error}") from None
+        self._scratch = scratch_folder(self._path)
+        self._folder = self._scratch.__enter__()
         return self
 
     def write(self, values: Mapping[str, Integers]) -> None:
@@ -84,7 +69,8 @@ class NpzWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._folder:
+        with ExitStack() as ends:
+            ends.push(self._scratch)
             if kind is not None:
                 return
             assert self._done == self._images, f"{self._done} images were written, {self._images} promised"
@@ -100,4 +86,4 @@ class NpzWriter:
 
     def _part(self, name: str) -> Path:
         # Numbered, so that a name never becomes a path.
-        return Path(self._folder.name) / str(list(self._tensors).index(name))
+        return self._folder / str(list(self._tensors).index(name))

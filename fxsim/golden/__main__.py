@@ -10,6 +10,7 @@ from fxsim.errors import FxsimError
 from fxsim.golden.manifest import MANIFEST, GoldenManifest
 from fxsim.golden.write import write_golden
 from fxsim.paths import golden_dir
+from fxsim.process import exit_status, interruptible
 
 
 @click.command()
@@ -26,15 +27,17 @@ def main(output: Path | None, runs: Path | None) -> None:
     Where anything is wrong, or the run is interrupted, the folder stays as it was.
     """
     try:
-        manifest = _write(output or golden_dir(), runs)
+        with interruptible():
+            manifest = _write(output or golden_dir(), runs)
     except FxsimError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
         raise click.ClickException(f"{place}{error.strerror or error}") from None
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        raise SystemExit(130) from None
+        status, word = exit_status()
+        click.echo(word, err=True)
+        raise SystemExit(status) from None
     for model in manifest.models:
         saturated = max(tap.saturated for tap in model.taps)
         shifts = [int(s) for s in model.shifts]

@@ -13,6 +13,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
 from fxsim.errors import FileError
 from fxsim.formats import load, model_sha256
+from fxsim.formats.npy import map_array
 from fxsim.formats.text import read_json
 from fxsim.graph import Model
 
@@ -155,7 +156,7 @@ def check_golden(directory: Path) -> list[str]:
     if problems:
         return problems  # statistics of damaged files would say the same less clearly
     for stated in manifest.models:
-        images = np.load(directory / stated.stimulus, allow_pickle=False)
+        images = map_array(directory / stated.stimulus)
         found_model = measure(load(directory / stated.file), stated.file, stated.stimulus, images, stated.seed)
         if found_model.model_sha256 != stated.model_sha256:
             problems.append(f"{stated.file}: model sha256 differs from the manifest's")

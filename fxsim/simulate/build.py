@@ -13,7 +13,6 @@ an edit of a file that is not on it builds nothing anew.
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fxsim import temporary
 from fxsim.errors import ToolError
 from fxsim.paths import cache_dir, rtl_dir
 from fxsim.simulate.cache import (
@@ -149,8 +149,7 @@ def build_simulator(
             cached = taken(made_of)
             if not cached:
                 tell("building the RTL with Verilator")
-                with tempfile.TemporaryDirectory(prefix="fxsim-build-") as folder:
-                    work = Path(folder)
+                with temporary.folder("build") as work:
                     _write_sources(work, sources, harness)
                     run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, base, log))
                     run("Verilator", _verilator_command(tools, flags, sources, design))
@@ -210,8 +209,6 @@ def _verilator_command(tools: Toolchain, flags: tuple[str, ...], sources: Source
 
 
 def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -> None:
-    if any(character.isspace() for character in str(work)):
-        raise ToolError(f"Verilator cannot build in {work}: the path contains spaces; set TMPDIR to one without")
     sources.write(work / "rtl")
     for name, text in harness.items():
         (work / name).write_bytes(text)
@@ -225,7 +222,8 @@ def _make_command(tools: Toolchain, optimise: str) -> list[str]:
         # The wheel's makefile calls `python`, which Debian does not have.
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
-    return ["make", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+    # CURDIR: no rule uses it, and Verilator's makefile would refuse a folder with spaces in it, which works.
+    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
 
 
 def _run(what: str, command: list[str], work: Path, keep_log: Callable[[Path], Path]) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine, run
 from fxsim.errors import FxsimError, ToolError
 from fxsim.graph import Model
+from fxsim.process import running
 from fxsim.simulate.messages import Found, Line
 
 _CHUNK_BYTES = 8 << 20
@@ -90,30 +91,30 @@ class Feeder:
 def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[[int], None]) -> Found:
     """Run the harness in the folder `work`, that has the model's files; whatever happens, it does not outlive this."""
     result = None
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with (work / "stderr").open("w+b") as errors:
-        process = subprocess.Popen(command, cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        thread = feeder.start(process.stdin)
-        try:
-            for line in _lines(process.stdout, feeder):
-                message = msgspec.json.decode(line, type=Line)
-                if message.done is not None:
-                    progress(message.done)
-                result = message.result or result
-            status = process.wait(timeout=_SILENCE_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            raise ToolError(
-                f"the simulator closed its output and then did not end for {_SILENCE_SECONDS_MAX} s"
-            ) from None
-        except msgspec.MsgspecError as error:
-            raise ToolError(f"the simulator printed what is no message: {error}") from error
-        finally:
-            feeder.cancel()
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            thread.join()
+        with running(command, cwd=work, stderr=errors, **pipes) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            thread = feeder.start(process.stdin)
+            try:
+                for line in _lines(process.stdout, feeder):
+                    message = msgspec.json.decode(line, type=Line)
+                    if message.done is not None:
+                        progress(message.done)
+                    result = message.result or result
+                status = process.wait(timeout=_SILENCE_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                raise ToolError(
+                    f"the simulator closed its output and then did not end for {_SILENCE_SECONDS_MAX} s"
+                ) from None
+            except msgspec.MsgspecError as error:
+                raise ToolError(f"the simulator printed what is no message: {error}") from error
+            finally:
+                feeder.cancel()
+                process.kill()
+                process.wait()
+                thread.join()
         errors.seek(0)
         complaint = errors.read().decode(errors="replace").strip()
     if feeder.error is not None:

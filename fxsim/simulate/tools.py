@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 from fxsim.errors import ToolError
+from fxsim.process import run, running
 
 _STEP_SECONDS_MAX = 1800
 
@@ -50,28 +51,17 @@ def find_toolchain(optimise: str) -> Toolchain:
 def run_logged(command: list[str], folder: Path, log: Path) -> int:
     """Run one step of a build in a folder, its output appended to the log; returns its exit status.
 
-    A step that is given up (interrupted, or running for half an hour: ToolError) takes its children along.
+    A step that is given up (interrupted, or running for half an hour: ToolError) takes what it started along.
     """
     with log.open("ab") as output:
         output.write(f"$ {' '.join(command)}\n".encode())
         output.flush()
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(timeout=_STEP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"'{Path(command[0]).name}' was still running after {_STEP_SECONDS_MAX} s") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        silent: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        with running(command, cwd=folder, env=_environment(), **silent) as process:
+            try:
+                return process.wait(timeout=_STEP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                raise ToolError(f"'{Path(command[0]).name}' was still running after {_STEP_SECONDS_MAX} s") from None
 
 
 def first_errors(log: Path) -> str:
@@ -79,6 +69,8 @@ def first_errors(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if any("lz4.h" in line and "No such file" in line for line in lines):
         return "lz4.h is missing, which waveforms need: install the Debian package 'liblz4-dev'"
+    if full := [line.strip() for line in lines if "No space left on device" in line]:
+        return f"{full[0]}; TMPDIR in the environment names another place than {log.parent.parent}"
     errors = [line.strip() for line in lines if "%Error" in line or "error:" in line]
     return "; ".join(errors[:3]) or "there is no error line in its output"
 
@@ -90,7 +82,8 @@ def _environment() -> dict[str, str]:
 
 def _output(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=_environment())
+        done = run(command, timeout=60, env=_environment())
+        done.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolError(f"'{' '.join(command)}' does not run: {error}") from error
     return done.stdout.strip()

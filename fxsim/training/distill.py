@@ -56,7 +56,7 @@ def distill(
     """
     if recipe.distill is None:
         raise FxsimError(f"{recipe.path}: has no [distill] section, expected one to train from a teacher")
-    check_target(output)
+    check_target(output, streams=False)
     refuse_inputs(output, teacher)
     splits = splits or load_splits(recipe)
     key = distill_key(recipe, splits, teacher)

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import atomic_write, load
 from fxsim.formats.text import read_json
+from fxsim.temporary import sweep
 from fxsim.training.distill import distill, distill_key
 from fxsim.training.evaluate import evaluate, test_codes
 from fxsim.training.integer_model import write_model
@@ -260,9 +261,7 @@ class _Folder:
         except OSError as error:
             raise FileError(f"cannot write into the folder {folder}: {error.strerror or error}") from None
         try:
-            # What a killed flow was writing when it was.
-            for path in folder.glob(".*.????????????.tmp"):
-                path.unlink(missing_ok=True)
+            sweep(folder)
             yield cls(folder, _read_record(folder / RECORD))
         finally:
             lock.release()

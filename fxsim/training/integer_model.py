@@ -8,7 +8,7 @@ import numpy as np
 from fxsim.formats import save
 from fxsim.graph import INPUT, Model
 from fxsim.networks.checkpoint import load_quantised
-from fxsim.networks.export import export
+from fxsim.networks.export import Clipping, export, find_clipping
 from fxsim.networks.quantised import QuantisedResMLP, TableFormat
 from fxsim.training.input_format import InputFormat
 from fxsim.training.keys import file_sha256
@@ -23,13 +23,24 @@ def write_model(checkpoint: Path, output: Path, name: str | None = None, tables:
     Its tables are those that the network stores; where `tables` names a format, those that the network's functions give
     in that one. `name`: by default the recipe's. FileError where a file cannot be read or written.
     """
-    model = export_model(checkpoint, name, tables)
+    return write_exported(checkpoint, output, name, tables)[0]
+
+
+def write_exported(
+    checkpoint: Path, output: Path, name: str | None = None, tables: TableFormat | None = None
+) -> tuple[Model, tuple[Clipping, ...]]:
+    """`write_model`, and what of the network's weights and biases was clipped."""
+    model, clipped = _export(checkpoint, name, tables)
     save(model, output)
-    return model
+    return model, clipped
 
 
 def export_model(checkpoint: Path, name: str | None = None, tables: TableFormat | None = None) -> Model:
     """The same without writing it."""
+    return _export(checkpoint, name, tables)[0]
+
+
+def _export(checkpoint: Path, name: str | None, tables: TableFormat | None) -> tuple[Model, tuple[Clipping, ...]]:
     network, found = load_quantised(checkpoint)
     if tables is not None:
         network.store_tables(tables)
@@ -42,7 +53,8 @@ def export_model(checkpoint: Path, name: str | None = None, tables: TableFormat 
         # As the network file states them: what was asked for here may be the very same.
         "tables": "none" if network.tables is None else msgspec.json.encode(network.tables).decode(),
     }
-    return export(network, name or found.provenance.get("recipe") or checkpoint.stem, provenance)
+    model = export(network, name or found.provenance.get("recipe") or checkpoint.stem, provenance)
+    return model, find_clipping(network)
 
 
 def input_step_of(network: QuantisedResMLP) -> float:

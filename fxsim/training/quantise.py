@@ -131,7 +131,7 @@ def quantise(
     section = recipe.quantize
     if section is None:
         raise FxsimError(f"{recipe.path}: has no [quantize] section, expected one to quantise by")
-    check_target(output)
+    check_target(output, streams=False)
     refuse_inputs(output, student, teacher)
     splits = splits or load_splits(recipe)
     key = quantise_key(recipe, splits, student, teacher)

@@ -43,7 +43,7 @@ def train(
     section = recipe.train
     if section is None:
         raise FxsimError(f"{recipe.path}: has no [train] section, expected one to train on labels")
-    check_target(output)
+    check_target(output, streams=False)
     splits = splits or load_splits(recipe)
     key = train_key(recipe, splits)
     with deterministic(recipe.threads):

@@ -14,6 +14,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Model
+from fxsim.temporary import beside
 from fxsim.vectors.derive import PlannedFile, Progress, derive, no_progress
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, VectorFile, VectorManifest, read_manifest
 from fxsim.vectors.stimulus import check_seed
@@ -48,7 +49,7 @@ def write_vectors(
     target = Path(directory).resolve()
     if not force:
         _check_replaceable(target)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(target)
     try:
         (temporary / "taps").mkdir(parents=True)
         save(model, temporary / MODEL_FILE)
@@ -110,7 +111,8 @@ def _replace(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
         return
-    old = target.with_name(f"{new.name}.old")
+    # No name that is swept: killed between the two moves, this is the only copy of what was there.
+    old = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.old")
     target.rename(old)
     try:
         new.rename(target)

@@ -62,6 +62,7 @@ module simd_control #(
     input  wire        writes_idle
 );
 
+  // Error codes; simd_loader has the others.
   localparam [7:0] NONE = 8'd0;
   localparam [7:0] BAD_ADDRESS = 8'd1;
   localparam [7:0] BAD_COUNT = 8'd2;

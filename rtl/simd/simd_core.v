@@ -88,9 +88,21 @@ module simd_core #(
   localparam WORD_W = 128;
   localparam BLOCK_DELAY = 17;              // of block_transpose
   localparam WEIGHT_DELAY = BLOCK_DELAY;    // the weights' memory takes the cycle that the activations' took
+  // Bits of constant_write: weight, bias and shift of the three affines.
+  localparam AFFINE_W = 0;
+  localparam AFFINE_B = 1;
+  localparam AFFINE_S = 2;
+  localparam RES_W = 3;
+  localparam RES_B = 4;
+  localparam RES_S = 5;
+  localparam NEXT_W = 6;
+  localparam NEXT_B = 7;
+  localparam NEXT_S = 8;
+
   localparam TILES_INSIDE = 4;              // tags that wait: a tile's last feed to its last row takes below 48 cycles
 
-  localparam TAG_W = 183;
+  // Of a tag: flags, codes, log2s, and what counts words, tokens, groups or places.
+  localparam TAG_W = 11 + 2 * 2 + 2 * 4 + 10 * 16;
 
   localparam ACTIVATION_ADDRESS_W = (ACTIVATION_WORDS > 1) ? $clog2(ACTIVATION_WORDS) : 1;
   localparam IMAGE_ADDRESS_W = (IMAGE_WORDS > 1) ? $clog2(IMAGE_WORDS) : 1;
@@ -502,7 +514,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) affine_w_constants (
       .clk(clk),
-      .write_enable(constant_write[0]),
+      .write_enable(constant_write[AFFINE_W]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -515,7 +527,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) affine_b_constants (
       .clk(clk),
-      .write_enable(constant_write[1]),
+      .write_enable(constant_write[AFFINE_B]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -528,7 +540,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) affine_s_constants (
       .clk(clk),
-      .write_enable(constant_write[2]),
+      .write_enable(constant_write[AFFINE_S]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -541,7 +553,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) res_w_constants (
       .clk(clk),
-      .write_enable(constant_write[3]),
+      .write_enable(constant_write[RES_W]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -554,7 +566,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) res_b_constants (
       .clk(clk),
-      .write_enable(constant_write[4]),
+      .write_enable(constant_write[RES_B]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -567,7 +579,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) res_s_constants (
       .clk(clk),
-      .write_enable(constant_write[5]),
+      .write_enable(constant_write[RES_S]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -580,7 +592,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) next_w_constants (
       .clk(clk),
-      .write_enable(constant_write[6]),
+      .write_enable(constant_write[NEXT_W]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -593,7 +605,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) next_b_constants (
       .clk(clk),
-      .write_enable(constant_write[7]),
+      .write_enable(constant_write[NEXT_B]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),
@@ -606,7 +618,7 @@ module simd_core #(
       .WIDTH(WORD_W)
   ) next_s_constants (
       .clk(clk),
-      .write_enable(constant_write[8]),
+      .write_enable(constant_write[NEXT_S]),
       .write_address(constant_write_address[CONSTANT_ADDRESS_W-1:0]),
       .write_data(parameter_data),
       .read_enable(1'b1),

@@ -70,11 +70,12 @@ module simd_loader #(
   localparam [7:0] BAD_DESCRIPTOR = 8'd3;
   localparam [7:0] DOES_NOT_FIT = 8'd4;
   localparam [7:0] PARAMETERS_END = 8'd5;
-  localparam [7:0] MAGIC = 8'hD5;
   localparam [1:0] NEXT_NONE = 2'd0;
   localparam [1:0] NEXT_AFFINE = 2'd1;
   localparam [1:0] NEXT_TABLE = 2'd3;
-  localparam [1:0] ENDPOINT = 2'd2;
+  localparam [1:0] RULE_ENDPOINT = 2'd2;  // the last one there is
+  localparam [3:0] POINTS_LOG2_LEAST = 4'd2;
+  localparam [3:0] POINTS_LOG2_MOST = 4'd8;
 
   localparam [31:0] ACTIVATION_ROOM = ACTIVATION_WORDS;
   localparam [31:0] IMAGE_ROOM = IMAGE_WORDS;
@@ -123,22 +124,44 @@ module simd_loader #(
   // ---- The layer ----
 
   reg [127:0] layer_reg;
-  wire token_mixing = layer_reg[8];
-  wire affine = layer_reg[9];
-  wire add = layer_reg[10];
-  wire res_affine = layer_reg[11];
-  wire pool = layer_reg[12];
-  wire first = layer_reg[13];
-  wire last = layer_reg[14];
-  wire [1:0] next = layer_reg[17:16];
-  wire [1:0] rule = layer_reg[19:18];
-  wire [3:0] points_log2 = layer_reg[23:20];
-  wire [3:0] pool_shift = layer_reg[27:24];
-  wire [15:0] tokens = layer_reg[47:32];
-  wire [15:0] in_groups = layer_reg[63:48];
-  wire [15:0] groups = layer_reg[79:64];
-  wire [31:0] words = layer_reg[111:80];
-  wire [15:0] number = layer_reg[127:112];
+  wire fixed;
+  wire token_mixing;
+  wire affine;
+  wire add;
+  wire res_affine;
+  wire pool;
+  wire first;
+  wire last;
+  wire [1:0] next;
+  wire [1:0] rule;
+  wire [3:0] points_log2;
+  wire [3:0] pool_shift;
+  wire [15:0] tokens;
+  wire [15:0] in_groups;
+  wire [15:0] groups;
+  wire [31:0] words;
+  wire [15:0] number;
+
+  simd_descriptor descriptor (
+      .word(layer_reg),
+      .fixed(fixed),
+      .token_mixing(token_mixing),
+      .affine(affine),
+      .add(add),
+      .res_affine(res_affine),
+      .pool(pool),
+      .first(first),
+      .last(last),
+      .next(next),
+      .rule(rule),
+      .points_log2(points_log2),
+      .pool_shift(pool_shift),
+      .tokens(tokens),
+      .in_groups(in_groups),
+      .groups(groups),
+      .words(words),
+      .number(number)
+  );
 
   wire [16:0] tokens_up = {1'b0, tokens} + 17'd15;
   wire [15:0] token_groups = {3'd0, tokens_up[16:4]};
@@ -146,12 +169,12 @@ module simd_loader #(
   wire [15:0] blocks = token_mixing ? token_groups : in_groups;
   wire [15:0] chunks = token_mixing ? token_groups : groups;
   wire [19:0] chunk_weights = {blocks, 4'd0};
-  wire [8:0] constants = {{3{next == NEXT_AFFINE}}, {3{res_affine}}, {3{affine}}};
+  wire [8:0] constants = {{3{next == NEXT_AFFINE}}, {3{res_affine}}, {3{affine}}};  // shift, bias, weight of each
   wire has_constants = |constants;
   wire has_table = next == NEXT_TABLE;
   // log2 of more than 8 comes out as 0 and is refused.
   wire [8:0] points = 9'd1 << points_log2;
-  wire [8:0] table_words = has_table ? points + ((rule == ENDPOINT) ? 9'd2 : 9'd0) : 9'd0;
+  wire [8:0] table_words = has_table ? points + ((rule == RULE_ENDPOINT) ? 9'd2 : 9'd0) : 9'd0;
   wire [3:0] constant_words = (affine ? 4'd3 : 4'd0) + (res_affine ? 4'd3 : 4'd0)
                               + ((next == NEXT_AFFINE) ? 4'd3 : 4'd0);
   wire [8:0] group_words = table_words + {5'd0, constant_words};
@@ -350,7 +373,7 @@ module simd_loader #(
   reg bad_field_reg;
   reg unfit_field_reg;
 
-  wire bad_table = has_table ? (points_log2 < 4'd2 || points_log2 > 4'd8 || rule == 2'd3)
+  wire bad_table = has_table ? (points_log2 < POINTS_LOG2_LEAST || points_log2 > POINTS_LOG2_MOST || rule > RULE_ENDPOINT)
                              : (points_log2 != 4'd0 || rule != 2'd0);
   wire bad_pool = pool ? (tokens != (16'd1 << pool_shift) || next != NEXT_NONE) : pool_shift != 4'd0;
   wire bad_last = last && (tokens != 16'd1 || next != NEXT_NONE || pool || add || res_affine || affine
@@ -359,14 +382,13 @@ module simd_loader #(
                    || (!expect_first && (tokens != tokens_reg || in_groups != groups_reg));
   wire bad_mixing = token_mixing && (in_groups != groups || first || last);
   wire bad_size = tokens == 16'd0 || in_groups == 16'd0 || groups == 16'd0;
-  wire bad_fixed = layer_reg[7:0] != MAGIC || layer_reg[15] || layer_reg[31:28] != 4'd0;
 
   always @(posedge clk) begin
     in_words_reg <= {16'd0, tokens} * {16'd0, in_groups};
     out_words_reg <= {16'd0, tokens} * {16'd0, groups};
     weight_blocks_reg <= {16'd0, chunks} * {16'd0, blocks};
     group_total_reg <= {9'd0, groups} * {16'd0, group_words};
-    bad_field_reg <= bad_table || bad_pool || bad_last || bad_chain || bad_mixing || bad_size || bad_fixed;
+    bad_field_reg <= bad_table || bad_pool || bad_last || bad_chain || bad_mixing || bad_size || !fixed;
     unfit_field_reg <= {12'd0, chunk_weights} > WEIGHT_ROOM || {12'd0, chunk_weights} > MOST_INPUTS
                        || (token_mixing && {16'd0, chunks} > CHUNK_ROOM) || {23'd0, table_words} > TABLE_ROOM
                        || (keep && {16'd0, number_reg} >= LAYER_ROOM);

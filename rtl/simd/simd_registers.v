@@ -1,6 +1,6 @@
 `default_nettype none
 
-// The accelerator's registers: an AXI4-Lite subordinate. Offsets, bits and access rules: docs/simd.md.
+// The accelerator's registers: an AXI4-Lite subordinate. Offsets, bits and access rules: docs/memory-image.md.
 //
 // A write takes effect in the cycle after the one in which both its address and its data have been accepted; the
 // earliest answer is one cycle later. A write every two cycles, a read every two. SLVERR, without any effect: an offset
@@ -73,10 +73,45 @@ module simd_registers #(
   localparam [1:0] SLVERR = 2'b10;
 
   // Offsets in words.
-  localparam [5:0] CONTROL = 6'h01;
-  localparam [5:0] STATUS = 6'h02;
-  localparam [5:0] FIRST_CONFIGURATION = 6'h04;
-  localparam [5:0] LAST_CONFIGURATION = 6'h0F;
+  localparam [5:0] REG_ID = 6'h00;
+  localparam [5:0] REG_CONTROL = 6'h01;
+  localparam [5:0] REG_STATUS = 6'h02;
+  localparam [5:0] REG_ERROR = 6'h03;
+  localparam [5:0] REG_PARAM_ADDR_LO = 6'h04;
+  localparam [5:0] REG_PARAM_ADDR_HI = 6'h05;
+  localparam [5:0] REG_PARAM_WORDS = 6'h06;
+  localparam [5:0] REG_IMAGE_COUNT = 6'h07;
+  localparam [5:0] REG_IMAGE_ADDR_LO = 6'h08;
+  localparam [5:0] REG_IMAGE_ADDR_HI = 6'h09;
+  localparam [5:0] REG_IMAGE_WORDS = 6'h0A;
+  localparam [5:0] REG_IMAGE_STRIDE = 6'h0B;
+  localparam [5:0] REG_RESULT_ADDR_LO = 6'h0C;
+  localparam [5:0] REG_RESULT_ADDR_HI = 6'h0D;
+  localparam [5:0] REG_RESULT_WORDS = 6'h0E;
+  localparam [5:0] REG_RESULT_STRIDE = 6'h0F;
+  localparam [5:0] REG_CYCLES_LO = 6'h10;
+  localparam [5:0] REG_CYCLES_HI = 6'h11;
+  localparam [5:0] REG_IMAGES_DONE = 6'h12;
+  localparam [5:0] REG_ACTIVATION_WORDS = 6'h14;
+  localparam [5:0] REG_IMAGE_BUFFER_WORDS = 6'h15;
+  localparam [5:0] REG_RESIDUAL_WORDS = 6'h16;
+  localparam [5:0] REG_WEIGHT_WORDS = 6'h17;
+  localparam [5:0] REG_TABLE_WORDS = 6'h18;
+  localparam [5:0] REG_CONSTANT_GROUPS = 6'h19;
+  localparam [5:0] REG_CHUNKS = 6'h1A;
+  localparam [5:0] REG_LAYERS = 6'h1B;
+  localparam [5:0] REG_ACC_W = 6'h1C;
+
+  // Bits.
+  localparam CONTROL_START = 0;
+  localparam CONTROL_STOP = 1;
+  localparam CONTROL_KEEP = 2;
+  localparam CONTROL_IRQ_ENABLE = 3;
+  localparam STATUS_BUSY = 0;
+  localparam STATUS_DONE = 1;
+  localparam STATUS_ERROR = 2;
+  localparam ERROR_CODE = 0;    // its lowest one
+  localparam ERROR_LAYER = 16;  // its lowest one
 
   // ---- Writes ----
 
@@ -95,11 +130,11 @@ module simd_registers #(
 
   wire write = awvalid_reg && wvalid_reg && (!bvalid_reg || s_axil_bready);
   wire [5:0] write_word = awaddr_reg[7:2];
-  wire to_control = write_word == CONTROL;
-  wire to_status = write_word == STATUS;
-  wire to_configuration = write_word >= FIRST_CONFIGURATION && write_word <= LAST_CONFIGURATION;
+  wire to_control = write_word == REG_CONTROL;
+  wire to_status = write_word == REG_STATUS;
+  wire to_configuration = write_word >= REG_PARAM_ADDR_LO && write_word <= REG_RESULT_STRIDE;
   wire sound = whole_reg && awaddr_reg[1:0] == 2'd0;
-  wire allowed = sound && (to_status || (to_control && !(busy && wdata_reg[0])) || (to_configuration && !busy));
+  wire allowed = sound && (to_status || (to_control && !(busy && wdata_reg[CONTROL_START])) || (to_configuration && !busy));
   wire effect = write && allowed;
 
   always @(posedge clk) begin
@@ -123,11 +158,11 @@ module simd_registers #(
     if (write) bad_write_reg <= !allowed;
   end
 
-  assign start = effect && to_control && wdata_reg[0];
-  assign start_keep = wdata_reg[2];
-  assign stop = effect && to_control && wdata_reg[1];
-  assign clear_done = effect && to_status && wdata_reg[1];
-  assign clear_error = effect && to_status && wdata_reg[2];
+  assign start = effect && to_control && wdata_reg[CONTROL_START];
+  assign start_keep = wdata_reg[CONTROL_KEEP];
+  assign stop = effect && to_control && wdata_reg[CONTROL_STOP];
+  assign clear_done = effect && to_status && wdata_reg[STATUS_DONE];
+  assign clear_error = effect && to_status && wdata_reg[STATUS_ERROR];
 
   reg keep_reg;
   reg irq_enable_reg;
@@ -162,22 +197,22 @@ module simd_registers #(
       result_stride_reg <= 32'd0;
     end else if (effect) begin
       case (write_word)
-        CONTROL: begin
-          irq_enable_reg <= wdata_reg[3];
-          if (!busy) keep_reg <= wdata_reg[2];
+        REG_CONTROL: begin
+          irq_enable_reg <= wdata_reg[CONTROL_IRQ_ENABLE];
+          if (!busy) keep_reg <= wdata_reg[CONTROL_KEEP];
         end
-        6'h04: param_low_reg <= wdata_reg;
-        6'h05: param_high_reg <= wdata_reg;
-        6'h06: param_words_reg <= wdata_reg;
-        6'h07: image_count_reg <= wdata_reg;
-        6'h08: image_low_reg <= wdata_reg;
-        6'h09: image_high_reg <= wdata_reg;
-        6'h0A: image_words_reg <= wdata_reg;
-        6'h0B: image_stride_reg <= wdata_reg;
-        6'h0C: result_low_reg <= wdata_reg;
-        6'h0D: result_high_reg <= wdata_reg;
-        6'h0E: result_words_reg <= wdata_reg;
-        6'h0F: result_stride_reg <= wdata_reg;
+        REG_PARAM_ADDR_LO: param_low_reg <= wdata_reg;
+        REG_PARAM_ADDR_HI: param_high_reg <= wdata_reg;
+        REG_PARAM_WORDS: param_words_reg <= wdata_reg;
+        REG_IMAGE_COUNT: image_count_reg <= wdata_reg;
+        REG_IMAGE_ADDR_LO: image_low_reg <= wdata_reg;
+        REG_IMAGE_ADDR_HI: image_high_reg <= wdata_reg;
+        REG_IMAGE_WORDS: image_words_reg <= wdata_reg;
+        REG_IMAGE_STRIDE: image_stride_reg <= wdata_reg;
+        REG_RESULT_ADDR_LO: result_low_reg <= wdata_reg;
+        REG_RESULT_ADDR_HI: result_high_reg <= wdata_reg;
+        REG_RESULT_WORDS: result_words_reg <= wdata_reg;
+        REG_RESULT_STRIDE: result_stride_reg <= wdata_reg;
         default: ;  // STATUS: its bits stand in simd_control
       endcase
     end
@@ -211,34 +246,47 @@ module simd_registers #(
   always @* begin
     mapped = s_axil_araddr[1:0] == 2'd0;
     case (s_axil_araddr[7:2])
-      6'h00: value = ID;
-      CONTROL: value = {28'd0, irq_enable_reg, keep_reg, 2'd0};
-      STATUS: value = {29'd0, error, done, busy};
-      6'h03: value = {error_layer, 8'd0, error_code};
-      6'h04: value = param_low_reg;
-      6'h05: value = param_high_reg;
-      6'h06: value = param_words_reg;
-      6'h07: value = image_count_reg;
-      6'h08: value = image_low_reg;
-      6'h09: value = image_high_reg;
-      6'h0A: value = image_words_reg;
-      6'h0B: value = image_stride_reg;
-      6'h0C: value = result_low_reg;
-      6'h0D: value = result_high_reg;
-      6'h0E: value = result_words_reg;
-      6'h0F: value = result_stride_reg;
-      6'h10: value = cycles[31:0];
-      6'h11: value = cycles[63:32];
-      6'h12: value = images_done;
-      6'h14: value = ACTIVATION_WORDS;
-      6'h15: value = IMAGE_WORDS;
-      6'h16: value = RESIDUAL_WORDS;
-      6'h17: value = WEIGHT_WORDS;
-      6'h18: value = TABLE_WORDS;
-      6'h19: value = CONSTANT_GROUPS;
-      6'h1A: value = CHUNKS;
-      6'h1B: value = LAYERS;
-      6'h1C: value = ACC_W;
+      REG_ID: value = ID;
+      REG_CONTROL: begin
+        value = 32'd0;
+        value[CONTROL_IRQ_ENABLE] = irq_enable_reg;
+        value[CONTROL_KEEP] = keep_reg;
+      end
+      REG_STATUS: begin
+        value = 32'd0;
+        value[STATUS_ERROR] = error;
+        value[STATUS_DONE] = done;
+        value[STATUS_BUSY] = busy;
+      end
+      REG_ERROR: begin
+        value = 32'd0;
+        value[ERROR_LAYER+:16] = error_layer;
+        value[ERROR_CODE+:8] = error_code;
+      end
+      REG_PARAM_ADDR_LO: value = param_low_reg;
+      REG_PARAM_ADDR_HI: value = param_high_reg;
+      REG_PARAM_WORDS: value = param_words_reg;
+      REG_IMAGE_COUNT: value = image_count_reg;
+      REG_IMAGE_ADDR_LO: value = image_low_reg;
+      REG_IMAGE_ADDR_HI: value = image_high_reg;
+      REG_IMAGE_WORDS: value = image_words_reg;
+      REG_IMAGE_STRIDE: value = image_stride_reg;
+      REG_RESULT_ADDR_LO: value = result_low_reg;
+      REG_RESULT_ADDR_HI: value = result_high_reg;
+      REG_RESULT_WORDS: value = result_words_reg;
+      REG_RESULT_STRIDE: value = result_stride_reg;
+      REG_CYCLES_LO: value = cycles[31:0];
+      REG_CYCLES_HI: value = cycles[63:32];
+      REG_IMAGES_DONE: value = images_done;
+      REG_ACTIVATION_WORDS: value = ACTIVATION_WORDS;
+      REG_IMAGE_BUFFER_WORDS: value = IMAGE_WORDS;
+      REG_RESIDUAL_WORDS: value = RESIDUAL_WORDS;
+      REG_WEIGHT_WORDS: value = WEIGHT_WORDS;
+      REG_TABLE_WORDS: value = TABLE_WORDS;
+      REG_CONSTANT_GROUPS: value = CONSTANT_GROUPS;
+      REG_CHUNKS: value = CHUNKS;
+      REG_LAYERS: value = LAYERS;
+      REG_ACC_W: value = ACC_W;
       default: begin
         value  = 32'd0;
         mapped = 1'b0;

@@ -158,10 +158,9 @@ module simd_sequencer #(
   // ---- Queue of descriptors: a FIFO; with keep they stay, and are read again for every image ----
 
   localparam POINTER_W = $clog2(LAYERS) + 1;  // one bit more than an index
-  localparam KEPT_W = 67;                     // the fields that are used here
   localparam [POINTER_W-1:0] ZERO = {POINTER_W{1'b0}};
 
-  reg [KEPT_W-1:0] queue[0:LAYERS-1];
+  reg [127:0] queue[0:LAYERS-1];
   reg [POINTER_W-1:0] write_pointer_reg;
   reg [POINTER_W-1:0] read_pointer_reg;
   reg layer_ready_reg;
@@ -177,13 +176,7 @@ module simd_sequencer #(
   wire [POINTER_W-1:0] read_pointer_next = read_pointer_reg + {{(POINTER_W - 1) {1'b0}}, fetch};
   wire [POINTER_W-1:0] level_next = write_pointer_next - (keep ? ZERO : read_pointer_next);
 
-  wire unused_fields = &{1'b0, layer_data[127:80], layer_data[31:28], layer_data[15], layer_data[7:0]};
-
-  always @(posedge clk) begin
-    if (accept) begin
-      queue[write_pointer_reg[POINTER_W-2:0]] <= {layer_data[79:32], layer_data[27:16], layer_data[14:8]};
-    end
-  end
+  always @(posedge clk) if (accept) queue[write_pointer_reg[POINTER_W-2:0]] <= layer_data;
 
   always @(posedge clk) begin
     if (rst) begin
@@ -199,23 +192,48 @@ module simd_sequencer #(
 
   // ---- The layer whose tiles are given out ----
 
-  reg [KEPT_W-1:0] layer_reg;
+  reg [127:0] layer_reg;
   always @(posedge clk) if (fetch) layer_reg <= queue[read_pointer_reg[POINTER_W-2:0]];
 
-  wire token_mixing = layer_reg[0];
-  wire affine = layer_reg[1];
-  wire add = layer_reg[2];
-  wire res_affine = layer_reg[3];
-  wire pool = layer_reg[4];
-  wire first_layer = layer_reg[5];
-  wire last_layer = layer_reg[6];
-  wire [1:0] next_operator = layer_reg[8:7];
-  wire [1:0] rule = layer_reg[10:9];
-  wire [3:0] points_log2 = layer_reg[14:11];
-  wire [3:0] pool_shift = layer_reg[18:15];
-  wire [15:0] tokens = layer_reg[34:19];
-  wire [15:0] in_groups = layer_reg[50:35];
-  wire [15:0] out_groups = layer_reg[66:51];
+  wire fixed;
+  wire token_mixing;
+  wire affine;
+  wire add;
+  wire res_affine;
+  wire pool;
+  wire first_layer;
+  wire last_layer;
+  wire [1:0] next_operator;
+  wire [1:0] rule;
+  wire [3:0] points_log2;
+  wire [3:0] pool_shift;
+  wire [15:0] tokens;
+  wire [15:0] in_groups;
+  wire [15:0] out_groups;
+  wire [31:0] words;
+  wire [15:0] number;
+  wire unused_fields = &{1'b0, fixed, words, number};  // the loader's business
+
+  simd_descriptor descriptor (
+      .word(layer_reg),
+      .fixed(fixed),
+      .token_mixing(token_mixing),
+      .affine(affine),
+      .add(add),
+      .res_affine(res_affine),
+      .pool(pool),
+      .first(first_layer),
+      .last(last_layer),
+      .next(next_operator),
+      .rule(rule),
+      .points_log2(points_log2),
+      .pool_shift(pool_shift),
+      .tokens(tokens),
+      .in_groups(in_groups),
+      .groups(out_groups),
+      .words(words),
+      .number(number)
+  );
 
   // Worked out in DERIVE, constant over the layer.
   reg [15:0] token_groups_reg;      // I

@@ -30,12 +30,12 @@ module simd_tables #(
 );
 
   localparam LANES = 16;
-  localparam [1:0] CLAMP = 2'd0;
-  localparam [1:0] HOLD = 2'd1;
+  localparam [1:0] RULE_CLAMP = 2'd0;
+  localparam [1:0] RULE_HOLD = 2'd1;
 
   wire [7:0] last_point = ~(8'hff << points_log2);
-  wire clamp = rule == CLAMP;
-  wire hold = rule == HOLD;
+  wire clamp = rule == RULE_CLAMP;
+  wire hold = rule == RULE_HOLD;
 
   genvar l;
   generate

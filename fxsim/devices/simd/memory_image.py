@@ -34,6 +34,27 @@ NEXT_NONE, NEXT_AFFINE, NEXT_RELU, NEXT_TABLE = range(4)
 EDGE_RULES = {TableRule.CLAMP: 0, TableRule.HOLD: 1, TableRule.ENDPOINT: 2, TableRule.FULL: 1}
 """Edge rules in a descriptor. A full table has a point for every input, so that no rule ever applies to it."""
 
+DESCRIPTOR = {
+    "magic": (0, 8),
+    "token_mixing": (8, 1),
+    "affine": (9, 1),
+    "add": (10, 1),
+    "res_affine": (11, 1),
+    "pool": (12, 1),
+    "first": (13, 1),
+    "last": (14, 1),
+    "next": (16, 2),
+    "rule": (18, 2),
+    "points_log2": (20, 4),
+    "pool_shift": (24, 4),
+    "tokens": (32, 16),
+    "in_groups": (48, 16),
+    "groups": (64, 16),
+    "words": (80, 32),
+    "number": (112, 16),
+}
+"""Fields of a descriptor by name: the lowest bit, and how many there are. All other bits are 0."""
+
 _FIELD_MAX = (1 << 16) - 1
 """Greatest layer number that a descriptor can state."""
 
@@ -454,24 +475,24 @@ def _descriptor(plan: _Plan) -> npt.NDArray[np.uint8]:
         case None:
             kind = NEXT_NONE
     lut = plan.next if isinstance(plan.next, Lut) else None
-    fields = [
-        (0, MAGIC),
-        (8, plan.token_mixing),
-        (9, plan.affine is not None),
-        (10, plan.add),
-        (11, plan.res_affine is not None),
-        (12, plan.pool is not None),
-        (13, plan.first),
-        (14, plan.last),
-        (16, kind),
-        (18, EDGE_RULES[lut.rule] if lut else 0),
-        (20, lut.points.bit_length() - 1 if lut else 0),
-        (24, plan.tokens.bit_length() - 1 if plan.pool else 0),
-        (32, plan.tokens),
-        (48, plan.in_groups),
-        (64, plan.groups),
-        (80, plan.words),
-        (112, plan.number),
-    ]
-    word = sum(int(value) << bit for bit, value in fields)
+    fields = {
+        "magic": MAGIC,
+        "token_mixing": plan.token_mixing,
+        "affine": plan.affine is not None,
+        "add": plan.add,
+        "res_affine": plan.res_affine is not None,
+        "pool": plan.pool is not None,
+        "first": plan.first,
+        "last": plan.last,
+        "next": kind,
+        "rule": EDGE_RULES[lut.rule] if lut else 0,
+        "points_log2": lut.points.bit_length() - 1 if lut else 0,
+        "pool_shift": plan.tokens.bit_length() - 1 if plan.pool else 0,
+        "tokens": plan.tokens,
+        "in_groups": plan.in_groups,
+        "groups": plan.groups,
+        "words": plan.words,
+        "number": plan.number,
+    }
+    word = sum(int(value) << DESCRIPTOR[name][0] for name, value in fields.items())
     return np.frombuffer(word.to_bytes(LANES, "little"), np.uint8)[None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fxsim.devices.base import StreamState
 from fxsim.simulate.messages import SimdState
 
-_WAITS = {
+WAITS = {
     1: "the parameters of {layer}",
     2: "the image that {layer} reads",
     3: "results that {layer} reads of the layer before",
@@ -34,7 +34,7 @@ def explain(state: SimdState, layers: Sequence[str], stages: Sequence[StreamStat
     if state.writes:
         reasons.append(f"{_count(state.writes, 'write burst')} never got all of their data")
     if state.wait:
-        reasons.append("the sequencer waits for " + _WAITS.get(state.wait, "what no code says").format(layer=name))
+        reasons.append("the sequencer waits for " + WAITS.get(state.wait, "what no code says").format(layer=name))
     else:
         reasons.append(f"the sequencer waits for nothing, at {name}")
     if state.wait in (1, 2) and not (state.parameter_bursts or state.image_bursts):

@@ -61,11 +61,14 @@ def onnx_bytes(model: Model, taps: str | Iterable[str] = ALL_TAPS, batch: int | 
 
 def export_onnx(
     model: Model, path: str | os.PathLike[str], taps: str | Iterable[str] = ALL_TAPS, batch: int | None = None
-) -> None:
-    """Write what `onnx_bytes` gives, whole or not at all. FileError where it cannot be exported or written."""
+) -> int:
+    """Write what `onnx_bytes` gives, whole or not at all, and return how many bytes these are.
+
+    FileError where it cannot be exported or written.
+    """
     try:
         data = onnx_bytes(model, taps, batch)
     except ModelError as error:
         raise FileError(f"cannot write {path}: {error}") from None
     with atomic_write(path) as file:
-        file.write_bytes(data)
+        return file.write_bytes(data)

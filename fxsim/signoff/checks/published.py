@@ -15,6 +15,7 @@ from fxsim.errors import FileError
 from fxsim.families import recognise_resmlp
 from fxsim.formats import model_sha256
 from fxsim.formats.headers import read_header_arrays
+from fxsim.formats.npy import read_archive
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
@@ -155,11 +156,7 @@ def _inside(folder: Path, values: Mapping[str, Int8]) -> tuple[dict[str, Int8], 
 
 def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
     """Taps that another implementation computed for inputs of its own: as published, and as computed here."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise FileError(f"{path}: is not an .npz of taps: {error}") from None
+    arrays = read_archive(path)
     if "input" not in arrays:
         raise FileError(f"{path}: has no array 'input'")
     x = arrays.pop("input")

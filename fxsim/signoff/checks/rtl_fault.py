@@ -1,9 +1,8 @@
 """Kind `rtl-fault`: a faulty copy of the RTL, in which the comparison must fail, at the expected tap first."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
+from fxsim import temporary
 from fxsim.cosim import Accelerator
 from fxsim.errors import FxsimError
 from fxsim.paths import rtl_dir, verilog_file
@@ -33,8 +32,8 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     """A faulty copy of the RTL: the comparison must fail, at the expected tap first."""
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-    with tempfile.TemporaryDirectory(prefix="fxsim-fault-") as folder:
-        copy = Path(folder) / "rtl"
+    with temporary.folder("fault") as folder:
+        copy = folder / "rtl"
         shutil.copytree(rtl_dir(), copy)
         path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")

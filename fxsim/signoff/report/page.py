@@ -4,7 +4,6 @@ Kinds of check bring their own sections and pictures, which stand in the order o
 """
 
 import os
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from fxsim import temporary
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.formats.atomic import check_target
@@ -127,8 +127,8 @@ def prepare_output(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Tried, because permissions alone do not say it: a file system may be read-only or full.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fxsim-") as file:
-            file.write(bytes(1))
+        with temporary.folder("trial", folder) as trial:
+            (trial / "byte").write_bytes(bytes(1))
     except OSError as error:
         raise FileError(f"cannot write into the folder {folder}: {error.strerror or error}") from None
     for name in (RECORD, REPORT):
