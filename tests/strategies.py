@@ -9,6 +9,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fxsim.contract import (
     CHANNEL,
+    INT8,
     TABLE_POINTS,
     TOKEN,
     Number,
@@ -251,6 +252,8 @@ def models(draw: DrawFn) -> Model:
 
 
 @st.composite
-def images(draw: DrawFn, model: Model, count_max: int = 3) -> npt.NDArray[np.int8]:
-    """A few images for a model, int8 [image, token, value]."""
+def images(draw: DrawFn, model: Model, count_max: int = 3) -> npt.NDArray[Any]:
+    """A few images for a model, [image, ...] of its input's format."""
+    if model.graph.input.number != INT8:
+        return draw(formatted_images(model, count_max))
     return draw(int8_arrays((draw(st.integers(1, count_max)), *model.graph.input_shape)))

@@ -1,5 +1,6 @@
 """Operators: the set of those there are, the tables that every room has of them, and what adding one takes."""
 
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -58,7 +59,7 @@ def test_operators_state_their_own_facts() -> None:
         assert operator.kind == kind
         assert operator.__module__ == f"fxsim.operators.{kind}"
         assert operator.arity >= 1
-        fields = set(operator.__dataclass_fields__)  # type: ignore[attr-defined]
+        fields = {field.name for field in dataclasses.fields(operator)}  # type: ignore[arg-type]
         assert fields <= {*operator.tensors, *operator.attributes}, kind
         derived = {*operator.tensors, *operator.attributes} - fields
         assert all(isinstance(getattr(operator, name), property) for name in derived), kind

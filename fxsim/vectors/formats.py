@@ -4,11 +4,11 @@ That is what makes a file cheap to write and to check: a value's text is looked 
 of the first byte that differs says which value it belongs to.
 """
 
+import functools
 import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -36,12 +36,10 @@ class Format:
         """The same for values of another number format."""
         return self if number == self.number else replace(self, number=number)
 
-    @cached_property
+    @property
     def texts(self) -> UInt8:
         """The bytes of every value, uint8 [codes, width], indexed by its low bits (two's complement)."""
-        number = self.number
-        values = (code - number.codes if code > number.high else code for code in range(number.codes))
-        return np.array([list(self.text(value, number)) for value in values], np.uint8)
+        return _texts(self.text, self.number)
 
     @property
     def slot(self) -> int:
@@ -57,6 +55,12 @@ class Format:
         body[:, :width] = self.texts[bits & (self.number.codes - 1)]
         body[:, width:] = np.frombuffer(self.separator, np.uint8)
         return body.tobytes()
+
+
+@functools.cache
+def _texts(text: Callable[[int, Number], bytes], number: Number) -> UInt8:
+    values = (code - number.codes if code > number.high else code for code in range(number.codes))
+    return np.frombuffer(b"".join(text(value, number) for value in values), np.uint8).reshape(number.codes, -1)
 
 
 class Renderer:
