@@ -16,6 +16,7 @@ from fxsim import contract
 from fxsim.cli import main
 from fxsim.contract import CHANNEL, INT8, TOKEN, Number, Sign, TableRule, Tensor, bias_number
 from fxsim.engines import Engine, chosen_engine, run
+from fxsim.engines.loops import run_loops
 from fxsim.errors import ModelError, StimulusError
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.onnx import onnx_bytes, open_onnx
@@ -161,10 +162,10 @@ def test_engines_and_onnx_agree_with_exact_arithmetic(data: st.DataObject) -> No
             low, high = oracle.ends(model.graph.tensors[tap].number)
             assert low <= expected.min()
             assert expected.max() <= high
-    onnx = open_onnx(onnx_bytes(model))(x)
-    for tap, values in reference.items():
-        assert values.dtype == onnx[tap].dtype == model.graph.tensors[tap].number.dtype
-        np.testing.assert_array_equal(onnx[tap], values, tap, strict=True)
+    for other in (open_onnx(onnx_bytes(model))(x), run_loops(model, x, model.graph.taps)):
+        for tap, values in reference.items():
+            assert values.dtype == other[tap].dtype == model.graph.tensors[tap].number.dtype
+            np.testing.assert_array_equal(other[tap], values, tap, strict=True)
 
 
 @settings(max_examples=60)
