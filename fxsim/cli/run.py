@@ -62,7 +62,7 @@ def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine:
     ):
         started = time.perf_counter()
         report(0, len(images))
-        for part, values in run_chunks(loaded, images, names, engine):
+        for part, values in run_chunks(loaded, images, names, chosen):
             writer.write(values)
             if classes:
                 predicted += np.bincount(values[output_tap].argmax(axis=1), minlength=classes)
