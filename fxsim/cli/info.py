@@ -12,7 +12,6 @@ from rich.text import Text
 from fxsim.cli.console import json_option, model_argument, plain, print_json
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
 from fxsim.formats import load, model_sha256
-from fxsim.jit import config, numba
 
 _WIDTH = 100
 """Columns where output is not a terminal."""
@@ -25,6 +24,7 @@ def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> Non
     import llvmlite.binding
 
     from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets
+    from fxsim.jit import config, numba
 
     able = ", ".join(isa.name for isa in instruction_sets())
     click.echo(f"instruction set: {instruction_set().name} (this CPU can run: {able}; {ISA_VARIABLE} names another)")
