@@ -6,6 +6,7 @@ import click
 from click.core import ParameterSource
 
 from fxsim.cli.console import json_option, print_json, print_table, progress, say, split_taps, taps_option
+from fxsim.cli.engines import EngineChoice
 
 _FORMATS = ("hex", "npy", "coe", "c")
 
@@ -31,7 +32,7 @@ _ONLY_WRITING = ("model", "input", "output", "taps", "data_format", "images", "d
 )  # fmt: skip
 @click.option("--draw", type=click.Choice(("uniform", "extreme")), help="How --random draws.  [default: uniform]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of --random (0), or the seed INPUT came from.")
-@click.option("--engine", type=click.Choice(("auto", "reference", "numba")), default="auto", show_default=True)
+@click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace DIR whatever it holds: everything in it is deleted.")
 @click.option("--check", type=click.Path(path_type=Path), metavar="DIR", help="Check a folder instead of writing one.")
 @click.option(
@@ -46,7 +47,7 @@ def command(
     model: Path | None,
     input: Path | None,  # noqa: A002  # the argument's name in the usage line
     output: Path | None,
-    taps: str,
+    taps: str | None,
     data_format: str,
     images: int | None,
     draw: str | None,
@@ -86,7 +87,7 @@ def _write(
     model_path: Path,
     input_path: Path | None,
     output: Path,
-    taps: str,
+    taps: str | None,
     data_format: str,
     images: int | None,
     draw: str,
@@ -104,7 +105,7 @@ def _write(
     else:
         assert images is not None
         seed = seed or 0
-        x, drawn = draw_stimulus(draw, images, model.graph.input_shape, seed), draw
+        x, drawn = draw_stimulus(draw, images, model.graph.input, seed), draw
     with progress("images") as report:
         manifest = write_vectors(
             model, x, output, split_taps(taps), data_format,
