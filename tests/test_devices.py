@@ -282,8 +282,6 @@ EXCEPTIONS = {
     "cli/program.py": "the line of help of that command",
     "signoff/checks/cycles.py": "a kind of check that measures the SIMD accelerator's jobs and layers: its subject",
     "vectors/derive.py": "vectors keep values in the order of the streaming accelerator's streams, as users have them",
-    "vectors/formats.py": "the order `stream` of a file's values, a word of the manifest's format",
-    "vectors/manifest.py": "the order `stream` of a file's values, a word of the manifest's format",
 }
 """Modules outside devices/ that may name a device, and why."""
 
