@@ -121,7 +121,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen":
         program, words = str(arguments[0]), list(map(str, arguments[1]))
         name = Path(program).name
-        if name in PROGRAMS:
+        # A record asks every tool for its version: that needs none of them.
+        if name in PROGRAMS and words[1:] not in (["-V"], ["--version"]):
             _ran.add(PROGRAMS[name])
         elif len(words) > 1 and Path(words[0]).name == "fxsim" and words[1] in SLOWER_COMMANDS:
             _ran.add(SLOWER_COMMANDS[words[1]])

@@ -290,7 +290,7 @@ def test_wrong_values_are_not_timed(model: Model, monkeypatch: pytest.MonkeyPatc
     right = int(run_reference(model.graph, x, ("classifier",))["classifier"][3, 1])
     assert wrong.equal is False
     assert wrong.seconds == ()
-    assert wrong.difference == f"image 3, tap classifier, channel 1: expected {right}, found {right ^ 1}"
+    assert wrong.difference == f"image 3, tap classifier, channel 1: expected {right}, got {right ^ 1}"
     assert not found.equal
     assert all(result.equal and result.seconds for result in results.values())
 

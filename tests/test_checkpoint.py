@@ -287,6 +287,18 @@ def test_an_integer_model_is_no_network(path: Path) -> None:
     assert "is a model file of fxsim, expected a network file" in refused(path)
 
 
+def test_a_key_that_stands_twice(path: Path) -> None:
+    """In a network file, too, no key of the header may stand twice."""
+    save_checkpoint(quantised_network(), path, PRE, {})
+    data = path.read_bytes()
+    length = 8 + struct.unpack_from("<Q", data)[0]
+    text = data[8:length].replace(
+        b'"log_steps":', b'"log_steps":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"log_steps":', 1
+    )
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[length:])
+    assert "header: key 'log_steps' stands twice" in refused(path)
+
+
 def test_too_large_a_file(path: Path) -> None:
     """A file beyond the limit is not opened."""
     with path.open("wb") as file:
@@ -440,17 +452,18 @@ GIANT = {
 @pytest.mark.parametrize("kind", ["float", "quantised"])
 @pytest.mark.parametrize("activation", ["lerp-psa", "b-spline"])
 def test_stated_sizes_cost_nothing(kind: str, activation: str, path: Path) -> None:
-    """A small file that states a network of terabytes is refused at once, before anything of that size is there."""
+    """A small file that states a network of gigabytes or terabytes is refused before anything of that size is there."""
     network: Network = float_network() if kind == "float" else quantised_network()
     content, tensors = contents(written(network, path))
-    content["network"] = {**GIANT, "activation": activation}
     content["preprocessing"] = {"size": 1024, "colours": 1, "patch": 64, "mean": [0.5], "std": [0.5]}
-    content["network"]["tokens"] = 256
-    assemble(path, content, tensors)
-    started = time.monotonic()
-    message = refused(path)
-    assert time.monotonic() - started < 10
-    assert "tensor '" in message
+    largest = {"channels": 1024, "hidden": 1024, "blocks": 1}
+    for dimensions, expected in (({}, "parameters, expected at most 268,435,456"), (largest, "tensor '")):
+        content["network"] = {**GIANT, "activation": activation, "tokens": 256, **dimensions}
+        assemble(path, content, tensors)
+        started = time.monotonic()
+        message = refused(path)
+        assert time.monotonic() - started < 10
+        assert expected in message
 
 
 # --- tensors ---

@@ -198,14 +198,18 @@ def test_nothing_compared_is_never_equal() -> None:
     assert counted((6, 6, 0)).verdict is Verdict.EQUAL
     for short in (counted((6, 6, 0), (6, 5, 0)), counted((6, 0, 0)), counted((0, 0, 0)), counted((6, 7, 0))):
         assert (short.verdict, short.equal, short.first) == (Verdict.INCOMPLETE, False, None)
-        assert short.shortfall == short.taps[-1]
-    assert counted((6, 5, 0), (6, 6, 1)).verdict is Verdict.DIFFERENT
+        tap = short.taps[-1]
+        assert short.reason == f"tap embed: {tap.compared} values were compared, expected {tap.values or 1}"
+    assert counted((6, 6, 0)).reason is None
+    assert counted().reason == "no tap was compared"
+    different = counted((6, 5, 0), (6, 6, 1))
+    assert (different.verdict, different.reason) == (Verdict.DIFFERENT, sentence(HERE))
 
 
 def test_repeated_images_may_be_compared_again() -> None:
     """Where images may come again more values than there are is full, but fewer are not."""
     assert counted((6, 7, 0), repeats=True).equal
-    assert not counted((6, 5, 0), repeats=True).equal
+    assert counted((6, 5, 0), repeats=True).reason == "tap embed: 5 values were compared, expected at least 6"
     assert not counted((0, 7, 0), repeats=True).equal
 
 

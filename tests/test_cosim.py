@@ -26,11 +26,11 @@ import pytest
 from filelock import FileLock
 
 from fxsim.contract import TableRule
-from fxsim.cosim import CosimResult, StreamState, cosim
+from fxsim.cosim import CosimResult, StreamState, cosim, driver
 from fxsim.devices.stream import rtl_parameters, stuck, write_roms
 from fxsim.devices.stream.device import DESIGN as STREAM
 from fxsim.devices.stream.layout import StreamLayout
-from fxsim.errors import FileError, FxsimError, ModelError, StimulusError, ToolError
+from fxsim.errors import ComparisonError, FileError, FxsimError, ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
@@ -308,6 +308,44 @@ def test_wrong_arithmetic_is_found_at_the_right_place(
         at = (example.image, example.token, example.channel)
         assert (example.expected, example.got) == (right[root][at], wrong[root][at])
         assert differs[root][at]
+
+
+@pytest.mark.parametrize(
+    ("stall", "change", "said"),
+    [
+        ("none", lambda _: 0, "tap embed: 0 values were compared, expected 288"),
+        ("none", lambda compared: compared - 1, "tap embed: 287 values were compared, expected 288"),
+        ("none", lambda compared: compared + 1, "tap embed: 289 values were compared, expected 288"),
+        ("reset:1:2", lambda _: 287, "tap embed: 287 values were compared, expected at least 288"),
+    ],
+)
+def test_counts_of_the_simulation_are_not_believed(
+    monkeypatch: pytest.MonkeyPatch, stall: str, change: Callable[[int], int], said: str
+) -> None:
+    """Nothing differs and every image came out, but another number of values was compared than the model has."""
+
+    def simulate(*arguments: Any) -> messages.Found:
+        found = process.simulate(*arguments)
+        embed = msgspec.structs.replace(found.taps[0], compared=change(found.taps[0].compared))
+        return msgspec.structs.replace(found, taps=[embed, *found.taps[1:]])
+
+    monkeypatch.setattr(driver, "simulate", simulate)
+    result = compare(stall=stall)
+    assert (result.passed, result.images, result.first_mismatch, result.faults) == (False, IMAGES, None, ())
+    assert result.shortfall == said
+    assert result.replay is not None
+
+
+def test_counts_of_the_simulation_must_be_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences that are counted and not named are an error of the simulation, not a result."""
+
+    def simulate(*arguments: Any) -> messages.Found:
+        found = process.simulate(*arguments)
+        return msgspec.structs.replace(found, output=msgspec.structs.replace(found.output, mismatches=1))
+
+    monkeypatch.setattr(driver, "simulate", simulate)
+    with pytest.raises(ComparisonError, match="tap 'm_axis': 1 values are said to differ, but none is named"):
+        compare()
 
 
 def test_an_edit_of_the_verilog_is_never_missed(tmp_path: Path) -> None:

@@ -25,15 +25,16 @@ from llvmlite.binding.targets import FeatureMap
 
 import fxsim
 from fxsim import engines, jit
-from fxsim.contract import TABLE_POINTS, TableRule, stored_points
+from fxsim.contract import TABLE_POINTS, Number, Sign, TableRule, Tensor, stored_points
 from fxsim.engines import CHUNK_IMAGES, Engine, compiled, run_chunks, run_reference
 from fxsim.engines.compiled import isa as isa_module
 from fxsim.engines.compiled import kernel, program
 from fxsim.engines.compiled import run as scheduling
+from fxsim.engines.loops import LOOPS
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from fxsim.operators import OPERATORS, Add, Affine, Axis, Linear, Lut, NotTaken, Operator, OperatorTable, Pool, Relu
 from tests import oracle
 from tests.conftest import SEED
 from tests.strategies import INT8_CORNERS, graphs, images, int8_from, resmlp_models, woven_graphs
@@ -763,6 +764,79 @@ def test_a_result_that_nothing_reads_frees_its_own_place_only() -> None:
     got = fxsim.run(model, x, ("leaf", "sum"), Engine.NUMBA)
     np.testing.assert_array_equal(got["sum"], 3 * x)
     np.testing.assert_array_equal(got["leaf"], np.maximum(x, 0))
+
+
+@pytest.mark.parametrize("table", [LOOPS, program.LOWER])
+def test_every_operator_has_a_row(table: OperatorTable[object]) -> None:
+    """The tables of the plain loops and of the compiled engine have every kind of operator, and no other."""
+    assert table.rows.keys() == set(OPERATORS.values())
+
+
+def test_an_operator_that_is_not_taken_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator without a lowering is refused with node and reason; by itself the reference engine computes it."""
+    model = chain((2, 3), Relu(), Add())
+    x = stimulus(model, 3)
+    for row, reason in ((NotTaken("as it is Sunday"), "as it is Sunday"), (None, "because nothing states how")):
+        other = Model(Graph((2, 3), model.graph.nodes), "other")
+        with monkeypatch.context() as patch:
+            if row is None:
+                patch.delitem(program.LOWER.rows, Add)
+            else:
+                patch.setitem(program.LOWER.rows, Add, row)
+            message = f"node 'n1': the compiled engine does not take the operator 'add', {reason}"
+            with pytest.raises(ModelError, match=f"^{message}$"):
+                fxsim.run(other, x, engine=Engine.NUMBA)
+            caplog.clear()
+            caplog.set_level("INFO", "fxsim")
+            found = fxsim.run(other, x, "all")
+        assert caplog.messages == [f"the reference engine computes model 'other': {message}"]
+        assert_equal_taps(found, run_reference(model.graph, x, model.graph.taps))
+
+
+ONES, SHIFTS = np.ones(3, np.int8), np.ones(3, np.uint8)
+TAKEN = Tensor(("token", "channel"), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "op", "message"),
+    [
+        (replace(TAKEN, number=Number(8, Sign.UNSIGNED)), Relu(), "the graph's input is uint8"),
+        (replace(TAKEN, number=Number(4)), Relu(), "the graph's input is int4"),
+        (Tensor(("row", "token", "channel"), (4, 2, 3)), Relu(), "the graph's input is int8 .4 rows"),
+        (TAKEN, Affine(ONES, ONES, SHIFTS, out=Number(6)), "node 'y' gives int6"),
+        (TAKEN, Affine(ONES, ONES, SHIFTS, 33), "node 'y' states 33"),
+    ],
+)
+def test_other_formats_are_refused_by_name(tensor: Tensor, op: Operator, message: str) -> None:
+    """Tensors of another format or other axes, and wider sums, are refused; by itself the reference engine computes."""
+    model = Model(Graph(tensor, (Node("y", op, (INPUT,)),)), "format")
+    x = np.ones((2, *tensor.shape), tensor.number.dtype)
+    with pytest.raises(ModelError, match=f"^the compiled engine takes .*{message}"):
+        fxsim.run(model, x, engine=Engine.NUMBA)
+    np.testing.assert_array_equal(fxsim.run(model, x)["y"], run_reference(model.graph, x, ("y",))["y"])
+
+
+@each_set
+@pytest.mark.parametrize("bits", [2, 3, 5, 8])
+def test_narrow_weights(bits: int) -> None:
+    """Weights of fewer bits than 8 are computed as they are, over channels, over tokens and in affines."""
+    rng = np.random.default_rng(SEED)
+    number = Number(bits)
+
+    def draw(*shape: int) -> Int8:
+        return rng.integers(number.low, number.high + 1, shape).astype(np.int8)
+
+    shift, bias = np.full(5, 3, np.uint8), int8_from(rng, (5,), "full")
+    ops = (
+        Linear(draw(5, 7), bias, shift, weight_number=number),
+        Linear(draw(5, 6), bias, shift, Axis.TOKENS, weight_number=number),
+        Affine(draw(5), bias, shift, weight_number=number),
+    )
+    model = chain((6, 7), *ops)
+    x = stimulus(model, 5)
+    assert_equal_taps(fxsim.run(model, x, "all", Engine.NUMBA), run_reference(model.graph, x, model.graph.taps))
 
 
 # --- Instruction sets ----------------------------------------------------------------------------------------------

@@ -10,17 +10,21 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import fxsim.golden.training as golden_training
 import fxsim.golden.write as golden_write
 from fxsim.contract import TableRule
 from fxsim.engines import run
-from fxsim.errors import FileError, ModelError
+from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.formats import load, save
 from fxsim.golden import (
     MANIFEST,
     SHIFT_RANGE,
     check_golden,
+    check_training,
     generate_model,
     golden_file,
     natural_images,
@@ -31,10 +35,12 @@ from fxsim.golden.write import RANDOM, TRAINED, write_golden
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut, Relu
 from fxsim.paths import golden_dir
+from fxsim.signoff import Status, load_plan, run_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
+NAME = "digits_small"
 
 
 @pytest.fixture(scope="module")
@@ -283,9 +289,193 @@ def test_manifest_names_no_file_outside_its_folder(tmp_path: Path, place: tuple[
         read_manifest(tmp_path)
 
 
-# --- From the folders of flows ---
+def altered(folder: Path, regenerated: Path, place: tuple[Any, ...], value: Any) -> Path:
+    """A copy of the small golden folder, `value` at a place of its manifest; None takes what is there away."""
+    shutil.copytree(regenerated, folder, dirs_exist_ok=True)
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    entry = manifest
+    for key in place[:-1]:
+        entry = entry[key]
+    if value is None:
+        del entry[place[-1]]
+    else:
+        entry[place[-1]] = value
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return folder
 
-NAME = "digits_small"
+
+SMALL_FILE = {"path": "small.safetensors", "bytes": 1, "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("files",), [], "files"),
+        (("models",), [], "models"),
+        (("models", 0, "taps"), [], "taps"),
+        (("models", 0, "shifts"), {}, "shifts"),
+        (("models", 0, "shifts"), {"x": 1}, "shifts"),
+        (("models", 0, "shifts"), {"256": 1}, "shifts"),
+        (("models", 0, "shifts"), {"007": 1}, "shifts"),
+        (("models", 0, "images"), 0, "images"),
+        (("models", 0, "images"), 10**400, "images"),
+        (("models", 0, "file"), "no\0thing.safetensors", "file"),
+        (("models", 0, "file"), "other.safetensors", "names 'other.safetensors', which is not among its files"),
+        (("models", 0, "stimulus"), "x" * 501, "stimulus"),
+        (("files", 0), SMALL_FILE, "has the file 'small.safetensors' twice"),
+        (("files", 0, "sha256"), "0", "sha256"),
+        (("models", 1, "name"), "small", "has the model 'small' twice"),
+    ],
+)
+def test_manifest_that_makes_no_sense_is_one_error(
+    regenerated: Path, tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    """Nothing to check, something twice, a number or path that there cannot be: one error that names the manifest."""
+    with pytest.raises(FileError) as caught:
+        check_golden(altered(tmp_path, regenerated, place, value))
+    assert MANIFEST in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_tap_that_stands_twice_is_refused(regenerated: Path, tmp_path: Path) -> None:
+    """A second statement of one tap, which could hide a wrong first one, is refused by name."""
+    taps = msgspec.json.decode((regenerated / MANIFEST).read_bytes())["models"][0]["taps"]
+    wrong = taps[0] | {"std": 99.0}
+    with pytest.raises(FileError, match="has the model small's tap 'embed' twice"):
+        check_golden(altered(tmp_path, regenerated, ("models", 0, "taps"), [wrong, *taps]))
+
+
+def test_surplus_files_are_named(regenerated: Path, tmp_path: Path) -> None:
+    """A file, in whatever folder, or a link that the manifest does not have is a problem; the plan is none."""
+    shutil.copytree(regenerated, tmp_path, dirs_exist_ok=True)
+    for name in ("signoff.toml", "vectors/small/notes.txt", "old.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    names = ("link", "old.safetensors", "vectors/small/notes.txt")
+    assert check_golden(tmp_path) == [f"{tmp_path / name}: is not in the manifest" for name in names]
+
+
+def test_file_of_no_model_is_named(regenerated: Path, tmp_path: Path) -> None:
+    """A model that was taken out of the manifest is missed: its files are left, and are nobody's."""
+    found = check_golden(altered(tmp_path, regenerated, ("models", 1), None))
+    assert f"{tmp_path}/small_relu.safetensors: is of no model of the manifest's" in found
+
+
+NUMBERS = (-1, 0, 2**63, 10**30, 0.5)
+TEXTS = ("", "x", "..", "small.safetensors", "vectors", "a\0b", "\n")
+PARTS = st.sampled_from([None, *NUMBERS, *TEXTS, [], [1], {}, {"embed": 1}])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_manifest_is_a_problem_or_one_error(regenerated: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever stands at any one place of a manifest, the check finds it or refuses it, in the project's own words."""
+    content: Any = msgspec.json.decode((regenerated / MANIFEST).read_bytes())
+    before, place = content, []
+    while isinstance(content, dict | list) and content and (not place or data.draw(st.integers(0, 4))):
+        keys = list(content) if isinstance(content, dict) else range(len(content))
+        key = data.draw(st.sampled_from(list(keys)))
+        place.append(key)
+        content = content[key]
+    value = data.draw(PARTS.filter(lambda v: v != content))
+    folder = altered(tmp_path, regenerated, tuple(place), value)
+    unchecked = place[0] in ("generator", "seed", "statement") or (len(place) == 3 and place[2] == "seed")
+    try:
+        found = check_golden(folder) or check_training(folder, read_manifest(folder)).problems
+    except FxsimError:
+        return
+    assert found or unchecked, (place, value, before)
+
+
+# --- Figures of trained models ---
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden folder with one trained model alone, without its vectors."""
+    folder = tmp_path_factory.mktemp("trained")
+    manifest = read_manifest(golden_dir())
+    (model,) = (model for model in manifest.models if model.name == NAME)
+    assert model.training is not None
+    names = {model.file, model.stimulus, model.training.checkpoint}
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(golden_dir() / name, folder / name)
+    files = [file for file in manifest.files if file.path in names]
+    alone = msgspec.structs.replace(manifest, models=[model], files=files)
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(alone))
+    return folder
+
+
+def test_figures_of_a_trained_model_are_measured_again(trained: Path) -> None:
+    """The kept small trained model gives what the manifest states, on all 445 test pictures."""
+    found = check_training(trained, read_manifest(trained))
+    assert (found.problems, found.pictures, found.unmeasured) == ([], 445, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "integer_correct",
+            445,
+            "pictures that the integer model classifies rightly: measured 432, the manifest states",
+        ),
+        ("integer_correct", 431, "measured 432, the manifest states 431"),
+        ("test_images", 446, "test pictures: measured 445, the manifest states 446"),
+        ("fake_quant_correct", 400, "pictures that fake-quant classifies rightly: measured"),
+        ("data_sha256", "0" * 64, "sha256 of the data: measured"),
+        ("data", "cifar10", "its provenance has data 'digits', the manifest states 'cifar10'"),
+        ("recipe", "recipes/other.toml", "its provenance has recipe 'digits_small', the manifest states 'other'"),
+        ("saturated", {"embed": 1}, "digits_small.safetensors, tap embed: "),
+    ],
+)
+def test_wrong_figure_of_a_trained_model_is_named(
+    trained: Path, tmp_path: Path, field: str, value: Any, message: str
+) -> None:
+    """Each figure of `training` that is not what the model, its provenance and the data give is found by name."""
+    folder = altered(tmp_path, trained, ("models", 0, "training", field), value)
+    assert check_golden(folder) == []
+    assert any(message in problem for problem in check_training(folder, read_manifest(folder)).problems)
+
+
+def test_training_that_is_not_stated_is_missed(trained: Path, tmp_path: Path) -> None:
+    """A trained model whose manifest says nothing of it is a problem, and so is a count beyond all pictures."""
+    manifest = read_manifest(trained)
+    untrained = msgspec.structs.replace(manifest.models[0], training=None)
+    found = check_training(trained, msgspec.structs.replace(manifest, models=[untrained]))
+    assert found.problems == [
+        "digits_small.safetensors: was trained by recipe 'digits_small', the manifest states no training"
+    ]
+    with pytest.raises(FileError, match="has float_correct beyond its 445 test_images"):
+        read_manifest(altered(tmp_path, trained, ("models", 0, "training", "float_correct"), 446))
+
+
+def test_recipe_that_changed_is_named(trained: Path, tmp_path: Path) -> None:
+    """Where the recipe is there, beside the golden folder, its hash must be the one that the manifest states."""
+    shutil.copytree(trained, tmp_path / "golden")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "digits_small.toml").write_text("other")
+    found = check_training(tmp_path / "golden", read_manifest(trained))
+    assert found.recipes == 1
+    assert [problem.partition(":")[0] for problem in found.problems] == ["recipes/digits_small.toml"]
+
+
+def test_figures_that_cannot_be_measured_are_not_passed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra torch the check of the golden folder says that it took the figures as stated: no pass."""
+    monkeypatch.setattr(golden_training, "find_spec", lambda _: None)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f'title = "t"\nseed = 1\n[[check]]\nkind = "golden"\nname = "g"\ndirectory = "{trained}"\n')
+    record = run_plan(load_plan(plan))
+    (check,) = record.checks
+    assert check.status is Status.REPORTED
+    assert "figures of trained models were not measured again: the extra 'torch' is not installed" in str(check.reason)
+    assert not record.passed
+
+
+# --- From the folders of flows ---
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import fxsim
 from fxsim.contract import TableRule
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import atomic_write, load, model_sha256, save
+from fxsim.formats.metadata import HEADER_BYTES_MAX
 from fxsim.formats.model_file import MODEL_BYTES_MAX
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
@@ -409,6 +410,64 @@ def test_files_that_are_no_safetensors_are_refused(case: str, tmp_path: Path) ->
         load(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+REPEATED: dict[str, tuple[bytes, str, str]] = {
+    "tensor": (b'"embed.bias":', '"embed.bias":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},', "'embed.bias'"),
+    "tensor as another escape": (
+        b'"embed.bias":',
+        '"embed.bia\\u0073":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},',
+        "'embed.bias'",
+    ),
+    "metadata": (b'"__metadata__":', '"__metadata__":{"fxsim":"{}"},', "'__metadata__'"),
+    "entry of metadata": (b'"fxsim":', '"fxsim":"{}",', "'fxsim'"),
+    "type of a tensor": (b'"dtype":', '"dtype":"U8",', "'dtype'"),
+    "key of the graph": (rb"\"input_shape\":", r"\"input_shape\":[1,1],", "'input_shape'"),
+    "key of an operator": (rb"\"name\":\"embed\"", r"\"name\":\"other\",", "'name'"),
+}
+"""Text in a header, what is put before it, and the key that stands twice then."""
+
+
+def repeat(path: Path, case: str) -> None:
+    """Put a key before an equal one into a file's header, everything else as it was."""
+    before, added, _ = REPEATED[case]
+    data = path.read_bytes()
+    length = 8 + struct.unpack_from("<Q", data)[0]
+    text = data[8:length]
+    assert before in text
+    # Spaces, as safetensors pads with them.
+    text = text.replace(before, added.encode() + before, 1)
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(header(text) + data[length:])
+
+
+@pytest.mark.parametrize("case", REPEATED)
+def test_a_key_that_stands_twice_is_refused(case: str, tmp_path: Path) -> None:
+    """Readers differ in which of two equal keys they take: none is, at whatever depth of either JSON."""
+    path = tmp_path / "m"
+    save(small_model(), path)
+    repeat(path, case)
+    with pytest.raises(
+        FileError, match=rf"m: .*(key {REPEATED[case][2]} stands twice in one object|duplicate field)"
+    ) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_known_file_with_a_key_twice_is_refused(cases: Path) -> None:
+    """A file that loaded once, as its second key says."""
+    with pytest.raises(FileError, match=r"dupkey\.safetensors: header: key '.*' stands twice"):
+        load(cases / "files" / "dupkey.safetensors")
+
+
+def test_a_header_beyond_its_bound_is_refused(tmp_path: Path) -> None:
+    """A header of many megabytes is refused before it is read."""
+    path = tmp_path / "m"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", HEADER_BYTES_MAX + 1))
+        file.truncate(HEADER_BYTES_MAX + 100)
+    with pytest.raises(FileError, match="header has 16,777,217 bytes, expected at most 16,777,216"):
+        load(path)
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:

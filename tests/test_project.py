@@ -27,7 +27,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
-    "import", "export-headers", "export-onnx", "info", "run", "memory-image", "cosim", "vectors", "signoff",
+    "import", "export-headers", "export-onnx", "images", "info", "run", "memory-image", "cosim", "vectors", "signoff",
     "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
@@ -59,7 +59,7 @@ ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
-EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "process", "progress", "temporary"}
+EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
 
 

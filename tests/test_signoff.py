@@ -23,11 +23,11 @@ from click.testing import CliRunner, Result
 import fxsim.paths as paths
 import fxsim.signoff.checks.accumulators as accumulators
 import fxsim.signoff.checks.bridge as bridge
-import fxsim.signoff.checks.engines as engine_check
 import fxsim.signoff.report.page as report
 import fxsim.signoff.simulation as simulation
 from fxsim.cli import main
 from fxsim.cli.signoff import command
+from fxsim.compare import sources
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimResult, Difference, Fault, Spread, Stop, TapResult
@@ -291,7 +291,7 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
             values["blocks.1.mlp.psa_1"][5, 7, 3] ^= 1
         return values
 
-    monkeypatch.setattr(engine_check.engines, "run", faulty)
+    monkeypatch.setattr(sources, "run", faulty)
     result = cli(write_plan(tmp_path, ENGINES, ACCUMULATORS), "-o", tmp_path)
     assert result.exit_code == 1
     record = read_record(tmp_path / "signoff.json")
@@ -299,7 +299,7 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
     assert not record.passed
     assert checks["engines"].status is Status.FAILED
     assert checks["accumulators"].status is Status.PASSED
-    assert "tap blocks.1.mlp.psa_1, image 5, token 7, channel 3: expected" in str(checks["engines"].reason)
+    assert "image 5, tap blocks.1.mlp.psa_1, token 7, channel 3: expected" in str(checks["engines"].reason)
     wrong = [row for c in checks["engines"].details.of(Comparison) for row in c.taps if row.mismatches]
     assert [(row.tap, row.mismatches, row.max_distance) for row in wrong] == [("blocks.1.mlp.psa_1", 1, 1)]
     assert "FAILED" in result.output
@@ -336,7 +336,7 @@ def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
 
     plan = load_plan(write_plan(tmp_path, RANDOM))
     assert run_plan(plan).checks[0].status is Status.PASSED
-    monkeypatch.setattr(engine_check.engines, "run", faulty)
+    monkeypatch.setattr(sources, "run", faulty)
     check = run_plan(plan).checks[0]
     assert check.status is Status.FAILED
     assert "tap classifier" in str(check.reason)
@@ -726,12 +726,12 @@ def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> N
         assert check.status is Status.ERROR, check
 
 
-WHERE = Difference(1, "embed", 0, 2, 5, 6, 77)
+WHERE = Difference(image=1, tap="embed", index={"token": 0, "channel": 2}, expected=5, got=6, cycle=77)
 
 
 def cosim_result(**changes: Any) -> CosimResult:
     """What a faultless simulation of the tiny design would return, but for the changes."""
-    tap = TapResult(16, 0, 0, None, ())
+    tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
         passed=True, images=2, taps={"embed": tap, "classifier": tap}, first_mismatch=None, interval_cycles=12,
         latency_cycles=50, cycles_per_second=1000, output=tap, faults=(), fault_count=0, stopped=None, replay=None,
@@ -768,6 +768,7 @@ def test_the_greatest_interval_is_judged(tmp_path: Path, monkeypatch: pytest.Mon
         ({"stopped": Stop(90, 1, 1000, "pool waits", ())}, "stopped at cycle 90: pool waits"),
         ({"faults": (Fault("tlast", "m_axis", 1, None, 0, 80),), "fault_count": 1}, "tlast on m_axis, image 1, "),
         ({"images": 1}, "only 1 images came out"),
+        ({"output": TapResult(15, 0, 0, None, (), 16)}, "tap output: 15 values were compared, expected 16"),
     ],
 )
 def test_simulation_that_did_not_pass_fails_without_a_difference(

@@ -304,7 +304,7 @@ def test_one_accelerator_that_differs_breaks_the_agreement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: str
 ) -> None:
     """One wrong value in either accelerator fails the check, under its name, at its tap alone."""
-    wrong = msgspec.structs.replace(WHERE, tap="pool", token=None)
+    wrong = msgspec.structs.replace(WHERE, tap="pool", index={"channel": 2})
 
     def change(result: CosimResult, asked: dict[str, Any]) -> CosimResult:
         pool = TapResult(4, 1, 0, wrong, (wrong,))
@@ -313,7 +313,9 @@ def test_one_accelerator_that_differs_breaks_the_agreement(
 
     check, _ = simulated(tmp_path, monkeypatch, BOTH, change)
     assert check.status is Status.FAILED
-    assert str(check.reason).startswith(f"{accelerator}, stall none: 1 values differ, first pool, image 1, channel 2: ")
+    assert str(check.reason).startswith(
+        f"{accelerator}, stall none: 1 values differ, first image 1, tap pool, channel 2: "
+    )
     found = {(t.tap, way.accelerator): way.mismatches for t in check.details.of(Agreement)[0].taps for way in t.ways}
     assert {place for place, count in found.items() if count} == {("pool", accelerator)}
 

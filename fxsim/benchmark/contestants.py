@@ -17,7 +17,7 @@ from msgspec import Struct
 from fxsim.benchmark import peak
 from fxsim.benchmark.float_network import float_forward
 from fxsim.benchmark.record import NATIVE, Contestant
-from fxsim.compare import ArraySource, ComputedSource, compare, model_taps, sentence
+from fxsim.compare import ArraySource, ComputedSource, compare, model_taps
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import run_compiled
@@ -173,12 +173,9 @@ class Track:
             lambda part, _: {t: self._expected[t][part] for t in taps},
         )
         try:
-            comparison = compare(expected, ArraySource(who.name, found), model_taps(self.model, taps))
+            return compare(expected, ArraySource(who.name, found), model_taps(self.model, taps)).reason
         except ComparisonError as error:
             return str(error)
-        if comparison.first is not None:
-            return sentence(comparison.first, got="found")
-        return None if comparison.equal else f"{comparison.compared:,} values compared, expected {comparison.values:,}"
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from fxsim.cli.console import (
+    ImageRange,
     json_option,
     model_argument,
     print_json,
@@ -14,7 +16,10 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
-from fxsim.cosim import PATTERNS, Accelerator, CosimResult, Difference, LayerFigures, SimdFigures, cosim
+from fxsim.compare import place, sentence
+from fxsim.cosim import PATTERNS, Accelerator, CosimResult, LayerFigures, SimdFigures, cosim
+from fxsim.cosim.four_state import FourStateResult
+from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.devices.simd.device import READ_LATENCY
@@ -22,21 +27,9 @@ from fxsim.devices.simd.layout import RESULT
 from fxsim.devices.stream.layout import OUTPUT
 from fxsim.engines import Engine
 from fxsim.formats import load, read_stimulus
+from fxsim.progress import begin
 
 _EXAMPLES_SHOWN = 5
-
-
-class _ImageRange(click.ParamType[tuple[int, int | None]]):
-    """START:STOP, either of which may be left out."""
-
-    name = "START:STOP"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
-        """Start and stop; None for a stop that was left out."""
-        start, colon, stop = value.partition(":")
-        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
-            self.fail(f"{value!r} is not START:STOP", param, ctx)
-        return int(start or 0), int(stop) if stop else None
 
 
 @click.command(
@@ -55,7 +48,7 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 @click.option(
     "--stall", default="none", show_default=True, metavar="PATTERN", help="When either side holds back; below."
 )
-@click.option("--images", type=_ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
+@click.option("--images", type=ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
 @click.option(
     "--engine",
     type=click.Choice([str(engine) for engine in Engine]),
@@ -65,6 +58,7 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 )
 @click.option("--wave", metavar="FILE.fst", type=click.Path(path_type=Path), help="Write a waveform of every signal.")
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
+@click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images; stream.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option("--latency", metavar="CYCLES", type=int, help=f"simd: cycles memory takes to answer.  [{READ_LATENCY}]")
@@ -82,6 +76,7 @@ def command(
     engine: str,
     wave: Path | None,
     wave_from: int | None,
+    four_state: bool,
     rtl: Path | None,
     watchdog: int | None,
     latency: int | None,
@@ -99,7 +94,12 @@ def command(
 
     The accelerator 'stream' is built for the model's dimensions; 'simd' is one for all models, which it reads from
     memory, in jobs of several images.
+
+    With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
+    tap or output, is a difference. It is slow, so that by default only the first images are simulated.
     """
+    if four_state:
+        _refuse_with_four_state(click.get_current_context())
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
     if keep is not None:
@@ -113,8 +113,14 @@ def command(
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
 
     def tell(text: str) -> None:
-        click.echo(f"fxsim: {text}", err=True)
+        say(f"fxsim: {text}", err=True)
+        begin(text)
 
+    if four_state:
+        _run_four_state(
+            run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell), as_json
+        )
+        return
     with progress("images") as report:
         result = cosim(
             loaded,
@@ -142,6 +148,33 @@ def command(
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
     if keep is not None:
         keep_folder(keep, result, loaded, x, rtl)
+    if not result.passed:
+        click.get_current_context().exit(1)
+
+
+def _refuse_with_four_state(context: click.Context) -> None:
+    """Refuse what a run in four states would silently ignore."""
+    ignored = ("taps", "stall", "wave", "wave_from", "watchdog", "latency", "batch", "keep_parameters", "keep")
+    for name in ignored:
+        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
+            raise click.UsageError(f"--{name.replace('_', '-')} cannot be had with --four-state")
+
+
+def _run_four_state(result: FourStateResult, as_json: bool) -> None:
+    """Print a result, and end with status 1 unless every value was known and equal."""
+    if as_json:
+        print_json(result)
+    else:
+        say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, {result.simulator}")
+        for run in result.runs:
+            rows = [(tap.tap, tap.compared, tap.differ) for tap in run.taps]
+            title = f"both sides hold back in {run.stall} % of {run.cycles:,} cycles" if run.stall else "no stalls"
+            print_table(title, ("tap", "compared", "unequal or unknown"), rows)
+        if result.passed:
+            click.echo("PASSED: every value known and equal")
+        else:
+            unknown = f"{result.unknown_values:,} values are unknown; " if result.unknown_values else ""
+            click.echo(f"FAILED: {unknown}first {result.reason}")
     if not result.passed:
         click.get_current_context().exit(1)
 
@@ -205,19 +238,18 @@ def _print_failure(result: CosimResult, output: str) -> None:
     first = result.first_mismatch
     if first is not None:
         stream = result.output if first.tap == output else result.taps[first.tap]
-        click.echo(f"FAILED: {result.mismatches:,} values differ; first {_place(first)}")
+        click.echo(f"FAILED: {result.mismatches:,} values differ; first {sentence(first)}")
         for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
-            click.echo(f"        then {_place(example)}")
+            click.echo(f"        then {sentence(example)}")
     for fault in result.faults:
-        token = "" if fault.token is None else f"token {fault.token}, "
-        channel = "" if fault.channel is None else f"channel {fault.channel}, "
+        index = {"token": fault.token, "channel": fault.channel}
+        where = place(fault.image, {axis: i for axis, i in index.items() if i is not None})
         detail = f" ({fault.detail})" if fault.detail else ""
-        click.echo(
-            f"FAILED: {fault.stream}: {fault.kind}{detail} at image {fault.image}, {token}{channel}"
-            f"cycle {fault.cycle:,}"
-        )
+        click.echo(f"FAILED: {fault.stream}: {fault.kind}{detail} at {where}, cycle {fault.cycle:,}")
     if result.fault_count > len(result.faults):
         click.echo(f"        and {result.fault_count - len(result.faults):,} faults more")
+    if result.shortfall is not None:
+        click.echo(f"FAILED: {result.shortfall}")
     if result.stopped is not None:
         click.echo(
             f"FAILED: stopped at cycle {result.stopped.cycle:,} in image {result.stopped.image}, after "
@@ -238,9 +270,3 @@ def _bound(result: CosimResult) -> str:
     if result.interval_within_bound is None:
         return f"unhindered: at most {bound}"
     return f"within the bound of {bound}" if result.interval_within_bound else f"MORE THAN THE BOUND of {bound}"
-
-
-def _place(d: Difference) -> str:
-    token = "" if d.token is None else f"token {d.token}, "
-    place = f"image {d.image}, tap {d.tap}, {token}channel {d.channel}"
-    return f"{place}: expected {d.expected}, got {d.got} (cycle {d.cycle:,})"

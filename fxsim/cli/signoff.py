@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fxsim.cli.console import plain, print_json, print_table, say
+from fxsim.progress import begin
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fxsim.signoff import CheckRecord, SignoffRecord
     from fxsim.signoff.plan import Check
 
-_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow"}
+_COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
 
 @click.command("signoff")
@@ -35,8 +36,8 @@ def command(plan: Path | None, output: Path | None, only: tuple[str, ...], list_
     PLAN is a TOML file, by default the project's own, golden/signoff.toml. A check that fails does not stop the others.
     What is skipped is shown with its reason. Ctrl-C writes what is known until then, marked as incomplete.
 
-    Exit status: 0 where every check passed or was skipped, 1 where one failed or could not be carried out, 130 after
-    Ctrl-C.
+    Exit status: 0 where something passed and every other check was skipped or only reported something, 1 where a check
+    failed or could not be carried out, 130 after Ctrl-C.
     """
     from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
     from fxsim.signoff.files import encode_record
@@ -74,6 +75,9 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     from fxsim.signoff.report.page import verdict_word
 
     for check in record.checks:
+        if check.status is Status.REPORTED:
+            click.echo(err=to_stderr)
+            say(f"{check.status}, which is no pass: {check.name}: {check.reason}", err=to_stderr)
         if check.status in (Status.FAILED, Status.ERROR):
             click.echo(err=to_stderr)
             say(f"{check.status}: {check.name}: {check.reason}", err=to_stderr)
@@ -113,10 +117,13 @@ class _Listener:
             self._spinner.stop()
 
     def _show(self, text: str) -> None:
-        if self._spinner is not None:
-            from rich.text import Text
+        line = f"[{self._done + 1}/{self._checks}] {self._name}: {text}"
+        if self._spinner is None:
+            begin(line)
+            return
+        from rich.text import Text
 
-            self._spinner.update(Text(f"[{self._done + 1}/{self._checks}] {self._name}: {text}"))
+        self._spinner.update(Text(line))
 
     def started(self, check: "Check") -> None:
         self._name, self._text = check.name, ""

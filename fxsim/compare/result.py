@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from fxsim.compare.difference import Difference
+from fxsim.compare.difference import Difference, sentence
 from fxsim.errors import ComparisonError
 
 
@@ -123,9 +123,15 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return first_difference(self.taps)
 
     @property
-    def shortfall(self) -> TapComparison | None:
-        """The first tap of which another number of values was compared than there are; None where all are full."""
-        return next((tap for tap in self.taps if tap.verdict is Verdict.INCOMPLETE), None)
+    def reason(self) -> str | None:
+        """Why the verdict is not `equal`, in words: the first difference, or what was not compared; None if it is."""
+        if self.first is not None:
+            return sentence(self.first)
+        tap = next((tap for tap in self.taps if tap.verdict is Verdict.INCOMPLETE), None)
+        if tap is not None:
+            expected = f"expected {'at least ' if tap.repeats else ''}{max(tap.values, 1):,}"
+            return f"tap {tap.tap}: {tap.compared:,} values were compared, {expected}"
+        return None if self.taps else "no tap was compared"
 
 
 def first_difference(taps: Iterable[TapComparison]) -> Difference | None:

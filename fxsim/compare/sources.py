@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from fxsim.compare.tally import Values
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.engines import Engine, run
 from fxsim.errors import ComparisonError
 from fxsim.graph import Model
@@ -123,7 +123,9 @@ class FloatSource:
         return {tap: values.astype(np.float64) for tap, values in self.source.values(part, taps).items()}
 
 
-def engine_source(model: Model, x: Int8, engine: Engine | str = Engine.AUTO, name: str | None = None) -> ComputedSource:
+def engine_source(
+    model: Model, x: Integers, engine: Engine | str = Engine.AUTO, name: str | None = None
+) -> ComputedSource:
     """A model's taps as an engine computes them for images `x`. StimulusError where these do not fit the model."""
 
     def compute(part: Values, taps: tuple[str, ...]) -> Mapping[str, Values]:

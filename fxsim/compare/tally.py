@@ -16,8 +16,6 @@ from fxsim.graph import Model
 Values = npt.NDArray[Any]
 """Values of a tap: integers of at most 32 bits, or floats; [image, ...]."""
 
-_AXES = {2: ("token", "channel"), 1: ("channel",)}
-
 
 @dataclass(frozen=True)
 class TapShape:
@@ -40,8 +38,8 @@ class TapShape:
 
 def model_taps(model: Model, taps: str | Iterable[str] = "all") -> tuple[TapShape, ...]:
     """Named taps of a model (or 'all') as they are compared, in the order of its graph. Errors as `select_taps`'s."""
-    shapes = model.graph.shapes
-    return tuple(TapShape(name, _AXES[len(shapes[name])], shapes[name]) for name in model.select_taps(taps))
+    tensors = model.graph.tensors
+    return tuple(TapShape(name, tensors[name].axes, tensors[name].shape) for name in model.select_taps(taps))
 
 
 class Tally:

@@ -1,13 +1,8 @@
 """Co-simulation: the Verilated accelerator against the integer model, every stream compared while it runs."""
 
+from fxsim.compare import Difference
 from fxsim.cosim.driver import Accelerator, cosim
-from fxsim.cosim.result import (
-    CosimResult,
-    Difference,
-    Fault,
-    Stop,
-    TapResult,
-)
+from fxsim.cosim.result import CosimResult, Fault, Stop, TapResult
 from fxsim.devices.base import StreamState
 from fxsim.devices.simd import LayerFigures, SimdFigures
 from fxsim.simulate import PATTERNS, Stall, parse_stall

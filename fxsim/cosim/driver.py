@@ -1,7 +1,8 @@
 """Co-simulation from a model and images to a result."""
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim import temporary
-from fxsim.cosim.result import CosimResult, Difference, Fault, Stop, TapResult
+from fxsim.compare import Comparison, Difference, TapComparison
+from fxsim.cosim.result import CosimResult, Fault, Stop, TapResult
 from fxsim.devices.base import Layout, Target
 from fxsim.devices.simd import SimdFigures
 from fxsim.devices.simd.device import SimdTarget
@@ -123,23 +125,33 @@ def cosim(
         feeder = Feeder(layout, stimulus[start:stop], engine)
         found = simulate(command, work, feeder, lambda done: progress(done, stop - start) if progress else None)
 
-    reader = _Reader(layout, start)
-    streams = dict(zip(model.graph.taps, found.taps, strict=True))
-    root = _root({tap: streams[tap] for tap in layout.compared} | {layout.output: found.output})
+    reader = _Reader(layout, start, stop - start, pattern.disturbs)
+    streams = {tap: stream for tap, stream in zip(model.graph.taps, found.taps, strict=True) if tap in layout.compared}
+    streams |= {layout.output: found.output}
+    # In the order of the graph, the output last.
+    comparison = Comparison(
+        expected="model",
+        found=str(accel),
+        images=stop - start,
+        taps=tuple(reader.compare(tap, stream) for tap, stream in streams.items()),
+    )
+    results = {tap.tap: TapResult.of(tap, streams[tap.tap].stalled) for tap in comparison.taps}
+    first = comparison.first
+    root = None if first is None else streams[first.tap].first
     disturbances = (found.resets, found.simd.errors, found.simd.stops) if found.simd else (found.resets, 0, 0)
     asked = (pattern.resets, pattern.errors, pattern.stops)
     complete = found.images == stop - start and disturbances == asked and not found.hung
-    passed = complete and found.fault_count == 0 and root is None
-    entered = root[1].entered if root else found.faults[0].entered if found.faults else found.entered
+    passed = complete and found.fault_count == 0 and comparison.equal
+    entered = root.entered if root else found.faults[0].entered if found.faults else found.entered
     return CosimResult(
         passed=passed,
         images=found.images,
-        taps={tap: reader.tap(tap, streams[tap]) for tap in layout.compared},
-        first_mismatch=reader.difference(*root) if root else None,
+        taps={tap: results[tap] for tap in layout.compared},
+        first_mismatch=first,
         interval_cycles=found.interval.median if found.interval else None,
         latency_cycles=found.first_latency,
         cycles_per_second=round(found.cycles / max(found.seconds, 1e-9)),
-        output=reader.tap(layout.output, found.output),
+        output=results[layout.output],
         faults=tuple(reader.fault(fault) for fault in found.faults),
         fault_count=found.fault_count,
         stopped=_stopped(target, found, start, limit) if found.hung else None,
@@ -181,12 +193,6 @@ def _simd(figures: msgspec.Struct | None) -> SimdFigures | None:
     return figures
 
 
-def _root(streams: Mapping[str, messages.Stream]) -> tuple[str, messages.Mismatch] | None:
-    """The first difference in the order of data: of the lowest image, the first in graph order (that of `streams`)."""
-    firsts = [(name, stream.first) for name, stream in streams.items() if stream.first is not None]
-    return min(firsts, key=lambda first: first[1].image, default=None)  # the first of equals
-
-
 def _image_range(images: tuple[int, int] | None, count: int) -> tuple[int, int]:
     start, stop = images if images is not None else (0, count)
     if not 0 <= start < stop <= count:
@@ -210,22 +216,31 @@ def _written(wave: Path | None) -> AbstractContextManager[Path | None]:
 class _Reader:
     """Turns stream numbers and indices into taps, tokens and channels, and counts images as the user's array does."""
 
-    def __init__(self, layout: Layout, first_image: int) -> None:
+    def __init__(self, layout: Layout, first_image: int, images: int, repeats: bool) -> None:
         self._layout = layout
         self._first = first_image
+        self._images = images
+        self._repeats = repeats
 
-    def tap(self, name: str, stream: messages.Stream) -> TapResult:
-        return TapResult(
+    def compare(self, name: str, stream: messages.Stream) -> TapComparison:
+        graph = self._layout.model.graph
+        shape = graph.shapes[graph.output if name == self._layout.output else name]
+        return TapComparison(
+            tap=name,
+            values=self._images * math.prod(shape),
             compared=stream.compared,
-            mismatches=stream.mismatches,
-            stalled_cycles=stream.stalled,
-            first_mismatch=self.difference(name, stream.first) if stream.first else None,
+            differ=stream.mismatches,
+            first=self.difference(name, stream.first) if stream.first else None,
             examples=tuple(self.difference(name, mismatch) for mismatch in stream.examples),
+            repeats=self._repeats,
         )
 
     def difference(self, name: str, m: messages.Mismatch) -> Difference:
         token, channel = self._layout.place(name, m.index)
-        return Difference(m.image + self._first, name, token, channel, m.expected, m.got, m.cycle)
+        index = {"channel": channel} if token is None else {"token": token, "channel": channel}
+        return Difference(
+            image=m.image + self._first, tap=name, index=index, expected=m.expected, got=m.got, cycle=m.cycle
+        )
 
     def fault(self, fault: messages.Fault) -> Fault:
         image = fault.image + self._first

@@ -1,28 +1,21 @@
 """What a co-simulation found, as records that are also its JSON."""
 
+from typing import Self
+
 import msgspec
 
+from fxsim.compare import Comparison, Difference, TapComparison
 from fxsim.devices.base import StreamState
 from fxsim.devices.simd.figures import SimdFigures
 from fxsim.simulate.messages import Spread
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """One wrong value. `token` is null where the tap has no tokens. `tap` is a tap's name, or `m_axis`, the output."""
-
-    image: int
-    tap: str
-    token: int | None
-    channel: int
-    expected: int
-    got: int
-    cycle: int
+from fxsim.simulate.stall import parse_stall
 
 
 class TapResult(msgspec.Struct, frozen=True):
     """One stream: values compared, how many differed, the first that did by place, and the first few by time.
 
-    `stalled_cycles`: how long a value stood in the stream that was not taken at once.
+    `stalled_cycles`: how long a value stood in the stream that was not taken at once. `values`: those that the images
+    have there, as many as must be compared; where images were interrupted and computed again, at least as many.
     """
 
     compared: int
@@ -30,6 +23,24 @@ class TapResult(msgspec.Struct, frozen=True):
     stalled_cycles: int
     first_mismatch: Difference | None
     examples: tuple[Difference, ...]
+    values: int = 0
+
+    @classmethod
+    def of(cls, tap: TapComparison, stalled_cycles: int) -> Self:
+        """The stream of a tap that was compared."""
+        return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values)
+
+    def comparison(self, name: str, repeats: bool) -> TapComparison:
+        """What was compared; `repeats` where images were interrupted and computed again."""
+        return TapComparison(
+            tap=name,
+            values=self.values,
+            compared=self.compared,
+            differ=self.mismatches,
+            first=self.first_mismatch,
+            examples=self.examples,
+            repeats=repeats,
+        )
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -61,7 +72,8 @@ class Stop(msgspec.Struct, frozen=True):
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     """A co-simulation. Image numbers are those of the input array; cycles count from 0 at power-on, reset included.
 
-    `passed`: every image came out; every value of every compared tap and of the output was equal; no rule was broken.
+    `passed`: every image came out; every value of every compared tap and of the output was compared, all of them, and
+    equal; no rule was broken.
     `first_mismatch`: of the lowest image that has one, the first in graph order; later taps only pass it on.
     `interval_cycles`: between the last values of consecutive images, the median after the pipeline filled (null under
     three images, or where every image was interrupted); `interval` all there is to say of it.
@@ -115,6 +127,27 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     waiting_seconds: float
     wall_seconds: float
     simd: SimdFigures | None = None
+
+    @property
+    def comparison(self) -> Comparison:
+        """All that was compared, the output last."""
+        streams = self.taps | {"output": self.output}
+        repeats = parse_stall(self.stall).disturbs
+        return Comparison(
+            expected=self.model,
+            found=self.accel,
+            images=self.image_stop - self.image_start,
+            taps=tuple(stream.comparison(name, repeats) for name, stream in streams.items()),
+        )
+
+    @property
+    def shortfall(self) -> str | None:
+        """The stream of which another number of values was compared than there are, in words; None if all were.
+
+        Only where every image came out: of images that did not, no value can have been compared.
+        """
+        out = self.images == self.image_stop - self.image_start
+        return self.comparison.reason if out and self.first_mismatch is None else None
 
     @property
     def mismatches(self) -> int:

@@ -69,7 +69,7 @@ def run(
         # It needs no space but that of the results.
         return compute(model, images, names)
     out = {name: model.graph.tensors[name].empty(len(images)) for name in names}
-    for part, values in run_chunks(model, images, names, engine):
+    for part, values in run_chunks(model, images, names, which):
         for name in names:
             out[name][part] = values[name]
     return out

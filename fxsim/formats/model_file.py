@@ -17,13 +17,13 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 import numpy.typing as npt
 from msgspec import Meta, Struct
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
 from fxsim.contract import CHANNEL, DIMENSION_MAX, INT8, TOKEN, Number, Tensor
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.atomic import atomic_write
-from fxsim.formats.metadata import KEY, MODEL, decode_metadata, short
+from fxsim.formats.metadata import KEY, MODEL, decode_metadata, open_tensors
+from fxsim.formats.text import short
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import OPERATORS, Operator
 from fxsim.version import __version__
@@ -118,16 +118,9 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def _read(path: Path, where: str) -> Model:
     """The model in a file; `where` begins every message."""
-    try:
-        if path.stat().st_size > MODEL_BYTES_MAX:
-            raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {MODEL_BYTES_MAX:,}")
-        with safe_open(path, framework="numpy") as file:
-            content: _Metadata1 = decode_metadata(where, file.metadata(), _VERSIONS, MODEL)
-            tensors = _read_tensors(where, file, content.graph)
-    except SafetensorError as error:
-        raise FileError(f"{where}: is not a whole safetensors file: {error}") from None
-    except OSError as error:
-        raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
+    with open_tensors(path, where, "numpy", MODEL_BYTES_MAX) as file:
+        content: _Metadata1 = decode_metadata(where, file.metadata(), _VERSIONS, MODEL)
+        tensors = _read_tensors(where, file, content.graph)
     try:
         graph = content.graph
         tensor = Tensor(graph.input_axes or _AXES, graph.input_shape, _number(graph.input_number))

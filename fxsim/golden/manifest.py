@@ -2,18 +2,19 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import run
-from fxsim.errors import FileError
-from fxsim.formats import load, model_sha256
-from fxsim.formats.npy import map_array
+from fxsim.errors import FileError, FxsimError
+from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.text import read_json
 from fxsim.graph import Model
 
@@ -21,20 +22,29 @@ FORMAT = "fxsim.golden"
 VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 16 << 20
+PLAN = "signoff.toml"
+"""The plan of a sign-off, written by hand, which may lie in the folder without being in the manifest."""
+
+_Path = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\\]+$")]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Positive = Annotated[int, Meta(ge=1, le=2**53)]
+_Word = Annotated[str, Meta(min_length=1, max_length=500)]
+_Shift = Annotated[str, Meta(pattern="^(0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])$")]
 
 
 class GoldenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of the folder, by its path inside it."""
 
-    path: str
-    bytes: int
-    sha256: str
+    path: _Path
+    bytes: _Count
+    sha256: _Sha256
 
 
 class TapStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a tap's values were on all images of the stimulus; `saturated` is the share at -128 or 127."""
 
-    tap: str
+    tap: _Word
     min: int
     max: int
     mean: float
@@ -50,16 +60,16 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts, for each tap of the integer model, the values at -128 or 127 on all test pictures.
     """
 
-    recipe: str
-    recipe_sha256: str
-    data: str
-    data_sha256: str
-    checkpoint: str
-    test_images: int
-    float_correct: int
-    fake_quant_correct: int
-    integer_correct: int
-    saturated: dict[str, int]
+    recipe: _Path
+    recipe_sha256: _Sha256
+    data: _Word
+    data_sha256: _Sha256
+    checkpoint: _Path
+    test_images: _Positive
+    float_correct: _Count
+    fake_quant_correct: _Count
+    integer_correct: _Count
+    saturated: dict[_Word, _Count]
 
 
 class GoldenModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,14 +78,14 @@ class GoldenModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `training` is None of a random model, which was calibrated on `stimulus` instead; `taps` are measured on that.
     """
 
-    name: str
-    file: str
-    model_sha256: str
-    stimulus: str
-    images: int
-    seed: int
-    shifts: dict[str, int]
-    taps: list[TapStatistics]
+    name: _Word
+    file: _Path
+    model_sha256: _Sha256
+    stimulus: _Path
+    images: _Positive
+    seed: _Count
+    shifts: Annotated[dict[_Shift, _Positive], Meta(min_length=1)]
+    taps: Annotated[list[TapStatistics], Meta(min_length=1)]
     training: Training | None
 
 
@@ -87,8 +97,8 @@ class GoldenManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generator: str
     seed: int
     statement: str
-    models: list[GoldenModel]
-    files: list[GoldenFile]
+    models: Annotated[list[GoldenModel], Meta(min_length=1)]
+    files: Annotated[list[GoldenFile], Meta(min_length=1)]
 
 
 def measure(
@@ -121,7 +131,10 @@ def golden_file(directory: Path, path: Path) -> GoldenFile:
 
 
 def read_manifest(directory: Path) -> GoldenManifest:
-    """`manifest.json` of a golden folder; FileError where it is missing or not one."""
+    """`manifest.json` of a golden folder; FileError where it is missing or not one.
+
+    Everything that it names stands in it once, and every file that a model needs is among its files.
+    """
     path = directory / MANIFEST
     manifest = read_json(path, GoldenManifest, MANIFEST_BYTES_MAX, "a golden manifest")
     if (manifest.format, manifest.version) != (FORMAT, VERSION):
@@ -129,12 +142,37 @@ def read_manifest(directory: Path) -> GoldenManifest:
     for name in _paths(manifest):
         if Path(name).is_absolute() or ".." in Path(name).parts or not Path(name).parts:
             raise FileError(f"{path}: names the file '{name}', expected one inside the folder")
+    files = [file.path for file in manifest.files]
+    _refuse_repeated(path, "file", files)
+    _refuse_repeated(path, "model", (model.name for model in manifest.models))
+    for model in manifest.models:
+        _refuse_repeated(path, f"model {model.name}'s tap", (statistics.tap for statistics in model.taps))
+        if model.training is not None:
+            _check_counts(path, model.name, model.training)
+    for name in _paths(manifest):
+        if name not in files:
+            raise FileError(f"{path}: names '{name}', which is not among its files")
     return manifest
 
 
-def _paths(manifest: GoldenManifest) -> Iterator[str]:
-    """Everything in a manifest that is read or written as a file of the folder."""
-    yield from (file.path for file in manifest.files)
+def _refuse_repeated(path: Path, what: str, names: Iterable[str]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise FileError(f"{path}: has the {what} '{name}' twice, expected once")
+        seen.add(name)
+
+
+def _check_counts(path: Path, model: str, training: Training) -> None:
+    for what in ("float_correct", "fake_quant_correct", "integer_correct"):
+        if getattr(training, what) > training.test_images:
+            raise FileError(f"{path}: model '{model}' has {what} beyond its {training.test_images} test_images")
+
+
+def _paths(manifest: GoldenManifest, of_models: bool = False) -> Iterator[str]:
+    """Everything in a manifest that is read or written as a file of the folder; models' own files alone if so asked."""
+    if not of_models:
+        yield from (file.path for file in manifest.files)
     for model in manifest.models:
         yield from (model.file, model.stimulus)
         if model.training is not None:
@@ -142,9 +180,21 @@ def _paths(manifest: GoldenManifest) -> Iterator[str]:
 
 
 def check_golden(directory: Path) -> list[str]:
-    """What is wrong with a golden folder, one line each: files by hash, then every statistic measured again."""
+    """What is wrong with a golden folder, one line each: files by hash, then every statistic measured again.
+
+    `check_training` measures the figures of trained models. FileError where the manifest is not one.
+    """
     manifest = read_manifest(directory)
-    problems = []
+    listed = {file.path for file in manifest.files} | {MANIFEST, PLAN}
+    present_files = sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if not p.is_dir())
+    problems = [f"{directory / name}: is not in the manifest" for name in present_files if name not in listed]
+    used = set(_paths(manifest, of_models=True))
+    folders = tuple(f"vectors/{model.name}/" for model in manifest.models)
+    problems += [
+        f"{directory / file.path}: is of no model of the manifest's"
+        for file in manifest.files
+        if file.path not in used and not file.path.startswith(folders)
+    ]
     for file in manifest.files:
         try:
             present = golden_file(directory, Path(file.path))
@@ -156,8 +206,18 @@ def check_golden(directory: Path) -> list[str]:
     if problems:
         return problems  # statistics of damaged files would say the same less clearly
     for stated in manifest.models:
-        images = map_array(directory / stated.stimulus)
-        found_model = measure(load(directory / stated.file), stated.file, stated.stimulus, images, stated.seed)
+        try:
+            model = load(directory / stated.file)
+            images = read_stimulus(directory / stated.stimulus, model)
+        except FxsimError as error:
+            problems.append(str(error))
+            continue
+        found_model = measure(model, stated.file, stated.stimulus, images, stated.seed)
+        if (model.name, len(images)) != (stated.name, stated.images):
+            problems.append(
+                f"{stated.file}: is '{model.name}' measured on {len(images)} images, "
+                f"the manifest states '{stated.name}' on {stated.images}"
+            )
         if found_model.model_sha256 != stated.model_sha256:
             problems.append(f"{stated.file}: model sha256 differs from the manifest's")
         if found_model.shifts != stated.shifts:

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import torch
 from msgspec import Struct
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from fxsim.data import Preprocessing
 from fxsim.errors import FileError, ModelError
 from fxsim.formats import atomic_write
-from fxsim.formats.metadata import KEY, NETWORK, decode_metadata, short
+from fxsim.formats.metadata import KEY, NETWORK, decode_metadata, open_tensors
+from fxsim.formats.text import short
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__
@@ -119,33 +119,26 @@ def load_float(path: str | os.PathLike[str]) -> tuple[ResMLP, Checkpoint]:
 
 
 def _read(path: Path, where: str) -> Checkpoint:
-    try:
-        if path.stat().st_size > CHECKPOINT_BYTES_MAX:
-            raise FileError(f"{where}: has {path.stat().st_size:,} bytes, expected at most {CHECKPOINT_BYTES_MAX:,}")
-        with safe_open(path, framework="pt") as file:
-            content = decode_metadata(where, file.metadata(), {VERSION: _Metadata}, NETWORK)
-            network = _empty_network(where, content)
-            tensors: dict[str, Tensor] = {}
-            expected = network.state_dict()
-            present = set(file.keys())
-            for name in sorted(present - set(expected)):
-                raise FileError(f"{where}: tensor '{short(name)}' belongs to nothing in the network")
-            for name, wanted in expected.items():
-                if name not in present:
-                    raise FileError(f"{where}: tensor '{name}' is missing")
-                found = file.get_slice(name)
-                if found.get_dtype() != _SAFETENSORS_DTYPE[wanted.dtype]:
-                    raise FileError(f"{where}: tensor '{name}' has type {found.get_dtype()}, expected {wanted.dtype}")
-                shape = tuple(found.get_shape())
-                if shape != tuple(wanted.shape):
-                    raise FileError(f"{where}: tensor '{name}' has shape {shape}, expected {tuple(wanted.shape)}")
-                # A copy: the file's own memory would change under the network with the file.
-                tensors[name] = file.get_tensor(name).clone()
-                _check_values(where, name, tensors[name])
-    except SafetensorError as error:
-        raise FileError(f"{where}: is not a whole safetensors file: {short(str(error), 300)}") from None
-    except OSError as error:
-        raise FileError(f"{where}: cannot be read: {error.strerror or error}") from None
+    with open_tensors(path, where, "pt", CHECKPOINT_BYTES_MAX) as file:
+        content = decode_metadata(where, file.metadata(), {VERSION: _Metadata}, NETWORK)
+        network = _empty_network(where, content)
+        tensors: dict[str, Tensor] = {}
+        expected = network.state_dict()
+        present = set(file.keys())
+        for name in sorted(present - set(expected)):
+            raise FileError(f"{where}: tensor '{short(name)}' belongs to nothing in the network")
+        for name, wanted in expected.items():
+            if name not in present:
+                raise FileError(f"{where}: tensor '{name}' is missing")
+            found = file.get_slice(name)
+            if found.get_dtype() != _SAFETENSORS_DTYPE[wanted.dtype]:
+                raise FileError(f"{where}: tensor '{name}' has type {found.get_dtype()}, expected {wanted.dtype}")
+            shape = tuple(found.get_shape())
+            if shape != tuple(wanted.shape):
+                raise FileError(f"{where}: tensor '{name}' has shape {shape}, expected {tuple(wanted.shape)}")
+            # A copy: the file's own memory would change under the network with the file.
+            tensors[name] = file.get_tensor(name).clone()
+            _check_values(where, name, tensors[name])
     network.load_state_dict(tensors, assign=True)
     return Checkpoint(network.eval(), content.preprocessing, content.provenance)
 

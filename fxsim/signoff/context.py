@@ -34,18 +34,23 @@ class SkipCheck(Exception):  # noqa: N818  # not an error
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `reason` says why it failed, None where it passed; `kept` is as in the record."""
+    """What a check found. `reason` says why it failed, None where it did not; `kept` is as in the record.
+
+    `reported`: what of it was only reported, or could not be measured, so that it did not pass either; None where all
+    of it held.
+    """
 
     summary: str
     reason: str | None
     details: Details = field(default_factory=Details)
     kept: str | None = None
+    reported: str | None = None
 
 
-def summarise(summary: str, problems: list[str], details: Details) -> Outcome:
+def summarise(summary: str, problems: list[str], details: Details, reported: str | None = None) -> Outcome:
     """The summary of what holds where there are no problems; otherwise how many there are, and the first of them."""
     if not problems:
-        return Outcome(summary, None, details)
+        return Outcome(summary, None, details, reported=reported)
     return Outcome(f"{len(problems)} problem(s)", "; ".join(problems[:5]), details)
 
 

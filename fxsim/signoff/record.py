@@ -24,6 +24,8 @@ class Status(StrEnum):
     """It could not be carried out."""
     SKIPPED = "skipped"
     """It was not carried out, for the reason given."""
+    REPORTED = "reported"
+    """Nothing that it demands is wrong, but a part of it, which the reason names, was only reported or not measured."""
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,10 +97,27 @@ class CheckRecord(Record, frozen=True):
 
 
 class Commit(Record, frozen=True):
-    """The commit of the clone fxsim runs from; `unknown` where it does not run from one. `dirty`: files had changed."""
+    """The commit of the clone fxsim runs from; `unknown` where it does not run from one.
+
+    `dirty`: files that belong to it had changed, or its package or Verilog had files more. What was merely written into
+    the clone's folder counts for nothing.
+    """
 
     id: str
     dirty: bool | None
+
+
+class Repository(Record, frozen=True):
+    """A repository of the user's that the plan, or a model or stimulus it names, lies in.
+
+    `name` is its folder's, `id` its commit: `unknown`, and `dirty` null, where git does not say. `dirty`: files under
+    version control had changed. `untracked`: the plan, or files it names, that are not under version control.
+    """
+
+    name: str
+    id: str
+    dirty: bool | None
+    untracked: tuple[str, ...]
 
 
 class Machine(Record, frozen=True):
@@ -113,7 +132,8 @@ class Machine(Record, frozen=True):
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
 
-    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated), `model NAME`, `stimulus NAME`.
+    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated), `model NAME`, `stimulus NAME`. `commit` is
+    fxsim's own; `repositories` are those that the plan and its files lie in, other than fxsim's clone.
     """
 
     format: Literal["fxsim.signoff"]
@@ -133,6 +153,7 @@ class SignoffRecord(Record, frozen=True):
     machine: Machine
     hashes: dict[str, str]
     checks: tuple[CheckRecord, ...]
+    repositories: tuple[Repository, ...] = ()
 
     def count(self, status: Status) -> int:
         """Checks that ended so."""
@@ -140,6 +161,9 @@ class SignoffRecord(Record, frozen=True):
 
 
 def verdict(checks: tuple[CheckRecord, ...], complete: bool) -> bool:
-    """Whether a run passed: it came to its end, nothing failed or was in error, and not everything was skipped."""
+    """Whether a run passed: it came to its end, nothing failed or was in error, and something passed.
+
+    What was skipped or only reported neither fails nor passes.
+    """
     statuses = {check.status for check in checks}
-    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED}
+    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED, Status.REPORTED}

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
+from fxsim.paths import readable
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
-from fxsim.signoff.environment import find_commit, find_machine, find_tools
+from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.files import default_plan
 from fxsim.signoff.plan import Check, Plan
-from fxsim.signoff.record import CheckRecord, SignoffRecord, Status, verdict
+from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, Status, verdict
 
 
 class Listener(Protocol):
@@ -99,7 +100,15 @@ def run_plan(
         machine=find_machine(),
         hashes={"plan": plan.sha256} | dict(sorted(context.hashes.items())),
         checks=records,
+        repositories=_repositories(plan),
     )
+
+
+def _repositories(plan: Plan) -> tuple[Repository, ...]:
+    """Those that the plan and the files it names lie in."""
+    models = [source.file for source in plan.models.values()]
+    stimuli = [source.file for source in plan.stimuli.values()]
+    return find_repositories((plan.path, *(plan.folder / file for file in (*models, *stimuli) if file is not None)))
 
 
 def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
@@ -111,7 +120,7 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
         outcome = kind.run(check, context, plan.check_seed(check.name))
         for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
             raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
-        status = Status.PASSED if outcome.reason is None else Status.FAILED
+        status = _judge(outcome)
     except SkipCheck as reason:
         status, outcome = Status.SKIPPED, Outcome("not run", str(reason))
     except FxsimError as error:
@@ -129,6 +138,13 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
     run.records.append(_record(check, plan, status, outcome, time.monotonic() - began))
 
 
+def _judge(outcome: Outcome) -> Status:
+    """How a check that was carried out ended."""
+    if outcome.reason is not None:
+        return Status.FAILED
+    return Status.PASSED if outcome.reported is None else Status.REPORTED
+
+
 def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds: float) -> CheckRecord:
     return CheckRecord(
         name=check.name,
@@ -136,7 +152,7 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
         about=check.about,
         status=status,
         summary=outcome.summary,
-        reason=outcome.reason,
+        reason=outcome.reason if outcome.reason is not None else outcome.reported,
         seconds=round(seconds, 3),
         seed=plan.check_seed(check.name),
         replay=replay_command(plan, check.name),
@@ -148,9 +164,9 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
 def _shown(path: Path) -> str:
     """A path as one would type it here: relative where it lies below the working folder."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return readable(str(path.resolve().relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return readable(str(path))
 
 
 def replay_command(plan: Plan, name: str) -> str:

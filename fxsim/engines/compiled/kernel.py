@@ -11,6 +11,7 @@ from fxsim.engines.compiled.functions import pointwise, pool
 from fxsim.engines.compiled.layout import read, write
 from fxsim.engines.compiled.products import linear_channels, linear_tokens
 from fxsim.engines.compiled.vectors import I32, I64
+from fxsim.engines.compiled.views import Memory, address_of
 from fxsim.jit import cgutils, intrinsic, types
 
 
@@ -50,6 +51,7 @@ def compute(isa, program, data, words, images, out, first, last, block, arena, p
     """
     measured = len(spent) > 0
     steps = program.shape[0]
+    memory = Memory(address_of(data), address_of(words), address_of(arena), address_of(packed))
     for image in range(first, last, block):
         here = min(block, last - image)
         before = _now() if measured else 0
@@ -62,11 +64,11 @@ def compute(isa, program, data, words, images, out, first, last, block, arena, p
             step = program[i]
             op = step[OP]
             if op == LINEAR_CHANNELS:
-                linear_channels(isa, step, here, arena, data, words, packed)
+                linear_channels(isa, step, here, memory)
             elif op == LINEAR_TOKENS:
-                linear_tokens(isa, step, here, arena, data, words, packed)
+                linear_tokens(isa, step, here, memory)
             elif op == POINTWISE:
-                pointwise(isa, step, here, arena, data, words)
+                pointwise(isa, step, here, memory)
             else:
                 pool(step, here, arena, words[step[WORDS]])
             if measured:

@@ -28,7 +28,8 @@ from fxsim.engines.compiled.codes import (
     WIDTH_IN,
     WIDTH_OUT,
 )
-from fxsim.engines.compiled.vectors import I8, I32, I64, address, data_of, load, shuffle, splat, store, vector_of
+from fxsim.engines.compiled.vectors import I8, I32, I64, address, load, shuffle, splat, store, vector_of
+from fxsim.engines.compiled.views import Rows, address_of, view_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
 UInt8 = npt.NDArray[np.uint8]
@@ -104,14 +105,13 @@ def count_panels(images, width, each):
 
 
 @intrinsic
-def turn(_typing, y, y_at, y_stride, x, x_at, x_stride):
+def transpose(_typing, y, x):
     """y[j, i] = x[i, j] with bit 7 flipped, 16 x 16 bytes: from tokens by channels to channels by tokens or back."""
     row = vector_of(I8, 16)
 
     def generate(context, builder, signature, arguments):
-        y_data, x_data = (data_of(context, builder, signature, arguments, i) for i in (0, 3))
-        _, y_at, y_stride, _, x_at, x_stride = arguments
-        rows = [load(builder, x_data, (x_at, builder.mul(x_stride, I64(i))), row) for i in range(16)]
+        y, x = (view_of(builder, *given) for given in zip(signature.args, arguments, strict=True))
+        rows = [load(builder, x.at, (builder.mul(x.row, I64(i)),), row) for i in range(16)]
         # Four rounds of interleaving row i with row i + 8.
         for _ in range(4):
             mixed = []
@@ -121,29 +121,28 @@ def turn(_typing, y, y_at, y_stride, x, x_at, x_stride):
                     mixed.append(shuffle(builder, rows[i], rows[i + 8], places))
             rows = mixed
         for j in range(16):
-            store(builder, builder.xor(rows[j], splat(row, -128)), y_data, (y_at, builder.mul(y_stride, I64(j))))
+            store(builder, builder.xor(rows[j], splat(row, -128)), y.at, (builder.mul(y.row, I64(j)),))
         return context.get_dummy_value()
 
-    return types.void(y, y_at, y_stride, x, x_at, x_stride), generate
+    return types.void(y, x), generate
 
 
 @intrinsic
-def _stream(_typing, y, y_at, x, x_at, count):
-    """Copy `count` bytes, a multiple of 64 as both addresses, past the caches: nothing here reads them again."""
+def _stream(_typing, y, x, count):
+    """Copy `count` bytes from x to y, all multiples of 64, past the caches: nothing here reads them again."""
     whole = vector_of(I8, 64)
 
     def generate(context, builder, signature, arguments):
-        y_data, x_data = (data_of(context, builder, signature, arguments, i) for i in (0, 2))
-        _, y_at, _, x_at, count = arguments
+        y, x = (view_of(builder, signature.args[i], arguments[i]) for i in range(2))
         once = builder.module.add_metadata([I32(1)])
-        with cgutils.for_range(builder, builder.udiv(count, I64(64))) as loop:
+        with cgutils.for_range(builder, builder.udiv(arguments[2], I64(64))) as loop:
             at = builder.mul(loop.index, I64(64))
-            value = load(builder, x_data, (x_at, at), whole, 64)
-            store = builder.store(value, address(builder, y_data, (y_at, at), whole), align=64)
+            value = load(builder, x, (at,), whole, 64)
+            store = builder.store(value, address(builder, y, (at,), whole), align=64)
             store.set_metadata("nontemporal", once)
         return context.get_dummy_value()
 
-    return types.void(y, y_at, x, x_at, count), generate
+    return types.void(y, x, count), generate
 
 
 @njit
@@ -152,19 +151,22 @@ def read(step, images, image, x, arena, scratch):
     values, tokens, width, each = step[ROWS_IN], step[TOKENS_IN], step[WIDTH_IN], step[EACH_IN]
     padded = round_up(values, 16)
     in_panel = width // each
+    to = address_of(arena)
     for i in range(images):
         source = x[image + i]
         start = step[SRC] + i // in_panel * padded * width + i % in_panel * each
         if values == padded and tokens % 16 == 0:
             for t in range(0, tokens, 16):
                 for v in range(0, values, 16):
-                    turn(arena, start + v * width + t, width, source, t * values + v, values)
+                    at = start + v * width + t
+                    transpose(Rows(to + at, width), Rows(address_of(source) + t * values + v, values))
             continue
         for t in range(tokens):
             scratch[t * padded : t * padded + values] = source[t * values : (t + 1) * values]
         for t in range(0, tokens, 16):
             for v in range(0, padded, 16):
-                turn(arena, start + v * width + t, width, scratch, t * padded + v, padded)
+                at = start + v * width + t
+                transpose(Rows(to + at, width), Rows(address_of(scratch) + t * padded + v, padded))
 
 
 @njit
@@ -174,6 +176,7 @@ def write(step, images, image, out, arena, scratch):
     padded = round_up(channels, 16)
     in_panel = width // each
     size = channels * tokens
+    turned = address_of(scratch)
     if each == 1:
         for i in range(images):
             start = step[DST] + i // in_panel * padded * width + i % in_panel
@@ -186,9 +189,10 @@ def write(step, images, image, out, arena, scratch):
         at = step[TAP] + (image + i) * size
         for t in range(0, tokens, 16):
             for c in range(0, padded, 16):
-                turn(scratch, t * padded + c, padded, arena, start + c * width + t, width)
+                source = start + c * width + t
+                transpose(Rows(turned + t * padded + c, padded), Rows(address_of(arena) + source, width))
         if channels == padded and size % 64 == 0:
-            _stream(out, at, scratch, 0, size)
+            _stream(address_of(out) + at, turned, size)
         else:
             for t in range(tokens):
                 out[at + t * channels : at + (t + 1) * channels] = scratch[t * padded : t * padded + channels]

@@ -47,6 +47,7 @@ from fxsim.engines.compiled.vectors import (
     store,
     vector_of,
 )
+from fxsim.engines.compiled.views import Rows, Stack, view_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
 _UNROLLED = 2
@@ -130,8 +131,11 @@ def _requantise(builder, isa, sums, shifts, biases):
     return builder.xor(packed, splat(packed.type, -128))
 
 
-def _finish_tile(builder, isa, rows, step, channel, arena, at, stride, data, words):
-    """Store a tile's results, vectors of bytes, one a channel from `channel` on: POST(row) + REST(second)."""
+def _finish_tile(builder, isa, rows, step, channel, y, memory):
+    """Store a tile's results, vectors of bytes, one a channel from `channel` on: POST(row) + REST(second).
+
+    `y.at` is not an address: it says where in the step's tensors they lie, its result and its second.
+    """
     count, whole = rows[0].type.count, 4 * isa.lanes
     results = [cgutils.alloca_once_value(builder, row) for row in rows]
 
@@ -154,11 +158,12 @@ def _finish_tile(builder, isa, rows, step, channel, arena, at, stride, data, wor
                     number = builder.add(channel, I64(r))
                     bytes_at = builder.add(field(which + 1), builder.mul(number, I64(256)))
                     words_at = builder.add(field(which + 2), builder.mul(number, I64(AFFINE_WORDS)))
+                    words_at = builder.mul(words_at, I64(4))
                     compute = function(
                         builder,
                         isa,
-                        lambda i, of, at=bytes_at: load(builder, data, (at, i), of),
-                        lambda i, at=words_at: load(builder, words, (at, i), I32, 4),
+                        lambda i, of, at=bytes_at: load(builder, memory.data, (at, i), of),
+                        lambda i, at=words_at: load(builder, memory.words, (at, 4 * i), I32, 4),
                     )
                     update(r, lambda row, compute=compute: narrow(compute([widen(row)])[0]))
 
@@ -166,21 +171,22 @@ def _finish_tile(builder, isa, rows, step, channel, arena, at, stride, data, wor
         builder.store(f(builder.load(results[r])), results[r])
 
     def add_rest(r, f):
-        row = load(builder, arena, (second, at, builder.mul(stride, I64(r))), rows[0].type, min(count, 16))
+        row = load(builder, memory.arena, (second, y.at, builder.mul(y.row, I64(r))), rows[0].type, min(count, 16))
         builder.store(saturating_add(builder, builder.load(results[r]), f(row)), results[r])
 
     second = field(SRC_2)
     each_row(POST, apply_post)
     each_row(REST, add_rest)
     for r, result in enumerate(results):
-        store(builder, builder.load(result), arena, (field(DST), at, builder.mul(stride, I64(r))), min(count, 16))
+        place = field(DST), y.at, builder.mul(y.row, I64(r))
+        store(builder, builder.load(result), memory.arena, place, min(count, 16))
 
 
 @intrinsic
-def _tile_channels(_typing, isa, step, channel, arena, at, stride, x, x_at, data, w_at, words, scale_at):
-    """isa.rows outputs x isa.columns columns of a linear over channels, finished; `at`: where in the step's tensors.
+def _tile_channels(_typing, isa, step, channel, y, x, weights, scale, memory):
+    """isa.rows outputs x isa.columns columns of a linear over channels, finished; `y.at`: where in the step's tensors.
 
-    x: 32 bits [groups, columns] as `_pack` orders them; weights in `data`: 32 bits [groups, rows]; scale in `words`:
+    Addresses: of x, 32 bits [groups, columns] as `_pack` orders them; of weights, 32 bits [groups, rows]; of scale,
     [3, rows] start values, shifts, biases.
     """
     kind = isa_of(isa)
@@ -188,22 +194,21 @@ def _tile_channels(_typing, isa, step, channel, arena, at, stride, x, x_at, data
     lanes = vector_of(I32, kind.lanes)
 
     def generate(context, builder, signature, arguments):
-        step, arena, x_data, data, words = (
-            data_of(context, builder, signature, arguments, i) for i in (1, 3, 6, 8, 10)
-        )
-        _, _, channel, _, at, stride, _, x_at, _, w_at, _, s_at = arguments
+        step, channel = data_of(context, builder, signature, arguments, 1), arguments[2]
+        y = Rows(*(builder.extract_value(arguments[3], i) for i in range(2)))
+        x, weights, scale, memory = (view_of(builder, signature.args[i], arguments[i]) for i in range(4, 8))
         groups = load(builder, step, (GROUPS,), I64, 8)
 
         def scale_of(which, r):
-            value = load(builder, words, (s_at, which * kind.rows + r), I32, 4)
+            value = load(builder, scale, (4 * (which * kind.rows + r),), I32, 4)
             return broadcast(builder, value, kind.lanes)
 
         def vector_at(k, v):
             start = builder.mul(k, I64(4 * kind.columns))
-            return load(builder, x_data, (x_at, start, 4 * kind.lanes * v), lanes, 4 * kind.lanes)
+            return load(builder, x, (start, 4 * kind.lanes * v), lanes, 4 * kind.lanes)
 
         def scalar_at(k, r):
-            return load(builder, data, (w_at, builder.mul(k, I64(4 * kind.rows)), 4 * r), I32, 4)
+            return load(builder, weights, (builder.mul(k, I64(4 * kind.rows)), 4 * r), I32, 4)
 
         starts = [scale_of(0, r) for r in range(kind.rows)]
         sums = _sums(
@@ -214,40 +219,39 @@ def _tile_channels(_typing, isa, step, channel, arena, at, stride, x, x_at, data
             _requantise(builder, kind, sums[r], [scale_of(1, r)] * vectors, [scale_of(2, r)] * vectors)
             for r in range(kind.rows)
         ]
-        _finish_tile(builder, kind, rows, step, channel, arena, at, stride, data, words)
+        _finish_tile(builder, kind, rows, step, channel, y, memory)
         return context.get_dummy_value()
 
-    return types.void(isa, step, channel, arena, at, stride, x, x_at, data, w_at, words, scale_at), generate
+    return types.void(isa, step, channel, y, x, weights, scale, memory), generate
 
 
 def _tile_tokens(tokens_of):
     """An intrinsic for isa.rows channels x tokens_of(isa) output tokens of a linear over tokens, of one image."""
 
     @intrinsic
-    def tile(_typing, isa, step, channel, arena, at, stride, x, x_at, x_stride, data, w_at, words, scale_at, outputs):
-        """x: one row a channel; weights in `data`: 32 bits [groups, outputs]; scale in `words`: [3, outputs]."""
+    def tile(_typing, isa, step, channel, y, x, weights, scale, memory):
+        """x: one row a channel; weights: 32 bits [groups, outputs]; scale: 32 bits [3, outputs]; finished as above."""
         kind = isa_of(isa)
         tokens = tokens_of(kind)
         vectors = tokens // kind.lanes
         lanes = vector_of(I32, kind.lanes)
 
         def generate(context, builder, signature, arguments):
-            places = (1, 3, 6, 9, 11)
-            step, arena, x_data, data, words = (data_of(context, builder, signature, arguments, i) for i in places)
-            _, _, channel, _, at, stride, _, x_at, x_stride, _, w_at, _, s_at, outputs = arguments
+            step, channel = data_of(context, builder, signature, arguments, 1), arguments[2]
+            y = Rows(*(builder.extract_value(arguments[3], i) for i in range(2)))
+            x, weights, scale, memory = (view_of(builder, signature.args[i], arguments[i]) for i in range(4, 8))
             groups = load(builder, step, (GROUPS,), I64, 8)
-            w_stride = builder.mul(outputs, I64(4))
 
             def scale_of(which, v):
-                start = builder.mul(outputs, I64(which))
-                return load(builder, words, (s_at, start, kind.lanes * v), lanes, 4)
+                start = builder.mul(scale.row, I64(which))
+                return load(builder, scale.at, (start, 4 * kind.lanes * v), lanes, 4)
 
             def vector_at(k, v):
-                return load(builder, data, (w_at, builder.mul(k, w_stride), 4 * kind.lanes * v), lanes, 4)
+                return load(builder, weights.at, (builder.mul(k, weights.row), 4 * kind.lanes * v), lanes, 4)
 
             def scalar_at(k, r):
-                row = builder.mul(x_stride, I64(r))
-                return load(builder, x_data, (x_at, row, builder.shl(k, I64(2))), I32, 4)
+                row = builder.mul(x.row, I64(r))
+                return load(builder, x.at, (row, builder.shl(k, I64(2))), I32, 4)
 
             starts = [scale_of(0, v) for v in range(vectors)]
             sums = _sums(
@@ -256,13 +260,10 @@ def _tile_tokens(tokens_of):
             )  # fmt: skip
             shifts, biases = ([scale_of(which, v) for v in range(vectors)] for which in (1, 2))
             rows = [_requantise(builder, kind, sums[r], shifts, biases) for r in range(kind.rows)]
-            _finish_tile(builder, kind, rows, step, channel, arena, at, stride, data, words)
+            _finish_tile(builder, kind, rows, step, channel, y, memory)
             return context.get_dummy_value()
 
-        signature = types.void(
-            isa, step, channel, arena, at, stride, x, x_at, x_stride, data, w_at, words, scale_at, outputs
-        )
-        return signature, generate
+        return types.void(isa, step, channel, y, x, weights, scale, memory), generate
 
     return tile
 
@@ -272,21 +273,20 @@ _tile_tokens_few = _tile_tokens(lambda _: TOKENS_STEP)
 
 
 @intrinsic
-def _pack(_typing, isa, packed, packed_at, x, x_at, x_stride):
+def _pack(_typing, isa, packed, x):
     """isa.depth rows of isa.columns bytes interleaved to 32 bits [columns], in the order in which tiles take them."""
     kind = isa_of(isa)
     size = kind.columns
 
     def generate(context, builder, signature, arguments):
-        p_data, x_data = (data_of(context, builder, signature, arguments, i) for i in (1, 3))
-        _, _, packed_at, _, x_at, x_stride = arguments
+        packed, x = (view_of(builder, signature.args[i], arguments[i]) for i in (1, 2))
         row = vector_of(I8, size)
-        rows = [load(builder, x_data, (x_at, builder.mul(x_stride, I64(r))), row, 8) for r in range(kind.depth)]
+        rows = [load(builder, x.at, (builder.mul(x.row, I64(r)),), row, 8) for r in range(kind.depth)]
         if kind.depth == 2:
             order = lane_order(kind, size // kind.lanes)
             places = [place for lanes in order for column in lanes for place in (column, size + column)]
             both = shuffle(builder, *rows, places)
-            store(builder, builder.zext(both, vector_of(I16, 2 * size)), p_data, (packed_at,), 16)
+            store(builder, builder.zext(both, vector_of(I16, 2 * size)), packed, (), 16)
             return context.get_dummy_value()
 
         def unpack(a, b, unit, high):
@@ -302,69 +302,65 @@ def _pack(_typing, isa, packed, packed_at, x, x_at, x_stride):
         pairs_2 = [unpack(rows[2], rows[3], 1, high) for high in (False, True)]
         parts = [unpack(pairs[i], pairs_2[i], 2, high) for i in (0, 1) for high in (False, True)]
         for i, part in enumerate(parts):
-            store(builder, part, p_data, (packed_at, size * i), 16)
+            store(builder, part, packed, (size * i,), 16)
         return context.get_dummy_value()
 
-    return types.void(isa, packed, packed_at, x, x_at, x_stride), generate
+    return types.void(isa, packed, x), generate
 
 
 @intrinsic
-def _widen(_typing, y, y_at, x, x_at, count):
+def _widen(_typing, y, x, count):
     """Bytes to 16 bits each, `count` of them, a multiple of PANEL."""
     whole = vector_of(I8, 16)
 
     def generate(context, builder, signature, arguments):
-        y_data, x_data = (data_of(context, builder, signature, arguments, i) for i in (0, 2))
-        _, y_at, _, x_at, count = arguments
-        with cgutils.for_range(builder, builder.udiv(count, I64(PANEL))) as loop:
+        y, x = (view_of(builder, signature.args[i], arguments[i]) for i in range(2))
+        with cgutils.for_range(builder, builder.udiv(arguments[2], I64(PANEL))) as loop:
             for i in range(0, PANEL, 16):
                 at = builder.add(builder.mul(loop.index, I64(PANEL)), I64(i))
-                value = builder.zext(load(builder, x_data, (x_at, at), whole, 16), vector_of(I16, 16))
-                store(builder, value, y_data, (y_at, at, at), 32)
+                value = builder.zext(load(builder, x, (at,), whole, 16), vector_of(I16, 16))
+                store(builder, value, y, (at, at), 32)
         return context.get_dummy_value()
 
-    return types.void(y, y_at, x, x_at, count), generate
+    return types.void(y, x, count), generate
 
 
 @njit
-def linear_channels(isa, step, images, arena, data, words, packed):
+def linear_channels(isa, step, images, memory):
     """A step whose product is over channels: rows are packed, then tiled."""
     columns, rows, depth = tile_columns(isa), tile_rows(isa), tile_depth(isa)
     inputs, outputs = round_up(step[ROWS_IN], 16), round_up(step[ROWS_OUT], 16)
     width, groups = step[WIDTH_IN], step[GROUPS]
     size = groups * 4 * width
     taken = step[TOGETHER] * size
-    stride = TAKEN_ROWS * width
     panels = count_panels(images, width, step[EACH_IN])
     for first in range(0, panels, step[TOGETHER]):
         here = min(step[TOGETHER], panels - first)
         for top in range(0, step[ROWS_IN], TAKEN_ROWS):
-            x, x_at, x_stride = arena, step[SRC] + (first * inputs + top) * width, inputs * width
+            x = Stack(memory.arena + step[SRC] + (first * inputs + top) * width, width, inputs * width)
             if step[PRE] != COPY:
-                apply(
-                    isa, step, PRE, top, min(top + TAKEN_ROWS, step[ROWS_IN]), packed, taken, width, stride,
-                    arena, x_at, width, x_stride, width, here, data, words,
-                )  # fmt: skip
-                x, x_at, x_stride = packed, taken, stride
+                y = Stack(memory.packed + taken, width, TAKEN_ROWS * width)
+                last = min(top + TAKEN_ROWS, step[ROWS_IN])
+                apply(isa, step, PRE, top, last, y, x, width, here, memory)
+                x = y
             for group in range(top // depth, min((top + TAKEN_ROWS) // depth, groups)):
                 for panel in range(here):
                     for column in range(0, width, columns):
-                        _pack(
-                            isa, packed, panel * size + column * 4 * groups + group * 4 * columns,
-                            x, x_at + panel * x_stride + (group * depth - top) * width + column, width,
-                        )  # fmt: skip
+                        packed = memory.packed + panel * size + column * 4 * groups + group * 4 * columns
+                        at = x.at + panel * x.panel + (group * depth - top) * width + column
+                        _pack(isa, packed, Rows(at, width))
         for top in range(0, step[ROWS_OUT], rows):
+            weights = memory.data + step[BYTES] + top * 4 * groups
+            scale = memory.words + 4 * (step[WORDS] + 3 * top)
             for panel in range(here):
                 for column in range(0, width, columns):
-                    _tile_channels(
-                        isa, step, top, arena, ((first + panel) * outputs + top) * width + column, width,
-                        packed, panel * size + column * 4 * groups, data, step[BYTES] + top * 4 * groups,
-                        words, step[WORDS] + 3 * top,
-                    )  # fmt: skip
+                    y_rows = Rows(((first + panel) * outputs + top) * width + column, width)
+                    packed = memory.packed + panel * size + column * 4 * groups
+                    _tile_channels(isa, step, top, y_rows, packed, weights, scale, memory)
 
 
 @njit
-def linear_tokens(isa, step, images, arena, data, words, packed):
+def linear_tokens(isa, step, images, memory):
     """A step whose product is over tokens, as they lie."""
     columns, rows, depth = tile_columns(isa), tile_rows(isa), tile_depth(isa)
     channels = round_up(step[ROWS_IN], 16)
@@ -376,26 +372,22 @@ def linear_tokens(isa, step, images, arena, data, words, packed):
     for top in range(0, step[ROWS_IN], rows):
         last = min(top + rows, step[ROWS_IN])
         # Behind these rows, one behind the other, is room for them at twice the width.
-        apply(
-            isa, step, PRE, top, last, packed, 0, stride, width_in,
-            arena, step[SRC] + top * width_in, width_in, channels * width_in, width_in, in_panels, data, words,
-        )  # fmt: skip
+        y = Stack(memory.packed, stride, width_in)
+        x = Stack(memory.arena + step[SRC] + top * width_in, width_in, channels * width_in)
+        apply(isa, step, PRE, top, last, y, x, width_in, in_panels, memory)
         start = 0
         if wide == 2:
             start = rows * stride
-            _widen(packed, start, packed, 0, rows * stride)
+            _widen(memory.packed + start, memory.packed, rows * stride)
         for image in range(images):
             x_at = start + (image // in_panel * width_in + image % in_panel * each_in) * wide
+            x_rows = Rows(memory.packed + x_at, stride * wide)
             at = (image // out_panel * channels + top) * width_out + image % out_panel * each_out
-            if each_out % columns == 0:
-                for token in range(0, each_out, columns):
-                    _tile_tokens_many(
-                        isa, step, top, arena, at + token, width_out, packed, x_at, stride * wide,
-                        data, step[BYTES] + 4 * token, words, step[WORDS] + token, each_out,
-                    )  # fmt: skip
-            else:
-                for token in range(0, each_out, TOKENS_STEP):
-                    _tile_tokens_few(
-                        isa, step, top, arena, at + token, width_out, packed, x_at, stride * wide,
-                        data, step[BYTES] + 4 * token, words, step[WORDS] + token, each_out,
-                    )  # fmt: skip
+            for token in range(0, each_out, columns if each_out % columns == 0 else TOKENS_STEP):
+                y_rows = Rows(at + token, width_out)
+                weights = Rows(memory.data + step[BYTES] + 4 * token, 4 * each_out)
+                scale = Rows(memory.words + 4 * (step[WORDS] + token), 4 * each_out)
+                if each_out % columns == 0:
+                    _tile_tokens_many(isa, step, top, y_rows, x_rows, weights, scale, memory)
+                else:
+                    _tile_tokens_few(isa, step, top, y_rows, x_rows, weights, scale, memory)

@@ -4,8 +4,10 @@ Affines become tables: all 256 inputs are known. A linear's start values hold th
 that every activation is stored with (sum of (x + 128) w - 128 w). See `layout` for how tensors lie in memory.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum, auto
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from fxsim.engines.compiled.layout import ALIGNMENT, TOKENS_STEP, Panels, UInt8,
 from fxsim.engines.compiled.products import lane_order
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -31,7 +33,7 @@ _PACKED_BYTES = 24 << 10
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Packed:
     """A graph's parameters, packed. `at`: by node, where its bytes and its 32-bit numbers start."""
 
     data: UInt8
@@ -91,7 +93,7 @@ class Program:
     scratch: int
 
 
-def pack(graph: Graph, isa: Isa) -> Parameters:
+def pack(graph: Graph, isa: Isa) -> Packed:
     """A graph's parameters for one instruction set. ModelError for other tensors than int8, or sums above 32 bits."""
     refuse_beyond_int8(graph, "the compiled engine")
     data: list[UInt8] = []
@@ -99,7 +101,11 @@ def pack(graph: Graph, isa: Isa) -> Parameters:
     at: dict[str, tuple[int, int]] = {}
     data_at = words_at = 0
     for node in graph.nodes:
-        node_data, node_words = _parameters(node, panels(graph.shapes[node.name]), _input_panels(graph, node), isa)
+        try:
+            lowering = LOWER[type(node.op)]
+        except ModelError as error:
+            raise ModelError(f"node '{node.name}': {error}") from None
+        node_data, node_words = lowering.pack(node, panels(graph.shapes[node.name]), _input_panels(graph, node), isa)
         padding = -node_data.size % ALIGNMENT
         data += [node_data.ravel(), np.zeros(padding, np.uint8)]
         words.append(node_words.ravel())
@@ -107,7 +113,7 @@ def pack(graph: Graph, isa: Isa) -> Parameters:
         data_at += node_data.size + padding
         words_at += node_words.size
     # A vector of start values may be read past its end, where a linear has few tokens.
-    return Parameters(aligned(np.concatenate(data)), np.concatenate([*words, np.zeros(16, np.int32)]), at)
+    return Packed(aligned(np.concatenate(data)), np.concatenate([*words, np.zeros(16, np.int32)]), at)
 
 
 def _input_panels(graph: Graph, node: Node) -> Panels:
@@ -115,45 +121,101 @@ def _input_panels(graph: Graph, node: Node) -> Panels:
     return panels(graph.input_shape if name == INPUT else graph.shapes[name])
 
 
-def _parameters(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
-    op = node.op
-    nothing = np.zeros(0, np.uint8), np.zeros(0, np.int32)
-    if isinstance(op, Linear):
-        weight, scale = _rounded(node.name, op)
-        outputs, inputs = weight.shape
-        if op.over is Axis.CHANNELS:
-            rows, columns = rounded_up(outputs, isa.rows), rounded_up(inputs, isa.depth)
-        else:
-            rows, columns = out.each, into.each
-        padded = np.zeros((rows, columns), np.int8 if isa.depth == 4 else np.int16)
-        padded[:outputs, :inputs] = weight
-        scales = np.zeros((3, rows), np.int32)
-        scales[:, :outputs] = scale
-        groups = columns // isa.depth
-        if op.over is Axis.CHANNELS:
-            tiles = padded.reshape(-1, isa.rows, groups, isa.depth).swapaxes(1, 2)
-            return _bytes(tiles), np.ascontiguousarray(scales.reshape(3, -1, isa.rows).swapaxes(0, 1))
-        tile = isa.columns if rows % isa.columns == 0 else TOKENS_STEP
-        lanes = np.ravel(lane_order(isa, tile // isa.lanes))  # type: ignore[no-untyped-call]
-        order = (np.arange(0, rows, tile)[:, None] + lanes).ravel()
-        padded, scales = padded[order], np.ascontiguousarray(scales[:, order])
-        return _bytes(padded.reshape(rows, groups, isa.depth).swapaxes(0, 1)), scales
-    if isinstance(op, Affine) and not isa.tables:
-        shift = op.shift.astype(np.int32)
-        rounds = np.minimum(shift, 1)
-        # A product is of at most 15 bits: whatever is shifted further is 0 when rounded, as with 16.
-        numbers = (op.weight, np.clip(shift - 1, 0, 15), rounds, rounds, op.bias)
-        padded = np.zeros((out.rows, len(numbers)), np.int32)
-        padded[: out.channels] = np.stack([n.astype(np.int32) for n in numbers], axis=1)
-        return nothing[0], padded
-    if isinstance(op, Affine):
+_NOTHING = np.zeros(0, np.uint8), np.zeros(0, np.int32)
+
+
+def _pack_linear(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+    op: Any = node.op
+    weight, scale = _rounded(node.name, op)
+    outputs, inputs = weight.shape
+    if op.over is Axis.CHANNELS:
+        rows, columns = rounded_up(outputs, isa.rows), rounded_up(inputs, isa.depth)
+    else:
+        rows, columns = out.each, into.each
+    padded = np.zeros((rows, columns), np.int8 if isa.depth == 4 else np.int16)
+    padded[:outputs, :inputs] = weight
+    scales = np.zeros((3, rows), np.int32)
+    scales[:, :outputs] = scale
+    groups = columns // isa.depth
+    if op.over is Axis.CHANNELS:
+        tiles = padded.reshape(-1, isa.rows, groups, isa.depth).swapaxes(1, 2)
+        return _bytes(tiles), np.ascontiguousarray(scales.reshape(3, -1, isa.rows).swapaxes(0, 1))
+    tile = isa.columns if rows % isa.columns == 0 else TOKENS_STEP
+    lanes = np.ravel(lane_order(isa, tile // isa.lanes))  # type: ignore[no-untyped-call]
+    order = (np.arange(0, rows, tile)[:, None] + lanes).ravel()
+    padded, scales = padded[order], np.ascontiguousarray(scales[:, order])
+    return _bytes(padded.reshape(rows, groups, isa.depth).swapaxes(0, 1)), scales
+
+
+def _pack_affine(node: Node, out: Panels, _into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+    op: Any = node.op
+    if isa.tables:
         products = _EVERY_INT8[:, None] * op.weight.astype(np.int64)
-        return _tables(requantise(products, op.shift, op.bias).T, out, isa), nothing[1]
-    if isinstance(op, Lut):
-        return _tables(expand_table(op.table, op.rule), out, isa), nothing[1]
-    if isinstance(op, Pool):
-        return nothing[0], np.array([op.tokens.bit_length() - 1], np.int32)
-    return nothing
+        return _tables(requantise(products, op.shift, op.bias).T, out, isa), _NOTHING[1]
+    shift = op.shift.astype(np.int32)
+    rounds = np.minimum(shift, 1)
+    # A product is of at most 15 bits: whatever is shifted further is 0 when rounded, as with 16.
+    numbers = (op.weight, np.clip(shift - 1, 0, 15), rounds, rounds, op.bias)
+    padded = np.zeros((out.rows, len(numbers)), np.int32)
+    padded[: out.channels] = np.stack([n.astype(np.int32) for n in numbers], axis=1)
+    return _NOTHING[0], padded
+
+
+def _pack_lut(node: Node, out: Panels, _into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+    op: Any = node.op
+    return _tables(expand_table(op.table, op.rule), out, isa), _NOTHING[1]
+
+
+def _pack_pool(node: Node, _out: Panels, _into: Panels, _isa: Isa) -> tuple[UInt8, Int32]:
+    op: Any = node.op
+    return _NOTHING[0], np.array([op.tokens.bit_length() - 1], np.int32)
+
+
+def _pack_nothing(_node: Node, _out: Panels, _into: Panels, _isa: Isa) -> tuple[UInt8, Int32]:
+    return _NOTHING
+
+
+class Role(Enum):
+    """The part that an operator has in a step."""
+
+    PRODUCT = auto()
+    """Its main part: sums of products. Functions and a sum may be done to its results."""
+    AVERAGE = auto()
+    """Its main part, alone."""
+    FUNCTION = auto()
+    """A function of one value."""
+    SUM = auto()
+    """A sum of two."""
+
+
+class Lowering(NamedTuple):
+    """How an operator is lowered: its part in a step, and its parameters.
+
+    `pack`: the bytes and the 32-bit numbers of a node, whose result and input lie in panels, for an instruction set;
+    `code`: the number by which the kernel of that set knows it.
+    """
+
+    role: Role
+    pack: Callable[[Node, Panels, Panels, Isa], tuple[UInt8, Int32]]
+    code: Callable[[Any, Isa], int]
+
+
+LOWER: OperatorTable[Lowering] = OperatorTable(
+    "the compiled engine",
+    {
+        Linear: Lowering(
+            Role.PRODUCT,
+            _pack_linear,
+            lambda op, _: codes.LINEAR_CHANNELS if op.over is Axis.CHANNELS else codes.LINEAR_TOKENS,
+        ),
+        Pool: Lowering(Role.AVERAGE, _pack_pool, lambda *_: codes.POOL),
+        Affine: Lowering(Role.FUNCTION, _pack_affine, lambda _, isa: codes.TABLE if isa.tables else codes.AFFINE),
+        Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE),
+        Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU),
+        Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE),
+    },
+)
+"""The lowering of each operator."""
 
 
 def _rounded(name: str, op: Linear) -> tuple[Int8, Int32]:
@@ -204,8 +266,11 @@ def fuse(graph: Graph, taps: tuple[str, ...]) -> tuple[Step, ...]:
             readers[name].append(node)
     taken: set[str] = set()
 
+    def role(node: Node) -> Role:
+        return LOWER[type(node.op)].role
+
     def is_function(node: Node | None) -> bool:
-        return node is not None and isinstance(node.op, Affine | Lut | Relu)
+        return node is not None and role(node) is Role.FUNCTION
 
     def only_reader(name: str) -> Node | None:
         """The one node that reads a tensor that need not be kept and is not part of a step yet."""
@@ -223,7 +288,7 @@ def fuse(graph: Graph, taps: tuple[str, ...]) -> tuple[Step, ...]:
     steps: list[Step] = []
     # Linears choose first: what is done to their results costs least while these are in the first-level cache.
     for node in nodes.values():
-        if not isinstance(node.op, Linear):
+        if role(node) is not Role.PRODUCT:
             continue
         taken.add(node.name)
         pre, source = operand(node.inputs[0])
@@ -234,23 +299,23 @@ def fuse(graph: Graph, taps: tuple[str, ...]) -> tuple[Step, ...]:
             taken.add(post.name)
             last = post
         add, rest, second = only_reader(last.name), None, None
-        if add is not None and isinstance(add.op, Add):
+        if add is not None and role(add) is Role.SUM:
             taken.add(add.name)
             rest, second = operand(add.inputs[1] if add.inputs[0] == last.name else add.inputs[0])
         else:
             add = None
         steps.append(Step(_present(pre, node, post, rest, add), source, node, pre, post, rest, second))
     for node in nodes.values():
-        if node.name in taken or not isinstance(node.op, Add):
+        if node.name in taken or role(node) is not Role.SUM:
             continue
         post, source = operand(node.inputs[0])
         rest, second = operand(node.inputs[1])
         steps.append(Step(_present(post, rest, node), source, None, None, post, rest, second))
     for node in nodes.values():
-        if node.name in taken or isinstance(node.op, Add):
+        if node.name in taken or role(node) is Role.SUM:
             continue
-        is_pool = isinstance(node.op, Pool)
-        steps.append(Step((node,), node.inputs[0], node if is_pool else None, post=None if is_pool else node))
+        average = role(node) is Role.AVERAGE
+        steps.append(Step((node,), node.inputs[0], node if average else None, post=None if average else node))
     order = {name: i for i, name in enumerate(nodes)}
     return tuple(sorted(steps, key=lambda step: order[step.name]))
 
@@ -259,7 +324,7 @@ def _present(*nodes: Node | None) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node is not None)
 
 
-def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: int, block: int, isa: Isa) -> Program:
+def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, block: int, isa: Isa) -> Program:
     """The steps that compute `taps` for so many images, `block` at a time."""
     steps = fuse(graph, taps)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
@@ -271,7 +336,7 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
     free: list[int] = []
     slot_of = {INPUT: 0}
     starts: dict[str, tuple[int, int]] = {}
-    out = packed = 0
+    out = room = 0
     code = np.zeros((len(steps), codes.FIELDS), np.int64)
     for i, step in enumerate(steps):
         if not free:
@@ -292,45 +357,34 @@ def lower(graph: Graph, parameters: Parameters, taps: tuple[str, ...], images: i
                 groups = -(-into.channels // isa.depth)
                 together = max(1, _PACKED_BYTES // (4 * groups * into.width))
                 columns = min(columns, together * into.width)
-                packed = max(packed, (4 * groups + codes.TAKEN_ROWS) * together * into.width)
+                room = max(room, (4 * groups + codes.TAKEN_ROWS) * together * into.width)
             else:
                 groups = into.each // isa.depth
-                packed = max(packed, isa.rows * columns * (1 if isa.depth == 4 else 3))
+                room = max(room, isa.rows * columns * (1 if isa.depth == 4 else 3))
         main = step.main or step.nodes[-1]
         code[i] = (
-            _operator(step.main),
+            codes.POINTWISE if step.main is None else LOWER[type(step.main.op)].code(step.main.op, isa),
             *(slot_of[name] * slot_size for name in (step.inputs[0], step.inputs[-1], step.name)),
             *(into.channels, result.channels, into.width, result.width, into.each, result.each),
             *(into.tokens, result.tokens, groups, together),
-            *parameters.at[main.name],
-            *_function(step.pre, parameters, codes.COPY, isa),
-            *_function(step.post, parameters, codes.COPY if step.main is None else codes.NOTHING, isa),
-            *_function(step.rest, parameters, codes.NOTHING if step.second is None else codes.COPY, isa),
+            *packed.at[main.name],
+            *_function(step.pre, packed, codes.COPY, isa),
+            *_function(step.post, packed, codes.COPY if step.main is None else codes.NOTHING, isa),
+            *_function(step.rest, packed, codes.NOTHING if step.second is None else codes.COPY, isa),
             tap,
         )
         free.extend({slot_of[name] for name in step.inputs if last_use[name] == i})
         if step.name not in last_use:
             free.append(slot_of[step.name])
     scratch = max(tensor.rows * rounded_up(tensor.tokens, 16) for tensor in layout.values())
-    return Program(steps, code, {name: starts[name] for name in taps}, out, slots * slot_size, packed, scratch)
+    return Program(steps, code, {name: starts[name] for name in taps}, out, slots * slot_size, room, scratch)
 
 
-def _operator(main: Node | None) -> int:
-    if main is None:
-        return codes.POINTWISE
-    if isinstance(main.op, Linear):
-        return codes.LINEAR_CHANNELS if main.op.over is Axis.CHANNELS else codes.LINEAR_TOKENS
-    return codes.POOL
-
-
-def _function(node: Node | None, parameters: Parameters, default: int, isa: Isa) -> tuple[int, int, int]:
+def _function(node: Node | None, packed: Packed, default: int, isa: Isa) -> tuple[int, int, int]:
     """A function's code, and where its table and its numbers start."""
     if node is None:
         return default, 0, 0
-    if isinstance(node.op, Relu):
-        return codes.RELU, 0, 0
-    computed = isinstance(node.op, Affine) and not isa.tables
-    return codes.AFFINE if computed else codes.TABLE, *parameters.at[node.name]
+    return LOWER[type(node.op)].code(node.op, isa), *packed.at[node.name]
 
 
 def _bytes(array: npt.NDArray[Any]) -> UInt8:

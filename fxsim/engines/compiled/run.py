@@ -5,6 +5,9 @@ shared out among threads (NUMBA_NUM_THREADS, by default one a CPU); each thread 
 does not grow with the number of images.
 """
 
+# mypy: allow-untyped-calls
+# Numba's types are.
+
 import functools
 import math
 import weakref
@@ -19,7 +22,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines.compiled.isa import Isa, instruction_set
 from fxsim.engines.compiled.kernel import compute
 from fxsim.engines.compiled.layout import UInt8, panels, space
-from fxsim.engines.compiled.program import Int64, Parameters, Program, lower, pack
+from fxsim.engines.compiled.program import Int64, Packed, Program, lower, pack
 from fxsim.graph import Graph, Model
 from fxsim.jit import compile_function, config, typeof, types
 
@@ -80,7 +83,7 @@ def _run(
     kind = instruction_set(isa)
     images = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
     lowered = _lowered(graph, kind)
-    program, parameters, block = lowered.program(graph, taps, len(x)), lowered.parameters, lowered.block
+    program, block = lowered.program(graph, taps, len(x)), lowered.block
     compute = compute_function(kind)
     out = _output(program.out)
     turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
@@ -93,8 +96,9 @@ def _run(
         # Threads share the iterator: whichever is free takes the next turn. The loops run without the interpreter lock.
         for first in turns:
             compute(
-                kind.token, program.code, parameters.data, parameters.words, images, out,
-                first, min(first + turn, len(x)), block, arena, packed, scratch, spent,
+                isa=kind.token, program=program.code, data=lowered.packed.data, words=lowered.packed.words,
+                images=images, out=out, first=first, last=min(first + turn, len(x)), block=block,
+                arena=arena, packed=packed, scratch=scratch, spent=spent,
             )  # fmt: skip
 
     if workers > 1:
@@ -149,14 +153,16 @@ def _block(graph: Graph) -> int:
 @functools.cache
 def compute_function(isa: Isa) -> Callable[..., None]:
     """The compiled `compute` for one instruction set."""
-    uint8, int8, int32 = (types.Array(kind, 1, "C") for kind in (types.uint8, types.int8, types.int32))
+    uint8, int8, int32, int64 = (
+        types.Array(kind, 1, "C") for kind in (types.uint8, types.int8, types.int32, types.int64)
+    )
     # Read-only: mutable arrays may be passed too, and both get the same code.
     images = types.Array(types.int8, 2, "C", readonly=True)
-    token = typeof(isa.token)  # type: ignore[no-untyped-call]
+    program = types.Array(types.int64, 2, "C")
+    number = types.int64
     signature = types.void(
-        token, types.Array(types.int64, 2, "C"), uint8, int32, images, int8,
-        types.int64, types.int64, types.int64, uint8, uint8, int8, types.Array(types.int64, 1, "C"),
-    )  # fmt: skip
+        typeof(isa.token), program, uint8, int32, images, int8, number, number, number, uint8, uint8, int8, int64
+    )
     return compile_function(compute, signature, f"the engine for {isa.name}")
 
 
@@ -164,7 +170,7 @@ def compute_function(isa: Isa) -> Callable[..., None]:
 class _Lowered:
     """A graph, lowered for one instruction set."""
 
-    parameters: Parameters
+    packed: Packed
     block: int
     isa: Isa
     programs: dict[tuple[tuple[str, ...], int], Program] = field(default_factory=dict)
@@ -175,7 +181,7 @@ class _Lowered:
         key = taps, images
         program = self.programs.pop(key, None)
         if program is None:
-            program = lower(graph, self.parameters, taps, images, min(self.block, max(images, 1)), self.isa)
+            program = lower(graph, self.packed, taps, images, min(self.block, max(images, 1)), self.isa)
         self.programs[key] = program
         # Of a copy: other threads may run the same graph.
         for old in list(self.programs)[:-_KEPT_PROGRAMS]:

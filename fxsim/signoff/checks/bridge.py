@@ -61,15 +61,12 @@ def run(check: BridgeCheck, context: Context, _seed: int) -> Outcome:
     ]
     problems = []
     if contract.first is not None:
-        first = contract.first
-        token = "" if first.token is None else f", token {first.token}"
-        problems.append(
-            f"image {first.image}, tap {first.tap}{token}, channel {first.channel}: "
-            f"the network gives {first.network}, the model {first.model}"
-        )
+        problems.append(contract.first.sentence)
     for entry in contract.parameter_differences[:1]:
         place = ", ".join(map(str, entry.index))
         problems.append(f"{entry.tensor}[{place}]: the network has {entry.expected}, the model {entry.found}")
+    if not contract.equal and not problems:
+        problems.append(f"{contract.compared:,} values and {contract.parameters:,} parameters were compared, not all")
     if found.float_mode is not None:
         taps = found.float_mode.taps
         comparisons.append(

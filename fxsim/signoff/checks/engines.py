@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from functools import partial
 
-from fxsim import engines
+from fxsim.compare import engine_source, model_taps
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
 from fxsim.graph import Model
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_in_parts
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind
 from fxsim.signoff.plan import Check, Names
@@ -53,9 +52,9 @@ def run(check: EnginesCheck, context: Context, seed: int) -> Outcome:
 
 
 def compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -> tuple[Comparison, str | None]:
-    """All taps of images as two engines compute them, and the first difference in words, or None."""
-    expected, found = (partial(engines.run, model, taps="all", engine=engine) for engine in names)
-    return compare_in_parts(title, x, expected, found)
+    """All taps of images as two engines compute them, and why they are not equal in words, or None."""
+    expected, found = (engine_source(model, x, engine) for engine in names)
+    return compare_sources(title, expected, found, model_taps(model))
 
 
 KIND = Kind(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fxsim.contract import expand_table
 from fxsim.formats import load
-from fxsim.golden import check_golden, read_manifest
+from fxsim.golden import check_golden, check_training, read_manifest
 from fxsim.graph import Model
 from fxsim.operators import Lut
 from fxsim.signoff.context import Context, Outcome, summarise
@@ -24,7 +24,10 @@ _CURVES_SHOWN = 6
 
 
 class GoldenCheck(Check, frozen=True, tag="golden", kw_only=True):
-    """Every file of a golden folder against its manifest, and every statistic in it measured again."""
+    """Every file of a golden folder against its manifest, and every statistic in it measured again.
+
+    So are the figures of trained models, on their data's test pictures; without torch these are reported as stated.
+    """
 
     directory: str
 
@@ -68,6 +71,9 @@ def run(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
     directory = context.path(check.directory)
     manifest = read_manifest(directory)
     problems = check_golden(directory)
+    # Models of damaged files would say the same less clearly.
+    trained = None if problems else check_training(directory, manifest, context.progress)
+    problems += [] if trained is None else trained.problems
     values: list[Data] = []
     curves: list[Data] = []
     for model in manifest.models:
@@ -85,9 +91,15 @@ def run(check: GoldenCheck, context: Context, _seed: int) -> Outcome:
         Figure("shifts", f"{shifts[0]} to {shifts[-1]}"),
         Figure("most saturated tap", round(100 * saturated, 3), "%"),
         Figure("trained models", sum(model.training is not None for model in manifest.models)),
+        Figure("test pictures classified again", None if trained is None else trained.pictures),
+        Figure("recipes by sha256", None if trained is None else trained.recipes),
+        Figure("right answers of float networks", "as stated: these networks are not kept"),
     )
     summary = f"{len(manifest.files)} files and {figures[2].value} taps' statistics are as the manifest states"
-    return summarise(summary, problems, Details(figures, [*values, *curves]))
+    reported = None
+    if trained is not None and trained.unmeasured is not None:
+        reported = f"figures of trained models were not measured again: {trained.unmeasured}"
+    return summarise(summary, problems, Details(figures, [*values, *curves]), reported)
 
 
 def _curves(model: Model) -> list[Data]:
@@ -161,7 +173,7 @@ def _draw_values(statistics: Sequence[ValueStatistics]) -> Canvas:
 
 KIND = Kind(
     settings=GoldenCheck,
-    about="every file of a golden folder has the manifest's hash, and every statistic in it is measured again",
+    about="a golden folder's files have the manifest's hashes, and all figures in it are measured again",
     run=run,
     data=(ValueStatistics, Curve),
     report=(

@@ -1,15 +1,17 @@
 """Kind `onnx`: integer models as ONNX graphs, which ONNX Runtime executes. It needs the extra `onnx`."""
 
 import itertools
-from functools import partial
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Meta
 
-from fxsim import engines
+from fxsim.compare import ComputedSource, engine_source, model_taps
+from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_in_parts
+from fxsim.graph import Model
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind
 from fxsim.signoff.plan import Check, Images, Names
@@ -40,14 +42,13 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
         context.progress(done, len(check.models))
         model = context.model(name)
         data = onnx_bytes(model)
-        compute = open_onnx(data)
+        session = open_onnx(data)
         operators += len(model.graph.nodes)
         for stimulus, engine in itertools.product(check.stimuli, check.engines):
             x = context.stimulus(stimulus, model, seed)[: check.images]
             title = f"{name} on {stimulus}: ONNX Runtime against {engine}"
-            comparison, first = compare_in_parts(
-                title, x, partial(engines.run, model, taps="all", engine=engine), compute
-            )
+            runtime = _runtime(model, x, session)
+            comparison, first = compare_sources(title, engine_source(model, x, engine), runtime, model_taps(model))
             comparisons.append(comparison)
             firsts += [first] if first else []
     values = sum(row.compared for comparison in comparisons for row in comparison.taps)
@@ -59,6 +60,11 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
     )
     summary = f"ONNX Runtime = {' = '.join(check.engines)}: {values:,} values at all taps, {wrong:,} differ"
     return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures, comparisons))
+
+
+def _runtime(model: Model, x: Int8, session: Callable[[Int8], dict[str, Int8]]) -> ComputedSource:
+    """Every tap as ONNX Runtime computes it."""
+    return ComputedSource("ONNX Runtime", model.graph.taps, x, lambda part, _: session(part))
 
 
 KIND = Kind(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from msgspec import Meta, field
+from msgspec.structs import replace
 
 from fxsim import engines
+from fxsim.compare import ArraySource, TapShape, model_taps
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FileError
@@ -18,10 +21,10 @@ from fxsim.formats.headers import read_header_arrays
 from fxsim.formats.npy import read_archive
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
-from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_taps, only_reported
+from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
 from fxsim.signoff.context import Context, Outcome, import_published, published_samples
 from fxsim.signoff.kind import Kind, Picture
-from fxsim.signoff.plan import Check, Texts
+from fxsim.signoff.plan import Check, Name, Texts
 from fxsim.signoff.record import Details, Figure
 from fxsim.signoff.report.style import ACCENT, SECOND, new_canvas, shorten, tick_names
 
@@ -46,22 +49,40 @@ _EXTRA_TAPS = {
 }
 """What is published of the inside of block 0, for image 0, and the tap it is."""
 
+_AS = " (as "
+"""Between a tap and the name that it is published by, where that is another."""
+
 _CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1")
 """Published as [channel][token]."""
+
+
+Distance = Annotated[int, Meta(ge=0, le=255)]
 
 
 class PublishedCheck(Check, frozen=True, tag="published", kw_only=True):
     """A published model against the samples published with it.
 
-    Taps in `exact` must be equal; of others the distance is reported. `same_as` names a folder whose model must be the
-    same network. `trace` names an .npz of taps beside it, of which the distance is reported too, and what is left of it
-    where the model's tables are read past their end.
+    Taps in `exact` must be equal; others at most as far away, in int8 steps, as `within` says by tap. `same_as` names a
+    folder whose model must be the same network. `trace` names an .npz of taps beside it, whose taps must be at most as
+    far away as `trace_within` says, or, with `trace_past_the_end`, equal where the model's tables are read past their
+    end. Of a tap for which nothing is said the distance is reported, and the check does not pass.
     """
 
     folder: str
     exact: Texts | Literal["all"]
+    within: dict[Name, Distance] = field(default_factory=dict)
     same_as: str | None = None
     trace: str | None = None
+    trace_within: dict[Name, Distance] = field(default_factory=dict)
+    trace_past_the_end: bool = False
+
+    def problems(self) -> Iterator[str]:
+        """Bounds must be of something that is compared and need not be equal anyway."""
+        if self.trace is None and (self.trace_within or self.trace_past_the_end):
+            yield "sets bounds for a trace, but names no trace"
+        for tap in self.within:
+            if self.exact == "all" or tap in self.exact:
+                yield f"sets a distance for '{tap}', which must be equal"
 
 
 def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
@@ -81,20 +102,47 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     problems: list[str] = []
     figures: list[Figure] = [Figure("images", len(x))]
 
-    def compare(title: str, expected: Mapping[str, Int8], found: Mapping[str, Int8], demanded: bool) -> None:
-        comparison, first = compare_taps(title, expected, found, demanded)
+    reported: list[str] = []
+
+    def compare(
+        title: str,
+        expected: Mapping[str, Int8],
+        found: Mapping[str, Int8],
+        within: Mapping[str, int] | None = None,
+        explained: bool = False,
+    ) -> None:
+        """Demand equality, or the distances `within`; a tap without one is only reported, unless it is `explained`."""
+        comparison, first = _compare(title, model, expected, found, exact=within is None)
+        if within is None:
+            problems.extend([first] if first else [])
+        else:
+            rows = tuple(replace(row, bound=within.get(_tap(row.tap))) for row in comparison.taps)
+            comparison = replace(comparison, taps=rows)
+            problems.extend(
+                f"{title}: tap {row.tap} is {row.max_distance} away, expected at most {row.bound}"
+                for row in rows
+                if row.bound is not None and (row.max_distance or 0) > row.bound
+            )
+            free = [row.tap for row in rows if row.bound is None]
+            if free and not explained:
+                reported.append(f"{title}: no distance is demanded of {', '.join(free)}")
+            problems.extend(f"{title}: tap {row.tap}: no value was compared" for row in rows if row.compared == 0)
         comparisons.append(comparison)
-        if demanded and first:
-            problems.append(first)
         figures.append(Figure(f"{title}: values compared", sum(row.compared for row in comparison.taps)))
         figures.append(Figure(f"{title}: values that differ", sum(row.mismatches for row in comparison.taps)))
         figures.append(Figure(f"{title}: greatest distance", max(row.max_distance or 0 for row in comparison.taps)))
 
-    compare(f"{check.folder}: exact stages", {tap: v for tap, v in stages.items() if tap in exact}, values, True)
-    if others := {tap: v for tap, v in stages.items() if tap not in exact}:
-        compare(f"{check.folder}: published dump", others, values, False)
-    if (folder / EXTRA).is_file():
-        compare(f"{check.folder}: inside block 0", *_inside(folder, values), check.exact == "all")
+    compare(f"{check.folder}: exact stages", {tap: v for tap, v in stages.items() if tap in exact}, values)
+    others = {tap: v for tap, v in stages.items() if tap not in exact}
+    if others:
+        compare(f"{check.folder}: published dump", others, values, check.within)
+    inside = _inside(folder, values) if (folder / EXTRA).is_file() else None
+    if inside is not None:
+        within = None if check.exact == "all" else check.within
+        compare(f"{check.folder}: inside block 0", *inside, within)
+    compared = {*others, *map(_tap, () if inside is None else inside[0])}
+    if unknown := sorted(check.within.keys() - compared):
+        raise FileError(f"{folder}: has no samples of {', '.join(unknown)}, of which the plan demands a distance")
     agree = int((values["classifier"].argmax(axis=1) == stages["classifier"].argmax(axis=1)).sum())
     figures.append(Figure("predicted class agrees", f"{agree} of {len(x)}", "images"))
     if check.same_as is not None:
@@ -103,10 +151,18 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         if not same:
             problems.append(f"the model of {check.folder} is another network than that of {check.same_as}")
     if check.trace is not None:
-        compare(f"{check.folder}: {check.trace}", *_trace(folder / check.trace, model), False)
+        trace = _trace(folder / check.trace, model)
+        if unknown := sorted(check.trace_within.keys() - trace[0].keys()):
+            raise FileError(
+                f"{folder / check.trace}: has no {', '.join(unknown)}, of which the plan demands a distance"
+            )
+        compare(f"{check.folder}: {check.trace}", *trace, check.trace_within, explained=check.trace_past_the_end)
         expected, found = _trace(folder / check.trace, read_past_the_end(model))
-        left, _ = compare_taps("", expected, found, exact=False)
         reading = f"{check.trace}, were t[P] the next channel's first point"
+        left, first = _compare(reading, model, expected, found, exact=check.trace_past_the_end)
+        if check.trace_past_the_end:
+            comparisons.append(left)
+            problems += [first] if first else []
         equal = sum(row.mismatches == 0 for row in left.taps)
         figures.append(Figure(f"{reading}: taps equal", f"{equal} of {len(left.taps)}"))
         figures.append(Figure(f"{reading}: values that differ", sum(row.mismatches for row in left.taps)))
@@ -117,7 +173,26 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
         furthest = max(row.max_distance or 0 for row in comparison.taps)
         summary += f"; {comparison.title.removeprefix(f'{check.folder}: ')} at most {furthest} away"
     details = Details(figures, comparisons)
-    return Outcome(f"{summary}; class agrees on {agree} of {len(x)}", "; ".join(problems[:3]) or None, details)
+    return Outcome(
+        f"{summary}; class agrees on {agree} of {len(x)}",
+        "; ".join(problems[:3]) or None,
+        details,
+        reported="; ".join(reported) or None,
+    )
+
+
+def _tap(label: str) -> str:
+    """The tap that a comparison's label names."""
+    return label.partition(_AS)[0]
+
+
+def _compare(
+    title: str, model: Model, expected: Mapping[str, Int8], found: Mapping[str, Int8], exact: bool
+) -> tuple[Comparison, str | None]:
+    """Every published array, under the name of its tap, with the same as it was computed."""
+    shapes = {shape.tap: shape for shape in model_taps(model)}
+    taps = [TapShape(name, shapes[_tap(name)].axes, shapes[_tap(name)].shape) for name in expected]
+    return compare_sources(title, ArraySource("published", expected), ArraySource("computed", found), taps, exact)
 
 
 def _as_images(values: Int8, shape: tuple[int, ...]) -> Int8:
@@ -148,7 +223,7 @@ def _inside(folder: Path, values: Mapping[str, Int8]) -> tuple[dict[str, Int8], 
     expected, found = {}, {}
     for name, stage in _EXTRA_TAPS.items():
         tap = f"blocks.0.{stage}"
-        label = f"{tap} (as {name})"
+        label = f"{tap}{_AS}{name})"
         expected[label] = (arrays[name].T if name in _CHANNEL_MAJOR else arrays[name])[None]
         found[label] = values[tap][:1]
     return expected, found
@@ -160,10 +235,13 @@ def _trace(path: Path, model: Model) -> tuple[dict[str, Int8], dict[str, Int8]]:
     if "input" not in arrays:
         raise FileError(f"{path}: has no array 'input'")
     x = arrays.pop("input")
+    if not arrays:
+        raise FileError(f"{path}: has no taps beside its array 'input'")
     found = engines.run(model, x, tuple(arrays))
     for tap, values in found.items():
-        if arrays[tap].shape != values.shape or arrays[tap].dtype != np.int8:
-            raise FileError(f"{path}: '{tap}' is {arrays[tap].dtype} {arrays[tap].shape}, expected int8 {values.shape}")
+        if arrays[tap].shape != values.shape or arrays[tap].dtype != values.dtype:
+            given = f"{arrays[tap].dtype} {arrays[tap].shape}"
+            raise FileError(f"{path}: '{tap}' is {given}, expected {values.dtype} {values.shape}")
     return {tap: arrays[tap] for tap in found}, found
 
 
@@ -204,13 +282,13 @@ def _distances(comparisons: Sequence[Comparison]) -> Canvas:
 
 KIND = Kind(
     settings=PublishedCheck,
-    about="the taps in `exact` equal the published samples; of others, and of a `trace`, the distance is reported",
+    about="a published model gives the published samples: equal, or as far away as the plan allows",
     run=run,
     data=(Comparison,),
     report=(
         Picture(
             "Distance to the published PSA data",
-            "In int8 steps, over all published values of a tap. Reported; equality is not demanded of these.",
+            "In int8 steps, over all published values of a tap. Equality is not demanded of these.",
             only_reported,
             _distances,
         ),

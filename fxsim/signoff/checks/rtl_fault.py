@@ -3,6 +3,7 @@
 import shutil
 
 from fxsim import temporary
+from fxsim.compare import sentence
 from fxsim.cosim import Accelerator
 from fxsim.errors import FxsimError
 from fxsim.paths import rtl_dir, verilog_file
@@ -10,7 +11,7 @@ from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Images
 from fxsim.signoff.record import Details, Figure
-from fxsim.signoff.simulation import RtlCheck, name_place, setup_of, simulate, take_images
+from fxsim.signoff.simulation import RtlCheck, setup_of, simulate, take_images
 
 
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
@@ -51,9 +52,9 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
         Figure("fault", f"{check.file}: '{check.find}' became '{check.replace}'"),
         Figure("values compared", sum(tap.compared for tap in result.taps.values())),
         Figure("values that differ", result.mismatches),
-        Figure("first difference", "none" if first is None else name_place(result)),
+        Figure("first difference", "none" if first is None else sentence(first)),
     )
-    summary = f"fault in {check.file}: " + ("not found" if first is None else f"found at {name_place(result)}")
+    summary = f"fault in {check.file}: " + ("not found" if first is None else f"found at {sentence(first)}")
     return Outcome(summary, reason, Details(figures))
 
 

@@ -25,7 +25,7 @@ from fxsim.signoff.report.style import draw_svg
 RECORD, REPORT = "signoff.json", "signoff.html"
 """The two files of a run."""
 
-_ORDER = (Status.FAILED, Status.ERROR, Status.SKIPPED)
+_ORDER = (Status.FAILED, Status.ERROR, Status.REPORTED, Status.SKIPPED)
 """What needs attention, the worst first."""
 
 

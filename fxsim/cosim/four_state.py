@@ -1,0 +1,200 @@
+"""Co-simulation in four states: every value of every tap equal to the model's, and none of them unknown.
+
+A simulator of two states gives every unknown value (X) and every undriven one (Z) a value, which may be the right one.
+Here they stay what they are, from power-on, where nothing holds anything, to the output. See `docs/cosim.md`.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from fxsim import temporary
+from fxsim.compare import Difference, TapComparison, place, sentence
+from fxsim.devices.four_state import Expected, FourStateBench
+from fxsim.devices.stream.device import StreamTarget
+from fxsim.devices.stream.four_state import stream_four_state
+from fxsim.engines import Engine
+from fxsim.errors import StimulusError
+from fxsim.formats import model_sha256
+from fxsim.graph import Model
+from fxsim.paths import rtl_dir
+from fxsim.simulate import parse_stall
+from fxsim.simulate.build import Status
+from fxsim.simulate.four_state import find_icarus, run_four_state
+from fxsim.simulate.sources import read_sources
+
+IMAGES_MAX = 8
+"""Images that are simulated where the caller does not say which: Icarus is a hundred times slower than Verilator."""
+
+STALLS = (0, 40)
+"""Percent of cycles in which both sides hold back, one run each: what only fills while others wait is used, too."""
+
+_EXAMPLES = 8
+
+
+class FourStateRun(msgspec.Struct, frozen=True):
+    """One run. `stall`: percent of cycles in which both sides held back. `ended`: `done`, or what went wrong.
+
+    `unknown`: the handshake signal that was X or Z, and when; null where there was none.
+    """
+
+    stall: int
+    cycles: int
+    ended: str
+    unknown: str | None
+    taps: tuple[TapComparison, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all values came, known and equal."""
+        return self.ended == "done" and self.unknown is None and all(tap.equal for tap in self.taps)
+
+
+class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A design in four states. `taps` in a run are those of the model, then the outputs of the device with their flags.
+
+    `reason`: one sentence on the first thing that is wrong, null where all is right. `unknown_values`: values that were
+    X or Z, wholly or in part, in taps and outputs; they count as differences there, `got` being their bits.
+    """
+
+    passed: bool
+    reason: str | None
+    images: int
+    unknown_values: int
+    runs: tuple[FourStateRun, ...]
+    accel: str
+    model: str
+    model_sha256: str
+    image_start: int
+    image_stop: int
+    engine: str
+    rtl_sha256: str
+    parameters: dict[str, int]
+    simulator: str
+    wall_seconds: float
+
+
+def four_state(
+    model: Model,
+    x: npt.NDArray[np.generic],
+    *,
+    accel: str = "stream",
+    images: tuple[int, int] | None = None,
+    engine: Engine | str = Engine.AUTO,
+    rtl: Path | None = None,
+    stalls: Iterable[int] = STALLS,
+    status: Status | None = None,
+) -> FourStateResult:
+    """Simulate an accelerator in Icarus Verilog on int8 images `x` [image, token, value]; compare every tap.
+
+    `images`: (start, stop) of those of `x` to use, by default the first eight. `rtl`: a folder of Verilog in place of
+    the project's own. `stalls`: percent of cycles in which both sides hold back, one run each.
+
+    Raises StimulusError for images that do not fit, and for an accelerator without a harness for four states;
+    ModelError where the accelerator cannot compute the model; ToolError where building or simulating fails.
+    """
+    began = time.monotonic()
+    if accel != "stream":
+        raise StimulusError(f"the accelerator '{accel}' has no harness for four states, expected 'stream'")
+    stimulus = model.check_stimulus(x)
+    start, stop = images if images is not None else (0, min(IMAGES_MAX, len(stimulus)))
+    if not 0 <= start < stop <= len(stimulus):
+        raise StimulusError(f"images {start}:{stop} were asked for, expected a non-empty part of 0:{len(stimulus)}")
+    target = StreamTarget(model, model.graph.taps, parse_stall("none"))
+    simulator, sources = find_icarus(), read_sources(rtl or rtl_dir())
+    sources.file_of(target.design.top)
+    runs, unknown_values = [], 0
+    for stall in stalls:
+        if status is not None:
+            status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
+        with temporary.folder("four-state") as work:
+            bench = stream_four_state(target, stimulus[start:stop], engine, stall, work)
+            trace = run_four_state(bench.harness, bench.macros, sources, work)
+        found = bench.found(trace)
+        unknown_values += sum(_number(bits) is None for values in found.values() for _, bits in values)
+        unknown = _handshake(trace.unknown, bench, found, start) if trace.unknown is not None else None
+        taps = tuple(_compare(expected, found[name], start) for name, expected in bench.streams.items())
+        runs.append(FourStateRun(stall, trace.cycles, trace.end, unknown, taps))
+    if not runs:
+        raise StimulusError("no run in four states was asked for")
+    return FourStateResult(
+        passed=all(run.passed for run in runs),
+        reason=next((_reason(run) for run in runs if not run.passed), None),
+        images=stop - start,
+        unknown_values=unknown_values,
+        runs=tuple(runs),
+        accel=accel,
+        model=model.name,
+        model_sha256=model_sha256(model),
+        image_start=start,
+        image_stop=stop,
+        engine=str(engine),
+        rtl_sha256=sources.sha256,
+        parameters=target.parameters,
+        simulator=simulator,
+        wall_seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _number(bits: str) -> int | None:
+    """Two's complement; None where a bit is unknown."""
+    return None if set(bits) - {"0", "1"} else int(bits, 2) - (int(bits[0]) << len(bits))
+
+
+def _handshake(
+    signal: tuple[str, int, str], bench: FourStateBench, found: dict[str, list[tuple[int, str]]], first_image: int
+) -> str:
+    """A handshake signal that nobody knows, and the next value of the stream that it belongs to."""
+    name, cycle, bits = signal
+    words = f"{name} is {bits.upper()} in cycle {cycle:,}"
+    stream = bench.handshakes.get(name)
+    if stream is None:
+        return words
+    expected = bench.streams[stream]
+    image, index = divmod(len(found[stream]), expected.values.shape[1])
+    return f"{place(image + first_image, expected.place(index), f'tap {expected.name}')}: {words}"
+
+
+def _compare(expected: Expected, found: list[tuple[int, str]], first_image: int) -> TapComparison:
+    """Value by value, as far as both go; values that are too few or too many leave the comparison incomplete."""
+    size = expected.values.shape[1]
+    differences = []
+    for n, (want, (cycle, bits)) in enumerate(zip(expected.values.reshape(-1).tolist(), found, strict=False)):
+        got = _number(bits) if len(bits) == expected.bits else None
+        if got != want:
+            image, index = divmod(n, size)
+            differences.append(
+                Difference(
+                    image=image + first_image,
+                    tap=expected.name,
+                    expected=want,
+                    got=bits.upper() if got is None else got,
+                    cycle=cycle,
+                    index=expected.place(index),
+                )
+            )
+    return TapComparison(
+        tap=expected.name,
+        values=expected.values.size,
+        compared=len(found),
+        differ=len(differences),
+        first=differences[0] if differences else None,
+        examples=tuple(differences[:_EXAMPLES]),
+    )
+
+
+def _reason(run: FourStateRun) -> str:
+    """The first thing that is wrong with a run, in the order of the data: of the lowest image, the first tap."""
+    firsts = [tap.first for tap in run.taps if tap.first is not None]
+    if firsts:
+        return sentence(min(firsts, key=lambda first: first.image))
+    if run.unknown is not None:
+        return f"{run.unknown}, so that nobody can say whether a value is there"
+    if run.ended != "done":
+        return f"the design is {run.ended} after {run.cycles:,} cycles"
+    wrong = next(tap for tap in run.taps if not tap.equal)
+    return f"{wrong.tap}: {wrong.compared:,} values came, expected {wrong.values:,}"

@@ -1,0 +1,91 @@
+"""Runs a design in Icarus Verilog, a simulator of four states, in which a value can be unknown (X) or undriven (Z).
+
+A device brings a harness in Verilog, which drives the design and writes an event a line, four words each, into the file
+that the macro FOUR_STATE_EVENTS names:
+
+    value NAME CYCLE BITS      the stream NAME handed over a value; its bits are 0, 1, x or z, the highest one first
+    unknown NAME CYCLE BITS    a signal that says whether values are there is neither 0 nor 1; nothing after it counts
+    end HOW CYCLE -            the last line: `done`, or what went wrong
+"""
+
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fxsim.errors import ToolError
+from fxsim.simulate.sources import Sources
+from fxsim.simulate.tools import first_errors, program_output, run_logged
+
+_TOP = "four_state"
+_EVENT = re.compile(r"(value|unknown|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
+
+
+@dataclass
+class Trace:
+    """The events of one run. `values`: (cycle, bits) of each stream's values in their order; `end`: how it ended.
+
+    `unknown`: name, cycle and bits of the signal whose value nobody knows, where there was one.
+    """
+
+    values: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    unknown: tuple[str, int, str] | None = None
+    end: str = ""
+    cycles: int = 0
+
+
+def find_icarus() -> str:
+    """The version of Icarus Verilog; ToolError names the package where it is missing."""
+    for tool in ("iverilog", "vvp"):
+        if shutil.which(tool) is None:
+            raise ToolError(f"'{tool}' is missing, and four states need it: install the Debian package 'iverilog'")
+    return program_output(["iverilog", "-V"]).splitlines()[0].strip()
+
+
+def run_four_state(harness: Path, macros: Mapping[str, str | int], sources: Sources, work: Path) -> Trace:
+    """Build a harness and a design's Verilog with Icarus and run it in the folder `work`, which has the model's files.
+
+    `macros` are defined as FOUR_STATE_name; texts that Verilog is to see as strings are given in quotes. ToolError
+    where it does not build or run, where it warns, and where the events are not those of a harness that ran to its end.
+    """
+    events, log = f"events-{secrets.token_hex(8)}.txt", work / "icarus.log"
+    shutil.copyfile(harness, work / harness.name)
+    sources.write(work / "rtl")
+    defined = [f"-DFOUR_STATE_{name}={value}" for name, value in {**macros, "EVENTS": f'"{events}"'}.items()]
+    looked_in = [word for folder in sources.folders for part in ("-y", "-I") for word in (part, f"rtl/{folder}")]
+    command = ["iverilog", "-g2012", "-Y.sv", "-o", "design.vvp", "-s", _TOP, *defined, *looked_in, harness.name]
+    if run_logged(command, work, log) != 0:
+        raise ToolError(f"Icarus Verilog failed: {first_errors(log)}")
+    built = len(log.read_bytes())
+    status = run_logged(["vvp", "-n", "design.vvp"], work, log)
+    said = log.read_bytes()[built:].decode(errors="replace").splitlines()
+    # It only warns of a ROM file that is missing or too short, but nothing that is computed counts then.
+    warnings = [line.strip() for line in said if re.search(r"\b(warning|error)\b", line, re.IGNORECASE)]
+    if status != 0 or warnings:
+        raise ToolError(f"Icarus Verilog ended with status {status}: {(warnings or ['without a word'])[0]}")
+    try:
+        lines = (work / events).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise ToolError("the design ended the simulation in Icarus Verilog before anything was driven") from None
+    return read_events(lines)
+
+
+def read_events(lines: list[str]) -> Trace:
+    """Events by stream; ToolError at a line that is none, and where the last one is not the end, or is not alone."""
+    trace = Trace()
+    for number, line in enumerate(lines):
+        event = _EVENT.fullmatch(line)
+        if event is None or (event[1] == "end") != (number == len(lines) - 1):
+            raise ToolError(f"events of Icarus Verilog, line {number + 1}: '{line[:80]}' does not belong there")
+        kind, name, cycle, bits = event[1], event[2], int(event[3]), event[4]
+        if kind == "value":
+            trace.values.setdefault(name, []).append((cycle, bits))
+        elif kind == "unknown":
+            trace.unknown = trace.unknown or (name, cycle, bits)
+        else:
+            trace.end, trace.cycles = name, cycle
+    if not trace.end:
+        raise ToolError("the simulation in Icarus Verilog ended too early: its events have no end")
+    return trace

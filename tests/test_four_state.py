@@ -1,0 +1,219 @@
+"""Co-simulation in four states: the RTL passes, and nothing unknown, undriven, wrong, missing or surplus does."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.cosim import command
+from fxsim.contract import TableRule
+from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.errors import StimulusError, ToolError
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.formats import save
+from fxsim.graph import Model
+from fxsim.paths import rtl_dir, verilog_file
+from fxsim.simulate import four_state as simulator
+from fxsim.simulate.four_state import read_events
+from tests.conftest import SEED
+
+pytestmark = pytest.mark.icarus  # runs it through the driver
+
+IMAGES = 3
+
+
+def random_model(config: ResMLPConfig) -> Model:
+    """Weights over the whole range, shifts that leave results spread over int8."""
+    rng = np.random.default_rng(SEED)
+    parameters = {
+        name: rng.integers(5, 9, shape).astype(np.uint8)
+        if name.endswith("shift")
+        else rng.integers(-128, 128, shape).astype(np.int8)
+        for name, shape in resmlp_parameters(config).items()
+    }
+    return Model(build_resmlp(config, parameters), "small")
+
+
+RELU = random_model(ResMLPConfig(4, 3, 5, 4, 1, 3))
+PSA = random_model(ResMLPConfig(2, 3, 4, 4, 1, 2, 8, TableRule.CLAMP))
+X = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, 4, 3)).astype(np.int8)
+
+
+def edited_rtl(folder: Path, *edits: tuple[str, str, str]) -> Path:
+    """A copy of the RTL with texts replaced: (file, old, new); each old text must stand there exactly once."""
+    copy = folder / "rtl"
+    shutil.copytree(rtl_dir(), copy)
+    for file, old, new in edits:
+        path = verilog_file(copy, file)
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}: adapt this test to the RTL"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    return copy
+
+
+def of(rtl: Path) -> FourStateResult:
+    """The ReLU model on a copy of the RTL, without stalls."""
+    return four_state(RELU, X, rtl=rtl, stalls=(0,))
+
+
+@pytest.mark.parametrize("shape", [RELU, PSA, random_model(ResMLPConfig(1, 3, 1, 2, 1, 1))], ids=["relu", "psa", "one"])
+def test_right_design_is_known_everywhere(shape: Model) -> None:
+    """Every value of every tap and output comes, in each run, known and equal, and is counted."""
+    tokens, values = shape.graph.input_shape
+    x = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, tokens, values)).astype(np.int8)
+    result = four_state(shape, x)
+    assert (result.passed, result.reason, result.unknown_values) == (True, None, 0)
+    assert [run.stall for run in result.runs] == [0, 40]
+    scores = int(np.prod(shape.graph.shapes[shape.graph.output]))
+    expected = {tap: IMAGES * int(np.prod(shape.graph.shapes[tap])) for tap in shape.graph.taps}
+    expected |= dict.fromkeys(("m_axis", "m_axis_tlast", "m_axis_tuser"), IMAGES * scores)
+    expected |= {"frame_error_early": 1, "frame_error_late": 1}
+    for run in result.runs:
+        assert {tap.tap: (tap.values, tap.compared) for tap in run.taps} == {n: (v, v) for n, v in expected.items()}
+
+
+FAULTS = {
+    # A ReLU that gives X where it should give 0.
+    "x": (
+        ("relu.v", "? 8'd0", "? 8'hxx"),
+        r"image 0, tap blocks.0.mlp.relu, token 0, channel \d: expected 0, got XXXXXXXX",
+    ),
+    # One bit of a sum that nothing drives.
+    "z": (
+        ("add.v", "m_axis_tdata   = y_reg;", "m_axis_tdata = {1'bz, y_reg[6:0]};"),
+        r"image 0, tap blocks.0.token_mixer.add, token 0, channel 0: expected -?\d+, got Z[01]{7}",
+    ),
+    "wrong": (
+        ("requantise.v", "wide[0]}", "1'b0}"),
+        r"image \d, tap embed, token \d, channel \d: expected -?\d+, got -?\d+ ",
+    ),
+    "flag": (
+        ("frame_tag.v", "m_axis_tlast = last;", "m_axis_tlast = last ? 1'b1 : 1'bx;"),
+        r"image 0, tap m_axis_tlast, channel 0: expected 0, got X ",
+    ),
+    "reset": (
+        ("axis_register.v", "output_valid_reg <= 1'b0;", ""),
+        r"image 0, tap \S+, token 0, channel 0: mon_(ready|valid)\[\d+\] is X in cycle \d+, so that nobody",
+    ),
+    "stuck": (
+        ("pool.v", "if (s_axis_tready) y_valid_reg <= accepted && last_token;", "y_valid_reg <= 1'b0;"),
+        "is stuck after",
+    ),
+    "frame": (
+        ("frame_guard.v", "early_reg <= 1'b0;", ""),
+        "image 0, tap frame_error_early: expected 0, got X ",
+    ),
+}
+"""Edit of the RTL, and what the result must say of it."""
+
+
+@pytest.mark.parametrize(("edit", "reason"), FAULTS.values(), ids=FAULTS)
+def test_what_is_unknown_or_wrong_fails(edit: tuple[str, str, str], reason: str, tmp_path: Path) -> None:
+    """Each fault fails, and the reason names tap, image, token and channel."""
+    result = of(edited_rtl(tmp_path, edit))
+    assert not result.passed
+    assert result.reason is not None
+    assert re.search(reason, result.reason), result.reason
+
+
+def test_unknown_values_are_counted(tmp_path: Path) -> None:
+    """Of values that are unknown, each counts, and differs, at the tap it is first seen at and at all it spreads to."""
+    result = of(edited_rtl(tmp_path, ("relu.v", "? 8'd0", "? 8'hxx")))
+    (run,) = result.runs
+    assert result.unknown_values == sum(tap.differ for tap in run.taps)
+    differing = [tap.tap for tap in run.taps if tap.differ]
+    assert differing[0] == "blocks.0.mlp.relu"
+    assert {"pool", "classifier", "m_axis"} < set(differing)
+
+
+def test_values_that_are_lost_or_surplus_fail(tmp_path: Path) -> None:
+    """A score more than there should be ends the run as surplus; a tap with values missing is not called complete."""
+    twice = edited_rtl(
+        tmp_path,
+        ("frame_tag.v", "assign s_axis_tready = m_axis_tready && s_flag_axis_tvalid;", "assign s_axis_tready = 1'b0;"),
+        ("frame_tag.v", "assign m_axis_tvalid = s_axis_tvalid && s_flag_axis_tvalid;", "assign m_axis_tvalid = !rst;"),
+    )
+    (run,) = of(twice).runs
+    assert (run.passed, run.ended) == (False, "surplus")
+
+
+def test_memory_without_contents_is_refused(tmp_path: Path) -> None:
+    """A ROM file that is not there is an error, not a ROM full of X that nothing reads."""
+    rtl = edited_rtl(tmp_path, ("stream_resmlp.v", '"embed_b.hex"', '"embed_q.hex"'))
+    with pytest.raises(ToolError, match=r"embed_q\.hex"):
+        of(rtl)
+
+
+def test_verilog_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
+    """Icarus's own first error is shown."""
+    with pytest.raises(ToolError, match=r"Icarus Verilog failed: .*relu\.v:\d+: "):
+        of(edited_rtl(tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg")))
+
+
+def test_design_that_ends_the_simulation_is_an_error(tmp_path: Path) -> None:
+    """A $finish in the design does not end a run that has not been looked at."""
+    with pytest.raises(ToolError, match="ended too early"):
+        of(
+            edited_rtl(
+                tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg; always @(posedge clk) if (!rst) $finish;")
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [], ["value tap0 1 00000001"], ["end done 1 -", "end done 2 -"], ["end done 1 -", "value tap0 2 1"],
+        ["value tap0 1 0000000q", "end done 1 -"], ["value tap0 -1 1", "end done 1 -"], ["", "end done 1 -"],
+    ],
+)  # fmt: skip
+def test_events_that_are_none_are_refused(lines: list[str]) -> None:
+    """Events without an end, behind it, or of another form are an error, never a shorter comparison."""
+    with pytest.raises(ToolError):
+        read_events(lines)
+
+
+def test_missing_icarus_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Icarus nothing is skipped: the error says what to install."""
+    monkeypatch.setattr(simulator.shutil, "which", lambda _: None)
+    with pytest.raises(ToolError, match="install the Debian package 'iverilog'"):
+        four_state(RELU, X)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accel": "other"}, "no harness for four states"),
+        ({"images": (2, 2)}, "images 2:2 were asked for"),
+        ({"images": (0, 4)}, "expected a non-empty part of 0:3"),
+        ({"stalls": ()}, "no run in four states was asked for"),
+    ],
+)
+def test_illegal_requests_are_refused(options: dict[str, object], message: str) -> None:
+    """Accelerators, images and runs that cannot be are named."""
+    with pytest.raises(StimulusError, match=message):
+        four_state(RELU, X, **options)  # type: ignore[arg-type]
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fxsim cosim --four-state` passes and fails as the function does, and refuses options that it would ignore."""
+    monkeypatch.chdir(tmp_path)
+    save(RELU, Path("m.safetensors"))
+    np.save("x.npy", X)
+    files = ["m.safetensors", "x.npy", "--four-state"]
+    right = CliRunner().invoke(command, [*files, "--images", "0:1", "--json"])
+    assert right.exit_code == 0, right.output
+    assert json.loads(right.stdout)["passed"] is True
+    edited_rtl(tmp_path, ("relu.v", "? 8'd0", "? 8'hxx"))
+    wrong = CliRunner().invoke(command, [*files, "--rtl", "rtl"])
+    assert wrong.exit_code == 1
+    assert re.search(
+        r"^FAILED: \d+ values are unknown; first image 0, tap blocks.0.mlp.relu", wrong.stdout, re.MULTILINE
+    )
+    for option in (["--stall", "none"], ["--taps", "all"], ["--wave", "w.fst"], ["--keep", "k"], ["--batch", "1"]):
+        refused = CliRunner().invoke(command, [*files, *option])
+        assert (refused.exit_code, f"{option[0]} cannot be had with --four-state" in refused.output) == (2, True)
