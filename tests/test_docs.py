@@ -60,7 +60,7 @@ def test_links_at_the_top_lead_somewhere(path: Path) -> None:
 @pytest.mark.slow
 def test_site_builds_strictly_and_needs_no_network(tmp_path: Path) -> None:
     """Every page is built; no link, anchor or page is amiss; nothing that a page loads lies elsewhere."""
-    command = [BIN / "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    command: list[str | Path] = [BIN / "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     built = {path.relative_to(tmp_path / "site").with_suffix(".md") for path in (tmp_path / "site").rglob("*.html")}
