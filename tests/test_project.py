@@ -344,6 +344,32 @@ def test_rooms_import_from_rooms_above() -> None:
     assert wrong == []
 
 
+def test_children_and_temporary_files_have_one_place() -> None:
+    """Children are started by fxsim.process alone, and what is temporary is made by fxsim.temporary.
+
+    So no child outlives the program, and what a killed one leaves is removed.
+    """
+    starts = {"Popen", "run", "call", "check_call", "check_output"}
+    allowed = {
+        "subprocess": {Path("process.py"), Path("benchmark", "startup.py")},  # the latter times a process alone
+        # Golden files wait there to be put back; the simulators' cache sweeps itself, under its lock; no name at all.
+        "tempfile": {
+            Path("temporary.py"), Path("golden", "__main__.py"), Path("simulate", "cache.py"), Path("jit.py"),
+        },
+        "os": set(),
+        "multiprocessing": set(),
+    }  # fmt: skip
+    uses = {"subprocess": starts, "os": {"fork", "system", "popen", "posix_spawn", "spawnv"}}
+    wrong = []
+    for path, tree in modules().items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(ast.Name(module), name) if module in allowed and path not in allowed[module]:
+                    if name in uses.get(module, {name}):
+                        wrong.append(f"{path} uses {module}.{name}")
+    assert wrong == []
+
+
 def test_torch_stays_in_its_rooms() -> None:
     """Torch is imported in networks, training, bridge and what measures activations; elsewhere inside a function.
 

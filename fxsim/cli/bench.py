@@ -79,6 +79,7 @@ def nn(
     if output is not None:
         from fxsim.formats.figures import check_figure_target
 
+        refuse_overwriting(output, ())
         check_figure_target(output)
     from fxsim.benchmark.activations import Setting, compare
 

@@ -21,7 +21,7 @@ device_option = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What computes."
 )
 taps_option = click.option(
-    "--taps", default="classifier", show_default=True, metavar="all|NAME,...", help="Taps to use, by name."
+    "--taps", default=None, metavar="all|NAME,...", help="Taps to use, by name; by default the model's output."
 )
 
 
@@ -38,8 +38,10 @@ class ImageRange(click.ParamType[tuple[int, int | None]]):
         return int(start or 0), int(stop) if stop else None
 
 
-def split_taps(text: str) -> tuple[str, ...]:
-    """Tap names from a comma-separated list."""
+def split_taps(text: str | None) -> tuple[str, ...] | None:
+    """Tap names from a comma-separated list; None where there is none."""
+    if text is None:
+        return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -164,7 +164,7 @@ def command(
     model: Path,
     stimulus: Path,
     accel: str,
-    taps: str,
+    taps: str | None,
     stall: str,
     images: tuple[int, int | None] | None,
     engine: str,

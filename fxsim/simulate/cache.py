@@ -15,6 +15,7 @@ import msgspec
 
 from fxsim.formats import atomic_write
 from fxsim.private import check_private
+from fxsim.temporary import naming_full
 
 ENTRIES_MAX = 64
 BYTES_MAX = 256 << 20
@@ -134,7 +135,10 @@ def store_runtime(entry: Path, objects: list[Path]) -> None:
 @contextlib.contextmanager
 def _new_folder(entry: Path) -> Iterator[Path]:
     """A folder to fill, which becomes the entry when the block ends without an error."""
-    with tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary:
+    with (
+        naming_full(entry.parent, "FXSIM_CACHE in the environment names another place"),
+        tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary,
+    ):
         new = Path(temporary) / "entry"
         new.mkdir()
         yield new
