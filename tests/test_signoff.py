@@ -45,6 +45,7 @@ from fxsim.cosim import (
     TapResult,
     Timing,
 )
+from fxsim.devices.simd.figures import LayerFigures, Span
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, save
@@ -66,7 +67,7 @@ from fxsim.signoff import (
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.checks.bridge import _shares
 from fxsim.signoff.checks.cosim import Agreement, CosimCheck, TapAgreement, Way
-from fxsim.signoff.checks.cycles import Cycles, LayerCycles, TimelineSpan
+from fxsim.signoff.checks.cycles import Cycles
 from fxsim.signoff.checks.golden import Curve, TapValues, ValueStatistics
 from fxsim.signoff.checks.interval import Interval, IntervalCheck
 from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
@@ -942,7 +943,7 @@ def stored_record(text: str = "plain") -> SignoffRecord:
             TapAgreement("pool", 5, (Way("stream", 10, 0), Way("simd", 10, 1))),
         ),
     )
-    layers, spans = (LayerCycles(0, text, 256, 16, 30, 5, 4, 3, 1),), (TimelineSpan("compute", 0, 5, 40),)
+    layers, spans = (LayerFigures(0, text, 256, 16, 30, 5, 4, 3, 1),), (Span("compute", 0, 5, 40),)
     data: dict[str, tuple[Data, ...]] = {
         "cosim": (demanded, simulated, agreement),
         "published": (demanded, reported),
