@@ -955,13 +955,14 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
 
 
 def test_builds_see_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables that are no part of the key do not reach the tools, whatever they are called."""
+    """Variables that are no part of the key do not reach the tools; their temporary files are part of the build's."""
     for name in ("CPATH", "GCC_EXEC_PREFIX", "VERILATOR_ROOT", "MAKEFLAGS", "ANYTHING"):
         monkeypatch.setenv(name, "x")
     assert tools.run_logged(["env"], tmp_path, tmp_path / "log") == 0
     lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:]
     names = {line.partition("=")[0] for line in lines}
     assert {"PATH", "LC_ALL"} <= names <= {"PATH", "HOME", "TMPDIR", "LC_ALL"}
+    assert f"TMPDIR={tmp_path}" in lines
 
 
 def test_processor_is_what_the_flags_mean_here() -> None:
