@@ -21,8 +21,8 @@ from fxsim.simulate import messages
 from fxsim.simulate.build import COMMON_HARNESS, Design
 from fxsim.simulate.stall import Stall
 
-_HERE = Path(__file__).resolve().parent
-DESIGN = Design("simd_resmlp", (_HERE / "harness_simd.cpp", _HERE / "harness_simd.hpp", COMMON_HARNESS))
+_HARNESS = Path(__file__).resolve().parent / "harness"
+DESIGN = Design("simd_resmlp", (_HARNESS / "harness.cpp", *sorted(_HARNESS.glob("*.hpp")), COMMON_HARNESS))
 
 READ_LATENCY = 64
 READ_LATENCY_MAX = 10**6
