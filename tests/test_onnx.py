@@ -63,7 +63,7 @@ def assert_equal_taps(found: dict[str, Int8], expected: dict[str, Int8]) -> None
 
 
 def compute_single(op: Any, x: Int8) -> Int8:
-    """What ONNX Runtime makes of a model of one operator."""
+    """The output of ONNX Runtime for a model of one operator."""
     return open_onnx(onnx_bytes(single((x.shape[1], x.shape[2]), op)))(x)["y"]
 
 
