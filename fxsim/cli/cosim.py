@@ -69,7 +69,7 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 )
 @click.option("--wave", metavar="FILE.fst", type=click.Path(path_type=Path), help="Write a waveform of every signal.")
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
-@click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images; stream.")
+@click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option("--latency", metavar="CYCLES", type=int, help=f"simd: cycles memory takes to answer.  [{READ_LATENCY}]")

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
 from fxsim.devices.four_state import Expected, FourStateBench
+from fxsim.devices.simd.device import SimdTarget
+from fxsim.devices.simd.four_state import simd_four_state
 from fxsim.devices.stream.device import StreamTarget
 from fxsim.devices.stream.four_state import stream_four_state
 from fxsim.engines import Engine
@@ -98,13 +100,17 @@ def four_state(
     ModelError where the accelerator cannot compute the model; ToolError where building or simulating fails.
     """
     began = time.monotonic()
-    if accel != "stream":
-        raise StimulusError(f"the accelerator '{accel}' has no harness for four states, expected 'stream'")
+    if accel not in ("stream", "simd"):
+        raise StimulusError(f"the accelerator '{accel}' has no harness for four states, expected 'stream' or 'simd'")
     stimulus = model.check_stimulus(x)
     start, stop = images if images is not None else (0, min(IMAGES_MAX, len(stimulus)))
     if not 0 <= start < stop <= len(stimulus):
         raise StimulusError(f"images {start}:{stop} were asked for, expected a non-empty part of 0:{len(stimulus)}")
-    target = StreamTarget(model, model.graph.taps, parse_stall("none"))
+    target: StreamTarget | SimdTarget
+    if accel == "simd":
+        target = SimdTarget(model, model.graph.taps)
+    else:
+        target = StreamTarget(model, model.graph.taps, parse_stall("none"))
     simulator, sources = find_icarus(), read_sources(rtl or rtl_dir())
     sources.file_of(target.design.top)
     runs, unknown_values = [], 0
@@ -112,7 +118,12 @@ def four_state(
         if status is not None:
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
         with temporary.folder("four-state") as work:
-            bench = stream_four_state(target, stimulus[start:stop], engine, stall, work)
+            part = stimulus[start:stop]
+            bench: FourStateBench
+            if isinstance(target, SimdTarget):
+                bench = simd_four_state(target, part, engine, stall, work)
+            else:
+                bench = stream_four_state(target, part, engine, stall, work)
             trace = run_four_state(bench.harness, bench.macros, sources, work)
         found = bench.found(trace)
         unknown_values += sum(_number(bits) is None for values in found.values() for _, bits in values)
