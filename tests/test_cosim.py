@@ -775,7 +775,7 @@ def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
         ({"wave_from": 1}, StimulusError, "start at image 1, but no waveform was asked for"),
         ({"taps": ""}, StimulusError, "no tap ''"),
         ({"wave": Path("no/such/folder/w.fst")}, FileError, "there is no folder"),
-        ({"rtl": Path("no/such/folder")}, ToolError, "has no stream_resmlp.v"),
+        ({"rtl": Path("no/such/folder")}, FxsimError, "no/such/folder cannot be read: No such file"),
         ({"stall": "sometimes"}, StimulusError, "'sometimes' is none of none, random:SEED"),
     ],
 )

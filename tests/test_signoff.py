@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,20 @@ from fxsim.cli.signoff import command
 from fxsim.compare import sources
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8
-from fxsim.cosim import CosimResult, Difference, Fault, Spread, Stop, TapResult
+from fxsim.cosim import (
+    BuildUsed,
+    CosimRequest,
+    CosimResult,
+    CosimVerdict,
+    Difference,
+    Fault,
+    Provenance,
+    Spread,
+    Stop,
+    Streams,
+    TapResult,
+    Timing,
+)
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, save
@@ -733,21 +747,42 @@ def cosim_result(**changes: Any) -> CosimResult:
     """What a faultless simulation of the tiny design would return, but for the changes."""
     tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
-        passed=True, images=2, taps={"embed": tap, "classifier": tap}, first_mismatch=None, interval_cycles=12,
-        latency_cycles=50, cycles_per_second=1000, output=tap, faults=(), fault_count=0, stopped=None, replay=None,
-        interval_bound_cycles=12, interval_within_bound=True, power_on_seed=1, interval=Spread(12, 12, 12, 4),
-        input_interval=None, latency=None,
-        first_output_cycles=None, cycles=100, resets=0, accel="stream", model="tiny", model_sha256="0", image_start=0,
-        image_stop=2, stall="none", watchdog_cycles=1000, engine="numba", rtl_sha256="f" * 64, parameters={},
-        build_key="k", build_cached=True, build_seconds=0.0, verilator="v", compiler="c", simulation_seconds=0.1,
-        waiting_seconds=0.0, wall_seconds=0.1,
+        verdict=CosimVerdict(
+            passed=True, images=2, first_mismatch=None, faults=(), fault_count=0, stopped=None, replay=None,
+        ),
+        streams=Streams(taps={"embed": tap, "classifier": tap}, output=tap, output_name="m_axis"),
+        timing=Timing(
+            interval_cycles=12, latency_cycles=50, first_output_cycles=None, interval=Spread(12, 12, 12, 4),
+            input_interval=None, latency=None, interval_bound_cycles=12, interval_least_cycles=None,
+            interval_within_bound=True, cycles=100, resets=0, cycles_per_second=1000, simulation_seconds=0.1,
+            waiting_seconds=0.0, wall_seconds=0.1,
+        ),
+        build=BuildUsed(
+            rtl_sha256="f" * 64, parameters={}, build_key="k", build_cached=True, build_seconds=0.0, verilator="v",
+            compiler="c",
+        ),
+        provenance=Provenance(
+            accel="stream", settings={}, model="tiny", model_sha256="0", image_start=0, image_stop=2, stall="none",
+            power_on_seed=1, watchdog_cycles=1000, engine="numba",
+        ),
     )  # fmt: skip
-    return msgspec.structs.replace(result, **changes)
+    return result.replace(**changes)
+
+
+def replace_cosim(monkeypatch: pytest.MonkeyPatch, simulate: Callable[..., CosimResult]) -> None:
+    """Have a function called in place of the co-simulation, with the parts of the request as keywords."""
+
+    def run(request: CosimRequest, **_: object) -> CosimResult:
+        asked = {"accel": request.device, "stall": request.stall, "engine": request.engine, "rtl": request.rtl}
+        asked |= {"optimise": request.optimise} | dict(request.settings)
+        return simulate(request.model, request.x, **asked)
+
+    monkeypatch.setattr(simulation, "run_cosim", run)
 
 
 def tiny_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, CheckRecord]:
     """The checks of TINY_RTL by name, if every simulation returned a faultless result with these changes."""
-    monkeypatch.setattr(simulation, "cosim", lambda *_, **__: cosim_result(**changes))
+    replace_cosim(monkeypatch, lambda *_, **__: cosim_result(**changes))
     return by_name(run_plan(load_plan(write_plan(tmp_path, TINY_RTL))))
 
 
@@ -832,7 +867,7 @@ def test_failure_that_cannot_be_kept_is_still_reported(tmp_path: Path, monkeypat
     """Where something else has the folder's name it stays; the reason tells what was found and why it is not kept."""
     (tmp_path / "failures" / "rtl").mkdir(parents=True)
     (tmp_path / "failures" / "rtl" / "mine").touch()
-    monkeypatch.setattr(simulation, "cosim", lambda *_, **__: cosim_result(passed=False, first_mismatch=WHERE))
+    replace_cosim(monkeypatch, lambda *_, **__: cosim_result(passed=False, first_mismatch=WHERE))
     check = run_plan(load_plan(write_plan(tmp_path, TINY_RTL)), ("rtl",), output=tmp_path).checks[0]
     assert (check.status, check.kept) == (Status.FAILED, None)
     assert "embed, image 1, token 0, channel 2: expected 5, got 6" in str(check.reason)

@@ -11,7 +11,9 @@ import pytest
 
 import fxsim.signoff.simulation as simulation
 from fxsim.contract.arithmetic import Int8
-from fxsim.cosim import CosimResult, Fault, LayerFigures, SimdFigures, Span, Spread, TapResult
+from fxsim.cosim import CosimResult, Fault, Spread, TapResult
+from fxsim.devices.simd import LayerFigures, SimdFigures
+from fxsim.devices.simd.figures import Span
 from fxsim.errors import FileError
 from fxsim.golden import read_manifest
 from fxsim.graph import Model
@@ -33,7 +35,17 @@ from fxsim.signoff.files import encode_record
 from fxsim.signoff.record import Details
 from fxsim.signoff.simulation import Simulation
 from fxsim.simulate.build import OPTIMISE
-from tests.test_signoff import HEAD, HOSTILE, WHERE, Page, by_name, cosim_result, stored_record, write_plan
+from tests.test_signoff import (
+    HEAD,
+    HOSTILE,
+    WHERE,
+    Page,
+    by_name,
+    cosim_result,
+    replace_cosim,
+    stored_record,
+    write_plan,
+)
 
 MODELS = """[models.tiny.generate]
 grid = [2, 2]
@@ -145,7 +157,12 @@ class Simulator:
                 )  # fmt: skip
             if options.get("keep"):
                 simd = msgspec.structs.replace(simd, keep=True, image_cycles=Spread(690, 695, 700, 3))
-            result = msgspec.structs.replace(result, simd=simd)
+            result = result.replace(
+                figures=simd,
+                settings={"read_latency": simd.read_latency, "batch": simd.batch, "keep": simd.keep},
+                interval_bound_cycles=None,
+                interval_least_cycles=12,
+            )
         return result if self._change is None else self._change(result, self.calls[-1])
 
 
@@ -157,7 +174,7 @@ def simulated(
 ) -> tuple[CheckRecord, list[dict[str, Any]]]:
     """The record of a check whose simulations were replaced, and what these were asked for."""
     simulator = Simulator(change)
-    monkeypatch.setattr(simulation, "cosim", simulator)
+    replace_cosim(monkeypatch, simulator)
     (record,) = run_plan(load_plan(write_plan(tmp_path, check, head=PLAN))).checks
     return record, simulator.calls
 
@@ -168,7 +185,7 @@ def only(accelerator: str, **changes: Any) -> Callable[[CosimResult, dict[str, A
     def change(result: CosimResult, asked: dict[str, Any]) -> CosimResult:
         if asked["accel"] != accelerator or asked["stall"] != "none":
             return result
-        return msgspec.structs.replace(result, **changes)
+        return result.replace(**changes)
 
     return change
 
@@ -179,10 +196,16 @@ def only(accelerator: str, **changes: Any) -> Callable[[CosimResult, dict[str, A
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BOTH.replace('["stream", "simd"]', '"stream"') + "batch = 2\n", "check 'both' sets batch, of the SIMD"),
-        (BOTH.replace('["stream", "simd"]', '["stream"]') + "keep = false\n", "check 'both' sets keep, of the SIMD"),
-        (INTERVAL.replace('accelerator = "simd"', "read_latency = 3"), "check 'interval' sets read_latency, of the"),
-        (FAULT.replace('accelerator = "simd"', "keep = true"), "check 'fault' sets keep, of the SIMD"),
+        (
+            BOTH.replace('["stream", "simd"]', '"stream"') + "batch = 2\n",
+            "check 'both' sets batch, which no accelerator has",
+        ),
+        (
+            BOTH.replace('["stream", "simd"]', '["stream"]') + "keep = false\n",
+            "check 'both' sets keep, which no accelerator has",
+        ),
+        (INTERVAL.replace('accelerator = "simd"', "read_latency = 3"), "check 'interval' sets read_latency, which no"),
+        (FAULT.replace('accelerator = "simd"', "keep = true"), "check 'fault' sets keep, which no accelerator has"),
         (BOTH.replace('["stream", "simd"]', '["simd", "simd"]'), "check 'both' names accelerator 'simd' more than"),
         (BOTH.replace('["stream", "simd"]', "[]"), "accelerator"),
         (BOTH.replace('["stream", "simd"]', '"systolic"'), "systolic"),
@@ -417,7 +440,7 @@ def measured(batch: int, **changes: Any) -> Callable[[CosimResult, dict[str, Any
         if (asked["model"], asked["batch"], asked["keep"]) != ("tiny", batch, False):
             return result
         assert result.simd is not None
-        return msgspec.structs.replace(result, simd=msgspec.structs.replace(result.simd, **changes))
+        return result.replace(figures=msgspec.structs.replace(result.figures, **changes))
 
     return change
 
@@ -460,9 +483,9 @@ def test_cycles_of_wrong_values_do_not_count(tmp_path: Path, monkeypatch: pytest
     def change(result: CosimResult, _: dict[str, Any]) -> CosimResult:
         nonlocal calls
         calls += 1
-        return msgspec.structs.replace(result, passed=calls != number + 1, first_mismatch=WHERE)
+        return result.replace(passed=calls != number + 1, first_mismatch=WHERE)
 
-    monkeypatch.setattr(simulation, "cosim", Simulator(change))
+    replace_cosim(monkeypatch, Simulator(change))
     kept: list[Model] = []
     monkeypatch.setattr(simulation, "keep", lambda _folder, _result, model, _x: kept.append(model))
     plan = load_plan(write_plan(tmp_path, CYCLES, head=PLAN))
@@ -557,12 +580,12 @@ def test_report_shows_cycles_against_bound_and_published() -> None:
 def test_report_shows_the_agreement_three_ways() -> None:
     """A line a check with the values in each accelerator, a row a tap; nothing at all where there was no such check."""
     html = render_report(stored_record())
-    section = html[html.index("<h2>Three ways") : html.index("<h2>RTL simulations")]
+    section = html[html.index("<h2>Several accelerators") : html.index("<h2>RTL simulations")]
     text = " ".join("".join(Page(section).texts).split())
     assert "3 images, 2 stall pattern(s), 2 taps, 15 values of the model" in text
     assert "stream: 30 compared, 0 differ; simd: 30 compared, 1 differ" in text
     assert "pool5100101" in text  # the last row: values, then compared and different in each accelerator
-    assert "Three ways" not in page(row())
+    assert "Several accelerators" not in page(row())
 
 
 def test_hostile_names_in_cycles_are_shown_not_obeyed() -> None:

@@ -1,5 +1,7 @@
 """`fxsim cosim`: the RTL against the model, every tap compared while it runs."""
 
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -16,18 +18,35 @@ from fxsim.cli.console import (
     split_taps,
 )
 from fxsim.compare import place, sentence
-from fxsim.cosim import PATTERNS, Accelerator, CosimResult, LayerFigures, SimdFigures, cosim
+from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
-from fxsim.devices.simd.device import READ_LATENCY
-from fxsim.devices.simd.layout import RESULT
-from fxsim.devices.stream.layout import OUTPUT
+from fxsim.cosim.request import POWER_ON_SEEDS
+from fxsim.devices import DEFAULT, DEVICES, Device, Option, options_of
 from fxsim.engines import Engine
+from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
 
 _EXAMPLES_SHOWN = 5
+_DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
+"""Places in click's context of the devices whose options are known, and of these options."""
+_PREFIX = "device_"
+"""Of the parameters that devices' settings become: a device may call one as it likes."""
+_BROKEN = "not usable"
+
+
+class _AccelName(click.ParamType[str]):
+    """The name of an accelerator."""
+
+    name = "NAME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such an accelerator."""
+        if value not in DEVICES:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, DEVICES))}.", param, ctx)
+        return value
 
 
 class _ImageRange(click.ParamType[tuple[int, int | None]]):
@@ -43,17 +62,107 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
         return int(start or 0), int(stop) if stop else None
 
 
-@click.command(
-    epilog="\b\nStall patterns, joined with '+':\n" + "\n".join(f"  {name:20}{text}" for name, text in PATTERNS.items())
-)
+class _Command(click.Command):
+    """The command, with the options that the devices bring.
+
+    Those of the project's own devices are always there; those of another package's are where it is named, or where
+    help is asked for.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments with the options of every device that matters."""
+        ctx.meta[_DEVICES] = _devices_for(args, ctx.help_option_names)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, then the devices' options."""
+        own = super().get_params(ctx)
+        devices: dict[str, Device] = ctx.meta.get(_DEVICES) or {name: DEVICES[name] for name in DEVICES.own}
+        taken = {word for param in own for word in param.opts}
+        ours = ctx.meta.setdefault(_OPTIONS, device_options(devices, taken))
+        place = next(i for i, param in enumerate(own) if param.name == "keep_in")
+        return [*own[:place], *ours, *own[place:]]
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """The accelerators and the stall patterns."""
+        with formatter.section("Accelerators"):
+            formatter.write_dl([(name, _about(name)) for name in DEVICES])
+        with formatter.section("Stall patterns, joined with '+'"):
+            formatter.write_dl([(name, text + _takers(name)) for name, text in PATTERNS.items()])
+
+
+def device_options(devices: Mapping[str, Device], taken: set[str]) -> list[click.Option]:
+    """Options for the settings of devices. Those that several have in the same way are one option.
+
+    FxsimError where one is called like another thing, or as one of `taken`.
+    """
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for name, device in devices.items():
+        for option in options_of(device.settings):
+            word = option.setting.option
+            first = found.setdefault(word, (option, []))
+            if word in taken or (first[0].field, first[0].type) != (option.field, option.type):
+                raise FxsimError(f"the accelerator '{name}' has an option {word} for '{option.field}', which is taken")
+            first[1].append(name)
+    return [_click_option(word, option, names) for word, (option, names) in found.items()]
+
+
+def _click_option(word: str, option: Option, names: list[str]) -> click.Option:
+    setting = option.setting
+    default = setting.shown or ("" if option.default is None or option.type is bool else str(option.default))
+    text = f"{', '.join(names)}: {setting.help}." + (f"  [{default}]" if default else "")
+    if option.type is bool:
+        return click.Option([word, _PREFIX + option.field], is_flag=True, default=None, help=text)
+    metavar = (setting.unit or option.type.__name__).upper()
+    return click.Option([word, _PREFIX + option.field], type=option.type, metavar=metavar, help=text)
+
+
+def _devices_for(args: list[str], help_words: list[str]) -> dict[str, Device]:
+    names = list(DEVICES.own)
+    asked = [after for word, after in pairwise(args) if word == "--accel"]
+    asked += [word.removeprefix("--accel=") for word in args if word.startswith("--accel=")]
+    if set(help_words) & set(args):
+        names += [name for name in DEVICES if not _about(name).startswith(_BROKEN)]
+    return {name: DEVICES[name] for name in dict.fromkeys([*names, *(name for name in asked if name in DEVICES)])}
+
+
+def _about(name: str) -> str:
+    try:
+        return DEVICES[name].about
+    except FxsimError as error:
+        return f"{_BROKEN}: {error}"
+
+
+def _takers(pattern: str) -> str:
+    """The accelerators that take a pattern, where not all of the project's own do."""
+    kind = pattern.partition(":")[0]
+    takers = [name for name in DEVICES.own if kind in DEVICES[name].stalls]
+    return f" [{', '.join(takers)}]" if takers and len(takers) < len(DEVICES.own) else ""
+
+
+class _Seeds(click.ParamType[tuple[int, ...]]):
+    """Whole numbers, comma-separated."""
+
+    name = "N,..."
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers; which of them can be seeds, the co-simulation says."""
+        parts = value.split(",")
+        if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+            self.fail(f"{value!r} is not N,N,...", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+@click.command(cls=_Command)
 @model_argument
 @click.argument("stimulus", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
     "--accel",
-    type=click.Choice([str(accel) for accel in Accelerator]),
-    default=str(Accelerator.STREAM),
+    type=_AccelName(),
+    metavar="NAME",
+    default=DEFAULT,
     show_default=True,
-    help="The accelerator to simulate.",
+    help="The accelerator to simulate; below.",
 )
 @click.option("--taps", default="all", show_default=True, metavar="all|NAME,...", help="Taps to compare, by name.")
 @click.option(
@@ -72,10 +181,16 @@ class _ImageRange(click.ParamType[tuple[int, int | None]]):
 @click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
-@click.option("--latency", metavar="CYCLES", type=int, help=f"simd: cycles memory takes to answer.  [{READ_LATENCY}]")
-@click.option("--batch", metavar="IMAGES", type=int, help="simd: images of a job.  [all]")
-@click.option("--keep-parameters", is_flag=True, help="simd: a job reads the parameters once, not for every image.")
-@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run.")
+@click.option(
+    "--power-on-seeds",
+    type=_Seeds(),
+    default=",".join(map(str, POWER_ON_SEEDS)),
+    show_default=True,
+    help="Seeds of what registers hold at power-on; under all but the first only the first images are run.",
+)
+@click.option(
+    "--keep", "keep_in", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run."
+)
 @json_option
 def command(
     model: Path,
@@ -90,11 +205,10 @@ def command(
     four_state: bool,
     rtl: Path | None,
     watchdog: int | None,
-    latency: int | None,
-    batch: int | None,
-    keep_parameters: bool,
-    keep: Path | None,
+    power_on_seeds: tuple[int, ...],
+    keep_in: Path | None,
     as_json: bool,
+    **device_settings: int | str | bool | None,
 ) -> None:
     """Simulate an accelerator computing MODEL on the images in INPUT, and compare every tap with the integer model.
 
@@ -103,9 +217,6 @@ def command(
     the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
     is 0 only where every value was equal and every rule of the streams, or of AXI, kept.
 
-    The accelerator 'stream' is built for the model's dimensions; 'simd' is one for all models, which it reads from
-    memory, in jobs of several images.
-
     With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
     tap or output, is a difference. It is slow, so that by default only the first images are simulated.
     """
@@ -113,8 +224,8 @@ def command(
         _refuse_with_four_state(click.get_current_context())
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
-    if keep is not None:
-        refuse_existing(keep)
+    if keep_in is not None:
+        refuse_existing(keep_in)
     if not (chosen_taps := split_taps(taps)):
         raise click.BadParameter("names no tap", param_hint="'--taps'")
     if wave_from is not None and wave is None:
@@ -126,16 +237,17 @@ def command(
     def tell(text: str) -> None:
         click.echo(f"fxsim: {text}", err=True)
 
+    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
     if four_state:
-        _run_four_state(
-            run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell), as_json
-        )
+        in_four_states = run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell)
+        _end_four_state(in_four_states, as_json)
         return
     with progress("images") as report:
-        result = cosim(
+        request = CosimRequest(
             loaded,
             x,
-            accel=accel,
+            device=accel,
+            settings=settings,
             taps=chosen_taps,
             stall=stall,
             images=chosen,
@@ -143,34 +255,33 @@ def command(
             wave=wave,
             wave_from=wave_from,
             rtl=rtl,
+            power_on_seeds=power_on_seeds,
             watchdog=watchdog,
-            read_latency=latency,
-            batch=batch,
-            keep=keep_parameters or None,
-            progress=report,
-            status=tell,
         )
+        result = run_cosim(request, progress=report, status=tell)
     if as_json:
-        print_json(result)
+        print_json(result.flat())
     else:
         _print(result)
     if not result.passed:
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
-    if keep is not None:
-        keep_folder(keep, result, loaded, x, rtl)
+    if keep_in is not None:
+        keep_folder(keep_in, result, loaded, x, rtl)
     if not result.passed:
         click.get_current_context().exit(1)
 
 
 def _refuse_with_four_state(context: click.Context) -> None:
     """Refuse what a run in four states would silently ignore."""
-    ignored = ("taps", "stall", "wave", "wave_from", "watchdog", "latency", "batch", "keep_parameters", "keep")
-    for name in ignored:
-        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
-            raise click.UsageError(f"--{name.replace('_', '-')} cannot be had with --four-state")
+    ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in"}
+    for param in context.command.get_params(context):
+        name = param.name or ""
+        given = context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)
+        if given and (name in ignored or name.startswith(_PREFIX)):
+            raise click.UsageError(f"{param.opts[0]} cannot be had with --four-state")
 
 
-def _run_four_state(result: FourStateResult, as_json: bool) -> None:
+def _end_four_state(result: FourStateResult, as_json: bool) -> None:
     """Print a result, and end with status 1 unless every value was known and equal."""
     if as_json:
         print_json(result)
@@ -190,93 +301,68 @@ def _run_four_state(result: FourStateResult, as_json: bool) -> None:
 
 
 def _print(result: CosimResult) -> None:
-    output = OUTPUT if result.simd is None else RESULT
+    ran, streams, timing, figures = result.provenance, result.streams, result.timing, result.figures
     rows = [
         (name, tap.compared, tap.mismatches, tap.stalled_cycles)
-        for name, tap in (*result.taps.items(), (output, result.output))
+        for name, tap in (*streams.taps.items(), (streams.output_name, streams.output))
     ]
-    say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, stalls {result.stall}")
-    if result.simd is None:
-        print_table("", ("tap", "compared", "mismatches", "stalled cycles"), rows)
-    else:
-        print_table("", ("tap", "compared", "mismatches"), [row[:3] for row in rows])
-        _print_layers(result.simd)
-    if result.interval_cycles is not None:
-        click.echo(f"{result.interval_cycles:,} cycles between images ({_bound(result)})")
-    if result.latency_cycles is not None:
-        click.echo(f"{result.latency_cycles:,} cycles latency of the first image")
-    build = "cached" if result.build_cached else f"{result.build_seconds:.1f} s"
-    rate = f"{result.cycles_per_second:,} cycles/s"
-    click.echo(f"{result.cycles:,} cycles at {rate}; build {build}, {result.wall_seconds:.1f} s in all")
-    if result.resets:
-        click.echo(f"{result.resets:,} resets")
-    if result.simd is not None:
-        _print_jobs(result.simd)
+    say(f"{ran.model}: {result.verdict.images:,} images, accelerator {ran.accel}, stalls {ran.stall}")
+    columns = 4 if DEVICES[ran.accel].handshakes else 3
+    titles = ("tap", "compared", "mismatches", "stalled cycles")
+    print_table("", titles[:columns], [row[:columns] for row in rows])
+    for table in () if figures is None else figures.tables():
+        print_table(table.title, table.columns, list(table.rows))
+    if timing.interval_cycles is not None:
+        click.echo(f"{timing.interval_cycles:,} cycles between images ({_limit(timing)})")
+    if timing.latency_cycles is not None:
+        click.echo(f"{timing.latency_cycles:,} cycles latency of the first image")
+    build = "cached" if result.build.build_cached else f"{result.build.build_seconds:.1f} s"
+    rate = f"{timing.cycles_per_second:,} cycles/s"
+    click.echo(f"{timing.cycles:,} cycles at {rate}; build {build}, {timing.wall_seconds:.1f} s in all")
+    if timing.resets:
+        click.echo(f"{timing.resets:,} resets")
+    for line in () if figures is None else figures.lines():
+        say(line)
     if result.passed:
         click.echo("PASSED: every value equal")
         return
-    _print_failure(result, output)
+    _print_failure(result)
 
 
-def _print_layers(simd: SimdFigures) -> None:
-    rows = [
-        (layer.name, layer.cycles, f"{layer.macs / (256 * layer.cycles):.1%}", _waits(layer)) for layer in simd.layers
-    ]
-    if rows:
-        print_table("first image", ("layer", "cycles", "MACs used", "cycles waiting for"), rows)
-
-
-def _waits(layer: LayerFigures) -> str:
-    waits = {
-        "parameters": layer.waits_parameters,
-        "image": layer.waits_image,
-        "results": layer.waits_results_before,
-        "room": layer.waits_room,
-    }
-    return ", ".join(f"{what} {cycles:,}" for what, cycles in waits.items() if cycles)
-
-
-def _print_jobs(simd: SimdFigures) -> None:
-    jobs = f"{simd.jobs:,} jobs of up to {simd.batch:,} images, memory answers after {simd.read_latency:,} cycles"
-    click.echo(f"{jobs}, parameters read {'once a job' if simd.keep else 'for every image'}")
-    click.echo(f"{simd.read_beats:,} beats read, {simd.write_beats:,} written, 16 bytes each")
-    if simd.errors or simd.stops:
-        click.echo(f"{simd.errors:,} errors on the bus, {simd.stops:,} stops")
-
-
-def _print_failure(result: CosimResult, output: str) -> None:
-    first = result.first_mismatch
+def _print_failure(result: CosimResult) -> None:
+    verdict, streams = result.verdict, result.streams
+    first = verdict.first_mismatch
     if first is not None:
-        stream = result.output if first.tap == output else result.taps[first.tap]
-        click.echo(f"FAILED: {result.mismatches:,} values differ; first {sentence(first)}")
+        stream = streams.output if first.tap == streams.output_name else streams.taps[first.tap]
+        click.echo(f"FAILED: {streams.mismatches:,} values differ; first {sentence(first)}")
         for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
             click.echo(f"        then {sentence(example)}")
-    for fault in result.faults:
+    for fault in verdict.faults:
         index = {"token": fault.token, "channel": fault.channel}
         where = place(fault.image, {axis: i for axis, i in index.items() if i is not None})
         detail = f" ({fault.detail})" if fault.detail else ""
         click.echo(f"FAILED: {fault.stream}: {fault.kind}{detail} at {where}, cycle {fault.cycle:,}")
-    if result.fault_count > len(result.faults):
-        click.echo(f"        and {result.fault_count - len(result.faults):,} faults more")
+    if verdict.fault_count > len(verdict.faults):
+        click.echo(f"        and {verdict.fault_count - len(verdict.faults):,} faults more")
     if result.shortfall is not None:
         click.echo(f"FAILED: {result.shortfall}")
-    if result.stopped is not None:
+    if (stopped := verdict.stopped) is not None:
         click.echo(
-            f"FAILED: stopped at cycle {result.stopped.cycle:,} in image {result.stopped.image}, after "
-            f"{result.stopped.idle_cycles:,} cycles in which nothing moved: {result.stopped.reason}"
+            f"FAILED: stopped at cycle {stopped.cycle:,} in image {stopped.image}, after "
+            f"{stopped.idle_cycles:,} cycles in which nothing moved: {stopped.reason}"
         )
         states = [
             (s.stream, s.tap or s.state, s.image, "" if s.token is None else str(s.token), s.channel)
-            for s in result.stopped.streams
+            for s in stopped.streams
         ]
-        what = "state" if result.simd is None else "tap"
+        what = "tap" if any(s.tap for s in stopped.streams) else "state"
         print_table("next value of every stream", ("stream", what, "image", "token", "channel"), states)
 
 
-def _bound(result: CosimResult) -> str:
-    bound = f"{result.interval_bound_cycles:,}"
-    if result.simd is not None:
-        return f"the multipliers need {bound}"
-    if result.interval_within_bound is None:
+def _limit(timing: Timing) -> str:
+    if timing.interval_bound_cycles is None:
+        return f"no design can take fewer than {timing.interval_least_cycles:,}"
+    bound = f"{timing.interval_bound_cycles:,}"
+    if timing.interval_within_bound is None:
         return f"unhindered: at most {bound}"
-    return f"within the bound of {bound}" if result.interval_within_bound else f"MORE THAN THE BOUND of {bound}"
+    return f"within the bound of {bound}" if timing.interval_within_bound else f"MORE THAN THE BOUND of {bound}"

@@ -1,27 +1,40 @@
-"""Co-simulation: the Verilated accelerator against the integer model, every stream compared while it runs."""
+"""Co-simulation: a Verilated device against the integer model, every stream compared while it runs."""
 
 from fxsim.compare import Difference
-from fxsim.cosim.driver import Accelerator, cosim
-from fxsim.cosim.result import CosimResult, Fault, Stop, TapResult
-from fxsim.devices.base import StreamState
-from fxsim.devices.simd import LayerFigures, SimdFigures
+from fxsim.cosim.driver import cosim, run_cosim
+from fxsim.cosim.request import CosimRequest
+from fxsim.cosim.result import (
+    BuildUsed,
+    CosimResult,
+    CosimVerdict,
+    Fault,
+    Provenance,
+    Stop,
+    Streams,
+    TapResult,
+    Timing,
+)
+from fxsim.devices import StreamState
 from fxsim.simulate import PATTERNS, Stall, parse_stall
-from fxsim.simulate.messages import Span, Spread
+from fxsim.simulate.messages import Spread
 
 __all__ = [
     "PATTERNS",
-    "Accelerator",
+    "BuildUsed",
+    "CosimRequest",
     "CosimResult",
+    "CosimVerdict",
     "Difference",
     "Fault",
-    "LayerFigures",
-    "SimdFigures",
-    "Span",
+    "Provenance",
     "Spread",
     "Stall",
     "Stop",
     "StreamState",
+    "Streams",
     "TapResult",
+    "Timing",
     "cosim",
     "parse_stall",
+    "run_cosim",
 ]

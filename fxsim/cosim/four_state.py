@@ -14,17 +14,12 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
+from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.four_state import Expected, FourStateBench
-from fxsim.devices.simd.device import SimdTarget
-from fxsim.devices.simd.four_state import simd_four_state
-from fxsim.devices.stream.device import StreamTarget
-from fxsim.devices.stream.four_state import stream_four_state
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError
 from fxsim.formats import model_sha256
 from fxsim.graph import Model
-from fxsim.paths import rtl_dir
-from fxsim.simulate import parse_stall
 from fxsim.simulate.build import Status
 from fxsim.simulate.four_state import find_icarus, run_four_state
 from fxsim.simulate.sources import read_sources
@@ -84,7 +79,7 @@ def four_state(
     model: Model,
     x: npt.NDArray[np.generic],
     *,
-    accel: str = "stream",
+    accel: str = DEFAULT,
     images: tuple[int, int] | None = None,
     engine: Engine | str = Engine.AUTO,
     rtl: Path | None = None,
@@ -94,36 +89,28 @@ def four_state(
     """Simulate an accelerator in Icarus Verilog on int8 images `x` [image, token, value]; compare every tap.
 
     `images`: (start, stop) of those of `x` to use, by default the first eight. `rtl`: a folder of Verilog in place of
-    the project's own. `stalls`: percent of cycles in which both sides hold back, one run each.
+    the device's own. `stalls`: percent of cycles in which both sides hold back, one run each.
 
     Raises StimulusError for images that do not fit, and for an accelerator without a harness for four states;
     ModelError where the accelerator cannot compute the model; ToolError where building or simulating fails.
     """
     began = time.monotonic()
-    if accel not in ("stream", "simd"):
-        raise StimulusError(f"the accelerator '{accel}' has no harness for four states, expected 'stream' or 'simd'")
+    device = DEVICES[accel]
+    fitted = device.fit(model, make_settings(device.name, device.settings, {}))
+    if not device.four_state:
+        raise StimulusError(f"the accelerator '{device.name}' has no harness for four states")
     stimulus = model.check_stimulus(x)
     start, stop = images if images is not None else (0, min(IMAGES_MAX, len(stimulus)))
     if not 0 <= start < stop <= len(stimulus):
         raise StimulusError(f"images {start}:{stop} were asked for, expected a non-empty part of 0:{len(stimulus)}")
-    target: StreamTarget | SimdTarget
-    if accel == "simd":
-        target = SimdTarget(model, model.graph.taps)
-    else:
-        target = StreamTarget(model, model.graph.taps, parse_stall("none"))
-    simulator, sources = find_icarus(), read_sources(rtl or rtl_dir())
-    sources.file_of(target.design.top)
+    simulator, sources = find_icarus(), read_sources(rtl or fitted.design.sources)
+    sources.file_of(fitted.design.top)
     runs, unknown_values = [], 0
     for stall in stalls:
         if status is not None:
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
         with temporary.folder("four-state") as work:
-            part = stimulus[start:stop]
-            bench: FourStateBench
-            if isinstance(target, SimdTarget):
-                bench = simd_four_state(target, part, engine, stall, work)
-            else:
-                bench = stream_four_state(target, part, engine, stall, work)
+            bench = fitted.four_state(stimulus[start:stop], engine, stall, work)
             trace = run_four_state(bench.harness, bench.macros, sources, work)
         found = bench.found(trace)
         unknown_values += sum(_number(bits) is None for values in found.values() for _, bits in values)
@@ -138,14 +125,14 @@ def four_state(
         images=stop - start,
         unknown_values=unknown_values,
         runs=tuple(runs),
-        accel=accel,
+        accel=device.name,
         model=model.name,
         model_sha256=model_sha256(model),
         image_start=start,
         image_stop=stop,
         engine=str(engine),
         rtl_sha256=sources.sha256,
-        parameters=target.parameters,
+        parameters=fitted.parameters,
         simulator=simulator,
         wall_seconds=round(time.monotonic() - began, 3),
     )

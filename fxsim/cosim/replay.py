@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.cosim.result import CosimResult
-from fxsim.devices.simd import write_memory_image
-from fxsim.devices.stream import write_roms
+from fxsim.devices import DEVICES, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
-from fxsim.paths import rtl_dir
 from fxsim.temporary import beside
 
 
@@ -34,25 +32,23 @@ def keep(
 ) -> None:
     """Write a new folder from which a run can be repeated anywhere, whole or not at all.
 
-    It holds the model, the images that the run needs (numbered from 0), the Verilog, the ROM files (the SIMD
-    accelerator's: its memory image), the result and replay.sh. FileError where it exists already or cannot be written.
+    It holds the model, the images that the run needs (numbered from 0), the Verilog, what the device reads of the model
+    (ROM files, a memory image), the result and replay.sh. FileError where it exists already or cannot be written.
     """
     refuse_existing(directory)
     temporary = beside(directory)
-    start, stop = result.replay or (result.image_start, result.image_stop)
+    start, stop = _images(result)
+    device = DEVICES[result.provenance.accel]
+    fitted = device.fit(model, make_settings(device.name, device.settings, result.provenance.settings))
     # The kept images count from 0.
     command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"))
     try:
-        if result.simd is None:
-            (temporary / "rom").mkdir(parents=True)
-            write_roms(model, temporary / "rom")
-        else:
-            (temporary / "memory").mkdir(parents=True)
-            write_memory_image(model, temporary / "memory", images=model.check_stimulus(x[start:stop]))
-        shutil.copytree(rtl or rtl_dir(), temporary / "rtl")
+        temporary.mkdir(parents=True)
+        fitted.keep_files(temporary, model.check_stimulus(x[start:stop]))
+        shutil.copytree(rtl or fitted.design.sources, temporary / "rtl")
         save(model, temporary / "model.safetensors")
         np.save(temporary / "images.npy", x[start:stop])
-        (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.flat())))
         (temporary / "replay.sh").write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n', encoding="utf-8")
         (temporary / "replay.sh").chmod(0o755)
         temporary.rename(directory)
@@ -62,18 +58,23 @@ def keep(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _images(result: CosimResult) -> tuple[int, int]:
+    """The images that show the failure again, or all that were run."""
+    return result.verdict.replay or (result.provenance.image_start, result.provenance.image_stop)
+
+
 def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: Path | None) -> str:
     """The command, for a stimulus that begins with image `first` of the result's."""
-    start, stop = result.replay or (result.image_start, result.image_stop)
-    words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", result.accel]
-    words += ["--images", f"{start - first}:{stop - first}", "--stall", result.stall]
-    words += ["--watchdog", str(result.watchdog_cycles)]
-    if (simd := result.simd) is not None:
-        words += ["--latency", str(simd.read_latency), "--batch", str(simd.batch)]
-        words += ["--keep-parameters"] if simd.keep else []
+    start, stop = _images(result)
+    ran = result.provenance
+    device = DEVICES[ran.accel]
+    words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", device.name]
+    words += ["--images", f"{start - first}:{stop - first}", "--stall", ran.stall]
+    words += ["--watchdog", str(ran.watchdog_cycles), "--power-on-seeds", str(ran.power_on_seed)]
+    words += option_words(make_settings(device.name, device.settings, ran.settings))
     words += ["--rtl", str(rtl)] if rtl is not None else []
     words += ["--wave", "failure.fst"]
     # A design that gives more images than it was given fails in one that there is not.
-    if (failing := result.failing_image) is not None and failing < stop:
+    if (failing := result.verdict.failing_image) is not None and failing < stop:
         words += ["--wave-from", str(failing - first)]
     return shlex.join(words)

@@ -1,12 +1,11 @@
 """What a co-simulation found, as records that are also its JSON."""
 
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from fxsim.compare import Comparison, Difference, TapComparison
-from fxsim.devices.base import StreamState
-from fxsim.devices.simd.figures import SimdFigures
+from fxsim.devices import DEVICES, Figures, StreamState
 from fxsim.simulate.messages import Spread
 from fxsim.simulate.stall import parse_stall
 
@@ -69,45 +68,101 @@ class Stop(msgspec.Struct, frozen=True):
     streams: tuple[StreamState, ...]
 
 
-class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A co-simulation. Image numbers are those of the input array; cycles count from 0 at power-on, reset included.
+class CosimVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict, and what speaks against passing.
 
     `passed`: every image came out; every value of every compared tap and of the output was compared, all of them, and
-    equal; no rule was broken.
-    `first_mismatch`: of the lowest image that has one, the first in graph order; later taps only pass it on.
-    `interval_cycles`: between the last values of consecutive images, the median after the pipeline filled (null under
-    three images, or where every image was interrupted); `interval` all there is to say of it.
-    `interval_within_bound`: no interval was longer than `interval_bound_cycles`; null where stalls were asked for, and
-    where no interval was measured. `passed` does not depend on it.
-    `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle for cycle.
-    `latency_cycles`: of the first image, from its first value's cycle to its last score's, both counted;
-    `first_output_cycles` the same to its first score; `latency` over all images, queueing included.
-    SIMD accelerator: `interval` is between the results of one job; `interval_bound_cycles` are those that its
-    multipliers need, of which no interval can have fewer, and `interval_within_bound` is null; latencies count from the
-    job's start to the acknowledged result (a job of one image: the register CYCLES); `simd` has the rest.
+    equal; no rule was broken. `first_mismatch`: of the lowest image that has one, the first in graph order; later taps
+    only pass it on. `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle
+    for cycle.
     """
 
     passed: bool
     images: int
-    taps: dict[str, TapResult]
     first_mismatch: Difference | None
-    interval_cycles: int | None
-    latency_cycles: int | None
-    cycles_per_second: int
-    output: TapResult
     faults: tuple[Fault, ...]
     fault_count: int
     stopped: Stop | None
     replay: tuple[int, int] | None
-    interval_bound_cycles: int
-    interval_within_bound: bool | None
+
+    @property
+    def failing_image(self) -> int | None:
+        """The image that failed first: the first mismatch's, else the first fault's, else where nothing moved."""
+        places = (self.first_mismatch, *self.faults[:1], self.stopped)
+        return next((place.image for place in places if place is not None), None)
+
+
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """What was compared: taps by name in graph order, and the device's output."""
+
+    taps: dict[str, TapResult]
+    output: TapResult
+    output_name: str
+
+    @property
+    def mismatches(self) -> int:
+        """Wrong values over all taps and the output."""
+        return sum(tap.mismatches for tap in (*self.taps.values(), self.output))
+
+    @property
+    def compared(self) -> int:
+        """Values compared at all taps and the output."""
+        return sum(tap.compared for tap in (*self.taps.values(), self.output))
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Cycles, counted from 0 at power-on, reset included, and seconds.
+
+    `interval_cycles`: between the last values of consecutive images (or results, of a device that works in jobs: those
+    of one job), the median after the pipeline filled (null under three images, or where every image was interrupted);
+    `interval` all there is to say of it. `interval_bound_cycles`: the most that a right design takes where nothing
+    holds it back; `interval_within_bound`: no interval was longer; null where stalls were asked for, where no interval
+    was measured, and where there is no bound. `passed` does not depend on it. `interval_least_cycles`: the fewest that
+    any design of the device can take, null where it is not stated.
+
+    `latency_cycles`: of the first image, from its first value's cycle (or its job's start) to its last score's (or its
+    acknowledged result), both counted; `first_output_cycles` the same to its first score; `latency` over all images,
+    queueing included.
+    """
+
+    interval_cycles: int | None
+    latency_cycles: int | None
+    first_output_cycles: int | None
     interval: Spread | None
     input_interval: Spread | None
     latency: Spread | None
-    first_output_cycles: int | None
+    interval_bound_cycles: int | None
+    interval_least_cycles: int | None
+    interval_within_bound: bool | None
     cycles: int
     resets: int
+    cycles_per_second: int
+    simulation_seconds: float
+    waiting_seconds: float
+    wall_seconds: float
+
+
+class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """The simulator: `rtl_sha256` of all files of the RTL folder as they were, and what it was built with."""
+
+    rtl_sha256: str
+    parameters: dict[str, int]
+    build_key: str
+    build_cached: bool
+    build_seconds: float
+    verilator: str
+    compiler: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What was run: device (`accel`) with its settings, none of them left open, model, images of the input, stalls.
+
+    `power_on_seed`: of the bits that registers held at power-on in the run that is reported: the first of
+    `power_on_seeds`, or the one under which the design failed.
+    """
+
     accel: str
+    settings: dict[str, int | str | bool | None]
     model: str
     model_sha256: str
     image_start: int
@@ -116,27 +171,37 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
     power_on_seed: int
     watchdog_cycles: int
     engine: str
-    rtl_sha256: str
-    parameters: dict[str, int]
-    build_key: str
-    build_cached: bool
-    build_seconds: float
-    verilator: str
-    compiler: str
-    simulation_seconds: float
-    waiting_seconds: float
-    wall_seconds: float
-    simd: SimdFigures | None = None
+    power_on_seeds: tuple[int, ...] = ()
+
+
+class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A co-simulation, in parts. Image numbers are those of the input array.
+
+    `figures`: what only this device has to say. Every field of every part is an attribute of the result too, and the
+    figures are one by the name of the device; so they stand in the JSON (`flat`).
+    """
+
+    verdict: CosimVerdict
+    streams: Streams
+    timing: Timing
+    build: BuildUsed
+    provenance: Provenance
+    figures: Figures | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything held."""
+        return self.verdict.passed
 
     @property
     def comparison(self) -> Comparison:
         """All that was compared, the output last."""
-        streams = self.taps | {"output": self.output}
-        repeats = parse_stall(self.stall).disturbs
+        streams = self.streams.taps | {"output": self.streams.output}
+        repeats = parse_stall(self.provenance.stall).disturbs
         return Comparison(
-            expected=self.model,
-            found=self.accel,
-            images=self.image_stop - self.image_start,
+            expected=self.provenance.model,
+            found=self.provenance.accel,
+            images=self.provenance.image_stop - self.provenance.image_start,
             taps=tuple(stream.comparison(name, repeats) for name, stream in streams.items()),
         )
 
@@ -146,16 +211,48 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
 
         Only where every image came out: of images that did not, no value can have been compared.
         """
-        out = self.images == self.image_stop - self.image_start
-        return self.comparison.reason if out and self.first_mismatch is None else None
+        out = self.verdict.images == self.provenance.image_stop - self.provenance.image_start
+        return self.comparison.reason if out and self.verdict.first_mismatch is None else None
+
+    def flat(self) -> dict[str, object]:
+        """All fields of all parts by name, as in JSON; the figures of each device of the project's own by its name.
+
+        Where a device states no bound but the fewest cycles, `interval_bound_cycles` is these, as it always was.
+        """
+        fields: dict[str, object] = {}
+        for part in self._parts:
+            fields |= msgspec.structs.asdict(part)
+        if self.timing.interval_bound_cycles is None:
+            fields["interval_bound_cycles"] = self.timing.interval_least_cycles
+        own = {name: None for name in DEVICES.own if DEVICES[name].figures is not None}
+        return fields | own | ({} if self.figures is None else {self.provenance.accel: self.figures})
+
+    def replace(self, **changes: object) -> Self:
+        """The result with other values of some fields of its parts, by name."""
+        figures = changes.pop("figures", self.figures)
+        parts = {}
+        for name, part in zip(_PARTS, self._parts, strict=True):
+            own = {field: changes.pop(field) for field in part.__struct_fields__ if field in changes}
+            parts[name] = msgspec.structs.replace(part, **own)
+        if changes:
+            raise TypeError(f"a result has no field '{next(iter(changes))}'")
+        return msgspec.structs.replace(self, figures=figures, **parts)
 
     @property
-    def mismatches(self) -> int:
-        """Wrong values over all taps and the output."""
-        return sum(tap.mismatches for tap in (*self.taps.values(), self.output))
+    def _parts(self) -> tuple[msgspec.Struct, ...]:
+        return tuple(getattr(self, name) for name in _PARTS)
 
-    @property
-    def failing_image(self) -> int | None:
-        """The image that failed first: the first mismatch's, else the first fault's, else where nothing moved."""
-        places = (self.first_mismatch, *self.faults[:1], self.stopped)
-        return next((place.image for place in places if place is not None), None)
+    def __getattr__(self, name: str) -> Any:
+        """A field of one of the parts, or the figures by the name of the device that has such."""
+        if not name.startswith("_"):
+            for part in self._parts:
+                if hasattr(part, name):
+                    return getattr(part, name)
+            if name == self.provenance.accel:
+                return self.figures
+            if name in DEVICES and DEVICES[name].figures is not None:
+                return None
+        raise AttributeError(f"a result has no field '{name}'")
+
+
+_PARTS = ("verdict", "streams", "timing", "build", "provenance")

@@ -1,1 +1,23 @@
-"""The accelerators that can be simulated and compared, one folder each."""
+"""The accelerators that can be simulated and compared, one folder each; other packages can add theirs."""
+
+from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, Table
+from fxsim.devices.registry import DEFAULT, DEVICES
+from fxsim.devices.settings import Option, Setting, Settings, make_settings, option_words, options_of
+
+__all__ = [
+    "DEFAULT",
+    "DEVICES",
+    "CycleLimit",
+    "Device",
+    "Figures",
+    "Fitted",
+    "Layout",
+    "Option",
+    "Setting",
+    "Settings",
+    "StreamState",
+    "Table",
+    "make_settings",
+    "option_words",
+    "options_of",
+]

@@ -1,14 +1,23 @@
-"""What a co-simulation must know of an accelerator: how its streams run, and what simulates it with a model on it."""
+"""Devices: what a co-simulation must know of one, its streams with a model on it, and what it has to say of a run.
+
+Nothing outside the folder of a device asks which one it is. `docs/architecture.md` says how to add one.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
+from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.settings import Settings
+from fxsim.engines import Engine
+from fxsim.errors import ToolError
 from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import Design
@@ -16,12 +25,14 @@ from fxsim.simulate.stall import Burst, Random, Side, Stall
 
 _MAGIC = b"FXIM"
 
+_Part = TypeVar("_Part", bound=msgspec.Struct)
+
 
 class StreamState(msgspec.Struct, frozen=True):
     """Where a stream stood when the simulation stopped; image, token and channel are the next value's.
 
     `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`. `tap`: whose value the next one
-    is, where a stream carries those of several (a stage of the SIMD accelerator).
+    is, where a stream carries those of several.
     """
 
     stream: str
@@ -82,21 +93,65 @@ class Layout(ABC):
         return self.model.graph.output if stream == self.output else stream
 
 
-class Target(ABC):
-    """An accelerator with a model on it.
+class Table(NamedTuple):
+    """A table for people: a title, names of columns, rows of numbers and words."""
 
-    `bound`: cycles an image takes in steady state: the most (stream), or those that no design can be below (simd).
-    `watchdog`: cycles without anything moving after which a design counts as stuck.
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int | str, ...], ...]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What only one device has to say of a co-simulation; its JSON stands in the result under the device's name."""
+
+    def tables(self) -> tuple[Table, ...]:
+        """Tables for people."""
+        return ()
+
+    def lines(self) -> tuple[str, ...]:
+        """Lines for people."""
+        return ()
+
+
+@dataclass(frozen=True)
+class CycleLimit:
+    """Cycles that an image takes in steady state, as they follow from the device and the model.
+
+    `bound`: the most, which a right design keeps where nothing holds it back. `least`: the fewest, which no design can
+    be below. A device states one of the two.
+    """
+
+    bound: int | None = None
+    least: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse both and none."""
+        assert (self.bound is None) != (self.least is None)
+
+    @property
+    def cycles(self) -> int:
+        """The one that there is."""
+        return self.bound if self.bound is not None else self.least or 0
+
+
+class Fitted(ABC):
+    """A device with a model on it.
+
+    `design`: the Verilog top and the harness that drives it, built with `parameters`. `watchdog`: cycles without
+    anything moving after which a design counts as stuck.
     """
 
     design: Design
     parameters: dict[str, int]
-    layout: Layout
-    bound: int
+    limit: CycleLimit
     watchdog: int
 
     @abstractmethod
-    def arguments(self, images: int, stall: Stall) -> dict[str, str]:
+    def layout(self, compared: tuple[str, ...]) -> Layout:
+        """How its streams run, with these taps (in graph order) compared."""
+
+    @abstractmethod
+    def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
         """The harness's arguments for a run of so many images, but for those that every harness has."""
 
     @abstractmethod
@@ -104,16 +159,62 @@ class Target(ABC):
         """Write what the simulator reads of the model into the folder it runs in."""
 
     @abstractmethod
-    def within_bound(self, found: messages.Found) -> bool | None:
-        """Whether no interval was longer than the bound; None where there is no such bound, or no interval."""
+    def keep_files(self, folder: Path, x: Int8) -> None:
+        """Write what an engineer wants beside a kept failure of images `x` into a new folder's place."""
 
     @abstractmethod
-    def stuck(self, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
+    def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """Why nothing moves any more, and where every stream stands; `first_image`: the number of the harness's 0."""
 
-    def figures(self, found: messages.Found, images: int) -> msgspec.Struct | None:  # noqa: ARG002  # another has them
-        """What only the SIMD accelerator has, of a run of so many images."""
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """What it brings to be simulated on images in four states, written into a folder; both sides hold back.
+
+        `stall`: in so many percent of all cycles. Only a device that says `four_state` has it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no harness for four states")
+
+    def pinned(self, images: int) -> Settings:  # noqa: ARG002  # the images of a run decide where settings are left open
+        """The settings with none left open, of a run of so many images: those that repeat it on fewer."""
+        return Settings()
+
+    def disturbances(self, found: messages.Found) -> dict[str, int]:
+        """How often each kind of disturbance that a stall pattern can ask for was carried out."""
+        return {"reset": found.resets}
+
+    def figures(self, found: messages.Found, images: int) -> Figures | None:  # noqa: ARG002  # most have none
+        """What only this device has to say of a run of so many images."""
         return None
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that can be simulated with a model on it, and compared.
+
+    `name` chooses it, `title` names it in sentences ("the TITLE accelerator"), `about` says in a few words what it is.
+    `fit` puts a model on it: ModelError where it cannot compute that.
+    `figures`: the type of its own figures, if any. `stalls`: kinds of stall patterns that it takes. `universal`: one
+    build serves all models. `handshakes`: its taps are streams in which a value may have to wait. `four_state`:
+    it can be simulated in four states, too.
+    """
+
+    name: str
+    title: str
+    about: str
+    fit: Callable[[Model, Any], Fitted]
+    settings: type[Settings] = Settings
+    figures: type[Figures] | None = None
+    stalls: frozenset[str] = frozenset({"random", "burst", "gap", "reset"})
+    universal: bool = False
+    handshakes: bool = True
+    four_state: bool = False
+
+
+def decode_part(found: messages.Found, part: type[_Part]) -> _Part:
+    """The device's own part of the harness's result; ToolError where it is not one."""
+    try:
+        return msgspec.json.decode(found.device, type=part)
+    except msgspec.MsgspecError as error:
+        raise ToolError(f"the simulator printed what is no message: {error}") from error
 
 
 def stall_argument(side: Side, bound: int) -> str:

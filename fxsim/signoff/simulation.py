@@ -1,18 +1,20 @@
 """What kinds of check that simulate the RTL share: settings, the simulation itself, its data, table and tiles."""
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
-from fxsim.cosim import Accelerator, CosimResult, cosim
+from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.cosim.replay import keep
+from fxsim.devices import DEFAULT, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
-from fxsim.errors import FxsimError
+from fxsim.errors import FxsimError, StimulusError
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
 from fxsim.signoff.context import Context
@@ -28,43 +30,72 @@ _SMALL_DESIGN = 4096
 
 Cycles = Annotated[int, Meta(ge=1, le=2**53)]
 ReadLatency = Annotated[int, Meta(ge=1, le=100_000)]
-Accelerators = Annotated[tuple[Accelerator, ...], Meta(min_length=1)]
+Accelerators = Annotated[tuple[Name, ...], Meta(min_length=1)]
+SettingValue = bool | int | str
 
 
 class RtlCheck(Check, frozen=True, kw_only=True):
-    """What the checks of the RTL have. The last three are of the SIMD accelerator alone, None where it decides.
+    """What the checks of the RTL have.
 
-    `read_latency`: cycles of its memory; `batch`: images of a job; `keep`: its jobs read the parameters once.
+    `accelerator`: one or several devices. `settings`: theirs by name, where they are not to be at their defaults; each
+    goes to every device that has one of that name. `read_latency`, `batch` and `keep` may stand beside it, too.
     """
 
     model: Name
     stimulus: Name
-    accelerator: Accelerator | Accelerators = Accelerator.STREAM
+    accelerator: Name | Accelerators = DEFAULT
+    settings: dict[Name, SettingValue] = field(default_factory=dict)
     read_latency: ReadLatency | None = None
     batch: Images | None = None
     keep: bool | None = None
 
     @property
-    def accelerators(self) -> tuple[Accelerator, ...]:
+    def accelerators(self) -> tuple[str, ...]:
         """Every accelerator that is simulated."""
-        return (self.accelerator,) if isinstance(self.accelerator, Accelerator) else self.accelerator
+        return (self.accelerator,) if isinstance(self.accelerator, str) else self.accelerator
+
+    @property
+    def asked(self) -> dict[str, SettingValue]:
+        """Every setting that is asked for, by name."""
+        beside = {name: getattr(self, name) for name in _BESIDE}
+        return self.settings | {name: value for name, value in beside.items() if value is not None}
 
     def problems(self) -> Iterator[str]:
-        """Each accelerator once, and settings of the SIMD accelerator only where it is simulated."""
+        """Each accelerator must be there, once; each setting must be one of theirs, stated once, with a legal value."""
         accelerators = self.accelerators
         for accelerator in accelerators:
             if accelerators.count(accelerator) > 1:
                 yield f"names accelerator '{accelerator}' more than once"
-        if accelerators == (Accelerator.STREAM,):
-            for setting in ("read_latency", "batch", "keep"):
-                if getattr(self, setting) is not None:
-                    yield f"sets {setting}, of the SIMD accelerator, which it does not simulate"
+            if accelerator not in DEVICES:
+                yield f"names accelerator '{accelerator}', expected of: {', '.join(DEVICES)}"
+                return
+        for name in _BESIDE:
+            if name in self.settings and getattr(self, name) is not None:
+                yield f"sets {name} twice, beside its settings and in them"
+        for name in self.asked:
+            if not any(name in _fields(accelerator) for accelerator in accelerators):
+                yield f"sets {name}, which no accelerator has that it simulates"
+                return
+        for accelerator in accelerators:
+            try:
+                setup_of(self, accelerator).check()
+            except StimulusError as error:
+                yield str(error)
+
+
+_Value = TypeVar("_Value")
+_BESIDE = ("read_latency", "batch", "keep")
+
+
+def _fields(accelerator: str) -> set[str]:
+    return {option.field for option in options_of(DEVICES[accelerator].settings)}
 
 
 class Simulation(Data, frozen=True):
     """One run of the RTL. Cycles are null where too few images ran to measure them.
 
-    `batch` and `keep` are of the SIMD accelerator, else null: images of a job, and whether parameters are kept in it.
+    `settings` are the accelerator's, none left open. `batch` and `keep` repeat the two of that name, as records of
+    earlier versions have them.
     """
 
     FIELD = "simulations"
@@ -83,7 +114,8 @@ class Simulation(Data, frozen=True):
     cycles_per_second: int
     build_seconds: float
     build_cached: bool
-    accelerator: str = "stream"
+    accelerator: str = DEFAULT
+    settings: dict[str, SettingValue | None] = field(default_factory=dict)
     batch: int | None = None
     keep: bool | None = None
 
@@ -97,25 +129,26 @@ def take_images(count: int, x: Int8) -> Int8:
 
 @dataclass(frozen=True)
 class Setup:
-    """Which accelerator is simulated, and how; None where that is for the co-simulation to decide."""
+    """Which accelerator is simulated, and its settings by name; those left out are at their defaults."""
 
-    accelerator: Accelerator
-    read_latency: int | None = None
-    batch: int | None = None
-    keep: bool | None = None
+    accelerator: str
+    settings: Mapping[str, SettingValue] = dataclasses.field(default_factory=dict)
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the co-simulation is told."""
-        settings = {"read_latency": self.read_latency, "batch": self.batch, "keep": self.keep}
-        return {"accel": self.accelerator} | {name: value for name, value in settings.items() if value is not None}
+    def check(self) -> None:
+        """StimulusError where a setting is not one of the accelerator's, or illegal."""
+        make_settings(self.accelerator, DEVICES[self.accelerator].settings, self.settings)
 
 
-def setup_of(check: RtlCheck, accelerator: Accelerator) -> Setup:
-    """As a check wants an accelerator; its settings are those of the SIMD accelerator."""
-    if accelerator is Accelerator.STREAM:
-        return Setup(accelerator)
-    return Setup(accelerator, check.read_latency, check.batch, check.keep)
+def find_sources(setup: Setup, model: Model) -> Path:
+    """The folder of the accelerator's Verilog."""
+    device = DEVICES[setup.accelerator]
+    return device.fit(model, make_settings(device.name, device.settings, setup.settings)).design.sources
+
+
+def setup_of(check: RtlCheck, accelerator: str) -> Setup:
+    """As a check wants an accelerator; of its settings, those that this accelerator has."""
+    own = _fields(accelerator)
+    return Setup(accelerator, {name: value for name, value in check.asked.items() if name in own})
 
 
 def simulate(
@@ -130,20 +163,23 @@ def simulate(
     """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`."""
     c = recognise_resmlp(model.graph)
     small = c.blocks * (2 * c.channels * c.hidden + c.tokens**2) <= _SMALL_DESIGN
-    result = cosim(
-        model,
-        x,
-        stall=stall,
-        engine=engine,
-        rtl=rtl,
+    result = run_cosim(
+        CosimRequest(
+            model,
+            x,
+            device=setup.accelerator,
+            settings=setup.settings,
+            stall=stall,
+            engine=engine,
+            rtl=rtl,
+            # A build that serves all models is made once, whatever it takes.
+            optimise=_QUICK if small and not DEVICES[setup.accelerator].universal else OPTIMISE,
+        ),
         progress=context.progress,
         status=context.status,
-        # One SIMD accelerator computes all models.
-        optimise=_QUICK if small and setup.accelerator is Accelerator.STREAM else OPTIMISE,
-        **setup.options,
     )
     if rtl is None:
-        context.hashes["rtl"] = result.rtl_sha256
+        context.hashes["rtl"] = result.build.rtl_sha256
     return result
 
 
@@ -166,39 +202,45 @@ def keep_failure(check: Check, result: CosimResult, model: Model, x: Int8, conte
 
 def describe(model: str, result: CosimResult) -> Simulation:
     """The record of a simulation of the model that the plan calls so."""
+    timing, ran, build = result.timing, result.provenance, result.build
     return Simulation(
         model=model,
-        stall=result.stall,
-        images=result.images,
-        compared=sum(tap.compared for tap in (*result.taps.values(), result.output)),
-        mismatches=result.mismatches,
+        stall=ran.stall,
+        images=result.verdict.images,
+        compared=result.streams.compared,
+        mismatches=result.streams.mismatches,
         passed=result.passed,
         finding=None if result.passed else find_reason(result),
-        interval_cycles=result.interval_cycles,
-        # Of the SIMD accelerator it is not a bound that is held, but one that nothing can be below.
-        bound_cycles=result.interval_bound_cycles if result.accel == Accelerator.STREAM else None,
-        latency_cycles=result.latency_cycles,
-        cycles=result.cycles,
-        cycles_per_second=result.cycles_per_second,
-        build_seconds=result.build_seconds,
-        build_cached=result.build_cached,
-        accelerator=result.accel,
-        batch=None if result.simd is None else result.simd.batch,
-        keep=None if result.simd is None else result.simd.keep,
+        interval_cycles=timing.interval_cycles,
+        bound_cycles=timing.interval_bound_cycles,
+        latency_cycles=timing.latency_cycles,
+        cycles=timing.cycles,
+        cycles_per_second=timing.cycles_per_second,
+        build_seconds=build.build_seconds,
+        build_cached=build.build_cached,
+        accelerator=ran.accel,
+        settings=ran.settings,
+        batch=_as(int, ran.settings.get("batch")),
+        keep=_as(bool, ran.settings.get("keep")),
     )
+
+
+def _as(type_: type[_Value], value: object) -> _Value | None:
+    return value if isinstance(value, type_) else None
 
 
 def find_reason(result: CosimResult) -> str:
     """Why a simulation did not pass."""
-    if result.first_mismatch is not None:
-        return f"{result.mismatches:,} values differ, first {sentence(result.first_mismatch)}"
-    if result.stopped is not None:
-        return f"stopped at cycle {result.stopped.cycle:,}: {result.stopped.reason}"
-    if result.faults:
-        fault = result.faults[0]
+    verdict = result.verdict
+    if verdict.first_mismatch is not None:
+        return f"{result.streams.mismatches:,} values differ, first {sentence(verdict.first_mismatch)}"
+    if verdict.stopped is not None:
+        return f"stopped at cycle {verdict.stopped.cycle:,}: {verdict.stopped.reason}"
+    if verdict.faults:
+        fault = verdict.faults[0]
         seen = "" if fault.detail is None else f": {fault.detail}"
         return f"{fault.kind} on {fault.stream}, image {fault.image}, cycle {fault.cycle:,}{seen}"
-    return result.shortfall or f"only {result.images} images came out"
+    return result.shortfall or f"only {verdict.images} images came out"
 
 
 _COLUMNS = (
@@ -213,9 +255,7 @@ _COLUMNS = (
 def _write(rows: Sequence[tuple[str, Simulation]]) -> list[Block]:
     table = []
     for name, run in rows:
-        accelerator = run.accelerator
-        if run.batch is not None:
-            accelerator += f", {run.batch:,} a job" + (", kept" if run.keep else "")
+        accelerator = ", ".join((run.accelerator, *_words(run)))
         cells = (
             name, run.model, accelerator, Cell(run.stall, remark=run.finding), run.images, run.compared,
             run.mismatches, run.interval_cycles, run.bound_cycles, run.latency_cycles, run.cycles,
@@ -223,6 +263,14 @@ def _write(rows: Sequence[tuple[str, Simulation]]) -> list[Block]:
         )  # fmt: skip
         table.append(Row(cells, failed=not run.passed))
     return [Block((Table(_COLUMNS, tuple(table)),))]
+
+
+def _words(run: Simulation) -> list[str]:
+    """Settings in few words: numbers and texts with their names, of switches those that are on."""
+    settings = run.settings or {"batch": run.batch, "keep": run.keep}
+    shown = {name.replace("_", " "): value for name, value in settings.items() if value is not None}
+    numbers = {name: f"{value:,}" if isinstance(value, int) else value for name, value in shown.items()}
+    return [name if shown[name] is True else f"{name} {numbers[name]}" for name in shown if shown[name] is not False]
 
 
 def _named(check: CheckRecord) -> list[tuple[str, Simulation]]:
@@ -234,9 +282,8 @@ SIMULATIONS = Section(
     _named,
     _write,
     "Interval: cycles between the last values of consecutive images, the median after the pipeline filled; the bound "
-    "holds without stalls. Latency: the first image, first value in to last score out. In the SIMD accelerator: "
-    "between results of one job, and from a job's start to the first result; so many images a job, parameters kept or "
-    "read for each.",
+    "holds without stalls. Latency: the first image, first value in to last score out. In an accelerator that works in "
+    "jobs: between results of one job, and from a job's start to the first result.",
 )
 """Every simulation, of all kinds of check."""
 

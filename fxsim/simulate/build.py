@@ -47,11 +47,17 @@ COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 class Design:
     """What a simulator is made of besides its parameters: the top module, and the harness that drives it.
 
-    `harness`: the C++ program, then what it includes.
+    `harness`: the C++ program, then what it includes. `rtl`: the folder of its Verilog, by default the project's own.
     """
 
     top: str
     harness: tuple[Path, ...]
+    rtl: Path | None = None
+
+    @property
+    def sources(self) -> Path:
+        """The folder of its Verilog."""
+        return self.rtl or rtl_dir()
 
 
 OPTIMISE = "-O2 -march=native"
@@ -103,7 +109,7 @@ def build_simulator(
 ) -> Build:
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
-    `rtl` is the folder of the Verilog sources, by default the project's own; `traced` builds one that can write FST
+    `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
     waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
     was checked against what it should be made of and its recorded hash, and is built anew where it differs. All that is
     returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
@@ -112,7 +118,7 @@ def build_simulator(
     """
     tell = status or (lambda _: None)
     optimise = OPTIMISE if optimise is None else optimise
-    sources = read_sources(rtl or rtl_dir())
+    sources = read_sources(rtl or design.sources)
     sources.file_of(design.top)
     harness = {path.name: path.read_bytes() for path in design.harness}
     tools = find_toolchain(optimise)

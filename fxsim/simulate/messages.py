@@ -12,19 +12,6 @@ class Spread(msgspec.Struct, frozen=True):
     count: int
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
-
-    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
-    `write` (layer -1: the first beat of the image's result to its last response).
-    """
-
-    kind: str
-    layer: int
-    start: int
-    end: int
-
-
 class Mismatch(msgspec.Struct):
     """A wrong value; `entered`: images that had entered or stood at the input."""
 
@@ -62,66 +49,8 @@ class Fault(msgspec.Struct):
     detail: str | None = None
 
 
-class SimdStage(msgspec.Struct):
-    """Where a stage of the SIMD accelerator stands: whose value comes next, and which."""
-
-    stage: int
-    tap: int
-    image: int
-    index: int
-
-
-class SimdState(msgspec.Struct):
-    """The SIMD accelerator in the last cycle.
-
-    `phase`: of the master (`gap`, `setup`, `run`, `collect`, `drain`); `access`: what it waits for, if anything;
-    `layer`, `wait`: the monitors; `beat`, `answer`: the memory offers one; `address_starves`, `data_starves`: it waits
-    for the other part of a write before it takes this one; then bursts under way.
-    """
-
-    phase: str
-    access: str
-    layer: int
-    wait: int
-    beat: bool
-    answer: bool
-    address_starves: bool
-    data_starves: bool
-    parameter_bursts: int
-    image_bursts: int
-    writes: int
-    responses: int
-    stages: list[SimdStage]
-
-
-class SimdLayer(msgspec.Struct):
-    """What a layer took."""
-
-    steps: int
-    cycles: int
-    waits_parameters: int
-    waits_image: int
-    waits_results_before: int
-    waits_room: int
-
-
-class Simd(msgspec.Struct):
-    """What only the SIMD accelerator has."""
-
-    jobs: int
-    job_cycles: Spread | None
-    single_cycles: Spread | None
-    read_beats: int
-    write_beats: int
-    errors: int
-    stops: int
-    state: SimdState
-    layers: list[SimdLayer]
-    timeline: list[Span]
-
-
 class Found(msgspec.Struct):
-    """The result."""
+    """The result. `device`: what only the harness of this device has to say, as JSON."""
 
     images: int
     cycles: int
@@ -140,7 +69,7 @@ class Found(msgspec.Struct):
     fault_count: int
     faults: list[Fault]
     input: Stream | None = None
-    simd: Simd | None = None
+    device: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Line(msgspec.Struct):

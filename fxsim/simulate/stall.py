@@ -1,7 +1,7 @@
 """Stall patterns: when the harness holds back on either side of the accelerator, and how it disturbs it.
 
-Of the streaming accelerator the sides are its input and output stream; of the SIMD accelerator the channels on which it
-reads and those on which it writes.
+Of a device with streams the sides are its input and output; of one with a memory, the channels on which it reads and
+those on which it writes.
 """
 
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ TIMES_MAX = 10**6
 PATTERNS = {
     "none": "neither side ever holds back",
     "random:SEED[:P]": "both sides hold back in a random part P of all cycles (0.5)",
-    "input:SEED[:P]": "the same, at the input (simd: reads) only",
-    "output:SEED[:P]": "the same, at the output (simd: writes) only",
+    "input:SEED[:P]": "the same, at the input (of a memory: reads) only",
+    "output:SEED[:P]": "the same, at the output (of a memory: writes) only",
     "burst:SEED": "both sides hold back in runs of 1 cycle up to a few images",
-    "gap:N": "N idle cycles after each image (simd: each job)",
+    "gap:N": "N idle cycles after each image, or each job",
     "reset:SEED[:N]": "N resets in any cycle (1); images that had not come out whole are sent again",
-    "error:SEED[:N]": "simd: N error responses on the bus (1); each must end its job, and the rest is run again",
-    "stop:SEED[:N]": "simd: N times (1) a job is stopped in any cycle, and the rest is run again",
+    "error:SEED[:N]": "N error responses on the bus (1); each must end its job, and the rest is run again",
+    "stop:SEED[:N]": "N times (1) a job is stopped in any cycle, and the rest is run again",
 }
 """Every pattern with what it does. Patterns are joined with '+', e.g. `random:7+gap:100+reset:3`."""
 
@@ -59,6 +59,25 @@ class Stall:
     error_seed: int = 0
     stops: int = 0
     stop_seed: int = 0
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of pattern in it: random (of either side), burst, gap, reset, error, stop."""
+        sides = {type(side) for side in (self.input, self.output)}
+        present = {"random": Random in sides, "burst": Burst in sides, "gap": self.gap > 0}
+        present |= {kind: times > 0 for kind, times in self.disturbances.items()}
+        return frozenset(kind for kind, there in present.items() if there)
+
+    @property
+    def disturbances(self) -> dict[str, int]:
+        """How often it disturbs, by kind."""
+        return {"reset": self.resets, "error": self.errors, "stop": self.stops}
+
+    @property
+    def undisturbed(self) -> "Stall":
+        """The same without disturbances."""
+        parts = [part for part in self.text.split("+") if part.partition(":")[0] not in self.disturbances]
+        return replace(self, text="+".join(parts) or "none", resets=0, errors=0, stops=0)
 
     @property
     def disturbs(self) -> bool:

@@ -2,13 +2,23 @@
 
 import zlib
 from pathlib import Path
+from typing import Annotated
 
-from fxsim.devices.base import StreamState, Target, stall_argument
+import msgspec
+
+from fxsim.contract.arithmetic import Int8
+from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
+from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
+from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
+from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
+from fxsim.devices.simd.messages import Part
 from fxsim.devices.simd.stuck import explain
-from fxsim.errors import ModelError, StimulusError
+from fxsim.engines import Engine
+from fxsim.errors import ModelError
 from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import COMMON_HARNESS, Design
@@ -29,53 +39,67 @@ _INSIDE_MAX = 8
 _PARAMETERS = "parameters.bin"
 
 
-class SimdTarget(Target):
-    """The SIMD accelerator with its default buffers, whatever the model: all share one build.
+class SimdSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the SIMD accelerator is run.
 
     `read_latency`: cycles from a read's address to its first beat, and from a write's last beat to its response.
     `batch`: images of a job, by default all of them. `keep`: a job reads the parameters once, not for every image.
     """
 
+    read_latency: Annotated[
+        int,
+        Setting("--latency", "cycles memory takes to answer", unit="cycles", least=1, most=READ_LATENCY_MAX),
+    ] = READ_LATENCY
+    batch: Annotated[
+        int | None, Setting("--batch", "images of a job", unit="images", least=1, most=BATCH_MAX, shown="all")
+    ] = None
+    keep: Annotated[bool, Setting("--keep-parameters", "a job reads the parameters once, not for every image")] = False
+
+
+class FittedSimd(Fitted):
+    """The SIMD accelerator with its default buffers, whatever the model: all share one build."""
+
     design = DESIGN
 
-    def __init__(
-        self,
-        model: Model,
-        compared: tuple[str, ...],
-        read_latency: int | None = None,
-        batch: int | None = None,
-        keep: bool | None = None,
-    ) -> None:
-        self.read_latency = READ_LATENCY if read_latency is None else read_latency
-        if not 1 <= self.read_latency <= READ_LATENCY_MAX:
-            raise StimulusError(f"read latency is {read_latency} cycles, expected 1 to {READ_LATENCY_MAX}")
-        if batch is not None and not 1 <= batch <= BATCH_MAX:
-            raise StimulusError(f"batch is {batch} images, expected 1 to {BATCH_MAX}")
+    def __init__(self, model: Model, settings: SimdSettings) -> None:
+        self.settings = settings
         self.image = build_memory_image(model)
-        if keep and not self.image.keeps:
+        if settings.keep and not self.image.keeps:
             sizes = self.image.buffers.parameters()
             name, need = next((name, need) for name, need in self.image.needs.items() if need > sizes[name])
             raise ModelError(
                 f"model '{model.name}' does not fit the accelerator whole, as keeping its parameters demands: "
                 f"it needs {need:,} of {name}, which is {sizes[name]:,}"
             )
-        self.batch = batch
-        self.keep = bool(keep)
         self._model = model
-        self.layout: SimdLayout = SimdLayout(model, compared, self.image)
         self.parameters = self.image.buffers.parameters()
-        self.bound = sum(layer.steps for layer in self.image.layers)
+        self.steps = sum(layer.steps for layer in self.image.layers)
+        self.limit = CycleLimit(least=self.steps)
         self.watchdog = _WATCHDOG
 
-    def arguments(self, images: int, stall: Stall) -> dict[str, str]:
+    def layout(self, compared: tuple[str, ...]) -> SimdLayout:
+        """Words of 16 channels."""
+        return SimdLayout(self._model, compared, self.image)
+
+    def pinned(self, images: int) -> SimdSettings:
+        """A job that takes all images takes so many."""
+        return msgspec.structs.replace(self.settings, batch=self.settings.batch or images)
+
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The harness in Verilog, the memory, and every tap's values. One job, whatever the settings say."""
+        layout, top = self.layout(self._model.graph.taps), self.design.top
+        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
+
+    def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
         """Sizes of the job, the order of the monitors' words, stalls of all channels, and limits."""
-        image, layout = self.image, self.layout
+        assert isinstance(layout, SimdLayout)
+        image = self.image
         # What an image may take: its steps, or where memory is the slower, every word of its parameters.
-        image_cycles = self.bound + len(image.words)
+        image_cycles = self.steps + len(image.words)
         return {
             "images": str(images),
-            "batch": str(min(self.batch or images, images)),
-            "keep": str(int(self.keep)),
+            "batch": str(min(self.settings.batch or images, images)),
+            "keep": str(int(self.settings.keep)),
             "parameters": _PARAMETERS,
             "image_words": str(image.image_words),
             "result_words": str(image.result_words),
@@ -83,9 +107,9 @@ class SimdTarget(Target):
             "layer_words": ",".join(str(layer.words) for layer in image.layers),
             "schedule": ";".join(",".join(str(n) for n in layout.schedule(stage)) for stage in STAGES),
             "compared": "".join("1" if tap in layout.compared else "0" for tap in self._model.graph.taps),
-            "read_latency": str(self.read_latency),
-            "input_stall": stall_argument(stall.input, self.bound),
-            "output_stall": stall_argument(stall.output, self.bound),
+            "read_latency": str(self.settings.read_latency),
+            "input_stall": stall_argument(stall.input, self.steps),
+            "output_stall": stall_argument(stall.output, self.steps),
             # Under any pattern addresses lie anywhere and images apart.
             "scattered": str(int(stall.text != "none")),
             "seed": str(zlib.crc32(stall.text.encode())),
@@ -107,17 +131,22 @@ class SimdTarget(Target):
         """The parameters as they lie in memory."""
         (folder / _PARAMETERS).write_bytes(self.image.to_bytes())
 
-    def within_bound(self, found: messages.Found) -> bool | None:  # noqa: ARG002  # no design can be below it
-        """None: the bound is what the multipliers need at least."""
-        return None
+    def keep_files(self, folder: Path, x: Int8) -> None:
+        """The memory image with its address map and C header, and the images, in `memory/`."""
+        (folder / "memory").mkdir(parents=True)
+        write_memory_image(self._model, folder / "memory", images=x)
 
-    def stuck(self, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
+    def disturbances(self, found: messages.Found) -> dict[str, int]:
+        """Resets, errors on the bus, and stops."""
+        part = decode_part(found, Part)
+        return super().disturbances(found) | {"error": part.errors, "stop": part.stops}
+
+    def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """What the sequencer waits for, and where each stage stands."""
-        assert found.simd is not None
-        state, taps = found.simd.state, self._model.graph.taps
+        state, taps = decode_part(found, Part).state, self._model.graph.taps
         states = []
         for stage in state.stages:
-            place = self.layout.place(taps[stage.tap], stage.index)
+            place = layout.place(taps[stage.tap], stage.index)
             name = STAGES[stage.stage]
             states.append(StreamState(name, "empty", stage.image + first_image, *place, tap=taps[stage.tap]))
         states.append(StreamState(RESULT, "empty", found.images + first_image, None, 0, tap=self._model.graph.output))
@@ -125,13 +154,12 @@ class SimdTarget(Target):
 
     def figures(self, found: messages.Found, images: int) -> SimdFigures:
         """Jobs, and where the first image's cycles went."""
-        simd = found.simd
-        assert simd is not None
+        simd = decode_part(found, Part)
         layers = zip(self.image.layers, simd.layers, strict=True) if simd.layers else ()
         return SimdFigures(
-            read_latency=self.read_latency,
-            batch=self.batch or images,
-            keep=self.keep,
+            read_latency=self.settings.read_latency,
+            batch=self.settings.batch or images,
+            keep=self.settings.keep,
             jobs=simd.jobs,
             job_cycles=simd.job_cycles,
             image_cycles=found.interval,
@@ -156,3 +184,17 @@ class SimdTarget(Target):
             errors=simd.errors,
             stops=simd.stops,
         )
+
+
+DEVICE = Device(
+    name="simd",
+    title="SIMD",
+    about="one for all models, which it reads from memory, in jobs of several images",
+    fit=FittedSimd,
+    settings=SimdSettings,
+    figures=SimdFigures,
+    stalls=frozenset({"random", "burst", "gap", "reset", "error", "stop"}),
+    universal=True,
+    handshakes=False,
+    four_state=True,
+)

@@ -2,7 +2,24 @@
 
 import msgspec
 
-from fxsim.simulate.messages import Span, Spread
+from fxsim.devices.base import Figures, Table
+from fxsim.simulate.messages import Spread
+
+MULTIPLIERS = 256
+"""Multiplications that the array can do in a cycle."""
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
+
+    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
+    `write` (layer -1: the first beat of the image's result to its last response).
+    """
+
+    kind: str
+    layer: int
+    start: int
+    end: int
 
 
 class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +41,7 @@ class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
     waits_room: int
 
 
-class SimdFigures(msgspec.Struct, frozen=True, kw_only=True):
+class SimdFigures(Figures, frozen=True, kw_only=True):
     """What only the SIMD accelerator has. `layers` and `timeline` are those of the first job's first image.
 
     `job_cycles`: the register CYCLES of every job that ran to its end. `image_cycles`: between the results of two
@@ -45,3 +62,33 @@ class SimdFigures(msgspec.Struct, frozen=True, kw_only=True):
     timeline: tuple[Span, ...]
     errors: int = 0
     stops: int = 0
+
+    def tables(self) -> tuple[Table, ...]:
+        """Where the first image's cycles went."""
+        rows = tuple(
+            (layer.name, layer.cycles, f"{layer.macs / (MULTIPLIERS * layer.cycles):.1%}", _waits(layer))
+            for layer in self.layers
+        )
+        return (Table("first image", ("layer", "cycles", "MACs used", "cycles waiting for"), rows),) if rows else ()
+
+    def lines(self) -> tuple[str, ...]:
+        """Jobs, what went over the bus, and how often it was disturbed."""
+        parameters = "once a job" if self.keep else "for every image"
+        lines = [
+            f"{self.jobs:,} jobs of up to {self.batch:,} images, memory answers after {self.read_latency:,} cycles, "
+            f"parameters read {parameters}",
+            f"{self.read_beats:,} beats read, {self.write_beats:,} written, 16 bytes each",
+        ]
+        if self.errors or self.stops:
+            lines.append(f"{self.errors:,} errors on the bus, {self.stops:,} stops")
+        return tuple(lines)
+
+
+def _waits(layer: LayerFigures) -> str:
+    waits = {
+        "parameters": layer.waits_parameters,
+        "image": layer.waits_image,
+        "results": layer.waits_results_before,
+        "room": layer.waits_room,
+    }
+    return ", ".join(f"{what} {cycles:,}" for what, cycles in waits.items() if cycles)

@@ -1,6 +1,6 @@
 """The SIMD accelerator in a simulator of four states."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.four_state import Expected, FourStateBench
-from fxsim.devices.simd.device import SimdTarget
-from fxsim.devices.simd.layout import RESULT
+from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_image import LANES, STAGES, pack_images
 from fxsim.devices.simd.registers import Status
 from fxsim.engines import Engine, run
@@ -66,13 +65,23 @@ class SimdFourStateBench(FourStateBench):
         return found
 
 
-def simd_four_state(target: SimdTarget, x: Int8, engine: Engine | str, stall: int, folder: Path) -> SimdFourStateBench:
-    """Write the memory into `folder`, and say what must come out of one job of all images, whatever is in memory else.
+def make_bench(
+    layout: SimdLayout,
+    x: Int8,
+    engine: Engine | str,
+    stall: int,
+    folder: Path,
+    *,
+    top: str,
+    parameters: Mapping[str, int],
+    watchdog: int,
+) -> SimdFourStateBench:
+    """Write the memory into `folder`, and say what must come out of one job of all images.
 
     Channels of the bus hold back in `stall` percent of all cycles. Every tap is compared, what is written into memory
     with what pads it, where it is written, and what the registers say of the job.
     """
-    model, image = target.layout.model, target.image
+    model, image = layout.model, layout.image
     packed = pack_images(model, x).reshape(-1, LANES)
     for name, words in (("parameters.hex", image.words), ("images.hex", packed)):
         (folder / name).write_text("".join(f"{word[::-1].tobytes().hex()}\n" for word in words), encoding="ascii")
@@ -89,6 +98,8 @@ def simd_four_state(target: SimdTarget, x: Int8, engine: Engine | str, stall: in
             flat = len(model.graph.shapes[show.tap]) == 1
             places = [{"channel": c} if flat else {"token": t, "channel": c} for t, c in order]
             streams[show.tap] = Expected(show.tap, values.astype(np.int64), 8, places.__getitem__)
+    streams = {tap: streams[tap] for tap in model.graph.taps}  # in the order of the data
+    assert all(shows.values()), "every stage is some layer's in every model, so that no word goes unseen"
     scores = computed[model.graph.output]
     padded = np.zeros((len(x), image.result_words * LANES), np.int64)
     padded[:, : scores.shape[1]] = scores
@@ -98,18 +109,18 @@ def simd_four_state(target: SimdTarget, x: Int8, engine: Engine | str, stall: in
     for name, value in (("status", _DONE), ("error", 0), ("images_done", len(x))):
         streams[name] = Expected(name, np.array([[value]], np.int64), 32, lambda _: {})
     macros: dict[str, str | int] = {
-        "PARAMETERS": ",".join(f".{name}({value})" for name, value in target.parameters.items()),
+        "PARAMETERS": ",".join(f".{name}({value})" for name, value in parameters.items()),
         "PARAMETER_WORDS": len(image.words),
         "IMAGES": len(x),
         "IMAGE_WORDS": image.image_words,
         "RESULT_WORDS": image.result_words,
-        "WATCHDOG": target.watchdog,
+        "WATCHDOG": watchdog,
         "STALL": stall,
         "PARAMETER_FILE": '"parameters.hex"',
         "IMAGE_FILE": '"images.hex"',
     }
     return SimdFourStateBench(
-        target.design.top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes={}, shows=shows
+        top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes={}, shows=shows
     )
 
 

@@ -944,7 +944,7 @@ class Simulation {
             .known("first_output_latency", first_output_latency_)
             .raw("output", json(output_, acknowledged_))
             .raw("taps", json_list(taps_, [](const Comparison& tap) { return json(tap, 0); }))
-            .raw("simd", figures_.describe(simd).json());
+            .raw("device", figures_.describe(simd).json());
         print(Object().raw("result", log_.faults.describe(result).json()));
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fxsim.devices.base import StreamState
-from fxsim.simulate.messages import SimdState
+from fxsim.devices.simd.messages import State
 
 WAITS = {
     1: "the parameters of {layer}",
@@ -14,7 +14,7 @@ WAITS = {
 """What the monitor `mon_wait` says is waited for."""
 
 
-def explain(state: SimdState, layers: Sequence[str], stages: Sequence[StreamState]) -> str:
+def explain(state: State, layers: Sequence[str], stages: Sequence[StreamState]) -> str:
     """One sentence on a SIMD accelerator in which nothing moves; `stages` are its monitors, then the result.
 
     `layers`: the layers' taps by number.

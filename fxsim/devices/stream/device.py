@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
-from fxsim.devices.base import StreamState, Target, stall_argument
+from fxsim.contract.arithmetic import Int8
+from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
+from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.settings import Settings
+from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
-from fxsim.errors import StimulusError
+from fxsim.engines import Engine
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.graph import Model
 from fxsim.simulate import messages
@@ -21,25 +25,27 @@ _RESET_REACH = 12
 """A reset comes within so many images of the last one: enough to fill the pipeline of the published design."""
 
 
-class StreamTarget(Target):
+class FittedStream(Fitted):
     """The streaming accelerator, built for a model's dimensions."""
 
     design = DESIGN
 
-    def __init__(self, model: Model, compared: tuple[str, ...], stall: Stall) -> None:
-        if stall.errors or stall.stops:
-            raise StimulusError(f"stall pattern '{stall.text}': 'error' and 'stop' are for the accelerator 'simd' only")
+    def __init__(self, model: Model, settings: Settings) -> None:  # noqa: ARG002  # there are none
         self._model = model
         self._config = recognise_resmlp(model.graph)
-        self.layout: StreamLayout = StreamLayout(model, compared)
         self.parameters = rtl_parameters(model)
         self.bound = interval_bound(model)
+        self.limit = CycleLimit(bound=self.bound)
         self.watchdog = max(_WATCHDOG_MIN, 4 * self.bound)
-        self._free = stall.text == "none"
 
-    def arguments(self, images: int, stall: Stall) -> dict[str, str]:
+    def layout(self, compared: tuple[str, ...]) -> StreamLayout:
+        """A value a beat, each tap's in the order of its stream."""
+        return StreamLayout(self._model, compared)
+
+    def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
         """Sizes of the streams, stalls of both sides, and limits."""
-        layout, graph = self.layout, self._model.graph
+        assert isinstance(layout, StreamLayout)
+        graph = self._model.graph
         return {
             "images": str(images),
             "input_size": str(layout.input_size),
@@ -63,28 +69,44 @@ class StreamTarget(Target):
         """The ROM files."""
         write_roms(self._model, folder)
 
-    def within_bound(self, found: messages.Found) -> bool | None:
-        """None where stalls were asked for, too."""
-        return found.interval.max <= self.bound if found.interval and self._free else None
+    def keep_files(self, folder: Path, x: Int8) -> None:  # noqa: ARG002  # ROMs are the model's alone
+        """The ROM files, in `rom/`."""
+        (folder / "rom").mkdir(parents=True)
+        write_roms(self._model, folder / "rom")
 
-    def stuck(self, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The harness in Verilog, ROM files, and every tap's values."""
+        self.write_files(folder)
+        layout, top = self.layout(self._model.graph.taps), self.design.top
+        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
+
+    def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """Which stream waits for which."""
         assert found.input is not None
-        graph, output = self._model.graph, self.layout.output
-        states = {INPUT_STREAM: self._state(INPUT_STREAM, found.input, first_image)}
+        graph = self._model.graph
+        states = {INPUT_STREAM: self._state(layout, INPUT_STREAM, found.input, first_image)}
         taps = zip(graph.taps, found.taps, strict=True)
-        states |= {tap: self._state(tap, stream, first_image) for tap, stream in taps}
-        states[output] = self._state(output, found.output, first_image)
+        states |= {tap: self._state(layout, tap, stream, first_image) for tap, stream in taps}
+        states[layout.output] = self._state(layout, layout.output, found.output, first_image)
         return explain(graph, states), tuple(states.values())
 
-    def _state(self, name: str, stream: messages.Stream, first_image: int) -> StreamState:
+    def _state(self, layout: Layout, name: str, stream: messages.Stream, first_image: int) -> StreamState:
         if name == INPUT_STREAM:
             token, channel = divmod(stream.index, self._model.graph.input_shape[1])
             place: tuple[int | None, int] = token, channel
         else:
-            place = self.layout.place(name, stream.index)
+            place = layout.place(name, stream.index)
         state = "empty" if not stream.valid else "passing" if stream.ready else "held"
         return StreamState(name, state, stream.image + first_image, *place)
+
+
+DEVICE = Device(
+    name="stream",
+    title="streaming",
+    about="built for the model's dimensions, every operator in hardware of its own",
+    fit=FittedStream,
+    four_state=True,
+)
 
 
 def interval_bound(model: Model) -> int:

@@ -1,58 +1,67 @@
 """The streaming accelerator in a simulator of four states."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.four_state import Expected, FourStateBench, Place
-from fxsim.devices.stream.device import StreamTarget
-from fxsim.devices.stream.layout import OUTPUT
+from fxsim.devices.stream.layout import OUTPUT, StreamLayout
 from fxsim.engines import Engine, run
 
 _STIMULUS = "stimulus.hex"
 
 
-def stream_four_state(target: StreamTarget, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
-    """Write ROM files and stimulus into `folder`, and say what must come out.
+def make_bench(
+    layout: StreamLayout,
+    x: Int8,
+    engine: Engine | str,
+    stall: int,
+    folder: Path,
+    *,
+    top: str,
+    parameters: Mapping[str, int],
+    watchdog: int,
+) -> FourStateBench:
+    """Write the stimulus into `folder`, which has the ROM files, and say what must come out.
 
-    Both sides hold back in `stall` percent of all cycles. Every tap is compared, whatever the target was made for; the
-    output with its flags, and the flags of wrong frames, too.
+    Both sides hold back in `stall` percent of all cycles. Every tap is compared, whatever the layout says; the output
+    with its flags, and the flags of wrong frames, too.
     """
-    layout, graph = target.layout, target.layout.model.graph
-    target.write_files(folder)
+    graph = layout.model.graph
     text = "".join(f"{value:02x}\n" for value in x.view(np.uint8).reshape(-1).tolist())
     (folder / _STIMULUS).write_text(text, encoding="ascii")
     computed = run(layout.model, x, graph.taps, engine)
     streams: dict[str, Expected] = {}
     for i, tap in enumerate(graph.taps):
         values = layout.streamed(tap, computed[tap]).reshape(len(x), -1).astype(np.int64)
-        streams[f"tap{i}"] = Expected(tap, values, 8, _place(target, tap))
+        streams[f"tap{i}"] = Expected(tap, values, 8, _place(layout, tap))
     scores = computed[graph.output].reshape(len(x), -1).astype(np.int64)
     last = np.zeros_like(scores)
     last[:, -1] = -1  # the bit 1, as two's complement
     for name, values, bits in ((OUTPUT, scores, 8), (f"{OUTPUT}_tlast", last, 1), (f"{OUTPUT}_tuser", last * 0, 1)):
-        streams[name] = Expected(name, values, bits, _place(target, OUTPUT))
+        streams[name] = Expected(name, values, bits, _place(layout, OUTPUT))
     for name in ("frame_error_early", "frame_error_late"):
         streams[name] = Expected(name, np.zeros((1, 1), np.int64), 1, lambda _: {})
     handshakes = {f"mon_{signal}[{i}]": f"tap{i}" for signal in ("valid", "ready") for i in range(len(graph.taps))}
     handshakes[f"{OUTPUT}_tvalid"] = OUTPUT
     macros: dict[str, str | int] = {
-        "PARAMETERS": ",".join(f".{name}({value})" for name, value in target.parameters.items()),
+        "PARAMETERS": ",".join(f".{name}({value})" for name, value in parameters.items()),
         "TAPS": len(graph.taps),
         "INPUT_SIZE": layout.input_size,
         "BEATS": x.size,
         "SCORES": scores.size,
-        "WATCHDOG": target.watchdog,
+        "WATCHDOG": watchdog,
         "STALL": stall,
         "STIMULUS": f'"{_STIMULUS}"',
     }
-    return FourStateBench(target.design.top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes)
+    return FourStateBench(top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes)
 
 
-def _place(target: StreamTarget, stream: str) -> Place:
+def _place(layout: StreamLayout, stream: str) -> Place:
     def place(index: int) -> dict[str, int]:
-        token, channel = target.layout.place(stream, index)
+        token, channel = layout.place(stream, index)
         return {"channel": channel} if token is None else {"token": token, "channel": channel}
 
     return place

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fxsim.cosim import CosimResult
+from fxsim.devices import DEVICES
 from fxsim.engines import Engine
 from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
@@ -91,7 +92,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         result = simulate(model, x, stall, context, setup_of(check, accelerator), check.engine)
         results.append(result)
         simulations.append(describe(check.model, result))
-        taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.taps.items())
+        taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.streams.taps.items())
         comparisons.append(Comparison(f"{check.name}, {accelerator}, {stall}", True, taps))
         if not result.passed:
             problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
@@ -117,8 +118,10 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         agreements = (agreement,)
         problems += _missing(agreement)
         each = sum(tap.values for tap in agreement.taps)
-        figures += (Figure("values of the same images, three ways", each),)
-        agreed = "three ways (integer model, streaming RTL, SIMD RTL): "
+        sources = ["integer model", *(f"{DEVICES[name].title} RTL" for name in check.accelerators)]
+        ways = f"{_COUNT.get(len(sources), len(sources))} ways"
+        figures += (Figure(f"values of the same images, {ways}", each),)
+        agreed = f"{ways} ({', '.join(sources)}): "
     summary = (
         f"{agreed}{len(model.graph.taps)} taps, {values:,} values under {len(check.stalls)} stall pattern(s), "
         f"{wrong:,} differ; {simulations[0].images} images each"
@@ -127,13 +130,17 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
 
 
+_COUNT = {3: "three", 4: "four", 5: "five", 6: "six"}
+
+
 def _agreement(check: CosimCheck, model: Model, images: int, results: list[CosimResult]) -> Agreement:
     """What each accelerator gave at each tap of the same images, over all its simulations."""
     taps = []
     for tap in model.graph.taps:
         ways = []
         for accelerator in check.accelerators:
-            found = [r.taps[tap] for r in results if r.accel == accelerator and tap in r.taps]
+            runs = [result.streams for result in results if result.provenance.accel == accelerator]
+            found = [streams.taps[tap] for streams in runs if tap in streams.taps]
             ways.append(Way(accelerator, sum(t.compared for t in found), sum(t.mismatches for t in found)))
         taps.append(TapAgreement(tap, images * math.prod(model.graph.shapes[tap]), tuple(ways)))
     return Agreement(check.model, images, len(check.stalls), tuple(taps))
@@ -234,10 +241,10 @@ KIND = Kind(
             _taps,
         ),
         Section(
-            "Three ways: integer model, streaming RTL, SIMD RTL",
+            "Several accelerators and the integer model",
             _named,
             _write,
-            "Both are compared with the integer model value by value, on the same images, over all stall patterns "
+            "All are compared with the integer model value by value, on the same images, over all stall patterns "
             "together.",
         ),
         SIMULATIONS,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from fxsim.cosim import Accelerator, CosimResult
-from fxsim.devices.simd import build_memory_image
+from fxsim.cosim import CosimResult
+from fxsim.devices.simd import SimdFigures, build_memory_image
+from fxsim.devices.simd.device import DEVICE
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture, Section
 from fxsim.signoff.plan import Check, Name, Part
@@ -148,13 +148,15 @@ class Cycles(Data, frozen=True):
 
 def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
     """Cycles an image of the SIMD accelerator, alone and in batches, against the bound, and where they went."""
-    setup = Setup(Accelerator.SIMD, check.read_latency, batch=1, keep=False)
-    runs = {_ALONE: (check.model, setup), _BATCH: (check.model, replace(setup, batch=check.images))}
+    latency = {} if check.read_latency is None else {"read_latency": check.read_latency}
+    alone_setup = Setup(DEVICE.name, latency | {"batch": 1, "keep": False})
+    batch_setup = Setup(DEVICE.name, latency | {"batch": check.images, "keep": False})
+    runs = {_ALONE: (check.model, alone_setup), _BATCH: (check.model, batch_setup)}
     if build_memory_image(context.model(check.model)).keeps:
-        runs[_KEPT] = check.model, replace(setup, batch=check.images, keep=True)
+        runs[_KEPT] = check.model, Setup(DEVICE.name, {**batch_setup.settings, "keep": True})
     wanted = check.faster_than
     if wanted is not None:
-        runs[wanted.model] = wanted.model, setup
+        runs[wanted.model] = wanted.model, alone_setup
     measured: dict[str, int | None] = {}
     results, problems = [], []
     kept, note = None, ""
@@ -182,8 +184,7 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
         if ratio < wanted.ratio:
             problems.append(f"{wanted.model} takes {ratio:.4f} times as long, expected at least {wanted.ratio:g} times")
 
-    figures_of_alone = results[0][1].simd
-    assert figures_of_alone is not None  # the SIMD accelerator was simulated
+    figures_of_alone = _figures(results[0][1])
     row = Cycles(
         model=check.model,
         read_latency=figures_of_alone.read_latency,
@@ -225,10 +226,15 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
     return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
 
 
+def _figures(result: CosimResult) -> SimdFigures:
+    assert isinstance(result.figures, SimdFigures)  # the SIMD accelerator was simulated
+    return result.figures
+
+
 def _greatest_cycles(result: CosimResult) -> int | None:
     """The most cycles that an image took: a job of one image from its start to done, else between results of a job."""
-    assert result.simd is not None  # the SIMD accelerator was simulated
-    spread = result.simd.job_cycles if result.simd.batch == 1 else result.simd.image_cycles
+    simd = _figures(result)
+    spread = simd.job_cycles if simd.batch == 1 else simd.image_cycles
     return None if spread is None else spread.max
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from fxsim.cosim import Accelerator
+from fxsim.devices import DEFAULT
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.plan import Name
 from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.style import ACCENT, FAILED, INK, PASSED, new_canvas, shorten
 from fxsim.signoff.simulation import (
@@ -37,7 +38,7 @@ class IntervalCheck(RtlCheck, frozen=True, tag="interval", kw_only=True):
     `published` is shown beside it.
     """
 
-    accelerator: Accelerator = Accelerator.STREAM
+    accelerator: Name = DEFAULT
     bound: Cycles
     published: Cycles | None = None
     images: Annotated[int, Meta(ge=3, le=1000)] = 6
@@ -61,8 +62,9 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     result = simulate(model, x, "none", context, setup_of(check, check.accelerator))
-    greatest = None if result.interval is None else result.interval.max
-    median = None if result.interval is None else result.interval.median
+    timing = result.timing
+    greatest = None if timing.interval is None else timing.interval.max
+    median = None if timing.interval is None else timing.interval.median
     reason, kept = None, None
     if not result.passed:
         kept, note = keep_failure(check, result, model, x, context)
@@ -74,20 +76,20 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     figures = (
         Figure("between images, greatest", greatest, "cycles"),
         Figure("between images, median", median, "cycles"),
-        Figure("intervals measured", 0 if result.interval is None else result.interval.count),
+        Figure("intervals measured", 0 if timing.interval is None else timing.interval.count),
         Figure("bound", check.bound, "cycles"),
         Figure("published", check.published, "cycles"),
-        Figure("latency of the first image", result.latency_cycles, "cycles"),
-        Figure("simulated cycles a second", result.cycles_per_second),
-        Figure("build", result.build_seconds, "s"),
+        Figure("latency of the first image", timing.latency_cycles, "cycles"),
+        Figure("simulated cycles a second", timing.cycles_per_second),
+        Figure("build", result.build.build_seconds, "s"),
     )
     between = "cycles between images not measured"
     if greatest is not None:
         between = f"at most {greatest:,} cycles between images (median {median:,})"
     summary = f"{between}, bound {check.bound:,}"
     summary += f", published {check.published:,}" if check.published is not None else ""
-    summary += f"; latency {result.latency_cycles:,}" if result.latency_cycles is not None else ""
-    row = Interval(check.model, greatest, median, check.bound, check.published, result.latency_cycles)
+    summary += f"; latency {timing.latency_cycles:,}" if timing.latency_cycles is not None else ""
+    row = Interval(check.model, greatest, median, check.bound, check.published, timing.latency_cycles)
     details = Details(figures, [row, describe(check.model, result)])
     return Outcome(summary, reason, details, kept)
 

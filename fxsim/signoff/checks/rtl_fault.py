@@ -4,14 +4,14 @@ import shutil
 
 from fxsim import temporary
 from fxsim.compare import sentence
-from fxsim.cosim import Accelerator
+from fxsim.devices import DEFAULT
 from fxsim.errors import FxsimError
-from fxsim.paths import rtl_dir, verilog_file
+from fxsim.paths import verilog_file
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
-from fxsim.signoff.plan import Images
+from fxsim.signoff.plan import Images, Name
 from fxsim.signoff.record import Details, Figure
-from fxsim.signoff.simulation import RtlCheck, setup_of, simulate, take_images
+from fxsim.signoff.simulation import RtlCheck, find_sources, setup_of, simulate, take_images
 
 
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
@@ -21,7 +21,7 @@ class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     replaced by `replace`.
     """
 
-    accelerator: Accelerator = Accelerator.STREAM
+    accelerator: Name = DEFAULT
     images: Images
     file: str
     find: str
@@ -33,25 +33,26 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     """A faulty copy of the RTL: the comparison must fail, at the expected tap first."""
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
+    setup = setup_of(check, check.accelerator)
     with temporary.folder("fault") as folder:
         copy = folder / "rtl"
-        shutil.copytree(rtl_dir(), copy)
+        shutil.copytree(find_sources(setup, model), copy)
         path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")
         if text.count(check.find) != 1:
             raise FxsimError(f"rtl/{check.file} has '{check.find}' {text.count(check.find)} times, expected once")
         path.write_text(text.replace(check.find, check.replace), encoding="utf-8")
-        result = simulate(model, x, "none", context, setup_of(check, check.accelerator), rtl=copy)
-    first = result.first_mismatch
+        result = simulate(model, x, "none", context, setup, rtl=copy)
+    first = result.verdict.first_mismatch
     reason = None
     if first is None:
-        reason = f"the fault in {check.file} was not found in {result.images} images"
+        reason = f"the fault in {check.file} was not found in {result.verdict.images} images"
     elif first.tap != check.first_tap:
         reason = f"the fault in {check.file} was first seen at {first.tap}, expected {check.first_tap}"
     figures = (
         Figure("fault", f"{check.file}: '{check.find}' became '{check.replace}'"),
-        Figure("values compared", sum(tap.compared for tap in result.taps.values())),
-        Figure("values that differ", result.mismatches),
+        Figure("values compared", sum(tap.compared for tap in result.streams.taps.values())),
+        Figure("values that differ", result.streams.mismatches),
         Figure("first difference", "none" if first is None else sentence(first)),
     )
     summary = f"fault in {check.file}: " + ("not found" if first is None else f"found at {sentence(first)}")

@@ -1,0 +1,51 @@
+"""A request: what a co-simulation is to run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.devices import DEFAULT
+from fxsim.engines import Engine
+from fxsim.graph import Model
+from fxsim.simulate import Stall
+
+WATCHDOG_MAX = 10**12
+POWER_ON_SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Seeds of the bits that registers hold at power-on. A register that nothing resets, of one bit, does harm under about
+every other one; of the resets of both accelerators left out in turn, all that can do harm do so under some of these."""
+
+POWER_ON_SEED_MAX = 2**31 - 1
+POWER_ON_IMAGES = 2
+"""Images that are simulated under every seed but the first: what registers held at power-on shows at once, or never."""
+
+
+@dataclass(frozen=True)
+class CosimRequest:
+    """A model, int8 images `x` [image, token, value], and how a device is to be simulated on them.
+
+    `device` is a name of `fxsim.devices.DEVICES`, `settings` are its own by name, those left out at their defaults.
+    `taps` are compared value by value ('all'; none: an empty tuple); the output and the rules of its stream always are.
+    `stall`: see `PATTERNS`. `images`: (start, stop) of those of `x` to use. `wave`: an FST file to write, from image
+    `wave_from` on (by default from reset). `rtl`: a folder of Verilog in place of the device's own. `watchdog`: cycles
+    without anything moving after which a design counts as stuck, by default the device's. `optimise`: other compiler
+    flags than `build_simulator`'s for the simulated design. `power_on_seeds`: of the bits that registers hold at
+    power-on. Under the first all images are simulated; under each other one, where that passed, only the first few.
+    """
+
+    model: Model
+    x: npt.NDArray[np.generic]
+    device: str = DEFAULT
+    settings: Mapping[str, object] = field(default_factory=dict)
+    taps: str | Iterable[str] = "all"
+    stall: str | Stall = "none"
+    images: tuple[int, int] | None = None
+    engine: Engine | str = Engine.AUTO
+    wave: Path | None = None
+    wave_from: int | None = None
+    rtl: Path | None = None
+    watchdog: int | None = None
+    optimise: str | None = None
+    power_on_seeds: Iterable[int] = POWER_ON_SEEDS
