@@ -28,6 +28,7 @@ import numpy as np
 
 from fxsim.errors import ToolError
 from fxsim.paths import cache_dir
+from fxsim.private import check_private, make_private
 
 _UNREADABLE = r"Environment variable '(NUMBA_\w+)' is defined but its associated value '(.*)' could not be parsed"
 
@@ -89,7 +90,7 @@ def compile_function(function: Callable[..., None], signature: Any, what: str = 
 
     What is in the cache is taken only where every byte is as it was put there: nothing else would notice a damaged one,
     and machine code that is a bit off may compute something else. Where the cache folder cannot be written, it is
-    compiled in every process.
+    compiled in every process; where others can write to it, ToolError.
     """
     # Numba numbers record types as they come in a process, and names machine code by these numbers: code of different
     # processes may have one name, and be taken for each other's.
@@ -102,7 +103,9 @@ def compile_function(function: Callable[..., None], signature: Any, what: str = 
             "the reference engine"
         )
     folder = cache_dir() / "numba" / _cache_key(function, signature)
-    if not _can_write(folder):
+    writable = _can_write(folder)
+    check_private(folder)
+    if not writable:
         _announce(what, f"each time, as nothing can be written to {folder}")
         return _compile(function, signature, cached=False)
     # Suppressed: the disk may be full, or know no locks. Then the cache is as good as absent.
@@ -249,7 +252,7 @@ def _names(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 def _can_write(folder: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return False

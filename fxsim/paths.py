@@ -15,6 +15,7 @@ VERILOG_BYTES_MAX = 64 << 20
 
 _VERILOG_SUFFIXES = (".v", ".vh", ".sv", ".svh")
 _COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"?', re.DOTALL)
+_UNDECODED = re.compile("[\ud800-\udfff]+")
 _MODULE = re.compile(r"\b(?:macro)?module\s+(?:automatic\s+|static\s+)?([A-Za-z_][\w$]*)")
 
 
@@ -81,6 +82,22 @@ def cache_dir() -> Path:
     """The folder for what can be made again, perhaps not there yet; FXSIM_CACHE in the environment overrides it."""
     override = os.environ.get("FXSIM_CACHE")
     return Path(override).absolute() if override else platformdirs.user_cache_path("fxsim", appauthor=False)
+
+
+def readable(text: str) -> str:
+    """Text that may hold file names, for people and for JSON: what Python could not decode in it is read as UTF-8.
+
+    A name keeps its letters under a locale that has none; bytes that are no letters are shown as x and two digits,
+    after a backslash.
+    """
+    return _UNDECODED.sub(lambda found: _decode(found[0]), text)
+
+
+def _decode(undecoded: str) -> str:
+    try:
+        return undecoded.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return undecoded.encode("utf-8", "backslashreplace").decode()
 
 
 def _own_dir(name: str) -> Path:

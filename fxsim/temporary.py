@@ -55,7 +55,9 @@ def naming_full(place: Path, way_out: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        written = error.filename2 or error.filename
+        elsewhere = isinstance(written, str) and not Path(written).is_relative_to(place)
+        if error.errno not in _FULL or elsewhere:
             raise
         raise FileError(f"no space is left in {place}: {error.strerror}; {way_out}") from error
 

@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("FXSIM_SEED", "20250218"))
 
+# How long a command takes here must not decide what it prints.
+os.environ["FXSIM_PROGRESS"] = "0"
+
 # No deadline, no complaint about slow generation: both would make a verdict depend on how busy the machine is.
 settings.register_profile("fxsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fxsim")

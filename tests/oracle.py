@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import TableRule
+from fxsim.contract import Number, TableRule
 from fxsim.graph import INPUT, Graph
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
@@ -24,9 +24,15 @@ def round_half_up(a: int, s: int) -> int:
     return floor(Fraction(a, 2**s) + Fraction(1, 2))
 
 
-def saturate(v: int) -> int:
-    """The int8 nearest to v."""
-    return -128 if v < -128 else 127 if v > 127 else v
+def ends(number: Number) -> tuple[int, int]:
+    """Least and greatest of a number format, from its text: `int8`, `uint4`."""
+    unsigned, bits = str(number).startswith("u"), int(str(number).lstrip("uint"))
+    return (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def saturate(v: int, low: int = -128, high: int = 127) -> int:
+    """The value of a range, by default int8, nearest to v."""
+    return low if v < low else high if v > high else v
 
 
 def requantise(acc: int, shift: int, bias: int) -> int:
@@ -34,13 +40,13 @@ def requantise(acc: int, shift: int, bias: int) -> int:
     return saturate(round_half_up(acc, shift) + bias)
 
 
-def interpolate(stored: list[int], rule: TableRule, x: int) -> int:
-    """The value at int8 `x` of one function, from the points stored of it."""
-    i = x + 128
+def interpolate(stored: list[int], rule: TableRule, x: int, low: int = -128, codes: int = 256) -> int:
+    """The value at `x` of one function of int8, or of `codes` inputs from `low` on, from the points stored of it."""
+    i = x - low
     if rule is TableRule.FULL:
         return stored[i]
     points = len(stored) - 1 if rule is TableRule.ENDPOINT else len(stored)
-    step = 256 // points
+    step = codes // points
     m, f = divmod(i, step)
     if rule is TableRule.CLAMP and m == points - 1:
         m = points - 2
@@ -50,8 +56,8 @@ def interpolate(stored: list[int], rule: TableRule, x: int) -> int:
     return left + floor(Fraction((right - left) * f, step) + Fraction(1, 2))
 
 
-def compute(graph: Graph, image: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[np.int64]]:
-    """Every tap of one image, int8 [token, value], as integers that nothing has wrapped."""
+def compute(graph: Graph, image: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.int64]]:
+    """Every tap of one image [token, value] as integers that nothing has wrapped."""
     tensors: dict[str, Values] = {INPUT: {at: int(image[at]) for at in np.ndindex(image.shape)}}
     shapes: dict[str, tuple[int, ...]] = {INPUT: image.shape}
     for node in graph.nodes:
@@ -67,7 +73,7 @@ def _apply(op: Any, x: Values, shape: tuple[int, ...], r: Values) -> Values:
 
         def row(at: tuple[int, ...], n: int) -> int:
             acc = sum(x[source(at, k)] * w[n][k] for k in range(len(w[n])))
-            return requantise(acc, int(op.shift[n]), int(op.bias[n]))
+            return _requantised(op, acc, n)
 
         if op.over is Axis.TOKENS:
 
@@ -81,17 +87,26 @@ def _apply(op: Any, x: Values, shape: tuple[int, ...], r: Values) -> Values:
 
         return {(*at, n): row(at, n) for at in np.ndindex(shape[:-1]) for n in range(outputs)}
     if isinstance(op, Affine):
-        w, b, s = op.weight.tolist(), op.bias.tolist(), op.shift.tolist()
-        return {at: requantise(v * w[at[-1]], s[at[-1]], b[at[-1]]) for at, v in x.items()}
+        w = op.weight.tolist()
+        return {at: _requantised(op, v * w[at[-1]], at[-1]) for at, v in x.items()}
     if isinstance(op, Lut):
-        return {at: interpolate(op.table[at[-1]].tolist(), op.rule, v) for at, v in x.items()}
+        low, high = ends(op.number)
+        return {at: interpolate(op.table[at[-1]].tolist(), op.rule, v, low, high - low + 1) for at, v in x.items()}
     if isinstance(op, Add):
-        return {at: saturate(v + r[at]) for at, v in x.items()}
+        return {at: saturate(v + r[at], *ends(op.out)) for at, v in x.items()}
     if isinstance(op, Pool):
         mean = {c: Fraction(sum(x[t, c] for t in range(shape[0])), shape[0]) for c in range(shape[1])}
         return {(c,): floor(m + Fraction(1, 2)) for c, m in mean.items()}
     assert isinstance(op, Relu)
     return {at: v if v > 0 else 0 for at, v in x.items()}
+
+
+def _requantised(op: Any, acc: int, n: int) -> int:
+    """A linear's or affine's result of one sum. What computes int8 is a function that tests may put another for."""
+    shift, bias = int(op.shift[n]), int(op.bias[n])
+    if ends(op.out) == (-128, 127):
+        return requantise(acc, shift, bias)
+    return saturate(round_half_up(acc, shift) + bias, *ends(op.out))
 
 
 def _array(values: Values, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,23 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fxsim.contract import CHANNEL, TABLE_POINTS, TOKEN, TableRule, Tensor, stored_points
+from fxsim.contract import (
+    CHANNEL,
+    INT8,
+    TABLE_POINTS,
+    TOKEN,
+    Number,
+    Sign,
+    TableRule,
+    Tensor,
+    add_acc_bits,
+    affine_acc_bits,
+    bias_number,
+    legal_points,
+    linear_acc_bits,
+    pool_acc_bits,
+    stored_points,
+)
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu, Shape
@@ -158,15 +174,86 @@ def _operators(draw: DrawFn, shape: Shape, dimension_max: int) -> Linear | Affin
     return Add() if kind == "add" else Relu()
 
 
+def numbers(low: int = 4, high: int = 16) -> SearchStrategy[Number]:
+    """Number formats of `low` to `high` bits, 8 bits and both ends often."""
+    bits = st.one_of(st.sampled_from([low, 8, high]), st.integers(low, high))
+    return st.builds(Number, bits, st.sampled_from(Sign))
+
+
+@st.composite
+def arrays_of(draw: DrawFn, number: Number, shape: Shape) -> npt.NDArray[Any]:
+    """An array of values of a number format, its ends often."""
+    rng = np.random.default_rng(draw(SEEDS))
+    ends = np.array([number.low, number.high, 0, number.high // 2], number.dtype)
+    values = rng.integers(number.low, number.high, shape, number.dtype, endpoint=True)
+    return np.where(rng.random(shape) < draw(st.sampled_from([0.0, 0.3, 1.0])), rng.choice(ends, shape), values)
+
+
+@st.composite
+def operators_of(draw: DrawFn, x: Tensor, dimension_max: int = 6) -> Operator:
+    """An operator that takes a tensor of any number format, with a result of any."""
+    channels, out, weight = x.shape[-1], draw(numbers()), Number(draw(st.integers(2, 8)))
+    kinds = ["linear", "affine", "relu", "lut", "add"]
+    if len(x.shape) == 2:
+        kinds += ["linear over tokens", *(["pool"] if x.shape[0] & (x.shape[0] - 1) == 0 else [])]
+    kind = draw(st.sampled_from(kinds))
+    if kind.startswith("linear"):
+        over = Axis.TOKENS if kind == "linear over tokens" else Axis.CHANNELS
+        inputs, outputs = (x.shape[0] if over is Axis.TOKENS else channels), draw(st.integers(1, dimension_max))
+        arrays = draw(arrays_of(weight, (outputs, inputs))), draw(arrays_of(bias_number(out), (outputs,)))
+        acc_bits = draw(st.sampled_from([linear_acc_bits(inputs, x.number, weight), 33, 62]))
+        acc_bits = max(acc_bits, linear_acc_bits(inputs, x.number, weight))
+        return Linear(*arrays, draw(shift_arrays(outputs)), over, acc_bits, weight, out)
+    if kind == "affine":
+        arrays = draw(arrays_of(weight, (channels,))), draw(arrays_of(bias_number(out), (channels,)))
+        return Affine(*arrays, draw(shift_arrays(channels)), affine_acc_bits(x.number, weight), weight, out)
+    if kind == "lut":
+        rule = draw(st.sampled_from(TableRule))
+        points = draw(st.sampled_from([p for p in legal_points(rule, x.number) if p <= 256 or rule is TableRule.FULL]))
+        return Lut(draw(arrays_of(out, (channels, stored_points(points, rule)))), rule, x.number, out)
+    if kind == "pool":
+        return Pool(x.shape[0], pool_acc_bits(x.shape[0], x.number))
+    return Add(add_acc_bits(x.number, x.number), out) if kind == "add" else Relu()
+
+
+@st.composite
+def formatted_graphs(draw: DrawFn, nodes_max: int = 6, dimension_max: int = 6) -> Graph:
+    """Graphs whose tensors have any number formats, weights 2 to 8 bits."""
+    shape = (draw(st.integers(1, dimension_max)), draw(st.integers(1, dimension_max)))
+    tensors = {INPUT: Tensor((TOKEN, CHANNEL), shape, draw(numbers()))}
+    nodes: list[Node] = []
+    last = INPUT
+    for i in range(draw(st.integers(1, nodes_max))):
+        op = draw(operators_of(tensors[last], dimension_max))
+        inputs: tuple[str, ...] = (last,) * op.arity
+        if isinstance(op, Add):
+            other = draw(st.sampled_from([n for n, t in tensors.items() if t.shape == tensors[last].shape]))
+            inputs = (last, other)
+            op = Add(add_acc_bits(*(tensors[n].number for n in inputs)), op.out)
+        nodes.append(Node(f"n{i}", op, inputs))
+        last = f"n{i}"
+        tensors[last] = op.result(*(tensors[n] for n in inputs))
+    return Graph(tensors[INPUT], tuple(nodes))
+
+
+@st.composite
+def formatted_images(draw: DrawFn, model: Model, count_max: int = 2) -> npt.NDArray[Any]:
+    """A few images for a model of any number format."""
+    return draw(arrays_of(model.graph.input.number, (draw(st.integers(1, count_max)), *model.graph.input_shape)))
+
+
 @st.composite
 def models(draw: DrawFn) -> Model:
     """Models of general graphs and of ResMLPs, with names and provenance of any text."""
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-    graph = draw(resmlp_models()).graph if draw(st.booleans()) else draw(graphs())
+    kind = draw(st.integers(0, 2))
+    graph = draw(resmlp_models()).graph if kind == 0 else draw(graphs() if kind == 1 else formatted_graphs())
     return Model(graph, draw(text), draw(st.dictionaries(text, text, max_size=3)))
 
 
 @st.composite
-def images(draw: DrawFn, model: Model, count_max: int = 3) -> npt.NDArray[np.int8]:
-    """A few images for a model, int8 [image, token, value]."""
+def images(draw: DrawFn, model: Model, count_max: int = 3) -> npt.NDArray[Any]:
+    """A few images for a model, [image, ...] of its input's format."""
+    if model.graph.input.number != INT8:
+        return draw(formatted_images(model, count_max))
     return draw(int8_arrays((draw(st.integers(1, count_max)), *model.graph.input_shape)))

@@ -26,6 +26,7 @@ from fxsim.formats.npy import read_archive
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear
 from tests.conftest import ROOT
+from tests.strategies import tensor
 
 WEIGHT = np.ones((2, 3), np.int8)
 MODEL = Model(Graph((4, 3), (Node("embed", Linear(WEIGHT, WEIGHT[:, 0], np.zeros(2, np.uint8)), (INPUT,)),)), "tiny")
@@ -181,7 +182,7 @@ def test_damaged_stimulus_never_surprises(data: st.DataObject) -> None:
 def write_parts(path: Path, arrays: dict[str, np.ndarray[Any, Any]], cuts: list[int]) -> None:
     """Write arrays of as many images in pieces that end at these images."""
     count = len(next(iter(arrays.values())))
-    with NpzWriter(path, {name: a.shape[1:] for name, a in arrays.items()}, count) as writer:
+    with NpzWriter(path, {name: tensor(a.shape[1:]) for name, a in arrays.items()}, count) as writer:
         for start, end in zip([0, *cuts], [*cuts, count], strict=True):
             writer.write({name: a[start:end] for name, a in arrays.items()})
 
@@ -214,7 +215,7 @@ def test_failed_results_leave_what_was_there(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail_half_way() -> None:
-        with NpzWriter(path, {"pool": (3,)}, 4) as writer:
+        with NpzWriter(path, {"pool": tensor((3,))}, 4) as writer:
             writer.write({"pool": np.zeros((2, 3), np.int8)})
             raise FxsimError("half way")
 
@@ -227,14 +228,14 @@ def test_results_that_cannot_be_placed_fail_at_once(tmp_path: Path) -> None:
     """A folder or a missing parent is refused before anything is computed."""
     for path in (tmp_path, tmp_path / "absent" / "out.npz"):
         with pytest.raises(FileError, match="cannot write"):
-            NpzWriter(path, {"pool": (3,)}, 4).__enter__()
+            NpzWriter(path, {"pool": tensor((3,))}, 4).__enter__()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_results_take_flat_memory(tmp_path: Path) -> None:
     """256 MB of results written in pieces take a small part of that in memory."""
     piece = np.ones((1000, 64, 64), np.int8)
-    with peak_bytes() as peak, NpzWriter(tmp_path / "out.npz", {"add": (64, 64)}, 64_000) as writer:
+    with peak_bytes() as peak, NpzWriter(tmp_path / "out.npz", {"add": tensor((64, 64))}, 64_000) as writer:
         for _ in range(64):
             writer.write({"add": piece})
     assert peak() < 16 << 20

@@ -26,6 +26,7 @@ from fxsim.bridge.run import bridge
 from fxsim.cli.program import cli
 from fxsim.contract import TableRule
 from fxsim.data import DataSource, Preprocessing
+from fxsim.data.input_format import codes as to_codes
 from fxsim.engines import Engine, run
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import load, save
@@ -41,7 +42,6 @@ from fxsim.operators import Affine, Axis, Linear, Lut, Pool
 from fxsim.paths import golden_dir
 from fxsim.tables.points import PointMethod
 from fxsim.training import evaluate
-from fxsim.training.evaluate import codes as to_codes
 from fxsim.training.evaluate import test_tokens as tokens_of
 from fxsim.training.integer_model import export_model, write_model
 from tests.conftest import SEED

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ COMMANDS = {
     "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
     "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
     "export-onnx": ("MODEL", "-o", "--taps", "all", "--batch", "dynamic"),
+    "images": ("SOURCE", "-o", "--model", "--array", "--layout", "--images", "--patches", "--mean", "--step", "--json"),
     "info": ("MODEL", "--json"),
     "run": ("MODEL", "INPUT", "-o", "--taps", "--engine", "auto", "reference", "numba", "--json"),
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),
@@ -583,6 +585,86 @@ def test_closed_output_is_no_crash(files: Files) -> None:
         command = ["sh", "-c", '"$@" >&-', "sh", fxsim_program, "info", str(model)]
         result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         assert (result.returncode, result.stderr.count("\n")) == (status, lines), result.stderr
+
+
+def shell(script: str, *args: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the installed `fxsim` in a shell, as "$@"."""
+    command = ["sh", "-c", script, "sh", str(Path(sys.executable).with_name("fxsim")), *map(str, args)]
+    return subprocess.run(command, text=True, capture_output=True, check=False, **options)
+
+
+CHECKED = """title = "t"
+seed = 1
+models = { m = { file = "m.safetensors" } }
+stimuli = { x = { draw = "uniform", images = 1 } }
+[[check]]
+kind = "accumulators"
+name = "accumulators"
+about = "a"
+models = ["m"]
+[[check]]
+kind = "vectors"
+name = "vectors"
+about = "a"
+directories = ["absent"]
+"""
+"""A plan of a check that passes and one that does not."""
+
+
+@pytest.mark.parametrize(
+    ("streams", "only", "status"),
+    [
+        ("2>&-", "vectors", 1),
+        ("2>/dev/full", "accumulators", 0),
+        (">&- 2>&- <&-", "accumulators", 0),
+        (">/dev/full", "accumulators", 74),
+        (">/dev/full 2>/dev/full", "vectors", 1),
+    ],
+)
+def test_streams_that_take_nothing_do_not_end_the_work(streams: str, only: str, status: int, files: Files) -> None:
+    """With closed or full streams a sign-off is carried out and recorded, and its status is the verdict's.
+
+    Where standard output was asked for and lost, a run that passed has a status of its own.
+    """
+    shutil.copy(files.model, files.folder / "m.safetensors")
+    (files.folder / "plan.toml").write_text(CHECKED)
+    reports = files.folder / "reports"
+    done = shell(f'"$@" {streams}', "signoff", files.folder / "plan.toml", "-o", reports, "--only", only)
+    record = json.loads((reports / "signoff.json").read_text())
+    assert record["complete"]
+    assert record["passed"] == (only == "accumulators")
+    assert done.returncode == status
+    if status == 74:
+        assert done.stderr.endswith("fxsim: error: standard output: No space left on device\n")
+    assert (reports / "signoff.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_closed_stream_is_not_taken_for_a_file(files: Files) -> None:
+    """What a command says does not get into the file that is opened while standard error is closed."""
+    out = files.folder / "out.npz"
+    done = shell('"$@" <&- 2>&-', "run", files.model, files.images, "-o", out, "--engine", "reference")
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(out, allow_pickle=False) as found:
+        assert found["classifier"].shape == (3, 7)
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_names_keep_their_letters(locale: dict[str, str], files: Files) -> None:
+    """Names are shown as they are under any locale, in messages and in JSON; bytes that are no letters by their number.
+
+    JSON is UTF-8 whatever the terminal is told.
+    """
+    for name, shown in (("gr\u00f6\u00dfe \u7f51", "gr\u00f6\u00dfe \u7f51"), (os.fsdecode(b"b\xe9d"), "b\\xe9d")):
+        folder = files.folder / name
+        folder.mkdir()
+        shutil.copy(files.model, folder / "m")
+        environment = os.environ | locale
+        arguments = ("run", folder / "m", files.images, "-o", folder / "out.npz", "--engine", "reference")
+        printed = program(*arguments, "--json", env=environment, encoding="utf-8")
+        assert json.loads(printed.stdout)["output"] == f"{files.folder}/{shown}/out.npz", printed.stderr
+        failed = program("info", folder / "absent", env=environment, encoding="utf-8")
+        assert failed.stderr == f"fxsim: error: {files.folder}/{shown}/absent: there is no such file\n"
+        assert (folder / "out.npz").is_file()
 
 
 def test_package_runs_as_a_module(files: Files) -> None:

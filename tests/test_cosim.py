@@ -67,6 +67,12 @@ MODEL = Model(build_resmlp(CONFIG, PARAMETERS), "small")
 X: Int8 = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, 4, 4)).astype(np.int8)
 
 
+@pytest.fixture(autouse=True)
+def temporary_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is built or simulated here is so in folders whose names make would split, and a shell obey."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("a b $(c) ';")))
+
+
 def compare(model: Model = MODEL, x: Int8 = X, **options: Any) -> CosimResult:
     """`cosim` with a build that is quick to make."""
     return cosim(model, x, optimise=FAST_BUILD, **options)

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from fxsim.cli import main
 from fxsim.contract import TableRule
 from fxsim.data import DataSource, Preprocessing
+from fxsim.data.input_format import KEY, InputFormat
+from fxsim.data.input_format import codes as to_codes
 from fxsim.engines import run_reference
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import load, save
@@ -29,7 +31,6 @@ from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
 from fxsim.tables.points import PointMethod
 from fxsim.training import evaluate as evaluation
 from fxsim.training.evaluate import Split, evaluate
-from fxsim.training.input_format import KEY, InputFormat
 from tests.conftest import SEED
 
 PRE = Preprocessing(4, 1, 2, (0.45,), (0.27,))
@@ -178,7 +179,7 @@ def test_confusion_matrix_counts_rows_by_class_and_columns_by_prediction() -> No
 def test_codes_round_ties_to_even_and_clamp() -> None:
     """Halves go to the even code, what is beyond int8 to its ends."""
     tokens = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 126.5, 127.5, 1e30, -128.5, -1e30, np.inf], np.float32)
-    assert evaluation.codes(tokens, 1.0).tolist() == [0, 2, 2, 0, -2, 126, 127, 127, -128, -128, 127]
+    assert to_codes(tokens, 1.0).tolist() == [0, 2, 2, 0, -2, 126, 127, 127, -128, -128, 127]
 
 
 def test_codes_are_those_of_the_quantised_network(files: Files) -> None:
@@ -187,7 +188,7 @@ def test_codes_are_those_of_the_quantised_network(files: Files) -> None:
     rng = np.random.default_rng([SEED, 2])
     ties = (rng.integers(-300, 300, 1000) / 2).astype(np.float32) * np.float32(step)
     tokens = np.concatenate([ties, rng.normal(0, 60 * step, 1000).astype(np.float32)]).reshape(50, 10, 4)
-    found = evaluation.codes(tokens, step)
+    found = to_codes(tokens, step)
     np.testing.assert_array_equal(found, files.fake.input_codes(torch.from_numpy(tokens)).numpy())
     np.testing.assert_array_equal(found, codes_of(tokens, step))
 
@@ -195,7 +196,7 @@ def test_codes_are_those_of_the_quantised_network(files: Files) -> None:
 def test_codes_refuse_what_is_not_a_number() -> None:
     """A NaN has no code."""
     with pytest.raises(StimulusError, match="not numbers"):
-        evaluation.codes(np.array([0.0, np.nan], np.float32), 1.0)
+        to_codes(np.array([0.0, np.nan], np.float32), 1.0)
 
 
 def test_test_codes_are_the_test_pictures_of_the_model(files: Files) -> None:

@@ -276,6 +276,8 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(FileError, match=f"no space is left in {tmp_path}: .*; TMPDIR in the environment"):  # noqa: SIM117
         with temporary.folder("test"):
             raise OSError(28, "No space left on device")
+    with pytest.raises(OSError, match="elsewhere"), temporary.folder("test"):
+        raise OSError(28, "No space left on device", "/elsewhere/file")
     with pytest.raises(PermissionError), temporary.folder("test"):
         raise PermissionError(13, "Permission denied")
     assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ import fxsim.training.loop as loop
 from fxsim.cli.export import command as export_command
 from fxsim.cli.quantize import command as quantize_command
 from fxsim.data import Preprocessing, to_tokens
+from fxsim.data.input_format import InputFormat
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load
 from fxsim.formats import save as save_model
@@ -26,7 +27,6 @@ from fxsim.networks.quantised import QuantisedResMLP, ShiftRule, TableFormat, Ta
 from fxsim.networks.resmlp import Activation, NetworkConfig, ResMLP
 from fxsim.operators import Lut
 from fxsim.tables.points import PointMethod, compress_tables
-from fxsim.training.input_format import InputFormat
 from fxsim.training.integer_model import write_model
 from fxsim.training.keys import file_sha256
 from fxsim.training.log import log_path, read_log

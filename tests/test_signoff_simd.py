@@ -411,7 +411,11 @@ def test_cycles_alone_in_batches_and_of_another_model(tmp_path: Path, monkeypatc
         ("tiny", 1, False), ("tiny", 4, False), ("tiny", 4, True), ("wide", 1, False),
     ]  # fmt: skip
     html = page(simulations=check.details.of(Simulation))
-    assert [html.count(f">simd, {text}<") for text in ("1 a job", "4 a job", "4 a job, kept")] == [2, 1, 1]
+    assert [html.count(f">simd, read latency 64, {text}<") for text in ("batch 1", "batch 4", "batch 4, keep")] == [
+        2,
+        1,
+        1,
+    ]
 
 
 def test_memory_latency_of_a_cycles_check_is_used_throughout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

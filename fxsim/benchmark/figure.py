@@ -103,7 +103,7 @@ def draw_roofline(axes: Axes, measured: Measured, palette: Palette, title: str) 
     """GMAC/s on one core over MACs a byte: roofs, whole networks, and the kinds of operator of the compiled engine."""
     roofs = _roofs(measured)
     points = _points(measured)
-    operators = [operator for operator in measured.operators() if operator.macs]
+    operators = [(o, rate) for o in measured.operators() if (rate := measured.operator_rate(o)) is not None]
     top = max((rate for _, rate in roofs), default=1.0)
     x_low, x_high = 0.1, 300.0
     y_low = max(min((y for _, y, _ in points), default=top) / 2.5, top / 1e4)
@@ -122,7 +122,7 @@ def draw_roofline(axes: Axes, measured: Measured, palette: Palette, title: str) 
         found = measured.roof(bandwidth, 1)
         if found is None:
             continue
-        rate = found.median / 1e9
+        rate = found.best / 1e9
         end = min(top / rate, x_high)
         axes.plot([x_low, end], [x_low * rate, end * rate], color=palette.muted, linewidth=1.1)
         # Where the line begins to be seen.
@@ -133,7 +133,7 @@ def draw_roofline(axes: Axes, measured: Measured, palette: Palette, title: str) 
         )  # fmt: skip
     widest = measured.roof("l2", 1)
     for name, rate in roofs:
-        left = x_low if widest is None else max(x_low, rate * 1e9 / widest.median)
+        left = x_low if widest is None else max(x_low, rate * 1e9 / widest.best)
         axes.plot([left, x_high], [rate, rate], color=palette.ink, linewidth=1.2)
         axes.annotate(f"{name}, {rate:.0f} GMAC/s", (x_high, rate), xytext=(0, 3), ha="right", **beside)
 
@@ -149,8 +149,8 @@ def draw_roofline(axes: Axes, measured: Measured, palette: Palette, title: str) 
         place = (x / 1.7, math.exp(lowest))
         axes.annotate(name, place, xytext=(-2, 0), ha="right", va="center", bbox=under, zorder=2.6, **beside)
     highest = math.inf
-    for operator in sorted(operators, key=lambda operator: -operator.macs / operator.seconds):
-        x, y = operator.macs / operator.bytes, operator.macs / operator.seconds / 1e9
+    for operator, rate in sorted(operators, key=lambda entry: -entry[1]):
+        x, y = operator.macs / operator.bytes, rate / 1e9
         highest = min(math.log(y), highest - height)
         place = (max(x * 1.5, 30.0), math.exp(highest))
         axes.plot([x, place[0]], [y, place[1]], color=palette.line, linewidth=0.7, zorder=2.5)
@@ -170,7 +170,7 @@ def _roofs(measured: Measured) -> list[tuple[str, float]]:
     for roof in measured.roofs:
         # Those of lesser hosts come last, and count.
         if roof.kind == "macs" and roof.threads == 1 and roof.isa is not None:
-            rates[roof.isa] = roof.rate.median / 1e9
+            rates[roof.isa] = roof.rate.best / 1e9
     found: list[tuple[str, float]] = []
     for isa, name in _SETS.items():
         rate = rates.get(isa)
@@ -187,8 +187,9 @@ def _points(measured: Measured) -> list[tuple[str, float, str]]:
     """Each path at its best batch on one thread: its name, GMAC/s, its engine; the fastest first."""
     best: dict[str, tuple[float, Contestant]] = {}
     for result in measured.results:
-        who, rate = result.contestant, result.rate
-        if who.threads != 1 or rate is None:
+        who, rate = result.contestant, measured.rate(result)
+        # What is beyond its roof is no figure.
+        if who.threads != 1 or rate is None or measured.is_beyond(result):
             continue
         y = measured.macs * rate.median / 1e9
         if who.path not in best or best[who.path][0] < y:
@@ -203,9 +204,10 @@ def _bars(measured: Measured) -> list[tuple[Result, Spread]]:
     """What was measured on the most threads, and the reference; the fastest first."""
     most = max((result.contestant.threads for result in measured.results), default=1)
     found = [
-        (result, result.rate)
+        (result, rate)
         for result in measured.results
-        if result.rate is not None and (result.contestant.threads == most or result.contestant.engine == "reference")
+        if (rate := measured.rate(result)) is not None
+        and (result.contestant.threads == most or result.contestant.engine == "reference")
     ]
     return sorted(found, key=lambda entry: -entry[1].median)
 

@@ -86,9 +86,13 @@ def measure(
     rounds: int,
     seconds: float,
     seed: int,
+    rounds_max: int | None = None,
     report: Report = lambda *_: None,
 ) -> Measured:
     """Prepare and check all contestants, then measure them and their roofs in each of `rounds` rounds.
+
+    While that leaves something unmeasurable, on a busy machine, there are further rounds, up to `rounds_max` in all
+    (by default none).
 
     `seconds`: about how long each measurement takes. A contestant whose values differ from the reference engine's is
     not timed; its result says so.
@@ -126,7 +130,8 @@ def measure(
         times: dict[str, list[float]] = {who.name: [] for who in contestants}
         rates: dict[_Read, list[float]] = {roof: [] for roof in roofs}
         steps: list[list[tuple[tuple[str, ...], str, float]]] = []
-        for _ in range(rounds):
+
+        def measure_round() -> None:
             for who in contestants:
                 if standing[who.name].calls and standing[who.name].equal is not False:
                     times[who.name].append(hosts[who.host].measure(who))
@@ -137,25 +142,37 @@ def measure(
             if profiled:
                 steps.append(_profile(model, images, sets[0]))
             step()
-    summary = summarise(model)
-    return Measured(
-        model=model.name,
-        model_sha256=model_sha256(model),
-        seed=seed,
-        rounds=rounds,
-        images_checked=len(images),
-        macs=summary.macs,
-        bytes=sum(_moved(model.graph, (node,)) for node in model.graph.nodes),
-        machine=find_machine(),
-        results=tuple(
-            Result(who, tuple(times[who.name]), stand.calls, stand.equal, stand.difference, stand.absent)
-            for who in contestants
-            for stand in (standing[who.name],)
-        ),
-        roofs=tuple(Roof(*roof, tuple(found)) for roof, found in rates.items()),  # type: ignore[arg-type]  # kinds above
-        profile=_join_profiles(model, sets[0], steps) if steps else None,
-        published=_published(model),
-    )
+
+        def collect(number: int) -> Measured:
+            return Measured(
+                model=model.name,
+                model_sha256=model_sha256(model),
+                seed=seed,
+                rounds=number,
+                images_checked=len(images),
+                macs=summarise(model).macs,
+                bytes=sum(_moved(model.graph, (node,)) for node in model.graph.nodes),
+                machine=find_machine(),
+                results=tuple(
+                    Result(who, tuple(times[who.name]), stand.calls, stand.equal, stand.difference, stand.absent)
+                    for who in contestants
+                    for stand in (standing[who.name],)
+                ),
+                roofs=tuple(Roof(*roof, tuple(found)) for roof, found in rates.items()),  # type: ignore[arg-type]  # kinds above
+                profile=_join_profiles(model, sets[0], steps) if steps else None,
+                published=_published(model),
+            )
+
+        for _ in range(rounds):
+            measure_round()
+        measured = collect(rounds)
+        for number in range(rounds + 1, (rounds_max or rounds) + 1):
+            if not measured.unmeasurable:
+                break
+            total += len(contestants) + len(roofs) + 1
+            measure_round()
+            measured = collect(number)
+        return measured
 
 
 _PROFILE_IMAGES = 512

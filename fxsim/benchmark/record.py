@@ -22,6 +22,13 @@ NATIVE = "native"
 """The host that is the machine itself: nothing withheld from the compiler."""
 
 
+NOISE = 0.1
+"""By what part a measured figure may be beyond a roof: clocks change between one measurement and the next."""
+
+SPREAD_MAX = 0.5
+"""Half the range between the quartiles over the median, beyond which a median says nothing: a busy machine."""
+
+
 class _Record(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -93,8 +100,14 @@ class Result(_Record, frozen=True):
 
     @property
     def rate(self) -> Spread | None:
-        """Images a second; None where it was not measured."""
+        """Images a second in the rounds; None where none was measured. `Measured.rate` says whether it is a figure."""
         return spread(1 / s for s in self.seconds) if self.seconds else None
+
+    @property
+    def steady(self) -> bool:
+        """Whether rounds agree so far that their median says something."""
+        rate = self.rate
+        return rate is None or rate.half <= SPREAD_MAX * rate.median
 
 
 class Roof(_Record, frozen=True):
@@ -111,7 +124,7 @@ class Roof(_Record, frozen=True):
 
     @property
     def rate(self) -> Spread:
-        """A second."""
+        """A second in the rounds. What the machine can do is the best: whatever else ran only made others worse."""
         return spread(self.rates)
 
 
@@ -165,7 +178,11 @@ class Published(_Record, frozen=True):
 
 
 class Measured(_Record, frozen=True):
-    """Everything that was measured of one model. `macs`, `bytes`: of an image, operator by operator."""
+    """Everything that was measured of one model. `macs`, `bytes`: of an image, operator by operator.
+
+    Figures that cannot be, or that the rounds do not agree on, are None: `unmeasurable` says which, and why. `noise` is
+    the part by which a figure may be beyond a roof.
+    """
 
     model: str
     model_sha256: str
@@ -179,6 +196,51 @@ class Measured(_Record, frozen=True):
     roofs: tuple[Roof, ...]
     profile: Profile | None
     published: Published | None
+    noise: float = NOISE
+
+    @property
+    def unmeasurable(self) -> tuple[str, ...]:
+        """Every figure that this measurement does not give, with the reason, a line each."""
+        times = f"{self.rounds} round{'' if self.rounds == 1 else 's'}"
+        found = [
+            f"{result.contestant.name}: the rounds do not agree, {rate.low:,.0f} to {rate.high:,.0f} images/s between "
+            f"the quartiles of {times}"
+            for result in self.results
+            if not result.steady and (rate := result.rate) is not None
+        ]
+        found += [
+            f"{result.contestant.name}: computes more products than its roof in the best of {times}"
+            for result in self.results
+            if self.is_beyond(result)
+        ]
+        found += [
+            f"operator {operator.name}: computes more products than its roof in the best of {times}"
+            for operator in self.operators()
+            if self._is_beyond(self._operator_part(operator))
+        ]
+        return tuple(found)
+
+    def rate(self, result: Result) -> Spread | None:
+        """Images a second; None where it was not measured, or the rounds do not agree."""
+        return result.rate if result.steady else None
+
+    def is_beyond(self, result: Result) -> bool:
+        """Whether a result is beyond its roof, which cannot be: the roof was not reached in any round."""
+        return self._is_beyond(self._part(result))
+
+    def _is_beyond(self, part: float | None) -> bool:
+        return part is not None and part > 1 + self.noise
+
+    def _part(self, result: Result) -> float | None:
+        """The part of its roof that a result reaches, whether or not that can be."""
+        who = result.contestant
+        roof = self.roof("macs", who.threads, who.host, who.isa)
+        rate = self.rate(result)
+        return None if rate is None or roof is None else self.macs * rate.median / roof.best
+
+    def _operator_part(self, operator: Operator) -> float | None:
+        roof = None if self.profile is None else self.roof("macs", 1, NATIVE, self.profile.isa)
+        return None if roof is None else operator.macs / operator.seconds / roof.best
 
     @property
     def intensity(self) -> float:
@@ -197,32 +259,39 @@ class Measured(_Record, frozen=True):
             for roof in self.roofs
             if (roof.kind, roof.threads, roof.host) == (kind, threads, host) and isa in (None, roof.isa)
         ]
-        return max(found, key=lambda rate: rate.median, default=None)
+        return max(found, key=lambda rate: rate.best, default=None)
 
     def share(self, result: Result) -> float | None:
         """The part of the products its host can do that a result reaches: of its own instruction set where it has one.
 
-        None where either was not measured.
+        The best of the roof's rounds counts. None where either was not measured, or where it cannot be.
         """
-        who = result.contestant
-        roof = self.roof("macs", who.threads, who.host, who.isa)
-        if result.rate is None or roof is None:
-            return None
-        return self.macs * result.rate.median / roof.median
+        part = self._part(result)
+        return None if self._is_beyond(part) else part
 
     def ratio(self, result: Result) -> float | None:
-        """How many times the images a second of the plain loops, on the same host and as many threads."""
+        """How many times the images a second of the plain loops, on the same host and as many threads.
+
+        None where either was not measured, or the rounds of either do not agree.
+        """
         who = result.contestant
         loops = next(
             (
-                other.rate
+                self.rate(other)
                 for other in self.results
                 if (other.contestant.engine, other.contestant.host) == ("loops", who.host)
                 and other.contestant.threads == who.threads
             ),
             None,
         )
-        return None if loops is None or result.rate is None else result.rate.median / loops.median
+        rate = self.rate(result)
+        return None if loops is None or rate is None else rate.median / loops.median
+
+    def operator_rate(self, operator: Operator) -> float | None:
+        """Multiply-accumulates a second of a kind of operator; None where it has none, or where that cannot be."""
+        if not operator.macs or self._is_beyond(self._operator_part(operator)):
+            return None
+        return operator.macs / operator.seconds
 
     def operators(self) -> list[Operator]:
         """The profile by kind of operator, the one that takes longest first."""

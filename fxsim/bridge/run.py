@@ -12,13 +12,13 @@ from fxsim.bridge.predictions import Predictions, arithmetics
 from fxsim.bridge.record import BridgeRecord, FloatMode
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.data import DataSource, fit_pictures, load_data, to_tokens
+from fxsim.data.input_format import KEY, InputFormat
 from fxsim.engines import Engine
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.graph import Model
 from fxsim.networks.checkpoint import Checkpoint, load_quantised
 from fxsim.networks.quantised import QuantisedResMLP
-from fxsim.training.input_format import KEY, InputFormat
 from fxsim.training.integer_model import export_model
 from fxsim.training.keys import file_sha256
 from fxsim.training.loop import Progress, deterministic, silent

@@ -14,13 +14,16 @@ from fxsim.version import __version__
 
 if TYPE_CHECKING:
     from fxsim.benchmark.activations import Result, Spread
-    from fxsim.benchmark.record import BenchRecord
+    from fxsim.benchmark.record import BenchRecord, Measured, Operator
 
 _PAPER_BATCH = 16
 
 _ROUNDS, _SECONDS = 7, 0.1
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_BATCHES = 3, 0.02, (1, 256)
 """Of `engine`: rounds, and seconds of each measurement."""
+
+_PATIENCE = 3
+"""Times the rounds asked for that there are at most, while a busy machine leaves figures unmeasurable."""
 
 _WIDE = 96
 """Columns of a terminal that hold all columns of `engine`."""
@@ -76,6 +79,7 @@ def nn(
     if output is not None:
         from fxsim.formats.figures import check_figure_target
 
+        refuse_overwriting(output, ())
         check_figure_target(output)
     from fxsim.benchmark.activations import Setting, compare
 
@@ -173,6 +177,7 @@ def engine(
         ),
         only,
     )
+    asked = rounds or (_QUICK_ROUNDS if quick else _ROUNDS)
     started, began = datetime.now(UTC), time.monotonic()
     with progress("measurements") as report:
         measured = measure(
@@ -180,7 +185,8 @@ def engine(
             default_images(loaded, seed),
             contestants,
             threads=threads,
-            rounds=rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
+            rounds=asked,
+            rounds_max=_PATIENCE * asked,
             seconds=_QUICK_SECONDS if quick else _SECONDS,
             seed=seed,
             report=report,
@@ -240,7 +246,8 @@ def _print_engines(record: "BenchRecord") -> None:
     for threads in sorted({result.contestant.threads for result in measured.results}):
         rows = []
         for result in measured.results:
-            who, rate, share, ratio = result.contestant, result.rate, measured.share(result), measured.ratio(result)
+            who, rate = result.contestant, measured.rate(result)
+            share, ratio = measured.share(result), measured.ratio(result)
             if who.threads != threads:
                 continue
             if rate is None:
@@ -248,7 +255,7 @@ def _print_engines(record: "BenchRecord") -> None:
                     (
                         who.path,
                         f"{who.batch:,}",
-                        "DIFFERS" if result.equal is False else "absent",
+                        "DIFFERS" if result.equal is False else "absent" if result.rate is None else "unsteady",
                         *("",) * (len(columns) - 3),
                     )
                 )
@@ -260,8 +267,8 @@ def _print_engines(record: "BenchRecord") -> None:
                     f"{rate.median:,.0f}",
                     f"{rate.half / rate.median:.1%}",
                     *([f"{rate.best:,.0f}"] if wide else []),
-                    f"{measured.macs * rate.median / 1e9:,.1f}",
-                    "" if share is None else f"{share:.1%}",
+                    _giga(measured.macs * rate.median),
+                    "?" if measured.is_beyond(result) else "" if share is None else f"{share:.1%}",
                     "" if ratio is None else f"{ratio:.2f}",
                     "" if published is None else f"{rate.median / published.images_per_second:.2f}",
                 )
@@ -277,12 +284,13 @@ def _print_engines(record: "BenchRecord") -> None:
             f"products, {roof.isa}" if roof.kind == "macs" else f"reading, {roof.kind}",
             roof.host,
             roof.threads,
-            f"{roof.rate.median / 1e9:,.1f} \u00b1 {roof.rate.half / 1e9:,.1f}",
+            _giga(roof.rate.best),
             "GMAC/s" if roof.kind == "macs" else "GB/s",
         )
         for roof in measured.roofs
     ]
-    print_table("what the machine can do", ("roof", "host", "threads", "a second", "unit"), roofs)
+    title = "what the machine can do: the most of all rounds"
+    print_table(title, ("roof", "host", "threads", "a second", "unit"), roofs)
     operators = measured.operators()
     total = sum(operator.seconds for operator in operators)
     steps = [
@@ -291,14 +299,16 @@ def _print_engines(record: "BenchRecord") -> None:
             operator.steps,
             f"{operator.seconds * 1e6:.2f}",
             f"{operator.seconds / total:.1%}",
-            f"{operator.macs / operator.seconds / 1e9:,.1f}" if operator.macs else "",
-            f"{operator.bytes / operator.seconds / 1e9:,.1f}" if operator.bytes else "",
+            _operator_rate(measured, operator),
+            _giga(operator.bytes / operator.seconds) if operator.bytes else "",
         )
         for operator in operators
     ]
     if operators and measured.profile is not None:
         title = f"time by operator, {measured.profile.isa}, 1 thread, {total * 1e6:.1f} \u00b5s an image"
         print_table(title, ("operator", "steps", "\u00b5s", "share", "GMAC/s", "GB/s"), steps)
+    for line in measured.unmeasurable:
+        say(f"not measurable now: {line}")
     exact = sum(result.equal is not None for result in measured.results)
     say(
         f"equal to the reference engine on {_count(measured.images_checked, 'image')}: "
@@ -308,6 +318,19 @@ def _print_engines(record: "BenchRecord") -> None:
     say("peak: part of the products its host can do; loops, FPGA: times the plain loops there, times the published")
     if published is not None:
         say(f"published: {published.images_per_second:,.0f} images/s, {published.source}")
+
+
+def _operator_rate(measured: "Measured", operator: "Operator") -> str:
+    """GMAC/s of an operator; nothing where it has no products, a question mark where that could not be measured."""
+    if not operator.macs:
+        return ""
+    rate = measured.operator_rate(operator)
+    return "?" if rate is None else _giga(rate)
+
+
+def _giga(value: float) -> str:
+    """A rate in 10^9 a second; what is not 0 does not look like it."""
+    return f"{value / 1e9:,.1f}" if value >= 1e8 else f"{value / 1e9:.2g}"
 
 
 def _count(number: int, what: str) -> str:

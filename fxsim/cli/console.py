@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from fxsim.errors import FileError
+from fxsim.paths import readable
+from fxsim.progress import begin, count
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
@@ -19,12 +21,27 @@ device_option = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What computes."
 )
 taps_option = click.option(
-    "--taps", default="classifier", show_default=True, metavar="all|NAME,...", help="Taps to use, by name."
+    "--taps", default=None, metavar="all|NAME,...", help="Taps to use, by name; by default the model's output."
 )
 
 
-def split_taps(text: str) -> tuple[str, ...]:
-    """Tap names from a comma-separated list."""
+class ImageRange(click.ParamType[tuple[int, int | None]]):
+    """START:STOP, either of which may be left out."""
+
+    name = "START:STOP"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        """Start and stop; None for a stop that was left out."""
+        start, colon, stop = value.partition(":")
+        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
+            self.fail(f"{value!r} is not START:STOP", param, ctx)
+        return int(start or 0), int(stop) if stop else None
+
+
+def split_taps(text: str | None) -> tuple[str, ...] | None:
+    """Tap names from a comma-separated list; None where there is none."""
+    if text is None:
+        return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -43,7 +60,7 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
 
 def plain(text: str) -> str:
     """Text on one line, with nothing that a terminal would obey: names in files may hold anything."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in readable(text))
 
 
 def say(text: str, err: bool = False) -> None:
@@ -53,9 +70,13 @@ def say(text: str, err: bool = False) -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """A progress bar on standard error where that is a terminal, else nothing. Yields the function to report to."""
+    """A progress bar on standard error where that is a terminal, else lines now and then (`fxsim.progress`).
+
+    Yields the function to report to.
+    """
     if not sys.stderr.isatty():
-        yield lambda *_: None
+        begin(label)
+        yield count
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -71,7 +92,20 @@ def print_json(value: Any) -> None:
     """One JSON object on standard output, keys in the order given; msgspec records and numpy-free builtins only."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    # Bytes: JSON is UTF-8, whatever the terminal's letters are.
+    click.echo(msgspec.json.format(msgspec.json.encode(_readable(msgspec.to_builtins(value)))))
+
+
+def _readable(value: Any) -> Any:
+    """The same value with text that JSON can hold: paths may have bytes that are no letters."""
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {_readable(key): _readable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_readable(item) for item in value]
+    return value
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

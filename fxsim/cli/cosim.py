@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from fxsim.cli.console import (
+    ImageRange,
     json_option,
     model_argument,
     print_json,
@@ -28,6 +29,7 @@ from fxsim.devices import DEFAULT, DEVICES, Device, Option, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
+from fxsim.progress import begin
 
 _EXAMPLES_SHOWN = 5
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
@@ -47,19 +49,6 @@ class _AccelName(click.ParamType[str]):
         if value not in DEVICES:
             self.fail(f"{value!r} is not one of {', '.join(map(repr, DEVICES))}.", param, ctx)
         return value
-
-
-class _ImageRange(click.ParamType[tuple[int, int | None]]):
-    """START:STOP, either of which may be left out."""
-
-    name = "START:STOP"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
-        """Start and stop; None for a stop that was left out."""
-        start, colon, stop = value.partition(":")
-        if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (start, stop)):
-            self.fail(f"{value!r} is not START:STOP", param, ctx)
-        return int(start or 0), int(stop) if stop else None
 
 
 class _Command(click.Command):
@@ -168,7 +157,7 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--stall", default="none", show_default=True, metavar="PATTERN", help="When either side holds back; below."
 )
-@click.option("--images", type=_ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
+@click.option("--images", type=ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
 @click.option(
     "--engine",
     type=click.Choice([str(engine) for engine in Engine]),
@@ -196,7 +185,7 @@ def command(
     model: Path,
     stimulus: Path,
     accel: str,
-    taps: str,
+    taps: str | None,
     stall: str,
     images: tuple[int, int | None] | None,
     engine: str,
@@ -235,7 +224,8 @@ def command(
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
 
     def tell(text: str) -> None:
-        click.echo(f"fxsim: {text}", err=True)
+        say(f"fxsim: {text}", err=True)
+        begin(text)
 
     settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
     if four_state:

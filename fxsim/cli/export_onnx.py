@@ -20,7 +20,7 @@ _DYNAMIC = "dynamic"
 @click.option(
     "--batch", default=_DYNAMIC, show_default=True, metavar="dynamic|N", help="Images that a run of the graph takes."
 )
-def command(model: Path, output: Path, taps: str, batch: str) -> None:
+def command(model: Path, output: Path, taps: str | None, batch: str) -> None:
     """Write MODEL as an ONNX graph that computes its every value exactly.
 
     Only standard operators on integers are used, so that anything that runs ONNX computes the contract. The input is

@@ -12,7 +12,6 @@ from rich.text import Text
 from fxsim.cli.console import json_option, model_argument, plain, print_json
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
 from fxsim.formats import load, model_sha256
-from fxsim.jit import config, numba
 
 _WIDTH = 100
 """Columns where output is not a terminal."""
@@ -25,6 +24,7 @@ def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> Non
     import llvmlite.binding
 
     from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets
+    from fxsim.jit import config, numba
 
     able = ", ".join(isa.name for isa in instruction_sets())
     click.echo(f"instruction set: {instruction_set().name} (this CPU can run: {able}; {ISA_VARIABLE} names another)")
@@ -81,8 +81,11 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
     else:
         row("network", f"graph of {len(summary.operators)} operators")
         row("input", f"{_shape(summary.input_shape)} (tokens x values)")
+    if summary.other_formats:
+        row("numbers", f"input {summary.input_number}; weights and results as listed")
     row("cost", f"{summary.macs:,} MACs an image, and {summary.products:,} multiplications in affines")
-    row("storage", f"{summary.parameters:,} parameters of a byte each, and {summary.table_bytes:,} bytes of tables")
+    each = "" if summary.other_formats else " of a byte each"
+    row("storage", f"{summary.parameters:,} parameters{each}, and {summary.table_bytes:,} bytes of tables")
     if summary.weights and summary.shifts:
         row("ranges", f"weights {_range(summary.weights)}, shifts {_range(summary.shifts)}")
     for key, value in summary.provenance.items():
@@ -108,10 +111,10 @@ def _operators(summary: ModelSummary) -> Table:
         table.add_row(
             Text(f"  {leaf}" if parent else leaf),
             Text(_kind(op)),
-            _shape(op.shape),
+            _shape(op.shape) + (f" {op.number}" if summary.other_formats else ""),
             f"{op.parameters + op.table_bytes:,}" if op.parameters + op.table_bytes else "",
             f"{op.macs:,}" if op.macs else "",
-            _range(op.weights),
+            _range(op.weights) + (f" {op.weight_number}" if summary.other_formats and op.weight_number else ""),
             _range(op.shifts),
             f"{op.acc_bits_needed} of {op.acc_bits}" if op.acc_bits else "",
         )

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -13,12 +14,14 @@ from fxsim.cli.console import say
 from fxsim.cli.streams import guard_streams
 from fxsim.errors import FxsimError
 from fxsim.process import exit_status, interruptible
+from fxsim.progress import Pulse, begin
 from fxsim.version import __version__
 
 _COMMANDS = {
     "import": ("fxsim.cli.import_headers", "Read published C headers into a model file."),
     "export-headers": ("fxsim.cli.export_headers", "Write a model as C headers."),
     "export-onnx": ("fxsim.cli.export_onnx", "Write a model as a graph of standard ONNX operators."),
+    "images": ("fxsim.cli.images", "Write images for a model, from published samples or pictures."),
     "info": ("fxsim.cli.info", "Show a model's dimensions, operators, cost and proven widths."),
     "run": ("fxsim.cli.run", "Compute a model's taps for images."),
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
@@ -52,6 +55,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"fxsim: {record.getMessage()}", err=True)
+        begin(record.getMessage())
 
 
 class _LazyGroup(click.Group):
@@ -115,7 +119,7 @@ def run(args: list[str] | None = None) -> NoReturn:
 def _carry_out(args: list[str] | None) -> int:
     """The exit status of a command line that was carried out, with one line on standard error where it failed."""
     try:
-        with interruptible():
+        with interruptible(), _pulse(args):
             # standalone_mode off: errors come here, so that fxsim's own get one line and no traceback.
             status = cli.main(args, prog_name="fxsim", standalone_mode=False) or 0
         return int(status)
@@ -137,6 +141,14 @@ def _carry_out(args: list[str] | None) -> int:
     except OSError as error:
         place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return _fail(f"{place}{error.strerror or error}")
+
+
+def _pulse(args: list[str] | None) -> AbstractContextManager[object]:
+    """Lines about long work where no terminal shows it, of a program alone: not where another one called `main`."""
+    if args is not None or sys.stderr.isatty():
+        return nullcontext()
+    command = next((word for word in sys.argv[1:] if word in _COMMANDS), "running")
+    return Pulse(lambda line: say(line, err=True), command)
 
 
 def _fail(message: str) -> int:

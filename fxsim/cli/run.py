@@ -16,11 +16,8 @@ from fxsim.cli.console import (
     split_taps,
     taps_option,
 )
-from fxsim.engines import Engine, run_chunks
+from fxsim.engines import Engine, chosen_engine, run_chunks
 from fxsim.formats import NpzWriter, load, read_stimulus
-
-_CLASSIFIER = "classifier"
-"""The tap whose greatest value names the predicted class."""
 
 
 @click.command()
@@ -37,7 +34,7 @@ _CLASSIFIER = "classifier"
     "'auto' is 'numba'.",
 )
 @json_option
-def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, as_json: bool) -> None:
+def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine: str, as_json: bool) -> None:
     """Compute taps of MODEL for the images in INPUT and write them to an .npz file.
 
     INPUT is a .npy file, int8 [image, token, value], read as it is needed. Each array in the .npz file is named after
@@ -48,16 +45,18 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
     loaded = load(model)
     images = read_stimulus(stimulus, loaded)
     names = loaded.select_taps(split_taps(taps))
+    output_tap = loaded.graph.output
     # Only a vector of scores names a class.
-    classes = shape[0] if _CLASSIFIER in names and len(shape := loaded.graph.shapes[_CLASSIFIER]) == 1 else 0
+    classes = shape[0] if output_tap in names and len(shape := loaded.graph.shapes[output_tap]) == 1 else 0
     predicted = np.zeros(classes, np.int64)
-    if engine != Engine.REFERENCE:
+    chosen = chosen_engine(engine, loaded)
+    if chosen != Engine.REFERENCE:
         # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
         from fxsim.engines.compiled import compute_function, instruction_set
 
         compute_function(instruction_set())
     with (
-        NpzWriter(output, {name: loaded.graph.shapes[name] for name in names}, len(images)) as writer,
+        NpzWriter(output, {name: loaded.graph.tensors[name] for name in names}, len(images)) as writer,
         progress("images") as report,
     ):
         started = time.perf_counter()
@@ -65,7 +64,7 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
         for part, values in run_chunks(loaded, images, names, engine):
             writer.write(values)
             if classes:
-                predicted += np.bincount(values[_CLASSIFIER].argmax(axis=1), minlength=classes)
+                predicted += np.bincount(values[output_tap].argmax(axis=1), minlength=classes)
             report(part.stop, len(images))
         seconds = time.perf_counter() - started
     summary = {
@@ -73,7 +72,7 @@ def command(model: Path, stimulus: Path, output: Path, taps: str, engine: str, a
         "images": len(images),
         "taps": list(names),
         "output": str(output),
-        "engine": str(Engine.NUMBA) if engine == Engine.AUTO else engine,
+        "engine": str(chosen),
         "seconds": round(seconds, 3),
         "images_per_second": round(len(images) / seconds, 1),
         "predicted": predicted.tolist() if classes else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fxsim.cli.console import plain, print_json, print_table, say
+from fxsim.progress import begin
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -116,10 +117,13 @@ class _Listener:
             self._spinner.stop()
 
     def _show(self, text: str) -> None:
-        if self._spinner is not None:
-            from rich.text import Text
+        line = f"[{self._done + 1}/{self._checks}] {self._name}: {text}"
+        if self._spinner is None:
+            begin(line)
+            return
+        from rich.text import Text
 
-            self._spinner.update(Text(f"[{self._done + 1}/{self._checks}] {self._name}: {text}"))
+        self._spinner.update(Text(line))
 
     def started(self, check: "Check") -> None:
         self._name, self._text = check.name, ""

@@ -46,7 +46,7 @@ def command(
     model: Path | None,
     input: Path | None,  # noqa: A002  # the argument's name in the usage line
     output: Path | None,
-    taps: str,
+    taps: str | None,
     data_format: str,
     images: int | None,
     draw: str | None,
@@ -86,7 +86,7 @@ def _write(
     model_path: Path,
     input_path: Path | None,
     output: Path,
-    taps: str,
+    taps: str | None,
     data_format: str,
     images: int | None,
     draw: str,
@@ -104,7 +104,7 @@ def _write(
     else:
         assert images is not None
         seed = seed or 0
-        x, drawn = draw_stimulus(draw, images, model.graph.input_shape, seed), draw
+        x, drawn = draw_stimulus(draw, images, model.graph.input, seed), draw
     with progress("images") as report:
         manifest = write_vectors(
             model, x, output, split_taps(taps), data_format,

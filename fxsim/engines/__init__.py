@@ -75,6 +75,11 @@ def run(
     return out
 
 
+def chosen_engine(name: Engine | str, model: Model) -> Engine:
+    """The engine that computes a model where `name` is asked for: never `auto`. Errors as `run`'s."""
+    return _engine(name, model)[0]
+
+
 def _engine(
     name: Engine | str, model: Model
 ) -> tuple[Engine, Callable[[Model, Integers, tuple[str, ...]], dict[str, Integers]]]:
@@ -94,4 +99,4 @@ def _engine(
     return Engine.NUMBA, run_compiled
 
 
-__all__ = ["CHUNK_BYTES", "CHUNK_IMAGES", "Engine", "run", "run_chunks", "run_reference"]
+__all__ = ["CHUNK_BYTES", "CHUNK_IMAGES", "Engine", "chosen_engine", "run", "run_chunks", "run_reference"]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fxsim.contract import INT8
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ModelError
 from fxsim.families.resmlp import ResMLPConfig, recognise_resmlp
@@ -58,6 +59,16 @@ class ModelSummary:
     table_bytes: int
     weights: Range | None
     shifts: Range | None
+
+    @property
+    def other_formats(self) -> bool:
+        """Whether any tensor or weight is of another format than int8."""
+        stated = {
+            self.input_number,
+            *(op.number for op in self.operators),
+            *(op.weight_number for op in self.operators),
+        }
+        return bool(stated - {str(INT8), None})
 
 
 def summarise(model: Model) -> ModelSummary:

@@ -11,15 +11,16 @@ from typing import Self
 
 import numpy as np
 
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract import Tensor
+from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, StimulusError
 from fxsim.formats.atomic import atomic_write, scratch_folder
 from fxsim.formats.npy import map_array
 from fxsim.graph import Model
 
 
-def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
-    """The images of a .npy file, int8 [image, token, value] as the model takes them; read from disk as they are used.
+def read_stimulus(path: str | os.PathLike[str], model: Model) -> Integers:
+    """The images of a .npy file, [image, ...] as the model takes them; read from disk as they are used.
 
     FileError where the file is missing, damaged or not a .npy file; StimulusError where type or shape do not fit, or
     there are no images in it. Pickled objects are refused unread.
@@ -33,16 +34,16 @@ def read_stimulus(path: str | os.PathLike[str], model: Model) -> Int8:
 
 
 class NpzWriter:
-    """Writes int8 arrays to an .npz file as their images are computed; `numpy.load` reads it.
+    """Writes arrays of taps to an .npz file as their images are computed; `numpy.load` reads it.
 
-    `shapes` gives each array's shape without the images, by name. A context manager: the file appears when the block
+    `tensors` gives each array's tensor of one image, by name. A context manager: the file appears when the block
     ends without an error, and not at all otherwise. Each array is first a file of its own beside `path`, so that this
     takes twice the result's size on disk and next to no memory. Raises FileError where something cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]], images: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], tensors: Mapping[str, Tensor], images: int) -> None:
         self._path = Path(path)
-        self._shapes = dict(shapes)
+        self._tensors = dict(tensors)
         self._images = images
         self._done = 0
 
@@ -51,14 +52,14 @@ class NpzWriter:
         self._folder = self._scratch.__enter__()
         return self
 
-    def write(self, values: Mapping[str, Int8]) -> None:
-        """Append the next images of every array: int8 [image, ...], the same number of images of each."""
-        counts = {len(values[name]) for name in self._shapes}
+    def write(self, values: Mapping[str, Integers]) -> None:
+        """Append the next images of every array [image, ...], the same number of images of each."""
+        counts = {len(values[name]) for name in self._tensors}
         assert len(counts) == 1, f"arrays of {counts} images were written together"
         try:
-            for name, shape in self._shapes.items():
-                assert values[name].dtype == np.int8
-                assert values[name].shape[1:] == shape
+            for name, tensor in self._tensors.items():
+                assert values[name].dtype == tensor.number.dtype
+                assert values[name].shape[1:] == tensor.shape
                 with self._part(name).open("ab") as file:
                     file.write(np.ascontiguousarray(values[name]).data)
         except OSError as error:
@@ -74,14 +75,15 @@ class NpzWriter:
                 return
             assert self._done == self._images, f"{self._done} images were written, {self._images} promised"
             with atomic_write(self._path) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
-                for name, shape in self._shapes.items():
+                for name, tensor in self._tensors.items():
                     # A ZipInfo of our own has a fixed date: the same results give the same bytes.
                     entry = zipfile.ZipInfo(f"{name}.npy")
-                    header = {"descr": "|i1", "fortran_order": False, "shape": (self._images, *shape)}
+                    descr = np.lib.format.dtype_to_descr(tensor.number.dtype)
+                    header = {"descr": descr, "fortran_order": False, "shape": (self._images, *tensor.shape)}
                     with self._part(name).open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                         np.lib.format.write_array_header_1_0(target, header)
                         shutil.copyfileobj(source, target, 1 << 20)
 
     def _part(self, name: str) -> Path:
         # Numbered, so that a name never becomes a path.
-        return self._folder / str(list(self._shapes).index(name))
+        return self._folder / str(list(self._tensors).index(name))

@@ -119,7 +119,7 @@ class Context:
         """Images of the plan's for a model, int8 [image, token, value]; `seed` decides what is drawn."""
         source: StimulusSource = self.plan.stimuli[name]
         if source.draw is not None:
-            return draw_stimulus(source.draw, source.images, model.graph.input_shape, seed)
+            return draw_stimulus(source.draw, source.images, model.graph.input, seed)
         if source.file is not None:
             x = read_stimulus(self.path(source.file), model)
         else:

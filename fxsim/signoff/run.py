@@ -10,6 +10,7 @@ from typing import Protocol
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
+from fxsim.paths import readable
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
@@ -163,9 +164,9 @@ def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds:
 def _shown(path: Path) -> str:
     """A path as one would type it here: relative where it lies below the working folder."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return readable(str(path.resolve().relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return readable(str(path))
 
 
 def replay_command(plan: Plan, name: str) -> str:

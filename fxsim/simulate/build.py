@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from fxsim import temporary
 from fxsim.errors import ToolError
 from fxsim.paths import cache_dir, rtl_dir
+from fxsim.private import make_private
 from fxsim.simulate.cache import (
     Ingredients,
     prune,
@@ -185,7 +186,7 @@ def build_simulator(
 
 def _make_writable(cache: Path) -> None:
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        make_private(cache)
     except OSError as error:
         raise ToolError(f"cannot make the cache folder {cache}: {error.strerror}; FXSIM_CACHE names another") from error
     if not os.access(cache, os.W_OK):

@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from fxsim.formats import atomic_write
+from fxsim.private import check_private
+from fxsim.temporary import naming_full
 
 ENTRIES_MAX = 64
 BYTES_MAX = 256 << 20
@@ -51,8 +53,9 @@ def take(entry: Path, executable: Path, made_of: Ingredients) -> Record | None:
     """Copy an entry's executable out; None where there is none, or where it is not what it should be made of.
 
     So is an entry whose record was altered, or whose executable is not the one that was stored. Needs no lock: entries
-    appear whole, and one that vanishes meanwhile is simply not there.
+    appear whole, and one that vanishes meanwhile is simply not there. ToolError where others can write to the cache.
     """
+    check_private(entry)
     try:
         record = msgspec.json.decode((entry / "build.json").read_bytes(), type=Record)
         content = (entry / "simulate").read_bytes()
@@ -102,6 +105,7 @@ def store_reads(cache: Path, base: str, names: tuple[str, ...]) -> None:
 
 def take_runtime(entry: Path, into: Path) -> bool:
     """Copy the objects of Verilator's library to where make will find them; False where they are not all as stored."""
+    check_private(entry)
     try:
         hashes = msgspec.json.decode((entry / "objects.json").read_bytes(), type=dict[str, str])
         if any(Path(name).name != name for name in hashes):
@@ -131,7 +135,10 @@ def store_runtime(entry: Path, objects: list[Path]) -> None:
 @contextlib.contextmanager
 def _new_folder(entry: Path) -> Iterator[Path]:
     """A folder to fill, which becomes the entry when the block ends without an error."""
-    with tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary:
+    with (
+        naming_full(entry.parent, "FXSIM_CACHE in the environment names another place"),
+        tempfile.TemporaryDirectory(prefix="new-", dir=entry.parent) as temporary,
+    ):
         new = Path(temporary) / "entry"
         new.mkdir()
         yield new

@@ -15,16 +15,16 @@ import torch
 from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.contract.arithmetic import Int8
 from fxsim.data import DataSet, DataSource, Preprocessing, fit_pictures, load_data, to_tokens
+from fxsim.data.input_format import InputFormat, codes
 from fxsim.data.pictures import Float32, Int64
 from fxsim.engines import Engine, run_chunks
-from fxsim.errors import FxsimError, ModelError, StimulusError
+from fxsim.errors import FxsimError, ModelError
 from fxsim.formats import load, model_sha256
 from fxsim.graph import INPUT, Model
 from fxsim.networks.checkpoint import Checkpoint, load_float, load_quantised
 from fxsim.networks.export import export
 from fxsim.networks.quantised import QuantisedResMLP
 from fxsim.networks.resmlp import ResMLP
-from fxsim.training.input_format import InputFormat
 from fxsim.training.loop import Progress, deterministic, silent
 
 CONFIDENCE = 0.95
@@ -191,22 +191,6 @@ def test_codes(model: Model, source: DataSource, path: Path | None) -> tuple[Int
     wanted = InputFormat.of(model)
     tokens, labels = _tokens(wanted.preprocessing, _load(model, source, path), Split.TEST)
     return codes(tokens, wanted.step), labels
-
-
-def codes(tokens: Float32, input_step: float) -> Int8:
-    """Tokens as int8 codes: tokens / input_step in float32, rounded with ties to even, clamped; shape unchanged.
-
-    The same as `QuantisedResMLP.input_codes`. StimulusError where a token is not a number.
-    """
-    if np.isnan(tokens).any():
-        raise StimulusError("tokens have values that are not numbers, expected none")
-    # A quotient beyond float32 is infinite, and clamped like any other.
-    with np.errstate(over="ignore"):
-        quotient = tokens / np.float32(input_step)
-    # In place: a data set's tokens take much memory.
-    np.rint(quotient, out=quotient)
-    np.clip(quotient, INT8_MIN, INT8_MAX, out=quotient)
-    return quotient.astype(np.int8)
 
 
 def accuracy(correct: int, total: int) -> Accuracy:

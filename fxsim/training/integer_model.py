@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from fxsim.data.input_format import InputFormat
 from fxsim.formats import save
 from fxsim.graph import INPUT, Model
 from fxsim.networks.checkpoint import load_quantised
 from fxsim.networks.export import Clipping, export, find_clipping
 from fxsim.networks.quantised import QuantisedResMLP, TableFormat
-from fxsim.training.input_format import InputFormat
 from fxsim.training.keys import file_sha256
 
 _KEPT = ("recipe", "seed", "data", "data_sha256", "torch")

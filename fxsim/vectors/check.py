@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from fxsim.compare import Difference, Tally, TapShape, model_taps, sentence
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.graph import INPUT, Model
@@ -90,7 +90,7 @@ def _listing(root: Path, stated: VectorManifest) -> list[VectorProblem]:
 
 def _sources(
     root: Path, stated: VectorManifest, given: Model | None, problems: list[VectorProblem]
-) -> tuple[Model | None, Int8 | None]:
+) -> tuple[Model | None, Integers | None]:
     """The folder's model and stimulus; None for one that is not what the manifest states: nothing follows from it."""
     try:
         model = load(root / MODEL_FILE)
@@ -123,7 +123,7 @@ def _sources(
     return (model, x) if sound else (None, None)
 
 
-def _sha256(x: Int8) -> str:
+def _sha256(x: Integers) -> str:
     digest = hashlib.sha256()
     for image in x:
         digest.update(image.tobytes())
@@ -135,11 +135,11 @@ def _file_record(root: Path, path: str) -> VectorFile:
     return VectorFile(path, len(data), hashlib.sha256(data).hexdigest(), "")
 
 
-def _compare_draw(stated: VectorManifest, model: Model, x: Int8, problems: list[VectorProblem]) -> bool:
+def _compare_draw(stated: VectorManifest, model: Model, x: Integers, problems: list[VectorProblem]) -> bool:
     """Whether the stimulus is what its seed gives."""
     stimulus = stated.stimulus
     try:
-        expected = draw_stimulus(str(stimulus.draw), len(x), model.graph.input_shape, stimulus.seed or 0)
+        expected = draw_stimulus(str(stimulus.draw), len(x), model.graph.input, stimulus.seed or 0)
     except FxsimError as error:
         problems.append(VectorProblem(MANIFEST, f"{MANIFEST}: {error}"))
         return False
@@ -161,7 +161,7 @@ def _difference(file: str, difference: Difference, note: str = "") -> VectorProb
 
 
 def _compare(
-    root: Path, stated: VectorManifest, model: Model, x: Int8, engine: str, progress: Progress
+    root: Path, stated: VectorManifest, model: Model, x: Integers, engine: str, progress: Progress
 ) -> list[VectorProblem]:
     """Every data file byte for byte, then every statement of the manifest."""
     if stated.data_format not in FORMATS:
@@ -250,7 +250,7 @@ class _Reader:
         if self._file is not None and (found := self._file.read(len(data))) != data:
             self._wrong(f"begins with {_short(found)}, expected {_short(data)}")
 
-    def values(self, data: bytes, values: Int8) -> None:
+    def values(self, data: bytes, values: Integers) -> None:
         first, self._index = self._index, self._index + values.size
         if self._file is None or self.problem is not None:
             return

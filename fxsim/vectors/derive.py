@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract import INT8, Number
+from fxsim.contract.arithmetic import Integers
 from fxsim.devices.stream.roms import stream_order
-from fxsim.engines import run_chunks
+from fxsim.engines import chosen_engine, run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import model_sha256
 from fxsim.graph import INPUT, Model
@@ -56,7 +57,7 @@ class Sink(Protocol):
     def header(self, data: bytes) -> None:
         """What comes before the values."""
 
-    def values(self, data: bytes, values: Int8) -> None:
+    def values(self, data: bytes, values: Integers) -> None:
         """The bytes of the next values."""
 
     def close(self) -> None:
@@ -78,15 +79,17 @@ def tap_index(shape: tuple[int, ...]) -> tuple[str, ...]:
 def planned_files(model: Model, images: int, taps: tuple[str, ...], fmt: Format) -> list[PlannedFile]:
     """Every data file of a folder. The stimulus is always there as .npy too: the check reads it back from that."""
     shape = (images, *model.graph.input_shape)
-    files = [PlannedFile(STIMULUS_FILE, INPUT, "stimulus", FORMATS["npy"], shape, STIMULUS_INDEX)]
+    number = model.graph.input.number
+    files = [PlannedFile(STIMULUS_FILE, INPUT, "stimulus", FORMATS["npy"].of(number), shape, STIMULUS_INDEX)]
     if fmt.name != "npy":
-        files.append(PlannedFile(f"stimulus{fmt.suffix}", INPUT, "stimulus", fmt, shape, STIMULUS_INDEX))
-    for number, tap in enumerate(model.graph.taps):
+        files.append(PlannedFile(f"stimulus{fmt.suffix}", INPUT, "stimulus", fmt.of(number), shape, STIMULUS_INDEX))
+    for place, tap in enumerate(model.graph.taps):
         if tap in taps:
             # The number keeps symbols apart: 'a.b' and 'a_b' are different taps.
-            symbol = f"tap{number}_{tap.replace('.', '_')}"
-            values = model.graph.shapes[tap]
-            files.append(PlannedFile(f"taps/{tap}{fmt.suffix}", tap, symbol, fmt, (images, *values), tap_index(values)))
+            symbol = f"tap{place}_{tap.replace('.', '_')}"
+            values = model.graph.tensors[tap]
+            path, index = f"taps/{tap}{fmt.suffix}", tap_index(values.shape)
+            files.append(PlannedFile(path, tap, symbol, fmt.of(values.number), (images, *values.shape), index))
     return files
 
 
@@ -101,7 +104,7 @@ class _Stream:
         self.bytes = len(self.renderer.header)
         sink.header(self.renderer.header)
 
-    def values(self, values: Int8) -> None:
+    def values(self, values: Integers) -> None:
         data = self.renderer.part(values)
         self.digest.update(data)
         self.bytes += len(data)
@@ -113,7 +116,7 @@ class _Stream:
 
 def derive(
     model: Model,
-    x: Int8,
+    x: Integers,
     taps: tuple[str, ...],
     data_format: str,
     model_file: VectorFile,
@@ -145,7 +148,7 @@ def derive(
         format="fxsim.vectors",
         version=1,
         fxsim_version=__version__,
-        engine="numba" if engine == "auto" else engine,
+        engine=str(chosen_engine(engine, model)),
         data_format=data_format,
         order=ORDER,
         model=VectorModel(model.name, model_sha256(model), model_file),
@@ -155,10 +158,16 @@ def derive(
             sha256=digests[INPUT].hexdigest(),
             draw=draw,
             seed=seed,
+            number=_stated(model.graph.input.number),
             files=tuple(records[stream.plan.path] for stream in streams if stream.plan.source == INPUT),
         ),
         taps=tuple(_tap(model, name, digests[name].hexdigest(), by_tap) for name in model.graph.taps),
     )
+
+
+def _stated(number: Number) -> str | None:
+    """A number format as manifests state it: int8 is not stated."""
+    return None if number == INT8 else str(number)
 
 
 def _tap(model: Model, name: str, sha256: str, files: Mapping[str, VectorFile]) -> VectorTap:
@@ -169,6 +178,7 @@ def _tap(model: Model, name: str, sha256: str, files: Mapping[str, VectorFile]) 
         shape=shape,
         index=tap_index(shape),
         stream_order=stream_order(model, name),
+        number=_stated(model.graph.tensors[name].number),
         sha256=sha256,
         file=files.get(name),
     )

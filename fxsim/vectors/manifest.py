@@ -19,8 +19,8 @@ SEED_MAX = 2**63 - 1
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class _Record(Struct, frozen=True, forbid_unknown_fields=True):
-    pass
+class _Record(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A record; a number format that is int8 is left out."""
 
 
 class VectorFile(_Record, frozen=True):
@@ -41,7 +41,7 @@ class VectorModel(_Record, frozen=True):
 
 
 class VectorStimulus(_Record, frozen=True):
-    """The inputs, int8 [image, token, value]. `sha256` is of the values, C order.
+    """The inputs [image, token, value], of the format `number`. `sha256` is of the values, C order.
 
     `draw` names how fxsim drew them from `seed`; null where they came from elsewhere, and then `seed` is whatever the
     writer was told, or null.
@@ -53,10 +53,11 @@ class VectorStimulus(_Record, frozen=True):
     draw: str | None
     seed: Annotated[int, Meta(ge=0, le=SEED_MAX)] | None
     files: tuple[VectorFile, ...]
+    number: str | None = None
 
 
 class VectorTap(_Record, frozen=True):
-    """One tap's expected values, int8. `sha256` is of all its values, C order, whether or not they are kept in `file`.
+    """One tap's expected values, of the format `number`. `sha256` is of all of them, C order, kept in `file` or not.
 
     Files are always in the order of `index`, last fastest. `stream_order` tells what a monitor on the streaming RTL
     sees: `tokens` means token after token (the file's own order), `channels` channel after channel.
@@ -69,6 +70,7 @@ class VectorTap(_Record, frozen=True):
     stream_order: Axis
     sha256: _Sha256
     file: VectorFile | None
+    number: str | None = None
 
 
 class VectorManifest(_Record, frozen=True):

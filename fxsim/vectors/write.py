@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -22,9 +22,9 @@ from fxsim.vectors.stimulus import check_seed
 
 def write_vectors(
     model: Model,
-    x: Int8,
+    x: Integers,
     directory: str | os.PathLike[str],
-    taps: str | Iterable[str] = ("classifier",),
+    taps: str | Iterable[str] | None = None,
     data_format: str = "hex",
     *,
     seed: int | None = None,
@@ -35,17 +35,17 @@ def write_vectors(
 ) -> VectorManifest:
     """Write stimulus, model, expected values of `taps` and a manifest into a folder of their own.
 
-    `x` is int8 [image, token, value]. `seed` and `draw` are recorded: with `draw`, `x` must be what `draw_stimulus`
-    gives for them. A folder that holds other vectors is replaced; one that holds anything else only with `force`, and
-    then everything in it is lost. FileError where it cannot be written, StimulusError where `x`, a tap, the seed or the
-    format is wrong.
+    `taps` is the output by default, `x` [image, ...] as the model takes it. `seed` and `draw` are recorded: with
+    `draw`, `x` must be what `draw_stimulus` gives for them. A folder that holds other vectors is replaced; one that
+    holds anything else only with `force`, and then everything in it is lost. FileError where it cannot be written,
+    StimulusError where `x`, a tap, the seed or the format is wrong.
     """
     x = model.check_stimulus(x)
     if len(x) == 0:
         raise StimulusError("stimulus has no images, expected at least one")
     if seed is not None:
         check_seed(seed)
-    names = model.select_taps(tuple(taps) if not isinstance(taps, str) else taps)
+    names = model.select_taps(taps)
     target = Path(directory).resolve()
     if not force:
         _check_replaceable(target)
@@ -79,7 +79,7 @@ class _Writer:
     def header(self, data: bytes) -> None:
         self._file.write(data)
 
-    def values(self, data: bytes, _values: Int8) -> None:
+    def values(self, data: bytes, _values: Integers) -> None:
         self._file.write(data)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8, UInt8
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import ResMLPConfig, recognise_resmlp
-from fxsim.graph import Model
+from fxsim.graph import Model, refuse_beyond_int8
 from fxsim.operators import Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.operators.base import integer
 
@@ -278,6 +278,7 @@ def build_memory_image(model: Model, buffers: Buffers | None = None) -> MemoryIm
     """
     buffers = buffers or Buffers()
     config = recognise_resmlp(model.graph)
+    refuse_beyond_int8(model.graph, "the SIMD accelerator")
     plans = tuple(_plans(model, config))
     requires: dict[str, int] = {}
     for plan in plans:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
 from fxsim.families import recognise_resmlp
-from fxsim.graph import Model, Node
+from fxsim.graph import Model, Node, refuse_beyond_int8
 from fxsim.operators import Affine, Axis, Linear, Lut
 
 _TABLE_RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
@@ -26,11 +26,11 @@ def rtl_parameters(model: Model) -> dict[str, int]:
     """Verilog parameters of `stream_resmlp` for a model.
 
     A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
-    a wider one computes the same. ModelError where the graph is not a ResMLP or has more blocks than ROM files can
-    name.
+    a wider one computes the same. ModelError where the graph is not a ResMLP of int8 or has more blocks than ROM
+    files can name.
     """
     config = recognise_resmlp(model.graph)
-
+    refuse_beyond_int8(model.graph, "the streaming accelerator")
     if config.blocks > BLOCKS_MAX:
         raise ModelError(f"the accelerator takes up to {BLOCKS_MAX} blocks, model '{model.name}' has {config.blocks}")
 
@@ -64,6 +64,7 @@ def write_roms(model: Model, directory: Path) -> list[Path]:
     [8k +: 8]; a table's words are channel-major. ModelError where the graph is not a ResMLP.
     """
     recognise_resmlp(model.graph)
+    refuse_beyond_int8(model.graph, "the streaming accelerator")
     written = []
     for node in model.graph.nodes:
         for suffix, words in _rom_words(node):

@@ -23,7 +23,7 @@ from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_
 from fxsim.formats.atomic import atomic_write
 from fxsim.formats.headers.declarations import HeaderArray
 from fxsim.formats.headers.text import Header, format_header, read_header
-from fxsim.graph import Model
+from fxsim.graph import Model, refuse_beyond_int8
 
 PARAMETERS = "quant_params.h"
 TABLES = "lerp_psa_params.h"
@@ -123,6 +123,7 @@ def export_headers(
         raise FileError(f"headers are written as '{Layout.OUT_IN}' or '{Layout.IN_OUT}', not '{layout}'")
     try:
         config = recognise_resmlp(model.graph)
+        refuse_beyond_int8(model.graph, "a C header")
     except ModelError as error:
         raise FileError(f"model '{model.name}' cannot be written as headers: {error}") from None
     parameters: dict[str, npt.NDArray[Any]] = {}

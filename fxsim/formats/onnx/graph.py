@@ -5,7 +5,7 @@ decided by the ONNX standard alone. The arithmetic is expressed here anew, down 
 shares nothing with `fxsim.contract` or the engines. `docs/onnx.md` shows each operator's expression.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
 BATCH = "batch"
 """The name of the first dimension where it is dynamic."""
@@ -27,13 +27,22 @@ TENSOR_BYTES_MAX = 1 << 30
 _MATMUL_INTEGER_MAX = (2**31 - 1) // 255**2
 """Most products of two bytes whose sum fits int32, in whatever order and with whatever zero points it is formed."""
 
+_BYTE = 8
+"""Bits of the inputs that MatMulInteger takes."""
+
 _INT32_BITS_MAX = 30
 """Widest accumulator that `_Builder.round_shift` treats in 32 bits."""
 
-_INTERPOLATION_BITS = 15
-"""Width of (t[m + 1] - t[m]) * f: at most 255 * 63 either way, which is less than 2^14."""
+_SUM_BITS_MAX = 32
+"""Widest accumulator that is summed in 32 bits."""
 
-_CODES = {np.dtype(np.int32): TensorProto.INT32, np.dtype(np.int64): TensorProto.INT64}
+_INTERPOLATION_BITS = 15
+"""Width of (t[m + 1] - t[m]) * f for 8-bit tables: at most 255 * 63 either way, which is less than 2^14."""
+
+_CODES = {
+    np.dtype(kind): getattr(TensorProto, np.dtype(kind).name.upper())
+    for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64)
+}
 _UNSIGNED = {np.dtype(np.int32): np.uint32, np.dtype(np.int64): np.uint64}
 _UNSIGNED_CODES = {np.dtype(np.int32): TensorProto.UINT32, np.dtype(np.int64): TensorProto.UINT64}
 
@@ -43,8 +52,8 @@ Array = npt.NDArray[Any]
 def build_graph(graph: Graph, taps: Iterable[str], batch: int | None) -> onnx.GraphProto:
     """The ONNX graph that computes `taps` of a model's graph, and nothing that they do not need.
 
-    Its input is `input`, int8 [batch, token, value]; its outputs are called as the taps, int8 [batch, token, channel]
-    or [batch, channel]. `batch` None leaves the first dimension open. ModelError where its tensors take more than
+    Its input is `input`, [batch, ...] of the input's shape and numpy type; its outputs are called as the taps, [batch,
+    ...] of theirs. `batch` None leaves the first dimension open. ModelError where its tensors take more than
     `TENSOR_BYTES_MAX`.
     """
     wanted = tuple(taps)
@@ -52,14 +61,15 @@ def build_graph(graph: Graph, taps: Iterable[str], batch: int | None) -> onnx.Gr
     for node in reversed(graph.nodes):
         if node.name in needed:
             needed.update(node.inputs)
-    builder = _Builder()
+    builder = _Builder(graph)
     for node in graph.nodes:
         if node.name in needed:
             _EXPRESSIONS[type(node.op)](builder, node)
 
     def described(name: str) -> onnx.ValueInfoProto:
-        shape = (BATCH if batch is None else batch, *graph.shapes[name])
-        return helper.make_tensor_value_info(name, TensorProto.INT8, shape)
+        tensor = graph.tensors[name]
+        shape = (BATCH if batch is None else batch, *tensor.shape)
+        return helper.make_tensor_value_info(name, _CODES[tensor.number.dtype], shape)
 
     tensors = [numpy_helper.from_array(array, name) for name, array in builder.tensors.items()]
     return helper.make_graph(builder.nodes, "fxsim", [described(INPUT)], [described(n) for n in wanted], tensors)
@@ -68,7 +78,8 @@ def build_graph(graph: Graph, taps: Iterable[str], batch: int | None) -> onnx.Gr
 class _Builder:
     """Nodes and tensors of a graph as it grows. Names hold a slash where no tap's name could be meant."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, Array] = {}
         self._made: set[str] = set()
@@ -100,15 +111,22 @@ class _Builder:
         return name if name in self.tensors else self.tensor(name, np.array(values, np.int64))
 
     def int32(self, name: str) -> str:
-        """An int8 tensor as int32: one cast for all that read it."""
+        """A tensor as int32: one cast for all that read it."""
         return self._once(f"{name}/int32", "Cast", (name,), to=TensorProto.INT32)
 
+    def wide(self, name: str, bits: int) -> str:
+        """A tensor as int32, or as int64 where a sum of `bits` bits is made of it."""
+        if bits <= _SUM_BITS_MAX:
+            return self.int32(name)
+        return self._once(f"{name}/wide", "Cast", (name,), to=TensorProto.INT64)
+
     def code(self, name: str) -> str:
-        """An int8 tensor as its code x + 128, from 0 to 255, in int32."""
-        return self._once(f"{name}/code", "Add", (self.int32(name), self.scalar(128, np.int32)))
+        """A tensor as its code, the distance from its least value (x + 128 for int8), in int32."""
+        low = self.graph.tensors[name].number.low
+        return self._once(f"{name}/code", "Add", (self.int32(name), self.scalar(-low, np.int32)))
 
     def byte(self, name: str) -> str:
-        """An int8 tensor as its code in uint8."""
+        """A tensor of at most 8 bits as its code in uint8."""
         return self._once(f"{name}/byte", "Cast", (self.code(name),), to=TensorProto.UINT8)
 
     def _once(self, output: str, operator: str, inputs: tuple[str, ...], **attributes: Any) -> str:
@@ -118,7 +136,9 @@ class _Builder:
         return output
 
     def round_shift(self, acc: str, bits: int, shift: Array, bias: Array, what: str) -> tuple[str, npt.DTypeLike]:
-        """An int32 tensor of at most `bits` bits, 2 to 32, shifted and rounded, plus `bias`: its name and type.
+        """A tensor of at most `bits` bits, 2 to 62, shifted and rounded, plus `bias`: its name and type.
+
+        `acc` is int32 up to 32 bits, beyond int64.
 
         ONNX shifts unsigned integers only, so `acc` is moved up to where it cannot be negative. With B = `bits`,
         s = min(shift, B), h = 2^(s - 1) (0 for s = 0):
@@ -130,7 +150,7 @@ class _Builder:
         floor((acc + h) / 2^s) = floor(acc / 2^s + 1/2), round half up. Shifts beyond B give what B gives, nothing:
         -2^(B - 1) <= acc < 2^(B - 1) and h = 2^(B - 1) make 0 <= acc + h < 2^B, so that the quotient is 0, as it is for
         every larger s. No value leaves its type: 2^(B - 1) <= acc + h + 2^B < 2^(B + 1), which int32 holds for
-        B <= 30, and int64, which wider ones are cast to, for B <= 32.
+        B <= 30, and int64, which wider ones are cast to, for B <= 62.
         """
         dtype = np.dtype(np.int32 if bits <= _INT32_BITS_MAX else np.int64)
         s = np.minimum(shift.astype(np.int64), bits)
@@ -138,7 +158,7 @@ class _Builder:
         lift = self.tensor(f"{what}/lift", (half + (1 << bits)).astype(dtype))
         drop = self.tensor(f"{what}/drop", (bias.astype(np.int64) - (1 << (bits - s))).astype(dtype))
         places = self.tensor(f"{what}/shift", s.astype(_UNSIGNED[dtype]))
-        if dtype == np.int64:
+        if _INT32_BITS_MAX < bits <= _SUM_BITS_MAX:
             acc = self.apply("Cast", (acc,), f"{what}/int64", to=TensorProto.INT64)
         lifted = self.apply("Add", (acc, lift), f"{what}/lifted")
         unsigned = self.apply("Cast", (lifted,), f"{what}/unsigned", to=_UNSIGNED_CODES[dtype])
@@ -154,19 +174,25 @@ class _Builder:
         self.apply("Reshape", (found, self.apply("Shape", (place,), f"{output}/shape")), output, allowzero=1)
 
     def saturate(self, value: str, dtype: npt.DTypeLike, output: str) -> None:
-        """sat8 of a tensor of this type, as int8."""
-        limits = (self.scalar(-128, dtype), self.scalar(127, dtype))
+        """A tensor of this type clamped to the number format of the node `output`, in that format's type."""
+        number = self.graph.tensors[output].number
+        limits = (self.scalar(number.low, dtype), self.scalar(number.high, dtype))
         clipped = self.apply("Clip", (value, *limits), f"{output}/clipped")
-        self.apply("Cast", (clipped,), output, to=TensorProto.INT8)
+        self.narrow(clipped, output)
+
+    def narrow(self, value: str, output: str) -> None:
+        """A tensor that is within the number format of the node `output`, in that format's type."""
+        self.apply("Cast", (value,), output, to=_CODES[self.graph.tensors[output].number.dtype])
 
 
 def _linear(builder: _Builder, node: Node) -> None:
-    """Bytes x + 128 and w + 128, both with zero point 128: MatMulInteger takes it off and sums in int32.
+    """Bytes x - low and w + 128, with zero points -low (128 for int8) and 128: MatMulInteger takes them off and sums.
 
     Unsigned on both sides, although the operator takes int8 too: ONNX Runtime is several times slower with int8 on both
     sides, and inexact with uint8 by int8 on x86 processors without VNNI, whose instruction for that saturates at 16
-    bits. Where so many products are summed that a sum of bytes could leave int32, MatMul on int32 does it: there no
-    partial sum leaves the accumulator, in any order (the graph's proof bounds them).
+    bits. Where so many products are summed that a sum of bytes could leave int32, or inputs have more than 8 bits,
+    MatMul on int32 or int64 does it: there no partial sum leaves the accumulator, in any order (the graph's proof
+    bounds them).
     """
     op = node.op
     assert isinstance(op, Linear)
@@ -174,30 +200,37 @@ def _linear(builder: _Builder, node: Node) -> None:
     over_tokens = op.over is Axis.TOKENS
     # y = x w^T over channels; over tokens y = w x, where the other way round x would have to be transposed.
     weight = op.weight if over_tokens else np.ascontiguousarray(op.weight.T)
-    acc = f"{node.name}/sum"
-    if op.weight.shape[1] <= _MATMUL_INTEGER_MAX:
+    acc, bits = f"{node.name}/sum", op.acc_bits
+    number = builder.graph.tensors[x].number
+    if op.weight.shape[1] <= _MATMUL_INTEGER_MAX and number.bits <= _BYTE:
         factor = builder.tensor(f"{node.name}/weight", (weight.astype(np.int16) + 128).astype(np.uint8))
-        zero = builder.scalar(128, np.uint8)
-        factors = (factor, builder.byte(x)) if over_tokens else (builder.byte(x), factor)
-        builder.apply("MatMulInteger", (*factors, zero, zero), acc)
+        zeros = builder.scalar(-number.low, np.uint8), builder.scalar(128, np.uint8)
+        factors = (factor, builder.byte(x), *reversed(zeros)) if over_tokens else (builder.byte(x), factor, *zeros)
+        builder.apply("MatMulInteger", factors, acc)
+        bits = min(bits, _SUM_BITS_MAX)  # which it has, whatever is stated
     else:
-        factor = builder.tensor(f"{node.name}/weight", weight.astype(np.int32))
-        builder.apply("MatMul", (factor, builder.int32(x)) if over_tokens else (builder.int32(x), factor), acc)
+        wide = builder.wide(x, op.acc_bits)
+        factor = builder.tensor(f"{node.name}/weight", weight.astype(_wide_type(op.acc_bits)))
+        builder.apply("MatMul", (factor, wide) if over_tokens else (wide, factor), acc)
     # An output is a channel, the last dimension, or a token, the one before.
     shift, bias = (op.shift[:, None], op.bias[:, None]) if over_tokens else (op.shift, op.bias)
-    builder.saturate(*builder.round_shift(acc, op.acc_bits, shift, bias, node.name), node.name)
+    builder.saturate(*builder.round_shift(acc, bits, shift, bias, node.name), node.name)
 
 
 def _affine(builder: _Builder, node: Node) -> None:
     op = node.op
     assert isinstance(op, Affine)
-    weight = builder.tensor(f"{node.name}/weight", op.weight.astype(np.int32))
-    acc = builder.apply("Mul", (builder.int32(node.inputs[0]), weight), f"{node.name}/product")
+    weight = builder.tensor(f"{node.name}/weight", op.weight.astype(_wide_type(op.acc_bits)))
+    acc = builder.apply("Mul", (builder.wide(node.inputs[0], op.acc_bits), weight), f"{node.name}/product")
     builder.saturate(*builder.round_shift(acc, op.acc_bits, op.shift, op.bias, node.name), node.name)
 
 
 def _relu(builder: _Builder, node: Node) -> None:
-    builder.apply("Relu", node.inputs, node.name)
+    number = builder.graph.tensors[node.name].number
+    if number.dtype == np.int8:
+        builder.apply("Relu", node.inputs, node.name)
+    else:  # Relu takes no unsigned type, and ONNX Runtime's none of 16 bits
+        builder.narrow(builder.apply("Relu", (builder.int32(node.inputs[0]),), f"{node.name}/int32_relu"), node.name)
 
 
 def _add(builder: _Builder, node: Node) -> None:
@@ -208,11 +241,13 @@ def _add(builder: _Builder, node: Node) -> None:
 def _pool(builder: _Builder, node: Node) -> None:
     op = node.op
     assert isinstance(op, Pool)
-    tokens = builder.sizes(1)
-    acc = builder.apply("ReduceSum", (builder.int32(node.inputs[0]), tokens), f"{node.name}/sum", keepdims=0)
+    tokens = builder.sizes(len(builder.graph.tensors[node.inputs[0]].shape) - 1)  # counted with the batch
+    acc = builder.apply(
+        "ReduceSum", (builder.wide(node.inputs[0], op.acc_bits), tokens), f"{node.name}/sum", keepdims=0
+    )
     t = np.array(op.tokens.bit_length() - 1)
     mean, _ = builder.round_shift(acc, op.acc_bits, t, np.array(0), node.name)
-    builder.apply("Cast", (mean,), node.name, to=TensorProto.INT8)
+    builder.narrow(mean, node.name)
 
 
 def _lut(builder: _Builder, node: Node) -> None:
@@ -229,7 +264,8 @@ def _lut(builder: _Builder, node: Node) -> None:
     if op.rule is TableRule.FULL:
         builder.look_up(table, builder.apply("Add", (code, rows), f"{name}/at"), name)
         return
-    step = builder.scalar(256 // op.points, np.int32)
+    width = op.number.codes // op.points
+    step = builder.scalar(width, np.int32)
     segment = builder.apply("Div", (code, step), f"{name}/segment")
     start = builder.apply("Mul", (segment, step), f"{name}/start")
     fraction = builder.apply("Sub", (code, start), f"{name}/fraction")
@@ -248,11 +284,20 @@ def _lut(builder: _Builder, node: Node) -> None:
     t0, t1 = points
     rise = builder.apply("Sub", (t1, t0), f"{name}/rise")
     product = builder.apply("Mul", (rise, fraction), f"{name}/product")
-    fraction_bits = np.array((256 // op.points).bit_length() - 1)
-    rounded, _ = builder.round_shift(product, _INTERPOLATION_BITS, fraction_bits, np.array(0), name)
-    # Between t0 and t1: it cannot leave int8.
-    value = builder.apply("Add", (t0, rounded), f"{name}/value")
-    builder.apply("Cast", (value,), name, to=TensorProto.INT8)
+    fraction_bits = width.bit_length() - 1
+    # A difference of two points has one bit more than they; the fraction is below 2^fraction_bits.
+    bits = max(_INTERPOLATION_BITS, op.out.bits + 1 + fraction_bits)
+    rounded, dtype = builder.round_shift(product, bits, np.array(fraction_bits), np.array(0), name)
+    if dtype == np.int64:
+        rounded = builder.apply("Cast", (rounded,), f"{name}/narrow", to=TensorProto.INT32)
+    # Between t0 and t1: it cannot leave their format.
+    builder.narrow(builder.apply("Add", (t0, rounded), f"{name}/value"), name)
 
 
-_EXPRESSIONS = {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut}
+def _wide_type(bits: int) -> npt.DTypeLike:
+    return np.int32 if bits <= _SUM_BITS_MAX else np.int64
+
+
+_EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
+    "the ONNX export", {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut}
+)

@@ -41,7 +41,7 @@ def run(check: RandomModelsCheck, context: Context, seed: int) -> Outcome:
         model = _random_model(rng)
         seen["psa" if any(isinstance(node.op, Lut) for node in model.graph.nodes) else "relu"] += 1
         draw = "uniform" if number % 2 else "extreme"
-        x = draw_stimulus(draw, check.images, model.graph.input_shape, int(rng.integers(2**31)))
+        x = draw_stimulus(draw, check.images, model.graph.input, int(rng.integers(2**31)))
         comparison, first = compare_engines(f"random model {number}", model, x, check.engines)
         values += sum(row.compared for row in comparison.taps)
         wrong += sum(row.mismatches for row in comparison.taps)

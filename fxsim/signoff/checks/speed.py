@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from fxsim.benchmark.record import Measured, Result
+from fxsim.benchmark.record import Measured, Operator, Result
 from fxsim.machine import count_cores
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture, Section
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from fxsim.benchmark.figure import Palette
 
-_ROUNDS = 3
+_ROUNDS, _ROUNDS_MAX = 3, 9
 _SECONDS = 0.03
 _BATCHES = (1, 512)
 
@@ -86,14 +86,15 @@ def run(check: SpeedCheck, context: Context, seed: int) -> Outcome:
         list_engines(tuple(kind.name for kind in instruction_sets()), threads, _BATCHES),
         threads=threads,
         rounds=_ROUNDS,
+        rounds_max=_ROUNDS_MAX,
         seconds=_SECONDS,
         seed=seed,
         report=context.progress,
     )
     rates = {
-        result.contestant.name: result.rate.median
+        result.contestant.name: rate.median
         for result in measured.results
-        if result.rate is not None and result.contestant.engine == COMPILED
+        if (rate := measured.rate(result)) is not None and result.contestant.engine == COMPILED
     }
     fastest = max(rates, key=lambda name: rates[name], default=None)
     reached = None if fastest is None else rates[fastest]
@@ -103,6 +104,7 @@ def run(check: SpeedCheck, context: Context, seed: int) -> Outcome:
     if check.at_least is not None and (reached is None or reached < check.at_least):
         found = "nothing" if reached is None else f"{reached:,.0f} ({fastest})"
         problems.append(f"{found} images/s, expected at least {check.at_least:,.0f}")
+        problems += [f"not measurable now: {line}" for line in measured.unmeasurable]
     by_name = {result.contestant.name: result for result in measured.results}
     share = None if fastest is None else measured.share(by_name[fastest])
     machine = measured.machine
@@ -116,6 +118,8 @@ def run(check: SpeedCheck, context: Context, seed: int) -> Outcome:
         Figure("its images a second", None if reached is None else round(reached)),
         Figure("part of the products that the machine can do", None if share is None else round(100 * share, 1), "%"),
         Figure("demanded images a second", check.at_least),
+        Figure("rounds", measured.rounds),
+        Figure("figures that were not measurable", len(measured.unmeasurable)),
     )
     equal = sum(result.equal is True for result in measured.results)
     summary = f"{check.model}: {equal} of {len(measured.results)} paths = reference on {len(images)} images"
@@ -124,7 +128,9 @@ def run(check: SpeedCheck, context: Context, seed: int) -> Outcome:
     elif reached is not None:
         summary += f"; {reached:,.0f} images/s on {machine.processor}, {threads} thread(s)"
     details = Details(figures, [Speed(measured, check.at_least, reached)])
-    return Outcome(summary, "; ".join(problems[:3]) or None, details)
+    unmeasurable = measured.unmeasurable
+    reported = f"not measurable now: {'; '.join(unmeasurable[:3])}" if unmeasurable else None
+    return Outcome(summary, "; ".join(problems[:3]) or None, details, reported=reported)
 
 
 def _palette() -> Palette:
@@ -180,8 +186,11 @@ _PATHS = (
 
 def _path(measured: Measured, result: Result) -> Row:
     """A row of the table of paths."""
-    who, rate = result.contestant, result.rate
-    cells: list[Value | Cell] = [Cell(who.path, remark=result.difference or result.absent), who.batch, who.threads]
+    who, rate = result.contestant, measured.rate(result)
+    remark = result.difference or result.absent
+    if not result.steady or measured.is_beyond(result):
+        remark = "not measurable now"
+    cells: list[Value | Cell] = [Cell(who.path, remark=remark), who.batch, who.threads]
     if rate is None:
         cells.append(Cell(span=5))
     else:
@@ -195,6 +204,14 @@ def _path(measured: Measured, result: Result) -> Row:
         ]
     equal = "" if result.equal is None else "yes" if result.equal else "no"
     return Row((*cells, equal), failed=result.equal is False)
+
+
+def _gmacs(measured: Measured, operator: Operator) -> Value:
+    """GMAC/s of an operator for its table; a dash where that could not be measured."""
+    if not operator.macs:
+        return ""
+    rate = measured.operator_rate(operator)
+    return None if rate is None else rate / 1e9
 
 
 def _write(speeds: Sequence[Speed]) -> list[Block]:
@@ -212,7 +229,7 @@ def _write(speeds: Sequence[Speed]) -> list[Block]:
                 Row(
                     (
                         operator.name, operator.steps, round(operator.seconds * 1e6, 2),
-                        round(operator.macs / operator.seconds / 1e9, 1) if operator.macs else "",
+                        _gmacs(measured, operator),
                     )
                 )
                 for operator in measured.operators()
@@ -225,6 +242,8 @@ def _write(speeds: Sequence[Speed]) -> list[Block]:
             f"{measured.rounds:,} rounds, ± half the range between the quartiles. Each path was compared with the "
             f"reference engine on {measured.images_checked:,} images before it was timed."
         )
+        if measured.unmeasurable:
+            note += f" Not measurable now: {'; '.join(measured.unmeasurable)}."
         if speed.at_least is not None:
             note += f" Demanded of the fastest: {format_figure(speed.at_least)} images/s."
         if published is not None:

@@ -7,7 +7,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from fxsim.data import Preprocessing
+from fxsim.contract import INT8_MAX, INT8_MIN
+from fxsim.contract.arithmetic import Int8
+from fxsim.data.pictures import Float32
+from fxsim.data.preprocessing import Preprocessing
 from fxsim.errors import FileError, StimulusError
 from fxsim.formats.text import decode_json
 from fxsim.graph import Model
@@ -68,6 +71,22 @@ class InputFormat(Struct, frozen=True, forbid_unknown_fields=True):
                 f"the model takes {model.graph.input_shape[0]} of {model.graph.input_shape[1]}"
             )
         return found
+
+
+def codes(tokens: Float32, input_step: float) -> Int8:
+    """Tokens as int8 codes: tokens / input_step in float32, rounded with ties to even, clamped; shape unchanged.
+
+    The same as `QuantisedResMLP.input_codes`. StimulusError where a token is not a number.
+    """
+    if np.isnan(tokens).any():
+        raise StimulusError("tokens have values that are not numbers, expected none")
+    # A quotient beyond float32 is infinite, and clamped like any other.
+    with np.errstate(over="ignore"):
+        quotient = tokens / np.float32(input_step)
+    # In place: a data set's tokens take much memory.
+    np.rint(quotient, out=quotient)
+    np.clip(quotient, INT8_MIN, INT8_MAX, out=quotient)
+    return quotient.astype(np.int8)
 
 
 def _is_float32(number: float) -> bool:
