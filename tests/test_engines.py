@@ -15,6 +15,7 @@ from itertools import cycle, product
 from pathlib import Path
 
 import llvmlite.binding
+import msgspec
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -732,8 +733,18 @@ def test_bad_arguments_are_named(small_model: Model, engine: Engine) -> None:
 
 def test_unknown_engine_is_named(small_model: Model) -> None:
     """An engine that does not exist is refused with the list of those that do."""
-    with pytest.raises(StimulusError, match="no engine 'torch'; there are: auto, reference, numba"):
+    with pytest.raises(StimulusError, match="no engine 'torch'; there are: auto, reference, compiled, numba"):
         fxsim.run(small_model, stimulus(small_model, 1), engine="torch")
+
+
+def test_the_compiled_engine_has_two_names(small_model: Model) -> None:
+    """`compiled` and `numba` are one engine, in Python and in plans; records state the second."""
+    assert Engine("compiled") is Engine("numba") is Engine.COMPILED
+    assert str(Engine.COMPILED) == "numba"
+    assert msgspec.json.decode(b'["compiled", "numba"]', type=tuple[Engine, ...]) == (Engine.NUMBA,) * 2
+    x = stimulus(small_model, 3)
+    expected = fxsim.run(small_model, x, engine="numba")
+    assert_equal_taps(fxsim.run(small_model, x, engine="compiled"), expected)
 
 
 def test_auto_is_the_compiled_engine(small_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from fxsim.benchmark.machine import describe_machine
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import atomic_write
+from fxsim.formats.text import read_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,7 +192,7 @@ def _make(plan: Plan, key: str, runs: Path, progress: "ProgressFor", say: Told) 
     result = flow(recipe, folder, progress, lambda line: say(f"fxsim: {line}"))
     seconds = time.perf_counter() - started
     assert result.evaluation is not None, "a recipe with [quantize] ends in an evaluation"
-    evaluation = msgspec.json.decode(result.evaluation.read_bytes(), type=Evaluation)
+    evaluation = read_json(result.evaluation, Evaluation, _BYTES_MAX, "an evaluation")
     networks = {name: Found(each.correct, each.total) for name, each in evaluation.networks.items()}
     if result.teacher is not None:
         test = load_splits(recipe).test
@@ -282,14 +283,7 @@ def _read(path: Path) -> Study:
     """The results so far, none where there is no file. FileError where it is something else, which would be lost."""
     if not path.exists():
         return Study()
-    try:
-        if path.stat().st_size > _BYTES_MAX:
-            raise FileError(f"{path}: is larger than {_BYTES_MAX:,} bytes, expected results of this benchmark")
-        study = msgspec.json.decode(path.read_bytes(), type=Study)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, RecursionError):
-        raise FileError(f"{path}: is not a results file of this benchmark, give another with --out") from None
+    study = read_json(path, Study, _BYTES_MAX, "a results file of this benchmark (give another with --out)")
     if (study.format, study.version) != (Study().format, Study().version):
         raise FileError(f"{path}: is not a results file of this version of the benchmark, give another with --out")
     return study

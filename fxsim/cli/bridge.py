@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.cli.engines import EngineChoice
 from fxsim.data import DataSource
 from fxsim.engines import Engine
 from fxsim.errors import FileError
@@ -40,10 +41,10 @@ _SHORT = {"float32 sum": "sum", "table resampling": "table"}
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the float network.")
 @click.option(
     "--engine",
-    type=click.Choice([str(engine) for engine in Engine]),
+    type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Of the integer model. Both give the same values; 'auto' is 'numba'.",
+    help="Of the integer model. Both give the same values; 'auto' is 'compiled'.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",

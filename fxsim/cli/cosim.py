@@ -18,6 +18,7 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
+from fxsim.cli.engines import EngineChoice
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import FourStateResult
@@ -160,7 +161,7 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
 @click.option("--images", type=ImageRange(), help="Only these images of INPUT, e.g. 3:10, :5 or 7:.")
 @click.option(
     "--engine",
-    type=click.Choice([str(engine) for engine in Engine]),
+    type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
     help="What computes the expected values.",

@@ -14,6 +14,7 @@ from fxsim.cli.console import (
     refuse_overwriting,
     say,
 )
+from fxsim.cli.engines import EngineChoice
 from fxsim.data import DataSource
 from fxsim.engines import Engine
 
@@ -43,10 +44,10 @@ _WORST = 5
 )
 @click.option(
     "--engine",
-    type=click.Choice([str(engine) for engine in Engine]),
+    type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Of the integer model. Both give the same values; 'auto' is 'numba'.",
+    help="Of the integer model. Both give the same values; 'auto' is 'compiled'.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Draw the confusion matrix, .svg or .png."

@@ -16,6 +16,7 @@ from fxsim.cli.console import (
     split_taps,
     taps_option,
 )
+from fxsim.cli.engines import EngineChoice
 from fxsim.engines import Engine, chosen_engine, run_chunks
 from fxsim.formats import NpzWriter, load, read_stimulus
 
@@ -27,11 +28,11 @@ from fxsim.formats import NpzWriter, load, read_stimulus
 @taps_option
 @click.option(
     "--engine",
-    type=click.Choice([str(engine) for engine in Engine]),
+    type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Both give the same values. 'numba' is compiled at its first use on a machine, which takes some seconds; "
-    "'auto' is 'numba'.",
+    help="Both give the same values. 'compiled' is compiled at its first use on a machine, which takes some seconds, "
+    "and 'numba' is its other name; 'auto' takes it wherever it takes the model.",
 )
 @json_option
 def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine: str, as_json: bool) -> None:
@@ -61,7 +62,7 @@ def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine:
     ):
         started = time.perf_counter()
         report(0, len(images))
-        for part, values in run_chunks(loaded, images, names, engine):
+        for part, values in run_chunks(loaded, images, names, chosen):
             writer.write(values)
             if classes:
                 predicted += np.bincount(values[output_tap].argmax(axis=1), minlength=classes)

@@ -6,6 +6,7 @@ import click
 from click.core import ParameterSource
 
 from fxsim.cli.console import json_option, print_json, print_table, progress, say, split_taps, taps_option
+from fxsim.cli.engines import EngineChoice
 
 _FORMATS = ("hex", "npy", "coe", "c")
 
@@ -31,7 +32,7 @@ _ONLY_WRITING = ("model", "input", "output", "taps", "data_format", "images", "d
 )  # fmt: skip
 @click.option("--draw", type=click.Choice(("uniform", "extreme")), help="How --random draws.  [default: uniform]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of --random (0), or the seed INPUT came from.")
-@click.option("--engine", type=click.Choice(("auto", "reference", "numba")), default="auto", show_default=True)
+@click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace DIR whatever it holds: everything in it is deleted.")
 @click.option("--check", type=click.Path(path_type=Path), metavar="DIR", help="Check a folder instead of writing one.")
 @click.option(

@@ -1,4 +1,4 @@
-"""Two engines, one answer: `reference` (plain numpy) and `numba` (compiled), and `run`, which chooses."""
+"""Two engines, one answer: `reference` (plain numpy) and `compiled` (Numba), and `run`, which chooses."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +14,23 @@ from fxsim.graph import Model
 
 
 class Engine(StrEnum):
-    """Which engine computes; `auto` is the compiled one, and the reference engine where that does not take a model."""
+    """Which engine computes; `auto` is the compiled one, and the reference engine where that does not take a model.
+
+    The compiled engine has two names: `compiled`, and `numba`, which records and results state.
+    """
 
     AUTO = "auto"
     REFERENCE = "reference"
     NUMBA = "numba"
+    COMPILED = NUMBA
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Engine | None":
+        return cls.NUMBA if value == "compiled" else None
+
+
+ENGINE_NAMES = ("auto", "reference", "compiled", "numba")
+"""The names by which an engine may be asked for."""
 
 
 CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 512}
@@ -83,14 +95,16 @@ def chosen_engine(name: Engine | str, model: Model) -> Engine:
 def _engine(
     name: Engine | str, model: Model
 ) -> tuple[Engine, Callable[[Model, Integers, tuple[str, ...]], dict[str, Integers]]]:
-    if name not in tuple(Engine):
-        raise StimulusError(f"there is no engine '{name}'; there are: {', '.join(Engine)}")
-    if name == Engine.REFERENCE:
+    try:
+        engine = Engine(name)
+    except ValueError:
+        raise StimulusError(f"there is no engine '{name}'; there are: {', '.join(ENGINE_NAMES)}") from None
+    if engine is Engine.REFERENCE:
         return Engine.REFERENCE, lambda model, x, taps: run_reference(model.graph, x, taps)
     # Numba takes half a second to import: only whoever computes with it pays.
     from fxsim.engines.compiled import prepare, run_compiled
 
-    if name == Engine.AUTO:
+    if engine is Engine.AUTO:
         try:
             prepare(model.graph)
         except ModelError as error:
@@ -99,4 +113,13 @@ def _engine(
     return Engine.NUMBA, run_compiled
 
 
-__all__ = ["CHUNK_BYTES", "CHUNK_IMAGES", "Engine", "chosen_engine", "run", "run_chunks", "run_reference"]
+__all__ = [
+    "CHUNK_BYTES",
+    "CHUNK_IMAGES",
+    "ENGINE_NAMES",
+    "Engine",
+    "chosen_engine",
+    "run",
+    "run_chunks",
+    "run_reference",
+]

@@ -122,12 +122,18 @@ def tap_statistics(tap: str, values: Int8) -> TapStatistics:
 
 
 def golden_file(directory: Path, path: Path) -> GoldenFile:
-    """The record of one file of the folder; FileError where it is missing."""
+    """The record of one file of the folder; FileError where it is missing, or no regular file."""
+    place = directory / path
+    if not place.is_file():
+        what = "is not a regular file" if place.exists() else "there is no such file"
+        raise FileError(f"{place}: {what}, expected a golden file")
     try:
-        data = (directory / path).read_bytes()
+        with place.open("rb") as file:
+            # Read piece by piece: nobody vouches for its size.
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return GoldenFile(path.as_posix(), file.tell(), sha256)
     except OSError as error:
-        raise FileError(f"{directory / path}: {error.strerror or error}, expected a golden file") from None
-    return GoldenFile(path.as_posix(), len(data), hashlib.sha256(data).hexdigest())
+        raise FileError(f"{place}: {error.strerror or error}, expected a golden file") from None
 
 
 def read_manifest(directory: Path) -> GoldenManifest:

@@ -50,7 +50,8 @@ def check_training(
         recipe = directory.resolve().parent / training.recipe
         if recipe.is_file():
             recipes += 1
-            found = hashlib.sha256(recipe.read_bytes()).hexdigest()
+            with recipe.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != training.recipe_sha256:
                 problems.append(f"{training.recipe}: sha256 {found}, the manifest states {training.recipe_sha256}")
         if not missing:
