@@ -1,10 +1,10 @@
-# Everything runs inside .venv, which `setup` prepares and keeps in step with pyproject.toml.
-.PHONY: help setup signoff flow golden test quick lint bench clean
+# Everything runs inside .venv, which `setup` prepares and keeps in step with requirements.lock.
+.PHONY: help setup signoff flow golden test quick lint bench lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
 
-setup: ## .venv with the pinned dependencies, and the HDL tools
+setup: ## .venv with the locked dependencies, and the HDL tools
 	@scripts/setup.sh
 
 signoff: setup ## the sign-off: models, engines and RTL against each other, into reports/
@@ -39,5 +39,11 @@ bench: setup ## the kept measurements
 	.venv/bin/fxsim bench engine
 	.venv/bin/python -m benchmarks
 
+lock: setup ## requirements.lock from the ranges of pyproject.toml, keeping what still fits
+	scripts/lock.sh
+
+docs: setup ## the documentation as a site, into site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 clean: ## remove .venv and what tools left behind
-	rm -rf "$$(readlink -m .venv)" .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$$(readlink -m .venv)" .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis

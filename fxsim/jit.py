@@ -77,7 +77,7 @@ _log = logging.getLogger("fxsim")
 """Says what takes seconds and happens once; the command line shows it."""
 
 _HASHES = "sha256.json"
-"""In a folder of the cache: what its files' bytes are."""
+"""The file, in a folder of the cache, that states what the others' bytes are."""
 
 
 def compile_function(function: Callable[..., None], signature: Any, what: str = "") -> Callable[..., None]:
@@ -240,7 +240,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _names(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What the code of a function, and of functions within it, takes from its module and from functions around it."""
+    """The objects that the code of a function, and of functions within it, takes from its module and from around it."""
     codes: list[CodeType] = [function.__code__]
     for code in codes:
         codes += (item for item in code.co_consts if isinstance(item, CodeType))

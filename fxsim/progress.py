@@ -28,19 +28,29 @@ class _Work(NamedTuple):
         return f"{self.what}: {self.done:,} of {self.total:,}{share}"
 
 
+_begun = ""
+"""The work in hand, in words."""
 _now = _Work("")
+"""Work in hand, or a part of it."""
 
 
 def begin(what: str) -> None:
     """From now on `what` is being done, in words."""
+    global _begun
+    _begun = what
+    note(what)
+
+
+def note(what: str) -> None:
+    """A part of the work in hand is being done, until the next count."""
     global _now
     _now = _Work(what)
 
 
 def count(done: int, total: int) -> None:
-    """So much of what is being done is done."""
+    """So much of the work in hand is done."""
     global _now
-    _now = _Work(_now.what, done, total)
+    _now = _Work(_begun, done, total)
 
 
 class Pulse:

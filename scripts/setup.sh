@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares .venv (fxsim installed in place, every pinned dependency) and the Debian packages the HDL tools need.
+# Prepares .venv (fxsim installed in place, every dependency as locked) and the Debian packages the HDL tools need.
 # Does nothing where everything stands; says plainly what is missing where it cannot install it.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,10 +7,10 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 
-# --- Python 3.11 -----------------------------------------------------------------------------------------------------
+# --- Python: 3.11, on which everything is tested, else one of those for which every dependency has wheels ---------------
 python=
-for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3.14 python3; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
         python=$candidate
         break
     fi
@@ -28,7 +28,9 @@ has_header() { c++ -x c++ -E - <<<"#include <$1>"; }
 if [ -z "$python" ]; then
     packages+=(python3.11 python3.11-venv)
 else
-    need python3.11-venv "$python" -c 'import ensurepip, venv'
+    own_name=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    [ "${own_name:-python3.11}" = python3.11 ] || say "$own_name is taken; the project is tested on Python 3.11 only"
+    need "${own_name:-python3.11}-venv" "$python" -c 'import ensurepip, venv'
 fi
 need g++ command -v c++ # what Verilator's makefiles call
 need make command -v make
@@ -69,10 +71,10 @@ case $PWD in
 esac
 in_place() { [ "$(readlink -f .venv)" = "$venv" ]; }
 
-# The stamp holds the place (scripts inside name it, so a moved environment is no good) and pyproject.toml's hash.
+# The stamp holds the place (scripts inside name it, so a moved environment is no good) and the hash of both lists of dependencies.
 # check_venv.py then looks at what is really installed.
 stamp=$venv/fxsim-setup
-fingerprint=$(sha256sum pyproject.toml)
+fingerprint=$(cat pyproject.toml requirements.lock | sha256sum)
 stamped() { in_place && [ "$(head -n 1 "$stamp" 2>/dev/null)" = "$venv" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
 up_to_date() {
     stamped && [ "$(tail -n 1 "$stamp")" = "$fingerprint" ] && "$venv/bin/python" scripts/check_venv.py >/dev/null 2>&1
@@ -85,24 +87,23 @@ install() {
         in_place || ln -s "$venv" .venv
     fi
     # Both names: pip 25.3 and newer look for the second one when they build.
-    "$venv/bin/python" scripts/check_venv.py --constraints >"$venv/fxsim-constraints.txt"
-    PIP_CONSTRAINT=$venv/fxsim-constraints.txt PIP_BUILD_CONSTRAINT=$venv/fxsim-constraints.txt \
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,bench]' \
-        || fail "pip could not install the pinned dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+    PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,bench,docs]' \
+        || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
 }
 
 if up_to_date; then
     say "$venv is up to date"
     exit 0
 fi
-say "installing the pinned dependencies into $venv"
+say "installing the locked dependencies into $venv"
 stamped || remove
 install
 if ! "$venv/bin/python" scripts/check_venv.py; then
     say "it has leftovers; building it afresh"
     remove
     install
-    "$venv/bin/python" scripts/check_venv.py || fail "the installed packages are not the pinned ones (listed above)"
+    "$venv/bin/python" scripts/check_venv.py || fail "the installed packages are not the locked ones (listed above)"
 fi
 printf '%s\n' "$venv" "$fingerprint" >"$stamp"
 say "$venv is ready"

@@ -763,7 +763,10 @@ def _script(tmp_path: Path, text: str) -> list[str]:
         ("exec sleep 100", "said nothing for 1 s"),
         ("kill -SEGV $$", "ended by SIGSEGV: without a word"),
         ("echo what >&2; exit 3", "ended with status 3: what"),
-        ("echo hello", "printed what is no message"),
+        ("echo hello", "printed what is no message of its harness: 'hello'"),
+        ("read -r word; echo '{\"done\": 1}'", "no message of its harness: '{.*may not write there"),
+        ('read -r word; echo "$word hello"', "printed what is no message: JSON"),
+        ('read -r word; echo "x$word {}"', "printed what is no message of its harness"),
         ("exit 0", "ended with status 0: without a word"),
         ("exec sleep 100 >&-", "closed its output and then did not end for 1 s"),
     ],
@@ -788,11 +791,57 @@ def test_warnings_of_the_simulator_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
     feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
-    script = _script(tmp_path, "echo hello >&2; cat message")
+    say = 'read -r word; echo "$word $(cat message)"'
+    script = _script(tmp_path, f"echo hello >&2; {say}")
     assert process.simulate(script, tmp_path, feeder, lambda _: None) == found
-    script = _script(tmp_path, "echo hello >&2; echo '%Warning: mine' >&2; cat message")
+    script = _script(tmp_path, f"echo hello >&2; echo '%Warning: mine' >&2; {say}")
     with pytest.raises(ToolError, match=r"warnings from the simulator are refused, .*: %Warning: mine"):
         process.simulate(script, tmp_path, feeder, lambda _: None)
+
+
+def test_a_second_result_is_an_error(tmp_path: Path) -> None:
+    """The first result of the harness counts: where another follows, whoever sent it, nothing does."""
+    stream = messages.Stream(0, 0, 0, None, [], 1, 0, False, False)
+    found = messages.Found(
+        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, entered=1, resets=0, hung=False, interval=None,
+        input_interval=None, latency=None, first_latency=None, first_output_latency=None, input=stream, output=stream,
+        taps=[], fault_count=0, faults=[],
+    )  # fmt: skip
+    (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
+    feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
+    twice = 'read -r word; echo "$word $(cat message)"; echo "$word $(cat message)"'
+    with pytest.raises(ToolError, match="gave a second result, expected one"):
+        process.simulate(_script(tmp_path, twice), tmp_path, feeder, lambda _: None)
+
+
+FORGER = """`default_nettype none
+// Copies what it is given, and tells every channel it can open that all was equal.
+module forger;
+    integer fd, n;
+    reg [8*20-1:0] path;
+    initial for (n = 1; n < 16; n = n + 1) begin
+        $sformat(path, "/proc/self/fd/%0d", n);
+        fd = $fopen(path, "w");
+        if (fd != 0) begin
+            $fwrite(fd, "{\\"result\\": {\\"images\\": 4}}\\n");
+            $fclose(fd);
+        end
+    end
+endmodule
+`default_nettype wire
+"""
+
+
+@pytest.mark.verilator
+def test_a_design_cannot_speak_for_the_harness(tmp_path: Path) -> None:
+    """A design under test that writes a result of its own into every open channel is told from the harness."""
+    rtl = tmp_path / "rtl"
+    shutil.copytree(rtl_dir(), rtl)
+    (rtl / "forger.v").write_text(FORGER)
+    top = next(rtl.rglob("stream_resmlp.v"))
+    top.write_text(top.read_text().replace("endmodule", "    forger forger_i ();\nendmodule"))
+    with pytest.raises(ToolError, match=r"no message of its harness: .*a design under test may not write there"):
+        cosim(MODEL, X[:1], rtl=rtl, optimise=FAST_BUILD)
 
 
 def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
@@ -991,13 +1040,14 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
 
 
 def test_builds_see_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables that are no part of the key do not reach the tools, whatever they are called."""
+    """Variables that are no part of the key do not reach the tools; their temporary files are part of the build's."""
     for name in ("CPATH", "GCC_EXEC_PREFIX", "VERILATOR_ROOT", "MAKEFLAGS", "ANYTHING"):
         monkeypatch.setenv(name, "x")
     assert tools.run_logged(["env"], tmp_path, tmp_path / "log") == 0
     lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:]
     names = {line.partition("=")[0] for line in lines}
     assert {"PATH", "LC_ALL"} <= names <= {"PATH", "HOME", "TMPDIR", "LC_ALL"}
+    assert f"TMPDIR={tmp_path}" in lines
 
 
 def test_processor_is_what_the_flags_mean_here() -> None:

@@ -13,10 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxsim.contract import TableRule
+from fxsim.contract import TableRule, Tensor
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
-from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
+from fxsim.families import (
+    FAMILIES,
+    ResMLPConfig,
+    build_resmlp,
+    recognise,
+    recognise_resmlp,
+    resmlp_parameters,
+    resmlp_slots,
+)
 from fxsim.families.summary import summarise
 from fxsim.graph import INPUT, Graph, Model, Node, accumulator_bound
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
@@ -495,6 +503,35 @@ def test_other_graphs_are_not_recognised() -> None:
             recognise_resmlp(graph)
 
 
+def test_a_graph_is_of_a_family_or_there_are_reasons() -> None:
+    """Families are asked in turn; a graph of none has every family's reason, and ResMLPs of wide numbers are one."""
+    assert list(FAMILIES) == ["resmlp"]
+    for config in (PSA, RELU):
+        found = recognise(build_resmlp(config, ones(config)))
+        assert (found.name, found.network, found.reasons) == ("resmlp", config, {})
+    nodes = build_resmlp(PSA, ones(PSA)).nodes
+    found = recognise(Graph((4, 3), (*nodes, Node("softmax", Relu(), ("classifier",)))))
+    assert (found.name, found.network) == (None, None)
+    assert found.reasons == {"resmlp": f"graph is not a ResMLP: it has {len(nodes) + 1} nodes, expected {len(nodes)}"}
+    picture = Graph(Tensor(("row", "column", "channel"), (2, 2, 3)), (Node("embed", linear(4, 3), ("input",)),))
+    assert "its input is int8 (2 rows, 2 columns, 3 channels)" in recognise(picture).reasons["resmlp"]
+
+
+def test_slots_state_every_operator_of_a_resmlp() -> None:
+    """Slots have the graph's names, operators and inputs, shapes of the dimensions, and the role in the block."""
+    for config in (PSA, RELU):
+        graph, slots = build_resmlp(config, ones(config)), list(resmlp_slots(config, config.psa))
+        assert [(s.name, s.op, s.inputs) for s in slots] == [(n.name, type(n.op), n.inputs) for n in graph.nodes]
+    by_name = {slot.name: slot for slot in slots}
+    assert by_name["blocks.1.mlp.linear_1"].shape == (RELU.hidden, RELU.channels)
+    assert by_name["blocks.1.mlp.linear_1"].role == "linear_1"
+    assert by_name["blocks.0.token_mixer.linear"].shape == (RELU.tokens, RELU.tokens)
+    assert (by_name["classifier"].shape, by_name["classifier"].role) == ((RELU.classes, RELU.channels), "classifier")
+    assert (by_name["pool"].shape, by_name["pool"].parameters(8)) == ((), {})
+    table = next(slot for slot in resmlp_slots(PSA, True) if slot.role == "psa_2")
+    assert table.parameters(9) == {"table": (PSA.hidden, 9)}
+
+
 def test_blocks_of_other_dimensions_are_not_recognised() -> None:
     """Every block has the first one's dimensions, and mixes over tokens before it mixes over channels."""
     nodes = build_resmlp(RELU, ones(RELU)).nodes
@@ -528,7 +565,7 @@ def test_summary_counts_what_there_is() -> None:
     parameters["embed.weight"][2, 1] = -128
     parameters["blocks.1.mlp.res_affine.shift"][:] = 9
     summary = summarise(Model(build_resmlp(PSA, parameters), "small", {"source": "here"}))
-    assert summary.resmlp == PSA
+    assert (summary.family, summary.network) == ("resmlp", PSA)
     # embed 5x3, two blocks of 4 affines of 5, mixers 4x4, linears 6x5 and 5x6, classifier 7x5; with bias and shift.
     linears = (15 + 10) + 2 * ((16 + 8) + (30 + 12) + (30 + 10)) + (35 + 14)
     assert summary.parameters == linears + 2 * 4 * 15
@@ -548,5 +585,5 @@ def test_summary_counts_what_there_is() -> None:
 def test_summary_of_a_graph_that_is_no_resmlp() -> None:
     """Any graph has figures; only a ResMLP has dimensions."""
     summary = summarise(Model(Graph((4, 3), (Node("a", Relu(), (INPUT,)),)), "other"))
-    assert summary.resmlp is None
+    assert (summary.family, summary.network) == (None, None)
     assert (summary.parameters, summary.macs, summary.weights) == (0, 0, None)

@@ -357,6 +357,22 @@ def test_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     assert load(path) == small_model()
 
 
+def test_a_file_of_format_1_is_still_read(tmp_path: Path) -> None:
+    """A file that an earlier fxsim wrote gives the model that it gave, and is written again in format 2."""
+    old = Path(__file__).parent / "files" / "format_1.safetensors"
+    metadata, _ = parts(old)
+    assert metadata["version"] == 1
+    model = load(old)
+    # As the manifest of golden/ stated it for this file.
+    assert model_sha256(model) == "388179e0a053ca4e9481ddcd3e5c88882e8f18bffaee8ddb83318050596bab62"
+    save(model, tmp_path / "m")
+    again, _ = parts(tmp_path / "m")
+    assert again["version"] == 2
+    assert again["sha256"] == model_sha256(model)
+    assert again["graph"] == metadata["graph"]
+    assert load(tmp_path / "m") == model
+
+
 def test_metadata_that_is_not_fxsims_is_refused(tmp_path: Path) -> None:
     """A safetensors file without metadata, with someone else's, with more than ours, or with text that is no JSON."""
     path = tmp_path / "m"

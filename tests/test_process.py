@@ -104,6 +104,35 @@ def test_children_die_with_their_parent(number: signal.Signals) -> None:
     assert_gone(family)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_steps_of_a_build_leave_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """Ended in the middle of a build, make's children end, and the compilers' temporary files go with the folder."""
+    said = tmp_path / "said"
+    step = f"mktemp -t ccXXXXXX.s; echo $$ > {said}.new; mv {said}.new {said}; sleep 1000; true"
+    code = f"""if True:
+        from pathlib import Path
+        from fxsim import temporary
+        from fxsim.process import interruptible
+        from fxsim.simulate.tools import run_logged
+        with interruptible(), temporary.folder("build", Path({str(tmp_path)!r})) as work:
+            run_logged(["sh", "-c", {step!r}], work, work / "log")
+        """
+    with python(code) as process:
+        while not said.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        family = processes(said.read_text())
+        (work,) = (path for path in tmp_path.iterdir() if path.is_dir())
+        assert len(list(work.glob("cc*.s"))) == 1
+        process.send_signal(number)
+        process.wait(timeout=20)
+    assert_gone(family)
+    if number == signal.SIGKILL:
+        temporary._swept.discard(str(tmp_path))
+        temporary.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [said]
+
+
 # --- signals ---
 
 

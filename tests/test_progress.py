@@ -52,6 +52,7 @@ def test_a_line_says_time_work_and_how_far_it_is(monkeypatch: pytest.MonkeyPatch
         lambda: None,
         lambda: progress.begin("pictures"),
         lambda: progress.count(1234, 10000),
+        lambda: progress.note("compiling"),
         lambda: progress.count(2468, 10000),
         lambda: progress.begin("drawing"),
     )
@@ -59,10 +60,11 @@ def test_a_line_says_time_work_and_how_far_it_is(monkeypatch: pytest.MonkeyPatch
         "fxsim: 0:05 tables",
         "fxsim: 0:10 pictures",
         "fxsim: 0:15 pictures: 1,234 of 10,000 (12%)",
-        "fxsim: 0:20 pictures: 2,468 of 10,000 (25%)",
-        "fxsim: 0:25 drawing",
+        "fxsim: 0:20 compiling",
+        "fxsim: 0:25 pictures: 2,468 of 10,000 (25%)",
+        "fxsim: 0:30 drawing",
     ]
-    assert clock.waits == [5] * 5
+    assert clock.waits == [5] * 6
 
 
 def test_hours_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
+GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "images", "info", "run", "memory-image", "cosim", "vectors", "signoff",
     "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
@@ -72,6 +74,7 @@ def load_check_venv() -> ModuleType:
 
 
 check_venv = load_check_venv()
+LOCKED: dict[str, str] = check_venv.parse_pins((ROOT / "requirements.lock").read_text())
 
 
 def call(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -89,41 +92,53 @@ def tracked_files() -> list[Path]:
 # --- pins ---
 
 
-def test_every_requirement_is_an_exact_pin() -> None:
-    """Core, extras, groups and build backend name one version each, and the same wherever a name appears twice."""
-    versions: dict[str, set[str]] = {}
+def test_every_requirement_is_a_range_that_holds_the_locked_version() -> None:
+    """Core, extras, groups and build backend: each from some version to before another, with what is tested inside."""
     lists = (PROJECT["dependencies"], *EXTRAS.values(), *PYPROJECT["dependency-groups"].values())
-    for requirements in (*lists, PYPROJECT["build-system"]["requires"]):
-        for name, version in check_venv.parse_pins(requirements).items():
-            versions.setdefault(name, set()).add(version)
-    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+    requirements = {text for texts in (*lists, PYPROJECT["build-system"]["requires"]) for text in texts}
+    requirements -= set(PYPROJECT["dependency-groups"]["lock"])
+    assert len(requirements) > 30
+    wrong = []
+    for requirement in map(Requirement, sorted(requirements)):
+        if {specifier.operator for specifier in requirement.specifier} != {">=", "<"}:
+            wrong.append(f"{requirement}: not a range")
+        locked = LOCKED.get(check_venv.canonical(requirement.name))
+        if locked is None or not requirement.specifier.contains(locked):
+            wrong.append(f"{requirement}: {locked or 'nothing'} is locked")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("requirement", ["numpy", "numpy>=2", "numpy==2.*", "numpy~=2.4", "numpy==2.4.6,!=2.4.5"])
-def test_loose_requirements_are_refused(requirement: str) -> None:
+def test_loose_pins_are_refused(requirement: str) -> None:
     """Anything but name==version is named as not being an exact pin."""
     with pytest.raises(ValueError, match=re.escape(requirement)):
-        check_venv.parse_pins([requirement])
+        check_venv.parse_pins(f"click==8.5.1  # a comment\n    # via fxsim\n{requirement}\n")
 
 
-@pytest.mark.parametrize("extra", [None, "test", "lint", "torch", "onnx", "bench"])
-def test_pins_are_closed_under_dependency(extra: str | None) -> None:
-    """Whatever a pinned distribution requires is itself pinned, at a version that satisfies it."""
-    pins = check_venv.parse_pins(PROJECT["dependencies"] + (EXTRAS[extra] if extra else []))
-    missing = [
-        f"{name} needs {needed}"
-        for name in pins
-        for needed in map(Requirement, distribution(name).requires or [])
-        if needed.marker is None or needed.marker.evaluate({"extra": ""})
-        # torch's builds for GPUs pin these themselves.
-        if not check_venv.canonical(needed.name).startswith(check_venv.CUDA)
-        if not needed.specifier.contains(pins.get(check_venv.canonical(needed.name), ""), prereleases=True)
-    ]
-    assert missing == []
+def needs(name: str, extras: set[str], seen: set[str]) -> None:
+    """Add to `seen` all that an installed distribution requires, with some of its extras, and what those require."""
+    for requirement in map(Requirement, distribution(name).requires or []):
+        needed = check_venv.canonical(requirement.name)
+        wanted = requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras | {""})
+        if wanted and not needed.startswith(check_venv.CUDA):  # torch's builds for GPUs pin these themselves
+            locked = LOCKED.get(needed, "")
+            assert requirement.specifier.contains(locked, prereleases=True), f"{name} needs {requirement}, not {locked}"
+            if needed not in seen:
+                seen.add(needed)
+                needs(needed, set(requirement.extras), seen)
 
 
-def test_environment_is_the_pinned_one() -> None:
-    """Every installed distribution is pinned at its version, every pin is installed, fxsim comes from this clone."""
+def test_lock_is_what_the_ranges_need_and_no_more() -> None:
+    """Each distribution that fxsim with all its extras requires, to the last one, is locked at a version that fits."""
+    needed: set[str] = set()
+    needs("fxsim", set(EXTRAS), needed)
+    builders = {Requirement(text).name for text in PYPROJECT["dependency-groups"]["build"]}
+    assert needed | builders == set(LOCKED)
+    assert builders == {"setuptools", "wheel"}
+
+
+def test_environment_is_the_locked_one() -> None:
+    """What is installed is locked at its version, what is locked is installed, fxsim comes from this clone."""
     assert check_venv.differences() == []
 
 
@@ -140,62 +155,54 @@ class Distribution:
     [
         ("torch", "+cpu", []),
         ("torch", "+cu130", []),
-        ("torch", ".post1+cpu", ["torch {0} is pinned, {0}.post1 is installed"]),
-        ("numpy", "+cpu", ["numpy {0} is pinned, {0}+cpu is installed"]),
+        ("torch", ".post1+cpu", ["torch {0} is locked, {0}.post1 is installed"]),
+        ("numpy", "+cpu", ["numpy {0} is locked, {0}+cpu is installed"]),
         ("nvidia-cublas", "13.1", []),
         ("nvidia_cudnn_cu13", "9", []),
         ("triton", "3.5", []),
-        ("torchvision", "0.1", ["torchvision 0.1 is installed but not pinned"]),
-        ("Some.thing", "1", ["some-thing 1 is installed but not pinned"]),
+        ("torchvision", "0.1", ["torchvision 0.1 is installed but not locked"]),
+        ("Some.thing", "1", ["some-thing 1 is installed but not locked"]),
     ],
 )
 def test_builds_of_torch_are_one(name: str, version: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's builds for CPU and CUDA count as one version, what the latter brings is tolerated, and nothing else."""
-    pins = check_venv.parse_pins(PROJECT["dependencies"] + [p for e in check_venv.INSTALLED_EXTRAS for p in EXTRAS[e]])
-    versions = pins | {name: pins.get(name, "") + version}
+    versions = LOCKED | {name: LOCKED.get(name, "") + version}
     installed = [Distribution({"Name": n}, v) for n, v in versions.items()]
     monkeypatch.setattr(check_venv, "distributions", lambda: installed)
-    assert check_venv.differences() == [line.format(pins.get(name)) for line in expected]
+    assert check_venv.differences() == [line.format(LOCKED.get(name)) for line in expected]
 
 
 @pytest.fixture
 def other_clone(tmp_path: Path) -> Path:
-    """A folder with copies of scripts/ and pyproject.toml."""
+    """A folder with copies of scripts/ and both lists of dependencies."""
     shutil.copytree(ROOT / "scripts", tmp_path / "clone" / "scripts")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / "clone")
     return tmp_path / "clone"
 
 
 def test_moved_or_outdated_environment_is_noticed(other_clone: Path) -> None:
     """An environment made for another folder or for other pins is told apart, by name."""
-    pyproject = other_clone / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("click==", "click==0."))
+    lock = other_clone / "requirements.lock"
+    lock.write_text(lock.read_text().replace("\nclick==", "\nclick==0."))
     result = call(sys.executable, other_clone / "scripts" / "check_venv.py")
     assert result.returncode == 1
-    expected = check_venv.parse_pins(PROJECT["dependencies"])["click"]
-    assert f"click 0.{expected} is pinned, {expected} is installed" in result.stdout
+    assert f"click 0.{LOCKED['click']} is locked, {LOCKED['click']} is installed" in result.stdout
     assert "not from this clone" in result.stdout
 
 
 # --- set-up ---
 
 
-def test_builds_are_pinned_too(other_clone: Path) -> None:
-    """The set-up gives pip every pin as a constraint, so that what builds a package is of a pinned version, too."""
+def test_builds_are_locked_too(other_clone: Path) -> None:
+    """The set-up gives pip the lock as constraints, so that what builds a package is of a locked version, too."""
     record_pip = """case "$*" in
-        *--constraints*) echo setuptools==1 ;;
         *"pip install"*) cat "$PIP_CONSTRAINT" "$PIP_BUILD_CONSTRAINT" >clone-constraints ; exit 1 ;;
         esac"""
     result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": venv_maker(record_pip)})
     assert result.returncode == 1
-    assert (other_clone / "clone-constraints").read_text() == "setuptools==1\n" * 2
-    printed = call(sys.executable, ROOT / "scripts" / "check_venv.py", "--constraints")
-    assert printed.returncode == 0
-    constraints = check_venv.parse_pins(printed.stdout.split())
-    extras = [pin for extra in check_venv.INSTALLED_EXTRAS for pin in EXTRAS[extra]]
-    wanted = [*PROJECT["dependencies"], *extras, *PYPROJECT["build-system"]["requires"]]
-    assert constraints.items() >= check_venv.parse_pins(wanted).items()
-    assert {"setuptools", "wheel"} <= set(constraints)
+    lock = (other_clone / "requirements.lock").read_text()
+    assert (other_clone / "clone-constraints").read_text() == lock * 2
 
 
 def test_setup_leaves_a_good_environment_alone() -> None:
@@ -238,7 +245,7 @@ def venv_maker(python: str) -> str:
 
 
 def test_setup_names_the_package_where_python_is_missing(other_clone: Path) -> None:
-    """Without Python 3.11 and without apt, the packages to install by hand are named."""
+    """Without any Python from 3.11 to 3.14 and without apt, the packages to install by hand are named."""
     others = {name: script for name, script in GOOD_TOOLS.items() if name != "python3.11"}
     result = run_setup(other_clone, [], others)
     assert result.returncode == 1
@@ -268,7 +275,7 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
     failing_pip = 'case "$*" in *"pip install"*) exit 1 ;; esac'
     result = run_setup(other_clone, ["chmod"], GOOD_TOOLS | {"python3.11": venv_maker(failing_pip)})
     assert result.returncode == 1
-    assert "pip could not install the pinned dependencies" in result.stderr
+    assert "pip could not install the locked dependencies" in result.stderr
     assert not (other_clone / ".venv" / "fxsim-setup").exists()
 
 
@@ -278,6 +285,8 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
         ("signoff", "fxsim signoff -o reports/"),
         ("test", "pytest"),
         ("quick", "tests"),
+        ("docs", "mkdocs"),
+        ("lock", "lock.sh"),
         ("lint", "mypy"),
         ("bench", "benchmarks"),
     ],
@@ -511,6 +520,40 @@ def test_data_folders_of_a_wheel(wheel: Path, tmp_path: Path) -> None:
     assert Path(found) == tmp_path / "fxsim" / "_rtl"
     assert name == "small"
     assert "golden/ is missing" in error
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # pip fetches 200 MB
+def test_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Pip brings all that fxsim[onnx] needs, at the locked versions; outside the clone it computes."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "-q")
+    elsewhere = {"cwd": tmp_path}
+    constraints = ("-c", ROOT / "requirements.lock")
+    reached = call(*pip, "download", "--no-deps", "-d", tmp_path / "reached", *constraints, "mdurl", **elsewhere)
+    if reached.returncode != 0:
+        pytest.skip("pip can reach no package index here: the smallest of the dependencies cannot be had")
+    installed = call(*pip, "install", *constraints, f"{wheel}[onnx]", **elsewhere)
+    assert installed.returncode == 0, installed.stderr
+    assert call(*pip, "check", **elsewhere).returncode == 0
+    fxsim = python.parent / "fxsim"
+    for arguments in (("--version",), ("info", GOLDEN), ("export-onnx", GOLDEN, "-o", "model.onnx")):
+        done = call(fxsim, *arguments, **elsewhere)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model.onnx").is_file()
+    script = (
+        "import fxsim, numpy as np; from fxsim import paths\n"
+        "model = fxsim.load(paths.golden_dir() / 'digits_small.safetensors')\n"
+        "x = np.load(paths.golden_dir() / 'digits_16x4.npy')\n"
+        "a, b = (fxsim.run(model, x, engine=e)['classifier'] for e in ('reference', 'numba'))\n"
+        "print(fxsim.__file__, len(x), (a == b).all())"
+    )
+    done = call(python, "-c", script, **elsewhere)
+    assert done.returncode == 0, done.stderr
+    place, images, equal = done.stdout.split()
+    assert Path(place).is_relative_to(tmp_path)
+    assert (images, equal) == ("32", "True")
 
 
 def test_cache_folder_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

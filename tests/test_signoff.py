@@ -29,8 +29,9 @@ import fxsim.signoff.simulation as simulation
 from fxsim.cli import main
 from fxsim.cli.signoff import command
 from fxsim.compare import sources
-from fxsim.contract import TableRule
+from fxsim.contract import TableRule, Tensor
 from fxsim.contract.arithmetic import Int8
+from fxsim.contract.number import INT16
 from fxsim.cosim import (
     BuildUsed,
     CosimRequest,
@@ -45,8 +46,9 @@ from fxsim.cosim import (
     TapResult,
     Timing,
 )
+from fxsim.devices.simd.figures import LayerFigures, Span
 from fxsim.engines import run
-from fxsim.errors import FileError, FxsimError
+from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import load, save
 from fxsim.golden import read_manifest
 from fxsim.graph import AccumulatorBound, Graph, Model, Node, accumulator_bound
@@ -66,7 +68,8 @@ from fxsim.signoff import (
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.checks.bridge import _shares
 from fxsim.signoff.checks.cosim import Agreement, CosimCheck, TapAgreement, Way
-from fxsim.signoff.checks.cycles import Cycles, LayerCycles, TimelineSpan
+from fxsim.signoff.checks.cycles import Cycles
+from fxsim.signoff.checks.engines import compare_engines
 from fxsim.signoff.checks.golden import Curve, TapValues, ValueStatistics
 from fxsim.signoff.checks.interval import Interval, IntervalCheck
 from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
@@ -321,6 +324,15 @@ def test_wrong_engine_fails_and_the_rest_still_runs(tmp_path: Path, monkeypatch:
     html = (tmp_path / "signoff.html").read_text()
     assert "Not passed" in html
     assert html.index("Not passed") < html.index("<h2>Checks</h2>")
+
+
+def test_an_engine_is_never_compared_with_itself() -> None:
+    """Where the compiled engine does not take a model, `auto` is not the reference engine that it is compared with."""
+    graph = Graph(Tensor(("token", "channel"), (2, 3), INT16), (Node("only", Relu(), ("input",)),))
+    x = np.zeros((4, 2, 3), np.int16)
+    for engine in ("auto", "numba"):
+        with pytest.raises(ModelError, match="int16"):
+            compare_engines("wide", Model(graph, "wide"), x, ("reference", engine))
 
 
 def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -942,7 +954,7 @@ def stored_record(text: str = "plain") -> SignoffRecord:
             TapAgreement("pool", 5, (Way("stream", 10, 0), Way("simd", 10, 1))),
         ),
     )
-    layers, spans = (LayerCycles(0, text, 256, 16, 30, 5, 4, 3, 1),), (TimelineSpan("compute", 0, 5, 40),)
+    layers, spans = (LayerFigures(0, text, 256, 16, 30, 5, 4, 3, 1),), (Span("compute", 0, 5, 40),)
     data: dict[str, tuple[Data, ...]] = {
         "cosim": (demanded, simulated, agreement),
         "published": (demanded, reported),

@@ -23,8 +23,6 @@ from fxsim.signoff.checks.cosim import Agreement, CosimCheck, Way
 from fxsim.signoff.checks.cycles import (
     Cycles,
     CyclesCheck,
-    LayerCycles,
-    TimelineSpan,
     _timeline,
     _utilisation,
     split_cycles,
@@ -397,8 +395,8 @@ def test_cycles_alone_in_batches_and_of_another_model(tmp_path: Path, monkeypatc
     assert (row.alone_cycles, row.batch_cycles, row.kept_cycles) == (950, 900, 700)
     assert (row.bound_cycles, row.published_cycles) == (1000, 1234)
     assert (row.faster_than, row.ratio, row.ratio_bound) == ("wide", round(1620 / 950, 4), 1.62)
-    assert row.layers == (LayerCycles(0, "embed", 24, 16, 50, 20, 5, 3, 1),)
-    assert row.timeline == (TimelineSpan("load", 0, 70, 90),)
+    assert row.layers == (LayerFigures(0, "embed", 24, 16, 50, 20, 5, 3, 1),)
+    assert row.timeline == (Span("load", 0, 70, 90),)
     assert row.utilisation == 24 / (256 * 950)
     assert check.summary == (
         "950 cycles for an image alone, bound 1,000, published 1,234; 900 cycles in a batch, 700 cycles with the "
@@ -496,7 +494,7 @@ def test_cycles_of_wrong_values_do_not_count(tmp_path: Path, monkeypatch: pytest
     (check,) = run_plan(plan, output=tmp_path).checks
     assert check.status is Status.FAILED
     name = ("an image alone", "in a batch", "in a batch, parameters kept", "wide")[number]
-    assert str(check.reason).startswith(f"{name}: 0 values differ, first embed, image 1")
+    assert str(check.reason).startswith(f"{name}: 0 values differ, first image 1, tap embed")
     assert ([model.name for model in kept], check.kept) == (["wide" if name == "wide" else "tiny"], "failures/cycles")
 
 
@@ -506,14 +504,14 @@ def test_cycles_of_wrong_values_do_not_count(tmp_path: Path, monkeypatch: pytest
 def row(**changes: Any) -> Cycles:
     """Measured cycles of a model of two layers, but for the changes."""
     layers = (
-        LayerCycles(0, "embed", 25_600, 120, 200, 30, 20, 10, 5),
-        LayerCycles(1, "classifier", 256, 16, 16, 0, 0, 0, 0),
+        LayerFigures(0, "embed", 25_600, 120, 200, 30, 20, 10, 5),
+        LayerFigures(1, "classifier", 256, 16, 16, 0, 0, 0, 0),
     )
     spans = (
-        TimelineSpan("load", -1, 70, 110),
-        TimelineSpan("load", 0, 80, 95),
-        TimelineSpan("compute", 0, 100, 200),
-        TimelineSpan("write", -1, 215, 230),
+        Span("load", -1, 70, 110),
+        Span("load", 0, 80, 95),
+        Span("compute", 0, 100, 200),
+        Span("write", -1, 215, 230),
     )
     return msgspec.structs.replace(
         Cycles("m", 64, 404, 390, None, 27_000, 29_441, "slow", 1.7123, 1.62, layers, spans), **changes
@@ -552,7 +550,7 @@ def test_utilisation_is_drawn_as_it_is() -> None:
 
 def test_timeline_is_drawn_as_it_is() -> None:
     """Each span lies in its lane from its first to its last cycle, on one scale for all models, with one legend."""
-    canvas = _timeline((row(), row(model="n", timeline=(TimelineSpan("compute", 0, 0, 500),))))
+    canvas = _timeline((row(), row(model="n", timeline=(Span("compute", 0, 0, 500),))))
     panels = canvas.axes
     lanes = {tick.get_position()[1]: tick.get_text() for tick in panels[0].get_yticklabels()}
     found = {
@@ -594,7 +592,7 @@ def test_report_shows_the_agreement_three_ways() -> None:
 
 def test_hostile_names_in_cycles_are_shown_not_obeyed() -> None:
     """Markup in the name of a model or layer is text, in the table and in both pictures."""
-    layer = LayerCycles(0, HOSTILE, 1, 1, 1, 0, 0, 0, 0)
+    layer = LayerFigures(0, HOSTILE, 1, 1, 1, 0, 0, 0, 0)
     hostile = page(row(model=HOSTILE, faster_than=HOSTILE, layers=(layer,)))
     assert set(Page(hostile).tags) == set(Page(page(row())).tags)
     assert "<script>" not in hostile

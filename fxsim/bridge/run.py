@@ -13,7 +13,7 @@ from fxsim.bridge.record import BridgeRecord, FloatMode
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.data import DataSource, fit_pictures, load_data, to_tokens
 from fxsim.data.input_format import KEY, InputFormat
-from fxsim.engines import Engine
+from fxsim.engines import Engine, chosen_engine
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.graph import Model
@@ -114,7 +114,7 @@ def bridge(
         images=count,
         batch=batch,
         threads=threads,
-        engine=str(Engine.NUMBA) if engine == Engine.AUTO else str(engine),
+        engine=str(chosen_engine(engine, model)),
         contract=contract,
         float_mode=found,
     )

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fxsim.cli.console import json_option, model_argument, plain, print_json
+from fxsim.families import FAMILIES
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
 from fxsim.formats import load, model_sha256
 
@@ -53,7 +54,11 @@ def command(model: Path, as_json: bool) -> None:
     loaded = load(model)
     summary, sha256 = summarise(loaded), model_sha256(loaded)
     if as_json:
-        print_json({"file": str(model), "sha256": sha256, **dataclasses.asdict(summary)})
+        figures = dataclasses.asdict(summary)
+        family, network = figures.pop("family"), figures.pop("network")
+        # A field for each family: the dimensions in that of the model's own.
+        families = {name: network if name == family else None for name in FAMILIES}
+        print_json({"file": str(model), "sha256": sha256, **figures, "family": family, **families})
         return
     console = Console(width=None if Console().is_terminal else _WIDTH)
     console.print(_overview(summary, sha256))
@@ -70,14 +75,9 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
         table.add_row(Text(plain(label), "bold"), Text(plain(text)))
 
     row("model", summary.name)
-    if (config := summary.resmlp) is not None:
-        activation = f"PSA, tables of {config.points} points, edge rule {config.rule}" if config.psa else "ReLU"
-        row("network", f"ResMLP, {activation}")
-        row(
-            "dimensions",
-            f"{config.tokens} tokens x {config.values} values, {config.channels} channels, hidden {config.hidden}, "
-            f"{config.blocks} blocks, {config.classes} classes",
-        )
+    if (network := summary.network) is not None:
+        row("network", network.network_text)
+        row("dimensions", network.dimensions_text)
     else:
         row("network", f"graph of {len(summary.operators)} operators")
         row("input", f"{_shape(summary.input_shape)} (tokens x values)")

@@ -14,7 +14,7 @@ from fxsim.cli.console import say
 from fxsim.cli.streams import guard_streams
 from fxsim.errors import FxsimError
 from fxsim.process import exit_status, interruptible
-from fxsim.progress import Pulse, begin
+from fxsim.progress import Pulse, note
 from fxsim.version import __version__
 
 _COMMANDS = {
@@ -55,7 +55,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"fxsim: {record.getMessage()}", err=True)
-        begin(record.getMessage())
+        note(record.getMessage())
 
 
 class _LazyGroup(click.Group):

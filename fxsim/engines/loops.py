@@ -169,7 +169,7 @@ LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
     "the plain loops",
     {Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool},
 )
-"""By kind: from the operator, the result's least and greatest value, and its inputs, images first, to its result."""
+"""The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""
 
 
 def run_loops(model: Model, x: Integers, taps: tuple[str, ...], threads: int | None = None) -> dict[str, Integers]:

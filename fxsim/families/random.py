@@ -17,8 +17,9 @@ from fxsim import contract
 from fxsim.contract import INT8_MAX, INT8_MIN, TableRule
 from fxsim.contract.arithmetic import Int8, Int64, UInt8
 from fxsim.errors import ModelError
-from fxsim.families import ResMLPConfig, build_resmlp
-from fxsim.graph import Model
+from fxsim.families import ResMLPConfig, Slot, build_resmlp, resmlp_slots
+from fxsim.graph import INPUT, Model
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 
 Float64 = npt.NDArray[np.float64]
 
@@ -70,12 +71,15 @@ def generate_model(name: str, config: ResMLPConfig, images: Int8, seed: int) -> 
     return Model(build_resmlp(config, parameters), name, provenance)
 
 
-class _Calibration:
-    """Draws parameters in the order data takes, each layer calibrated on what the layers before it make of the images.
+_STD = {
+    "embed": 22.0, "affine_1": 26.0, "linear": 28.0, "affine_2": 16.0, "psa_1": 30.0, "linear_1": 28.0, "psa_2": 26.0,
+    "linear_2": 17.0, "classifier": 60.0,
+}  # fmt: skip
+"""Standard deviations of results by role, in int8 steps, after the published models' (16 to 24 on the main path)."""
 
-    The numbers below are standard deviations in int8 steps, after the published models' (16 to 24 on the main path,
-    60 at the classifier).
-    """
+
+class _Calibration:
+    """Draws parameters in the order data takes, each layer calibrated on what those before it make of the images."""
 
     def __init__(self, config: ResMLPConfig, rng: np.random.Generator) -> None:
         self.config = config
@@ -83,24 +87,27 @@ class _Calibration:
         self.parameters: dict[str, npt.NDArray[Any]] = {}
 
     def network(self, images: Int8) -> dict[str, npt.NDArray[Any]]:
-        c = self.config
-        x = self.linear("embed", images, c.channels, std=22)
-        for i in range(c.blocks):
-            mix = f"blocks.{i}.token_mixer"
-            r = self.residual(f"{mix}.res_affine", x)
-            y = self.affine(f"{mix}.affine_1", x, std=26)
-            y = self.linear(f"{mix}.linear", y.swapaxes(1, 2), c.tokens, std=28).swapaxes(1, 2)
-            y = self.affine(f"{mix}.affine_2", y, std=16)
-            x = contract.add(y, r)
-            mlp = f"blocks.{i}.mlp"
-            r = self.residual(f"{mlp}.res_affine", x)
-            y = self.psa(f"{mlp}.psa_1", x, std=30) if c.psa else x
-            y = self.linear(f"{mlp}.linear_1", y, c.hidden, std=28)
-            y = self.psa(f"{mlp}.psa_2", y, std=26) if c.psa else contract.relu(y)
-            y = self.linear(f"{mlp}.linear_2", y, c.channels, std=17)
-            x = contract.add(y, r)
-        self.linear("classifier", contract.pool(x), c.classes, std=60)
+        values = {INPUT: images}
+        for slot in resmlp_slots(self.config, self.config.psa):
+            inputs = [values[name] for name in slot.inputs]
+            values[slot.name] = self.operator(slot, inputs, _STD.get(slot.role, 0.0))
         return self.parameters
+
+    def operator(self, slot: Slot, inputs: list[Int8], std: float) -> Int8:
+        """Draw the parameters of an operator, whose results are to spread by `std`; its values on the images."""
+        x = inputs[0]
+        if slot.op is Linear:
+            if slot.over is Axis.TOKENS:
+                return self.linear(slot.name, x.swapaxes(1, 2), slot.shape[0], std).swapaxes(1, 2)
+            return self.linear(slot.name, x, slot.shape[0], std)
+        if slot.op is Affine:
+            return self.residual(slot.name, x) if slot.role == "res_affine" else self.affine(slot.name, x, std)
+        if slot.op is Lut:
+            return self.psa(slot.name, x, std)
+        if slot.op is Add:
+            return contract.add(x, inputs[1])
+        assert slot.op in (Relu, Pool)
+        return contract.relu(x) if slot.op is Relu else contract.pool(x)
 
     def linear(self, name: str, x: Int8, outputs: int, std: float) -> Int8:
         inputs = x.shape[-1]

@@ -10,16 +10,56 @@ The network (Singh and Bazargan, ACM TRETS 18(2):21, 2025; see `docs/arithmetic.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import TABLE_POINTS, TableRule, stored_points
+from fxsim.contract import CHANNEL, TABLE_POINTS, TOKEN, TableRule, stored_points
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 from fxsim.operators.base import choice, integer
+
+
+class Dimensions(Protocol):
+    """The dimensions of a ResMLP, in whatever record they stand."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an image, a power of two."""
+
+    @property
+    def values(self) -> int:
+        """Values of a token of the input."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of a token between the layers."""
+
+    @property
+    def hidden(self) -> int:
+        """Channels inside an mlp."""
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of a token mixer and an mlp."""
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the classifier."""
+
+
+DIMENSIONS = ("tokens", "values", "channels", "hidden", "blocks", "classes")
+"""Names of all dimensions."""
+
+TOLD_BY = {
+    "channels": "embed",
+    "hidden": "blocks.0.mlp.linear_1",
+    "tokens": "blocks.0.token_mixer.linear",
+    "classes": "classifier",
+}
+"""The dimensions that a linear's outputs tell, and that linear's tap."""
 
 
 @dataclass(frozen=True)
@@ -52,67 +92,100 @@ class ResMLPConfig:
                     f"ResMLP tables have {self.points} points under '{self.rule}', expected one of {legal}"
                 )
 
+    @classmethod
+    def of(cls, dimensions: Dimensions, points: int = 0, rule: TableRule | None = None) -> Self:
+        """The dimensions of any record, with a format of tables; none for a ReLU model."""
+        return cls(**{name: getattr(dimensions, name) for name in DIMENSIONS}, points=points, rule=rule)
+
     @property
     def psa(self) -> bool:
         """Whether activations are tables (PSA) rather than ReLU."""
         return self.rule is not None
 
+    @property
+    def stored(self) -> int:
+        """Points stored of each table; 0 without tables."""
+        return 0 if self.rule is None else stored_points(self.points, self.rule)
+
+    @property
+    def network_text(self) -> str:
+        """Words for the kind of network."""
+        return "ResMLP, " + (f"PSA, tables of {self.points} points, edge rule {self.rule}" if self.psa else "ReLU")
+
+    @property
+    def dimensions_text(self) -> str:
+        """Words for the dimensions."""
+        return (
+            f"{self.tokens} tokens x {self.values} values, {self.channels} channels, hidden {self.hidden}, "
+            f"{self.blocks} blocks, {self.classes} classes"
+        )
+
 
 @dataclass(frozen=True)
-class _Slot:
-    """One node of a ResMLP before it has parameters: parameter shapes by field name."""
+class Slot:
+    """One operator of a ResMLP before it has parameters.
+
+    `role`: its part in its block, the last word of its tap's name. `shape`: of a linear's weight [N, K]; [C] of an
+    affine's weight and of the functions of a table; nothing else has one.
+    """
 
     name: str
     op: type[Operator]
     inputs: tuple[str, ...]
-    parameters: Mapping[str, tuple[int, ...]]
+    shape: tuple[int, ...] = ()
     over: Axis = Axis.CHANNELS
 
+    @property
+    def role(self) -> str:
+        """Its part in its block."""
+        return self.name.rpartition(".")[2]
 
-def _slots(config: ResMLPConfig) -> Iterator[_Slot]:
-    """Every node of the network, from input to classifier."""
+    def parameters(self, stored: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of its parameters by field, where so many points of each function are stored."""
+        if self.op is Lut:
+            return {"table": (*self.shape, stored)}
+        if not self.shape:
+            return {}
+        return {"weight": self.shape, "bias": self.shape[:1], "shift": self.shape[:1]}
 
-    def linear(name: str, source: str, outputs: int, inputs: int, over: Axis = Axis.CHANNELS) -> _Slot:
-        shapes = {"weight": (outputs, inputs), "bias": (outputs,), "shift": (outputs,)}
-        return _Slot(name, Linear, (source,), shapes, over)
 
-    def affine(name: str, source: str) -> _Slot:
-        return _Slot(name, Affine, (source,), dict.fromkeys(("weight", "bias", "shift"), (config.channels,)))
-
-    def psa(name: str, source: str, channels: int) -> _Slot:
-        assert config.rule is not None
-        return _Slot(name, Lut, (source,), {"table": (channels, stored_points(config.points, config.rule))})
-
-    yield linear("embed", INPUT, config.channels, config.values)
+def resmlp_slots(dimensions: Dimensions, psa: bool) -> Iterator[Slot]:
+    """Every operator of the network in the order data takes, with tables (`psa`) or ReLU."""
+    tokens, channels, hidden = dimensions.tokens, dimensions.channels, dimensions.hidden
+    yield Slot("embed", Linear, (INPUT,), (channels, dimensions.values))
     x = "embed"
-    for i in range(config.blocks):
+    for i in range(dimensions.blocks):
         mix = f"blocks.{i}.token_mixer"
-        yield affine(f"{mix}.res_affine", x)
-        yield affine(f"{mix}.affine_1", x)
-        yield linear(f"{mix}.linear", f"{mix}.affine_1", config.tokens, config.tokens, Axis.TOKENS)
-        yield affine(f"{mix}.affine_2", f"{mix}.linear")
-        yield _Slot(f"{mix}.add", Add, (f"{mix}.affine_2", f"{mix}.res_affine"), {})
+        yield Slot(f"{mix}.res_affine", Affine, (x,), (channels,))
+        yield Slot(f"{mix}.affine_1", Affine, (x,), (channels,))
+        yield Slot(f"{mix}.linear", Linear, (f"{mix}.affine_1",), (tokens, tokens), Axis.TOKENS)
+        yield Slot(f"{mix}.affine_2", Affine, (f"{mix}.linear",), (channels,))
+        yield Slot(f"{mix}.add", Add, (f"{mix}.affine_2", f"{mix}.res_affine"))
         x = f"{mix}.add"
         mlp = f"blocks.{i}.mlp"
-        yield affine(f"{mlp}.res_affine", x)
-        if config.psa:
-            yield psa(f"{mlp}.psa_1", x, config.channels)
-            yield linear(f"{mlp}.linear_1", f"{mlp}.psa_1", config.hidden, config.channels)
-            yield psa(f"{mlp}.psa_2", f"{mlp}.linear_1", config.hidden)
-            yield linear(f"{mlp}.linear_2", f"{mlp}.psa_2", config.channels, config.hidden)
+        yield Slot(f"{mlp}.res_affine", Affine, (x,), (channels,))
+        if psa:
+            yield Slot(f"{mlp}.psa_1", Lut, (x,), (channels,))
+            yield Slot(f"{mlp}.linear_1", Linear, (f"{mlp}.psa_1",), (hidden, channels))
+            yield Slot(f"{mlp}.psa_2", Lut, (f"{mlp}.linear_1",), (hidden,))
+            yield Slot(f"{mlp}.linear_2", Linear, (f"{mlp}.psa_2",), (channels, hidden))
         else:
-            yield linear(f"{mlp}.linear_1", x, config.hidden, config.channels)
-            yield _Slot(f"{mlp}.relu", Relu, (f"{mlp}.linear_1",), {})
-            yield linear(f"{mlp}.linear_2", f"{mlp}.relu", config.channels, config.hidden)
-        yield _Slot(f"{mlp}.add", Add, (f"{mlp}.linear_2", f"{mlp}.res_affine"), {})
+            yield Slot(f"{mlp}.linear_1", Linear, (x,), (hidden, channels))
+            yield Slot(f"{mlp}.relu", Relu, (f"{mlp}.linear_1",))
+            yield Slot(f"{mlp}.linear_2", Linear, (f"{mlp}.relu",), (channels, hidden))
+        yield Slot(f"{mlp}.add", Add, (f"{mlp}.linear_2", f"{mlp}.res_affine"))
         x = f"{mlp}.add"
-    yield _Slot("pool", Pool, (x,), {})
-    yield linear("classifier", "pool", config.classes, config.channels)
+    yield Slot("pool", Pool, (x,))
+    yield Slot("classifier", Linear, ("pool",), (dimensions.classes, channels))
 
 
 def resmlp_parameters(config: ResMLPConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter, `{tap}.{weight|bias|shift|table}`; shifts are uint8, all others int8."""
-    return {f"{slot.name}.{field}": shape for slot in _slots(config) for field, shape in slot.parameters.items()}
+    return {
+        f"{slot.name}.{field}": shape
+        for slot in resmlp_slots(config, config.psa)
+        for field, shape in slot.parameters(config.stored).items()
+    }
 
 
 def build_resmlp(config: ResMLPConfig, parameters: Mapping[str, npt.NDArray[np.generic]]) -> Graph:
@@ -130,8 +203,8 @@ def build_resmlp(config: ResMLPConfig, parameters: Mapping[str, npt.NDArray[np.g
         if name not in expected:
             raise ModelError(f"parameter '{name}' does not belong to this ResMLP")
     nodes = []
-    for slot in _slots(config):
-        arrays = {field: parameters[f"{slot.name}.{field}"] for field in slot.parameters}
+    for slot in resmlp_slots(config, config.psa):
+        arrays = {field: parameters[f"{slot.name}.{field}"] for field in slot.parameters(config.stored)}
         try:
             nodes.append(Node(slot.name, _operator(slot, arrays, config), slot.inputs))
         except ModelError as error:
@@ -139,7 +212,7 @@ def build_resmlp(config: ResMLPConfig, parameters: Mapping[str, npt.NDArray[np.g
     return Graph((config.tokens, config.values), tuple(nodes))
 
 
-def _operator(slot: _Slot, arrays: Mapping[str, Any], config: ResMLPConfig) -> Operator:
+def _operator(slot: Slot, arrays: Mapping[str, Any], config: ResMLPConfig) -> Operator:
     if slot.op is Linear:
         return Linear(**arrays, over=slot.over)
     if slot.op is Affine:
@@ -154,25 +227,23 @@ def _operator(slot: _Slot, arrays: Mapping[str, Any], config: ResMLPConfig) -> O
 
 def recognise_resmlp(graph: Graph) -> ResMLPConfig:
     """The dimensions of a graph that is a ResMLP with this project's tap names; ModelError says where it is not one."""
+    if graph.input.axes != (TOKEN, CHANNEL):
+        raise ModelError(f"graph is not a ResMLP: its input is {graph.input}, not of tokens and channels")
     linears = {node.name: node.op for node in graph.nodes if isinstance(node.op, Linear)}
-    needed = ("embed", "blocks.0.mlp.linear_1", "classifier")
-    for name in needed:
+    for name in TOLD_BY.values():
         if name not in linears:
             raise ModelError(f"graph is not a ResMLP: it has no linear '{name}'")
     tables = [node.op for node in graph.nodes if isinstance(node.op, Lut)]
     if len({(lut.points, lut.rule) for lut in tables}) > 1:
         raise ModelError("graph is not a ResMLP of one table format: its tables differ in points or rule")
     config = ResMLPConfig(
-        tokens=graph.input_shape[0],
+        **{dimension: linears[name].weight.shape[0] for dimension, name in TOLD_BY.items()},
         values=graph.input_shape[1],
-        channels=linears["embed"].weight.shape[0],
-        hidden=linears["blocks.0.mlp.linear_1"].weight.shape[0],
         blocks=sum(name.endswith(".mlp.linear_1") for name in linears),
-        classes=linears["classifier"].weight.shape[0],
         points=tables[0].points if tables else 0,
         rule=tables[0].rule if tables else None,
     )
-    slots = list(_slots(config))
+    slots = list(resmlp_slots(config, config.psa))
     for slot, node in zip(slots, graph.nodes, strict=False):
         found = (node.name, type(node.op), node.inputs)
         if found != (slot.name, slot.op, slot.inputs):
@@ -182,7 +253,7 @@ def recognise_resmlp(graph: Graph) -> ResMLPConfig:
             )
         if isinstance(node.op, Linear) and node.op.over is not slot.over:
             raise ModelError(f"graph is not a ResMLP: '{node.name}' is a linear over {node.op.over}, not {slot.over}")
-        for field, shape in slot.parameters.items():
+        for field, shape in slot.parameters(config.stored).items():
             if getattr(node.op, field).shape != shape:
                 raise ModelError(f"graph is not a ResMLP: '{node.name}.{field}' has not the shape {shape}")
     if len(slots) != len(graph.nodes):

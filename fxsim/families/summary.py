@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from fxsim.contract import INT8
 from fxsim.contract.arithmetic import Integers
-from fxsim.errors import ModelError
-from fxsim.families.resmlp import ResMLPConfig, recognise_resmlp
+from fxsim.families.registry import Family, recognise
 from fxsim.graph import Model, Node, accumulator_bound
 from fxsim.operators import Shape
 
@@ -45,13 +44,14 @@ class OperatorSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A whole model: its dimensions where it is a ResMLP (else None), its operators in order, their totals."""
+    """A whole model: the family and network that it is (None where it is of none), its operators, their totals."""
 
     name: str
     provenance: dict[str, str]
     input_shape: Shape
     input_number: str
-    resmlp: ResMLPConfig | None
+    family: str | None
+    network: Family | None
     operators: tuple[OperatorSummary, ...]
     parameters: int
     macs: int
@@ -73,17 +73,15 @@ class ModelSummary:
 
 def summarise(model: Model) -> ModelSummary:
     """The figures of a model."""
-    try:
-        resmlp = recognise_resmlp(model.graph)
-    except ModelError:
-        resmlp = None
+    recognised = recognise(model.graph)
     operators = tuple(_operator(model, node) for node in model.graph.nodes)
     return ModelSummary(
         name=model.name,
         provenance=dict(model.provenance),
         input_shape=model.graph.input_shape,
         input_number=str(model.graph.input.number),
-        resmlp=resmlp,
+        family=recognised.name,
+        network=recognised.network,
         operators=operators,
         parameters=sum(op.parameters for op in operators),
         macs=sum(op.macs for op in operators),

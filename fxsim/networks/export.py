@@ -77,14 +77,5 @@ def export(network: QuantisedResMLP, name: str, provenance: Mapping[str, str]) -
         if tables is None or table is None:
             raise ModelError("the network has no stored tables: choose their format first (store_tables)")
         parameters[f"{tap}.table"] = table.cpu().numpy().copy()
-    dimensions = ResMLPConfig(
-        tokens=config.tokens,
-        values=config.values,
-        channels=config.channels,
-        hidden=config.hidden,
-        blocks=config.blocks,
-        classes=config.classes,
-        points=tables.points if tables else 0,
-        rule=tables.rule if tables else None,
-    )
+    dimensions = ResMLPConfig.of(config, tables.points if tables else 0, tables.rule if tables else None)
     return Model(build_resmlp(dimensions, parameters), name, dict(provenance))

@@ -22,8 +22,11 @@ from torch import Tensor, nn
 from fxsim.contract import INT8_MAX, INT8_MIN, TABLE_POINTS, TableRule, stored_points
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import ModelError, StimulusError
+from fxsim.families import resmlp_slots
 from fxsim.graph import INPUT
 from fxsim.networks.resmlp import Activation, Affine, NetworkConfig
+from fxsim.operators import Add, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Affine as AffineOperator
 from fxsim.tables.points import PointMethod, compress_tables
 
 SHIFT_LIMIT = 24
@@ -95,42 +98,40 @@ class ShiftRule(StrEnum):
 
 @dataclass(frozen=True)
 class Slot:
-    """One operator: its tap's name, its inputs' taps, and the tap that its result shares its step with."""
+    """One operator: its tap's name, its inputs' taps, and the tap that its result shares its step with.
+
+    `role` and `shape`: as in the family's slot.
+    """
 
     tap: str
     kind: Kind
     inputs: tuple[str, ...]
     step: str
+    role: str
+    shape: tuple[int, ...]
+
+
+_KINDS = {
+    (Linear, Axis.CHANNELS): Kind.LINEAR,
+    (Linear, Axis.TOKENS): Kind.LINEAR_TOKENS,
+    (AffineOperator, Axis.CHANNELS): Kind.AFFINE,
+    (Relu, Axis.CHANNELS): Kind.RELU,
+    (Lut, Axis.CHANNELS): Kind.TABLE,
+    (Add, Axis.CHANNELS): Kind.ADD,
+    (Pool, Axis.CHANNELS): Kind.POOL,
+}
 
 
 def slots(config: NetworkConfig) -> Iterator[Slot]:
-    """Every operator in the order data takes, under the tap names of the contract."""
-    yield Slot("embed", Kind.LINEAR, (INPUT,), "embed")
-    x = x_step = "embed"
-    for i in range(config.blocks):
-        mix, mlp = f"blocks.{i}.token_mixer", f"blocks.{i}.mlp"
-        joined = f"{mix}.add"
-        yield Slot(f"{mix}.res_affine", Kind.AFFINE, (x,), joined)
-        yield Slot(f"{mix}.affine_1", Kind.AFFINE, (x,), f"{mix}.affine_1")
-        yield Slot(f"{mix}.linear", Kind.LINEAR_TOKENS, (f"{mix}.affine_1",), f"{mix}.linear")
-        yield Slot(f"{mix}.affine_2", Kind.AFFINE, (f"{mix}.linear",), joined)
-        yield Slot(joined, Kind.ADD, (f"{mix}.affine_2", f"{mix}.res_affine"), joined)
-        x, joined = joined, f"{mlp}.add"
-        yield Slot(f"{mlp}.res_affine", Kind.AFFINE, (x,), joined)
-        if config.activation is Activation.RELU:
-            yield Slot(f"{mlp}.linear_1", Kind.LINEAR, (x,), f"{mlp}.linear_1")
-            yield Slot(f"{mlp}.relu", Kind.RELU, (f"{mlp}.linear_1",), f"{mlp}.linear_1")
-            activated = f"{mlp}.relu"
-        else:
-            yield Slot(f"{mlp}.psa_1", Kind.TABLE, (x,), f"{mlp}.psa_1")
-            yield Slot(f"{mlp}.linear_1", Kind.LINEAR, (f"{mlp}.psa_1",), f"{mlp}.linear_1")
-            yield Slot(f"{mlp}.psa_2", Kind.TABLE, (f"{mlp}.linear_1",), f"{mlp}.psa_2")
-            activated = f"{mlp}.psa_2"
-        yield Slot(f"{mlp}.linear_2", Kind.LINEAR, (activated,), joined)
-        yield Slot(joined, Kind.ADD, (f"{mlp}.linear_2", f"{mlp}.res_affine"), joined)
-        x = x_step = joined
-    yield Slot("pool", Kind.POOL, (x,), x_step)
-    yield Slot("classifier", Kind.LINEAR, ("pool",), "classifier")
+    """Every operator in the order data takes: the family's, each with its step."""
+    network = tuple(resmlp_slots(config, psa=config.activation is not Activation.RELU))
+    joined = {source: slot.name for slot in network if slot.op is Add for source in slot.inputs}
+    steps: dict[str, str] = {}
+    for slot in network:
+        passes_on = slot.op in (Relu, Pool)
+        steps[slot.name] = steps[slot.inputs[0]] if passes_on else joined.get(slot.name, slot.name)
+        kind = _KINDS[slot.op, slot.over]
+        yield Slot(slot.name, kind, slot.inputs, steps[slot.name], slot.role, slot.shape)
 
 
 class _Round(torch.autograd.Function):
@@ -264,26 +265,12 @@ class QuantisedResMLP(nn.Module):
         self.step_names = (INPUT, *dict.fromkeys(slot.step for slot in self.slots))
         self._step_index = {name: i for i, name in enumerate(self.step_names)}
         self.log_steps = nn.Parameter(torch.zeros(len(self.step_names)))
-        channels = {INPUT: config.values}
         for slot in self.slots:
-            inputs = channels[slot.inputs[0]]
-            channels[slot.tap] = self._outputs(slot, inputs)
-            if slot.kind is Kind.LINEAR:
-                self._place(slot.tap, Weighted(channels[slot.tap], inputs))
-            elif slot.kind is Kind.LINEAR_TOKENS:
-                self._place(slot.tap, Weighted(config.tokens, config.tokens))
-            elif slot.kind is Kind.AFFINE:
-                self._place(slot.tap, Weighted(inputs))
+            if slot.kind in (Kind.LINEAR, Kind.LINEAR_TOKENS, Kind.AFFINE):
+                self._place(slot.tap, Weighted(*slot.shape))
             elif slot.kind is Kind.TABLE:
                 # The batch norm in front of a block's first activation becomes part of its function.
-                self._place(slot.tap, TableFunction(config, inputs, slot.tap.endswith("psa_1"), tables))
-
-    def _outputs(self, slot: Slot, inputs: int) -> int:
-        if slot.kind is not Kind.LINEAR:
-            return inputs
-        if slot.tap == "classifier":
-            return self.config.classes
-        return self.config.hidden if slot.tap.endswith("linear_1") else self.config.channels
+                self._place(slot.tap, TableFunction(config, slot.shape[0], slot.role == "psa_1", tables))
 
     def _place(self, path: str, module: nn.Module) -> None:
         """Make `module` the submodule called `path`, so that parameters carry their tap's name."""

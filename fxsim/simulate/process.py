@@ -1,6 +1,7 @@
 """Runs the harness: feeds it images and expected values while it simulates, and waits for what it found."""
 
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -57,9 +58,9 @@ class Feeder:
         self.computing = False
         self.error: BaseException | None = None
 
-    def start(self, pipe: IO[bytes]) -> threading.Thread:
-        """Begin to write; the pipe is closed when all is written or nobody reads any more."""
-        thread = threading.Thread(target=self._feed, args=(pipe,), name="fxsim-feeder", daemon=True)
+    def start(self, pipe: IO[bytes], opening: bytes) -> threading.Thread:
+        """Begin to write, `opening` first; the pipe is closed when all is written or nobody reads any more."""
+        thread = threading.Thread(target=self._feed, args=(pipe, opening), name="fxsim-feeder", daemon=True)
         thread.start()
         return thread
 
@@ -67,11 +68,12 @@ class Feeder:
         """Stop after the chunk that is being computed."""
         self._cancelled = True
 
-    def _feed(self, pipe: IO[bytes]) -> None:
+    def _feed(self, pipe: IO[bytes], opening: bytes) -> None:
         source = self._records
         chunk = max(1, _CHUNK_BYTES // source.record_bytes)
         try:
             with pipe:
+                pipe.write(opening)
                 for first in range(0, len(self._x), chunk):
                     if self._cancelled:
                         return
@@ -89,19 +91,33 @@ class Feeder:
 
 
 def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[[int], None]) -> Found:
-    """Run the harness in the folder `work`, that has the model's files; whatever happens, it does not outlive this."""
+    """Run the harness in the folder `work`, that has the model's files; whatever happens, it does not outlive this.
+
+    The harness begins each of its lines with a word that nobody could guess, which it is given before the design under
+    test exists: what the design itself writes to that channel is told from it, and refused. ToolError for that, for a
+    second result, and where the simulator fails.
+    """
     result = None
+    word = secrets.token_hex(16).encode()
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with (work / "stderr").open("w+b") as errors:
         with running(command, cwd=work, stderr=errors, **pipes) as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            thread = feeder.start(process.stdin)
+            thread = feeder.start(process.stdin, word + b"\n")
             try:
                 for line in _lines(process.stdout, feeder):
-                    message = msgspec.json.decode(line, type=Line)
+                    first, _, text = line.partition(b" ")
+                    if first != word:
+                        raise ToolError(
+                            "the simulator printed what is no message of its harness: "
+                            f"{line[:80].decode(errors='replace')!a}; a design under test may not write there"
+                        )
+                    message = msgspec.json.decode(text, type=Line)
                     if message.done is not None:
                         progress(message.done)
+                    if message.result is not None and result is not None:
+                        raise ToolError("the simulator gave a second result, expected one")
                     result = message.result or result
                 status = process.wait(timeout=_SILENCE_SECONDS_MAX)
             except subprocess.TimeoutExpired:

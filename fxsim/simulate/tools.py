@@ -51,13 +51,14 @@ def find_toolchain(optimise: str) -> Toolchain:
 def run_logged(command: list[str], folder: Path, log: Path) -> int:
     """Run one step of a build in a folder, its output appended to the log; returns its exit status.
 
-    A step that is given up (interrupted, or running for half an hour: ToolError) takes what it started along.
+    A step that is given up (interrupted, or running for half an hour: ToolError) takes what it started along. Its
+    temporary files lie in the folder: a compiler that is killed leaves some.
     """
     with log.open("ab") as output:
         output.write(f"$ {' '.join(command)}\n".encode())
         output.flush()
         silent: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
-        with running(command, cwd=folder, env=_environment(), **silent) as process:
+        with running(command, cwd=folder, env=_environment() | {"TMPDIR": str(folder)}, **silent) as process:
             try:
                 return process.wait(timeout=_STEP_SECONDS_MAX)
             except subprocess.TimeoutExpired:

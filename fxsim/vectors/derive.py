@@ -130,10 +130,10 @@ def derive(
 
     Digests are of all taps, files only of those in `taps` (names in the graph's order).
     """
-    fmt = get_format(data_format)
+    fmt, chosen = get_format(data_format), chosen_engine(engine, model)
     streams = [_Stream(plan, open_sink(plan)) for plan in planned_files(model, len(x), taps, fmt)]
     digests = {name: hashlib.sha256() for name in (INPUT, *model.graph.taps)}
-    for part, values in run_chunks(model, x, "all", engine):
+    for part, values in run_chunks(model, x, "all", chosen):
         values[INPUT] = x[part]
         for name, digest in digests.items():
             digest.update(values[name].tobytes())
@@ -148,7 +148,7 @@ def derive(
         format="fxsim.vectors",
         version=1,
         fxsim_version=__version__,
-        engine=str(chosen_engine(engine, model)),
+        engine=str(chosen),
         data_format=data_format,
         order=ORDER,
         model=VectorModel(model.name, model_sha256(model), model_file),

@@ -81,7 +81,7 @@ def run(channels: int, points: int, rule: TableRule, folder: Path) -> None:
     table = tables(channels, stored_points(points, rule), rng)
     write_hex(folder / "t.hex", table.reshape(-1))
     number = RULES.index(rule)
-    parameters = {"CHANNELS": channels, "POINTS": points, "TABLE_RULE": number, "T_FILE": "t.hex"}
+    parameters: dict[str, int | str] = {"CHANNELS": channels, "POINTS": points, "TABLE_RULE": number, "T_FILE": "t.hex"}
     simulate(__name__, "activation_table", folder, parameters, {"table": table, "rule": np.array(number)})
 
 

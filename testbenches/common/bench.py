@@ -85,8 +85,8 @@ class Bench:
             await FallingEdge(self.dut.clk)
             for end in self.sources.values():
                 end.drive()
-            for end in self.sinks.values():
-                end.drive()
+            for sink in self.sinks.values():
+                sink.drive()
             await ReadOnly()
             for stream in self.streams.values():
                 stream.sample()

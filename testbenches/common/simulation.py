@@ -95,8 +95,8 @@ def _report(module: str, parameters: object, reason: str, results: Path, log: Pa
     return f"{module} {parameters}: {reason}{failures}\nend of {log}:\n{text}"
 
 
-def load_case() -> dict[str, npt.NDArray[Any]]:
-    """The cocotb side: the arrays that `simulate` was given."""
+def load_case() -> dict[str, Any]:
+    """The cocotb side: the arrays that `simulate` was given, by name."""
     with np.load(CASE_FILE, allow_pickle=False) as arrays:
         return dict(arrays)
 

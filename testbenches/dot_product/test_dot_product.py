@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -27,7 +28,7 @@ class Model:
         self.acc_w = acc_w
         self.stages: list[int | None] = [None] * (1 + next(k for k in itertools.count() if 4**k >= lanes))
 
-    def clock(self, rst: bool, enable: bool, row: tuple | None) -> None:
+    def clock(self, rst: bool, enable: bool, row: tuple[Any, ...] | None) -> None:
         """One rising edge."""
         if rst:
             self.stages = [None] * len(self.stages)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cocotb
 
@@ -86,7 +87,7 @@ async def counts_groups_without_words(dut):
     )
     stream = Stream(layers, generator("simd_loader groups"), bench.sizes)
     await bench.begin(stream)
-    seen = []
+    seen: list[Any] = []
     while len(bench.taken_cycles) < len(stream.words):
         await bench.step()
         state = (known(dut.chunks_loaded), known(dut.groups_loaded))

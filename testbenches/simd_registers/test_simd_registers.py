@@ -134,7 +134,8 @@ class Bench:
         monitor = self.rules.monitors["r"]
         self.ask("read", offset)
         await self.answered(len(self.rules.monitors["b"].beats), len(monitor.beats) + 1)
-        return monitor.beats[-1]
+        data, response = monitor.beats[-1]
+        return data, response
 
     def shown(self) -> dict[int, int]:
         """The configuration as the outputs show it."""

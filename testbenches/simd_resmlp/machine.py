@@ -19,6 +19,7 @@ from fxsim.devices.simd.memory_image import Buffers, build_memory_image, pack_im
 from fxsim.devices.simd.registers import Control, ErrorCode, Register, Status
 from fxsim.families import ResMLPConfig
 from fxsim.graph import Model
+from fxsim.operators import Linear
 from testbenches.common.axi import WORD_BYTES, AxiLiteRules, AxiRules, Range
 from testbenches.common.axi_memory import Memory, pause
 from testbenches.common.checks import compare
@@ -113,7 +114,9 @@ def program(
             words = in_words(taps[tap])
             if tap.endswith("token_mixer.linear"):
                 # Its biases are the tokens', so that lanes without a channel show them; affine_2 makes zeros of those.
-                bias = model.graph.by_name[tap].op.bias.view(np.uint8)
+                mixer = model.graph.by_name[tap].op
+                assert isinstance(mixer, Linear)
+                bias = mixer.bias.view(np.uint8)
                 words.reshape(*words.shape[:2], -1)[:, :, config.channels :] = bias[:, None]
             # Group by group, in each token by token; what has no tokens has a word a group.
             by_group = words.swapaxes(1, 2) if words.ndim == 4 else words
@@ -448,7 +451,7 @@ class Machine:
 
     def expected_writes(self, job: Job) -> dict[int, int]:
         """The word that belongs at each address."""
-        expected = {}
+        expected: dict[int, int] = {}
         for k, pick in enumerate(job.picks):
             words = ints(job.program.results[pick].reshape(-1, LANES))
             at = job.results_at + k * job.result_stride

@@ -1,5 +1,7 @@
 """What only the SIMD accelerator has to say of a co-simulation."""
 
+from typing import Literal
+
 import msgspec
 
 from fxsim.devices.base import Figures, Table
@@ -9,20 +11,20 @@ MULTIPLIERS = 256
 """Multiplications that the array can do in a cycle."""
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
 
     `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
     `write` (layer -1: the first beat of the image's result to its last response).
     """
 
-    kind: str
+    kind: Literal["load", "compute", "write"]
     layer: int
     start: int
     end: int
 
 
-class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
+class LayerFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one layer (a matrix product) took of the SIMD accelerator: that of the first job's first image, exactly.
 
     `name`: the product's tap. `macs`: multiplications that the model asks for. `steps`: cycles in which the array

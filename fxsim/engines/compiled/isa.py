@@ -25,7 +25,7 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "avx2": (("avx2",),),
     "plain": ((),),
 }
-"""What LLVM must know the CPU to have, all of one alternative; the first set that it has is used."""
+"""The features of the CPU that each set needs, all of one alternative; the first set that it has is used."""
 
 
 class Isa(NamedTuple):
@@ -78,7 +78,7 @@ tile_columns, tile_rows, tile_depth = (_isa_constant(name) for name in ("columns
 
 
 def instruction_sets() -> tuple[Isa, ...]:
-    """Those that this CPU can run, the fastest first."""
+    """The instruction sets that this CPU can run, the fastest first."""
     # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
     stated = config.CPU_FEATURES
     if stated is None:
@@ -91,7 +91,7 @@ def instruction_sets() -> tuple[Isa, ...]:
 
 @functools.cache
 def _host_features(ask: Callable[[], dict[str, bool]]) -> frozenset[str]:
-    """Those that the CPU has; asking takes longer than to compute an image."""
+    """The features that the CPU has; asking takes longer than to compute an image."""
     return frozenset(name for name, there in ask().items() if there)
 
 

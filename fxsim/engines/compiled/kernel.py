@@ -17,7 +17,7 @@ from fxsim.jit import cgutils, intrinsic, types
 
 @intrinsic
 def _fence(_typing):
-    """What was streamed is in memory before anything that follows."""
+    """A fence: streamed bytes are in memory before anything that follows."""
 
     def generate(context, builder, _signature, _arguments):
         builder.fence("seq_cst")

@@ -44,7 +44,7 @@ ALIGNMENT = 64
 
 
 class Panels(NamedTuple):
-    """How a tensor lies in panels of rows (channels, padded to 16) x `width` columns, `each` of them an image's."""
+    """A tensor in panels of rows (channels, padded to 16) x `width` columns, `each` of them an image's."""
 
     channels: int
     tokens: int

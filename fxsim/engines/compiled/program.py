@@ -29,7 +29,7 @@ _EVERY_INT8 = np.arange(INT8_MIN, -INT8_MIN, dtype=np.int64)
 _SUM_MAX = 1 << 31
 
 _PACKED_BYTES = 24 << 10
-"""Of panels that are packed together for a product: they stay in the first-level cache beside weights and results."""
+"""Bytes of panels that are packed together for a product: they stay in the first-level cache beside weights."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Step:
 
     @property
     def operator(self) -> str:
-        """What it is called where steps are counted together."""
+        """The name under which steps are counted together."""
         if self.main is None:
             return "functions and sums of values"
         if isinstance(self.main.op, Linear):
@@ -189,7 +189,7 @@ class Role(Enum):
 
 
 class Lowering(NamedTuple):
-    """How an operator is lowered: its part in a step, and its parameters.
+    """The lowering of an operator: its part in a step, and its parameters.
 
     `pack`: the bytes and the 32-bit numbers of a node, whose result and input lie in panels, for an instruction set;
     `code`: the number by which the kernel of that set knows it.
@@ -254,7 +254,7 @@ def _tables(table: Int8, out: Panels, isa: Isa) -> UInt8:
 
 
 def fuse(graph: Graph, taps: tuple[str, ...]) -> tuple[Step, ...]:
-    """What has to be computed for `taps`, as steps. A tensor that one node alone reads, and no tap, is not kept."""
+    """The steps that have to be computed for `taps`. A tensor that one node alone reads, and no tap, is not kept."""
     needed = set(taps)
     for node in reversed(graph.nodes):
         if node.name in needed:

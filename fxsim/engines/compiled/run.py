@@ -33,14 +33,15 @@ _KEPT_BYTES = (1 << 20, 1 << 30)
 """Results of so many bytes leave their memory to later ones: below, the allocator is as fast; above, it is too much."""
 
 _KEPT_PROGRAMS = 16
-"""For a graph and an instruction set: lowering takes longer than to compute one image."""
+"""Programs kept for a graph and an instruction set: lowering takes longer than to compute one image."""
 
-_TURN_BYTES = 192 << 10
-"""Of the input that a thread takes at once: enough that taking it costs nothing, so little that all end together."""
+_BATCH_BYTES = 192 << 10
+"""Bytes of input a thread takes per batch: large enough that taking it costs nothing, small enough that all threads
+end together."""
 
 
 class StepTime(NamedTuple):
-    """What a step of a program took, in seconds for all images; `nodes`: those that it computes together."""
+    """The time that a step of a program took, in seconds for all images; `nodes`: those that it computes together."""
 
     nodes: tuple[str, ...]
     operator: str
@@ -64,7 +65,7 @@ def run_compiled(
 
 
 def profile_compiled(model: Model, x: Int8, taps: tuple[str, ...], isa: str | None = None) -> list[StepTime]:
-    """What each step takes on one thread; last, taking the images and writing the taps. Arguments as `run_compiled`'s.
+    """The time of each step on one thread; last, taking the images and writing the taps. Arguments as `run_compiled`'s.
 
     Reading the clock, twice a step and block of images, is in it.
     """
@@ -86,18 +87,18 @@ def _run(
     program, block = lowered.program(graph, taps, len(x)), lowered.block
     compute = compute_function(kind)
     out = _output(program.out)
-    turn = max(1, _TURN_BYTES // images.shape[1] // block) * block if len(x) else 1
+    batch = max(1, _BATCH_BYTES // images.shape[1] // block) * block if len(x) else 1
     workers = min(threads or config.NUMBA_NUM_THREADS, -(-len(x) // block))
-    turn = min(turn, max(block, -(-len(x) // (16 * max(workers, 1)) // block) * block))
-    turns = iter(range(0, len(x), turn))
+    batch = min(batch, max(block, -(-len(x) // (16 * max(workers, 1)) // block) * block))
+    batches = iter(range(0, len(x), batch))
 
     def work() -> None:
         arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
-        # Threads share the iterator: whichever is free takes the next turn. The loops run without the interpreter lock.
-        for first in turns:
+        # Threads share the iterator: whichever is free takes the next batch. Loops run without the interpreter lock.
+        for first in batches:
             compute(
                 isa=kind.token, program=program.code, data=lowered.packed.data, words=lowered.packed.words,
-                images=images, out=out, first=first, last=min(first + turn, len(x)), block=block,
+                images=images, out=out, first=first, last=min(first + batch, len(x)), block=block,
                 arena=arena, packed=packed, scratch=scratch, spent=spent,
             )  # fmt: skip
 
@@ -190,7 +191,7 @@ class _Lowered:
 
 
 _by_graph: dict[tuple[int, str], _Lowered] = {}
-"""By the graph's identity and instruction set: graphs and their arrays cannot change."""
+"""Lowered graphs, by identity and instruction set: graphs and their arrays cannot change."""
 
 
 def _lowered(graph: Graph, isa: Isa) -> _Lowered:

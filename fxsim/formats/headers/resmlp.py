@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fxsim.contract import TABLE_POINTS, TableRule, stored_points
 from fxsim.errors import FileError, ModelError
-from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
+from fxsim.families import TOLD_BY, ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
 from fxsim.formats.atomic import atomic_write
 from fxsim.formats.headers.declarations import HeaderArray
 from fxsim.formats.headers.text import Header, format_header, read_header
@@ -67,8 +67,7 @@ def import_headers(
     if not folder.is_dir():
         raise FileError(f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}")
     header = read_header(folder / PARAMETERS)
-    channels = _count(header, "embed_linear_b")
-    hidden = _count(header, "blocks_0_mlp_linear_1_b")
+    told = {dimension: _count(header, _array_name(f"{tap}.bias")) for dimension, tap in TOLD_BY.items()}
     # A link that leads nowhere is there, too: without it the model would pass for one without tables.
     table_headers = [read_header(p) for p in (folder / TABLES, folder / TRANSPOSED) if p.exists() or p.is_symlink()]
     if rule is not None and not table_headers:
@@ -76,12 +75,9 @@ def import_headers(
     points, rule = _points(table_headers[0], rule) if table_headers else (0, None)
     try:
         config = ResMLPConfig(
-            tokens=_count(header, "blocks_0_token_mixer_linear_b"),
-            values=_values(header, channels),
-            channels=channels,
-            hidden=hidden,
+            **told,
+            values=_values(header, told["channels"]),
             blocks=len({match[0] for match in map(_BLOCK.match, header.arrays) if match}),
-            classes=_count(header, "classifier_linear_b"),
             points=points,
             rule=rule,
         )
@@ -192,7 +188,7 @@ def _count(header: Header, name: str) -> int:
 
 def _values(header: Header, channels: int) -> int:
     """Number of values of a token: the side of the embedding's matrix that is not its outputs."""
-    name = "embed_linear_w"
+    name = _array_name("embed.weight")
     shape = _array(header, name, f"one row or column of weights for each of {channels} biases").values.shape
     if len(shape) != 2 or channels not in shape:
         _fail(header, name, f"has shape {_dims(shape)}, expected two dimensions, one of them [{channels}] as its bias")
@@ -241,7 +237,7 @@ def _matrices(
 
 def _points(header: Header, rule: TableRule | str | None) -> tuple[int, TableRule]:
     """Points and rule of a header's tables, as its first array has them."""
-    name = "blocks_0_mlp_psa_1_lerp_lut"
+    name = _array_name("blocks.0.mlp.psa_1.table")
     shape = _array(header, name, "the table of the first activation").values.shape
     if len(shape) != (3 if header.path.name == TRANSPOSED else 2):
         _fail(header, name, f"has shape {_dims(shape)}, expected {_form(header)}")

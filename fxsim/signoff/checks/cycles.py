@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from msgspec import Meta
 
 from fxsim.cosim import CosimResult
 from fxsim.devices.simd import SimdFigures, build_memory_image
 from fxsim.devices.simd.device import DEVICE
+from fxsim.devices.simd.figures import MULTIPLIERS, LayerFigures, Span
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture, Section
 from fxsim.signoff.plan import Check, Name, Part
-from fxsim.signoff.record import Data, Details, Figure, Record
+from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_figure, format_percent
 from fxsim.signoff.report.style import (
     ACCENT,
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 _ALONE, _BATCH, _KEPT = "an image alone", "in a batch", "in a batch, parameters kept"
 """How images are run to count their cycles."""
-
-MULTIPLIERS = 256
-"""Of the SIMD accelerator: what it can do in a cycle."""
 
 
 class FasterThan(Part, frozen=True, kw_only=True):
@@ -86,36 +83,6 @@ class CyclesCheck(Check, frozen=True, tag="cycles", kw_only=True):
             yield f"compares model '{self.model}' with itself"
 
 
-class LayerCycles(Record, frozen=True):
-    """Where a layer's cycles went, in one image of the SIMD accelerator.
-
-    `macs`: products that the layer needs. `steps`: cycles in which the multipliers were fed; in the others of `cycles`
-    they waited, for parameters, the image, results of the layer before, or room for its own.
-    """
-
-    number: int
-    name: str
-    macs: int
-    steps: int
-    cycles: int
-    waits_parameters: int
-    waits_image: int
-    waits_results_before: int
-    waits_room: int
-
-
-class TimelineSpan(Record, frozen=True):
-    """From cycle `start` to before cycle `end` of a job, words were loaded or written, or a layer computed.
-
-    `kind` is load, compute or write. `layer` is -1 where an image is loaded or its result written.
-    """
-
-    kind: Literal["load", "compute", "write"]
-    layer: int
-    start: int
-    end: int
-
-
 class Cycles(Data, frozen=True):
     """Measured cycles an image of the SIMD accelerator, the greatest each.
 
@@ -136,8 +103,8 @@ class Cycles(Data, frozen=True):
     faster_than: str | None
     ratio: float | None
     ratio_bound: float | None
-    layers: tuple[LayerCycles, ...]
-    timeline: tuple[TimelineSpan, ...]
+    layers: tuple[LayerFigures, ...]
+    timeline: tuple[Span, ...]
 
     @property
     def utilisation(self) -> float | None:
@@ -196,8 +163,8 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
         faster_than=None if wanted is None else wanted.model,
         ratio=None if ratio is None else round(ratio, 4),
         ratio_bound=None if wanted is None else wanted.ratio,
-        layers=tuple(msgspec.convert(layer, LayerCycles, from_attributes=True) for layer in figures_of_alone.layers),
-        timeline=tuple(msgspec.convert(span, TimelineSpan, from_attributes=True) for span in figures_of_alone.timeline),
+        layers=figures_of_alone.layers,
+        timeline=figures_of_alone.timeline,
     )
     used = row.utilisation
     figures: tuple[Figure, ...] = (
@@ -242,7 +209,7 @@ def _cycles(count: int | None) -> str:
     return "unmeasured cycles" if count is None else f"{count:,} cycles"
 
 
-def split_cycles(layer: LayerCycles) -> dict[str, float]:
+def split_cycles(layer: LayerFigures) -> dict[str, float]:
     """A layer's cycles by what the multipliers did in them; together they are all of its cycles."""
     useful = layer.macs / MULTIPLIERS
     parts = {

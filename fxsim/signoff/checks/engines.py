@@ -52,8 +52,13 @@ def run(check: EnginesCheck, context: Context, seed: int) -> Outcome:
 
 
 def compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -> tuple[Comparison, str | None]:
-    """All taps of images as two engines compute them, and why they are not equal in words, or None."""
-    expected, found = (engine_source(model, x, engine) for engine in names)
+    """All taps of images as two engines compute them, and why they are not equal in words, or None.
+
+    `auto` is the compiled engine and no other: ModelError where that does not take the model, for the reference engine
+    in its place would be compared with itself.
+    """
+    chosen = (Engine.NUMBA if name == Engine.AUTO else Engine(name) for name in names)
+    expected, found = (engine_source(model, x, engine) for engine in chosen)
     return compare_sources(title, expected, found, model_taps(model))
 
 
