@@ -17,6 +17,7 @@ from fxsim import paths
 from fxsim.errors import FileError
 from fxsim.formats import NpzWriter, atomic_write, load, save
 from fxsim.formats.atomic import check_target
+from tests.strategies import tensor
 
 MODEL = paths.golden_dir() / "digits_small.safetensors"
 FXSIM = [sys.executable, "-m", "fxsim"]
@@ -50,7 +51,7 @@ class Reader(threading.Thread):
             self.content = file.read(self._count)
 
     def result(self) -> bytes:
-        """What was read."""
+        """The bytes that were read."""
         self.join(timeout=30)
         return self.content
 
@@ -170,7 +171,7 @@ def test_arrays_of_images_go_into_pipes(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     values = np.arange(24, dtype=np.int8).reshape(4, 6)
     reader = Reader(pipe)
-    with NpzWriter(pipe, {"a": (6,)}, 4) as writer:
+    with NpzWriter(pipe, {"a": tensor((6,))}, 4) as writer:
         writer.write({"a": values[:1]})
         writer.write({"a": values[1:]})
     with np.load(io.BytesIO(reader.result()), allow_pickle=False) as found:

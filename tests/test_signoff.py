@@ -741,6 +741,7 @@ def test_simulation_pass_and_fail(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}", record.hashes["rtl"])
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> None:
     """A change that is no fault fails its check; one whose text is not in the file is an error."""
     fault = TINY_RTL[: TINY_RTL.index("[[check]]")] + TINY_RTL[TINY_RTL.index('[[check]]\nkind = "rtl-fault"') :]
@@ -756,7 +757,7 @@ WHERE = Difference(image=1, tap="embed", index={"token": 0, "channel": 2}, expec
 
 
 def cosim_result(**changes: Any) -> CosimResult:
-    """What a faultless simulation of the tiny design would return, but for the changes."""
+    """The result of a faultless simulation of the tiny design, but for the changes."""
     tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
         verdict=CosimVerdict(
@@ -838,6 +839,7 @@ def test_fault_must_be_seen_first_where_expected(tmp_path: Path, monkeypatch: py
     assert check.reason == "the fault in requantise.v was first seen at classifier, expected embed"
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure is kept beside the record, repeats the difference with one command, and goes once the check passes."""
     faulty, golden = tmp_path / "rtl", golden_dir()
@@ -866,7 +868,7 @@ def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monke
     found = re.search(r"tap embed, token (\d+), channel (\d+): expected (-?\d+), got (-?\d+)", again.stdout)
     assert found is not None, again.stdout
     token, channel, expected, got = found.groups()
-    assert f"embed, image 0, token {token}, channel {channel}: expected {expected}, got {got}" in str(check.reason)
+    assert f"tap embed, token {token}, channel {channel}: expected {expected}, got {got}" in str(check.reason)
 
     (output / "failures" / "rtl").mkdir()
     (output / "failures" / "rtl" / "replay.sh").touch()
@@ -882,7 +884,7 @@ def test_failure_that_cannot_be_kept_is_still_reported(tmp_path: Path, monkeypat
     replace_cosim(monkeypatch, lambda *_, **__: cosim_result(passed=False, first_mismatch=WHERE))
     check = run_plan(load_plan(write_plan(tmp_path, TINY_RTL)), ("rtl",), output=tmp_path).checks[0]
     assert (check.status, check.kept) == (Status.FAILED, None)
-    assert "embed, image 1, token 0, channel 2: expected 5, got 6" in str(check.reason)
+    assert "image 1, tap embed, token 0, channel 2: expected 5, got 6" in str(check.reason)
     assert "could not be kept: cannot write the folder" in str(check.reason)
     assert (tmp_path / "failures" / "rtl" / "mine").exists()
 
@@ -902,7 +904,11 @@ def test_published_checks(published: Path, tmp_path: Path) -> None:
     simd = PUBLISHED.replace('"published"\nfolder = "stream_relu_h96"', '"simd"\nfolder = "simd_psa_h96"')
     simd = simd.replace('exact = "all"', 'exact = ["embed"]\nsame_as = "stream_psa_h96"')
     checks = by_name(run_plan(load_plan(published_plan(tmp_path, published, PUBLISHED, psa, simd))))
-    assert {str(check.status) for check in checks.values()} == {"passed"}, [c.reason for c in checks.values()]
+    statuses = {name: str(check.status) for name, check in checks.items()}
+    # Of later stages this plan demands no distance: that is no pass.
+    assert statuses == {"published": "passed", "psa": "reported", "simd": "reported"}, [
+        c.reason for c in checks.values()
+    ]
     relu = checks["published"].details.of(Comparison)
     # Six stages of four images, and ten of the inside of block 0 of one.
     assert sum(row.compared for c in relu for row in c.taps) == 4 * (5 * 64 * 96 + 10) + 10 * 64 * 96
@@ -930,7 +936,7 @@ def test_changed_sample_is_found(published: Path, tmp_path: Path) -> None:
     same = PUBLISHED.replace('"published"\nfolder', '"same"\nfolder') + 'same_as = "stream_psa_h96"\n'
     checks = by_name(run_plan(load_plan(published_plan(tmp_path, folder, PUBLISHED, same))))
     assert checks["published"].status is Status.FAILED
-    assert "tap classifier, image 0, channel 0: expected" in str(checks["published"].reason)
+    assert "image 0, tap classifier, channel 0: expected" in str(checks["published"].reason)
     assert "is another network" in str(checks["same"].reason)
 
 
