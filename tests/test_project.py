@@ -482,7 +482,8 @@ def test_wheel_holds_all_that_is_needed(wheel: Path) -> None:
         for path in tracked_files()
         if path.relative_to(ROOT).parts[0] in inside
     }
-    for name in ("py.typed", "devices/stream/harness.cpp", "signoff/report/page.html.j2", "_rtl/stream/stream_resmlp.v"):
+    needed = ("py.typed", "devices/stream/harness.cpp", "signoff/report/page.html.j2", "_rtl/stream/stream_resmlp.v")
+    for name in needed:
         assert f"fxsim/{name}" in expected
     assert {"fxsim/_golden/signoff.toml", "fxsim/_golden/psa_h96.safetensors"} <= set(expected)
     with zipfile.ZipFile(wheel) as archive:
