@@ -97,7 +97,7 @@ def test_a_tool_without_its_marker_fails_the_test(tmp_path: Path) -> None:
 
 
 def test_rooms_of_tools_exist(own_conftest: ModuleType) -> None:
-    """What conftest.py calls a tool's module is one: a room that moved would go unmarked."""
+    """Every tool in conftest.py has a module that is there: a room that moved would go unmarked."""
     missing = [
         name
         for rooms in own_conftest.TOOLS.values()

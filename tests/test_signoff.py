@@ -757,7 +757,7 @@ WHERE = Difference(image=1, tap="embed", index={"token": 0, "channel": 2}, expec
 
 
 def cosim_result(**changes: Any) -> CosimResult:
-    """What a faultless simulation of the tiny design would return, but for the changes."""
+    """The result of a faultless simulation of the tiny design, but for the changes."""
     tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
         verdict=CosimVerdict(

@@ -36,7 +36,7 @@ _EXAMPLES_SHOWN = 5
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
 """Places in click's context of the devices whose options are known, and of these options."""
 _PREFIX = "device_"
-"""Of the parameters that devices' settings become: a device may call one as it likes."""
+"""Prefix of the parameters that settings of devices become: a device may call one as it likes."""
 _BROKEN = "not usable"
 
 
