@@ -30,7 +30,7 @@ def lint(design: Design) -> bool:
     libraries = [word for folder in folders for word in ("-y", str(folder))]
     own = [f"-I{folder}" for folder in sorted({path.parent for path in design.harness})]
     with tempfile.TemporaryDirectory(prefix="lint-") as made:
-        command = [VERILATOR, *VERILATE, "--Mdir", made, "--top-module", design.top, *libraries, top]
+        command = [str(VERILATOR), *VERILATE, "--Mdir", made, "--top-module", design.top, *libraries, str(top)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         others = [word for folder in (made, LIBRARY, LIBRARY / "vltstd") for word in ("-isystem", str(folder))]
         compiler = [os.environ.get("CXX", "g++"), "-fsyntax-only", *WARNINGS, *own, *others]
