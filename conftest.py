@@ -125,8 +125,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         # A record asks every tool for its version: that needs none of them.
         if name in PROGRAMS and words[1:] not in (["-V"], ["--version"]):
             _ran.add(PROGRAMS[name])
-        elif name == "fxsim" or name.startswith("python"):
-            _ran.update(COMMANDS[word] for word in words if word in COMMANDS)
+        elif name == "fxsim" and len(words) > 1 and words[1] in COMMANDS:
+            _ran.add(COMMANDS[words[1]])
 
 
 sys.addaudithook(_watch)
