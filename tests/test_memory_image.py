@@ -74,9 +74,9 @@ class ReadLayer:
     chunks: list[tuple[Values, Values, Values]] = field(default_factory=list)
     """Bias [16], shift [16], weights [input, 16]."""
     constants: list[dict[str, tuple[Values, Values, Values]]] = field(default_factory=list)
-    """Of each group: weight, bias, shift [16] by stage."""
+    """Constants of each group: weight, bias, shift [16] by stage."""
     tables: list[Bytes] = field(default_factory=list)
-    """Of each group, as stored: [point, 16]."""
+    """Tables of each group, as stored: [point, 16]."""
     weight_words: int = 0
     table_words: int = 0
 
@@ -214,7 +214,7 @@ def table_at(table: Values, rule: int, points_log2: int, x: Values) -> Values:
 
 
 Tap = dict[tuple[int, str], Values]
-"""What a stage gave: [image, token, channel], or [image, channel] of the pool, by layer and stage."""
+"""Values of a stage: [image, token, channel], or [image, channel] of the pool, by layer and stage."""
 
 
 def interpret(layers: list[ReadLayer], images: Bytes) -> tuple[Bytes, Tap]:

@@ -26,7 +26,7 @@ Parameters = dict[str, Float64]
 
 SMALL = {"tokens": 4, "values": 3, "channels": 5, "hidden": 7, "blocks": 2, "classes": 6}
 FLOAT32_TOLERANCE = 2e-5
-"""Of float32 sums of some hundred terms of magnitude 1, relative to the largest result."""
+"""Tolerance of float32 sums of some hundred terms of magnitude 1, relative to the largest result."""
 
 PAPER = {"tokens": 64, "values": 48, "channels": 96, "blocks": 4, "classes": 10}
 """CIFAR-10."""

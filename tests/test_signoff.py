@@ -741,6 +741,7 @@ def test_simulation_pass_and_fail(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}", record.hashes["rtl"])
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_fault_that_is_not_found_or_not_there_does_not_pass(tmp_path: Path) -> None:
     """A change that is no fault fails its check; one whose text is not in the file is an error."""
     fault = TINY_RTL[: TINY_RTL.index("[[check]]")] + TINY_RTL[TINY_RTL.index('[[check]]\nkind = "rtl-fault"') :]
@@ -756,7 +757,7 @@ WHERE = Difference(image=1, tap="embed", index={"token": 0, "channel": 2}, expec
 
 
 def cosim_result(**changes: Any) -> CosimResult:
-    """What a faultless simulation of the tiny design would return, but for the changes."""
+    """The result of a faultless simulation of the tiny design, but for the changes."""
     tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
         verdict=CosimVerdict(
@@ -838,6 +839,7 @@ def test_fault_must_be_seen_first_where_expected(tmp_path: Path, monkeypatch: py
     assert check.reason == "the fault in requantise.v was first seen at classifier, expected embed"
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure is kept beside the record, repeats the difference with one command, and goes once the check passes."""
     faulty, golden = tmp_path / "rtl", golden_dir()

@@ -219,7 +219,7 @@ class _Point:
         self._kind = kind
 
     def load(self) -> object:
-        """What it names, or the error of importing it."""
+        """The thing that it names, or the error of importing it."""
         if isinstance(self._kind, Exception):
             raise self._kind
         return self._kind

@@ -123,7 +123,7 @@ LAYER = LayerFigures(
 
 
 def simd_figures(**changes: Any) -> SimdFigures:
-    """What a faultless simulation of the SIMD accelerator would tell of itself, but for the changes."""
+    """The figures of a faultless simulation of the SIMD accelerator, but for the changes."""
     figures = SimdFigures(
         read_latency=64, batch=4, keep=False, jobs=1, job_cycles=Spread(3700, 3700, 3700, 1),
         image_cycles=Spread(880, 890, 900, 3), single_image_cycles=None, read_beats=400, write_beats=4,
@@ -627,6 +627,7 @@ REAL = (
 )
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_simd_rtl_is_checked(tmp_path: Path) -> None:
     """The tiny model agrees three ways in the RTL itself, and its cycles are measured and judged."""
     checks = by_name(run_plan(load_plan(write_plan(tmp_path, REAL, head=PLAN))))

@@ -1,4 +1,4 @@
-"""What each rule costs: predictions of the network in arithmetics between the contract's and float fake-quant's."""
+"""The cost of each rule: predictions of the network in arithmetics between the contract's and float fake-quant's."""
 
 from dataclasses import dataclass, field
 
@@ -70,7 +70,7 @@ class Predictions:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """What was found of every arithmetic."""
+        """The findings of every arithmetic."""
         return tuple(
             Variant(
                 name=name,

@@ -56,7 +56,7 @@ FLOAT = Arithmetic("even", "float32", "late", "function")
 """The customary fake-quant of quantisation-aware training."""
 
 CONTRACT = Arithmetic("up", "exact", "every", "stored")
-"""What the integer model computes, value for value."""
+"""The arithmetic of the integer model, value for value."""
 
 
 class TableFormat(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class TableFormat(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kind(StrEnum):
-    """What an operator does."""
+    """The kind of an operator."""
 
     LINEAR = "linear"
     LINEAR_TOKENS = "linear over tokens"
@@ -93,7 +93,7 @@ class ShiftRule(StrEnum):
     ROUND = "round"
     """The nearest, in octaves: rows in the upper half of an octave clip their largest weights."""
     LEAST_SQUARES = "least-squares"
-    """Of the floor and the next, that with the smaller sum of squared weight errors."""
+    """The floor or the next, whichever has the smaller sum of squared weight errors."""
 
 
 @dataclass(frozen=True)
@@ -429,7 +429,7 @@ class QuantisedResMLP(nn.Module):
 
     @torch.no_grad()
     def unrounded(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
-        """What `operator` rounds and saturates: its result in units of the tap's step, float64.
+        """The result of `operator` before it is rounded and saturated, in units of the tap's step, float64.
 
         By `sums` and `tables` of `arithmetic`; exact where these are the contract's, of float32 precision otherwise.
         """

@@ -83,7 +83,7 @@ def distill(
 
 
 def distill_key(recipe: Recipe, splits: Splits, teacher: Path) -> str:
-    """What the result of `distill` depends on."""
+    """The hash of everything that the result of `distill` depends on."""
     return content_key(recipe, _SECTIONS, splits.sha256, {"teacher": teacher})
 
 
@@ -138,7 +138,7 @@ def _transfer_stage(
     block = student.blocks[number]
 
     def activations(x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the student's block is given, and what it should make of it."""
+        """The student's block's input, and the output wanted of it."""
         with torch.no_grad():
             return _stage(student, x, number), _stage(teacher, x, number + 1)
 

@@ -21,7 +21,7 @@ from fxsim.tables.points import PointMethod
 RECIPE_BYTES_MAX = 1 << 20
 
 TOKEN_MIN, TOKEN_MAX = 1e-6, 1e6
-"""What the largest value that a picture can give, once it is normalised, must lie between."""
+"""Bounds of the largest value that a picture can give, once it is normalised."""
 
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,60}$")]
 _Fraction = Annotated[float, Meta(gt=0, lt=1)]
@@ -33,7 +33,7 @@ _Statistics = Annotated[tuple[float, ...], Meta(min_length=1, max_length=3)]
 
 
 class Device(StrEnum):
-    """What computes while training. The same recipe gives another network of the same worth on each."""
+    """The device that computes while training. The same recipe gives another network of the same worth on each."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -290,7 +290,7 @@ def _check_data(path: Path, data: DataSection) -> None:
 
 
 def _check_sections(path: Path, content: _Content) -> None:
-    """What types alone do not say: sections that exclude or need each other, numbers that must fit."""
+    """Check beyond what types say: sections that exclude or need each other, numbers that must fit."""
     if (content.train is None) == (content.distill is None):
         raise FileError(f"{path}: expected exactly one of [train] (on labels) and [distill] (from a teacher)")
     for name in ("transfer", "distill"):
