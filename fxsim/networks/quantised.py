@@ -495,16 +495,13 @@ class QuantisedResMLP(nn.Module):
         every = torch.arange(INT8_MIN, INT8_MAX + 1, dtype=torch.float64, device=self.log_steps.device)
         tables = {}
         for tap in self.table_taps():
-            channels = self._table_channels(tap)
+            channels = self.slot(tap).shape[0]
             codes = self.operator(tap, (every[:, None].expand(-1, channels).contiguous(),), FLOAT)
             if bool(codes.isnan().any()):
                 channel = int(codes.isnan().any(dim=0).nonzero()[0])
                 raise ModelError(f"the function of '{tap}', channel {channel}, has values that are not numbers")
             tables[tap] = np.ascontiguousarray(codes.T.cpu().numpy().astype(np.int8))
         return tables
-
-    def _table_channels(self, tap: str) -> int:
-        return self.config.channels if tap.endswith("psa_1") else self.config.hidden
 
     def store_tables(self, tables: TableFormat) -> None:
         """Choose the points of every table, in this format, from its full table, and keep them: these are exported.

@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import Augmentation, DataSource, Preprocessing
 from fxsim.errors import FileError, ModelError
+from fxsim.families.settings import Blocks, Dimension
 from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.networks.quantised import ShiftRule, TableFormat
-from fxsim.networks.resmlp import Activation, NetworkConfig
+from fxsim.networks.resmlp import Activation, Centres, GridLimit, GridPoints, NetworkConfig
 from fxsim.tables.points import PointMethod
 
 RECIPE_BYTES_MAX = 1 << 20
@@ -70,13 +71,13 @@ class DataSection(_Part, frozen=True, kw_only=True):
 class NetworkSection(_Part, frozen=True, kw_only=True):
     """The network's dimensions; tokens, values and classes follow from the data. See `NetworkConfig`."""
 
-    channels: Annotated[int, Meta(ge=1, le=4096)]
-    hidden: Annotated[int, Meta(ge=1, le=4096)]
-    blocks: Annotated[int, Meta(ge=1, le=256)]
+    channels: Dimension
+    hidden: Dimension
+    blocks: Blocks
     activation: Activation
-    centres: Annotated[int, Meta(ge=1, le=1024)] = 8
-    points: Annotated[int, Meta(ge=2, le=65_536)] = 64
-    limit: Annotated[float, Meta(gt=0, le=1e6)] = 4.0
+    centres: Centres = 8
+    points: GridPoints = 64
+    limit: GridLimit = 4.0
 
 
 class TeacherSection(_Part, frozen=True, kw_only=True):
