@@ -55,9 +55,10 @@ class Predictions:
     def add(self, codes: Int8, labels: Int64 | None) -> None:
         """Predict a batch, int8 [image, token, value], in every arithmetic."""
         inputs = torch.from_numpy(codes)
+        scores = self.network.taps[-1]
         found = {
             # numpy's argmax is the first of equal values by definition.
-            name: self.network.run_taps(inputs, arithmetic, ("classifier",))["classifier"].numpy().argmax(axis=1)
+            name: self.network.run_taps(inputs, arithmetic, (scores,))[scores].numpy().argmax(axis=1)
             for name, arithmetic in arithmetics(self.network).items()
         }
         for name, classes in found.items():

@@ -358,7 +358,7 @@ class QuantisedResMLP(nn.Module):
             # A relu's result is quantised already. Again, 127 steps over the step may be more than 127 in float32, and
             # the gradient of a value inside the range would be that of one outside.
             values[slot.tap] = v
-        return values["classifier"]
+        return values[self.taps[-1]]
 
     def float_taps(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every tap's real values with nothing quantised, as (name, float32 [n, t, c] or [n, c]); the input first."""
