@@ -26,13 +26,14 @@ quick: setup ## the tests that matter while writing: under a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
 
 SIDE_BY_SIDE = -n auto --dist worksteal
-TOOLS = verilator or icarus or yosys or onnx
+TOOLS = verilator or icarus or yosys or torch or onnx or process
 
-lint: setup ## ruff, clang-format, mypy, and Verilator's lint of the accelerators
+lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	find fxsim -name '*.[ch]pp' -exec .venv/bin/clang-format --dry-run --Werror {} +
 	.venv/bin/python scripts/lint_rtl.py
+	.venv/bin/python scripts/lint_harness.py
 	.venv/bin/mypy
 
 bench: setup ## the kept measurements

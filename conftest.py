@@ -36,7 +36,7 @@ PROGRAMS = {
 }  # fmt: skip
 """Which tool a program belongs to."""
 
-SLOWER_COMMANDS = {"cosim": "verilator"}
+COMMANDS = {"cosim": "verilator"}
 """Which tool a command of fxsim runs."""
 
 
@@ -81,7 +81,8 @@ def tools_of(value: object, known: dict[object, frozenset[str]]) -> frozenset[st
         for function in [value] if isinstance(value, FunctionType) else vars(value).values():
             if isinstance(function, FunctionType):
                 for code in codes(function.__code__):
-                    found |= {PROGRAMS[c] for c in code.co_consts if isinstance(c, str) and c in PROGRAMS}
+                    words = {constant for constant in code.co_consts if isinstance(constant, str)}
+                    found |= {tool for word, tool in (PROGRAMS | COMMANDS).items() if word in words}
                     for name in code.co_names:
                         found |= of_module(name)
                         found |= tools_of(function.__globals__.get(name), known)
@@ -124,8 +125,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         # A record asks every tool for its version: that needs none of them.
         if name in PROGRAMS and words[1:] not in (["-V"], ["--version"]):
             _ran.add(PROGRAMS[name])
-        elif len(words) > 1 and Path(words[0]).name == "fxsim" and words[1] in SLOWER_COMMANDS:
-            _ran.add(SLOWER_COMMANDS[words[1]])
+        elif name == "fxsim" and len(words) > 1 and words[1] in COMMANDS:
+            _ran.add(COMMANDS[words[1]])
 
 
 sys.addaudithook(_watch)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.resets import resets
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
 from fxsim.errors import FxsimError
 from fxsim.formats import load
@@ -137,6 +138,9 @@ def accuracy(
         say(f"their teachers, float: {teaching}")
     say(f"{out}: results, {plot}: picture")
 
+
+# Takes an hour: only when it is asked for.
+benchmarks.add_command(resets)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")

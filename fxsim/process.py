@@ -61,7 +61,7 @@ def interruptible() -> Iterator[None]:
 
 
 def exit_status() -> tuple[int, str]:
-    """What a program that was interrupted exits with, as shells count (130 for Ctrl-C), and the word for it."""
+    """The status that an interrupted program exits with, as shells count (130 for Ctrl-C), and the word for it."""
     number = _heard or signal.SIGINT
     return 128 + number, _word(number)
 

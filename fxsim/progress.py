@@ -15,7 +15,7 @@ _SECONDS = 5.0
 
 
 class _Work(NamedTuple):
-    """What is being done, and how much of it is done; no total where that is not known."""
+    """The work being done, and how much of it is done; no total where that is not known."""
 
     what: str
     done: int = 0

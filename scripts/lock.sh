@@ -16,7 +16,7 @@ mapfile -t lockers < <(groups lock)
 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "${lockers[@]}"
 groups build >"$tools/build.in"
 CUSTOM_COMPILE_COMMAND="make lock" "$tools/bin/pip-compile" --quiet --all-extras --allow-unsafe --strip-extras \
-    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock "$@" \
+    --no-emit-options --output-file requirements.lock "$@" \
     pyproject.toml "$tools/build.in"
 # torch's builds for CPU and CUDA count as one version; names of temporary folders say nothing.
 sed -i -e 's/+cpu$//' -e "s|-r $tools/build.in|[dependency-groups] build|" requirements.lock

@@ -1,4 +1,4 @@
-"""What all tests share: the seed, Hypothesis's settings, the published data."""
+"""Common parts of all tests: the seed, Hypothesis's settings, the published data."""
 
 import os
 import signal

@@ -59,12 +59,12 @@ COMMANDS = {
     "fit": ("-o", "--function", "--activations", "--steps", "--seed", "--json"),
     "bench": ("COMMAND", "nn"),
 }
-"""What the help of each command must mention."""
+"""Words that the help of each command must have."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did."""
+    """The outcome of a command."""
 
     status: int
     out: str

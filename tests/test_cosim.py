@@ -456,6 +456,42 @@ def test_register_that_is_never_reset_is_found(tmp_path: Path) -> None:
     assert result.power_on_seed == 1
 
 
+def test_reset_that_one_seed_does_not_miss_is_found_by_others(tmp_path: Path) -> None:
+    """A register slice without a reset passes under one power-on seed, and not under eight; the one that fails is told.
+
+    A run of that seed alone, on the images that it was given, fails the same way.
+    """
+    rtl = edited_rtl(tmp_path, ("axis_register.v", "if (rst) begin", "if (1'b0) begin"))
+    alone = [compare(rtl=rtl, engine="reference", images=(0, 2), power_on_seeds=[seed]).passed for seed in range(1, 9)]
+    assert True in alone, "this fault is found whatever registers hold: take another one for this test"
+    assert False in alone
+    passing, failing = 1 + alone.index(True), 1 + alone.index(False)
+    result = compare(rtl=rtl, engine="reference", power_on_seeds=[passing, failing])
+    assert not result.passed
+    ran = result.provenance
+    assert (ran.power_on_seed, ran.power_on_seeds) == (failing, (passing, failing))
+    assert (ran.image_start, ran.image_stop) == (0, 2)
+    assert not compare(rtl=rtl, engine="reference").passed
+
+
+def test_unknown_value_does_not_pass_for_a_right_one(tmp_path: Path) -> None:
+    """A ReLU that gives X in place of 0 fails: what an X is, the seed decides, and no optimisation."""
+    config = ResMLPConfig(tokens=4, values=3, channels=5, hidden=4, blocks=1, classes=3)
+    model = Model(build_resmlp(config, random_parameters(config, SEED)), "relu")
+    x = np.random.default_rng(SEED).integers(-128, 128, (2, 4, 3)).astype(np.int8)
+    result = compare(model, x, engine="reference", rtl=edited_rtl(tmp_path, ("relu.v", "? 8'd0", "? 8'hxx")))
+    assert not result.passed
+    assert result.first_mismatch is not None
+    assert result.first_mismatch.tap == "blocks.0.mlp.relu"
+
+
+@pytest.mark.parametrize("seeds", [(), (0,), (1, 1), (1 << 31,), (-1,)])
+def test_illegal_power_on_seeds_are_refused(seeds: tuple[int, ...]) -> None:
+    """No seed, one that means another at each run, one twice, and one that the simulator does not have."""
+    with pytest.raises(StimulusError, match=r"power-on seeds are .*, expected some from 1 to 2147483647, each once"):
+        compare(power_on_seeds=seeds)
+
+
 def test_reset_falls_while_scores_come_out(tmp_path: Path) -> None:
     """Of a single image, whose scores come long after it has entered, a reset interrupts the scores too."""
     rtl = edited_rtl(

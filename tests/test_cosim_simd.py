@@ -389,7 +389,7 @@ def test_order_of_a_stage() -> None:
 
 def test_harness_and_package_agree_on_the_registers() -> None:
     """Offsets in the harness are those of the register map; wide registers stand there by their lower half."""
-    text = (Path(simd.__file__).parent / "harness_simd.hpp").read_text(encoding="utf-8")
+    text = (Path(simd.__file__).parent / "harness" / "registers.hpp").read_text(encoding="utf-8")
     listed = re.search(r"enum Register : uint32_t \{(.*?)\}", text, re.DOTALL)
     assert listed is not None
     offsets = {name: int(value, 16) for name, value in re.findall(r"(\w+) = (0x\w+)", listed[1])}

@@ -80,7 +80,7 @@ def test_site_builds_strictly_and_needs_no_network(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_first_commands_of_the_readme(tmp_path: Path) -> None:
-    """What a newcomer types first, after the set-up, works as it stands, on what is in the clone."""
+    """The commands that a newcomer types first, after the set-up, work as they stand, on what is in the clone."""
     first = (ROOT / "README.md").read_text().split("## The first ten minutes")[1]
     commands = [line.partition("  #")[0] for line in first.split("```\n")[3].splitlines()]
     assert len(commands) == 3

@@ -953,6 +953,7 @@ def run_check(*names: str, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_machine_code_is_cached_between_processes(tmp_path: Path) -> None:
     """A later process finds the machine code of earlier ones, each of another set; with a changed byte, compiles again.
 

@@ -75,7 +75,7 @@ def quantise(network: ResMLP, x: torch.Tensor) -> QuantisedResMLP:
 
 
 def provenance(fake: QuantisedResMLP) -> dict[str, str]:
-    """What an exported model says of its input."""
+    """The provenance of an exported model: its input format."""
     return {KEY: InputFormat(PRE, float(fake.step("input").detach()), "npz").encode()}
 
 

@@ -57,7 +57,7 @@ def edited_rtl(folder: Path, *edits: tuple[str, str, str]) -> Path:
 
 def of(rtl: Path) -> FourStateResult:
     """The ReLU model on a copy of the RTL, without stalls."""
-    return four_state(RELU, X, rtl=rtl, stalls=(0,))
+    return four_state(RELU, X, engine="reference", rtl=rtl, stalls=(0,))
 
 
 @pytest.mark.parametrize("shape", [RELU, PSA, random_model(ResMLPConfig(1, 3, 1, 2, 1, 1))], ids=["relu", "psa", "one"])
@@ -65,7 +65,7 @@ def test_right_design_is_known_everywhere(shape: Model) -> None:
     """Every value of every tap and output comes, in each run, known and equal, and is counted."""
     tokens, values = shape.graph.input_shape
     x = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, tokens, values)).astype(np.int8)
-    result = four_state(shape, x)
+    result = four_state(shape, x, engine="reference")
     assert (result.passed, result.reason, result.unknown_values) == (True, None, 0)
     assert [run.stall for run in result.runs] == [0, 40]
     scores = int(np.prod(shape.graph.shapes[shape.graph.output]))
@@ -115,6 +115,51 @@ FAULTS = {
 def test_what_is_unknown_or_wrong_fails(edit: tuple[str, str, str], reason: str, tmp_path: Path) -> None:
     """Each fault fails, and the reason names tap, image, token and channel."""
     result = of(edited_rtl(tmp_path, edit))
+    assert not result.passed
+    assert result.reason is not None
+    assert re.search(reason, result.reason), result.reason
+
+
+SIMD_FAULTS = {
+    "x": (
+        ("simd_lane.v", "add_7_reg[7]) ? 8'd0", "add_7_reg[7]) ? 8'hxx"),
+        r"image 0, tap blocks.0.mlp.relu, token \d, channel \d: expected 0, got XXXXXXXX",
+    ),
+    "bus": (
+        ("simd_memory.v", "m_axi_wstrb = 16'hFFFF", "m_axi_wstrb = 16'hFFFz"),
+        r"m_axi_w is X in cycle \d+, so that",
+    ),
+    "reset": (
+        ("simd_registers.v", "      bvalid_reg <= 1'b0;\n", ""),
+        r"s_axil_bvalid is X in cycle \d+, so that nobody",
+    ),
+    "padding": (
+        ("simd_epilogue.v", "assign result_data = word;", "assign result_data = {8'hxx, word[119:0]};"),
+        r"image 0, tap result, channel 15: expected 0, got XXXXXXXX",
+    ),
+}
+"""Edit of the SIMD accelerator, and what the result must say of it."""
+
+
+@pytest.mark.slow
+def test_right_simd_design_is_known_everywhere() -> None:
+    """Every value of every tap, of the result with its padding and its addresses, and of the registers, is known."""
+    result = four_state(RELU, X[:2], accel="simd", engine="reference")
+    assert (result.passed, result.reason, result.unknown_values) == (True, None, 0)
+    for run in result.runs:
+        counts = {tap.tap: tap.compared for tap in run.taps}
+        assert {tap: counts[tap] for tap in RELU.graph.taps} == {
+            tap: 2 * int(np.prod(RELU.graph.shapes[tap])) for tap in RELU.graph.taps
+        }
+        assert (counts["result"], counts["result_address"]) == (2 * 16, 2)
+        assert [counts[name] for name in ("status", "error", "images_done")] == [1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("edit", "reason"), SIMD_FAULTS.values(), ids=SIMD_FAULTS)
+def test_what_is_unknown_in_the_simd_design_fails(edit: tuple[str, str, str], reason: str, tmp_path: Path) -> None:
+    """Each fault fails, and the reason says where it was seen first."""
+    result = four_state(RELU, X[:1], accel="simd", engine="reference", rtl=edited_rtl(tmp_path, edit), stalls=(0,))
     assert not result.passed
     assert result.reason is not None
     assert re.search(reason, result.reason), result.reason
@@ -187,7 +232,7 @@ def test_missing_icarus_names_the_package(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"accel": "simd"}, "'simd' has no harness for four states"),
+        ({"accel": "other"}, "there is no"),
         ({"images": (2, 2)}, "images 2:2 were asked for"),
         ({"images": (0, 4)}, "expected a non-empty part of 0:3"),
         ({"stalls": ()}, "no run in four states was asked for"),

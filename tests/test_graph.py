@@ -5,7 +5,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fxsim.contract import TableRule, Tensor
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import (
+    DIMENSIONS,
     FAMILIES,
     ResMLPConfig,
     build_resmlp,
@@ -525,11 +526,21 @@ def test_slots_state_every_operator_of_a_resmlp() -> None:
     by_name = {slot.name: slot for slot in slots}
     assert by_name["blocks.1.mlp.linear_1"].shape == (RELU.hidden, RELU.channels)
     assert by_name["blocks.1.mlp.linear_1"].role == "linear_1"
+    assert (by_name["blocks.1.mlp.linear_1"].block, by_name["blocks.1.mlp.linear_1"].place) == (1, ("mlp", "linear_1"))
+    assert (by_name["classifier"].block, by_name["classifier"].place) == (None, ("classifier",))
     assert by_name["blocks.0.token_mixer.linear"].shape == (RELU.tokens, RELU.tokens)
     assert (by_name["classifier"].shape, by_name["classifier"].role) == ((RELU.classes, RELU.channels), "classifier")
     assert (by_name["pool"].shape, by_name["pool"].parameters(8)) == ((), {})
     table = next(slot for slot in resmlp_slots(PSA, True) if slot.role == "psa_2")
     assert table.parameters(9) == {"table": (PSA.hidden, 9)}
+
+
+def test_dimensions_are_those_of_the_record() -> None:
+    """The dimensions by name are the record's fields, in its order, but for the format of its tables."""
+    assert DIMENSIONS == ("tokens", "values", "channels", "hidden", "blocks", "classes")
+    assert (*DIMENSIONS, "points", "rule") == tuple(field.name for field in fields(ResMLPConfig))
+    assert ResMLPConfig.of(PSA, PSA.points, PSA.rule) == PSA
+    assert ResMLPConfig.of(PSA) == replace(PSA, points=0, rule=None)
 
 
 def test_blocks_of_other_dimensions_are_not_recognised() -> None:

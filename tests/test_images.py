@@ -155,7 +155,7 @@ STATED = ("--mean", "0.5,0.25,0.125", "--std", "0.25,0.5,1", "--step", "0.03125"
 
 
 def codes(pixels: Images, patch: int) -> Images:
-    """What STATED makes of square pictures, pixel by pixel; every number but pixel / 255 is exact in binary."""
+    """Codes that STATED makes of square pictures, pixel by pixel; every number but pixel / 255 is exact in binary."""
     count, size, _, colours = pixels.shape
     side = size // patch
     out = np.zeros((count, side**2, patch**2 * colours), np.int8)

@@ -88,7 +88,7 @@ def test_markers_follow_from_what_a_test_refers_to(tmp_path: Path) -> None:
 
 def test_a_tool_without_its_marker_fails_the_test(tmp_path: Path) -> None:
     """A program of a tool that a test runs unseen fails it, with the marker to write; marked by hand it passes."""
-    text = 'import subprocess, pytest\nNAMES = ["iveri" + "log", "-V"]\n{}def test_it(): subprocess.run(NAMES)\n'
+    text = 'import subprocess, pytest\nNAMES = ["iveri" + "log", "none.v"]\n{}def test_it(): subprocess.run(NAMES)\n'
     unseen = pytest_in(tmp_path, text.format(""))
     assert unseen.returncode == 1
     assert "mark it with @pytest.mark.icarus" in unseen.stdout
@@ -97,7 +97,7 @@ def test_a_tool_without_its_marker_fails_the_test(tmp_path: Path) -> None:
 
 
 def test_rooms_of_tools_exist(own_conftest: ModuleType) -> None:
-    """What conftest.py calls a tool's module is one: a room that moved would go unmarked."""
+    """Every tool in conftest.py has a module that is there: a room that moved would go unmarked."""
     missing = [
         name
         for rooms in own_conftest.TOOLS.values()

@@ -36,7 +36,7 @@ from fxsim.devices.simd import (
 from fxsim.devices.simd.registers import ERROR_LAYER_SHIFT
 from fxsim.engines import Engine
 from fxsim.errors import FileError, ModelError, StimulusError
-from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.families import ResMLPConfig, build_resmlp, recognise_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.headers import import_headers, read_header_arrays
 from fxsim.graph import Graph, Model, Node
@@ -74,9 +74,9 @@ class ReadLayer:
     chunks: list[tuple[Values, Values, Values]] = field(default_factory=list)
     """Bias [16], shift [16], weights [input, 16]."""
     constants: list[dict[str, tuple[Values, Values, Values]]] = field(default_factory=list)
-    """Of each group: weight, bias, shift [16] by stage."""
+    """Constants of each group: weight, bias, shift [16] by stage."""
     tables: list[Bytes] = field(default_factory=list)
-    """Of each group, as stored: [point, 16]."""
+    """Tables of each group, as stored: [point, 16]."""
     weight_words: int = 0
     table_words: int = 0
 
@@ -214,7 +214,7 @@ def table_at(table: Values, rule: int, points_log2: int, x: Values) -> Values:
 
 
 Tap = dict[tuple[int, str], Values]
-"""What a stage gave: [image, token, channel], or [image, channel] of the pool, by layer and stage."""
+"""Values of a stage: [image, token, channel], or [image, channel] of the pool, by layer and stage."""
 
 
 def interpret(layers: list[ReadLayer], images: Bytes) -> tuple[Bytes, Tap]:
@@ -481,7 +481,7 @@ def test_words_compute_what_the_engine_computes(
 def test_small_models_of_any_parameters(model: Model, seed: int) -> None:
     """So do models of a few channels with parameters and shifts of every kind."""
     x = int8_from(np.random.default_rng(seed), (2, *model.graph.input_shape), "full")
-    assert_image_computes(model, fxsim.graph.recognise_resmlp(model.graph), x)
+    assert_image_computes(model, recognise_resmlp(model.graph), x)
 
 
 FORMATS = [(256, TableRule.FULL)] + [
@@ -533,7 +533,7 @@ def test_golden_models(name: str) -> None:
     """The images of the golden models compute what the engine computes."""
     model = load(ROOT / "golden" / f"{name}.safetensors")
     x = int8_from(np.random.default_rng(SEED), (2, *model.graph.input_shape), "full")
-    assert_image_computes(model, fxsim.graph.recognise_resmlp(model.graph), x)
+    assert_image_computes(model, recognise_resmlp(model.graph), x)
 
 
 def test_every_golden_resmlp_is_among_them() -> None:
@@ -552,7 +552,7 @@ def test_published_models(published: Path, folder: str) -> None:
     """So do those of the published models, at the published images."""
     model = import_headers(published / folder)
     images = np.load(published / "stream_psa_h96" / "csim_trace.npz", allow_pickle=False)["input"]
-    assert_image_computes(model, fxsim.graph.recognise_resmlp(model.graph), images[:4])
+    assert_image_computes(model, recognise_resmlp(model.graph), images[:4])
 
 
 def test_published_simd_layouts_are_the_words(published: Path) -> None:

@@ -63,7 +63,7 @@ def assert_equal_taps(found: dict[str, Int8], expected: dict[str, Int8]) -> None
 
 
 def compute_single(op: Any, x: Int8) -> Int8:
-    """What ONNX Runtime makes of a model of one operator."""
+    """The output of ONNX Runtime for a model of one operator."""
     return open_onnx(onnx_bytes(single((x.shape[1], x.shape[2]), op)))(x)["y"]
 
 
@@ -123,7 +123,7 @@ def test_golden_models(golden: Any) -> None:
 
 def compute_round_shift(acc: npt.NDArray[np.int32], bits: int, bias: int) -> npt.NDArray[np.int64]:
     """The graph's round_shift(acc, s) + bias for every shift s from 0 to 255: [value, shift]."""
-    builder = onnx_graph._Builder()
+    builder = onnx_graph._Builder(Graph((1, 1), (Node("y", Relu(), (INPUT,)),)))  # any: its nodes are not looked at
     output, dtype = builder.round_shift("acc", bits, np.arange(256, dtype=np.uint8), np.full(256, bias, np.int8), "it")
     # No value leaves its type, where a runtime might wrap, saturate or complain.
     lift = builder.tensors["it/lift"]

@@ -51,7 +51,7 @@ class Reader(threading.Thread):
             self.content = file.read(self._count)
 
     def result(self) -> bytes:
-        """What was read."""
+        """The bytes that were read."""
         self.join(timeout=30)
         return self.content
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from fxsim.errors import FileError
-from fxsim.training.recipe import Recipe, load_recipe
+from fxsim.networks.resmlp import NetworkConfig
+from fxsim.training.recipe import NetworkSection, Recipe, load_recipe
 from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -98,6 +99,7 @@ def test_what_a_result_depends_on_has_every_field_of_its_sections(tmp_path: Path
         ("epochs = 1", 'epochs = 1\nkeep = "first"', r"\$\.train\.keep"),
         ('"relu"', '"tanh"', r"\$\.network\.activation"),
         ("channels = 4", "channels = 0", r"\$\.network\.channels"),
+        ("channels = 4", "channels = 4\nlimit = 1e-7", r"\$\.network\.limit"),
         ('"digits"', '"mnist"', r"\$\.data\.source"),
         ('"digits"', '"digits"\npath = "x"', r"\[data\] has a path"),
         ("patch = 4", "patch = 3", r"\[data\] patch is 3"),
@@ -133,6 +135,24 @@ def test_a_bad_recipe_is_refused_in_one_line(tmp_path: Path, old: str, new: str,
         load_recipe(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_recipe_takes_what_a_network_file_takes() -> None:
+    """Settings of a recipe's network have the bounds and defaults of the record in network files: each can be read."""
+    in_files = {field.name: field for field in msgspec.structs.fields(NetworkConfig)}
+    given = {field.name: field for field in msgspec.structs.fields(NetworkSection)}
+    assert in_files.keys() - given.keys() == {"tokens", "values", "classes"}
+    for name, field in given.items():
+        assert (field.type, field.default) == (in_files[name].type, in_files[name].default), name
+    bounds = {
+        name: (field.type.__metadata__[0].ge, field.type.__metadata__[0].le)
+        for name, field in given.items()
+        if name != "activation"
+    }
+    assert bounds == {
+        "channels": (1, 4096), "hidden": (1, 4096), "blocks": (1, 256), "centres": (1, 1024), "points": (2, 65_536),
+        "limit": (1e-6, 1e6),
+    }  # fmt: skip
 
 
 def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

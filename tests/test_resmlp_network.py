@@ -1,6 +1,7 @@
 """The float ResMLP against plain numpy, and the network that folding makes of it against the float one."""
 
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -12,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxsim.errors import ModelError
+from fxsim.families import resmlp_slots
 from fxsim.networks.fold import fold
 from fxsim.networks.resmlp import Activation, Affine, ChannelNorm, NetworkConfig, ResMLP
+from fxsim.operators import Affine as AffineOperator
+from fxsim.operators import Linear as LinearOperator
+from fxsim.operators import Lut
 from tests.conftest import SEED
 
 Float64 = npt.NDArray[np.float64]
@@ -21,7 +26,7 @@ Parameters = dict[str, Float64]
 
 SMALL = {"tokens": 4, "values": 3, "channels": 5, "hidden": 7, "blocks": 2, "classes": 6}
 FLOAT32_TOLERANCE = 2e-5
-"""Of float32 sums of some hundred terms of magnitude 1, relative to the largest result."""
+"""Tolerance of float32 sums of some hundred terms of magnitude 1, relative to the largest result."""
 
 PAPER = {"tokens": 64, "values": 48, "channels": 96, "blocks": 4, "classes": 10}
 """CIFAR-10."""
@@ -215,6 +220,58 @@ def test_total_variation_is_of_all_splines() -> None:
             expected += float(np.abs(values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]).sum() / (8 / 16))
     assert network.tv2().item() == pytest.approx(expected, rel=1e-5)
     assert make(Activation.PSA).tv2().item() == 0
+
+
+STANDS_FOR = {
+    "embed": "embed",
+    "token_mixer.norm": "token_mixer.affine_1",
+    "token_mixer.linear": "token_mixer.linear",
+    "token_mixer.affine": "token_mixer.affine_2",
+    "token_mixer": "token_mixer.add",
+    "mlp.norm": None,  # folded into the next operator
+    "mlp.act_1": "mlp.psa_1",
+    "mlp.linear_1": "mlp.linear_1",
+    "mlp.act_2": "mlp.psa_2",
+    "mlp.linear_2": "mlp.linear_2",
+    "mlp.affine": None,  # folded into the linear before it
+    "mlp": "mlp.add",
+    "": None,  # a block
+    "norm": None,  # folded into the classifier
+    "classifier": "classifier",
+}
+"""The integer operator whose result each module's result is, both named from their block on."""
+
+
+@pytest.mark.parametrize("activation", Activation)
+def test_network_has_the_topology_that_the_family_states(activation: Activation) -> None:
+    """A float network computes what the family states, in that order, of that width, by weights of that shape.
+
+    The family alone has residual affines, which folding makes identities, and the pool, which is no module.
+    """
+    network, relu = make(activation), activation is Activation.RELU
+    stands_for = STANDS_FOR | ({"mlp.act_1": None, "mlp.act_2": "mlp.relu"} if relu else {})
+    computed: list[tuple[str, torch.nn.Module, int]] = []
+    for name, module in network.named_modules():
+        block, place = re.fullmatch(r"(blocks\.\d+(?:\.|$))?(.*)", name).groups(default="")  # type: ignore[union-attr]
+        if name in ("", "blocks") or place.startswith(("mlp.act_1.", "mlp.act_2.")):
+            continue
+        if (operator := stands_for[place]) is not None:
+            module.register_forward_hook(
+                lambda module, _, y, tap=block + operator: computed.append((tap, module, y.shape[-1]))
+            )
+    network(tokens(network.config))
+
+    # 3 values, 5 channels, 7 hidden, 6 classes.
+    widths = {"linear": 4, "psa_1": 5, "linear_1": 7, "psa_2": 7, "relu": 7, "classifier": 6}
+    slots = [s for s in resmlp_slots(network.config, psa=not relu) if s.role not in ("res_affine", "pool")]
+    assert [tap for tap, _, _ in computed] == [slot.name for slot in slots]
+    for slot, (tap, module, width) in zip(slots, computed, strict=True):
+        assert width == widths.get(slot.role, 5), tap
+        if slot.op in (LinearOperator, AffineOperator):
+            assert isinstance(module, torch.nn.Linear if slot.op is LinearOperator else Affine | ChannelNorm), tap
+            assert slot.shape == tuple(module.weight.shape), tap
+        else:
+            assert slot.shape == ((width,) if slot.op is Lut else ()), tap
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -338,7 +338,9 @@ REFUSED = [(module, parameters, message) for (module, message), parameters in IL
 
 @pytest.mark.parametrize("tool", [icarus, lint], ids=["icarus", "verilator"])
 @pytest.mark.parametrize(("module", "parameters", "message"), REFUSED)
-def test_illegal_parameters_stop_with_a_message(tool, module: str, parameters: Parameters, message: str) -> None:
+def test_illegal_parameters_stop_with_a_message(
+    tool: Callable[..., tuple[int, str]], module: str, parameters: Parameters, message: str
+) -> None:
     """A parameter out of its range stops elaboration, and what is printed says which one and why."""
     status, output = tool(module, parameters)
     assert status != 0

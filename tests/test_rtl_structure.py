@@ -31,7 +31,7 @@ def test_testbench_simulates_its_module(module: str) -> None:
 
 
 def documented_parameters(source: Path) -> str:
-    """What a module's header says of its parameters."""
+    """The part of a module's header about its parameters."""
     text = source.read_text()
     return text[: text.index(f"module {source.stem}")].partition("// Parameters")[2]
 

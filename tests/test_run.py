@@ -41,7 +41,7 @@ def model(tmp_path: Path) -> Model:
 
 
 def run(folder: Path, *options: str) -> str:
-    """What `fxsim run` prints in a folder of model and images."""
+    """The text that `fxsim run` prints in a folder of model and images."""
     # Or a first run would say on standard error that it compiles.
     compute_function(instruction_set())
     command = [*FXSIM, "run", "m.safetensors", "x.npy", "-o", "out.npz", *options]

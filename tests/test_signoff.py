@@ -476,6 +476,41 @@ def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: py
     assert check.reason == "differences of float fake-quant that are unexplained: 1"
 
 
+@pytest.mark.parametrize("gap", ["no parameter", "no tap", "nothing of a tap", "one value less", "a tap of no values"])
+@pytest.mark.usefixtures("few_pictures")
+def test_bridge_that_compared_too_little_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: str) -> None:
+    """Where nothing differs because not everything was compared the check fails, and says how much was compared."""
+    import fxsim.bridge.run as bridge_run
+
+    real = bridge_run.bridge
+
+    def partial(*args: Any, **options: Any) -> Any:
+        found = real(*args, **options)
+        contract, first = found.contract, found.contract.taps[0]
+        assert contract.equal
+        taps = {
+            "no parameter": contract.taps,
+            "no tap": (),
+            "nothing of a tap": (msgspec.structs.replace(first, compared=0), *contract.taps[1:]),
+            "one value less": (msgspec.structs.replace(first, compared=first.compared - 1), *contract.taps[1:]),
+            "a tap of no values": (msgspec.structs.replace(first, compared=0, values=0), *contract.taps[1:]),
+        }[gap]
+        parameters = 0 if gap == "no parameter" else contract.parameters
+        return msgspec.structs.replace(
+            found, contract=msgspec.structs.replace(contract, taps=taps, parameters=parameters)
+        )
+
+    monkeypatch.setattr(bridge_run, "bridge", partial)
+    check = bridge_check(tmp_path, f'{{ file = "{DIGITS}" }}')
+    assert check.status is Status.FAILED
+    every, embed = 8 * 5914, 8 * 16 * 16  # 8 pictures; 16 tokens of 16 channels
+    values = {"no parameter": every, "no tap": 0, "one value less": every - 1}.get(gap, every - embed)
+    figures = {figure.label: figure.value for figure in check.details.figures}
+    parameters = figures["parameters compared"]
+    assert (parameters == 0) == (gap == "no parameter")
+    assert check.reason == f"{values:,} values and {parameters:,} parameters were compared, not all"
+
+
 @pytest.mark.parametrize("missing", ["torch", "sklearn"])
 def test_bridge_without_torch_is_skipped_in_sight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
@@ -757,7 +792,7 @@ WHERE = Difference(image=1, tap="embed", index={"token": 0, "channel": 2}, expec
 
 
 def cosim_result(**changes: Any) -> CosimResult:
-    """What a faultless simulation of the tiny design would return, but for the changes."""
+    """The result of a faultless simulation of the tiny design, but for the changes."""
     tap = TapResult(16, 0, 0, None, (), 16)
     result = CosimResult(
         verdict=CosimVerdict(

@@ -1,4 +1,4 @@
-"""What a record says of the place it was made in: commits of fxsim and of the user's repositories."""
+"""A record's words about the place it was made in: commits of fxsim and of the user's repositories."""
 
 import html as html_module
 import os
@@ -14,7 +14,7 @@ from fxsim.signoff.record import Commit, Machine, Repository
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git prints in a folder, with an author of its own and none of the user's settings."""
+    """The text that git prints in a folder, with an author of its own and none of the user's settings."""
     who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "init.defaultBranch=main")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     done = subprocess.run(

@@ -219,7 +219,7 @@ class _Point:
         self._kind = kind
 
     def load(self) -> object:
-        """What it names, or the error of importing it."""
+        """The thing that it names, or the error of importing it."""
         if isinstance(self._kind, Exception):
             raise self._kind
         return self._kind
@@ -360,6 +360,17 @@ def test_trace_of_random_bytes_fails(published: Path, tmp_path: Path) -> None:
     check = psa_check(tmp_path, folder.parent, PSA + WITHIN)
     assert check.status is Status.ERROR
     assert "has no taps beside its array 'input'" in str(check.reason)
+
+
+def test_published_tap_of_which_nothing_was_compared_fails(published: Path, tmp_path: Path) -> None:
+    """A trace of no images is within every distance of everything: the check fails and names each tap."""
+    folder = copied(published, tmp_path, "stream_psa_h96")
+    with np.load(folder / "csim_trace.npz") as archive:
+        arrays = {name: archive[name][:0] for name in archive.files}
+    np.savez(folder / "csim_trace.npz", **arrays)
+    check = psa_check(tmp_path, folder.parent, PSA + "trace_within = { pool = 255, embed = 255 }\n" + WITHIN)
+    assert check.status is Status.FAILED
+    assert "csim_trace.npz: tap embed: no value was compared" in str(check.reason)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ LAYER = LayerFigures(
 
 
 def simd_figures(**changes: Any) -> SimdFigures:
-    """What a faultless simulation of the SIMD accelerator would tell of itself, but for the changes."""
+    """The figures of a faultless simulation of the SIMD accelerator, but for the changes."""
     figures = SimdFigures(
         read_latency=64, batch=4, keep=False, jobs=1, job_cycles=Spread(3700, 3700, 3700, 1),
         image_cycles=Spread(880, 890, 900, 3), single_image_cycles=None, read_beats=400, write_beats=4,

@@ -68,7 +68,7 @@ STUDENT = (
 CROP = "[augmentation]\ncrop_padding = 1"
 
 PICTURES = 150
-"""Of the digits' training pictures, those that these tests train with; the last batch is smaller than the others."""
+"""Number of the digits' training pictures that these tests train with; the last batch is smaller than the others."""
 
 
 @pytest.fixture(autouse=True)

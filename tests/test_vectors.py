@@ -47,7 +47,7 @@ def cli(*arguments: str | Path) -> Result:
 
 
 def messages(folder: Path, **options: Any) -> list[str]:
-    """What a check finds wrong."""
+    """The problems that a check finds."""
     result = check_vectors(folder, engine="reference", **options)
     assert result.passed == (not result.problems)
     return [problem.message for problem in result.problems]
@@ -78,7 +78,7 @@ def read_npy(path: Path) -> Array:
 
 
 def read_c(path: Path) -> Array:
-    """What a C compiler makes of a header: its array's values, printed."""
+    """The array of a header, as a C compiler reads it and a program prints it."""
     symbol = re.search(r"int8_t (\w+)\[", path.read_text())
     assert symbol is not None
     source = f"""#include <stdio.h>

@@ -56,7 +56,7 @@ def switched(arithmetic: Arithmetic, rules: Sequence[str], to: Arithmetic) -> Ar
 
 @dataclass
 class _Counts:
-    """What is known of one tap so far."""
+    """Running counts of one tap."""
 
     compared: int = 0
     differ: int = 0
@@ -120,7 +120,7 @@ class Attribution:
 
     @property
     def taps(self) -> tuple[TapDifferences, ...]:
-        """What was found at every tap."""
+        """The findings at every tap."""
         return tuple(
             TapDifferences(
                 tap=slot.tap,

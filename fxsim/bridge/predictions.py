@@ -1,4 +1,4 @@
-"""What each rule costs: predictions of the network in arithmetics between the contract's and float fake-quant's."""
+"""The cost of each rule: predictions of the network in arithmetics between the contract's and float fake-quant's."""
 
 from dataclasses import dataclass, field
 
@@ -55,9 +55,10 @@ class Predictions:
     def add(self, codes: Int8, labels: Int64 | None) -> None:
         """Predict a batch, int8 [image, token, value], in every arithmetic."""
         inputs = torch.from_numpy(codes)
+        scores = self.network.taps[-1]
         found = {
             # numpy's argmax is the first of equal values by definition.
-            name: self.network.run_taps(inputs, arithmetic, ("classifier",))["classifier"].numpy().argmax(axis=1)
+            name: self.network.run_taps(inputs, arithmetic, (scores,))[scores].numpy().argmax(axis=1)
             for name, arithmetic in arithmetics(self.network).items()
         }
         for name, classes in found.items():
@@ -70,7 +71,7 @@ class Predictions:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """What was found of every arithmetic."""
+        """The findings of every arithmetic."""
         return tuple(
             Variant(
                 name=name,

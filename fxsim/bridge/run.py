@@ -33,7 +33,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class _Images:
-    """What goes through the networks: codes int8 [image, token, value], labels where there are any."""
+    """Images that go through the networks: codes int8 [image, token, value], labels where there are any."""
 
     name: str
     sha256: str

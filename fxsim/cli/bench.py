@@ -20,7 +20,7 @@ _PAPER_BATCH = 16
 
 _ROUNDS, _SECONDS = 7, 0.1
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_BATCHES = 3, 0.02, (1, 256)
-"""Of `engine`: rounds, and seconds of each measurement."""
+"""Rounds and seconds of each measurement, and batches, of `engine --quick`."""
 
 _PATIENCE = 3
 """Times the rounds asked for that there are at most, while a busy machine leaves figures unmeasurable."""

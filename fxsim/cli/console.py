@@ -1,4 +1,4 @@
-"""What commands share: progress on standard error, tables and JSON on standard output, common options."""
+"""Common parts of all commands: progress on standard error, tables and JSON on standard output, common options."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator

@@ -25,6 +25,7 @@ from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
+from fxsim.cosim.request import POWER_ON_SEEDS
 from fxsim.devices import DEFAULT, DEVICES, Device, Option, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
@@ -35,7 +36,7 @@ _EXAMPLES_SHOWN = 5
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
 """Places in click's context of the devices whose options are known, and of these options."""
 _PREFIX = "device_"
-"""Of the parameters that devices' settings become: a device may call one as it likes."""
+"""Prefix of the parameters that settings of devices become: a device may call one as it likes."""
 _BROKEN = "not usable"
 
 
@@ -129,6 +130,19 @@ def _takers(pattern: str) -> str:
     return f" [{', '.join(takers)}]" if takers and len(takers) < len(DEVICES.own) else ""
 
 
+class _Seeds(click.ParamType[tuple[int, ...]]):
+    """Whole numbers, comma-separated."""
+
+    name = "N,..."
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers; which of them can be seeds, the co-simulation says."""
+        parts = value.split(",")
+        if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+            self.fail(f"{value!r} is not N,N,...", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
 @click.command(cls=_Command)
 @model_argument
 @click.argument("stimulus", metavar="INPUT", type=click.Path(path_type=Path))
@@ -158,6 +172,13 @@ def _takers(pattern: str) -> str:
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
+    "--power-on-seeds",
+    type=_Seeds(),
+    default=",".join(map(str, POWER_ON_SEEDS)),
+    show_default=True,
+    help="Seeds of what registers hold at power-on; under all but the first only the first images are run.",
+)
+@click.option(
     "--keep", "keep_in", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run."
 )
 @json_option
@@ -174,6 +195,7 @@ def command(
     four_state: bool,
     rtl: Path | None,
     watchdog: int | None,
+    power_on_seeds: tuple[int, ...],
     keep_in: Path | None,
     as_json: bool,
     **device_settings: int | str | bool | None,
@@ -224,6 +246,7 @@ def command(
             wave=wave,
             wave_from=wave_from,
             rtl=rtl,
+            power_on_seeds=power_on_seeds,
             watchdog=watchdog,
         )
         result = run_cosim(request, progress=report, status=tell)
@@ -241,7 +264,7 @@ def command(
 
 def _refuse_with_four_state(context: click.Context) -> None:
     """Refuse what a run in four states would silently ignore."""
-    ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "keep_in"}
+    ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in"}
     for param in context.command.get_params(context):
         name = param.name or ""
         given = context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)

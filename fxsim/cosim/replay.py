@@ -70,7 +70,7 @@ def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: 
     device = DEVICES[ran.accel]
     words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", device.name]
     words += ["--images", f"{start - first}:{stop - first}", "--stall", ran.stall]
-    words += ["--watchdog", str(ran.watchdog_cycles)]
+    words += ["--watchdog", str(ran.watchdog_cycles), "--power-on-seeds", str(ran.power_on_seed)]
     words += option_words(make_settings(device.name, device.settings, ran.settings))
     words += ["--rtl", str(rtl)] if rtl is not None else []
     words += ["--wave", "failure.fst"]

@@ -13,6 +13,13 @@ from fxsim.graph import Model
 from fxsim.simulate import Stall
 
 WATCHDOG_MAX = 10**12
+POWER_ON_SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Seeds of the bits that registers hold at power-on. A register that nothing resets, of one bit, does harm under about
+every other one; of the resets of both accelerators left out in turn, all that can do harm do so under some of these."""
+
+POWER_ON_SEED_MAX = 2**31 - 1
+POWER_ON_IMAGES = 2
+"""Images that are simulated under every seed but the first: what registers held at power-on shows at once, or never."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class CosimRequest:
     `stall`: see `PATTERNS`. `images`: (start, stop) of those of `x` to use. `wave`: an FST file to write, from image
     `wave_from` on (by default from reset). `rtl`: a folder of Verilog in place of the device's own. `watchdog`: cycles
     without anything moving after which a design counts as stuck, by default the device's. `optimise`: other compiler
-    flags than `build_simulator`'s for the simulated design.
+    flags than `build_simulator`'s for the simulated design. `power_on_seeds`: of the bits that registers hold at
+    power-on. Under the first all images are simulated; under each other one, where that passed, only the first few.
     """
 
     model: Model
@@ -40,3 +48,4 @@ class CosimRequest:
     rtl: Path | None = None
     watchdog: int | None = None
     optimise: str | None = None
+    power_on_seeds: Iterable[int] = POWER_ON_SEEDS

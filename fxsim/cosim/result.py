@@ -155,7 +155,11 @@ class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run: device (`accel`) with its settings, none of them left open, model, images of the input, stalls."""
+    """What was run: device (`accel`) with its settings, none of them left open, model, images of the input, stalls.
+
+    `power_on_seed`: of the bits that registers held at power-on in the run that is reported: the first of
+    `power_on_seeds`, or the one under which the design failed.
+    """
 
     accel: str
     settings: dict[str, int | str | bool | None]
@@ -167,6 +171,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     power_on_seed: int
     watchdog_cycles: int
     engine: str
+    power_on_seeds: tuple[int, ...] = ()
 
 
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ _NAMES = {
 }
 
 _DTYPE_STATE = (3, "|", None, None, None, -1, -1, 0)
-"""What numpy keeps of uint8: version, byte order, and nothing of subarrays, fields, sizes, flags."""
+"""State that numpy keeps of uint8: version, byte order, and nothing of subarrays, fields, sizes, flags."""
 
 
 class _Array:

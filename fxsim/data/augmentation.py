@@ -22,7 +22,7 @@ _OPS_MAX = 100
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done to a training picture, in the order of the fields. SettingsError where a number is out of range.
+    """Changes made to a training picture, in the order of the fields. SettingsError where a number is out of range.
 
     `crop_padding` zero pixels go around the picture and a crop of its old size is taken at random; `flip` mirrors left
     and right with probability 1/2; then `rand_augment_ops` operations of RandAugment follow, each of

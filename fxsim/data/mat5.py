@@ -42,7 +42,7 @@ class Variable:
 
 
 class _DamagedError(Exception):
-    """What is wrong with the present element."""
+    """The present element is wrong, in words."""
 
 
 def read_variables(path: Path, content: bytes, limit: int) -> dict[str, Variable]:

@@ -50,7 +50,7 @@ class Dimensions(Protocol):
         """Outputs of the classifier."""
 
 
-DIMENSIONS = ("tokens", "values", "channels", "hidden", "blocks", "classes")
+DIMENSIONS = tuple(name for name, value in vars(Dimensions).items() if isinstance(value, property))
 """Names of all dimensions."""
 
 TOLD_BY = {
@@ -76,7 +76,7 @@ class ResMLPConfig:
     rule: TableRule | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "values", "channels", "hidden", "blocks", "classes", "points"):
+        for name in (*DIMENSIONS, "points"):
             object.__setattr__(self, name, integer(getattr(self, name), f"ResMLP {name}"))
             if name != "points" and getattr(self, name) < 1:
                 raise ModelError(f"ResMLP has {name} = {getattr(self, name)}, expected at least 1")
@@ -139,6 +139,18 @@ class Slot:
     def role(self) -> str:
         """Its part in its block."""
         return self.name.rpartition(".")[2]
+
+    @property
+    def block(self) -> int | None:
+        """The number of its block; None outside the blocks."""
+        _, _, rest = self.name.partition(".")
+        return int(rest.partition(".")[0]) if rest else None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The words of its name without those of its block: its half of the block and its role, or its role alone."""
+        words = self.name.split(".")
+        return tuple(words if self.block is None else words[2:])
 
     def parameters(self, stored: int) -> dict[str, tuple[int, ...]]:
         """Shapes of its parameters by field, where so many points of each function are stored."""

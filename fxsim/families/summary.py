@@ -1,4 +1,4 @@
-"""What a model costs and which widths it needs: the figures that `fxsim info` shows."""
+"""The cost of a model and the widths it needs: the figures that `fxsim info` shows."""
 
 from dataclasses import dataclass
 

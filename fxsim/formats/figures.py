@@ -27,7 +27,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-"""What figures look like; draw inside `matplotlib.rc_context(STYLE)`."""
+"""The look of figures; draw inside `matplotlib.rc_context(STYLE)`."""
 
 _FORMATS = {".svg": "svg", ".png": "png"}
 

@@ -1,4 +1,4 @@
-"""What safetensors files of fxsim say of themselves: one metadata entry, JSON, with the file's format and version."""
+"""The metadata of fxsim's safetensors files: one metadata entry, JSON, with the file's format and version."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ Content = TypeVar("Content", bound=Struct)
 
 
 class _Envelope(Struct, frozen=True):
-    """What every version of a format has; the rest is only looked at where these are known."""
+    """Fields that every version of a format has; the rest is only looked at where these are known."""
 
     format: str
     version: int

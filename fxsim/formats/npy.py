@@ -25,7 +25,7 @@ _KINDS = "biufc"
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What the header of an array states: its shape, whether the first index is fastest, its type."""
+    """The header of an array: its shape, whether the first index is fastest, its type."""
 
     shape: tuple[int, ...]
     fortran: bool

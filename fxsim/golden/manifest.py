@@ -42,7 +42,7 @@ class GoldenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TapStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a tap's values were on all images of the stimulus; `saturated` is the share at -128 or 127."""
+    """Statistics of a tap's values on all images of the stimulus; `saturated` is the share at -128 or 127."""
 
     tap: _Word
     min: int
@@ -186,7 +186,7 @@ def _paths(manifest: GoldenManifest, of_models: bool = False) -> Iterator[str]:
 
 
 def check_golden(directory: Path) -> list[str]:
-    """What is wrong with a golden folder, one line each: files by hash, then every statistic measured again.
+    """Problems of a golden folder, one line each: files by hash, then every statistic measured again.
 
     `check_training` measures the figures of trained models. FileError where the manifest is not one.
     """

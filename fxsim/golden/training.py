@@ -16,7 +16,7 @@ FLOAT_PICTURES = 2
 
 @dataclass(frozen=True)
 class Trained:
-    """What was found: problems, one line each; test pictures classified again; why nothing was, None where it was.
+    """Findings: problems, one line each; test pictures classified again; why nothing was, None where it was.
 
     `recipes`: recipes whose hash was compared, which are not part of an installed package.
     """
@@ -61,7 +61,7 @@ def check_training(
 
 
 def _check_provenance(directory: Path, stated: GoldenModel) -> list[str]:
-    """What the model's file says of its making, against the manifest."""
+    """Problems of what the model's file says of its making, against the manifest."""
     said = load(directory / stated.file).provenance
     training = stated.training
     if training is None:

@@ -174,7 +174,7 @@ def _from_kept(recipe: TrainedRecipe, kept: Path | None) -> _Source:
 
 
 def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
-    """What a flow left, held against itself: the model is what the checkpoint exports, the accuracies are measured."""
+    """The files of a flow, held against each other: the model is the checkpoint's, the accuracies are measured."""
     # torch is an extra, and only this needs it.
     from fxsim.data import DataSource
     from fxsim.training.evaluate import evaluate, test_codes

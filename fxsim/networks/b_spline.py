@@ -41,6 +41,6 @@ class BSpline(nn.Module):
         return self.coefficients.diff(n=2, dim=1).abs().sum() / spacing
 
     def extra_repr(self) -> str:
-        """What `print` says of it."""
+        """The settings that `print` shows of it."""
         channels, knots = self.coefficients.shape
         return f"channels={channels}, knots={knots}, limit={self.limit}"

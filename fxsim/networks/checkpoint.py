@@ -29,7 +29,7 @@ _SAFETENSORS_DTYPE = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8
 
 
 class CheckpointKind(StrEnum):
-    """What a network file holds."""
+    """The kind of network in a file."""
 
     FLOAT = "float"
     QUANTISED = "quantised"

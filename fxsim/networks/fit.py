@@ -26,7 +26,7 @@ LIMIT = 4.0
 """Functions are fitted, and grids and knots lie, on [-LIMIT, LIMIT]."""
 
 ACTIVATIONS = (Activation.PSA, Activation.LERP_PSA, Activation.B_SPLINE)
-"""What can be fitted: the activations with parameters."""
+"""The activations that can be fitted: those with parameters."""
 
 TRAINING_POINTS = 801
 """Evenly spaced, both ends included: what a fit sees."""
@@ -56,7 +56,7 @@ FORMULAS = {
 
 
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What fits depend on. `points` are LERP-PSA's grid, `knots` the B-spline's, `centres` both PSA's."""
+    """Settings of the fits. `points` are LERP-PSA's grid, `knots` the B-spline's, `centres` both PSA's."""
 
     steps: int = 2000
     points: int = 64

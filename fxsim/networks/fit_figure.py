@@ -18,7 +18,7 @@ _COLOURS = {Activation.PSA: "#0b6e99", Activation.LERP_PSA: "#d9730d", Activatio
 _DASHES = {Activation.PSA: "-", Activation.LERP_PSA: "--", Activation.B_SPLINE: ":"}
 _MARKED = {Activation.PSA: "centres", Activation.LERP_PSA: "grid points", Activation.B_SPLINE: "knots"}
 _EVERY = 40
-"""Of the measured points, one in so many is drawn in a curve."""
+"""Measured points for each that a curve is drawn through."""
 _BINS = 64
 """Intervals in each of which the largest error is drawn: at every point, errors would be a blur."""
 

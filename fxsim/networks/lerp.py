@@ -29,7 +29,7 @@ from fxsim.errors import ModelError
 from fxsim.networks import lerp_kernels
 
 _MOST_VALUES = 2**31 - 1
-"""Of a grid: places in it are int32."""
+"""Most values of a grid: places in it are int32."""
 
 
 def lerp(x: Tensor, grid: Tensor, limit: float, *, recompute: bool = True) -> Tensor:

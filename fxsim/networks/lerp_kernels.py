@@ -29,7 +29,7 @@ _BLOCK = 1 << 16
 """Elements a thread takes at once, at least: some 100 us of work."""
 
 _MOST_BLOCKS = 32
-"""Of the backward pass, whose every block has a gradient to the grid of its own."""
+"""Most blocks of the backward pass: each has a gradient to the grid of its own."""
 
 
 @njit
@@ -179,7 +179,7 @@ def _flat(tensor: Tensor) -> Any:
 
 
 def _places(grid: Tensor, limit: float) -> tuple[Any, ...]:
-    """What `_locate` needs: `base`, and limit, scale and top as scalars of the grid's type.
+    """The arguments of `_locate`: `base`, and limit, scale and top as scalars of the grid's type.
 
     base[at % C + i] is where the grid of element at + i begins, for every i < _TILE: int32 [C + _TILE].
     """

@@ -86,7 +86,7 @@ class PSA(nn.Module):
         return y + x if self.residual else y
 
     def extra_repr(self) -> str:
-        """What `print` says of it."""
+        """The settings that `print` shows of it."""
         return f"channels={self.channels}, centres={self.centres.shape[1]}, eps={self.eps}, residual={self.residual}"
 
 
@@ -129,5 +129,5 @@ class LerpPSA(PSA):
         return self.direct(at.unsqueeze(1).expand(-1, self.channels)).T
 
     def extra_repr(self) -> str:
-        """What `print` says of it."""
+        """The settings that `print` shows of it."""
         return f"{super().extra_repr()}, points={self.points}, limit={self.limit}, recompute={self.recompute}"

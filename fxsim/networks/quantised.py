@@ -56,7 +56,7 @@ FLOAT = Arithmetic("even", "float32", "late", "function")
 """The customary fake-quant of quantisation-aware training."""
 
 CONTRACT = Arithmetic("up", "exact", "every", "stored")
-"""What the integer model computes, value for value."""
+"""The arithmetic of the integer model, value for value."""
 
 
 class TableFormat(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class TableFormat(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kind(StrEnum):
-    """What an operator does."""
+    """The kind of an operator."""
 
     LINEAR = "linear"
     LINEAR_TOKENS = "linear over tokens"
@@ -93,7 +93,7 @@ class ShiftRule(StrEnum):
     ROUND = "round"
     """The nearest, in octaves: rows in the upper half of an octave clip their largest weights."""
     LEAST_SQUARES = "least-squares"
-    """Of the floor and the next, that with the smaller sum of squared weight errors."""
+    """The floor or the next, whichever has the smaller sum of squared weight errors."""
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,7 @@ class QuantisedResMLP(nn.Module):
             # A relu's result is quantised already. Again, 127 steps over the step may be more than 127 in float32, and
             # the gradient of a value inside the range would be that of one outside.
             values[slot.tap] = v
-        return values["classifier"]
+        return values[self.taps[-1]]
 
     def float_taps(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every tap's real values with nothing quantised, as (name, float32 [n, t, c] or [n, c]); the input first."""
@@ -429,7 +429,7 @@ class QuantisedResMLP(nn.Module):
 
     @torch.no_grad()
     def unrounded(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
-        """What `operator` rounds and saturates: its result in units of the tap's step, float64.
+        """The result of `operator` before it is rounded and saturated, in units of the tap's step, float64.
 
         By `sums` and `tables` of `arithmetic`; exact where these are the contract's, of float32 precision otherwise.
         """
@@ -495,16 +495,13 @@ class QuantisedResMLP(nn.Module):
         every = torch.arange(INT8_MIN, INT8_MAX + 1, dtype=torch.float64, device=self.log_steps.device)
         tables = {}
         for tap in self.table_taps():
-            channels = self._table_channels(tap)
+            channels = self.slot(tap).shape[0]
             codes = self.operator(tap, (every[:, None].expand(-1, channels).contiguous(),), FLOAT)
             if bool(codes.isnan().any()):
                 channel = int(codes.isnan().any(dim=0).nonzero()[0])
                 raise ModelError(f"the function of '{tap}', channel {channel}, has values that are not numbers")
             tables[tap] = np.ascontiguousarray(codes.T.cpu().numpy().astype(np.int8))
         return tables
-
-    def _table_channels(self, tap: str) -> int:
-        return self.config.channels if tap.endswith("psa_1") else self.config.hidden
 
     def store_tables(self, tables: TableFormat) -> None:
         """Choose the points of every table, in this format, from its full table, and keep them: these are exported.

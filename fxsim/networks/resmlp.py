@@ -17,13 +17,16 @@ from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 from fxsim.errors import ModelError
+from fxsim.families.settings import Blocks, Dimension
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.psa import PSA, LerpPSA
 
 AFFINE_INITIAL = 0.1
 """Weight at first of the affine that ends a residual branch: at first a block is nearly the identity."""
 
-_Dimension = Annotated[int, Meta(ge=1, le=4096)]
+Centres = Annotated[int, Meta(ge=1, le=1024)]
+GridPoints = Annotated[int, Meta(ge=2, le=65_536)]
+GridLimit = Annotated[float, Meta(ge=1e-6, le=1e6)]
 
 PARAMETERS_MAX = 1 << 28
 """Most parameters of a network, about: in float32 they fill the largest network file that is read."""
@@ -45,16 +48,16 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `points` + 1 knots there.
     """
 
-    tokens: _Dimension
-    values: _Dimension
-    channels: _Dimension
-    hidden: _Dimension
-    blocks: Annotated[int, Meta(ge=1, le=256)]
-    classes: _Dimension
+    tokens: Dimension
+    values: Dimension
+    channels: Dimension
+    hidden: Dimension
+    blocks: Blocks
+    classes: Dimension
     activation: Activation
-    centres: Annotated[int, Meta(ge=1, le=1024)] = 8
-    points: Annotated[int, Meta(ge=2, le=65_536)] = 64
-    limit: Annotated[float, Meta(ge=1e-6, le=1e6)] = 4.0
+    centres: Centres = 8
+    points: GridPoints = 64
+    limit: GridLimit = 4.0
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or self.tokens & (self.tokens - 1):

@@ -1,4 +1,4 @@
-"""What all operators share: frozen records that check themselves, the tensors they take and give, tables about them."""
+"""The base of all operators: frozen records that check themselves, their tensors, and tables about them."""
 
 import dataclasses
 import operator

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from fxsim.contract.arithmetic import Int8
@@ -17,7 +16,7 @@ from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.headers import Layout, import_headers, read_header_arrays
 from fxsim.golden import generate_model, natural_images
 from fxsim.graph import Model
-from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, StimulusSource
+from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, RandomModel, StimulusSource
 from fxsim.signoff.record import REPLAY_SCRIPT, Details
 from fxsim.vectors import draw_stimulus
 
@@ -109,9 +108,7 @@ class Context:
         if source.generate is not None:
             return generate(name, source.generate)
         if source.random is not None:
-            dimensions = msgspec.structs.asdict(source.random)
-            rng = np.random.default_rng(dimensions.pop("seed"))
-            return random_model(name, ResMLPConfig(**dimensions), rng)
+            return random_model(name, _config(source.random), np.random.default_rng(source.random.seed))
         assert source.published is not None  # the plan was checked
         return import_published(self.published(source.published))
 
@@ -131,19 +128,13 @@ class Context:
 
 def generate(name: str, source: GeneratedModel) -> Model:
     """A random model, calibrated on a few images of its own."""
-    rows, columns = source.grid
-    images = natural_images(_CALIBRATION_IMAGES, (rows, columns), source.patch, source.seed)
-    config = ResMLPConfig(
-        tokens=images.shape[1],
-        values=images.shape[2],
-        channels=source.channels,
-        hidden=source.hidden,
-        blocks=source.blocks,
-        classes=source.classes,
-        points=source.points,
-        rule=source.rule,  # type: ignore[arg-type]  # the record turns its name into the rule, or refuses it
-    )
-    return generate_model(name, config, images, source.seed)
+    images = natural_images(_CALIBRATION_IMAGES, source.grid, source.patch, source.seed)
+    return generate_model(name, _config(source), images, source.seed)
+
+
+def _config(source: GeneratedModel | RandomModel) -> ResMLPConfig:
+    # The record turns the rule's name into the rule, or refuses it.
+    return ResMLPConfig.of(source, source.points, source.rule)  # type: ignore[arg-type]
 
 
 def random_model(name: str, config: ResMLPConfig, rng: np.random.Generator) -> Model:

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fxsim.errors import FxsimError
+from fxsim.families import Dimensions
+from fxsim.families.settings import Blocks, Dimension
 
 PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
 
@@ -22,8 +24,6 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # Not empty: a check of nothing would pass.
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
 Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
-_Dimension = Annotated[int, Meta(ge=1, le=4096)]
-_Blocks = Annotated[int, Meta(ge=1, le=256)]
 _Side = Annotated[int, Meta(ge=1, le=64)]
 _Points = Annotated[int, Meta(ge=0, le=256)]
 
@@ -38,15 +38,27 @@ _VALUES_MAX = 1 << 20
 """Most values of one of its images."""
 
 
-def _check_size(tokens: int, values: int, channels: int, hidden: int, blocks: int) -> None:
+def _check_size(d: Dimensions) -> None:
     """ValueError, to which msgspec adds the place, where dimensions are each possible and together too large."""
-    if (size := tokens * values) > _VALUES_MAX:
+    if (size := d.tokens * d.values) > _VALUES_MAX:
         raise ValueError(f"an image has {size:,} values, expected at most {_VALUES_MAX:,}")
-    if (size := blocks * (tokens**2 + 2 * channels * hidden) + channels * values) > _PARAMETERS_MAX:
+    if (size := d.blocks * (d.tokens**2 + 2 * d.channels * d.hidden) + d.channels * d.values) > _PARAMETERS_MAX:
         raise ValueError(f"the model has {size:,} parameters, expected at most {_PARAMETERS_MAX:,}")
 
 
-class GeneratedModel(Part, frozen=True, kw_only=True):
+class _MadeModel(Part, frozen=True, kw_only=True):
+    """A ResMLP that is made from a seed; a subclass says of which tokens and values its images are."""
+
+    channels: Dimension
+    hidden: Dimension
+    blocks: Blocks
+    classes: Dimension
+    points: _Points = 0
+    rule: str | None = None
+    seed: Seed = 0
+
+
+class GeneratedModel(_MadeModel, frozen=True, kw_only=True):
     """A random ResMLP of the golden generator's: dimensions and seed. Without `points` and `rule`, a ReLU model.
 
     `grid` (rows, columns of patches) and `patch` (pixels) give tokens and values; see `fxsim.golden`.
@@ -54,34 +66,29 @@ class GeneratedModel(Part, frozen=True, kw_only=True):
 
     grid: tuple[_Side, _Side]
     patch: _Side
-    channels: _Dimension
-    hidden: _Dimension
-    blocks: _Blocks
-    classes: _Dimension
-    points: _Points = 0
-    rule: str | None = None
-    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        tokens, values = self.grid[0] * self.grid[1], 3 * self.patch**2
-        _check_size(tokens, values, self.channels, self.hidden, self.blocks)
+        _check_size(self)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an image: patches."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def values(self) -> int:
+        """Values of a token: three colours of each pixel."""
+        return 3 * self.patch**2
 
 
-class RandomModel(Part, frozen=True, kw_only=True):
+class RandomModel(_MadeModel, frozen=True, kw_only=True):
     """A ResMLP of these dimensions whose every parameter is drawn, whatever comes of it: shifts up to 255 included."""
 
-    tokens: _Dimension
-    values: _Dimension
-    channels: _Dimension
-    hidden: _Dimension
-    blocks: _Blocks
-    classes: _Dimension
-    points: _Points = 0
-    rule: str | None = None
-    seed: Seed = 0
+    tokens: Dimension
+    values: Dimension
 
     def __post_init__(self) -> None:
-        _check_size(self.tokens, self.values, self.channels, self.hidden, self.blocks)
+        _check_size(self)
 
 
 class ModelSource(Part, frozen=True, kw_only=True):

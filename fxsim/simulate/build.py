@@ -66,7 +66,7 @@ OPTIMISE = "-O2 -march=native"
 off with -O0, which builds in half the time."""
 
 _VERILATOR_FLAGS = (
-    *("--cc", "--exe", "-O3", "--x-assign", "fast", "--no-timing", "--unroll-count", "2048"),
+    *("--cc", "--exe", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--no-timing", "--unroll-count", "2048"),
     # A large design in several files and functions: all cores compile it, and no function takes the compiler minutes.
     *("--output-split", "20000", "--output-split-cfuncs", "2000"),
     # Warnings are the linter's business; here they go to the log.

@@ -38,7 +38,7 @@ constexpr uint64_t CYCLE_NS = 10;   // in waveforms, cycle n begins at 10 n ns
 constexpr uint64_t RESET_CYCLES = 4;
 
 inline std::FILE* messages = nullptr;  // standard output as it was given to us
-inline char word[33];                  // what every line of ours begins with: a design under test does not know it
+inline char line_word[33];             // what every line of ours begins with: a design under test does not know it
 
 [[noreturn]] inline void fail(const std::string& message) {
     std::fprintf(stderr, "harness: %s\n", message.c_str());
@@ -115,7 +115,7 @@ std::string json_list(const std::vector<T>& values, F json) {
 }
 
 inline void print(const Object& object) {
-    std::fprintf(messages, "%.32s %s\n", word, object.json().c_str());
+    std::fprintf(messages, "%.32s %s\n", line_word, object.json().c_str());
     std::fflush(messages);
 }
 
@@ -426,7 +426,8 @@ inline void divert_output() {
     dup2(STDERR_FILENO, STDOUT_FILENO);
     static char buffer[1 << 20];
     std::setvbuf(stdin, buffer, _IOFBF, sizeof buffer);
-    if (std::fread(word, 1, sizeof word, stdin) != sizeof word || word[32] != '\n') fail("standard input has no word");
+    if (std::fread(line_word, 1, sizeof line_word, stdin) != sizeof line_word || line_word[32] != '\n')
+        fail("standard input has no word");
 }
 
 }  // namespace cosim

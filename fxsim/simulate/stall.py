@@ -74,6 +74,12 @@ class Stall:
         return {"reset": self.resets, "error": self.errors, "stop": self.stops}
 
     @property
+    def undisturbed(self) -> "Stall":
+        """The same without disturbances."""
+        parts = [part for part in self.text.split("+") if part.partition(":")[0] not in self.disturbances]
+        return replace(self, text="+".join(parts) or "none", resets=0, errors=0, stops=0)
+
+    @property
     def disturbs(self) -> bool:
         """Whether images are run again: where that happens depends on how many there are."""
         return bool(self.resets or self.errors or self.stops)

@@ -1,4 +1,4 @@
-"""What a table's size, edge rule and choice of points cost: errors against the full tables, and changed predictions."""
+"""The cost of a table's size, edge rule and points: errors against the full tables, and changed predictions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any

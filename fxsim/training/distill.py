@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from torch import Tensor, nn
 
 from fxsim.errors import FxsimError
+from fxsim.families import DIMENSIONS
 from fxsim.formats.atomic import check_target
 from fxsim.networks.b_spline import BSpline
 from fxsim.networks.checkpoint import load_float, save_checkpoint
@@ -82,14 +83,16 @@ def distill(
 
 
 def distill_key(recipe: Recipe, splits: Splits, teacher: Path) -> str:
-    """What the result of `distill` depends on."""
+    """The hash of everything that the result of `distill` depends on."""
     return content_key(recipe, _SECTIONS, splits.sha256, {"teacher": teacher})
 
 
 def load_teacher(path: Path, student: ResMLP, splits: Splits) -> ResMLP:
     """A teacher's network, in eval mode, its parameters fixed. FxsimError where it does not fit the student."""
     network, checkpoint = load_float(path)
-    for name in ("tokens", "values", "classes", "channels", "blocks"):
+    for name in DIMENSIONS:
+        if name == "hidden":  # a teacher's may be wider
+            continue
         found, wanted = getattr(network.config, name), getattr(student.config, name)
         if found != wanted:
             raise FxsimError(f"{path}: the teacher has {found} {name}, the student {wanted}; expected the same")
@@ -135,7 +138,7 @@ def _transfer_stage(
     block = student.blocks[number]
 
     def activations(x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the student's block is given, and what it should make of it."""
+        """The student's block's input, and the output wanted of it."""
         with torch.no_grad():
             return _stage(student, x, number), _stage(teacher, x, number + 1)
 

@@ -28,7 +28,7 @@ from fxsim.networks.resmlp import ResMLP
 from fxsim.training.loop import Progress, deterministic, silent
 
 CONFIDENCE = 0.95
-"""Of the intervals stated."""
+"""Confidence of the intervals stated."""
 
 _CHUNK = 256
 """Pictures that a float network computes at once."""

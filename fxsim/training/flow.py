@@ -56,7 +56,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class FlowResult:
-    """What a flow left in `folder`. None for what the recipe does not go as far as; `made`: what was not reused."""
+    """Files that a flow left in `folder`. None for what the recipe does not reach; `made`: what was not reused."""
 
     folder: Path
     network: Path

@@ -14,7 +14,7 @@ from fxsim.networks.quantised import QuantisedResMLP, TableFormat
 from fxsim.training.keys import file_sha256
 
 _KEPT = ("recipe", "seed", "data", "data_sha256", "torch")
-"""What the model's provenance takes over from its network's."""
+"""Entries that the model's provenance takes over from its network's."""
 
 
 def write_model(checkpoint: Path, output: Path, name: str | None = None, tables: TableFormat | None = None) -> Model:

@@ -1,4 +1,4 @@
-"""What a result depends on, as one hash: a result is used again, or gone on from, only where nothing of it changed."""
+"""One hash of all that a result depends on: it is used again, or gone on from, only where nothing changed."""
 
 import hashlib
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ _OPTIMISER_FIELDS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch gave: the mean loss over its examples, and how many were classified rightly, None where none are."""
+    """Outcome of a batch: mean loss over its examples, and how many were classified rightly, None where none are."""
 
     loss: Tensor
     correct: int | None = None

@@ -37,7 +37,7 @@ class PercentileTrial(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What `quantise` found: all percentiles that were tried, the chosen first; every epoch; how the result does."""
+    """Findings of `quantise`: all percentiles tried, the chosen first; every epoch; how the result does."""
 
     trials: tuple[PercentileTrial, ...]
     records: tuple[EpochRecord, ...]
@@ -168,7 +168,7 @@ def quantise(
 
 
 def quantise_key(recipe: Recipe, splits: Splits, student: Path, teacher: Path | None) -> str:
-    """What the training of `quantise` depends on; the tables depend on [export] too."""
+    """The hash of everything that the training of `quantise` depends on; the tables depend on [export] too."""
     inputs = {"student": student} if teacher is None else {"student": student, "teacher": teacher}
     return content_key(recipe, _SECTIONS, splits.sha256, inputs)
 

@@ -12,15 +12,16 @@ from msgspec import Meta, Struct
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import Augmentation, DataSource, Preprocessing
 from fxsim.errors import FileError, ModelError
+from fxsim.families.settings import Blocks, Dimension
 from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.networks.quantised import ShiftRule, TableFormat
-from fxsim.networks.resmlp import Activation, NetworkConfig
+from fxsim.networks.resmlp import Activation, Centres, GridLimit, GridPoints, NetworkConfig
 from fxsim.tables.points import PointMethod
 
 RECIPE_BYTES_MAX = 1 << 20
 
 TOKEN_MIN, TOKEN_MAX = 1e-6, 1e6
-"""What the largest value that a picture can give, once it is normalised, must lie between."""
+"""Bounds of the largest value that a picture can give, once it is normalised."""
 
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,60}$")]
 _Fraction = Annotated[float, Meta(gt=0, lt=1)]
@@ -32,7 +33,7 @@ _Statistics = Annotated[tuple[float, ...], Meta(min_length=1, max_length=3)]
 
 
 class Device(StrEnum):
-    """What computes while training. The same recipe gives another network of the same worth on each."""
+    """The device that computes while training. The same recipe gives another network of the same worth on each."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -70,13 +71,13 @@ class DataSection(_Part, frozen=True, kw_only=True):
 class NetworkSection(_Part, frozen=True, kw_only=True):
     """The network's dimensions; tokens, values and classes follow from the data. See `NetworkConfig`."""
 
-    channels: Annotated[int, Meta(ge=1, le=4096)]
-    hidden: Annotated[int, Meta(ge=1, le=4096)]
-    blocks: Annotated[int, Meta(ge=1, le=256)]
+    channels: Dimension
+    hidden: Dimension
+    blocks: Blocks
     activation: Activation
-    centres: Annotated[int, Meta(ge=1, le=1024)] = 8
-    points: Annotated[int, Meta(ge=2, le=65_536)] = 64
-    limit: Annotated[float, Meta(gt=0, le=1e6)] = 4.0
+    centres: Centres = 8
+    points: GridPoints = 64
+    limit: GridLimit = 4.0
 
 
 class TeacherSection(_Part, frozen=True, kw_only=True):
@@ -289,7 +290,7 @@ def _check_data(path: Path, data: DataSection) -> None:
 
 
 def _check_sections(path: Path, content: _Content) -> None:
-    """What types alone do not say: sections that exclude or need each other, numbers that must fit."""
+    """Check beyond what types say: sections that exclude or need each other, numbers that must fit."""
     if (content.train is None) == (content.distill is None):
         raise FileError(f"{path}: expected exactly one of [train] (on labels) and [distill] (from a teacher)")
     for name in ("transfer", "distill"):

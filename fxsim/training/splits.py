@@ -55,7 +55,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What a recipe trains, validates and tests with. `sha256` is the whole data set's."""
+    """The data that a recipe trains, validates and tests with. `sha256` is the whole data set's."""
 
     train: Examples
     validation: Examples

@@ -81,7 +81,7 @@ def refuse_inputs(output: Path, *inputs: Path | None) -> None:
 
 
 def train_key(recipe: Recipe, splits: Splits) -> str:
-    """What the result of `train` depends on."""
+    """The hash of everything that the result of `train` depends on."""
     return content_key(recipe, _SECTIONS, splits.sha256, {})
 
 

@@ -32,7 +32,7 @@ class VectorProblem(msgspec.Struct, frozen=True):
 
 
 class VectorCheck(msgspec.Struct, frozen=True):
-    """What a check found. `values` counts the expected values derived and compared, by digest or in a file."""
+    """The findings of a check. `values` counts the expected values derived and compared, by digest or in a file."""
 
     passed: bool
     directory: str

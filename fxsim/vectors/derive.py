@@ -1,4 +1,4 @@
-"""What a folder of vectors holds, derived from a model and a stimulus: the files' names, their bytes, and the manifest.
+"""The content of a folder of vectors, derived from model and stimulus: names of files, their bytes, and the manifest.
 
 Writing and checking both start here, so that a check compares with what would be written now.
 """
@@ -55,7 +55,7 @@ class Sink(Protocol):
     """Takes a file's bytes as they are derived: writing puts them on disk, checking compares with the disk."""
 
     def header(self, data: bytes) -> None:
-        """What comes before the values."""
+        """Take the bytes that come before the values."""
 
     def values(self, data: bytes, values: Integers) -> None:
         """The bytes of the next values."""

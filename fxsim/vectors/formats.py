@@ -135,7 +135,7 @@ FORMATS = {
 
 
 def decode_slot(fmt: Format, found: bytes) -> str:
-    """What stands in a value's place, as a number where it is one, else quoted."""
+    """The text in a value's place, as a number where it is one, else quoted."""
     matches = (fmt.texts == np.frombuffer(found, np.uint8)).all(axis=1) if len(found) == fmt.texts.shape[1] else None
     if matches is not None and matches.any():
         code = int(np.flatnonzero(matches)[0])

@@ -8,21 +8,24 @@ import msgspec
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
+from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
+from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
 from fxsim.devices.simd.stuck import explain
+from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import COMMON_HARNESS, Design
 from fxsim.simulate.stall import Stall
 
-_HERE = Path(__file__).resolve().parent
-DESIGN = Design("simd_resmlp", (_HERE / "harness_simd.cpp", _HERE / "harness_simd.hpp", COMMON_HARNESS))
+_HARNESS = Path(__file__).resolve().parent / "harness"
+DESIGN = Design("simd_resmlp", (_HARNESS / "harness.cpp", *sorted(_HARNESS.glob("*.hpp")), COMMON_HARNESS))
 
 READ_LATENCY = 64
 READ_LATENCY_MAX = 10**6
@@ -81,6 +84,11 @@ class FittedSimd(Fitted):
     def pinned(self, images: int) -> SimdSettings:
         """A job that takes all images takes so many."""
         return msgspec.structs.replace(self.settings, batch=self.settings.batch or images)
+
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The harness in Verilog, the memory, and every tap's values. One job, whatever the settings say."""
+        layout, top = self.layout(self._model.graph.taps), self.design.top
+        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
 
     def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
         """Sizes of the job, the order of the monitors' words, stalls of all channels, and limits."""
@@ -188,4 +196,5 @@ DEVICE = Device(
     stalls=frozenset({"random", "burst", "gap", "reset", "error", "stop"}),
     universal=True,
     handshakes=False,
+    four_state=True,
 )

@@ -6,6 +6,7 @@ operators' parameters); these are held to the accelerator's buffers; then they b
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8, UInt8
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import ResMLPConfig, recognise_resmlp
-from fxsim.graph import Model, refuse_beyond_int8
-from fxsim.operators import Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.graph import INPUT, Graph, Model, Node, refuse_beyond_int8
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.operators.base import integer
 
 LANES = 16
@@ -279,7 +280,7 @@ def build_memory_image(model: Model, buffers: Buffers | None = None) -> MemoryIm
     buffers = buffers or Buffers()
     config = recognise_resmlp(model.graph)
     refuse_beyond_int8(model.graph, "the SIMD accelerator")
-    plans = tuple(_plans(model, config))
+    plans = tuple(_plans(model.graph))
     requires: dict[str, int] = {}
     for plan in plans:
         _check_fits(plan, buffers, model.name)
@@ -351,43 +352,51 @@ def _groups(count: int) -> int:
     return -(-count // LANES)
 
 
-def _plans(model: Model, config: ResMLPConfig) -> Iterator[_Plan]:
-    """The layers of a ResMLP, in order, without their words."""
-    ops: Mapping[str, Any] = {node.name: node.op for node in model.graph.nodes}
-    mixers = [f"blocks.{i}.token_mixer" for i in range(config.blocks)]
-    mlps = [f"blocks.{i}.mlp" for i in range(config.blocks)]
-    activation = "psa_2" if config.psa else "relu"
-    number = -1
-
-    def plan(name: str, inputs: int, outputs: int, taps: Mapping[str, str], tokens: int) -> _Plan:
-        nonlocal number
-        number += 1
-        stages = {"linear": name, **taps}
-        return _Plan(
+def _plans(graph: Graph) -> Iterator[_Plan]:
+    """The layers of a ResMLP, in order, without their words: each linear, and all that follows it up to the next."""
+    readers = {source: node for node in graph.nodes for source in node.inputs}
+    starts = [i for i, node in enumerate(graph.nodes) if isinstance(node.op, Linear)]
+    for number, (start, end) in enumerate(pairwise((*starts, len(graph.nodes)))):
+        stages: dict[str, Node] = {}
+        for node in graph.nodes[start:end]:
+            stage = _stage(node, readers)
+            assert stage not in stages, f"two operators of layer {number} are stage '{stage}'"
+            stages[stage] = node
+        linear = stages["linear"]
+        *tokens, outputs = graph.shapes[linear.name]
+        operators: dict[str, Any] = {stage: node.op for stage, node in stages.items() if stage != "add"}
+        yield _Plan(
             number,
-            name,
-            ops[name],
-            tokens,
-            inputs,
-            outputs,
-            tuple((stage, stages[stage]) for stage in STAGES if stage in stages),
-            first=name == "embed",
-            last=name == "classifier",
-            **{stage: ops[tap] for stage, tap in taps.items() if stage != "add"},
+            linear.name,
+            tokens=tokens[0] if tokens else 1,
+            inputs=graph.shapes[linear.inputs[0]][-1],
+            outputs=outputs,
+            stages=tuple((stage, stages[stage].name) for stage in STAGES if stage in stages),
+            first=linear.inputs == (INPUT,),
+            last=linear.name == graph.output,
+            **operators,
         )
 
-    tokens, channels, hidden = config.tokens, config.channels, config.hidden
-    into_mixer = [{"res_affine": f"{mixer}.res_affine", "next": f"{mixer}.affine_1"} for mixer in mixers]
-    yield plan("embed", config.values, channels, into_mixer[0], tokens)
-    for i, (mixer, mlp) in enumerate(zip(mixers, mlps, strict=True)):
-        taps = {"affine": f"{mixer}.affine_2", "add": f"{mixer}.add", "res_affine": f"{mlp}.res_affine"}
-        if config.psa:
-            taps["next"] = f"{mlp}.psa_1"
-        yield plan(f"{mixer}.linear", channels, channels, taps, tokens)
-        yield plan(f"{mlp}.linear_1", channels, hidden, {"next": f"{mlp}.{activation}"}, tokens)
-        after = into_mixer[i + 1] if i + 1 < config.blocks else {"pool": "pool"}
-        yield plan(f"{mlp}.linear_2", hidden, channels, {"add": f"{mlp}.add", **after}, tokens)
-    yield plan("classifier", channels, config.classes, {}, 1)
+
+def _stage(node: Node, readers: Mapping[str, Node]) -> str:
+    """The stage that an operator is computed in, by its kind, an affine by the operator that reads it."""
+    match node.op:
+        case Linear():
+            return "linear"
+        case Add():
+            return "add"
+        case Pool():
+            return "pool"
+        case Relu() | Lut():
+            return "next"
+        case Affine():
+            reader = readers[node.name]
+            if isinstance(reader.op, Linear):
+                return "next"
+            if isinstance(reader.op, Add):
+                # The second of what is added is kept from an earlier layer.
+                return "affine" if reader.inputs[0] == node.name else "res_affine"
+    raise ModelError(f"the SIMD accelerator has no stage for node '{node.name}' ({node.op.kind})")
 
 
 def _requirements(plan: _Plan) -> Iterator[tuple[str, int, str]]:

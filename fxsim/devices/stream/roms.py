@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
-from fxsim.families import recognise_resmlp
+from fxsim.families import DIMENSIONS, Slot, recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node, refuse_beyond_int8
 from fxsim.operators import Affine, Axis, Linear, Lut
 
@@ -34,26 +34,19 @@ def rtl_parameters(model: Model) -> dict[str, int]:
     if config.blocks > BLOCKS_MAX:
         raise ModelError(f"the accelerator takes up to {BLOCKS_MAX} blocks, model '{model.name}' has {config.blocks}")
 
-    def acc_bits(last: str) -> int:
-        nodes = (node for node in model.graph.nodes if node.name == last or node.name.endswith(f".{last}"))
-        return max(_ACC_BITS_MIN, *(node.op.acc_bits for node in nodes if isinstance(node.op, Linear)))
+    acc_bits: dict[str, int] = {}
+    for slot, node in zip(resmlp_slots(config, config.psa), model.graph.nodes, strict=True):
+        if isinstance(node.op, Linear):
+            name = "MIX" if slot.over is Axis.TOKENS else slot.role.upper()
+            acc_bits[name] = max(node.op.acc_bits, acc_bits.get(name, _ACC_BITS_MIN))
 
     return {
-        "TOKENS": config.tokens,
-        "VALUES": config.values,
-        "CHANNELS": config.channels,
-        "HIDDEN": config.hidden,
-        "BLOCKS": config.blocks,
-        "CLASSES": config.classes,
+        **{name.upper(): getattr(config, name) for name in DIMENSIONS},
         "PSA": int(config.psa),
         # A ReLU model has no tables; the accelerator still wants legal values.
         "POINTS": config.points or 4,
         "TABLE_RULE": _TABLE_RULES.index(config.rule) if config.rule is not None else 0,
-        "EMBED_ACC_W": acc_bits("embed"),
-        "MIX_ACC_W": acc_bits("token_mixer.linear"),
-        "LINEAR_1_ACC_W": acc_bits("linear_1"),
-        "LINEAR_2_ACC_W": acc_bits("linear_2"),
-        "CLASSIFIER_ACC_W": acc_bits("classifier"),
+        **{f"{name}_ACC_W": bits for name, bits in acc_bits.items()},
     }
 
 
@@ -63,24 +56,21 @@ def write_roms(model: Model, directory: Path) -> list[Path]:
     Two's complement hexadecimal, one word a line; a linear's word is a whole row of weights, input k at bits
     [8k +: 8]; a table's words are channel-major. ModelError where the graph is not a ResMLP.
     """
-    recognise_resmlp(model.graph)
+    config = recognise_resmlp(model.graph)
     refuse_beyond_int8(model.graph, "the streaming accelerator")
     written = []
-    for node in model.graph.nodes:
+    for slot, node in zip(resmlp_slots(config, config.psa), model.graph.nodes, strict=True):
         for suffix, words in _rom_words(node):
-            path = directory / f"{_rom_stem(node.name)}_{suffix}.hex"
+            path = directory / f"{_rom_stem(slot)}_{suffix}.hex"
             path.write_text("".join(f"{word}\n" for word in words), encoding="ascii")
             written.append(path)
     return written
 
 
-def _rom_stem(tap: str) -> str:
-    """`blocks.3.mlp.psa_1` is kept in `block03_mlp_psa_1_*`."""
-    match tap.split("."):
-        case ["blocks", index, *rest]:
-            return "_".join((f"block{int(index):02d}", *rest))
-        case parts:
-            return "_".join(parts)
+def _rom_stem(slot: Slot) -> str:
+    """Start of the names of an operator's files: its block with two digits, where it is in one, and its place there."""
+    block = () if slot.block is None else (f"block{slot.block:02d}",)
+    return "_".join((*block, *slot.place))
 
 
 def _rom_words(node: Node) -> list[tuple[str, list[str]]]:

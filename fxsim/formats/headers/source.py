@@ -95,7 +95,7 @@ class Source:
         raise FileError(f"{self.path}: line {self.line(position)}: {message}")
 
     def found(self, position: int) -> str:
-        """What stands at a position, fit for a message of one line."""
+        """The text at a position, fit for a message of one line."""
         piece = re.split(rb"[\r\n]", self.text[position : position + 30])[0].strip()
         return f"'{piece.decode('latin-1').encode('unicode_escape').decode()}'" if piece else "the end of the line"
 

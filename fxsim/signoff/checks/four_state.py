@@ -1,5 +1,7 @@
 """Kind `four-state`: the RTL in a simulator in which values can be unknown; none of them may be."""
 
+from typing import Literal
+
 from fxsim.cosim.four_state import four_state
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
@@ -9,18 +11,19 @@ from fxsim.signoff.simulation import take_images
 
 
 class FourStateCheck(Check, frozen=True, tag="four-state", kw_only=True):
-    """The streaming RTL gives the model's values at every tap, from power-on, and none of them is unknown (X or Z)."""
+    """The RTL gives the model's values at every tap, from power-on, and none of them is unknown (X or Z)."""
 
     model: Name
     stimulus: Name
     images: Images
+    accelerator: Literal["stream", "simd"] = "stream"
 
 
 def run(check: FourStateCheck, context: Context, seed: int) -> Outcome:
     """The images in a simulator of four states, without stalls and with."""
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-    result = four_state(model, x, images=(0, len(x)))
+    result = four_state(model, x, accel=check.accelerator, images=(0, len(x)))
     compared = sum(tap.compared for run in result.runs for tap in run.taps)
     figures = (
         Figure("values compared", compared),
@@ -35,7 +38,7 @@ def run(check: FourStateCheck, context: Context, seed: int) -> Outcome:
 
 KIND = Kind(
     settings=FourStateCheck,
-    about="in a simulator of four states the streaming RTL equals the model at every tap, and no value is unknown",
+    about="in a simulator of four states the RTL equals the model at every tap, and no value is unknown",
     run=run,
     data=Nothing("values are those of the model; figures name the first that is not"),
     report=Nothing("its line in the table of checks says everything"),

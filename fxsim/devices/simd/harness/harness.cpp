@@ -1,0 +1,178 @@
+// Drives the Verilated SIMD accelerator: an AXI4-Lite master that starts jobs, and an AXI4 memory that holds parameters
+// and images and takes results. Every word of every monitor and every result is compared while it runs, and the rules
+// of AXI are checked on every channel in every cycle.
+//
+// An image's record (see harness_common.hpp) holds its words as they lie in memory, those of its result, then for each
+// compared tap its expected words in the order of the tap's stage: for each group of 16 channels all tokens. The file
+// `parameters` holds the parameters' words. A value is the image it belongs to and its byte in the tap's expected
+// words.
+//
+// Memory is not an array: what is read is looked up by its address among parameters and images, and what is written is
+// compared at once. Every other address is a fault, so that nothing around the results can have been touched.
+
+#include "jobs.hpp"
+
+namespace {
+
+using namespace cosim;
+
+class Simulation {
+  public:
+    explicit Simulation(const Options& options)
+        : watchdog_(options.number("watchdog")),
+          drain_(options.number("drain")),
+          schedule_(options),
+          shared_(options, schedule_.image_bytes),
+          disturbances_(shared_, options),
+          stages_(shared_, schedule_),
+          results_(shared_, options),
+          reads_(shared_, disturbances_, options),
+          writes_(shared_, disturbances_, results_, options),
+          jobs_(shared_, disturbances_, stages_, results_, reads_, writes_, options) {
+        if (options.number("wave_from") == 0) dut_.open_wave();
+    }
+
+    void run() {
+        progress_.start();
+        reset(RESET_CYCLES);
+        uint64_t drained = 0, idle = 0;
+        while (!dut_.finished()) {
+            log_.cycle = dut_.cycle();
+            if (disturbances_.is_due(disturbances_.resets, results_.last_moment())) {
+                disturbances_.resets.happened();
+                reset(1 + disturbances_.resets.random.below(RESET_CYCLES));
+                jobs_.restart(shared_.acknowledged);
+                idle = 0;
+            }
+            jobs_.control();
+            drive();
+            dut_.settle();
+            const bool moved = observe();
+            dut_.clock();
+            if (log_.stop) break;
+            if (jobs_.finished()) {
+                if (++drained > drain_) break;
+            } else if (moved) {
+                idle = 0;
+            } else if (!shared_.held_back && ++idle >= watchdog_) {
+                hung_ = true;
+                break;
+            }
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(shared_.acknowledged, dut_.cycle());
+        }
+        if (dut_.finished()) fail("the design called $finish");
+        print_result();
+        dut_.close();
+    }
+
+  private:
+    void reset(uint64_t cycles) {
+        dut_->rst = 1;
+        jobs_.reset();
+        reads_.reset();
+        writes_.reset();
+        for (uint64_t i = 0; i < cycles; ++i) {
+            dut_->m_axi_arready = dut_->m_axi_awready = dut_->m_axi_wready = shared_.random.below(2);
+            dut_.settle();
+            // What the first edge with reset set right.
+            if (i != 0 && (dut_->m_axi_arvalid || dut_->m_axi_awvalid || dut_->m_axi_wvalid || dut_->s_axil_bvalid ||
+                           dut_->s_axil_rvalid || dut_->irq))
+                log_.fault("valid or irq set during reset", "rst");
+            dut_.clock();
+            log_.cycle = dut_.cycle();
+        }
+        dut_->rst = 0;
+        disturbances_.draw();
+    }
+
+    void drive() {
+        jobs_.drive();
+        reads_.drive();
+        writes_.drive();
+    }
+
+    // Every channel in this cycle. Returns whether anything moved.
+    bool observe() {
+        shared_.held_back = jobs_.pausing();
+        log_.cycle = dut_.cycle();
+        log_.image = shared_.acknowledged;
+        log_.entered = shared_.entered;
+        bool moved = jobs_.observe();
+        moved |= stages_.observe();
+        Figures& figures = shared_.figures;
+        if (shared_.job.running() && figures.computing() && shared_.job.first == 0)
+            figures.observe(dut_.cycle(), dut_->mon_step, dut_->mon_layer, dut_->mon_wait);
+        moved |= reads_.observe_address();
+        moved |= reads_.observe_data();
+        moved |= writes_.observe_address();
+        moved |= writes_.observe_data();
+        moved |= writes_.observe_response();
+        return moved | bool(dut_->mon_step);
+    }
+
+    // -- Reporting --
+
+    static std::string json(const Comparison& comparison, uint64_t image) {
+        Object object;
+        object.number("compared", comparison.compared).number("stalled", 0);
+        return comparison.describe(object)
+            .number("image", image)
+            .number("index", 0)
+            .flag("valid", false)
+            .flag("ready", false)
+            .json();
+    }
+
+    std::string json_state() const {
+        Object object;
+        jobs_.describe_state(object)
+            .number("layer", unsigned(dut_->mon_layer))
+            .number("wait", unsigned(dut_->mon_wait));
+        return writes_.describe(reads_.describe(object)).raw("stages", stages_.json()).json();
+    }
+
+    void print_result() const {
+        Object simd;
+        jobs_.describe(simd)
+            .number("read_beats", reads_.beats())
+            .number("write_beats", writes_.beats())
+            .number("errors", disturbances_.errors.done)
+            .number("stops", disturbances_.stops.done)
+            .raw("state", json_state());
+        Object result;
+        result.number("images", shared_.acknowledged)
+            .number("cycles", dut_.cycle())
+            .number("seconds", progress_.seconds() - shared_.window.seconds_waiting())
+            .number("seconds_waiting", shared_.window.seconds_waiting())
+            .number("entered", shared_.entered)
+            .number("resets", disturbances_.resets.done)
+            .flag("hung", hung_);
+        results_.describe(result, reads_.intervals())
+            .raw("output", json(results_.output(), shared_.acknowledged))
+            .raw("taps", json_list(stages_.taps(), [](const Comparison& tap) { return json(tap, 0); }))
+            .raw("device", shared_.figures.describe(simd).json());
+        print(Object().raw("result", log_.faults.describe(result).json()));
+    }
+
+    uint64_t watchdog_, drain_;
+    bool hung_ = false;
+    Schedule schedule_;
+    Shared shared_;
+    Design& dut_ = shared_.dut;
+    Log& log_ = shared_.log;
+    Disturbances disturbances_;
+    Stages stages_;
+    Results results_;
+    ReadSide reads_;
+    WriteSide writes_;
+    Jobs jobs_;
+    Progress progress_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    divert_output();
+    Simulation(Options(argc, argv)).run();
+    return 0;
+}

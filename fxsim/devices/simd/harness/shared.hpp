@@ -1,0 +1,69 @@
+// What the parts of the harness share: the design, what memory holds, the job that is under way, and how far it is.
+
+#ifndef FXSIM_SIMD_SHARED_HPP
+#define FXSIM_SIMD_SHARED_HPP
+
+#include "figures.hpp"
+#include "job.hpp"
+#include "log.hpp"
+
+namespace cosim {
+
+constexpr size_t WORD = 16;  // bytes
+
+inline std::vector<uint8_t> read_file(const std::string& path) {
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    if (file == nullptr) fail("cannot read '" + path + "'");
+    std::vector<uint8_t> bytes;
+    uint8_t part[1 << 16];
+    for (size_t got; (got = std::fread(part, 1, sizeof part, file)) != 0;) bytes.insert(bytes.end(), part, part + got);
+    std::fclose(file);
+    return bytes;
+}
+
+struct Shared {
+    // `image_bytes`: of an image's record.
+    Shared(const Options& options, size_t image_bytes)
+        : images(options.number("images")),
+          batch(options.number("batch")),
+          keep(options.number("keep") != 0),
+          image_words(options.number("image_words")),
+          result_words(options.number("result_words")),
+          latency(options.number("read_latency")),
+          disordered(options.numbers("input_stall").at(0) != 0),
+          particular(options.numbers("output_stall").at(0) != 0),
+          parameters(read_file(options.text("parameters"))),
+          parameter_words(parameters.size() / WORD),
+          dut(options),
+          window(images, image_bytes),
+          figures(options.numbers("layer_words")),
+          random(options.number("seed")) {
+        uint64_t words = 0;
+        for (const uint64_t count : options.numbers("layer_words")) words += count;
+        if (words == 0 || words * WORD != parameters.size()) fail("the parameters do not fit the layers");
+    }
+
+    const uint64_t images, batch;
+    const bool keep;
+    const uint64_t image_words, result_words;
+    const uint64_t latency;
+    const bool disordered;  // reads of different ids in any order, after different times
+    const bool particular;  // addresses and data of writes wait for each other
+    const std::vector<uint8_t> parameters;
+    const uint64_t parameter_words;
+
+    Design dut;
+    Log log;
+    Window window;
+    Figures figures;
+    Random random;  // one sequence for all parts
+    Job job;
+    uint64_t acknowledged = 0, entered = 1;  // images
+    bool held_back = false;                  // the memory or the master waits: not moving proves nothing
+
+    void enter(uint64_t image) { entered = std::max(entered, std::min(image + 1, images)); }
+};
+
+}  // namespace cosim
+
+#endif
