@@ -28,10 +28,12 @@ from fxsim.compare import (
     place,
     sentence,
 )
+from fxsim.contract import Number, Tensor
 from fxsim.engines import run
 from fxsim.errors import ComparisonError, StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
-from fxsim.graph import Model
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Relu
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -416,3 +418,22 @@ def test_a_difference_is_a_record() -> None:
     assert msgspec.convert(data | {"token": 9, "channel": 9}, Difference) == clocked
     tap = TapComparison(tap="pool", values=8, compared=8, differ=1, first=clocked, largest=1, distance=1)
     assert msgspec.json.decode(msgspec.json.encode(tap), type=TapComparison) == tap
+
+
+@pytest.mark.parametrize("mask", [True, [False, True, False]])
+def test_masked_arrays_are_refused(mask: Any) -> None:
+    """An array that hides values equals nothing: it is refused by name, whatever it hides."""
+    one = np.array([[1, 2, 3]], np.int8)
+    other = np.ma.masked_array(one + np.int8(5), mask=[mask] if mask is not True else True)
+    with pytest.raises(ComparisonError, match="is a MaskedArray, expected a numpy array"):
+        compare(ArraySource("a", {"t": one}), ArraySource("b", {"t": other}), [TapShape("t", ("channel",), (3,))])
+
+
+def test_an_engine_is_not_compared_with_itself() -> None:
+    """Two sources of one engine, though `auto` came to it on its own, are refused; another engine is compared."""
+    wide = Relu()
+    graph = Graph(Tensor(("token", "channel"), (2, 3), Number(12)), (Node("a", wide, (INPUT,)),))
+    model, x = Model(graph, "wide"), np.zeros((1, 2, 3), np.int16)
+    for engine in ("auto", "reference"):
+        with pytest.raises(ComparisonError, match="cannot be compared with itself"):
+            compare(engine_source(model, x, "reference"), engine_source(model, x, engine), model_taps(model))

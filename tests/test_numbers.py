@@ -2,12 +2,14 @@
 
 import json
 import logging
+import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from fxsim.cli import main
 from fxsim.contract import CHANNEL, INT8, TOKEN, Number, Sign, TableRule, Tensor, bias_number
 from fxsim.engines import Engine, chosen_engine, run
 from fxsim.engines.loops import run_loops
-from fxsim.errors import ModelError, StimulusError
+from fxsim.errors import FileError, ModelError, StimulusError
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.onnx import onnx_bytes, open_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
@@ -405,3 +407,92 @@ def test_accelerators_and_headers_refuse_other_formats(
     assert who in message
     assert "node 'classifier' gives int12" in message
     assert not (tmp_path / "out").exists()
+
+
+def grid_model() -> Model:
+    """A model of three axes: row, column, channel."""
+    op = Linear(np.full((2, 3), 5, np.int8), np.zeros(2, np.int8), np.full(2, 4, np.uint8))
+    return Model(Graph(Tensor(("row", "column", CHANNEL), (2, 4, 3)), (Node("a", op, (INPUT,)),)), "grid")
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("axes", [("row", "column", CHANNEL), (CHANNEL,), ("row", CHANNEL)])
+def test_vectors_of_other_axes(axes: tuple[str, ...], data_format: str, tmp_path: Path) -> None:
+    """Vectors of a model of any axes name them, pass their own check, and fail it where a value is changed."""
+    op = Linear(np.full((2, 3), 5, np.int8), np.zeros(2, np.int8), np.full(2, 4, np.uint8))
+    tensor = Tensor(axes, (2, 4, 3)[-len(axes) :])
+    model = Model(Graph(tensor, (Node("a", op, (INPUT,)),)), "axes")
+    folder = tmp_path / "v"
+    manifest = write_vectors(
+        model, draw_stimulus("uniform", 3, tensor, 1), folder, "all", data_format, draw="uniform", seed=1
+    )
+    assert manifest.stimulus.index == manifest.taps[0].index == ("image", *axes)
+    assert check_vectors(folder).passed
+    path = folder / f"taps/a{FORMATS[data_format].suffix}"
+    data = bytearray(path.read_bytes())
+    data[-len(FORMATS[data_format].footer) - 1] ^= 1
+    path.write_bytes(data)
+    result = check_vectors(folder)
+    assert not result.passed
+    assert (result.problems[0].image, result.problems[0].channel) == (2, 1)
+
+
+def test_info_names_the_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An input of rows and columns is not called tokens and values."""
+    save(grid_model(), tmp_path / "m")
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "m")])
+    assert "2 x 4 x 3 (rows x columns x channels)" in capsys.readouterr().out
+
+
+def test_masked_arrays_are_refused() -> None:
+    """An array that hides values is no stimulus: what is hidden would be compared with nothing."""
+    x = np.ma.masked_array(images(), mask=True)
+    with pytest.raises(StimulusError, match="stimulus is a MaskedArray, expected a numpy array"):
+        run(MIXED, x)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("input_number", "uint4"), ("input_axes", ["token", "channel"]), ("nodes", "int4")],
+)
+def test_version_1_states_no_formats(place: str, value: Any, tmp_path: Path) -> None:
+    """A file of version 1, which has no hash, cannot hold what version 1 did not know."""
+    op = Linear(np.ones((3, 3), np.int8), np.zeros(3, np.int8), np.zeros(3, np.uint8))
+    save(Model(Graph((2, 3), (Node("a", op, (INPUT,)),)), "m"), tmp_path / "m")
+    data = (tmp_path / "m").read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    metadata = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fxsim"])
+    metadata["version"] = 1
+    del metadata["sha256"]
+    tensors = safetensors.numpy.load(data)
+
+    def put() -> None:
+        (tmp_path / "m").write_bytes(safetensors.numpy.save(tensors, {"fxsim": json.dumps(metadata)}))
+
+    put()
+    load(tmp_path / "m")
+    if place == "nodes":
+        metadata["graph"]["nodes"][0]["weight_number"] = value
+    else:
+        metadata["graph"][place] = value
+    put()
+    with pytest.raises(FileError, match="states number formats or axes, which version 1 has not"):
+        load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Number(True),
+        lambda: Number.parse(None),  # type: ignore[arg-type]
+        lambda: Tensor((1, 2), (3, 4)),  # type: ignore[arg-type]
+        lambda: Tensor((CHANNEL,), (True,)),
+        lambda: Graph((4, 3), [None]),  # type: ignore[list-item]
+        lambda: Graph((4, 3), [Node(3, Relu(), (INPUT,))]),  # type: ignore[arg-type]
+    ],
+)
+def test_other_types_are_refused_in_one_line(build: Any) -> None:
+    """What is no number, text or node is an error of the project's, not a traceback."""
+    with pytest.raises(ModelError):
+        build()

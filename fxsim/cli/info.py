@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fxsim.cli.console import json_option, model_argument, plain, print_json
+from fxsim.contract import CHANNEL, TOKEN
 from fxsim.families import FAMILIES
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
 from fxsim.formats import load, model_sha256
@@ -80,7 +81,7 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
         row("dimensions", network.dimensions_text)
     else:
         row("network", f"graph of {len(summary.operators)} operators")
-        row("input", f"{_shape(summary.input_shape)} (tokens x values)")
+        row("input", f"{_shape(summary.input_shape)} ({_axes(summary.input_axes)})")
     if summary.other_formats:
         row("numbers", f"input {summary.input_number}; weights and results as listed")
     row("cost", f"{summary.macs:,} MACs an image, and {summary.products:,} multiplications in affines")
@@ -125,6 +126,11 @@ def _kind(op: OperatorSummary) -> str:
     if op.points is not None:
         return f"lut, {op.points} {op.rule}"
     return "linear, tokens" if op.over == "tokens" else op.kind
+
+
+def _axes(axes: tuple[str, ...]) -> str:
+    """An input's axes in words; the channels of tokens are called values."""
+    return "tokens x values" if axes == (TOKEN, CHANNEL) else " x ".join(f"{axis}s" for axis in axes)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -59,8 +59,9 @@ def compare(
 
 
 def _check(expected: Source, found: Source, names: tuple[str, ...]) -> None:
-    if expected is found:
-        raise ComparisonError(f"{expected.name} cannot be compared with itself")
+    origins = [getattr(source, "origin", None) for source in (expected, found)]
+    if expected is found or (origins[0] is not None and origins[0] == origins[1]):
+        raise ComparisonError(f"{expected.name} cannot be compared with itself ({found.name})")
     if not names:
         raise ComparisonError(f"no tap was named to compare {expected.name} and {found.name} at")
     if len(set(names)) != len(names):

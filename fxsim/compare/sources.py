@@ -8,7 +8,7 @@ import numpy as np
 
 from fxsim.compare.tally import Values
 from fxsim.contract.arithmetic import Integers
-from fxsim.engines import Engine, run
+from fxsim.engines import Engine, chosen_engine, run
 from fxsim.errors import ComparisonError
 from fxsim.graph import Model
 
@@ -46,6 +46,8 @@ class ComputedSource:
     taps: tuple[str, ...]
     x: Values
     compute: Callable[[Values, tuple[str, ...]], Mapping[str, Values]]
+    origin: str | None = None
+    """Who computes, where two sources of one origin would be one compared with itself."""
 
     @property
     def images(self) -> int:
@@ -127,8 +129,10 @@ def engine_source(
     model: Model, x: Integers, engine: Engine | str = Engine.AUTO, name: str | None = None
 ) -> ComputedSource:
     """A model's taps as an engine computes them for images `x`. StimulusError where these do not fit the model."""
+    chosen = chosen_engine(engine, model)
 
     def compute(part: Values, taps: tuple[str, ...]) -> Mapping[str, Values]:
-        return run(model, part, taps, engine)
+        return run(model, part, taps, chosen)
 
-    return ComputedSource(name or f"engine {engine}", model.graph.taps, model.check_stimulus(x), compute)
+    images = model.check_stimulus(x)
+    return ComputedSource(name or f"engine {engine}", model.graph.taps, images, compute, f"engine {chosen}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,8 @@ class Tally:
 
     def _check(self, name: str, values: Values, images: int) -> None:
         tap, expected = self.shape.tap, (images, *self.shape.shape)
-        if not isinstance(values, np.ndarray):
+        # No other subclass: in a masked array, what is hidden differs from nothing.
+        if type(values) not in (np.ndarray, np.memmap):
             raise ComparisonError(f"tap '{tap}' of {name} is a {type(values).__name__}, expected a numpy array")
         if values.shape != expected:
             raise ComparisonError(f"tap '{tap}' of {name} has shape {values.shape}, expected {expected}")
@@ -131,5 +132,5 @@ class Tally:
 
 
 def _number(value: int | float) -> int | float:
-    """The value itself; a float that is whole as an integer."""
-    return int(value) if value == int(value) else value
+    """The value itself; a finite float that is whole as an integer."""
+    return int(value) if isfinite(value) and value == int(value) else value

@@ -35,7 +35,7 @@ class Number:
     sign: Sign = Sign.SIGNED
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bits, int) or not 1 <= self.bits <= BITS_MAX:
+        if type(self.bits) is not int or not 1 <= self.bits <= BITS_MAX:
             raise ModelError(f"a number has {self.bits!r} bits, expected 1 to {BITS_MAX}")
         if self.sign not in tuple(Sign):
             raise ModelError(f"a number is {self.sign!r}, expected {' or '.join(Sign)}")
@@ -44,7 +44,7 @@ class Number:
     @classmethod
     def parse(cls, text: str) -> "Number":
         """The format that `int8`, `uint4` and the like name; ModelError where there is none of that name."""
-        match = _TEXT.match(text)
+        match = _TEXT.match(text) if isinstance(text, str) else None
         if match is None or int(match[2]) > BITS_MAX:
             raise ModelError(f"number format is {text!r}, expected int1 to int{BITS_MAX} or uint1 to uint{BITS_MAX}")
         return cls(int(match[2]), Sign.UNSIGNED if match[1] else Sign.SIGNED)

@@ -36,9 +36,11 @@ class Tensor:
         object.__setattr__(self, "shape", tuple(self.shape))
         if len(self.axes) != len(self.shape) or not 1 <= len(self.axes) <= _AXES_MAX:
             raise ModelError(f"a tensor has the axes {self.axes} and the shape {self.shape}, expected 1 to {_AXES_MAX}")
-        if len(set(self.axes)) != len(self.axes) or not all(a.isidentifier() and a.islower() for a in self.axes):
+        if len(set(self.axes)) != len(self.axes) or not all(
+            isinstance(a, str) and a.isidentifier() and a.islower() for a in self.axes
+        ):
             raise ModelError(f"a tensor has the axes {self.axes}, expected distinct lower-case words")
-        if not all(isinstance(n, int) and 1 <= n <= DIMENSION_MAX for n in self.shape):
+        if not all(type(n) is int and 1 <= n <= DIMENSION_MAX for n in self.shape):
             raise ModelError(f"a tensor has the shape {self.shape}, expected sizes of 1 to {DIMENSION_MAX}")
 
     def __str__(self) -> str:

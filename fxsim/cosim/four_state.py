@@ -30,6 +30,9 @@ IMAGES_MAX = 8
 STALLS = (0, 40)
 """Percent of cycles in which both sides hold back, one run each: what only fills while others wait is used, too."""
 
+STALL_MAX = 99
+"""Most percent of cycles in which both sides may hold back."""
+
 _EXAMPLES = 8
 
 
@@ -103,10 +106,14 @@ def four_state(
     start, stop = images if images is not None else (0, min(IMAGES_MAX, len(stimulus)))
     if not 0 <= start < stop <= len(stimulus):
         raise StimulusError(f"images {start}:{stop} were asked for, expected a non-empty part of 0:{len(stimulus)}")
+    shares = tuple(stalls)
+    for share in shares:
+        if not isinstance(share, int) or not 0 <= share <= STALL_MAX:
+            raise StimulusError(f"both sides are to hold back in {share!r} % of cycles, expected 0 to {STALL_MAX}")
     simulator, sources = find_icarus(), read_sources(rtl or fitted.design.sources)
     sources.file_of(fitted.design.top)
     runs, unknown_values = [], 0
-    for stall in stalls:
+    for stall in shares:
         if status is not None:
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
         with temporary.folder("four-state") as work:

@@ -50,6 +50,7 @@ class ModelSummary:
     provenance: dict[str, str]
     input_shape: Shape
     input_number: str
+    input_axes: tuple[str, ...]
     family: str | None
     network: Family | None
     operators: tuple[OperatorSummary, ...]
@@ -80,6 +81,7 @@ def summarise(model: Model) -> ModelSummary:
         provenance=dict(model.provenance),
         input_shape=model.graph.input_shape,
         input_number=str(model.graph.input.number),
+        input_axes=model.graph.input.axes,
         family=recognised.name,
         network=recognised.network,
         operators=operators,

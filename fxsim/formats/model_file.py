@@ -82,7 +82,7 @@ class _Graph(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """A graph; what is said of its input beyond the shape is left out where it is int8 [token, channel]."""
 
     input_shape: tuple[_Dimension, ...]
-    input_axes: tuple[_Name, ...] | None = None
+    input_axes: Annotated[tuple[_Name, ...], Meta(min_length=1, max_length=8)] | None = None
     input_number: _Number | None = None
     nodes: tuple[_AnyRecord, ...]
 
@@ -121,9 +121,13 @@ def _read(path: Path, where: str) -> Model:
     with open_tensors(path, where, "numpy", MODEL_BYTES_MAX) as file:
         content: _Metadata1 = decode_metadata(where, file.metadata(), _VERSIONS, MODEL)
         tensors = _read_tensors(where, file, content.graph)
+    if not isinstance(content, _Metadata) and _states_formats(content.graph):
+        raise FileError(f"{where}: states number formats or axes, which version 1 has not")
     try:
         graph = content.graph
-        tensor = Tensor(graph.input_axes or _AXES, graph.input_shape, _number(graph.input_number))
+        tensor = Tensor(
+            _AXES if graph.input_axes is None else graph.input_axes, graph.input_shape, _number(graph.input_number)
+        )
         nodes = [_node(record, tensors) for record in graph.nodes]
         model = Model(Graph(tensor, nodes), content.name, content.provenance)
     except ModelError as error:
@@ -210,6 +214,17 @@ def _graph_record(graph: Graph) -> _Graph:
         input_number=_text(graph.input.number),
         nodes=tuple(_record(node) for node in graph.nodes),
     )
+
+
+def _states_formats(graph: _Graph) -> bool:
+    """Whether anything of a graph's record is beyond what version 1 knew."""
+    stated = [getattr(node, name) for node in graph.nodes for name in _numbers(_KINDS[type(node)])]
+    return any(value is not None for value in (graph.input_axes, graph.input_number, *stated))
+
+
+def _numbers(kind: type[Operator]) -> list[str]:
+    """An operator's attributes that are number formats."""
+    return [name for name in kind.attributes if _attribute_type(kind, name) is Number]
 
 
 def _text(number: Number) -> str | None:

@@ -56,6 +56,9 @@ class Graph:
     def __init__(self, input: Tensor | Sequence[int], nodes: Iterable[Node]) -> None:  # noqa: A002  # the field's name
         object.__setattr__(self, "input", _input_tensor(input))
         object.__setattr__(self, "nodes", tuple(nodes))
+        for node in self.nodes:
+            if not isinstance(node, Node):
+                raise ModelError(f"graph holds {node!r}, expected nodes")
         if not self.nodes:
             raise ModelError("graph has no operators, expected at least one")
         tensors: dict[str, Tensor] = {INPUT: self.input}
@@ -129,7 +132,7 @@ def _input_tensor(given: Tensor | Sequence[int]) -> Tensor:
 
 def _result(node: Node, tensors: Mapping[str, Tensor]) -> Tensor:
     """The tensor that a node gives, everything about the node checked but its accumulator."""
-    if not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
+    if not isinstance(node.name, str) or not _NAME.match(node.name) or len(node.name) > _NAME_LENGTH_MAX:
         raise ModelError(f"node name {node.name!r} is illegal, expected lower-case words joined by dots")
     if node.name == ALL_TAPS:
         raise ModelError(f"node name '{ALL_TAPS}' is taken: it asks for every tap")

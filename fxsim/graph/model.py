@@ -46,7 +46,8 @@ class Model:
         at.
         """
         tensor = self.graph.input
-        if not isinstance(x, np.ndarray):
+        # No other subclass: a masked array hides values.
+        if type(x) not in (np.ndarray, np.memmap):
             raise StimulusError(f"{what} is a {type(x).__name__}, expected a numpy array")
         if x.dtype != tensor.number.dtype:
             raise StimulusError(f"{what} has type {x.dtype}, expected {tensor.number.dtype}")

@@ -13,7 +13,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.graph import INPUT, Model
-from fxsim.vectors.derive import STIMULUS_INDEX, PlannedFile, Progress, derive, no_progress
+from fxsim.vectors.derive import PlannedFile, Progress, derive, no_progress, tensor_index
 from fxsim.vectors.formats import FORMATS, decode_slot
 from fxsim.vectors.manifest import MANIFEST, MODEL_FILE, STIMULUS_FILE, VectorFile, VectorManifest, read_manifest
 from fxsim.vectors.stimulus import draw_stimulus
@@ -143,7 +143,7 @@ def _compare_draw(stated: VectorManifest, model: Model, x: Integers, problems: l
     except FxsimError as error:
         problems.append(VectorProblem(MANIFEST, f"{MANIFEST}: {error}"))
         return False
-    tally = Tally(TapShape(INPUT, STIMULUS_INDEX[1:], model.graph.input_shape), len(x))
+    tally = Tally(TapShape(INPUT, tensor_index(model, INPUT)[1:], model.graph.input_shape), len(x))
     tally.add(expected, x, (f"draw '{stimulus.draw}'", STIMULUS_FILE))
     found = tally.result()
     if found.first is not None:

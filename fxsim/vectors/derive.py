@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fxsim.contract import INT8, Number
+from fxsim.contract import CHANNEL, INT8, TOKEN, Number
 from fxsim.contract.arithmetic import Integers
 from fxsim.devices.stream.roms import stream_order
 from fxsim.engines import chosen_engine, run_chunks
@@ -18,6 +18,7 @@ from fxsim.graph import INPUT, Model
 from fxsim.vectors.formats import FORMATS, Format, Renderer
 from fxsim.vectors.manifest import (
     ORDER,
+    ORDER_OF_FORMATS,
     STIMULUS_FILE,
     VectorFile,
     VectorManifest,
@@ -35,8 +36,9 @@ def no_progress(_done: int, _total: int) -> None:
     """Report to nobody."""
 
 
-INDEX = ("image", "token", "channel")
-STIMULUS_INDEX = ("image", "token", "value")
+IMAGE = "image"
+_VALUES = ("token", "value")
+"""Axes of an input of tokens, whose channels are called values."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +73,25 @@ def get_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def tap_index(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Index names of a tap whose values have this shape in one image."""
-    return INDEX if len(shape) == 2 else (INDEX[0], INDEX[2])
+def tensor_index(model: Model, name: str) -> tuple[str, ...]:
+    """Index names of the values of a tap or of `input`: images, then its axes."""
+    axes = model.graph.tensors[name].axes
+    return (IMAGE, *(_VALUES if name == INPUT and axes == (TOKEN, CHANNEL) else axes))
 
 
 def planned_files(model: Model, images: int, taps: tuple[str, ...], fmt: Format) -> list[PlannedFile]:
     """Every data file of a folder. The stimulus is always there as .npy too: the check reads it back from that."""
     shape = (images, *model.graph.input_shape)
-    number = model.graph.input.number
-    files = [PlannedFile(STIMULUS_FILE, INPUT, "stimulus", FORMATS["npy"].of(number), shape, STIMULUS_INDEX)]
+    number, inputs = model.graph.input.number, tensor_index(model, INPUT)
+    files = [PlannedFile(STIMULUS_FILE, INPUT, "stimulus", FORMATS["npy"].of(number), shape, inputs)]
     if fmt.name != "npy":
-        files.append(PlannedFile(f"stimulus{fmt.suffix}", INPUT, "stimulus", fmt.of(number), shape, STIMULUS_INDEX))
+        files.append(PlannedFile(f"stimulus{fmt.suffix}", INPUT, "stimulus", fmt.of(number), shape, inputs))
     for place, tap in enumerate(model.graph.taps):
         if tap in taps:
             # The number keeps symbols apart: 'a.b' and 'a_b' are different taps.
             symbol = f"tap{place}_{tap.replace('.', '_')}"
             values = model.graph.tensors[tap]
-            path, index = f"taps/{tap}{fmt.suffix}", tap_index(values.shape)
+            path, index = f"taps/{tap}{fmt.suffix}", tensor_index(model, tap)
             files.append(PlannedFile(path, tap, symbol, fmt.of(values.number), (images, *values.shape), index))
     return files
 
@@ -150,11 +153,11 @@ def derive(
         fxsim_version=__version__,
         engine=str(chosen),
         data_format=data_format,
-        order=ORDER,
+        order=ORDER if _is_int8(model) else ORDER_OF_FORMATS,
         model=VectorModel(model.name, model_sha256(model), model_file),
         stimulus=VectorStimulus(
             shape=(len(x), *model.graph.input_shape),
-            index=STIMULUS_INDEX,
+            index=tensor_index(model, INPUT),
             sha256=digests[INPUT].hexdigest(),
             draw=draw,
             seed=seed,
@@ -163,6 +166,10 @@ def derive(
         ),
         taps=tuple(_tap(model, name, digests[name].hexdigest(), by_tap) for name in model.graph.taps),
     )
+
+
+def _is_int8(model: Model) -> bool:
+    return all(tensor.number == INT8 for tensor in model.graph.tensors.values())
 
 
 def _stated(number: Number) -> str | None:
@@ -176,7 +183,7 @@ def _tap(model: Model, name: str, sha256: str, files: Mapping[str, VectorFile]) 
         name=name,
         operator=model.graph.by_name[name].op.kind,
         shape=shape,
-        index=tap_index(shape),
+        index=tensor_index(model, name),
         stream_order=stream_order(model, name),
         number=_stated(model.graph.tensors[name].number),
         sha256=sha256,

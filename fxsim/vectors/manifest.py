@@ -47,7 +47,7 @@ class VectorStimulus(_Record, frozen=True):
     writer was told, or null.
     """
 
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[int, ...], Meta(min_length=1, max_length=9)]
     index: tuple[str, ...]
     sha256: _Sha256
     draw: str | None
@@ -95,6 +95,11 @@ ORDER = (
     "Arrays are int8 in C order: the last index is fastest, images follow each other, and within an image values are "
     "token-major. stream_order tells where the streaming RTL's own order differs: the token mixer's linear is "
     "channel-major there (for each channel all tokens), because it sits between two transposing buffers."
+)
+
+ORDER_OF_FORMATS = (
+    "Arrays are of the number formats stated (int8 where none is), in C order: the last index is fastest, and images "
+    "follow each other."
 )
 
 

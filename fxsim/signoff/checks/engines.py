@@ -14,9 +14,14 @@ from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import Details, Figure
 
 
+def compiled(engine: Engine | str) -> Engine:
+    """The engine that a check means: `auto` is the compiled one, and never the reference engine in its place."""
+    return Engine.NUMBA if engine == Engine.AUTO else Engine(engine)
+
+
 def compared_with_itself(names: tuple[Engine, Engine]) -> Iterator[str]:
     """A problem where two names are of one engine."""
-    one, other = (Engine.NUMBA if engine is Engine.AUTO else engine for engine in names)
+    one, other = map(compiled, names)
     if one is other:
         yield f"compares engine {one} with itself, expected two engines"
 
@@ -57,8 +62,7 @@ def compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -
     `auto` is the compiled engine and no other: ModelError where that does not take the model, for the reference engine
     in its place would be compared with itself.
     """
-    chosen = (Engine.NUMBA if name == Engine.AUTO else Engine(name) for name in names)
-    expected, found = (engine_source(model, x, engine) for engine in chosen)
+    expected, found = (engine_source(model, x, compiled(name)) for name in names)
     return compare_sources(title, expected, found, model_taps(model))
 
 

@@ -1,7 +1,7 @@
 """Kind `onnx`: integer models as ONNX graphs, which ONNX Runtime executes. It needs the extra `onnx`."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,6 +11,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
+from fxsim.signoff.checks.engines import compiled
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind
@@ -28,6 +29,12 @@ class OnnxCheck(Check, frozen=True, tag="onnx", kw_only=True):
     stimuli: Names
     images: Images = 8
     engines: Annotated[tuple[Engine, ...], Meta(min_length=1)] = (Engine.REFERENCE, Engine.NUMBA)
+
+    def problems(self) -> Iterator[str]:
+        """Each engine counts once, `auto` as the compiled one."""
+        engines = [compiled(engine) for engine in self.engines]
+        for engine in sorted({engine for engine in engines if engines.count(engine) > 1}):
+            yield f"names engine {engine} more than once"
 
 
 def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
@@ -48,7 +55,9 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
             x = context.stimulus(stimulus, model, seed)[: check.images]
             title = f"{name} on {stimulus}: ONNX Runtime against {engine}"
             runtime = _runtime(model, x, session)
-            comparison, first = compare_sources(title, engine_source(model, x, engine), runtime, model_taps(model))
+            comparison, first = compare_sources(
+                title, engine_source(model, x, compiled(engine)), runtime, model_taps(model)
+            )
             comparisons.append(comparison)
             firsts += [first] if first else []
     values = sum(row.compared for comparison in comparisons for row in comparison.taps)
