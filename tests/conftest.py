@@ -25,7 +25,13 @@ def obey_ctrl_c() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Hypothesis the same seed as everything else, unless --hypothesis-seed names another."""
+    """Give Hypothesis the same seed as everything else, unless --hypothesis-seed names another.
+
+    What ends a process ends those that tests start: `nohup` has children ignore SIGHUP.
+    """
+    for ends in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(ends) is signal.SIG_IGN:
+            signal.signal(ends, signal.SIG_DFL)
     if config.getoption("hypothesis_seed") is None:
         config.option.hypothesis_seed = str(SEED)
 
