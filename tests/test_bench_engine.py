@@ -625,7 +625,7 @@ def test_without_pyperf_no_record_is_written(
     [
         (None, "cannot be read"),
         (b"{}", "is not a record of fxsim bench engine"),
-        (b"\xff", "byte 0xff is not UTF-8, expected a record of fxsim bench engine"),
+        (b"\xff", "line 1: byte 0xff is not UTF-8, expected a record of fxsim bench engine"),
         (b'{"fxsim": {"format": "fxsim.signoff"}}', "is not a record of fxsim bench engine"),
     ],
 )
