@@ -34,7 +34,7 @@ _UNREADABLE = r"Environment variable '(NUMBA_\w+)' is defined but its associated
 
 
 def _check_threads() -> None:
-    """ToolError for a number of threads with which Numba ends in a traceback as it is imported."""
+    """Refuse, with ToolError, a number of threads with which Numba ends in a traceback as it is imported."""
     stated = os.environ.get("NUMBA_NUM_THREADS")
     with contextlib.suppress(ValueError):
         if stated is None or int(stated) >= 1:
@@ -71,10 +71,10 @@ _KNOWN_PACKAGES = {"llvmlite", "numba", "numpy", *sys.stdlib_module_names}
 """Packages whose functions compiled code may be made of: their versions are part of the cache's key."""
 
 _compiling = threading.Lock()
-"""Held while Numba's settings for its cache folder, one for all threads, are others than the user's."""
+"""A lock, held while Numba's settings for its cache folder, one for all threads, are others than the user's."""
 
 _log = logging.getLogger("fxsim")
-"""Says what takes seconds and happens once; the command line shows it."""
+"""The log that says what takes seconds and happens once; the command line shows it."""
 
 _HASHES = "sha256.json"
 """The file, in a folder of the cache, that states what the others' bytes are."""
@@ -121,7 +121,7 @@ def _announce(what: str, how_often: str) -> None:
 
 
 def _compile_cached(function: Callable[..., None], signature: Any, folder: Path, what: str = "") -> Callable[..., None]:
-    """From the folder or into it; the caller holds its lock."""
+    """Take the machine code of `function` from the folder, or compile it into the folder; the caller holds its lock."""
     stated = folder / _HASHES
     try:
         hashes = msgspec.json.decode(stated.read_bytes(), type=dict[str, str])

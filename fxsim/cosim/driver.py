@@ -36,7 +36,7 @@ from fxsim.simulate.build import Build, Status
 from fxsim.simulate.process import Feeder, simulate
 
 Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
+"""A function that is called with (images done, images in all)."""
 
 
 def cosim(
@@ -125,7 +125,7 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
 
 
 class _Used(NamedTuple):
-    """What one run of a simulator was: on which device, with what, and on which images of the input."""
+    """One run of a simulator: its device, what it was run with, and the images of the input that it computed."""
 
     device: Device
     fitted: Fitted

@@ -146,7 +146,7 @@ def four_state(
 
 
 def _number(bits: str) -> int | None:
-    """Two's complement; None where a bit is unknown."""
+    """The number that bits in two's complement state; None where a bit is unknown."""
     return None if set(bits) - {"0", "1"} else int(bits, 2) - (int(bits[0]) << len(bits))
 
 
@@ -165,7 +165,7 @@ def _handshake(
 
 
 def _compare(expected: Expected, found: list[tuple[int, str]], first_image: int) -> TapComparison:
-    """Value by value, as far as both go; values that are too few or too many leave the comparison incomplete."""
+    """Compare value by value, as far as both go; too few or too many values leave the comparison incomplete."""
     size = expected.values.shape[1]
     differences = []
     for n, (want, (cycle, bits)) in enumerate(zip(expected.values.reshape(-1).tolist(), found, strict=False)):

@@ -1,4 +1,4 @@
-"""What a co-simulation found, as records that are also its JSON."""
+"""The result of a co-simulation, as records that are also its JSON."""
 
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ class TapResult(msgspec.Struct, frozen=True):
         return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values)
 
     def comparison(self, name: str, repeats: bool) -> TapComparison:
-        """What was compared; `repeats` where images were interrupted and computed again."""
+        """The comparison of a tap; `repeats` where images were interrupted and computed again."""
         return TapComparison(
             tap=name,
             values=self.values,
@@ -93,7 +93,7 @@ class CosimVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared: taps by name in graph order, and the device's output."""
+    """The streams that were compared: taps by name in graph order, and the device's output."""
 
     taps: dict[str, TapResult]
     output: TapResult
@@ -155,7 +155,9 @@ class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run: device (`accel`) with its settings, none of them left open, model, images of the input, stalls.
+    """The run that a result is of: device (`accel`) with its settings, none left open, model, images, stalls.
+
+    `image_start`, `image_stop`: the images of the input.
 
     `power_on_seed`: of the bits that registers held at power-on in the run that is reported: the first of
     `power_on_seeds`, or the one under which the design failed.
@@ -195,7 +197,7 @@ class CosimResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def comparison(self) -> Comparison:
-        """All that was compared, the output last."""
+        """The comparison of all streams, the output last."""
         streams = self.streams.taps | {"output": self.streams.output}
         repeats = parse_stall(self.provenance.stall).disturbs
         return Comparison(

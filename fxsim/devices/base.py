@@ -29,7 +29,7 @@ _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """Where a stream stood when the simulation stopped; image, token and channel are the next value's.
+    """The state of a stream when the simulation stopped; image, token and channel are the next value's.
 
     `state`: `empty` (it has no value), `held` (a value that is not taken) or `passing`. `tap`: whose value the next one
     is, where a stream carries those of several.
@@ -45,7 +45,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Layout(ABC):
-    """How an accelerator's streams run, and which taps are compared (in graph order)."""
+    """The layout of an accelerator's streams, and the taps that are compared (in graph order)."""
 
     model: Model
     compared: tuple[str, ...]
@@ -66,7 +66,7 @@ class Layout(ABC):
 
     @abstractmethod
     def contents(self, x: Int8, values: dict[str, Int8]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
-        """What the harness needs of images `x` with their taps, in the order of its record: [image, ...] each."""
+        """Arrays the harness needs of images `x` with their taps, in the order of its record: [image, ...] each."""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Table(NamedTuple):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What only one device has to say of a co-simulation; its JSON stands in the result under the device's name."""
+    """Figures of a co-simulation that only one device has; their JSON stands in the result under the device's name."""
 
     def tables(self) -> tuple[Table, ...]:
         """Tables for people."""
@@ -130,7 +130,7 @@ class CycleLimit:
 
     @property
     def cycles(self) -> int:
-        """The one that there is."""
+        """The cycles of the one limit that is stated."""
         return self.bound if self.bound is not None else self.least or 0
 
 
@@ -148,7 +148,7 @@ class Fitted(ABC):
 
     @abstractmethod
     def layout(self, compared: tuple[str, ...]) -> Layout:
-        """How its streams run, with these taps (in graph order) compared."""
+        """The layout of its streams, with these taps (in graph order) compared."""
 
     @abstractmethod
     def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
@@ -164,10 +164,10 @@ class Fitted(ABC):
 
     @abstractmethod
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
-        """Why nothing moves any more, and where every stream stands; `first_image`: the number of the harness's 0."""
+        """The reason why nothing moves, and every stream's state; `first_image`: the number of the harness's 0."""
 
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
-        """What it brings to be simulated on images in four states, written into a folder; both sides hold back.
+        """The bench that simulates it on images in four states, its files written into a folder; both sides hold back.
 
         `stall`: in so many percent of all cycles. Only a device that says `four_state` has it.
         """
@@ -178,11 +178,11 @@ class Fitted(ABC):
         return Settings()
 
     def disturbances(self, found: messages.Found) -> dict[str, int]:
-        """How often each kind of disturbance that a stall pattern can ask for was carried out."""
+        """Disturbances that a stall pattern can ask for, by kind: how often each was carried out."""
         return {"reset": found.resets}
 
     def figures(self, found: messages.Found, images: int) -> Figures | None:  # noqa: ARG002  # most have none
-        """What only this device has to say of a run of so many images."""
+        """The figures that only this device has, of a run of so many images; None where it has none."""
         return None
 
 

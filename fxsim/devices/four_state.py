@@ -1,4 +1,4 @@
-"""What a device brings to be simulated in four states: a harness in Verilog, and the values it is to hand over."""
+"""The bench that simulates a device in four states: a harness in Verilog, and the values it is to hand over."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

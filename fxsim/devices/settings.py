@@ -13,7 +13,7 @@ from fxsim.errors import StimulusError
 
 @dataclass(frozen=True)
 class Setting:
-    """What is said of a setting beside its type and default; it annotates the field.
+    """The description of a setting, beside its type and default; it annotates the field.
 
     `option`: as on the command line, `--NAME`. `help`: a few words. `words`: the setting in sentences, `unit`: of what
     it counts. `least`, `most`: limits of a number. `shown`: the default in words, where it is None.

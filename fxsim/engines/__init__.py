@@ -14,7 +14,7 @@ from fxsim.graph import Model
 
 
 class Engine(StrEnum):
-    """Which engine computes; `auto` is the compiled one, and the reference engine where that does not take a model.
+    """An engine by name; `auto` is the compiled one, and the reference engine where that does not take a model.
 
     The compiled engine has two names: `compiled`, and `numba`, which records and results state.
     """

@@ -39,7 +39,7 @@ def _saturate(value, low, high):
 
 @njit
 def _round_shift(total, shift):
-    """floor(total / 2^shift + 1/2) of a sum of at most 62 bits."""
+    """Compute floor(total / 2^shift + 1/2) of a sum of at most 62 bits."""
     if shift == 0:
         return total
     if shift > 62:

@@ -46,7 +46,7 @@ COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 
 @dataclass(frozen=True)
 class Design:
-    """What a simulator is made of besides its parameters: the top module, and the harness that drives it.
+    """A design to simulate, without its parameters: the top module, and the harness that drives it.
 
     `harness`: the C++ program, then what it includes. `rtl`: the folder of its Verilog, by default the project's own.
     """
@@ -82,7 +82,7 @@ _MAKE_VARIABLES = (
 )
 
 Status = Callable[[str], None]
-"""Told in words what is being done."""
+"""A function that is told in words what is being done."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def build_simulator(
     started = time.monotonic()
 
     def ingredients(reads: tuple[str, ...] | None) -> Ingredients | None:
-        """What a simulator is made of that reads these files; None where that is not known, or one is not there."""
+        """The ingredients of a simulator that reads these files; None where these are not known, or one is missing."""
         hashes = None if reads is None else sources.hashes(reads)
         if hashes is None:
             return None
@@ -195,7 +195,7 @@ def _make_writable(cache: Path) -> None:
 
 @contextmanager
 def _lock(path: Path, tell: Status) -> Iterator[None]:
-    """One build at a time: two on two cores gain nothing, and whoever holds the lock may tidy up."""
+    """Hold the lock of all builds: two on two cores gain nothing, and whoever holds the lock may tidy up."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
@@ -209,7 +209,7 @@ def _lock(path: Path, tell: Status) -> Iterator[None]:
 
 
 def _verilator_command(tools: Toolchain, flags: tuple[str, ...], sources: Sources, design: Design) -> list[str]:
-    """Modules and includes are looked for in every folder that holds sources, the whole folder first."""
+    """Verilator's command; it looks for modules and includes in every folder of sources, the whole folder first."""
     folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
     looked_in = (word for folder in folders for word in ("-y", folder))
     return [str(tools.verilator), *flags, *looked_in, f"rtl/{sources.file_of(design.top)}", design.harness[0].name]

@@ -26,7 +26,7 @@ _READS_MAX = 4 * ENTRIES_MAX
 
 
 class Ingredients(msgspec.Struct, frozen=True):
-    """What a simulator is made of. `key`: hash of all of it; `reads`: hashes of the Verilog files that were read."""
+    """All that a simulator is made of. `key`: hash of all of it; `reads`: hashes of the Verilog files read."""
 
     key: str
     reads: dict[str, str]
@@ -36,7 +36,7 @@ class Ingredients(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What an entry says of itself, in build.json. `sha256`: of the record with an empty one in its place."""
+    """The record of an entry, in build.json. `sha256`: of the record with an empty one in its place."""
 
     made_of: Ingredients
     executable_sha256: str

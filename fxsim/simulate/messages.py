@@ -1,4 +1,4 @@
-"""What the harnesses print: streams by number, values by their index in the stream, images from 0."""
+"""Messages that the harnesses print: streams by number, values by their index in the stream, images from 0."""
 
 import msgspec
 

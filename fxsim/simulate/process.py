@@ -33,7 +33,7 @@ class Records(Protocol):
 
     @property
     def model(self) -> Model:
-        """Whose values are expected."""
+        """The model whose values are expected."""
 
     @property
     def needed(self) -> tuple[str, ...]:

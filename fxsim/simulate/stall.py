@@ -47,7 +47,7 @@ Side = Random | Burst | None
 
 @dataclass(frozen=True)
 class Stall:
-    """What the harness does to either side, `gap` idle cycles, and how often it resets, gives an error, or stops."""
+    """A stall pattern: stalls of either side, `gap` idle cycles, and how many resets, errors and stops there are."""
 
     text: str
     input: Side = None
@@ -70,12 +70,12 @@ class Stall:
 
     @property
     def disturbances(self) -> dict[str, int]:
-        """How often it disturbs, by kind."""
+        """Disturbances by kind: how often each is carried out."""
         return {"reset": self.resets, "error": self.errors, "stop": self.stops}
 
     @property
     def undisturbed(self) -> "Stall":
-        """The same without disturbances."""
+        """The same pattern without disturbances."""
         parts = [part for part in self.text.split("+") if part.partition(":")[0] not in self.disturbances]
         return replace(self, text="+".join(parts) or "none", resets=0, errors=0, stops=0)
 

@@ -66,7 +66,7 @@ def run_logged(command: list[str], folder: Path, log: Path) -> int:
 
 
 def first_errors(log: Path) -> str:
-    """What went wrong, in the words of the tools that wrote the log; or the package that is missing."""
+    """The first errors in a log, in the words of the tools that wrote it; or the package that is missing."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if any("lz4.h" in line and "No such file" in line for line in lines):
         return "lz4.h is missing, which waveforms need: install the Debian package 'liblz4-dev'"
@@ -77,12 +77,12 @@ def first_errors(log: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What the tools see of the environment: nothing that could change what is built, since builds are shared."""
+    """The environment that the tools see: nothing that could change what is built, since builds are shared."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
 def program_output(command: list[str]) -> str:
-    """What a program prints, in the tools' environment; ToolError where it does not run."""
+    """The text that a program prints, in the tools' environment; ToolError where it does not run."""
     try:
         done = run(command, timeout=60, env=_environment())
         done.check_returncode()

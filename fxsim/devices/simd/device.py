@@ -40,7 +40,7 @@ _PARAMETERS = "parameters.bin"
 
 
 class SimdSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the SIMD accelerator is run.
+    """Settings of a run of the SIMD accelerator.
 
     `read_latency`: cycles from a read's address to its first beat, and from a write's last beat to its response.
     `batch`: images of a job, by default all of them. `keep`: a job reads the parameters once, not for every image.
@@ -78,11 +78,11 @@ class FittedSimd(Fitted):
         self.watchdog = _WATCHDOG
 
     def layout(self, compared: tuple[str, ...]) -> SimdLayout:
-        """Words of 16 channels."""
+        """The layout: words of 16 channels."""
         return SimdLayout(self._model, compared, self.image)
 
     def pinned(self, images: int) -> SimdSettings:
-        """A job that takes all images takes so many."""
+        """The settings, with the number of images stated for a job that takes all."""
         return msgspec.structs.replace(self.settings, batch=self.settings.batch or images)
 
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
@@ -142,7 +142,7 @@ class FittedSimd(Fitted):
         return super().disturbances(found) | {"error": part.errors, "stop": part.stops}
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
-        """What the sequencer waits for, and where each stage stands."""
+        """The reason why nothing moves, from what the sequencer waits for, and the states of stages and result."""
         state, taps = decode_part(found, Part).state, self._model.graph.taps
         states = []
         for stage in state.stages:

@@ -1,4 +1,4 @@
-"""What only the SIMD accelerator has to say of a co-simulation."""
+"""Figures of a co-simulation that only the SIMD accelerator has."""
 
 from typing import Literal
 
@@ -12,10 +12,11 @@ MULTIPLIERS = 256
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a part of the SIMD accelerator was busy with a layer, in cycles from the first job's start, `end` excluded.
+    """A span of time in which a part of the SIMD accelerator was busy with a layer, from `start` to `end`, excluded.
 
-    `kind`: `load` (its parameters' first beat to their last; layer -1: the image's), `compute` (first step to last) or
-    `write` (layer -1: the first beat of the image's result to its last response).
+    Both are cycles from the first job's start. `kind`: `load` (its parameters' first beat to their last; layer -1: the
+    image's), `compute` (first step to last) or `write` (layer -1: the first beat of the image's result to its last
+    response).
     """
 
     kind: Literal["load", "compute", "write"]
@@ -25,7 +26,7 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LayerFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one layer (a matrix product) took of the SIMD accelerator: that of the first job's first image, exactly.
+    """Figures of one layer (a matrix product) on the SIMD accelerator: those of the first job's first image, exactly.
 
     `name`: the product's tap. `macs`: multiplications that the model asks for. `steps`: cycles in which the array
     computed. `cycles`: from the end of the layer before (or the job's start) to this layer's last step, waiting
@@ -44,7 +45,7 @@ class LayerFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SimdFigures(Figures, frozen=True, kw_only=True):
-    """What only the SIMD accelerator has. `layers` and `timeline` are those of the first job's first image.
+    """Figures that only the SIMD accelerator has. `layers` and `timeline` are those of the first job's first image.
 
     `job_cycles`: the register CYCLES of every job that ran to its end. `image_cycles`: between the results of two
     images of one job. `single_image_cycles`: the median of `job_cycles` over jobs of one image. `errors`, `stops`: AXI
@@ -66,7 +67,7 @@ class SimdFigures(Figures, frozen=True, kw_only=True):
     stops: int = 0
 
     def tables(self) -> tuple[Table, ...]:
-        """Where the first image's cycles went."""
+        """A table of the first image: each layer's cycles, and what they went to."""
         rows = tuple(
             (layer.name, layer.cycles, f"{layer.macs / (MULTIPLIERS * layer.cycles):.1%}", _waits(layer))
             for layer in self.layers

@@ -40,7 +40,7 @@ class _Show:
 
 @dataclass(frozen=True)
 class SimdFourStateBench(FourStateBench):
-    """What each stage shows of an image, in order, beside what every bench has."""
+    """A bench of the SIMD accelerator. `shows`: by stage, what it shows of an image, in order."""
 
     shows: dict[str, tuple[_Show, ...]]
 

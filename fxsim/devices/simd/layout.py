@@ -16,17 +16,17 @@ RESULT = "result"
 
 @dataclass(frozen=True)
 class SimdLayout(Layout):
-    """The SIMD accelerator's: words of 16 channels, of each tap group by group and in each token by token."""
+    """The SIMD accelerator's layout: words of 16 channels, of each tap group by group and in each token by token."""
 
     image: MemoryImage
 
     @property
     def output(self) -> str:
-        """What is written into memory."""
+        """The result, which is written into memory."""
         return RESULT
 
     def schedule(self, stage: str) -> Iterator[int]:
-        """Of each tap that a stage shows, in order: tap number, tokens, groups of channels, channels of the last."""
+        """Numbers for each tap that a stage shows, in order: its own, tokens, groups of channels, the last's channels."""
         taps = self.model.graph.taps
         for layer in self.image.layers:
             if (tap := dict(layer.stages).get(stage)) is not None:
@@ -52,7 +52,7 @@ class SimdLayout(Layout):
         return [pack_images(self.model, x), self._in_words(results), *(self._in_words(tap) for tap in taps)]
 
     def _shape(self, tap: str) -> tuple[int, int]:
-        """Tokens and channels; without tokens one."""
+        """Tokens and channels of a tap; one token where it has none."""
         *tokens, channels = self.model.graph.shapes[tap]
         return (tokens[0] if tokens else 1), channels
 
@@ -62,7 +62,7 @@ class SimdLayout(Layout):
 
     @staticmethod
     def _in_words(values: Int8) -> Int8:
-        """[image, (token,) channel] as [image, group, token, lane], padded with zeros."""
+        """Arrange [image, (token,) channel] as [image, group, token, lane], padded with zeros."""
         values = values.reshape(len(values), -1, values.shape[-1])
         count, tokens, channels = values.shape
         groups = -(-channels // LANES)

@@ -29,7 +29,7 @@ from fxsim.graph import Model
 
 MAP_FORMAT = "fxsim.memory-image"
 MAP_VERSION = 1
-"""What an address map says of itself."""
+"""The version that an address map states, beside its format."""
 
 _STEM = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
 _STEM_LENGTH_MAX = 64
@@ -41,7 +41,7 @@ _IMAGES_AT_A_TIME = 1024
 
 @dataclass(frozen=True)
 class MemoryFiles:
-    """What was written: the image, and paths by what they hold: `parameters`, `map`, `header`, perhaps `images`."""
+    """The written memory image, and paths by what they hold: `parameters`, `map`, `header`, perhaps `images`."""
 
     image: MemoryImage
     paths: Mapping[str, Path]
@@ -95,7 +95,7 @@ def write_memory_image(
 
 
 def stem_of(name: str) -> str:
-    """What files are called after a model's name, which may hold anything: letters, digits and underscores."""
+    """The stem of file names, made of a model's name, which may hold anything: letters, digits and underscores."""
     words = re.findall(r"[A-Za-z0-9]+", name)
     return "_".join(words)[:_STEM_LENGTH_MAX].strip("_") or "model"
 
@@ -240,7 +240,7 @@ def _model_macros(image: MemoryImage, prefix: str, images: int | None) -> Iterat
 
 
 def _shown(name: str) -> str:
-    """As much of a model's name as files repeat, as valid Unicode."""
+    """The start of a model's name that files repeat, as valid Unicode."""
     return name[:_NAME_LENGTH_MAX].encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What the SIMD accelerator reads of a model: one contiguous run of 128-bit words, in the order of use.
+"""A model's memory image, as the SIMD accelerator reads it: one run of 128-bit words without gaps, in the order of use.
 
 `docs/memory-image.md` describes the format. A ResMLP first becomes planned layers (what is computed, with which
 operators' parameters); these are held to the accelerator's buffers; then they become words.
@@ -24,7 +24,7 @@ LANES = 16
 """int8 values of a word, and so its bytes: 16 channels of one token, or a parameter of 16 channels or tokens."""
 
 STAGES = ("linear", "affine", "add", "res_affine", "next", "pool")
-"""What may follow a matrix product on its way out, in the order it is applied; the numbers of the monitors."""
+"""Stages that results of a matrix product pass, in order; a monitor's number is its stage's place here."""
 
 MAGIC = 0xD5
 """Lowest byte of every descriptor."""
@@ -400,7 +400,7 @@ def _stage(node: Node, readers: Mapping[str, Node]) -> str:
 
 
 def _requirements(plan: _Plan) -> Iterator[tuple[str, int, str]]:
-    """What a layer asks of the accelerator: parameter, its least value, what it takes that for."""
+    """Requirements of a layer on the accelerator: parameter, its least value, what it takes that for."""
     chunk, chunks = plan.chunk_weights, plan.chunks if plan.token_mixing else 1
     source = "IMAGE_WORDS" if plan.first else "ACTIVATION_WORDS"
     yield source, plan.tokens * plan.in_groups, "words for its input"
@@ -430,7 +430,7 @@ def _check_fits(plan: _Plan, buffers: Buffers, model: str) -> None:
 
 
 def _layer_sections(plan: _Plan) -> Iterator[tuple[str, str, int, bool, npt.NDArray[np.uint8]]]:
-    """What a layer is made of, in order: kind, tap, group, whether groups are of tokens, words as uint8 [word, 16]."""
+    """Sections of a layer, in order: kind, tap, group, whether groups are of tokens, words as uint8 [word, 16]."""
     yield "descriptor", plan.name, 0, False, _descriptor(plan)
     # Rows are outputs: channels, or the tokens that sums over tokens make.
     linear = plan.linear

@@ -7,7 +7,7 @@ from fxsim.simulate.messages import Spread
 
 
 class Stage(msgspec.Struct):
-    """Where a stage stands: whose value comes next, and which."""
+    """The place of a stage in its work: whose value comes next, and which."""
 
     stage: int
     tap: int
@@ -39,7 +39,7 @@ class State(msgspec.Struct):
 
 
 class LayerCounts(msgspec.Struct):
-    """What a layer took."""
+    """Cycles of a layer: those that it computed in, those that it took in all, and those that it waited in."""
 
     steps: int
     cycles: int

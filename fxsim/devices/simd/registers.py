@@ -6,11 +6,11 @@ The address map, the C header and the tables of `docs/memory-image.md` are deriv
 from enum import IntEnum, StrEnum
 
 ACCELERATOR_ID = 0x46580001
-"""What register ID reads: "FX", then the version of the register map and of the parameter stream."""
+"""The value that register ID reads: "FX", then the version of the register map and of the parameter stream."""
 
 
 class Access(StrEnum):
-    """What may be done to a register."""
+    """The access to a register that software has."""
 
     READ = "read-only"
     WRITE = "read-write"
@@ -86,11 +86,11 @@ ERROR_CODE_MASK = 0xFF
 """Bits of ERROR that hold the code."""
 
 ERROR_LAYER_SHIFT = 16
-"""Where the number of the layer begins in ERROR."""
+"""The lowest bit of the layer's number in ERROR."""
 
 
 class ErrorCode(IntEnum):
-    """What ended a run, in bits 7:0 of ERROR."""
+    """The cause that ended a run, in bits 7:0 of ERROR."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Why a SIMD accelerator stopped moving: what it, the bus and its registers wait for, and which result is missing."""
+"""The reason why a SIMD accelerator stopped: what it, the bus and its registers wait for, which result is missing."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ WAITS = {
     3: "results that {layer} reads of the layer before",
     4: "room for the results of {layer}",
 }
-"""What the monitor `mon_wait` says is waited for."""
+"""Things that the accelerator waits for, by the value of the monitor `mon_wait`."""
 
 
 def explain(state: State, layers: Sequence[str], stages: Sequence[StreamState]) -> str:

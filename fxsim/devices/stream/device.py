@@ -39,7 +39,7 @@ class FittedStream(Fitted):
         self.watchdog = max(_WATCHDOG_MIN, 4 * self.bound)
 
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
-        """A value a beat, each tap's in the order of its stream."""
+        """The layout: a value a beat, each tap's in the order of its stream."""
         return StreamLayout(self._model, compared)
 
     def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
@@ -81,7 +81,7 @@ class FittedStream(Fitted):
         return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
-        """Which stream waits for which."""
+        """The reason why nothing moves, that is which stream waits for which, and the state of every stream."""
         assert found.input is not None
         graph = self._model.graph
         states = {INPUT_STREAM: self._state(layout, INPUT_STREAM, found.input, first_image)}

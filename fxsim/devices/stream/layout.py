@@ -16,7 +16,7 @@ OUTPUT = "m_axis"
 
 @dataclass(frozen=True)
 class StreamLayout(Layout):
-    """The streaming accelerator's: a value a beat, each tap's in the order of its stream."""
+    """The streaming accelerator's layout: a value a beat, each tap's in the order of its stream."""
 
     @property
     def output(self) -> str:

@@ -1,4 +1,4 @@
-"""What the streaming accelerator is given of a model: parameters when it is built, ROM files when it runs."""
+"""Parameters and ROM files of a model, which the streaming accelerator is given when it is built and when it runs."""
 
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,12 @@ def _rom_words(node: Node) -> list[tuple[str, list[str]]]:
 
 
 def _hex(rows: npt.NDArray[Any]) -> list[str]:
-    """One word a row; the row's first byte is the least significant and so is written last."""
+    """Words in hexadecimal, one a row; the row's first byte is the least significant and so is written last."""
     return [np.ascontiguousarray(row[::-1]).tobytes().hex() for row in rows]
 
 
 def stream_order(model: Model, tap: str) -> Axis:
-    """Which index is slower in a tap's stream: TOKENS, or CHANNELS for a linear over tokens.
+    """The slower index in a tap's stream: TOKENS, or CHANNELS for a linear over tokens.
 
     That linear sits between two transposing buffers, so that its results come channel by channel.
     """

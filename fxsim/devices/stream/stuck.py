@@ -1,4 +1,4 @@
-"""Why a streaming design stopped moving: which stream waits for which, from all handshakes and the graph."""
+"""The reason why a streaming design stopped: which stream waits for which, from all handshakes and the graph."""
 
 from collections.abc import Mapping
 

@@ -103,7 +103,7 @@ def _table(builder, isa, byte, _word):
 
 
 def _affine(builder, isa, _byte, word):
-    """sat8(round_shift(w x, s) + b) in 16 bits; `word(i)`: w, s - 1, 1, 1, b, or with s = 0: w, 0, 0, 0, b.
+    """The affine sat8(round_shift(w x, s) + b) in 16 bits; `word(i)`: w, s - 1, 1, 1, b, or with s = 0: w, 0, 0, 0, b.
 
     Products are of at most 15 bits. ((p >> (s - 1)) + 1) >> 1 is (p + 2^(s - 1)) >> s without the sum's overflow.
     """

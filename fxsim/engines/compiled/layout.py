@@ -37,10 +37,10 @@ UInt8 = npt.NDArray[np.uint8]
 
 TOKENS_STEP = 16
 PANEL = 64
-"""A panel is so wide, or a multiple."""
+"""Columns that the width of every panel is a multiple of."""
 
 ALIGNMENT = 64
-"""Bytes: of every array that the kernels read in whole vectors."""
+"""Alignment in bytes of every array that the kernels read in whole vectors."""
 
 
 class Panels(NamedTuple):
@@ -81,7 +81,7 @@ def aligned(array: UInt8) -> UInt8:
 
 
 def space(size: int) -> UInt8:
-    """So many zero bytes that start at a multiple of ALIGNMENT, and as many behind them as a vector is long."""
+    """Zero bytes, `size` of them, that start at a multiple of ALIGNMENT, with room for a vector behind them."""
     room = np.zeros(size + 2 * ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     return room[start : start + size]
@@ -106,7 +106,7 @@ def count_panels(images, width, each):
 
 @intrinsic
 def transpose(_typing, y, x):
-    """y[j, i] = x[i, j] with bit 7 flipped, 16 x 16 bytes: from tokens by channels to channels by tokens or back."""
+    """Set y[j, i] = x[i, j], bit 7 flipped, 16 x 16 bytes: from tokens by channels to channels by tokens or back."""
     row = vector_of(I8, 16)
 
     def generate(context, builder, signature, arguments):
@@ -147,7 +147,7 @@ def _stream(_typing, y, x, count):
 
 @njit
 def read(step, images, image, x, arena, scratch):
-    """The block's images into panels: int8 [token, value], one after the other."""
+    """Read the block's images into panels: int8 [token, value], one after the other."""
     values, tokens, width, each = step[ROWS_IN], step[TOKENS_IN], step[WIDTH_IN], step[EACH_IN]
     padded = round_up(values, 16)
     in_panel = width // each
@@ -171,7 +171,7 @@ def read(step, images, image, x, arena, scratch):
 
 @njit
 def write(step, images, image, out, arena, scratch):
-    """The block's part of a tap from its panels."""
+    """Write the block's part of a tap from its panels."""
     channels, tokens, width, each = step[ROWS_OUT], step[TOKENS_OUT], step[WIDTH_OUT], step[EACH_OUT]
     padded = round_up(channels, 16)
     in_panel = width // each

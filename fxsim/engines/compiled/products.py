@@ -55,7 +55,7 @@ _UNROLLED = 2
 
 
 def _dot(builder, isa, total, unsigned, signed):
-    """total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
+    """The vector total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
     if isa.depth == 4:
         name = f"llvm.x86.avx512.vpdpbusd.{32 * isa.lanes}"
         return call(builder, name, total.type, total, unsigned, signed)
@@ -100,12 +100,12 @@ def _sums(builder, isa, rows, vectors, groups, initial, vector_at, scalar_at, ve
 
 
 def lane_order(isa, vectors):
-    """Which column of a tile lane l of vector v is, [v][l]: packing takes four lanes of each vector in turn."""
+    """The column of a tile that lane l of vector v is, [v][l]: packing takes four lanes of each vector in turn."""
     return [[lane // 4 * 4 * vectors + 4 * v + lane % 4 for lane in range(isa.lanes)] for v in range(vectors)]
 
 
 def _requantise(builder, isa, sums, shifts, biases):
-    """sat8((sum >> shift) + bias) + 128 as bytes, in the order of columns; sums hold the rounding half."""
+    """Results sat8((sum >> shift) + bias) + 128 as bytes, in the order of columns; sums hold the rounding half."""
     parts = [builder.add(builder.ashr(s, shift), bias) for s, shift, bias in zip(sums, shifts, biases, strict=True)]
     if isa.name == "avx512":
         # Either packing takes turns between its operands, 16 bytes by 16 bytes.
@@ -310,7 +310,7 @@ def _pack(_typing, isa, packed, x):
 
 @intrinsic
 def _widen(_typing, y, x, count):
-    """Bytes to 16 bits each, `count` of them, a multiple of PANEL."""
+    """Widen bytes to 16 bits each, `count` of them, a multiple of PANEL."""
     whole = vector_of(I8, 16)
 
     def generate(context, builder, signature, arguments):

@@ -119,7 +119,7 @@ _spare: list[UInt8] = []
 
 
 def _output(size: int) -> Int8:
-    """So many bytes for results, aligned; whatever is in them.
+    """Memory for results: `size` aligned bytes, with any content.
 
     Where they are many, memory of earlier results is taken again: to get fresh memory from the system costs about as
     much as to compute what is written to it.
@@ -175,7 +175,7 @@ class _Lowered:
     block: int
     isa: Isa
     programs: dict[tuple[tuple[str, ...], int], Program] = field(default_factory=dict)
-    """The latest, by taps and number of images."""
+    """The latest programs, by taps and number of images."""
 
     def program(self, graph: Graph, taps: tuple[str, ...], images: int) -> Program:
         """The program for some taps and so many images."""

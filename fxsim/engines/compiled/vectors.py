@@ -79,7 +79,7 @@ def join(builder, a, b):
 
 
 def saturating_add(builder, a, b):
-    """sat8(a + b) of stored bytes."""
+    """The sum sat8(a + b) of stored bytes."""
     flip = splat(a.type, -128)
     total = call(builder, f"llvm.sadd.sat.v{a.type.count}i8", a.type, builder.xor(a, flip), builder.xor(b, flip))
     return builder.xor(total, flip)
