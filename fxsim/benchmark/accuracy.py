@@ -25,11 +25,11 @@ NETWORKS = ("float", "fake-quant", "integer")
 _BYTES_MAX = 1 << 26
 
 Told = Callable[[str], None]
-"""Given a line to show."""
+"""A function that shows one line."""
 
 
 class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Test pictures that one network classified rightly, of how many."""
+    """Test pictures that one network classified rightly, and how many there were."""
 
     correct: int
     total: int
@@ -57,7 +57,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One student. `key`: of all that the figures depend on; `seconds`: what was computed anew took, else about 0.
+    """One student and its figures. `key` hashes all that they depend on; `seconds`: time of what was computed anew.
 
     `parameters` are the float student's. `networks` are the teacher, where there is one, and `NETWORKS`.
     """
@@ -90,12 +90,12 @@ class Plan:
 
     @property
     def activation(self) -> str:
-        """The student's."""
+        """The student's activation."""
         return str(self.recipe.network.activation)
 
     @property
     def name(self) -> str:
-        """What the case is called in the results file."""
+        """Name of the case in the results file."""
         return f"{self.activation}_h{self.recipe.network.hidden}_s{self.recipe.seed}"
 
     def key(self) -> str:
@@ -222,7 +222,7 @@ def summarise(cases: Sequence[Case]) -> list[Row]:
 
 
 def spread(found: Sequence[Found]) -> Spread:
-    """How accurate several networks are."""
+    """Mean and sample standard deviation of several networks' accuracies."""
     shares = [each.correct / each.total for each in found]
     return Spread(statistics.fmean(shares), statistics.stdev(shares) if len(shares) > 1 else None)
 
@@ -234,7 +234,7 @@ def teachers(cases: Sequence[Case]) -> Spread | None:
 
 
 def title(plans: Sequence[Plan], cases: Sequence[Case]) -> str:
-    """What the study is of, in a line."""
+    """Title of the study in a line: data, pictures, seeds."""
     data = plans[0].recipe.data
     total = cases[0].networks["integer"].total
     seeds = len({case.seed for case in cases})

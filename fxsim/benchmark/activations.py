@@ -39,11 +39,11 @@ _PENALTY = 1e-5
 """Weight of TV(2) in the loss."""
 
 _DIRECT_TENSORS = 5
-"""Of `centres` times the input's size, that a layer of direct PSA keeps or needs at its peak, about."""
+"""About how many tensors of `centres` times the input's size a layer of direct PSA keeps or needs at its peak."""
 
 
 class Case(StrEnum):
-    """What is measured."""
+    """One activation that is measured."""
 
     LERP_PSA_STORING = "LERP-PSA, storing"
     LERP_PSA = "LERP-PSA, recomputing"
@@ -79,7 +79,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one process measured: seconds of each repeat, bytes."""
+    """Figures that one process measured: seconds of each repeat, bytes."""
 
     forward: tuple[float, ...]
     training: tuple[float, ...]
@@ -88,7 +88,7 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Of several times in milliseconds: the median and the quartiles."""
+    """Median and quartiles of several times, in milliseconds."""
 
     median: float
     low: float

@@ -1,4 +1,4 @@
-"""What computes a network, each as it is measured: prepared, checked against the reference engine, timed."""
+"""Contestants compute a network; each is prepared, checked against the reference engine and timed here."""
 
 import contextlib
 import ctypes
@@ -32,13 +32,13 @@ REFERENCE, COMPILED, LOOPS, ONNX = "reference", "compiled", "loops", "onnx"
 FAKE_QUANT, TORCH, NUMPY = "torch-fake-quant", "torch-float32", "numpy-float32"
 
 BATCHES = (1, 64, 1024, 2048)
-"""Of the compiled engine, unless others are asked for."""
+"""Batch sizes of the compiled engine, unless others are asked for."""
 
 _BATCH = {REFERENCE: 32, ONNX: 256, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
-"""At which each of the others is about at its best."""
+"""Batch size at which each of the others is about at its best."""
 
 _BATCH_MAX = 512
-"""Of slower paths, and of all taps: they gain nothing from more images, which would only take time and memory."""
+"""Largest batch of slower paths and of all taps: more images would only take time and memory."""
 
 _CALLS_MAX = 10_000
 
@@ -46,7 +46,7 @@ Compute = Callable[[Int8], Any]
 
 
 class Prepared(Struct, frozen=True):
-    """How a contestant stands before it is timed; see `Result`."""
+    """State of a contestant before it is timed; see `Result`."""
 
     calls: int = 0
     equal: bool | None = None
@@ -117,7 +117,7 @@ class Track:
         return self._time(who, compute, self._batch(who.batch), calls) / (calls * who.batch)
 
     def measure_roof(self, kind: str, isa: str | None, threads: int) -> float:
-        """What this process can do a second: multiply-accumulates of `isa`, or bytes read."""
+        """The most that this process can do a second: multiply-accumulates of `isa`, or bytes read."""
         if kind == "macs":
             assert isa is not None
             return peak.measure_products(isa, threads, self.seconds)
@@ -137,7 +137,7 @@ class Track:
         return self.model.graph.taps if who.taps == "all" else self.output
 
     def _build(self, who: Contestant) -> Compute | str:
-        """What computes a batch; or why there is none."""
+        """The function that computes a batch, or the reason in words why there is none."""
         model, taps = self.model, self._taps(who)
         match who.engine:
             case "compiled":
@@ -164,7 +164,7 @@ class Track:
         return difference
 
     def _differs(self, who: Contestant, found: dict[str, Int8], taps: tuple[str, ...], count: int) -> str | None:
-        """Why `found`, of `count` images, is not what the reference engine computes; None where it is, all of it."""
+        """The reason why `found`, of `count` images, is not what the reference engine computes; None where it is."""
         images = np.arange(count) % len(self.images)  # as a batch repeats them
         expected = ComputedSource(
             "reference engine",
@@ -182,7 +182,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def _keep_memory() -> None:
-    """What is freed stays with this process, where the C library is glibc, from now on.
+    """Keep freed memory with this process from now on, where the C library is glibc.
 
     Otherwise large arrays may be fetched from the system anew in every call, and that depends on what ran before:
     PyTorch was measured at half its speed in a fresh process.
@@ -195,7 +195,7 @@ def _keep_memory() -> None:
 
 @contextlib.contextmanager
 def _limit_blas(threads: int) -> Any:
-    """Numpy's float products on so many threads, where the library that sets them is there."""
+    """Limit numpy's float products to so many threads, where the library that sets them is there."""
     if find_spec("threadpoolctl") is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""How far the published PSA model's integer values are from what its authors published of them."""
+"""Distance of the published PSA model's integer values from those that its authors published."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ STAGES = {
     **{f"blocks.{i}.mlp.add": f"samples_inter_{i + 1}" for i in range(4)},
     "classifier": "samples_output",
 }
-"""Tap: its array in quant_samples.h."""
+"""Arrays in quant_samples.h by the tap that they hold."""
 
 
 class Distance(msgspec.Struct, frozen=True):

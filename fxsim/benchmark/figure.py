@@ -201,7 +201,7 @@ def _points(measured: Measured) -> list[tuple[str, float, str]]:
 
 
 def _bars(measured: Measured) -> list[tuple[Result, Spread]]:
-    """What was measured on the most threads, and the reference; the fastest first."""
+    """Results on the most threads and of the reference engine, each with its rate; the fastest first."""
     most = max((result.contestant.threads for result in measured.results), default=1)
     found = [
         (result, rate)

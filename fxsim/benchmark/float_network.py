@@ -69,4 +69,4 @@ FLOAT_STEP: OperatorTable[Callable[..., Callable[..., Float32]]] = OperatorTable
         Pool: lambda _op: lambda x: x.mean(axis=-2),
     },
 )
-"""From an operator: the function of its inputs' values, images first, in float32."""
+"""Each operator's float32 function of its inputs' values, images first."""

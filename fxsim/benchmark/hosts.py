@@ -29,7 +29,7 @@ from fxsim.process import running
 
 
 class Lesser(Struct, frozen=True):
-    """An older processor: its best instruction set, and what Numba is told of it."""
+    """An older processor: its best instruction set, and the processor and features that Numba generates code for."""
 
     isa: str
     cpu: str
@@ -44,7 +44,7 @@ LESSER = {
     ),
     "sse2": Lesser("plain", "x86-64", "+sse2"),
 }
-"""By the host's name, the greater first."""
+"""Lesser hosts by name, the greater first."""
 
 
 def lesser_hosts(sets: tuple[str, ...]) -> dict[str, str]:
@@ -55,16 +55,16 @@ def lesser_hosts(sets: tuple[str, ...]) -> dict[str, str]:
 
 
 class Host(Protocol):
-    """Where things are measured."""
+    """A process that measures contestants and roofs."""
 
     def prepare(self, who: Contestant) -> Prepared:
-        """See `Track`."""
+        """Prepare and check a contestant; see `Track`."""
 
     def measure(self, who: Contestant) -> float:
-        """See `Track`."""
+        """Time a contestant; see `Track`."""
 
     def measure_roof(self, kind: str, isa: str | None, threads: int) -> float:
-        """See `Track`."""
+        """Measure a roof; see `Track`."""
 
 
 # --- Between the processes -------------------------------------------------------------------------------------------

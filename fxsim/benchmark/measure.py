@@ -37,7 +37,7 @@ IMAGES = 32
 """Different images that are computed, over and over."""
 
 Report = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
+"""A function that is called with (steps done, steps in all)."""
 
 _PUBLISHED = Published(32_051, "the published streaming accelerator: 6,240 cycles an image at 200 MHz")
 _PUBLISHED_SIZE = (64, 48, 96, 96, 4, 10)
@@ -51,7 +51,7 @@ class _Read(NamedTuple):
 
 
 def select(contestants: Iterable[Contestant], patterns: tuple[str, ...]) -> list[Contestant]:
-    """Those that a pattern names, in their order; all where there is none.
+    """Contestants that a pattern names, in their order; all where there is no pattern.
 
     A pattern is a name (compiled-avx512/b2048/t2), its first part (loops@avx2) or either with * and ?. FxsimError for
     a pattern that names none.
@@ -221,7 +221,7 @@ def _parameter_bytes(node: Node) -> int:
 
 
 def _published(model: Model) -> Published | None:
-    """What is published of a network of these dimensions."""
+    """The published figure of a network of these dimensions; None where there is none."""
     try:
         config: ResMLPConfig = recognise_resmlp(model.graph)
     except ModelError:

@@ -1,4 +1,4 @@
-"""What a machine can do at most: multiply-accumulates in registers, and bytes read from its caches and its memory.
+"""Peak rates of a machine: multiply-accumulates in registers, and bytes read from its caches and its memory.
 
 The roofs that engines are seen under. Each is a loop that does nothing else, whose result is stored, so that it must be
 computed, and follows a formula, so that it can be checked:
@@ -31,7 +31,7 @@ I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
 
 
 class Products(NamedTuple):
-    """How products are computed: 32-bit lanes of a vector, chains of sums, multiply-accumulates a lane and step.
+    """A kind of products: 32-bit lanes of a vector, chains of sums, multiply-accumulates a lane and step.
 
     `turns`: steps after which the second factors are the same again, a power of two; 1: one factor for all chains.
     """
@@ -63,7 +63,7 @@ PRODUCTS = {
         Products("plain", 4, 12, 2, 8),
     )
 }
-"""By the instruction set's name, as engines name it."""
+"""Kinds of products by the instruction set's name, as engines name it."""
 
 
 def _call(builder, name, result, *arguments):
@@ -155,7 +155,7 @@ def _read_function() -> Callable[..., None]:
 
 
 def multiply(name: str, sums: npt.NDArray[np.int32], a: Any, b: Any, steps: int) -> None:
-    """`steps` steps of an instruction set's products: `sums`, `a`, `b` int32, flat, as `_chains` says."""
+    """Run `steps` steps of an instruction set's products: `sums`, `a`, `b` int32, flat, as `_chains` says."""
     _multiply_function(name)(PRODUCTS[name].token, sums, a, b, steps)
 
 
@@ -198,7 +198,7 @@ def _aligned(array: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
 
 def _together(work: list[Callable[[], Any]]) -> float:
-    """Seconds that all of it takes, each part on a thread."""
+    """Seconds that all parts take, each on a thread of its own."""
     started = time.perf_counter()
     if len(work) == 1:
         work[0]()
@@ -210,7 +210,7 @@ def _together(work: list[Callable[[], Any]]) -> float:
 
 
 def _rate(compute: Callable[[int], float], each: int, seconds: float) -> float:
-    """`each` a step, a second: steps are doubled until they take a tenth of `seconds`, then measured for as long."""
+    """Rate a second of `each` a step: steps double until they take a tenth of `seconds`, then so long is measured."""
     steps = 1
     compute(steps)  # Once for nothing: the first compiles, or loads what was compiled.
     while (taken := compute(steps)) < seconds / 10:
@@ -237,7 +237,7 @@ _MEMORY_MOST = 512 << 20
 
 
 def reading_sizes(threads: int) -> dict[str, int]:
-    """What each thread reads to stay in the second-level cache, and to come from memory: `l2`, `memory`."""
+    """Bytes that each thread reads to stay in the second-level cache (`l2`), and to come from memory (`memory`)."""
     caches = cache_sizes()
     l2, last = caches.get(2, _L2_DEFAULT), max(caches.values(), default=_LAST_DEFAULT)
     # Four times the last cache in all: hardly any of it is still there when it is read again.

@@ -1,4 +1,4 @@
-"""What `fxsim bench engine` finds, as records; and as a file that pyperf reads, too."""
+"""Records of what `fxsim bench engine` finds, and their file, which pyperf reads, too."""
 
 import io
 import json
@@ -23,7 +23,7 @@ NATIVE = "native"
 
 
 NOISE = 0.1
-"""By what part a measured figure may be beyond a roof: clocks change between one measurement and the next."""
+"""Part by which a measured figure may be beyond a roof: clocks change between one measurement and the next."""
 
 SPREAD_MAX = 0.5
 """Half the range between the quartiles over the median, beyond which a median says nothing: a busy machine."""
@@ -34,7 +34,7 @@ class _Record(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spread(_Record, frozen=True):
-    """Of several rates: the median, the quartiles, the best."""
+    """Median, quartiles and best of several rates."""
 
     median: float
     low: float
@@ -48,7 +48,7 @@ class Spread(_Record, frozen=True):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Of values of which more is better."""
+    """The spread of values of which more is better."""
     values = list(values)
     if len(values) == 1:
         return Spread(values[0], values[0], values[0], values[0])
@@ -80,7 +80,7 @@ class Contestant(_Record, frozen=True):
 
     @property
     def name(self) -> str:
-        """Names it among all contestants."""
+        """Name of the contestant, its own among all."""
         return f"{self.path}/b{self.batch}/t{self.threads}"
 
 
@@ -105,13 +105,13 @@ class Result(_Record, frozen=True):
 
     @property
     def steady(self) -> bool:
-        """Whether rounds agree so far that their median says something."""
+        """Whether the rounds agree so far that their median says something."""
         rate = self.rate
         return rate is None or rate.half <= SPREAD_MAX * rate.median
 
 
 class Roof(_Record, frozen=True):
-    """What a host can do at most: multiply-accumulates of an instruction set, or bytes read, a second, each round.
+    """The most that a host can do: multiply-accumulates of an instruction set, or bytes read, a second, each round.
 
     `kind`: `macs`, or where bytes are read from, `l2` or `memory`.
     """
@@ -124,7 +124,7 @@ class Roof(_Record, frozen=True):
 
     @property
     def rate(self) -> Spread:
-        """A second in the rounds. What the machine can do is the best: whatever else ran only made others worse."""
+        """Rates a second, all rounds. What the machine can do is the best: whatever else ran only made others worse."""
         return spread(self.rates)
 
 
@@ -142,7 +142,7 @@ class Step(_Record, frozen=True):
 
 
 class Profile(_Record, frozen=True):
-    """Where the time of the compiled engine goes: steps on one thread, the median of the rounds."""
+    """Profile of the compiled engine's time: steps on one thread, the median of the rounds."""
 
     isa: str
     images: int
@@ -160,7 +160,7 @@ class Operator(_Record, frozen=True):
 
 
 class Machine(_Record, frozen=True):
-    """What it was measured on. `caches`: bytes of the first core's data caches by level."""
+    """The machine that was measured on. `caches`: bytes of the first core's data caches by level."""
 
     processor: str
     cores: int
@@ -270,7 +270,7 @@ class Measured(_Record, frozen=True):
         return None if self._is_beyond(part) else part
 
     def ratio(self, result: Result) -> float | None:
-        """How many times the images a second of the plain loops, on the same host and as many threads.
+        """Ratio of its images a second to those of the plain loops, on the same host and as many threads.
 
         None where either was not measured, or the rounds of either do not agree.
         """
@@ -308,7 +308,7 @@ class Measured(_Record, frozen=True):
 
 
 class BenchRecord(_Record, frozen=True):
-    """What the file holds under `fxsim`, beside what pyperf reads."""
+    """The part of the file under `fxsim`, beside what pyperf reads."""
 
     format: Literal["fxsim.bench.engine"]
     version: Literal[1]

@@ -1,4 +1,4 @@
-"""What a first and a later `fxsim run` cost from the shell, by parts."""
+"""Time that a first and a later `fxsim run` take from the shell, by parts."""
 
 import os
 import subprocess

@@ -33,7 +33,7 @@ class Comparison(Data, frozen=True):
 
     @property
     def demand(self) -> str:
-        """What was demanded of it, in words."""
+        """The demand on the comparison, in words."""
         if self.exact:
             return "equality is demanded"
         if all(row.bound is not None for row in self.taps):

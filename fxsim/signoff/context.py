@@ -1,4 +1,4 @@
-"""What checks are given: the plan's models and stimuli, read once, and somewhere to report to."""
+"""Context of checks: the plan's models and stimuli, read once, and somewhere to report to."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from fxsim.vectors import draw_stimulus
 
 SAMPLES = "quant_samples.h"
 FAILURES = "failures"
-"""Beside the record: a folder for each check whose simulation failed, from which it can be repeated anywhere."""
+"""Folder beside the record: one inside for each check whose simulation failed, which repeats it anywhere."""
 
 _CALIBRATION_IMAGES = 8
 
@@ -33,7 +33,7 @@ class SkipCheck(Exception):  # noqa: N818  # not an error
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `reason` says why it failed, None where it did not; `kept` is as in the record.
+    """The outcome of a check. `reason` says why it failed, None where it did not; `kept` is as in the record.
 
     `reported`: what of it was only reported, or could not be measured, so that it did not pass either; None where all
     of it held.
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def summarise(summary: str, problems: list[str], details: Details, reported: str | None = None) -> Outcome:
-    """The summary of what holds where there are no problems; otherwise how many there are, and the first of them."""
+    """The outcome of a check: `summary` where there are no problems, otherwise their number and the first of them."""
     if not problems:
         return Outcome(summary, None, details, reported=reported)
     return Outcome(f"{len(problems)} problem(s)", "; ".join(problems[:5]), details)
@@ -68,7 +68,7 @@ class Context:
     _models: dict[str, Model] = field(default_factory=dict)
 
     def path(self, text: str) -> Path:
-        """A path of the plan's."""
+        """The place of a path that the plan names: relative ones start at the plan's folder."""
         return self.plan.folder / text
 
     def published(self, folder: str) -> Path:
@@ -85,7 +85,7 @@ class Context:
         return path
 
     def failure_folder(self, check: str) -> Path | None:
-        """Where a failure of a check is kept; None where nothing is written."""
+        """The folder that keeps a failure of a check; None where nothing is written."""
         return None if self.output is None else self.output / FAILURES / check
 
     def discard_failure(self, check: str) -> None:
@@ -138,7 +138,7 @@ def _config(source: GeneratedModel | RandomModel) -> ResMLPConfig:
 
 
 def random_model(name: str, config: ResMLPConfig, rng: np.random.Generator) -> Model:
-    """Weights all random, all at an end of int8; shifts mostly usual ones, and a tenth anything from 0 to 255."""
+    """A model of random weights, some all at an end of int8; shifts mostly usual, a tenth anything from 0 to 255."""
     parameters = {}
     for parameter, shape in resmlp_parameters(config).items():
         if parameter.endswith(".shift"):

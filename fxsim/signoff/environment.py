@@ -1,4 +1,4 @@
-"""What a record says of the place it was made in: commit, tools, machine."""
+"""The place that a record was made in: commit, tools, machine."""
 
 import os
 import platform
@@ -76,7 +76,7 @@ def find_machine() -> Machine:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says in a folder, or None where it does not, as in a repository of somebody it does not trust.
+    """Output of git in a folder, or None where it fails, as in a repository of somebody it does not trust.
 
     It writes nothing and starts no watcher, and variables that name another repository (inside a hook, say) are unset.
     """
@@ -86,7 +86,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _output(*command: str, env: dict[str, str] | None = None) -> str | None:
-    """What a command prints, or None where it does not run."""
+    """Output of a command, or None where it does not run."""
     try:
         done = run(command, timeout=30, env=env)
         done.check_returncode()

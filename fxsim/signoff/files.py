@@ -67,7 +67,7 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
 
 
 def _check_content(path: Path, content: _Content[Check]) -> None:
-    """What types alone do not say: names that must exist, once; sources that must be one of several."""
+    """Check what types alone do not say: names that must exist, once; sources that must be one of several."""
     if not content.check:
         raise FileError(f"{path}: has no checks, expected at least one [[check]]")
     names = [check.name for check in content.check]

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Nothing:
-    """In place of data or of parts of the report: a kind has none, for this reason."""
+    """The reason why a kind has no data, or no parts of the report, in their place."""
 
     because: str
 
@@ -76,10 +76,10 @@ class Kind(Generic[S]):
 
     @property
     def rows(self) -> tuple[type[Data], ...]:
-        """Every kind of data that it may leave."""
+        """Every kind of data that the check may leave."""
         return () if isinstance(self.data, Nothing) else self.data
 
     @property
     def parts(self) -> tuple[Picture[Any] | Section[Any] | Tile, ...]:
-        """Every part of the report that it has."""
+        """Every part of the report that the kind has."""
         return () if isinstance(self.report, Nothing) else self.report

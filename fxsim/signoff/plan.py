@@ -92,7 +92,7 @@ class RandomModel(_MadeModel, frozen=True, kw_only=True):
 
 
 class ModelSource(Part, frozen=True, kw_only=True):
-    """Where a model comes from: exactly one of a file, a generated or random model, a folder of the published data."""
+    """Source of a model: exactly one of a file, a generated or random model, a folder of the published data."""
 
     file: str | None = None
     generate: GeneratedModel | None = None
@@ -101,7 +101,7 @@ class ModelSource(Part, frozen=True, kw_only=True):
 
 
 class StimulusSource(Part, frozen=True, kw_only=True):
-    """Where images come from: a .npy file, a draw (`uniform`, `extreme`) of the model's shape, or published samples."""
+    """Source of images: a .npy file, a draw (`uniform`, `extreme`) of the model's shape, or published samples."""
 
     file: str | None = None
     draw: str | None = None
@@ -110,7 +110,7 @@ class StimulusSource(Part, frozen=True, kw_only=True):
 
 
 class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
-    """What every check has. `name` is what --only takes; `about` says in a sentence what passing means.
+    """Settings that every check has. `name` is what --only takes; `about` says in a sentence what passing means.
 
     A kind's settings are a subclass, whose `tag` is the word that plans have for it. Fields called `model`, `models`,
     `stimulus` and `stimuli` hold names that the plan must have.
@@ -126,12 +126,12 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
 
     @property
     def named_models(self) -> tuple[str, ...]:
-        """Every model of the plan's that it names."""
+        """Every model of the plan that the check names."""
         return self._named("model", "models")
 
     @property
     def named_stimuli(self) -> tuple[str, ...]:
-        """Every stimulus of the plan's that it names."""
+        """Every stimulus of the plan that the check names."""
         return self._named("stimulus", "stimuli")
 
     def _named(self, one: str, several: str) -> tuple[str, ...]:

@@ -11,21 +11,21 @@ from typing import ClassVar, Literal, TypeVar
 from msgspec import Struct
 
 REPLAY_SCRIPT = "replay.sh"
-"""What repeats the failure that a folder was kept of."""
+"""Name of the script that repeats the failure that a folder was kept of."""
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """The way in which a check ended."""
 
     PASSED = "passed"
     FAILED = "failed"
-    """What was compared is different."""
+    """The compared values are different, or another demand of the check does not hold."""
     ERROR = "error"
-    """It could not be carried out."""
+    """The check could not be carried out."""
     SKIPPED = "skipped"
-    """It was not carried out, for the reason given."""
+    """The check was not carried out, for the reason given."""
     REPORTED = "reported"
-    """Nothing that it demands is wrong, but a part of it, which the reason names, was only reported or not measured."""
+    """Nothing that the check demands is wrong; a part, which the reason names, was only reported or not measured."""
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Figure(Record, frozen=True):
-    """One measured number or word, with what it is of."""
+    """One measured number or word, with its label and unit."""
 
     label: str
     value: int | float | str | None
@@ -53,7 +53,7 @@ D = TypeVar("D", bound=Data)
 
 
 class Details:
-    """What a check found beyond its verdict: figures, and data of its kind. In JSON an object with a list for each."""
+    """Findings of a check beyond its verdict: figures, and data of its kind. In JSON an object with a list for each."""
 
     __slots__ = ("data", "figures")
 
@@ -121,7 +121,7 @@ class Repository(Record, frozen=True):
 
 
 class Machine(Record, frozen=True):
-    """Where it ran."""
+    """The machine that the run was on."""
 
     processor: str
     cores: int
@@ -156,7 +156,7 @@ class SignoffRecord(Record, frozen=True):
     repositories: tuple[Repository, ...] = ()
 
     def count(self, status: Status) -> int:
-        """Checks that ended so."""
+        """Number of checks that ended so."""
         return sum(check.status is status for check in self.checks)
 
 

@@ -20,23 +20,23 @@ from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, Status,
 
 
 class Listener(Protocol):
-    """Told what a run is doing."""
+    """A listener is told what a run is doing."""
 
     def started(self, check: Check) -> None:
         """A check begins."""
 
     def progress(self, done: int, total: int) -> None:
-        """It has done so much."""
+        """The check has done so much."""
 
     def status(self, text: str) -> None:
-        """What it is doing, in words."""
+        """The check says what it is doing, in words."""
 
     def finished(self, record: CheckRecord) -> None:
-        """It ended, one way or another."""
+        """The check ended, one way or another."""
 
 
 class Silence:
-    """A listener that does not."""
+    """A listener that does nothing."""
 
     def started(self, check: Check) -> None:
         """Say nothing."""
@@ -53,7 +53,7 @@ class Silence:
 
 @dataclass
 class _Run:
-    """What is known so far."""
+    """State of a run so far: its records, and whether it is complete."""
 
     records: list[CheckRecord] = field(default_factory=list)
     complete: bool = True
@@ -105,14 +105,14 @@ def run_plan(
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:
-    """Those that the plan and the files it names lie in."""
+    """Repositories that the plan and the files it names lie in."""
     models = [source.file for source in plan.models.values()]
     stimuli = [source.file for source in plan.stimuli.values()]
     return find_repositories((plan.path, *(plan.folder / file for file in (*models, *stimuli) if file is not None)))
 
 
 def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
-    """One check, whatever happens in it."""
+    """Carry one check out, whatever happens in it."""
     began = time.monotonic()
     try:
         context.discard_failure(check.name)
@@ -139,7 +139,7 @@ def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
 
 
 def _judge(outcome: Outcome) -> Status:
-    """How a check that was carried out ended."""
+    """Status of a check that was carried out."""
     if outcome.reason is not None:
         return Status.FAILED
     return Status.PASSED if outcome.reported is None else Status.REPORTED

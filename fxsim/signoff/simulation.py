@@ -1,4 +1,4 @@
-"""What kinds of check that simulate the RTL share: settings, the simulation itself, its data, table and tiles."""
+"""Shared parts of the checks that simulate the RTL: settings, the simulation itself, its data, table and tiles."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ SettingValue = bool | int | str
 
 
 class RtlCheck(Check, frozen=True, kw_only=True):
-    """What the checks of the RTL have.
+    """Settings that the checks of the RTL have.
 
     `accelerator`: one or several devices. `settings`: theirs by name, where they are not to be at their defaults; each
     goes to every device that has one of that name. `read_latency`, `batch` and `keep` may stand beside it, too.
@@ -129,7 +129,7 @@ def take_images(count: int, x: Int8) -> Int8:
 
 @dataclass(frozen=True)
 class Setup:
-    """Which accelerator is simulated, and its settings by name; those left out are at their defaults."""
+    """The accelerator that is simulated, and its settings by name; those left out are at their defaults."""
 
     accelerator: str
     settings: Mapping[str, SettingValue] = dataclasses.field(default_factory=dict)
@@ -146,7 +146,7 @@ def find_sources(setup: Setup, model: Model) -> Path:
 
 
 def setup_of(check: RtlCheck, accelerator: str) -> Setup:
-    """As a check wants an accelerator; of its settings, those that this accelerator has."""
+    """The accelerator as a check asks for it, with those of the check's settings that it has."""
     own = _fields(accelerator)
     return Setup(accelerator, {name: value for name, value in check.asked.items() if name in own})
 
@@ -230,7 +230,7 @@ def _as(type_: type[_Value], value: object) -> _Value | None:
 
 
 def find_reason(result: CosimResult) -> str:
-    """Why a simulation did not pass."""
+    """The reason why a simulation did not pass."""
     verdict = result.verdict
     if verdict.first_mismatch is not None:
         return f"{result.streams.mismatches:,} values differ, first {sentence(verdict.first_mismatch)}"

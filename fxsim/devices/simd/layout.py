@@ -26,7 +26,7 @@ class SimdLayout(Layout):
         return RESULT
 
     def schedule(self, stage: str) -> Iterator[int]:
-        """Numbers for each tap that a stage shows, in order: its own, tokens, groups of channels, the last's channels."""
+        """Numbers for each tap a stage shows, in order: its own, tokens, groups of channels, the last's channels."""
         taps = self.model.graph.taps
         for layer in self.image.layers:
             if (tap := dict(layer.stages).get(stage)) is not None:

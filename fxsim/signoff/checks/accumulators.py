@@ -80,7 +80,7 @@ TERMS: OperatorTable[Callable[..., list[Term]]] = OperatorTable(
         Pool: lambda op, _channel, x: op.tokens * [(1, x)],
     },
 )
-"""From an operator, an output channel and the formats of its inputs: the terms of its sum."""
+"""Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""
 
 
 KIND = Kind(

@@ -48,7 +48,7 @@ class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
 
 
 class Way(Record, frozen=True):
-    """What one accelerator's RTL gave at a tap: values compared with the integer model's, over all stall patterns."""
+    """Values of one accelerator's RTL at a tap, compared with the integer model's, over all stall patterns."""
 
     accelerator: str
     compared: int
@@ -134,7 +134,7 @@ _COUNT = {3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 def _agreement(check: CosimCheck, model: Model, images: int, results: list[CosimResult]) -> Agreement:
-    """What each accelerator gave at each tap of the same images, over all its simulations."""
+    """Values that each accelerator gave at each tap of the same images, over all its simulations."""
     taps = []
     for tap in model.graph.taps:
         ways = []
@@ -200,7 +200,7 @@ def _taps(comparisons: Sequence[Comparison]) -> Canvas:
 
 
 def _write(agreements: Sequence[tuple[str, Agreement]]) -> list[Block]:
-    """A folded table an agreement, a row a tap."""
+    """Write a folded table an agreement, a row a tap."""
     blocks = []
     for name, agreement in agreements:
         each = sum(tap.values for tap in agreement.taps)

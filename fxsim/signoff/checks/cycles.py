@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 _ALONE, _BATCH, _KEPT = "an image alone", "in a batch", "in a batch, parameters kept"
-"""How images are run to count their cycles."""
+"""The three ways in which images are run to count their cycles."""
 
 
 class FasterThan(Part, frozen=True, kw_only=True):
@@ -74,11 +74,11 @@ class CyclesCheck(Check, frozen=True, tag="cycles", kw_only=True):
 
     @property
     def named_models(self) -> tuple[str, ...]:
-        """Its own model and the slower one."""
+        """The check's own model and the slower one."""
         return (self.model, *(() if self.faster_than is None else (self.faster_than.model,)))
 
     def problems(self) -> Iterator[str]:
-        """It must compare two models."""
+        """The check must compare two models."""
         if self.faster_than is not None and self.faster_than.model == self.model:
             yield f"compares model '{self.model}' with itself"
 
@@ -228,7 +228,7 @@ _PARTS = (ACCENT, SECOND, SKIPPED, ERROR, PASSED, INK, MUTED)
 
 
 def _utilisation(rows: Sequence[Cycles]) -> Canvas:
-    """A panel a model, a bar a layer."""
+    """Draw a panel a model, a bar a layer."""
     from matplotlib.patches import Patch
 
     lines = -(-len(rows) // 2)
@@ -274,7 +274,7 @@ _KINDS = {"load": (SKIPPED, "load"), "compute": (ACCENT, "compute"), "write": (P
 
 
 def _timeline(rows: Sequence[Cycles]) -> Canvas:
-    """A panel a model, on one scale; a lane for each thing that can go on beside the others."""
+    """Draw a panel a model, on one scale; a lane for each thing that can go on beside the others."""
     from matplotlib.patches import Patch
 
     canvas = new_canvas(0.7 + 1.15 * len(rows), layout="constrained")
@@ -317,7 +317,7 @@ _COLUMNS = (
 
 
 def _write(rows: Sequence[Cycles]) -> list[Block]:
-    """A row a model."""
+    """Write a table with a row a model."""
     table = []
     for row in rows:
         times = ""

@@ -34,7 +34,7 @@ class EnginesCheck(Check, frozen=True, tag="engines", kw_only=True):
     engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
 
     def problems(self) -> Iterator[str]:
-        """It must compare two engines."""
+        """The check must compare two engines."""
         return compared_with_itself(self.engines)
 
 

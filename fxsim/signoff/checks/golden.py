@@ -33,7 +33,7 @@ class GoldenCheck(Check, frozen=True, tag="golden", kw_only=True):
 
 
 class TapValues(Record, frozen=True):
-    """What values a tap had: spread, and the share at either end of int8."""
+    """Statistics of a tap's values: spread, and the share at either end of int8."""
 
     tap: str
     min: int

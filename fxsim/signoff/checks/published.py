@@ -47,13 +47,13 @@ _EXTRA_TAPS = {
     "samples_mlp_linear_2": "mlp.linear_2",
     "samples_mlp_post": "mlp.add",
 }
-"""What is published of the inside of block 0, for image 0, and the tap it is."""
+"""Taps inside block 0, of image 0, by the name of the published array."""
 
 _AS = " (as "
-"""Between a tap and the name that it is published by, where that is another."""
+"""Text between a tap and the name that it is published by, where that is another."""
 
 _CHANNEL_MAJOR = ("samples_token_mixer_affine_1", "samples_token_mixer_linear_1")
-"""Published as [channel][token]."""
+"""Arrays that are published as [channel][token]."""
 
 
 Distance = Annotated[int, Meta(ge=0, le=255)]
@@ -77,7 +77,7 @@ class PublishedCheck(Check, frozen=True, tag="published", kw_only=True):
     trace_past_the_end: bool = False
 
     def problems(self) -> Iterator[str]:
-        """Bounds must be of something that is compared and need not be equal anyway."""
+        """Bounds must be of taps that are compared and need not be equal anyway."""
         if self.trace is None and (self.trace_within or self.trace_past_the_end):
             yield "sets bounds for a trace, but names no trace"
         for tap in self.within:

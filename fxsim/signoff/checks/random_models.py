@@ -27,7 +27,7 @@ class RandomModelsCheck(Check, frozen=True, tag="random-models", kw_only=True):
     engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
 
     def problems(self) -> Iterator[str]:
-        """It must compare two engines."""
+        """The check must compare two engines."""
         return compared_with_itself(self.engines)
 
 
@@ -56,7 +56,7 @@ def run(check: RandomModelsCheck, context: Context, seed: int) -> Outcome:
 
 
 def _random_model(rng: np.random.Generator) -> Model:
-    """Any dimensions up to 20, any table rule, any parameters."""
+    """A model of any dimensions up to 20, any table rule and any parameters."""
     dims = {name: int(rng.integers(1, 21)) for name in ("values", "channels", "hidden", "classes")}
     kind = rng.integers(0, 5)
     rule = None if kind == 0 else tuple(TableRule)[kind - 1]

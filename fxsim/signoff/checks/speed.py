@@ -151,7 +151,7 @@ def _palette() -> Palette:
 
 
 def _rooflines(speeds: Sequence[Measured]) -> Canvas:
-    """A panel a model."""
+    """Draw a panel a model."""
     from fxsim.benchmark.figure import draw_roofline
 
     canvas = new_canvas(5.2 * len(speeds), layout="constrained")
@@ -163,7 +163,7 @@ def _rooflines(speeds: Sequence[Measured]) -> Canvas:
 
 
 def _operator_times(speeds: Sequence[Measured]) -> Canvas:
-    """A bar a model."""
+    """Draw a bar a model."""
     from fxsim.benchmark.figure import draw_steps
 
     canvas = new_canvas(2.0 * len(speeds), layout="constrained")

@@ -26,7 +26,7 @@ RECORD, REPORT = "signoff.json", "signoff.html"
 """The two files of a run."""
 
 _ORDER = (Status.FAILED, Status.ERROR, Status.REPORTED, Status.SKIPPED)
-"""What needs attention, the worst first."""
+"""Statuses that need attention, the worst first."""
 
 
 @dataclass(frozen=True)

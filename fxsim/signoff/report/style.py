@@ -52,7 +52,7 @@ _STYLE: Any = {
     "legend.fontsize": 8,
 }
 _WIDTH = 10.5
-"""Inches; the page scales pictures to its own width."""
+"""Width of a picture in inches; the page scales it to its own width."""
 
 
 def new_canvas(height: float, **options: Any) -> Canvas:
@@ -63,7 +63,7 @@ def new_canvas(height: float, **options: Any) -> Canvas:
 
 
 def draw_svg(draw: Callable[[], Canvas], title: str) -> str:
-    """What `draw` draws as an SVG element, without anything that changes from run to run or that the page sets itself.
+    """The SVG element of what `draw` draws, without anything that changes from run to run or that the page sets itself.
 
     `title` makes the element's identifiers those of one picture of the page.
     """
