@@ -38,7 +38,7 @@ def check_private(path: Path) -> None:
     for step in chain(_way(path), place.rglob("*")):
         try:
             found = step.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         if found.st_uid not in trusted:
             raise ToolError(

@@ -1,8 +1,9 @@
 """Kind `four-state`: the RTL in a simulator in which values can be unknown; none of them may be."""
 
-from typing import Literal
+from collections.abc import Iterator
 
 from fxsim.cosim.four_state import four_state
+from fxsim.devices import DEFAULT, DEVICES
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Images, Name
@@ -16,7 +17,13 @@ class FourStateCheck(Check, frozen=True, tag="four-state", kw_only=True):
     model: Name
     stimulus: Name
     images: Images
-    accelerator: Literal["stream", "simd"] = "stream"
+    accelerator: Name = DEFAULT
+
+    def problems(self) -> Iterator[str]:
+        """The accelerator must be one that can be simulated so."""
+        able = [name for name in DEVICES if DEVICES[name].four_state]
+        if self.accelerator not in able:
+            yield f"names accelerator '{self.accelerator}', expected of: {', '.join(able)}"
 
 
 def run(check: FourStateCheck, context: Context, seed: int) -> Outcome:
