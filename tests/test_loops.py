@@ -112,7 +112,7 @@ def test_loops_compute_only_what_taps_need() -> None:
 def test_loops_on_other_processors() -> None:
     """Compiled for a processor without vector extensions, as benchmarks do, they give the same values."""
     script = (
-        "import numpy as np, fxsim; from fxsim.engines import run_reference\n"
+        "import numpy as np, fxsim; from fxsim.engines import loops, run_reference\n"
         "from fxsim.paths import golden_dir\n"
         "m = fxsim.load(golden_dir() / 'small.safetensors'); x = np.load(golden_dir() / 'images_16x12.npy')[:3]\n"
         "a, b = loops.run_loops(m, x, m.graph.taps), run_reference(m.graph, x, m.graph.taps)\n"
