@@ -3,6 +3,7 @@
 import os
 import pwd
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,24 +19,19 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 
 @pytest.fixture
-def place(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place() -> Iterator[Path]:
     """A folder with a file, below folders that others can enter, as below a home directory of mode 755."""
-    base = tmp_path_factory.getbasetemp().resolve()
-    # pytest's own are closed to others: all below them would be safe.
-    opened = [folder for folder in (tmp_path, *tmp_path.parents) if folder in (base, base.parent, *base.glob("*"))]
-    modes = {folder: folder.stat().st_mode for folder in opened}
-    if any(not folder.stat().st_mode & 0o001 for folder in set(tmp_path.parents) - set(opened)):
-        pytest.skip("temporary folders lie where nobody else can enter: whatever is there is safe")
-    for folder in opened:
-        folder.chmod(0o755)
-    (tmp_path / "cache" / "entry").mkdir(parents=True)
-    for folder in (tmp_path / "cache", tmp_path / "cache" / "entry"):
-        folder.chmod(0o755)
-    (tmp_path / "cache" / "entry" / "code").write_bytes(b"code")
-    (tmp_path / "cache" / "entry" / "code").chmod(0o644)
-    yield tmp_path / "cache" / "entry"
-    for folder, mode in modes.items():
-        folder.chmod(stat.S_IMODE(mode))
+    # Not pytest's folder: that is closed to others, so that all below it would be safe.
+    with tempfile.TemporaryDirectory(prefix="fxsim-private-") as folder:
+        top = Path(folder).resolve()
+        (top / "cache" / "entry").mkdir(parents=True)
+        for step in (top, top / "cache", top / "cache" / "entry"):
+            step.chmod(0o755)
+        if any(not step.stat().st_mode & 0o001 for step in top.parents):
+            pytest.skip("temporary folders lie where nobody else can enter: whatever is there is safe")
+        (top / "cache" / "entry" / "code").write_bytes(b"code")
+        (top / "cache" / "entry" / "code").chmod(0o644)
+        yield top / "cache" / "entry"
 
 
 def refused(path: Path) -> str:
