@@ -761,6 +761,7 @@ def test_model_without_accumulators_is_an_error(tmp_path: Path) -> None:
 # --- RTL ---
 
 
+@pytest.mark.verilator  # simulates the RTL
 def test_simulation_pass_and_fail(tmp_path: Path) -> None:
     """A tiny design is bit-exact; its interval meets 12 cycles (4 tokens x 3) and not 11; a fault in it is found."""
     record = run_plan(load_plan(write_plan(tmp_path, TINY_RTL)))
