@@ -46,9 +46,9 @@ class TapCheck:
         return place(image, index_of(position, self.tensor, self.axes), f"tap {self.tap}")
 
     @property
-    def next_image(self) -> int:
-        """The image of the next value."""
-        return self.done // self.tensor.size
+    def images_begun(self) -> int:
+        """Images of which a value has come."""
+        return -(-self.done // self.tensor.size)
 
     def add(self, values: Iterable[int | str], cycle: int | None = None) -> None:
         """Compare the next values. Text stands for a value of which a bit is unknown: it differs from every number.

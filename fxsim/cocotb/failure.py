@@ -45,7 +45,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     of_images: int
     seed: int
     """The seed of the ends of all buses."""
-    cocotb_seed: int
     cycle: int
     comparison: Comparison
     unwatched: tuple[str, ...]

@@ -22,7 +22,9 @@ def bus_order(tap: str, tensor: Tensor, order: Sequence[str] | None) -> tuple[st
     """The axes of a tensor as they pass, slowest first; ComparisonError where `order` is not of just these."""
     axes = tensor.axes if order is None else tuple(order)
     if sorted(axes) != sorted(tensor.axes):
-        raise ComparisonError(f"tap '{tap}': order is ({', '.join(axes)}), expected an order of {tensor.axes}")
+        raise ComparisonError(
+            f"tap '{tap}': order is ({', '.join(axes)}), expected an order of ({', '.join(tensor.axes)})"
+        )
     return axes
 
 

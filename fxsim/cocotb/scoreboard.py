@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Unpack
 
 import cocotb
+from cocotb.task import current_task
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from fxsim.cocotb.bus import Bus, bits_of, check_signal, width_of
@@ -23,7 +24,7 @@ from fxsim.errors import ComparisonError, StimulusError
 from fxsim.formats import model_sha256
 from fxsim.graph import INPUT, Model
 
-_log = logging.getLogger("fxsim.scoreboard")
+_log = logging.getLogger("cocotb.fxsim")
 
 
 class Scoreboard:
@@ -63,7 +64,7 @@ class Scoreboard:
             if handle is not None or name == "clock":
                 check_signal(handle, name, 1)
         self.clock = clock
-        self.seed = cocotb.RANDOM_SEED if seed is None else seed
+        self.seed = cocotb.RANDOM_SEED % 2**32 if seed is None else seed
         self.cycle = 0
         """Cycles since the scoreboard was made."""
         self._reset, self._active = (reset, "1") if reset_n is None else (reset_n, "0")
@@ -79,7 +80,8 @@ class Scoreboard:
         self._first: Difference | None = None
         self._progress = 0
         self._closed = False
-        cocotb.start_soon(self._run())
+        self._owner = current_task()
+        cocotb.start_soon(self._run(), name="scoreboard")
 
     # --- what is driven and watched ---
 
@@ -132,7 +134,7 @@ class Scoreboard:
         while not self._complete():
             await FallingEdge(self.clock)
             if self.cycle - self._progress > timeout_cycles and not self._complete():
-                self._fail(f"{self._missing()}; nothing passed for {timeout_cycles:,} cycles ({self._states()})")
+                self._fail(f"{self._missing()}; nothing passed for {timeout_cycles:,} cycles ({self._states()})", True)
         for _ in range(settle_cycles):
             await FallingEdge(self.clock)
         return self.check()
@@ -145,7 +147,7 @@ class Scoreboard:
         self._refuse_nothing()
         comparison = self.comparison()
         if not self._complete():
-            self._fail(f"{self._missing()} ({self._states()})")
+            self._fail(f"{self._missing()} ({self._states()})", True)
         if not comparison.equal:
             self._fail(self._words())
         self._closed = True
@@ -183,7 +185,9 @@ class Scoreboard:
                             self._progress = self.cycle
                 self.cycle += 1
         except CancelledError:
-            if self._closed:
+            # A test that fails of itself says enough.
+            owner = self._owner
+            if self._closed or (owner.done() and not owner.cancelled() and owner.exception() is not None):
                 raise
             missing = self._words() if self._first else self._missing() if self._checks else "no tap was watched"
             message = f"the test ended without `finished` or `check` of its scoreboard: {missing}"
@@ -252,29 +256,27 @@ class Scoreboard:
         if self._differences >= self._collect:
             self._fail(self._words())
 
-    def _fail(self, reason: str) -> NoReturn:
-        """End the scoreboard, keep the failure, and fail the test."""
+    def _fail(self, reason: str, missing: bool = False) -> NoReturn:
+        """End the scoreboard, keep the failure, and fail the test. `missing`: the image that failed is one to come."""
         if self._first is not None and self._differences < self._collect:
             reason = f"{self._words()}; then {reason}" if not reason.startswith(self._words()) else reason
         self._closed = True
-        images = max((check.next_image + 1 for check in self._checks.values()), default=1)
+        images = max((check.images_begun + missing for check in self._checks.values()), default=1)
         comparison = self.comparison()
         failure = Failure(
             reason=reason,
             model=self.model.name,
             model_sha256=model_sha256(self.model),
-            images=min(images, len(self.images)),
+            images=max(1, min(images, len(self.images))),
             of_images=len(self.images),
             seed=self.seed,
-            cocotb_seed=cocotb.RANDOM_SEED,
             cycle=self.cycle,
             comparison=comparison,
             unwatched=self.unwatched,
             simulator=f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}",
         )
         words, folder = kept_words(self._directory.resolve(), failure, self.model, self.images)
-        again = f"again with COCOTB_RANDOM_SEED={cocotb.RANDOM_SEED}"
-        raise ScoreboardError(f"{reason}\n{words}; {again}", comparison, folder)
+        raise ScoreboardError(f"{reason}\n{words}; the same traffic again: seed={self.seed}", comparison, folder)
 
     # --- making ---
 
