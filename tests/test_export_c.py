@@ -118,8 +118,8 @@ def mixed() -> Model:
         Node("hold", lut("uint9", "int5", 512, TableRule.HOLD), ("clamp",)),
         Node("full", lut("int5", "int8", 32, TableRule.FULL), ("hold",)),
         Node("relu.signed", Relu(), ("full",)),
-        Node("sum", Add(20, formats["uint9"]), ("relu.signed", "unix")),
-        Node("relu", Relu(), ("sum",)),
+        Node("size", Add(20, formats["uint9"]), ("relu.signed", "unix")),
+        Node("relu", Relu(), ("size",)),
         Node("pool", Pool(4, 20), ("relu",)),
     )
     return Model(Graph(Tensor(("token", "channel"), (4, 5), formats["uint4"]), nodes), "mixed")
@@ -649,10 +649,10 @@ module bench;
     end
     if (what == "gone") $display("%0d", expected(0, TAP_POOL, 0));
     if (what == "early") $display("%0d", expected(5, TAP_POOL, 0));
-    if (what == "place") $display("%0d", expected(4, TAP_POOL, TAP_SIZE[TAP_POOL]));
+    if (what == "place") $display("%0d", expected(4, TAP_POOL, SIZES[TAP_POOL]));
     for (image = 1; image < 5; image++)
       for (int tap = 0; tap < TAPS; tap++)
-        for (at = 0; at < TAP_SIZE[tap]; at++) begin
+        for (at = 0; at < SIZES[tap]; at++) begin
           expected_value = expected(image, tap_e'(tap), at);
           if (!agrees(image, tap_e'(tap), at, expected_value)) $fatal(1, "does not agree with itself");
           if (agrees(image, tap_e'(tap), at, expected_value + 1)) $fatal(1, "agrees with anything");
