@@ -28,7 +28,8 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "vectors",
-    "compare", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
+    "compare", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit",
+    "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""

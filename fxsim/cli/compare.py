@@ -65,10 +65,11 @@ def command(
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
     --taps asks for them, which is an error. Exit status is 0 only where every value compared is equal.
     """
+    from fxsim.cli.images_of import read_images
     from fxsim.formats import load
 
     loaded = load(model)
-    x = _images(stimulus, loaded)
+    x = read_images(stimulus, loaded)
     names = split_taps(taps)
     wanted = None if names is None or "all" in names else loaded.select_taps(names)
     expected, in_expected = _source(against, against_map, "--against-map", loaded, x, wanted)
@@ -85,24 +86,6 @@ def command(
         _print(result, loaded, missing, unused)
     if not result.equal:
         raise SystemExit(1)
-
-
-def _images(path: Path, model: "Model") -> "Integers":
-    """The images of a .npy file, or of the array `input` of an .npz file."""
-    from fxsim.errors import FileError, StimulusError
-    from fxsim.formats import read_stimulus
-    from fxsim.formats.npy import read_archive
-    from fxsim.graph import INPUT
-
-    if path.suffix.lower() != ".npz":
-        return read_stimulus(path, model)
-    arrays = read_archive(path)
-    if INPUT not in arrays:
-        raise FileError(f"{path}: has no array '{INPUT}', expected the images there; it has: {', '.join(arrays)}")
-    x = model.check_stimulus(arrays[INPUT], f"{path}: array '{INPUT}'")
-    if len(x) == 0:
-        raise StimulusError(f"{path}: array '{INPUT}' holds no images, expected at least one")
-    return x
 
 
 def _source(

@@ -67,7 +67,7 @@ def read_trace(
     if not found:
         raise ComparisonError(
             f"{path}: has nothing called as a tap of model '{model.name}' ({_list(model.graph.taps)}); "
-            f"it has: {_list(unused)}; a map (--map) says which is which"
+            f"it has: {_list(unused)}; a map (--map) says which is which, `fxsim trace match` proposes one"
         )
     order = {name: place for place, name in enumerate((INPUT, *model.graph.taps))}
     return Trace(str(path), dict(sorted(found.items(), key=lambda item: order[item[0]])), unused)

@@ -32,12 +32,18 @@ def list_columns(path: Path) -> dict[str, int | None]:
 
 
 def read_table(
-    path: Path, content: TraceMap, taps: Sequence[TapMap], widths: Sequence[int], most: Sequence[int | None]
+    path: Path,
+    content: TraceMap,
+    taps: Sequence[TapMap],
+    widths: Sequence[int],
+    most: Sequence[int | None],
+    lenient: bool = False,
 ) -> list[Words]:
     """Words of the taps' columns, `widths` bits each: in every row, or just before each edge of the clock's column.
 
     The columns' names are in the first row that has all those of the map; what comes before is passed over. A row of
-    radixes may follow, as Vivado writes it. FileError names the line of whatever is not as expected.
+    radixes may follow, as Vivado writes it. `lenient`: a cell that is no number is unknown.
+    FileError names the line of whatever is not as expected.
     """
     rows = _rows(path)
     names = [name for tap in taps for name in (*tap.signals, tap.valid, tap.ready) if name is not None]
@@ -67,7 +73,9 @@ def read_table(
         if len(row) != len(header):
             raise FileError(f"{path}: line {line:,}: has {len(row)} columns, expected {len(header)}: cut off?")
         values = {
-            name: _bits(row[columns[name]], bits[name], radix.get(name, 10), f"{path}: line {line:,}: '{name}'")
+            name: _cell(
+                lenient, row[columns[name]], bits[name], radix.get(name, 10), f"{path}: line {line:,}: '{name}'"
+            )
             for name in wanted
         }
         if content.clock is None:
@@ -152,6 +160,15 @@ def _radixes(path: Path, line: int, header: list[str], row: list[str]) -> dict[s
             raise FileError(f"{path}: line {line:,}: radix of '{name}' is '{short(word, 40)}', expected {known}")
         found[name] = _RADIX[word]
     return found
+
+
+def _cell(lenient: bool, cell: str, width: int, radix: int, where: str) -> Bits:
+    try:
+        return _bits(cell, width, radix, where)
+    except FileError:
+        if lenient:
+            return (1 << width) - 1, (1 << width) - 1
+        raise
 
 
 def _bits(cell: str, width: int, radix: int, where: str) -> Bits:

@@ -45,6 +45,21 @@ def read_text(path: Path, bits: int, radix: int | None = None, most: int | None 
     return writer.words()
 
 
+def first_word(path: Path) -> tuple[int, int]:
+    """Radix and number of digits of the first word of a text; of a .coe, what its beginning says."""
+    base = RADIX.get(path.suffix.lower(), 10)
+    with path.open("rb") as file:
+        if path.suffix.lower() == ".coe":
+            base = _coe_header(path, file, _Parser(path, 1, base, WordsWriter(str(path), 1)))
+        head = file.read(_BLOCK)
+    head = re.sub(rb"//[^\n]*|/\*.*?\*/|#[^\n]*|\[\[[^\n]*|@[0-9a-fA-F_]+", b" ", head, flags=re.S)
+    for word in re.split(rb"[\s,;]+", head):
+        if word:
+            hexadecimal = word[:2].lower() == b"0x"
+            return (16, len(word) - 2) if hexadecimal else (base, len(word.replace(b"_", b"")))
+    raise FileError(f"{path}: has no value, expected at least one")
+
+
 class _Parser:
     """Words and marks of a text, piece by piece."""
 
