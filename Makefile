@@ -31,7 +31,7 @@ TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or process
 lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	find fxsim -name '*.[ch]pp' -exec .venv/bin/clang-format --dry-run --Werror {} +
+	find fxsim \( -name '*.[ch]pp' -o -name '*.h' \) -exec .venv/bin/clang-format --dry-run --Werror {} +
 	.venv/bin/python scripts/lint_rtl.py
 	.venv/bin/python scripts/lint_harness.py
 	.venv/bin/mypy

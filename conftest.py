@@ -27,7 +27,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "torch": ("torch", "fxsim.networks", "fxsim.training", "fxsim.bridge"),
     "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx"),
     "numba": ("numba", "fxsim.jit", "fxsim.engines.compiled", "fxsim.engines.loops", "fxsim.benchmark"),
-    "process": ("subprocess", "multiprocessing"),
+    "process": ("subprocess", "multiprocessing", "fxsim.engines.c"),
 }
 """Marker: the modules whose functions use the tool."""
 

@@ -26,6 +26,7 @@ PACKAGE = Path(fxsim.__file__).parent
 EXPECTED_TABLES = {
     "the reference engine",
     "the ONNX export",
+    "the C export",
     "the exact value",
     "the reader of exact values' inputs",
     "the description of a value",

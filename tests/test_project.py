@@ -27,8 +27,8 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
-    "import", "export-headers", "export-onnx", "images", "info", "run", "memory-image", "cosim", "vectors", "signoff",
-    "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
+    "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "vectors",
+    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""

@@ -21,6 +21,7 @@ _COMMANDS = {
     "import": ("fxsim.cli.import_headers", "Read published C headers into a model file."),
     "export-headers": ("fxsim.cli.export_headers", "Write a model as C headers."),
     "export-onnx": ("fxsim.cli.export_onnx", "Write a model as a graph of standard ONNX operators."),
+    "export-c": ("fxsim.cli.export_c", "Write a model as C99, with a wrapper for SystemVerilog."),
     "images": ("fxsim.cli.images", "Write images for a model, from published samples or pictures."),
     "info": ("fxsim.cli.info", "Show a model's dimensions, operators, cost and proven widths."),
     "run": ("fxsim.cli.run", "Compute a model's taps for images."),

@@ -31,8 +31,9 @@ from fxsim.formats import NpzWriter, load, read_stimulus
     type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Both give the same values. 'compiled' is compiled at its first use on a machine, which takes some seconds, "
-    "and 'numba' is its other name; 'auto' takes it wherever it takes the model.",
+    help="All give the same values. 'compiled' is compiled at its first use on a machine, which takes some seconds, "
+    "and 'numba' is its other name; 'auto' takes it wherever it takes the model. 'c' is what `fxsim export-c` writes, "
+    "compiled anew by a C compiler.",
 )
 @json_option
 def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine: str, as_json: bool) -> None:
@@ -51,8 +52,12 @@ def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine:
     classes = shape[0] if output_tap in names and len(shape := loaded.graph.shapes[output_tap]) == 1 else 0
     predicted = np.zeros(classes, np.int64)
     chosen = chosen_engine(engine, loaded)
-    if chosen != Engine.REFERENCE:
-        # Before the clock starts: what is loaded, or at the first use compiled, is loaded once for any images.
+    # Before the clock starts: what is loaded or compiled is so once for any images.
+    if chosen == Engine.C:
+        from fxsim.engines.c import prepare_c
+
+        prepare_c(loaded)
+    elif chosen == Engine.NUMBA:
         from fxsim.engines.compiled import compute_function, instruction_set
 
         compute_function(instruction_set())

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
-from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
+from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
     CosimResult,
@@ -115,7 +115,8 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
         for seed in seeds[1:]:
             if not result.verdict.passed:
                 break
-            other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.undisturbed, None, None)
+            resets = POWER_ON_RESETS if "reset" in device.stalls else 0
+            other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.only_reset(seed, resets), None, None)
             result = result if other.verdict.passed else other
     return msgspec.structs.replace(
         result,

@@ -1,4 +1,4 @@
-"""Two engines, one answer: `reference` (plain numpy) and `compiled` (Numba), and `run`, which chooses."""
+"""Three engines, one answer: `reference` (plain numpy), `compiled` (Numba) and `c`, and `run`, which chooses."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -16,24 +16,26 @@ from fxsim.graph import Model
 class Engine(StrEnum):
     """An engine by name; `auto` is the compiled one, and the reference engine where that does not take a model.
 
-    The compiled engine has two names: `compiled`, and `numba`, which records and results state.
+    The compiled engine has two names: `compiled`, and `numba`, which records and results state. `c` is the C export,
+    which needs a C compiler.
     """
 
     AUTO = "auto"
     REFERENCE = "reference"
     NUMBA = "numba"
     COMPILED = NUMBA
+    C = "c"
 
     @classmethod
     def _missing_(cls, value: object) -> "Engine | None":
         return cls.NUMBA if value == "compiled" else None
 
 
-ENGINE_NAMES = ("auto", "reference", "compiled", "numba")
+ENGINE_NAMES = ("auto", "reference", "compiled", "numba", "c")
 """The names by which an engine may be asked for."""
 
 
-CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 512}
+CHUNK_IMAGES = {Engine.REFERENCE: 16, Engine.NUMBA: 512, Engine.C: 128}
 """Most images computed at once: enough to keep the engine busy, few enough to keep memory flat."""
 
 CHUNK_BYTES = 1 << 27
@@ -72,7 +74,7 @@ def run(
 
     Returns arrays by tap name, [image, ...] of the tap's shape and numpy type: int8 `[image, token, channel]`, or
     `[image, channel]` from the pool on, for a ResMLP. StimulusError where `x`, a tap or the engine's name does not fit;
-    ModelError where the engine named does not take the model.
+    ModelError where the engine named does not take the model; ToolError where it needs a compiler that is not there.
     """
     names = model.select_taps(taps)
     images = model.check_stimulus(x)
@@ -101,6 +103,10 @@ def _engine(
         raise StimulusError(f"there is no engine '{name}'; there are: {', '.join(ENGINE_NAMES)}") from None
     if engine is Engine.REFERENCE:
         return Engine.REFERENCE, lambda model, x, taps: run_reference(model.graph, x, taps)
+    if engine is Engine.C:
+        from fxsim.engines.c import run_c
+
+        return Engine.C, run_c
     # Numba takes half a second to import: only whoever computes with it pays.
     from fxsim.engines.compiled import prepare, run_compiled
 

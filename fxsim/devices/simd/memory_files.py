@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,16 +24,12 @@ from fxsim.devices.simd.registers import (
 )
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write, model_sha256
+from fxsim.formats.c.names import STEM, STEM_LENGTH_MAX, c_string, shown, stem_of
 from fxsim.graph import Model
 
 MAP_FORMAT = "fxsim.memory-image"
 MAP_VERSION = 1
 """The version that an address map states, beside its format."""
-
-_STEM = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
-_STEM_LENGTH_MAX = 64
-_NAME_LENGTH_MAX = 200
-"""Characters of a model's name that the files repeat: C compilers need not take long strings."""
 
 _IMAGES_AT_A_TIME = 1024
 
@@ -62,9 +57,9 @@ def write_memory_image(
     `buffers`, StimulusError where the images do not fit the model, FileError for an illegal name or where the system
     refuses.
     """
-    if name is not None and not _STEM.match(name):
+    if name is not None and not STEM.match(name):
         raise FileError(
-            f"memory image cannot be called {name[:100]!r}, expected 1 to {_STEM_LENGTH_MAX} letters, digits and "
+            f"memory image cannot be called {name[:100]!r}, expected 1 to {STEM_LENGTH_MAX} letters, digits and "
             "underscores"
         )
     stem = name or stem_of(model.name)
@@ -94,12 +89,6 @@ def write_memory_image(
     return MemoryFiles(image, MappingProxyType(paths))
 
 
-def stem_of(name: str) -> str:
-    """The stem of file names, made of a model's name, which may hold anything: letters, digits and underscores."""
-    words = re.findall(r"[A-Za-z0-9]+", name)
-    return "_".join(words)[:_STEM_LENGTH_MAX].strip("_") or "model"
-
-
 def address_map(image: MemoryImage, files: Mapping[str, str], sha256: str, images: int | None = None) -> dict[str, Any]:
     """All that a driver must know, as JSON holds it: sizes, registers, errors, and where each parameter lies.
 
@@ -111,7 +100,7 @@ def address_map(image: MemoryImage, files: Mapping[str, str], sha256: str, image
         "format": MAP_FORMAT,
         "version": MAP_VERSION,
         "model": {
-            "name": _shown(image.name),
+            "name": shown(image.name),
             "sha256": sha256,
             "tokens": config.tokens,
             "values": config.values,
@@ -176,7 +165,7 @@ def format_driver_header(image: MemoryImage, stem: str, images: int | None = Non
     Macros of the accelerator begin with `FXSIM_SIMD_` and are the same in every such header; those of the model begin
     with `FXSIM_MODEL_` and the stem in capitals. `images`: how many images were packed, if any were.
     """
-    assert _STEM.match(stem)
+    assert STEM.match(stem)
     guard = f"FXSIM_MEMORY_IMAGE_{stem.upper()}_H"
     lines = [
         "/* Memory image of a model for the SIMD accelerator, written by fxsim: see docs/memory-image.md there. */",
@@ -213,7 +202,7 @@ def _accelerator_macros() -> Iterator[str]:
 def _model_macros(image: MemoryImage, prefix: str, images: int | None) -> Iterator[str]:
     config = image.config
     yield "/* The model. */"
-    yield f"#define {prefix}_NAME {_c_string(_shown(image.name))}"
+    yield f"#define {prefix}_NAME {c_string(shown(image.name))}"
     yield f"#define {prefix}_TOKENS {config.tokens}u"
     yield f"#define {prefix}_VALUES {config.values}u"
     yield f"#define {prefix}_CLASSES {config.classes}u"
@@ -237,15 +226,3 @@ def _model_macros(image: MemoryImage, prefix: str, images: int | None) -> Iterat
     for layer in image.layers:
         yield f"#define {prefix}_LAYER_{layer.number}_OFFSET {layer.first_word * LANES}u /* {layer.name} */"
         yield f"#define {prefix}_LAYER_{layer.number}_BYTES {layer.words * LANES}u"
-
-
-def _shown(name: str) -> str:
-    """The start of a model's name that files repeat, as valid Unicode."""
-    return name[:_NAME_LENGTH_MAX].encode("utf-8", "backslashreplace").decode()
-
-
-def _c_string(text: str) -> str:
-    """A C string literal of the text's UTF-8 bytes, whatever they are."""
-    legal = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-+.,:()")
-    # Three octal digits: no digit that follows can become part of the escape.
-    return '"' + "".join(chr(byte) if byte in legal else f"\\{byte:03o}" for byte in text.encode()) + '"'

@@ -1,16 +1,17 @@
 """Kind `engines`: two engines on each model and each of the stimuli, at all taps."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fxsim.compare import engine_source, model_taps
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
+from fxsim.engines.c import missing_compiler
 from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind
-from fxsim.signoff.plan import Check, Names
+from fxsim.signoff.plan import Check, Images, Names
 from fxsim.signoff.record import Details, Figure
 
 
@@ -26,12 +27,23 @@ def compared_with_itself(names: tuple[Engine, Engine]) -> Iterator[str]:
         yield f"compares engine {one} with itself, expected two engines"
 
 
+def skip_without(engines: Iterable[Engine]) -> None:
+    """SkipCheck where one of some engines cannot be had on this machine, with the reason."""
+    if Engine.C in engines and (reason := missing_compiler()) is not None:
+        raise SkipCheck(reason)
+
+
 class EnginesCheck(Check, frozen=True, tag="engines", kw_only=True):
-    """Two engines give the same values at all taps, for each model on each stimulus."""
+    """Two engines give the same values at all taps, for each model on each stimulus.
+
+    `images`: at most so many of each stimulus are computed; by default all. Skipped where one of them is `c`, and there
+    is no C compiler.
+    """
 
     models: Names
     stimuli: Names
     engines: tuple[Engine, Engine] = (Engine.REFERENCE, Engine.NUMBA)
+    images: Images | None = None
 
     def problems(self) -> Iterator[str]:
         """The check must compare two engines."""
@@ -40,12 +52,13 @@ class EnginesCheck(Check, frozen=True, tag="engines", kw_only=True):
 
 def run(check: EnginesCheck, context: Context, seed: int) -> Outcome:
     """Two engines on each model and each of the stimuli that fit it, at all taps."""
+    skip_without(check.engines)
     comparisons, firsts = [], []
     pairs = list(itertools.product(check.models, check.stimuli))
     for done, (model_name, stimulus_name) in enumerate(pairs):
         context.progress(done, len(pairs))
         model = context.model(model_name)
-        x = context.stimulus(stimulus_name, model, seed)
+        x = context.stimulus(stimulus_name, model, seed)[: check.images]
         comparison, first = compare_engines(f"{model_name} on {stimulus_name}", model, x, check.engines)
         comparisons.append(comparison)
         firsts += [first] if first else []

@@ -11,7 +11,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
-from fxsim.signoff.checks.engines import compiled
+from fxsim.signoff.checks.engines import compiled, skip_without
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind
@@ -42,6 +42,7 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
     reason = missing("onnx", "onnxruntime")
     if reason is not None:
         raise SkipCheck(reason)
+    skip_without(check.engines)
     comparisons: list[Comparison] = []
     firsts: list[str] = []
     operators = 0

@@ -11,7 +11,7 @@ from fxsim.engines import Engine
 from fxsim.families import ResMLPConfig
 from fxsim.graph import Model
 from fxsim.operators import Lut
-from fxsim.signoff.checks.engines import compare_engines, compared_with_itself
+from fxsim.signoff.checks.engines import compare_engines, compared_with_itself, skip_without
 from fxsim.signoff.context import Context, Outcome, random_model
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Images
@@ -33,6 +33,7 @@ class RandomModelsCheck(Check, frozen=True, tag="random-models", kw_only=True):
 
 def run(check: RandomModelsCheck, context: Context, seed: int) -> Outcome:
     """Two engines on models whose every parameter is drawn, shifts up to 255 and extreme weights included."""
+    skip_without(check.engines)
     rng = np.random.default_rng(seed)
     values, wrong, firsts = 0, 0, []
     seen = {"psa": 0, "relu": 0}

@@ -1,0 +1,84 @@
+"""The operators in C: which template is the body of each one's function, and the numbers that go into it.
+
+The arithmetic is stated here anew, in `templates/`, and shares nothing with `fxsim.contract` or the engines.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from fxsim.contract import TableRule
+from fxsim.graph import Graph, Node, accumulator_bound
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+
+_INT32_BITS = 32
+
+
+@dataclass(frozen=True)
+class Body:
+    """The body of an operator's function: the template that it is made of, and the values of its variables."""
+
+    template: str
+    values: Mapping[str, int | str]
+
+
+def body_of(graph: Graph, node: Node) -> Body:
+    """The body of a node's function; ModelError where its operator is not taken."""
+    return BODIES[type(node.op)](graph, node)
+
+
+def accumulator_type(graph: Graph, node: Node) -> str:
+    """The C type of a node's sums: int32_t where no partial sum of any input can leave it, else int64_t."""
+    bound = accumulator_bound(graph, node.name)
+    return "int32_t" if bound is not None and bound.bits_needed <= _INT32_BITS else "int64_t"
+
+
+def _linear(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Linear)
+    (x,) = graph.inputs_of(node)
+    outputs, inputs = op.weight.shape
+    if op.over is Axis.TOKENS:
+        values = {"outer": prod(x.shape[:-2]), "inputs": inputs, "outputs": outputs, "channels": x.shape[-1]}
+        return Body("linear_tokens.c.j2", values)
+    return Body("linear_channels.c.j2", {"rows": x.size // inputs, "inputs": inputs, "outputs": outputs})
+
+
+def _affine(graph: Graph, node: Node) -> Body:
+    (x,) = graph.inputs_of(node)
+    return Body("affine.c.j2", {"rows": x.size // x.shape[-1], "channels": x.shape[-1]})
+
+
+def _relu(graph: Graph, node: Node) -> Body:
+    return Body("relu.c.j2", {"size": graph.tensors[node.name].size})
+
+
+def _add(graph: Graph, node: Node) -> Body:
+    return Body("add.c.j2", {"size": graph.tensors[node.name].size})
+
+
+def _pool(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Pool)
+    (x,) = graph.inputs_of(node)
+    values = {"outer": prod(x.shape[:-2]), "tokens": op.tokens, "channels": x.shape[-1]}
+    return Body("pool.c.j2", values | {"shift": op.tokens.bit_length() - 1})
+
+
+def _lut(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Lut)
+    (x,) = graph.inputs_of(node)
+    channels, stored = op.table.shape
+    values = {"rows": x.size // channels, "channels": channels, "stored": stored, "least": op.number.low}
+    if op.rule is TableRule.FULL:
+        return Body("lut_full.c.j2", values)
+    fraction_bits = op.number.bits - (op.points.bit_length() - 1)
+    reading: dict[str, int | str] = {"rule": str(op.rule), "step": 1 << fraction_bits, "fraction_bits": fraction_bits}
+    return Body("lut_points.c.j2", values | reading)
+
+
+BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
+    "the C export", {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut}
+)
+"""The body of each operator's C function."""
