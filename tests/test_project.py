@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "vectors",
-    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
+    "compare", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""
@@ -53,9 +53,12 @@ for room, above in {
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
+ROOMS["traces"] = ROOMS["compare"] | {"compare"}
 ROOMS["cocotb"] = ROOMS["compare"] | {"compare"}
 for room in ("cosim", "vectors", "bridge"):
     ROOMS[room] = ROOMS[room] | {"compare"}
+for room in ("cosim", "vectors"):
+    ROOMS[room] = ROOMS[room] | {"traces"}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
