@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "vectors",
-    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
+    "compare", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit", "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
 """Libraries that take long to import: only whoever computes or draws with them pays."""
@@ -53,9 +53,12 @@ for room, above in {
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
+ROOMS["traces"] = ROOMS["compare"] | {"compare"}
 ROOMS["cocotb"] = ROOMS["compare"] | {"compare"}
 for room in ("cosim", "vectors", "bridge"):
     ROOMS[room] = ROOMS[room] | {"compare"}
+for room in ("cosim", "vectors"):
+    ROOMS[room] = ROOMS[room] | {"traces"}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
@@ -269,6 +272,15 @@ def test_setup_says_when_apt_fails(other_clone: Path) -> None:
     result = run_setup(other_clone, ["env"], others | {"apt-get": "exit 100", "id": "echo 0"})
     assert result.returncode == 1
     assert "apt could not install: iverilog" in result.stderr
+
+
+def test_setup_goes_on_without_ghdl(other_clone: Path) -> None:
+    """Where apt has no GHDL, the set-up says which tests are skipped and installs the rest."""
+    python = venv_maker('case "$*" in *"pip install"*) echo reached >clone-pip ; exit 1 ;; esac')
+    others = GOOD_TOOLS | {"python3.11": python, "apt-get": "exit 100", "id": "echo 0"}
+    result = run_setup(other_clone, ["chmod", "env"], others)
+    assert "setup: GHDL cannot be installed with apt here: tests of VHDL are skipped" in result.stdout
+    assert (other_clone / "clone-pip").read_text() == "reached\n"
 
 
 def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:

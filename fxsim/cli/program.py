@@ -28,6 +28,7 @@ _COMMANDS = {
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
     "memory-image": ("fxsim.cli.memory_image", "Write what the SIMD accelerator reads of a model, and its C header."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
+    "compare": ("fxsim.cli.compare", "Compare two sources of a model's values: engine, ONNX, network, trace."),
     "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
     "flow": ("fxsim.cli.flow", "Run a recipe: train, distil, quantise, export, evaluate."),
     "train": ("fxsim.cli.train", "Train a float network, such as a teacher."),

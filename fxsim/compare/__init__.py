@@ -2,6 +2,7 @@
 
 from fxsim.compare.compare import compare
 from fxsim.compare.difference import Difference, place, sentence
+from fxsim.compare.four_state import FourState
 from fxsim.compare.result import Comparison, TapComparison, Verdict, first_difference
 from fxsim.compare.sources import ArraySource, ComputedSource, FloatSource, Source, engine_source
 from fxsim.compare.tally import Tally, TapShape, Values, model_taps
@@ -12,6 +13,7 @@ __all__ = [
     "ComputedSource",
     "Difference",
     "FloatSource",
+    "FourState",
     "Source",
     "Tally",
     "TapComparison",

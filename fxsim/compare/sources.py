@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fxsim.compare.four_state import FourState
 from fxsim.compare.tally import Values
 from fxsim.contract.arithmetic import Integers
 from fxsim.engines import Engine, chosen_engine, run
@@ -31,8 +32,8 @@ class Source(Protocol):
     def images(self) -> int:
         """Number of images."""
 
-    def values(self, part: slice, taps: tuple[str, ...]) -> Mapping[str, Values]:
-        """The values of some images at some of its taps."""
+    def values(self, part: slice, taps: tuple[str, ...]) -> Mapping[str, Values | FourState]:
+        """The values of some images at some of its taps; FourState where not all of them are known."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,15 @@ class FloatSource:
         """Number of images."""
         return self.source.images
 
-    def values(self, part: slice, taps: tuple[str, ...]) -> Mapping[str, Values]:
+    def values(self, part: slice, taps: tuple[str, ...]) -> Mapping[str, Values | FourState]:
         """The other source's values, in float64."""
-        return {tap: values.astype(np.float64) for tap, values in self.source.values(part, taps).items()}
+        return {tap: _widened(values) for tap, values in self.source.values(part, taps).items()}
+
+
+def _widened(values: Values | FourState) -> Values | FourState:
+    if isinstance(values, FourState):
+        return FourState(values.values.astype(np.float64), values.unknown, values.bits)
+    return values.astype(np.float64)
 
 
 def engine_source(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.compare.difference import Difference
+from fxsim.compare.four_state import FourState
 from fxsim.compare.result import TapComparison
 from fxsim.errors import ComparisonError
 from fxsim.graph import Model
@@ -57,15 +58,28 @@ class Tally:
         self._differ = 0
         self._distance: int | float = 0
         self._largest: int | float = 0
+        self._unknown = 0
         self._first: Difference | None = None
         self._examples: list[Difference] = []
 
-    def add(self, expected: Values, found: Values, names: tuple[str, str] = ("expected", "found")) -> None:
+    def add(
+        self,
+        expected: Values | FourState,
+        found: Values | FourState,
+        names: tuple[str, str] = ("expected", "found"),
+    ) -> None:
         """Compare the next images, [image, ...], of the two sources of these names.
 
-        ComparisonError, naming source and tap, where shapes or types differ, where a value is no number, or where
-        there are more images than were promised.
+        A found value that is not wholly known differs, whatever is expected. ComparisonError, naming source and tap,
+        where shapes or types differ, where a value is no number, where an expected one is unknown, or where there are
+        more images than were promised.
         """
+        if isinstance(expected, FourState):
+            raise ComparisonError(
+                f"tap '{self.shape.tap}' of {names[0]} has unknown values (X or Z), expected known ones to compare with"
+            )
+        states = found if isinstance(found, FourState) else None
+        found = found.values if isinstance(found, FourState) else found
         for name, values in zip(names, (expected, found), strict=True):
             self._check(name, values, len(expected))
         if expected.dtype != found.dtype:
@@ -77,6 +91,9 @@ class Tally:
         if self._done > self._images:
             raise ComparisonError(f"tap '{self.shape.tap}': {self._done} images came, expected {self._images}")
         unequal = expected != found
+        if states is not None:
+            unequal |= states.mask
+            self._unknown += int(np.count_nonzero(states.mask))
         self._compared += unequal.size
         places = np.argwhere(unequal) if unequal.any() else ()
         if len(places) == 0:
@@ -88,7 +105,7 @@ class Tally:
         self._distance += distances.sum().item()
         self._largest = max(self._largest, distances.max().item())
         for place in places[: max(1, self._wanted - len(self._examples))]:
-            difference = self._difference(start, tuple(map(int, place)), expected, found)
+            difference = self._difference(start, tuple(map(int, place)), expected, found, states)
             self._first = self._first or difference
             if len(self._examples) < self._wanted:
                 self._examples.append(difference)
@@ -102,8 +119,9 @@ class Tally:
             differ=self._differ,
             first=self._first,
             examples=tuple(self._examples),
-            largest=_number(self._largest),
-            distance=_number(self._distance),
+            # An unknown value is at no distance from a number.
+            largest=None if self._unknown else _number(self._largest),
+            distance=None if self._unknown else _number(self._distance),
         )
 
     def _check(self, name: str, values: Values, images: int) -> None:
@@ -121,12 +139,17 @@ class Tally:
         if kind == "f" and not np.isfinite(values).all():
             raise ComparisonError(f"tap '{tap}' of {name} has a value that is not finite, expected numbers")
 
-    def _difference(self, start: int, at: tuple[int, ...], expected: Values, found: Values) -> Difference:
+    def _difference(
+        self, start: int, at: tuple[int, ...], expected: Values, found: Values, states: FourState | None
+    ) -> Difference:
+        got: int | float | str = _number(found[at].item())
+        if states is not None and states.mask[at]:
+            got = states.text(at)
         return Difference(
             image=start + at[0],
             tap=self.shape.tap,
             expected=_number(expected[at].item()),
-            got=_number(found[at].item()),
+            got=got,
             index=dict(zip(self.shape.axes, at[1:], strict=True)),
         )
 
