@@ -32,11 +32,16 @@ def relu(number: str = "int8", shape: tuple[int, int] = (2, 2)) -> Model:
 
 async def start(dut: Any, model: Model | None = None, images: Any = IMAGES, **options: Any) -> Scoreboard:
     """A clock, quiet signals, a reset that is over, and a scoreboard."""
+    Clock(dut.clk, 10, "ns").start()
+    await start_quietly(dut)
+    return Scoreboard(relu() if model is None else model, images, dut.clk, reset=dut.rst, seed=1, **options)
+
+
+async def start_quietly(dut: Any) -> None:
+    """Quiet signals, from a rising edge on."""
     for name in ("w_tvalid", "w_tready", "w_tlast", "w_tkeep", "w_tdata", "plain_valid", "rst"):
         getattr(dut, name).value = 0
-    Clock(dut.clk, 10, "ns").start()
     await RisingEdge(dut.clk)
-    return Scoreboard(relu() if model is None else model, images, dut.clk, reset=dut.rst, seed=1, **options)
 
 
 async def play(dut: Any, values: Sequence[int | str]) -> None:
@@ -388,6 +393,73 @@ async def never_taken(dut: Any) -> None:
     scoreboard.monitor("relu", Bus.at(dut, "plain"))
     await play(dut, RIGHT)
     await scoreboard.finished(timeout_cycles=20)
+
+
+@cocotb.test()
+async def active_low(dut: Any) -> None:
+    """Nothing counts while a reset that is active low, or unknown at the start, is not over."""
+    for name in ("w_tvalid", "plain_valid"):
+        getattr(dut, name).value = 0
+    dut.rst.value = LogicArray("X")[0]
+    Clock(dut.clk, 10, "ns").start()
+    scoreboard = Scoreboard(relu(), IMAGES, dut.clk, reset_n=dut.rst)
+    scoreboard.monitor("relu", Bus.at(dut, "plain"))
+    await play(dut, [9, 9])
+    dut.rst.value = 0
+    await play(dut, [9, 9])
+    dut.rst.value = 1
+    await play(dut, RIGHT)
+    await scoreboard.finished()
+
+
+@cocotb.test()
+async def reset_unknown(dut: Any) -> None:
+    """A reset that is unknown once it was over."""
+    scoreboard = await start(dut)
+    scoreboard.monitor("relu", Bus.at(dut, "plain"))
+    await RisingEdge(dut.clk)
+    dut.rst.value = LogicArray("X")[0]
+    await scoreboard.finished()
+
+
+@cocotb.test()
+async def same_seed(dut: Any) -> None:
+    """One seed gives the same stalls again, at either side; another gives others."""
+    traffic = []
+    Clock(dut.clk, 10, "ns").start()
+    for seed in (7, 7, 8):
+        await start_quietly(dut)
+        scoreboard = Scoreboard(relu(), IMAGES, dut.clk, seed=seed)
+        w = Bus.at(dut, "w")
+        scoreboard.drive(w, lanes=2, stall=0.5)
+        scoreboard.monitor("input", w, lanes=2, stall=0.5)
+        shown = []
+        for _ in range(60):
+            await FallingEdge(dut.clk)
+            await ReadOnly()
+            shown.append((str(dut.w_tvalid.value), str(dut.w_tready.value)))
+        traffic.append(shown)
+        await scoreboard.finished()
+    assert traffic[0] == traffic[1] != traffic[2]
+
+
+@cocotb.test()
+async def numpy_integers(dut: Any) -> None:
+    """A testbench may collect numpy's integers; bits that cocotb would read as a number are refused."""
+    scoreboard = await start(dut)
+    check = scoreboard.checker("relu")
+    check.add(np.array(RIGHT[:7], np.int16))
+    check.add([LogicArray("00001000")])
+
+
+@cocotb.test()
+async def cannot_be_kept(dut: Any) -> None:
+    """Where the folder cannot be written, the sentence still fails the test, and says why."""
+    with pytest.raises(ScoreboardError) as caught:
+        (await start(dut, directory="log.txt")).checker("relu").add([7])
+    assert "\ncould not be kept in " in str(caught.value)
+    assert caught.value.folder is None
+    raise caught.value
 
 
 BAD: dict[str, tuple[Any, str]] = {

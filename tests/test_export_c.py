@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import fxsim
 import fxsim.engines.c as c_engine
 from fxsim.cli import main
-from fxsim.contract import Number, TableRule, Tensor, bias_number
+from fxsim.contract import Number, TableRule, Tensor, bias_number, legal_points, stored_points
 from fxsim.engines import Engine, run_reference
 from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats import load, save
@@ -115,7 +115,7 @@ def mixed() -> Model:
         Node("for_x", lut("uint16", "int16", 17, TableRule.ENDPOINT), ("for.x",)),
         Node("unix", Affine(*affine, 24, Number(8), formats["int16"]), ("for_x",)),
         Node("clamp", lut("int16", "uint9", 8, TableRule.CLAMP), ("unix",)),
-        Node("hold", lut("uint9", "int5", 512, TableRule.HOLD), ("clamp",)),
+        Node("hold", lut("uint9", "int5", 64, TableRule.HOLD), ("clamp",)),
         Node("full", lut("int5", "int8", 32, TableRule.FULL), ("hold",)),
         Node("relu.signed", Relu(), ("full",)),
         Node("size", Add(20, formats["uint9"]), ("relu.signed", "unix")),
@@ -175,6 +175,29 @@ def test_mixed_formats_are_what_exact_fractions_give(mixed_program: Path) -> Non
     for i, image in enumerate(x):
         for tap, expected in oracle.compute(MIXED.graph, image).items():
             assert found[tap][i] == expected.ravel().tolist(), f"image {i}, {tap}"
+
+
+@pytest.mark.parametrize("text", ["int8", "uint5", "int10"])
+def test_tables_at_every_input(text: str, tmp_path: Path) -> None:
+    """Every rule and number of points, as two channels of one image that holds every value of the format."""
+    number, out = Number.parse(text), Number.parse("uint16" if text == "int10" else "int8")
+    rng = np.random.default_rng(SEED)
+    nodes: list[Node] = []
+    for rule in TableRule:
+        for points in legal_points(rule, number):
+            table = rng.integers(out.low, out.high, (2, stored_points(points, rule)), out.dtype, endpoint=True)
+            nodes.append(Node(f"{rule}.{points}", Lut(table, rule, number, out), (INPUT,)))
+    luts = list(nodes)
+    for i, node in enumerate(luts[1:]):
+        nodes.append(Node(f"sum{i}", Add(20, out), (nodes[-1].name if i else luts[0].name, node.name)))
+    model = Model(Graph(Tensor(("token", "channel"), (number.codes, 2), number), nodes), "tables")
+    every = range(number.low, number.high + 1)
+    x = np.array(every, number.dtype)[None, :, None].repeat(2, axis=2)
+    found = compute(sanitized(model, tmp_path), model, x)
+    for node in luts:
+        stored = [channel.tolist() for channel in node.op.table]
+        expected = [oracle.interpolate(t, node.op.rule, v, number.low, number.codes) for v in every for t in stored]
+        assert found[node.name] == [expected], node.name
 
 
 def test_sums_of_62_bits(tmp_path: Path) -> None:

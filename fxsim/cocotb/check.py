@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+import numpy as np
+
 from fxsim.cocotb.layout import in_order, index_of
 from fxsim.compare import Difference, TapComparison, Values, place
 from fxsim.contract import Tensor
@@ -50,7 +52,7 @@ class TapCheck:
         """Images of which a value has come."""
         return -(-self.done // self.tensor.size)
 
-    def add(self, values: Iterable[int | str], cycle: int | None = None) -> None:
+    def add(self, values: Iterable[int | np.integer | str], cycle: int | None = None) -> None:
         """Compare the next values. Text stands for a value of which a bit is unknown: it differs from every number.
 
         Fails the test at a difference (or, where the scoreboard collects, at the last of those that it keeps), and at a
@@ -59,7 +61,7 @@ class TapCheck:
         if self._values is None:
             self._values = in_order(self._expected(), self.tensor, self.axes).tolist()
         for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | str):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer | str):
                 self._fault(f"tap {self.tap}: a {type(value).__name__} was given to compare, expected a whole number")
             if self.complete:
                 when = "" if cycle is None else f" (cycle {cycle:,})"
@@ -68,7 +70,8 @@ class TapCheck:
             self.done += 1
             wanted = self._values[image][position]
             if value != wanted:
-                self._differs(image, position, wanted, value, cycle)
+                found = value if isinstance(value, str) else int(value)
+                self._differs(image, position, wanted, found, cycle)
 
     def _differs(self, image: int, position: int, wanted: int, value: int | str, cycle: int | None) -> None:
         index = index_of(position, self.tensor, self.axes)

@@ -86,7 +86,7 @@ class _Trial:
     entry: TapMap
     signal: str
     digest: int
-    """Of the values: the same in another name of one signal."""
+    """Hash of the values: two names of one signal have the same."""
 
     @property
     def rank(self) -> tuple[float, int]:

@@ -100,7 +100,7 @@ module layer #(
           if (RELU == 0 || x > 0) acc = acc + x * $signed(weight[IN*n+k]);
         end
         if (shift[n] != 0) acc = (acc + (32'sd1 << (shift[n] - 1))) >>> shift[n];
-        acc = acc + $signed(bias[n]);
+        acc = acc + {{24{bias[n][7]}}, bias[n]};
         m_tdata[8*n+:8] <= acc > 127 ? 8'sd127 : acc < -128 ? -8'sd128 : acc[7:0];
       end
     end
