@@ -89,6 +89,27 @@ def test_values_are_taken_at_edges_where_valid_and_ready_hold(model: Model, x: A
         read(file, model, without)
 
 
+@pytest.mark.parametrize(("active", "bit"), [("high", 1), ("low", 0)])
+def test_nothing_is_sampled_in_reset(model: Model, x: Array, active: str, bit: int, tmp_path: Path) -> None:
+    """What is valid while the reset is active, or unknown, is no value; without the reset in the map there are more."""
+    names = "clk:1 valid:1 ready:1 out:8 rst:1"
+    before = [
+        (0, "clk=0 valid=1 ready=1 rst=x out=1"),
+        (5, f"clk=1 rst={bit}"),
+        (10, "clk=0"),
+        (15, "clk=1"),
+        (20, "clk=0"),
+    ]
+    changes = [(time + 100, moves) for time, moves in stream(np.maximum(x, 0))]
+    changes[0] = (changes[0][0], f"{changes[0][1]} rst={1 - bit}")
+    file = tmp_path / "t.vcd"
+    file.write_text(vcd([*before, *changes], names))
+    with_reset = MAP.replace("[[tap]]", f'reset="tb.rst"\nactive="{active}"\n[[tap]]', 1)
+    assert agree(read(file, model, with_reset), model, x)
+    with pytest.raises(FxsimError, match="goes on to image 2"):
+        read(file, model)
+
+
 def test_parts_of_a_signal_and_several_signals(model: Model, x: Array, tmp_path: Path) -> None:
     """A bus that packs what is wanted with something else, and a word in two signals, give the same values."""
     values = np.maximum(x, 0).reshape(-1)

@@ -177,13 +177,33 @@ def _with_handshakes(words: dict[str, Words], counts: Sequence[int]) -> Iterator
         if len(bits) > HANDSHAKES_MAX:
             bits = [name for name in bits if any(word in _leaf(name) for word in _HANDSHAKE)][:HANDSHAKES_MAX]
         ones = {name: _ones(words[name]) for name in bits}
-        masks = [(v, None, ones[v]) for v in bits] + [(v, r, ones[v] & ones[r]) for v, r in permutations(bits, 2)]
-        left = [(v, r, mask, int(np.count_nonzero(mask))) for v, r, mask in masks]
+        pairs = [(v, None, ones[v]) for v in bits] + [(v, r, ones[v] & ones[r]) for v, r in permutations(bits, 2)]
+        # Handshakes that hold at the same samples are one, and those that leave no tap's number of samples none.
+        masks: dict[bytes, tuple[npt.NDArray[np.bool_], list[tuple[str, str | None]]]] = {}
+        for valid, ready, mask in pairs:
+            count = int(np.count_nonzero(mask))
+            if count and any(wanted % count == 0 for wanted in counts):
+                masks.setdefault(mask.tobytes(), (mask, []))[1].append((valid, ready))
         for name in names:
             yield Candidate(name, words[name])
-            for valid, ready, mask, count in left:
-                if name not in (valid, ready) and count and any(wanted % count == 0 for wanted in counts):
-                    yield Candidate(name, words[name], valid, ready, mask)
+            for mask, same in masks.values():
+                others = [pair for pair in same if name not in pair]
+                if others:
+                    best, ready = max(others, key=lambda pair: _likeness(name, *pair))
+                    yield Candidate(name, words[name], best, ready, mask)
+
+
+def _likeness(name: str, valid: str, ready: str | None) -> tuple[int, int, int]:
+    """How well a handshake's names fit a signal's: greater is better; of equals, the one of fewer signals."""
+    alike = [_shared(_leaf(name), _leaf(other)) for other in (valid, ready) if other is not None]
+    words = ("v" in _leaf(valid)) + (ready is not None and "r" in _leaf(ready))
+    return min(alike), words, -len(alike)
+
+
+def _shared(one: str, other: str) -> int:
+    """Letters with which both begin."""
+    ends = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(ends, min(len(one), len(other)))
 
 
 def _scope(name: str) -> str:

@@ -35,7 +35,7 @@ class Sure(StrEnum):
     """How sure a proposal is."""
 
     SURE = "sure"
-    """Every value looked at is equal, no other signal, tap or order agrees as well, and chance could not."""
+    """Every value looked at is equal, as no other tap and in no other order, and chance could not give that."""
     LIKELY = "likely"
     """Far more values are equal than for any other signal, tap or order, and than by chance."""
     AMBIGUOUS = "ambiguous"
@@ -121,13 +121,17 @@ def match(
     clock, every = candidates(path, counts, clock, edge, scope)
     trials: dict[str, list[_Trial]] = {}
     signals: set[str] = set()
+    wanted = {tap: _Wanted(model.graph.tensors[tap], values[tap]) for tap in model.graph.taps}
     for candidate in every:
         signals.add(candidate.signal)
-        for tap in model.graph.taps:
-            found = list(_trials(candidate, tap, model.graph.tensors[tap], values[tap], len(x)))
-            if found:
-                trials.setdefault(tap, []).append(max(found, key=lambda trial: trial.rank))
-                trials[tap].extend(t for t in found if t.rank != trials[tap][-1].rank)
+        # Taps of one size and format are read in the same ways.
+        known: dict[tuple[int, Number], list[_Reading]] = {}
+        for tap, one in wanted.items():
+            key = one.tensor.size, one.tensor.number
+            if key not in known:
+                known[key] = _read_all(candidate, one.tensor, len(x), one.looked)
+            trials.setdefault(tap, []).extend(_trials(known[key], candidate, tap, one, len(x)))
+    trials = {tap: found for tap, found in trials.items() if found}
     return Match(
         clock=clock,
         edge=edge,
@@ -138,24 +142,58 @@ def match(
     )
 
 
-def _trials(candidate: Candidate, tap: str, tensor: Tensor, expected: Integers, images: int) -> Iterator[_Trial]:
-    """Ways in which a candidate can be a tap."""
-    looked = len(expected)
-    base = TapMap(name=tap, signal=candidate.signal, valid=candidate.valid, ready=candidate.ready)
-    for entry, flat in _readings(candidate, base, tensor, images, looked * tensor.size):
-        known = np.ones(len(flat), np.bool_)
-        if isinstance(flat, FourState):
-            known, flat = ~flat.mask, flat.values
-        chance, digest = _chance(flat, expected), hash(flat.astype(np.int64).tobytes())
-        for order in list(permutations(tensor.axes))[:ORDERS_MAX]:
-            sizes = [tensor.shape[tensor.axes.index(axis)] for axis in order]
-            if order != tensor.axes and sum(size > 1 for size in sizes) < 2:
-                continue
-            turn = [1 + tensor.axes.index(axis) for axis in order]
-            wanted = expected.transpose(0, *turn).reshape(-1)
-            agreement = float(np.count_nonzero((flat == wanted) & known) / wanted.size)
-            said = entry if order == tensor.axes else replace(entry, order=order)
-            yield _Trial(agreement, chance, wanted.size, said, candidate.signal, digest)
+@dataclass(frozen=True)
+class _Reading:
+    """A candidate's first values, read in one way, and what of them is known."""
+
+    entry: TapMap
+    flat: npt.NDArray[Any]
+    known: npt.NDArray[np.bool_] | None
+    counts: tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+    digest: int
+
+
+def _read_all(candidate: Candidate, tensor: Tensor, images: int, looked: int) -> list[_Reading]:
+    """Every way to read a candidate as a tensor of this size."""
+    base = TapMap(name="tap", signal=candidate.signal, valid=candidate.valid, ready=candidate.ready)
+    found = []
+    for entry, values in _readings(candidate, base, tensor, images, looked):
+        flat, known = (values.values, ~values.mask) if isinstance(values, FourState) else (values, None)
+        counts = np.unique(flat, return_counts=True)
+        found.append(_Reading(entry, flat, known, counts, hash(flat.astype(np.int64).tobytes())))
+    return found
+
+
+def _trials(
+    readings: list[_Reading], candidate: Candidate, tap: str, wanted: "_Wanted", images: int
+) -> Iterator[_Trial]:
+    """Agreement of a candidate's readings with a tap, in every order of its axes."""
+    shape = () if isinstance(candidate.raw, Words) else candidate.raw.shape
+    # An array of several dimensions that are not the tap's needs its order said, whatever that is.
+    own = wanted.tensor.axes if len(shape) > 1 and shape != (images, *wanted.tensor.shape) else None
+    for reading in readings:
+        chance = _chance(reading.counts, wanted.counts)
+        for order, values in wanted.orders:
+            equal = reading.flat == values
+            if reading.known is not None:
+                equal &= reading.known
+            agreement = float(np.count_nonzero(equal) / values.size)
+            entry = replace(reading.entry, name=tap, order=order or own)
+            yield _Trial(agreement, chance, values.size, entry, candidate.signal, reading.digest)
+
+
+class _Wanted:
+    """A tap's values for the first images, in every order of its axes; none for its own."""
+
+    def __init__(self, tensor: Tensor, expected: Integers) -> None:
+        self.tensor = tensor
+        self.looked = expected.size
+        self.counts = np.unique(expected, return_counts=True)
+        self.orders: list[tuple[tuple[str, ...] | None, Integers]] = [(None, expected.reshape(-1))]
+        for order in list(permutations(tensor.axes))[1:ORDERS_MAX]:
+            if sum(size > 1 for size in tensor.shape) > 1:
+                turn = [1 + tensor.axes.index(axis) for axis in order]
+                self.orders.append((order, expected.transpose(0, *turn).reshape(-1)))
 
 
 def _readings(
@@ -170,9 +208,7 @@ def _readings(
         flat = candidate.raw.reshape(-1)[:looked]
         try:
             check_numbers(flat, candidate.signal)
-            # An array that has the tap's own shape needs no order, any other does.
-            natural = candidate.raw.ndim == 1 or candidate.raw.shape == (images, *tensor.shape)
-            yield (base if natural else replace(base, order=tensor.axes)), flat
+            yield base, flat
             if flat.dtype.kind in "iu":
                 codes = pack_numbers(candidate.signal, flat, own.bits)
                 yield replace(base, signed=own.signed), split_lanes(codes, 1, own, False)
@@ -197,13 +233,12 @@ def _readings(
                 yield entry, found[:looked]
 
 
-def _chance(flat: npt.NDArray[Any], expected: Integers) -> float:
+def _chance(found: tuple[Any, Any], expected: tuple[Any, Any]) -> float:
     """Share of values that would be equal if they came in an order that has nothing to do with what is expected."""
-    values, counts = np.unique(flat, return_counts=True)
-    wanted, times = np.unique(expected, return_counts=True)
+    (values, counts), (wanted, times) = found, expected
     both = np.isin(values, wanted)
     at = np.searchsorted(wanted, values[both])
-    return float((counts[both] / flat.size * (times[at] / expected.size)).sum())
+    return float((counts[both] / counts.sum() * (times[at] / times.sum())).sum())
 
 
 def _proposals(model: Model, trials: dict[str, list[_Trial]]) -> Iterator[Proposal]:
@@ -229,6 +264,8 @@ def _proposal(tap: str, best: _Trial, ranked: list[tuple[_Trial, str]]) -> Propo
     for trial, other in ranked:
         # The same values by another name, handshake or sign are no rival.
         same = other == tap and trial.digest == best.digest and trial.entry.order == best.entry.order
+        # Nor is another signal that has all of the tap's values, too.
+        same |= other == tap and trial.signal != best.signal and trial.agreement == best.agreement == 1.0
         if (
             not same
             and (other == tap or trial.signal == best.signal)

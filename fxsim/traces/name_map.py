@@ -61,10 +61,15 @@ class TapMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class TraceMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A map file. `clock` and `edge`: samples are what signals hold just before that edge of the clock."""
+    """A map file. `clock` and `edge`: samples are what signals hold just before that edge of the clock.
+
+    `reset`: a signal; while it is `active`, or not known yet, nothing is sampled.
+    """
 
     clock: _Name | None = None
     edge: Literal["rising", "falling"] = "rising"
+    reset: _Name | None = None
+    active: Literal["high", "low"] = "high"
     tap: Annotated[tuple[TapMap, ...], Meta(min_length=1, max_length=10_000)]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from fxsim.compare import FourState, Values
 from fxsim.contract import Tensor
@@ -80,7 +81,7 @@ def _only(content: TraceMap | None, wanted: Sequence[str] | None, path: Path) ->
     for name in wanted:
         if name not in {tap.name for tap in content.tap}:
             raise ComparisonError(f"{path}: its map has no tap '{name}'; it has: {_list(t.name for t in content.tap)}")
-    return TraceMap(clock=content.clock, edge=content.edge, tap=tuple(t for t in content.tap if t.name in wanted))
+    return replace(content, tap=tuple(t for t in content.tap if t.name in wanted))
 
 
 def _existing(path: Path) -> Path:

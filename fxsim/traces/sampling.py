@@ -84,12 +84,16 @@ def _distance(name: str, known: str) -> tuple[int, str]:
 class Sampler:
     """Writes a word of each group at each edge at which its handshake holds. `where` begins messages."""
 
-    def __init__(self, groups: Sequence[Group], where: str) -> None:
+    def __init__(
+        self, groups: Sequence[Group], where: str, reset: Selection | None = None, active: str = "high"
+    ) -> None:
         self.groups = groups
         self.writers = [WordsWriter(f"{where}: '{group.name}'", group.bits) for group in groups]
         self.edges = 0
         self._where = where
         self._known = [False] * len(groups)
+        self._reset = reset
+        self._released = (0, 0) if active == "high" else (1, 0)
 
     @property
     def full(self) -> bool:
@@ -99,6 +103,8 @@ class Sampler:
     def edge(self, values: Mapping[str, Bits], when: str) -> None:
         """One edge: `values` by signal just before it. FileError where nobody can say whether there is a value."""
         self.edges += 1
+        if self._reset is not None and self._reset.of(values.get(self._reset.signal, UNKNOWN)) != self._released:
+            return
         for place, group in enumerate(self.groups):
             if group.most is not None and len(self.writers[place]) >= group.most:
                 continue

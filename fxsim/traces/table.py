@@ -47,7 +47,7 @@ def read_table(
     """
     rows = _rows(path)
     names = [name for tap in taps for name in (*tap.signals, tap.valid, tap.ready) if name is not None]
-    names += [content.clock] if content.clock is not None else []
+    names += [name for name in (content.clock, content.reset) if name is not None]
     header = _header(path, rows, names)
     columns = {name: place for place, name in enumerate(header)}
     bits = dict.fromkeys(columns, 1)
@@ -61,7 +61,7 @@ def read_table(
         groups.append(Group(tap.name, parts, tuple(each), handshake[0], handshake[1], enough))
     radix: dict[str, int] = {name: tap.radix for tap in taps for name in tap.signals if tap.radix is not None}
     wanted = list(dict.fromkeys(names))
-    sampler = Sampler(groups, str(path))
+    sampler = Sampler(groups, str(path), None if content.reset is None else Selection(content.reset), content.active)
     edges = Edges(content.edge)
     before: dict[str, Bits] = {}
     first = True

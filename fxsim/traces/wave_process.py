@@ -36,6 +36,8 @@ class Request(Struct, frozen=True):
     path: str
     clock: str | None = None
     edge: str = "rising"
+    reset: str | None = None
+    active: str = "high"
     taps: tuple[TapMap, ...] = ()
     most: tuple[int | None, ...] = ()
     memory: int = MEMORY_BYTES_MAX
@@ -69,8 +71,12 @@ def answer(request: Request, folder: Path) -> Answer:
     if width != 1:
         raise FileError(f"{request.path}: clock '{request.clock}' has {width} bits, expected 1")
     groups = tuple(_group(tap, widths, request, most) for tap, most in zip(request.taps, request.most, strict=True))
-    sampler = Sampler(groups, request.path)
-    parts = [part for g in groups for part in (*g.parts, g.valid, g.ready) if part is not None]
+    reset = None if request.reset is None else select(request.reset, widths, request.path)
+    if reset is not None and reset[1] != 1:
+        raise FileError(f"{request.path}: reset '{request.reset}' has {reset[1]} bits, expected 1")
+    sampler = Sampler(groups, request.path, None if reset is None else reset[0], request.active)
+    parts = [] if reset is None else [reset[0]]
+    parts += [part for g in groups for part in (*g.parts, g.valid, g.ready) if part is not None]
     wanted = dict.fromkeys([clock.signal, *(part.signal for part in parts)])
     clock_id = signals[clock.signal][1]
     names: dict[str, list[str]] = {}

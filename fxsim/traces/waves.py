@@ -46,7 +46,16 @@ def read_wave(path: Path, content: TraceMap, taps: Sequence[TapMap], most: Seque
     if content.clock is None:
         raise FileError(f"{path}: a wave is sampled at a clock, expected 'clock' in a map (--map)")
     with temporary.folder("wave") as folder:
-        request = Request(_checked(path), content.clock, content.edge, tuple(taps), tuple(most), MEMORY_BYTES_MAX)
+        request = Request(
+            _checked(path),
+            content.clock,
+            content.edge,
+            content.reset,
+            content.active,
+            tuple(taps),
+            tuple(most),
+            MEMORY_BYTES_MAX,
+        )
         found = _ask(request, folder)
         if not found.edges:
             raise FileError(f"{path}: clock '{content.clock}' has no {content.edge} edge, expected one a sample")
