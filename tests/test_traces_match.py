@@ -160,7 +160,7 @@ def test_signals_and_handshakes_of_a_wave(model: Model, x: Array, taps: dict[str
     path = tmp_path / "t.vcd"
     path.write_text(f"{text}#{time + 10}\n1!\n")
     found = match(model, x, path, engine="reference")
-    assert found.clock == "tb.clk"
+    assert found.sampling.clock == "tb.clk"
     assert proposed(found) == {"sum": ("tb.u.out", "sure"), "positive": ("tb.w.q", "sure")}
     entry = found.proposals[0].entry
     assert (entry.lanes, {entry.valid, entry.ready}) == (2, {"tb.u.out_valid", "tb.u.out_ready"})

@@ -1,7 +1,7 @@
 """`fxsim trace match`: a proposal of a map for a trace that another tool wrote."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -27,6 +27,8 @@ def command() -> None:
 @click.option("-o", "--output", metavar="MAP", type=click.Path(path_type=Path), help="Map to write, TOML.")
 @click.option("--clock", metavar="NAME", help="Of a wave or table; by default a wave's signal called like one.")
 @click.option("--edge", type=click.Choice(["rising", "falling"]), default="rising", show_default=True)
+@click.option("--reset", metavar="NAME", help="Of a wave or table: nothing is sampled while it is active.")
+@click.option("--active", type=click.Choice(["high", "low"]), default="high", show_default=True, help="Of --reset.")
 @click.option("--scope", metavar="NAME", default="", help="Only signals whose names begin so.")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @json_option
@@ -36,7 +38,9 @@ def match_command(
     stimulus: Path,
     output: Path | None,
     clock: str | None,
-    edge: str,
+    edge: Literal["rising", "falling"],
+    reset: str | None,
+    active: Literal["high", "low"],
     scope: str,
     engine: str,
     as_json: bool,
@@ -51,13 +55,14 @@ def match_command(
     from fxsim.cli.images_of import read_images
     from fxsim.formats import atomic_write, load
     from fxsim.traces import map_text
+    from fxsim.traces.candidates import Sampling
     from fxsim.traces.match import match
 
     if output is not None:
         refuse_overwriting(output, (model, stimulus, trace))
     loaded = load(model)
     x = read_images(stimulus, loaded)
-    found = match(loaded, x, trace, clock=clock, edge=edge, scope=scope, engine=engine)
+    found = match(loaded, x, trace, sampling=Sampling(clock, edge, reset, active), scope=scope, engine=engine)
     content = found.content()
     if as_json:
         print_json(found)

@@ -1,10 +1,10 @@
 """Candidates for taps: every signal, array, column or file of a trace, with the handshakes that it may have."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,24 @@ _HANDSHAKE = ("valid", "vld", "ready", "rdy", "en", "_v", "_r", "ap_ce", "write"
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How signals are sampled, as a map says it."""
+
+    clock: str | None = None
+    edge: Literal["rising", "falling"] = "rising"
+    reset: str | None = None
+    active: Literal["high", "low"] = "high"
+
+    def map_of(self, taps: Sequence[TapMap]) -> TraceMap:
+        """The map of some taps that are sampled so."""
+        return TraceMap(clock=self.clock, edge=self.edge, reset=self.reset, active=self.active, tap=tuple(taps))
+
+
+SAMPLING = Sampling()
+"""Nothing is clocked."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """Values that may be a tap's: the signal, and its handshake. `mask`: the samples at which it holds; None: all."""
 
@@ -58,9 +76,9 @@ class Candidate:
 
 
 def candidates(
-    path: Path, counts: Sequence[int], clock: str | None = None, edge: str = "rising", scope: str = ""
-) -> tuple[str | None, Iterator[Candidate]]:
-    """The clock, where there is one, and everything in a trace that may be a tap.
+    path: Path, counts: Sequence[int], sampling: Sampling = SAMPLING, scope: str = ""
+) -> tuple[Sampling, Iterator[Candidate]]:
+    """Everything in a trace that may be a tap, and how it is sampled: with the clock that was found, if none was named.
 
     `counts`: numbers of values that taps have; handshakes are tried that give a part of one. `scope`: only signals
     whose names begin so. FileError where the trace cannot be read, or has too many signals.
@@ -69,15 +87,15 @@ def candidates(
     if not path.exists():
         raise FileError(f"{path}: there is no such file")
     if path.is_dir():
-        return None, _files(path, scope)
+        return SAMPLING, _files(path, scope)
     if kind in WAVES:
-        return _wave(path, counts, clock, edge, scope)
+        return _wave(path, counts, sampling, scope)
     if kind == TABLE:
-        return clock, _table(path, counts, clock, edge, scope)
+        return sampling, _table(path, counts, sampling, scope)
     if kind == ARCHIVE:
         arrays: dict[str, npt.NDArray[Any]] = read_archive(path)
-        return None, (Candidate(name, values) for name, values in arrays.items() if name.startswith(scope))
-    return None, iter([_file(path, path.name)])
+        return SAMPLING, (Candidate(name, values) for name, values in arrays.items() if name.startswith(scope))
+    return SAMPLING, iter([_file(path, path.name)])
 
 
 def _files(path: Path, scope: str) -> Iterator[Candidate]:
@@ -110,10 +128,8 @@ def _numbers(words: Words) -> npt.NDArray[np.int32] | Words:
     return words if words.unknown is not None else words.values.view("<i4").reshape(-1)
 
 
-def _wave(
-    path: Path, counts: Sequence[int], clock: str | None, edge: str, scope: str
-) -> tuple[str, Iterator[Candidate]]:
-    widths = list_signals(path)
+def _wave(path: Path, counts: Sequence[int], sampling: Sampling, scope: str) -> tuple[Sampling, Iterator[Candidate]]:
+    widths, clock = list_signals(path), sampling.clock
     if clock is None:
         named = [name for name, width in widths.items() if width == 1 and name.rpartition(".")[2].lower() in _CLOCKS]
         shortest = min((name.count(".") for name in named), default=0)
@@ -122,6 +138,7 @@ def _wave(
             found = ", ".join(named[:8]) or "no signal called like one"
             raise FileError(f"{path}: which signal is the clock is not clear ({found}), expected --clock NAME")
         clock = top[0]
+    sampling = replace(sampling, clock=clock)
     names = [name for name in widths if name.startswith(scope) and name != clock]
     if len(names) > SIGNALS_MAX:
         raise FileError(
@@ -131,21 +148,21 @@ def _wave(
         raise FileError(f"{path}: has no signal whose name begins with '{scope}'")
     most = SAMPLES_BYTES_MAX // sum(-(-widths[name] // 8) for name in names)
     taps = [TapMap(name=name) for name in names]
-    words = read_wave(path, TraceMap(clock=clock, edge=_edge(edge), tap=tuple(taps)), taps, [most + 1] * len(taps))
+    words = read_wave(path, sampling.map_of(taps), taps, [most + 1] * len(taps))
     if max(map(len, words)) > most:
         raise FileError(
             f"{path}: has more than {most:,} samples of {len(names):,} signals, the most that are looked at; "
             "--scope NAME takes fewer signals"
         )
-    return clock, _with_handshakes(dict(zip(names, words, strict=True)), counts)
+    return sampling, _with_handshakes(dict(zip(names, words, strict=True)), counts)
 
 
-def _table(path: Path, counts: Sequence[int], clock: str | None, edge: str, scope: str) -> Iterator[Candidate]:
+def _table(path: Path, counts: Sequence[int], sampling: Sampling, scope: str) -> Iterator[Candidate]:
     columns = list_columns(path)
-    names = [name for name in columns if name.startswith(scope) and name != clock]
+    names = [name for name in columns if name.startswith(scope) and name != sampling.clock]
     taps, bits = [TapMap(name=name) for name in names], [columns[name] or _NUMBER_BITS for name in names]
     most = SAMPLES_BYTES_MAX // max(1, sum(-(-width // 8) for width in bits))
-    content = TraceMap(clock=clock, edge=_edge(edge), tap=tuple(taps))
+    content = sampling.map_of(taps)
     read = read_table(path, content, taps, bits, [most] * len(taps), lenient=True)
     found: dict[str, Words] = {}
     for name, words in zip(names, read, strict=True):
@@ -160,11 +177,6 @@ def _table(path: Path, counts: Sequence[int], clock: str | None, edge: str, scop
             yield Candidate(candidate.signal, _numbers(words_of), candidate.valid, candidate.ready)
         else:
             yield candidate
-
-
-def _edge(edge: str) -> Any:
-    assert edge in ("rising", "falling")
-    return edge
 
 
 def _with_handshakes(words: dict[str, Words], counts: Sequence[int]) -> Iterator[Candidate]:

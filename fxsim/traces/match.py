@@ -18,7 +18,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.engines import Engine, run
 from fxsim.errors import FxsimError
 from fxsim.graph import Model
-from fxsim.traces.candidates import Candidate, candidates
+from fxsim.traces.candidates import SAMPLING, Candidate, Sampling, candidates
 from fxsim.traces.name_map import TapMap, TraceMap
 from fxsim.traces.trace import check_numbers
 from fxsim.traces.words import Words, pack_numbers, split_lanes
@@ -63,8 +63,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
 class Match(Struct, frozen=True, kw_only=True):
     """Proposals in the order of the graph, taps for which nothing has as many values, and signals that fit none."""
 
-    clock: str | None
-    edge: str
+    sampling: Sampling
     images: int
     proposals: tuple[Proposal, ...]
     unmatched_taps: tuple[str, ...]
@@ -73,7 +72,7 @@ class Match(Struct, frozen=True, kw_only=True):
     def content(self) -> TraceMap | None:
         """The map of all proposals that are not ambiguous; None where there is none."""
         taps = tuple(p.entry for p in self.proposals if p.sure is not Sure.AMBIGUOUS)
-        return TraceMap(clock=self.clock, edge=_edge(self.edge), tap=taps) if taps else None
+        return self.sampling.map_of(taps) if taps else None
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,7 @@ def match(
     x: Integers,
     path: Path,
     *,
-    clock: str | None = None,
-    edge: str = "rising",
+    sampling: Sampling = SAMPLING,
     scope: str = "",
     engine: Engine | str = Engine.AUTO,
 ) -> Match:
@@ -118,7 +116,7 @@ def match(
     looked = max(1, min(len(x), VALUES // total))
     values = run(model, np.ascontiguousarray(x[:looked]), "all", engine)
     counts = sorted({len(x) * model.graph.tensors[name].size for name in model.graph.taps})
-    clock, every = candidates(path, counts, clock, edge, scope)
+    sampling, every = candidates(path, counts, sampling, scope)
     trials: dict[str, list[_Trial]] = {}
     signals: set[str] = set()
     wanted = {tap: _Wanted(model.graph.tensors[tap], values[tap]) for tap in model.graph.taps}
@@ -133,8 +131,7 @@ def match(
             trials.setdefault(tap, []).extend(_trials(known[key], candidate, tap, one, len(x)))
     trials = {tap: found for tap, found in trials.items() if found}
     return Match(
-        clock=clock,
-        edge=edge,
+        sampling=sampling,
         images=looked,
         proposals=tuple(_proposals(model, trials)),
         unmatched_taps=tuple(tap for tap in model.graph.taps if tap not in trials),
@@ -293,7 +290,3 @@ def _proposal(tap: str, best: _Trial, ranked: list[tuple[_Trial, str]]) -> Propo
 def _order(trial: _Trial) -> str:
     order = "" if trial.entry.order is None else f", {' '.join(trial.entry.order)}"
     return order + (", high-first" if trial.entry.lane_order == "high-first" else "")
-
-
-def _edge(edge: str) -> Any:
-    return edge
