@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -31,6 +32,7 @@ from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import Model
+from fxsim.machine import count_cores
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.process import Feeder, simulate
@@ -111,12 +113,16 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             return _result(model, used, found)
 
+        def run_again(seed: int) -> CosimResult:
+            return run(seed, min(stop, start + POWER_ON_IMAGES), pattern.undisturbed, None, None)
+
         result = run(seeds[0], stop, pattern, wave_path, progress)
-        for seed in seeds[1:]:
-            if not result.verdict.passed:
-                break
-            other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.undisturbed, None, None)
-            result = result if other.verdict.passed else other
+        if result.verdict.passed:
+            # A core each. Whichever ends first, the first seed in their order that fails is the one that is reported.
+            with ThreadPoolExecutor(count_cores()) as pool:
+                again = pool.map(run_again, seeds[1:])
+                result = next((other for other in again if not other.verdict.passed), result)
+                pool.shutdown(cancel_futures=True)  # what has not begun by then need not begin
     return msgspec.structs.replace(
         result,
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
