@@ -403,7 +403,7 @@ def test_best_round_of_a_roof_counts(measured: Measured) -> None:
 
 
 def test_figure_beyond_its_roof_is_none(measured: Measured) -> None:
-    """More than all products of a machine is no figure: no share, no dot, no rate of an operator; noise may be."""
+    """Whatever beats a roof shows that it is none: no share, no dot, no products a second, no roof, however little."""
     made = timed(measured, (1e-6,) * 3, (14e6,) * 3, slow=1e-6)
     assert [made.share(result) for result in made.results] == [None, None]
     assert made.operator_rate(made.operators()[0]) is None
@@ -413,10 +413,40 @@ def test_figure_beyond_its_roof_is_none(measured: Measured) -> None:
         "operator linear: computes more products than its roof in the best of 3 rounds",
     )
     assert figure._points(made) == []
-    for beyond, unmeasurable in ((1.09, False), (1.11, True)):
-        near = timed(measured, (1e-6 / beyond,) * 3, (1e9,) * 3)
+    assert figure._roofs(made) == []
+    assert made.roof("macs", 1) is None
+    for beyond, unmeasurable in ((1.0, False), (1.0001, True)):
+        near = timed(measured, (2.0**-20,) * 3, (1000 * 2.0**20 / beyond,) * 3)
         assert bool(near.unmeasurable) is unmeasurable
-        assert (near.share(near.results[0]) is None) is unmeasurable
+        for found in (near.share(near.results[0]), near.products(near.results[0]), near.roof("macs", 1)):
+            assert (found is None) is unmeasurable
+
+
+def test_one_round_or_one_operator_beats_a_roof_for_all(measured: Measured) -> None:
+    """Where the best round of one path, or one operator, is beyond a roof, no other path has a share of that."""
+    slow, fast = (4e-6,) * 5, (4e-6, 4e-6, 0.9e-6, 4e-6, 4e-6)
+    made = timed(measured, slow, (1e9,) * 5)
+    assert [made.share(result) for result in made.results] == [0.25, 0.25]
+    results = made.results[0], msgspec.structs.replace(made.results[1], seconds=fast)
+    once = msgspec.structs.replace(made, results=results)
+    assert [once.share(result) for result in results] == [None, None]
+    assert once.unmeasurable == ("loops/b8/t1: computes more products than its roof in the best of 5 rounds",)
+    assert once.rate(results[0]) is not None  # a time is one, whatever the roof
+    operator = timed(measured, slow, (1e9,) * 5, slow=0.9e-6)
+    assert operator.share(operator.results[0]) is None
+    assert operator.unmeasurable == ("operator linear: computes more products than its roof in the best of 5 rounds",)
+
+
+def test_record_of_a_version_that_stated_noise_is_read(found: BenchRecord, tmp_path: Path) -> None:
+    """An earlier record states `noise`, by which a figure might be beyond a roof: it is read, and allows nothing."""
+    beaten = msgspec.structs.replace(found, measured=timed(found.measured, (1e-6,) * 3, (0.95e9,) * 3))
+    write_record(beaten, tmp_path / "new.json")
+    content = json.loads((tmp_path / "new.json").read_bytes())
+    content["fxsim"]["measured"]["noise"] = 0.1
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    old = read_record(tmp_path / "old.json").measured
+    assert old.share(old.results[0]) is None
+    assert len(old.unmeasurable) == 2
 
 
 def test_rounds_that_do_not_agree_are_no_figure(measured: Measured) -> None:
@@ -501,6 +531,8 @@ def test_impossible_figures_are_not_printed(scripted: Script) -> None:
     assert "in the best of 3 rounds" in text
     assert not re.search(r"\d{3,}(\.\d)?%", text)
     assert " 0.0 " not in text
+    # A roof that was beaten is none, and what lies under it has no products a second.
+    assert re.search(rf"products, {SETS[0]}\W+native\W+1\W+\?\W+GMAC/s", text)
 
 
 def test_speed_check_that_could_not_measure_is_no_pass(plan: Path, scripted: Script) -> None:

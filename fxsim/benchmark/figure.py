@@ -169,8 +169,8 @@ def _roofs(measured: Measured) -> list[tuple[str, float]]:
     rates: dict[str, float] = {}
     for roof in measured.roofs:
         # Those of lesser hosts come last, and count.
-        if roof.kind == "macs" and roof.threads == 1 and roof.isa is not None:
-            rates[roof.isa] = roof.rate.best / 1e9
+        if roof.kind == "macs" and roof.threads == 1 and roof.isa is not None and not measured.is_beaten(roof):
+            rates[roof.isa] = roof.best / 1e9
     found: list[tuple[str, float]] = []
     for isa, name in _SETS.items():
         rate = rates.get(isa)
@@ -187,11 +187,10 @@ def _points(measured: Measured) -> list[tuple[str, float, str]]:
     """Each path at its best batch on one thread: its name, GMAC/s, its engine; the fastest first."""
     best: dict[str, tuple[float, Contestant]] = {}
     for result in measured.results:
-        who, rate = result.contestant, measured.rate(result)
-        # What is beyond its roof is no figure.
-        if who.threads != 1 or rate is None or measured.is_beyond(result):
+        who, products = result.contestant, measured.products(result)
+        if who.threads != 1 or products is None:
             continue
-        y = measured.macs * rate.median / 1e9
+        y = products / 1e9
         if who.path not in best or best[who.path][0] < y:
             best[who.path] = (y, who)
     return [(short_label(who), y, who.engine) for y, who in sorted(best.values(), key=lambda entry: -entry[0])]

@@ -6,6 +6,7 @@ import math
 import os
 import statistics
 from collections.abc import Iterable
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,6 @@ from fxsim.formats.text import read_json
 RECORD_BYTES_MAX = 64 << 20
 NATIVE = "native"
 """The host that is the machine itself: nothing withheld from the compiler."""
-
-
-NOISE = 0.1
-"""Part by which a measured figure may be beyond a roof: clocks change between one measurement and the next."""
 
 SPREAD_MAX = 0.5
 """Half the range between the quartiles over the median, beyond which a median says nothing: a busy machine."""
@@ -124,8 +121,13 @@ class Roof(_Record, frozen=True):
 
     @property
     def rate(self) -> Spread:
-        """Rates a second, all rounds. What the machine can do is the best: whatever else ran only made others worse."""
+        """Rates a second, all rounds."""
         return spread(self.rates)
+
+    @property
+    def best(self) -> float:
+        """The most that the machine can do: the best of the rounds, as whatever else ran only made others worse."""
+        return max(self.rates)
 
 
 class Step(_Record, frozen=True):
@@ -177,11 +179,11 @@ class Published(_Record, frozen=True):
     source: str
 
 
-class Measured(_Record, frozen=True):
+class Measured(_Record, frozen=True, dict=True):
     """Everything that was measured of one model. `macs`, `bytes`: of an image, operator by operator.
 
-    Figures that cannot be, or that the rounds do not agree on, are None: `unmeasurable` says which, and why. `noise` is
-    the part by which a figure may be beyond a roof.
+    Figures that cannot be, or that the rounds do not agree on, are None: `unmeasurable` says which, and why. `noise`
+    is 0 and not used: records of earlier versions state it, and are read.
     """
 
     model: str
@@ -196,7 +198,7 @@ class Measured(_Record, frozen=True):
     roofs: tuple[Roof, ...]
     profile: Profile | None
     published: Published | None
-    noise: float = NOISE
+    noise: float = 0.0
 
     @property
     def unmeasurable(self) -> tuple[str, ...]:
@@ -208,16 +210,7 @@ class Measured(_Record, frozen=True):
             for result in self.results
             if not result.steady and (rate := result.rate) is not None
         ]
-        found += [
-            f"{result.contestant.name}: computes more products than its roof in the best of {times}"
-            for result in self.results
-            if self.is_beyond(result)
-        ]
-        found += [
-            f"operator {operator.name}: computes more products than its roof in the best of {times}"
-            for operator in self.operators()
-            if self._is_beyond(self._operator_part(operator))
-        ]
+        found += [f"{who}: computes more products than its roof in the best of {times}" for who in self._beaters]
         return tuple(found)
 
     def rate(self, result: Result) -> Spread | None:
@@ -225,22 +218,34 @@ class Measured(_Record, frozen=True):
         return result.rate if result.steady else None
 
     def is_beyond(self, result: Result) -> bool:
-        """Whether a result is beyond its roof, which cannot be: the roof was not reached in any round."""
-        return self._is_beyond(self._part(result))
+        """Whether the roof that a result is seen under was beaten, by this result or another: it is no roof."""
+        roof = self._roof_of(result.contestant)
+        return roof is not None and self.is_beaten(roof)
 
-    def _is_beyond(self, part: float | None) -> bool:
-        return part is not None and part > 1 + self.noise
+    def is_beaten(self, roof: Roof) -> bool:
+        """Whether something computed more products in its best round than a roof in its best: that cannot be."""
+        return any(roof is beaten for beaten in self._beaters.values())
 
-    def _part(self, result: Result) -> float | None:
-        """The part of its roof that a result reaches, whether or not that can be."""
-        who = result.contestant
-        roof = self.roof("macs", who.threads, who.host, who.isa)
-        rate = self.rate(result)
-        return None if rate is None or roof is None else self.macs * rate.median / roof.best
+    @cached_property
+    def _beaters(self) -> dict[str, Roof]:
+        """Everything that computed more products than its roof, by its name, with that roof."""
+        found = {}
+        for result in self.results:
+            roof, rate = self._roof_of(result.contestant), result.rate
+            if roof is not None and rate is not None and self.macs * rate.best > roof.best:
+                found[result.contestant.name] = roof
+        roof = self._profile_roof
+        for operator in self.operators():
+            if roof is not None and operator.macs > roof.best * operator.seconds:
+                found[f"operator {operator.name}"] = roof
+        return found
 
-    def _operator_part(self, operator: Operator) -> float | None:
-        roof = None if self.profile is None else self.roof("macs", 1, NATIVE, self.profile.isa)
-        return None if roof is None else operator.macs / operator.seconds / roof.best
+    def _roof_of(self, who: Contestant) -> Roof | None:
+        return self._roof("macs", who.threads, who.host, who.isa)
+
+    @property
+    def _profile_roof(self) -> Roof | None:
+        return None if self.profile is None else self._roof("macs", 1, NATIVE, self.profile.isa)
 
     @property
     def intensity(self) -> float:
@@ -252,22 +257,33 @@ class Measured(_Record, frozen=True):
         """Whether all that can be compared is equal to the reference."""
         return all(result.equal is not False for result in self.results)
 
-    def roof(self, kind: str, threads: int, host: str = NATIVE, isa: str | None = None) -> Spread | None:
-        """A roof, of products of the fastest instruction set where none is named; None where it was not measured."""
+    def _roof(self, kind: str, threads: int, host: str, isa: str | None) -> Roof | None:
         found = [
-            roof.rate
+            roof
             for roof in self.roofs
             if (roof.kind, roof.threads, roof.host) == (kind, threads, host) and isa in (None, roof.isa)
         ]
-        return max(found, key=lambda rate: rate.best, default=None)
+        return max(found, key=lambda roof: roof.best, default=None)
+
+    def roof(self, kind: str, threads: int, host: str = NATIVE, isa: str | None = None) -> Spread | None:
+        """A roof, of products of the fastest instruction set where none is named; None where it was not measured."""
+        roof = self._roof(kind, threads, host, isa)
+        return None if roof is None or self.is_beaten(roof) else roof.rate
 
     def share(self, result: Result) -> float | None:
         """The part of the products its host can do that a result reaches: of its own instruction set where it has one.
 
-        The best of the roof's rounds counts. None where either was not measured, or where it cannot be.
+        The best of the roof's rounds counts. None where either was not measured, or where the roof was beaten.
         """
-        part = self._part(result)
-        return None if self._is_beyond(part) else part
+        rate, roof = self.rate(result), self._roof_of(result.contestant)
+        if rate is None or roof is None or self.is_beaten(roof):
+            return None
+        return self.macs * rate.median / roof.best
+
+    def products(self, result: Result) -> float | None:
+        """Multiply-accumulates a second of a result; None where it has no rate, or where its roof was beaten."""
+        rate = self.rate(result)
+        return None if rate is None or self.is_beyond(result) else self.macs * rate.median
 
     def ratio(self, result: Result) -> float | None:
         """Ratio of its images a second to those of the plain loops, on the same host and as many threads.
@@ -288,8 +304,9 @@ class Measured(_Record, frozen=True):
         return None if loops is None or rate is None else rate.median / loops.median
 
     def operator_rate(self, operator: Operator) -> float | None:
-        """Multiply-accumulates a second of a kind of operator; None where it has none, or where that cannot be."""
-        if not operator.macs or self._is_beyond(self._operator_part(operator)):
+        """Multiply-accumulates a second of a kind of operator; None where it has none, or where its roof was beaten."""
+        roof = self._profile_roof
+        if not operator.macs or (roof is not None and self.is_beaten(roof)):
             return None
         return operator.macs / operator.seconds
 

@@ -247,7 +247,7 @@ def _print_engines(record: "BenchRecord") -> None:
         rows = []
         for result in measured.results:
             who, rate = result.contestant, measured.rate(result)
-            share, ratio = measured.share(result), measured.ratio(result)
+            share, ratio, products = measured.share(result), measured.ratio(result), measured.products(result)
             if who.threads != threads:
                 continue
             if rate is None:
@@ -267,7 +267,7 @@ def _print_engines(record: "BenchRecord") -> None:
                     f"{rate.median:,.0f}",
                     f"{rate.half / rate.median:.1%}",
                     *([f"{rate.best:,.0f}"] if wide else []),
-                    _giga(measured.macs * rate.median),
+                    "?" if products is None else _giga(products),
                     "?" if measured.is_beyond(result) else "" if share is None else f"{share:.1%}",
                     "" if ratio is None else f"{ratio:.2f}",
                     "" if published is None else f"{rate.median / published.images_per_second:.2f}",
@@ -284,7 +284,7 @@ def _print_engines(record: "BenchRecord") -> None:
             f"products, {roof.isa}" if roof.kind == "macs" else f"reading, {roof.kind}",
             roof.host,
             roof.threads,
-            _giga(roof.rate.best),
+            "?" if measured.is_beaten(roof) else _giga(roof.best),
             "GMAC/s" if roof.kind == "macs" else "GB/s",
         )
         for roof in measured.roofs
