@@ -25,7 +25,7 @@ async def scales_every_value(dut):
         (x, int(rng.integers(-128, 128)), int(rng.integers(-128, 128)), int(rng.integers(18)))
         for x in [*range(-128, 128)] * 8
     ]
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     shown: tuple[int, int, int, int] | None = None
     for index in rng.permutation(len(cases)):
         enable = False

@@ -47,7 +47,7 @@ class Bench:
         bench = cls(dut, generator(f"axi_read_arbiter {dut.ADDRESS_W.value} {name}"))
         dut.rst.value, dut.start.value = 1, 0
         bench.drive({}, ready=False)
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         for _ in range(2):
             await FallingEdge(dut.clk)
         assert known(dut.m_axi_arvalid) == 0

@@ -49,7 +49,7 @@ class Bench:
             getattr(dut, name).value = 0
         dut.words.value = 1
         dut.rst.value = dut.flush.value = 1
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         for _ in range(3):
             await FallingEdge(dut.clk)
         for name in ("m_axi_awvalid", "m_axi_wvalid", "response_error"):

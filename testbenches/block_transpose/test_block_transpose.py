@@ -34,7 +34,7 @@ class Player:
     async def started(cls, dut, rng: np.random.Generator) -> "Player":
         """A player whose clock runs and whose module has been reset."""
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         player = cls(dut, rng)
         for _ in range(2):
             await player.step(rst=1)

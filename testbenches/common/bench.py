@@ -48,7 +48,7 @@ class Bench:
         """A bench whose clock runs and whose module has been reset."""
         await Timer(1, "ns")
         bench = cls(dut, **streams)
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await bench.reset()
         return bench
 

@@ -42,7 +42,7 @@ async def play(dut, rng, enabled: float, valid: float, resets: float, cycles: in
     lanes, acc_w = dut.LANES.value.to_signed(), dut.ACC_W.value.to_signed()
     model = Model(lanes, acc_w)
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     for cycle in range(cycles):
         rst = cycle < 2 or bool(rng.random() < resets)
         enable, in_valid = bool(rng.random() < enabled), bool(rng.random() < valid)

@@ -21,7 +21,7 @@ async def play(dut, rng: np.random.Generator, cycles: list[tuple[int, int, bool,
     acc_w = dut.ACC_W.value.to_signed()
     product = total = None
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     for cycle, (a, b, multiply, accumulate, first) in enumerate(cycles):
         noise = rng.integers(-128, 128, 2).tolist()
         await FallingEdge(dut.clk)

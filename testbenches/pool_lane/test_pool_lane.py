@@ -17,7 +17,7 @@ async def play(dut, rng, sums, held_back):
 
     The cycle of `finish` may be the next sum's first.
     """
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     finishing: tuple[int, int] | None = None  # shift and sum of what is rounded in this cycle
     shown: int | None = None
     for shift, values in sums:

@@ -17,7 +17,7 @@ async def gives_what_was_written(dut):
     """Random writes and reads of any words at once: a read gives the old word, one cycle later, and then holds it."""
     words, width = dut.WORDS.value.to_signed(), len(dut.write_data)
     rng = generator(f"ram {words} {width}")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     contents: dict[int, int] = {}
     shown: int | None = None
     reads = 0

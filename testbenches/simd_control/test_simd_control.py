@@ -187,7 +187,7 @@ class Bench:
         await Timer(1, "ns")
         bench = cls(dut)
         bench.drive(QUIESCENT | {"rst": 1} | vars(bench.config))
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await FallingEdge(dut.clk)
         await FallingEdge(dut.clk)
         await bench.step(rst=1)

@@ -153,7 +153,7 @@ class Core:
         """A core whose clock runs."""
         await Timer(1, "ns")
         core = cls(dut, rng)
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         return core
 
     async def begin(self, one: Program, picks: tuple[int, ...], keep: bool = False) -> None:

@@ -130,7 +130,7 @@ def drive(dut: Any, stages: list[Value | None], rng: np.random.Generator) -> Non
 async def equals_the_contract(dut, gaps):
     """Values with operators of their own, one behind the other: each output in its stage, and until the next value."""
     rng = generator(f"simd_lane {len(dut.acc)} {gaps}")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     stages: list[Value | None] = [None] * (STAGES + 1)
     shown: dict[str, int] = {}
     for cycle in range(VALUES):

@@ -31,7 +31,7 @@ class Bench:
         for pin in ("param_words", "image_words", "result_words", "free_weight_words", "free_table_words"):
             getattr(dut, pin).value = 0
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await bench.reset()
         return bench
 

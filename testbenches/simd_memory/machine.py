@@ -127,7 +127,7 @@ class Machine:
         # The models must see rst rise, and no clock edge before.
         dut.rst.value = 1
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await machine.reset()
         return machine
 

@@ -35,7 +35,7 @@ class Bench:
         bench = cls(dut, generator(f"simd_range {dut.ADDRESS_W.value} {name}"))
         dut.start.value = 0
         bench.offer(*bench.noise())
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await FallingEdge(dut.clk)
         return bench
 

@@ -72,7 +72,7 @@ class Bench:
             getattr(dut, f"s_axil_{name}").value = 0
         for name in ("awaddr", "wdata", "wstrb", "araddr"):
             getattr(dut, f"s_axil_{name}").value = 0
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         await FallingEdge(dut.clk)
         for _ in range(3):
             await bench.step()

@@ -281,7 +281,7 @@ class Machine:
         await Timer(1, "ns")
         machine = cls(dut, burst=dut.BURST.value.to_unsigned())
         dut.rst.value = 1
-        Clock(dut.clk, 2, "ns", impl="gpi").start()
+        Clock(dut.clk, 2, "ns").start()
         machine.watch()
         await machine.reset()
         return machine

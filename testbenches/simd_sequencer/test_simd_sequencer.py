@@ -465,7 +465,7 @@ RINGS = ("WEIGHT_WORDS", "TABLE_WORDS", "CONSTANT_GROUPS", "CHUNKS", "LAYERS")
 async def clocked(dut) -> None:
     """Start the clock."""
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
 
 
 def resmlp(tokens: int, values: int, channels: int, hidden: int, blocks: int, classes: int, psa: bool) -> list[Layer]:

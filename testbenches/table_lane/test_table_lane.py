@@ -19,7 +19,7 @@ async def looks_up_every_input(dut):
     """All inputs of a steep and of a random table of each format, at random bases, with gaps and inputs not taken."""
     words = dut.WORDS.value.to_signed()
     rng = generator(f"table_lane {words}")
-    Clock(dut.clk, 2, "ns", impl="gpi").start()
+    Clock(dut.clk, 2, "ns").start()
     dut.write_enable.value = dut.read_enable.value = 0
     formats = [(k, rule) for k, rule in itertools.product(POINTS_LOG2, RULES) if stored_points(1 << k, rule) <= words]
     assert formats
