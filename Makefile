@@ -30,7 +30,7 @@ quick: setup ## the tests that matter while writing: under a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
 
 SIDE_BY_SIDE = -n auto --dist worksteal
-TOOLS = verilator or icarus or yosys or torch or onnx or process
+TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or process
 
 lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses
 	.venv/bin/ruff check .

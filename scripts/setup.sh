@@ -88,13 +88,21 @@ install() {
     fi
     # Both names: pip 25.3 and newer look for the second one when they build.
     PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,bench,docs]' \
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,bench,cocotb,docs]' \
         || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
 }
 
 if up_to_date; then
     say "$venv is up to date"
     exit 0
+fi
+# GHDL is for the tests of VHDL alone, which are skipped without it: it is installed where that needs no question.
+if ! command -v ghdl >/dev/null && command -v apt-get >/dev/null; then
+    as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends ghdl; } >/dev/null 2>&1 \
+        || say "GHDL cannot be installed with apt here: tests of VHDL are skipped (by hand: apt-get install ghdl)"
 fi
 say "installing the locked dependencies into $venv"
 stamped || remove

@@ -180,6 +180,14 @@ def test_broken_rules_are_named(fault: int, options: dict[str, Any], kind: str, 
     assert pretend(stub, NONE, NONE, NONE, NONE, **options).passed
 
 
+def test_what_goes_on_behind_a_done_job_ends_the_run(stub: Path) -> None:
+    """Transfers that outlive their job would run into the next one's images: the fault is the last one, and is told."""
+    stall = "random:9+gap:3+reset:10:9+error:11:9+stop:12:9"
+    result = pretend(stub, *[ERROR_ABANDONS] * 7, stall=stall, batch=3, keep=True)
+    assert not result.passed
+    assert (result.faults[-1].kind, result.faults[-1].stream) == ("done with transfers under way", "m_axi")
+
+
 def test_a_fault_says_what_was_seen(stub: Path) -> None:
     """Beside a fault stands what the bus showed: here the address and the length of the burst."""
     result = pretend(stub, NONE, CROSSES)

@@ -53,6 +53,7 @@ for room, above in {
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
+ROOMS["cocotb"] = ROOMS["compare"] | {"compare"}
 for room in ("cosim", "vectors", "bridge"):
     ROOMS[room] = ROOMS[room] | {"compare"}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
@@ -410,6 +411,18 @@ def test_onnx_stays_in_its_room() -> None:
         if name.split(".")[0] in ("onnx", "onnxruntime") and path.parts[:2] != ("formats", "onnx")
     ]
     assert wrong == []
+
+
+def test_cocotb_stays_in_its_room() -> None:
+    """The library cocotb is imported in the room cocotb alone, which no other room imports."""
+    wrong = [
+        f"{path} imports {name}"
+        for path, tree in modules().items()
+        for name in imports(tree, everywhere=True)
+        if name.split(".")[0] == "cocotb" and path.parts[0] != "cocotb"
+    ]
+    assert wrong == []
+    assert [room for room, above in ROOMS.items() if "cocotb" in above] == []
 
 
 LOADED = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
-from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
+from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
     CosimResult,
@@ -32,7 +31,6 @@ from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import Model
-from fxsim.machine import count_cores
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.process import Feeder, simulate
@@ -113,16 +111,13 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             return _result(model, used, found)
 
-        def run_again(seed: int) -> CosimResult:
-            return run(seed, min(stop, start + POWER_ON_IMAGES), pattern.undisturbed, None, None)
-
         result = run(seeds[0], stop, pattern, wave_path, progress)
-        if result.verdict.passed:
-            # A core each. Whichever ends first, the first seed in their order that fails is the one that is reported.
-            with ThreadPoolExecutor(count_cores()) as pool:
-                again = pool.map(run_again, seeds[1:])
-                result = next((other for other in again if not other.verdict.passed), result)
-                pool.shutdown(cancel_futures=True)  # what has not begun by then need not begin
+        for seed in seeds[1:]:
+            if not result.verdict.passed:
+                break
+            resets = POWER_ON_RESETS if "reset" in device.stalls else 0
+            other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.only_reset(seed, resets), None, None)
+            result = result if other.verdict.passed else other
     return msgspec.structs.replace(
         result,
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),

@@ -21,7 +21,7 @@ from fxsim.errors import StimulusError
 from fxsim.formats import model_sha256
 from fxsim.graph import Model
 from fxsim.simulate.build import Status
-from fxsim.simulate.four_state import find_icarus, run_four_state
+from fxsim.simulate.four_state import Trace, find_icarus, run_four_state
 from fxsim.simulate.sources import read_sources
 
 IMAGES_MAX = 8
@@ -33,16 +33,23 @@ STALLS = (0, 40)
 STALL_MAX = 99
 """Most percent of cycles in which both sides may hold back."""
 
+RESETS = 3
+"""Resets of one cycle each, in mid-run where sides hold back: registers hold what was, and have no time to drain."""
+
 _EXAMPLES = 8
 
 
 class FourStateRun(msgspec.Struct, frozen=True):
     """One run. `stall`: percent of cycles in which both sides held back. `ended`: `done`, or what went wrong.
 
+    `resets`: how often the design was reset in mid-run; what came before counts where it differs. `resets_asked`: how
+    often it was to be.
     `unknown`: the handshake signal that was X or Z, and when; null where there was none.
     """
 
     stall: int
+    resets: int
+    resets_asked: int
     cycles: int
     ended: str
     unknown: str | None
@@ -51,7 +58,8 @@ class FourStateRun(msgspec.Struct, frozen=True):
     @property
     def passed(self) -> bool:
         """Whether all values came, known and equal."""
-        return self.ended == "done" and self.unknown is None and all(tap.equal for tap in self.taps)
+        whole = self.ended == "done" and self.resets == self.resets_asked
+        return whole and self.unknown is None and all(tap.equal for tap in self.taps)
 
 
 class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +126,16 @@ def four_state(
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
         with temporary.folder("four-state") as work:
             bench = fitted.four_state(stimulus[start:stop], engine, stall, work)
-            trace = run_four_state(bench.harness, bench.macros, sources, work)
-        found = bench.found(trace)
-        unknown_values += sum(_number(bits) is None for values in found.values() for _, bits in values)
+            resets = RESETS if stall else 0
+            trace = run_four_state(bench.harness, bench.macros | {"RESETS": resets}, sources, work)
+        parts = [bench.found(Trace(values)) for values in (*trace.broken_off, trace.values)]
+        found = parts[-1]
+        unknown_values += sum(_number(bits) is None for part in parts for values in part.values() for _, bits in values)
         unknown = _handshake(trace.unknown, bench, found, start) if trace.unknown is not None else None
-        taps = tuple(_compare(expected, found[name], start) for name, expected in bench.streams.items())
-        runs.append(FourStateRun(stall, trace.cycles, trace.end, unknown, taps))
+        taps = tuple(
+            _compare(expected, [part[name] for part in parts], start) for name, expected in bench.streams.items()
+        )
+        runs.append(FourStateRun(stall, len(trace.broken_off), resets, trace.cycles, trace.end, unknown, taps))
     if not runs:
         raise StimulusError("no run in four states was asked for")
     return FourStateResult(
@@ -164,11 +176,18 @@ def _handshake(
     return f"{place(image + first_image, expected.place(index), f'tap {expected.name}')}: {words}"
 
 
-def _compare(expected: Expected, found: list[tuple[int, str]], first_image: int) -> TapComparison:
-    """Compare value by value, as far as both go; too few or too many values leave the comparison incomplete."""
+def _compare(expected: Expected, parts: list[list[tuple[int, str]]], first_image: int) -> TapComparison:
+    """Compare value by value, as far as both go; too few or too many values leave the comparison incomplete.
+
+    Parts but the last one were broken off by a reset: values missing there are none that were to come.
+    """
+    *broken_off, last = [len(part) for part in parts]
     size = expected.values.shape[1]
     differences = []
-    for n, (want, (cycle, bits)) in enumerate(zip(expected.values.reshape(-1).tolist(), found, strict=False)):
+    wanted = expected.values.reshape(-1).tolist()
+    before = sum(min(length, len(wanted)) for length in broken_off)
+    pairs = (pair for part in parts for pair in enumerate(zip(wanted, part, strict=False)))
+    for n, (want, (cycle, bits)) in pairs:
         got = _number(bits) if len(bits) == expected.bits else None
         if got != want:
             image, index = divmod(n, size)
@@ -184,8 +203,9 @@ def _compare(expected: Expected, found: list[tuple[int, str]], first_image: int)
             )
     return TapComparison(
         tap=expected.name,
-        values=expected.values.size,
-        compared=len(found),
+        values=len(wanted) + before,
+        # What the last part lacks is not made up for by what another has too much.
+        compared=last + (sum(broken_off) if last >= len(wanted) else before),
         differ=len(differences),
         first=differences[0] if differences else None,
         examples=tuple(differences[:_EXAMPLES]),
@@ -201,5 +221,7 @@ def _reason(run: FourStateRun) -> str:
         return f"{run.unknown}, so that nobody can say whether a value is there"
     if run.ended != "done":
         return f"the design is {run.ended} after {run.cycles:,} cycles"
+    if run.resets != run.resets_asked:
+        return f"the harness reset the design {run.resets} times, expected {run.resets_asked}"
     wrong = next(tap for tap in run.taps if not tap.equal)
     return f"{wrong.tap}: {wrong.compared:,} values came, expected {wrong.values:,}"

@@ -21,6 +21,10 @@ POWER_ON_SEED_MAX = 2**31 - 1
 POWER_ON_IMAGES = 2
 """Images that are simulated under every seed but the first: what registers held at power-on shows at once, or never."""
 
+POWER_ON_RESETS = 3
+"""Resets in mid-run under every seed but the first, of a device that takes them: what those of power-on, which last
+longer, clear by and by."""
+
 
 @dataclass(frozen=True)
 class CosimRequest:

@@ -169,7 +169,8 @@ class Fitted(ABC):
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
         """The bench that simulates it on images in four states, its files written into a folder; both sides hold back.
 
-        `stall`: in so many percent of all cycles. Only a device that says `four_state` has it.
+        `stall`: in so many percent of all cycles. Only a device that says `four_state` has it. Its harness does as many
+        resets in mid-run as the macro FOUR_STATE_RESETS says, of a cycle each, and sends all again after each.
         """
         raise NotImplementedError(f"{type(self).__name__} has no harness for four states")
 

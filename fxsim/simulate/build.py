@@ -141,6 +141,7 @@ def build_simulator(
         hashes = None if reads is None else sources.hashes(reads)
         if hashes is None:
             return None
+        sources.refuse_cpp(hashes)
         key = hash_parts(base.encode(), *(text.encode() for pair in hashes.items() for text in pair))
         return Ingredients(key, hashes, dict(parameters), tools.verilator_version, tools.compiler_version)
 

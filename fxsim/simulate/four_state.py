@@ -5,6 +5,7 @@ that the macro FOUR_STATE_EVENTS names:
 
     value NAME CYCLE BITS      the stream NAME handed over a value; its bits are 0, 1, x or z, the highest one first
     unknown NAME CYCLE BITS    a signal that says whether values are there is neither 0 nor 1; nothing after it counts
+    reset again CYCLE -        the design was reset in mid-run: all that is to come comes anew
     end HOW CYCLE -            the last line: `done`, or what went wrong
 """
 
@@ -20,17 +21,19 @@ from fxsim.simulate.sources import Sources
 from fxsim.simulate.tools import first_errors, program_output, run_logged
 
 _TOP = "four_state"
-_EVENT = re.compile(r"(value|unknown|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
+_EVENT = re.compile(r"(value|unknown|reset|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
 
 
 @dataclass
 class Trace:
     """The events of one run. `values`: (cycle, bits) of each stream's values in their order; `end`: how it ended.
 
+    `broken_off`: what had come as `values` whenever the design was reset; `values` are those since the last reset.
     `unknown`: name, cycle and bits of the signal whose value nobody knows, where there was one.
     """
 
     values: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    broken_off: list[dict[str, list[tuple[int, str]]]] = field(default_factory=list)
     unknown: tuple[str, int, str] | None = None
     end: str = ""
     cycles: int = 0
@@ -82,6 +85,9 @@ def read_events(lines: list[str]) -> Trace:
         kind, name, cycle, bits = event[1], event[2], int(event[3]), event[4]
         if kind == "value":
             trace.values.setdefault(name, []).append((cycle, bits))
+        elif kind == "reset":
+            trace.broken_off.append(trace.values)
+            trace.values = {}
         elif kind == "unknown":
             trace.unknown = trace.unknown or (name, cycle, bits)
         else:

@@ -100,7 +100,7 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
     result = None
     word = secrets.token_hex(16).encode()
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with (work / f"stderr-{secrets.token_hex(4)}").open("w+b") as errors:  # several may run in one folder
+    with (work / "stderr").open("w+b") as errors:
         with running(command, cwd=work, stderr=errors, **pipes) as process:
             assert process.stdin is not None
             assert process.stdout is not None

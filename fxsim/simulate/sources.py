@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,8 @@ from fxsim.errors import ToolError
 from fxsim.paths import VERILOG_BYTES_MAX, verilog_files
 
 _INCLUDE = re.compile(rb'`include\s+["<]([^">\n]+)[">]')
+_NO_CODE = re.compile(rb'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
+_CPP = re.compile(rb"`systemc_\w+|\$c(?:pure)?\d*(?=\s*\()")
 _READ = re.compile(r'^S\s.*"([^"]*)"$', re.MULTILINE)
 
 
@@ -44,6 +46,17 @@ class Sources:
         if any(name not in self.files for name in names):
             return None
         return {name: hashlib.sha256(self.files[name]).hexdigest() for name in sorted(names)}
+
+    def refuse_cpp(self, names: Iterable[str]) -> None:
+        """ToolError where one of these files holds C++ ($c, `systemc_header): it may include what no hash covers."""
+        for name in names:
+            code = _NO_CODE.sub(lambda match: b"\n" * match[0].count(b"\n"), self.files[name])
+            if (found := _CPP.search(code)) is not None:
+                line = code.count(b"\n", 0, found.start()) + 1
+                raise ToolError(
+                    f"{self.folder / name}:{line} has {found[0].decode()}, C++ in the Verilog, which may include files "
+                    "that no hash of the build covers: expected Verilog alone"
+                )
 
     def write(self, folder: Path) -> None:
         """Write every file into a folder that is not there yet."""

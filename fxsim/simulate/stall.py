@@ -73,11 +73,13 @@ class Stall:
         """Disturbances by kind: how often each is carried out."""
         return {"reset": self.resets, "error": self.errors, "stop": self.stops}
 
-    @property
-    def undisturbed(self) -> "Stall":
-        """The same pattern without disturbances."""
-        parts = [part for part in self.text.split("+") if part.partition(":")[0] not in self.disturbances]
-        return replace(self, text="+".join(parts) or "none", resets=0, errors=0, stops=0)
+    def only_reset(self, seed: int, times: int) -> "Stall":
+        """The same pattern, disturbed by nothing but so many resets."""
+        dropped = ("none", *self.disturbances)
+        parts = [part for part in self.text.split("+") if part.partition(":")[0] not in dropped]
+        parts += [f"reset:{seed}:{times}"] if times else []
+        text = "+".join(parts) or "none"
+        return replace(self, text=text, resets=times, reset_seed=seed if times else 0, errors=0, stops=0)
 
     @property
     def disturbs(self) -> bool:

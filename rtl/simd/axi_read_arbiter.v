@@ -43,6 +43,7 @@ module axi_read_arbiter #(
     if (rst) valid_reg <= 1'b0;
     else if (free) valid_reg <= take_image || parameter_valid;
 
+    // `start` would do where no image is offered before it, as in simd_memory. Reset so that the order holds for any user.
     if (rst || start) opened_reg <= 1'b0;
     else if (parameter_valid && parameter_ready) opened_reg <= 1'b1;
 

@@ -121,7 +121,7 @@ module axi_reader #(
     else if (start) active_reg <= 1'b1;
     else if (taken && range_end && ranges_reg == 32'd1) active_reg <= 1'b0;
 
-    if (rst || start) fresh_reg <= 1'b1;
+    if (rst || start) fresh_reg <= 1'b1;  // `start` is enough: without a range no burst is shown
     else if (taken) fresh_reg <= range_end;
   end
 
@@ -142,6 +142,8 @@ module axi_reader #(
   wire [31:0] owed_next = {{(32 - CREDIT_W) {1'b0}}, owed_reg} + asked_32 - {31'd0, counted};
   wire unused_counts = &{1'b0, credits_next[31:CREDIT_W], owed_next[31:CREDIT_W]};
 
+  // `start` loads both, and without a range no credit is asked for. owed_reg is reset so that before the first start this
+  // is idle and counts no beat.
   always @(posedge clk) begin
     if (rst || start) begin
       credits_reg <= CREDITS_32[CREDIT_W-1:0];

@@ -122,6 +122,7 @@ module axi_writer #(
   wire nothing_owed = owed_reg == {OWED_W{1'b0}};
   wire counted = answer_reg && !nothing_owed;
 
+  // answer_reg: an answer in a reset's last cycle is not owed, and would be swallowed. Reset so that none is seen at all.
   always @(posedge clk) begin
     if (rst) begin
       address_valid_reg <= 1'b0;
@@ -143,6 +144,7 @@ module axi_writer #(
   reg failed_reg;
   reg [31:0] done_left_reg;  // answers until the present image is done
   reg [31:0] images_done_reg;
+  // `start` loads all three before anything is written; images_done_reg is read as a register before the first one.
   always @(posedge clk) begin
     if (rst || start) begin
       failed_reg <= 1'b0;

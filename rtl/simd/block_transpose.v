@@ -33,6 +33,8 @@ module block_transpose (
 
   wire complete = in_valid && write_index_reg == LAST;
 
+  // A read that a reset interrupts would end by itself: at the latest in the cycle in which the first block behind the
+  // reset is complete. So reading_reg is reset only so that nothing is read without a block.
   always @(posedge clk) begin
     if (complete) begin
       read_half_reg <= write_half_reg;

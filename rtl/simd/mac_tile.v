@@ -41,10 +41,11 @@ module mac_tile #(
   reg  [15:0] first_reg;
   wire [15:0] multiply = {valid_reg[14:0], valid};
 
+  // Neither is reset: what a reset leaves behind goes before the first step of the next sum in every row, and that step
+  // starts anew. What leaves the tile is decided below.
   always @(posedge clk) begin
     first_reg <= {first_reg[14:0], first};
-    if (rst) valid_reg <= 16'd0;
-    else valid_reg <= multiply;
+    valid_reg <= multiply;
   end
 
   genvar r, c;

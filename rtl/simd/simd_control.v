@@ -155,6 +155,7 @@ module simd_control #(
   wire finished = running_reg && !failed && images_done == image_count;
   wire ended = finished || (busy_reg && !running_reg && drained);
 
+  // All but running_reg and busy_reg are set by `start` as well: before the first one they are read as registers.
   always @(posedge clk) begin
     if (rst) begin
       running_reg <= 1'b0;
@@ -196,6 +197,7 @@ module simd_control #(
       else if (busy_reg) cycles_reg <= cycles_reg + 64'd1;
     end
 
+    // begin_run is enough for both: without a run neither is looked at. Reset so that they are known from then on.
     if (rst || begin_run) broken_reg <= 1'b0;
     else if (read_broken && busy_reg) broken_reg <= 1'b1;
 

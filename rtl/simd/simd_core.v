@@ -271,7 +271,7 @@ module simd_core #(
     read_bank_reg <= feed_bank;
     read_zero_reg <= feed_zero;
     read_transpose_reg <= feed_transpose;
-    if (rst) read_valid_reg <= 1'b0;
+    if (rst) read_valid_reg <= 1'b0;  // what feeds it is, too: as with word_valid_reg below
     else read_valid_reg <= feed_valid;
   end
 
@@ -341,6 +341,8 @@ module simd_core #(
       rows_reg <= word_swap_reg ? weight_word : block_word;
       columns_reg <= word_swap_reg ? block_word : weight_word;
     end
+    // Each alone could do without: what feeds it is reset, and core_rst lasts two cycles or more wherever anything is
+    // under way. Reset all the same, so that one cycle is enough.
     if (rst) begin
       word_valid_reg <= 1'b0;
       operands_valid_reg <= 1'b0;

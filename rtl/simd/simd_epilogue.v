@@ -127,15 +127,16 @@ module simd_epilogue #(
   wire [ 7:0] first_row = {first_reg, row_valid && row_index == FIRST_ROW};
   wire [ 8:0] last_row = {last_reg, row_valid && row_index == LAST_ROW};
 
+  // first_reg is not reset: it only says when a stage takes the tag's fields over, and the next tile's first row does
+  // that again behind whatever a reset left.
   always @(posedge clk) begin
+    first_reg <= first_row[6:0];
     if (rst) begin
-      real_reg  <= 8'd0;
-      first_reg <= 7'd0;
-      last_reg  <= 8'd0;
+      real_reg <= 8'd0;
+      last_reg <= 8'd0;
     end else begin
-      real_reg  <= real_row[7:0];
-      first_reg <= first_row[6:0];
-      last_reg  <= last_row[7:0];
+      real_reg <= real_row[7:0];
+      last_reg <= last_row[7:0];
     end
   end
 
@@ -371,6 +372,8 @@ module simd_epilogue #(
   reg [15:0] free_table_words_reg;
   wire chunk_done = last_row[8] && free_chunk_8_reg;
   wire group_done = last_row[8] && free_group_8_reg;
+  // What is given free is a strobe with its amounts: low from the first cycle after a reset on. The loader, which counts
+  // it, is reset together with this, so that it matters only where this stands alone.
   always @(posedge clk) begin
     if (rst) begin
       tiles_written_reg <= 16'd0;

@@ -330,6 +330,8 @@ module simd_loader #(
     chunk_write_address_reg <= chunk_slot_reg;
     constant_write_address_reg <= group_slot_reg;
     table_write_address_reg <= table_address_reg;
+    // Strobes are low after a reset. What a stray one wrote would be overwritten: every place is written before it counts
+    // as loaded, and is read only then.
     if (rst) begin
       weight_write_reg <= 1'b0;
       bias_write_reg <= 1'b0;

@@ -289,8 +289,7 @@ module simd_memory #(
   assign reads_idle  = parameters_idle && images_idle;
 
   always @(posedge clk) begin
-    if (rst) rvalid_reg <= 1'b0;
-    else rvalid_reg <= m_axi_rvalid;
+    rvalid_reg <= m_axi_rvalid;  // not reset: without a run, with nothing owed, a beat is not looked at
     image_id_reg <= m_axi_rid[0];
     rdata_reg <= m_axi_rdata;
     rerror_reg <= m_axi_rresp != 2'd0;
@@ -381,6 +380,7 @@ module simd_memory #(
     if (core_rst || image_release) image_free_reg <= 1'b1;
     else if (image_burst_valid && image_burst_ready && image_range_end) image_free_reg <= 1'b0;
 
+    // Not set anew, a second run would read its first image up to 32 cycles later: once its ranges are checked.
     if (core_rst) first_image_reg <= 1'b1;
     else if (image_release) first_image_reg <= 1'b0;
   end

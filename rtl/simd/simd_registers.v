@@ -180,6 +180,7 @@ module simd_registers #(
   reg [31:0] result_stride_reg;
 
   always @(posedge clk) begin
+    // All of it has a value that a driver may read before it writes any, and no interrupt is enabled by chance.
     if (rst) begin
       keep_reg <= 1'b0;
       irq_enable_reg <= 1'b0;

@@ -182,7 +182,7 @@ module simd_sequencer #(
     if (rst) begin
       write_pointer_reg <= ZERO;
       read_pointer_reg <= ZERO;
-      layer_ready_reg <= 1'b0;
+      layer_ready_reg <= 1'b0;  // nothing is taken in a reset, whatever the loader shows: it is reset, too, and shows nothing
     end else begin
       write_pointer_reg <= write_pointer_next;
       read_pointer_reg <= rewind ? ZERO : read_pointer_next;
@@ -252,8 +252,8 @@ module simd_sequencer #(
 
   // Since the reset or the image's start.
   reg [15:0] tile_count_reg;        // tiles given out, modulo 2^16
-  reg [15:0] previous_tiles_reg;    // of them before the layer that came last began
-  reg previous_pool_reg;
+  reg [15:0] previous_tiles_reg;    // of them before the layer that came last began; as previous_pool_reg not reset:
+  reg previous_pool_reg;            // an image's first layer waits for no results, and behind it they are known
   reg [15:0] layer_number_reg;
   reg bank_reg;
 
@@ -348,9 +348,7 @@ module simd_sequencer #(
       state_reg <= FETCH;
       images_started_reg <= 32'd0;
       tile_count_reg <= 16'd0;
-      previous_tiles_reg <= 16'd0;
-      previous_pool_reg <= 1'b0;
-      layer_number_reg <= 16'd0;
+      layer_number_reg <= 16'd0;  // shown as mon_layer only
       bank_reg <= 1'b0;
       chunk_reg <= 16'd0;
       weight_base_reg <= 16'd0;
@@ -522,16 +520,17 @@ module simd_sequencer #(
       feed_zero_reg <= token_next >= tile_tokens_reg;
       weight_address_reg <= (weight_address_reg + 16'd1) & WEIGHT_MASK;
     end
+    // step_first_reg is not reset: it is looked at only with feed_valid_reg. image_release_reg would be low a cycle later,
+    // and mon_layer_reg would be layer_number_reg: what feeds them is reset. Reset so that they are in the first cycle.
+    step_first_reg <= start;
     if (rst) begin
       feed_valid_reg <= 1'b0;
-      step_first_reg <= 1'b0;
       step_last_reg <= 1'b0;
       image_release_reg <= 1'b0;
       mon_layer_reg <= 16'd0;
-      mon_wait_reg <= WAIT_NOTHING;
+      mon_wait_reg <= WAIT_NOTHING;  // a reset waits for nothing
     end else begin
       feed_valid_reg <= start || (feed_valid_reg && !step_last_reg);
-      step_first_reg <= start;
       step_last_reg <= feed_valid_reg && before_last;
       image_release_reg <= feed_valid_reg && before_last && feed_image_reg && tile_layer_end_reg;
       if (start || (feed_valid_reg && !step_last_reg) || finished) mon_wait_reg <= WAIT_NOTHING;

@@ -14,6 +14,8 @@ module four_state;
   localparam RESULT_WORDS = `FOUR_STATE_RESULT_WORDS;  // of an image
   localparam WATCHDOG = `FOUR_STATE_WATCHDOG;          // cycles in which nothing moves after which the design is stuck
   localparam STALL = `FOUR_STATE_STALL;                // cycles of 100 in which a channel holds back
+  localparam RESETS = `FOUR_STATE_RESETS;              // of one cycle, in mid-run; then the job is run again
+  localparam READS = (PARAMETER_WORDS + IMAGE_WORDS) * IMAGES;
   localparam RESET_CYCLES = 4;
   localparam ADDRESS_W = 64;
   localparam DEPTH = 1024;                             // bursts and answers that may be under way
@@ -239,9 +241,40 @@ module four_state;
     end
   endfunction
 
+  // After so many words that were read and then so many cycles, at the end of the job at the latest.
+  integer resets = 0;
+  integer words_read = 0;
+  integer reset_reads = 0;
+  integer reset_delay = 0;
+  task draw_reset;
+    begin
+      reset_reads = $unsigned($random(seed)) % READS;
+      reset_delay = $unsigned($random(seed)) % 128;
+    end
+  endtask
+
   // Lines change when the clock falls; handshakes happen when it rises.
   always @(negedge clk) begin
     rst = cycle < RESET_CYCLES;
+    if (cycle == 0) draw_reset;
+    if (!rst && !ended && resets < RESETS && words_read >= reset_reads) begin
+      if (reset_delay == 0 || irq === 1'b1) begin
+        rst = 1'b1;
+        resets = resets + 1;
+        $fdisplay(events, "reset again %0d -", cycle);
+        draw_reset;
+        {awvalid, wvalid, arvalid, address_taken, data_taken, asked} = 6'd0;
+        {m_rvalid, m_bvalid} = 2'd0;
+        written = 0;
+        read_count = 0;
+        burst_head = burst_tail;
+        addresses = 0;
+        words = 0;
+        answers = 0;
+        words_read = 0;
+        idle = 0;
+      end else reset_delay = reset_delay - 1;
+    end
     if (!rst) begin
       awvalid = written < write_count && !address_taken;
       awaddr = awvalid ? writes[written][39:32] : 8'bx;
@@ -333,6 +366,7 @@ module four_state;
           idle = 0;
         end
         if (m_rvalid && m_rready) begin
+          words_read = words_read + 1;
           at = burst_address[burst_head%DEPTH];
           burst_address[burst_head%DEPTH] = at + 16;
           burst_left[burst_head%DEPTH] = burst_left[burst_head%DEPTH] - 9'd1;

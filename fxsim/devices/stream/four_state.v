@@ -15,6 +15,7 @@ module four_state;
   localparam SCORES = `FOUR_STATE_SCORES;          // scores of all images
   localparam WATCHDOG = `FOUR_STATE_WATCHDOG;      // cycles without a handshake after which the design is stuck
   localparam STALL = `FOUR_STATE_STALL;            // cycles of 100 in which either side holds back
+  localparam RESETS = `FOUR_STATE_RESETS;          // of one cycle, in mid-run; then all images are sent again
   localparam RESET_CYCLES = 4;
   localparam DRAIN = 256;                          // cycles in which a surplus score would come
 
@@ -82,10 +83,34 @@ module four_state;
 
   always #5 clk = !clk;
 
+  // After so many values and then so many cycles, before the last score at the latest.
+  integer resets = 0;
+  integer reset_beats = 0;
+  integer reset_delay = 0;
+  task draw_reset;
+    begin
+      reset_beats = $unsigned($random(seed)) % BEATS;
+      reset_delay = $unsigned($random(seed)) % 32;
+    end
+  endtask
+
   reg hold;
   always @(negedge clk) begin
     rst = cycle < RESET_CYCLES;
     held_back = 1'b0;
+    if (cycle == 0) draw_reset;
+    if (!rst && !ended && resets < RESETS && sent >= reset_beats) begin
+      if (reset_delay == 0 || scores == SCORES - 1) begin
+        rst = 1'b1;
+        resets = resets + 1;
+        $fdisplay(events, "reset again %0d -", cycle);
+        draw_reset;
+        sent = 0;
+        scores = 0;
+        idle = 0;
+        s_axis_tvalid = 1'b0;
+      end else reset_delay = reset_delay - 1;
+    end
     if (!rst) begin
       if (!s_axis_tvalid && sent < BEATS) begin
         draw(hold);

@@ -21,6 +21,7 @@ class Simulation {
     explicit Simulation(const Options& options)
         : watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
+          layers_(options.numbers("layer_words").size()),
           schedule_(options),
           shared_(options, schedule_.image_bytes),
           disturbances_(shared_, options),
@@ -99,6 +100,7 @@ class Simulation {
         log_.entered = shared_.entered;
         bool moved = jobs_.observe();
         moved |= stages_.observe();
+        observe_sequencer();
         Figures& figures = shared_.figures;
         if (shared_.job.running() && figures.computing() && shared_.job.first == 0)
             figures.observe(dut_.cycle(), dut_->mon_step, dut_->mon_layer, dut_->mon_wait);
@@ -108,6 +110,21 @@ class Simulation {
         moved |= writes_.observe_data();
         moved |= writes_.observe_response();
         return moved | bool(dut_->mon_step);
+    }
+
+    // What the sequencer shows: no steps and no waiting without a job; in a job layer after layer, image after image.
+    void observe_sequencer() {
+        const bool step = dut_->mon_step;
+        const size_t layer = dut_->mon_layer;
+        if (!shared_.job.running()) {
+            if (step || dut_->mon_wait != 0) log_.fault("steps or waits without a job", "mon");
+            layer_ = size_t(NEVER);  // before the first one
+            return;
+        }
+        if (!step) return;
+        if (layer != layer_ && layer != (layer_ + 1) % layers_)
+            log_.fault("layer out of turn", "mon", "layer " + std::to_string(layer) + " in a step");
+        layer_ = layer;
     }
 
     // -- Reporting --
@@ -155,6 +172,7 @@ class Simulation {
     }
 
     uint64_t watchdog_, drain_;
+    size_t layers_, layer_ = 0;  // of a model; of the last step
     bool hung_ = false;
     Schedule schedule_;
     Shared shared_;
