@@ -30,7 +30,7 @@ from fxsim.devices import DEFAULT, DEVICES, Device, Fitted, Layout, make_setting
 from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import atomic_write, model_sha256
-from fxsim.graph import Model
+from fxsim.graph import ALL_TAPS, Model
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.process import Feeder, simulate
@@ -72,6 +72,8 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
     names = request.taps if isinstance(request.taps, str) else tuple(request.taps)
     compared = () if names == () else model.select_taps(names)
     fitted = device.fit(model, settings)
+    fitted.refuse_stall(pattern)
+    compared, unprobed = _probed(fitted, model, compared, named=ALL_TAPS not in ((names,) if isinstance(names, str) else names))
     layout = fitted.layout(compared)
     # An unknown engine is refused before anything is built.
     run_chunks(model, stimulus[:0], layout.needed, request.engine)
@@ -120,6 +122,7 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
             result = result if other.verdict.passed else other
     return msgspec.structs.replace(
         result,
+        streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )
@@ -143,7 +146,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
     """The result of one run from what its harness found."""
     device, fitted, layout, build, pattern, (start, stop), seed, limit, engine = used
     reader = _Reader(layout, start, stop - start, pattern.disturbs)
-    streams = {tap: stream for tap, stream in zip(model.graph.taps, found.taps, strict=True) if tap in layout.compared}
+    streams = {tap: stream for tap, stream in zip(layout.shown, found.taps, strict=True) if tap in layout.compared}
     streams |= {layout.output: found.output}
     # In the order of the graph, the output last.
     comparison = Comparison(
@@ -218,6 +221,21 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
     )
 
 
+def _probed(fitted: Fitted, model: Model, asked: tuple[str, ...], named: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The taps to compare, and those that were meant too but that the device does not show.
+
+    The model's output is compared in any case, where it comes out. StimulusError where another tap that was named is
+    not shown: only `all` means as many as there are.
+    """
+    if fitted.probed is None:
+        return asked, ()
+    missing = tuple(tap for tap in asked if tap not in (*fitted.probed, model.graph.output))
+    if missing and named:
+        shown = ", ".join(fitted.probed) or "none"
+        raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
+    return tuple(tap for tap in asked if tap in fitted.probed), missing
+
+
 def _power_on_seeds(asked: Iterable[int]) -> tuple[int, ...]:
     """The seeds of power-on, each once; StimulusError where there is none, or one that the simulator does not have."""
     seeds = tuple(asked)
@@ -288,16 +306,14 @@ class _Reader:
         )
 
     def difference(self, name: str, m: messages.Mismatch) -> Difference:
-        token, channel = self._layout.place(name, m.index)
-        index = {"channel": channel} if token is None else {"token": token, "channel": channel}
         return Difference(
-            image=m.image + self._first, tap=name, index=index, expected=m.expected, got=m.got, cycle=m.cycle
+            image=m.image + self._first, tap=name, index=self._layout.index(name, m.index), expected=m.expected, got=m.got, cycle=m.cycle
         )
 
     def fault(self, fault: messages.Fault) -> Fault:
         image = fault.image + self._first
         if isinstance(fault.stream, str):
             return Fault(fault.kind, fault.stream, image, None, None, fault.cycle, fault.detail)
-        name = self._layout.output if fault.stream < 0 else self._layout.model.graph.taps[fault.stream]
+        name = self._layout.output if fault.stream < 0 else self._layout.shown[fault.stream]
         token, channel = self._layout.place(name, fault.index)
         return Fault(fault.kind, name, image, token, channel, fault.cycle, fault.detail)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.cosim.result import CosimResult
-from fxsim.devices import DEVICES, make_settings, option_words
+from fxsim.devices import DEVICES, Settings, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -41,11 +41,12 @@ def keep(
     device = DEVICES[result.provenance.accel]
     fitted = device.fit(model, make_settings(device.name, device.settings, result.provenance.settings))
     # The kept images count from 0.
-    command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"))
+    settings = fitted.kept_settings()
+    command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"), settings)
     try:
         temporary.mkdir(parents=True)
         fitted.keep_files(temporary, model.check_stimulus(x[start:stop]))
-        shutil.copytree(rtl or fitted.design.sources, temporary / "rtl")
+        fitted.keep_sources(rtl, temporary / "rtl")
         save(model, temporary / "model.safetensors")
         np.save(temporary / "images.npy", x[start:stop])
         (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.flat())))
@@ -63,7 +64,9 @@ def _images(result: CosimResult) -> tuple[int, int]:
     return result.verdict.replay or (result.provenance.image_start, result.provenance.image_stop)
 
 
-def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: Path | None) -> str:
+def _command(
+    result: CosimResult, first: int, model: Path, stimulus: Path, rtl: Path | None, settings: Settings | None = None
+) -> str:
     """The command, for a stimulus that begins with image `first` of the result's."""
     start, stop = _images(result)
     ran = result.provenance
@@ -71,7 +74,7 @@ def _command(result: CosimResult, first: int, model: Path, stimulus: Path, rtl: 
     words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", device.name]
     words += ["--images", f"{start - first}:{stop - first}", "--stall", ran.stall]
     words += ["--watchdog", str(ran.watchdog_cycles), "--power-on-seeds", str(ran.power_on_seed)]
-    words += option_words(make_settings(device.name, device.settings, ran.settings))
+    words += option_words(settings or make_settings(device.name, device.settings, ran.settings))
     words += ["--rtl", str(rtl)] if rtl is not None else []
     words += ["--wave", "failure.fst"]
     # A design that gives more images than it was given fails in one that there is not.

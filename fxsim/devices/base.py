@@ -3,6 +3,7 @@
 Nothing outside the folder of a device asks which one it is. `docs/architecture.md` says how to add one.
 """
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,16 @@ class Layout(ABC):
     @abstractmethod
     def place(self, stream: str, index: int) -> tuple[int | None, int]:
         """Token (None without tokens) and channel of a value from its index in a tap's stream or in the output's."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The taps whose streams the harness reports, in its order: all of the model's, where nothing else is said."""
+        return self.model.graph.taps
+
+    def index(self, stream: str, value: int) -> dict[str, int]:
+        """The index by axis of a value from its number in an image's part of a tap's stream, or of the output's."""
+        token, channel = self.place(stream, value)
+        return {"channel": channel} if token is None else {"token": token, "channel": channel}
 
     @property
     @abstractmethod
@@ -162,6 +173,10 @@ class Fitted(ABC):
     def keep_files(self, folder: Path, x: Int8) -> None:
         """Write what an engineer wants beside a kept failure of images `x` into a new folder's place."""
 
+    def keep_sources(self, rtl: Path | None, folder: Path) -> None:
+        """Write the Verilog, or that of the folder `rtl` in its place, into a folder that is not there yet."""
+        shutil.copytree(rtl or self.design.sources, folder)
+
     @abstractmethod
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The reason why nothing moves, and every stream's state; `first_image`: the number of the harness's 0."""
@@ -177,6 +192,18 @@ class Fitted(ABC):
     def pinned(self, images: int) -> Settings:  # noqa: ARG002  # the images of a run decide where settings are left open
         """The settings with none left open, of a run of so many images: those that repeat it on fewer."""
         return Settings()
+
+    @property
+    def probed(self) -> tuple[str, ...] | None:
+        """The taps that the device shows, in graph order; None where it shows all."""
+        return None
+
+    def refuse_stall(self, stall: Stall) -> None:
+        """StimulusError where this device with this model takes less of a pattern than the device says of itself."""
+
+    def kept_settings(self) -> Settings | None:
+        """The settings that repeat a run in its kept folder; None where they are those of the run."""
+        return None
 
     def disturbances(self, found: messages.Found) -> dict[str, int]:
         """Disturbances that a stall pattern can ask for, by kind: how often each was carried out."""

@@ -60,6 +60,22 @@ class Design:
         """The folder of its Verilog."""
         return self.rtl or rtl_dir()
 
+    @property
+    def programs(self) -> dict[str, bytes]:
+        """The harness by file name, the C++ program first."""
+        return {path.name: path.read_bytes() for path in self.harness}
+
+    def read(self, rtl: Path | None = None) -> Sources:
+        """Its Verilog, or that of a folder in its place; ToolError where the top is not there."""
+        sources = read_sources(rtl or self.sources)
+        sources.file_of(self.top)
+        return sources
+
+    def words(self, sources: Sources) -> list[str]:
+        """Words of Verilator's command that name the Verilog: every folder to look in, the whole first, and the top."""
+        folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
+        return [*(word for folder in folders for word in ("-y", folder)), f"rtl/{sources.file_of(self.top)}"]
+
 
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
@@ -119,9 +135,7 @@ def build_simulator(
     """
     tell = status or (lambda _: None)
     optimise = OPTIMISE if optimise is None else optimise
-    sources = read_sources(rtl or design.sources)
-    sources.file_of(design.top)
-    harness = {path.name: path.read_bytes() for path in design.harness}
+    sources, harness = design.read(rtl), design.programs
     tools = find_toolchain(optimise)
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
@@ -129,8 +143,9 @@ def build_simulator(
     runtime_key = hash_parts(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
     programs = (part for name, text in harness.items() for part in (name.encode(), text))
+    words = design.words(sources)
     names = (name.encode() for name in sources.files)
-    base = hash_parts(*programs, runtime_key.encode(), *(flag.encode() for flag in flags), b"names", *names)
+    base = hash_parts(*programs, runtime_key.encode(), *(word.encode() for word in (*flags, *words)), b"names", *names)
 
     cache = cache_dir() / "verilator"
     executable = into / "simulate"
@@ -210,10 +225,8 @@ def _lock(path: Path, tell: Status) -> Iterator[None]:
 
 
 def _verilator_command(tools: Toolchain, flags: tuple[str, ...], sources: Sources, design: Design) -> list[str]:
-    """Verilator's command; it looks for modules and includes in every folder of sources, the whole folder first."""
-    folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
-    looked_in = (word for folder in folders for word in ("-y", folder))
-    return [str(tools.verilator), *flags, *looked_in, f"rtl/{sources.file_of(design.top)}", design.harness[0].name]
+    """Verilator's command."""
+    return [str(tools.verilator), *flags, *design.words(sources), next(iter(design.programs))]
 
 
 def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -> None:

@@ -246,7 +246,7 @@ class Window {
 struct Mismatch {
     uint64_t image, index, cycle;
     uint64_t entered;  // images that had entered or stood at the input: what a run must have to see the same
-    int expected, got;
+    int64_t expected, got;
     bool before(const Mismatch& other) const {
         return image != other.image ? image < other.image : index < other.index;
     }

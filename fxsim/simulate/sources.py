@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fxsim.errors import ToolError
+from fxsim.formats.text import read_bounded
 from fxsim.paths import VERILOG_BYTES_MAX, verilog_files
 
 _INCLUDE = re.compile(rb'`include\s+["<]([^">\n]+)[">]')
@@ -105,6 +106,34 @@ def read_sources(folder: Path) -> Sources:
         if name in files:
             continue
         files[name] = read(name)
+        for included in _INCLUDE.findall(files[name]):
+            pending += _included(folder, folders, name, included.decode(errors="replace"))
+    return Sources(folder, dict(sorted(files.items())))
+
+
+def read_listed(folder: Path, names: Iterable[str], include: Iterable[str]) -> Sources:
+    """These files of a folder, and every file that lies in one of its `include` folders or is included by name.
+
+    ToolError where a file cannot be read, or where there is more than a design can be.
+    """
+    files: dict[str, bytes] = {}
+    pending = list(names)
+    pending += [
+        path.relative_to(folder).as_posix()
+        for place in include
+        for path in sorted((folder / place).iterdir())
+        if path.is_file()
+    ]
+    folders = {str(PurePosixPath(name).parent) for name in pending} | set(include)
+    left = VERILOG_BYTES_MAX
+    while pending:
+        name = pending.pop()
+        if name in files:
+            continue
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ToolError(f"{folder / name} is a link out of the folder {folder}")
+        files[name] = read_bounded(folder / name, left, "a file of a design")
+        left -= len(files[name])
         for included in _INCLUDE.findall(files[name]):
             pending += _included(folder, folders, name, included.decode(errors="replace"))
     return Sources(folder, dict(sorted(files.items())))

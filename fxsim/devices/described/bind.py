@@ -1,0 +1,275 @@
+"""Binding a description to a model: every port, tap and memory file resolved, or refused by name."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fxsim.devices.described.description import (
+    Description,
+    Memory,
+    Signals,
+    Stream,
+    Tap,
+    listed_files,
+    read_description,
+)
+from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
+from fxsim.devices.described.expressions import below
+from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, wrapper_head, wrapper_tail
+from fxsim.errors import FileError
+from fxsim.graph import INPUT, Model
+from fxsim.simulate.sources import Sources, read_listed
+
+WRAPPER = f"{TOP}.sv"
+_SUFFIXES = {
+    "data": ("tdata", "data"),
+    "valid": ("tvalid", "valid"),
+    "ready": ("tready", "ready"),
+    "last": ("tlast", "last"),
+    "keep": ("tkeep", "keep"),
+    "start": ("start",),
+}
+_WORD = re.compile(r"\{([a-z])\}")
+
+
+@dataclass(frozen=True)
+class BoundStream:
+    """The input or output: its ports, packing, and the rules it keeps. `last_every`: beats between lasts, 0: none."""
+
+    signals: Signals
+    beats: Beats
+    axi: bool
+    last_every: int
+    latency: int | None
+    interval: int
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A description with a model on it: the wrapper's text, parameters, and every stream and tap."""
+
+    path: Path
+    description: Description
+    sources: Sources
+    verilog: tuple[str, ...]
+    parameters: dict[str, int]
+    wrapper: str
+    input: BoundStream
+    output: BoundStream
+    taps: tuple[BoundTap, ...]
+    memories: dict[str, str]
+
+
+def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
+    """Bind the description in a file to a model. FileError with file, place and what was expected.
+
+    `base`: a folder in place of the description's own, in which its sources and files are looked for.
+    """
+    description = read_description(path)
+    base = base or path.parent
+    listed = listed_files(path, base, description)
+    sources = read_listed(base, (*listed["sources"], *listed["files"]), description.include)
+    parameters = {name: _parameter(path, name, value, model) for name, value in description.parameters.items()}
+    verilog = Verilog(str(path), sources.files, listed["sources"], description.include, description.defines)
+    ports = elaborate_ports(verilog, description.top, parameters)
+    _check_inputs(path, description, ports)
+    into = _stream(path, description.role("input"), model, ports)
+    out = _stream(path, description.role("output"), model, ports)
+    _check_covered(path, description, ports, (into, out))
+    taps = tuple(tap for stated in description.tap for tap in _taps(path, stated, model))
+    for n, tap in enumerate(taps):
+        if tap.name in (other.name for other in taps[:n]):
+            raise FileError(f"{path}: tap '{tap.name}' is described twice")
+    taps = tuple(sorted(taps, key=lambda tap: model.graph.taps.index(tap.name)))
+    head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
+    _check_widths(verilog, head, path, taps)
+    return Bound(
+        path=path,
+        description=description,
+        sources=sources,
+        verilog=listed["sources"],
+        parameters=parameters,
+        wrapper=head + wrapper_tail(taps),
+        input=into,
+        output=out,
+        taps=taps,
+        memories={memory.file: _memory(path, memory, model) for memory in description.memory},
+    )
+
+
+def _parameter(path: Path, name: str, value: int | str, model: Model) -> int:
+    if isinstance(value, int):
+        return value
+    tensor, _, axis = value.rpartition(".")
+    if (found := model.graph.tensors.get(tensor)) is None or axis not in found.axes:
+        raise FileError(
+            f"{path}: parameters: {name} is {value!r}, expected a number, or a tensor of the model and one of its axes "
+            f"as '{INPUT}.{model.graph.input.axes[0]}'"
+        )
+    return found.shape[found.axes.index(axis)]
+
+
+def _port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
+    if (port := ports.get(name)) is None:
+        near = difflib.get_close_matches(name, ports, 1, 0.3)
+        hint = f"; the nearest that there is: '{near[0]}'" if near else ""
+        raise FileError(f"{path}: {what}: the design has no port '{name}'{hint}")
+    if port.direction != direction:
+        raise FileError(f"{path}: {what}: port '{name}' is an {port.direction}put, expected an {direction}put")
+    return port
+
+
+def _check_inputs(path: Path, description: Description, ports: Mapping[str, Port]) -> None:
+    for what, names in (
+        ("clock", description.clocks),
+        ("reset", () if description.reset is None else (description.reset.signal,)),
+        ("tie", tuple(description.tie)),
+    ):
+        for name in names:
+            port = _port(path, what, name, ports, "in")
+            if what != "tie" and port.bits != 1:
+                raise FileError(f"{path}: {what}: port '{name}' has {port.bits} bits, expected 1")
+            if what == "tie" and not -(1 << (port.bits - 1)) <= description.tie[name] < 1 << port.bits:
+                raise FileError(f"{path}: tie: {description.tie[name]} does not fit port '{name}' of {port.bits} bits")
+
+
+def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port]) -> BoundStream:
+    where = f"{path}: {stream.role} stream"
+    into = stream.role == "input"
+    tensor = model.graph.tensors[INPUT if into else model.graph.output]
+    signals = stream.signals or _by_prefix(where, stream.prefix or "", ports)
+    beats = make_beats(stream, tensor, where)
+    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
+    widths = {"data": beats.lanes * beats.number.bits, "keep": beats.lanes}
+    for field, name in msgspec.structs.asdict(signals).items():
+        if name is None:
+            continue
+        if field == "start" and not into:
+            raise FileError(f"{where}: only the input has a start")
+        port = _port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
+        if port.bits != widths.get(field, 1) or not port.flat:
+            each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" else ""
+            kind = "" if port.flat else " in an unpacked array"
+            raise FileError(
+                f"{where}: port '{name}' has {port.bits} bits{kind}, expected {widths.get(field, 1)} in one{each}"
+            )
+    if signals.ready is not None and signals.valid is None:
+        raise FileError(f"{where}: it has ready, but no valid")
+    if not into and (signals.valid is None) == (stream.latency is None):
+        raise FileError(f"{where}: expected either a valid signal or a latency")
+    if beats.tail < beats.lanes and signals.keep is None and signals.valid is None and not into:
+        raise FileError(f"{where}: {tensor} does not fill its lanes, and there is no keep")
+    last = stream.last or ("image" if signals.last is not None else "none")
+    if last != "none" and signals.last is None:
+        raise FileError(f"{where}: last is '{last}', but there is no last signal")
+    return BoundStream(
+        signals=signals,
+        beats=beats,
+        axi=signals.ready is not None
+        and (stream.protocol or ("axi4-stream" if signals.data.endswith("tdata") else "")) == "axi4-stream",
+        last_every={"none": 0, "image": beats.beats, "row": beats.row_beats}[last],
+        latency=stream.latency,
+        interval=stream.interval or beats.beats,
+    )
+
+
+def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
+    found: dict[str, Any] = {}
+    for field, suffixes in _SUFFIXES.items():
+        names = [f"{prefix}_{suffix}" for suffix in suffixes if f"{prefix}_{suffix}" in ports]
+        if len(names) > 1:
+            raise FileError(f"{where}: prefix '{prefix}' means both {' and '.join(names)}: name the signals")
+        if names:
+            found[field] = names[0]
+    if "data" not in found:
+        raise FileError(f"{where}: the design has neither {prefix}_tdata nor {prefix}_data")
+    return Signals(**found)
+
+
+def _check_covered(
+    path: Path, description: Description, ports: Mapping[str, Port], streams: tuple[BoundStream, ...]
+) -> None:
+    """Refuse inputs of the design that nothing drives: what they would be, nobody said."""
+    known = {*description.clocks, *description.tie}
+    known |= set() if description.reset is None else {description.reset.signal}
+    known |= {name for stream in streams for name in msgspec.structs.astuple(stream.signals) if name is not None}
+    left = [port.name for port in ports.values() if port.direction != "out" and port.name not in known]
+    if left:
+        raise FileError(f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'")
+
+
+def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
+    """The taps that one entry stands for."""
+    words = list(dict.fromkeys(_WORD.findall(stated.name)))
+    pattern = re.escape(_WORD.sub("\0\\1\0", stated.name))
+    for word in words:
+        marked = re.escape(f"\0{word}\0")
+        pattern = pattern.replace(marked, f"(?P<{word}>[0-9]+)", 1).replace(marked, f"(?P={word})")
+    matches = [match for tap in model.graph.taps if (match := re.fullmatch(pattern, tap))]
+    if not matches:
+        near = difflib.get_close_matches(stated.name, model.graph.taps, 1, 0.3)
+        hint = f"; the nearest that it has: '{near[0]}'" if near else ""
+        raise FileError(f"{path}: tap '{stated.name}': the model has no such tap{hint}")
+    for match in matches:
+        where = f"{path}: tap '{match[0]}'"
+
+        def expression(text: str | None, match: re.Match[str] = match, where: str = where) -> str | None:
+            if text is None:
+                return None
+            for word, value in match.groupdict().items():
+                text = text.replace("{" + word + "}", str(int(value)))
+            return below(INSTANCE, text, where)
+
+        data = expression(stated.data)
+        assert data is not None
+        beats = make_beats(stated, model.graph.tensors[match[0]], where)
+        valid, ready = expression(stated.valid), expression(stated.ready)
+        yield BoundTap(match[0], beats, data, valid, ready, stated.latency)
+
+
+def _check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap, ...]) -> None:
+    expected, texts = {}, {}
+    for tap in taps:
+        for field, text, bits in (
+            ("data", tap.data, tap.beats.lanes * tap.beats.number.bits),
+            ("valid", tap.valid, 1),
+            ("ready", tap.ready, 1),
+        ):
+            if text is not None:
+                key = f"{path}: tap '{tap.name}', {field}"
+                texts[key], expected[key] = text, bits
+    for key, bits in expression_bits(verilog, head, texts).items():
+        if bits != expected[key]:
+            shown = texts[key].replace(f"{INSTANCE}.", "")
+            raise FileError(f"{key}: {shown} has {bits} bits, expected {expected[key]}")
+
+
+def _memory(path: Path, memory: Memory, model: Model) -> str:
+    """The text of a memory file: hexadecimal words, one a line."""
+    where = f"{path}: memory '{memory.file}'"
+    if memory.file.startswith("/") or ".." in Path(memory.file).parts:
+        raise FileError(f"{where}: expected a name in the folder the simulator runs in")
+    name, _, field = memory.tensor.rpartition(".")
+    node = model.graph.by_name.get(name)
+    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
+    if not isinstance(value, np.ndarray):
+        raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
+    low, high = int(value.min()), int(value.max())
+    if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
+        raise FileError(f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold")
+    rows = value.reshape(-1, value.shape[-1] if memory.word == "row" and value.ndim > 1 else 1)
+    digits, mask = -(-memory.bits * rows.shape[1] // 4), (1 << memory.bits) - 1
+    lines = []
+    for row in rows.tolist():
+        word = 0
+        for element in row if memory.first == "high" else reversed(row):
+            word = word << memory.bits | (element & mask)
+        lines.append(f"{word:0{digits}x}\n")
+    return "".join(lines)

@@ -1,0 +1,198 @@
+"""The description of somebody's RTL: a TOML file of names, widths and orders. `docs/bring-your-own-rtl.md` explains it.
+
+Everything in it is text, numbers and lists; expressions over signals are read by `expressions`, files lie in the folder
+of the description.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from fxsim.errors import FileError
+from fxsim.formats.text import decode_toml, read_bounded
+
+BYTES_MAX = 1 << 20
+"""Largest description, in bytes."""
+LANES_MAX = 4096
+"""Most values of a beat."""
+LATENCY_MAX = 1_000_000
+"""Longest fixed latency or interval, in cycles."""
+_EXPECTED = "a description of RTL"
+_SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
+_SHORT = Meta(min_length=1, max_length=1000)
+
+Text = Annotated[str, _SHORT]
+Cycles = Annotated[int, Meta(ge=0, le=LATENCY_MAX)]
+Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a description; keys that it does not know are refused."""
+
+
+class Reset(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reset: its port, the level that resets, and for how many cycles it is held at power-on."""
+
+    signal: Text
+    active: Literal["high", "low"] = "high"
+    cycles: Annotated[int, Meta(ge=1, le=10_000)] = 4
+
+
+class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The way from a tensor to beats, which streams and taps share.
+
+    `lanes`: values a beat. `number`: the format of a lane's bits, by default the tensor's. `order`: the tensor's axes,
+    slowest first, by default the tensor's own order; `-axis` runs from the last index to the first. `lane_order`:
+    whether the first value of a beat is in the least (`low`) or most significant (`high`) lane. `pack`: values follow
+    one another through the whole image, or each run of the fastest axis begins with a new beat (`row`).
+    """
+
+    lanes: Lanes = 1
+    number: Text | None = None
+    order: tuple[Text, ...] | None = None
+    lane_order: Literal["low", "high"] = "low"
+    pack: Literal["image", "row"] = "image"
+    latency: Cycles | None = None
+
+
+class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ports of a stream by what they do; `start` is high with the first beat of an image."""
+
+    data: Text
+    valid: Text | None = None
+    ready: Text | None = None
+    last: Text | None = None
+    keep: Text | None = None
+    start: Text | None = None
+
+
+class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The input or output of a design: its ports, by a common `prefix` or each by its name.
+
+    `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
+    nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
+    cycles from an image's first beat in to its first beat out. `interval` (input without ready): fewest cycles between
+    the first beats of images, by default the beats of an image. `protocol`: `axi4-stream` keeps its rules, which are
+    checked: what waits stays, and valid does not wait for ready; by default so where a prefix finds `tdata`.
+    """
+
+    role: Literal["input", "output"]
+    prefix: Text | None = None
+    signals: Signals | None = None
+    last: Literal["image", "row", "none"] | None = None
+    interval: Annotated[int, Meta(ge=1, le=LATENCY_MAX)] | None = None
+    protocol: Literal["axi4-stream", "valid-ready"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.prefix is None) == (self.signals is None):
+            raise ValueError(f"{self.role} stream needs either a prefix or signals")
+        if self.role == "input" and self.latency is not None:
+            raise ValueError("input stream states a latency, which only an output or a tap can have")
+        if self.role == "output" and self.interval is not None:
+            raise ValueError("output stream states an interval, which only the input can have")
+
+
+class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tap of the model inside the design: expressions over its signals, by hierarchical names below the top.
+
+    `name` and the expressions may hold `{i}` (or another word): then it stands for every tap of the model whose name
+    has a whole number there, which replaces it everywhere.
+    """
+
+    name: Text
+    data: Text
+    valid: Text | None = None
+    ready: Text | None = None
+
+    def __post_init__(self) -> None:
+        if (self.valid is None) == (self.latency is None):
+            raise ValueError(f"tap '{self.name}' needs either a valid expression or a latency")
+        if self.ready is not None and self.valid is None:
+            raise ValueError(f"tap '{self.name}' has ready, but no valid")
+
+
+class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A memory file that the design reads with `$readmemh` where it runs, from a parameter of the model.
+
+    `tensor`: operator and parameter, e.g. `fc1.weight`. `word`: a value, or a row (all of the last axis). `first`:
+    whether a row's first value is in the least (`low`) or most significant bits (`high`). `bits`: of a value.
+    """
+
+    file: Text
+    tensor: Text
+    word: Literal["value", "row"] = "value"
+    first: Literal["low", "high"] = "low"
+    bits: Annotated[int, Meta(ge=1, le=32)] = 8
+
+
+class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A design: its sources, and what its ports and signals mean.
+
+    `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
+    globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
+    `tie`: input ports that hold a value. All files lie in the description's folder or below.
+    """
+
+    top: Text
+    sources: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+    stream: Annotated[tuple[Stream, ...], Meta(min_length=2, max_length=2)]
+    include: tuple[Text, ...] = ()
+    files: tuple[Text, ...] = ()
+    defines: dict[Text, int | str] = {}
+    parameters: dict[Text, int | str] = {}
+    clock: Text | tuple[Text, ...] | None = None
+    reset: Reset | None = None
+    tie: dict[Text, int] = {}
+    tap: tuple[Tap, ...] = ()
+    memory: tuple[Memory, ...] = ()
+
+    def __post_init__(self) -> None:
+        if sorted(stream.role for stream in self.stream) != ["input", "output"]:
+            raise ValueError("streams are " + " and ".join(s.role for s in self.stream) + ", expected input and output")
+        names = (self.top, *self.clocks, *self.tie, *self.parameters, *self.defines)
+        names += () if self.reset is None else (self.reset.signal,)
+        for name in names:
+            if not _SIGNAL.match(name):
+                raise ValueError(f"{name!r} is no name in Verilog")
+
+    @property
+    def clocks(self) -> tuple[str, ...]:
+        """Ports of the clock, all of which tick together."""
+        return () if self.clock is None else (self.clock,) if isinstance(self.clock, str) else self.clock
+
+    def role(self, role: str) -> Stream:
+        """The stream of a role."""
+        return next(stream for stream in self.stream if stream.role == role)
+
+
+def read_description(path: Path) -> Description:
+    """The description in a file; FileError, one line, with the place of what is wrong."""
+    return decode_toml(str(path), read_bounded(path, BYTES_MAX, _EXPECTED), Description, _EXPECTED)
+
+
+def listed_files(path: Path, base: Path, description: Description) -> dict[str, tuple[str, ...]]:
+    """Names of files below the folder `base`, by the key that lists them: sources in order, include, files.
+
+    FileError where a name or glob means no file, or one outside the folder.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for key, patterns in (("sources", description.sources), ("files", description.files)):
+        names: dict[str, None] = {}
+        for pattern in patterns:
+            if pattern.startswith("/") or ".." in Path(pattern).parts:
+                raise FileError(f"{path}: {key}: '{pattern}' leads out of the folder {base}, expected one below it")
+            matches = sorted(match for match in base.glob(pattern) if match.is_file())
+            if not matches:
+                raise FileError(f"{path}: {key}: '{pattern}' means no file in {base}")
+            for match in matches:
+                if not match.resolve().is_relative_to(base.resolve()):
+                    raise FileError(f"{path}: {key}: {match} is a link out of the folder {base}")
+                names[match.relative_to(base).as_posix()] = None
+        found[key] = tuple(names)
+    for folder in description.include:
+        if folder.startswith("/") or ".." in Path(folder).parts or not (base / folder).is_dir():
+            raise FileError(f"{path}: include: '{folder}' is no folder in {base}")
+    return found

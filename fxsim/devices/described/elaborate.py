@@ -1,0 +1,148 @@
+"""Elaboration of somebody's Verilog: ports of the top, and widths of expressions over its signals.
+
+pyslang reads it: a whole SystemVerilog front end in the process, that says what there is without building anything.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fxsim.errors import FileError, ToolError
+
+_NAME = "fxsim_bits_"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of a top: its direction (`in`, `out`, `inout`), and its bits, all dimensions together."""
+
+    name: str
+    direction: str
+    bits: int
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Verilog:
+    """Verilog to elaborate: files in order, each a name and its text; include folders are names of the same kind."""
+
+    where: str
+    files: Mapping[str, bytes]
+    sources: tuple[str, ...]
+    include: tuple[str, ...]
+    defines: Mapping[str, int | str]
+
+
+def elaborate_ports(verilog: Verilog, top: str, parameters: Mapping[str, int]) -> dict[str, Port]:
+    """Ports of a top with these parameters, by name. FileError where there is no such module, or an error in it."""
+    body = _Elaborated(verilog, f"module {top}_;\nendmodule\n", top, parameters).top(top)
+    if body is None:
+        raise FileError(f"{verilog.where}: top: there is no module '{top}' in {', '.join(verilog.sources[:5])}")
+    ports = {}
+    for port in body.portList:
+        if not hasattr(port, "type"):
+            raise FileError(f"{verilog.where}: port '{port.name}' of '{top}' is an interface, expected plain signals")
+        kind = port.type
+        direction = str(port.direction).rpartition(".")[2].lower()
+        ports[port.name] = Port(port.name, direction, int(kind.bitstreamWidth), not kind.isUnpackedArray)
+    return ports
+
+
+def expression_bits(verilog: Verilog, wrapper: str, expressions: Mapping[str, str]) -> dict[str, int]:
+    """Bits of expressions that stand in a wrapper, by what they are for; `wrapper` lacks only its `endmodule`.
+
+    FileError names what the first wrong one is for, with the nearest name where one does not exist.
+    """
+    lines = wrapper.count("\n")
+    nets = "".join(f"  wire {_NAME}{n} = {text};\n" for n, text in enumerate(expressions.values()))
+    elaborated = _Elaborated(verilog, f"{wrapper}{nets}endmodule\n", None, {})
+    keys = list(expressions)
+    for line, code, words, names in elaborated.wrapper_errors():
+        n = line - lines - 1
+        if 0 <= n < len(keys):
+            raise FileError(f"{keys[n]}: {words}{elaborated.near(expressions[keys[n]], code, names)}")
+        raise FileError(f"{verilog.where}: {words}")
+    body = elaborated.top("fxsim_wrapper")
+    assert body is not None
+    bits = {}
+    for n, key in enumerate(keys):
+        expression = body.find(f"{_NAME}{n}").initializer
+        while type(expression).__name__ == "ConversionExpression":
+            expression = expression.operand
+        bits[key] = int(expression.type.bitWidth)
+    return bits
+
+
+class _Elaborated:
+    """Verilog and a wrapper, elaborated; ToolError where pyslang is missing, FileError for the first error in files."""
+
+    def __init__(self, verilog: Verilog, wrapper: str, top: str | None, parameters: Mapping[str, int]) -> None:
+        try:
+            import pyslang
+            from pyslang import ast, parsing, syntax
+        except ImportError as error:
+            raise ToolError(f"pyslang is missing, which reads a described design: {error}") from None
+        bag, options = pyslang.Bag(), parsing.PreprocessorOptions()
+        options.predefines = [f"{name}={value}" for name, value in verilog.defines.items()]
+        options.additionalIncludePaths = []
+        kinds = ast.CompilationOptions()
+        kinds.topModules = {top} if top is not None else {"fxsim_wrapper"}
+        kinds.paramOverrides = [f"{name}={value}" for name, value in parameters.items()]
+        bag.preprocessorOptions = options
+        bag.compilationOptions = kinds
+        self._manager = pyslang.SourceManager()
+        # What an include names is at hand by its name, wherever it lies.
+        for folder in (*dict.fromkeys(("", *(f"{name}/" for name in verilog.include))),):
+            for name, content in verilog.files.items():
+                if name.startswith(folder) and name not in verilog.sources:
+                    self._manager.assignText(name.removeprefix(folder), content.decode("utf-8", "replace"))
+        self._engine = pyslang.DiagnosticEngine(self._manager)
+        self._compilation = ast.Compilation(bag)
+        for name in verilog.sources:
+            text = verilog.files[name].decode("utf-8", "replace")
+            self._compilation.addSyntaxTree(syntax.SyntaxTree.fromText(text, self._manager, name, name, bag))
+        tree = syntax.SyntaxTree.fromText(wrapper, self._manager, "fxsim_wrapper", "fxsim_wrapper", bag)
+        self._compilation.addSyntaxTree(tree)
+        self._root = self._compilation.getRoot()
+        self._errors = [d for d in self._compilation.getAllDiagnostics() if d.isError()]
+        for error in self._errors:
+            file = self._manager.getFileName(error.location)
+            if file != "fxsim_wrapper" and "TopModule" not in str(error.code):
+                line = self._manager.getLineNumber(error.location)
+                words = self._engine.formatMessage(error)
+                raise FileError(f"{verilog.where}: sources: {file}, line {line}: {words}")
+
+    def top(self, name: str) -> Any:
+        """The body of a top instance, None where there is none of this name."""
+        return next((found.body for found in self._root.topInstances if found.name == name), None)
+
+    def wrapper_errors(self) -> list[tuple[int, str, str, list[str]]]:
+        """Errors in the wrapper: line, code, words, and the names they speak of."""
+        return [
+            (
+                self._manager.getLineNumber(error.location),
+                str(error.code),
+                self._engine.formatMessage(error),
+                [str(word) for word in error.args],
+            )
+            for error in self._errors
+        ]
+
+    def near(self, text: str, code: str, names: list[str]) -> str:
+        """Words on the names nearest to one that does not exist, among those of the same place; empty without any."""
+        if "Hierarchical" not in code or not names:
+            return ""
+        wrong = names[0]
+        scope = self.top("fxsim_wrapper")
+        path = next((part for part in text.replace(" ", "").split("dut.")[1:] if wrong in part), "")
+        place = ["dut", *path.split(f"{wrong}")[0].rstrip(".").split(".")]
+        for name in (part for part in place if part):
+            found = scope.find(name) if "[" not in name else scope.lookupName(name)
+            if found is None:
+                break
+            scope = getattr(found, "body", found)
+        there = sorted({member.name for member in scope if member.name})
+        if not (close := difflib.get_close_matches(wrong, there, 1, 0.3)):
+            return ""
+        return f"; the nearest that does is '{close[0]}'"

@@ -1,0 +1,483 @@
+// Drives somebody's Verilated design through fxsim's wrapper, and compares every stream with expected values while it
+// runs.
+//
+// An image's record (see harness_common.hpp) holds its stimulus, its expected output, then each compared tap, all in
+// the beats of the streams: lane by lane, a value in 1, 2 or 4 bytes. described_ports.hpp says what the design has.
+//
+// A stream is a tap (0 to TAPS - 1, in the order of the wrapper's monitors), the input or the output. Where a stream
+// has no valid signal its beats come at fixed cycles behind the image's first beat in.
+
+#include "described_ports.hpp"
+#include "harness_common.hpp"
+
+namespace {
+
+using namespace cosim;
+
+int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, bytes + lane * shape.slot, shape.slot);
+    const unsigned width = unsigned(8 * shape.slot);
+    if (!shape.is_signed || width == 32) return shape.is_signed ? int64_t(int32_t(bits)) : int64_t(bits);
+    return int64_t(int32_t(bits << (32 - width)) >> (32 - width));
+}
+
+// Lanes of beat `beat` that hold values.
+size_t lanes_of(const Shape& shape, size_t beat) {
+    return beat % shape.row_beats + 1 == shape.row_beats ? shape.tail : shape.lanes;
+}
+
+// A stream's position, and what was found of its values.
+struct Stream : Comparison {
+    Shape shape{};
+    size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
+    uint64_t image = 0;     // of the next beat
+    size_t beat = 0;
+    size_t index = 0;                   // of the next value
+    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
+    bool at_hand = false;
+    bool waits = false;            // a beat was offered and not taken in the last cycle
+    std::vector<uint8_t> waiting;  // its bytes
+    uint64_t stalled = 0;
+
+    size_t stride() const { return shape.lanes * shape.slot; }
+    uint64_t size() const { return shape.rows * ((shape.row_beats - 1) * shape.lanes + shape.tail); }
+
+    void compare(const uint8_t* got, uint64_t cycle, uint64_t entered) {
+        const uint8_t* want = expected + beat * stride();
+        const size_t lanes = lanes_of(shape, beat);
+        if (std::memcmp(want, got, lanes * shape.slot) == 0) return;
+        for (size_t lane = 0; lane < lanes; ++lane) {
+            const int64_t a = value_of(want, shape, lane), b = value_of(got, shape, lane);
+            if (a != b) mismatch({image, index + lane, cycle, entered, a, b});
+        }
+    }
+};
+
+class Simulation {
+  public:
+    explicit Simulation(const Options& options)
+        : input_stall_(options.numbers("input_stall")),
+          output_stall_(options.numbers("output_stall")),
+          gap_(options.number("gap")),
+          resets_left_(options.number("resets")),
+          reset_random_(options.number("reset_seed")),
+          reset_reach_(options.number("reset_reach")),
+          reset_delays_(options.number("reset_delays")),
+          inside_max_(options.number("inside_max")),
+          watchdog_(options.number("watchdog")),
+          drain_(options.number("drain")),
+          wave_from_(options.number("wave_from")),
+          window_(options.number("images"), plan(options)),
+          dut_(options) {
+        if (wave_from_ == 0) dut_.open_wave();
+    }
+
+    void run() {
+        progress_.start();
+        std::memset(&dut_->in_data, 0, sizeof dut_->in_data);
+        std::memset(&dut_->in_keep, 0, sizeof dut_->in_keep);
+        dut_->rst = 0;
+        dut_->in_valid = 0;
+        // An asynchronous reset is an edge: the design sees it inactive before.
+        dut_.settle();
+        if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
+        draw_reset();
+        uint64_t drained = 0;
+        while (!dut_.finished()) {
+            if (resets_left_ != 0 && reset_is_due()) {
+                --resets_left_;
+                ++resets_done_;
+                reset(1 + reset_random_.below(RESET_CYCLES_ASKED));
+                draw_reset();
+                restart();
+            }
+            drive();
+            dut_.settle();
+            const bool moved = observe();
+            dut_.clock();
+            ++since_image_;
+            if (stop_) break;
+            if (output_.image == window_.count() && input_.image == window_.count()) {
+                if (++drained > drain_) break;
+            } else if (moved) {
+                idle_ = 0;
+            } else if (!held_back_ && ++idle_ >= watchdog_) {
+                hung_ = true;
+                break;
+            }
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
+        }
+        if (dut_.finished()) fail("the design called $finish");
+        if (!hung_ && !stop_) check_complete(window_.count());
+        print_result();
+        dut_.close();
+    }
+
+  private:
+    static constexpr int OUTPUT_STREAM = -1;
+
+    // Lay out an image's bytes: stimulus, output, compared taps. Returns their number.
+    size_t plan(const Options& options) {
+        input_.shape = INPUT;
+        output_.shape = OUTPUT;
+        size_t offset = INPUT.rows * INPUT.row_beats * input_.stride();
+        output_.offset = offset;
+        offset += OUTPUT.rows * OUTPUT.row_beats * output_.stride();
+        const std::string compared = options.text("compared");
+        if (compared.size() != TAPS) fail("the taps do not fit the comparison");
+        for (size_t i = 0; i < TAPS; ++i) {
+            Stream tap;
+            tap.shape = TAP_SHAPES[i];
+            if (compared[i] == '1') {
+                tap.offset = offset;
+                offset += tap.shape.rows * tap.shape.row_beats * tap.stride();
+            }
+            tap.waiting.resize(tap.stride());
+            taps_.push_back(tap);
+        }
+        output_.waiting.resize(output_.stride());
+        return offset;
+    }
+
+    // -- Resets --
+
+    void reset(uint64_t cycles) {
+        dut_->rst = 1;
+        dut_->in_valid = 0;
+        dut_->in_start = 0;
+        for (uint64_t i = 0; i < cycles; ++i) {
+            dut_->out_ready = !output_stall_();
+            dut_.settle();
+            dut_.clock();
+        }
+        dut_->rst = 0;
+    }
+
+    bool reset_is_due() {
+        if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
+        return output_.image + 1 == window_.count() && output_.beat + 1 == OUTPUT.rows * OUTPUT.row_beats &&
+               output_valid();
+    }
+
+    void draw_reset() {
+        accepted_ = 0;
+        if (resets_left_ == 0) return;
+        const uint64_t beats = INPUT.rows * INPUT.row_beats;
+        const uint64_t images = std::min<uint64_t>(window_.count() - output_.image, reset_reach_);
+        const bool at_end = reset_random_.below(4) == 0;
+        const uint64_t inside = at_end ? beats : 1 + reset_random_.below(beats);
+        reset_at_ = reset_random_.below(std::max<uint64_t>(images, 1)) * beats + inside;
+        const bool at_once = reset_random_.below(2) == 0;
+        reset_delay_ = reset_random_.below(at_once ? RESET_CYCLES_ASKED : reset_delays_);
+    }
+
+    // After a reset: every image that had not come out whole is sent again.
+    void restart() {
+        const uint64_t image = output_.image;
+        check_complete(image);
+        window_.rewind(image);
+        for (Stream& tap : taps_) {
+            tap.compared += tap.offset == NEVER ? 0 : tap.index;
+            place(tap, image);
+            tap.waits = false;
+        }
+        output_.compared += output_.index;
+        place(output_, image);
+        output_.waits = false;
+        input_.image = image;
+        input_.beat = 0;
+        offering_ = false;
+        gap_left_ = 0;
+        since_image_ = NEVER / 2;
+        idle_ = 0;
+        last_output_ = last_input_ = NEVER;
+        intervals_seen_ = 0;
+    }
+
+    void check_complete(uint64_t image) {
+        for (size_t i = 0; i < TAPS; ++i)
+            if (taps_[i].image < image) fault("values missing", int(i), taps_[i].image, taps_[i].index);
+    }
+
+    void place(Stream& stream, uint64_t image) {
+        stream.image = image;
+        stream.beat = stream.index = 0;
+        stream.at_hand = image < window_.end();
+        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
+    }
+
+    // -- Driving --
+
+    void drive() {
+        held_back_ = false;
+        if (!offering_ && input_.image < window_.count()) {
+            if (gap_left_ != 0) {
+                --gap_left_;
+            } else if (input_.beat == 0 && since_image_ < INTERVAL) {
+                // The design cannot say that it is not ready: its interval has not passed.
+            } else if (!input_stall_()) {
+                offering_ = true;
+                if (input_.image == window_.end()) {
+                    if (window_.end() - window_.first() >= inside_max_) stop_overfull();
+                    window_.read_next();
+                }
+                if (input_.image == wave_from_) dut_.open_wave();
+            }
+            held_back_ = !offering_;
+        }
+        dut_->in_valid = offering_;
+        dut_->in_start = offering_ && input_.beat == 0;
+        uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data);
+        const size_t lanes = offering_ ? lanes_of(INPUT, input_.beat) : 0;
+        // Lanes that hold nothing carry what no design may look at.
+        if (offering_) std::memcpy(data, window_.bytes(input_.image, input_.beat * input_.stride()), lanes * INPUT.slot);
+        if (lanes < INPUT.lanes) std::memset(data + lanes * INPUT.slot, 0xa5, (INPUT.lanes - lanes) * INPUT.slot);
+        uint8_t* keep = reinterpret_cast<uint8_t*>(&dut_->in_keep);
+        for (size_t lane = 0; lane < INPUT.lanes; ++lane) {
+            const uint8_t bit = uint8_t(1u << (lane % 8));
+            keep[lane / 8] = uint8_t(lane < lanes || !offering_ ? keep[lane / 8] | bit : keep[lane / 8] & ~bit);
+        }
+        dut_->in_last = offering_ ? is_last(input_.beat, INPUT_LAST_EVERY) : 1;
+        const bool stall = OUTPUT_HAS_READY && output_stall_();
+        dut_->out_ready = !stall;
+        held_back_ |= stall;
+    }
+
+    static bool is_last(size_t beat, size_t every) { return every != 0 && (beat + 1) % every == 0; }
+
+    // -- Observing --
+
+    // Whether a stream without valid has its next beat in this cycle: so long after its image's first beat in.
+    bool is_due(const Stream& stream, uint64_t latency) {
+        if (stream.image >= window_.end()) return false;
+        const uint64_t first = window_[stream.image].first_beat;
+        const uint64_t entering = entering_now_ == stream.image ? dut_.cycle() : first;
+        return entering != NEVER && dut_.cycle() == entering + latency + stream.beat;
+    }
+
+    bool output_valid() { return OUTPUT_LATENCY == NEVER ? bool(dut_->out_valid) : is_due(output_, OUTPUT_LATENCY); }
+
+    bool observe() {
+        bool moved = false;
+        const bool accepted = offering_ && dut_->in_ready;
+        entering_now_ = accepted && input_.beat == 0 ? input_.image : NEVER;
+        const uint8_t* valid = reinterpret_cast<const uint8_t*>(&dut_->mon_valid);
+        const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
+        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
+        for (size_t i = 0; i < TAPS; ++i) {
+            const bool there =
+                TAP_LATENCY[i] == NEVER ? valid[i / 8] >> (i % 8) & 1 : is_due(taps_[i], TAP_LATENCY[i]);
+            if (!there) continue;
+            if (ready[i / 8] >> (i % 8) & 1) {
+                take(taps_[i], int(i), data + TAP_OFFSETS[i]);
+                moved = true;
+            } else {
+                ++taps_[i].stalled;
+            }
+        }
+        if (accepted) {
+            accept_input();
+            moved = true;
+        }
+        if (OUTPUT_AXI) check_output_rules();
+        if (output_valid()) {
+            if (dut_->out_ready) {
+                take_output();
+                moved = true;
+            } else {
+                ++output_.stalled;
+            }
+        }
+        return moved;
+    }
+
+    bool take(Stream& stream, int number, const uint8_t* got) {
+        if (!stream.at_hand) {
+            if (stream.image < window_.end()) {
+                place(stream, stream.image);
+            } else {
+                stop("values too many", number, stream);
+                return false;
+            }
+        }
+        if (stream.expected != nullptr) stream.compare(got, dut_.cycle(), entered());
+        stream.index += lanes_of(stream.shape, stream.beat);
+        if (++stream.beat == stream.shape.rows * stream.shape.row_beats) {
+            const uint64_t image = stream.image;
+            stream.compared += stream.offset == NEVER ? 0 : stream.size();
+            place(stream, image + 1);
+            window_.pass(image, TAPS + 1);
+        }
+        return true;
+    }
+
+    void accept_input() {
+        if (input_.beat == 0) {
+            window_[input_.image].first_beat = dut_.cycle();
+            if (last_input_ != NEVER) input_intervals_.add(dut_.cycle() - last_input_);
+            last_input_ = dut_.cycle();
+            since_image_ = 0;
+        }
+        offering_ = false;
+        ++accepted_;
+        if (++input_.beat == INPUT.rows * INPUT.row_beats) {
+            input_.beat = 0;
+            ++input_.image;
+            gap_left_ = gap_;
+        }
+    }
+
+    // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
+    void check_output_rules() {
+        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->out_data);
+        if (output_.waits) {
+            if (!dut_->out_valid) output_fault("tvalid withdrawn");
+            else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 || dut_->out_last != waiting_last_)
+                output_fault("beat changed while waiting");
+        }
+        output_.waits = dut_->out_valid && !dut_->out_ready;
+        if (output_.waits) {
+            std::memcpy(output_.waiting.data(), data, output_.stride());
+            waiting_last_ = dut_->out_last;
+        }
+    }
+
+    void take_output() {
+        if (OUTPUT_AXI) {
+            // tvalid does not wait for tready.
+            dut_->out_ready = 0;
+            dut_->eval();
+            if (!dut_->out_valid) output_fault("tvalid waits for tready");
+            dut_->out_ready = 1;
+            dut_->eval();
+        }
+        if (output_.image >= window_.end() || window_[output_.image].first_beat == NEVER)
+            return stop("values too many", OUTPUT_STREAM, output_);
+        const size_t beat = output_.beat, beats = OUTPUT.rows * OUTPUT.row_beats;
+        if (OUTPUT_LAST_EVERY != 0 && bool(dut_->out_last) != is_last(beat, OUTPUT_LAST_EVERY))
+            output_fault(dut_->out_last ? "tlast too early" : "tlast missing");
+        check_keep(beat);
+        const uint64_t first_beat = window_[output_.image].first_beat;
+        if (beat == 0 && first_output_latency_ == NEVER) first_output_latency_ = dut_.cycle() - first_beat + 1;
+        if (beat + 1 == beats) {
+            const uint64_t latency = dut_.cycle() - first_beat + 1;
+            if (first_latency_ == NEVER) first_latency_ = latency;
+            latencies_.add(latency);
+            if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_output_);
+            last_output_ = dut_.cycle();
+        }
+        take(output_, OUTPUT_STREAM, reinterpret_cast<const uint8_t*>(&dut_->out_data));
+    }
+
+    void check_keep(size_t beat) {
+        if (!OUTPUT_HAS_KEEP) return;
+        const uint8_t* keep = reinterpret_cast<const uint8_t*>(&dut_->out_keep);
+        const size_t lanes = lanes_of(OUTPUT, beat);
+        for (size_t lane = 0; lane < OUTPUT.lanes; ++lane)
+            if (bool(keep[lane / 8] >> (lane % 8) & 1) != (lane < lanes)) return output_fault("tkeep wrong");
+    }
+
+    // -- Faults --
+
+    void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
+        faults_.add({kind, std::to_string(stream), image, index, dut_.cycle(), entered(), ""});
+    }
+
+    void output_fault(const std::string& kind) { fault(kind, OUTPUT_STREAM, output_.image, output_.index); }
+
+    uint64_t entered() const { return std::min(input_.image + 1, window_.count()); }
+
+    void stop(const std::string& kind, int number, const Stream& stream) {
+        fault(kind, number, stream.image, stream.index);
+        stop_ = true;
+    }
+
+    // Images go in and do not come out: the stream that is furthest back is named.
+    void stop_overfull() {
+        int number = OUTPUT_STREAM;
+        const Stream* last = &output_;
+        for (size_t i = TAPS; i-- > 0;)
+            if (taps_[i].image <= last->image) {
+                number = int(i);
+                last = &taps_[i];
+            }
+        stop("too many images inside", number, *last);
+    }
+
+    // -- Reporting --
+
+    static std::string json(const Stream& stream, bool valid, bool ready) {
+        Object object;
+        object.number("compared", stream.compared + (stream.offset == NEVER ? 0 : stream.index))
+            .number("stalled", stream.stalled);
+        return stream.describe(object)
+            .number("image", stream.image)
+            .number("index", stream.index)
+            .flag("valid", valid)
+            .flag("ready", ready)
+            .json();
+    }
+
+    std::string json_taps() {
+        const uint8_t* valid = reinterpret_cast<const uint8_t*>(&dut_->mon_valid);
+        const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
+        return json_list(taps_, [&](const Stream& tap) {
+            const size_t i = size_t(&tap - taps_.data());
+            return json(tap, valid[i / 8] >> (i % 8) & 1, ready[i / 8] >> (i % 8) & 1);
+        });
+    }
+
+    void print_result() {
+        input_.index = input_.beat * INPUT.lanes;
+        Object result;
+        result.number("images", output_.image)
+            .number("cycles", dut_.cycle())
+            .number("seconds", progress_.seconds() - window_.seconds_waiting())
+            .number("seconds_waiting", window_.seconds_waiting())
+            .number("entered", entered())
+            .number("resets", resets_done_)
+            .flag("hung", hung_)
+            .raw("interval", intervals_.json())
+            .raw("input_interval", input_intervals_.json())
+            .raw("latency", latencies_.json())
+            .known("first_latency", first_latency_)
+            .known("first_output_latency", first_output_latency_)
+            .raw("input", json(input_, offering_, dut_->in_ready))
+            .raw("output", json(output_, output_valid(), dut_->out_ready))
+            .raw("taps", json_taps());
+        print(Object().raw("result", faults_.describe(result).json()));
+    }
+
+    Stall input_stall_, output_stall_;
+    uint64_t gap_, gap_left_ = 0;
+    uint64_t resets_left_, resets_done_ = 0;
+    Random reset_random_;
+    uint64_t reset_reach_, reset_delays_, reset_at_ = NEVER, reset_delay_ = 0;
+    uint64_t inside_max_;
+    uint64_t watchdog_, drain_, idle_ = 0;
+    uint64_t wave_from_;
+    uint64_t accepted_ = 0;               // beats since the last reset
+    uint64_t since_image_ = NEVER / 2;    // cycles since the last image's first beat in
+    uint64_t entering_now_ = NEVER;       // the image whose first beat is taken in this cycle
+    bool offering_ = false, held_back_ = false;
+    Stream input_, output_;
+    std::vector<Stream> taps_;
+    Window window_;
+    bool waiting_last_ = false;
+    bool stop_ = false, hung_ = false;
+    Faults faults_;
+    uint64_t last_output_ = NEVER, last_input_ = NEVER, intervals_seen_ = 0;
+    uint64_t first_latency_ = NEVER, first_output_latency_ = NEVER;
+    Histogram intervals_, input_intervals_, latencies_;
+    Progress progress_;
+    Design dut_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    divert_output();
+    Simulation(Options(argc, argv)).run();
+    return 0;
+}

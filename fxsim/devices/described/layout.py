@@ -1,0 +1,55 @@
+"""The streams of a described design: values in the beats that its description states."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract.arithmetic import Integers
+from fxsim.devices.base import Layout
+from fxsim.devices.described.bind import Bound
+from fxsim.devices.described.packing import Beats
+
+
+@dataclass(frozen=True)
+class DescribedLayout(Layout):
+    """The layout of a described design's streams; `compared` are of the taps that it shows."""
+
+    bound: Bound
+
+    @property
+    def output(self) -> str:
+        """The output's data port."""
+        return self.bound.output.signals.data
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The taps that are described."""
+        return tuple(tap.name for tap in self.bound.taps)
+
+    def beats(self, stream: str) -> Beats:
+        """The packing of a tap, or of the output."""
+        if stream == self.output:
+            return self.bound.output.beats
+        return next(tap.beats for tap in self.bound.taps if tap.name == stream)
+
+    def index(self, stream: str, value: int) -> dict[str, int]:
+        """The index by axis of a value from its number in an image's stream."""
+        return self.beats(stream).index(value)
+
+    def place(self, stream: str, index: int) -> tuple[int | None, int]:
+        """Token and channel of a value, as far as the tensor has such axes."""
+        at = self.index(stream, index)
+        return at.get("token"), at.get("channel", 0)
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of stimulus, output and compared taps."""
+        streams = (self.bound.input.beats, self.bound.output.beats, *(self.beats(tap) for tap in self.compared))
+        return sum(beats.image_bytes for beats in streams)
+
+    def contents(self, x: Integers, values: dict[str, Integers]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
+        """Stimulus, output, then the compared taps, beat by beat."""
+        output = self.bound.output.beats.pack(values[self.model.graph.output])
+        taps = (self.beats(tap).pack(values[tap]) for tap in self.compared)
+        return [self.bound.input.beats.pack(x), output, *taps]

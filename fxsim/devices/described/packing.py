@@ -1,0 +1,92 @@
+"""Packing: which value of a tensor is in which lane of which beat of its stream."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract import Tensor
+from fxsim.contract.arithmetic import Integers
+from fxsim.contract.number import Number
+from fxsim.devices.described.description import Packing
+from fxsim.errors import FileError, ModelError
+
+
+@dataclass(frozen=True)
+class Beats:
+    """One image of a tensor in a stream: `lanes` values a beat, each in `slot` bytes for the harness.
+
+    `places`: int64 [beat, lane], the number of the value in the tensor (slowest axis first), -1 where a lane is empty.
+    All beats are full but the last of each of `rows` runs of `row_beats`, whose first `tail` lanes hold values.
+    """
+
+    tensor: Tensor
+    number: Number
+    lanes: int
+    low_first: bool
+    row_beats: int
+    rows: int
+    tail: int
+    places: npt.NDArray[np.int64] = field(repr=False)
+
+    @property
+    def slot(self) -> int:
+        """Bytes of a value, as the harness sees it: 1, 2 or 4."""
+        return self.number.dtype.itemsize
+
+    @property
+    def beats(self) -> int:
+        """Beats of an image."""
+        return self.rows * self.row_beats
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image, empty lanes included."""
+        return self.beats * self.lanes * self.slot
+
+    def pack(self, values: Integers) -> npt.NDArray[np.uint8]:
+        """Bytes [image, byte] of values [image, *shape]; empty lanes are 0."""
+        flat = np.ascontiguousarray(values).reshape(len(values), -1)
+        beats = flat[:, self.places.reshape(-1)].astype(self.number.dtype)
+        beats[:, self.places.reshape(-1) < 0] = 0
+        return np.ascontiguousarray(beats).view(np.uint8).reshape(len(values), -1)
+
+    def index(self, value: int) -> dict[str, int]:
+        """The index by axis of the value that comes as number `value` in an image's stream."""
+        order = self.places[self.places >= 0]
+        # A value too many has no place: it is counted on from the last.
+        at = np.unravel_index(int(order[min(value, order.size - 1)]), self.tensor.shape)
+        return {axis: int(i) for axis, i in zip(self.tensor.axes, at, strict=True)}
+
+
+def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
+    """The packing of a tensor; FileError, which begins with `where`, for an order or number that does not fit it."""
+    try:
+        number = tensor.number if packing.number is None else Number.parse(packing.number)
+    except ModelError as error:
+        raise FileError(f"{where}: {error}") from None
+    if number.low > tensor.number.low or number.high < tensor.number.high:
+        raise FileError(f"{where}: a lane is {number}, which cannot hold every {tensor.number} of the model")
+    order = tensor.axes if packing.order is None else packing.order
+    names = [axis.removeprefix("-") for axis in order]
+    if sorted(names) != sorted(tensor.axes):
+        raise FileError(f"{where}: order is {', '.join(order)}, expected each of {', '.join(tensor.axes)} once")
+    grid = np.arange(tensor.size, dtype=np.int64).reshape(tensor.shape)
+    grid = grid.transpose([tensor.axes.index(name) for name in names])
+    for i, axis in enumerate(order):
+        if axis.startswith("-"):
+            grid = np.flip(grid, axis=i)
+    rows = grid.reshape(-1, grid.shape[-1]) if packing.pack == "row" else grid.reshape(1, -1)
+    row_beats = -(-rows.shape[1] // packing.lanes)
+    places = np.full((len(rows), row_beats * packing.lanes), -1, np.int64)
+    places[:, : rows.shape[1]] = rows
+    return Beats(
+        tensor,
+        number,
+        packing.lanes,
+        packing.lane_order == "low",
+        row_beats,
+        len(rows),
+        rows.shape[1] - (row_beats - 1) * packing.lanes,
+        places.reshape(-1, packing.lanes),
+    )

@@ -1,0 +1,122 @@
+"""A module around somebody's top that shows every stream and tap in one form, which the harness knows.
+
+Taps are read by hierarchical names: only these signals stay visible, and the design's own files stay as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fxsim.devices.described.description import Description, Signals
+from fxsim.devices.described.packing import Beats
+
+INSTANCE = "dut"
+TOP = "fxsim_wrapper"
+
+_ZERO, _ONE = "1'b0", "1'b1"
+
+
+@dataclass(frozen=True)
+class BoundTap:
+    """A tap of the model with its expressions below the instance; `latency` where there is no valid."""
+
+    name: str
+    beats: Beats
+    data: str
+    valid: str | None
+    ready: str | None
+    latency: int | None
+
+
+def wrapper_head(
+    description: Description,
+    parameters: Mapping[str, int],
+    into: tuple[Signals, Beats],
+    out: tuple[Signals, Beats],
+    taps: Sequence[BoundTap],
+) -> str:
+    """The wrapper up to the instance of the design, without what shows its taps and without `endmodule`."""
+    (given, x), (taken, y) = into, out
+    ties = {name: str(value) for name, value in description.tie.items()}
+    ports = {clock: "clk" for clock in description.clocks} | ties
+    if description.reset is not None:
+        ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
+    ports |= {given.data: "x_data", taken.data: "y_data"}
+    optional = (
+        (given.valid, "in_valid"), (given.ready, "in_ready"), (given.last, "in_last"), (given.keep, "in_keep"),
+        (given.start, "in_start"), (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"),
+        (taken.keep, "out_keep"),
+    )  # fmt: skip
+    ports |= {port: name for port, name in optional if port is not None}
+    shown = {"in_ready": "1'b1", "out_valid": "1'b0", "out_last": "1'b0", "out_keep": f"{{{y.lanes}{{1'b1}}}}"}
+    absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
+    mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
+    lines = [
+        "// Made by fxsim around a design that a description names.",
+        "`default_nettype wire",
+        f"module {TOP} (",
+        "  input wire clk, input wire rst, input wire in_valid, output wire in_ready, input wire in_last,",
+        f"  input wire in_start, input wire [{_bits(x)}:0] in_data, input wire [{x.lanes - 1}:0] in_keep,",
+        f"  output wire out_valid, input wire out_ready, output wire out_last, output wire [{_bits(y)}:0] out_data,",
+        f"  output wire [{y.lanes - 1}:0] out_keep, output wire [{max(len(taps), 1) - 1}:0] mon_valid,",
+        f"  output wire [{max(len(taps), 1) - 1}:0] mon_ready, output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
+        f"  wire [{x.lanes * x.number.bits - 1}:0] x_data;",
+        f"  wire [{y.lanes * y.number.bits - 1}:0] y_data;",
+        *(_from_slots("x_data", "in_data", x)),
+        *(_to_slots("out_data", 0, "y_data", y)),
+        *(f"  assign {name} = {value};" for name, value in absent),
+        f"  {description.top}{_parameters(parameters)} {INSTANCE} (",
+        ",\n".join(f"    .{port}({name})" for port, name in ports.items()),
+        "  );",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def wrapper_tail(taps: Sequence[BoundTap]) -> str:
+    """What shows the taps, in order, and the end of the module."""
+    if not taps:
+        return "  assign mon_valid = 1'b0;\n  assign mon_ready = 1'b0;\n  assign mon_data = 8'b0;\nendmodule\n"
+    lines, at = [], 0
+    for i, tap in enumerate(taps):
+        bits = tap.beats.lanes * tap.beats.number.bits
+        lines += [
+            f"  wire [{bits - 1}:0] tap_{i} = {tap.data};",
+            f"  assign mon_valid[{i}] = {tap.valid or _ZERO};",
+            f"  assign mon_ready[{i}] = {tap.ready or _ONE};",
+            *_to_slots("mon_data", at, f"tap_{i}", tap.beats),
+        ]
+        at += 8 * tap.beats.lanes * tap.beats.slot
+    return "\n".join(lines) + "\nendmodule\n"
+
+
+def _bits(beats: Beats) -> int:
+    return 8 * beats.lanes * beats.slot - 1
+
+
+def _parameters(parameters: Mapping[str, int]) -> str:
+    return f" #({', '.join(f'.{name}({value})' for name, value in parameters.items())})" if parameters else ""
+
+
+def _physical(lane: int, beats: Beats) -> int:
+    """The first bit of a lane in the design's own data."""
+    return beats.number.bits * (lane if beats.low_first else beats.lanes - 1 - lane)
+
+
+def _from_slots(data: str, slots: str, beats: Beats) -> list[str]:
+    width = beats.number.bits
+    return [
+        f"  assign {data}[{_physical(lane, beats)} +: {width}] = {slots}[{8 * beats.slot * lane} +: {width}];"
+        for lane in range(beats.lanes)
+    ]
+
+
+def _to_slots(slots: str, at: int, data: str, beats: Beats) -> list[str]:
+    width, room = beats.number.bits, 8 * beats.slot
+    lines = []
+    for lane in range(beats.lanes):
+        first = _physical(lane, beats)
+        value = f"{data}[{first} +: {width}]"
+        if room > width:
+            sign = f"{data}[{first + width - 1}]" if beats.number.signed else "1'b0"
+            value = f"{{{{{room - width}{{{sign}}}}}, {value}}}"
+        lines.append(f"  assign {slots}[{at + room * lane} +: {room}] = {value};")
+    return lines
