@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fxsim.cli import main
 from fxsim.errors import FileError
+from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Relu
 from fxsim.traces import map_text, read_map, read_trace
@@ -186,3 +188,27 @@ def test_columns_of_a_table(model: Model, x: Array, taps: dict[str, Array], tmp_
     best = next(p for p in found.proposals if p.tap == "sum")
     assert (best.signal, best.entry.valid, best.sure) == ("data", "ok", Sure.SURE)
     np.testing.assert_array_equal(read_back(found, path, model)["sum"], taps["sum"])
+
+
+def test_match_command(model: Model, x: Array, taps: dict[str, Array], tmp_path: Path) -> None:
+    """`fxsim trace match` writes a map with which `fxsim compare` passes; where nothing is found it writes none."""
+    save(model, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "t.npz", a=taps["positive"], b=taps["sum"])
+    arguments = [str(tmp_path / "m.safetensors"), "--input", str(tmp_path / "x.npy")]
+    map_file = tmp_path / "map.toml"
+
+    def status(*words: str) -> object:
+        with pytest.raises(SystemExit) as caught:
+            main(list(words))
+        return caught.value.code
+
+    trace = str(tmp_path / "t.npz")
+    assert status("trace", "match", *arguments, trace, "-o", str(map_file), "--engine", "reference") == 0
+    compared = ("compare", *arguments, "--trace", trace, "--against", "reference", "--taps", "all")
+    assert status(*compared, "--map", str(map_file)) == 0
+    assert status(*compared) == 1
+    map_file.unlink()
+    np.savez(trace, a=np.zeros_like(taps["sum"]))
+    assert status("trace", "match", *arguments, trace, "-o", str(map_file), "--engine", "reference") == 1
+    assert not map_file.exists()

@@ -16,6 +16,7 @@ from fxsim.cli.console import (
     say,
     split_taps,
 )
+from fxsim.engines import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from fxsim.compare import Comparison, Source
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from fxsim.graph import Model
     from fxsim.traces import Trace
 
-_ENGINES = ("auto", "reference", "compiled", "numba")
-_WORDS = (*_ENGINES, "loops", "onnx")
+_WORDS = (*ENGINE_NAMES, "loops", "onnx")
 _FLOAT, _CONTRACT, _DEVICE = "float:", "contract:", "device:"
 _NAMED = 8
 """Names that are listed of those that are not compared; JSON has all."""
@@ -58,8 +58,8 @@ def command(
     """Compare every value of two sources of MODEL's taps, and say the first difference of every tap.
 
     A SOURCE is a trace, that is a file (.npz, .npy, .hex, .mem, .dat, .txt, .coe, .h, .vcd, .fst, .ghw, .csv) or a
-    folder with a file a tap; or an engine (auto, reference, compiled, loops); or onnx, ONNX Runtime; or float:FILE or
-    contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules.
+    folder with a file a tap; or an engine (auto, reference, compiled, c, loops); or onnx, ONNX Runtime; or float:FILE
+    or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules.
     `fxsim cosim` compares a device.
 
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
@@ -99,7 +99,7 @@ def _source(
         raise click.UsageError(f"{option} is for a trace, '{text}' is none")
     if text.startswith(_DEVICE):
         raise click.UsageError("a device is compared while it is simulated: fxsim cosim MODEL INPUT --accel NAME")
-    if text in _ENGINES:
+    if text in ENGINE_NAMES:
         from fxsim.compare import engine_source
 
         return engine_source(model, x, text), ()

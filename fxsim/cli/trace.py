@@ -48,9 +48,9 @@ def match_command(
     """Propose which signal, array, column or file of TRACE is which tap of MODEL, and say how sure that is.
 
     What has as many values as a tap is compared with the model in every order of axes and lanes, signed and unsigned,
-    with every signal of its scope as valid and ready. A proposal is sure where every value looked at is equal and
-    nothing else agrees as well. The map holds what is sure or likely; `fxsim compare --map` takes it. Exit status is 1
-    where nothing could be proposed.
+    with every signal of its scope as valid and ready. A proposal is sure where every value looked at is equal, as no
+    other tap and in no other order. The map holds what is sure or likely; `fxsim compare --map` takes it. Exit status
+    is 1 where nothing could be proposed.
     """
     from fxsim.cli.images_of import read_images
     from fxsim.formats import atomic_write, load
