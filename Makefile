@@ -4,6 +4,9 @@
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
 
+# Every one of the many processes that tests start would compile our modules and test files anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 setup: ## .venv with the locked dependencies, and the HDL tools
 	@scripts/setup.sh
 
@@ -18,9 +21,10 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 	for name in $(TRAINED); do .venv/bin/fxsim flow recipes/$$name.toml || exit 1; done
 	.venv/bin/python -m fxsim.golden --runs runs
 
-# Those that must run alone come first, so that the summary of nearly all closes the log.
+# Those that must run alone come first, so that the summary of nearly all closes the log. Then the testbenches, of which
+# many take long: what is left for the end is short, so that the workers end together.
 test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
-	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 && exit $$alone
+	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
 quick: setup ## the tests that matter while writing: under a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests

@@ -1046,7 +1046,16 @@ def test_whatever_changes_is_built_anew(builds: Cache, tmp_path: Path, monkeypat
 
 def test_builds_see_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables that are no part of the key do not reach the tools; their temporary files are part of the build's."""
-    for name in ("CPATH", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "VERILATOR_ROOT", "MAKEFLAGS", "ANYTHING"):
+    for name in (
+        "CPATH",
+        "GCC_EXEC_PREFIX",
+        "CXXFLAGS",
+        "CPPFLAGS",
+        "LDFLAGS",
+        "MAKEFLAGS",
+        "VERILATOR_ROOT",
+        "ANYTHING",
+    ):
         monkeypatch.setenv(name, "x")
     assert tools.run_logged(["env"], tmp_path, tmp_path / "log") == 0
     lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:]

@@ -20,7 +20,7 @@ from fxsim.contract import TableRule
 from fxsim.errors import FileError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.formats import load, model_sha256, save
-from fxsim.formats.headers import Layout, export_headers, import_headers, read_header_arrays
+from fxsim.formats.headers import MatrixLayout, export_headers, import_headers, read_header_arrays
 from fxsim.formats.headers.text import HEADER_BYTES_MAX
 from fxsim.graph import Model
 from fxsim.operators import Axis, Linear, Lut, Pool
@@ -571,7 +571,7 @@ def test_square_matrices_need_a_stated_layout(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"quant_params\.h: all matrices are square.*'out-in' or 'in-out'"):
         import_headers(tmp_path)
     assert_holds(import_headers(tmp_path, "out-in"), arrays)
-    assert_holds(import_headers(tmp_path, Layout.IN_OUT), {name: array.T for name, array in arrays.items()})
+    assert_holds(import_headers(tmp_path, MatrixLayout.IN_OUT), {name: array.T for name, array in arrays.items()})
 
 
 def test_layouts_that_contradict_are_refused(tmp_path: Path) -> None:

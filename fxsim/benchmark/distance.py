@@ -7,15 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.engines import run
+from fxsim.families import recognise_resmlp
 from fxsim.formats.headers import import_headers, read_header_arrays
 from fxsim.formats.npy import read_archive
+from fxsim.graph import Model
 
-STAGES = {
-    "embed": "samples_inter_0",
-    **{f"blocks.{i}.mlp.add": f"samples_inter_{i + 1}" for i in range(4)},
-    "classifier": "samples_output",
-}
-"""Arrays in quant_samples.h by the tap that they hold."""
+
+def stages(model: Model) -> dict[str, str]:
+    """Arrays in quant_samples.h by the tap of a ResMLP that they hold."""
+    blocks = recognise_resmlp(model.graph).blocks
+    return {
+        "embed": "samples_inter_0",
+        **{f"blocks.{i}.mlp.add": f"samples_inter_{i + 1}" for i in range(blocks)},
+        "classifier": "samples_output",
+    }
 
 
 class Distance(msgspec.Struct, frozen=True):
@@ -40,7 +45,10 @@ def measure_distances(folder: Path) -> tuple[str, dict[str, Dump]]:
     samples = read_header_arrays(folder / "quant_samples.h")
     trace = read_archive(folder / "csim_trace.npz")
     dumps = {
-        "quant_samples.h": (samples["samples_input"].astype(np.int8), {t: samples[n] for t, n in STAGES.items()}),
+        "quant_samples.h": (
+            samples["samples_input"].astype(np.int8),
+            {t: samples[n] for t, n in stages(model).items()},
+        ),
         "csim_trace.npz": (trace["input"], {tap: trace[tap] for tap in trace if tap != "input"}),
     }
     found = {}

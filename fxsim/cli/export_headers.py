@@ -6,7 +6,7 @@ import click
 
 from fxsim.cli.console import model_argument, refuse_overwriting, say
 from fxsim.formats import load
-from fxsim.formats.headers import HEADER_FILES, Layout, export_headers
+from fxsim.formats.headers import HEADER_FILES, MatrixLayout, export_headers
 
 
 @click.command()
@@ -14,8 +14,8 @@ from fxsim.formats.headers import HEADER_FILES, Layout, export_headers
 @click.option("-o", "--output", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option(
     "--layout",
-    type=click.Choice([str(Layout.OUT_IN), str(Layout.IN_OUT)]),
-    default=str(Layout.OUT_IN),
+    type=click.Choice([str(MatrixLayout.OUT_IN), str(MatrixLayout.IN_OUT)]),
+    default=str(MatrixLayout.OUT_IN),
     show_default=True,
     help="out-in: matrices [output][input], tables [channel][point]. in-out: matrices [input][output], tables also as "
     "[channel/16][point][16] where channel counts allow it.",

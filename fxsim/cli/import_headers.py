@@ -9,7 +9,7 @@ from fxsim.cli.console import json_option, print_json, refuse_overwriting, say
 from fxsim.contract import TableRule
 from fxsim.families import recognise_resmlp
 from fxsim.formats import model_sha256, save
-from fxsim.formats.headers import HEADER_FILES, Layout, import_headers
+from fxsim.formats.headers import HEADER_FILES, MatrixLayout, import_headers
 
 
 @click.command()
@@ -17,8 +17,8 @@ from fxsim.formats.headers import HEADER_FILES, Layout, import_headers
 @click.option("-o", "--output", metavar="MODEL", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option(
     "--layout",
-    type=click.Choice([str(layout) for layout in Layout]),
-    default=str(Layout.AUTO),
+    type=click.Choice([str(layout) for layout in MatrixLayout]),
+    default=str(MatrixLayout.AUTO),
     show_default=True,
     help="How matrices lie: [output][input] (streaming design) or [input][output] (SIMD design). 'auto' sees it from "
     "those that are not square.",

@@ -31,14 +31,19 @@ def compare(
     `chunk`: images at once, by default what keeps memory flat. `examples`: differences of each tap that are kept.
 
     ComparisonError, naming source and tap, where no tap is named, one is named twice or missing in a source, numbers
-    of images differ, or shapes or types do. Values that differ are a result, not an error.
+    of images differ, or shapes or types do; and where `chunk` or `examples` is too small. Values that differ are a
+    result, not an error.
     """
+    if chunk is not None and chunk < 1:
+        raise ComparisonError(f"chunk is {chunk} images, expected at least 1")
+    if examples < 0:
+        raise ComparisonError(f"examples is {examples}, expected 0 or more")
     shapes = tuple(taps)
     names = tuple(shape.tap for shape in shapes)
     count = expected.images
     _check(expected, found, names)
     tallies = [Tally(shape, count, examples) for shape in shapes]
-    for part in _parts(count, chunk or _chunk_images(shapes)):
+    for part in _parts(count, _chunk_images(shapes) if chunk is None else chunk):
         wanted, got = expected.values(part, names), found.values(part, names)
         for source, values in ((expected, wanted), (found, got)):
             if missing := [name for name in names if name not in values]:

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
+from fxsim.cosim.request import check_images
 from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.four_state import Expected, FourStateBench
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError
 from fxsim.formats import model_sha256
-from fxsim.graph import Model
+from fxsim.graph import Model, check_model
 from fxsim.simulate.build import Status
 from fxsim.simulate.four_state import Trace, find_icarus, run_four_state
 from fxsim.simulate.sources import read_sources
@@ -106,6 +107,8 @@ def four_state(
     ModelError where the accelerator cannot compute the model; ToolError where building or simulating fails.
     """
     began = time.monotonic()
+    check_model(model)
+    check_images(images)
     device = DEVICES[accel]
     fitted = device.fit(model, make_settings(device.name, device.settings, {}))
     if not device.four_state:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fxsim.devices import DEFAULT
 from fxsim.engines import Engine
-from fxsim.graph import Model
+from fxsim.errors import StimulusError
+from fxsim.graph import Model, check_model
 from fxsim.simulate import Stall
 
 WATCHDOG_MAX = 10**12
@@ -53,3 +56,49 @@ class CosimRequest:
     watchdog: int | None = None
     optimise: str | None = None
     power_on_seeds: Iterable[int] = POWER_ON_SEEDS
+
+    def __post_init__(self) -> None:
+        """StimulusError where an argument is of another type than is stated; values are looked at when it is run."""
+        check_model(self.model)
+        check_images(self.images)
+        for name, types, words in _TYPES:
+            value = getattr(self, name)
+            if not isinstance(value, types):
+                raise StimulusError(f"{name} is {value!r}, expected {words}")
+        for name in ("watchdog", "wave_from"):
+            if getattr(self, name) is not None:
+                _whole(getattr(self, name), name)
+        object.__setattr__(self, "power_on_seeds", tuple(self.power_on_seeds))
+        for seed in self.power_on_seeds:
+            _whole(seed, "a power-on seed")
+
+
+_TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("device", str, "an accelerator's name"),
+    ("settings", Mapping, "settings by name"),
+    ("taps", Iterable, "names of taps or 'all'"),
+    ("stall", (str, Stall), "a stall pattern"),
+    ("wave", (Path, type(None)), "a Path or None"),
+    ("rtl", (Path, type(None)), "a Path or None"),
+    ("optimise", (str, type(None)), "compiler flags as text or None"),
+    ("power_on_seeds", Iterable, "whole numbers"),
+)
+"""Argument of a request, the types that it may have, and words for them."""
+
+
+def _whole(value: object, what: str) -> int:
+    """`value` as an int; StimulusError where it is no whole number."""
+    try:
+        return index(value)  # type: ignore[arg-type]  # anything else raises
+    except TypeError:
+        raise StimulusError(f"{what} is {value!r}, expected a whole number") from None
+
+
+def check_images(images: object) -> None:
+    """StimulusError unless it is None, or two whole numbers: a range of images."""
+    if images is None:
+        return
+    if not isinstance(images, tuple | list) or len(images) != 2:
+        raise StimulusError(f"images is {images!r}, expected (start, stop) or None")
+    for image in images:
+        _whole(image, "a limit of images")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fxsim.contract.arithmetic import Integers
 from fxsim.engines.reference import run_reference
 from fxsim.errors import ModelError, StimulusError
-from fxsim.graph import Model
+from fxsim.graph import Model, check_model
 
 
 class Engine(StrEnum):
@@ -54,6 +54,7 @@ def run_chunks(
 
     Arguments and errors as `run`'s; they are checked before the first chunk is computed.
     """
+    check_model(model)
     images = model.check_stimulus(x)
     names = model.select_taps(taps)
     which, compute = _engine(engine, model)
@@ -76,6 +77,7 @@ def run(
     `[image, channel]` from the pool on, for a ResMLP. StimulusError where `x`, a tap or the engine's name does not fit;
     ModelError where the engine named does not take the model; ToolError where it needs a compiler that is not there.
     """
+    check_model(model)
     names = model.select_taps(taps)
     images = model.check_stimulus(x)
     which, compute = _engine(engine, model)

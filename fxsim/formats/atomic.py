@@ -54,7 +54,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
                 made = folder / "output"
                 made.touch()
                 yield made
-                _send(made, target.place)
+                # Where the stream takes no more, that is not for want of room in the folder.
+                with _refusing(path):
+                    _send(made, target.place)
             return
         assert isinstance(target.place, Path)
         made = temporary.beside(target.place)

@@ -1,7 +1,7 @@
 """Integer models: graphs of operators, checked when they are built."""
 
 from fxsim.graph.graph import ALL_TAPS, INPUT, AccumulatorBound, Graph, Node, accumulator_bound
-from fxsim.graph.model import Model, refuse_beyond_int8
+from fxsim.graph.model import Model, check_model, refuse_beyond_int8
 
 __all__ = [
     "ALL_TAPS",
@@ -11,5 +11,6 @@ __all__ = [
     "Model",
     "Node",
     "accumulator_bound",
+    "check_model",
     "refuse_beyond_int8",
 ]

@@ -34,7 +34,16 @@ class Node:
     inputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        # A text is iterable, too: its letters would pass for names.
+        inputs: Any = self.inputs
+        if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+            raise ModelError(f"node {self.name!r} has the inputs {self.inputs!r}, expected a tuple of names")
         object.__setattr__(self, "inputs", tuple(self.inputs))
+        for name in self.inputs:
+            if not isinstance(name, str):
+                raise ModelError(f"node {self.name!r} has the input {name!r}, expected a name")
+
+    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
 
 
 @dataclass(frozen=True, init=False)
@@ -55,6 +64,8 @@ class Graph:
 
     def __init__(self, input: Tensor | Sequence[int], nodes: Iterable[Node]) -> None:  # noqa: A002  # the field's name
         object.__setattr__(self, "input", _input_tensor(input))
+        if not isinstance(nodes, Iterable):
+            raise ModelError(f"graph nodes are {nodes!r}, expected some of Node")
         object.__setattr__(self, "nodes", tuple(nodes))
         for node in self.nodes:
             if not isinstance(node, Node):
@@ -74,6 +85,8 @@ class Graph:
             raise ModelError(
                 f"graph computes {self.values_per_image:,} values an image, expected at most {VALUES_MAX:,}"
             )
+
+    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: read-only views cannot be pickled, and what is unpickled is checked again.
@@ -122,6 +135,9 @@ class Graph:
 def _input_tensor(given: Tensor | Sequence[int]) -> Tensor:
     """The tensor of a graph's input: as given, or int8 (tokens, values) of a shape."""
     if not isinstance(given, Tensor):
+        shown: Any = given
+        if isinstance(shown, str) or not isinstance(shown, Iterable):
+            raise ModelError(f"graph input is {given!r}, expected a Tensor or a shape (tokens, values)")
         shape = tuple(integer(n, "graph input dimension") for n in given)
         if len(shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in shape):
             raise ModelError(f"graph input has shape {shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}")

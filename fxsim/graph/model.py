@@ -29,12 +29,18 @@ class Model:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.graph, Graph):
+            raise ModelError(f"model graph is {self.graph!r}, expected a Graph")
+        if not isinstance(self.provenance, Mapping):
+            raise ModelError(f"model provenance is {self.provenance!r}, expected texts by key")
         texts = {"name": self.name} | {f"provenance '{key}'": value for key, value in self.provenance.items()}
         texts |= {f"provenance key {key!r}": key for key in self.provenance}
         for what, text in texts.items():
             if not isinstance(text, str):
                 raise ModelError(f"model {what} is {text!r}, expected text")
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model, (self.graph, self.name, dict(self.provenance))
@@ -72,7 +78,13 @@ class Model:
         """
         if taps is None:
             return (self.graph.output,)
-        wanted = {taps} if isinstance(taps, str) else set(taps)
+        if not isinstance(taps, Iterable):
+            raise StimulusError(f"taps are {taps!r}, expected names, '{ALL_TAPS}' or None")
+        names = (taps,) if isinstance(taps, str) else tuple(taps)
+        for name in names:
+            if not isinstance(name, str):
+                raise StimulusError(f"taps hold {name!r}, expected names of taps")
+        wanted = set(names)
         if ALL_TAPS in wanted:
             return self.graph.taps
         for name in sorted(wanted):
@@ -81,6 +93,12 @@ class Model:
         if not wanted:
             raise StimulusError(f"no tap was named; model '{self.name}' has: {', '.join(self.graph.taps)}")
         return tuple(name for name in self.graph.taps if name in wanted)
+
+
+def check_model(model: Model) -> None:
+    """StimulusError unless it is a model."""
+    if not isinstance(model, Model):
+        raise StimulusError(f"model is a {type(model).__name__}, expected a fxsim.Model")
 
 
 def refuse_beyond_int8(graph: Graph, what: str) -> None:

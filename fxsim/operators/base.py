@@ -136,14 +136,16 @@ def choice(value: str, choices: type[Choice], what: str) -> Choice:
 
 def checked_array(value: npt.ArrayLike, dtype: npt.DTypeLike, ndim: int, what: str) -> Any:
     """A read-only, contiguous copy of `value`, which must already have exactly this type and number of dimensions."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ModelError(f"{what} has rows of different lengths, expected {ndim} non-empty dimension(s)") from None
     if array.dtype != dtype:
         raise ModelError(f"{what} has type {array.dtype}, expected {np.dtype(dtype)}")
     if array.ndim != ndim or 0 in array.shape:
         raise ModelError(f"{what} has shape {array.shape}, expected {ndim} non-empty dimension(s)")
-    array = np.array(array, order="C")
-    array.flags.writeable = False
-    return array
+    # On bytes, which nothing can make writeable again.
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
 
 
 def checked_values(value: npt.ArrayLike, number: Number, ndim: int, what: str) -> Any:

@@ -13,7 +13,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, read_stimulus
-from fxsim.formats.headers import Layout, import_headers, read_header_arrays
+from fxsim.formats.headers import MatrixLayout, import_headers, read_header_arrays
 from fxsim.golden import generate_model, natural_images
 from fxsim.graph import Model
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, RandomModel, StimulusSource
@@ -155,7 +155,7 @@ def random_model(name: str, config: ResMLPConfig, rng: np.random.Generator) -> M
 
 def import_published(folder: Path) -> Model:
     """A published model, whichever way round its weights lie."""
-    return import_headers(folder, Layout.AUTO)
+    return import_headers(folder, MatrixLayout.AUTO)
 
 
 def published_samples(folder: Path) -> dict[str, Int8]:

@@ -137,14 +137,16 @@ def _file_record(root: Path, path: str) -> VectorFile:
 
 def _compare_draw(stated: VectorManifest, model: Model, x: Integers, problems: list[VectorProblem]) -> bool:
     """Whether the stimulus is what its seed gives."""
-    stimulus = stated.stimulus
+    draw, seed = stated.stimulus.draw, stated.stimulus.seed
+    assert draw is not None
+    assert seed is not None  # `read_manifest` holds it to be there with a draw
     try:
-        expected = draw_stimulus(str(stimulus.draw), len(x), model.graph.input, stimulus.seed or 0)
+        expected = draw_stimulus(draw, len(x), model.graph.input, seed)
     except FxsimError as error:
         problems.append(VectorProblem(MANIFEST, f"{MANIFEST}: {error}"))
         return False
     tally = Tally(TapShape(INPUT, tensor_index(model, INPUT)[1:], model.graph.input_shape), len(x))
-    tally.add(expected, x, (f"draw '{stimulus.draw}'", STIMULUS_FILE))
+    tally.add(expected, x, (f"draw '{draw}'", STIMULUS_FILE))
     found = tally.result()
     if found.first is not None:
         problems.append(_difference(STIMULUS_FILE, found.first))

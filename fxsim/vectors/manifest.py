@@ -108,4 +108,7 @@ def read_manifest(directory: Path) -> VectorManifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise FileError(f"{directory}: has no {MANIFEST}, expected a folder that `fxsim vectors` wrote")
-    return read_json(path, VectorManifest, MANIFEST_BYTES_MAX, "a manifest of vectors that this fxsim reads")
+    manifest = read_json(path, VectorManifest, MANIFEST_BYTES_MAX, "a manifest of vectors that this fxsim reads")
+    if manifest.stimulus.draw is not None and manifest.stimulus.seed is None:
+        raise FileError(f"{path}: states the draw '{manifest.stimulus.draw}' without a seed, expected both")
+    return manifest

@@ -45,6 +45,8 @@ def write_vectors(
         raise StimulusError("stimulus has no images, expected at least one")
     if seed is not None:
         check_seed(seed)
+    elif draw is not None:
+        raise StimulusError(f"the draw '{draw}' is stated without a seed, expected both")
     names = model.select_taps(taps)
     target = Path(directory).resolve()
     if not force:

@@ -13,13 +13,26 @@ X = "X"
 Signals = dict[str, int | str]
 
 
+class Pin:
+    """One pin: an unsigned number, or bits of which some are unknown."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handle = self
+        self.value: int | str = 0
+
+    def get_signal_val_binstr(self) -> str:
+        """The bits, as the simulator gives them to cocotb."""
+        return self.value if isinstance(self.value, str) else f"{self.value:b}"
+
+
 class Pins(SimpleNamespace):
     """A module's pins, all low."""
 
     def __init__(self, prefix: str, fields: dict[str, tuple[str, ...]]) -> None:
         names = ["rst", *(f"{prefix}_{channel}{field}" for channel in fields for field in ("valid", "ready"))]
         names += [f"{prefix}_{channel}{field}" for channel, of in fields.items() for field in of]
-        super().__init__(**{name: SimpleNamespace(value=0, _name=name) for name in names})
+        super().__init__(**{name: Pin(name) for name in names})
 
 
 def play(rules: AxiRules | AxiLiteRules, pins: Pins, prefix: str, cycles: list[Signals]) -> None:

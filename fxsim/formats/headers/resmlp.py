@@ -37,7 +37,7 @@ _BLOCK = re.compile(r"blocks_\d+_")
 _SUFFIX = {"weight": "w", "bias": "b", "shift": "s", "table": "lerp_lut"}
 
 
-class Layout(StrEnum):
+class MatrixLayout(StrEnum):
     """How a header holds its matrices."""
 
     AUTO = "auto"
@@ -50,7 +50,7 @@ class Layout(StrEnum):
 
 def import_headers(
     folder: str | os.PathLike[str],
-    layout: Layout | str = Layout.AUTO,
+    layout: MatrixLayout | str = MatrixLayout.AUTO,
     rule: TableRule | str | None = None,
     name: str | None = None,
 ) -> Model:
@@ -105,7 +105,7 @@ def import_headers(
 
 
 def export_headers(
-    model: Model, folder: str | os.PathLike[str], layout: Layout | str = Layout.OUT_IN
+    model: Model, folder: str | os.PathLike[str], layout: MatrixLayout | str = MatrixLayout.OUT_IN
 ) -> tuple[Path, ...]:
     """Write a ResMLP as published headers and return their paths.
 
@@ -115,8 +115,8 @@ def export_headers(
     folder holds one of the headers that would not be replaced: a later import would mix the two.
     """
     layout = _layout(layout)
-    if layout is Layout.AUTO:
-        raise FileError(f"headers are written as '{Layout.OUT_IN}' or '{Layout.IN_OUT}', not '{layout}'")
+    if layout is MatrixLayout.AUTO:
+        raise FileError(f"headers are written as '{MatrixLayout.OUT_IN}' or '{MatrixLayout.IN_OUT}', not '{layout}'")
     try:
         config = recognise_resmlp(model.graph)
         refuse_beyond_int8(model.graph, "a C header")
@@ -130,11 +130,11 @@ def export_headers(
         if field == "table":
             tables[_array_name(parameter)] = array
         else:
-            parameters[_array_name(parameter)] = array.T if layout is Layout.IN_OUT else array
+            parameters[_array_name(parameter)] = array.T if layout is MatrixLayout.IN_OUT else array
     texts = {PARAMETERS: format_header(PARAMETERS, parameters)}
     if tables:
         texts[TABLES] = format_header(TABLES, tables)
-        if layout is Layout.IN_OUT and config.channels % LANES == 0 and config.hidden % LANES == 0:
+        if layout is MatrixLayout.IN_OUT and config.channels % LANES == 0 and config.hidden % LANES == 0:
             texts[TRANSPOSED] = format_header(TRANSPOSED, {n: _to_lanes(table) for n, table in tables.items()})
 
     folder = Path(folder)
@@ -151,10 +151,10 @@ def export_headers(
     return tuple(folder / file for file in texts)
 
 
-def _layout(layout: Layout | str) -> Layout:
-    if layout not in tuple(Layout):
-        raise FileError(f"there is no layout '{layout}'; there are: {', '.join(Layout)}")
-    return Layout(layout)
+def _layout(layout: MatrixLayout | str) -> MatrixLayout:
+    if layout not in tuple(MatrixLayout):
+        raise FileError(f"there is no layout '{layout}'; there are: {', '.join(MatrixLayout)}")
+    return MatrixLayout(layout)
 
 
 def _array_name(parameter: str) -> str:
@@ -208,8 +208,8 @@ def _check_names(header: Header, expected: Mapping[str, tuple[int, ...]]) -> Non
 
 
 def _matrices(
-    header: Header, expected: Mapping[str, tuple[int, ...]], layout: Layout
-) -> tuple[Layout, dict[str, npt.NDArray[Any]]]:
+    header: Header, expected: Mapping[str, tuple[int, ...]], layout: MatrixLayout
+) -> tuple[MatrixLayout, dict[str, npt.NDArray[Any]]]:
     """Weights, biases and shifts as [output][input], and the layout they were found in."""
     _check_names(header, expected)
     told_by = None
@@ -220,19 +220,19 @@ def _matrices(
             _fail(header, name, f"has shape {_dims(found)}, expected {_dims(shape)}{either}")
         if shape == shape[::-1]:
             continue
-        this = Layout.OUT_IN if found == shape else Layout.IN_OUT
-        if layout is Layout.AUTO:
+        this = MatrixLayout.OUT_IN if found == shape else MatrixLayout.IN_OUT
+        if layout is MatrixLayout.AUTO:
             layout, told_by = this, name
         elif this is not layout:
             reason = f"'{told_by}' tells" if told_by else "was asked for"
             _fail(header, name, f"has shape {_dims(found)}, which is '{this}', but '{layout}' is what {reason}")
-    if layout is Layout.AUTO:
+    if layout is MatrixLayout.AUTO:
         raise FileError(
             f"{header.path}: all matrices are square, so that their layout cannot be seen; "
-            f"state it as '{Layout.OUT_IN}' or '{Layout.IN_OUT}'"
+            f"state it as '{MatrixLayout.OUT_IN}' or '{MatrixLayout.IN_OUT}'"
         )
     arrays = {name: header.arrays[name].values for name in expected}
-    return layout, {name: array.T if layout is Layout.IN_OUT else array for name, array in arrays.items()}
+    return layout, {name: array.T if layout is MatrixLayout.IN_OUT else array for name, array in arrays.items()}
 
 
 def _points(header: Header, rule: TableRule | str | None) -> tuple[int, TableRule]:
