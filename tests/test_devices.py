@@ -278,7 +278,7 @@ def test_illegal_settings_are_named(values: dict[str, object], message: str) -> 
 
 EXCEPTIONS = {
     "cli/memory_image.py": "the command that writes the SIMD accelerator's memory image: its subject",
-    "cli/import_headers.py": "how the matrices of the published designs' headers lie",
+    "cli/import_model.py": "how the matrices of the published designs' headers lie",
     "cli/program.py": "the line of help of that command",
     "signoff/checks/cycles.py": "a kind of check that measures the SIMD accelerator's jobs and layers: its subject",
     "vectors/derive.py": "vectors keep values in the order of the streaming accelerator's streams, as users have them",

@@ -18,7 +18,7 @@ from fxsim.progress import Pulse, note
 from fxsim.version import __version__
 
 _COMMANDS = {
-    "import": ("fxsim.cli.import_headers", "Read published C headers into a model file."),
+    "import": ("fxsim.cli.import_model", "Read published C headers, or another format, into a model file."),
     "export-headers": ("fxsim.cli.export_headers", "Write a model as C headers."),
     "export-onnx": ("fxsim.cli.export_onnx", "Write a model as a graph of standard ONNX operators."),
     "export-c": ("fxsim.cli.export_c", "Write a model as C99, with a wrapper for SystemVerilog."),
