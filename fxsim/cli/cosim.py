@@ -26,7 +26,7 @@ from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.request import POWER_ON_SEEDS
-from fxsim.devices import DEFAULT, DEVICES, Device, Option, options_of
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, Device, Option, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
@@ -38,6 +38,8 @@ _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
 _PREFIX = "device_"
 """Prefix of the parameters that settings of devices become: a device may call one as it likes."""
 _BROKEN = "not usable"
+_UNSAID = (None, ParameterSource.DEFAULT)
+"""Sources of a parameter that nobody gave."""
 
 
 class _AccelName(click.ParamType[str]):
@@ -229,6 +231,8 @@ def command(
         begin(text)
 
     settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
+    if settings.get("dut") is not None and click.get_current_context().get_parameter_source("accel") in _UNSAID:
+        accel = DESCRIBED
     if four_state:
         in_four_states = run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell)
         _end_four_state(in_four_states, as_json)
@@ -267,7 +271,7 @@ def _refuse_with_four_state(context: click.Context) -> None:
     ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in"}
     for param in context.command.get_params(context):
         name = param.name or ""
-        given = context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)
+        given = context.get_parameter_source(name) not in _UNSAID
         if given and (name in ignored or name.startswith(_PREFIX)):
             raise click.UsageError(f"{param.opts[0]} cannot be had with --four-state")
 
@@ -301,6 +305,8 @@ def _print(result: CosimResult) -> None:
     columns = 4 if DEVICES[ran.accel].handshakes else 3
     titles = ("tap", "compared", "mismatches", "stalled cycles")
     print_table("", titles[:columns], [row[:columns] for row in rows])
+    if streams.unprobed:
+        say(f"not compared, since the design shows no such tap: {', '.join(streams.unprobed)}")
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
     if timing.interval_cycles is not None:
@@ -315,7 +321,7 @@ def _print(result: CosimResult) -> None:
     for line in () if figures is None else figures.lines():
         say(line)
     if result.passed:
-        click.echo("PASSED: every value equal")
+        click.echo(f"PASSED: every value {'that was compared ' if streams.unprobed else ''}equal")
         return
     _print_failure(result)
 

@@ -73,7 +73,7 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
     compared = () if names == () else model.select_taps(names)
     fitted = device.fit(model, settings)
     fitted.refuse_stall(pattern)
-    compared, unprobed = _probed(fitted, model, compared, named=ALL_TAPS not in ((names,) if isinstance(names, str) else names))
+    compared, unprobed = _probed(fitted, model, compared, names)
     layout = fitted.layout(compared)
     # An unknown engine is refused before anything is built.
     run_chunks(model, stimulus[:0], layout.needed, request.engine)
@@ -221,7 +221,9 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
     )
 
 
-def _probed(fitted: Fitted, model: Model, asked: tuple[str, ...], named: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _probed(
+    fitted: Fitted, model: Model, asked: tuple[str, ...], names: str | tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The taps to compare, and those that were meant too but that the device does not show.
 
     The model's output is compared in any case, where it comes out. StimulusError where another tap that was named is
@@ -230,7 +232,7 @@ def _probed(fitted: Fitted, model: Model, asked: tuple[str, ...], named: bool) -
     if fitted.probed is None:
         return asked, ()
     missing = tuple(tap for tap in asked if tap not in (*fitted.probed, model.graph.output))
-    if missing and named:
+    if missing and ALL_TAPS not in ((names,) if isinstance(names, str) else names):
         shown = ", ".join(fitted.probed) or "none"
         raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
     return tuple(tap for tap in asked if tap in fitted.probed), missing
@@ -307,7 +309,12 @@ class _Reader:
 
     def difference(self, name: str, m: messages.Mismatch) -> Difference:
         return Difference(
-            image=m.image + self._first, tap=name, index=self._layout.index(name, m.index), expected=m.expected, got=m.got, cycle=m.cycle
+            image=m.image + self._first,
+            tap=name,
+            index=self._layout.index(name, m.index),
+            expected=m.expected,
+            got=m.got,
+            cycle=m.cycle,
         )
 
     def fault(self, fault: messages.Fault) -> Fault:

@@ -1,11 +1,12 @@
 """The accelerators that can be simulated and compared, one folder each; other packages can add theirs."""
 
 from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, Table
-from fxsim.devices.registry import DEFAULT, DEVICES
+from fxsim.devices.registry import DEFAULT, DESCRIBED, DEVICES
 from fxsim.devices.settings import Option, Setting, Settings, make_settings, option_words, options_of
 
 __all__ = [
     "DEFAULT",
+    "DESCRIBED",
     "DEVICES",
     "CycleLimit",
     "Device",

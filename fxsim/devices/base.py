@@ -198,7 +198,7 @@ class Fitted(ABC):
         """The taps that the device shows, in graph order; None where it shows all."""
         return None
 
-    def refuse_stall(self, stall: Stall) -> None:
+    def refuse_stall(self, stall: Stall) -> None:  # noqa: B027  # most take all
         """StimulusError where this device with this model takes less of a pattern than the device says of itself."""
 
     def kept_settings(self) -> Settings | None:

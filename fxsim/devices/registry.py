@@ -17,7 +17,14 @@ GROUP = "fxsim.devices"
 DEFAULT = "stream"
 """The device that is simulated where none is named."""
 
-_OWN = {"stream": "fxsim.devices.stream.device", "simd": "fxsim.devices.simd.device", "described": "fxsim.devices.described.device"}
+DESCRIBED = "described"
+"""The device that a description of somebody's RTL makes."""
+
+_OWN = {
+    "stream": "fxsim.devices.stream.device",
+    "simd": "fxsim.devices.simd.device",
+    DESCRIBED: "fxsim.devices.described.device",
+}
 """Modules of the project's own devices, each of which has it as DEVICE."""
 
 

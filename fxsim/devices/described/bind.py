@@ -202,7 +202,9 @@ def _check_covered(
     known |= {name for stream in streams for name in msgspec.structs.astuple(stream.signals) if name is not None}
     left = [port.name for port in ports.values() if port.direction != "out" and port.name not in known]
     if left:
-        raise FileError(f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'")
+        raise FileError(
+            f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'"
+        )
 
 
 def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
@@ -263,7 +265,9 @@ def _memory(path: Path, memory: Memory, model: Model) -> str:
         raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
     low, high = int(value.min()), int(value.max())
     if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
-        raise FileError(f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold")
+        raise FileError(
+            f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold"
+        )
     rows = value.reshape(-1, value.shape[-1] if memory.word == "row" and value.ndim > 1 else 1)
     digits, mask = -(-memory.bits * rows.shape[1] // 4), (1 << memory.bits) - 1
     lines = []

@@ -206,8 +206,6 @@ def ports_header(bound: Bound) -> str:
     return "\n".join(lines) + "\n"
 
 
-
-
 def _shape(beats: Beats) -> str:
     numbers = (beats.slot, beats.lanes, beats.row_beats, beats.rows, beats.tail)
     return f"{{{', '.join(map(str, numbers))}, {_flag(beats.number.signed)}}}"

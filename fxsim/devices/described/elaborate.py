@@ -106,11 +106,11 @@ class _Elaborated:
         self._compilation.addSyntaxTree(tree)
         self._root = self._compilation.getRoot()
         self._errors = [d for d in self._compilation.getAllDiagnostics() if d.isError()]
-        for error in self._errors:
-            file = self._manager.getFileName(error.location)
-            if file != "fxsim_wrapper" and "TopModule" not in str(error.code):
-                line = self._manager.getLineNumber(error.location)
-                words = self._engine.formatMessage(error)
+        for wrong in self._errors:
+            file = self._manager.getFileName(wrong.location)
+            if file != "fxsim_wrapper" and "TopModule" not in str(wrong.code):
+                line = self._manager.getLineNumber(wrong.location)
+                words = self._engine.formatMessage(wrong)
                 raise FileError(f"{verilog.where}: sources: {file}, line {line}: {words}")
 
     def top(self, name: str) -> Any:

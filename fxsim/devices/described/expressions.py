@@ -12,6 +12,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z_][A-Za-z0-9_$]*)|(?P<number>[0-9]*'s?[bdohBDOH][0-9a-fA-F_]+|[0-9]+)"
     r"|(?P<operator>\+:|-:|&&|\|\||==|!=|<=|>=|<<|>>|[-+~&|^!<>()\[\]{}?:,.])|(?P<end>\Z))"
 )
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
 _KEYWORD = frozenset({"begin", "end", "module", "endmodule", "assign", "force", "release", "initial", "always", "new"})
 
 
@@ -37,11 +38,11 @@ def below(instance: str, text: str, where: str) -> str:
     if not out:
         raise FileError(f"{where}: an expression is empty")
     depth: list[str] = []
-    for token in out:
-        if token in "([{":
-            depth.append({"(": ")", "[": "]", "{": "}"}[token])
-        elif token in ")]}" and (not depth or depth.pop() != token):
-            raise FileError(f"{where}: {text!r} has a {token!r} too many")
+    for word in out:
+        if word in _CLOSING:
+            depth.append(_CLOSING[word])
+        elif word in _CLOSING.values() and (not depth or depth.pop() != word):
+            raise FileError(f"{where}: {text!r} has a {word!r} too many")
     if depth:
         raise FileError(f"{where}: {text!r} lacks a {depth[-1]!r}")
     # Blanks between operators; none around dots, brackets of selections are fine with them.

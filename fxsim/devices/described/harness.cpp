@@ -231,7 +231,8 @@ class Simulation {
         uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data);
         const size_t lanes = offering_ ? lanes_of(INPUT, input_.beat) : 0;
         // Lanes that hold nothing carry what no design may look at.
-        if (offering_) std::memcpy(data, window_.bytes(input_.image, input_.beat * input_.stride()), lanes * INPUT.slot);
+        if (offering_)
+            std::memcpy(data, window_.bytes(input_.image, input_.beat * input_.stride()), lanes * INPUT.slot);
         if (lanes < INPUT.lanes) std::memset(data + lanes * INPUT.slot, 0xa5, (INPUT.lanes - lanes) * INPUT.slot);
         uint8_t* keep = reinterpret_cast<uint8_t*>(&dut_->in_keep);
         for (size_t lane = 0; lane < INPUT.lanes; ++lane) {
@@ -266,8 +267,7 @@ class Simulation {
         const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
         const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
         for (size_t i = 0; i < TAPS; ++i) {
-            const bool there =
-                TAP_LATENCY[i] == NEVER ? valid[i / 8] >> (i % 8) & 1 : is_due(taps_[i], TAP_LATENCY[i]);
+            const bool there = TAP_LATENCY[i] == NEVER ? valid[i / 8] >> (i % 8) & 1 : is_due(taps_[i], TAP_LATENCY[i]);
             if (!there) continue;
             if (ready[i / 8] >> (i % 8) & 1) {
                 take(taps_[i], int(i), data + TAP_OFFSETS[i]);
@@ -333,7 +333,8 @@ class Simulation {
         const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->out_data);
         if (output_.waits) {
             if (!dut_->out_valid) output_fault("tvalid withdrawn");
-            else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 || dut_->out_last != waiting_last_)
+            else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 ||
+                     dut_->out_last != waiting_last_)
                 output_fault("beat changed while waiting");
         }
         output_.waits = dut_->out_valid && !dut_->out_ready;
@@ -457,9 +458,9 @@ class Simulation {
     uint64_t inside_max_;
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
-    uint64_t accepted_ = 0;               // beats since the last reset
-    uint64_t since_image_ = NEVER / 2;    // cycles since the last image's first beat in
-    uint64_t entering_now_ = NEVER;       // the image whose first beat is taken in this cycle
+    uint64_t accepted_ = 0;             // beats since the last reset
+    uint64_t since_image_ = NEVER / 2;  // cycles since the last image's first beat in
+    uint64_t entering_now_ = NEVER;     // the image whose first beat is taken in this cycle
     bool offering_ = false, held_back_ = false;
     Stream input_, output_;
     std::vector<Stream> taps_;

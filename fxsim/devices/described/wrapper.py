@@ -37,7 +37,7 @@ def wrapper_head(
     """The wrapper up to the instance of the design, without what shows its taps and without `endmodule`."""
     (given, x), (taken, y) = into, out
     ties = {name: str(value) for name, value in description.tie.items()}
-    ports = {clock: "clk" for clock in description.clocks} | ties
+    ports = dict.fromkeys(description.clocks, "clk") | ties
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
     ports |= {given.data: "x_data", taken.data: "y_data"}

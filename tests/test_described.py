@@ -1,0 +1,266 @@
+"""Somebody's own RTL, bound to a model by a description: what passes, what is found, what is refused."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.cosim import command
+from fxsim.contract import Tensor
+from fxsim.contract.number import Number
+from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.description import Packing
+from fxsim.devices.described.expressions import below
+from fxsim.devices.described.packing import make_beats
+from fxsim.errors import FileError, FxsimError, StimulusError
+from fxsim.formats import save
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+
+AWKWARD = Path(__file__).parent / "rtl" / "awkward"
+RANDOM = np.random.default_rng(20261129)
+X = RANDOM.integers(-128, 128, (12, 3, 6)).astype(np.int8)
+
+Edit = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A linear, with a shift of 0 among others, and a ReLU."""
+    weight = RANDOM.integers(-128, 128, (4, 6)).astype(np.int8)
+    bias, shift = np.array([3, -90, 0, 100], np.int8), np.array([8, 0, 9, 7], np.uint8)
+    nodes = (Node("fc", Linear(weight, bias, shift), (INPUT,)), Node("act", Relu(), ("fc",)))
+    return Model(Graph((3, 6), nodes), "tiny")
+
+
+def design(folder: Path, edits: dict[str, Edit] | None = None) -> Path:
+    """A copy of the awkward design in a new folder, files edited; returns its description."""
+    shutil.copytree(AWKWARD, folder)
+    for name, edit in (edits or {}).items():
+        before = (folder / name).read_text()
+        after = edit(before)
+        assert after != before
+        (folder / name).write_text(after)
+    return folder / "awkward.toml"
+
+
+def swap(old: str, new: str) -> Edit:
+    """An edit of a text that stands once."""
+    return lambda text: re.sub(re.escape(old), lambda _: new, text, count=1)
+
+
+def simulate(model: Model, dut: Path, **options: object) -> CosimResult:
+    """Co-simulate a described design, compiled quickly."""
+    return cosim(model, X, accel="described", dut=str(dut), optimise="-O0", **options)
+
+
+# --- expressions and packing ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", "dut.a"),
+        ("u_core.g[3].q", "dut.u_core.g [ 3 ].q"),
+        ("{a, b.c}", "{ dut.a , dut.b.c }"),
+        ("v & ~stall", "dut.v & ~ dut.stall"),
+        ("m[8 +: 8]", "dut.m [ 8 +: 8 ]"),
+        ("s == 2'd3", "dut.s == 2'd3"),
+    ],
+)
+def test_names_of_an_expression_are_put_below_the_instance(text: str, expected: str) -> None:
+    """Every name but those behind a dot."""
+    assert below("dut", text, "tap") == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a; assign b = 1", "$finish", "`X", '"text"', "a[3", "a)", "(a]", "\\esc ", "end", "a // b\n", "a = b"]
+)
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    """Nothing that could end the statement it stands in."""
+    with pytest.raises(FileError, match="tap"):
+        below("dut", text, "tap")
+
+
+@pytest.mark.parametrize(
+    ("packing", "beats"),
+    [
+        (Packing(), [[0], [1], [2], [3], [4], [5]]),
+        (Packing(lanes=2), [[0, 1], [2, 3], [4, 5]]),
+        (Packing(lanes=2, pack="row"), [[0, 1], [2, -1], [3, 4], [5, -1]]),
+        (Packing(lanes=4), [[0, 1, 2, 3], [4, 5, -1, -1]]),
+        (Packing(order=("channel", "token")), [[0], [3], [1], [4], [2], [5]]),
+        (Packing(lanes=3, order=("-token", "channel")), [[3, 4, 5], [0, 1, 2]]),
+        (Packing(lanes=3, order=("token", "-channel")), [[2, 1, 0], [5, 4, 3]]),
+    ],
+)
+def test_values_lie_in_beats_as_stated(packing: Packing, beats: list[list[int]]) -> None:
+    """Two tokens of three channels."""
+    assert make_beats(packing, Tensor(("token", "channel"), (2, 3)), "stream").places.tolist() == beats
+
+
+def test_values_are_packed_with_their_sign_and_lanes_that_are_empty_are_0() -> None:
+    """A lane of 12 bits takes two bytes."""
+    beats = make_beats(Packing(lanes=2, number="int12"), Tensor(("channel",), (3,)), "stream")
+    packed = beats.pack(np.array([[-1, 2, -128]], np.int8))
+    assert packed.tolist() == [[0xFF, 0xFF, 2, 0, 0x80, 0xFF, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("packing", "words"),
+    [
+        (Packing(order=("token",)), "order is token, expected each of token, channel once"),
+        (Packing(order=("token", "head")), "order is token, head"),
+        (Packing(number="int4"), "a lane is int4, which cannot hold every int8"),
+        (Packing(number="uint8"), "a lane is uint8, which cannot hold every int8"),
+        (Packing(number="float8"), "number format is 'float8'"),
+    ],
+)
+def test_packing_that_does_not_fit_is_refused(packing: Packing, words: str) -> None:
+    """An axis that is missing or unknown, a number that is too narrow."""
+    with pytest.raises(FileError, match=words):
+        make_beats(packing, Tensor(("token", "channel"), (2, 3), Number(8)), "stream")
+
+
+# --- descriptions that do not fit, before anything is built ---
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        ({"awkward.toml": swap('top = "awkward"', 'top = "awkwart"')}, "there is no module 'awkwart'"),
+        ({"awkward.toml": swap('"clk_i"', '"clk"')}, "clock: the design has no port 'clk'; the nearest .* 'clk_i'"),
+        ({"awkward.toml": swap('"rst_ni"', '"out_vld"')}, "reset: port 'out_vld' is an output, expected an input"),
+        ({"awkward.toml": swap("tie = { mode_i = 1 }", "")}, "nothing drives the input mode_i"),
+        ({"awkward.toml": swap("mode_i = 1", "mode_i = 2")}, "tie: 2 does not fit port 'mode_i' of 1 bits"),
+        ({"awkward.toml": swap("lanes = 2", "lanes = 3")}, "'in_pair' has 16 bits, expected 24 .*3 lanes of int8"),
+        ({"awkward.toml": swap('name = "fc"', 'name = "fc1"')}, "model has no such tap; the nearest that it has: 'fc'"),
+        ({"awkward.toml": swap("g_out[3].u_neuron", "g_out[3].u_neurn")}, "tap 'fc', data: .*'u_neurn'.*'u_neuron'"),
+        ({"awkward.toml": swap("g_out[3].u_neuron.q_o, ", "")}, "has 24 bits, expected 32"),
+        ({"awkward.toml": swap('valid = "done"', 'valid = "beat"')}, "tap 'fc', valid: beat has 2 bits, expected 1"),
+        ({"awkward.toml": swap('"fc.channel"', '"fc.head"')}, "parameters: OUTPUTS is 'fc.head'"),
+        ({"awkward.toml": swap('"fc.weight"', '"fc.wait"')}, "memory 'w.hex': the model has no array 'fc.wait'"),
+        ({"awkward.toml": swap('"neuron.sv", ', "")}, "neuron"),
+        ({"awkward.toml": swap('"neuron.sv"', '"../neuron.sv"')}, "leads out of the folder"),
+        ({"awkward.toml": swap('"neuron.sv"', '"none*.sv"')}, "means no file"),
+        ({"awkward.toml": swap('file = "w.hex"', 'file = "/tmp/w.hex"')}, "expected a name in the folder"),
+        ({"awkward.toml": swap('word = "row"', 'words = "row"')}, "words"),
+        ({"awkward.toml": swap('role = "output"', 'role = "input"')}, "expected input and output"),
+        ({"neuron.sv": swap("endmodule", "endmodul")}, "neuron.sv, line"),
+    ],
+)  # fmt: skip
+def test_description_that_does_not_fit_is_one_message(
+    model: Model, tmp_path: Path, edits: dict[str, Edit], words: str
+) -> None:
+    """Names the file, the place and what was expected; nothing is built."""
+    path = design(tmp_path / "design", edits)
+    with pytest.raises(FxsimError, match=words) as caught:
+        simulate(model, path, status=lambda text: pytest.fail(f"{text}: before the description was refused"))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_source_that_is_a_link_out_of_the_folder_is_refused(model: Model, tmp_path: Path) -> None:
+    """What lies elsewhere is not the design's."""
+    path = design(tmp_path / "design")
+    (tmp_path / "neuron.sv").write_bytes((path.parent / "neuron.sv").read_bytes())
+    (path.parent / "neuron.sv").unlink()
+    (path.parent / "neuron.sv").symlink_to(tmp_path / "neuron.sv")
+    with pytest.raises(FileError, match="is a link out of the folder"):
+        simulate(model, path)
+
+
+def test_described_device_needs_a_description(model: Model) -> None:
+    """Without one there is nothing to simulate."""
+    with pytest.raises(StimulusError, match=r"expected --dut FILE\.toml"):
+        cosim(model, X, accel="described")
+
+
+# --- simulation ---
+
+
+@pytest.mark.verilator
+def test_right_design_passes_with_stalls_and_resets(model: Model, tmp_path: Path) -> None:
+    """Every value of the tap and of the output is compared; what the design cannot do is refused."""
+    path = design(tmp_path / "design")
+    result = simulate(model, path)
+    assert result.passed
+    assert {name: tap.compared for name, tap in result.streams.taps.items()} == {"fc": 12 * 12}
+    assert result.streams.output.compared == 12 * 12
+    assert result.streams.unprobed == ()
+    disturbed = simulate(model, path, stall="random:3+gap:7+reset:2:6")
+    assert disturbed.passed
+    assert disturbed.timing.resets == 6
+    with pytest.raises(StimulusError, match="has no ready"):
+        simulate(model, path, stall="output:1")
+    with pytest.raises(StimulusError, match="takes no 'error'"):
+        simulate(model, path, stall="error:1")
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize(
+    ("edits", "tap", "channels"),
+    [
+        # The fifth weight's product is lost, in every channel; only the second has a shift of 0.
+        ({"neuron.sv": swap("k < INPUTS", "k < INPUTS - 1")}, "fc", {0, 1, 2, 3}),
+        ({"awkward.sv": swap("q < 0 ? '0 : q", "(n == 2 || q > 0) ? q : '0")}, "out_vec", {2}),
+        ({"awkward.toml": swap('first = "high"', 'first = "low"')}, "fc", {0, 1, 2, 3}),
+    ],
+    ids=["product", "relu", "weights"],
+)
+def test_fault_is_located(model: Model, tmp_path: Path, edits: dict[str, Edit], tap: str, channels: set[int]) -> None:
+    """The first difference is at the faulty operator's tap, and only in channels that it has."""
+    result = simulate(model, design(tmp_path / "design", edits))
+    assert not result.passed
+    first = result.verdict.first_mismatch
+    assert first is not None
+    assert first.tap == tap
+    stream = result.streams.taps.get(tap, result.streams.output)
+    assert {example.index["channel"] for example in stream.examples} <= channels
+    if tap == "out_vec":
+        assert result.streams.taps["fc"].mismatches == 0
+
+
+@pytest.mark.verilator
+def test_design_that_stops_and_one_that_goes_on_too_long_fail(model: Model, tmp_path: Path) -> None:
+    """Values that do not come are a watchdog's finding, values too many a fault."""
+    stopped = simulate(model, design(tmp_path / "a", {"awkward.toml": swap("mode_i = 1", "mode_i = 0")}))
+    assert not stopped.passed
+    assert stopped.verdict.stopped is not None
+    assert "gives no more of image 0" in stopped.verdict.stopped.reason
+    surplus = simulate(
+        model, design(tmp_path / "b", {"awkward.sv": swap("out_vld <= done", "out_vld <= (done || fire)")})
+    )
+    assert not surplus.passed
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_command_says_what_was_not_compared_and_keeps_a_folder_that_repeats_a_failure(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--dut` alone chooses the device; the kept folder is whole and gives the same first difference."""
+    taps = (AWKWARD / "awkward.toml").read_text()
+    without = taps[: taps.index("[[tap]]")] + taps[taps.index("[[memory]]") :]
+    path = design(tmp_path / "d", {"awkward.toml": lambda _: without, "neuron.sv": swap("if (shift_i != 0)", "if (0)")})
+    save(model, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", X)
+    words = [str(tmp_path / "m.safetensors"), str(tmp_path / "x.npy"), "--dut", str(path)]
+    found = CliRunner().invoke(command, [*words, "--keep", str(tmp_path / "kept")])
+    assert found.exit_code == 1, found.output
+    assert "not compared, since the design shows no such tap: fc" in found.output
+    first = re.search(r"first (.*)", found.output)
+    assert first is not None
+    assert {entry.name for entry in (tmp_path / "kept").iterdir()} == {
+        "awkward.toml", "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
+    }  # fmt: skip
+    monkeypatch.chdir(tmp_path / "kept")
+    shutil.rmtree(tmp_path / "d")
+    replay = (tmp_path / "kept" / "replay.sh").read_text().split("exec fxsim cosim ")[1].split()
+    again = CliRunner().invoke(command, replay)
+    assert again.exit_code == 1
+    assert first[1] in again.output
