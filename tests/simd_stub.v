@@ -93,7 +93,7 @@ module simd_resmlp #(
       ERROR_CODE = 22, IDLE_REQUEST = 23, HANGS = 24, DATA_WAITS = 25, ADDRESS_FIRST = 26, REFUSES = 27, BEAT_STAYS = 28,
       READS_MORE = 29, ERROR_MISSED = 30, STOP_MISSED = 31, IRQ_STAYS = 32, IRQ_ALWAYS = 33, ERROR_ABANDONS = 34,
       VALUE_OF_NOTHING = 35, LOCKED = 36, B_UNTAKEN = 37, IN_RESET = 38, NO_ACCESS = 39, CODE_OFF = 40;
-  localparam BURSTS = 41;  // nothing wrong: the result's two words as one burst
+  localparam BURSTS = 41;  // nothing wrong: the result's two words as one burst, but across 4 KiB
   localparam STEPS_IDLE = 42, WAITS_IDLE = 43, LAYER_SKIPPED = 44, FIRST_LAYER_OFF = 45;  // what the sequencer shows
 
   // ---- Registers ----
@@ -197,9 +197,9 @@ module simd_resmlp #(
                          || (rst && fault == IN_RESET);
   assign m_axi_rready = state == DATA && !(parameters && fault == BEAT_STAYS);
   assign m_axi_awid = 1'b0;
-  assign m_axi_awaddr = {registers[13], registers[12]} + image * registers[15]
-                        + {28'd0, (fault == WRONG_PLACE) ? result + 32'd4096 : result, 4'd0};
-  wire bursts = fault == BURSTS;
+  wire [63:0] result_base = {registers[13], registers[12]} + image * registers[15];
+  wire bursts = fault == BURSTS && result_base[11:4] != 8'hff;  // no burst crosses 4 KiB
+  assign m_axi_awaddr = result_base + {28'd0, (fault == WRONG_PLACE) ? result + 32'd4096 : result, 4'd0};
   assign m_axi_awlen = {7'd0, bursts};
   assign m_axi_awsize = 3'd4;
   assign m_axi_awburst = 2'd1;
