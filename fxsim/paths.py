@@ -1,4 +1,4 @@
-"""Where fxsim finds its own data and keeps its cache."""
+"""The places of fxsim's own data and of its cache."""
 
 import os
 import re

@@ -88,7 +88,7 @@ def _way(path: Path) -> Iterator[Path]:
 
 
 def _writers(found: os.stat_result) -> str:
-    """Who else can write to a file or folder, in words; empty where nobody can."""
+    """The others who can write to a file or folder, in words; empty where nobody can."""
     if found.st_mode & stat.S_IWOTH:
         return "everybody"
     if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):

@@ -1,4 +1,4 @@
-"""How far long work is: told by whoever does it, and said in a line now and then where no terminal shows it."""
+"""Progress of long work: told by whoever does it, and said in a line now and then where no terminal shows it."""
 
 import os
 import threading

@@ -102,7 +102,7 @@ def _owner() -> str:
 
 @cache
 def _place() -> str:
-    """Where process numbers mean the same: this start of this machine's system, this container. Zeros: not known."""
+    """The scope of process numbers: this start of this machine's system, this container. Zeros: not known."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
         container = Path("/proc/self/ns/pid").stat()
@@ -112,7 +112,7 @@ def _place() -> str:
 
 
 def _start(pid: int) -> int | None:
-    """When a process was started, in ticks since the system was; None where that is not known."""
+    """Time at which a process was started, in ticks since the system was; None where that is not known."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

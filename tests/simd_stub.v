@@ -93,7 +93,8 @@ module simd_resmlp #(
       ERROR_CODE = 22, IDLE_REQUEST = 23, HANGS = 24, DATA_WAITS = 25, ADDRESS_FIRST = 26, REFUSES = 27, BEAT_STAYS = 28,
       READS_MORE = 29, ERROR_MISSED = 30, STOP_MISSED = 31, IRQ_STAYS = 32, IRQ_ALWAYS = 33, ERROR_ABANDONS = 34,
       VALUE_OF_NOTHING = 35, LOCKED = 36, B_UNTAKEN = 37, IN_RESET = 38, NO_ACCESS = 39, CODE_OFF = 40;
-  localparam BURSTS = 41;  // nothing wrong: the result's two words as one burst
+  localparam BURSTS = 41;  // nothing wrong: the result's two words as one burst, but across 4 KiB
+  localparam STEPS_IDLE = 42, WAITS_IDLE = 43, LAYER_SKIPPED = 44, FIRST_LAYER_OFF = 45;  // what the sequencer shows
 
   // ---- Registers ----
   reg [31:0] registers [0:31];
@@ -196,9 +197,9 @@ module simd_resmlp #(
                          || (rst && fault == IN_RESET);
   assign m_axi_rready = state == DATA && !(parameters && fault == BEAT_STAYS);
   assign m_axi_awid = 1'b0;
-  assign m_axi_awaddr = {registers[13], registers[12]} + image * registers[15]
-                        + {28'd0, (fault == WRONG_PLACE) ? result + 32'd4096 : result, 4'd0};
-  wire bursts = fault == BURSTS;
+  wire [63:0] result_base = {registers[13], registers[12]} + image * registers[15];
+  wire bursts = fault == BURSTS && result_base[11:4] != 8'hff;  // no burst crosses 4 KiB
+  assign m_axi_awaddr = result_base + {28'd0, (fault == WRONG_PLACE) ? result + 32'd4096 : result, 4'd0};
   assign m_axi_awlen = {7'd0, bursts};
   assign m_axi_awsize = 3'd4;
   assign m_axi_awburst = 2'd1;
@@ -328,10 +329,14 @@ module simd_resmlp #(
       assign mon_data[128*s+:128] = (s == 2 && fault == WRONG_VALUE && emitted == 16'd6) ? 128'hfe << 16 : 128'd0;
     end
   endgenerate
-  assign mon_layer = (layer == LAYERS_SHOWN) ? layer - 16'd1 : layer;
-  assign mon_step = state == COMPUTE && layer != LAYERS_SHOWN && tick >= waits && !hangs;
+  assign mon_layer = (layer == LAYERS_SHOWN) ? layer - 16'd1
+                     : ((fault == LAYER_SKIPPED && layer == 16'd2) || (fault == FIRST_LAYER_OFF && layer == 16'd0)) ? layer + 16'd1
+                     : layer;
+  wire idle = state == IDLE && done;
+  assign mon_step = (state == COMPUTE && layer != LAYERS_SHOWN && tick >= waits && !hangs) || (idle && fault == STEPS_IDLE);
   wire pause = tick == 16'd0 && !hangs;
-  assign mon_wait = (state != COMPUTE || layer == LAYERS_SHOWN || mon_step || pause) ? 3'd0 : {1'b0, layer[1:0]} + 3'd1;
+  assign mon_wait = (idle && fault == WAITS_IDLE) ? 3'd1
+                    : (state != COMPUTE || layer == LAYERS_SHOWN || mon_step || pause) ? 3'd0 : {1'b0, layer[1:0]} + 3'd1;
 
 endmodule
 

@@ -59,6 +59,7 @@ WRONG_ID, CHANGES, WITHDRAWS, NO_WLAST, STROBES, WRONG_PLACE, TWICE, PADDING, EA
 CYCLES_OFF, COUNT_OFF, ERROR_CODE, IDLE_REQUEST, HANGS, DATA_WAITS, ADDRESS_FIRST, REFUSES, BEAT_STAYS = range(20, 29)
 READS_MORE, ERROR_MISSED, STOP_MISSED, IRQ_STAYS, IRQ_ALWAYS, ERROR_ABANDONS, VALUE_OF_NOTHING, LOCKED = range(29, 37)
 B_UNTAKEN, IN_RESET, NO_ACCESS, CODE_OFF, BURSTS = range(37, 42)
+STEPS_IDLE, WAITS_IDLE, LAYER_SKIPPED, FIRST_LAYER_OFF = range(42, 46)
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,11 @@ def test_same_seed_same_cycles(stub: Path) -> None:
         (IRQ_STAYS, {}, "irq stays though it was cleared", "irq"),
         (IRQ_ALWAYS, {"stall": "random:1", "batch": 1}, "irq that nobody waits for", "irq"),
         (IN_RESET, {"stall": "reset:1:9"}, "valid or irq set during reset", "rst"),
+        (STEPS_IDLE, {}, "steps or waits without a job", "mon"),
+        (WAITS_IDLE, {}, "steps or waits without a job", "mon"),
+        (LAYER_SKIPPED, {}, "layer out of turn", "mon"),
+        (FIRST_LAYER_OFF, {}, "layer out of turn", "mon"),
+        (FIRST_LAYER_OFF, {"batch": 1}, "layer out of turn", "mon"),
     ],
 )
 def test_broken_rules_are_named(fault: int, options: dict[str, Any], kind: str, stream: str, stub: Path) -> None:

@@ -140,7 +140,7 @@ class Attribution:
 
     @property
     def beginnings(self) -> tuple[Beginning, ...]:
-        """Where the images' first differences are, taps that have none left out."""
+        """The taps where images first differ, with how many; taps of no image are left out."""
         return tuple(Beginning(tap=tap, images=images) for tap, images in self._begin.items() if images)
 
     @property
@@ -283,7 +283,7 @@ class Attribution:
 
 
 def describe_value(node: Node, inputs: tuple[npt.NDArray[Any], ...], place: tuple[int, ...]) -> str:
-    """How the integer model computes one value before rounding, in words and exact numbers.
+    """The integer model's computation of one value before rounding, in words and exact numbers.
 
     `inputs`: what the node reads for it, [K] of each input; `place`: (token, channel), or (channel,) behind the pool.
     """
@@ -329,7 +329,7 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
 
 
 def _reason(cause: str, integer: int, floating: int, float32: float) -> str:
-    """Why the codes differ, after `describe_value`'s text."""
+    """The reason why the codes differ, after `describe_value`'s text."""
     if cause == RULES["ties"]:
         return f"a tie: {integer} upwards, {floating} to even"
     if cause == RULES["saturation"]:

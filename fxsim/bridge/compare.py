@@ -134,7 +134,7 @@ def _describe(node: Node) -> str:
 
 
 def _compare_parameters(exported: Model, model: Model) -> tuple[int, int, tuple[ParameterDifference, ...]]:
-    """How many entries there are, how many differ, and the first `LISTED` of those."""
+    """Number of entries, how many differ, and the first `LISTED` of those."""
     entries = count = 0
     listed: list[ParameterDifference] = []
     for ours, theirs in zip(exported.graph.nodes, model.graph.nodes, strict=True):

@@ -36,7 +36,7 @@ class ParameterDifference(_Record, frozen=True):
 
 
 class TapEquality(_Record, frozen=True):
-    """How many values of a tap were compared of all its `values`, how many differed, and the largest |difference|.
+    """Values of a tap that were compared, of all its `values`, how many differed, and the largest |difference|.
 
     Both give whole numbers; a difference that is none is rounded up.
     """
@@ -143,7 +143,7 @@ class Example(_Record, frozen=True):
 
 
 class Beginning(_Record, frozen=True):
-    """How many images' first difference is at this tap."""
+    """Number of images whose first difference is at this tap."""
 
     tap: str
     images: int

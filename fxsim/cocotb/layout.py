@@ -1,4 +1,4 @@
-"""How a tensor lies in the beats of a bus: order of axes, lanes, bits of a lane, frames."""
+"""Layouts of a tensor in the beats of a bus: order of axes, lanes, bits of a lane, frames."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def index_of(position: int, tensor: Tensor, axes: tuple[str, ...]) -> dict[str, 
 
 
 class Packing(TypedDict, total=False):
-    """How the values of a tap lie on a bus."""
+    """The layout of a tap's values on a bus."""
 
     lanes: int
     """Values of a beat; 1 by default."""
@@ -53,7 +53,7 @@ class Packing(TypedDict, total=False):
     first_lane: str
     """Whether the first value lies in the `least` (default) or the `most` significant bits."""
     frame: str
-    """Where last has to stand: at the end of each `image` (default), at the end of each index of an axis, or `none`,
+    """The place of last: at the end of each `image` (default), at the end of each index of an axis, or `none`,
     where it is not looked at. Beats begin anew with each frame."""
     pad: bool
     """Whether the last beat of a frame may carry fewer values, with no keep to say so."""

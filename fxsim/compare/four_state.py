@@ -29,7 +29,7 @@ class FourState:
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Which values have a bit that is not known."""
+        """Mask of the values that have a bit that is not known."""
         mask: npt.NDArray[np.bool_] = self.unknown != 0
         return mask
 

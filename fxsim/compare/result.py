@@ -124,7 +124,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str | None:
-        """Why the verdict is not `equal`, in words: the first difference, or what was not compared; None if it is."""
+        """The reason for any verdict but `equal`: the first difference, or what was not compared; None if it is."""
         if self.first is not None:
             return sentence(self.first)
         tap = next((tap for tap in self.taps if tap.verdict is Verdict.INCOMPLETE), None)

@@ -48,7 +48,7 @@ class ComputedSource:
     x: Values
     compute: Callable[[Values, tuple[str, ...]], Mapping[str, Values]]
     origin: str | None = None
-    """Who computes, where two sources of one origin would be one compared with itself."""
+    """The origin of what a source computes, where two sources of one origin would be one compared with itself."""
 
     @property
     def images(self) -> int:

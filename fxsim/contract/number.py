@@ -16,7 +16,7 @@ _TEXT = re.compile(r"(u?)int([1-9][0-9]?)\Z")
 
 
 class Sign(StrEnum):
-    """Which integers the bits of a number stand for."""
+    """The integers that the bits of a number stand for."""
 
     SIGNED = "signed"
     """Two's complement: -2^(bits - 1) to 2^(bits - 1) - 1."""
@@ -69,7 +69,7 @@ class Number:
 
     @property
     def codes(self) -> int:
-        """How many values there are, 2^bits; the code of a value is its distance from the least."""
+        """Number of values, 2^bits; the code of a value is its distance from the least."""
         return 1 << self.bits
 
     @property

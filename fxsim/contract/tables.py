@@ -12,7 +12,7 @@ TABLE_POINTS = (4, 8, 16, 32, 64, 128, 256)
 
 
 class TableRule(StrEnum):
-    """How a table is read; for an interpolated one, what happens in its last segment, m = P - 1 (the edge rule)."""
+    """The way a table is read; for an interpolated one, the rule of its last segment, m = P - 1 (the edge rule)."""
 
     FULL = "full"
     """An entry for each input code (256 for 8 bits), read directly."""

@@ -58,7 +58,7 @@ class Tensor:
         return self.size * self.number.dtype.itemsize
 
     def axis(self, name: str) -> int | None:
-        """Which of the axes has this name, counted from the slowest; None where none has."""
+        """Index of the axis of this name, counted from the slowest; None where none has."""
         return self.axes.index(name) if name in self.axes else None
 
     def empty(self, images: int) -> npt.NDArray[np.integer]:

@@ -51,7 +51,7 @@ class _Dtype:
 
 
 class _Mark:
-    """Where on the stack a list, tuple or dict begins."""
+    """Places on the stack where a list, tuple or dict begins."""
 
 
 _MARK = _Mark()
@@ -62,7 +62,7 @@ _SHORT_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _RefusedError(Exception):
-    """Why the present opcode is not followed."""
+    """The reason why the present opcode is not followed."""
 
 
 def read_pickle(path: Path, content: bytes) -> dict[str, Any]:

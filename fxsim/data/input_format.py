@@ -1,4 +1,4 @@
-"""How pictures become an integer model's input: carried in the model's provenance, so that the file alone suffices."""
+"""Input formats: pictures to an integer model's input, carried in its provenance, so that the file alone suffices."""
 
 import math
 from typing import Annotated
@@ -24,7 +24,7 @@ class _StepError(StimulusError, ValueError):
 
 
 class InputFormat(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a picture becomes the codes of an integer model's input.
+    """The way from a picture to the codes of an integer model's input.
 
     `preprocessing` makes real-valued tokens of it; a code is a token's value over `step`, rounded with ties to even and
     clamped to int8. `step` is exactly the float32 number that the quantised network divides by. `data` names the data

@@ -8,7 +8,7 @@ from fxsim.errors import FileError, StimulusError
 
 
 class DataSource(StrEnum):
-    """Where pictures come from."""
+    """The source of pictures."""
 
     DIGITS = "digits"
     CIFAR10 = "cifar10"

@@ -1,4 +1,4 @@
-"""How a picture becomes tokens: size, colours, normalisation, patches."""
+"""The way from a picture to tokens: size, colours, normalisation, patches."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ class SettingsError(StimulusError, ValueError):
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a picture becomes tokens. SettingsError where the numbers do not fit each other.
+    """The way from a picture to tokens. SettingsError where the numbers do not fit each other.
 
     The picture is `size` x `size` pixels of `colours` (1 or 3), cut into patches of `patch` x `patch` pixels; `mean`
     and `std` are per colour, of pixel / 255.

@@ -90,7 +90,7 @@ def _two_sizes(model: Model) -> tuple[int, int]:
 def input_format(
     model: Model, mean: Sequence[float] | None, std: Sequence[float] | None, step: float | None
 ) -> InputFormat:
-    """How pictures are given to a model: as its provenance says, or else as stated here.
+    """The input format of pictures for a model: as its provenance says, or else as stated here.
 
     `mean` and `std` are per colour, of pixel / 255; a code is (pixel / 255 - mean) / std over `step`, a float32 number.
     The picture's size, patches and colours follow from the model's input: square pictures, square patches, 1 or 3

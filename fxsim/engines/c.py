@@ -35,7 +35,7 @@ _building = threading.Lock()
 
 
 def missing_compiler() -> str | None:
-    """Why nothing can be compiled from C here, or None where something can."""
+    """The reason why nothing can be compiled from C here, or None where something can."""
     name = compiler_name()
     return None if shutil.which(name) else f"there is no C compiler '{name}' here: the Debian package 'gcc' has one"
 

@@ -22,7 +22,7 @@ _reserved: int | None = None
 
 
 class _Target(NamedTuple):
-    """Where an output's name leads: `place`, a path or a descriptor's number; a `stream` is written into as it is."""
+    """An output's destination: `place`, a path or a descriptor's number; a `stream` is written into as it is."""
 
     place: Path | int
     stream: bool
@@ -96,7 +96,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def reserve_output(path: Path) -> None:
-    """Where `path` leads to standard output, keep that for the file: what is printed goes to standard error then.
+    """Keep standard output for the file where `path` leads there: what is printed goes to standard error then.
 
     For a program, before it prints anything: its lines must not get into the file.
     """
@@ -108,7 +108,7 @@ def reserve_output(path: Path) -> None:
 
 
 def _follow(path: Path) -> _Target:
-    """Where an output's name leads, through all links. FileError where nothing may be written there."""
+    """The place an output's name leads to, through all links. FileError where nothing may be written there."""
     number = _descriptor(path)
     if number is not None:
         with _refusing(path):

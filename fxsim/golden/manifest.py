@@ -53,7 +53,7 @@ class TapStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a model was trained, and what came of it on the test pictures of its data set.
+    """A model's training, and what came of it on the test pictures of its data set.
 
     `checkpoint` is the quantised network that the model was exported from. `*_correct` counts pictures put into the
     right class by the float network, by the quantised one in float arithmetic, and by the integer model. `saturated`

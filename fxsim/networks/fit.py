@@ -91,7 +91,7 @@ class Fit:
 
 
 def measured_x() -> _Float64:
-    """Where errors are measured: `MEASURED_POINTS` of [-LIMIT, LIMIT]."""
+    """The points where errors are measured: `MEASURED_POINTS` of [-LIMIT, LIMIT]."""
     return np.linspace(-LIMIT, LIMIT, MEASURED_POINTS)
 
 

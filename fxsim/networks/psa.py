@@ -16,7 +16,7 @@ from fxsim.errors import ModelError
 from fxsim.networks.lerp import lerp
 
 Initialisation = Literal["distilled", "scratch"]
-"""How PSA starts: to be distilled from a teacher, or to be trained without one."""
+"""The start of PSA: to be distilled from a teacher, or to be trained without one."""
 
 
 class PSA(nn.Module):

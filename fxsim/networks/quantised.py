@@ -38,7 +38,7 @@ LOG_STEP_LIMIT = 48
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Which of two rules is followed, for each rule in which float fake-quant and the integer contract differ.
+    """The one of two rules that is followed, for each rule in which float fake-quant and the integer contract differ.
 
     `ties`: what lies halfway between two codes goes to the even one, or up. `sums`: products are summed as float32 of
     real values, or as exact integers. `saturation`: an `add` may leave int8 until the next operator's result is
@@ -60,7 +60,7 @@ CONTRACT = Arithmetic("up", "exact", "every", "stored")
 
 
 class TableFormat(Struct, frozen=True, forbid_unknown_fields=True):
-    """How tables are stored: P `points`, the edge rule, and how the points are chosen."""
+    """The form in which tables are stored: P `points`, the edge rule, and how the points are chosen."""
 
     points: Annotated[int, Meta(ge=4, le=256)]
     rule: TableRule
@@ -86,7 +86,7 @@ class Kind(StrEnum):
 
 
 class ShiftRule(StrEnum):
-    """How a row's shift is chosen from its weights: the step that just holds the largest weight, as a power of two."""
+    """The rule for a row's shift, from its weights: the step that just holds the largest weight, as a power of two."""
 
     FLOOR = "floor"
     """The largest shift that clips no weight (at 0 some may be)."""

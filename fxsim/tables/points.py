@@ -43,7 +43,7 @@ CODES = 256
 
 
 class PointMethod(StrEnum):
-    """How the stored points are chosen from the 256 values of a function."""
+    """The rule that chooses the stored points from the 256 values of a function."""
 
     DECIMATE = "decimate"
     """Every 2^l-th value; under `endpoint` the last point is the value at code 255. What the paper does."""

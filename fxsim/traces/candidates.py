@@ -35,7 +35,7 @@ _HANDSHAKE = ("valid", "vld", "ready", "rdy", "en", "_v", "_r", "ap_ce", "write"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How signals are sampled, as a map says it."""
+    """The sampling of signals, as a map says it."""
 
     clock: str | None = None
     edge: Literal["rising", "falling"] = "rising"
@@ -206,7 +206,7 @@ def _with_handshakes(words: dict[str, Words], counts: Sequence[int]) -> Iterator
 
 
 def _likeness(name: str, valid: str, ready: str | None) -> tuple[int, int, int]:
-    """How well a handshake's names fit a signal's: greater is better; of equals, the one of fewer signals."""
+    """Likeness of a handshake's names to a signal's: greater is better; of equals, the one of fewer signals."""
     alike = [_shared(_leaf(name), _leaf(other)) for other in (valid, ready) if other is not None]
     words = ("v" in _leaf(valid)) + (ready is not None and "r" in _leaf(ready))
     return min(alike), words, -len(alike)

@@ -32,7 +32,7 @@ NEAR = 0.2
 
 
 class Sure(StrEnum):
-    """How sure a proposal is."""
+    """The confidence in a proposal."""
 
     SURE = "sure"
     """Every value looked at is equal, as no other tap and in no other order, and chance could not give that."""

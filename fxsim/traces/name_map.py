@@ -21,7 +21,7 @@ _Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
 class TapMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """Where one tap lies in a trace.
+    """The place of one tap in a trace.
 
     `signal`: name of the signal, column, array or file; several are one word, the lowest bits first. A wave's or
     column's `name[7:0]` is a part of its bits. `lanes` values of `width` bits lie in one word, `lane_order` says which

@@ -27,7 +27,7 @@ _PROGRAM = "from fxsim.traces.wave_process import main; main()"
 
 
 def missing() -> str | None:
-    """Why no wave can be read here, or None where one can."""
+    """The reason why no wave can be read here, or None where one can."""
     return None if find_spec("pywellen") else "the extra 'traces' is not installed: there is no pywellen here"
 
 

@@ -35,14 +35,14 @@ _CHUNK = 256
 
 
 class Split(StrEnum):
-    """Which pictures of a data set. `train` is all of them that are not for testing, those for validation included."""
+    """A data set's pictures. `train` is all of them that are not for testing, those for validation included."""
 
     TEST = "test"
     TRAIN = "train"
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """How many of `total` pictures were classified rightly, and the share's Wilson score interval `low` to `high`."""
+    """Pictures, of `total`, that were classified rightly, and the share's Wilson score interval `low` to `high`."""
 
     correct: int
     total: int
@@ -223,7 +223,7 @@ def compare(first: str, its: Int64, second: str, others: Int64, labels: Int64) -
 
 
 def confusion_matrix(labels: Int64, predictions: Int64, classes: int) -> Int64:
-    """How many pictures of class i (row) were taken for class k (column): int64 [classes, classes]."""
+    """Confusion matrix: pictures of class i (row) that were taken for class k (column), int64 [classes, classes]."""
     counts = np.bincount(labels * classes + predictions, minlength=classes**2)
     return counts.reshape(classes, classes).astype(np.int64)
 

@@ -33,7 +33,7 @@ EVALUATION = "evaluation.json"
 CURVES = "training.svg"
 """Losses and accuracies over the epochs, as a picture."""
 RECORD = "flow.json"
-"""Which results are in the folder, with the key of what each depends on and its hash."""
+"""Record of the results in the folder, with the key of what each depends on and its hash."""
 
 ProgressFor = Callable[[str], AbstractContextManager[Progress]]
 """Given what is being done, a progress report for it."""
@@ -247,7 +247,7 @@ class _Folder:
     @classmethod
     @contextlib.contextmanager
     def open(cls, folder: Path, waits: Tell | None = None) -> Iterator["_Folder"]:
-        """Where another flow has the folder: wait for it, which `waits` is told, or else FxsimError."""
+        """Lock the folder. Where another flow has it: wait, which `waits` is told, or else FxsimError."""
         lock = FileLock(folder / _LOCK)
         try:
             folder.mkdir(parents=True, exist_ok=True)

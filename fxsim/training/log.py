@@ -32,7 +32,7 @@ class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 def log_path(output: Path) -> Path:
-    """Where the log of what is trained into `output` lies."""
+    """The path of the log of what is trained into `output`."""
     return output.with_name(f"{output.stem}.log.jsonl")
 
 

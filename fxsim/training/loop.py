@@ -304,7 +304,7 @@ class _Keeper:
 
 
 def _resume(network: nn.Module, stages: Sequence[Stage], path: Path, key: str, tell: Tell) -> Position:
-    """Where to go on: from the partial file, which is loaded into the network, or from the beginning."""
+    """The point to go on from: from the partial file, which is loaded into the network, or from the beginning."""
     beginning = Position(0, 0, (), {}, {}, {}, None)
     if not path.exists():
         return beginning

@@ -30,7 +30,7 @@ def chunks(tokens: Tensor) -> Iterator[Tensor]:
 
 
 def count_correct(logits: Tensor, labels: Tensor) -> int:
-    """How many of the greatest logits, the first of equal ones, are at their labels."""
+    """Number of greatest logits, the first of equal ones, that are at their labels."""
     return int((logits.argmax(dim=1) == labels).sum())
 
 

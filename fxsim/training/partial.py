@@ -53,7 +53,7 @@ class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def partial_path(output: Path) -> Path:
-    """Where the partial file of what is trained into `output` lies."""
+    """The path of the partial file of what is trained into `output`."""
     return output.with_name(f"{output.stem}.partial.safetensors")
 
 

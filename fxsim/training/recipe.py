@@ -40,7 +40,7 @@ class Device(StrEnum):
 
 
 class Keep(StrEnum):
-    """Which epoch's network is the result: the last, or the first of those with the greatest validation accuracy."""
+    """The epoch whose network is the result: the last, or the first of those with the greatest validation accuracy."""
 
     LAST = "last"
     BEST = "best"
@@ -51,7 +51,7 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class DataSection(_Part, frozen=True, kw_only=True):
-    """Where pictures come from and what the network sees of them.
+    """The source of pictures, and what the network sees of them.
 
     `path`: the data set's folder, relative to the recipe. `validation`: the part of the training pictures that is kept
     out for validation. `mean` and `std`, per colour, of pixel / 255: both, or neither, in which case they are measured
@@ -141,7 +141,7 @@ class QuantizeSection(Schedule, frozen=True, kw_only=True):
 
 
 class ExportSection(_Part, frozen=True, kw_only=True):
-    """How the integer model stores its tables; a ReLU network has none.
+    """The form in which the integer model stores its tables; a ReLU network has none.
 
     The defaults are the best of their size in `docs/tables.md`; published accelerators read tables by `clamp`.
     """

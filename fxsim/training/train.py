@@ -112,7 +112,7 @@ def batch_tokens(recipe: Recipe, splits: Splits, indices: Indices, rng: np.rando
 
 
 def provenance(recipe: Recipe, splits: Splits, stage: str, key: str, accuracy: float | None) -> dict[str, str]:
-    """Where a network came from, as its file states it."""
+    """The origin of a network, as its file states it."""
     return {
         "recipe": recipe.name,
         "stage": stage,

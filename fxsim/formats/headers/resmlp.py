@@ -38,7 +38,7 @@ _SUFFIX = {"weight": "w", "bias": "b", "shift": "s", "table": "lerp_lut"}
 
 
 class MatrixLayout(StrEnum):
-    """How a header holds its matrices."""
+    """The order in which a header holds its matrices."""
 
     AUTO = "auto"
     """To be seen from the matrices that are not square."""
@@ -277,7 +277,7 @@ def _tables(header: Header, expected: Mapping[str, tuple[int, ...]]) -> dict[str
 
 
 def _check_agreement(headers: list[Header], tables: list[dict[str, npt.NDArray[Any]]]) -> None:
-    """Where both kinds of table header are there, they hold the same tables."""
+    """Check that, where both kinds of table header are there, they hold the same tables."""
     if len(headers) < 2:
         return
     for name, table in tables[0].items():

@@ -6,7 +6,7 @@ from fxsim.errors import ToolError
 
 
 def missing(*modules: str) -> str | None:
-    """Why these modules of the extra cannot be used here, or None where they can."""
+    """The reason why these modules of the extra cannot be used here, or None where they can."""
     absent = [name for name in modules if find_spec(name) is None]
     return f"the extra 'onnx' is not installed: there is no {' and no '.join(absent)} here" if absent else None
 
