@@ -256,7 +256,7 @@ def test_command_says_what_was_not_compared_and_keeps_a_folder_that_repeats_a_fa
     first = re.search(r"first (.*)", found.output)
     assert first is not None
     assert {entry.name for entry in (tmp_path / "kept").iterdir()} == {
-        "awkward.toml", "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
+        "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
     }  # fmt: skip
     monkeypatch.chdir(tmp_path / "kept")
     shutil.rmtree(tmp_path / "d")
@@ -264,3 +264,117 @@ def test_command_says_what_was_not_compared_and_keeps_a_folder_that_repeats_a_fa
     again = CliRunner().invoke(command, replay)
     assert again.exit_code == 1
     assert first[1] in again.output
+
+
+# --- other interfaces ---
+
+RELU = Model(Graph((3, 6), (Node("act", Relu(), (INPUT,)),)), "relu")
+
+PIPELINE = """
+module pipeline (input wire clk, input wire [143:0] x, output reg [143:0] y);
+  reg [143:0] held;
+  integer i;
+  always @(posedge clk) begin
+    held <= x;
+    for (i = 0; i < 18; i = i + 1) y[8*i +: 8] <= held[8*i + 7] ? 8'd0 : held[8*i +: 8];
+  end
+endmodule
+"""
+PIPELINE_TOML = """
+top = "pipeline"
+sources = ["pipeline.v"]
+clock = "clk"
+[[stream]]
+role = "input"
+signals = { data = "x" }
+lanes = 18
+[[stream]]
+role = "output"
+signals = { data = "y" }
+lanes = 18
+latency = 2
+"""
+
+AXI = """
+module axi (
+    input wire clk, input wire rst_n,
+    input wire [31:0] s_axis_tdata, input wire s_axis_tvalid, output wire s_axis_tready, input wire s_axis_tlast,
+    input wire [3:0] s_axis_tkeep,
+    output wire [31:0] m_axis_tdata, output wire m_axis_tvalid, input wire m_axis_tready, output wire m_axis_tlast,
+    output wire [3:0] m_axis_tkeep
+);
+  genvar i;
+  generate
+    for (i = 0; i < 4; i = i + 1) begin : lane
+      assign m_axis_tdata[8*i +: 8] = s_axis_tdata[8*i + 7] ? 8'd0 : s_axis_tdata[8*i +: 8];
+    end
+  endgenerate
+  assign m_axis_tvalid = s_axis_tvalid & rst_n;
+  assign s_axis_tready = m_axis_tready & rst_n;
+  assign m_axis_tlast = s_axis_tlast;
+  assign m_axis_tkeep = s_axis_tkeep;
+endmodule
+"""
+AXI_TOML = """
+top = "axi"
+sources = ["axi.v"]
+reset = { signal = "rst_n", active = "low" }
+tie = { clk = 0 }
+[[stream]]
+role = "input"
+prefix = "s_axis"
+lanes = 4
+pack = "row"
+last = "row"
+[[stream]]
+role = "output"
+prefix = "m_axis"
+lanes = 4
+pack = "row"
+last = "row"
+"""
+
+
+def written(folder: Path, name: str, verilog: str, description: str) -> Path:
+    """A design of one file with its description, in a new folder."""
+    folder.mkdir()
+    (folder / f"{name}.v").write_text(verilog)
+    (folder / f"{name}.toml").write_text(description)
+    return folder / f"{name}.toml"
+
+
+@pytest.mark.verilator
+def test_pipeline_without_handshake_or_reset_is_read_at_its_latency(tmp_path: Path) -> None:
+    """A whole image a cycle, with bubbles too; one cycle beside it is found wrong, and a reset cannot be asked for."""
+    right = simulate(RELU, written(tmp_path / "a", "pipeline", PIPELINE, PIPELINE_TOML), stall="random:5+gap:2")
+    assert right.passed
+    assert right.streams.output.compared == 12 * 18
+    assert right.timing.latency_cycles == 3  # both ends counted
+    for wrong in (1, 3):
+        text = PIPELINE_TOML.replace("latency = 2", f"latency = {wrong}")
+        late = simulate(RELU, written(tmp_path / f"w{wrong}", "pipeline", PIPELINE, text), stall="random:5+gap:2")
+        assert not late.passed
+        assert late.streams.mismatches > 0
+    with pytest.raises(StimulusError, match="describes no reset"):
+        simulate(RELU, tmp_path / "a" / "pipeline.toml", stall="reset:1")
+
+
+@pytest.mark.verilator
+def test_rules_of_axi4_stream_are_checked(tmp_path: Path) -> None:
+    """Rows of six in lanes of four: the last beat of each has two, with tkeep and tlast."""
+    right = simulate(RELU, written(tmp_path / "a", "axi", AXI, AXI_TOML), stall="random:5+reset:3:2")
+    assert right.passed
+    assert right.streams.output.compared >= 12 * 18
+    for n, (old, new, kind) in enumerate(
+        (
+            ("tlast = s_axis_tlast", "tlast = 1'b0", "tlast missing"),
+            ("tlast = s_axis_tlast", "tlast = 1'b1", "tlast too early"),
+            ("tkeep = s_axis_tkeep", "tkeep = 4'hf", "tkeep wrong"),
+            ("s_axis_tvalid & rst_n", "s_axis_tvalid & rst_n & m_axis_tready", "tvalid waits for tready"),
+        )
+    ):
+        assert old in AXI
+        wrong = simulate(RELU, written(tmp_path / f"w{n}", "axi", AXI.replace(old, new), AXI_TOML))
+        assert not wrong.passed
+        assert wrong.streams.mismatches == 0
+        assert {fault.kind for fault in wrong.verdict.faults} == {kind}

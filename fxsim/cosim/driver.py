@@ -117,7 +117,7 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
         for seed in seeds[1:]:
             if not result.verdict.passed:
                 break
-            resets = POWER_ON_RESETS if "reset" in device.stalls else 0
+            resets = POWER_ON_RESETS if "reset" in device.stalls and fitted.has_reset else 0
             other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.only_reset(seed, resets), None, None)
             result = result if other.verdict.passed else other
     return msgspec.structs.replace(

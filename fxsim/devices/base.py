@@ -198,6 +198,11 @@ class Fitted(ABC):
         """The taps that the device shows, in graph order; None where it shows all."""
         return None
 
+    @property
+    def has_reset(self) -> bool:
+        """Whether it can be reset, where the device takes resets at all."""
+        return True
+
     def refuse_stall(self, stall: Stall) -> None:  # noqa: B027  # most take all
         """StimulusError where this device with this model takes less of a pattern than the device says of itself."""
 

@@ -86,10 +86,15 @@ class FittedDescribed(Fitted):
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
 
+    @property
+    def has_reset(self) -> bool:
+        """Whether the description names a reset."""
+        return self.bound.description.reset is not None
+
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
         has = self.bound
-        if stall.resets and has.description.reset is None:
+        if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no reset")
         if stall.output is not None and stall.input is None and has.output.signals.ready is None:
             raise StimulusError(f"stall pattern '{stall.text}': the output of {has.path} has no ready: it cannot wait")
@@ -130,17 +135,17 @@ class FittedDescribed(Fitted):
             path.write_text(text, encoding="ascii")
 
     def keep_files(self, folder: Path, x: Integers) -> None:  # noqa: ARG002  # memory files are the model's alone
-        """The description, and the memory files, in `rom/`."""
-        shutil.copyfile(self._path, folder / self._path.name)
+        """The memory files, in `rom/`."""
         for name, text in self.bound.memories.items():
             path = folder / "rom" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="ascii")
 
     def keep_sources(self, rtl: Path | None, folder: Path) -> None:
-        """Write the files that the description lists; the folder may hold much else."""
+        """Write the description and the files that it lists; its folder may hold much else."""
         sources = self.bound.sources if rtl is None else bind(self._path, self._model, rtl).sources
         sources.write(folder)
+        shutil.copyfile(self._path, folder / self._path.name)
 
     def pinned(self, images: int) -> DescribedSettings:  # noqa: ARG002  # no setting depends on them
         """The description that was used."""
@@ -148,7 +153,7 @@ class FittedDescribed(Fitted):
 
     def kept_settings(self) -> Settings:
         """The settings that repeat the run in a kept folder: its own copy of the description."""
-        return DescribedSettings(dut=self._path.name)
+        return DescribedSettings(dut=f"rtl/{self._path.name}")
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
