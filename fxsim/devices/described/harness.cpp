@@ -79,8 +79,9 @@ class Simulation {
         std::memset(&dut_->in_keep, 0, sizeof dut_->in_keep);
         dut_->rst = 0;
         dut_->in_valid = 0;
-        // An asynchronous reset is an edge: the design sees it inactive before.
-        dut_.settle();
+        // An asynchronous reset is an edge: the design sees it inactive before. No waveform begins here.
+        dut_->clk = 0;
+        dut_->eval();
         if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
         draw_reset();
         uint64_t drained = 0;
