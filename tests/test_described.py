@@ -13,9 +13,9 @@ from fxsim.cli.cosim import command
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
 from fxsim.cosim import CosimResult, cosim
-from fxsim.devices.described.description import Packing
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.packing import make_beats
+from fxsim.devices.described.parts import Packing
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node

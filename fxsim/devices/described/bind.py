@@ -52,6 +52,17 @@ class BoundStream:
 
 
 @dataclass(frozen=True)
+class ReadDesign:
+    """A description, and the design that it names, elaborated with a model's parameters."""
+
+    description: Description
+    sources: Sources
+    verilog: Verilog
+    parameters: dict[str, int]
+    ports: Mapping[str, Port]
+
+
+@dataclass(frozen=True)
 class Bound:
     """A description with a model on it: the wrapper's text, parameters, and every stream and tap."""
 
@@ -72,39 +83,55 @@ def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
 
     `base`: a folder in place of the description's own, in which its sources and files are looked for.
     """
-    description = read_description(path)
-    base = base or path.parent
-    listed = listed_files(path, base, description)
-    sources = read_listed(base, (*listed["sources"], *listed["files"]), description.include)
-    parameters = {name: _parameter(path, name, value, model) for name, value in description.parameters.items()}
-    verilog = Verilog(str(path), sources.files, listed["sources"], description.include, description.defines)
-    ports = elaborate_ports(verilog, description.top, parameters)
-    _check_inputs(path, description, ports)
+    read = read_design(path, model, base)
+    description, ports, parameters = read.description, read.ports, read.parameters
     into = _stream(path, description.role("input"), model, ports)
     out = _stream(path, description.role("output"), model, ports)
     _check_covered(path, description, ports, (into, out))
-    taps = tuple(tap for stated in description.tap for tap in _taps(path, stated, model))
-    for n, tap in enumerate(taps):
-        if tap.name in (other.name for other in taps[:n]):
-            raise FileError(f"{path}: tap '{tap.name}' is described twice")
-    taps = tuple(sorted(taps, key=lambda tap: model.graph.taps.index(tap.name)))
+    taps = all_taps(path, description, model)
     head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
-    _check_widths(verilog, head, path, taps)
+    check_widths(read.verilog, head, path, taps)
     return Bound(
         path=path,
         description=description,
-        sources=sources,
-        verilog=listed["sources"],
+        sources=read.sources,
+        verilog=read.verilog.sources,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         input=into,
         output=out,
         taps=taps,
-        memories={memory.file: _memory(path, memory, model) for memory in description.memory},
+        memories={memory.file: memory_text(path, memory, model) for memory in description.memory},
     )
 
 
-def _parameter(path: Path, name: str, value: int | str, model: Model) -> int:
+def read_design(path: Path, model: Model, base: Path | None) -> ReadDesign:
+    """The description in a file, and its design with the model's parameters; clocks, reset and ties are inputs of it.
+
+    `base`: a folder in place of the description's own. FileError with file, place and what was expected.
+    """
+    description = read_description(path)
+    base = base or path.parent
+    listed = listed_files(path, base, description)
+    sources = read_listed(base, (*listed["sources"], *listed["files"]), description.include)
+    parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
+    verilog = Verilog(str(path), sources.files, listed["sources"], description.include, description.defines)
+    ports = elaborate_ports(verilog, description.top, parameters)
+    check_inputs(path, description, ports)
+    return ReadDesign(description, sources, verilog, parameters, ports)
+
+
+def all_taps(path: Path, description: Description, model: Model) -> tuple[BoundTap, ...]:
+    """Every tap that the description shows, in the order of the model's graph."""
+    taps = tuple(tap for stated in description.tap for tap in taps_of(path, stated, model))
+    for n, tap in enumerate(taps):
+        if tap.name in (other.name for other in taps[:n]):
+            raise FileError(f"{path}: tap '{tap.name}' is described twice")
+    return tuple(sorted(taps, key=lambda tap: model.graph.taps.index(tap.name)))
+
+
+def parameter_value(path: Path, name: str, value: int | str, model: Model) -> int:
+    """The value of a parameter of the design: a number, or the size of a tensor's axis."""
     if isinstance(value, int):
         return value
     tensor, _, axis = value.rpartition(".")
@@ -116,7 +143,8 @@ def _parameter(path: Path, name: str, value: int | str, model: Model) -> int:
     return found.shape[found.axes.index(axis)]
 
 
-def _port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
+def find_port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
+    """The port of a name; FileError, which says what it is for, where there is none, or of another direction."""
     if (port := ports.get(name)) is None:
         near = difflib.get_close_matches(name, ports, 1, 0.3)
         hint = f"; the nearest that there is: '{near[0]}'" if near else ""
@@ -126,14 +154,15 @@ def _port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction
     return port
 
 
-def _check_inputs(path: Path, description: Description, ports: Mapping[str, Port]) -> None:
+def check_inputs(path: Path, description: Description, ports: Mapping[str, Port]) -> None:
+    """Refuse clocks, resets and tied values that are no inputs of the design, or do not fit them."""
     for what, names in (
         ("clock", description.clocks),
         ("reset", () if description.reset is None else (description.reset.signal,)),
         ("tie", tuple(description.tie)),
     ):
         for name in names:
-            port = _port(path, what, name, ports, "in")
+            port = find_port(path, what, name, ports, "in")
             if what != "tie" and port.bits != 1:
                 raise FileError(f"{path}: {what}: port '{name}' has {port.bits} bits, expected 1")
             if what == "tie" and not -(1 << (port.bits - 1)) <= description.tie[name] < 1 << port.bits:
@@ -153,7 +182,7 @@ def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port])
             continue
         if field == "start" and not into:
             raise FileError(f"{where}: only the input has a start")
-        port = _port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
+        port = find_port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
         if port.bits != widths.get(field, 1) or not port.flat:
             each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" else ""
             kind = "" if port.flat else " in an unpacked array"
@@ -197,9 +226,18 @@ def _check_covered(
     path: Path, description: Description, ports: Mapping[str, Port], streams: tuple[BoundStream, ...]
 ) -> None:
     """Refuse inputs of the design that nothing drives: what they would be, nobody said."""
-    known = {*description.clocks, *description.tie}
+    refuse_undriven(
+        path,
+        description,
+        ports,
+        {name for stream in streams for name in msgspec.structs.astuple(stream.signals) if name is not None},
+    )
+
+
+def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Port], driven: set[str]) -> None:
+    """Refuse inputs of the design but those driven, clocks, the reset and those that hold a value."""
+    known = driven | {*description.clocks, *description.tie}
     known |= set() if description.reset is None else {description.reset.signal}
-    known |= {name for stream in streams for name in msgspec.structs.astuple(stream.signals) if name is not None}
     left = [port.name for port in ports.values() if port.direction != "out" and port.name not in known]
     if left:
         raise FileError(
@@ -207,7 +245,7 @@ def _check_covered(
         )
 
 
-def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
+def taps_of(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
     """The taps that one entry stands for."""
     words = list(dict.fromkeys(_WORD.findall(stated.name)))
     pattern = re.escape(_WORD.sub("\0\\1\0", stated.name))
@@ -236,7 +274,8 @@ def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
         yield BoundTap(match[0], beats, data, valid, ready, stated.latency)
 
 
-def _check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap, ...]) -> None:
+def check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap, ...]) -> None:
+    """Refuse expressions of taps that do not exist, or are not as wide as their values."""
     expected, texts = {}, {}
     for tap in taps:
         for field, text, bits in (
@@ -253,7 +292,7 @@ def _check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap,
             raise FileError(f"{key}: {shown} has {bits} bits, expected {expected[key]}")
 
 
-def _memory(path: Path, memory: Memory, model: Model) -> str:
+def memory_text(path: Path, memory: Memory, model: Model) -> str:
     """The text of a memory file: hexadecimal words, one a line."""
     where = f"{path}: memory '{memory.file}'"
     if memory.file.startswith("/") or ".." in Path(memory.file).parts:

@@ -8,29 +8,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from fxsim.devices.described.jobs.parts import Control, Ram, Region
+from fxsim.devices.described.parts import LATENCY_MAX, Packing, Part, Text
 from fxsim.errors import FileError
 from fxsim.formats.text import decode_toml, read_bounded
 
 BYTES_MAX = 1 << 20
 """Largest description, in bytes."""
-LANES_MAX = 4096
-"""Most values of a beat."""
-LATENCY_MAX = 1_000_000
-"""Longest fixed latency or interval, in cycles."""
 _EXPECTED = "a description of RTL"
 _SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
-_SHORT = Meta(min_length=1, max_length=1000)
-
-Text = Annotated[str, _SHORT]
-Cycles = Annotated[int, Meta(ge=0, le=LATENCY_MAX)]
-Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a description; keys that it does not know are refused."""
 
 
 class Reset(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,23 +27,6 @@ class Reset(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signal: Text
     active: Literal["high", "low"] = "high"
     cycles: Annotated[int, Meta(ge=1, le=10_000)] = 4
-
-
-class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The way from a tensor to beats, which streams and taps share.
-
-    `lanes`: values a beat. `number`: the format of a lane's bits, by default the tensor's. `order`: the tensor's axes,
-    slowest first, by default the tensor's own order; `-axis` runs from the last index to the first. `lane_order`:
-    whether the first value of a beat is in the least (`low`) or most significant (`high`) lane. `pack`: values follow
-    one another through the whole image, or each run of the fastest axis begins with a new beat (`row`).
-    """
-
-    lanes: Lanes = 1
-    number: Text | None = None
-    order: tuple[Text, ...] | None = None
-    lane_order: Literal["low", "high"] = "low"
-    pack: Literal["image", "row"] = "image"
-    latency: Cycles | None = None
 
 
 class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,30 +104,45 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
     globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
-    `tie`: input ports that hold a value. All files lie in the description's folder or below.
+    `tie`: input ports that hold a value. All files lie in the description's folder or below. A design has either an
+    input and an output stream, or works off jobs: `control` starts them, what they read and write lies in memories.
     """
 
     top: Text
     sources: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
-    stream: Annotated[tuple[Stream, ...], Meta(min_length=2, max_length=2)]
+    stream: Annotated[tuple[Stream, ...], Meta(max_length=2)] = ()
     include: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
-    defines: dict[Text, int | str] = {}
-    parameters: dict[Text, int | str] = {}
+    defines: dict[Text, int | str] = field(default_factory=dict)
+    parameters: dict[Text, int | str] = field(default_factory=dict)
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
-    tie: dict[Text, int] = {}
+    tie: dict[Text, int] = field(default_factory=dict)
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
+    control: Control | None = None
+    ram: Annotated[tuple[Ram, ...], Meta(max_length=64)] = ()
+    region: Annotated[tuple[Region, ...], Meta(max_length=1000)] = ()
 
     def __post_init__(self) -> None:
-        if sorted(stream.role for stream in self.stream) != ["input", "output"]:
-            raise ValueError("streams are " + " and ".join(s.role for s in self.stream) + ", expected input and output")
+        if self.has_jobs:
+            if self.stream:
+                raise ValueError("a design that is started job by job has its input and output in memories, no streams")
+        elif self.ram or self.region:
+            raise ValueError("memories need a control, which says when a job starts and is done")
+        elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
+            there = " and ".join(s.role for s in self.stream) or "none"
+            raise ValueError(f"streams are {there}, expected input and output")
         names = (self.top, *self.clocks, *self.tie, *self.parameters, *self.defines)
         names += () if self.reset is None else (self.reset.signal,)
         for name in names:
             if not _SIGNAL.match(name):
                 raise ValueError(f"{name!r} is no name in Verilog")
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether the design works off jobs, one after the other."""
+        return self.control is not None
 
     @property
     def clocks(self) -> tuple[str, ...]:

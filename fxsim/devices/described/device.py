@@ -1,82 +1,37 @@
 """Co-simulation of somebody's RTL, which a description binds to the model."""
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
-from fxsim.devices.described.bind import WRAPPER, Bound, bind
+from fxsim.devices.described.bind import Bound, bind
+from fxsim.devices.described.description import read_description
+from fxsim.devices.described.fitted import (
+    FOLLOWING,
+    DescribedSettings,
+    FittedDescribed,
+    cpp_cycles,
+    cpp_flag,
+    cpp_shape,
+)
+from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
-from fxsim.devices.described.packing import Beats
-from fxsim.devices.described.wrapper import TOP
-from fxsim.devices.settings import Setting, Settings
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
 from fxsim.simulate import messages
-from fxsim.simulate.build import COMMON_HARNESS, Design
-from fxsim.simulate.sources import Sources
 from fxsim.simulate.stall import Stall
 
-_HARNESS = Path(__file__).resolve().parent / "harness.cpp"
-_PORTS = "described_ports.hpp"
+_HARNESS = (Path(__file__).resolve().parent / "harness.cpp", FOLLOWING)
 _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
 _INSIDE_MAX = 256
 """Images that may be on their way at once."""
 
 
-class DescribedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a described design: `dut`, the file of its description."""
+class FittedStreams(FittedDescribed[Bound]):
+    """A described design whose input and output are streams, with a model on it."""
 
-    dut: Annotated[str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file")] = None
-
-
-@dataclass(frozen=True)
-class DescribedDesign(Design):
-    """Somebody's Verilog with fxsim's wrapper around it; `rtl` is the folder that its description lies in."""
-
-    bound: Bound | None = None
-    model: Model | None = None
-
-    @property
-    def programs(self) -> dict[str, bytes]:
-        """The harness, and the ports that the description gives it."""
-        assert self.bound is not None
-        return {**super().programs, _PORTS: ports_header(self.bound).encode()}
-
-    def read(self, rtl: Path | None = None) -> Sources:
-        """The sources that the description lists, of its folder or another one, and the wrapper."""
-        assert self.bound is not None
-        assert self.model is not None
-        bound = self.bound if rtl is None else bind(self.bound.path, self.model, rtl)
-        files = bound.sources.files | {WRAPPER: bound.wrapper.encode()}
-        return Sources(bound.sources.folder, dict(sorted(files.items())))
-
-    def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
-        """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
-        assert self.bound is not None
-        said = self.bound.description
-        words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
-        words += [f"-D{name}={value}" for name, value in said.defines.items()]
-        return [*words, *(f"rtl/{name}" for name in self.bound.verilog), f"rtl/{WRAPPER}"]
-
-
-class FittedDescribed(Fitted):
-    """A described design with a model on it."""
-
-    def __init__(self, model: Model, settings: DescribedSettings) -> None:
-        if settings.dut is None:
-            raise StimulusError("the accelerator 'described' needs a description: expected --dut FILE.toml")
-        self._settings = settings
-        self._model = model
-        self._path = Path(settings.dut)
-        self.bound = bind(self._path, model)
-        self.design = DescribedDesign(
-            TOP, (_HARNESS, COMMON_HARNESS), rtl=self._path.parent, bound=self.bound, model=model
-        )
-        self.parameters = {}
+    def __init__(self, model: Model, path: Path) -> None:
+        super().__init__(model, path, lambda base: bind(path, model, base), _HARNESS, ports_header)
         into, out = self.bound.input, self.bound.output
         self.limit = CycleLimit(least=max(into.beats.beats, out.beats.beats))
         self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * (out.latency or 0), 2 * into.interval)
@@ -85,11 +40,6 @@ class FittedDescribed(Fitted):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
-
-    @property
-    def has_reset(self) -> bool:
-        """Whether the description names a reset."""
-        return self.bound.description.reset is not None
 
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
@@ -120,40 +70,6 @@ class FittedDescribed(Fitted):
             # Long enough for what a surplus image would need to come out.
             "drain": str(bound),
         }
-
-    def write_files(self, folder: Path) -> None:
-        """Files that the design reads, and memory files of the model's parameters."""
-        listed = set(self.bound.verilog)
-        for name, content in self.bound.sources.files.items():
-            if name not in listed:
-                path = folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-        for name, text in self.bound.memories.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-
-    def keep_files(self, folder: Path, x: Integers) -> None:  # noqa: ARG002  # memory files are the model's alone
-        """The memory files, in `rom/`."""
-        for name, text in self.bound.memories.items():
-            path = folder / "rom" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-
-    def keep_sources(self, rtl: Path | None, folder: Path) -> None:
-        """Write the description and the files that it lists; its folder may hold much else."""
-        sources = self.bound.sources if rtl is None else bind(self._path, self._model, rtl).sources
-        sources.write(folder)
-        shutil.copyfile(self._path, folder / self._path.name)
-
-    def pinned(self, images: int) -> DescribedSettings:  # noqa: ARG002  # no setting depends on them
-        """The description that was used."""
-        return self._settings
-
-    def kept_settings(self) -> Settings:
-        """The settings that repeat the run in a kept folder: its own copy of the description."""
-        return DescribedSettings(dut=f"rtl/{self._path.name}")
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
@@ -186,48 +102,39 @@ def ports_header(bound: Bound) -> str:
         "// Made by fxsim from a description.",
         "#ifndef FXSIM_DESCRIBED_PORTS_HPP",
         "#define FXSIM_DESCRIBED_PORTS_HPP",
-        "#include <cstddef>",
-        "#include <cstdint>",
-        "struct Shape {",
-        "    size_t slot, lanes, row_beats, rows, tail;",
-        "    bool is_signed;",
-        "};",
-        f"constexpr Shape INPUT = {_shape(into.beats)};",
-        f"constexpr Shape OUTPUT = {_shape(out.beats)};",
+        '#include "following.hpp"',
+        "using cosim::Shape;",
+        f"constexpr Shape INPUT = {cpp_shape(into.beats)};",
+        f"constexpr Shape OUTPUT = {cpp_shape(out.beats)};",
         f"constexpr size_t TAPS = {len(taps)};",
-        f"constexpr Shape TAP_SHAPES[] = {{{', '.join(_shape(tap.beats) for tap in taps) or '{}'}}};",
+        f"constexpr Shape TAP_SHAPES[] = {{{', '.join(cpp_shape(tap.beats) for tap in taps) or '{}'}}};",
         f"constexpr size_t TAP_OFFSETS[] = {{{', '.join(map(str, offsets)) or '0'}}};",
-        f"constexpr uint64_t TAP_LATENCY[] = {{{', '.join(_cycles(tap.latency) for tap in taps) or '0'}}};",
-        f"constexpr uint64_t OUTPUT_LATENCY = {_cycles(out.latency)};",
+        f"constexpr uint64_t TAP_LATENCY[] = {{{', '.join(cpp_cycles(tap.latency) for tap in taps) or '0'}}};",
+        f"constexpr uint64_t OUTPUT_LATENCY = {cpp_cycles(out.latency)};",
         f"constexpr uint64_t INTERVAL = {interval};",
         f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
-        f"constexpr bool OUTPUT_HAS_READY = {_flag(out.signals.ready is not None)};",
-        f"constexpr bool OUTPUT_HAS_KEEP = {_flag(out.signals.keep is not None)};",
-        f"constexpr bool OUTPUT_AXI = {_flag(out.axi)};",
+        f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
+        f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
+        f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",
         f"constexpr uint64_t RESET_CYCLES_ASKED = {0 if reset is None else reset.cycles};",
         "#endif",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _shape(beats: Beats) -> str:
-    numbers = (beats.slot, beats.lanes, beats.row_beats, beats.rows, beats.tail)
-    return f"{{{', '.join(map(str, numbers))}, {_flag(beats.number.signed)}}}"
-
-
-def _cycles(latency: int | None) -> str:
-    return "~uint64_t{0}" if latency is None else str(latency)
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
+def fit(model: Model, settings: DescribedSettings) -> Fitted:
+    """The design that a description names, with a model on it."""
+    if settings.dut is None:
+        raise StimulusError("the accelerator 'described' needs a description: expected --dut FILE.toml")
+    path = Path(settings.dut)
+    return FittedJobs(model, path) if read_description(path).has_jobs else FittedStreams(model, path)
 
 
 DEVICE = Device(
     name="described",
     title="described",
     about="your own RTL, as the description that --dut names binds it to the model",
-    fit=FittedDescribed,
+    fit=fit,
     settings=DescribedSettings,
 )

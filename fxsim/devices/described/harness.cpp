@@ -8,51 +8,10 @@
 // has no valid signal its beats come at fixed cycles behind the image's first beat in.
 
 #include "described_ports.hpp"
-#include "harness_common.hpp"
 
 namespace {
 
 using namespace cosim;
-
-int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, bytes + lane * shape.slot, shape.slot);
-    const unsigned width = unsigned(8 * shape.slot);
-    if (!shape.is_signed || width == 32) return shape.is_signed ? int64_t(int32_t(bits)) : int64_t(bits);
-    return int64_t(int32_t(bits << (32 - width)) >> (32 - width));
-}
-
-// Lanes of beat `beat` that hold values.
-size_t lanes_of(const Shape& shape, size_t beat) {
-    return beat % shape.row_beats + 1 == shape.row_beats ? shape.tail : shape.lanes;
-}
-
-// A stream's position, and what was found of its values.
-struct Stream : Comparison {
-    Shape shape{};
-    size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
-    uint64_t image = 0;     // of the next beat
-    size_t beat = 0;
-    size_t index = 0;                   // of the next value
-    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
-    bool at_hand = false;
-    bool waits = false;            // a beat was offered and not taken in the last cycle
-    std::vector<uint8_t> waiting;  // its bytes
-    uint64_t stalled = 0;
-
-    size_t stride() const { return shape.lanes * shape.slot; }
-    uint64_t size() const { return shape.rows * ((shape.row_beats - 1) * shape.lanes + shape.tail); }
-
-    void compare(const uint8_t* got, uint64_t cycle, uint64_t entered) {
-        const uint8_t* want = expected + beat * stride();
-        const size_t lanes = lanes_of(shape, beat);
-        if (std::memcmp(want, got, lanes * shape.slot) == 0) return;
-        for (size_t lane = 0; lane < lanes; ++lane) {
-            const int64_t a = value_of(want, shape, lane), b = value_of(got, shape, lane);
-            if (a != b) mismatch({image, index + lane, cycle, entered, a, b});
-        }
-    }
-};
 
 class Simulation {
   public:
@@ -179,12 +138,12 @@ class Simulation {
         check_complete(image);
         window_.rewind(image);
         for (Stream& tap : taps_) {
-            tap.compared += tap.offset == NEVER ? 0 : tap.index;
-            place(tap, image);
+            tap.leave();
+            tap.place(image, window_);
             tap.waits = false;
         }
-        output_.compared += output_.index;
-        place(output_, image);
+        output_.leave();
+        output_.place(image, window_);
         output_.waits = false;
         input_.image = image;
         input_.beat = 0;
@@ -199,13 +158,6 @@ class Simulation {
     void check_complete(uint64_t image) {
         for (size_t i = 0; i < TAPS; ++i)
             if (taps_[i].image < image) fault("values missing", int(i), taps_[i].image, taps_[i].index);
-    }
-
-    void place(Stream& stream, uint64_t image) {
-        stream.image = image;
-        stream.beat = stream.index = 0;
-        stream.at_hand = image < window_.end();
-        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
     }
 
     // -- Driving --
@@ -293,24 +245,8 @@ class Simulation {
         return moved;
     }
 
-    bool take(Stream& stream, int number, const uint8_t* got) {
-        if (!stream.at_hand) {
-            if (stream.image < window_.end()) {
-                place(stream, stream.image);
-            } else {
-                stop("values too many", number, stream);
-                return false;
-            }
-        }
-        if (stream.expected != nullptr) stream.compare(got, dut_.cycle(), entered());
-        stream.index += lanes_of(stream.shape, stream.beat);
-        if (++stream.beat == stream.shape.rows * stream.shape.row_beats) {
-            const uint64_t image = stream.image;
-            stream.compared += stream.offset == NEVER ? 0 : stream.size();
-            place(stream, image + 1);
-            window_.pass(image, TAPS + 1);
-        }
-        return true;
+    void take(Stream& stream, int number, const uint8_t* got) {
+        if (!stream.take(got, window_, TAPS + 1, dut_.cycle(), entered())) stop("values too many", number, stream);
     }
 
     void accept_input() {
@@ -409,24 +345,12 @@ class Simulation {
 
     // -- Reporting --
 
-    static std::string json(const Stream& stream, bool valid, bool ready) {
-        Object object;
-        object.number("compared", stream.compared + (stream.offset == NEVER ? 0 : stream.index))
-            .number("stalled", stream.stalled);
-        return stream.describe(object)
-            .number("image", stream.image)
-            .number("index", stream.index)
-            .flag("valid", valid)
-            .flag("ready", ready)
-            .json();
-    }
-
     std::string json_taps() {
         const uint8_t* valid = reinterpret_cast<const uint8_t*>(&dut_->mon_valid);
         const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
         return json_list(taps_, [&](const Stream& tap) {
             const size_t i = size_t(&tap - taps_.data());
-            return json(tap, valid[i / 8] >> (i % 8) & 1, ready[i / 8] >> (i % 8) & 1);
+            return tap.json(valid[i / 8] >> (i % 8) & 1, ready[i / 8] >> (i % 8) & 1);
         });
     }
 
@@ -445,8 +369,8 @@ class Simulation {
             .raw("latency", latencies_.json())
             .known("first_latency", first_latency_)
             .known("first_output_latency", first_output_latency_)
-            .raw("input", json(input_, offering_, dut_->in_ready))
-            .raw("output", json(output_, output_valid(), dut_->out_ready))
+            .raw("input", input_.json(offering_, dut_->in_ready))
+            .raw("output", output_.json(output_valid(), dut_->out_ready))
             .raw("taps", json_taps());
         print(Object().raw("result", faults_.describe(result).json()));
     }

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.contract.number import Number
-from fxsim.devices.described.description import Packing
+from fxsim.devices.described.parts import Packing
 from fxsim.errors import FileError, ModelError
 
 

@@ -64,7 +64,7 @@ def wrapper_head(
         *(_from_slots("x_data", "in_data", x)),
         *(_to_slots("out_data", 0, "y_data", y)),
         *(f"  assign {name} = {value};" for name, value in absent),
-        f"  {description.top}{_parameters(parameters)} {INSTANCE} (",
+        f"  {description.top}{parameter_list(parameters)} {INSTANCE} (",
         ",\n".join(f"    .{port}({name})" for port, name in ports.items()),
         "  );",
     ]  # fmt: skip
@@ -92,7 +92,8 @@ def _bits(beats: Beats) -> int:
     return 8 * beats.lanes * beats.slot - 1
 
 
-def _parameters(parameters: Mapping[str, int]) -> str:
+def parameter_list(parameters: Mapping[str, int]) -> str:
+    """The values of parameters in an instance, with a blank before; nothing without any."""
     return f" #({', '.join(f'.{name}({value})' for name, value in parameters.items())})" if parameters else ""
 
 

@@ -1,0 +1,112 @@
+// A stream's position among the images, and its beats against expected ones.
+
+#ifndef FXSIM_DESCRIBED_FOLLOWING_HPP
+#define FXSIM_DESCRIBED_FOLLOWING_HPP
+
+#include "harness_common.hpp"
+
+namespace cosim {
+
+// An image of a tensor: `rows` runs of `row_beats` beats of `lanes` values, each in `slot` bytes; the last beat of a
+// run has `tail` values.
+struct Shape {
+    size_t slot, lanes, row_beats, rows, tail;
+    bool is_signed;
+
+    size_t stride() const { return lanes * slot; }  // bytes of a beat
+    size_t beats() const { return rows * row_beats; }
+    size_t bytes() const { return beats() * stride(); }
+    uint64_t values() const { return rows * ((row_beats - 1) * lanes + tail); }
+};
+
+inline int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, bytes + lane * shape.slot, shape.slot);
+    const unsigned width = unsigned(8 * shape.slot);
+    if (!shape.is_signed || width == 32) return shape.is_signed ? int64_t(int32_t(bits)) : int64_t(bits);
+    return int64_t(int32_t(bits << (32 - width)) >> (32 - width));
+}
+
+// Lanes of beat `beat` that hold values.
+inline size_t lanes_of(const Shape& shape, size_t beat) {
+    return beat % shape.row_beats + 1 == shape.row_beats ? shape.tail : shape.lanes;
+}
+
+// A stream's position, and what was found of its values.
+struct Stream : Comparison {
+    Shape shape{};
+    size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
+    uint64_t image = 0;     // of the next beat
+    size_t beat = 0;
+    size_t index = 0;                   // of the next value
+    size_t skipped = 0;                 // values of the image that did not come
+    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
+    bool at_hand = false;
+    bool waits = false;            // a beat was offered and not taken in the last cycle
+    std::vector<uint8_t> waiting;  // its bytes
+    uint64_t stalled = 0;
+
+    size_t stride() const { return shape.stride(); }
+
+    void place(uint64_t at, Window& window) {
+        image = at;
+        beat = index = skipped = 0;
+        at_hand = image < window.end();
+        expected = at_hand && offset != NEVER ? window.bytes(image, offset) : nullptr;
+    }
+
+    // What was compared of the current image counts, though all of it is to come again.
+    void leave() { compared += offset == NEVER ? 0 : index - skipped; }
+
+    // The next beat, which one of the window's `streams` has. False where no image is there that it could belong to.
+    bool take(const uint8_t* got, Window& window, size_t streams, uint64_t cycle, uint64_t entered) {
+        if (!at_hand) {
+            if (image >= window.end()) return false;
+            place(image, window);
+        }
+        if (expected != nullptr) compare(got, cycle, entered);
+        advance(window, streams);
+        return true;
+    }
+
+    // The next beat is one that does not come.
+    void skip(Window& window, size_t streams) {
+        skipped += lanes_of(shape, beat);
+        advance(window, streams);
+    }
+
+    std::string json(bool valid, bool ready) const {
+        Object object;
+        object.number("compared", compared + (offset == NEVER ? 0 : index - skipped)).number("stalled", stalled);
+        return describe(object)
+            .number("image", image)
+            .number("index", index)
+            .flag("valid", valid)
+            .flag("ready", ready)
+            .json();
+    }
+
+  private:
+    void advance(Window& window, size_t streams) {
+        index += lanes_of(shape, beat);
+        if (++beat < shape.beats()) return;
+        const uint64_t passed = image;
+        compared += offset == NEVER ? 0 : shape.values() - skipped;
+        place(passed + 1, window);
+        window.pass(passed, streams);
+    }
+
+    void compare(const uint8_t* got, uint64_t cycle, uint64_t entered) {
+        const uint8_t* want = expected + beat * stride();
+        const size_t lanes = lanes_of(shape, beat);
+        if (std::memcmp(want, got, lanes * shape.slot) == 0) return;
+        for (size_t lane = 0; lane < lanes; ++lane) {
+            const int64_t a = value_of(want, shape, lane), b = value_of(got, shape, lane);
+            if (a != b) mismatch({image, index + lane, cycle, entered, a, b});
+        }
+    }
+};
+
+}  // namespace cosim
+
+#endif

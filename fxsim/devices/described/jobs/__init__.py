@@ -1,0 +1,1 @@
+"""Designs that work off jobs: started by a pulse, their input and output in memories at their ports."""

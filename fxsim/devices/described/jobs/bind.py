@@ -1,0 +1,271 @@
+"""Binding a description of a design that works off jobs to a model: every port, region and tap resolved, or refused."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fxsim.contract import Tensor
+from fxsim.contract.number import Number
+from fxsim.devices.described.bind import (
+    all_taps,
+    check_widths,
+    find_port,
+    memory_text,
+    read_design,
+    refuse_undriven,
+)
+from fxsim.devices.described.description import Description
+from fxsim.devices.described.elaborate import Port
+from fxsim.devices.described.jobs.bound import Area, BoundRam, BoundRegion, encode
+from fxsim.devices.described.jobs.parts import Ram, Region
+from fxsim.devices.described.jobs.wrapper import wrapper_head
+from fxsim.devices.described.packing import make_beats
+from fxsim.devices.described.wrapper import BoundTap, wrapper_tail
+from fxsim.errors import FileError
+from fxsim.graph import INPUT, Model
+from fxsim.simulate.sources import Sources
+
+BYTES_MAX = 1 << 28
+"""Most bytes of all regions together."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*\Z")
+_OVERLAPS = {("input", "output"), ("input", "scratch")}
+
+
+@dataclass(frozen=True)
+class BoundJobs:
+    """A description with a model on it, of a design that works off jobs; `areas` are those of the harness's memories.
+
+    `shown`: taps in the order of the harness, that of the graph.
+    """
+
+    path: Path
+    description: Description
+    sources: Sources
+    verilog: tuple[str, ...]
+    wrapper: str
+    rams: tuple[BoundRam, ...]
+    regions: tuple[BoundRegion, ...]
+    areas: tuple[Area, ...]
+    taps: tuple[BoundTap, ...]
+    shown: tuple[str, ...]
+    output: BoundRegion
+    memories: dict[str, str]
+
+    def inside(self, memory: str) -> bool:
+        """Whether a memory is inside the design."""
+        return any(ram.said.inside for ram in self.rams if ram.memory == memory)
+
+
+def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
+    """Bind the description in a file to a model. FileError with file, place and what was expected.
+
+    `base`: a folder in place of the description's own, in which its sources and files are looked for.
+    """
+    read = read_design(path, model, base)
+    description, ports = read.description, read.ports
+    driven = _control(path, description, ports)
+    rams = _rams(path, description, ports)
+    for ram in description.ram:
+        driven |= {
+            name for name in (ram.address, ram.enable, ram.read, ram.write, ram.write_enable) if name is not None
+        }
+    refuse_undriven(path, description, ports, driven)
+    regions = tuple(_region(path, said, model, rams) for said in description.region)
+    outputs = [region for region in regions if region.role == "output" and region.tap is None]
+    if len(outputs) != 1:
+        raise FileError(f"{path}: {len(outputs)} regions are the model's output, expected one")
+    if not any(region.role == "input" for region in regions):
+        raise FileError(f"{path}: no region is an input")
+    _check_regions(path, rams, regions)
+    taps = all_taps(path, description, model)
+    names = [tap.name for tap in taps] + [r.tap for r in regions if r.role == "output" and r.tap is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise FileError(f"{path}: tap '{name}' is described twice")
+    head = wrapper_head(description, read.parameters, rams, taps)
+    check_widths(read.verilog, head, path, taps)
+    return BoundJobs(
+        path=path,
+        description=description,
+        sources=read.sources,
+        verilog=read.verilog.sources,
+        wrapper=head + wrapper_tail(taps),
+        rams=rams,
+        regions=regions,
+        areas=_areas(rams, regions),
+        taps=taps,
+        shown=tuple(sorted(names, key=model.graph.taps.index)),
+        output=outputs[0],
+        memories={memory.file: memory_text(path, memory, model) for memory in description.memory},
+    )
+
+
+def _control(path: Path, description: Description, ports: Mapping[str, Port]) -> set[str]:
+    """The ports that start a job and say that it is done."""
+    control = description.control
+    assert control is not None
+    for what, name, direction in (
+        ("start", control.start, "in"),
+        ("done", control.done, "out"),
+        ("busy", control.busy, "out"),
+    ):
+        if name is not None:
+            _width(f"{path}: control, {what}", find_port(path, f"control, {what}", name, ports, direction), 1)
+    return {control.start}
+
+
+def _width(where: str, port: Port, bits: int) -> None:
+    if port.bits != bits or not port.flat:
+        kind = "" if port.flat else " in an unpacked array"
+        raise FileError(f"{where}: port '{port.name}' has {port.bits} bits{kind}, expected {bits} in one")
+
+
+def _rams(path: Path, description: Description, ports: Mapping[str, Port]) -> tuple[BoundRam, ...]:
+    rams: list[BoundRam] = []
+    offsets = {False: 0, True: 0}
+    for said in description.ram:
+        where = f"{path}: ram '{said.name}'"
+        memory = said.memory or said.name
+        for what in (said.name, memory):
+            if not _NAME.match(what):
+                raise FileError(f"{where}: {what!r} is no name of letters, digits, '_', '.' and '-'")
+        if any(other.said.name == said.name for other in rams):
+            raise FileError(f"{where}: it is described twice")
+        ram = _ram(path, said, memory, ports, offsets[said.inside])
+        for other in rams:
+            if other.memory == memory and (other.said.inside or said.inside):
+                raise FileError(f"{where}: '{other.said.name}' leads to its memory, too, which one inside cannot share")
+            if other.memory == memory and other.word_bits != ram.word_bits:
+                raise FileError(
+                    f"{where}: a word of it has {ram.word_bits} bits, and {other.word_bits} at '{other.said.name}'"
+                )
+        offsets[said.inside] += ram.word_bytes
+        rams.append(ram)
+    return tuple(rams)
+
+
+def _ram(path: Path, said: Ram, memory: str, ports: Mapping[str, Port], offset: int) -> BoundRam:
+    where, what = f"{path}: ram '{said.name}'", f"ram '{said.name}'"
+    # Of a RAM of the harness the design gives the address; of its own it takes it.
+    gives, takes = ("in", "out") if said.inside else ("out", "in")
+    address = find_port(path, f"{what}, address", said.address, ports, gives)
+    if not address.flat or address.bits > 64:
+        raise FileError(f"{where}: address '{said.address}' has {address.bits} bits, expected at most 64 in one")
+    bits = []
+    for field, name, direction in (("read", said.read, takes), ("write", said.write, gives)):
+        if name is not None:
+            port = find_port(path, f"{what}, {field}", name, ports, direction)
+            _width(where, port, port.bits)
+            bits.append(port.bits)
+    if len(set(bits)) > 1:
+        raise FileError(f"{where}: '{said.read}' has {bits[0]} bits, and '{said.write}' {bits[1]}")
+    if said.enable is not None:
+        _width(where, find_port(path, f"{what}, enable", said.enable, ports, gives), 1)
+    strobes = 1
+    if said.write_enable is not None:
+        port = find_port(path, f"{what}, write_enable", said.write_enable, ports, gives)
+        if not port.flat or port.bits not in {1, bits[0] // 8 if bits[0] % 8 == 0 else 1}:
+            raise FileError(f"{where}: '{said.write_enable}' has {port.bits} bits, expected 1, or one a byte of a word")
+        strobes = port.bits
+    if said.unit == "bytes" and bits[0] % 8 != 0:
+        raise FileError(f"{where}: addresses count bytes, and a word has {bits[0]} bits")
+    return BoundRam(said, memory, bits[0], address.bits, strobes, offset)
+
+
+def _region(path: Path, said: Region, model: Model, rams: tuple[BoundRam, ...]) -> BoundRegion:
+    where = f"{path}: {said.role} region in '{said.memory}'"
+    ports = [ram for ram in rams if ram.memory == said.memory]
+    if not ports:
+        there = ", ".join(sorted({ram.memory for ram in rams})) or "none"
+        raise FileError(f"{where}: there is no such memory, only: {there}")
+    ram, inside = ports[0], ports[0].said.inside
+    needs = {"input": inside, "parameter": inside, "output": not inside}
+    if said.role == "scratch" and inside:
+        raise FileError(f"{where}: what is inside the design is its own, and no region")
+    if said.role != "scratch":
+        wanted = "write" if needs[said.role] else "read"
+        if all(getattr(port.said, wanted) is None for port in ports):
+            raise FileError(f"{where}: no port of it can {wanted}")
+    tensor, values = _tensor(where, said, model)
+    beats = None if tensor is None else make_beats(said, tensor, where)
+    if beats is not None and beats.lanes * beats.number.bits != ram.word_bits:
+        raise FileError(
+            f"{where}: a word has {ram.word_bits} bits, expected {beats.lanes * beats.number.bits} "
+            f"({beats.lanes} lanes of {beats.number})"
+        )
+    words = said.words or (beats.beats if beats is not None else 0)
+    unit = ram.unit
+    if said.base % unit != 0:
+        raise FileError(f"{where}: base {said.base} is no multiple of a word's {unit} bytes")
+    least = min(port.words for port in ports)
+    if said.base // unit + words > least:
+        raise FileError(f"{where}: its words {said.base // unit} to {said.base // unit + words - 1} are not all among "
+                        f"the {least} that its address reaches")  # fmt: skip
+    return BoundRegion(
+        name=f"{said.role} in {said.memory}",
+        role=said.role,
+        memory=said.memory,
+        first=said.base // unit,
+        words=words,
+        word_bytes=ram.word_bytes,
+        beats=beats,
+        tap=None if said.role not in {"input", "output"} else _carried(said, model),
+        content=b"" if values is None or beats is None else encode(beats, values),
+    )
+
+
+def _carried(said: Region, model: Model) -> str | None:
+    """The tap whose values a region has, None for the model's own input or output."""
+    own = INPUT if said.role == "input" else model.graph.output
+    return None if said.tensor in {None, own} else said.tensor
+
+
+def _tensor(where: str, said: Region, model: Model) -> tuple[Tensor | None, np.ndarray | None]:
+    """The tensor that a region holds, and of a parameter its values."""
+    if said.role == "scratch":
+        return None, None
+    if said.role in {"input", "output"}:
+        name = said.tensor or (INPUT if said.role == "input" else model.graph.output)
+        if (tensor := model.graph.tensors.get(name)) is None or (said.role == "output" and name == INPUT):
+            raise FileError(f"{where}: the model has no tensor '{name}', expected one of its taps")
+        return tensor, None
+    name, _, field = (said.tensor or "").rpartition(".")
+    node = model.graph.by_name.get(name)
+    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.ndim not in (1, 2):
+        raise FileError(f"{where}: the model has no array '{said.tensor}', expected e.g. 'NODE.weight'")
+    number = Number.parse(f"{'u' if value.dtype.kind == 'u' else ''}int{8 * value.dtype.itemsize}")
+    return Tensor(("row", "column")[2 - value.ndim :], value.shape, number), value
+
+
+def _check_regions(path: Path, rams: Iterable[BoundRam], regions: tuple[BoundRegion, ...]) -> None:
+    """Refuse regions that overlap where that means nothing, memories without any, and too much in all."""
+    for n, one in enumerate(regions):
+        for other in regions[:n]:
+            apart = one.first >= other.first + other.words or other.first >= one.first + one.words
+            if one.memory == other.memory and not apart and tuple(sorted((one.role, other.role))) not in _OVERLAPS:
+                raise FileError(f"{path}: {other.role} and {one.role} region in '{one.memory}' overlap")
+    for ram in rams:
+        if not any(region.memory == ram.memory for region in regions):
+            raise FileError(f"{path}: ram '{ram.said.name}': nothing lies in it, expected a region")
+    if (total := sum(region.words * region.word_bytes for region in regions)) > BYTES_MAX:
+        raise FileError(f"{path}: all regions have {total} bytes, expected at most {BYTES_MAX}")
+
+
+def _areas(rams: tuple[BoundRam, ...], regions: tuple[BoundRegion, ...]) -> tuple[Area, ...]:
+    """Regions of the harness's memories, those that overlap joined."""
+    inside = {ram.memory for ram in rams if ram.said.inside}
+    areas: list[Area] = []
+    for region in sorted(regions, key=lambda region: (region.memory, region.first)):
+        if region.memory in inside:
+            continue
+        last = areas[-1] if areas else None
+        if last is not None and last.memory == region.memory and region.first < last.first + last.words:
+            end = max(last.first + last.words, region.first + region.words)
+            areas[-1] = Area(last.memory, last.first, end - last.first, last.word_bytes)
+        else:
+            areas.append(Area(region.memory, region.first, region.words, region.word_bytes))
+    return tuple(areas)

@@ -1,0 +1,199 @@
+"""Co-simulation of a described design that works off jobs, its input and output in memories."""
+
+from pathlib import Path
+
+import msgspec
+
+from fxsim.devices.base import CycleLimit, Layout, StreamState, decode_part, stall_argument
+from fxsim.devices.described.fitted import FOLLOWING, FittedDescribed, cpp_cycles, cpp_flag, cpp_shape
+from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
+from fxsim.devices.described.jobs.bound import BoundRam, BoundRegion
+from fxsim.devices.described.jobs.layout import JobsLayout
+from fxsim.errors import StimulusError
+from fxsim.graph import Model
+from fxsim.operators import Cost
+from fxsim.simulate import messages
+from fxsim.simulate.stall import Stall
+
+_FOLDER = Path(__file__).resolve().parent / "harness"
+_HARNESS = (
+    *(
+        _FOLDER / name
+        for name in ("harness.cpp", "control.hpp", "own.hpp", "ram.hpp", "shared.hpp", "ports.hpp", "regions.hpp")
+    ),
+    FOLLOWING,
+)
+_WATCHDOG_MIN = 1000
+_RESET_REACH = 12
+_DRAIN = 256
+"""Cycles after the last job in which nothing may come any more."""
+_TIMEOUT_MIN = 100_000
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where a job stood when the simulation ended: its phase, and the step that was waited for."""
+
+    phase: str
+    step: str
+
+
+class FittedJobs(FittedDescribed[BoundJobs]):
+    """A described design that works off jobs, with a model on it."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        macs = sum(cost.macs for cost in _costs(model))
+        # A design with one multiplier and a few cycles a product is in time.
+        timeout = max(_TIMEOUT_MIN, 16 * macs)
+        super().__init__(
+            model,
+            path,
+            lambda base: bind_jobs(path, model, base),
+            _HARNESS,
+            lambda bound: ports_header(bound, timeout),
+        )
+        self.limit = CycleLimit(least=1)
+        self.watchdog = max(_WATCHDOG_MIN, 16 * max(region.words for region in self.bound.regions))
+
+    @property
+    def probed(self) -> tuple[str, ...]:
+        """Taps of the model that the description shows, in graph order."""
+        return self.bound.shown
+
+    def refuse_stall(self, stall: Stall) -> None:
+        """StimulusError where a pattern asks for what the design has no signals for."""
+        path = self.bound.path
+        if stall.resets and not self.has_reset:
+            raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
+        waits = any(ram.said.inside for ram in self.bound.rams)
+        if (stall.input is not None or stall.output is not None) and not waits:
+            raise StimulusError(f"stall pattern '{stall.text}': nothing of {path} can wait: RAMs answer in time")
+
+    def layout(self, compared: tuple[str, ...]) -> JobsLayout:
+        """The layout of the tensors that the description states."""
+        return JobsLayout(self._model, compared, self.bound)
+
+    def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
+        """Stalls of the harness's own accesses, and limits."""
+        assert isinstance(layout, JobsLayout)
+        return {
+            "images": str(images),
+            "compared": layout.given,
+            "input_stall": stall_argument(stall.input, 64),
+            "output_stall": stall_argument(stall.output, 64),
+            "gap": str(stall.gap),
+            "resets": str(stall.resets),
+            "reset_seed": str(stall.reset_seed),
+            "reset_reach": str(_RESET_REACH),
+            "drain": str(_DRAIN),
+        }
+
+    def write_files(self, folder: Path) -> None:
+        """Files that the design reads, memory files, and the words of parameters in memories."""
+        super().write_files(folder)
+        for i, region in enumerate(self.bound.regions):
+            if region.role == "parameter":
+                (folder / _file(i)).write_bytes(region.content)
+
+    def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
+        """The step that does not end, and how far taps and output have come."""
+        assert isinstance(layout, JobsLayout)
+        state = decode_part(found, State)
+        streams = {**dict(zip(layout.shown, found.taps, strict=True)), layout.output: found.output}
+        states = []
+        for name, stream in streams.items():
+            how = "empty" if not stream.valid else "passing" if stream.ready else "held"
+            states.append(StreamState(name, how, stream.image + first_image, *layout.place(name, stream.index)))
+        where = f"'{state.step}' does not end" if state.step else f"nothing moves in phase '{state.phase}'"
+        return f"the job of image {found.images + first_image}: {where}", tuple(states)
+
+
+def ports_header(bound: BoundJobs, timeout: int) -> str:
+    """C++ that says which memories, regions and monitors the wrapper has, and how a job runs."""
+    control, reset = bound.description.control, bound.description.reset
+    assert control is not None
+    memories = list(dict.fromkeys(ram.memory for ram in bound.rams))
+    theirs = [ram for ram in bound.rams if not ram.said.inside]
+    own = [ram for ram in bound.rams if ram.said.inside]
+    monitors, at = [], 0
+    for tap in bound.taps:
+        monitors.append(f"{{{bound.shown.index(tap.name)}, {at}, {cpp_cycles(tap.latency)}}}")
+        at += tap.beats.lanes * tap.beats.slot
+    layout = JobsLayout.shapes(bound)
+    assert bound.output.beats is not None
+    areas = [f"{{{memories.index(a.memory)}, {a.first}, {a.words}, {a.word_bytes}}}" for a in bound.areas]
+    longest = control.timeout or timeout
+    lines = [
+        "// Made by fxsim from a description.",
+        "#ifndef FXSIM_DESCRIBED_PORTS_HPP",
+        "#define FXSIM_DESCRIBED_PORTS_HPP",
+        '#include "regions.hpp"',
+        '#include "ports.hpp"',
+        "namespace cosim {",
+        f"constexpr uint64_t RESET_CYCLES_ASKED = {0 if reset is None else reset.cycles};",
+        f"constexpr bool HAS_BUSY = {cpp_flag(control.busy is not None)};",
+        f"constexpr bool START_LEVEL = {cpp_flag(control.start_kind == 'level')};",
+        f"constexpr bool DONE_LEVEL = {cpp_flag(control.done_kind == 'level')};",
+        f"constexpr bool COMBINATIONAL = {cpp_flag(any(ram.said.latency == 0 for ram in theirs))};",
+        f"constexpr Shape OUTPUT = {cpp_shape(bound.output.beats)};",
+        _list("Shape", "TAPS", [cpp_shape(beats) for beats in layout]),
+        _list("Monitor", "MONITORS", monitors),
+        _list("Area", "AREAS", areas),
+        _list("Region", "REGIONS", [_cpp_region(bound, own, i) for i in range(len(bound.regions))]),
+        _list("RamPort", "RAMS", [_cpp_ram(ram, memories) for ram in theirs]),
+        _list("OwnRam", "OWN_RAMS", [_cpp_own(ram) for ram in own]),
+        _list("Step", "RUN_STEPS", [
+            f'{{Act::START, {longest}, "start"}}', f'{{Act::DONE, {longest}, "wait for {control.done}"}}',
+        ]),
+        "}",
+        "#endif",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _list(kind: str, name: str, items: list[str]) -> str:
+    return f"inline const std::vector<{kind}> {name} = {{{', '.join(items)}}};"
+
+
+def _cpp_ram(ram: BoundRam, memories: list[str]) -> str:
+    said = ram.said
+    flags = (said.enable is not None, said.read is not None, said.write is not None, ram.checked)
+    numbers = (memories.index(ram.memory), ram.word_bytes, ram.word_bits, ram.offset, said.latency, ram.unit)
+    words = (f'"{said.name}"', f'"{ram.memory}"', *map(str, numbers), *map(cpp_flag, flags))
+    return f"{{{', '.join(words)}}}"
+
+
+def _cpp_own(ram: BoundRam) -> str:
+    numbers = (ram.word_bytes, ram.offset, ram.said.latency, ram.unit, ram.words)
+    return f"{{{', '.join(map(str, numbers))}, {cpp_flag(ram.said.write is not None)}}}"
+
+
+def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
+    region: BoundRegion = bound.regions[i]
+    never = "NEVER"
+    area, port, at = never, never, region.first
+    if bound.inside(region.memory):
+        port = str(next(n for n, ram in enumerate(own) if ram.memory == region.memory))
+    else:
+        n = next(
+            n for n, a in enumerate(bound.areas) if a.memory == region.memory and 0 <= region.first - a.first < a.words
+        )
+        area, at = str(n), region.first - bound.areas[n].first
+    beats = region.beats
+    shape = "Shape{}" if beats is None else f"Shape{cpp_shape(beats)}"
+    bits, low = (0, True) if beats is None else (beats.number.bits, beats.low_first)
+    tap = str(bound.shown.index(region.tap)) if region.role == "output" and region.tap is not None else never
+    words = (
+        f'"{region.name}"', f"Role::{region.role.upper()}", area, port, str(at), "1", str(region.words),
+        str(region.word_bytes), shape, str(bits), cpp_flag(low), tap, f'"{_file(i)}"',
+    )  # fmt: skip
+    return f"{{{', '.join(words)}}}"
+
+
+def _file(i: int) -> str:
+    """The file with the words of a region."""
+    return f"fxsim_region_{i}.bin"
+
+
+def _costs(model: Model) -> list[Cost]:
+    graph = model.graph
+    return [node.op.cost(graph.tensors[node.name]) for node in graph.nodes]

@@ -1,0 +1,89 @@
+// The steps of a job: the design is started, and seen to be done.
+
+#ifndef FXSIM_JOBS_CONTROL_HPP
+#define FXSIM_JOBS_CONTROL_HPP
+
+#include "shared.hpp"
+
+namespace cosim {
+
+class Control {
+  public:
+    explicit Control(Shared& shared) : shared_(shared), dut_(shared.dut) {}
+
+    const char* step() const { return steps_ == nullptr || finished() ? "" : (*steps_)[at_].name; }
+    bool finished() const { return steps_ == nullptr || at_ == steps_->size(); }
+
+    void reset() {
+        steps_ = nullptr;
+        held_ = false;
+        done_before_ = busy_before_ = true;  // whatever they are after a reset
+    }
+
+    void begin(const std::vector<Step>& steps) {
+        steps_ = &steps;
+        at_ = 0;
+        enter();
+    }
+
+    void drive() {
+        dut_->start = held_;
+        starting_ = false;
+        if (finished() || (*steps_)[at_].act != Act::START || (HAS_BUSY && busy_before_)) return;
+        starting_ = true;
+        dut_->start = 1;
+    }
+
+    // Returns whether a step ended.
+    bool observe() {
+        const bool done = dut_->done, busy = HAS_BUSY && dut_->busy;
+        const bool moved = advance(done, busy);
+        done_before_ = done;
+        busy_before_ = busy;
+        if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout)
+            shared_.fatal("timeout", "control",
+                          "no end of '" + std::string(step()) + "' in " + std::to_string(waited_) + " cycles");
+        return moved;
+    }
+
+    bool starting() const { return starting_; }
+
+  private:
+    void enter() { waited_ = 0; }
+
+    bool advance(bool done, bool busy) {
+        // A level that is high since the last job is none of this one.
+        const bool news = DONE_LEVEL ? done && !done_before_ : done;
+        const bool waits = !finished() && (*steps_)[at_].act == Act::DONE;
+        if (news && !waits) shared_.fault("done without a job", "done");
+        if (busy && !busy_before_ && !waits && !starting_) shared_.fault("busy without a job", "busy");
+        if (starting_) {
+            held_ = START_LEVEL;
+            was_busy_ = busy;
+            return next();
+        }
+        if (!waits) return false;
+        was_busy_ |= busy;
+        if (!news) return false;
+        if (HAS_BUSY && !was_busy_) shared_.fault("busy never high in a job", "busy");
+        held_ = false;
+        return next();
+    }
+    bool next() {
+        ++at_;
+        enter();
+        return true;
+    }
+
+    Shared& shared_;
+    Design& dut_;
+    const std::vector<Step>* steps_ = nullptr;
+    size_t at_ = 0;
+    uint64_t waited_ = 0;
+    bool held_ = false, starting_ = false, was_busy_ = false;
+    bool done_before_ = true, busy_before_ = true;
+};
+
+}  // namespace cosim
+
+#endif

@@ -1,0 +1,42 @@
+// What a description says of a design: ports to RAMs, monitors, and the steps of a job.
+
+#ifndef FXSIM_JOBS_PORTS_HPP
+#define FXSIM_JOBS_PORTS_HPP
+
+#include "regions.hpp"
+
+namespace cosim {
+
+// A tap's monitor: where its beat is in the monitors' data, and its latency where it has no valid.
+struct Monitor {
+    size_t tap, offset;
+    uint64_t latency;
+};
+
+// A port to a RAM of the harness; `offset`: of its word in the ports' data, `unit`: addresses a word.
+struct RamPort {
+    const char* name;
+    const char* memory_name;
+    size_t memory, word_bytes, word_bits, offset;
+    uint64_t latency, unit;
+    bool has_enable, reads, writes;
+    bool checked;  // whether every read must find something
+};
+
+// A port to a RAM inside the design.
+struct OwnRam {
+    size_t word_bytes, offset;
+    uint64_t latency, unit, words;
+    bool writes;
+};
+
+enum class Act { START, DONE };
+struct Step {
+    Act act;
+    uint64_t timeout;
+    const char* name;
+};
+
+}  // namespace cosim
+
+#endif

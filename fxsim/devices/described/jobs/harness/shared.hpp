@@ -1,0 +1,45 @@
+// What the parts of the harness share: the design, its memories, the images, and how far they are.
+
+#ifndef FXSIM_JOBS_SHARED_HPP
+#define FXSIM_JOBS_SHARED_HPP
+
+#include "described_ports.hpp"
+
+namespace cosim {
+
+struct Shared {
+    Shared(const Options& options, size_t image_bytes)
+        : images(options.number("images")),
+          dut(options),
+          window(images, image_bytes),
+          memories(AREAS, REGIONS, options.number("power_on_seed")) {}
+
+    uint64_t images;
+    Design dut;
+    Window window;
+    Memories memories;
+    Faults faults;
+    uint64_t image = 0;      // of the job, or of the next one
+    bool running = false;    // a job
+    bool stop = false;       // a fault after which positions mean nothing any more
+    bool held_back = false;  // the harness waits: not moving proves nothing
+
+    uint64_t entered() const { return std::min(image + 1, images); }
+    void fault(const std::string& kind, const char* where, const std::string& detail = "") {
+        const uint64_t at = std::min(image, images - 1);
+        faults.add({kind, "\"" + std::string(where) + "\"", at, 0, dut.cycle(), entered(), detail});
+    }
+    void fatal(const std::string& kind, const char* where, const std::string& detail = "") {
+        fault(kind, where, detail);
+        stop = true;
+    }
+    // Of a tap, or of the output (NEVER).
+    void stream_fault(const std::string& kind, size_t tap, uint64_t index, const std::string& detail = "") {
+        const std::string stream = tap == NEVER ? "-1" : std::to_string(tap);
+        faults.add({kind, stream, std::min(image, images - 1), index, dut.cycle(), entered(), detail});
+    }
+};
+
+}  // namespace cosim
+
+#endif

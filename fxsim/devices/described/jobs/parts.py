@@ -1,0 +1,93 @@
+"""The parts of a description of a design that works off jobs: its start, its memories, and what lies in them."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from fxsim.devices.described.parts import Packing, Part, Text
+
+ADDRESS_MAX = 1 << 62
+"""Largest address, in cells."""
+CYCLES_MAX = 1_000_000_000
+"""Longest time to wait for one thing, in cycles."""
+READ_LATENCY_MAX = 64
+"""Most cycles from a RAM's address to its data."""
+WORDS_MAX = 1 << 26
+"""Most words of a region."""
+
+Address = Annotated[int, Meta(ge=0, le=ADDRESS_MAX)]
+Timeout = Annotated[int, Meta(ge=1, le=CYCLES_MAX)]
+
+
+class Control(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a job is started and seen to be done: ports of the design.
+
+    `start_kind`: a `pulse` of one cycle, or a `level` held until the job is done. `done_kind`: a `pulse` of one cycle,
+    or a `level` that stays until the next start. `busy`: high while a job runs; a job starts only where it is low.
+    `timeout`: most cycles of a job.
+    """
+
+    start: Text
+    done: Text
+    start_kind: Literal["pulse", "level"] = "pulse"
+    done_kind: Literal["pulse", "level"] = "pulse"
+    busy: Text | None = None
+    timeout: Timeout | None = None
+
+
+class Ram(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A port between the design and a RAM; the RAM is the harness's, or the design's own (`inside`).
+
+    `memory`: the RAM's name, where several ports lead to one; by default the port's. `read`: data that is read,
+    `latency` cycles after its address; `write`: data that is written where `write_enable` is high (a bit, or a bit a
+    byte). `enable`: without it a RAM reads in every cycle. `unit`: what an address counts. `reads`: whether every read
+    must be of a word that holds something (`checked`, as by default with an enable); else such a word reads as random.
+    """
+
+    name: Text
+    address: Text
+    memory: Text | None = None
+    inside: bool = False
+    enable: Text | None = None
+    read: Text | None = None
+    write: Text | None = None
+    write_enable: Text | None = None
+    latency: Annotated[int, Meta(ge=0, le=READ_LATENCY_MAX)] = 1
+    unit: Literal["words", "bytes"] = "words"
+    reads: Literal["checked", "unchecked"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.read is None and self.write is None:
+            raise ValueError(f"ram '{self.name}' needs read or write data")
+        if (self.write is None) != (self.write_enable is None):
+            raise ValueError(f"ram '{self.name}' needs both write and write_enable, or neither")
+        if self.inside and self.reads is not None:
+            raise ValueError(f"ram '{self.name}': 'reads' is of a RAM of the harness, not of one inside the design")
+        if self.inside and self.memory is not None:
+            raise ValueError(f"ram '{self.name}' is inside the design, where one port leads to it")
+
+
+class Region(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a memory, from address `base` on: words of `lanes` values each.
+
+    `role`: `input` (by default the model's), `output` (by default the model's; else the tap that `tensor` names),
+    `parameter` (`tensor`: operator and parameter, e.g. `fc1.weight`), or `scratch`: so many `words` that the design may
+    use as it likes. `memory`: the RAM's name.
+    """
+
+    memory: Text
+    role: Literal["input", "output", "parameter", "scratch"]
+    base: Address = 0
+    tensor: Text | None = None
+    words: Annotated[int, Meta(ge=1, le=WORDS_MAX)] | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.role} region in '{self.memory}'"
+        if (self.words is None) == (self.role == "scratch"):
+            raise ValueError(f"{where}: a scratch region states its words, and no other does")
+        if self.role == "scratch" and self.tensor is not None:
+            raise ValueError(f"{where}: it holds no tensor")
+        if self.role == "parameter" and self.tensor is None:
+            raise ValueError(f"{where}: it needs a tensor, e.g. 'fc1.weight'")
+        if self.latency is not None:
+            raise ValueError(f"{where}: a latency is of streams, taps and RAMs")

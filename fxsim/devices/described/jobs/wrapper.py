@@ -1,0 +1,98 @@
+"""A module around a design that works off jobs: its memories' ports in one form, which the harness knows."""
+
+from collections.abc import Mapping, Sequence
+
+from fxsim.devices.described.description import Description
+from fxsim.devices.described.jobs.bound import BoundRam
+from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, parameter_list
+
+
+def wrapper_head(
+    description: Description, parameters: Mapping[str, int], rams: Sequence[BoundRam], taps: Sequence[BoundTap]
+) -> str:
+    """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
+    control = description.control
+    assert control is not None
+    ports = dict.fromkeys(description.clocks, "clk") | {name: str(value) for name, value in description.tie.items()}
+    if description.reset is not None:
+        ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
+    ports |= {control.start: "start", control.done: "done"}
+    ports |= {} if control.busy is None else {control.busy: "busy"}
+    body: list[str] = [] if control.busy is not None else ["  assign busy = 1'b0;"]
+    theirs, own = [ram for ram in rams if not ram.said.inside], [ram for ram in rams if ram.said.inside]
+    for group, kind in ((theirs, "ram"), (own, "own")):
+        for i, ram in enumerate(group):
+            body += (_inside if kind == "own" else _outside)(i, f"{kind}{i}", ram)
+            said = ram.said
+            for port, name in (
+                (said.address, "a"), (said.enable, "e"), (said.write_enable, "w"), (said.read, "q"), (said.write, "d"),
+            ):  # fmt: skip
+                ports |= {} if port is None else {port: f"{kind}{i}_{name}"}
+    sizes = [
+        (direction if name != "rdata" else {"in": "out", "out": "in"}[direction], f"{kind}_{name}", bits)
+        for kind, direction, group in (("ram", "out", theirs), ("own", "in", own))
+        for name, bits in (
+            ("enable", len(group)),
+            ("strobe" if kind == "ram" else "write", _bytes(group) if kind == "ram" else len(group)),
+            ("address", 64 * len(group)),
+            ("wdata", 8 * _bytes(group)),
+            ("rdata", 8 * _bytes(group)),
+        )
+    ]
+    mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
+    lines = [
+        "// Made by fxsim around a design that a description names.",
+        "`default_nettype wire",
+        f"module {TOP} (",
+        "  input wire clk, input wire rst, input wire start, output wire done, output wire busy,",
+        *(f"  {direction}put wire [{max(bits, 1) - 1}:0] {name}," for direction, name, bits in sizes),
+        f"  output wire [{max(len(taps), 1) - 1}:0] mon_valid, output wire [{max(len(taps), 1) - 1}:0] mon_ready,",
+        f"  output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
+        *body,
+        f"  {description.top}{parameter_list(parameters)} {INSTANCE} (",
+        ",\n".join(f"    .{port}({name})" for port, name in ports.items()),
+        "  );",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _bytes(rams: Sequence[BoundRam]) -> int:
+    return sum(ram.word_bytes for ram in rams)
+
+
+def _outside(i: int, name: str, ram: BoundRam) -> list[str]:
+    """A port to a RAM of the harness."""
+    said, first = ram.said, ram.offset
+    lines = [f"  wire [{ram.address_bits - 1}:0] {name}_a;", f"  wire {name}_e;"]
+    lines += [] if said.enable is not None else [f"  assign {name}_e = 1'b1;"]
+    lines += [f"  assign ram_enable[{i}] = {name}_e;", *_extended(f"ram_address[{64 * i} +: 64]", f"{name}_a", ram)]
+    at = f"[{8 * first} +: {8 * ram.word_bytes}]"
+    if said.write is None:
+        lines += [f"  assign ram_strobe[{first} +: {ram.word_bytes}] = 0;", f"  assign ram_wdata{at} = 0;"]
+    else:
+        lines += [f"  wire [{ram.word_bits - 1}:0] {name}_d;", f"  wire [{ram.strobes - 1}:0] {name}_w;"]
+        strobes = f"{name}_w" if ram.strobes == ram.word_bytes else f"{{{ram.word_bytes}{{{name}_w}}}}"
+        lines += [f"  assign ram_strobe[{first} +: {ram.word_bytes}] = {strobes};"]
+        lines += [f"  assign ram_wdata{at} = {name}_d;"]
+    if said.read is not None:
+        lines += [f"  wire [{ram.word_bits - 1}:0] {name}_q = ram_rdata[{8 * first} +: {ram.word_bits}];"]
+    return lines
+
+
+def _inside(i: int, name: str, ram: BoundRam) -> list[str]:
+    """A port to a RAM inside the design."""
+    said, first = ram.said, ram.offset
+    lines = [f"  wire [{ram.address_bits - 1}:0] {name}_a = own_address[{64 * i} +: {ram.address_bits}];"]
+    lines += [f"  wire {name}_e = own_enable[{i}];"]
+    if said.write is not None:
+        lines += [f"  wire [{ram.word_bits - 1}:0] {name}_d = own_wdata[{8 * first} +: {ram.word_bits}];"]
+        lines += [f"  wire [{ram.strobes - 1}:0] {name}_w = {{{ram.strobes}{{own_write[{i}]}}}};"]
+    at = f"[{8 * first} +: {8 * ram.word_bytes}]"
+    if said.read is None:
+        return [*lines, f"  assign own_rdata{at} = 0;"]
+    return [*lines, f"  wire [{ram.word_bits - 1}:0] {name}_q;", f"  assign own_rdata{at} = {name}_q;"]
+
+
+def _extended(to: str, address: str, ram: BoundRam) -> list[str]:
+    above = "" if ram.address_bits == 64 else f"{{{64 - ram.address_bits}{{1'b0}}}}, "
+    return [f"  assign {to} = {{{above}{address}}};"]

@@ -1,0 +1,300 @@
+"""Somebody's own RTL that works off jobs: started by a pulse, its input and output in memories."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.cosim import CosimResult, cosim
+from fxsim.errors import FxsimError, StimulusError
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+
+JOBS = Path(__file__).parent / "rtl" / "jobs"
+RANDOM = np.random.default_rng(20261129)
+X = RANDOM.integers(-128, 128, (8, 3, 6)).astype(np.int8)
+
+Edit = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """Two linears with a ReLU between them."""
+
+    def linear(outputs: int, inputs: int) -> Linear:
+        weight = RANDOM.integers(-128, 128, (outputs, inputs)).astype(np.int8)
+        bias = RANDOM.integers(-100, 100, outputs).astype(np.int8)
+        return Linear(weight, bias, RANDOM.integers(6, 10, outputs).astype(np.uint8))
+
+    nodes = (Node("fc1", linear(4, 6), (INPUT,)), Node("act", Relu(), ("fc1",)), Node("fc2", linear(2, 4), ("act",)))
+    return Model(Graph((3, 6), nodes), "two")
+
+
+def swap(old: str, new: str) -> Edit:
+    """An edit of a text that stands somewhere."""
+    return lambda text: re.sub(re.escape(old), lambda _: new, text, count=1)
+
+
+def design(folder: Path, edits: dict[str, Edit] | None = None) -> Path:
+    """A copy of the design in a new folder, files edited; returns its description."""
+    shutil.copytree(JOBS, folder)
+    for name, edit in (edits or {}).items():
+        before = (folder / name).read_text()
+        after = edit(before)
+        assert after != before
+        (folder / name).write_text(after)
+    return folder / "jobs.toml"
+
+
+def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> CosimResult:
+    """Co-simulate a described design, compiled quickly."""
+    return cosim(model, x, accel="described", dut=str(dut), optimise="-O0", **options)
+
+
+# --- descriptions that do not fit, before anything is built ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('start = "start"', 'start = "go"', "control, start: the design has no port 'go'"),
+        ('done = "done"', 'done = "rst"', "control, done: port 'rst' is an input, expected an output"),
+        ('done = "done"', 'done = "y_addr"', "port 'y_addr' has 8 bits, expected 1"),
+        ('busy = "busy"', 'idle = "busy"', "idle"),
+        ('address = "x_addr"', 'address = "x_adr"', "no port 'x_adr'; the nearest that there is: 'x_addr'"),
+        ('read = "x_q"', 'read = "h_d"', "ram 'x', read: port 'h_d' is an output, expected an input"),
+        ('enable = "x_en"\nread = "x_q"', 'enable = "x_en"', "ram 'x' needs read or write data"),
+        ('write_enable = "h_we"', "", "ram 'h' needs both write and write_enable"),
+        ('write_enable = "y_we"', 'write_enable = "h_d"', "'h_d' has 8 bits, expected 1, or one a byte"),
+        ("latency = 2", "latency = 65", "latency"),
+        ('memory = "y"\nrole', 'memory = "z"\nrole', "there is no such memory, only: h, x, y"),
+        ("lanes = 2", "lanes = 1", "a word has 16 bits, expected 8 .1 lanes of int8."),
+        ('memory = "x"\nrole = "input"', 'memory = "x"\nrole = "input"\nbase = 250', "250 to 267 .* 256"),
+        ('role = "output"\ntensor = "act"', 'role = "output"\ntensor = "act1"', "the model has no tensor 'act1'"),
+        ('tensor = "act"\n', "", "2 regions are the model's output|a word has 8 bits"),
+        ('role = "input"', 'role = "scratch"', "states its words"),
+        ('role = "input"', 'role = "scratch"\nwords = 4', "no region is an input"),
+        ('memory = "x"\nrole = "input"', 'memory = "y"\nrole = "input"', "no port of it can read"),
+        ('memory = "y"\nrole', 'memory = "x"\nrole', "no port of it can write"),
+        ('name = "fc1"', 'name = "act"', "tap 'act' is described twice"),
+        ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "scratch"\nwords = 1\n[[tap]]', "output and scratch .*'h'"),
+        ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "parameter"\nbase=12\ntensor = "fc1.wait"\n[[tap]]', "no array"),
+        ('[[tap]]', '[[stream]]\nrole = "input"\nprefix = "s"\n[[tap]]', "no streams"),
+        ('control = { start = "start", done = "done", busy = "busy" }', "", "memories need a control"),
+        ('clock = "clk"', "", "nothing drives the input clk"),
+    ],
+)  # fmt: skip
+def test_description_that_does_not_fit_is_one_message(
+    model: Model, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Names the file, the place and what was expected; nothing is built."""
+    path = design(tmp_path / "design", {"jobs.toml": swap(old, new)})
+    with pytest.raises(FxsimError, match=words) as caught:
+        simulate(model, path, status=lambda text: pytest.fail(f"{text}: before the description was refused"))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+# --- RAMs of the harness ---
+
+
+@pytest.mark.verilator
+def test_right_design_passes_with_gaps_and_resets(model: Model, tmp_path: Path) -> None:
+    """Taps, one of which lies in a RAM, and the output are compared; what cannot wait is not held back."""
+    path = design(tmp_path / "design")
+    result = simulate(model, path)
+    assert result.passed
+    assert {name: tap.compared for name, tap in result.streams.taps.items()} == {"fc1": 8 * 12, "act": 8 * 12}
+    assert result.streams.output.compared == 8 * 6
+    # 3 cycles a product of the first layer, with a RAM of two cycles, 2 of the second; 2 more a value.
+    assert result.timing.latency_cycles == 3 * (4 * (6 * 3 + 2) + 2 * (4 * 2 + 2)) + 2
+    disturbed = simulate(model, path, stall="gap:7+reset:2:6")
+    assert disturbed.passed
+    assert disturbed.timing.resets == 6
+    with pytest.raises(StimulusError, match="can wait"):
+        simulate(model, path, stall="random:1")
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize(
+    ("old", "new", "tap", "kinds"),
+    [
+        # The address of the input is one too far: its last read is of nothing.
+        ("token * INPUTS + column;", "token * INPUTS + column + 1;", "fc1", {"read outside every region"}),
+        # The data of the input is taken a cycle too early.
+        ("state <= layer ? SUM : WAIT", "state <= SUM", "fc1", set()),
+        ("q < 0 ? 8'sd0 : q", "q < 0 && row != 2 ? 8'sd0 : q", "act", set()),
+        ("weight * operand", "weight * operand + (layer ? 32'sd64 : 32'sd0)", "y", set()),
+        ("y_we <= row[0]", "y_we <= row[0] && token != 1", None, {"output never written"}),
+        ("y_addr <= token", "y_addr <= token + (token == 2)", None,
+         {"output never written", "write outside every region"}),
+        ("h_we = state == WRITE && !layer", "h_we = state == WRITE && !layer && row != 3", "y",
+         {"output never written", "read of a word that nothing was written to"}),
+        ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ 1", "act", set()),
+        ("done <= 0;\n    y_we", "done <= done && state == IDLE && !start;\n    y_we", None, {"done without a job"}),
+        ("y_we <= 0;\n    case", "y_we <= done;\n    case", None, {"write without a job"}),
+    ],
+    ids=["address", "latency", "relu", "sum", "unwritten", "outside", "hole", "order", "done", "late"],
+)  # fmt: skip
+def test_fault_is_located(model: Model, tmp_path: Path, old: str, new: str, tap: str | None, kinds: set[str]) -> None:
+    """The first difference is at the faulty operator's tap; accesses that mean nothing are named."""
+    result = simulate(model, design(tmp_path / "design", {"jobs.v": swap(old, new)}))
+    assert not result.passed
+    first = result.verdict.first_mismatch
+    assert (None if first is None else first.tap) == tap
+    assert {fault.kind for fault in result.verdict.faults} == kinds
+
+
+# --- RAMs inside the design, levels, addresses in bytes ---
+
+INSIDE = """
+module own_ram (
+    input wire clk, input wire rst_n, input wire go, output reg ready,
+    input wire [8:0] addr, input wire en, input wire [1:0] we, input wire [15:0] d, output reg [15:0] q,
+    output reg [4:0] w_addr, input wire signed [7:0] w_q
+);
+  // Words 0 to 8: three tokens of six values, two a word, the first above. Words 32 to 34: the sums of each token's
+  // values times weights of the harness's ROM, which has no clock.
+  reg [15:0] memory[0:63];
+  reg [5:0] n;
+  reg signed [23:0] sum;
+  reg run, was;
+  wire [15:0] word = memory[n[5:1]];
+  wire signed [7:0] x = n[0] ? word[7:0] : word[15:8];
+  wire [5:0] column = n % 6;
+  always @(*) w_addr = column + 16;
+  wire signed [23:0] next = sum + x * w_q;
+  wire signed [23:0] scaled = ((next + 128) >>> 8) + 5;
+  wire [7:0] y = scaled > 127 ? 8'd127 : scaled < -128 ? 8'h80 : scaled[7:0];
+  integer k;
+  always @(posedge clk) begin
+    if (en) begin
+      q <= memory[addr[6:1]];
+      for (k = 0; k < 2; k = k + 1) if (we[k]) memory[addr[6:1]][8*k +: 8] <= d[8*k +: 8];
+    end
+    was <= go;
+    if (go && !was) begin run <= 1; n <= 0; sum <= 0; ready <= 0; end
+    if (run) begin
+      n <= n + 1;
+      sum <= column == 5 ? 0 : next;
+      if (column == 5) memory[32 + n / 6] <= {8'd0, y};
+      if (n == 17) begin run <= 0; ready <= 1; end
+    end
+    if (!rst_n) begin run <= 0; was <= 0; ready <= 0; end
+  end
+endmodule
+"""
+INSIDE_TOML = """
+top = "own_ram"
+sources = ["inside.v"]
+clock = "clk"
+reset = { signal = "rst_n", active = "low" }
+control = { start = "go", start_kind = "level", done = "ready", done_kind = "level" }
+[[ram]]
+name = "own"
+inside = true
+address = "addr"
+enable = "en"
+read = "q"
+write = "d"
+write_enable = "we"
+unit = "bytes"
+[[ram]]
+name = "rom"
+address = "w_addr"
+read = "w_q"
+latency = 0
+[[region]]
+memory = "own"
+role = "input"
+lanes = 2
+lane_order = "high"
+[[region]]
+memory = "own"
+role = "output"
+base = 64
+number = "uint16"
+[[region]]
+memory = "rom"
+role = "parameter"
+tensor = "fc.weight"
+base = 16
+"""
+
+
+@pytest.fixture(scope="module")
+def single() -> Model:
+    """A linear with one output."""
+    weight = RANDOM.integers(-128, 128, (1, 6)).astype(np.int8)
+    fc = Linear(weight, np.array([5], np.int8), np.array([8], np.uint8))
+    return Model(Graph((3, 6), (Node("fc", fc, (INPUT,)),)), "single")
+
+
+def inside(folder: Path, old: str = "", new: str = "", edits: dict[str, str] | None = None) -> Path:
+    """The design with its RAM inside, Verilog edited, in a new folder; returns its description."""
+    folder.mkdir()
+    text = INSIDE_TOML.replace("uint16", "int16")
+    for before, after in (edits or {}).items():
+        assert before in text
+        text = text.replace(before, after)
+    assert old in INSIDE
+    # A value of 8 bits stands in a word of 16 with its sign.
+    verilog = INSIDE.replace(old, new, 1) if old else INSIDE
+    (folder / "inside.v").write_text(verilog.replace("{8'd0, y}", "{{8{y[7]}}, y}"))
+    (folder / "inside.toml").write_text(text)
+    return folder / "inside.toml"
+
+
+@pytest.mark.verilator
+def test_ram_inside_the_design_is_written_and_read_through_its_port(single: Model, tmp_path: Path) -> None:
+    """With stalls of the accesses and resets; start and done are levels, the weights stand in a ROM without a clock."""
+    path = inside(tmp_path / "a")
+    assert simulate(single, path).passed
+    disturbed = simulate(single, path, stall="random:3+reset:5:4")
+    assert disturbed.passed
+    assert disturbed.timing.resets == 4
+    assert disturbed.streams.output.compared == 8 * 3
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "edits", "kinds", "wrong"),
+    [
+        ("if (column == 5) memory", "if (column == 5 && n != 11) memory", {}, {"output never written"}, False),
+        ("memory[32 + n / 6]", "memory[33 + n / 6]", {}, {"output never written"}, True),
+        ("", "", {'unit = "bytes"': 'unit = "bytes"\nlatency = 2'}, set(), True),
+        ("", "", {'lane_order = "high"': 'lane_order = "low"'}, set(), True),
+        ("w_addr = column + 16", "w_addr = column + 15", {}, {"read outside every region"}, True),
+        ("n == 17", "n == 16", {}, {"output never written"}, False),
+        ("ready <= 0; end\n    if (run)", "end\n    if (run)", {}, {"timeout"}, False),
+    ],
+    ids=["unwritten", "address", "latency", "lanes", "rom", "early", "done"],
+)
+def test_fault_with_a_ram_inside_is_found(
+    single: Model, tmp_path: Path, old: str, new: str, edits: dict[str, str], kinds: set[str], wrong: bool
+) -> None:
+    """Words that the design does not write are told from those that are wrong."""
+    path = inside(tmp_path / "a", old, new, edits)
+    if kinds == {"timeout"}:
+        path.write_text(path.read_text().replace('done_kind = "level"', 'done_kind = "level", timeout = 500'))
+    result = simulate(single, path)
+    assert not result.passed
+    assert {fault.kind for fault in result.verdict.faults} == kinds
+    assert (result.verdict.first_mismatch is not None) == wrong
+
+
+@pytest.mark.verilator
+def test_job_that_does_not_end_names_the_step(model: Model, tmp_path: Path) -> None:
+    """Neither without any movement, nor with accesses that go on for ever."""
+    stuck = simulate(model, design(tmp_path / "a", {"jobs.v": swap("if (start) begin", "if (0) begin")}))
+    assert stuck.verdict.stopped is not None
+    assert "image 0: 'wait for done' does not end" in stuck.verdict.stopped.reason
+    endless = {"jobs.v": swap("state <= IDLE;\n              done <= 1;", "state <= READ;")}
+    endless |= {"jobs.toml": swap('done = "done"', 'done = "done", timeout = 2000')}
+    result = simulate(model, design(tmp_path / "b", endless))
+    assert "timeout" in {fault.kind for fault in result.verdict.faults}
+    assert "no end of 'wait for done' in 2000 cycles" in {fault.detail for fault in result.verdict.faults}
