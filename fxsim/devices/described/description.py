@@ -20,7 +20,7 @@ LANES_MAX = 4096
 LATENCY_MAX = 1_000_000
 """Longest fixed latency or interval, in cycles."""
 EXPECTED = "a description of RTL"
-"""What a file is expected to be."""
+"""The kind of file that is expected, for messages."""
 _SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 _SHORT = Meta(min_length=1, max_length=1000)
 

@@ -19,7 +19,7 @@ class Listed:
 
 
 def listed_files(path: Path, base: Path, description: Description, findings: Findings) -> Listed | None:
-    """What a description lists below the folder `base`.
+    """The files that a description lists below the folder `base`.
 
     A name or glob that means no file, or one outside the folder, is a finding; None where there was one.
     """

@@ -23,7 +23,7 @@ class SeveralError(FileError):
 
 
 class Findings:
-    """What was found wrong. Without `collecting` the first error is raised where it is found."""
+    """A list of what was found wrong. Without `collecting` the first error is raised where it is found."""
 
     def __init__(self, collecting: bool = False) -> None:
         self.collecting = collecting
