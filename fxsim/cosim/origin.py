@@ -101,7 +101,7 @@ def find_origins(
     first_image: int,
     engine: Engine | str,
 ) -> Origins:
-    """Where the differences of a run on images `x` began, for the first images that differ.
+    """The origins of the differences of a run on images `x`, in the first images that differ.
 
     `shown`: images of which a stream gave all values, by stream: compared taps in the order of the harness's numbers,
     and the output. `first_image`: what the first image of `x` is called.

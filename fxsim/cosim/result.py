@@ -70,7 +70,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class TapOrigin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the differences of one stream began, in the images that were looked into.
+    """The origins of one stream's differences, in the images that were looked into.
 
     Of `differ` values that are not the model's, `inherited` are what the nodes before make of what the RTL gave there,
     `local` are not, and of `unknown` ones it cannot be said, since not every value before them was seen. `hidden`:
