@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.check import check
 from fxsim.errors import FxsimError, StimulusError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
@@ -298,3 +299,16 @@ def test_job_that_does_not_end_names_the_step(model: Model, tmp_path: Path) -> N
     result = simulate(model, design(tmp_path / "b", endless))
     assert "timeout" in {fault.kind for fault in result.verdict.faults}
     assert "no end of 'wait for done' in 2000 cycles" in {fault.detail for fault in result.verdict.faults}
+
+
+def test_check_shows_regions_and_what_does_not_fit(model: Model, tmp_path: Path) -> None:
+    """Regions stand among the streams; nothing is built."""
+    found = check(design(tmp_path / "a"), model)
+    assert found.fits
+    assert [(line.name, line.role, line.data, line.beats) for line in found.streams] == [
+        ("input", "input", "x", 18), ("act", "output", "h", 12), ("fc2", "output", "y", 3),
+    ]  # fmt: skip
+    assert found.unprobed == ()
+    wrong = check(design(tmp_path / "b", {"jobs.toml": swap("x_addr", "x_adr")}), model)
+    assert not wrong.fits
+    assert "no port 'x_adr'" in wrong.problems[0]

@@ -46,6 +46,8 @@ struct Stream : Comparison {
     std::vector<uint8_t> waiting;  // its bytes
     uint64_t stalled = 0;
 
+    static constexpr int64_t NO_VALUE = int64_t{1} << 40;  // beyond every format
+
     size_t stride() const { return shape.stride(); }
 
     void place(uint64_t at, Window& window) {
@@ -71,8 +73,15 @@ struct Stream : Comparison {
 
     // The next beat is one that does not come.
     void skip(Window& window, size_t streams) {
-        skipped += lanes_of(shape, beat);
+        lose(index + lanes_of(shape, beat));
         advance(window, streams);
+    }
+
+    // The values up to `end` of the image do not come: what they are is not known.
+    void lose(size_t end) {
+        skipped += end - index;
+        if (offset != NEVER)
+            for (size_t i = index; i < end; ++i) differences.add(stream, {image, i, 0, 0, 0, NO_VALUE});
     }
 
     std::string json(bool valid, bool ready) const {

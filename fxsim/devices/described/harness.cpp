@@ -88,6 +88,7 @@ class Simulation {
         if (compared.size() != TAPS) fail("the taps do not fit the comparison");
         for (size_t i = 0; i < TAPS; ++i) {
             Stream tap;
+            tap.stream = int32_t(i);
             tap.shape = TAP_SHAPES[i];
             if (compared[i] == '1') {
                 tap.offset = offset;
@@ -137,6 +138,7 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
+        differences.again(image);
         for (Stream& tap : taps_) {
             tap.leave();
             tap.place(image, window_);

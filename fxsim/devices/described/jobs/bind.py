@@ -10,15 +10,18 @@ import numpy as np
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
 from fxsim.devices.described.bind import (
-    all_taps,
+    check_inputs,
     check_widths,
     find_port,
     memory_text,
-    read_design,
+    parameter_value,
     refuse_undriven,
+    taps_of,
 )
-from fxsim.devices.described.description import Description
-from fxsim.devices.described.elaborate import Port
+from fxsim.devices.described.description import Description, read_description
+from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports
+from fxsim.devices.described.files import listed_files
+from fxsim.devices.described.findings import Findings
 from fxsim.devices.described.jobs.bound import Area, BoundRam, BoundRegion, encode
 from fxsim.devices.described.jobs.parts import Ram, Region
 from fxsim.devices.described.jobs.wrapper import wrapper_head
@@ -26,7 +29,7 @@ from fxsim.devices.described.packing import make_beats
 from fxsim.devices.described.wrapper import BoundTap, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
-from fxsim.simulate.sources import Sources
+from fxsim.simulate.sources import Sources, read_listed
 
 BYTES_MAX = 1 << 28
 """Most bytes of all regions together."""
@@ -45,6 +48,7 @@ class BoundJobs:
     description: Description
     sources: Sources
     verilog: tuple[str, ...]
+    parameters: dict[str, int]
     wrapper: str
     rams: tuple[BoundRam, ...]
     regions: tuple[BoundRegion, ...]
@@ -64,8 +68,14 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
 
     `base`: a folder in place of the description's own, in which its sources and files are looked for.
     """
-    read = read_design(path, model, base)
-    description, ports = read.description, read.ports
+    description, findings = read_description(path), Findings()
+    listed = listed_files(path, base or path.parent, description, findings)
+    assert listed is not None  # the first thing that does not fit is raised
+    sources = read_listed(base or path.parent, (*listed.sources, *listed.files), listed.include)
+    parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
+    verilog = Verilog(str(path), sources.files, listed.sources, listed.include, description.defines)
+    ports = elaborate_ports(verilog, description.top, parameters)
+    check_inputs(path, description, ports, findings)
     driven = _control(path, description, ports)
     rams = _rams(path, description, ports)
     for ram in description.ram:
@@ -80,23 +90,25 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     if not any(region.role == "input" for region in regions):
         raise FileError(f"{path}: no region is an input")
     _check_regions(path, rams, regions)
-    taps = all_taps(path, description, model)
+    taps = [tap for stated in description.tap for tap in taps_of(path, stated, model)]
+    taps.sort(key=lambda tap: model.graph.taps.index(tap.name))
     names = [tap.name for tap in taps] + [r.tap for r in regions if r.role == "output" and r.tap is not None]
     for name in names:
         if names.count(name) > 1:
             raise FileError(f"{path}: tap '{name}' is described twice")
-    head = wrapper_head(description, read.parameters, rams, taps)
-    check_widths(read.verilog, head, path, taps)
+    head = wrapper_head(description, parameters, rams, taps)
+    check_widths(verilog, head, path, taps, findings)
     return BoundJobs(
         path=path,
         description=description,
-        sources=read.sources,
-        verilog=read.verilog.sources,
+        sources=sources,
+        verilog=listed.sources,
+        parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         rams=rams,
         regions=regions,
         areas=_areas(rams, regions),
-        taps=taps,
+        taps=tuple(taps),
         shown=tuple(sorted(names, key=model.graph.taps.index)),
         output=outputs[0],
         memories={memory.file: memory_text(path, memory, model) for memory in description.memory},

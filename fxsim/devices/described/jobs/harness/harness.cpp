@@ -93,6 +93,7 @@ class Simulation {
         std::vector<size_t> tap_offsets(TAPS.size(), NEVER);
         for (size_t i = 0; i < TAPS.size(); ++i) {
             Stream tap;
+            tap.stream = int32_t(i);
             tap.shape = TAPS[i];
             if (given[i] != '0') tap_offsets[i] = offset;
             if (given[i] == '1') tap.offset = offset;
@@ -133,6 +134,7 @@ class Simulation {
         for (Stream& tap : taps_) tap.leave();
         output_.leave();
         shared_.window.rewind(shared_.image);
+        differences.again(shared_.image);
         phase_ = Phase::GAP;
         gap_left_ = 0;
         last_done_ = last_start_ = NEVER;
@@ -251,6 +253,7 @@ class Simulation {
             const std::string number = std::to_string(i);
             shared_.faults.add({"values missing", number, tap.image, tap.index, dut_.cycle(), shared_.entered(), ""});
             taps_[i].leave();
+            taps_[i].lose(taps_[i].shape.values());
         }
     }
 
