@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.described import described
 from benchmarks.resets import resets
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
 from fxsim.errors import FxsimError
@@ -27,7 +28,7 @@ RECIPES = ",".join(f"recipes/{name}.toml" for name in ("relu_h96", "b_spline_h96
 def benchmarks(context: click.Context) -> None:
     """Measure fxsim on this machine."""
     if context.invoked_subcommand is None:
-        for command in (startup, distance):
+        for command in (startup, distance, described):
             click.echo(f"--- python -m benchmarks {command.name}")
             context.invoke(command)
 
@@ -139,6 +140,7 @@ def accuracy(
     say(f"{out}: results, {plot}: picture")
 
 
+benchmarks.add_command(described)
 # Takes an hour: only when it is asked for.
 benchmarks.add_command(resets)
 

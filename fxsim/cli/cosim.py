@@ -334,6 +334,8 @@ def _print_failure(result: CosimResult) -> None:
         click.echo(f"FAILED: {streams.mismatches:,} values differ; first {sentence(first)}")
         for example in [example for example in stream.examples if example != first][:_EXAMPLES_SHOWN]:
             click.echo(f"        then {sentence(example)}")
+        if verdict.origins is not None:
+            click.echo(f"        {verdict.origins.sentence}")
     for fault in verdict.faults:
         index = {"token": fault.token, "channel": fault.channel}
         where = place(fault.image, {axis: i for axis, i in index.items() if i is not None})

@@ -28,9 +28,15 @@ module delay_line #(
 
   generate
     if (DEPTH == 1) begin : single
-      always @(posedge clk) line_reg <= rst ? {WIDTH{1'b0}} : d;
+      always @(posedge clk) begin
+        if (rst) line_reg <= {WIDTH{1'b0}};
+        else line_reg <= d;
+      end
     end else begin : several
-      always @(posedge clk) line_reg <= rst ? {DEPTH * WIDTH{1'b0}} : {line_reg[(DEPTH-1)*WIDTH-1:0], d};
+      always @(posedge clk) begin
+        if (rst) line_reg <= {DEPTH * WIDTH{1'b0}};
+        else line_reg <= {line_reg[(DEPTH-1)*WIDTH-1:0], d};
+      end
     end
   endgenerate
 
