@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.dut import command
-from fxsim.formats import save
+from fxsim.cosim import cosim
+from fxsim.errors import FxsimError
+from fxsim.formats import load, save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
 
@@ -181,3 +184,171 @@ def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
     status, out = call("check", tmp_path / "none.toml", model)
     assert status == 1
     assert "cannot be read" in out
+
+
+# --- init ---
+
+SOURCES = ("awkward.sv", "mlp_pkg.sv", "neuron.sv")
+
+
+def fresh(folder: Path, **files: str) -> Path:
+    """A new folder with these files of Verilog, by name without suffix; without any, the awkward design's."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.v").write_text(text)
+    for name in () if files else SOURCES:
+        shutil.copy(AWKWARD / name, folder)
+    return folder
+
+
+def init(folder: Path, top: str, *words: str | Path) -> str:
+    """The description that `dut init` writes for every file of a folder."""
+    path = folder / "my.toml"
+    status, out = call("init", "--top", top, *sorted(folder.glob("*.*v")), "-o", path, *words)
+    assert status == 0, out
+    return path.read_text()
+
+
+CHOICES = (
+    ("# mode_i: 1 bit (in)", "tie = { mode_i = 1 }"),
+    ("# parameters = { OUTPUTS = ... }", 'parameters = { OUTPUTS = "fc.channel" }'),
+    ('# lane_order = "high"', 'lane_order = "high"'),
+    ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
+    ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
+    ('tensor = "CHOOSE"', 'tensor = "fc.bias"'),
+    ('tensor = "CHOOSE"', 'tensor = "fc.shift"'),
+    ('# first = "high"', 'first = "high"'),
+)
+"""Choices that a person makes in the first description of the awkward design."""
+
+
+def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open(model: Path, tmp_path: Path) -> None:
+    """Clock, reset and its level, both streams, the memory that fits alone; three choices are left, and said."""
+    folder = fresh(tmp_path / "d")
+    text = init(folder, "awkward", "--model", model)
+    said = tomllib.loads(text)
+    assert said["top"] == "awkward"
+    assert said["sources"].index("mlp_pkg.sv") == 0  # Verilator takes a package before those that use it
+    assert said["clock"] == "clk_i"
+    assert said["reset"] == {"signal": "rst_ni", "active": "low"}
+    assert [(s["role"], s["signals"], s["lanes"], s["order"]) for s in said["stream"]] == [
+        ("input", {"data": "in_pair", "valid": "in_vld"}, 2, ["token", "channel"]),
+        ("output", {"data": "out_vec", "valid": "out_vld"}, 4, ["token", "channel"]),
+    ]
+    assert [m["file"] for m in said["memory"]] == ["w.hex", "b.hex", "s.hex"]
+    assert [m["tensor"] for m in said["memory"]] == ["fc.weight", "CHOOSE", "CHOOSE"]
+    assert "fc.channel or act.channel of the model has this size" in text
+    assert '# name = "fc"' in text
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 1
+    assert [line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]] == [
+        "nothing drives the input mode_i: expecte",
+        "memory 'b.hex': the model has no array '",
+        "memory 's.hex': the model has no array '",
+    ]
+
+
+def chosen(text: str) -> str:
+    """The first description with every choice made."""
+    for old, new in CHOICES:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+@pytest.mark.verilator
+def test_choices_made_in_a_first_description_are_a_comparison(model: Path, tmp_path: Path) -> None:
+    """What the command wrote, with the choices of a person, passes; with one of them wrong it does not."""
+    folder = fresh(tmp_path / "d")
+    path = folder / "my.toml"
+    text = init(folder, "awkward", "--model", model)
+    x = np.random.default_rng(4).integers(-128, 128, (3, 3, 6)).astype(np.int8)
+    path.write_text(chosen(text))
+    assert call("check", path, model)[0] == 0
+    assert cosim(load(model), x, accel="described", dut=str(path), optimise="-O0").passed
+    path.write_text(chosen(text).replace('first = "high"', 'first = "low"'))
+    assert not cosim(load(model), x, accel="described", dut=str(path), optimise="-O0").passed
+
+
+INTERFACES = """
+module many #(parameter DEPTH = 6) (
+  input wire aclk, input wire aresetn,
+  input wire [7:0] s_axis_tdata, input wire s_axis_tvalid, output wire s_axis_tready, input wire s_axis_tlast,
+  output wire [7:0] res_data_o, output wire res_valid_o, input wire res_ready_i,
+  input wire [5:0] s_axi_awaddr, input wire s_axi_awvalid, output wire s_axi_awready, input wire [31:0] s_axi_wdata,
+  input wire s_axi_wvalid, output wire s_axi_wready, output wire s_axi_bvalid, input wire s_axi_bready,
+  output wire [31:0] m_axi_araddr, output wire [7:0] m_axi_arlen, output wire m_axi_arvalid, input wire m_axi_arready,
+  input wire [31:0] m_axi_rdata, input wire m_axi_rvalid, output wire m_axi_rready,
+  output wire [9:0] wmem_addr, input wire [31:0] wmem_rdata, output wire wmem_en,
+  input wire enable_debug
+);
+endmodule
+"""
+
+
+def test_interfaces_are_recognised_by_their_names(tmp_path: Path) -> None:
+    """AXI4-Stream by its prefix, valid and ready by a common name, the other kinds named in comments."""
+    text = init(fresh(tmp_path / "d", many=INTERFACES), "many")
+    said = tomllib.loads(text)
+    assert said["clock"] == "aclk"
+    assert said["reset"] == {"signal": "aresetn", "active": "low"}
+    assert said["stream"][0] == {"role": "input", "prefix": "s_axis", "lanes": 1}
+    assert said["stream"][1] == {
+        "role": "output", "lanes": 1,
+        "signals": {"data": "res_data_o", "valid": "res_valid_o", "ready": "res_ready_i"},
+    }  # fmt: skip
+    assert "# looks like: AXI4-Lite slave s_axi (s_axi_awaddr, " in text
+    assert "# looks like: AXI4 master m_axi (m_axi_araddr, " in text
+    assert "# looks like: memory port wmem (wmem_addr, wmem_rdata, wmem_en)" in text
+    assert "# parameter DEPTH is 6" in text
+    assert "# enable_debug: 1 bit (in)" in text
+
+
+def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
+    """Two buses in, none with a handshake, and no clock: nothing is chosen, and no check accepts it."""
+    verilog = "module m (input [47:0] a, input [47:0] b, output [31:0] y);\nassign y = a[31:0] ^ b[31:0];\nendmodule\n"
+    text = init(fresh(tmp_path / "d", m=verilog), "m")
+    said = tomllib.loads(text)
+    assert "clock" not in said
+    assert "reset" not in said
+    assert said["stream"][0]["signals"] == {"data": "CHOOSE"}
+    assert "# data: one of a, b" in text
+    assert said["stream"][1]["signals"] == {"data": "y"}
+
+
+def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> None:
+    """A signal of whole values whose name is like the tap's; one of another width is not."""
+    verilog = (
+        "module m (input clk, input [47:0] x, output reg [31:0] y);\n"
+        "reg [31:0] fc_q; reg [6:0] fc_state;\nalways @(posedge clk) begin fc_q <= x[31:0]; y <= fc_q; end\nendmodule\n"
+    )
+    text = init(fresh(tmp_path / "d", m=verilog), "m", "--model", model)
+    assert '# data = "fc_q"  # 32 bits: lanes = 4' in text
+    assert "fc_state" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--top", "awkwart"), "there is no module 'awkwart'"),
+        (("--top", "awkward", "-o", "{folder}/below/my.toml"), "does not lie in the folder of the description"),
+        (("--top", "awkward", "-o", "{folder}/there.toml"), "is there already"),
+    ],
+)
+def test_init_writes_nothing_where_it_cannot(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    """An unknown top, sources elsewhere, a file that would be lost; `--force` writes over it."""
+    folder = fresh(tmp_path / "d")
+    (folder / "below").mkdir()
+    (folder / "there.toml").write_text("mine")
+    words = tuple(word.format(folder=folder) for word in words)
+    if "-o" not in words:
+        words += ("-o", str(folder / "new.toml"))
+    result = CliRunner().invoke(command, ["init", *words, *(str(folder / name) for name in SOURCES)])
+    assert isinstance(result.exception, FxsimError)
+    assert message in str(result.exception)
+    assert not (folder / "new.toml").exists()
+    assert list((folder / "below").iterdir()) == []
+    assert (folder / "there.toml").read_text() == "mine"
+    if message == "is there already":
+        assert call("init", "--force", *words, *(folder / name for name in SOURCES))[0] == 0
+        assert (folder / "there.toml").read_text() != "mine"

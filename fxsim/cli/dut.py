@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, say
+from fxsim.cli.console import json_option, model_argument, print_json, print_table, refuse_overwriting, say
 
 if TYPE_CHECKING:
     from fxsim.devices.described.check import Check
@@ -57,3 +57,38 @@ def _print(found: "Check") -> None:
     say(f"not compared, since no tap shows them: {', '.join(found.unprobed)}" if found.unprobed else "all is compared")
     for note in found.notes:
         say(f"note: {note}")
+
+
+@command.command("init")
+@click.option("--top", required=True, metavar="MODULE", help="The module to simulate.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "model", metavar="MODEL", type=click.Path(path_type=Path), help="The model it is to compute.")
+@click.option(
+    "-o", "--output", metavar="FILE.toml", type=click.Path(path_type=Path),
+    help="Where to write it; by default TOP.toml.",
+)  # fmt: skip
+@click.option(
+    "--include", multiple=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of files to include."
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init_command(
+    top: str, sources: tuple[Path, ...], model: Path | None, output: Path | None, include: tuple[Path, ...], force: bool
+) -> None:
+    """Write a first description of a design: what its ports' names and sizes say, and CHOOSE where a person must.
+
+    SOURCES are Verilog and SystemVerilog files in the folder of the description or below it. With a model, lanes,
+    orders, memory files and names of taps that may fit are proposed.
+    """
+    from fxsim.devices.described.propose import CHOOSE, propose
+    from fxsim.errors import FileError
+    from fxsim.formats import atomic_write, load
+
+    path = output or Path(f"{top}.toml")
+    if path.exists() and not force:
+        raise FileError(f"{path} is there already: give another -o, or --force to write over it")
+    refuse_overwriting(path, (*sources, *(() if model is None else (model,))))
+    text = propose(top, sources, path.parent, include, None if model is None else load(model))
+    with atomic_write(path) as file:
+        file.write_text(text, encoding="utf-8")
+    left = sum(CHOOSE in line.partition("#")[0] for line in text.splitlines())
+    say(f"{path}: {left} line{'' if left == 1 else 's'} with {CHOOSE}; fxsim dut check {path} MODEL says what is left")

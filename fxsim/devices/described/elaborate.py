@@ -12,6 +12,7 @@ from fxsim.errors import FileError, ToolError
 
 _NAME = "fxsim_bits_"
 _ERRORS_MAX = 20
+_SIGNALS_MAX = 50_000
 
 
 @dataclass(frozen=True)
@@ -151,3 +152,61 @@ class _Elaborated:
             scope = getattr(found, "body", found)
         there = sorted({member.name for member in scope if member.name})
         return nearest(wrong, there, "; the nearest that does is ")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal below a top, by its hierarchical name: its bits, or the words of an array and their bits."""
+
+    name: str
+    bits: int
+    words: int | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A top as it is found: its ports, its parameters with their values, and the signals below it, as far as looked."""
+
+    ports: dict[str, Port]
+    parameters: dict[str, str]
+    signals: tuple[Signal, ...]
+
+
+def survey(verilog: Verilog, top: str) -> Survey:
+    """A survey of a top with its parameters' own values. FileError where there is no such module, or errors in it."""
+    elaborated = _Elaborated(verilog, f"module {top}_;\nendmodule\n", top, {})
+    body = elaborated.top(top)
+    if body is None:
+        raise FileError(f"{verilog.where}: top: there is no module '{top}' in {', '.join(verilog.sources[:5])}")
+    parameters = {
+        member.name: str(member.value)
+        for member in body
+        if _kind(member) == "Parameter" and member.isPortParam and not member.isLocalParam
+    }
+    signals: list[Signal] = []
+    pending = [body]
+    while pending and len(signals) < _SIGNALS_MAX:
+        for member in pending.pop(0):
+            kind = _kind(member)
+            if kind in ("Variable", "Net") and member.name:
+                signals.append(_signal(member, f"{top}."))
+            elif kind == "Instance" and not member.isInterface:
+                pending.append(member.body)
+            elif kind in ("GenerateBlock", "GenerateBlockArray"):
+                pending.append(member)
+    return Survey(elaborate_ports(verilog, top, {}), parameters, tuple(signals))
+
+
+def _kind(symbol: Any) -> str:
+    return str(symbol.kind).rpartition(".")[2]
+
+
+def _signal(symbol: Any, top: str) -> Signal:
+    kind, words = symbol.type, None
+    bits = int(kind.bitstreamWidth)
+    if kind.isUnpackedArray:
+        words, element = 1, kind
+        while element.isUnpackedArray:
+            words, element = words * int(element.range.width), element.arrayElementType
+        bits = int(element.bitstreamWidth)
+    return Signal(str(symbol.hierarchicalPath).removeprefix(top), bits, words)
