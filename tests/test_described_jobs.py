@@ -39,15 +39,15 @@ def swap(old: str, new: str) -> Edit:
     return lambda text: re.sub(re.escape(old), lambda _: new, text, count=1)
 
 
-def design(folder: Path, edits: dict[str, Edit] | None = None) -> Path:
+def design(folder: Path, edits: dict[str, Edit] | None = None, name: str = "jobs") -> Path:
     """A copy of the design in a new folder, files edited; returns its description."""
     shutil.copytree(JOBS, folder)
-    for name, edit in (edits or {}).items():
-        before = (folder / name).read_text()
+    for file, edit in (edits or {}).items():
+        before = (folder / file).read_text()
         after = edit(before)
         assert after != before
-        (folder / name).write_text(after)
-    return folder / "jobs.toml"
+        (folder / file).write_text(after)
+    return folder / f"{name}.toml"
 
 
 def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> CosimResult:
@@ -84,7 +84,7 @@ def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> C
         ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "scratch"\nwords = 1\n[[tap]]', "output and scratch .*'h'"),
         ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "parameter"\nbase=12\ntensor = "fc1.wait"\n[[tap]]', "no array"),
         ('[[tap]]', '[[stream]]\nrole = "input"\nprefix = "s"\n[[tap]]', "no streams"),
-        ('control = { start = "start", done = "done", busy = "busy" }', "", "memories need a control"),
+        ('control = { start = "start", done = "done", busy = "busy" }', "", "memories and registers need a"),
         ('clock = "clk"', "", "nothing drives the input clk"),
     ],
 )  # fmt: skip
@@ -312,3 +312,76 @@ def test_check_shows_regions_and_what_does_not_fit(model: Model, tmp_path: Path)
     wrong = check(design(tmp_path / "b", {"jobs.toml": swap("x_addr", "x_adr")}), model)
     assert not wrong.fits
     assert "no port 'x_adr'" in wrong.problems[0]
+
+
+# --- AXI4-Lite registers with a written sequence ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('prefix = "s_axi"', 'prefix = "m_axi"', "registers: the design has no port 'm_axi_awaddr'; the nearest"),
+        ("write = 0x08", "write = 0x09", "write of register 0x9: expected a multiple of 4"),
+        ('value = "input.token"', 'value = "input.tokens"', "write of register 0x8 is 'input.tokens'"),
+        ('value = "input.token"', "value = 4294967296", "value"),
+        (
+            "mask = 1, value = 1",
+            "mask = 1, value = 2",
+            "poll of register 0x4: value 0x2 has bits that the mask 0x1 has",
+        ),
+        ('wait = "irq"', 'wait = "irk"', "wait: the design has no port 'irk'; the nearest that there is: 'irq'"),
+        ('wait = "irq"', 'wait = "irq", value = 1', "a step 'wait' has no value"),
+        ('wait = "irq"', 'wait = "irq", poll = 4', "wait of write, read, poll and wait|poll and wait"),
+        ("write = 0x00, value = 1", "write = 0x00", "a step 'write' needs a value"),
+        ('registers = { prefix = "s_axi" }', "", "a step 'write' needs registers"),
+        ("run = [", 'control = { start = "rst", done = "irq" }\nrun = [', "by a control or by steps"),
+    ],
+)
+def test_sequence_that_does_not_fit_is_one_message(
+    model: Model, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Names the step and what was expected; nothing is built."""
+    path = design(tmp_path / "design", {"registers.toml": swap(old, new)}, "registers")
+    with pytest.raises(FxsimError, match=words) as caught:
+        simulate(model, path, status=lambda text: pytest.fail(f"{text}: before the description was refused"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.verilator
+def test_sequence_of_registers_runs_each_job(model: Model, tmp_path: Path) -> None:
+    """Set up once after each reset; a run of each image; accesses are delayed where stalls are asked for."""
+    path = design(tmp_path / "design", name="registers")
+    right = simulate(model, path)
+    assert right.passed
+    assert right.streams.output.compared == 8 * 6
+    disturbed = simulate(model, path, stall="random:3+gap:5+reset:1:5")
+    assert disturbed.passed
+    assert disturbed.timing.resets == 5
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new", "kind", "detail"),
+    [
+        ("registers.v", "assign irq = done", "assign irq = 0", "timeout", "no end of 'wait for irq' in 700 cycles"),
+        ("registers.v", "== 4 ? {31'd0, done}", "== 12 ? {31'd0, done}", "timeout", "'poll of register 0x4' in 500"),
+        ("registers.v", "tokens <= s_axi_wdata[7:0]", "tokens <= s_axi_wdata[7:1]", "wrong value in a register",
+         "read of register 0x8 is 0x1, expected 0x3"),
+        ("registers.v", "s_axi_bresp = 0", "s_axi_bresp = 2", "register access refused", "write of register 0x8"),
+        ("registers.v", "if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "valid withdrawn", None),
+        ("registers.toml", 'value = "input.token" },\n  { read', 'value = 2 },\n  { read', "wrong value in a register",
+         "read of register 0x8 is 0x2, expected 0x3"),
+    ],
+    ids=["irq", "status", "tokens", "answer", "withdrawn", "value"],
+)  # fmt: skip
+def test_fault_of_registers_names_the_step(
+    model: Model, tmp_path: Path, file: str, old: str, new: str, kind: str, detail: str | None
+) -> None:
+    """The rules of AXI4-Lite are checked, and a step that does not end is named."""
+    path = design(tmp_path / "design", {file: swap(old, new)}, "registers")
+    path.write_text(path.read_text().replace('wait = "irq"', 'wait = "irq", timeout = 700'))
+    result = simulate(model, path, stall="random:3")
+    assert not result.passed
+    assert kind in {fault.kind for fault in result.verdict.faults}
+    assert detail is None or any(detail in (fault.detail or "") for fault in result.verdict.faults)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from fxsim.devices.described.jobs.parts import Control, Ram, Region
+from fxsim.devices.described.jobs.parts import Control, Ram, Region, Registers, Step
 from fxsim.devices.described.parts import LATENCY_MAX, Packing, Part, Text
 from fxsim.formats.text import decode_toml, read_bounded
 
@@ -105,7 +105,8 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
     globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
     `tie`: input ports that hold a value. All files lie in the description's folder or below. A design has either an
-    input and an output stream, or works off jobs: `control` starts them, what they read and write lies in memories.
+    input and an output stream, or works off jobs, whose input and output lie in memories: `control` starts them, or the
+    steps of `run` do, after those of `setup`.
     """
 
     top: Text
@@ -121,6 +122,9 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
     control: Control | None = None
+    registers: Registers | None = None
+    setup: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
+    run: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
     ram: Annotated[tuple[Ram, ...], Meta(max_length=64)] = ()
     region: Annotated[tuple[Region, ...], Meta(max_length=1000)] = ()
 
@@ -128,8 +132,13 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.has_jobs:
             if self.stream:
                 raise ValueError("a design that is started job by job has its input and output in memories, no streams")
-        elif self.ram or self.region:
-            raise ValueError("memories need a control, which says when a job starts and is done")
+            if self.control is not None and self.run:
+                raise ValueError("a job is run by a control or by steps, not by both")
+            steps = [step.kind for step in (*self.setup, *self.run) if step.kind != "wait"]
+            if steps and self.registers is None:
+                raise ValueError(f"a step '{steps[0]}' needs registers")
+        elif self.ram or self.region or self.registers is not None or self.setup:
+            raise ValueError("memories and registers need a control or run, which say how a job runs")
         elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
             there = " and ".join(s.role for s in self.stream) or "none"
             raise ValueError(f"streams are {there}, expected input and output")
@@ -142,7 +151,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def has_jobs(self) -> bool:
         """Whether the design works off jobs, one after the other."""
-        return self.control is not None
+        return self.control is not None or bool(self.run)
 
     @property
     def clocks(self) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from fxsim.devices.described.description import Description, read_description
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports
 from fxsim.devices.described.files import listed_files
 from fxsim.devices.described.findings import Findings
-from fxsim.devices.described.jobs.bound import Area, BoundRam, BoundRegion, encode
-from fxsim.devices.described.jobs.parts import Ram, Region
+from fxsim.devices.described.jobs.bound import LITE, LITE_OPTIONAL, Area, BoundRam, BoundRegion, BoundStep, encode
+from fxsim.devices.described.jobs.parts import Ram, Region, Step
 from fxsim.devices.described.jobs.wrapper import wrapper_head
 from fxsim.devices.described.packing import make_beats
 from fxsim.devices.described.wrapper import BoundTap, wrapper_tail
@@ -50,6 +50,8 @@ class BoundJobs:
     verilog: tuple[str, ...]
     parameters: dict[str, int]
     wrapper: str
+    setup: tuple[BoundStep, ...]
+    run: tuple[BoundStep, ...]
     rams: tuple[BoundRam, ...]
     regions: tuple[BoundRegion, ...]
     areas: tuple[Area, ...]
@@ -77,6 +79,11 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     ports = elaborate_ports(verilog, description.top, parameters)
     check_inputs(path, description, ports, findings)
     driven = _control(path, description, ports)
+    registers = _registers(path, description, ports)
+    driven |= {name for field, name in registers.items()}
+    setup, run = (
+        tuple(_step(path, step, model, ports) for step in steps) for steps in (description.setup, description.run)
+    )
     rams = _rams(path, description, ports)
     for ram in description.ram:
         driven |= {
@@ -96,7 +103,7 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     for name in names:
         if names.count(name) > 1:
             raise FileError(f"{path}: tap '{name}' is described twice")
-    head = wrapper_head(description, parameters, rams, taps)
+    head = wrapper_head(description, parameters, rams, taps, registers, run + setup)
     check_widths(verilog, head, path, taps, findings)
     return BoundJobs(
         path=path,
@@ -105,6 +112,8 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
         verilog=listed.sources,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
+        setup=setup,
+        run=run,
         rams=rams,
         regions=regions,
         areas=_areas(rams, regions),
@@ -118,7 +127,8 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
 def _control(path: Path, description: Description, ports: Mapping[str, Port]) -> set[str]:
     """The ports that start a job and say that it is done."""
     control = description.control
-    assert control is not None
+    if control is None:
+        return set()
     for what, name, direction in (
         ("start", control.start, "in"),
         ("done", control.done, "out"),
@@ -127,6 +137,43 @@ def _control(path: Path, description: Description, ports: Mapping[str, Port]) ->
         if name is not None:
             _width(f"{path}: control, {what}", find_port(path, f"control, {what}", name, ports, direction), 1)
     return {control.start}
+
+
+def _registers(path: Path, description: Description, ports: Mapping[str, Port]) -> dict[str, str]:
+    """The ports of the AXI4-Lite slave by their name in AXI, e.g. awaddr; none without registers."""
+    if description.registers is None:
+        return {}
+    prefix, where = description.registers.prefix, f"{path}: registers"
+    capital = f"{prefix}_AWADDR" in ports
+    found = {}
+    for field, (direction, bits) in LITE.items():
+        name = f"{prefix}_{field.upper() if capital else field}"
+        if field in LITE_OPTIONAL and name not in ports:
+            continue
+        port = find_port(path, "registers", name, ports, direction)
+        if bits is not None:
+            _width(where, port, bits)
+        elif not port.flat or port.bits > 64:
+            raise FileError(f"{where}: port '{name}' has {port.bits} bits, expected at most 64 in one")
+        found[field] = name
+    return found
+
+
+def _step(path: Path, step: Step, model: Model, ports: Mapping[str, Port]) -> BoundStep:
+    """A step with its value in numbers."""
+    if step.wait is not None:
+        _width(f"{path}: wait", find_port(path, "wait", step.wait, ports, "out"), 1)
+        return BoundStep("wait", 0, 0, 0, step.wait, step.timeout, f"wait for {step.wait}")
+    assert step.value is not None
+    address = getattr(step, step.kind)
+    name = f"{step.kind} of register 0x{address:x}"
+    if address % 4 != 0:
+        raise FileError(f"{path}: {name}: expected a multiple of 4")
+    value = parameter_value(path, name, step.value, model)
+    mask = 0xFFFF_FFFF if step.mask is None else step.mask
+    if step.kind != "write" and value & ~mask:
+        raise FileError(f"{path}: {name}: value 0x{value:x} has bits that the mask 0x{mask:x} has not")
+    return BoundStep(step.kind, address, value, mask, None, step.timeout, name)
 
 
 def _width(where: str, port: Port, bits: int) -> None:

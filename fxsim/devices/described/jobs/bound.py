@@ -8,6 +8,30 @@ import numpy.typing as npt
 from fxsim.devices.described.jobs.parts import Ram
 from fxsim.devices.described.packing import Beats
 
+LITE: dict[str, tuple[str, int | None]] = {
+    "awaddr": ("in", None), "awprot": ("in", 3), "awvalid": ("in", 1), "awready": ("out", 1),
+    "wdata": ("in", 32), "wstrb": ("in", 4), "wvalid": ("in", 1), "wready": ("out", 1),
+    "bresp": ("out", 2), "bvalid": ("out", 1), "bready": ("in", 1),
+    "araddr": ("in", None), "arprot": ("in", 3), "arvalid": ("in", 1), "arready": ("out", 1),
+    "rdata": ("out", 32), "rresp": ("out", 2), "rvalid": ("out", 1), "rready": ("in", 1),
+}  # fmt: skip
+"""Ports of an AXI4-Lite slave: their direction and width (None: of an address)."""
+LITE_OPTIONAL = frozenset({"awprot", "arprot", "wstrb", "bresp", "rresp"})
+"""Those that a slave may lack."""
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A step of a sequence: `write`, `read`, `poll` of a register, or `wait` for a port; `name` says it in words."""
+
+    kind: str
+    address: int
+    value: int
+    mask: int
+    wait: str | None
+    timeout: int | None
+    name: str
+
 
 @dataclass(frozen=True)
 class BoundRam:

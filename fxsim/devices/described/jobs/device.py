@@ -7,12 +7,14 @@ import msgspec
 from fxsim.devices.base import CycleLimit, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.fitted import FOLLOWING, FittedDescribed, cpp_cycles, cpp_flag, cpp_shape
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
-from fxsim.devices.described.jobs.bound import BoundRam, BoundRegion
+from fxsim.devices.described.jobs.bound import BoundRam, BoundRegion, BoundStep
 from fxsim.devices.described.jobs.layout import JobsLayout
+from fxsim.devices.described.jobs.wrapper import waited
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
 from fxsim.operators import Cost
 from fxsim.simulate import messages
+from fxsim.simulate.build import AXI_HARNESS
 from fxsim.simulate.stall import Stall
 
 _FOLDER = Path(__file__).resolve().parent / "harness"
@@ -22,6 +24,7 @@ _HARNESS = (
         for name in ("harness.cpp", "control.hpp", "own.hpp", "ram.hpp", "shared.hpp", "ports.hpp", "regions.hpp")
     ),
     FOLLOWING,
+    AXI_HARNESS,
 )
 _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
@@ -64,7 +67,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         path = self.bound.path
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
-        waits = any(ram.said.inside for ram in self.bound.rams)
+        waits = any(ram.said.inside for ram in self.bound.rams) or self.bound.description.registers is not None
         if (stall.input is not None or stall.output is not None) and not waits:
             raise StimulusError(f"stall pattern '{stall.text}': nothing of {path} can wait: RAMs answer in time")
 
@@ -110,7 +113,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
 def ports_header(bound: BoundJobs, timeout: int) -> str:
     """C++ that says which memories, regions and monitors the wrapper has, and how a job runs."""
     control, reset = bound.description.control, bound.description.reset
-    assert control is not None
+    waits = waited((*bound.run, *bound.setup))
     memories = list(dict.fromkeys(ram.memory for ram in bound.rams))
     theirs = [ram for ram in bound.rams if not ram.said.inside]
     own = [ram for ram in bound.rams if ram.said.inside]
@@ -121,7 +124,11 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
     layout = JobsLayout.shapes(bound)
     assert bound.output.beats is not None
     areas = [f"{{{memories.index(a.memory)}, {a.first}, {a.words}, {a.word_bytes}}}" for a in bound.areas]
-    longest = control.timeout or timeout
+    run = [_cpp_step(step, waits, timeout) for step in bound.run]
+    if control is not None:
+        longest = control.timeout or timeout
+        run = [f'{{Act::START, 0, 0, 0, 0, {longest}, "start"}}']
+        run += [f'{{Act::DONE, 0, 0, 0, 0, {longest}, "wait for {control.done}"}}']
     lines = [
         "// Made by fxsim from a description.",
         "#ifndef FXSIM_DESCRIBED_PORTS_HPP",
@@ -130,9 +137,9 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
         '#include "ports.hpp"',
         "namespace cosim {",
         f"constexpr uint64_t RESET_CYCLES_ASKED = {0 if reset is None else reset.cycles};",
-        f"constexpr bool HAS_BUSY = {cpp_flag(control.busy is not None)};",
-        f"constexpr bool START_LEVEL = {cpp_flag(control.start_kind == 'level')};",
-        f"constexpr bool DONE_LEVEL = {cpp_flag(control.done_kind == 'level')};",
+        f"constexpr bool HAS_BUSY = {cpp_flag(control is not None and control.busy is not None)};",
+        f"constexpr bool START_LEVEL = {cpp_flag(control is not None and control.start_kind == 'level')};",
+        f"constexpr bool DONE_LEVEL = {cpp_flag(control is not None and control.done_kind == 'level')};",
         f"constexpr bool COMBINATIONAL = {cpp_flag(any(ram.said.latency == 0 for ram in theirs))};",
         f"constexpr Shape OUTPUT = {cpp_shape(bound.output.beats)};",
         _list("Shape", "TAPS", [cpp_shape(beats) for beats in layout]),
@@ -141,9 +148,8 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
         _list("Region", "REGIONS", [_cpp_region(bound, own, i) for i in range(len(bound.regions))]),
         _list("RamPort", "RAMS", [_cpp_ram(ram, memories) for ram in theirs]),
         _list("OwnRam", "OWN_RAMS", [_cpp_own(ram) for ram in own]),
-        _list("Step", "RUN_STEPS", [
-            f'{{Act::START, {longest}, "start"}}', f'{{Act::DONE, {longest}, "wait for {control.done}"}}',
-        ]),
+        _list("Step", "SETUP_STEPS", [_cpp_step(step, waits, timeout) for step in bound.setup]),
+        _list("Step", "RUN_STEPS", run),
         "}",
         "#endif",
     ]  # fmt: skip
@@ -152,6 +158,12 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
 
 def _list(kind: str, name: str, items: list[str]) -> str:
     return f"inline const std::vector<{kind}> {name} = {{{', '.join(items)}}};"
+
+
+def _cpp_step(step: BoundStep, waits: tuple[str, ...], timeout: int) -> str:
+    port = 0 if step.wait is None else waits.index(step.wait)
+    numbers = (step.address, f"{step.value & 0xFFFF_FFFF}u", f"{step.mask}u", port, step.timeout or timeout)
+    return f'{{Act::{step.kind.upper()}, {", ".join(map(str, numbers))}, "{step.name}"}}'
 
 
 def _cpp_ram(ram: BoundRam, memories: list[str]) -> str:

@@ -16,6 +16,7 @@ WORDS_MAX = 1 << 26
 """Most words of a region."""
 
 Address = Annotated[int, Meta(ge=0, le=ADDRESS_MAX)]
+Word = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Timeout = Annotated[int, Meta(ge=1, le=CYCLES_MAX)]
 
 
@@ -33,6 +34,44 @@ class Control(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     done_kind: Literal["pulse", "level"] = "pulse"
     busy: Text | None = None
     timeout: Timeout | None = None
+
+
+class Registers(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An AXI4-Lite slave of the design, 32 bits wide: ports `PREFIX_awaddr` and so on, or the same in capitals."""
+
+    prefix: Text
+
+
+class Step(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step of the sequence that sets the design up, or runs a job.
+
+    One of: `write` (a register's address) with a `value`; `read`, whose bits under `mask` must be `value`; `poll`, the
+    same until they are; `wait`, a port of one bit that is waited for to be high. `value`: a number, or
+    `"TENSOR.AXIS"`: that axis's size in the model. `timeout`: most cycles of the step.
+    """
+
+    write: Word | None = None
+    read: Word | None = None
+    poll: Word | None = None
+    wait: Text | None = None
+    value: Word | Text | None = None
+    mask: Word | None = None
+    timeout: Timeout | None = None
+
+    def __post_init__(self) -> None:
+        kinds = [name for name in ("write", "read", "poll", "wait") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            there = " and ".join(kinds) or "none"
+            raise ValueError(f"a step has {there} of write, read, poll and wait, expected one")
+        if (self.value is None) != (kinds[0] == "wait"):
+            raise ValueError(f"a step '{kinds[0]}' " + ("has no value" if self.value is not None else "needs a value"))
+        if self.mask is not None and kinds[0] in {"write", "wait"}:
+            raise ValueError(f"a step '{kinds[0]}' has no mask")
+
+    @property
+    def kind(self) -> str:
+        """The kind: write, read, poll or wait."""
+        return next(name for name in ("write", "read", "poll", "wait") if getattr(self, name) is not None)
 
 
 class Ram(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,22 +3,39 @@
 from collections.abc import Mapping, Sequence
 
 from fxsim.devices.described.description import Description
-from fxsim.devices.described.jobs.bound import BoundRam
+from fxsim.devices.described.jobs.bound import LITE, BoundRam, BoundStep
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, parameter_list
+
+_ZERO = "1'b0"
 
 
 def wrapper_head(
-    description: Description, parameters: Mapping[str, int], rams: Sequence[BoundRam], taps: Sequence[BoundTap]
+    description: Description,
+    parameters: Mapping[str, int],
+    rams: Sequence[BoundRam],
+    taps: Sequence[BoundTap],
+    registers: Mapping[str, str],
+    steps: Sequence[BoundStep],
 ) -> str:
     """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
     control = description.control
-    assert control is not None
     ports = dict.fromkeys(description.clocks, "clk") | {name: str(value) for name, value in description.tie.items()}
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
-    ports |= {control.start: "start", control.done: "done"}
-    ports |= {} if control.busy is None else {control.busy: "busy"}
-    body: list[str] = [] if control.busy is not None else ["  assign busy = 1'b0;"]
+    body: list[str] = []
+    done, busy = (None, None) if control is None else (control.done, control.busy)
+    ports |= {} if control is None else {control.start: "start"}
+    waits = waited(steps)
+    # A port may be waited for, and be the job's done, too: each is one net.
+    nets = {name: f"out_{i}" for i, name in enumerate(dict.fromkeys((*filter(None, (done, busy)), *waits)))}
+    ports |= nets
+    body += [f"  wire {net};" for net in nets.values()]
+    body += [f"  assign done = {_ZERO if done is None else nets[done]};"]
+    body += [f"  assign busy = {_ZERO if busy is None else nets[busy]};"]
+    body += [f"  assign waits[{i}] = {nets[name]};" for i, name in enumerate(waits)]
+    body += ["  assign waits = 1'b0;"] if not waits else []
+    ports |= {port: f"s_axil_{field}" for field, port in registers.items()}
+    body += [f"  assign s_axil_{f} = 0;" for f, (way, _) in LITE.items() if way == "out" and f not in registers]
     theirs, own = [ram for ram in rams if not ram.said.inside], [ram for ram in rams if ram.said.inside]
     for group, kind in ((theirs, "ram"), (own, "own")):
         for i, ram in enumerate(group):
@@ -45,6 +62,8 @@ def wrapper_head(
         "`default_nettype wire",
         f"module {TOP} (",
         "  input wire clk, input wire rst, input wire start, output wire done, output wire busy,",
+        f"  output wire [{max(len(waits), 1) - 1}:0] waits,",
+        *(f"  {way}put wire [{(bits or 64) - 1}:0] s_axil_{field}," for field, (way, bits) in LITE.items()),
         *(f"  {direction}put wire [{max(bits, 1) - 1}:0] {name}," for direction, name, bits in sizes),
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_valid, output wire [{max(len(taps), 1) - 1}:0] mon_ready,",
         f"  output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
@@ -54,6 +73,11 @@ def wrapper_head(
         "  );",
     ]
     return "\n".join(lines) + "\n"
+
+
+def waited(steps: Sequence[BoundStep]) -> tuple[str, ...]:
+    """The ports that steps wait for, each once."""
+    return tuple(dict.fromkeys(step.wait for step in steps if step.wait is not None))
 
 
 def _bytes(rams: Sequence[BoundRam]) -> int:

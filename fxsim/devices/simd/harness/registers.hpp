@@ -1,9 +1,9 @@
-// The registers, and the AXI4-Lite master that writes and reads them.
+// The registers.
 
 #ifndef FXSIM_SIMD_REGISTERS_HPP
 #define FXSIM_SIMD_REGISTERS_HPP
 
-#include "log.hpp"
+#include "harness_axi.hpp"
 
 namespace cosim {
 
@@ -29,128 +29,6 @@ constexpr uint32_t ACCELERATOR_ID = 0x46580001;
 constexpr uint32_t START = 1, STOP = 2, KEEP = 4, IRQ_ENABLE = 8;
 constexpr uint32_t BUSY = 1, DONE = 2, FAILED = 4;
 enum Code : uint32_t { NONE = 0, READ_RESPONSE = 6, WRITE_RESPONSE = 7, STOPPED = 9 };
-
-// AXI4-Lite master: one access after the other.
-class Registers {
-  public:
-    Registers(Design& design, Log& log, uint64_t seed, bool hurried)
-        : dut_(design), log_(log), random_(seed), hurried_(hurried) {}
-
-    void write(uint32_t address, uint32_t value) { accesses_.push_back({true, address, value}); }
-    void write_wide(uint32_t address, uint64_t value) {
-        write(address, uint32_t(value));
-        write(address + 4, uint32_t(value >> 32));
-    }
-    void read(uint32_t address) { accesses_.push_back({false, address, 0}); }
-    bool idle() const { return accesses_.empty(); }
-    uint32_t operator[](uint32_t address) const { return values_.at(address); }  // as read last
-    // The write that was taken in this cycle, or none.
-    const uint32_t* written(uint32_t address) const {
-        return taken_ && accesses_.front().address == address ? &accesses_.front().value : nullptr;
-    }
-    std::string waiting() const {
-        const Access& access = accesses_.front();
-        return std::string(access.write ? "write" : "read") + " of register " + hex(access.address);
-    }
-
-    void reset() {
-        accesses_.clear();
-        state_ = IDLE;
-        response_.reset();
-        data_.reset();
-        rest();
-    }
-
-    void drive() {
-        if (state_ == IDLE) {
-            if (accesses_.empty()) return rest();
-            state_ = REQUEST;
-            const Access& access = accesses_.front();
-            address_left_ = true;
-            data_left_ = access.write;
-            address_delay_ = delay();
-            data_delay_ = delay();
-        }
-        const Access& access = accesses_.front();
-        const bool address = state_ == REQUEST && address_left_ && (address_delay_ == 0 || address_delay_-- == 0);
-        const bool data = state_ == REQUEST && data_left_ && (data_delay_ == 0 || data_delay_-- == 0);
-        dut_->s_axil_awvalid = address && access.write;
-        dut_->s_axil_awaddr = address && access.write ? uint8_t(access.address) : 0xa5;
-        dut_->s_axil_wvalid = data;
-        dut_->s_axil_wdata = data ? access.value : 0xa5a5a5a5;
-        dut_->s_axil_wstrb = data ? 0xf : 0x5;
-        dut_->s_axil_arvalid = address && !access.write;
-        dut_->s_axil_araddr = address && !access.write ? uint8_t(access.address) : 0xa5;
-        const bool ready = state_ == RESPONSE && delay() == 0;
-        dut_->s_axil_bready = ready && access.write;
-        dut_->s_axil_rready = ready && !access.write;
-    }
-
-    // Returns whether there was any handshake.
-    bool observe() {
-        taken_ = false;
-        const bool b = dut_->s_axil_bvalid, r = dut_->s_axil_rvalid;
-        if (state_ == IDLE) {
-            if (b || r) log_.fault("response without an access", "s_axil");
-            return false;
-        }
-        response_.check(log_, "s_axil_b", b, dut_->s_axil_bready, {dut_->s_axil_bresp});
-        data_.check(log_, "s_axil_r", r, dut_->s_axil_rready, {dut_->s_axil_rdata, dut_->s_axil_rresp});
-        const Access access = accesses_.front();
-        bool moved = false;
-        if (state_ == REQUEST) {
-            if (b || r) log_.fault("response before the access", "s_axil", waiting());
-            if ((dut_->s_axil_awvalid && dut_->s_axil_awready) || (dut_->s_axil_arvalid && dut_->s_axil_arready)) {
-                address_left_ = false;
-                moved = true;
-            }
-            if (dut_->s_axil_wvalid && dut_->s_axil_wready) {
-                data_left_ = false;
-                moved = true;
-            }
-            if (!address_left_ && !data_left_) {
-                state_ = RESPONSE;
-                taken_ = access.write;
-            }
-            return moved;
-        }
-        if (access.write ? r : b) log_.fault("response on the wrong channel", "s_axil", waiting());
-        const bool done = access.write ? b && dut_->s_axil_bready : r && dut_->s_axil_rready;
-        if (!done) return false;
-        const unsigned answer = access.write ? dut_->s_axil_bresp : dut_->s_axil_rresp;
-        if (answer != 0)
-            log_.fatal("register access refused", "s_axil", waiting() + ", answer " + std::to_string(answer));
-        if (!access.write) values_[access.address] = dut_->s_axil_rdata;
-        accesses_.pop_front();
-        state_ = IDLE;
-        return true;
-    }
-
-  private:
-    struct Access {
-        bool write;
-        uint32_t address, value;
-    };
-    enum State { IDLE, REQUEST, RESPONSE };
-
-    void rest() {
-        dut_->s_axil_awvalid = dut_->s_axil_wvalid = dut_->s_axil_arvalid = 0;
-        dut_->s_axil_bready = dut_->s_axil_rready = 0;
-    }
-    uint64_t delay() { return hurried_ ? 0 : random_.below(4); }
-
-    Design& dut_;
-    Log& log_;
-    Random random_;
-    bool hurried_;
-    std::deque<Access> accesses_;
-    std::map<uint32_t, uint32_t> values_;
-    State state_ = IDLE;
-    bool address_left_ = false, data_left_ = false, taken_ = false;
-    uint64_t address_delay_ = 0, data_delay_ = 0;
-    Offer<1> response_;
-    Offer<2> data_;
-};
 
 }  // namespace cosim
 

@@ -4,8 +4,8 @@
 #define FXSIM_SIMD_SHARED_HPP
 
 #include "figures.hpp"
+#include "harness_axi.hpp"
 #include "job.hpp"
-#include "log.hpp"
 
 namespace cosim {
 

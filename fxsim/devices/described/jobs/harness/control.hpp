@@ -9,7 +9,11 @@ namespace cosim {
 
 class Control {
   public:
-    explicit Control(Shared& shared) : shared_(shared), dut_(shared.dut) {}
+    Control(Shared& shared, const Options& options)
+        : shared_(shared),
+          dut_(shared.dut),
+          registers_(shared.dut, shared.log, options.number("power_on_seed"),
+                     options.numbers("input_stall").at(0) == 0) {}
 
     const char* step() const { return steps_ == nullptr || finished() ? "" : (*steps_)[at_].name; }
     bool finished() const { return steps_ == nullptr || at_ == steps_->size(); }
@@ -18,7 +22,10 @@ class Control {
         steps_ = nullptr;
         held_ = false;
         done_before_ = busy_before_ = true;  // whatever they are after a reset
+        registers_.reset();
     }
+    // Nothing is asked of the registers.
+    void rest() { registers_.drive(); }
 
     void begin(const std::vector<Step>& steps) {
         steps_ = &steps;
@@ -27,6 +34,7 @@ class Control {
     }
 
     void drive() {
+        registers_.drive();
         dut_->start = held_;
         starting_ = false;
         if (finished() || (*steps_)[at_].act != Act::START || (HAS_BUSY && busy_before_)) return;
@@ -37,6 +45,8 @@ class Control {
     // Returns whether a step ended.
     bool observe() {
         const bool done = dut_->done, busy = HAS_BUSY && dut_->busy;
+        // Asking again and again moves nothing.
+        registers_.observe();
         const bool moved = advance(done, busy);
         done_before_ = done;
         busy_before_ = busy;
@@ -49,7 +59,27 @@ class Control {
     bool starting() const { return starting_; }
 
   private:
-    void enter() { waited_ = 0; }
+    void enter() {
+        waited_ = 0;
+        if (finished()) return;
+        const Step& step = (*steps_)[at_];
+        if (step.act == Act::WRITE) registers_.write(step.address, step.value);
+        if (step.act == Act::READ || step.act == Act::POLL) registers_.read(step.address);
+    }
+
+    // A step that is no start or done. Returns whether it ended.
+    bool carry_on(const Step& step) {
+        if (step.act == Act::WAIT) return bit_of(dut_->waits, step.port) && next();
+        if (!registers_.idle()) return false;
+        if (step.act == Act::WRITE) return next();
+        const uint32_t got = registers_[step.address];
+        if ((got & step.mask) == step.value) return next();
+        if (step.act == Act::POLL) registers_.read(step.address);
+        else
+            shared_.fatal("wrong value in a register", "s_axil",
+                          std::string(step.name) + " is " + hex(got) + ", expected " + hex(step.value));
+        return false;
+    }
 
     bool advance(bool done, bool busy) {
         // A level that is high since the last job is none of this one.
@@ -62,6 +92,7 @@ class Control {
             was_busy_ = busy;
             return next();
         }
+        if (!finished() && (*steps_)[at_].act != Act::START && !waits) return carry_on((*steps_)[at_]);
         if (!waits) return false;
         was_busy_ |= busy;
         if (!news) return false;
@@ -77,6 +108,7 @@ class Control {
 
     Shared& shared_;
     Design& dut_;
+    Registers registers_;
     const std::vector<Step>* steps_ = nullptr;
     size_t at_ = 0;
     uint64_t waited_ = 0;

@@ -25,7 +25,7 @@ class Simulation {
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
           shared_(options, plan(options)),
-          control_(shared_),
+          control_(shared_, options),
           rams_(shared_),
           own_(shared_, options, [this](const Region& region, uint64_t word, const uint8_t* slots, bool untouched) {
               if (untouched) miss(region, word);
@@ -55,7 +55,7 @@ class Simulation {
             const bool moved = observe();
             dut_.clock();
             rams_.show();
-            if (shared_.stop) break;
+            if (shared_.log.stop) break;
             if (phase_ == Phase::DRAIN) {
                 if (++drained > drain_) break;
             } else if (moved) {
@@ -67,13 +67,13 @@ class Simulation {
             if ((dut_.cycle() & 0x3ff) == 0) progress_.report(shared_.image, dut_.cycle());
         }
         if (dut_.finished()) fail("the design called $finish");
-        if (!hung_ && !shared_.stop) check_complete();
+        if (!hung_ && !shared_.log.stop) check_complete();
         print_result();
         dut_.close();
     }
 
   private:
-    enum class Phase { GAP, LOAD, RUN, READ, DRAIN };
+    enum class Phase { GAP, LOAD, SETUP, RUN, READ, DRAIN };
 
     // Lay out an image's bytes: inputs, output, compared taps. Returns their number.
     size_t plan(const Options& options) {
@@ -113,8 +113,10 @@ class Simulation {
         dut_->start = 0;
         own_.reset();
         control_.reset();
+        set_up_ = false;
         for (uint64_t i = 0; i < cycles; ++i) {
             own_.drive();
+            control_.rest();
             rams_.settle();
             dut_.settle();
             dut_.clock();
@@ -165,11 +167,14 @@ class Simulation {
                 break;
             case Phase::LOAD:
                 if (!own_.idle()) break;
-                phase_ = Phase::RUN;
-                began_ = dut_.cycle();
-                shared_.running = true;
-                control_.begin(RUN_STEPS);
-                draw_reset();
+                if (set_up_) return run_job();
+                phase_ = Phase::SETUP;
+                control_.begin(SETUP_STEPS);
+                break;
+            case Phase::SETUP:
+                if (!control_.finished()) break;
+                set_up_ = true;
+                run_job();
                 break;
             case Phase::RUN:
                 if (control_.finished()) end_job();
@@ -180,6 +185,16 @@ class Simulation {
             case Phase::DRAIN:
                 break;
         }
+    }
+
+    void run_job() {
+        phase_ = Phase::RUN;
+        began_ = dut_.cycle();
+        shared_.running = true;
+        control_.begin(RUN_STEPS);
+        // A job without a start of its own begins with its first step.
+        if (RUN_STEPS[0].act != Act::START) start();
+        draw_reset();
     }
 
     void begin_job() {
@@ -251,7 +266,8 @@ class Simulation {
             if (taps_[i].image >= shared_.image) continue;
             const Stream& tap = taps_[i];
             const std::string number = std::to_string(i);
-            shared_.faults.add({"values missing", number, tap.image, tap.index, dut_.cycle(), shared_.entered(), ""});
+            shared_.log.faults.add(
+                {"values missing", number, tap.image, tap.index, dut_.cycle(), shared_.entered(), ""});
             taps_[i].leave();
             taps_[i].lose(taps_[i].shape.values());
         }
@@ -260,6 +276,7 @@ class Simulation {
     // -- Observing --
 
     bool observe() {
+        shared_.note();
         bool moved = own_.observe();
         moved |= control_.observe();
         if (control_.starting()) start();
@@ -279,7 +296,7 @@ class Simulation {
             const uint8_t* beat = bytes_of(dut_->mon_data) + monitor.offset;
             if (!started || !tap.take(beat, window, NEVER, dut_.cycle(), shared_.entered())) {
                 shared_.stream_fault("values too many", monitor.tap, tap.index);
-                shared_.stop = true;
+                shared_.log.stop = true;
             }
         }
         return moved;
@@ -316,7 +333,7 @@ class Simulation {
         bool wrong = hung_ || output_.mismatches != 0;
         for (const Stream& tap : taps_) wrong |= tap.mismatches != 0;
         if (wrong) rams_.tell_odd_read();
-        static const char* const PHASES[] = {"gap", "load", "run", "read", "drain"};
+        static const char* const PHASES[] = {"gap", "load", "setup", "run", "read", "drain"};
         Object state, result;
         state.text("phase", PHASES[int(phase_)]).text("step", control_.step());
         result.number("images", shared_.image)
@@ -334,7 +351,7 @@ class Simulation {
             .raw("output", output_.json(false, false))
             .raw("taps", json_taps())
             .raw("device", state.json());
-        print(Object().raw("result", shared_.faults.describe(result).json()));
+        print(Object().raw("result", shared_.log.faults.describe(result).json()));
     }
 
     uint64_t gap_, gap_left_ = 0;
@@ -346,7 +363,7 @@ class Simulation {
     std::vector<Stream> taps_;
     std::vector<size_t> offsets_;  // of each region's values in an image's bytes
     Phase phase_ = Phase::GAP;
-    bool hung_ = false;
+    bool hung_ = false, set_up_ = false;
     uint64_t began_ = 0, job_cycles_ = 0;
     uint64_t last_done_ = NEVER, last_start_ = NEVER, intervals_seen_ = 0, first_latency_ = NEVER;
     Histogram intervals_, input_intervals_, latencies_;

@@ -30,9 +30,13 @@ struct OwnRam {
     bool writes;
 };
 
-enum class Act { START, DONE };
+// Start and done of ports; accesses to registers, of which a read must find its value and a poll is done until it does;
+// a port that is waited for.
+enum class Act { START, DONE, WRITE, READ, POLL, WAIT };
 struct Step {
     Act act;
+    uint32_t address, value, mask;
+    size_t port;
     uint64_t timeout;
     const char* name;
 };

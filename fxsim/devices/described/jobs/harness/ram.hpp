@@ -57,7 +57,7 @@ class Rams {
 
     // The first read that found nothing, of ports on which that may happen: it tells where wrong values may come from.
     void tell_odd_read() {
-        if (!odd_.kind.empty()) shared_.faults.add(odd_);
+        if (!odd_.kind.empty()) shared_.log.faults.add(odd_);
     }
 
   private:

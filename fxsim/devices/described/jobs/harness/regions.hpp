@@ -7,6 +7,7 @@
 #define FXSIM_JOBS_REGIONS_HPP
 
 #include "following.hpp"
+#include "harness_axi.hpp"
 
 namespace cosim {
 
@@ -68,12 +69,6 @@ inline std::vector<uint8_t> read_file(const std::string& path, size_t bytes) {
     if (file == nullptr || std::fread(content.data(), 1, bytes, file) != bytes) fail("cannot read '" + path + "'");
     std::fclose(file);
     return content;
-}
-
-inline std::string hex(uint64_t value) {
-    char text[24];
-    std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
-    return text;
 }
 
 // The memories of the harness. Uninitialised cells hold random bits.

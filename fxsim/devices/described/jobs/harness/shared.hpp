@@ -18,25 +18,30 @@ struct Shared {
     Design dut;
     Window window;
     Memories memories;
-    Faults faults;
+    Log log;
     uint64_t image = 0;      // of the job, or of the next one
     bool running = false;    // a job
-    bool stop = false;       // a fault after which positions mean nothing any more
     bool held_back = false;  // the harness waits: not moving proves nothing
 
+    // Where the log is, for what has no image of its own.
+    void note() {
+        log.cycle = dut.cycle();
+        log.image = std::min(image, images - 1);
+        log.entered = entered();
+    }
     uint64_t entered() const { return std::min(image + 1, images); }
     void fault(const std::string& kind, const char* where, const std::string& detail = "") {
-        const uint64_t at = std::min(image, images - 1);
-        faults.add({kind, "\"" + std::string(where) + "\"", at, 0, dut.cycle(), entered(), detail});
+        note();
+        log.fault(kind, where, detail);
     }
     void fatal(const std::string& kind, const char* where, const std::string& detail = "") {
-        fault(kind, where, detail);
-        stop = true;
+        note();
+        log.fatal(kind, where, detail);
     }
     // Of a tap, or of the output (NEVER).
     void stream_fault(const std::string& kind, size_t tap, uint64_t index, const std::string& detail = "") {
         const std::string stream = tap == NEVER ? "-1" : std::to_string(tap);
-        faults.add({kind, stream, std::min(image, images - 1), index, dut.cycle(), entered(), detail});
+        log.faults.add({kind, stream, std::min(image, images - 1), index, dut.cycle(), entered(), detail});
     }
 };
 
