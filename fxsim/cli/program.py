@@ -29,6 +29,7 @@ _COMMANDS = {
     "memory-image": ("fxsim.cli.memory_image", "Write what the SIMD accelerator reads of a model, and its C header."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
     "compare": ("fxsim.cli.compare", "Compare two sources of a model's values: engine, ONNX, network, trace."),
+    "diff": ("fxsim.cli.diff", "Say where a trace differs from a model, and which rule makes it so."),
     "trace": ("fxsim.cli.trace", "Propose a map for a trace that another tool wrote."),
     "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
     "flow": ("fxsim.cli.flow", "Run a recipe: train, distil, quantise, export, evaluate."),
