@@ -22,6 +22,7 @@ from fxsim.devices.described.description import (
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
@@ -41,8 +42,12 @@ _WORD = re.compile(r"\{([a-z])\}")
 
 @dataclass(frozen=True)
 class BoundStream:
-    """The input or output: its ports, packing, and the rules it keeps. `last_every`: beats between lasts, 0: none."""
+    """The input or output: its tensors, ports, packing, and the rules it keeps.
 
+    `last_every`: beats between lasts, 0: none.
+    """
+
+    tensors: tuple[str, ...]
     signals: Signals
     beats: Beats
     axi: bool
@@ -65,6 +70,8 @@ class Bound:
     output: BoundStream
     taps: tuple[BoundTap, ...]
     memories: dict[str, str]
+    part: tuple[str, ...]
+    """The taps of the model that the design computes, in graph order."""
 
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
@@ -84,7 +91,10 @@ def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
     out = _stream(path, description.role("output"), model, ports)
     _check_covered(path, description, ports, (into, out))
     taps = tuple(tap for stated in description.tap for tap in _taps(path, stated, model))
+    part = part_between(into.tensors, out.tensors[0], model, str(path))
     for n, tap in enumerate(taps):
+        if tap.name not in part:
+            raise FileError(f"{path}: tap '{tap.name}' lies outside of what the design computes: {', '.join(part)}")
         if tap.name in (other.name for other in taps[:n]):
             raise FileError(f"{path}: tap '{tap.name}' is described twice")
     taps = tuple(sorted(taps, key=lambda tap: model.graph.taps.index(tap.name)))
@@ -101,6 +111,7 @@ def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
         output=out,
         taps=taps,
         memories={memory.file: _memory(path, memory, model) for memory in description.memory},
+        part=part,
     )
 
 
@@ -143,7 +154,8 @@ def _check_inputs(path: Path, description: Description, ports: Mapping[str, Port
 def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port]) -> BoundStream:
     where = f"{path}: {stream.role} stream"
     into = stream.role == "input"
-    tensor = model.graph.tensors[INPUT if into else model.graph.output]
+    tensors = tensors_of(stream, model, where)
+    tensor = carried(tensors, model, where)
     signals = stream.signals or _by_prefix(where, stream.prefix or "", ports)
     beats = make_beats(stream, tensor, where)
     directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
@@ -170,6 +182,7 @@ def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port])
     if last != "none" and signals.last is None:
         raise FileError(f"{where}: last is '{last}', but there is no last signal")
     return BoundStream(
+        tensors=tensors,
         signals=signals,
         beats=beats,
         axi=signals.ready is not None

@@ -9,6 +9,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
 from fxsim.devices.described.bind import WRAPPER, Bound, bind
 from fxsim.devices.described.layout import DescribedLayout
+from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
@@ -85,6 +86,11 @@ class FittedDescribed(Fitted):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """The taps of the model that the design computes."""
+        return self.bound.part
 
     @property
     def has_reset(self) -> bool:
@@ -230,4 +236,5 @@ DEVICE = Device(
     about="your own RTL, as the description that --dut names binds it to the model",
     fit=FittedDescribed,
     settings=DescribedSettings,
+    nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )
