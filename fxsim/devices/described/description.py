@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from fxsim.errors import FileError
 from fxsim.formats.text import decode_toml, read_bounded
 
 BYTES_MAX = 1 << 20
@@ -20,7 +19,8 @@ LANES_MAX = 4096
 """Most values of a beat."""
 LATENCY_MAX = 1_000_000
 """Longest fixed latency or interval, in cycles."""
-_EXPECTED = "a description of RTL"
+EXPECTED = "a description of RTL"
+"""The kind of file that is expected, for messages."""
 _SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 _SHORT = Meta(min_length=1, max_length=1000)
 
@@ -176,29 +176,4 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def read_description(path: Path) -> Description:
     """The description in a file; FileError, one line, with the place of what is wrong."""
-    return decode_toml(str(path), read_bounded(path, BYTES_MAX, _EXPECTED), Description, _EXPECTED)
-
-
-def listed_files(path: Path, base: Path, description: Description) -> dict[str, tuple[str, ...]]:
-    """Names of files below the folder `base`, by the key that lists them: sources in order, include, files.
-
-    FileError where a name or glob means no file, or one outside the folder.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for key, patterns in (("sources", description.sources), ("files", description.files)):
-        names: dict[str, None] = {}
-        for pattern in patterns:
-            if pattern.startswith("/") or ".." in Path(pattern).parts:
-                raise FileError(f"{path}: {key}: '{pattern}' leads out of the folder {base}, expected one below it")
-            matches = sorted(match for match in base.glob(pattern) if match.is_file())
-            if not matches:
-                raise FileError(f"{path}: {key}: '{pattern}' means no file in {base}")
-            for match in matches:
-                if not match.resolve().is_relative_to(base.resolve()):
-                    raise FileError(f"{path}: {key}: {match} is a link out of the folder {base}")
-                names[match.relative_to(base).as_posix()] = None
-        found[key] = tuple(names)
-    for folder in description.include:
-        if folder.startswith("/") or ".." in Path(folder).parts or not (base / folder).is_dir():
-            raise FileError(f"{path}: include: '{folder}' is no folder in {base}")
-    return found
+    return decode_toml(str(path), read_bounded(path, BYTES_MAX, EXPECTED), Description, EXPECTED)
