@@ -1,4 +1,4 @@
-"""What `fxsim cosim --nodes` prints: a table of every node, and the first difference of each that is wrong."""
+"""The output of `fxsim cosim --nodes`: a table of every node, and the first difference of each that is wrong."""
 
 import click
 

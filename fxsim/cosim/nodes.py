@@ -69,7 +69,7 @@ class NodesResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Printed(msgspec.Struct):
-    """What is read of the JSON of `fxsim cosim`."""
+    """The part of the JSON of `fxsim cosim` that is read."""
 
     passed: bool
     first_mismatch: Difference | None
@@ -140,7 +140,7 @@ def _command(folder: Path, node: NodeDesign, words: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _started(command: Sequence[str], folder: Path, number: int) -> Iterator[tuple["subprocess.Popen[Any]", Path, Path]]:
+def _started(command: Sequence[str], folder: Path, number: int) -> Iterator[tuple[Any, Path, Path]]:
     """A process, and the files of what it prints. What it leaves when it is killed lies in the folder, too."""
     output, errors = folder / f"{number}.json", folder / f"{number}.txt"
     environment = os.environ | {"TMPDIR": str(folder / "temporary"), "FXSIM_PROGRESS": "0"}
@@ -156,7 +156,7 @@ def _run_all(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[tuple[
     """Run commands, as many at once as there are cores; yields their numbers as they end. None outlives the loop."""
     waiting, slots = list(enumerate(commands)), count_cores()
     with ExitStack() as all_of_them:
-        at_work: dict[int, tuple[ExitStack, subprocess.Popen[Any], Path, Path]] = {}
+        at_work: dict[int, tuple[ExitStack, Any, Path, Path]] = {}
         while waiting or at_work:
             while waiting and len(at_work) < slots:
                 number, command = waiting.pop(0)
