@@ -18,7 +18,7 @@ from fxsim.devices.described.description import (
 )
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
-from fxsim.devices.described.files import listed_files
+from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
@@ -62,7 +62,7 @@ class Bound:
     path: Path
     description: Description
     sources: Sources
-    verilog: tuple[str, ...]
+    listed: Listed
     parameters: dict[str, int]
     wrapper: str
     input: BoundStream
@@ -101,8 +101,8 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     sources, verilog, ports = None, None, None
     if listed is not None and len(parameters) == len(description.parameters):
         with findings.part():
-            sources = read_listed(base, (*listed.sources, *listed.files), listed.include)
-            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, description.defines)
+            sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
+            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:
         _check_inputs(path, description, ports, findings)
@@ -149,7 +149,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         path=path,
         description=description,
         sources=sources,
-        verilog=listed.sources,
+        listed=listed,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         input=into,

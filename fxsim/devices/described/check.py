@@ -132,7 +132,7 @@ def _unwritten(bound: Bound) -> list[str]:
     there = {*bound.memories, *bound.sources.files}
     return [
         f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
-        for source in bound.verilog
+        for source in bound.listed.sources
         for name in dict.fromkeys(
             match.decode("utf-8", "replace") for match in _READ.findall(bound.sources.files[source])
         )

@@ -135,14 +135,14 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A design: its sources, and what its ports and signals mean.
 
-    `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
-    globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
-    `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of which computes a part of the
-    model. All files lie in the description's folder or below.
+    `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
+    folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
+    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of which
+    computes a part of the model. All files lie in the description's folder or below.
     """
 
     top: Text
-    sources: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+    sources: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
     stream: Annotated[tuple[Stream, ...], Meta(min_length=2, max_length=2)]
     include: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
@@ -163,6 +163,11 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in names:
             if not _SIGNAL.match(name):
                 raise ValueError(f"{name!r} is no name in Verilog")
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The sources' names and globs."""
+        return (self.sources,) if isinstance(self.sources, str) else self.sources
 
     @property
     def clocks(self) -> tuple[str, ...]:
