@@ -2,7 +2,13 @@
 
 import os
 import platform
+import re
 from pathlib import Path
+
+from fxsim.errors import FxsimError
+
+JOBS_VARIABLE = "FXSIM_JOBS"
+"""The environment variable that says how many processes a command may have at work at once."""
 
 
 def find_processor() -> str:
@@ -18,6 +24,21 @@ def find_processor() -> str:
 def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_jobs() -> int:
+    """Processes that a command may have at work at once: FXSIM_JOBS, by default one a core.
+
+    FxsimError where FXSIM_JOBS is no number of them.
+    """
+    stated = os.environ.get(JOBS_VARIABLE, "")
+    if not stated:
+        return count_cores()
+    if not re.fullmatch("0*[1-9][0-9]{0,3}", stated):
+        raise FxsimError(
+            f"the environment variable {JOBS_VARIABLE} is {stated!r}, expected a number of processes, 1 to 9999"
+        )
+    return int(stated)
 
 
 def find_memory() -> float | None:

@@ -12,6 +12,8 @@ SEED = int(os.environ.get("FXSIM_SEED", "20250218"))
 
 # How long a command takes here must not decide what it prints.
 os.environ["FXSIM_PROGRESS"] = "0"
+# Tests run side by side; what one starts is not to share the cores once more, and is where it can be replaced.
+os.environ["FXSIM_JOBS"] = "1"
 
 # No deadline, no complaint about slow generation: both would make a verdict depend on how busy the machine is.
 settings.register_profile("fxsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

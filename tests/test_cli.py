@@ -36,6 +36,7 @@ COMMANDS = {
     "vectors": ("MODEL", "INPUT", "-o", "--taps", "--format", "hex", "npy", "coe", "--check"),
     "memory-image": ("MODEL", "-o", "--images", "INPUT.npy", "--name", "--buffer", "PARAMETER=SIZE", "--json"),
     "cosim": ("MODEL", "INPUT", "--accel", "stream", "--taps", "--stall", "--wave", "--json"),
+    "dut": ("check",),
     "signoff": ("PLAN", "-o"),
     "flow": ("RECIPE", "-o", "--data-path", "--seed", "--signoff", "--json"),
     "train": ("RECIPE", "-o", "--data-path", "--seed", "--json"),

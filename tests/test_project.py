@@ -27,8 +27,10 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
-    "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "vectors",
-    "compare", "diff", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit",
+    "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
+    "vectors",
+    "compare", "diff", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "fit",
     "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}

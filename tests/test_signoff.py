@@ -76,9 +76,9 @@ from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
 from fxsim.signoff.comparison import Comparison, TapFigures
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.files import decode_record
+from fxsim.signoff.listener import Silence
 from fxsim.signoff.record import Commit, Data, Details, Figure, Machine, verdict
 from fxsim.signoff.report.page import draw_pictures
-from fxsim.signoff.run import Silence
 from fxsim.signoff.simulation import Simulation
 
 HEAD = f"""title = "test"

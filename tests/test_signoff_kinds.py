@@ -20,9 +20,9 @@ from fxsim.signoff.comparison import Comparison
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.files import decode_record, encode_record
 from fxsim.signoff.kind import Kind, Nothing, Picture, Section
+from fxsim.signoff.listener import Silence
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import Data, Details, Figure
-from fxsim.signoff.run import Silence
 from tests.test_signoff import ACCUMULATORS, Page, by_name, published_plan, write_plan
 
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
     "memory-image": ("fxsim.cli.memory_image", "Write what the SIMD accelerator reads of a model, and its C header."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
+    "dut": ("fxsim.cli.dut", "Write or check the description of your own RTL for cosim."),
     "compare": ("fxsim.cli.compare", "Compare two sources of a model's values: engine, ONNX, network, trace."),
     "diff": ("fxsim.cli.diff", "Say where a trace differs from a model, and which rule makes it so."),
     "trace": ("fxsim.cli.trace", "Propose a map for a trace that another tool wrote."),

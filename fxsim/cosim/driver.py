@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
+from fxsim.contract.arithmetic import Integers
+from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
 from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
@@ -33,6 +35,7 @@ from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import ALL_TAPS, Model
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
+from fxsim.simulate.differences import Differences, difference_arguments, read_differences
 from fxsim.simulate.process import Feeder, simulate
 
 Progress = Callable[[int, int], None]
@@ -107,11 +110,14 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
                 "wave_from": str((wave_from or start) - start),
                 "wave": str(waveform or ""),
             }
+            kept, most = work / f"differences-{seed}.bin", differences_max(layout)
+            arguments |= difference_arguments(kept, most, ORIGIN_IMAGES)
             command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items())]
             feeder = Feeder(layout, stimulus[start:stop], request.engine)
             found = simulate(command, work, feeder, lambda done: report(done, stop - start) if report else None)
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
-            return _result(model, used, found)
+            result = _result(model, used, found)
+            return _with_origins(result, layout, found, read_differences(kept, most), stimulus[start:stop])
 
         result = run(seeds[0], stop, pattern, wave_path, progress)
         for seed in seeds[1:]:
@@ -126,6 +132,19 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )
+
+
+def _with_origins(
+    result: CosimResult, layout: Layout, found: messages.Found, differences: Differences, x: Integers
+) -> CosimResult:
+    """The result with what is inherited and what local, where values differ."""
+    if result.verdict.first_mismatch is None:
+        return result
+    shown = {tap: stream.image for tap, stream in zip(layout.shown, found.taps, strict=True)}
+    shown[layout.output] = found.output.image
+    ran = result.provenance
+    origins = find_origins(layout, shown, differences, x, ran.image_start, ran.engine)
+    return msgspec.structs.replace(result, verdict=msgspec.structs.replace(result.verdict, origins=origins))
 
 
 class _Used(NamedTuple):
@@ -231,11 +250,12 @@ def _probed(
     """
     if fitted.probed is None:
         return asked, ()
-    missing = tuple(tap for tap in asked if tap not in (*fitted.probed, model.graph.output))
+    part = model.graph.taps if fitted.part is None else fitted.part
+    missing = tuple(tap for tap in asked if tap not in (*fitted.probed, part[-1]))
     if missing and ALL_TAPS not in ((names,) if isinstance(names, str) else names):
         shown = ", ".join(fitted.probed) or "none"
         raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
-    return tuple(tap for tap in asked if tap in fitted.probed), missing
+    return tuple(tap for tap in asked if tap in fitted.probed), tuple(tap for tap in missing if tap in part)
 
 
 def _power_on_seeds(asked: Iterable[int]) -> tuple[int, ...]:
@@ -296,7 +316,7 @@ class _Reader:
 
     def compare(self, name: str, stream: messages.Stream) -> TapComparison:
         graph = self._layout.model.graph
-        shape = graph.shapes[graph.output if name == self._layout.output else name]
+        shape = graph.shapes[self._layout.output_tap if name == self._layout.output else name]
         return TapComparison(
             tap=name,
             values=self._images * math.prod(shape),
@@ -304,6 +324,7 @@ class _Reader:
             differ=stream.mismatches,
             first=self.difference(name, stream.first) if stream.first else None,
             examples=tuple(self.difference(name, mismatch) for mismatch in stream.examples),
+            largest=stream.largest,
             repeats=self._repeats,
         )
 

@@ -1,5 +1,6 @@
 """The result of a co-simulation, as records that are also its JSON."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import msgspec
@@ -15,6 +16,7 @@ class TapResult(msgspec.Struct, frozen=True):
 
     `stalled_cycles`: how long a value stood in the stream that was not taken at once. `values`: those that the images
     have there, as many as must be compared; where images were interrupted and computed again, at least as many.
+    `largest`: the greatest distance of a wrong value from the right one, null where it was not measured.
     """
 
     compared: int
@@ -23,11 +25,12 @@ class TapResult(msgspec.Struct, frozen=True):
     first_mismatch: Difference | None
     examples: tuple[Difference, ...]
     values: int = 0
+    largest: int | float | None = None
 
     @classmethod
     def of(cls, tap: TapComparison, stalled_cycles: int) -> Self:
         """The stream of a tap that was compared."""
-        return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values)
+        return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values, tap.largest)
 
     def comparison(self, name: str, repeats: bool) -> TapComparison:
         """The comparison of a tap; `repeats` where images were interrupted and computed again."""
@@ -39,6 +42,7 @@ class TapResult(msgspec.Struct, frozen=True):
             first=self.first_mismatch,
             examples=self.examples,
             repeats=repeats,
+            largest=self.largest,
         )
 
 
@@ -68,13 +72,76 @@ class Stop(msgspec.Struct, frozen=True):
     streams: tuple[StreamState, ...]
 
 
+class TapOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """The origins of one stream's differences, in the images that were looked into.
+
+    Of `differ` values that are not the model's, `inherited` are what the nodes before make of what the RTL gave there,
+    `local` are not, and of `unknown` ones it cannot be said, since not every value before them was seen. `hidden`:
+    local faults whose value is the model's all the same. `nodes`: those that a local fault can be in: the tap's, and
+    those before it that are not shown; none for an output that passes the last tap on. `first`: the first local one;
+    its `expected` is what the nodes make of the RTL's own values.
+    """
+
+    tap: str
+    differ: int
+    inherited: int
+    local: int
+    hidden: int
+    unknown: int
+    nodes: tuple[str, ...]
+    first: Difference | None
+
+
+class Origins(msgspec.Struct, frozen=True, kw_only=True):
+    """Inherited or local: every stream that differs, in graph order, the output last; `images` were looked into.
+
+    Only images of which all differences are known are: none, where the first that differs has too many.
+    """
+
+    images: tuple[int, ...]
+    taps: tuple[TapOrigin, ...]
+
+    @property
+    def local(self) -> tuple[TapOrigin, ...]:
+        """The streams that have a fault of their own."""
+        return tuple(tap for tap in self.taps if tap.local or tap.hidden)
+
+    @property
+    def sentence(self) -> str:
+        """The sentence that says which nodes have faults of their own, and what is inherited or unknown."""
+        if not self.images:
+            return "which of them are faults of their own is unknown: too many values differ in the first image"
+        number = len(self.images)
+        where = f"image {self.images[0]}" if number == 1 else f"the {number} images {_listed(map(str, self.images))}"
+        parts = [f"in {where}: faults of their own at {_listed(_place(tap) for tap in self.local) or 'no tap'}"]
+        if inherited := [tap.tap for tap in self.taps if tap.inherited and not (tap.local or tap.hidden)]:
+            parts.append(f"only inherited at {_listed(inherited)}")
+        if unknown := [tap.tap for tap in self.taps if tap.unknown]:
+            parts.append(f"unknown at {_listed(unknown)}, since not every value before was seen")
+        return "; ".join(parts)
+
+
+_LISTED = 12
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = f" and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
+    return ", ".join(shown[:_LISTED]) + more
+
+
+def _place(tap: TapOrigin) -> str:
+    unseen = f" (or {' or '.join(tap.nodes[:-1])}, not shown)" if len(tap.nodes) > 1 else ""
+    return f"{tap.tap}{unseen}"
+
+
 class CosimVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict, and what speaks against passing.
 
     `passed`: every image came out; every value of every compared tap and of the output was compared, all of them, and
     equal; no rule was broken. `first_mismatch`: of the lowest image that has one, the first in graph order; later taps
     only pass it on. `replay`: (start, stop) of the images that a run must have to show the first failure again, cycle
-    for cycle.
+    for cycle. `origins`: null where no value differed.
     """
 
     passed: bool
@@ -84,6 +151,7 @@ class CosimVerdict(msgspec.Struct, frozen=True, kw_only=True):
     fault_count: int
     stopped: Stop | None
     replay: tuple[int, int] | None
+    origins: Origins | None = None
 
     @property
     def failing_image(self) -> int | None:

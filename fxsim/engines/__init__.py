@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Integers
-from fxsim.engines.reference import run_reference
+from fxsim.engines.reference import apply, run_reference
 from fxsim.errors import ModelError, StimulusError
 from fxsim.graph import Model, check_model
 
@@ -126,6 +126,7 @@ __all__ = [
     "CHUNK_IMAGES",
     "ENGINE_NAMES",
     "Engine",
+    "apply",
     "chosen_engine",
     "run",
     "run_chunks",

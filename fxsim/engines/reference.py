@@ -6,7 +6,7 @@ import numpy as np
 
 from fxsim import contract
 from fxsim.contract.arithmetic import Integers
-from fxsim.graph import INPUT, Graph
+from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
 
@@ -14,8 +14,13 @@ def run_reference(graph: Graph, x: Integers, taps: tuple[str, ...]) -> dict[str,
     """Every named tap for images `x` [image, ...]: [image, ...] each, of its tensor's shape and numpy type."""
     values: dict[str, Integers] = {INPUT: x}
     for node in graph.nodes:
-        values[node.name] = APPLY[type(node.op)](node.op, *(values[name] for name in node.inputs))
+        values[node.name] = apply(node, *(values[name] for name in node.inputs))
     return {name: values[name] for name in taps}
+
+
+def apply(node: Node, *inputs: Integers) -> Integers:
+    """A node's result for its inputs' values, [image, ...] each."""
+    return APPLY[type(node.op)](node.op, *inputs)
 
 
 def _linear(op: Linear, x: Integers) -> Integers:

@@ -1,4 +1,4 @@
-"""Why values differ: where a fault is, the rule that makes every value of it, and what stays unexplained."""
+"""Causes of differences: where a fault is, the rule that makes every value of it, and what stays unexplained."""
 
 from fxsim.explain.locate import Located, TapState, locate
 from fxsim.explain.result import Diff, Fault, Partial

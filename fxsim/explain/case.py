@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Change:
-    """What is done differently at a node: a label, what it is in particular, and the fields of its `Rule`.
+    """A change of how a node is computed: a label, what it is in particular, and the fields of its `Rule`.
 
     `freedom`: bits of what was chosen to fit the trace; the values that it explains must say more than that. `whole`:
     it means something on all images together only.

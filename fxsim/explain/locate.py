@@ -1,4 +1,4 @@
-"""Where values differ: the first tap that does, and of every later one what is inherited and what a fault of its own.
+"""Places where values differ: the first tap, and of every later one what is inherited and what a fault of its own.
 
 A node is computed again from what the trace itself has at its inputs. Where that gives what the trace has at the node,
 a difference is inherited; where it does not, the fault is there.
@@ -56,7 +56,7 @@ class Located:
         return tuple(state.tap for state in self.states if state.local)
 
     def inputs(self, tap: str) -> Int64 | None:
-        """What a node that reads this tap was given: the trace's values, or computed from the nearest it has.
+        """The input of a node that reads this tap: the trace's values, or computed from the nearest it has.
 
         None where the trace holds there what is no value of the tensor.
         """

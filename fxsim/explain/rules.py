@@ -19,7 +19,7 @@ _SHIFT_MAX = 62
 
 
 class Rounding(StrEnum):
-    """What happens to the bits that a shift cuts off."""
+    """The ways to treat the bits that a shift cuts off."""
 
     HALF_UP = "half_up"
     """To the nearest, ties towards plus infinity: the contract's."""

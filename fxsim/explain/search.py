@@ -18,7 +18,7 @@ PAIRS_SECONDS = 40.0
 """Longest search for pairs, of one fault."""
 _PARTIAL = 5
 _SURE_BITS = 10
-"""What an explanation must say beyond what was chosen to fit: one in a thousand that it fits by chance."""
+"""Bits that an explanation must say beyond what was chosen to fit: one in a thousand that it fits by chance."""
 _SINGLE = 300
 """Changes that pairs are made of, at most."""
 
@@ -43,12 +43,12 @@ class Tried:
 
     @property
     def node(self) -> str:
-        """Where it is done."""
+        """The node where it is done."""
         return self.changes[0].node
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What it is in particular; of two, by label."""
+        """The parameters; of two, by label."""
         if len(self.changes) == 1:
             return dict(self.changes[0].parameters)
         return {f"{change.label} at {change.node}": dict(change.parameters) for change in self.changes}
@@ -144,7 +144,7 @@ def _try(case: Case, *changes: Change) -> Tried:
 
 
 def _fitting(case: Case, tried: list[Tried]) -> list[Tried]:
-    """Those that make every value and could not do so by chance, those that chose least first."""
+    """The attempts that make every value and could not do so by chance; those that chose least come first."""
     total = int(case.wrong.sum())
     # Which values are wrong is to be explained, too.
     said = total * (_bits_a_value(case) + log2(e * case.wrong.size / total))
@@ -153,7 +153,7 @@ def _fitting(case: Case, tried: list[Tried]) -> list[Tried]:
 
 
 def _bits_a_value(case: Case) -> float:
-    """What one wrong value says: as many bits as there are different ones."""
+    """Bits that one wrong value says: as many bits as there are different ones."""
     return max(1.0, log2(len(np.unique(case.got[case.wrong])) + 1))
 
 

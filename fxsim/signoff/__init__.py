@@ -1,10 +1,11 @@
 """Sign-off: a plan of checks, the record of a run, and the report drawn from the record."""
 
 from fxsim.signoff.files import default_plan, load_plan, read_record, write_record
+from fxsim.signoff.listener import Listener
 from fxsim.signoff.plan import Plan
 from fxsim.signoff.record import CheckRecord, SignoffRecord, Status
 from fxsim.signoff.report.page import RECORD, REPORT, prepare_output, render_report, write_both, write_report
-from fxsim.signoff.run import Listener, run_plan
+from fxsim.signoff.run import run_plan
 
 __all__ = [
     "RECORD",

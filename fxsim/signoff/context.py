@@ -55,7 +55,7 @@ def summarise(summary: str, problems: list[str], details: Details, reported: str
 
 @dataclass
 class Context:
-    """Models and stimuli by name, and the hashes of those that were used. One for a whole run.
+    """Models and stimuli by name, read once for all checks of a process, and the hashes of those that a check used.
 
     `output` is the folder that record and report will be written to, None where nothing is.
     """
@@ -65,7 +65,7 @@ class Context:
     status: Callable[[str], None]
     output: Path | None = None
     hashes: dict[str, str] = field(default_factory=dict)
-    _models: dict[str, Model] = field(default_factory=dict)
+    _models: dict[str, tuple[Model, str]] = field(default_factory=dict)
 
     def path(self, text: str) -> Path:
         """The place of a path that the plan names: relative ones start at the plan's folder."""
@@ -97,10 +97,10 @@ class Context:
     def model(self, name: str) -> Model:
         """A model of the plan's."""
         if name not in self._models:
-            model = self._read_model(name, self.plan.models[name])
-            self.hashes[f"model {name}"] = model_sha256(model)
-            self._models[name] = model
-        return self._models[name]
+            read = self._read_model(name, self.plan.models[name])
+            self._models[name] = read, model_sha256(read)
+        model, self.hashes[f"model {name}"] = self._models[name]
+        return model
 
     def _read_model(self, name: str, source: ModelSource) -> Model:
         if source.file is not None:

@@ -98,14 +98,14 @@ def _data() -> dict[str, type[Data]]:
     return {row.FIELD: row for row in sorted(kinds, key=lambda row: row.FIELD)}
 
 
-def _encode(value: Any) -> Any:
+def encode_details(value: Any) -> Any:
     """An object that msgspec does not know, as one that it does."""
     if not isinstance(value, Details):
         raise NotImplementedError
     return {"figures": value.figures} | {field: value.of(row) for field, row in _data().items()}
 
 
-def _decode(wanted: type, value: Any) -> Any:
+def decode_details(wanted: type, value: Any) -> Any:
     """A `Details` from its object; ValueError or ValidationError where it is not one."""
     if wanted is not Details:
         raise NotImplementedError
@@ -125,12 +125,12 @@ def _decode(wanted: type, value: Any) -> Any:
 
 def encode_record(record: SignoffRecord) -> bytes:
     """A record as JSON."""
-    return msgspec.json.format(msgspec.json.encode(record, enc_hook=_encode)) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(record, enc_hook=encode_details)) + b"\n"
 
 
 def decode_record(where: str, data: bytes) -> SignoffRecord:
     """A record from its JSON. FileError, which begins with `where`, where it is not one that this fxsim reads."""
-    record = decode_json(where, data, SignoffRecord, "a sign-off record that this fxsim reads", _decode)
+    record = decode_json(where, data, SignoffRecord, "a sign-off record that this fxsim reads", decode_details)
     for check in record.checks:
         if check.kind not in CHECKS:
             raise FileError(f"{where}: check '{check.name}' is of kind '{check.kind}', which this fxsim does not know")

@@ -61,6 +61,7 @@ class Kind(Generic[S]):
     """A kind of check. The tag of `settings` is its name.
 
     `about`: what passing means, in a line. `run` carries a check out, given the run's context and the check's seed.
+    `alone`: it measures time, so that no other check may run beside it.
     """
 
     settings: type[S]
@@ -68,6 +69,7 @@ class Kind(Generic[S]):
     run: Callable[[S, Context, int], Outcome]
     data: tuple[type[Data], ...] | Nothing
     report: tuple[Picture[Any] | Section[Any] | Tile, ...] | Nothing
+    alone: bool = False
 
     @property
     def name(self) -> str:

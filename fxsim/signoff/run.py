@@ -1,96 +1,60 @@
 """Runs a plan, check by check, into a record."""
 
-import shlex
 import time
-import traceback
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from fxsim import __version__
-from fxsim.errors import FxsimError
-from fxsim.paths import readable
+from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
-from fxsim.signoff.files import default_plan
+from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import Check, Plan
-from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, Status, verdict
-
-
-class Listener(Protocol):
-    """A listener is told what a run is doing."""
-
-    def started(self, check: Check) -> None:
-        """A check begins."""
-
-    def progress(self, done: int, total: int) -> None:
-        """The check has done so much."""
-
-    def status(self, text: str) -> None:
-        """The check says what it is doing, in words."""
-
-    def finished(self, record: CheckRecord) -> None:
-        """The check ended, one way or another."""
-
-
-class Silence:
-    """A listener that does nothing."""
-
-    def started(self, check: Check) -> None:
-        """Say nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def status(self, text: str) -> None:
-        """Say nothing."""
-
-    def finished(self, record: CheckRecord) -> None:
-        """Say nothing."""
-
-
-@dataclass
-class _Run:
-    """State of a run so far: its records, and whether it is complete."""
-
-    records: list[CheckRecord] = field(default_factory=list)
-    complete: bool = True
+from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
+from fxsim.signoff.workers import carry_out_side_by_side
 
 
 def run_plan(
-    plan: Plan, only: tuple[str, ...] = (), listener: Listener | None = None, output: Path | None = None
+    plan: Plan,
+    only: tuple[str, ...] = (),
+    listener: Listener | None = None,
+    output: Path | None = None,
+    jobs: int = 1,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, and return the record.
 
-    In the folder `output`, where one is given, `failures/CHECK` is written for each simulation that fails.
+    In the folder `output`, where one is given, `failures/CHECK` is written for each simulation that fails. `jobs`:
+    checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
+    time run before, alone. Record and order of what is told are the same with any number, but for times.
 
-    A check that fails, or raises, does not stop the others. An interruption (Ctrl-C) does: the record then has what was
-    done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name in `only`.
+    A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
+    record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
+    in `only`.
     """
     listener = listener or Silence()
     checks = plan.select(only)
     started, began = datetime.now(UTC), time.monotonic()
-    context = Context(plan, listener.progress, listener.status, output)
-    run = _Run()
-    for check in checks:
-        if run.complete:
-            listener.started(check)
-            _carry_out(check, plan, context, run)
-        else:
-            run.records.append(_record(check, plan, Status.SKIPPED, Outcome("not run", "the run was interrupted"), 0.0))
-        listener.finished(run.records[-1])
-    records = tuple(run.records)
+    results = _Results(plan, checks, listener)
+    alone = checks if jobs == 1 else tuple(check for check in checks if CHECKS[check.kind].alone)
+    beside = tuple(check for check in checks if check not in alone)
+    if len(beside) == 1:
+        alone, beside = checks, ()
+    complete = _carry_out_alone(alone, plan, output, listener, results)
+    if complete and beside:
+        complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
+    records = results.close()
     return SignoffRecord(
         format="fxsim.signoff",
         version=1,
         title=plan.title,
-        plan=_shown(plan.path),
+        plan=shown(plan.path),
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 3),
-        complete=run.complete,
-        passed=verdict(records, run.complete),
+        complete=complete,
+        passed=verdict(records, complete),
         selected=only or None,
         checks_in_plan=len(plan.checks),
         seed=plan.seed,
@@ -98,10 +62,63 @@ def run_plan(
         fxsim_version=__version__,
         tools=find_tools(),
         machine=find_machine(),
-        hashes={"plan": plan.sha256} | dict(sorted(context.hashes.items())),
+        hashes={"plan": plan.sha256} | dict(sorted(results.hashes.items())),
         checks=records,
         repositories=_repositories(plan),
     )
+
+
+def _carry_out_alone(
+    checks: Sequence[Check], plan: Plan, output: Path | None, listener: Listener, results: "_Results"
+) -> bool:
+    """Carry checks out one after the other, in this process; False where one was cut short."""
+    context = Context(plan, lambda _done, _total: None, lambda _text: None, output)
+    for check in checks:
+        context.progress, context.status = partial(listener.progress, check), partial(listener.status, check)
+        listener.started(check)
+        carried = carry_out(check, plan, context)
+        listener.ended(check)
+        results.add(check, carried)
+        if carried.interrupted:
+            return False
+    return True
+
+
+class _Results:
+    """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
+
+    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener) -> None:
+        self._plan = plan
+        self._waiting = list(checks)
+        self._carried: dict[str, Carried] = {}
+        self._listener = listener
+        self._records: list[CheckRecord] = []
+        self.hashes: dict[str, str] = {}
+
+    def add(self, check: Check, carried: Carried) -> None:
+        """Take a check's result; it is told, and those that waited for it, once all before it are there."""
+        self._carried[check.name] = carried
+        while self._waiting and self._waiting[0].name in self._carried:
+            check = self._waiting.pop(0)
+            self._tell(check, self._carried.pop(check.name))
+
+    def close(self) -> tuple[CheckRecord, ...]:
+        """The record of each check, in the plan's order; those that there is nothing of were not begun."""
+        while self._waiting:
+            check = self._waiting.pop(0)
+            carried = self._carried.get(check.name)
+            self._tell(check, not_begun(check, self._plan) if carried is None else carried)
+        return tuple(self._records)
+
+    def _tell(self, check: Check, carried: Carried) -> None:
+        used = [f"model {name}" for name in check.named_models] + [f"stimulus {name}" for name in check.named_stimuli]
+        for name in used:
+            # Each process reads a file once, perhaps not at the same time.
+            if name in carried.hashes and self.hashes.get(name, carried.hashes[name]) != carried.hashes[name]:
+                carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
+        self.hashes |= carried.hashes
+        self._records.append(carried.record)
+        self._listener.finished(carried.record)
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:
@@ -109,69 +126,3 @@ def _repositories(plan: Plan) -> tuple[Repository, ...]:
     models = [source.file for source in plan.models.values()]
     stimuli = [source.file for source in plan.stimuli.values()]
     return find_repositories((plan.path, *(plan.folder / file for file in (*models, *stimuli) if file is not None)))
-
-
-def _carry_out(check: Check, plan: Plan, context: Context, run: _Run) -> None:
-    """Carry one check out, whatever happens in it."""
-    began = time.monotonic()
-    try:
-        context.discard_failure(check.name)
-        kind = CHECKS[check.kind]
-        outcome = kind.run(check, context, plan.check_seed(check.name))
-        for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
-            raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
-        status = _judge(outcome)
-    except SkipCheck as reason:
-        status, outcome = Status.SKIPPED, Outcome("not run", str(reason))
-    except FxsimError as error:
-        status, outcome = Status.ERROR, Outcome("could not be carried out", str(error))
-    except KeyboardInterrupt:
-        run.complete = False
-        status, outcome = Status.ERROR, Outcome("cut short", "interrupted while it ran")
-    except Exception as error:  # a defect in fxsim itself must not hide what the other checks find
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{place.name}, {place.filename.rsplit('/', 1)[-1]} line {place.lineno}"
-        status, outcome = (
-            Status.ERROR,
-            Outcome("could not be carried out", f"{type(error).__name__}: {error} (in {where})"),
-        )
-    run.records.append(_record(check, plan, status, outcome, time.monotonic() - began))
-
-
-def _judge(outcome: Outcome) -> Status:
-    """Status of a check that was carried out."""
-    if outcome.reason is not None:
-        return Status.FAILED
-    return Status.PASSED if outcome.reported is None else Status.REPORTED
-
-
-def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds: float) -> CheckRecord:
-    return CheckRecord(
-        name=check.name,
-        kind=check.kind,
-        about=check.about,
-        status=status,
-        summary=outcome.summary,
-        reason=outcome.reason if outcome.reason is not None else outcome.reported,
-        seconds=round(seconds, 3),
-        seed=plan.check_seed(check.name),
-        replay=replay_command(plan, check.name),
-        kept=outcome.kept,
-        details=outcome.details,
-    )
-
-
-def _shown(path: Path) -> str:
-    """A path as one would type it here: relative where it lies below the working folder."""
-    try:
-        return readable(str(path.resolve().relative_to(Path.cwd())))
-    except ValueError:
-        return readable(str(path))
-
-
-def replay_command(plan: Plan, name: str) -> str:
-    """The one command that runs a check alone again, with the same seed."""
-    command = ["fxsim", "signoff"]
-    if plan.path.resolve() != default_plan().resolve():
-        command.append(_shown(plan.path))
-    return shlex.join([*command, "--only", name])

@@ -233,7 +233,8 @@ def find_reason(result: CosimResult) -> str:
     """The reason why a simulation did not pass."""
     verdict = result.verdict
     if verdict.first_mismatch is not None:
-        return f"{result.streams.mismatches:,} values differ, first {sentence(verdict.first_mismatch)}"
+        origins = f"; {verdict.origins.sentence}" if verdict.origins is not None else ""
+        return f"{result.streams.mismatches:,} values differ, first {sentence(verdict.first_mismatch)}{origins}"
     if verdict.stopped is not None:
         return f"stopped at cycle {verdict.stopped.cycle:,}: {verdict.stopped.reason}"
     if verdict.faults:

@@ -262,18 +262,74 @@ struct Mismatch {
     }
 };
 
+// Every value that is not the expected one, of the first images that have any, in the file `differences`: a record of
+// three words each. With what is expected they are what the design gave.
+class Differences {
+  public:
+    static constexpr int32_t AGAIN = -2;  // the images from `image` on are computed anew: what is noted of them is void
+    static constexpr int32_t CUT = -3;    // nothing is complete of the images from `image` on
+
+    void open(const Options& options) {
+        left_ = options.number("differences_max");
+        images_ = options.number("differences_images");
+        const std::string path = options.text("differences");
+        if (path.empty()) return;
+        file_ = std::fopen(path.c_str(), "wb");
+        if (file_ == nullptr) fail("the file of differences cannot be written");
+    }
+    void add(int32_t stream, const Mismatch& found) {
+        if (file_ == nullptr || found.image >= cut_) return;
+        first_ = std::min(first_, found.image);
+        if (left_ == 0 || found.image - first_ >= images_) {
+            cut_ = found.image;
+            return;
+        }
+        --left_;
+        write(stream, found.image, found.index, found.got);
+    }
+    void again(uint64_t image) {
+        if (file_ != nullptr) write(AGAIN, image, 0, 0);
+    }
+    void close() {
+        if (file_ == nullptr) return;
+        if (cut_ != NEVER) write(CUT, cut_, 0, 0);
+        if (std::fclose(file_) != 0) fail("the file of differences cannot be written");
+        file_ = nullptr;
+    }
+
+  private:
+    struct Record {
+        int32_t stream;
+        uint32_t image;
+        uint64_t index;
+        int64_t got;
+    };
+    void write(int32_t stream, uint64_t image, uint64_t index, int64_t got) {
+        const Record record{stream, uint32_t(image), index, got};
+        if (std::fwrite(&record, sizeof record, 1, file_) != 1) fail("the file of differences cannot be written");
+    }
+    std::FILE* file_ = nullptr;
+    uint64_t left_ = 0, images_ = 0, first_ = NEVER, cut_ = NEVER;
+};
+
+inline Differences differences;
+
 // What was found of a stream's values: how many differ, the first in the order of the data and the first few by time.
 struct Comparison {
-    uint64_t compared = 0, mismatches = 0;
+    int32_t stream = -1;  // a tap's number, -1 for the output
+    uint64_t compared = 0, mismatches = 0, largest = 0;  // the largest distance
     Mismatch first{};
     std::vector<Mismatch> examples;
 
     void mismatch(const Mismatch& found) {
         if (mismatches++ == 0 || found.before(first)) first = found;
         if (examples.size() < EXAMPLES_MAX) examples.push_back(found);
+        largest = std::max(largest, uint64_t(std::abs(found.expected - found.got)));
+        differences.add(stream, found);
     }
     Object& describe(Object& object) const {
         return object.number("mismatches", mismatches)
+            .number("largest", largest)
             .raw("first", mismatches != 0 ? first.json() : "null")
             .raw("examples", json_list(examples, [](const Mismatch& m) { return m.json(); }));
     }
@@ -348,6 +404,7 @@ class Histogram {
 class Design {
   public:
     explicit Design(const Options& options) : wave_(options.text("wave")) {
+        differences.open(options);
 #if VM_TRACE
         context_.traceEverOn(!wave_.empty());
 #endif
@@ -378,6 +435,7 @@ class Design {
 #endif
     }
     void close() {
+        differences.close();
 #if VM_TRACE
         if (trace_) trace_->close();
 #endif

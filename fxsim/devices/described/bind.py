@@ -1,8 +1,7 @@
 """Binding a description to a model: every port, tap and memory file resolved, or refused by name."""
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from fxsim.devices.described.description import (
     Signals,
     Stream,
     Tap,
-    listed_files,
-    read_description,
 )
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
+from fxsim.devices.described.files import Listed, listed_files
+from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.packing import Beats, make_beats
-from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, wrapper_head, wrapper_tail
+from fxsim.devices.described.tensors import carried, part_between, tensors_of
+from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import Sources, read_listed
@@ -41,8 +41,12 @@ _WORD = re.compile(r"\{([a-z])\}")
 
 @dataclass(frozen=True)
 class BoundStream:
-    """The input or output: its ports, packing, and the rules it keeps. `last_every`: beats between lasts, 0: none."""
+    """The input or output: its tensors, ports, packing, and the rules it keeps.
 
+    `last_every`: beats between lasts, 0: none.
+    """
+
+    tensors: tuple[str, ...]
     signals: Signals
     beats: Beats
     axi: bool
@@ -58,13 +62,15 @@ class Bound:
     path: Path
     description: Description
     sources: Sources
-    verilog: tuple[str, ...]
+    listed: Listed
     parameters: dict[str, int]
     wrapper: str
     input: BoundStream
     output: BoundStream
     taps: tuple[BoundTap, ...]
     memories: dict[str, str]
+    part: tuple[str, ...]
+    """The taps of the model that the design computes, in graph order."""
 
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
@@ -72,35 +78,85 @@ def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
 
     `base`: a folder in place of the description's own, in which its sources and files are looked for.
     """
-    description = read_description(path)
+    bound = bind_as_far_as_it_fits(path, model, Findings(), base)
+    assert bound is not None
+    return bound
+
+
+def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: Path | None = None) -> Bound | None:
+    """Bind the description in a file to a model; None where something does not fit, which the findings then hold.
+
+    What can be looked at in spite of that is: taps and memory files where a port is wrong, names where a file is
+    missing.
+    """
+    description = description_of(path, findings)
+    if description is None:
+        return None
     base = base or path.parent
-    listed = listed_files(path, base, description)
-    sources = read_listed(base, (*listed["sources"], *listed["files"]), description.include)
-    parameters = {name: _parameter(path, name, value, model) for name, value in description.parameters.items()}
-    verilog = Verilog(str(path), sources.files, listed["sources"], description.include, description.defines)
-    ports = elaborate_ports(verilog, description.top, parameters)
-    _check_inputs(path, description, ports)
-    into = _stream(path, description.role("input"), model, ports)
-    out = _stream(path, description.role("output"), model, ports)
-    _check_covered(path, description, ports, (into, out))
-    taps = tuple(tap for stated in description.tap for tap in _taps(path, stated, model))
-    for n, tap in enumerate(taps):
-        if tap.name in (other.name for other in taps[:n]):
-            raise FileError(f"{path}: tap '{tap.name}' is described twice")
-    taps = tuple(sorted(taps, key=lambda tap: model.graph.taps.index(tap.name)))
-    head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
-    _check_widths(verilog, head, path, taps)
+    listed = listed_files(path, base, description, findings)
+    parameters: dict[str, int] = {}
+    for name, value in description.parameters.items():
+        with findings.part():
+            parameters[name] = _parameter(path, name, value, model)
+    sources, verilog, ports = None, None, None
+    if listed is not None and len(parameters) == len(description.parameters):
+        with findings.part():
+            sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
+            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
+            ports = elaborate_ports(verilog, description.top, parameters)
+    if ports is not None:
+        _check_inputs(path, description, ports, findings)
+    into = _stream(path, description.role("input"), model, ports, findings)
+    out = _stream(path, description.role("output"), model, ports, findings)
+    if ports is not None:
+        with findings.part():
+            _check_covered(path, description, ports)
+    part = model.graph.taps
+    if into is not None and out is not None:
+        with findings.part():
+            part = part_between(into.tensors, out.tensors[0], model, str(path))
+    taps: list[BoundTap] = []
+    for stated in description.tap:
+        with findings.part():
+            for tap in _taps(path, stated, model):
+                if tap.name not in part:
+                    raise FileError(
+                        f"{path}: tap '{tap.name}' lies outside of what the design computes: {', '.join(part)}"
+                    )
+                if tap.name in (other.name for other in taps):
+                    raise FileError(f"{path}: tap '{tap.name}' is described twice")
+                taps.append(tap)
+    taps.sort(key=lambda tap: model.graph.taps.index(tap.name))
+    memories: dict[str, str] = {}
+    for memory in description.memory:
+        with findings.part():
+            if memory.file in memories:
+                raise FileError(f"{path}: memory '{memory.file}' is described twice")
+            memories[memory.file] = _memory(path, memory, model)
+    head = None
+    if into is not None and out is not None and not findings.problems:
+        head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
+    if verilog is not None and ports is not None:
+        _check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
+    if findings.problems:
+        return None
+    assert listed is not None
+    assert sources is not None
+    assert head is not None
+    assert into is not None
+    assert out is not None
     return Bound(
         path=path,
         description=description,
         sources=sources,
-        verilog=listed["sources"],
+        listed=listed,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         input=into,
         output=out,
-        taps=taps,
-        memories={memory.file: _memory(path, memory, model) for memory in description.memory},
+        taps=tuple(taps),
+        memories=memories,
+        part=part,
     )
 
 
@@ -118,58 +174,70 @@ def _parameter(path: Path, name: str, value: int | str, model: Model) -> int:
 
 def _port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
     if (port := ports.get(name)) is None:
-        near = difflib.get_close_matches(name, ports, 1, 0.3)
-        hint = f"; the nearest that there is: '{near[0]}'" if near else ""
-        raise FileError(f"{path}: {what}: the design has no port '{name}'{hint}")
+        raise FileError(f"{path}: {what}: the design has no port '{name}'{nearest(name, ports)}")
     if port.direction != direction:
         raise FileError(f"{path}: {what}: port '{name}' is an {port.direction}put, expected an {direction}put")
     return port
 
 
-def _check_inputs(path: Path, description: Description, ports: Mapping[str, Port]) -> None:
+def _check_inputs(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> None:
     for what, names in (
         ("clock", description.clocks),
         ("reset", () if description.reset is None else (description.reset.signal,)),
         ("tie", tuple(description.tie)),
     ):
         for name in names:
-            port = _port(path, what, name, ports, "in")
-            if what != "tie" and port.bits != 1:
-                raise FileError(f"{path}: {what}: port '{name}' has {port.bits} bits, expected 1")
-            if what == "tie" and not -(1 << (port.bits - 1)) <= description.tie[name] < 1 << port.bits:
-                raise FileError(f"{path}: tie: {description.tie[name]} does not fit port '{name}' of {port.bits} bits")
+            with findings.part():
+                port = _port(path, what, name, ports, "in")
+                if what != "tie" and port.bits != 1:
+                    raise FileError(f"{path}: {what}: port '{name}' has {port.bits} bits, expected 1")
+                if what == "tie" and not -(1 << (port.bits - 1)) <= description.tie[name] < 1 << port.bits:
+                    raise FileError(
+                        f"{path}: tie: {description.tie[name]} does not fit port '{name}' of {port.bits} bits"
+                    )
 
 
-def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port]) -> BoundStream:
+def _stream(
+    path: Path, stream: Stream, model: Model, ports: Mapping[str, Port] | None, findings: Findings
+) -> BoundStream | None:
+    """A stream bound to the model and the design's ports, None where it does not fit; `ports`: None if unknown."""
+    before = len(findings.problems)
     where = f"{path}: {stream.role} stream"
     into = stream.role == "input"
-    tensor = model.graph.tensors[INPUT if into else model.graph.output]
-    signals = stream.signals or _by_prefix(where, stream.prefix or "", ports)
-    beats = make_beats(stream, tensor, where)
-    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
-    widths = {"data": beats.lanes * beats.number.bits, "keep": beats.lanes}
-    for field, name in msgspec.structs.asdict(signals).items():
-        if name is None:
-            continue
-        if field == "start" and not into:
+    tensors: tuple[str, ...] = ()
+    tensor, beats, signals = None, None, stream.signals
+    with findings.part():
+        tensors = tensors_of(stream, model, where)
+        tensor = carried(tensors, model, where)
+        beats = make_beats(stream, tensor, where)
+    if ports is not None:
+        with findings.part():
+            signals = signals or _by_prefix(where, stream.prefix or "", ports)
+    if signals is None:
+        return None
+    if ports is not None:
+        _check_ports(path, stream, signals, beats, ports, findings)
+    with findings.part():
+        if signals.start is not None and not into:
             raise FileError(f"{where}: only the input has a start")
-        port = _port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
-        if port.bits != widths.get(field, 1) or not port.flat:
-            each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" else ""
-            kind = "" if port.flat else " in an unpacked array"
-            raise FileError(
-                f"{where}: port '{name}' has {port.bits} bits{kind}, expected {widths.get(field, 1)} in one{each}"
-            )
-    if signals.ready is not None and signals.valid is None:
-        raise FileError(f"{where}: it has ready, but no valid")
-    if not into and (signals.valid is None) == (stream.latency is None):
-        raise FileError(f"{where}: expected either a valid signal or a latency")
-    if beats.tail < beats.lanes and signals.keep is None and signals.valid is None and not into:
-        raise FileError(f"{where}: {tensor} does not fill its lanes, and there is no keep")
+    with findings.part():
+        if signals.ready is not None and signals.valid is None:
+            raise FileError(f"{where}: it has ready, but no valid")
+    with findings.part():
+        if not into and (signals.valid is None) == (stream.latency is None):
+            raise FileError(f"{where}: expected either a valid signal or a latency")
     last = stream.last or ("image" if signals.last is not None else "none")
-    if last != "none" and signals.last is None:
-        raise FileError(f"{where}: last is '{last}', but there is no last signal")
+    with findings.part():
+        if last != "none" and signals.last is None:
+            raise FileError(f"{where}: last is '{last}', but there is no last signal")
+    with findings.part():
+        short = beats is not None and beats.tail < beats.lanes
+        if short and not into and signals.keep is None and signals.valid is None:
+            raise FileError(f"{where}: {tensor} does not fill its lanes, and there is no keep")
+    if beats is None or len(findings.problems) > before:
+        return None
     return BoundStream(
+        tensors=tensors,
         signals=signals,
         beats=beats,
         axi=signals.ready is not None
@@ -178,6 +246,33 @@ def _stream(path: Path, stream: Stream, model: Model, ports: Mapping[str, Port])
         latency=stream.latency,
         interval=stream.interval or beats.beats,
     )
+
+
+def _check_ports(
+    path: Path,
+    stream: Stream,
+    signals: Signals,
+    beats: Beats | None,
+    ports: Mapping[str, Port],
+    findings: Findings,
+) -> None:
+    """Find what is wrong with the ports of a stream: names, directions, and widths where the beats are known."""
+    into = stream.role == "input"
+    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
+    for field, name in msgspec.structs.asdict(signals).items():
+        if name is None or (field == "start" and not into):
+            continue
+        with findings.part():
+            port = _port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
+            widths = {} if beats is None else {"data": beats.lanes * beats.number.bits, "keep": beats.lanes}
+            bits = widths.get(field, 1) if beats is not None or field not in ("data", "keep") else port.bits
+            if port.bits != bits or not port.flat:
+                each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" and beats is not None else ""
+                kind = "" if port.flat else " in an unpacked array"
+                raise FileError(
+                    f"{path}: {stream.role} stream: port '{name}' has {port.bits} bits{kind}, expected {bits} in "
+                    f"one{each}"
+                )
 
 
 def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
@@ -193,13 +288,15 @@ def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
     return Signals(**found)
 
 
-def _check_covered(
-    path: Path, description: Description, ports: Mapping[str, Port], streams: tuple[BoundStream, ...]
-) -> None:
+def _check_covered(path: Path, description: Description, ports: Mapping[str, Port]) -> None:
     """Refuse inputs of the design that nothing drives: what they would be, nobody said."""
     known = {*description.clocks, *description.tie}
     known |= set() if description.reset is None else {description.reset.signal}
-    known |= {name for stream in streams for name in msgspec.structs.astuple(stream.signals) if name is not None}
+    for stream in description.stream:
+        if stream.signals is not None:
+            known |= {name for name in msgspec.structs.astuple(stream.signals) if name is not None}
+        if stream.prefix is not None:
+            known |= {f"{stream.prefix}_{suffix}" for suffixes in _SUFFIXES.values() for suffix in suffixes}
     left = [port.name for port in ports.values() if port.direction != "out" and port.name not in known]
     if left:
         raise FileError(
@@ -216,8 +313,7 @@ def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
         pattern = pattern.replace(marked, f"(?P<{word}>[0-9]+)", 1).replace(marked, f"(?P={word})")
     matches = [match for tap in model.graph.taps if (match := re.fullmatch(pattern, tap))]
     if not matches:
-        near = difflib.get_close_matches(stated.name, model.graph.taps, 1, 0.3)
-        hint = f"; the nearest that it has: '{near[0]}'" if near else ""
+        hint = nearest(stated.name, model.graph.taps, "; the nearest that it has: ")
         raise FileError(f"{path}: tap '{stated.name}': the model has no such tap{hint}")
     for match in matches:
         where = f"{path}: tap '{match[0]}'"
@@ -236,8 +332,9 @@ def _taps(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
         yield BoundTap(match[0], beats, data, valid, ready, stated.latency)
 
 
-def _check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap, ...]) -> None:
-    expected, texts = {}, {}
+def _check_widths(verilog: Verilog, head: str, path: Path, taps: Iterable[BoundTap], findings: Findings) -> None:
+    expected: dict[str, int] = {}
+    texts: dict[str, str] = {}
     for tap in taps:
         for field, text, bits in (
             ("data", tap.data, tap.beats.lanes * tap.beats.number.bits),
@@ -247,10 +344,16 @@ def _check_widths(verilog: Verilog, head: str, path: Path, taps: tuple[BoundTap,
             if text is not None:
                 key = f"{path}: tap '{tap.name}', {field}"
                 texts[key], expected[key] = text, bits
-    for key, bits in expression_bits(verilog, head, texts).items():
-        if bits != expected[key]:
-            shown = texts[key].replace(f"{INSTANCE}.", "")
-            raise FileError(f"{key}: {shown} has {bits} bits, expected {expected[key]}")
+    found: dict[str, int | str] = {}
+    with findings.part():
+        found = expression_bits(verilog, head, texts)
+    for key, result in found.items():
+        with findings.part():
+            if isinstance(result, str):
+                raise FileError(f"{key}: {result}")
+            if result != expected[key]:
+                shown = texts[key].replace(f"{INSTANCE}.", "")
+                raise FileError(f"{key}: {shown} has {result} bits, expected {expected[key]}")
 
 
 def _memory(path: Path, memory: Memory, model: Model) -> str:

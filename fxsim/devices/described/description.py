@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from fxsim.errors import FileError
 from fxsim.formats.text import decode_toml, read_bounded
 
 BYTES_MAX = 1 << 20
@@ -20,7 +19,8 @@ LANES_MAX = 4096
 """Most values of a beat."""
 LATENCY_MAX = 1_000_000
 """Longest fixed latency or interval, in cycles."""
-_EXPECTED = "a description of RTL"
+EXPECTED = "a description of RTL"
+"""The kind of file that is expected, for messages."""
 _SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 _SHORT = Meta(min_length=1, max_length=1000)
 
@@ -72,6 +72,9 @@ class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The input or output of a design: its ports, by a common `prefix` or each by its name.
 
+    `tensor`: of the model, by default its input or output: a design may compute a part of the model. An input may carry
+    several of one shape; they then have a further axis `operand`, the last.
+
     `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
     nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
     cycles from an image's first beat in to its first beat out. `interval` (input without ready): fewest cycles between
@@ -80,6 +83,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     role: Literal["input", "output"]
+    tensor: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=8)] | None = None
     prefix: Text | None = None
     signals: Signals | None = None
     last: Literal["image", "row", "none"] | None = None
@@ -131,13 +135,14 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A design: its sources, and what its ports and signals mean.
 
-    `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
-    globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
-    `tie`: input ports that hold a value. All files lie in the description's folder or below.
+    `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
+    folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
+    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of
+    which computes a part of the model. All files lie in the description's folder or below.
     """
 
     top: Text
-    sources: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+    sources: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
     stream: Annotated[tuple[Stream, ...], Meta(min_length=2, max_length=2)]
     include: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
@@ -146,6 +151,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
     tie: dict[Text, int] = {}
+    nodes: tuple[Text, ...] = ()
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
 
@@ -159,6 +165,11 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name!r} is no name in Verilog")
 
     @property
+    def source_names(self) -> tuple[str, ...]:
+        """The sources' names and globs."""
+        return (self.sources,) if isinstance(self.sources, str) else self.sources
+
+    @property
     def clocks(self) -> tuple[str, ...]:
         """Ports of the clock, all of which tick together."""
         return () if self.clock is None else (self.clock,) if isinstance(self.clock, str) else self.clock
@@ -170,29 +181,4 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def read_description(path: Path) -> Description:
     """The description in a file; FileError, one line, with the place of what is wrong."""
-    return decode_toml(str(path), read_bounded(path, BYTES_MAX, _EXPECTED), Description, _EXPECTED)
-
-
-def listed_files(path: Path, base: Path, description: Description) -> dict[str, tuple[str, ...]]:
-    """Names of files below the folder `base`, by the key that lists them: sources in order, include, files.
-
-    FileError where a name or glob means no file, or one outside the folder.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for key, patterns in (("sources", description.sources), ("files", description.files)):
-        names: dict[str, None] = {}
-        for pattern in patterns:
-            if pattern.startswith("/") or ".." in Path(pattern).parts:
-                raise FileError(f"{path}: {key}: '{pattern}' leads out of the folder {base}, expected one below it")
-            matches = sorted(match for match in base.glob(pattern) if match.is_file())
-            if not matches:
-                raise FileError(f"{path}: {key}: '{pattern}' means no file in {base}")
-            for match in matches:
-                if not match.resolve().is_relative_to(base.resolve()):
-                    raise FileError(f"{path}: {key}: {match} is a link out of the folder {base}")
-                names[match.relative_to(base).as_posix()] = None
-        found[key] = tuple(names)
-    for folder in description.include:
-        if folder.startswith("/") or ".." in Path(folder).parts or not (base / folder).is_dir():
-            raise FileError(f"{path}: include: '{folder}' is no folder in {base}")
-    return found
+    return decode_toml(str(path), read_bounded(path, BYTES_MAX, EXPECTED), Description, EXPECTED)

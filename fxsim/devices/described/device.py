@@ -9,6 +9,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
 from fxsim.devices.described.bind import WRAPPER, Bound, bind
 from fxsim.devices.described.layout import DescribedLayout
+from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
@@ -57,10 +58,10 @@ class DescribedDesign(Design):
     def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.description
+        said = self.bound.listed
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
-        return [*words, *(f"rtl/{name}" for name in self.bound.verilog), f"rtl/{WRAPPER}"]
+        return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
 
 
 class FittedDescribed(Fitted):
@@ -85,6 +86,11 @@ class FittedDescribed(Fitted):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """The taps of the model that the design computes."""
+        return self.bound.part
 
     @property
     def has_reset(self) -> bool:
@@ -123,7 +129,7 @@ class FittedDescribed(Fitted):
 
     def write_files(self, folder: Path) -> None:
         """Files that the design reads, and memory files of the model's parameters."""
-        listed = set(self.bound.verilog)
+        listed = {*self.bound.listed.sources, *self.bound.listed.lists}
         for name, content in self.bound.sources.files.items():
             if name not in listed:
                 path = folder / name
@@ -230,4 +236,5 @@ DEVICE = Device(
     about="your own RTL, as the description that --dut names binds it to the model",
     fit=FittedDescribed,
     settings=DescribedSettings,
+    nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

@@ -3,14 +3,16 @@
 pyslang reads it: a whole SystemVerilog front end in the process, that says what there is without building anything.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fxsim.devices.described.findings import SeveralError, nearest
 from fxsim.errors import FileError, ToolError
 
 _NAME = "fxsim_bits_"
+_ERRORS_MAX = 20
+_SIGNALS_MAX = 50_000
 
 
 @dataclass(frozen=True)
@@ -49,24 +51,27 @@ def elaborate_ports(verilog: Verilog, top: str, parameters: Mapping[str, int]) -
     return ports
 
 
-def expression_bits(verilog: Verilog, wrapper: str, expressions: Mapping[str, str]) -> dict[str, int]:
+def expression_bits(verilog: Verilog, wrapper: str, expressions: Mapping[str, str]) -> dict[str, int | str]:
     """Bits of expressions that stand in a wrapper, by what they are for; `wrapper` lacks only its `endmodule`.
 
-    FileError names what the first wrong one is for, with the nearest name where one does not exist.
+    In place of bits, words on what is wrong, with the nearest name where one does not exist. FileError where the
+    wrapper itself is wrong.
     """
     lines = wrapper.count("\n")
     nets = "".join(f"  wire {_NAME}{n} = {text};\n" for n, text in enumerate(expressions.values()))
     elaborated = _Elaborated(verilog, f"{wrapper}{nets}endmodule\n", None, {})
     keys = list(expressions)
+    bits: dict[str, int | str] = {}
     for line, code, words, names in elaborated.wrapper_errors():
         n = line - lines - 1
-        if 0 <= n < len(keys):
-            raise FileError(f"{keys[n]}: {words}{elaborated.near(expressions[keys[n]], code, names)}")
-        raise FileError(f"{verilog.where}: {words}")
+        if not 0 <= n < len(keys):
+            raise FileError(f"{verilog.where}: {words}")
+        bits.setdefault(keys[n], f"{words}{elaborated.near(expressions[keys[n]], code, names)}")
     body = elaborated.top("fxsim_wrapper")
     assert body is not None
-    bits = {}
     for n, key in enumerate(keys):
+        if key in bits:
+            continue
         expression = body.find(f"{_NAME}{n}").initializer
         while type(expression).__name__ == "ConversionExpression":
             expression = expression.operand
@@ -75,7 +80,7 @@ def expression_bits(verilog: Verilog, wrapper: str, expressions: Mapping[str, st
 
 
 class _Elaborated:
-    """Verilog and a wrapper, elaborated; ToolError where pyslang is missing, FileError for the first error in files."""
+    """Verilog and a wrapper, elaborated; ToolError where pyslang is missing, SeveralError for errors in files."""
 
     def __init__(self, verilog: Verilog, wrapper: str, top: str | None, parameters: Mapping[str, int]) -> None:
         try:
@@ -106,12 +111,15 @@ class _Elaborated:
         self._compilation.addSyntaxTree(tree)
         self._root = self._compilation.getRoot()
         self._errors = [d for d in self._compilation.getAllDiagnostics() if d.isError()]
-        for wrong in self._errors:
-            file = self._manager.getFileName(wrong.location)
-            if file != "fxsim_wrapper" and "TopModule" not in str(wrong.code):
-                line = self._manager.getLineNumber(wrong.location)
-                words = self._engine.formatMessage(wrong)
-                raise FileError(f"{verilog.where}: sources: {file}, line {line}: {words}")
+        problems = [
+            f"{verilog.where}: sources: {file}, line {self._manager.getLineNumber(wrong.location)}: "
+            f"{self._engine.formatMessage(wrong)}"
+            for wrong in self._errors
+            if (file := self._manager.getFileName(wrong.location)) != "fxsim_wrapper"
+            and "TopModule" not in str(wrong.code)
+        ]
+        if problems:
+            raise SeveralError(problems[:_ERRORS_MAX])
 
     def top(self, name: str) -> Any:
         """The body of a top instance, None where there is none of this name."""
@@ -143,6 +151,62 @@ class _Elaborated:
                 break
             scope = getattr(found, "body", found)
         there = sorted({member.name for member in scope if member.name})
-        if not (close := difflib.get_close_matches(wrong, there, 1, 0.3)):
-            return ""
-        return f"; the nearest that does is '{close[0]}'"
+        return nearest(wrong, there, "; the nearest that does is ")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal below a top, by its hierarchical name: its bits, or the words of an array and their bits."""
+
+    name: str
+    bits: int
+    words: int | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A top as it is found: its ports, its parameters with their values, and the signals below it, as far as looked."""
+
+    ports: dict[str, Port]
+    parameters: dict[str, str]
+    signals: tuple[Signal, ...]
+
+
+def survey(verilog: Verilog, top: str) -> Survey:
+    """A survey of a top with its parameters' own values. FileError where there is no such module, or errors in it."""
+    elaborated = _Elaborated(verilog, f"module {top}_;\nendmodule\n", top, {})
+    body = elaborated.top(top)
+    if body is None:
+        raise FileError(f"{verilog.where}: top: there is no module '{top}' in {', '.join(verilog.sources[:5])}")
+    parameters = {
+        member.name: str(member.value)
+        for member in body
+        if _kind(member) == "Parameter" and member.isPortParam and not member.isLocalParam
+    }
+    signals: list[Signal] = []
+    pending = [body]
+    while pending and len(signals) < _SIGNALS_MAX:
+        for member in pending.pop(0):
+            kind = _kind(member)
+            if kind in ("Variable", "Net") and member.name:
+                signals.append(_signal(member, f"{top}."))
+            elif kind == "Instance" and not member.isInterface:
+                pending.append(member.body)
+            elif kind in ("GenerateBlock", "GenerateBlockArray"):
+                pending.append(member)
+    return Survey(elaborate_ports(verilog, top, {}), parameters, tuple(signals))
+
+
+def _kind(symbol: Any) -> str:
+    return str(symbol.kind).rpartition(".")[2]
+
+
+def _signal(symbol: Any, top: str) -> Signal:
+    kind, words = symbol.type, None
+    bits = int(kind.bitstreamWidth)
+    if kind.isUnpackedArray:
+        words, element = 1, kind
+        while element.isUnpackedArray:
+            words, element = words * int(element.range.width), element.arrayElementType
+        bits = int(element.bitstreamWidth)
+    return Signal(str(symbol.hierarchicalPath).removeprefix(top), bits, words)

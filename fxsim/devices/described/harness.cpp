@@ -129,6 +129,7 @@ class Simulation {
         if (compared.size() != TAPS) fail("the taps do not fit the comparison");
         for (size_t i = 0; i < TAPS; ++i) {
             Stream tap;
+            tap.stream = int32_t(i);
             tap.shape = TAP_SHAPES[i];
             if (compared[i] == '1') {
                 tap.offset = offset;
@@ -178,6 +179,7 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
+        differences.again(image);
         for (Stream& tap : taps_) {
             tap.compared += tap.offset == NEVER ? 0 : tap.index;
             place(tap, image);

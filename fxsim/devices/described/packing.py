@@ -18,6 +18,7 @@ class Beats:
 
     `places`: int64 [beat, lane], the number of the value in the tensor (slowest axis first), -1 where a lane is empty.
     All beats are full but the last of each of `rows` runs of `row_beats`, whose first `tail` lanes hold values.
+    `order`: the axes, slowest first, as they were stated.
     """
 
     tensor: Tensor
@@ -27,6 +28,7 @@ class Beats:
     row_beats: int
     rows: int
     tail: int
+    order: tuple[str, ...]
     places: npt.NDArray[np.int64] = field(repr=False)
 
     @property
@@ -88,5 +90,6 @@ def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
         row_beats,
         len(rows),
         rows.shape[1] - (row_beats - 1) * packing.lanes,
+        tuple(order),
         places.reshape(-1, packing.lanes),
     )

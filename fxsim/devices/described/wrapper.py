@@ -71,6 +71,11 @@ def wrapper_head(
     return "\n".join(lines) + "\n"
 
 
+def bare_head(description: Description, parameters: Mapping[str, int]) -> str:
+    """A module around the design that connects nothing: names below its instance can be looked up in it."""
+    return f"module {TOP};\n  {description.top}{_parameters(parameters)} {INSTANCE} ();\n"
+
+
 def wrapper_tail(taps: Sequence[BoundTap]) -> str:
     """The wrapper's end: assignments that show the taps, in order."""
     if not taps:

@@ -104,6 +104,7 @@ class Simulation {
         for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
             Stream tap;
+            tap.stream = int32_t(i);
             tap.size = sizes[i];
             if (compared[i] == '1') {
                 tap.offset = offset;
@@ -152,6 +153,7 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
+        differences.again(image);
         for (Stream& tap : taps_) {
             tap.compared += tap.offset == NEVER ? 0 : tap.index;
             place(tap, image);

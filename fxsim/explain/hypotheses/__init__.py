@@ -1,8 +1,8 @@
 """Hypotheses: for each kind of operator, functions that propose what may have been done differently at a node.
 
 A hypothesis takes a `Case` and yields every `Change` that it can think of; `search` tries them. The fixed ones need
-only the operator; the fitted ones find their parameters in the trace. Another package adds its own by an entry point of the
-group `fxsim.hypotheses`, whose name is free and whose object is such a function.
+only the operator; the fitted ones find their parameters in the trace. Another package adds its own by an entry point of
+the group `fxsim.hypotheses`, whose name is free and whose object is such a function.
 """
 
 from collections.abc import Callable, Iterator

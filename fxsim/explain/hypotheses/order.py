@@ -109,7 +109,7 @@ def _where(mask: npt.NDArray[np.bool_], other: Int64, values: Int64) -> Int64:
 
 
 def _previous(case: Case) -> Iterator[tuple[str, Int64]]:
-    """What stood before each value; where nothing did, what no value is."""
+    """The values that stood before each; where nothing did, what no value is."""
     again, none = case.again, np.iinfo(np.int64).min
     tensor = case.tensors[case.tap]
     before = np.full_like(again, none)

@@ -275,4 +275,5 @@ KIND = Kind(
         ),
         Section("Speed of the engines", lambda check: check.details.of(Speed), _write),
     ),
+    alone=True,
 )

@@ -166,7 +166,8 @@ class Simulation {
             .flag("hung", hung_);
         results_.describe(result, reads_.intervals())
             .raw("output", json(results_.output(), shared_.acknowledged))
-            .raw("taps", json_list(stages_.taps(), [](const Comparison& tap) { return json(tap, 0); }))
+            .raw("taps", json_list(stages_.taps(),
+                                   [&](const Comparison& tap) { return json(tap, stages_.shown(size_t(tap.stream))); }))
             .raw("device", shared_.figures.describe(simd).json());
         print(Object().raw("result", log_.faults.describe(result).json()));
     }

@@ -69,10 +69,12 @@ class Stages {
     Stages(Shared& shared, const Schedule& schedule)
         : shared_(shared), dut_(shared.dut), log_(shared.log), window_(shared.window), taps_(schedule.taps) {
         for (size_t i = 0; i < STAGES; ++i) stages_[i].entries = schedule.stages[i];
+        for (size_t i = 0; i < taps_.size(); ++i) taps_[i].stream = int32_t(i);
     }
 
     // The next word of every stage is the first of this image.
     void place(uint64_t image) {
+        differences.again(image);
         for (Stage& stage : stages_) {
             stage.image = image;
             stage.entry = stage.group = stage.token = 0;
@@ -99,6 +101,14 @@ class Stages {
     }
 
     const std::vector<Comparison>& taps() const { return taps_; }
+
+    // Images of which all words of a tap have been shown.
+    uint64_t shown(size_t tap) const {
+        for (const Stage& stage : stages_)
+            for (size_t i = 0; i < stage.entries.size(); ++i)
+                if (stage.entries[i].tap == tap) return stage.image + (stage.entry > i);
+        return 0;
+    }
 
     // Where each stage stands that the model uses.
     std::string json() const {

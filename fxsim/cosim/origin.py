@@ -1,0 +1,187 @@
+"""Inherited or local: whether a wrong value follows from wrong ones before it, or is its own node's fault.
+
+A node is computed again from what the RTL itself gave at its inputs. Where that is what the RTL gave at the node, the
+difference is inherited; where it is not, the node has a fault of its own, whatever came before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.compare import Difference
+from fxsim.contract.arithmetic import Integers
+from fxsim.cosim.result import Origins, TapOrigin
+from fxsim.devices import Layout
+from fxsim.engines import Engine, apply, run
+from fxsim.graph import INPUT, Model
+from fxsim.simulate.differences import Differences, Records
+
+ORIGIN_IMAGES = 4
+"""Images that are looked into, from the first that differs on: bounds memory."""
+
+_RECORDS_MAX = 1 << 22
+
+Wide = npt.NDArray[np.int64]
+
+
+def differences_max(layout: Layout) -> int:
+    """Most differences that are kept of a run: all of the images that are looked into, where that is not too many."""
+    tensors = layout.model.graph.tensors
+    values = sum(tensors[tap].size for tap in (*layout.compared, layout.output_tap))
+    return min(values * (ORIGIN_IMAGES + 1), _RECORDS_MAX)
+
+
+@dataclass
+class _Count:
+    """Running counts of one stream."""
+
+    nodes: tuple[str, ...] = ()
+    differ: int = 0
+    inherited: int = 0
+    local: int = 0
+    hidden: int = 0
+    unknown: int = 0
+    first: Difference | None = None
+
+
+@dataclass
+class Seen:
+    """An image's values as the RTL gave them, by tap: int64 of the tensor's shape; those not wholly seen are left out.
+
+    `given_in`: what the design was given, `expected`: the model's values of every tap that is compared, [1, ...] each.
+    """
+
+    model: Model
+    given_in: Mapping[str, Integers]
+    expected: Mapping[str, Integers]
+    values: Mapping[str, Wide]
+    computed: dict[str, Integers | None] = field(default_factory=dict)
+
+    def given(self, tap: str) -> Integers | None:
+        """A node's input: as the RTL gave it, or where it is no tap that is compared, computed from the nearest such.
+
+        [1, ...]; None where it did not come whole, or holds what is no value of the tensor's format.
+        """
+        if tap in self.given_in:
+            return self.given_in[tap]
+        if tap not in self.computed:
+            self.computed[tap] = self._shown(tap) if tap in self.expected else self.again(tap)
+        return self.computed[tap]
+
+    def again(self, tap: str) -> Integers | None:
+        """A node's result, computed from what the RTL gave at its inputs: [1, ...]; None where these are unknown."""
+        node = self.model.graph.by_name[tap]
+        inputs = [self.given(name) for name in node.inputs]
+        known = [values for values in inputs if values is not None]
+        return apply(node, *known) if len(known) == len(inputs) else None
+
+    def behind(self, tap: str) -> tuple[str, ...]:
+        """The nodes between a tap and the nearest before it that are shown, in graph order, and the tap's own."""
+        graph, found, left = self.model.graph, {tap}, list(self.model.graph.by_name[tap].inputs)
+        while left:
+            name = left.pop()
+            if name not in self.given_in and name not in self.expected and name not in found:
+                found.add(name)
+                left += graph.by_name[name].inputs
+        return tuple(name for name in graph.taps if name in found)
+
+    def _shown(self, tap: str) -> Integers | None:
+        number, values = self.model.graph.tensors[tap].number, self.values.get(tap)
+        if values is None or not (number.low <= values.min() and values.max() <= number.high):
+            return None
+        return values.astype(number.dtype)[None]
+
+
+def find_origins(
+    layout: Layout,
+    shown: Mapping[str, int],
+    differences: Differences,
+    x: Integers,
+    first_image: int,
+    engine: Engine | str,
+) -> Origins:
+    """The origins of the differences of a run on images `x`, in the first images that differ.
+
+    `shown`: images of which a stream gave all values, by stream: compared taps in the order of the harness's numbers,
+    and the output. `first_image`: what the first image of `x` is called.
+    """
+    numbers = {name: number for number, name in enumerate(layout.shown)} | {layout.output: -1}
+    streams = (*layout.compared, layout.output)
+    images = differences.images[:ORIGIN_IMAGES]
+    counts = {name: _Count() for name in streams}
+    if images:
+        expected = run(layout.model, x[list(images)], layout.needed, engine)
+    for at, image in enumerate(images):
+        own = {tap: values[at : at + 1] for tap, values in expected.items()}
+        got = {
+            name: _overlay(layout, name, own, differences.of(image, numbers[name]))
+            for name in streams
+            if image < shown[name]
+        }
+        taps = {name: values for name, values in got.items() if name in layout.compared}
+        given = {name: x[image : image + 1] if name == INPUT else own[name] for name in layout.stimulus}
+        seen = Seen(layout.model, given, {tap: own[tap] for tap in layout.compared}, taps)
+        for name in streams:
+            records = differences.of(image, numbers[name])
+            _count(counts[name], layout, seen, name, got.get(name), own, len(records), image + first_image)
+    found = tuple(
+        TapOrigin(
+            tap=name,
+            differ=count.differ,
+            inherited=count.inherited,
+            local=count.local,
+            hidden=count.hidden,
+            unknown=count.unknown,
+            nodes=count.nodes,
+            first=count.first,
+        )
+        for name, count in counts.items()
+        if count.differ or count.hidden
+    )
+    return Origins(images=tuple(image + first_image for image in images), taps=found)
+
+
+def _overlay(layout: Layout, stream: str, expected: Mapping[str, Integers], records: Records) -> Wide:
+    """A stream's values in one image: the expected ones, and where they differed what came."""
+    tap = layout.output_tap if stream == layout.output else stream
+    values: Wide = expected[tap][0].astype(np.int64)
+    for index, got in zip(records["index"].tolist(), records["got"].tolist(), strict=True):
+        values[tuple(layout.index(stream, index).values())] = got
+    return values
+
+
+def _count(
+    count: _Count,
+    layout: Layout,
+    seen: Seen,
+    stream: str,
+    got: Wide | None,
+    expected: Mapping[str, Integers],
+    differ: int,
+    image: int,
+) -> None:
+    graph = layout.model.graph
+    passes_on = stream == layout.output and layout.output_tap in layout.compared
+    tap = layout.output_tap if stream == layout.output else stream
+    again = seen.given(tap) if passes_on else seen.again(tap)
+    count.nodes = () if passes_on else seen.behind(tap)
+    count.differ += differ
+    if got is None or again is None:
+        count.unknown += differ
+        return
+    wrong = got != expected[tap][0]
+    local = got != again[0]
+    count.local += int(np.count_nonzero(local & wrong))
+    count.inherited += int(np.count_nonzero(wrong & ~local))
+    count.hidden += int(np.count_nonzero(local & ~wrong))
+    if count.first is None and local.any():
+        place = tuple(int(i) for i in np.argwhere(local)[0])
+        count.first = Difference(
+            image=image,
+            tap=stream,
+            expected=int(again[0][place]),
+            got=int(got[place]),
+            index=dict(zip(graph.tensors[tap].axes, place, strict=True)),
+        )

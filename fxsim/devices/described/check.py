@@ -1,0 +1,140 @@
+"""A description held against a model before anything is built: all that does not fit, or what will be compared."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from fxsim.devices.described.bind import Bound, BoundStream, bind_as_far_as_it_fits
+from fxsim.devices.described.findings import Findings
+from fxsim.graph import Model
+
+_READ = re.compile(rb'\$readmem[hb]\s*\(\s*"([^"\n]{1,500})"')
+
+
+class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream or tap that is bound: where it is read, its lanes, and the beats of an image."""
+
+    name: str
+    role: str
+    data: str
+    handshake: str
+    lanes: int
+    number: str
+    order: tuple[str, ...]
+    beats: int
+    values: int
+
+
+class MemoryLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory file: its words and their bits, and the array of the model that it holds."""
+
+    file: str
+    tensor: str
+    words: int
+    digits: int
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """The result: `problems` is empty where the description fits; the other fields say what it then comes to.
+
+    `unprobed`: taps of the model that the description does not show, which are not compared. `notes`: what may be
+    meant, and may be a slip.
+    """
+
+    description: str
+    model: str
+    fits: bool
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    top: str | None = None
+    parameters: dict[str, int] = {}
+    streams: tuple[StreamLine, ...] = ()
+    taps: tuple[StreamLine, ...] = ()
+    unprobed: tuple[str, ...] = ()
+    memories: tuple[MemoryLine, ...] = ()
+
+
+def check(path: Path, model: Model) -> Check:
+    """Hold the description in a file against a model. Nothing is built or written; nothing that is wrong is raised."""
+    findings = Findings(collecting=True)
+    bound = bind_as_far_as_it_fits(path, model, findings)
+    if bound is None:
+        return Check(description=str(path), model=model.name, fits=False, problems=tuple(findings.problems))
+    shown = {tap.name for tap in bound.taps}
+    return Check(
+        description=str(path),
+        model=model.name,
+        fits=True,
+        problems=(),
+        notes=tuple(_unwritten(bound)),
+        top=bound.description.top,
+        parameters=bound.parameters,
+        streams=(
+            _stream(bound.input, "input", " and ".join(bound.input.tensors)),
+            _stream(bound.output, "output", bound.part[-1]),
+        ),
+        taps=tuple(
+            StreamLine(
+                name=tap.name,
+                role="tap",
+                data=tap.data.replace("dut.", "").replace(" ", ""),
+                handshake=f"latency {tap.latency}" if tap.valid is None else "valid, ready" if tap.ready else "valid",
+                lanes=tap.beats.lanes,
+                number=str(tap.beats.number),
+                order=tap.beats.order,
+                beats=tap.beats.beats,
+                values=tap.beats.tensor.size,
+            )
+            for tap in bound.taps
+        ),
+        unprobed=tuple(name for name in bound.part[:-1] if name not in shown),
+        memories=tuple(_memories(bound)),
+    )
+
+
+def _stream(stream: BoundStream, role: str, name: str) -> StreamLine:
+    has = stream.signals
+    words = [field for field in ("valid", "ready", "last", "keep", "start") if getattr(has, field) is not None]
+    if stream.latency is not None:
+        words.append(f"latency {stream.latency}")
+    if role == "input" and has.ready is None:
+        words.append(f"an image in {stream.interval} cycles")
+    if stream.axi:
+        words.append("AXI4-Stream")
+    return StreamLine(
+        name=name,
+        role=role,
+        data=has.data,
+        handshake=", ".join(words),
+        lanes=stream.beats.lanes,
+        number=str(stream.beats.number),
+        order=stream.beats.order,
+        beats=stream.beats.beats,
+        values=stream.beats.tensor.size,
+    )
+
+
+def _memories(bound: Bound) -> list[MemoryLine]:
+    lines = []
+    for stated in bound.description.memory:
+        text = bound.memories[stated.file]
+        lines.append(
+            MemoryLine(
+                file=stated.file, tensor=stated.tensor, words=text.count("\n"), digits=len(text.partition("\n")[0])
+            )
+        )
+    return lines
+
+
+def _unwritten(bound: Bound) -> list[str]:
+    """Notes on files that a source reads by a plain name, and nobody writes: the memory would stay as it powers on."""
+    there = {*bound.memories, *bound.sources.files}
+    return [
+        f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
+        for source in bound.listed.sources
+        for name in dict.fromkeys(
+            match.decode("utf-8", "replace") for match in _READ.findall(bound.sources.files[source])
+        )
+        if name not in there
+    ]

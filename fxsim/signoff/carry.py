@@ -1,0 +1,107 @@
+"""Carries out one check, whatever happens in it, and says what came of it."""
+
+import shlex
+import time
+import traceback
+from pathlib import Path
+
+from msgspec import Struct
+
+from fxsim.errors import FxsimError
+from fxsim.paths import readable
+from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.files import default_plan
+from fxsim.signoff.plan import Check, Plan
+from fxsim.signoff.record import CheckRecord, Status
+
+
+class Carried(Struct, frozen=True):
+    """A check that was carried out: its record, the hashes of what it used by name, and whether it was cut short."""
+
+    record: CheckRecord
+    hashes: dict[str, str]
+    interrupted: bool = False
+
+
+def carry_out(check: Check, plan: Plan, context: Context) -> Carried:
+    """Carry one check out: what it raises is its outcome, an interruption (Ctrl-C) included."""
+    began = time.monotonic()
+    context.hashes = {}
+    interrupted = False
+    try:
+        context.discard_failure(check.name)
+        kind = CHECKS[check.kind]
+        outcome = kind.run(check, context, plan.check_seed(check.name))
+        for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
+            raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
+        status = _judge(outcome)
+    except SkipCheck as reason:
+        status, outcome = Status.SKIPPED, Outcome("not run", str(reason))
+    except FxsimError as error:
+        status, outcome = Status.ERROR, Outcome("could not be carried out", str(error))
+    except KeyboardInterrupt:
+        interrupted = True
+        status, outcome = Status.ERROR, Outcome("cut short", "interrupted while it ran")
+    except Exception as error:  # a defect in fxsim itself must not hide what the other checks find
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.name}, {place.filename.rsplit('/', 1)[-1]} line {place.lineno}"
+        status, outcome = (
+            Status.ERROR,
+            Outcome("could not be carried out", f"{type(error).__name__}: {error} (in {where})"),
+        )
+    return Carried(_record(check, plan, status, outcome, time.monotonic() - began), context.hashes, interrupted)
+
+
+def not_carried_out(check: Check, plan: Plan, reason: str) -> Carried:
+    """A check that could not be carried out, for a reason outside of it."""
+    return Carried(_record(check, plan, Status.ERROR, Outcome("could not be carried out", reason), 0.0), {})
+
+
+def cut_short(check: Check, plan: Plan) -> Carried:
+    """A check that was interrupted and left nothing."""
+    return Carried(_record(check, plan, Status.ERROR, Outcome("cut short", "interrupted while it ran"), 0.0), {}, True)
+
+
+def not_begun(check: Check, plan: Plan) -> Carried:
+    """A check that an interruption came before."""
+    return Carried(_record(check, plan, Status.SKIPPED, Outcome("not run", "the run was interrupted"), 0.0), {})
+
+
+def _judge(outcome: Outcome) -> Status:
+    """Status of a check that was carried out."""
+    if outcome.reason is not None:
+        return Status.FAILED
+    return Status.PASSED if outcome.reported is None else Status.REPORTED
+
+
+def _record(check: Check, plan: Plan, status: Status, outcome: Outcome, seconds: float) -> CheckRecord:
+    return CheckRecord(
+        name=check.name,
+        kind=check.kind,
+        about=check.about,
+        status=status,
+        summary=outcome.summary,
+        reason=outcome.reason if outcome.reason is not None else outcome.reported,
+        seconds=round(seconds, 3),
+        seed=plan.check_seed(check.name),
+        replay=replay_command(plan, check.name),
+        kept=outcome.kept,
+        details=outcome.details,
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the working folder."""
+    try:
+        return readable(str(path.resolve().relative_to(Path.cwd())))
+    except ValueError:
+        return readable(str(path))
+
+
+def replay_command(plan: Plan, name: str) -> str:
+    """The one command that runs a check alone again, with the same seed."""
+    command = ["fxsim", "signoff"]
+    if plan.path.resolve() != default_plan().resolve():
+        command.append(shown(plan.path))
+    return shlex.join([*command, "--only", name])

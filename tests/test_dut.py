@@ -1,0 +1,354 @@
+"""`fxsim dut`: a description is held against a model, and everything that does not fit is said at once."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.dut import command
+from fxsim.cosim import cosim
+from fxsim.errors import FxsimError
+from fxsim.formats import load, save
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+
+AWKWARD = Path(__file__).parent / "rtl" / "awkward"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a linear of four channels and a ReLU, over three tokens of six values."""
+    random = np.random.default_rng(3)
+    weight = random.integers(-128, 128, (4, 6)).astype(np.int8)
+    linear = Linear(weight, np.zeros(4, np.int8), np.full(4, 8, np.uint8))
+    nodes = (Node("fc", linear, (INPUT,)), Node("act", Relu(), ("fc",)))
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save(Model(Graph((3, 6), nodes), "tiny"), path)
+    return path
+
+
+def design(folder: Path, edits: Mapping[str, str] | None = None) -> Path:
+    """A copy of the awkward design, words of its description replaced by others; returns the description."""
+    shutil.copytree(AWKWARD, folder)
+    path = folder / "awkward.toml"
+    text = path.read_text()
+    for old, new in (edits or {}).items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    return path
+
+
+def call(*words: str | Path) -> tuple[int, str]:
+    """Exit status and standard output of `fxsim dut`."""
+    result = CliRunner().invoke(command, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables break no line."""
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+# --- check ---
+
+
+def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, tmp_path: Path) -> None:
+    """Streams with lanes and beats, taps, memory files with words, and what nobody looks at."""
+    path = design(tmp_path / "d")
+    status, out = call("check", path, model, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["fits"]
+    assert found["problems"] == found["notes"] == found["unprobed"] == []
+    assert [(s["role"], s["name"], s["data"], s["lanes"], s["beats"], s["values"]) for s in found["streams"]] == [
+        ("input", "input", "in_pair", 2, 9, 18), ("output", "act", "out_vec", 4, 3, 12)
+    ]  # fmt: skip
+    assert [(t["name"], t["lanes"], t["beats"], t["order"]) for t in found["taps"]] == [
+        ("fc", 4, 3, ["-token", "channel"])
+    ]
+    assert [(m["file"], m["words"], m["digits"]) for m in found["memories"]] == [
+        ("w.hex", 4, 12), ("b.hex", 4, 2), ("s.hex", 4, 2)
+    ]  # fmt: skip
+    assert found["parameters"] == {"OUTPUTS": 4}
+    status, out = call("check", path, model)
+    assert status == 0
+    assert "out_vec" in out
+    assert "all is compared" in out
+
+
+def test_what_is_not_shown_or_not_written_is_said(model: Path, tmp_path: Path) -> None:
+    """A tap that is left out, and a memory file that the design reads and nobody writes."""
+    path = design(tmp_path / "d", {'file = "b.hex"': 'file = "bias.hex"'})
+    text = path.read_text()
+    path.write_text(text[: text.index("[[tap]]")] + text[text.index("[[memory]]") :])
+    status, out = call("check", path, model)
+    assert status == 0
+    assert "not compared, since no tap shows them: fc" in out
+    assert "awkward.sv reads 'b.hex', which no [[memory]] writes" in out
+    assert len([line for line in out.splitlines() if line.startswith("note")]) == 1
+
+
+FAULTS = {
+    '"clk_i"': ('"clk"', "clock: the design has no port 'clk'; the nearest that there is: 'clk_i'"),
+    '"rst_ni"': ('"out_vld"', "reset: port 'out_vld' is an output, expected an input"),
+    "lanes = 2": ("lanes = 3", "'in_pair' has 16 bits, expected 24 in one (3 lanes of int8)"),
+    "mode_i = 1": ("mode_i = 2", "tie: 2 does not fit port 'mode_i' of 1 bits"),
+    'valid = "out_vld"': ('valid = "out_vl"', "the design has no port 'out_vl'; the nearest that there is: 'out_vld'"),
+    "{g_out[3].u_neuron": ("{g_out[3].u_neurn", "the nearest that does is 'u_neuron'"),
+    'valid = "done"': ('valid = "beat"', "beat has 2 bits, expected 1"),
+    'word = "row"': ('words = "row"', "memory 1 (w.hex): words: unknown key; the nearest that there is: 'word'"),
+    '"fc.bias"': ('"fc.bios"', "memory 'b.hex': the model has no array 'fc.bios'"),
+}
+
+
+def test_everything_that_does_not_fit_is_said_at_once(model: Path, tmp_path: Path) -> None:
+    """Nine faults in one description are a line each, with its place; and so is each alone."""
+    path = design(tmp_path / "d", {old: new for old, (new, _) in FAULTS.items()})
+    status, out = call("check", path, model)
+    assert status == 1
+    *lines, last = out.splitlines()
+    for _, words in FAULTS.values():
+        assert sum(words in line for line in lines) == 1, words
+    # What was meant by two of them is left without a driver.
+    assert sum("nothing drives the input clk_i, rst_ni: " in line for line in lines) == 1
+    assert len(lines) == len(FAULTS) + 1
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    assert last == "10 things do not fit model 'tiny'"
+    for n, (old, (new, words)) in enumerate(FAULTS.items()):
+        status, out = call("check", design(tmp_path / f"d{n}", {old: new}), model)
+        assert status == 1
+        assert out.count("\n") == (3 if new in ('"clk"', '"out_vld"') else 2)
+        assert words in out
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        (
+            {'"neuron.sv", "awkward.sv"': '"neurn.sv", "awkwrd.sv"', '"fc.channel"': '"fc.head"'},
+            ["'neurn.sv' means no file", "'awkwrd.sv' means no file", "OUTPUTS is 'fc.head'"],
+        ),
+        (
+            {"cycles = 3": "cycles = -3", "lanes = 2": "lans = 2", 'name = "fc"': 'nam = "fc"'},
+            ["reset: cycles: Expected `int` >= 1",
+             "stream 1 (input): lans: unknown key; the nearest that there is: 'lanes'",
+             "'in_pair' has 16 bits, expected 8", "tap 1: nam: unknown key; the nearest that there is: 'name'",
+             "tap 1: name: missing"],
+        ),
+        ({'order = ["-token", "channel"]': 'order = ["token"]'}, ["order is token, expected each of"]),
+        ({"tie = { mode_i = 1 }": "tie = {"}, ["is not a description of RTL"]),
+        ({"tie = { mode_i = 1 }": ""}, ["nothing drives the input mode_i"]),
+        ({'top = "awkward"': 'tops = "awkward"'}, ["tops: unknown key; the nearest", "top: missing"]),
+        ({'role = "output"': 'role = "input"'}, ["streams are input and input, expected input and output"]),
+    ],
+)  # fmt: skip
+def test_wrong_keys_and_missing_files_are_found_together(
+    model: Path, tmp_path: Path, edits: dict[str, str], words: list[str]
+) -> None:
+    """What is left of a description is still looked at; nothing else is said."""
+    status, out = call("check", design(tmp_path / "d", edits), model)
+    assert status == 1
+    lines = out.splitlines()[:-1]
+    assert len(lines) == len(words), lines
+    for word in words:
+        assert sum(word in line for line in lines) == 1, (word, lines)
+
+
+def test_errors_of_every_source_are_said(model: Path, tmp_path: Path) -> None:
+    """Two files with an error each are two lines, with file and line."""
+    path = design(tmp_path / "d")
+
+    def edit(name: str, old: str, new: str) -> None:
+        file = path.parent / name
+        file.write_text(file.read_text().replace(old, new, 1))
+
+    edit("neuron.sv", "sum = '0;", "sum = zero;")
+    edit("awkward.sv", "fire <= 0;", "fir <= 0;")
+    status, out = call("check", path, model)
+    assert status == 1
+    assert "neuron.sv, line 17: use of undeclared identifier 'zero'" in out
+    assert "awkward.sv, line " in out
+    assert "'fir'" in out
+
+
+def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
+    """A file that is not there."""
+    status, out = call("check", tmp_path / "none.toml", model)
+    assert status == 1
+    assert "cannot be read" in out
+
+
+# --- init ---
+
+SOURCES = ("awkward.sv", "mlp_pkg.sv", "neuron.sv")
+
+
+def fresh(folder: Path, **files: str) -> Path:
+    """A new folder with these files of Verilog, by name without suffix; without any, the awkward design's."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.v").write_text(text)
+    for name in () if files else SOURCES:
+        shutil.copy(AWKWARD / name, folder)
+    return folder
+
+
+def init(folder: Path, top: str, *words: str | Path) -> str:
+    """The description that `dut init` writes for every file of a folder."""
+    path = folder / "my.toml"
+    status, out = call("init", "--top", top, *sorted(folder.glob("*.*v")), "-o", path, *words)
+    assert status == 0, out
+    return path.read_text()
+
+
+CHOICES = (
+    ("# mode_i: 1 bit (in)", "tie = { mode_i = 1 }"),
+    ("# parameters = { OUTPUTS = ... }", 'parameters = { OUTPUTS = "fc.channel" }'),
+    ('# lane_order = "high"', 'lane_order = "high"'),
+    ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
+    ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
+    ('tensor = "CHOOSE"', 'tensor = "fc.bias"'),
+    ('tensor = "CHOOSE"', 'tensor = "fc.shift"'),
+    ('# first = "high"', 'first = "high"'),
+)
+"""Choices that a person makes in the first description of the awkward design."""
+
+
+def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open(model: Path, tmp_path: Path) -> None:
+    """Clock, reset and its level, both streams, the memory that fits alone; three choices are left, and said."""
+    folder = fresh(tmp_path / "d")
+    text = init(folder, "awkward", "--model", model)
+    said = tomllib.loads(text)
+    assert said["top"] == "awkward"
+    assert said["sources"].index("mlp_pkg.sv") == 0  # Verilator takes a package before those that use it
+    assert said["clock"] == "clk_i"
+    assert said["reset"] == {"signal": "rst_ni", "active": "low"}
+    assert [(s["role"], s["signals"], s["lanes"], s["order"]) for s in said["stream"]] == [
+        ("input", {"data": "in_pair", "valid": "in_vld"}, 2, ["token", "channel"]),
+        ("output", {"data": "out_vec", "valid": "out_vld"}, 4, ["token", "channel"]),
+    ]
+    assert [m["file"] for m in said["memory"]] == ["w.hex", "b.hex", "s.hex"]
+    assert [m["tensor"] for m in said["memory"]] == ["fc.weight", "CHOOSE", "CHOOSE"]
+    assert "fc.channel or act.channel of the model has this size" in text
+    assert '# name = "fc"' in text
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 1
+    assert [line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]] == [
+        "nothing drives the input mode_i: expecte",
+        "memory 'b.hex': the model has no array '",
+        "memory 's.hex': the model has no array '",
+    ]
+
+
+def chosen(text: str) -> str:
+    """The first description with every choice made."""
+    for old, new in CHOICES:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+@pytest.mark.verilator
+def test_choices_made_in_a_first_description_are_a_comparison(model: Path, tmp_path: Path) -> None:
+    """What the command wrote, with the choices of a person, passes; with one of them wrong it does not."""
+    folder = fresh(tmp_path / "d")
+    path = folder / "my.toml"
+    text = init(folder, "awkward", "--model", model)
+    x = np.random.default_rng(4).integers(-128, 128, (3, 3, 6)).astype(np.int8)
+    path.write_text(chosen(text))
+    assert call("check", path, model)[0] == 0
+    assert cosim(load(model), x, accel="described", dut=str(path), optimise="-O0").passed
+    path.write_text(chosen(text).replace('first = "high"', 'first = "low"'))
+    assert not cosim(load(model), x, accel="described", dut=str(path), optimise="-O0").passed
+
+
+INTERFACES = """
+module many #(parameter DEPTH = 6) (
+  input wire aclk, input wire aresetn,
+  input wire [7:0] s_axis_tdata, input wire s_axis_tvalid, output wire s_axis_tready, input wire s_axis_tlast,
+  output wire [7:0] res_data_o, output wire res_valid_o, input wire res_ready_i,
+  input wire [5:0] s_axi_awaddr, input wire s_axi_awvalid, output wire s_axi_awready, input wire [31:0] s_axi_wdata,
+  input wire s_axi_wvalid, output wire s_axi_wready, output wire s_axi_bvalid, input wire s_axi_bready,
+  output wire [31:0] m_axi_araddr, output wire [7:0] m_axi_arlen, output wire m_axi_arvalid, input wire m_axi_arready,
+  input wire [31:0] m_axi_rdata, input wire m_axi_rvalid, output wire m_axi_rready,
+  output wire [9:0] wmem_addr, input wire [31:0] wmem_rdata, output wire wmem_en,
+  input wire enable_debug
+);
+endmodule
+"""
+
+
+def test_interfaces_are_recognised_by_their_names(tmp_path: Path) -> None:
+    """AXI4-Stream by its prefix, valid and ready by a common name, the other kinds named in comments."""
+    text = init(fresh(tmp_path / "d", many=INTERFACES), "many")
+    said = tomllib.loads(text)
+    assert said["clock"] == "aclk"
+    assert said["reset"] == {"signal": "aresetn", "active": "low"}
+    assert said["stream"][0] == {"role": "input", "prefix": "s_axis", "lanes": 1}
+    assert said["stream"][1] == {
+        "role": "output", "lanes": 1,
+        "signals": {"data": "res_data_o", "valid": "res_valid_o", "ready": "res_ready_i"},
+    }  # fmt: skip
+    assert "# looks like: AXI4-Lite slave s_axi (s_axi_awaddr, " in text
+    assert "# looks like: AXI4 master m_axi (m_axi_araddr, " in text
+    assert "# looks like: memory port wmem (wmem_addr, wmem_rdata, wmem_en)" in text
+    assert "# parameter DEPTH is 6" in text
+    assert "# enable_debug: 1 bit (in)" in text
+
+
+def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
+    """Two buses in, none with a handshake, and no clock: nothing is chosen, and no check accepts it."""
+    verilog = "module m (input [47:0] a, input [47:0] b, output [31:0] y);\nassign y = a[31:0] ^ b[31:0];\nendmodule\n"
+    text = init(fresh(tmp_path / "d", m=verilog), "m")
+    said = tomllib.loads(text)
+    assert "clock" not in said
+    assert "reset" not in said
+    assert said["stream"][0]["signals"] == {"data": "CHOOSE"}
+    assert "# data: one of a, b" in text
+    assert said["stream"][1]["signals"] == {"data": "y"}
+
+
+def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> None:
+    """A signal of whole values whose name is like the tap's; one of another width is not."""
+    verilog = (
+        "module m (input clk, input [47:0] x, output reg [31:0] y);\n"
+        "reg [31:0] fc_q; reg [6:0] fc_state;\nalways @(posedge clk) begin fc_q <= x[31:0]; y <= fc_q; end\nendmodule\n"
+    )
+    text = init(fresh(tmp_path / "d", m=verilog), "m", "--model", model)
+    assert '# data = "fc_q"  # 32 bits: lanes = 4' in text
+    assert "fc_state" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--top", "awkwart"), "there is no module 'awkwart'"),
+        (("--top", "awkward", "-o", "{folder}/below/my.toml"), "does not lie in the folder of the description"),
+        (("--top", "awkward", "-o", "{folder}/there.toml"), "is there already"),
+    ],
+)
+def test_init_writes_nothing_where_it_cannot(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    """An unknown top, sources elsewhere, a file that would be lost; `--force` writes over it."""
+    folder = fresh(tmp_path / "d")
+    (folder / "below").mkdir()
+    (folder / "there.toml").write_text("mine")
+    words = tuple(word.format(folder=folder) for word in words)
+    if "-o" not in words:
+        words += ("-o", str(folder / "new.toml"))
+    result = CliRunner().invoke(command, ["init", *words, *(str(folder / name) for name in SOURCES)])
+    assert isinstance(result.exception, FxsimError)
+    assert message in str(result.exception)
+    assert not (folder / "new.toml").exists()
+    assert list((folder / "below").iterdir()) == []
+    assert (folder / "there.toml").read_text() == "mine"
+    if message == "is there already":
+        assert call("init", "--force", *words, *(folder / name for name in SOURCES))[0] == 0
+        assert (folder / "there.toml").read_text() != "mine"
