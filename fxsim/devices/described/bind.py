@@ -18,9 +18,10 @@ from fxsim.devices.described.description import (
 )
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
-from fxsim.devices.described.files import listed_files
+from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
@@ -40,8 +41,12 @@ _WORD = re.compile(r"\{([a-z])\}")
 
 @dataclass(frozen=True)
 class BoundStream:
-    """The input or output: its ports, packing, and the rules it keeps. `last_every`: beats between lasts, 0: none."""
+    """The input or output: its tensors, ports, packing, and the rules it keeps.
 
+    `last_every`: beats between lasts, 0: none.
+    """
+
+    tensors: tuple[str, ...]
     signals: Signals
     beats: Beats
     axi: bool
@@ -57,13 +62,15 @@ class Bound:
     path: Path
     description: Description
     sources: Sources
-    verilog: tuple[str, ...]
+    listed: Listed
     parameters: dict[str, int]
     wrapper: str
     input: BoundStream
     output: BoundStream
     taps: tuple[BoundTap, ...]
     memories: dict[str, str]
+    part: tuple[str, ...]
+    """The taps of the model that the design computes, in graph order."""
 
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
@@ -85,6 +92,8 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     description = description_of(path, findings)
     if description is None:
         return None
+    if description.has_jobs:
+        raise FileError(f"{path}: the design works off jobs, expected one with an input and an output stream")
     base = base or path.parent
     listed = listed_files(path, base, description, findings)
     parameters: dict[str, int] = {}
@@ -94,8 +103,8 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     sources, verilog, ports = None, None, None
     if listed is not None and len(parameters) == len(description.parameters):
         with findings.part():
-            sources = read_listed(base, (*listed.sources, *listed.files), listed.include)
-            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, description.defines)
+            sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
+            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:
         check_inputs(path, description, ports, findings)
@@ -104,10 +113,18 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     if ports is not None:
         with findings.part():
             _check_covered(path, description, ports)
+    part = model.graph.taps
+    if into is not None and out is not None:
+        with findings.part():
+            part = part_between(into.tensors, out.tensors[0], model, str(path))
     taps: list[BoundTap] = []
     for stated in description.tap:
         with findings.part():
             for tap in taps_of(path, stated, model):
+                if tap.name not in part:
+                    raise FileError(
+                        f"{path}: tap '{tap.name}' lies outside of what the design computes: {', '.join(part)}"
+                    )
                 if tap.name in (other.name for other in taps):
                     raise FileError(f"{path}: tap '{tap.name}' is described twice")
                 taps.append(tap)
@@ -134,13 +151,14 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         path=path,
         description=description,
         sources=sources,
-        verilog=listed.sources,
+        listed=listed,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         input=into,
         output=out,
         taps=tuple(taps),
         memories=memories,
+        part=part,
     )
 
 
@@ -191,9 +209,11 @@ def _stream(
     before = len(findings.problems)
     where = f"{path}: {stream.role} stream"
     into = stream.role == "input"
-    tensor = model.graph.tensors[INPUT if into else model.graph.output]
-    beats, signals = None, stream.signals
+    tensors: tuple[str, ...] = ()
+    tensor, beats, signals = None, None, stream.signals
     with findings.part():
+        tensors = tensors_of(stream, model, where)
+        tensor = carried(tensors, model, where)
         beats = make_beats(stream, tensor, where)
     if ports is not None:
         with findings.part():
@@ -222,6 +242,7 @@ def _stream(
     if beats is None or len(findings.problems) > before:
         return None
     return BoundStream(
+        tensors=tensors,
         signals=signals,
         beats=beats,
         axi=signals.ready is not None

@@ -71,6 +71,7 @@ def check(path: Path, model: Model) -> Check:
     if bound is None:
         return Check(description=str(path), model=model.name, fits=False, problems=tuple(findings.problems))
     shown = {tap.name for tap in bound.taps} if isinstance(bound, Bound) else set(bound.shown)
+    part = bound.part if isinstance(bound, Bound) else model.graph.taps
     return Check(
         description=str(path),
         model=model.name,
@@ -82,7 +83,10 @@ def check(path: Path, model: Model) -> Check:
         streams=(
             tuple(_region(region, model) for region in bound.regions if region.beats is not None)
             if isinstance(bound, BoundJobs)
-            else (_stream(bound.input, "input", "input"), _stream(bound.output, "output", model.graph.output))
+            else (
+                _stream(bound.input, "input", " and ".join(bound.input.tensors)),
+                _stream(bound.output, "output", bound.part[-1]),
+            )
         ),
         taps=tuple(
             StreamLine(
@@ -98,7 +102,7 @@ def check(path: Path, model: Model) -> Check:
             )
             for tap in bound.taps
         ),
-        unprobed=tuple(name for name in model.graph.taps if name not in shown and name != model.graph.output),
+        unprobed=tuple(name for name in part[:-1] if name not in shown),
         memories=tuple(_memories(bound)),
     )
 
@@ -167,7 +171,7 @@ def _unwritten(bound: Bound | BoundJobs) -> list[str]:
     there = {*bound.memories, *bound.sources.files}
     return [
         f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
-        for source in bound.verilog
+        for source in bound.listed.sources
         for name in dict.fromkeys(
             match.decode("utf-8", "replace") for match in _READ.findall(bound.sources.files[source])
         )

@@ -43,6 +43,9 @@ class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The input or output of a design: its ports, by a common `prefix` or each by its name.
 
+    `tensor`: of the model, by default its input or output: a design may compute a part of the model. An input may carry
+    several of one shape; they then have a further axis `operand`, the last.
+
     `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
     nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
     cycles from an image's first beat in to its first beat out. `interval` (input without ready): fewest cycles between
@@ -51,6 +54,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     role: Literal["input", "output"]
+    tensor: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=8)] | None = None
     prefix: Text | None = None
     signals: Signals | None = None
     last: Literal["image", "row", "none"] | None = None
@@ -102,15 +106,16 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A design: its sources, and what its ports and signals mean.
 
-    `sources`: names or globs of Verilog and SystemVerilog files, in this order; `include`: folders; `files`: names or
-    globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that axis's size in the model.
-    `tie`: input ports that hold a value. All files lie in the description's folder or below. A design has either an
+    `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
+    folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
+    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of
+    which computes a part of the model. All files lie in the description's folder or below. A design has either an
     input and an output stream, or works off jobs, whose input and output lie in memories: `control` starts them, or the
     steps of `run` do, after those of `setup`.
     """
 
     top: Text
-    sources: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+    sources: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
     stream: Annotated[tuple[Stream, ...], Meta(max_length=2)] = ()
     include: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
@@ -119,6 +124,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
     tie: dict[Text, int] = field(default_factory=dict)
+    nodes: tuple[Text, ...] = ()
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
     control: Control | None = None
@@ -152,6 +158,11 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def has_jobs(self) -> bool:
         """Whether the design works off jobs, one after the other."""
         return self.control is not None or bool(self.run)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The sources' names and globs."""
+        return (self.sources,) if isinstance(self.sources, str) else self.sources
 
     @property
     def clocks(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from fxsim.devices.described.fitted import (
 )
 from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
+from fxsim.devices.described.nodes import list_nodes
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
 from fxsim.simulate import messages
@@ -40,6 +41,11 @@ class FittedStreams(FittedDescribed[Bound]):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """The taps of the model that the design computes."""
+        return self.bound.part
 
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
@@ -137,4 +143,5 @@ DEVICE = Device(
     about="your own RTL, as the description that --dut names binds it to the model",
     fit=fit,
     settings=DescribedSettings,
+    nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

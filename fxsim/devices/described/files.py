@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fxsim.devices.described.description import Description
+from fxsim.devices.described.filelist import read_file_list
 from fxsim.devices.described.findings import Findings
 from fxsim.errors import FileError
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Names of files below the folder of a description: sources in order, files that it reads, include folders."""
+    """Names of files below the folder of a description: sources in order, files that it reads, include folders.
+
+    `lists`: file lists that sources came from. `defines`: macros, of the description and of its lists.
+    """
 
     sources: tuple[str, ...]
     files: tuple[str, ...]
     include: tuple[str, ...]
+    lists: tuple[str, ...]
+    defines: dict[str, int | str]
 
 
 def listed_files(path: Path, base: Path, description: Description, findings: Findings) -> Listed | None:
@@ -24,18 +30,33 @@ def listed_files(path: Path, base: Path, description: Description, findings: Fin
     A name or glob that means no file, or one outside the folder, is a finding; None where there was one.
     """
     before = len(findings.problems)
-    found: dict[str, dict[str, None]] = {"sources": {}, "files": {}}
-    for key, patterns in (("sources", description.sources), ("files", description.files)):
+    found: dict[str, dict[str, None]] = {"sources": {}, "files": {}, "include": {}, "lists": {}}
+    defines = dict(description.defines)
+    for key, patterns in (("sources", description.source_names), ("files", description.files)):
         for pattern in patterns:
             with findings.part():
-                found[key] |= dict.fromkeys(_matches(f"{path}: {key}", base, pattern))
+                for name in _matches(f"{path}: {key}", base, pattern):
+                    if key == "files" or not name.endswith(".f"):
+                        found[key][name] = None
+                        continue
+                    listed = read_file_list(f"{path}: sources", base, name)
+                    found["sources"] |= dict.fromkeys(listed.sources)
+                    found["include"] |= dict.fromkeys(listed.include)
+                    found["lists"] |= dict.fromkeys(listed.lists)
+                    for macro, value in listed.defines.items():
+                        if str(defines.setdefault(macro, value)) != value:
+                            raise FileError(
+                                f"{path}: sources: {name} defines {macro} as '{value}', and the description or another "
+                                f"list as '{defines[macro]}'"
+                            )
     for folder in description.include:
         with findings.part():
             if folder.startswith("/") or ".." in Path(folder).parts or not (base / folder).is_dir():
                 raise FileError(f"{path}: include: '{folder}' is no folder in {base}")
     if len(findings.problems) > before:
         return None
-    return Listed(tuple(found["sources"]), tuple(found["files"]), description.include)
+    include = tuple(dict.fromkeys((*description.include, *found["include"])))
+    return Listed(tuple(found["sources"]), tuple(found["files"]), include, tuple(found["lists"]), defines)
 
 
 def _matches(where: str, base: Path, pattern: str) -> Iterator[str]:

@@ -59,10 +59,10 @@ class DescribedDesign(Design):
     def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.description
+        said = self.bound.listed
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
-        return [*words, *(f"rtl/{name}" for name in self.bound.verilog), f"rtl/{WRAPPER}"]
+        return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
 
 
 class FittedDescribed(Fitted, Generic[AnyBound]):
@@ -96,7 +96,7 @@ class FittedDescribed(Fitted, Generic[AnyBound]):
 
     def write_files(self, folder: Path) -> None:
         """Files that the design reads, and memory files of the model's parameters."""
-        listed = set(self.bound.verilog)
+        listed = {*self.bound.listed.sources, *self.bound.listed.lists}
         for name, content in self.bound.sources.files.items():
             if name not in listed:
                 path = folder / name

@@ -20,7 +20,7 @@ from fxsim.devices.described.bind import (
 )
 from fxsim.devices.described.description import Description, read_description
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports
-from fxsim.devices.described.files import listed_files
+from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings
 from fxsim.devices.described.jobs.bound import LITE, LITE_OPTIONAL, Area, BoundRam, BoundRegion, BoundStep, encode
 from fxsim.devices.described.jobs.parts import Ram, Region, Step
@@ -47,7 +47,7 @@ class BoundJobs:
     path: Path
     description: Description
     sources: Sources
-    verilog: tuple[str, ...]
+    listed: Listed
     parameters: dict[str, int]
     wrapper: str
     setup: tuple[BoundStep, ...]
@@ -73,9 +73,9 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     description, findings = read_description(path), Findings()
     listed = listed_files(path, base or path.parent, description, findings)
     assert listed is not None  # the first thing that does not fit is raised
-    sources = read_listed(base or path.parent, (*listed.sources, *listed.files), listed.include)
+    sources = read_listed(base or path.parent, (*listed.sources, *listed.files, *listed.lists), listed.include)
     parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
-    verilog = Verilog(str(path), sources.files, listed.sources, listed.include, description.defines)
+    verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
     ports = elaborate_ports(verilog, description.top, parameters)
     check_inputs(path, description, ports, findings)
     driven = _control(path, description, ports)
@@ -109,7 +109,7 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
         path=path,
         description=description,
         sources=sources,
-        verilog=listed.sources,
+        listed=listed,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         setup=setup,
