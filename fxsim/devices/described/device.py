@@ -31,7 +31,9 @@ _INSIDE_MAX = 256
 class DescribedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a described design: `dut`, the file of its description."""
 
-    dut: Annotated[str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file")] = None
+    dut: Annotated[
+        str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file", file=True)
+    ] = None
 
 
 @dataclass(frozen=True)
