@@ -335,8 +335,8 @@ def test_counts_of_the_simulation_are_not_believed(
 ) -> None:
     """Nothing differs and every image came out, but another number of values was compared than the model has."""
 
-    def simulate(*arguments: Any) -> messages.Found:
-        found = process.simulate(*arguments)
+    def simulate(*arguments: Any, **options: Any) -> messages.Found:
+        found = process.simulate(*arguments, **options)
         embed = msgspec.structs.replace(found.taps[0], compared=change(found.taps[0].compared))
         return msgspec.structs.replace(found, taps=[embed, *found.taps[1:]])
 
@@ -350,8 +350,8 @@ def test_counts_of_the_simulation_are_not_believed(
 def test_counts_of_the_simulation_must_be_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences that are counted and not named are an error of the simulation, not a result."""
 
-    def simulate(*arguments: Any) -> messages.Found:
-        found = process.simulate(*arguments)
+    def simulate(*arguments: Any, **options: Any) -> messages.Found:
+        found = process.simulate(*arguments, **options)
         return msgspec.structs.replace(found, output=msgspec.structs.replace(found.output, mismatches=1))
 
     monkeypatch.setattr(driver, "simulate", simulate)
