@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fxsim.compare import Comparison, Source
     from fxsim.contract.arithmetic import Integers
     from fxsim.graph import Model
-    from fxsim.traces import Trace
 
 _WORDS = (*ENGINE_NAMES, "loops", "onnx")
 _FLOAT, _CONTRACT, _DEVICE = "float:", "contract:", "device:"
@@ -93,7 +92,9 @@ def _source(
 ) -> tuple["Source", tuple[str, ...]]:
     """The source of that name, and what is in it that nobody reads."""
     if text not in _WORDS and not text.startswith(_PREFIXES):
-        trace = _trace(Path(text), map_file, model, x, taps)
+        from fxsim.traces import open_trace
+
+        trace = open_trace(Path(text), map_file, model, x, taps)
         return trace, trace.unused
     if map_file is not None:
         raise click.UsageError(f"{option} is for a trace, '{text}' is none")
@@ -117,17 +118,6 @@ def _source(
         session = open_onnx(onnx_bytes(model))
         return ComputedSource("ONNX Runtime", model.graph.taps, x, lambda part, _: session(part), text), ()
     return ComputedSource(text, model.graph.taps, x, _network(text, model), text), ()
-
-
-def _trace(path: Path, map_file: Path | None, model: "Model", x: "Integers", taps: tuple[str, ...] | None) -> "Trace":
-    from fxsim.errors import ComparisonError
-    from fxsim.traces import check_input, read_map, read_trace
-
-    content = None if map_file is None else read_map(map_file, model)
-    trace = check_input(read_trace(path, model, len(x), content, taps), x)
-    if not trace.taps:
-        raise ComparisonError(f"{path}: has the model's input and none of its taps, expected at least one")
-    return trace
 
 
 def _network(text: str, model: "Model") -> Callable[[Any, tuple[str, ...]], Mapping[str, Any]]:

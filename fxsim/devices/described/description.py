@@ -137,8 +137,8 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
-    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of which
-    computes a part of the model. All files lie in the description's folder or below.
+    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of
+    which computes a part of the model. All files lie in the description's folder or below.
     """
 
     top: Text
