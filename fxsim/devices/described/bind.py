@@ -47,6 +47,7 @@ class BoundStream:
     axi: bool
     last_every: int
     latency: int | None
+    find: bool
     interval: int
 
 
@@ -118,6 +119,9 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
             if memory.file in memories:
                 raise FileError(f"{path}: memory '{memory.file}' is described twice")
             memories[memory.file] = _memory(path, memory, model)
+    if into is not None and out is not None:
+        with findings.part():
+            _check_find(path, into, out)
     head = None
     if into is not None and out is not None and not findings.problems:
         head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
@@ -224,7 +228,8 @@ def _stream(
         axi=signals.ready is not None
         and (stream.protocol or ("axi4-stream" if signals.data.endswith("tdata") else "")) == "axi4-stream",
         last_every={"none": 0, "image": beats.beats, "row": beats.row_beats}[last],
-        latency=stream.latency,
+        latency=None if stream.latency == "find" else stream.latency,
+        find=stream.latency == "find",
         interval=stream.interval or beats.beats,
     )
 
@@ -267,6 +272,20 @@ def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
     if "data" not in found:
         raise FileError(f"{where}: the design has neither {prefix}_tdata nor {prefix}_data")
     return Signals(**found)
+
+
+def _check_find(path: Path, into: BoundStream, out: BoundStream) -> None:
+    """Refuse to find a latency where no single change of the input has a single answer."""
+    if not out.find:
+        return
+    where = f"{path}: output stream: latency = 'find'"
+    if into.beats.beats != 1 or out.beats.beats != 1:
+        raise FileError(
+            f"{where}: an image has {into.beats.beats} beats in and {out.beats.beats} out, expected one each: "
+            "state the latency"
+        )
+    if into.signals.ready is not None or into.signals.start is not None:
+        raise FileError(f"{where}: the input has a ready or a start, expected data that always flow: state the latency")
 
 
 def _check_covered(path: Path, description: Description, ports: Mapping[str, Port]) -> None:

@@ -164,7 +164,7 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
             yield _comment(f"data: {among}")
         yield _ports(Group(role, {"data": CHOOSE} | group.ports))
     if role == "output" and "valid" not in group.ports:
-        yield f'latency = "{CHOOSE}"  # cycles from an image\'s first beat in to its first beat out'
+        yield 'latency = "find"  # or the cycles from an image\'s first beat in to its first beat out'
     data = found.ports.get(group.ports.get("data", ""))
     yield from _lanes(tensor, None if data is None else data.bits)
     if tensor is not None and len(tensor.axes) > 1:
