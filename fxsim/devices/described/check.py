@@ -121,7 +121,7 @@ def _memories(bound: Bound) -> list[MemoryLine]:
         text = bound.memories[stated.file]
         lines.append(
             MemoryLine(
-                file=stated.file, tensor=stated.tensor, words=text.count("\n"), digits=len(text.partition("\n")[0])
+                file=stated.file, tensor=stated.tensor, words=text.count(b"\n"), digits=len(text.partition(b"\n")[0])
             )
         )
     return lines

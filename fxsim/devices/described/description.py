@@ -136,6 +136,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
     axis's size in the model. `tie`: input ports that hold a value. All files lie in the description's folder or below.
+    `command`: words of a program that writes further files from the model.
     """
 
     top: Text
@@ -148,6 +149,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
     tie: dict[Text, int] = {}
+    command: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=100)] | None = None
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
 

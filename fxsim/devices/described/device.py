@@ -53,13 +53,13 @@ class DescribedDesign(Design):
         assert self.bound is not None
         assert self.model is not None
         bound = self.bound if rtl is None else bind(self.bound.path, self.model, rtl)
-        files = bound.sources.files | {WRAPPER: bound.wrapper.encode()}
+        files = {**bound.verilog.files, WRAPPER: bound.wrapper.encode()}
         return Sources(bound.sources.folder, dict(sorted(files.items())))
 
     def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.listed
+        said = self.bound.verilog
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
         return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
@@ -144,17 +144,17 @@ class FittedDescribed(Fitted):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_files(self, folder: Path, x: Integers) -> None:  # noqa: ARG002  # memory files are the model's alone
         """The memory files, in `rom/`."""
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / "rom" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_sources(self, rtl: Path | None, folder: Path) -> None:
         """Write the description and the files that it lists; its folder may hold much else."""

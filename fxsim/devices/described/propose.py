@@ -17,6 +17,7 @@ import numpy as np
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.ports import Group, Recognised, recognise
+from fxsim.devices.described.vhdl import SUFFIXES
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import read_listed
@@ -36,6 +37,8 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     """
     names = tuple(_below(folder, path) for path in sources)
     folders = tuple(_below(folder, path) for path in include)
+    if vhdl := [name for name in names if name.lower().endswith(SUFFIXES)]:
+        raise FileError(f"{vhdl[0]} is VHDL, expected Verilog: ports of VHDL are not read yet")
     read = read_listed(folder, names, folders)
     names = packages_first(names, read.files)
     found = survey(Verilog(str(folder), read.files, names, folders, {}), top)
