@@ -173,7 +173,7 @@ def test_command_names_faults_and_what_is_not_shown(model: Any, tmp_path: Path) 
 
 def test_images_with_more_differences_than_are_kept_are_not_judged(tmp_path: Path) -> None:
     """Records: stream, image, index, value; -2 voids, -3 cuts."""
-    record = np.dtype([("stream", "<i4"), ("image", "<u4"), ("index", "<u8"), ("got", "<i8")])
+    record = np.dtype([("source", "<i4"), ("image", "<u4"), ("index", "<u8"), ("got", "<i8")])
     rows = [(0, 0, 5, 1), (0, 1, 6, 2), (1, 1, 7, 3), (-2, 1, 0, 0), (0, 1, 6, 4), (0, 2, 1, 5), (-3, 2, 0, 0)]
     np.array(rows, record).tofile(tmp_path / "d")
     found = read_differences(tmp_path / "d", 100)

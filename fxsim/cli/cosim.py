@@ -1,10 +1,11 @@
 """`fxsim cosim`: the RTL against the model, every tap compared while it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from fxsim.cli.console import (
@@ -19,10 +20,12 @@ from fxsim.cli.console import (
     split_taps,
 )
 from fxsim.cli.engines import EngineChoice
+from fxsim.cli.nodes import print_nodes
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.four_state import four_state as run_four_state
+from fxsim.cosim.nodes import run_nodes
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.request import POWER_ON_SEEDS
@@ -171,6 +174,7 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
 @click.option("--wave", metavar="FILE.fst", type=click.Path(path_type=Path), help="Write a waveform of every signal.")
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
 @click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
+@click.option("--nodes", is_flag=True, help="Each node's module alone, given the model's values before it.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
@@ -195,6 +199,7 @@ def command(
     wave: Path | None,
     wave_from: int | None,
     four_state: bool,
+    nodes: bool,
     rtl: Path | None,
     watchdog: int | None,
     power_on_seeds: tuple[int, ...],
@@ -209,11 +214,16 @@ def command(
     the first tap in the order of the data. A design that stops moving is reported with what waits for what. Exit status
     is 0 only where every value was equal and every rule of the streams, or of AXI, kept.
 
+    With --nodes each node's module is simulated alone, given the model's tensor before it and compared with the one
+    behind it: of the streaming accelerator, or modules that a description lists.
+
     With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
     tap or output, is a difference. It is slow, so that by default only the first images are simulated.
     """
     if four_state:
-        _refuse_with_four_state(click.get_current_context())
+        _refuse_with("--four-state", _NOT_IN_FOUR_STATES)
+    if nodes:
+        _refuse_with("--nodes", _NOT_OF_NODES)
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
     if keep_in is not None:
@@ -237,22 +247,25 @@ def command(
         in_four_states = run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell)
         _end_four_state(in_four_states, as_json)
         return
+    request = CosimRequest(
+        loaded,
+        x,
+        device=accel,
+        settings=settings,
+        taps=chosen_taps,
+        stall=stall,
+        images=chosen,
+        engine=engine,
+        wave=wave,
+        wave_from=wave_from,
+        rtl=rtl,
+        power_on_seeds=power_on_seeds,
+        watchdog=watchdog,
+    )
+    if nodes:
+        _run_nodes(request, tell, as_json)
+        return
     with progress("images") as report:
-        request = CosimRequest(
-            loaded,
-            x,
-            device=accel,
-            settings=settings,
-            taps=chosen_taps,
-            stall=stall,
-            images=chosen,
-            engine=engine,
-            wave=wave,
-            wave_from=wave_from,
-            rtl=rtl,
-            power_on_seeds=power_on_seeds,
-            watchdog=watchdog,
-        )
         result = run_cosim(request, progress=report, status=tell)
     if as_json:
         print_json(result.flat())
@@ -266,14 +279,33 @@ def command(
         click.get_current_context().exit(1)
 
 
-def _refuse_with_four_state(context: click.Context) -> None:
-    """Refuse what a run in four states would silently ignore."""
-    ignored = {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in"}
+_NOT_IN_FOUR_STATES = frozenset(
+    {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in", "nodes"}
+)
+_NOT_OF_NODES = frozenset({"taps", "wave", "wave_from", "keep_in", "four_state"})
+
+
+def _refuse_with(mode: str, ignored: frozenset[str]) -> None:
+    """Refuse what a run of another kind would silently ignore."""
+    context = click.get_current_context()
     for param in context.command.get_params(context):
         name = param.name or ""
         given = context.get_parameter_source(name) not in _UNSAID
-        if given and (name in ignored or name.startswith(_PREFIX)):
-            raise click.UsageError(f"{param.opts[0]} cannot be had with --four-state")
+        settings = name.startswith(_PREFIX) and mode == "--four-state"
+        if given and (name in ignored or settings):
+            raise click.UsageError(f"{param.opts[0]} cannot be had with {mode}")
+
+
+def _run_nodes(request: CosimRequest, tell: Callable[[str], None], as_json: bool) -> None:
+    """Simulate each node alone, print the table or JSON, and end with status 1 unless all passed."""
+    with progress("nodes") as report:
+        result = run_nodes(request, progress=report, status=tell)
+    if as_json:
+        print_json({"passed": result.passed} | msgspec.structs.asdict(result))
+    else:
+        print_nodes(result)
+    if not result.passed:
+        click.get_current_context().exit(1)
 
 
 def _end_four_state(result: FourStateResult, as_json: bool) -> None:

@@ -250,11 +250,12 @@ def _probed(
     """
     if fitted.probed is None:
         return asked, ()
-    missing = tuple(tap for tap in asked if tap not in (*fitted.probed, model.graph.output))
+    part = model.graph.taps if fitted.part is None else fitted.part
+    missing = tuple(tap for tap in asked if tap not in (*fitted.probed, part[-1]))
     if missing and ALL_TAPS not in ((names,) if isinstance(names, str) else names):
         shown = ", ".join(fitted.probed) or "none"
         raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
-    return tuple(tap for tap in asked if tap in fitted.probed), missing
+    return tuple(tap for tap in asked if tap in fitted.probed), tuple(tap for tap in missing if tap in part)
 
 
 def _power_on_seeds(asked: Iterable[int]) -> tuple[int, ...]:
@@ -315,7 +316,7 @@ class _Reader:
 
     def compare(self, name: str, stream: messages.Stream) -> TapComparison:
         graph = self._layout.model.graph
-        shape = graph.shapes[graph.output if name == self._layout.output else name]
+        shape = graph.shapes[self._layout.output_tap if name == self._layout.output else name]
         return TapComparison(
             tap=name,
             values=self._images * math.prod(shape),
@@ -323,6 +324,7 @@ class _Reader:
             differ=stream.mismatches,
             first=self.difference(name, stream.first) if stream.first else None,
             examples=tuple(self.difference(name, mismatch) for mismatch in stream.examples),
+            largest=stream.largest,
             repeats=self._repeats,
         )
 

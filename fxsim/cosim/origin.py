@@ -29,7 +29,7 @@ Wide = npt.NDArray[np.int64]
 def differences_max(layout: Layout) -> int:
     """Most differences that are kept of a run: all of the images that are looked into, where that is not too many."""
     tensors = layout.model.graph.tensors
-    values = sum(tensors[tap].size for tap in (*layout.compared, layout.model.graph.output))
+    values = sum(tensors[tap].size for tap in (*layout.compared, layout.output_tap))
     return min(values * (ORIGIN_IMAGES + 1), _RECORDS_MAX)
 
 
@@ -50,10 +50,11 @@ class _Count:
 class Seen:
     """An image's values as the RTL gave them, by tap: int64 of the tensor's shape; those not wholly seen are left out.
 
-    `expected`: the model's of the input and of every tap that is compared, [1, ...] each.
+    `given_in`: what the design was given, `expected`: the model's values of every tap that is compared, [1, ...] each.
     """
 
     model: Model
+    given_in: Mapping[str, Integers]
     expected: Mapping[str, Integers]
     values: Mapping[str, Wide]
     computed: dict[str, Integers | None] = field(default_factory=dict)
@@ -63,8 +64,8 @@ class Seen:
 
         [1, ...]; None where it did not come whole, or holds what is no value of the tensor's format.
         """
-        if tap == INPUT:
-            return self.expected[INPUT]
+        if tap in self.given_in:
+            return self.given_in[tap]
         if tap not in self.computed:
             self.computed[tap] = self._shown(tap) if tap in self.expected else self.again(tap)
         return self.computed[tap]
@@ -81,7 +82,7 @@ class Seen:
         graph, found, left = self.model.graph, {tap}, list(self.model.graph.by_name[tap].inputs)
         while left:
             name = left.pop()
-            if name != INPUT and name not in self.expected and name not in found:
+            if name not in self.given_in and name not in self.expected and name not in found:
                 found.add(name)
                 left += graph.by_name[name].inputs
         return tuple(name for name in graph.taps if name in found)
@@ -111,8 +112,7 @@ def find_origins(
     images = differences.images[:ORIGIN_IMAGES]
     counts = {name: _Count() for name in streams}
     if images:
-        wanted = tuple(dict.fromkeys((*layout.compared, layout.model.graph.output)))
-        expected = run(layout.model, x[list(images)], wanted, engine)
+        expected = run(layout.model, x[list(images)], layout.needed, engine)
     for at, image in enumerate(images):
         own = {tap: values[at : at + 1] for tap, values in expected.items()}
         got = {
@@ -121,8 +121,8 @@ def find_origins(
             if image < shown[name]
         }
         taps = {name: values for name, values in got.items() if name in layout.compared}
-        known = {INPUT: x[image : image + 1]} | {tap: own[tap] for tap in layout.compared}
-        seen = Seen(layout.model, known, taps)
+        given = {name: x[image : image + 1] if name == INPUT else own[name] for name in layout.stimulus}
+        seen = Seen(layout.model, given, {tap: own[tap] for tap in layout.compared}, taps)
         for name in streams:
             records = differences.of(image, numbers[name])
             _count(counts[name], layout, seen, name, got.get(name), own, len(records), image + first_image)
@@ -145,7 +145,7 @@ def find_origins(
 
 def _overlay(layout: Layout, stream: str, expected: Mapping[str, Integers], records: Records) -> Wide:
     """A stream's values in one image: the expected ones, and where they differed what came."""
-    tap = layout.model.graph.output if stream == layout.output else stream
+    tap = layout.output_tap if stream == layout.output else stream
     values: Wide = expected[tap][0].astype(np.int64)
     for index, got in zip(records["index"].tolist(), records["got"].tolist(), strict=True):
         values[tuple(layout.index(stream, index).values())] = got
@@ -163,8 +163,8 @@ def _count(
     image: int,
 ) -> None:
     graph = layout.model.graph
-    passes_on = stream == layout.output and graph.output in layout.compared
-    tap = graph.output if stream == layout.output else stream
+    passes_on = stream == layout.output and layout.output_tap in layout.compared
+    tap = layout.output_tap if stream == layout.output else stream
     again = seen.given(tap) if passes_on else seen.again(tap)
     count.nodes = () if passes_on else seen.behind(tap)
     count.differ += differ

@@ -16,6 +16,7 @@ class TapResult(msgspec.Struct, frozen=True):
 
     `stalled_cycles`: how long a value stood in the stream that was not taken at once. `values`: those that the images
     have there, as many as must be compared; where images were interrupted and computed again, at least as many.
+    `largest`: the greatest distance of a wrong value from the right one, null where it was not measured.
     """
 
     compared: int
@@ -24,11 +25,12 @@ class TapResult(msgspec.Struct, frozen=True):
     first_mismatch: Difference | None
     examples: tuple[Difference, ...]
     values: int = 0
+    largest: int | float | None = None
 
     @classmethod
     def of(cls, tap: TapComparison, stalled_cycles: int) -> Self:
         """The stream of a tap that was compared."""
-        return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values)
+        return cls(tap.compared, tap.differ, stalled_cycles, tap.first, tap.examples, tap.values, tap.largest)
 
     def comparison(self, name: str, repeats: bool) -> TapComparison:
         """The comparison of a tap; `repeats` where images were interrupted and computed again."""
@@ -40,6 +42,7 @@ class TapResult(msgspec.Struct, frozen=True):
             first=self.first_mismatch,
             examples=self.examples,
             repeats=repeats,
+            largest=self.largest,
         )
 
 

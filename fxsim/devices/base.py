@@ -19,7 +19,7 @@ from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
 from fxsim.engines import Engine
 from fxsim.errors import ToolError
-from fxsim.graph import Model
+from fxsim.graph import INPUT, Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import Design
 from fxsim.simulate.stall import Burst, Random, Side, Stall
@@ -61,6 +61,16 @@ class Layout(ABC):
         """Token (None without tokens) and channel of a value from its index in a tap's stream or in the output's."""
 
     @property
+    def output_tap(self) -> str:
+        """The tap that the output carries: the model's output, where a device computes all of it."""
+        return self.model.graph.output
+
+    @property
+    def stimulus(self) -> tuple[str, ...]:
+        """The tensors that the input carries: the model's input, where a device computes all of it."""
+        return (INPUT,)
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """The taps whose streams the harness reports, in its order: all of the model's, where nothing else is said."""
         return self.model.graph.taps
@@ -81,8 +91,9 @@ class Layout(ABC):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The taps that must be computed: those compared, and the scores, which the output is held to."""
-        return (*(tap for tap in self.compared if tap != self.model.graph.output), self.model.graph.output)
+        """The taps that must be computed: those compared, the output's, and those that the input carries."""
+        wanted = {*self.compared, self.output_tap, *self.stimulus}
+        return tuple(tap for tap in self.model.graph.taps if tap in wanted)
 
     @property
     def record_bytes(self) -> int:
@@ -101,7 +112,7 @@ class Layout(ABC):
         return np.concatenate([magic, numbers, *(part.reshape(count, -1) for part in parts)], axis=1)
 
     def _tap(self, stream: str) -> str:
-        return self.model.graph.output if stream == self.output else stream
+        return self.output_tap if stream == self.output else stream
 
 
 class Table(NamedTuple):
@@ -199,6 +210,11 @@ class Fitted(ABC):
         return None
 
     @property
+    def part(self) -> tuple[str, ...] | None:
+        """The taps of the model that the device computes, in graph order; None where it computes all."""
+        return None
+
+    @property
     def has_reset(self) -> bool:
         """Whether it can be reset, where the device takes resets at all."""
         return True
@@ -219,6 +235,18 @@ class Fitted(ABC):
         return None
 
 
+class NodeDesign(NamedTuple):
+    """A module that computes a part of the model alone: `part`, in graph order, the last of which is `tap`.
+
+    `description`: the file that binds it, `rtl`: a folder in place of that file's own.
+    """
+
+    tap: str
+    part: tuple[str, ...]
+    description: Path
+    rtl: Path | None = None
+
+
 @dataclass(frozen=True)
 class Device:
     """Something that can be simulated with a model on it, and compared.
@@ -227,7 +255,8 @@ class Device:
     `fit` puts a model on it: ModelError where it cannot compute that.
     `figures`: the type of its own figures, if any. `stalls`: kinds of stall patterns that it takes. `universal`: one
     build serves all models. `handshakes`: its taps are streams in which a value may have to wait. `four_state`:
-    it can be simulated in four states, too.
+    it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
+    to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
     """
 
     name: str
@@ -240,6 +269,7 @@ class Device:
     universal: bool = False
     handshakes: bool = True
     four_state: bool = False
+    nodes: Callable[[Model, Any, Path | None, Path], tuple[NodeDesign, ...]] | None = None
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from fxsim.errors import ToolError
 
-_RECORD = np.dtype([("stream", "<i4"), ("image", "<u4"), ("index", "<u8"), ("got", "<i8")])
+_RECORD = np.dtype([("source", "<i4"), ("image", "<u4"), ("index", "<u8"), ("got", "<i8")])
 _AGAIN, _CUT = -2, -3
 
 Records = npt.NDArray[np.void]
-"""Records with the fields `stream` (a tap's number, -1 for the output), `image`, `index` in the stream, and `got`."""
+"""Records with the fields `source` (a tap's number, -1 for the output), `image`, `index` in the stream, and `got`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Differences:
 
     def of(self, image: int, stream: int) -> Records:
         """The records of a stream in an image."""
-        chosen: Records = self.records[(self.records["image"] == image) & (self.records["stream"] == stream)]
+        chosen: Records = self.records[(self.records["image"] == image) & (self.records["source"] == stream)]
         return chosen
 
     @property
@@ -55,7 +55,7 @@ def read_differences(path: Path, most: int) -> Differences:
         records = np.fromfile(path, _RECORD)
     except OSError as error:
         raise ToolError(f"the simulator left no differences: {error.strerror or error}") from error
-    stream = records["stream"]
+    stream = records["source"]
     kept = stream >= -1
     for at in np.flatnonzero(stream == _AGAIN).tolist():
         kept[:at] &= records["image"][:at] < records["image"][at]

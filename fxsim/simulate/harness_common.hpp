@@ -317,17 +317,19 @@ inline Differences differences;
 // What was found of a stream's values: how many differ, the first in the order of the data and the first few by time.
 struct Comparison {
     int32_t stream = -1;  // a tap's number, -1 for the output
-    uint64_t compared = 0, mismatches = 0;
+    uint64_t compared = 0, mismatches = 0, largest = 0;  // the largest distance
     Mismatch first{};
     std::vector<Mismatch> examples;
 
     void mismatch(const Mismatch& found) {
         if (mismatches++ == 0 || found.before(first)) first = found;
         if (examples.size() < EXAMPLES_MAX) examples.push_back(found);
+        largest = std::max(largest, uint64_t(std::abs(found.expected - found.got)));
         differences.add(stream, found);
     }
     Object& describe(Object& object) const {
         return object.number("mismatches", mismatches)
+            .number("largest", largest)
             .raw("first", mismatches != 0 ? first.json() : "null")
             .raw("examples", json_list(examples, [](const Mismatch& m) { return m.json(); }));
     }

@@ -24,7 +24,10 @@ class Mismatch(msgspec.Struct):
 
 
 class Stream(msgspec.Struct):
-    """A stream: what was found of its values, where it is, and its handshake in the last cycle."""
+    """A stream: what was found of its values, where it is, and its handshake in the last cycle.
+
+    `largest`: the greatest distance of a wrong value from the right one.
+    """
 
     compared: int
     mismatches: int
@@ -35,6 +38,7 @@ class Stream(msgspec.Struct):
     index: int
     valid: bool
     ready: bool
+    largest: int | None = None
 
 
 class Fault(msgspec.Struct):

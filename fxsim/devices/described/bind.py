@@ -22,6 +22,7 @@ from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.maker import make_files
 from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
@@ -43,8 +44,12 @@ _WORD = re.compile(r"\{([a-z])\}")
 
 @dataclass(frozen=True)
 class BoundStream:
-    """The input or output: its ports, packing, and the rules it keeps. `last_every`: beats between lasts, 0: none."""
+    """The input or output: its tensors, ports, packing, and the rules it keeps.
 
+    `last_every`: beats between lasts, 0: none.
+    """
+
+    tensors: tuple[str, ...]
     signals: Signals
     beats: Beats
     axi: bool
@@ -69,6 +74,8 @@ class Bound:
     output: BoundStream
     taps: tuple[BoundTap, ...]
     memories: dict[str, bytes]
+    part: tuple[str, ...]
+    """The taps of the model that the design computes, in graph order."""
 
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
@@ -117,10 +124,18 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     if ports is not None:
         with findings.part():
             _check_covered(path, description, ports)
+    part = model.graph.taps
+    if into is not None and out is not None:
+        with findings.part():
+            part = part_between(into.tensors, out.tensors[0], model, str(path))
     taps: list[BoundTap] = []
     for stated in description.tap:
         with findings.part():
             for tap in _taps(path, stated, model):
+                if tap.name not in part:
+                    raise FileError(
+                        f"{path}: tap '{tap.name}' lies outside of what the design computes: {', '.join(part)}"
+                    )
                 if tap.name in (other.name for other in taps):
                     raise FileError(f"{path}: tap '{tap.name}' is described twice")
                 taps.append(tap)
@@ -153,6 +168,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         output=out,
         taps=tuple(taps),
         memories=memories,
+        part=part,
     )
 
 
@@ -233,9 +249,11 @@ def _stream(
     before = len(findings.problems)
     where = f"{path}: {stream.role} stream"
     into = stream.role == "input"
-    tensor = model.graph.tensors[INPUT if into else model.graph.output]
-    beats, signals = None, stream.signals
+    tensors: tuple[str, ...] = ()
+    tensor, beats, signals = None, None, stream.signals
     with findings.part():
+        tensors = tensors_of(stream, model, where)
+        tensor = carried(tensors, model, where)
         beats = make_beats(stream, tensor, where)
     if ports is not None:
         with findings.part():
@@ -264,6 +282,7 @@ def _stream(
     if beats is None or len(findings.problems) > before:
         return None
     return BoundStream(
+        tensors=tensors,
         signals=signals,
         beats=beats,
         axi=signals.ready is not None

@@ -71,8 +71,8 @@ def check(path: Path, model: Model) -> Check:
         top=bound.description.top,
         parameters=bound.parameters,
         streams=(
-            _stream(bound.input, "input", "input"),
-            _stream(bound.output, "output", model.graph.output),
+            _stream(bound.input, "input", " and ".join(bound.input.tensors)),
+            _stream(bound.output, "output", bound.part[-1]),
         ),
         taps=tuple(
             StreamLine(
@@ -88,7 +88,7 @@ def check(path: Path, model: Model) -> Check:
             )
             for tap in bound.taps
         ),
-        unprobed=tuple(name for name in model.graph.taps if name not in shown and name != model.graph.output),
+        unprobed=tuple(name for name in bound.part[:-1] if name not in shown),
         memories=tuple(_memories(bound)),
     )
 

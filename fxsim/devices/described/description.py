@@ -71,6 +71,9 @@ class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The input or output of a design: its ports, by a common `prefix` or each by its name.
 
+    `tensor`: of the model, by default its input or output: a design may compute a part of the model. An input may carry
+    several of one shape; they then have a further axis `operand`, the last.
+
     `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
     nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
     cycles from an image's first beat in to its first beat out, or `find`: as the output reacts to its input.
@@ -80,6 +83,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     role: Literal["input", "output"]
+    tensor: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=8)] | None = None
     prefix: Text | None = None
     signals: Signals | None = None
     last: Literal["image", "row", "none"] | None = None
@@ -135,8 +139,9 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
-    axis's size in the model. `tie`: input ports that hold a value. All files lie in the description's folder or below.
-    `command`: words of a program that writes further files from the model.
+    axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
+    files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
+    lie in the description's folder or below.
     """
 
     top: Text
@@ -150,6 +155,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reset: Reset | None = None
     tie: dict[Text, int] = {}
     command: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=100)] | None = None
+    nodes: tuple[Text, ...] = ()
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()
 

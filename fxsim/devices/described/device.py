@@ -9,6 +9,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.bind import WRAPPER, Bound, bind
 from fxsim.devices.described.layout import DescribedLayout
+from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
@@ -100,6 +101,11 @@ class FittedDescribed(Fitted):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """The taps of the model that the design computes."""
+        return self.bound.part
 
     @property
     def has_reset(self) -> bool:
@@ -252,4 +258,5 @@ DEVICE = Device(
     fit=FittedDescribed,
     settings=DescribedSettings,
     figures=DescribedFigures,
+    nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

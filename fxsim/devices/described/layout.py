@@ -9,6 +9,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import Layout
 from fxsim.devices.described.bind import Bound
 from fxsim.devices.described.packing import Beats
+from fxsim.graph import INPUT
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class DescribedLayout(Layout):
     def shown(self) -> tuple[str, ...]:
         """The taps that are described."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    @property
+    def output_tap(self) -> str:
+        """The tap that the output carries."""
+        return self.bound.output.tensors[0]
+
+    @property
+    def stimulus(self) -> tuple[str, ...]:
+        """The tensors that the input carries."""
+        return self.bound.input.tensors
 
     def beats(self, stream: str) -> Beats:
         """The packing of a tap, or of the output."""
@@ -50,6 +61,8 @@ class DescribedLayout(Layout):
 
     def contents(self, x: Integers, values: dict[str, Integers]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
         """Stimulus, output, then the compared taps, beat by beat."""
-        output = self.bound.output.beats.pack(values[self.model.graph.output])
+        given = [x if name == INPUT else values[name] for name in self.stimulus]
+        stimulus = given[0] if len(given) == 1 else np.stack(given, axis=-1)
+        output = self.bound.output.beats.pack(values[self.output_tap])
         taps = (self.beats(tap).pack(values[tap]) for tap in self.compared)
-        return [self.bound.input.beats.pack(x), output, *taps]
+        return [self.bound.input.beats.pack(stimulus), output, *taps]

@@ -8,6 +8,7 @@ from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
+from fxsim.devices.stream.nodes import write_nodes
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
@@ -106,6 +107,7 @@ DEVICE = Device(
     about="built for the model's dimensions, every operator in hardware of its own",
     fit=FittedStream,
     four_state=True,
+    nodes=write_nodes,
 )
 
 

@@ -1,0 +1,212 @@
+"""Node by node: each module of a device alone, given the model's tensor before it and held to the one behind it.
+
+A node that is wrong hides nothing of the next one, since every node gets the model's own values. Each is a
+co-simulation of a described design, in a process of its own; as many run at once as there are cores.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from fxsim import temporary
+from fxsim.compare import Difference, sentence
+from fxsim.cosim.driver import Progress
+from fxsim.cosim.request import CosimRequest
+from fxsim.cosim.result import Fault, Stop, TapResult
+from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings
+from fxsim.errors import StimulusError
+from fxsim.formats import save
+from fxsim.machine import count_cores
+from fxsim.process import running
+from fxsim.simulate import Stall
+from fxsim.simulate.build import Status
+
+_POLL_SECONDS = 0.05
+
+
+class NodeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One module alone. `part`: the nodes that it computes, the last of which is `tap`.
+
+    `values`: those that the images have at its output and taps, all of which must be compared; `largest`: the greatest
+    distance of a wrong one. `reason`: why it did not pass. `cycles`: of the run; `interval_cycles`: between images.
+    """
+
+    tap: str
+    part: tuple[str, ...]
+    passed: bool
+    values: int = 0
+    compared: int = 0
+    differ: int = 0
+    largest: int | float | None = None
+    first: Difference | None = None
+    cycles: int | None = None
+    interval_cycles: int | None = None
+    reason: str | None = None
+
+
+class NodesResult(msgspec.Struct, frozen=True, kw_only=True):
+    """All modules of a device, in graph order. `missing`: nodes of the model of which there is no module."""
+
+    model: str
+    accel: str
+    images: int
+    stall: str
+    nodes: tuple[NodeResult, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are modules, and all of them passed."""
+        return bool(self.nodes) and all(node.passed for node in self.nodes)
+
+
+class _Printed(msgspec.Struct):
+    """The part of the JSON of `fxsim cosim` that is read."""
+
+    passed: bool
+    first_mismatch: Difference | None
+    faults: tuple[Fault, ...]
+    stopped: Stop | None
+    taps: dict[str, TapResult]
+    output: TapResult
+    output_name: str
+    cycles: int
+    interval_cycles: int | None
+
+
+def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status: Status | None = None) -> NodesResult:
+    """Simulate each module of a device alone, on a request's images, stalls and engine; `progress` is told nodes.
+
+    A module that is wrong, or cannot be built, is a result. StimulusError where the device has no such modules.
+    """
+    device = DEVICES[request.device]
+    if device.nodes is None:
+        having = ", ".join(name for name in DEVICES.own if DEVICES[name].nodes is not None)
+        raise StimulusError(f"the accelerator '{device.name}' has no modules of single nodes, as have: {having}")
+    model, settings = request.model, make_settings(device.name, device.settings, request.settings)
+    x = model.check_stimulus(request.x)
+    start, stop = request.images or (0, len(x))
+    if not 0 <= start < stop <= len(x):
+        raise StimulusError(f"images {start}:{stop} were asked for, expected a non-empty part of 0:{len(x)}")
+    pattern = request.stall.text if isinstance(request.stall, Stall) else request.stall
+    with temporary.folder("nodes") as folder:
+        (folder / "designs").mkdir()
+        nodes = device.nodes(model, settings, request.rtl, folder / "designs")
+        save(model, folder / "model.safetensors")
+        np.save(folder / "images.npy", x)
+        (folder / "temporary").mkdir()
+        words = ["--images", f"{start}:{stop}", "--stall", pattern, "--engine", str(request.engine)]
+        words += ["--power-on-seeds", ",".join(map(str, request.power_on_seeds))]
+        words += [] if request.watchdog is None else ["--watchdog", str(request.watchdog)]
+        if status is not None:
+            status(f"{len(nodes)} nodes, {min(count_cores(), len(nodes))} at a time")
+        found: dict[int, NodeResult] = {}
+        for number, ended in _run_all([_command(folder, node, words) for node in nodes], folder):
+            found[number] = _read(nodes[number], ended)
+            if progress is not None:
+                progress(len(found), len(nodes))
+    covered = {tap for node in nodes for tap in node.part}
+    return NodesResult(
+        model=model.name,
+        accel=device.name,
+        images=stop - start,
+        stall=pattern,
+        nodes=tuple(found[number] for number in range(len(nodes))),
+        missing=tuple(tap for tap in model.graph.taps if tap not in covered),
+    )
+
+
+class _Ended(NamedTuple):
+    """A process that has ended: its status, and what it printed."""
+
+    status: int
+    output: bytes
+    errors: str
+
+
+def _command(folder: Path, node: NodeDesign, words: Sequence[str]) -> list[str]:
+    files = [str(folder / name) for name in ("model.safetensors", "images.npy")]
+    rtl = [] if node.rtl is None else ["--rtl", str(node.rtl)]
+    which = ["--accel", DESCRIBED, "--dut", str(node.description)]
+    return [sys.executable, "-P", "-m", "fxsim", "cosim", *files, *which, *rtl, *words, "--json"]
+
+
+@contextmanager
+def _started(command: Sequence[str], folder: Path, number: int) -> Iterator[tuple[Any, Path, Path]]:
+    """A process, and the files of what it prints. What it leaves when it is killed lies in the folder, too."""
+    output, errors = folder / f"{number}.json", folder / f"{number}.txt"
+    environment = os.environ | {"TMPDIR": str(folder / "temporary"), "FXSIM_PROGRESS": "0"}
+    with (
+        output.open("wb") as out,
+        errors.open("wb") as err,
+        running(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment) as process,
+    ):
+        yield process, output, errors
+
+
+def _run_all(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[tuple[int, _Ended]]:
+    """Run commands, as many at once as there are cores; yields their numbers as they end. None outlives the loop."""
+    waiting, slots = list(enumerate(commands)), count_cores()
+    with ExitStack() as all_of_them:
+        at_work: dict[int, tuple[ExitStack, Any, Path, Path]] = {}
+        while waiting or at_work:
+            while waiting and len(at_work) < slots:
+                number, command = waiting.pop(0)
+                own = all_of_them.enter_context(ExitStack())
+                at_work[number] = (own, *own.enter_context(_started(command, folder, number)))
+            ended = [number for number, (_, process, _, _) in at_work.items() if process.poll() is not None]
+            for number in ended:
+                own, process, output, errors = at_work.pop(number)
+                own.close()
+                yield number, _Ended(process.returncode, output.read_bytes(), errors.read_text(errors="replace"))
+            if not ended:
+                time.sleep(_POLL_SECONDS)
+
+
+def _read(node: NodeDesign, ended: _Ended) -> NodeResult:
+    """The result of a process that simulated a node."""
+    try:
+        printed = msgspec.json.decode(ended.output, type=_Printed)
+    except msgspec.MsgspecError:
+        said = [line for line in ended.errors.splitlines() if line.strip()]
+        reason = said[-1].removeprefix("fxsim: ") if said else f"its process ended with status {ended.status}"
+        return NodeResult(tap=node.tap, part=node.part, passed=False, reason=reason)
+    streams = (*printed.taps.values(), printed.output)
+    first = printed.first_mismatch
+    if first is not None and first.tap == printed.output_name:
+        first = msgspec.structs.replace(first, tap=node.tap)
+    # Believed only where everything agrees: a status of its own, and as many values as there are.
+    whole = all(stream.values > 0 and stream.compared >= stream.values for stream in streams)
+    passed = printed.passed and ended.status == 0 and whole and first is None
+    return NodeResult(
+        tap=node.tap,
+        part=node.part,
+        passed=passed,
+        values=sum(stream.values for stream in streams),
+        compared=sum(stream.compared for stream in streams),
+        differ=sum(stream.mismatches for stream in streams),
+        largest=max((stream.largest for stream in streams if stream.largest is not None), default=None),
+        first=first,
+        cycles=printed.cycles,
+        interval_cycles=printed.interval_cycles,
+        reason=None if passed else _reason(printed, first, ended.status),
+    )
+
+
+def _reason(printed: _Printed, first: Difference | None, status: int) -> str:
+    if first is not None:
+        return sentence(first)
+    if printed.stopped is not None:
+        return f"stopped at cycle {printed.stopped.cycle:,}: {printed.stopped.reason}"
+    if printed.faults:
+        fault = printed.faults[0]
+        return f"{fault.kind} on {fault.stream}, image {fault.image}, cycle {fault.cycle:,}"
+    return f"not all values were compared, or its process ended with status {status}"

@@ -1,0 +1,245 @@
+"""Node by node: every module alone, given the model's values; one that is wrong hides nothing of the next."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.cosim import command
+from fxsim.cosim import CosimRequest, cosim
+from fxsim.cosim import nodes as nodes_module
+from fxsim.cosim.nodes import NodesResult, run_nodes
+from fxsim.devices import DEVICES, Settings
+from fxsim.devices.described.bind import bind
+from fxsim.devices.stream import write_roms
+from fxsim.engines import run
+from fxsim.errors import FileError, StimulusError
+from fxsim.families import ResMLPConfig, build_resmlp
+from fxsim.formats import save
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Relu
+from tests.test_cosim import MODEL, X, edited_rtl, random_parameters
+from tests.test_described import PIPELINE, PIPELINE_TOML, simulate
+from tests.test_described import X as TOKENS
+
+RELU_CONFIG = ResMLPConfig(tokens=4, values=3, channels=5, hidden=6, blocks=2, classes=3)
+RELU_MODEL = Model(build_resmlp(RELU_CONFIG, random_parameters(RELU_CONFIG, 3)), "relu")
+
+
+@pytest.mark.parametrize("model", [MODEL, RELU_MODEL], ids=["psa", "relu"])
+def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(model: Model, tmp_path: Path) -> None:
+    """Each is bound to its module, with the ROM files that the whole accelerator has for that node."""
+    make = DEVICES["stream"].nodes
+    assert make is not None
+    (tmp_path / "roms").mkdir()
+    roms = {path.name: path.read_bytes() for path in write_roms(model, tmp_path / "roms")}
+    (tmp_path / "nodes").mkdir()
+    designs = make(model, Settings(), None, tmp_path / "nodes")
+    assert [design.tap for design in designs] == list(model.graph.taps)
+    taken = set()
+    for design in designs:
+        bound = bind(design.description, model)
+        assert bound.part == (design.tap,)
+        assert bound.input.tensors == model.graph.by_name[design.tap].inputs
+        stem = design.tap.replace("blocks.0.", "block00.").replace("blocks.1.", "block01.").replace(".", "_")
+        for file, content in bound.memories.items():
+            own = f"{stem}_{file.rpartition('_')[2]}"
+            assert content == roms[own]
+            taken.add(own)
+    assert taken == set(roms)
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(tmp_path: Path) -> None:
+    """Three nodes of two modules are wrong; those between and behind them are right, since they get right values."""
+    rtl = edited_rtl(
+        tmp_path,
+        ("pool.v", "y_reg <= sum[SUM_W-1:TOKEN_W] + {7'd0, sum[TOKEN_W-1]}", "y_reg <= sum[SUM_W-1:TOKEN_W]"),
+        ("activation_table.v", "TABLE_RULE == CLAMP && in_last_segment", "1'b0"),
+    )
+    done: list[tuple[int, int]] = []
+    request = CosimRequest(MODEL, X, rtl=rtl, stall="random:1", power_on_seeds=(1,))
+    result = run_nodes(request, progress=lambda n, of: done.append((n, of)))
+    assert done == [(n + 1, 14) for n in range(14)]
+    wrong = {node.tap: node for node in result.nodes if not node.passed}
+    assert set(wrong) == {"blocks.0.mlp.psa_1", "blocks.0.mlp.psa_2", "pool"}
+    assert all(node.compared == node.values == len(X) * _size(node.tap) for node in result.nodes)
+    # By hand: the mean without its rounding bit is one less wherever the sum of four is 2 or 3 above a multiple.
+    before = run(MODEL, X, ["blocks.0.mlp.add"], "reference")["blocks.0.mlp.add"].astype(int).sum(axis=1)
+    assert (wrong["pool"].differ, wrong["pool"].largest) == (int((before % 4 >= 2).sum()), 1)
+    image, channel = (int(i) for i in np.argwhere(before % 4 >= 2)[0])
+    first = wrong["pool"].first
+    assert first is not None
+    assert (first.tap, first.image, first.index) == ("pool", image, {"channel": channel})
+    assert first.got == before[image, channel] // 4
+
+
+def _size(tap: str) -> int:
+    return int(np.prod(MODEL.graph.shapes[tap]))
+
+
+# --- modules of a described design ------------------------------------------------------------------------------------
+
+TWO = Model(Graph((3, 6), (Node("a", Relu(), (INPUT,)), Node("b", Relu(), ("a",)))), "two")
+SUM = Model(Graph((3, 6), (Node("a", Relu(), (INPUT,)), Node("b", Add(), ("a", INPUT)))), "sum")
+
+
+def of_part(into: str | list[str], out: str, top: str = "pipeline") -> str:
+    """The description of a module of the two-stage design that computes a part of the model."""
+    text = PIPELINE_TOML.replace('role = "input"', f'role = "input"\ntensor = {json.dumps(into)}')
+    return text.replace('role = "output"', f'role = "output"\ntensor = "{out}"').replace('"pipeline"', f'"{top}"')
+
+
+def two_stages(folder: Path, nodes: str = '["first.toml", "second.toml"]', **files: str) -> Path:
+    """A design of two modules, the second of which keeps -64 to -1; its description, and one for each."""
+    folder.mkdir()
+    second = PIPELINE.replace("module pipeline", "module second").replace(
+        "held[8*i + 7] ? 8'd0", "(held[8*i + 7] && !held[8*i + 6]) ? 8'd0"
+    )
+    both = """
+    module both (input wire clk, input wire [143:0] x, output wire [143:0] y);
+      wire [143:0] between;
+      pipeline u_first (clk, x, between);
+      second u_second (clk, between, y);
+    endmodule
+    """
+    (folder / "pipeline.v").write_text(PIPELINE + second + both)
+    top = PIPELINE_TOML.replace('"pipeline"', '"both"').replace("latency = 2", "latency = 4")
+    (folder / "top.toml").write_text(f"nodes = {nodes}\n{top}")
+    texts = {"first.toml": of_part("input", "a"), "second.toml": of_part("a", "b", "second")} | files
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return folder / "top.toml"
+
+
+@pytest.mark.verilator
+def test_modules_of_a_described_design_are_compared_one_by_one(tmp_path: Path) -> None:
+    """The second keeps some negative values, which the first never gives: a fault where it is given the input."""
+    path = two_stages(tmp_path / "d", '["first.toml"]')
+    assert simulate(TWO, path).passed
+    result = run_nodes(CosimRequest(TWO, TOKENS, "described", {"dut": str(path)}, power_on_seeds=(1,)))
+    assert [(node.tap, node.passed, node.compared) for node in result.nodes] == [("a", True, 12 * 18)]
+    assert result.missing == ("b",)
+    whole = cosim(TWO, TOKENS, accel="described", dut=str(path.parent / "second.toml"), optimise="-O0")
+    assert whole.passed
+    assert whole.streams.unprobed == ()
+    wrong = (path.parent / "first.toml").read_text().replace('"pipeline"', '"second"', 1)
+    (path.parent / "first.toml").write_text(wrong)
+    found = cosim(TWO, TOKENS, accel="described", dut=str(path.parent / "first.toml"), optimise="-O0")
+    assert not found.passed
+    assert found.streams.mismatches == int(((TOKENS < 0) & (TOKENS >= -64)).sum()) > 0
+
+
+PAIR = """
+module pair (input wire clk, input wire [287:0] x, output reg [143:0] y);
+  integer i;
+  reg signed [8:0] s;
+  always @(posedge clk)
+    for (i = 0; i < 18; i = i + 1) begin
+      s = {x[16*i + 7], x[16*i +: 8]} + {x[16*i + 15], x[16*i + 8 +: 8]};
+      y[8*i +: 8] <= s > 127 ? 8'd127 : s < -128 ? 8'h80 : s[7:0];
+    end
+endmodule
+"""
+
+
+@pytest.mark.verilator
+def test_input_of_two_tensors_has_their_values_side_by_side(tmp_path: Path) -> None:
+    """An add alone: in each beat the first operand's value comes before the second's."""
+    path = two_stages(tmp_path / "d", **{"add.toml": of_part(["a", INPUT], "b", "pair")})
+    text = (path.parent / "add.toml").read_text()
+    text = (
+        text.replace("lanes = 18", "lanes = 36", 1).replace("latency = 2", "latency = 1").replace("pipeline.v", "p.v")
+    )
+    (path.parent / "add.toml").write_text(text)
+    (path.parent / "p.v").write_text(PAIR)
+    right = cosim(SUM, TOKENS, accel="described", dut=str(path.parent / "add.toml"), optimise="-O0")
+    assert right.passed
+    (path.parent / "p.v").write_text(PAIR.replace("x[16*i + 8 +: 8]", "8'd0"))
+    wrong = cosim(SUM, TOKENS, accel="described", dut=str(path.parent / "add.toml"), optimise="-O0")
+    assert not wrong.passed
+    origins = wrong.verdict.origins
+    assert origins is not None
+    assert [tap.nodes for tap in origins.local] == [("b",)]
+
+
+@pytest.mark.verilator
+def test_command_prints_a_table_or_json(tmp_path: Path) -> None:
+    """Both say the same; a description that does not fit is refused before anything runs."""
+    path = two_stages(tmp_path / "d")
+    save(TWO, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", TOKENS)
+    words = [str(tmp_path / "m.safetensors"), str(tmp_path / "x.npy"), "--dut", str(path), "--nodes", "--images", "2:9"]
+    printed = CliRunner().invoke(command, words)
+    assert printed.exit_code == 0, printed.output
+    assert "PASSED: 2 nodes, every value equal" in printed.output
+    parsed = json.loads(CliRunner().invoke(command, [*words, "--json"]).stdout)
+    assert parsed["passed"] is True
+    assert [(node["tap"], node["differ"], node["compared"]) for node in parsed["nodes"]] == [
+        ("a", 0, 7 * 18), ("b", 0, 7 * 18)
+    ]  # fmt: skip
+    (path.parent / "second.toml").write_text(of_part("a", "b", "third"))
+    refused = CliRunner().invoke(command, words)
+    assert refused.exit_code == 1
+    assert "there is no module 'third'" in str(refused.exception)
+
+
+def test_result_of_a_process_is_believed_only_where_all_of_it_agrees(tmp_path: Path) -> None:
+    """A status, a count or a text that says otherwise is no pass; nor is a device without nodes."""
+    design = nodes_module.NodeDesign("b", ("b",), tmp_path / "d.toml")
+    tap = {"compared": 4, "mismatches": 0, "stalled_cycles": 0, "first_mismatch": None, "examples": [], "values": 4}
+    said: dict[str, Any] = {
+        "passed": True, "first_mismatch": None, "faults": [], "stopped": None, "taps": {}, "output": tap,
+        "output_name": "y", "cycles": 9, "interval_cycles": 3,
+    }  # fmt: skip
+
+    def passes(status: int = 0, **changes: Any) -> bool:
+        ended = nodes_module._Ended(status, json.dumps(said | changes).encode(), "fxsim: error: broken\n")
+        return nodes_module._read(design, ended).passed
+
+    assert passes()
+    assert not passes(status=1)
+    assert not passes(passed=False)
+    assert not passes(output=tap | {"compared": 3})
+    assert not passes(output=tap | {"compared": 0, "values": 0})
+    broken = nodes_module._read(design, nodes_module._Ended(1, b"", "what\nfxsim: error: broken\n"))
+    assert (broken.passed, broken.reason) == (False, "error: broken")
+    assert not NodesResult(model="m", accel="a", images=1, stall="none", nodes=(), missing=()).passed
+
+
+@pytest.mark.parametrize(
+    ("into", "out", "words"),
+    [
+        ("c", "b", "input stream: the model has no tensor 'c'"),
+        ("input", "input", "output stream: the model has no tensor 'input'"),
+        (["a", "input"], "b", "'b' is not computed from 'input'"),
+        ("b", "a", "'a' is not computed from b alone"),
+    ],
+)
+def test_part_that_is_none_is_refused(tmp_path: Path, into: str | list[str], out: str, words: str) -> None:
+    """The input of a part must be all that its output needs, and nothing else."""
+    text = of_part(into, out).replace("lanes = 18", f"lanes = {18 if isinstance(into, str) else 36}", 1)
+    design = PIPELINE if isinstance(into, str) else PIPELINE.replace("[143:0] x", "[287:0] x")
+    path = two_stages(tmp_path / "d", **{"part.toml": text})
+    (path.parent / "pipeline.v").write_text(design)
+    with pytest.raises(FileError, match=words):
+        bind(path.parent / "part.toml", TWO)
+
+
+def test_what_has_no_nodes_is_refused(tmp_path: Path) -> None:
+    """By name, with those that have."""
+    with pytest.raises(StimulusError, match="'simd' has no modules of single nodes, as have: stream, described"):
+        run_nodes(CosimRequest(MODEL, X, "simd"))
+    path = two_stages(tmp_path / "d", "[]")
+    for nodes, words in (
+        ("[]", "lists no nodes"),
+        ('["../first.toml"]', "leads out of the folder"),
+        ('["first.toml", "again.toml"]', "'again.toml' and 'first.toml' both compute 'a'"),
+    ):
+        path = two_stages(tmp_path / words[:5].replace("'", ""), nodes, **{"again.toml": of_part("input", "a")})
+        with pytest.raises(FileError, match=words):
+            run_nodes(CosimRequest(TWO, TOKENS, "described", {"dut": str(path)}))
