@@ -29,7 +29,8 @@ GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "vectors",
-    "compare", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables", "fit",
+    "compare", "diff", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "fit",
     "bench",
 )  # fmt: skip
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "numba", "llvmlite", "onnx", "onnxruntime", "pyperf"}
@@ -56,6 +57,7 @@ for room, above in {
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
 ROOMS["traces"] = ROOMS["compare"] | {"compare"}
+ROOMS["explain"] = ROOMS["compare"] | {"compare"}
 ROOMS["cocotb"] = ROOMS["compare"] | {"compare"}
 for room in ("cosim", "vectors", "bridge"):
     ROOMS[room] = ROOMS[room] | {"compare"}
@@ -64,7 +66,7 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark"}
-ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
+ROOMS["cli"] = ROOMS["signoff"] | {"signoff", "explain"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fxsim.compare import Comparison, Source
     from fxsim.contract.arithmetic import Integers
     from fxsim.graph import Model
-    from fxsim.traces import Trace
 
 _WORDS = (*ENGINE_NAMES, "loops", "onnx")
 _FLOAT, _CONTRACT, _DEVICE = "float:", "contract:", "device:"
@@ -59,8 +58,8 @@ def command(
 
     A SOURCE is a trace, that is a file (.npz, .npy, .hex, .mem, .dat, .txt, .coe, .h, .vcd, .fst, .ghw, .csv) or a
     folder with a file a tap; or an engine (auto, reference, compiled, c, loops); or onnx, ONNX Runtime; or float:FILE
-    or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules.
-    `fxsim cosim` compares a device.
+    or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules; or
+    device:NAME, the RTL of an accelerator, or device:FILE.toml, your own RTL by its description, simulated.
 
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
     --taps asks for them, which is an error. Exit status is 0 only where every value compared is equal.
@@ -93,12 +92,17 @@ def _source(
 ) -> tuple["Source", tuple[str, ...]]:
     """The source of that name, and what is in it that nobody reads."""
     if text not in _WORDS and not text.startswith(_PREFIXES):
-        trace = _trace(Path(text), map_file, model, x, taps)
+        from fxsim.traces import open_trace
+
+        trace = open_trace(Path(text), map_file, model, x, taps)
         return trace, trace.unused
     if map_file is not None:
         raise click.UsageError(f"{option} is for a trace, '{text}' is none")
     if text.startswith(_DEVICE):
-        raise click.UsageError("a device is compared while it is simulated: fxsim cosim MODEL INPUT --accel NAME")
+        from fxsim.cosim.source import device_source
+
+        name = text.removeprefix(_DEVICE)
+        return device_source(model, x, name, lambda said: say(f"fxsim: {said}", err=True)), ()
     if text in ENGINE_NAMES:
         from fxsim.compare import engine_source
 
@@ -117,17 +121,6 @@ def _source(
         session = open_onnx(onnx_bytes(model))
         return ComputedSource("ONNX Runtime", model.graph.taps, x, lambda part, _: session(part), text), ()
     return ComputedSource(text, model.graph.taps, x, _network(text, model), text), ()
-
-
-def _trace(path: Path, map_file: Path | None, model: "Model", x: "Integers", taps: tuple[str, ...] | None) -> "Trace":
-    from fxsim.errors import ComparisonError
-    from fxsim.traces import check_input, read_map, read_trace
-
-    content = None if map_file is None else read_map(map_file, model)
-    trace = check_input(read_trace(path, model, len(x), content, taps), x)
-    if not trace.taps:
-        raise ComparisonError(f"{path}: has the model's input and none of its taps, expected at least one")
-    return trace
 
 
 def _network(text: str, model: "Model") -> Callable[[Any, tuple[str, ...]], Mapping[str, Any]]:

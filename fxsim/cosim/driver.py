@@ -58,8 +58,16 @@ def cosim(
     return run_cosim(CosimRequest(model, x, accel, settings, **asked), progress=progress, status=status)
 
 
-def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status: Status | None = None) -> CosimResult:
+def run_cosim(
+    request: CosimRequest,
+    *,
+    progress: Progress | None = None,
+    status: Status | None = None,
+    whole: Callable[[Layout, Differences], None] | None = None,
+) -> CosimResult:
     """Simulate a device on images and compare named taps with the model. `progress` is told images, `status` words.
+
+    `whole` is given every value that differed, of all images of the first run.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, devices,
     settings, patterns or numbers that do not fit; ModelError where the device cannot compute the model; ToolError where
@@ -111,13 +119,19 @@ def run_cosim(request: CosimRequest, *, progress: Progress | None = None, status
                 "wave": str(waveform or ""),
             }
             kept, most = work / f"differences-{seed}.bin", differences_max(layout)
-            arguments |= difference_arguments(kept, most, ORIGIN_IMAGES)
+            looked_into = ORIGIN_IMAGES
+            if whole is not None:
+                most, looked_into = most * (stop - start), stop - start
+            arguments |= difference_arguments(kept, most, looked_into)
             command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items())]
             feeder = Feeder(layout, stimulus[start:stop], request.engine)
             found = simulate(command, work, feeder, lambda done: report(done, stop - start) if report else None)
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             result = _result(model, used, found)
-            return _with_origins(result, layout, found, read_differences(kept, most), stimulus[start:stop])
+            differences = read_differences(kept, most)
+            if whole is not None:
+                whole(layout, differences)
+            return _with_origins(result, layout, found, differences, stimulus[start:stop])
 
         result = run(seeds[0], stop, pattern, wave_path, progress)
         for seed in seeds[1:]:

@@ -15,7 +15,7 @@ from fxsim.formats.headers import read_header_arrays
 from fxsim.formats.npy import map_array, read_archive
 from fxsim.formats.text import short
 from fxsim.graph import INPUT, Model
-from fxsim.traces.name_map import TapMap, TraceMap
+from fxsim.traces.name_map import TapMap, TraceMap, read_map
 from fxsim.traces.table import read_table
 from fxsim.traces.text import RADIX, read_text
 from fxsim.traces.trace import Raw, Trace, arrange
@@ -240,6 +240,20 @@ def _list(names: Iterable[str]) -> str:
     known = list(names)
     shown = ", ".join(map(str, known[:_UNUSED_SHOWN]))
     return (shown + (f" and {len(known) - _UNUSED_SHOWN:,} more" if len(known) > _UNUSED_SHOWN else "")) or "nothing"
+
+
+def open_trace(
+    path: Path, map_file: Path | None, model: Model, x: npt.NDArray[np.generic], taps: Sequence[str] | None = None
+) -> Trace:
+    """The taps of a trace of images `x`, without its own input, which must be `x`. Errors as `read_trace`'s.
+
+    ComparisonError where there is another input, or no tap. `map_file`: its map, TOML; `taps`: those wanted.
+    """
+    content = None if map_file is None else read_map(map_file, model)
+    trace = check_input(read_trace(path, model, len(x), content, taps), x)
+    if not trace.taps:
+        raise ComparisonError(f"{path}: has the model's input and none of its taps, expected at least one")
+    return trace
 
 
 def check_input(trace: Trace, x: npt.NDArray[np.generic]) -> Trace:

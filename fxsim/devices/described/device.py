@@ -33,7 +33,9 @@ _INSIDE_MAX = 256
 class DescribedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a described design: `dut`, the file of its description."""
 
-    dut: Annotated[str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file")] = None
+    dut: Annotated[
+        str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file", file=True)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,15 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
+def copy_design(model: Model, settings: DescribedSettings, rtl: Path | None, folder: Path) -> Path:
+    """Copy a design and its description to `rtl/` of a folder, with files that it reads; returns the description."""
+    fitted = FittedDescribed(model, settings)
+    fitted.keep_sources(rtl, folder / "rtl")
+    fitted.write_files(folder)
+    assert settings.dut is not None
+    return folder / "rtl" / Path(settings.dut).name
+
+
 DEVICE = Device(
     name="described",
     title="described",
@@ -258,5 +269,6 @@ DEVICE = Device(
     fit=FittedDescribed,
     settings=DescribedSettings,
     figures=DescribedFigures,
+    described=copy_design,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

@@ -68,7 +68,7 @@ def _seal(made: bytes) -> bytes:
 
 
 def _kept(path: Path) -> bytes | None:
-    """What was made before, None where there is nothing or it is not what was written."""
+    """The Verilog that was made before, None where there is nothing or it is not what was written."""
     if not path.is_file():
         return None
     seal, _, made = path.read_bytes().partition(b"\n")

@@ -1,0 +1,85 @@
+"""`fxsim diff`: where a trace differs from a model, and the rule that makes it so."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+
+if TYPE_CHECKING:
+    from fxsim.explain import Diff, Fault
+
+
+@click.command("diff")
+@model_argument
+@click.option(
+    "--input", "stimulus", required=True, metavar="X", type=click.Path(path_type=Path),
+    help="Images: .npy, or .npz with an array 'input'.",
+)  # fmt: skip
+@click.option("--trace", metavar="FILE", required=True, type=click.Path(path_type=Path), help="What came instead.")
+@click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@json_option
+def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_json: bool) -> None:
+    """Say where a trace of MODEL differs from it, and why.
+
+    The trace is any that `fxsim compare` reads, of as many images as X, with any of the model's taps. Each tap is
+    computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
+    is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
+    value is equal.
+    """
+    from fxsim.cli.images_of import read_images
+    from fxsim.explain import diff
+    from fxsim.formats import load
+    from fxsim.traces import open_trace
+
+    loaded = load(model)
+    x = read_images(stimulus, loaded)
+    source = open_trace(trace, map_file, loaded, x)
+    with progress("faults") as report:
+        found = diff(loaded, x, source.values(slice(0, len(x)), source.taps), progress=report)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    if not found.equal:
+        raise SystemExit(1)
+
+
+def _print(found: "Diff") -> None:
+    from fxsim.compare import sentence
+
+    rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
+    if rows:
+        print_table(
+            f"{found.model}: {found.images:,} images, taps that differ",
+            ("tap", "differ", "inherited", "of its own", "unknown"),
+            rows,
+        )
+    for fault in found.faults:
+        say("")
+        say(_words(fault))
+        if fault.first is not None:
+            say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
+        for label in fault.alternatives:
+            say(f"  fits as well: {label}")
+        for partial in fault.partial:
+            spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
+            say(
+                f"  explains {partial.values_explained:,} of them{spoiled}: {partial.label} {_said(partial.parameters)}"
+            )
+    if found.not_compared:
+        say(f"not in the trace: {len(found.not_compared)} of the model's taps")
+    verdict = "equal" if found.equal else f"differs, {len(found.faults)} fault{'s' if len(found.faults) != 1 else ''}"
+    say(f"{found.model}: {verdict}")
+
+
+def _words(fault: "Fault") -> str:
+    where = "" if fault.node == fault.tap else f" (at {fault.node}, which the trace does not have)"
+    cause = f"{fault.label} {_said(fault.parameters)}".rstrip()
+    return f"{fault.tap}{where}: {cause}; {fault.values_differing:,} of {fault.values:,} values"
+
+
+def _said(parameters: dict[str, object]) -> str:
+    shown = {k: v for k, v in parameters.items() if not isinstance(v, list) or len(v) <= 8}
+    return ", ".join(f"{k} {v}" for k, v in shown.items())

@@ -1,0 +1,143 @@
+"""Values in another order, late, or of unknown bits: what may go wrong around any operator."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import e, log2
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract import CHANNEL, TOKEN
+from fxsim.contract.arithmetic import Int64
+from fxsim.explain.case import Case, Change
+
+_LANES = (2, 4, 8, 16, 32)
+_FEW = 3
+
+Index = npt.NDArray[np.int64]
+
+
+def _take(index: Index, axis: int, values: Int64) -> Int64:
+    moved: Int64 = np.take(values, index, axis=axis)
+    return moved
+
+
+def _axes(case: Case, tensor: str) -> Iterator[tuple[str, int, int]]:
+    """Plural, axis counted from the end, and length of the axes that may be disordered."""
+    of = case.tensors[tensor]
+    for name in (CHANNEL, TOKEN):
+        axis = of.axis(name)
+        if axis is not None and of.shape[axis] > 1:
+            yield f"{name}s", axis - len(of.shape), of.shape[axis]
+
+
+def permuted(case: Case) -> Iterator[Change]:
+    """A result's channels or tokens shifted, reversed, in tiles or in lanes."""
+    for words, axis, size in _axes(case, case.node.name):
+        for label, parameters, index in _orders(words, size):
+            yield Change(label, {"arrange": partial(_take, index, axis)}, parameters | {"of": "result"}, log2(2 * size))
+    for words, axis, size in _axes(case, case.node.inputs[0]):
+        for label, parameters, index in _orders(words, size):
+            operand = np.take(case.inputs[0], index, axis=axis)
+            yield Change(label, {"operand": operand}, parameters | {"of": "operand"}, log2(2 * size))
+
+
+def _orders(words: str, size: int) -> Iterator[tuple[str, dict[str, object], Index]]:
+    every = np.arange(size)
+    for by in range(1, size):
+        yield f"{words}_shifted", {"by": by}, (every - by) % size
+    yield f"{words}_reversed", {}, every[::-1]
+    for rows in range(2, size // 2 + 1):
+        if size % rows == 0:
+            yield "tile_order", {"axis": words, "tile": rows}, every.reshape(rows, -1).T.ravel()
+    for lanes in _LANES:
+        if size % lanes == 0 and lanes < size:
+            yield "lane_swapped", {"axis": words, "lanes": lanes}, every.reshape(-1, lanes)[:, ::-1].ravel()
+
+
+def swapped(case: Case) -> Iterator[Change]:
+    """A few channels or tokens of a result in each other's places."""
+    if not case.alone:
+        return
+    for words, axis, size in _axes(case, case.tap):
+        wrong, got, again = (np.moveaxis(a, axis, -1).reshape(-1, size) for a in (case.wrong, case.got, case.again))
+        places = [int(i) for i in np.flatnonzero(wrong.any(axis=0))]
+        if not 2 <= len(places) <= 2 * _FEW:
+            continue
+        index, pairs = np.arange(size), []
+        for place in places:
+            same = [other for other in places if other != place and np.array_equal(got[:, place], again[:, other])]
+            if len(same) != 1:
+                break
+            index[place] = same[0]
+            if place < same[0]:
+                pairs.append([place, same[0]])
+        else:
+            if np.array_equal(index[index], np.arange(size)):
+                parameters = {words: pairs[0] if len(pairs) == 1 else pairs}
+                arrange = partial(_take, index, axis)
+                yield Change(f"{words}_swapped", {"arrange": arrange}, parameters, len(places) * log2(size))
+
+
+def transposed(case: Case) -> Iterator[Change]:
+    """An operand read column by column from where it was written row by row, or the other way."""
+    x = case.inputs[0]
+    if x.ndim == 3 and min(x.shape[1:]) > 1:
+        images, rows, columns = x.shape
+        yield Change(
+            "operand_transposed", {"operand": x.reshape(images, columns, rows).swapaxes(1, 2)}, {"read": "by rows"}
+        )
+        other = x.swapaxes(1, 2).reshape(images, rows, columns)
+        if rows != columns:
+            yield Change("operand_transposed", {"operand": other}, {"read": "by columns"})
+
+
+def stale(case: Case) -> Iterator[Change]:
+    """Values that stand where the next one should: of the previous image, token or channel."""
+    wrong, count = case.wrong, int(case.wrong.sum())
+    if not case.alone or not count:
+        return
+    for word, previous in _previous(case):
+        if np.array_equal(previous[wrong], case.got[wrong]):
+            late = partial(_where, wrong, previous)
+            freedom = count * log2(e * wrong.size / count)
+            yield Change("stale_value", {"arrange": late}, {"previous": word, "values": count}, freedom, whole=True)
+
+
+def _where(mask: npt.NDArray[np.bool_], other: Int64, values: Int64) -> Int64:
+    return np.where(mask, other, values)
+
+
+def _previous(case: Case) -> Iterator[tuple[str, Int64]]:
+    """The values that stood before each; where nothing did, what no value is."""
+    again, none = case.again, np.iinfo(np.int64).min
+    tensor = case.tensors[case.tap]
+    before = np.full_like(again, none)
+    before[1:] = again[:-1]
+    yield "image", before
+    if tensor.axis(TOKEN) is not None:
+        # Tokens follow one another through the images.
+        flat = again.reshape(-1, again.shape[-1])
+        before = np.full_like(flat, none)
+        before[1:] = flat[:-1]
+        yield "token", before.reshape(again.shape)
+    values = again.reshape(-1)
+    late = np.full_like(values, none)
+    late[1:] = values[:-1]
+    yield "channel", late.reshape(again.shape)
+
+
+def byte_order(case: Case) -> Iterator[Change]:
+    """A value's bytes in the other order."""
+    number = case.tensors[case.tap].number
+    if case.alone and number.bits > 8:
+        yield Change("byte_swapped", {"arrange": partial(_swapped_bytes, number.dtype)})
+
+
+def _swapped_bytes(dtype: np.dtype[np.integer], values: Int64) -> Int64:
+    swapped_values: Int64 = values.astype(dtype).byteswap().astype(np.int64)
+    return swapped_values
+
+
+HYPOTHESES: tuple[Callable[[Case], Iterator[Change]], ...] = (transposed, permuted, byte_order, swapped, stale)
+"""The simplest first."""

@@ -1,0 +1,74 @@
+"""The result of looking for causes: what stands in JSON."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from fxsim.compare import Difference
+
+UNEXPLAINED = "unexplained"
+UNKNOWN_BITS = "unknown_bits"
+
+
+class Partial(Struct, frozen=True, kw_only=True):
+    """A hypothesis that explains some of the values that are wrong. `spoiled`: right ones that it would make wrong."""
+
+    label: str
+    node: str
+    parameters: dict[str, Any]
+    values_explained: int
+    spoiled: int
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """A tap with a fault of its own, and its cause.
+
+    `label`: the rule that makes every value of the trace there of the trace's own inputs, `a+b` where it takes two;
+    `unexplained` where none does. `exact` says which. `node`: where it is done, the tap's own or one before it that the
+    trace does not have. `alternatives`: other labels that fit as well. `others`: all that fit as well, with their
+    parameters. `partial`: where nothing fits, the best of what explains some.
+    """
+
+    tap: str
+    label: str
+    exact: bool
+    node: str
+    parameters: dict[str, Any]
+    alternatives: tuple[str, ...]
+    values: int
+    values_differing: int
+    values_explained: int
+    first: Difference | None
+    others: tuple[Partial, ...] = ()
+    partial: tuple[Partial, ...] = ()
+
+
+class TapReport(Struct, frozen=True, kw_only=True):
+    """A tap of the trace: `differ` values that are not the model's, of which `inherited` follow from wrong inputs.
+
+    `local`: values that their own inputs do not make. `unknown`: differ, with inputs that hold no value.
+    """
+
+    tap: str
+    values: int
+    differ: int
+    inherited: int
+    local: int
+    unknown: int
+    first: Difference | None
+
+
+class Diff(Struct, frozen=True, kw_only=True):
+    """Whether a trace is the model's, and why not. `equal` only where every value of every tap of it is.
+
+    `faults`: taps with faults of their own, in graph order. `not_compared`: the model's taps that the trace lacks.
+    """
+
+    equal: bool
+    model: str
+    images: int
+    first_differing: str | None
+    faults: tuple[Fault, ...]
+    taps: tuple[TapReport, ...]
+    not_compared: tuple[str, ...]
+    seconds: float

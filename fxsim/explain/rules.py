@@ -1,0 +1,232 @@
+"""Operators under other rules than the contract's: one function an operator, which takes what is done differently.
+
+Independent of the engines: with a `Rule` of defaults these must give what the contract does, and a test holds that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.contract import Number, TableRule
+from fxsim.contract.arithmetic import Int64, Integers
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+
+_SHIFT_MAX = 62
+
+
+class Rounding(StrEnum):
+    """The ways to treat the bits that a shift cuts off."""
+
+    HALF_UP = "half_up"
+    """To the nearest, ties towards plus infinity: the contract's."""
+    FLOOR = "floor"
+    CEILING = "ceiling"
+    TOWARD_ZERO = "toward_zero"
+    HALF_EVEN = "half_even"
+    HALF_AWAY = "half_away"
+    """Ties away from zero."""
+    HALF_DOWN = "half_down"
+    """Ties towards minus infinity."""
+    HALF_TOWARD_ZERO = "half_toward_zero"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The way in which a node is computed; the defaults are the contract's.
+
+    `first_cut`: bits that are cut off, rounded, before the rest is, which is rounded again (0: all at once). `bias`:
+    `after` the shift, `none`, unscaled in the `accumulator`, or at its own scale `before` the shift. `biases`, `shift`,
+    `weight`, `table`: in place of the operator's. `logical`: the accumulator is shifted as a number without sign.
+    `acc_bits`: the accumulator wraps at so many (0: never). `overflow`: the result is clamped to `limits`, or wraps.
+    `relu`: a rectifier `before` the bias, or none where there should be one. `operand`, `other`: in place of the
+    inputs. `arrange`: puts the result into another order.
+
+    Of tables: `interpolate`, the segment's offset, bits of the fraction that count and whether it has a sign, the
+    rule of the last segment, whether the next row is read past a row's end, and what is added to a value as its index.
+    """
+
+    rounding: Rounding = Rounding.HALF_UP
+    first_cut: int = 0
+    bias: Literal["after", "none", "accumulator", "before"] = "after"
+    biases: Int64 | np.int64 | None = None
+    shift: Int64 | np.int64 | None = None
+    weight: Int64 | None = None
+    logical: bool = False
+    acc_bits: int = 0
+    overflow: Literal["clamp", "wrap"] = "clamp"
+    limits: tuple[int, int] | None = None
+    relu: Literal["as stated", "before bias", "missing"] = "as stated"
+    operand: Int64 | None = None
+    other: Int64 | None = None
+    table: Int64 | None = None
+    interpolate: bool = True
+    segment: int = 0
+    fraction_bits: int | None = None
+    fraction_signed: bool = False
+    edge: TableRule | None = None
+    overrun: bool = False
+    index_offset: int | None = None
+    arrange: Callable[[Int64], Int64] | None = None
+
+
+CONTRACT = Rule()
+"""The contract's own rule."""
+
+
+def cut(values: Int64, bits: npt.ArrayLike, rounding: Rounding) -> Int64:
+    """Values divided by 2^bits, rounded to whole numbers; `bits` 0 to 255, broadcast. At most 62 bits and sign."""
+    shift = np.minimum(np.asarray(bits, np.int64), _SHIFT_MAX)
+    floor = values >> shift
+    rest = values - (floor << shift)
+    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), np.int64(1))
+    negative = values < 0
+    match rounding:
+        case Rounding.FLOOR:
+            up = np.zeros(rest.shape, bool)
+        case Rounding.CEILING:
+            up = rest > 0
+        case Rounding.TOWARD_ZERO:
+            up = negative & (rest > 0)
+        case Rounding.HALF_UP:
+            up = rest >= half
+        case Rounding.HALF_DOWN:
+            up = rest > half
+        case Rounding.HALF_EVEN:
+            up = (rest > half) | ((rest == half) & ((floor & 1) == 1))
+        case Rounding.HALF_AWAY:
+            up = (rest > half) | ((rest == half) & ~negative)
+        case Rounding.HALF_TOWARD_ZERO:
+            up = (rest > half) | ((rest == half) & negative)
+    result: Int64 = floor + up
+    return result
+
+
+def wrapped(values: Int64, number: Number) -> Int64:
+    """Values of which only the low bits are kept, read as the number format."""
+    code: Int64 = (values - number.low) & (number.codes - 1)
+    return code + number.low
+
+
+def _rounded(values: Int64, bits: Int64, rule: Rule) -> Int64:
+    if rule.first_cut == 0:
+        return cut(values, bits, rule.rounding)
+    first = np.minimum(bits, rule.first_cut)
+    return cut(cut(values, first, rule.rounding), bits - first, rule.rounding)
+
+
+def _finished(values: Int64, number: Number, rule: Rule) -> Int64:
+    if rule.overflow == "wrap":
+        return wrapped(values, number)
+    low, high = (number.low, number.high) if rule.limits is None else rule.limits
+    limited: Int64 = np.clip(values, low, high)
+    return limited
+
+
+def sums(op: Linear | Affine, x: Int64, weight: Int64 | None = None) -> Int64:
+    """The accumulator of a linear or affine: [image, ..., row], rows last."""
+    w = op.weight.astype(np.int64) if weight is None else weight
+    if isinstance(op, Affine):
+        return x * w
+    # Whole numbers below 2^53 are exact in float64, whatever the order of summation, and its product is far faster.
+    total: Int64 = (x.astype(np.float64) @ w.T.astype(np.float64)).astype(np.int64)
+    return total
+
+
+def rows_last(op: Linear | Affine | Any, values: Int64) -> Int64:
+    """Values with the axis of the operator's rows last; and back again."""
+    return np.swapaxes(values, -1, -2) if isinstance(op, Linear) and op.over is Axis.TOKENS else values
+
+
+def requantised(op: Linear | Affine, acc: Int64, rule: Rule) -> Int64:
+    """A linear's or affine's result of its accumulator [..., row]; overflow included."""
+    shift = op.shift.astype(np.int64) if rule.shift is None else rule.shift
+    bias = op.bias.astype(np.int64) if rule.biases is None else rule.biases
+    if rule.bias == "accumulator":
+        acc = acc + bias
+    elif rule.bias == "before":
+        acc = acc + (bias << np.minimum(shift, 40))
+    if rule.acc_bits:
+        acc = wrapped(acc, Number(min(rule.acc_bits, 32))) if rule.acc_bits <= 32 else acc
+    if rule.logical:
+        acc = acc & ((np.int64(1) << op.acc_bits) - 1)
+    values = _rounded(acc, np.broadcast_to(shift, acc.shape), rule)
+    if rule.relu == "before bias":
+        values = np.maximum(values, 0)
+    if rule.bias == "after":
+        values = values + bias
+    return _finished(values, op.out, rule)
+
+
+def _requantising(op: Linear | Affine, rule: Rule, x: Int64) -> Int64:
+    acc = sums(op, rows_last(op, x if rule.operand is None else rule.operand), rule.weight)
+    return rows_last(op, requantised(op, acc, rule))
+
+
+def _relu(_op: Relu, rule: Rule, x: Int64) -> Int64:
+    x = x if rule.operand is None else rule.operand
+    return x if rule.relu == "missing" else np.maximum(x, 0)
+
+
+def _add(op: Add, rule: Rule, x: Int64, r: Int64) -> Int64:
+    x, r = x if rule.operand is None else rule.operand, r if rule.other is None else rule.other
+    return _finished(x + r, op.out, rule)
+
+
+def _pool(op: Pool, rule: Rule, x: Int64) -> Int64:
+    x = x if rule.operand is None else rule.operand
+    total = x.sum(axis=-2)
+    if rule.acc_bits:
+        total = wrapped(total, Number(rule.acc_bits))
+    bits = np.int64(op.tokens.bit_length() - 1) if rule.shift is None else rule.shift
+    return _rounded(total, np.broadcast_to(bits, total.shape), rule)
+
+
+def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
+    x = x if rule.operand is None else rule.operand
+    table = op.table.astype(np.int64) if rule.table is None else rule.table
+    offset = -op.number.low if rule.index_offset is None else rule.index_offset
+    code = (x + offset) & (op.number.codes - 1)
+    channel = np.arange(table.shape[0])
+    edge = op.rule if rule.edge is None else rule.edge
+    if edge is TableRule.FULL:
+        full: Int64 = table[channel, code]
+        return full
+    points = op.points if rule.table is None else table.shape[1] - (edge is TableRule.ENDPOINT)
+    bits = op.number.bits - (points.bit_length() - 1)
+    segment = (code >> bits) + rule.segment
+    fraction = code & ((1 << bits) - 1)
+    if rule.fraction_bits is not None:
+        # So many of the fraction's most significant bits count.
+        fraction = (fraction >> (bits - rule.fraction_bits)) << (bits - rule.fraction_bits)
+    if rule.fraction_signed:
+        fraction = np.where(fraction >= 1 << bits >> 1, fraction - (1 << bits), fraction)
+    last = table.shape[1] - 1
+    if rule.overrun:
+        flat = np.concatenate([table.ravel(), np.zeros(table.shape[1] + 2, np.int64)])
+        place = channel * table.shape[1] + segment
+        lower, upper = flat[np.maximum(place, 0)], flat[np.maximum(place + 1, 0)]
+    else:
+        if edge is TableRule.CLAMP:
+            segment = np.minimum(segment, points - 2)
+        segment = np.clip(segment, 0, last)
+        lower, upper = table[channel, segment], table[channel, np.minimum(segment + 1, last)]
+    between = _rounded((upper - lower) * fraction, np.broadcast_to(np.int64(bits), code.shape), rule)
+    values: Int64 = lower + between if rule.interpolate and bits else lower
+    return values
+
+
+COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
+    "an explanation",
+    {Linear: _requantising, Affine: _requantising, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool},
+)
+"""From an operator, a rule and its inputs' values, int64 [image, ...] each: its result under that rule."""
+
+
+def compute(op: Any, rule: Rule, *inputs: Integers) -> Int64:
+    """A node's result under a rule, int64 [image, ...]."""
+    values = COMPUTE[type(op)](op, rule, *(x.astype(np.int64) for x in inputs))
+    return values if rule.arrange is None else rule.arrange(values)

@@ -1,0 +1,71 @@
+"""`diff`: a trace beside a model, located and explained."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.compare.four_state import FourState
+from fxsim.contract.arithmetic import Integers
+from fxsim.errors import ComparisonError
+from fxsim.explain.locate import locate
+from fxsim.explain.result import Diff, TapReport
+from fxsim.explain.search import explain
+from fxsim.graph import Model
+
+Progress = Callable[[int, int], None]
+
+
+def diff(
+    model: Model,
+    x: Integers,
+    trace: Mapping[str, npt.NDArray[np.integer] | FourState],
+    *,
+    progress: Progress | None = None,
+) -> Diff:
+    """Say where and why a trace is not a model's.
+
+    `x`: images [image, ...]; `trace`: values of some of the model's taps, [image, ...] each, integers of any type, or
+    with unknown bits. ComparisonError where there are none, where a name is no tap's, or where a shape or type does
+    not fit.
+    """
+    begun = time.monotonic()
+    x = model.check_stimulus(x)
+    _check(model, len(x), trace)
+    located = locate(model, x, trace)
+    faults = []
+    for number, tap in enumerate(located.faulty):
+        faults.append(explain(located, tap))
+        if progress is not None:
+            progress(number + 1, len(located.faulty))
+    return Diff(
+        equal=not any(state.differ or state.local for state in located.states),
+        model=model.name,
+        images=len(x),
+        first_differing=next((state.tap for state in located.states if state.differ), None),
+        faults=tuple(faults),
+        taps=tuple(
+            TapReport(
+                tap=s.tap, values=s.values, differ=s.differ, inherited=s.inherited, local=s.local, unknown=s.unknown,
+                first=s.first,
+            )
+            for s in located.states
+        ),
+        not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
+        seconds=round(time.monotonic() - begun, 3),
+    )  # fmt: skip
+
+
+def _check(model: Model, images: int, trace: Mapping[str, npt.NDArray[np.integer] | FourState]) -> None:
+    if not trace:
+        raise ComparisonError("the trace has no taps, expected at least one")
+    for tap, values in trace.items():
+        if tap not in model.graph.by_name:
+            raise ComparisonError(f"the trace has '{tap}', which is no tap of model '{model.name}'")
+        array = values.values if isinstance(values, FourState) else values
+        shape = (images, *model.graph.tensors[tap].shape)
+        if array.shape != shape:
+            raise ComparisonError(f"tap '{tap}' of the trace has shape {array.shape}, expected {shape}")
+        if array.dtype.kind not in "iu" and not (array.dtype.kind == "f" and bool((array == np.rint(array)).all())):
+            raise ComparisonError(f"tap '{tap}' of the trace has type {array.dtype}, expected whole numbers")

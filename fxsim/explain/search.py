@@ -1,0 +1,174 @@
+"""The search for a rule that makes every value of a faulty tap."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import e, log2
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.explain.case import Case, Change, make_cases
+from fxsim.explain.hypotheses import hypotheses
+from fxsim.explain.locate import Located
+from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
+
+PAIRS_SECONDS = 40.0
+"""Longest search for pairs, of one fault."""
+_PARTIAL = 5
+_SURE_BITS = 10
+"""Bits that an explanation must say beyond what was chosen to fit: one in a thousand that it fits by chance."""
+_SINGLE = 300
+"""Changes that pairs are made of, at most."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One or two changes, and what they made: values explained of the wrong ones, right ones spoiled."""
+
+    changes: tuple[Change, ...]
+    explained: int
+    spoiled: int
+
+    @property
+    def label(self) -> str:
+        """The label, of two joined by a plus."""
+        return "+".join(dict.fromkeys(change.label for change in self.changes))
+
+    @property
+    def freedom(self) -> float:
+        """Bits that were chosen to fit."""
+        return sum(change.freedom for change in self.changes)
+
+    @property
+    def node(self) -> str:
+        """The node where it is done."""
+        return self.changes[0].node
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters; of two, by label."""
+        if len(self.changes) == 1:
+            return dict(self.changes[0].parameters)
+        return {f"{change.label} at {change.node}": dict(change.parameters) for change in self.changes}
+
+    @property
+    def partial(self) -> Partial:
+        """For the result."""
+        return Partial(
+            label=self.label, node=self.node, parameters=self.parameters, values_explained=self.explained,
+            spoiled=self.spoiled,
+        )  # fmt: skip
+
+
+def explain(located: Located, tap: str) -> Fault:
+    """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none."""
+    state = next(state for state in located.states if state.tap == tap)
+    cases = make_cases(located, tap)
+    total = int(cases[0].wrong.sum())
+
+    def fault(label: str, node: str, best: Tried | None, **more: Any) -> Fault:
+        return Fault(
+            tap=tap, label=label, exact=best is not None and label != UNEXPLAINED, node=node,
+            parameters={} if best is None or label == UNEXPLAINED else best.parameters,
+            alternatives=more.get("alternatives", ()), others=more.get("others", ()), partial=more.get("partial", ()),
+            values=state.values, values_differing=total, first=state.first,
+            values_explained=0 if best is None else best.explained,
+        )  # fmt: skip
+
+    if cases[0].hidden.any():
+        known = _known(cases[0])
+        return Fault(
+            tap=tap, label=UNKNOWN_BITS, exact=known, node=tap, parameters={"values": int(cases[0].hidden.sum())},
+            alternatives=(), values=state.values, values_differing=total,
+            values_explained=int(cases[0].hidden.sum()), first=state.first,
+        )  # fmt: skip
+    tried = [attempt for case in cases for attempt in _singles(case)]
+    fitting = _fitting(cases[0], tried)
+    if not fitting:
+        fitting = _fitting(cases[0], list(_pairs(cases, tried)))
+    if fitting:
+        best, *others = fitting
+        labels = tuple(dict.fromkeys(other.label for other in others if other.label != best.label))
+        return fault(
+            best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others[:20])
+        )
+    helping = sorted((a for a in tried if a.explained > a.spoiled), key=lambda a: (a.spoiled - a.explained, a.freedom))
+    whole = (_try(next(c for c in cases if c.node.name == a.node), *a.changes) for a in helping[:_PARTIAL])
+    helping = sorted(whole, key=lambda a: (a.spoiled - a.explained, a.freedom))
+    best_partial = helping[0] if helping else None
+    return fault(UNEXPLAINED, tap, best_partial, partial=tuple(a.partial for a in helping[:_PARTIAL]))
+
+
+def _known(case: Case) -> bool:
+    """Whether all that is wrong are values with unknown bits."""
+    return bool(((case.got == case.again) | case.hidden).all())
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The image with most wrong values, and the one with fewest: most changes fail there already."""
+
+    case: Case
+    images: npt.NDArray[np.int64]
+
+    def of(self, change: Change) -> Change:
+        """A change as it is on these images: inputs that it replaces are theirs."""
+        own = {k: v[self.images] if k in ("operand", "other") else v for k, v in change.fields.items()}
+        return replace(change, fields=own)
+
+
+def _sample(case: Case) -> _Sample:
+    counts = case.wrong.reshape(len(case.wrong), -1).sum(axis=1)
+    images = np.unique([int(np.argmax(counts)), int(np.argmin(counts))])
+    return _Sample(case.part(images), images)
+
+
+def _singles(case: Case) -> Iterator[Tried]:
+    """Every change on its own: of those that fail on the sample, what they explain there."""
+    sample = _sample(case)
+    for change in (replace(proposed, node=case.node.name) for proposed in hypotheses(case)):
+        if change.whole:
+            yield _try(case, change)
+            continue
+        tried = _try(sample.case, sample.of(change))
+        right = tried.explained == int(sample.case.wrong.sum()) and tried.spoiled == 0
+        yield _try(case, change) if right else replace(tried, changes=(change,))
+
+
+def _try(case: Case, *changes: Change) -> Tried:
+    right = case.compute(*changes) == case.got
+    explained = int((right & case.wrong).sum())
+    return Tried(changes, explained, int((~right & ~case.wrong).sum()))
+
+
+def _fitting(case: Case, tried: list[Tried]) -> list[Tried]:
+    """The attempts that make every value and could not do so by chance; those that chose least come first."""
+    total = int(case.wrong.sum())
+    # Which values are wrong is to be explained, too.
+    said = total * (_bits_a_value(case) + log2(e * case.wrong.size / total))
+    fits = [t for t in tried if t.explained == total and t.spoiled == 0 and t.freedom + _SURE_BITS <= said]
+    return sorted(fits, key=lambda t: t.freedom)
+
+
+def _bits_a_value(case: Case) -> float:
+    """Bits that one wrong value says: as many bits as there are different ones."""
+    return max(1.0, log2(len(np.unique(case.got[case.wrong])) + 1))
+
+
+def _pairs(cases: list[Case], tried: list[Tried]) -> Iterator[Tried]:
+    """Two changes at once, of different fields of a node or of two nodes; those that explain most are tried first."""
+    end = time.monotonic() + PAIRS_SECONDS
+    case, sample = cases[0], _sample(cases[0])
+    singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: t.spoiled - t.explained)[:_SINGLE]
+    changes = [(t.changes[0], sample.of(t.changes[0])) for t in singles]
+    for i, (one, one_here) in enumerate(changes):
+        for other, other_here in changes[:i]:
+            if time.monotonic() > end:
+                return
+            same_field = one.node == other.node and set(one.fields) & set(other.fields)
+            if same_field:
+                continue
+            if np.array_equal(sample.case.compute(one_here, other_here), sample.case.got):
+                yield _try(case, one, other)

@@ -1,0 +1,380 @@
+"""Why a trace differs: where the fault is, the rule that makes it, and what must stay unexplained.
+
+Faulty traces are made here, by plain loops and formulas of this file.
+"""
+
+import json
+from collections.abc import Callable
+from math import floor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.diff import command
+from fxsim.compare.four_state import FourState
+from fxsim.engines import run
+from fxsim.errors import ComparisonError
+from fxsim.explain import Diff, diff
+from fxsim.explain.rules import CONTRACT, Rounding, compute, cut
+from fxsim.formats import load, save
+from fxsim.formats.headers import import_headers
+from fxsim.formats.npy import read_archive
+from fxsim.graph import INPUT, Model
+from fxsim.paths import golden_dir
+
+SEED = 20261129
+IMAGES = 6
+LINEAR, AFFINE, TABLE, ADD = (f"blocks.0.{name}" for name in ("mlp.linear_1", "mlp.res_affine", "mlp.psa_1", "mlp.add"))
+MIXER = "blocks.1.token_mixer.linear"
+Values = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """The small golden model."""
+    return load(golden_dir() / "small.safetensors")
+
+
+@pytest.fixture(scope="module")
+def x(model: Model) -> np.ndarray:
+    """Random images."""
+    return np.random.default_rng(SEED).integers(-128, 128, (IMAGES, *model.graph.input_shape)).astype(np.int8)
+
+
+@pytest.fixture(scope="module")
+def right(model: Model, x: np.ndarray) -> Values:
+    """Its taps."""
+    return run(model, x, model.graph.taps, "reference")
+
+
+def with_faults(model: Model, x: np.ndarray, faults: dict[str, Callable[..., np.ndarray]]) -> Values:
+    """A trace in which some nodes are computed by functions of their operator and inputs, the rest by the contract."""
+    values: Values = {INPUT: x}
+    for node in model.graph.nodes:
+        inputs = [values[name].astype(np.int64) for name in node.inputs]
+        faulty = faults.get(node.name)
+        values[node.name] = compute(node.op, CONTRACT, *inputs) if faulty is None else faulty(node.op, *inputs)
+    del values[INPUT]
+    return values
+
+
+def requantise(round_: Callable[[float], int] = lambda v: floor(v + 0.5), **other: Any) -> Callable[..., np.ndarray]:
+    """A linear or affine in exact fractions: `round_` of the shifted sum; options by name."""
+
+    def faulty(op: Any, x: np.ndarray) -> np.ndarray:
+        weight = other.get("weight", lambda w: w)(op.weight.astype(np.int64))
+        tokens = getattr(op, "over", None) == "tokens"
+        x = np.swapaxes(x, -1, -2) if tokens else x
+        acc = x @ weight.T if weight.ndim == 2 else x * weight
+        y = np.empty(acc.shape, np.int64)
+        for place in np.ndindex(acc.shape):
+            row = place[-1]
+            bias, shift = int(op.bias[row]), other.get("shift", lambda s, _: s)(int(op.shift[row]), row)
+            total = int(acc[place])
+            if other.get("bias") == "accumulator":
+                total, bias = total + bias, 0
+            if other.get("bias") == "dropped":
+                bias = 0
+            if "acc_bits" in other:
+                half = 1 << other["acc_bits"] - 1
+                total = (total + half) % (2 * half) - half
+            value = round_(total / 2**shift) + bias  # a double holds it exactly: sums have far fewer than 53 bits
+            y[place] = (value + 128) % 256 - 128 if other.get("wrap") else min(max(value, -128), 127)
+        return np.swapaxes(y, -1, -2) if tokens else y
+
+    return faulty
+
+
+def half_even(value: float) -> int:
+    """Ties to even."""
+    return round(value)
+
+
+def half_away(value: float) -> int:
+    """Ties away from zero."""
+    return floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
+
+
+def toward_zero(value: float) -> int:
+    """Without the fraction."""
+    return int(value)
+
+
+def one_fault(found: Diff, tap: str) -> dict[str, object]:
+    """The only fault, which must be at `tap` and explained."""
+    assert not found.equal
+    assert [fault.tap for fault in found.faults] == [tap]
+    (fault,) = found.faults
+    assert fault.exact
+    assert fault.values_explained == fault.values_differing > 0
+    return {"label": fault.label, "alternatives": fault.alternatives, **fault.parameters}
+
+
+@pytest.mark.parametrize("name", ["small", "small_relu", "digits_small"])
+def test_rules_without_change_are_the_contract(name: str) -> None:
+    """Every node of golden models, computed without a change."""
+    model = load(golden_dir() / f"{name}.safetensors")
+    x = np.random.default_rng(SEED).integers(-128, 128, (2, *model.graph.input_shape)).astype(np.int8)
+    values = run(model, x, model.graph.taps, "reference") | {INPUT: x}
+    for node in model.graph.nodes:
+        made = compute(node.op, CONTRACT, *(values[i] for i in node.inputs))
+        assert np.array_equal(made, values[node.name]), node.name
+
+
+ROUND: dict[Rounding, Callable[[float], int]] = {
+    Rounding.HALF_UP: lambda v: floor(v + 0.5),
+    Rounding.FLOOR: floor,
+    Rounding.CEILING: lambda v: -floor(-v),
+    Rounding.TOWARD_ZERO: toward_zero,
+    Rounding.HALF_EVEN: half_even,
+    Rounding.HALF_AWAY: half_away,
+    Rounding.HALF_DOWN: lambda v: -floor(-v + 0.5),
+    Rounding.HALF_TOWARD_ZERO: lambda v: -floor(-v + 0.5) if v >= 0 else floor(v + 0.5),
+}
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_roundings(rounding: Rounding) -> None:
+    """Every rounding of every value, against the same in fractions."""
+    values = np.arange(-600, 601)
+    for bits in range(9):
+        assert cut(values, bits, rounding).tolist() == [ROUND[rounding](int(v) / 2**bits) for v in values]
+
+
+def test_equal(model: Model, x: np.ndarray, right: Values) -> None:
+    """A right trace has no faults."""
+    found = diff(model, x, right)
+    assert found.equal
+    assert found.faults == ()
+    assert found.not_compared == ()
+    assert found.first_differing is None
+
+
+LABELS: list[tuple[str, str, Callable[..., np.ndarray]]] = [
+    ("rounding_floor", LINEAR, requantise(floor)),
+    ("rounding_half_even", LINEAR, requantise(half_even)),
+    ("rounding_half_even", MIXER, requantise(half_even)),
+    ("rounding_half_away", AFFINE, requantise(half_away)),
+    ("rounding_toward_zero", LINEAR, requantise(toward_zero)),
+    ("bias_dropped", LINEAR, requantise(bias="dropped")),
+    ("bias_in_accumulator", MIXER, requantise(bias="accumulator")),
+    ("shift_plus_one", LINEAR, requantise(shift=lambda s, _: s + 1)),
+    ("shift_minus_one", AFFINE, requantise(shift=lambda s, _: s - 1)),
+    ("saturation_wrap", LINEAR, requantise(wrap=True)),
+    ("accumulator_width", LINEAR, requantise(acc_bits=12)),
+    ("weights_unsigned", LINEAR, requantise(weight=lambda w: w % 256)),
+    ("add_unsaturated_wrap", ADD, lambda _, a, b: (a + b + 128) % 256 - 128),
+    ("residual_dropped", ADD, lambda _, a, __: a),
+    ("rounding_floor", "pool", lambda op, v: v.sum(axis=1) // op.tokens),
+    ("operand_transposed", LINEAR, lambda op, v: requantise()(op, v.swapaxes(1, 2).reshape(v.shape))),
+    ("channels_reversed", LINEAR, lambda op, v: requantise()(op, v)[..., ::-1]),
+    ("channels_shifted", LINEAR, lambda op, v: np.roll(requantise()(op, v), 1, axis=-1)),
+    ("tokens_shifted", LINEAR, lambda op, v: np.roll(requantise()(op, v), 3, axis=1)),
+]
+
+
+@pytest.mark.parametrize(("label", "tap", "fault"), LABELS, ids=[f"{label} {tap}" for label, tap, _ in LABELS])
+def test_a_fault_is_named(model: Model, x: np.ndarray, label: str, tap: str, fault: Callable[..., np.ndarray]) -> None:
+    """One fault, named; and nothing else fits."""
+    found = one_fault(diff(model, x, with_faults(model, x, {tap: fault})), tap)
+    assert found["label"] == label
+    # Where the sums come out so, another rule may give the very same values: never with these.
+    assert found["alternatives"] == ()
+
+
+def table_values(op: Any, x: np.ndarray, rule: str) -> np.ndarray:
+    """An interpolated table in plain loops, wrong in one way."""
+    bits = op.number.bits - (op.points.bit_length() - 1)
+    flat = [int(v) for v in op.table.ravel()] + [0] * 4
+    y = np.empty(x.shape, np.int64)
+    for place in np.ndindex(x.shape):
+        code, start = int(x[place]) + 128, place[-1] * op.table.shape[1]
+        if rule == "offset":
+            code = int(x[place]) % 256
+        segment, fraction = code >> bits, code % (1 << bits)
+        if rule == "overrun":
+            lower, upper = flat[start + segment], flat[start + segment + 1]
+        elif rule == "hold":
+            lower, upper = flat[start + segment], flat[start + min(segment + 1, op.points - 1)]
+        else:
+            segment = min(segment, op.points - 2)
+            lower, upper = flat[start + segment], flat[start + segment + 1]
+        if rule == "none":
+            y[place] = lower
+        else:
+            y[place] = lower + floor((upper - lower) * fraction / (1 << bits) + (0 if rule == "floor" else 0.5))
+    return y
+
+
+@pytest.mark.parametrize(
+    ("label", "rule"),
+    [
+        ("lut_no_interpolation", "none"),
+        ("lut_edge_hold", "hold"),
+        ("lut_overrun", "overrun"),
+        ("lut_index_offset", "offset"),
+        ("rounding_floor", "floor"),
+    ],
+)
+def test_a_table_read_wrongly_is_named(model: Model, x: np.ndarray, label: str, rule: str) -> None:
+    """A table's rule."""
+    found = one_fault(diff(model, x, with_faults(model, x, {TABLE: lambda op, v: table_values(op, v, rule)})), TABLE)
+    assert found["label"] == label
+
+
+def test_a_corrupted_entry_is_found(model: Model, x: np.ndarray) -> None:
+    """Which entry, what it was, what it is."""
+
+    def fault(op: Any, v: np.ndarray) -> np.ndarray:
+        table = op.table.astype(np.int64).copy()
+        table[2, 5] ^= 0x10
+        return compute(type(op)(table.astype(np.int8), op.rule), CONTRACT, v)
+
+    found = one_fault(diff(model, x, with_faults(model, x, {TABLE: fault})), TABLE)
+    stated = int(model.graph.by_name[TABLE].op.table[2, 5])
+    assert found["label"] == "lut_corrupted"
+    assert found["entries"] == [{"channel": 2, "entry": 5, "value": stated ^ 0x10, "stated": stated}]
+
+
+def test_a_channels_shift_is_found(model: Model, x: np.ndarray) -> None:
+    """Which channel, what it was, what it is."""
+    found = one_fault(
+        diff(model, x, with_faults(model, x, {LINEAR: requantise(shift=lambda s, row: s + 2 * (row == 3))})), LINEAR
+    )
+    stated = int(model.graph.by_name[LINEAR].op.shift[3])
+    assert found["label"] == "shift_wrong_channel"
+    assert found["channels"] == [{"row": 3, "shift": stated + 2, "stated": stated}]
+
+
+def test_a_weight_is_found(model: Model, x: np.ndarray) -> None:
+    """Which weight, what it was, what it is."""
+
+    def change(w: np.ndarray) -> np.ndarray:
+        w = w.copy()
+        w[1, 4] = -w[1, 4] - 1
+        return w
+
+    found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: requantise(weight=change)})), LINEAR)
+    stated = int(model.graph.by_name[LINEAR].op.weight[1, 4])
+    assert found["label"] == "weight_corrupted"
+    assert found["weights"] == [{"index": [1, 4], "weight": -stated - 1, "stated": stated}]
+
+
+def test_swapped_channels_are_found(model: Model, x: np.ndarray) -> None:
+    """Which two."""
+
+    def fault(op: Any, v: np.ndarray) -> np.ndarray:
+        y = requantise()(op, v)
+        y[..., [1, 4]] = y[..., [4, 1]]
+        return y
+
+    found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: fault})), LINEAR)
+    assert (found["label"], found["channels"]) == ("channels_swapped", [1, 4])
+
+
+def test_stale_tokens_are_found(model: Model, x: np.ndarray) -> None:
+    """Two tokens that repeat the one before."""
+
+    def fault(op: Any, v: np.ndarray) -> np.ndarray:
+        y = requantise()(op, v)
+        y[2, 3] = y[2, 2]
+        y[4, 1] = y[4, 0]
+        return y
+
+    found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: fault})), LINEAR)
+    assert (found["label"], found["previous"]) == ("stale_value", "token")
+
+
+def test_faults_in_two_places_are_two(model: Model, x: np.ndarray) -> None:
+    """The second is seen behind the first, and what follows is inherited."""
+    trace = with_faults(model, x, {LINEAR: requantise(floor), MIXER: requantise(bias="dropped")})
+    found = diff(model, x, trace)
+    assert [(fault.tap, fault.label) for fault in found.faults] == [(LINEAR, "rounding_floor"), (MIXER, "bias_dropped")]
+    assert found.first_differing == LINEAR
+    inherited = [tap for tap in found.taps if tap.differ and not tap.local]
+    assert inherited
+    assert all(tap.inherited == tap.differ for tap in inherited)
+
+
+def test_two_faults_of_one_operator_are_a_pair(model: Model, x: np.ndarray) -> None:
+    """Neither explains all alone."""
+    found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: requantise(floor, wrap=True)})), LINEAR)
+    assert set(str(found["label"]).split("+")) == {"rounding_floor", "saturation_wrap"}
+
+
+def test_a_fault_between_taps_is_found(model: Model, x: np.ndarray) -> None:
+    """The trace has few taps: the node is named."""
+    trace = with_faults(model, x, {LINEAR: requantise(half_away)})
+    found = diff(model, x, {tap: trace[tap] for tap in ("blocks.0.token_mixer.add", ADD, "classifier")})
+    (fault,) = found.faults
+    assert (fault.tap, fault.node, fault.label, fault.exact) == (ADD, LINEAR, "rounding_half_away", True)
+
+
+def test_what_is_in_no_list_is_unexplained(model: Model, x: np.ndarray) -> None:
+    """A random table in place of the rule, random noise, one random bit: nothing of them is a rule."""
+    rng = np.random.default_rng(SEED)
+    table = rng.integers(-128, 128, 256)
+
+    def noise(op: Any, v: np.ndarray) -> np.ndarray:
+        y = requantise()(op, v)
+        return np.where(rng.random(y.shape) < 0.02, rng.integers(-128, 128, y.shape), y)
+
+    for fault in (lambda _, v: table[v + 128], noise):
+        found = diff(model, x, with_faults(model, x, {TABLE if fault is not noise else LINEAR: fault}))
+        assert [f.label for f in found.faults] == ["unexplained"]
+        assert not found.faults[0].exact
+
+
+def test_unknown_bits(model: Model, x: np.ndarray, right: Values) -> None:
+    """A value that nobody knows is a fault."""
+    unknown = np.zeros(right[LINEAR].shape, np.uint32)
+    unknown[0, 1, 2] = 3
+    trace = right | {LINEAR: FourState(right[LINEAR], unknown, 8)}
+    found = diff(model, x, trace)
+    assert not found.equal
+    assert [(fault.tap, fault.label) for fault in found.faults] == [(LINEAR, "unknown_bits")]
+
+
+def test_bad_traces_are_refused(model: Model, x: np.ndarray, right: Values) -> None:
+    """What does not fit the model."""
+    for trace, words in (
+        ({}, "no taps"),
+        ({"nothing": right[LINEAR]}, "no tap of model 'small'"),
+        ({LINEAR: right[LINEAR][:2]}, "shape"),
+        ({LINEAR: right[LINEAR] + 0.5}, "whole numbers"),
+    ):
+        with pytest.raises(ComparisonError, match=words):
+            diff(model, x, trace)
+
+
+def test_command(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> None:
+    """Exit status and JSON."""
+    save(model, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", x)
+    faulty = with_faults(model, x, {LINEAR: requantise(floor)})
+    for name, trace in (("right", right), ("faulty", faulty)):
+        np.savez(tmp_path / f"{name}.npz", **{tap: values.astype(np.int8) for tap, values in trace.items()})
+    said = [str(tmp_path / "m.safetensors"), "--input", str(tmp_path / "x.npy"), "--trace"]
+    done = CliRunner().invoke(command, [*said, str(tmp_path / "right.npz")])
+    assert (done.exit_code, "small: equal" in done.output) == (0, True)
+    done = CliRunner().invoke(command, [*said, str(tmp_path / "faulty.npz"), "--json"])
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert found["equal"] is False
+    assert [(f["tap"], f["label"], f["exact"]) for f in found["faults"]] == [(LINEAR, "rounding_floor", True)]
+
+
+@pytest.mark.slow
+def test_published_trace_reads_past_its_tables(published: Path) -> None:
+    """Every difference of the published trace: the last segment goes on into the next channel's table."""
+    folder = published / "stream_psa_h96"
+    model = import_headers(folder)
+    arrays = read_archive(folder / "csim_trace.npz")
+    x = arrays.pop(INPUT)
+    found = diff(model, x, {tap: values for tap, values in arrays.items() if tap in model.graph.by_name})
+    assert [(f.tap, f.label, f.exact) for f in found.faults] == [
+        (f"blocks.{block}.mlp.add", "lut_overrun", True) for block in range(3)
+    ]
