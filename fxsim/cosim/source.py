@@ -90,7 +90,7 @@ def _output(device: str, model: Model, settings: Mapping[str, object]) -> str:
 
 
 def _given(layout: Layout, differences: Differences, x: Integers, taps: tuple[str, ...]) -> dict[str, Values]:
-    """What the RTL gave at some taps: the expected values, and in their place those that differed."""
+    """Values that the RTL gave at some taps: the expected ones, and in their place those that differed."""
     if differences.cut is not None:
         raise ComparisonError("more values differ than can be kept: compare fewer images at once")
     values: dict[str, Values] = {}
