@@ -489,7 +489,7 @@ def test_cycles_of_wrong_values_do_not_count(tmp_path: Path, monkeypatch: pytest
 
     replace_cosim(monkeypatch, Simulator(change))
     kept: list[Model] = []
-    monkeypatch.setattr(simulation, "keep", lambda _folder, _result, model, _x: kept.append(model))
+    monkeypatch.setattr(simulation, "keep", lambda _folder, _result, model, _x, _rtl: kept.append(model))
     plan = load_plan(write_plan(tmp_path, CYCLES, head=PLAN))
     (check,) = run_plan(plan, output=tmp_path).checks
     assert check.status is Status.FAILED

@@ -409,7 +409,7 @@ def test_compare_command(fxsim: Callable[..., Done], model: Model, x: Array, tmp
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (("--trace", "device:stream"), 2, "fxsim cosim"),
+        (("--trace", "device:none"), 1, "there is no accelerator 'none'"),
         (("--trace", "reference", "--map", "m.toml"), 2, "--map is for a trace"),
         (("--trace", "reference", "--against", "reference"), 1, "cannot be compared with itself"),
         (("--trace", "none.npz"), 1, "none.npz"),

@@ -58,8 +58,8 @@ def command(
 
     A SOURCE is a trace, that is a file (.npz, .npy, .hex, .mem, .dat, .txt, .coe, .h, .vcd, .fst, .ghw, .csv) or a
     folder with a file a tap; or an engine (auto, reference, compiled, c, loops); or onnx, ONNX Runtime; or float:FILE
-    or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules.
-    `fxsim cosim` compares a device.
+    or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules; or
+    device:NAME, the RTL of an accelerator, or device:FILE.toml, your own RTL by its description, simulated.
 
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
     --taps asks for them, which is an error. Exit status is 0 only where every value compared is equal.
@@ -99,7 +99,10 @@ def _source(
     if map_file is not None:
         raise click.UsageError(f"{option} is for a trace, '{text}' is none")
     if text.startswith(_DEVICE):
-        raise click.UsageError("a device is compared while it is simulated: fxsim cosim MODEL INPUT --accel NAME")
+        from fxsim.cosim.source import device_source
+
+        name = text.removeprefix(_DEVICE)
+        return device_source(model, x, name, lambda said: say(f"fxsim: {said}", err=True)), ()
     if text in ENGINE_NAMES:
         from fxsim.compare import engine_source
 

@@ -5,25 +5,23 @@ difference is inherited; where it is not, the node has a fault of its own, whate
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fxsim.compare import Difference
+from fxsim.compare.lineage import Lineage, Wide
 from fxsim.contract.arithmetic import Integers
 from fxsim.cosim.result import Origins, TapOrigin
 from fxsim.devices import Layout
-from fxsim.engines import Engine, apply, run
-from fxsim.graph import INPUT, Model
+from fxsim.engines import Engine, run
+from fxsim.graph import INPUT
 from fxsim.simulate.differences import Differences, Records
 
 ORIGIN_IMAGES = 4
 """Images that are looked into, from the first that differs on: bounds memory."""
 
 _RECORDS_MAX = 1 << 22
-
-Wide = npt.NDArray[np.int64]
 
 
 def differences_max(layout: Layout) -> int:
@@ -44,54 +42,6 @@ class _Count:
     hidden: int = 0
     unknown: int = 0
     first: Difference | None = None
-
-
-@dataclass
-class Seen:
-    """An image's values as the RTL gave them, by tap: int64 of the tensor's shape; those not wholly seen are left out.
-
-    `given_in`: what the design was given, `expected`: the model's values of every tap that is compared, [1, ...] each.
-    """
-
-    model: Model
-    given_in: Mapping[str, Integers]
-    expected: Mapping[str, Integers]
-    values: Mapping[str, Wide]
-    computed: dict[str, Integers | None] = field(default_factory=dict)
-
-    def given(self, tap: str) -> Integers | None:
-        """A node's input: as the RTL gave it, or where it is no tap that is compared, computed from the nearest such.
-
-        [1, ...]; None where it did not come whole, or holds what is no value of the tensor's format.
-        """
-        if tap in self.given_in:
-            return self.given_in[tap]
-        if tap not in self.computed:
-            self.computed[tap] = self._shown(tap) if tap in self.expected else self.again(tap)
-        return self.computed[tap]
-
-    def again(self, tap: str) -> Integers | None:
-        """A node's result, computed from what the RTL gave at its inputs: [1, ...]; None where these are unknown."""
-        node = self.model.graph.by_name[tap]
-        inputs = [self.given(name) for name in node.inputs]
-        known = [values for values in inputs if values is not None]
-        return apply(node, *known) if len(known) == len(inputs) else None
-
-    def behind(self, tap: str) -> tuple[str, ...]:
-        """The nodes between a tap and the nearest before it that are shown, in graph order, and the tap's own."""
-        graph, found, left = self.model.graph, {tap}, list(self.model.graph.by_name[tap].inputs)
-        while left:
-            name = left.pop()
-            if name not in self.given_in and name not in self.expected and name not in found:
-                found.add(name)
-                left += graph.by_name[name].inputs
-        return tuple(name for name in graph.taps if name in found)
-
-    def _shown(self, tap: str) -> Integers | None:
-        number, values = self.model.graph.tensors[tap].number, self.values.get(tap)
-        if values is None or not (number.low <= values.min() and values.max() <= number.high):
-            return None
-        return values.astype(number.dtype)[None]
 
 
 def find_origins(
@@ -120,9 +70,8 @@ def find_origins(
             for name in streams
             if image < shown[name]
         }
-        taps = {name: values for name, values in got.items() if name in layout.compared}
         given = {name: x[image : image + 1] if name == INPUT else own[name] for name in layout.stimulus}
-        seen = Seen(layout.model, given, {tap: own[tap] for tap in layout.compared}, taps)
+        seen = Lineage(layout.model, given, {tap: got[tap][None] if tap in got else None for tap in layout.compared})
         for name in streams:
             records = differences.of(image, numbers[name])
             _count(counts[name], layout, seen, name, got.get(name), own, len(records), image + first_image)
@@ -155,7 +104,7 @@ def _overlay(layout: Layout, stream: str, expected: Mapping[str, Integers], reco
 def _count(
     count: _Count,
     layout: Layout,
-    seen: Seen,
+    seen: Lineage,
     stream: str,
     got: Wide | None,
     expected: Mapping[str, Integers],

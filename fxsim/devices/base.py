@@ -257,6 +257,8 @@ class Device:
     build serves all models. `handshakes`: its taps are streams in which a value may have to wait. `four_state`:
     it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
     to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
+    `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
+    it has none.
     """
 
     name: str
@@ -270,6 +272,7 @@ class Device:
     handshakes: bool = True
     four_state: bool = False
     nodes: Callable[[Model, Any, Path | None, Path], tuple[NodeDesign, ...]] | None = None
+    described: Callable[[Model, Any, Path | None, Path], Path] | None = None
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

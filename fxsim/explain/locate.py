@@ -5,16 +5,17 @@ a difference is inherited; where it does not, the fault is there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from fxsim.compare import Difference
 from fxsim.compare.four_state import FourState
+from fxsim.compare.lineage import Lineage
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.engines import run
-from fxsim.explain.rules import CONTRACT, compute
 from fxsim.graph import INPUT, Model, Node
 
 Mask = npt.NDArray[np.bool_]
@@ -48,48 +49,31 @@ class Located:
     unknown: Mapping[str, Mask]
     expected: Mapping[str, Integers]
     states: tuple[TapState, ...] = ()
-    given: dict[str, Int64 | None] = field(default_factory=dict)
 
     @property
     def faulty(self) -> tuple[str, ...]:
         """Taps with a fault of their own, in graph order."""
         return tuple(state.tap for state in self.states if state.local)
 
-    def inputs(self, tap: str) -> Int64 | None:
-        """The input of a node that reads this tap: the trace's values, or computed from the nearest it has.
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Every node computed again from what the trace has before it."""
+        shown = {tap: None if tap in self.unknown and self.unknown[tap].any() else v for tap, v in self.got.items()}
+        return Lineage(self.model, {INPUT: self.x}, shown)
 
-        None where the trace holds there what is no value of the tensor.
-        """
-        if tap not in self.given:
-            self.given[tap] = self._given(tap)
-        return self.given[tap]
+    def inputs(self, tap: str) -> Int64 | None:
+        """The input of a node that reads this tap, int64; None where it is not known."""
+        values = self.lineage.given(tap)
+        return None if values is None else values.astype(np.int64)
+
+    def again(self, tap: str) -> Int64 | None:
+        """A node's result by the contract, of its inputs as they were given, int64; None where these are not known."""
+        values = self.lineage.again(tap)
+        return None if values is None else values.astype(np.int64)
 
     def chain(self, tap: str) -> tuple[Node, ...]:
         """The nodes between a tap and the nearest before it that the trace has, in graph order, its own last."""
-        graph, found, left = self.model.graph, {tap}, list(self.model.graph.by_name[tap].inputs)
-        while left:
-            name = left.pop()
-            if name != INPUT and name not in self.got and name not in found:
-                found.add(name)
-                left += graph.by_name[name].inputs
-        return tuple(node for node in graph.nodes if node.name in found)
-
-    def again(self, tap: str) -> Int64 | None:
-        """A node's result by the contract, from what the trace has before it; None where that is unknown."""
-        node = self.model.graph.by_name[tap]
-        inputs = [self.inputs(name) for name in node.inputs]
-        known = [values for values in inputs if values is not None]
-        return compute(node.op, CONTRACT, *known) if len(known) == len(inputs) else None
-
-    def _given(self, tap: str) -> Int64 | None:
-        if tap == INPUT:
-            return self.x.astype(np.int64)
-        if tap not in self.got:
-            return self.again(tap)
-        values, number = self.got[tap], self.model.graph.tensors[tap].number
-        if tap in self.unknown and self.unknown[tap].any():
-            return None
-        return values if number.low <= values.min() and values.max() <= number.high else None
+        return tuple(self.model.graph.by_name[name] for name in self.lineage.behind(tap))
 
 
 def locate(model: Model, x: Integers, got: Mapping[str, npt.NDArray[np.integer] | FourState]) -> Located:

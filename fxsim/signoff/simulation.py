@@ -12,11 +12,11 @@ from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.cosim.replay import keep
-from fxsim.devices import DEFAULT, DEVICES, make_settings, options_of
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError, StimulusError
-from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
+from fxsim.operators import Linear
 from fxsim.signoff.context import Context
 from fxsim.signoff.kind import Section, Tile
 from fxsim.signoff.plan import Check, Images, Name
@@ -38,7 +38,9 @@ class RtlCheck(Check, frozen=True, kw_only=True):
     """Settings that the checks of the RTL have.
 
     `accelerator`: one or several devices. `settings`: theirs by name, where they are not to be at their defaults; each
-    goes to every device that has one of that name. `read_latency`, `batch` and `keep` may stand beside it, too.
+    goes to every device that has one of that name. `read_latency`, `batch`, `keep` and `dut` may stand beside it, too.
+    `dut`: the description of a design, which is then what is simulated if no accelerator is named. `rtl`: a folder of
+    Verilog in place of the accelerator's own. Both are relative to the plan's folder.
     """
 
     model: Name
@@ -48,10 +50,14 @@ class RtlCheck(Check, frozen=True, kw_only=True):
     read_latency: ReadLatency | None = None
     batch: Images | None = None
     keep: bool | None = None
+    dut: str | None = None
+    rtl: str | None = None
 
     @property
     def accelerators(self) -> tuple[str, ...]:
         """Every accelerator that is simulated."""
+        if self.dut is not None and self.accelerator == DEFAULT:
+            return (DESCRIBED,)
         return (self.accelerator,) if isinstance(self.accelerator, str) else self.accelerator
 
     @property
@@ -84,7 +90,7 @@ class RtlCheck(Check, frozen=True, kw_only=True):
 
 
 _Value = TypeVar("_Value")
-_BESIDE = ("read_latency", "batch", "keep")
+_BESIDE = ("read_latency", "batch", "keep", "dut")
 
 
 def _fields(accelerator: str) -> set[str]:
@@ -95,7 +101,7 @@ class Simulation(Data, frozen=True):
     """One run of the RTL. Cycles are null where too few images ran to measure them.
 
     `settings` are the accelerator's, none left open. `batch` and `keep` repeat the two of that name, as records of
-    earlier versions have them.
+    earlier versions have them. `unprobed`: taps of the model that were not looked at, since the design shows none.
     """
 
     FIELD = "simulations"
@@ -118,6 +124,7 @@ class Simulation(Data, frozen=True):
     settings: dict[str, SettingValue | None] = field(default_factory=dict)
     batch: int | None = None
     keep: bool | None = None
+    unprobed: tuple[str, ...] = ()
 
 
 def take_images(count: int, x: Int8) -> Int8:
@@ -129,26 +136,40 @@ def take_images(count: int, x: Int8) -> Int8:
 
 @dataclass(frozen=True)
 class Setup:
-    """The accelerator that is simulated, and its settings by name; those left out are at their defaults."""
+    """The accelerator that is simulated, and its settings by name; those left out are at their defaults.
+
+    `rtl`: a folder of Verilog in place of its own. Paths are as the plan has them.
+    """
 
     accelerator: str
     settings: Mapping[str, SettingValue] = dataclasses.field(default_factory=dict)
+    rtl: str | None = None
 
     def check(self) -> None:
         """StimulusError where a setting is not one of the accelerator's, or illegal."""
         make_settings(self.accelerator, DEVICES[self.accelerator].settings, self.settings)
 
+    def found(self, context: Context) -> tuple[dict[str, SettingValue], Path | None]:
+        """The settings and the folder of Verilog with paths that can be read, from the plan's folder on."""
+        files = {option.field for option in options_of(DEVICES[self.accelerator].settings) if option.setting.file}
+        settings = {
+            name: str(context.path(value)) if name in files and isinstance(value, str) else value
+            for name, value in self.settings.items()
+        }
+        return settings, None if self.rtl is None else context.path(self.rtl)
 
-def find_sources(setup: Setup, model: Model) -> Path:
-    """The folder of the accelerator's Verilog."""
+
+def copy_sources(setup: Setup, model: Model, context: Context, folder: Path) -> None:
+    """Copy the Verilog that is simulated to a new folder."""
     device = DEVICES[setup.accelerator]
-    return device.fit(model, make_settings(device.name, device.settings, setup.settings)).design.sources
+    settings, rtl = setup.found(context)
+    device.fit(model, make_settings(device.name, device.settings, settings)).keep_sources(rtl, folder)
 
 
 def setup_of(check: RtlCheck, accelerator: str) -> Setup:
     """The accelerator as a check asks for it, with those of the check's settings that it has."""
     own = _fields(accelerator)
-    return Setup(accelerator, {name: value for name, value in check.asked.items() if name in own})
+    return Setup(accelerator, {name: value for name, value in check.asked.items() if name in own}, check.rtl)
 
 
 def simulate(
@@ -159,19 +180,22 @@ def simulate(
     setup: Setup,
     engine: Engine = Engine.AUTO,
     rtl: Path | None = None,
+    taps: str | tuple[str, ...] = "all",
 ) -> CosimResult:
     """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`."""
-    c = recognise_resmlp(model.graph)
-    small = c.blocks * (2 * c.channels * c.hidden + c.tokens**2) <= _SMALL_DESIGN
+    weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
+    small = weights <= _SMALL_DESIGN
+    settings, own_rtl = setup.found(context)
     result = run_cosim(
         CosimRequest(
             model,
             x,
             device=setup.accelerator,
-            settings=setup.settings,
+            settings=settings,
+            taps=taps,
             stall=stall,
             engine=engine,
-            rtl=rtl,
+            rtl=rtl or own_rtl,
             # A build that serves all models is made once, whatever it takes.
             optimise=_QUICK if small and not DEVICES[setup.accelerator].universal else OPTIMISE,
         ),
@@ -179,11 +203,14 @@ def simulate(
         status=context.status,
     )
     if rtl is None:
-        context.hashes["rtl"] = result.build.rtl_sha256
+        named = setup.rtl or setup.settings.get("dut")
+        context.hashes["rtl" if named is None else f"rtl {named}"] = result.build.rtl_sha256
     return result
 
 
-def keep_failure(check: Check, result: CosimResult, model: Model, x: Int8, context: Context) -> tuple[str | None, str]:
+def keep_failure(
+    check: Check, result: CosimResult, model: Model, x: Int8, context: Context, rtl: str | None = None
+) -> tuple[str | None, str]:
     """Leave what repeats a failed simulation in a folder of the check's, where files are written at all.
 
     Returns the folder as the record names it, and what to add to the reason: that keeping failed must not hide what the
@@ -194,14 +221,17 @@ def keep_failure(check: Check, result: CosimResult, model: Model, x: Int8, conte
         return None, ""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        keep(folder, result, model, x)
+        keep(folder, result, model, x, None if rtl is None else context.path(rtl))
     except (FxsimError, OSError) as error:
         return None, f"; the failure could not be kept: {error}"
     return folder.relative_to(context.output).as_posix(), ""
 
 
-def describe(model: str, result: CosimResult) -> Simulation:
-    """The record of a simulation of the model that the plan calls so."""
+def describe(model: str, result: CosimResult, setup: Setup | None = None) -> Simulation:
+    """The record of a simulation of the model that the plan calls so; paths are as the plan has them in `setup`."""
+    texts: dict[str, SettingValue | None] = {}
+    if setup is not None:
+        texts |= {name: value for name, value in setup.settings.items() if isinstance(value, str)}
     timing, ran, build = result.timing, result.provenance, result.build
     return Simulation(
         model=model,
@@ -219,9 +249,10 @@ def describe(model: str, result: CosimResult) -> Simulation:
         build_seconds=build.build_seconds,
         build_cached=build.build_cached,
         accelerator=ran.accel,
-        settings=ran.settings,
+        settings=ran.settings | texts,
         batch=_as(int, ran.settings.get("batch")),
         keep=_as(bool, ran.settings.get("keep")),
+        unprobed=result.streams.unprobed,
     )
 
 

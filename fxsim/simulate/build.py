@@ -43,7 +43,7 @@ from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_lo
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 """The parts of a harness that all devices share."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
-"""Those that devices with AXI4 and AXI4-Lite share."""
+"""The parts that devices with AXI4 and AXI4-Lite share."""
 
 
 @dataclass(frozen=True)

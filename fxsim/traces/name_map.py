@@ -25,8 +25,9 @@ class TapMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     `signal`: name of the signal, column, array or file; several are one word, the lowest bits first. A wave's or
     column's `name[7:0]` is a part of its bits. `lanes` values of `width` bits lie in one word, `lane_order` says which
-    is the first. `order` has the tap's axes, slowest first, and may have `image`. The first `first` samples are passed
-    over, and `count` of them taken. `valid` and `ready`: signals that are 1 where there is a value.
+    is the first. `order` has the tap's axes, slowest first, and may have `image`; `-axis` runs from the last index to
+    the first. The first `first` samples are passed over, and `count` of them taken. `valid` and `ready`: signals that
+    are 1 where there is a value.
     """
 
     name: _Name
@@ -47,6 +48,11 @@ class TapMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         """Names of all signals, the lowest bits first."""
         names = (self.name,) if self.signal is None else self.signal
         return (names,) if isinstance(names, str) else names
+
+    @property
+    def stated_axes(self) -> tuple[str, ...] | None:
+        """The axes of `order`, whichever way they run; None where none is stated."""
+        return None if self.order is None else tuple(axis.removeprefix("-") for axis in self.order)
 
     @property
     def flat(self) -> bool:
@@ -85,9 +91,10 @@ def read_map(path: Path, model: Model) -> TraceMap:
             raise FileError(f"{where}: stands twice, expected once")
         seen.add(tap.name)
         axes = model.graph.tensors[tap.name].axes
-        if tap.order is not None and sorted({*tap.order, IMAGE}) != sorted((*axes, IMAGE)):
-            raise FileError(f"{where}: order is {list(tap.order)}, expected the axes {list(axes)}, each once")
-        if tap.order is not None and len(set(tap.order)) != len(tap.order):
+        stated = tap.stated_axes
+        if stated is not None and sorted({*stated, IMAGE}) != sorted((*axes, IMAGE)):
+            raise FileError(f"{where}: order is {list(tap.order or ())}, expected the axes {list(axes)}, each once")
+        if stated is not None and tap.order is not None and len(set(stated)) != len(stated):
             raise FileError(f"{where}: order is {list(tap.order)}, expected each axis once")
         if (tap.valid or tap.ready) and tap.ready and not tap.valid:
             raise FileError(f"{where}: has ready and no valid, expected both or valid alone")

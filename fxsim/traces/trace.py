@@ -140,14 +140,15 @@ def _reshape(
             f"{where} image {len(flat) // tensor.size:,}"
         )
     sizes = {IMAGE: images, **dict(zip(tensor.axes, tensor.shape, strict=True))}
-    order = tap.order or tensor.axes
+    order = tap.stated_axes or tensor.axes
     stored = order if IMAGE in order else (IMAGE, *order)
     shape = tuple(sizes[axis] for axis in stored)
+    backwards = tuple(stored.index(axis.removeprefix("-")) for axis in tap.order or () if axis.startswith("-"))
     turn = tuple(stored.index(axis) for axis in (IMAGE, *tensor.axes))
     assert math.prod(shape) == wanted
 
     def place(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.ascontiguousarray(values.reshape(shape).transpose(turn))
+        return np.ascontiguousarray(np.flip(values.reshape(shape), backwards).transpose(turn))
 
     if isinstance(flat, FourState):
         return FourState(place(flat.values), place(flat.unknown), flat.bits)

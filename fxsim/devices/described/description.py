@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fxsim.devices.described.jobs.parts import Control, Ram, Region, Registers, Step
-from fxsim.devices.described.parts import LATENCY_MAX, Packing, Part, Text
+from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Packing, Part, Text
 from fxsim.formats.text import decode_toml, read_bounded
 
 BYTES_MAX = 1 << 20
@@ -48,9 +48,10 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
     nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
-    cycles from an image's first beat in to its first beat out. `interval` (input without ready): fewest cycles between
-    the first beats of images, by default the beats of an image. `protocol`: `axi4-stream` keeps its rules, which are
-    checked: what waits stays, and valid does not wait for ready; by default so where a prefix finds `tdata`.
+    cycles from an image's first beat in to its first beat out, or `find`: as the output reacts to its input.
+    `interval` (input without ready): fewest cycles between the first beats of images, by default the beats of an
+    image. `protocol`: `axi4-stream` keeps its rules, which are checked: what waits stays, and valid does not wait for
+    ready; by default so where a prefix finds `tdata`.
     """
 
     role: Literal["input", "output"]
@@ -58,6 +59,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefix: Text | None = None
     signals: Signals | None = None
     last: Literal["image", "row", "none"] | None = None
+    latency: Cycles | Literal["find"] | None = None
     interval: Annotated[int, Meta(ge=1, le=LATENCY_MAX)] | None = None
     protocol: Literal["axi4-stream", "valid-ready"] | None = None
 
@@ -81,6 +83,7 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: Text
     valid: Text | None = None
     ready: Text | None = None
+    latency: Cycles | None = None
 
     def __post_init__(self) -> None:
         if (self.valid is None) == (self.latency is None):
@@ -108,10 +111,10 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
-    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of
-    which computes a part of the model. All files lie in the description's folder or below. A design has either an
-    input and an output stream, or works off jobs, whose input and output lie in memories: `control` starts them, or the
-    steps of `run` do, after those of `setup`.
+    axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
+    files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
+    lie in the description's folder or below. A design has either an input and an output stream, or works off jobs,
+    whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`.
     """
 
     top: Text
@@ -124,6 +127,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
     tie: dict[Text, int] = field(default_factory=dict)
+    command: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=100)] | None = None
     nodes: tuple[Text, ...] = ()
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
+from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.bind import Bound, bind
 from fxsim.devices.described.description import read_description
 from fxsim.devices.described.fitted import (
@@ -21,11 +21,25 @@ from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.stall import Stall
 
-_HARNESS = (Path(__file__).resolve().parent / "harness.cpp", FOLLOWING)
+_HARNESS = (*(Path(__file__).resolve().parent / name for name in ("harness.cpp", "latency.hpp")), FOLLOWING)
+_LATENCY_FIND_MAX = 512
+"""Latencies that are found are below this, in cycles."""
 _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
 _INSIDE_MAX = 256
 """Images that may be on their way at once."""
+
+
+class DescribedFigures(Figures, frozen=True, kw_only=True):
+    """Figures of somebody's design: `latency`, where it was to be found: cycles from an image in to the same out."""
+
+    latency: int | None = None
+
+    def lines(self) -> tuple[str, ...]:
+        """The latency that was found, in words."""
+        if self.latency is None:
+            return ()
+        return (f"latency found: the output reacts {self.latency} cycles after its input; state it as latency",)
 
 
 class FittedStreams(FittedDescribed[Bound]):
@@ -35,7 +49,8 @@ class FittedStreams(FittedDescribed[Bound]):
         super().__init__(model, path, lambda base: bind(path, model, base), _HARNESS, ports_header)
         into, out = self.bound.input, self.bound.output
         self.limit = CycleLimit(least=max(into.beats.beats, out.beats.beats))
-        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * (out.latency or 0), 2 * into.interval)
+        latency = _LATENCY_FIND_MAX if out.find else out.latency or 0
+        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * into.interval)
 
     @property
     def probed(self) -> tuple[str, ...]:
@@ -77,6 +92,10 @@ class FittedStreams(FittedDescribed[Bound]):
             "drain": str(bound),
         }
 
+    def figures(self, found: messages.Found, images: int) -> DescribedFigures | None:  # noqa: ARG002
+        """The latency that was found."""
+        return decode_part(found, DescribedFigures)
+
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
         assert found.input is not None
@@ -117,6 +136,8 @@ def ports_header(bound: Bound) -> str:
         f"constexpr size_t TAP_OFFSETS[] = {{{', '.join(map(str, offsets)) or '0'}}};",
         f"constexpr uint64_t TAP_LATENCY[] = {{{', '.join(cpp_cycles(tap.latency) for tap in taps) or '0'}}};",
         f"constexpr uint64_t OUTPUT_LATENCY = {cpp_cycles(out.latency)};",
+        f"constexpr bool OUTPUT_FIND = {cpp_flag(out.find)};",
+        f"constexpr uint64_t LATENCY_FIND_MAX = {_LATENCY_FIND_MAX};",
         f"constexpr uint64_t INTERVAL = {interval};",
         f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
@@ -137,11 +158,22 @@ def fit(model: Model, settings: DescribedSettings) -> Fitted:
     return FittedJobs(model, path) if read_description(path).has_jobs else FittedStreams(model, path)
 
 
+def copy_design(model: Model, settings: DescribedSettings, rtl: Path | None, folder: Path) -> Path:
+    """Copy a design and its description to `rtl/` of a folder, with files that it reads; returns the description."""
+    fitted = fit(model, settings)
+    fitted.keep_sources(rtl, folder / "rtl")
+    fitted.write_files(folder)
+    assert settings.dut is not None
+    return folder / "rtl" / Path(settings.dut).name
+
+
 DEVICE = Device(
     name="described",
     title="described",
     about="your own RTL, as the description that --dut names binds it to the model",
     fit=fit,
     settings=DescribedSettings,
+    figures=DescribedFigures,
+    described=copy_design,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

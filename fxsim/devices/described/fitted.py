@@ -1,4 +1,4 @@
-"""What all described designs have in common: their sources, memory files, and the folder of a kept failure."""
+"""A described design with a model on it: its sources, its memory files, and the folder of a kept failure."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,9 @@ _PORTS = "described_ports.hpp"
 class DescribedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a described design: `dut`, the file of its description."""
 
-    dut: Annotated[str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file")] = None
+    dut: Annotated[
+        str | None, Setting("--dut", "description of your own RTL (a .toml file)", unit="file", file=True)
+    ] = None
 
 
 AnyBound = TypeVar("AnyBound", bound=Bound | BoundJobs)
@@ -53,13 +55,13 @@ class DescribedDesign(Design):
         assert self.bound is not None
         assert self.bind is not None
         bound = self.bound if rtl is None else self.bind(rtl)
-        files = bound.sources.files | {WRAPPER: bound.wrapper.encode()}
+        files = {**bound.verilog.files, WRAPPER: bound.wrapper.encode()}
         return Sources(bound.sources.folder, dict(sorted(files.items())))
 
     def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.listed
+        said = self.bound.verilog
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
         return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
@@ -102,17 +104,17 @@ class FittedDescribed(Fitted, Generic[AnyBound]):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_files(self, folder: Path, x: Integers) -> None:  # noqa: ARG002  # memory files are the model's alone
         """The memory files, in `rom/`."""
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / "rom" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_sources(self, rtl: Path | None, folder: Path) -> None:
         """Write the description and the files that it lists; its folder may hold much else."""
@@ -136,7 +138,7 @@ def cpp_shape(beats: Beats) -> str:
 
 
 def cpp_cycles(latency: int | None) -> str:
-    """A number of cycles in C++, where there is one."""
+    """The number of cycles in C++; that of never where there is none."""
     return "~uint64_t{0}" if latency is None else str(latency)
 
 

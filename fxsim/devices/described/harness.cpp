@@ -8,6 +8,7 @@
 // has no valid signal its beats come at fixed cycles behind the image's first beat in.
 
 #include "described_ports.hpp"
+#include "latency.hpp"
 
 namespace {
 
@@ -42,6 +43,10 @@ class Simulation {
         dut_->clk = 0;
         dut_->eval();
         if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
+        if (OUTPUT_FIND) {
+            output_latency_ = LatencyFinder(dut_).find();
+            if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
+        }
         draw_reset();
         uint64_t drained = 0;
         while (!dut_.finished()) {
@@ -212,7 +217,7 @@ class Simulation {
         return entering != NEVER && dut_.cycle() == entering + latency + stream.beat;
     }
 
-    bool output_valid() { return OUTPUT_LATENCY == NEVER ? bool(dut_->out_valid) : is_due(output_, OUTPUT_LATENCY); }
+    bool output_valid() { return output_latency_ == NEVER ? bool(dut_->out_valid) : is_due(output_, output_latency_); }
 
     bool observe() {
         bool moved = false;
@@ -373,7 +378,8 @@ class Simulation {
             .known("first_output_latency", first_output_latency_)
             .raw("input", input_.json(offering_, dut_->in_ready))
             .raw("output", output_.json(output_valid(), dut_->out_ready))
-            .raw("taps", json_taps());
+            .raw("taps", json_taps())
+            .raw("device", Object().known("latency", OUTPUT_FIND ? output_latency_ : NEVER).json());
         print(Object().raw("result", faults_.describe(result).json()));
     }
 
@@ -393,6 +399,7 @@ class Simulation {
     std::vector<Stream> taps_;
     Window window_;
     bool waiting_last_ = false;
+    uint64_t output_latency_ = OUTPUT_LATENCY;  // NEVER where there is a valid signal
     bool stop_ = false, hung_ = false;
     Faults faults_;
     uint64_t last_output_ = NEVER, last_input_ = NEVER, intervals_seen_ = 0;

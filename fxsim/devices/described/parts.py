@@ -34,4 +34,3 @@ class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: tuple[Text, ...] | None = None
     lane_order: Literal["low", "high"] = "low"
     pack: Literal["image", "row"] = "image"
-    latency: Cycles | None = None

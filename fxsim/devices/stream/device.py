@@ -8,7 +8,7 @@ from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
-from fxsim.devices.stream.nodes import write_nodes
+from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
@@ -108,6 +108,7 @@ DEVICE = Device(
     fit=FittedStream,
     four_state=True,
     nodes=write_nodes,
+    described=describe_all,
 )
 
 

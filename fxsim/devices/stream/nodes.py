@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fxsim.devices.base import NodeDesign
 from fxsim.devices.settings import Settings
-from fxsim.devices.stream.roms import rtl_parameters, stream_order
+from fxsim.devices.stream.roms import rtl_parameters, stream_order, write_roms
 from fxsim.families import recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
@@ -68,6 +68,28 @@ def write_nodes(model: Model, settings: Settings, rtl: Path | None, folder: Path
         path.write_text(text, encoding="utf-8")
         found.append(NodeDesign(node.name, (node.name,), path))
     return tuple(found)
+
+
+def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Path) -> Path:  # noqa: ARG001  # there are none
+    """Write a description of the whole accelerator into a folder, with the Verilog and ROM files; returns its path.
+
+    The taps, which are ports of it, are not described. ModelError where the model does not fit it.
+    """
+    parameters = rtl_parameters(model)
+    copied = shutil.copytree(rtl or rtl_dir(), folder / "rtl")
+    write_roms(model, folder)
+    sources = [path.relative_to(copied).as_posix() for path in sorted(copied.glob("**/*.v"))]
+    lines = [
+        'top = "stream_resmlp"',
+        f"sources = {json.dumps(sources)}",
+        f"parameters = {{ {', '.join(f'{name} = {value}' for name, value in parameters.items())} }}",
+        'clock = "clk"',
+        'reset = { signal = "rst" }',
+        *("[[stream]]", 'role = "input"', 'prefix = "s_axis"'),
+        *("[[stream]]", 'role = "output"', 'prefix = "m_axis"'),
+    ]
+    (copied / "design.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return copied / "design.toml"
 
 
 def _parameters(model: Model, node: Node, of_top: dict[str, int], width: str) -> dict[str, int]:

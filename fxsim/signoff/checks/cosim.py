@@ -13,7 +13,7 @@ from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture, Section
-from fxsim.signoff.plan import Images, Texts
+from fxsim.signoff.plan import Images, Names, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value
 from fxsim.signoff.report.style import FAILED, PASSED, new_canvas, shorten, tick_names
@@ -39,12 +39,13 @@ class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
     """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
 
     Several accelerators are given the same images and patterns, and must each give them. In patterns, `{seed}` is the
-    check's own seed.
+    check's own seed. `taps`: those that must be there; by default as many as each accelerator shows.
     """
 
     images: Images
     stalls: Texts = ("none",)
     engine: Engine = Engine.NUMBA
+    taps: Names | None = None
 
 
 class Way(Record, frozen=True):
@@ -89,22 +90,25 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     kept, note = None, ""
     for number, (accelerator, pattern) in enumerate(runs):
         stall = pattern.replace("{seed}", str(seed))
-        result = simulate(model, x, stall, context, setup_of(check, accelerator), check.engine)
+        setup = setup_of(check, accelerator)
+        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all")
         results.append(result)
-        simulations.append(describe(check.model, result))
+        simulations.append(describe(check.model, result, setup))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.streams.taps.items())
         comparisons.append(Comparison(f"{check.name}, {accelerator}, {stall}", True, taps))
         if not result.passed:
             problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
             if len(problems) == 1:
-                kept, note = keep_failure(check, result, model, x, context)
+                kept, note = keep_failure(check, result, model, x, context, check.rtl)
         context.status(f"simulation {number + 1} of {len(runs)} done")
+    unprobed = tuple(tap for tap in model.graph.taps if any(tap in s.unprobed for s in simulations))
     values = sum(s.compared for s in simulations)
     wrong = sum(s.mismatches for s in simulations)
     figures: tuple[Figure, ...] = (
         Figure("values compared in the RTL", values),
         Figure("values that differ", wrong),
-        Figure("taps", len(model.graph.taps)),
+        Figure("taps", len(model.graph.taps) - len(unprobed)),
+        *([Figure("not looked at", ", ".join(unprobed))] if unprobed else []),
         Figure("accelerators", ", ".join(check.accelerators)),
         Figure("stall patterns", len(check.stalls)),
         Figure("images simulated", sum(s.images for s in simulations)),
@@ -123,24 +127,34 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         figures += (Figure(f"values of the same images, {ways}", each),)
         agreed = f"{ways} ({', '.join(sources)}): "
     summary = (
-        f"{agreed}{len(model.graph.taps)} taps, {values:,} values under {len(check.stalls)} stall pattern(s), "
+        f"{agreed}{_taps_in_words(model, unprobed)}, {values:,} values under {len(check.stalls)} stall pattern(s), "
         f"{wrong:,} differ; {simulations[0].images} images each"
     )
+    summary += f"; not looked at: {', '.join(unprobed)}" if unprobed else ""
     details = Details(figures, [*simulations, *comparisons, *agreements])
     return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
+
+
+def _taps_in_words(model: Model, unprobed: tuple[str, ...]) -> str:
+    count = len(model.graph.taps)
+    return f"{count - len(unprobed)} of {count} taps" if unprobed else f"{count} taps"
 
 
 _COUNT = {3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 def _agreement(check: CosimCheck, model: Model, images: int, results: list[CosimResult]) -> Agreement:
-    """Values that each accelerator gave at each tap of the same images, over all its simulations."""
+    """Values that each accelerator gave at each tap of the same images that all of them show, over all simulations."""
     taps = []
-    for tap in model.graph.taps:
+    left_out = {tap for result in results for tap in result.streams.unprobed}
+    for tap in (tap for tap in check.taps or model.graph.taps if tap not in left_out):
         ways = []
         for accelerator in check.accelerators:
             runs = [result.streams for result in results if result.provenance.accel == accelerator]
             found = [streams.taps[tap] for streams in runs if tap in streams.taps]
+            if tap == model.graph.output:
+                # A design that shows no tap of that name gives its values at the output.
+                found += [streams.output for streams in runs if tap not in streams.taps]
             ways.append(Way(accelerator, sum(t.compared for t in found), sum(t.mismatches for t in found)))
         taps.append(TapAgreement(tap, images * math.prod(model.graph.shapes[tap]), tuple(ways)))
     return Agreement(check.model, images, len(check.stalls), tuple(taps))

@@ -61,13 +61,14 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     """Cycles between images once the pipeline filled: the greatest there were against the bound."""
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-    result = simulate(model, x, "none", context, setup_of(check, check.accelerator))
+    setup = setup_of(check, check.accelerators[0])
+    result = simulate(model, x, "none", context, setup)
     timing = result.timing
     greatest = None if timing.interval is None else timing.interval.max
     median = None if timing.interval is None else timing.interval.median
     reason, kept = None, None
     if not result.passed:
-        kept, note = keep_failure(check, result, model, x, context)
+        kept, note = keep_failure(check, result, model, x, context, check.rtl)
         reason = find_reason(result) + note
     elif greatest is None:
         reason = "the interval could not be measured"
@@ -90,7 +91,9 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     summary += f", published {check.published:,}" if check.published is not None else ""
     summary += f"; latency {timing.latency_cycles:,}" if timing.latency_cycles is not None else ""
     row = Interval(check.model, greatest, median, check.bound, check.published, timing.latency_cycles)
-    details = Details(figures, [row, describe(check.model, result)])
+    if unprobed := result.streams.unprobed:
+        summary += f"; not looked at: {', '.join(unprobed)}"
+    details = Details(figures, [row, describe(check.model, result, setup)])
     return Outcome(summary, reason, details, kept)
 
 

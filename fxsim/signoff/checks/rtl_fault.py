@@ -1,7 +1,5 @@
 """Kind `rtl-fault`: a faulty copy of the RTL, in which the comparison must fail, at the expected tap first."""
 
-import shutil
-
 from fxsim import temporary
 from fxsim.compare import sentence
 from fxsim.devices import DEFAULT
@@ -11,14 +9,14 @@ from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Images, Name
 from fxsim.signoff.record import Details, Figure
-from fxsim.signoff.simulation import RtlCheck, find_sources, setup_of, simulate, take_images
+from fxsim.signoff.simulation import RtlCheck, copy_sources, setup_of, simulate, take_images
 
 
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     """A fault put into a copy of the RTL must be found, and first at tap `first_tap`: the comparison can fail.
 
-    In `file` (a name in `rtl/`, with or without its folder) the text `find`, which must stand there exactly once, is
-    replaced by `replace`.
+    In `file` (a name in the folder of the Verilog, with or without the folders above it) the text `find`, which must
+    stand there exactly once, is replaced by `replace`.
     """
 
     accelerator: Name = DEFAULT
@@ -33,10 +31,10 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     """A faulty copy of the RTL: the comparison must fail, at the expected tap first."""
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-    setup = setup_of(check, check.accelerator)
+    setup = setup_of(check, check.accelerators[0])
     with temporary.folder("fault") as folder:
         copy = folder / "rtl"
-        shutil.copytree(find_sources(setup, model), copy)
+        copy_sources(setup, model, context, copy)
         path = verilog_file(copy, check.file)
         text = path.read_text(encoding="utf-8")
         if text.count(check.find) != 1:
@@ -54,6 +52,7 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
         Figure("values compared", sum(tap.compared for tap in result.streams.taps.values())),
         Figure("values that differ", result.streams.mismatches),
         Figure("first difference", "none" if first is None else sentence(first)),
+        *([Figure("not looked at", ", ".join(result.streams.unprobed))] if result.streams.unprobed else []),
     )
     summary = f"fault in {check.file}: " + ("not found" if first is None else f"found at {sentence(first)}")
     return Outcome(summary, reason, Details(figures))

@@ -12,7 +12,9 @@ from fxsim.contract.number import Number
 from fxsim.devices.described.bind import (
     check_inputs,
     check_widths,
+    design_verilog,
     find_port,
+    made_files,
     memory_text,
     parameter_value,
     refuse_undriven,
@@ -48,6 +50,7 @@ class BoundJobs:
     description: Description
     sources: Sources
     listed: Listed
+    verilog: Verilog
     parameters: dict[str, int]
     wrapper: str
     setup: tuple[BoundStep, ...]
@@ -58,7 +61,7 @@ class BoundJobs:
     taps: tuple[BoundTap, ...]
     shown: tuple[str, ...]
     output: BoundRegion
-    memories: dict[str, str]
+    memories: dict[str, bytes]
 
     def inside(self, memory: str) -> bool:
         """Whether a memory is inside the design."""
@@ -75,7 +78,14 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     assert listed is not None  # the first thing that does not fit is raised
     sources = read_listed(base or path.parent, (*listed.sources, *listed.files, *listed.lists), listed.include)
     parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
-    verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
+    memories: dict[str, bytes] = {}
+    for memory in description.memory:
+        if memory.file in memories:
+            raise FileError(f"{path}: memory '{memory.file}' is described twice")
+        memories[memory.file] = memory_text(path, memory, model).encode()
+    if description.command is not None:
+        memories |= made_files(path, description.command, listed, sources, memories, model)
+    verilog = design_verilog(path, description, listed, sources, memories, parameters)
     ports = elaborate_ports(verilog, description.top, parameters)
     check_inputs(path, description, ports, findings)
     driven = _control(path, description, ports)
@@ -110,6 +120,7 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
         description=description,
         sources=sources,
         listed=listed,
+        verilog=verilog,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         setup=setup,
@@ -120,7 +131,7 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
         taps=tuple(taps),
         shown=tuple(sorted(names, key=model.graph.taps.index)),
         output=outputs[0],
-        memories={memory.file: memory_text(path, memory, model) for memory in description.memory},
+        memories=memories,
     )
 
 

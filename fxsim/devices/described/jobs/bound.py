@@ -17,7 +17,7 @@ LITE: dict[str, tuple[str, int | None]] = {
 }  # fmt: skip
 """Ports of an AXI4-Lite slave: their direction and width (None: of an address)."""
 LITE_OPTIONAL = frozenset({"awprot", "arprot", "wstrb", "bresp", "rresp"})
-"""Those that a slave may lack."""
+"""Ports that a slave may lack."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _TIMEOUT_MIN = 100_000
 
 
 class State(msgspec.Struct, frozen=True):
-    """Where a job stood when the simulation ended: its phase, and the step that was waited for."""
+    """The state of a job when the simulation ended: its phase, and the step that was waited for."""
 
     phase: str
     step: str

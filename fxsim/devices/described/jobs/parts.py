@@ -21,7 +21,7 @@ Timeout = Annotated[int, Meta(ge=1, le=CYCLES_MAX)]
 
 
 class Control(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a job is started and seen to be done: ports of the design.
+    """The start and the end of a job: ports of the design.
 
     `start_kind`: a `pulse` of one cycle, or a `level` held until the job is done. `done_kind`: a `pulse` of one cycle,
     or a `level` that stays until the next start. `busy`: high while a job runs; a job starts only where it is low.
@@ -128,5 +128,3 @@ class Region(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"{where}: it holds no tensor")
         if self.role == "parameter" and self.tensor is None:
             raise ValueError(f"{where}: it needs a tensor, e.g. 'fc1.weight'")
-        if self.latency is not None:
-            raise ValueError(f"{where}: a latency is of streams, taps and RAMs")

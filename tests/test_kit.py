@@ -1,0 +1,109 @@
+"""Kits: the testbench passes in Icarus Verilog on the right design, and on nothing else."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fxsim.cli.roms import command as roms
+from fxsim.cli.vectors import command as vectors
+from fxsim.devices.stream import write_roms
+from fxsim.errors import FileError, StimulusError
+from fxsim.formats import save
+from fxsim.vectors.kit import write_kit
+from tests.test_cosim import MODEL, X, edited_rtl
+from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, written
+from tests.test_described import X as TOKENS
+
+
+def ran(kit: Path, *words: str) -> tuple[int, str]:
+    """The status of a kit's script, and the verdict that it printed."""
+    done = subprocess.run([kit / "run.sh", *words], capture_output=True, text=True, check=False, timeout=300)
+    verdicts = [line for line in done.stdout.splitlines() if re.match("PASS|FAIL", line)]
+    return done.returncode, verdicts[0] if verdicts else done.stdout + done.stderr
+
+
+@pytest.mark.icarus
+def test_kit_of_the_streaming_accelerator_finds_a_fault_and_a_wrong_expectation(tmp_path: Path) -> None:
+    """Right; RTL with a fault; a register that is X; a wrong expected value; too few of them, and too many."""
+    write_kit(MODEL, X[:3], tmp_path / "kit")
+    assert ran(tmp_path / "kit") == (0, "PASS: 3 images, 9 beats equal")
+    wrong = edited_rtl(tmp_path / "wrong", ("pool.v", "+ {7'd0, sum[TOKEN_W-1]}", ""))
+    status, said = ran(tmp_path / "kit", str(wrong))
+    assert (status, said[:9]) == (1, "FAIL: ima")
+    unknown = edited_rtl(tmp_path / "unknown", ("affine.v", "if (y_free && product_valid_reg) y_reg <= y;", ""))
+    status, said = ran(tmp_path / "kit", str(unknown))
+    assert status == 1
+    assert "xx (cycle" in said
+    expected = tmp_path / "kit" / "expected.hex"
+    lines = expected.read_text().splitlines()
+    right = int(lines[4], 16)
+    expected.write_text("\n".join([*lines[:4], f"{right ^ 1:02x}", *lines[5:]]) + "\n")
+    status, said = ran(tmp_path / "kit")
+    assert status == 1
+    assert said.startswith(f"FAIL: image 1, beat 1, lane 0: expected {right ^ 1:02x}, got {right:02x} (cycle ")
+    expected.write_text("\n".join(lines[:-1]) + "\n")
+    status, said = ran(tmp_path / "kit")
+    assert status == 1
+    assert "FAIL: image 2, beat 2, lane 0: expected xx" in said
+
+
+@pytest.mark.icarus
+def test_kits_of_described_designs_know_latency_lanes_and_rules(tmp_path: Path) -> None:
+    """A pipeline without handshake; AXI4-Stream with rows that do not fill their lanes; each right, and with faults."""
+    for name, verilog, text, faults in (
+        ("pipeline", PIPELINE, PIPELINE_TOML, [("held[8*i + 7] ?", "held[8*i + 6] ?"), ("held <= x", "held <= y")]),
+        ("axi", AXI, AXI_TOML, [
+            ("tlast = s_axis_tlast", "tlast = 1'b0"), ("tkeep = s_axis_tkeep", "tkeep = 4'hf"),
+            ("s_axis_tvalid & rst_n;", "s_axis_tvalid & rst_n & s_axis_tkeep[3];"),
+            ("s_axis_tvalid & rst_n;", "1'b1;"),
+        ]),
+    ):  # fmt: skip
+        path = written(tmp_path / name, name, verilog, text)
+        kit = tmp_path / f"{name}_kit"
+        write_kit(RELU, TOKENS, kit, "described", {"dut": str(path)})
+        status, said = ran(kit)
+        assert (status, said[:9]) == (0, "PASS: 12 ")
+        for old, new in faults:
+            assert old in verilog
+            (kit / "rtl" / f"{name}.v").write_text(verilog.replace(old, new, 1))
+            status, said = ran(kit)
+            assert (status, said[:5]) == (1, "FAIL:"), (old, said)
+
+
+@pytest.mark.icarus
+def test_testbench_is_plain_verilog_2005(tmp_path: Path) -> None:
+    """Icarus takes it under that standard, with the streaming accelerator, and without a warning."""
+    write_kit(MODEL, X[:1], tmp_path / "kit")
+    kit = tmp_path / "kit"
+    (kit / "kit.f").write_text((kit / "sources.txt").read_text())
+    words = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-s", "testbench", "-o", "a.vvp"]
+    done = subprocess.run(
+        [*words, "parameters.v", "testbench.v", "-c", "kit.f"], cwd=kit, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "testbench.v" not in done.stderr
+
+
+@pytest.mark.icarus
+def test_commands_write_kits_and_roms(tmp_path: Path) -> None:
+    """`vectors --kit` and `roms`; what does not go together is refused, and nothing that exists is replaced."""
+    save(MODEL, tmp_path / "m.safetensors")
+    model, kit = str(tmp_path / "m.safetensors"), tmp_path / "kit"
+    done = CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "-o", str(kit)])
+    assert done.exit_code == 0, done.output
+    assert ran(kit)[0] == 0
+    assert CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "--taps", "all", "-o", "k"]).exit_code == 2
+    assert CliRunner().invoke(vectors, [model, "--random", "2", "--dut", "d", "-o", "k"]).exit_code == 2
+    again = CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "-o", str(kit)])
+    assert "it exists already" in str(again.exception)
+    assert CliRunner().invoke(roms, [model, "-o", str(tmp_path / "roms")]).exit_code == 0
+    (tmp_path / "own").mkdir()
+    own = {path.name: path.read_bytes() for path in write_roms(MODEL, tmp_path / "own")}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "roms").iterdir()} == own
+    with pytest.raises(StimulusError, match="'simd' has no kit"):
+        write_kit(MODEL, X, tmp_path / "other", "simd")
+    with pytest.raises(FileError, match="there is no folder"):
+        write_kit(MODEL, X, tmp_path / "none" / "other")

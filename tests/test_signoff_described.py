@@ -1,0 +1,150 @@
+"""Sign-off of a described design: checks of each kind that simulates RTL, right and with a fault."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.formats import save
+from fxsim.graph import Model
+from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
+from fxsim.signoff.simulation import Simulation
+from tests.test_described import Edit, X, design, model, swap
+
+__all__ = ["model"]  # a fixture
+
+pytestmark = pytest.mark.verilator
+
+HEAD = """title = "described"
+seed = 1
+[models]
+tiny = { file = "tiny.safetensors" }
+[stimuli]
+images = { file = "images.npy" }
+"""
+COSIM = """[[check]]
+kind = "cosim"
+name = "rtl"
+model = "tiny"
+stimulus = "images"
+images = 5
+stalls = ["none", "gap:3+random:{seed}"]
+dut = "rtl/awkward.toml"
+"""
+INTERVAL = """[[check]]
+kind = "interval"
+name = "interval"
+model = "tiny"
+stimulus = "images"
+bound = 9
+dut = "rtl/awkward.toml"
+"""
+FAULT = """[[check]]
+kind = "rtl-fault"
+name = "fault"
+model = "tiny"
+stimulus = "images"
+images = 4
+file = "neuron.sv"
+find = "k < INPUTS"
+replace = "k < INPUTS - 1"
+first_tap = "fc"
+dut = "rtl/awkward.toml"
+"""
+PRODUCT: dict[str, Edit] = {"neuron.sv": swap("k < INPUTS", "k < INPUTS - 1")}
+
+
+def checked(
+    folder: Path, model: Model, check: str, edits: dict[str, Edit] | None = None, output: Path | None = None
+) -> CheckRecord:
+    """The record of one check of a plan beside a copy of the design."""
+    folder.mkdir()
+    design(folder / "rtl", edits)
+    save(model, folder / "tiny.safetensors")
+    np.save(folder / "images.npy", X)
+    (folder / "plan.toml").write_text(HEAD + check)
+    record = run_plan(load_plan(folder / "plan.toml"), output=output)
+    (found,) = record.checks
+    if found.kind != "rtl-fault" and found.status is Status.PASSED:
+        assert any(name == "rtl rtl/awkward.toml" for name in record.hashes)
+    return found
+
+
+def test_right_design_passes_and_the_record_says_what_was_not_looked_at(model: Model, tmp_path: Path) -> None:
+    """All taps, then none but the output; paths in the record are those of the plan."""
+    whole = checked(tmp_path / "a", model, COSIM)
+    assert whole.status is Status.PASSED, whole.reason
+    assert "2 taps, 600 values under 2 stall pattern(s)".replace("600", str(2 * 2 * 5 * 12)) in whole.summary
+    assert {run.settings["dut"] for run in whole.details.of(Simulation)} == {"rtl/awkward.toml"}
+    bare = checked(
+        tmp_path / "b",
+        model,
+        COSIM,
+        {"awkward.toml": lambda text: text[: text.index("[[tap]]")] + text[text.index("[[memory]]") :]},
+    )
+    assert bare.status is Status.PASSED, bare.reason
+    assert bare.summary.endswith("; not looked at: fc")
+    assert "1 of 2 taps" in bare.summary
+    assert all(run.unprobed == ("fc",) for run in bare.details.of(Simulation))
+    asked = checked(
+        tmp_path / "c",
+        model,
+        COSIM + 'taps = ["fc"]\n',
+        {"awkward.toml": lambda text: text[: text.index("[[tap]]")] + text[text.index("[[memory]]") :]},
+    )
+    assert asked.status in (Status.FAILED, Status.ERROR)
+    assert "tap 'fc' cannot be compared: the design shows no such tap" in str(asked.reason)
+
+
+def test_wrong_design_fails_and_is_kept(model: Model, tmp_path: Path) -> None:
+    """With the first difference, what is inherited, and a folder that repeats it."""
+    found = checked(tmp_path / "a", model, COSIM, PRODUCT, tmp_path / "out")
+    assert found.status is Status.FAILED
+    assert "tap fc" in str(found.reason)
+    assert "faults of their own at fc; only inherited at out_vec" in str(found.reason)
+    assert found.kept is not None
+    assert (tmp_path / "out" / found.kept / "rtl" / "awkward.toml").is_file()
+
+
+def test_verilog_of_another_folder_takes_the_place_of_the_descriptions(model: Model, tmp_path: Path) -> None:
+    """`rtl` is relative to the plan, too; there the same names are looked for."""
+    text = COSIM + 'rtl = "other"\n'
+    (tmp_path / "made").mkdir()
+    design(tmp_path / "made" / "other", PRODUCT)
+    folder = tmp_path / "a"
+    folder.mkdir()
+    shutil.copytree(tmp_path / "made" / "other", folder / "other")
+    design(folder / "rtl")
+    save(model, folder / "tiny.safetensors")
+    np.save(folder / "images.npy", X)
+    (folder / "plan.toml").write_text(HEAD + text)
+    (found,) = run_plan(load_plan(folder / "plan.toml")).checks
+    assert found.status is Status.FAILED
+    assert "tap fc" in str(found.reason)
+
+
+def test_interval_is_measured_against_its_bound(model: Model, tmp_path: Path) -> None:
+    """An image is nine beats, one a cycle; a bound of eight is not kept, a wrong design fails whatever its speed."""
+    right = checked(tmp_path / "a", model, INTERVAL)
+    assert right.status is Status.PASSED, right.reason
+    short = checked(tmp_path / "b", model, INTERVAL.replace("bound = 9", "bound = 8"))
+    assert short.status is Status.FAILED
+    assert "9 cycles between two images, expected at most 8" in str(short.reason)
+    wrong = checked(tmp_path / "c", model, INTERVAL, PRODUCT)
+    assert wrong.status is Status.FAILED
+
+
+def test_fault_put_into_a_copy_is_found_and_one_that_changes_nothing_is_not(model: Model, tmp_path: Path) -> None:
+    """The design itself stays as it is; what the description does not list is not copied."""
+    found = checked(tmp_path / "a", model, FAULT)
+    assert found.status is Status.PASSED, found.reason
+    assert (tmp_path / "a" / "rtl" / "neuron.sv").read_text() == (
+        Path(__file__).parent / "rtl" / "awkward" / "neuron.sv"
+    ).read_text()
+    elsewhere = checked(tmp_path / "b", model, FAULT.replace('first_tap = "fc"', 'first_tap = "out_vec"'))
+    assert elsewhere.status is Status.FAILED
+    assert "first seen at fc, expected out_vec" in str(elsewhere.reason)
+    harmless = checked(tmp_path / "c", model, FAULT.replace("INPUTS - 1", "INPUTS + 0"))
+    assert harmless.status is Status.FAILED
+    assert "was not found" in str(harmless.reason)
