@@ -241,10 +241,10 @@ def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open
     assert '# name = "fc"' in text
     status, out = call("check", folder / "my.toml", model)
     assert status == 1
-    assert [line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]] == [
-        "nothing drives the input mode_i: expecte",
+    assert sorted(line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]) == [
         "memory 'b.hex': the model has no array '",
         "memory 's.hex': the model has no array '",
+        "nothing drives the input mode_i: expecte",
     ]
 
 
@@ -331,6 +331,7 @@ def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> 
     ("words", "message"),
     [
         (("--top", "awkwart"), "there is no module 'awkwart'"),
+        (("--top", "awkward", "{folder}/a.vhd"), "a.vhd is VHDL, expected Verilog"),
         (("--top", "awkward", "-o", "{folder}/below/my.toml"), "does not lie in the folder of the description"),
         (("--top", "awkward", "-o", "{folder}/there.toml"), "is there already"),
     ],
@@ -340,6 +341,7 @@ def test_init_writes_nothing_where_it_cannot(tmp_path: Path, words: tuple[str, .
     folder = fresh(tmp_path / "d")
     (folder / "below").mkdir()
     (folder / "there.toml").write_text("mine")
+    (folder / "a.vhd").write_text("")
     words = tuple(word.format(folder=folder) for word in words)
     if "-o" not in words:
         words += ("-o", str(folder / "new.toml"))

@@ -41,7 +41,7 @@ def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(mod
     make = DEVICES["stream"].nodes
     assert make is not None
     (tmp_path / "roms").mkdir()
-    roms = {path.name: path.read_text() for path in write_roms(model, tmp_path / "roms")}
+    roms = {path.name: path.read_bytes() for path in write_roms(model, tmp_path / "roms")}
     (tmp_path / "nodes").mkdir()
     designs = make(model, Settings(), None, tmp_path / "nodes")
     assert [design.tap for design in designs] == list(model.graph.taps)
@@ -51,9 +51,9 @@ def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(mod
         assert bound.part == (design.tap,)
         assert bound.input.tensors == model.graph.by_name[design.tap].inputs
         stem = design.tap.replace("blocks.0.", "block00.").replace("blocks.1.", "block01.").replace(".", "_")
-        for file, text in bound.memories.items():
+        for file, content in bound.memories.items():
             own = f"{stem}_{file.rpartition('_')[2]}"
-            assert text == roms[own]
+            assert content == roms[own]
             taken.add(own)
     assert taken == set(roms)
 

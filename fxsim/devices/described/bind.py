@@ -20,8 +20,11 @@ from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, ex
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
+from fxsim.devices.described.maker import make_files
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
+from fxsim.devices.described.vhdl import MADE, verilog_of
+from fxsim.devices.described.vhdl import SUFFIXES as VHDL
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
@@ -52,6 +55,7 @@ class BoundStream:
     axi: bool
     last_every: int
     latency: int | None
+    find: bool
     interval: int
 
 
@@ -63,12 +67,13 @@ class Bound:
     description: Description
     sources: Sources
     listed: Listed
+    verilog: Verilog
     parameters: dict[str, int]
     wrapper: str
     input: BoundStream
     output: BoundStream
     taps: tuple[BoundTap, ...]
-    memories: dict[str, str]
+    memories: dict[str, bytes]
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
 
@@ -98,11 +103,19 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     for name, value in description.parameters.items():
         with findings.part():
             parameters[name] = _parameter(path, name, value, model)
+    memories: dict[str, bytes] = {}
+    for memory in description.memory:
+        with findings.part():
+            if memory.file in memories:
+                raise FileError(f"{path}: memory '{memory.file}' is described twice")
+            memories[memory.file] = _memory(path, memory, model).encode()
     sources, verilog, ports = None, None, None
     if listed is not None and len(parameters) == len(description.parameters):
         with findings.part():
             sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
-            verilog = Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
+            if description.command is not None:
+                memories |= _made(path, description.command, listed, sources, memories, model)
+            verilog = _verilog(path, description, listed, sources, memories, parameters)
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:
         _check_inputs(path, description, ports, findings)
@@ -127,12 +140,9 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
                     raise FileError(f"{path}: tap '{tap.name}' is described twice")
                 taps.append(tap)
     taps.sort(key=lambda tap: model.graph.taps.index(tap.name))
-    memories: dict[str, str] = {}
-    for memory in description.memory:
+    if into is not None and out is not None:
         with findings.part():
-            if memory.file in memories:
-                raise FileError(f"{path}: memory '{memory.file}' is described twice")
-            memories[memory.file] = _memory(path, memory, model)
+            _check_find(path, into, out)
     head = None
     if into is not None and out is not None and not findings.problems:
         head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
@@ -142,6 +152,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         return None
     assert listed is not None
     assert sources is not None
+    assert verilog is not None
     assert head is not None
     assert into is not None
     assert out is not None
@@ -150,6 +161,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         description=description,
         sources=sources,
         listed=listed,
+        verilog=verilog,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
         input=into,
@@ -158,6 +170,39 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         memories=memories,
         part=part,
     )
+
+
+def _made(
+    path: Path, command: tuple[str, ...], listed: Listed, sources: Sources, memories: Mapping[str, bytes], model: Model
+) -> dict[str, bytes]:
+    """The files that the description's command makes; FileError where one of them is there already."""
+    made = make_files(str(path), command, {name: sources.files[name] for name in listed.files}, model)
+    if twice := sorted(made.keys() & {*memories, *sources.files}):
+        raise FileError(f"{path}: command: it made '{twice[0]}', which a memory or 'files' has, too")
+    return made
+
+
+def _verilog(
+    path: Path,
+    description: Description,
+    listed: Listed,
+    sources: Sources,
+    memories: Mapping[str, bytes],
+    parameters: dict[str, int],
+) -> Verilog:
+    """The design as Verilog: its sources, or what GHDL makes of them; then `parameters`, its generics, are used up."""
+    vhdl = tuple(name for name in listed.sources if name.lower().endswith(VHDL))
+    if not vhdl:
+        return Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
+    if others := [name for name in listed.sources if name not in vhdl]:
+        raise FileError(
+            f"{path}: sources: {vhdl[0]} is VHDL and {others[0]} is not: expected one language, since GHDL makes "
+            "Verilog of a whole design"
+        )
+    files = {**sources.files, **memories}
+    made = verilog_of(str(path), files, vhdl, description.top, parameters)
+    parameters.clear()
+    return Verilog(str(path), sources.files | {MADE: made}, (MADE,), (), {})
 
 
 def _parameter(path: Path, name: str, value: int | str, model: Model) -> int:
@@ -243,7 +288,8 @@ def _stream(
         axi=signals.ready is not None
         and (stream.protocol or ("axi4-stream" if signals.data.endswith("tdata") else "")) == "axi4-stream",
         last_every={"none": 0, "image": beats.beats, "row": beats.row_beats}[last],
-        latency=stream.latency,
+        latency=None if stream.latency == "find" else stream.latency,
+        find=stream.latency == "find",
         interval=stream.interval or beats.beats,
     )
 
@@ -286,6 +332,20 @@ def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
     if "data" not in found:
         raise FileError(f"{where}: the design has neither {prefix}_tdata nor {prefix}_data")
     return Signals(**found)
+
+
+def _check_find(path: Path, into: BoundStream, out: BoundStream) -> None:
+    """Refuse to find a latency where no single change of the input has a single answer."""
+    if not out.find:
+        return
+    where = f"{path}: output stream: latency = 'find'"
+    if into.beats.beats != 1 or out.beats.beats != 1:
+        raise FileError(
+            f"{where}: an image has {into.beats.beats} beats in and {out.beats.beats} out, expected one each: "
+            "state the latency"
+        )
+    if into.signals.ready is not None or into.signals.start is not None:
+        raise FileError(f"{where}: the input has a ready or a start, expected data that always flow: state the latency")
 
 
 def _check_covered(path: Path, description: Description, ports: Mapping[str, Port]) -> None:

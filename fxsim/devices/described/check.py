@@ -96,8 +96,8 @@ def check(path: Path, model: Model) -> Check:
 def _stream(stream: BoundStream, role: str, name: str) -> StreamLine:
     has = stream.signals
     words = [field for field in ("valid", "ready", "last", "keep", "start") if getattr(has, field) is not None]
-    if stream.latency is not None:
-        words.append(f"latency {stream.latency}")
+    if stream.latency is not None or stream.find:
+        words.append(f"latency {'to be found' if stream.find else stream.latency}")
     if role == "input" and has.ready is None:
         words.append(f"an image in {stream.interval} cycles")
     if stream.axi:
@@ -121,7 +121,7 @@ def _memories(bound: Bound) -> list[MemoryLine]:
         text = bound.memories[stated.file]
         lines.append(
             MemoryLine(
-                file=stated.file, tensor=stated.tensor, words=text.count("\n"), digits=len(text.partition("\n")[0])
+                file=stated.file, tensor=stated.tensor, words=text.count(b"\n"), digits=len(text.partition(b"\n")[0])
             )
         )
     return lines

@@ -55,7 +55,6 @@ class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: tuple[Text, ...] | None = None
     lane_order: Literal["low", "high"] = "low"
     pack: Literal["image", "row"] = "image"
-    latency: Cycles | None = None
 
 
 class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,9 +76,10 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `last`: where the last signal is high: with the last beat of an image, of a run of the fastest axis (`row`), or
     nobody looks (`none`); by default `image` where there is such a port. `latency` (output without a valid signal):
-    cycles from an image's first beat in to its first beat out. `interval` (input without ready): fewest cycles between
-    the first beats of images, by default the beats of an image. `protocol`: `axi4-stream` keeps its rules, which are
-    checked: what waits stays, and valid does not wait for ready; by default so where a prefix finds `tdata`.
+    cycles from an image's first beat in to its first beat out, or `find`: as the output reacts to its input.
+    `interval` (input without ready): fewest cycles between the first beats of images, by default the beats of an
+    image. `protocol`: `axi4-stream` keeps its rules, which are checked: what waits stays, and valid does not wait for
+    ready; by default so where a prefix finds `tdata`.
     """
 
     role: Literal["input", "output"]
@@ -87,6 +87,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefix: Text | None = None
     signals: Signals | None = None
     last: Literal["image", "row", "none"] | None = None
+    latency: Cycles | Literal["find"] | None = None
     interval: Annotated[int, Meta(ge=1, le=LATENCY_MAX)] | None = None
     protocol: Literal["axi4-stream", "valid-ready"] | None = None
 
@@ -110,6 +111,7 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: Text
     valid: Text | None = None
     ready: Text | None = None
+    latency: Cycles | None = None
 
     def __post_init__(self) -> None:
         if (self.valid is None) == (self.latency is None):
@@ -137,8 +139,9 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `sources`: names or globs of Verilog and SystemVerilog files or file lists (`.f`), in this order; `include`:
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
-    axis's size in the model. `tie`: input ports that hold a value. `nodes`: descriptions of modules of it, each of
-    which computes a part of the model. All files lie in the description's folder or below.
+    axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
+    files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
+    lie in the description's folder or below.
     """
 
     top: Text
@@ -151,6 +154,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Text | tuple[Text, ...] | None = None
     reset: Reset | None = None
     tie: dict[Text, int] = {}
+    command: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=100)] | None = None
     nodes: tuple[Text, ...] = ()
     tap: tuple[Tap, ...] = ()
     memory: tuple[Memory, ...] = ()

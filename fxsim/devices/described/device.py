@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fxsim.contract.arithmetic import Integers
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
+from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.bind import WRAPPER, Bound, bind
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
@@ -20,8 +20,10 @@ from fxsim.simulate.build import COMMON_HARNESS, Design
 from fxsim.simulate.sources import Sources
 from fxsim.simulate.stall import Stall
 
-_HARNESS = Path(__file__).resolve().parent / "harness.cpp"
+_HARNESS = tuple(Path(__file__).resolve().parent / name for name in ("harness.cpp", "latency.hpp"))
 _PORTS = "described_ports.hpp"
+_LATENCY_FIND_MAX = 512
+"""Latencies that are found are below this, in cycles."""
 _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
 _INSIDE_MAX = 256
@@ -54,16 +56,28 @@ class DescribedDesign(Design):
         assert self.bound is not None
         assert self.model is not None
         bound = self.bound if rtl is None else bind(self.bound.path, self.model, rtl)
-        files = bound.sources.files | {WRAPPER: bound.wrapper.encode()}
+        files = {**bound.verilog.files, WRAPPER: bound.wrapper.encode()}
         return Sources(bound.sources.folder, dict(sorted(files.items())))
 
     def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.listed
+        said = self.bound.verilog
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
         return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
+
+
+class DescribedFigures(Figures, frozen=True, kw_only=True):
+    """Figures of somebody's design: `latency`, where it was to be found: cycles from an image in to the same out."""
+
+    latency: int | None = None
+
+    def lines(self) -> tuple[str, ...]:
+        """The latency that was found, in words."""
+        if self.latency is None:
+            return ()
+        return (f"latency found: the output reacts {self.latency} cycles after its input; state it as latency",)
 
 
 class FittedDescribed(Fitted):
@@ -77,12 +91,13 @@ class FittedDescribed(Fitted):
         self._path = Path(settings.dut)
         self.bound = bind(self._path, model)
         self.design = DescribedDesign(
-            TOP, (_HARNESS, COMMON_HARNESS), rtl=self._path.parent, bound=self.bound, model=model
+            TOP, (*_HARNESS, COMMON_HARNESS), rtl=self._path.parent, bound=self.bound, model=model
         )
         self.parameters = {}
         into, out = self.bound.input, self.bound.output
         self.limit = CycleLimit(least=max(into.beats.beats, out.beats.beats))
-        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * (out.latency or 0), 2 * into.interval)
+        latency = _LATENCY_FIND_MAX if out.find else out.latency or 0
+        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * into.interval)
 
     @property
     def probed(self) -> tuple[str, ...]:
@@ -137,17 +152,17 @@ class FittedDescribed(Fitted):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_files(self, folder: Path, x: Integers) -> None:  # noqa: ARG002  # memory files are the model's alone
         """The memory files, in `rom/`."""
-        for name, text in self.bound.memories.items():
+        for name, content in self.bound.memories.items():
             path = folder / "rom" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
+            path.write_bytes(content)
 
     def keep_sources(self, rtl: Path | None, folder: Path) -> None:
         """Write the description and the files that it lists; its folder may hold much else."""
@@ -162,6 +177,10 @@ class FittedDescribed(Fitted):
     def kept_settings(self) -> Settings:
         """The settings that repeat the run in a kept folder: its own copy of the description."""
         return DescribedSettings(dut=f"rtl/{self._path.name}")
+
+    def figures(self, found: messages.Found, images: int) -> DescribedFigures | None:  # noqa: ARG002
+        """The latency that was found."""
+        return decode_part(found, DescribedFigures)
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
@@ -207,6 +226,8 @@ def ports_header(bound: Bound) -> str:
         f"constexpr size_t TAP_OFFSETS[] = {{{', '.join(map(str, offsets)) or '0'}}};",
         f"constexpr uint64_t TAP_LATENCY[] = {{{', '.join(_cycles(tap.latency) for tap in taps) or '0'}}};",
         f"constexpr uint64_t OUTPUT_LATENCY = {_cycles(out.latency)};",
+        f"constexpr bool OUTPUT_FIND = {_flag(out.find)};",
+        f"constexpr uint64_t LATENCY_FIND_MAX = {_LATENCY_FIND_MAX};",
         f"constexpr uint64_t INTERVAL = {interval};",
         f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
@@ -247,6 +268,7 @@ DEVICE = Device(
     about="your own RTL, as the description that --dut names binds it to the model",
     fit=FittedDescribed,
     settings=DescribedSettings,
+    figures=DescribedFigures,
     described=copy_design,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

@@ -12,6 +12,8 @@ from fxsim.errors import FileError, ToolError
 
 _NAME = "fxsim_bits_"
 _ERRORS_MAX = 20
+_HARMLESS = "MissingTimeScale"
+"""A file without a time scale among some with one: nothing here depends on time."""
 _SIGNALS_MAX = 50_000
 
 
@@ -110,7 +112,9 @@ class _Elaborated:
         tree = syntax.SyntaxTree.fromText(wrapper, self._manager, "fxsim_wrapper", "fxsim_wrapper", bag)
         self._compilation.addSyntaxTree(tree)
         self._root = self._compilation.getRoot()
-        self._errors = [d for d in self._compilation.getAllDiagnostics() if d.isError()]
+        self._errors = [
+            d for d in self._compilation.getAllDiagnostics() if d.isError() and _HARMLESS not in str(d.code)
+        ]
         problems = [
             f"{verilog.where}: sources: {file}, line {self._manager.getLineNumber(wrong.location)}: "
             f"{self._engine.formatMessage(wrong)}"

@@ -9,6 +9,7 @@
 
 #include "described_ports.hpp"
 #include "harness_common.hpp"
+#include "latency.hpp"
 
 namespace {
 
@@ -83,6 +84,10 @@ class Simulation {
         dut_->clk = 0;
         dut_->eval();
         if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
+        if (OUTPUT_FIND) {
+            output_latency_ = LatencyFinder(dut_).find();
+            if (RESET_CYCLES_ASKED != 0) reset(RESET_CYCLES_ASKED);
+        }
         draw_reset();
         uint64_t drained = 0;
         while (!dut_.finished()) {
@@ -260,7 +265,7 @@ class Simulation {
         return entering != NEVER && dut_.cycle() == entering + latency + stream.beat;
     }
 
-    bool output_valid() { return OUTPUT_LATENCY == NEVER ? bool(dut_->out_valid) : is_due(output_, OUTPUT_LATENCY); }
+    bool output_valid() { return output_latency_ == NEVER ? bool(dut_->out_valid) : is_due(output_, output_latency_); }
 
     bool observe() {
         bool moved = false;
@@ -449,7 +454,8 @@ class Simulation {
             .known("first_output_latency", first_output_latency_)
             .raw("input", json(input_, offering_, dut_->in_ready))
             .raw("output", json(output_, output_valid(), dut_->out_ready))
-            .raw("taps", json_taps());
+            .raw("taps", json_taps())
+            .raw("device", Object().known("latency", OUTPUT_FIND ? output_latency_ : NEVER).json());
         print(Object().raw("result", faults_.describe(result).json()));
     }
 
@@ -469,6 +475,7 @@ class Simulation {
     std::vector<Stream> taps_;
     Window window_;
     bool waiting_last_ = false;
+    uint64_t output_latency_ = OUTPUT_LATENCY;  // NEVER where there is a valid signal
     bool stop_ = false, hung_ = false;
     Faults faults_;
     uint64_t last_output_ = NEVER, last_input_ = NEVER, intervals_seen_ = 0;

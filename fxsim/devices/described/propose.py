@@ -17,6 +17,7 @@ import numpy as np
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.ports import Group, Recognised, recognise
+from fxsim.devices.described.vhdl import SUFFIXES
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import read_listed
@@ -36,6 +37,8 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     """
     names = tuple(_below(folder, path) for path in sources)
     folders = tuple(_below(folder, path) for path in include)
+    if vhdl := [name for name in names if name.lower().endswith(SUFFIXES)]:
+        raise FileError(f"{vhdl[0]} is VHDL, expected Verilog: ports of VHDL are not read yet")
     read = read_listed(folder, names, folders)
     names = packages_first(names, read.files)
     found = survey(Verilog(str(folder), read.files, names, folders, {}), top)
@@ -164,7 +167,7 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
             yield _comment(f"data: {among}")
         yield _ports(Group(role, {"data": CHOOSE} | group.ports))
     if role == "output" and "valid" not in group.ports:
-        yield f'latency = "{CHOOSE}"  # cycles from an image\'s first beat in to its first beat out'
+        yield 'latency = "find"  # or the cycles from an image\'s first beat in to its first beat out'
     data = found.ports.get(group.ports.get("data", ""))
     yield from _lanes(tensor, None if data is None else data.bits)
     if tensor is not None and len(tensor.axes) > 1:

@@ -1,0 +1,75 @@
+"""VHDL as Verilog, by GHDL's synthesis, so that the same simulator takes it. What was made is kept by its content."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from fxsim import temporary
+from fxsim.devices.described.foreign import run_foreign
+from fxsim.errors import ToolError
+from fxsim.formats import atomic_write
+from fxsim.formats.text import read_bounded
+from fxsim.paths import VERILOG_BYTES_MAX, cache_dir
+from fxsim.private import make_private
+from fxsim.simulate.sources import hash_parts
+from fxsim.simulate.tools import program_output
+
+SUFFIXES = (".vhd", ".vhdl")
+"""Endings of names of VHDL files."""
+MADE = "fxsim_vhdl.v"
+"""The name of the Verilog that was made."""
+_SECONDS_MAX = 600
+_SHIFT = re.compile(rb"(\$signed\(\w+\)) >> ")
+"""An arithmetic shift as GHDL 2.0 writes it, which Verilog takes for a logical one; of logical ones no sign is said."""
+
+
+def verilog_of(
+    where: str, files: Mapping[str, bytes], sources: tuple[str, ...], top: str, generics: Mapping[str, int]
+) -> bytes:
+    """The Verilog of a VHDL top with these generics; `sources` in the order in which GHDL analyses them.
+
+    `files` lie in the folder that GHDL runs in, by name: what the design reads as it is elaborated, ROMs above all, is
+    what stands in them. ToolError, one line that begins with `where`, where there is no GHDL or it refuses the design.
+    """
+    ghdl = shutil.which("ghdl")
+    if ghdl is None:
+        raise ToolError(f"{where}: GHDL is not installed, which makes Verilog of VHDL: expected 'ghdl' on the PATH")
+    options = [f"-g{name}={value}" for name, value in generics.items()]
+    words = ["--synth", "--std=08", "--out=verilog", *options, *sources, "-e", top]
+    parts = (part for name in sorted(files) for part in (name.encode(), files[name]))
+    key = hash_parts(_version(ghdl).encode(), _SHIFT.pattern, *(word.encode() for word in words), b"files", *parts)
+    kept = cache_dir() / "ghdl" / f"{key}.v"
+    if (made := _kept(kept)) is not None:
+        return made
+    with temporary.folder("ghdl") as folder:
+        work, output = folder / "work", folder / "made"
+        for name, content in files.items():
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        run_foreign(f"{where}: VHDL", [ghdl, *words], work, output, _SECONDS_MAX)
+        made = _SHIFT.sub(rb"\1 >>> ", read_bounded(output, VERILOG_BYTES_MAX, "the Verilog that GHDL makes"))
+    make_private(kept.parent)
+    with atomic_write(kept) as path:
+        path.write_bytes(_seal(made) + made)
+    return made
+
+
+@cache
+def _version(ghdl: str) -> str:
+    return program_output([ghdl, "--version"])
+
+
+def _seal(made: bytes) -> bytes:
+    return f"// {hashlib.sha256(made).hexdigest()}\n".encode()
+
+
+def _kept(path: Path) -> bytes | None:
+    """The Verilog that was made before, None where there is nothing or it is not what was written."""
+    if not path.is_file():
+        return None
+    seal, _, made = path.read_bytes().partition(b"\n")
+    return made if seal + b"\n" == _seal(made) else None

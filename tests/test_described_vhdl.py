@@ -1,0 +1,226 @@
+"""VHDL through GHDL's synthesis, and files that a description's command makes: what passes, is found, is refused."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.bind import bind
+from fxsim.errors import FxsimError
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+from tests.conftest import ROOT
+
+needs_ghdl = pytest.mark.skipif(shutil.which("ghdl") is None, reason="GHDL is not installed (Debian: ghdl)")
+RANDOM = np.random.default_rng(9)
+X = RANDOM.integers(-128, 128, (8, 2, 4)).astype(np.int8)
+TOML = """
+top = "mlp"
+sources = ["mlp.vhd"]
+clock = "clk"
+reset = { signal = "rst" }
+[[stream]]
+role = "input"
+prefix = "s_axis"
+lanes = 4
+[[stream]]
+role = "output"
+prefix = "m_axis"
+lanes = 3
+[[tap]]
+name = "fc1"
+data = "fc1.m_tdata"
+valid = "fc1.m_tvalid"
+ready = "fc1.m_tready"
+lanes = 4
+"""
+MEMORIES = "".join(
+    f'[[memory]]\nfile = "{layer}_{name}.hex"\ntensor = "{layer}.{name}"\n'
+    for layer in ("fc1", "fc2")
+    for name in ("weight", "bias", "shift")
+)
+MAKER = """
+import sys
+from pathlib import Path
+from fxsim import load
+model, target = load(sys.argv[1]), Path(sys.argv[2])
+for node in model.graph.nodes:
+    for name in ("weight", "bias", "shift"):
+        if hasattr(node.op, name):
+            values = [int(value) & 0xFF for value in getattr(node.op, name).reshape(-1)]
+            (target / f"{node.name}_{name}.hex").write_text("".join(f"{value:02x}\\n" for value in values))
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """The network of the example: two layers and a ReLU."""
+
+    def layer(outputs: int) -> Linear:
+        weight = RANDOM.integers(-128, 128, (outputs, 4)).astype(np.int8)
+        return Linear(weight, RANDOM.integers(-32, 32, outputs).astype(np.int8), np.full(outputs, 8, np.uint8))
+
+    nodes = (Node("fc1", layer(4), (INPUT,)), Node("relu", Relu(), ("fc1",)), Node("fc2", layer(3), ("relu",)))
+    return Model(Graph((2, 4), nodes), "mlp")
+
+
+def written(folder: Path, description: str = TOML + MEMORIES, old: str = "", new: str = "") -> Path:
+    """The example's VHDL, words of it replaced, with a description."""
+    folder.mkdir()
+    text = (ROOT / "docs" / "examples" / "cocotb" / "mlp.vhd").read_text()
+    assert old in text
+    (folder / "mlp.vhd").write_text(text.replace(old, new, 1))
+    (folder / "make.py").write_text(MAKER)
+    (folder / "mlp.toml").write_text(description)
+    return folder / "mlp.toml"
+
+
+def simulate(model: Model, dut: Path) -> CosimResult:
+    """Co-simulate, compiled quickly, from one power-on state."""
+    return cosim(model, X, accel="described", dut=str(dut), optimise="-O0", power_on_seeds=(1,))
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+@pytest.mark.verilator
+def test_vhdl_is_compared_and_a_fault_in_it_located(model: Model, tmp_path: Path) -> None:
+    """The example passes with its inner tap; with a rounding left out the first difference is at that layer."""
+    right = simulate(model, written(tmp_path / "a"))
+    assert right.passed
+    assert right.streams.taps["fc1"].compared == 8 * 2 * 4
+    assert right.streams.output.compared == 8 * 2 * 3
+    wrong = simulate(model, written(tmp_path / "b", old='("0" & acc(0)) + ', new=""))
+    assert not wrong.passed
+    assert wrong.verdict.first_mismatch is not None
+    assert wrong.verdict.first_mismatch.tap == "fc1"
+
+
+COMMAND = TOML.replace("[[stream]]", f'files = ["make.py"]\ncommand = ["{sys.executable}", "make.py"]\n[[stream]]', 1)
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+def test_what_a_command_makes_is_what_memories_would_be(model: Model, tmp_path: Path) -> None:
+    """ROM files of the description's own program are the same, byte for byte, and the Verilog that holds them too."""
+    made, stated = bind(written(tmp_path / "a", COMMAND), model), bind(written(tmp_path / "b"), model)
+    assert made.memories == stated.memories
+    assert len(made.memories) == 6
+    assert made.verilog.files["fxsim_vhdl.v"] == stated.verilog.files["fxsim_vhdl.v"]
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+def test_other_rom_contents_are_another_design(model: Model, tmp_path: Path) -> None:
+    """ROMs are part of what GHDL makes: another model is made anew, the same one taken from before."""
+    path = written(tmp_path / "a")
+    first = bind(path, model).verilog.files["fxsim_vhdl.v"]
+    assert bind(path, model).verilog.files["fxsim_vhdl.v"] == first
+    linear = model.graph.nodes[0].op
+    assert isinstance(linear, Linear)
+    other = Linear(linear.weight, np.array(linear.bias + 1, np.int8), linear.shift)
+    nodes = (Node("fc1", other, (INPUT,)), *model.graph.nodes[1:])
+    assert bind(path, Model(Graph((2, 4), nodes), "mlp")).verilog.files["fxsim_vhdl.v"] != first
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rising_edge(clk)", "rising_edge(clok)", "failed with status .*clok"),
+        ("entity mlp is", "entity mlq is", "failed with status"),
+    ],
+)
+def test_vhdl_that_ghdl_refuses_is_one_message(model: Model, tmp_path: Path, old: str, new: str, words: str) -> None:
+    """The last lines of what it says."""
+    with pytest.raises(FxsimError, match=words) as caught:
+        bind(written(tmp_path / "d", old=old, new=new), model)
+    assert "\n" not in str(caught.value)
+
+
+def test_vhdl_without_ghdl_says_so(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing, and what for."""
+    path = written(tmp_path / "d")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FxsimError, match="GHDL is not installed, which makes Verilog of VHDL"):
+        bind(path, model)
+
+
+def test_two_languages_are_refused(model: Model, tmp_path: Path) -> None:
+    """Named, with the reason."""
+    path = written(tmp_path / "d", TOML.replace('"mlp.vhd"', '"mlp.vhd", "x.v"'))
+    (path.parent / "x.v").write_text("")
+    with pytest.raises(FxsimError, match=r"mlp\.vhd is VHDL and x\.v is not: expected one language"):
+        bind(path, model)
+
+
+# --- commands ---
+
+RELU = Model(Graph((3, 6), (Node("act", Relu(), (INPUT,)),)), "relu")
+PLAIN = """
+top = "t"
+sources = ["t.v"]
+files = ["make.py"]
+command = [%s, "make.py"]
+[[stream]]
+role = "input"
+signals = { data = "x" }
+lanes = 18
+[[stream]]
+role = "output"
+signals = { data = "y" }
+lanes = 18
+latency = 0
+"""
+
+
+def plain(folder: Path, program: str, python: str = sys.executable) -> Path:
+    """A design of one line, with a command."""
+    folder.mkdir()
+    (folder / "t.v").write_text("module t (input [143:0] x, output [143:0] y);\nassign y = x;\nendmodule\n")
+    (folder / "make.py").write_text(program)
+    (folder / "t.toml").write_text(PLAIN % f'"{python}"')
+    return folder / "t.toml"
+
+
+def test_command_runs_beside_the_files_and_writes_into_its_folder(tmp_path: Path) -> None:
+    """It gets the model's file and a folder; what it leaves elsewhere is not taken."""
+    program = (
+        "import sys, pathlib\nm, t = map(pathlib.Path, sys.argv[1:])\nassert len(sys.argv) == 3\n"
+        "assert m.stat().st_size > 0 and pathlib.Path('make.py').exists()\n(t / 'a').mkdir()\n"
+        "(t / 'a' / 'w.bin').write_bytes(b'12')\npathlib.Path('lost').write_text('x')\n"
+    )
+    assert bind(plain(tmp_path / "d", program), RELU).memories == {"a/w.bin": b"12"}
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import sys\nprint('one')\nsys.exit('no such layer')", "command: .* failed with status 1: no such layer"),
+        ("pass", "it wrote no file into the folder"),
+        ("import sys, os\nos.symlink('/etc/passwd', sys.argv[2] + '/w')", "it made 'w', which is no plain file"),
+        ("import sys\nopen(sys.argv[2] + '/make.py', 'w')", "it made 'make.py', which a memory or 'files' has, too"),
+        ("import sys\nopen(sys.argv[2] + '/big', 'wb').truncate(1 << 29)", "it made more than 268,435,456 bytes"),
+        ("import time\ntime.sleep(60)", "still running after 1 s"),
+    ],
+)
+def test_command_that_does_not_do_it_is_one_message(
+    tmp_path: Path, program: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last lines, what it made, or that it does not end."""
+    if "sleep" in program:
+        monkeypatch.setattr("fxsim.devices.described.maker.SECONDS_MAX", 1)
+    path = plain(tmp_path / "d", program)
+    with pytest.raises(FxsimError, match=words) as caught:
+        bind(path, RELU)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_words_of_a_command_meet_no_shell(tmp_path: Path) -> None:
+    """A word is a word; a program that is not there is one message."""
+    with pytest.raises(FxsimError, match="cannot be run"):
+        bind(plain(tmp_path / "d", "pass", "touch /tmp/x; true"), RELU)
