@@ -8,6 +8,7 @@ noticed as it runs, and fails the test until it is marked by hand.
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -108,6 +109,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
             yield from codes(constant)
 
 
+@cache
 def of_module(name: str) -> frozenset[str]:
     """Tools that a module belongs to."""
     return frozenset(tool for tool, rooms in TOOLS.items() if any(name == r or name.startswith(f"{r}.") for r in rooms))

@@ -177,6 +177,7 @@ def test_everything_is_measured_and_equal(measured: Measured) -> None:
     assert all(rate > 0 for roof in measured.roofs for rate in roof.rates)
 
 
+@pytest.mark.slow
 def test_every_operator_is_profiled_once(measured: Measured, model: Model) -> None:
     """The steps of the profile are all nodes of the model, each once, and have all its multiply-accumulates."""
     assert measured.profile is not None
@@ -670,6 +671,7 @@ def test_other_files_are_no_records(content: bytes | None, message: str, tmp_pat
         read_record(path)
 
 
+@pytest.mark.slow
 def test_figure_shows_everything(found: BenchRecord, tmp_path: Path) -> None:
     """The picture is well-formed, names every contestant on most threads and every roof, and repeats bit for bit."""
     steps = (

@@ -50,6 +50,7 @@ def errors(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[int, int]:
     return int((difference**2).sum()), int(difference.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("codes", "count", "low", "high"), TINY)
 def test_points_are_those_of_an_exhaustive_search(codes: int, count: int, low: int, high: int, rule: TableRule) -> None:

@@ -14,19 +14,23 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from filelock import FileLock
 
 from fxsim.contract import TableRule
 from fxsim.cosim import CosimResult, StreamState, cosim, driver
+from fxsim.cosim.driver import _first_failed
 from fxsim.devices.stream import rtl_parameters, stuck, write_roms
 from fxsim.devices.stream.device import DESIGN as STREAM
 from fxsim.devices.stream.layout import StreamLayout
@@ -331,8 +335,8 @@ def test_counts_of_the_simulation_are_not_believed(
 ) -> None:
     """Nothing differs and every image came out, but another number of values was compared than the model has."""
 
-    def simulate(*arguments: Any) -> messages.Found:
-        found = process.simulate(*arguments)
+    def simulate(*arguments: Any, **options: Any) -> messages.Found:
+        found = process.simulate(*arguments, **options)
         embed = msgspec.structs.replace(found.taps[0], compared=change(found.taps[0].compared))
         return msgspec.structs.replace(found, taps=[embed, *found.taps[1:]])
 
@@ -346,8 +350,8 @@ def test_counts_of_the_simulation_are_not_believed(
 def test_counts_of_the_simulation_must_be_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences that are counted and not named are an error of the simulation, not a result."""
 
-    def simulate(*arguments: Any) -> messages.Found:
-        found = process.simulate(*arguments)
+    def simulate(*arguments: Any, **options: Any) -> messages.Found:
+        found = process.simulate(*arguments, **options)
         return msgspec.structs.replace(found, output=msgspec.structs.replace(found.output, mismatches=1))
 
     monkeypatch.setattr(driver, "simulate", simulate)
@@ -461,7 +465,7 @@ def test_register_that_is_never_reset_is_found(tmp_path: Path) -> None:
     assert result.power_on_seed == 1
 
 
-def test_reset_that_one_seed_does_not_miss_is_found_by_others(tmp_path: Path) -> None:
+def test_reset_that_one_seed_does_not_miss_is_found_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A register slice without a reset passes under one power-on seed, and not under eight; the one that fails is told.
 
     A run of that seed alone, on the images that it was given, fails the same way.
@@ -477,6 +481,68 @@ def test_reset_that_one_seed_does_not_miss_is_found_by_others(tmp_path: Path) ->
     assert (ran.power_on_seed, ran.power_on_seeds) == (failing, (passing, failing))
     assert (ran.image_start, ran.image_stop) == (0, 2)
     assert not compare(rtl=rtl, engine="reference").passed
+    # Side by side they are told as they are one after the other.
+    given: tuple[tuple[int, ...], ...] = (tuple(range(1, 9)), (passing, failing), (failing, passing), (passing,))
+    for seeds in given:
+        found = []
+        for jobs in ("1", "4"):
+            monkeypatch.setenv("FXSIM_JOBS", jobs)
+            result = compare(rtl=rtl, engine="reference", power_on_seeds=seeds)
+            found.append(msgspec.structs.replace(result, timing=None, build=None))
+        assert found[0] == found[1]
+
+
+def test_outcome_of_runs_side_by_side_is_that_of_one_after_the_other() -> None:
+    """The first run in order that fails or raises is the outcome, though later ones end sooner; those are given up."""
+    first_failed: Any = _first_failed
+    passing, failing = (SimpleNamespace(verdict=SimpleNamespace(passed=passed)) for passed in (True, False))
+    later, gave_up = threading.Event(), []
+
+    def slowly(outcome: object) -> Callable[[threading.Event], object]:
+        def run(_given_up: threading.Event) -> object:
+            assert later.wait(60)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return run
+
+    def soon(given_up: threading.Event) -> object:
+        later.set()
+        assert given_up.wait(60)
+        gave_up.append(True)
+        raise process.GivenUpError
+
+    def at_once(_given_up: threading.Event) -> object:
+        raise ToolError("the later one")
+
+    also_passing = SimpleNamespace(verdict=passing.verdict)
+    for jobs in (1, 2, 3):
+        later.set()
+        assert first_failed([slowly(passing), slowly(also_passing)], jobs) is passing
+        assert first_failed([slowly(passing), slowly(failing), at_once], jobs) is failing
+        with pytest.raises(ToolError, match="the first one"):
+            first_failed([slowly(passing), slowly(ToolError("the first one")), at_once], jobs)
+    later.clear()
+    assert first_failed([slowly(passing), slowly(failing), soon], 3) is failing
+    assert gave_up == [True]
+
+
+def test_a_simulation_that_is_given_up_ends(tmp_path: Path) -> None:
+    """It ends soon, though the simulator does not, and nothing is told of it."""
+    feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
+    given_up, number = threading.Event(), tmp_path / "number"
+
+    def give_up() -> None:
+        while not number.exists():
+            time.sleep(0.01)
+        given_up.set()
+
+    threading.Thread(target=give_up, daemon=True).start()
+    script = _script(tmp_path, "echo $$ > new; mv new number; exec sleep 1000")
+    with pytest.raises(process.GivenUpError):
+        process.simulate(script, tmp_path, feeder, lambda _: None, given_up=given_up)
+    assert not psutil.pid_exists(int(number.read_text()))
 
 
 def test_unknown_value_does_not_pass_for_a_right_one(tmp_path: Path) -> None:

@@ -414,6 +414,7 @@ def test_cifar10_python_version(tmp_path: Path, inside: str, style: str) -> None
     check_cifar(load_cifar10(tmp_path, COUNT))
 
 
+@pytest.mark.slow
 def test_cifar10_of_the_published_size(tmp_path: Path) -> None:
     """Six files of 10,000 pictures, one of them linked for all, load by name; both versions agree."""
     labels = [i % 10 for i in range(10_000)]
@@ -554,6 +555,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_pickles_that_ask_for_more_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is not plain values is refused with opcode and offset, unrun, in bounded memory."""

@@ -152,6 +152,7 @@ def test_engines_agree_with_exact_arithmetic(engine: Engine, data: st.DataObject
             np.testing.assert_array_equal(got[tap][i], expected, f"image {i}, {tap}")
 
 
+@pytest.mark.slow
 @each_set
 @given(st.data())
 def test_engines_agree_on_larger_graphs(data: st.DataObject) -> None:
@@ -466,6 +467,7 @@ def test_an_image_does_not_depend_on_its_batch(small_model: Model, engine: Engin
             np.testing.assert_array_equal(backwards[tap][-1 - i], values[i], tap)
 
 
+@pytest.mark.slow
 @each_engine
 @given(data=st.data())
 @settings(max_examples=50)
@@ -617,6 +619,7 @@ def names_of(step: program.Step) -> list[str]:
     return [node.name for node in step.nodes]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_every_needed_node_is_in_one_step(data: st.DataObject) -> None:
     """Each node that taps need is in one step, whose inputs are there before it; every tap is a step's result."""

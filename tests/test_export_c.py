@@ -153,6 +153,7 @@ def test_golden_models_under_sanitizers(name: str, tmp_path: Path) -> None:
             assert found[tap] == values.reshape(2, -1).tolist(), f"{engine}, {tap}"
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(data=st.data())
 def test_any_graph_is_what_exact_fractions_give(data: st.DataObject) -> None:

@@ -171,6 +171,7 @@ def call(capfd: pytest.CaptureFixture[str], *args: str | Path) -> tuple[Any, str
     return caught.value.code, *capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_command_gives_the_same_json_and_picture_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Two runs print and write the same bytes; printed and written figures are the same."""
     folders = tmp_path / "a" / "b", tmp_path / "c"

@@ -70,6 +70,7 @@ def test_golden_folder_is_what_the_generator_makes(regenerated: Path) -> None:
     assert {name: kept.get(name) == data for name, data in made.items()} == dict.fromkeys(made, True)
 
 
+@pytest.mark.slow
 def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
     """`python -m fxsim.golden -o DIR` makes every golden file that is kept, and leaves nothing else behind."""
     result = CliRunner().invoke(main, ["-o", str(tmp_path / "new")])
@@ -79,6 +80,7 @@ def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
     assert contents(tmp_path / "new") == kept
 
 
+@pytest.mark.slow
 def test_golden_folder_is_sound_and_small() -> None:
     """Nothing is wrong with the golden folder, and it takes less than 7 MB."""
     assert check_golden(golden_dir()) == []
@@ -110,6 +112,7 @@ def test_manifest_says_which_models_are_trained() -> None:
             assert hashlib.sha256(recipe).hexdigest() == model.training.recipe_sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [recipe.name for recipe in (*RANDOM, *TRAINED)])
 def test_statistics_are_realistic(name: str) -> None:
     """Activations use the range of int8, few of them saturate, some do; random models' shifts lie within 4 to 16."""
@@ -366,6 +369,7 @@ TEXTS = ("", "x", "..", "small.safetensors", "vectors", "a\0b", "\n")
 PARTS = st.sampled_from([None, *NUMBERS, *TEXTS, [], [1], {}, {"embed": 1}])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_manifest_is_a_problem_or_one_error(regenerated: Path, tmp_path: Path, data: st.DataObject) -> None:

@@ -419,6 +419,7 @@ def test_taps_have_the_contracts_names_and_shapes() -> None:
     assert psa.shapes["classifier"] == (7,)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(data=st.data())
 def test_built_networks_are_recognised(data: st.DataObject) -> None:

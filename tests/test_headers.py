@@ -504,6 +504,7 @@ def test_the_largest_header_takes_bounded_memory(tmp_path: Path) -> None:
     assert peak / path.stat().st_size * HEADER_BYTES_MAX < 1.2e9
 
 
+@pytest.mark.slow
 def test_hostile_text_is_refused_in_linear_time(tmp_path: Path) -> None:
     """A megabyte of what makes careless parsers slow takes no longer than a megabyte of anything."""
     n = 1 << 20
@@ -782,6 +783,7 @@ def test_folders_without_headers_are_refused(tmp_path: Path) -> None:
 # --- export ---
 
 
+@pytest.mark.slow
 @given(model=resmlp_models(), layout=st.sampled_from(["out-in", "in-out"]))
 def test_export_and_import_give_the_model_back(model: Model, layout: str) -> None:
     """Any ResMLP survives both layouts, with its rule and layout stated."""

@@ -32,6 +32,7 @@ GOLDEN = ("psa_h96", "relu_h192", "b_spline_h96", "digits_small", "small", "smal
 any_graph = st.one_of(graphs(), woven_graphs(), resmlp_models().map(lambda model: model.graph))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOLDEN)
 def test_loops_equal_the_reference_and_the_compiled_engine_on_golden_models(name: str) -> None:
     """At every tap of a golden model, on natural and on random images, all three engines give the same."""
@@ -63,6 +64,7 @@ def test_loops_equal_the_reference_on_larger_graphs(data: st.DataObject) -> None
     assert_equal_taps(run_loops(model, x, model.graph.taps), run_reference(model.graph, x, model.graph.taps))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_loops_equal_the_compiled_engine(data: st.DataObject) -> None:
     """They and the fast kernels of each instruction set give the same at every tap of any graph."""

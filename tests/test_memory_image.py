@@ -455,6 +455,7 @@ def configs(draw: DrawFn) -> ResMLPConfig:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(config=configs(), style=STYLES, seed=st.integers(0, 2**32 - 1), shift=shift_values(), count=st.integers(1, 3))
 def test_words_compute_what_the_engine_computes(

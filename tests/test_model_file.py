@@ -69,6 +69,7 @@ def put(path: Path, metadata: Any, tensors: Tensors) -> None:
 # --- what is written is what is read ---
 
 
+@pytest.mark.slow
 @given(model=models())
 def test_models_are_read_as_they_were_written(model: Model) -> None:
     """Graph, rules, widths, name and provenance of any model survive, and the same model gives the same bytes."""
@@ -497,6 +498,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
             load(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_damaged_files_never_surprise(data: st.DataObject) -> None:

@@ -70,6 +70,7 @@ def compute_single(op: Any, x: Int8) -> Int8:
 # --- values ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimise", [True, False])
 @settings(max_examples=60)
 @given(data=st.data())

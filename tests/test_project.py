@@ -12,6 +12,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
@@ -352,6 +353,7 @@ def imports(tree: ast.AST, everywhere: bool) -> Iterator[str]:
             yield from imports(node, everywhere)
 
 
+@cache
 def modules() -> dict[Path, ast.Module]:
     """Every module of the package, parsed, by its place inside."""
     package = ROOT / "fxsim"

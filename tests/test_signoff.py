@@ -368,6 +368,7 @@ def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "tap classifier" in str(check.reason)
 
 
+@pytest.mark.slow
 def test_corrupted_golden_files_are_found_and_named(tmp_path: Path) -> None:
     """A flipped bit in a golden model, and one in golden vectors, fail their checks by name; status 1."""
     shutil.copytree(golden_dir(), tmp_path / "golden")

@@ -31,6 +31,7 @@ def every_output(table: Int8, rule: TableRule) -> Int64:
     return lookup(x, table, rule).T.astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("points", "rule"), FORMATS)
 @given(data=st.data())
 def test_interpolation_follows_the_contract(points: int, rule: TableRule, data: st.DataObject) -> None:

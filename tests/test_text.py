@@ -75,6 +75,7 @@ def test_hostile_toml_is_refused_before_it_is_parsed(case: str, monkeypatch: pyt
     assert time.process_time() - start < 5  # a megabyte takes tenths of a second
 
 
+@pytest.mark.slow
 def test_the_largest_toml_takes_bounded_time_and_memory() -> None:
     """At every bound at once, deep tables as many as may be, a text takes seconds at most and under 200 MiB."""
     text = "".join("[" + ".".join([f"k{i}"] * DEPTH_MAX) + "]\n" for i in range(ENTRIES_MAX // (DEPTH_MAX + 1)))
@@ -112,6 +113,7 @@ _NESTED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text("abc-_.\"'#[]{} é", max_size=8), _NESTED, max_size=4))
 def test_bounds_refuse_nothing_usual(content: dict[str, Any]) -> None:
     """Any small content, whatever its keys and texts hold, is read as it was written."""

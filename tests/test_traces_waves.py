@@ -306,6 +306,7 @@ def test_waves_of_ghdl(model: Model, tmp_path: Path) -> None:
     assert list_signals(file) == {"tb.clk": 1, "tb.valid": 1, "tb.ready": 1, "tb.data": 8, "tb.done": 1}
 
 
+@pytest.mark.slow
 def test_reading_takes_no_more_memory_for_a_longer_wave(
     model: Model, x: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

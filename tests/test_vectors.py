@@ -164,6 +164,7 @@ def test_same_input_gives_same_bytes(model: Model, x: Array, tmp_path: Path) -> 
         assert path.read_bytes().replace(b'"reference"', b'"numba"') == other.read_bytes(), path.name
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=25)
 def test_any_graph_round_trips(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -375,6 +376,7 @@ def test_missing_extra_and_cut_files_are_all_named(folder: Path) -> None:
         assert any(expected in message for message in found), (expected, found)
 
 
+@pytest.mark.slow
 def test_every_file_matters(folder: Path) -> None:
     """A flipped bit anywhere in any file but the manifest makes the check fail and name that file."""
     rng = np.random.default_rng(0)
@@ -400,6 +402,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
+@pytest.mark.slow
 def test_every_statement_of_the_manifest_matters(folder: Path) -> None:
     """Any statement of the manifest that is changed is found, but for who computed it."""
     text = (folder / MANIFEST).read_text()

@@ -2,10 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +36,7 @@ from fxsim.engines import run_chunks
 from fxsim.errors import StimulusError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import ALL_TAPS, Model
+from fxsim.machine import count_jobs
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.differences import Differences, difference_arguments, read_differences
@@ -111,7 +115,9 @@ def run_cosim(
         if status is not None:
             status("simulating")
 
-        def run(seed: int, stop: int, pattern: Stall, waveform: Path | None, report: Progress | None) -> CosimResult:
+        def run(
+            seed: int, stop: int, pattern: Stall, waveform: Path | None, report: Progress | None, given_up: Event
+        ) -> CosimResult:
             arguments = fitted.arguments(layout, stop - start, pattern) | {
                 "power_on_seed": str(seed),
                 "watchdog": str(limit),
@@ -125,7 +131,9 @@ def run_cosim(
             arguments |= difference_arguments(kept, most, looked_into)
             command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items())]
             feeder = Feeder(layout, stimulus[start:stop], request.engine)
-            found = simulate(command, work, feeder, lambda done: report(done, stop - start) if report else None)
+            errors = work / f"stderr-{seed}"
+            tell = partial(_report, report, stop - start)
+            found = simulate(command, work, feeder, tell, errors=errors, given_up=given_up)
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             result = _result(model, used, found)
             differences = read_differences(kept, most)
@@ -133,19 +141,43 @@ def run_cosim(
                 whole(layout, differences)
             return _with_origins(result, layout, found, differences, stimulus[start:stop])
 
-        result = run(seeds[0], stop, pattern, wave_path, progress)
-        for seed in seeds[1:]:
-            if not result.verdict.passed:
-                break
-            resets = POWER_ON_RESETS if "reset" in device.stalls and fitted.has_reset else 0
-            other = run(seed, min(stop, start + POWER_ON_IMAGES), pattern.only_reset(seed, resets), None, None)
-            result = result if other.verdict.passed else other
+        resets = POWER_ON_RESETS if "reset" in device.stalls and fitted.has_reset else 0
+        few = min(stop, start + POWER_ON_IMAGES)
+        runs = [partial(run, seeds[0], stop, pattern, wave_path, progress)]
+        runs += [partial(run, seed, few, pattern.only_reset(seed, resets), None, None) for seed in seeds[1:]]
+        result = _first_failed(runs, count_jobs())
     return msgspec.structs.replace(
         result,
         streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )
+
+
+def _report(report: Progress | None, images: int, done: int) -> None:
+    if report is not None:
+        report(done, images)
+
+
+def _first_failed(runs: Sequence[Callable[[Event], CosimResult]], jobs: int) -> CosimResult:
+    """The result of the first run that did not pass, else of the first of all; `jobs` of them at once.
+
+    Runs after one that fails, or raises, are given up: what comes is what would of one after the other.
+    """
+    given_up = Event()
+    with ThreadPoolExecutor(min(jobs, len(runs)), "fxsim-run") as pool:
+        # With one at a time, here: a run that comes after a failure is not even begun.
+        waiting = [pool.submit(run, given_up).result if jobs > 1 else partial(run, given_up) for run in runs]
+        try:
+            first = result = waiting[0]()
+            for wait in waiting[1:]:
+                if not result.verdict.passed:
+                    break
+                result = wait()
+            return first if result.verdict.passed else result
+        finally:
+            given_up.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def _with_origins(

@@ -26,6 +26,8 @@ _CHUNK_BYTES = 8 << 20
 """Records made at once: bounds memory."""
 _SILENCE_SECONDS_MAX = 120
 """The harness reports five times a second; one that says nothing for this long is stuck inside a single cycle."""
+_WAIT_SECONDS = 0.5
+"""Seconds between two looks at whether a simulation was given up."""
 
 
 class Records(Protocol):
@@ -90,23 +92,37 @@ class Feeder:
             self.computing = False
 
 
-def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[[int], None]) -> Found:
+class GivenUpError(Exception):
+    """A simulation that was given up: nobody wants to know what it finds."""
+
+
+def simulate(
+    command: list[str],
+    work: Path,
+    feeder: Feeder,
+    progress: Callable[[int], None],
+    errors: Path | None = None,
+    given_up: threading.Event | None = None,
+) -> Found:
     """Run the harness in the folder `work`, that has the model's files; whatever happens, it does not outlive this.
 
     The harness begins each of its lines with a word that nobody could guess, which it is given before the design under
     test exists: what the design itself writes to that channel is told from it, and refused. ToolError for that, for a
     second result, and where the simulator fails.
+
+    `errors`: a file for its standard error that no other simulation has, by default `work`/stderr. GivenUpError soon
+    after `given_up` is set.
     """
     result = None
     word = secrets.token_hex(16).encode()
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with (work / "stderr").open("w+b") as errors:
-        with running(command, cwd=work, stderr=errors, **pipes) as process:
+    with (errors or work / "stderr").open("w+b") as said:
+        with running(command, cwd=work, stderr=said, **pipes) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             thread = feeder.start(process.stdin, word + b"\n")
             try:
-                for line in _lines(process.stdout, feeder):
+                for line in _lines(process.stdout, feeder, given_up or threading.Event()):
                     first, _, text = line.partition(b" ")
                     if first != word:
                         raise ToolError(
@@ -131,8 +147,8 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
                 process.kill()
                 process.wait()
                 thread.join()
-        errors.seek(0)
-        complaint = errors.read().decode(errors="replace").strip()
+        said.seek(0)
+        complaint = said.read().decode(errors="replace").strip()
     if feeder.error is not None:
         if isinstance(feeder.error, FxsimError):
             raise feeder.error
@@ -149,14 +165,17 @@ def simulate(command: list[str], work: Path, feeder: Feeder, progress: Callable[
     return result
 
 
-def _lines(stream: IO[bytes], feeder: Feeder) -> Iterator[bytes]:
+def _lines(stream: IO[bytes], feeder: Feeder, given_up: threading.Event) -> Iterator[bytes]:
     """Lines of the harness as they come. ToolError where it falls silent though it is not waiting for images."""
     buffer = b""
     silent_since = time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         while True:
-            if not selector.select(timeout=1.0):
+            ready = selector.select(timeout=_WAIT_SECONDS)
+            if given_up.is_set():
+                raise GivenUpError
+            if not ready:
                 if feeder.computing:
                     silent_since = time.monotonic()
                 elif time.monotonic() - silent_since > _SILENCE_SECONDS_MAX:
