@@ -217,7 +217,7 @@ def resets(accel: str, only: str, out: Path | None) -> None:
                     found[place] = trial.leave_out(number)
                     with out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps({"place": place} | found[place]._asdict()) + "\n")
-                click.echo(f"{count:4}/{len(places)} {place:46}{found[place]}")
+                click.echo(f"{count:4}/{len(places)} {place:46} {found[place]}")
         except FxsimError as error:
             raise click.ClickException(str(error)) from None
     seen = [found[place] for place in places.values()]
