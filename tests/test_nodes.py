@@ -1,6 +1,11 @@
 """Node by node: every module alone, given the model's values; one that is wrong hides nothing of the next."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,7 @@ from fxsim.families import ResMLPConfig, build_resmlp
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Relu
+from tests.conftest import obey_ctrl_c
 from tests.test_cosim import MODEL, X, edited_rtl, random_parameters
 from tests.test_described import PIPELINE, PIPELINE_TOML, simulate
 from tests.test_described import X as TOKENS
@@ -243,3 +249,31 @@ def test_what_has_no_nodes_is_refused(tmp_path: Path) -> None:
         path = two_stages(tmp_path / words[:5].replace("'", ""), nodes, **{"again.toml": of_part("input", "a")})
         with pytest.raises(FileError, match=words):
             run_nodes(CosimRequest(TWO, TOKENS, "described", {"dut": str(path)}))
+
+
+@pytest.mark.verilator
+def test_interrupted_command_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    """Ctrl-C while nodes are simulated: the status says so, and what they had written is gone."""
+    path = two_stages(tmp_path / "d")
+    save(TWO, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", TOKENS)
+    (tmp_path / "temporary").mkdir()
+    words = [sys.executable, "-m", "fxsim", "cosim", "m.safetensors", "x.npy", "--dut", str(path), "--nodes"]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "FXSIM_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, preexec_fn=obey_ctrl_c) as run_:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "temporary").glob("*/0.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        run_.send_signal(signal.SIGINT)
+        assert run_.wait(60) == 130
+    assert list((tmp_path / "temporary").iterdir()) == []
+    left = [line for line in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _command_line(line)]
+    assert left == []
+
+
+def _command_line(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""

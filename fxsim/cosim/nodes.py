@@ -1,7 +1,7 @@
 """Node by node: each module of a device alone, given the model's tensor before it and held to the one behind it.
 
 A node that is wrong hides nothing of the next one, since every node gets the model's own values. Each is a
-co-simulation of a described design, in a process of its own; as many run at once as there are cores.
+co-simulation of a described design, in a process of its own; as many run at once as FXSIM_JOBS says.
 """
 
 import os
@@ -24,7 +24,7 @@ from fxsim.cosim.result import Fault, Stop, TapResult
 from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings
 from fxsim.errors import StimulusError
 from fxsim.formats import save
-from fxsim.machine import count_cores
+from fxsim.machine import count_jobs
 from fxsim.process import running
 from fxsim.simulate import Stall
 from fxsim.simulate.build import Status
@@ -107,7 +107,7 @@ def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status
         words += ["--power-on-seeds", ",".join(map(str, request.power_on_seeds))]
         words += [] if request.watchdog is None else ["--watchdog", str(request.watchdog)]
         if status is not None:
-            status(f"{len(nodes)} nodes, {min(count_cores(), len(nodes))} at a time")
+            status(f"{len(nodes)} nodes, {min(count_jobs(), len(nodes))} at a time")
         found: dict[int, NodeResult] = {}
         for number, ended in _run_all([_command(folder, node, words) for node in nodes], folder):
             found[number] = _read(nodes[number], ended)
@@ -154,7 +154,7 @@ def _started(command: Sequence[str], folder: Path, number: int) -> Iterator[tupl
 
 def _run_all(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[tuple[int, _Ended]]:
     """Run commands, as many at once as there are cores; yields their numbers as they end. None outlives the loop."""
-    waiting, slots = list(enumerate(commands)), count_cores()
+    waiting, slots = list(enumerate(commands)), count_jobs()
     with ExitStack() as all_of_them:
         at_work: dict[int, tuple[ExitStack, Any, Path, Path]] = {}
         while waiting or at_work:

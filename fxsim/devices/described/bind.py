@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from fxsim.devices.described.description import (
     Description,
-    Memory,
     Signals,
     Stream,
     Tap,
@@ -21,6 +19,7 @@ from fxsim.devices.described.expressions import below
 from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.maker import make_files
+from fxsim.devices.described.memory import joined, memory_text
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, verilog_of
@@ -108,9 +107,10 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     memories: dict[str, bytes] = {}
     for memory in description.memory:
         with findings.part():
+            text = memory_text(path, memory, model)
             if memory.file in memories:
-                raise FileError(f"{path}: memory '{memory.file}' is described twice")
-            memories[memory.file] = memory_text(path, memory, model).encode()
+                text = joined(path, memory, text, memories[memory.file].decode())
+            memories[memory.file] = text.encode()
     sources, verilog, ports = None, None, None
     if listed is not None and len(parameters) == len(description.parameters):
         with findings.part():
@@ -426,29 +426,3 @@ def check_widths(verilog: Verilog, head: str, path: Path, taps: Iterable[BoundTa
             if result != expected[key]:
                 shown = texts[key].replace(f"{INSTANCE}.", "")
                 raise FileError(f"{key}: {shown} has {result} bits, expected {expected[key]}")
-
-
-def memory_text(path: Path, memory: Memory, model: Model) -> str:
-    """The text of a memory file: hexadecimal words, one a line."""
-    where = f"{path}: memory '{memory.file}'"
-    if memory.file.startswith("/") or ".." in Path(memory.file).parts:
-        raise FileError(f"{where}: expected a name in the folder the simulator runs in")
-    name, _, field = memory.tensor.rpartition(".")
-    node = model.graph.by_name.get(name)
-    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
-    if not isinstance(value, np.ndarray):
-        raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
-    low, high = int(value.min()), int(value.max())
-    if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
-        raise FileError(
-            f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold"
-        )
-    rows = value.reshape(-1, value.shape[-1] if memory.word == "row" and value.ndim > 1 else 1)
-    digits, mask = -(-memory.bits * rows.shape[1] // 4), (1 << memory.bits) - 1
-    lines = []
-    for row in rows.tolist():
-        word = 0
-        for element in row if memory.first == "high" else reversed(row):
-            word = word << memory.bits | (element & mask)
-        lines.append(f"{word:0{digits}x}\n")
-    return "".join(lines)

@@ -158,11 +158,9 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
     lines = []
     for stated in bound.description.memory:
         text = bound.memories[stated.file]
-        lines.append(
-            MemoryLine(
-                file=stated.file, tensor=stated.tensor, words=text.count(b"\n"), digits=len(text.partition(b"\n")[0])
-            )
-        )
+        words = text.count(b"\n") - text.count(b"@")
+        digits = len(text.splitlines()[-1])
+        lines.append(MemoryLine(file=stated.file, tensor=stated.tensor, words=words, digits=digits))
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fxsim.devices.described.jobs.parts import Control, Ram, Region, Registers, Step
-from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Packing, Part, Text
+from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Lanes, Packing, Part, Text
 from fxsim.formats.text import decode_toml, read_bounded
 
 BYTES_MAX = 1 << 20
@@ -97,6 +97,8 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `tensor`: operator and parameter, e.g. `fc1.weight`. `word`: a value, or a row (all of the last axis). `first`:
     whether a row's first value is in the least (`low`) or most significant bits (`high`). `bits`: of a value.
+    `lanes`: values a word, in place of `word`. `order`: the array's axes `out` and `in`, slowest first, as of streams.
+    `address`: of the first word; entries that state one may share a file.
     """
 
     file: Text
@@ -104,6 +106,9 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     word: Literal["value", "row"] = "value"
     first: Literal["low", "high"] = "low"
     bits: Annotated[int, Meta(ge=1, le=32)] = 8
+    lanes: Lanes | None = None
+    order: tuple[Text, ...] | None = None
+    address: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
 
 
 class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.contract.number import Number
+from fxsim.devices.described.order import arrange
 from fxsim.devices.described.parts import Packing
 from fxsim.errors import FileError, ModelError
 
@@ -70,14 +71,7 @@ def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
     if number.low > tensor.number.low or number.high < tensor.number.high:
         raise FileError(f"{where}: a lane is {number}, which cannot hold every {tensor.number} of the model")
     order = tensor.axes if packing.order is None else packing.order
-    names = [axis.removeprefix("-") for axis in order]
-    if sorted(names) != sorted(tensor.axes):
-        raise FileError(f"{where}: order is {', '.join(order)}, expected each of {', '.join(tensor.axes)} once")
-    grid = np.arange(tensor.size, dtype=np.int64).reshape(tensor.shape)
-    grid = grid.transpose([tensor.axes.index(name) for name in names])
-    for i, axis in enumerate(order):
-        if axis.startswith("-"):
-            grid = np.flip(grid, axis=i)
+    grid = arrange(tensor.axes, tensor.shape, order, where)
     rows = grid.reshape(-1, grid.shape[-1]) if packing.pack == "row" else grid.reshape(1, -1)
     row_beats = -(-rows.shape[1] // packing.lanes)
     places = np.full((len(rows), row_beats * packing.lanes), -1, np.int64)

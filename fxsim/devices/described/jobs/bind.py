@@ -15,7 +15,6 @@ from fxsim.devices.described.bind import (
     design_verilog,
     find_port,
     made_files,
-    memory_text,
     parameter_value,
     refuse_undriven,
     taps_of,
@@ -27,6 +26,7 @@ from fxsim.devices.described.findings import Findings
 from fxsim.devices.described.jobs.bound import LITE, LITE_OPTIONAL, Area, BoundRam, BoundRegion, BoundStep, encode
 from fxsim.devices.described.jobs.parts import Ram, Region, Step
 from fxsim.devices.described.jobs.wrapper import wrapper_head
+from fxsim.devices.described.memory import joined, memory_text
 from fxsim.devices.described.packing import make_beats
 from fxsim.devices.described.wrapper import BoundTap, wrapper_tail
 from fxsim.errors import FileError
@@ -80,9 +80,10 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
     parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
     memories: dict[str, bytes] = {}
     for memory in description.memory:
+        text = memory_text(path, memory, model)
         if memory.file in memories:
-            raise FileError(f"{path}: memory '{memory.file}' is described twice")
-        memories[memory.file] = memory_text(path, memory, model).encode()
+            text = joined(path, memory, text, memories[memory.file].decode())
+        memories[memory.file] = text.encode()
     if description.command is not None:
         memories |= made_files(path, description.command, listed, sources, memories, model)
     verilog = design_verilog(path, description, listed, sources, memories, parameters)

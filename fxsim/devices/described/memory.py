@@ -1,0 +1,68 @@
+"""Memory files for `$readmemh`: arrays of the model in words, at addresses."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fxsim.devices.described.description import Memory
+from fxsim.devices.described.order import arrange
+from fxsim.errors import FileError
+from fxsim.graph import Model
+
+_AXES = ("out", "in")
+
+
+def memory_text(path: Path, memory: Memory, model: Model) -> str:
+    """The text of one entry: hexadecimal words, one a line, from its address where it states one.
+
+    FileError with file and place where the model has no such array, or it does not fit the words.
+    """
+    where = f"{path}: memory '{memory.file}'"
+    if memory.file.startswith("/") or ".." in Path(memory.file).parts:
+        raise FileError(f"{where}: expected a name in the folder the simulator runs in")
+    name, _, field = memory.tensor.rpartition(".")
+    node = model.graph.by_name.get(name)
+    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
+    if not isinstance(value, np.ndarray):
+        raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
+    low, high = int(value.min()), int(value.max())
+    if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
+        raise FileError(
+            f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold"
+        )
+    if memory.order is not None:
+        if not 0 < value.ndim <= len(_AXES):
+            raise FileError(
+                f"{where}: '{memory.tensor}' has {value.ndim} axes, expected {' and '.join(_AXES)} to order"
+            )
+        value = value.reshape(-1)[arrange(_AXES[: value.ndim], value.shape, memory.order, where)]
+    lanes = memory.lanes or (value.shape[-1] if memory.word == "row" and value.ndim > 1 else 1)
+    values = [int(element) for element in value.reshape(-1)]
+    if len(values) % lanes:
+        raise FileError(f"{where}: '{memory.tensor}' has {len(values)} values, which words of {lanes} do not divide")
+    digits, mask = -(-memory.bits * lanes // 4), (1 << memory.bits) - 1
+    lines = [] if memory.address is None else [f"@{memory.address:x}\n"]
+    for at in range(0, len(values), lanes):
+        word, row = 0, values[at : at + lanes]
+        for element in row if memory.first == "high" else reversed(row):
+            word = word << memory.bits | (element & mask)
+        lines.append(f"{word:0{digits}x}\n")
+    return "".join(lines)
+
+
+def joined(path: Path, memory: Memory, text: str, before: str) -> str:
+    """The text of a file with one more entry; FileError where addresses are not stated, or overlap."""
+    where = f"{path}: memory '{memory.file}'"
+    taken: set[int] = set()
+    at = None
+    for line in (before + text).split():
+        if line.startswith("@"):
+            at = int(line[1:], 16)
+            continue
+        if at is None or not before.startswith("@") or not text.startswith("@"):
+            raise FileError(f"{where} is described twice, expected an address in each entry")
+        if at in taken:
+            raise FileError(f"{where}: two entries have a word at address {at}")
+        taken.add(at)
+        at += 1
+    return before + text
