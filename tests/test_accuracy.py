@@ -101,6 +101,7 @@ def test_study_goes_on_where_it_stopped(folder: Path) -> None:
     assert len(json.loads(out.read_text())["cases"]) == 2
 
 
+@pytest.mark.slow
 def test_study_refuses_what_makes_none(folder: Path) -> None:
     """One line for each: no such activation, two recipes of one, no [quantize], a file that is something else."""
     other = folder / "other.json"

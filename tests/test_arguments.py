@@ -109,6 +109,7 @@ def test_full_stream_is_named() -> None:
     assert str(caught.value) == "cannot write /dev/full: No space left on device"
 
 
+@pytest.mark.slow
 def test_draw_without_a_seed_is_refused(tmp_path: Path) -> None:
     """Neither read nor written: a seed that nobody stated is not 0."""
     x = draw_stimulus("uniform", 1, GRAPH.input, 0)

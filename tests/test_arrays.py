@@ -265,6 +265,7 @@ def test_archives_are_read_as_numpy_wrote_them(tmp_path: Path) -> None:
             assert np.array_equal(found[name], array)
 
 
+@pytest.mark.slow
 def test_archives_are_bounded_before_they_are_read(tmp_path: Path) -> None:
     """A few kilobytes that would become gigabytes are refused by what their headers state, one by one and together."""
     bomb = header("{'descr': '|i1', 'fortran_order': False, 'shape': (1099511627776,)}\n") + bytes(1 << 20)

@@ -209,6 +209,7 @@ def test_float_yardstick_computes_the_same_network() -> None:
         np.testing.assert_array_equal(float_forward(part)(x), run_reference(part, x, (part.output,))[part.output])
 
 
+@pytest.mark.slow
 def test_torch_contestants_are_the_models_own_network(model: Model) -> None:
     """Fake-quant and float32 name the integer model's class on nearly all images; no other model has a network."""
     x = default_images(model, 1)
@@ -281,6 +282,7 @@ def test_what_an_engine_cannot_compute_is_said(monkeypatch: pytest.MonkeyPatch) 
     assert found.profile is None
 
 
+@pytest.mark.slow
 def test_wrong_values_are_not_timed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contestant of which one value of one image is wrong is not timed, and its result says where."""
     monkeypatch.setattr(contestants, "run_loops", off_by_one)
@@ -323,6 +325,7 @@ def test_a_process_that_ends_is_an_error(model: Model) -> None:
             hosts[name].measure_roof("macs", SETS[-1], 1)
 
 
+@pytest.mark.slow
 @on_x86
 def test_a_lesser_host_has_no_better_instructions(model: Model) -> None:
     """On each lesser host its own instruction set computes, and the next better one cannot."""
@@ -904,6 +907,7 @@ def test_speed_check_fails_where_too_slow(plan: Path) -> None:
     assert check.details.of(Speed)[0].at_least == 1e12
 
 
+@pytest.mark.slow
 def test_speed_check_fails_where_values_differ(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast they are: one wrong value of one path fails it, and the report shows which."""
     monkeypatch.setattr(contestants, "run_loops", off_by_one)

@@ -87,6 +87,7 @@ def test_decimation_keeps_every_so_manieth_value(points: int, rule: TableRule) -
     assert found.tolist() == [decimate(row, points, rule) for row in full.tolist()]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_each_method_is_best_by_its_own_measure(data: st.DataObject) -> None:

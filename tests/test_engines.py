@@ -138,6 +138,7 @@ def assert_equal_taps(got: dict[str, Int8], expected: dict[str, Int8]) -> None:
 # --- One answer ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_engine
 @given(data=st.data())
 def test_engines_agree_with_exact_arithmetic(engine: Engine, data: st.DataObject) -> None:
@@ -292,6 +293,7 @@ def images_of_sums(sums: Int64, inputs: int) -> Int8:
     return x
 
 
+@pytest.mark.slow
 @each_set
 @pytest.mark.parametrize("inputs", [2, 256, 65_536])
 @pytest.mark.parametrize("shape", ["channels", "tokens", "few tokens"])
@@ -683,6 +685,7 @@ def test_memory_of_results_is_taken_again_only_when_nothing_refers_to_it(small_m
     assert_equal_taps(third, expected)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_share_no_memory(small_model: Model) -> None:
     """Threads that run one model at once, each other images and numbers of them, get each its own values."""
     least = 2 * (1 << 20) // small_model.graph.values_per_image

@@ -437,6 +437,7 @@ LINES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([*LINES, *["ARRAY"] * 4]), max_size=10), st.booleans())
 @settings(max_examples=150)
 def test_arrays_are_read_where_a_preprocessor_leaves_them(lines: list[str], guarded: bool) -> None:
@@ -907,6 +908,7 @@ const ap_int<8> c[1][2][2] = {{{1, 2}, {3, 4}}};
 """
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(text=damaged(BLOCK_TEXT))
 def test_damaged_text_is_refused_or_read_rightly(text: str) -> None:
@@ -924,6 +926,7 @@ def test_damaged_text_is_refused_or_read_rightly(text: str) -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_headers_import_rightly_or_leave_nothing(data: st.DataObject) -> None:

@@ -184,6 +184,7 @@ def test_pictures_become_images(call: Any, tmp_path: Path) -> None:
         assert (json.loads(out)["pictures"], json.loads(out)["resized"]) == (5, 0)
 
 
+@pytest.mark.slow
 def test_golden_images_come_from_their_pictures(call: Any, tmp_path: Path) -> None:
     """A model that states its input format gives the very images that the golden folder holds of its data set."""
     pytest.importorskip("sklearn")

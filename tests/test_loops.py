@@ -45,6 +45,7 @@ def test_loops_equal_the_reference_and_the_compiled_engine_on_golden_models(name
     assert_equal_taps(found, run_compiled(model, x, model.graph.taps))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_loops_agree_with_exact_arithmetic(data: st.DataObject) -> None:
     """At every tap of any graph they give what exact fractions give."""
@@ -56,6 +57,7 @@ def test_loops_agree_with_exact_arithmetic(data: st.DataObject) -> None:
             np.testing.assert_array_equal(found[tap][i], expected, f"image {i}, {tap}")
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_loops_equal_the_reference_on_larger_graphs(data: st.DataObject) -> None:
     """They and the reference give the same at every tap of graphs of larger dimensions."""

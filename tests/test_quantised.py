@@ -614,6 +614,7 @@ def networks(draw: st.DrawFn) -> QuantisedResMLP:
     return network
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(network=networks(), seed=SEEDS, style=st.sampled_from(["full", "corners", "small"]))
 def test_contract_is_the_integer_model(network: QuantisedResMLP, seed: int, style: str) -> None:

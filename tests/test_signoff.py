@@ -351,6 +351,7 @@ def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "does not fit 8 bits" in str(check.reason)
 
 
+@pytest.mark.slow
 def test_random_models_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check on random models finds an engine whose classifier is off by one once in a while."""
 
@@ -523,6 +524,7 @@ def test_bridge_without_torch_is_skipped_in_sight(
     assert "the extra 'torch' is not installed" in str(check.reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "check", "message"),
     [
@@ -1093,6 +1095,7 @@ def test_report_shows_what_differs_and_only_that() -> None:
     assert "Comparisons with differences" not in render_report(msgspec.structs.replace(record, checks=(equal,)))
 
 
+@pytest.mark.slow
 def test_report_is_self_contained_and_repeatable() -> None:
     """The page loads nothing, runs nothing, and the same record gives the same bytes."""
     html = render_report(stored_record())
@@ -1108,6 +1111,7 @@ def test_report_is_self_contained_and_repeatable() -> None:
     assert {value[1:] for value in loading} <= set(identifiers)
 
 
+@pytest.mark.slow
 def test_report_escapes_hostile_names() -> None:
     """Markup in any name or text of a record is shown, not obeyed, in tables and pictures alike."""
     html = render_report(stored_record(HOSTILE))

@@ -579,6 +579,7 @@ def test_report_shows_cycles_against_bound_and_published() -> None:
     assert "None" not in "".join(Page(bare).texts)
 
 
+@pytest.mark.slow
 def test_report_shows_the_agreement_three_ways() -> None:
     """A line a check with the values in each accelerator, a row a tap; nothing at all where there was no such check."""
     html = render_report(stored_record())

@@ -198,6 +198,7 @@ def test_json_out_of_bounds_is_one_line() -> None:
         decode_json("x.json", ("[" + "9" * 100_000 + "]").encode(), list[str], "a text")
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=3), _NESTED, max_size=4))
 def test_json_is_read_as_it_was_written(content: dict[str, Any]) -> None:
     """What an encoder writes has no key twice, and comes back."""

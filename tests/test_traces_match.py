@@ -118,6 +118,7 @@ def test_files_of_a_folder(model: Model, x: Array, taps: dict[str, Array], tmp_p
         np.testing.assert_array_equal(arrays[tap], values)
 
 
+@pytest.mark.slow
 def test_signals_and_handshakes_of_a_wave(model: Model, x: Array, taps: dict[str, Array], tmp_path: Path) -> None:
     """The clock, the signal, its lanes, and its valid and ready are found in a wave; the map reads it right."""
     declared = {

@@ -179,6 +179,7 @@ def test_a_handshake_that_nobody_knows_is_refused(model: Model, x: Array, tmp_pa
             read(file, model)
 
 
+@pytest.mark.slow
 def test_damaged_waves_are_refused(model: Model, x: Array, tmp_path: Path) -> None:
     """A wave that is cut off, goes back in time or is none is one line, whatever the library does with it."""
     text = vcd(stream(np.maximum(x, 0)))
