@@ -9,6 +9,7 @@ import pytest
 
 from fxsim.cosim import CosimResult, cosim
 from fxsim.devices.described.bind import bind
+from fxsim.devices.described.vhdl import verilog_of
 from fxsim.errors import FxsimError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
@@ -224,3 +225,23 @@ def test_words_of_a_command_meet_no_shell(tmp_path: Path) -> None:
     """A word is a word; a program that is not there is one message."""
     with pytest.raises(FxsimError, match="cannot be run"):
         bind(plain(tmp_path / "d", "pass", "touch /tmp/x; true"), RELU)
+
+
+SHIFTS = """library ieee; use ieee.std_logic_1164.all; use ieee.numeric_std.all;
+entity s is port (a : in signed(7 downto 0); u : in unsigned(7 downto 0); n : in unsigned(2 downto 0);
+  y1, y2, y5 : out signed(7 downto 0); y3, y4 : out unsigned(7 downto 0)); end;
+architecture r of s is begin
+  y1 <= shift_right(a, to_integer(n)); y2 <= a srl 2; y3 <= shift_right(u, to_integer(n)); y4 <= unsigned(a) srl 3;
+  y5 <= signed(shift_right(unsigned(a), to_integer(n)));
+end;
+"""
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+def test_logical_shifts_stay_logical() -> None:
+    """GHDL says a sign of arithmetic shifts alone, whatever the types: of five shifts one is arithmetic."""
+    made = verilog_of("d", {"s.vhd": SHIFTS.encode()}, ("s.vhd",), "s", {}).decode()
+    lines = [line for line in made.splitlines() if ">>" in line]
+    assert len(lines) == 5
+    assert [("$signed" in line, ">>>" in line) for line in lines] == [(True, True), *[(False, False)] * 4]

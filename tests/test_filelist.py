@@ -109,3 +109,22 @@ def test_design_is_simulated_from_its_list(tmp_path: Path) -> None:
     (tmp_path / "relu.toml").write_text(TOML.replace('clock = "clk"', 'clock = "clk"\ndefines = { ZERO = "&& 0" }'))
     with pytest.raises(FileError, match=r"list\.f defines ZERO as '&!x\[0\]', and the description or another list"):
         cosim(RELU, X, accel="described", dut=str(tmp_path / "relu.toml"), optimise="-O0")
+
+
+@pytest.mark.verilator
+def test_design_in_another_folder_is_that_folders_own(tmp_path: Path) -> None:
+    """With `rtl` the macros of its own list count; files that are read must be the same."""
+    toml = TOML.replace('sources = "list.f"', 'sources = "list.f"\nfiles = ["read.hex"]')
+    for folder, macro in (("own", "ZERO"), ("other", "ZERO=&!x[0]")):
+        (tmp_path / folder / "inc").mkdir(parents=True)
+        (tmp_path / folder / "inc" / "size.vh").write_text("`define LANES 6\n")
+        (tmp_path / folder / "relu.v").write_text(TOP)
+        (tmp_path / folder / "read.hex").write_text("0\n")
+        (tmp_path / folder / "list.f").write_text(f"+incdir+inc +define+{macro} relu.v\n")
+    (tmp_path / "own" / "relu.toml").write_text(toml)
+    asked = {"accel": "described", "dut": str(tmp_path / "own" / "relu.toml"), "optimise": "-O0"}
+    assert cosim(RELU, X, **asked).passed
+    assert not cosim(RELU, X, rtl=tmp_path / "other", **asked).passed
+    (tmp_path / "other" / "read.hex").write_text("1\n")
+    with pytest.raises(FileError, match=r"'read\.hex', which the design reads while it runs, differs"):
+        cosim(RELU, X, rtl=tmp_path / "other", **asked)

@@ -13,6 +13,7 @@ from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
+from fxsim.errors import FileError
 from fxsim.graph import Model
 from fxsim.simulate.build import COMMON_HARNESS, Design
 from fxsim.simulate.sources import Sources
@@ -54,14 +55,28 @@ class DescribedDesign(Design):
         """The sources that the description lists, of its folder or another one, and the wrapper."""
         assert self.bound is not None
         assert self.bind is not None
-        bound = self.bound if rtl is None else self.bind(rtl)
+        bound = self.bound if rtl is None else self._elsewhere(rtl)
         files = {**bound.verilog.files, WRAPPER: bound.wrapper.encode()}
         return Sources(bound.sources.folder, dict(sorted(files.items())))
 
-    def words(self, sources: Sources) -> list[str]:  # noqa: ARG002  # the description lists them in order
+    def _elsewhere(self, rtl: Path) -> Bound | BoundJobs:
+        """The description with its sources in another folder; FileError where what is read from files differs there."""
+        assert self.bound is not None
+        assert self.bind is not None
+        bound, own = self.bind(rtl), self.bound
+        for name in sorted({*own.listed.files, *bound.listed.files}):
+            if own.sources.files.get(name) != bound.sources.files.get(name):
+                raise FileError(
+                    f"{rtl}: '{name}', which the design reads while it runs, differs from that beside {own.path}: "
+                    "expected the same, or a description beside it"
+                )
+        return bound
+
+    def words(self, sources: Sources) -> list[str]:
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
         assert self.bound is not None
-        said = self.bound.verilog
+        own = sources.folder == self.bound.sources.folder
+        said = (self.bound if own else self._elsewhere(sources.folder)).verilog
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
         return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
