@@ -316,7 +316,7 @@ inline Differences differences;
 
 // What was found of a stream's values: how many differ, the first in the order of the data and the first few by time.
 struct Comparison {
-    int32_t stream = -1;  // a tap's number, -1 for the output
+    int32_t stream = -1;                                 // a tap's number, -1 for the output
     uint64_t compared = 0, mismatches = 0, largest = 0;  // the largest distance
     Mismatch first{};
     std::vector<Mismatch> examples;
