@@ -28,6 +28,8 @@ def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_
     is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
     value is equal.
     """
+    from msgspec import to_builtins
+
     from fxsim.cli.images_of import read_images
     from fxsim.explain import diff
     from fxsim.formats import load
@@ -39,14 +41,14 @@ def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_
     with progress("faults") as report:
         found = diff(loaded, x, source.values(slice(0, len(x)), source.taps), progress=report)
     if as_json:
-        print_json(found)
+        print_json(to_builtins(found) | {"unused": source.unused})
     else:
-        _print(found)
+        _print(found, source.unused)
     if not found.equal:
         raise SystemExit(1)
 
 
-def _print(found: "Diff") -> None:
+def _print(found: "Diff", unused: tuple[str, ...]) -> None:
     from fxsim.compare import sentence
 
     rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
@@ -61,15 +63,17 @@ def _print(found: "Diff") -> None:
         say(_words(fault))
         if fault.first is not None:
             say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
-        for label in fault.alternatives:
-            say(f"  fits as well: {label}")
+        for other in fault.others:
+            say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for partial in fault.partial:
             spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
             say(
                 f"  explains {partial.values_explained:,} of them{spoiled}: {partial.label} {_said(partial.parameters)}"
             )
     if found.not_compared:
-        say(f"not in the trace: {len(found.not_compared)} of the model's taps")
+        say(f"not in the trace: {', '.join(found.not_compared)}")
+    if unused:
+        say(f"in the trace, and no tap of the model: {', '.join(unused)}")
     verdict = "equal" if found.equal else f"differs, {len(found.faults)} fault{'s' if len(found.faults) != 1 else ''}"
     say(f"{found.model}: {verdict}")
 

@@ -126,7 +126,7 @@ def run_cosim(
             }
             kept, most = work / f"differences-{seed}.bin", differences_max(layout)
             looked_into = ORIGIN_IMAGES
-            if whole is not None:
+            if whole is not None and seed == seeds[0]:
                 most, looked_into = most * (stop - start), stop - start
             arguments |= difference_arguments(kept, most, looked_into)
             command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items())]
@@ -137,7 +137,7 @@ def run_cosim(
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             result = _result(model, used, found)
             differences = read_differences(kept, most)
-            if whole is not None:
+            if whole is not None and seed == seeds[0]:
                 whole(layout, differences)
             return _with_origins(result, layout, found, differences, stimulus[start:stop])
 

@@ -21,10 +21,11 @@ from fxsim.simulate.differences import Differences
 
 @dataclass(frozen=True)
 class DeviceSource:
-    """The RTL of a device with a model on it, simulated on images `x` [image, ...] whenever values are asked for.
+    """The RTL of a device with a model on it, simulated on images `x` [image, ...] when values are first asked for.
 
-    `taps`: those that it shows, and its output. ComparisonError where a run does not come to its end or breaks a rule
-    of the streams: then there are no values that could be believed.
+    All images are simulated in one run, from power-on seed 1. `taps`: those that it shows, and its output; a tap of the
+    output's name is the output. ComparisonError where a run does not come to its end or breaks a rule of the streams,
+    or where output and tap of that name differ: then there are no values that could be believed.
     """
 
     name: str
@@ -34,6 +35,12 @@ class DeviceSource:
     settings: Mapping[str, object]
     taps: tuple[str, ...]
     status: Status | None = field(default=None, compare=False)
+    _simulated: dict[tuple[str, ...], Mapping[str, Values]] = field(default_factory=dict, compare=False)
+
+    @property
+    def origin(self) -> str:
+        """The origin of its values: what two sources of one device have in common."""
+        return f"device {self.device} {sorted(self.settings.items())}"
 
     @property
     def images(self) -> int:
@@ -41,8 +48,13 @@ class DeviceSource:
         return len(self.x)
 
     def values(self, part: slice, taps: tuple[str, ...]) -> Mapping[str, Values]:
-        """The values of some images at some taps, simulated now."""
-        x = np.ascontiguousarray(self.x[part])
+        """The values of some images at some taps."""
+        if taps not in self._simulated:
+            self._simulated[taps] = self._simulate(taps)
+        return {tap: values[part] for tap, values in self._simulated[taps].items()}
+
+    def _simulate(self, taps: tuple[str, ...]) -> Mapping[str, Values]:
+        x = np.ascontiguousarray(self.x)
         found: dict[str, Values] = {}
 
         def take(layout: Layout, differences: Differences) -> None:
@@ -96,17 +108,28 @@ def _given(layout: Layout, differences: Differences, x: Integers, taps: tuple[st
     values: dict[str, Values] = {}
     expected = run(layout.model, x, tuple(dict.fromkeys(taps)), Engine.AUTO)
     for tap in taps:
-        stream = tap if tap in layout.compared else layout.output
-        number = layout.shown.index(tap) if tap in layout.compared else -1
-        tensor = layout.model.graph.tensors[tap]
-        records = differences.records[differences.records["source"] == number]
-        got = records["got"]
-        if got.size and not (tensor.number.low <= got.min() and got.max() <= tensor.number.high):
-            raise ComparisonError(f"tap '{tap}': the RTL gave {got.min()} to {got.max()}, which {tensor} does not hold")
-        filled = expected[tap].copy()
-        numbers, which = np.unique(records["index"], return_inverse=True)
-        places = np.array([tuple(layout.index(stream, int(n)).values()) for n in numbers.tolist()], np.int64)
-        if got.size:
-            filled[(records["image"].astype(np.int64), *places[which].T)] = got.astype(filled.dtype)
-        values[tap] = filled
+        shown = _filled(layout, differences, tap, tap, expected[tap]) if tap in layout.compared else None
+        values[tap] = expected[tap] if shown is None else shown
+        if tap == layout.output_tap:
+            values[tap] = _filled(layout, differences, tap, layout.output, expected[tap])
+            if shown is not None and not np.array_equal(shown, values[tap]):
+                raise ComparisonError(
+                    f"the output of the RTL is not what it shows at tap '{tap}'; fxsim cosim says more"
+                )
     return values
+
+
+def _filled(layout: Layout, differences: Differences, tap: str, stream: str, expected: Values) -> Values:
+    """What a stream gave: the expected values of its tap, and in their place those that differed."""
+    number = -1 if stream == layout.output else layout.shown.index(stream)
+    tensor = layout.model.graph.tensors[tap]
+    records = differences.records[differences.records["source"] == number]
+    got = records["got"]
+    if got.size and not (tensor.number.low <= got.min() and got.max() <= tensor.number.high):
+        raise ComparisonError(f"tap '{tap}': the RTL gave {got.min()} to {got.max()}, which {tensor} does not hold")
+    filled = expected.copy()
+    numbers, which = np.unique(records["index"], return_inverse=True)
+    places = np.array([tuple(layout.index(stream, int(n)).values()) for n in numbers.tolist()], np.int64)
+    if got.size:
+        filled[(records["image"].astype(np.int64), *places[which].T)] = got.astype(filled.dtype)
+    return filled

@@ -43,7 +43,7 @@ class Rule:
     `weight`, `table`: in place of the operator's. `logical`: the accumulator is shifted as a number without sign.
     `acc_bits`: the accumulator wraps at so many (0: never). `overflow`: the result is clamped to `limits`, or wraps.
     `relu`: a rectifier `before` the bias, or none where there should be one. `operand`, `other`: in place of the
-    inputs. `arrange`: puts the result into another order.
+    inputs. `gather` puts the first input into another order, `arrange` the result.
 
     Of tables: `interpolate`, the segment's offset, bits of the fraction that count and whether it has a sign, the
     rule of the last segment, whether the next row is read past a row's end, and what is added to a value as its index.
@@ -70,6 +70,7 @@ class Rule:
     edge: TableRule | None = None
     overrun: bool = False
     index_offset: int | None = None
+    gather: Callable[[Int64], Int64] | None = None
     arrange: Callable[[Int64], Int64] | None = None
 
 
@@ -228,5 +229,6 @@ COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
 
 def compute(op: Any, rule: Rule, *inputs: Integers) -> Int64:
     """A node's result under a rule, int64 [image, ...]."""
-    values = COMPUTE[type(op)](op, rule, *(x.astype(np.int64) for x in inputs))
+    first, *rest = (x.astype(np.int64) for x in inputs)
+    values = COMPUTE[type(op)](op, rule, first if rule.gather is None else rule.gather(first), *rest)
     return values if rule.arrange is None else rule.arrange(values)

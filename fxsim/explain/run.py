@@ -67,5 +67,7 @@ def _check(model: Model, images: int, trace: Mapping[str, npt.NDArray[np.integer
         shape = (images, *model.graph.tensors[tap].shape)
         if array.shape != shape:
             raise ComparisonError(f"tap '{tap}' of the trace has shape {array.shape}, expected {shape}")
+        if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+            raise ComparisonError(f"tap '{tap}' of the trace holds {array.max()}, expected values of at most 63 bits")
         if array.dtype.kind not in "iu" and not (array.dtype.kind == "f" and bool((array == np.rint(array)).all())):
             raise ComparisonError(f"tap '{tap}' of the trace has type {array.dtype}, expected whole numbers")

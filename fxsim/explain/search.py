@@ -1,6 +1,5 @@
 """The search for a rule that makes every value of a faulty tap."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import e, log2
@@ -14,13 +13,13 @@ from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.locate import Located
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
 
-PAIRS_SECONDS = 40.0
-"""Longest search for pairs, of one fault."""
+PAIRED = 120
+"""Changes that pairs are made of, at most: those that explain most alone."""
 _PARTIAL = 5
 _SURE_BITS = 10
-"""Bits that an explanation must say beyond what was chosen to fit: one in a thousand that it fits by chance."""
-_SINGLE = 300
-"""Changes that pairs are made of, at most."""
+"""Bits that an explanation must say beyond what was chosen to fit, and which of all it is: one in a thousand that any
+fits by chance."""
+_OTHERS = 20
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,17 @@ class Tried:
     changes: tuple[Change, ...]
     explained: int
     spoiled: int
+    wrong: int
+
+    @property
+    def share(self) -> float:
+        """Part of the wrong values that it explains, less right ones spoiled; on the images that were tried."""
+        return (self.explained - self.spoiled) / self.wrong if self.wrong else -1.0
 
     @property
     def label(self) -> str:
         """The label, of two joined by a plus."""
-        return "+".join(dict.fromkeys(change.label for change in self.changes))
+        return "+".join(dict.fromkeys(sorted(change.label for change in self.changes)))
 
     @property
     def freedom(self) -> float:
@@ -73,6 +78,7 @@ def explain(located: Located, tap: str) -> Fault:
             tap=tap, label=label, exact=best is not None and label != UNEXPLAINED, node=node,
             parameters={} if best is None or label == UNEXPLAINED else best.parameters,
             alternatives=more.get("alternatives", ()), others=more.get("others", ()), partial=more.get("partial", ()),
+            pairs_left_out=more.get("pairs_left_out", 0),
             values=state.values, values_differing=total, first=state.first,
             values_explained=0 if best is None else best.explained,
         )  # fmt: skip
@@ -85,20 +91,25 @@ def explain(located: Located, tap: str) -> Fault:
             values_explained=int(cases[0].hidden.sum()), first=state.first,
         )  # fmt: skip
     tried = [attempt for case in cases for attempt in _singles(case)]
-    fitting = _fitting(cases[0], tried)
+    fitting, left_out = _fitting(cases[0], tried, len(tried)), 0
     if not fitting:
-        fitting = _fitting(cases[0], list(_pairs(cases, tried)))
+        singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: -t.share)
+        left_out = max(0, len(singles) - PAIRED)
+        fitting = _fitting(cases[0], list(_pairs(cases[0], singles[:PAIRED])), len(tried) ** 2)
     if fitting:
         best, *others = fitting
-        labels = tuple(dict.fromkeys(other.label for other in others if other.label != best.label))
+        # The same label elsewhere, or of other parameters, is another cause.
+        labels = tuple(dict.fromkeys(other.label for other in others))
         return fault(
-            best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others[:20])
+            best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others[:_OTHERS])
         )
-    helping = sorted((a for a in tried if a.explained > a.spoiled), key=lambda a: (a.spoiled - a.explained, a.freedom))
+    helping = sorted((a for a in tried if a.explained > a.spoiled), key=lambda a: (-a.share, a.freedom))
     whole = (_try(next(c for c in cases if c.node.name == a.node), *a.changes) for a in helping[:_PARTIAL])
     helping = sorted(whole, key=lambda a: (a.spoiled - a.explained, a.freedom))
     best_partial = helping[0] if helping else None
-    return fault(UNEXPLAINED, tap, best_partial, partial=tuple(a.partial for a in helping[:_PARTIAL]))
+    return fault(
+        UNEXPLAINED, tap, best_partial, partial=tuple(a.partial for a in helping[:_PARTIAL]), pairs_left_out=left_out
+    )
 
 
 def _known(case: Case) -> bool:
@@ -140,15 +151,16 @@ def _singles(case: Case) -> Iterator[Tried]:
 def _try(case: Case, *changes: Change) -> Tried:
     right = case.compute(*changes) == case.got
     explained = int((right & case.wrong).sum())
-    return Tried(changes, explained, int((~right & ~case.wrong).sum()))
+    return Tried(changes, explained, int((~right & ~case.wrong).sum()), int(case.wrong.sum()))
 
 
-def _fitting(case: Case, tried: list[Tried]) -> list[Tried]:
+def _fitting(case: Case, tried: list[Tried], choices: int) -> list[Tried]:
     """The attempts that make every value and could not do so by chance; those that chose least come first."""
     total = int(case.wrong.sum())
     # Which values are wrong is to be explained, too.
     said = total * (_bits_a_value(case) + log2(e * case.wrong.size / total))
-    fits = [t for t in tried if t.explained == total and t.spoiled == 0 and t.freedom + _SURE_BITS <= said]
+    sure = _SURE_BITS + log2(max(choices, 1))
+    fits = [t for t in tried if t.explained == total and t.spoiled == 0 and t.freedom + sure <= said]
     return sorted(fits, key=lambda t: t.freedom)
 
 
@@ -157,18 +169,13 @@ def _bits_a_value(case: Case) -> float:
     return max(1.0, log2(len(np.unique(case.got[case.wrong])) + 1))
 
 
-def _pairs(cases: list[Case], tried: list[Tried]) -> Iterator[Tried]:
+def _pairs(case: Case, singles: list[Tried]) -> Iterator[Tried]:
     """Two changes at once, of different fields of a node or of two nodes; those that explain most are tried first."""
-    end = time.monotonic() + PAIRS_SECONDS
-    case, sample = cases[0], _sample(cases[0])
-    singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: t.spoiled - t.explained)[:_SINGLE]
+    sample = _sample(case)
     changes = [(t.changes[0], sample.of(t.changes[0])) for t in singles]
     for i, (one, one_here) in enumerate(changes):
         for other, other_here in changes[:i]:
-            if time.monotonic() > end:
-                return
-            same_field = one.node == other.node and set(one.fields) & set(other.fields)
-            if same_field:
+            if one.node == other.node and set(one.fields) & set(other.fields):
                 continue
             if np.array_equal(sample.case.compute(one_here, other_here), sample.case.got):
                 yield _try(case, one, other)

@@ -111,10 +111,9 @@ class _Results:
         return tuple(self._records)
 
     def _tell(self, check: Check, carried: Carried) -> None:
-        used = [f"model {name}" for name in check.named_models] + [f"stimulus {name}" for name in check.named_stimuli]
-        for name in used:
+        for name, sha256 in carried.hashes.items():
             # Each process reads a file once, perhaps not at the same time.
-            if name in carried.hashes and self.hashes.get(name, carried.hashes[name]) != carried.hashes[name]:
+            if self.hashes.get(name, sha256) != sha256:
                 carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
         self.hashes |= carried.hashes
         self._records.append(carried.record)

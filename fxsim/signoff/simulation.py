@@ -14,7 +14,7 @@ from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.cosim.replay import keep
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
-from fxsim.errors import FxsimError, StimulusError
+from fxsim.errors import FxsimError, StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.operators import Linear
 from fxsim.signoff.context import Context
@@ -203,8 +203,10 @@ def simulate(
         status=context.status,
     )
     if rtl is None:
-        named = setup.rtl or setup.settings.get("dut")
-        context.hashes["rtl" if named is None else f"rtl {named}"] = result.build.rtl_sha256
+        named = " in ".join(str(name) for name in (settings.get("dut"), setup.rtl) if name is not None)
+        what, sha256 = f"rtl {named}".rstrip(), result.build.rtl_sha256
+        if context.hashes.setdefault(what, sha256) != sha256:
+            raise ToolError(f"{what} changed while the sign-off ran")
     return result
 
 

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 import fxsim
-from fxsim.errors import FxsimError
+from fxsim.errors import FxsimError, ToolError
 from fxsim.machine import JOBS_VARIABLE, count_cores
 from fxsim.process import interruptible, running
 from fxsim.signoff.carry import Carried, carry_out, cut_short, not_carried_out
@@ -134,7 +134,10 @@ class _Worker:
         """The replies that have come, where the stream has something to read; None where it has ended."""
         data = os.read(self.stream.fileno(), 1 << 16)
         *whole, self._buffer = (self._buffer + data).split(b"\n")
-        return [msgspec.json.decode(line, type=_Reply, dec_hook=decode_details) for line in whole] if data else None
+        try:
+            return [msgspec.json.decode(line, type=_Reply, dec_hook=decode_details) for line in whole] if data else None
+        except msgspec.MsgspecError:
+            return None  # whoever writes what is no reply is not listened to any more
 
     def interrupt(self) -> None:
         """Ask the process to cut its check short."""
@@ -231,7 +234,8 @@ class _Pool:
             case _Status(text) if check is not None:
                 self._listener.status(check, text)
             case _Outcome(carried) if check is not None:
-                assert carried.record.name == check.name
+                if carried.record.name != check.name:
+                    raise ToolError(f"a process of the sign-off gave '{carried.record.name}' for '{check.name}'")
                 self.interrupted |= carried.interrupted
                 self._done(worker, carried)
 

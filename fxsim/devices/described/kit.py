@@ -23,8 +23,12 @@ cd "$(dirname "$0")" || exit 2
 rtl=${1:-rtl}
 sed "s|^rtl/|$rtl/|; s|^+incdir+rtl|+incdir+$rtl|" sources.txt > kit.f || exit 2
 iverilog -g2012 -Wno-timescale -s testbench -o kit.vvp parameters.v testbench.v -c kit.f || exit 2
-vvp -n kit.vvp | tee kit.log
-grep -qx 'PASS: %d images, %d beats equal' kit.log && ! grep -q '^FAIL' kit.log
+# A design cannot know this number: what it prints itself is no verdict.
+nonce=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+vvp -n kit.vvp "+nonce=$nonce" >kit.log
+status=$?
+cat kit.log
+[ $status -eq 0 ] && grep -qx "KIT $nonce PASS: %d images, %d beats equal" kit.log && ! grep -q '^FAIL' kit.log
 """
 
 

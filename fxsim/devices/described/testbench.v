@@ -43,6 +43,7 @@ module testbench;
   integer i;
   integer lanes;
   integer at;
+  reg [31:0] nonce;
   reg ended = 1'b0;
   reg valid;
   reg held;
@@ -151,6 +152,8 @@ module testbench;
         if (!ended && idle > `KIT_WATCHDOG) begin
           if (taken == TAKEN_MAX && sent == SENT_MAX) begin
             $display("PASS: %0d images, %0d beats equal", `KIT_IMAGES, taken);
+            if ($value$plusargs("nonce=%d", nonce))
+              $display("KIT %0d PASS: %0d images, %0d beats equal", nonce, `KIT_IMAGES, taken);
             ended = 1'b1;
             $finish;
           end else begin

@@ -38,8 +38,7 @@ def permuted(case: Case) -> Iterator[Change]:
             yield Change(label, {"arrange": partial(_take, index, axis)}, parameters | {"of": "result"}, log2(2 * size))
     for words, axis, size in _axes(case, case.node.inputs[0]):
         for label, parameters, index in _orders(words, size):
-            operand = np.take(case.inputs[0], index, axis=axis)
-            yield Change(label, {"operand": operand}, parameters | {"of": "operand"}, log2(2 * size))
+            yield Change(label, {"gather": partial(_take, index, axis)}, parameters | {"of": "operand"}, log2(2 * size))
 
 
 def _orders(words: str, size: int) -> Iterator[tuple[str, dict[str, object], Index]]:
@@ -83,13 +82,17 @@ def transposed(case: Case) -> Iterator[Change]:
     """An operand read column by column from where it was written row by row, or the other way."""
     x = case.inputs[0]
     if x.ndim == 3 and min(x.shape[1:]) > 1:
-        images, rows, columns = x.shape
-        yield Change(
-            "operand_transposed", {"operand": x.reshape(images, columns, rows).swapaxes(1, 2)}, {"read": "by rows"}
-        )
-        other = x.swapaxes(1, 2).reshape(images, rows, columns)
-        if rows != columns:
-            yield Change("operand_transposed", {"operand": other}, {"read": "by columns"})
+        yield Change("operand_transposed", {"gather": _by_rows}, {"read": "by rows"})
+        if x.shape[1] != x.shape[2]:
+            yield Change("operand_transposed", {"gather": _by_columns}, {"read": "by columns"})
+
+
+def _by_rows(x: Int64) -> Int64:
+    return x.reshape(len(x), x.shape[2], x.shape[1]).swapaxes(1, 2)
+
+
+def _by_columns(x: Int64) -> Int64:
+    return x.swapaxes(1, 2).reshape(x.shape)
 
 
 def stale(case: Case) -> Iterator[Change]:

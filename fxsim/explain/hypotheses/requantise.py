@@ -83,7 +83,7 @@ def wrong_shift(case: Case) -> Iterator[Change]:
     """Some rows' shifts, found from what came."""
     if not case.alone:
         return
-    op, found = case.op, []
+    op, found, others = case.op, [], False
     shifts = op.shift.astype(np.int64)
     got, acc, rows = case.rows(case.got), case.accumulator, _wrong_rows(case)
     if not 0 < len(rows) <= ROWS_MAX:
@@ -92,12 +92,12 @@ def wrong_shift(case: Case) -> Iterator[Change]:
         fits = [s for s in range(SHIFT_MAX + 1) if s != op.shift[row] and _row_is(op, acc, got, row, shift=s)]
         if not fits:
             return
+        others |= len(fits) > 1
         nearest = min(fits, key=lambda s: abs(s - int(op.shift[row])))
         found.append({"row": row, "shift": nearest, "stated": int(op.shift[row])})
         shifts[row] = nearest
-    yield Change(
-        "shift_wrong_channel", {"shift": shifts}, {"channels": found}, _freedom(op, len(found), log2(SHIFT_MAX))
-    )
+    parameters = {"channels": found} | ({"others_fit": True} if others else {})
+    yield Change("shift_wrong_channel", {"shift": shifts}, parameters, _freedom(op, len(found), log2(SHIFT_MAX)))
 
 
 def wrong_bias(case: Case) -> Iterator[Change]:

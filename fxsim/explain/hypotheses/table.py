@@ -15,6 +15,7 @@ from fxsim.operators import Lut
 CHANNELS_MAX = 8
 ENTRIES_MAX = 2
 """Most entries of a channel's table that are taken for corrupted; were there more, any function would fit."""
+_CODES_TRIED = 256
 
 
 def rounding(case: Case) -> Iterator[Change]:
@@ -55,7 +56,7 @@ def edge(case: Case) -> Iterator[Change]:
 
 def _endpoint(case: Case) -> Iterator[Change]:
     """A point behind the last, of some value in each channel."""
-    op, points = case.op, []
+    op, points, others = case.op, [], False
     if not case.alone:
         return
     bits = op.number.bits - (op.points.bit_length() - 1)
@@ -69,11 +70,13 @@ def _endpoint(case: Case) -> Iterator[Change]:
         fits = values[(made == got[:, None]).all(axis=0)]
         if not len(fits):
             return
+        others |= len(fits) > 1
         points.append(last if last in fits else int(fits[0]))
     table = np.concatenate([op.table, np.array(points)[:, None]], axis=1).astype(np.int64)
     moved = int(np.count_nonzero(np.array(points) != op.table[:, -1]))
     if moved:  # else it is `hold`
-        yield Change("lut_edge_endpoint", {"edge": TableRule.ENDPOINT, "table": table}, {"points": points}, 8.0 * moved)
+        parameters = {"points": points} | ({"others_fit": True} if others else {})
+        yield Change("lut_edge_endpoint", {"edge": TableRule.ENDPOINT, "table": table}, parameters, 8.0 * moved)
 
 
 def index(case: Case) -> Iterator[Change]:
@@ -108,56 +111,74 @@ def corrupted(case: Case) -> Iterator[Change]:
     channels = np.flatnonzero(wrong.any(axis=0))
     if not case.alone or not 0 < len(channels) <= CHANNELS_MAX:
         return
-    table, found = op.table.astype(np.int64), []
+    table, found, others = op.table.astype(np.int64), [], False
     for channel in channels:
-        entries = _entries_that_fit(case, int(channel), table)
-        if entries is None:
+        fitted = _entries_that_fit(case, int(channel), table)
+        if fitted is None:
             return
+        entries, more = fitted
+        others |= more
         for entry, value in entries.items():
             stated = int(table[channel, entry])
             found.append({"channel": int(channel), "entry": entry, "value": value, "stated": stated})
         for entry, value in entries.items():
             table[channel, entry] = value
     freedom = len(found) * (op.out.bits + log2(table.size))
-    yield Change("lut_corrupted", {"table": table}, {"entries": found}, freedom)
+    parameters = {"entries": found} | ({"others_fit": True} if others else {})
+    yield Change("lut_corrupted", {"table": table}, parameters, freedom)
 
 
-def _entries_that_fit(case: Case, channel: int, table: Int64) -> dict[int, int] | None:
-    """New values of at most `ENTRIES_MAX` entries that make a channel what it is."""
+def _entries_that_fit(case: Case, channel: int, table: Int64) -> tuple[dict[int, int], bool] | None:
+    """New values of at most `ENTRIES_MAX` entries that make a channel what it is, and whether others would, too."""
     op: Lut = case.op
     x = case.inputs[0].reshape(-1, table.shape[0])[:, channel]
     got = case.got.reshape(-1, table.shape[0])[:, channel]
     row = table[channel : channel + 1].copy()
     one = replace_rows(op, row)
     changed: dict[int, int] = {}
+    others = False
     while True:
         wrong = _row_values(one, row, x) != got
         if not wrong.any():
-            return changed
+            return changed, others
         if len(changed) == ENTRIES_MAX:
             return None
         best = _best_entry(one, row, x, got, int(wrong.sum()))
         if best is None or best[0] in changed:
             return None
-        changed[best[0]] = best[1]
-        row[0, best[0]] = best[1]
+        entry, value, more = best
+        others |= more
+        changed[entry] = value
+        row[0, entry] = value
 
 
-def _best_entry(op: Lut, row: Int64, x: Int64, got: Int64, wrong: int) -> tuple[int, int] | None:
-    """The entry and its value that leave fewest values wrong; None where none leaves fewer than now."""
+def _best_entry(op: Lut, row: Int64, x: Int64, got: Int64, wrong: int) -> tuple[int, int, bool] | None:
+    """The entry and its value that leave fewest values wrong, and whether others leave as few.
+
+    None where none leaves fewer than now, and where more segments are wrong than the entries that may be can make so.
+    """
     shift = op.number.bits - (op.points.bit_length() - 1) if op.rule is not TableRule.FULL else 0
     differing = _row_values(op, row, x) != got
-    segments = (x[differing] - op.number.low) >> shift
+    codes = x - op.number.low
+    segments = np.unique(codes[differing] >> shift)
+    if len(segments) > 2 * ENTRIES_MAX:
+        return None
     entries = np.unique(np.concatenate([segments, segments + 1]))
-    best, left = None, wrong
+    best, left, others = None, wrong, False
     for entry in entries[entries < row.shape[1]]:
-        for value in range(op.out.low, op.out.high + 1):
+        for value in _values_of(op, got[codes == entry << shift]):
             tried = row.copy()
             tried[0, entry] = value
             count = int(np.count_nonzero(_row_values(op, tried, x) != got))
+            others = count == left if count <= left else others
             if count < left:
-                best, left = (int(entry), value), count
-    return best
+                best, left, others = (int(entry), int(value)), count, False
+    return None if best is None else (*best, others)
+
+
+def _values_of(op: Lut, there: Int64) -> Int64:
+    """Values that an entry may have: all of up to 8 bits, of more those that came where its input is its very own."""
+    return np.arange(op.out.low, op.out.high + 1) if op.out.codes <= _CODES_TRIED else np.unique(there)
 
 
 def replace_rows(op: Lut, row: Int64) -> Lut:

@@ -89,7 +89,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     """A published model on its published images, against every published stage."""
     folder = context.published(check.folder)
     model = import_published(folder)
-    context.hashes[f"model {check.folder}"] = model_sha256(model)
+    context.hashes[f"published {check.folder}"] = model_sha256(model)
     samples = published_samples(folder)
     x = _as_images(samples["samples_input"], model.graph.input_shape)
     stages = _stages(model, samples)
