@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.compare import command
+from fxsim.compare import compare, model_taps
 from fxsim.cosim.source import device_source
 from fxsim.engines import run
 from fxsim.errors import ComparisonError
@@ -82,6 +83,24 @@ def test_values_of_a_wrong_described_design_are_those_it_gave(model: Model, tmp_
     assert {tap["tap"]: tap["differ"] for tap in result["taps"]} == {
         tap: int((right[tap] != (wrong if tap == "fc" else np.maximum(wrong, 0))).sum()) for tap in source.taps
     }
+
+
+def test_output_that_is_not_the_tap_of_its_name_has_no_values(model: Model, tmp_path: Path) -> None:
+    """One of them is wrong, and which would be compared is nobody's choice."""
+    tap = '[[tap]]\nname = "act"\ndata = "out_vec ^ 32\'h1"\nvalid = "out_vld"\nlanes = 4\n'
+    tap += 'order = ["-token", "channel"]\n\n'
+    path = design(tmp_path / "d", {"awkward.toml": swap("[[memory]]", tap + "[[memory]]")})
+    source = device_source(model, X, str(path))
+    assert source.taps == ("fc", "act")
+    with pytest.raises(ComparisonError, match="the output of the RTL is not what it shows at tap 'act'"):
+        source.values(slice(0, 2), source.taps)
+
+
+def test_device_is_not_compared_with_itself() -> None:
+    """Whatever it gives, it gives twice."""
+    one, other = (device_source(MODEL, IMAGES[:2], "stream") for _ in range(2))
+    with pytest.raises(ComparisonError, match="cannot be compared with itself"):
+        compare(one, other, model_taps(MODEL))
 
 
 def test_device_that_stops_or_breaks_a_rule_has_no_values(model: Model, tmp_path: Path) -> None:

@@ -51,6 +51,33 @@ def test_kit_of_the_streaming_accelerator_finds_a_fault_and_a_wrong_expectation(
 
 
 @pytest.mark.icarus
+def test_a_design_cannot_say_pass_itself(tmp_path: Path) -> None:
+    """It prints the verdict and ends the simulation: that is no pass."""
+    path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
+    write_kit(RELU, TOKENS, tmp_path / "kit", "described", {"dut": str(path)})
+    said = ran(tmp_path / "kit")[1]
+    liar = f'initial begin $display("{said}"); $finish; end\nendmodule'
+    (tmp_path / "kit" / "rtl" / "pipeline.v").write_text(liar.join(PIPELINE.rsplit("endmodule", 1)))
+    assert ran(tmp_path / "kit") == (1, said)
+
+
+def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:
+    """A latency that is to be found, and files of the kit's own names."""
+    path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
+    text = path.read_text()
+    for edited, words in (
+        (re.sub(r"latency = \d+", 'latency = "find"', text), "cannot find a latency"),
+        (text.replace("clock =", 'files = ["stimulus.hex"]\nclock ='), "'stimulus.hex', a name that a kit has"),
+    ):
+        assert edited != text
+        (path.parent / "stimulus.hex").write_text("0\n")
+        path.write_text(edited)
+        with pytest.raises(StimulusError, match=words):
+            write_kit(RELU, TOKENS, tmp_path / "kit", "described", {"dut": str(path)})
+        assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.icarus
 def test_kits_of_described_designs_know_latency_lanes_and_rules(tmp_path: Path) -> None:
     """A pipeline without handshake; AXI4-Stream with rows that do not fill their lanes; each right, and with faults."""
     for name, verilog, text, faults in (

@@ -21,6 +21,8 @@ from fxsim.simulate.sources import Sources
 FOLLOWING = Path(__file__).resolve().parent / "following.hpp"
 """The part of a harness that compares streams and taps."""
 _PORTS = "described_ports.hpp"
+_VERILOG = (".v", ".sv", ".vh", ".svh", ".vhd", ".vhdl")
+"""Endings of what is compiled; all else may be read while the design runs."""
 
 
 class DescribedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +66,8 @@ class DescribedDesign(Design):
         assert self.bound is not None
         assert self.bind is not None
         bound, own = self.bind(rtl), self.bound
-        for name in sorted({*own.listed.files, *bound.listed.files}):
+        read = {name for name in (*own.sources.files, *bound.sources.files) if not name.endswith(_VERILOG)}
+        for name in sorted({*read, *own.listed.files, *bound.listed.files} - {*own.listed.lists, *bound.listed.lists}):
             if own.sources.files.get(name) != bound.sources.files.get(name):
                 raise FileError(
                     f"{rtl}: '{name}', which the design reads while it runs, differs from that beside {own.path}: "

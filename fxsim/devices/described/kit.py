@@ -15,6 +15,8 @@ from fxsim.graph import Model
 
 _VALUES_MAX = 1 << 24
 """Most values of stimulus and output together: the files are text."""
+_OWN = frozenset({"stimulus.hex", "expected.hex", "parameters.v", "testbench.v", "sources.txt", "run.sh", "kit.f"})
+"""Names of a kit's own files."""
 _TESTBENCH = Path(__file__).with_name("testbench.v")
 _RUN = """\
 #!/bin/sh
@@ -37,6 +39,10 @@ def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, fol
 
     StimulusError where the images are too many for files of text.
     """
+    if bound.description.role("output").latency == "find":
+        raise StimulusError(f"{bound.path}: a kit cannot find a latency, expected the number of cycles")
+    if taken := sorted(_OWN & {*bound.memories, *bound.listed.files}):
+        raise StimulusError(f"{bound.path}: the design reads '{taken[0]}', a name that a kit has for a file of its own")
     layout = DescribedLayout(model, (), bound)
     into, out = bound.input.beats, bound.output.beats
     if len(x) * (into.tensor.size + out.tensor.size) > _VALUES_MAX:
@@ -47,13 +53,17 @@ def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, fol
     (folder / "parameters.v").write_text(_parameters(bound, len(x)), encoding="utf-8")
     instance = _instance(bound)
     (folder / "testbench.v").write_text(_TESTBENCH.read_text().replace("`KIT_INSTANCE", instance), encoding="utf-8")
-    listed = bound.listed
-    for name in (*listed.sources, *listed.include, *map(str, listed.defines.values())):
+    listed, verilog = bound.listed, bound.verilog
+    for name in verilog.sources:
+        # What GHDL made of VHDL is no file of the design's.
+        if not (path := folder / "rtl" / name).exists():
+            path.write_bytes(verilog.files[name])
+    for name in (*verilog.sources, *listed.include, *map(str, listed.defines.values())):
         if any(letter.isspace() for letter in name):
             raise StimulusError(f"'{name}' has a blank in it, which lists of files for simulators cannot hold")
     lines = [f"+define+{name}={value}\n" for name, value in listed.defines.items()]
     lines += [f"+incdir+{'/'.join(('rtl', *filter(None, [name])))}\n" for name in ("", *listed.include)]
-    lines += [f"rtl/{name}\n" for name in listed.sources]
+    lines += [f"rtl/{name}\n" for name in verilog.sources]
     (folder / "sources.txt").write_text("".join(lines), encoding="utf-8")
     (folder / "run.sh").write_text(_RUN % (len(x), len(x) * out.beats), encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
@@ -98,7 +108,7 @@ def _parameters(bound: Bound, images: int) -> str:
         "OUT_HAS_READY": int(out.signals.ready is not None),
         "LATENCY": out.latency or 0,
         "RESET_CYCLES": 0 if reset is None else reset.cycles,
-        "WATCHDOG": max(10_000, 64 * max(into.beats.beats, out.beats.beats)),
+        "WATCHDOG": max(10_000, 64 * max(into.beats.beats, out.beats.beats), 2 * (out.latency or 0), 2 * into.interval),
     }
     order = [
         f"// {what}: {stream.beats.lanes} value(s) of {stream.beats.number} a beat, {', '.join(stream.tensors)}, "
