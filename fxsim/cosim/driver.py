@@ -307,7 +307,7 @@ def _probed(
     if missing and ALL_TAPS not in ((names,) if isinstance(names, str) else names):
         shown = ", ".join(fitted.probed) or "none"
         raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
-    return tuple(tap for tap in asked if tap in fitted.probed), tuple(tap for tap in missing if tap in part)
+    return tuple(tap for tap in asked if tap in fitted.probed), missing
 
 
 def _power_on_seeds(asked: Iterable[int]) -> tuple[int, ...]:
