@@ -222,6 +222,25 @@ def test_input_without_valid_is_held_back_between_images_only(tmp_path: Path) ->
 
 
 @pytest.mark.verilator
+def test_image_that_comes_out_before_it_is_in_is_a_result(tmp_path: Path) -> None:
+    """Three beats in and one out, with the first of them: what came is compared, and differs; resets do not matter."""
+    verilog = """
+    module pipeline (input wire clk, input wire rst, input wire [47:0] x, input wire v, output wire [143:0] y);
+      assign y = {3{x}};
+    endmodule
+    """
+    text = PIPELINE_TOML.replace("lanes = 18", "lanes = 6", 1).replace("latency = 2", "latency = 0")
+    text = text.replace('data = "x"', 'data = "x", valid = "v"').replace(
+        "[[str", 'reset = { signal = "rst" }\n[[str', 1
+    )
+    path = written(tmp_path / "d", "pipeline", verilog, text)
+    for stall in ("none", "random:5+gap:2", "random:5+reset:3:5"):
+        result = simulate(path, stall=stall)
+        assert not result.passed
+        assert result.streams.output.compared >= 12 * 18
+
+
+@pytest.mark.verilator
 def test_latency_that_depends_on_power_on_is_refused(tmp_path: Path) -> None:
     """A register that nothing writes chooses between two: each run passes at its own latency."""
     verilog = """

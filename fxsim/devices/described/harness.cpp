@@ -80,6 +80,8 @@ class Simulation {
 
   private:
     static constexpr int OUTPUT_STREAM = -1;
+    // Taps, output and input: an image is kept until all have passed it. A wrong design may give it before it is in.
+    static constexpr size_t STREAMS = TAPS + 2;
 
     // Lay out an image's bytes: stimulus, output, compared taps. Returns their number.
     size_t plan(const Options& options) {
@@ -162,6 +164,7 @@ class Simulation {
         output_.leave();
         output_.place(image, window_);
         output_.waits = false;
+        window_.drop_before(image);
         input_.image = image;
         input_.beat = 0;
         offering_ = false;
@@ -266,7 +269,7 @@ class Simulation {
     }
 
     void take(Stream& stream, int number, const uint8_t* got) {
-        if (!stream.take(got, window_, TAPS + 1, dut_.cycle(), entered())) stop("values too many", number, stream);
+        if (!stream.take(got, window_, STREAMS, dut_.cycle(), entered())) stop("values too many", number, stream);
     }
 
     void accept_input() {
@@ -280,7 +283,8 @@ class Simulation {
         ++accepted_;
         if (++input_.beat == INPUT.rows * INPUT.row_beats) {
             input_.beat = 0;
-            ++input_.image;
+            const uint64_t passed = input_.image++;
+            window_.pass(passed, STREAMS);
             gap_left_ = gap_;
         }
     }
