@@ -11,7 +11,7 @@ from fxsim.devices.described.filelist import read_file_list
 from fxsim.devices.described.findings import SeveralError
 from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.vhdl import verilog_of
-from fxsim.errors import FileError, FxsimError
+from fxsim.errors import FileError, FxsimError, ToolError
 from fxsim.vectors.kit import write_kit
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, X, design, swap, written
 from tests.test_described import model as awkward_model
@@ -174,6 +174,29 @@ def test_keep_lies_where_its_values_do(tmp_path: Path) -> None:
         write_kit(RELU, X, tmp_path / f"kit{n}", "described", {"dut": str(path)})
         status, said = ran(tmp_path / f"kit{n}")
         assert (status, said[:5]) == ((0, "PASS:") if kind is None else (1, "FAIL:"))
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("input wire clk,", "input wire clk,\n`ifdef verilator3\ninput wire more,\n`endif\n", "missing pin: 'more'"),
+        ("output reg [143:0] y", "output reg [`YBITS-1:0] y", "port connection 'y' expects 136 bits"),
+    ],
+)
+def test_ports_that_the_simulator_sees_otherwise_are_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """By a macro that only it has: an input that nothing drives, and an output that is narrower than the stream."""
+    bits = "`ifdef verilator3\n`define YBITS 136\n`else\n`define YBITS 144\n`endif\n"
+    path = written(tmp_path / "d", "pipeline", bits + PIPELINE.replace(old, new), PIPELINE_TOML)
+    with pytest.raises(ToolError, match=f"Verilator finds other ports of the design: .*{words}"):
+        simulate(path)
+
+
+@pytest.mark.verilator
+def test_outputs_that_no_stream_has_are_left_open(tmp_path: Path) -> None:
+    """One that nobody looks at is no port that is missing."""
+    more = PIPELINE.replace("input wire clk,", "input wire clk, output wire busy,")
+    assert simulate(written(tmp_path / "d", "pipeline", more, PIPELINE_TOML), power_on_seeds=(1,)).passed
 
 
 # --- time ---

@@ -73,6 +73,9 @@ class Design:
         sources.file_of(self.top)
         return sources
 
+    def refuse_warnings(self, log: Path) -> None:
+        """ToolError where Verilator's log has a warning that means another design than was asked for."""
+
     def words(self, sources: Sources) -> list[str]:
         """Words of Verilator's command that name the Verilog: every folder to look in, the whole first, and the top."""
         folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
@@ -178,6 +181,7 @@ def build_simulator(
                     _write_sources(work, sources, harness)
                     run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, base, log))
                     run("Verilator", _verilator_command(tools, flags, sources, design))
+                    design.refuse_warnings(work / "build.log")
                     listing = work / "obj" / "Vdut__verFiles.dat"
                     reads = files_read(listing, sources, design.top, tools.verilator.parent.parent)
                     made_of = ingredients(reads)

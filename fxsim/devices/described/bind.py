@@ -150,7 +150,9 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
             _check_roles(path, description, into.signals, out.signals)
     head = None
     if into is not None and out is not None and not findings.problems:
-        head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
+        outputs = [port.name for port in (ports or {}).values() if port.direction == "out"]
+        streams = (into.signals, into.beats), (out.signals, out.beats)
+        head = wrapper_head(description, parameters, *streams, taps, outputs)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:

@@ -1,5 +1,6 @@
 """A described design with a model on it: its sources, its memory files, and the folder of a kept failure."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
-from fxsim.errors import FileError
+from fxsim.errors import FileError, ToolError
 from fxsim.graph import Model
 from fxsim.simulate.build import COMMON_HARNESS, Design
 from fxsim.simulate.sources import Sources
@@ -21,6 +22,11 @@ from fxsim.simulate.sources import Sources
 FOLLOWING = Path(__file__).resolve().parent / "following.hpp"
 """The part of a harness that compares streams and taps."""
 _PORTS = "described_ports.hpp"
+_PINS = re.compile(
+    rf"^%Warning-(?:PINMISSING|WIDTH\w*): rtl/{re.escape(WRAPPER)}:[0-9:]+ (.*(?:missing pin|port connection).*)",
+    re.MULTILINE,
+)
+"""A warning of Verilator's on a port of the design, as the wrapper connects it."""
 _VERILOG = (".v", ".sv", ".vh", ".svh", ".vhd", ".vhdl")
 """Endings of what is compiled; all else may be read while the design runs."""
 
@@ -74,6 +80,11 @@ class DescribedDesign(Design):
                     "expected the same, or a description beside it"
                 )
         return bound
+
+    def refuse_warnings(self, log: Path) -> None:
+        """Refuse a port that Verilator sees otherwise than the description was held against: none, or another width."""
+        if isinstance(self.bound, Bound) and (found := _PINS.search(log.read_text("utf-8", "replace"))) is not None:
+            raise ToolError(f"{self.bound.path}: Verilator finds other ports of the design: {found[1]}")
 
     def words(self, sources: Sources) -> list[str]:
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""

@@ -33,8 +33,12 @@ def wrapper_head(
     into: tuple[Signals, Beats],
     out: tuple[Signals, Beats],
     taps: Sequence[BoundTap],
+    outputs: Sequence[str],
 ) -> str:
-    """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
+    """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow.
+
+    `outputs`: of the design; those that no stream has are left open by name, so that a pin that is missing is a fault.
+    """
     (given, x), (taken, y) = into, out
     ties = {name: str(value) for name, value in description.tie.items()}
     ports = dict.fromkeys(description.clocks, "clk") | ties
@@ -47,6 +51,7 @@ def wrapper_head(
         (taken.keep, "y_keep"),
     )  # fmt: skip
     ports |= {port: name for port, name in optional if port is not None}
+    ports = dict.fromkeys(outputs, "") | ports
     shown = {"in_ready": "1'b1", "out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
     absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
     mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
