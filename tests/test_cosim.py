@@ -30,7 +30,7 @@ from filelock import FileLock
 
 from fxsim.contract import TableRule
 from fxsim.cosim import CosimResult, StreamState, cosim, driver
-from fxsim.cosim.driver import _first_failed
+from fxsim.cosim.driver import _to_first_failed
 from fxsim.devices.stream import rtl_parameters, stuck, write_roms
 from fxsim.devices.stream.device import DESIGN as STREAM
 from fxsim.devices.stream.layout import StreamLayout
@@ -494,7 +494,7 @@ def test_reset_that_one_seed_does_not_miss_is_found_by_others(tmp_path: Path, mo
 
 def test_outcome_of_runs_side_by_side_is_that_of_one_after_the_other() -> None:
     """The first run in order that fails or raises is the outcome, though later ones end sooner; those are given up."""
-    first_failed: Any = _first_failed
+    to_first_failed: Any = _to_first_failed
     passing, failing = (SimpleNamespace(verdict=SimpleNamespace(passed=passed)) for passed in (True, False))
     later, gave_up = threading.Event(), []
 
@@ -519,12 +519,12 @@ def test_outcome_of_runs_side_by_side_is_that_of_one_after_the_other() -> None:
     also_passing = SimpleNamespace(verdict=passing.verdict)
     for jobs in (1, 2, 3):
         later.set()
-        assert first_failed([slowly(passing), slowly(also_passing)], jobs) is passing
-        assert first_failed([slowly(passing), slowly(failing), at_once], jobs) is failing
+        assert to_first_failed([slowly(passing), slowly(also_passing)], jobs) == [passing, also_passing]
+        assert to_first_failed([slowly(passing), slowly(failing), at_once], jobs) == [passing, failing]
         with pytest.raises(ToolError, match="the first one"):
-            first_failed([slowly(passing), slowly(ToolError("the first one")), at_once], jobs)
+            to_first_failed([slowly(passing), slowly(ToolError("the first one")), at_once], jobs)
     later.clear()
-    assert first_failed([slowly(passing), slowly(failing), soon], 3) is failing
+    assert to_first_failed([slowly(passing), slowly(failing), soon], 3) == [passing, failing]
     assert gave_up == [True]
 
 

@@ -86,6 +86,10 @@ def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> C
         ('[[tap]]', '[[stream]]\nrole = "input"\nprefix = "s"\n[[tap]]', "no streams"),
         ('control = { start = "start", done = "done", busy = "busy" }', "", "memories and registers need a"),
         ('clock = "clk"', "", "nothing drives the input clk"),
+        ('role = "input"', 'role = "input"\nlanes = 1\ntensor = "fc2"', "'fc2' is input and output"),
+        ('[[tap]]', '[[ram]]\nname = "s"\naddress = "h_addr"\nread = "h_q"\n[[region]]\nmemory = "s"\n'
+         'role = "input"\ntensor = "act"\n[[tap]]', "'fc2' is not computed from 'input'"),
+        ('role = "input"', 'role = "input"\ntensor = "act"', "tap 'act' lies outside of .* computes: fc2"),
     ],
 )  # fmt: skip
 def test_description_that_does_not_fit_is_one_message(
@@ -137,8 +141,12 @@ def test_right_design_passes_with_gaps_and_resets(model: Model, tmp_path: Path) 
         ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ 1", "act", set()),
         ("done <= 0;\n    y_we", "done <= done && state == IDLE && !start;\n    y_we", None, {"done without a job"}),
         ("y_we <= 0;\n    case", "y_we <= done;\n    case", None, {"write without a job"}),
+        # Busy for ever, but only after the last job.
+        ("assign busy = state != IDLE;",
+         "reg [7:0] jobs;\n  always @(posedge clk) jobs <= rst ? 0 : jobs + done;\n"
+         "  assign busy = state != IDLE || jobs + done == 8;", None, {"busy without a job"}),
     ],
-    ids=["address", "latency", "relu", "sum", "unwritten", "outside", "hole", "order", "done", "late"],
+    ids=["address", "latency", "relu", "sum", "unwritten", "outside", "hole", "order", "done", "late", "busy"],
 )  # fmt: skip
 def test_fault_is_located(model: Model, tmp_path: Path, old: str, new: str, tap: str | None, kinds: set[str]) -> None:
     """The first difference is at the faulty operator's tap; accesses that mean nothing are named."""
@@ -147,6 +155,59 @@ def test_fault_is_located(model: Model, tmp_path: Path, old: str, new: str, tap:
     first = result.verdict.first_mismatch
     assert (None if first is None else first.tap) == tap
     assert {fault.kind for fault in result.verdict.faults} == kinds
+
+
+@pytest.mark.verilator
+def test_two_writes_of_a_word_in_one_cycle_are_a_fault(model: Model, tmp_path: Path) -> None:
+    """Even of the same data: RAMs differ in what stays."""
+    twice = "output wire [7:0] z_addr, output wire z_we, output wire [15:0] z_d,\n    output reg [7:0] y_addr"
+    edits = {"jobs.v": swap("output reg [7:0] y_addr", twice)}
+    path = design(tmp_path / "a", edits)
+    same = "  assign z_addr = y_addr;\n  assign z_we = y_we && token == 2;\n  assign z_d = y_d;\nendmodule"
+    (path.parent / "jobs.v").write_text((path.parent / "jobs.v").read_text().replace("endmodule", same))
+    port = '[[ram]]\nname = "z"\nmemory = "y"\naddress = "z_addr"\nwrite = "z_d"\nwrite_enable = "z_we"\n\n[[region]]'
+    path.write_text(path.read_text().replace("[[region]]", port, 1))
+    result = simulate(model, path)
+    assert {fault.kind for fault in result.verdict.faults} == {"two writes of a word in one cycle"}
+    assert result.verdict.first_mismatch is None
+    assert result.verdict.faults[0].detail == "address 0x1 of y, with y"
+
+
+@pytest.mark.verilator
+def test_ram_without_a_register_shows_what_was_written_the_cycle_before(tmp_path: Path) -> None:
+    """A word that is written in one cycle, and read without latency in the next."""
+    (tmp_path / "echo.v").write_text("""
+module echo (
+    input wire clk, input wire start, output reg done,
+    output reg [4:0] x_addr, input wire signed [7:0] x_q,
+    output wire s_addr, output wire s_we, output wire [7:0] s_d, input wire signed [7:0] s_q,
+    output wire [4:0] y_addr, output wire y_we, output wire [7:0] y_d
+);
+  reg [1:0] state;
+  initial {state, done} = 0;
+  assign s_addr = 0, s_we = state == 1, s_d = x_q;
+  assign y_addr = x_addr, y_we = state == 2, y_d = s_q < 0 ? 0 : s_q;
+  always @(posedge clk) begin
+    done <= state == 2 && x_addr == 17;
+    case (state)
+      0: if (start) begin state <= 1; x_addr <= 0; end
+      1: state <= 2;
+      default: begin x_addr <= x_addr + 1; state <= x_addr == 17 ? 0 : 1; end
+    endcase
+  end
+endmodule
+""")
+    ports = (("x", 'read = "x_q"'), ("s", 'read = "s_q"\nwrite = "s_d"\nwrite_enable = "s_we"'),
+             ("y", 'write = "y_d"\nwrite_enable = "y_we"'))  # fmt: skip
+    text = 'top = "echo"\nsources = "echo.v"\nclock = "clk"\ncontrol = { start = "start", done = "done" }\n'
+    text += "".join(f'[[ram]]\nname = "{n}"\naddress = "{n}_addr"\nlatency = 0\n{rest}\n' for n, rest in ports)
+    regions = (("x", "input", ""), ("s", "scratch", "words = 1\n"), ("y", "output", ""))
+    text += "".join(f'[[region]]\nmemory = "{n}"\nrole = "{role}"\n{rest}' for n, role, rest in regions)
+    (tmp_path / "echo.toml").write_text(text)
+    relu = Model(Graph((3, 6), (Node("act", Relu(), (INPUT,)),)), "relu")
+    result = simulate(relu, tmp_path / "echo.toml")
+    assert result.passed
+    assert result.streams.output.compared == 8 * 18
 
 
 # --- RAMs inside the design, levels, addresses in bytes ---
@@ -289,9 +350,59 @@ def test_fault_with_a_ram_inside_is_found(
 
 
 @pytest.mark.verilator
+def test_rams_inside_of_different_latencies_and_a_long_job(tmp_path: Path) -> None:
+    """Two ports, read one after the other, the first the slower; the job takes 3,000 cycles in which nothing moves."""
+    (tmp_path / "slow.v").write_text("""
+module slow (
+    input wire clk, input wire start, output reg done,
+    input wire [5:0] a_addr, input wire a_we, input wire [7:0] a_d, output reg [7:0] a_q,
+    input wire [4:0] b_addr, input wire b_we, input wire [7:0] b_d, output reg [7:0] b_q
+);
+  reg signed [7:0] a[0:63], b[0:31];
+  reg [7:0] a_1, a_2;
+  reg [11:0] n;
+  initial {n, done} = 0;
+  integer k;
+  always @(posedge clk) begin
+    {a_q, a_2, a_1} <= {a_2, a_1, a[a_addr]};
+    b_q <= b[b_addr];
+    if (a_we) a[a_addr] <= a_d;
+    if (b_we) b[b_addr] <= b_d;
+    if (start) n <= 3000;
+    if (n != 0) n <= n - 1;
+    done <= n == 1;
+    if (n == 1)
+      for (k = 0; k < 18; k = k + 1) begin
+        a[k + 32] <= a[k] < 0 ? 0 : a[k];
+        b[k] <= a[k] < 0 ? 0 : a[k];
+      end
+  end
+endmodule
+""")
+    text = 'top = "slow"\nsources = "slow.v"\nclock = "clk"\ncontrol = { start = "start", done = "done" }\n'
+    text += "".join(
+        f'[[ram]]\nname = "{n}"\ninside = true\naddress = "{n}_addr"\nread = "{n}_q"\nwrite = "{n}_d"\n'
+        f'write_enable = "{n}_we"\nlatency = {latency}\n'
+        for n, latency in (("a", 3), ("b", 1))
+    )
+    text += '[[region]]\nmemory = "a"\nrole = "input"\n'
+    text += '[[region]]\nmemory = "a"\nrole = "output"\nbase = 32\ntensor = "one"\n'
+    text += '[[region]]\nmemory = "b"\nrole = "output"\n'
+    (tmp_path / "slow.toml").write_text(text)
+    twice = Model(Graph((3, 6), (Node("one", Relu(), (INPUT,)), Node("two", Relu(), ("one",)))), "twice")
+    result = simulate(twice, tmp_path / "slow.toml")
+    assert result.passed
+    assert result.timing.latency_cycles is not None
+    assert result.timing.latency_cycles > 3000
+    assert {name: tap.compared for name, tap in result.streams.taps.items()} == {"one": 8 * 18}
+    assert result.streams.output.compared == 8 * 18
+
+
+@pytest.mark.verilator
 def test_job_that_does_not_end_names_the_step(model: Model, tmp_path: Path) -> None:
     """Neither without any movement, nor with accesses that go on for ever."""
-    stuck = simulate(model, design(tmp_path / "a", {"jobs.v": swap("if (start) begin", "if (0) begin")}))
+    idle = design(tmp_path / "a", {"jobs.v": swap("if (start) begin", "if (0) begin")})
+    stuck = simulate(model, idle, watchdog=1000)
     assert stuck.verdict.stopped is not None
     assert "image 0: 'wait for done' does not end" in stuck.verdict.stopped.reason
     endless = {"jobs.v": swap("state <= IDLE;\n              done <= 1;", "state <= READ;")}
@@ -314,6 +425,38 @@ def test_check_shows_regions_and_what_does_not_fit(model: Model, tmp_path: Path)
     assert "no port 'x_adr'" in wrong.problems[0]
 
 
+def test_check_says_everything_that_does_not_fit(model: Model, tmp_path: Path) -> None:
+    """Unknown keys, ports, regions, taps and sequences of one description, each in a line of its own."""
+    edits = (
+        ('top = "jobs"', 'tops = "jobs"\ntop = "jobs"'), ('busy = "busy"', 'busy = "bussy"'), ("x_addr", "x_adr"),
+        ('name = "fc1"', 'name = "fc7"'),
+    )  # fmt: skip
+    path = design(tmp_path / "a")
+    for old, new in edits:
+        path.write_text(swap(old, new)(path.read_text()))
+    problems = check(path, model).problems
+    for words in ("tops: unknown key", "no port 'bussy'", "no port 'x_adr'", "tap 'fc7': the model has no such tap"):
+        assert sum(words in problem for problem in problems) == 1, words
+    assert len(problems) == len(edits)
+    path = design(tmp_path / "b", name="registers")
+    for old, new in (("write = 0x08", "write = 0x18"), ('"irq"', '"irk"'), ("lanes = 2", "lanes = 1")):
+        path.write_text(swap(old, new)(path.read_text()))
+    problems = check(path, model).problems
+    assert len(problems) == 3
+    for words in ("write of register 0x18", "no port 'irk'", "a word has 16 bits"):
+        assert any(words in problem for problem in problems), words
+
+
+def test_design_of_a_part_says_what_is_not_looked_at(model: Model, tmp_path: Path) -> None:
+    """With the tap before the last as its input the design is of the last alone, and nothing else is compared."""
+    path = design(tmp_path / "a", {"jobs.toml": swap('role = "input"', 'role = "input"\ntensor = "act"')})
+    text = path.read_text().replace('role = "output"\ntensor = "act"', 'role = "scratch"\nwords = 12')
+    path.write_text(re.sub(r"\[\[tap\]\].*?\n\n", "", text, flags=re.DOTALL))
+    found = check(path, model)
+    assert found.problems == ()
+    assert found.unprobed == ("fc1", "act")
+
+
 # --- AXI4-Lite registers with a written sequence ---
 
 
@@ -322,6 +465,8 @@ def test_check_shows_regions_and_what_does_not_fit(model: Model, tmp_path: Path)
     [
         ('prefix = "s_axi"', 'prefix = "m_axi"', "registers: the design has no port 'm_axi_awaddr'; the nearest"),
         ("write = 0x08", "write = 0x09", "write of register 0x9: expected a multiple of 4"),
+        ("write = 0x08", "write = 0x18", "write of register 0x18: 's_axi_awaddr' has 4 bits, expected .* up to 0xf"),
+        ("poll = 0x04", "poll = 0x14", "poll of register 0x14: 's_axi_araddr' has 4 bits, expected .* up to 0xf"),
         ('value = "input.token"', 'value = "input.tokens"', "write of register 0x8 is 'input.tokens'"),
         ('value = "input.token"', "value = 4294967296", "value"),
         (

@@ -101,7 +101,8 @@ def run_cosim(
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
     seeds = _power_on_seeds(request.power_on_seeds)
-    with temporary.folder("cosim") as work, _written(wave) as wave_path:
+    # What the simulator reads has a folder of its own, in which no name is taken.
+    with temporary.folder("cosim") as work, temporary.folder("files") as files, _written(wave) as wave_path:
         build = build_simulator(
             fitted.design,
             fitted.parameters,
@@ -111,7 +112,7 @@ def run_cosim(
             optimise=request.optimise,
             status=status,
         )
-        fitted.write_files(work)
+        fitted.write_files(files)
         if status is not None:
             status("simulating")
 
@@ -133,7 +134,7 @@ def run_cosim(
             feeder = Feeder(layout, stimulus[start:stop], request.engine)
             errors = work / f"stderr-{seed}"
             tell = partial(_report, report, stop - start)
-            found = simulate(command, work, feeder, tell, errors=errors, given_up=given_up)
+            found = simulate(command, files, feeder, tell, errors=errors, given_up=given_up)
             used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
             result = _result(model, used, found)
             differences = read_differences(kept, most)
@@ -145,7 +146,12 @@ def run_cosim(
         few = min(stop, start + POWER_ON_IMAGES)
         runs = [partial(run, seeds[0], stop, pattern, wave_path, progress)]
         runs += [partial(run, seed, few, pattern.only_reset(seed, resets), None, None) for seed in seeds[1:]]
-        result = _first_failed(runs, count_jobs())
+        results = _to_first_failed(runs, count_jobs())
+        result = results[0]
+        if not results[-1].verdict.passed:
+            result = results[-1]
+        else:
+            fitted.hold_together({ran.provenance.power_on_seed: ran.figures for ran in results})
     return msgspec.structs.replace(
         result,
         streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
@@ -159,8 +165,8 @@ def _report(report: Progress | None, images: int, done: int) -> None:
         report(done, images)
 
 
-def _first_failed(runs: Sequence[Callable[[Event], CosimResult]], jobs: int) -> CosimResult:
-    """The result of the first run that did not pass, else of the first of all; `jobs` of them at once.
+def _to_first_failed(runs: Sequence[Callable[[Event], CosimResult]], jobs: int) -> list[CosimResult]:
+    """The results in order up to that of the first run that did not pass; `jobs` of them at once.
 
     Runs after one that fails, or raises, are given up: what comes is what would of one after the other.
     """
@@ -169,12 +175,12 @@ def _first_failed(runs: Sequence[Callable[[Event], CosimResult]], jobs: int) -> 
         # With one at a time, here: a run that comes after a failure is not even begun.
         waiting = [pool.submit(run, given_up).result if jobs > 1 else partial(run, given_up) for run in runs]
         try:
-            first = result = waiting[0]()
-            for wait in waiting[1:]:
-                if not result.verdict.passed:
+            results: list[CosimResult] = []
+            for wait in waiting:
+                results.append(wait())
+                if not results[-1].verdict.passed:
                     break
-                result = wait()
-            return first if result.verdict.passed else result
+            return results
         finally:
             given_up.set()
             pool.shutdown(cancel_futures=True)
@@ -301,7 +307,7 @@ def _probed(
     if missing and ALL_TAPS not in ((names,) if isinstance(names, str) else names):
         shown = ", ".join(fitted.probed) or "none"
         raise StimulusError(f"tap '{missing[0]}' cannot be compared: the design shows no such tap; it shows: {shown}")
-    return tuple(tap for tap in asked if tap in fitted.probed), tuple(tap for tap in missing if tap in part)
+    return tuple(tap for tap in asked if tap in fitted.probed), missing
 
 
 def _power_on_seeds(asked: Iterable[int]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Nothing outside the folder of a device asks which one it is. `docs/architecture.
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -233,6 +233,9 @@ class Fitted(ABC):
     def figures(self, found: messages.Found, images: int) -> Figures | None:  # noqa: ARG002  # most have none
         """The figures that only this device has, of a run of so many images; None where it has none."""
         return None
+
+    def hold_together(self, figures: Mapping[int, Any]) -> None:  # noqa: B027  # most figures may differ
+        """ToolError where figures of runs that passed, by power-on seed, contradict each other."""
 
 
 class NodeDesign(NamedTuple):

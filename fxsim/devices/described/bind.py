@@ -145,6 +145,9 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     if into is not None and out is not None:
         with findings.part():
             _check_find(path, into, out)
+    if into is not None and out is not None and not findings.problems:
+        with findings.part():
+            _check_roles(path, description, into.signals, out.signals)
     head = None
     if into is not None and out is not None and not findings.problems:
         head = wrapper_head(description, parameters, (into.signals, into.beats), (out.signals, out.beats), taps)
@@ -276,6 +279,12 @@ def _stream(
     with findings.part():
         if not into and (signals.valid is None) == (stream.latency is None):
             raise FileError(f"{where}: expected either a valid signal or a latency")
+    with findings.part():
+        if stream.interval is not None and signals.ready is not None:
+            raise FileError(f"{where}: it has ready, which says when an image may come, and states an interval")
+    with findings.part():
+        if stream.protocol == "axi4-stream" and signals.ready is None:
+            raise FileError(f"{where}: protocol is 'axi4-stream', whose rules need a ready")
     last = stream.last or ("image" if signals.last is not None else "none")
     with findings.part():
         if last != "none" and signals.last is None:
@@ -351,6 +360,20 @@ def _check_find(path: Path, into: BoundStream, out: BoundStream) -> None:
         )
     if into.signals.ready is not None or into.signals.start is not None:
         raise FileError(f"{where}: the input has a ready or a start, expected data that always flow: state the latency")
+
+
+def _check_roles(path: Path, description: Description, into: Signals, out: Signals) -> None:
+    """Refuse a port that is to be two things: which of them it is, nobody said."""
+    roles = [(name, "clock") for name in description.clocks]
+    roles += [] if description.reset is None else [(description.reset.signal, "reset")]
+    roles += [(name, "tie") for name in description.tie]
+    for role, signals in (("input stream", into), ("output stream", out)):
+        roles += [(name, f"{role}, {field}") for field, name in msgspec.structs.asdict(signals).items() if name]
+    found: dict[str, str] = {}
+    for name, role in roles:
+        if name in found:
+            raise FileError(f"{path}: port '{name}' is named twice, as {found[name]} and as {role}: expected once")
+        found[name] = role
 
 
 def _check_covered(path: Path, description: Description, ports: Mapping[str, Port]) -> None:

@@ -6,11 +6,9 @@ from pathlib import Path
 import msgspec
 
 from fxsim.devices.described.bind import Bound, BoundStream, bind_as_far_as_it_fits
-from fxsim.devices.described.description import read_description
-from fxsim.devices.described.findings import Findings
-from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
+from fxsim.devices.described.findings import Findings, description_of
+from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs_as_far_as_it_fits
 from fxsim.devices.described.jobs.bound import BoundRegion
-from fxsim.errors import FileError
 from fxsim.graph import Model
 
 _READ = re.compile(rb'\$readmem[hb]\s*\(\s*"([^"\n]{1,500})"')
@@ -63,15 +61,15 @@ def check(path: Path, model: Model) -> Check:
     """Hold the description in a file against a model. Nothing is built or written; nothing that is wrong is raised."""
     findings = Findings(collecting=True)
     bound: Bound | BoundJobs | None = None
-    if _works_off_jobs(path):
-        with findings.part():
-            bound = bind_jobs(path, model)
+    # What is left of a description with unknown keys still says which kind it is.
+    description = description_of(path, Findings(collecting=True))
+    if description is not None and description.has_jobs:
+        bound = bind_jobs_as_far_as_it_fits(path, model, findings)
     else:
         bound = bind_as_far_as_it_fits(path, model, findings)
     if bound is None:
         return Check(description=str(path), model=model.name, fits=False, problems=tuple(findings.problems))
     shown = {tap.name for tap in bound.taps} if isinstance(bound, Bound) else set(bound.shown)
-    part = bound.part if isinstance(bound, Bound) else model.graph.taps
     return Check(
         description=str(path),
         model=model.name,
@@ -102,7 +100,7 @@ def check(path: Path, model: Model) -> Check:
             )
             for tap in bound.taps
         ),
-        unprobed=tuple(name for name in part[:-1] if name not in shown),
+        unprobed=tuple(name for name in model.graph.taps if name not in {*shown, bound.part[-1]}),
         memories=tuple(_memories(bound)),
     )
 
@@ -127,14 +125,6 @@ def _stream(stream: BoundStream, role: str, name: str) -> StreamLine:
         beats=stream.beats.beats,
         values=stream.beats.tensor.size,
     )
-
-
-def _works_off_jobs(path: Path) -> bool:
-    """Whether a description can be read, and is of a design that works off jobs."""
-    try:
-        return read_description(path).has_jobs
-    except FileError:
-        return False
 
 
 def _region(region: BoundRegion, model: Model) -> StreamLine:

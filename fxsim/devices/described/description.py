@@ -70,6 +70,8 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("input stream states a latency, which only an output or a tap can have")
         if self.role == "output" and self.interval is not None:
             raise ValueError("output stream states an interval, which only the input can have")
+        if self.role == "input" and self.protocol is not None:
+            raise ValueError("input stream states a protocol, whose rules only an output can break")
 
 
 class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,20 +97,24 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A memory file that the design reads with `$readmemh` where it runs, from a parameter of the model.
 
-    `tensor`: operator and parameter, e.g. `fc1.weight`. `word`: a value, or a row (all of the last axis). `first`:
-    whether a row's first value is in the least (`low`) or most significant bits (`high`). `bits`: of a value.
-    `lanes`: values a word, in place of `word`. `order`: the array's axes `out` and `in`, slowest first, as of streams.
-    `address`: of the first word; entries that state one may share a file.
+    `tensor`: operator and parameter, e.g. `fc1.weight`. `word`: a value (by default), or a row (all of the last of two
+    axes). `first`: whether a row's first value is in the least (`low`) or most significant bits (`high`). `bits`: of a
+    value. `lanes`: values a word, in place of `word`. `order`: the array's axes `out` and `in`, slowest first, as of
+    streams. `address`: of the first word; entries that state one may share a file.
     """
 
     file: Text
     tensor: Text
-    word: Literal["value", "row"] = "value"
+    word: Literal["value", "row"] | None = None
     first: Literal["low", "high"] = "low"
     bits: Annotated[int, Meta(ge=1, le=32)] = 8
     lanes: Lanes | None = None
     order: tuple[Text, ...] | None = None
     address: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.word is not None and self.lanes is not None:
+            raise ValueError(f"memory '{self.file}' states both a word and lanes, expected one of them")
 
 
 class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """Co-simulation of somebody's RTL, which a description binds to the model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
@@ -16,7 +17,7 @@ from fxsim.devices.described.fitted import (
 from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
-from fxsim.errors import StimulusError
+from fxsim.errors import StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.stall import Stall
@@ -96,6 +97,17 @@ class FittedStreams(FittedDescribed[Bound]):
         """The latency that was found."""
         return decode_part(found, DescribedFigures)
 
+    def hold_together(self, figures: Mapping[int, DescribedFigures]) -> None:
+        """Refuse latencies that were found and depend on the power-on state."""
+        first, *others = figures.items()
+        for seed, found in others:
+            if found.latency != first[1].latency:
+                raise ToolError(
+                    f'{self.bound.path}: output stream: latency = "find": the output reacts {first[1].latency} cycles '
+                    f"after its input from power-on seed {first[0]}, and {found.latency} from seed {seed}: "
+                    "expected the same from all"
+                )
+
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
         assert found.input is not None
@@ -141,6 +153,7 @@ def ports_header(bound: Bound) -> str:
         f"constexpr uint64_t INTERVAL = {interval};",
         f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
+        f"constexpr bool INPUT_HAS_VALID = {cpp_flag(into.signals.valid is not None)};",
         f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
         f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
         f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",

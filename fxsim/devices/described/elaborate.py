@@ -3,7 +3,7 @@
 pyslang reads it: a whole SystemVerilog front end in the process, that says what there is without building anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ _ERRORS_MAX = 20
 _HARMLESS = "MissingTimeScale"
 """A file without a time scale among some with one: nothing here depends on time."""
 _SIGNALS_MAX = 50_000
+_PREDEFINED: dict[str, int | str] = {"VERILATOR": 1}
+"""Macros that the simulator defines itself."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class _Elaborated:
         except ImportError as error:
             raise ToolError(f"pyslang is missing, which reads a described design: {error}") from None
         bag, options = pyslang.Bag(), parsing.PreprocessorOptions()
-        options.predefines = [f"{name}={value}" for name, value in verilog.defines.items()]
+        options.predefines = [f"{name}={value}" for name, value in (_PREDEFINED | dict(verilog.defines)).items()]
         options.additionalIncludePaths = []
         kinds = ast.CompilationOptions()
         kinds.topModules = {top} if top is not None else {"fxsim_wrapper"}
@@ -106,24 +108,37 @@ class _Elaborated:
                     self._manager.assignText(name.removeprefix(folder), content.decode("utf-8", "replace"))
         self._engine = pyslang.DiagnosticEngine(self._manager)
         self._compilation = ast.Compilation(bag)
-        for name in verilog.sources:
-            text = verilog.files[name].decode("utf-8", "replace")
-            self._compilation.addSyntaxTree(syntax.SyntaxTree.fromText(text, self._manager, name, name, bag))
-        tree = syntax.SyntaxTree.fromText(wrapper, self._manager, "fxsim_wrapper", "fxsim_wrapper", bag)
-        self._compilation.addSyntaxTree(tree)
+        # One unit, as for Verilator: a macro of one file holds in all that follow, the wrapper being the last.
+        texts = {name: verilog.files[name].decode("utf-8", "replace") for name in verilog.sources}
+        buffers = [self._manager.assignText(name, text) for name, text in (texts | {"fxsim_wrapper": wrapper}).items()]
+        self._compilation.addSyntaxTree(syntax.SyntaxTree.fromBuffers(buffers, self._manager, bag))
         self._root = self._compilation.getRoot()
-        self._errors = [
-            d for d in self._compilation.getAllDiagnostics() if d.isError() and _HARMLESS not in str(d.code)
-        ]
-        problems = [
-            f"{verilog.where}: sources: {file}, line {self._manager.getLineNumber(wrong.location)}: "
+        self._errors = self._only_errors(self._compilation.getAllDiagnostics())
+        problems = self._in_sources(verilog.where, self._errors)
+        if not problems:
+            return
+        # A file that does not end is an error in the one behind it: those before that one, alone, say where it is.
+        files = [self._manager.getFileName(found.location) for found in self._errors]
+        first = min((n for n, name in enumerate(texts) if name in files), default=0)
+        before: Iterable[Any] = ()
+        if first:
+            before = syntax.SyntaxTree.fromBuffers(buffers[:first], self._manager, bag).diagnostics
+        unended = self._in_sources(verilog.where, self._only_errors(before))
+        raise SeveralError((unended or problems)[:_ERRORS_MAX])
+
+    @staticmethod
+    def _only_errors(diagnostics: Iterable[Any]) -> list[Any]:
+        return [found for found in diagnostics if found.isError() and _HARMLESS not in str(found.code)]
+
+    def _in_sources(self, where: str, errors: Iterable[Any]) -> list[str]:
+        """Errors in files of the design, in words: file, line, message."""
+        return [
+            f"{where}: sources: {file}, line {self._manager.getLineNumber(wrong.location)}: "
             f"{self._engine.formatMessage(wrong)}"
-            for wrong in self._errors
+            for wrong in errors
             if (file := self._manager.getFileName(wrong.location)) != "fxsim_wrapper"
             and "TopModule" not in str(wrong.code)
         ]
-        if problems:
-            raise SeveralError(problems[:_ERRORS_MAX])
 
     def top(self, name: str) -> Any:
         """The body of a top instance, None where there is none of this name."""

@@ -73,8 +73,8 @@ def _read(
             raise FileError(
                 f"{at}: {short(word)!r}, expected names of files (no variables, no quotes), +incdir+, +define+, -f, -F"
             )
-        elif word not in found.sources:
-            found.sources.append(_below(at, base, folder, word))
+        elif (source := _below(at, base, folder, word)) not in found.sources:
+            found.sources.append(source)
 
 
 def _words(path: Path) -> Iterator[tuple[int, str]]:

@@ -36,7 +36,9 @@ def memory_text(path: Path, memory: Memory, model: Model) -> str:
                 f"{where}: '{memory.tensor}' has {value.ndim} axes, expected {' and '.join(_AXES)} to order"
             )
         value = value.reshape(-1)[arrange(_AXES[: value.ndim], value.shape, memory.order, where)]
-    lanes = memory.lanes or (value.shape[-1] if memory.word == "row" and value.ndim > 1 else 1)
+    if memory.word == "row" and value.ndim == 1:
+        raise FileError(f"{where}: '{memory.tensor}' has one axis and no rows, expected word = 'value', or lanes")
+    lanes = memory.lanes or (value.shape[-1] if memory.word == "row" else 1)
     values = [int(element) for element in value.reshape(-1)]
     if len(values) % lanes:
         raise FileError(f"{where}: '{memory.tensor}' has {len(values)} values, which words of {lanes} do not divide")

@@ -21,9 +21,10 @@ def list_nodes(model: Model, dut: str | None, rtl: Path | None) -> tuple[NodeDes
     for name in names:
         if name.startswith("/") or ".." in Path(name).parts:
             raise FileError(f"{path}: nodes: '{name}' leads out of the folder {path.parent}, expected one below it")
-        bound = bind(path.parent / name, model, rtl)
+        sources = None if rtl is None else rtl / Path(name).parent
+        bound = bind(path.parent / name, model, sources)
         tap = bound.part[-1]
         if tap in found:
             raise FileError(f"{path}: nodes: '{name}' and '{found[tap].description.name}' both compute '{tap}'")
-        found[tap] = NodeDesign(tap, bound.part, path.parent / name, rtl)
+        found[tap] = NodeDesign(tap, bound.part, path.parent / name, sources)
     return tuple(sorted(found.values(), key=lambda node: model.graph.taps.index(node.tap)))

@@ -32,6 +32,10 @@ class Beats:
     order: tuple[str, ...]
     places: npt.NDArray[np.int64] = field(repr=False)
 
+    def lane(self, value: int) -> int:
+        """The lane, counted from the least significant, that value number `value` of a beat is in."""
+        return value if self.low_first else self.lanes - 1 - value
+
     @property
     def slot(self) -> int:
         """Bytes of a value, as the harness sees it: 1, 2 or 4."""

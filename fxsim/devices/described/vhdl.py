@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fxsim import temporary
 from fxsim.devices.described.foreign import run_foreign
-from fxsim.errors import ToolError
+from fxsim.errors import FileError, ToolError
 from fxsim.formats import atomic_write
-from fxsim.formats.text import read_bounded
+from fxsim.formats.text import read_bounded, short
 from fxsim.paths import VERILOG_BYTES_MAX, cache_dir
 from fxsim.private import make_private
 from fxsim.simulate.sources import hash_parts
@@ -22,6 +22,10 @@ SUFFIXES = (".vhd", ".vhdl")
 MADE = "fxsim_vhdl.v"
 """The name of the Verilog that was made."""
 _SECONDS_MAX = 600
+_TEXT = re.compile(rb'--[^\n]*|/\*.*?\*/|"(?P<path>[^"\n]*)"(?P<more>\s*&)?', re.DOTALL)
+"""Comments, and string literals; `more`: it is part of a longer text."""
+_OPERATORS = (b"/", b"/=")
+"""Operators, which VHDL names as strings where it declares them."""
 _SHIFT = re.compile(rb"(\$signed\(\w+\)) >> ")
 """An arithmetic shift as GHDL 2.0 writes it, which Verilog takes for a logical one; of logical ones no sign is said."""
 
@@ -32,8 +36,11 @@ def verilog_of(
     """The Verilog of a VHDL top with these generics; `sources` in the order in which GHDL analyses them.
 
     `files` lie in the folder that GHDL runs in, by name: what the design reads as it is elaborated, ROMs above all, is
-    what stands in them. ToolError, one line that begins with `where`, where there is no GHDL or it refuses the design.
+    what stands in them. ToolError, one line that begins with `where`, where there is no GHDL or it refuses the design;
+    FileError where a source has the name of a file elsewhere: what stands there would be part of the design unseen.
     """
+    for name in sources:
+        _refuse_outside(f"{where}: sources: {name}", files[name])
     ghdl = shutil.which("ghdl")
     if ghdl is None:
         raise ToolError(f"{where}: GHDL is not installed, which makes Verilog of VHDL: expected 'ghdl' on the PATH")
@@ -56,6 +63,20 @@ def verilog_of(
     with atomic_write(kept) as path:
         path.write_bytes(_seal(made) + made)
     return made
+
+
+def _refuse_outside(where: str, text: bytes) -> None:
+    """FileError where a string literal is, or begins, a path that leads out of the folder GHDL runs in."""
+    for match in _TEXT.finditer(text):
+        path = match["path"]
+        if path is None or (path in _OPERATORS and match["more"] is None):
+            continue
+        if path.startswith(b"/") or b".." in path.split(b"/"):
+            line, shown = text.count(b"\n", 0, match.start()) + 1, short(path.decode("utf-8", "replace"))
+            raise FileError(
+                f"{where}, line {line}: '{shown}' names a file out of the description's folder, expected one that "
+                "'files' or [[memory]] lists"
+            )
 
 
 @cache

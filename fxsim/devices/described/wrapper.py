@@ -42,12 +42,12 @@ def wrapper_head(
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
     ports |= {given.data: "x_data", taken.data: "y_data"}
     optional = (
-        (given.valid, "in_valid"), (given.ready, "in_ready"), (given.last, "in_last"), (given.keep, "in_keep"),
+        (given.valid, "in_valid"), (given.ready, "in_ready"), (given.last, "in_last"), (given.keep, "x_keep"),
         (given.start, "in_start"), (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"),
-        (taken.keep, "out_keep"),
+        (taken.keep, "y_keep"),
     )  # fmt: skip
     ports |= {port: name for port, name in optional if port is not None}
-    shown = {"in_ready": "1'b1", "out_valid": "1'b0", "out_last": "1'b0", "out_keep": f"{{{y.lanes}{{1'b1}}}}"}
+    shown = {"in_ready": "1'b1", "out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
     absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
     mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
     lines = [
@@ -61,6 +61,10 @@ def wrapper_head(
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_ready, output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
         f"  wire [{x.lanes * x.number.bits - 1}:0] x_data;",
         f"  wire [{y.lanes * y.number.bits - 1}:0] y_data;",
+        f"  wire [{x.lanes - 1}:0] x_keep;",
+        f"  wire [{y.lanes - 1}:0] y_keep;",
+        *(f"  assign x_keep[{x.lane(i)}] = in_keep[{i}];" for i in range(x.lanes)),
+        *(f"  assign out_keep[{i}] = y_keep[{y.lane(i)}];" for i in range(y.lanes)),
         *(_from_slots("x_data", "in_data", x)),
         *(_to_slots("out_data", 0, "y_data", y)),
         *(f"  assign {name} = {value};" for name, value in absent),
@@ -104,7 +108,7 @@ def parameter_list(parameters: Mapping[str, int]) -> str:
 
 def _physical(lane: int, beats: Beats) -> int:
     """The first bit of a lane in the design's own data."""
-    return beats.number.bits * (lane if beats.low_first else beats.lanes - 1 - lane)
+    return beats.number.bits * beats.lane(lane)
 
 
 def _from_slots(data: str, slots: str, beats: Beats) -> list[str]:

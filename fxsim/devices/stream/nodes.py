@@ -125,7 +125,8 @@ def _description(model: Model, node: Node, sources: list[str], parameters: dict[
     lines += [order] if by_channel else []
     lines += ["[[stream]]", 'role = "output"', 'prefix = "m_axis"', f"tensor = {json.dumps(node.name)}"]
     lines += [order] if by_channel else []
-    memories = {"w": ("weight", "row"), "b": ("bias", "value"), "s": ("shift", "value")}
+    word = "row" if isinstance(op, Linear) else "value"
+    memories = {"w": ("weight", word), "b": ("bias", "value"), "s": ("shift", "value")}
     if isinstance(op, Lut):
         memories = {"t": ("table", "value")}
     elif not isinstance(op, Linear | Affine):

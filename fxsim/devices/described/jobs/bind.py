@@ -1,7 +1,7 @@
 """Binding a description of a design that works off jobs to a model: every port, region and tap resolved, or refused."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +19,17 @@ from fxsim.devices.described.bind import (
     refuse_undriven,
     taps_of,
 )
-from fxsim.devices.described.description import Description, read_description
+from fxsim.devices.described.description import Description
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports
 from fxsim.devices.described.files import Listed, listed_files
-from fxsim.devices.described.findings import Findings
+from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.jobs.bound import LITE, LITE_OPTIONAL, Area, BoundRam, BoundRegion, BoundStep, encode
 from fxsim.devices.described.jobs.parts import Ram, Region, Step
 from fxsim.devices.described.jobs.wrapper import wrapper_head
 from fxsim.devices.described.memory import joined, memory_text
 from fxsim.devices.described.packing import make_beats
-from fxsim.devices.described.wrapper import BoundTap, wrapper_tail
+from fxsim.devices.described.tensors import part_between
+from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import Sources, read_listed
@@ -62,6 +63,8 @@ class BoundJobs:
     shown: tuple[str, ...]
     output: BoundRegion
     memories: dict[str, bytes]
+    part: tuple[str, ...]
+    """The taps of the model that the design computes, in graph order."""
 
     def inside(self, memory: str) -> bool:
         """Whether a memory is inside the design."""
@@ -73,49 +76,81 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
 
     `base`: a folder in place of the description's own, in which its sources and files are looked for.
     """
-    description, findings = read_description(path), Findings()
-    listed = listed_files(path, base or path.parent, description, findings)
-    assert listed is not None  # the first thing that does not fit is raised
-    sources = read_listed(base or path.parent, (*listed.sources, *listed.files, *listed.lists), listed.include)
-    parameters = {name: parameter_value(path, name, value, model) for name, value in description.parameters.items()}
+    bound = bind_jobs_as_far_as_it_fits(path, model, Findings(), base)
+    assert bound is not None
+    return bound
+
+
+def bind_jobs_as_far_as_it_fits(
+    path: Path, model: Model, findings: Findings, base: Path | None = None
+) -> BoundJobs | None:
+    """Bind the description in a file to a model; None where something does not fit, which the findings then hold.
+
+    What can be looked at in spite of that is: every port, step, region and tap. What regions have in common is looked
+    at where each of them and the RAMs fit.
+    """
+    description = description_of(path, findings)
+    if description is None:
+        return None
+    base = base or path.parent
+    listed = listed_files(path, base, description, findings)
+    parameters: dict[str, int] = {}
+    for name, value in description.parameters.items():
+        with findings.part():
+            parameters[name] = parameter_value(path, name, value, model)
     memories: dict[str, bytes] = {}
     for memory in description.memory:
-        text = memory_text(path, memory, model)
-        if memory.file in memories:
-            text = joined(path, memory, text, memories[memory.file].decode())
-        memories[memory.file] = text.encode()
-    if description.command is not None:
-        memories |= made_files(path, description.command, listed, sources, memories, model)
-    verilog = design_verilog(path, description, listed, sources, memories, parameters)
-    ports = elaborate_ports(verilog, description.top, parameters)
-    check_inputs(path, description, ports, findings)
-    driven = _control(path, description, ports)
-    registers = _registers(path, description, ports)
-    driven |= {name for field, name in registers.items()}
+        with findings.part():
+            text = memory_text(path, memory, model)
+            if memory.file in memories:
+                text = joined(path, memory, text, memories[memory.file].decode())
+            memories[memory.file] = text.encode()
+    sources, verilog, ports = None, None, None
+    if listed is not None and len(parameters) == len(description.parameters):
+        with findings.part():
+            sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
+            if description.command is not None:
+                memories |= made_files(path, description.command, listed, sources, memories, model)
+            verilog = design_verilog(path, description, listed, sources, memories, parameters)
+            ports = elaborate_ports(verilog, description.top, parameters)
+    registers: dict[str, str] = {}
+    rams: tuple[BoundRam, ...] = ()
+    if ports is not None:
+        check_inputs(path, description, ports, findings)
+        _check_control(path, description, ports, findings)
+        registers = _registers(path, description, ports, findings)
+        rams = _rams(path, description, ports, findings)
+        with findings.part():
+            refuse_undriven(path, description, ports, _driven(description, registers))
     setup, run = (
-        tuple(_step(path, step, model, ports) for step in steps) for steps in (description.setup, description.run)
+        _steps(path, steps, model, ports, registers, findings) for steps in (description.setup, description.run)
     )
-    rams = _rams(path, description, ports)
-    for ram in description.ram:
-        driven |= {
-            name for name in (ram.address, ram.enable, ram.read, ram.write, ram.write_enable) if name is not None
-        }
-    refuse_undriven(path, description, ports, driven)
-    regions = tuple(_region(path, said, model, rams) for said in description.region)
-    outputs = [region for region in regions if region.role == "output" and region.tap is None]
-    if len(outputs) != 1:
-        raise FileError(f"{path}: {len(outputs)} regions are the model's output, expected one")
-    if not any(region.role == "input" for region in regions):
-        raise FileError(f"{path}: no region is an input")
-    _check_regions(path, rams, regions)
-    taps = [tap for stated in description.tap for tap in taps_of(path, stated, model)]
-    taps.sort(key=lambda tap: model.graph.taps.index(tap.name))
+    regions: list[BoundRegion] = []
+    # Without its RAM nothing is known of a region.
+    if len(rams) == len(description.ram):
+        for said in description.region:
+            with findings.part():
+                regions.append(_region(path, said, model, rams))
+    part: tuple[str, ...] | None = None
+    if len(rams) == len(description.ram) and len(regions) == len(description.region):
+        with findings.part():
+            part = _part(path, regions, model)
+        with findings.part():
+            _check_regions(path, rams, regions)
+    taps = _taps(path, description, regions, model, part, findings)
+    head = None
+    if not findings.problems:
+        head = wrapper_head(description, parameters, rams, taps, registers, run + setup)
+    if verilog is not None and ports is not None:
+        check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
+    if findings.problems:
+        return None
+    assert listed is not None
+    assert sources is not None
+    assert verilog is not None
+    assert head is not None
+    assert part is not None
     names = [tap.name for tap in taps] + [r.tap for r in regions if r.role == "output" and r.tap is not None]
-    for name in names:
-        if names.count(name) > 1:
-            raise FileError(f"{path}: tap '{name}' is described twice")
-    head = wrapper_head(description, parameters, rams, taps, registers, run + setup)
-    check_widths(verilog, head, path, taps, findings)
     return BoundJobs(
         path=path,
         description=description,
@@ -127,31 +162,44 @@ def bind_jobs(path: Path, model: Model, base: Path | None = None) -> BoundJobs:
         setup=setup,
         run=run,
         rams=rams,
-        regions=regions,
+        regions=tuple(regions),
         areas=_areas(rams, regions),
         taps=tuple(taps),
         shown=tuple(sorted(names, key=model.graph.taps.index)),
-        output=outputs[0],
+        output=next(region for region in regions if region.role == "output" and region.tap is None),
         memories=memories,
+        part=part,
     )
 
 
-def _control(path: Path, description: Description, ports: Mapping[str, Port]) -> set[str]:
-    """The ports that start a job and say that it is done."""
+def _check_control(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> None:
+    """Find ports that start a job, or say that it is done, and are none, or not of one bit."""
     control = description.control
     if control is None:
-        return set()
+        return
     for what, name, direction in (
         ("start", control.start, "in"),
         ("done", control.done, "out"),
         ("busy", control.busy, "out"),
     ):
         if name is not None:
-            _width(f"{path}: control, {what}", find_port(path, f"control, {what}", name, ports, direction), 1)
-    return {control.start}
+            with findings.part():
+                _width(f"{path}: control, {what}", find_port(path, f"control, {what}", name, ports, direction), 1)
 
 
-def _registers(path: Path, description: Description, ports: Mapping[str, Port]) -> dict[str, str]:
+def _driven(description: Description, registers: Mapping[str, str]) -> set[str]:
+    """The ports that the harness has something to do with."""
+    driven = set(registers.values())
+    if description.control is not None:
+        driven.add(description.control.start)
+    for ram in description.ram:
+        driven |= {
+            name for name in (ram.address, ram.enable, ram.read, ram.write, ram.write_enable) if name is not None
+        }
+    return driven
+
+
+def _registers(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> dict[str, str]:
     """The ports of the AXI4-Lite slave by their name in AXI, e.g. awaddr; none without registers."""
     if description.registers is None:
         return {}
@@ -162,25 +210,49 @@ def _registers(path: Path, description: Description, ports: Mapping[str, Port]) 
         name = f"{prefix}_{field.upper() if capital else field}"
         if field in LITE_OPTIONAL and name not in ports:
             continue
-        port = find_port(path, "registers", name, ports, direction)
-        if bits is not None:
-            _width(where, port, bits)
-        elif not port.flat or port.bits > 64:
-            raise FileError(f"{where}: port '{name}' has {port.bits} bits, expected at most 64 in one")
-        found[field] = name
+        with findings.part():
+            port = find_port(path, "registers", name, ports, direction)
+            if bits is not None:
+                _width(where, port, bits)
+            elif not port.flat or port.bits > 64:
+                raise FileError(f"{where}: port '{name}' has {port.bits} bits, expected at most 64 in one")
+            found[field] = name
     return found
 
 
-def _step(path: Path, step: Step, model: Model, ports: Mapping[str, Port]) -> BoundStep:
+def _steps(
+    path: Path,
+    steps: Iterable[Step],
+    model: Model,
+    ports: Mapping[str, Port] | None,
+    registers: Mapping[str, str],
+    findings: Findings,
+) -> tuple[BoundStep, ...]:
+    """The steps that fit; `ports`: None if unknown."""
+    bound = []
+    for step in steps:
+        with findings.part():
+            bound.append(_step(path, step, model, ports, registers))
+    return tuple(bound)
+
+
+def _step(
+    path: Path, step: Step, model: Model, ports: Mapping[str, Port] | None, registers: Mapping[str, str]
+) -> BoundStep:
     """A step with its value in numbers."""
     if step.wait is not None:
-        _width(f"{path}: wait", find_port(path, "wait", step.wait, ports, "out"), 1)
+        if ports is not None:
+            _width(f"{path}: wait", find_port(path, "wait", step.wait, ports, "out"), 1)
         return BoundStep("wait", 0, 0, 0, step.wait, step.timeout, f"wait for {step.wait}")
     assert step.value is not None
     address = getattr(step, step.kind)
     name = f"{step.kind} of register 0x{address:x}"
     if address % 4 != 0:
         raise FileError(f"{path}: {name}: expected a multiple of 4")
+    port = registers.get("awaddr" if step.kind == "write" else "araddr")
+    if ports is not None and port is not None and address >= 1 << ports[port].bits:
+        bits = ports[port].bits
+        raise FileError(f"{path}: {name}: '{port}' has {bits} bits, expected an address up to 0x{(1 << bits) - 1:x}")
     value = parameter_value(path, name, step.value, model)
     mask = 0xFFFF_FFFF if step.mask is None else step.mask
     if step.kind != "write" and value & ~mask:
@@ -194,32 +266,39 @@ def _width(where: str, port: Port, bits: int) -> None:
         raise FileError(f"{where}: port '{port.name}' has {port.bits} bits{kind}, expected {bits} in one")
 
 
-def _rams(path: Path, description: Description, ports: Mapping[str, Port]) -> tuple[BoundRam, ...]:
+def _rams(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> tuple[BoundRam, ...]:
+    """The ports to RAMs that fit."""
     rams: list[BoundRam] = []
     offsets = {False: 0, True: 0}
     for said in description.ram:
-        where = f"{path}: ram '{said.name}'"
-        memory = said.memory or said.name
-        for what in (said.name, memory):
-            if not _NAME.match(what):
-                raise FileError(f"{where}: {what!r} is no name of letters, digits, '_', '.' and '-'")
-        if any(other.said.name == said.name for other in rams):
-            raise FileError(f"{where}: it is described twice")
-        ram = _ram(path, said, memory, ports, offsets[said.inside])
-        for other in rams:
-            if other.memory == memory and (other.said.inside or said.inside):
-                raise FileError(f"{where}: '{other.said.name}' leads to its memory, too, which one inside cannot share")
-            if other.memory == memory and other.word_bits != ram.word_bits:
-                raise FileError(
-                    f"{where}: a word of it has {ram.word_bits} bits, and {other.word_bits} at '{other.said.name}'"
-                )
-        offsets[said.inside] += ram.word_bytes
-        rams.append(ram)
+        with findings.part():
+            ram = _ram(path, said, ports, offsets[said.inside])
+            _check_ram(path, ram, rams)
+            offsets[said.inside] += ram.word_bytes
+            rams.append(ram)
     return tuple(rams)
 
 
-def _ram(path: Path, said: Ram, memory: str, ports: Mapping[str, Port], offset: int) -> BoundRam:
+def _check_ram(path: Path, ram: BoundRam, rams: Iterable[BoundRam]) -> None:
+    """Refuse a port to a RAM that does not go with others."""
+    said, where = ram.said, f"{path}: ram '{ram.said.name}'"
+    for other in rams:
+        if other.said.name == said.name:
+            raise FileError(f"{where}: it is described twice")
+        if other.memory == ram.memory and (other.said.inside or said.inside):
+            raise FileError(f"{where}: '{other.said.name}' leads to its memory, too, which one inside cannot share")
+        if other.memory == ram.memory and other.word_bits != ram.word_bits:
+            raise FileError(
+                f"{where}: a word of it has {ram.word_bits} bits, and {other.word_bits} at '{other.said.name}'"
+            )
+
+
+def _ram(path: Path, said: Ram, ports: Mapping[str, Port], offset: int) -> BoundRam:
     where, what = f"{path}: ram '{said.name}'", f"ram '{said.name}'"
+    memory = said.memory or said.name
+    for word in (said.name, memory):
+        if not _NAME.match(word):
+            raise FileError(f"{where}: {word!r} is no name of letters, digits, '_', '.' and '-'")
     # Of a RAM of the harness the design gives the address; of its own it takes it.
     gives, takes = ("in", "out") if said.inside else ("out", "in")
     address = find_port(path, f"{what}, address", said.address, ports, gives)
@@ -312,7 +391,51 @@ def _tensor(where: str, said: Region, model: Model) -> tuple[Tensor | None, np.n
     return Tensor(("row", "column")[2 - value.ndim :], value.shape, number), value
 
 
-def _check_regions(path: Path, rams: Iterable[BoundRam], regions: tuple[BoundRegion, ...]) -> None:
+def _part(path: Path, regions: Iterable[BoundRegion], model: Model) -> tuple[str, ...]:
+    """The taps that the design computes: those between the tensors of its input regions and the model's output."""
+    outputs = [region for region in regions if region.role == "output" and region.tap is None]
+    if len(outputs) != 1:
+        raise FileError(f"{path}: {len(outputs)} regions are the model's output, expected one")
+    inputs = tuple(dict.fromkeys(region.tap or INPUT for region in regions if region.role == "input"))
+    if not inputs:
+        raise FileError(f"{path}: no region is an input")
+    if model.graph.output in inputs:
+        raise FileError(f"{path}: '{inputs[-1]}' is input and output, expected an input that it is computed from")
+    return part_between(inputs, model.graph.output, model, str(path))
+
+
+def _taps(
+    path: Path,
+    description: Description,
+    regions: Iterable[BoundRegion],
+    model: Model,
+    part: tuple[str, ...] | None,
+    findings: Findings,
+) -> list[BoundTap]:
+    """The taps that fit, in graph order. Those in regions must be other ones, and all of the part (None: unknown)."""
+    taps: list[BoundTap] = []
+    names: list[str] = []
+
+    def add(name: str) -> None:
+        if part is not None and name not in part:
+            raise FileError(f"{path}: tap '{name}' lies outside of what the design computes: {', '.join(part)}")
+        if name in names:
+            raise FileError(f"{path}: tap '{name}' is described twice")
+        names.append(name)
+
+    for region in regions:
+        if region.role == "output" and region.tap is not None:
+            with findings.part():
+                add(region.tap)
+    for stated in description.tap:
+        with findings.part():
+            for tap in taps_of(path, stated, model):
+                add(tap.name)
+                taps.append(tap)
+    return sorted(taps, key=lambda tap: model.graph.taps.index(tap.name))
+
+
+def _check_regions(path: Path, rams: Iterable[BoundRam], regions: Sequence[BoundRegion]) -> None:
     """Refuse regions that overlap where that means nothing, memories without any, and too much in all."""
     for n, one in enumerate(regions):
         for other in regions[:n]:
@@ -326,7 +449,7 @@ def _check_regions(path: Path, rams: Iterable[BoundRam], regions: tuple[BoundReg
         raise FileError(f"{path}: all regions have {total} bytes, expected at most {BYTES_MAX}")
 
 
-def _areas(rams: tuple[BoundRam, ...], regions: tuple[BoundRegion, ...]) -> tuple[Area, ...]:
+def _areas(rams: Iterable[BoundRam], regions: Iterable[BoundRegion]) -> tuple[Area, ...]:
     """Regions of the harness's memories, those that overlap joined."""
     inside = {ram.memory for ram in rams if ram.said.inside}
     areas: list[Area] = []

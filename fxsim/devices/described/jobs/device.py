@@ -55,12 +55,21 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             lambda bound: ports_header(bound, timeout),
         )
         self.limit = CycleLimit(least=1)
-        self.watchdog = max(_WATCHDOG_MIN, 16 * max(region.words for region in self.bound.regions))
+        # Nothing moves while a design computes: each step's own timeout comes first.
+        control, steps = self.bound.description.control, (*self.bound.setup, *self.bound.run)
+        stated = [step.timeout for step in steps] + ([] if control is None else [control.timeout])
+        longest = max(limit or timeout for limit in stated)
+        self.watchdog = max(_WATCHDOG_MIN, 16 * max(region.words for region in self.bound.regions)) + longest
 
     @property
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return self.bound.shown
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """The taps of the model that the design computes."""
+        return self.bound.part
 
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""

@@ -10,6 +10,7 @@ from fxsim.devices.base import Layout
 from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.jobs.bound import BoundRegion
 from fxsim.devices.described.packing import Beats
+from fxsim.graph import INPUT
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class JobsLayout(Layout):
     def output(self) -> str:
         """The output's memory."""
         return self.bound.output.memory
+
+    @property
+    def stimulus(self) -> tuple[str, ...]:
+        """The tensors that input regions carry."""
+        return tuple(dict.fromkeys(region.tap or INPUT for region in self._inputs))
 
     @property
     def shown(self) -> tuple[str, ...]:

@@ -58,6 +58,11 @@ class Control {
 
     bool starting() const { return starting_; }
 
+    // Some time after the last job.
+    void check_rest() {
+        if (HAS_BUSY && busy_before_) shared_.fault("busy without a job", "busy", "it stays high after the last one");
+    }
+
   private:
     void enter() {
         waited_ = 0;

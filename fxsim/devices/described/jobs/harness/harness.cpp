@@ -57,7 +57,9 @@ class Simulation {
             rams_.show();
             if (shared_.log.stop) break;
             if (phase_ == Phase::DRAIN) {
-                if (++drained > drain_) break;
+                if (++drained <= drain_) continue;
+                control_.check_rest();
+                break;
             } else if (moved) {
                 idle = 0;
             } else if (!shared_.held_back && ++idle >= watchdog_) {

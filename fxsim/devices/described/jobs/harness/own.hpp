@@ -20,13 +20,17 @@ class OwnRams {
           write_stall_(options.numbers("input_stall"), 3),
           read_stall_(options.numbers("output_stall"), 4),
           take_(std::move(take)),
-          seed_(options.number("power_on_seed") << 8) {}
+          seed_(options.number("power_on_seed") << 8),
+          reads_(OWN_RAMS.size()) {}
 
-    bool idle() const { return accesses_.empty() && reads_.empty(); }
+    bool idle() const {
+        return accesses_.empty() &&
+               std::all_of(reads_.begin(), reads_.end(), [](const auto& reads) { return reads.empty(); });
+    }
 
     void reset() {
         accesses_.clear();
-        reads_.clear();
+        for (auto& reads : reads_) reads.clear();
         set_up_ = false;
     }
 
@@ -82,23 +86,15 @@ class OwnRams {
         if (driving_) {
             const Access access = accesses_.front();
             accesses_.pop_front();
+            const size_t own = REGIONS[access.region].own;
             if (!access.write)
-                reads_.push_back(
-                    {dut_.cycle() + OWN_RAMS[REGIONS[access.region].own].latency, access.region, access.word});
+                reads_[own].push_back({dut_.cycle() + OWN_RAMS[own].latency, access.region, access.word});
         }
-        while (!reads_.empty() && reads_.front().due == dut_.cycle()) {
-            const Read read = reads_.front();
-            reads_.pop_front();
-            const Region& region = REGIONS[read.region];
-            const OwnRam& port = OWN_RAMS[region.own];
-            const uint8_t* word = bytes_of(dut_->own_rdata) + port.offset;
-            std::vector<uint8_t> slots(region.shape.stride()), before(port.word_bytes), lanes(slots.size());
-            region.decode(word, slots.data());
-            put(region, read.region, read.word, before.data());
-            region.decode(before.data(), lanes.data());
-            const size_t bytes = lanes_of(region.shape, read.word) * region.shape.slot;
-            const bool untouched = port.writes && std::memcmp(slots.data(), lanes.data(), bytes) == 0;
-            take_(region, read.word, slots.data(), untouched);
+        for (auto& reads : reads_) {
+            if (reads.empty() || reads.front().due != dut_.cycle()) continue;
+            const Read read = reads.front();
+            reads.pop_front();
+            take(read);
         }
         return driving_;
     }
@@ -114,6 +110,20 @@ class OwnRams {
         size_t region;
         uint64_t word;
     };
+
+    // The word that a port shows in this cycle.
+    void take(const Read& read) {
+        const Region& region = REGIONS[read.region];
+        const OwnRam& port = OWN_RAMS[region.own];
+        const uint8_t* word = bytes_of(dut_->own_rdata) + port.offset;
+        std::vector<uint8_t> slots(region.shape.stride()), before(port.word_bytes), lanes(slots.size());
+        region.decode(word, slots.data());
+        put(region, read.region, read.word, before.data());
+        region.decode(before.data(), lanes.data());
+        const size_t bytes = lanes_of(region.shape, read.word) * region.shape.slot;
+        const bool untouched = port.writes && std::memcmp(slots.data(), lanes.data(), bytes) == 0;
+        take_(region, read.word, slots.data(), untouched);
+    }
 
     // The word that is written to a region before a job; of an output one whose every value is wrong.
     void put(const Region& region, size_t number, uint64_t word, uint8_t* to) {
@@ -144,7 +154,7 @@ class OwnRams {
     uint64_t seed_;
     const std::vector<size_t>* offsets_ = nullptr;  // of each region's values in an image's bytes
     std::deque<Access> accesses_;
-    std::deque<Read> reads_;
+    std::vector<std::deque<Read>> reads_;  // of each port, which answers in order
     std::map<size_t, std::vector<uint8_t>> parameters_;
     bool driving_ = false, set_up_ = false;
 };

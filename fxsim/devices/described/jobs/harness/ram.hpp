@@ -35,11 +35,11 @@ class Rams {
     // Accesses of this cycle. Returns whether there was any.
     bool observe() {
         bool moved = false;
-        writes_.clear();
         for (size_t i = 0; i < RAMS.size(); ++i) moved |= write(i);
         for (size_t i = 0; i < RAMS.size(); ++i) moved |= read(i);
         // Reads of this cycle have seen what was there before.
         for (const Write& write : writes_) store(write);
+        writes_.clear();
         return moved;
     }
 
@@ -114,8 +114,23 @@ class Rams {
         else if (!cell.all(Memories::WRITABLE))
             shared_.fault(shared_.running ? "write into what is only read" : "write without a job", port.name,
                           place(port, at));
-        else writes_.push_back({i, at / port.unit, cell});
+        else push({i, at / port.unit, cell});
         return true;
+    }
+
+    // A write of this cycle. What is left of two of the same bits differs from RAM to RAM.
+    void push(const Write& write) {
+        for (const Write& other : writes_) {
+            if (other.at.bytes != write.at.bytes) continue;
+            for (size_t k = 0; k < write.at.count; ++k) {
+                if (!strobe(write.port, k) || !strobe(other.port, k)) continue;
+                const RamPort& port = RAMS[write.port];
+                shared_.fault("two writes of a word in one cycle", port.name,
+                              place(port, write.cell * port.unit) + ", with " + RAMS[other.port].name);
+                break;
+            }
+        }
+        writes_.push_back(write);
     }
 
     void store(const Write& write) {

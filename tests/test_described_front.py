@@ -1,0 +1,243 @@
+"""What a description's streams, ports and files may look like: macros across files, keeps, roles, resets, bubbles."""
+
+from pathlib import Path
+
+import pytest
+
+from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.bind import bind
+from fxsim.devices.described.elaborate import Verilog, elaborate_ports, expression_bits
+from fxsim.devices.described.filelist import read_file_list
+from fxsim.devices.described.findings import SeveralError
+from fxsim.devices.described.nodes import list_nodes
+from fxsim.devices.described.vhdl import verilog_of
+from fxsim.errors import FileError, FxsimError
+from fxsim.vectors.kit import write_kit
+from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, X, design, swap, written
+from tests.test_described import model as awkward_model
+from tests.test_kit import ran
+from tests.test_nodes import TWO, two_stages
+
+model = awkward_model
+
+
+def simulate(dut: Path, **options: object) -> CosimResult:
+    """Co-simulate the ReLU, compiled quickly."""
+    return cosim(RELU, X, accel="described", dut=str(dut), optimise="-O0", **options)
+
+
+# --- sources ---
+
+
+def verilog(**files: str) -> Verilog:
+    """Sources in this order."""
+    texts = {f"{name}.v": text.encode() for name, text in files.items()}
+    return Verilog("d.toml", texts, tuple(texts), (), {})
+
+
+def test_macros_hold_across_files_and_the_simulators_own_is_there() -> None:
+    """A port that is there, and its width, by a macro of an earlier file; one by the macro that Verilator defines."""
+    top = (
+        "module top (\n`ifdef WIDE\ninput wire [15:0] a,\n`else\ninput wire [7:0] a,\n`endif\n"
+        "`ifdef VERILATOR\ninput wire v,\n`endif\noutput wire [`N-1:0] y);\n"
+        "wire [`N-1:0] q = 0; assign y = q;\nendmodule\n"
+    )
+    ports = elaborate_ports(verilog(first="`define WIDE\n`define N 5\n", second=top), "top", {})
+    assert {port.name: port.bits for port in ports.values()} == {"a": 16, "v": 1, "y": 5}
+    with pytest.raises(SeveralError, match=r"second\.v, line"):
+        elaborate_ports(verilog(second=top, first="`define WIDE\n`define N 5\n"), "top", {})
+    wrapper = "module fxsim_wrapper;\n  top dut ();\n"
+    both = verilog(first="`define N 5\n", second=top)
+    assert expression_bits(both, wrapper, {"tap": "dut.q", "no": "dut.r"})["tap"] == 5
+
+
+def test_file_lists_name_a_file_of_each_folder(tmp_path: Path) -> None:
+    """The same name in a list and in one of a folder below is two files; named twice, one."""
+    (tmp_path / "sub").mkdir()
+    for name, text in (("a.sv", ""), ("sub/a.sv", ""), ("t.f", "a.sv\n-F sub/s.f\n./a.sv\n"), ("sub/s.f", "a.sv\n")):
+        (tmp_path / name).write_text(text)
+    assert read_file_list("d", tmp_path, "t.f").sources == ["a.sv", "sub/a.sv"]
+
+
+def test_nodes_below_a_folder_have_their_sources_below_the_other(tmp_path: Path) -> None:
+    """With Verilog of another folder a module's is looked for where its description lies."""
+    path = two_stages(tmp_path / "d", '["units/first.toml"]')
+    text = (path.parent / "first.toml").read_text()
+    for folder in (path.parent / "units", tmp_path / "rtl" / "units"):
+        folder.mkdir(parents=True)
+        (folder / "pipeline.v").write_text(PIPELINE)
+    (path.parent / "units" / "first.toml").write_text(text)
+    nodes = list_nodes(TWO, str(path), tmp_path / "rtl")
+    assert [(node.tap, node.rtl) for node in nodes] == [("a", tmp_path / "rtl" / "units")]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('file f : text open read_mode is "/srv/w.hex";', "/srv/w.hex"),
+        ('x <= f("a");\n  y <= read("../w.hex");', "../w.hex"),
+        ('constant at : string := "/" & "tmp";', "/"),
+        ('read("rom/../../w.hex")', "rom/../../w.hex"),
+    ],
+)
+def test_vhdl_that_names_files_elsewhere_is_refused(text: str, named: str) -> None:
+    """What stands in them is not known, so that what was made before could be another design."""
+    with pytest.raises(FileError, match=rf"d: sources: a\.vhd, line {text.count(chr(10)) + 1}: '{named}' names a file"):
+        verilog_of("d", {"a.vhd": text.encode()}, ("a.vhd",), "top", {})
+
+
+def test_vhdl_with_comments_operators_and_plain_names_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Division by its name, dots at the end of a sentence, a comment."""
+    monkeypatch.setenv("PATH", "")
+    text = b'function "/" (l : t) return t; function "/=" (l : t) return t;\n'
+    text += b'report "loading..."; -- "/etc"\nread("a/w.hex")'
+    with pytest.raises(FxsimError, match="GHDL is not installed"):
+        verilog_of("d", {"a.vhd": text}, ("a.vhd",), "top", {})
+
+
+@pytest.mark.verilator
+def test_files_may_have_the_names_of_the_simulators_own(model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A memory file that is called as the program, or as what it writes, is read by the design and nothing else."""
+    for n, name in enumerate(("simulate", "stderr-1", "differences-1.bin")):
+        edits = {"awkward.toml": swap("w.hex", name), "awkward.sv": swap("w.hex", name)}
+        assert cosim(model, X, accel="described", dut=str(design(tmp_path / str(n), edits)), optimise="-O0").passed
+
+
+# --- ports ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("tie = { clk = 0 }", "tie = { clk = 0, s_axis_tvalid = 1 }", "as tie and as input stream, valid"),
+        ("tie = { clk = 0 }", 'tie = { clk = 0 }\nclock = "clk"', "port 'clk' is named twice, as clock and as tie"),
+        ("tie = { clk = 0 }", 'clock = ["clk", "clk"]', "port 'clk' is named twice, as clock and as clock"),
+        ("tie = { clk = 0 }", "tie = { clk = 0, rst_n = 1 }", "port 'rst_n' is named twice, as reset and as tie"),
+        (
+            'prefix = "m_axis"',
+            'signals = { data = "m_axis_tdata", valid = "m_axis_tvalid", last = "m_axis_tvalid" }',
+            "port 'm_axis_tvalid' is named twice, as output stream, valid and as output stream, last",
+        ),
+        ('prefix = "s_axis"', 'prefix = "s_axis"\ninterval = 4', "it has ready, .* and states an interval"),
+        ('prefix = "s_axis"', 'prefix = "s_axis"\nprotocol = "axi4-stream"', "input stream states a protocol"),
+        (
+            'prefix = "m_axis"',
+            'protocol = "axi4-stream"\n'
+            'signals = { data = "m_axis_tdata", valid = "m_axis_tvalid", last = "m_axis_tlast" }',
+            "protocol is 'axi4-stream', whose rules need a ready",
+        ),
+    ],
+)  # fmt: skip
+def test_ports_of_two_roles_and_keys_that_mean_nothing_are_refused(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Which of the two a port is nobody said; a key that has no effect says something that is not so."""
+    assert old in AXI_TOML
+    text = AXI_TOML.replace(old, new, 1)
+    ready = "" if "m_axis_tready" in new or 'prefix = "m' not in old else ", m_axis_tready = 1"
+    text = text.replace("clk = 0", f"clk = 0{ready}", 1)
+    with pytest.raises(FileError, match=words):
+        bind(written(tmp_path / "d", "axi", AXI, text), RELU)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('word = "row"', 'word = "row"\nlanes = 2', "states both a word and lanes"),
+        ('"fc.bias"', '"fc.bias"\nword = "row"', "'fc.bias' has one axis and no rows"),
+    ],
+)
+def test_memory_with_words_that_mean_nothing_is_refused(  # type: ignore[no-untyped-def]
+    model, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """A word and lanes, and a row of what has none."""
+    with pytest.raises(FileError, match=words):
+        bind(design(tmp_path / "d", {"awkward.toml": swap(old, new)}), model)
+
+
+HIGH = AXI.replace("m_axis_tkeep = s_axis_tkeep", "m_axis_tkeep = s_axis_tlast ? 4'b1100 : 4'b1111").replace(
+    "s_axis_tdata[8*i + 7] ?", "(s_axis_tdata[8*i + 7] || !s_axis_tkeep[i]) ?"
+)
+HIGH_TOML = AXI_TOML.replace("lanes = 4", 'lanes = 4\nlane_order = "high"')
+
+
+@pytest.mark.verilator
+@pytest.mark.icarus
+def test_keep_lies_where_its_values_do(tmp_path: Path) -> None:
+    """With the first value in the highest lane, so is its bit of keep; both ways, in simulation and in a kit."""
+    for n, (old, new, kind) in enumerate((("", "", None), ("4'b1100", "4'b0011", "tkeep wrong"))):
+        path = written(tmp_path / f"d{n}", "axi", HIGH.replace(old, new) if old else HIGH, HIGH_TOML)
+        result = simulate(path)
+        assert result.passed == (kind is None)
+        assert result.streams.mismatches == 0
+        assert {fault.kind for fault in result.verdict.faults} == ({kind} if kind else set())
+        write_kit(RELU, X, tmp_path / f"kit{n}", "described", {"dut": str(path)})
+        status, said = ran(tmp_path / f"kit{n}")
+        assert (status, said[:5]) == ((0, "PASS:") if kind is None else (1, "FAIL:"))
+
+
+# --- time ---
+
+ONE = PIPELINE.replace("input wire clk,", "input wire clk, input wire rst,").replace(
+    "held <= x;", "held <= x; if (rst) y <= 0; else"
+).replace("held[8*i", "x[8*i")  # fmt: skip
+ONE_TOML = PIPELINE_TOML.replace("latency = 2", "latency = 1").replace(
+    'clock = "clk"', 'clock = "clk"\nreset = { signal = "rst" }'
+)
+NONE = ONE.replace("always @(posedge clk) begin", "always @* begin").replace("<=", "=")
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize(
+    ("verilog", "text", "latency"), [(ONE, ONE_TOML, 1), (NONE, ONE_TOML.replace("latency = 1", "latency = 0"), 0)]
+)
+def test_resets_of_short_pipelines_all_happen(tmp_path: Path, verilog: str, text: str, latency: int) -> None:
+    """One register or none: the last beat is due in the cycle that its image comes in, or the next."""
+    path = written(tmp_path / "d", "pipeline", verilog, text)
+    result = simulate(path)
+    assert result.passed
+    assert result.timing.latency_cycles == latency + 1
+    disturbed = simulate(path, stall="random:5+reset:3:9")
+    assert disturbed.passed
+    assert disturbed.timing.resets == 9
+
+
+BEATS_TOML = PIPELINE_TOML.replace("lanes = 18", "lanes = 6").replace("latency = 2", "latency = 1")
+BEATS = PIPELINE.replace("[143:0]", "[47:0]").replace("i < 18", "i < 6").replace("held[8*i", "x[8*i")
+
+
+@pytest.mark.verilator
+@pytest.mark.icarus
+def test_input_without_valid_is_held_back_between_images_only(tmp_path: Path) -> None:
+    """Three beats an image, which the design cannot tell from bubbles: none is put among them."""
+    path = written(tmp_path / "d", "pipeline", BEATS, BEATS_TOML)
+    result = simulate(path, stall="random:5+gap:3")
+    assert result.passed
+    assert result.streams.output.compared == 12 * 18
+    write_kit(RELU, X, tmp_path / "kit", "described", {"dut": str(path)})
+    bench = tmp_path / "kit" / "testbench.v"
+    bench.write_text(bench.read_text().replace("parameter STALL = 0", "parameter STALL = 40"))
+    status, said = ran(tmp_path / "kit")
+    assert (status, said[:5]) == (0, "PASS:")
+
+
+@pytest.mark.verilator
+def test_latency_that_depends_on_power_on_is_refused(tmp_path: Path) -> None:
+    """A register that nothing writes chooses between two: each run passes at its own latency."""
+    verilog = """
+    module pipeline (input wire clk, input wire [143:0] x, output wire [143:0] y);
+      reg [143:0] one, two;
+      reg slow;
+      integer i;
+      always @(posedge clk) begin
+        for (i = 0; i < 18; i = i + 1) one[8*i +: 8] <= x[8*i + 7] ? 8'd0 : x[8*i +: 8];
+        two <= one;
+        slow <= slow;
+      end
+      assign y = slow ? two : one;
+    endmodule
+    """
+    path = written(tmp_path / "d", "pipeline", verilog, PIPELINE_TOML.replace("latency = 2", 'latency = "find"'))
+    with pytest.raises(FxsimError, match=r'latency = "find": the output reacts [12] cycles .* and [12] from seed'):
+        simulate(path)
+    assert simulate(path, power_on_seeds=(1,)).passed
