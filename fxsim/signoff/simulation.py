@@ -203,7 +203,7 @@ def simulate(
         status=context.status,
     )
     if rtl is None:
-        named = " in ".join(str(name) for name in (settings.get("dut"), setup.rtl) if name is not None)
+        named = " in ".join(str(name) for name in (setup.settings.get("dut"), setup.rtl) if name is not None)
         what, sha256 = f"rtl {named}".rstrip(), result.build.rtl_sha256
         if context.hashes.setdefault(what, sha256) != sha256:
             raise ToolError(f"{what} changed while the sign-off ran")
