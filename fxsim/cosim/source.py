@@ -120,7 +120,7 @@ def _given(layout: Layout, differences: Differences, x: Integers, taps: tuple[st
 
 
 def _filled(layout: Layout, differences: Differences, tap: str, stream: str, expected: Values) -> Values:
-    """What a stream gave: the expected values of its tap, and in their place those that differed."""
+    """The values that a stream gave: the expected values of its tap, and in their place those that differed."""
     number = -1 if stream == layout.output else layout.shown.index(stream)
     tensor = layout.model.graph.tensors[tap]
     records = differences.records[differences.records["source"] == number]
