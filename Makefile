@@ -26,7 +26,7 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
 	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
-quick: setup ## the tests that matter while writing: under a minute
+quick: setup ## the tests that matter while writing: a minute or two
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
 
 SIDE_BY_SIDE = -n auto --dist worksteal
