@@ -328,6 +328,20 @@ def test_what_is_in_no_list_is_unexplained(model: Model, x: np.ndarray) -> None:
         assert not found.faults[0].exact
 
 
+def test_what_fits_by_chance_is_no_explanation(model: Model, x: np.ndarray) -> None:
+    """One value that is its predecessor's: a stale value among hundreds says less than which of them it is."""
+
+    def fault(op: Any, v: np.ndarray) -> np.ndarray:
+        y = requantise()(op, v)
+        y[3, 2, 1] = y[3, 1, 1]
+        return y
+
+    trace = with_faults(model, x, {LINEAR: fault})
+    (found,) = diff(model, x, trace).faults
+    assert (found.values_differing, found.label, found.exact) == (1, "unexplained", False)
+    assert "stale_value" in [partial.label for partial in found.partial]
+
+
 def test_unknown_bits(model: Model, x: np.ndarray, right: Values) -> None:
     """A value that nobody knows is a fault."""
     unknown = np.zeros(right[LINEAR].shape, np.uint32)
