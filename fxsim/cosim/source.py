@@ -62,13 +62,13 @@ class DeviceSource:
 
         shown = tuple(tap for tap in taps if tap in _probed(self.device, self.model, self.settings))
         request = CosimRequest(self.model, x, self.device, self.settings, shown, power_on_seeds=(1,))
-        verdict = run_cosim(request, status=self.status, whole=take)
+        ran = run_cosim(request, status=self.status, whole=take)
         reason = None
-        if verdict.verdict.stopped is not None:
-            reason = f"it stopped: {verdict.verdict.stopped.reason}"
-        elif verdict.verdict.faults:
-            reason = f"{verdict.verdict.faults[0].kind} on {verdict.verdict.faults[0].stream}"
-        elif verdict.verdict.images != len(x) or verdict.comparison.compared != verdict.comparison.values:
+        if ran.verdict.stopped is not None:
+            reason = f"it stopped: {ran.verdict.stopped.reason}"
+        elif ran.verdict.faults:
+            reason = f"{ran.verdict.faults[0].kind} on {ran.verdict.faults[0].stream}"
+        elif ran.verdict.images != len(x) or ran.comparison.compared != ran.comparison.values:
             reason = f"not every value of {len(x)} images came out"
         if reason is not None:
             raise ComparisonError(f"{self.name} gives no values to compare: {reason}; fxsim cosim says more")
