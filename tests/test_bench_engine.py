@@ -743,7 +743,7 @@ def test_command_prints_tables_and_writes(tmp_path: Path) -> None:
         f"compiled-{SETS[0]}/b5/t1", "loops/b5/t1",
     ]  # fmt: skip
     assert written.measured.machine.instruction_sets == SETS
-    assert written.measured.rounds == 1
+    assert 1 <= written.measured.rounds <= 3  # Where a busy machine disturbs the first, more follow.
     assert figure.stat().st_size > 1000
 
 
