@@ -1044,7 +1044,8 @@ class Cache:
             return 0
         self.builds += 1
         self.found = [path.name for path in obj.iterdir() if path.suffix == ".o"]
-        (obj / "verilated.o").write_bytes(b"library")
+        for name in ("verilated.o", "harness_library.hpp.fast.gch"):
+            (obj / name).write_bytes(b"library")
         contents = (path.read_bytes() for name, path in verilog_files(work / "rtl").items() if self.reads(name))
         (obj / "simulate").write_bytes(b"".join(contents))
         return 0
@@ -1344,7 +1345,7 @@ def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.Mo
     assert builds.entries == set()
     (builds.folder / "new-left").mkdir()
     assert not builds.get().cached
-    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "runtime", "reads"}
+    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "building", "runtime", "reads"}
 
 
 def test_the_library_is_compiled_once(builds: Cache) -> None:
@@ -1392,7 +1393,8 @@ def test_a_second_process_waits_for_the_first(builds: Cache) -> None:
     key = builds.get().key
     entry, kept = builds.folder / key, builds.folder.parent / "kept"
     entry.rename(kept)
-    lock = FileLock(builds.folder / "lock")
+    (path,) = (builds.folder / "building").iterdir()
+    lock = FileLock(path)
     lock.acquire()
     told: list[str] = []
 
@@ -1402,8 +1404,19 @@ def test_a_second_process_waits_for_the_first(builds: Cache) -> None:
         lock.release()
 
     assert builds.get(status=tell).cached
-    assert told == ["waiting for another build to end"]
+    assert told == ["waiting for another build of it to end"]
     assert builds.builds == 1
+
+
+def test_builds_of_two_simulators_do_not_wait_for_each_other(builds: Cache) -> None:
+    """While one simulator is being built, another is, and is kept."""
+    builds.get({"TOKENS": 1})
+    (path,) = (builds.folder / "building").iterdir()
+    told: list[str] = []
+    with FileLock(path):
+        assert not builds.get({"TOKENS": 2}, status=told.append).cached
+        assert builds.get({"TOKENS": 2}, status=told.append).cached
+    assert told == ["building the RTL with Verilator"]
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

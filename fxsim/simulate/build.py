@@ -42,6 +42,8 @@ from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_lo
 
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 """The parts of a harness that all devices share."""
+LIBRARY = COMMON_HARNESS.with_name("harness_library.hpp")
+"""What all harnesses and designs include, precompiled: reading it takes longer than the rest of a small one."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
 """The parts that devices with AXI4 and AXI4-Lite share."""
 
@@ -65,7 +67,7 @@ class Design:
     @property
     def programs(self) -> dict[str, bytes]:
         """The harness by file name, the C++ program first."""
-        return {path.name: path.read_bytes() for path in self.harness}
+        return {path.name: path.read_bytes() for path in (*self.harness, LIBRARY)}
 
     def read(self, rtl: Path | None = None) -> Sources:
         """Its Verilog, or that of a folder in its place; ToolError where the top is not there."""
@@ -101,6 +103,14 @@ _MAKE_VARIABLES = (
     # What runs once: constructors and initial values.
     "OPT_SLOW=-O0",
 )
+
+_PRECOMPILED = f"{LIBRARY.name}.fast.gch"
+"""By this name a rule of Verilator's makefile makes it of the header, with the flags of what includes it."""
+_RULES = """\
+{harness}.o Vdut__ALL.o: {library}.fast.gch
+{harness}.o Vdut__ALL.o: private CPPFLAGS += -include {library}.fast
+"""
+"""What Verilator's makefile does not say. A large design has no Vdut__ALL, and a precompiled header of its own."""
 
 Status = Callable[[str], None]
 """A function that is told in words what is being done."""
@@ -145,7 +155,10 @@ def build_simulator(
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
     # All that Verilator's own library depends on; then all that the simulator does, but for the Verilog's content.
-    runtime_key = hash_parts(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
+    library = harness[LIBRARY.name]
+    runtime_key = hash_parts(
+        library, *(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, _RULES, optimise))
+    )
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
     programs = (part for name, text in harness.items() for part in (name.encode(), text))
     words = design.words(sources)
@@ -168,18 +181,22 @@ def build_simulator(
     def taken(made_of: Ingredients | None) -> bool:
         return made_of is not None and take(cache / made_of.key, executable, made_of) is not None
 
+    def keep_log(log: Path) -> Path:
+        with FileLock(cache / "lock"):
+            return store_failure(cache, base, log)
+
     made_of = ingredients(take_reads(cache, base))
     cached = taken(made_of)
     if not cached:
         _make_writable(cache)
-        with _lock(cache / "lock", tell):
+        with _lock(cache / "building" / base, tell):
             made_of = ingredients(take_reads(cache, base))
             cached = taken(made_of)
             if not cached:
                 tell("building the RTL with Verilator")
                 with temporary.folder("build") as work:
                     _write_sources(work, sources, harness)
-                    run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, base, log))
+                    run = partial(_run, work=work, keep_log=keep_log)
                     run("Verilator", _verilator_command(tools, flags, sources, design))
                     design.refuse_warnings(work / "build.log")
                     listing = work / "obj" / "Vdut__verFiles.dat"
@@ -188,17 +205,22 @@ def build_simulator(
                     assert made_of is not None  # `files_read` names only files that are there
                     cached = taken(made_of)
                     if not cached:
+                        # What is included where the compiler does not take the precompiled one.
+                        (work / "obj" / f"{LIBRARY.name}.fast").write_bytes(library)
                         # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
                         shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
                         run("compiling the simulator", _make_command(tools, optimise))
-                        if not shared:
-                            store_runtime(cache / "runtime" / runtime_key, sorted(work.glob("obj/verilated*.o")))
+                        objects = [*work.glob("obj/verilated*.o"), work / "obj" / _PRECOMPILED]
                         built, seconds = work / "obj" / "simulate", round(time.monotonic() - started, 3)
-                        store(cache / made_of.key, built, work / "build.log", made_of, seconds)
-                    store_reads(cache, base, reads)
-                prune(cache)
-                if not taken(made_of):
-                    raise ToolError(f"the simulator just built cannot be read back from {cache / made_of.key}")
+                    with FileLock(cache / "lock"):
+                        if not cached:
+                            if not shared:
+                                store_runtime(cache / "runtime" / runtime_key, objects)
+                            store(cache / made_of.key, built, work / "build.log", made_of, seconds)
+                        store_reads(cache, base, reads)
+                        prune(cache)
+                        if not taken(made_of):
+                            raise ToolError(f"the simulator just built cannot be read back from {cache / made_of.key}")
     assert made_of is not None  # of what was taken or built
     seconds = 0.0 if cached else round(time.monotonic() - started, 3)
     return Build(
@@ -217,12 +239,13 @@ def _make_writable(cache: Path) -> None:
 
 @contextmanager
 def _lock(path: Path, tell: Status) -> Iterator[None]:
-    """Hold the lock of all builds: two on two cores gain nothing, and whoever holds the lock may tidy up."""
+    """Hold the lock of one simulator's build: whoever wants the same one waits for it and then takes it."""
+    path.parent.mkdir(exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        tell("waiting for another build to end")
+        tell("waiting for another build of it to end")
         lock.acquire()
     try:
         yield
@@ -239,6 +262,8 @@ def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -
     sources.write(work / "rtl")
     for name, text in harness.items():
         (work / name).write_bytes(text)
+    program = next(iter(harness))
+    (work / "library.mk").write_text(_RULES.format(harness=program.removesuffix(".cpp"), library=LIBRARY.name))
 
 
 def _make_command(tools: Toolchain, optimise: str) -> list[str]:
@@ -250,7 +275,7 @@ def _make_command(tools: Toolchain, optimise: str) -> list[str]:
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
     # CURDIR: no rule uses it, and Verilator's makefile would refuse a folder with spaces in it, which works.
-    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-f", "../library.mk", "-j", "2", *variables]
 
 
 def _run(what: str, command: list[str], work: Path, keep_log: Callable[[Path], Path]) -> None:
