@@ -11,6 +11,7 @@ an edit of a file that is not on it builds nothing anew.
 """
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -88,6 +89,18 @@ OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
 off with -O0, which builds in half the time."""
 
+
+def optimisation() -> str:
+    """Compiler flags for simulated designs: FXSIM_OPTIMISE's of the environment, by default `OPTIMISE`.
+
+    ToolError where they are not all flags of optimisation: what else a compiler can be told is not fxsim's to run.
+    """
+    text = os.environ.get("FXSIM_OPTIMISE", OPTIMISE)
+    if not all(re.fullmatch(r"-(O[0-3]|march=[\w.+-]+|mtune=[\w.+-]+)", word) for word in text.split()):
+        raise ToolError(f"FXSIM_OPTIMISE is {text!r}, expected -O0 to -O3, -march=... or -mtune=..., e.g. '{OPTIMISE}'")
+    return text
+
+
 _VERILATOR_FLAGS = (
     *("--cc", "--exe", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--no-timing", "--unroll-count", "2048"),
     # A large design in several files and functions: all cores compile it, and no function takes the compiler minutes.
@@ -142,14 +155,14 @@ def build_simulator(
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
-    waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
-    was checked against what it should be made of and its recorded hash, and is built anew where it differs. All that is
-    returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
+    waveforms; `optimise` are flags of the compiler for the design, by default those of `optimisation`. What comes out
+    of the cache was checked against what it should be made of and its recorded hash, and is built anew where it
+    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where
     it reads a file that is not in the folder.
     """
     tell = status or (lambda _: None)
-    optimise = OPTIMISE if optimise is None else optimise
+    optimise = optimisation() if optimise is None else optimise
     sources, harness = design.read(rtl), design.programs
     tools = find_toolchain(optimise)
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
