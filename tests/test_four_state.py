@@ -13,7 +13,7 @@ from fxsim.cli.cosim import command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
-from fxsim.engines import run
+from fxsim.engines import run as run_engine
 from fxsim.errors import StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
@@ -286,7 +286,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What was unknown stays so in the kept folder, and in what is said of it.
     assert "fxsim: explain: fxsim diff kept" in wrong.stderr
     kept = Path("kept/got/taps/blocks.0.mlp.relu.memb").read_text(encoding="ascii").split()
-    right_values = run(RELU, X, ("blocks.0.mlp.relu",), "reference")["blocks.0.mlp.relu"]
+    right_values = run_engine(RELU, X, ("blocks.0.mlp.relu",), "reference")["blocks.0.mlp.relu"]
     assert kept == ["x" * 8 if v == 0 else f"{v:08b}" for v in right_values.reshape(-1).tolist()]
     explained = CliRunner().invoke(explain, ["kept", "--json"])
     causes = json.loads(explained.output)

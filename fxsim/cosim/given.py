@@ -85,7 +85,7 @@ def given_of(
     first_image: int,
     engine: Engine | str,
 ) -> Given | None:
-    """What a run on images `x` gave in the first that differ and came whole, or as much of the very first as came.
+    """The values that a run on images `x` gave in the first that differ and came whole; else those of the very first.
 
     None where no value differed, or too many to know them. `shown` and `first_image` as `find_origins` has them.
     """
@@ -139,7 +139,7 @@ def given_in_four_states(
     output: str,
     first_image: int,
 ) -> Given | None:
-    """What a simulator of four states gave of images `x`, in the first that differ; None where none of them does.
+    """The values that a simulator of four states gave in the first images `x` that differ; None where none does.
 
     `found`: cycle and bits of the values of each of `streams`. `output`: the name of the one that gives the output.
     """

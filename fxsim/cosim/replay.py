@@ -18,14 +18,9 @@ from fxsim.graph import Model
 from fxsim.temporary import beside
 
 
-def replay_command(
-    result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None, keep_in: Path | None = None
-) -> str:
-    """A shell command that runs only the images a failure needs, and writes the waveform from the failing one on.
-
-    With `keep_in` it keeps the failure there, in place of the waveform.
-    """
-    return _command(result, 0, model, stimulus, rtl, keep_in=keep_in)
+def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
+    """A shell command that runs only the images a failure needs, and writes the waveform from the failing one on."""
+    return _command(result, 0, model, stimulus, rtl)
 
 
 def refuse_existing(directory: Path) -> None:
@@ -74,9 +69,19 @@ def keep_four_state(
     _write(directory, fitted, model, images, rtl, result, shlex.join(words), given)
 
 
-def explain_command(directory: Path) -> str:
+def diff_command(directory: Path) -> str:
     """A shell command that says why values of a kept failure differ."""
     return shlex.join(["fxsim", "diff", str(directory)])
+
+
+def explain_command(
+    directory: Path | None, result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None
+) -> str:
+    """A shell command that says why values differ: of a kept failure, or one that runs and keeps it first."""
+    if directory is not None:
+        return diff_command(directory)
+    kept = Path("failure")
+    return f"{_command(result, 0, model, stimulus, rtl, keep_in=kept)}; {diff_command(kept)}"
 
 
 def _write(
@@ -123,7 +128,7 @@ def _command(
     settings: Settings | None = None,
     keep_in: Path | None = None,
 ) -> str:
-    """The command, for a stimulus that begins with image `first` of the result's."""
+    """The command, for a stimulus that begins with image `first` of the result's; it writes a waveform, or keeps."""
     start, stop = _images(result)
     ran = result.provenance
     device = DEVICES[ran.accel]
