@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 @click.command("diff")
 @model_argument
 @click.option(
-    "--input", "stimulus", required=True, metavar="X", type=click.Path(path_type=Path),
+    "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
 )  # fmt: skip
-@click.option("--trace", metavar="FILE", required=True, type=click.Path(path_type=Path), help="What came instead.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="What came instead.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
 @json_option
-def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_json: bool) -> None:
+def command(model: Path, stimulus: Path | None, trace: Path | None, map_file: Path | None, as_json: bool) -> None:
     """Say where a trace of MODEL differs from it, and why.
+
+    MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
     The trace is any that `fxsim compare` reads, of as many images as X, with any of the model's taps. Each tap is
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
@@ -31,18 +33,26 @@ def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_
     from msgspec import to_builtins
 
     from fxsim.cli.images_of import read_images
+    from fxsim.cosim.given import read_failure
     from fxsim.explain import diff
     from fxsim.formats import load
     from fxsim.traces import open_trace
 
+    numbers: tuple[int, ...] = ()
+    if model.is_dir() and stimulus is None and trace is None and map_file is None:
+        model, stimulus, trace, numbers = read_failure(model)
+    if stimulus is None or trace is None:
+        raise click.UsageError("expected --input and --trace, or the folder of a co-simulation that failed alone")
     loaded = load(model)
     x = read_images(stimulus, loaded)
     source = open_trace(trace, map_file, loaded, x)
     with progress("faults") as report:
         found = diff(loaded, x, source.values(slice(0, len(x)), source.taps), progress=report)
     if as_json:
-        print_json(to_builtins(found) | {"unused": source.unused})
+        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
+        if numbers:
+            say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused)
     if not found.equal:
         raise SystemExit(1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fxsim.cosim import CosimResult
+from fxsim.cosim.given import Given
 from fxsim.devices import DEVICES
 from fxsim.engines import Engine
 from fxsim.graph import Model
@@ -91,7 +92,8 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     for number, (accelerator, pattern) in enumerate(runs):
         stall = pattern.replace("{seed}", str(seed))
         setup = setup_of(check, accelerator)
-        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all")
+        given: list[Given] = []
+        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all", given=given)
         results.append(result)
         simulations.append(describe(check.model, result, setup))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.streams.taps.items())
@@ -99,7 +101,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         if not result.passed:
             problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
             if len(problems) == 1:
-                kept, note = keep_failure(check, result, model, x, context, check.rtl)
+                kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         context.status(f"simulation {number + 1} of {len(runs)} done")
     unprobed = tuple(tap for tap in model.graph.taps if any(tap in s.unprobed for s in simulations))
     values = sum(s.compared for s in simulations)

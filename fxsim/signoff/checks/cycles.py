@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from fxsim.cosim import CosimResult
+from fxsim.cosim.given import Given
 from fxsim.devices.simd import SimdFigures, build_memory_image
 from fxsim.devices.simd.device import DEVICE
 from fxsim.devices.simd.figures import MULTIPLIERS, LayerFigures, Span
@@ -130,14 +131,15 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
     for name, (model_name, ran) in runs.items():
         model = context.model(model_name)
         x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-        result = simulate(model, x, "none", context, ran)
+        given: list[Given] = []
+        result = simulate(model, x, "none", context, ran, given=given)
         results.append((model_name, result))
         measured[name] = _greatest_cycles(result)
         context.status(f"simulation {len(results)} of {len(runs)} done")
         if not result.passed:
             problems.append(f"{name}: {find_reason(result)}")
             if kept is None:
-                kept, note = keep_failure(check, result, model, x, context)
+                kept, note = keep_failure(check, result, model, x, context, given=given)
         elif measured[name] is None:
             problems.append(f"{name}: the cycles of an image could not be measured")
     alone, batch = measured[_ALONE], measured[_BATCH]

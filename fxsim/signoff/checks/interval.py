@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from fxsim.cosim.given import Given
 from fxsim.devices import DEFAULT
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture
@@ -62,13 +63,14 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     setup = setup_of(check, check.accelerators[0])
-    result = simulate(model, x, "none", context, setup)
+    given: list[Given] = []
+    result = simulate(model, x, "none", context, setup, given=given)
     timing = result.timing
     greatest = None if timing.interval is None else timing.interval.max
     median = None if timing.interval is None else timing.interval.median
     reason, kept = None, None
     if not result.passed:
-        kept, note = keep_failure(check, result, model, x, context, check.rtl)
+        kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         reason = find_reason(result) + note
     elif greatest is None:
         reason = "the interval could not be measured"
