@@ -67,8 +67,11 @@ class Tried:
         )  # fmt: skip
 
 
-def explain(located: Located, tap: str) -> Fault:
-    """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none."""
+def explain(located: Located, tap: str, pairs: bool = True) -> Fault:
+    """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none.
+
+    `pairs`: whether two rules at once are tried where one alone does not do.
+    """
     state = next(state for state in located.states if state.tap == tap)
     cases = make_cases(located, tap)
     total = int(cases[0].wrong.sum())
@@ -92,7 +95,7 @@ def explain(located: Located, tap: str) -> Fault:
         )  # fmt: skip
     tried = [attempt for case in cases for attempt in _singles(case)]
     fitting, left_out = _fitting(cases[0], tried, len(tried)), 0
-    if not fitting:
+    if not fitting and pairs:
         singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: -t.share)
         left_out = max(0, len(singles) - PAIRED)
         fitting = _fitting(cases[0], list(_pairs(cases[0], singles[:PAIRED])), len(tried) ** 2)
