@@ -25,7 +25,6 @@ from fxsim.cli.nodes import print_nodes
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import four_state as run_four_state
-from fxsim.cosim.given import Given
 from fxsim.cosim.nodes import run_nodes
 from fxsim.cosim.replay import diff_command, explain_command, keep_four_state, refuse_existing, replay_command
 from fxsim.cosim.replay import keep as keep_folder
@@ -35,6 +34,7 @@ from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
 from fxsim.progress import begin
+from fxsim.traces.kept import Given
 
 _EXAMPLES_SHOWN = 5
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
-from fxsim.cosim.given import Given, given_of
+from fxsim.cosim.given import given_of
 from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
 from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
@@ -41,6 +41,7 @@ from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.differences import Differences, difference_arguments, read_differences
 from fxsim.simulate.process import Feeder, simulate
+from fxsim.traces.kept import Given
 
 Progress = Callable[[int, int], None]
 """A function that is called with (images done, images in all)."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
-from fxsim.cosim.given import Given, given_in_four_states
+from fxsim.cosim.given import given_in_four_states
 from fxsim.cosim.request import check_images
 from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.four_state import Expected, FourStateBench
@@ -25,6 +25,7 @@ from fxsim.graph import Model, check_model
 from fxsim.simulate.build import Status
 from fxsim.simulate.four_state import Trace, find_icarus, run_four_state
 from fxsim.simulate.sources import read_sources
+from fxsim.traces.kept import Given
 
 IMAGES_MAX = 8
 """Images that are simulated where the caller does not say which: Icarus is a hundred times slower than Verilator."""

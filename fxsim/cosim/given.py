@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,56 +13,15 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices import Layout
 from fxsim.devices.four_state import Expected
 from fxsim.engines import Engine, run
-from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.differences import Differences, Records
+from fxsim.traces.kept import Given
 
 GIVEN_IMAGES = 4
 """Images that are kept, from the first that differs on: bounds memory."""
 
-MODEL, GOT = "model.safetensors", "got"
-"""In a failure's folder: the model, and the folder of what was given."""
-STIMULUS, TAPS, NUMBERS = "images.npy", "taps", "images.json"
-"""In that: the images, a folder with a file a tap, and the images' numbers in the co-simulation's input."""
 OUTPUT = "output"
-"""File of the device's output, where it differs in another way than the last tap."""
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """Images `x` that differ, `numbers` in the input of the co-simulation, and what came: int64 [image, ...] by tap.
-
-    Taps are those of which all values of these images were seen. The device's output stands as its tap; but as
-    `OUTPUT`, which is no tap, where it shows that tap too, and gives other wrong values there.
-    """
-
-    x: Integers
-    numbers: tuple[int, ...]
-    taps: Mapping[str, Wide | FourState]
-
-    def write(self, folder: Path) -> None:
-        """Write it into a new folder; unknown bits as text, X and Z among the digits."""
-        (folder / TAPS).mkdir(parents=True)
-        np.save(folder / STIMULUS, self.x)
-        for tap, values in self.taps.items():
-            if isinstance(values, FourState) and values.unknown.any():
-                places = np.ndindex(values.values.shape)
-                text = "".join(f"{values.text(at).rjust(values.bits, values.text(at)[0])}\n" for at in places)
-                (folder / TAPS / f"{tap}.memb").write_text(text, encoding="ascii")
-            else:
-                np.save(
-                    folder / TAPS / f"{tap}.npy", _least(values.values if isinstance(values, FourState) else values)
-                )
-        (folder / NUMBERS).write_bytes(msgspec.json.encode(self.numbers))
-
-
-def _least(values: Wide) -> Integers:
-    """The same values in the narrowest signed type that holds them."""
-    for dtype in (np.int8, np.int16, np.int32):
-        limits = np.iinfo(dtype)
-        if not values.size or (limits.min <= values.min() and values.max() <= limits.max):
-            return values.astype(dtype)
-    return values
+"""Name of the device's output, where it differs in another way than the tap that it carries."""
 
 
 def overlay(layout: Layout, stream: str, expected: Mapping[str, Integers], records: Records) -> Wide:
@@ -210,28 +166,3 @@ def _placed(expected: Expected, shape: tuple[int, ...], bits: list[str]) -> tupl
             values[at] = code - (code >> len(text) - 1 << len(text))
             unknown[at] = int("".join("0" if bit in "01" else "1" for bit in text), 2)
     return values, unknown
-
-
-class Failure(NamedTuple):
-    """A kept failure, as `fxsim diff` reads it: files, and the numbers of the images."""
-
-    model: Path
-    stimulus: Path
-    trace: Path
-    numbers: tuple[int, ...]
-
-
-def read_failure(folder: Path) -> Failure:
-    """The parts of a kept failure. FileError where it is none, or holds no values of the RTL."""
-    if not (folder / MODEL).is_file():
-        raise FileError(f"{folder}: is no folder that `fxsim cosim --keep` writes: it has no {MODEL}")
-    if not (folder / GOT).is_dir():
-        raise FileError(f"{folder}: holds no values that the RTL gave ({GOT}/): it did not fail by a wrong value")
-    path = folder / GOT / NUMBERS
-    try:
-        # A number a kept image, of which there are few.
-        with path.open("rb") as file:
-            numbers = msgspec.json.decode(file.read(1 << 16), type=tuple[int, ...])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise FileError(f"{path}: cannot be read: {error}") from None
-    return Failure(folder / MODEL, folder / GOT / STIMULUS, folder / GOT / TAPS, numbers)

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.cosim.four_state import FourStateResult
-from fxsim.cosim.given import GOT, MODEL, Given
 from fxsim.cosim.result import CosimResult
 from fxsim.devices import DEVICES, Fitted, Settings, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.temporary import beside
+from fxsim.traces.kept import GOT, MODEL, Given
 
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:

@@ -150,7 +150,7 @@ def requantised(op: Linear | Affine, acc: Int64, rule: Rule) -> Int64:
     shift = op.shift.astype(np.int64) if rule.shift is None else rule.shift
     bias = op.bias.astype(np.int64) if rule.biases is None else rule.biases
     if rule.requantise is not None:
-        return rule.requantise(acc, shift, bias, op.out)
+        return rule.requantise(acc, np.asarray(shift), np.asarray(bias), op.out)
     if rule.bias == "accumulator":
         acc = acc + bias
     elif rule.bias == "before":

@@ -38,7 +38,7 @@ def diff(
     contracts = reproducing(located)
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap, contracts))
+        faults.append(explain(located, tap, contracts=contracts))
         if progress is not None:
             progress(number + 1, len(located.faulty))
     return Diff(

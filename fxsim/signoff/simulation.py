@@ -11,7 +11,6 @@ from msgspec import Meta, field
 from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
-from fxsim.cosim.given import Given
 from fxsim.cosim.replay import keep
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
@@ -24,6 +23,7 @@ from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
 from fxsim.simulate.build import OPTIMISE
+from fxsim.traces.kept import Given
 
 _QUICK = "-O1"
 _SMALL_DESIGN = 4096

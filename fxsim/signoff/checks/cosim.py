@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fxsim.cosim import CosimResult
-from fxsim.cosim.given import Given
 from fxsim.devices import DEVICES
 from fxsim.engines import Engine
 from fxsim.graph import Model
@@ -31,6 +30,7 @@ from fxsim.signoff.simulation import (
     simulate,
     take_images,
 )
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

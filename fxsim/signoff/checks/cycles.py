@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from fxsim.cosim import CosimResult
-from fxsim.cosim.given import Given
 from fxsim.devices.simd import SimdFigures, build_memory_image
 from fxsim.devices.simd.device import DEVICE
 from fxsim.devices.simd.figures import MULTIPLIERS, LayerFigures, Span
@@ -43,6 +42,7 @@ from fxsim.signoff.simulation import (
     take_images,
 )
 from fxsim.signoff.simulation import Cycles as Count
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

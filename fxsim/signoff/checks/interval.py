@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from fxsim.cosim.given import Given
 from fxsim.devices import DEFAULT
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture
@@ -28,6 +27,7 @@ from fxsim.signoff.simulation import (
     simulate,
     take_images,
 )
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
