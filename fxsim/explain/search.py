@@ -70,8 +70,8 @@ class Tried:
 def explain(located: Located, tap: str, pairs: bool = True, contracts: tuple[str, ...] = ()) -> Fault:
     """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none.
 
-    `pairs`: whether two rules at once are tried where one alone does not do. `contracts`: named ones that make the whole
-    trace; where no rule does alone, they are the cause.
+    `pairs`: whether two rules at once are tried where one alone does not do. `contracts`: names of those that make the
+    whole trace; where no rule does alone, they are the cause.
     """
     state = next(state for state in located.states if state.tap == tap)
     cases = make_cases(located, tap)
