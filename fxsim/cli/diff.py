@@ -1,27 +1,50 @@
 """`fxsim diff`: where a trace differs from a model, and the rule that makes it so."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fxsim.contract.arithmetic import Integers
     from fxsim.explain import Diff, Fault
+    from fxsim.graph import Model
 
 
 @click.command("diff")
 @model_argument
 @click.option(
-    "--input", "stimulus", required=True, metavar="X", type=click.Path(path_type=Path),
+    "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
 )  # fmt: skip
-@click.option("--trace", metavar="FILE", required=True, type=click.Path(path_type=Path), help="What came instead.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="What came instead.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@click.option(
+    "--shrink",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the least case of a fault there.",
+)
+@click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
 @json_option
-def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_json: bool) -> None:
+def command(
+    model: Path,
+    stimulus: Path | None,
+    trace: Path | None,
+    map_file: Path | None,
+    shrink: Path | None,
+    chosen: str | None,
+    as_json: bool,
+) -> None:
     """Say where a trace of MODEL differs from it, and why.
+
+    MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
     The trace is any that `fxsim compare` reads, of as many images as X, with any of the model's taps. Each tap is
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
@@ -32,20 +55,60 @@ def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_
 
     from fxsim.cli.images_of import read_images
     from fxsim.explain import diff
+    from fxsim.explain.minimal import refuse_existing
     from fxsim.formats import load
     from fxsim.traces import open_trace
+    from fxsim.traces.kept import read_kept
 
+    numbers: tuple[int, ...] = ()
+    kept: Path | None = None
+    if chosen is not None and shrink is None:
+        raise click.UsageError("--fault says which is shrunk, and needs --shrink")
+    if shrink is not None:
+        refuse_existing(shrink)
+    if model.is_dir() and stimulus is None and trace is None and map_file is None:
+        kept = model
+        model, stimulus, trace, numbers = read_kept(model)
+    if stimulus is None or trace is None:
+        raise click.UsageError("expected --input and --trace, or the folder of a co-simulation that failed alone")
     loaded = load(model)
     x = read_images(stimulus, loaded)
     source = open_trace(trace, map_file, loaded, x)
+    values = source.values(slice(0, len(x)), source.taps)
     with progress("faults") as report:
-        found = diff(loaded, x, source.values(slice(0, len(x)), source.taps), progress=report)
+        found = diff(loaded, x, values, progress=report)
     if as_json:
-        print_json(to_builtins(found) | {"unused": source.unused})
+        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
+        if numbers:
+            say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused)
+    if shrink is not None:
+        _shrink(shrink, loaded, x, values, _fault(found, chosen), kept)
     if not found.equal:
         raise SystemExit(1)
+
+
+def _fault(found: "Diff", chosen: str | None) -> "Fault":
+    """The fault that was chosen, or the first; ComparisonError where there is none."""
+    for fault in found.faults:
+        if chosen in (None, fault.tap):
+            return fault
+    there = ", ".join(fault.tap for fault in found.faults) or "none"
+    place = "" if chosen is None else f" at '{chosen}'"
+    raise ComparisonError(f"there is no fault of its own{place} to shrink; there are: {there}")
+
+
+def _shrink(
+    folder: Path, model: "Model", x: "Integers", values: "Mapping[str, Any]", fault: "Fault", kept: Path | None
+) -> None:
+    from fxsim.explain.minimal import write_minimal
+    from fxsim.explain.shrink import shrink
+
+    with progress("searches") as report:
+        least = shrink(model, x, values, fault, report)
+    write_minimal(folder, least, fault, kept)
+    say(f"{folder}: the least case of {fault.label} at {fault.tap}; fxsim diff {shlex.quote(str(folder))}", err=True)
 
 
 def _print(found: "Diff", unused: tuple[str, ...]) -> None:
@@ -70,6 +133,8 @@ def _print(found: "Diff", unused: tuple[str, ...]) -> None:
             say(
                 f"  explains {partial.values_explained:,} of them{spoiled}: {partial.label} {_said(partial.parameters)}"
             )
+    if found.contracts and not found.equal:
+        say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
     if found.not_compared:
         say(f"not in the trace: {', '.join(found.not_compared)}")
     if unused:

@@ -12,6 +12,7 @@ from fxsim.errors import ComparisonError
 from fxsim.explain.locate import locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
+from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
 Progress = Callable[[int, int], None]
@@ -34,9 +35,10 @@ def diff(
     x = model.check_stimulus(x)
     _check(model, len(x), trace)
     located = locate(model, x, trace)
+    contracts = reproducing(located)
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap))
+        faults.append(explain(located, tap, contracts=contracts))
         if progress is not None:
             progress(number + 1, len(located.faulty))
     return Diff(
@@ -53,6 +55,7 @@ def diff(
             for s in located.states
         ),
         not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
+        contracts=contracts,
         seconds=round(time.monotonic() - begun, 3),
     )  # fmt: skip
 
