@@ -15,7 +15,7 @@ from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 from fxsim.explain.contracts.arithmetic import ONE, Contract, Overflow
 
-EXHAUSTED = 1 << 20
+EXHAUSTED = 1 << 16
 """Most accumulators that are computed one by one."""
 VALUES_MAX = 1 << 21
 """Most values that thresholds are looked for."""
