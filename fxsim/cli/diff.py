@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.cli.between import between_options, check_alone, compare_contracts
+from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("diff")
-@model_argument
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
@@ -32,17 +33,23 @@ if TYPE_CHECKING:
     help="Write the least case of a fault there.",
 )
 @click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
+@between_options
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the input that tells apart."
+)
 @json_option
 def command(
-    model: Path,
+    model: Path | None,
     stimulus: Path | None,
     trace: Path | None,
     map_file: Path | None,
     shrink: Path | None,
     chosen: str | None,
+    output: Path | None,
     as_json: bool,
+    **contracts: Any,
 ) -> None:
-    """Say where a trace of MODEL differs from it, and why.
+    """Say where a trace of MODEL differs from it, and why; or where two contracts differ.
 
     MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
@@ -50,6 +57,9 @@ def command(
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
     is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
     value is equal.
+
+    With --between A B no trace is read: either an input on which two named contracts differ is given, or the proof that
+    there is none, and then alone the status is 0.
     """
     from msgspec import to_builtins
 
@@ -60,6 +70,11 @@ def command(
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
+    if check_alone(model, (stimulus, trace, map_file, shrink, chosen), contracts):
+        if not compare_contracts(model, contracts, output, as_json):
+            raise SystemExit(1)
+        return
+    assert model is not None
     numbers: tuple[int, ...] = ()
     kept: Path | None = None
     if chosen is not None and shrink is None:

@@ -138,7 +138,9 @@ def _linear(op: Linear, tensors: list[Tensor], a: Contract, b: Contract) -> Foun
             unknown = f"output {row}: its weights make none of the sums that differ within one period"
     if unknown:
         return Found(unknown, decided=False)
-    rest = f", at {unreached} only such as their weights do not make; all sums were enumerated there" if unreached else ""
+    rest = (
+        f", at {unreached} only such as their weights do not make; all sums were enumerated there" if unreached else ""
+    )
     return Found(
         f"at {len(settings) - unreached} of {len(settings)} outputs no sum gives different results{rest}. "
         f"At output 0 {known[settings[0]].proof}"
