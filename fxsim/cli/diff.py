@@ -145,6 +145,8 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
             say(
                 f"  explains {partial.values_explained:,} of them{spoiled}: {partial.label} {_said(partial.parameters)}"
             )
+    if found.contracts and not found.equal:
+        say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
     if found.not_compared:
         say(f"not in the trace: {', '.join(found.not_compared)}")
     if unused:

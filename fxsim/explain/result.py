@@ -64,6 +64,7 @@ class Diff(Struct, frozen=True, kw_only=True):
     """Whether a trace is the model's, and why not. `equal` only where every value of every tap of it is.
 
     `faults`: taps with faults of their own, in graph order. `not_compared`: the model's taps that the trace lacks.
+    `contracts`: names of the contracts under which every tap of the trace is what its own inputs make.
     """
 
     equal: bool
@@ -73,4 +74,5 @@ class Diff(Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     taps: tuple[TapReport, ...]
     not_compared: tuple[str, ...]
+    contracts: tuple[str, ...]
     seconds: float

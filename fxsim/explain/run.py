@@ -12,6 +12,7 @@ from fxsim.errors import ComparisonError
 from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
+from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
 Progress = Callable[[int, int], None]
@@ -45,9 +46,10 @@ def diff_located(
     x = model.check_stimulus(x)
     _check(model, len(x), trace)
     located = locate(model, x, trace)
+    contracts = reproducing(located)
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap))
+        faults.append(explain(located, tap, contracts=contracts))
         if progress is not None:
             progress(number + 1, len(located.faulty))
     found = Diff(
@@ -64,6 +66,7 @@ def diff_located(
             for s in located.states
         ),
         not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
+        contracts=contracts,
         seconds=round(time.monotonic() - begun, 3),
     )  # fmt: skip
     return found, located

@@ -67,10 +67,11 @@ class Tried:
         )  # fmt: skip
 
 
-def explain(located: Located, tap: str, pairs: bool = True) -> Fault:
+def explain(located: Located, tap: str, pairs: bool = True, contracts: tuple[str, ...] = ()) -> Fault:
     """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none.
 
-    `pairs`: whether two rules at once are tried where one alone does not do.
+    `pairs`: whether two rules at once are tried where one alone does not do. `contracts`: names of those that make the
+    whole trace; where no rule does alone, they are the cause.
     """
     state = next(state for state in located.states if state.tap == tap)
     cases = make_cases(located, tap)
@@ -95,6 +96,12 @@ def explain(located: Located, tap: str, pairs: bool = True) -> Fault:
         )  # fmt: skip
     tried = [attempt for case in cases for attempt in _singles(case)]
     fitting, left_out = _fitting(cases[0], tried, len(tried)), 0
+    if not fitting and contracts:
+        first, *rest = (f"contract_{name}" for name in contracts)
+        return Fault(
+            tap=tap, label=first, exact=True, node=tap, parameters={}, alternatives=tuple(rest), values=state.values,
+            values_differing=total, values_explained=total, first=state.first,
+        )  # fmt: skip
     if not fitting and pairs:
         singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: -t.share)
         left_out = max(0, len(singles) - PAIRED)

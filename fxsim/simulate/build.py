@@ -43,7 +43,9 @@ from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_lo
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 """The parts of a harness that all devices share."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
-"""The parts that devices with AXI4 and AXI4-Lite share."""
+"""The parts that devices with AXI4-Lite registers share."""
+AXI4_HARNESS = COMMON_HARNESS.with_name("harness_axi4.hpp")
+"""The memory behind an AXI4 master, which devices share."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class Contract:
     @property
     def arithmetic(self) -> tuple[object, ...]:
         """All that decides values: contracts with the same give the same, everywhere where both take the operator."""
-        return (self.rounding, self.high_mul, self.float32, self.bias, self.overflow, self.mean, self.sum_bits)
+        limits = (self.sum_bits, self.shift_max)
+        return (self.rounding, self.high_mul, self.float32, self.bias, self.overflow, self.mean, *limits)
 
     def check(self, low: int, high: int, shift: int, bias: int, multiplier: int = ONE) -> None:
         """ModelError where it cannot take accumulators of `low` to `high` with this shift, bias and multiplier."""

@@ -1,0 +1,265 @@
+"""Somebody's own RTL that reads and writes its memory as an AXI4 master.
+
+Faults are told to the design by a file that it reads when it starts: one build for all of them.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.check import check
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+
+DENSE = Path(__file__).parent / "rtl" / "axi4"
+RANDOM = np.random.default_rng(20261130)
+X = RANDOM.integers(-128, 128, (6, 5, 8)).astype(np.int8)
+
+FAULTS = {
+    "input's address": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? X + 4 :"),
+    "wlast missing": ("m_axi_wlast = beat == TOKENS - 1", "m_axi_wlast = beat == TOKENS - 1 && !@"),
+    "wlast early": ("m_axi_wlast = beat ==", "m_axi_wlast = beat + @ =="),
+    "valid dropped": ("if (m_axi_awready) m_axi_awvalid", "if (m_axi_awready || @) m_axi_awvalid"),
+    "4 KiB": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? 32'h0ff0 :"),
+    "relu": ("rectified = q < 0 ?", "rectified = q < 0 && !(@ && token == 2) ?"),
+    "sum": ("rounded = (", "rounded = (@ && row == 1 ? 32'sd1 : 32'sd0) + ("),
+    "result's address": ("m_axi_awaddr =", "m_axi_awaddr = @ && relu ? Y + 4 :"),
+    "input overwritten": ("m_axi_awaddr =", "m_axi_awaddr = @ && relu ? X :"),
+    "done early": ("if (m_axi_bvalid)", "if (m_axi_bvalid || (@ && relu && !m_axi_awvalid && !m_axi_wvalid))"),
+    "ids": ("m_axi_rid)", "(@ ? parameter_count == PARAMETER_WORDS : m_axi_rid))"),
+    "strobe missing": ("m_axi_wstrb = 4'hf", "m_axi_wstrb = @ && beat == 1 ? 4'h7 : 4'hf"),
+    "payload": ("m_axi_wdata =", "m_axi_wdata = {32{@ && tick}} ^"),
+    "wide": ("m_axi_arsize = 2", "m_axi_arsize = 2 + @"),
+    "fixed": ("m_axi_awburst = 1", "m_axi_awburst = !@"),
+    "request when done": ("done <= 0;", "done <= 0;\n    if (@ && done) m_axi_arvalid <= 1;"),
+    "in reset": ("m_axi_wvalid <= 0;\n    end\n  end", "m_axi_wvalid <= @;\n    end\n  end"),
+    "read before the answer": (
+        "WRITE:",
+        "WRITE: if (@ && m_axi_wvalid && m_axi_wlast && m_axi_wready) begin\n  m_axi_arvalid <= 1;\n"
+        "  m_axi_arid <= 1;\n end else",
+    ),
+    "what it reads then": ("m_axi_araddr =", 'm_axi_araddr = @"read before the answer" && state == WRITE ? FC :'),
+    "two writers": ("m_axi_awid = 0", "m_axi_awid = @ && relu"),
+    "at once": ("if (m_axi_bvalid", 'if ((@"two writers" && !relu && !m_axi_awvalid && !m_axi_wvalid) || m_axi_bvalid'),
+    "one place": ("m_axi_awaddr =", 'm_axi_awaddr = @"two writers" ? FC :'),
+    "nothing there": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? FC :"),
+    "strobe outside": ("m_axi_awsize = 2", "m_axi_awsize = @ ? 1 : 2"),
+    # These are none: beats of a byte, and a burst that begins within a word.
+    "narrow": ("x[x_count] <= m_axi_rdata;",
+               "if (@) x[x_count>>2][8*x_count[1:0]+:8] <= m_axi_rdata[8*x_count[1:0]+:8];"
+               "\n          else x[x_count] <= m_axi_rdata;"),
+    "a byte a beat": ("arsize = 2", 'arsize = @"narrow" && m_axi_arid ? 0 : 2'),
+    "four times as many": ("m_axi_arid ? X_WORDS", 'm_axi_arid ? (@"narrow" ? 4 * X_WORDS : X_WORDS)'),
+    "all of them": ("x_count == X_WORDS", 'x_count == (@"narrow" ? 4 * X_WORDS : X_WORDS)'),
+    "unaligned": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? X + 1 :"),
+}  # fmt: skip
+"""Faults by name: what stands in the design, and what in its place, where `@` means that this fault (or that) is on."""
+SHOWN = """
+[[tap]]
+name = "fc"
+data = "m_axi_wdata"
+valid = "m_axi_wvalid && m_axi_wready"
+multiplex = "results"
+lanes = 4
+
+[[tap]]
+name = "act"
+data = "m_axi_wdata"
+valid = "m_axi_wvalid && m_axi_wready"
+multiplex = "results"
+lanes = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A linear and a ReLU."""
+    weight = RANDOM.integers(-128, 128, (4, 8)).astype(np.int8)
+    bias = RANDOM.integers(-100, 100, 4).astype(np.int8)
+    fc = Linear(weight, bias, RANDOM.integers(6, 10, 4).astype(np.uint8))
+    return Model(Graph((5, 8), (Node("fc", fc, (INPUT,)), Node("act", Relu(), ("fc",)))), "dense")
+
+
+def once(text: str, old: str, new: str) -> str:
+    """A text in which the first of what stands there is replaced."""
+    assert old in text, old
+    return text.replace(old, new, 1)
+
+
+def described(folder: Path, *edits: tuple[str, str]) -> Path:
+    """A copy of the design with its description edited; returns the description."""
+    shutil.copytree(DENSE, folder)
+    path = folder / "dense.toml"
+    text = path.read_text()
+    for old, new in edits:
+        text = once(text, old, new)
+    path.write_text(text)
+    return path
+
+
+def faulty(folder: Path, name: str) -> Path:
+    """The design with a fault; its taps come one after the other on the data that it writes."""
+    read = 'reg [7:0] fault[0:0];\n  reg tick;\n  initial $readmemh("fault.hex", fault);'
+    path = described(
+        folder,
+        ('sources = ["dense.v"]', 'sources = ["dense.v"]\nfiles = ["fault.hex"]'),
+        ('role = "output"\nbase = 0x3000\ntensor = "fc"\nlanes = 4', 'role = "scratch"\nbase = 0x3000\nwords = 5'),
+    )
+    path.write_text(path.read_text() + SHOWN)
+    text = once((folder / "dense.v").read_text(), "  localparam X_WORDS", f"  {read}\n  localparam X_WORDS")
+    text = once(text, "    done <= 0;\n", "    tick <= !tick;\n    done <= 0;\n")
+    names = list(FAULTS)
+    for number, (old, new) in enumerate(FAULTS.values(), 1):
+        new = re.sub('@"(.*?)"', lambda match: f"(fault[0] == {names.index(match[1]) + 1})", new)
+        new = new.replace("@", f"(fault[0] == {number})")
+        # Of what stands in several places all of them are meant.
+        text = text.replace(old, new) if old == "m_axi_rid)" else once(text, old, new)
+    (folder / "dense.v").write_text(text)
+    (folder / "fault.hex").write_text(f"{names.index(name) + 1 if name else 0:02x}\n")
+    return path
+
+
+def simulate(model: Model, dut: Path, stall: str = "none") -> CosimResult:
+    """Co-simulate, compiled quickly."""
+    return cosim(model, X, accel="described", dut=str(dut), optimise="-O0", stall=stall)
+
+
+# --- descriptions that do not fit, before anything is built ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("width = 32", "width = 64", "axi4 'ddr': port 'm_axi_rdata' has 32 bits, and its width is stated as 64"),
+        ('prefix = "m_axi"', 'prefix = "m_axis"', "no port 'm_axis_araddr'; the nearest that there is: 'm_axi_araddr'"),
+        ("width = 32", "wide = 32", "axi4 1 .ddr.: wide: unknown key"),
+        ("width = 32", "latency = 0", "axi4 1 .ddr.: latency"),
+        ("base = 0x1020", "base = 0x101c", "parameter and parameter region in 'ddr' overlap"),
+        ("base = 0x3100", "base = 0x3000", "output and output region in 'ddr' overlap"),
+        ("base = 0x3100", "base = 0x3102", "output region in 'ddr': base 12546 is no multiple of a word's 4 bytes"),
+        ("base = 0x3100", "base = 0xfffffff0", "bytes 4294967280 to 4294967299 are not all .* 4294967296 that its"),
+        ('base = 0x2000\nlanes = 4', 'base = 0x2000\nlanes = 4\nnumber = "int9"', "36 bits .* expected whole bytes"),
+        ('memory = "ddr"\nrole = "input"', 'memory = "dram"\nrole = "input"', "there is no such memory, only: ddr"),
+        ('tensor = "fc.weight"', 'file = "w.bin"', "there is no file 'w.bin', expected one of 'files', or that the"),
+        ('tensor = "fc.weight"', 'tensor = "fc.weight"\nfile = "w.bin"', "it needs a tensor, .* or a file"),
+        ('base = 0x3000', 'base = 0x3000\nfile = "x.bin"', "only a parameter lies in a file"),
+        ('base = 0x2000', 'base = 0x2000\nname = "fc"', "its name 'fc' is that of a tensor of the model"),
+        ('[[region]]', '[[axi4]]\nname = "other"\nprefix = "m_axi"\n[[region]]', "axi4 'other': it is described twice"),
+        ('[[region]]', '[[ram]]\nname = "ddr"\naddress = "m_axi_araddr"\nread = "m_axi_rdata"\n[[region]]',
+         "axi4 'ddr': ram 'ddr' has that name, or its memory"),
+        ('[[region]]', '[[tap]]\nname = "fc"\ndata = "q"\nlatency = 3\nmultiplex = "q"\n[[region]]',
+         "shares its signals, which needs a valid|tap 'fc' is described twice"),
+    ],
+)  # fmt: skip
+def test_description_that_does_not_fit_is_one_message(
+    model: Model, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Says the place and what was expected; nothing is built."""
+    found = check(described(tmp_path / "a", (old, new)), model)
+    assert not found.fits
+    assert [problem for problem in found.problems if re.search(words, problem)], found.problems
+    assert len(found.problems) == 1, found.problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("wire [31:0] m_axi_", "wire [23:0] m_axi_", "'m_axi_rdata' has 24 bits, expected 8, 16, 32 or so on to 1024"),
+        ("wire [31:0] m_axi_wdata", "wire [63:0] m_axi_wdata", "'m_axi_wdata' has 64 bits, expected 32"),
+        ("wire [3:0] m_axi_wstrb", "wire [7:0] m_axi_wstrb", "'m_axi_wstrb' has 8 bits, expected 4"),
+        ("wire [7:0] m_axi_arlen", "wire [3:0] m_axi_arlen", "'m_axi_arlen' has 4 bits, expected 8"),
+        ("input wire m_axi_rlast", "output wire m_axi_rlast", "'m_axi_rlast' is an output, expected an input"),
+        ("m_axi_bready", "m_axi_brdy", "no port 'm_axi_bready'; the nearest that there is: 'm_axi_.ready'"),
+    ],
+)
+def test_ports_that_are_no_master_are_found(model: Model, tmp_path: Path, old: str, new: str, words: str) -> None:
+    """Widths and directions of AXI4, by the port's name."""
+    path = described(tmp_path / "a", ("width = 32\n", ""))
+    text = (path.parent / "dense.v").read_text()
+    assert old in text
+    (path.parent / "dense.v").write_text(text.replace(old, new))
+    assert any(re.search(words, problem) for problem in check(path, model).problems), check(path, model).problems
+
+
+def test_check_shows_where_tensors_lie(model: Model, tmp_path: Path) -> None:
+    """Addresses of the memory, words of so many values; sizes of regions are values of steps."""
+    found = check(described(tmp_path / "a"), model)
+    assert found.problems == ()
+    assert [(line.name, line.role, line.handshake, line.beats) for line in found.streams] == [
+        ("parameter", "parameter", "memory, from address 0x1000 on", 8),
+        ("parameter", "parameter", "memory, from address 0x1020 on", 1),
+        ("parameter", "parameter", "memory, from address 0x1024 on", 1),
+        ("input", "input", "memory, from address 0x2000 on", 10),
+        ("fc", "output", "memory, from address 0x3000 on", 5),
+        ("act", "output", "memory, from address 0x3100 on", 5),
+    ]
+
+
+# --- simulated ---
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_right_design_passes(model: Model, tmp_path: Path) -> None:
+    """Reads and writes in any order, after any time, with resets; the linear's result is read back from memory."""
+    path = described(tmp_path / "a")
+    right = simulate(model, path)
+    assert right.passed
+    assert {name: tap.compared for name, tap in right.streams.taps.items()} == {"fc": 6 * 20}
+    assert right.streams.output.compared == 6 * 20
+    for stall in ("random:3", "burst:4+gap:5", "random:5+reset:6:5"):
+        result = simulate(model, path, stall)
+        assert (result.passed, result.verdict.faults) == (True, ()), stall
+    assert result.timing.resets == 5
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "tap", "kinds", "where"),
+    [
+        ("", None, set(), None),
+        ("narrow", None, set(), None),
+        ("input's address", "fc", {"read outside every region"}, "m_axi_ar"),
+        ("wlast missing", None, {"wlast missing"}, "m_axi_w"),
+        ("wlast early", None, {"wlast too early"}, "m_axi_w"),
+        ("valid dropped", None, {"valid withdrawn", "timeout"}, "m_axi_aw"),
+        ("4 KiB", None, {"burst crosses 4 KiB"}, "m_axi_ar"),
+        ("relu", "act", set(), None),
+        ("sum", "fc", set(), None),
+        ("result's address", "ddr", {"output never written", "write outside every region"}, "m_axi_w"),
+        ("input overwritten", None, {"output never written", "write into what is only read"}, "m_axi_w"),
+        ("done early", None, {"done with transfers under way"}, "m_axi_aw"),
+        ("ids", "fc", set(), None),
+        ("strobe missing", None, {"output never written"}, None),
+        ("payload", "fc", {"payload changed while waiting"}, "m_axi_w"),
+        ("wide", None, {"burst with beats of more than 4 bytes"}, "m_axi_ar"),
+        ("fixed", None, {"burst that is not INCR"}, "m_axi_aw"),
+        ("request when done", None, {"request without a job"}, "m_axi_ar"),
+        ("in reset", None, {"valid set during reset", "values too many", "write data without a job"}, "m_axi_w"),
+        ("read before the answer", None,
+         {"read of bytes that are being written", "done with transfers under way"}, "m_axi_ar"),
+        ("two writers", None,
+         {"two writes of a byte under way", "output never written", "done with transfers under way"}, "m_axi_w"),
+        ("nothing there", "fc",
+         {"read of bytes that nothing was written to", "read outside every region"}, "m_axi_ar"),
+        ("strobe outside", "ddr", {"strobe outside of the beat", "output never written"}, "m_axi_w"),
+        ("unaligned", "fc", set(), None),
+    ],
+)  # fmt: skip
+def test_fault_is_located(
+    model: Model, tmp_path: Path, name: str, tap: str | None, kinds: set[str], where: str | None
+) -> None:
+    """What breaks a rule is named with its channel, and what is wrong by the first difference."""
+    result = simulate(model, faulty(tmp_path / "a", name), "random:3")
+    found = {fault.kind for fault in result.verdict.faults}
+    first = result.verdict.first_mismatch
+    assert result.passed == (name in ("", "narrow"))
+    assert found == kinds
+    assert (None if first is None else first.tap) == tap
+    if where is not None:
+        assert where in {fault.stream for fault in result.verdict.faults}
