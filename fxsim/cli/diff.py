@@ -85,7 +85,7 @@ def command(
     if as_json:
         print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
-        if numbers:
+        if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused, located)
     if page is not None:

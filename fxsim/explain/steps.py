@@ -43,7 +43,7 @@ def steps_of(located: Located, tap: str) -> tuple[Step, ...]:
 
 
 def _instead(node: Node, at: Place, got: int, value: int, unlimited: int | None) -> tuple[Step, ...]:
-    """What came, and what must have been before bias and limits were what they should be."""
+    """The value that came, and what it must have been before bias and limits."""
     steps = [Step("came", f"{got:,} in place of {value:,}: {got - value:+,}")]
     op: Any = node.op
     number: Number | None = getattr(op, "out", None)
