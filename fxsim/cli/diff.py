@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fxsim.contract.arithmetic import Integers
-    from fxsim.explain import Diff, Fault
+    from fxsim.explain import Diff, Fault, Located
     from fxsim.graph import Model
 
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="What came instead.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@click.option("--page", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page that shows it.")
 @click.option(
     "--shrink",
     metavar="DIR",
@@ -43,6 +44,7 @@ def command(
     stimulus: Path | None,
     trace: Path | None,
     map_file: Path | None,
+    page: Path | None,
     shrink: Path | None,
     chosen: str | None,
     output: Path | None,
@@ -64,9 +66,10 @@ def command(
     from msgspec import to_builtins
 
     from fxsim.cli.images_of import read_images
-    from fxsim.explain import diff
     from fxsim.explain.minimal import refuse_existing
+    from fxsim.explain.run import diff_located
     from fxsim.formats import load
+    from fxsim.formats.atomic import check_target
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
@@ -79,6 +82,8 @@ def command(
     kept: Path | None = None
     if chosen is not None and shrink is None:
         raise click.UsageError("--fault says which is shrunk, and needs --shrink")
+    if page is not None:
+        check_target(page)
     if shrink is not None:
         refuse_existing(shrink)
     if model.is_dir() and stimulus is None and trace is None and map_file is None:
@@ -91,13 +96,17 @@ def command(
     source = open_trace(trace, map_file, loaded, x)
     values = source.values(slice(0, len(x)), source.taps)
     with progress("faults") as report:
-        found = diff(loaded, x, values, progress=report)
+        found, located = diff_located(loaded, x, values, progress=report)
     if as_json:
         print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
-        if numbers:
+        if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
-        _print(found, source.unused)
+        _print(found, source.unused, located)
+    if page is not None:
+        from fxsim.explain.page import write_page
+
+        write_page(found, located, page)
     if shrink is not None:
         _shrink(shrink, loaded, x, values, _fault(found, chosen), kept)
     if not found.equal:
@@ -126,8 +135,9 @@ def _shrink(
     say(f"{folder}: the least case of {fault.label} at {fault.tap}; fxsim diff {shlex.quote(str(folder))}", err=True)
 
 
-def _print(found: "Diff", unused: tuple[str, ...]) -> None:
+def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
     from fxsim.compare import sentence
+    from fxsim.explain.steps import steps_of
 
     rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
     if rows:
@@ -141,6 +151,8 @@ def _print(found: "Diff", unused: tuple[str, ...]) -> None:
         say(_words(fault))
         if fault.first is not None:
             say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
+        for step in steps_of(located, fault.tap):
+            say(f"    {step.name}: {step.text}")
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for partial in fault.partial:
