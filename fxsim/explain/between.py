@@ -84,7 +84,7 @@ def between_at(model: Model, node: str, first: str, second: str) -> tuple[Betwee
 
 @dataclass(frozen=True)
 class Found:
-    """What an operator's search gave: one image of each of its inputs that differs, and the sum there; or why none.
+    """The end of an operator's search: one image of each of its inputs that differs, and the sum there; or why none.
 
     `decided`: False where there may be one all the same.
     """
