@@ -6,25 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.cli.between import between_options, check_alone, compare_contracts
+from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fxsim.contract.arithmetic import Integers
-    from fxsim.explain import Diff, Fault
+    from fxsim.explain import Diff, Fault, Located
     from fxsim.graph import Model
 
 
 @click.command("diff")
-@model_argument
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
 )  # fmt: skip
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="What came instead.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@click.option("--page", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page that shows it.")
 @click.option(
     "--shrink",
     metavar="DIR",
@@ -32,17 +34,24 @@ if TYPE_CHECKING:
     help="Write the least case of a fault there.",
 )
 @click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
+@between_options
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the input that tells apart."
+)
 @json_option
 def command(
-    model: Path,
+    model: Path | None,
     stimulus: Path | None,
     trace: Path | None,
     map_file: Path | None,
+    page: Path | None,
     shrink: Path | None,
     chosen: str | None,
+    output: Path | None,
     as_json: bool,
+    **contracts: Any,
 ) -> None:
-    """Say where a trace of MODEL differs from it, and why.
+    """Say where a trace of MODEL differs from it, and why; or where two contracts differ.
 
     MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
@@ -50,20 +59,31 @@ def command(
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
     is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
     value is equal.
+
+    With --between A B no trace is read: either an input on which two named contracts differ is given, or the proof that
+    there is none, and then alone the status is 0.
     """
     from msgspec import to_builtins
 
     from fxsim.cli.images_of import read_images
-    from fxsim.explain import diff
     from fxsim.explain.minimal import refuse_existing
+    from fxsim.explain.run import diff_located
     from fxsim.formats import load
+    from fxsim.formats.atomic import check_target
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
+    if check_alone(model, (stimulus, trace, map_file, shrink, chosen), contracts):
+        if not compare_contracts(model, contracts, output, as_json):
+            raise SystemExit(1)
+        return
+    assert model is not None
     numbers: tuple[int, ...] = ()
     kept: Path | None = None
     if chosen is not None and shrink is None:
         raise click.UsageError("--fault says which is shrunk, and needs --shrink")
+    if page is not None:
+        check_target(page)
     if shrink is not None:
         refuse_existing(shrink)
     if model.is_dir() and stimulus is None and trace is None and map_file is None:
@@ -76,13 +96,17 @@ def command(
     source = open_trace(trace, map_file, loaded, x)
     values = source.values(slice(0, len(x)), source.taps)
     with progress("faults") as report:
-        found = diff(loaded, x, values, progress=report)
+        found, located = diff_located(loaded, x, values, progress=report)
     if as_json:
         print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
-        if numbers:
+        if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
-        _print(found, source.unused)
+        _print(found, source.unused, located)
+    if page is not None:
+        from fxsim.explain.page import write_page
+
+        write_page(found, located, page)
     if shrink is not None:
         _shrink(shrink, loaded, x, values, _fault(found, chosen), kept)
     if not found.equal:
@@ -111,8 +135,9 @@ def _shrink(
     say(f"{folder}: the least case of {fault.label} at {fault.tap}; fxsim diff {shlex.quote(str(folder))}", err=True)
 
 
-def _print(found: "Diff", unused: tuple[str, ...]) -> None:
+def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
     from fxsim.compare import sentence
+    from fxsim.explain.steps import steps_of
 
     rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
     if rows:
@@ -126,6 +151,8 @@ def _print(found: "Diff", unused: tuple[str, ...]) -> None:
         say(_words(fault))
         if fault.first is not None:
             say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
+        for step in steps_of(located, fault.tap):
+            say(f"    {step.name}: {step.text}")
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for partial in fault.partial:

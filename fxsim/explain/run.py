@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError
-from fxsim.explain.locate import locate
+from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
 from fxsim.explain.whole import reproducing
@@ -31,6 +31,17 @@ def diff(
     with unknown bits. ComparisonError where there are none, where a name is no tap's, or where a shape or type does
     not fit.
     """
+    return diff_located(model, x, trace, progress=progress)[0]
+
+
+def diff_located(
+    model: Model,
+    x: Integers,
+    trace: Mapping[str, npt.NDArray[np.integer] | FourState],
+    *,
+    progress: Progress | None = None,
+) -> tuple[Diff, Located]:
+    """The result of `diff`, and the trace as it was located, from which pages are drawn. Errors as `diff`'s."""
     begun = time.monotonic()
     x = model.check_stimulus(x)
     _check(model, len(x), trace)
@@ -41,7 +52,7 @@ def diff(
         faults.append(explain(located, tap, contracts=contracts))
         if progress is not None:
             progress(number + 1, len(located.faulty))
-    return Diff(
+    found = Diff(
         equal=not any(state.differ or state.local for state in located.states),
         model=model.name,
         images=len(x),
@@ -58,6 +69,7 @@ def diff(
         contracts=contracts,
         seconds=round(time.monotonic() - begun, 3),
     )  # fmt: skip
+    return found, located
 
 
 def _check(model: Model, images: int, trace: Mapping[str, npt.NDArray[np.integer] | FourState]) -> None:
