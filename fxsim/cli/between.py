@@ -97,7 +97,7 @@ def compare_contracts(model: Path | None, given: dict[str, Any], output: Path | 
 
 
 def write_telling(folder: Path, teller: "Teller") -> None:
-    """Write what tells apart: `telling.npy`, images, and a file for each input of operators."""
+    """Write inputs that tell apart: `telling.npy`, images, and a file for each input of operators."""
     import numpy as np
 
     from fxsim.explain.telling import IMAGES_FILE

@@ -180,7 +180,7 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
 
 
 def _told(telling: "Telling") -> str:
-    """What tells another hypothesis apart from a fault's."""
+    """A sentence about what tells another hypothesis from a fault's."""
     if telling.same is not False or telling.results is None:
         said = "cannot be told apart by any input" if telling.same else "no input found that tells it apart"
         return f"{telling.label}: {said}: {telling.why}"

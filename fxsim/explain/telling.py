@@ -159,7 +159,7 @@ def _drawn(shape: tuple[int, ...], number: Number, stream: int = 0) -> Int64:
 
 
 def tell_contracts(model: Model, names: Sequence[str], teller: Teller) -> tuple[Between, ...]:
-    """Of contracts that make a whole trace: for each but the first, an input of an operator on which it differs."""
+    """For contracts that make a whole trace, each but the first: an operator's input on which it differs from that."""
     answers = []
     for other in names[1:]:
         answer, inputs = between_anywhere(model, names[0], other)
