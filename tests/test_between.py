@@ -254,8 +254,8 @@ def test_the_command(tmp_path: Path) -> None:
 
     code, said = call("fxsim", "tflite_reference", small, "--node", "embed", "-o", str(tmp_path / "out"), "--json")
     found = json.loads(said)
-    assert (code, found["equal"], found["files"]) == (1, False, {INPUT: str(tmp_path / "out" / "telling.npy")})
-    x = np.load(tmp_path / "out" / "telling.npy")
+    assert (code, found["equal"], found["files"]) == (1, False, {INPUT: "telling_0.npy"})
+    x = np.load(tmp_path / "out" / "telling_0.npy")
     op = load(Path(small)).graph.by_name["embed"].op
     total = sum(int(w) * int(v) for w, v in zip(op.weight[found["index"]["channel"]], x[0, 0], strict=True))
     assert total == found["accumulator"]
