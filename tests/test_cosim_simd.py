@@ -533,6 +533,14 @@ def test_command_fails_and_keeps_what_repeats_it(files: list[str]) -> None:
     assert f"first {where}" in again.stdout
     assert Path("failure.fst").stat().st_size > 329
     assert sorted(path.suffix for path in Path("kept/memory").iterdir()) == [".bin", ".bin", ".h", ".json"]
+    # What came, at every tap: the model's zeros, and one wrong value.
+    given = {path.stem: np.load(path) for path in Path("kept/got/taps").iterdir()}
+    assert set(given) == set(ZERO.graph.taps)
+    assert np.load("kept/got/images.npy").shape == (1, 4, 4)
+    wrong = {tap: values[values != 0].tolist() for tap, values in given.items()}
+    assert {tap: values for tap, values in wrong.items() if values} == {first["tap"]: [-2]}
+    assert given[first["tap"]][0, 2, 18] == -2
+    assert json.loads(Path("kept/got/images.json").read_bytes()) == [2]
     assert Path("kept/memory/zero.bin").read_bytes() == build_memory_image(ZERO).to_bytes()
     script = Path("kept/replay.sh").read_text(encoding="utf-8")
     kept = fxsim(*shlex.split(script.split(" && exec fxsim ")[1]), "--engine", "reference", cwd="kept")

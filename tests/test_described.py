@@ -1,5 +1,6 @@
 """Somebody's own RTL, bound to a model by a description: what passes, what is found, what is refused."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.cosim import command
+from fxsim.cli.diff import command as explain
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
 from fxsim.cosim import CosimResult, cosim
@@ -256,8 +258,11 @@ def test_command_says_what_was_not_compared_and_keeps_a_folder_that_repeats_a_fa
     first = re.search(r"first (.*)", found.output)
     assert first is not None
     assert {entry.name for entry in (tmp_path / "kept").iterdir()} == {
-        "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
+        "got", "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
     }  # fmt: skip
+    explained = CliRunner().invoke(explain, [str(tmp_path / "kept"), "--json"])
+    (cause,) = json.loads(explained.output)["faults"]
+    assert (cause["tap"], cause["node"], cause["label"]) == ("act", "fc", "rounding_floor")
     monkeypatch.chdir(tmp_path / "kept")
     shutil.rmtree(tmp_path / "d")
     replay = (tmp_path / "kept" / "replay.sh").read_text().split("exec fxsim cosim ")[1].split()

@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.cosim import command
+from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.engines import run as run_engine
 from fxsim.errors import StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
@@ -276,11 +278,21 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert right.exit_code == 0, right.output
     assert json.loads(right.stdout)["passed"] is True
     edited_rtl(tmp_path, ("relu.v", "? 8'd0", "? 8'hxx"))
-    wrong = CliRunner().invoke(command, [*files, "--rtl", "rtl"])
+    wrong = CliRunner().invoke(command, [*files, "--rtl", "rtl", "--keep", "kept"])
     assert wrong.exit_code == 1
     assert re.search(
         r"^FAILED: \d+ values are unknown; first image 0, tap blocks.0.mlp.relu", wrong.stdout, re.MULTILINE
     )
-    for option in (["--stall", "none"], ["--taps", "all"], ["--wave", "w.fst"], ["--keep", "k"], ["--batch", "1"]):
+    # What was unknown stays so in the kept folder, and in what is said of it.
+    assert "fxsim: explain: fxsim diff kept" in wrong.stderr
+    kept = Path("kept/got/taps/blocks.0.mlp.relu.memb").read_text(encoding="ascii").split()
+    right_values = run_engine(RELU, X, ("blocks.0.mlp.relu",), "reference")["blocks.0.mlp.relu"]
+    assert kept == ["x" * 8 if v == 0 else f"{v:08b}" for v in right_values.reshape(-1).tolist()]
+    explained = CliRunner().invoke(explain, ["kept", "--json"])
+    causes = json.loads(explained.output)
+    assert [(fault["tap"], fault["label"]) for fault in causes["faults"]] == [("blocks.0.mlp.relu", "unknown_bits")]
+    assert causes["faults"][0]["parameters"] == {"values": int((right_values == 0).sum())}
+    assert re.search("fxsim cosim .* --four-state --images 0:3 --rtl rtl", Path("kept/replay.sh").read_text())
+    for option in (["--stall", "none"], ["--taps", "all"], ["--wave", "w.fst"], ["--batch", "1"]):
         refused = CliRunner().invoke(command, [*files, *option])
         assert (refused.exit_code, f"{option[0]} cannot be had with --four-state" in refused.output) == (2, True)

@@ -82,6 +82,15 @@ def test_a_warning_of_one_build_is_found(design: Design, condition: str) -> None
     assert not load_lint_harness().lint(design)
 
 
+@pytest.mark.verilator
+def test_a_warning_of_verilator_is_an_error(design: Design, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of the Verilog, too: a width that is cut off."""
+    verilog = design.sources / "counter.v"
+    verilog.write_text(verilog.read_text().replace("q + 1", "q + 16'd1"))
+    assert not load_lint_harness().lint(design)
+    assert "WIDTHTRUNC" in capfd.readouterr().err
+
+
 def test_make_lint_asks_the_compiler() -> None:
     """The lint of the harnesses is part of `make lint`."""
     assert "\t.venv/bin/python scripts/lint_harness.py\n" in (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -58,7 +58,7 @@ for room, above in {
     ROOMS[room] = ROOMS[above] | {above}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
 ROOMS["traces"] = ROOMS["compare"] | {"compare"}
-ROOMS["explain"] = ROOMS["compare"] | {"compare"}
+ROOMS["explain"] = ROOMS["traces"] | {"traces"}
 ROOMS["cocotb"] = ROOMS["compare"] | {"compare"}
 for room in ("cosim", "vectors", "bridge"):
     ROOMS[room] = ROOMS[room] | {"compare"}

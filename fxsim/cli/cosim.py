@@ -20,20 +20,21 @@ from fxsim.cli.console import (
     split_taps,
 )
 from fxsim.cli.engines import EngineChoice
+from fxsim.cli.four_state import print_four_state
 from fxsim.cli.nodes import print_nodes
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
-from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.nodes import run_nodes
+from fxsim.cosim.replay import diff_command, explain_command, keep_four_state, refuse_existing, replay_command
 from fxsim.cosim.replay import keep as keep_folder
-from fxsim.cosim.replay import refuse_existing, replay_command
 from fxsim.cosim.request import POWER_ON_SEEDS
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, Device, Option, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
 from fxsim.progress import begin
+from fxsim.traces.kept import Given
 
 _EXAMPLES_SHOWN = 5
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
@@ -240,12 +241,21 @@ def command(
         say(f"fxsim: {text}", err=True)
         begin(text)
 
+    given: list[Given] = []
     settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
     if settings.get("dut") is not None and click.get_current_context().get_parameter_source("accel") in _UNSAID:
         accel = DESCRIBED
     if four_state:
-        in_four_states = run_four_state(loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell)
-        _end_four_state(in_four_states, as_json)
+        in_four_states = run_four_state(
+            loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell, given=given.append
+        )
+        print_four_state(in_four_states, as_json)
+        if keep_in is not None:
+            keep_four_state(keep_in, in_four_states, loaded, x, rtl, *given)
+        if given and keep_in is not None:
+            click.echo(f"fxsim: explain: {diff_command(keep_in)}", err=True)
+        if not in_four_states.passed:
+            click.get_current_context().exit(1)
         return
     request = CosimRequest(
         loaded,
@@ -266,22 +276,22 @@ def command(
         _run_nodes(request, tell, as_json)
         return
     with progress("images") as report:
-        result = run_cosim(request, progress=report, status=tell)
+        result = run_cosim(request, progress=report, status=tell, given=given.append)
     if as_json:
         print_json(result.flat())
     else:
         _print(result)
     if not result.passed:
+        if given:
+            click.echo(f"fxsim: explain: {explain_command(keep_in, result, model, stimulus, rtl)}", err=True)
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
     if keep_in is not None:
-        keep_folder(keep_in, result, loaded, x, rtl)
+        keep_folder(keep_in, result, loaded, x, rtl, *given)
     if not result.passed:
         click.get_current_context().exit(1)
 
 
-_NOT_IN_FOUR_STATES = frozenset(
-    {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "keep_in", "nodes"}
-)
+_NOT_IN_FOUR_STATES = frozenset({"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "nodes"})
 _NOT_OF_NODES = frozenset({"taps", "wave", "wave_from", "keep_in", "four_state"})
 
 
@@ -304,25 +314,6 @@ def _run_nodes(request: CosimRequest, tell: Callable[[str], None], as_json: bool
         print_json({"passed": result.passed} | msgspec.structs.asdict(result))
     else:
         print_nodes(result)
-    if not result.passed:
-        click.get_current_context().exit(1)
-
-
-def _end_four_state(result: FourStateResult, as_json: bool) -> None:
-    """Print a result, and end with status 1 unless every value was known and equal."""
-    if as_json:
-        print_json(result)
-    else:
-        say(f"{result.model}: {result.images:,} images, accelerator {result.accel}, {result.simulator}")
-        for run in result.runs:
-            rows = [(tap.tap, tap.compared, tap.differ) for tap in run.taps]
-            title = f"both sides hold back in {run.stall} % of {run.cycles:,} cycles" if run.stall else "no stalls"
-            print_table(title, ("tap", "compared", "unequal or unknown"), rows)
-        if result.passed:
-            click.echo("PASSED: every value known and equal")
-        else:
-            unknown = f"{result.unknown_values:,} values are unknown; " if result.unknown_values else ""
-            click.echo(f"FAILED: {unknown}first {result.reason}")
     if not result.passed:
         click.get_current_context().exit(1)
 

@@ -1,55 +1,148 @@
 """`fxsim diff`: where a trace differs from a model, and the rule that makes it so."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.cli.between import between_options, between_words, check_alone, compare_contracts, write_telling
+from fxsim.cli.console import json_option, print_json, print_table, progress, say
+from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
-    from fxsim.explain import Diff, Fault
+    from collections.abc import Mapping
+
+    from fxsim.contract.arithmetic import Integers
+    from fxsim.explain import Diff, Fault, Located
+    from fxsim.explain.result import Telling
+    from fxsim.graph import Model
 
 
 @click.command("diff")
-@model_argument
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--input", "stimulus", required=True, metavar="X", type=click.Path(path_type=Path),
+    "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
 )  # fmt: skip
-@click.option("--trace", metavar="FILE", required=True, type=click.Path(path_type=Path), help="What came instead.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="What came instead.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@click.option("--page", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page that shows it.")
+@click.option(
+    "--shrink",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the least case of a fault there.",
+)
+@click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
+@between_options
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the input that tells apart."
+)
 @json_option
-def command(model: Path, stimulus: Path, trace: Path, map_file: Path | None, as_json: bool) -> None:
-    """Say where a trace of MODEL differs from it, and why.
+def command(
+    model: Path | None,
+    stimulus: Path | None,
+    trace: Path | None,
+    map_file: Path | None,
+    page: Path | None,
+    shrink: Path | None,
+    chosen: str | None,
+    output: Path | None,
+    as_json: bool,
+    **contracts: Any,
+) -> None:
+    """Say where a trace of MODEL differs from it, and why; or where two contracts differ.
+
+    MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
     The trace is any that `fxsim compare` reads, of as many images as X, with any of the model's taps. Each tap is
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
     is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
     value is equal.
+
+    With --between A B no trace is read: either an input on which two named contracts differ is given, or the proof that
+    there is none, and then alone the status is 0.
     """
     from msgspec import to_builtins
 
     from fxsim.cli.images_of import read_images
-    from fxsim.explain import diff
+    from fxsim.explain.minimal import refuse_existing
+    from fxsim.explain.run import diff_located
+    from fxsim.explain.telling import Teller
     from fxsim.formats import load
+    from fxsim.formats.atomic import check_target
     from fxsim.traces import open_trace
+    from fxsim.traces.kept import read_kept
 
+    if check_alone(model, (stimulus, trace, map_file, shrink, chosen, page), contracts):
+        if not compare_contracts(model, contracts, output, as_json):
+            raise SystemExit(1)
+        return
+    assert model is not None
+    numbers: tuple[int, ...] = ()
+    kept: Path | None = None
+    if chosen is not None and shrink is None:
+        raise click.UsageError("--fault says which is shrunk, and needs --shrink")
+    if page is not None:
+        check_target(page)
+    if shrink is not None:
+        refuse_existing(shrink)
+    if model.is_dir() and stimulus is None and trace is None and map_file is None:
+        kept = model
+        model, stimulus, trace, numbers = read_kept(model)
+    if stimulus is None or trace is None:
+        raise click.UsageError("expected --input and --trace, or the folder of a co-simulation that failed alone")
     loaded = load(model)
     x = read_images(stimulus, loaded)
     source = open_trace(trace, map_file, loaded, x)
+    values = source.values(slice(0, len(x)), source.taps)
+    teller = Teller()
     with progress("faults") as report:
-        found = diff(loaded, x, source.values(slice(0, len(x)), source.taps), progress=report)
+        found, located = diff_located(loaded, x, values, progress=report, teller=teller)
+    if output is not None:
+        write_telling(output, teller)
     if as_json:
-        print_json(to_builtins(found) | {"unused": source.unused})
+        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
     else:
-        _print(found, source.unused)
+        if numbers != tuple(range(len(numbers))):
+            say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
+        _print(found, source.unused, located)
+    if page is not None:
+        from fxsim.explain.page import write_page
+
+        write_page(found, located, page)
+    if shrink is not None:
+        _shrink(shrink, loaded, x, values, _fault(found, chosen), kept)
     if not found.equal:
         raise SystemExit(1)
 
 
-def _print(found: "Diff", unused: tuple[str, ...]) -> None:
+def _fault(found: "Diff", chosen: str | None) -> "Fault":
+    """The fault that was chosen, or the first; ComparisonError where there is none."""
+    for fault in found.faults:
+        if chosen in (None, fault.tap):
+            return fault
+    there = ", ".join(fault.tap for fault in found.faults) or "none"
+    place = "" if chosen is None else f" at '{chosen}'"
+    raise ComparisonError(f"there is no fault of its own{place} to shrink; there are: {there}")
+
+
+def _shrink(
+    folder: Path, model: "Model", x: "Integers", values: "Mapping[str, Any]", fault: "Fault", kept: Path | None
+) -> None:
+    from fxsim.explain.minimal import write_minimal
+    from fxsim.explain.shrink import shrink
+
+    with progress("searches") as report:
+        least = shrink(model, x, values, fault, report)
+    write_minimal(folder, least, fault, kept)
+    say(f"{folder}: the least case of {fault.label} at {fault.tap}; fxsim diff {shlex.quote(str(folder))}", err=True)
+
+
+def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
     from fxsim.compare import sentence
+    from fxsim.explain.steps import steps_of
 
     rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
     if rows:
@@ -63,19 +156,38 @@ def _print(found: "Diff", unused: tuple[str, ...]) -> None:
         say(_words(fault))
         if fault.first is not None:
             say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
+        for step in steps_of(located, fault.tap):
+            say(f"    {step.name}: {step.text}")
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
+        for telling in fault.telling:
+            say(f"  {_told(telling)}")
         for partial in fault.partial:
             spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
             say(
                 f"  explains {partial.values_explained:,} of them{spoiled}: {partial.label} {_said(partial.parameters)}"
             )
+    if found.contracts and not found.equal:
+        say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
+    for told in found.contracts_telling:
+        say(f"  {between_words(told)}")
     if found.not_compared:
         say(f"not in the trace: {', '.join(found.not_compared)}")
     if unused:
         say(f"in the trace, and no tap of the model: {', '.join(unused)}")
     verdict = "equal" if found.equal else f"differs, {len(found.faults)} fault{'s' if len(found.faults) != 1 else ''}"
     say(f"{found.model}: {verdict}")
+
+
+def _told(telling: "Telling") -> str:
+    """A sentence about what tells another hypothesis from a fault's."""
+    if telling.same is not False or telling.results is None:
+        said = "cannot be told apart by any input" if telling.same else "no input found that tells it apart"
+        return f"{telling.label}: {said}: {telling.why}"
+    index = ", ".join(f"{axis} {place}" for axis, place in (telling.index or {}).items())
+    one, other = telling.results
+    files = ", ".join(telling.files.values())
+    return f"{telling.label} is told apart by {files}, row {telling.row}: it gives {other}, not {one}, at {index}"
 
 
 def _words(fault: "Fault") -> str:

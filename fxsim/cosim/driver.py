@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
-from fxsim.contract.arithmetic import Integers
+from fxsim.cosim.given import given_of
 from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
 from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
@@ -41,6 +41,7 @@ from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.differences import Differences, difference_arguments, read_differences
 from fxsim.simulate.process import Feeder, simulate
+from fxsim.traces.kept import Given
 
 Progress = Callable[[int, int], None]
 """A function that is called with (images done, images in all)."""
@@ -68,10 +69,12 @@ def run_cosim(
     progress: Progress | None = None,
     status: Status | None = None,
     whole: Callable[[Layout, Differences], None] | None = None,
+    given: Callable[[Given], None] | None = None,
 ) -> CosimResult:
     """Simulate a device on images and compare named taps with the model. `progress` is told images, `status` words.
 
-    `whole` is given every value that differed, of all images of the first run.
+    `whole` is given every value that differed, of all images of the first run. `given` is given what the RTL gave at
+    the taps in the first images that differ, of the run that is reported; it is not called where no value differed.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, devices,
     settings, patterns or numbers that do not fit; ModelError where the device cannot compute the model; ToolError where
@@ -101,6 +104,7 @@ def run_cosim(
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
     seeds = _power_on_seeds(request.power_on_seeds)
+    gave: dict[int, Given | None] = {}
     # What the simulator reads has a folder of its own, in which no name is taken.
     with temporary.folder("cosim") as work, temporary.folder("files") as files, _written(wave) as wave_path:
         build = build_simulator(
@@ -140,7 +144,14 @@ def run_cosim(
             differences = read_differences(kept, most)
             if whole is not None and seed == seeds[0]:
                 whole(layout, differences)
-            return _with_origins(result, layout, found, differences, stimulus[start:stop])
+            if result.verdict.first_mismatch is None:
+                return result
+            shown = {tap: stream.image for tap, stream in zip(layout.shown, found.taps, strict=True)}
+            shown[layout.output] = found.output.image
+            looked = (layout, shown, differences, stimulus[start:stop], start, request.engine)
+            gave[seed] = given_of(*looked)
+            verdict = msgspec.structs.replace(result.verdict, origins=find_origins(*looked))
+            return msgspec.structs.replace(result, verdict=verdict)
 
         resets = POWER_ON_RESETS if "reset" in device.stalls and fitted.has_reset else 0
         few = min(stop, start + POWER_ON_IMAGES)
@@ -152,6 +163,8 @@ def run_cosim(
             result = results[-1]
         else:
             fitted.hold_together({ran.provenance.power_on_seed: ran.figures for ran in results})
+    if given is not None and (came := gave.get(result.provenance.power_on_seed)) is not None:
+        given(came)
     return msgspec.structs.replace(
         result,
         streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
@@ -184,19 +197,6 @@ def _to_first_failed(runs: Sequence[Callable[[Event], CosimResult]], jobs: int) 
         finally:
             given_up.set()
             pool.shutdown(cancel_futures=True)
-
-
-def _with_origins(
-    result: CosimResult, layout: Layout, found: messages.Found, differences: Differences, x: Integers
-) -> CosimResult:
-    """The result with what is inherited and what local, where values differ."""
-    if result.verdict.first_mismatch is None:
-        return result
-    shown = {tap: stream.image for tap, stream in zip(layout.shown, found.taps, strict=True)}
-    shown[layout.output] = found.output.image
-    ran = result.provenance
-    origins = find_origins(layout, shown, differences, x, ran.image_start, ran.engine)
-    return msgspec.structs.replace(result, verdict=msgspec.structs.replace(result.verdict, origins=origins))
 
 
 class _Used(NamedTuple):

@@ -5,7 +5,7 @@ Here they stay what they are, from power-on, where nothing holds anything, to th
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
+from fxsim.cosim.given import given_in_four_states
 from fxsim.cosim.request import check_images
 from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.four_state import Expected, FourStateBench
@@ -24,6 +25,7 @@ from fxsim.graph import Model, check_model
 from fxsim.simulate.build import Status
 from fxsim.simulate.four_state import Trace, find_icarus, run_four_state
 from fxsim.simulate.sources import read_sources
+from fxsim.traces.kept import Given
 
 IMAGES_MAX = 8
 """Images that are simulated where the caller does not say which: Icarus is a hundred times slower than Verilator."""
@@ -97,11 +99,13 @@ def four_state(
     rtl: Path | None = None,
     stalls: Iterable[int] = STALLS,
     status: Status | None = None,
+    given: Callable[[Given], None] | None = None,
 ) -> FourStateResult:
     """Simulate an accelerator in Icarus Verilog on int8 images `x` [image, token, value]; compare every tap.
 
     `images`: (start, stop) of those of `x` to use, by default the first eight. `rtl`: a folder of Verilog in place of
-    the device's own. `stalls`: percent of cycles in which both sides hold back, one run each.
+    the device's own. `stalls`: percent of cycles in which both sides hold back, one run each. `given` is given what
+    the design gave at the taps in the first images that differ, of the first run in which some do.
 
     Raises StimulusError for images that do not fit, and for an accelerator without a harness for four states;
     ModelError where the accelerator cannot compute the model; ToolError where building or simulating fails.
@@ -123,7 +127,7 @@ def four_state(
             raise StimulusError(f"both sides are to hold back in {share!r} % of cycles, expected 0 to {STALL_MAX}")
     simulator, sources = find_icarus(), read_sources(rtl or fitted.design.sources)
     sources.file_of(fitted.design.top)
-    runs, unknown_values = [], 0
+    runs, unknown_values, output, came = [], 0, fitted.layout(()).output, None
     for stall in shares:
         if status is not None:
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
@@ -138,9 +142,13 @@ def four_state(
         taps = tuple(
             _compare(expected, [part[name] for part in parts], start) for name, expected in bench.streams.items()
         )
+        if came is None:
+            came = given_in_four_states(model, stimulus[start:stop], bench.streams, found, output, start)
         runs.append(FourStateRun(stall, len(trace.broken_off), resets, trace.cycles, trace.end, unknown, taps))
     if not runs:
         raise StimulusError("no run in four states was asked for")
+    if given is not None and came is not None:
+        given(came)
     return FourStateResult(
         passed=all(run.passed for run in runs),
         reason=next((_reason(run) for run in runs if not run.passed), None),

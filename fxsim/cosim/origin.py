@@ -12,14 +12,15 @@ import numpy as np
 from fxsim.compare import Difference
 from fxsim.compare.lineage import Lineage, Wide
 from fxsim.contract.arithmetic import Integers
+from fxsim.cosim.given import GIVEN_IMAGES, overlay
 from fxsim.cosim.result import Origins, TapOrigin
 from fxsim.devices import Layout
 from fxsim.engines import Engine, run
 from fxsim.graph import INPUT
-from fxsim.simulate.differences import Differences, Records
+from fxsim.simulate.differences import Differences
 
-ORIGIN_IMAGES = 4
-"""Images that are looked into, from the first that differs on: bounds memory."""
+ORIGIN_IMAGES = GIVEN_IMAGES
+"""Images that are looked into, from the first that differs on: those of which the values are kept."""
 
 _RECORDS_MAX = 1 << 22
 
@@ -66,7 +67,7 @@ def find_origins(
     for at, image in enumerate(images):
         own = {tap: values[at : at + 1] for tap, values in expected.items()}
         got = {
-            name: _overlay(layout, name, own, differences.of(image, numbers[name]))
+            name: overlay(layout, name, own, differences.of(image, numbers[name]))
             for name in streams
             if image < shown[name]
         }
@@ -90,15 +91,6 @@ def find_origins(
         if count.differ or count.hidden
     )
     return Origins(images=tuple(image + first_image for image in images), taps=found)
-
-
-def _overlay(layout: Layout, stream: str, expected: Mapping[str, Integers], records: Records) -> Wide:
-    """A stream's values in one image: the expected ones, and where they differed what came."""
-    tap = layout.output_tap if stream == layout.output else stream
-    values: Wide = expected[tap][0].astype(np.int64)
-    for index, got in zip(records["index"].tolist(), records["got"].tolist(), strict=True):
-        values[tuple(layout.index(stream, index).values())] = got
-    return values
 
 
 def _count(

@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.result import CosimResult
-from fxsim.devices import DEVICES, Settings, make_settings, option_words
+from fxsim.devices import DEVICES, Fitted, Settings, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.temporary import beside
+from fxsim.traces.kept import GOT, MODEL, Given
 
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
@@ -28,30 +30,83 @@ def refuse_existing(directory: Path) -> None:
 
 
 def keep(
-    directory: Path, result: CosimResult, model: Model, x: npt.NDArray[np.generic], rtl: Path | None = None
+    directory: Path,
+    result: CosimResult,
+    model: Model,
+    x: npt.NDArray[np.generic],
+    rtl: Path | None = None,
+    given: Given | None = None,
 ) -> None:
     """Write a new folder from which a run can be repeated anywhere, whole or not at all.
 
     It holds the model, the images that the run needs (numbered from 0), the Verilog, what the device reads of the model
-    (ROM files, a memory image), the result and replay.sh. FileError where it exists already or cannot be written.
+    (ROM files, a memory image), the result, replay.sh and, in `got`, what the RTL gave. FileError where it exists
+    already or cannot be written.
     """
-    refuse_existing(directory)
-    temporary = beside(directory)
     start, stop = _images(result)
     device = DEVICES[result.provenance.accel]
     fitted = device.fit(model, make_settings(device.name, device.settings, result.provenance.settings))
     # The kept images count from 0.
     settings = fitted.kept_settings()
-    command = _command(result, start, Path("model.safetensors"), Path("images.npy"), Path("rtl"), settings)
+    command = _command(result, start, Path(MODEL), Path("images.npy"), Path("rtl"), settings)
+    _write(directory, fitted, model, x[start:stop], rtl, result.flat(), command, given)
+
+
+def keep_four_state(
+    directory: Path,
+    result: FourStateResult,
+    model: Model,
+    x: npt.NDArray[np.generic],
+    rtl: Path | None = None,
+    given: Given | None = None,
+) -> None:
+    """Write a new folder from which a run in four states can be repeated anywhere, as `keep` does."""
+    images = x[result.image_start : result.image_stop]
+    device = DEVICES[result.accel]
+    fitted = device.fit(model, make_settings(device.name, device.settings, {}))
+    words = ["fxsim", "cosim", MODEL, "images.npy", "--accel", device.name, "--four-state"]
+    words += ["--images", f"0:{len(images)}", "--rtl", "rtl"]
+    _write(directory, fitted, model, images, rtl, result, shlex.join(words), given)
+
+
+def diff_command(directory: Path) -> str:
+    """A shell command that says why values of a kept failure differ."""
+    return shlex.join(["fxsim", "diff", str(directory)])
+
+
+def explain_command(
+    directory: Path | None, result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None
+) -> str:
+    """A shell command that says why values differ: of a kept failure, or one that runs and keeps it first."""
+    if directory is not None:
+        return diff_command(directory)
+    kept = Path("failure")
+    return f"{_command(result, 0, model, stimulus, rtl, keep_in=kept)}; {diff_command(kept)}"
+
+
+def _write(
+    directory: Path,
+    fitted: Fitted,
+    model: Model,
+    x: npt.NDArray[np.generic],
+    rtl: Path | None,
+    result: object,
+    command: str,
+    given: Given | None,
+) -> None:
+    refuse_existing(directory)
+    temporary = beside(directory)
     try:
         temporary.mkdir(parents=True)
-        fitted.keep_files(temporary, model.check_stimulus(x[start:stop]))
+        fitted.keep_files(temporary, model.check_stimulus(x))
         fitted.keep_sources(rtl, temporary / "rtl")
-        save(model, temporary / "model.safetensors")
-        np.save(temporary / "images.npy", x[start:stop])
-        (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.flat())))
+        save(model, temporary / MODEL)
+        np.save(temporary / "images.npy", x)
+        (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
         (temporary / "replay.sh").write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n', encoding="utf-8")
         (temporary / "replay.sh").chmod(0o755)
+        if given is not None:
+            given.write(temporary / GOT)
         temporary.rename(directory)
     except OSError as error:
         raise FileError(f"cannot write the folder {directory}: {error.strerror or error}") from error
@@ -65,9 +120,15 @@ def _images(result: CosimResult) -> tuple[int, int]:
 
 
 def _command(
-    result: CosimResult, first: int, model: Path, stimulus: Path, rtl: Path | None, settings: Settings | None = None
+    result: CosimResult,
+    first: int,
+    model: Path,
+    stimulus: Path,
+    rtl: Path | None,
+    settings: Settings | None = None,
+    keep_in: Path | None = None,
 ) -> str:
-    """The command, for a stimulus that begins with image `first` of the result's."""
+    """The command, for a stimulus that begins with image `first` of the result's; it writes a waveform, or keeps."""
     start, stop = _images(result)
     ran = result.provenance
     device = DEVICES[ran.accel]
@@ -76,6 +137,8 @@ def _command(
     words += ["--watchdog", str(ran.watchdog_cycles), "--power-on-seeds", str(ran.power_on_seed)]
     words += option_words(settings or make_settings(device.name, device.settings, ran.settings))
     words += ["--rtl", str(rtl)] if rtl is not None else []
+    if keep_in is not None:
+        return shlex.join([*words, "--keep", str(keep_in)])
     words += ["--wave", "failure.fst"]
     # A design that gives more images than it was given fails in one that there is not.
     if (failing := result.verdict.failing_image) is not None and failing < stop:

@@ -38,6 +38,8 @@ class Rounding(StrEnum):
 class Rule:
     """The way in which a node is computed; the defaults are the contract's.
 
+    `requantise`: in place of all that follows up to the limits, of accumulator, shift, bias and format.
+
     `first_cut`: bits that are cut off, rounded, before the rest is, which is rounded again (0: all at once). `bias`:
     `after` the shift, `none`, unscaled in the `accumulator`, or at its own scale `before` the shift. `biases`, `shift`,
     `weight`, `table`: in place of the operator's. `logical`: the accumulator is shifted as a number without sign.
@@ -49,6 +51,7 @@ class Rule:
     rule of the last segment, whether the next row is read past a row's end, and what is added to a value as its index.
     """
 
+    requantise: Callable[[Int64, Int64, Int64, Number], Int64] | None = None
     rounding: Rounding = Rounding.HALF_UP
     first_cut: int = 0
     bias: Literal["after", "none", "accumulator", "before"] = "after"
@@ -146,6 +149,8 @@ def requantised(op: Linear | Affine, acc: Int64, rule: Rule) -> Int64:
     """A linear's or affine's result of its accumulator [..., row]; overflow included."""
     shift = op.shift.astype(np.int64) if rule.shift is None else rule.shift
     bias = op.bias.astype(np.int64) if rule.biases is None else rule.biases
+    if rule.requantise is not None:
+        return rule.requantise(acc, np.asarray(shift), np.asarray(bias), op.out)
     if rule.bias == "accumulator":
         acc = acc + bias
     elif rule.bias == "before":

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError
-from fxsim.explain.locate import locate
+from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
+from fxsim.explain.telling import Teller, tell_contracts
+from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
 Progress = Callable[[int, int], None]
@@ -30,17 +32,34 @@ def diff(
     with unknown bits. ComparisonError where there are none, where a name is no tap's, or where a shape or type does
     not fit.
     """
+    return diff_located(model, x, trace, progress=progress)[0]
+
+
+def diff_located(
+    model: Model,
+    x: Integers,
+    trace: Mapping[str, npt.NDArray[np.integer] | FourState],
+    *,
+    progress: Progress | None = None,
+    teller: Teller | None = None,
+) -> tuple[Diff, Located]:
+    """The result of `diff`, and the trace as it was located, from which pages are drawn. Errors as `diff`'s.
+
+    `teller`: takes the inputs that tell apart what the trace does not.
+    """
     begun = time.monotonic()
     x = model.check_stimulus(x)
     _check(model, len(x), trace)
     located = locate(model, x, trace)
+    contracts, teller = reproducing(located), Teller() if teller is None else teller
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap))
+        faults.append(explain(located, tap, contracts=contracts, teller=teller))
         if progress is not None:
             progress(number + 1, len(located.faulty))
-    return Diff(
-        equal=not any(state.differ or state.local for state in located.states),
+    equal = not any(state.differ or state.local for state in located.states)
+    found = Diff(
+        equal=equal,
         model=model.name,
         images=len(x),
         first_differing=next((state.tap for state in located.states if state.differ), None),
@@ -53,8 +72,11 @@ def diff(
             for s in located.states
         ),
         not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
+        contracts=contracts,
+        contracts_telling=() if equal else tell_contracts(model, contracts, teller),
         seconds=round(time.monotonic() - begun, 3),
     )  # fmt: skip
+    return found, located
 
 
 def _check(model: Model, images: int, trace: Mapping[str, npt.NDArray[np.integer] | FourState]) -> None:

@@ -22,6 +22,7 @@ from fxsim.signoff.kind import Section, Tile
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
+from fxsim.traces.kept import Given
 
 _QUICK = "-O1"
 _SMALL_DESIGN = 4096
@@ -180,8 +181,12 @@ def simulate(
     engine: Engine = Engine.AUTO,
     rtl: Path | None = None,
     taps: str | tuple[str, ...] = "all",
+    given: list[Given] | None = None,
 ) -> CosimResult:
-    """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`."""
+    """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`.
+
+    What the RTL gave in images that differ is put into `given`.
+    """
     weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
     small = weights <= _SMALL_DESIGN
     settings, own_rtl = setup.found(context)
@@ -200,6 +205,7 @@ def simulate(
         ),
         progress=context.progress,
         status=context.status,
+        given=None if given is None else given.append,
     )
     if rtl is None:
         named = " in ".join(str(name) for name in (setup.settings.get("dut"), setup.rtl) if name is not None)
@@ -210,7 +216,13 @@ def simulate(
 
 
 def keep_failure(
-    check: Check, result: CosimResult, model: Model, x: Int8, context: Context, rtl: str | None = None
+    check: Check,
+    result: CosimResult,
+    model: Model,
+    x: Int8,
+    context: Context,
+    rtl: str | None = None,
+    given: list[Given] | None = None,
 ) -> tuple[str | None, str]:
     """Leave what repeats a failed simulation in a folder of the check's, where files are written at all.
 
@@ -222,7 +234,7 @@ def keep_failure(
         return None, ""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        keep(folder, result, model, x, None if rtl is None else context.path(rtl))
+        keep(folder, result, model, x, None if rtl is None else context.path(rtl), *(given or ()))
     except (FxsimError, OSError) as error:
         return None, f"; the failure could not be kept: {error}"
     return folder.relative_to(context.output).as_posix(), ""

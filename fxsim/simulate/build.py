@@ -46,7 +46,9 @@ COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 LIBRARY = COMMON_HARNESS.with_name("harness_library.hpp")
 """What all harnesses and designs include, precompiled: reading it takes longer than the rest of a small one."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
-"""The parts that devices with AXI4 and AXI4-Lite share."""
+"""The parts that devices with AXI4-Lite registers share."""
+AXI4_HARNESS = COMMON_HARNESS.with_name("harness_axi4.hpp")
+"""The memory behind an AXI4 master, which devices share."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def build_simulator(
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
-    waveforms; `optimise` are flags of the compiler for the design, by default those of `optimisation`. What comes out
+    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing is from a record.
     of the cache was checked against what it should be made of and its recorded hash, and is built anew where it
     differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where

@@ -234,6 +234,13 @@ def find_port(path: Path, what: str, name: str, ports: Mapping[str, Port], direc
     return port
 
 
+def refuse_width(where: str, port: Port, bits: int) -> None:
+    """Refuse a port that has not so many bits in one vector."""
+    if port.bits != bits or not port.flat:
+        kind = "" if port.flat else " in an unpacked array"
+        raise FileError(f"{where}: port '{port.name}' has {port.bits} bits{kind}, expected {bits} in one")
+
+
 def check_inputs(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> None:
     """Find clocks, resets and tied values that are no inputs of the design, or do not fit them."""
     for what, names in (
@@ -425,7 +432,7 @@ def taps_of(path: Path, stated: Tap, model: Model) -> Iterator[BoundTap]:
         assert data is not None
         beats = make_beats(stated, model.graph.tensors[match[0]], where)
         valid, ready = expression(stated.valid), expression(stated.ready)
-        yield BoundTap(match[0], beats, data, valid, ready, stated.latency)
+        yield BoundTap(match[0], beats, data, valid, ready, stated.latency, stated.multiplex)
 
 
 def check_widths(verilog: Verilog, head: str, path: Path, taps: Iterable[BoundTap], findings: Findings) -> None:

@@ -79,7 +79,7 @@ def check(path: Path, model: Model) -> Check:
         top=bound.description.top,
         parameters=bound.parameters,
         streams=(
-            tuple(_region(region, model) for region in bound.regions if region.beats is not None)
+            tuple(_region(region, model, bound) for region in bound.regions if region.beats is not None)
             if isinstance(bound, BoundJobs)
             else (
                 _stream(bound.input, "input", " and ".join(bound.input.tensors)),
@@ -127,15 +127,17 @@ def _stream(stream: BoundStream, role: str, name: str) -> StreamLine:
     )
 
 
-def _region(region: BoundRegion, model: Model) -> StreamLine:
+def _region(region: BoundRegion, model: Model, bound: BoundJobs) -> StreamLine:
     """A region of a memory, as a stream of its words."""
     assert region.beats is not None
+    addressed = any(master.memory == region.memory for master in bound.masters)
+    first = f"address 0x{region.first:x}" if addressed else f"word {region.first}"
     name = region.tap or (model.graph.output if region.role == "output" else region.role)
     return StreamLine(
         name=name,
         role=region.role,
         data=region.memory,
-        handshake=f"memory, from word {region.first} on",
+        handshake=f"memory, from {first} on",
         lanes=region.beats.lanes,
         number=str(region.beats.number),
         order=region.beats.order,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from fxsim.devices.described.jobs.parts import Control, Ram, Region, Registers, Step
+from fxsim.devices.described.jobs.parts import Axi4, Control, Ram, Region, Registers, Step
 from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Lanes, Packing, Part, Text
 from fxsim.formats.text import decode_toml, read_bounded
 
@@ -78,7 +78,8 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tap of the model inside the design: expressions over its signals, by hierarchical names below the top.
 
     `name` and the expressions may hold `{i}` (or another word): then it stands for every tap of the model whose name
-    has a whole number there, which replaces it everywhere.
+    has a whole number there, which replaces it everywhere. `multiplex`: of several taps the same word, where in each
+    job they come one after the other on the same signals, in the order of the model.
     """
 
     name: Text
@@ -86,6 +87,7 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     valid: Text | None = None
     ready: Text | None = None
     latency: Cycles | None = None
+    multiplex: Text | None = None
 
     def __post_init__(self) -> None:
         if (self.valid is None) == (self.latency is None):
@@ -147,6 +149,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     setup: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
     run: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
     ram: Annotated[tuple[Ram, ...], Meta(max_length=64)] = ()
+    axi4: Annotated[tuple[Axi4, ...], Meta(max_length=8)] = ()
     region: Annotated[tuple[Region, ...], Meta(max_length=1000)] = ()
 
     def __post_init__(self) -> None:
@@ -158,7 +161,9 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             steps = [step.kind for step in (*self.setup, *self.run) if step.kind != "wait"]
             if steps and self.registers is None:
                 raise ValueError(f"a step '{steps[0]}' needs registers")
-        elif self.ram or self.region or self.registers is not None or self.setup:
+        elif any(tap.multiplex is not None for tap in self.tap):
+            raise ValueError("taps are multiplexed in a design that works off jobs only")
+        elif self.ram or self.axi4 or self.region or self.registers is not None or self.setup:
             raise ValueError("memories and registers need a control or run, which say how a job runs")
         elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
             there = " and ".join(s.role for s in self.stream) or "none"

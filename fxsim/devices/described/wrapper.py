@@ -17,7 +17,10 @@ _ZERO, _ONE = "1'b0", "1'b1"
 
 @dataclass(frozen=True)
 class BoundTap:
-    """A tap of the model with its expressions below the instance; `latency` where there is no valid."""
+    """A tap of the model with its expressions below the instance; `latency` where there is no valid.
+
+    `multiplex`: the word that it shares with taps that come before and after it on its signals.
+    """
 
     name: str
     beats: Beats
@@ -25,6 +28,7 @@ class BoundTap:
     valid: str | None
     ready: str | None
     latency: int | None
+    multiplex: str | None = None
 
 
 def wrapper_head(

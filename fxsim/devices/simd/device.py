@@ -21,11 +21,14 @@ from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model
 from fxsim.simulate import messages
-from fxsim.simulate.build import AXI_HARNESS, COMMON_HARNESS, Design
+from fxsim.simulate.build import AXI4_HARNESS, AXI_HARNESS, COMMON_HARNESS, Design
 from fxsim.simulate.stall import Stall
 
 _HARNESS = Path(__file__).resolve().parent / "harness"
-DESIGN = Design("simd_resmlp", (_HARNESS / "harness.cpp", *sorted(_HARNESS.glob("*.hpp")), AXI_HARNESS, COMMON_HARNESS))
+DESIGN = Design(
+    "simd_resmlp",
+    (_HARNESS / "harness.cpp", *sorted(_HARNESS.glob("*.hpp")), AXI_HARNESS, AXI4_HARNESS, COMMON_HARNESS),
+)
 
 READ_LATENCY = 64
 READ_LATENCY_MAX = 10**6

@@ -7,7 +7,9 @@ from math import log2
 import numpy as np
 
 from fxsim.contract.arithmetic import Int64
+from fxsim.errors import ModelError
 from fxsim.explain.case import Case, Change
+from fxsim.explain.contracts import contract
 from fxsim.explain.rules import CONTRACT, Rounding, requantised
 from fxsim.operators import Affine, Linear
 
@@ -29,6 +31,18 @@ def double_rounding(case: Case) -> Iterator[Change]:
     """Two shifts in place of one, each rounded."""
     for first in range(1, int(case.op.shift.max())):
         yield Change("double_rounding", {"first_cut": first}, {"first_shift": first}, log2(SHIFT_MAX))
+
+
+def by_contract(case: Case) -> Iterator[Change]:
+    """Two shifts in place of one, rounded differently: no other rule has that."""
+    named = contract("tflite_reference")
+    acc, shifts, biases = case.accumulator, case.op.shift, case.op.bias
+    try:
+        for at in range(len(shifts)):
+            named.check(int(acc[..., at].min()), int(acc[..., at].max()), int(shifts[at]), int(biases[at]))
+    except ModelError:
+        return
+    yield Change(f"contract_{named.name}", {"requantise": named.requantise})
 
 
 def bias(_case: Case) -> Iterator[Change]:
@@ -186,5 +200,7 @@ def _freedom(op: Linear | Affine, rows: int, bits: float) -> float:
     return rows * (bits + log2(op.shift.size))
 
 
-HYPOTHESES = (rounding, bias, shift, overflow, relu, weights, double_rounding, wrong_shift, wrong_bias, wrong_weight)
+HYPOTHESES = (
+    rounding, bias, shift, overflow, relu, weights, by_contract, double_rounding, wrong_shift, wrong_bias, wrong_weight,
+)  # fmt: skip
 """The simplest first."""

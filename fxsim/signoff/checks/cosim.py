@@ -30,6 +30,7 @@ from fxsim.signoff.simulation import (
     simulate,
     take_images,
 )
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -91,7 +92,8 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     for number, (accelerator, pattern) in enumerate(runs):
         stall = pattern.replace("{seed}", str(seed))
         setup = setup_of(check, accelerator)
-        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all")
+        given: list[Given] = []
+        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all", given=given)
         results.append(result)
         simulations.append(describe(check.model, result, setup))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.streams.taps.items())
@@ -99,7 +101,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         if not result.passed:
             problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
             if len(problems) == 1:
-                kept, note = keep_failure(check, result, model, x, context, check.rtl)
+                kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         context.status(f"simulation {number + 1} of {len(runs)} done")
     unprobed = tuple(tap for tap in model.graph.taps if any(tap in s.unprobed for s in simulations))
     values = sum(s.compared for s in simulations)

@@ -42,6 +42,7 @@ from fxsim.signoff.simulation import (
     take_images,
 )
 from fxsim.signoff.simulation import Cycles as Count
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -130,14 +131,15 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
     for name, (model_name, ran) in runs.items():
         model = context.model(model_name)
         x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
-        result = simulate(model, x, "none", context, ran)
+        given: list[Given] = []
+        result = simulate(model, x, "none", context, ran, given=given)
         results.append((model_name, result))
         measured[name] = _greatest_cycles(result)
         context.status(f"simulation {len(results)} of {len(runs)} done")
         if not result.passed:
             problems.append(f"{name}: {find_reason(result)}")
             if kept is None:
-                kept, note = keep_failure(check, result, model, x, context)
+                kept, note = keep_failure(check, result, model, x, context, given=given)
         elif measured[name] is None:
             problems.append(f"{name}: the cycles of an image could not be measured")
     alone, batch = measured[_ALONE], measured[_BATCH]

@@ -27,6 +27,7 @@ from fxsim.signoff.simulation import (
     simulate,
     take_images,
 )
+from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -62,13 +63,14 @@ def run(check: IntervalCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     setup = setup_of(check, check.accelerators[0])
-    result = simulate(model, x, "none", context, setup)
+    given: list[Given] = []
+    result = simulate(model, x, "none", context, setup, given=given)
     timing = result.timing
     greatest = None if timing.interval is None else timing.interval.max
     median = None if timing.interval is None else timing.interval.median
     reason, kept = None, None
     if not result.passed:
-        kept, note = keep_failure(check, result, model, x, context, check.rtl)
+        kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         reason = find_reason(result) + note
     elif greatest is None:
         reason = "the interval could not be measured"

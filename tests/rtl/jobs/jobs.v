@@ -15,7 +15,7 @@ module jobs #(
     output wire [7:0] x_addr,
     output wire x_en,
     input wire signed [7:0] x_q,
-    output reg [9:0] h_addr,
+    output reg [7:0] h_addr,
     output wire h_en,
     output reg h_we,
     output reg [7:0] h_d,
@@ -44,12 +44,12 @@ module jobs #(
   wire [7:0] columns = layer ? HIDDEN : INPUTS;
   wire [7:0] rows = layer ? OUTPUTS : HIDDEN;
   wire signed [7:0] weight = layer ? w2[row*HIDDEN+column] : w1[row*INPUTS+column];
-  wire signed [7:0] bias = layer ? b2[row] : b1[row];
-  wire [7:0] shift = layer ? s2[row] : s1[row];
+  wire signed [7:0] bias = layer ? b2[row[$clog2(OUTPUTS)-1:0]] : b1[row[$clog2(HIDDEN)-1:0]];
+  wire [7:0] shift = layer ? s2[row[$clog2(OUTPUTS)-1:0]] : s1[row[$clog2(HIDDEN)-1:0]];
   wire signed [7:0] operand = layer ? h_q : x_q;
   wire signed [31:0] product = weight * operand;
   wire signed [31:0] half = shift == 0 ? 0 : 32'sd1 <<< (shift - 1);
-  wire signed [31:0] rounded = ((sum + half) >>> shift) + bias;
+  wire signed [31:0] rounded = ((sum + half) >>> shift) + $signed({{24{bias[7]}}, bias});
   reg signed [7:0] q;
   wire signed [7:0] relu = q < 0 ? 8'sd0 : q;
   // Shown to a testbench: a value of the first linear, and of the ReLU behind it.

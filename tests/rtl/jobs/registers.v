@@ -29,7 +29,7 @@ module registers #(
     output wire [7:0] x_addr,
     output wire x_en,
     input wire [7:0] x_q,
-    output wire [9:0] h_addr,
+    output wire [7:0] h_addr,
     output wire h_en,
     output wire h_we,
     output wire [7:0] h_d,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.devices.described.jobs.parts import Ram
+from fxsim.devices.described.jobs.parts import Axi4, Ram
 from fxsim.devices.described.packing import Beats
 
 LITE: dict[str, tuple[str, int | None]] = {
@@ -16,6 +16,28 @@ LITE: dict[str, tuple[str, int | None]] = {
     "rdata": ("out", 32), "rresp": ("out", 2), "rvalid": ("out", 1), "rready": ("in", 1),
 }  # fmt: skip
 """Ports of an AXI4-Lite slave: their direction and width (None: of an address)."""
+AXI4_READ: dict[str, tuple[str, int | None]] = {
+    "arid": ("out", None), "araddr": ("out", None), "arlen": ("out", 8), "arsize": ("out", 3), "arburst": ("out", 2),
+    "arlock": ("out", 1), "arcache": ("out", 4), "arprot": ("out", 3), "arvalid": ("out", 1), "arready": ("in", 1),
+    "rid": ("in", None), "rdata": ("in", None), "rresp": ("in", 2), "rlast": ("in", 1), "rvalid": ("in", 1),
+    "rready": ("out", 1),
+}  # fmt: skip
+"""Ports of an AXI4 master's read channels: their direction and width (None: of an address, of data, or of an id)."""
+AXI4_WRITE: dict[str, tuple[str, int | None]] = {
+    "awid": ("out", None), "awaddr": ("out", None), "awlen": ("out", 8), "awsize": ("out", 3), "awburst": ("out", 2),
+    "awlock": ("out", 1), "awcache": ("out", 4), "awprot": ("out", 3), "awvalid": ("out", 1), "awready": ("in", 1),
+    "wdata": ("out", None), "wstrb": ("out", None), "wlast": ("out", 1), "wvalid": ("out", 1), "wready": ("in", 1),
+    "bid": ("in", None), "bresp": ("in", 2), "bvalid": ("in", 1), "bready": ("out", 1),
+}  # fmt: skip
+"""Ports of its write channels."""
+AXI4_SIDES = (AXI4_READ, AXI4_WRITE)
+AXI4_OPTIONAL = frozenset(
+    {
+        *("arid", "arsize", "arburst", "arlock", "arcache", "arprot", "rid", "rresp", "rlast"),
+        *("awid", "awsize", "awburst", "awlock", "awcache", "awprot", "wstrb", "bid", "bresp"),
+    }
+)
+"""Ports that a master may lack: it then asks for whole words in INCR bursts with id 0, or does not look."""
 LITE_OPTIONAL = frozenset({"awprot", "arprot", "wstrb", "bresp", "rresp"})
 """Ports that a slave may lack."""
 
@@ -66,31 +88,85 @@ class BoundRam:
 
 
 @dataclass(frozen=True)
-class BoundRegion:
-    """A region of a memory, from its word `first` on. `beats`: of its tensor (None: scratch). `tap`: whose values.
+class BoundAxi4:
+    """An AXI4 master; `ports`, and their bits: by names in AXI. `offset`: of its data in the wrapper's, in bytes."""
 
-    `content`: the words of a parameter.
+    said: Axi4
+    memory: str
+    ports: dict[str, str]
+    widths: dict[str, int]
+    data_bits: int
+    address_bits: int
+    offset: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a beat."""
+        return self.data_bits // 8
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has the channels of reads."""
+        return "araddr" in self.ports
+
+    @property
+    def writes(self) -> bool:
+        """Whether it has the channels of writes."""
+        return "awaddr" in self.ports
+
+
+@dataclass(frozen=True)
+class Space:
+    """A memory as regions see it, `where` it is described: its words, and the addresses that every port reaches.
+
+    `word_bits`: of a RAM's word; None where bytes are addressed, and a region's words have any whole number of them.
+    `unit`: addresses of a word or byte; `bytes`: of the narrowest port's data.
     """
 
     name: str
+    word_bits: int | None
+    unit: int
+    cells: int
+    bytes: int
+    inside: bool
+    reads: bool
+    writes: bool
+
+
+@dataclass(frozen=True)
+class BoundRegion:
+    """A region of a memory, from its cell `first` on. `beats`: of its tensor (None: none). `tap`: whose values.
+
+    A cell is a RAM's word, or a byte; `cells`: of a word. `label`: by which steps know it. `content`: the words of a
+    parameter.
+    """
+
+    name: str
+    label: str | None
     role: str
     memory: str
     first: int
+    cells: int
     words: int
     word_bytes: int
     beats: Beats | None
     tap: str | None
     content: bytes = field(default=b"", repr=False)
 
+    @property
+    def end(self) -> int:
+        """The cell behind it."""
+        return self.first + self.words * self.cells
+
 
 @dataclass(frozen=True)
 class Area:
-    """A run of words in a memory, which regions share that overlap."""
+    """A run of cells in a memory, which regions share that overlap."""
 
     memory: str
     first: int
-    words: int
-    word_bytes: int
+    cells: int
+    cell_bytes: int
 
 
 def encode(beats: Beats, values: npt.NDArray[np.integer]) -> bytes:

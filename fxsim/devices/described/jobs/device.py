@@ -7,24 +7,24 @@ import msgspec
 from fxsim.devices.base import CycleLimit, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.fitted import FOLLOWING, FittedDescribed, cpp_cycles, cpp_flag, cpp_shape
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
-from fxsim.devices.described.jobs.bound import BoundRam, BoundRegion, BoundStep
+from fxsim.devices.described.jobs.bound import BoundAxi4, BoundRam, BoundRegion, BoundStep
 from fxsim.devices.described.jobs.layout import JobsLayout
+from fxsim.devices.described.jobs.parts import CYCLES_MAX
 from fxsim.devices.described.jobs.wrapper import waited
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
 from fxsim.operators import Cost
 from fxsim.simulate import messages
-from fxsim.simulate.build import AXI_HARNESS
+from fxsim.simulate.build import AXI4_HARNESS, AXI_HARNESS
 from fxsim.simulate.stall import Stall
 
 _FOLDER = Path(__file__).resolve().parent / "harness"
 _HARNESS = (
-    *(
-        _FOLDER / name
-        for name in ("harness.cpp", "control.hpp", "own.hpp", "ram.hpp", "shared.hpp", "ports.hpp", "regions.hpp")
-    ),
+    _FOLDER / "harness.cpp",
+    *sorted(_FOLDER.glob("*.hpp")),
     FOLLOWING,
     AXI_HARNESS,
+    AXI4_HARNESS,
 )
 _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
@@ -44,16 +44,14 @@ class FittedJobs(FittedDescribed[BoundJobs]):
     """A described design that works off jobs, with a model on it."""
 
     def __init__(self, model: Model, path: Path) -> None:
-        macs = sum(cost.macs for cost in _costs(model))
-        # A design with one multiplier and a few cycles a product is in time.
-        timeout = max(_TIMEOUT_MIN, 16 * macs)
         super().__init__(
             model,
             path,
             lambda base: bind_jobs(path, model, base),
             _HARNESS,
-            lambda bound: ports_header(bound, timeout),
+            lambda bound: ports_header(bound, _timeout(model, bound)),
         )
+        timeout = _timeout(model, self.bound)
         self.limit = CycleLimit(least=1)
         # Nothing moves while a design computes: each step's own timeout comes first.
         control, steps = self.bound.description.control, (*self.bound.setup, *self.bound.run)
@@ -77,6 +75,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
         waits = any(ram.said.inside for ram in self.bound.rams) or self.bound.description.registers is not None
+        waits |= bool(self.bound.masters)
         if (stall.input is not None or stall.output is not None) and not waits:
             raise StimulusError(f"stall pattern '{stall.text}': nothing of {path} can wait: RAMs answer in time")
 
@@ -123,16 +122,20 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
     """C++ that says which memories, regions and monitors the wrapper has, and how a job runs."""
     control, reset = bound.description.control, bound.description.reset
     waits = waited((*bound.run, *bound.setup))
-    memories = list(dict.fromkeys(ram.memory for ram in bound.rams))
+    memories = list(dict.fromkeys((*(r.memory for r in bound.rams), *(m.memory for m in bound.masters))))
     theirs = [ram for ram in bound.rams if not ram.said.inside]
     own = [ram for ram in bound.rams if ram.said.inside]
     monitors, at = [], 0
-    for tap in bound.taps:
-        monitors.append(f"{{{bound.shown.index(tap.name)}, {at}, {cpp_cycles(tap.latency)}}}")
+    for i, tap in enumerate(bound.taps):
+        before = bound.taps[:i]
+        chain = next((n for n in reversed(range(i)) if before[n].multiplex == tap.multiplex is not None), None)
+        last = all(other.multiplex != tap.multiplex for other in bound.taps[i + 1 :])
+        numbers = (str(bound.shown.index(tap.name)), str(at), cpp_cycles(tap.latency), cpp_cycles(chain))
+        monitors.append(f"{{{', '.join(numbers)}, {cpp_flag(last or tap.multiplex is None)}}}")
         at += tap.beats.lanes * tap.beats.slot
     layout = JobsLayout.shapes(bound)
     assert bound.output.beats is not None
-    areas = [f"{{{memories.index(a.memory)}, {a.first}, {a.words}, {a.word_bytes}}}" for a in bound.areas]
+    areas = [f"{{{memories.index(a.memory)}, {a.first}, {a.cells}, {a.cell_bytes}}}" for a in bound.areas]
     run = [_cpp_step(step, waits, timeout) for step in bound.run]
     if control is not None:
         longest = control.timeout or timeout
@@ -156,6 +159,7 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
         _list("Area", "AREAS", areas),
         _list("Region", "REGIONS", [_cpp_region(bound, own, i) for i in range(len(bound.regions))]),
         _list("RamPort", "RAMS", [_cpp_ram(ram, memories) for ram in theirs]),
+        _list("Axi4Port", "AXI4_PORTS", [_cpp_axi4(master, memories) for master in bound.masters]),
         _list("OwnRam", "OWN_RAMS", [_cpp_own(ram) for ram in own]),
         _list("Step", "SETUP_STEPS", [_cpp_step(step, waits, timeout) for step in bound.setup]),
         _list("Step", "RUN_STEPS", run),
@@ -183,6 +187,15 @@ def _cpp_ram(ram: BoundRam, memories: list[str]) -> str:
     return f"{{{', '.join(words)}}}"
 
 
+def _cpp_axi4(master: BoundAxi4, memories: list[str]) -> str:
+    said = master.said
+    channels = (f'"{said.prefix}_{channel}"' for channel in ("ar", "aw", "w"))
+    numbers = (memories.index(master.memory), master.bytes, master.offset, said.latency)
+    flags = (master.reads, master.writes, said.reads == "checked")
+    words = (f'"{said.name}"', f'"{master.memory}"', *channels, *map(str, numbers), *map(cpp_flag, flags))
+    return f"{{{', '.join(words)}}}"
+
+
 def _cpp_own(ram: BoundRam) -> str:
     numbers = (ram.word_bytes, ram.offset, ram.said.latency, ram.unit, ram.words)
     return f"{{{', '.join(map(str, numbers))}, {cpp_flag(ram.said.write is not None)}}}"
@@ -196,7 +209,7 @@ def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
         port = str(next(n for n, ram in enumerate(own) if ram.memory == region.memory))
     else:
         n = next(
-            n for n, a in enumerate(bound.areas) if a.memory == region.memory and 0 <= region.first - a.first < a.words
+            n for n, a in enumerate(bound.areas) if a.memory == region.memory and 0 <= region.first - a.first < a.cells
         )
         area, at = str(n), region.first - bound.areas[n].first
     beats = region.beats
@@ -204,7 +217,7 @@ def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
     bits, low = (0, True) if beats is None else (beats.number.bits, beats.low_first)
     tap = str(bound.shown.index(region.tap)) if region.role == "output" and region.tap is not None else never
     words = (
-        f'"{region.name}"', f"Role::{region.role.upper()}", area, port, str(at), "1", str(region.words),
+        f'"{region.name}"', f"Role::{region.role.upper()}", area, port, str(at), str(region.cells), str(region.words),
         str(region.word_bytes), shape, str(bits), cpp_flag(low), tap, f'"{_file(i)}"',
     )  # fmt: skip
     return f"{{{', '.join(words)}}}"
@@ -213,6 +226,15 @@ def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
 def _file(i: int) -> str:
     """The file with the words of a region."""
     return f"fxsim_region_{i}.bin"
+
+
+def _timeout(model: Model, bound: BoundJobs) -> int:
+    """Cycles in which a step should end: of a design with one multiplier, which moves every byte for itself."""
+    cycles = 16 * sum(cost.macs for cost in _costs(model))
+    for master in bound.masters:
+        moved = sum(region.words * region.word_bytes for region in bound.regions if region.memory == master.memory)
+        cycles += moved * (16 + 2 * master.said.latency)
+    return max(_TIMEOUT_MIN, min(cycles, CYCLES_MAX))
 
 
 def _costs(model: Model) -> list[Cost]:

@@ -14,6 +14,10 @@ READ_LATENCY_MAX = 64
 """Most cycles from a RAM's address to its data."""
 WORDS_MAX = 1 << 26
 """Most words of a region."""
+AXI4_BITS_MAX = 1024
+"""Widest data of an AXI4 master, in bits."""
+AXI4_LATENCY_MAX = 10_000
+"""Longest that a memory behind AXI4 takes to answer, in cycles."""
 
 Address = Annotated[int, Meta(ge=0, le=ADDRESS_MAX)]
 Word = Annotated[int, Meta(ge=0, lt=1 << 32)]
@@ -47,7 +51,8 @@ class Step(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     One of: `write` (a register's address) with a `value`; `read`, whose bits under `mask` must be `value`; `poll`, the
     same until they are; `wait`, a port of one bit that is waited for to be high. `value`: a number, or
-    `"TENSOR.AXIS"`: that axis's size in the model. `timeout`: most cycles of the step.
+    `"TENSOR.AXIS"`: that axis's size in the model, or `"REGION.words"` or `"REGION.bytes"`: a region's size. `timeout`:
+    most cycles of the step.
     """
 
     write: Word | None = None
@@ -106,25 +111,47 @@ class Ram(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"ram '{self.name}' is inside the design, where one port leads to it")
 
 
+class Axi4(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An AXI4 master of the design, `PREFIX_araddr` and so on, or the same in capitals; the memory is the harness's.
+
+    A master may have the channels of reads alone, or those of writes. `memory`: the memory's name, where several ports
+    lead to one; by default the port's. `width`: bits of its data, which the ports must have. `latency`: cycles from a
+    read's address to its first beat, and from a write's last beat to its answer. `reads`: whether every beat that is
+    read must hold something (`checked`, as by default); else such a beat reads as random.
+    """
+
+    name: Text
+    prefix: Text
+    memory: Text | None = None
+    width: Annotated[int, Meta(ge=8, le=AXI4_BITS_MAX)] | None = None
+    latency: Annotated[int, Meta(ge=1, le=AXI4_LATENCY_MAX)] = 64
+    reads: Literal["checked", "unchecked"] = "checked"
+
+
 class Region(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of a memory, from address `base` on: words of `lanes` values each.
 
     `role`: `input` (by default the model's), `output` (by default the model's; else the tap that `tensor` names),
-    `parameter` (`tensor`: operator and parameter, e.g. `fc1.weight`), or `scratch`: so many `words` that the design may
-    use as it likes. `memory`: the RAM's name.
+    `parameter` (`tensor`: operator and parameter, e.g. `fc1.weight`; or `file`, whose bytes lie there), or `scratch`:
+    so many `words` that the design may use as it likes. `memory`: its name. `name`: by which steps know the region:
+    `NAME.words` and `NAME.bytes` are its size.
     """
 
     memory: Text
     role: Literal["input", "output", "parameter", "scratch"]
     base: Address = 0
+    name: Text | None = None
     tensor: Text | None = None
+    file: Text | None = None
     words: Annotated[int, Meta(ge=1, le=WORDS_MAX)] | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.role} region in '{self.memory}'"
+        if self.file is not None and self.role != "parameter":
+            raise ValueError(f"{where}: only a parameter lies in a file")
         if (self.words is None) == (self.role == "scratch"):
             raise ValueError(f"{where}: a scratch region states its words, and no other does")
         if self.role == "scratch" and self.tensor is not None:
             raise ValueError(f"{where}: it holds no tensor")
-        if self.role == "parameter" and self.tensor is None:
-            raise ValueError(f"{where}: it needs a tensor, e.g. 'fc1.weight'")
+        if self.role == "parameter" and (self.tensor is None) == (self.file is None):
+            raise ValueError(f"{where}: it needs a tensor, e.g. 'fc1.weight', or a file")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fxsim.devices.described.description import Description
-from fxsim.devices.described.jobs.bound import LITE, BoundRam, BoundStep
+from fxsim.devices.described.jobs.bound import AXI4_SIDES, LITE, BoundAxi4, BoundRam, BoundStep
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, parameter_list
 
 _ZERO = "1'b0"
@@ -13,6 +13,7 @@ def wrapper_head(
     description: Description,
     parameters: Mapping[str, int],
     rams: Sequence[BoundRam],
+    masters: Sequence[BoundAxi4],
     taps: Sequence[BoundTap],
     registers: Mapping[str, str],
     steps: Sequence[BoundStep],
@@ -45,6 +46,9 @@ def wrapper_head(
                 (said.address, "a"), (said.enable, "e"), (said.write_enable, "w"), (said.read, "q"), (said.write, "d"),
             ):  # fmt: skip
                 ports |= {} if port is None else {port: f"{kind}{i}_{name}"}
+    for i, master in enumerate(masters):
+        body += _master(i, master)
+        ports |= {port: f"axi{i}_{field}" for field, port in master.ports.items()}
     sizes = [
         (direction if name != "rdata" else {"in": "out", "out": "in"}[direction], f"{kind}_{name}", bits)
         for kind, direction, group in (("ram", "out", theirs), ("own", "in", own))
@@ -55,6 +59,11 @@ def wrapper_head(
             ("wdata", 8 * _bytes(group)),
             ("rdata", 8 * _bytes(group)),
         )
+    ]
+    sizes += [
+        (way, f"axi4_{field}", sum(_slot(field, master) for master in masters))
+        for side in AXI4_SIDES
+        for field, (way, _) in side.items()
     ]
     mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
     lines = [
@@ -73,6 +82,40 @@ def wrapper_head(
         "  );",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _slot(field: str, master: BoundAxi4) -> int:
+    """Bits that a port of a master takes in the wrapper's: as many for every one, but for its data."""
+    if field in ("rdata", "wdata"):
+        return master.data_bits
+    if field == "wstrb":
+        return master.bytes
+    return 64 if field.endswith("addr") else 32 if field.endswith("id") and not field.endswith("valid") else 8
+
+
+def _master(i: int, master: BoundAxi4) -> list[str]:
+    """An AXI4 master: its ports between its own nets and a slot of the wrapper's."""
+    absent = {
+        "arsize": str(master.bytes.bit_length() - 1), "awsize": str(master.bytes.bit_length() - 1),
+        "arburst": "1", "awburst": "1", "wstrb": f"{{{master.bytes}{{1'b1}}}}",
+    }  # fmt: skip
+    lines = []
+    for field, (way, bits) in ((field, port) for side in AXI4_SIDES for field, port in side.items()):
+        slot, net = _slot(field, master), f"axi{i}_{field}"
+        at = {"rdata": 8 * master.offset, "wdata": 8 * master.offset, "wstrb": master.offset}.get(field, i * slot)
+        there = field in master.ports
+        wide = master.widths.get(field, bits or slot) if there else slot
+        if way == "out":
+            lines += (
+                [f"  wire [{wide - 1}:0] {net};"]
+                if there
+                else [f"  wire [{slot - 1}:0] {net} = {absent.get(field, '0')};"]
+            )
+            above = "" if wide == slot else f"{{{slot - wide}{{1'b0}}}}, "
+            lines += [f"  assign axi4_{field}[{at} +: {slot}] = {{{above}{net}}};"]
+        elif there:
+            lines += [f"  wire [{wide - 1}:0] {net} = axi4_{field}[{at} +: {wide}];"]
+    return lines
 
 
 def waited(steps: Sequence[BoundStep]) -> tuple[str, ...]:

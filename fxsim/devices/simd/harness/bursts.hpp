@@ -1,4 +1,4 @@
-// A burst's own rules, and where it lies in memory.
+// The accelerator's ports as the memory sees them, and where a burst lies in memory.
 
 #ifndef FXSIM_SIMD_BURSTS_HPP
 #define FXSIM_SIMD_BURSTS_HPP
@@ -6,27 +6,6 @@
 #include "shared.hpp"
 
 namespace cosim {
-
-constexpr uint64_t PAGE = 4096;         // no burst crosses such a boundary
-constexpr size_t OUTSTANDING_MAX = 32;  // bursts that the memory takes in on each side
-
-inline std::string run_of(uint64_t address, unsigned beats) {
-    return hex(address) + ", " + std::to_string(beats) + " beats";
-}
-
-// False where the burst cannot be followed.
-inline bool check_burst(Shared& shared, const char* channel, uint64_t address, unsigned beats, unsigned size,
-                        unsigned burst, unsigned lock) {
-    Log& log = shared.log;
-    const std::string where = run_of(address, beats);
-    if (!shared.job.running()) log.fatal("request without a job", channel, where);
-    else if (size != 4) log.fatal("burst with other beats than of 16 bytes", channel, where);
-    else if (burst != 1) log.fatal("burst that is not INCR", channel, where);
-    else if (address % WORD != 0) log.fatal("address is no multiple of 16", channel, where);
-    else if (address % PAGE + WORD * beats > PAGE) log.fatal("burst crosses 4 KiB", channel, where);
-    if (lock != 0) log.fault("locked access", channel, where);
-    return !log.stop;
-}
 
 // An array of the job's, and the first word of a burst in it.
 struct Array {
@@ -46,15 +25,87 @@ inline bool locate(const Array& array, uint64_t count, uint64_t address, unsigne
     return at.word < array.words && (dense || at.word + beats <= array.words) && at.image + end <= count;
 }
 
-// AXI: valid does not wait for ready.
-template <typename Ready, typename Valid>
-void check_unwaited(Shared& shared, const char* channel, Ready& ready, const Valid& valid) {
-    ready = 0;
-    shared.dut->eval();
-    if (!valid) shared.log.fault("valid waits for ready", channel);
-    ready = 1;
-    shared.dut->eval();
-}
+class ReadPort {
+  public:
+    explicit ReadPort(Design& dut) : dut_(dut) {}
+    static constexpr size_t bytes() { return WORD; }
+    static constexpr const char* address_name() { return "m_axi_ar"; }
+
+    bool valid() const { return dut_->m_axi_arvalid; }
+    bool ready() const { return dut_->m_axi_arready; }
+    void set_ready(bool ready) { dut_->m_axi_arready = ready; }
+    Request request() const {
+        return {dut_->m_axi_arid,    dut_->m_axi_araddr,  unsigned(dut_->m_axi_arlen) + 1,
+                dut_->m_axi_arsize,  dut_->m_axi_arburst, dut_->m_axi_arlock,
+                dut_->m_axi_arcache, dut_->m_axi_arprot};
+    }
+
+    uint8_t* data() { return reinterpret_cast<uint8_t*>(&dut_->m_axi_rdata); }
+    bool data_ready() const { return dut_->m_axi_rready; }
+    void give(uint64_t id, unsigned response, bool last) {
+        dut_->m_axi_rvalid = 1;
+        dut_->m_axi_rid = uint8_t(id);
+        dut_->m_axi_rresp = uint8_t(response);
+        dut_->m_axi_rlast = last;
+    }
+    // What no design may look at.
+    void rest() {
+        dut_->m_axi_rvalid = 0;
+        std::memset(&dut_->m_axi_rdata, 0xa5, WORD);
+        dut_->m_axi_rid = 1;
+        dut_->m_axi_rresp = 3;
+        dut_->m_axi_rlast = 1;
+    }
+
+  private:
+    Design& dut_;
+};
+
+class WritePort {
+  public:
+    using Beat = WriteBeat<WORD>;
+
+    explicit WritePort(Design& dut) : dut_(dut) {}
+    static constexpr size_t bytes() { return WORD; }
+    static constexpr const char* address_name() { return "m_axi_aw"; }
+    static constexpr const char* data_name() { return "m_axi_w"; }
+
+    bool valid() const { return dut_->m_axi_awvalid; }
+    bool ready() const { return dut_->m_axi_awready; }
+    void set_ready(bool ready) { dut_->m_axi_awready = ready; }
+    Request request() const {
+        return {dut_->m_axi_awid,    dut_->m_axi_awaddr,  unsigned(dut_->m_axi_awlen) + 1,
+                dut_->m_axi_awsize,  dut_->m_axi_awburst, dut_->m_axi_awlock,
+                dut_->m_axi_awcache, dut_->m_axi_awprot};
+    }
+
+    bool data_valid() const { return dut_->m_axi_wvalid; }
+    bool data_ready() const { return dut_->m_axi_wready; }
+    void set_data_ready(bool ready) { dut_->m_axi_wready = ready; }
+    Beat beat() const {
+        Beat beat{};
+        std::memcpy(beat.data.data(), &dut_->m_axi_wdata, WORD);
+        std::memcpy(beat.strobes.data(), &dut_->m_axi_wstrb, WORD / 8);
+        beat.last = dut_->m_axi_wlast;
+        return beat;
+    }
+
+    bool answer_ready() const { return dut_->m_axi_bready; }
+    void answer(uint64_t id, unsigned response) {
+        dut_->m_axi_bvalid = 1;
+        dut_->m_axi_bid = uint8_t(id);
+        dut_->m_axi_bresp = uint8_t(response);
+    }
+    // What no design may look at.
+    void rest() {
+        dut_->m_axi_bvalid = 0;
+        dut_->m_axi_bid = 1;
+        dut_->m_axi_bresp = 3;
+    }
+
+  private:
+    Design& dut_;
+};
 
 }  // namespace cosim
 

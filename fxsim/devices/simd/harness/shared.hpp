@@ -4,7 +4,7 @@
 #define FXSIM_SIMD_SHARED_HPP
 
 #include "figures.hpp"
-#include "harness_axi.hpp"
+#include "harness_axi4.hpp"
 #include "job.hpp"
 
 namespace cosim {
@@ -61,6 +61,7 @@ struct Shared {
     uint64_t acknowledged = 0, entered = 1;  // images
     bool held_back = false;                  // the memory or the master waits: not moving proves nothing
 
+    MemoryConditions conditions() { return {dut, log, random, held_back, latency, disordered, particular, true}; }
     void enter(uint64_t image) { entered = std::max(entered, std::min(image + 1, images)); }
 };
 

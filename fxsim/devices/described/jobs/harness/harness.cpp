@@ -6,6 +6,7 @@
 //
 // A stream is a tap (0 to TAPS - 1) or the output. A tap is shown by a monitor, or lies in a region of a memory.
 
+#include "axi4.hpp"
 #include "control.hpp"
 #include "own.hpp"
 #include "ram.hpp"
@@ -27,10 +28,12 @@ class Simulation {
           shared_(options, plan(options)),
           control_(shared_, options),
           rams_(shared_),
+          masters_(shared_, options),
           own_(shared_, options, [this](const Region& region, uint64_t word, const uint8_t* slots, bool untouched) {
               if (untouched) miss(region, word);
               else take(region, slots, dut_.cycle());
           }) {
+        shared_.transfers = [this] { return masters_.waiting(); };
         if (wave_from_ == 0) dut_.open_wave();
     }
 
@@ -50,6 +53,7 @@ class Simulation {
             step();
             control_.drive();
             own_.drive();
+            masters_.drive();
             rams_.settle();
             dut_.settle();
             const bool moved = observe();
@@ -115,12 +119,16 @@ class Simulation {
         dut_->start = 0;
         own_.reset();
         control_.reset();
-        set_up_ = false;
+        masters_.reset();
+        set_up_ = shared_.setting_up = false;
         for (uint64_t i = 0; i < cycles; ++i) {
             own_.drive();
             control_.rest();
+            masters_.rest();
             rams_.settle();
             dut_.settle();
+            // By then every register has been set right that a reset sets.
+            if (i != 0 && i + 1 == cycles) masters_.check_reset();
             dut_.clock();
             rams_.show();
         }
@@ -171,11 +179,13 @@ class Simulation {
                 if (!own_.idle()) break;
                 if (set_up_) return run_job();
                 phase_ = Phase::SETUP;
+                shared_.setting_up = true;
                 control_.begin(SETUP_STEPS);
                 break;
             case Phase::SETUP:
                 if (!control_.finished()) break;
                 set_up_ = true;
+                shared_.setting_up = false;
                 run_job();
                 break;
             case Phase::RUN:
@@ -219,6 +229,7 @@ class Simulation {
         latencies_.add(latency);
         if (last_done_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_done_);
         last_done_ = dut_.cycle();
+        masters_.check_done();
         compare_memories();
         shared_.memories.end();
         own_.read();
@@ -283,11 +294,14 @@ class Simulation {
         moved |= control_.observe();
         if (control_.starting()) start();
         moved |= rams_.observe();
+        moved |= masters_.observe();
+        turns_.clear();
+        for (size_t i = 0; i < MONITORS.size(); ++i) turns_.push_back(has_turn(i));
         for (size_t i = 0; i < MONITORS.size(); ++i) {
             const Monitor& monitor = MONITORS[i];
             Stream& tap = taps_[monitor.tap];
             const bool there = monitor.latency == NEVER ? bit_of(dut_->mon_valid, i) : is_due(tap, monitor.latency);
-            if (!there) continue;
+            if (!there || !turns_[i]) continue;
             if (!bit_of(dut_->mon_ready, i)) {
                 ++tap.stalled;
                 continue;
@@ -302,6 +316,14 @@ class Simulation {
             }
         }
         return moved;
+    }
+
+    // Of taps that are multiplexed: those before have shown all of the image, and this one has not. What comes then is
+    // too much of the last.
+    bool has_turn(size_t i) const {
+        const Monitor& monitor = MONITORS[i];
+        if (monitor.before != NEVER && taps_[MONITORS[monitor.before].tap].image <= shared_.image) return false;
+        return monitor.last || taps_[monitor.tap].image <= shared_.image;
     }
 
     void start() {
@@ -334,7 +356,7 @@ class Simulation {
     void print_result() {
         bool wrong = hung_ || output_.mismatches != 0;
         for (const Stream& tap : taps_) wrong |= tap.mismatches != 0;
-        if (wrong) rams_.tell_odd_read();
+        if (wrong) shared_.tell_odd_read();
         static const char* const PHASES[] = {"gap", "load", "setup", "run", "read", "drain"};
         Object state, result;
         state.text("phase", PHASES[int(phase_)]).text("step", control_.step());
@@ -363,6 +385,7 @@ class Simulation {
     uint64_t watchdog_, drain_, wave_from_;
     Stream output_;
     std::vector<Stream> taps_;
+    std::vector<bool> turns_;      // of each monitor, in this cycle
     std::vector<size_t> offsets_;  // of each region's values in an image's bytes
     Phase phase_ = Phase::GAP;
     bool hung_ = false, set_up_ = false;
@@ -374,6 +397,7 @@ class Simulation {
     Design& dut_ = shared_.dut;
     Control control_;
     Rams rams_;
+    Masters masters_;
     OwnRams own_;
 };
 

@@ -7,10 +7,13 @@
 
 namespace cosim {
 
-// A tap's monitor: where its beat is in the monitors' data, and its latency where it has no valid.
+// A tap's monitor: where its beat is in the monitors' data, and its latency where it has no valid. Of those that are
+// multiplexed, `before` is the one whose beats come first (NEVER: none), and `last` is the one behind which none come.
 struct Monitor {
     size_t tap, offset;
     uint64_t latency;
+    size_t before;
+    bool last;
 };
 
 // A port to a RAM of the harness; `offset`: of its word in the ports' data, `unit`: addresses a word.
@@ -21,6 +24,19 @@ struct RamPort {
     uint64_t latency, unit;
     bool has_enable, reads, writes;
     bool checked;  // whether every read must find something
+};
+
+// An AXI4 master, with names of its channels; `offset`: of its data in the ports' data.
+struct Axi4Port {
+    const char* name;
+    const char* memory_name;
+    const char* ar;
+    const char* aw;
+    const char* w;
+    size_t memory, bytes, offset;
+    uint64_t latency;
+    bool reads, writes;
+    bool checked;  // whether every beat that is read must find something
 };
 
 // A port to a RAM inside the design.

@@ -55,11 +55,6 @@ class Rams {
         next_.assign(RAMS.size(), {});
     }
 
-    // The first read that found nothing, of ports on which that may happen: it tells where wrong values may come from.
-    void tell_odd_read() {
-        if (!odd_.kind.empty()) shared_.log.faults.add(odd_);
-    }
-
   private:
     struct State {
         std::vector<std::vector<uint8_t>> stages;  // data on its way, [0] the youngest
@@ -181,17 +176,8 @@ class Rams {
         const char* kind = !whole                  ? "address is no multiple of a word"
                            : cell.bytes == nullptr ? "read outside every region"
                                                    : "read of a word that nothing was written to";
-        if (port.checked) {
-            shared_.fault(kind, port.name, place(port, address));
-        } else if (shared_.running && odd_.kind.empty()) {
-            odd_ = {kind,
-                    "\"" + std::string(port.name) + "\"",
-                    shared_.image,
-                    0,
-                    dut_.cycle(),
-                    shared_.entered(),
-                    place(port, address)};
-        }
+        if (port.checked) shared_.fault(kind, port.name, place(port, address));
+        else shared_.note_odd_read(kind, port.name, place(port, address));
         return word;
     }
 
@@ -201,7 +187,6 @@ class Rams {
     std::vector<State> states_;
     std::vector<Write> writes_;               // of this cycle
     std::vector<std::vector<uint8_t>> next_;  // read in this cycle; empty: nothing
-    Fault odd_{};
 };
 
 }  // namespace cosim

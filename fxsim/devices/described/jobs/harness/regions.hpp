@@ -1,7 +1,7 @@
 // What lies in memories: regions, the words of their tensors, and which of their cells hold something.
 //
-// A memory's cell is what an address counts for it: a RAM's word. Regions that overlap share an area; every other cell
-// does not exist.
+// A memory's cell is what an address counts for it: a RAM's word, or a byte behind AXI4. Regions that overlap share an
+// area; every other cell does not exist.
 
 #ifndef FXSIM_JOBS_REGIONS_HPP
 #define FXSIM_JOBS_REGIONS_HPP
@@ -79,8 +79,9 @@ class Memories {
     Memories(const std::vector<Area>& areas, const std::vector<Region>& regions, uint64_t seed)
         : areas_(areas), regions_(regions), random_(seed * 2 + 1) {
         for (const Area& area : areas) {
-            Cells cells{std::vector<uint8_t>(area.cells * area.cell_bytes),
-                        std::vector<uint8_t>(area.cells * area.cell_bytes), std::vector<uint64_t>(area.cells)};
+            const size_t count = area.cells * area.cell_bytes;
+            Cells cells{std::vector<uint8_t>(count), std::vector<uint8_t>(count), std::vector<uint64_t>(area.cells),
+                        std::vector<uint8_t>(area.cells)};
             scramble(cells.bytes.data(), cells.bytes.size());
             cells_.push_back(std::move(cells));
         }
@@ -117,6 +118,29 @@ class Memories {
                     &cells.cycle[at]};
         }
         return {};
+    }
+
+    // The cells of one byte from an address on, to the end of their area; none where there is none.
+    struct Run {
+        uint8_t* bytes = nullptr;
+        uint8_t* states = nullptr;
+        uint64_t* cycles = nullptr;
+        uint8_t* writers = nullptr;  // whose write of the byte has not been answered yet; 0: nobody's
+        uint64_t count = 0;
+    };
+    Run run(size_t memory, uint64_t address) {
+        for (size_t i = 0; i < areas_.size(); ++i) {
+            const Area& area = areas_[i];
+            if (area.memory != memory || address < area.first || address - area.first >= area.cells) continue;
+            const size_t at = address - area.first;
+            Cells& cells = cells_[i];
+            return {&cells.bytes[at], &cells.state[at], &cells.cycle[at], &cells.writers[at], area.cells - at};
+        }
+        return {};
+    }
+    // No write is under way.
+    void settle() {
+        for (Cells& cells : cells_) std::fill(cells.writers.begin(), cells.writers.end(), uint8_t{0});
     }
 
     // Before a job: its inputs are there, and nothing of its outputs. `image`: the inputs' bytes.
@@ -168,6 +192,7 @@ class Memories {
     struct Cells {
         std::vector<uint8_t> bytes, state;
         std::vector<uint64_t> cycle;
+        std::vector<uint8_t> writers;
     };
 
     uint8_t* bytes(const Region& region, uint64_t word) {

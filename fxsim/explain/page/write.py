@@ -1,0 +1,116 @@
+"""The page of a `Diff`: the graph of taps by state, and for each fault its cause, pictures and arithmetic."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+
+from fxsim.compare import sentence
+from fxsim.explain.locate import Located
+from fxsim.explain.page.draw import Picture, pictures
+from fxsim.explain.result import Diff, Fault
+from fxsim.explain.steps import Step, steps_of
+from fxsim.formats import atomic_write
+from fxsim.graph import INPUT
+
+_ROW, _LEFT, _LANE = 22, 150, 14
+"""Height of a node's row, room for edges at its left, and what each further edge needs, in pixels."""
+_LANES_MAX = 9
+FAULTS_SHOWN = 40
+"""Most faults of which pictures are drawn: each has some."""
+
+
+class _Box(NamedTuple):
+    """A node in the graph: its name and operator, state, counts, and where it stands."""
+
+    name: str
+    kind: str
+    state: str
+    note: str
+    y: int
+
+
+class _Shown(NamedTuple):
+    """A fault as the page shows it."""
+
+    fault: Fault
+    kind: str
+    first: str
+    parameters: tuple[tuple[str, str], ...]
+    steps: tuple[Step, ...]
+    pictures: list[Picture]
+
+
+def write_page(found: Diff, located: Located, path: str | os.PathLike[str]) -> None:
+    """Write the page, whole or not at all. `located`: the trace as `locate` found it, of which `found` is."""
+    text = render(found, located)
+    with atomic_write(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+def render(found: Diff, located: Located) -> str:
+    """The page, which needs no other file. Every text in it is escaped: names come from files."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    boxes, edges = _graph(found, located)
+    return environment.get_template("page.html.j2").render(
+        found=found,
+        boxes=boxes,
+        edges=edges,
+        left=_LEFT,
+        height=_ROW * len(boxes) + 8,
+        faults=[_shown(fault, located, number) for number, fault in enumerate(found.faults)],
+        left_out=max(0, len(found.faults) - FAULTS_SHOWN),
+    )
+
+
+def _shown(fault: Fault, located: Located, number: int) -> _Shown:
+    return _Shown(
+        fault=fault,
+        kind=located.model.graph.by_name[fault.node].op.kind,
+        first="" if fault.first is None else sentence(fault.first, tap="", expected="its inputs make", got="came"),
+        parameters=tuple((name, _short(value)) for name, value in fault.parameters.items()),
+        steps=steps_of(located, fault.tap),
+        pictures=pictures(located, fault, number) if number < FAULTS_SHOWN else [],
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def _graph(found: Diff, located: Located) -> tuple[list[_Box], list[tuple[str, str]]]:
+    """Nodes from top to bottom, and edges as SVG paths with the state of what they carry."""
+    graph = located.model.graph
+    taps = {tap.tap: tap for tap in found.taps}
+    causes = {fault.tap: fault.label for fault in found.faults}
+    boxes = [_Box(INPUT, "images", "equal", "", _ROW // 2)]
+    for row, node in enumerate(graph.nodes, 1):
+        state, note = "absent", "not in the trace"
+        if (tap := taps.get(node.name)) is not None:
+            state = "fault" if tap.local else "unknown" if tap.unknown else "inherited" if tap.differ else "equal"
+            note = causes.get(node.name, "") or (f"{tap.differ:,} of {tap.values:,} differ" if tap.differ else "")
+        boxes.append(_Box(node.name, node.op.kind, state, note, row * _ROW + _ROW // 2))
+    row_of = {box.name: row for row, box in enumerate(boxes)}
+    edges: list[tuple[str, str]] = []
+    ends: list[int] = []
+    for node in graph.nodes:
+        for name in node.inputs:
+            start, stop = row_of[name], row_of[node.name]
+            top, bottom = boxes[start].y, boxes[stop].y
+            if stop == start + 1:
+                edges.append((f"M{_LEFT + 8},{top + 8}V{bottom - 8}", boxes[start].state))
+                continue
+            # Each edge that runs past others gets a lane of its own.
+            lane = next((i for i, end in enumerate(ends) if end <= start), len(ends))
+            ends[lane : lane + 1] = [stop]
+            x = _LEFT - 12 - _LANE * min(lane, _LANES_MAX - 1)
+            edges.append((f"M{_LEFT},{top}H{x}V{bottom}H{_LEFT}", boxes[start].state))
+    return boxes, edges
