@@ -44,7 +44,7 @@ from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_lo
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 """The parts of a harness that all devices share."""
 LIBRARY = COMMON_HARNESS.with_name("harness_library.hpp")
-"""What all harnesses and designs include, precompiled: reading it takes longer than the rest of a small one."""
+"""The headers of all harnesses and designs, precompiled: reading them takes longer than the rest of a small one."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
 """The parts that devices with AXI4-Lite registers share."""
 AXI4_HARNESS = COMMON_HARNESS.with_name("harness_axi4.hpp")
@@ -125,7 +125,7 @@ _RULES = """\
 {harness}.o Vdut__ALL.o: {library}.fast.gch
 {harness}.o Vdut__ALL.o: private CPPFLAGS += -include {library}.fast
 """
-"""What Verilator's makefile does not say. A large design has no Vdut__ALL, and a precompiled header of its own."""
+"""Rules that Verilator's makefile lacks. A large design has no Vdut__ALL, and a precompiled header of its own."""
 
 Status = Callable[[str], None]
 """A function that is told in words what is being done."""
@@ -157,9 +157,9 @@ def build_simulator(
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
-    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing is from a record.
+    waveforms; `optimise` are flags of the compiler for the design, by default those of `optimisation`. What comes out
     of the cache was checked against what it should be made of and its recorded hash, and is built anew where it
-    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
+    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing is from a record.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where
     it reads a file that is not in the folder.
     """
