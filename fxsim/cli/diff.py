@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fxsim.contract.arithmetic import Integers
     from fxsim.explain import Diff, Fault, Located
+    from fxsim.explain.applied import Impact
     from fxsim.graph import Model
 
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     help="Write the least case of a fault there.",
 )
 @click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
+@click.option(
+    "--impact", metavar="FILE", type=click.Path(path_type=Path),
+    help="Other images, as --input, with an array 'labels' or without: what the rules do to results there.",
+)  # fmt: skip
 @json_option
 def command(
     model: Path,
@@ -42,6 +47,7 @@ def command(
     page: Path | None,
     shrink: Path | None,
     chosen: str | None,
+    impact: Path | None,
     as_json: bool,
 ) -> None:
     """Say where a trace of MODEL differs from it, and why.
@@ -82,12 +88,15 @@ def command(
     values = source.values(slice(0, len(x)), source.taps)
     with progress("faults") as report:
         found, located = diff_located(loaded, x, values, progress=report)
+    effect = None if impact is None else _impact(impact, located, found)
     if as_json:
-        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
+        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers, "impact": effect})
     else:
         if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused, located)
+        if effect is not None:
+            _print_impact(effect)
     if page is not None:
         from fxsim.explain.page import write_page
 
@@ -106,6 +115,28 @@ def _fault(found: "Diff", chosen: str | None) -> "Fault":
     there = ", ".join(fault.tap for fault in found.faults) or "none"
     place = "" if chosen is None else f" at '{chosen}'"
     raise ComparisonError(f"there is no fault of its own{place} to shrink; there are: {there}")
+
+
+def _impact(path: Path, located: "Located", found: "Diff") -> "Impact":
+    from fxsim.cli.images_of import read_images
+    from fxsim.explain.applied import impact
+    from fxsim.formats.npy import read_archive
+
+    labels = read_archive(path).get("labels") if path.suffix.lower() == ".npz" else None
+    return impact(located, found.faults, read_images(path, located.model), labels)
+
+
+def _print_impact(effect: "Impact") -> None:
+    say(f"by {', '.join(effect.applied)}, on {effect.images:,} images:")
+    say(f"  top-1 is another in {effect.top1_changed:,} ({effect.top1_changed / effect.images:.2%})")
+    if effect.right is not None and effect.right_by_rule is not None:
+        say(f"  right: {effect.right:,} become {effect.right_by_rule:,}")
+    say(
+        f"  {effect.values_differing:,} of {effect.values:,} outputs differ, by {effect.largest:,} at most, "
+        f"{effect.mean:.3f} on average"
+    )
+    if effect.left_out:
+        say(f"  not applied, since no rule for other images: {', '.join(effect.left_out)}")
 
 
 def _shrink(

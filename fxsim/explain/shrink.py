@@ -13,8 +13,7 @@ import numpy.typing as npt
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError, FxsimError
-from fxsim.explain.case import Change, make_cases
-from fxsim.explain.hypotheses import hypotheses
+from fxsim.explain.applied import changes_of
 from fxsim.explain.locate import locate
 from fxsim.explain.part import Index, Part, Seen, isolate
 from fxsim.explain.result import Fault
@@ -160,16 +159,7 @@ def _fewer_inputs(search: _Search, part: Part, rule: Rule | None) -> Part:
 
 def _rule(part: Part, fault: Fault) -> Rule | None:
     """The rule that explains a fault, where it says the same of every operator of its kind; None where it does not."""
-    if not fault.exact or "+" in fault.label:
-        return None
     model, x, trace = part.build()
-    for case in make_cases(locate(model, x, trace), part.tap):
-        for change in hypotheses(case):
-            if case.node.name == fault.node and _is(change, fault):
-                plain = all(isinstance(value, _SCALARS) for value in change.fields.values())
-                return Rule(**change.fields) if plain else None
-    return None
-
-
-def _is(change: Change, fault: Fault) -> bool:
-    return change.label == fault.label and dict(change.parameters) == fault.parameters
+    changes = changes_of(locate(model, x, trace), fault)
+    plain = len(changes) == 1 and all(isinstance(value, _SCALARS) for value in changes[0].fields.values())
+    return Rule(**changes[0].fields) if plain else None
