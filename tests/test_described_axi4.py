@@ -185,6 +185,14 @@ def test_ports_that_are_no_master_are_found(model: Model, tmp_path: Path, old: s
     assert any(re.search(words, problem) for problem in check(path, model).problems), check(path, model).problems
 
 
+def test_what_is_declared_behind_its_use_is_taken_as_verilator_does(model: Model, tmp_path: Path) -> None:
+    """A register whose declaration stands at the end of the module."""
+    path = described(tmp_path / "a")
+    text = once((path.parent / "dense.v").read_text(), "  reg [2:0] state;\n", "")
+    (path.parent / "dense.v").write_text(once(text, "endmodule", "  reg [2:0] state;\nendmodule"))
+    assert check(path, model).problems == ()
+
+
 def test_check_shows_where_tensors_lie(model: Model, tmp_path: Path) -> None:
     """Addresses of the memory, words of so many values; sizes of regions are values of steps."""
     found = check(described(tmp_path / "a"), model)

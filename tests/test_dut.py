@@ -299,6 +299,7 @@ def test_interfaces_are_recognised_by_their_names(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "# looks like: AXI4-Lite slave s_axi (s_axi_awaddr, " in text
     assert "# looks like: AXI4 master m_axi (m_axi_araddr, " in text
+    assert '# [[axi4]] name = "m_axi" prefix = "m_axi"' in text
     assert "# looks like: memory port wmem (wmem_addr, wmem_rdata, wmem_en)" in text
     assert "# parameter DEPTH is 6" in text
     assert "# enable_debug: 1 bit (in)" in text

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.cli.between import between_options, check_alone, compare_contracts
+from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("diff")
-@model_argument
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
@@ -38,9 +39,13 @@ if TYPE_CHECKING:
     "--impact", metavar="FILE", type=click.Path(path_type=Path),
     help="Other images, as --input, with an array 'labels' or without: what the rules do to results there.",
 )  # fmt: skip
+@between_options
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the input that tells apart."
+)
 @json_option
 def command(
-    model: Path,
+    model: Path | None,
     stimulus: Path | None,
     trace: Path | None,
     map_file: Path | None,
@@ -48,9 +53,11 @@ def command(
     shrink: Path | None,
     chosen: str | None,
     impact: Path | None,
+    output: Path | None,
     as_json: bool,
+    **contracts: Any,
 ) -> None:
-    """Say where a trace of MODEL differs from it, and why.
+    """Say where a trace of MODEL differs from it, and why; or where two contracts differ.
 
     MODEL alone may be a folder that `fxsim cosim --keep` left of a run that failed: the trace is what its RTL gave.
 
@@ -58,6 +65,9 @@ def command(
     computed again from what the trace itself has before it: what follows from wrong inputs is inherited, what does not
     is a fault of its own. A fault's cause is the rule that makes every value of it. Exit status is 0 only where every
     value is equal.
+
+    With --between A B no trace is read: either an input on which two named contracts differ is given, or the proof that
+    there is none, and then alone the status is 0.
     """
     from msgspec import to_builtins
 
@@ -69,6 +79,11 @@ def command(
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
+    if check_alone(model, (stimulus, trace, map_file, page, shrink, chosen, impact), contracts):
+        if not compare_contracts(model, contracts, output, as_json):
+            raise SystemExit(1)
+        return
+    assert model is not None
     numbers: tuple[int, ...] = ()
     kept: Path | None = None
     if chosen is not None and shrink is None:
@@ -88,15 +103,15 @@ def command(
     values = source.values(slice(0, len(x)), source.taps)
     with progress("faults") as report:
         found, located = diff_located(loaded, x, values, progress=report)
-    effect = None if impact is None else _impact(impact, located, found)
     if as_json:
+        effect = None if impact is None or found.equal else _impact(impact, located, found)
         print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers, "impact": effect})
     else:
         if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused, located)
-        if effect is not None:
-            _print_impact(effect)
+        if impact is not None and not found.equal:
+            _print_impact(_impact(impact, located, found))
     if page is not None:
         from fxsim.explain.page import write_page
 

@@ -14,16 +14,18 @@ from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError, FxsimError
 from fxsim.explain.applied import changes_of
-from fxsim.explain.locate import locate
+from fxsim.explain.locate import Located, locate
 from fxsim.explain.part import Index, Part, Seen, isolate
 from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule
 from fxsim.explain.search import explain
+from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
 TRIES_MAX = 600
 """Most searches for causes; what is left then is the result."""
 _LEVELS_MAX = 3
+_BY_CONTRACT = "contract_"
 _SCALARS = (int, str, bool, tuple, np.int64)
 
 Progress = Callable[[int, int], None]
@@ -43,6 +45,12 @@ class Shrunk:
     fault: Fault
     tries: int
     gave_up: bool
+
+
+def explained(located: Located, tap: str, fault: Fault) -> Fault:
+    """The cause of a tap, looked for as a fault's was: pairs of rules, or contracts of a whole trace, only for such."""
+    contracts = reproducing(located) if fault.label.startswith(_BY_CONTRACT) else ()
+    return explain(located, tap, "+" in fault.label, contracts)
 
 
 class _Search:
@@ -68,7 +76,7 @@ class _Search:
             return False
         if located.faulty != (part.tap,):
             return False
-        found = explain(located, part.tap, pairs="+" in self._fault.label)
+        found = explained(located, part.tap, self._fault)
         wanted = self._fault
         same = (found.label, found.node, found.exact) == (wanted.label, wanted.node, wanted.exact)
         if not same or not set(found.alternatives) <= {wanted.label, *wanted.alternatives}:

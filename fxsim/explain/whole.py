@@ -10,7 +10,7 @@ from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 from fxsim.explain.contracts import CONTRACTS, Contract
 from fxsim.explain.locate import Located
-from fxsim.explain.rules import CONTRACT, compute, cut, rows_last, sums
+from fxsim.explain.rules import CONTRACT, compute, rows_last, sums
 from fxsim.graph import Node
 from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
 
@@ -26,11 +26,12 @@ def _requantised(op: Linear | Affine, contract: Contract, x: Int64) -> Int64:
 
 
 def _added(op: Add, contract: Contract, x: Int64, r: Int64) -> Int64:
-    return contract.limited(x + r, op.out)
+    return contract.adding.requantise(x + r, 0, 0, op.out)
 
 
 def _mean(op: Pool, contract: Contract, x: Int64) -> Int64:
-    return cut(x.sum(axis=-2), op.tokens.bit_length() - 1, contract.mean)
+    total = x.sum(axis=-2)
+    return contract.averaging.unlimited(total, op.tokens.bit_length() - 1, 0)
 
 
 def _same(op: Relu | Lut, _contract: Contract, x: Int64) -> Int64:

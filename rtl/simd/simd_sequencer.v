@@ -245,6 +245,8 @@ module simd_sequencer #(
   reg [15:0] out_stride_reg;        // words of 16 tokens, output
   reg [15:0] image_words_reg;       // of the whole image, modulo 2^16
   reg [15:0] table_words_reg;
+  reg [15:0] chunk_reg;             // index of the tile's chunk since the reset or the image's start
+  reg [15:0] weight_base_reg;       // the tile's first weight word in the ring
   reg [15:0] layer_chunk_reg;       // where the layer's chunks begin
   reg [15:0] layer_weight_reg;
   reg [15:0] tiles_before_reg;      // tiles given out before this layer began, modulo 2^16
@@ -290,8 +292,6 @@ module simd_sequencer #(
   reg [15:0] token_base_reg;        // 16 i
   reg [15:0] in_base_reg;           // 16 i KG
   reg [15:0] out_base_reg;          // 16 i G
-  reg [15:0] chunk_reg;             // index of its chunk since the reset or the image's start
-  reg [15:0] weight_base_reg;       // its first weight word in the ring
   reg [15:0] constants_reg;         // index of its constant group
   reg [15:0] table_base_reg;        // its first table word in the ring
   reg [15:0] column_target_reg;     // token mixing: tiles given out up to the end of the input group g

@@ -96,6 +96,8 @@ class _Elaborated:
         options.predefines = [f"{name}={value}" for name, value in (_PREDEFINED | dict(verilog.defines)).items()]
         options.additionalIncludePaths = []
         kinds = ast.CompilationOptions()
+        # As Verilator takes it.
+        kinds.flags |= ast.CompilationFlags.AllowUseBeforeDeclare
         kinds.topModules = {top} if top is not None else {"fxsim_wrapper"}
         kinds.paramOverrides = [f"{name}={value}" for name, value in parameters.items()]
         bag.preprocessorOptions = options

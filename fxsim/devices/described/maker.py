@@ -23,8 +23,8 @@ def make_files(where: str, command: tuple[str, ...], files: Mapping[str, bytes],
     """The files that a command writes, by name.
 
     It runs in a folder of its own, in which `files` lie, with two more words: the model's file, and the folder that it
-    is to write into. ToolError, one line that begins with `where`, where it fails or does not end; FileError where it
-    writes nothing, links, or more than the bounds.
+    is to write into; where it has the words `{model}` or `{folder}`, in place of these. ToolError, one line that begins
+    with `where`, where it fails or does not end; FileError where it writes nothing, links, or more than the bounds.
     """
     with temporary.folder("command") as folder:
         work, target, model_file = folder / "work", folder / "made", folder / "model.safetensors"
@@ -35,7 +35,9 @@ def make_files(where: str, command: tuple[str, ...], files: Mapping[str, bytes],
             path = work / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        words = [*command, str(model_file), str(target)]
+        given = {"{model}": str(model_file), "{folder}": str(target)}
+        words = [given.get(word, word) for word in command]
+        words += [] if given.keys() & {*command} else given.values()
         run_foreign(f"{where}: command", words, work, folder / "said", SECONDS_MAX)
         return _read(f"{where}: command", target)
 

@@ -145,6 +145,9 @@ def _rest(ports: Recognised, found: Survey) -> Iterator[str]:
         yield _comment(f"outputs that nobody looks at so far: {', '.join(outputs[:40])}")
     for name, members in ports.others.items():
         yield _comment(f"looks like: {name} ({', '.join(members[:40])}); see docs/bring-your-own-rtl.md")
+        if name.startswith("AXI4 master "):
+            prefix = name.removeprefix("AXI4 master ")
+            yield _comment(f"  [[axi4]] name = {_text(prefix)} prefix = {_text(prefix)}, where it works off jobs")
 
 
 def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -> Iterator[str]:

@@ -3,7 +3,7 @@
 A requantisation multiplies by multiplier / 2^30 / 2^shift; the multiplier is `ONE` where scales are powers of two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -63,6 +63,24 @@ class Contract:
         """All that decides values: contracts with the same give the same, everywhere where both take the operator."""
         limits = (self.sum_bits, self.shift_max)
         return (self.rounding, self.high_mul, self.float32, self.bias, self.overflow, self.mean, *limits)
+
+    @property
+    def averaging(self) -> "Contract":
+        """The contract of averages of a power of two of values: sums, shifted. They cannot leave their format."""
+        return replace(
+            self,
+            rounding=self.mean,
+            high_mul=False,
+            float32=False,
+            overflow=Overflow.SATURATE,
+            sum_bits=60,
+            shift_max=40,
+        )
+
+    @property
+    def adding(self) -> "Contract":
+        """The contract of sums of two, which are not divided."""
+        return replace(self, rounding=Rounding.FLOOR, high_mul=False, float32=False, sum_bits=60)
 
     def check(self, low: int, high: int, shift: int, bias: int, multiplier: int = ONE) -> None:
         """ModelError where it cannot take accumulators of `low` to `high` with this shift, bias and multiplier."""

@@ -1,0 +1,103 @@
+"""fxsim's own SIMD accelerator as somebody's own RTL: by registers, behind AXI4, its inside at the monitors.
+
+Faults are told to it by a file that it reads when it starts: one build for all of them, and for none.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fxsim.contract import TableRule
+from fxsim.cosim import cosim
+from fxsim.devices.described.check import check
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import Model
+from tests.conftest import ROOT
+
+CONFIG = ResMLPConfig(4, 16, 32, 16, 2, 10, points=8, rule=TableRule.CLAMP)
+RANDOM = np.random.default_rng(20261201)
+X = RANDOM.integers(-128, 128, (3, 4, 16)).astype(np.int8)
+FAULTS = {
+    # A sum that is not saturated.
+    "add": ("lib/saturating_add.v", "assign y = fits ?", "assign y = fits || fault ?"),
+    # A table whose segments have their ends exchanged.
+    "table": ("simd/table_lane.v", "(odd_reg == level_reg)", "((odd_reg == level_reg) ^ fault)"),
+    # Bursts of full length from wherever they begin.
+    "burst": ("simd/axi_reader.v", "{1'b0, address_reg[OFFSET_W-1:0] & MASK}",
+              "(fault ? {OFFSET_W + 1{1'b0}} : {1'b0, address_reg[OFFSET_W-1:0] & MASK})"),
+    # Not the last beat of a burst.
+    "last": ("simd/simd_memory.v", "m_axi_wlast = 1'b1", "m_axi_wlast = !fault"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """Two blocks with tables, all channels multiples of 16, values over the whole range."""
+    parameters: dict[str, npt.NDArray[Any]] = {}
+    for name, shape in resmlp_parameters(CONFIG).items():
+        shifts = name.endswith("shift")
+        parameters[name] = RANDOM.integers(4, 9, shape).astype(np.uint8) if shifts else (
+            RANDOM.integers(-128, 128, shape).astype(np.int8)
+        )  # fmt: skip
+    return Model(build_resmlp(CONFIG, parameters), "psa")
+
+
+def described(folder: Path, fault: str | None = None) -> Path:
+    """The accelerator's sources and their description in a folder, perhaps with a fault; returns the description."""
+    folder.mkdir()
+    for name in ("lib", "simd"):
+        shutil.copytree(ROOT / "rtl" / name, folder / name)
+    text = (Path(__file__).parent / "rtl" / "simd" / "simd.toml").read_text()
+    # The command of this interpreter, wherever it is.
+    text = text.replace('"fxsim"', f'"{sys.executable}", "-m", "fxsim"')
+    if fault is not None:
+        text = text.replace('clock = "clk"', 'files = ["fault.hex"]\nclock = "clk"')
+        (folder / "fault.hex").write_text(f"{list(FAULTS).index(fault) + 1 if fault else 0:x}\n")
+        for number, (file, old, new) in enumerate(FAULTS.values(), 1):
+            verilog = (folder / file).read_text()
+            assert old in verilog, old
+            given = (
+                f'reg [3:0] told[0:0];\n  initial $readmemh("fault.hex", told);\n  wire fault = told[0] == {number};'
+            )
+            head, rest = verilog.split(");\n", 1)
+            (folder / file).write_text(f"{head});\n  {given}\n{rest.replace(old, new)}")
+    (folder / "simd.toml").write_text(text)
+    return folder / "simd.toml"
+
+
+def test_description_fits_the_accelerator_as_it_is(model: Model, tmp_path: Path) -> None:
+    """Every tap is shown; sizes of the program, the image and the result become values of registers."""
+    found = check(described(tmp_path / "a"), model)
+    assert (found.problems, found.unprobed) == ((), ())
+    assert {line.name for line in found.taps} == set(model.graph.taps)
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "tap", "kinds"),
+    [
+        ("", None, set()),
+        ("add", "blocks.0.token_mixer.add", set()),
+        ("table", "blocks.0.mlp.psa_1", set()),
+        ("burst", None, {"burst crosses 4 KiB"}),
+        ("last", None, {"wlast missing"}),
+    ],
+)
+def test_faults_inside_are_located(model: Model, tmp_path: Path, fault: str, tap: str | None, kinds: set[str]) -> None:
+    """At the first tap that is wrong, though stages show their layers one after the other; under stalls, too."""
+    path = described(tmp_path / "a", fault)
+    result = cosim(model, X, accel="described", dut=str(path), optimise="-O0", stall="random:3")
+    assert result.passed == (fault == "")
+    first = result.verdict.first_mismatch
+    assert (None if first is None else first.tap) == tap
+    assert {found.kind for found in result.verdict.faults} == kinds
+    if fault == "":
+        compared = {name: found.compared for name, found in result.streams.taps.items()}
+        assert compared == {name: 3 * int(np.prod(model.graph.shapes[name])) for name in model.graph.taps}
+        assert result.streams.output.compared == 3 * 10
