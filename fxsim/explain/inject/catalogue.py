@@ -15,10 +15,11 @@ from fxsim.operators import Add, Affine, Linear, Lut, Pool, Relu
 
 
 class Injection(NamedTuple):
-    """A fault: the label that an explanation should give it, and options of `faulty`."""
+    """A fault: the label that an explanation should give it, options of `faulty`, and the two that make it, if any."""
 
     label: str
     options: Options
+    parts: tuple["Injection", ...] = ()
 
 
 def injections(model: Model, node: Node, values: Mapping[str, Int64], rng: np.random.Generator) -> list[Injection]:
@@ -41,17 +42,24 @@ def injections(model: Model, node: Node, values: Mapping[str, Int64], rng: np.ra
 
 
 def pairs_of(single: list[Injection]) -> list[Injection]:
-    """Two faults at once, wherever they do not set the same options."""
+    """Two faults at once, wherever each is of something else and can be told of any values."""
+    free = [one for one in single if not _ALONE & {one.label}]
     found = []
-    for one, other in combinations(single, 2):
-        fixed = {UNEXPLAINED, UNKNOWN_BITS, "stale_value"}
-        if (
-            not fixed & {one.label, other.label}
-            and one.label != other.label
-            and not set(one.options) & set(other.options)
-        ):
-            found.append(Injection("+".join(sorted((one.label, other.label))), {**one.options, **other.options}))
+    for one, other in combinations(free, 2):
+        if one.label != other.label and not _things(one) & _things(other):
+            label = "+".join(sorted((one.label, other.label)))
+            found.append(Injection(label, {**one.options, **other.options}, (one, other)))
     return found
+
+
+_ALONE = {UNEXPLAINED, UNKNOWN_BITS, "stale_value", "contract_tflite_reference"}
+"""Faults that are not paired: what is no rule, and an arithmetic of its own."""
+_SAME = {"shift_of": "shift_by", "wrap": "limits", "weight_of": "weights", "bias_of": "bias", "end": "edge"}
+"""Options that are of the same thing as another."""
+
+
+def _things(injection: Injection) -> set[str]:
+    return {_SAME.get(name, name) for name in injection.options}
 
 
 def _roundings() -> Iterator[Injection]:

@@ -28,6 +28,8 @@ class Outcome(StrEnum):
     """Its own label, with or without others that fit as well."""
     ALTERNATIVE = "alternative"
     """Another label that makes the same values, and its own among those that fit as well."""
+    SIMPLER = "simpler"
+    """The label of one of two faults, which makes all values alone: two rules are looked for where none does."""
     UNEXPLAINED = "unexplained"
     """No label, where there is one."""
     MISNAMED = "misnamed"
@@ -147,14 +149,11 @@ def _try(found: Confusion, place: _Place, injection: Injection, rng: np.random.G
     elif np.array_equal(made, right):
         found.harmless[label] += 1
         return
-    if "+" in label:
+    for part in injection.parts:
         # One of two faults that changes nothing beside the other is none.
-        for only in label.split("+"):
-            own = {name: option for name, option in injection.options.items() if name in _names(place, only)}
-            rng.bit_generator.state = state
-            if np.array_equal(faulty(node, inputs, own, rng), made):
-                label = only
-                break
+        rng.bit_generator.state = state
+        if np.array_equal(faulty(node, inputs, part.options, rng), made):
+            label = part.label
     shown: dict[str, Int64 | FourState] = {}
     for earlier in model.graph.nodes:
         if earlier.name == node.name:
@@ -168,15 +167,11 @@ def _try(found: Confusion, place: _Place, injection: Injection, rng: np.random.G
     )
 
 
-def _names(place: _Place, label: str) -> set[str]:
-    """Names of the options that a label's fault sets."""
-    own = injections(place.model, place.node, place.values, np.random.default_rng(0))
-    return {name for injection in own if injection.label == label for name in injection.options}
-
-
 def _outcome(label: str, fault: Fault) -> Outcome:
     if fault.label == label:
         return Outcome.NAMED
     if fault.label == UNEXPLAINED:
         return Outcome.UNEXPLAINED
-    return Outcome.ALTERNATIVE if label in fault.alternatives else Outcome.MISNAMED
+    if label in fault.alternatives:
+        return Outcome.ALTERNATIVE
+    return Outcome.SIMPLER if fault.label in label.split("+") and "+" not in fault.label else Outcome.MISNAMED

@@ -39,6 +39,7 @@ class Injected(Data, frozen=True):
     faults: int
     named: int
     alternative: int
+    simpler: int
     unexplained: int
     misnamed: int
     harmless: int
@@ -80,8 +81,8 @@ def rows_of(found: Confusion) -> list[Injected]:
         others = sorted({tried.named for tried in own if tried.outcome is Outcome.MISNAMED})
         rows.append(
             Injected(
-                label, len(own), count[Outcome.NAMED], count[Outcome.ALTERNATIVE], count[Outcome.UNEXPLAINED],
-                count[Outcome.MISNAMED], found.harmless[label], tuple(others),
+                label, len(own), count[Outcome.NAMED], count[Outcome.ALTERNATIVE], count[Outcome.SIMPLER],
+                count[Outcome.UNEXPLAINED], count[Outcome.MISNAMED], found.harmless[label], tuple(others),
             )
         )  # fmt: skip
     return rows
@@ -90,7 +91,10 @@ def rows_of(found: Confusion) -> list[Injected]:
 def _write(rows: Sequence[tuple[str, tuple[Injected, ...]]]) -> list[Block]:
     columns = (
         Column("injected"),
-        *(Column(title, number=True) for title in ("faults", "named", "fits as well", "unexplained", "misnamed")),
+        *(
+            Column(title, number=True)
+            for title in ("faults", "named", "fits as well", "simpler", "unexplained", "misnamed")
+        ),
         Column("changed nothing", number=True),
         Column("called instead"),
     )
@@ -102,8 +106,8 @@ def _write(rows: Sequence[tuple[str, tuple[Injected, ...]]]) -> list[Block]:
                     tuple(
                         Row(
                             (
-                                row.label, row.faults, row.named, row.alternative, row.unexplained, row.misnamed,
-                                row.harmless, ", ".join(row.others),
+                                row.label, row.faults, row.named, row.alternative, row.simpler, row.unexplained,
+                                row.misnamed, row.harmless, ", ".join(row.others),
                             ),
                             failed=row.misnamed > 0,
                         )
@@ -132,7 +136,8 @@ KIND = Kind(
             "Faults injected, and what they were called",
             _named,
             _write,
-            "A fault fits as well where another rule makes the same values; one that changed no value cannot be seen.",
+            "A fault fits as well where another rule makes the same values; of two faults one alone may make all of "
+            "them, which is simpler. One that changed no value cannot be seen.",
         ),
     ),
 )
