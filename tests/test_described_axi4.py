@@ -33,6 +33,7 @@ FAULTS = {
     "ids": ("m_axi_rid)", "(@ ? parameter_count == PARAMETER_WORDS : m_axi_rid))"),
     "strobe missing": ("m_axi_wstrb = 4'hf", "m_axi_wstrb = @ && beat == 1 ? 4'h7 : 4'hf"),
     "payload": ("m_axi_wdata =", "m_axi_wdata = {32{@ && tick}} ^"),
+    "beats not taken": ("m_axi_rready = ", "m_axi_rready = !@ && "),
     "wide": ("m_axi_arsize = 2", "m_axi_arsize = 2 + @"),
     "fixed": ("m_axi_awburst = 1", "m_axi_awburst = !@"),
     "request when done": ("done <= 0;", "done <= 0;\n    if (@ && done) m_axi_arvalid <= 1;"),
@@ -58,21 +59,6 @@ FAULTS = {
     "unaligned": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? X + 1 :"),
 }  # fmt: skip
 """Faults by name: what stands in the design, and what in its place, where `@` means that this fault (or that) is on."""
-SHOWN = """
-[[tap]]
-name = "fc"
-data = "m_axi_wdata"
-valid = "m_axi_wvalid && m_axi_wready"
-multiplex = "results"
-lanes = 4
-
-[[tap]]
-name = "act"
-data = "m_axi_wdata"
-valid = "m_axi_wvalid && m_axi_wready"
-multiplex = "results"
-lanes = 4
-"""
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +88,9 @@ def described(folder: Path, *edits: tuple[str, str]) -> Path:
 
 
 def faulty(folder: Path, name: str) -> Path:
-    """The design with a fault; its taps come one after the other on the data that it writes."""
+    """The design with a fault, or with none of them."""
     read = 'reg [7:0] fault[0:0];\n  reg tick;\n  initial $readmemh("fault.hex", fault);'
-    path = described(
-        folder,
-        ('sources = ["dense.v"]', 'sources = ["dense.v"]\nfiles = ["fault.hex"]'),
-        ('role = "output"\nbase = 0x3000\ntensor = "fc"\nlanes = 4', 'role = "scratch"\nbase = 0x3000\nwords = 5'),
-    )
-    path.write_text(path.read_text() + SHOWN)
+    path = described(folder, ("clock =", 'files = ["fault.hex"]\nclock ='))
     text = once((folder / "dense.v").read_text(), "  localparam X_WORDS", f"  {read}\n  localparam X_WORDS")
     text = once(text, "    done <= 0;\n", "    tick <= !tick;\n    done <= 0;\n")
     names = list(FAULTS)
@@ -146,6 +127,7 @@ def simulate(model: Model, dut: Path, stall: str = "none") -> CosimResult:
         ('memory = "ddr"\nrole = "input"', 'memory = "dram"\nrole = "input"', "there is no such memory, only: ddr"),
         ('tensor = "fc.weight"', 'file = "w.bin"', "there is no file 'w.bin', expected one of 'files', or that the"),
         ('tensor = "fc.weight"', 'tensor = "fc.weight"\nfile = "w.bin"', "it needs a tensor, .* or a file"),
+        ("[[axi4]]", "tie = { m_axi_rlast = 0 }\n[[axi4]]", "tie: port 'm_axi_rlast' is another's, too: expected one"),
         ('base = 0x3000', 'base = 0x3000\nfile = "x.bin"', "only a parameter lies in a file"),
         ('base = 0x2000', 'base = 0x2000\nname = "fc"', "its name 'fc' is that of a tensor of the model"),
         ('[[region]]', '[[axi4]]\nname = "other"\nprefix = "m_axi"\n[[region]]', "axi4 'other': it is described twice"),
@@ -214,7 +196,7 @@ def test_check_shows_where_tensors_lie(model: Model, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_right_design_passes(model: Model, tmp_path: Path) -> None:
     """Reads and writes in any order, after any time, with resets; the linear's result is read back from memory."""
-    path = described(tmp_path / "a")
+    path = faulty(tmp_path / "a", "")
     right = simulate(model, path)
     assert right.passed
     assert {name: tap.compared for name, tap in right.streams.taps.items()} == {"fc": 6 * 20}
@@ -237,7 +219,7 @@ def test_right_design_passes(model: Model, tmp_path: Path) -> None:
         ("wlast early", None, {"wlast too early"}, "m_axi_w"),
         ("valid dropped", None, {"valid withdrawn", "timeout"}, "m_axi_aw"),
         ("4 KiB", None, {"burst crosses 4 KiB"}, "m_axi_ar"),
-        ("relu", "act", set(), None),
+        ("relu", "ddr", set(), None),
         ("sum", "fc", set(), None),
         ("result's address", "ddr", {"output never written", "write outside every region"}, "m_axi_w"),
         ("input overwritten", None, {"output never written", "write into what is only read"}, "m_axi_w"),
@@ -248,14 +230,15 @@ def test_right_design_passes(model: Model, tmp_path: Path) -> None:
         ("wide", None, {"burst with beats of more than 4 bytes"}, "m_axi_ar"),
         ("fixed", None, {"burst that is not INCR"}, "m_axi_aw"),
         ("request when done", None, {"request without a job"}, "m_axi_ar"),
-        ("in reset", None, {"valid set during reset", "values too many", "write data without a job"}, "m_axi_w"),
+        ("beats not taken", None, {"timeout"}, "control"),
+        ("in reset", None, {"valid set during reset", "write data without a job"}, "m_axi_w"),
         ("read before the answer", None,
          {"read of bytes that are being written", "done with transfers under way"}, "m_axi_ar"),
-        ("two writers", None,
+        ("two writers", "fc",
          {"two writes of a byte under way", "output never written", "done with transfers under way"}, "m_axi_w"),
         ("nothing there", "fc",
          {"read of bytes that nothing was written to", "read outside every region"}, "m_axi_ar"),
-        ("strobe outside", "ddr", {"strobe outside of the beat", "output never written"}, "m_axi_w"),
+        ("strobe outside", "fc", {"strobe outside of the beat", "output never written"}, "m_axi_w"),
         ("unaligned", "fc", set(), None),
     ],
 )  # fmt: skip
@@ -269,5 +252,99 @@ def test_fault_is_located(
     assert result.passed == (name in ("", "narrow"))
     assert found == kinds
     assert (None if first is None else first.tap) == tap
+    if name == "beats not taken":
+        assert "; m_axi_ar: a read from 0x" in (result.verdict.faults[0].detail or "")
+    if name == "valid dropped":
+        # The memory takes data, and waits for the address.
+        details = [fault.detail for fault in result.verdict.faults if fault.kind == "timeout"]
+        words = "no end of 'wait for done' in 100000 cycles; m_axi_w: [0-9] beats whose address has not come"
+        assert re.fullmatch(words, details[0] or "")
     if where is not None:
         assert where in {fault.stream for fault in result.verdict.faults}
+
+
+SPLIT = """
+module split (
+    input wire clk, input wire rst, input wire start, output reg done,
+    output wire [39:0] RD_ARADDR, output wire [7:0] RD_ARLEN, output reg RD_ARVALID, input wire RD_ARREADY,
+    input wire [63:0] RD_RDATA, input wire RD_RVALID, output wire RD_RREADY,
+    output wire [39:0] wr_awaddr, output wire [7:0] wr_awlen, output reg wr_awvalid, input wire wr_awready,
+    output wire [15:0] wr_wdata, output wire wr_wlast, output reg wr_wvalid, input wire wr_wready,
+    input wire wr_bvalid, output wire wr_bready
+);
+  reg [63:0] x[0:7];
+  reg [2:0] got;
+  reg [4:0] sent;
+  wire [63:0] word = x[sent[4:2]] >> 16 * sent[1:0];
+  assign RD_ARADDR = 40'h80_0000_1fd8, RD_ARLEN = 4, RD_RREADY = 1;
+  assign wr_awaddr = 40'h80_0000_1fd8, wr_awlen = 19, wr_wlast = sent == 19, wr_bready = 1;
+  assign wr_wdata = {word[15] ? 8'd0 : word[15:8], word[7] ? 8'd0 : word[7:0]};
+  always @(posedge clk) begin
+    done <= wr_bvalid;
+    if (RD_ARREADY) RD_ARVALID <= 0;
+    if (wr_awready) wr_awvalid <= 0;
+    if (start) begin
+      RD_ARVALID <= 1;
+      got <= 0;
+      sent <= 0;
+    end
+    if (RD_RVALID) begin
+      x[got] <= RD_RDATA;
+      got <= got + 1;
+      wr_awvalid <= got == 4;
+      wr_wvalid <= got == 4;
+    end
+    if (wr_wvalid && wr_wready) begin
+      sent <= sent + 1;
+      wr_wvalid <= !wr_wlast;
+    end
+    if (rst) begin
+      RD_ARVALID <= 0;
+      wr_awvalid <= 0;
+      wr_wvalid <= 0;
+    end
+  end
+endmodule
+"""
+SPLIT_TOML = """
+top = "split"
+sources = "split.v"
+clock = "clk"
+reset = { signal = "rst" }
+control = { start = "start", done = "done" }
+[[axi4]]
+name = "reader"
+memory = "ddr"
+prefix = "RD"
+latency = 3
+[[axi4]]
+name = "writer"
+memory = "ddr"
+prefix = "wr"
+latency = 9
+[[region]]
+memory = "ddr"
+role = "input"
+base = 0x8000001fd8
+[[region]]
+memory = "ddr"
+role = "output"
+base = 0x8000001fd8
+lanes = 2
+"""
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_masters_of_one_side_share_a_memory(tmp_path: Path) -> None:
+    """Of 64 bits one that only reads, of 16 one that only writes, without what a master may lack, in place."""
+    (tmp_path / "split.v").write_text(SPLIT)
+    (tmp_path / "split.toml").write_text(SPLIT_TOML)
+    relu = Model(Graph((5, 8), (Node("act", Relu(), (INPUT,)),)), "relu")
+    result = simulate(relu, tmp_path / "split.toml")
+    assert (result.passed, result.verdict.faults) == (True, ())
+    # The start; from the address to the first of five beats; twenty beats, from the last to its answer; and done.
+    assert result.timing.latency_cycles == 1 + 3 + 5 + 20 + 9 + 1
+    assert simulate(relu, tmp_path / "split.toml", "burst:3+reset:4:3").passed
+    (tmp_path / "split.toml").write_text(SPLIT_TOML.replace('memory = "ddr"\nprefix = "wr"', 'prefix = "wr"'))
+    assert any("no port of it can write" in problem for problem in check(tmp_path / "split.toml", relu).problems)

@@ -12,6 +12,7 @@ from fxsim.errors import FileError
 if TYPE_CHECKING:
     from fxsim.contract.arithmetic import Integers
     from fxsim.explain.between import Between
+    from fxsim.explain.telling import Teller
 
 ACC_BITS_MAX = 60
 
@@ -61,10 +62,14 @@ def check_alone(model: Path | None, others: Iterable[Any], given: dict[str, Any]
 
 def compare_contracts(model: Path | None, given: dict[str, Any], output: Path | None, as_json: bool) -> bool:
     """Whether two contracts are proved the same; says so, and writes the input on which they differ."""
+    import msgspec
+    import numpy as np
+
     from fxsim.contract import Number
     from fxsim.explain.between import between, between_at
     from fxsim.explain.contracts import ONE
     from fxsim.explain.contracts.runs import Setting
+    from fxsim.explain.telling import Teller
     from fxsim.formats import load
 
     first, second = given["between"]
@@ -77,48 +82,50 @@ def compare_contracts(model: Path | None, given: dict[str, Any], output: Path | 
         found = between(first, second, setting)
     else:
         found, inputs = between_at(load(model), given["node"], first, second)
-    files = {} if output is None else write_arrays(output, inputs)
+    teller = Teller()
+    found = msgspec.structs.replace(found, files=teller.keep(inputs))
+    if output is not None:
+        write_telling(output, teller)
     if as_json:
-        from msgspec import to_builtins
-
-        print_json(to_builtins(found) | {"files": files})
+        print_json(found)
     else:
-        _print(found, inputs, files)
+        say(between_words(found))
+        for name, values in inputs.items():
+            nonzero = np.count_nonzero(values)
+            say(f"  input {name}: {nonzero:,} of {values.size:,} values are not zero; {found.files[name]} of -o")
     return found.equal is True
 
 
-def write_arrays(folder: Path, inputs: "dict[str, Integers]") -> dict[str, str]:
-    """Files written of arrays, by their names: `telling.npy`, of several `telling_0.npy` and so on."""
+def write_telling(folder: Path, teller: "Teller") -> None:
+    """Write inputs that tell apart: `telling.npy`, images, and a file for each input of operators."""
     import numpy as np
 
+    from fxsim.explain.telling import IMAGES_FILE
     from fxsim.formats import atomic_write
 
+    arrays = dict(teller.operands)
+    if teller.images:
+        arrays[IMAGES_FILE] = np.stack(teller.images)
+    if not arrays:
+        say(f"{folder}: nothing to write, no input was needed or found", err=True)
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot write the folder {folder}: {error.strerror or error}") from error
-    files = {}
-    for number, (name, values) in enumerate(inputs.items()):
-        file = folder / ("telling.npy" if len(inputs) == 1 else f"telling_{number}.npy")
-        with atomic_write(file) as made, made.open("wb") as stream:
+    for name, values in arrays.items():
+        with atomic_write(folder / name) as made, made.open("wb") as stream:
             np.save(stream, values)
-        files[name] = str(file)
-    return files
 
 
-def _print(found: "Between", inputs: "dict[str, Integers]", files: dict[str, str]) -> None:
+def between_words(found: "Between") -> str:
+    """A sentence about two contracts."""
     a, b = found.contracts
     where = "" if found.node is None else f" at {found.node}"
-    if found.equal is False:
-        assert found.results is not None
-        one, other = found.results
+    if found.results is not None:
         at = "" if found.index is None else f" at {', '.join(f'{k} {v}' for k, v in found.index.items())}"
-        say(f"{a} and {b} differ{where}: the sum {found.accumulator} gives {one} and {other}{at}")
-        for name, values in inputs.items():
-            nonzero = values[values != 0]
-            said = f"written to {files[name]}" if name in files else "-o DIR writes it"
-            say(f"  input {name}: {nonzero.size:,} of {values.size:,} values are not zero; {said}")
-    elif found.equal:
-        say(f"{a} and {b} are the same{where}: {found.why}")
-    else:
-        say(f"{a} and {b}{where}: not decided; {found.why}")
+        one, other = found.results
+        return f"{a} and {b} differ{where}: the sum {found.accumulator} gives {one} and {other}{at}"
+    if found.equal:
+        return f"{a} and {b} are the same{where}: {found.why}"
+    return f"{a} and {b}{where}: not decided; {found.why}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.between import between_options, check_alone, compare_contracts
+from fxsim.cli.between import between_options, between_words, check_alone, compare_contracts, write_telling
 from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.errors import ComparisonError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fxsim.contract.arithmetic import Integers
     from fxsim.explain import Diff, Fault, Located
     from fxsim.explain.applied import Impact
+    from fxsim.explain.result import Telling
     from fxsim.graph import Model
 
 
@@ -74,6 +75,7 @@ def command(
     from fxsim.cli.images_of import read_images
     from fxsim.explain.minimal import refuse_existing
     from fxsim.explain.run import diff_located
+    from fxsim.explain.telling import Teller
     from fxsim.formats import load
     from fxsim.formats.atomic import check_target
     from fxsim.traces import open_trace
@@ -101,8 +103,11 @@ def command(
     x = read_images(stimulus, loaded)
     source = open_trace(trace, map_file, loaded, x)
     values = source.values(slice(0, len(x)), source.taps)
+    teller = Teller()
     with progress("faults") as report:
-        found, located = diff_located(loaded, x, values, progress=report)
+        found, located = diff_located(loaded, x, values, progress=report, teller=teller)
+    if output is not None:
+        write_telling(output, teller)
     if as_json:
         effect = None if impact is None or found.equal else _impact(impact, located, found)
         print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers, "impact": effect})
@@ -186,6 +191,8 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
             say(f"    {step.name}: {step.text}")
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
+        for telling in fault.telling:
+            say(f"  {_told(telling)}")
         for partial in fault.partial:
             spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
             say(
@@ -193,12 +200,25 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
             )
     if found.contracts and not found.equal:
         say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
+    for told in found.contracts_telling:
+        say(f"  {between_words(told)}")
     if found.not_compared:
         say(f"not in the trace: {', '.join(found.not_compared)}")
     if unused:
         say(f"in the trace, and no tap of the model: {', '.join(unused)}")
     verdict = "equal" if found.equal else f"differs, {len(found.faults)} fault{'s' if len(found.faults) != 1 else ''}"
     say(f"{found.model}: {verdict}")
+
+
+def _told(telling: "Telling") -> str:
+    """A sentence about what tells another hypothesis from a fault's."""
+    if telling.same is not False or telling.results is None:
+        said = "cannot be told apart by any input" if telling.same else "no input found that tells it apart"
+        return f"{telling.label}: {said}: {telling.why}"
+    index = ", ".join(f"{axis} {place}" for axis, place in (telling.index or {}).items())
+    one, other = telling.results
+    files = ", ".join(telling.files.values())
+    return f"{telling.label} is told apart by {files}, row {telling.row}: it gives {other}, not {one}, at {index}"
 
 
 def _words(fault: "Fault") -> str:

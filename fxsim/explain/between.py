@@ -23,7 +23,7 @@ class Between(Struct, frozen=True, kw_only=True):
 
     `equal`: proved, or an input is known on which they differ; None where neither is. `why`: the proof, or why nothing
     is known. `accumulator`, `results`: of the first contract and of the second, where they differ; `index`: where in
-    the result of the operator.
+    the result of the operator; `files`: where the inputs are written, by tensor.
     """
 
     contracts: tuple[str, str]
@@ -33,6 +33,7 @@ class Between(Struct, frozen=True, kw_only=True):
     accumulator: int | None = None
     results: tuple[int, int] | None = None
     index: dict[str, int] | None = None
+    files: dict[str, str] = {}  # msgspec copies it
 
 
 def between(first: str, second: str, setting: Setting) -> Between:
@@ -80,6 +81,30 @@ def between_at(model: Model, node: str, first: str, second: str) -> tuple[Betwee
     return result, {
         name: values.astype(number.dtype) for name, values, number in zip(at.inputs, found.values, numbers, strict=True)
     }
+
+
+def between_anywhere(model: Model, first: str, second: str) -> tuple[Between, dict[str, Integers]]:
+    """Two contracts, by name, at the first node of a model where an input is known on which they differ.
+
+    They are the same where they are proved so at every node.
+    """
+    names = (first, second)
+    if contract(first).arithmetic == contract(second).arithmetic:
+        return Between(contracts=names, node=None, equal=True, why="they are one arithmetic"), {}
+    unknown = ""
+    for node in model.graph.taps:
+        try:
+            found, inputs = between_at(model, node, first, second)
+        except ModelError as error:
+            unknown = str(error)
+            continue
+        if found.equal is False:
+            return found, inputs
+        if found.equal is None:
+            unknown = f"node '{node}': {found.why}"
+    if unknown:
+        return Between(contracts=names, node=None, equal=None, why=unknown), {}
+    return Between(contracts=names, node=None, equal=True, why="they are the same at every node"), {}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from fxsim.compare import Difference
+from fxsim.explain.between import Between
 
 UNEXPLAINED = "unexplained"
 UNKNOWN_BITS = "unknown_bits"
@@ -20,6 +21,26 @@ class Partial(Struct, frozen=True, kw_only=True):
     spoiled: int
 
 
+class Telling(Struct, frozen=True, kw_only=True):
+    """Another hypothesis that fits, and an input on which it gives something else than the fault's.
+
+    `same`: False where there is such an input, True where it is proved that there is none for the operator, None where
+    none was found. `why`: the proof, or what was tried. `files`, `row`: where the inputs stand, by tensor: the model's
+    images in `telling.npy`, what the operator reads in others. `index`, `results`: where in the tap, and what the
+    fault's hypothesis and this one give there.
+    """
+
+    label: str
+    node: str
+    parameters: dict[str, Any]
+    same: bool | None
+    why: str
+    files: dict[str, str] = {}  # msgspec copies it
+    row: int | None = None
+    index: dict[str, int] | None = None
+    results: tuple[int, int] | None = None
+
+
 class Fault(Struct, frozen=True, kw_only=True):
     """A tap with a fault of its own, and its cause.
 
@@ -27,7 +48,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     `unexplained` where none does. `exact` says which. `node`: where it is done, the tap's own or one before it that the
     trace does not have. `alternatives`: labels that fit as well, the same one where it does so elsewhere or with other
     parameters; `others`: up to 20 of these, with node and parameters. `partial`: where nothing fits, the best of what
-    explains some; `pairs_left_out`: changes that were then not tried in pairs.
+    explains some; `pairs_left_out`: changes that were then not tried in pairs. `telling`: what tells `others` apart.
     """
 
     tap: str
@@ -43,6 +64,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     others: tuple[Partial, ...] = ()
     partial: tuple[Partial, ...] = ()
     pairs_left_out: int = 0
+    telling: tuple[Telling, ...] = ()
 
 
 class TapReport(Struct, frozen=True, kw_only=True):
@@ -64,7 +86,8 @@ class Diff(Struct, frozen=True, kw_only=True):
     """Whether a trace is the model's, and why not. `equal` only where every value of every tap of it is.
 
     `faults`: taps with faults of their own, in graph order. `not_compared`: the model's taps that the trace lacks.
-    `contracts`: names of the contracts under which every tap of the trace is what its own inputs make.
+    `contracts`: names of the contracts under which every tap of the trace is what its own inputs make;
+    `contracts_telling`: for each but the first, where one fits and the trace is not equal, what tells it from that one.
     """
 
     equal: bool
@@ -75,4 +98,5 @@ class Diff(Struct, frozen=True, kw_only=True):
     taps: tuple[TapReport, ...]
     not_compared: tuple[str, ...]
     contracts: tuple[str, ...]
+    contracts_telling: tuple[Between, ...]
     seconds: float

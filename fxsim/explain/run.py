@@ -12,6 +12,7 @@ from fxsim.errors import ComparisonError
 from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
+from fxsim.explain.telling import Teller, tell_contracts
 from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
@@ -40,20 +41,25 @@ def diff_located(
     trace: Mapping[str, npt.NDArray[np.integer] | FourState],
     *,
     progress: Progress | None = None,
+    teller: Teller | None = None,
 ) -> tuple[Diff, Located]:
-    """The result of `diff`, and the trace as it was located, from which pages are drawn. Errors as `diff`'s."""
+    """The result of `diff`, and the trace as it was located, from which pages are drawn. Errors as `diff`'s.
+
+    `teller`: takes the inputs that tell apart what the trace does not.
+    """
     begun = time.monotonic()
     x = model.check_stimulus(x)
     _check(model, len(x), trace)
     located = locate(model, x, trace)
-    contracts = reproducing(located)
+    contracts, teller = reproducing(located), Teller() if teller is None else teller
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap, contracts=contracts))
+        faults.append(explain(located, tap, contracts=contracts, teller=teller))
         if progress is not None:
             progress(number + 1, len(located.faulty))
+    equal = not any(state.differ or state.local for state in located.states)
     found = Diff(
-        equal=not any(state.differ or state.local for state in located.states),
+        equal=equal,
         model=model.name,
         images=len(x),
         first_differing=next((state.tap for state in located.states if state.differ), None),
@@ -67,6 +73,7 @@ def diff_located(
         ),
         not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
         contracts=contracts,
+        contracts_telling=() if equal else tell_contracts(model, contracts, teller),
         seconds=round(time.monotonic() - begun, 3),
     )  # fmt: skip
     return found, located

@@ -12,6 +12,7 @@ from fxsim.explain.case import Case, Change, make_cases
 from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.locate import Located
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
+from fxsim.explain.telling import Teller
 
 PAIRED = 120
 """Changes that pairs are made of, at most: those that explain most alone."""
@@ -67,11 +68,18 @@ class Tried:
         )  # fmt: skip
 
 
-def explain(located: Located, tap: str, pairs: bool = True, contracts: tuple[str, ...] = ()) -> Fault:
+def explain(
+    located: Located,
+    tap: str,
+    pairs: bool = True,
+    contracts: tuple[str, ...] = (),
+    teller: Teller | None = None,
+) -> Fault:
     """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none.
 
     `pairs`: whether two rules at once are tried where one alone does not do. `contracts`: names of those that make the
-    whole trace; where no rule does alone, they are the cause.
+    whole trace; where no rule does alone, they are the cause. `teller`: what finds inputs that tell apart those that
+    fit, if any.
     """
     state = next(state for state in located.states if state.tap == tap)
     cases = make_cases(located, tap)
@@ -82,7 +90,7 @@ def explain(located: Located, tap: str, pairs: bool = True, contracts: tuple[str
             tap=tap, label=label, exact=best is not None and label != UNEXPLAINED, node=node,
             parameters={} if best is None or label == UNEXPLAINED else best.parameters,
             alternatives=more.get("alternatives", ()), others=more.get("others", ()), partial=more.get("partial", ()),
-            pairs_left_out=more.get("pairs_left_out", 0),
+            pairs_left_out=more.get("pairs_left_out", 0), telling=more.get("telling", ()),
             values=state.values, values_differing=total, first=state.first,
             values_explained=0 if best is None else best.explained,
         )  # fmt: skip
@@ -110,9 +118,12 @@ def explain(located: Located, tap: str, pairs: bool = True, contracts: tuple[str
         best, *others = fitting
         # The same label elsewhere, or of other parameters, is another cause.
         labels = tuple(dict.fromkeys(other.label for other in others))
+        others = others[:_OTHERS]
+        telling = () if teller is None else tuple(teller.tell(located.model, cases[0], best, other) for other in others)
         return fault(
-            best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others[:_OTHERS])
-        )
+            best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others),
+            telling=telling,
+        )  # fmt: skip
     helping = sorted((a for a in tried if a.explained > a.spoiled), key=lambda a: (-a.share, a.freedom))
     whole = (_try(next(c for c in cases if c.node.name == a.node), *a.changes) for a in helping[:_PARTIAL])
     helping = sorted(whole, key=lambda a: (a.spoiled - a.explained, a.freedom))

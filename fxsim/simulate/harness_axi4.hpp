@@ -117,6 +117,14 @@ class ReadChannels {
     bool offering() const { return reading_ != NONE; }
     uint64_t beats() const { return beats_; }
 
+    // What has not ended, in words; empty where everything has.
+    std::string waiting() const {
+        if (bursts_.empty()) return "";
+        const Read& burst = bursts_[offering() ? reading_ : 0];
+        return std::string(port_.address_name()) + ": a read from " + hex(burst.start) +
+               (offering() ? ", of which a beat is offered and not taken" : ", which the memory is to answer");
+    }
+
     void drive() {
         port_.set_ready(!address_stall_() && bursts_.size() < OUTSTANDING_MAX);
         if (reading_ == NONE) {
@@ -242,6 +250,19 @@ class WriteChannels {
 
     bool under_way() const { return !bursts_.empty() || !early_.empty() || !responses_.empty(); }
     uint64_t beats() const { return beats_; }
+
+    // What has not ended, in words; empty where everything has.
+    std::string waiting() const {
+        const std::string address = port_.address_name(), data = port_.data_name();
+        if (answering_ != NONE)
+            return address + ": a write to " + hex(responses_[answering_].start) + ", whose answer is not taken";
+        if (!bursts_.empty())
+            return address + ": a write to " + hex(bursts_.front().start) + ", of which " +
+                   std::to_string(bursts_.front().left) + " beats have not come";
+        if (!early_.empty()) return data + ": " + std::to_string(early_.size()) + " beats whose address has not come";
+        if (responses_.empty()) return "";
+        return address + ": a write to " + hex(responses_.front().start) + ", which the memory is to answer";
+    }
 
     void drive() {
         // A memory may wait for a write's data before it takes the address, or the other way round.

@@ -17,7 +17,8 @@ from fxsim.explain.rules import Rounding, cut, wrapped
 
 ONE = 1 << 30
 """The multiplier of a factor that is a power of two."""
-_FLOAT32_BITS = 24
+FLOAT32_BITS = 24
+"""Significant bits of a float32."""
 _HIGH_MUL_BITS = 31
 _PRODUCT_BITS = 32
 """Signed width of what a multiplier is multiplied with, so that products have at most 62 bits and a sign."""
@@ -61,8 +62,12 @@ class Contract:
     @property
     def arithmetic(self) -> tuple[object, ...]:
         """All that decides values: contracts with the same give the same, everywhere where both take the operator."""
-        limits = (self.sum_bits, self.shift_max)
-        return (self.rounding, self.high_mul, self.float32, self.bias, self.overflow, self.mean, *limits)
+        return (*self.formula, self.mean, self.sum_bits, self.shift_max)
+
+    @property
+    def formula(self) -> tuple[object, ...]:
+        """All that decides results of sums that both take."""
+        return (self.rounding, self.high_mul, self.float32, self.bias, self.overflow)
 
     @property
     def averaging(self) -> "Contract":
@@ -117,7 +122,7 @@ class Contract:
                 cut(doubled * multiplier, _HIGH_MUL_BITS, Rounding.HALF_UP), np.maximum(shift - 1, 0), self.rounding
             )
         if self.float32:
-            extra = 31 - _FLOAT32_BITS
+            extra = 31 - FLOAT32_BITS
             factor = int(to_float32(np.array([multiplier]))[0]) >> extra
             product = to_float32(to_float32(total) * factor)
             return cut(product, 30 - extra + shift, self.rounding)
@@ -156,6 +161,6 @@ def to_float32(values: Int64) -> Int64:
         more = left >> step > 0
         bits += np.where(more, step, 0)
         left = np.where(more, left >> step, left)
-    spare = np.maximum(bits + 1 - _FLOAT32_BITS, 0)
+    spare = np.maximum(bits + 1 - FLOAT32_BITS, 0)
     rounded: Int64 = cut(values, spare, Rounding.HALF_EVEN) << spare
     return rounded

@@ -6,14 +6,14 @@ neighbouring thresholds of either contract both results are constant, and one ac
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fxsim.contract import INT8, Number
 from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
-from fxsim.explain.contracts.arithmetic import ONE, Contract, Overflow
+from fxsim.explain.contracts.arithmetic import FLOAT32_BITS, ONE, Contract, Overflow
 
 EXHAUSTED = 1 << 16
 """Most accumulators that are computed one by one."""
@@ -78,6 +78,9 @@ def differing(a: Contract, b: Contract, setting: Setting) -> Runs:
     """The accumulators on which two contracts differ. ModelError where one of them cannot take the setting."""
     setting.check(a)
     setting.check(b)
+    a, b = _exact(a, setting), _exact(b, setting)
+    if a.formula == b.formula:
+        return Runs(NONE, NONE, "for these sums both are one formula")
     count = setting.high - setting.low + 1
     if count <= EXHAUSTED:
         acc = np.arange(setting.low, setting.high + 1)
@@ -100,6 +103,13 @@ def differing(a: Contract, b: Contract, setting: Setting) -> Runs:
     if not whole:
         proof += f"; beyond, to {setting.low} and {setting.high}, they repeat"
     return _runs(a, b, setting, acc, high, proof, whole)
+
+
+def _exact(contract: Contract, setting: Setting) -> Contract:
+    """The contract without its float32, where that holds every sum as it is and the factor is a power of two."""
+    added = setting.bias << setting.shift if contract.bias == "before" else 0
+    held = max(abs(setting.low + added), abs(setting.high + added)) <= 1 << FLOAT32_BITS
+    return replace(contract, float32=False) if held and setting.multiplier == ONE else contract
 
 
 def _runs(a: Contract, b: Contract, setting: Setting, acc: Int64, high: int, proof: str, whole: bool = True) -> Runs:

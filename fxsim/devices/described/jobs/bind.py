@@ -125,14 +125,19 @@ def bind_jobs_as_far_as_it_fits(
         masters = bind_axi4(path, description, ports, rams, findings)
         # The ports of a master that does not fit are none that nobody drives.
         if len(masters) == len(description.axi4):
+            driven = _driven(description, registers, masters)
             with findings.part():
-                refuse_undriven(path, description, ports, _driven(description, registers, masters))
+                refuse_undriven(path, description, ports, driven)
+            with findings.part():
+                _refuse_twice(path, description, driven)
     regions: list[BoundRegion] = []
     spaces = spaces_of(rams, masters)
     # Without its memory nothing is known of a region.
     known = len(rams) == len(description.ram) and len(masters) == len(description.axi4)
     if known and sources is not None:
-        files = {**sources.files, **memories}
+        # Those of [[memory]] are text for $readmemh.
+        texts = {memory.file for memory in description.memory}
+        files = sources.files | {name: content for name, content in memories.items() if name not in texts}
         for said in description.region:
             with findings.part():
                 regions.append(bind_region(path, said, model, spaces, files))
@@ -208,6 +213,15 @@ def _driven(description: Description, registers: Mapping[str, str], masters: Ite
             name for name in (ram.address, ram.enable, ram.read, ram.write, ram.write_enable) if name is not None
         }
     return driven
+
+
+def _refuse_twice(path: Path, description: Description, driven: set[str]) -> None:
+    """Refuse a port that is a clock, a reset or tied, and that of something else, too."""
+    reset = () if description.reset is None else (description.reset.signal,)
+    for kind, names in (("clock", description.clocks), ("reset", reset), ("tie", tuple(description.tie))):
+        for name in names:
+            if name in driven:
+                raise FileError(f"{path}: {kind}: port '{name}' is another's, too: expected one")
 
 
 def _registers(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> dict[str, str]:

@@ -184,6 +184,10 @@ class Master {
         return moved;
     }
 
+    std::string waiting() const {
+        return reads_.waiting() + (reads_.under_way() && writes_.under_way() ? "; " : "") + writes_.waiting();
+    }
+
     // Fatal: they would go on into the next job, whose inputs are others.
     void check_done() {
         if (reads_.under_way()) shared_.fatal("done with transfers under way", port_.ar);
@@ -329,6 +333,13 @@ class Masters {
         bool moved = false;
         for (auto& master : masters_) moved |= master->observe();
         return moved;
+    }
+    // What has not ended, in words, each with "; " before it.
+    std::string waiting() const {
+        std::string text;
+        for (const auto& master : masters_)
+            if (const std::string one = master->waiting(); !one.empty()) text += "; " + one;
+        return text;
     }
     void check_done() {
         for (auto& master : masters_) master->check_done();

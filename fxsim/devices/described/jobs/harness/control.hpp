@@ -52,7 +52,8 @@ class Control {
         busy_before_ = busy;
         if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout)
             shared_.fatal("timeout", "control",
-                          "no end of '" + std::string(step()) + "' in " + std::to_string(waited_) + " cycles");
+                          "no end of '" + std::string(step()) + "' in " + std::to_string(waited_) + " cycles" +
+                              shared_.transfers());
         return moved;
     }
 

@@ -33,6 +33,7 @@ class Simulation {
               if (untouched) miss(region, word);
               else take(region, slots, dut_.cycle());
           }) {
+        shared_.transfers = [this] { return masters_.waiting(); };
         if (wave_from_ == 0) dut_.open_wave();
     }
 

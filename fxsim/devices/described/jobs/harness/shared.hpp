@@ -5,6 +5,8 @@
 
 #include "described_ports.hpp"
 
+#include <functional>
+
 namespace cosim {
 
 struct Shared {
@@ -21,10 +23,11 @@ struct Shared {
     Memories memories;
     Random random;
     Log log;
-    uint64_t image = 0;       // of the job, or of the next one
-    bool running = false;     // a job
-    bool setting_up = false;  // the steps before the first job
-    bool held_back = false;   // the harness waits: not moving proves nothing
+    uint64_t image = 0;                                                     // of the job, or of the next one
+    bool running = false;                                                   // a job
+    bool setting_up = false;                                                // the steps before the first job
+    std::function<std::string()> transfers = [] { return std::string(); };  // under way, each with "; " before it
+    bool held_back = false;  // the harness waits: not moving proves nothing
 
     // Where the log is, for what has no image of its own.
     void note() {
