@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks.described import described
+from benchmarks.explain import explain
 from benchmarks.resets import resets
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
 from fxsim.errors import FxsimError
@@ -141,7 +142,8 @@ def accuracy(
 
 
 benchmarks.add_command(described)
-# Takes an hour: only when it is asked for.
+# They take minutes, and an hour: only when they are asked for.
+benchmarks.add_command(explain)
 benchmarks.add_command(resets)
 
 if __name__ == "__main__":

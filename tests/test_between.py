@@ -19,7 +19,7 @@ from fxsim.cli.diff import command
 from fxsim.contract import INT8, Number, Sign
 from fxsim.errors import ModelError
 from fxsim.explain.between import between, between_at
-from fxsim.explain.contracts import contract, runs
+from fxsim.explain.contracts import contract, reach, runs
 from fxsim.explain.contracts.reach import Reach
 from fxsim.explain.contracts.runs import Setting, differing
 from fxsim.formats import load
@@ -133,6 +133,15 @@ def test_what_is_too_much_is_not_called_proved() -> None:
     assert "more than are looked for" in found.why
 
 
+def test_one_period_of_wrapped_results_is_enough() -> None:
+    """Of sums from zero on, ties to even and downwards part at 1.5, not at 0.5: both are in a period."""
+    found = between("ap_rnd_conv_wrap", "ap_rnd_min_inf_wrap", Setting(0, 1 << 30, 6, 0, Number(4)))
+    assert (found.equal, found.accumulator, found.results) == (False, 96, (2, 1))
+    assert between("ap_rnd_wrap", "ap_rnd_sat", Setting(0, (7 << 26) + (1 << 25) - 1, 26, 0, Number(4))).equal is True
+    found = between("ap_rnd_wrap", "ap_rnd_sat", Setting(0, (7 << 26) + (1 << 25), 26, 0, Number(4)))
+    assert (found.equal, found.accumulator, found.results) == (False, (7 << 26) + (1 << 25), (-8, 7))
+
+
 def test_no_threshold_is_lost_at_the_ends() -> None:
     """One accumulator, at either end of the range, that differs."""
     # -0.5 is -1 for ties away from zero, 0 for those upwards: of all from -4 to 3, over 8, only -4.
@@ -152,14 +161,14 @@ def test_sums_that_weights_make_are_exact() -> None:
         every = {
             sum(w * v for w, v in zip(weights, x, strict=True)) for x in itertools.product(codes, repeat=len(weights))
         }
-        reach = Reach(weights, number)
-        assert {total for total in range(-700, 701) if reach.first([(total, total)]) is not None} == every
+        sums = Reach(weights, number)
+        assert {total for total in range(-700, 701) if sums.first([(total, total)]) is not None} == every
         for total in every:
-            x = reach.inputs(total)
+            x = sums.inputs(total)
             assert all(v in codes for v in x)
             assert sum(w * v for w, v in zip(weights, x, strict=True)) == total
         least = max(-30, min(every))
-        assert reach.first([(-2000, -1900), (least, 2000)]) == min(total for total in every if total >= least)
+        assert sums.first([(-2000, -1900), (least, 2000)]) == min(total for total in every if total >= least)
 
 
 def toy(weight: list[list[int]], shift: int, bias: int = 0) -> Model:
@@ -184,6 +193,44 @@ def test_an_operators_weights_decide() -> None:
     total = 4 * int(x[0, 0, 0]) + 2 * int(x[0, 0, 1])
     assert total == found.accumulator
     assert found.results == (single_up(Fraction(total, 4)), away(Fraction(total, 4)))
+
+
+def test_what_was_not_enumerated_is_not_called_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of weights without a one need sets, wrapped results more than one period: without them nothing is known."""
+    # The sums are multiples of 64, and the two part at odd ones alone: they are the same, once all are looked at.
+    model = toy([[64, 64]], 1)
+    assert between_at(model, "fc", "ap_trn_wrap", "ap_rnd_wrap")[0].equal is True
+    monkeypatch.setattr(runs, "EXHAUSTED", 0)
+    found, _ = between_at(model, "fc", "ap_trn_wrap", "ap_rnd_wrap")
+    assert (found.equal, "within one period" in found.why) == (None, True)
+    monkeypatch.setattr(reach, "BITS_MAX", 0)
+    found, _ = between_at(toy([[6, 15]], 1), "fc", "fxsim", "litert_reference")
+    assert (found.equal, "too many sums to enumerate" in found.why) == (None, True)
+
+
+def every_sum(weights: list[int]) -> set[int]:
+    """Sums of two weights with every pair of int8 inputs."""
+    codes = np.arange(-128, 128)
+    return {int(total) for total in np.unique(codes[:, None] * weights[0] + codes[None, :] * weights[1])}
+
+
+def test_a_verdict_on_an_operator_is_that_of_every_input() -> None:
+    """Random weights, with and without sums between, and contracts: each verdict against every pair of inputs."""
+    rng, verdicts = random.Random(6), {True: 0, False: 0}
+    for _ in range(20):
+        unit = rng.choice([1, 4, 16])
+        weights = [rng.randrange(-7, 8) * unit for _ in range(2)]
+        shift, bias = rng.randrange(1, 6), rng.randrange(-100, 100)
+        first, second = rng.sample(list(PLAIN), 2)
+        found, inputs = between_at(toy([weights], shift, bias), "fc", first, second)
+        setting = Setting(0, 0, shift, bias)
+        differ = {t for t in every_sum(weights) if plain(first, t, setting) != plain(second, t, setting)}
+        assert found.equal is not None
+        assert found.equal == (not differ), (weights, shift, bias, first, second)
+        assert found.equal or found.accumulator in differ
+        assert bool(inputs) != found.equal
+        verdicts[found.equal] += 1
+    assert min(verdicts.values()) > 2
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.diff import command
+from fxsim.contract import Tensor
 from fxsim.explain import locate
 from fxsim.explain.case import Change, make_cases
-from fxsim.explain.rules import Rounding
+from fxsim.explain.contracts import reach
+from fxsim.explain.rules import Rounding, Rule
 from fxsim.explain.run import diff_located
 from fxsim.explain.search import Tried
+from fxsim.explain.solve import solve
 from fxsim.explain.telling import Teller
 from fxsim.formats import load, save
 from fxsim.graph import INPUT, Graph, Model, Node
@@ -86,6 +89,40 @@ def test_rules_that_are_the_same_are_proved_so() -> None:
     assert fault.label in ("rounding_floor", "rounding_half_down")
     assert (told[other].same, told[other].files) == (True, {})
     assert f"{CHANNELS} outputs were computed" in told[other].why
+
+
+def test_solved_is_what_every_input_says() -> None:
+    """Random weights, shifts and pairs of roundings: an input, or the proof that none of all there are differs."""
+    rng, verdicts = np.random.default_rng(9), [0, 0]
+    codes = np.arange(-128, 128)
+    rules = {label: Rule(rounding=Rounding(label.removeprefix("rounding_"))) for label in ROUND}
+    for _ in range(40):
+        weights, shift = rng.integers(-7, 8, 2) * int(rng.choice([1, 4, 8])), int(rng.integers(1, 6))
+        one, other = (str(label) for label in rng.choice(list(ROUND), 2, replace=False))
+        op = Linear(weights[None].astype(np.int8), np.zeros(1, np.int8), np.array([shift], np.uint8))
+        tensor = scaled(1, 0).graph.input
+        solved = solve(op, [Tensor(tensor.axes, (1, 2), tensor.number)], rules[one], rules[other])
+        sums = np.unique(codes[:, None] * weights[0] + codes[None, :] * weights[1]).tolist()
+        values = [Fraction(total, 1 << shift) for total in sums]
+        clamped = [[min(max(ROUND[label](v), -128), 127) for v in values] for label in (one, other)]
+        differ = {total for total, a, b in zip(sums, *clamped, strict=True) if a != b}
+        assert solved.decided
+        assert (solved.values is not None) == bool(differ), (weights, shift, one, other)
+        if solved.values is not None:
+            assert int(solved.values[0][0, 0] @ weights) in differ
+        verdicts[bool(differ)] += 1
+    assert min(verdicts) > 3
+
+
+def test_sums_that_are_not_enumerated_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights without a one, whose sums need sets, and no room for these."""
+    op = Linear(np.array([[6, 15]], np.int8), np.zeros(1, np.int8), np.ones(1, np.uint8))
+    tensor = scaled(1, 0).graph.input
+    given = [Tensor(tensor.axes, (1, 2), tensor.number)], Rule(), Rule(rounding=Rounding.FLOOR)
+    assert solve(op, *given).values is not None
+    monkeypatch.setattr(reach, "BITS_MAX", 0)
+    solved = solve(op, *given)
+    assert (solved.values, solved.decided) == (None, False)
 
 
 def test_what_no_image_shows_an_operators_input_does() -> None:

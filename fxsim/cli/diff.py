@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fxsim.contract.arithmetic import Integers
     from fxsim.explain import Diff, Fault, Located
+    from fxsim.explain.applied import Impact
     from fxsim.explain.result import Telling
     from fxsim.graph import Model
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     help="Write the least case of a fault there.",
 )
 @click.option("--fault", "chosen", metavar="TAP", help="The fault to shrink.  [default: the first]")
+@click.option(
+    "--impact", metavar="FILE", type=click.Path(path_type=Path),
+    help="Other images, as --input, with an array 'labels' or without: what the rules do to results there.",
+)  # fmt: skip
 @between_options
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the input that tells apart."
@@ -48,6 +53,7 @@ def command(
     page: Path | None,
     shrink: Path | None,
     chosen: str | None,
+    impact: Path | None,
     output: Path | None,
     as_json: bool,
     **contracts: Any,
@@ -75,7 +81,7 @@ def command(
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
-    if check_alone(model, (stimulus, trace, map_file, shrink, chosen, page), contracts):
+    if check_alone(model, (stimulus, trace, map_file, page, shrink, chosen, impact), contracts):
         if not compare_contracts(model, contracts, output, as_json):
             raise SystemExit(1)
         return
@@ -103,11 +109,14 @@ def command(
     if output is not None:
         write_telling(output, teller)
     if as_json:
-        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers})
+        effect = None if impact is None or found.equal else _impact(impact, located, found)
+        print_json(to_builtins(found) | {"unused": source.unused, "numbers": numbers, "impact": effect})
     else:
         if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
         _print(found, source.unused, located)
+        if impact is not None and not found.equal:
+            _print_impact(_impact(impact, located, found))
     if page is not None:
         from fxsim.explain.page import write_page
 
@@ -126,6 +135,28 @@ def _fault(found: "Diff", chosen: str | None) -> "Fault":
     there = ", ".join(fault.tap for fault in found.faults) or "none"
     place = "" if chosen is None else f" at '{chosen}'"
     raise ComparisonError(f"there is no fault of its own{place} to shrink; there are: {there}")
+
+
+def _impact(path: Path, located: "Located", found: "Diff") -> "Impact":
+    from fxsim.cli.images_of import read_images
+    from fxsim.explain.applied import impact
+    from fxsim.formats.npy import read_archive
+
+    labels = read_archive(path).get("labels") if path.suffix.lower() == ".npz" else None
+    return impact(located, found.faults, read_images(path, located.model), labels)
+
+
+def _print_impact(effect: "Impact") -> None:
+    say(f"by {', '.join(effect.applied)}, on {effect.images:,} images:")
+    say(f"  top-1 is another in {effect.top1_changed:,} ({effect.top1_changed / effect.images:.2%})")
+    if effect.right is not None and effect.right_by_rule is not None:
+        say(f"  right: {effect.right:,} become {effect.right_by_rule:,}")
+    say(
+        f"  {effect.values_differing:,} of {effect.values:,} outputs differ, by {effect.largest:,} at most, "
+        f"{effect.mean:.3f} on average"
+    )
+    if effect.left_out:
+        say(f"  not applied, since no rule for other images: {', '.join(effect.left_out)}")
 
 
 def _shrink(

@@ -8,9 +8,9 @@ import numpy as np
 from fxsim.compare.four_state import FourState
 from fxsim.engines import run
 from fxsim.errors import ComparisonError, FileError
+from fxsim.explain.locate import locate
 from fxsim.explain.result import Fault
-from fxsim.explain.run import diff
-from fxsim.explain.shrink import Shrunk
+from fxsim.explain.shrink import Shrunk, explained
 from fxsim.formats import load, read_stimulus, save
 from fxsim.temporary import beside
 from fxsim.traces.kept import GOT, MODEL, STIMULUS, TAPS, Given, least, read_kept
@@ -59,8 +59,10 @@ def _check(folder: Path, fault: Fault) -> None:
     kept = read_kept(folder)
     model = load(kept.model)
     x = read_stimulus(kept.stimulus, model)
-    found = diff(model, x, read_trace(kept.trace, model, len(x)).arrays)
-    names = [(other.tap, other.node, other.label, other.exact) for other in found.faults]
+    # Looked for in the same way: where two rules at once are a contract's, `diff` calls it by that name.
+    located = locate(model, x, read_trace(kept.trace, model, len(x)).arrays)
+    found = [explained(located, tap, fault) for tap in located.faulty]
+    names = [(other.tap, other.node, other.label, other.exact) for other in found]
     if names != [(fault.tap, fault.node, fault.label, fault.exact)]:
         said = ", ".join(f"{label} at {tap}" for tap, _, label, _ in names) or "nothing"
         raise ComparisonError(f"the least case shows {said} once it is written, expected {fault.label} at {fault.tap}")

@@ -13,18 +13,19 @@ import numpy.typing as npt
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError, FxsimError
-from fxsim.explain.case import Change, make_cases
-from fxsim.explain.hypotheses import hypotheses
-from fxsim.explain.locate import locate
+from fxsim.explain.applied import changes_of
+from fxsim.explain.locate import Located, locate
 from fxsim.explain.part import Index, Part, Seen, isolate
 from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule
 from fxsim.explain.search import explain
+from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
 
 TRIES_MAX = 600
 """Most searches for causes; what is left then is the result."""
 _LEVELS_MAX = 3
+_BY_CONTRACT = "contract_"
 _SCALARS = (int, str, bool, tuple, np.int64)
 
 Progress = Callable[[int, int], None]
@@ -44,6 +45,12 @@ class Shrunk:
     fault: Fault
     tries: int
     gave_up: bool
+
+
+def explained(located: Located, tap: str, fault: Fault) -> Fault:
+    """The cause of a tap, looked for as a fault's was: pairs of rules, or contracts of a whole trace, only for such."""
+    contracts = reproducing(located) if fault.label.startswith(_BY_CONTRACT) else ()
+    return explain(located, tap, "+" in fault.label, contracts)
 
 
 class _Search:
@@ -69,7 +76,7 @@ class _Search:
             return False
         if located.faulty != (part.tap,):
             return False
-        found = explain(located, part.tap, pairs="+" in self._fault.label)
+        found = explained(located, part.tap, self._fault)
         wanted = self._fault
         same = (found.label, found.node, found.exact) == (wanted.label, wanted.node, wanted.exact)
         if not same or not set(found.alternatives) <= {wanted.label, *wanted.alternatives}:
@@ -160,16 +167,7 @@ def _fewer_inputs(search: _Search, part: Part, rule: Rule | None) -> Part:
 
 def _rule(part: Part, fault: Fault) -> Rule | None:
     """The rule that explains a fault, where it says the same of every operator of its kind; None where it does not."""
-    if not fault.exact or "+" in fault.label:
-        return None
     model, x, trace = part.build()
-    for case in make_cases(locate(model, x, trace), part.tap):
-        for change in hypotheses(case):
-            if case.node.name == fault.node and _is(change, fault):
-                plain = all(isinstance(value, _SCALARS) for value in change.fields.values())
-                return Rule(**change.fields) if plain else None
-    return None
-
-
-def _is(change: Change, fault: Fault) -> bool:
-    return change.label == fault.label and dict(change.parameters) == fault.parameters
+    changes = changes_of(locate(model, x, trace), fault)
+    plain = len(changes) == 1 and all(isinstance(value, _SCALARS) for value in changes[0].fields.values())
+    return Rule(**changes[0].fields) if plain else None

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int64
 from fxsim.engines import apply
-from fxsim.explain.locate import Located
+from fxsim.explain.applied import changes_of
+from fxsim.explain.locate import Located, Mask
 from fxsim.explain.result import Fault
+from fxsim.explain.rules import Rule, compute
 from fxsim.formats.pictures import ACCENT, FAILED, LINE, MUTED, draw_svg, new_canvas
 from fxsim.graph import Node
 from fxsim.operators import Lut
@@ -39,19 +40,35 @@ def pictures(located: Located, fault: Fault, number: int) -> list[Picture]:
     if again is None:
         return []
     hidden = located.unknown.get(fault.tap, np.zeros(again.shape, bool))
-    got, node = located.got[fault.tap], located.model.graph.by_name[fault.tap]
+    got = located.got[fault.tap]
     off = (got - again)[~hidden]
     wrong = (got != again) | hidden
     found = []
     if off.any():
         found.append(Picture("How far wrong values are off, and how many of them.", _svg(_histogram, off, number)))
     found.append(Picture("Where: of all images, the share of wrong values at each place.", _svg(_map, wrong, number)))
-    if isinstance(node.op, Lut) and (x := located.inputs(node.inputs[0])) is not None:
-        channel = int(np.argmax(wrong.reshape(-1, wrong.shape[-1]).sum(axis=0)))
-        caption = f"The function of channel {channel}, which has most wrong values, and what came for these inputs."
-        draw = partial(_table, node, x, got, wrong & ~hidden)
-        found.append(Picture(caption, _svg(draw, channel, number)))
+    if (table := _read_table(located, fault, wrong & ~hidden)) is not None:
+        node, x, came, at = table
+        channel = int(np.argmax(at.reshape(-1, at.shape[-1]).sum(axis=0)))
+        what = "what came" if fault.node == fault.tap else "what the rule makes"
+        caption = f"The function of {node.name}, channel {channel}, which has most wrong values, and {what} for these."
+        found.append(Picture(caption, _svg(partial(_table, node, x, came, at), channel, number)))
     return found
+
+
+def _read_table(located: Located, fault: Fault, wrong: Mask) -> tuple[Node, Int64, Int64, Mask] | None:
+    """A faulty table, its inputs, and results with those that are wrong: of the trace, else what the rule makes."""
+    node = located.model.graph.by_name[fault.node]
+    x, again = located.inputs(node.inputs[0]), located.again(node.name)
+    if not isinstance(node.op, Lut) or x is None or again is None:
+        return None
+    if fault.node == fault.tap:
+        return node, x, located.got[fault.tap], wrong
+    changes = changes_of(located, fault)
+    if len(changes) != 1:
+        return None
+    made = compute(node.op, Rule(**changes[0].fields), x)
+    return node, x, made, made != again
 
 
 def _svg(draw: Callable[[Any], Canvas], given: object, number: int) -> str:
@@ -78,7 +95,7 @@ def _histogram(off: Int64) -> Canvas:
     return canvas
 
 
-def _map(wrong: npt.NDArray[np.bool_]) -> Canvas:
+def _map(wrong: Mask) -> Canvas:
     share = wrong.mean(axis=0)
     share = share.reshape(-1, share.shape[-1]) if share.ndim else share.reshape(1, 1)
     for axis in (0, 1):
@@ -100,7 +117,7 @@ def _map(wrong: npt.NDArray[np.bool_]) -> Canvas:
     return canvas
 
 
-def _table(node: Node, x: Int64, got: Int64, wrong: npt.NDArray[np.bool_], channel: int) -> Canvas:
+def _table(node: Node, x: Int64, got: Int64, wrong: Mask, channel: int) -> Canvas:
     op = node.op
     assert isinstance(op, Lut)
     codes = np.arange(op.number.low, op.number.high + 1)
@@ -113,7 +130,7 @@ def _table(node: Node, x: Int64, got: Int64, wrong: npt.NDArray[np.bool_], chann
     axes.vlines(points, curve.min(), curve.max(), color=LINE, linewidth=0.5)
     at = wrong[..., channel]
     pairs = np.unique(np.stack([x[..., channel][at], got[..., channel][at]]), axis=1)[:, :_POINTS_MAX]
-    axes.plot(*pairs, linestyle="", marker="o", markersize=3, color=FAILED, label="came, and is wrong")
+    axes.plot(*pairs, linestyle="", marker="o", markersize=3, color=FAILED, label="wrong")
     axes.set_xlabel("input")
     axes.set_ylabel("result")
     axes.legend(loc="best")
