@@ -32,13 +32,21 @@ quick: setup ## the tests that matter while writing: a minute or two
 SIDE_BY_SIDE = -n auto --dist worksteal
 TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or process
 
+# Its parts side by side; what each says comes in one piece.
 lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target --keep-going lint-types lint-harness lint-rtl lint-style
+
+.PHONY: lint-types lint-harness lint-rtl lint-style
+lint-types:
+	.venv/bin/mypy
+lint-harness:
+	.venv/bin/python scripts/lint_harness.py
+lint-rtl:
+	.venv/bin/python scripts/lint_rtl.py
+lint-style:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	find fxsim \( -name '*.[ch]pp' -o -name '*.h' \) -exec .venv/bin/clang-format --dry-run --Werror {} +
-	.venv/bin/python scripts/lint_rtl.py
-	.venv/bin/python scripts/lint_harness.py
-	.venv/bin/mypy
 
 bench: setup ## the kept measurements
 	.venv/bin/fxsim bench engine

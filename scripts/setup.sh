@@ -88,8 +88,19 @@ install() {
     fi
     # Both names: pip 25.3 and newer look for the second one when they build.
     PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs]' \
+        "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs]' \
         || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+    # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
+    env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
+import importlib
+
+for name in ("fxsim.cli", "pytest", "xdist.remote", "hypothesis", "cocotb_tools.runner", "numba.core", "torch", "sklearn.datasets",
+             "scipy.stats", "matplotlib.pyplot", "onnxruntime", "onnx.reference"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass  # check_venv.py says what is missing
+END
 }
 
 if up_to_date; then

@@ -14,6 +14,8 @@ SEED = int(os.environ.get("FXSIM_SEED", "20250218"))
 os.environ["FXSIM_PROGRESS"] = "0"
 # Tests run side by side; what one starts is not to share the cores once more, and is where it can be replaced.
 os.environ["FXSIM_JOBS"] = "1"
+# Nearly all designs here are small, and simulated for a few thousand cycles: building them takes longer.
+os.environ.setdefault("FXSIM_OPTIMISE", "-O0")
 
 # No deadline, no complaint about slow generation: both would make a verdict depend on how busy the machine is.
 settings.register_profile("fxsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

@@ -16,7 +16,6 @@ from fxsim.engines import run
 from fxsim.errors import ComparisonError
 from fxsim.formats import save
 from fxsim.graph import Model
-from fxsim.simulate import build as rtl_build
 from tests.test_cosim import MODEL
 from tests.test_cosim import X as IMAGES
 from tests.test_described import X, design, model, swap
@@ -24,12 +23,6 @@ from tests.test_described import X, design, model, swap
 __all__ = ["model"]  # a fixture
 
 pytestmark = pytest.mark.verilator
-
-
-@pytest.fixture(autouse=True)
-def _quick_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds are quick to make."""
-    monkeypatch.setattr(rtl_build, "OPTIMISE", "-O0")
 
 
 def compared(folder: Path, model: Model, x: Any, *words: str) -> tuple[int, dict[str, Any]]:

@@ -1044,7 +1044,8 @@ class Cache:
             return 0
         self.builds += 1
         self.found = [path.name for path in obj.iterdir() if path.suffix == ".o"]
-        (obj / "verilated.o").write_bytes(b"library")
+        for name in ("verilated.o", "harness_library.hpp.fast.gch"):
+            (obj / name).write_bytes(b"library")
         contents = (path.read_bytes() for name, path in verilog_files(work / "rtl").items() if self.reads(name))
         (obj / "simulate").write_bytes(b"".join(contents))
         return 0
@@ -1344,7 +1345,7 @@ def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.Mo
     assert builds.entries == set()
     (builds.folder / "new-left").mkdir()
     assert not builds.get().cached
-    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "runtime", "reads"}
+    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "building", "runtime", "reads"}
 
 
 def test_the_library_is_compiled_once(builds: Cache) -> None:
@@ -1392,7 +1393,8 @@ def test_a_second_process_waits_for_the_first(builds: Cache) -> None:
     key = builds.get().key
     entry, kept = builds.folder / key, builds.folder.parent / "kept"
     entry.rename(kept)
-    lock = FileLock(builds.folder / "lock")
+    (path,) = (builds.folder / "building").iterdir()
+    lock = FileLock(path)
     lock.acquire()
     told: list[str] = []
 
@@ -1402,8 +1404,34 @@ def test_a_second_process_waits_for_the_first(builds: Cache) -> None:
         lock.release()
 
     assert builds.get(status=tell).cached
-    assert told == ["waiting for another build to end"]
+    assert told == ["waiting for another build of it to end"]
     assert builds.builds == 1
+
+
+@pytest.mark.parametrize("flags", ["-O9", "-O0 -fplugin=x.so", "-O0; true", "$(x)", "O2", "-march=native\nx"])
+def test_flags_that_are_none_of_optimisation_are_refused(
+    flags: str, builds: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FXSIM_OPTIMISE says how a design is optimised, and nothing else; another one is another simulator."""
+    monkeypatch.setenv("FXSIM_OPTIMISE", "-O1 -mtune=generic")
+    key = builds.get(optimise=None).key
+    monkeypatch.setenv("FXSIM_OPTIMISE", "-O1")
+    assert builds.get(optimise=None).key not in (key, builds.get(optimise="-O0").key)
+    assert builds.get(optimise="-O1").cached
+    monkeypatch.setenv("FXSIM_OPTIMISE", flags)
+    with pytest.raises(ToolError, match=r"FXSIM_OPTIMISE is .*, expected -O0 to -O3, -march"):
+        builds.get(optimise=None)
+
+
+def test_builds_of_two_simulators_do_not_wait_for_each_other(builds: Cache) -> None:
+    """While one simulator is being built, another is, and is kept."""
+    builds.get({"TOKENS": 1})
+    (path,) = (builds.folder / "building").iterdir()
+    told: list[str] = []
+    with FileLock(path):
+        assert not builds.get({"TOKENS": 2}, status=told.append).cached
+        assert builds.get({"TOKENS": 2}, status=told.append).cached
+    assert told == ["building the RTL with Verilator"]
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -1421,13 +1449,12 @@ def files(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def fxsim(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, building quickly."""
+    """Run the command line in a process of its own."""
     return subprocess.run(_command_line(*arguments), capture_output=True, text=True, check=False, **options)
 
 
 def _command_line(*arguments: str) -> list[str]:
-    code = f"import fxsim.simulate.build as b; b.OPTIMISE = {FAST_BUILD!r}; from fxsim.cli import main; main()"
-    return [sys.executable, "-c", code, *arguments]
+    return [sys.executable, "-c", "from fxsim.cli import main; main()", *arguments]
 
 
 def test_command_passes(files: list[str]) -> None:

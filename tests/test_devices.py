@@ -26,7 +26,6 @@ from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff import simulation as signoff_simulation
 from fxsim.signoff.simulation import Simulation
 from fxsim.simulate import Stall, messages
-from fxsim.simulate import build as rtl_build
 from tests.test_cosim import FAST_BUILD, MODEL, X
 from tests.test_signoff import write_plan
 from tests.test_signoff_simd import PLAN
@@ -94,9 +93,8 @@ def other_packages(monkeypatch: pytest.MonkeyPatch, **devices: object) -> None:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another package adds the toy; builds are quick to make."""
+    """Another package adds the toy."""
     other_packages(monkeypatch, toy=TOY)
-    monkeypatch.setattr(rtl_build, "OPTIMISE", FAST_BUILD)
 
 
 @pytest.mark.usefixtures("toy")

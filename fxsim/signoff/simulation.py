@@ -22,7 +22,6 @@ from fxsim.signoff.kind import Section, Tile
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
-from fxsim.simulate.build import OPTIMISE
 from fxsim.traces.kept import Given
 
 _QUICK = "-O1"
@@ -202,7 +201,7 @@ def simulate(
             engine=engine,
             rtl=rtl or own_rtl,
             # A build that serves all models is made once, whatever it takes.
-            optimise=_QUICK if small and not DEVICES[setup.accelerator].universal else OPTIMISE,
+            optimise=_QUICK if small and not DEVICES[setup.accelerator].universal else None,
         ),
         progress=context.progress,
         status=context.status,

@@ -11,6 +11,7 @@ an edit of a file that is not on it builds nothing anew.
 """
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -42,6 +43,8 @@ from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_lo
 
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
 """The parts of a harness that all devices share."""
+LIBRARY = COMMON_HARNESS.with_name("harness_library.hpp")
+"""The headers of all harnesses and designs, precompiled: reading them takes longer than the rest of a small one."""
 AXI_HARNESS = COMMON_HARNESS.with_name("harness_axi.hpp")
 """The parts that devices with AXI4-Lite registers share."""
 AXI4_HARNESS = COMMON_HARNESS.with_name("harness_axi4.hpp")
@@ -67,7 +70,7 @@ class Design:
     @property
     def programs(self) -> dict[str, bytes]:
         """The harness by file name, the C++ program first."""
-        return {path.name: path.read_bytes() for path in self.harness}
+        return {path.name: path.read_bytes() for path in (*self.harness, LIBRARY)}
 
     def read(self, rtl: Path | None = None) -> Sources:
         """Its Verilog, or that of a folder in its place; ToolError where the top is not there."""
@@ -88,6 +91,18 @@ OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better
 off with -O0, which builds in half the time."""
 
+
+def optimisation() -> str:
+    """Compiler flags for simulated designs: FXSIM_OPTIMISE's of the environment, by default `OPTIMISE`.
+
+    ToolError where they are not all flags of optimisation: what else a compiler can be told is not fxsim's to run.
+    """
+    text = os.environ.get("FXSIM_OPTIMISE", OPTIMISE)
+    if not all(re.fullmatch(r"-(O[0-3]|march=[\w.+-]+|mtune=[\w.+-]+)", word) for word in text.split()):
+        raise ToolError(f"FXSIM_OPTIMISE is {text!r}, expected -O0 to -O3, -march=... or -mtune=..., e.g. '{OPTIMISE}'")
+    return text
+
+
 _VERILATOR_FLAGS = (
     *("--cc", "--exe", "-O3", "--x-assign", "unique", "--x-initial", "unique", "--no-timing", "--unroll-count", "2048"),
     # A large design in several files and functions: all cores compile it, and no function takes the compiler minutes.
@@ -103,6 +118,14 @@ _MAKE_VARIABLES = (
     # What runs once: constructors and initial values.
     "OPT_SLOW=-O0",
 )
+
+_PRECOMPILED = f"{LIBRARY.name}.fast.gch"
+"""By this name a rule of Verilator's makefile makes it of the header, with the flags of what includes it."""
+_RULES = """\
+{harness}.o Vdut__ALL.o: {library}.fast.gch
+{harness}.o Vdut__ALL.o: private CPPFLAGS += -include {library}.fast
+"""
+"""Rules that Verilator's makefile lacks. A large design has no Vdut__ALL, and a precompiled header of its own."""
 
 Status = Callable[[str], None]
 """A function that is told in words what is being done."""
@@ -134,20 +157,23 @@ def build_simulator(
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
-    waveforms; `optimise` are the compiler's flags for the design, by default `OPTIMISE`. What comes out of the cache
-    was checked against what it should be made of and its recorded hash, and is built anew where it differs. All that is
-    returned was computed or asked for now, but for `key` and `seconds` nothing comes from a record.
+    waveforms; `optimise` are flags of the compiler for the design, by default those of `optimisation`. What comes out
+    of the cache was checked against what it should be made of and its recorded hash, and is built anew where it
+    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing is from a record.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where
     it reads a file that is not in the folder.
     """
     tell = status or (lambda _: None)
-    optimise = OPTIMISE if optimise is None else optimise
+    optimise = optimisation() if optimise is None else optimise
     sources, harness = design.read(rtl), design.programs
     tools = find_toolchain(optimise)
     flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
     # All that Verilator's own library depends on; then all that the simulator does, but for the Verilog's content.
-    runtime_key = hash_parts(*(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, optimise)))
+    library = harness[LIBRARY.name]
+    runtime_key = hash_parts(
+        library, *(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, _RULES, optimise))
+    )
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
     programs = (part for name, text in harness.items() for part in (name.encode(), text))
     words = design.words(sources)
@@ -170,18 +196,22 @@ def build_simulator(
     def taken(made_of: Ingredients | None) -> bool:
         return made_of is not None and take(cache / made_of.key, executable, made_of) is not None
 
+    def keep_log(log: Path) -> Path:
+        with FileLock(cache / "lock"):
+            return store_failure(cache, base, log)
+
     made_of = ingredients(take_reads(cache, base))
     cached = taken(made_of)
     if not cached:
         _make_writable(cache)
-        with _lock(cache / "lock", tell):
+        with _lock(cache / "building" / base, tell):
             made_of = ingredients(take_reads(cache, base))
             cached = taken(made_of)
             if not cached:
                 tell("building the RTL with Verilator")
                 with temporary.folder("build") as work:
                     _write_sources(work, sources, harness)
-                    run = partial(_run, work=work, keep_log=lambda log: store_failure(cache, base, log))
+                    run = partial(_run, work=work, keep_log=keep_log)
                     run("Verilator", _verilator_command(tools, flags, sources, design))
                     design.refuse_warnings(work / "build.log")
                     listing = work / "obj" / "Vdut__verFiles.dat"
@@ -190,17 +220,22 @@ def build_simulator(
                     assert made_of is not None  # `files_read` names only files that are there
                     cached = taken(made_of)
                     if not cached:
+                        # What is included where the compiler does not take the precompiled one.
+                        (work / "obj" / f"{LIBRARY.name}.fast").write_bytes(library)
                         # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
                         shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
                         run("compiling the simulator", _make_command(tools, optimise))
-                        if not shared:
-                            store_runtime(cache / "runtime" / runtime_key, sorted(work.glob("obj/verilated*.o")))
+                        objects = [*work.glob("obj/verilated*.o"), work / "obj" / _PRECOMPILED]
                         built, seconds = work / "obj" / "simulate", round(time.monotonic() - started, 3)
-                        store(cache / made_of.key, built, work / "build.log", made_of, seconds)
-                    store_reads(cache, base, reads)
-                prune(cache)
-                if not taken(made_of):
-                    raise ToolError(f"the simulator just built cannot be read back from {cache / made_of.key}")
+                    with FileLock(cache / "lock"):
+                        if not cached:
+                            if not shared:
+                                store_runtime(cache / "runtime" / runtime_key, objects)
+                            store(cache / made_of.key, built, work / "build.log", made_of, seconds)
+                        store_reads(cache, base, reads)
+                        prune(cache)
+                        if not taken(made_of):
+                            raise ToolError(f"the simulator just built cannot be read back from {cache / made_of.key}")
     assert made_of is not None  # of what was taken or built
     seconds = 0.0 if cached else round(time.monotonic() - started, 3)
     return Build(
@@ -219,12 +254,13 @@ def _make_writable(cache: Path) -> None:
 
 @contextmanager
 def _lock(path: Path, tell: Status) -> Iterator[None]:
-    """Hold the lock of all builds: two on two cores gain nothing, and whoever holds the lock may tidy up."""
+    """Hold the lock of one simulator's build: whoever wants the same one waits for it and then takes it."""
+    path.parent.mkdir(exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        tell("waiting for another build to end")
+        tell("waiting for another build of it to end")
         lock.acquire()
     try:
         yield
@@ -241,6 +277,8 @@ def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -
     sources.write(work / "rtl")
     for name, text in harness.items():
         (work / name).write_bytes(text)
+    program = next(iter(harness))
+    (work / "library.mk").write_text(_RULES.format(harness=program.removesuffix(".cpp"), library=LIBRARY.name))
 
 
 def _make_command(tools: Toolchain, optimise: str) -> list[str]:
@@ -252,7 +290,7 @@ def _make_command(tools: Toolchain, optimise: str) -> list[str]:
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
     # CURDIR: no rule uses it, and Verilator's makefile would refuse a folder with spaces in it, which works.
-    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-j", "2", *variables]
+    return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-f", "../library.mk", "-j", "2", *variables]
 
 
 def _run(what: str, command: list[str], work: Path, keep_log: Callable[[Path], Path]) -> None:

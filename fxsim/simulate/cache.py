@@ -1,6 +1,8 @@
 """The kept simulators: a folder each, named by its key, holding the executable, its record and the build's log.
 
-Beside them, in `runtime/`, the objects of Verilator's own library, which are the same for all designs.
+Beside them, in `runtime/`, the objects of Verilator's own library, which are the same for all designs. Building happens
+elsewhere, as many at a time as are asked for, each under its own lock in `building/`; what is kept is added and dropped
+under the cache's one lock.
 """
 
 import contextlib
@@ -165,6 +167,9 @@ def prune(cache: Path) -> None:
     """
     for path in (*cache.glob("new-*"), *cache.glob("runtime/new-*")):
         shutil.rmtree(path, ignore_errors=True)
+    # One that is held and dropped all the same lets the same simulator be built twice, and no more.
+    for path in _newest_first(cache.glob("building/*"))[_READS_MAX:]:
+        path.unlink(missing_ok=True)
     size = 0
     stamps = _newest_first(cache.glob("*/build.json"))
     for count, stamp in enumerate(stamps):

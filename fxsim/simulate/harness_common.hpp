@@ -9,25 +9,10 @@
 #ifndef FXSIM_HARNESS_COMMON_HPP
 #define FXSIM_HARNESS_COMMON_HPP
 
-#include <algorithm>
-#include <chrono>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include <unistd.h>
 
 #include "Vdut.h"
-#include "verilated.h"
-#if VM_TRACE
-#include "verilated_fst_c.h"
-#endif
+#include "harness_library.hpp"
 
 namespace cosim {
 

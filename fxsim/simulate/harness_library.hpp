@@ -1,0 +1,23 @@
+// What every harness and every design includes, precompiled once and kept beside the objects of Verilator's library.
+
+#ifndef FXSIM_HARNESS_LIBRARY_HPP
+#define FXSIM_HARNESS_LIBRARY_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_fst_c.h"
+#endif
+
+#endif
