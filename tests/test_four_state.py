@@ -285,6 +285,9 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(
         r"^FAILED: \d+ values are unknown; first image 0, tap blocks.0.mlp.relu", wrong.stdout, re.MULTILINE
     )
+    again = CliRunner().invoke(command, [*files, "--rtl", "rtl", "--images", "0:1"])
+    words = "m.safetensors x.npy --accel stream --four-state --images 0:1 --rtl rtl --keep failure; fxsim diff failure"
+    assert f"fxsim: explain: fxsim cosim {words}\n" in again.stderr
     # What was unknown stays so in the kept folder, and in what is said of it.
     assert "fxsim: explain: fxsim diff kept" in wrong.stderr
     kept = Path("kept/got/taps/blocks.0.mlp.relu.memb").read_text(encoding="ascii").split()

@@ -26,7 +26,7 @@ from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import four_state as run_four_state
 from fxsim.cosim.nodes import run_nodes
-from fxsim.cosim.replay import diff_command, explain_command, keep_four_state, refuse_existing, replay_command
+from fxsim.cosim.replay import explain_command, explain_four_state, keep_four_state, refuse_existing, replay_command
 from fxsim.cosim.replay import keep as keep_folder
 from fxsim.cosim.request import POWER_ON_SEEDS
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, Device, Option, options_of
@@ -252,8 +252,8 @@ def command(
         print_four_state(in_four_states, as_json)
         if keep_in is not None:
             keep_four_state(keep_in, in_four_states, loaded, x, rtl, *given)
-        if given and keep_in is not None:
-            click.echo(f"fxsim: explain: {diff_command(keep_in)}", err=True)
+        if given:
+            click.echo(f"fxsim: explain: {explain_four_state(keep_in, in_four_states, model, stimulus, rtl)}", err=True)
         if not in_four_states.passed:
             click.get_current_context().exit(1)
         return

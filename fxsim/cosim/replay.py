@@ -17,6 +17,9 @@ from fxsim.graph import Model
 from fxsim.temporary import beside
 from fxsim.traces.kept import GOT, MODEL, Given
 
+_UNKEPT = Path("failure")
+"""Folder of a failure that is kept to be explained, where none was named."""
+
 
 def replay_command(result: CosimResult, model: Path, stimulus: Path, rtl: Path | None = None) -> str:
     """A shell command that runs only the images a failure needs, and writes the waveform from the failing one on."""
@@ -64,9 +67,27 @@ def keep_four_state(
     images = x[result.image_start : result.image_stop]
     device = DEVICES[result.accel]
     fitted = device.fit(model, make_settings(device.name, device.settings, {}))
-    words = ["fxsim", "cosim", MODEL, "images.npy", "--accel", device.name, "--four-state"]
-    words += ["--images", f"0:{len(images)}", "--rtl", "rtl"]
-    _write(directory, fitted, model, images, rtl, result, shlex.join(words), given)
+    command = shlex.join(_four_state_words(result, Path(MODEL), Path("images.npy"), (0, len(images)), Path("rtl")))
+    _write(directory, fitted, model, images, rtl, result, command, given)
+
+
+def explain_four_state(
+    directory: Path | None, result: FourStateResult, model: Path, stimulus: Path, rtl: Path | None = None
+) -> str:
+    """A shell command as `explain_command`'s, of a run in four states."""
+    if directory is not None:
+        return diff_command(directory)
+    images = result.image_start, result.image_stop
+    words = [*_four_state_words(result, model, stimulus, images, rtl), "--keep", str(_UNKEPT)]
+    return f"{shlex.join(words)}; {diff_command(_UNKEPT)}"
+
+
+def _four_state_words(
+    result: FourStateResult, model: Path, stimulus: Path, images: tuple[int, int], rtl: Path | None
+) -> list[str]:
+    words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", result.accel, "--four-state"]
+    words += ["--images", f"{images[0]}:{images[1]}"]
+    return words + (["--rtl", str(rtl)] if rtl is not None else [])
 
 
 def diff_command(directory: Path) -> str:
@@ -80,8 +101,7 @@ def explain_command(
     """A shell command that says why values differ: of a kept failure, or one that runs and keeps it first."""
     if directory is not None:
         return diff_command(directory)
-    kept = Path("failure")
-    return f"{_command(result, 0, model, stimulus, rtl, keep_in=kept)}; {diff_command(kept)}"
+    return f"{_command(result, 0, model, stimulus, rtl, keep_in=_UNKEPT)}; {diff_command(_UNKEPT)}"
 
 
 def _write(
