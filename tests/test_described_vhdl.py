@@ -1,16 +1,20 @@
 """VHDL through GHDL's synthesis, and files that a description's command makes: what passes, is found, is refused."""
 
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described import vhdl
 from fxsim.devices.described.bind import bind
 from fxsim.devices.described.vhdl import verilog_of
-from fxsim.errors import FxsimError
+from fxsim.errors import FxsimError, ToolError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
 from tests.conftest import ROOT
@@ -245,3 +249,54 @@ def test_logical_shifts_stay_logical() -> None:
     lines = [line for line in made.splitlines() if ">>" in line]
     assert len(lines) == 5
     assert [("$signed" in line, ">>>" in line) for line in lines] == [(True, True), *[(False, False)] * 4]
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], int]:
+    """Gives the Verilog of a text, here the text itself; returns how often GHDL has run. Two texts are kept."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(vhdl.shutil, "which", lambda _: "/bin/ghdl")
+    monkeypatch.setattr(vhdl, "_version", lambda _: "1")
+    monkeypatch.setattr(vhdl, "_KEPT_MAX", 2)
+    runs: list[Path] = []
+
+    def ghdl(*arguments: Any) -> None:
+        folder, output = arguments[2:4]
+        runs.append(folder)
+        output.write_bytes((folder / "a.vhd").read_bytes())
+
+    def of(text: bytes) -> int:
+        assert vhdl.verilog_of("d.toml", {"a.vhd": text}, ("a.vhd",), "a", {}) == text
+        return len(runs)
+
+    monkeypatch.setattr(vhdl, "run_foreign", ghdl)
+    return of
+
+
+def test_verilog_that_was_used_last_is_kept(kept: Callable[[bytes], int], tmp_path: Path) -> None:
+    """Beyond the limit what was unused for longest goes."""
+    folder = tmp_path / "cache" / "ghdl"
+    assert kept(b"one") == 1
+    (first,) = folder.iterdir()
+    assert kept(b"two") == 2
+    (second,) = set(folder.iterdir()) - {first}
+    for path in (first, second):
+        os.utime(path, (1, 1))
+    assert kept(b"one") == 2  # used again: now the other is the oldest
+    assert kept(b"three") == 3
+    assert first.is_file()
+    assert not second.exists()
+
+
+def test_verilog_in_a_cache_open_to_others_is_not_taken(
+    kept: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever could write there could have put another design there."""
+    assert kept(b"one") == 1
+
+    def refuse(path: Path) -> None:
+        raise ToolError(f"the cache {path} is not used")
+
+    monkeypatch.setattr(vhdl, "check_private", refuse)
+    with pytest.raises(ToolError, match=r"the cache .*ghdl.*v is not used"):
+        kept(b"one")

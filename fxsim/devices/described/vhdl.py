@@ -1,6 +1,8 @@
 """VHDL as Verilog, by GHDL's synthesis, so that the same simulator takes it. What was made is kept by its content."""
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from fxsim.errors import FileError, ToolError
 from fxsim.formats import atomic_write
 from fxsim.formats.text import read_bounded, short
 from fxsim.paths import VERILOG_BYTES_MAX, cache_dir
-from fxsim.private import make_private
+from fxsim.private import check_private, make_private
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import program_output
 
@@ -22,6 +24,7 @@ SUFFIXES = (".vhd", ".vhdl")
 MADE = "fxsim_vhdl.v"
 """The name of the Verilog that was made."""
 _SECONDS_MAX = 600
+_KEPT_MAX = 64
 _TEXT = re.compile(rb'--[^\n]*|/\*.*?\*/|"(?P<path>[^"\n]*)"(?P<more>\s*&)?', re.DOTALL)
 """Comments, and string literals; `more`: it is part of a longer text."""
 _OPERATORS = (b"/", b"/=")
@@ -62,6 +65,7 @@ def verilog_of(
     make_private(kept.parent)
     with atomic_write(kept) as path:
         path.write_bytes(_seal(made) + made)
+    _prune(kept.parent)
     return made
 
 
@@ -89,8 +93,25 @@ def _seal(made: bytes) -> bytes:
 
 
 def _kept(path: Path) -> bytes | None:
-    """The Verilog that was made before, None where there is nothing or it is not what was written."""
+    """The Verilog that was made before, None where there is nothing or it is not what was written.
+
+    ToolError where others can write to the cache: what is simulated would be theirs.
+    """
+    check_private(path)
     if not path.is_file():
         return None
+    # Used now: `_prune` drops what was not used for longest. Not in a cache that is read-only.
+    with contextlib.suppress(OSError):
+        os.utime(path)
     seal, _, made = path.read_bytes().partition(b"\n")
     return made if seal + b"\n" == _seal(made) else None
+
+
+def _prune(folder: Path) -> None:
+    """Drop what was unused for longest, beyond the limit."""
+    ages = {}
+    for path in folder.glob("*.v"):
+        with contextlib.suppress(FileNotFoundError):  # dropped by another process just now
+            ages[path] = path.stat().st_mtime
+    for path in sorted(ages, key=lambda path: -ages[path])[_KEPT_MAX:]:
+        path.unlink(missing_ok=True)
