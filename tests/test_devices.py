@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import fxsim
+from fxsim import plugins
 from fxsim.cli.cosim import command, device_options
 from fxsim.cosim import cosim
 from fxsim.cosim.replay import keep, replay_command
@@ -87,7 +88,7 @@ def other_packages(monkeypatch: pytest.MonkeyPatch, **devices: object) -> None:
             setattr(module, name, device)
     monkeypatch.setitem(sys.modules, "toy_package", module)
     entries = [EntryPoint(name, f"toy_package:{name}", registry.GROUP) for name in devices]
-    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == "fxsim.devices" else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: entries if group == "fxsim.devices" else [])
     monkeypatch.setattr(DEVICES, "_loaded", {})
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fxsim
+from fxsim import plugins
 from fxsim.cli.import_model import command
 from fxsim.cli.program import cli
 from fxsim.errors import FileError, FxsimError
@@ -45,7 +46,7 @@ def other_packages(monkeypatch: pytest.MonkeyPatch, **added: object) -> None:
             setattr(module, name, importer)
     monkeypatch.setitem(sys.modules, "toy_package", module)
     entries = [EntryPoint(name, f"toy_package:{name}", importers.GROUP) for name in added]
-    monkeypatch.setattr(importers, "entry_points", lambda group: entries if group == "fxsim.formats" else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: entries if group == "fxsim.formats" else [])
     monkeypatch.setattr(IMPORTERS, "_loaded", {})
 
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import fxsim.signoff.checks as checks_room
+from fxsim import plugins
 from fxsim.cli.signoff import command
 from fxsim.errors import FileError, FxsimError
 from fxsim.signoff import CheckRecord, Status, load_plan, read_record, render_report, run_plan
@@ -213,7 +214,7 @@ def test_two_kinds_of_one_name_are_refused(toy: Path) -> None:
 class _Point:
     """An entry point of somebody's package."""
 
-    name = value = "theirs:KIND"
+    name, value = "theirs", "theirs:KIND"
 
     def __init__(self, kind: object) -> None:
         self._kind = kind
@@ -235,10 +236,12 @@ def test_packages_bring_kinds_by_entry_points(monkeypatch: pytest.MonkeyPatch) -
         return Outcome("done", None)
 
     kind = Kind(Theirs, "it does what they want", run, Nothing("none"), Nothing("none"))
-    monkeypatch.setattr(checks_room, "entry_points", lambda group: [_Point(kind)] if group == "fxsim.checks" else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [_Point(kind)] if group == "fxsim.checks" else [])
     assert find_checks()["theirs"] is kind
-    monkeypatch.setattr(checks_room, "entry_points", lambda **_: [_Point(ImportError("no module"))])
-    with pytest.raises(FxsimError, match=r"the entry point 'theirs:KIND' of fxsim\.checks cannot be loaded: no module"):
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: [_Point(ImportError("no module"))])
+    with pytest.raises(
+        FxsimError, match=r"the kind of check 'theirs' \(theirs:KIND\) cannot be loaded: ImportError: no module"
+    ):
         find_checks()
 
 

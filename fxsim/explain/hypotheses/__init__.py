@@ -6,11 +6,13 @@ the group `fxsim.hypotheses`, whose name is free and whose object is such a func
 """
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from functools import cache
+from types import FunctionType
 
 from fxsim.explain.case import Case, Change
 from fxsim.explain.hypotheses import order, requantise, simple, table
 from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.plugins import find_plugins, load_plugin
 
 Hypothesis = Callable[[Case], Iterator[Change]]
 
@@ -32,8 +34,12 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
 GROUP = "fxsim.hypotheses"
 
 
+@cache
+def _others() -> tuple[Hypothesis, ...]:
+    return tuple(load_plugin("hypothesis", entry, FunctionType) for entry in find_plugins(GROUP).values())
+
+
 def hypotheses(case: Case) -> Iterator[Change]:
     """Every change proposed for a case, those of other packages last."""
-    others = [entry.load() for entry in entry_points(group=GROUP)]
-    for propose in (*HYPOTHESES[type(case.op)], *others):
+    for propose in (*HYPOTHESES[type(case.op)], *_others()):
         yield from propose(case)

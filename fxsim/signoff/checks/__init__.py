@@ -5,10 +5,10 @@ Other packages add theirs by an entry point of the group `fxsim.checks` that nam
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 from typing import Any
 
 from fxsim.errors import FxsimError
+from fxsim.plugins import find_plugins, load_plugin
 from fxsim.signoff.kind import Kind
 
 GROUP = "fxsim.checks"
@@ -20,11 +20,9 @@ def find_checks() -> dict[str, Kind[Any]]:
     found: list[tuple[str, object]] = [
         (f"{__name__}.{module}", importlib.import_module(f"{__name__}.{module}").KIND) for module in modules
     ]
-    for point in entry_points(group=GROUP):
-        try:
-            found.append((f"the entry point {point.value}", point.load()))
-        except Exception as error:
-            raise FxsimError(f"the entry point '{point.name}' of {GROUP} cannot be loaded: {error}") from None
+    found += [
+        (f"the entry point {e.value}", load_plugin("kind of check", e, Kind)) for e in find_plugins(GROUP).values()
+    ]
     kinds: dict[str, Kind[Any]] = {}
     for place, kind in found:
         if not isinstance(kind, Kind):
