@@ -29,7 +29,8 @@ test: setup ## every test: tests/ and testbenches/, side by side; the slowest ar
 quick: setup ## the tests that matter while writing: a minute or two
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
 
-SIDE_BY_SIDE = -n auto --dist worksteal
+# One more than there are cores: what waits for a disk or another process leaves a core idle.
+SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal
 TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or process
 
 # Its parts side by side; what each says comes in one piece.

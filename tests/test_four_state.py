@@ -19,8 +19,10 @@ from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir, verilog_file
+from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.simulate import four_state as simulator
 from fxsim.simulate.four_state import read_events
+from fxsim.simulate.sources import read_sources
 from tests.conftest import SEED
 
 pytestmark = pytest.mark.icarus  # runs it through the driver
@@ -299,3 +301,23 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for option in (["--stall", "none"], ["--taps", "all"], ["--wave", "w.fst"], ["--batch", "1"]):
         refused = CliRunner().invoke(command, [*files, *option])
         assert (refused.exit_code, f"{option[0]} cannot be had with --four-state" in refused.output) == (2, True)
+
+
+def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check of kind `four-state` passes, records the hash of its Verilog, and fails with the simulator's reason."""
+    save(RELU, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "plan.toml").write_text(
+        'title = "four"\nseed = 1\n[models]\nm = { file = "m.safetensors" }\n[stimuli]\nx = { file = "x.npy" }\n'
+        '[[check]]\nkind = "four-state"\nname = "known"\nmodel = "m"\nstimulus = "x"\nimages = 2\n'
+    )
+    record = run_plan(load_plan(tmp_path / "plan.toml"))
+    assert record.passed, record.checks
+    right = read_sources(rtl_dir()).sha256
+    assert record.hashes["rtl"] == right
+    edit = ("affine.v", ".b(bias_reg)", ".b(8'bx)")
+    wrong = edited_rtl(tmp_path, edit)
+    monkeypatch.setattr("fxsim.simulate.build.rtl_dir", lambda: wrong)
+    (check,) = run_plan(load_plan(tmp_path / "plan.toml")).checks
+    assert check.status is Status.FAILED
+    assert "got XXXXXXXX" in str(check.reason)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fxsim.errors import FxsimError
 from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
@@ -95,6 +96,14 @@ def test_right_design_passes_and_the_record_says_what_was_not_looked_at(model: M
     )
     assert asked.status in (Status.FAILED, Status.ERROR)
     assert "tap 'fc' cannot be compared: the design shows no such tap" in str(asked.reason)
+
+
+@pytest.mark.parametrize("named", ['"stream"', '["stream"]', '"simd"'])
+def test_accelerator_that_takes_no_description_is_refused_beside_one(model: Model, tmp_path: Path, named: str) -> None:
+    """Nobody can say which of the two is meant; both may be named."""
+    text = COSIM + f"accelerator = {named}\n"
+    with pytest.raises(FxsimError, match="sets dut, which no accelerator has that it simulates"):
+        checked(tmp_path / "a", model, text)
 
 
 def test_wrong_design_fails_and_is_kept(model: Model, tmp_path: Path) -> None:

@@ -323,5 +323,5 @@ def test_jobs_are_one_a_core_unless_they_are_stated(
     ):  # fmt: skip
         monkeypatch.setenv("FXSIM_JOBS", stated)
         started.clear()
-        CliRunner().invoke(command, [str(plan), *arguments])
+        CliRunner().invoke(command, [str(plan), "-o", str(tmp_path / "reports"), *arguments])
         assert started == workers

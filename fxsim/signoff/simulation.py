@@ -37,15 +37,16 @@ SettingValue = bool | int | str
 class RtlCheck(Check, frozen=True, kw_only=True):
     """Settings that the checks of the RTL have.
 
-    `accelerator`: one or several devices. `settings`: theirs by name, where they are not to be at their defaults; each
-    goes to every device that has one of that name. `read_latency`, `batch`, `keep` and `dut` may stand beside it, too.
-    `dut`: the description of a design, which is then what is simulated if no accelerator is named. `rtl`: a folder of
-    Verilog in place of the accelerator's own. Both are relative to the plan's folder.
+    `accelerator`: one or several devices, by default the streaming one. `settings`: theirs by name, where they are not
+    to be at their defaults; each goes to every device that has one of that name. `read_latency`, `batch`, `keep` and
+    `dut` may stand beside it, too. `dut`: the description of a design, which is then what is simulated if no
+    accelerator is named. `rtl`: a folder of Verilog in place of the accelerator's own. Both are relative to the plan's
+    folder.
     """
 
     model: Name
     stimulus: Name
-    accelerator: Name | Accelerators = DEFAULT
+    accelerator: Name | Accelerators | None = None
     settings: dict[Name, SettingValue] = field(default_factory=dict)
     read_latency: ReadLatency | None = None
     batch: Images | None = None
@@ -56,8 +57,8 @@ class RtlCheck(Check, frozen=True, kw_only=True):
     @property
     def accelerators(self) -> tuple[str, ...]:
         """Every accelerator that is simulated."""
-        if self.dut is not None and self.accelerator == DEFAULT:
-            return (DESCRIBED,)
+        if self.accelerator is None:
+            return (DEFAULT if self.dut is None else DESCRIBED,)
         return (self.accelerator,) if isinstance(self.accelerator, str) else self.accelerator
 
     @property
