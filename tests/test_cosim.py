@@ -414,7 +414,7 @@ def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
         ("frame_tag.v", "= s_axis_tvalid && s_flag_axis_tvalid;", "= s_axis_tvalid && s_flag_axis_tvalid && on_reg;"),
         ("frame_tag.v", "s_axis_tready = m_axis_tready && s_flag_axis_tvalid;", "s_axis_tready = passed;"),
     )
-    assert compare(rtl=rtl).passed
+    assert compare(rtl=rtl, power_on_seeds=[1]).passed
     result = compare(rtl=rtl, stall="output:1:0.9")
     assert not result.passed
     assert result.mismatches == 0
@@ -424,7 +424,7 @@ def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
 def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
     """A result that is overwritten while its reader waits: right in a free run, found under stalls, the same again."""
     rtl = edited_rtl(tmp_path, ("linear.v", "if (sum_valid && y_free) y_reg <= y;", "if (sum_valid) y_reg <= y;"))
-    assert compare(rtl=rtl).passed
+    assert compare(rtl=rtl, power_on_seeds=[1]).passed
     result = compare(rtl=rtl, stall="random:1")
     assert not result.passed
     assert result.first_mismatch is not None
@@ -453,7 +453,7 @@ def test_fault_that_only_a_reset_shows(tmp_path: Path) -> None:
     # Nobody has to ask for it: under every seed but the first there are some.
     other = compare(rtl=rtl, stall="random:1")
     assert not other.passed
-    assert (other.provenance.stall, other.provenance.power_on_seed) == ("random:1+reset:2:3", 2)
+    assert (other.provenance.stall, other.provenance.power_on_seed) == ("random:1+reset:2:3+wait", 2)
 
 
 def test_register_that_is_never_reset_is_found(tmp_path: Path) -> None:
@@ -641,6 +641,22 @@ def test_output_that_waits_for_ready_is_a_fault(tmp_path: Path) -> None:
     assert {(fault.kind, fault.stream) for fault in result.faults} == {("tvalid waits for tready", "m_axis")}
 
 
+def test_output_that_waits_for_a_ready_before_is_a_fault(tmp_path: Path) -> None:
+    """Valid that comes once ready was high passes any receiver but one that waits for it; valid in reset is named."""
+    old = "s_axis_tvalid && s_flag_axis_tvalid;"
+    new = "(s_axis_tvalid && s_flag_axis_tvalid && asked) || rst;\n  always @(posedge clk) asked <= m_axis_tready;"
+    rtl = edited_rtl(
+        tmp_path,
+        ("frame_tag.v", "  reg [INDEX_W-1:0] index_reg;", "  reg asked;\n  reg [INDEX_W-1:0] index_reg;"),
+        ("frame_tag.v", old, new),
+    )
+    free = compare(rtl=rtl, power_on_seeds=[1])
+    assert (free.mismatches, [fault.kind for fault in free.faults]) == (0, ["valid set during reset"])
+    waits = compare(rtl=rtl, power_on_seeds=[1], stall="wait")
+    found = [(fault.kind, fault.stream) for fault in waits.faults]
+    assert found == [("valid set during reset", "m_axis"), ("tvalid waits for tready", "m_axis")]
+
+
 def test_design_that_only_takes_in_is_stopped(tmp_path: Path) -> None:
     """Images that go in and never come out end the run, with the stream that gave nothing: memory stays bounded."""
     rtl = edited_rtl(
@@ -805,9 +821,9 @@ def _harness_command(executable: Path, layout: StreamLayout, **changes: object) 
     arguments: dict[str, object] = {
         "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
         "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
-        "input_stall": "0,0,0", "output_stall": "0,0,0", "gap": 0, "resets": 0, "reset_seed": 0, "reset_reach": 1,
-        "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10, "wave_from": 0,
-        "wave": "", "differences": "", "differences_max": 0, "differences_images": 0,
+        "input_stall": "0,0,0", "output_stall": "0,0,0", "ready_waits": 0, "gap": 0, "resets": 0, "reset_seed": 0,
+        "reset_reach": 1, "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10,
+        "wave_from": 0, "wave": "", "differences": "", "differences_max": 0, "differences_images": 0,
     } | changes  # fmt: skip
     return [str(executable), *(f"{name}={value}" for name, value in arguments.items())]
 

@@ -49,6 +49,11 @@ FAULTS = {
     "one place": ("m_axi_awaddr =", 'm_axi_awaddr = @"two writers" ? FC :'),
     "nothing there": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? FC :"),
     "strobe outside": ("m_axi_awsize = 2", "m_axi_awsize = @ ? 1 : 2"),
+    "arvalid waits": ("m_axi_arvalid <= 1;\n        m_axi_arid <= 0;",
+                      "m_axi_arvalid <= !@;\n        m_axi_arid <= 0;"),
+    "for arready": ("READ: begin",
+                    'READ: begin\n if (@"arvalid waits" && !m_axi_arid && !m_axi_arvalid && m_axi_arready)'
+                    " m_axi_arvalid <= 1;"),
     # These are none: beats of a byte, and a burst that begins within a word.
     "narrow": ("x[x_count] <= m_axi_rdata;",
                "if (@) x[x_count>>2][8*x_count[1:0]+:8] <= m_axi_rdata[8*x_count[1:0]+:8];"
@@ -240,6 +245,7 @@ def test_right_design_passes(model: Model, tmp_path: Path) -> None:
          {"read of bytes that nothing was written to", "read outside every region"}, "m_axi_ar"),
         ("strobe outside", "fc", {"strobe outside of the beat", "output never written"}, "m_axi_w"),
         ("unaligned", "fc", set(), None),
+        ("arvalid waits", None, {"valid waits for ready"}, "m_axi_ar"),
     ],
 )  # fmt: skip
 def test_fault_is_located(

@@ -156,7 +156,10 @@ def run_cosim(
         resets = POWER_ON_RESETS if "reset" in device.stalls and fitted.has_reset else 0
         few = min(stop, start + POWER_ON_IMAGES)
         runs = [partial(run, seeds[0], stop, pattern, wave_path, progress)]
-        runs += [partial(run, seed, few, pattern.only_reset(seed, resets), None, None) for seed in seeds[1:]]
+        others = [pattern.only_reset(seed, resets) for seed in seeds[1:]]
+        if "wait" in device.stalls and fitted.has_waits:
+            others[::2] = [other.waiting() for other in others[::2]]
+        runs += [partial(run, seed, few, other, None, None) for seed, other in zip(seeds[1:], others, strict=True)]
         results = _to_first_failed(runs, count_jobs())
         result = results[0]
         if not results[-1].verdict.passed:

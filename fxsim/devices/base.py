@@ -219,6 +219,11 @@ class Fitted(ABC):
         """Whether it can be reset, where the device takes resets at all."""
         return True
 
+    @property
+    def has_waits(self) -> bool:
+        """Whether there is AXI, by which the design's valid must not wait for the ready that it is given."""
+        return False
+
     def refuse_stall(self, stall: Stall) -> None:  # noqa: B027  # most take all
         """StimulusError where this device with this model takes less of a pattern than the device says of itself."""
 

@@ -24,6 +24,7 @@ struct MemoryConditions {
     uint64_t latency;
     bool disordered;  // reads of different ids in any order, after different times
     bool particular;  // addresses and data of writes wait for each other; answers of different ids in any order
+    bool waits;       // ready waits for valid
     bool whole;       // every beat is as wide as the data, and every address a multiple of that
 };
 
@@ -110,7 +111,7 @@ class ReadChannels {
         reading_ = NONE;
     }
     // Ready is anything during a reset.
-    void scramble() { port_.set_ready(memory_.random.below(2)); }
+    void scramble() { port_.set_ready(memory_.random.below(2) && !memory_.waits); }
 
     const std::deque<Read>& bursts() const { return bursts_; }
     bool under_way() const { return !bursts_.empty(); }
@@ -126,7 +127,8 @@ class ReadChannels {
     }
 
     void drive() {
-        port_.set_ready(!address_stall_() && bursts_.size() < OUTSTANDING_MAX);
+        const bool stall = address_stall_() || (memory_.waits && !offer_.waits());
+        port_.set_ready(!stall && bursts_.size() < OUTSTANDING_MAX);
         if (reading_ == NONE) {
             const bool stall = data_stall_();
             if (!stall) choose();
@@ -244,8 +246,8 @@ class WriteChannels {
         answering_ = NONE;
     }
     void scramble() {
-        port_.set_ready(memory_.random.below(2));
-        port_.set_data_ready(memory_.random.below(2));
+        port_.set_ready(memory_.random.below(2) && !memory_.waits);
+        port_.set_data_ready(memory_.random.below(2) && !memory_.waits);
     }
 
     bool under_way() const { return !bursts_.empty() || !early_.empty() || !responses_.empty(); }
@@ -270,8 +272,8 @@ class WriteChannels {
         const bool data_stall = data_stall_() || early_.size() >= OUTSTANDING_MAX;
         address_starves_ = !address_stall && address_waits_ && !data_seen_ && early_.empty();
         data_starves_ = !data_stall && data_waits_ && !address_seen_ && bursts_.empty();
-        port_.set_ready(!address_stall && !address_starves_);
-        port_.set_data_ready(!data_stall && !data_starves_);
+        port_.set_ready(!address_stall && !address_starves_ && (!memory_.waits || address_.waits()));
+        port_.set_data_ready(!data_stall && !data_starves_ && (!memory_.waits || data_.waits()));
         if (answering_ == NONE) {
             choose();
             if (answering_ == NONE) port_.rest();

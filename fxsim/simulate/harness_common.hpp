@@ -272,6 +272,8 @@ class Differences {
         --left_;
         write(stream, found.image, found.index, found.got);
     }
+    // In a copy of the process: the file is another's.
+    void leave() { file_ = nullptr; }
     void again(uint64_t image) {
         if (file_ != nullptr) write(AGAIN, image, 0, 0);
     }
@@ -417,6 +419,12 @@ class Design {
         trace_->open(wave_.c_str());
 #else
         if (!wave_.empty()) fail("this build cannot write waveforms");
+#endif
+    }
+    // In a copy of the process: the waveform is another's.
+    void leave_wave() {
+#if VM_TRACE
+        static_cast<void>(trace_.release());
 #endif
     }
     void close() {

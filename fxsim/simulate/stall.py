@@ -19,6 +19,7 @@ PATTERNS = {
     "input:SEED[:P]": "the same, at the input (of a memory: reads) only",
     "output:SEED[:P]": "the same, at the output (of a memory: writes) only",
     "burst:SEED": "both sides hold back in runs of 1 cycle up to a few images",
+    "wait": "ready of what takes the design's output, requests and data stays low until valid is high",
     "gap:N": "N idle cycles after each image, or each job",
     "reset:SEED[:N]": "N resets in any cycle (1); images that had not come out whole are sent again",
     "error:SEED[:N]": "N error responses on the bus (1); each must end its job, and the rest is run again",
@@ -47,11 +48,15 @@ Side = Random | Burst | None
 
 @dataclass(frozen=True)
 class Stall:
-    """A stall pattern: stalls of either side, `gap` idle cycles, and how many resets, errors and stops there are."""
+    """A stall pattern: stalls of either side, `gap` idle cycles, and how many resets, errors and stops there are.
+
+    `waits`: ready waits for valid, as AXI allows a receiver.
+    """
 
     text: str
     input: Side = None
     output: Side = None
+    waits: bool = False
     gap: int = 0
     resets: int = 0
     reset_seed: int = 0
@@ -62,9 +67,9 @@ class Stall:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Kinds of pattern in it: random (of either side), burst, gap, reset, error, stop."""
+        """Kinds of pattern in it: random (of either side), burst, wait, gap, reset, error, stop."""
         sides = {type(side) for side in (self.input, self.output)}
-        present = {"random": Random in sides, "burst": Burst in sides, "gap": self.gap > 0}
+        present = {"random": Random in sides, "burst": Burst in sides, "wait": self.waits, "gap": self.gap > 0}
         present |= {kind: times > 0 for kind, times in self.disturbances.items()}
         return frozenset(kind for kind, there in present.items() if there)
 
@@ -80,6 +85,12 @@ class Stall:
         parts += [f"reset:{seed}:{times}"] if times else []
         text = "+".join(parts) or "none"
         return replace(self, text=text, resets=times, reset_seed=seed if times else 0, errors=0, stops=0)
+
+    def waiting(self) -> "Stall":
+        """The same pattern, in which ready waits for valid."""
+        if self.waits:
+            return self
+        return replace(self, text="wait" if self.text == "none" else f"{self.text}+wait", waits=True)
 
     @property
     def disturbs(self) -> bool:
@@ -109,6 +120,8 @@ def _apply(stall: Stall, kind: str, arguments: list[str]) -> Stall:
     count = len(arguments)
     if kind == "none" and count == 0:
         return stall
+    if kind == "wait" and count == 0:
+        return replace(stall, waits=True)
     if kind in ("random", "input", "output") and count in (1, 2):
         seed = _number(arguments[0], SEED_MAX)
         millionths = _millionths(arguments[1]) if count == 2 else 500_000

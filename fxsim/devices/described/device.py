@@ -63,11 +63,19 @@ class FittedStreams(FittedDescribed[Bound]):
         """The taps of the model that the design computes."""
         return self.bound.part
 
+    @property
+    def has_waits(self) -> bool:
+        """Whether the output is an AXI4-Stream with a ready."""
+        return self.bound.output.axi and self.bound.output.signals.ready is not None
+
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
         has = self.bound
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no reset")
+        if stall.waits and not self.has_waits:
+            words = f"the output of {has.path} is no AXI4-Stream with a ready"
+            raise StimulusError(f"stall pattern '{stall.text}': {words}")
         if stall.output is not None and stall.input is None and has.output.signals.ready is None:
             raise StimulusError(f"stall pattern '{stall.text}': the output of {has.path} has no ready: it cannot wait")
 
@@ -83,6 +91,7 @@ class FittedStreams(FittedDescribed[Bound]):
             "compared": "".join("1" if tap in layout.compared else "0" for tap in self.probed),
             "input_stall": stall_argument(stall.input, self.limit.cycles),
             "output_stall": stall_argument(stall.output, self.limit.cycles),
+            "ready_waits": str(int(stall.waits)),
             "gap": str(stall.gap),
             "resets": str(stall.resets),
             "reset_seed": str(stall.reset_seed),
@@ -187,6 +196,7 @@ DEVICE = Device(
     fit=fit,
     settings=DescribedSettings,
     figures=DescribedFigures,
+    stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     described=copy_design,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

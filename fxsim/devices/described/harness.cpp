@@ -19,6 +19,7 @@ class Simulation {
     explicit Simulation(const Options& options)
         : input_stall_(options.numbers("input_stall")),
           output_stall_(options.numbers("output_stall")),
+          ready_waits_(options.number("ready_waits") != 0),
           gap_(options.number("gap")),
           resets_left_(options.number("resets")),
           reset_random_(options.number("reset_seed")),
@@ -67,7 +68,8 @@ class Simulation {
             } else if (moved) {
                 idle_ = 0;
             } else if (!held_back_ && ++idle_ >= watchdog_) {
-                hung_ = true;
+                hung_ = !waits_for_ready();
+                stop_ = !hung_;
                 break;
             }
             if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
@@ -114,8 +116,10 @@ class Simulation {
         dut_->in_valid = 0;
         dut_->in_start = 0;
         for (uint64_t i = 0; i < cycles; ++i) {
-            dut_->out_ready = !output_stall_();
+            dut_->out_ready = !output_stall_() && !ready_waits_;
             dut_.settle();
+            // By then every register has been set right that a reset sets.
+            if (OUTPUT_AXI && i != 0 && i + 1 == cycles && dut_->out_valid) output_fault("valid set during reset");
             dut_.clock();
         }
         dut_->rst = 0;
@@ -215,8 +219,22 @@ class Simulation {
         }
         dut_->in_last = offering_ ? is_last(input_.beat, INPUT_LAST_EVERY) : 1;
         const bool stall = OUTPUT_HAS_READY && output_stall_();
-        dut_->out_ready = !stall;
+        dut_->out_ready = !stall && (!ready_waits_ || output_.waits);
         held_back_ |= stall;
+    }
+
+    // Whether the output, at which nothing came while ready waited for valid, has something once ready is high.
+    bool waits_for_ready() {
+        for (uint64_t i = 0; ready_waits_ && i < watchdog_; ++i) {
+            dut_->out_ready = 1;
+            dut_.settle();
+            if (dut_->out_valid) {
+                output_fault("tvalid waits for tready");
+                return true;
+            }
+            dut_.clock();
+        }
+        return false;
     }
 
     static bool is_last(size_t beat, size_t every) { return every != 0 && (beat + 1) % every == 0; }
@@ -401,6 +419,7 @@ class Simulation {
     }
 
     Stall input_stall_, output_stall_;
+    bool ready_waits_;  // for valid
     uint64_t gap_, gap_left_ = 0;
     uint64_t resets_left_, resets_done_ = 0;
     Random reset_random_;

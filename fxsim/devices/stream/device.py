@@ -39,6 +39,11 @@ class FittedStream(Fitted):
         self.limit = CycleLimit(bound=self.bound)
         self.watchdog = max(_WATCHDOG_MIN, 4 * self.bound)
 
+    @property
+    def has_waits(self) -> bool:
+        """Always: the output is an AXI4-Stream."""
+        return True
+
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
         """The layout: a value a beat, each tap's in the order of its stream."""
         return StreamLayout(self._model, compared)
@@ -55,6 +60,7 @@ class FittedStream(Fitted):
             "compared": "".join("1" if tap in layout.compared else "0" for tap in graph.taps),
             "input_stall": stall_argument(stall.input, self.bound),
             "output_stall": stall_argument(stall.output, self.bound),
+            "ready_waits": str(int(stall.waits)),
             "gap": str(stall.gap),
             "resets": str(stall.resets),
             "reset_seed": str(stall.reset_seed),
@@ -107,6 +113,7 @@ DEVICE = Device(
     about="built for the model's dimensions, every operator in hardware of its own",
     fit=FittedStream,
     four_state=True,
+    stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     nodes=write_nodes,
     described=describe_all,
 )

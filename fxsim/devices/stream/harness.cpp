@@ -38,6 +38,7 @@ class Simulation {
     explicit Simulation(const Options& options)
         : input_stall_(options.numbers("input_stall")),
           output_stall_(options.numbers("output_stall")),
+          ready_waits_(options.number("ready_waits") != 0),
           gap_(options.number("gap")),
           resets_left_(options.number("resets")),
           reset_random_(options.number("reset_seed")),
@@ -74,7 +75,8 @@ class Simulation {
             } else if (moved) {
                 idle_ = 0;
             } else if (!held_back_ && ++idle_ >= watchdog_) {
-                hung_ = true;
+                hung_ = !waits_for_ready();
+                stop_ = !hung_;
                 break;
             }
             if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
@@ -121,8 +123,10 @@ class Simulation {
         dut_->rst = 1;
         dut_->s_axis_tvalid = 0;
         for (uint64_t i = 0; i < cycles; ++i) {
-            dut_->m_axis_tready = !output_stall_();
+            dut_->m_axis_tready = !output_stall_() && !ready_waits_;
             dut_.settle();
+            // By then every register has been set right that a reset sets.
+            if (i != 0 && i + 1 == cycles && dut_->m_axis_tvalid) output_fault("valid set during reset");
             dut_.clock();
         }
         dut_->rst = 0;
@@ -206,8 +210,22 @@ class Simulation {
         dut_->s_axis_tdata = offering_ ? *window_.bytes(input_image_, input_index_) : 0xa5;
         dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
         const bool stall = output_stall_();
-        dut_->m_axis_tready = !stall;
+        dut_->m_axis_tready = !stall && (!ready_waits_ || output_waits_);
         held_back_ |= stall;
+    }
+
+    // Whether the output, at which nothing came while ready waited for valid, has something once ready is high.
+    bool waits_for_ready() {
+        for (uint64_t i = 0; ready_waits_ && i < watchdog_; ++i) {
+            dut_->m_axis_tready = 1;
+            dut_.settle();
+            if (dut_->m_axis_tvalid) {
+                output_fault("tvalid waits for tready");
+                return true;
+            }
+            dut_.clock();
+        }
+        return false;
     }
 
     // -- Observing: every handshake of this cycle. Returns whether there was any. --
@@ -415,6 +433,7 @@ class Simulation {
     }
 
     Stall input_stall_, output_stall_;
+    bool ready_waits_;  // for valid
     uint64_t gap_, gap_left_ = 0;
     uint64_t resets_left_, resets_done_ = 0;
     Random reset_random_;

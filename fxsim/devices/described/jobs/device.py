@@ -69,11 +69,18 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         """The taps of the model that the design computes."""
         return self.bound.part
 
+    @property
+    def has_waits(self) -> bool:
+        """Whether the design is an AXI4 master."""
+        return bool(self.bound.masters)
+
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
         path = self.bound.path
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
+        if stall.waits and not self.has_waits:
+            raise StimulusError(f"stall pattern '{stall.text}': {path} describes no AXI4 master")
         waits = any(ram.said.inside for ram in self.bound.rams) or self.bound.description.registers is not None
         waits |= bool(self.bound.masters)
         if (stall.input is not None or stall.output is not None) and not waits:
@@ -91,6 +98,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             "compared": layout.given,
             "input_stall": stall_argument(stall.input, 64),
             "output_stall": stall_argument(stall.output, 64),
+            "ready_waits": str(int(stall.waits)),
             "gap": str(stall.gap),
             "resets": str(stall.resets),
             "reset_seed": str(stall.reset_seed),

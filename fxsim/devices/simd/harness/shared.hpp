@@ -61,7 +61,9 @@ struct Shared {
     uint64_t acknowledged = 0, entered = 1;  // images
     bool held_back = false;                  // the memory or the master waits: not moving proves nothing
 
-    MemoryConditions conditions() { return {dut, log, random, held_back, latency, disordered, particular, true}; }
+    MemoryConditions conditions() {
+        return {dut, log, random, held_back, latency, disordered, particular, false, true};
+    }
     void enter(uint64_t image) { entered = std::max(entered, std::min(image + 1, images)); }
 };
 

@@ -201,6 +201,19 @@ class Master {
         if (write.data_valid()) shared_.fault("valid set during reset", port_.w);
     }
 
+    // What the design offers: AR, AW, W.
+    std::array<bool, 3> offered() const {
+        const MasterWritePort write(shared_, number_);
+        return {MasterReadPort(shared_, number_).valid(), write.valid(), write.data_valid()};
+    }
+    std::array<const char*, 3> names() const { return {port_.ar, port_.aw, port_.w}; }
+    void raise_ready() {
+        MasterReadPort(shared_, number_).set_ready(true);
+        MasterWritePort write(shared_, number_);
+        write.set_ready(true);
+        write.set_data_ready(true);
+    }
+
     // -- What the channels ask --
 
     bool awake() const { return shared_.running || shared_.setting_up; }
@@ -282,7 +295,9 @@ class Master {
     MemoryConditions conditions(const Options& options) {
         const bool disordered = options.numbers("input_stall").at(0) != 0;
         const bool particular = options.numbers("output_stall").at(0) != 0;
-        return {dut_, shared_.log, shared_.random, shared_.held_back, port_.latency, disordered, particular, false};
+        const bool waits = options.number("ready_waits") != 0;
+        return {dut_,       shared_.log, shared_.random, shared_.held_back, port_.latency, disordered,
+                particular, waits,       false};
     }
     Stall stall(const Options& options, const char* side, uint64_t sequence) const {
         return Stall(options.numbers(side), 16 * (number_ + 1) + sequence);
@@ -313,7 +328,8 @@ class Master {
 // All of them.
 class Masters {
   public:
-    Masters(Shared& shared, const Options& options) : shared_(shared) {
+    Masters(Shared& shared, const Options& options)
+        : shared_(shared), ready_waits_(options.number("ready_waits") != 0) {
         for (size_t i = 0; i < AXI4_PORTS.size(); ++i)
             masters_.push_back(std::make_unique<Master>(shared, writers_, options, i));
     }
@@ -332,8 +348,29 @@ class Masters {
     bool observe() {
         bool moved = false;
         for (auto& master : masters_) moved |= master->observe();
+        quiet_ = moved ? 0 : quiet_ + 1;
         return moved;
     }
+    // Where nothing has long come while ready waited for valid: whether anything does, as soon, once ready is high.
+    bool waits_for_ready() {
+        if (!ready_waits_ || quiet_ < QUIET_MIN) return false;
+        std::vector<std::array<bool, 3>> before;
+        for (auto& master : masters_) before.push_back(master->offered());
+        for (uint64_t i = 0; i < quiet_ && !waited_; ++i) {
+            for (auto& master : masters_) master->raise_ready();
+            shared_.dut.settle();
+            for (size_t m = 0; m < masters_.size(); ++m)
+                for (size_t k = 0; k < 3; ++k) {
+                    if (!masters_[m]->offered()[k] || before[m][k]) continue;
+                    shared_.fatal("valid waits for ready", masters_[m]->names()[k]);
+                    waited_ = true;
+                }
+            shared_.dut.clock();
+        }
+        return waited_;
+    }
+    // Nothing that comes then means anything.
+    bool waited() const { return waited_; }
     // What has not ended, in words, each with "; " before it.
     std::string waiting() const {
         std::string text;
@@ -350,7 +387,11 @@ class Masters {
     }
 
   private:
+    static constexpr uint64_t QUIET_MIN = 1000;
+
     Shared& shared_;
+    bool ready_waits_, waited_ = false;
+    uint64_t quiet_ = 0;  // cycles in which nothing has moved
     Writers writers_;
     std::vector<std::unique_ptr<Master>> masters_;
 };

@@ -50,7 +50,7 @@ class Control {
         const bool moved = advance(done, busy);
         done_before_ = done;
         busy_before_ = busy;
-        if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout)
+        if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout && !shared_.waits_for_ready())
             shared_.fatal("timeout", "control",
                           "no end of '" + std::string(step()) + "' in " + std::to_string(waited_) + " cycles" +
                               shared_.transfers());

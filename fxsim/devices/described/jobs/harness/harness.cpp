@@ -29,11 +29,13 @@ class Simulation {
           control_(shared_, options),
           rams_(shared_),
           masters_(shared_, options),
-          own_(shared_, options, [this](const Region& region, uint64_t word, const uint8_t* slots, bool untouched) {
-              if (untouched) miss(region, word);
-              else take(region, slots, dut_.cycle());
-          }) {
+          own_(shared_, options,
+               [this](const Region& region, uint64_t word, const uint8_t* slots, bool untouched, bool late) {
+                   if (untouched) miss(region, word);
+                   else take_own(region, word, slots, late);
+               }) {
         shared_.transfers = [this] { return masters_.waiting(); };
+        shared_.waits_for_ready = [this] { return masters_.waits_for_ready(); };
         if (wave_from_ == 0) dut_.open_wave();
     }
 
@@ -51,14 +53,7 @@ class Simulation {
             if (resets_left_ != 0 && phase_ == Phase::RUN && reset_delay_-- == 0) disturb();
             shared_.held_back = false;
             step();
-            control_.drive();
-            own_.drive();
-            masters_.drive();
-            rams_.settle();
-            dut_.settle();
-            const bool moved = observe();
-            dut_.clock();
-            rams_.show();
+            const bool moved = cycle();
             if (shared_.log.stop) break;
             if (phase_ == Phase::DRAIN) {
                 if (++drained <= drain_) continue;
@@ -67,7 +62,7 @@ class Simulation {
             } else if (moved) {
                 idle = 0;
             } else if (!shared_.held_back && ++idle >= watchdog_) {
-                hung_ = true;
+                hung_ = !masters_.waits_for_ready();
                 break;
             }
             if ((dut_.cycle() & 0x3ff) == 0) progress_.report(shared_.image, dut_.cycle());
@@ -110,6 +105,19 @@ class Simulation {
             if (REGIONS[i].role == Role::OUTPUT)
                 offsets_[i] = REGIONS[i].tap == NEVER ? output_.offset : tap_offsets[REGIONS[i].tap];
         return offset;
+    }
+
+    // Returns whether anything moved.
+    bool cycle() {
+        control_.drive();
+        own_.drive();
+        masters_.drive();
+        rams_.settle();
+        dut_.settle();
+        const bool moved = observe();
+        dut_.clock();
+        rams_.show();
+        return moved;
     }
 
     // -- Resets --
@@ -232,7 +240,7 @@ class Simulation {
         masters_.check_done();
         compare_memories();
         shared_.memories.end();
-        own_.read();
+        own_.read([this] { cycle(); });
         phase_ = Phase::READ;
     }
 
@@ -265,6 +273,14 @@ class Simulation {
         stream_of(region).take(slots, shared_.window, NEVER, cycle, shared_.entered());
     }
 
+    void take_own(const Region& region, uint64_t word, const uint8_t* slots, bool late) {
+        if (late && late_.size() < FAULTS_MAX)
+            late_.push_back({"written after done", std::to_string(stream_of(region).stream), shared_.image,
+                             stream_of(region).index, dut_.cycle(), shared_.entered(),
+                             "word " + std::to_string(word) + " of " + region.name});
+        take(region, slots, dut_.cycle());
+    }
+
     // A word that the design never wrote: whatever it holds is no value.
     void miss(const Region& region, uint64_t word) {
         Stream& stream = stream_of(region);
@@ -292,6 +308,7 @@ class Simulation {
         shared_.note();
         bool moved = own_.observe();
         moved |= control_.observe();
+        if (masters_.waited()) return moved;
         if (control_.starting()) start();
         moved |= rams_.observe();
         moved |= masters_.observe();
@@ -356,7 +373,10 @@ class Simulation {
     void print_result() {
         bool wrong = hung_ || output_.mismatches != 0;
         for (const Stream& tap : taps_) wrong |= tap.mismatches != 0;
+        // Where values differ, a port that is read otherwise than it is described can be the reason, too.
         if (wrong) shared_.tell_odd_read();
+        else
+            for (const Fault& fault : late_) shared_.log.faults.add(fault);
         static const char* const PHASES[] = {"gap", "load", "setup", "run", "read", "drain"};
         Object state, result;
         state.text("phase", PHASES[int(phase_)]).text("step", control_.step());
@@ -385,6 +405,7 @@ class Simulation {
     uint64_t watchdog_, drain_, wave_from_;
     Stream output_;
     std::vector<Stream> taps_;
+    std::vector<Fault> late_;      // told where no value differs
     std::vector<bool> turns_;      // of each monitor, in this cycle
     std::vector<size_t> offsets_;  // of each region's values in an image's bytes
     Phase phase_ = Phase::GAP;

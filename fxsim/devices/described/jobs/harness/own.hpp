@@ -3,16 +3,16 @@
 #ifndef FXSIM_JOBS_OWN_HPP
 #define FXSIM_JOBS_OWN_HPP
 
+#include "late.hpp"
 #include "shared.hpp"
-
-#include <functional>
 
 namespace cosim {
 
 class OwnRams {
   public:
-    // `take`: a word of an output that was read, of which all lanes are what was put there before or not.
-    using Take = std::function<void(const Region&, uint64_t word, const uint8_t* slots, bool untouched)>;
+    // `take`: a word of an output that was read: whether all lanes are what was put there before, and whether it is not
+    // what it was when the job was done, or becomes something else afterwards.
+    using Take = std::function<void(const Region&, uint64_t word, const uint8_t* slots, bool untouched, bool late)>;
 
     OwnRams(Shared& shared, const Options& options, Take take)
         : shared_(shared),
@@ -21,7 +21,17 @@ class OwnRams {
           read_stall_(options.numbers("output_stall"), 4),
           take_(std::move(take)),
           seed_(options.number("power_on_seed") << 8),
-          reads_(OWN_RAMS.size()) {}
+          reads_(OWN_RAMS.size()) {
+        for (size_t i = 0; i < REGIONS.size(); ++i) {
+            if (REGIONS[i].own == NEVER || REGIONS[i].role != Role::OUTPUT) continue;
+            firsts_[i] = outputs_.size();
+            for (uint64_t word = 0; word < REGIONS[i].words; ++word) {
+                outputs_.push_back({false, i, word});
+                slots_ = std::max(slots_, REGIONS[i].shape.stride());
+            }
+        }
+        found_ = std::make_unique<SharedBytes>(2 * outputs_.size() * slots_);
+    }
 
     bool idle() const {
         return accesses_.empty() &&
@@ -47,12 +57,12 @@ class OwnRams {
         set_up_ = true;
     }
 
-    void read() {
-        for (size_t i = 0; i < REGIONS.size(); ++i) {
-            const Region& region = REGIONS[i];
-            if (region.own == NEVER || region.role != Role::OUTPUT) continue;
-            for (uint64_t word = 0; word < region.words; ++word) accesses_.push_back({false, i, word});
-        }
+    // In the cycle after done, before anything is driven. `cycle` carries out one.
+    void read(const std::function<void()>& cycle) {
+        looked_ = !outputs_.empty() && (jobs_ < LOOKED_AT || jobs_ % LOOKED_AT == 0);
+        if (looked_) look(cycle);
+        ++jobs_;
+        accesses_.insert(accesses_.end(), outputs_.begin(), outputs_.end());
     }
 
     void drive() {
@@ -67,7 +77,7 @@ class OwnRams {
         driving_ = false;
         if (accesses_.empty()) return;
         const Access& access = accesses_.front();
-        if (access.write ? write_stall_() : read_stall_()) {
+        if (copy_ == nullptr && (access.write ? write_stall_() : read_stall_())) {
             shared_.held_back = true;
             return;
         }
@@ -100,6 +110,13 @@ class OwnRams {
     }
 
   private:
+    // Copies of the process for the first job and for others: each reads a word first, and others behind it.
+    static constexpr size_t COPIES_FIRST = 1024, COPIES = 64;
+    // Jobs that are looked at: so many at first, and then one in so many.
+    static constexpr uint64_t LOOKED_AT = 16;
+    // Cycles after the words have been read in which none may change; the next job may start any time later.
+    static constexpr uint64_t PAUSE = 64;
+
     struct Access {
         bool write;
         size_t region;
@@ -111,6 +128,26 @@ class OwnRams {
         uint64_t word;
     };
 
+    // Each copy of the process reads some words, another one first in every job; one more reads all after a pause.
+    void look(const std::function<void()>& cycle) {
+        const size_t count = outputs_.size(), copies = std::min(count, jobs_ == 0 ? COPIES_FIRST : COPIES);
+        const uint64_t turn = jobs_ + LOOKED_AT * (seed_ >> 8);
+        Copies::run(copies + 1, [&](size_t copy) {
+            dut_.leave_wave();
+            const bool last = copy == copies;
+            const size_t from = last ? 0 : copy * count / copies, to = last ? count : (copy + 1) * count / copies;
+            for (size_t i = 0; i < to - from; ++i) accesses_.push_back(outputs_[from + (i + turn) % (to - from)]);
+            copy_ = found_->at(last ? count * slots_ : 0);
+            if (last) {
+                std::deque<Access> later;
+                later.swap(accesses_);
+                for (uint64_t i = 0; i < count + PAUSE; ++i) cycle();
+                later.swap(accesses_);
+            }
+            while (!idle()) cycle();
+        });
+    }
+
     // The word that a port shows in this cycle.
     void take(const Read& read) {
         const Region& region = REGIONS[read.region];
@@ -118,11 +155,19 @@ class OwnRams {
         const uint8_t* word = bytes_of(dut_->own_rdata) + port.offset;
         std::vector<uint8_t> slots(region.shape.stride()), before(port.word_bytes), lanes(slots.size());
         region.decode(word, slots.data());
+        const size_t place = (firsts_[read.region] + read.word) * slots_;
+        const size_t bytes = lanes_of(region.shape, read.word) * region.shape.slot;
+        if (copy_ != nullptr) {
+            std::memcpy(copy_ + place, slots.data(), bytes);
+            return;
+        }
         put(region, read.region, read.word, before.data());
         region.decode(before.data(), lanes.data());
-        const size_t bytes = lanes_of(region.shape, read.word) * region.shape.slot;
         const bool untouched = port.writes && std::memcmp(slots.data(), lanes.data(), bytes) == 0;
-        take_(region, read.word, slots.data(), untouched);
+        const size_t again = outputs_.size() * slots_ + place;
+        const bool late = looked_ && (std::memcmp(slots.data(), found_->at(place), bytes) != 0 ||
+                                      std::memcmp(slots.data(), found_->at(again), bytes) != 0);
+        take_(region, read.word, slots.data(), untouched, late);
     }
 
     // The word that is written to a region before a job; of an output one whose every value is wrong.
@@ -156,6 +201,13 @@ class OwnRams {
     std::deque<Access> accesses_;
     std::vector<std::deque<Read>> reads_;  // of each port, which answers in order
     std::map<size_t, std::vector<uint8_t>> parameters_;
+    std::vector<Access> outputs_;         // all words of outputs
+    std::map<size_t, size_t> firsts_;     // of each region's words among them
+    size_t slots_ = 0;                    // bytes of a word's values
+    std::unique_ptr<SharedBytes> found_;  // each word's values in the cycle after done, then those after a pause
+    uint8_t* copy_ = nullptr;             // in a copy of the process: where it leaves values
+    uint64_t jobs_ = 0;
+    bool looked_ = false;
     bool driving_ = false, set_up_ = false;
 };
 

@@ -27,6 +27,7 @@ struct Shared {
     bool running = false;                                                   // a job
     bool setting_up = false;                                                // the steps before the first job
     std::function<std::string()> transfers = [] { return std::string(); };  // under way, each with "; " before it
+    std::function<bool()> waits_for_ready = [] { return false; };           // whether that is why nothing comes
     bool held_back = false;  // the harness waits: not moving proves nothing
 
     // Where the log is, for what has no image of its own.
