@@ -15,6 +15,7 @@ from fxsim.cli.diff import command as explain
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
 from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.bind import bind
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.packing import make_beats
 from fxsim.devices.described.parts import Packing
@@ -362,6 +363,13 @@ def test_pipeline_without_handshake_or_reset_is_read_at_its_latency(tmp_path: Pa
         assert late.streams.mismatches > 0
     with pytest.raises(StimulusError, match="describes no reset"):
         simulate(RELU, tmp_path / "a" / "pipeline.toml", stall="reset:1")
+
+
+def test_tap_of_a_fixed_latency_holds_back_whole_images_only(model: Model, tmp_path: Path) -> None:
+    """A tap with a valid lets the input wait amid an image; one that comes at fixed cycles does not."""
+    assert not bind(design(tmp_path / "a"), model).whole_images
+    fixed = design(tmp_path / "b", {"awkward.toml": swap('valid = "done"', "latency = 3")})
+    assert bind(fixed, model).whole_images
 
 
 @pytest.mark.verilator

@@ -317,6 +317,21 @@ def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
     assert said["stream"][1]["signals"] == {"data": "y"}
 
 
+@pytest.mark.parametrize(("x", "y", "latency"), [(144, 96, "find"), (48, 96, "CHOOSE"), (144, 32, "CHOOSE")])
+def test_a_latency_is_to_be_found_where_an_image_is_a_beat(
+    model: Path, tmp_path: Path, x: int, y: int, latency: str
+) -> None:
+    """Eighteen values in and twelve out; where a side has them in several beats somebody must choose the cycles."""
+    verilog = f"module m (input clk, input [{x - 1}:0] x, input x_valid, output [{y - 1}:0] y);\nendmodule\n"
+    folder = fresh(tmp_path / "d", m=verilog)
+    said = tomllib.loads(init(folder, "m", "--model", model))
+    assert said["stream"][0]["signals"] == {"valid": "x_valid", "data": "x"}
+    assert said["stream"][1]["latency"] == latency
+    status, out = call("check", folder / "my.toml", model)
+    assert status == (latency == "CHOOSE"), out
+    assert ("(output): latency: " in out) == (latency == "CHOOSE")
+
+
 def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> None:
     """A signal of whole values whose name is like the tap's; one of another width is not."""
     verilog = (

@@ -76,6 +76,15 @@ class Bound:
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
 
+    @property
+    def whole_images(self) -> bool:
+        """Whether the input waits between images only: the design does not see a gap, or a stream has a fixed latency.
+
+        Streams of a fixed latency come a beat a cycle behind an image's first beat in, which a gap would delay.
+        """
+        fixed = self.output.signals.valid is None or any(tap.valid is None for tap in self.taps)
+        return self.input.signals.valid is None or fixed
+
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
     """Bind the description in a file to a model. FileError with file, place and what was expected.

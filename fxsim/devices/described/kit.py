@@ -94,7 +94,7 @@ def _parameters(bound: Bound, images: int) -> str:
         "IN_TAIL": into.beats.tail,
         "IN_LOW_FIRST": int(into.beats.low_first),
         "IN_LAST_EVERY": into.last_every,
-        "IN_HAS_VALID": int(into.signals.valid is not None),
+        "IN_WHOLE_IMAGES": int(bound.whole_images),
         "IN_HAS_READY": int(into.signals.ready is not None),
         "INTERVAL": 0 if into.signals.ready is not None else into.interval,
         "OUT_BEATS": out.beats.beats,

@@ -170,7 +170,11 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
             yield _comment(f"data: {among}")
         yield _ports(Group(role, {"data": CHOOSE} | group.ports))
     if role == "output" and "valid" not in group.ports:
-        yield 'latency = "find"  # or the cycles from an image\'s first beat in to its first beat out'
+        cycles = "the cycles from an image's first beat in to its first beat out"
+        if all(_is_one_beat(group, found, model) for group in ports.streams):
+            yield f'latency = "find"  # or {cycles}'
+        else:
+            yield f'latency = {_text(CHOOSE)}  # {cycles}, or "find" where an image is one beat that always flows'
     data = found.ports.get(group.ports.get("data", ""))
     yield from _lanes(tensor, None if data is None else data.bits)
     if tensor is not None and len(tensor.axes) > 1:
@@ -178,6 +182,14 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
         yield f'order = {_list(orders[0])}  # slowest first, the model\'s own; "-{tensor.axes[0]}" runs from its end'
         for order in orders[1:_SHOWN_MAX]:
             yield _comment(f"order = {_list(order)}")
+
+
+def _is_one_beat(group: Group, found: Survey, model: Model | None) -> bool:
+    """Whether an image is a beat of a stream that always flows, by names and sizes: a latency can be found."""
+    if model is None or "data" not in group.ports or {"ready", "start"} & group.ports.keys():
+        return False
+    tensor = model.graph.tensors[INPUT if group.role == "input" else model.graph.output]
+    return found.ports[group.ports["data"]].bits == tensor.size * tensor.number.bits
 
 
 def _ports(group: Group) -> str:
