@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -15,8 +16,13 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN_SECONDS = 0.05
 """Seconds after which an interruption that Python dropped is tried again."""
 
+_WRITING_SECONDS = 10.0
+"""Seconds for which, once it was interrupted, a program that is `finishing` hears nothing further."""
+
 _heard: signal.Signals | None = None
 """The signal that asked this process to end; None where none has."""
+_heard_at = 0.0
+_finishing = False
 
 
 # --- The end of this process -----------------------------------------------------------------------------------------
@@ -60,6 +66,17 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def finishing() -> Iterator[None]:
+    """Inside the block, whoever was interrupted is not again for some seconds: what was done is written down first."""
+    global _finishing
+    before, _finishing = _finishing, True
+    try:
+        yield
+    finally:
+        _finishing = before
+
+
 def exit_status() -> tuple[int, str]:
     """The status that an interrupted program exits with, as shells count (130 for Ctrl-C), and the word for it."""
     number = _heard or signal.SIGINT
@@ -84,14 +101,19 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    global _heard
-    if _heard is not None and number != signal.SIGINT:
-        return
-    _heard = _heard or signal.Signals(number)
+    global _heard, _heard_at
+    if _heard is not None:
+        writing = _finishing and time.monotonic() - _heard_at < _WRITING_SECONDS
+        if number != signal.SIGINT or writing:
+            return
+    else:
+        _heard, _heard_at = signal.Signals(number), time.monotonic()
     raise KeyboardInterrupt
 
 
 def _raise_again() -> None:
+    global _heard_at
+    _heard_at = float("-inf")  # the one that was dropped interrupted nothing
     main = threading.main_thread().ident
     assert main is not None
     again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))

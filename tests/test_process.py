@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fxsim import process as process_module
 from fxsim import temporary
 from fxsim.errors import FileError
-from fxsim.process import exit_status, interruptible, run, running
+from fxsim.process import exit_status, finishing, interruptible, run, running
 from tests.conftest import obey_ctrl_c
 
 FAMILY = "sleep 1000 & echo $$ $!; wait"
@@ -200,6 +201,20 @@ def test_further_signals_do_not_disturb_the_end() -> None:
 
 
 @pytest.mark.usefixtures("handlers")
+def test_what_was_done_is_written_before_a_further_signal_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finishes is not interrupted twice within some seconds; the first is heard, and so is one long after it."""
+    with interruptible(), finishing():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(process_module, "_WRITING_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert exit_status() == (143, "ended by SIGTERM")
+
+
+@pytest.mark.usefixtures("handlers")
 def test_an_interruption_that_python_drops_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
     """Where Ctrl-C comes while a destructor runs, in which Python drops it, it comes again, and nothing is printed."""
 
@@ -208,7 +223,7 @@ def test_an_interruption_that_python_drops_is_heard(capfd: pytest.CaptureFixture
             signal.raise_signal(signal.SIGINT)
 
     heard = threading.Event()
-    with interruptible():
+    with interruptible(), finishing():
         Dropping()
         with pytest.raises(KeyboardInterrupt):
             heard.wait(timeout=20)
