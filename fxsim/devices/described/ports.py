@@ -86,9 +86,9 @@ def recognise(ports: Mapping[str, Port]) -> Recognised:
     low = frozenset(
         name for name in resets if (found := _RESET.match(name)) and (found["low"] or _LOW_FIRST.search(name))
     )
-    found = _axi(left)
-    masters, slaves = found["AXI4 master"], found["AXI4-Lite slave"]
-    others = {f"{kind} {prefix or 'without prefix'}": names for kind in found for prefix, names in found[kind].items()}
+    buses = _axi(left)
+    masters, slaves = buses["AXI4 master"], buses["AXI4-Lite slave"]
+    others = {f"{kind} {prefix or 'without prefix'}": names for kind in buses for prefix, names in buses[kind].items()}
     rams = _rams(left)
     others |= {f"memory port {ram.name}": tuple(n for n in ports if n in ram.ports.values()) for ram in rams}
     streams = [*_axi_streams(left), *_handshakes(left)]
