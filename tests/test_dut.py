@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from fxsim.cli.dut import command
 from fxsim.cosim import cosim
-from fxsim.errors import FxsimError
+from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
@@ -161,6 +161,107 @@ def test_wrong_keys_and_missing_files_are_found_together(
     assert len(lines) == len(words), lines
     for word in words:
         assert sum(word in line for line in lines) == 1, (word, lines)
+
+
+PATTERNS = {
+    ".": "'.' means the folder", "./": "'./' means the folder", "**.sv": "'**.sv' has '**.sv', expected '*'",
+    "***": "'***' has '***', expected '*'", "a/**b/*.sv": "has '**b', expected '*'", "**": "'**' means no file",
+    "": "Expected `str` of length >= 1", "n" * 300: "'nnnnnnnnnn", "a\\u0000.sv": "has a control character",
+    "a\\n.sv": "has a control character",
+}  # fmt: skip
+"""Patterns that mean nothing, as TOML has them, and what is said of each."""
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "words"),
+    [
+        *((key, pattern, words) for key in ("sources", "files") for pattern, words in PATTERNS.items()),
+        ("include", "n" * 300, "is no folder in"),
+        ("include", "a\\u0000", "has a control character"),
+    ],
+)
+def test_patterns_that_mean_nothing_are_one_line(
+    model: Path, tmp_path: Path, key: str, pattern: str, words: str
+) -> None:
+    """A slip in a name or glob is said with the file, the key and what was expected."""
+    new = f'sources = ["{pattern}", ' if key == "sources" else f'{key} = ["{pattern}"]\nsources = ['
+    edits = {"sources = [": new}
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    line = out.splitlines()[0]
+    assert line.startswith(f"{path}: {key}")
+    assert words in line
+    with pytest.raises(FileError) as error:
+        cosim(load(model), np.zeros((1, 3, 6), np.int8), accel="described", dut=str(path))
+    assert "\n" not in str(error.value)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("edits", "key"),
+    [
+        ({"tie =": 'command = ["python3", "-c", "\\u0000"]\ntie ='}, "command: "),
+        ({'file = "w.hex"': 'file = "w\\u0000.hex"'}, "memory 1 (w\\x00.hex): file: "),
+        ({"tie =": 'defines = { X = "\\u001b[1m" }\ntie ='}, "defines: "),
+        ({'valid = "done"': 'valid = "done\\u0007"'}, "tap 1 (fc): valid: "),
+        ({'"fc.channel"': '"fc.channel\\u007f"'}, "parameters: "),
+        ({'data = "in_pair"': 'start = "fi\\nre", data = "in_pair"'}, "stream 1 (input): signals: start: "),
+    ],
+)  # fmt: skip
+def test_control_characters_are_refused(model: Path, tmp_path: Path, edits: dict[str, str], key: str) -> None:
+    """No text of a description holds them, by its place; expressions and words of a command may have several lines."""
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    said = [line for line in out.splitlines() if "has a control character" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{path}: {key}")
+    with pytest.raises(FileError, match="has a control character"):
+        cosim(load(model), np.zeros((1, 3, 6), np.int8), accel="described", dut=str(path))
+
+
+def test_expressions_may_have_several_lines(model: Path, tmp_path: Path) -> None:
+    """A line's end is a blank."""
+    assert call("check", design(tmp_path / "d", {'valid = "done"': 'valid = "\\n\\tdone\\n"'}), model)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((".", "b.hex"), "memory '.': expected a name below the folder the simulator runs in"),
+        (("a//w.hex", "b.hex"), "memory 'a//w.hex': expected a name below"),
+        (("./w.hex", "b.hex"), "memory './w.hex': expected a name below"),
+        (("a/", "b.hex"), "memory 'a/': expected a name below"),
+        (("/w.hex", "b.hex"), "memory '/w.hex': expected a name below"),
+        (("../w.hex", "b.hex"), "memory '../w.hex': expected a name below"),
+        (("\u00e4" * 128, "b.hex"), "longer than 255 bytes"),
+        (("w.hex", "w.hex/b"), "file 'w.hex/b' lies below 'w.hex', which is a file, too"),
+        (("w.hex/a/b", "w.hex"), "file 'w.hex/a/b' lies below 'w.hex', which is a file, too"),
+        (("neuron.sv/w", "b.hex"), "file 'neuron.sv/w' lies below 'neuron.sv', which is a file, too"),
+    ],
+)
+def test_memory_files_that_cannot_be_written_do_not_fit(
+    model: Path, tmp_path: Path, names: tuple[str, str], words: str
+) -> None:
+    """Names of memory files are looked at where a description is, not where the simulator begins."""
+    edits = {f'file = "{old}"': f'file = "{new}"' for old, new in zip(("w.hex", "b.hex"), names, strict=True)}
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    line = out.splitlines()[0]
+    assert line.startswith(f"{path}: ")
+    assert words in line
+
+
+def test_memory_files_may_lie_in_folders(model: Path, tmp_path: Path) -> None:
+    """Names of as many bytes as a file can have, and folders that several share, fit."""
+    edits = {
+        'file = "w.hex"': 'file = "a/b/w"',
+        'file = "b.hex"': 'file = "a/b.hex"',
+        'file = "s.hex"': f'file = "{"s" * 255}"',
+    }
+    assert call("check", design(tmp_path / "d", edits), model)[0] == 0
 
 
 def test_errors_of_every_source_are_said(model: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from fxsim.devices.described.expressions import below
 from fxsim.devices.described.files import Listed, listed_files
 from fxsim.devices.described.findings import Findings, description_of, nearest
 from fxsim.devices.described.maker import make_files
-from fxsim.devices.described.memory import joined, memory_text
+from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, verilog_of
@@ -126,6 +126,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
             sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
             if description.command is not None:
                 memories |= made_files(path, description.command, listed, sources, memories, model)
+            refuse_nested(path, memories, sources.files)
             verilog = design_verilog(path, description, listed, sources, memories, parameters)
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:

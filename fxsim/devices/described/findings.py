@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fxsim.devices.described.description import BYTES_MAX, EXPECTED, Description, read_description
-from fxsim.devices.described.parts import Part
+from fxsim.devices.described.parts import Part, check_texts
 from fxsim.errors import FileError, ToolError
 from fxsim.formats.text import decode_toml, read_bounded, short
 
@@ -93,7 +93,7 @@ def _sound(raw: dict[str, Any], kind: type[Part], place: str, problems: list[str
         elif part is not None and isinstance(value, dict):
             if (sound := _sound_part(value, part, name, problems)) is not None:
                 left[key] = sound
-        elif _fits(value, fields[key].type, name, problems):
+        elif _fits(key, value, fields[key].type, name, problems):
             left[key] = value
     problems += [
         f"{place}{field.name}: missing, expected in every {kind.__name__.lower()}"
@@ -126,9 +126,10 @@ def _called(item: Any) -> str:
     return f" ({short(name)})" if isinstance(name, str) else ""
 
 
-def _fits(value: Any, kind: Any, name: str, problems: list[str]) -> bool:
+def _fits(key: str, value: Any, kind: Any, name: str, problems: list[str]) -> bool:
     try:
         msgspec.convert(value, kind)
+        check_texts(value, key)
     except (msgspec.ValidationError, ValueError) as error:
         problems.append(f"{name}: {short(str(error), 500)}")
         return False
