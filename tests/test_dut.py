@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fxsim.cli.cosim import command as simulation
 from fxsim.cli.dut import command
 from fxsim.cosim import cosim
 from fxsim.errors import FxsimError
@@ -83,6 +84,19 @@ def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, 
     assert status == 0
     assert "out_vec" in out
     assert "all is compared" in out
+
+
+def test_no_name_is_broken_where_there_is_no_terminal(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression of over 80 letters stands on one line; 80 columns are kept where somebody asks for them."""
+    path = design(tmp_path / "d")
+    data = ",".join(f"g_out[{n}].u_neuron.q_o" for n in (3, 2, 1, 0))
+    assert len(data) > 80
+    monkeypatch.delenv("COLUMNS")
+    assert data in call("check", path, model)[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("check", path, model)[1].splitlines())) == 80
 
 
 def test_what_is_not_shown_or_not_written_is_said(model: Path, tmp_path: Path) -> None:
@@ -188,6 +202,15 @@ def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
     status, out = call("check", tmp_path / "none.toml", model)
     assert status == 1
     assert "cannot be read" in out
+
+
+@pytest.mark.parametrize("accel", ["stream", "simd"])
+def test_another_accelerator_beside_a_description_is_refused(model: Path, tmp_path: Path, accel: str) -> None:
+    """Which of them is meant nobody said; what to leave out is."""
+    path = design(tmp_path / "d")
+    result = CliRunner().invoke(simulation, [str(model), "x.npy", "--accel", accel, "--dut", str(path)])
+    assert result.exit_code == 2
+    assert "leave out --accel, or --accel described" in result.output
 
 
 # --- init ---

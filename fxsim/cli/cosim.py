@@ -233,6 +233,11 @@ def command(
         raise click.BadParameter("names no tap", param_hint="'--taps'")
     if wave_from is not None and wave is None:
         raise click.UsageError("--wave-from needs --wave")
+    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
+    if settings.get("dut") is not None and accel != DESCRIBED:
+        if click.get_current_context().get_parameter_source("accel") not in _UNSAID:
+            raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
+        accel = DESCRIBED
     loaded = load(model)
     x = read_stimulus(stimulus, loaded)
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
@@ -242,9 +247,6 @@ def command(
         begin(text)
 
     given: list[Given] = []
-    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
-    if settings.get("dut") is not None and click.get_current_context().get_parameter_source("accel") in _UNSAID:
-        accel = DESCRIBED
     if four_state:
         in_four_states = run_four_state(
             loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell, given=given.append
