@@ -121,6 +121,15 @@ def _raise_again() -> None:
     again.start()
 
 
+def is_open(descriptor: int) -> bool:
+    """Whether a descriptor of this process is open: those of standard streams need not be (`2>&-`)."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 # --- Children --------------------------------------------------------------------------------------------------------
 
 _GUARD = "read -r _; kill -KILL 0"
@@ -133,8 +142,12 @@ def running(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterat
 
     `options` are Popen's. They are gone, too, when this process is killed: in their process group is a shell that waits
     for a pipe to close, of which only this process holds the other end. Being a group of their own, they do not hear
-    the terminal's Ctrl-C, which is for this process. OSError where the command cannot be started.
+    the terminal's Ctrl-C, which is for this process. A standard stream that is closed here leads nowhere there.
+    OSError where the command cannot be started.
     """
+    for descriptor, stream in enumerate(("stdin", "stdout", "stderr")):
+        if not is_open(descriptor):
+            options.setdefault(stream, subprocess.DEVNULL)
     waits, held = os.pipe()
     try:
         guard = subprocess.Popen(
@@ -161,8 +174,8 @@ def running(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterat
         guard.wait()
         if process is not None:
             process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                _close(stream)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                _close(pipe)
 
 
 def run(

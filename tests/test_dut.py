@@ -1,6 +1,7 @@
 """`fxsim dut`: a description is held against a model, and everything that does not fit is said at once."""
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -105,7 +106,10 @@ FAULTS = {
     "{g_out[3].u_neuron": ("{g_out[3].u_neurn", "the nearest that does is 'u_neuron'"),
     'valid = "done"': ('valid = "beat"', "beat has 2 bits, expected 1"),
     'word = "row"': ('words = "row"', "memory 1 (w.hex): words: unknown key; the nearest that there is: 'word'"),
-    '"fc.bias"': ('"fc.bios"', "memory 'b.hex': the model has no array 'fc.bios'"),
+    '"fc.bias"': (
+        '"fc.bios"',
+        "the model has no array 'fc.bios', expected one of fc.bias, fc.shift, fc.weight",
+    ),
 }
 
 
@@ -211,7 +215,7 @@ def init(folder: Path, top: str, *words: str | Path) -> str:
 
 CHOICES = (
     ("# mode_i: 1 bit (in)", "tie = { mode_i = 1 }"),
-    ("# parameters = { OUTPUTS = ... }", 'parameters = { OUTPUTS = "fc.channel" }'),
+    ('# parameters = { OUTPUTS = "CHOOSE" }', 'parameters = { OUTPUTS = "fc.channel" }'),
     ('# lane_order = "high"', 'lane_order = "high"'),
     ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
     ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
@@ -241,10 +245,10 @@ def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open
     assert '# name = "fc"' in text
     status, out = call("check", folder / "my.toml", model)
     assert status == 1
-    assert sorted(line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]) == [
-        "memory 'b.hex': the model has no array '",
-        "memory 's.hex': the model has no array '",
-        "nothing drives the input mode_i: expecte",
+    assert sorted(line.split("my.toml: ")[1][:71] for line in out.splitlines()[:-1]) == [
+        "memory 'b.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "memory 's.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "nothing drives the input mode_i: expected a stream, or a value under 't",
     ]
 
 
@@ -299,22 +303,130 @@ def test_interfaces_are_recognised_by_their_names(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "# looks like: AXI4-Lite slave s_axi (s_axi_awaddr, " in text
     assert "# looks like: AXI4 master m_axi (m_axi_araddr, " in text
-    assert '# [[axi4]] name = "m_axi" prefix = "m_axi"' in text
     assert "# looks like: memory port wmem (wmem_addr, wmem_rdata, wmem_en)" in text
     assert "# parameter DEPTH is 6" in text
     assert "# enable_debug: 1 bit (in)" in text
 
 
-def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
+AXI_JOBS = """
+module jobs #(parameter WORDS = 3) (
+  input wire clk, input wire rst_n, input wire start, output wire done, output wire busy,
+  output wire [31:0] m_axi_araddr, output wire [7:0] m_axi_arlen, output wire m_axi_arvalid, input wire m_axi_arready,
+  input wire [31:0] m_axi_rdata, input wire m_axi_rlast, input wire m_axi_rvalid, output wire m_axi_rready,
+  output wire [31:0] m_axi_awaddr, output wire [7:0] m_axi_awlen, output wire m_axi_awvalid, input wire m_axi_awready,
+  output wire [31:0] m_axi_wdata, output wire m_axi_wlast, output wire m_axi_wvalid, input wire m_axi_wready,
+  input wire m_axi_bvalid, output wire m_axi_bready
+);
+endmodule
+"""
+RAM_JOBS = """
+module jobs (
+  input wire clk, input wire rst_n, input wire ap_start, output wire ap_done, output wire ap_idle,
+  output wire [4:0] src_addr, output wire src_en, input wire [31:0] src_rdata,
+  output wire [4:0] dst_addr, output wire [31:0] dst_wdata, output wire dst_we
+);
+endmodule
+"""
+REGISTER_JOBS = """
+module jobs (
+  input wire clk, input wire rst_n, output wire irq,
+  input wire [5:0] s_axi_awaddr, input wire s_axi_awvalid, output wire s_axi_awready, input wire [31:0] s_axi_wdata,
+  input wire s_axi_wvalid, output wire s_axi_wready, output wire s_axi_bvalid, input wire s_axi_bready,
+  input wire [5:0] s_axi_araddr, input wire s_axi_arvalid, output wire s_axi_arready, output wire [31:0] s_axi_rdata,
+  output wire s_axi_rvalid, input wire s_axi_rready,
+  output wire [4:0] address0, output wire ce0, input wire [7:0] q0,
+  output wire [4:0] wr_addr, output wire [7:0] wr_data, output wire wr_en
+);
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("verilog", "expected", "choices"),
+    [
+        (
+            AXI_JOBS,
+            {
+                "control": {"start": "start", "done": "done", "busy": "busy"},
+                "axi4": [{"name": "m_axi", "prefix": "m_axi"}],
+                "region": [
+                    {"role": "input", "memory": "m_axi", "base": "CHOOSE", "lanes": 4, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "m_axi", "base": "CHOOSE", "lanes": 4, "order": ["token", "channel"]},
+                ],
+            },
+            {'base = "CHOOSE"': ["base = 0", "base = 64"]},
+        ),
+        (
+            RAM_JOBS,
+            {
+                "control": {"start": "ap_start", "done": "ap_done"},
+                "ram": [
+                    {"name": "src", "address": "src_addr", "enable": "src_en", "read": "src_rdata"},
+                    {"name": "dst", "address": "dst_addr", "write": "dst_wdata", "write_enable": "dst_we"},
+                ],
+                "region": [
+                    {"role": "input", "memory": "src", "lanes": 4, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "dst", "lanes": 4, "order": ["token", "channel"]},
+                ],
+            },
+            {},
+        ),
+        (
+            REGISTER_JOBS,
+            {
+                "registers": {"prefix": "s_axi"},
+                "run": [{"write": "CHOOSE", "value": 1}, {"wait": "irq"}],
+                "ram": [
+                    {"name": "ram0", "address": "address0", "enable": "ce0", "read": "q0"},
+                    {"name": "wr", "address": "wr_addr", "write": "wr_data", "write_enable": "wr_en"},
+                ],
+                "region": [
+                    {"role": "input", "memory": "ram0", "lanes": 1, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "wr", "lanes": 1, "order": ["token", "channel"]},
+                ],
+            },
+            {'run = [{ write = "CHOOSE"': ["run = [{ write = 0"]},
+        ),
+    ],
+    ids=["axi4", "ram", "registers"],
+)  # fmt: skip
+def test_designs_that_work_off_jobs_have_no_streams(
+    model: Path, tmp_path: Path, verilog: str, expected: dict[str, object], choices: dict[str, list[str]]
+) -> None:
+    """Start and done, an AXI4 master, RAMs that are read or written, registers; with the choices made it fits."""
+    folder = fresh(tmp_path / "d", jobs=verilog)
+    text = init(folder, "jobs", "--model", model)
+    said = tomllib.loads(text)
+    assert {key: value for key, value in said.items() if key not in ("top", "sources", "clock", "reset")} == expected
+    assert call("check", folder / "my.toml", model)[0] == ("CHOOSE" in str(expected))
+    for old, words in choices.items():
+        for new in words:
+            text = text.replace(old, new, 1)
+    (folder / "my.toml").write_text(text)
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 0, out
+    # What is proposed in comments is TOML, too.
+    proposals = [line[2:] for line in text.splitlines() if re.match(r"# (\[\[\w+\]\]|\w+ = )", line)]
+    assert len(proposals) > 5
+    for line in proposals:
+        tomllib.loads(line)
+
+
+def test_what_is_not_plain_is_not_guessed(model: Path, tmp_path: Path) -> None:
     """Two buses in, none with a handshake, and no clock: nothing is chosen, and no check accepts it."""
     verilog = "module m (input [47:0] a, input [47:0] b, output [31:0] y);\nassign y = a[31:0] ^ b[31:0];\nendmodule\n"
-    text = init(fresh(tmp_path / "d", m=verilog), "m")
+    folder = fresh(tmp_path / "d", m=verilog)
+    text = init(folder, "m")
     said = tomllib.loads(text)
     assert "clock" not in said
     assert "reset" not in said
     assert said["stream"][0]["signals"] == {"data": "CHOOSE"}
     assert "# data: one of a, b" in text
     assert said["stream"][1]["signals"] == {"data": "y"}
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 1
+    assert "input stream, data: choose a port, one of a, b" in out
+    assert "stream 2 (output): latency: CHOOSE is left, where you must choose" in out
 
 
 @pytest.mark.parametrize(("x", "y", "latency"), [(144, 96, "find"), (48, 96, "CHOOSE"), (144, 32, "CHOOSE")])

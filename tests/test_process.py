@@ -79,6 +79,20 @@ def test_a_child_that_ends_by_itself_keeps_its_status() -> None:
     assert process.returncode == 3
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_here_lead_nowhere_in_a_child(closed: str, tmp_path: Path) -> None:
+    """A child may use its standard streams, whether or not this process has them."""
+    child = "import os, sys; [os.fstat(n) for n in range(3)]; os.write(2, b'x'); sys.stdin.read()"
+    script = (
+        f"import sys\nfrom fxsim.process import running\nwith running([sys.executable, '-c', {child!r}]) as process:\n"
+        f"    open({str(tmp_path / 'status')!r}, 'w').write(str(process.wait()))"
+    )
+    subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", script], stdin=subprocess.DEVNULL, check=True
+    )
+    assert (tmp_path / "status").read_text() == "0"
+
+
 def test_what_cannot_be_started_or_takes_too_long_is_told() -> None:
     """An absent program is FileNotFoundError, as of subprocess; one that is given up is killed."""
     with pytest.raises(FileNotFoundError, match="no-such-program"):

@@ -9,6 +9,8 @@ LANES_MAX = 4096
 """Most values of a beat."""
 LATENCY_MAX = 1_000_000
 """Longest fixed latency or interval, in cycles."""
+CHOOSE = "CHOOSE"
+"""The word of a first description where a person must choose: no port, tensor or number has this name."""
 _SHORT = Meta(min_length=1, max_length=1000)
 
 Text = Annotated[str, _SHORT]
