@@ -389,7 +389,7 @@ def _print_failure(result: CosimResult) -> None:
 
 
 def _limit(timing: Timing) -> str:
-    """What to hold the cycles against, in brackets; empty where nothing is known of them."""
+    """The figure to hold the cycles against, in brackets; empty where nothing is known of them."""
     if timing.interval_bound_cycles is None:
         least = timing.interval_least_cycles or 0
         return f" (no design can take fewer than {least:,})" if least > 1 else ""
