@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fxsim.cli.cosim import command
+from fxsim.cli.cosim import _print_failure, command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
@@ -373,7 +373,7 @@ def test_tap_of_a_fixed_latency_holds_back_whole_images_only(model: Model, tmp_p
 
 
 @pytest.mark.verilator
-def test_rules_of_axi4_stream_are_checked(tmp_path: Path) -> None:
+def test_rules_of_axi4_stream_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of six in lanes of four: the last beat of each has two, with tkeep and tlast."""
     right = simulate(RELU, written(tmp_path / "a", "axi", AXI, AXI_TOML), stall="random:5+reset:3:2")
     assert right.passed
@@ -391,3 +391,8 @@ def test_rules_of_axi4_stream_are_checked(tmp_path: Path) -> None:
         assert not wrong.passed
         assert wrong.streams.mismatches == 0
         assert {fault.kind for fault in wrong.verdict.faults} == {kind}
+        capsys.readouterr()
+        _print_failure(wrong)
+        # The first of many that are alike, then their number.
+        shown, left = capsys.readouterr().out.count(kind), wrong.verdict.fault_count - 2
+        assert (shown, left > 0) == (2, wrong.verdict.fault_count > 2)

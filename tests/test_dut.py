@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fxsim.cli.cosim import command as simulation
 from fxsim.cli.dut import command
 from fxsim.cosim import cosim
 from fxsim.errors import FileError, FxsimError
@@ -85,6 +86,19 @@ def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, 
     assert "all is compared" in out
 
 
+def test_no_name_is_broken_where_there_is_no_terminal(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression of over 80 letters stands on one line; 80 columns are kept where somebody asks for them."""
+    path = design(tmp_path / "d")
+    data = ",".join(f"g_out[{n}].u_neuron.q_o" for n in (3, 2, 1, 0))
+    assert len(data) > 80
+    monkeypatch.delenv("COLUMNS")
+    assert data in call("check", path, model)[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("check", path, model)[1].splitlines())) == 80
+
+
 def test_what_is_not_shown_or_not_written_is_said(model: Path, tmp_path: Path) -> None:
     """A tap that is left out, and a memory file that the design reads and nobody writes."""
     path = design(tmp_path / "d", {'file = "b.hex"': 'file = "bias.hex"'})
@@ -106,7 +120,10 @@ FAULTS = {
     "{g_out[3].u_neuron": ("{g_out[3].u_neurn", "the nearest that does is 'u_neuron'"),
     'valid = "done"': ('valid = "beat"', "beat has 2 bits, expected 1"),
     'word = "row"': ('words = "row"', "memory 1 (w.hex): words: unknown key; the nearest that there is: 'word'"),
-    '"fc.bias"': ('"fc.bios"', "memory 'b.hex': the model has no array 'fc.bios'"),
+    '"fc.bias"': (
+        '"fc.bios"',
+        "the model has no array 'fc.bios', expected one of fc.bias, fc.shift, fc.weight",
+    ),
 }
 
 
@@ -288,6 +305,15 @@ def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
     assert "cannot be read" in out
 
 
+@pytest.mark.parametrize("accel", ["stream", "simd"])
+def test_another_accelerator_beside_a_description_is_refused(model: Path, tmp_path: Path, accel: str) -> None:
+    """Which of them is meant nobody said; what to leave out is."""
+    path = design(tmp_path / "d")
+    result = CliRunner().invoke(simulation, [str(model), "x.npy", "--accel", accel, "--dut", str(path)])
+    assert result.exit_code == 2
+    assert "leave out --accel, or --accel described" in result.output
+
+
 # --- init ---
 
 SOURCES = ("awkward.sv", "mlp_pkg.sv", "neuron.sv")
@@ -343,10 +369,10 @@ def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open
     assert '# name = "fc"' in text
     status, out = call("check", folder / "my.toml", model)
     assert status == 1
-    assert sorted(line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]) == [
-        "memory 'b.hex': the model has no array '",
-        "memory 's.hex': the model has no array '",
-        "nothing drives the input mode_i: expecte",
+    assert sorted(line.split("my.toml: ")[1][:71] for line in out.splitlines()[:-1]) == [
+        "memory 'b.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "memory 's.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "nothing drives the input mode_i: expected a stream, or a value under 't",
     ]
 
 
@@ -510,16 +536,21 @@ def test_designs_that_work_off_jobs_have_no_streams(
         tomllib.loads(line)
 
 
-def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
+def test_what_is_not_plain_is_not_guessed(model: Path, tmp_path: Path) -> None:
     """Two buses in, none with a handshake, and no clock: nothing is chosen, and no check accepts it."""
     verilog = "module m (input [47:0] a, input [47:0] b, output [31:0] y);\nassign y = a[31:0] ^ b[31:0];\nendmodule\n"
-    text = init(fresh(tmp_path / "d", m=verilog), "m")
+    folder = fresh(tmp_path / "d", m=verilog)
+    text = init(folder, "m")
     said = tomllib.loads(text)
     assert "clock" not in said
     assert "reset" not in said
     assert said["stream"][0]["signals"] == {"data": "CHOOSE"}
     assert "# data: one of a, b" in text
     assert said["stream"][1]["signals"] == {"data": "y"}
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 1
+    assert "input stream, data: choose a port, one of a, b" in out
+    assert "stream 2 (output): latency: CHOOSE is left, where you must choose" in out
 
 
 @pytest.mark.parametrize(("x", "y", "latency"), [(144, 96, "find"), (48, 96, "CHOOSE"), (144, 32, "CHOOSE")])

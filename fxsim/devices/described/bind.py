@@ -17,10 +17,11 @@ from fxsim.devices.described.description import (
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.files import Listed, listed_files
-from fxsim.devices.described.findings import Findings, description_of, nearest
+from fxsim.devices.described.findings import Findings, among, description_of, nearest
 from fxsim.devices.described.maker import make_files
 from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
@@ -237,6 +238,9 @@ def parameter_value(path: Path, name: str, value: int | str, model: Model) -> in
 
 def find_port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
     """The port of a name; FileError, which says what it is for, where there is none, or of another direction."""
+    if name == CHOOSE:
+        fits = [port.name for port in ports.values() if port.direction == direction]
+        raise FileError(f"{path}: {what}: choose a port, one of {among(name, fits)}")
     if (port := ports.get(name)) is None:
         raise FileError(f"{path}: {what}: the design has no port '{name}'{nearest(name, ports)}")
     if port.direction != direction:

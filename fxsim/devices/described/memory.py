@@ -3,10 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from fxsim.devices.described.description import Memory
 from fxsim.devices.described.order import arrange
+from fxsim.devices.described.tensors import array_of
 from fxsim.errors import FileError
 from fxsim.graph import Model
 
@@ -27,11 +26,7 @@ def memory_text(path: Path, memory: Memory, model: Model) -> str:
             f"{where}: expected a name below the folder the simulator runs in, no part of which is empty, '.', '..' or "
             f"longer than {_NAME_BYTES_MAX} bytes"
         )
-    name, _, field = memory.tensor.rpartition(".")
-    node = model.graph.by_name.get(name)
-    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
-    if not isinstance(value, np.ndarray):
-        raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
+    value = array_of(memory.tensor, model, where)
     low, high = int(value.min()), int(value.max())
     if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
         raise FileError(

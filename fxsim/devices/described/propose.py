@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.jobs.propose import job_keys, job_tables
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Group, Recognised, recognise
+from fxsim.devices.described.tensors import arrays_of
 from fxsim.devices.described.vhdl import SUFFIXES
 from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
 from fxsim.errors import FileError
@@ -211,18 +210,14 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
 
 
 def _arrays(model: Model, memory: Signal) -> Iterator[tuple[str, str, int]]:
-    for node in model.graph.nodes:
-        for field in getattr(node.op, "__dataclass_fields__", {}):
-            value = getattr(node.op, field)
-            if not isinstance(value, np.ndarray) or value.ndim == 0:
-                continue
-            if memory.words == value.size and 8 <= memory.bits <= 32:
-                yield f"{node.name}.{field}", "value", memory.bits
-                continue
-            length = value.shape[-1]
-            whole = value.ndim > 1 and memory.words == value.size // length and memory.bits % length == 0
-            if whole and 0 < memory.bits // length <= 32:
-                yield f"{node.name}.{field}", "row", memory.bits // length
+    for name, value in arrays_of(model):
+        if memory.words == value.size and 8 <= memory.bits <= 32:
+            yield name, "value", memory.bits
+            continue
+        length = value.shape[-1]
+        whole = value.ndim > 1 and memory.words == value.size // length and memory.bits % length == 0
+        if whole and 0 < memory.bits // length <= 32:
+            yield name, "row", memory.bits // length
 
 
 def _taps(found: Survey, model: Model) -> Iterator[str]:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Survey
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Recognised
+from fxsim.devices.described.tensors import arrays_of
 from fxsim.devices.described.wording import comment, lanes_of, orders, text
 from fxsim.graph import INPUT, Model
 
@@ -65,7 +64,7 @@ def job_tables(ports: Recognised, found: Survey, model: Model | None) -> Iterato
         tensor = None if model is None else model.graph.tensors[INPUT if role == "input" else model.graph.output]
         some = [m for m in memories if (m.reads if role == "input" else m.writes)]
         yield from ("", *_region(role, some or memories, tensor))
-    arrays = [] if model is None else list(_arrays(model))
+    arrays = [] if model is None else [name for name, value in arrays_of(model) if value.ndim < 3]
     if arrays and any(memory.reads for memory in memories):
         yield from ("", "# Parameters that the design reads from a memory have a region, too:")
         for name in arrays[:_PARAMETERS_MAX]:
@@ -92,11 +91,3 @@ def _region(role: str, memories: list[_Memory], tensor: Tensor | None, name: str
         yield from orders(tensor)
     else:
         yield f"lanes = {max(1, bits.pop() // 8) if len(bits) == 1 else 1}"
-
-
-def _arrays(model: Model) -> Iterator[str]:
-    for node in model.graph.nodes:
-        for field in getattr(node.op, "__dataclass_fields__", {}):
-            value = getattr(node.op, field)
-            if isinstance(value, np.ndarray) and value.ndim in (1, 2) and value.dtype.kind in "iu":
-                yield f"{node.name}.{field}"
