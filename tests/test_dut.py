@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -303,6 +304,19 @@ def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
     status, out = call("check", tmp_path / "none.toml", model)
     assert status == 1
     assert "cannot be read" in out
+
+
+def test_the_model_of_the_documentation_fits_its_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page shows is the program beside it; it makes the model that the example's description fits."""
+    page = AWKWARD.parents[2] / "docs" / "bring-your-own-rtl.md"
+    program = page.parent / "examples" / "tiny_model.py"
+    shown = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert shown[0] == program.read_text().partition('"""\n\n')[2]
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(program))
+    assert np.load("images.npy").shape == (8, 3, 6)
+    status, out = call("check", design(tmp_path / "d"), Path("tiny.safetensors"))
+    assert status == 0, out
 
 
 @pytest.mark.parametrize("accel", ["stream", "simd"])
