@@ -1,4 +1,4 @@
-"""What other packages add by entry points, each group of them a registry: devices, importers, checks, hypotheses."""
+"""Entry points: the devices, importers, checks and hypotheses that other packages add."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -43,7 +43,7 @@ def load_plugin(what: str, entry: EntryPoint, wanted: type[_T], check: Callable[
 
 
 class Registry(Mapping[str, _T], Generic[_T]):
-    """What there is of one kind by name: the project's own, and what other packages add. `registry[name]` loads it.
+    """The things of one kind by name: the project's own, and what other packages add. `registry[name]` loads one.
 
     `own`: the modules of the project's own, each of which has it as `constant`. Each has its name as `name`. `missing`
     is the error of a name that there is not; FxsimError in one line for what cannot be loaded, or is not what its entry

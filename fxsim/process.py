@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -15,8 +16,13 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN_SECONDS = 0.05
 """Seconds after which an interruption that Python dropped is tried again."""
 
+_WRITING_SECONDS = 10.0
+"""Seconds for which, once it was interrupted, a program that is `finishing` hears nothing further."""
+
 _heard: signal.Signals | None = None
 """The signal that asked this process to end; None where none has."""
+_heard_at = 0.0
+_finishing = False
 
 
 # --- The end of this process -----------------------------------------------------------------------------------------
@@ -60,6 +66,17 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def finishing() -> Iterator[None]:
+    """Inside the block, whoever was interrupted is not again for some seconds: what was done is written down first."""
+    global _finishing
+    before, _finishing = _finishing, True
+    try:
+        yield
+    finally:
+        _finishing = before
+
+
 def exit_status() -> tuple[int, str]:
     """The status that an interrupted program exits with, as shells count (130 for Ctrl-C), and the word for it."""
     number = _heard or signal.SIGINT
@@ -84,19 +101,33 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    global _heard
-    if _heard is not None and number != signal.SIGINT:
-        return
-    _heard = _heard or signal.Signals(number)
+    global _heard, _heard_at
+    if _heard is not None:
+        writing = _finishing and time.monotonic() - _heard_at < _WRITING_SECONDS
+        if number != signal.SIGINT or writing:
+            return
+    else:
+        _heard, _heard_at = signal.Signals(number), time.monotonic()
     raise KeyboardInterrupt
 
 
 def _raise_again() -> None:
+    global _heard_at
+    _heard_at = float("-inf")  # the one that was dropped interrupted nothing
     main = threading.main_thread().ident
     assert main is not None
     again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))
     again.daemon = True
     again.start()
+
+
+def is_open(descriptor: int) -> bool:
+    """Whether a descriptor of this process is open: those of standard streams need not be (`2>&-`)."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 # --- Children --------------------------------------------------------------------------------------------------------
@@ -111,8 +142,12 @@ def running(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterat
 
     `options` are Popen's. They are gone, too, when this process is killed: in their process group is a shell that waits
     for a pipe to close, of which only this process holds the other end. Being a group of their own, they do not hear
-    the terminal's Ctrl-C, which is for this process. OSError where the command cannot be started.
+    the terminal's Ctrl-C, which is for this process. A standard stream that is closed here leads nowhere there.
+    OSError where the command cannot be started.
     """
+    for descriptor, stream in enumerate(("stdin", "stdout", "stderr")):
+        if not is_open(descriptor):
+            options.setdefault(stream, subprocess.DEVNULL)
     waits, held = os.pipe()
     try:
         guard = subprocess.Popen(
@@ -139,8 +174,8 @@ def running(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterat
         guard.wait()
         if process is not None:
             process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                _close(stream)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                _close(pipe)
 
 
 def run(

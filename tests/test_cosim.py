@@ -42,7 +42,7 @@ from fxsim.operators import Affine, Linear, Lut
 from fxsim.paths import rtl_dir, verilog_file, verilog_files
 from fxsim.simulate import build as rtl_build
 from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
-from fxsim.simulate.sources import read_sources
+from fxsim.simulate.sources import Sources, read_sources, refuse_headers
 from fxsim.simulate.stall import Burst, Random, Stall
 from tests import oracle
 from tests.conftest import SEED, obey_ctrl_c
@@ -1153,16 +1153,72 @@ def test_builds_see_nothing_of_the_environment(tmp_path: Path, monkeypatch: pyte
         ('`systemc_header\n#include "/tmp/x.h"\n`verilog\n', "`systemc_header"),
         ('  initial $c("puts("x");");\n', "$c"),
         ('  wire [7:0] a = $c8 ("1");\n', "$c8"),
+        ('`define CPP $c\n  initial `CPP("1");\n', "$c"),
+        ('  wire \\q" ; initial $c("1");\n', "$c"),
+        ('  wire \\q/* ; initial $cpure("1"); // */\n', "$cpure"),
+        ('`define T(x) `"`\\`"x`" \\\n  `T(1) $c("1") "\n', "$c"),
+        ('  string s = """ " """; initial $c("1"); string t = "";\n', "$c"),
     ],
 )
 def test_cpp_in_the_verilog_is_refused(code: str, found: str, tmp_path: Path) -> None:
-    """C++ may include what no hash of the build covers; in comments and texts, or as part of a name, it is none."""
+    """C++ may include what no hash of the build covers; in comments and texts, or as part of a name, it is none.
+
+    What a macro is to hold is refused where it stands; names and texts may hold what begins others.
+    """
     (tmp_path / "top.v").write_text(f"module top;\n{code}endmodule\n")
-    (tmp_path / "fine.v").write_text('// $c("x")\n/* `systemc_header\n$c() */ initial $display("$c(1)", $clog2(4));\n')
+    (tmp_path / "fine.v").write_text(
+        '// $c("x")\n/* `systemc_header\n$c() */ initial $display("$c(1)", $clog2(4));\n  wire \\$c ;\n'
+    )
     sources = read_sources(tmp_path)
     sources.refuse_cpp(["fine.v"])
-    with pytest.raises(ToolError, match=rf"top\.v:2 has {re.escape(found)}, C\+\+ in the Verilog"):
+    with pytest.raises(ToolError, match=rf"top\.v:[23] has {re.escape(found)}, C\+\+ in the Verilog"):
         sources.refuse_cpp(["fine.v", "top.v"])
+
+
+def compiled(folder: Path, *listed: str) -> Path:
+    """The folder of a build as a compiler leaves it, of a design that includes these files."""
+    (folder / "obj").mkdir(parents=True)
+    (folder / "obj" / "Vdut__ALL.o").touch()
+    (folder / "obj" / "Vdut__ALL.d").write_text(
+        " \\\n ".join(("Vdut__ALL.o: Vdut__ALL.cpp", "../harness.hpp", *listed))
+    )
+    (folder / "obj" / "Vdut__ver.d").write_text("obj/Vdut.cpp : /elsewhere/verilator_bin rtl/top.v\n")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["/usr/include/x.h", "../rtl/top.v", "../../x.h", "a/x.h", "/own\\ /x.h"])
+def test_headers_that_no_hash_covers_are_refused(name: str, tmp_path: Path) -> None:
+    """The compiler's own lists say what was included, however the Verilog said it; what was not listed is refused."""
+    own = tmp_path / "own of # Verilator"
+    fine = compiled(tmp_path / "fine", f"{tmp_path}/own\\ of\\ \\#\\ Verilator/include/verilated.h", "Vdut.h")
+    sources = Sources(Path("the_rtl"), {})
+    refuse_headers(fine, sources, own)
+    with pytest.raises(ToolError, match=r"C\+\+ in the Verilog of the_rtl includes .*(x\.h|top\.v), which no hash"):
+        refuse_headers(compiled(tmp_path / "other", name), sources, own)
+    (fine / "obj" / "harness.o").touch()
+    with pytest.raises(ToolError, match=r"for harness\.o, expected harness\.d"):
+        refuse_headers(fine, sources, own)
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+def test_header_of_a_real_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token put together by a macro is seen only in what Verilator makes of it; nothing of it gets into the cache."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "x.h").write_text("1")
+    (tmp_path / "rtl").mkdir()
+    (tmp_path / "rtl" / "top.v").write_text(
+        "`define PASTE(x) $``x\nmodule top(output reg [31:0] q);\n"
+        f'  initial q = `PASTE(c)("\\n#include \\"{tmp_path}/x.h\\"\\n");\nendmodule\n'
+    )
+    program = tmp_path / "harness.cpp"
+    program.write_text('#include "Vdut.h"\nint main() {}\n')
+    design = rtl_build.Design("top", (program,), tmp_path / "rtl")
+    with pytest.raises(ToolError, match=re.escape(f"includes {tmp_path}/x.h, which no hash of the build covers")):
+        build_simulator(design, {}, tmp_path, optimise="-O0")
+    assert not list((tmp_path / "cache").rglob("build.json"))
+    (tmp_path / "rtl" / "top.v").write_text("module top(output reg [31:0] q);\n  initial q = 1;\nendmodule\n")
+    assert not build_simulator(design, {}, tmp_path, optimise="-O0").cached
 
 
 def test_processor_is_what_the_flags_mean_here() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fxsim.cli.cosim import command
+from fxsim.cli.cosim import _print_failure, command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import Tensor
 from fxsim.contract.number import Number
 from fxsim.cosim import CosimResult, cosim
+from fxsim.devices.described.bind import bind
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.packing import make_beats
 from fxsim.devices.described.parts import Packing
@@ -364,8 +365,15 @@ def test_pipeline_without_handshake_or_reset_is_read_at_its_latency(tmp_path: Pa
         simulate(RELU, tmp_path / "a" / "pipeline.toml", stall="reset:1")
 
 
+def test_tap_of_a_fixed_latency_holds_back_whole_images_only(model: Model, tmp_path: Path) -> None:
+    """A tap with a valid lets the input wait amid an image; one that comes at fixed cycles does not."""
+    assert not bind(design(tmp_path / "a"), model).whole_images
+    fixed = design(tmp_path / "b", {"awkward.toml": swap('valid = "done"', "latency = 3")})
+    assert bind(fixed, model).whole_images
+
+
 @pytest.mark.verilator
-def test_rules_of_axi4_stream_are_checked(tmp_path: Path) -> None:
+def test_rules_of_axi4_stream_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of six in lanes of four: the last beat of each has two, with tkeep and tlast."""
     right = simulate(RELU, written(tmp_path / "a", "axi", AXI, AXI_TOML), stall="random:5+reset:3:2")
     assert right.passed
@@ -383,3 +391,8 @@ def test_rules_of_axi4_stream_are_checked(tmp_path: Path) -> None:
         assert not wrong.passed
         assert wrong.streams.mismatches == 0
         assert {fault.kind for fault in wrong.verdict.faults} == {kind}
+        capsys.readouterr()
+        _print_failure(wrong)
+        # The first of many that are alike, then their number.
+        shown, left = capsys.readouterr().out.count(kind), wrong.verdict.fault_count - 2
+        assert (shown, left > 0) == (2, wrong.verdict.fault_count > 2)

@@ -231,9 +231,16 @@ BEATS = PIPELINE.replace("[143:0]", "[47:0]").replace("i < 18", "i < 6").replace
 
 @pytest.mark.verilator
 @pytest.mark.icarus
-def test_input_without_valid_is_held_back_between_images_only(tmp_path: Path) -> None:
-    """Three beats an image, which the design cannot tell from bubbles: none is put among them."""
-    path = written(tmp_path / "d", "pipeline", BEATS, BEATS_TOML)
+@pytest.mark.parametrize("valid", [False, True])
+def test_pipeline_of_a_fixed_latency_is_held_back_between_images_only(tmp_path: Path, valid: bool) -> None:
+    """Three beats an image, out a beat a cycle: no bubble is put among them, whether the input has a valid or not."""
+    verilog, text = BEATS, BEATS_TOML
+    if valid:
+        verilog = verilog.replace("input wire clk,", "input wire clk, input wire v,")
+        text = text.replace('data = "x"', 'data = "x", valid = "v"')
+        assert verilog != BEATS
+        assert text != BEATS_TOML
+    path = written(tmp_path / "d", "pipeline", verilog, text)
     result = simulate(path, stall="random:5+gap:3")
     assert result.passed
     assert result.streams.output.compared == 12 * 18

@@ -83,6 +83,8 @@ def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> C
         ('name = "fc1"', 'name = "act"', "tap 'act' is described twice"),
         ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "scratch"\nwords = 1\n[[tap]]', "output and scratch .*'h'"),
         ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "parameter"\nbase=12\ntensor = "fc1.wait"\n[[tap]]', "no array"),
+        ('[[tap]]', '[[memory]]\nfile = "w"\ntensor = "fc1.weight"\n[[memory]]\nfile = "w/b"\ntensor = "fc1.bias"\n'
+         '[[tap]]', "file 'w/b' lies below 'w', which is a file, too"),
         ('[[tap]]', '[[stream]]\nrole = "input"\nprefix = "s"\n[[tap]]', "no streams"),
         ('control = { start = "start", done = "done", busy = "busy" }', "", "memories and registers need a"),
         ('clock = "clk"', "", "nothing drives the input clk"),

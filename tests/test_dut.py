@@ -1,6 +1,8 @@
 """`fxsim dut`: a description is held against a model, and everything that does not fit is said at once."""
 
 import json
+import re
+import runpy
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fxsim.cli.cosim import command as simulation
 from fxsim.cli.dut import command
 from fxsim.cosim import cosim
-from fxsim.errors import FxsimError
+from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
@@ -84,6 +87,19 @@ def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, 
     assert "all is compared" in out
 
 
+def test_no_name_is_broken_where_there_is_no_terminal(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression of over 80 letters stands on one line; 80 columns are kept where somebody asks for them."""
+    path = design(tmp_path / "d")
+    data = ",".join(f"g_out[{n}].u_neuron.q_o" for n in (3, 2, 1, 0))
+    assert len(data) > 80
+    monkeypatch.delenv("COLUMNS")
+    assert data in call("check", path, model)[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("check", path, model)[1].splitlines())) == 80
+
+
 def test_what_is_not_shown_or_not_written_is_said(model: Path, tmp_path: Path) -> None:
     """A tap that is left out, and a memory file that the design reads and nobody writes."""
     path = design(tmp_path / "d", {'file = "b.hex"': 'file = "bias.hex"'})
@@ -105,7 +121,10 @@ FAULTS = {
     "{g_out[3].u_neuron": ("{g_out[3].u_neurn", "the nearest that does is 'u_neuron'"),
     'valid = "done"': ('valid = "beat"', "beat has 2 bits, expected 1"),
     'word = "row"': ('words = "row"', "memory 1 (w.hex): words: unknown key; the nearest that there is: 'word'"),
-    '"fc.bias"': ('"fc.bios"', "memory 'b.hex': the model has no array 'fc.bios'"),
+    '"fc.bias"': (
+        '"fc.bios"',
+        "the model has no array 'fc.bios', expected one of fc.bias, fc.shift, fc.weight",
+    ),
 }
 
 
@@ -162,6 +181,107 @@ def test_wrong_keys_and_missing_files_are_found_together(
         assert sum(word in line for line in lines) == 1, (word, lines)
 
 
+PATTERNS = {
+    ".": "'.' means the folder", "./": "'./' means the folder", "**.sv": "'**.sv' has '**.sv', expected '*'",
+    "***": "'***' has '***', expected '*'", "a/**b/*.sv": "has '**b', expected '*'", "**": "'**' means no file",
+    "": "Expected `str` of length >= 1", "n" * 300: "'nnnnnnnnnn", "a\\u0000.sv": "has a control character",
+    "a\\n.sv": "has a control character",
+}  # fmt: skip
+"""Patterns that mean nothing, as TOML has them, and what is said of each."""
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "words"),
+    [
+        *((key, pattern, words) for key in ("sources", "files") for pattern, words in PATTERNS.items()),
+        ("include", "n" * 300, "is no folder in"),
+        ("include", "a\\u0000", "has a control character"),
+    ],
+)
+def test_patterns_that_mean_nothing_are_one_line(
+    model: Path, tmp_path: Path, key: str, pattern: str, words: str
+) -> None:
+    """A slip in a name or glob is said with the file, the key and what was expected."""
+    new = f'sources = ["{pattern}", ' if key == "sources" else f'{key} = ["{pattern}"]\nsources = ['
+    edits = {"sources = [": new}
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    line = out.splitlines()[0]
+    assert line.startswith(f"{path}: {key}")
+    assert words in line
+    with pytest.raises(FileError) as error:
+        cosim(load(model), np.zeros((1, 3, 6), np.int8), accel="described", dut=str(path))
+    assert "\n" not in str(error.value)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("edits", "key"),
+    [
+        ({"tie =": 'command = ["python3", "-c", "\\u0000"]\ntie ='}, "command: "),
+        ({'file = "w.hex"': 'file = "w\\u0000.hex"'}, "memory 1 (w\\x00.hex): file: "),
+        ({"tie =": 'defines = { X = "\\u001b[1m" }\ntie ='}, "defines: "),
+        ({'valid = "done"': 'valid = "done\\u0007"'}, "tap 1 (fc): valid: "),
+        ({'"fc.channel"': '"fc.channel\\u007f"'}, "parameters: "),
+        ({'data = "in_pair"': 'start = "fi\\nre", data = "in_pair"'}, "stream 1 (input): signals: start: "),
+    ],
+)  # fmt: skip
+def test_control_characters_are_refused(model: Path, tmp_path: Path, edits: dict[str, str], key: str) -> None:
+    """No text of a description holds them, by its place; expressions and words of a command may have several lines."""
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    said = [line for line in out.splitlines() if "has a control character" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{path}: {key}")
+    with pytest.raises(FileError, match="has a control character"):
+        cosim(load(model), np.zeros((1, 3, 6), np.int8), accel="described", dut=str(path))
+
+
+def test_expressions_may_have_several_lines(model: Path, tmp_path: Path) -> None:
+    """A line's end is a blank."""
+    assert call("check", design(tmp_path / "d", {'valid = "done"': 'valid = "\\n\\tdone\\n"'}), model)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((".", "b.hex"), "memory '.': expected a name below the folder the simulator runs in"),
+        (("a//w.hex", "b.hex"), "memory 'a//w.hex': expected a name below"),
+        (("./w.hex", "b.hex"), "memory './w.hex': expected a name below"),
+        (("a/", "b.hex"), "memory 'a/': expected a name below"),
+        (("/w.hex", "b.hex"), "memory '/w.hex': expected a name below"),
+        (("../w.hex", "b.hex"), "memory '../w.hex': expected a name below"),
+        (("\u00e4" * 128, "b.hex"), "longer than 255 bytes"),
+        (("w.hex", "w.hex/b"), "file 'w.hex/b' lies below 'w.hex', which is a file, too"),
+        (("w.hex/a/b", "w.hex"), "file 'w.hex/a/b' lies below 'w.hex', which is a file, too"),
+        (("neuron.sv/w", "b.hex"), "file 'neuron.sv/w' lies below 'neuron.sv', which is a file, too"),
+    ],
+)
+def test_memory_files_that_cannot_be_written_do_not_fit(
+    model: Path, tmp_path: Path, names: tuple[str, str], words: str
+) -> None:
+    """Names of memory files are looked at where a description is, not where the simulator begins."""
+    edits = {f'file = "{old}"': f'file = "{new}"' for old, new in zip(("w.hex", "b.hex"), names, strict=True)}
+    path = design(tmp_path / "d", edits)
+    status, out = call("check", path, model)
+    assert status == 1
+    line = out.splitlines()[0]
+    assert line.startswith(f"{path}: ")
+    assert words in line
+
+
+def test_memory_files_may_lie_in_folders(model: Path, tmp_path: Path) -> None:
+    """Names of as many bytes as a file can have, and folders that several share, fit."""
+    edits = {
+        'file = "w.hex"': 'file = "a/b/w"',
+        'file = "b.hex"': 'file = "a/b.hex"',
+        'file = "s.hex"': f'file = "{"s" * 255}"',
+    }
+    assert call("check", design(tmp_path / "d", edits), model)[0] == 0
+
+
 def test_errors_of_every_source_are_said(model: Path, tmp_path: Path) -> None:
     """Two files with an error each are two lines, with file and line."""
     path = design(tmp_path / "d")
@@ -184,6 +304,28 @@ def test_missing_description_is_one_line(model: Path, tmp_path: Path) -> None:
     status, out = call("check", tmp_path / "none.toml", model)
     assert status == 1
     assert "cannot be read" in out
+
+
+def test_the_model_of_the_documentation_fits_its_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page shows is the program beside it; it makes the model that the example's description fits."""
+    page = AWKWARD.parents[2] / "docs" / "bring-your-own-rtl.md"
+    program = page.parent / "examples" / "tiny_model.py"
+    shown = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert shown[0] == program.read_text().partition('"""\n\n')[2]
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(program))
+    assert np.load("images.npy").shape == (8, 3, 6)
+    status, out = call("check", design(tmp_path / "d"), Path("tiny.safetensors"))
+    assert status == 0, out
+
+
+@pytest.mark.parametrize("accel", ["stream", "simd"])
+def test_another_accelerator_beside_a_description_is_refused(model: Path, tmp_path: Path, accel: str) -> None:
+    """Which of them is meant nobody said; what to leave out is."""
+    path = design(tmp_path / "d")
+    result = CliRunner().invoke(simulation, [str(model), "x.npy", "--accel", accel, "--dut", str(path)])
+    assert result.exit_code == 2
+    assert "leave out --accel, or --accel described" in result.output
 
 
 # --- init ---
@@ -211,7 +353,7 @@ def init(folder: Path, top: str, *words: str | Path) -> str:
 
 CHOICES = (
     ("# mode_i: 1 bit (in)", "tie = { mode_i = 1 }"),
-    ("# parameters = { OUTPUTS = ... }", 'parameters = { OUTPUTS = "fc.channel" }'),
+    ('# parameters = { OUTPUTS = "CHOOSE" }', 'parameters = { OUTPUTS = "fc.channel" }'),
     ('# lane_order = "high"', 'lane_order = "high"'),
     ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
     ('order = ["token", "channel"]  #', 'order = ["-token", "channel"]  #'),
@@ -241,10 +383,10 @@ def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open
     assert '# name = "fc"' in text
     status, out = call("check", folder / "my.toml", model)
     assert status == 1
-    assert sorted(line.split("my.toml: ")[1][:40] for line in out.splitlines()[:-1]) == [
-        "memory 'b.hex': the model has no array '",
-        "memory 's.hex': the model has no array '",
-        "nothing drives the input mode_i: expecte",
+    assert sorted(line.split("my.toml: ")[1][:71] for line in out.splitlines()[:-1]) == [
+        "memory 'b.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "memory 's.hex': choose an array, one of fc.weight, fc.bias, fc.shift",
+        "nothing drives the input mode_i: expected a stream, or a value under 't",
     ]
 
 
@@ -299,22 +441,145 @@ def test_interfaces_are_recognised_by_their_names(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "# looks like: AXI4-Lite slave s_axi (s_axi_awaddr, " in text
     assert "# looks like: AXI4 master m_axi (m_axi_araddr, " in text
-    assert '# [[axi4]] name = "m_axi" prefix = "m_axi"' in text
     assert "# looks like: memory port wmem (wmem_addr, wmem_rdata, wmem_en)" in text
     assert "# parameter DEPTH is 6" in text
     assert "# enable_debug: 1 bit (in)" in text
 
 
-def test_what_is_not_plain_is_not_guessed(tmp_path: Path) -> None:
+AXI_JOBS = """
+module jobs #(parameter WORDS = 3) (
+  input wire clk, input wire rst_n, input wire start, output wire done, output wire busy,
+  output wire [31:0] m_axi_araddr, output wire [7:0] m_axi_arlen, output wire m_axi_arvalid, input wire m_axi_arready,
+  input wire [31:0] m_axi_rdata, input wire m_axi_rlast, input wire m_axi_rvalid, output wire m_axi_rready,
+  output wire [31:0] m_axi_awaddr, output wire [7:0] m_axi_awlen, output wire m_axi_awvalid, input wire m_axi_awready,
+  output wire [31:0] m_axi_wdata, output wire m_axi_wlast, output wire m_axi_wvalid, input wire m_axi_wready,
+  input wire m_axi_bvalid, output wire m_axi_bready
+);
+endmodule
+"""
+RAM_JOBS = """
+module jobs (
+  input wire clk, input wire rst_n, input wire ap_start, output wire ap_done, output wire ap_idle,
+  output wire [4:0] src_addr, output wire src_en, input wire [31:0] src_rdata,
+  output wire [4:0] dst_addr, output wire [31:0] dst_wdata, output wire dst_we
+);
+endmodule
+"""
+REGISTER_JOBS = """
+module jobs (
+  input wire clk, input wire rst_n, output wire irq,
+  input wire [5:0] s_axi_awaddr, input wire s_axi_awvalid, output wire s_axi_awready, input wire [31:0] s_axi_wdata,
+  input wire s_axi_wvalid, output wire s_axi_wready, output wire s_axi_bvalid, input wire s_axi_bready,
+  input wire [5:0] s_axi_araddr, input wire s_axi_arvalid, output wire s_axi_arready, output wire [31:0] s_axi_rdata,
+  output wire s_axi_rvalid, input wire s_axi_rready,
+  output wire [4:0] address0, output wire ce0, input wire [7:0] q0,
+  output wire [4:0] wr_addr, output wire [7:0] wr_data, output wire wr_en
+);
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("verilog", "expected", "choices"),
+    [
+        (
+            AXI_JOBS,
+            {
+                "control": {"start": "start", "done": "done", "busy": "busy"},
+                "axi4": [{"name": "m_axi", "prefix": "m_axi"}],
+                "region": [
+                    {"role": "input", "memory": "m_axi", "base": "CHOOSE", "lanes": 4, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "m_axi", "base": "CHOOSE", "lanes": 4, "order": ["token", "channel"]},
+                ],
+            },
+            {'base = "CHOOSE"': ["base = 0", "base = 64"]},
+        ),
+        (
+            RAM_JOBS,
+            {
+                "control": {"start": "ap_start", "done": "ap_done"},
+                "ram": [
+                    {"name": "src", "address": "src_addr", "enable": "src_en", "read": "src_rdata"},
+                    {"name": "dst", "address": "dst_addr", "write": "dst_wdata", "write_enable": "dst_we"},
+                ],
+                "region": [
+                    {"role": "input", "memory": "src", "lanes": 4, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "dst", "lanes": 4, "order": ["token", "channel"]},
+                ],
+            },
+            {},
+        ),
+        (
+            REGISTER_JOBS,
+            {
+                "registers": {"prefix": "s_axi"},
+                "run": [{"write": "CHOOSE", "value": 1}, {"wait": "irq"}],
+                "ram": [
+                    {"name": "ram0", "address": "address0", "enable": "ce0", "read": "q0"},
+                    {"name": "wr", "address": "wr_addr", "write": "wr_data", "write_enable": "wr_en"},
+                ],
+                "region": [
+                    {"role": "input", "memory": "ram0", "lanes": 1, "order": ["token", "channel"]},
+                    {"role": "output", "memory": "wr", "lanes": 1, "order": ["token", "channel"]},
+                ],
+            },
+            {'run = [{ write = "CHOOSE"': ["run = [{ write = 0"]},
+        ),
+    ],
+    ids=["axi4", "ram", "registers"],
+)  # fmt: skip
+def test_designs_that_work_off_jobs_have_no_streams(
+    model: Path, tmp_path: Path, verilog: str, expected: dict[str, object], choices: dict[str, list[str]]
+) -> None:
+    """Start and done, an AXI4 master, RAMs that are read or written, registers; with the choices made it fits."""
+    folder = fresh(tmp_path / "d", jobs=verilog)
+    text = init(folder, "jobs", "--model", model)
+    said = tomllib.loads(text)
+    assert {key: value for key, value in said.items() if key not in ("top", "sources", "clock", "reset")} == expected
+    assert call("check", folder / "my.toml", model)[0] == ("CHOOSE" in str(expected))
+    for old, words in choices.items():
+        for new in words:
+            text = text.replace(old, new, 1)
+    (folder / "my.toml").write_text(text)
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 0, out
+    # What is proposed in comments is TOML, too.
+    proposals = [line[2:] for line in text.splitlines() if re.match(r"# (\[\[\w+\]\]|\w+ = )", line)]
+    assert len(proposals) > 5
+    for line in proposals:
+        tomllib.loads(line)
+
+
+def test_what_is_not_plain_is_not_guessed(model: Path, tmp_path: Path) -> None:
     """Two buses in, none with a handshake, and no clock: nothing is chosen, and no check accepts it."""
     verilog = "module m (input [47:0] a, input [47:0] b, output [31:0] y);\nassign y = a[31:0] ^ b[31:0];\nendmodule\n"
-    text = init(fresh(tmp_path / "d", m=verilog), "m")
+    folder = fresh(tmp_path / "d", m=verilog)
+    text = init(folder, "m")
     said = tomllib.loads(text)
     assert "clock" not in said
     assert "reset" not in said
     assert said["stream"][0]["signals"] == {"data": "CHOOSE"}
     assert "# data: one of a, b" in text
     assert said["stream"][1]["signals"] == {"data": "y"}
+    status, out = call("check", folder / "my.toml", model)
+    assert status == 1
+    assert "input stream, data: choose a port, one of a, b" in out
+    assert "stream 2 (output): latency: CHOOSE is left, where you must choose" in out
+
+
+@pytest.mark.parametrize(("x", "y", "latency"), [(144, 96, "find"), (48, 96, "CHOOSE"), (144, 32, "CHOOSE")])
+def test_a_latency_is_to_be_found_where_an_image_is_a_beat(
+    model: Path, tmp_path: Path, x: int, y: int, latency: str
+) -> None:
+    """Eighteen values in and twelve out; where a side has them in several beats somebody must choose the cycles."""
+    verilog = f"module m (input clk, input [{x - 1}:0] x, input x_valid, output [{y - 1}:0] y);\nendmodule\n"
+    folder = fresh(tmp_path / "d", m=verilog)
+    said = tomllib.loads(init(folder, "m", "--model", model))
+    assert said["stream"][0]["signals"] == {"valid": "x_valid", "data": "x"}
+    assert said["stream"][1]["latency"] == latency
+    status, out = call("check", folder / "my.toml", model)
+    assert status == (latency == "CHOOSE"), out
+    assert ("(output): latency: " in out) == (latency == "CHOOSE")
 
 
 def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> None:

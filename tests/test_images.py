@@ -140,6 +140,15 @@ def test_options_that_exclude_each_other(call: Any, tmp_path: Path) -> None:
         assert call("a.h", "-o", tmp_path / "x.npy", *args)[0] == 2
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.PNG", "b.jpeg"])
+def test_pictures_without_their_option_are_called_pictures(name: str, call: Any, tmp_path: Path) -> None:
+    """Not a header that cannot be read."""
+    (tmp_path / name).write_bytes(b"\x93NUMPY")
+    status, _, err = call(tmp_path / name, "-o", tmp_path / "x.npy")
+    assert (status, "is a picture, or several, expected a header; pictures need --patches" in err) == (1, True)
+    assert not (tmp_path / "x.npy").exists()
+
+
 def test_inputs_are_not_overwritten(call: Any, tmp_path: Path) -> None:
     """An output that is one of the inputs is refused."""
     header = write_samples(tmp_path / "quant_samples.h", IMAGES)

@@ -62,7 +62,7 @@ def test_a_design_cannot_say_pass_itself(tmp_path: Path) -> None:
 
 
 def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:
-    """A latency that is to be found, and files of the kit's own names."""
+    """A latency that is to be found, and files of the kit's own names; the description is that which was named."""
     path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
     text = path.read_text()
     for edited, words in (
@@ -72,7 +72,7 @@ def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:
         assert edited != text
         (path.parent / "stimulus.hex").write_text("0\n")
         path.write_text(edited)
-        with pytest.raises(StimulusError, match=words):
+        with pytest.raises(StimulusError, match=f"^{re.escape(str(path))}: .*{words}"):
             write_kit(RELU, TOKENS, tmp_path / "kit", "described", {"dut": str(path)})
         assert not (tmp_path / "kit").exists()
 
@@ -115,13 +115,18 @@ def test_testbench_is_plain_verilog_2005(tmp_path: Path) -> None:
 
 
 @pytest.mark.icarus
-def test_commands_write_kits_and_roms(tmp_path: Path) -> None:
+def test_commands_write_kits_and_roms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`vectors --kit` and `roms`; what does not go together is refused, and nothing that exists is replaced."""
     save(MODEL, tmp_path / "m.safetensors")
     model, kit = str(tmp_path / "m.safetensors"), tmp_path / "kit"
     done = CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "-o", str(kit)])
     assert done.exit_code == 0, done.output
     assert ran(kit)[0] == 0
+    # Other Verilog is found from where the script is called.
+    (kit / "rtl").rename(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    assert ran(kit, "other")[0] == 0
+    assert ran(kit, "kit/other")[0] == 2
     assert CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "--taps", "all", "-o", "k"]).exit_code == 2
     assert CliRunner().invoke(vectors, [model, "--random", "2", "--dut", "d", "-o", "k"]).exit_code == 2
     again = CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "-o", str(kit)])
@@ -131,6 +136,6 @@ def test_commands_write_kits_and_roms(tmp_path: Path) -> None:
     own = {path.name: path.read_bytes() for path in write_roms(MODEL, tmp_path / "own")}
     assert {path.name: path.read_bytes() for path in (tmp_path / "roms").iterdir()} == own
     with pytest.raises(StimulusError, match="'simd' has no kit"):
-        write_kit(MODEL, X, tmp_path / "other", "simd")
+        write_kit(MODEL, X, tmp_path / "simd", "simd")
     with pytest.raises(FileError, match="there is no folder"):
         write_kit(MODEL, X, tmp_path / "none" / "other")

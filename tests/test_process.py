@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fxsim import process as process_module
 from fxsim import temporary
 from fxsim.errors import FileError
-from fxsim.process import exit_status, interruptible, run, running
+from fxsim.process import exit_status, finishing, interruptible, run, running
 from tests.conftest import obey_ctrl_c
 
 FAMILY = "sleep 1000 & echo $$ $!; wait"
@@ -76,6 +77,20 @@ def test_a_child_that_ends_by_itself_keeps_its_status() -> None:
     with running(["sh", "-c", "exit 3"]) as process:
         assert process.wait(timeout=20) == 3
     assert process.returncode == 3
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_here_lead_nowhere_in_a_child(closed: str, tmp_path: Path) -> None:
+    """A child may use its standard streams, whether or not this process has them."""
+    child = "import os, sys; [os.fstat(n) for n in range(3)]; os.write(2, b'x'); sys.stdin.read()"
+    script = (
+        f"import sys\nfrom fxsim.process import running\nwith running([sys.executable, '-c', {child!r}]) as process:\n"
+        f"    open({str(tmp_path / 'status')!r}, 'w').write(str(process.wait()))"
+    )
+    subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", script], stdin=subprocess.DEVNULL, check=True
+    )
+    assert (tmp_path / "status").read_text() == "0"
 
 
 def test_what_cannot_be_started_or_takes_too_long_is_told() -> None:
@@ -200,6 +215,20 @@ def test_further_signals_do_not_disturb_the_end() -> None:
 
 
 @pytest.mark.usefixtures("handlers")
+def test_what_was_done_is_written_before_a_further_signal_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finishes is not interrupted twice within some seconds; the first is heard, and so is one long after it."""
+    with interruptible(), finishing():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(process_module, "_WRITING_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert exit_status() == (143, "ended by SIGTERM")
+
+
+@pytest.mark.usefixtures("handlers")
 def test_an_interruption_that_python_drops_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
     """Where Ctrl-C comes while a destructor runs, in which Python drops it, it comes again, and nothing is printed."""
 
@@ -208,7 +237,7 @@ def test_an_interruption_that_python_drops_is_heard(capfd: pytest.CaptureFixture
             signal.raise_signal(signal.SIGINT)
 
     heard = threading.Event()
-    with interruptible():
+    with interruptible(), finishing():
         Dropping()
         with pytest.raises(KeyboardInterrupt):
             heard.wait(timeout=20)

@@ -68,7 +68,7 @@ ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
-EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "private", "process", "progress", "temporary"}
+EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
 
 

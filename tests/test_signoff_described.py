@@ -1,16 +1,20 @@
 """Sign-off of a described design: checks of each kind that simulates RTL, right and with a fault."""
 
+import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from fxsim.cosim import CosimRequest, run_cosim
 from fxsim.errors import FxsimError
 from fxsim.formats import save
 from fxsim.graph import Model
-from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
+from fxsim.signoff import CheckRecord, Status, load_plan, run_plan, simulation
 from fxsim.signoff.simulation import Simulation
+from tests.conftest import ROOT
 from tests.test_described import Edit, X, design, model, swap
 
 __all__ = ["model"]  # a fixture
@@ -104,6 +108,62 @@ def test_accelerator_that_takes_no_description_is_refused_beside_one(model: Mode
     text = COSIM + f"accelerator = {named}\n"
     with pytest.raises(FxsimError, match="sets dut, which no accelerator has that it simulates"):
         checked(tmp_path / "a", model, text)
+
+
+def test_record_says_which_description_it_was(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another order is the same Verilog and other values to compare; one that changes meanwhile is an error."""
+    folder = tmp_path / "a"
+    passed = checked(folder, model, COSIM)
+    plan = load_plan(folder / "plan.toml")
+    before = run_plan(plan).hashes
+    description = folder / "rtl" / "awkward.toml"
+    description.write_text(description.read_text() + "# a word\n")
+    after = run_plan(plan).hashes
+    assert passed.status is Status.PASSED
+    assert before["dut rtl/awkward.toml"] != after["dut rtl/awkward.toml"]
+    assert (
+        before["dut rtl/awkward.toml"]
+        == hashlib.sha256((ROOT / "tests/rtl/awkward/awkward.toml").read_bytes()).hexdigest()
+    )
+    assert before["rtl rtl/awkward.toml"] == after["rtl rtl/awkward.toml"]
+
+    def changing(*arguments: Any, **options: Any) -> Any:
+        description.write_text(description.read_text() + "# another\n")
+        return run_cosim(*arguments, **options)
+
+    monkeypatch.setattr(simulation, "run_cosim", changing)
+    (found,) = run_plan(plan).checks
+    assert (found.status, found.reason) == (Status.ERROR, "dut rtl/awkward.toml changed while the sign-off ran")
+
+
+def test_what_is_said_of_compilers_is_heard(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small design is built as FXSIM_OPTIMISE says, where it says something; nonsense there is an error."""
+    asked: list[str | None] = []
+
+    def noted(request: CosimRequest, **options: Any) -> Any:
+        asked.append(request.optimise)
+        return run_cosim(request, **options)
+
+    monkeypatch.setattr(simulation, "run_cosim", noted)
+    assert checked(tmp_path / "a", model, COSIM).status is Status.PASSED
+    assert set(asked) == {None}
+    monkeypatch.setenv("FXSIM_OPTIMISE", "-fplugin=x")
+    found = checked(tmp_path / "b", model, COSIM)
+    assert found.status is Status.ERROR
+    assert "FXSIM_OPTIMISE is '-fplugin=x', expected" in str(found.reason)
+
+
+def test_link_in_the_place_of_a_kept_failure_is_refused(model: Model, tmp_path: Path) -> None:
+    """What it leads to is not touched."""
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "replay.sh").write_text("mine")
+    (tmp_path / "out" / "failures").mkdir(parents=True)
+    (tmp_path / "out" / "failures" / "rtl").symlink_to(target)
+    found = checked(tmp_path / "a", model, COSIM, output=tmp_path / "out")
+    assert found.status is Status.ERROR
+    assert "rtl is a link, expected the folder of a failure that was kept" in str(found.reason)
+    assert (target / "replay.sh").read_text() == "mine"
 
 
 def test_wrong_design_fails_and_is_kept(model: Model, tmp_path: Path) -> None:

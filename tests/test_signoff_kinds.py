@@ -1,6 +1,7 @@
 """Kinds of check: each is complete, one more takes one file, and what is only reported is no pass."""
 
 import json
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from fxsim.signoff.kind import Kind, Nothing, Picture, Section
 from fxsim.signoff.listener import Silence
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import Data, Details, Figure
+from tests.conftest import ROOT
 from tests.test_signoff import ACCUMULATORS, Page, by_name, published_plan, write_plan
 
 
@@ -137,6 +139,34 @@ def test_plan_record_run_and_report_know_no_kind() -> None:
     for path in (*files, *SIGNOFF.glob("report/*.*")):
         text = path.read_text()
         assert [name for name in names if name in text] == [], path
+
+
+def test_documentation_says_which_settings_are_needed() -> None:
+    """Every setting of every kind stands in the table of kinds or below it, and those that must be there in bold."""
+    text = (ROOT / "docs" / "signoff.md").read_text()
+    for name, kind in CHECKS.items():
+        (settings,) = re.findall(rf"^\| `{name}` \|.*\| ([^|]*) \|$", text, re.MULTILINE)
+        fields = msgspec.structs.fields(kind.settings)
+        bold = set(re.findall(r"\*\*`(\w+)`\*\*", settings))
+        assert bold == {field.name for field in fields if field.required} - {"name"}, name
+        own = {field.name for field in fields} - {"name", "about"}
+        assert {setting for setting in own if f"`{setting}`" not in text} == set(), name
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ('kind = "cosim"\nname = "mine"\n', "missing required field `.*` - at `$.check[1]`, which is check 'mine'"),
+        ('kind = "cosim"\nname = 3\n', "at `$.check[1].name`"),
+        ('kind = "nothing"\nname = "odd"\n', "at `$.check[1].kind`, which is check 'odd'"),
+    ],
+)
+def test_check_that_is_wrong_is_named(tmp_path: Path, check: str, words: str) -> None:
+    """By its name, where it has one, beside its place in the plan."""
+    path = write_plan(tmp_path, ACCUMULATORS, f"[[check]]\n{check}")
+    pattern = re.escape(words).replace(re.escape(".*"), ".*")
+    with pytest.raises(FileError, match=rf"is not a sign-off plan: .*{pattern}$"):
+        load_plan(path)
 
 
 @pytest.fixture

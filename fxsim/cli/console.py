@@ -1,5 +1,6 @@
 """Common parts of all commands: progress on standard error, tables and JSON on standard output, common options."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ import click
 from fxsim.errors import FileError
 from fxsim.paths import readable
 from fxsim.progress import begin, count
+
+_WIDE = 1000
+"""Columns of tables where output is not a terminal, and COLUMNS says nothing."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
@@ -109,7 +113,7 @@ def _readable(value: Any) -> Any:
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on standard output; numbers are right-aligned."""
+    """A table on standard output; numbers are right-aligned. Lines are broken on a terminal, or where COLUMNS says."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -121,4 +125,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else plain(str(cell))) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
+    console.print(table)

@@ -1,5 +1,6 @@
 """`fxsim cosim`: the RTL against the model, every tap compared while it runs."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,8 @@ from fxsim.progress import begin
 from fxsim.traces.kept import Given
 
 _EXAMPLES_SHOWN = 5
+_FAULTS_SHOWN = 2
+"""Faults of one kind on one stream, of as many as there are."""
 _DEVICES, _OPTIONS = "fxsim.devices", "fxsim.options"
 """Places in click's context of the devices whose options are known, and of these options."""
 _PREFIX = "device_"
@@ -233,6 +236,11 @@ def command(
         raise click.BadParameter("names no tap", param_hint="'--taps'")
     if wave_from is not None and wave is None:
         raise click.UsageError("--wave-from needs --wave")
+    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
+    if settings.get("dut") is not None and accel != DESCRIBED:
+        if click.get_current_context().get_parameter_source("accel") not in _UNSAID:
+            raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
+        accel = DESCRIBED
     loaded = load(model)
     x = read_stimulus(stimulus, loaded)
     chosen = (images[0], len(x) if images[1] is None else images[1]) if images is not None else None
@@ -242,9 +250,6 @@ def command(
         begin(text)
 
     given: list[Given] = []
-    settings = {name.removeprefix(_PREFIX): value for name, value in device_settings.items()}
-    if settings.get("dut") is not None and click.get_current_context().get_parameter_source("accel") in _UNSAID:
-        accel = DESCRIBED
     if four_state:
         in_four_states = run_four_state(
             loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell, given=given.append
@@ -333,7 +338,7 @@ def _print(result: CosimResult) -> None:
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
     if timing.interval_cycles is not None:
-        click.echo(f"{timing.interval_cycles:,} cycles between images ({_limit(timing)})")
+        click.echo(f"{timing.interval_cycles:,} cycles between images{_limit(timing)}")
     if timing.latency_cycles is not None:
         click.echo(f"{timing.latency_cycles:,} cycles latency of the first image")
     build = "cached" if result.build.build_cached else f"{result.build.build_seconds:.1f} s"
@@ -359,13 +364,17 @@ def _print_failure(result: CosimResult) -> None:
             click.echo(f"        then {sentence(example)}")
         if verdict.origins is not None:
             click.echo(f"        {verdict.origins.sentence}")
+    shown: Counter[tuple[str, str]] = Counter()
     for fault in verdict.faults:
+        shown[fault.stream, fault.kind] += 1
+        if shown[fault.stream, fault.kind] > _FAULTS_SHOWN:
+            continue
         index = {"token": fault.token, "channel": fault.channel}
         where = place(fault.image, {axis: i for axis, i in index.items() if i is not None})
         detail = f" ({fault.detail})" if fault.detail else ""
         click.echo(f"FAILED: {fault.stream}: {fault.kind}{detail} at {where}, cycle {fault.cycle:,}")
-    if verdict.fault_count > len(verdict.faults):
-        click.echo(f"        and {verdict.fault_count - len(verdict.faults):,} faults more")
+    if left := verdict.fault_count - sum(min(count, _FAULTS_SHOWN) for count in shown.values()):
+        click.echo(f"        and {left:,} fault{'' if left == 1 else 's'} more")
     if result.shortfall is not None:
         click.echo(f"FAILED: {result.shortfall}")
     if (stopped := verdict.stopped) is not None:
@@ -382,9 +391,11 @@ def _print_failure(result: CosimResult) -> None:
 
 
 def _limit(timing: Timing) -> str:
+    """The figure to hold the cycles against, in brackets; empty where nothing is known of them."""
     if timing.interval_bound_cycles is None:
-        return f"no design can take fewer than {timing.interval_least_cycles:,}"
+        least = timing.interval_least_cycles or 0
+        return f" (no design can take fewer than {least:,})" if least > 1 else ""
     bound = f"{timing.interval_bound_cycles:,}"
     if timing.interval_within_bound is None:
-        return f"unhindered: at most {bound}"
-    return f"within the bound of {bound}" if timing.interval_within_bound else f"MORE THAN THE BOUND of {bound}"
+        return f" (unhindered: at most {bound})"
+    return f" (within the bound of {bound})" if timing.interval_within_bound else f" (MORE THAN THE BOUND of {bound})"

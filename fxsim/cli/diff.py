@@ -224,6 +224,10 @@ def _told(telling: "Telling") -> str:
 def _words(fault: "Fault") -> str:
     where = "" if fault.node == fault.tap else f" (at {fault.node}, which the trace does not have)"
     cause = f"{fault.label} {_said(fault.parameters)}".rstrip()
+    # Of two rules the parameters are by label and node: each says where it is.
+    two = {name: of for name, of in fault.parameters.items() if " at " in name and isinstance(of, dict)}
+    if len(two) > 1:
+        where, cause = "", " and ".join(f"{name} {_said(of)}".rstrip() for name, of in two.items())
     return f"{fault.tap}{where}: {cause}; {fault.values_differing:,} of {fault.values:,} values"
 
 

@@ -79,7 +79,8 @@ def init_command(
     SOURCES are Verilog and SystemVerilog files in the folder of the description or below it. With a model, lanes,
     orders, memory files and names of taps that may fit are proposed.
     """
-    from fxsim.devices.described.propose import CHOOSE, propose
+    from fxsim.devices.described.parts import CHOOSE
+    from fxsim.devices.described.propose import propose
     from fxsim.errors import FileError
     from fxsim.formats import atomic_write, load
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fxsim.data.stimulus import SampleLayout
     from fxsim.graph import Model
 
+_PICTURES = (".npy", ".png", ".jpg", ".jpeg")
 _LAYOUTS = ("auto", "token-value", "value-token")
 
 
@@ -108,6 +109,8 @@ def _from_header(
     from fxsim.formats.headers import HEADER_FILES, import_headers
 
     header = source / SAMPLES if source.is_dir() else source
+    if header.suffix.lower() in _PICTURES:
+        raise FileError(f"{header}: is a picture, or several, expected a header; pictures need --patches")
     folder = header.parent
     refuse_overwriting(output, (header, *(folder / name for name in HEADER_FILES)))
     if loaded is None and (folder / HEADER_FILES[0]).is_file():

@@ -49,6 +49,7 @@ def command(
     failed or could not be carried out, 130 after Ctrl-C.
     """
     from fxsim.machine import count_jobs
+    from fxsim.process import finishing
     from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
     from fxsim.signoff.files import encode_record
 
@@ -64,10 +65,11 @@ def command(
     if folder is not None:
         prepare_output(folder)
     listener = _Listener(len(loaded.select(only)), to_stderr=as_json)
-    with listener:
-        record = run_plan(loaded, only, listener, folder, jobs or count_jobs())
-    if folder is not None:
-        write_both(record, folder)
+    with finishing():
+        with listener:
+            record = run_plan(loaded, only, listener, folder, jobs or count_jobs())
+        if folder is not None:
+            write_both(record, folder)
     if as_json:
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)

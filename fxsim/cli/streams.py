@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from fxsim.process import is_open
+
 
 class _Lenient(io.FileIO):
     """A descriptor that takes everything: what the system refuses is dropped, and the reason kept in `lost`."""
@@ -34,11 +36,13 @@ def guard_streams() -> Callable[[], OSError | None]:
     the reason why standard output did not take everything, or None; standard error has nobody to tell. Only a pipe
     whose reader has gone ends the program, as it ends others: BrokenPipeError from standard output.
 
-    Closed streams lead nowhere from now on, and their numbers to no file that is opened later.
+    Closed streams lead nowhere from now on, here and in children, and their numbers to no file that is opened later.
+    Standard output, closed, takes nothing: what is printed there is lost.
     """
-    closed = [number for number in range(3) if not _is_open(number)]
-    for _ in closed:
-        os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    for number in range(3):
+        if not is_open(number):
+            # The lowest number that is free.
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR), True)
     sys.stdout, output = _guard(sys.stdout, 1, pipes_break=True)
     sys.stderr, _ = _guard(sys.stderr, 2, pipes_break=False)
     return lambda: output.lost
@@ -55,11 +59,3 @@ def _guard(stream: Any, number: int, pipes_break: bool) -> tuple[io.TextIOWrappe
         line_buffering=number == 2 or raw.isatty(),
         write_through=stream is not None and stream.write_through,
     ), raw
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True

@@ -105,7 +105,8 @@ def input_format(
         return InputFormat.of(model)
     if mean is None or std is None or step is None:
         raise StimulusError(
-            f"model '{model.name}' does not state how pictures are given to it, expected mean, deviation and step"
+            f"model '{model.name}' does not state how pictures are given to it, expected mean, deviation and step: "
+            "--mean, --std and --step of `fxsim images`"
         )
     tokens, values = _two_sizes(model)
     for colours in (1, 3):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.errors import FxsimError
+from fxsim.errors import FileError, FxsimError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.headers import MatrixLayout, import_headers, read_header_arrays
@@ -92,7 +92,14 @@ class Context:
         """Delete what an earlier run kept of a check: it would contradict the new record. Nothing else is touched."""
         folder = self.failure_folder(check)
         if folder is not None and (folder / REPLAY_SCRIPT).is_file():
+            if folder.is_symlink():
+                raise FileError(f"{folder} is a link, expected the folder of a failure that was kept")
             shutil.rmtree(folder)
+
+    def note_hash(self, what: str, sha256: str) -> None:
+        """Keep the hash of something that a check used; ToolError where it was another one before."""
+        if self.hashes.setdefault(what, sha256) != sha256:
+            raise ToolError(f"{what} changed while the sign-off ran")
 
     def model(self, name: str) -> Model:
         """A model of the plan's."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import field
 
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
-from fxsim.formats.text import decode_json, decode_toml, read_bounded
+from fxsim.formats.text import decode_json, decode_toml, read_bounded, short
 from fxsim.paths import golden_dir
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.plan import PUBLISHED_VARIABLE, Check, ModelSource, Name, Part, Plan, Seed, StimulusSource
@@ -48,7 +49,10 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     path = Path(path) if path is not None else default_plan()
     settings: Any = reduce(or_, (kind.settings for kind in CHECKS.values()))
     data = read_bounded(path, PLAN_BYTES_MAX, "a sign-off plan")
-    content: _Content[Check] = decode_toml(str(path), data, _Content[settings], "a sign-off plan")
+    try:
+        content: _Content[Check] = decode_toml(str(path), data, _Content[settings], "a sign-off plan")
+    except FileError as error:
+        raise FileError(str(error) + _check_meant(str(error), data)) from None
     _check_content(path, content)
     override = os.environ.get(PUBLISHED_VARIABLE)
     published = Path(override) if override else None
@@ -64,6 +68,17 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
         stimuli=content.stimuli,
         checks=content.check,
     )
+
+
+def _check_meant(message: str, data: bytes) -> str:
+    """The name of the check that a message speaks of by its number; empty where it speaks of none, or it has none."""
+    number = re.search(r"\$\.check\[(\d+)\]", message)
+    if number is None:
+        return ""
+    plan = decode_toml("", data, dict[str, Any], "")  # a text of TOML: types were what was wrong
+    check = plan["check"][int(number[1])]
+    name = check.get("name") if isinstance(check, dict) else None
+    return f", which is check '{short(name)}'" if isinstance(name, str) else ""
 
 
 def _check_content(path: Path, content: _Content[Check]) -> None:

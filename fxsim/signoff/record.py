@@ -132,9 +132,9 @@ class Machine(Record, frozen=True):
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
 
-    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` of a design that a plan names),
-    `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own; `repositories` are
-    those that the plan and its files lie in, other than fxsim's clone.
+    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
+    plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
+    `repositories` are those that the plan and its files lie in, other than fxsim's clone.
     """
 
     format: Literal["fxsim.signoff"]

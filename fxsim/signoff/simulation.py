@@ -1,6 +1,7 @@
 """Shared parts of the checks that simulate the RTL: settings, the simulation itself, its data, table and tiles."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.cosim.replay import keep
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
-from fxsim.errors import FxsimError, StimulusError, ToolError
+from fxsim.errors import FxsimError, StimulusError
+from fxsim.formats.text import read_bounded
 from fxsim.graph import Model
 from fxsim.operators import Linear
 from fxsim.signoff.context import Context
@@ -22,9 +24,11 @@ from fxsim.signoff.kind import Section, Tile
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
+from fxsim.simulate.build import OPTIMISE, optimisation
 from fxsim.traces.kept import Given
 
 _QUICK = "-O1"
+_FILE_BYTES_MAX = 16 << 20
 _SMALL_DESIGN = 4096
 """Weights up to which a design counts as small: it simulates in no time, so that building it should take little too."""
 
@@ -189,8 +193,9 @@ def simulate(
     What the RTL gave in images that differ is put into `given`.
     """
     weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
-    small = weights <= _SMALL_DESIGN
+    small, universal = weights <= _SMALL_DESIGN, DEVICES[setup.accelerator].universal
     settings, own_rtl = setup.found(context)
+    _note_files(setup, settings, context)
     result = run_cosim(
         CosimRequest(
             model,
@@ -202,7 +207,7 @@ def simulate(
             engine=engine,
             rtl=rtl or own_rtl,
             # A build that serves all models is made once, whatever it takes.
-            optimise=_QUICK if small and not DEVICES[setup.accelerator].universal else None,
+            optimise=_QUICK if small and not universal and optimisation() == OPTIMISE else None,
         ),
         progress=context.progress,
         status=context.status,
@@ -210,10 +215,17 @@ def simulate(
     )
     if rtl is None:
         named = " in ".join(str(name) for name in (setup.settings.get("dut"), setup.rtl) if name is not None)
-        what, sha256 = f"rtl {named}".rstrip(), result.build.rtl_sha256
-        if context.hashes.setdefault(what, sha256) != sha256:
-            raise ToolError(f"{what} changed while the sign-off ran")
+        context.note_hash(f"rtl {named}".rstrip(), result.build.rtl_sha256)
+    _note_files(setup, settings, context)
     return result
+
+
+def _note_files(setup: Setup, settings: Mapping[str, SettingValue], context: Context) -> None:
+    """Keep the hashes of files that settings name: descriptions say what is compared, and how."""
+    for option in options_of(DEVICES[setup.accelerator].settings):
+        if option.setting.file and isinstance(path := settings.get(option.field), str):
+            content = read_bounded(Path(path), _FILE_BYTES_MAX, "a file that settings name")
+            context.note_hash(f"{option.field} {setup.settings[option.field]}", hashlib.sha256(content).hexdigest())
 
 
 def keep_failure(

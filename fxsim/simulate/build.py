@@ -38,7 +38,7 @@ from fxsim.simulate.cache import (
     take_reads,
     take_runtime,
 )
-from fxsim.simulate.sources import Sources, files_read, hash_parts, read_sources
+from fxsim.simulate.sources import Sources, files_read, hash_parts, read_sources, refuse_headers
 from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_logged
 
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
@@ -214,8 +214,8 @@ def build_simulator(
                     run = partial(_run, work=work, keep_log=keep_log)
                     run("Verilator", _verilator_command(tools, flags, sources, design))
                     design.refuse_warnings(work / "build.log")
-                    listing = work / "obj" / "Vdut__verFiles.dat"
-                    reads = files_read(listing, sources, design.top, tools.verilator.parent.parent)
+                    listing, own = work / "obj" / "Vdut__verFiles.dat", tools.verilator.parent.parent
+                    reads = files_read(listing, sources, design.top, own)
                     made_of = ingredients(reads)
                     assert made_of is not None  # `files_read` names only files that are there
                     cached = taken(made_of)
@@ -225,6 +225,7 @@ def build_simulator(
                         # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
                         shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
                         run("compiling the simulator", _make_command(tools, optimise))
+                        refuse_headers(work, sources, own)
                         objects = [*work.glob("obj/verilated*.o"), work / "obj" / _PRECOMPILED]
                         built, seconds = work / "obj" / "simulate", round(time.monotonic() - started, 3)
                     with FileLock(cache / "lock"):

@@ -12,8 +12,15 @@ from fxsim.formats.text import read_bounded
 from fxsim.paths import VERILOG_BYTES_MAX, verilog_files
 
 _INCLUDE = re.compile(rb'`include\s+["<]([^">\n]+)[">]')
-_NO_CODE = re.compile(rb'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
-_CPP = re.compile(rb"`systemc_\w+|\$c(?:pure)?\d*(?=\s*\()")
+_NO_CODE = re.compile(
+    # Comments, texts (also of macros: `" holds `\\`"), and escaped identifiers, which end at a space and hold anything.
+    rb"//[^\n]*|/\*.*?\*/"
+    rb'|"""(?:\\.|[^\\])*?"""|"(?:`\\`"|\\.|[^"\\\n])*"'
+    rb"|\\\S+",
+    re.DOTALL,
+)
+_CPP = re.compile(rb"`systemc_\w+|\$c(?:pure)?\d*(?![\w$])")
+_DEPENDENCY = re.compile(r"(?:\\.|\S)+")
 _READ = re.compile(r'^S\s.*"([^"]*)"$', re.MULTILINE)
 
 
@@ -174,3 +181,32 @@ def files_read(listing: Path, sources: Sources, top: str, own: Path) -> tuple[st
     if sources.file_of(top) not in names:
         raise ToolError(f"Verilator's list of the files it read does not have the top {sources.file_of(top)}")
     return tuple(sorted(names))
+
+
+def refuse_headers(work: Path, sources: Sources, own: Path) -> None:
+    """ToolError where the compiler read a file that no hash covers, from its own lists of a build (`obj/*.d`).
+
+    The folder of the build, `work`, holds what Verilator and the harness are; `own` is the folder that Verilator is
+    installed in. Headers of the system, which go with the compiler's version, are not on the lists.
+    """
+    obj = work / "obj"
+    lists = {path.stem: path for path in obj.glob("*.d") if path.name != "Vdut__ver.d"}
+    for path in obj.glob("*.o"):
+        # Verilator's own library may be from another build, whose lists were looked at.
+        if path.stem not in lists and not path.name.startswith("verilated"):
+            raise ToolError(
+                f"the compiler gave no list of the files that it read for {path.name}, expected {path.stem}.d"
+            )
+    names: set[str] = set()
+    for path in lists.values():
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        _, _, listed = text.replace("\\\n", " ").partition(": ")
+        names |= {re.sub(r"\\(.)", r"\1", name).replace("$$", "$") for name in _DEPENDENCY.findall(listed)}
+    ours = (work.resolve(), obj.resolve())
+    for name in sorted(names):
+        path = (obj / name).resolve()
+        if path.parent not in ours and not path.is_relative_to(own.resolve()):
+            raise ToolError(
+                f"C++ in the Verilog of {sources.folder} includes {name}, which no hash of the build covers: expected "
+                "Verilog alone"
+            )

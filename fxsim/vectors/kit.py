@@ -49,7 +49,10 @@ def write_kit(
     try:
         folder.mkdir()
         description = made.described(model, chosen, rtl, folder)
-        write_files(bind(description, model), model, images, engine, folder)
+        # What does not fit is said of the description that was named, not of its copy.
+        named = getattr(chosen, "dut", None)
+        bound = bind(description if named is None else Path(named), model, description.parent)
+        write_files(bound, model, images, engine, folder)
         save(model, folder / "model.safetensors")
         folder.rename(directory)
     except OSError as error:

@@ -17,10 +17,11 @@ from fxsim.devices.described.description import (
 from fxsim.devices.described.elaborate import Port, Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.expressions import below
 from fxsim.devices.described.files import Listed, listed_files
-from fxsim.devices.described.findings import Findings, description_of, nearest
+from fxsim.devices.described.findings import Findings, among, description_of, nearest
 from fxsim.devices.described.maker import make_files
-from fxsim.devices.described.memory import joined, memory_text
+from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.packing import Beats, make_beats
+from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
@@ -76,6 +77,15 @@ class Bound:
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
 
+    @property
+    def whole_images(self) -> bool:
+        """Whether the input waits between images only: the design does not see a gap, or a stream has a fixed latency.
+
+        Streams of a fixed latency come a beat a cycle behind an image's first beat in, which a gap would delay.
+        """
+        fixed = self.output.signals.valid is None or any(tap.valid is None for tap in self.taps)
+        return self.input.signals.valid is None or fixed
+
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
     """Bind the description in a file to a model. FileError with file, place and what was expected.
@@ -117,6 +127,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
             sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
             if description.command is not None:
                 memories |= made_files(path, description.command, listed, sources, memories, model)
+            refuse_nested(path, memories, sources.files)
             verilog = design_verilog(path, description, listed, sources, memories, parameters)
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:
@@ -227,6 +238,9 @@ def parameter_value(path: Path, name: str, value: int | str, model: Model) -> in
 
 def find_port(path: Path, what: str, name: str, ports: Mapping[str, Port], direction: str) -> Port:
     """The port of a name; FileError, which says what it is for, where there is none, or of another direction."""
+    if name == CHOOSE:
+        fits = [port.name for port in ports.values() if port.direction == direction]
+        raise FileError(f"{path}: {what}: choose a port, one of {among(name, fits)}")
     if (port := ports.get(name)) is None:
         raise FileError(f"{path}: {what}: the design has no port '{name}'{nearest(name, ports)}")
     if port.direction != direction:

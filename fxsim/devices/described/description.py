@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, field
 
 from fxsim.devices.described.jobs.parts import Axi4, Control, Ram, Region, Registers, Step
-from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Lanes, Packing, Part, Text
-from fxsim.formats.text import decode_toml, read_bounded
+from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Lanes, Packing, Part, Text, check_texts
+from fxsim.errors import FileError
+from fxsim.formats.text import decode_toml, read_bounded, short
 
 BYTES_MAX = 1 << 20
 """Largest description, in bytes."""
@@ -196,4 +198,9 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def read_description(path: Path) -> Description:
     """The description in a file; FileError, one line, with the place of what is wrong."""
-    return decode_toml(str(path), read_bounded(path, BYTES_MAX, EXPECTED), Description, EXPECTED)
+    description = decode_toml(str(path), read_bounded(path, BYTES_MAX, EXPECTED), Description, EXPECTED)
+    try:
+        check_texts(msgspec.to_builtins(description))
+    except ValueError as error:
+        raise FileError(f"{path}: {short(str(error), 500)}") from None
+    return description

@@ -16,6 +16,7 @@ DEPTH_MAX = 8
 ENTRIES_MAX = 10_000
 """Most words of a list and those it names."""
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|(?:(?<=\s)|\A)#[^\n]*", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _DEFINE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 
 
@@ -86,6 +87,8 @@ def _words(path: Path) -> Iterator[tuple[int, str]]:
         raise FileError(f"{path}: is not UTF-8, expected a file list") from None
     text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n") or " ", text)
     for number, line in enumerate(text.split("\n"), 1):
+        if (control := _CONTROL.search(line)) is not None:
+            raise FileError(f"{path}: line {number}: the control character {control[0]!r}, expected a file list")
         for word in line.split():
             yield number, word
 
@@ -98,7 +101,11 @@ def _below(where: str, base: Path, folder: str, name: str, is_folder: bool = Fal
     if joined.startswith(("..", "/")):
         raise FileError(f"{where}: '{short(name)}' leads out of the folder {base}, expected one below it")
     path = base / joined
-    if not (path.is_dir() if is_folder else path.is_file()):
+    try:
+        is_there = path.is_dir() if is_folder else path.is_file()
+    except OSError:
+        is_there = False
+    if not is_there:
         raise FileError(f"{where}: '{short(name)}' is no {kind} in {base}")
     if not path.resolve().is_relative_to(base.resolve()):
         raise FileError(f"{where}: '{short(name)}' is a link out of the folder {base}")

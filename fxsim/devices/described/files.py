@@ -8,6 +8,7 @@ from fxsim.devices.described.description import Description
 from fxsim.devices.described.filelist import read_file_list
 from fxsim.devices.described.findings import Findings
 from fxsim.errors import FileError
+from fxsim.formats.text import short
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def listed_files(path: Path, base: Path, description: Description, findings: Fin
                             )
     for folder in description.include:
         with findings.part():
-            if folder.startswith("/") or ".." in Path(folder).parts or not (base / folder).is_dir():
-                raise FileError(f"{path}: include: '{folder}' is no folder in {base}")
+            if folder.startswith("/") or ".." in Path(folder).parts or not _is_folder(base / folder):
+                raise FileError(f"{path}: include: '{short(folder)}' is no folder in {base}")
     if len(findings.problems) > before:
         return None
     include = tuple(dict.fromkeys((*description.include, *found["include"])))
@@ -61,12 +62,30 @@ def listed_files(path: Path, base: Path, description: Description, findings: Fin
 
 def _matches(where: str, base: Path, pattern: str) -> Iterator[str]:
     """Names of the files that a name or glob means; FileError where there is none, or it leads out of the folder."""
-    if pattern.startswith("/") or ".." in Path(pattern).parts:
+    parts = Path(pattern).parts
+    if pattern.startswith("/") or ".." in parts:
         raise FileError(f"{where}: '{pattern}' leads out of the folder {base}, expected one below it")
-    matches = sorted(match for match in base.glob(pattern) if match.is_file())
+    if not parts:
+        raise FileError(f"{where}: '{pattern}' means the folder {base} itself, expected files in it, e.g. '*.sv'")
+    if bad := [part for part in parts if "**" in part and part != "**"]:
+        raise FileError(
+            f"{where}: '{short(pattern)}' has '{short(bad[0])}', expected '*' within a name, or '**' alone for folders "
+            "at any depth, e.g. '**/*.sv'"
+        )
+    try:
+        matches = sorted(match for match in base.glob(pattern) if match.is_file())
+    except OSError as error:
+        raise FileError(f"{where}: '{short(pattern)}' cannot be looked for: {error.strerror or error}") from None
     if not matches:
-        raise FileError(f"{where}: '{pattern}' means no file in {base}")
+        raise FileError(f"{where}: '{short(pattern)}' means no file in {base}")
     for match in matches:
         if not match.resolve().is_relative_to(base.resolve()):
             raise FileError(f"{where}: {match} is a link out of the folder {base}")
         yield match.relative_to(base).as_posix()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

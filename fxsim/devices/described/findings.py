@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fxsim.devices.described.description import BYTES_MAX, EXPECTED, Description, read_description
-from fxsim.devices.described.parts import Part
+from fxsim.devices.described.parts import CHOOSE, Part, check_texts
 from fxsim.errors import FileError, ToolError
 from fxsim.formats.text import decode_toml, read_bounded, short
 
@@ -74,6 +74,15 @@ def nearest(word: str, there: Iterable[str], lead: str = "; the nearest that the
     return f"{lead}'{near[0]}'" if near else ""
 
 
+def among(word: str, there: Iterable[str], most: int = 8) -> str:
+    """Words that list what there is, the nearest to a word first, or as it comes where a person must choose."""
+    names = list(there)
+    if word != CHOOSE:
+        names.sort(key=lambda name: -difflib.SequenceMatcher(None, word, name).ratio())
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most]) or 'none'}{more}"
+
+
 def _sound(raw: dict[str, Any], kind: type[Part], place: str, problems: list[str]) -> dict[str, Any]:
     """The entries of a table that its kind takes; the others are added to the problems."""
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
@@ -93,7 +102,7 @@ def _sound(raw: dict[str, Any], kind: type[Part], place: str, problems: list[str
         elif part is not None and isinstance(value, dict):
             if (sound := _sound_part(value, part, name, problems)) is not None:
                 left[key] = sound
-        elif _fits(value, fields[key].type, name, problems):
+        elif _fits(key, value, fields[key].type, name, problems):
             left[key] = value
     problems += [
         f"{place}{field.name}: missing, expected in every {kind.__name__.lower()}"
@@ -126,11 +135,13 @@ def _called(item: Any) -> str:
     return f" ({short(name)})" if isinstance(name, str) else ""
 
 
-def _fits(value: Any, kind: Any, name: str, problems: list[str]) -> bool:
+def _fits(key: str, value: Any, kind: Any, name: str, problems: list[str]) -> bool:
     try:
         msgspec.convert(value, kind)
+        check_texts(value, key)
     except (msgspec.ValidationError, ValueError) as error:
-        problems.append(f"{name}: {short(str(error), 500)}")
+        left = f"{CHOOSE} is left, where you must choose" if value == CHOOSE else short(str(error), 500)
+        problems.append(f"{name}: {left}")
         return False
     return True
 

@@ -21,8 +21,12 @@ _TESTBENCH = Path(__file__).with_name("testbench.v")
 _RUN = """\
 #!/bin/sh
 # Runs the kit in Icarus Verilog; another folder of Verilog may be named. Ends with 0 only where the testbench passes.
+case ${1:-} in
+  '') rtl=rtl ;;
+  /*) rtl=$1 ;;
+  *) rtl=$PWD/$1 ;;
+esac
 cd "$(dirname "$0")" || exit 2
-rtl=${1:-rtl}
 sed "s|^rtl/|$rtl/|; s|^+incdir+rtl|+incdir+$rtl|" sources.txt > kit.f || exit 2
 iverilog -g2012 -Wno-timescale -s testbench -o kit.vvp parameters.v testbench.v -c kit.f || exit 2
 # A design cannot know this number: what it prints itself is no verdict.
@@ -94,7 +98,7 @@ def _parameters(bound: Bound, images: int) -> str:
         "IN_TAIL": into.beats.tail,
         "IN_LOW_FIRST": int(into.beats.low_first),
         "IN_LAST_EVERY": into.last_every,
-        "IN_HAS_VALID": int(into.signals.valid is not None),
+        "IN_WHOLE_IMAGES": int(bound.whole_images),
         "IN_HAS_READY": int(into.signals.ready is not None),
         "INTERVAL": 0 if into.signals.ready is not None else into.interval,
         "OUT_BEATS": out.beats.beats,

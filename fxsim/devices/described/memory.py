@@ -1,15 +1,17 @@
 """Memory files for `$readmemh`: arrays of the model in words, at addresses."""
 
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from fxsim.devices.described.description import Memory
 from fxsim.devices.described.order import arrange
+from fxsim.devices.described.tensors import array_of
 from fxsim.errors import FileError
 from fxsim.graph import Model
 
 _AXES = ("out", "in")
+_NAME_BYTES_MAX = 255
+"""Longest name of a file or folder, in bytes."""
 
 
 def memory_text(path: Path, memory: Memory, model: Model) -> str:
@@ -18,13 +20,13 @@ def memory_text(path: Path, memory: Memory, model: Model) -> str:
     FileError with file and place where the model has no such array, or it does not fit the words.
     """
     where = f"{path}: memory '{memory.file}'"
-    if memory.file.startswith("/") or ".." in Path(memory.file).parts:
-        raise FileError(f"{where}: expected a name in the folder the simulator runs in")
-    name, _, field = memory.tensor.rpartition(".")
-    node = model.graph.by_name.get(name)
-    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
-    if not isinstance(value, np.ndarray):
-        raise FileError(f"{where}: the model has no array '{memory.tensor}', expected e.g. 'NODE.weight'")
+    parts = memory.file.split("/")
+    if {"", ".", ".."} & {*parts} or max(len(part.encode()) for part in parts) > _NAME_BYTES_MAX:
+        raise FileError(
+            f"{where}: expected a name below the folder the simulator runs in, no part of which is empty, '.', '..' or "
+            f"longer than {_NAME_BYTES_MAX} bytes"
+        )
+    value = array_of(memory.tensor, model, where)
     low, high = int(value.min()), int(value.max())
     if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
         raise FileError(
@@ -68,3 +70,16 @@ def joined(path: Path, memory: Memory, text: str, before: str) -> str:
         taken.add(at)
         at += 1
     return before + text
+
+
+def refuse_nested(path: Path, memories: Collection[str], names: Collection[str]) -> None:
+    """FileError where a memory file, or one that a command made, lies below a file or has files below it.
+
+    `names`: the other files of the design.
+    """
+    for name in sorted({*memories, *names}):
+        for above in map(str, PurePosixPath(name).parents):
+            if above in memories or (above in names and name in memories):
+                raise FileError(
+                    f"{path}: file '{name}' lies below '{above}', which is a file, too: expected other names"
+                )

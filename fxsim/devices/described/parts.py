@@ -1,5 +1,6 @@
 """The parts that a description is made of: what every part is, and how a tensor's values lie in words and beats."""
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,11 +10,36 @@ LANES_MAX = 4096
 """Most values of a beat."""
 LATENCY_MAX = 1_000_000
 """Longest fixed latency or interval, in cycles."""
+CHOOSE = "CHOOSE"
+"""The word of a first description where a person must choose: no port, tensor or number has this name."""
 _SHORT = Meta(min_length=1, max_length=1000)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LINES = {"data", "valid", "ready", "command"}
+"""Keys of expressions and words of a command, which may go over several lines, with tabs."""
 
 Text = Annotated[str, _SHORT]
 Cycles = Annotated[int, Meta(ge=0, le=LATENCY_MAX)]
 Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
+
+
+def check_texts(value: object, key: str = "") -> None:
+    """ValueError where a text of a description, at whatever depth of `value`, has a control character.
+
+    Not by a pattern of the texts' type: msgspec 0.22 crashes where a list of some length may stand in place of one.
+    """
+    if isinstance(value, dict):
+        for name, item in value.items():
+            try:
+                check_texts(item, name)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_texts(item, key)
+    elif isinstance(value, str):
+        text = value.translate({9: " ", 10: " "}) if key in _LINES else value
+        if _CONTROL.search(text):
+            raise ValueError(f"'{value}' has a control character, expected none")
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

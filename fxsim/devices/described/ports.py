@@ -24,7 +24,14 @@ _WORDS = {
 _AXI = ("awaddr", "awvalid", "wdata", "wvalid", "araddr", "arvalid", "rdata", "rvalid")
 _CHANNEL = re.compile(r"(?:aw|w|b|ar|r)[a-z]+\Z", re.IGNORECASE)
 _BURST = ("awlen", "arlen")
-_MEMORY = re.compile(r"(?P<name>.*?)_?(?:addr|address|adr)(?:_[io])?\Z", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?P<stem>.*?)_?(?:addr|address|adr)(?P<n>\d*)(?:_[io])?\Z", re.IGNORECASE)
+_MEMBER = re.compile(r"_?(?P<word>[a-z_]+?)(?P<n>\d*)(?:_[io])?\Z", re.IGNORECASE)
+_RAM = {
+    "enable": ("en", "ena", "ce", "cs", "re", "ren", "rden", "rd", "rd_en"),
+    "write_enable": ("we", "wea", "wen", "wren", "wr", "wr_en", "wstrb"),
+}
+_RAM_DATA = ("data", "dat", "d", "q", "di", "do", "din", "dout", "rd", "wd", "rdata", "wdata", "rd_data", "wr_data")
+_CONTROL = {"start": ("start", "go"), "done": ("done", "finish", "finished"), "busy": ("busy",)}
 
 
 @dataclass
@@ -43,14 +50,31 @@ class Group:
 
 
 @dataclass(frozen=True)
+class RamPort:
+    """Ports that look like one to a RAM outside, by what a description calls them."""
+
+    name: str
+    ports: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Recognised:
-    """The ports of a design, each in one place. `low`: the resets that look active low; `rest`: of no known kind."""
+    """The ports of a design, each in one place. `low`: the resets that look active low; `rest`: of no known kind.
+
+    `jobs`: whether it looks like a design that works off jobs, whose values lie in memories: there are no streams then,
+    and `control` has the ports that start a job or say that it is done.
+    """
 
     clocks: tuple[str, ...]
     resets: tuple[str, ...]
     low: frozenset[str]
     streams: tuple[Group, ...]
+    rams: tuple[RamPort, ...]
+    masters: dict[str, tuple[str, ...]]
+    slaves: dict[str, tuple[str, ...]]
     others: dict[str, tuple[str, ...]]
+    jobs: bool
+    control: dict[str, str]
     rest: tuple[str, ...]
 
 
@@ -62,15 +86,22 @@ def recognise(ports: Mapping[str, Port]) -> Recognised:
     low = frozenset(
         name for name in resets if (found := _RESET.match(name)) and (found["low"] or _LOW_FIRST.search(name))
     )
-    others = _axi(left) | _memories(left)
+    buses = _axi(left)
+    masters, slaves = buses["AXI4 master"], buses["AXI4-Lite slave"]
+    others = {f"{kind} {prefix or 'without prefix'}": names for kind in buses for prefix, names in buses[kind].items()}
+    rams = _rams(left)
+    others |= {f"memory port {ram.name}": tuple(n for n in ports if n in ram.ports.values()) for ram in rams}
     streams = [*_axi_streams(left), *_handshakes(left)]
-    for role, direction in (("input", "in"), ("output", "out")):
+    plain = any(port.bits > 1 for port in left.values())
+    jobs = not streams and bool(rams or masters or (slaves and not plain))
+    for role, direction in () if jobs else (("input", "in"), ("output", "out")):
         wide = tuple(port.name for port in left.values() if port.direction == direction and port.bits > 1)
         if wide and not any(group.role == role for group in streams):
             streams.append(Group(role, {"data": wide[0]} if len(wide) == 1 else {}, candidates=wide[:20]))
             if len(wide) == 1:
                 left.pop(wide[0])
-    return Recognised(clocks, resets, low, tuple(streams), others, tuple(left))
+    control = _control(left) if jobs else {}
+    return Recognised(clocks, resets, low, tuple(streams), rams, masters, slaves, others, jobs, control, tuple(left))
 
 
 def _take(left: dict[str, Port], wanted: object) -> tuple[str, ...]:
@@ -81,9 +112,11 @@ def _take(left: dict[str, Port], wanted: object) -> tuple[str, ...]:
     return names
 
 
-def _axi(left: dict[str, Port]) -> dict[str, tuple[str, ...]]:
-    """AXI4 and AXI4-Lite interfaces, by what to call them: at least an address and its valid of one direction."""
-    found = {}
+def _axi(left: dict[str, Port]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """AXI4 and AXI4-Lite interfaces by kind and prefix: at least an address and its valid of one direction."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {
+        f"{kind} {side}": {} for kind in ("AXI4", "AXI4-Lite") for side in ("master", "slave")
+    }
     # The longest that fits: awvalid ends with wvalid, too.
     ends = {name: word for name in left for word in sorted(_AXI, key=len) if name.lower().endswith(word)}
     prefixes = dict.fromkeys(name[: -len(word)] for name, word in ends.items())
@@ -96,26 +129,51 @@ def _axi(left: dict[str, Port]) -> dict[str, tuple[str, ...]]:
         kind = "AXI4" if burst else "AXI4-Lite"
         side = "master" if left[address].direction == "out" else "slave"
         names = tuple(n for n in left if n.startswith(prefix) and _CHANNEL.match(n[len(prefix) :]))
-        found[f"{kind} {side} {prefix.rstrip('_') or 'without prefix'}"] = names
+        found[f"{kind} {side}"][prefix.rstrip("_")] = names
         for name in names:
             left.pop(name)
     return found
 
 
-def _memories(left: dict[str, Port]) -> dict[str, tuple[str, ...]]:
-    """Ports of memories outside: an address that the design gives, with data of the same name."""
-    found = {}
+def _rams(left: dict[str, Port]) -> tuple[RamPort, ...]:
+    """Ports to RAMs outside: an address that the design gives, with data of the same name, read or written."""
+    found = []
     for port in list(left.values()):
-        match = _MEMORY.match(port.name)
+        match = _ADDRESS.match(port.name)
         if match is None or port.direction != "out" or port.name not in left:
             continue
-        stem = match["name"]
-        names = tuple(name for name in left if name.startswith(f"{stem}_" if stem else "")) if stem else (port.name,)
-        if any(left[name].direction == "in" for name in names):
-            found[f"memory port {stem}"] = names
-            for name in names:
-                left.pop(name)
-    return found
+        stem, members = match["stem"], {"address": port.name}
+        for other in left.values():
+            member = _MEMBER.match(other.name.removeprefix(stem)) if other.name.startswith(stem) else None
+            if member is None or member["n"] != match["n"]:
+                continue
+            word, out = member["word"].lower(), other.direction == "out"
+            kind = next((kind for kind, words in _RAM.items() if out and word in words), None)
+            if kind is None and word in _RAM_DATA:
+                kind = "write" if out else "read"
+            if kind is not None:
+                members.setdefault(kind, other.name)
+        if "read" not in members and "write" in members and "write_enable" not in members and "enable" in members:
+            members["write_enable"] = members.pop("enable")
+        if not {"read", "write"} & members.keys():
+            continue
+        found.append(RamPort(f"{stem.rstrip('_') or 'ram'}{match['n']}", members))
+        for name in members.values():
+            left.pop(name)
+    return tuple(found)
+
+
+def _control(left: dict[str, Port]) -> dict[str, str]:
+    """The ports that start a job, and say that it is done or runs."""
+    found: dict[str, str] = {}
+    for name, port in list(left.items()):
+        words = _SIDE.sub("", name).lower().split("_")
+        for kind, said in _CONTROL.items():
+            right = port.bits == 1 and port.direction == ("in" if kind == "start" else "out")
+            if right and kind not in found and {words[0], words[-1]} & set(said):
+                found[kind] = left.pop(name).name
+                break
+    return {kind: found[kind] for kind in _CONTROL if kind in found}
 
 
 def _axi_streams(left: dict[str, Port]) -> list[Group]:

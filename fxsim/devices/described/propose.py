@@ -5,29 +5,26 @@ check accepts it.
 """
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from itertools import permutations
 from pathlib import Path
-
-import numpy as np
 
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
+from fxsim.devices.described.jobs.propose import job_keys, job_tables
+from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Group, Recognised, recognise
+from fxsim.devices.described.tensors import arrays_of
 from fxsim.devices.described.vhdl import SUFFIXES
+from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import read_listed
 
-CHOOSE = "CHOOSE"
-"""The word that stands where a person must choose: no port, tensor or number has this name."""
 _PACKAGE = re.compile(rb"^\s*package\s+(?:automatic\s+|static\s+)?([A-Za-z_]\w*)", re.MULTILINE)
 _USES = re.compile(rb"\b([A-Za-z_]\w*)::")
 _READ = re.compile(rb'\$readmem([hb])\s*\(\s*"([^"\n]{1,200})"\s*,\s*([A-Za-z_]\w*)')
-_SHOWN_MAX = 3
 
 
 def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Path, ...], model: Model | None) -> str:
@@ -46,14 +43,17 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     lines = [
         "# A first description, from names and sizes: look at each 'by name'. Choose where CHOOSE stands.",
         "# fxsim dut check says what does not fit yet.",
-        f"top = {_text(top)}",
-        f"sources = {_list(names)}",
+        f"top = {text(top)}",
+        f"sources = {listed(names)}",
     ]
     if folders:
-        lines.append(f"include = {_list(folders)}")
+        lines.append(f"include = {listed(folders)}")
     lines += [*_parameters(found, model), *_clocks(ports), *_rest(ports, found)]
-    for role in ("input", "output"):
-        lines += _streams(role, ports, found, model)
+    if ports.jobs:
+        lines += [*job_keys(ports), *job_tables(ports, found, model)]
+    else:
+        for role in ("input", "output"):
+            lines += _streams(role, ports, found, model)
     lines += _memories(found, read.files, names, model)
     if model is not None:
         lines += _taps(found, model)
@@ -88,18 +88,6 @@ def _below(folder: Path, path: Path) -> str:
     return Path(name).as_posix()
 
 
-def _text(word: str) -> str:
-    return json.dumps(word)
-
-
-def _list(words: Iterable[str]) -> str:
-    return f"[{', '.join(_text(word) for word in words)}]"
-
-
-def _comment(text: str) -> str:
-    return "# " + " ".join(text.split())
-
-
 def _parameters(found: Survey, model: Model | None) -> Iterator[str]:
     for name, value in found.parameters.items():
         fits = [
@@ -108,28 +96,28 @@ def _parameters(found: Survey, model: Model | None) -> Iterator[str]:
             for axis, size in zip(kind.axes, kind.shape, strict=True)
             if value == str(size)
         ]
-        hint = f"; {' or '.join(fits[:_SHOWN_MAX])} of the model has this size" if fits else ""
-        yield _comment(f"parameter {name} is {value} by default{hint}")
+        hint = f"; {' or '.join(fits[:SHOWN_MAX])} of the model has this size" if fits else ""
+        yield comment(f"parameter {name} is {value} by default{hint}")
     if found.parameters:
         first = next(iter(found.parameters))
-        yield _comment(f"parameters = {{ {first} = ... }}")
+        yield comment(f"parameters = {{ {first} = {text(CHOOSE)} }}")
 
 
 def _clocks(ports: Recognised) -> Iterator[str]:
     if not ports.clocks:
         yield "# No input is called like a clock: clock = ..., unless the design is combinational."
     elif len(ports.clocks) == 1:
-        yield f"clock = {_text(ports.clocks[0])}  # by name"
+        yield f"clock = {text(ports.clocks[0])}  # by name"
     else:
-        yield f"clock = {_list(ports.clocks)}  # by name; these tick together"
+        yield f"clock = {listed(ports.clocks)}  # by name; these tick together"
     if not ports.resets:
         yield "# No input is called like a reset."
         return
     first, *more = ports.resets
     active = "low" if first in ports.low else "high"
-    yield f'reset = {{ signal = {_text(first)}, active = "{active}" }}  # by name, the level too'
+    yield f'reset = {{ signal = {text(first)}, active = "{active}" }}  # by name, the level too'
     for name in more:
-        yield _comment(f"called like a reset, too, and driven by nobody so far: {name}")
+        yield comment(f"called like a reset, too, and driven by nobody so far: {name}")
 
 
 def _rest(ports: Recognised, found: Survey) -> Iterator[str]:
@@ -139,15 +127,14 @@ def _rest(ports: Recognised, found: Survey) -> Iterator[str]:
         for name in inputs:
             port = found.ports[name]
             kind = "" if port.flat else ", an unpacked array"
-            yield _comment(f"  {name}: {port.bits} bit{'s' if port.bits > 1 else ''}{kind} ({port.direction})")
+            yield comment(f"  {name}: {port.bits} bit{'s' if port.bits > 1 else ''}{kind} ({port.direction})")
     outputs = [name for name in ports.rest if found.ports[name].direction == "out"]
     if outputs:
-        yield _comment(f"outputs that nobody looks at so far: {', '.join(outputs[:40])}")
+        yield comment(f"outputs that nobody looks at so far: {', '.join(outputs[:40])}")
+    described = () if not ports.jobs else ("AXI4 master ", "AXI4-Lite slave ", "memory port ")
     for name, members in ports.others.items():
-        yield _comment(f"looks like: {name} ({', '.join(members[:40])}); see docs/bring-your-own-rtl.md")
-        if name.startswith("AXI4 master "):
-            prefix = name.removeprefix("AXI4 master ")
-            yield _comment(f"  [[axi4]] name = {_text(prefix)} prefix = {_text(prefix)}, where it works off jobs")
+        if not name.startswith(described):
+            yield comment(f"looks like: {name} ({', '.join(members[:40])}); see docs/bring-your-own-rtl.md")
 
 
 def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -> Iterator[str]:
@@ -156,53 +143,43 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
     if len(groups) > 1:
         # Which of them it is, nobody said.
         yield ""
-        yield _comment(f"{len(groups)} groups of ports look like the {role}; choose one:")
+        yield comment(f"{len(groups)} groups of ports look like the {role}; choose one:")
         for group in groups:
-            yield _comment(f"  {_ports(group)}")
+            yield comment(f"  {_ports(group)}")
         groups = []
     group = groups[0] if groups else Group(role)
     yield from ("", "[[stream]]", f'role = "{role}"')
     if group.axi:
-        yield f"prefix = {_text(group.prefix or '')}"
+        yield f"prefix = {text(group.prefix or '')}"
     else:
         if "data" not in group.ports:
             among = f"one of {', '.join(group.candidates)}" if group.candidates else "the port of the values"
-            yield _comment(f"data: {among}")
+            yield comment(f"data: {among}")
         yield _ports(Group(role, {"data": CHOOSE} | group.ports))
     if role == "output" and "valid" not in group.ports:
-        yield 'latency = "find"  # or the cycles from an image\'s first beat in to its first beat out'
+        cycles = "the cycles from an image's first beat in to its first beat out"
+        if all(_is_one_beat(group, found, model) for group in ports.streams):
+            yield f'latency = "find"  # or {cycles}'
+        else:
+            yield f'latency = {text(CHOOSE)}  # {cycles}, or "find" where an image is one beat that always flows'
     data = found.ports.get(group.ports.get("data", ""))
-    yield from _lanes(tensor, None if data is None else data.bits)
-    if tensor is not None and len(tensor.axes) > 1:
-        orders = [list(order) for order in permutations(tensor.axes)] if len(tensor.axes) < 4 else [list(tensor.axes)]
-        yield f'order = {_list(orders[0])}  # slowest first, the model\'s own; "-{tensor.axes[0]}" runs from its end'
-        for order in orders[1:_SHOWN_MAX]:
-            yield _comment(f"order = {_list(order)}")
+    yield from lanes_of(tensor, None if data is None else data.bits)
+    yield from orders(tensor)
+
+
+def _is_one_beat(group: Group, found: Survey, model: Model | None) -> bool:
+    """Whether an image is a beat of a stream that always flows, by names and sizes: a latency can be found."""
+    if model is None or "data" not in group.ports or {"ready", "start"} & group.ports.keys():
+        return False
+    tensor = model.graph.tensors[INPUT if group.role == "input" else model.graph.output]
+    return found.ports[group.ports["data"]].bits == tensor.size * tensor.number.bits
 
 
 def _ports(group: Group) -> str:
     if group.axi:
-        return f"prefix = {_text(group.prefix or '')}"
-    pairs = ", ".join(f"{kind} = {_text(name)}" for kind, name in group.ports.items())
+        return f"prefix = {text(group.prefix or '')}"
+    pairs = ", ".join(f"{kind} = {text(name)}" for kind, name in group.ports.items())
     return f"signals = {{ {pairs} }}"
-
-
-def _lanes(tensor: Tensor | None, bits: int | None) -> Iterator[str]:
-    if bits is None:
-        yield "# lanes = ...  values a beat"
-        return
-    each = 8 if tensor is None else tensor.number.bits
-    if bits % each:
-        yield _comment(f"lanes, number: {bits} bits are no whole number of values of {each} bits")
-        return
-    lanes = bits // each
-    said = f"{bits} bits in values of {each}" if tensor is not None else f"{bits} bits, if values have 8"
-    yield f'lanes = {lanes}  # {said}; or fewer of more bits: number = "int{2 * each}"'
-    if lanes > 1:
-        yield '# lane_order = "high"  # where the first value is in the most significant bits'
-    if tensor is not None and lanes > 1 and tensor.shape[-1] % lanes:
-        beats = -(-tensor.size // lanes)
-        yield _comment(f'an image of {tensor.size} values takes {beats} beats; rows apart: pack = "row"')
 
 
 def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], model: Model | None) -> Iterator[str]:
@@ -216,14 +193,14 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
             seen.add(file)
             memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
             size = "" if memory is None else f", {memory.words} words of {memory.bits} bits"
-            yield from ("", _comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {_text(file)}")
+            yield from ("", comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {text(file)}")
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
             if len(fits) == 1:
                 tensor, word, bits = fits[0]
-                yield f"tensor = {_text(tensor)}  # the only one of this size"
+                yield f"tensor = {text(tensor)}  # the only one of this size"
             else:
                 among = f"one of {', '.join(fit[0] for fit in fits[:20])}" if fits else "an array such as 'fc.weight'"
-                yield f"tensor = {_text(CHOOSE)}  # {among}"
+                yield f"tensor = {text(CHOOSE)}  # {among}"
                 word, bits = (fits[0][1], fits[0][2]) if fits else ("value", 8)
             if word == "row":
                 yield 'word = "row"'
@@ -233,18 +210,14 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
 
 
 def _arrays(model: Model, memory: Signal) -> Iterator[tuple[str, str, int]]:
-    for node in model.graph.nodes:
-        for field in getattr(node.op, "__dataclass_fields__", {}):
-            value = getattr(node.op, field)
-            if not isinstance(value, np.ndarray) or value.ndim == 0:
-                continue
-            if memory.words == value.size and 8 <= memory.bits <= 32:
-                yield f"{node.name}.{field}", "value", memory.bits
-                continue
-            length = value.shape[-1]
-            whole = value.ndim > 1 and memory.words == value.size // length and memory.bits % length == 0
-            if whole and 0 < memory.bits // length <= 32:
-                yield f"{node.name}.{field}", "row", memory.bits // length
+    for name, value in arrays_of(model):
+        if memory.words == value.size and 8 <= memory.bits <= 32:
+            yield name, "value", memory.bits
+            continue
+        length = value.shape[-1]
+        whole = value.ndim > 1 and memory.words == value.size // length and memory.bits % length == 0
+        if whole and 0 < memory.bits // length <= 32:
+            yield name, "row", memory.bits // length
 
 
 def _taps(found: Survey, model: Model) -> Iterator[str]:
@@ -256,15 +229,15 @@ def _taps(found: Survey, model: Model) -> Iterator[str]:
         tensor = model.graph.tensors[tap]
         lanes = "" if tensor.shape[-1] == 1 else f"{tensor.shape[-1]} values a token, or fewer"
         near = _resembling(tap, tensor, found.signals)
-        yield from ("", "# [[tap]]", f"# name = {_text(tap)}")
+        yield from ("", "# [[tap]]", f"# name = {text(tap)}")
         if near:
             for signal in near:
                 count = signal.bits // tensor.number.bits
-                yield _comment(f"data = {_text(signal.name)}") + f"  # {signal.bits} bits: lanes = {count}"
+                yield comment(f"data = {text(signal.name)}") + f"  # {signal.bits} bits: lanes = {count}"
         else:
-            yield "# data = ...  # no signal's name resembles the tap's"
-        yield "# valid = ...  # an expression that is high with a beat, or latency = cycles"
-        yield f"# lanes = ...  # {lanes}" if lanes else "# lanes = 1"
+            yield f"# data = {text(CHOOSE)}  # no signal's name resembles the tap's"
+        yield f"# valid = {text(CHOOSE)}  # an expression that is high with a beat, or latency = cycles"
+        yield f"# lanes = {text(CHOOSE)}  # {lanes}" if lanes else "# lanes = 1"
 
 
 def _resembling(tap: str, tensor: Tensor, signals: Iterable[Signal]) -> list[Signal]:
@@ -277,4 +250,4 @@ def _resembling(tap: str, tensor: Tensor, signals: Iterable[Signal]) -> list[Sig
         score = sum(max(difflib.SequenceMatcher(None, part, word).ratio() for word in words) for part in parts)
         if score / len(parts) >= 0.75:
             scored.append((-score, len(signal.name), signal.name, signal))
-    return [signal for *_, signal in sorted(scored, key=lambda entry: entry[:3])[:_SHOWN_MAX]]
+    return [signal for *_, signal in sorted(scored, key=lambda entry: entry[:3])[:SHOWN_MAX]]

@@ -1,9 +1,14 @@
 """The tensors of the model that a description's streams carry: its input and output, or those of a part of it."""
 
-import difflib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from fxsim.contract import Tensor
 from fxsim.devices.described.description import Stream
+from fxsim.devices.described.findings import among, nearest
+from fxsim.devices.described.parts import CHOOSE
 from fxsim.errors import FileError, ModelError
 from fxsim.graph import INPUT, Model
 
@@ -18,9 +23,9 @@ def tensors_of(stream: Stream, model: Model, where: str) -> tuple[str, ...]:
     known = model.graph.tensors if stream.role == "input" else model.graph.taps
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.3)
-            hint = f"; the nearest that it has: '{near[0]}'" if near else ""
-            raise FileError(f"{where}: the model has no tensor '{name}'{hint}")
+            raise FileError(
+                f"{where}: the model has no tensor '{name}'{nearest(name, known, '; the nearest that it has: ')}"
+            )
     if len(names) != 1 and stream.role == "output":
         raise FileError(f"{where}: it carries {len(names)} tensors, expected one")
     return names
@@ -37,6 +42,25 @@ def carried(names: tuple[str, ...], model: Model, where: str) -> Tensor:
         return Tensor((*found[0].axes, OPERAND), (*found[0].shape, len(found)), found[0].number)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
+
+
+def arrays_of(model: Model) -> Iterator[tuple[str, "np.ndarray[Any, Any]"]]:
+    """The arrays of a model's operators by name, e.g. `fc1.weight`, in graph order."""
+    for node in model.graph.nodes:
+        for field in getattr(node.op, "__dataclass_fields__", {}):
+            value = getattr(node.op, field)
+            if isinstance(value, np.ndarray) and value.ndim > 0:
+                yield f"{node.name}.{field}", value
+
+
+def array_of(name: str, model: Model, where: str) -> "np.ndarray[Any, Any]":
+    """The array of a name; where there is none, FileError, which begins with `where` and lists those that there are."""
+    arrays = dict(arrays_of(model))
+    if name not in arrays:
+        there = among(name, arrays)
+        lead = "choose an array," if name == CHOOSE else f"the model has no array '{name}', expected"
+        raise FileError(f"{where}: {lead} one of {there}")
+    return arrays[name]
 
 
 def part_between(inputs: tuple[str, ...], output: str, model: Model, where: str) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ module testbench;
       held = 1'b0;
       if (!rst) begin
         if (!in_valid && sent < SENT_MAX) begin
-          // Where the design cannot see that a beat is missing, only a whole image is held back.
-          held = $unsigned($random(seed)) % 100 < STALL && (`KIT_IN_HAS_VALID || sent % `KIT_IN_BEATS == 0);
+          // Where no beat may be missing amid an image, only a whole image is held back.
+          held = $unsigned($random(seed)) % 100 < STALL && (!`KIT_IN_WHOLE_IMAGES || sent % `KIT_IN_BEATS == 0);
           in_valid = !held && (sent % `KIT_IN_BEATS != 0 || since >= `KIT_INTERVAL);
         end
         in_start = in_valid && sent % `KIT_IN_BEATS == 0;

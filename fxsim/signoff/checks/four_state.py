@@ -31,7 +31,7 @@ def run(check: FourStateCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     result = four_state(model, x, accel=check.accelerator, images=(0, len(x)))
-    context.hashes["rtl"] = result.rtl_sha256
+    context.note_hash("rtl", result.rtl_sha256)
     compared = sum(tap.compared for run in result.runs for tap in run.taps)
     figures = (
         Figure("values compared", compared),

@@ -33,7 +33,7 @@ from fxsim.devices.described.jobs.parts import Step
 from fxsim.devices.described.jobs.rams import bind_rams
 from fxsim.devices.described.jobs.regions import areas_of, bind_region, check_regions, part_of, sizes_of, spaces_of
 from fxsim.devices.described.jobs.wrapper import wrapper_head
-from fxsim.devices.described.memory import joined, memory_text
+from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import Model
@@ -112,6 +112,7 @@ def bind_jobs_as_far_as_it_fits(
             sources = read_listed(base, (*listed.sources, *listed.files, *listed.lists), listed.include)
             if description.command is not None:
                 memories |= made_files(path, description.command, listed, sources, memories, model)
+            refuse_nested(path, memories, sources.files)
             verilog = design_verilog(path, description, listed, sources, memories, parameters)
             ports = elaborate_ports(verilog, description.top, parameters)
     registers: dict[str, str] = {}

@@ -11,7 +11,7 @@ from fxsim.contract.number import Number
 from fxsim.devices.described.jobs.bound import Area, BoundAxi4, BoundRam, BoundRegion, Space, encode
 from fxsim.devices.described.jobs.parts import Region
 from fxsim.devices.described.packing import make_beats
-from fxsim.devices.described.tensors import part_between
+from fxsim.devices.described.tensors import array_of, part_between
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 
@@ -154,11 +154,9 @@ def _tensor(where: str, said: Region, model: Model) -> tuple[Tensor | None, np.n
         if (tensor := model.graph.tensors.get(name)) is None or (said.role == "output" and name == INPUT):
             raise FileError(f"{where}: the model has no tensor '{name}', expected one of its taps")
         return tensor, None
-    name, _, field = (said.tensor or "").rpartition(".")
-    node = model.graph.by_name.get(name)
-    value = getattr(node.op, field, None) if node is not None and not field.startswith("_") else None
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.ndim not in (1, 2):
-        raise FileError(f"{where}: the model has no array '{said.tensor}', expected e.g. 'NODE.weight'")
+    value = array_of(said.tensor or "", model, where)
+    if value.dtype.kind not in "iu" or value.ndim not in (1, 2):
+        raise FileError(f"{where}: '{said.tensor}' has {value.ndim} axes, expected whole numbers on one or two")
     number = Number.parse(f"{'u' if value.dtype.kind == 'u' else ''}int{8 * value.dtype.itemsize}")
     return Tensor(("row", "column")[2 - value.ndim :], value.shape, number), value
 
