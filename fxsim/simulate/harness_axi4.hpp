@@ -127,8 +127,8 @@ class ReadChannels {
     }
 
     void drive() {
-        const bool stall = address_stall_() || (memory_.waits && !offer_.waits());
-        port_.set_ready(!stall && bursts_.size() < OUTSTANDING_MAX);
+        const bool address_stall = address_stall_() || (memory_.waits && !offer_.waits());
+        port_.set_ready(!address_stall && bursts_.size() < OUTSTANDING_MAX);
         if (reading_ == NONE) {
             const bool stall = data_stall_();
             if (!stall) choose();
