@@ -26,12 +26,12 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
 	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
-quick: setup ## the tests that matter while writing: a minute or two
+quick: setup ## the tests that need no tool, while writing: about a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
 
 # One more than there are cores: what waits for a disk or another process leaves a core idle.
 SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal
-TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or process
+TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or numba or process
 
 # Its parts side by side; what each says comes in one piece.
 lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses

@@ -365,6 +365,7 @@ def test_spread() -> None:
     assert msgspec.structs.astuple(spread([5.0])) == (5.0, 5.0, 5.0, 5.0)
 
 
+@pytest.mark.slow
 def test_shares_and_ratios(measured: Measured) -> None:
     """Of the peak of its own instruction set, host and threads; times the loops of its own host and threads."""
     fast, slow = Contestant("compiled", "avx2", "avx2", 8, 2), Contestant("loops", None, "avx2", 8, 2)

@@ -108,6 +108,7 @@ def test_each_method_is_best_by_its_own_measure(data: st.DataObject) -> None:
             assert squares[0] == minimax[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "rule"), [(8, TableRule.CLAMP), (8, TableRule.HOLD), (8, TableRule.ENDPOINT), (64, TableRule.CLAMP)]
 )

@@ -105,6 +105,7 @@ def test_every_label_of_the_documentation_is_injected() -> None:
     assert labels - spelt == {"unexplained", "contract_tflite_reference"}
 
 
+@pytest.mark.slow
 def test_no_fault_is_misnamed() -> None:
     """A sample of all labels, and a pair; random tables and noise are no rule."""
     found = confuse([(model, images(model)) for model in (small(), wide())], SEED, most=54, pairs=1)

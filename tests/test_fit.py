@@ -190,6 +190,7 @@ def test_command_gives_the_same_json_and_picture_again(tmp_path: Path, capfd: py
     assert all(name in text for name in ("LERP-PSA, 26 parameters", "B-spline, 65 parameters", "-x sin x"))
 
 
+@pytest.mark.slow
 def test_command_fits_what_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     """One function and one activation, as a table."""
     status, out, _ = call(capfd, "--steps", "5", "--function", "chirp", "--activations", "b-spline")

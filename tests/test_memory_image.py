@@ -477,6 +477,7 @@ def test_words_compute_what_the_engine_computes(
     assert_image_computes(model, config, int8_from(rng, (count, config.tokens, config.values), style))
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(model=resmlp_models(), seed=st.integers(0, 2**32 - 1))
 def test_small_models_of_any_parameters(model: Model, seed: int) -> None:

@@ -631,6 +631,7 @@ def test_contract_is_the_integer_model(network: QuantisedResMLP, seed: int, styl
             assert all(np.array_equal(engine[tap][i], values) for engine in engines), tap
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(network=networks())
 def test_exported_parameters(network: QuantisedResMLP) -> None:

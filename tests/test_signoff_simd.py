@@ -283,6 +283,7 @@ def test_all_models_share_one_build_of_the_simd_accelerator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Whatever the model's size, the SIMD accelerator is compiled alike; a tiny streaming design quickly."""
+    monkeypatch.delenv("FXSIM_OPTIMISE")
     _, calls = simulated(tmp_path, monkeypatch, text)
     assert {call["optimise"] for call in calls if call["accel"] == "simd"} == {None}
     assert all(call["optimise"] == "-O1" for call in calls if call["accel"] == "stream")
