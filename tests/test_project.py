@@ -305,7 +305,7 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
         ("quick", "tests"),
         ("docs", "mkdocs"),
         ("lock", "lock.sh"),
-        ("lint", "mypy"),
+        ("lint", "clang-format"),
         ("bench", "benchmarks"),
     ],
 )
