@@ -150,7 +150,7 @@ def test_packing_that_does_not_fit_is_refused(packing: Packing, words: str) -> N
         ({"awkward.toml": swap('"neuron.sv", ', "")}, "neuron"),
         ({"awkward.toml": swap('"neuron.sv"', '"../neuron.sv"')}, "leads out of the folder"),
         ({"awkward.toml": swap('"neuron.sv"', '"none*.sv"')}, "means no file"),
-        ({"awkward.toml": swap('file = "w.hex"', 'file = "/tmp/w.hex"')}, "expected a name in the folder"),
+        ({"awkward.toml": swap('file = "w.hex"', 'file = "/tmp/w.hex"')}, "expected a name below the folder"),
         ({"awkward.toml": swap('word = "row"', 'words = "row"')}, "words"),
         ({"awkward.toml": swap('role = "output"', 'role = "input"')}, "expected input and output"),
         ({"neuron.sv": swap("endmodule", "endmodul")}, "neuron.sv, line"),

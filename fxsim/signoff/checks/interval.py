@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from fxsim.devices import DEFAULT
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Picture
 from fxsim.signoff.plan import Name
@@ -39,7 +38,7 @@ class IntervalCheck(RtlCheck, frozen=True, tag="interval", kw_only=True):
     `published` is shown beside it.
     """
 
-    accelerator: Name = DEFAULT
+    accelerator: Name | None = None
     bound: Cycles
     published: Cycles | None = None
     images: Annotated[int, Meta(ge=3, le=1000)] = 6

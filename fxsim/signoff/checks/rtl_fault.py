@@ -2,7 +2,6 @@
 
 from fxsim import temporary
 from fxsim.compare import sentence
-from fxsim.devices import DEFAULT
 from fxsim.errors import FxsimError
 from fxsim.paths import verilog_file
 from fxsim.signoff.context import Context, Outcome
@@ -19,7 +18,7 @@ class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
     stand there exactly once, is replaced by `replace`.
     """
 
-    accelerator: Name = DEFAULT
+    accelerator: Name | None = None
     images: Images
     file: str
     find: str
