@@ -204,7 +204,7 @@ def build_simulator(
     cached = taken(made_of)
     if not cached:
         _make_writable(cache)
-        with _lock(cache / "building" / base, tell):
+        with _lock(cache / "building" / hash_parts(base.encode(), sources.sha256.encode()), tell):
             made_of = ingredients(take_reads(cache, base))
             cached = taken(made_of)
             if not cached:
