@@ -113,7 +113,7 @@ def test_accelerator_that_takes_no_description_is_refused_beside_one(model: Mode
 def test_record_says_which_description_it_was(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another order is the same Verilog and other values to compare; one that changes meanwhile is an error."""
     folder = tmp_path / "a"
-    passed = checked(folder, model, COSIM)
+    passed = checked(folder, model, COSIM.replace(', "gap:3+random:{seed}"', ""))
     plan = load_plan(folder / "plan.toml")
     before = run_plan(plan).hashes
     description = folder / "rtl" / "awkward.toml"

@@ -3,22 +3,15 @@
 import os
 from pathlib import Path
 
-import jinja2
-
 from fxsim.bridge.plots import draw_bridge, inline_svg
 from fxsim.bridge.record import BridgeRecord
 from fxsim.formats import atomic_write
+from fxsim.formats.pages import page_templates
 
 
 def render_page(record: BridgeRecord) -> str:
     """The HTML page of a record. Every text in it is escaped: names come from files."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates(Path(__file__).parent)
     environment.filters["share"] = format_share
     picture = None if record.float_mode is None else inline_svg(draw_bridge(record))
     return environment.get_template("report.html.j2").render(record=record, found=record.float_mode, picture=picture)

@@ -163,7 +163,7 @@ def ports_header(bound: Bound) -> str:
         f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
         "// Whether the input may wait amid an image.",
-        f"constexpr bool INPUT_HAS_VALID = {cpp_flag(not bound.whole_images)};",
+        f"constexpr bool INPUT_MAY_WAIT = {cpp_flag(not bound.whole_images)};",
         f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
         f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
         f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",

@@ -193,7 +193,7 @@ class Simulation {
                 --gap_left_;
             } else if (input_.beat == 0 && since_image_ < INTERVAL) {
                 // The design cannot say that it is not ready: its interval has not passed.
-            } else if ((!INPUT_HAS_VALID && input_.beat != 0) || !input_stall_()) {
+            } else if ((!INPUT_MAY_WAIT && input_.beat != 0) || !input_stall_()) {
                 // Where a design cannot see that a beat is missing, none may be: it is held back between images only.
                 offering_ = true;
                 if (input_.image == window_.end()) {

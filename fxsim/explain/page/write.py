@@ -4,14 +4,13 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
 from fxsim.compare import sentence
 from fxsim.explain.locate import Located
 from fxsim.explain.page.draw import Picture, pictures
 from fxsim.explain.result import Diff, Fault
 from fxsim.explain.steps import Step, steps_of
 from fxsim.formats import atomic_write
+from fxsim.formats.pages import page_templates
 from fxsim.graph import INPUT
 
 _ROW, _LEFT, _LANE = 22, 150, 14
@@ -51,13 +50,7 @@ def write_page(found: Diff, located: Located, path: str | os.PathLike[str]) -> N
 
 def render(found: Diff, located: Located) -> str:
     """The page, which needs no other file. Every text in it is escaped: names come from files."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates(Path(__file__).parent)
     boxes, edges = _graph(found, located)
     return environment.get_template("page.html.j2").render(
         found=found,

@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from fxsim import temporary
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.formats.atomic import check_target
+from fxsim.formats.pages import page_templates
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.files import encode_record
 from fxsim.signoff.kind import Picture, Section, Tile
@@ -90,13 +89,7 @@ def _tiles(record: SignoffRecord) -> dict[str, int]:
 
 def render_report(record: SignoffRecord) -> str:
     """The page of a record. Every text in it is escaped: names come from files."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates(Path(__file__).parent)
     environment.filters["figure"] = format_figure
     environment.filters["seconds"] = format_seconds
     environment.filters["cell"] = lambda value: value if isinstance(value, Cell) else Cell(value)
