@@ -88,7 +88,7 @@ install() {
     fi
     # Both names: pip 25.3 and newer look for the second one when they build.
     PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
-        "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs]' \
+        "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove]' \
         || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
     # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
     env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
