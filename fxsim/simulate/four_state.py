@@ -77,9 +77,8 @@ def run_four_state(
     command = ["iverilog", "-g2012", "-o", "design.vvp", "-s", top, *defined, harness.name, *words]
     if run_logged(command, work, log) != 0:
         less = any(name.endswith(".sv") for name in sources.files)
-        raise ToolError(
-            f"Icarus Verilog failed: {_refused(log)}{' (of SystemVerilog it reads less than Verilator)' if less else ''}"
-        )
+        hint = " (of SystemVerilog it reads less than Verilator)" if less else ""
+        raise ToolError(f"Icarus Verilog failed: {_refused(log)}{hint}")
     built = len(log.read_bytes())
     status = run_logged(["vvp", "-n", "design.vvp"], work, log)
     said = log.read_bytes()[built:].decode(errors="replace").splitlines()
