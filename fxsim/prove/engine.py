@@ -150,7 +150,7 @@ def _function(graph: Graph, node: Node, isa: Isa, evidence: Evidence | None, cla
 
 
 def _every_value(graph: Graph, tap: str, expected: Integers, isa: Isa) -> str:
-    """The first place where a graph (256, C), a function of each value, is not `expected` [C, 256]; empty where nowhere.
+    """The first place where a graph (256, C), a function of each value, is not `expected` [C, 256]; empty where none.
 
     Image r has the value of code t + r at token t, so that each value stands in each of the 64 columns of a panel.
     """
