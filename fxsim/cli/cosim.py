@@ -222,7 +222,8 @@ def command(
     behind it: of the streaming accelerator, or modules that a description lists.
 
     With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
-    tap or output, is a difference. It is slow, so that by default only the first images are simulated.
+    tap or output, is a difference. It is slow, so that by default only the first images are simulated. Your own RTL
+    (--dut) must have streams for that.
     """
     if four_state:
         _refuse_with("--four-state", _NOT_IN_FOUR_STATES)
@@ -252,7 +253,15 @@ def command(
     given: list[Given] = []
     if four_state:
         in_four_states = run_four_state(
-            loaded, x, accel=accel, images=chosen, engine=engine, rtl=rtl, status=tell, given=given.append
+            loaded,
+            x,
+            accel=accel,
+            settings=settings,
+            images=chosen,
+            engine=engine,
+            rtl=rtl,
+            status=tell,
+            given=given.append,
         )
         print_four_state(in_four_states, as_json)
         if keep_in is not None:
@@ -303,10 +312,12 @@ _NOT_OF_NODES = frozenset({"taps", "wave", "wave_from", "keep_in", "four_state"}
 def _refuse_with(mode: str, ignored: frozenset[str]) -> None:
     """Refuse what a run of another kind would silently ignore."""
     context = click.get_current_context()
+    # What says which design it is, a run of any kind takes.
+    files = {_PREFIX + o.field for own in DEVICES.own for o in options_of(DEVICES[own].settings) if o.setting.file}
     for param in context.command.get_params(context):
         name = param.name or ""
         given = context.get_parameter_source(name) not in _UNSAID
-        settings = name.startswith(_PREFIX) and mode == "--four-state"
+        settings = name.startswith(_PREFIX) and name not in files and mode == "--four-state"
         if given and (name in ignored or settings):
             raise click.UsageError(f"{param.opts[0]} cannot be had with {mode}")
 

@@ -16,8 +16,10 @@ def print_four_state(result: FourStateResult, as_json: bool) -> None:
             rows = [(tap.tap, tap.compared, tap.differ) for tap in run.taps]
             title = f"both sides hold back in {run.stall} % of {run.cycles:,} cycles" if run.stall else "no stalls"
             print_table(title, ("tap", "compared", "unequal or unknown"), rows)
+        if result.unprobed:
+            say(f"not compared, since the design shows no such tap: {', '.join(result.unprobed)}")
         if result.passed:
-            click.echo("PASSED: every value known and equal")
+            click.echo(f"PASSED: every value {'that was compared ' if result.unprobed else ''}known and equal")
         else:
             unknown = f"{result.unknown_values:,} values are unknown; " if result.unknown_values else ""
             click.echo(f"FAILED: {unknown}first {result.reason}")

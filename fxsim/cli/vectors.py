@@ -53,7 +53,7 @@ _NOT_OF_KITS = ("taps", "data_format", "force")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of --random (0), or the seed INPUT came from.")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace DIR whatever it holds: everything in it is deleted.")
-@click.option("--kit", is_flag=True, help="Write a kit for any simulator: stimulus, expected output, RTL, testbench.")
+@click.option("--kit", is_flag=True, help="Write a kit for any simulator: stimulus, expected values, RTL, testbench.")
 @click.option(
     "--dut", type=click.Path(path_type=Path), metavar="FILE", help="With --kit: description of your own RTL, .toml."
 )
@@ -97,7 +97,7 @@ def command(
 
     DIR gets the stimulus, a copy of the model, one file a tap, and manifest.json with shapes, order, hashes and seed.
     With --kit DIR is a new folder with the streaming accelerator, or your own RTL, a testbench in Verilog-2005, and all
-    that they read; run.sh runs it in Icarus Verilog and ends with 0 only where every output is known and equal.
+    that they read; run.sh runs it in Icarus Verilog and ends with 0 only where output and taps are known and equal.
 
     The check derives every file again from model and stimulus and compares exactly: it names what is missing, extra, or
     different, at the first differing value. Exit status 1 where anything is.

@@ -5,7 +5,7 @@ Here they stay what they are, from power-on, where nothing holds anything, to th
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ from fxsim import temporary
 from fxsim.compare import Difference, TapComparison, place, sentence
 from fxsim.cosim.given import given_in_four_states
 from fxsim.cosim.request import check_images
-from fxsim.devices import DEFAULT, DEVICES, make_settings
+from fxsim.devices import DEFAULT, DEVICES, Device, make_settings, options_of
 from fxsim.devices.four_state import Expected, FourStateBench
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError
@@ -24,7 +24,6 @@ from fxsim.formats import model_sha256
 from fxsim.graph import Model, check_model
 from fxsim.simulate.build import Status
 from fxsim.simulate.four_state import Trace, find_icarus, run_four_state
-from fxsim.simulate.sources import read_sources
 from fxsim.traces.kept import Given
 
 IMAGES_MAX = 8
@@ -70,6 +69,7 @@ class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `reason`: one sentence on the first thing that is wrong, null where all is right. `unknown_values`: values that were
     X or Z, wholly or in part, in taps and outputs; they count as differences there, `got` being their bits.
+    `unprobed`: taps of the model that were not looked at, since the design shows none. `settings`: the device's.
     """
 
     passed: bool
@@ -87,6 +87,8 @@ class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, int]
     simulator: str
     wall_seconds: float
+    settings: dict[str, int | str | bool] = {}
+    unprobed: tuple[str, ...] = ()
 
 
 def four_state(
@@ -94,6 +96,7 @@ def four_state(
     x: npt.NDArray[np.generic],
     *,
     accel: str = DEFAULT,
+    settings: Mapping[str, object] | None = None,
     images: tuple[int, int] | None = None,
     engine: Engine | str = Engine.AUTO,
     rtl: Path | None = None,
@@ -103,6 +106,7 @@ def four_state(
 ) -> FourStateResult:
     """Simulate an accelerator in Icarus Verilog on int8 images `x` [image, token, value]; compare every tap.
 
+    `settings`: the device's, such as `dut`, the description of a design; taps that it does not show are not compared.
     `images`: (start, stop) of those of `x` to use, by default the first eight. `rtl`: a folder of Verilog in place of
     the device's own. `stalls`: percent of cycles in which both sides hold back, one run each. `given` is given what
     the design gave at the taps in the first images that differ, of the first run in which some do.
@@ -114,9 +118,10 @@ def four_state(
     check_model(model)
     check_images(images)
     device = DEVICES[accel]
-    fitted = device.fit(model, make_settings(device.name, device.settings, {}))
     if not device.four_state:
         raise StimulusError(f"the accelerator '{device.name}' has no harness for four states")
+    chosen = _settings_of(device, settings or {})
+    fitted = device.fit(model, make_settings(device.name, device.settings, chosen))
     stimulus = model.check_stimulus(x)
     start, stop = images if images is not None else (0, min(IMAGES_MAX, len(stimulus)))
     if not 0 <= start < stop <= len(stimulus):
@@ -125,16 +130,17 @@ def four_state(
     for share in shares:
         if not isinstance(share, int) or not 0 <= share <= STALL_MAX:
             raise StimulusError(f"both sides are to hold back in {share!r} % of cycles, expected 0 to {STALL_MAX}")
-    simulator, sources = find_icarus(), read_sources(rtl or fitted.design.sources)
-    sources.file_of(fitted.design.top)
-    runs, unknown_values, output, came = [], 0, fitted.layout(()).output, None
+    simulator, sources = find_icarus(), fitted.design.read(rtl)
+    words, layout = fitted.design.icarus_words(sources), fitted.layout(())
+    shown = model.graph.taps if fitted.probed is None else (*fitted.probed, layout.output_tap)
+    runs, unknown_values, came = [], 0, None
     for stall in shares:
         if status is not None:
             status(f"simulating in four states, {f'both sides holding back in {stall} %' if stall else 'no stalls'}")
         with temporary.folder("four-state") as work:
             bench = fitted.four_state(stimulus[start:stop], engine, stall, work)
-            resets = RESETS if stall else 0
-            trace = run_four_state(bench.harness, bench.macros | {"RESETS": resets}, sources, work)
+            resets = RESETS if stall and fitted.has_reset else 0
+            trace = run_four_state(bench.harness, bench.macros | {"RESETS": resets}, sources, work, words, bench.top)
         parts = [bench.found(Trace(values)) for values in (*trace.broken_off, trace.values)]
         found = parts[-1]
         unknown_values += sum(_number(bits) is None for part in parts for values in part.values() for _, bits in values)
@@ -143,7 +149,7 @@ def four_state(
             _compare(expected, [part[name] for part in parts], start) for name, expected in bench.streams.items()
         )
         if came is None:
-            came = given_in_four_states(model, stimulus[start:stop], bench.streams, found, output, start)
+            came = given_in_four_states(layout, stimulus[start:stop], bench.streams, found, start, engine)
         runs.append(FourStateRun(stall, len(trace.broken_off), resets, trace.cycles, trace.end, unknown, taps))
     if not runs:
         raise StimulusError("no run in four states was asked for")
@@ -165,7 +171,19 @@ def four_state(
         parameters=fitted.parameters,
         simulator=simulator,
         wall_seconds=round(time.monotonic() - began, 3),
+        settings=chosen,
+        unprobed=tuple(tap for tap in model.graph.taps if tap not in shown),
     )
+
+
+def _settings_of(device: Device, settings: Mapping[str, object]) -> dict[str, int | str | bool]:
+    """The settings that are given, which must say what the design is: StimulusError at any that say how it is run."""
+    files = {option.field for option in options_of(device.settings) if option.setting.file}
+    made = make_settings(device.name, device.settings, settings)
+    given = {name: getattr(made, name) for name, value in settings.items() if value is not None}
+    if other := sorted(given.keys() - files):
+        raise StimulusError(f"the accelerator '{device.name}' runs in four states with its own '{other[0]}' only")
+    return given
 
 
 def _number(bits: str) -> int | None:
@@ -178,7 +196,7 @@ def _handshake(
 ) -> str:
     """A handshake signal that nobody knows, and the next value of the stream that it belongs to."""
     name, cycle, bits = signal
-    words = f"{name} is {bits.upper()} in cycle {cycle:,}"
+    words = f"{bench.signals.get(name, name)} is {bits.upper()} in cycle {cycle:,}"
     stream = bench.handshakes.get(name)
     if stream is None:
         return words

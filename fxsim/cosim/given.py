@@ -13,7 +13,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices import Layout
 from fxsim.devices.four_state import Expected
 from fxsim.engines import Engine, run
-from fxsim.graph import INPUT, Model
+from fxsim.graph import INPUT
 from fxsim.simulate.differences import Differences, Records
 from fxsim.traces.kept import Given
 
@@ -88,19 +88,19 @@ def _same(values: Wide | FourState, others: Integers | FourState) -> bool:
 
 
 def given_in_four_states(
-    model: Model,
+    layout: Layout,
     x: Integers,
     streams: Mapping[str, Expected],
     found: Mapping[str, list[tuple[int, str]]],
-    output: str,
     first_image: int,
+    engine: Engine | str,
 ) -> Given | None:
     """The values that a simulator of four states gave in the first images `x` that differ; None where none does.
 
-    `found`: cycle and bits of the values of each of `streams`. `output`: the name of the one that gives the output.
+    `found`: cycle and bits of the values of each of `streams`.
     """
-    graph = model.graph
-    read = {e.name: _Stream(e, found[key], graph.tensors[graph.output if e.name == output else e.name].shape)
+    graph, output = layout.model.graph, layout.output
+    read = {e.name: _Stream(e, found[key], graph.tensors[layout.output_tap if e.name == output else e.name].shape)
             for key, e in streams.items() if e.name in (*graph.taps, output)}  # fmt: skip
     every = [image for image in range(min(stream.images for stream in read.values()))
              if any(stream.differs(image) for stream in read.values())]  # fmt: skip
@@ -108,8 +108,12 @@ def given_in_four_states(
     came = {name: stream for name, stream in read.items() if max(images) < stream.images}
     if not any(stream.differs(image) for stream in came.values() for image in images):
         return None
-    arrays: dict[str, Wide | FourState] = {name: stream.values(images) for name, stream in came.items()}
-    _name_output(arrays, output, graph.output, read[output].right(images))
+    inside = tuple(name for name in layout.stimulus if name != INPUT)
+    arrays: dict[str, Wide | FourState] = {}
+    if inside:
+        arrays |= {tap: v.astype(np.int64) for tap, v in run(layout.model, x[images], inside, engine).items()}
+    arrays |= {name: stream.values(images) for name, stream in came.items()}
+    _name_output(arrays, output, layout.output_tap, read[output].right(images))
     order = [tap for tap in (*graph.taps, OUTPUT) if tap in arrays]
     return Given(x[images], tuple(image + first_image for image in images), {tap: arrays[tap] for tap in order})
 

@@ -66,8 +66,10 @@ def keep_four_state(
     """Write a new folder from which a run in four states can be repeated anywhere, as `keep` does."""
     images = x[result.image_start : result.image_stop]
     device = DEVICES[result.accel]
-    fitted = device.fit(model, make_settings(device.name, device.settings, {}))
-    command = shlex.join(_four_state_words(result, Path(MODEL), Path("images.npy"), (0, len(images)), Path("rtl")))
+    fitted = device.fit(model, make_settings(device.name, device.settings, result.settings))
+    settings = fitted.kept_settings()
+    words = _four_state_words(result, Path(MODEL), Path("images.npy"), (0, len(images)), Path("rtl"), settings)
+    command = shlex.join(words)
     _write(directory, fitted, model, images, rtl, result, command, given)
 
 
@@ -83,10 +85,16 @@ def explain_four_state(
 
 
 def _four_state_words(
-    result: FourStateResult, model: Path, stimulus: Path, images: tuple[int, int], rtl: Path | None
+    result: FourStateResult,
+    model: Path,
+    stimulus: Path,
+    images: tuple[int, int],
+    rtl: Path | None,
+    settings: Settings | None = None,
 ) -> list[str]:
     words = ["fxsim", "cosim", str(model), str(stimulus), "--accel", result.accel, "--four-state"]
     words += ["--images", f"{images[0]}:{images[1]}"]
+    words += option_words(settings or make_settings(result.accel, DEVICES[result.accel].settings, result.settings))
     return words + (["--rtl", str(rtl)] if rtl is not None else [])
 
 

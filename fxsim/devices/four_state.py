@@ -1,7 +1,7 @@
 """The bench that simulates a device in four states: a harness in Verilog, and the values it is to hand over."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,16 @@ class Expected:
 class FourStateBench:
     """A run of a device: `harness` with its macros, and what its streams must hand over, by their name in events.
 
-    `handshakes`: the stream that each handshake signal belongs to, by the signal's name in events.
+    `top`: the harness's module. `handshakes`: the stream that each handshake signal belongs to, by the signal's name in
+    events; `signals`: what a design calls those that have another name there.
     """
 
-    top: str
     harness: Path
     macros: dict[str, str | int]
     streams: dict[str, Expected]
     handshakes: dict[str, str]
+    top: str = "four_state"
+    signals: dict[str, str] = field(default_factory=dict)
 
     def found(self, trace: Trace) -> dict[str, list[tuple[int, str]]]:
         """The values of each of `streams` in a trace."""

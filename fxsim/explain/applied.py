@@ -16,7 +16,7 @@ from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.locate import Located
 from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule, compute
-from fxsim.graph import INPUT, Model
+from fxsim.graph import INPUT, Model, Node
 
 _TOGETHER = 128
 """Images that are computed at once: bounds memory."""
@@ -106,32 +106,39 @@ def _by_rules(model: Model, x: Integers, rules: Mapping[str, list[Change]]) -> I
     """The output for images, with some nodes computed by other rules; wrong values are passed on."""
     values: dict[str, Int64] = {INPUT: x.astype(np.int64)}
     for node in model.graph.nodes:
-        inputs = [values[name] for name in node.inputs]
-        if node.name not in rules:
-            tensors = (model.graph.tensors[name].number.dtype for name in node.inputs)
-            narrow = (v.astype(dtype) for v, dtype in zip(inputs, tensors, strict=True))
-            values[node.name] = apply(node, *narrow).astype(np.int64)
+        if node.name in rules:
+            values[node.name] = compute_changed(model, node, rules[node.name], values)
             continue
-        fields: dict[str, Any] = {}
-        for change in rules[node.name]:
-            fields |= {**change.fields, **_operands(model, change, values, inputs)}
-        number = model.graph.tensors[node.name].number
-        # What no value of the tensor is cannot be passed on.
-        made = compute(node.op, Rule(**fields), *inputs)
-        if not number.low <= made.min() <= made.max() <= number.high:
-            raise ComparisonError(
-                f"{node.name}: the rule makes {made.min()} to {made.max()}, which {number} does not hold"
-            )
-        values[node.name] = made
+        dtypes = (model.graph.tensors[name].number.dtype for name in node.inputs)
+        narrow = (values[name].astype(dtype) for name, dtype in zip(node.inputs, dtypes, strict=True))
+        values[node.name] = apply(node, *narrow).astype(np.int64)
     return values[model.graph.output]
 
 
-def _operands(model: Model, change: Change, values: Mapping[str, Int64], inputs: Sequence[Int64]) -> dict[str, Int64]:
+def compute_changed(model: Model, node: Node, changes: Sequence[Change], values: Mapping[str, Integers]) -> Int64:
+    """A node's result, int64 [image, ...], as changes say; of none it is the contract's. `values`: by tensor.
+
+    ComparisonError where it is none of its tensor: what no value is cannot be passed on.
+    """
+    inputs = [values[name].astype(np.int64) for name in node.inputs]
+    fields: dict[str, Any] = {}
+    for change in changes:
+        fields |= {**change.fields, **_operands(model, change, values, inputs)}
+    number = model.graph.tensors[node.name].number
+    made = compute(node.op, Rule(**fields), *inputs)
+    if made.size and not number.low <= made.min() <= made.max() <= number.high:
+        raise ComparisonError(f"{node.name}: the rule makes {made.min()} to {made.max()}, which {number} does not hold")
+    return made
+
+
+def _operands(
+    model: Model, change: Change, values: Mapping[str, Integers], inputs: Sequence[Int64]
+) -> dict[str, Int64]:
     """Operands that a change puts in place of a node's own, of these images."""
     found = {}
     for field, own in zip(("operand", "other"), inputs, strict=False):
         if field in change.fields:
             affine = change.parameters.get("affine")
-            skipped = values[model.graph.by_name[str(affine)].inputs[0]] if affine is not None else np.zeros_like(own)
-            found[field] = skipped
+            before = None if affine is None else values[model.graph.by_name[str(affine)].inputs[0]]
+            found[field] = np.zeros_like(own) if before is None else before.astype(np.int64)
     return found

@@ -84,28 +84,29 @@ CONTRACT = Rule()
 def cut(values: Int64, bits: npt.ArrayLike, rounding: Rounding) -> Int64:
     """Values divided by 2^bits, rounded to whole numbers; `bits` 0 to 255, broadcast. At most 62 bits and sign."""
     shift = np.minimum(np.asarray(bits, np.int64), _SHIFT_MAX)
-    floor = values >> shift
-    rest = values - (floor << shift)
-    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), np.int64(1))
-    negative = values < 0
+    half = (np.int64(1) << shift) >> 1  # 0 where nothing is cut off
+    cuts = -(half > 0).astype(np.int64)  # all ones where something is
+    below = np.maximum(half - 1, 0)
+    # All that is wanted is added before the bits are cut off: few passes over many values.
     match rounding:
         case Rounding.FLOOR:
-            up = np.zeros(rest.shape, bool)
+            moved = values + (half & 0)
         case Rounding.CEILING:
-            up = rest > 0
+            moved = values + (half + below)
         case Rounding.TOWARD_ZERO:
-            up = negative & (rest > 0)
+            moved = values + ((values >> 63) & (half + below))
         case Rounding.HALF_UP:
-            up = rest >= half
+            moved = values + half
         case Rounding.HALF_DOWN:
-            up = rest > half
+            moved = values + below
         case Rounding.HALF_EVEN:
-            up = (rest > half) | ((rest == half) & ((floor & 1) == 1))
+            moved = values + below + ((values >> shift) & 1 & cuts)
         case Rounding.HALF_AWAY:
-            up = (rest > half) | ((rest == half) & ~negative)
+            moved = values + half + ((values >> 63) & cuts)
         case Rounding.HALF_TOWARD_ZERO:
-            up = (rest > half) | ((rest == half) & negative)
-    result: Int64 = floor + up
+            moved = values + below - ((values >> 63) & cuts)
+    moved >>= shift
+    result: Int64 = moved
     return result
 
 
@@ -159,7 +160,7 @@ def requantised(op: Linear | Affine, acc: Int64, rule: Rule) -> Int64:
         acc = wrapped(acc, Number(min(rule.acc_bits, 32))) if rule.acc_bits <= 32 else acc
     if rule.logical:
         acc = acc & ((np.int64(1) << op.acc_bits) - 1)
-    values = _rounded(acc, np.broadcast_to(shift, acc.shape), rule)
+    values = _rounded(acc, np.asarray(shift), rule)
     if rule.relu == "before bias":
         values = np.maximum(values, 0)
     if rule.bias == "after":
@@ -188,7 +189,7 @@ def _pool(op: Pool, rule: Rule, x: Int64) -> Int64:
     if rule.acc_bits:
         total = wrapped(total, Number(rule.acc_bits))
     bits = np.int64(op.tokens.bit_length() - 1) if rule.shift is None else rule.shift
-    return _rounded(total, np.broadcast_to(bits, total.shape), rule)
+    return _rounded(total, np.asarray(bits), rule)
 
 
 def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
@@ -199,7 +200,7 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
     channel = np.arange(table.shape[0])
     edge = op.rule if rule.edge is None else rule.edge
     if edge is TableRule.FULL:
-        full: Int64 = table[channel, code]
+        full: Int64 = table.ravel().take(code + channel * table.shape[1])
         return full
     points = op.points if rule.table is None else table.shape[1] - (edge is TableRule.ENDPOINT)
     bits = op.number.bits - (points.bit_length() - 1)
@@ -220,7 +221,7 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
             segment = np.minimum(segment, points - 2)
         segment = np.clip(segment, 0, last)
         lower, upper = table[channel, segment], table[channel, np.minimum(segment + 1, last)]
-    between = _rounded((upper - lower) * fraction, np.broadcast_to(np.int64(bits), code.shape), rule)
+    between = _rounded((upper - lower) * fraction, np.asarray(bits), rule)
     values: Int64 = lower + between if rule.interpolate and bits else lower
     return values
 

@@ -150,6 +150,12 @@ class Setup:
     settings: Mapping[str, SettingValue] = dataclasses.field(default_factory=dict)
     rtl: str | None = None
 
+    @property
+    def rtl_name(self) -> str:
+        """The name of the RTL's hash in the record: `rtl`, with description and folder where the plan names them."""
+        named = " in ".join(str(name) for name in (self.settings.get("dut"), self.rtl) if name is not None)
+        return f"rtl {named}".rstrip()
+
     def check(self) -> None:
         """StimulusError where a setting is not one of the accelerator's, or illegal."""
         make_settings(self.accelerator, DEVICES[self.accelerator].settings, self.settings)
@@ -195,7 +201,7 @@ def simulate(
     weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
     small, universal = weights <= _SMALL_DESIGN, DEVICES[setup.accelerator].universal
     settings, own_rtl = setup.found(context)
-    _note_files(setup, settings, context)
+    note_files(setup, settings, context)
     result = run_cosim(
         CosimRequest(
             model,
@@ -214,13 +220,12 @@ def simulate(
         given=None if given is None else given.append,
     )
     if rtl is None:
-        named = " in ".join(str(name) for name in (setup.settings.get("dut"), setup.rtl) if name is not None)
-        context.note_hash(f"rtl {named}".rstrip(), result.build.rtl_sha256)
-    _note_files(setup, settings, context)
+        context.note_hash(setup.rtl_name, result.build.rtl_sha256)
+    note_files(setup, settings, context)
     return result
 
 
-def _note_files(setup: Setup, settings: Mapping[str, SettingValue], context: Context) -> None:
+def note_files(setup: Setup, settings: Mapping[str, SettingValue], context: Context) -> None:
     """Keep the hashes of files that settings name: descriptions say what is compared, and how."""
     for option in options_of(DEVICES[setup.accelerator].settings):
         if option.setting.file and isinstance(path := settings.get(option.field), str):

@@ -91,6 +91,10 @@ class Design:
         folders = dict.fromkeys(("rtl", *(os.path.normpath(f"rtl/{folder}") for folder in sources.folders)))
         return [*(word for folder in folders for word in ("-y", folder)), f"rtl/{sources.file_of(self.top)}"]
 
+    def icarus_words(self, sources: Sources) -> list[str] | None:  # noqa: ARG002  # a design may depend on them
+        """Words of Icarus Verilog's command that name the Verilog; None: every module is looked for by its name."""
+        return None
+
 
 OPTIMISE = "-O2 -march=native"
 """Compiler flags for the simulated design: -O3 takes longer and is no faster; a short run of a small design is better

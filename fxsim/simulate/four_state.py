@@ -12,7 +12,7 @@ that the macro FOUR_STATE_EVENTS names:
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from fxsim.errors import ToolError
 from fxsim.simulate.sources import Sources
 from fxsim.simulate.tools import first_errors, program_output, run_logged
 
-_TOP = "four_state"
+_HARMLESS = "$readmemh: Standard inconsistency, following 1364-2005"
+"""A warning that says which standard holds: a file fills an array from its lowest index on, as in Verilator."""
 _EVENT = re.compile(r"(value|unknown|reset|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
 
 
@@ -47,25 +48,46 @@ def find_icarus() -> str:
     return program_output(["iverilog", "-V"]).splitlines()[0].strip()
 
 
-def run_four_state(harness: Path, macros: Mapping[str, str | int], sources: Sources, work: Path) -> Trace:
+def run_four_state(
+    harness: Path,
+    macros: Mapping[str, str | int],
+    sources: Sources,
+    work: Path,
+    words: Sequence[str] | None = None,
+    top: str = "four_state",
+) -> Trace:
     """Build a harness and a design's Verilog with Icarus and run it in the folder `work`, which has the model's files.
 
-    `macros` are defined as FOUR_STATE_name; texts that Verilog is to see as strings are given in quotes. ToolError
-    where it does not build or run, where it warns, and where the events are not those of a harness that ran to its end.
+    `macros` are defined as FOUR_STATE_name; texts that Verilog is to see as strings are given in quotes. `words` name
+    the design's files and folders below `rtl/`; by default every module is looked for by its name. `top`: the harness's
+    module. ToolError where it does not build or run, where it warns, and where the events are not those of a harness
+    that ran to its end.
     """
     events, log = f"events-{secrets.token_hex(8)}.txt", work / "icarus.log"
-    shutil.copyfile(harness, work / harness.name)
+    if harness.parent != work:
+        shutil.copyfile(harness, work / harness.name)
     sources.write(work / "rtl")
     defined = [f"-DFOUR_STATE_{name}={value}" for name, value in {**macros, "EVENTS": f'"{events}"'}.items()]
-    looked_in = [word for folder in sources.folders for part in ("-y", "-I") for word in (part, f"rtl/{folder}")]
-    command = ["iverilog", "-g2012", "-Y.sv", "-o", "design.vvp", "-s", _TOP, *defined, *looked_in, harness.name]
+    if words is None:
+        words = [
+            "-Y.sv",
+            *(word for folder in sources.folders for part in "yI" for word in (f"-{part}", f"rtl/{folder}")),
+        ]
+    # The harness comes first: no macro of the design's changes it, and delays of a design without a time scale are ns.
+    command = ["iverilog", "-g2012", "-o", "design.vvp", "-s", top, *defined, harness.name, *words]
     if run_logged(command, work, log) != 0:
-        raise ToolError(f"Icarus Verilog failed: {first_errors(log)}")
+        less = any(name.endswith(".sv") for name in sources.files)
+        hint = " (of SystemVerilog it reads less than Verilator)" if less else ""
+        raise ToolError(f"Icarus Verilog failed: {_refused(log)}{hint}")
     built = len(log.read_bytes())
     status = run_logged(["vvp", "-n", "design.vvp"], work, log)
     said = log.read_bytes()[built:].decode(errors="replace").splitlines()
     # It only warns of a ROM file that is missing or too short, but nothing that is computed counts then.
-    warnings = [line.strip() for line in said if re.search(r"\b(warning|error)\b", line, re.IGNORECASE)]
+    warnings = [
+        line.strip()
+        for line in said
+        if re.search(r"\b(warning|error)\b", line, re.IGNORECASE) and _HARMLESS not in line
+    ]
     if status != 0 or warnings:
         raise ToolError(f"Icarus Verilog ended with status {status}: {(warnings or ['without a word'])[0]}")
     try:
@@ -73,6 +95,13 @@ def run_four_state(harness: Path, macros: Mapping[str, str | int], sources: Sour
     except OSError:
         raise ToolError("the design ended the simulation in Icarus Verilog before anything was driven") from None
     return read_events(lines)
+
+
+def _refused(log: Path) -> str:
+    """The first lines that say what Icarus does not take; an error, or that it is sorry."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if not line.startswith("$ ")]
+    said = [line for line in lines if re.search(r"\b(error|sorry)\b", line)]
+    return "; ".join(said[:3]) or first_errors(log)
 
 
 def read_events(lines: list[str]) -> Trace:

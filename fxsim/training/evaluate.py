@@ -184,12 +184,17 @@ def test_tokens(preprocessing: Preprocessing, source: DataSource, path: Path | N
 
 
 def test_codes(model: Model, source: DataSource, path: Path | None) -> tuple[Int8, Int64]:
-    """A data set's pictures to test with as the model takes them: codes, int8 [n, tokens, values]; labels, int64 [n].
+    """A data set's pictures to test with as the model takes them; see `model_codes`."""
+    return model_codes(model, source, path, Split.TEST)
+
+
+def model_codes(model: Model, source: DataSource, path: Path | None, split: Split) -> tuple[Int8, Int64]:
+    """A data set's pictures as the model takes them: codes, int8 [n, tokens, values]; labels, int64 [n].
 
     FileError where the model has no input format; FxsimError where the data set has other classes than the model.
     """
     wanted = InputFormat.of(model)
-    tokens, labels = _tokens(wanted.preprocessing, _load(model, source, path), Split.TEST)
+    tokens, labels = _tokens(wanted.preprocessing, _load(model, source, path), split)
     return codes(tokens, wanted.step), labels
 
 

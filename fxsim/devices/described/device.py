@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.bind import Bound, bind
 from fxsim.devices.described.description import read_description
@@ -14,9 +15,12 @@ from fxsim.devices.described.fitted import (
     cpp_flag,
     cpp_shape,
 )
+from fxsim.devices.described.four_state import make_bench
 from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
+from fxsim.devices.four_state import FourStateBench
+from fxsim.engines import Engine
 from fxsim.errors import StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.simulate import messages
@@ -101,6 +105,11 @@ class FittedStreams(FittedDescribed[Bound]):
             # Long enough for what a surplus image would need to come out.
             "drain": str(bound),
         }
+
+    def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The testbench of a kit, memory files, and the values of the output and of every tap that is shown."""
+        self.write_files(folder)
+        return make_bench(self.layout(self.probed), x, engine, stall, folder)
 
     def figures(self, found: messages.Found, images: int) -> DescribedFigures | None:  # noqa: ARG002
         """The latency that was found."""
@@ -198,6 +207,7 @@ DEVICE = Device(
     settings=DescribedSettings,
     figures=DescribedFigures,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
+    four_state=True,
     described=copy_design,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

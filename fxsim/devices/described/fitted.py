@@ -88,12 +88,16 @@ class DescribedDesign(Design):
 
     def words(self, sources: Sources) -> list[str]:
         """Words of Verilator's command: include folders, defines, then every source in the order of the description."""
+        return [*self.icarus_words(sources), f"rtl/{WRAPPER}"]
+
+    def icarus_words(self, sources: Sources) -> list[str]:
+        """The same for Icarus Verilog, whose harness is around the design itself, not around the wrapper."""
         assert self.bound is not None
         own = sources.folder == self.bound.sources.folder
         said = (self.bound if own else self._elsewhere(sources.folder)).verilog
         words = [f"-Irtl/{folder}" for folder in ("", *said.include)]
         words += [f"-D{name}={value}" for name, value in said.defines.items()]
-        return [*words, *(f"rtl/{name}" for name in said.sources), f"rtl/{WRAPPER}"]
+        return [*words, *(f"rtl/{name}" for name in said.sources)]
 
 
 class FittedDescribed(Fitted, Generic[AnyBound]):

@@ -1,6 +1,7 @@
 """A kit for any simulator: stimulus, expected values, memory files, Verilog, and a plain testbench in Verilog-2005."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from fxsim.graph import Model
 
 _VALUES_MAX = 1 << 24
 """Most values of stimulus and output together: the files are text."""
-_OWN = frozenset({"stimulus.hex", "expected.hex", "parameters.v", "testbench.v", "sources.txt", "run.sh", "kit.f"})
-"""Names of a kit's own files."""
+STIMULUS = "stimulus.hex"
+"""The file of what a testbench gives the design, a word a beat."""
+_OWN = frozenset({STIMULUS, "parameters.v", "testbench.v", "sources.txt", "run.sh", "kit.f"})
+"""Names of a kit's own files, without those of the values that are expected."""
 _TESTBENCH = Path(__file__).with_name("testbench.v")
+TESTBENCH = "testbench"
+"""The testbench's module."""
 _RUN = """\
 #!/bin/sh
 # Runs the kit in Icarus Verilog; another folder of Verilog may be named. Ends with 0 only where the testbench passes.
@@ -41,22 +46,23 @@ cat kit.log
 def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, folder: Path) -> None:
     """Write a kit of a bound design into a folder that holds its Verilog in `rtl` and its memory files.
 
-    StimulusError where the images are too many for files of text.
+    The testbench compares the output and every tap that the description shows. StimulusError where the images are too
+    many for files of text.
     """
-    if bound.description.role("output").latency == "find":
-        raise StimulusError(f"{bound.path}: a kit cannot find a latency, expected the number of cycles")
-    if taken := sorted(_OWN & {*bound.memories, *bound.listed.files}):
+    layout = DescribedLayout(model, tuple(tap.name for tap in bound.taps), bound)
+    streams = kit_streams(bound)
+    own = {*_OWN, *(stream.file for stream in streams)}
+    if taken := sorted(own & {*bound.memories, *bound.listed.files}):
         raise StimulusError(f"{bound.path}: the design reads '{taken[0]}', a name that a kit has for a file of its own")
-    layout = DescribedLayout(model, (), bound)
-    into, out = bound.input.beats, bound.output.beats
-    if len(x) * (into.tensor.size + out.tensor.size) > _VALUES_MAX:
+    size = bound.input.beats.tensor.size + sum(stream.beats.tensor.size for stream in streams)
+    if len(x) * size > _VALUES_MAX:
         raise StimulusError(f"{len(x)} images have more than {_VALUES_MAX:,} values, the most that a kit takes")
-    stimulus, expected = layout.contents(x, run(model, x, layout.needed, engine))
-    (folder / "stimulus.hex").write_text(_words(stimulus, into), encoding="ascii")
-    (folder / "expected.hex").write_text(_words(expected, out), encoding="ascii")
-    (folder / "parameters.v").write_text(_parameters(bound, len(x)), encoding="utf-8")
-    instance = _instance(bound)
-    (folder / "testbench.v").write_text(_TESTBENCH.read_text().replace("`KIT_INSTANCE", instance), encoding="utf-8")
+    stimulus, *expected = layout.contents(x, run(model, x, layout.needed, engine))
+    (folder / STIMULUS).write_text(kit_words(stimulus, bound.input.beats), encoding="ascii")
+    for stream, content in zip(streams, expected, strict=True):
+        (folder / stream.file).write_text(kit_words(content, stream.beats), encoding="ascii")
+    (folder / "parameters.v").write_text(kit_parameters(bound, len(x)), encoding="utf-8")
+    (folder / "testbench.v").write_text(kit_testbench(bound), encoding="utf-8")
     listed, verilog = bound.listed, bound.verilog
     for name in verilog.sources:
         # What GHDL made of VHDL is no file of the design's.
@@ -69,11 +75,85 @@ def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, fol
     lines += [f"+incdir+{'/'.join(('rtl', *filter(None, [name])))}\n" for name in ("", *listed.include)]
     lines += [f"rtl/{name}\n" for name in verilog.sources]
     (folder / "sources.txt").write_text("".join(lines), encoding="utf-8")
-    (folder / "run.sh").write_text(_RUN % (len(x), len(x) * out.beats), encoding="utf-8")
+    beats = sum(stream.beats.beats for stream in streams)
+    (folder / "run.sh").write_text(_RUN % (len(x), len(x) * beats), encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
 
 
-def _words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]]", beats: Beats) -> str:
+@dataclass(frozen=True)
+class KitStream:
+    """A stream that a testbench looks at: the output, or a tap; `signals` are names or expressions in the testbench.
+
+    `tag`: its instance, and its name in events. `file`: of the words that are expected. `title`: what people call it.
+    """
+
+    tag: str
+    title: str
+    tensor: str
+    file: str
+    beats: Beats
+    data: str
+    valid: str | None
+    ready: str | None
+    last: str | None
+    keep: str | None
+    last_every: int
+    latency: int | None
+
+
+def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
+    """The output, then the taps that the description shows, in graph order.
+
+    StimulusError where a latency is to be found: a testbench cannot do that.
+    """
+    out, signals = bound.output, bound.output.signals
+    if out.find:
+        raise StimulusError(f"{bound.path}: a testbench cannot find a latency, expected the number of cycles")
+    streams = [
+        KitStream(
+            tag="out",
+            title="output",
+            tensor=out.tensors[0],
+            file="expected.hex",
+            beats=out.beats,
+            data="out_data",
+            valid=None if signals.valid is None else "out_valid",
+            ready="out_ready",
+            last=None if signals.last is None else "out_last",
+            keep=None if signals.keep is None else "out_keep",
+            last_every=out.last_every,
+            latency=out.latency,
+        )
+    ]
+    for n, tap in enumerate(bound.taps):
+        file = f"expected_{tap.name}.hex"
+        streams.append(
+            KitStream(
+                f"tap{n}",
+                f"tap {tap.name}",
+                tap.name,
+                file,
+                tap.beats,
+                tap.data,
+                tap.valid,
+                tap.ready,
+                None,
+                None,
+                0,
+                tap.latency,
+            )
+        )
+    return tuple(streams)
+
+
+def kit_testbench(bound: Bound) -> str:
+    """The testbench around a bound design, without the macros that it needs (`kit_parameters`)."""
+    text = _TESTBENCH.read_text(encoding="utf-8")
+    streams = kit_streams(bound)
+    return text.replace("`KIT_INSTANCE", _instance(bound)).replace("`KIT_STREAMS", _watched(streams).lstrip())
+
+
+def kit_words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]]", beats: Beats) -> str:
     """A word a beat, in hexadecimal, as the design's data has its lanes."""
     values = np.ascontiguousarray(content).view(beats.number.dtype).reshape(-1, beats.lanes)
     bits, mask = beats.number.bits, (1 << beats.number.bits) - 1
@@ -87,8 +167,11 @@ def _words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]]",
     return "".join(lines)
 
 
-def _parameters(bound: Bound, images: int) -> str:
+def kit_parameters(bound: Bound, images: int) -> str:
+    """Macros of the testbench, for so many images: sizes and packing of the streams."""
     into, out, reset = bound.input, bound.output, bound.description.reset
+    longest = max(into.beats.beats, out.beats.beats, *(tap.beats.beats for tap in bound.taps))
+    slowest = 2 * max(into.interval, out.latency or 0, *(tap.latency or 0 for tap in bound.taps))
     numbers = {
         "IMAGES": images,
         "IN_BEATS": into.beats.beats,
@@ -101,24 +184,22 @@ def _parameters(bound: Bound, images: int) -> str:
         "IN_WHOLE_IMAGES": int(bound.whole_images),
         "IN_HAS_READY": int(into.signals.ready is not None),
         "INTERVAL": 0 if into.signals.ready is not None else into.interval,
-        "OUT_BEATS": out.beats.beats,
         "OUT_BITS": out.beats.number.bits,
         "OUT_LANES": out.beats.lanes,
-        "OUT_ROW_BEATS": out.beats.row_beats,
-        "OUT_TAIL": out.beats.tail,
-        "OUT_LOW_FIRST": int(out.beats.low_first),
-        "OUT_LAST_EVERY": out.last_every,
-        "OUT_HAS_KEEP": int(out.signals.keep is not None),
-        "OUT_HAS_VALID": int(out.signals.valid is not None),
         "OUT_HAS_READY": int(out.signals.ready is not None),
-        "LATENCY": out.latency or 0,
+        "TAPS": len(bound.taps),
         "RESET_CYCLES": 0 if reset is None else reset.cycles,
-        "WATCHDOG": max(10_000, 64 * max(into.beats.beats, out.beats.beats), 2 * (out.latency or 0), 2 * into.interval),
+        "WATCHDOG": max(10_000, 64 * longest, slowest),
+        # Long enough for what a surplus image would need to come out.
+        "DRAIN": max(1_000, 16 * longest, slowest),
     }
     order = [
-        f"// {what}: {stream.beats.lanes} value(s) of {stream.beats.number} a beat, {', '.join(stream.tensors)}, "
-        f"slowest axis first: {', '.join(stream.beats.order)}"
-        for what, stream in (("stimulus.hex", into), ("expected.hex", out))
+        f"// {what}: {beats.lanes} value(s) of {beats.number} a beat, {tensor}, "
+        f"slowest axis first: {', '.join(beats.order)}"
+        for what, beats, tensor in (
+            (STIMULUS, into.beats, ", ".join(into.tensors)),
+            *((stream.file, stream.beats, stream.tensor) for stream in kit_streams(bound)),
+        )
     ]
     return "\n".join([*order, *(f"`define KIT_{name} {value}" for name, value in numbers.items())]) + "\n"
 
@@ -143,6 +224,46 @@ def _instance(bound: Bound) -> str:
         if port is None
     ]  # fmt: skip
     return f"{said.top}{_values(bound.parameters)} dut (\n{_listed(ports)}\n  );\n{''.join(absent)}"
+
+
+def _watched(streams: Sequence[KitStream]) -> str:
+    """The instances that look at the streams, and what they say together."""
+    lines = []
+    for stream in streams:
+        beats = stream.beats
+        numbers = {
+            "NAME": f'"{stream.title}"',
+            "FILE": f'"{stream.file}"',
+            "EVENT": f'"{stream.tag}"',
+            "BITS": beats.number.bits,
+            "LANES": beats.lanes,
+            "BEATS": beats.beats,
+            "ROW_BEATS": beats.row_beats,
+            "TAIL": beats.tail,
+            "LOW_FIRST": int(beats.low_first),
+            "LAST_EVERY": stream.last_every,
+            "HAS_KEEP": int(stream.keep is not None),
+            "HAS_VALID": int(stream.valid is not None),
+            "LATENCY": stream.latency or 0,
+        }
+        ports = {
+            "looked": "looked",
+            "data": stream.data,
+            "valid": stream.valid or "1'b1",
+            "ready": stream.ready or "1'b1",
+            "last": stream.last or "1'b0",
+            "keep": stream.keep or f"{{{beats.lanes}{{1'b1}}}}",
+        }
+        given = ", ".join(f".{name}({value})" for name, value in numbers.items())
+        lines.append(f"  kit_stream #({given}) {stream.tag} (\n{_listed(ports)}\n  );\n")
+    tags = [stream.tag for stream in streams]
+    whole = [f"{tag}.whole" for tag in tags]
+    lines += [
+        f"  wire whole = {' && '.join(whole)};\n",
+        f"  wire [31:0] whole_taps = {' + '.join(whole[1:]) or '0'};\n",
+        f"  wire [31:0] compared = {' + '.join(f'{tag}.taken' for tag in tags)};\n",
+    ]
+    return "".join(lines)
 
 
 def _values(parameters: dict[str, int]) -> str:

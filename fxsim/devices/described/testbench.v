@@ -1,19 +1,28 @@
 `default_nettype none
 `timescale 1ns / 1ps
 
-// Made by fxsim: gives a design the words of stimulus.hex, and compares what it gives with expected.hex. It prints one
-// line that begins with PASS or FAIL, with the first difference. A bit that is X or Z differs, and so does a handshake
-// that is; too few values fail, and too many. parameters.v says how many words there are, and how they lie.
+// Made by fxsim: gives a design the words of stimulus.hex, and compares the output with expected.hex and each tap with
+// its own file. It prints one line that begins with PASS or FAIL, with the first difference. A bit that is X or Z
+// differs, and so does a handshake that is; too few values fail, and too many. parameters.v says how many words there
+// are, and how they lie.
 //
-// STALL: cycles of 100 in which either side holds back, where its stream can.
+// STALL: cycles of 100 in which either side holds back, where its stream can. RESETS: of one cycle each, at random;
+// after each of them all is sent again.
+//
+// With FOUR_STATE_EVENTS nothing is compared here: every value is written down in the file of that name, whatever it is
+// (see fxsim/simulate/four_state.py).
 module testbench;
 
+`ifdef FOUR_STATE_EVENTS
+  parameter STALL = `FOUR_STATE_STALL;
+  parameter RESETS = `FOUR_STATE_RESETS;
+`else
   parameter STALL = 0;
+  parameter RESETS = 0;
+`endif
 
   localparam IN_W = `KIT_IN_BITS * `KIT_IN_LANES;
-  localparam OUT_W = `KIT_OUT_BITS * `KIT_OUT_LANES;
   localparam SENT_MAX = `KIT_IMAGES * `KIT_IN_BEATS;
-  localparam TAKEN_MAX = `KIT_IMAGES * `KIT_OUT_BEATS;
 
   reg clk = 1'b0;
   reg rst = 1'b0;
@@ -23,86 +32,84 @@ module testbench;
   reg in_last;
   reg in_start = 1'b0;
   reg [`KIT_IN_LANES-1:0] in_keep;
-  wire [OUT_W-1:0] out_data;
+  wire [`KIT_OUT_BITS*`KIT_OUT_LANES-1:0] out_data;
   wire out_valid;
   reg out_ready = 1'b0;
   wire out_last;
   wire [`KIT_OUT_LANES-1:0] out_keep;
 
   `KIT_INSTANCE
+  reg looked = 1'b0;  // changes once a cycle, when every signal has settled
+  `KIT_STREAMS
+
   reg [IN_W-1:0] stimulus[0:SENT_MAX-1];
-  reg [OUT_W-1:0] expected[0:TAKEN_MAX-1];
   integer entered[0:`KIT_IMAGES-1];  // cycle of each image's first beat; -1: not yet
 
   integer seed = 1;
   integer cycle = 0;
   integer sent = 0;
-  integer taken = 0;
   integer idle = 0;
   integer since = `KIT_INTERVAL;
+  integer resets = 0;
+  integer reset_beats = 0;
+  integer reset_delay = 0;
   integer i;
   integer lanes;
-  integer at;
+  integer events;
   reg [31:0] nonce;
-  reg ended = 1'b0;
-  reg valid;
+  reg ended = 1'b0;  // at the first thing that is wrong, or when all is done; whoever sets it says how, too
+  reg [8*8-1:0] how = "done";
   reg held;
+  reg moved;
 
   // A word that is missing in a file is X, and so differs from everything.
   initial begin
     $readmemh("stimulus.hex", stimulus);
-    $readmemh("expected.hex", expected);
     for (i = 0; i < `KIT_IMAGES; i = i + 1) entered[i] = -1;
+`ifdef FOUR_STATE_EVENTS
+    events = $fopen(`FOUR_STATE_EVENTS);
+`endif
   end
 
   always #5 clk = !clk;
 
-  task fail;
+  // Where the next reset is: after so many beats, and then so many cycles.
+  task draw_reset;
     begin
-      ended = 1'b1;
-      $finish;
+      reset_beats = $unsigned($random(seed)) % SENT_MAX;
+      reset_delay = $unsigned($random(seed)) % 32;
     end
   endtask
 
-  task check_beat;
+  // The last one comes before the last beat does.
+  task reset_amid_images;
     begin
-      lanes = (taken % `KIT_OUT_ROW_BEATS == `KIT_OUT_ROW_BEATS - 1) ? `KIT_OUT_TAIL : `KIT_OUT_LANES;
-      for (i = 0; i < lanes && !ended; i = i + 1) begin
-        at = `KIT_OUT_BITS * (`KIT_OUT_LOW_FIRST ? i : `KIT_OUT_LANES - 1 - i);
-        if (out_data[at+:`KIT_OUT_BITS] !== expected[taken][at+:`KIT_OUT_BITS]) begin
-          $display("FAIL: image %0d, beat %0d, lane %0d: expected %h, got %h (cycle %0d)", taken / `KIT_OUT_BEATS,
-                   taken % `KIT_OUT_BEATS, i, expected[taken][at+:`KIT_OUT_BITS], out_data[at+:`KIT_OUT_BITS], cycle);
-          fail;
-        end
-        if (!ended && ^expected[taken][at+:`KIT_OUT_BITS] === 1'bx) begin
-          $display("FAIL: expected.hex has no value for image %0d, beat %0d", taken / `KIT_OUT_BEATS,
-                   taken % `KIT_OUT_BEATS);
-          fail;
-        end
+      if (sent >= reset_beats) begin
+        if (reset_delay == 0 || out.taken >= out.ALL - 1) begin
+          rst = 1'b1;
+          resets = resets + 1;
+`ifdef FOUR_STATE_EVENTS
+          $fdisplay(events, "reset again %0d -", cycle);
+`endif
+          draw_reset;
+          sent = 0;
+          idle = 0;
+          since = `KIT_INTERVAL;
+          in_valid = 1'b0;
+          in_start = 1'b0;
+          for (i = 0; i < `KIT_IMAGES; i = i + 1) entered[i] = -1;
+        end else reset_delay = reset_delay - 1;
       end
-      if (!ended && `KIT_OUT_LAST_EVERY != 0)
-        if (out_last !== ((taken + 1) % `KIT_OUT_LAST_EVERY == 0)) begin
-          $display("FAIL: image %0d, beat %0d: last is %b (cycle %0d)", taken / `KIT_OUT_BEATS,
-                   taken % `KIT_OUT_BEATS, out_last, cycle);
-          fail;
-        end
-      if (!ended && `KIT_OUT_HAS_KEEP)
-        for (i = 0; i < `KIT_OUT_LANES && !ended; i = i + 1)
-          if (out_keep[`KIT_OUT_LOW_FIRST ? i : `KIT_OUT_LANES - 1 - i] !== (i < lanes)) begin
-            $display("FAIL: image %0d, beat %0d: keep is %b (cycle %0d)", taken / `KIT_OUT_BEATS,
-                     taken % `KIT_OUT_BEATS, out_keep, cycle);
-            fail;
-          end
-      taken = taken + 1;
-      idle = 0;
     end
   endtask
 
   // Signals change at the falling edge, and are looked at just before the rising one.
   always @(negedge clk)
     if (!ended) begin
-      rst = cycle < `KIT_RESET_CYCLES;
+      rst  = cycle < `KIT_RESET_CYCLES;
       held = 1'b0;
+      if (cycle == 0 && RESETS != 0) draw_reset;
+      if (!rst && resets < RESETS) reset_amid_images;
       if (!rst) begin
         if (!in_valid && sent < SENT_MAX) begin
           // Where no beat may be missing amid an image, only a whole image is held back.
@@ -110,59 +117,68 @@ module testbench;
           in_valid = !held && (sent % `KIT_IN_BEATS != 0 || since >= `KIT_INTERVAL);
         end
         in_start = in_valid && sent % `KIT_IN_BEATS == 0;
-        in_data = in_valid ? stimulus[sent] : {IN_W{1'bx}};
-        in_last = 1'b0;
-        if (`KIT_IN_LAST_EVERY != 0) in_last = (sent + 1) % `KIT_IN_LAST_EVERY == 0;
-        lanes = (sent % `KIT_IN_ROW_BEATS == `KIT_IN_ROW_BEATS - 1) ? `KIT_IN_TAIL : `KIT_IN_LANES;
-        for (i = 0; i < `KIT_IN_LANES; i = i + 1) in_keep[`KIT_IN_LOW_FIRST ? i : `KIT_IN_LANES - 1 - i] = i < lanes;
+        // While nothing is offered nobody may look at what would be.
+        in_data  = {IN_W{1'bx}};
+        in_last  = 1'bx;
+        in_keep  = {`KIT_IN_LANES{1'bx}};
+        if (in_valid) begin
+          in_data = stimulus[sent];
+          in_last = 1'b0;
+          if (`KIT_IN_LAST_EVERY != 0) in_last = (sent + 1) % `KIT_IN_LAST_EVERY == 0;
+          lanes = (sent % `KIT_IN_ROW_BEATS == `KIT_IN_ROW_BEATS - 1) ? `KIT_IN_TAIL : `KIT_IN_LANES;
+          for (i = 0; i < `KIT_IN_LANES; i = i + 1) in_keep[`KIT_IN_LOW_FIRST ? i : `KIT_IN_LANES - 1 - i] = i < lanes;
+        end
         out_ready = !(`KIT_OUT_HAS_READY && $unsigned($random(seed)) % 100 < STALL);
       end
       #4;
+      moved = 1'b0;
       if (!rst) begin
-        idle  = (held || !out_ready) ? idle : idle + 1;
         since = since + 1;
-        if (in_valid && (in_ready ^ in_ready) !== 1'b0) begin
-          $display("FAIL: the input's ready is unknown (cycle %0d)", cycle);
-          fail;
+        if ((in_ready ^ in_ready) !== 1'b0) begin
+`ifdef FOUR_STATE_EVENTS
+          $fdisplay(events, "unknown in_ready %0d %b", cycle, in_ready);
+`else
+          $display("FAIL: input: ready is %b (cycle %0d)", in_ready, cycle);
+`endif
+          how   = "unknown";
+          ended = 1'b1;
         end
         if (in_valid && in_ready) begin
           if (sent % `KIT_IN_BEATS == 0) begin
             entered[sent/`KIT_IN_BEATS] = cycle;
             since = 1;
           end
-          sent = sent + 1;
-          idle = 0;
+          sent  = sent + 1;
+          moved = 1'b1;
         end
-        valid = out_valid;
-        if (!`KIT_OUT_HAS_VALID) begin
-          valid = 1'b0;
-          if (taken < TAKEN_MAX)
-            valid = entered[taken/`KIT_OUT_BEATS] >= 0 &&
-                cycle == entered[taken/`KIT_OUT_BEATS] + `KIT_LATENCY + taken % `KIT_OUT_BEATS;
+      end
+      looked = !looked;
+      #0.5;
+      if (!rst) begin
+        if (moved) idle = 0;
+        else if (!held && out_ready) idle = idle + 1;
+        if (!ended && whole && sent == SENT_MAX && resets == RESETS && idle >= `KIT_DRAIN) begin
+`ifndef FOUR_STATE_EVENTS
+          $display("PASS: %0d images, %0d beats equal", `KIT_IMAGES, compared);
+          if ($value$plusargs("nonce=%d", nonce))
+            $display("KIT %0d PASS: %0d images, %0d beats equal", nonce, `KIT_IMAGES, compared);
+`endif
+          ended = 1'b1;
+        end else if (!ended && idle > `KIT_WATCHDOG) begin
+`ifndef FOUR_STATE_EVENTS
+          $display("FAIL: %0d of %0d beats came out, %0d of %0d went in, %0d of %0d taps gave all of theirs (cycle %0d)",
+                   out.taken, out.ALL, sent, SENT_MAX, whole_taps, `KIT_TAPS, cycle);
+`endif
+          how   = "stuck";
+          ended = 1'b1;
         end
-        if (!ended && (valid ^ valid) !== 1'b0) begin
-          $display("FAIL: the output's valid is unknown (cycle %0d)", cycle);
-          fail;
-        end
-        if (!ended && valid && out_ready) begin
-          if (taken == TAKEN_MAX) begin
-            $display("FAIL: more than %0d beats came out (cycle %0d)", TAKEN_MAX, cycle);
-            fail;
-          end else check_beat;
-        end
-        if (!ended && idle > `KIT_WATCHDOG) begin
-          if (taken == TAKEN_MAX && sent == SENT_MAX) begin
-            $display("PASS: %0d images, %0d beats equal", `KIT_IMAGES, taken);
-            if ($value$plusargs("nonce=%d", nonce))
-              $display("KIT %0d PASS: %0d images, %0d beats equal", nonce, `KIT_IMAGES, taken);
-            ended = 1'b1;
-            $finish;
-          end else begin
-            $display("FAIL: %0d of %0d beats came out, %0d of %0d went in (cycle %0d)", taken, TAKEN_MAX, sent, SENT_MAX,
-                     cycle);
-            fail;
-          end
-        end
+      end
+      if (ended) begin
+`ifdef FOUR_STATE_EVENTS
+        $fdisplay(events, "end %0s %0d -", how, cycle);
+        $fclose(events);
+`endif
+        $finish(0);
       end
       if (!ended && in_valid && in_ready && !rst) begin
         // Taken at the rising edge that follows.
@@ -171,6 +187,135 @@ module testbench;
         in_start = 1'b0;
       end
       cycle = cycle + 1;
+    end
+
+endmodule
+
+// The beats of one stream, the output's or a tap's: compares them, or writes them down. LATENCY is of a stream without
+// valid: its beats come one a cycle, so many cycles behind the first beat of their image.
+module kit_stream #(
+    parameter NAME = "",
+    parameter FILE = "",
+    parameter EVENT = "",
+    parameter BITS = 8,
+    parameter LANES = 1,
+    parameter BEATS = 1,
+    parameter ROW_BEATS = 1,
+    parameter TAIL = 1,
+    parameter LOW_FIRST = 1,
+    parameter LAST_EVERY = 0,
+    parameter HAS_KEEP = 0,
+    parameter HAS_VALID = 1,
+    parameter LATENCY = 0
+) (
+    input wire looked,
+    input wire [BITS*LANES-1:0] data,
+    input wire valid,
+    input wire ready,
+    input wire last,
+    input wire [LANES-1:0] keep
+);
+
+  localparam ALL = `KIT_IMAGES * BEATS;
+
+  integer taken = 0;
+  integer i;
+  integer lanes;
+  integer at;
+  reg due;
+  wire whole = taken == ALL;
+
+`ifdef FOUR_STATE_EVENTS
+  task say_unknown;
+    input [8*8-1:0] what;
+    input value;
+    if (!testbench.ended) begin
+      $fdisplay(testbench.events, "unknown %0s_%0s %0d %b", EVENT, what, testbench.cycle, value);
+      testbench.how   = "unknown";
+      testbench.ended = 1'b1;
+    end
+  endtask
+
+  task take;
+    begin
+      for (i = 0; i < lanes; i = i + 1) begin
+        at = BITS * (LOW_FIRST ? i : LANES - 1 - i);
+        $fdisplay(testbench.events, "value %0s %0d %b", EVENT, testbench.cycle, data[at+:BITS]);
+      end
+      if (LAST_EVERY != 0) $fdisplay(testbench.events, "value %0s_last %0d %b", EVENT, testbench.cycle, last);
+      for (i = 0; HAS_KEEP && i < LANES; i = i + 1)
+        $fdisplay(testbench.events, "value %0s_keep %0d %b", EVENT, testbench.cycle,
+                  keep[LOW_FIRST ? i : LANES - 1 - i]);
+      if (taken == ALL && !testbench.ended) begin
+        testbench.how   = "surplus";
+        testbench.ended = 1'b1;
+      end
+    end
+  endtask
+`else
+  reg [BITS*LANES-1:0] expected[0:ALL-1];
+  initial $readmemh(FILE, expected);
+
+  task say_unknown;
+    input [8*8-1:0] what;
+    input value;
+    if (!testbench.ended) begin
+      $display("FAIL: %0s: %0s is %b (cycle %0d)", NAME, what, value, testbench.cycle);
+      testbench.ended = 1'b1;
+    end
+  endtask
+
+  task take;
+    begin
+      if (taken == ALL && !testbench.ended) begin
+        $display("FAIL: %0s: more than %0d beats came (cycle %0d)", NAME, ALL, testbench.cycle);
+        testbench.ended = 1'b1;
+      end
+      for (i = 0; i < lanes && !testbench.ended; i = i + 1) begin
+        at = BITS * (LOW_FIRST ? i : LANES - 1 - i);
+        if (data[at+:BITS] !== expected[taken][at+:BITS]) begin
+          $display("FAIL: image %0d, %0s, beat %0d, lane %0d: expected %h, got %h (cycle %0d)", taken / BEATS, NAME,
+                   taken % BEATS, i, expected[taken][at+:BITS], data[at+:BITS], testbench.cycle);
+          testbench.ended = 1'b1;
+        end else if (^expected[taken][at+:BITS] === 1'bx) begin
+          $display("FAIL: %0s has no value for image %0d, beat %0d", FILE, taken / BEATS, taken % BEATS);
+          testbench.ended = 1'b1;
+        end
+      end
+      if (!testbench.ended && LAST_EVERY != 0)
+        if (last !== ((taken + 1) % LAST_EVERY == 0)) begin
+          $display("FAIL: image %0d, %0s, beat %0d: last is %b (cycle %0d)", taken / BEATS, NAME, taken % BEATS, last,
+                   testbench.cycle);
+          testbench.ended = 1'b1;
+        end
+      for (i = 0; HAS_KEEP && i < LANES && !testbench.ended; i = i + 1)
+        if (keep[LOW_FIRST?i : LANES-1-i] !== (i < lanes)) begin
+          $display("FAIL: image %0d, %0s, beat %0d: keep is %b (cycle %0d)", taken / BEATS, NAME, taken % BEATS, keep,
+                   testbench.cycle);
+          testbench.ended = 1'b1;
+        end
+    end
+  endtask
+`endif
+
+  always @(looked)
+    if (testbench.rst) taken = 0;
+    else if (!testbench.ended) begin
+      due = valid;
+      if (!HAS_VALID) begin
+        due = 1'b0;
+        if (taken < ALL)
+          due = testbench.entered[taken/BEATS] >= 0 &&
+              testbench.cycle == testbench.entered[taken/BEATS] + LATENCY + taken % BEATS;
+      end
+      if ((due ^ due) !== 1'b0) say_unknown("valid", due);
+      else if ((ready ^ ready) !== 1'b0) say_unknown("ready", ready);
+      else if (due && ready) begin
+        lanes = (taken % ROW_BEATS == ROW_BEATS - 1) ? TAIL : LANES;
+        take;
+        taken = taken + 1;
+        testbench.moved = 1'b1;
+      end
     end
 
 endmodule

@@ -90,8 +90,8 @@ class FittedSimd(Fitted):
 
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
         """The harness in Verilog, the memory, and every tap's values. One job, whatever the settings say."""
-        layout, top = self.layout(self._model.graph.taps), self.design.top
-        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
+        layout = self.layout(self._model.graph.taps)
+        return make_bench(layout, x, engine, stall, folder, parameters=self.parameters, watchdog=self.watchdog)
 
     def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
         """Sizes of the job, the order of the monitors' words, stalls of all channels, and limits."""

@@ -38,7 +38,7 @@ class _Show:
                     yield token, channel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SimdFourStateBench(FourStateBench):
     """A bench of the SIMD accelerator. `shows`: by stage, what it shows of an image, in order."""
 
@@ -72,7 +72,6 @@ def make_bench(
     stall: int,
     folder: Path,
     *,
-    top: str,
     parameters: Mapping[str, int],
     watchdog: int,
 ) -> SimdFourStateBench:
@@ -119,9 +118,7 @@ def make_bench(
         "PARAMETER_FILE": '"parameters.hex"',
         "IMAGE_FILE": '"images.hex"',
     }
-    return SimdFourStateBench(
-        top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes={}, shows=shows
-    )
+    return SimdFourStateBench(Path(__file__).with_name("four_state.v"), macros, streams, handshakes={}, shows=shows)
 
 
 def _show(shape: tuple[int, ...], tap: str) -> _Show:

@@ -84,8 +84,8 @@ class FittedStream(Fitted):
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
         """The harness in Verilog, ROM files, and every tap's values."""
         self.write_files(folder)
-        layout, top = self.layout(self._model.graph.taps), self.design.top
-        return make_bench(layout, x, engine, stall, folder, top=top, parameters=self.parameters, watchdog=self.watchdog)
+        layout = self.layout(self._model.graph.taps)
+        return make_bench(layout, x, engine, stall, folder, parameters=self.parameters, watchdog=self.watchdog)
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The reason why nothing moves, that is which stream waits for which, and the state of every stream."""

@@ -20,7 +20,6 @@ def make_bench(
     stall: int,
     folder: Path,
     *,
-    top: str,
     parameters: Mapping[str, int],
     watchdog: int,
 ) -> FourStateBench:
@@ -56,7 +55,7 @@ def make_bench(
         "STALL": stall,
         "STIMULUS": f'"{_STIMULUS}"',
     }
-    return FourStateBench(top, Path(__file__).with_name("four_state.v"), macros, streams, handshakes)
+    return FourStateBench(Path(__file__).with_name("four_state.v"), macros, streams, handshakes)
 
 
 def _place(layout: StreamLayout, stream: str) -> Place:

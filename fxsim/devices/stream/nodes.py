@@ -73,7 +73,7 @@ def write_nodes(model: Model, settings: Settings, rtl: Path | None, folder: Path
 def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Path) -> Path:  # noqa: ARG001  # there are none
     """Write a description of the whole accelerator into a folder, with the Verilog and ROM files; returns its path.
 
-    The taps, which are ports of it, are not described. ModelError where the model does not fit it.
+    Every tap is described, at its ports. ModelError where the model does not fit it.
     """
     parameters = rtl_parameters(model)
     copied = shutil.copytree(rtl or rtl_dir(), folder / "rtl")
@@ -88,6 +88,10 @@ def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Pat
         *("[[stream]]", 'role = "input"', 'prefix = "s_axis"'),
         *("[[stream]]", 'role = "output"', 'prefix = "m_axis"'),
     ]
+    for i, tap in enumerate(model.graph.taps):
+        lines += ["[[tap]]", f"name = {json.dumps(tap)}", f'data = "mon_data[{8 * i + 7}:{8 * i}]"']
+        lines += [f'valid = "mon_valid[{i}]"', f'ready = "mon_ready[{i}]"']
+        lines += ['order = ["channel", "token"]'] if stream_order(model, tap) is Axis.CHANNELS else []
     (copied / "design.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return copied / "design.toml"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.fitted import FOLLOWING, FittedDescribed, cpp_cycles, cpp_flag, cpp_shape
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
@@ -11,6 +12,8 @@ from fxsim.devices.described.jobs.bound import BoundAxi4, BoundRam, BoundRegion,
 from fxsim.devices.described.jobs.layout import JobsLayout
 from fxsim.devices.described.jobs.parts import CYCLES_MAX
 from fxsim.devices.described.jobs.wrapper import waited
+from fxsim.devices.four_state import FourStateBench
+from fxsim.engines import Engine
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
 from fxsim.operators import Cost
@@ -73,6 +76,13 @@ class FittedJobs(FittedDescribed[BoundJobs]):
     def has_waits(self) -> bool:
         """Whether the design is an AXI4 master."""
         return bool(self.bound.masters)
+
+    def four_state(self, x: Integers, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:  # noqa: ARG002  # none of it
+        """StimulusError: memories, registers and buses of a job have no harness for four states."""
+        raise StimulusError(
+            f"{self.bound.path}: the design works off jobs, and four states are there for designs with an input and an "
+            "output stream: simulate it in two (without --four-state), under several power-on seeds"
+        )
 
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""

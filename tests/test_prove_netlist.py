@@ -1,0 +1,170 @@
+"""Netlists: BTOR2 is read or refused by name, and its plain evaluation is what the Verilog computes."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.errors import FileError, ToolError
+from fxsim.paths import rtl_dir
+from fxsim.prove.btor2 import Sort, parse
+from fxsim.prove.concrete import Evaluator, compute
+from fxsim.prove.netlist import make_netlist
+from fxsim.simulate.sources import Sources, read_sources
+
+COUNTER = """\
+; a counter of what a memory holds at its place
+1 sort bitvec 1
+2 sort bitvec 4
+3 sort array 1 2
+4 input 1 enable
+5 state 2 count
+6 zero 2
+7 init 2 5 6
+8 state 3 memory
+9 slice 1 5 0 0
+10 read 2 8 9
+11 add 2 5 10
+12 ite 2 4 11 5
+13 next 2 5 12
+14 write 3 8 9 -5
+15 next 3 8 14
+16 output 11 sum ; rtl/a.v:1
+17 uext 2 10 0 u.word
+"""
+
+
+def test_a_text_is_read_and_evaluated_as_it_says() -> None:
+    """Cells, states, names of nets and complements; a memory's unknown word stays what it is until it is written."""
+    netlist = parse(COUNTER)
+    assert [(state.name, netlist.cells[state.cell].sort) for state in netlist.states] == [
+        ("count", Sort(4)),
+        ("memory", Sort(4, 1)),
+    ]
+    assert netlist.nets.keys() == {"count", "memory", "enable", "u.word"}
+    unknown = iter([9, 3, 5])
+    evaluator = Evaluator(netlist, lambda _: next(unknown))
+    seen = []
+    for enable in (0, 1, 1, 1):
+        evaluator.evaluate({"enable": enable})
+        seen.append((evaluator.value(netlist.nets["count"]), evaluator.value(netlist.output("sum"))))
+        evaluator.tick()
+    # By hand: 9 would be the count's, had it no first content.
+    # Word 0 is 3, then 15 (~0); count 0, 0, 15; word 1 (of the odd count 15) is 5, then 0; 15 + 5 = 4; word 0 is 15.
+    assert seen == [(0, 3), (0, 15), (15, 4), (4, 3)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("11 add 2 5 10", "11 udiv 2 5 10", "line 12: unknown kind 'udiv'"),
+        ("11 add 2 5 10", "11 add 1 5 10", "widths of this add do not fit"),
+        ("11 add 2 5 10", "11 add 2 5 99", "there is no cell 99"),
+        ("11 add 2 5 10", "10 add 2 5 10", "10 is there twice"),
+        ("9 slice 1 5 0 0", "9 slice 1 5 4 4", "widths of this slice"),
+        ("2 sort bitvec 4", "2 sort bitvec 4000000", "4000000 bits"),
+        ("3 sort array 1 2", "3 sort array 3 2", "expected a sort"),
+        ("13 next 2 5 12", "13 next 2 6 12", "expected this next"),
+        ("17 uext 2 10 0 u.word", "17 bad 4", "line 18"),
+        ("17 uext 2 10 0 u.word", "17 constraint 4", "line 18"),
+        ("6 zero 2", "6 const 2 10000", "does not fit into 4 bits"),
+        ("6 zero 2", "6 const 2 2", "is not a const"),
+    ],
+)
+def test_what_is_malformed_or_unknown_is_refused_with_its_line(before: str, after: str, said: str) -> None:
+    """Unknown kinds, wrong widths, missing cells, properties and constraints: one error that names the place."""
+    assert before in COUNTER
+    with pytest.raises(FileError, match=r"line \d+") as caught:
+        parse(COUNTER.replace(before, after))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "operands", "width", "expected"),
+    [
+        ("add", (15, 2), 4, 1),
+        ("sub", (1, 2), 4, 15),
+        ("mul", (13, 7), 4, 11),
+        ("neg", (3,), 4, 13),
+        ("sra", (8, 1), 4, 12),
+        ("sra", (8, 9), 4, 15),
+        ("srl", (8, 3), 4, 1),
+        ("sll", (3, 3), 4, 8),
+        ("sll", (3, 15), 4, 0),
+        ("ult", (8, 7), 1, 0),
+        ("slt", (8, 7), 1, 1),
+        ("sgte", (8, 7), 1, 0),
+        ("ugte", (8, 8), 1, 1),
+        ("redand", (15,), 1, 1),
+        ("redand", (14,), 1, 0),
+        ("redxor", (7,), 1, 1),
+        ("concat", (1, 2), 8, 18),
+        ("sext", (8,), 6, 56),
+        ("uext", (8,), 6, 8),
+        ("xnor", (5, 3), 4, 9),
+        ("nand", (5, 3), 4, 14),
+        ("nor", (5, 3), 4, 8),
+    ],
+)
+def test_each_kind_of_cell_computes_what_btor2_says(
+    kind: str, operands: tuple[int, ...], width: int, expected: int
+) -> None:
+    """Operands of four bits, results worked out by hand from the format's definition."""
+    assert compute(kind, width, 0, list(operands), [4] * len(operands)) == expected
+
+
+def words(rows: list[list[int]]) -> bytes:
+    """ROM contents: a row a line, its first byte the least significant."""
+    return "".join("".join(f"{value & 255:02x}" for value in reversed(row)) + "\n" for row in rows).encode()
+
+
+def test_a_module_with_parameters_and_roms_computes_what_it_should() -> None:
+    """The `linear` module with contents of its own: rows of its outputs are those of plain sums, whatever it held."""
+    weights, bias, shift = [[3, -5, 127], [-128, 1, 0]], [4, -7], [3, 8]
+    files = {
+        "w.hex": words(weights),
+        "b.hex": words([[value] for value in bias]),
+        "s.hex": words([[value] for value in shift]),
+    }
+    parameters = {"IN": 3, "OUT": 2, "ACC_W": 18, "W_FILE": "w.hex", "B_FILE": "b.hex", "S_FILE": "s.hex"}
+    sources = read_sources(rtl_dir())
+    made = make_netlist(sources, "linear", parameters, files)
+    again = make_netlist(sources, "linear", parameters, files)
+    assert (again.cached, again.btor2) == (True, made.btor2)
+    other = make_netlist(sources, "linear", parameters, files | {"b.hex": words([[5], [-7]])})
+    assert other.sha256 != made.sha256
+
+    rows = np.random.default_rng(5).integers(-128, 128, (4, 3)).tolist()
+    expected = []
+    for row in rows:
+        for w, b, s in zip(weights, bias, shift, strict=True):
+            total = sum(x * k for x, k in zip(row, w, strict=True))
+            expected.append(max(-128, min(127, (total + (1 << s >> 1) >> s) + b)))
+    random_bits = random.Random(6)
+    evaluator = Evaluator(made.netlist, random_bits.getrandbits)
+    pending, got = [value & 255 for row in rows for value in row], []
+    for cycle in range(40):
+        inputs = {"clk": 0, "rst": int(cycle == 0), "m_axis_tready": random_bits.getrandbits(1)}
+        inputs |= {"s_axis_tdata": pending[0] if pending else 0, "s_axis_tvalid": int(bool(pending) and cycle > 0)}
+        evaluator.evaluate(inputs)
+        take = {name: evaluator.value(made.netlist.output(name)) for name in made.netlist.outputs}
+        if cycle > 0:
+            if pending and take["s_axis_tready"]:
+                pending.pop(0)
+            if take["m_axis_tvalid"] and inputs["m_axis_tready"]:
+                got.append((take["m_axis_tdata"] ^ 128) - 128)
+        evaluator.tick()
+    assert got == expected
+
+
+def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
+    """A syntax error and a missing ROM file are told in Yosys' words; odd names never reach its script."""
+    with pytest.raises(ToolError, match=r"Yosys does not take 'x'.*syntax error"):
+        make_netlist(Sources(tmp_path, {"x.v": b"module x (;"}), "x", {}, {})
+    with pytest.raises(ToolError, match="Yosys does not take 'linear'"):
+        make_netlist(read_sources(rtl_dir()), "linear", {"IN": 3, "OUT": 2}, {})
+    with pytest.raises(FileError, match="has a name that Yosys is not given"):
+        make_netlist(Sources(tmp_path, {"x y.v": b""}), "x", {}, {})
+    with pytest.raises(FileError, match="expected a name"):
+        make_netlist(Sources(tmp_path, {"x.v": b""}), "x", {"A": '"; shell'}, {})
