@@ -597,7 +597,7 @@ def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> 
     ("words", "message"),
     [
         (("--top", "awkwart"), "there is no module 'awkwart'"),
-        (("--top", "awkward", "{folder}/a.vhd"), "a.vhd is VHDL, expected Verilog"),
+        (("--top", "awkward", "{folder}/a.vhd"), "a.vhd is VHDL and awkward.sv is not: expected one language"),
         (("--top", "awkward", "-o", "{folder}/below/my.toml"), "does not lie in the folder of the description"),
         (("--top", "awkward", "-o", "{folder}/there.toml"), "is there already"),
     ],
