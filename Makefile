@@ -27,10 +27,12 @@ test: setup ## every test: tests/ and testbenches/, side by side; the slowest ar
 	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
 quick: setup ## the tests that need no tool, while writing: about a minute
-	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q tests
+	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q $(LIGHT)
 
 # One more than there are cores: what waits for a disk or another process leaves a core idle.
 SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal
+# Files of tests that do not import PyTorch: each worker would take seconds for that.
+LIGHT = $$(grep -LE '^(import torch|from torch|from fxsim\.(networks|training|bridge))' tests/test_*.py)
 TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or numba or process
 
 # Its parts side by side; what each says comes in one piece.

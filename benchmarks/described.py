@@ -1,6 +1,9 @@
 """`python -m benchmarks described`: our streaming accelerator through a description, against its own harness."""
 
+import json
+import shutil
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +14,29 @@ from fxsim import temporary
 from fxsim.benchmark.machine import describe_machine
 from fxsim.cli.console import json_option, plain, print_json, print_table, say
 from fxsim.cosim import cosim
-from fxsim.devices.stream.roms import rtl_parameters, stream_order, write_roms
 from fxsim.errors import FxsimError
 from fxsim.formats import load
-from fxsim.graph import Model
-from fxsim.operators import Axis
-from fxsim.paths import golden_dir, rtl_dir, verilog_files
+from fxsim.paths import golden_dir, rtl_dir
 
+_DESCRIPTION = Path(__file__).parent.parent / "tests" / "rtl" / "stream" / "stream.toml"
 OWN, DESCRIBED = "own harness", "description"
 
 
-def describe(model: Model, folder: Path) -> Path:
-    """The streaming accelerator with a model's ROMs in a new folder; returns its description, which shows every tap."""
-    names = [name for name in verilog_files(rtl_dir()) if name.split("/")[0] in ("lib", "stream")]
-    for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(verilog_files(rtl_dir())[name].read_bytes())
-    write_roms(model, folder)
-    lines = [
-        'top = "stream_resmlp"',
-        f"sources = [{', '.join(repr(name) for name in names)}]",
-        'files = ["*.hex"]',
-        f"parameters = {{ {', '.join(f'{name} = {value}' for name, value in rtl_parameters(model).items())} }}",
-        'clock = "clk"',
-        'reset = { signal = "rst" }',
-        '[[stream]]\nrole = "input"\nprefix = "s_axis"',
-        '[[stream]]\nrole = "output"\nprefix = "m_axis"',
-    ]
-    for i, tap in enumerate(model.graph.taps):
-        signals = f'data = "mon_data[{8 * i + 7}:{8 * i}]"\nvalid = "mon_valid[{i}]"\nready = "mon_ready[{i}]"'
-        order = '\norder = ["channel", "token"]' if stream_order(model, tap) is Axis.CHANNELS else ""
-        lines.append(f'[[tap]]\nname = "{tap}"\n{signals}{order}')
+def describe(folder: Path) -> Path:
+    """The streaming accelerator in a new folder with its description, which shows every tap; returns the latter."""
+    for name in ("lib", "stream"):
+        shutil.copytree(rtl_dir() / name, folder / name)
+    # The command of this interpreter, wherever it is.
+    text = _DESCRIPTION.read_text(encoding="utf-8")
     path = folder / "stream.toml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text(text.replace('"fxsim"', json.dumps(sys.executable) + ', "-m", "fxsim"'), encoding="utf-8")
     return path
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help="Model file; by default the golden model psa_h96.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Of four blocks of PSA, 64 points; by default golden psa_h96."
+)
 @click.option("--images", default=32, show_default=True, help="Images of each run: the golden digits, over and over.")
 @click.option("--rounds", default=7, show_default=True, help="Runs of either, in turn.")
 @json_option
@@ -59,7 +47,7 @@ def described(model: Path | None, images: int, rounds: int, as_json: bool) -> No
     x = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
     speeds: dict[str, list[int]] = {OWN: [], DESCRIBED: []}
     with temporary.folder("described") as folder:
-        path = describe(measured, folder)
+        path = describe(folder)
         try:
             for round_ in range(rounds):
                 say(f"round {round_ + 1} of {rounds}", err=True)
@@ -74,7 +62,7 @@ def described(model: Path | None, images: int, rounds: int, as_json: bool) -> No
                     speeds[name].append(result.timing.cycles_per_second)
         except FxsimError as error:
             raise click.ClickException(plain(str(error))) from None
-        lines = len(path.read_text(encoding="utf-8").splitlines())
+        text = path.read_text(encoding="utf-8")
     ratios = [ours / own for own, ours in zip(speeds[OWN], speeds[DESCRIBED], strict=True)]
     if as_json:
         print_json(
@@ -86,4 +74,4 @@ def described(model: Path | None, images: int, rounds: int, as_json: bool) -> No
     print_table(f"{measured.name}, {images} images, all taps: cycles a second", ("through", "median", "most"), rows)
     middle = statistics.median(ratios)
     click.echo(f"description / own harness, in pairs: median {middle:.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
-    click.echo(f"{lines} lines of description, of which {len(measured.graph.taps)} taps")
+    click.echo(f"{len(text.splitlines())} lines of description, of which {text.count('[[tap]]')} entries of taps")

@@ -39,7 +39,7 @@ from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut
-from fxsim.paths import rtl_dir, verilog_file, verilog_files
+from fxsim.paths import cache_dir, rtl_dir, verilog_file, verilog_files
 from fxsim.simulate import build as rtl_build
 from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
 from fxsim.simulate.sources import Sources, read_sources, refuse_headers
@@ -1045,6 +1045,8 @@ class Cache:
         self.builds = 0
         self.found: list[str] = []  # what stood ready for the last build
         self.reads: Callable[[str], bool] = lambda _: True  # which of the sources "Verilator" reads
+        self.ports = b"ports"
+        self.sees = ["../harness.cpp", "Vdut.h"]  # the files that the "compiler" reads for the harness
         monkeypatch.setenv("FXSIM_CACHE", str(folder / "cache"))
         monkeypatch.setattr(rtl_build, "run_logged", self._run)
 
@@ -1057,9 +1059,14 @@ class Cache:
             read = [f"rtl/{name}" for name in verilog_files(work / "rtl") if self.reads(name)]
             lines = (f'S      20  2163602  1795914626           0  1795914626           0 "hash" "{f}"' for f in read)
             (obj / "Vdut__verFiles.dat").write_text('C "--cc"\n' + "\n".join(lines) + "\n")
+            (obj / "Vdut.h").write_bytes(self.ports)
+            (obj / "Vdut_inside.h").write_bytes(b"".join(path.read_bytes() for path in work.rglob("add.v")))
             return 0
         self.builds += 1
-        self.found = [path.name for path in obj.iterdir() if path.suffix == ".o"]
+        self.found = sorted(path.name for path in obj.iterdir() if path.suffix == ".o")
+        if "harness.o" not in self.found:
+            (obj / "harness.o").write_bytes(b"harness of " + self.ports)
+            (obj / "harness.d").write_text("harness.o: " + " \\\n ".join(self.sees) + "\n")
         for name in ("verilated.o", "harness_library.hpp.fast.gch"):
             (obj / name).write_bytes(b"library")
         contents = (path.read_bytes() for name, path in verilog_files(work / "rtl").items() if self.reads(name))
@@ -1192,12 +1199,13 @@ def test_headers_that_no_hash_covers_are_refused(name: str, tmp_path: Path) -> N
     own = tmp_path / "own of # Verilator"
     fine = compiled(tmp_path / "fine", f"{tmp_path}/own\\ of\\ \\#\\ Verilator/include/verilated.h", "Vdut.h")
     sources = Sources(Path("the_rtl"), {})
-    refuse_headers(fine, sources, own)
+    refuse_headers(fine, sources, own, set())
     with pytest.raises(ToolError, match=r"C\+\+ in the Verilog of the_rtl includes .*(x\.h|top\.v), which no hash"):
-        refuse_headers(compiled(tmp_path / "other", name), sources, own)
+        refuse_headers(compiled(tmp_path / "other", name), sources, own, set())
     (fine / "obj" / "harness.o").touch()
     with pytest.raises(ToolError, match=r"for harness\.o, expected harness\.d"):
-        refuse_headers(fine, sources, own)
+        refuse_headers(fine, sources, own, set())
+    refuse_headers(fine, sources, own, {"harness"})
 
 
 @pytest.mark.slow
@@ -1417,7 +1425,9 @@ def test_interrupted_build_leaves_no_entry(builds: Cache, monkeypatch: pytest.Mo
     assert builds.entries == set()
     (builds.folder / "new-left").mkdir()
     assert not builds.get().cached
-    assert {path.name for path in builds.folder.iterdir()} == {*builds.entries, "lock", "building", "runtime", "reads"}
+    assert {path.name for path in builds.folder.iterdir()} == {
+        *builds.entries, "lock", "building", "runtime", "harness", "reads",
+    }  # fmt: skip
 
 
 def test_the_library_is_compiled_once(builds: Cache) -> None:
@@ -1425,7 +1435,7 @@ def test_the_library_is_compiled_once(builds: Cache) -> None:
     builds.get({"TOKENS": 1})
     assert builds.found == []
     builds.get({"TOKENS": 2})
-    assert builds.found == ["verilated.o"]
+    assert builds.found == ["harness.o", "verilated.o"]
     builds.get({"TOKENS": 2}, optimise="-O1")
     assert builds.found == []
     builds.get({"TOKENS": 2}, traced=True)
@@ -1435,7 +1445,63 @@ def test_the_library_is_compiled_once(builds: Cache) -> None:
     builds.get({"TOKENS": 3})
     assert builds.found == []
     builds.get({"TOKENS": 4})
-    assert builds.found == ["verilated.o"]
+    assert builds.found == ["harness.o", "verilated.o"]
+
+
+def test_the_harness_is_compiled_once_for_the_same_ports(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit inside a design compiles the design alone; other ports, another harness or a damaged object, that too."""
+
+    def edited() -> list[str]:
+        path = verilog_file(builds.rtl, "add.v")
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        assert not builds.get().cached
+        return builds.found
+
+    assert edited() == []
+    assert edited() == ["harness.o", "verilated.o"]
+    builds.ports = b"other ports"
+    assert edited() == ["verilated.o"]
+    assert edited() == ["harness.o", "verilated.o"]
+    assert {path.read_bytes() for path in builds.folder.glob("harness/*/harness.o")} == {
+        b"harness of ports", b"harness of other ports",
+    }  # fmt: skip
+    for path in builds.folder.glob("harness/*/harness.o"):
+        path.write_bytes(b"Harness")
+    assert edited() == ["verilated.o"]
+    assert edited() == ["harness.o", "verilated.o"]
+    programs = STREAM.programs
+    monkeypatch.setattr(
+        rtl_build.Design, "programs", property(lambda _: programs | {"harness_common.hpp": b"// another"})
+    )
+    assert edited() == ["verilated.o"]
+    assert edited() == ["harness.o", "verilated.o"]
+
+
+def test_harness_that_sees_inside_is_compiled_each_time(builds: Cache) -> None:
+    """One that reads another header of the design than that of its ports is never taken from an earlier build."""
+    builds.sees.append("Vdut_inside.h")
+    for tokens in (1, 2, 3):
+        builds.get({"TOKENS": tokens})
+        assert "harness.o" not in builds.found
+    assert not [*builds.folder.glob("harness/*/harness.o")]
+
+
+def test_objects_of_a_build_are_used_by_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled with the harness of another build, a design that was edited inside gives its own values."""
+    library = cache_dir() / "verilator" / "runtime"
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    if library.is_dir():  # compiled by other tests
+        shutil.copytree(library, tmp_path / "cache" / "verilator" / "runtime")
+    assert compare(images=(0, 1)).passed
+    (stored,) = (tmp_path / "cache" / "verilator").glob("harness/*/harness.o")
+    stamp = stored.stat().st_mtime_ns
+    edited = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(8'd0)"))
+    result = compare(rtl=edited, images=(0, 1))
+    assert not result.passed
+    log = (tmp_path / "cache" / "verilator" / result.build_key / "build.log").read_text()
+    assert "Vdut__ALL.o" in log
+    assert "-o harness.o" not in log
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("verilator/harness/*/*.o")] == [stamp]
 
 
 def test_cache_is_bounded(builds: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

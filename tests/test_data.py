@@ -72,6 +72,7 @@ def one_line(error: pytest.ExceptionInfo[FxsimError]) -> str:
 # Pictures, splits
 
 
+@pytest.mark.slow
 def test_digits_are_the_same_everywhere() -> None:
     """The digits, their scaling and their split have one hash, and every fourth picture of a class is for testing."""
     from sklearn.datasets import load_digits

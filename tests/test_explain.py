@@ -313,6 +313,7 @@ def test_a_fault_between_taps_is_found(model: Model, x: np.ndarray) -> None:
     assert (fault.tap, fault.node, fault.label, fault.exact) == (ADD, LINEAR, "rounding_half_away", True)
 
 
+@pytest.mark.slow
 def test_what_is_in_no_list_is_unexplained(model: Model, x: np.ndarray) -> None:
     """A random table in place of the rule, random noise, one random bit: nothing of them is a rule."""
     rng = np.random.default_rng(SEED)

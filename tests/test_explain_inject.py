@@ -133,6 +133,7 @@ def liar(label: str) -> object:
     return explain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "status", "words"),
     [

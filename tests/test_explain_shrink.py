@@ -125,6 +125,7 @@ def test_command(model: Model, x: np.ndarray, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_search_that_is_cancelled_leaves_nothing(
     model: Model, x: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -411,6 +411,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_figures_of_a_trained_model_are_measured_again(trained: Path) -> None:
     """The kept small trained model gives what the manifest states, on all 445 test pictures."""
     found = check_training(trained, read_manifest(trained))

@@ -794,6 +794,7 @@ def test_export_and_import_give_the_model_back(model: Model, layout: str) -> Non
         assert import_headers(folder, layout, config.rule).graph == model.graph
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     model=resmlp_models(

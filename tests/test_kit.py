@@ -17,8 +17,10 @@ from fxsim.vectors.kit import write_kit
 from tests.test_cosim import MODEL, X, edited_rtl
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, design, model, written
 from tests.test_described import X as TOKENS
+from tests.test_described_jobs import JOBS
+from tests.test_described_jobs import model as two
 
-__all__ = ["model"]  # a fixture
+__all__ = ["model", "two"]  # fixtures
 
 
 def ran(kit: Path, *words: str) -> tuple[int, str]:
@@ -102,6 +104,14 @@ def test_a_design_cannot_say_pass_itself(tmp_path: Path) -> None:
     assert ran(tmp_path / "kit") == (1, said)
 
 
+def test_kit_of_a_design_that_works_off_jobs_is_refused(two: Model, tmp_path: Path) -> None:
+    """Before anything is written, with what serves instead."""
+    dut = {"dut": str(JOBS / "jobs.toml")}
+    with pytest.raises(StimulusError, match=r"jobs\.toml: the design works off jobs, .*'fxsim roms --dut'"):
+        write_kit(two, TOKENS, tmp_path / "kit", "described", dut)
+    assert not (tmp_path / "kit").exists()
+
+
 def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:
     """A latency that is to be found, and files of the kit's own names; the description is that which was named."""
     path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
@@ -176,7 +186,7 @@ def test_commands_write_kits_and_roms(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "own").mkdir()
     own = {path.name: path.read_bytes() for path in write_roms(MODEL, tmp_path / "own")}
     assert {path.name: path.read_bytes() for path in (tmp_path / "roms").iterdir()} == own
-    with pytest.raises(StimulusError, match="'simd' has no kit"):
+    with pytest.raises(StimulusError, match=r"'simd' has no kit: .*'fxsim memory-image'"):
         write_kit(MODEL, X, tmp_path / "simd", "simd")
     with pytest.raises(FileError, match="there is no folder"):
         write_kit(MODEL, X, tmp_path / "none" / "other")

@@ -168,6 +168,7 @@ def values_of(rng: np.random.Generator, number: Number, shape: tuple[int, ...]) 
     return values.astype(number.dtype)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_loops_equal_the_reference_in_any_number_format(data: st.DataObject) -> None:
     """A graph of every operator over tensors of any formats, signed and unsigned, is computed alike at every tap."""

@@ -238,7 +238,9 @@ def test_part_that_is_none_is_refused(tmp_path: Path, into: str | list[str], out
 
 def test_what_has_no_nodes_is_refused(tmp_path: Path) -> None:
     """By name, with those that have."""
-    with pytest.raises(StimulusError, match="'simd' has no modules of single nodes, as have: stream, described"):
+    with pytest.raises(
+        StimulusError, match=r"'simd' has no modules of single nodes, as have: stream, described .*every tap"
+    ):
         run_nodes(CosimRequest(MODEL, X, "simd"))
     path = two_stages(tmp_path / "d", "[]")
     for nodes, words in (

@@ -116,6 +116,7 @@ def test_a_bias_moves_any_value_to_any_other(out: Number) -> None:
 # --- arithmetic: against exact integers ---
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(data=st.data())
 def test_the_contract_over_all_formats(data: st.DataObject) -> None:
@@ -151,6 +152,7 @@ def test_tables_over_every_input(number: Number, rule: TableRule) -> None:
         assert np.array_equal(contract.expand_table(table, rule, number)[0], got)
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(data=st.data())
 def test_engines_and_onnx_agree_with_exact_arithmetic(data: st.DataObject) -> None:

@@ -30,7 +30,8 @@ GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "vectors",
-    "compare", "diff", "trace", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "compare", "diff", "prove", "trace",
+    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
 )  # fmt: skip

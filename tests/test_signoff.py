@@ -731,6 +731,7 @@ def test_unwritable_output_is_noticed_before_the_run(tmp_path: Path, monkeypatch
         assert f"cannot write into the folder {folder}" in str(error)
 
 
+@pytest.mark.slow
 def test_default_plan_of_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside an installed package the project's plan is found with its files, and published data is absent."""
     package = tmp_path / "site-packages" / "fxsim"
@@ -1059,6 +1060,7 @@ def test_record_round_trips(tmp_path: Path) -> None:
             read_record(tmp_path / "r.json")
 
 
+@pytest.mark.slow
 def test_report_is_drawn_from_the_stored_record(tmp_path: Path) -> None:
     """The JSON alone gives the page: verdict, every check with its status in words, figures, eight pictures."""
     write_record(stored_record(), tmp_path / "r.json")
@@ -1131,6 +1133,7 @@ def test_report_of_little_is_a_report(checks: tuple[str, ...]) -> None:
     assert "svg" not in page.tags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
@@ -1145,6 +1148,7 @@ def test_what_limits_a_verdict_is_at_the_top(change: dict[str, Any], shown: str)
     assert shown in html[: html.index('class="tiles"')]
 
 
+@pytest.mark.slow
 def test_values_that_differ_are_shown_in_the_tap_picture() -> None:
     """The tap picture marks a tap that differs, and only that one."""
     picture = draw_pictures(stored_record())[0]

@@ -119,6 +119,7 @@ def test_every_kind_is_complete(kind: Kind[Check]) -> None:
     assert module == f"fxsim.signoff.checks.{kind.name.replace('-', '_')}"
 
 
+@pytest.mark.slow
 def test_no_two_kinds_of_data_have_one_field() -> None:
     """Each list in the record holds rows of one kind, and every kind of row is a list there."""
     rows = {row for kind in CHECKS.values() for row in kind.rows}
@@ -354,6 +355,7 @@ def psa_check(tmp_path: Path, folder: Path, text: str) -> CheckRecord:
     return run_plan(load_plan(published_plan(tmp_path, folder, text)), listener=Silence()).checks[0]
 
 
+@pytest.mark.slow
 def test_published_distances_are_demanded_or_no_pass(published: Path, tmp_path: Path) -> None:
     """Without bounds the check reports; with the measured ones it passes; one step less, and it fails by name."""
     check = psa_check(tmp_path, published, PSA)

@@ -43,10 +43,11 @@ def check_command(description: Path, model: Path, as_json: bool) -> None:
 
 
 def _print(found: "Check") -> None:
-    rows = [
-        (line.role, line.name, line.data, line.handshake, line.lanes, line.number, ", ".join(line.order), line.beats)
-        for line in (*found.streams, *found.taps)
-    ]
+    rows = []
+    for line in (*found.streams, *found.taps):
+        number = line.number + (", big-endian" if line.byte_order == "big" else "")
+        order = ", ".join(line.order)
+        rows.append((line.role, line.name, line.data, line.handshake, line.lanes, number, order, line.beats))
     titles = ("", "tensor", "data", "handshake", "lanes", "number", "order", "beats")
     print_table(f"{found.description}: fits model '{found.model}'", titles, rows)
     if found.memories:

@@ -15,7 +15,7 @@ from fxsim.vectors.kit import write_memory_files
 @click.option("-o", "--output", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="Description of your own RTL, .toml.")
 def command(model: Path, output: Path, dut: Path | None) -> None:
-    """Write the files that a design reads of MODEL with $readmemh into a new folder.
+    """Write the files that a design reads of MODEL with $readmemh into a new folder, or an empty one.
 
     They are the ROM files of the streaming accelerator, or those that the description of your own RTL states.
     """

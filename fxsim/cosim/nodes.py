@@ -90,7 +90,8 @@ def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status
     device = DEVICES[request.device]
     if device.nodes is None:
         having = ", ".join(name for name in DEVICES.own if DEVICES[name].nodes is not None)
-        raise StimulusError(f"the accelerator '{device.name}' has no modules of single nodes, as have: {having}")
+        hint = f" ({device.instead_of_nodes})" if device.instead_of_nodes else ""
+        raise StimulusError(f"the accelerator '{device.name}' has no modules of single nodes, as have: {having}{hint}")
     model, settings = request.model, make_settings(device.name, device.settings, request.settings)
     x = model.check_stimulus(request.x)
     start, stop = request.images or (0, len(x))

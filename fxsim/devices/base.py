@@ -266,7 +266,7 @@ class Device:
     it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
     to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
     `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
-    it has none.
+    it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words.
     """
 
     name: str
@@ -281,6 +281,8 @@ class Device:
     four_state: bool = False
     nodes: Callable[[Model, Any, Path | None, Path], tuple[NodeDesign, ...]] | None = None
     described: Callable[[Model, Any, Path | None, Path], Path] | None = None
+    instead_of_nodes: str = ""
+    instead_of_kit: str = ""
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

@@ -5,6 +5,9 @@ of all that it could have read, the harness, the top, its parameters, the flags,
 and processor. Whatever changes is built anew. ROM contents are not part of a build, so that all models of the same
 dimensions share one. See `docs/cosim.md`.
 
+The harness sees nothing of a design but its ports: its object is kept by those and all else that it is made of, so that
+an edit inside a design compiles the design alone.
+
 Which files Verilator reads follows from the names that there are and from what stands in those that it reads. So where
 both are as they were, it would read the same ones again: the list it gave is kept by the names (and by all else), and
 an edit of a file that is not on it builds nothing anew.
@@ -28,17 +31,19 @@ from fxsim.errors import ToolError
 from fxsim.paths import cache_dir, rtl_dir
 from fxsim.private import make_private
 from fxsim.simulate.cache import (
+    HARNESSES_MAX,
+    RUNTIMES_MAX,
     Ingredients,
     prune,
     store,
     store_failure,
+    store_objects,
     store_reads,
-    store_runtime,
     take,
+    take_objects,
     take_reads,
-    take_runtime,
 )
-from fxsim.simulate.sources import Sources, files_read, hash_parts, read_sources, refuse_headers
+from fxsim.simulate.sources import Sources, compiled_from, files_read, hash_parts, read_sources, refuse_headers
 from fxsim.simulate.tools import Toolchain, find_toolchain, first_errors, run_logged
 
 COMMON_HARNESS = Path(__file__).resolve().parent / "harness_common.hpp"
@@ -123,6 +128,8 @@ _MAKE_VARIABLES = (
     "OPT_SLOW=-O0",
 )
 
+_PORTS = "Vdut.h"
+"""The header by which a harness sees a design: its ports."""
 _PRECOMPILED = f"{LIBRARY.name}.fast.gch"
 """By this name a rule of Verilator's makefile makes it of the header, with the flags of what includes it."""
 _RULES = """\
@@ -179,7 +186,8 @@ def build_simulator(
         library, *(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, _RULES, optimise))
     )
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
-    programs = (part for name, text in harness.items() for part in (name.encode(), text))
+    programs = [part for name, text in harness.items() for part in (name.encode(), text)]
+    harness_object = Path(next(iter(harness))).stem
     words = design.words(sources)
     names = (name.encode() for name in sources.files)
     base = hash_parts(*programs, runtime_key.encode(), *(word.encode() for word in (*flags, *words)), b"names", *names)
@@ -227,15 +235,25 @@ def build_simulator(
                         # What is included where the compiler does not take the precompiled one.
                         (work / "obj" / f"{LIBRARY.name}.fast").write_bytes(library)
                         # Not earlier: make wants its targets newer than the makefile that Verilator wrote.
-                        shared = take_runtime(cache / "runtime" / runtime_key, work / "obj")
+                        shared = take_objects(cache / "runtime" / runtime_key, work / "obj")
+                        ports = (work / "obj" / _PORTS).read_bytes()
+                        harness_key = hash_parts(runtime_key.encode(), *programs, ports)
+                        driven = shared and take_objects(cache / "harness" / harness_key, work / "obj")
                         run("compiling the simulator", _make_command(tools, optimise))
-                        refuse_headers(work, sources, own)
+                        refuse_headers(work, sources, own, {harness_object} if driven else set())
                         objects = [*work.glob("obj/verilated*.o"), work / "obj" / _PRECOMPILED]
                         built, seconds = work / "obj" / "simulate", round(time.monotonic() - started, 3)
+                        if not driven:
+                            read = compiled_from(work / "obj" / f"{harness_object}.d")
+                            own_headers = {path.name for path in (work / "obj").glob("*.h")}
+                            sees_ports_alone = own_headers & {Path(name).name for name in read} == {_PORTS}
                     with FileLock(cache / "lock"):
                         if not cached:
                             if not shared:
-                                store_runtime(cache / "runtime" / runtime_key, objects)
+                                store_objects(cache / "runtime" / runtime_key, objects, RUNTIMES_MAX)
+                            if not driven and sees_ports_alone:
+                                driver = work / "obj" / f"{harness_object}.o"
+                                store_objects(cache / "harness" / harness_key, [driver], HARNESSES_MAX)
                             store(cache / made_of.key, built, work / "build.log", made_of, seconds)
                         store_reads(cache, base, reads)
                         prune(cache)

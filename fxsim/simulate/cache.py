@@ -1,8 +1,9 @@
 """The kept simulators: a folder each, named by its key, holding the executable, its record and the build's log.
 
-Beside them, in `runtime/`, the objects of Verilator's own library, which are the same for all designs. Building happens
-elsewhere, as many at a time as are asked for, each under its own lock in `building/`; what is kept is added and dropped
-under the cache's one lock.
+Beside them, in `runtime/`, the objects of Verilator's own library, which are the same for all designs, and in
+`harness/` those of harnesses, which are the same for all designs of the same ports. Building happens elsewhere, as many
+at a time as are asked for, each under its own lock in `building/`; what is kept is added and dropped under the cache's
+one lock.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ ENTRIES_MAX = 64
 BYTES_MAX = 256 << 20
 
 _FAILURES_MAX = 8
-_RUNTIMES_MAX = 4
+RUNTIMES_MAX = 4
+HARNESSES_MAX = 32
 _READS_MAX = 4 * ENTRIES_MAX
 
 
@@ -105,8 +107,8 @@ def store_reads(cache: Path, base: str, names: tuple[str, ...]) -> None:
         path.unlink()
 
 
-def take_runtime(entry: Path, into: Path) -> bool:
-    """Copy the objects of Verilator's library to where make will find them; False where they are not all as stored."""
+def take_objects(entry: Path, into: Path) -> bool:
+    """Copy the objects of an entry to where make will find them; False where they are not all as stored."""
     check_private(entry)
     try:
         hashes = msgspec.json.decode((entry / "objects.json").read_bytes(), type=dict[str, str])
@@ -122,15 +124,15 @@ def take_runtime(entry: Path, into: Path) -> bool:
     return True
 
 
-def store_runtime(entry: Path, objects: list[Path]) -> None:
-    """Keep the objects of Verilator's library, in place of damaged ones. The caller holds the cache's lock."""
+def store_objects(entry: Path, objects: list[Path], most: int) -> None:
+    """Keep objects, in place of damaged ones, among the last `most`. The caller holds the cache's lock."""
     entry.parent.mkdir(exist_ok=True)
     with _new_folder(entry) as new:
         for path in objects:
             shutil.copy(path, new)
         hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in objects}
         (new / "objects.json").write_bytes(msgspec.json.encode(hashes))
-    for stamp in _newest_first(entry.parent.glob("*/objects.json"))[_RUNTIMES_MAX:]:
+    for stamp in _newest_first(entry.parent.glob("*/objects.json"))[most:]:
         shutil.rmtree(stamp.parent, ignore_errors=True)
 
 
@@ -165,7 +167,7 @@ def prune(cache: Path) -> None:
 
     The caller holds the cache's lock.
     """
-    for path in (*cache.glob("new-*"), *cache.glob("runtime/new-*")):
+    for path in (*cache.glob("new-*"), *cache.glob("*/new-*")):
         shutil.rmtree(path, ignore_errors=True)
     # One that is held and dropped all the same lets the same simulator be built twice, and no more.
     for path in _newest_first(cache.glob("building/*"))[_READS_MAX:]:

@@ -183,25 +183,29 @@ def files_read(listing: Path, sources: Sources, top: str, own: Path) -> tuple[st
     return tuple(sorted(names))
 
 
-def refuse_headers(work: Path, sources: Sources, own: Path) -> None:
+def compiled_from(listing: Path) -> set[str]:
+    """Names of the files that the compiler read for one object, as its own list (`-MMD`) has them."""
+    text = listing.read_text(encoding="utf-8", errors="surrogateescape")
+    _, _, listed = text.replace("\\\n", " ").partition(": ")
+    return {re.sub(r"\\(.)", r"\1", name).replace("$$", "$") for name in _DEPENDENCY.findall(listed)}
+
+
+def refuse_headers(work: Path, sources: Sources, own: Path, taken: set[str]) -> None:
     """ToolError where the compiler read a file that no hash covers, from its own lists of a build (`obj/*.d`).
 
     The folder of the build, `work`, holds what Verilator and the harness are; `own` is the folder that Verilator is
-    installed in. Headers of the system, which go with the compiler's version, are not on the lists.
+    installed in. Headers of the system, which go with the compiler's version, are not on the lists. `taken` are
+    objects, by name without suffix, that another build compiled, which looked at their lists.
     """
     obj = work / "obj"
     lists = {path.stem: path for path in obj.glob("*.d") if path.name != "Vdut__ver.d"}
     for path in obj.glob("*.o"):
         # Verilator's own library may be from another build, whose lists were looked at.
-        if path.stem not in lists and not path.name.startswith("verilated"):
+        if path.stem not in {*lists, *taken} and not path.name.startswith("verilated"):
             raise ToolError(
                 f"the compiler gave no list of the files that it read for {path.name}, expected {path.stem}.d"
             )
-    names: set[str] = set()
-    for path in lists.values():
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        _, _, listed = text.replace("\\\n", " ").partition(": ")
-        names |= {re.sub(r"\\(.)", r"\1", name).replace("$$", "$") for name in _DEPENDENCY.findall(listed)}
+    names = {name for path in lists.values() for name in compiled_from(path)}
     ours = (work.resolve(), obj.resolve())
     for name in sorted(names):
         path = (obj / name).resolve()

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.described.bind import bind
+from fxsim.devices.described.description import read_description
 from fxsim.devices.described.kit import write_kit as write_files
 from fxsim.engines import Engine
 from fxsim.errors import FileError, StimulusError
@@ -38,7 +39,7 @@ def write_kit(
         raise StimulusError("stimulus has no images, expected at least one")
     if made.described is None:
         raise StimulusError(
-            f"the accelerator '{device}' has no kit: it has streams that a plain testbench cannot drive"
+            f"the accelerator '{device}' has no kit: {made.instead_of_kit or 'nothing describes its streams'}"
         )
     if directory.exists():
         raise FileError(f"cannot write the folder {directory}: it exists already")
@@ -51,6 +52,11 @@ def write_kit(
         description = made.described(model, chosen, rtl, folder)
         # What does not fit is said of the description that was named, not of its copy.
         named = getattr(chosen, "dut", None)
+        if read_description(description).has_jobs:
+            raise StimulusError(
+                f"{named or description}: the design works off jobs, and a kit's testbench has no memories or buses: "
+                "'fxsim roms --dut' writes its memory files, and 'fxsim vectors' images and the values of taps"
+            )
         bound = bind(description if named is None else Path(named), model, description.parent)
         write_files(bound, model, images, engine, folder)
         save(model, folder / "model.safetensors")
@@ -67,11 +73,12 @@ def write_memory_files(
 ) -> tuple[Path, ...]:
     """Write the files that a device reads of a model (ROM files) into a new folder; returns their names.
 
-    FileError where the folder exists or cannot be written, ModelError where the model does not fit the device.
+    FileError where the folder exists and is not empty, or cannot be written, ModelError where the model does not fit
+    the device.
     """
     made = DEVICES[device]
-    if directory.exists():
-        raise FileError(f"cannot write the folder {directory}: it exists already")
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise FileError(f"cannot write the folder {directory}: it exists already, and is not empty")
     fitted = made.fit(model, make_settings(device, made.settings, settings or {}))
     folder = beside(directory.resolve())
     try:

@@ -9,6 +9,7 @@ from fxsim.devices.described.bind import Bound, BoundStream, bind_as_far_as_it_f
 from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs_as_far_as_it_fits
 from fxsim.devices.described.jobs.bound import BoundRegion
+from fxsim.devices.described.packing import Beats
 from fxsim.graph import Model
 
 _READ = re.compile(rb'\$readmem[hb]\s*\(\s*"([^"\n]{1,500})"')
@@ -26,6 +27,7 @@ class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[str, ...]
     beats: int
     values: int
+    byte_order: str = "little"
 
 
 class MemoryLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +99,7 @@ def check(path: Path, model: Model) -> Check:
                 order=tap.beats.order,
                 beats=tap.beats.beats,
                 values=tap.beats.tensor.size,
+                byte_order=_byte_order(tap.beats),
             )
             for tap in bound.taps
         ),
@@ -124,7 +127,12 @@ def _stream(stream: BoundStream, role: str, name: str) -> StreamLine:
         order=stream.beats.order,
         beats=stream.beats.beats,
         values=stream.beats.tensor.size,
+        byte_order=_byte_order(stream.beats),
     )
+
+
+def _byte_order(beats: Beats) -> str:
+    return "big" if beats.big_endian else "little"
 
 
 def _region(region: BoundRegion, model: Model, bound: BoundJobs) -> StreamLine:
@@ -143,6 +151,7 @@ def _region(region: BoundRegion, model: Model, bound: BoundJobs) -> StreamLine:
         order=region.beats.order,
         beats=region.beats.beats,
         values=region.beats.tensor.size,
+        byte_order=_byte_order(region.beats),
     )
 
 

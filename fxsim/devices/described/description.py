@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, field
 
 from fxsim.devices.described.jobs.parts import Axi4, Control, Ram, Region, Registers, Step
-from fxsim.devices.described.parts import LATENCY_MAX, Cycles, Lanes, Packing, Part, Text, check_texts
+from fxsim.devices.described.parts import LATENCY_MAX, ByteOrder, Cycles, Lanes, Packing, Part, Text, check_texts
 from fxsim.errors import FileError
 from fxsim.formats.text import decode_toml, read_bounded, short
 
@@ -104,7 +104,8 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `tensor`: operator and parameter, e.g. `fc1.weight`. `word`: a value (by default), or a row (all of the last of two
     axes). `first`: whether a row's first value is in the least (`low`) or most significant bits (`high`). `bits`: of a
     value. `lanes`: values a word, in place of `word`. `order`: the array's axes `out` and `in`, slowest first, as of
-    streams. `address`: of the first word; entries that state one may share a file.
+    streams. `address`: of the first word; entries that state one may share a file. `byte_order`: of a value, as of
+    streams.
     """
 
     file: Text
@@ -115,6 +116,7 @@ class Memory(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lanes: Lanes | None = None
     order: tuple[Text, ...] | None = None
     address: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    byte_order: ByteOrder = "little"
 
     def __post_init__(self) -> None:
         if self.word is not None and self.lanes is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from fxsim.contract.arithmetic import Integers
 from fxsim.devices.described.bind import Bound
 from fxsim.devices.described.layout import DescribedLayout
-from fxsim.devices.described.packing import Beats
+from fxsim.devices.described.packing import Beats, turned
 from fxsim.engines import Engine, run
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
@@ -162,7 +162,8 @@ def kit_words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]
     for row in values.tolist():
         word = 0
         for value in reversed(row) if beats.low_first else row:
-            word = word << bits | (value & mask)
+            coded = value & mask
+            word = word << bits | (turned(coded, bits) if beats.big_endian else coded)
         lines.append(f"{word:0{digits}x}\n")
     return "".join(lines)
 
@@ -241,6 +242,7 @@ def _watched(streams: Sequence[KitStream]) -> str:
             "ROW_BEATS": beats.row_beats,
             "TAIL": beats.tail,
             "LOW_FIRST": int(beats.low_first),
+            "BIG_ENDIAN": int(beats.big_endian),
             "LAST_EVERY": stream.last_every,
             "HAS_KEEP": int(stream.keep is not None),
             "HAS_VALID": int(stream.valid is not None),

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from fxsim.devices.described.description import Memory
 from fxsim.devices.described.order import arrange
+from fxsim.devices.described.packing import is_big, turned
 from fxsim.devices.described.tensors import array_of
 from fxsim.errors import FileError
 from fxsim.graph import Model
@@ -44,12 +45,14 @@ def memory_text(path: Path, memory: Memory, model: Model) -> str:
     values = [int(element) for element in value.reshape(-1)]
     if len(values) % lanes:
         raise FileError(f"{where}: '{memory.tensor}' has {len(values)} values, which words of {lanes} do not divide")
+    big = is_big(memory.byte_order, memory.bits, "a value", where)
     digits, mask = -(-memory.bits * lanes // 4), (1 << memory.bits) - 1
     lines = [] if memory.address is None else [f"@{memory.address:x}\n"]
     for at in range(0, len(values), lanes):
         word, row = 0, values[at : at + lanes]
         for element in row if memory.first == "high" else reversed(row):
-            word = word << memory.bits | (element & mask)
+            coded = element & mask
+            word = word << memory.bits | (turned(coded, memory.bits) if big else coded)
         lines.append(f"{word:0{digits}x}\n")
     return "".join(lines)
 

@@ -19,7 +19,8 @@ class Beats:
 
     `places`: int64 [beat, lane], the number of the value in the tensor (slowest axis first), -1 where a lane is empty.
     All beats are full but the last of each of `rows` runs of `row_beats`, whose first `tail` lanes hold values.
-    `order`: the axes, slowest first, as they were stated.
+    `order`: the axes, slowest first, as they were stated. `big_endian`: a value's most significant byte is in its
+    lane's lowest bits.
     """
 
     tensor: Tensor
@@ -31,6 +32,7 @@ class Beats:
     tail: int
     order: tuple[str, ...]
     places: npt.NDArray[np.int64] = field(repr=False)
+    big_endian: bool = False
 
     def lane(self, value: int) -> int:
         """The lane, counted from the least significant, that value number `value` of a beat is in."""
@@ -66,6 +68,24 @@ class Beats:
         return {axis: int(i) for axis, i in zip(self.tensor.axes, at, strict=True)}
 
 
+def turned(value: int, bits: int) -> int:
+    """A value of so many bits, whole bytes, with its bytes from the last to the first."""
+    return int.from_bytes(value.to_bytes(bits // 8, "little"), "big")
+
+
+def is_big(byte_order: str, bits: int, what: str, where: str) -> bool:
+    """Whether bytes are in big-endian order; FileError, which begins with `where`, of a value without such an order.
+
+    `what` has those bits.
+    """
+    if byte_order == "big" and (bits % 8 != 0 or bits == 8):
+        raise FileError(
+            f"{where}: byte_order is 'big', and {what} has {bits} bits, expected 16, 24 or 32: it turns the bytes of "
+            "one value, not lanes"
+        )
+    return byte_order == "big"
+
+
 def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
     """The packing of a tensor; FileError, which begins with `where`, for an order or number that does not fit it."""
     try:
@@ -74,6 +94,7 @@ def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
         raise FileError(f"{where}: {error}") from None
     if number.low > tensor.number.low or number.high < tensor.number.high:
         raise FileError(f"{where}: a lane is {number}, which cannot hold every {tensor.number} of the model")
+    big = is_big(packing.byte_order, number.bits, "a lane", where)
     order = tensor.axes if packing.order is None else packing.order
     grid = arrange(tensor.axes, tensor.shape, order, where)
     rows = grid.reshape(-1, grid.shape[-1]) if packing.pack == "row" else grid.reshape(1, -1)
@@ -90,4 +111,5 @@ def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
         rows.shape[1] - (row_beats - 1) * packing.lanes,
         tuple(order),
         places.reshape(-1, packing.lanes),
+        big,
     )

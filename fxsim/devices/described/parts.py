@@ -19,6 +19,7 @@ _LINES = {"data", "valid", "ready", "command"}
 
 Text = Annotated[str, _SHORT]
 Cycles = Annotated[int, Meta(ge=0, le=LATENCY_MAX)]
+ByteOrder = Literal["little", "big"]
 Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
 
 
@@ -52,7 +53,8 @@ class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `lanes`: values a beat. `number`: the format of a lane's bits, by default the tensor's. `order`: the tensor's axes,
     slowest first, by default the tensor's own order; `-axis` runs from the last index to the first. `lane_order`:
     whether the first value of a beat is in the least (`low`) or most significant (`high`) lane. `pack`: values follow
-    one another through the whole image, or each run of the fastest axis begins with a new beat (`row`).
+    one another through the whole image, or each run of the fastest axis begins with a new beat (`row`). `byte_order`:
+    whether a value's least (`little`) or most significant byte (`big`) is in its lane's lowest bits.
     """
 
     lanes: Lanes = 1
@@ -60,3 +62,4 @@ class Packing(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: tuple[Text, ...] | None = None
     lane_order: Literal["low", "high"] = "low"
     pack: Literal["image", "row"] = "image"
+    byte_order: ByteOrder = "little"

@@ -203,6 +203,7 @@ module kit_stream #(
     parameter ROW_BEATS = 1,
     parameter TAIL = 1,
     parameter LOW_FIRST = 1,
+    parameter BIG_ENDIAN = 0,
     parameter LAST_EVERY = 0,
     parameter HAS_KEEP = 0,
     parameter HAS_VALID = 1,
@@ -226,11 +227,14 @@ module kit_stream #(
   wire whole = taken == ALL;
 
 `ifdef FOUR_STATE_EVENTS
+  integer to;
+  reg [BITS-1:0] value;
+
   task say_unknown;
     input [8*8-1:0] what;
-    input value;
+    input bit_;
     if (!testbench.ended) begin
-      $fdisplay(testbench.events, "unknown %0s_%0s %0d %b", EVENT, what, testbench.cycle, value);
+      $fdisplay(testbench.events, "unknown %0s_%0s %0d %b", EVENT, what, testbench.cycle, bit_);
       testbench.how   = "unknown";
       testbench.ended = 1'b1;
     end
@@ -240,7 +244,10 @@ module kit_stream #(
     begin
       for (i = 0; i < lanes; i = i + 1) begin
         at = BITS * (LOW_FIRST ? i : LANES - 1 - i);
-        $fdisplay(testbench.events, "value %0s %0d %b", EVENT, testbench.cycle, data[at+:BITS]);
+        value = data[at+:BITS];
+        // The most significant byte first, as everywhere.
+        for (to = 0; BIG_ENDIAN && to < BITS; to = to + 8) value[to+:8] = data[at+BITS-8-to+:8];
+        $fdisplay(testbench.events, "value %0s %0d %b", EVENT, testbench.cycle, value);
       end
       if (LAST_EVERY != 0) $fdisplay(testbench.events, "value %0s_last %0d %b", EVENT, testbench.cycle, last);
       for (i = 0; HAS_KEEP && i < LANES; i = i + 1)

@@ -122,9 +122,12 @@ def _physical(lane: int, beats: Beats) -> int:
 
 def _from_slots(data: str, slots: str, beats: Beats) -> list[str]:
     width = beats.number.bits
+    part = 8 if beats.big_endian else width
     return [
-        f"  assign {data}[{_physical(lane, beats)} +: {width}] = {slots}[{8 * beats.slot * lane} +: {width}];"
+        f"  assign {data}[{_physical(lane, beats) + at} +: {part}] = "
+        f"{slots}[{8 * beats.slot * lane + (width - part - at if beats.big_endian else at)} +: {part}];"
         for lane in range(beats.lanes)
+        for at in range(0, width, part)
     ]
 
 
@@ -133,9 +136,12 @@ def _to_slots(slots: str, at: int, data: str, beats: Beats) -> list[str]:
     lines = []
     for lane in range(beats.lanes):
         first = _physical(lane, beats)
-        value = f"{data}[{first} +: {width}]"
+        value, highest = f"{data}[{first} +: {width}]", first + width - 1
+        if beats.big_endian:
+            value = f"{{{', '.join(f'{data}[{at} +: 8]' for at in range(first, first + width, 8))}}}"
+            highest = first + 7
         if room > width:
-            sign = f"{data}[{first + width - 1}]" if beats.number.signed else "1'b0"
+            sign = f"{data}[{highest}]" if beats.number.signed else "1'b0"
             value = f"{{{{{room - width}{{{sign}}}}}, {value}}}"
         lines.append(f"  assign {slots}[{at + room * lane} +: {room}] = {value};")
     return lines

@@ -200,4 +200,8 @@ DEVICE = Device(
     universal=True,
     handshakes=False,
     four_state=True,
+    instead_of_nodes="each of its units serves many nodes; a run without --nodes compares every tap, and says which "
+    "nodes have a fault of their own",
+    instead_of_kit="it reads its images over AXI4; 'fxsim memory-image' writes what its memory holds, 'fxsim vectors' "
+    "the values of its taps",
 )

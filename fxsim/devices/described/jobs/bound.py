@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.devices.described.jobs.parts import Axi4, Ram
-from fxsim.devices.described.packing import Beats
+from fxsim.devices.described.packing import Beats, turned
 
 LITE: dict[str, tuple[str, int | None]] = {
     "awaddr": ("in", None), "awprot": ("in", 3), "awvalid": ("in", 1), "awready": ("out", 1),
@@ -180,6 +180,7 @@ def encode(beats: Beats, values: npt.NDArray[np.integer]) -> bytes:
     for row in flat.tolist():
         word = 0
         for value, shift in zip(row, shifts, strict=True):
-            word |= (value & ((1 << bits) - 1)) << shift
+            coded = value & ((1 << bits) - 1)
+            word |= (turned(coded, bits) if beats.big_endian else coded) << shift
         out += word.to_bytes(word_bytes, "little")
     return bytes(out)

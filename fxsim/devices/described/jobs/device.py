@@ -232,11 +232,11 @@ def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
         area, at = str(n), region.first - bound.areas[n].first
     beats = region.beats
     shape = "Shape{}" if beats is None else f"Shape{cpp_shape(beats)}"
-    bits, low = (0, True) if beats is None else (beats.number.bits, beats.low_first)
+    bits, low, big = (0, True, False) if beats is None else (beats.number.bits, beats.low_first, beats.big_endian)
     tap = str(bound.shown.index(region.tap)) if region.role == "output" and region.tap is not None else never
     words = (
         f'"{region.name}"', f"Role::{region.role.upper()}", area, port, str(at), str(region.cells), str(region.words),
-        str(region.word_bytes), shape, str(bits), cpp_flag(low), tap, f'"{_file(i)}"',
+        str(region.word_bytes), shape, str(bits), cpp_flag(low), cpp_flag(big), tap, f'"{_file(i)}"',
     )  # fmt: skip
     return f"{{{', '.join(words)}}}"
 

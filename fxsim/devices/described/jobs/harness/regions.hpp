@@ -31,21 +31,24 @@ struct Region {
     size_t word_bytes;
     Shape shape;  // of a tensor's words, as beats
     unsigned bits;
-    bool low_first;
+    bool low_first, big_endian;
     size_t tap;        // of an output: the tap that it carries, NEVER: the output of the model
     const char* file;  // a parameter's words
 
-    // The first bit of a lane.
-    size_t bit(size_t lane) const { return bits * (low_first ? lane : shape.lanes - 1 - lane); }
+    // The place in a word of a bit of a lane's value, the least significant one being 0.
+    size_t bit(size_t lane, unsigned i) const {
+        const size_t first = bits * (low_first ? lane : shape.lanes - 1 - lane);
+        return first + (big_endian ? bits - 8 - i / 8 * 8 + i % 8 : i);
+    }
 
     // Put a beat's values into a word; bits that hold nothing stay.
     void encode(size_t beat, const uint8_t* slots, uint8_t* word) const {
         for (size_t lane = 0; lane < lanes_of(shape, beat); ++lane) {
             const uint8_t* from = slots + lane * shape.slot;
-            const size_t to = bit(lane);
             for (unsigned i = 0; i < bits; ++i) {
-                const uint8_t mask = uint8_t(1u << ((to + i) % 8));
-                uint8_t& byte = word[(to + i) / 8];
+                const size_t to = bit(lane, i);
+                const uint8_t mask = uint8_t(1u << (to % 8));
+                uint8_t& byte = word[to / 8];
                 byte = uint8_t(from[i / 8] >> (i % 8) & 1 ? byte | mask : byte & ~mask);
             }
         }
@@ -54,9 +57,11 @@ struct Region {
     // The values of a word, all lanes, extended to their slots.
     void decode(const uint8_t* word, uint8_t* slots) const {
         for (size_t lane = 0; lane < shape.lanes; ++lane) {
-            const size_t from = bit(lane);
             uint32_t value = 0;
-            for (unsigned i = 0; i < bits; ++i) value |= uint32_t(word[(from + i) / 8] >> ((from + i) % 8) & 1) << i;
+            for (unsigned i = 0; i < bits; ++i) {
+                const size_t from = bit(lane, i);
+                value |= uint32_t(word[from / 8] >> (from % 8) & 1) << i;
+            }
             if (shape.is_signed && bits < 32 && (value >> (bits - 1) & 1) != 0) value |= ~uint32_t{0} << bits;
             std::memcpy(slots + lane * shape.slot, &value, shape.slot);
         }

@@ -1,0 +1,224 @@
+"""Parts of evidence computed again another way than they were made: what `--recheck` does beside asking z3."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fxsim.contract import affine, expand_table, relu, requantise
+from fxsim.errors import FileError
+from fxsim.graph import INPUT, Graph, Model
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.prove.evidence import Again, kept_model
+from fxsim.prove.reach import SUMS_MAX
+from fxsim.prove.widths import Widths
+
+_EVERY = np.arange(-128, 128, dtype=np.int8)
+
+
+def _claims(content: bytes, kind: Any, what: str) -> Any:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise FileError(f"{what}.json: {error}") from None
+
+
+class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    table: list[list[int]] | None = None
+    rows: list[tuple[int, int, int, int, int, int, int, bool]] | None = None
+
+
+class _Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    isa: str
+    nodes: dict[str, _Node]
+
+
+def _function(op: Any, channels: int) -> Any:
+    """A function of one value by `fxsim.contract`, int64 [channels, 256]."""
+    if isinstance(op, Lut):
+        return expand_table(op.table, op.rule).astype(np.int64)
+    if isinstance(op, Relu):
+        return np.broadcast_to(relu(_EVERY), (channels, 256)).astype(np.int64)
+    every = np.broadcast_to(_EVERY[:, None], (256, channels))
+    return affine(every, op.weight, op.bias, op.shift).T.astype(np.int64)
+
+
+def engine_again(folder: Path, content: bytes) -> list[str]:
+    """Tables and thresholds of the engine's proof by `fxsim.contract`, in numpy, from the model in the evidence."""
+    model, claims = kept_model(folder), _claims(content, _Engine, "engine")
+    wrong = []
+    for node in model.graph.nodes:
+        op: Any = node.op
+        claim = claims.nodes.get(node.name)
+        if isinstance(op, Add | Pool):
+            continue
+        if claim is None:
+            wrong.append(f"nothing is claimed of node '{node.name}'")
+        elif isinstance(op, Linear):
+            wrong += _linear_again(node.name, op, claim.rows or [])
+        else:
+            channels = model.graph.shapes[node.name][-1]
+            if not np.array_equal(_function(op, channels), np.array(claim.table, np.int64)):
+                wrong.append(f"the table of node '{node.name}' is not the contract's")
+    return wrong
+
+
+def _linear_again(name: str, op: Linear, rows: list[Any]) -> list[str]:
+    if len(rows) != len(op.shift):
+        return [f"node '{name}' has {len(op.shift)} outputs, of {len(rows)} something is claimed"]
+    for n, (low, high, moved, shift, bias, true_shift, true_bias, kept) in enumerate(rows):
+        weight = op.weight[n].astype(np.int64)
+        ends = int(np.maximum(-128 * weight, 127 * weight).sum()), int(np.minimum(-128 * weight, 127 * weight).sum())
+        if (high, low) != ends or (true_shift, true_bias) != (int(op.shift[n]), int(op.bias[n])):
+            return [f"node '{name}', output {n}: its range, shift or bias are not the model's"]
+        if not 0 <= shift < 32:
+            return [f"node '{name}', output {n}: the engine's shift is {shift}, expected below 32"]
+        # Where the engine's result changes, both sides; between two changes either rule is constant or wrong here.
+        steps = [((v - bias) << shift) - moved for v in range(-128, 129)]
+        sums = np.unique(np.clip([low, high, *steps, *(s - 1 for s in steps)], low, high))
+        total = sums if kept else np.zeros_like(sums)
+        engine = np.clip(((total + moved) >> shift) + bias, -128, 127)
+        if not np.array_equal(engine, requantise(sums, op.shift[n], op.bias[n]).astype(np.int64)):
+            return [f"node '{name}', output {n}: the engine's numbers are not the contract's"]
+    return []
+
+
+# --- Widths ----------------------------------------------------------------------------------------------------------
+
+
+Place = tuple[int, int]
+Sets = dict[Place, frozenset[int]]
+
+
+def sets_again(graph: Graph) -> tuple[dict[str, Sets], dict[str, dict[int, tuple[int, int]]]]:
+    """Every tap's sets of values by (token, channel), and every sum's range by row, in sets of Python integers."""
+    tokens, values = graph.input_shape if len(graph.input_shape) == 2 else (1, graph.input_shape[0])
+    whole = frozenset(range(-128, 128))
+    sets: dict[str, Sets] = {INPUT: {(t, v): whole for t in range(tokens) for v in range(values)}}
+    ranges: dict[str, dict[int, tuple[int, int]]] = {}
+    for node in graph.nodes:
+        op: Any = node.op
+        x = sets[node.inputs[0]]
+        made: Sets = {}
+        rows: dict[int, tuple[int, int]] = {}
+
+        def widen(row: int, low: int, high: int, rows: dict[int, tuple[int, int]] = rows) -> None:
+            old = rows.get(row, (low, high))
+            rows[row] = min(old[0], low), max(old[1], high)
+
+        if isinstance(op, Lut | Affine | Relu):
+            function = _function(op, 1 + max(c for _, c in x)).tolist()
+            memo: dict[tuple[int, frozenset[int]], frozenset[int]] = {}
+            for place, old in x.items():
+                key = place[1], old
+                if key not in memo:
+                    memo[key] = frozenset(function[place[1]][v + 128] for v in old)
+                made[place] = memo[key]
+                if isinstance(op, Affine):
+                    products = [int(op.weight[place[1]]) * v for v in old]
+                    widen(place[1], min(products), max(products))
+        elif isinstance(op, Linear):
+            ends = {place: (min(old), max(old)) for place, old in x.items()}
+            over_tokens = op.over is Axis.TOKENS
+            others = sorted({place[1 if over_tokens else 0] for place in x})
+            found: dict[tuple[int, tuple[int, ...]], frozenset[int]] = {}
+            for n, weights in enumerate(op.weight.tolist()):
+                shift, bias = op.shift[n], op.bias[n]
+                for other in others:
+                    low = high = 0
+                    for k, w in enumerate(weights):
+                        a, b = ends[(k, other) if over_tokens else (other, k)]
+                        low, high = low + min(w * a, w * b), high + max(w * a, w * b)
+                    widen(n, low, high)
+                    column = [x[(k, other) if over_tokens else (other, k)] for k in range(len(weights))]
+                    operands = n, tuple(map(id, column))
+                    if operands not in found:
+                        found[operands] = _results(column, weights, low, high, shift, bias)
+                    made[(n, other) if over_tokens else (other, n)] = found[operands]
+        elif isinstance(op, Add):
+            r = sets[node.inputs[1]]
+            for place, old in x.items():
+                sums = {a + b for a in old for b in r[place]}
+                widen(0, min(sums), max(sums))
+                made[place] = frozenset(min(max(v, -128), 127) for v in sums)
+        else:
+            for c in sorted({c for _, c in x}):
+                column = [old for (_, channel), old in x.items() if channel == c]
+                low, high = sum(map(min, column)), sum(map(max, column))
+                widen(0, low, high)
+                first, last = (int(v) for v in requantise(np.array([low, high]), op.tokens.bit_length() - 1, 0))
+                made[0, c] = frozenset(range(first, last + 1))
+        sets[node.name], ranges[node.name] = made, rows
+    return sets, ranges
+
+
+def _results(
+    column: list[frozenset[int]], weights: list[int], low: int, high: int, shift: int, bias: int
+) -> frozenset[int]:
+    """Every value of a linear's row: of each sum, where they have gaps and are few, else of all between the ends."""
+    steps = sorted((abs(w), max(old) - min(old), len(old)) for w, old in zip(weights, column, strict=True))
+    width = 1
+    for size, reach, count in steps:
+        if reach >= count or (reach and size > width):
+            break
+        width += size * reach
+    else:
+        width = -1
+    if width < 0 or high - low > SUMS_MAX:
+        first, last = (int(v) for v in requantise(np.array([low, high]), shift, bias))
+        return frozenset(range(first, last + 1))
+    reached = np.zeros(high - low + 1, np.bool_)
+    reached[-low] = True
+    for w, old in zip(weights, column, strict=True):
+        # Partial sums may leave the range, but in the end do not: indices run around.
+        reached = np.any([np.roll(reached, w * v) for v in old], axis=0)
+    return frozenset(requantise(np.flatnonzero(reached) + low, shift, bias).tolist())
+
+
+def widths_again(folder: Path, content: bytes) -> list[str]:
+    """Ranges of taps and sums by sets of Python integers; each accumulator's width at the ends where it is cut."""
+    model: Model = kept_model(folder)
+    claims: Widths = _claims(content, Widths, "widths")
+    sets, ranges = sets_again(model.graph)
+    wrong = []
+    if tuple(tap.tap for tap in claims.taps) != (INPUT, *model.graph.taps):
+        wrong.append("the taps are not the model's")
+    for tap in claims.taps:
+        last = max(c for _, c in sets.get(tap.tap, {(0, 0): frozenset()}))
+        channels: list[set[int]] = [set() for _ in range(last + 1)]
+        for (_, c), values in sets.get(tap.tap, {}).items():
+            channels[c] |= values
+        # Where all channels have the same set, one stands for all of them.
+        if len(tap.low) == 1 and all(channel == channels[0] for channel in channels):
+            channels = channels[:1]
+        found = tuple(min(v, default=0) for v in channels), tuple(max(v, default=0) for v in channels)
+        if found != (tap.low, tap.high) or sum(map(len, channels)) != tap.values:
+            wrong.append(f"the range of tap '{tap.tap}' is another one")
+    for row in claims.accumulators:
+        node = model.graph.by_name.get(row.node)
+        if node is None:
+            wrong.append(f"there is no node '{row.node}'")
+            continue
+        op: Any = node.op
+        reached = ranges[row.node]
+        if (min(r[0] for r in reached.values()), max(r[1] for r in reached.values())) != (row.low, row.high):
+            wrong.append(f"the range of the sum of node '{row.node}' is another one")
+        shifts, biases = getattr(op, "shift", np.zeros(1, int)), getattr(op, "bias", np.zeros(1, int))
+        if isinstance(op, Pool):
+            shifts = np.array([op.tokens.bit_length() - 1])
+        half = 1 << (row.needed - 1)
+        for n, (low, high) in reached.items():
+            # All sums would be too many: the ends, and both sides of each place where the cut wraps, and of 0.
+            edges = (low, high, 0, *(side + d for side in (-half, half) for d in (-1, 0)))
+            sums = np.unique([v for v in edges if low <= v <= high])
+            cut = ((sums + half) & (2 * half - 1)) - half
+            if not np.array_equal(requantise(sums, shifts[n], biases[n]), requantise(cut, shifts[n], biases[n])):
+                wrong.append(f"node '{row.node}', row {n}: {row.needed} bits change a value")
+                break
+    return wrong
+
+
+AGAIN: Mapping[str, Again] = {"engine": engine_again, "widths": widths_again}
+"""The check of each kind of part."""
