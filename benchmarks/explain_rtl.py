@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.described import describe
 from fxsim import temporary
 from fxsim.contract import TableRule, expand_table
 from fxsim.contract.arithmetic import Integers
 from fxsim.cosim import CosimRequest, run_cosim
 from fxsim.cosim.four_state import four_state
 from fxsim.cosim.replay import keep, keep_four_state
-from fxsim.devices.stream.roms import write_roms
+from fxsim.devices.stream.roms import rtl_parameters, stream_order, write_roms
 from fxsim.errors import FxsimError
 from fxsim.explain import Diff, diff
 from fxsim.explain.inject import Outcome
 from fxsim.explain.result import UNEXPLAINED, Fault
 from fxsim.formats import load
 from fxsim.graph import Graph, Model, Node
-from fxsim.paths import golden_dir
+from fxsim.operators import Axis
+from fxsim.paths import golden_dir, rtl_dir, verilog_files
 from fxsim.traces import open_trace
 from fxsim.traces.kept import Given, read_kept
 
@@ -301,6 +301,31 @@ RECTIFIER = RtlFault(
 """A fault that a model with tables has no place for."""
 
 
+def _described(model: Model, folder: Path) -> Path:
+    """The accelerator's Verilog in a folder, and its description there; ROM files are to be written, not made by it."""
+    names = [name for name in verilog_files(rtl_dir()) if name.split("/")[0] in ("lib", "stream")]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(verilog_files(rtl_dir())[name], folder / name)
+    lines = [
+        'top = "stream_resmlp"',
+        f"sources = [{', '.join(repr(name) for name in names)}]",
+        'files = ["*.hex"]',
+        f"parameters = {{ {', '.join(f'{name} = {value}' for name, value in rtl_parameters(model).items())} }}",
+        'clock = "clk"',
+        'reset = { signal = "rst" }',
+        '[[stream]]\nrole = "input"\nprefix = "s_axis"',
+        '[[stream]]\nrole = "output"\nprefix = "m_axis"',
+    ]
+    for i, tap in enumerate(model.graph.taps):
+        signals = f'data = "mon_data[{8 * i + 7}:{8 * i}]"\nvalid = "mon_valid[{i}]"\nready = "mon_ready[{i}]"'
+        order = '\norder = ["channel", "token"]' if stream_order(model, tap) is Axis.CHANNELS else ""
+        lines.append(f'[[tap]]\nname = "{tap}"\n{signals}{order}')
+    path = folder / "stream.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
 def put_in(folder: Path, faults: Iterable[RtlFault]) -> None:
     """Put faults into the Verilog of a folder; `fault.hex` there says which, counted from 1, it has (0: none)."""
     places: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -342,7 +367,7 @@ class Bench:
     def __init__(self, model: Model, x: Integers, faults: Iterable[RtlFault], folder: Path) -> None:
         self.model, self.x, self.faults, self.folder = model, x, tuple(faults), folder
         (folder / "rtl").mkdir()
-        self.dut = describe(model, folder / "rtl")
+        self.dut = _described(model, folder / "rtl")
         put_in(folder / "rtl", self.faults)
 
     def run(self, number: int, in_four_states: bool = False) -> Named:
