@@ -54,6 +54,15 @@ FAULTS = {
     "for arready": ("READ: begin",
                     'READ: begin\n if (@"arvalid waits" && !m_axi_arid && !m_axi_arvalid && m_axi_arready)'
                     " m_axi_arvalid <= 1;"),
+    "data after the address": ("m_axi_wvalid <= 1;", "m_axi_wvalid <= !@;"),
+    "of both": ("m_axi_wvalid <= !relu;", 'm_axi_wvalid <= !relu && !@"data after the address";'),
+    "once it is taken": ("case (state)", 'if (@"data after the address" && m_axi_awvalid && m_axi_awready)'
+                         " m_axi_wvalid <= 1;\n    case (state)"),
+    # The design stays where it is answered DECERR.
+    "read refused": ("m_axi_araddr =", "m_axi_araddr = @ && m_axi_arid ? X + 4 :"),
+    "stays there": ("m_axi_rready = ", 'm_axi_rready = !(@"read refused" && m_axi_rvalid && m_axi_rresp == 3) && '),
+    "write refused": ("m_axi_awaddr =", "m_axi_awaddr = @ && relu ? Y + 4 :"),
+    "stays here": ("m_axi_bready = 1", 'm_axi_bready = !(@"write refused" && m_axi_bvalid && m_axi_bresp == 3)'),
     # These are none: beats of a byte, and a burst that begins within a word.
     "narrow": ("x[x_count] <= m_axi_rdata;",
                "if (@) x[x_count>>2][8*x_count[1:0]+:8] <= m_axi_rdata[8*x_count[1:0]+:8];"
@@ -236,6 +245,10 @@ def test_right_design_passes(model: Model, tmp_path: Path) -> None:
         ("fixed", None, {"burst that is not INCR"}, "m_axi_aw"),
         ("request when done", None, {"request without a job"}, "m_axi_ar"),
         ("beats not taken", None, {"timeout"}, "control"),
+        ("data after the address", None, {"timeout"}, "control"),
+        ("read refused", None, {"read outside every region", "timeout"}, "m_axi_ar"),
+        ("write refused", "ddr",
+         {"output never written", "write outside every region", "done with transfers under way"}, "m_axi_w"),
         ("in reset", None, {"valid set during reset", "write data without a job"}, "m_axi_w"),
         ("read before the answer", None,
          {"read of bytes that are being written", "done with transfers under way"}, "m_axi_ar"),
@@ -260,6 +273,11 @@ def test_fault_is_located(
     assert (None if first is None else first.tap) == tap
     if name == "beats not taken":
         assert "; m_axi_ar: a read from 0x" in (result.verdict.faults[0].detail or "")
+    if name == "data after the address":
+        words = r"; m_axi_aw: a write to 0x3[01]00, which is offered and not taken: the memory waits for its data"
+        assert re.search(words, result.verdict.faults[0].detail or "")
+    if name == "fixed":
+        assert result.verdict.faults[0].detail.startswith("FIXED, 0x")
     if name == "valid dropped":
         # The memory takes data, and waits for the address.
         details = [fault.detail for fault in result.verdict.faults if fault.kind == "timeout"]

@@ -517,10 +517,12 @@ def test_sequence_of_registers_runs_each_job(model: Model, tmp_path: Path) -> No
          "read of register 0x8 is 0x1, expected 0x3"),
         ("registers.v", "s_axi_bresp = 0", "s_axi_bresp = 2", "register access refused", "write of register 0x8"),
         ("registers.v", "if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "valid withdrawn", None),
+        ("registers.v", "    if (finished)", "    if (s_axi_rvalid) s_axi_rdata <= ~s_axi_rdata;\n    if (finished)",
+         "payload changed while waiting", None),
         ("registers.toml", 'value = "input.token" },\n  { read', 'value = 2 },\n  { read', "wrong value in a register",
          "read of register 0x8 is 0x2, expected 0x3"),
     ],
-    ids=["irq", "status", "tokens", "answer", "withdrawn", "value"],
+    ids=["irq", "status", "tokens", "answer", "withdrawn", "changed", "value"],
 )  # fmt: skip
 def test_fault_of_registers_names_the_step(
     model: Model, tmp_path: Path, file: str, old: str, new: str, kind: str, detail: str | None
@@ -532,3 +534,20 @@ def test_fault_of_registers_names_the_step(
     assert not result.passed
     assert kind in {fault.kind for fault in result.verdict.faults}
     assert detail is None or any(detail in (fault.detail or "") for fault in result.verdict.faults)
+
+
+@pytest.mark.verilator
+def test_answer_of_a_register_that_waits_for_ready_is_found(model: Model, tmp_path: Path) -> None:
+    """The valid of an answer comes when its ready does, and so waits for it: AXI4-Lite forbids it on either channel."""
+
+    def edit(text: str) -> str:
+        text = swap("output reg s_axi_bvalid", "output wire s_axi_bvalid")(text)
+        text = re.sub(r"s_axi_bvalid <=", "answered <=", text)
+        return swap("  reg [7:0] tokens;", "  reg [7:0] tokens;\n  reg answered;\n"
+                    "  assign s_axi_bvalid = answered && s_axi_bready;")(text)  # fmt: skip
+
+    path = design(tmp_path / "design", {"registers.v": edit}, "registers")
+    result = simulate(model, path)
+    assert not result.passed
+    assert {(fault.kind, fault.stream) for fault in result.verdict.faults} == {("valid waits for ready", "s_axil_b")}
+    assert result.streams.mismatches == 0

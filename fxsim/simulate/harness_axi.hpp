@@ -140,6 +140,7 @@ class Registers {
         if (access.write ? r : b) log_.fault("response on the wrong channel", "s_axil", waiting());
         const bool done = access.write ? b && dut_->s_axil_bready : r && dut_->s_axil_rready;
         if (!done) return false;
+        check_unwaited(access.write);
         const unsigned answer = access.write ? dut_->s_axil_bresp : dut_->s_axil_rresp;
         if (answer != 0)
             log_.fatal("register access refused", "s_axil", waiting() + ", answer " + std::to_string(answer));
@@ -161,6 +162,18 @@ class Registers {
     void rest() {
         dut_->s_axil_awvalid = dut_->s_axil_wvalid = dut_->s_axil_arvalid = 0;
         dut_->s_axil_bready = dut_->s_axil_rready = 0;
+    }
+    // AXI: valid does not wait for ready.
+    void check_unwaited(bool write) {
+        auto set_ready = [&](bool ready) {
+            if (write) dut_->s_axil_bready = ready;
+            else dut_->s_axil_rready = ready;
+            dut_->eval();
+        };
+        set_ready(false);
+        const bool waits = write ? !dut_->s_axil_bvalid : !dut_->s_axil_rvalid;
+        if (waits) log_.fault("valid waits for ready", write ? "s_axil_b" : "s_axil_r", waiting());
+        set_ready(true);
     }
     uint64_t delay() { return hurried_ ? 0 : random_.below(4); }
 

@@ -34,7 +34,10 @@ struct Request {
     unsigned beats, size, burst, lock, cache, prot;
 
     std::array<uint64_t, 8> payload() const { return {id, address, beats, size, burst, lock, cache, prot}; }
-    std::string text() const { return hex(address) + ", " + std::to_string(beats) + " beats"; }
+    std::string text() const {
+        static const char* const kinds[] = {"FIXED, ", "", "WRAP, ", "burst 3, "};
+        return kinds[burst & 3] + hex(address) + ", " + std::to_string(beats) + " beats";
+    }
 };
 
 // A burst's next beat: its first byte, and the bytes from there on to the next multiple of its size.
@@ -120,7 +123,11 @@ class ReadChannels {
 
     // What has not ended, in words; empty where everything has.
     std::string waiting() const {
-        if (bursts_.empty()) return "";
+        if (bursts_.empty()) {
+            if (!offer_.waits()) return "";
+            return std::string(port_.address_name()) + ": a read from " + hex(port_.request().address) +
+                   ", which is offered and not taken";
+        }
         const Read& burst = bursts_[offering() ? reading_ : 0];
         return std::string(port_.address_name()) + ": a read from " + hex(burst.start) +
                (offering() ? ", of which a beat is offered and not taken" : ", which the memory is to answer");
@@ -261,7 +268,13 @@ class WriteChannels {
         if (!bursts_.empty())
             return address + ": a write to " + hex(bursts_.front().start) + ", of which " +
                    std::to_string(bursts_.front().left) + " beats have not come";
+        if (data_.waits())
+            return data + ": a beat that is offered and not taken" +
+                   (data_starves_ ? ": the memory waits for its address" : "");
         if (!early_.empty()) return data + ": " + std::to_string(early_.size()) + " beats whose address has not come";
+        if (address_.waits())
+            return address + ": a write to " + hex(port_.request().address) + ", which is offered and not taken" +
+                   (address_starves_ ? ": the memory waits for its data" : "");
         if (responses_.empty()) return "";
         return address + ": a write to " + hex(responses_.front().start) + ", which the memory is to answer";
     }

@@ -11,6 +11,7 @@
 namespace cosim {
 
 constexpr size_t AXI4_BYTES_MAX = 128;
+constexpr unsigned DECERR = 3;  // the answer of a bus where there is nothing at an address
 
 // The slots of a master in the wrapper's ports.
 struct Slots {
@@ -144,6 +145,7 @@ class Master {
     struct Write : WriteBurst {
         using WriteBurst::WriteBurst;
         uint8_t writer = 0;
+        bool outside = false;  // a beat of it lay outside every region
     };
 
     Master(Shared& shared, Writers& writers, const Options& options, size_t number)
@@ -185,7 +187,8 @@ class Master {
     }
 
     std::string waiting() const {
-        return reads_.waiting() + (reads_.under_way() && writes_.under_way() ? "; " : "") + writes_.waiting();
+        const std::string read = reads_.waiting(), write = writes_.waiting();
+        return read + (read.empty() || write.empty() ? "" : "; ") + write;
     }
 
     // Fatal: they would go on into the next job, whose inputs are others.
@@ -248,7 +251,7 @@ class Master {
         const char* kind = there ? "read of bytes that nothing was written to" : "read outside every region";
         if (port_.checked) shared_.fault(kind, port_.ar, place(burst.address));
         else shared_.note_odd_read(kind, port_.ar, place(burst.address));
-        return 0;
+        return port_.checked && !there ? DECERR : 0;
     }
     void taken(Read&, unsigned) {}
 
@@ -273,6 +276,7 @@ class Master {
         });
         const std::string at = place(burst.address);
         if (outside) shared_.fault("write outside every region", port_.w, at);
+        burst.outside |= outside;
         if (forbidden)
             shared_.fault(shared_.running ? "write into what is only read" : "write without a job", port_.w, at);
         if (twice) shared_.fault("two writes of a byte under way", port_.w, at);
@@ -280,7 +284,7 @@ class Master {
             shared_.fault("strobe outside of the beat", port_.w, at);
     }
     bool holds(const Write&) const { return false; }
-    unsigned response(const Write&) const { return 0; }
+    unsigned response(const Write& burst) const { return burst.outside ? DECERR : 0; }
     void answered(Write& burst) {
         for (uint64_t address = burst.start; address < burst.address;) {
             const Memories::Run run = memories_.run(port_.memory, address);
