@@ -58,7 +58,7 @@ def edge(case: Case) -> Iterator[Change]:
 
 
 def _behind(case: Case) -> Iterator[Change]:
-    """What lies behind the last row, found from what came, where rows are read past their end."""
+    """Rows read past their end, with a value behind the last that is found from what came."""
     op = case.op
     if case.alone:
         fits = _ends(case, op.table.shape[0] - 1)
