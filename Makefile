@@ -10,8 +10,9 @@ export PYTHONDONTWRITEBYTECODE :=
 setup: ## .venv with the locked dependencies, and the HDL tools
 	@scripts/setup.sh
 
-signoff: setup ## the sign-off: models, engines and RTL against each other, into reports/
-	.venv/bin/fxsim signoff -o reports/
+STAGE = V1
+signoff: setup ## the sign-off: models, engines and RTL against each other, into reports/ (all of it: STAGE=V3)
+	.venv/bin/fxsim signoff --stage $(STAGE) -o reports/
 
 flow: setup ## train, distil, quantise and export the small recipe, and sign it off against the RTL; into runs/
 	.venv/bin/fxsim flow recipes/digits_small.toml --signoff

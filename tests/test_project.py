@@ -302,7 +302,7 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "last"),
     [
-        ("signoff", "fxsim signoff -o reports/"),
+        ("signoff", "fxsim signoff --stage V1 -o reports/"),
         ("test", "pytest"),
         ("quick", "tests"),
         ("docs", "mkdocs"),

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -645,6 +646,43 @@ def test_only_and_list(tmp_path: Path) -> None:
     record = run_plan(load_plan(plan), ("engines",))
     assert (record.selected, record.checks_in_plan, len(record.checks)) == (("engines",), 2, 1)
     assert "Only 1 of the plan" in render_report(record)
+
+
+def test_stages_and_patterns_choose_checks(tmp_path: Path) -> None:
+    """--stage runs the checks up to it, --only those of a pattern; what was left out is said."""
+    later = ENGINES.replace('name = "engines"', 'name = "engines"\nstage = "V2"')
+    assert later != ENGINES
+    plan = write_plan(tmp_path, ACCUMULATORS, later)
+
+    def names(*options: str) -> list[str]:
+        return [check["name"] for check in json.loads(cli(plan, "--list", "--json", *options).stdout)["checks"]]
+
+    assert names() == names("--stage", "V2") == names("--stage", "V3") == ["accumulators", "engines"]
+    assert names("--stage", "V1") == names("--only", "acc*") == ["accumulators"]
+    assert names("--only", "*s") == ["accumulators", "engines"]
+    assert names("--only", "*s", "--stage", "V1") == ["accumulators"]
+    for options, words in (
+        (("--only", "engines", "--stage", "V1"), "no check 'engines' up to stage V1; there are: accumulators"),
+        (("--only", "x*"), "no check 'x\\*'; there are: accumulators, engines"),
+    ):
+        error = cli(plan, *options).exception
+        assert isinstance(error, FxsimError)
+        assert re.search(words, str(error))
+    assert cli(plan, "--stage", "V4").exit_code == 2
+    result = cli(plan, "--stage", "V1", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "PASSED: 1 checks of the plan's 2 up to stage V1: 1 passed" in result.output
+    record = read_record(tmp_path / "out" / "signoff.json")
+    assert (record.stage, record.selected, record.checks_in_plan, len(record.checks)) == ("V1", None, 2, 1)
+    assert "Only 1 of the plan's 2 checks were selected, up to stage V1." in unescape(render_report(record))
+    plan = write_plan(tmp_path, later)
+    error = cli(plan, "--stage", "V1").exception
+    assert isinstance(error, FxsimError)
+    assert "there is no check up to stage V1" in str(error)
+    error = cli(write_plan(tmp_path, later.replace("V2", "V4"))).exception
+    assert isinstance(error, FxsimError)
+    assert "stage" in str(error)
+    assert "V4" in str(error)
 
 
 def test_replay_command_runs_the_check_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.status import Status as Spinner
 
     from fxsim.signoff import CheckRecord, SignoffRecord
-    from fxsim.signoff.plan import Check
+    from fxsim.signoff.plan import Check, Stage
 
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
@@ -31,13 +31,29 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "
     metavar="N",
     help="Checks that run at once.  [default: FXSIM_JOBS, or one a core]",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Run this check alone; may be given several times.")
+@click.option(
+    "--stage",
+    type=click.Choice(("V1", "V2", "V3")),
+    help="Run the checks up to this stage: V1 at every change, V2 before a release, V3 before tape-out.  [default: V3]",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Run this check alone, or those of a pattern such as 'interval-*'; may be given several times.",
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the record (or list) as one JSON object; progress on standard error."
 )
 def command(
-    plan: Path | None, output: Path | None, jobs: int | None, only: tuple[str, ...], list_checks: bool, as_json: bool
+    plan: Path | None,
+    output: Path | None,
+    jobs: int | None,
+    stage: "Stage | None",
+    only: tuple[str, ...],
+    list_checks: bool,
+    as_json: bool,
 ) -> None:
     """Run a sign-off plan: models, engines and RTL against each other, with a record and a report of everything found.
 
@@ -54,20 +70,21 @@ def command(
     from fxsim.signoff.files import encode_record
 
     loaded = load_plan(plan)
+    checks = loaded.select(only, stage)
     if list_checks:
         if as_json:
-            print_json({"title": loaded.title, "plan": str(loaded.path), "checks": loaded.select(only)})
+            print_json({"title": loaded.title, "plan": str(loaded.path), "checks": checks})
             return
-        rows = [(check.name, check.kind, check.about) for check in loaded.select(only)]
-        print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "passes when"), rows)
+        rows = [(check.name, check.kind, check.stage, check.about) for check in checks]
+        print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "stage", "passes when"), rows)
         return
     folder = output if output is not None or only else Path("reports")
     if folder is not None:
         prepare_output(folder)
-    listener = _Listener(len(loaded.select(only)), to_stderr=as_json)
+    listener = _Listener(len(checks), to_stderr=as_json)
     with finishing():
         with listener:
-            record = run_plan(loaded, only, listener, folder, jobs or count_jobs())
+            record = run_plan(loaded, only, listener, folder, jobs or count_jobs(), stage)
         if folder is not None:
             write_both(record, folder)
     if as_json:
@@ -97,10 +114,11 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
             if check.kept is not None and folder is not None:
                 say(f"  kept, to repeat anywhere: {folder / check.kept / REPLAY_SCRIPT}", err=to_stderr)
     counts = ", ".join(f"{record.count(status)} {status}" for status in Status if record.count(status))
-    chosen = "" if record.selected is None else f" of the plan's {record.checks_in_plan}"
+    chosen = "" if len(record.checks) == record.checks_in_plan else f" of the plan's {record.checks_in_plan}"
+    up_to = f" up to stage {record.stage}" if record.stage else ""
     word = click.style(verdict_word(record).upper(), fg="green" if record.passed else "red", bold=True)
     took = format_seconds(record.seconds)
-    click.echo(f"\n{word}: {len(record.checks)} checks{chosen}: {counts}, in {took}", err=to_stderr)
+    click.echo(f"\n{word}: {len(record.checks)} checks{chosen}{up_to}: {counts}, in {took}", err=to_stderr)
     if folder is not None:
         say(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
 

@@ -6,8 +6,9 @@ Settings of a kind of check are a struct in that kind's file, `checks/KIND.py`; 
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +25,9 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # Not empty: a check of nothing would pass.
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
 Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
+Stage = Literal["V1", "V2", "V3"]
+"""The stage of a check: V1 is run at every change, V2 before a release as well, V3 before tape-out."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
 _Side = Annotated[int, Meta(ge=1, le=64)]
 _Points = Annotated[int, Meta(ge=0, le=256)]
 
@@ -112,12 +116,15 @@ class StimulusSource(Part, frozen=True, kw_only=True):
 class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
     """Settings that every check has. `name` is what --only takes; `about` says in a sentence what passing means.
 
+    `stage`: the first of the stages that the check belongs to.
+
     A kind's settings are a subclass, whose `tag` is the word that plans have for it. Fields called `model`, `models`,
     `stimulus` and `stimuli` hold names that the plan must have.
     """
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,60}$")]
     about: str = ""
+    stage: Stage = "V1"
 
     @property
     def kind(self) -> str:
@@ -161,13 +168,21 @@ class Plan:
         """The folder that relative paths in the plan start from."""
         return self.path.resolve().parent
 
-    def select(self, names: tuple[str, ...]) -> tuple[Check, ...]:
-        """The checks of these names, in the plan's order; all where none is named. FxsimError for an unknown name."""
-        known = [check.name for check in self.checks]
+    def select(self, names: tuple[str, ...] = (), stage: Stage | None = None) -> tuple[Check, ...]:
+        """The checks of these names or patterns (`interval-*`), up to a stage, in the plan's order; else all.
+
+        FxsimError for a name or pattern that no check has, or only one of a later stage; where nothing is left.
+        """
+        up_to = STAGES if stage is None else STAGES[: STAGES.index(stage) + 1]
+        checks = [check for check in self.checks if check.stage in up_to]
+        among = "" if stage is None else f" up to stage {stage}"
+        if not checks:
+            raise FxsimError(f"{self.path}: there is no check{among}")
         for name in names:
-            if name not in known:
-                raise FxsimError(f"{self.path}: there is no check '{name}'; there are: {', '.join(known)}")
-        return tuple(check for check in self.checks if not names or check.name in names)
+            if not any(fnmatchcase(check.name, name) for check in checks):
+                known = ", ".join(check.name for check in checks)
+                raise FxsimError(f"{self.path}: there is no check '{name}'{among}; there are: {known}")
+        return tuple(check for check in checks if not names or any(fnmatchcase(check.name, name) for name in names))
 
     def check_seed(self, name: str) -> int:
         """A check's own seed: from the plan's and its name, so that it does not depend on which others run."""

@@ -10,6 +10,8 @@ from typing import ClassVar, Literal, TypeVar
 
 from msgspec import Struct
 
+from fxsim.signoff.plan import Stage
+
 REPLAY_SCRIPT = "replay.sh"
 """Name of the script that repeats the failure that a folder was kept of."""
 
@@ -132,6 +134,8 @@ class Machine(Record, frozen=True):
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
 
+    `stage`: the stage that the run went up to, null where it left none out.
+
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
     plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
     `repositories` are those that the plan and its files lie in, other than fxsim's clone.
@@ -155,6 +159,7 @@ class SignoffRecord(Record, frozen=True):
     hashes: dict[str, str]
     checks: tuple[CheckRecord, ...]
     repositories: tuple[Repository, ...] = ()
+    stage: Stage | None = None
 
     def count(self, status: Status) -> int:
         """Number of checks that ended so."""

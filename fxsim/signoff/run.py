@@ -12,7 +12,7 @@ from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.listener import Listener, Silence
-from fxsim.signoff.plan import Check, Plan
+from fxsim.signoff.plan import Check, Plan, Stage
 from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
 from fxsim.signoff.workers import carry_out_side_by_side
 
@@ -23,8 +23,9 @@ def run_plan(
     listener: Listener | None = None,
     output: Path | None = None,
     jobs: int = 1,
+    stage: Stage | None = None,
 ) -> SignoffRecord:
-    """Run a plan's checks, or those named in `only`, and return the record.
+    """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
     In the folder `output`, where one is given, `failures/CHECK` is written for each simulation that fails. `jobs`:
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
@@ -35,7 +36,7 @@ def run_plan(
     in `only`.
     """
     listener = listener or Silence()
-    checks = plan.select(only)
+    checks = plan.select(only, stage)
     started, began = datetime.now(UTC), time.monotonic()
     results = _Results(plan, checks, listener)
     alone = checks if jobs == 1 else tuple(check for check in checks if CHECKS[check.kind].alone)
@@ -65,6 +66,7 @@ def run_plan(
         hashes={"plan": plan.sha256} | dict(sorted(results.hashes.items())),
         checks=records,
         repositories=_repositories(plan),
+        stage=stage,
     )
 
 
