@@ -1,6 +1,7 @@
 """VHDL through GHDL's synthesis, and files that a description's command makes: what passes, is found, is refused."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from fxsim.cli.dut import command as dut
 from fxsim.cosim import CosimResult, cosim
+from fxsim.cosim.four_state import four_state
 from fxsim.devices.described import vhdl
 from fxsim.devices.described.bind import bind
 from fxsim.devices.described.vhdl import verilog_of
 from fxsim.errors import FxsimError, ToolError
+from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
 from tests.conftest import ROOT
@@ -101,6 +106,63 @@ def test_vhdl_is_compared_and_a_fault_in_it_located(model: Model, tmp_path: Path
     assert not wrong.passed
     assert wrong.verdict.first_mismatch is not None
     assert wrong.verdict.first_mismatch.tap == "fc1"
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+@pytest.mark.icarus
+def test_first_description_of_vhdl_says_what_was_lost_and_is_a_comparison(model: Model, tmp_path: Path) -> None:
+    """Ports and files that lie there are found, generics are named; what is not there is GHDL's message with a hint."""
+    path = written(tmp_path / "a")
+    roms = bind(path, model).memories
+    path.unlink()
+    save(model, tmp_path / "m.safetensors")
+    words = ["init", "--top", "mlp", str(path.with_name("mlp.vhd")), "--model", str(tmp_path / "m.safetensors")]
+    words += ["-o", str(path)]
+    missing = CliRunner().invoke(dut, words)
+    assert re.search(r"cannot open file: fc._\w+\.hex.*must lie in", str(missing.exception))
+    assert not path.exists()
+    for name, content in roms.items():
+        (path.parent / name).write_bytes(content)
+    assert CliRunner().invoke(dut, words).exit_code == 0
+    text = path.read_text()
+    assert "CHOOSE" not in re.sub("#.*", "", text)
+    assert "# VHDL goes through GHDL's synthesis to Verilog. Lost are types" in text
+    assert 'tensor = "fc1.shift"  # by name, of those of this size' in text
+    assert '# data = "fc1.m_tdata"  # 32 bits: lanes = 4' in text
+    # The files are the model's from then on.
+    for name in roms:
+        (path.parent / name).unlink()
+    found = four_state(model, X, accel="described", settings={"dut": str(path)}, images=(0, 2))
+    assert (found.passed, found.unprobed) == (True, ("fc1", "relu")), found.reason
+
+
+@pytest.mark.ghdl
+@needs_ghdl
+def test_first_description_of_vhdl_names_generics(tmp_path: Path) -> None:
+    """At their defaults; the description has the top as GHDL writes it, however it was asked for."""
+    (tmp_path / "gain.vhd").write_text("""
+library ieee;
+use ieee.std_logic_1164.all;
+entity Gain is
+  generic (WIDTH : positive := 8;  -- no DEPTH : here
+           STEPS, LANES : natural := 2);
+  port (clk : in std_logic; x : in std_logic_vector(WIDTH - 1 downto 0); y : out std_logic_vector(WIDTH - 1 downto 0));
+end entity;
+architecture rtl of Gain is
+begin
+  process (clk) begin
+    if rising_edge(clk) then y <= x; end if;
+  end process;
+end architecture;
+""")
+    path = tmp_path / "gain.toml"
+    done = CliRunner().invoke(dut, ["init", "--top", "gain", str(tmp_path / "gain.vhd"), "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert 'top = "Gain"' in path.read_text()
+    assert (
+        "# generics, here as by default: WIDTH, STEPS, LANES; parameters = { NAME = 1 } states one" in path.read_text()
+    )
 
 
 COMMAND = TOML.replace("[[stream]]", f'files = ["make.py"]\ncommand = ["{sys.executable}", "make.py"]\n[[stream]]', 1)

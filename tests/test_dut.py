@@ -597,7 +597,7 @@ def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> 
     ("words", "message"),
     [
         (("--top", "awkwart"), "there is no module 'awkwart'"),
-        (("--top", "awkward", "{folder}/a.vhd"), "a.vhd is VHDL, expected Verilog"),
+        (("--top", "awkward", "{folder}/a.vhd"), "a.vhd is VHDL and awkward.sv is not: expected one language"),
         (("--top", "awkward", "-o", "{folder}/below/my.toml"), "does not lie in the folder of the description"),
         (("--top", "awkward", "-o", "{folder}/there.toml"), "is there already"),
     ],
@@ -620,3 +620,14 @@ def test_init_writes_nothing_where_it_cannot(tmp_path: Path, words: tuple[str, .
     if message == "is there already":
         assert call("init", "--force", *words, *(folder / name for name in SOURCES))[0] == 0
         assert (folder / "there.toml").read_text() != "mine"
+
+
+def test_more_than_one_stream_on_a_side_is_refused_with_what_serves(model: Path, tmp_path: Path) -> None:
+    """Two inputs, or two outputs: operands side by side, or a tap."""
+    path = tmp_path / "d.toml"
+    for sides in (("input", "input", "output"), ("input", "output", "output")):
+        streams = "".join(f'[[stream]]\nrole = "{role}"\nprefix = "p{n}"\n' for n, role in enumerate(sides))
+        path.write_text(f'top = "t"\nsources = "t.v"\n{streams}')
+        status, out = call("check", path, model)
+        assert status == 1
+        assert f"streams are {' and '.join(sides)}, expected input and output, one of each: operands of one" in out

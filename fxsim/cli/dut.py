@@ -77,8 +77,8 @@ def init_command(
 ) -> None:
     """Write a first description of a design: what its ports' names and sizes say, and CHOOSE where a person must.
 
-    SOURCES are Verilog and SystemVerilog files in the folder of the description or below it. With a model, lanes,
-    orders, memory files and names of taps that may fit are proposed.
+    SOURCES are Verilog and SystemVerilog files, or VHDL (through GHDL), in the folder of the description or below it.
+    With a model, lanes, orders, memory files and names of taps that may fit are proposed.
     """
     from fxsim.devices.described.parts import CHOOSE
     from fxsim.devices.described.propose import propose

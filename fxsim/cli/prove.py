@@ -5,10 +5,24 @@ from pathlib import Path
 import click
 
 from fxsim.cli.console import json_option
+from fxsim.devices.registry import DEFAULT
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--accel", "device", default=DEFAULT, show_default=True, metavar="NAME", help="The accelerator.")
+@click.option("--module", metavar="NAME", help="One of its modules, each different instance of it alone.")
+@click.option(
+    "--rtl", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Verilog in place of the accelerator's own.",
+)  # fmt: skip
+@click.option(
+    "--schedule", default="none", show_default=True, metavar="PATTERN",
+    help="Stalls of both sides: none, or random:SEED[:P] in a part P of all cycles.",
+)  # fmt: skip
+@click.option(
+    "--images", type=click.IntRange(1, 16), default=1, show_default=True, help="Images of the run, one after another."
+)
 @click.option("--engine", is_flag=True, help="Prove the compiled engine's tables, sums and thresholds.")
 @click.option("--widths", is_flag=True, help="Prove how many bits accumulators and memory words need for any image.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the evidence here.")
@@ -18,6 +32,11 @@ from fxsim.cli.console import json_option
 def command(
     ctx: click.Context,
     model: Path | None,
+    device: str,
+    module: str | None,
+    rtl: Path | None,
+    schedule: str,
+    images: int,
     engine: bool,
     widths: bool,
     output: Path | None,
@@ -26,12 +45,18 @@ def command(
 ) -> None:
     """Prove what holds of MODEL for all inputs, with bitwuzla; write and check evidence.
 
+    By itself: the RTL of the accelerator computes the model at every tap, for every image. Each value of each tap is
+    the contract's function of the taps before it, for all values that these can have and whatever registers held at
+    power-on, in a run with this schedule. A value that is not is `refuted` where a simulated image shows it, and else
+    `unproved`. docs/prove.md says what that is, and what it is not.
+
     --engine: the compiled engine computes what the contract says, wherever that is a finite question. --widths: which
     accumulators and memory words may be narrower without changing any value of any image. Evidence is the questions in
     SMT-LIB with what else is claimed, by hash; --recheck asks z3 the same questions and computes the rest another way.
     Exit status 1 where anything is not proved.
     """
     from fxsim.cli.prove_model import show_engine, show_recheck, show_widths
+    from fxsim.cli.prove_rtl import show_rtl
 
     if recheck is not None:
         if model is not None or output is not None or engine or widths:
@@ -39,6 +64,10 @@ def command(
         ctx.exit(show_recheck(recheck, as_json))
     if model is None:
         raise click.UsageError("Missing argument 'MODEL'.")
-    if engine + widths != 1:
+    if engine and widths:
         raise click.UsageError("give one of --engine and --widths")
-    ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
+    if engine or widths:
+        if module is not None or rtl is not None:
+            raise click.UsageError("--module and --rtl are of the RTL: not with --engine and --widths")
+        ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
+    ctx.exit(show_rtl(model, device, module, rtl, schedule, images, output, as_json))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Settings
 from fxsim.engines import Engine
 from fxsim.errors import ToolError
@@ -266,7 +267,9 @@ class Device:
     it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
     to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
     `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
-    it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words.
+    it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words. `proofs`: from a
+    model, settings and the name of a module, or None for all of it, the designs that are to be proved; None where none
+    can be.
     """
 
     name: str
@@ -283,6 +286,7 @@ class Device:
     described: Callable[[Model, Any, Path | None, Path], Path] | None = None
     instead_of_nodes: str = ""
     instead_of_kit: str = ""
+    proofs: Callable[[Model, Any, str | None], tuple[Provable, ...]] | None = None
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

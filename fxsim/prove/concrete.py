@@ -110,7 +110,7 @@ class Evaluator:
 
     def _write(self, cell: Cell) -> Words:
         old, address, data = self.words(cell.args[0]), self.value(cell.args[1]), self.value(cell.args[2])
-        if self._read(old, address, cell.sort.width) == data:
+        if old.written.get(address) == data:
             return old
         return Words(old.written | {address: data}, old.first)
 

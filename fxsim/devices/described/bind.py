@@ -23,7 +23,7 @@ from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
-from fxsim.devices.described.vhdl import MADE, verilog_of
+from fxsim.devices.described.vhdl import MADE, refuse_two_languages, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
@@ -212,11 +212,7 @@ def design_verilog(
     vhdl = tuple(name for name in listed.sources if name.lower().endswith(VHDL))
     if not vhdl:
         return Verilog(str(path), sources.files, listed.sources, listed.include, listed.defines)
-    if others := [name for name in listed.sources if name not in vhdl]:
-        raise FileError(
-            f"{path}: sources: {vhdl[0]} is VHDL and {others[0]} is not: expected one language, since GHDL makes "
-            "Verilog of a whole design"
-        )
+    refuse_two_languages(f"{path}: sources", listed.sources)
     files = {**sources.files, **memories}
     made = verilog_of(str(path), files, vhdl, description.top, parameters)
     parameters.clear()

@@ -136,7 +136,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     top: Text
     sources: Text | Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
-    stream: Annotated[tuple[Stream, ...], Meta(max_length=2)] = ()
+    stream: Annotated[tuple[Stream, ...], Meta(max_length=64)] = ()
     include: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
     defines: dict[Text, int | str] = field(default_factory=dict)
@@ -171,7 +171,13 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("memories and registers need a control or run, which say how a job runs")
         elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
             there = " and ".join(s.role for s in self.stream) or "none"
-            raise ValueError(f"streams are {there}, expected input and output")
+            hint = ""
+            if len(self.stream) > 2:  # one on each side
+                hint = (
+                    ", one of each: operands of one shape go side by side in one input (tensor = ['a', 'b']), and a "
+                    "further output is shown as a [[tap]] at its ports, its ready under 'tie'"
+                )
+            raise ValueError(f"streams are {there}, expected input and output{hint}")
         names = (self.top, *self.clocks, *self.tie, *self.parameters, *self.defines)
         names += () if self.reset is None else (self.reset.signal,)
         for name in names:

@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fxsim.contract import Tensor
@@ -16,14 +17,21 @@ from fxsim.devices.described.jobs.propose import job_keys, job_tables
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Group, Recognised, recognise
 from fxsim.devices.described.tensors import arrays_of
-from fxsim.devices.described.vhdl import SUFFIXES
+from fxsim.devices.described.vhdl import MADE, SUFFIXES, refuse_two_languages, verilog_of
 from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
-from fxsim.errors import FileError
+from fxsim.errors import FileError, ToolError
+from fxsim.formats.text import read_bounded
 from fxsim.graph import INPUT, Model
+from fxsim.paths import VERILOG_BYTES_MAX
 from fxsim.simulate.sources import read_listed
 
 _PACKAGE = re.compile(rb"^\s*package\s+(?:automatic\s+|static\s+)?([A-Za-z_]\w*)", re.MULTILINE)
 _USES = re.compile(rb"\b([A-Za-z_]\w*)::")
+_GIVEN = re.compile(r"(?:^|\.)n\d+_\w+$")
+"""A name that GHDL gives to what has none."""
+_ANY_CASE = re.IGNORECASE | re.DOTALL
+_ENDING = re.compile(rb'"[^"\n]*(\.[A-Za-z]{1,8})"')
+"""A text of VHDL that ends as a name of a file does."""
 _READ = re.compile(rb'\$readmem([hb])\s*\(\s*"([^"\n]{1,200})"\s*,\s*([A-Za-z_]\w*)')
 
 
@@ -34,11 +42,19 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     """
     names = tuple(_below(folder, path) for path in sources)
     folders = tuple(_below(folder, path) for path in include)
-    if vhdl := [name for name in names if name.lower().endswith(SUFFIXES)]:
-        raise FileError(f"{vhdl[0]} is VHDL, expected Verilog: ports of VHDL are not read yet")
-    read = read_listed(folder, names, folders)
-    names = packages_first(names, read.files)
-    found = survey(Verilog(str(folder), read.files, names, folders, {}), top)
+    vhdl = tuple(name for name in names if name.lower().endswith(SUFFIXES))
+    beside = memory_files_beside(folder, vhdl) if vhdl else ()
+    read = read_listed(folder, (*names, *beside), folders)
+    if vhdl:
+        refuse_two_languages(str(folder), names)
+        verilog, top = _elaborated_vhdl(folder, read.files, names, top)
+    else:
+        names = packages_first(names, read.files)
+        verilog = Verilog(str(folder), read.files, names, folders, {})
+    found = survey(verilog, top)
+    # Names that GHDL gave mean nothing to anybody.
+    kept = tuple(signal for signal in found.signals if not (vhdl and _GIVEN.search(signal.name)))
+    found = replace(found, signals=kept)
     ports = recognise(found.ports)
     lines = [
         "# A first description, from names and sizes: look at each 'by name'. Choose where CHOOSE stands.",
@@ -48,16 +64,82 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     ]
     if folders:
         lines.append(f"include = {listed(folders)}")
+    if vhdl:
+        lines += _lost(top, [read.files[name] for name in vhdl])
     lines += [*_parameters(found, model), *_clocks(ports), *_rest(ports, found)]
     if ports.jobs:
         lines += [*job_keys(ports), *job_tables(ports, found, model)]
     else:
         for role in ("input", "output"):
             lines += _streams(role, ports, found, model)
-    lines += _memories(found, read.files, names, model)
+    lines += _memories(found, read.files, () if vhdl else names, model)
+    for name in beside:
+        lines += _memory_beside(name, read.files[name], model)
     if model is not None:
         lines += _taps(found, model)
     return "\n".join(lines) + "\n"
+
+
+def memory_files_beside(folder: Path, sources: Iterable[str]) -> tuple[str, ...]:
+    """Files in a folder that VHDL sources may read as they are elaborated: a text of a source has their ending."""
+    endings = {
+        ending.lower()
+        for name in sources
+        for ending in _ENDING.findall(read_bounded(folder / name, VERILOG_BYTES_MAX, "a source"))
+    }
+    return tuple(
+        sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower().encode() in endings)
+    )
+
+
+def _elaborated_vhdl(folder: Path, files: dict[str, bytes], names: tuple[str, ...], top: str) -> tuple[Verilog, str]:
+    """The Verilog that GHDL makes of VHDL, and the name of its top there: VHDL does not look at the case of letters."""
+    try:
+        made = verilog_of(str(folder), files, names, top, {})
+    except ToolError as error:
+        raise ToolError(f"{error} (what it reads as it is elaborated must lie in {folder})") from None
+    modules = [name.decode() for name in re.findall(rb"^module (\w+)", made, re.MULTILINE)]
+    named = next((name for name in modules if name.lower() == top.lower()), top)
+    return Verilog(str(folder), {MADE: made}, (MADE,), (), {}), named
+
+
+def _lost(top: str, sources: Iterable[bytes]) -> Iterator[str]:
+    """Comments on what GHDL's synthesis does not keep of VHDL."""
+    yield "# VHDL goes through GHDL's synthesis to Verilog. Lost are types (all is bits), upper case, names of most"
+    yield "# inner signals (ports of instances keep theirs: take taps there), and generics, which are constants then."
+    for source in sources:
+        entity = re.search(rb"\bentity\s+" + re.escape(top.encode()) + rb"\s+is\b(.*?)\bend\b", source, _ANY_CASE)
+        if (
+            entity is None
+            or (generics := re.search(rb"\bgeneric\s*\((.*?)\)\s*;\s*port\b", entity[1], _ANY_CASE)) is None
+        ):
+            continue
+        plain = re.sub(rb"--[^\n]*", b"", generics[1])
+        groups = re.findall(rb"(\w+(?:\s*,\s*\w+)*)\s*:[^=]", plain)
+        words = ", ".join(name.strip().decode() for group in groups for name in group.split(b","))
+        yield comment(f"generics, here as by default: {words}; parameters = {{ NAME = 1 }} states one")
+
+
+def _memory_beside(name: str, content: bytes, model: Model | None) -> Iterator[str]:
+    """The entry of a file that the design may read as it is elaborated, by its words; as a comment where none fits."""
+    words = content.split()
+    bits = 4 * max((len(word) for word in words), default=0)
+    memory = Signal(name, bits, len(words))
+    fits = [] if model is None else list(_arrays(model, memory))
+    named = [fit for fit in fits if fit[0].replace(".", "_") == name.partition(".")[0]]
+    yield from ("", comment(f"{name} lies here, {len(words)} words of {bits} bits, and a source has its ending"))
+    yield from ("[[memory]]", f"file = {text(name)}")
+    if len(fits) == 1 or len(named) == 1:
+        why = "the only one of this size" if len(fits) == 1 else "by name, of those of this size"
+        tensor, word, value_bits = (named or fits)[0]
+        yield f"tensor = {text(tensor)}  # {why}"
+        if word == "row":
+            yield 'word = "row"'
+        if value_bits != 8:
+            yield f"bits = {value_bits}"
+    else:
+        among = f"one of {', '.join(fit[0] for fit in fits[:20])}" if fits else "an array such as 'fc.weight'"
+        yield f"tensor = {text(CHOOSE)}  # {among}"
 
 
 def packages_first(names: tuple[str, ...], files: dict[str, bytes]) -> tuple[str, ...]:

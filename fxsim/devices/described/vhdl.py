@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +31,17 @@ _OPERATORS = (b"/", b"/=")
 """Operators, which VHDL names as strings where it declares them."""
 _SHIFT = re.compile(rb"(\$signed\(\w+\)) >> ")
 """An arithmetic shift as GHDL 2.0 writes it, which Verilog takes for a logical one; of logical ones no sign is said."""
+
+
+def refuse_two_languages(where: str, names: Iterable[str]) -> None:
+    """FileError, which begins with `where`, where some of the sources are VHDL and others are not."""
+    vhdl = [name for name in names if name.lower().endswith(SUFFIXES)]
+    others = [name for name in names if name not in vhdl]
+    if vhdl and others:
+        raise FileError(
+            f"{where}: {vhdl[0]} is VHDL and {others[0]} is not: expected one language, since GHDL makes Verilog of a "
+            "whole design"
+        )
 
 
 def verilog_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fxsim.devices.base import NodeDesign
 from fxsim.devices.settings import Settings
-from fxsim.devices.stream.roms import rtl_parameters, stream_order, write_roms
+from fxsim.devices.stream.roms import node_files, rtl_parameters, stream_order, write_roms
 from fxsim.families import recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
@@ -68,6 +68,21 @@ def write_nodes(model: Model, settings: Settings, rtl: Path | None, folder: Path
         path.write_text(text, encoding="utf-8")
         found.append(NodeDesign(node.name, (node.name,), path))
     return tuple(found)
+
+
+def module_of(node: Node) -> str:
+    """The module that computes a node; the one of sums takes two streams."""
+    return "add" if isinstance(node.op, Add) else _TOPS[type(node.op)]
+
+
+def module_parameters(model: Model, node: Node) -> tuple[dict[str, int], dict[str, bytes]]:
+    """The parameters of the module that computes a node, and its ROM files by the names that it looks for by itself."""
+    config = recognise_resmlp(model.graph)
+    slots = dict(zip((n.name for n in model.graph.nodes), resmlp_slots(config, config.psa), strict=True))
+    slot = slots[node.name]
+    role = "MIX" if slot.over is Axis.TOKENS else slot.role.upper()
+    files = {f"{module_of(node)}_{suffix}.hex": content for suffix, content in node_files(node).items()}
+    return _parameters(model, node, rtl_parameters(model), f"{role}_ACC_W"), files
 
 
 def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Path) -> Path:  # noqa: ARG001  # there are none

@@ -56,15 +56,27 @@ def write_roms(model: Model, directory: Path) -> list[Path]:
     Two's complement hexadecimal, one word a line; a linear's word is a whole row of weights, input k at bits
     [8k +: 8]; a table's words are channel-major. ModelError where the graph is not a ResMLP.
     """
+    written = []
+    for name, content in rom_files(model).items():
+        (directory / name).write_bytes(content)
+        written.append(directory / name)
+    return written
+
+
+def rom_files(model: Model) -> dict[str, bytes]:
+    """Every ROM file of a model by name, as `write_roms` writes them. ModelError where the graph is not a ResMLP."""
     config = recognise_resmlp(model.graph)
     refuse_beyond_int8(model.graph, "the streaming accelerator")
-    written = []
-    for slot, node in zip(resmlp_slots(config, config.psa), model.graph.nodes, strict=True):
-        for suffix, words in _rom_words(node):
-            path = directory / f"{_rom_stem(slot)}_{suffix}.hex"
-            path.write_text("".join(f"{word}\n" for word in words), encoding="ascii")
-            written.append(path)
-    return written
+    return {
+        f"{_rom_stem(slot)}_{suffix}.hex": content
+        for slot, node in zip(resmlp_slots(config, config.psa), model.graph.nodes, strict=True)
+        for suffix, content in node_files(node).items()
+    }
+
+
+def node_files(node: Node) -> dict[str, bytes]:
+    """The ROM contents of a node by the last part of their files' names: w, b and s, or t, or none."""
+    return {suffix: "".join(f"{word}\n" for word in words).encode("ascii") for suffix, words in _rom_words(node)}
 
 
 def _rom_stem(slot: Slot) -> str:

@@ -1,0 +1,70 @@
+"""`fxsim prove` of an accelerator's RTL: what is printed, and what evidence is written."""
+
+from pathlib import Path
+from typing import Any
+
+from fxsim.cli.console import print_json, print_table, progress, say
+from fxsim.cli.prove_model import written_text
+from fxsim.formats import load
+from fxsim.prove.evidence import Evidence
+from fxsim.prove.run import PROVED, Proof, ProofRequest, ProofResult, prove
+
+_FINDINGS_SHOWN = 3
+_WITNESS_SHOWN = 4
+
+
+def show_rtl(
+    path: Path,
+    device: str,
+    module: str | None,
+    rtl: Path | None,
+    schedule: str,
+    images: int,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Prove an accelerator's RTL, or a module's, for a model and show it; the exit status."""
+    model, evidence = load(path), Evidence()
+    request = ProofRequest(model, device, {}, module, rtl, schedule, images)
+    with progress("values") as report:
+        found = prove(request, progress=lambda _, done, of: report(done, of), evidence=evidence)
+    written = None
+    if output is not None:
+        evidence.model = model
+        written = evidence.write(output)
+    if as_json:
+        print_json(found)
+    else:
+        for proof in found.proofs:
+            _print(proof)
+        _print_sum(found, written)
+    return found.status != PROVED
+
+
+def _print(proof: Proof) -> None:
+    seconds = sum(proof.seconds.values())
+    say(
+        f"{proof.name}: {proof.status}: {proof.proved:,} of {proof.values:,} values in {proof.cycles:,} cycles, "
+        f"schedule {proof.schedule}, {seconds:.1f} s"
+    )
+    if proof.proved < proof.values:
+        rows: list[tuple[Any, ...]] = [
+            (tap.stream, tap.values, tap.values - tap.proved) for tap in proof.taps if tap.proved < tap.values
+        ]
+        print_table("Not proved", ("tap", "values", "not proved"), rows)
+    for finding in proof.findings[:_FINDINGS_SHOWN]:
+        token = "" if finding.token is None else f"token {finding.token}, "
+        say(f"  {finding.tap}, {token}channel {finding.channel}, cycle {finding.cycle}: {finding.text}")
+        if finding.witness:
+            shown = [f"{name} = {value}" for name, value in list(finding.witness.items())[:_WITNESS_SHOWN]]
+            say(f"    where {', '.join(shown)}{', ...' if len(finding.witness) > _WITNESS_SHOWN else ''}")
+    if proof.stopped:
+        say(f"  {proof.stopped}")
+    if proof.refutation is not None:
+        say(f"  shown by image {proof.refutation.image}: {proof.refutation.sentence}")
+    say(f"  beside it: {proof.simulated}")
+
+
+def _print_sum(result: ProofResult, written: str | None) -> None:
+    count = sum(proof.status == PROVED for proof in result.proofs)
+    say(f"{result.status}: {count} of {len(result.proofs)} designs are proved{written_text(written)}")

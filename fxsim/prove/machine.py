@@ -1,0 +1,136 @@
+"""A design on symbols: the compiled evaluator's state, cycle by cycle. See `kernel.py` for what bits and terms are."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fxsim.errors import FxsimError
+from fxsim.jit import compile_function
+from fxsim.prove.compiled import kernel
+from fxsim.prove.program import Places, Program
+
+Codes = npt.NDArray[np.int64]
+"""Bits, the lowest first: constants, bits of terms, or unknown ones."""
+
+TERMS_MAX = 1 << 25
+_TERMS_FIRST = 1 << 21
+
+
+@cache
+def compiled() -> tuple[Callable[..., None], ...]:
+    """The compiled functions: propagate, tick, set_bits, collect."""
+    return (
+        compile_function(kernel.propagate, kernel.PROPAGATE, "the evaluator of proofs"),
+        compile_function(kernel.tick, kernel.TICK),
+        compile_function(kernel.set_bits, kernel.SET_BITS),
+        compile_function(kernel.collect, kernel.COLLECT),
+    )
+
+
+class Machine:
+    """A program in some cycle. `functions` are those of `compiled`, or others in their place.
+
+    `terms` is what every term is: kinds, widths, operands, hash table and counters. Numbers of terms hold until the
+    next `propagate`, which may drop those that no bit is made of.
+    """
+
+    def __init__(
+        self, program: Program, functions: tuple[Callable[..., None], ...] | None = None, room: int = _TERMS_FIRST
+    ) -> None:
+        self.program = program
+        self._propagate, self._tick, self._set, self._collect = functions or compiled()
+        self.bits = program.bits.copy()
+        self.memory = program.memory.copy()
+        cells = len(program.code)
+        self._dirty = np.ones(cells, np.uint8)
+        self._blocks = np.ones((cells + 63) // 64, np.uint8)
+        self._latches = np.ones(len(program.states), np.uint8)
+        self._following = np.zeros(int(program.states[:, 1].sum()), np.int64)
+        widest = int(max(program.code[:, [2, 6]].max(initial=1), 64))
+        self._result = np.zeros(widest, np.int64)
+        self._scratch = np.zeros((2, widest), np.int64)
+        self.terms: tuple[Any, ...] = ()
+        self.collections = 0
+        self._allocate(room)
+
+    def _allocate(self, room: int) -> None:
+        old = self.terms
+        count = np.zeros(4, np.int64)
+        count[kernel.ROOM], count[kernel.HASH_MASK] = room, 2 * room - 1
+        kinds, widths, args = np.zeros(room, np.uint8), np.zeros(room, np.uint8), np.zeros((room, 3), np.int64)
+        if old:
+            kinds[: len(old[0])], widths[: len(old[1])], args[: len(old[2])] = old[:3]
+            count[kernel.TERMS] = old[4][kernel.TERMS]
+        self.terms = kinds, widths, args, np.full(2 * room, -1, np.int32), count
+        if old:
+            self.collect()
+
+    def collect(self) -> None:
+        """Drop the terms that no bit is made of."""
+        marked = np.zeros(int(self.terms[4][kernel.TERMS]), np.int32)
+        self._collect(self.bits, self.memory, marked, *self.terms)
+        self.terms[4][kernel.FULL] = 0
+        self.collections += 1
+
+    def propagate(self) -> None:
+        """Evaluate all that changed. FxsimError where there are more terms than memory is given to."""
+        p, count = self.program, self.terms[4]
+        while True:
+            self._propagate(
+                *(p.code, p.operands, p.consumers_at, p.consumers, p.writes, p.memories, self.bits, self.memory),
+                *(self._dirty, self._blocks, self._latches, self._result, self._scratch, *self.terms),
+            )
+            assert count[kernel.FULL] != 2, "more terms than a cell can make"
+            if count[kernel.FULL] == 0:
+                return
+            room = int(count[kernel.ROOM])
+            self.collect()
+            if 2 * int(count[kernel.TERMS]) > room:
+                if 2 * room > TERMS_MAX:
+                    raise FxsimError(f"the design is made of more than {TERMS_MAX:,} terms at a time: none is proved")
+                self._allocate(2 * room)
+                count = self.terms[4]
+
+    def tick(self) -> None:
+        """Go on to the next cycle."""
+        p = self.program
+        self._tick(
+            *(len(p.code), p.states, p.operands, p.consumers_at, p.consumers, p.readers_at, p.readers),
+            *(p.writes[: p.writes_done], p.memories, self.bits, self.memory),
+            *(self._dirty, self._blocks, self._latches, self._following),
+        )
+
+    def put(self, places: Places, codes: Codes) -> None:
+        """Put bits at places, of inputs or in place of what was computed there; of no constants."""
+        p = self.program
+        self._set(
+            *(len(p.code), np.ascontiguousarray(places, np.int32), np.ascontiguousarray(codes, np.int64), p.owners),
+            *(p.consumers_at, p.consumers, self.bits, self._dirty, self._blocks, self._latches),
+        )
+
+    def variable(self, number: int, width: int) -> Codes:
+        """The bits of a variable."""
+        term = self.make(kernel.T_VAR, width, number)
+        return (term + 1) * 64 + np.arange(width, dtype=np.int64)
+
+    def make(self, kind: int, width: int, a: int = 0, b: int = 0, c: int = 0) -> int:
+        """The number of a term."""
+        self.make_room()
+        return int(kernel.make_term(kind, width, a, b, c, *self.terms))
+
+    def make_room(self) -> None:
+        """Have room for the terms of one value."""
+        if self.terms[4][kernel.TERMS] + kernel.CELL_TERMS > self.terms[4][kernel.ROOM]:
+            self.collect()
+
+    def reason(self, code: int) -> str:
+        """The reason why a bit is unknown."""
+        return self.program.reasons[-1 - code]
+
+
+def constant(value: int, width: int) -> Codes:
+    """The bits of a number, unsigned or in two's complement."""
+    return np.array([value >> i & 1 for i in range(width)], np.int64)

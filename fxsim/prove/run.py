@@ -1,0 +1,371 @@
+"""A proof of RTL from a request to its result: netlist, symbolic run, the netlist on numbers, simulation beside it."""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fxsim.compare import sentence
+from fxsim.contract.arithmetic import Int8
+from fxsim.cosim import CosimRequest, run_cosim
+from fxsim.devices import DEFAULT, DEVICES, make_settings
+from fxsim.devices.provable import Port, Provable
+from fxsim.engines import run
+from fxsim.errors import ToolError
+from fxsim.graph import Model, check_model
+from fxsim.paths import rtl_dir
+from fxsim.prove.evidence import Evidence
+from fxsim.prove.expected import Functions, Numbers
+from fxsim.prove.judge import Finding, Judge
+from fxsim.prove.machine import Machine
+from fxsim.prove.netlist import Made, make_netlist
+from fxsim.prove.program import Places, Program, make_program
+from fxsim.prove.solver import Answer
+from fxsim.prove.streams import Feed, Outcome, Run, Setup, Watch, parse_schedule
+from fxsim.simulate.build import Status
+from fxsim.simulate.sources import read_sources
+from fxsim.simulate.stall import Stall
+
+SAMPLES = 2
+"""Sample images on which terms, the netlist and the simulated RTL are compared."""
+SOUGHT = 62
+"""Further images that are simulated where something was found, for one that shows it."""
+IMAGES_MAX = 16
+
+PROVED, REFUTED, UNPROVED = "proved", "refuted", "unproved"
+
+Progress = Callable[[str, int, int], None]
+"""A function that is told what is proved, how many values of it are judged, and of how many."""
+
+
+@dataclass(frozen=True)
+class ProofRequest:
+    """A model, and the RTL that is to be proved equal to it.
+
+    `device`, `settings`: as in a co-simulation. `module`: one of its modules, each different instance alone; None: all
+    of it. `rtl`: a folder of Verilog in place of the device's own. `schedule`: see `parse_schedule`. `images`: of one
+    run, one after the other. `simulate`: whether the whole device is simulated beside it, without which nothing of it
+    is refuted.
+    """
+
+    model: Model
+    device: str = DEFAULT
+    settings: Mapping[str, object] = field(default_factory=dict)
+    module: str | None = None
+    rtl: Path | None = None
+    schedule: str = "none"
+    images: int = 1
+    simulate: bool = True
+
+    def __post_init__(self) -> None:
+        check_model(self.model)
+        parse_schedule(self.schedule)
+        if not 1 <= self.images <= IMAGES_MAX:
+            raise ToolError(f"the run is of {self.images} images, expected 1 to {IMAGES_MAX}")
+
+
+class TapProof(msgspec.Struct, frozen=True):
+    """A stream: values that were judged, and how many of them are proved."""
+
+    stream: str
+    values: int
+    proved: int
+
+
+class Refutation(msgspec.Struct, frozen=True):
+    """The image on which the simulated RTL differs from the model, and its first difference."""
+
+    image: int
+    sentence: str
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The result for one design.
+
+    `status`: `proved`, `refuted` (the simulated RTL, or of a module its netlist on numbers, differs on a sample image)
+    or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver. `stopped`: why the run
+    ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory of the process.
+    """
+
+    name: str
+    status: str
+    images: int
+    schedule: str
+    cycles: int
+    values: int
+    proved: int
+    taps: tuple[TapProof, ...]
+    ways: dict[str, int]
+    questions: int
+    findings: tuple[Finding, ...]
+    stopped: str
+    refutation: Refutation | None
+    simulated: str
+    btor2_sha256: str
+    yosys: str
+    cells: int
+    seconds: dict[str, float]
+    memory_mib: int
+
+
+class ProofResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a request: `status` is `proved` only where every design is."""
+
+    status: str
+    model: str
+    device: str
+    module: str | None
+    proofs: tuple[Proof, ...]
+
+
+def prove(
+    request: ProofRequest,
+    *,
+    progress: Progress | None = None,
+    status: Status | None = None,
+    evidence: Evidence | None = None,
+) -> ProofResult:
+    """Prove what a request names. `evidence` gets every question to the solver, the netlists, and the result.
+
+    What is not equal, or not decided, is a result, not an exception. ToolError where a tool is missing or fails, where
+    there is no such module, or where the device has nothing to prove; ModelError where the model does not fit it.
+    """
+    device = DEVICES[request.device]
+    if device.proofs is None:
+        raise ToolError(f"the accelerator '{request.device}' has no designs that are proved")
+    settings = make_settings(device.name, device.settings, request.settings)
+    designs = device.proofs(request.model, settings, request.module)
+    found = tuple(prove_design(request, design, progress, status, evidence) for design in designs)
+    states = {proof.status for proof in found}
+    overall = REFUTED if REFUTED in states else UNPROVED if UNPROVED in states else PROVED
+    result = ProofResult(
+        status=overall, model=request.model.name, device=request.device, module=request.module, proofs=found
+    )
+    if evidence is not None:
+        evidence.keep("result.json", msgspec.json.format(msgspec.json.encode(result)) + b"\n")
+    return result
+
+
+def prove_design(
+    request: ProofRequest,
+    design: Provable,
+    progress: Progress | None = None,
+    status: Status | None = None,
+    evidence: Evidence | None = None,
+) -> Proof:
+    """Prove one design, of those that a request's device has for its model or another. Raises as `prove` does."""
+    seconds: dict[str, float] = {}
+    clock = _Clock(seconds)
+    folder = request.rtl or rtl_dir()
+    made = make_netlist(read_sources(folder), design.top, design.parameters, design.files, status)
+    clock.lap("netlist")
+    program = make_program(made.netlist)
+    clock.lap("program")
+    functions = Functions(request.model.graph)
+    x = sample_images(request.model, SAMPLES + request.images - 1, seed=1)
+    computed = run(request.model, x, request.model.graph.taps)
+    every = functions.samples(x, computed)
+    # Sample s is, as the run's image i, image s + i of these.
+    samples = np.concatenate([every[:, i : i + SAMPLES] for i in range(request.images)])
+    setup = make_setup(design, made, program, functions)
+    stall = parse_schedule(request.schedule)
+
+    machine = Machine(program)
+    judge = Judge(machine, functions, samples)
+    report = None if progress is None else (lambda done, of: progress(design.name, done, of))
+    outcome = Run(machine, setup, functions.total, request.images, judge, stall=stall, report=report).run()
+    clock.lap("symbolic run")
+    told = "" if outcome.stopped or outcome.findings else _numbers(program, setup, functions, samples, request, stall)
+    clock.lap("run on numbers")
+    if evidence is not None:
+        evidence.keep(f"netlists/{made.sha256}.btor", made.btor2.encode())
+        for text, answer in judge.questions.items():
+            if answer is Answer.UNSAT:
+                evidence.ask(design.name, text, answer, f"a function of a sum in {design.name} is the contract's")
+    clear = not outcome.stopped and not outcome.findings
+    refutation, simulated = None, "not simulated"
+    if design.whole and request.simulate:
+        if status is not None:
+            status("simulating it beside the proof")
+        refutation, simulated = _simulate(request, x, clear)
+        clock.lap("simulation")
+    elif not clear:
+        refutation = _of_sample(outcome)
+    elif not design.whole:
+        simulated = "its netlist on numbers"
+    state = REFUTED if refutation is not None else PROVED if clear and not told else UNPROVED
+    if clear and refutation is not None:
+        told = f"every value is proved, and yet the simulated RTL differs ({refutation.sentence}): the prover is wrong"
+        state = UNPROVED
+    return _result(
+        design, request, made, outcome, judge, told, refutation, simulated, state, seconds, len(program.code)
+    )
+
+
+def _result(
+    design: Provable,
+    request: ProofRequest,
+    made: Made,
+    outcome: Outcome,
+    judge: Judge,
+    told: str,
+    refutation: Refutation | None,
+    simulated: str,
+    state: str,
+    seconds: dict[str, float],
+    cells: int,
+) -> Proof:
+    counts = outcome.counts.values()
+    return Proof(
+        name=design.name,
+        status=state,
+        images=request.images,
+        schedule=request.schedule,
+        cycles=outcome.cycles,
+        values=sum(count.values for count in counts),
+        proved=sum(count.proved for count in counts),
+        taps=tuple(TapProof(name, *count) for name, count in outcome.counts.items()),
+        ways=dict(judge.counts),
+        questions=len(judge.questions),
+        findings=outcome.findings,
+        stopped=outcome.stopped or told,
+        refutation=refutation,
+        simulated=simulated,
+        btor2_sha256=made.sha256,
+        yosys=made.yosys,
+        cells=cells,
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    )
+
+
+def sample_images(model: Model, count: int, seed: int) -> Int8:
+    """Images of every kind: random ones, random ends of the range, small values, constants; int8 [image, ...]."""
+    shape = model.graph.input_shape
+    random = np.random.default_rng(seed)
+    found = []
+    for i in range(count):
+        kind = i % 4 if i >= SAMPLES else 0
+        if kind == 0:
+            image = random.integers(-128, 128, shape)
+        elif kind == 1:
+            image = np.where(random.integers(0, 2, shape) == 1, 127, -128)
+        elif kind == 2:
+            image = random.integers(-8, 9, shape)
+        else:
+            image = np.full(shape, int(random.integers(-128, 128)))
+        found.append(image.astype(np.int8))
+    return np.stack(found)
+
+
+def make_setup(design: Provable, made: Made, program: Program, functions: Functions) -> Setup:
+    """A design's streams as places of its program; ToolError where it lacks a port, or has one of another width."""
+    netlist = made.netlist
+    ports = {**netlist.inputs, **netlist.outputs}
+
+    def places(port: Port) -> Places:
+        cell = ports.get(port.name)
+        if cell is None:
+            raise ToolError(f"the module '{design.top}' has no port '{port.name}'; it has: {', '.join(sorted(ports))}")
+        found = program.places[cell]
+        assert found is not None
+        if len(found) < port.low + port.width:
+            raise ToolError(
+                f"the port '{port.name}' of '{design.top}' has {len(found)} bits, expected {port.low + port.width}"
+            )
+        return found[port.low : port.low + port.width]
+
+    feeds = tuple(
+        Feed(
+            places(feed.data),
+            places(feed.valid),
+            places(feed.ready),
+            None if feed.last is None else places(feed.last),
+            tuple(functions.number(feed.tensor, *place) for place in feed.order),
+        )
+        for feed in design.feeds
+    )
+    watches = []
+    for watch in design.watches:
+        flags = []
+        if watch.last is not None:
+            flags.append((watch.last.name, places(watch.last), len(watch.order) - 1))
+        if watch.zero is not None:
+            flags.append((watch.zero.name, places(watch.zero), -1))
+        streams = (places(watch.data), places(watch.valid), places(watch.ready))
+        watches.append(Watch(watch.name, watch.tap, *streams, watch.order, watch.same, tuple(flags)))
+    takes = np.concatenate([places(port) for port in design.takes])
+    quiet = {port.name: places(port) for port in design.quiet}
+    return Setup(feeds, tuple(watches), places(design.reset), takes, quiet, design.idle)
+
+
+def _numbers(
+    program: Program, setup: Setup, functions: Functions, samples: Numbers, request: ProofRequest, stall: Stall
+) -> str:
+    """Run the netlist on the sample images' numbers; empty where every stream gives the model's values."""
+    given = samples[:, 0].tolist()
+    runner = Run(Machine(program), setup, functions.total, request.images, None, given, stall)
+    outcome = runner.run()
+    if outcome.stopped:
+        return f"on numbers: {outcome.stopped}"
+    for watch, values in zip(setup.watches, runner.values(), strict=True):
+        for index, value in enumerate(values):
+            image, place = divmod(index, len(watch.order))
+            wanted = given[image * functions.total + functions.number(watch.tap, *watch.order[place])]
+            if value != wanted:
+                return f"on numbers '{watch.name}' gives {value} as value {index}, expected {wanted}"
+    return ""
+
+
+def _simulate(request: ProofRequest, x: Int8, clear: bool) -> tuple[Refutation | None, str]:
+    """Simulate the device on the sample images, and where something was found on more."""
+    if not clear:
+        x = np.concatenate([x, sample_images(request.model, SOUGHT, seed=2)])
+    found = run_cosim(
+        CosimRequest(
+            request.model,
+            x,
+            request.device,
+            request.settings,
+            stall=request.schedule,
+            rtl=request.rtl,
+            power_on_seeds=(1, 2),
+        )
+    )
+    simulated = f"{len(x)} images by Verilator, every tap"
+    verdict = found.verdict
+    if verdict.passed:
+        return None, simulated
+    image = verdict.failing_image or 0
+    text = "the streams break a rule"
+    if verdict.first_mismatch is not None:
+        text = sentence(verdict.first_mismatch)
+    elif verdict.stopped is not None:
+        text = verdict.stopped.reason
+    elif verdict.faults:
+        text = f"{verdict.faults[0].kind} at '{verdict.faults[0].stream}'"
+    return Refutation(image, text), simulated
+
+
+def _of_sample(outcome: Outcome) -> Refutation | None:
+    """A finding that a sample image shows, of a module: the values before it are the model's."""
+    for finding in outcome.findings:
+        if finding.kind == "sample" and finding.sample is not None:
+            return Refutation(finding.sample + finding.image, f"{finding.tap}: {finding.text}")
+    return None
+
+
+class _Clock:
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Note what took the time since the last lap."""
+        now = time.monotonic()
+        self._seconds[name] = self._seconds.get(name, 0.0) + now - self._last
+        self._last = now

@@ -1,0 +1,249 @@
+"""Proofs of RTL: what is equal is proved, what is not never is, and a prover with a wrong rule is caught."""
+
+import inspect
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fxsim import run
+from fxsim.cli import main
+from fxsim.contract import TableRule
+from fxsim.devices import DEVICES, Settings
+from fxsim.devices.provable import Provable
+from fxsim.errors import StimulusError, ToolError
+from fxsim.families import ResMLPConfig
+from fxsim.families.random import generate_model
+from fxsim.formats import save
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Linear
+from fxsim.paths import rtl_dir
+from fxsim.prove.compiled import cones, kernel
+from fxsim.prove.expected import Functions
+from fxsim.prove.judge import Judge
+from fxsim.prove.machine import Machine
+from fxsim.prove.netlist import make_netlist
+from fxsim.prove.program import make_program
+from fxsim.prove.run import PROVED, Proof, ProofRequest, make_setup, prove, prove_design, sample_images
+from fxsim.prove.streams import Outcome, Run
+from fxsim.simulate.sources import read_sources
+
+SCHEDULE = "random:3"
+
+
+@cache
+def tiny() -> Model:
+    """A ResMLP of one block, of 35 values or fewer a tap."""
+    config = ResMLPConfig(4, 3, 3, 4, 1, 2, points=16, rule=TableRule.CLAMP)
+    images = np.random.default_rng(3).integers(-128, 128, (50, 4, 3)).astype(np.int8)
+    return generate_model("tiny", config, images, 7)
+
+
+def faulty(folder: Path, file: str, before: str, after: str) -> Path:
+    """A copy of the Verilog with a fault in it."""
+    shutil.copytree(rtl_dir(), folder / "rtl")
+    text = (folder / "rtl" / file).read_text()
+    assert before in text
+    (folder / "rtl" / file).write_text(text.replace(before, after, 1))
+    return folder / "rtl"
+
+
+def design_of(module: str, number: int = 0) -> Provable:
+    """An instance of a module of the accelerator."""
+    proofs = DEVICES["stream"].proofs
+    assert proofs is not None
+    return proofs(tiny(), Settings(), module)[number]
+
+
+def test_the_accelerator_is_proved_for_all_images() -> None:
+    """Every value of every tap and of the output, with stalls, two images after one another; by form and by trying."""
+    model = tiny()
+    (proof,) = prove(ProofRequest(model, schedule=SCHEDULE, images=2, simulate=False)).proofs
+    values = model.graph.values_per_image - 12 + 2
+    assert (proof.status, proof.stopped, proof.findings) == (PROVED, "", ())
+    assert (proof.values, proof.proved) == (2 * values, 2 * values)
+    assert {tap.stream for tap in proof.taps} == {*model.graph.taps, "m_axis"}
+    assert proof.ways["form"] > 0
+    assert proof.ways["few"] > 0
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "tap", "said"),
+    [
+        ("lib/requantise.v", "quotient_extended + rounding_bit", "quotient_extended", "embed", "it gives"),
+        ("lib/saturating_add.v", "negative == sum[SUM_W-2]", "1'b1", "blocks.0.token_mixer.add", "where the model"),
+        ("stream/activation_table.v", "(TABLE_RULE == CLAMP && in_last_segment) ? LAST_SEGMENT : point", "point",
+         "blocks.0.mlp.psa_1", "where the model"),
+        ("stream/activation_table.v", "if (rst) base_reg <= {ADDRESS_W{1'b0}};\n    else if", "if",
+         "blocks.0.mlp.psa_1", "psa_1.base_reg', which nothing had set"),
+        ("stream/pool.v", "(token_reg == FIRST_TOKEN) ? {SUM_W{1'b0}} : ", "", "pool", "several.sums"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_found_at_its_tap(tmp_path: Path, file: str, before: str, after: str, tap: str, said: str) -> None:
+    """Rounding, saturation, table edge, missing reset, stale data: never proved, first found where the fault is."""
+    rtl = faulty(tmp_path, file, before, after)
+    (proof,) = prove(ProofRequest(tiny(), schedule=SCHEDULE, rtl=rtl, simulate=False)).proofs
+    assert proof.status != PROVED
+    assert proof.findings[0].tap == tap
+    assert said in proof.findings[0].text
+    assert proof.proved < proof.values
+
+
+def test_a_missing_reset_of_control_stops_the_run(tmp_path: Path) -> None:
+    """A handshake that depends on a register that nothing had set is named: no value is judged on such ground."""
+    before = "collect_index_reg <= {IN_INDEX_W{1'b0}};\n      collect_full_reg"
+    rtl = faulty(tmp_path, "stream/linear.v", before, "collect_full_reg")
+    (proof,) = prove(ProofRequest(tiny(), rtl=rtl, simulate=False)).proofs
+    assert proof.status != PROVED
+    assert "depends on the register 'embed.collect_index_reg'" in proof.stopped
+
+
+def test_modules_are_proved_alone() -> None:
+    """What passes values on gives each once, in its order, under stalls; a fork that gives one twice is found below."""
+    for module in ("axis_register", "transpose"):
+        found = prove(ProofRequest(tiny(), module=module, schedule=SCHEDULE))
+        assert {proof.status for proof in found.proofs} == {PROVED}
+
+
+def test_a_value_that_is_passed_twice_is_found(tmp_path: Path) -> None:
+    """A fork that forgets that one side has taken the value: its order is no longer the input's."""
+    rtl = faulty(tmp_path, "lib/axis_fork.v", "taken0_reg <= done0 && !done1;", "taken0_reg <= 1'b0;")
+    found = prove(ProofRequest(tiny(), module="axis_fork", schedule=SCHEDULE, rtl=rtl))
+    assert found.status != PROVED
+    assert "is not the value of 'embed'" in found.proofs[0].stopped
+
+
+@pytest.mark.parametrize(("bits", "enough"), [(17, True), (16, False)])
+def test_an_accumulator_is_proved_as_narrow_as_its_weights_let_it_be(bits: int, enough: bool) -> None:
+    """Sums reach 3 x 127 x 128 = 48,768 on either side: 17 of 18 bits are proved to be enough, 16 are not."""
+    embed, *rest = tiny().graph.nodes
+    assert isinstance(embed.op, Linear)
+    steep = replace(embed.op, weight=np.full((3, 3), 127, np.int8), acc_bits=0)
+    model = Model(Graph(tiny().graph.input_shape, (Node(embed.name, steep, embed.inputs), *rest)), "steep")
+    proofs = DEVICES["stream"].proofs
+    assert proofs is not None
+    design = proofs(model, Settings(), "linear")[0]
+    assert design.parameters["ACC_W"] == 18
+    narrow = design._replace(parameters={**design.parameters, "ACC_W": bits})
+    proof = prove_design(ProofRequest(model), narrow)
+    assert (proof.status == PROVED) == enough
+    assert proof.proved == (proof.values if enough else 0)
+
+
+def test_the_command_proves_and_its_evidence_is_checked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 0 and JSON of each design; the questions that it asked are answered alike by the other solver."""
+    path, kept = tmp_path / "tiny.safetensors", tmp_path / "evidence"
+    save(tiny(), path)
+
+    def call(*words: str) -> tuple[int, Any]:
+        with pytest.raises(SystemExit) as ended:
+            main(["prove", *words, "--json"])
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, json.loads(capsys.readouterr().out)
+
+    code, found = call(str(path), "--module", "pool", "-o", str(kept))
+    assert (code, found["status"], [proof["status"] for proof in found["proofs"]]) == (0, PROVED, [PROVED])
+    assert call("--recheck", str(kept))[1]["holds"] is True
+
+
+def test_what_cannot_be_asked_is_refused_by_name() -> None:
+    """A module that there is not, a schedule that resets, too many images, a device without designs: one line each."""
+    with pytest.raises(ToolError, match="'nothing' is no module that is proved alone"):
+        prove(ProofRequest(tiny(), module="nothing"))
+    with pytest.raises(ToolError, match="has no 'relu'"):
+        prove(ProofRequest(tiny(), module="relu"))
+    with pytest.raises(StimulusError, match="expected none, or random"):
+        ProofRequest(tiny(), schedule="reset:1")
+    with pytest.raises(ToolError, match="expected 1 to 16"):
+        ProofRequest(tiny(), images=17)
+    with pytest.raises(ToolError, match="has no designs that are proved"):
+        prove(ProofRequest(tiny(), device="simd"))
+
+
+# --- Mutants of the prover's own rules -------------------------------------------------------------------------------
+
+
+def mutant(module: ModuleType, before: str, after: str) -> dict[str, Any]:
+    """A compiled module's functions as plain Python, with one rule changed."""
+    text = inspect.getsource(module)
+    assert before in text
+    plain = text.replace(before, after, 1).replace("from fxsim.jit import njit, types", "from fxsim.jit import types")
+    space: dict[str, Any] = {"njit": lambda *_, **__: lambda function: function, "__name__": "mutant"}
+    exec(compile(plain.replace("@njit\n", "@njit()\n"), "mutant", "exec"), space)  # noqa: S102  # our own text
+    return space
+
+
+def judged(
+    design: Provable, kernels: dict[str, Any] | None, readers: dict[str, Any] | None
+) -> tuple[Outcome, list[bool]]:
+    """A design proved by these functions in place of the compiled ones; whether each stream is right on numbers."""
+    model = tiny()
+    made = make_netlist(read_sources(rtl_dir()), design.top, design.parameters, design.files)
+    program, functions = make_program(made.netlist), Functions(model.graph)
+    x = sample_images(model, 2, seed=1)
+    samples = functions.samples(x, run(model, x, model.graph.taps))
+    setup = make_setup(design, made, program, functions)
+    own: tuple[Callable[..., None], ...] | None = None
+    if kernels is not None:
+        own = tuple(kernels[name] for name in ("propagate", "tick", "set_bits", "collect"))
+    machine = Machine(program, own)
+    judge = Judge(machine, functions, samples)
+    if readers is not None:
+        judge.use(readers["inspect"], readers["evaluate"])
+    with np.errstate(over="ignore"):
+        outcome = Run(machine, setup, functions.total, 1, judge).run()
+        numbers = Run(Machine(program, own), setup, functions.total, 1, None, samples[:, 0].tolist())
+        numbers.run()
+    right = []
+    for watch, values in zip(setup.watches, numbers.values(), strict=True):
+        wanted = [int(samples[functions.number(watch.tap, *place), 0]) for place in watch.order]
+        right.append(values == wanted)
+    return outcome, right
+
+
+@pytest.mark.parametrize(
+    ("module", "design", "before", "after"),
+    [
+        (cones, "affine", "v = np.uint64(_value(np.int64(scratch[a, i]), rows[a, 1]))", "v = scratch[a, i]"),
+        (cones, "linear", "v = scratch[a, i] + scratch[b, i]", "v = scratch[a, i] ^ scratch[b, i]"),
+        (cones, "linear", "T_ADD:\n            weights[a] += weight", "T_ADD:\n            weights[a] += 0"),
+        (kernel, "affine", "return make_term(T_SEXT, w, whole,", "return make_term(T_SEXT, w + 1, whole,"),
+        (kernel, "linear", "filling = x[w - 1] if op == OP_SRA", "filling = np.int64(0) if op == OP_SRA"),
+        (kernel, "pool", "if memory[start + address * w + i] != data:", "if False:"),
+        (kernel, "pool", "a + b if op == OP_ADD", "a ^ b if op == OP_ADD"),
+        (kernel, "activation_table", "result[i] = memory[start + i]", "result[i] = memory[start]"),
+    ],
+)  # fmt: skip
+def test_a_prover_with_a_wrong_rule_is_caught(module: ModuleType, design: str, before: str, after: str) -> None:
+    """A wrong sign extension, a dropped carry, an ignored port: by samples of values or by the netlist on numbers."""
+    changed = mutant(module, before, after)
+    outcome, right = judged(
+        design_of(design), changed if module is kernel else None, changed if module is cones else None
+    )
+    assert outcome.findings or outcome.stopped or not all(right)
+
+
+def test_the_plain_functions_prove_what_the_compiled_ones_do() -> None:
+    """The same text without a change, run as plain Python, proves: what catches the mutants is the change."""
+    same = mutant(kernel, "def tick(", "def tick("), mutant(cones, "def inspect(", "def inspect(")
+    outcome, right = judged(design_of("pool"), *same)
+    assert (outcome.findings, outcome.stopped, right) == ((), "", [True])
+
+
+def test_proofs_are_records() -> None:
+    """A proof names its netlist, the tool that made it, and what took its time."""
+    (proof,) = prove(ProofRequest(tiny(), module="pool")).proofs
+    assert isinstance(proof, Proof)
+    assert len(proof.btor2_sha256) == 64
+    assert "Yosys" in proof.yosys
+    assert {"netlist", "symbolic run", "run on numbers"} <= proof.seconds.keys()
