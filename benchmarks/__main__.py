@@ -56,8 +56,12 @@ def startup(model: Path | None, rounds: int, as_json: bool) -> None:
 @benchmarks.command()
 @json_option
 def distance(as_json: bool) -> None:
-    """Compare the published PSA model with the two dumps its authors published, tap by tap."""
+    """Compare the published PSA model with the two dumps its authors published, tap by tap.
+
+    Then block by block with the one of PyTorch, beside models with full tables, of which the published ones are points.
+    """
     from fxsim.benchmark.distance import measure_distances
+    from fxsim.benchmark.resampled import measure_resampled
 
     override = os.environ.get("FXSIM_PUBLISHED")
     folder = (Path(override) if override else ROOT.parent / "shared" / "published") / "stream_psa_h96"
@@ -65,13 +69,30 @@ def distance(as_json: bool) -> None:
         click.echo("skipped: the published data is not at ../shared/published, and FXSIM_PUBLISHED does not name it")
         return
     name, found = measure_distances(folder)
+    blocks = measure_resampled(folder)
     if as_json:
-        print_json({"model": name, "results": found})
+        print_json({"model": name, "results": found, "blocks": blocks})
         return
     for file, dump in found.items():
         title = f"{file}: same class on {dump.same_class} of {dump.images} images"
         rows = [(tap, d.greatest, f"{d.mean:.3f}", f"{d.differing:.1%}") for tap, d in dump.taps.items()]
         print_table(title, ("tap", "greatest", "mean", "differing"), rows)
+    print_table(
+        "quant_samples.h, each block from the dump's own values; and models with full tables, drawn",
+        ("tap", "differing", "drawn", "mean square", "drawn ", "greatest", "drawn  "),
+        [
+            (
+                b.tap, f"{b.observed.differing:.1%}", f"{b.drawn.differing:.1%}", f"{b.observed.square:.3f}",
+                f"{b.drawn.square:.3f}", b.observed.greatest, b.drawn.greatest,
+            )
+            for b in blocks
+        ],
+    )  # fmt: skip
+    print_table(
+        "psa_2 in the dump less here, by place between points; and what rounding once, not half up, would make",
+        ("tap", "by place", "standard errors", "rounding once"),
+        [(b.tap, *(" ".join(f"{v:+.3f}" for v in of) for of in (b.by_place, b.errors, b.rounding))) for b in blocks],
+    )
 
 
 def _numbers(_context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.explain_rtl import explain_rtl
 from fxsim.benchmark.machine import describe_machine
 from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.explain.inject import Outcome, confuse
@@ -39,15 +40,25 @@ def _model(name: str) -> Model:
 @click.option("--pairs", default=200, show_default=True, help="Two faults at once, drawn.")
 @click.option("--seed", default=1, show_default=True, help="Of images, places and pairs.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE.csv", default=ROOT / "reports" / "explain.csv",
-    show_default="reports/explain.csv", help="The matrix: injected by row, named by column.",
+    "--out", type=click.Path(path_type=Path), metavar="FILE.csv",
+    help="The matrix: injected by row, named by column.  [default: reports/explain.csv, explain_rtl.csv]",
+)  # fmt: skip
+@click.option(
+    "--rtl", is_flag=True,
+    help="Faults of the streaming accelerator's Verilog and ROMs, simulated, in place of operators'.",
 )  # fmt: skip
 @json_option
-def explain(models: str, images: int, faults: int | None, pairs: int, seed: int, out: Path, as_json: bool) -> None:
+def explain(
+    models: str, images: int, faults: int | None, pairs: int, seed: int, out: Path | None, rtl: bool, as_json: bool
+) -> None:
     """Inject faults into every operator of small models, and tell injected from named; takes minutes.
 
     Exit status is 1 where a fault was called for sure what it is not.
     """
+    if rtl:
+        _explain_rtl(seed, images, out or ROOT / "reports" / "explain_rtl.csv", as_json)
+        return
+    out = out or ROOT / "reports" / "explain.csv"
     loaded = [_model(name) for name in models.split(",")]
     given = [
         (
@@ -89,4 +100,30 @@ def explain(models: str, images: int, faults: int | None, pairs: int, seed: int,
         click.echo(f"{sum(found.harmless.values()):,} faults changed no value; {seconds:.0f} CPU seconds")
         say(f"{out}: the matrix")
     if found.misnamed:
+        raise SystemExit(1)
+
+
+def _explain_rtl(seed: int, images: int, out: Path, as_json: bool) -> None:
+    """The matrix of faults in the RTL, by tap."""
+    begun = time.process_time()
+    with progress("faults in the RTL") as report:
+        found = explain_rtl(seed, images, report)
+    columns = sorted({label for named in found for label in named.labels})
+    with atomic_write(out) as file, file.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.writer(text)
+        writer.writerow(["injected", "done", *columns])
+        writer.writerows([n.label, n.note, *(n.labels[label] for label in columns)] for n in found)
+    if as_json:
+        rows = [named._asdict() | {"outcomes": {str(k): v for k, v in named.outcomes.items()}} for named in found]
+        print_json({"machine": describe_machine(), "images": images, "seed": seed, "faults": rows})
+    else:
+        click.echo(describe_machine())
+        print_table(
+            f"{len(found)} faults in the RTL: what each tap that is faulty was called",
+            ("injected", "done", "values", *(str(o) for o in Outcome if o is not Outcome.SIMPLER)),
+            [(n.label, n.note, n.values, *(n.outcomes[o] for o in Outcome if o is not Outcome.SIMPLER)) for n in found],
+        )
+        click.echo(f"{time.process_time() - begun:.0f} CPU seconds here, beside simulators")
+        say(f"{out}: the matrix")
+    if any(named.outcomes[Outcome.MISNAMED] for named in found):
         raise SystemExit(1)

@@ -48,7 +48,8 @@ class Rule:
     inputs. `gather` puts the first input into another order, `arrange` the result.
 
     Of tables: `interpolate`, the segment's offset, bits of the fraction that count and whether it has a sign, the
-    rule of the last segment, whether the next row is read past a row's end, and what is added to a value as its index.
+    rule of the last segment, whether the next row is read past a row's end, what is `behind` the last row, and what is
+    added to a value as its index.
     """
 
     requantise: Callable[[Int64, Int64, Int64, Number], Int64] | None = None
@@ -72,6 +73,7 @@ class Rule:
     fraction_signed: bool = False
     edge: TableRule | None = None
     overrun: bool = False
+    behind: int = 0
     index_offset: int | None = None
     gather: Callable[[Int64], Int64] | None = None
     arrange: Callable[[Int64], Int64] | None = None
@@ -213,7 +215,7 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
         fraction = np.where(fraction >= 1 << bits >> 1, fraction - (1 << bits), fraction)
     last = table.shape[1] - 1
     if rule.overrun:
-        flat = np.concatenate([table.ravel(), np.zeros(table.shape[1] + 2, np.int64)])
+        flat = np.concatenate([table.ravel(), np.full(table.shape[1] + 2, rule.behind, np.int64)])
         place = channel * table.shape[1] + segment
         lower, upper = flat[np.maximum(place, 0)], flat[np.maximum(place + 1, 0)]
     else:
@@ -223,7 +225,7 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
         lower, upper = table[channel, segment], table[channel, np.minimum(segment + 1, last)]
     between = _rounded((upper - lower) * fraction, np.asarray(bits), rule)
     values: Int64 = lower + between if rule.interpolate and bits else lower
-    return values
+    return wrapped(values, op.out) if rule.overflow == "wrap" else values
 
 
 COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(

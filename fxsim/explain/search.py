@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.explain.case import Case, Change, make_cases
+from fxsim.explain.contracts import CONTRACTS
 from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.locate import Located
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
@@ -104,7 +105,7 @@ def explain(
         )  # fmt: skip
     tried = [attempt for case in cases for attempt in _singles(case)]
     fitting, left_out = _fitting(cases[0], tried, len(tried)), 0
-    if not fitting and contracts:
+    if not fitting and contracts and _whole_trace_says(located) >= _SURE_BITS + log2(len(CONTRACTS)):
         first, *rest = (f"contract_{name}" for name in contracts)
         return Fault(
             tap=tap, label=first, exact=True, node=tap, parameters={}, alternatives=tuple(rest), values=state.values,
@@ -183,6 +184,12 @@ def _fitting(case: Case, tried: list[Tried], choices: int) -> list[Tried]:
     sure = _SURE_BITS + log2(max(choices, 1))
     fits = [t for t in tried if t.explained == total and t.spoiled == 0 and t.freedom + sure <= said]
     return sorted(fits, key=lambda t: t.freedom)
+
+
+def _whole_trace_says(located: Located) -> float:
+    """Bits that a trace's wrong values say, at all taps together: which they are, and one each."""
+    faulty = (state for state in located.states if state.local)
+    return sum(state.local * (1 + log2(e * state.values / state.local)) for state in faulty)
 
 
 def _bits_a_value(case: Case) -> float:

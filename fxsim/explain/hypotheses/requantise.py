@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import log2
 
 import numpy as np
 
+from fxsim.contract import Number
 from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 from fxsim.explain.case import Case, Change
 from fxsim.explain.contracts import contract
-from fxsim.explain.rules import CONTRACT, Rounding, requantised
+from fxsim.explain.rules import CONTRACT, Rounding, Rule, compute, requantised, wrapped
 from fxsim.operators import Affine, Linear
 
 ROWS_MAX = 8
@@ -61,18 +63,33 @@ def shift(case: Case) -> Iterator[Change]:
     yield Change("shift_logical", {"logical": True})
 
 
+def _of_other_sign(number: Number) -> tuple[int, int]:
+    """Limits of as many bits, without a sign in place of with one, or the other way."""
+    return (0, number.codes - 1) if number.signed else (number.low - number.codes // 2, number.codes // 2 - 1)
+
+
+def unsigned_limits(case: Case) -> Iterator[Change]:
+    """Limits of the other sign; where the trace has none of the numbers beyond, their bits read by the format."""
+    number, limits = case.op.out, _of_other_sign(case.op.out)
+    yield Change("saturation_unsigned", {"limits": limits}, {"limits": list(limits)})
+    if case.alone and number.holds(case.got):
+        made = compute(case.op, Rule(limits=limits), *case.inputs)
+        if not number.holds(made):
+            read = {"limits": limits, "arrange": partial(wrapped, number=number)}
+            yield Change("saturation_unsigned", read, {"limits": list(limits), "read_as": str(number)})
+
+
 def overflow(case: Case) -> Iterator[Change]:
     """Wrapping in place of clamping, other limits, a narrower accumulator."""
     number = case.op.out
     yield Change("saturation_wrap", {"overflow": "wrap"})
-    unsigned = (0, number.codes - 1) if number.signed else (number.low - number.codes // 2, number.codes // 2 - 1)
-    yield Change("saturation_unsigned", {"limits": unsigned}, {"limits": list(unsigned)})
+    yield from unsigned_limits(case)
     if number.signed:
         symmetric = (-number.high, number.high)
         yield Change("saturation_limits", {"limits": symmetric}, {"limits": list(symmetric)})
     if case.alone:
         seen = (int(case.got.min()), int(case.got.max()))
-        stated = ((number.low, number.high), (-number.high, number.high), unsigned)
+        stated = ((number.low, number.high), (-number.high, number.high), _of_other_sign(number))
         if seen not in stated:
             yield Change("saturation_limits", {"limits": seen}, {"limits": list(seen)}, 2 * number.bits)
     for bits in range(case.op.acc_bits - 1, _BITS_MIN - 1, -1):

@@ -6,6 +6,7 @@ from math import log2
 import numpy as np
 
 from fxsim.explain.case import Case, Change
+from fxsim.explain.hypotheses.requantise import unsigned_limits
 from fxsim.explain.rules import CONTRACT, Rounding
 from fxsim.operators import Affine
 
@@ -26,7 +27,7 @@ def add_limits(case: Case) -> Iterator[Change]:
     if number.signed:
         limits = (-number.high, number.high)
         yield Change("saturation_limits", {"limits": limits}, {"limits": list(limits)})
-    yield Change("saturation_unsigned", {"limits": (0, number.codes - 1)}, {"limits": [0, number.codes - 1]})
+        yield from unsigned_limits(case)
 
 
 def residual(case: Case) -> Iterator[Change]:

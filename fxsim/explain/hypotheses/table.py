@@ -35,6 +35,8 @@ def interpolation(case: Case) -> Iterator[Change]:
     yield Change("lut_segment_plus_one", {"segment": 1})
     yield Change("lut_segment_minus_one", {"segment": -1})
     yield Change("lut_fraction_signed", {"fraction_signed": True})
+    # It may leave the format, whose bits are then what is left of it.
+    yield Change("lut_fraction_signed", {"fraction_signed": True, "overflow": "wrap"}, {"result": "wraps"})
     bits = op.number.bits - (op.points.bit_length() - 1)
     for width in range(bits - 1, 0, -1):
         yield Change("lut_fraction_width", {"fraction_bits": width}, {"bits": width, "stated": bits}, 2)
@@ -51,7 +53,32 @@ def edge(case: Case) -> Iterator[Change]:
             yield Change(f"lut_edge_{rule}", {"edge": rule, "table": table})
     if op.rule is not TableRule.ENDPOINT:
         yield Change("lut_overrun", {"overrun": True})
+        yield from _behind(case)
         yield from _endpoint(case)
+
+
+def _behind(case: Case) -> Iterator[Change]:
+    """Rows read past their end, with a value behind the last that is found from what came."""
+    op = case.op
+    if case.alone:
+        fits = _ends(case, op.table.shape[0] - 1)
+        if len(fits) and 0 not in fits:
+            parameters = {"behind": int(fits[0])} | ({"others_fit": True} if len(fits) > 1 else {})
+            yield Change("lut_overrun", {"overrun": True, "behind": int(fits[0])}, parameters, float(op.out.bits))
+
+
+def _ends(case: Case, channel: int) -> Int64:
+    """Values of a point behind a channel's last that make all that came of its last segment."""
+    op = case.op
+    bits = op.number.bits - (op.points.bit_length() - 1)
+    values = np.arange(op.out.low, op.out.high + 1)
+    code = case.inputs[0][..., channel].reshape(-1) - op.number.low
+    here = code >> bits == op.points - 1
+    got, last = case.got[..., channel].reshape(-1)[here], int(op.table[channel, -1])
+    part = (code[here] & ((1 << bits) - 1))[:, None]
+    made = last + ((((values[None, :] - last) * part * 2 >> bits) + 1) >> 1)
+    fits: Int64 = values[(made == got[:, None]).all(axis=0)]
+    return fits
 
 
 def _endpoint(case: Case) -> Iterator[Change]:
@@ -59,18 +86,12 @@ def _endpoint(case: Case) -> Iterator[Change]:
     op, points, others = case.op, [], False
     if not case.alone:
         return
-    bits = op.number.bits - (op.points.bit_length() - 1)
-    values = np.arange(op.out.low, op.out.high + 1)
     for channel in range(op.table.shape[0]):
-        code = case.inputs[0][..., channel].reshape(-1) - op.number.low
-        here = code >> bits == op.points - 1
-        got, last = case.got[..., channel].reshape(-1)[here], int(op.table[channel, -1])
-        part = (code[here] & ((1 << bits) - 1))[:, None]
-        made = last + ((((values[None, :] - last) * part * 2 >> bits) + 1) >> 1)
-        fits = values[(made == got[:, None]).all(axis=0)]
+        fits = _ends(case, channel)
         if not len(fits):
             return
         others |= len(fits) > 1
+        last = int(op.table[channel, -1])
         points.append(last if last in fits else int(fits[0]))
     table = np.concatenate([op.table, np.array(points)[:, None]], axis=1).astype(np.int64)
     moved = int(np.count_nonzero(np.array(points) != op.table[:, -1]))
