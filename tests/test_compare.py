@@ -403,6 +403,8 @@ def test_a_sentence_says_where_and_what() -> None:
     assert words == "image 7, token 1, channel 2: the network has -3, the model 4"
     assert sentence(HERE, tap="embed") == "image 7, embed, token 1, channel 2: expected -3, got 4"
     assert place(3, {}) == "image 3"
+    output = Difference(image=2, tap="m_axis", carries="classifier", index={"channel": 1}, expected=1, got=2)
+    assert sentence(output) == "image 2, tap classifier at m_axis, channel 1: expected 1, got 2"
 
 
 def test_a_difference_is_a_record() -> None:
@@ -411,7 +413,7 @@ def test_a_difference_is_a_record() -> None:
     data = msgspec.to_builtins(clocked)
     assert data == {
         "image": 1, "tap": "pool", "token": None, "channel": 2, "expected": 3, "got": 4, "cycle": 5,
-        "index": {"channel": 2},
+        "index": {"channel": 2}, "carries": None,
     }  # fmt: skip
     assert msgspec.convert(data, Difference) == clocked
     # What is given for them never contradicts the index.

@@ -46,14 +46,14 @@ def test_awkward_design_is_known_everywhere_and_counted(model: Model, tmp_path: 
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (swap("      out_vld <= 0;\n", ""), r"tap out_vec, token 2, channel 0: out_vld is X in cycle 3, so that"),
+        (swap("      out_vld <= 0;\n", ""), r"tap act at out_vec, token 2, channel 0: out_vld is X in cycle 3, so"),
         (swap("      done <= 0;\n", ""), r"tap fc, token 2, channel 0: done is X in cycle 3, so that nobody"),
         (swap("      beat <= 0;\n", ""), r"tap fc, token 2, channel 0: done is X"),
-        (swap("q < 0 ? '0 : q", "q < 0 ? 'x : q"), r"tap out_vec, token \d, channel \d: expected 0, got XXXXXXXX"),
-        (swap("q < 0 ? '0 : q", "q < 0 ? 8'b0000z000 : q"), r"tap out_vec, .*: expected 0, got 0000Z000"),
+        (swap("q < 0 ? '0 : q", "q < 0 ? 'x : q"), r"tap act at out_vec, .*: expected 0, got XXXXXXXX"),
+        (swap("q < 0 ? '0 : q", "q < 0 ? 8'b0000z000 : q"), r"tap act at out_vec, .*: expected 0, got 0000Z000"),
         (swap(".bias_i(biases[n])", ".bias_i(n == 1 ? 8'hxx : biases[n])"), r"tap fc, .*channel 1: .*got XXXXXXXX"),
         (swap("in_vld && beat == 2", "in_vld && beat == 3"), r"the design is stuck after"),
-        (swap("out_vld <= done && mode_i", "out_vld <= done || fire"), r"tap out_vec, "),
+        (swap("out_vld <= done && mode_i", "out_vld <= done || fire"), r"tap act at out_vec, "),
     ],
 )  # fmt: skip
 def test_what_is_unknown_missing_or_surplus_fails(model: Model, tmp_path: Path, edit: Edit, words: str) -> None:

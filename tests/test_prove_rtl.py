@@ -25,13 +25,14 @@ from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Linear
 from fxsim.paths import rtl_dir
+from fxsim.prove.blocks import PROVED, REFUTED
 from fxsim.prove.compiled import cones, kernel
 from fxsim.prove.expected import Functions
 from fxsim.prove.judge import Judge
 from fxsim.prove.machine import Machine
 from fxsim.prove.netlist import make_netlist
 from fxsim.prove.program import make_program
-from fxsim.prove.run import PROVED, Proof, ProofRequest, make_setup, prove, prove_design, sample_images
+from fxsim.prove.run import Proof, ProofRequest, make_setup, prove, prove_design, sample_images
 from fxsim.prove.streams import Outcome, Run
 from fxsim.simulate.sources import read_sources
 
@@ -156,6 +157,26 @@ def test_the_command_proves_and_its_evidence_is_checked_again(
     assert call("--recheck", str(kept))[1]["holds"] is True
 
 
+@pytest.mark.parametrize(
+    ("device", "module"), [("stream", "saturating_add"), ("stream", "interpolate"), ("simd", "mac_cell")]
+)
+def test_blocks_are_proved_for_all_inputs(device: str, module: str) -> None:
+    """A block is its rule for every input and whatever its registers held: one question each."""
+    found = prove(ProofRequest(tiny(), device=device, module=module))
+    assert (found.status, {block.status for block in found.blocks}) == (PROVED, {PROVED})
+
+
+def test_a_block_that_is_wrong_is_refuted_by_inputs(tmp_path: Path) -> None:
+    """One bit that the saturation does not look at: inputs are given, and the netlist is wrong of them."""
+    rtl = faulty(
+        tmp_path, "lib/requantise.v", "sum[SUM_W-1:7] == {HIGH_W{negative}}", "sum[SUM_W-1:8] == {(HIGH_W-1){negative}}"
+    )
+    found = prove(ProofRequest(tiny(), module="requantise", rtl=rtl))
+    assert found.status == REFUTED
+    for block in found.blocks:
+        assert block.witness.keys() == {"acc@0", "shift@0", "bias@0"}
+
+
 def test_what_cannot_be_asked_is_refused_by_name() -> None:
     """A module that there is not, a schedule that resets, too many images, a device without designs: one line each."""
     with pytest.raises(ToolError, match="'nothing' is no module that is proved alone"):
@@ -166,7 +187,7 @@ def test_what_cannot_be_asked_is_refused_by_name() -> None:
         ProofRequest(tiny(), schedule="reset:1")
     with pytest.raises(ToolError, match="expected 1 to 16"):
         ProofRequest(tiny(), images=17)
-    with pytest.raises(ToolError, match="has no designs that are proved"):
+    with pytest.raises(ToolError, match="is not proved as a whole"):
         prove(ProofRequest(tiny(), device="simd"))
 
 

@@ -336,9 +336,10 @@ def _run_nodes(request: CosimRequest, tell: Callable[[str], None], as_json: bool
 
 def _print(result: CosimResult) -> None:
     ran, streams, timing, figures = result.provenance, result.streams, result.timing, result.figures
+    output = f"{streams.output_tap} at {streams.output_name}" if streams.output_tap else streams.output_name
     rows = [
         (name, tap.compared, tap.mismatches, tap.stalled_cycles)
-        for name, tap in (*streams.taps.items(), (streams.output_name, streams.output))
+        for name, tap in (*streams.taps.items(), (output, streams.output))
     ]
     say(f"{ran.model}: {result.verdict.images:,} images, accelerator {ran.accel}, stalls {ran.stall}")
     columns = 4 if DEVICES[ran.accel].handshakes else 3

@@ -6,8 +6,9 @@ from typing import Any
 from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.cli.prove_model import written_text
 from fxsim.formats import load
+from fxsim.prove.blocks import PROVED
 from fxsim.prove.evidence import Evidence
-from fxsim.prove.run import PROVED, Proof, ProofRequest, ProofResult, prove
+from fxsim.prove.run import Proof, ProofRequest, ProofResult, prove
 
 _FINDINGS_SHOWN = 3
 _WITNESS_SHOWN = 4
@@ -37,6 +38,9 @@ def show_rtl(
     else:
         for proof in found.proofs:
             _print(proof)
+        for block in found.blocks:
+            shown = ", ".join(f"{name} = {value}" for name, value in block.witness.items())
+            say(f"{block.name}: {block.status}, {block.seconds:.1f} s{f': where {shown}' if shown else ''}")
         _print_sum(found, written)
     return found.status != PROVED
 
@@ -66,5 +70,6 @@ def _print(proof: Proof) -> None:
 
 
 def _print_sum(result: ProofResult, written: str | None) -> None:
-    count = sum(proof.status == PROVED for proof in result.proofs)
-    say(f"{result.status}: {count} of {len(result.proofs)} designs are proved{written_text(written)}")
+    states = [proof.status for proof in result.proofs] + [block.status for block in result.blocks]
+    count = states.count(PROVED)
+    say(f"{result.status}: {count} of {len(states)} designs are proved{written_text(written)}")

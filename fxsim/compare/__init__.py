@@ -1,7 +1,7 @@
 """Comparing any two sources of values: one way to do it, one form of result, one sentence for a difference."""
 
 from fxsim.compare.compare import compare
-from fxsim.compare.difference import Difference, place, sentence
+from fxsim.compare.difference import Difference, named, place, sentence
 from fxsim.compare.four_state import FourState
 from fxsim.compare.result import Comparison, TapComparison, Verdict, first_difference
 from fxsim.compare.sources import ArraySource, ComputedSource, FloatSource, Source, engine_source
@@ -24,6 +24,7 @@ __all__ = [
     "engine_source",
     "first_difference",
     "model_taps",
+    "named",
     "place",
     "sentence",
 ]

@@ -252,6 +252,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
             taps={tap: results[tap] for tap in layout.compared},
             output=results[layout.output],
             output_name=layout.output,
+            output_tap=layout.output_tap,
         ),
         timing=Timing(
             interval_cycles=found.interval.median if found.interval else None,
@@ -391,6 +392,7 @@ class _Reader:
             expected=m.expected,
             got=m.got,
             cycle=m.cycle,
+            carries=self._layout.output_tap if name == self._layout.output else None,
         )
 
     def fault(self, fault: messages.Fault) -> Fault:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim import temporary
-from fxsim.compare import Difference, TapComparison, place, sentence
+from fxsim.compare import Difference, TapComparison, named, place, sentence
 from fxsim.cosim.given import given_in_four_states
 from fxsim.cosim.request import check_images
 from fxsim.devices import DEFAULT, DEVICES, Device, make_settings, options_of
@@ -202,7 +202,8 @@ def _handshake(
         return words
     expected = bench.streams[stream]
     image, index = divmod(len(found[stream]), expected.values.shape[1])
-    return f"{place(image + first_image, expected.place(index), f'tap {expected.name}')}: {words}"
+    tap = named(expected.name, expected.carries)
+    return f"{place(image + first_image, expected.place(index), tap)}: {words}"
 
 
 def _compare(expected: Expected, parts: list[list[tuple[int, str]]], first_image: int) -> TapComparison:
@@ -228,6 +229,7 @@ def _compare(expected: Expected, parts: list[list[tuple[int, str]]], first_image
                     got=bits.upper() if got is None else got,
                     cycle=cycle,
                     index=expected.place(index),
+                    carries=expected.carries,
                 )
             )
     return TapComparison(

@@ -183,7 +183,7 @@ def _read(node: NodeDesign, ended: _Ended) -> NodeResult:
     streams = (*printed.taps.values(), printed.output)
     first = printed.first_mismatch
     if first is not None and first.tap == printed.output_name:
-        first = msgspec.structs.replace(first, tap=node.tap)
+        first = msgspec.structs.replace(first, tap=node.tap, carries=None)
     # Believed only where everything agrees: a status of its own, and as many values as there are.
     whole = all(stream.values > 0 and stream.compared >= stream.values for stream in streams)
     passed = printed.passed and ended.status == 0 and whole and first is None

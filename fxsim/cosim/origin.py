@@ -125,4 +125,5 @@ def _count(
             expected=int(again[0][place]),
             got=int(got[place]),
             index=dict(zip(graph.tensors[tap].axes, place, strict=True)),
+            carries=tap if stream == layout.output else None,
         )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
+from fxsim.devices.blocks import ProvableBlock
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Settings
@@ -269,7 +270,7 @@ class Device:
     `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
     it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words. `proofs`: from a
     model, settings and the name of a module, or None for all of it, the designs that are to be proved; None where none
-    can be.
+    can be. `blocks`: from a model and settings, by module, the blocks that are proved against a rule of their own.
     """
 
     name: str
@@ -287,6 +288,7 @@ class Device:
     instead_of_nodes: str = ""
     instead_of_kit: str = ""
     proofs: Callable[[Model, Any, str | None], tuple[Provable, ...]] | None = None
+    blocks: Callable[[Model, Any], dict[str, tuple[ProvableBlock, ...]]] | None = None
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

@@ -18,12 +18,14 @@ class Expected:
     """One stream's values: what it is called in results (a tap, or an output of the device), and each in its order.
 
     `values`: int64 [image, value]; where `images` is false, one value for the whole run. `bits` is their width.
+    `carries`: the tap whose values an output carries.
     """
 
     name: str
     values: npt.NDArray[np.int64]
     bits: int
     place: Place
+    carries: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fxsim.engines import run
 from fxsim.errors import ToolError
 from fxsim.graph import Model, check_model
 from fxsim.paths import rtl_dir
+from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_block
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.expected import Functions, Numbers
 from fxsim.prove.judge import Finding, Judge
@@ -35,8 +36,6 @@ SAMPLES = 2
 SOUGHT = 62
 """Further images that are simulated where something was found, for one that shows it."""
 IMAGES_MAX = 16
-
-PROVED, REFUTED, UNPROVED = "proved", "refuted", "unproved"
 
 Progress = Callable[[str, int, int], None]
 """A function that is told what is proved, how many values of it are judged, and of how many."""
@@ -113,13 +112,14 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProofResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a request: `status` is `proved` only where every design is."""
+    """The result of a request: `status` is `proved` only where every design and every block is."""
 
     status: str
     model: str
     device: str
     module: str | None
     proofs: tuple[Proof, ...]
+    blocks: tuple[BlockProof, ...] = ()
 
 
 def prove(
@@ -135,15 +135,29 @@ def prove(
     there is no such module, or where the device has nothing to prove; ModelError where the model does not fit it.
     """
     device = DEVICES[request.device]
-    if device.proofs is None:
-        raise ToolError(f"the accelerator '{request.device}' has no designs that are proved")
     settings = make_settings(device.name, device.settings, request.settings)
-    designs = device.proofs(request.model, settings, request.module)
-    found = tuple(prove_design(request, design, progress, status, evidence) for design in designs)
-    states = {proof.status for proof in found}
-    overall = REFUTED if REFUTED in states else UNPROVED if UNPROVED in states else PROVED
+    blocks = {} if device.blocks is None else device.blocks(request.model, settings)
+    proofs: tuple[Proof, ...] = ()
+    proved: tuple[BlockProof, ...] = ()
+    if request.module in blocks:
+        proved = tuple(prove_block(block, request.rtl, status, evidence) for block in blocks[request.module])
+    elif device.proofs is None:
+        raise ToolError(
+            f"the accelerator '{request.device}' is not proved as a whole; its modules that are: "
+            f"{', '.join(sorted(blocks)) or 'none'}"
+        )
+    else:
+        designs = device.proofs(request.model, settings, request.module)
+        proofs = tuple(prove_design(request, design, progress, status, evidence) for design in designs)
+    states = {proof.status for proof in proofs} | {block.status for block in proved}
+    overall = REFUTED if REFUTED in states else UNPROVED if UNPROVED in states or not states else PROVED
     result = ProofResult(
-        status=overall, model=request.model.name, device=request.device, module=request.module, proofs=found
+        status=overall,
+        model=request.model.name,
+        device=request.device,
+        module=request.module,
+        proofs=proofs,
+        blocks=proved,
     )
     if evidence is not None:
         evidence.keep("result.json", msgspec.json.format(msgspec.json.encode(result)) + b"\n")

@@ -62,7 +62,8 @@ def _expected(stream: KitStream, name: str, flags: tuple[str, str], values: Inte
     beats, images = stream.beats, len(values)
     order = beats.places[beats.places >= 0]
     sent = values.reshape(images, -1)[:, order].astype(np.int64)
-    found = {stream.tag: Expected(name, sent, beats.number.bits, beats.index)}
+    carries = stream.tensor if name != stream.tensor else None
+    found = {stream.tag: Expected(name, sent, beats.number.bits, beats.index, carries)}
     per_beat = np.count_nonzero(beats.places >= 0, axis=1)
     if stream.last_every:
         last = (np.arange(1, beats.beats + 1) % stream.last_every == 0).astype(np.int64)

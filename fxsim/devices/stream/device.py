@@ -9,7 +9,7 @@ from fxsim.devices.settings import Settings
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
 from fxsim.devices.stream.nodes import describe_all, write_nodes
-from fxsim.devices.stream.proofs import proofs
+from fxsim.devices.stream.proofs import blocks, proofs
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
@@ -118,6 +118,7 @@ DEVICE = Device(
     nodes=write_nodes,
     described=describe_all,
     proofs=proofs,
+    blocks=blocks,
 )
 
 

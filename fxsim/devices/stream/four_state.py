@@ -39,8 +39,9 @@ def make_bench(
     scores = computed[graph.output].reshape(len(x), -1).astype(np.int64)
     last = np.zeros_like(scores)
     last[:, -1] = -1  # the bit 1, as two's complement
-    for name, values, bits in ((OUTPUT, scores, 8), (f"{OUTPUT}_tlast", last, 1), (f"{OUTPUT}_tuser", last * 0, 1)):
-        streams[name] = Expected(name, values, bits, _place(layout, OUTPUT))
+    streams[OUTPUT] = Expected(OUTPUT, scores, 8, _place(layout, OUTPUT), graph.output)
+    for name, values in ((f"{OUTPUT}_tlast", last), (f"{OUTPUT}_tuser", last * 0)):
+        streams[name] = Expected(name, values, 1, _place(layout, OUTPUT))
     for name in ("frame_error_early", "frame_error_late"):
         streams[name] = Expected(name, np.zeros((1, 1), np.int64), 1, lambda _: {})
     handshakes = {f"mon_{signal}[{i}]": f"tap{i}" for signal in ("valid", "ready") for i in range(len(graph.taps))}

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+from fxsim.contract import AFFINE_ACC_BITS
+from fxsim.devices.blocks import ProvableBlock, blocks_of
 from fxsim.devices.provable import Places, Port, ProofFeed, ProofWatch, Provable
 from fxsim.devices.settings import Settings
 from fxsim.devices.stream.layout import OUTPUT, StreamLayout
@@ -21,7 +23,7 @@ _OF_NODES = ("linear", "affine", "pool", "relu", "add", "activation_table")
 _PASSING = ("axis_fifo", "axis_register", "axis_fork")
 
 
-def proofs(model: Model, settings: Settings, module: str | None) -> tuple[Provable, ...]:  # noqa: ARG001  # there are none
+def proofs(model: Model, settings: Settings, module: str | None) -> tuple[Provable, ...]:
     """The accelerator for a model, or every different instance of one of its modules.
 
     ModelError where the model does not fit it, ToolError where there is no such module.
@@ -36,7 +38,8 @@ def proofs(model: Model, settings: Settings, module: str | None) -> tuple[Provab
     if module is None:
         return (_whole(model),)
     if module not in makers:
-        raise ToolError(f"'{module}' is no module that is proved alone, expected one of: {', '.join(sorted(makers))}")
+        known = ", ".join(sorted([*makers, *blocks(model, settings)]))
+        raise ToolError(f"'{module}' is no module that is proved alone, expected one of: {known}")
     found: dict[object, Provable] = {}
     for provable in makers[module](model):
         key = provable.top, *sorted(provable.parameters.items()), *sorted(provable.files.items())
@@ -44,6 +47,14 @@ def proofs(model: Model, settings: Settings, module: str | None) -> tuple[Provab
     if not found:
         raise ToolError(f"model '{model.name}' has no '{module}'")
     return tuple(found.values())
+
+
+def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # there are none
+    """The accelerator's blocks by module, with the widths of a model. ModelError where the model does not fit it."""
+    parameters = rtl_parameters(model)
+    widths = (bits for name, bits in parameters.items() if name.endswith("_ACC_W"))
+    fractions = (8 - (parameters["POINTS"].bit_length() - 1),) if parameters["PSA"] else ()
+    return blocks_of((AFFINE_ACC_BITS, *widths), fractions)
 
 
 def _whole(model: Model) -> Provable:

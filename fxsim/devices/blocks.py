@@ -1,0 +1,171 @@
+"""Combinational blocks and pipeline steps to prove for all their inputs: each beside its rule, in Verilog of its own.
+
+The rule is written as the contract states it, in numbers so wide that nothing wraps, and not as the block does it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class ProvableBlock(NamedTuple):
+    """A module beside its rule: `verilog` is the text of a module `top` whose output `wrong` must never be 1.
+
+    `parameters`: of the top. `cycle`: the first cycle in which it is asked, after any that went before and whatever
+    registers held.
+    """
+
+    name: str
+    top: str
+    verilog: str
+    parameters: Mapping[str, int]
+    cycle: int = 0
+
+
+_CLAMP = """
+  // saturate(round_shift(total, shift) + bias): floor((2 total + 2^shift) / 2^(shift + 1)), the bias, the range.
+  function [7:0] rule;
+    input signed [63:0] total;
+    input [7:0] shift;
+    input signed [7:0] bias;
+    reg signed [63:0] places, rounded;
+    begin
+      // Beyond 40 places every sum of fewer bits rounds to 0, as it does with 40.
+      places = (shift > 8'd40) ? 64'sd40 : {56'd0, shift};
+      rounded = ((total <<< 1) + (64'sd1 <<< places)) >>> (places + 64'sd1);
+      rounded = rounded + bias;
+      rule = (rounded > 64'sd127) ? 8'h7f : (rounded < -64'sd128) ? 8'h80 : rounded[7:0];
+    end
+  endfunction
+"""
+
+REQUANTISE = f"""\
+module prove_requantise #(
+    parameter ACC_W = 23
+) (
+    input  wire signed [ACC_W-1:0] acc,
+    input  wire [7:0]              shift,
+    input  wire signed [7:0]       bias,
+    output wire                    wrong
+);
+{_CLAMP}
+  wire [7:0] y;
+  requantise #(.ACC_W(ACC_W)) block (.acc(acc), .shift(shift), .bias(bias), .y(y));
+  wire signed [63:0] total = acc;
+  assign wrong = y != rule(total, shift, bias);
+endmodule
+"""
+
+SATURATING_ADD = """\
+module prove_saturating_add (
+    input  wire signed [7:0] x,
+    input  wire signed [7:0] r,
+    output wire              wrong
+);
+  wire [7:0] y;
+  saturating_add block (.x(x), .r(r), .y(y));
+  wire signed [31:0] wide_x = x;
+  wire signed [31:0] wide_r = r;
+  wire signed [31:0] sum = wide_x + wide_r;
+  wire [7:0] expected = (sum > 32'sd127) ? 8'h7f : (sum < -32'sd128) ? 8'h80 : sum[7:0];
+  assign wrong = y != expected;
+endmodule
+"""
+
+INTERPOLATE = """\
+module prove_interpolate #(
+    parameter FRAC_W = 2
+) (
+    input  wire signed [7:0]                      t0,
+    input  wire signed [7:0]                      t1,
+    input  wire [(FRAC_W > 0 ? FRAC_W : 1) - 1:0] frac,
+    output wire                                   wrong
+);
+  wire [7:0] y;
+  interpolate #(.FRAC_W(FRAC_W)) block (.t0(t0), .t1(t1), .frac(frac), .y(y));
+  // t0 + floor((t1 - t0) frac / 2^FRAC_W + 1/2)
+  wire signed [31:0] start = t0;
+  wire signed [31:0] stop = t1;
+  wire signed [31:0] part = (FRAC_W > 0) ? {1'b0, frac} : 32'sd0;
+  wire signed [31:0] doubled = 2 * (stop - start) * part + (32'sd1 <<< FRAC_W);
+  wire signed [31:0] expected = start + (doubled >>> (FRAC_W + 1));
+  assign wrong = $signed(y) != expected;
+endmodule
+"""
+
+AFFINE_LANE = f"""\
+module prove_affine_lane (
+    input  wire              clk,
+    input  wire              enable,
+    input  wire signed [7:0] x,
+    input  wire signed [7:0] w,
+    input  wire signed [7:0] b,
+    input  wire [7:0]        s,
+    output wire              wrong
+);
+{_CLAMP}
+  wire [7:0] y;
+  affine_lane block (.clk(clk), .enable(enable), .x(x), .w(w), .b(b), .s(s), .y(y));
+  reg known;
+  reg signed [63:0] x_then, w_then;
+  reg signed [7:0] b_then;
+  reg [7:0] s_then;
+  always @(posedge clk) begin
+    known <= enable;
+    x_then <= x;
+    w_then <= w;
+    b_then <= b;
+    s_then <= s;
+  end
+  assign wrong = known && y != rule(x_then * w_then, s_then, b_then);
+endmodule
+"""
+
+MAC_CELL = """\
+module prove_mac_cell #(
+    parameter ACC_W = 26
+) (
+    input  wire              clk,
+    input  wire              multiply,
+    input  wire              accumulate,
+    input  wire              first,
+    input  wire signed [7:0] a,
+    input  wire signed [7:0] b,
+    output wire              wrong
+);
+  wire [ACC_W-1:0] sum;
+  mac_cell #(.ACC_W(ACC_W)) block (
+      .clk(clk), .multiply(multiply), .accumulate(accumulate), .first(first), .a(a), .b(b), .sum(sum)
+  );
+  reg multiplied, known, kept;
+  reg signed [63:0] a_then, b_then;
+  reg [ACC_W-1:0] before;
+  reg signed [63:0] expected;
+  wire signed [63:0] sum_before = first ? 64'sd0 : $signed(sum);
+  always @(posedge clk) begin
+    multiplied <= multiply;
+    a_then <= a;
+    b_then <= b;
+    known <= multiplied && accumulate;
+    expected <= sum_before + a_then * b_then;
+    kept <= !accumulate;
+    before <= sum;
+  end
+  assign wrong = (known && sum != expected[ACC_W-1:0]) || (kept && sum != before);
+endmodule
+"""
+
+
+def blocks_of(acc_bits: Iterable[int], fraction_bits: Iterable[int]) -> dict[str, tuple[ProvableBlock, ...]]:
+    """The blocks that accelerators share, by module: for these widths of accumulators and of tables' fractions."""
+    return {
+        "requantise": tuple(
+            ProvableBlock(f"requantise ({bits} bits)", "prove_requantise", REQUANTISE, {"ACC_W": bits})
+            for bits in sorted(set(acc_bits))
+        ),
+        "interpolate": tuple(
+            ProvableBlock(f"interpolate ({bits} bits)", "prove_interpolate", INTERPOLATE, {"FRAC_W": bits})
+            for bits in sorted(set(fraction_bits))
+        ),
+        "saturating_add": (ProvableBlock("saturating_add", "prove_saturating_add", SATURATING_ADD, {}),),
+        "affine_lane": (ProvableBlock("affine_lane", "prove_affine_lane", AFFINE_LANE, {}, cycle=1),),
+    }
