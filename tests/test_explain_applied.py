@@ -1,14 +1,17 @@
 """What a fault does to results: its rule, found in one trace, applied to other images."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click import Context
 from click.testing import CliRunner
 
 from fxsim.cli.diff import command
+from fxsim.cli.program import cli
 from fxsim.errors import ComparisonError, StimulusError
 from fxsim.explain.applied import impact
 from fxsim.explain.run import diff_located
@@ -95,3 +98,18 @@ def test_command(model: Model, x: np.ndarray, tmp_path: Path) -> None:
     found = json.loads(CliRunner().invoke(command, [*words, "--json"]).stdout)["impact"]
     assert f"top-1 is another in {found['top1_changed']}" in said.output
     assert f"right: {found['right']} become {found['right_by_rule']}" in said.output
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "expected"),
+    [("diff", None, "1"), ("sensitivity", None, "1"), ("diff", "3", "3"), ("info", None, None)],
+)
+def test_small_products_are_computed_on_one_thread(
+    monkeypatch: pytest.MonkeyPatch, name: str, stated: str | None, expected: str | None
+) -> None:
+    """Commands that multiply small matrices say so before they are imported, unless the environment has said it."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", stated or "")
+    if stated is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    assert cli.get_command(Context(cli), name) is not None
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == expected

@@ -1,23 +1,32 @@
 """What is shown of a fault: the arithmetic of one value, worked out by hand, and a page that needs nothing else."""
 
+import base64
+import io
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from fxsim.cli.diff import command
 from fxsim.compare.four_state import FourState
 from fxsim.contract import TableRule
 from fxsim.explain import locate
+from fxsim.explain.inject.faulty import faulty
 from fxsim.explain.page.write import render
+from fxsim.explain.result import told
 from fxsim.explain.run import diff_located
-from fxsim.explain.steps import steps_of
+from fxsim.explain.steps import hidden_steps, steps_of
+from fxsim.explain.telling import Teller
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
+from tests.test_telling import faulty as rounded
+from tests.test_telling import images, scaled
 
 TABLE = np.array([[0, 10, 20, 33]], np.int8)
 """Four points: segments of 64 codes."""
@@ -201,6 +210,54 @@ def test_the_page_of_an_equal_trace_and_of_unknown_bits() -> None:
     assert "unknown_bits" in text
     assert text.count('<div class="picture">') == 1
     assert steps_of(located, "fc") == ()
+
+
+def test_a_rule_behind_a_tap_is_shown_at_its_own_node() -> None:
+    """A table that the trace does not have, rounded down: named, red in the graph, with its arithmetic."""
+    model, x, _ = network()
+    rng = np.random.default_rng(0)
+    fc, act, last = model.graph.nodes
+    sums = faulty(fc, [x.astype(np.int64)], {}, rng)
+    table = faulty(act, [sums], {"rounding": "floor"}, rng)
+    trace = {"fc": sums, "last": faulty(last, [table], {}, rng)}
+    found, located = diff_located(model, x, trace)
+    (fault,) = found.faults
+    assert (fault.tap, fault.label, fault.node) == ("last", "rounding_floor", "act")
+    hidden = hidden_steps(located, fault)
+    assert hidden is not None
+    place = (hidden.first.image, *hidden.first.index.values())
+    right = faulty(act, [sums], {}, rng)
+    assert (hidden.first.expected, hidden.first.got) == (right[place], table[place])
+    assert {step.name: step.text for step in hidden.steps}["came"].startswith(
+        f"{table[place]} in place of {right[place]}"
+    )
+    text = render(found, located)
+    assert "<h2>last: rounding_floor at act</h2>" in text
+    assert re.findall(r'<circle class="(\w+)"', text) == ["equal", "equal", "fault", "fault"]
+    assert "rounding_floor, not in the trace" in text
+    assert all(escape(step.text) in text for step in hidden.steps)
+    # A fault of the tap's own has nothing behind it.
+    assert hidden_steps(located, structs.replace(fault, node="last")) is None
+
+
+def test_the_page_holds_the_inputs_that_tell_apart() -> None:
+    """Where rules fit alike, the page says so, and has the input as a file: with it they differ as it says."""
+    # Ties at 2.5 and 4.5 alone.
+    model, x, teller = scaled(1, 2), images([10, 18, 3, -5, 8]), Teller()
+    found, located = diff_located(model, x, {"fc": rounded(x, 1, 2, round)}, teller=teller)
+    (fault,) = found.faults
+    assert fault.telling
+    reader = Reader()
+    reader.feed(render(found, located, teller))
+    files = [
+        np.load(io.BytesIO(base64.b64decode(link.partition(",")[2]))) for link in reader.fetched if "octet" in link
+    ]
+    assert len(files) == sum(telling.same is False for telling in fault.telling) > 0
+    for telling, image in zip((t for t in fault.telling if t.same is False), files, strict=True):
+        assert image.shape == (1, *model.graph.input_shape)
+        assert np.array_equal(image[0], teller.images[telling.row or 0])
+        assert any(told(telling) in words for words in reader.texts)
+    assert "octet" not in render(found, located)
 
 
 def test_command(tmp_path: Path) -> None:

@@ -94,6 +94,22 @@ def test_kit_judges_taps_inside_a_design(model: Model, tmp_path: Path) -> None:
 
 
 @pytest.mark.icarus
+def test_kit_resets_a_design_amid_the_images(model: Model, tmp_path: Path) -> None:
+    """Right with resets and stalls, all sent again; a counter that only power-on sets is right without resets alone."""
+    write_kit(model, TOKENS[:4], tmp_path / "kit", "described", {"dut": str(design(tmp_path / "d"))})
+    bench, top = tmp_path / "kit" / "testbench.v", tmp_path / "kit" / "rtl" / "awkward.sv"
+    plain = bench.read_text()
+    resets = plain.replace("RESETS = 0", "RESETS = 3").replace("STALL = 0", "STALL = 30")
+    bench.write_text(resets)
+    assert ran(tmp_path / "kit") == (0, "PASS: 4 images, 24 beats equal")
+    unset = top.read_text().replace("      beat <= 0;\n", "").replace("logic [1:0] beat;", "logic [1:0] beat = 0;")
+    top.write_text(unset)
+    assert ran(tmp_path / "kit")[1].startswith("FAIL: ")
+    bench.write_text(plain)
+    assert ran(tmp_path / "kit")[0] == 0
+
+
+@pytest.mark.icarus
 def test_a_design_cannot_say_pass_itself(tmp_path: Path) -> None:
     """It prints the verdict and ends the simulation: that is no pass."""
     path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)

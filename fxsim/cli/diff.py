@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fxsim.contract.arithmetic import Integers
     from fxsim.explain import Diff, Fault, Located
     from fxsim.explain.applied import Impact
-    from fxsim.explain.result import Telling
     from fxsim.graph import Model
 
 
@@ -119,7 +118,7 @@ def command(
     if page is not None:
         from fxsim.explain.page import write_page
 
-        write_page(found, located, page)
+        write_page(found, located, page, teller)
     if shrink is not None:
         _shrink(shrink, loaded, x, values, _fault(found, chosen), kept)
     if not found.equal:
@@ -172,7 +171,8 @@ def _shrink(
 
 def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
     from fxsim.compare import sentence
-    from fxsim.explain.steps import steps_of
+    from fxsim.explain.result import told
+    from fxsim.explain.steps import hidden_steps, steps_of
 
     rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ]
     if rows:
@@ -188,10 +188,14 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
             say(f"  first: {sentence(fault.first, expected='its inputs make', got='came')}")
         for step in steps_of(located, fault.tap):
             say(f"    {step.name}: {step.text}")
+        if (hidden := hidden_steps(located, fault)) is not None:
+            say(f"  behind it: {sentence(hidden.first, expected='its inputs make', got='the rule makes')}")
+            for step in hidden.steps:
+                say(f"    {step.name}: {step.text}")
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for telling in fault.telling:
-            say(f"  {_told(telling)}")
+            say(f"  {told(telling)}")
         for partial in fault.partial:
             spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
             say(
@@ -199,8 +203,8 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
             )
     if found.contracts and not found.equal:
         say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
-    for told in found.contracts_telling:
-        say(f"  {between_words(told)}")
+    for between in found.contracts_telling:
+        say(f"  {between_words(between)}")
     if found.mixed:
         say(
             "every value is the model's, so that the wrong ones before were not used (a tap that is wrong, or a trace "
@@ -212,17 +216,6 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
         say(f"in the trace, and no tap of the model: {', '.join(unused)}")
     verdict = "equal" if found.equal else f"differs, {len(found.faults)} fault{'s' if len(found.faults) != 1 else ''}"
     say(f"{found.model}: {verdict}")
-
-
-def _told(telling: "Telling") -> str:
-    """A sentence about what tells another hypothesis from a fault's."""
-    if telling.same is not False or telling.results is None:
-        said = "cannot be told apart by any input" if telling.same else "no input found that tells it apart"
-        return f"{telling.label}: {said}: {telling.why}"
-    index = ", ".join(f"{axis} {place}" for axis, place in (telling.index or {}).items())
-    one, other = telling.results
-    files = ", ".join(telling.files.values())
-    return f"{telling.label} is told apart by {files}, row {telling.row}: it gives {other}, not {one}, at {index}"
 
 
 def _words(fault: "Fault") -> str:

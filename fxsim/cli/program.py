@@ -13,6 +13,7 @@ import click
 from fxsim.cli.console import say
 from fxsim.cli.streams import guard_streams
 from fxsim.errors import FxsimError
+from fxsim.machine import one_blas_thread
 from fxsim.process import exit_status, interruptible
 from fxsim.progress import Pulse, note
 from fxsim.version import __version__
@@ -50,6 +51,9 @@ _COMMANDS = {
 """Command name: module that defines `command`, and the line `fxsim --help` shows for it without importing it."""
 
 
+_SMALL_PRODUCTS = {"diff", "sensitivity"}
+"""Commands that multiply many small matrices: on one thread, which is to be said before numpy is imported."""
+
 OUTPUT_LOST = 74
 """Exit status where all was done, but standard output did not take what was to be printed; EX_IOERR of sysexits.h."""
 
@@ -75,6 +79,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _SMALL_PRODUCTS:
+            one_blas_thread()
         command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
         return command
 

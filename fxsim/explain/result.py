@@ -41,6 +41,18 @@ class Telling(Struct, frozen=True, kw_only=True):
     results: tuple[int, int] | None = None
 
 
+def told(telling: Telling) -> str:
+    """A sentence about what tells another hypothesis from a fault's."""
+    where = f"{telling.label} at {telling.node}"
+    if telling.same is not False or telling.results is None:
+        said = "cannot be told apart by any input" if telling.same else "no input found that tells it apart"
+        return f"{where}: {said}: {telling.why}"
+    index = ", ".join(f"{axis} {place}" for axis, place in (telling.index or {}).items())
+    one, other = telling.results
+    files = ", ".join(telling.files.values())
+    return f"{where} is told apart by {files}, row {telling.row}: it gives {other}, not {one}, at {index}"
+
+
 class Fault(Struct, frozen=True, kw_only=True):
     """A tap with a fault of its own, and its cause.
 
@@ -65,6 +77,14 @@ class Fault(Struct, frozen=True, kw_only=True):
     partial: tuple[Partial, ...] = ()
     pairs_left_out: int = 0
     telling: tuple[Telling, ...] = ()
+
+
+def nodes_of(fault: Fault) -> tuple[str, ...]:
+    """The nodes where a fault's rule is, or its two rules are."""
+    two = [
+        name.partition(" at ")[2] for name, of in fault.parameters.items() if " at " in name and isinstance(of, dict)
+    ]
+    return tuple(dict.fromkeys(two)) if len(two) > 1 else (fault.node,)
 
 
 class TapReport(Struct, frozen=True, kw_only=True):

@@ -139,7 +139,9 @@ def sums(op: Linear | Affine, x: Int64, weight: Int64 | None = None) -> Int64:
     if isinstance(op, Affine):
         return x * w
     # Whole numbers below 2^53 are exact in float64, whatever the order of summation, and its product is far faster.
-    total: Int64 = (x.astype(np.float64) @ w.T.astype(np.float64)).astype(np.int64)
+    # One product of two matrices: many small ones are far slower where threads of numpy's BLAS wait for each other.
+    rows = np.ascontiguousarray(x, np.float64).reshape(-1, x.shape[-1])
+    total: Int64 = (rows @ w.T.astype(np.float64)).astype(np.int64).reshape(*x.shape[:-1], -1)
     return total
 
 

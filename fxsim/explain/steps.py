@@ -5,9 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fxsim.compare import Difference
 from fxsim.contract import Number, TableRule
 from fxsim.contract.arithmetic import Int64
+from fxsim.explain.applied import changes_of
 from fxsim.explain.locate import Located
+from fxsim.explain.result import Fault
+from fxsim.explain.rules import Rule, compute
 from fxsim.graph import Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
 
@@ -40,6 +44,37 @@ def steps_of(located: Located, tap: str) -> tuple[Step, ...]:
     steps, value, unlimited = _STEPS[type(node.op)](node, known, at)
     assert value == first.expected, f"the steps of {tap} give {value}, the contract {first.expected}"
     return (*steps, *_instead(node, at, int(first.got), value, unlimited))
+
+
+class Hidden(NamedTuple):
+    """The first value that a fault's rule changes at a node that the trace does not have, and its steps."""
+
+    first: Difference
+    steps: tuple[Step, ...]
+
+
+def hidden_steps(located: Located, fault: Fault) -> Hidden | None:
+    """The arithmetic at the node that a fault's rule is at, where the trace has only what is behind it; else None."""
+    if fault.node == fault.tap or fault.first is None:
+        return None
+    changes = changes_of(located, fault)
+    node = located.model.graph.by_name[fault.node]
+    inputs, right = [located.inputs(name) for name in node.inputs], located.again(node.name)
+    if len(changes) != 1 or right is None or any(values is None for values in inputs):
+        return None
+    known = [values for values in inputs if values is not None]
+    made = compute(node.op, Rule(**changes[0].fields), *known)
+    # In the image of the first wrong value, which it made wrong.
+    wrong = np.argwhere(made[fault.first.image] != right[fault.first.image])
+    if not len(wrong):
+        return None
+    image, at = fault.first.image, tuple(int(i) for i in wrong[0])
+    steps, value, unlimited = _STEPS[type(node.op)](node, [values[image] for values in known], at)
+    assert value == right[(image, *at)], f"the steps of {node.name} give {value}, the contract {right[(image, *at)]}"
+    got = int(made[(image, *at)])
+    axes = located.model.graph.tensors[node.name].axes
+    first = Difference(image=image, tap=node.name, expected=value, got=got, index=dict(zip(axes, at, strict=True)))
+    return Hidden(first, (*steps, *_instead(node, at, got, value, unlimited)))
 
 
 def _instead(node: Node, at: Place, got: int, value: int, unlimited: int | None) -> tuple[Step, ...]:

@@ -42,10 +42,14 @@ class Nodes:
                 return found
         if isinstance(op, Linear | Affine) and fields.keys() <= TAKEN:
             rule = CONTRACT if change is None else Rule(**fields)
-            x = rows_last(op, values[node.inputs[0]]).astype(np.float64)
+            x = np.ascontiguousarray(rows_last(op, values[node.inputs[0]]), np.float64)
             weight = (op.weight if rule.weight is None else rule.weight).astype(np.float64)
             # Whole numbers below 2^53 are exact in float64, whatever the order of summation.
-            sums = x * weight if isinstance(op, Affine) else x @ weight.T
+            sums = (
+                x * weight
+                if isinstance(op, Affine)
+                else (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
+            )
             made: Any = rows_last(op, requantised_fast(op, sums, rule).astype(number.dtype))
             # Results are limited to their format, or wrapped: `limits` beyond it are refused before.
             return np.ascontiguousarray(made)
