@@ -64,8 +64,8 @@ _FRAMEWORKS = (
         _LITERT, float32=True, mean=Rounding.HALF_AWAY,
     ),
     Contract(
-        "xnnpack_rndnu", Rounding.HALF_UP, "XNNPACK, xnn_qs8_requantize_rndnu, of a factor that a float32 holds; averages are LiteRT's own",
-        _BY_HAND,
+        "xnnpack_rndnu", Rounding.HALF_UP,
+        "XNNPACK, xnn_qs8_requantize_rndnu, of a factor that float32 holds; averages are LiteRT's", _BY_HAND,
         mean=Rounding.HALF_AWAY,
     ),
     Contract(
