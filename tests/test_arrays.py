@@ -289,7 +289,7 @@ def test_archives_that_are_none_are_refused(tmp_path: Path) -> None:
     for path, message in (
         (npz(tmp_path / "objects.npz", a=objects), "is not a whole .npz file of numbers: values are of type object"),
         (npz(tmp_path / "cut.npz", a=npy(IMAGES)[:-1]), "a has fewer bytes than the 72 of its shape"),
-        (tmp_path / "absent.npz", "cannot be read"),
+        (tmp_path / "absent.npz", "there is no such file"),
         (tmp_path / "none.npz", "is not a whole .npz"),
         (tmp_path / "other.npz", "or what is no array"),
         (tmp_path / "twice.npz", "holds a name twice"),

@@ -4,6 +4,7 @@ Faulty traces are made here, by plain loops and formulas of this file.
 """
 
 import json
+import os
 from collections.abc import Callable
 from math import floor
 from pathlib import Path
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from fxsim.cli.diff import command
 from fxsim.compare.four_state import FourState
 from fxsim.engines import run
-from fxsim.errors import ComparisonError
+from fxsim.errors import ComparisonError, FileError
 from fxsim.explain import Diff, diff
 from fxsim.explain.rules import CONTRACT, Rounding, compute, cut
 from fxsim.formats import load, save
@@ -24,6 +25,7 @@ from fxsim.formats.headers import import_headers
 from fxsim.formats.npy import read_archive
 from fxsim.graph import INPUT, Model
 from fxsim.paths import golden_dir
+from fxsim.traces import read_trace
 
 SEED = 20261129
 IMAGES = 6
@@ -351,6 +353,68 @@ def test_unknown_bits(model: Model, x: np.ndarray, right: Values) -> None:
     found = diff(model, x, trace)
     assert not found.equal
     assert [(fault.tap, fault.label) for fault in found.faults] == [(LINEAR, "unknown_bits")]
+
+
+@pytest.mark.parametrize("value", [0, 5, -128])
+def test_a_stuck_tap_is_no_rule(model: Model, x: np.ndarray, value: int) -> None:
+    """A tap of one value fits limits that are chosen for it; they say nothing, so that it is unexplained."""
+    trace = with_faults(model, x, {LINEAR: lambda op, v: np.full((*v.shape[:-1], len(op.bias)), value)})
+    (fault,) = diff(model, x, trace).faults
+    assert (fault.tap, fault.label, fault.exact, fault.alternatives) == (LINEAR, "unexplained", False, ())
+
+
+def test_limits_that_values_lie_between_are_named(model: Model, x: np.ndarray) -> None:
+    """Other limits, of which the trace has values between, are named with their values."""
+    op: Any = model.graph.by_name[LINEAR].op
+    trace = with_faults(model, x, {LINEAR: lambda _, v: np.clip(compute(op, CONTRACT, v), -20, 33)})
+    (fault,) = diff(model, x, trace).faults
+    assert (fault.label, fault.parameters) == ("saturation_limits", {"limits": [-20, 33]})
+
+
+def test_a_rectifier_too_many_is_named(model: Model, x: np.ndarray) -> None:
+    """Where the model has none, it is among what fits."""
+    op: Any = model.graph.by_name[LINEAR].op
+    trace = with_faults(model, x, {LINEAR: lambda _, v: np.maximum(compute(op, CONTRACT, v), 0)})
+    (fault,) = diff(model, x, trace).faults
+    assert "relu_added" in (fault.label, *fault.alternatives)
+    assert {fault.label, *fault.alternatives} <= {"relu_added", "saturation_unsigned"}
+
+
+def test_a_wrong_tap_that_nothing_used_is_one_fault(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> None:
+    """Of a trace with one wrong tap, all others the model's, that tap is the fault; those behind it are told of."""
+    trace = right | {"embed": np.clip(right["embed"].astype(np.int64) + 3, -128, 127)}
+    found = diff(model, x, trace)
+    assert [fault.tap for fault in found.faults] == ["embed"]
+    readers = tuple(node.name for node in model.graph.nodes if "embed" in node.inputs)
+    assert found.mixed == readers
+    assert not found.equal
+    save(model, tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "t.npz", **trace)
+    options = [str(tmp_path / "m.safetensors"), "--input", str(tmp_path / "x.npy"), "--trace", str(tmp_path / "t.npz")]
+    result = CliRunner().invoke(command, options)
+    assert result.exit_code == 1
+    assert "differs, 1 fault\n" in result.output
+    assert f"not used (a tap that is wrong, or a trace of several runs): {', '.join(readers)}" in result.output
+    # A page in the place of something that is read is refused, and nothing is lost.
+    for name in ("m.safetensors", "x.npy", "t.npz"):
+        before = (tmp_path / name).read_bytes()
+        refused = CliRunner().invoke(command, [*options, "--page", str(tmp_path / name)])
+        assert isinstance(refused.exception, FileError)
+        assert "is read as an input" in str(refused.exception)
+        assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["t.npz", "t.npy", "t.hex", "t.csv"])
+def test_traces_that_are_no_files_are_refused(model: Model, tmp_path: Path, name: str) -> None:
+    """A device or a pipe, which may have no end, is refused unread."""
+    (tmp_path / "zero").mkdir()
+    (tmp_path / "zero" / name).symlink_to("/dev/zero")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / name)
+    for kind in ("zero", "pipe"):
+        with pytest.raises(FileError, match="is not a regular file"):
+            read_trace(tmp_path / kind / name, model, 1)
 
 
 def test_bad_traces_are_refused(model: Model, x: np.ndarray, right: Values) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fxsim.cli.between import between_options, between_words, check_alone, compare_contracts, write_telling
-from fxsim.cli.console import json_option, print_json, print_table, progress, say
+from fxsim.cli.console import json_option, print_json, print_table, progress, refuse_overwriting, say
 from fxsim.errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def command(
     from fxsim.explain.run import diff_located
     from fxsim.explain.telling import Teller
     from fxsim.formats import load
-    from fxsim.formats.atomic import check_target
     from fxsim.traces import open_trace
     from fxsim.traces.kept import read_kept
 
@@ -90,7 +89,7 @@ def command(
     if chosen is not None and shrink is None:
         raise click.UsageError("--fault says which is shrunk, and needs --shrink")
     if page is not None:
-        check_target(page)
+        refuse_overwriting(page, [path for path in (model, stimulus, trace, map_file, impact) if path is not None])
     if shrink is not None:
         refuse_existing(shrink)
     if model.is_dir() and stimulus is None and trace is None and map_file is None:
@@ -175,7 +174,7 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
     from fxsim.explain.result import told
     from fxsim.explain.steps import hidden_steps, steps_of
 
-    rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ or t.local]
+    rows = [(t.tap, t.differ, t.inherited, t.local, t.unknown) for t in found.taps if t.differ]
     if rows:
         print_table(
             f"{found.model}: {found.images:,} images, taps that differ",
@@ -206,6 +205,11 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
         say(f"every value is made by the arithmetic of: {', '.join(found.contracts)}")
     for between in found.contracts_telling:
         say(f"  {between_words(between)}")
+    if found.mixed:
+        say(
+            "every value is the model's, so that the wrong ones before were not used (a tap that is wrong, or a trace "
+            f"of several runs): {', '.join(found.mixed)}"
+        )
     if found.not_compared:
         say(f"not in the trace: {', '.join(found.not_compared)}")
     if unused:

@@ -53,7 +53,12 @@ class Located:
     @property
     def faulty(self) -> tuple[str, ...]:
         """Taps with a fault of their own, in graph order."""
-        return tuple(state.tap for state in self.states if state.local)
+        return tuple(state.tap for state in self.states if state.local and state.differ)
+
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """Taps that are the model's, every value, though their inputs in the trace are not: those were not used."""
+        return tuple(state.tap for state in self.states if state.local and not state.differ)
 
     @cached_property
     def lineage(self) -> Lineage:

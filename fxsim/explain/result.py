@@ -105,7 +105,9 @@ class TapReport(Struct, frozen=True, kw_only=True):
 class Diff(Struct, frozen=True, kw_only=True):
     """Whether a trace is the model's, and why not. `equal` only where every value of every tap of it is.
 
-    `faults`: taps with faults of their own, in graph order. `not_compared`: the model's taps that the trace lacks.
+    `faults`: taps with faults of their own, in graph order. `mixed`: taps of which every value is the model's, though
+    the trace's values before them are not: the trace is of several runs, or a tap shows what is not used.
+    `not_compared`: the model's taps that the trace lacks.
     `contracts`: names of the contracts under which every tap of the trace is what its own inputs make;
     `contracts_telling`: for each but the first, where one fits and the trace is not equal, what tells it from that one.
     """
@@ -116,6 +118,7 @@ class Diff(Struct, frozen=True, kw_only=True):
     first_differing: str | None
     faults: tuple[Fault, ...]
     taps: tuple[TapReport, ...]
+    mixed: tuple[str, ...]
     not_compared: tuple[str, ...]
     contracts: tuple[str, ...]
     contracts_telling: tuple[Between, ...]

@@ -71,6 +71,7 @@ def diff_located(
             )
             for s in located.states
         ),
+        mixed=located.mixed,
         not_compared=tuple(tap for tap in model.graph.taps if tap not in located.got),
         contracts=contracts,
         contracts_telling=() if equal else tell_contracts(model, contracts, teller),

@@ -59,8 +59,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
 
     FileError where the file is missing, damaged, holds objects, or is longer or shorter than its header states.
     """
-    if not path.is_file():
-        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+    _refuse_other(path)
     try:
         with path.open("rb") as file:
             header = read_header(file)
@@ -82,11 +81,18 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         raise FileError(f"{path}: is not a whole .npy file of numbers: {_reason(error)}") from None
 
 
+def _refuse_other(path: Path) -> None:
+    """FileError where there is no file, or a folder, a pipe or a device."""
+    if not path.is_file():
+        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+
+
 def read_archive(path: Path, limit: int = ARCHIVE_BYTES_MAX) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a .npz file by name; together they may have `limit` bytes, which is checked before they are read.
 
     FileError where the file is missing or damaged, holds anything but arrays of numbers, one of them twice, or more.
     """
+    _refuse_other(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

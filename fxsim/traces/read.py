@@ -50,6 +50,8 @@ def read_trace(
     wanted = None if taps is None else tuple(taps)
     content = _only(content, wanted, path)
     kind = path.suffix.lower()
+    if path.exists() and not path.is_dir():
+        _existing(path)
     if path.is_dir():
         found, unused = _folder(path, model, images, content, wanted)
     elif kind in (*WAVES, TABLE):
@@ -85,8 +87,9 @@ def _only(content: TraceMap | None, wanted: Sequence[str] | None, path: Path) ->
 
 
 def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise FileError(f"{path}: there is no such file")
+    """The path of a file; FileError where there is none, or a pipe or device, which may have no end."""
+    if not path.is_file():
+        raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
     return path
 
 

@@ -80,17 +80,22 @@ def unsigned_limits(case: Case) -> Iterator[Change]:
 
 
 def overflow(case: Case) -> Iterator[Change]:
-    """Wrapping in place of clamping, other limits, a narrower accumulator."""
+    """Wrapping in place of clamping, other limits, a rectifier that the model has not, a narrower accumulator.
+
+    Limits seen in the trace are proposed only where values lie between them: a tap that is stuck says nothing of them.
+    """
     number = case.op.out
     yield Change("saturation_wrap", {"overflow": "wrap"})
     yield from unsigned_limits(case)
     if number.signed:
         symmetric = (-number.high, number.high)
         yield Change("saturation_limits", {"limits": symmetric}, {"limits": list(symmetric)})
+        yield Change("relu_added", {"limits": (0, number.high)})
     if case.alone:
         seen = (int(case.got.min()), int(case.got.max()))
         stated = ((number.low, number.high), (-number.high, number.high), _of_other_sign(number))
-        if seen not in stated:
+        between = bool(((case.got > seen[0]) & (case.got < seen[1])).any())
+        if between and seen not in (*stated, (0, number.high)):
             yield Change("saturation_limits", {"limits": seen}, {"limits": list(seen)}, 2 * number.bits)
     for bits in range(case.op.acc_bits - 1, _BITS_MIN - 1, -1):
         yield Change("accumulator_width", {"acc_bits": bits}, {"bits": bits}, log2(32))

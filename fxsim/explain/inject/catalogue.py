@@ -81,6 +81,7 @@ def _requantising(op: Linear | Affine, rng: np.random.Generator) -> Iterator[Inj
     yield Injection("saturation_wrap", {"wrap": True})
     yield Injection("saturation_limits", {"limits": (-op.out.high, op.out.high)})
     yield Injection("saturation_unsigned", {"limits": (0, op.out.codes - 1)})
+    yield Injection("relu_added", {"limits": (0, op.out.high)})
     yield Injection("accumulator_width", {"acc_bits": 11})
     yield Injection("relu_before_bias", {"relu_before": True})
     weight = op.weight
