@@ -5,6 +5,7 @@ from fxsim.explain.contracts.arithmetic import Contract, Overflow
 from fxsim.explain.rules import Rounding
 
 _LITERT = "LiteRT 2.3.0, recorded"
+_BY_HAND = "its source's statement, by hand, in the tests"
 _AP_SOURCE = "Vitis HLS User Guide (UG1399), Arbitrary Precision Fixed-Point Data Types"
 _AP_HELD = "ap_types headers, recorded"
 
@@ -19,7 +20,7 @@ _FRAMEWORKS = (
         "TensorFlow Lite for Microcontrollers of 2026-10-23, recorded", high_mul=True, mean=Rounding.HALF_AWAY,
     ),
     Contract(
-        "tflite_single", Rounding.HALF_UP, "TensorFlow Lite, the same with TFLITE_SINGLE_ROUNDING", "",
+        "tflite_single", Rounding.HALF_UP, "TensorFlow Lite, the same with TFLITE_SINGLE_ROUNDING", _BY_HAND,
         mean=Rounding.HALF_AWAY,
     ),
     Contract(
@@ -41,15 +42,16 @@ _FRAMEWORKS = (
         "ExecuTorch 1.5.1, recorded", high_mul=True, mean=Rounding.HALF_AWAY,
     ),
     Contract(
-        "cmsis_nn_single", Rounding.HALF_UP, "CMSIS-NN, the same with CMSIS_NN_USE_SINGLE_ROUNDING", "",
+        "cmsis_nn_single", Rounding.HALF_UP, "CMSIS-NN, the same with CMSIS_NN_USE_SINGLE_ROUNDING", _BY_HAND,
         mean=Rounding.HALF_AWAY,
     ),
     Contract(
-        "cmsis_nn_q7", Rounding.HALF_UP, "CMSIS-NN before 4.0, arm_fully_connected_q7: NN_ROUND, __SSAT", "",
+        "cmsis_nn_q7", Rounding.HALF_UP, "CMSIS-NN before 4.0, arm_fully_connected_q7: NN_ROUND, __SSAT", _BY_HAND,
         mean=Rounding.TOWARD_ZERO, multiplies=False,
     ),
     Contract(
-        "cmsis_nn_q7_truncate", Rounding.FLOOR, "CMSIS-NN before 4.0, arm_fully_connected_q7 with ARM_NN_TRUNCATE", "",
+        "cmsis_nn_q7_truncate", Rounding.FLOOR, "CMSIS-NN before 4.0, arm_fully_connected_q7 with ARM_NN_TRUNCATE",
+        _BY_HAND,
         mean=Rounding.TOWARD_ZERO, multiplies=False,
     ),
     Contract(
@@ -62,7 +64,8 @@ _FRAMEWORKS = (
         _LITERT, float32=True, mean=Rounding.HALF_AWAY,
     ),
     Contract(
-        "xnnpack_rndnu", Rounding.HALF_UP, "XNNPACK, xnn_qs8_requantize_rndnu, for Arm; averages are LiteRT's own", "",
+        "xnnpack_rndnu", Rounding.HALF_UP,
+        "XNNPACK, xnn_qs8_requantize_rndnu, of a factor that float32 holds; averages are LiteRT's", _BY_HAND,
         mean=Rounding.HALF_AWAY,
     ),
     Contract(
