@@ -259,6 +259,11 @@ def test_what_does_not_fit_is_refused(model: Model, given: tuple[Integers, Integ
     cases: list[tuple[type[FxsimError], str, dict[str, Any]]] = [
         (ModelError, "has no node 'fc9', expected: blocks", {"nodes": ["fc9"]}),
         (ModelError, "has the rule 'rounding'; there are: .*rounding_floor", {"rules": ["rounding"]}),
+        (
+            ModelError,
+            "none of the nodes embed has any of the rules lut_overrun",
+            {"nodes": ["embed"], "rules": ["lut_overrun"]},
+        ),
         (StimulusError, r"labels are int64 \(22,\), expected whole numbers \(23,\)", {"labels": labels[1:]}),
         (StimulusError, "there are no images to sweep", {"x": x[:0], "labels": labels[:0]}),
     ]

@@ -90,7 +90,10 @@ def _chosen(
         for a in every
         if a.label in wanted
     ]  # fmt: skip
-    return [a for a in found if a.changes or a.left_out]
+    left = [a for a in found if a.changes or a.left_out]
+    if not left:
+        raise ModelError(f"none of the nodes {_list(places)} has any of the rules {_list(wanted)}: nothing to change")
+    return left
 
 
 def _list(names: Iterable[str]) -> str:
