@@ -14,6 +14,7 @@ import click
 
 from benchmarks.described import described
 from benchmarks.explain import explain
+from benchmarks.proofs import proofs
 from benchmarks.resets import resets
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
 from fxsim.errors import FxsimError
@@ -165,6 +166,7 @@ def accuracy(
 benchmarks.add_command(described)
 # They take minutes, and an hour: only when they are asked for.
 benchmarks.add_command(explain)
+benchmarks.add_command(proofs)
 benchmarks.add_command(resets)
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.proofs import CHANGES
 from fxsim import run
 from fxsim.cli import main
 from fxsim.contract import TableRule
@@ -95,6 +96,15 @@ def test_a_fault_is_found_at_its_tap(tmp_path: Path, file: str, before: str, aft
     assert proof.findings[0].tap == tap
     assert said in proof.findings[0].text
     assert proof.proved < proof.values
+
+
+def test_the_benchmark_of_faults_names_what_is_there() -> None:
+    """Each fault of `python -m benchmarks proofs` changes text that its file has; they are of every module and kind."""
+    for change in CHANGES:
+        assert change.before in (rtl_dir() / change.file).read_text(), change
+        assert change.before != change.after
+    assert len(CHANGES) == 50
+    assert len({change.kind for change in CHANGES}) == 13
 
 
 def test_a_missing_reset_of_control_stops_the_run(tmp_path: Path) -> None:

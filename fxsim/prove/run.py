@@ -33,8 +33,9 @@ from fxsim.simulate.stall import Stall
 
 SAMPLES = 2
 """Sample images on which terms, the netlist and the simulated RTL are compared."""
-SOUGHT = 62
-"""Further images that are simulated where something was found, for one that shows it."""
+SOUGHT, SOUGHT_VALUES = (62, 4096), 1 << 18
+"""Further images that are simulated where something was found, for one that shows it: fewest, most, and about so many
+values in all."""
 IMAGES_MAX = 16
 
 Progress = Callable[[str, int, int], None]
@@ -338,7 +339,9 @@ def _numbers(
 def _simulate(request: ProofRequest, x: Int8, clear: bool) -> tuple[Refutation | None, str]:
     """Simulate the device on the sample images, and where something was found on more."""
     if not clear:
-        x = np.concatenate([x, sample_images(request.model, SOUGHT, seed=2)])
+        least, most = SOUGHT
+        count = min(max(SOUGHT_VALUES // x[0].size, least), most)
+        x = np.concatenate([x, sample_images(request.model, count, seed=2)])
     found = run_cosim(
         CosimRequest(
             request.model,

@@ -616,11 +616,14 @@ def _write(j, operands, readers_at, readers, writes, memories, bits, memory, dir
 def set_bits(  # type: ignore[no-untyped-def]
     cells, positions, values, owners, consumers_at, consumers, bits, dirty, blocks, latches
 ):
-    """Put values at some places, and mark who reads them."""
+    """Put values at some places, and mark who reads them; a register takes its next value all the same."""
     for i in range(len(positions)):
         if bits[positions[i]] != values[i]:
             bits[positions[i]] = values[i]
-            _mark(owners[positions[i]], consumers_at, consumers, cells, dirty, blocks, latches)
+            owner = owners[positions[i]]
+            _mark(owner, consumers_at, consumers, cells, dirty, blocks, latches)
+            if cells <= owner < cells + len(latches):
+                latches[owner - cells] = 1
 
 
 def collect(bits, memory, marked, kinds, widths, args, table, count):  # type: ignore[no-untyped-def]
