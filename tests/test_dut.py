@@ -63,6 +63,29 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- check ---
 
 
+def test_memory_files_that_a_parameter_names_are_spoken_of(model: Path, tmp_path: Path) -> None:
+    """Which file it is is not seen: a note of `check`, and in a first description a [[memory]] to fill in."""
+    path = design(tmp_path / "d")
+    top = tmp_path / "d" / "awkward.sv"
+    by_name = top.read_text().replace('$readmemh("b.hex", biases)', "$readmemh(FILE, biases)")
+    assert "FILE" in by_name
+    top.write_text(
+        by_name.replace("  logic [8*INPUTS-1:0] weights", '  parameter FILE = "b.hex";\n  logic [8*INPUTS-1:0] weights')
+    )
+    status, out = call("check", path, model, "--json")
+    assert (status, json.loads(out)["problems"]) == (0, [])
+    (note,) = json.loads(out)["notes"]
+    read = "awkward.sv reads the file that 'FILE' names into 'biases'"
+    assert note == f"{read}: see that a [[memory]] writes it, or 'files' lists it"
+    sources = [path.parent / name for name in SOURCES]
+    status, _ = call("init", "--top", "awkward", *sources, "--model", model, "-o", tmp_path / "d" / "new.toml")
+    assert status == 0
+    text = (tmp_path / "d" / "new.toml").read_text()
+    lines = text[text.index(f"# CHOOSE: {read}: a [[memory]] for each such file") :].splitlines()
+    assert lines[1:3] == ["# [[memory]]", '# file = "its name"']
+    assert "one of fc.bias" in lines[3]
+
+
 def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, tmp_path: Path) -> None:
     """Streams with lanes and beats, taps, memory files with words, and what nobody looks at."""
     path = design(tmp_path / "d")

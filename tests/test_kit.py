@@ -94,19 +94,25 @@ def test_kit_judges_taps_inside_a_design(model: Model, tmp_path: Path) -> None:
 
 
 @pytest.mark.icarus
-def test_kit_resets_a_design_amid_the_images(model: Model, tmp_path: Path) -> None:
-    """Right with resets and stalls, all sent again; a counter that only power-on sets is right without resets alone."""
+def test_script_finds_what_only_resets_or_the_design_itself_show(model: Model, tmp_path: Path) -> None:
+    """A second run has stalls and resets; a design that says $error does not pass, whatever its values are."""
     write_kit(model, TOKENS[:4], tmp_path / "kit", "described", {"dut": str(design(tmp_path / "d"))})
-    bench, top = tmp_path / "kit" / "testbench.v", tmp_path / "kit" / "rtl" / "awkward.sv"
-    plain = bench.read_text()
-    resets = plain.replace("RESETS = 0", "RESETS = 3").replace("STALL = 0", "STALL = 30")
-    bench.write_text(resets)
     assert ran(tmp_path / "kit") == (0, "PASS: 4 images, 24 beats equal")
-    unset = top.read_text().replace("      beat <= 0;\n", "").replace("logic [1:0] beat;", "logic [1:0] beat = 0;")
+    top = tmp_path / "kit" / "rtl" / "awkward.sv"
+    right = top.read_text()
+    unset = right.replace("      beat <= 0;\n", "").replace("logic [1:0] beat;", "logic [1:0] beat = 0;")
+    assert unset != right
     top.write_text(unset)
-    assert ran(tmp_path / "kit")[1].startswith("FAIL: ")
-    bench.write_text(plain)
-    assert ran(tmp_path / "kit")[0] == 0
+    done = subprocess.run([tmp_path / "kit" / "run.sh"], capture_output=True, text=True, check=False, timeout=300)
+    first, second = done.stdout.split("stalls in 40 of 100 cycles, 3 resets amid the images:\n")
+    assert done.returncode == 1
+    assert "PASS: 4 images, 24 beats equal\n" in first
+    assert "FAIL: " in second
+    top.write_text(right.replace("endmodule", '  initial $error("no");\nendmodule', 1))
+    done = subprocess.run([tmp_path / "kit" / "run.sh"], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert "PASS: 4 images, 24 beats equal\n" in done.stdout
+    assert "ERROR: " in done.stdout
 
 
 @pytest.mark.icarus

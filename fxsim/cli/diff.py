@@ -112,7 +112,7 @@ def command(
     else:
         if numbers != tuple(range(len(numbers))):
             say(f"the images are {', '.join(map(str, numbers))} of the co-simulation")
-        _print(found, source.unused, located)
+        _print(found, source.unused, located, output is not None)
         if impact is not None and not found.equal:
             _print_impact(_impact(impact, located, found))
     if page is not None:
@@ -169,7 +169,7 @@ def _shrink(
     say(f"{folder}: the least case of {fault.label} at {fault.tap}; fxsim diff {shlex.quote(str(folder))}", err=True)
 
 
-def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
+def _print(found: "Diff", unused: tuple[str, ...], located: "Located", written: bool) -> None:
     from fxsim.compare import sentence
     from fxsim.explain.result import told
     from fxsim.explain.steps import hidden_steps, steps_of
@@ -195,7 +195,8 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located") -> None:
         for other in fault.others:
             say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for telling in fault.telling:
-            say(f"  {told(telling)}")
+            unwritten = " (-o DIR writes it)" if telling.files and not written else ""
+            say(f"  {told(telling)}{unwritten}")
         for partial in fault.partial:
             spoiled = f", and makes {partial.spoiled:,} right ones wrong" if partial.spoiled else ""
             say(

@@ -1,6 +1,7 @@
 """Arrays of numbers in .npy and .npz files: what headers state is checked before anything is mapped or allocated."""
 
 import math
+import re
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -133,4 +134,5 @@ def read_values(file: IO[bytes], header: ArrayHeader, where: str) -> npt.NDArray
 
 
 def _reason(error: Exception) -> str:
-    return short(str(error).split("\n")[0], 200)
+    # What numpy says of a header that is no literal ends in where in memory an object lies; an error may say nothing.
+    return short(re.sub(r": <.* at 0x\w+>$", "", str(error).split("\n")[0]), 200) or type(error).__name__

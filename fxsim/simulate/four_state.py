@@ -109,7 +109,7 @@ def read_events(lines: list[str]) -> Trace:
     trace = Trace()
     for number, line in enumerate(lines):
         event = _EVENT.fullmatch(line)
-        if event is None or (event[1] == "end") != (number == len(lines) - 1):
+        if event is None or (event[1] == "end" and number < len(lines) - 1):
             raise ToolError(f"events of Icarus Verilog, line {number + 1}: '{line[:80]}' does not belong there")
         kind, name, cycle, bits = event[1], event[2], int(event[3]), event[4]
         if kind == "value":
@@ -122,5 +122,5 @@ def read_events(lines: list[str]) -> Trace:
         else:
             trace.end, trace.cycles = name, cycle
     if not trace.end:
-        raise ToolError("the simulation in Icarus Verilog ended too early: its events have no end")
+        raise ToolError("the simulation in Icarus Verilog ended too early, by the design's own $finish perhaps: no end")
     return trace

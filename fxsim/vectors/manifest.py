@@ -107,7 +107,8 @@ def read_manifest(directory: Path) -> VectorManifest:
     """The manifest of a folder; FileError where there is none, or it is not one this fxsim reads."""
     path = directory / MANIFEST
     if not path.is_file():
-        raise FileError(f"{directory}: has no {MANIFEST}, expected a folder that `fxsim vectors` wrote")
+        kit = " (what `--kit` writes is checked by its run.sh)" if (directory / "run.sh").is_file() else ""
+        raise FileError(f"{directory}: has no {MANIFEST}, expected a folder that `fxsim vectors` wrote{kit}")
     manifest = read_json(path, VectorManifest, MANIFEST_BYTES_MAX, "a manifest of vectors that this fxsim reads")
     if manifest.stimulus.draw is not None and manifest.stimulus.seed is None:
         raise FileError(f"{path}: states the draw '{manifest.stimulus.draw}' without a seed, expected both")

@@ -9,6 +9,7 @@ from fxsim.devices.described.bind import Bound, BoundStream, bind_as_far_as_it_f
 from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs_as_far_as_it_fits
 from fxsim.devices.described.jobs.bound import BoundRegion
+from fxsim.devices.described.memory import READ_BY_NAME
 from fxsim.devices.described.packing import Beats
 from fxsim.graph import Model
 
@@ -166,9 +167,18 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
 
 
 def _unwritten(bound: Bound | BoundJobs) -> list[str]:
-    """Notes on files that a source reads by a plain name, and nobody writes: the memory would stay as it powers on."""
+    """Notes on files that a source reads by a plain name, and nobody writes: the memory would stay as it powers on.
+
+    Of files that a parameter names it is not seen here which they are: that is a note, too.
+    """
     there = {*bound.memories, *bound.sources.files}
-    return [
+    named = [
+        f"{source} reads the file that '{name.decode()}' names into '{array.decode()}': see that a [[memory]] writes "
+        "it, or 'files' lists it"
+        for source in bound.listed.sources
+        for name, array in dict.fromkeys(READ_BY_NAME.findall(bound.sources.files[source]))
+    ]
+    return named + [
         f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
         for source in bound.listed.sources
         for name in dict.fromkeys(

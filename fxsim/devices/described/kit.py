@@ -25,7 +25,8 @@ TESTBENCH = "testbench"
 """The testbench's module."""
 _RUN = """\
 #!/bin/sh
-# Runs the kit in Icarus Verilog; another folder of Verilog may be named. Ends with 0 only where the testbench passes.
+# Runs the kit in Icarus Verilog, without and with stalls and resets; another folder of Verilog may be named.
+# Ends with 0 only where the testbench passes both times.
 case ${1:-} in
   '') rtl=rtl ;;
   /*) rtl=$1 ;;
@@ -33,14 +34,24 @@ case ${1:-} in
 esac
 cd "$(dirname "$0")" || exit 2
 sed "s|^rtl/|$rtl/|; s|^+incdir+rtl|+incdir+$rtl|" sources.txt > kit.f || exit 2
-iverilog -g2012 -Wno-timescale -s testbench -o kit.vvp parameters.v testbench.v -c kit.f || exit 2
-# A design cannot know this number: what it prints itself is no verdict.
-nonce=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-vvp -n kit.vvp "+nonce=$nonce" >kit.log
-status=$?
-cat kit.log
-[ $status -eq 0 ] && grep -qx "KIT $nonce PASS: %d images, %d beats equal" kit.log && ! grep -q '^FAIL' kit.log
+play() { # play STALL RESETS
+  iverilog -g2012 -Wno-timescale -s testbench -P "testbench.STALL=$1" -P "testbench.RESETS=$2" -o kit.vvp \
+    parameters.v testbench.v -c kit.f || exit 2
+  # A design cannot know this number: what it prints itself is no verdict.
+  nonce=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+  vvp -n kit.vvp "+nonce=$nonce" >kit.log
+  status=$?
+  echo "stalls in $1 of 100 cycles, $2 resets amid the images:"
+  cat kit.log
+  [ $status -eq 0 ] && grep -qx "KIT $nonce PASS: {images} images, {beats} beats equal" kit.log &&
+    ! grep -Eq '^(FAIL|ERROR|FATAL)' kit.log
+}
+play 0 0 && play {stall} {resets}
 """
+_STALL = 40
+"""Cycles of 100 in which a side holds back, in the second of a kit's runs."""
+_RESETS = 3
+"""Resets amid the images there, of a design that has a reset."""
 
 
 def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, folder: Path) -> None:
@@ -76,7 +87,11 @@ def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, fol
     lines += [f"rtl/{name}\n" for name in verilog.sources]
     (folder / "sources.txt").write_text("".join(lines), encoding="utf-8")
     beats = sum(stream.beats.beats for stream in streams)
-    (folder / "run.sh").write_text(_RUN % (len(x), len(x) * beats), encoding="utf-8")
+    resets = 0 if bound.description.reset is None else _RESETS
+    script = _RUN
+    for word, number in {"images": len(x), "beats": len(x) * beats, "stall": _STALL, "resets": resets}.items():
+        script = script.replace(f"{{{word}}}", str(number))
+    (folder / "run.sh").write_text(script, encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
 
 

@@ -1,5 +1,6 @@
 """Memory files for `$readmemh`: arrays of the model in words, at addresses."""
 
+import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,8 @@ from fxsim.devices.described.tensors import array_of
 from fxsim.errors import FileError
 from fxsim.graph import Model
 
+READ_BY_NAME = re.compile(rb"\$readmem[hb]\s*\(\s*([A-Za-z_]\w{0,100})\s*,\s*([A-Za-z_]\w{0,100})")
+"""A memory that is read from the file that a parameter names: the parameter, and the memory."""
 _AXES = ("out", "in")
 _NAME_BYTES_MAX = 255
 """Longest name of a file or folder, in bytes."""

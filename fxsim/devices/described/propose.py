@@ -14,6 +14,7 @@ from pathlib import Path
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.jobs.propose import job_keys, job_tables
+from fxsim.devices.described.memory import READ_BY_NAME
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Group, Recognised, recognise
 from fxsim.devices.described.tensors import arrays_of
@@ -268,6 +269,19 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
     """Memory files that the design reads, with the arrays of the model that have as many words of as many bits."""
     seen = set()
     for name in names:
+        for raw_file, raw_array in dict.fromkeys(READ_BY_NAME.findall(files[name])):
+            array = raw_array.decode()
+            words = f"{name} reads the file that '{raw_file.decode()}' names into '{array}'"
+            yield from (
+                "",
+                comment(f"CHOOSE: {words}: a [[memory]] for each such file"),
+                "# [[memory]]",
+                f"# file = {text('its name')}",
+            )
+            memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
+            fits = [] if model is None or memory is None else list(_arrays(model, memory))
+            among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
+            yield f"# tensor = {text(CHOOSE)}  # one of {among}"
         for base, raw_file, raw_array in _READ.findall(files[name]):
             file, array = raw_file.decode("utf-8", "replace"), raw_array.decode()
             if file in seen or base == b"b":
