@@ -277,19 +277,6 @@ def test_swapped_channels_are_found(model: Model, x: np.ndarray) -> None:
     assert (found["label"], found["channels"]) == ("channels_swapped", [1, 4])
 
 
-def test_swapped_channels_are_found_beside_a_rule(model: Model, x: np.ndarray) -> None:
-    """Sums rounded down, of which two channels stand in each other's places."""
-
-    def fault(op: Any, v: np.ndarray) -> np.ndarray:
-        y = requantise(floor)(op, v)
-        y[..., [1, 4]] = y[..., [4, 1]]
-        return y
-
-    found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: fault})), LINEAR)
-    assert found["label"] == "channels_swapped+rounding_floor"
-    assert found[f"channels_swapped at {LINEAR}"] == {"channels": [1, 4]}
-
-
 def test_stale_tokens_are_found(model: Model, x: np.ndarray) -> None:
     """Two tokens that repeat the one before."""
 

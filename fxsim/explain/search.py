@@ -10,15 +10,13 @@ import numpy.typing as npt
 
 from fxsim.explain.case import Case, Change, make_cases
 from fxsim.explain.contracts import CONTRACTS
-from fxsim.explain.hypotheses import hypotheses, order
+from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.locate import Located
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
 from fxsim.explain.telling import Teller
 
 PAIRED = 120
 """Changes that pairs are made of, at most: those that explain most alone."""
-_SWAPPED = 24
-"""Changes beside which swapped channels or tokens are looked for."""
 _PARTIAL = 5
 _SURE_BITS = 10
 """Bits that an explanation must say beyond what was chosen to fit, and which of all it is: one in a thousand that any
@@ -116,8 +114,7 @@ def explain(
     if not fitting and pairs:
         singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: -t.share)
         left_out = max(0, len(singles) - PAIRED)
-        two = [*_pairs(cases[0], singles[:PAIRED]), *_swapped_beside(cases[0], singles[:_SWAPPED])]
-        fitting = _fitting(cases[0], two, len(tried) ** 2)
+        fitting = _fitting(cases[0], list(_pairs(cases[0], singles[:PAIRED])), len(tried) ** 2)
     if fitting:
         best, *others = fitting
         # The same label elsewhere, or of other parameters, is another cause.
@@ -198,17 +195,6 @@ def _whole_trace_says(located: Located) -> float:
 def _bits_a_value(case: Case) -> float:
     """Bits that one wrong value says: as many bits as there are different ones."""
     return max(1.0, log2(len(np.unique(case.got[case.wrong])) + 1))
-
-
-def _swapped_beside(case: Case, singles: list[Tried]) -> Iterator[Tried]:
-    """Some channels or tokens of what another change makes in each other's places; those that explain most are tried.
-
-    Which they are is found from what came, beside what that change makes in place of the contract.
-    """
-    for change in (t.changes[0] for t in singles):
-        if change.node == case.tap and "arrange" not in change.fields:
-            for other in order.swapped(replace(case, again=case.compute(change))):
-                yield _try(case, change, replace(other, node=case.tap))
 
 
 def _pairs(case: Case, singles: list[Tried]) -> Iterator[Tried]:

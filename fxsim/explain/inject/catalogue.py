@@ -46,8 +46,6 @@ def pairs_of(single: list[Injection]) -> list[Injection]:
     free = [one for one in single if not _ALONE & {one.label}]
     found = []
     for one, other in combinations(free, 2):
-        if {"interpolate", "end"} <= {*one.options, *other.options}:
-            continue  # a point behind the last is not read where nothing is interpolated: `hold` is the same
         if one.label != other.label and not _things(one) & _things(other):
             label = "+".join(sorted((one.label, other.label)))
             found.append(Injection(label, {**one.options, **other.options}, (one, other)))
