@@ -65,7 +65,8 @@ def _print(proof: Proof) -> None:
     if proof.stopped:
         say(f"  {proof.stopped}")
     if proof.refutation is not None:
-        say(f"  shown by image {proof.refutation.image}: {proof.refutation.sentence}")
+        by = "inputs" if proof.refutation.image is None else f"image {proof.refutation.image}"
+        say(f"  shown by {by}: {proof.refutation.sentence}")
     say(f"  beside it: {proof.simulated}")
 
 

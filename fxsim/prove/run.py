@@ -36,6 +36,8 @@ SAMPLES = 2
 SOUGHT, SOUGHT_VALUES = (62, 4096), 1 << 18
 """Further images that are simulated where something was found, for one that shows it: fewest, most, and about so many
 values in all."""
+REPLAYED = 4
+"""Findings of a module whose inputs are put into its netlist."""
 IMAGES_MAX = 16
 
 Progress = Callable[[str, int, int], None]
@@ -77,18 +79,19 @@ class TapProof(msgspec.Struct, frozen=True):
 
 
 class Refutation(msgspec.Struct, frozen=True):
-    """The image on which the simulated RTL differs from the model, and its first difference."""
+    """The image on which the RTL differs, null where a finding has the inputs, and the difference in words."""
 
-    image: int
+    image: int | None
     sentence: str
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The result for one design.
 
-    `status`: `proved`, `refuted` (the simulated RTL, or of a module its netlist on numbers, differs on a sample image)
-    or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver. `stopped`: why the run
-    ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory of the process.
+    `status`: `proved`, `refuted` (the simulated RTL differs on an image; of a module its netlist, on a sample image or
+    on inputs that were found) or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver.
+    `stopped`: why the run ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory
+    of the process.
     """
 
     name: str
@@ -209,7 +212,7 @@ def prove_design(
         refutation, simulated = _simulate(request, x, clear)
         clock.lap("simulation")
     elif not clear:
-        refutation = _of_sample(outcome)
+        refutation = _of_sample(outcome) or _of_inputs(outcome, program, setup, functions, judge, request, stall)
     elif not design.whole:
         simulated = "its netlist on numbers"
     state = REFUTED if refutation is not None else PROVED if clear and not told else UNPROVED
@@ -373,6 +376,39 @@ def _of_sample(outcome: Outcome) -> Refutation | None:
     for finding in outcome.findings:
         if finding.kind == "sample" and finding.sample is not None:
             return Refutation(finding.sample + finding.image, f"{finding.tap}: {finding.text}")
+    return None
+
+
+def _of_inputs(
+    outcome: Outcome,
+    program: Program,
+    setup: Setup,
+    functions: Functions,
+    judge: Judge,
+    request: ProofRequest,
+    stall: Stall,
+) -> Refutation | None:
+    """A finding that inputs of the design show: its netlist, run on these numbers, gives what the finding says."""
+    every = (
+        image * functions.total + n for image in range(request.images) for feed in setup.feeds for n in feed.numbers
+    )
+    numbers = {judge.name(number): number for number in every}
+    differing = [finding for finding in outcome.findings if finding.kind == "differs"]
+    for finding in differing[:REPLAYED]:
+        if not finding.witness.keys() <= numbers.keys():
+            continue
+        given = [0] * (functions.total * request.images)
+        for name, value in finding.witness.items():
+            given[numbers[name]] = value
+        runner = Run(Machine(program), setup, functions.total, request.images, None, given, stall)
+        runner.run()
+        for watch, values in zip(setup.watches, runner.values(), strict=True):
+            if watch.tap != finding.tap or watch.same:
+                continue
+            place = finding.image * len(watch.order) + watch.order.index((finding.token, finding.channel))
+            if place < len(values) and values[place] == finding.got:
+                text = f"{finding.tap}: of these inputs its netlist gives {finding.got}, expected {finding.expected}"
+                return Refutation(None, text)
     return None
 
 
