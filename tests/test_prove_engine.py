@@ -336,7 +336,8 @@ def test_commands_prove_write_and_check(tmp_path: Path, capfd: pytest.CaptureFix
     alter(folder / "widths.json")
     status, _, err = call("--recheck", str(folder))
     assert (status, "widths.json: was altered" in err) == (1, True)
-    assert call(str(file))[0] == 2
+    assert call(str(file), "--engine", "--widths")[0] == 2
+    assert call()[0] == 2
     assert call("--recheck", str(folder), str(file))[0] == 2
     status, _, err = call(str(file), "--widths", "-o", str(folder))
     assert (status, "is not empty" in err) == (1, True)

@@ -18,7 +18,7 @@ from fxsim.devices.registry import DEFAULT
 )  # fmt: skip
 @click.option(
     "--schedule", default="none", show_default=True, metavar="PATTERN",
-    help="Stalls of both sides: none, or random:SEED[:P] in a part P of all cycles.",
+    help="Stalls of both sides: none, random:SEED[:P] in a part P of all cycles, or all: every one, module by module.",
 )  # fmt: skip
 @click.option(
     "--images", type=click.IntRange(1, 16), default=1, show_default=True, help="Images of the run, one after another."
@@ -50,6 +50,9 @@ def command(
     power-on, in a run with this schedule. A value that is not is `refuted` where a simulated image shows it, and else
     `unproved`. docs/prove.md says what that is, and what it is not.
 
+    --schedule all: every module's output sequence is a function of its input sequence, under any stalls, gaps and
+    resets, by induction; what no module proves is wires and streams alone.
+
     --engine: the compiled engine computes what the contract says, wherever that is a finite question. --widths: which
     accumulators and memory words may be narrower without changing any value of any image. Evidence is the questions in
     SMT-LIB with what else is claimed, by hash; --recheck asks z3 the same questions and computes the rest another way.
@@ -57,6 +60,7 @@ def command(
     """
     from fxsim.cli.prove_model import show_engine, show_recheck, show_widths
     from fxsim.cli.prove_rtl import show_rtl
+    from fxsim.cli.prove_schedules import show_schedules
 
     if recheck is not None:
         if model is not None or output is not None or engine or widths:
@@ -70,4 +74,6 @@ def command(
         if module is not None or rtl is not None:
             raise click.UsageError("--module and --rtl are of the RTL: not with --engine and --widths")
         ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
+    if schedule == "all":
+        ctx.exit(show_schedules(model, device, module, rtl, output, as_json))
     ctx.exit(show_rtl(model, device, module, rtl, schedule, images, output, as_json))

@@ -1,5 +1,6 @@
 """Parts of evidence computed again another way than they were made: what `--recheck` does beside asking z3."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from fxsim.contract import affine, expand_table, relu, requantise
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Graph, Model
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.prove.btor2 import parse
 from fxsim.prove.evidence import Again, kept_model
 from fxsim.prove.reach import SUMS_MAX
+from fxsim.prove.schedule import induction_questions, progress_question
 from fxsim.prove.widths import Widths
 
 _EVERY = np.arange(-128, 128, dtype=np.int8)
@@ -220,5 +223,35 @@ def widths_again(folder: Path, content: bytes) -> list[str]:
     return wrong
 
 
-AGAIN: Mapping[str, Again] = {"engine": engine_again, "widths": widths_again}
+class _Scheduled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    module: str
+    parameters: dict[str, int]
+    netlist: str
+    proved: bool
+    progress: dict[str, tuple[int, tuple[str, ...]]]
+
+
+def schedules_again(folder: Path, content: bytes) -> list[str]:
+    """The questions of every module, made anew of its netlist: each must be among those that z3 was asked."""
+    asked = {path.read_text(encoding="utf-8") for path in (folder / "questions").glob("*.smt2")}
+    wrong = []
+    for claim in _claims(content, list[_Scheduled], "schedules"):
+        label = f"module '{claim.module}' {claim.parameters}"
+        if not claim.proved:
+            wrong.append(f"{label} was not proved")
+            continue
+        if not re.fullmatch(r"netlists/[a-z0-9_-]+\.btor", claim.netlist) or not (folder / claim.netlist).is_file():
+            raise FileError(f"{folder / 'schedules.json'}: names '{claim.netlist}', expected a netlist of the evidence")
+        netlist = parse((folder / claim.netlist).read_text(encoding="utf-8"), str(folder / claim.netlist))
+        questions = list(induction_questions(netlist))
+        promised = {port.removeprefix("gh_waits_") for port in netlist.outputs if port.startswith("gh_waits_")}
+        if promised != claim.progress.keys():
+            wrong.append(f"{label}: its netlist promises {sorted(promised)}")
+            continue
+        questions += [(key, progress_question(netlist, key, *how)) for key, how in claim.progress.items()]
+        wrong += [f"{label}: nothing was asked about '{key}'" for key, text in questions if text not in asked]
+    return wrong
+
+
+AGAIN: Mapping[str, Again] = {"engine": engine_again, "widths": widths_again, "schedules": schedules_again}
 """The check of each kind of part."""

@@ -133,14 +133,15 @@ def _run(place: Path, script: str, sources: Sources, files: Mapping[str, bytes],
         (work / "run.ys").write_text(script + "\n", encoding="ascii")
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
-            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {_errors(log)}")
+            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {yosys_errors(log)}")
         written = work / _OUTPUT
         if not written.is_file() or written.stat().st_size > BYTES_MAX:
             raise ToolError(f"Yosys wrote no netlist of '{top}', or one of more than {BYTES_MAX:,} bytes")
         return written.read_text(encoding="utf-8")
 
 
-def _errors(log: Path) -> str:
+def yosys_errors(log: Path) -> str:
+    """The first lines in which Yosys says what is wrong."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [line.strip() for line in lines if "ERROR" in line]
     return "; ".join(found[:3]) or first_errors(log)

@@ -22,10 +22,14 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Decided:
-    """An answer; where it is `sat`, the values of the declared bit vectors by name, unsigned."""
+    """An answer; where it is `sat`, the values of the declared bit vectors by name, unsigned.
+
+    `arrays`: of each declared array, the word that stands everywhere but at some addresses, and those.
+    """
 
     answer: Answer
     values: dict[str, int] = field(default_factory=dict)
+    arrays: dict[str, tuple[int, dict[int, int]]] = field(default_factory=dict)
 
 
 def decide(text: str, seconds: int = SECONDS_MAX) -> Decided:
@@ -49,13 +53,18 @@ def decide(text: str, seconds: int = SECONDS_MAX) -> Decided:
         return Decided(Answer.UNSAT)
     if result != bitwuzla.Result.SAT:
         return Decided(Answer.UNKNOWN)
-    values = {}
+    values, arrays = {}, {}
     for name in parser.get_declared_funs():
         if name.sort().is_bv():
             values[str(name.symbol())] = int(solver.get_value(name).value(10))
-        elif name.sort().is_bool():
-            values[str(name.symbol())] = int(solver.get_value(name).value())
-    return Decided(Answer.SAT, values)
+        elif name.sort().is_array():
+            words: dict[int, int] = {}
+            term = solver.get_value(name)
+            while term.kind() == bitwuzla.Kind.ARRAY_STORE:
+                term, address, word = term.children()
+                words.setdefault(int(address.value(10)), int(word.value(10)))
+            arrays[str(name.symbol())] = int(term.children()[0].value(10)), words
+    return Decided(Answer.SAT, values, arrays)
 
 
 def decide_again(text: str, seconds: int = SECONDS_MAX) -> Answer:

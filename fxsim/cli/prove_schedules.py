@@ -1,0 +1,71 @@
+"""`fxsim prove --schedule all`: what is printed."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fxsim.cli.console import print_json, print_table, progress, say
+from fxsim.cli.prove_model import written_text
+from fxsim.formats import load, model_sha256
+from fxsim.prove.evidence import Evidence
+from fxsim.prove.schedule import ModuleProof
+from fxsim.prove.schedules import prove_schedules
+
+
+def show_schedules(
+    path: Path, device: str, module: str | None, rtl: Path | None, output: Path | None, as_json: bool
+) -> int:
+    """Prove an accelerator's modules under every schedule and show it; the exit status."""
+    model, evidence = load(path), Evidence()
+    begun = time.monotonic()
+    with progress("proving schedules") as status:
+        proof = prove_schedules(model, device, module, rtl, evidence, status)
+    seconds = time.monotonic() - begun
+    written = None
+    if output is not None:
+        evidence.model = model
+        written = evidence.write(output)
+    if as_json:
+        modules = [_record(one) | {"instances": count} for one, count in zip(proof.modules, proof.counts, strict=True)]
+        head = {"file": str(path), "sha256": model_sha256(model), "seconds": round(seconds, 2), "evidence": written}
+        parts = {"modules": modules, "wired": proof.wired, "unstated": proof.unstated}
+        print_json(head | {"proved": proof.proved} | parts)
+        return not proof.proved
+    rows: list[tuple[Any, ...]] = []
+    for one, count in zip(proof.modules, proof.counts, strict=True):
+        parameters = " ".join(f"{name}={value}" for name, value in one.parameters.items())
+        wrong = [f"{v.name} {v.verdict}: {v.why}" for v in one.verdicts if v.verdict != "proved"]
+        rows.append(
+            (one.module, parameters, count, len(one.verdicts), "; ".join(wrong) or "proved", f"{one.seconds:.1f}")
+        )
+    print_table("", ("module", "parameters", "instances", "properties", "", "s"), rows)
+    for name, why in proof.unstated.items():
+        say(f"unproved: {name}: {why}")
+    if proof.wired:
+        say(f"streams and instances alone: {', '.join(proof.wired)}")
+    good = sum(one.proved for one in proof.modules)
+    say(f"{good} of {len(proof.modules) + len(proof.unstated)} proved, {seconds:.1f} s{written_text(written)}")
+    return not proof.proved
+
+
+def _record(one: ModuleProof) -> dict[str, Any]:
+    verdicts = [
+        {
+            "name": v.name,
+            "says": v.says,
+            "verdict": v.verdict,
+            "why": v.why,
+            "seconds": round(v.seconds, 3),
+            "trace": v.trace,
+        }
+        for v in one.verdicts
+    ]
+    return {
+        "module": one.module,
+        "parameters": one.parameters,
+        "proved": one.proved,
+        "depth": one.depth,
+        "assumed": one.assumed,
+        "seconds": round(one.seconds, 2),
+        "verdicts": verdicts,
+    }

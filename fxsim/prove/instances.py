@@ -1,0 +1,107 @@
+"""The modules of a design as they are really there: each with its parameters, elaborated by Yosys."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fxsim import temporary
+from fxsim.devices.provable import Provable
+from fxsim.errors import ToolError
+from fxsim.prove.netlist import find_yosys, yosys_errors
+from fxsim.simulate.sources import Sources
+from fxsim.simulate.tools import run_logged
+
+Instance = tuple[str, tuple[tuple[str, int], ...]]
+"""A module and its whole-number parameters, in order of names."""
+
+_OUTPUT = "design.json"
+_NUMBER_BITS = 32
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """A design's modules: how often each is there, and what is wrong with those that only wire others, by name."""
+
+    counts: dict[Instance, int]
+    wiring: dict[str, str]
+
+
+def elaborate(sources: Sources, design: Provable) -> Elaborated:
+    """The number of each module with each set of parameters in a design, itself included; ToolError where Yosys fails.
+
+    Parameters of text (names of files) are left out, so that modules which differ in contents alone are one.
+    """
+    place, _ = find_yosys()
+    chosen = " ".join(
+        f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"'
+        for name, value in design.parameters.items()
+    )
+    reads = [f"read_verilog -defer rtl/{name}" for name in sources.files if name.endswith(".v")]
+    top = [f"chparam {chosen} {design.top}", f"hierarchy -check -top {design.top}", "proc", f"write_json {_OUTPUT}"]
+    with temporary.folder("instances") as work:
+        sources.write(work / "rtl")
+        for name, content in design.files.items():
+            (work / name).write_bytes(content)
+        (work / "run.ys").write_text("\n".join([*reads, *top]) + "\n", encoding="ascii")
+        if run_logged([str(place), "-q", "-s", "run.ys"], work, work / "log") != 0:
+            raise ToolError(f"Yosys does not take '{design.top}' of {sources.folder}: {yosys_errors(work / 'log')}")
+        modules = json.loads((work / _OUTPUT).read_text(encoding="utf-8"))["modules"]
+    counts: dict[Instance, int] = {}
+
+    def walk(name: str) -> None:
+        instance = _instance(name, modules[name])
+        counts[instance] = counts.get(instance, 0) + 1
+        for cell in modules[name]["cells"].values():
+            if cell["type"] in modules:
+                walk(cell["type"])
+
+    walk(next(name for name, module in modules.items() if int(module["attributes"].get("top", "0"), 2)))
+    wiring: dict[str, str] = {}
+    for name, module in modules.items():
+        own, wrong = _instance(name, module)[0], _miswired(module, modules)
+        wiring[own] = wiring.get(own) or wrong
+    return Elaborated(counts, wiring)
+
+
+def _miswired(module: dict[str, Any], modules: dict[str, Any]) -> str:
+    """The reason why a module is more than streams from one part to one other; empty where it is no more."""
+    ends: dict[int, list[tuple[str, bool, tuple[Any, Any]]]] = {}
+
+    def end(place: str, ports: dict[str, Any], directions: dict[str, str], inside: bool) -> str:
+        for port, bits in ports.items():
+            if not port.endswith("_tvalid"):
+                continue
+            stream = port.removesuffix("_tvalid")
+            rest = (ports.get(f"{stream}_tready"), ports.get(f"{stream}_tdata"))
+            if len(bits) != 1 or None in rest:
+                return f"stream {place}.{stream} is not whole"
+            # Seen from inside, a module's own input is what others read.
+            gives = (directions[port] == "output") is inside
+            ends.setdefault(bits[0], []).append((f"{place}.{stream}", gives, rest))
+        return ""
+
+    for name, cell in module["cells"].items():
+        if cell["type"] not in modules:
+            return f"it has logic of its own ({cell['type']})"
+        below = modules[cell["type"]]["ports"]
+        wrong = end(name, cell["connections"], {port: is_["direction"] for port, is_ in below.items()}, inside=True)
+        if wrong:
+            return wrong
+    ports = module["ports"]
+    wrong = end(
+        "", {port: is_["bits"] for port, is_ in ports.items()}, {p: is_["direction"] for p, is_ in ports.items()}, False
+    )
+    for found in ends.values():
+        if len(found) != 2 or found[0][1] is found[1][1] or found[0][2] != found[1][2]:
+            wrong = wrong or f"{' and '.join(name for name, _, _ in found)}: not one stream from one part to one other"
+    return wrong
+
+
+def _instance(name: str, module: dict[str, Any]) -> Instance:
+    """A module's own name and whole-number parameters, from those of Yosys."""
+    numbers = {}
+    for parameter, text in module.get("parameter_default_values", {}).items():
+        if len(text) == _NUMBER_BITS and not text.strip("01"):
+            numbers[parameter] = int(text, 2)
+    own = name.split("\\")[1] if name.startswith("$paramod") else name
+    return own.removeprefix("\\"), tuple(sorted(numbers.items()))

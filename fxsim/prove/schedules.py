@@ -1,0 +1,77 @@
+"""A whole design under every schedule: each of its modules by induction, and that the rest is streams alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fxsim.devices import DEFAULT, DEVICES, make_settings
+from fxsim.errors import FxsimError, ToolError
+from fxsim.graph import Model
+from fxsim.paths import rtl_dir
+from fxsim.prove.evidence import Evidence
+from fxsim.prove.instances import elaborate
+from fxsim.prove.schedule import ModuleProof, ScheduleProof, prove_module
+from fxsim.prove.schedule_modules import MODULES, PARTS, properties_of
+from fxsim.simulate.sources import read_sources
+
+SECONDS = 60
+"""Seconds that the solver has for one question."""
+
+
+def prove_schedules(
+    model: Model,
+    device: str = DEFAULT,
+    module: str | None = None,
+    rtl: Path | None = None,
+    evidence: Evidence | None = None,
+    status: Callable[[int, int], None] | None = None,
+    seconds: int = SECONDS,
+) -> ScheduleProof:
+    """Prove a device's modules for all schedules, with the parameters that a model gives; `module`: one alone.
+
+    `rtl`: a folder of Verilog in place of the device's own. ToolError where the device has no proofs or no such module.
+    """
+    known = DEVICES.get(device)
+    if known is None or known.proofs is None or device != DEFAULT:
+        raise ToolError(f"nothing is stated of device '{device}' for all schedules, expected '{DEFAULT}'")
+    design = known.proofs(model, make_settings(device, known.settings, {}), None)[0]
+    sources = read_sources(rtl_dir() if rtl is None else rtl)
+    found = elaborate(sources, design)
+    wanted = {key: times for key, times in found.counts.items() if module is None or key[0] == module}
+    if not wanted:
+        names = sorted({name for name, _ in found.counts} & MODULES.keys())
+        raise ToolError(f"the design has no module '{module}' with properties of its own, expected: {', '.join(names)}")
+    proofs: list[ModuleProof] = []
+    counts, wired, unstated = [], [], {}
+    for done, ((name, parameters), times) in enumerate(wanted.items()):
+        if status is not None:
+            status(done, len(wanted))
+        if name in PARTS:
+            continue
+        if name not in MODULES:
+            if found.wiring[name]:
+                unstated[name] = found.wiring[name]
+            else:
+                wired.append(name)
+            continue
+        try:
+            proofs.append(prove_module(sources, properties_of(name, dict(parameters)), evidence, seconds))
+            counts.append(times)
+        except FxsimError as error:
+            unstated[f"{name} {dict(parameters)}"] = str(error)
+    proof = ScheduleProof(tuple(proofs), tuple(counts), tuple(sorted(set(wired))), unstated)
+    if evidence is not None:
+        claims = []
+        for i, found_proof in enumerate(proofs):
+            file = f"netlists/{i:02}-{found_proof.module}.btor"
+            evidence.keep(file, found_proof.btor2.encode())
+            claims.append(
+                {
+                    "module": found_proof.module,
+                    "parameters": found_proof.parameters,
+                    "netlist": file,
+                    "proved": found_proof.proved,
+                    "progress": found_proof.progress,
+                }
+            )
+        evidence.add("schedules", claims)
+    return proof

@@ -1,0 +1,230 @@
+"""Proofs of stream modules under every schedule: what holds is proved, what is broken is refuted, nothing is empty."""
+
+import json
+from dataclasses import replace
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxsim.cli import main
+from fxsim.errors import FileError, ModelError, ToolError
+from fxsim.formats import load
+from fxsim.paths import rtl_dir
+from fxsim.prove.again import AGAIN
+from fxsim.prove.evidence import RECORD, recheck
+from fxsim.prove.instances import elaborate
+from fxsim.prove.schedule import ModuleProof, Progress, prove_module
+from fxsim.prove.schedule_modules import properties_of
+from fxsim.prove.schedules import prove_schedules
+from fxsim.simulate.sources import Sources, read_sources
+from tests.conftest import ROOT
+
+SECONDS = 20
+RTL = read_sources(rtl_dir())
+
+
+def broken(file: str, old: str, new: str) -> Sources:
+    """The project's Verilog with one text of one file replaced, which is there once."""
+    text = RTL.files[file].decode()
+    assert text.count(old) == 1, (file, old)
+    return Sources(RTL.folder, {**RTL.files, file: text.replace(old, new).encode()})
+
+
+def prove(module: str, sources: Sources = RTL, **parameters: int) -> ModuleProof:
+    """The proof of one module."""
+    return prove_module(sources, properties_of(module, parameters), seconds=SECONDS)
+
+
+MODULES = [
+    ("axis_fifo", {"DEPTH": 5, "DATA_W": 3}),
+    ("linear", {"IN": 2, "OUT": 3, "ACC_W": 17}),
+    ("transpose", {"ROWS": 3, "COLS": 4}),
+]
+MORE = [
+    ("axis_register", {}),
+    ("axis_fifo", {"DEPTH": 1, "DATA_W": 8}),
+    ("axis_fork", {}),
+    ("relu", {}),
+    ("add", {}),
+    ("affine", {"CHANNELS": 3}),
+    ("activation_table", {"CHANNELS": 3, "POINTS": 8, "TABLE_RULE": 2}),
+    ("activation_table", {"CHANNELS": 2, "POINTS": 256, "TABLE_RULE": 3}),
+    ("pool", {"TOKENS": 4, "CHANNELS": 3}),
+    ("pool", {"TOKENS": 1, "CHANNELS": 3}),
+    ("dot_product", {"LANES": 5, "ACC_W": 19}),
+    ("frame_guard", {"BEATS": 3}),
+    ("frame_tag", {"BEATS": 3}),
+]
+
+
+def check_proved(module: str, parameters: dict[str, int]) -> None:
+    """Every property of a module is proved, and each run that must be there was seen."""
+    proof = prove(module, **parameters)
+    assert [(v.name, v.verdict, v.why) for v in proof.verdicts if v.verdict != "proved"] == []
+    assert any(v.name.startswith("reached_") for v in proof.verdicts)
+
+
+@pytest.mark.parametrize(("module", "parameters"), MODULES)
+def test_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
+    """Modules are proved for all schedules, with all that they rest on."""
+    check_proved(module, parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "parameters"), MORE)
+def test_further_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
+    """So are the others, and other parameters."""
+    check_proved(module, parameters)
+
+
+FAULTS = [
+    # A value is dropped where the output stalls.
+    ("axis_register", {}, "lib/axis_register.v", "skid_valid_reg <= 1'b1;", "skid_valid_reg <= 1'b0;"),
+    # A pointer wraps one early.
+    ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "(write_reg == LAST)", "(write_reg == LAST - 1'b1)"),
+    # A reset is missing.
+    ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "          read_reg <= {INDEX_W{1'b0}};\n", ""),
+]
+MORE_FAULTS = [
+    # The consumer's ready is ignored.
+    ("relu", {}, "stream/relu.v", "else if (s_axis_tready) y_valid_reg", "else y_valid_reg"),
+    # A constant of another channel, after a gap.
+    ("affine", {"CHANNELS": 3}, "stream/affine.v", "= !fetched_reg || accepted;", "= !fetched_reg || s_axis_tready;"),
+    # One side of a fork has a value twice.
+    ("axis_fork", {}, "lib/axis_fork.v", "taken1_reg <= done1 && !done0;", "taken1_reg <= 1'b0;"),
+    # The next image begins where this one has not been read.
+    (
+        "transpose",
+        {"ROWS": 3, "COLS": 4},
+        "stream/transpose.v",
+        "write_index_reg > read_element_reg;",
+        "write_index_reg >= read_element_reg;",
+    ),
+]
+
+
+def check_refuted(module: str, parameters: dict[str, int], sources: Sources) -> None:
+    """A fault is refuted by a run on the plain evaluator, whose last cycle breaks the property; nothing is proved."""
+    proof = prove(module, sources, **parameters)
+    assert not any(v.verdict == "proved" for v in proof.verdicts)
+    refuted = {v.name: v for v in proof.verdicts if v.verdict == "refuted"}
+    assert refuted.keys() & {"order", "exists", "stable", "once1"}
+    for name, verdict in refuted.items():
+        assert verdict.trace[-1][f"gh_holds_{name}"] == 0
+        assert all(row[f"gh_holds_{name}"] for row in verdict.trace[:-1])
+        assert any(row["rst"] for row in verdict.trace)
+
+
+@pytest.mark.parametrize(("module", "parameters", "file", "old", "new"), FAULTS)
+def test_broken_modules_are_refuted(module: str, parameters: dict[str, int], file: str, old: str, new: str) -> None:
+    """A value dropped, a pointer off by one and a missing reset are refuted."""
+    check_refuted(module, parameters, broken(file, old, new))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "parameters", "file", "old", "new"), MORE_FAULTS)
+def test_further_broken_modules_are_refuted(
+    module: str, parameters: dict[str, int], file: str, old: str, new: str
+) -> None:
+    """So are a ready ignored, a stale constant, a value twice, an image overwritten."""
+    check_refuted(module, parameters, broken(file, old, new))
+
+
+def test_what_does_not_hold_is_never_proved() -> None:
+    """A false property, one that is true but not inductive, and a run that there cannot be are not proved."""
+    good = properties_of("relu", {})
+    false = replace(
+        good, holds={**good.holds, "false": "gh_inside == 0"}, says={**good.says, "false": "nothing is inside"}
+    )
+    verdicts = {v.name: v.verdict for v in prove_module(RTL, false, seconds=SECONDS).verdicts}
+    assert verdicts["false"] == "refuted"
+    alone = replace(good, holds={"order": good.holds["order"]}, says={"order": good.says["order"]}, progress={})
+    assert [v.verdict for v in prove_module(RTL, alone, seconds=SECONDS).verdicts] == ["unproved"]
+    never = replace(good, cycles=100, reached={"never": "gh_inside == 1 && !m_axis_tvalid"})
+    last = prove_module(RTL, never, seconds=SECONDS).verdicts[-1]
+    assert (last.name, last.verdict) == ("reached_never", "unproved")
+
+
+def test_a_promise_that_is_not_kept_is_not_proved() -> None:
+    """A module that waits longer than it may is not proved to go on."""
+    good = properties_of("relu", {})
+    patient = replace(good, progress={"moves": Progress("gh_inside != 0", "gh_out", 5)})
+    proof = prove_module(RTL, patient, seconds=SECONDS)
+    assert {v.name: v.verdict for v in proof.verdicts}["moves"] == "unproved"
+    assert not proof.proved
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (3, 4), (4, 3), (5, 7), (16, 10)])
+def test_places_of_a_transpose_are_as_assumed(rows: int, cols: int) -> None:
+    """What is assumed of places holds of i s mod L for every stride that comes, for all i: by computing them."""
+    last = rows * cols - 1
+    assert gcd(cols, last) == 1
+    index = np.arange(last)
+    stride = 1
+    while True:
+        places = index * stride % last
+        assert len(np.unique(places)) == last
+        assert ((places[:-1] + stride) % last == places[1:]).all()
+        following = cols * stride % last
+        elements = index * cols % last
+        assert (index * following % last == places[elements]).all()
+        r, c = np.divmod(elements, cols)
+        assert (c * rows + r == index).all()
+        stride = following
+        if stride == 1:
+            break
+
+
+def test_design_is_modules_and_streams() -> None:
+    """The accelerator is its modules, joined by one stream from one part to one other; what is not is named."""
+    from fxsim.devices import DEVICES
+
+    model = load(ROOT / "golden" / "small.safetensors")
+    proofs = DEVICES["stream"].proofs
+    assert proofs is not None
+    design = proofs(model, None, None)[0]
+    found = elaborate(RTL, design)
+    assert found.counts["axis_fork", ()] == 4
+    assert found.counts["linear", (("ACC_W", 20), ("IN", 12), ("OUT", 10))] == 1
+    assert [found.wiring[name] for name in ("stream_resmlp", "token_mixer", "mlp")] == ["", "", ""]
+    crossed = broken("stream/mlp.v", ".m_axis_tready(res_affine_tready)", ".m_axis_tready(residual_tready)")
+    logic = broken(
+        "stream/token_mixer.v", ".s1_axis_tvalid(residual_tvalid)", ".s1_axis_tvalid(residual_tvalid && !rst)"
+    )
+    both = {**crossed.files, "stream/token_mixer.v": logic.files["stream/token_mixer.v"]}
+    wiring = elaborate(Sources(RTL.folder, both), design).wiring
+    assert "not one stream" in wiring["mlp"]
+    assert "logic of its own" in wiring["token_mixer"]
+
+
+def test_evidence_of_schedules_is_checked_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`prove --schedule all -o` writes questions that z3 answers alike; one that is missing is named."""
+    model = ROOT / "golden" / "small_relu.safetensors"
+    with pytest.raises(SystemExit) as caught:
+        main(["prove", str(model), "--schedule", "all", "--module", "relu", "-o", str(tmp_path / "e"), "--json"])
+    assert caught.value.code == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert [(m["module"], m["proved"], m["instances"]) for m in shown["modules"]] == [("relu", True, 2)]
+    assert recheck(tmp_path / "e", AGAIN).wrong == ()
+    record = json.loads((tmp_path / "e" / RECORD).read_text())
+    gone = record["questions"].pop()["file"]
+    del record["files"][gone]
+    (tmp_path / "e" / gone).unlink()
+    (tmp_path / "e" / RECORD).write_text(json.dumps(record))
+    assert ["nothing was asked about 'moves'" in line for line in recheck(tmp_path / "e", AGAIN).wrong] == [True]
+
+
+def test_what_is_not_stated_is_named() -> None:
+    """Modules and devices of which nothing is stated are refused by name, and so is Verilog that does not fit."""
+    with pytest.raises(ModelError, match="nothing is stated of module 'simd_core'"):
+        properties_of("simd_core", {})
+    model = load(ROOT / "golden" / "small.safetensors")
+    with pytest.raises(ToolError, match="nothing is stated of device 'simd'"):
+        prove_schedules(model, "simd")
+    with pytest.raises(ToolError, match="has no module 'relu'"):
+        prove_schedules(model, module="relu")
+    other = broken("stream/linear.v", ".sum(sum)", ".sum (sum)")
+    with pytest.raises((ToolError, FileError), match=r"expected '      \.sum"):
+        prove("linear", other, IN=2, OUT=2, ACC_W=17)
