@@ -377,7 +377,7 @@ def stimuli(
 
     Streams keep to the protocol: what is valid stays, with its data, until it is taken.
     """
-    for willing, ends, resets in ((0.5, 0.5, 0.01), (0.9, 0.02, 0.002), (1.0, 0.0003, 0.0)):
+    for willing, ends, resets in ((0.5, 0.5, 0.01), (0.9, 0.02, 0.002), (1.0, 0.0003, 0.0), (0.7, 0.003, 0.0)):
         yield _run(netlist, properties, rng, willing, ends, resets, cycles)
 
 
