@@ -1,8 +1,9 @@
-"""`python -m benchmarks proofs`: faults put into the streaming accelerator's RTL, and what a proof says of each.
+"""`python -m benchmarks proofs`: faults put into the accelerators' RTL, what a proof says of each, and what else does.
 
-Of two small models. A fault that is `refuted` was shown by an image in simulation; one that is `proved` computes the
-same for every image of the run, which is then what simulation of some images must find, too; `unproved` ones are wrong
-as a function of the taps before, for values that no simulated image had.
+Of two small models. A fault of the streaming accelerator's data path is put into the whole, which is proved under one
+schedule; one of a module that is proved alone into that. `refuted` was shown by an image in Verilator, or by inputs of
+which the module's netlist was evaluated; what is `proved` is simulated on many random images or inputs, or refuted
+under another schedule; `unproved` is wrong as a function of the taps before, for values that no simulated image had.
 """
 
 import shutil
@@ -15,25 +16,44 @@ import numpy as np
 
 from fxsim import temporary
 from fxsim.contract import TableRule
+from fxsim.cosim import CosimRequest, run_cosim
+from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.families import ResMLPConfig
 from fxsim.families.random import generate_model
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
-from fxsim.prove.blocks import PROVED
-from fxsim.prove.run import ProofRequest, prove
+from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, block_netlist
+from fxsim.prove.concrete import Evaluator
+from fxsim.prove.run import ProofRequest, prove, sample_images
+from fxsim.prove.schedules import prove_schedules
+
+IMAGES = 2000
+"""Random images on which a fault that is proved equal is simulated."""
+CYCLES = 5000
+"""Cycles of random inputs in which a module beside its rule is, that is proved equal with a fault."""
 
 
 class Change(NamedTuple):
-    """A fault: what it is of, the file, and the text that takes another's place; of which model it is shown."""
+    """A fault: what it is of, the file, and the text that takes another's place; of which model it is shown.
+
+    `module`: that is proved alone, of this `device`; empty: the whole. `every`: a module that `--schedule all` must
+    refute, though the whole is proved under one schedule.
+    """
 
     kind: str
     file: str
     before: str
     after: str
     psa: bool = True
+    module: str = ""
+    device: str = DEFAULT
+    every: str = ""
 
 
 _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/activation_table.v"
+_GUARD, _TAG = "stream/frame_guard.v", "stream/frame_tag.v"
+_LOOKUP, _TILE, _LANE = "simd/table_lane.v", "simd/mac_tile.v", "simd/simd_lane.v"
+_MEAN, _CELL = "simd/pool_lane.v", "simd/mac_cell.v"
 _TRANSPOSE, _FIFO, _POOL, _DOT = "stream/transpose.v", "lib/axis_fifo.v", "stream/pool.v", "stream/dot_product.v"
 CHANGES = (
     Change(
@@ -103,17 +123,118 @@ CHANGES = (
         "row_valid_reg <= 1'b0;",
     ),
     Change("reset", _POOL, "token_reg   <= FIRST_TOKEN;", ""),
-    Change("handshake", "lib/axis_fork.v", "taken0_reg <= done0 && !done1;", "taken0_reg <= 1'b0;"),
-    Change("handshake", "lib/axis_fork.v", "assign s_axis_tready = done0 && done1;", "assign s_axis_tready = done0;"),
+    Change(
+        "handshake", "lib/axis_fork.v", "taken0_reg <= done0 && !done1;", "taken0_reg <= 1'b0;", every="axis_fork"
+    ),
+    Change(
+        "handshake", "lib/axis_fork.v",
+        "assign s_axis_tready = done0 && done1;",
+        "assign s_axis_tready = done0;",
+        every="axis_fork",
+    ),
     Change(
         "handshake", "lib/axis_register.v",
         "assign s_axis_tready = !skid_valid_reg;",
         "assign s_axis_tready = 1'b1;",
     ),
     Change("handshake", _FIFO, "assign s_axis_tready = stored_reg != FULL;", "assign s_axis_tready = 1'b1;"),
-    Change("handshake", _TRANSPOSE, "assign s_axis_tready = writable;", "assign s_axis_tready = 1'b1;"),
+    Change(
+        "handshake", _TRANSPOSE,
+        "assign s_axis_tready = writable;",
+        "assign s_axis_tready = 1'b1;",
+        every="transpose",
+    ),
     Change("handshake", _POOL, "y_valid_reg <= accepted && last_token", "y_valid_reg <= accepted"),
     Change("handshake", _LINEAR, "wire advance = !sum_valid || y_free;", "wire advance = 1'b1;"),
+    # In modules that are proved alone.
+    Change(
+        "index", _DOT,
+        "(level[l-1].node[4*k+2].value_reg + level[l-1].node[4*k+3].value_reg)",
+        "(level[l-1].node[4*k+2].value_reg + level[l-1].node[4*k+2].value_reg)",
+        module="dot_product",
+    ),
+    Change(
+        "handshake", _DOT,
+        "out_valid = stage_valid[LATENCY]",
+        "out_valid = stage_valid[LATENCY-1]",
+        module="dot_product",
+    ),
+    Change(
+        "stale data", _DOT,
+        "stage_valid[LATENCY-1:0] & {LATENCY{enable}}",
+        "stage_valid[LATENCY-1:0]",
+        module="dot_product",
+    ),
+    Change(
+        "reset", _DOT,
+        "if (rst) valid_reg <= {LATENCY{1'b0}};\n    else if (enable)",
+        "if (enable)",
+        module="dot_product",
+    ),
+    Change("operation", _GUARD, "flag_reg <= state_reg == PAD || late", "flag_reg <= late", module="frame_guard"),
+    Change("handshake", _GUARD, "output_free && (!last || flag_free)", "output_free", module="frame_guard"),
+    Change(
+        "reset", _GUARD,
+        "state_reg <= PASS;\n      index_reg <= {INDEX_W{1'b0}};",
+        "state_reg <= PASS;",
+        module="frame_guard",
+    ),
+    Change("stale data", _GUARD, "(state_reg == PAD) ? 8'd0 : s_axis_tdata", "s_axis_tdata", module="frame_guard"),
+    Change("index", _TAG, "index_reg == LAST;", "index_reg == LAST - 1'b1;", module="frame_tag"),
+    Change("handshake", _TAG, "passed && last;", "m_axis_tready && last;", module="frame_tag"),
+    Change("sign", _MEAN, "{(SUM_W - 8) {x[7]}}", "{(SUM_W - 8) {1'b0}}", module="pool_lane", device="simd"),
+    Change("stale data", _MEAN, "first ? {SUM_W{1'b0}} : sum_reg", "sum_reg", module="pool_lane", device="simd"),
+    Change("table edge", _LOOKUP, "back = clamp && in_last_segment", "back = 1'b0", module="table_lane", device="simd"),
+    Change(
+        "table edge", _LOOKUP,
+        "(odd_reg == level_reg) ? odd_point",
+        "(!odd_reg) ? odd_point",
+        module="table_lane", device="simd",
+    ),
+    Change("index", _LOOKUP, "odd_entry + {15'd0, odd}", "odd_entry", module="table_lane", device="simd"),
+    Change(
+        "rounding", "lib/interpolate.v",
+        " + {{(STEP_W - 1) {1'b0}}, product[FRAC_W-1]}",
+        "",
+        module="table_lane", device="simd",
+    ),
+    Change("stale data", _TILE, ".first(first_reg[r])", ".first(first_reg[0])", module="mac_tile", device="simd"),
+    Change(
+        "order", _TILE,
+        "row[7].acc;\n        4'd8: row_acc_reg <= row[8].acc;",
+        "row[8].acc;\n        4'd8: row_acc_reg <= row[7].acc;",
+        module="mac_tile", device="simd",
+    ),
+    Change(
+        "handshake", _TILE,
+        "if (last_reg) leaving_reg <= 1'b1;\n      else if (index_reg == 4'd15) leaving_reg <= 1'b0;",
+        "if (index_reg == 4'd15) leaving_reg <= 1'b0;\n      else if (last_reg) leaving_reg <= 1'b1;",
+        module="mac_tile", device="simd",
+    ),
+    Change("reset", _TILE, "      index_reg <= 4'd0;\n", "", module="mac_tile", device="simd"),
+    Change(
+        "width", _CELL,
+        "reg signed [ACC_W-1:0] product_reg",
+        "reg signed [15:0] product_reg",
+        module="mac_cell", device="simd",
+    ),
+    Change("width", _REQUANTISE, "(ACC_W > 8 ? ACC_W : 8) + 2", "(ACC_W > 8 ? ACC_W : 8) + 1", module="requantise"),
+    Change("shift", _LANE, "by_row ? row_shift : lane_shift", "lane_shift", module="simd_lane", device="simd"),
+    Change("order", _LANE, "scaled : linear_4_reg", "scaled : linear_3_reg", module="simd_lane", device="simd"),
+    Change("operation", _LANE, "next_relu && add_7_reg", "next_relu && add_6_reg", module="simd_lane", device="simd"),
+    Change(
+        "width", "simd/simd_range.v",
+        "{addend_reg[58:0], 1'b0}",
+        "{4'd0, addend_reg[54:0], 1'b0}",
+        module="simd_range", device="simd",
+    ),
+    Change("stale data", "lib/ram.v", "if (read_enable) read_data_reg", "read_data_reg", module="ram", device="simd"),
+    Change(
+        "reset", "lib/delay_line.v",
+        "if (rst) line_reg <= {DEPTH * WIDTH{1'b0}};\n        else line_reg",
+        "line_reg",
+        module="delay_line", device="simd",
+    ),
 )  # fmt: skip
 """Faults over the modules of the data path."""
 
@@ -128,25 +249,80 @@ def models() -> tuple[Model, Model]:
 @click.command()
 @click.option("--schedule", default="random:3", show_default=True, help="Stalls of both sides.")
 @click.option("--only", metavar="KIND", help="Faults of this kind alone.")
-def proofs(schedule: str, only: str | None) -> None:
-    """Put each fault into a copy of the RTL, and prove the accelerator: what becomes of it."""
-    psa, relu = models()
+@click.option("--file", "name", metavar="TEXT", help="Faults of files with this in their names alone.")
+@click.option("--alone", is_flag=True, help="Faults of modules that are proved alone.")
+def proofs(schedule: str, only: str | None, name: str | None, alone: bool) -> None:
+    """Put each fault into a copy of the RTL, and prove the accelerator or a module: what becomes of it."""
     counts: Counter[str] = Counter()
     for change in CHANGES:
-        if only is not None and change.kind != only:
+        if only not in (None, change.kind) or (name or "") not in change.file or (alone and not change.module):
             continue
         with temporary.folder("proofs") as folder:
-            rtl = faulty(folder, change)
-            request = ProofRequest(psa if change.psa else relu, rtl=rtl, schedule=schedule, images=2)
-            (proof,) = prove(request).proofs
-        counts[proof.status] += 1
-        first = proof.findings[0] if proof.findings else None
-        said = proof.stopped if first is None else f"{first.tap}: {first.text}"
-        shown = "" if proof.refutation is None else f" | image {proof.refutation.image}: {proof.refutation.sentence}"
-        click.echo(
-            f"{proof.status:8} {change.kind:10} {change.file:28} {said if proof.status != PROVED else ''}{shown}"
-        )
+            status, said = verdict(change, faulty(folder, change), schedule)
+        counts[status] += 1
+        click.echo(f"{status:8} {change.kind:10} {change.module or 'whole':12} {change.file:28} {said}")
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+
+def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
+    """The result of a proof of the RTL with a fault, and in words what it says and what else shows it.
+
+    AssertionError where something that is proved does not stand.
+    """
+    psa, relu = models()
+    model = psa if change.psa else relu
+    if change.module:
+        found = prove(ProofRequest(model, change.device, module=change.module, rtl=rtl))
+        for block in found.blocks:
+            if block.status == REFUTED:
+                return REFUTED, f"{block.name}: '{block.wrong}' is 1 of inputs, evaluated"
+        if found.status == PROVED:
+            return PROVED, f"{_evaluated(change, model, rtl)} cycles of random inputs, evaluated: equal"
+        return found.status, ", ".join(f"{block.name}: {block.wrong}" for block in found.blocks if block.wrong)
+    (proof,) = prove(ProofRequest(model, rtl=rtl, schedule=schedule, images=2)).proofs
+    first = proof.findings[0] if proof.findings else None
+    said = proof.stopped if first is None else f"{first.tap}: {first.text}"
+    if proof.refutation is not None:
+        said += f" | image {proof.refutation.image} in Verilator: {proof.refutation.sentence}"
+    if proof.status == UNPROVED:
+        # No simulated image has such values before it: the module alone is refuted by some, of which it is evaluated.
+        module = Path(change.file).stem
+        for alone in prove(ProofRequest(model, module=module, rtl=rtl, schedule=schedule)).proofs:
+            if alone.refutation is not None:
+                return REFUTED, f"{said} | {module} alone: {alone.refutation.sentence}"
+    if proof.status != PROVED:
+        return proof.status, said
+    if change.every:
+        wrong = [
+            f"{one.name} ({one.why})"
+            for module in prove_schedules(model, module=change.every, rtl=rtl).modules
+            for one in module.verdicts
+            if one.verdict == REFUTED
+        ]
+        assert wrong, f"{change.file}: --schedule all does not refute it"
+        return PROVED, f"under this schedule; --schedule all refutes {change.every}: {wrong[0]}"
+    x = sample_images(model, IMAGES, seed=4)
+    assert run_cosim(CosimRequest(model, x, stall=schedule, rtl=rtl)).verdict.passed, f"{change.file}: it is not equal"
+    return PROVED, f"{IMAGES} random images in Verilator: equal"
+
+
+def _evaluated(change: Change, model: Model, rtl: Path) -> int:
+    """Cycles of random inputs in which a module's netlist beside its rule was evaluated, and no output of it was 1."""
+    device, cycles = DEVICES[change.device], 0
+    assert device.blocks is not None
+    random = np.random.default_rng(5)
+    for block in device.blocks(model, make_settings(device.name, device.settings, {}))[change.module]:
+        _, netlist = block_netlist(block, rtl)
+        evaluator = Evaluator(netlist, lambda width: int.from_bytes(random.bytes(-(-width // 8))) % (1 << width))
+        widths = {name: netlist.cells[cell].sort.width for name, cell in netlist.inputs.items()}
+        for cycle in range(CYCLES):
+            bits = {name: int.from_bytes(random.bytes(-(-width // 8))) for name, width in widths.items()}
+            evaluator.evaluate({name: value % (1 << widths[name]) for name, value in bits.items()})
+            wrong = [output for output in block.wrong if evaluator.value(netlist.output(output))]
+            assert cycle < block.cycle or not wrong, f"{block.name}: {wrong} in cycle {cycle}"
+            evaluator.tick()
+        cycles += CYCLES
+    return cycles
 
 
 def faulty(folder: Path, change: Change) -> Path:

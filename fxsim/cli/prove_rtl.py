@@ -40,7 +40,8 @@ def show_rtl(
             _print(proof)
         for block in found.blocks:
             shown = ", ".join(f"{name} = {value}" for name, value in block.witness.items())
-            say(f"{block.name}: {block.status}, {block.seconds:.1f} s{f': where {shown}' if shown else ''}")
+            where = f", '{block.wrong}'" if block.wrong else ""
+            say(f"{block.name}: {block.status}{where}, {block.seconds:.1f} s{f': where {shown}' if shown else ''}")
         _print_sum(found, written)
     return found.status != PROVED
 

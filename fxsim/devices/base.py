@@ -6,7 +6,7 @@ Nothing outside the folder of a device asks which one it is. `docs/architecture.
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -271,6 +271,7 @@ class Device:
     it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words. `proofs`: from a
     model, settings and the name of a module, or None for all of it, the designs that are to be proved; None where none
     can be. `blocks`: from a model and settings, by module, the blocks that are proved against a rule of their own.
+    `unproved`: its modules that nothing proves alone, each with the reason.
     """
 
     name: str
@@ -289,6 +290,7 @@ class Device:
     instead_of_kit: str = ""
     proofs: Callable[[Model, Any, str | None], tuple[Provable, ...]] | None = None
     blocks: Callable[[Model, Any], dict[str, tuple[ProvableBlock, ...]]] | None = None
+    unproved: Mapping[str, str] = field(default_factory=dict)
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

@@ -1,17 +1,27 @@
-"""Combinational blocks and pipeline steps to prove for all their inputs: each beside its rule, in Verilog of its own.
+"""Blocks to prove for all their inputs, combinational or of registers: each beside its rule, in Verilog of its own.
 
-The rule is written as the contract states it, in numbers so wide that nothing wraps, and not as the block does it.
+The rule is written as the contract states it, in numbers so wide that nothing wraps, and not as the block does it. Of a
+block with a state it says what one cycle, or its latency, makes of any state; an invariant is one output that must not
+be 1: what held before, and not now.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
+class Peek(NamedTuple):
+    """A net of the block by its name in the netlist; of a memory the word at `address`, a port of the top."""
+
+    net: str
+    address: str = ""
+
+
 class ProvableBlock(NamedTuple):
-    """A module beside its rule: `verilog` is the text of a module `top` whose output `wrong` must never be 1.
+    """A module beside its rule: `verilog` is the text of a module `top` whose outputs `wrong` must never be 1.
 
     `parameters`: of the top. `cycle`: the first cycle in which it is asked, after any that went before and whatever
-    registers held.
+    registers held. `peeks`: inputs of the top that show what is inside the block. `still`: an output of the top; in a
+    cycle in which it is 1 no register of the instance `block` may change.
     """
 
     name: str
@@ -19,9 +29,12 @@ class ProvableBlock(NamedTuple):
     verilog: str
     parameters: Mapping[str, int]
     cycle: int = 0
+    wrong: tuple[str, ...] = ("wrong",)
+    peeks: Mapping[str, Peek] = {}
+    still: str = ""
 
 
-_CLAMP = """
+CLAMP = """
   // saturate(round_shift(total, shift) + bias): floor((2 total + 2^shift) / 2^(shift + 1)), the bias, the range.
   function [7:0] rule;
     input signed [63:0] total;
@@ -47,7 +60,7 @@ module prove_requantise #(
     input  wire signed [7:0]       bias,
     output wire                    wrong
 );
-{_CLAMP}
+{CLAMP}
   wire [7:0] y;
   requantise #(.ACC_W(ACC_W)) block (.acc(acc), .shift(shift), .bias(bias), .y(y));
   wire signed [63:0] total = acc;
@@ -102,7 +115,7 @@ module prove_affine_lane (
     input  wire [7:0]        s,
     output wire              wrong
 );
-{_CLAMP}
+{CLAMP}
   wire [7:0] y;
   affine_lane block (.clk(clk), .enable(enable), .x(x), .w(w), .b(b), .s(s), .y(y));
   reg known;

@@ -1,17 +1,18 @@
-"""Proofs of blocks for all their inputs, and whatever their registers held: one question to the solver for each."""
+"""Proofs of blocks for all their inputs, whatever their registers held: a question to the solver for each output."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from fxsim.devices.blocks import ProvableBlock
+from fxsim.errors import ToolError
 from fxsim.paths import rtl_dir
-from fxsim.prove.btor2 import Netlist
-from fxsim.prove.concrete import Evaluator
+from fxsim.prove.btor2 import Cell, Netlist, Sort, State
 from fxsim.prove.evidence import Evidence
-from fxsim.prove.netlist import make_netlist
+from fxsim.prove.netlist import Made, make_netlist
+from fxsim.prove.schedule import replay
 from fxsim.prove.solver import Answer, decide
 from fxsim.prove.transition import Unrolled
 from fxsim.simulate.build import Status
@@ -21,12 +22,15 @@ PROVED, REFUTED, UNPROVED = "proved", "refuted", "unproved"
 """The results of proofs."""
 
 _FILE = "prove_block.v"
+_BLOCK = "block."
+_MOVED = "moved"
 
 
 class BlockProof(msgspec.Struct, frozen=True):
     """The result for a block: `proved`, `refuted` or `unproved`.
 
-    `witness`: where it is refuted, inputs by name and cycle, unsigned, of which the netlist was evaluated.
+    `witness`: where it is refuted, inputs by name and cycle, unsigned, of which the netlist was evaluated. `wrong`: the
+    output of its rule that is not proved to be 0; `moved`: a register changes in a cycle in which none may.
     """
 
     name: str
@@ -34,41 +38,135 @@ class BlockProof(msgspec.Struct, frozen=True):
     witness: dict[str, int]
     btor2_sha256: str
     seconds: float
+    wrong: str = ""
 
 
 def prove_block(
     block: ProvableBlock, rtl: Path | None = None, status: Status | None = None, evidence: Evidence | None = None
 ) -> BlockProof:
-    """Prove a block against its rule. ToolError where a tool is missing or does not take it."""
+    """Prove a block against its rule. ToolError where a tool is missing, or the block lacks what the rule looks at."""
     begun = time.monotonic()
+    made, netlist = block_netlist(block, rtl, status)
+    asked = [(output, block.cycle) for output in block.wrong]
+    if block.still:
+        asked.append((_MOVED, 0))
+    state, wrong = PROVED, ""
+    witness: dict[str, int] = {}
+    for output, cycle in asked:
+        text = Unrolled(netlist, initial=False).question([(netlist.output(output), cycle)])
+        found = decide(text)
+        if found.answer is Answer.UNSAT:
+            if evidence is not None:
+                evidence.ask(block.name, text, found.answer, f"'{output}' of {block.name} is 0 for all inputs")
+            continue
+        state, wrong = UNPROVED, output
+        if found.answer is Answer.SAT and replay(netlist, found, cycle + 1)[-1][output]:
+            state = REFUTED
+            cells = {
+                f"c{cell}@{at}": f"{name}@{at}" for name, cell in netlist.inputs.items() for at in range(cycle + 1)
+            }
+            witness = {cells[name]: value for name, value in sorted(found.values.items()) if name in cells}
+            break
+    if evidence is not None:
+        evidence.keep(f"netlists/{made.sha256}.btor", made.btor2.encode())
+    return BlockProof(block.name, state, witness, made.sha256, round(time.monotonic() - begun, 3), wrong)
+
+
+def block_netlist(block: ProvableBlock, rtl: Path | None = None, status: Status | None = None) -> tuple[Made, Netlist]:
+    """A block's netlist beside its rule as Yosys made it, and joined: peeks are no inputs, `moved` is an output."""
     folder = rtl or rtl_dir()
     sources = read_sources(folder)
     beside = Sources(folder, {**sources.files, _FILE: block.verilog.encode()})
     made = make_netlist(beside, block.top, dict(block.parameters), {}, status)
-    netlist = made.netlist
-    text = Unrolled(netlist, initial=False).question([(netlist.output("wrong"), block.cycle)])
-    found = decide(text)
-    state = UNPROVED
-    if found.answer is Answer.UNSAT:
-        state = PROVED
-        if evidence is not None:
-            evidence.ask(block.name, text, found.answer, f"{block.name} is its rule for all inputs")
-    elif found.answer is Answer.SAT and _shows(netlist, found.values, block.cycle):
-        state = REFUTED
-    if evidence is not None:
-        evidence.keep(f"netlists/{made.sha256}.btor", made.btor2.encode())
-    inputs = {f"c{cell}@{cycle}": f"{name}@{cycle}" for name, cell in netlist.inputs.items() for cycle in range(4)}
-    witness = {inputs[name]: value for name, value in sorted(found.values.items()) if name in inputs}
-    return BlockProof(block.name, state, witness, made.sha256, round(time.monotonic() - begun, 3))
+    return made, _joined(made.netlist, block)
 
 
-def _shows(netlist: Netlist, values: Mapping[str, int], cycle: int) -> bool:
-    """Whether the netlist, evaluated on what the solver gave, is wrong in that cycle."""
-    # First contents are asked for in the order of the states.
-    first = iter([values.get(f"c{i}@0", 0) for i, cell in enumerate(netlist.cells) if cell.kind == "state"])
-    evaluator = Evaluator(netlist, lambda _: next(first, 0))
-    for at in range(cycle + 1):
-        evaluator.evaluate({name: values.get(f"c{cell}@{at}", 0) for name, cell in netlist.inputs.items()})
-        if at < cycle:
-            evaluator.tick()
-    return bool(evaluator.value(netlist.output("wrong")))
+def _joined(netlist: Netlist, block: ProvableBlock) -> Netlist:
+    cells, inputs, outputs = list(netlist.cells), dict(netlist.inputs), dict(netlist.outputs)
+    args: tuple[int, ...]
+    for port, peek in block.peeks.items():
+        cell = inputs.pop(port)
+        sort, net = cells[cell].sort, _net(netlist, block, peek.net)
+        if peek.address:
+            address = _net(netlist, block, peek.address)
+            args, kind, wanted = (net, address), "read", Sort(sort.width, cells[address].sort.width)
+        else:
+            args, kind, wanted = (net,), "uext", sort
+        if cells[net].sort != wanted:
+            found = cells[net].sort
+            raise ToolError(
+                f"{block.name}: '{peek.net}' has words of {found.width} bits and addresses of {found.address}, "
+                f"expected {wanted.width} and {wanted.address}"
+            )
+        cells[cell] = Cell(kind, sort, args)
+    if block.still:
+        changes = _changes(netlist, cells)
+        moved = changes[0]
+        for change in changes[1:]:
+            cells.append(Cell("or", Sort(1), (moved, change)))
+            moved = len(cells) - 1
+        cells.append(Cell("and", Sort(1), (netlist.output(block.still), moved)))
+        outputs[_MOVED] = len(cells) - 1
+    return _ordered(netlist, cells, inputs, outputs)
+
+
+def _net(netlist: Netlist, block: ProvableBlock, name: str) -> int:
+    names = netlist.outputs | netlist.nets
+    if name not in names:
+        raise ToolError(f"the netlist of {block.name} has no '{name}', which its rule looks at")
+    return names[name]
+
+
+def _changes(netlist: Netlist, cells: list[Cell]) -> list[int]:
+    """New cells, one at least: whether a register of the block, or one of no name, changes at the end of a cycle."""
+    found = []
+    for state in netlist.states:
+        if state.name and not state.name.startswith(_BLOCK):
+            continue
+        if state.next is None or cells[state.cell].sort.address:
+            raise ToolError(f"'{state.name}' is a memory, or nothing sets it: expected registers alone")
+        cells.append(Cell("neq", Sort(1), (state.cell, state.next)))
+        found.append(len(cells) - 1)
+    if not found:
+        raise ToolError("no register is found that must stand still")
+    return found
+
+
+def _ordered(netlist: Netlist, cells: Sequence[Cell], inputs: dict[str, int], outputs: dict[str, int]) -> Netlist:
+    """The netlist of these cells, each behind those that it is computed of; ToolError where there is no such order."""
+    places: dict[int, int] = {}
+    open_: set[int] = set()
+    made: list[Cell] = []
+    for end in range(len(cells)):
+        stack = [end]
+        while stack:
+            cell = stack[-1]
+            rest = [arg for arg in cells[cell].args if arg not in places]
+            if cell in places or not rest:
+                stack.pop()
+                open_.discard(cell)
+                if cell not in places:
+                    places[cell] = len(made)
+                    made.append(cells[cell]._replace(args=tuple(places[arg] for arg in cells[cell].args)))
+            elif cell in open_:
+                raise ToolError("what a rule looks at depends on the look itself")
+            else:
+                open_.add(cell)
+                stack += rest
+    states = tuple(
+        State(
+            places[state.cell],
+            state.name,
+            None if state.init is None else places[state.init],
+            None if state.next is None else places[state.next],
+        )
+        for state in netlist.states
+    )
+    return Netlist(
+        tuple(made),
+        {name: places[cell] for name, cell in inputs.items()},
+        tuple(places[cell] for cell in netlist.unknowns),
+        states,
+        {name: places[cell] for name, cell in outputs.items()},
+        {name: places[cell] for name, cell in netlist.nets.items()},
+    )

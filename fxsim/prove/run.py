@@ -146,10 +146,11 @@ def prove(
     if request.module in blocks:
         proved = tuple(prove_block(block, request.rtl, status, evidence) for block in blocks[request.module])
     elif device.proofs is None:
-        raise ToolError(
-            f"the accelerator '{request.device}' is not proved as a whole; its modules that are: "
-            f"{', '.join(sorted(blocks)) or 'none'}"
-        )
+        what = f"the accelerator '{request.device}' is not proved as a whole"
+        if request.module is not None:
+            why = device.unproved.get(request.module, "it has no such module")
+            what = f"'{request.module}' of the accelerator '{request.device}' is not proved alone: {why}"
+        raise ToolError(f"{what}; its modules that are: {', '.join(sorted(blocks)) or 'none'}")
     else:
         designs = device.proofs(request.model, settings, request.module)
         proofs = tuple(prove_design(request, design, progress, status, evidence) for design in designs)

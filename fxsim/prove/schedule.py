@@ -27,7 +27,7 @@ REFUTE_CYCLES = 12
 """Cycles of the longest run in which a broken property is looked for."""
 _SEED = 12
 _ADDRESS_BITS = 16
-_CHANCES, _CHANCE_CYCLES = 2, 120
+_CHANCES, _CHANCE_CYCLES = 2, 1000
 _SECONDS = 60
 
 _CLOCK = re.compile(rb"input\s+wire\s+clk,")

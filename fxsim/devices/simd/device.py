@@ -10,7 +10,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Setting, Settings
-from fxsim.devices.simd.blocks import blocks
+from fxsim.devices.simd.blocks import UNPROVED, blocks
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
 from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
@@ -206,4 +206,5 @@ DEVICE = Device(
     instead_of_kit="it reads its images over AXI4; 'fxsim memory-image' writes what its memory holds, 'fxsim vectors' "
     "the values of its taps",
     blocks=blocks,
+    unproved=UNPROVED,
 )

@@ -6,10 +6,11 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
+from fxsim.devices.stream.blocks import blocks
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
 from fxsim.devices.stream.nodes import describe_all, write_nodes
-from fxsim.devices.stream.proofs import blocks, proofs
+from fxsim.devices.stream.proofs import proofs
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine

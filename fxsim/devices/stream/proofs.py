@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from fxsim.contract import AFFINE_ACC_BITS
-from fxsim.devices.blocks import ProvableBlock, blocks_of
 from fxsim.devices.provable import Places, Port, ProofFeed, ProofWatch, Provable
 from fxsim.devices.settings import Settings
+from fxsim.devices.stream.blocks import blocks
 from fxsim.devices.stream.layout import OUTPUT, StreamLayout
 from fxsim.devices.stream.nodes import module_of, module_parameters
 from fxsim.devices.stream.roms import rom_files, rtl_parameters, stream_order
@@ -47,14 +46,6 @@ def proofs(model: Model, settings: Settings, module: str | None) -> tuple[Provab
     if not found:
         raise ToolError(f"model '{model.name}' has no '{module}'")
     return tuple(found.values())
-
-
-def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # there are none
-    """The accelerator's blocks by module, with the widths of a model. ModelError where the model does not fit it."""
-    parameters = rtl_parameters(model)
-    widths = (bits for name, bits in parameters.items() if name.endswith("_ACC_W"))
-    fractions = (8 - (parameters["POINTS"].bit_length() - 1),) if parameters["PSA"] else ()
-    return blocks_of((AFFINE_ACC_BITS, *widths), fractions)
 
 
 def _whole(model: Model) -> Provable:
