@@ -7,7 +7,7 @@ RUN = (
     "the values come in their order, none is lost or doubled, the output passes on the last tap's values with right "
     "tlast and tuser, and no error output is ever set."
 )
-"""What `proved` says of a run, but for its last sentence."""
+"""The meaning of `proved` of a run, but for its last sentence."""
 
 WHOLE = "So the output is the model's for every image."
 """The last sentence, of a run of a whole accelerator."""
@@ -42,14 +42,14 @@ SCHEDULES = (
     "taken. Whatever is inside leaves within the stated cycles in which the output is ready; what is not ready to "
     "take a value has one inside."
 )
-"""What `proved` says of a module under every schedule."""
+"""The meaning of `proved` of a module under every schedule."""
 
 COMPOSED = (
     "So: the values at every tap, as a sequence, are the same under every schedule; with the proof of one schedule "
     "(above), they are the model's. Of the images of that run; that later images are computed alike is not proved "
     "there, but each module's state between images is covered here."
 )
-"""What follows of a whole accelerator of which every module is proved so, and the others are streams alone."""
+"""The consequence for an accelerator of which every module is proved so, and the others are streams alone."""
 
 SCHEDULES_ASSUMED = (
     "Assumed: the BTOR2 writer of Yosys, the reading of it as SMT-LIB (fxsim/prove/transition.py), bitwuzla; that "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Asked = Literal["accelerator", "modules", "schedules", "engine"]
 
 _RUN: tuple[Asked, ...] = ("accelerator", "modules")
-"""What is proved by a run, of some images under one schedule."""
+"""Parts that are proved by a run, of some images under one schedule."""
 
 
 class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
@@ -212,7 +212,7 @@ def _row_of_run(of: str, check: ProofCheck, proof: Proof, solver: str) -> ForAll
 
 
 def _first(proof: Proof) -> str:
-    """What is not proved of a run: the first finding, why it stopped, and what shows it."""
+    """The reason why a run is not proved: the first finding, why it stopped, and what shows it."""
     parts = [_place(proof.findings[0])] if proof.findings else []
     parts += [proof.stopped] if proof.stopped else []
     if (shown := proof.refutation) is not None:
@@ -343,7 +343,8 @@ def _write(rows: Sequence[tuple[str, ForAllInputs]]) -> list[Block]:
 
 
 def _line(name: str, row: ForAllInputs) -> Row:
-    by = ", ".join(part for part in (row.solver, row.yosys) if part)
+    # The compiler that Yosys was built with stands in the record.
+    by = ", ".join(part.partition(" (")[0] for part in (row.solver, row.yosys) if part)
     says = row.says + (f"; left out: {row.left_out}" if row.left_out else "")
     cells = (
         name, row.model, row.design, Cell(f"{row.status}: {says}", remark=row.finding), row.schedule, row.images,
