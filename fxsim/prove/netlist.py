@@ -65,7 +65,13 @@ def find_yosys() -> tuple[Path, str]:
     if native is None and not beside.is_file():
         raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
     place = Path(native) if native is not None else beside
-    return place, program_output([str(place), "-V"])
+    # The wheel's compiles itself at its first use on a machine: for a minute of a processor's time, in one process.
+    with contextlib.ExitStack() as held:
+        # A cache that cannot be written to holds nothing up.
+        with contextlib.suppress(OSError):
+            make_private(cache_dir())
+            held.enter_context(FileLock(cache_dir() / "yosys.lock"))
+        return place, program_output([str(place), "-V"], seconds=600)
 
 
 def make_netlist(
