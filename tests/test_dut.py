@@ -72,11 +72,13 @@ def test_memory_files_that_a_parameter_names_are_spoken_of(model: Path, tmp_path
     top.write_text(
         by_name.replace("  logic [8*INPUTS-1:0] weights", '  parameter FILE = "b.hex";\n  logic [8*INPUTS-1:0] weights')
     )
-    status, out = call("check", path, model, "--json")
-    assert (status, json.loads(out)["problems"]) == (0, [])
-    (note,) = json.loads(out)["notes"]
     read = "awkward.sv reads the file that 'FILE' names into 'biases'"
-    assert note == f"{read}: see that a [[memory]] writes it, or 'files' lists it"
+    note = f"{read}, which nothing writes: expected a [[memory]], a command, or 'files'"
+    _, out = call("check", path, model, "--json")
+    assert note not in json.loads(out)["notes"]  # a [[memory]] may be the one
+    path.write_text(re.sub(r"\[\[memory\]\][^\[]*", "", path.read_text()))
+    _, out = call("check", path, model, "--json")
+    assert note in json.loads(out)["notes"]
     sources = [path.parent / name for name in SOURCES]
     status, _ = call("init", "--top", "awkward", *sources, "--model", model, "-o", tmp_path / "d" / "new.toml")
     assert status == 0

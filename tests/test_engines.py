@@ -959,7 +959,7 @@ def run_check(*names: str, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # compiles three times; what is done with a cache's files is seen below without
 def test_machine_code_is_cached_between_processes(tmp_path: Path) -> None:
     """A later process finds the machine code of earlier ones, each of another set; with a changed byte, compiles again.
 

@@ -135,7 +135,7 @@ def test_every_cache_of_code_is_checked(kind: str, place: Path, monkeypatch: pyt
     made_of = cache.Ingredients("key", {}, {}, "", "")
     take: dict[str, Callable[[], object]] = {
         "simulators": lambda: cache.take(place, place / "out", made_of),
-        "library": lambda: cache.take_runtime(place, place),
+        "library": lambda: cache.take_objects(place, place),
         "machine code": lambda: jit.compile_function(lambda _: None, "void(int64)"),
     }
     monkeypatch.setenv("FXSIM_CACHE", str(place))

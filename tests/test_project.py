@@ -304,6 +304,7 @@ def test_setup_says_when_packages_cannot_be_had(other_clone: Path) -> None:
     [
         ("signoff", "fxsim signoff --stage V1 -o reports/"),
         ("test", "pytest"),
+        ("thorough", "fxsim signoff -o reports/"),
         ("quick", "tests"),
         ("docs", "mkdocs"),
         ("lock", "lock.sh"),

@@ -151,6 +151,7 @@ def test_an_accumulator_is_proved_as_narrow_as_its_weights_let_it_be(bits: int, 
     assert proof.proved == (proof.values if enough else 0)
 
 
+@pytest.mark.yosys
 def test_the_command_proves_and_its_evidence_is_checked_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

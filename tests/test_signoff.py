@@ -73,6 +73,7 @@ from fxsim.signoff.checks.cycles import Cycles
 from fxsim.signoff.checks.engines import compare_engines
 from fxsim.signoff.checks.golden import Curve, TapValues, ValueStatistics
 from fxsim.signoff.checks.interval import Interval, IntervalCheck
+from fxsim.signoff.checks.proof import ProofCheck
 from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
 from fxsim.signoff.comparison import Comparison, TapFigures
 from fxsim.signoff.context import Context, Outcome
@@ -250,6 +251,17 @@ def test_default_plan_covers_what_it_should() -> None:
     assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288, "teacher_h384": 24576}
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)
+    proved = {
+        (what, check.model, check.stage)
+        for check in plan.checks
+        if isinstance(check, ProofCheck)
+        for what in check.what
+    }
+    assert proved == {
+        ("accelerator", "small", "V1"), ("accelerator", "small_relu", "V1"), ("schedules", "small", "V1"),
+        ("engine", "psa_h96", "V1"), ("accelerator", "psa_h96", "V2"), ("accelerator", "relu_h96", "V2"),
+        ("accelerator", "relu_h192", "V2"),
+    }  # fmt: skip
 
 
 def test_default_plan_simulates_every_range_of_shifts() -> None:

@@ -26,6 +26,7 @@ from fxsim.devices.registry import DEFAULT
 @click.option("--engine", is_flag=True, help="Prove the compiled engine's tables, sums and thresholds.")
 @click.option("--widths", is_flag=True, help="Prove how many bits accumulators and memory words need for any image.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the evidence here.")
+@click.option("--fresh", is_flag=True, help="Prove anew what is kept of earlier proofs of the same RTL.")
 @click.option("--recheck", type=click.Path(path_type=Path), metavar="DIR", help="Check written evidence again.")
 @json_option
 @click.pass_context
@@ -40,6 +41,7 @@ def command(
     engine: bool,
     widths: bool,
     output: Path | None,
+    fresh: bool,
     recheck: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,13 +59,16 @@ def command(
     accumulators and memory words may be narrower without changing any value of any image. Evidence is the questions in
     SMT-LIB with what else is claimed, by hash; --recheck asks z3 the same questions and computes the rest another way.
     Exit status 1 where anything is not proved.
+
+    What is proved of RTL is kept in the cache by everything that it rests on, and shown as `cached` when it is asked
+    for again; --fresh and -o prove it anew.
     """
     from fxsim.cli.prove_model import show_engine, show_recheck, show_widths
     from fxsim.cli.prove_rtl import show_rtl
     from fxsim.cli.prove_schedules import show_schedules
 
     if recheck is not None:
-        if model is not None or output is not None or engine or widths:
+        if model is not None or output is not None or engine or widths or fresh:
             raise click.UsageError("--recheck takes a folder of evidence alone: the model is in it")
         ctx.exit(show_recheck(recheck, as_json))
     if model is None:
@@ -73,7 +78,9 @@ def command(
     if engine or widths:
         if module is not None or rtl is not None:
             raise click.UsageError("--module and --rtl are of the RTL: not with --engine and --widths")
+        if fresh:
+            raise click.UsageError("--fresh is of the RTL: --engine and --widths prove anew each time")
         ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
     if schedule == "all":
-        ctx.exit(show_schedules(model, device, module, rtl, output, as_json))
-    ctx.exit(show_rtl(model, device, module, rtl, schedule, images, output, as_json))
+        ctx.exit(show_schedules(model, device, module, rtl, output, fresh, as_json))
+    ctx.exit(show_rtl(model, device, module, rtl, schedule, images, output, fresh, as_json))

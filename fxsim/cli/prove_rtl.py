@@ -22,15 +22,17 @@ def show_rtl(
     schedule: str,
     images: int,
     output: Path | None,
+    fresh: bool,
     as_json: bool,
 ) -> int:
     """Prove an accelerator's RTL, or a module's, for a model and show it; the exit status."""
-    model, evidence = load(path), Evidence()
-    request = ProofRequest(model, device, {}, module, rtl, schedule, images)
+    model = load(path)
+    evidence = None if output is None else Evidence()
+    request = ProofRequest(model, device, {}, module, rtl, schedule, images, kept=not fresh)
     with progress("values") as report:
         found = prove(request, progress=lambda _, done, of: report(done, of), evidence=evidence)
     written = None
-    if output is not None:
+    if output is not None and evidence is not None:
         evidence.model = model
         written = evidence.write(output)
     if as_json:
@@ -50,7 +52,7 @@ def _print(proof: Proof) -> None:
     seconds = sum(proof.seconds.values())
     say(
         f"{proof.name}: {proof.status}: {proof.proved:,} of {proof.values:,} values in {proof.cycles:,} cycles, "
-        f"schedule {proof.schedule}, {seconds:.1f} s"
+        f"schedule {proof.schedule}, {'cached, proved in ' if proof.cached else ''}{seconds:.1f} s"
     )
     if proof.proved < proof.values:
         rows: list[tuple[Any, ...]] = [

@@ -13,16 +13,17 @@ from fxsim.prove.schedules import prove_schedules
 
 
 def show_schedules(
-    path: Path, device: str, module: str | None, rtl: Path | None, output: Path | None, as_json: bool
+    path: Path, device: str, module: str | None, rtl: Path | None, output: Path | None, fresh: bool, as_json: bool
 ) -> int:
     """Prove an accelerator's modules under every schedule and show it; the exit status."""
-    model, evidence = load(path), Evidence()
+    model = load(path)
+    evidence = None if output is None else Evidence()
     begun = time.monotonic()
     with progress("proving schedules") as status:
-        proof = prove_schedules(model, device, module, rtl, evidence, status)
+        proof = prove_schedules(model, device, module, rtl, evidence, status, kept=not fresh)
     seconds = time.monotonic() - begun
     written = None
-    if output is not None:
+    if output is not None and evidence is not None:
         evidence.model = model
         written = evidence.write(output)
     if as_json:
@@ -36,8 +37,9 @@ def show_schedules(
         parameters = " ".join(f"{name}={value}" for name, value in one.parameters.items())
         wrong = [f"{v.name} {v.verdict}: {v.why}" for v in one.verdicts if v.verdict != "proved"]
         rows.append(
-            (one.module, parameters, count, len(one.verdicts), "; ".join(wrong) or "proved", f"{one.seconds:.1f}")
-        )
+            (one.module, parameters, count, len(one.verdicts), "; ".join(wrong) or "proved",
+             "cached" if one.cached else f"{one.seconds:.1f}")
+        )  # fmt: skip
     print_table("", ("module", "parameters", "instances", "properties", "", "s"), rows)
     for name, why in proof.unstated.items():
         say(f"unproved: {name}: {why}")
@@ -67,5 +69,6 @@ def _record(one: ModuleProof) -> dict[str, Any]:
         "depth": one.depth,
         "assumed": one.assumed,
         "seconds": round(one.seconds, 2),
+        "cached": one.cached,
         "verdicts": verdicts,
     }

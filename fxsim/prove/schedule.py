@@ -12,12 +12,13 @@ import random
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fxsim.errors import ToolError
 from fxsim.prove.btor2 import Netlist
 from fxsim.prove.concrete import Evaluator
 from fxsim.prove.evidence import Evidence
+from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.netlist import make_netlist
 from fxsim.prove.solver import Answer, Decided, decide
 from fxsim.prove.transition import Place, Unrolled, name
@@ -96,6 +97,7 @@ class ModuleProof:
     """The verdicts on one module with given parameters, and the netlist that they are on.
 
     `progress`: of each promise the cycles and the properties that it follows from; `depth`: cycles of the induction.
+    `cached`: it was proved before and kept; times are those of then.
     """
 
     module: str
@@ -106,6 +108,9 @@ class ModuleProof:
     progress: dict[str, tuple[int, tuple[str, ...]]]
     seconds: float
     depth: int = 1
+    yosys: str = ""
+    netlist_sha256: str = ""
+    cached: bool = False
 
     @property
     def proved(self) -> bool:
@@ -169,16 +174,31 @@ def _outputs(properties: Properties) -> Iterator[tuple[str, str]]:
 
 
 def prove_module(
-    sources: Sources, properties: Properties, evidence: Evidence | None = None, seconds: int = _SECONDS
+    sources: Sources,
+    properties: Properties,
+    evidence: Evidence | None = None,
+    seconds: int = _SECONDS,
+    kept: bool = False,
 ) -> ModuleProof:
-    """Prove what holds of one module with given parameters, of the Verilog in `sources`."""
+    """Prove what holds of one module with given parameters, of the Verilog in `sources`.
+
+    `kept`: whether a proof that was kept of the same, down to every version, is taken in place of a new one (not where
+    there is `evidence`), and what is proved now is kept.
+    """
     begun = time.monotonic()
     ghosted = instrument(sources, properties)
     made = make_netlist(ghosted, properties.module, properties.parameters, {})
+    key = None
+    if kept:
+        rests_on = {"netlist": made.sha256, "yosys": made.yosys, "properties": properties, "seconds": seconds}
+        key = find_key("module under every schedule", rests_on)
+        before = take(key, ModuleProof) if evidence is None else None
+        if before is not None and before.verdicts and before.proved:
+            return replace(before, btor2=made.btor2, cached=True)
     constants = {match.decode() for match in _ROM.findall(sources.files[sources.file_of(properties.module)])}
-    kept = {state.name for state in made.netlist.states if made.netlist.cells[state.cell].sort.address}
-    if not constants <= kept:
-        raise ToolError(f"the netlist of '{properties.module}' has no memory {', '.join(sorted(constants - kept))}")
+    memories = {state.name for state in made.netlist.states if made.netlist.cells[state.cell].sort.address}
+    if not constants <= memories:
+        raise ToolError(f"the netlist of '{properties.module}' has no memory {', '.join(sorted(constants - memories))}")
     proof = _Proof(made.netlist, properties, evidence, seconds)
     verdicts = proof.holds()
     if all(verdict.verdict == "proved" for verdict in verdicts):
@@ -186,7 +206,7 @@ def prove_module(
         verdicts += proof.covered()
     promised = {key: (p.cycles, p.by or tuple(properties.holds)) for key, p in properties.progress.items()}
     assumed = tuple(f"{key}: {text}" for key, text in properties.assumed.items())
-    return ModuleProof(
+    result = ModuleProof(
         properties.module,
         properties.parameters,
         tuple(verdicts),
@@ -194,7 +214,13 @@ def prove_module(
         made.btor2,
         promised,
         time.monotonic() - begun,
+        yosys=made.yosys,
+        netlist_sha256=made.sha256,
     )
+    if key is not None and result.proved:
+        # Of the netlist the hash is in the key.
+        keep(key, replace(result, btor2=""))
+    return result
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,13 @@ def prove_schedules(
     evidence: Evidence | None = None,
     status: Callable[[int, int], None] | None = None,
     seconds: int = SECONDS,
+    kept: bool = False,
 ) -> ScheduleProof:
     """Prove a device's modules for all schedules, with the parameters that a model gives; `module`: one alone.
 
-    `rtl`: a folder of Verilog in place of the device's own. ToolError where the device has no proofs or no such module.
+    `rtl`: a folder of Verilog in place of the device's own. `kept`: see `prove_module`.
+
+    ToolError where the device has no proofs or no such module.
     """
     known = DEVICES.get(device)
     if known is None or known.proofs is None or device != DEFAULT:
@@ -54,7 +57,7 @@ def prove_schedules(
                 wired.append(name)
             continue
         try:
-            proofs.append(prove_module(sources, properties_of(name, dict(parameters)), evidence, seconds))
+            proofs.append(prove_module(sources, properties_of(name, dict(parameters)), evidence, seconds, kept))
             counts.append(times)
         except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxsim.errors import StimulusError
 from fxsim.prove.judge import Finding, Judge, Place
 from fxsim.prove.machine import Codes, Machine, constant
 from fxsim.prove.program import Places
-from fxsim.simulate.stall import Random, Stall, parse_stall
+from fxsim.simulate.stall import Random, Stall
 
 FINDINGS_MAX = 100
 """Most findings that are told of one run; all are counted."""
@@ -266,11 +265,3 @@ class _Side:
     def waits(self) -> bool:
         """Whether it waits in the next cycle."""
         return self._random.random() < self._share
-
-
-def parse_schedule(text: str) -> Stall:
-    """A schedule from its text: `none`, or `random`, `input`, `output` of stall patterns. StimulusError for others."""
-    stall = parse_stall(text)
-    if not stall.kinds <= {"random"}:
-        raise StimulusError(f"the schedule is '{text}', expected none, or random:SEED[:P] with a part P of all cycles")
-    return stall

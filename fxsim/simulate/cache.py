@@ -25,7 +25,7 @@ BYTES_MAX = 256 << 20
 
 _FAILURES_MAX = 8
 RUNTIMES_MAX = 4
-HARNESSES_MAX = 32
+HARNESSES_MAX = 128
 _READS_MAX = 4 * ENTRIES_MAX
 
 
@@ -121,6 +121,9 @@ def take_objects(entry: Path, into: Path) -> bool:
         return False
     for name, content in objects.items():
         (into / name).write_bytes(content)
+    # Used now: those that were not used for longest are dropped. Not in a cache that is read-only.
+    with contextlib.suppress(OSError):
+        os.utime(entry / "objects.json")
     return True
 
 

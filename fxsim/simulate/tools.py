@@ -81,10 +81,10 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
-def program_output(command: list[str]) -> str:
-    """The text that a program prints, in the tools' environment; ToolError where it does not run."""
+def program_output(command: list[str], seconds: float = 60) -> str:
+    """The text that a program prints within some time, in the tools' environment; ToolError where it does not run."""
     try:
-        done = run(command, timeout=60, env=_environment())
+        done = run(command, timeout=seconds, env=_environment())
         done.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolError(f"'{' '.join(command)}' does not run: {error}") from error

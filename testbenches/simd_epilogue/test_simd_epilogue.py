@@ -425,7 +425,10 @@ async def counts_modulo_65536(dut):
     assert bench.count == 3
 
 
-@pytest.mark.parametrize(("acc_w", "residual_words", "table_words"), [(26, 512, 1024), (17, 64, 16)])
+@pytest.mark.parametrize(
+    ("acc_w", "residual_words", "table_words"),
+    [(26, 512, 1024), pytest.param(17, 64, 16, marks=pytest.mark.thorough)],
+)
 def test_simd_epilogue(acc_w: int, residual_words: int, table_words: int, tmp_path: Path) -> None:
     """simd_epilogue.v equals the contract in every cycle, at every stage."""
     parameters = {"ACC_W": acc_w, "RESIDUAL_WORDS": residual_words, "TABLE_WORDS": table_words}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from testbenches.common.simulation import simulate
 from testbenches.simd_memory.test_simd_memory import (
     USUAL,
@@ -25,6 +27,7 @@ __all__ = [
 NARROW = USUAL | {"ADDRESS_W": 32, "BURST": 4, "FIFO_WORDS": 8}
 
 
+@pytest.mark.thorough
 def test_simd_memory_of_narrow_sizes(tmp_path: Path) -> None:
     """simd_memory.v plays runs to their ends with small sizes too."""
     simulate(__name__, "simd_memory", tmp_path, NARROW)

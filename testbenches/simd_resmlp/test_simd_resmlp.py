@@ -212,7 +212,9 @@ async def keeps_parameters(dut):
             await machine.run(Job.anywhere(rng, one, int(dut.ADDRESS_W.value), picks=(2,)))
 
 
-@pytest.mark.parametrize("buffers", MODELS)
+@pytest.mark.parametrize(
+    "buffers", [name if name == "tight" else pytest.param(name, marks=pytest.mark.thorough) for name in MODELS]
+)
 def test_simd_resmlp(buffers: str, tmp_path: Path) -> None:
     """simd_resmlp.v equals the reference engine at every stage of every model: stalls, batches, kept parameters."""
     sizes, configs = MODELS[buffers]

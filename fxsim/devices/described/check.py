@@ -169,15 +169,17 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
 def _unwritten(bound: Bound | BoundJobs) -> list[str]:
     """Notes on files that a source reads by a plain name, and nobody writes: the memory would stay as it powers on.
 
-    Of files that a parameter names it is not seen here which they are: that is a note, too.
+    Of files that a parameter names it is not seen here which they are: where nothing is written at all, that is a note.
     """
     there = {*bound.memories, *bound.sources.files}
-    named = [
-        f"{source} reads the file that '{name.decode()}' names into '{array.decode()}': see that a [[memory]] writes "
-        "it, or 'files' lists it"
-        for source in bound.listed.sources
-        for name, array in dict.fromkeys(READ_BY_NAME.findall(bound.sources.files[source]))
-    ]
+    named = []
+    if not (bound.memories or bound.description.command or bound.description.files):
+        named = [
+            f"{source} reads the file that '{name.decode()}' names into '{array.decode()}', which nothing writes: "
+            "expected a [[memory]], a command, or 'files'"
+            for source in bound.listed.sources
+            for name, array in dict.fromkeys(READ_BY_NAME.findall(bound.sources.files[source]))
+        ]
     return named + [
         f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
         for source in bound.listed.sources

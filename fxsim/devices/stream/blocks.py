@@ -23,10 +23,10 @@ module prove_dot_product #(
     input  wire [8*LANES-1:0] w,
     output wire               wrong_valid,
     output wire               wrong_sum,
-    output wire               still
+    output wire               still,
+    output wire [ACC_W-1:0]   sum           // so that no register of the block is left out as unused
 );
   wire out_valid;
-  wire [ACC_W-1:0] sum;
   dot_product #(.LANES(LANES), .ACC_W(ACC_W)) block (
       .clk(clk), .rst(rst), .enable(enable), .in_valid(in_valid), .x(x), .w(w), .out_valid(out_valid), .sum(sum)
   );

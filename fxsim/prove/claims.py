@@ -1,0 +1,79 @@
+"""The claims of proofs and what they assume, in the words of `docs/prove.md`: what reports say, and no more."""
+
+RUN = (
+    "After one cycle of reset, whatever registers and memories held before it, with the stalls of the schedule that "
+    "was run and the parameters and ROM contents of this model: every value that passes at a tap, of each image of "
+    "the run, is the contract's function of the values of the taps before it, for all values that these can have; "
+    "the values come in their order, none is lost or doubled, the output passes on the last tap's values with right "
+    "tlast and tuser, and no error output is ever set."
+)
+"""The meaning of `proved` of a run, but for its last sentence."""
+
+WHOLE = "So the output is the model's for every image."
+"""The last sentence, of a run of a whole accelerator."""
+
+MODULE = "Of a module run alone, proved says the same of the taps and ports that it has, without the last sentence."
+
+RUN_ASSUMED = (
+    "Assumed: the BTOR2 writer of Yosys, the evaluator (fxsim/prove/compiled), the contract's functions in numpy, "
+    "bitwuzla."
+)
+
+RUN_NOT_COVERED = (
+    "Only simulated, or not covered here: schedules other than the one that was run (of which All schedules "
+    "speaks); images after those of the run (--images); resets in mid-run; wrong frames."
+)
+
+BLOCK = (
+    "The block gives what its rule does, for any inputs (any shift and bias, too) and whatever registers held: the "
+    "rule is written in Verilog with numbers so wide that nothing wraps, and the solver finds nothing in which they "
+    "differ."
+)
+
+BLOCK_ASSUMED = (
+    "Assumed: the BTOR2 writer of Yosys, the reading of it as SMT-LIB (fxsim/prove/transition.py), bitwuzla, and "
+    "the rule."
+)
+
+SCHEDULES = (
+    "From the first cycle of reset on, whatever registers and memories held before: the sequence of values that "
+    "leaves is a function of the sequence that entered since the last cycle of reset, the same under every "
+    "schedule: none is lost, doubled, or out of order. An output that is valid stays, with its data, until it is "
+    "taken. Whatever is inside leaves within the stated cycles in which the output is ready; what is not ready to "
+    "take a value has one inside."
+)
+"""The meaning of `proved` of a module under every schedule."""
+
+COMPOSED = (
+    "So: the values at every tap, as a sequence, are the same under every schedule; with the proof of one schedule "
+    "(above), they are the model's. Of the images of that run; that later images are computed alike is not proved "
+    "there, but each module's state between images is covered here."
+)
+"""The consequence for an accelerator of which every module is proved so, and the others are streams alone."""
+
+SCHEDULES_ASSUMED = (
+    "Assumed: the BTOR2 writer of Yosys, the reading of it as SMT-LIB (fxsim/prove/transition.py), bitwuzla; that "
+    "who drives the accelerator keeps s_axis valid and unchanged until it is taken, which only axis_fork and "
+    "frame_tag need, and they have modules before them."
+)
+
+SCHEDULES_NOT_PROVED = (
+    "Not proved: that the whole never stands still. Each module goes on; but a fork and an add with too shallow a "
+    "FIFO between them would wait for each other."
+)
+
+ENGINE = (
+    "On the instruction set in use: every table, affine and ReLU gives the contract's value for all 256 inputs of "
+    "every channel, in the engine's kernels, and every sum of two for all 256 x 256; the packed weights of each "
+    "output of a linear are the model's, or all 0, and with its packed start value, shift and bias make of every "
+    "sum of the proven range what the contract does; its kernels do so at both sides of each threshold, where the "
+    "weights reach them, at one input a sum, and those of a pool at every sum (of more than 2^22 values: both sides "
+    "of each threshold)."
+)
+
+ENGINE_ASSUMED = "Assumed: the statement of the contract (fxsim/prove/statement.py), bitwuzla."
+
+ENGINE_NOT_PROVED = (
+    "Not proved, and said so in every run: that the loops of a linear add up all products, and those of a pool all "
+    "tokens, for every input; and steps with more than one function at once (docs/engine.md)."
+)

@@ -1,0 +1,378 @@
+"""Kind `proof`: what is asked for is proved for all inputs. It needs the extra `prove`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from fxsim.devices import DEFAULT, DEVICES
+from fxsim.errors import FxsimError, StimulusError
+from fxsim.graph import Model
+from fxsim.paths import rtl_dir
+from fxsim.prove import claims
+from fxsim.prove.asked import IMAGES_MAX, parse_schedule
+from fxsim.prove.blocks import PROVED, UNPROVED, BlockProof
+from fxsim.prove.netlist import find_yosys, missing
+from fxsim.signoff.context import Context, Outcome, SkipCheck, summarise
+from fxsim.signoff.kind import Kind, Section, Tile
+from fxsim.signoff.plan import Check, Name, Names
+from fxsim.signoff.record import CheckRecord, Data, Details, Figure
+from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
+from fxsim.signoff.simulation import Setup
+from fxsim.simulate.sources import read_sources
+
+if TYPE_CHECKING:
+    from fxsim.prove.judge import Finding
+    from fxsim.prove.run import Proof
+    from fxsim.prove.schedule import ModuleProof
+
+Asked = Literal["accelerator", "modules", "schedules", "engine"]
+
+_RUN: tuple[Asked, ...] = ("accelerator", "modules")
+"""Parts that are proved by a run, of some images under one schedule."""
+
+
+class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
+    """Everything that `what` asks for is proved for all inputs of the model.
+
+    `accelerator`: of the RTL, under `schedule` (`{seed}` is the check's own seed), `images` one after another;
+    `modules`: each of `modules` alone, likewise; `schedules`: every module under any stalls, gaps and resets;
+    `engine`: the compiled engine. `rtl`: a folder of Verilog in place of the accelerator's own, relative to the plan's.
+    """
+
+    model: Name
+    what: Annotated[tuple[Asked, ...], Meta(min_length=1)]
+    accelerator: Name | None = None
+    modules: Names | None = None
+    schedule: Name | None = None
+    images: Annotated[int, Meta(ge=1, le=IMAGES_MAX)] | None = None
+    rtl: str | None = None
+
+    @property
+    def setup(self) -> Setup:
+        """The accelerator whose RTL is proved."""
+        return Setup(self.accelerator or DEFAULT, {}, self.rtl)
+
+    def problems(self) -> Iterator[str]:
+        """Nothing may be asked for twice, or set where it changes nothing; each must be there to be proved."""
+        for word, names in (("asks for", self.what), ("names module", self.modules or ())):
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield f"{word} '{name}' more than once"
+        if ("modules" in self.what) is not (self.modules is not None):
+            yield "names modules and does not ask for them, or the other way round: expected both, or none"
+        runs = any(part in self.what for part in _RUN)
+        idle = [name for name in ("schedule", "images") if not runs] + (
+            ["accelerator", "rtl"] if self.what == ("engine",) else []
+        )
+        for name in idle:
+            if getattr(self, name) is not None:
+                yield f"sets {name}, which changes nothing of {' and '.join(self.what)}"
+        if (name := self.setup.accelerator) not in DEVICES:
+            yield f"names accelerator '{name}', expected of: {', '.join(DEVICES)}"
+            return
+        if "accelerator" in self.what and DEVICES[name].proofs is None:
+            yield f"asks for the accelerator '{name}', which is not proved as a whole"
+        if "modules" in self.what and DEVICES[name].proofs is None and DEVICES[name].blocks is None:
+            yield f"asks for modules of '{name}', of which none is proved"
+        if "schedules" in self.what and name != DEFAULT:
+            yield f"asks for schedules of '{name}', expected of '{DEFAULT}'"
+        if self.schedule == "all":
+            yield "has the schedule 'all', which is asked for as what = [\"schedules\"]"
+        elif self.schedule is not None:
+            try:
+                parse_schedule(self.schedule.replace("{seed}", "0"))
+            except StimulusError as error:
+                yield f"has a schedule of which nothing is proved: {error}"
+
+
+class ForAllInputs(Data, frozen=True):
+    """One thing that was to be proved for all inputs.
+
+    `of`: accelerator, module, block, schedules or engine. `count`: what was to be proved of it, `proved` how many of
+    these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is
+    `cached`. `netlist`: sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
+    """
+
+    FIELD = "proofs"
+
+    of: str
+    model: str
+    design: str
+    says: str
+    status: str
+    count: int
+    proved: int
+    seconds: float
+    cached: bool
+    solver: str
+    yosys: str | None = None
+    netlist: str | None = None
+    schedule: str | None = None
+    images: int | None = None
+    cycles: int | None = None
+    finding: str | None = None
+    left_out: str | None = None
+
+
+def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
+    """Everything that is asked for, proved now or kept from a proof that rests on the same."""
+    reason = missing(netlists=check.what != ("engine",))
+    if reason is not None:
+        raise SkipCheck(reason)
+    model = context.model(check.model)
+    solver = f"bitwuzla {metadata.version('bitwuzla')}"
+    rows: list[ForAllInputs] = []
+    _note_rtl(check, context)
+    for part in check.what:
+        before = len(rows)
+        if part == "accelerator":
+            rows += _ran(check, context, model, seed, solver, None)
+        elif part == "modules":
+            for module in check.modules or ():
+                rows += _ran(check, context, model, seed, solver, module)
+        elif part == "schedules":
+            rows += _schedules(check, context, model, solver)
+        else:
+            rows.append(_engine(check, context, model, solver))
+        if len(rows) == before:
+            raise FxsimError(f"there is nothing to prove of '{part}' in model '{check.model}'")
+    _note_rtl(check, context)
+    problems = [f"{row.design}: {row.finding}" for row in rows if row.status != PROVED]
+    figures = (
+        Figure("proved", sum(row.status == PROVED for row in rows)),
+        Figure("refuted or unproved", len(problems)),
+        Figure("kept from an earlier proof", sum(row.cached for row in rows)),
+        Figure("seconds of proving", round(sum(row.seconds for row in rows), 1), "s"),
+        Figure("solver", solver),
+    )
+    counts = [f"{text} ({sum(row.of == of for row in rows)})" for of, text in _TITLES.items() if _of(rows, of)]
+    cached = sum(row.cached for row in rows)
+    summary = f"proved for all inputs: {', '.join(counts).lower()}{f'; {cached} kept' if cached else ''}"
+    return summarise(summary, problems, Details(figures, rows))
+
+
+def _note_rtl(check: ProofCheck, context: Context) -> None:
+    """Keep the hash of the Verilog that is proved, before and after."""
+    if check.what != ("engine",):
+        folder = rtl_dir() if check.rtl is None else context.path(check.rtl)
+        context.note_hash(check.setup.rtl_name, read_sources(folder).sha256)
+
+
+def _of(rows: Sequence[ForAllInputs], of: str) -> bool:
+    return any(row.of == of for row in rows)
+
+
+def _ran(
+    check: ProofCheck, context: Context, model: Model, seed: int, solver: str, module: str | None
+) -> list[ForAllInputs]:
+    """The accelerator, or one of its modules."""
+    # Only here, as the others: what proves takes half a second to import.
+    from fxsim.prove.run import ProofRequest, prove
+
+    request = ProofRequest(
+        model,
+        check.setup.accelerator,
+        module=module,
+        rtl=None if check.rtl is None else context.path(check.rtl),
+        schedule=(check.schedule or "none").replace("{seed}", str(seed)),
+        images=check.images or 1,
+        kept=True,
+    )
+    result = prove(request, progress=lambda _, done, of: context.progress(done, of), status=context.status)
+    of = "accelerator" if module is None else "module"
+    rows = [_row_of_run(of, check, proof, solver) for proof in result.proofs]
+    yosys = find_yosys()[1] if result.blocks else ""
+    rows += [_row_of_block(check, block, solver, yosys) for block in result.blocks]
+    return rows
+
+
+def _row_of_run(of: str, check: ProofCheck, proof: Proof, solver: str) -> ForAllInputs:
+    return ForAllInputs(
+        of=of,
+        model=check.model,
+        design=proof.name,
+        says=f"{proof.proved:,} of {proof.values:,} values in {proof.cycles:,} cycles",
+        status=proof.status,
+        count=proof.values,
+        proved=proof.proved,
+        seconds=round(sum(proof.seconds.values()), 3),
+        cached=proof.cached,
+        solver=solver,
+        yosys=proof.yosys,
+        netlist=proof.btor2_sha256,
+        schedule=proof.schedule,
+        images=proof.images,
+        cycles=proof.cycles,
+        finding=None if proof.status == PROVED else f"{proof.status}: {_first(proof)}",
+    )
+
+
+def _first(proof: Proof) -> str:
+    """The reason why a run is not proved: the first finding, why it stopped, and what shows it."""
+    parts = [_place(proof.findings[0])] if proof.findings else []
+    parts += [proof.stopped] if proof.stopped else []
+    if (shown := proof.refutation) is not None:
+        parts.append(f"shown by {'inputs' if shown.image is None else f'image {shown.image}'}: {shown.sentence}")
+    return "; ".join(parts) or f"{proof.values - proof.proved:,} values are not proved"
+
+
+def _place(finding: Finding) -> str:
+    token = "" if finding.token is None else f"token {finding.token}, "
+    return f"{finding.tap}, {token}channel {finding.channel}, cycle {finding.cycle}: {finding.text}"
+
+
+def _row_of_block(check: ProofCheck, block: BlockProof, solver: str, yosys: str) -> ForAllInputs:
+    shown = ", ".join(f"{name} = {value}" for name, value in block.witness.items())
+    return ForAllInputs(
+        of="block",
+        model=check.model,
+        design=block.name,
+        says="its rule",
+        status=block.status,
+        count=1,
+        proved=int(block.status == PROVED),
+        seconds=block.seconds,
+        cached=False,
+        solver=solver,
+        yosys=yosys,
+        netlist=block.btor2_sha256,
+        finding=None if block.status == PROVED else f"{block.status}{f' where {shown}' if shown else ''}",
+    )
+
+
+def _schedules(check: ProofCheck, context: Context, model: Model, solver: str) -> list[ForAllInputs]:
+    """Every module of the accelerator under every schedule, and what is in the way of saying so of the whole."""
+    from fxsim.prove.schedules import prove_schedules
+
+    rtl = None if check.rtl is None else context.path(check.rtl)
+    found = prove_schedules(model, check.setup.accelerator, rtl=rtl, status=context.progress, kept=True)
+    unstated = (
+        ForAllInputs(
+            of="schedules", model=check.model, design=name, says="nothing", status=UNPROVED, count=1, proved=0,
+            seconds=0.0, cached=False, solver=solver, schedule="all", finding=f"{UNPROVED}: {why}",
+        )
+        for name, why in found.unstated.items()
+    )  # fmt: skip
+    return [*(_row_of_module(check, proof, solver) for proof in found.modules), *unstated]
+
+
+def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str) -> ForAllInputs:
+    failed = [verdict for verdict in proof.verdicts if verdict.verdict != PROVED]
+    # A refuted property says more than those that rest on it.
+    failed.sort(key=lambda verdict: verdict.verdict == UNPROVED)
+    first = f"{failed[0].verdict}: {failed[0].name} ({failed[0].says}): {failed[0].why}" if failed else None
+    good = len(proof.verdicts) - len(failed)
+    return ForAllInputs(
+        of="schedules",
+        model=check.model,
+        design=" ".join([proof.module, *(f"{name}={value}" for name, value in proof.parameters.items())]),
+        says=f"{good} of {len(proof.verdicts)} properties",
+        status=PROVED if proof.proved else failed[0].verdict,
+        count=len(proof.verdicts),
+        proved=good,
+        seconds=round(proof.seconds, 3),
+        cached=proof.cached,
+        solver=solver,
+        yosys=proof.yosys,
+        netlist=proof.netlist_sha256,
+        schedule="all",
+        finding=first,
+    )
+
+
+def _engine(check: ProofCheck, context: Context, model: Model, solver: str) -> ForAllInputs:
+    """The compiled engine, every node."""
+    from fxsim.prove.engine import prove_engine
+
+    begun = time.monotonic()
+    found = prove_engine(model, status=context.progress)
+    wrong = [f"{row.node}: {row.wrong}" for row in found.nodes if row.wrong]
+    return ForAllInputs(
+        of="engine",
+        model=check.model,
+        design=f"compiled engine, {found.isa}",
+        says=f"{len(found.nodes) - len(wrong)} of {len(found.nodes)} statements on nodes, "
+        f"{sum(row.cases for row in found.nodes):,} cases",
+        status=PROVED if found.proved else UNPROVED,
+        count=len(found.nodes),
+        proved=len(found.nodes) - len(wrong),
+        seconds=round(time.monotonic() - begun, 3),
+        cached=False,
+        solver=solver,
+        finding=f"{UNPROVED}: {wrong[0]}" if wrong else None,
+        left_out="; ".join(f"{row.node}: {row.skipped}" for row in found.nodes if row.skipped) or None,
+    )
+
+
+_COLUMNS = (
+    Column("check", whole=True), Column("model", whole=True), Column("design"), Column("proved"), Column("schedule"),
+    Column("images", number=True), Column("time", number=True), Column("by"), Column("netlist"),
+)  # fmt: skip
+_TITLES = {
+    "accelerator": "Accelerators",
+    "module": "Modules alone",
+    "block": "Blocks",
+    "schedules": "Modules under every schedule",
+    "engine": "The compiled engine",
+}
+_SAYS = "What proved says, and no more: "
+_CLAIMS = {
+    "accelerator": (f"{_SAYS}{claims.RUN} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
+    "module": (f"{claims.MODULE} {claims.RUN}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
+    "block": (f"{_SAYS}{claims.BLOCK}", claims.BLOCK_ASSUMED),
+    "schedules": (f"{_SAYS}{claims.SCHEDULES}", f"{claims.SCHEDULES_ASSUMED} {claims.SCHEDULES_NOT_PROVED}"),
+    "engine": (f"{_SAYS}{claims.ENGINE}", f"{claims.ENGINE_ASSUMED} {claims.ENGINE_NOT_PROVED}"),
+}
+
+
+def _write(rows: Sequence[tuple[str, ForAllInputs]]) -> list[Block]:
+    blocks = []
+    for of, title in _TITLES.items():
+        own = [(name, row) for name, row in rows if row.of == of]
+        if not own:
+            continue
+        claim, base = _CLAIMS[of]
+        if of == "schedules" and all(row.status == PROVED for _, row in own):
+            claim = f"{claim} {claims.COMPOSED}"
+        blocks.append(Block((Table(_COLUMNS, tuple(_line(name, row) for name, row in own)),), title, claim, note=base))
+    return blocks
+
+
+def _line(name: str, row: ForAllInputs) -> Row:
+    # The compiler that Yosys was built with stands in the record.
+    by = ", ".join(part.partition(" (")[0] for part in (row.solver, row.yosys) if part)
+    says = row.says + (f"; left out: {row.left_out}" if row.left_out else "")
+    cells = (
+        name, row.model, row.design, Cell(f"{row.status}: {says}", remark=row.finding), row.schedule, row.images,
+        f"{format_seconds(row.seconds)}{', cached' if row.cached else ''}", by, row.netlist and row.netlist[:16],
+    )  # fmt: skip
+    return Row(cells, failed=row.status != PROVED)
+
+
+def _named(check: CheckRecord) -> list[tuple[str, ForAllInputs]]:
+    return [(check.name, row) for row in check.details.of(ForAllInputs)]
+
+
+KIND = Kind(
+    settings=ProofCheck,
+    about="everything that it asks for is proved for all inputs: RTL, its modules, all schedules, the engine",
+    run=run,
+    data=(ForAllInputs,),
+    report=(
+        Tile(
+            "values proved for all inputs",
+            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of == "accelerator"),
+        ),
+        Section(
+            "Proved for all inputs",
+            _named,
+            _write,
+            "Times are those of the proof; one that is cached was made before, of the very same netlist, model, "
+            "schedule, text of fxsim and versions. Netlists by the first digits of their sha256.",
+        ),
+    ),
+)
