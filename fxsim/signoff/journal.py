@@ -41,7 +41,7 @@ _UNBOUNDED = "too large"
 
 
 class _Head(Struct, frozen=True, tag="head", forbid_unknown_fields=True):
-    """What every result of the journal rests on, by name; when the run began."""
+    """The first line: what every result rests on, by name, and when the run began."""
 
     format: Literal["fxsim.signoff.journal"]
     version: Literal[1]
