@@ -22,7 +22,7 @@ _VALUES_MAX = 1 << 24
 
 @dataclass(frozen=True)
 class Testbench:
-    """How a described design gets its testbench: `make` writes it for images and the values of taps.
+    """A described design's testbench before it is written: `make` writes it for images and the values of taps.
 
     `size`: values that go into its files for each image; `bytes`: of memories, which it has once.
     """

@@ -328,7 +328,7 @@ def kit_watched(streams: Sequence[KitStream]) -> str:
 
 
 def kit_together(tags: Sequence[str]) -> str:
-    """What the streams of a testbench say together, the output's first."""
+    """Nets of what the streams of a testbench say together, the output's first."""
     whole = [f"{tag}.whole" for tag in tags]
     return "".join(
         (

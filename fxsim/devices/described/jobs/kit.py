@@ -122,7 +122,7 @@ def jobs_streams(layout: JobsLayout) -> tuple[KitStream, ...]:
 
 
 def _turns(bound: BoundJobs) -> str:
-    """Of taps that share their signals: whether one has its turn, as the harness in C++ has it."""
+    """Registers that say of taps that share their signals whether one has its turn, as the harness in C++ has it."""
     lines = []
     for i, tap in enumerate(bound.taps):
         if tap.multiplex is None:
@@ -247,7 +247,7 @@ def _numbers(bound: BoundJobs, regions: Sequence[BoundRegion], images: int, size
 
 
 def _tables(model: Model, bound: BoundJobs, regions: Sequence[BoundRegion], offsets: Sequence[int]) -> str:
-    """What lies where in the memories, and the steps of a job."""
+    """Statements that say what lies where in the memories, and the steps of a job."""
     memories, own = _memories(bound), _inside(bound)
     waits = waited((*bound.run, *bound.setup))
     lines, at = [], 0
