@@ -67,7 +67,7 @@ def propose_plan(plan: Path, model: Path, dut: Path | None = None, images: Path 
 
 
 def _propose(device: Device, model: Model, dut: Path | None, plan: Path) -> _Design:
-    """What of a device fits the model; of a described design what does not is the caller's error."""
+    """The part of the plan for a device; where a described design does not fit, that is the caller's error."""
     words = f"The design that {_line(dut.name)} describes" if dut else f"The {device.title} accelerator"
     suffix = "" if dut else f"-{device.name}"
     setting = f"dut = {_toml(_relative(dut, plan))}" if dut else f"accelerator = {_toml(device.name)}"
