@@ -28,7 +28,7 @@ from fxsim.families import ResMLPConfig, build_resmlp
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Relu
-from tests.conftest import obey_ctrl_c
+from tests.conftest import obey_ctrl_c, own_cache
 from tests.test_cosim import MODEL, X, edited_rtl, random_parameters
 from tests.test_described import PIPELINE, PIPELINE_TOML, simulate
 from tests.test_described import X as TOKENS
@@ -279,7 +279,7 @@ def test_interrupted_command_leaves_no_process_and_no_file(tmp_path: Path) -> No
     np.save(tmp_path / "x.npy", TOKENS)
     (tmp_path / "temporary").mkdir()
     words = [sys.executable, "-m", "fxsim", "cosim", "m.safetensors", "x.npy", "--dut", str(path), "--nodes"]
-    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "FXSIM_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "FXSIM_CACHE": str(own_cache(tmp_path))}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, preexec_fn=obey_ctrl_c) as run_:
         deadline = time.monotonic() + 60
         while not list((tmp_path / "temporary").glob("*/0.json")):
