@@ -1,7 +1,7 @@
 """Designs to prove, a device or one of its modules: Verilog, ROM contents, ports, and what their streams carry."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Places = tuple[tuple[int | None, int], ...]
 """Token (None without tokens) and channel of each value of an image in a stream, in its order."""
@@ -44,8 +44,71 @@ class ProofWatch(NamedTuple):
     zero: Port | None = None
 
 
+LANE_BITS = 8
+
+
+class Lane(NamedTuple):
+    """A byte of a word: the value of a tensor at a place or, with `holds`, a constant where the tensor has no value."""
+
+    tap: str
+    token: int | None
+    channel: int
+    holds: int | None = None
+
+
+class ProofMonitor(NamedTuple):
+    """A monitor that is proved: while it is valid it shows a word, and of each image these, in this order."""
+
+    name: str
+    data: Port
+    valid: Port
+    words: tuple[tuple[Lane, ...], ...]
+
+
+class Access(NamedTuple):
+    """A step of what drives registers: `write` a value, `read` and expect it, or `wait` for the interrupt.
+
+    The value is `value` and `each` for every image of the run.
+    """
+
+    kind: Literal["write", "read", "wait"]
+    address: int = 0
+    value: int = 0
+    each: int = 0
+
+
+class ProofRegion(NamedTuple):
+    """A part of memory, `base` the address of its first byte: bytes, or of each image these, `stride` bytes apart.
+
+    None stands for a byte that may be anything.
+    """
+
+    name: str
+    base: int
+    content: bytes | tuple[Lane | None, ...]
+    stride: int = 0
+
+
+class ProofBus(NamedTuple):
+    """What stands around a design that has registers (AXI4-Lite) and reads and writes memory (AXI4).
+
+    `registers`, `memory`: prefixes of the ports. `irq`: the interrupt, high from the end of a job until the program
+    clears it. `reads`: all that may be read. `writes`: what must be written, each word once, and nothing else; its
+    values have been proved at taps. `latency`: cycles from an address to the first beat, and from the last beat of a
+    write to its response.
+    """
+
+    registers: str
+    memory: str
+    irq: Port
+    program: tuple[Access, ...]
+    reads: tuple[ProofRegion, ...]
+    writes: ProofRegion
+    latency: int
+
+
 class Provable(NamedTuple):
-    """A design to prove, alone or as part of another: `name` says which one.
+    """A design to prove, alone or as part of another: `name` says which one. Around it stand streams, or a bus.
 
     `files`: what it reads ($readmemh). `reset`: high for a cycle at first. `takes`: readies that it is given. `quiet`:
     outputs that are 0 throughout. `idle`: cycles in which nothing passes after which nothing will. `whole`: whether it
@@ -63,3 +126,5 @@ class Provable(NamedTuple):
     quiet: tuple[Port, ...]
     idle: int
     whole: bool = False
+    monitors: tuple[ProofMonitor, ...] = ()
+    bus: ProofBus | None = None

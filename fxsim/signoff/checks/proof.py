@@ -92,8 +92,8 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
-    `of`: accelerator, module, block, schedules or engine. `count`: what was to be proved of it, `proved` how many of
-    these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is
+    `of`: accelerator, job (of an accelerator that has registers and memory), module, block, schedules or engine.
+    `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is
     `cached`. `netlist`: sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
     """
 
@@ -183,8 +183,8 @@ def _ran(
         kept=True,
     )
     result = prove(request, progress=lambda _, done, of: context.progress(done, of), status=context.status)
-    of = "accelerator" if module is None else "module"
-    rows = [_row_of_run(of, check, proof, solver) for proof in result.proofs]
+    of = {"streams": "accelerator", "bus": "job"} if module is None else {"streams": "module", "bus": "module"}
+    rows = [_row_of_run(of[proof.around], check, proof, solver) for proof in result.proofs]
     yosys = find_yosys()[1] if result.blocks else ""
     rows += [_row_of_block(check, block, solver, yosys) for block in result.blocks]
     return rows
@@ -314,6 +314,7 @@ _COLUMNS = (
 )  # fmt: skip
 _TITLES = {
     "accelerator": "Accelerators",
+    "job": "Accelerators with registers and memory",
     "module": "Modules alone",
     "block": "Blocks",
     "schedules": "Modules under every schedule",
@@ -322,6 +323,7 @@ _TITLES = {
 _SAYS = "What proved says, and no more: "
 _CLAIMS = {
     "accelerator": (f"{_SAYS}{claims.RUN} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
+    "job": (f"{_SAYS}{claims.JOB} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.JOB_NOT_COVERED}"),
     "module": (f"{claims.MODULE} {claims.RUN}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
     "block": (f"{_SAYS}{claims.BLOCK}", claims.BLOCK_ASSUMED),
     "schedules": (f"{_SAYS}{claims.SCHEDULES}", f"{claims.SCHEDULES_ASSUMED} {claims.SCHEDULES_NOT_PROVED}"),
@@ -365,7 +367,7 @@ KIND = Kind(
     report=(
         Tile(
             "values proved for all inputs",
-            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of == "accelerator"),
+            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of in ("accelerator", "job")),
         ),
         Section(
             "Proved for all inputs",
