@@ -93,8 +93,9 @@ class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
     `of`: accelerator, job (of an accelerator that has registers and memory), module, block, schedules or engine.
-    `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is
-    `cached`. `netlist`: sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
+    `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`, `cycles`: of a run.
+    `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the BTOR2. `finding`:
+    what is not proved. `left_out`: what was not looked at.
     """
 
     FIELD = "proofs"
