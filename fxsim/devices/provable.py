@@ -90,7 +90,7 @@ class ProofRegion(NamedTuple):
 
 
 class ProofBus(NamedTuple):
-    """What stands around a design that has registers (AXI4-Lite) and reads and writes memory (AXI4).
+    """The surroundings of a design that has registers (AXI4-Lite) and reads and writes memory (AXI4).
 
     `registers`, `memory`: prefixes of the ports. `irq`: the interrupt, high from the end of a job until the program
     clears it. `reads`: all that may be read. `writes`: what must be written, each word once, and nothing else; its

@@ -1,4 +1,4 @@
-"""What the parts of a run share: the machine in its cycle, the judge, and what was found and seen so far.
+"""The bench, which all parts of a run share: the machine in its cycle, the judge, and what was found and seen so far.
 
 A part drives some inputs of a design and watches some of its outputs: its streams, its monitors, its registers and
 memory. `Run` has each of them act once in a cycle.
@@ -54,7 +54,7 @@ class Part(Protocol):
         """StoppedError where something has not come that must."""
 
     def counts(self) -> dict[str, Count]:
-        """What was judged so far, by stream."""
+        """Values that were judged so far, by stream."""
 
     def wanted(self) -> int:
         """Values that are to be judged in all."""

@@ -329,7 +329,7 @@ def sample_images(model: Model, count: int, seed: int) -> Int8:
 
 
 def make_setup(design: Provable, made: Made, program: Program, functions: Functions) -> Setup:
-    """What stands around a design as places of its program; ToolError where a port is missing or too narrow."""
+    """The surroundings of a design as places of its program; ToolError where a port is missing or too narrow."""
     netlist = made.netlist
     ports = {**netlist.inputs, **netlist.outputs}
 

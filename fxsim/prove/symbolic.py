@@ -18,7 +18,7 @@ from fxsim.simulate.stall import Stall
 
 
 class Setup(NamedTuple):
-    """What stands around a design.
+    """The surroundings of a design.
 
     `resets`: places of rst; `takes`: of the readies that are given; `quiet`: of what stays 0.
     `idle`: cycles in which nothing passes after which it is stuck, and after the last value that are waited for more.

@@ -108,7 +108,7 @@ def _bus(model: Model, image: MemoryImage, *, keep: bool, latency: int) -> Proof
 
 
 def _program(image: MemoryImage, image_stride: int, result_stride: int, *, keep: bool) -> Iterator[Access]:
-    """What a driver does: see `docs/memory-image.md`; and that DONE is cleared, and the interrupt with it."""
+    """The program of a driver: see `docs/memory-image.md`; and that DONE is cleared, and the interrupt with it."""
     yield Access("read", Register.ID, ACCELERATOR_ID)
     for low, address in (
         (Register.PARAM_ADDR_LO, PARAMETERS_AT),
