@@ -3,11 +3,11 @@
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import plain, print_json, print_table, say
+from fxsim.cli.console import plain, print_json, print_table, refuse_overwriting, say
 from fxsim.progress import begin
 
 if TYPE_CHECKING:
@@ -21,7 +21,43 @@ if TYPE_CHECKING:
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
 
-@click.command("signoff")
+class _WithInit(click.Command):
+    """The command, and `init` in place of a plan's name: a plan of that name is given as ./init."""
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
+        if args[:1] == ["init"]:
+            return init_command.make_context(f"{info_name} init", args[1:], *more, **extra)
+        return super().make_context(info_name, args, *more, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command("init")
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL", help="The model file.")
+@click.option("--dut", type=click.Path(path_type=Path), metavar="FILE", help="The description of your own RTL.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="X.npy", help="Images for it, real ones at best.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("signoff.toml"), show_default=True,
+    metavar="PLAN", help="Where to write the plan.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a plan that is there.")
+def init_command(model: Path, dut: Path | None, images: Path | None, output: Path, force: bool) -> None:
+    """Write a first sign-off plan for a model, and for your RTL with --dut; it runs at once, and says what to add.
+
+    Without --dut the RTL is that of fxsim's own accelerators, where they take the model.
+    """
+    from fxsim.errors import FileError
+    from fxsim.signoff.proposal import propose_plan
+
+    if output.exists() and not force:
+        raise FileError(f"{output} is there already: give another -o, or --force to write over it")
+    refuse_overwriting(output, [path for path in (model, dut, images) if path is not None])
+    propose_plan(output, model, dut, images)
+    say(f"written: {output}; run it: fxsim signoff {output} -o reports/")
+
+
+@click.command("signoff", cls=_WithInit)
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -82,6 +118,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Run a sign-off plan: models, engines and RTL against each other, with a record and a report of everything found.
+
+    `fxsim signoff init --model MODEL [--dut FILE]` writes a first plan.
 
     PLAN is a TOML file, by default the project's own, golden/signoff.toml. A check that fails does not stop the others.
     What is skipped is shown with its reason. Ctrl-C writes what is known until then, marked as incomplete. Checks run

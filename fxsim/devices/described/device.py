@@ -109,7 +109,7 @@ class FittedStreams(FittedDescribed[Bound]):
     def four_state(self, x: Int8, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
         """The testbench of a kit, memory files, and the values of the output and of every tap that is shown."""
         self.write_files(folder)
-        return make_bench(self.layout(self.probed), x, engine, stall, folder)
+        return make_bench(self.bound, self._model, x, engine, stall, folder)
 
     def figures(self, found: messages.Found, images: int) -> DescribedFigures | None:  # noqa: ARG002
         """The latency that was found."""
