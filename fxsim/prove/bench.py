@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fxsim.prove.judge import Finding, Judge, Place
+from fxsim.prove.judge import VALUE_BITS, Finding, Judge, Place
 from fxsim.prove.machine import Codes, Machine, constant
 from fxsim.prove.program import Places
 from fxsim.simulate.stall import Random
@@ -40,6 +40,9 @@ class StoppedError(Exception):
 
 class Part(Protocol):
     """A part of what stands around a design."""
+
+    def rest(self) -> None:
+        """Offer nothing."""
 
     def drive(self) -> None:
         """Put this cycle's inputs."""
@@ -78,8 +81,11 @@ class Bench:
         self._changed = False
 
     def symbol(self, number: int, width: int) -> Codes:
-        """The bits of a value: its variable, or what is given."""
-        return constant(self._given[number], width) if self.judge is None else self.machine.variable(number, width)
+        """The bits of a value, extended by its sign to so many: its variable's, or what is given."""
+        if self.judge is None:
+            return constant(self._given[number], width)
+        own = self.machine.variable(number, VALUE_BITS)
+        return own if width == VALUE_BITS else np.concatenate([own, np.repeat(own[-1:], width - VALUE_BITS)])
 
     def bit(self, what: str, place: int) -> int:
         """A bit that must be constant; StoppedError with what it depends on where it is not."""
@@ -105,21 +111,24 @@ class Bench:
         value = int((codes << np.arange(len(codes))).sum())
         return value - (1 << len(codes)) if value >> len(codes) - 1 & 1 else value
 
-    def judged(self, name: str, places: Places, place: Place) -> bool:
-        """Judge what stands at some places, and put its variable there; whether it is proved. See `settle`."""
+    def judged(self, name: str, places: Places, place: Place, *, cut: bool = True) -> Finding | None:
+        """Judge what stands at some places, and, to `cut`, put its variable there; None where it is proved."""
         assert self.judge is not None
         self.machine.make_room()
         codes = self.machine.bits[places]
-        own = self.machine.variable(self.judge.number(place), len(places))
+        own = self.symbol(self.judge.number(place), len(places))
         if np.array_equal(codes, own):
-            return True
-        finding = self.judge.judge(codes, place)
-        if finding is not None:
-            self.found(finding)
+            return None
+        finding = self.judge.judge(codes[:VALUE_BITS], place)
+        if finding is None and (codes[VALUE_BITS:] != codes[VALUE_BITS - 1]).any():
+            text = f"its bits above the lowest {VALUE_BITS} are not seen to be its sign"
+            finding = Finding(kind="form", text=text, **place._asdict())
+        if not cut:
+            return finding
         if self.machine.program.owners[places].min() < 0:
             raise StoppedError(f"'{name}' has a bit that is constant in the netlist: nothing can be put in its place")
         self.put(places, own)
-        return finding is None
+        return finding
 
     def put(self, places: Places, codes: Codes) -> None:
         """Put bits in place of what was computed; what follows of them is known when all is settled."""
@@ -136,7 +145,7 @@ class Bench:
         """Whether the variable of a value stands at some places."""
         self.machine.make_room()
         codes = self.machine.bits[places]
-        return np.array_equal(codes, self.machine.variable(number, len(places)))
+        return np.array_equal(codes, self.symbol(number, len(places)))
 
     def found(self, finding: Finding) -> None:
         """Note a finding."""

@@ -148,6 +148,15 @@ class Bus:
         self._memory = _Memory(bench, setup, stall)
         self._master = _Master(bench, setup, stall)
 
+    def rest(self) -> None:
+        """Offer nothing, neither requests nor answers."""
+        for channels, valids in (
+            (self._master.on, ("awvalid", "wvalid", "arvalid")),
+            (self._memory.on, ("rvalid", "bvalid")),
+        ):
+            for valid in valids:
+                channels.put(valid, 0)
+
     def drive(self) -> None:
         """Put this cycle's inputs."""
         self._memory.drive()
@@ -183,7 +192,7 @@ class _Master:
         self._bench = bench
         self._program = setup.bus.program
         self._irq = setup.ports[setup.bus.irq.name]
-        self._on = _Channels(bench, setup.bus.registers, setup.ports)
+        self.on = _Channels(bench, setup.bus.registers, setup.ports)
         sides = (None, None) if stall is None else (stall.input, stall.output)
         self._requests = [Side(sides[0], n) for n in (11, 12)]
         self._responses = [Side(sides[1], n) for n in (13, 14)]
@@ -200,7 +209,7 @@ class _Master:
 
     def drive(self) -> None:
         """Offer the access that is due; be ready, or not, for its answer."""
-        access, on = self._now(), self._on
+        access, on = self._now(), self.on
         kind = None if access is None else access.kind
         for i in range(2):
             due = kind == "write" or (kind == "read" and i == 0)
@@ -220,7 +229,7 @@ class _Master:
 
     def observe(self) -> bool:
         """Take what was accepted and answered; StoppedError where an answer is wrong, or comes unasked."""
-        access, on, moved = self._now(), self._on, False
+        access, on, moved = self._now(), self.on, False
         for i, (valid, ready) in enumerate((("awvalid", "awready"), ("wvalid", "wready"))):
             if access is not None and access.kind == "read" and i == 0:
                 valid, ready = "arvalid", "arready"
@@ -287,7 +296,7 @@ class _Memory:
         self._bench = bench
         self._setup = setup
         self._bus = setup.bus
-        self._on = _Channels(bench, setup.bus.memory, setup.ports)
+        self.on = _Channels(bench, setup.bus.memory, setup.ports)
         sides = (None, None) if stall is None else (stall.input, stall.output)
         channels = (("ar", 0), ("r", 0), ("aw", 1), ("w", 1), ("b", 1))
         self._waits = {name: Side(sides[side], number) for number, (name, side) in enumerate(channels)}
@@ -304,7 +313,7 @@ class _Memory:
 
     def drive(self) -> None:
         """Readies, the beat that stands, the answer that stands."""
-        on, cycle = self._on, self._bench.cycle
+        on, cycle = self.on, self._bench.cycle
         for channel in ("ar", "aw", "w"):
             on.put(f"{channel}ready", int(not self._waits[channel].waits()))
         if not self._offered and self._reads and self._reads[0].due <= cycle and not self._waits["r"].waits():
@@ -323,7 +332,7 @@ class _Memory:
 
     def _give(self, burst: _Read) -> None:
         """Put the word at a burst's address."""
-        on, machine = self._on, self._bench.machine
+        on, machine = self.on, self._bench.machine
         on.put("rid", burst.id)
         on.put("rresp", _OKAY)
         on.put("rlast", int(burst.left == 1))
@@ -363,7 +372,7 @@ class _Memory:
 
     def observe(self) -> bool:
         """Take requests, beats and answers; StoppedError where one breaks a rule."""
-        on, moved = self._on, False
+        on, moved = self.on, False
         if (request := self._request("ar", self._bus.reads)) is not None:
             moved = True
             self._reads.append(_Read(*request, due=self._bench.cycle + self._bus.latency))
@@ -392,7 +401,7 @@ class _Memory:
 
     def _request(self, channel: str, regions: tuple[ProofRegion, ...]) -> tuple[int, int, int] | None:
         """An address that is taken in this cycle, with its beats and id; None where none is."""
-        on, cycle = self._on, self._bench.cycle
+        on, cycle = self.on, self._bench.cycle
         if not on.bit(f"{channel}valid"):
             on.stays(channel, ready=True, standing=None)
             return None
@@ -413,7 +422,7 @@ class _Memory:
 
     def _beat(self) -> _Beat | None:
         """A beat of a write that is taken in this cycle."""
-        on = self._on
+        on = self.on
         if not on.bit("wvalid"):
             on.stays("w", ready=True, standing=None)
             return None
@@ -426,7 +435,7 @@ class _Memory:
     def _lanes(self) -> tuple[int | None, ...]:
         """The bytes of what is written: constants, or values by their numbers."""
         machine = self._bench.machine
-        codes = machine.bits[self._on.places("wdata")].reshape(WORD, LANE_BITS)
+        codes = machine.bits[self.on.places("wdata")].reshape(WORD, LANE_BITS)
         return tuple(_byte(lane) if lane.max() < 2 else _value(machine.number_of(lane)) for lane in codes)
 
     def _write(self, burst: _Written, beat: _Beat) -> None:
@@ -438,7 +447,7 @@ class _Memory:
         assert not isinstance(content, bytes)
         where = f"byte {found.byte} of '{name}' of image {found.image}"
         if beat.last != int(burst.left == 1):
-            raise StoppedError(f"'{self._on.name('wlast')}' is {beat.last} with {burst.left} beats left, cycle {cycle}")
+            raise StoppedError(f"'{self.on.name('wlast')}' is {beat.last} with {burst.left} beats left, cycle {cycle}")
         if (found.image, found.byte) in self._written:
             raise StoppedError(f"{where} is written again in cycle {cycle}")
         self._written.add((found.image, found.byte))

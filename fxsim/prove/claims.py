@@ -31,6 +31,20 @@ JOB_NOT_COVERED = (
 
 MODULE = "Of a module run alone, proved says the same of the taps and ports that it has, without the last sentence."
 
+DESCRIBED = (
+    "After the reset that the description states, or without one from any state on, while nothing is offered, whatever "
+    "registers without a first content held before it: every value that passes at a tap that the description shows and "
+    "at the output, of each image of the run, is the contract's function of the values of the input and of such taps "
+    "before it, for all values that these can have; the values come in their order, none is lost or doubled, with "
+    "right last and keep where the description says what these are. So the output is the model's for every image."
+)
+"""The meaning of `proved` of a described design."""
+
+DESCRIBED_ASSUMED = (
+    "Assumed beside what is said above: slang's reading of the design, which Verilator's is compared with on images "
+    "alone."
+)
+
 RUN_ASSUMED = (
     "Assumed: the BTOR2 writer of Yosys, the evaluator (fxsim/prove/compiled), the contract's functions in numpy, "
     "bitwuzla."

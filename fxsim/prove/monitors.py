@@ -36,6 +36,9 @@ class Monitors:
             for word in monitor.words:
                 self._values.update({lane.tap: 0 for lane in word})
 
+    def rest(self) -> None:
+        """Nothing: monitors only show."""
+
     def drive(self) -> None:
         """Nothing: monitors only show."""
 
@@ -61,7 +64,9 @@ class Monitors:
                 bench.seen.append(Seen(lane.tap, number, bench.value(monitor.name, places)))
             else:
                 place = Place(image, lane.tap, lane.token, lane.channel, bench.cycle)
-                self._bad[lane.tap] += not bench.judged(f"lane {at} of '{monitor.name}'", places, place)
+                if (finding := bench.judged(f"lane {at} of '{monitor.name}'", places, place)) is not None:
+                    self._bad[lane.tap] += 1
+                    bench.found(finding)
         bench.settle()
 
     def _padding(self, name: str, places: Places, image: int, lane: Lane) -> None:

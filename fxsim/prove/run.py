@@ -14,8 +14,8 @@ import numpy as np
 from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimRequest, run_cosim
-from fxsim.devices import DEFAULT, DEVICES, make_settings
-from fxsim.devices.provable import Lane, Port, Provable
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
+from fxsim.devices.provable import Beats, Lane, Port, Provable
 from fxsim.engines import run
 from fxsim.errors import ToolError
 from fxsim.formats import model_sha256
@@ -156,6 +156,8 @@ def prove(
     """
     device = DEVICES[request.device]
     settings = make_settings(device.name, device.settings, request.settings)
+    if device.name == DESCRIBED and request.rtl is not None:
+        raise ToolError("other Verilog in place of a described design's is not taken: put a description beside it")
     blocks = {} if device.blocks is None else device.blocks(request.model, settings)
     proofs: tuple[Proof, ...] = ()
     proved: tuple[BlockProof, ...] = ()
@@ -195,8 +197,9 @@ def prove_design(
     """Prove one design, of those that a request's device has for its model or another. Raises as `prove` does."""
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    sources = read_sources(request.rtl or rtl_dir())
-    made = make_netlist(sources, design.top, design.parameters, design.files, status)
+    own = design.verilog
+    sources = read_sources(request.rtl or rtl_dir()) if own is None else own.sources
+    made = make_netlist(sources, design.top, design.parameters, design.files, status, own, design.clock)
     clock.lap("netlist")
     key = _key(request, design, made, sources) if request.kept and request.device in DEVICES.own else None
     if key is not None and evidence is None:
@@ -205,7 +208,7 @@ def prove_design(
             return msgspec.structs.replace(kept, cached=True)
     program = make_program(made.netlist)
     clock.lap("program")
-    functions = Functions(request.model.graph)
+    functions = Functions(request.model.graph, design.tensors())
     x = sample_images(request.model, SAMPLES + request.images - 1, seed=1)
     computed = run(request.model, x, request.model.graph.taps)
     every = functions.samples(x, computed)
@@ -259,9 +262,9 @@ def _key(request: ProofRequest, design: Provable, made: Made, sources: Sources) 
         "netlist": made.sha256,
         "yosys": made.yosys,
         # The simulator reads the Verilog itself.
-        "verilog": sources.sha256,
+        "verilog": sources.sha256 if design.verilog is None else design.verilog.sha256,
         "model": model_sha256(request.model),
-        "design": design,
+        "design": design._replace(verilog=None),
         "device": request.device,
         "settings": {name: repr(value) for name, value in request.settings.items()},
         "schedule": request.schedule,
@@ -349,26 +352,58 @@ def make_setup(design: Provable, made: Made, program: Program, functions: Functi
             )
         return found[port.low : port.low + port.width]
 
-    feeds = tuple(
-        Feed(
-            places(feed.data),
-            places(feed.valid),
-            places(feed.ready),
-            None if feed.last is None else places(feed.last),
-            tuple(functions.number(feed.tensor, *place) for place in feed.order),
+    def if_any(port: Port | None) -> Places | None:
+        return None if port is None else places(port)
+
+    def always(port: Port | None) -> Places:
+        return np.ones(1, np.int32) if port is None else places(port)
+
+    feeds = []
+    for feed in design.feeds:
+        beats = feed.beats or Beats(1, (1,) * len(feed.order))
+        tensors = feed.tensors or (feed.tensor,) * len(feed.order)
+        feeds.append(
+            Feed(
+                places(feed.data),
+                if_any(feed.valid),
+                always(feed.ready),
+                if_any(feed.last),
+                tuple(functions.number(tensor, *place) for tensor, place in zip(tensors, feed.order, strict=True)),
+                beats.counts,
+                beats.lanes,
+                frozenset({len(beats.counts) - 1}) if feed.lasts is None else feed.lasts,
+                if_any(feed.keep),
+                if_any(feed.start),
+                feed.interval,
+                feed.whole,
+            )
         )
-        for feed in design.feeds
-    )
     watches = []
     for watch in design.watches:
+        beats = watch.beats or Beats(1, (1,) * len(watch.order))
         flags = []
         if watch.last is not None:
-            flags.append((watch.last.name, places(watch.last), len(watch.order) - 1))
+            lasts = frozenset({len(beats.counts) - 1}) if watch.lasts is None else watch.lasts
+            flags.append((watch.last.name, places(watch.last), lasts))
         if watch.zero is not None:
-            flags.append((watch.zero.name, places(watch.zero), -1))
-        streams = (places(watch.data), places(watch.valid), places(watch.ready))
-        numbers = tuple(functions.number(watch.tap, *place) for place in watch.order)
-        watches.append(Watch(watch.name, watch.tap, *streams, watch.order, numbers, watch.same, tuple(flags)))
+            flags.append((watch.zero.name, places(watch.zero), frozenset[int]()))
+        streams = (places(watch.data), if_any(watch.valid), always(watch.ready))
+        watches.append(
+            Watch(
+                watch.name,
+                watch.tap,
+                *streams,
+                watch.order,
+                tuple(functions.number(watch.tap, *place) for place in watch.order),
+                beats.counts,
+                beats.lanes,
+                watch.same,
+                tuple(flags),
+                if_any(watch.keep),
+                watch.latency,
+                watch.cut,
+            )
+        )
     takes = np.concatenate([np.zeros(0, np.int32), *(places(port) for port in design.takes)])
     quiet = {port.name: places(port) for port in design.quiet}
     monitors = tuple(
@@ -391,7 +426,9 @@ def make_setup(design: Provable, made: Made, program: Program, functions: Functi
             if not isinstance(region.content, bytes)
         }
         bus = BusSetup(design.bus, {name: whole(name) for name in (*names, design.bus.irq.name)}, numbers_in)
-    return Setup(feeds, tuple(watches), places(design.reset), takes, quiet, design.idle, monitors, bus)
+    resets = places(design.reset) if design.reset_cycles else np.zeros(0, np.int32)
+    cycles, idle = design.reset_cycles, design.idle_reset
+    return Setup(tuple(feeds), tuple(watches), resets, takes, quiet, design.idle, cycles, idle, monitors, bus)
 
 
 def _numbers_of(lanes: tuple[Lane | None, ...], functions: Functions) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ class Setup(NamedTuple):
     """The surroundings of a design.
 
     `resets`: places of rst; `takes`: of the readies that are given; `quiet`: of what stays 0.
-    `idle`: cycles in which nothing passes after which it is stuck, and after the last value that are waited for more.
+    `reset_cycles`: how long rst is 1 at first, if at all; `idle_reset`: whether nothing is offered meanwhile. `idle`:
+    cycles in which nothing passes after which it is stuck, and after the last value that are waited for more.
     """
 
     feeds: tuple[Feed, ...]
@@ -30,6 +31,8 @@ class Setup(NamedTuple):
     takes: Places
     quiet: Mapping[str, Places]
     idle: int
+    reset_cycles: int = 1
+    idle_reset: bool = False
     monitors: tuple[Monitor, ...] = ()
     bus: BusSetup | None = None
 
@@ -89,12 +92,18 @@ class Run:
         return Outcome(self._bench.cycle, counts, tuple(self._bench.findings), stopped)
 
     def _reset(self) -> None:
-        """One cycle of reset, in which nothing is known of any other input."""
-        self._machine.put(self._setup.resets, constant(1, len(self._setup.resets)))
-        self._machine.propagate()
-        self._machine.tick()
-        self._machine.put(self._setup.resets, constant(0, len(self._setup.resets)))
-        self._bench.cycle = 1
+        """Cycles of reset, in which nothing is known of any other input, but that nothing is offered where so said."""
+        setup, machine = self._setup, self._machine
+        if setup.reset_cycles == 0:
+            return
+        machine.put(setup.resets, constant(1, len(setup.resets)))
+        for part in self._parts if setup.idle_reset else ():
+            part.rest()
+        for _ in range(setup.reset_cycles):
+            machine.propagate()
+            machine.tick()
+        machine.put(setup.resets, constant(0, len(setup.resets)))
+        self._bench.cycle = setup.reset_cycles
 
     def _go(self) -> None:
         bench, parts = self._bench, self._parts

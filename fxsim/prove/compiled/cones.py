@@ -196,7 +196,10 @@ def _linear(rows, n, bounds):  # type: ignore[no-untyped-def]
 
 @njit
 def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
-    """The row of the one linear form of variables that the last row is a function of; -1: none, -2: several."""
+    """The row of the one linear form of variables that the last row is a function of; -1: none, -2: several.
+
+    A form that is extended is one with the form itself.
+    """
     for r in range(n):
         met[r] = 0
     found = np.int64(-1)
@@ -207,7 +210,9 @@ def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
         depth -= 1
         r = stack[depth, 0]
         if bounds[r, 0] == 2:
-            if found >= 0:
+            while rows[r, 0] == T_SEXT:
+                r = rows[r, 2]
+            if found >= 0 and found != r:
                 return np.int64(-2)
             found = r
             continue
