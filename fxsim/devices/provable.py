@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fxsim.simulate.sources import Sources
 
@@ -88,8 +88,71 @@ class ProofWatch(NamedTuple):
     cut: bool = True
 
 
+LANE_BITS = 8
+
+
+class Lane(NamedTuple):
+    """A byte of a word: the value of a tensor at a place or, with `holds`, a constant where the tensor has no value."""
+
+    tap: str
+    token: int | None
+    channel: int
+    holds: int | None = None
+
+
+class ProofMonitor(NamedTuple):
+    """A monitor that is proved: while it is valid it shows a word, and of each image these, in this order."""
+
+    name: str
+    data: Port
+    valid: Port
+    words: tuple[tuple[Lane, ...], ...]
+
+
+class Access(NamedTuple):
+    """A step of what drives registers: `write` a value, `read` and expect it, or `wait` for the interrupt.
+
+    The value is `value` and `each` for every image of the run.
+    """
+
+    kind: Literal["write", "read", "wait"]
+    address: int = 0
+    value: int = 0
+    each: int = 0
+
+
+class ProofRegion(NamedTuple):
+    """A part of memory, `base` the address of its first byte: bytes, or of each image these, `stride` bytes apart.
+
+    None stands for a byte that may be anything.
+    """
+
+    name: str
+    base: int
+    content: bytes | tuple[Lane | None, ...]
+    stride: int = 0
+
+
+class ProofBus(NamedTuple):
+    """The surroundings of a design that has registers (AXI4-Lite) and reads and writes memory (AXI4).
+
+    `registers`, `memory`: prefixes of the ports. `irq`: the interrupt, high from the end of a job until the program
+    clears it. `reads`: all that may be read. `writes`: what must be written, each word once, and nothing else; its
+    values have been proved at taps. `latency`: cycles from an address to the first beat, and from the last beat of a
+    write to its response.
+    """
+
+    registers: str
+    memory: str
+    irq: Port
+    program: tuple[Access, ...]
+    reads: tuple[ProofRegion, ...]
+    writes: ProofRegion
+    latency: int
+
+
 class Provable(NamedTuple):
-    """A design to prove, alone or as part of another: `name` says which one.
+    """A design to prove, alone or as part of another: `name` says which one. Around it stand streams, or a bus.
 
     `files`: what it reads ($readmemh). `reset`: high for `reset_cycles` at first; `idle_reset`: whether nothing is
     offered meanwhile. `takes`: readies that it is given. `quiet`: outputs that are 0 throughout. `idle`: cycles in
@@ -108,7 +171,20 @@ class Provable(NamedTuple):
     quiet: tuple[Port, ...]
     idle: int
     whole: bool = False
+    monitors: tuple[ProofMonitor, ...] = ()
+    bus: ProofBus | None = None
     reset_cycles: int = 1
     idle_reset: bool = False
     verilog: OwnVerilog | None = None
     clock: str = ""
+
+    def tensors(self) -> set[str]:
+        """The tensors whose values stand at places of the design: those that it is given, and those that it shows."""
+        given = {tensor for feed in self.feeds for tensor in (feed.tensor, *feed.tensors)}
+        shown = {watch.tap for watch in self.watches if watch.cut}
+        words = {lane.tap for monitor in self.monitors for word in monitor.words for lane in word}
+        read = () if self.bus is None else self.bus.reads
+        values = {
+            lane.tap for region in read if not isinstance(region.content, bytes) for lane in region.content if lane
+        }
+        return given | shown | words | values

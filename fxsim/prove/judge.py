@@ -182,8 +182,8 @@ class Judge:
             self._scratch = np.zeros((2 * len(rows), 256), np.uint64)
         values, good = np.zeros(inputs.shape[1], np.uint64), np.zeros(inputs.shape[1], np.uint8)
         inputs = np.ascontiguousarray(inputs, np.int64)
-        program, machine = self._machine.program, self._machine
-        self._evaluate(rows, inputs, machine.memory, program.memories, self._scratch, values, good)
+        machine = self._machine
+        self._evaluate(rows, inputs, machine.memory, machine.memories, self._scratch, values, good)
         return (values.astype(np.int64) + _OFFSET) % (2 * _OFFSET) - _OFFSET, good != 0
 
     # --- Ways to prove it ---

@@ -3,10 +3,12 @@
 import itertools
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -15,7 +17,7 @@ from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.cosim import CosimRequest
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
-from fxsim.devices.provable import Beats, Port, Provable
+from fxsim.devices.provable import Beats, Lane, Port, Provable
 from fxsim.engines import run
 from fxsim.errors import ToolError
 from fxsim.formats import model_sha256
@@ -23,16 +25,19 @@ from fxsim.graph import INPUT, Model, check_model
 from fxsim.paths import rtl_dir
 from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_block
+from fxsim.prove.bus import OF_MEMORY, OF_REGISTERS, BusSetup
 from fxsim.prove.evidence import SHOWN, Evidence
 from fxsim.prove.expected import Functions, Numbers
-from fxsim.prove.judge import Finding, Judge
+from fxsim.prove.judge import Finding, Judge, Place
 from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.machine import Machine
+from fxsim.prove.monitors import Monitor
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Places, Program, make_program
 from fxsim.prove.shown import explain, label_of, shrink, simulate
 from fxsim.prove.solver import Answer
-from fxsim.prove.streams import Feed, Outcome, Run, Setup, Watch
+from fxsim.prove.streams import Feed, Watch
+from fxsim.prove.symbolic import Outcome, Run, Setup
 from fxsim.simulate.build import Status, optimisation
 from fxsim.simulate.sources import Sources, read_sources
 from fxsim.simulate.stall import Stall
@@ -113,7 +118,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     `status`: `proved`, `refuted` (the simulated RTL differs on an image; of a module its netlist, on a sample image or
     on inputs that were found) or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver.
     `stopped`: why the run ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory
-    of the process. `cached`: it was proved before and kept, and times and memory are those of then.
+    of the process. `around`: what stood around it, streams, or registers and memory on a bus. `cached`: it was proved
+    before and kept, and times and memory are those of then.
     """
 
     name: str
@@ -135,6 +141,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     seconds: dict[str, float]
     memory_mib: int
+    around: Literal["streams", "bus"]
     cached: bool = False
 
 
@@ -218,9 +225,7 @@ def prove_design(
             return msgspec.structs.replace(kept, cached=True)
     program = make_program(made.netlist)
     clock.lap("program")
-    shown = [watch.tap for watch in design.watches if watch.cut]
-    given = [tensor for feed in design.feeds for tensor in (feed.tensor, *feed.tensors)]
-    functions = Functions(request.model.graph, {*shown, *given})
+    functions = Functions(request.model.graph, design.tensors())
     x = sample_images(request.model, SAMPLES + request.images - 1, seed=1)
     computed = run(request.model, x, request.model.graph.taps)
     every = functions.samples(x, computed)
@@ -322,6 +327,7 @@ def _result(
         cells=cells,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        around="streams" if design.bus is None else "bus",
     )
 
 
@@ -345,16 +351,20 @@ def sample_images(model: Model, count: int, seed: int) -> Int8:
 
 
 def make_setup(design: Provable, made: Made, program: Program, functions: Functions) -> Setup:
-    """A design's streams as places of its program; ToolError where it lacks a port, or has one of another width."""
+    """The surroundings of a design as places of its program; ToolError where a port is missing or too narrow."""
     netlist = made.netlist
     ports = {**netlist.inputs, **netlist.outputs}
 
-    def places(port: Port) -> Places:
-        cell = ports.get(port.name)
+    def whole(name: str) -> Places:
+        cell = ports.get(name)
         if cell is None:
-            raise ToolError(f"the module '{design.top}' has no port '{port.name}'; it has: {', '.join(sorted(ports))}")
+            raise ToolError(f"the module '{design.top}' has no port '{name}'; it has: {', '.join(sorted(ports))}")
         found = program.places[cell]
         assert found is not None
+        return found
+
+    def places(port: Port) -> Places:
+        found = whole(port.name)
         if len(found) < port.low + port.width:
             raise ToolError(
                 f"the port '{port.name}' of '{design.top}' has {len(found)} bits, expected {port.low + port.width}"
@@ -403,6 +413,7 @@ def make_setup(design: Provable, made: Made, program: Program, functions: Functi
                 watch.tap,
                 *streams,
                 watch.order,
+                tuple(functions.number(watch.tap, *place) for place in watch.order),
                 beats.counts,
                 beats.lanes,
                 watch.same,
@@ -414,9 +425,37 @@ def make_setup(design: Provable, made: Made, program: Program, functions: Functi
         )
     takes = np.concatenate([np.zeros(0, np.int32), *(places(port) for port in design.takes)])
     quiet = {port.name: places(port) for port in design.quiet}
+    monitors = tuple(
+        Monitor(
+            monitor.name,
+            places(monitor.data),
+            places(monitor.valid),
+            monitor.words,
+            tuple(_numbers_of(word, functions) for word in monitor.words),
+        )
+        for monitor in design.monitors
+    )
+    bus = None
+    if design.bus is not None:
+        names = [f"{design.bus.registers}_{name}" for name in OF_REGISTERS]
+        names += [f"{design.bus.memory}_{name}" for name in OF_MEMORY]
+        numbers_in = {
+            region.name: _numbers_of(region.content, functions)
+            for region in (*design.bus.reads, design.bus.writes)
+            if not isinstance(region.content, bytes)
+        }
+        bus = BusSetup(design.bus, {name: whole(name) for name in (*names, design.bus.irq.name)}, numbers_in)
     resets = places(design.reset) if design.reset_cycles else np.zeros(0, np.int32)
     cycles, idle = design.reset_cycles, design.idle_reset
-    return Setup(tuple(feeds), tuple(watches), resets, takes, quiet, design.idle, cycles, idle)
+    return Setup(tuple(feeds), tuple(watches), resets, takes, quiet, design.idle, cycles, idle, monitors, bus)
+
+
+def _numbers_of(lanes: tuple[Lane | None, ...], functions: Functions) -> tuple[int, ...]:
+    """The numbers of the values in bytes of a word or of memory, -1 for those that hold none."""
+    return tuple(
+        -1 if lane is None or lane.holds is not None else functions.number(lane.tap, lane.token, lane.channel)
+        for lane in lanes
+    )
 
 
 def _numbers(
@@ -428,12 +467,11 @@ def _numbers(
     outcome = runner.run()
     if outcome.stopped:
         return f"on numbers: {outcome.stopped}"
-    for watch, values in zip(setup.watches, runner.values(), strict=True):
-        for index, value in enumerate(values):
-            image, place = divmod(index, len(watch.order))
-            wanted = given[image * functions.total + functions.number(watch.tap, *watch.order[place])]
-            if value != wanted:
-                return f"on numbers '{watch.name}' gives {value} as value {index}, expected {wanted}"
+    indices: Counter[str] = Counter()
+    for stream, number, value in runner.seen():
+        if value != given[number]:
+            return f"on numbers '{stream}' gives {value} as value {indices[stream]}, expected {given[number]}"
+        indices[stream] += 1
     return ""
 
 
@@ -530,9 +568,7 @@ def _of_inputs(
     stall: Stall,
 ) -> Refutation | None:
     """A finding that inputs of the design show: its netlist, run on these numbers, gives what the finding says."""
-    every = (
-        image * functions.total + n for image in range(request.images) for feed in setup.feeds for n in feed.numbers
-    )
+    every = (image * functions.total + n for image in range(request.images) for n in setup.fed())
     numbers = {judge.name(number): number for number in every}
     differing = [finding for finding in outcome.findings if finding.kind == "differs"]
     for finding in differing[:REPLAYED]:
@@ -543,13 +579,11 @@ def _of_inputs(
             given[numbers[name]] = value
         runner = Run(Machine(program), setup, functions.total, request.images, None, given, stall)
         runner.run()
-        for watch, values in zip(setup.watches, runner.values(), strict=True):
-            if watch.tap != finding.tap or watch.same:
-                continue
-            place = finding.image * len(watch.order) + watch.order.index((finding.token, finding.channel))
-            if place < len(values) and values[place] == finding.got:
-                text = f"{finding.tap}: of these inputs its netlist gives {finding.got}, expected {finding.expected}"
-                return Refutation(None, text)
+        place = Place(finding.image, finding.tap, finding.token, finding.channel, finding.cycle)
+        number = judge.number(place)
+        if any(seen.number == number and seen.value == finding.got for seen in runner.seen()):
+            text = f"{finding.tap}: of these inputs its netlist gives {finding.got}, expected {finding.expected}"
+            return Refutation(None, text)
     return None
 
 

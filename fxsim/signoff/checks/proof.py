@@ -104,10 +104,10 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
-    `of`: accelerator, described, module, block, schedules, standing or engine. `count`: what was to be proved of it,
-    `proved` how many of these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was
-    before where it is `cached`. `netlist`: sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not
-    looked at.
+    `of`: accelerator, job (of an accelerator that has registers and memory), described, module, block, schedules,
+    standing or engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`,
+    `cycles`: of a run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the
+    BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
     """
 
     FIELD = "proofs"
@@ -207,8 +207,11 @@ def _ran(
         kept=True,
     )
     result = prove(request, progress=lambda _, done, of: context.progress(done, of), status=context.status)
-    of = "module" if module is not None else "described" if request.device == DESCRIBED else "accelerator"
-    rows = [_row_of_run(of, check, proof, solver) for proof in result.proofs]
+    whole = {"streams": "described" if request.device == DESCRIBED else "accelerator", "bus": "job"}
+    rows = [
+        _row_of_run(whole[proof.around] if module is None else "module", check, proof, solver)
+        for proof in result.proofs
+    ]
     yosys = find_yosys()[1] if result.blocks else ""
     rows += [_row_of_block(check, block, solver, yosys) for block in result.blocks]
     return rows
@@ -349,6 +352,7 @@ _COLUMNS = (
 )  # fmt: skip
 _TITLES = {
     "accelerator": "Accelerators",
+    "job": "Accelerators with registers and memory",
     "described": "Described designs",
     "module": "Modules alone",
     "block": "Blocks",
@@ -359,6 +363,7 @@ _TITLES = {
 _SAYS = "What proved says, and no more: "
 _CLAIMS = {
     "accelerator": (f"{_SAYS}{claims.RUN} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
+    "job": (f"{_SAYS}{claims.JOB} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.JOB_NOT_COVERED}"),
     "described": (
         f"{_SAYS}{claims.DESCRIBED}",
         f"{claims.RUN_ASSUMED} {claims.DESCRIBED_ASSUMED} {claims.RUN_NOT_COVERED}",
@@ -407,7 +412,7 @@ KIND = Kind(
     report=(
         Tile(
             "values proved for all inputs",
-            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of == "accelerator"),
+            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of in ("accelerator", "job")),
         ),
         Section(
             "Proved for all inputs",
