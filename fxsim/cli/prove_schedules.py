@@ -54,7 +54,7 @@ def show_schedules(
 
 
 def standing_text(standing: Standing) -> str:
-    """What is said of a whole that may stand still."""
+    """The sentence on whether a whole may stand still."""
     if not standing.proved:
         return f"unproved: that the whole never stands still: {standing.why}"
     return (

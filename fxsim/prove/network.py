@@ -169,7 +169,7 @@ class Runner:
                 self._send(part.inputs["s_flag_axis"])
 
     def stuck(self) -> str:
-        """What holds values that cannot leave, or lacks values, in words; empty where all is as it began."""
+        """The modules that hold values which cannot leave, or lack some, in words; empty where all is as it began."""
         wrong = []
         if self.sent[self._network.source] != self._beats:
             wrong.append(f"'{self._network.streams[self._network.source]}' took {self.sent[self._network.source]}")

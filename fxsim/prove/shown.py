@@ -124,7 +124,7 @@ class _Search:
         return best, moved
 
     def _shows(self, images: Integers) -> list[bool]:
-        """Of each image, simulated one after the other, whether the tap is the first in the graph that is wrong."""
+        """Whether the tap is the first in the graph that is wrong, of each image, simulated one after the other."""
         found: list[tuple[Layout, Differences]] = []
         run_cosim(self._make(images, self._seed), whole=lambda layout, every: found.append((layout, every)))
         ((layout, every),) = found
@@ -153,7 +153,7 @@ def _sums(best: Integers, changes: list[tuple[npt.NDArray[np.int64], Integers]])
 
 
 def _finding(result: CosimResult) -> tuple[str, ...]:
-    """What a run found first, without its place: the tap that is wrong, the rule that is broken, or a stop."""
+    """The kind of what a run found first, without its place: a tap that is wrong, a rule that is broken, or a stop."""
     verdict = result.verdict
     if verdict.passed:
         return ()
@@ -179,5 +179,5 @@ def explain(model: Model, result: CosimResult, given: Given | None) -> Fault | N
 
 
 def label_of(fault: Fault | None) -> str:
-    """The label of a cause, where it makes every value; else that there is none."""
+    """The label of a cause where it makes every value; else `unexplained`."""
     return fault.label if fault is not None and fault.exact else UNEXPLAINED
