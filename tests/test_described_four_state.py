@@ -16,11 +16,9 @@ from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.signoff import Status
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, Edit, X, design, model, swap, written
-from tests.test_described_jobs import JOBS
-from tests.test_described_jobs import model as two
 from tests.test_signoff_described import checked
 
-__all__ = ["model", "two"]  # fixtures
+__all__ = ["model"]  # a fixture
 
 pytestmark = pytest.mark.icarus
 
@@ -97,8 +95,8 @@ def test_pipeline_without_handshake_and_stream_with_flags(tmp_path: Path) -> Non
         assert re.search(words, str(wrong.reason)), wrong.reason
 
 
-def test_what_cannot_be_simulated_in_four_states_is_one_message(model: Model, two: Model, tmp_path: Path) -> None:
-    """SystemVerilog that Icarus does not read, a latency that is to be found, jobs, a setting of how a run goes."""
+def test_what_cannot_be_simulated_in_four_states_is_one_message(model: Model, tmp_path: Path) -> None:
+    """SystemVerilog that Icarus does not read, a latency that is to be found, a setting of how a run goes."""
     inside = swap("x[2*beat] <= in_pair[15:8];", "x[2*beat] <= beat inside {0, 1, 2} ? in_pair[15:8] : 8'd0;")
     with pytest.raises(
         FxsimError, match=r"^Icarus Verilog failed: rtl/awkward\.sv:\d+: .*\"inside\".* reads less"
@@ -108,8 +106,6 @@ def test_what_cannot_be_simulated_in_four_states_is_one_message(model: Model, tw
     find = PIPELINE_TOML.replace("latency = 2", 'latency = "find"')
     with pytest.raises(FxsimError, match=r"b/pipeline.toml: a testbench cannot find a latency"):
         of(RELU, written(tmp_path / "b", "pipeline", PIPELINE, find))
-    with pytest.raises(FxsimError, match=r"jobs\.toml: the design works off jobs, and four states are there for"):
-        of(two, JOBS / "jobs.toml")
     with pytest.raises(FxsimError, match="'simd' runs in four states with its own 'batch' only"):
         four_state(model, X, accel="simd", settings={"batch": 2})
 

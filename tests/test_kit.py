@@ -17,10 +17,8 @@ from fxsim.vectors.kit import write_kit
 from tests.test_cosim import MODEL, X, edited_rtl
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, design, model, written
 from tests.test_described import X as TOKENS
-from tests.test_described_jobs import JOBS
-from tests.test_described_jobs import model as two
 
-__all__ = ["model", "two"]  # fixtures
+__all__ = ["model"]  # a fixture
 
 
 def ran(kit: Path, *words: str) -> tuple[int, str]:
@@ -124,14 +122,6 @@ def test_a_design_cannot_say_pass_itself(tmp_path: Path) -> None:
     liar = f'initial begin $display("{said}"); $finish; end\nendmodule'
     (tmp_path / "kit" / "rtl" / "pipeline.v").write_text(liar.join(PIPELINE.rsplit("endmodule", 1)))
     assert ran(tmp_path / "kit") == (1, said)
-
-
-def test_kit_of_a_design_that_works_off_jobs_is_refused(two: Model, tmp_path: Path) -> None:
-    """Before anything is written, with what serves instead."""
-    dut = {"dut": str(JOBS / "jobs.toml")}
-    with pytest.raises(StimulusError, match=r"jobs\.toml: the design works off jobs, .*'fxsim roms --dut'"):
-        write_kit(two, TOKENS, tmp_path / "kit", "described", dut)
-    assert not (tmp_path / "kit").exists()
 
 
 def test_kits_that_could_not_be_right_are_refused(tmp_path: Path) -> None:

@@ -3,23 +3,61 @@
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxsim.cli.console import plain, print_json, print_table, say
+from fxsim.cli.console import plain, print_json, print_table, refuse_overwriting, say
 from fxsim.progress import begin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status as Spinner
 
-    from fxsim.signoff import CheckRecord, SignoffRecord
+    from fxsim.signoff import CheckRecord, Journal, SignoffRecord
     from fxsim.signoff.plan import Check, Stage
 
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
 
-@click.command("signoff")
+class _WithInit(click.Command):
+    """The command, and `init` in place of a plan's name: a plan of that name is given as ./init."""
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
+        if args[:1] == ["init"]:
+            return init_command.make_context(f"{info_name} init", args[1:], *more, **extra)
+        return super().make_context(info_name, args, *more, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command("init")
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL", help="The model file.")
+@click.option("--dut", type=click.Path(path_type=Path), metavar="FILE", help="The description of your own RTL.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="X.npy", help="Images for it, real ones at best.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("signoff.toml"), show_default=True,
+    metavar="PLAN", help="Where to write the plan.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a plan that is there.")
+def init_command(model: Path, dut: Path | None, images: Path | None, output: Path, force: bool) -> None:
+    """Write a first sign-off plan for a model, and for your RTL with --dut; it runs at once, and says what to add.
+
+    Without --dut the RTL is that of fxsim's own accelerators, where they take the model.
+    """
+    from fxsim.errors import FileError
+    from fxsim.signoff.proposal import propose_plan
+
+    if output.exists() and not force:
+        raise FileError(f"{output} is there already: give another -o, or --force to write over it")
+    refuse_overwriting(output, [path for path in (model, dut, images) if path is not None])
+    propose_plan(output, model, dut, images)
+    say(f"written: {output}; run it: fxsim signoff {output} -o reports/")
+
+
+@click.command("signoff", cls=_WithInit)
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -42,7 +80,26 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "
     metavar="NAME",
     help="Run this check alone, or those of a pattern such as 'interval-*'; may be given several times.",
 )
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="S",
+    help="What checks' own seeds are made from, with their names.  [default: the plan's]",
+)
+@click.option("--strict", is_flag=True, help="Pass only where every check passed: none skipped, none only reported.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the results as JUnit XML, too, as continuous integration reads them.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run into this folder that was ended: what it had the results of is not run again.",
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of records and stop.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the record (or list) as one JSON object; progress on standard error."
 )
@@ -52,24 +109,38 @@ def command(
     jobs: int | None,
     stage: "Stage | None",
     only: tuple[str, ...],
+    seed: int | None,
+    strict: bool,
+    junit: Path | None,
+    resume: bool,
     list_checks: bool,
+    schema: bool,
     as_json: bool,
 ) -> None:
     """Run a sign-off plan: models, engines and RTL against each other, with a record and a report of everything found.
+
+    `fxsim signoff init --model MODEL [--dut FILE]` writes a first plan.
 
     PLAN is a TOML file, by default the project's own, golden/signoff.toml. A check that fails does not stop the others.
     What is skipped is shown with its reason. Ctrl-C writes what is known until then, marked as incomplete. Checks run
     side by side, those that measure time before and alone; results are the same, and in the plan's order.
 
-    Exit status: 0 where something passed and every other check was skipped or only reported something, 1 where a check
-    failed or could not be carried out, 130 after Ctrl-C.
+    Exit status: 0 where something passed and every other check was skipped or only reported something (with --strict:
+    where every check passed), else 1; 130 after Ctrl-C.
     """
+    from fxsim.formats.atomic import check_target
     from fxsim.machine import count_jobs
     from fxsim.process import finishing
-    from fxsim.signoff import load_plan, prepare_output, run_plan, write_both
+    from fxsim.signoff import load_plan, open_journal, prepare_output, run_plan, write_both
     from fxsim.signoff.files import encode_record
+    from fxsim.signoff.report.junit import write_junit
 
-    loaded = load_plan(plan)
+    if schema:
+        from fxsim.signoff.schema import record_schema
+
+        print_json(record_schema())
+        return
+    loaded = load_plan(plan, seed)
     checks = loaded.select(only, stage)
     if list_checks:
         if as_json:
@@ -79,14 +150,25 @@ def command(
         print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "stage", "passes when"), rows)
         return
     folder = output if output is not None or only else Path("reports")
+    if resume and folder is None:
+        raise click.UsageError("--resume with --only needs -o: the folder of the run to go on with")
+    journal = None
     if folder is not None:
         prepare_output(folder)
+        journal = open_journal(folder, loaded, resume)
+        _tell_of(journal, checks)
+    if junit is not None:
+        check_target(junit)
     listener = _Listener(len(checks), to_stderr=as_json)
     with finishing():
         with listener:
-            record = run_plan(loaded, only, listener, folder, jobs or count_jobs(), stage)
+            record = run_plan(loaded, only, listener, folder, jobs or count_jobs(), stage, strict, journal)
         if folder is not None:
             write_both(record, folder)
+        if journal is not None:
+            journal.close(record.complete)
+        if junit is not None:
+            write_junit(record, junit, folder)
     if as_json:
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)
@@ -94,6 +176,15 @@ def command(
         raise KeyboardInterrupt
     if not record.passed:
         raise SystemExit(1)
+
+
+def _tell_of(journal: "Journal", checks: "Sequence[Check]") -> None:
+    """Say what is taken of an earlier run, or that it is not."""
+    if journal.dropped:
+        say("an earlier run into this folder was ended; it is not gone on with, as --resume would", err=True)
+    elif journal.taken:
+        count = sum(check.name in journal.taken for check in checks)
+        say(f"going on with the run begun {journal.started}: {count} of {len(checks)} checks are done", err=True)
 
 
 def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> None:
@@ -104,7 +195,7 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     from fxsim.signoff.report.page import verdict_word
 
     for check in record.checks:
-        if check.status is Status.REPORTED:
+        if check.status is Status.REPORTED or (record.strict and check.status is Status.SKIPPED):
             click.echo(err=to_stderr)
             say(f"{check.status}, which is no pass: {check.name}: {check.reason}", err=to_stderr)
         if check.status in (Status.FAILED, Status.ERROR):
@@ -116,9 +207,10 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     counts = ", ".join(f"{record.count(status)} {status}" for status in Status if record.count(status))
     chosen = "" if len(record.checks) == record.checks_in_plan else f" of the plan's {record.checks_in_plan}"
     up_to = f" up to stage {record.stage}" if record.stage else ""
+    strictly = ", strict" if record.strict else ""
     word = click.style(verdict_word(record).upper(), fg="green" if record.passed else "red", bold=True)
     took = format_seconds(record.seconds)
-    click.echo(f"\n{word}: {len(record.checks)} checks{chosen}{up_to}: {counts}, in {took}", err=to_stderr)
+    click.echo(f"\n{word}: {len(record.checks)} checks{chosen}{up_to}{strictly}: {counts}, in {took}", err=to_stderr)
     if folder is not None:
         say(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
 

@@ -46,7 +46,8 @@ class FourStateRun(msgspec.Struct, frozen=True):
 
     `resets`: how often the design was reset in mid-run; what came before counts where it differs. `resets_asked`: how
     often it was to be.
-    `unknown`: the handshake signal that was X or Z, and when; null where there was none.
+    `unknown`: the handshake signal that was X or Z, and when; null where there was none. `fault`: what else the design
+    did wrong, such as a write outside of every region; null where it did nothing.
     """
 
     stall: int
@@ -56,12 +57,13 @@ class FourStateRun(msgspec.Struct, frozen=True):
     ended: str
     unknown: str | None
     taps: tuple[TapComparison, ...]
+    fault: str | None = None
 
     @property
     def passed(self) -> bool:
         """Whether all values came, known and equal."""
         whole = self.ended == "done" and self.resets == self.resets_asked
-        return whole and self.unknown is None and all(tap.equal for tap in self.taps)
+        return whole and self.unknown is None and self.fault is None and all(tap.equal for tap in self.taps)
 
 
 class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +152,8 @@ def four_state(
         )
         if came is None:
             came = given_in_four_states(layout, stimulus[start:stop], bench.streams, found, start, engine)
-        runs.append(FourStateRun(stall, len(trace.broken_off), resets, trace.cycles, trace.end, unknown, taps))
+        ended = (trace.cycles, trace.end, unknown, taps, trace.fault)
+        runs.append(FourStateRun(stall, len(trace.broken_off), resets, *ended))
     if not runs:
         raise StimulusError("no run in four states was asked for")
     if given is not None and came is not None:
@@ -250,6 +253,11 @@ def _reason(run: FourStateRun) -> str:
         return sentence(min(firsts, key=lambda first: first.image))
     if run.unknown is not None:
         return f"{run.unknown}, so that nobody can say whether a value is there"
+    if run.fault is not None:
+        return run.fault
+    if run.ended == "missing":
+        wrong = next((tap for tap in run.taps if tap.compared < tap.values), run.taps[0])
+        return f"{wrong.tap}: a job began before all values of the one before had come, in cycle {run.cycles:,}"
     if run.ended != "done":
         return f"the design is {run.ended} after {run.cycles:,} cycles"
     if run.resets != run.resets_asked:

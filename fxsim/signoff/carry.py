@@ -104,4 +104,5 @@ def replay_command(plan: Plan, name: str) -> str:
     command = ["fxsim", "signoff"]
     if plan.path.resolve() != default_plan().resolve():
         command.append(shown(plan.path))
-    return shlex.join([*command, "--only", name])
+    own = [] if plan.seed == plan.stated_seed else ["--seed", str(plan.seed)]
+    return shlex.join([*command, "--only", name, *own])

@@ -41,10 +41,11 @@ def default_plan() -> Path:
     return golden_dir() / "signoff.toml"
 
 
-def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
+def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = None) -> Plan:
     """Read a plan and check it, by default the project's own. FileError names the place and what was expected.
 
-    FXSIM_PUBLISHED in the environment names another folder of published data than the plan's.
+    `seed`: in place of the plan's own. FXSIM_PUBLISHED in the environment names another folder of published data than
+    the plan's.
     """
     path = Path(path) if path is not None else default_plan()
     settings: Any = reduce(or_, (kind.settings for kind in CHECKS.values()))
@@ -62,11 +63,12 @@ def load_plan(path: str | os.PathLike[str] | None = None) -> Plan:
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         title=content.title,
-        seed=content.seed,
+        seed=content.seed if seed is None else seed,
         published=published,
         models=content.models,
         stimuli=content.stimuli,
         checks=content.check,
+        stated_seed=content.seed,
     )
 
 
@@ -107,7 +109,7 @@ def _check_content(path: Path, content: _Content[Check]) -> None:
                     raise FileError(f"{path}: check '{check.name}' names {word} '{used}', which the plan does not have")
 
 
-def _data() -> dict[str, type[Data]]:
+def data_kinds() -> dict[str, type[Data]]:
     """Every kind of data that checks leave, by the name of its list in the record."""
     kinds = {row for kind in CHECKS.values() for row in kind.rows}
     return {row.FIELD: row for row in sorted(kinds, key=lambda row: row.FIELD)}
@@ -117,7 +119,7 @@ def encode_details(value: Any) -> Any:
     """An object that msgspec does not know, as one that it does."""
     if not isinstance(value, Details):
         raise NotImplementedError
-    return {"figures": value.figures} | {field: value.of(row) for field, row in _data().items()}
+    return {"figures": value.figures} | {field: value.of(row) for field, row in data_kinds().items()}
 
 
 def decode_details(wanted: type, value: Any) -> Any:
@@ -126,7 +128,7 @@ def decode_details(wanted: type, value: Any) -> Any:
         raise NotImplementedError
     if not isinstance(value, dict):
         raise ValueError("expected an object of figures and data")
-    fields = _data()
+    fields = data_kinds()
     for name in value:
         if name != "figures" and name not in fields:
             raise ValueError(f"has the unknown field '{name}'")

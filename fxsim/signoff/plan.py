@@ -152,7 +152,10 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in."""
+    """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in.
+
+    `seed`: what checks' own seeds are made from; `stated_seed`: that of the file, in whose place another may be given.
+    """
 
     path: Path
     sha256: str
@@ -162,6 +165,7 @@ class Plan:
     models: dict[str, ModelSource]
     stimuli: dict[str, StimulusSource]
     checks: tuple[Check, ...]
+    stated_seed: int
 
     @property
     def folder(self) -> Path:

@@ -134,7 +134,8 @@ class Machine(Record, frozen=True):
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
 
-    `stage`: the stage that the run went up to, null where it left none out.
+    `stage`: the stage that the run went up to, null where it left none out. `strict`: what was skipped or only reported
+    counts as not passed.
 
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
     plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
@@ -160,16 +161,18 @@ class SignoffRecord(Record, frozen=True):
     checks: tuple[CheckRecord, ...]
     repositories: tuple[Repository, ...] = ()
     stage: Stage | None = None
+    strict: bool = False
 
     def count(self, status: Status) -> int:
         """Number of checks that ended so."""
         return sum(check.status is status for check in self.checks)
 
 
-def verdict(checks: tuple[CheckRecord, ...], complete: bool) -> bool:
+def verdict(checks: tuple[CheckRecord, ...], complete: bool, strict: bool = False) -> bool:
     """Whether a run passed: it came to its end, nothing failed or was in error, and something passed.
 
-    What was skipped or only reported neither fails nor passes.
+    What was skipped or only reported neither fails nor passes; where it is `strict` nothing may be either.
     """
     statuses = {check.status for check in checks}
-    return complete and Status.PASSED in statuses and statuses <= {Status.PASSED, Status.SKIPPED, Status.REPORTED}
+    allowed = {Status.PASSED} if strict else {Status.PASSED, Status.SKIPPED, Status.REPORTED}
+    return complete and Status.PASSED in statuses and statuses <= allowed

@@ -11,6 +11,7 @@ from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, 
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
+from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import Check, Plan, Stage
 from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
@@ -24,12 +25,16 @@ def run_plan(
     output: Path | None = None,
     jobs: int = 1,
     stage: Stage | None = None,
+    strict: bool = False,
+    journal: Journal | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
     In the folder `output`, where one is given, `failures/CHECK` is written for each simulation that fails. `jobs`:
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
-    time run before, alone. Record and order of what is told are the same with any number, but for times.
+    time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
+    whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
+    now is kept in it.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
@@ -38,7 +43,12 @@ def run_plan(
     listener = listener or Silence()
     checks = plan.select(only, stage)
     started, began = datetime.now(UTC), time.monotonic()
-    results = _Results(plan, checks, listener)
+    results = _Results(plan, checks, listener, journal)
+    taken = {} if journal is None else journal.taken
+    for check in checks:
+        if check.name in taken:
+            results.take(check, taken[check.name])
+    checks = tuple(check for check in checks if check.name not in taken)
     alone = checks if jobs == 1 else tuple(check for check in checks if CHECKS[check.kind].alone)
     beside = tuple(check for check in checks if check not in alone)
     if len(beside) == 1:
@@ -52,10 +62,10 @@ def run_plan(
         version=1,
         title=plan.title,
         plan=shown(plan.path),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - began, 3),
+        started=started.isoformat(timespec="seconds") if journal is None else journal.started,
+        seconds=round(time.monotonic() - began + (0.0 if journal is None else journal.seconds), 3),
         complete=complete,
-        passed=verdict(records, complete),
+        passed=verdict(records, complete, strict),
         selected=only or None,
         checks_in_plan=len(plan.checks),
         seed=plan.seed,
@@ -67,6 +77,7 @@ def run_plan(
         checks=records,
         repositories=_repositories(plan),
         stage=stage,
+        strict=strict,
     )
 
 
@@ -89,8 +100,10 @@ def _carry_out_alone(
 class _Results:
     """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
 
-    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener) -> None:
+    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener, journal: Journal | None = None) -> None:
         self._plan = plan
+        self._journal = journal
+        self._began = time.monotonic()
         self._waiting = list(checks)
         self._carried: dict[str, Carried] = {}
         self._listener = listener
@@ -98,6 +111,12 @@ class _Results:
         self.hashes: dict[str, str] = {}
 
     def add(self, check: Check, carried: Carried) -> None:
+        """Take a result that came now, and keep it in the journal."""
+        if self._journal is not None:
+            self._journal.add(carried, time.monotonic() - self._began)
+        self.take(check, carried)
+
+    def take(self, check: Check, carried: Carried) -> None:
         """Take a check's result; it is told, and those that waited for it, once all before it are there."""
         self._carried[check.name] = carried
         while self._waiting and self._waiting[0].name in self._carried:

@@ -105,7 +105,7 @@ class _Worker:
     """
 
     def __init__(self, plan: Plan, output: Path | None, jobs: int, ends: ExitStack) -> None:
-        command = [sys.executable, "-P", "-c", _PROGRAM, str(plan.path), plan.sha256]
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(plan.path), plan.sha256, str(plan.seed)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._ends = ends.enter_context(ExitStack())
         self._process = self._ends.enter_context(
@@ -279,12 +279,12 @@ class _Notes(logging.Handler):
         self._reply(_Note(record.getMessage()))
 
 
-def _work(path: Path, sha256: str, output: Path | None, reply: Callable[[_Reply], None]) -> None:
+def _work(path: Path, sha256: str, seed: int, output: Path | None, reply: Callable[[_Reply], None]) -> None:
     """Carry out the checks that are named on standard input until it ends, or one is interrupted."""
     _log.addHandler(_Notes(reply))
     _log.setLevel(logging.INFO)
     try:
-        plan = load_plan(path)
+        plan = load_plan(path, seed)
         if plan.sha256 != sha256:
             raise FxsimError(f"{path} changed while the sign-off ran")
     except FxsimError as error:
@@ -312,7 +312,7 @@ def main() -> None:
         replies.write(msgspec.json.encode(message, enc_hook=encode_details) + b"\n")
         replies.flush()
 
-    path, sha256, *output = sys.argv[1:]
+    path, sha256, seed, *output = sys.argv[1:]
     # An interruption between two checks finds nothing to clean up, and nobody who waits for a reply.
     with suppress(KeyboardInterrupt), interruptible():
-        _work(Path(path), sha256, Path(output[0]) if output else None, reply)
+        _work(Path(path), sha256, int(seed), Path(output[0]) if output else None, reply)

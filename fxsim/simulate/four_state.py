@@ -5,6 +5,7 @@ that the macro FOUR_STATE_EVENTS names:
 
     value NAME CYCLE BITS      the stream NAME handed over a value; its bits are 0, 1, x or z, the highest one first
     unknown NAME CYCLE BITS    a signal that says whether values are there is neither 0 nor 1; nothing after it counts
+    fault WORDS                what the design does must not be, in words for people; nothing after it counts
     reset again CYCLE -        the design was reset in mid-run: all that is to come comes anew
     end HOW CYCLE -            the last line: `done`, or what went wrong
 """
@@ -22,6 +23,7 @@ from fxsim.simulate.tools import first_errors, program_output, run_logged
 
 _HARMLESS = "$readmemh: Standard inconsistency, following 1364-2005"
 """A warning that says which standard holds: a file fills an array from its lowest index on, as in Verilator."""
+_FAULT = re.compile(r"fault ([ -~]{1,300})")
 _EVENT = re.compile(r"(value|unknown|reset|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
 
 
@@ -30,12 +32,14 @@ class Trace:
     """The events of one run. `values`: (cycle, bits) of each stream's values in their order; `end`: how it ended.
 
     `broken_off`: what had come as `values` whenever the design was reset; `values` are those since the last reset.
-    `unknown`: name, cycle and bits of the signal whose value nobody knows, where there was one.
+    `unknown`: name, cycle and bits of the signal whose value nobody knows, where there was one. `fault`: what the
+    harness found wrong, in words.
     """
 
     values: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     broken_off: list[dict[str, list[tuple[int, str]]]] = field(default_factory=list)
     unknown: tuple[str, int, str] | None = None
+    fault: str | None = None
     end: str = ""
     cycles: int = 0
 
@@ -108,6 +112,9 @@ def read_events(lines: list[str]) -> Trace:
     """Events by stream; ToolError at a line that is none, and where the last one is not the end, or is not alone."""
     trace = Trace()
     for number, line in enumerate(lines):
+        if (words := _FAULT.fullmatch(line)) is not None:
+            trace.fault = trace.fault or words[1]
+            continue
         event = _EVENT.fullmatch(line)
         if event is None or (event[1] == "end" and number < len(lines) - 1):
             raise ToolError(f"events of Icarus Verilog, line {number + 1}: '{line[:80]}' does not belong there")

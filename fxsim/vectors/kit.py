@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.devices import DEFAULT, DEVICES, make_settings
-from fxsim.devices.described.bind import bind
-from fxsim.devices.described.description import read_description
-from fxsim.devices.described.kit import write_kit as write_files
+from fxsim.devices.described.bench import write_kit as write_files
 from fxsim.engines import Engine
 from fxsim.errors import FileError, StimulusError
 from fxsim.formats import save
@@ -52,13 +50,8 @@ def write_kit(
         description = made.described(model, chosen, rtl, folder)
         # What does not fit is said of the description that was named, not of its copy.
         named = getattr(chosen, "dut", None)
-        if read_description(description).has_jobs:
-            raise StimulusError(
-                f"{named or description}: the design works off jobs, and a kit's testbench has no memories or buses: "
-                "'fxsim roms --dut' writes its memory files, and 'fxsim vectors' images and the values of taps"
-            )
-        bound = bind(description if named is None else Path(named), model, description.parent)
-        write_files(bound, model, images, engine, folder)
+        path = description if named is None else Path(named)
+        write_files(path, model, images, engine, folder, description.parent)
         save(model, folder / "model.safetensors")
         folder.rename(directory)
     except OSError as error:

@@ -5,60 +5,50 @@ from pathlib import Path
 import numpy as np
 
 from fxsim.contract.arithmetic import Integers
-from fxsim.devices.described.kit import (
-    STIMULUS,
-    TESTBENCH,
-    KitStream,
-    kit_parameters,
-    kit_streams,
-    kit_testbench,
-    kit_words,
-)
-from fxsim.devices.described.layout import DescribedLayout
+from fxsim.devices.described.bench import testbench_of
+from fxsim.devices.described.bind import Bound
+from fxsim.devices.described.jobs.bind import BoundJobs
+from fxsim.devices.described.kit import TESTBENCH, KitStream, refuse_names
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.four_state import Expected, FourStateBench, Place
 from fxsim.engines import Engine, run
-from fxsim.errors import StimulusError
+from fxsim.graph import Model
 
 _HARNESS = "fxsim_four_state.v"
 
 
-def make_bench(layout: DescribedLayout, x: Integers, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+def make_bench(
+    bound: Bound | BoundJobs, model: Model, x: Integers, engine: Engine | str, stall: int, folder: Path
+) -> FourStateBench:
     """Write testbench and stimulus into `folder`, which has the memory files, and say what must come out.
 
     The sides that can hold back do so in `stall` percent of all cycles. Compared are the output, with last and keep
     where it has them, and every tap that the description shows. StimulusError where a latency is to be found, or a file
     of the design has a name that the testbench has.
     """
-    bound, model = layout.bound, layout.model
-    streams = kit_streams(bound)
-    if taken := sorted({STIMULUS, _HARNESS} & {*bound.memories, *bound.listed.files}):
-        raise StimulusError(f"{bound.path}: the design reads '{taken[0]}', a name that the testbench has for its own")
-    computed = run(model, x, layout.needed, engine)
-    stimulus = layout.contents(x, computed)[0]
-    (folder / STIMULUS).write_text(kit_words(stimulus, bound.input.beats), encoding="ascii")
-    (folder / _HARNESS).write_text(kit_parameters(bound, len(x)) + kit_testbench(bound), encoding="utf-8")
+    testbench = testbench_of(bound, model)
+    computed = run(model, x, testbench.layout.needed, engine)
+    bench = testbench.make(x, computed)
+    refuse_names(bound, {*bench.files, _HARNESS}, "the testbench")
+    for name, text in bench.files.items():
+        (folder / name).write_text(text, encoding="ascii")
+    (folder / _HARNESS).write_text(bench.parameters + bench.testbench, encoding="utf-8")
     expected: dict[str, Expected] = {}
-    signals = {"in_ready": bound.input.signals.ready or ""}
+    signals = {} if isinstance(bound, BoundJobs) else {"in_ready": bound.input.signals.ready or ""}
     handshakes: dict[str, str] = {}
     # In the order of the data: what is wrong at a tap is wrong there first.
-    for stream in (*streams[1:], streams[0]):
-        name = layout.output if stream.tag == "out" else stream.tensor
-        ports = bound.output.signals
-        expected |= _expected(stream, name, (ports.last or "", ports.keep or ""), computed[stream.tensor])
-        said = (ports.valid, ports.ready) if stream.tag == "out" else (stream.valid, stream.ready)
-        for kind, text in zip(("valid", "ready"), said, strict=True):
+    for stream in (*bench.streams[1:], bench.streams[0]):
+        expected |= _expected(stream, computed[stream.tensor])
+        for kind in ("valid", "ready"):
             handshakes[f"{stream.tag}_{kind}"] = stream.tag
-            signals[f"{stream.tag}_{kind}"] = (text or kind).replace("dut.", "")
+            signals[f"{stream.tag}_{kind}"] = stream.names.get(kind, kind)
     macros: dict[str, str | int] = {"STALL": stall}
     return FourStateBench(folder / _HARNESS, macros, expected, handshakes, TESTBENCH, signals)
 
 
-def _expected(stream: KitStream, name: str, flags: tuple[str, str], values: Integers) -> dict[str, Expected]:
-    """The values of one stream by its name in events, and beside them its last and keep, where somebody looks.
-
-    `name` and `flags`: what they are called in results.
-    """
+def _expected(stream: KitStream, values: Integers) -> dict[str, Expected]:
+    """The values of one stream by its name in events, and beside them its last and keep, where somebody looks."""
+    name, flags = stream.name, (stream.names.get("last", ""), stream.names.get("keep", ""))
     beats, images = stream.beats, len(values)
     order = beats.places[beats.places >= 0]
     sent = values.reshape(images, -1)[:, order].astype(np.int64)

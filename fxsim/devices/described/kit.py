@@ -1,26 +1,26 @@
 """A kit for any simulator: stimulus, expected values, memory files, Verilog, and a plain testbench in Verilog-2005."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Integers
 from fxsim.devices.described.bind import Bound
+from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.packing import Beats, turned
-from fxsim.engines import Engine, run
+from fxsim.devices.described.wrapper import BoundTap
 from fxsim.errors import StimulusError
-from fxsim.graph import Model
 
-_VALUES_MAX = 1 << 24
-"""Most values of stimulus and output together: the files are text."""
 STIMULUS = "stimulus.hex"
 """The file of what a testbench gives the design, a word a beat."""
 _OWN = frozenset({STIMULUS, "parameters.v", "testbench.v", "sources.txt", "run.sh", "kit.f"})
 """Names of a kit's own files, without those of the values that are expected."""
 _TESTBENCH = Path(__file__).with_name("testbench.v")
+_STREAM = Path(__file__).with_name("kit_stream.v")
 TESTBENCH = "testbench"
 """The testbench's module."""
 _RUN = """\
@@ -54,26 +54,57 @@ _RESETS = 3
 """Resets amid the images there, of a design that has a reset."""
 
 
-def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, folder: Path) -> None:
+@dataclass(frozen=True)
+class KitStream:
+    """A stream that a testbench looks at: the output, or a tap; its signals are names or expressions in the testbench.
+
+    `tag`: its instance, and its name in events. `file`: of the words that are expected. `title`: what people call it.
+    `name`: what results call it, and `names` those of its signals. `most`, `least`: how many beats may have come, and
+    must have, as an expression; by default all, and none.
+    """
+
+    tag: str
+    title: str
+    tensor: str
+    file: str
+    beats: Beats
+    data: str
+    valid: str | None
+    ready: str | None
+    last: str | None
+    keep: str | None
+    last_every: int
+    latency: int | None
+    name: str
+    names: dict[str, str]
+    most: str | None = None
+    least: str = "0"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A testbench for a number of images: its streams, the files that it reads, macros, and Verilog."""
+
+    streams: tuple[KitStream, ...]
+    files: dict[str, str]
+    parameters: str
+    testbench: str
+
+
+def write_files(
+    bound: Bound | BoundJobs, bench: Bench, values: Mapping[str, Integers], images: int, folder: Path
+) -> None:
     """Write a kit of a bound design into a folder that holds its Verilog in `rtl` and its memory files.
 
-    The testbench compares the output and every tap that the description shows. StimulusError where the images are too
-    many for files of text.
+    The testbench compares the output and every tap that the description shows with `values`. StimulusError where the
+    design reads a file of a kit's names.
     """
-    layout = DescribedLayout(model, tuple(tap.name for tap in bound.taps), bound)
-    streams = kit_streams(bound)
-    own = {*_OWN, *(stream.file for stream in streams)}
-    if taken := sorted(own & {*bound.memories, *bound.listed.files}):
-        raise StimulusError(f"{bound.path}: the design reads '{taken[0]}', a name that a kit has for a file of its own")
-    size = bound.input.beats.tensor.size + sum(stream.beats.tensor.size for stream in streams)
-    if len(x) * size > _VALUES_MAX:
-        raise StimulusError(f"{len(x)} images have more than {_VALUES_MAX:,} values, the most that a kit takes")
-    stimulus, *expected = layout.contents(x, run(model, x, layout.needed, engine))
-    (folder / STIMULUS).write_text(kit_words(stimulus, bound.input.beats), encoding="ascii")
-    for stream, content in zip(streams, expected, strict=True):
-        (folder / stream.file).write_text(kit_words(content, stream.beats), encoding="ascii")
-    (folder / "parameters.v").write_text(kit_parameters(bound, len(x)), encoding="utf-8")
-    (folder / "testbench.v").write_text(kit_testbench(bound), encoding="utf-8")
+    streams = bench.streams
+    refuse_names(bound, {*_OWN, *bench.files, *(stream.file for stream in streams)}, "a kit")
+    for name, text in (bench.files | expected_files(bench, values)).items():
+        (folder / name).write_text(text, encoding="ascii")
+    (folder / "parameters.v").write_text(bench.parameters, encoding="utf-8")
+    (folder / "testbench.v").write_text(bench.testbench, encoding="utf-8")
     listed, verilog = bound.listed, bound.verilog
     for name in verilog.sources:
         # What GHDL made of VHDL is no file of the design's.
@@ -89,31 +120,23 @@ def write_kit(bound: Bound, model: Model, x: Integers, engine: Engine | str, fol
     beats = sum(stream.beats.beats for stream in streams)
     resets = 0 if bound.description.reset is None else _RESETS
     script = _RUN
-    for word, number in {"images": len(x), "beats": len(x) * beats, "stall": _STALL, "resets": resets}.items():
+    for word, number in {"images": images, "beats": images * beats, "stall": _STALL, "resets": resets}.items():
         script = script.replace(f"{{{word}}}", str(number))
     (folder / "run.sh").write_text(script, encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
 
 
-@dataclass(frozen=True)
-class KitStream:
-    """A stream that a testbench looks at: the output, or a tap; `signals` are names or expressions in the testbench.
+def refuse_names(bound: Bound | BoundJobs, own: Iterable[str], whose: str) -> None:
+    """Refuse a design that reads a file which the testbench has for its own."""
+    if taken := sorted(set(own) & {*bound.memories, *bound.listed.files}):
+        raise StimulusError(
+            f"{bound.path}: the design reads '{taken[0]}', a name that {whose} has for a file of its own"
+        )
 
-    `tag`: its instance, and its name in events. `file`: of the words that are expected. `title`: what people call it.
-    """
 
-    tag: str
-    title: str
-    tensor: str
-    file: str
-    beats: Beats
-    data: str
-    valid: str | None
-    ready: str | None
-    last: str | None
-    keep: str | None
-    last_every: int
-    latency: int | None
+def expected_files(bench: Bench, values: Mapping[str, Integers]) -> dict[str, str]:
+    """The words that are expected of each stream, by the name of their file."""
+    return {s.file: kit_words(s.beats.pack(values[s.tensor]), s.beats) for s in bench.streams}
 
 
 def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
@@ -138,37 +161,54 @@ def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
             keep=None if signals.keep is None else "out_keep",
             last_every=out.last_every,
             latency=out.latency,
+            name=signals.data,
+            names={kind: getattr(signals, kind) or kind for kind in ("valid", "ready", "last", "keep")},
         )
     ]
-    for n, tap in enumerate(bound.taps):
-        file = f"expected_{tap.name}.hex"
-        streams.append(
-            KitStream(
-                f"tap{n}",
-                f"tap {tap.name}",
-                tap.name,
-                file,
-                tap.beats,
-                tap.data,
-                tap.valid,
-                tap.ready,
-                None,
-                None,
-                0,
-                tap.latency,
-            )
-        )
-    return tuple(streams)
+    return (*streams, *(tap_stream(n, tap) for n, tap in enumerate(bound.taps)))
 
 
-def kit_testbench(bound: Bound) -> str:
-    """The testbench around a bound design, without the macros that it needs (`kit_parameters`)."""
-    text = _TESTBENCH.read_text(encoding="utf-8")
+def tap_stream(n: int, tap: BoundTap) -> KitStream:
+    """The stream of a tap that the design shows, the one of this number."""
+    said = {"valid": tap.valid, "ready": tap.ready}
+    return KitStream(
+        tag=f"tap{n}",
+        title=f"tap {tap.name}",
+        tensor=tap.name,
+        file=f"expected_{tap.name}.hex",
+        beats=tap.beats,
+        data=tap.data,
+        valid=tap.valid,
+        ready=tap.ready,
+        last=None,
+        keep=None,
+        last_every=0,
+        latency=tap.latency,
+        name=tap.name,
+        names={kind: (text or kind).replace("dut.", "") for kind, text in said.items()},
+    )
+
+
+def stream_bench(layout: DescribedLayout, x: Integers, values: Mapping[str, Integers]) -> Bench:
+    """The testbench of a design with an input and an output stream, on images whose taps have these `values`."""
+    bound = layout.bound
     streams = kit_streams(bound)
-    return text.replace("`KIT_INSTANCE", _instance(bound)).replace("`KIT_STREAMS", _watched(streams).lstrip())
+    watched = kit_watched(streams) + kit_together([stream.tag for stream in streams])
+    text = _TESTBENCH.read_text(encoding="utf-8").replace("`KIT_INSTANCE", _instance(bound))
+    return Bench(
+        streams=streams,
+        files={STIMULUS: kit_words(layout.contents(x, dict(values))[0], bound.input.beats)},
+        parameters=_parameters(bound, streams, len(x)),
+        testbench=text.replace("`KIT_STREAMS", watched.lstrip()) + kit_stream_module(),
+    )
 
 
-def kit_words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]]", beats: Beats) -> str:
+def kit_stream_module() -> str:
+    """The module that looks at a stream."""
+    return _STREAM.read_text(encoding="utf-8")
+
+
+def kit_words(content: npt.NDArray[np.int8] | npt.NDArray[np.uint8], beats: Beats) -> str:
     """A word a beat, in hexadecimal, as the design's data has its lanes."""
     values = np.ascontiguousarray(content).view(beats.number.dtype).reshape(-1, beats.lanes)
     bits, mask = beats.number.bits, (1 << beats.number.bits) - 1
@@ -183,7 +223,7 @@ def kit_words(content: "np.ndarray[tuple[int, ...], np.dtype[np.int8 | np.uint8]
     return "".join(lines)
 
 
-def kit_parameters(bound: Bound, images: int) -> str:
+def _parameters(bound: Bound, streams: Sequence[KitStream], images: int) -> str:
     """Macros of the testbench, for so many images: sizes and packing of the streams."""
     into, out, reset = bound.input, bound.output, bound.description.reset
     longest = max(into.beats.beats, out.beats.beats, *(tap.beats.beats for tap in bound.taps))
@@ -210,14 +250,23 @@ def kit_parameters(bound: Bound, images: int) -> str:
         "DRAIN": max(1_000, 16 * longest, slowest),
     }
     order = [
-        f"// {what}: {beats.lanes} value(s) of {beats.number} a beat, {tensor}, "
-        f"slowest axis first: {', '.join(beats.order)}"
-        for what, beats, tensor in (
-            (STIMULUS, into.beats, ", ".join(into.tensors)),
-            *((stream.file, stream.beats, stream.tensor) for stream in kit_streams(bound)),
-        )
+        kit_order(STIMULUS, ", ".join(into.tensors), into.beats),
+        *(kit_order(stream.file, stream.tensor, stream.beats) for stream in streams),
     ]
-    return "\n".join([*order, *(f"`define KIT_{name} {value}" for name, value in numbers.items())]) + "\n"
+    return "\n".join([*order, *kit_macros(numbers)]) + "\n"
+
+
+def kit_order(file: str, tensor: str, beats: Beats) -> str:
+    """A comment that says how the values of a tensor lie in the words of a file."""
+    return (
+        f"// {file}: {beats.lanes} value(s) of {beats.number} a beat, {tensor}, "
+        f"slowest axis first: {', '.join(beats.order)}"
+    )
+
+
+def kit_macros(numbers: Mapping[str, int]) -> list[str]:
+    """Definitions of the testbench's numbers."""
+    return [f"`define KIT_{name} {value}" for name, value in numbers.items()]
 
 
 def _instance(bound: Bound) -> str:
@@ -242,8 +291,8 @@ def _instance(bound: Bound) -> str:
     return f"{said.top}{_values(bound.parameters)} dut (\n{_listed(ports)}\n  );\n{''.join(absent)}"
 
 
-def _watched(streams: Sequence[KitStream]) -> str:
-    """The instances that look at the streams, and what they say together."""
+def kit_watched(streams: Sequence[KitStream]) -> str:
+    """The instances that look at streams."""
     lines = []
     for stream in streams:
         beats = stream.beats
@@ -264,23 +313,30 @@ def _watched(streams: Sequence[KitStream]) -> str:
             "LATENCY": stream.latency or 0,
         }
         ports = {
-            "looked": "looked",
+            "looked": "testbench.looked",
             "data": stream.data,
             "valid": stream.valid or "1'b1",
             "ready": stream.ready or "1'b1",
             "last": stream.last or "1'b0",
             "keep": stream.keep or f"{{{beats.lanes}{{1'b1}}}}",
+            "most": stream.most or f"`KIT_IMAGES * {beats.beats}",
+            "least": stream.least,
         }
         given = ", ".join(f".{name}({value})" for name, value in numbers.items())
         lines.append(f"  kit_stream #({given}) {stream.tag} (\n{_listed(ports)}\n  );\n")
-    tags = [stream.tag for stream in streams]
-    whole = [f"{tag}.whole" for tag in tags]
-    lines += [
-        f"  wire whole = {' && '.join(whole)};\n",
-        f"  wire [31:0] whole_taps = {' + '.join(whole[1:]) or '0'};\n",
-        f"  wire [31:0] compared = {' + '.join(f'{tag}.taken' for tag in tags)};\n",
-    ]
     return "".join(lines)
+
+
+def kit_together(tags: Sequence[str]) -> str:
+    """Nets of what the streams of a testbench say together, the output's first."""
+    whole = [f"{tag}.whole" for tag in tags]
+    return "".join(
+        (
+            f"  wire whole = {' && '.join(whole)};\n",
+            f"  wire [31:0] whole_taps = {' + '.join(whole[1:]) or '0'};\n",
+            f"  wire [31:0] compared = {' + '.join(f'{tag}.taken' for tag in tags)};\n",
+        )
+    )
 
 
 def _values(parameters: dict[str, int]) -> str:

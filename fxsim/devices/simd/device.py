@@ -9,6 +9,7 @@ import msgspec
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.blocks import UNPROVED, blocks
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
@@ -17,6 +18,7 @@ from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
+from fxsim.devices.simd.proofs import whole
 from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
@@ -190,6 +192,11 @@ class FittedSimd(Fitted):
         )
 
 
+def _proofs(model: Model, settings: SimdSettings, module: str | None) -> tuple[Provable, ...]:
+    """The accelerator as it is built, for a model."""
+    return whole(model, FittedSimd(model, settings), module)
+
+
 DEVICE = Device(
     name="simd",
     title="SIMD",
@@ -205,6 +212,7 @@ DEVICE = Device(
     "nodes have a fault of their own",
     instead_of_kit="it reads its images over AXI4; 'fxsim memory-image' writes what its memory holds, 'fxsim vectors' "
     "the values of its taps",
+    proofs=_proofs,
     blocks=blocks,
     unproved=UNPROVED,
 )

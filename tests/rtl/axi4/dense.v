@@ -59,7 +59,8 @@ module dense #(
   // A byte of a word, the first the lowest.
   wire [7:0] x_place = token * INPUTS + column, w_place = row * INPUTS + column;
   wire [31:0] x_word = x[x_place>>2] >> 8 * x_place[1:0], w_word = parameters[w_place>>2] >> 8 * w_place[1:0];
-  wire [31:0] b_word = parameters[W_WORDS] >> 8 * row[1:0], s_word = parameters[W_WORDS+1] >> 8 * row[1:0];
+  wire [31:0] biases = parameters[W_WORDS], shifts = parameters[W_WORDS+1];
+  wire [31:0] b_word = biases >> 8 * row[1:0], s_word = shifts >> 8 * row[1:0];
   wire signed [7:0] operand = x_word[7:0], weight = w_word[7:0], bias = b_word[7:0];
   wire [7:0] shift = s_word[7:0];
   wire signed [31:0] half = shift == 0 ? 32'sd0 : 32'sd1 <<< (shift - 1);

@@ -29,7 +29,7 @@ from fxsim.devices.described.jobs.bound import (
     BoundRegion,
     BoundStep,
 )
-from fxsim.devices.described.jobs.parts import Step
+from fxsim.devices.described.jobs.parts import CYCLES_MAX, Step
 from fxsim.devices.described.jobs.rams import bind_rams
 from fxsim.devices.described.jobs.regions import areas_of, bind_region, check_regions, part_of, sizes_of, spaces_of
 from fxsim.devices.described.jobs.wrapper import wrapper_head
@@ -37,7 +37,10 @@ from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import Model
+from fxsim.operators import Cost
 from fxsim.simulate.sources import Sources, read_listed
+
+_TIMEOUT_MIN = 100_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class BoundJobs:
     verilog: Verilog
     parameters: dict[str, int]
     wrapper: str
+    head: str
+    """The wrapper up to the instance of the design."""
     setup: tuple[BoundStep, ...]
     run: tuple[BoundStep, ...]
     rams: tuple[BoundRam, ...]
@@ -156,7 +161,8 @@ def bind_jobs_as_far_as_it_fits(
     taps = _taps(path, description, regions, model, part, findings)
     head = None
     if not findings.problems:
-        head = wrapper_head(description, parameters, rams, masters, taps, registers, run + setup)
+        slave = {field: (ports or {})[name] for field, name in registers.items()}
+        head = wrapper_head(description, parameters, rams, masters, taps, slave, run + setup)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:
@@ -175,6 +181,7 @@ def bind_jobs_as_far_as_it_fits(
         verilog=verilog,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
+        head=head,
         setup=setup,
         run=run,
         rams=rams,
@@ -336,3 +343,17 @@ def _taps(
                     raise FileError(f"{path}: tap '{tap.name}' shares its signals, which needs a valid")
                 taps.append(tap)
     return sorted(taps, key=lambda tap: model.graph.taps.index(tap.name))
+
+
+def step_timeout(model: Model, bound: BoundJobs) -> int:
+    """Cycles in which a step should end: of a design with one multiplier, which moves every byte for itself."""
+    cycles = 16 * sum(cost.macs for cost in _costs(model))
+    for master in bound.masters:
+        moved = sum(region.words * region.word_bytes for region in bound.regions if region.memory == master.memory)
+        cycles += moved * (16 + 2 * master.said.latency)
+    return max(_TIMEOUT_MIN, min(cycles, CYCLES_MAX))
+
+
+def _costs(model: Model) -> list[Cost]:
+    graph = model.graph
+    return [node.op.cost(graph.tensors[node.name]) for node in graph.nodes]

@@ -7,16 +7,15 @@ import msgspec
 from fxsim.contract.arithmetic import Integers
 from fxsim.devices.base import CycleLimit, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.fitted import FOLLOWING, FittedDescribed, cpp_cycles, cpp_flag, cpp_shape
-from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs
+from fxsim.devices.described.four_state import make_bench
+from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs, step_timeout
 from fxsim.devices.described.jobs.bound import BoundAxi4, BoundRam, BoundRegion, BoundStep
 from fxsim.devices.described.jobs.layout import JobsLayout
-from fxsim.devices.described.jobs.parts import CYCLES_MAX
 from fxsim.devices.described.jobs.wrapper import waited
 from fxsim.devices.four_state import FourStateBench
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError
 from fxsim.graph import Model
-from fxsim.operators import Cost
 from fxsim.simulate import messages
 from fxsim.simulate.build import AXI4_HARNESS, AXI_HARNESS
 from fxsim.simulate.stall import Stall
@@ -33,7 +32,6 @@ _WATCHDOG_MIN = 1000
 _RESET_REACH = 12
 _DRAIN = 256
 """Cycles after the last job in which nothing may come any more."""
-_TIMEOUT_MIN = 100_000
 
 
 class State(msgspec.Struct, frozen=True):
@@ -52,9 +50,9 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             path,
             lambda base: bind_jobs(path, model, base),
             _HARNESS,
-            lambda bound: ports_header(bound, _timeout(model, bound)),
+            lambda bound: ports_header(bound, step_timeout(model, bound)),
         )
-        timeout = _timeout(model, self.bound)
+        timeout = step_timeout(model, self.bound)
         self.limit = CycleLimit(least=1)
         # Nothing moves while a design computes: each step's own timeout comes first.
         control, steps = self.bound.description.control, (*self.bound.setup, *self.bound.run)
@@ -77,12 +75,10 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         """Whether the design is an AXI4 master."""
         return bool(self.bound.masters)
 
-    def four_state(self, x: Integers, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:  # noqa: ARG002  # none of it
-        """StimulusError: memories, registers and buses of a job have no harness for four states."""
-        raise StimulusError(
-            f"{self.bound.path}: the design works off jobs, and four states are there for designs with an input and an "
-            "output stream: simulate it in two (without --four-state), under several power-on seeds"
-        )
+    def four_state(self, x: Integers, engine: Engine | str, stall: int, folder: Path) -> FourStateBench:
+        """The testbench of a kit, memory files, and the values of the output and of every tap that is shown."""
+        self.write_files(folder)
+        return make_bench(self.bound, self._model, x, engine, stall, folder)
 
     def refuse_stall(self, stall: Stall) -> None:
         """StimulusError where a pattern asks for what the design has no signals for."""
@@ -244,17 +240,3 @@ def _cpp_region(bound: BoundJobs, own: list[BoundRam], i: int) -> str:
 def _file(i: int) -> str:
     """The file with the words of a region."""
     return f"fxsim_region_{i}.bin"
-
-
-def _timeout(model: Model, bound: BoundJobs) -> int:
-    """Cycles in which a step should end: of a design with one multiplier, which moves every byte for itself."""
-    cycles = 16 * sum(cost.macs for cost in _costs(model))
-    for master in bound.masters:
-        moved = sum(region.words * region.word_bytes for region in bound.regions if region.memory == master.memory)
-        cycles += moved * (16 + 2 * master.said.latency)
-    return max(_TIMEOUT_MIN, min(cycles, CYCLES_MAX))
-
-
-def _costs(model: Model) -> list[Cost]:
-    graph = model.graph
-    return [node.op.cost(graph.tensors[node.name]) for node in graph.nodes]

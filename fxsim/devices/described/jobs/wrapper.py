@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fxsim.devices.described.description import Description
+from fxsim.devices.described.elaborate import Port
 from fxsim.devices.described.jobs.bound import AXI4_SIDES, LITE, BoundAxi4, BoundRam, BoundStep
 from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, parameter_list
 
@@ -15,7 +16,7 @@ def wrapper_head(
     rams: Sequence[BoundRam],
     masters: Sequence[BoundAxi4],
     taps: Sequence[BoundTap],
-    registers: Mapping[str, str],
+    registers: Mapping[str, Port],
     steps: Sequence[BoundStep],
 ) -> str:
     """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
@@ -35,7 +36,8 @@ def wrapper_head(
     body += [f"  assign busy = {_ZERO if busy is None else nets[busy]};"]
     body += [f"  assign waits[{i}] = {nets[name]};" for i, name in enumerate(waits)]
     body += ["  assign waits = 1'b0;"] if not waits else []
-    ports |= {port: f"s_axil_{field}" for field, port in registers.items()}
+    for field, slave in registers.items():
+        ports[slave.name] = f"s_axil_{field}" + (f"[{slave.bits - 1}:0]" if field.endswith("addr") else "")
     body += [f"  assign s_axil_{f} = 0;" for f, (way, _) in LITE.items() if way == "out" and f not in registers]
     theirs, own = [ram for ram in rams if not ram.said.inside], [ram for ram in rams if ram.said.inside]
     for group, kind in ((theirs, "ram"), (own, "own")):
@@ -49,22 +51,6 @@ def wrapper_head(
     for i, master in enumerate(masters):
         body += _master(i, master)
         ports |= {port: f"axi{i}_{field}" for field, port in master.ports.items()}
-    sizes = [
-        (direction if name != "rdata" else {"in": "out", "out": "in"}[direction], f"{kind}_{name}", bits)
-        for kind, direction, group in (("ram", "out", theirs), ("own", "in", own))
-        for name, bits in (
-            ("enable", len(group)),
-            ("strobe" if kind == "ram" else "write", _bytes(group) if kind == "ram" else len(group)),
-            ("address", 64 * len(group)),
-            ("wdata", 8 * _bytes(group)),
-            ("rdata", 8 * _bytes(group)),
-        )
-    ]
-    sizes += [
-        (way, f"axi4_{field}", sum(_slot(field, master) for master in masters))
-        for side in AXI4_SIDES
-        for field, (way, _) in side.items()
-    ]
     mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
     lines = [
         "// Made by fxsim around a design that a description names.",
@@ -73,7 +59,7 @@ def wrapper_head(
         "  input wire clk, input wire rst, input wire start, output wire done, output wire busy,",
         f"  output wire [{max(len(waits), 1) - 1}:0] waits,",
         *(f"  {way}put wire [{(bits or 64) - 1}:0] s_axil_{field}," for field, (way, bits) in LITE.items()),
-        *(f"  {direction}put wire [{max(bits, 1) - 1}:0] {name}," for direction, name, bits in sizes),
+        *(f"  {way}put wire [{max(bits, 1) - 1}:0] {name}," for way, name, bits in wrapper_ports(rams, masters)),
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_valid, output wire [{max(len(taps), 1) - 1}:0] mon_ready,",
         f"  output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
         *body,
@@ -84,7 +70,30 @@ def wrapper_head(
     return "\n".join(lines) + "\n"
 
 
-def _slot(field: str, master: BoundAxi4) -> int:
+def wrapper_ports(rams: Sequence[BoundRam], masters: Sequence[BoundAxi4]) -> list[tuple[str, str, int]]:
+    """The wrapper's ports to memories: direction, name, bits. First those of RAMs outside, then of those inside."""
+    ports = [
+        (direction if name != "rdata" else {"in": "out", "out": "in"}[direction], f"{kind}_{name}", bits)
+        for kind, direction, group in (
+            ("ram", "out", [ram for ram in rams if not ram.said.inside]),
+            ("own", "in", [ram for ram in rams if ram.said.inside]),
+        )
+        for name, bits in (
+            ("enable", len(group)),
+            ("strobe" if kind == "ram" else "write", _bytes(group) if kind == "ram" else len(group)),
+            ("address", 64 * len(group)),
+            ("wdata", 8 * _bytes(group)),
+            ("rdata", 8 * _bytes(group)),
+        )
+    ]
+    return ports + [
+        (way, f"axi4_{field}", sum(slot_bits(field, master) for master in masters))
+        for side in AXI4_SIDES
+        for field, (way, _) in side.items()
+    ]
+
+
+def slot_bits(field: str, master: BoundAxi4) -> int:
     """Bits that a port of a master takes in the wrapper's: as many for every one, but for its data."""
     if field in ("rdata", "wdata"):
         return master.data_bits
@@ -101,7 +110,7 @@ def _master(i: int, master: BoundAxi4) -> list[str]:
     }  # fmt: skip
     lines = []
     for field, (way, bits) in ((field, port) for side in AXI4_SIDES for field, port in side.items()):
-        slot, net = _slot(field, master), f"axi{i}_{field}"
+        slot, net = slot_bits(field, master), f"axi{i}_{field}"
         at = {"rdata": 8 * master.offset, "wdata": 8 * master.offset, "wstrb": master.offset}.get(field, i * slot)
         there = field in master.ports
         wide = master.widths.get(field, bits or slot) if there else slot
