@@ -48,7 +48,7 @@ class Tried:
 
     @property
     def key(self) -> tuple[tuple[str, str, str], ...]:
-        """What it does, whichever change was found first."""
+        """Its changes, whichever was found first."""
         return tuple(sorted((c.label, c.node, repr(sorted(c.parameters.items()))) for c in self.changes))
 
     @property
@@ -256,7 +256,7 @@ def _pairs(case: Case, singles: list[Tried]) -> Iterator[Tried]:
 
 
 def _chosen(singles: list[Tried]) -> list[Tried]:
-    """Those of the best-first singles that pairs are made of: all that chose nothing to fit, and what explains most."""
+    """Best-first singles that pairs are made of: all that chose nothing to fit, and what explains most."""
     plain = [t for t in singles if t.freedom == 0]
     rest = [t for t in singles if t.freedom > 0]
     return sorted(plain + rest[: max(0, PAIRED - len(plain))], key=lambda t: -t.share)

@@ -176,4 +176,4 @@ HYPOTHESES: tuple[Callable[[Case], Iterator[Change]], ...] = (transposed, permut
 """The simplest first."""
 
 FITTED: tuple[Callable[[Case], Iterator[Change]], ...] = (ordered, reordered, swapped, stale)
-"""Those that find their parameters in the trace, beside a change that is taken for granted."""
+"""Hypotheses that find their parameters in the trace, beside a change that is taken for granted."""

@@ -341,7 +341,7 @@ def _freedom(op: Linear | Affine, rows: int, bits: float) -> float:
 
 
 FITTED = (wrong_shift, wrong_bias, wrong_weight)
-"""Those that find their parameters in the trace, also beside a change that is taken for granted."""
+"""Hypotheses that find their parameters in the trace, also beside a change that is taken for granted."""
 HYPOTHESES = (
     rounding, bias, shift, overflow, relu, weights, by_contract, double_rounding, products, neighbours_bias, *FITTED,
 )  # fmt: skip

@@ -176,7 +176,7 @@ class _Curve:
     following: Int64
 
     def values(self, rows: Int64) -> Int64:
-        """What each of some rows [row, entry] in place of the channel's makes of the inputs: [input, row]."""
+        """Results [input, row] of the inputs by each of some rows [row, entry] in place of the channel's."""
         pairs = np.stack([rows, np.broadcast_to(self.following, rows.shape)], axis=1).reshape(-1, rows.shape[1])
         made = compute(self.op, replace(self.rule, table=pairs), np.repeat(self.x[:, None], len(pairs), axis=1))
         every: Int64 = made[:, ::2]
@@ -263,6 +263,6 @@ def _values_of(op: Lut, there: Int64) -> Int64:
 
 
 FITTED = (end, corrupted)
-"""Those that find their parameters in the trace, also beside a change that is taken for granted."""
+"""Hypotheses that find their parameters in the trace, also beside a change that is taken for granted."""
 HYPOTHESES = (rounding, interpolation, edge, index, resampled, *FITTED)
 """The simplest first."""

@@ -151,7 +151,7 @@ def _try(found: Confusion, place: _Place, injection: Injection, rng: np.random.G
 
 
 def _tried(place: _Place, injection: Injection, rng: np.random.Generator, images: int) -> Tried | str:
-    """What came of an injection on so many images; its label where it changed no value."""
+    """The outcome of an injection on so many images; its label where it changed no value."""
     model, node, x = place.model, place.node, place.x[:images]
     values = {name: array[:images] for name, array in place.values.items()}
     inputs = [values[name] for name in node.inputs]
