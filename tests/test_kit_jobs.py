@@ -1,12 +1,16 @@
 """Kits and four states of designs that work off jobs: right in Icarus Verilog, and every fault is found."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.errors import StimulusError
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import Model
 from fxsim.vectors.kit import write_kit
 from tests.test_described_axi4 import X as AXI4_X
@@ -20,7 +24,7 @@ from tests.test_kit import ran
 
 __all__ = ["dense", "one_output", "two"]  # fixtures
 
-pytestmark = pytest.mark.icarus
+pytestmark = [pytest.mark.icarus, pytest.mark.slow]
 
 SLOW = 'done = "done", timeout = 2000'
 
@@ -175,3 +179,45 @@ def test_jobs_in_four_states(two: Model, dense: Model, tmp_path: Path) -> None:
         wrong = of(two, jobs_design(tmp_path / f"w{n}", {"jobs.v": swap(old, new)}), X, stalls=(0,))
         assert not wrong.passed
         assert words in str(wrong.reason), wrong.reason
+
+
+def resmlp(channels: int) -> Model:
+    """A ResMLP of one block with tables, random, of so many channels; its classes do not fill a word."""
+    config = ResMLPConfig(4, 20, channels, 16, 1, 10, points=8, rule=TableRule.CLAMP)
+    random = np.random.default_rng(7)
+    parameters: dict[str, np.ndarray] = {}
+    for name, shape in resmlp_parameters(config).items():
+        low, high, kind = (4, 9, np.uint8) if name.endswith("shift") else (-128, 128, np.int8)
+        parameters[name] = random.integers(low, high, shape).astype(kind)
+    return Model(build_resmlp(config, parameters), "small")
+
+
+def test_kit_of_the_simd_accelerator_judges_every_tap(tmp_path: Path) -> None:
+    """Program, image and result in one memory, taps one after the other at the stages; a fault is found at its tap."""
+    model, kit = resmlp(32), tmp_path / "kit"
+    x = np.random.default_rng(8).integers(-128, 128, (1, 4, 20)).astype(np.int8)
+    write_kit(model, x, kit, "simd")
+    shutil.copyfile(kit / "sources.txt", kit / "kit.f")
+    build = ["iverilog", "-g2012", "-s", "testbench", "-o", "kit.vvp", "parameters.v", "testbench.v", "-c", "kit.f"]
+
+    def once(**parameters: int) -> str:
+        words = [word for name, value in parameters.items() for word in ("-P", f"testbench.{name}={value}")]
+        subprocess.run([*build[:4], *words, *build[4:]], cwd=kit, check=True)
+        return subprocess.run(["vvp", "-n", "kit.vvp"], cwd=kit, check=True, capture_output=True, text=True).stdout
+
+    beats = sum(int(np.prod(shape[:-1], dtype=int)) * -(-shape[-1] // 16) for shape in model.graph.shapes.values()) + 1
+    beats -= 4 * 2  # the input's
+    assert once() == f"PASS: 1 images, {beats} beats equal\n"
+    verilog = kit / "rtl" / "lib" / "saturating_add.v"
+    text = verilog.read_text()
+    assert "assign y = fits ?" in text
+    verilog.write_text(text.replace("assign y = fits ?", "assign y = 1 ?"))
+    assert once().startswith("FAIL: image 0, tap blocks.0.token_mixer.add, beat ")
+
+
+def test_kit_of_the_simd_accelerator_refuses_groups_that_are_not_full(tmp_path: Path) -> None:
+    """A description has no last group of four channels; what serves instead is said."""
+    x = np.zeros((1, 4, 20), np.int8)
+    with pytest.raises(StimulusError, match=r"'embed' has 20 channels, expected at most 16 or .*'fxsim memory-image'"):
+        write_kit(resmlp(20), x, tmp_path / "kit", "simd")
+    assert not (tmp_path / "kit").exists()

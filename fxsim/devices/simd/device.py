@@ -11,6 +11,7 @@ from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, 
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.blocks import UNPROVED, blocks
+from fxsim.devices.simd.description import describe
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
 from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
@@ -203,8 +204,7 @@ DEVICE = Device(
     four_state=True,
     instead_of_nodes="each of its units serves many nodes; a run without --nodes compares every tap, and says which "
     "nodes have a fault of their own",
-    instead_of_kit="it reads its images over AXI4; 'fxsim memory-image' writes what its memory holds, 'fxsim vectors' "
-    "the values of its taps",
+    described=describe,
     blocks=blocks,
     unproved=UNPROVED,
 )
