@@ -268,8 +268,9 @@ class Device:
     it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
     to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
     `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
-    it has none. `instead_of_nodes`: what serves where it has no modules, in words. `proofs`: from a model, settings and the name of a module, or None for all of it, the designs that are to be proved; None where none
-    can be. `blocks`: from a model and settings, by module, the blocks that are proved against a rule of their own.
+    it has none. `instead_of_nodes`: what serves where it has no modules, in words. `proofs`: from a model, settings and
+    the name of a module, or None for all of it, the designs that are to be proved; None where none can be. `blocks`:
+    from a model and settings, by module, the blocks that are proved against a rule of their own.
     `unproved`: its modules that nothing proves alone, each with the reason.
     """
 
