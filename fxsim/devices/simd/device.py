@@ -18,6 +18,7 @@ from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
+from fxsim.devices.simd.nodes import list_parts
 from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
@@ -202,8 +203,7 @@ DEVICE = Device(
     universal=True,
     handshakes=False,
     four_state=True,
-    instead_of_nodes="each of its units serves many nodes; a run without --nodes compares every tap, and says which "
-    "nodes have a fault of their own",
+    nodes=list_parts,
     described=describe,
     blocks=blocks,
     unproved=UNPROVED,
