@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from fxsim.cli.console import json_option
-from fxsim.devices.registry import DEFAULT
+from fxsim.devices.registry import DEFAULT, DESCRIBED
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--accel", "device", default=DEFAULT, show_default=True, metavar="NAME", help="The accelerator.")
+@click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="Description of your own RTL, .toml.")
 @click.option("--module", metavar="NAME", help="One of its modules, each different instance of it alone.")
 @click.option(
     "--rtl", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -34,6 +36,7 @@ def command(
     ctx: click.Context,
     model: Path | None,
     device: str,
+    dut: Path | None,
     module: str | None,
     rtl: Path | None,
     schedule: str,
@@ -52,6 +55,8 @@ def command(
     power-on, in a run with this schedule. A value that is not is `refuted` where a simulated image shows it, and else
     `unproved`. docs/prove.md says what that is, and what it is not.
 
+    --dut: your own RTL, as its description binds it to the model, at every tap that it shows and at its output.
+
     --schedule all: every module's output sequence is a function of its input sequence, under any stalls, gaps and
     resets, by induction; what no module proves is wires and streams alone.
 
@@ -67,8 +72,15 @@ def command(
     from fxsim.cli.prove_rtl import show_rtl
     from fxsim.cli.prove_schedules import show_schedules
 
+    if dut is not None:
+        if device != DESCRIBED and ctx.get_parameter_source("device") is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
+        if engine or widths:
+            raise click.UsageError("--dut is of the RTL: not with --engine and --widths")
+        device = DESCRIBED
+    settings: dict[str, object] = {} if dut is None else {"dut": str(dut)}
     if recheck is not None:
-        if model is not None or output is not None or engine or widths or fresh:
+        if model is not None or dut is not None or output is not None or engine or widths or fresh:
             raise click.UsageError("--recheck takes a folder of evidence alone: the model is in it")
         ctx.exit(show_recheck(recheck, as_json))
     if model is None:
@@ -83,4 +95,4 @@ def command(
         ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
     if schedule == "all":
         ctx.exit(show_schedules(model, device, module, rtl, output, fresh, as_json))
-    ctx.exit(show_rtl(model, device, module, rtl, schedule, images, output, fresh, as_json))
+    ctx.exit(show_rtl(model, device, settings, module, rtl, schedule, images, output, fresh, as_json))

@@ -17,6 +17,7 @@ _WITNESS_SHOWN = 4
 def show_rtl(
     path: Path,
     device: str,
+    settings: dict[str, object],
     module: str | None,
     rtl: Path | None,
     schedule: str,
@@ -28,7 +29,7 @@ def show_rtl(
     """Prove an accelerator's RTL, or a module's, for a model and show it; the exit status."""
     model = load(path)
     evidence = None if output is None else Evidence()
-    request = ProofRequest(model, device, {}, module, rtl, schedule, images, kept=not fresh)
+    request = ProofRequest(model, device, settings, module, rtl, schedule, images, kept=not fresh)
     with progress("values") as report:
         found = prove(request, progress=lambda _, done, of: report(done, of), evidence=evidence)
     written = None

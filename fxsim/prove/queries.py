@@ -24,11 +24,18 @@ _NAMES = {
 
 
 def question(
-    rows: npt.NDArray[np.int64], width: int, low: int, high: int, finish: Requantised, result_bits: int
+    rows: npt.NDArray[np.int64],
+    width: int,
+    low: int,
+    high: int,
+    finish: Requantised,
+    result_bits: int,
+    added: int = 0,
 ) -> str | None:
-    """The question whether a cone of an accumulator (CUT) is `finish` of it, or not, as a text.
+    """The question whether a cone of an accumulator (CUT) is `finish` of its sum, or not, as a text.
 
-    The accumulator has `width` bits and is within `low` and `high`. None where a row cannot be written so.
+    The accumulator has `width` bits, is within `low` and `high`, and holds the sum and what is `added` to it. None
+    where a row cannot be written so.
     """
     lines = ["(set-logic QF_BV)", f"(declare-const acc (_ BitVec {width}))"]
     for number, row in enumerate(rows.tolist()):
@@ -39,7 +46,7 @@ def question(
     lines += [
         f"(assert (and (bvsle {_number(low, width)} acc) (bvsle acc {_number(high, width)})))",
         # The contract: round half up, the bias after it, saturate.
-        f"(define-fun wide () (_ BitVec {_WIDE}) ((_ sign_extend {_WIDE - width}) acc))",
+        f"(define-fun wide () (_ BitVec {_WIDE}) {_sum(width, added)})",
         f"(define-fun shift () (_ BitVec {_WIDE}) {_number(min(finish.shift, 63), _WIDE)})",
         f"(define-fun quotient () (_ BitVec {_WIDE}) (bvashr wide shift))",
     ]
@@ -55,6 +62,11 @@ def question(
         f"(assert (distinct r{len(rows) - 1} ((_ extract {result_bits - 1} 0) clamped)))",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sum(width: int, added: int) -> str:
+    extended = f"((_ sign_extend {_WIDE - width}) acc)"
+    return f"(bvsub {extended} {_number(added, _WIDE)})" if added else extended
 
 
 def _row(rows: npt.NDArray[np.int64], kind: int, width: int, a: int, b: int, c: int) -> str | None:

@@ -2,9 +2,11 @@
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -12,8 +14,8 @@ import numpy as np
 from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimRequest, run_cosim
-from fxsim.devices import DEFAULT, DEVICES, make_settings
-from fxsim.devices.provable import Port, Provable
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
+from fxsim.devices.provable import Beats, Lane, Port, Provable
 from fxsim.engines import run
 from fxsim.errors import ToolError
 from fxsim.formats import model_sha256
@@ -21,15 +23,18 @@ from fxsim.graph import Model, check_model
 from fxsim.paths import rtl_dir
 from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_block
+from fxsim.prove.bus import OF_MEMORY, OF_REGISTERS, BusSetup
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.expected import Functions, Numbers
-from fxsim.prove.judge import Finding, Judge
+from fxsim.prove.judge import Finding, Judge, Place
 from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.machine import Machine
+from fxsim.prove.monitors import Monitor
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Places, Program, make_program
 from fxsim.prove.solver import Answer
-from fxsim.prove.streams import Feed, Outcome, Run, Setup, Watch
+from fxsim.prove.streams import Feed, Watch
+from fxsim.prove.symbolic import Outcome, Run, Setup
 from fxsim.simulate.build import Status, optimisation
 from fxsim.simulate.sources import Sources, read_sources
 from fxsim.simulate.stall import Stall
@@ -96,7 +101,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     `status`: `proved`, `refuted` (the simulated RTL differs on an image; of a module its netlist, on a sample image or
     on inputs that were found) or `unproved`. `ways`: how values were proved, by way. `questions`: asked of the solver.
     `stopped`: why the run ended early, empty where it did not. `seconds`: by what took them. `memory_mib`: most memory
-    of the process. `cached`: it was proved before and kept, and times and memory are those of then.
+    of the process. `around`: what stood around it, streams, or registers and memory on a bus. `cached`: it was proved
+    before and kept, and times and memory are those of then.
     """
 
     name: str
@@ -118,6 +124,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     seconds: dict[str, float]
     memory_mib: int
+    around: Literal["streams", "bus"]
     cached: bool = False
 
 
@@ -149,6 +156,8 @@ def prove(
     """
     device = DEVICES[request.device]
     settings = make_settings(device.name, device.settings, request.settings)
+    if device.name == DESCRIBED and request.rtl is not None:
+        raise ToolError("other Verilog in place of a described design's is not taken: put a description beside it")
     blocks = {} if device.blocks is None else device.blocks(request.model, settings)
     proofs: tuple[Proof, ...] = ()
     proved: tuple[BlockProof, ...] = ()
@@ -188,8 +197,9 @@ def prove_design(
     """Prove one design, of those that a request's device has for its model or another. Raises as `prove` does."""
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    sources = read_sources(request.rtl or rtl_dir())
-    made = make_netlist(sources, design.top, design.parameters, design.files, status)
+    own = design.verilog
+    sources = read_sources(request.rtl or rtl_dir()) if own is None else own.sources
+    made = make_netlist(sources, design.top, design.parameters, design.files, status, own, design.clock)
     clock.lap("netlist")
     key = _key(request, design, made, sources) if request.kept and request.device in DEVICES.own else None
     if key is not None and evidence is None:
@@ -198,7 +208,7 @@ def prove_design(
             return msgspec.structs.replace(kept, cached=True)
     program = make_program(made.netlist)
     clock.lap("program")
-    functions = Functions(request.model.graph)
+    functions = Functions(request.model.graph, design.tensors())
     x = sample_images(request.model, SAMPLES + request.images - 1, seed=1)
     computed = run(request.model, x, request.model.graph.taps)
     every = functions.samples(x, computed)
@@ -252,9 +262,9 @@ def _key(request: ProofRequest, design: Provable, made: Made, sources: Sources) 
         "netlist": made.sha256,
         "yosys": made.yosys,
         # The simulator reads the Verilog itself.
-        "verilog": sources.sha256,
+        "verilog": sources.sha256 if design.verilog is None else design.verilog.sha256,
         "model": model_sha256(request.model),
-        "design": design,
+        "design": design._replace(verilog=None),
         "device": request.device,
         "settings": {name: repr(value) for name, value in request.settings.items()},
         "schedule": request.schedule,
@@ -298,6 +308,7 @@ def _result(
         cells=cells,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        around="streams" if design.bus is None else "bus",
     )
 
 
@@ -321,44 +332,111 @@ def sample_images(model: Model, count: int, seed: int) -> Int8:
 
 
 def make_setup(design: Provable, made: Made, program: Program, functions: Functions) -> Setup:
-    """A design's streams as places of its program; ToolError where it lacks a port, or has one of another width."""
+    """The surroundings of a design as places of its program; ToolError where a port is missing or too narrow."""
     netlist = made.netlist
     ports = {**netlist.inputs, **netlist.outputs}
 
-    def places(port: Port) -> Places:
-        cell = ports.get(port.name)
+    def whole(name: str) -> Places:
+        cell = ports.get(name)
         if cell is None:
-            raise ToolError(f"the module '{design.top}' has no port '{port.name}'; it has: {', '.join(sorted(ports))}")
+            raise ToolError(f"the module '{design.top}' has no port '{name}'; it has: {', '.join(sorted(ports))}")
         found = program.places[cell]
         assert found is not None
+        return found
+
+    def places(port: Port) -> Places:
+        found = whole(port.name)
         if len(found) < port.low + port.width:
             raise ToolError(
                 f"the port '{port.name}' of '{design.top}' has {len(found)} bits, expected {port.low + port.width}"
             )
         return found[port.low : port.low + port.width]
 
-    feeds = tuple(
-        Feed(
-            places(feed.data),
-            places(feed.valid),
-            places(feed.ready),
-            None if feed.last is None else places(feed.last),
-            tuple(functions.number(feed.tensor, *place) for place in feed.order),
+    def if_any(port: Port | None) -> Places | None:
+        return None if port is None else places(port)
+
+    def always(port: Port | None) -> Places:
+        return np.ones(1, np.int32) if port is None else places(port)
+
+    feeds = []
+    for feed in design.feeds:
+        beats = feed.beats or Beats(1, (1,) * len(feed.order))
+        tensors = feed.tensors or (feed.tensor,) * len(feed.order)
+        feeds.append(
+            Feed(
+                places(feed.data),
+                if_any(feed.valid),
+                always(feed.ready),
+                if_any(feed.last),
+                tuple(functions.number(tensor, *place) for tensor, place in zip(tensors, feed.order, strict=True)),
+                beats.counts,
+                beats.lanes,
+                frozenset({len(beats.counts) - 1}) if feed.lasts is None else feed.lasts,
+                if_any(feed.keep),
+                if_any(feed.start),
+                feed.interval,
+                feed.whole,
+            )
         )
-        for feed in design.feeds
-    )
     watches = []
     for watch in design.watches:
+        beats = watch.beats or Beats(1, (1,) * len(watch.order))
         flags = []
         if watch.last is not None:
-            flags.append((watch.last.name, places(watch.last), len(watch.order) - 1))
+            lasts = frozenset({len(beats.counts) - 1}) if watch.lasts is None else watch.lasts
+            flags.append((watch.last.name, places(watch.last), lasts))
         if watch.zero is not None:
-            flags.append((watch.zero.name, places(watch.zero), -1))
-        streams = (places(watch.data), places(watch.valid), places(watch.ready))
-        watches.append(Watch(watch.name, watch.tap, *streams, watch.order, watch.same, tuple(flags)))
-    takes = np.concatenate([places(port) for port in design.takes])
+            flags.append((watch.zero.name, places(watch.zero), frozenset[int]()))
+        streams = (places(watch.data), if_any(watch.valid), always(watch.ready))
+        watches.append(
+            Watch(
+                watch.name,
+                watch.tap,
+                *streams,
+                watch.order,
+                tuple(functions.number(watch.tap, *place) for place in watch.order),
+                beats.counts,
+                beats.lanes,
+                watch.same,
+                tuple(flags),
+                if_any(watch.keep),
+                watch.latency,
+                watch.cut,
+            )
+        )
+    takes = np.concatenate([np.zeros(0, np.int32), *(places(port) for port in design.takes)])
     quiet = {port.name: places(port) for port in design.quiet}
-    return Setup(feeds, tuple(watches), places(design.reset), takes, quiet, design.idle)
+    monitors = tuple(
+        Monitor(
+            monitor.name,
+            places(monitor.data),
+            places(monitor.valid),
+            monitor.words,
+            tuple(_numbers_of(word, functions) for word in monitor.words),
+        )
+        for monitor in design.monitors
+    )
+    bus = None
+    if design.bus is not None:
+        names = [f"{design.bus.registers}_{name}" for name in OF_REGISTERS]
+        names += [f"{design.bus.memory}_{name}" for name in OF_MEMORY]
+        numbers_in = {
+            region.name: _numbers_of(region.content, functions)
+            for region in (*design.bus.reads, design.bus.writes)
+            if not isinstance(region.content, bytes)
+        }
+        bus = BusSetup(design.bus, {name: whole(name) for name in (*names, design.bus.irq.name)}, numbers_in)
+    resets = places(design.reset) if design.reset_cycles else np.zeros(0, np.int32)
+    cycles, idle = design.reset_cycles, design.idle_reset
+    return Setup(tuple(feeds), tuple(watches), resets, takes, quiet, design.idle, cycles, idle, monitors, bus)
+
+
+def _numbers_of(lanes: tuple[Lane | None, ...], functions: Functions) -> tuple[int, ...]:
+    """The numbers of the values in bytes of a word or of memory, -1 for those that hold none."""
+    return tuple(
+        -1 if lane is None or lane.holds is not None else functions.number(lane.tap, lane.token, lane.channel)
+        for lane in lanes
+    )
 
 
 def _numbers(
@@ -370,12 +448,11 @@ def _numbers(
     outcome = runner.run()
     if outcome.stopped:
         return f"on numbers: {outcome.stopped}"
-    for watch, values in zip(setup.watches, runner.values(), strict=True):
-        for index, value in enumerate(values):
-            image, place = divmod(index, len(watch.order))
-            wanted = given[image * functions.total + functions.number(watch.tap, *watch.order[place])]
-            if value != wanted:
-                return f"on numbers '{watch.name}' gives {value} as value {index}, expected {wanted}"
+    indices: Counter[str] = Counter()
+    for stream, number, value in runner.seen():
+        if value != given[number]:
+            return f"on numbers '{stream}' gives {value} as value {indices[stream]}, expected {given[number]}"
+        indices[stream] += 1
     return ""
 
 
@@ -429,9 +506,7 @@ def _of_inputs(
     stall: Stall,
 ) -> Refutation | None:
     """A finding that inputs of the design show: its netlist, run on these numbers, gives what the finding says."""
-    every = (
-        image * functions.total + n for image in range(request.images) for feed in setup.feeds for n in feed.numbers
-    )
+    every = (image * functions.total + n for image in range(request.images) for n in setup.fed())
     numbers = {judge.name(number): number for number in every}
     differing = [finding for finding in outcome.findings if finding.kind == "differs"]
     for finding in differing[:REPLAYED]:
@@ -442,13 +517,11 @@ def _of_inputs(
             given[numbers[name]] = value
         runner = Run(Machine(program), setup, functions.total, request.images, None, given, stall)
         runner.run()
-        for watch, values in zip(setup.watches, runner.values(), strict=True):
-            if watch.tap != finding.tap or watch.same:
-                continue
-            place = finding.image * len(watch.order) + watch.order.index((finding.token, finding.channel))
-            if place < len(values) and values[place] == finding.got:
-                text = f"{finding.tap}: of these inputs its netlist gives {finding.got}, expected {finding.expected}"
-                return Refutation(None, text)
+        place = Place(finding.image, finding.tap, finding.token, finding.channel, finding.cycle)
+        number = judge.number(place)
+        if any(seen.number == number and seen.value == finding.got for seen in runner.seen()):
+            text = f"{finding.tap}: of these inputs its netlist gives {finding.got}, expected {finding.expected}"
+            return Refutation(None, text)
     return None
 
 

@@ -35,7 +35,10 @@ def prove_schedules(
     """
     known = DEVICES.get(device)
     if known is None or known.proofs is None or device != DEFAULT:
-        raise ToolError(f"nothing is stated of device '{device}' for all schedules, expected '{DEFAULT}'")
+        raise ToolError(
+            f"nothing is stated of device '{device}' for all schedules: properties under any stalls are stated "
+            f"of the modules of '{DEFAULT}' alone; one schedule is proved with none or random:SEED"
+        )
     design = known.proofs(model, make_settings(device, known.settings, {}), None)[0]
     sources = read_sources(rtl_dir() if rtl is None else rtl)
     found = elaborate(sources, design)

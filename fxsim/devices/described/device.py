@@ -19,7 +19,9 @@ from fxsim.devices.described.four_state import make_bench
 from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
+from fxsim.devices.described.proofs import provable_of
 from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.provable import Provable
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError, ToolError
 from fxsim.graph import Model
@@ -190,6 +192,20 @@ def fit(model: Model, settings: DescribedSettings) -> Fitted:
     return FittedJobs(model, path) if read_description(path).has_jobs else FittedStreams(model, path)
 
 
+def proofs(model: Model, settings: DescribedSettings, module: str | None) -> tuple[Provable, ...]:
+    """The design, to be proved whole. ToolError for one of its modules, and where it works off jobs."""
+    if module is not None:
+        raise ToolError(f"'{module}' of a described design is not proved alone: describe it by itself, as a part of it")
+    if settings.dut is not None and read_description(Path(settings.dut)).has_jobs:
+        raise ToolError(
+            f"{settings.dut}: a design that works off jobs is not proved: nothing here answers its memories and "
+            "registers with symbols; expected one of streams"
+        )
+    fitted = fit(model, settings)
+    assert isinstance(fitted, FittedStreams)
+    return (provable_of(fitted.bound, model, fitted.watchdog),)
+
+
 def copy_design(model: Model, settings: DescribedSettings, rtl: Path | None, folder: Path) -> Path:
     """Copy a design and its description to `rtl/` of a folder, with files that it reads; returns the description."""
     fitted = fit(model, settings)
@@ -209,5 +225,6 @@ DEVICE = Device(
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
     described=copy_design,
+    proofs=proofs,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),
 )

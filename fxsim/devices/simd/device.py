@@ -9,6 +9,7 @@ import msgspec
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.blocks import UNPROVED, blocks
 from fxsim.devices.simd.description import describe
@@ -19,6 +20,7 @@ from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
 from fxsim.devices.simd.nodes import list_parts
+from fxsim.devices.simd.proofs import whole
 from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
@@ -192,6 +194,11 @@ class FittedSimd(Fitted):
         )
 
 
+def _proofs(model: Model, settings: SimdSettings, module: str | None) -> tuple[Provable, ...]:
+    """The accelerator as it is built, for a model."""
+    return whole(model, FittedSimd(model, settings), module)
+
+
 DEVICE = Device(
     name="simd",
     title="SIMD",
@@ -205,6 +212,7 @@ DEVICE = Device(
     four_state=True,
     nodes=list_parts,
     described=describe,
+    proofs=_proofs,
     blocks=blocks,
     unproved=UNPROVED,
 )

@@ -153,7 +153,8 @@ def _module(
     feeds: tuple[ProofFeed, ...],
     watches: tuple[ProofWatch, ...],
 ) -> Provable:
-    takes = tuple(dict.fromkeys(watch.ready for watch in watches if watch.ready.name.endswith("_tready")))
+    readies = dict.fromkeys(watch.ready for watch in watches if watch.ready is not None)
+    takes = tuple(ready for ready in readies if ready.name.endswith("_tready"))
     beats = max(len(feed.order) for feed in feeds)
     widest = max((len(watch.order) for watch in watches), default=0)
     idle = 2 * max(beats, widest, max(model.graph.shapes[INPUT])) + _SPARE

@@ -91,6 +91,54 @@ def _walk(root, stop, kinds, widths, args, seen, stack, rows, variables):  # typ
     return n, variables_met
 
 
+def read_small(codes, kinds, widths, args, table, count, rows, variables, found):  # type: ignore[no-untyped-def]
+    """Read the cone of these bits, none of them unknown, as `inspect` does: ROWS, -1 where `rows` cannot hold it.
+
+    Fills `variables` with their numbers, VARIABLES of them; looks for no form.
+    """
+    root = vector_term(codes, len(codes), kinds, widths, args, table, count)
+    stack = np.empty((len(rows) + 1, 2), np.int64)
+    n = met = np.int64(0)
+    stack[0, 0], stack[0, 1] = root, 0
+    depth = 1
+    while depth > 0:
+        t, done = stack[depth - 1, 0], stack[depth - 1, 1]
+        kind = np.int64(kinds[t])
+        operands = operand_count(kind)
+        if done < operands:
+            stack[depth - 1, 1] += 1
+            if _row_of(rows, n, args[t, done]) < 0:
+                if depth >= len(stack):
+                    found[ROWS] = -1
+                    return
+                stack[depth, 0], stack[depth, 1] = args[t, done], 0
+                depth += 1
+            continue
+        depth -= 1
+        if _row_of(rows, n, t) >= 0:
+            continue
+        if n >= len(rows) or met >= len(variables):
+            found[ROWS] = -1
+            return
+        rows[n, TERM], rows[n, 0], rows[n, 1] = t, kind, widths[t]
+        for j in range(3):
+            rows[n, 2 + j] = _row_of(rows, n, args[t, j]) if j < operands else args[t, j]
+        if kind == T_VAR:
+            variables[met] = args[t, 0]
+            rows[n, 2] = met
+            met += 1
+        n += 1
+    found[ROWS], found[VARIABLES] = n, met
+
+
+@njit
+def _row_of(rows, n, term):  # type: ignore[no-untyped-def]
+    for r in range(n):
+        if rows[r, TERM] == term:
+            return np.int64(r)
+    return np.int64(-1)
+
+
 @njit
 def _value(bits, width):  # type: ignore[no-untyped-def]
     """A number of `width` bits as two's complement."""
@@ -148,7 +196,10 @@ def _linear(rows, n, bounds):  # type: ignore[no-untyped-def]
 
 @njit
 def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
-    """The row of the one linear form of variables that the last row is a function of; -1: none, -2: several."""
+    """The row of the one linear form of variables that the last row is a function of; -1: none, -2: several.
+
+    A form that is extended is one with the form itself.
+    """
     for r in range(n):
         met[r] = 0
     found = np.int64(-1)
@@ -159,7 +210,9 @@ def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
         depth -= 1
         r = stack[depth, 0]
         if bounds[r, 0] == 2:
-            if found >= 0:
+            while rows[r, 0] == T_SEXT:
+                r = rows[r, 2]
+            if found >= 0 and found != r:
                 return np.int64(-2)
             found = r
             continue
@@ -314,4 +367,5 @@ INSPECT = types.void(
     _I64, types.int64, _U8, _U8, _I64_2, _I32, _I64,
     _I64_2, _I64_2, _I64_2, _I64_2, _I64, _I64, _I64_2, _I64, _I64,
 )  # fmt: skip
+READ_SMALL = types.void(_I64, _U8, _U8, _I64_2, _I32, _I64, _I64_2, _I64, _I64)
 EVALUATE = types.void(_I64_2, _I64_2, _I64, _I64_2, _U64_2, _U64, _U8)

@@ -42,9 +42,11 @@ CELL_TERMS = 300
 BIT_TERMS = 5
 """Most terms that a cell makes: so many, and so many for each bit of result and operand."""
 
-TERMS, ROOM, HASH_MASK, FULL = 0, 1, 2, 3
-"""Places in the counters: terms there are, most there may be, the hash table's size less one; 1 in the last where there
-may soon be too many (nothing is lost), 2 where there were."""
+TERMS, ROOM, HASH_MASK, FULL, CELL = 0, 1, 2, 3, 4
+"""Places in the counters: terms there are, most there may be, the hash table's size less one; 1 in FULL where there may
+soon be too many (nothing is lost), 2 where there were, LOOKED_UP where the cell CELL reads a memory at an address that
+is a term: its result is put there by whoever called, who then goes on."""
+LOOKED_UP = 3
 
 
 @njit
@@ -128,14 +130,6 @@ def _number(v, w):  # type: ignore[no-untyped-def]
     for i in range(w):
         value |= np.uint64(v[i]) << np.uint64(i)
     return value
-
-
-@njit
-def _signed(value, w):  # type: ignore[no-untyped-def]
-    if w >= 64:
-        return np.int64(value)
-    shift = np.uint64(64 - w)
-    return np.int64(value << shift) >> np.int64(64 - w)
 
 
 @njit
@@ -315,13 +309,16 @@ def _compare(op, x, y, w, own, result, kinds, widths, args, table, count):  # ty
     if unknown != 0:
         result[0] = unknown
         return
+    if op != OP_EQ and _all_constant(x, w) and _all_constant(y, w):
+        # The highest bit that differs decides; of numbers with a sign the other way round where it is the sign.
+        result[0] = 0
+        for i in range(w - 1, -1, -1):
+            if x[i] != y[i]:
+                result[0] = x[i] if op == OP_SLT and i == w - 1 else y[i]
+                return
+        return
     if w > TERM_BITS_MAX:
         result[0] = own
-        return
-    if op != OP_EQ and _all_constant(x, w) and _all_constant(y, w):
-        a, b = _number(x, w), _number(y, w)
-        less = a < b if op == OP_ULT else _signed(a, w) < _signed(b, w)
-        result[0] = 1 if less else 0
         return
     first = vector_term(x, w, kinds, widths, args, table, count)
     second = vector_term(y, w, kinds, widths, args, table, count)
@@ -449,7 +446,10 @@ def _mark(holder, consumers_at, consumers, cells, dirty, blocks, latches):  # ty
 
 @njit
 def _read(k, code, operands, bits, v, result, memory, memories, writes, kinds, widths, args, table, count):  # type: ignore[no-untyped-def]
-    """READ: the word at a constant address, after the writes before it in the cycle; of a ROM at any address a term."""
+    """READ: the word at a constant address, after the writes before it in the cycle; of a ROM at any address a term.
+
+    Of a memory that is written, without writes before it in the cycle, at an address that is a term: see LOOKED_UP.
+    """
     w, at, aw, m = code[k, 2], code[k, 3], code[k, 6], code[k, 5]
     first_write, last_write = code[k, 8], code[k, 9]
     _gather(operands, at, aw, bits, v)
@@ -461,6 +461,9 @@ def _read(k, code, operands, bits, v, result, memory, memories, writes, kinds, w
         if memories[m, 3] == 1 and last_write == first_write and w <= TERM_BITS_MAX and aw <= TERM_BITS_MAX:
             address = vector_term(v, aw, kinds, widths, args, table, count)
             _put(result, make_term(T_READ, w, address, m, 0, kinds, widths, args, table, count), w)
+        elif last_write == first_write and w <= TERM_BITS_MAX and aw <= TERM_BITS_MAX:
+            count[FULL] = LOOKED_UP
+            count[CELL] = k
         else:
             _fill(result, w, np.int64(memories[m, 4]))
         return
@@ -521,6 +524,9 @@ def propagate(  # type: ignore[no-untyped-def]
                     _read(
                         k, code, operands, bits, x, result, memory, memories, writes, kinds, widths, args, table, count
                     )
+                    if count[FULL] == LOOKED_UP:
+                        blocks[block] = 1
+                        return
                 else:
                     _gather(operands, code[k, 3], code[k, 6], bits, x)
                     if op == OP_NOT:
@@ -558,28 +564,28 @@ def tick(  # type: ignore[no-untyped-def]
     bits, memory, dirty, blocks, latches, following,
 ):  # fmt: skip
     """Go on to the next cycle: registers take their next values, memories what is written."""
-    # Both before anything changes.
-    at = 0
-    for s in range(len(states)):
-        if latches[s] == 1:
-            for i in range(states[s, 1]):
-                following[at + i] = bits[operands[states[s, 2] + i]]
-            at += states[s, 1]
-    for j in range(len(writes)):
-        _write(j, operands, readers_at, readers, writes, memories, bits, memory, dirty, blocks)
-    at = 0
+    # Both before anything changes; by the number of each register, as those that change may mark others.
+    at = end = 0
     for s in range(len(states)):
         if latches[s] == 1:
             latches[s] = 0
-            start = states[s, 0]
-            changed = False
+            following[end] = s
             for i in range(states[s, 1]):
-                if bits[start + i] != following[at + i]:
-                    bits[start + i] = following[at + i]
-                    changed = True
-            at += states[s, 1]
-            if changed:
-                _mark(cells + s, consumers_at, consumers, cells, dirty, blocks, latches)
+                following[end + 1 + i] = bits[operands[states[s, 2] + i]]
+            end += 1 + states[s, 1]
+    for j in range(len(writes)):
+        _write(j, operands, readers_at, readers, writes, memories, bits, memory, dirty, blocks)
+    while at < end:
+        s = following[at]
+        start = states[s, 0]
+        changed = False
+        for i in range(states[s, 1]):
+            if bits[start + i] != following[at + 1 + i]:
+                bits[start + i] = following[at + 1 + i]
+                changed = True
+        at += 1 + states[s, 1]
+        if changed:
+            _mark(cells + s, consumers_at, consumers, cells, dirty, blocks, latches)
 
 
 @njit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from fxsim.devices import DEFAULT, DEVICES
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
 from fxsim.errors import FxsimError, StimulusError
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
@@ -22,7 +22,7 @@ from fxsim.signoff.kind import Kind, Section, Tile
 from fxsim.signoff.plan import Check, Name, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
-from fxsim.signoff.simulation import Setup
+from fxsim.signoff.simulation import Setup, note_files
 from fxsim.simulate.sources import read_sources
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 
     `accelerator`: of the RTL, under `schedule` (`{seed}` is the check's own seed), `images` one after another;
     `modules`: each of `modules` alone, likewise; `schedules`: every module under any stalls, gaps and resets;
-    `engine`: the compiled engine. `rtl`: a folder of Verilog in place of the accelerator's own, relative to the plan's.
+    `engine`: the compiled engine. `dut`: the description of a design, which is then the accelerator; `rtl`: a folder of
+    Verilog in place of the accelerator's own. Both are relative to the plan's folder.
     """
 
     model: Name
     what: Annotated[tuple[Asked, ...], Meta(min_length=1)]
     accelerator: Name | None = None
+    dut: str | None = None
     modules: Names | None = None
     schedule: Name | None = None
     images: Annotated[int, Meta(ge=1, le=IMAGES_MAX)] | None = None
@@ -55,7 +57,8 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
     @property
     def setup(self) -> Setup:
         """The accelerator whose RTL is proved."""
-        return Setup(self.accelerator or DEFAULT, {}, self.rtl)
+        name = self.accelerator or (DEFAULT if self.dut is None else DESCRIBED)
+        return Setup(name, {} if self.dut is None else {"dut": self.dut}, self.rtl)
 
     def problems(self) -> Iterator[str]:
         """Nothing may be asked for twice, or set where it changes nothing; each must be there to be proved."""
@@ -66,7 +69,7 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
             yield "names modules and does not ask for them, or the other way round: expected both, or none"
         runs = any(part in self.what for part in _RUN)
         idle = [name for name in ("schedule", "images") if not runs] + (
-            ["accelerator", "rtl"] if self.what == ("engine",) else []
+            ["accelerator", "rtl", "dut"] if self.what == ("engine",) else []
         )
         for name in idle:
             if getattr(self, name) is not None:
@@ -74,6 +77,14 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
         if (name := self.setup.accelerator) not in DEVICES:
             yield f"names accelerator '{name}', expected of: {', '.join(DEVICES)}"
             return
+        try:
+            self.setup.check()
+        except StimulusError as error:
+            yield str(error)
+        if name == DESCRIBED and (self.dut is None or self.rtl is not None):
+            yield "is of a described design: expected its dut, and no rtl in place of it"
+        if name == DESCRIBED and "modules" in self.what:
+            yield "asks for modules of a described design, which is proved whole"
         if "accelerator" in self.what and DEVICES[name].proofs is None:
             yield f"asks for the accelerator '{name}', which is not proved as a whole"
         if "modules" in self.what and DEVICES[name].proofs is None and DEVICES[name].blocks is None:
@@ -92,9 +103,10 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
-    `of`: accelerator, module, block, schedules or engine. `count`: what was to be proved of it, `proved` how many of
-    these are. `schedule`, `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is
-    `cached`. `netlist`: sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
+    `of`: accelerator, job (of an accelerator that has registers and memory), described, module, block, schedules or
+    engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`, `cycles`: of a
+    run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the BTOR2.
+    `finding`: what is not proved. `left_out`: what was not looked at.
     """
 
     FIELD = "proofs"
@@ -126,7 +138,7 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     solver = f"bitwuzla {metadata.version('bitwuzla')}"
     rows: list[ForAllInputs] = []
-    _note_rtl(check, context)
+    _note_rtl(check, context, model)
     for part in check.what:
         before = len(rows)
         if part == "accelerator":
@@ -140,7 +152,7 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
             rows.append(_engine(check, context, model, solver))
         if len(rows) == before:
             raise FxsimError(f"there is nothing to prove of '{part}' in model '{check.model}'")
-    _note_rtl(check, context)
+    _note_rtl(check, context, model)
     problems = [f"{row.design}: {row.finding}" for row in rows if row.status != PROVED]
     figures = (
         Figure("proved", sum(row.status == PROVED for row in rows)),
@@ -155,9 +167,19 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
     return summarise(summary, problems, Details(figures, rows))
 
 
-def _note_rtl(check: ProofCheck, context: Context) -> None:
-    """Keep the hash of the Verilog that is proved, before and after."""
-    if check.what != ("engine",):
+def _note_rtl(check: ProofCheck, context: Context, model: Model) -> None:
+    """Keep the hash of the Verilog that is proved, and the description's, before and after."""
+    setup = check.setup
+    if check.what == ("engine",):
+        return
+    if setup.accelerator == DESCRIBED:
+        device, (found, _) = DEVICES[DESCRIBED], setup.found(context)
+        assert device.proofs is not None
+        (design,) = device.proofs(model, make_settings(device.name, device.settings, found), None)
+        assert design.verilog is not None
+        context.note_hash(setup.rtl_name, design.verilog.sha256)
+        note_files(setup, found, context)
+    else:
         folder = rtl_dir() if check.rtl is None else context.path(check.rtl)
         context.note_hash(check.setup.rtl_name, read_sources(folder).sha256)
 
@@ -176,6 +198,7 @@ def _ran(
     request = ProofRequest(
         model,
         check.setup.accelerator,
+        check.setup.found(context)[0],
         module=module,
         rtl=None if check.rtl is None else context.path(check.rtl),
         schedule=(check.schedule or "none").replace("{seed}", str(seed)),
@@ -183,8 +206,11 @@ def _ran(
         kept=True,
     )
     result = prove(request, progress=lambda _, done, of: context.progress(done, of), status=context.status)
-    of = "accelerator" if module is None else "module"
-    rows = [_row_of_run(of, check, proof, solver) for proof in result.proofs]
+    whole = {"streams": "described" if request.device == DESCRIBED else "accelerator", "bus": "job"}
+    rows = [
+        _row_of_run(whole[proof.around] if module is None else "module", check, proof, solver)
+        for proof in result.proofs
+    ]
     yosys = find_yosys()[1] if result.blocks else ""
     rows += [_row_of_block(check, block, solver, yosys) for block in result.blocks]
     return rows
@@ -314,6 +340,8 @@ _COLUMNS = (
 )  # fmt: skip
 _TITLES = {
     "accelerator": "Accelerators",
+    "job": "Accelerators with registers and memory",
+    "described": "Described designs",
     "module": "Modules alone",
     "block": "Blocks",
     "schedules": "Modules under every schedule",
@@ -322,6 +350,11 @@ _TITLES = {
 _SAYS = "What proved says, and no more: "
 _CLAIMS = {
     "accelerator": (f"{_SAYS}{claims.RUN} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
+    "job": (f"{_SAYS}{claims.JOB} {claims.WHOLE}", f"{claims.RUN_ASSUMED} {claims.JOB_NOT_COVERED}"),
+    "described": (
+        f"{_SAYS}{claims.DESCRIBED}",
+        f"{claims.RUN_ASSUMED} {claims.DESCRIBED_ASSUMED} {claims.RUN_NOT_COVERED}",
+    ),
     "module": (f"{claims.MODULE} {claims.RUN}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
     "block": (f"{_SAYS}{claims.BLOCK}", claims.BLOCK_ASSUMED),
     "schedules": (f"{_SAYS}{claims.SCHEDULES}", f"{claims.SCHEDULES_ASSUMED} {claims.SCHEDULES_NOT_PROVED}"),
@@ -365,7 +398,7 @@ KIND = Kind(
     report=(
         Tile(
             "values proved for all inputs",
-            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of == "accelerator"),
+            lambda check: sum(row.proved for row in check.details.of(ForAllInputs) if row.of in ("accelerator", "job")),
         ),
         Section(
             "Proved for all inputs",

@@ -1,0 +1,207 @@
+"""Proofs of somebody's own RTL: what is equal for all images is proved, what is not, or cannot be said, never is."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fxsim.prove.kept as kept
+from fxsim.cli import main
+from fxsim.devices import DEVICES, make_settings
+from fxsim.errors import FxsimError
+from fxsim.formats import save
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Linear, Relu
+from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED
+from fxsim.prove.run import Proof, ProofRequest, prove
+from fxsim.signoff import Status, load_plan, run_plan
+from fxsim.signoff.checks.proof import ForAllInputs
+from tests.test_described import Edit, design, swap
+from tests.test_described_stream import SMALL, small
+from tests.test_signoff import by_name, write_plan
+
+RANDOM = np.random.default_rng(20261130)
+SHIFTS = np.array([8, 0, 9, 7], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A linear, with a shift of 0 among others, and a ReLU, as the awkward design computes them."""
+    weight = RANDOM.integers(-128, 128, (4, 6)).astype(np.int8)
+    nodes = (
+        Node("fc", Linear(weight, np.array([3, -90, 0, 100], np.int8), SHIFTS), (INPUT,)),
+        Node("act", Relu(), ("fc",)),
+    )
+    return Model(Graph((3, 6), nodes), "tiny")
+
+
+def ask(model: Model, dut: Path, **options: Any) -> Proof:
+    """The proof of a described design, alone."""
+    request = ProofRequest(model, "described", {"dut": str(dut)}, simulate=False)
+    (proof,) = prove(replace(request, **options)).proofs
+    return proof
+
+
+def without_tap(text: str) -> str:
+    """A description of the awkward design that shows nothing inside it."""
+    head, rest = text.split("[[tap]]")
+    return f"{head}[[memory]]{rest.split('[[memory]]', 1)[1]}"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_design_is_proved_at_its_taps_and_its_output(tmp_path: Path, model: Model, shown: bool) -> None:
+    """SystemVerilog with packages, lanes from above, tokens from the last; without the tap, both operators in one."""
+    edits: dict[str, Edit] = {} if shown else {"awkward.toml": without_tap}
+    proof = ask(model, design(tmp_path / "d", edits), schedule="random:3", images=2)
+    assert (proof.status, proof.stopped, proof.findings) == (PROVED, "", ())
+    assert {tap.stream: (tap.values, tap.proved) for tap in proof.taps} == {
+        **({"fc": (24, 24)} if shown else {}), "out_vec": (24, 24),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "tap", "sample"),
+    [
+        ("neuron.sv", swap("scaled += 21'(sum[5'(shift_i - 1)]);", ";"), "fc", True),
+        ("neuron.sv", swap("scaled > 127) q = 127", "scaled > 127) q = 126"), "fc", True),
+        ("awkward.sv", swap("q < 0 ? '0 : q", "q <= -127 ? '0 : q"), "act", True),
+        # One value of all: no sample has it, and trying all does.
+        ("awkward.sv", swap("q < 0 ? '0 : q", "q < 0 ? '0 : q == 77 ? 8'd78 : q"), "act", False),
+        ("awkward.toml", swap('lane_order = "high"', 'lane_order = "low"'), "fc", True),
+        ("awkward.toml", swap("g_out[3].u_neuron.q_o, g_out[2]", "g_out[2].u_neuron.q_o, g_out[3]"), "fc", True),
+    ],
+)  # fmt: skip
+def test_a_fault_or_a_wrong_description_is_found(
+    tmp_path: Path, model: Model, file: str, edit: Edit, tap: str, sample: bool
+) -> None:
+    """At the tap behind it, by a sample or by values of the taps before it."""
+    proof = ask(model, design(tmp_path / "d", {file: edit}))
+    # Values before it that no image may have refute nothing.
+    assert proof.status == (REFUTED if sample else UNPROVED)
+    assert proof.findings[0].tap == tap
+    assert {finding.kind for finding in proof.findings} <= {"sample", "differs"}
+    assert any(finding.kind == "sample" for finding in proof.findings) is sample
+
+
+def test_a_tap_that_is_missing_between_two_sums_is_named(tmp_path: Path) -> None:
+    """Generated Verilog of two layers that shows nothing inside: no form is known, and it is no pass."""
+    from tests.test_described_alkaid import KEPT, described, network
+
+    shutil.copytree(KEPT / "sat_rnd", tmp_path / "d")
+    shutil.copy(KEPT / "primitives.v", tmp_path / "d")
+    dut = described(tmp_path / "d")
+    with pytest.raises(FxsimError, match='latency is "find", expected a number of cycles'):
+        ask(network(), dut)
+    dut.write_text(dut.read_text().replace('"find"', "5"))
+    proof = ask(network(), dut)
+    assert (proof.status, proof.values, proof.proved) == (UNPROVED, 3, 0)
+    assert {finding.text for finding in proof.findings} == {
+        "'fc2' is computed of 'relu', which is not shown: describe it as a tap"
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "message"),
+    [
+        ("awkward.sv", swap("(posedge clk_i)\n", "(negedge clk_i)\n"), "something else than the rising"),
+        ("awkward.sv", swap("always_ff @(posedge clk_i)\n", "always_latch\n"), "is a latch"),
+        ("awkward.sv", swap("      beat <= 0;", "      beat <= #1 0;"), "awkward.sv:31: unsynth.*timing.*Verilog-2005"),
+        ("awkward.toml", swap('name = "fc"', 'name = "fd"'), "fd"),
+    ],
+)  # fmt: skip
+def test_what_is_not_proved_is_refused_by_name(
+    tmp_path: Path, model: Model, file: str, edit: Edit, message: str
+) -> None:
+    """Clocks and latches that BTOR2 does not have, text that is no Verilog, taps that are not there."""
+    with pytest.raises(FxsimError, match=message):
+        ask(model, design(tmp_path / "d", {file: edit}))
+
+
+def test_jobs_modules_and_other_folders_are_refused_by_name(tmp_path: Path, model: Model) -> None:
+    """What is not there to be proved of a described design, each with the reason."""
+    dut = design(tmp_path / "d")
+    with pytest.raises(FxsimError, match="'neuron' of a described design is not proved alone"):
+        ask(model, dut, module="neuron")
+    with pytest.raises(FxsimError, match="in place of a described design's is not taken"):
+        ask(model, dut, rtl=tmp_path)
+    jobs = Path(__file__).parent / "rtl" / "jobs" / "jobs.toml"
+    description = tmp_path / "jobs.toml"
+    shutil.copy(jobs.with_name("jobs.v"), tmp_path)
+    description.write_text(jobs.read_text())
+    with pytest.raises(FxsimError, match="works off jobs is not proved"):
+        ask(model, description)
+
+
+def test_a_kept_proof_rests_on_the_description_and_all_files(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same is taken; a description, a source or a memory file that differs makes it another proof."""
+    monkeypatch.setattr(kept, "cache_dir", lambda: tmp_path / "kept")
+    dut = design(tmp_path / "d")
+    assert [ask(model, dut, kept=True).cached for _ in range(2)] == [False, True]
+    dut.write_text(dut.read_text() + "# the same\n")
+    assert not ask(model, dut, kept=True).cached
+    source = dut.parent / "neuron.sv"
+    source.write_text(source.read_text() + "// the same\n")
+    assert not ask(model, dut, kept=True).cached
+    assert ask(model, dut, kept=True).cached
+
+
+def test_the_command_and_signoff_take_a_description(
+    tmp_path: Path, model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--dut with evidence that is checked again; a plan's check with dut keeps the hashes of what it rests on."""
+    simple = design(tmp_path / "d")
+    save(model, tmp_path / "tiny.safetensors")
+    without = lambda request, **options: prove(replace(request, simulate=False), **options)  # noqa: E731
+    monkeypatch.setattr("fxsim.cli.prove_rtl.prove", without)
+    monkeypatch.setattr("fxsim.prove.run.prove", without)
+    monkeypatch.setattr(kept, "cache_dir", lambda: tmp_path / "kept")
+    words = ["prove", str(tmp_path / "tiny.safetensors"), "--dut", str(simple)]
+
+    def call(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*words])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out or err
+
+    status, text = call(*words, "--json", "-o", str(tmp_path / "evidence"))
+    found = json.loads(text)
+    assert (status, found["status"], found["device"], found["proofs"][0]["name"]) == (0, PROVED, "described", "awkward")
+    assert call("prove", "--recheck", str(tmp_path / "evidence"))[0] == 0
+    status, text = call(*words, "--accel", "stream")
+    assert (status, "--dut describes your own RTL" in text) == (2, True)
+    plan = (
+        '[models.tiny]\nfile = "tiny.safetensors"\n[[check]]\nkind = "proof"\nname = "proof"\nmodel = "tiny"\n'
+        'what = ["accelerator"]\ndut = "d/awkward.toml"\n'
+    )
+    record = run_plan(load_plan(write_plan(tmp_path, plan)))
+    check = by_name(record)["proof"]
+    assert check.status is Status.PASSED, check.reason
+    (row,) = check.details.of(ForAllInputs)
+    assert (row.of, row.design, row.status, row.count) == ("described", "awkward", PROVED, 24)
+    assert {"rtl d/awkward.toml", "dut d/awkward.toml"} <= record.hashes.keys()
+
+
+@pytest.mark.thorough
+def test_our_own_accelerator_is_proved_as_somebody_elses(tmp_path: Path) -> None:
+    """The streaming accelerator by its description: as many values as of its own proof."""
+    proof = ask(SMALL, small(tmp_path / "d"), schedule="random:3")
+    assert (proof.status, proof.values, proof.proved) == (PROVED, 3956, 3956)
+    assert len(proof.taps) == 26
+
+
+@pytest.mark.thorough
+def test_a_described_fault_is_refuted_by_an_image(tmp_path: Path, model: Model) -> None:
+    """Verilator simulates the described design beside the proof."""
+    dut = design(tmp_path / "d", {"neuron.sv": swap("scaled += 21'(sum[5'(shift_i - 1)]);", ";")})
+    proof = ask(model, dut, simulate=True)
+    assert proof.status == REFUTED
+    assert proof.refutation is not None
+    assert "fc" in proof.refutation.sentence
+    assert DEVICES["described"].proofs is not None
+    assert make_settings("described", DEVICES["described"].settings, {"dut": str(dut)})
