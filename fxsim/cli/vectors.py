@@ -55,7 +55,7 @@ _NOT_OF_KITS = ("taps", "data_format", "force")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace DIR whatever it holds: everything in it is deleted.")
 @click.option("--kit", is_flag=True, help="Write a kit for any simulator: stimulus, expected values, RTL, testbench.")
-@click.option("--accel", metavar="NAME", help="With --kit: the accelerator, stream or simd.  [default: stream]")
+@click.option("--accel", metavar="NAME", help="With --kit: the accelerator, as of fxsim cosim.")
 @click.option(
     "--dut", type=click.Path(path_type=Path), metavar="FILE", help="With --kit: description of your own RTL, .toml."
 )

@@ -21,7 +21,7 @@ from fxsim.compare import Difference, sentence
 from fxsim.contract.arithmetic import Integers
 from fxsim.cosim.driver import Progress
 from fxsim.cosim.request import CosimRequest
-from fxsim.cosim.result import Fault, Stop, TapResult
+from fxsim.cosim.result import Fault, Origins, Stop, TapResult
 from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings, option_words
 from fxsim.engines import run
 from fxsim.errors import StimulusError
@@ -81,6 +81,7 @@ class _Printed(msgspec.Struct):
     taps: dict[str, TapResult]
     output: TapResult
     output_name: str
+    origins: Origins | None
     cycles: int
     interval_cycles: int | None
 
@@ -225,7 +226,9 @@ def _read(node: NodeDesign, ended: _Ended) -> NodeResult:
     first = printed.first_mismatch
     if node.own is not None:
         firsts = [stream.first_mismatch for stream in streams if stream.first_mismatch is not None]
-        first = min(firsts, key=lambda one: one.image, default=None)
+        # What passes the part's input on may be wrong itself: then a fault of the part's own is the one to be told.
+        own = [] if printed.origins is None else [tap.first for tap in printed.origins.taps if tap.tap in names]
+        first = min([one for one in own if one is not None] or firsts, key=lambda one: one.image, default=None)
         if first is not None and first.tap != printed.output_name:
             first = msgspec.structs.replace(first, tap=names[first.tap])
     if first is not None and first.tap == printed.output_name:
