@@ -90,7 +90,9 @@ def simulate(model: Model, dut: Path, x: np.ndarray = X, **options: object) -> C
         ('clock = "clk"', "", "nothing drives the input clk"),
         ('role = "input"', 'role = "input"\nlanes = 1\ntensor = "fc2"', "'fc2' is input and output"),
         ('[[tap]]', '[[ram]]\nname = "s"\naddress = "h_addr"\nread = "h_q"\n[[region]]\nmemory = "s"\n'
-         'role = "input"\ntensor = "act"\n[[tap]]', "'fc2' is not computed from 'input'"),
+         'role = "input"\ntensor = "act"\n[[tap]]', "ram 's': port 'h_q' is that of ram 'h', too: expected one"),
+        ('[[tap]]', '[[region]]\nmemory = "h"\nrole = "input"\nbase = 12\ntensor = "act"\n[[tap]]',
+         "'fc2' is not computed from 'input'"),
         ('role = "input"', 'role = "input"\ntensor = "act"', "tap 'act' lies outside of .* computes: fc2"),
     ],
 )  # fmt: skip

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from fxsim.contract import TableRule
+from fxsim.cosim import CosimRequest
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.cosim.nodes import run_nodes
+from fxsim.devices.described.check import check
 from fxsim.errors import StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
-from fxsim.graph import Model
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Relu
 from fxsim.vectors.kit import write_kit
 from tests.test_described_axi4 import X as AXI4_X
 from tests.test_described_axi4 import described
@@ -151,6 +155,101 @@ def test_kit_reaches_rams_inside_and_in_bytes(one_output: Model, tmp_path: Path)
     said = tried(tmp_path / "kit", "inside.v", right, ("memory[32 + n / 6] <=", "if (n != 11) memory[32 + n / 6] <="))
     assert said.startswith("FAIL: image 0, output, beat 1, lane 0: expected ")
     assert "got xxxx" in said
+
+
+ADDER = """
+// A sum of two tensors in RAMs of their own, saturated to eight bits, two values a word.
+module adder (
+    input wire clk, input wire rst, input wire start, output reg done,
+    output reg [3:0] at, output wire en, input wire [15:0] x, input wire [15:0] r,
+    output reg [3:0] to, output reg we, output reg [15:0] y
+);
+  function [7:0] sum;
+    input signed [7:0] a, b;
+    reg signed [8:0] s;
+    begin
+      s = a + b;
+      sum = s > 127 ? 8'd127 : s < -128 ? 8'h80 : s[7:0];
+    end
+  endfunction
+  reg run, come;
+  assign en = run;
+  always @(posedge clk) begin
+    done <= 0;
+    we <= 0;
+    come <= run;
+    if (start) begin run <= 1; at <= 0; end
+    if (run) begin at <= at + 1; run <= at != 8; end
+    if (come) begin to <= at - 1; we <= 1; y <= {sum(x[15:8], r[15:8]), sum(x[7:0], r[7:0])}; done <= !run; end
+    if (rst) begin run <= 0; come <= 0; end
+  end
+endmodule
+"""
+ADDER_TOML = """
+top = "adder"
+sources = ["adder.v"]
+clock = "clk"
+reset = { signal = "rst" }
+control = { start = "start", done = "done", timeout = 2000 }
+nodes = ["adder.toml"]
+[[ram]]
+name = "x"
+address = "at"
+enable = "en"
+read = "x"
+[[ram]]
+name = "r"
+address = "at"
+enable = "en"
+read = "r"
+[[ram]]
+name = "y"
+address = "to"
+write = "y"
+write_enable = "we"
+[[region]]
+memory = "x"
+role = "input"
+tensor = "left"
+lanes = 2
+[[region]]
+memory = "r"
+role = "input"
+tensor = "right"
+lanes = 2
+[[region]]
+memory = "y"
+role = "output"
+tensor = "sum"
+lanes = 2
+"""
+
+
+def test_node_of_two_operands_that_works_off_jobs(tmp_path: Path) -> None:
+    """A part amid the model: operands in two RAMs of one address, its result no output; alone, as a kit, and wrong."""
+    ones, zeros, shifts = np.ones(6, np.int8), np.zeros(6, np.int8), np.zeros(6, np.uint8)
+    nodes = (
+        Node("left", Affine(ones, zeros, shifts), (INPUT,)),
+        Node("right", Affine(ones * 3, zeros, shifts), (INPUT,)),
+        Node("sum", Add(), ("left", "right")),
+        Node("last", Relu(), ("sum",)),
+    )
+    model, path = Model(Graph((3, 6), nodes), "sums"), tmp_path / "adder.toml"
+    (tmp_path / "adder.v").write_text(ADDER)
+    path.write_text(ADDER_TOML)
+    found = check(path, model)
+    assert (found.problems, [line.name for line in found.streams]) == ((), ["left", "right", "sum"])
+    write_kit(model, X[:2], tmp_path / "kit", "described", {"dut": str(path)})
+    assert ran(tmp_path / "kit") == (0, "PASS: 2 images, 18 beats equal")
+    assert tried(tmp_path / "kit", "adder.v", ADDER, ("s > 127 ?", "s > 60 ?")).startswith("FAIL: image ")
+    (tmp_path / "adder.v").write_text(ADDER.replace("s > 127 ?", "s > 60 ?"))
+    result = run_nodes(CosimRequest(model, X[:2], "described", {"dut": str(path)}, power_on_seeds=(1,)))
+    (node,) = result.nodes
+    assert ((node.tap, node.part), node.compared, node.values) == (("sum", ("sum",)), 36, 36)
+    assert result.missing == ("left", "right", "last")
+    x = X[:2].astype(int)
+    sums = x + np.clip(3 * x, -128, 127)
+    assert (node.differ, node.passed) == (int(((sums > 60) & (sums < 127)).sum()), False)
 
 
 def of(model: Model, dut: Path, x: np.ndarray, **options: object) -> FourStateResult:
