@@ -141,7 +141,7 @@ class _Checker:
         return np.asarray(self._arrays["tables"][at[number] : at[number + 1]], np.int64)
 
     def wrong(self, of: int, variables: int, row: _Row, before: int) -> str:
-        """What is wrong of a value's class and variables; `before`: what its image's numbers begin with."""
+        """The fault of a value's class or variables, empty without one; `before`: the first number of its image."""
         kind, coefficients, function, width, low, high, added = (int(v) for v in self._arrays["classes"][of])
         inputs = [before + number for number in row.inputs]
         own = self.listed(variables).tolist()
