@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ def _model(name: str) -> Model:
     "--models", default="small,small_relu," + ",".join(ODD), show_default=True, help="Golden models, or these."
 )
 @click.option("--images", default=4, show_default=True, help="Random images of each.")
+@click.option("--again", default=32, show_default=True, help="Images for faults that so few do not name.")
 @click.option("--faults", type=int, help="Single faults, of each label in turn.  [default: all]")
 @click.option("--pairs", default=200, show_default=True, help="Two faults at once, drawn.")
 @click.option("--seed", default=1, show_default=True, help="Of images, places and pairs.")
@@ -49,7 +51,15 @@ def _model(name: str) -> Model:
 )  # fmt: skip
 @json_option
 def explain(
-    models: str, images: int, faults: int | None, pairs: int, seed: int, out: Path | None, rtl: bool, as_json: bool
+    models: str,
+    images: int,
+    again: int,
+    faults: int | None,
+    pairs: int,
+    seed: int,
+    out: Path | None,
+    rtl: bool,
+    as_json: bool,
 ) -> None:
     """Inject faults into every operator of small models, and tell injected from named; takes minutes.
 
@@ -63,13 +73,15 @@ def explain(
     given = [
         (
             model,
-            np.random.default_rng([seed, n]).integers(-128, 128, (images, *model.graph.input_shape)).astype(np.int8),
+            np.random.default_rng([seed, n])
+            .integers(-128, 128, (max(images, again), *model.graph.input_shape))
+            .astype(np.int8),
         )
         for n, model in enumerate(loaded)
     ]
     begun = time.process_time()
     with progress("faults") as report:
-        found = confuse(given, seed, most=faults, pairs=pairs, progress=report)
+        found = confuse(given, seed, images=images, most=faults, pairs=pairs, progress=report)
     seconds = time.process_time() - begun
     rows = {**found.matrix(), **found.matrix(pairs=True)}
     names = sorted({name for row in rows.values() for name in row}, key=lambda name: ("+" in name, name))
@@ -83,6 +95,7 @@ def explain(
             {
                 "machine": describe_machine(), "models": models, "images": images, "seed": seed, **counts,
                 "harmless": dict(found.harmless), "seconds": round(seconds, 1),
+                "on_more_images": dict(Counter(str(t.again) for t in found.tried if t.again is not None)),
                 "misnamed_faults": [tried._asdict() for tried in found.misnamed],
                 "matrix": {label: dict(row) for label, row in rows.items()},
             }
@@ -93,6 +106,10 @@ def explain(
         for title, own in (("single faults", single), ("pairs", [t for t in found.tried if "+" in t.injected])):
             cells = [(str(o), sum(t.outcome is o for t in own)) for o in Outcome]
             print_table(f"{title}: {len(own):,}", ("outcome", "faults"), cells)
+            left = [t.again for t in own if t.again is not None]
+            if left:
+                named = ", ".join(f"{left.count(o):,} {o}" for o in Outcome if o in left)
+                say(f"the {len(left):,} that are too few or unexplained, on {again} images: {named}")
         for tried in found.misnamed:
             say(
                 f"{tried.model}, {tried.node}: {tried.injected} was called {tried.named}; {tried.values:,} wrong values"
