@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from benchmarks.explain_rtl import explain_rtl
+from benchmarks.explain_times import measure
 from fxsim.benchmark.machine import describe_machine
 from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.explain.inject import Outcome, confuse
@@ -49,6 +50,7 @@ def _model(name: str) -> Model:
     "--rtl", is_flag=True,
     help="Faults of the streaming accelerator's Verilog and ROMs, simulated, in place of operators'.",
 )  # fmt: skip
+@click.option("--times", is_flag=True, help="Measure CPU seconds for psa_h96 in place of injecting faults.")
 @json_option
 def explain(
     models: str,
@@ -59,12 +61,16 @@ def explain(
     seed: int,
     out: Path | None,
     rtl: bool,
+    times: bool,
     as_json: bool,
 ) -> None:
     """Inject faults into every operator of small models, and tell injected from named; takes minutes.
 
     Exit status is 1 where a fault was called for sure what it is not.
     """
+    if times:
+        _times(seed, as_json)
+        return
     if rtl:
         _explain_rtl(seed, images, out or ROOT / "reports" / "explain_rtl.csv", as_json)
         return
@@ -118,6 +124,17 @@ def explain(
         say(f"{out}: the matrix")
     if found.misnamed:
         raise SystemExit(1)
+
+
+def _times(seed: int, as_json: bool) -> None:
+    """The CPU seconds of explanations and of a sweep."""
+    found = measure(seed)
+    if as_json:
+        rows = [{"measured": what, "result": result, "seconds": round(s, 2)} for what, result, s in found]
+        print_json({"machine": describe_machine(), "model": "psa_h96", "times": rows})
+        return
+    click.echo(describe_machine())
+    print_table("psa_h96", ("measured", "result", "CPU seconds"), [(w, r, f"{s:.1f}") for w, r, s in found])
 
 
 def _explain_rtl(seed: int, images: int, out: Path, as_json: bool) -> None:

@@ -119,15 +119,20 @@ def weights(case: Case) -> Iterator[Change]:
 
 
 def products(case: Case) -> Iterator[Change]:
-    """A product left out of every sum: the first or the last, or another that is found from what came."""
+    """The first or last product left out of every sum."""
     op = case.op
-    if not isinstance(op, Linear) or (columns := op.weight.shape[1]) < 2:
+    if isinstance(op, Linear) and (columns := op.weight.shape[1]) > 1:
+        for column, product in ((columns - 1, "last"), (0, "first")):
+            weight = _without(_weights(case), column)
+            yield Change("product_dropped", {"weight": weight}, {"product": product}, 1.0)
+
+
+def wrong_product(case: Case) -> Iterator[Change]:
+    """A product between the first and the last left out of every sum, found from what came."""
+    op = case.op
+    if not isinstance(op, Linear) or not case.alone or not case.wrong.any():
         return
-    weight = _weights(case)
-    for column, product in ((columns - 1, "last"), (0, "first")):
-        yield Change("product_dropped", {"weight": _without(weight, column)}, {"product": product}, 1.0)
-    if not case.alone or not case.wrong.any():
-        return
+    weight, columns = _weights(case), op.weight.shape[1]
     x, got = case.rows(case.inputs[0]), case.rows(case.got)
     where = tuple(np.argwhere(case.rows(case.wrong))[:_SAMPLES].T)
     acc, row = case.accumulator[where], where[-1]
@@ -340,7 +345,7 @@ def _freedom(op: Linear | Affine, rows: int, bits: float) -> float:
     return rows * (bits + log2(op.shift.size))
 
 
-FITTED = (wrong_shift, wrong_bias, wrong_weight)
+FITTED = (wrong_product, wrong_shift, wrong_bias, wrong_weight)
 """Hypotheses that find their parameters in the trace, also beside a change that is taken for granted."""
 HYPOTHESES = (
     rounding, bias, shift, overflow, relu, weights, by_contract, double_rounding, products, neighbours_bias, *FITTED,
