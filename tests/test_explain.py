@@ -487,13 +487,28 @@ def test_limits_that_values_lie_between_are_named(model: Model, x: np.ndarray) -
     assert (fault.label, fault.parameters) == ("saturation_limits", {"limits": [-20, 33]})
 
 
-def test_a_rectifier_too_many_is_named(model: Model, x: np.ndarray) -> None:
-    """Where the model has none, it is among what fits."""
-    op: Any = model.graph.by_name[LINEAR].op
-    trace = with_faults(model, x, {LINEAR: lambda _, v: np.maximum(compute(op, CONTRACT, v), 0)})
-    (fault,) = diff(model, x, trace).faults
-    assert "relu_added" in (fault.label, *fault.alternatives)
-    assert {fault.label, *fault.alternatives} <= {"relu_added", "saturation_unsigned"}
+def rectified(model: Model, x: np.ndarray, tap: str) -> Values:
+    """A trace with a rectifier behind a tap."""
+    op: Any = model.graph.by_name[tap].op
+    return with_faults(model, x, {tap: lambda _, *inputs: np.maximum(compute(op, CONTRACT, *inputs), 0)})
+
+
+@pytest.mark.parametrize("tap", [LINEAR, ADD])
+def test_a_rectifier_too_many_is_named(model: Model, x: np.ndarray, right: Values, tap: str) -> None:
+    """Where the model has none; values that stay at 127 tell it from limits of 0 to 255."""
+    assert right[tap].max() == 127
+    (fault,) = diff(model, x, rectified(model, x, tap)).faults
+    assert (fault.tap, fault.label, fault.exact, fault.alternatives) == (tap, "relu_added", True, ())
+
+
+@pytest.mark.parametrize("tap", [AFFINE, ADD])
+def test_a_rectifier_is_told_beside_limits_without_sign(model: Model, x: np.ndarray, right: Values, tap: str) -> None:
+    """Where nothing reaches 127 both make every value: one is named, the other is told, and none is sure."""
+    few = x[right[tap].reshape(len(x), -1).max(axis=1) < 127]
+    assert len(few)
+    (fault,) = diff(model, few, rectified(model, few, tap)).faults
+    assert {"relu_added", "saturation_unsigned"} <= {fault.label, *fault.alternatives}
+    assert len(fault.telling) == len(fault.alternatives) > 0
 
 
 def test_a_wrong_tap_that_nothing_used_is_one_fault(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> None:

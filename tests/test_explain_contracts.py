@@ -16,6 +16,8 @@ from fxsim.cli.diff import command
 from fxsim.compare.four_state import FourState
 from fxsim.engines import apply
 from fxsim.explain import diff, locate
+from fxsim.explain.run import diff_located
+from fxsim.explain.telling import Teller
 from fxsim.explain.whole import reproducing
 from fxsim.formats import load, save
 from fxsim.graph import INPUT, Model
@@ -71,6 +73,15 @@ def wrap(values: np.ndarray) -> np.ndarray:
 Divide = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+def requantised(op: Any, v: np.ndarray, divide: Divide, limit: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A linear or affine whose bias is in the accumulator."""
+    v = v.swapaxes(-1, -2) if getattr(op, "over", None) == "tokens" else v
+    weight, shift = op.weight.astype(np.int64), op.shift.astype(np.int64)
+    acc = v @ weight.T if weight.ndim == 2 else v * weight
+    y = limit(divide(acc + (op.bias.astype(np.int64) << shift), shift))
+    return y.swapaxes(-1, -2) if getattr(op, "over", None) == "tokens" else y
+
+
 def trace(
     model: Model, x: np.ndarray, divide: Divide, mean: Divide, limit: Callable[[np.ndarray], np.ndarray] = saturate
 ) -> Values:
@@ -80,11 +91,7 @@ def trace(
         op: Any = node.op
         inputs = [values[name] for name in node.inputs]
         if isinstance(op, Linear | Affine):
-            v = inputs[0].swapaxes(-1, -2) if getattr(op, "over", None) == "tokens" else inputs[0]
-            weight, shift = op.weight.astype(np.int64), op.shift.astype(np.int64)
-            acc = v @ weight.T if weight.ndim == 2 else v * weight
-            y = limit(divide(acc + (op.bias.astype(np.int64) << shift), shift))
-            values[node.name] = y.swapaxes(-1, -2) if getattr(op, "over", None) == "tokens" else y
+            values[node.name] = requantised(op, inputs[0], divide, limit)
         elif isinstance(op, Pool):
             values[node.name] = mean(inputs[0].sum(axis=-2), np.int64(op.tokens.bit_length() - 1))
         elif isinstance(op, Add):
@@ -141,15 +148,55 @@ def test_one_fault_of_double_rounding_is_named(model: Model, x: np.ndarray) -> N
     """A single node that is TensorFlow Lite's, in a trace that is ours elsewhere."""
     name = "blocks.0.mlp.linear_1"
     right = trace(model, x, up, up)
-    op, given = model.graph.by_name[name].op, right[model.graph.by_name[name].inputs[0]]
-    shift = op.shift.astype(np.int64)
-    right[name] = saturate(double(given @ op.weight.astype(np.int64).T + (op.bias.astype(np.int64) << shift), shift))
+    node = model.graph.by_name[name]
+    right[name] = requantised(node.op, right[node.inputs[0]], double, saturate)
     found = diff(model, x, {tap: values for tap, values in right.items() if tap == name} | {
         tap: right[tap] for tap in model.graph.by_name[name].inputs
     })  # fmt: skip
     assert [(fault.tap, fault.label, fault.exact) for fault in found.faults] == [
         (name, "contract_tflite_reference", True)
     ]
+
+
+def test_one_rule_of_a_tap_is_not_sure_beside_the_two_of_another(model: Model, x: np.ndarray) -> None:
+    """Half away with the bias before it. At one tap half away alone makes every value, at another only both rules do.
+
+    Then both are told at the first, with an image where they differ; of the first alone half away is sure.
+    """
+    one, two = "blocks.1.token_mixer.affine_1", "blocks.0.token_mixer.affine_1"
+    right = trace(model, x, up, up)
+    wrong = {}
+    for name in (one, two):
+        node = model.graph.by_name[name]
+        wrong[name] = requantised(node.op, right[node.inputs[0]], away, saturate)
+    (alone,) = diff(model, x, right | {one: wrong[one]}).faults
+    assert (alone.tap, alone.label, alone.exact, alone.alternatives) == (one, "rounding_half_away", True, ())
+    teller, both = Teller(), "bias_before_shift+rounding_half_away"
+    faults = {fault.tap: fault for fault in diff_located(model, x, right | wrong, teller=teller)[0].faults}
+    assert (faults[two].label, faults[two].exact, faults[two].alternatives) == (both, True, ())
+    assert (faults[one].label, faults[one].alternatives) == ("rounding_half_away", (both,))
+    (telling,) = faults[one].telling
+    assert (telling.label, telling.same, telling.files) == (both, False, {INPUT: "telling.npy"})
+    assert telling.row is not None
+    assert telling.index is not None
+    given = trace(model, teller.images[telling.row][None], up, up)
+    node = model.graph.by_name[one]
+    place = (0, *telling.index.values())
+    acc = (given[node.inputs[0]] * node.op.weight.astype(np.int64))[place]
+    shift, bias = (int(getattr(node.op, name)[place[-1]]) for name in ("shift", "bias"))
+    assert telling.results == (int(away(acc, shift)) + bias, int(away(acc + (bias << shift), shift)))
+
+
+def test_a_contract_of_the_whole_trace_stands_beside_one_rule(model: Model, x: np.ndarray) -> None:
+    """Where every tap is one contract's, one rule that makes the same at a tap is not sure."""
+    whole = trace(model, x, away, up)
+    block = "blocks.0.token_mixer"
+    taps = ("embed", f"{block}.res_affine", f"{block}.affine_1", f"{block}.add")
+    found = diff(model, x, {tap: whole[tap] for tap in taps})
+    assert found.contracts == ("litert_reference", "ap_rnd_inf_sat")
+    fault = next(fault for fault in found.faults if fault.tap == f"{block}.res_affine")
+    assert fault.label == "rounding_half_away"
+    assert "contract_litert_reference" in fault.alternatives
 
 
 def test_the_command_says_so(model: Model, x: np.ndarray, tmp_path: Path) -> None:

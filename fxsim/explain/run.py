@@ -9,6 +9,7 @@ import numpy.typing as npt
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ComparisonError, FileError
+from fxsim.explain.common import Common
 from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
@@ -53,9 +54,10 @@ def diff_located(
     _check(model, len(x), trace)
     located = locate(model, x, trace)
     contracts, teller = reproducing(located), Teller() if teller is None else teller
+    common = Common(located, contracts)
     faults = []
     for number, tap in enumerate(located.faulty):
-        faults.append(explain(located, tap, contracts=contracts, teller=teller))
+        faults.append(explain(located, tap, contracts=contracts, teller=teller, common=common))
         if progress is not None:
             progress(number + 1, len(located.faulty))
     equal = not any(state.differ or state.local for state in located.states)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.explain.case import Case, Change, make_cases
+from fxsim.explain.common import Common
 from fxsim.explain.contracts import CONTRACTS
 from fxsim.explain.hypotheses import fitted, hypotheses, trials
 from fxsim.explain.hypotheses.restricted import restricted
@@ -83,12 +84,13 @@ def explain(
     pairs: bool = True,
     contracts: tuple[str, ...] = (),
     teller: Teller | None = None,
+    common: Common | None = None,
 ) -> Fault:
     """The cause of a faulty tap: the simplest rule that makes all of its values, or that there is none.
 
     `pairs`: whether two rules at once are tried where one alone does not do. `contracts`: names of those that make the
     whole trace; where no rule does alone, they are the cause. `teller`: what finds inputs that tell apart those that
-    fit, if any.
+    fit, if any. `common`: what the faulty taps have in common, which is told beside a rule of this one alone.
     """
     state = next(state for state in located.states if state.tap == tap)
     cases = make_cases(located, tap)
@@ -136,6 +138,9 @@ def explain(
         possible = [] if maybe else _fitting(cases[0], two, 0)
     if fitting:
         best, *others = [*fitting, *maybe]
+        if common is not None:
+            shared = [_try(cases[0], *changes) for changes in common.beside(cases[0], best.changes)]
+            others += [t for t in shared if t.key not in {other.key for other in others}]
         # The same label elsewhere, or of other parameters, is another cause.
         labels = tuple(dict.fromkeys(other.label for other in others))
         others = others[:_OTHERS]

@@ -22,12 +22,13 @@ def add_overflow(_case: Case) -> Iterator[Change]:
 
 
 def add_limits(case: Case) -> Iterator[Change]:
-    """Other limits of a sum."""
+    """Other limits of a sum, and a rectifier behind it."""
     number = case.op.out
     if number.signed:
         limits = (-number.high, number.high)
         yield Change("saturation_limits", {"limits": limits}, {"limits": list(limits)})
         yield from unsigned_limits(case)
+        yield Change("relu_added", {"limits": (0, number.high)})
 
 
 def residual(case: Case) -> Iterator[Change]:
