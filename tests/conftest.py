@@ -1,10 +1,12 @@
 """Common parts of all tests: the seed, Hypothesis's settings, the published data."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,17 @@ settings.load_profile("fxsim")
 def obey_ctrl_c() -> None:
     """For a process that a test starts to interrupt: a shell that runs the tests in the background ignores Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def own_cache(folder: Path) -> Path:
+    """A cache of a test's own in a folder, with Verilator's library alone, if other tests have compiled it."""
+    from fxsim.paths import cache_dir
+
+    library = cache_dir() / "verilator" / "runtime"
+    if library.is_dir():
+        with FileLock(library.parent / "lock"):
+            shutil.copytree(library, folder / "cache" / "verilator" / "runtime")
+    return folder / "cache"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,13 +39,13 @@ from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut
-from fxsim.paths import cache_dir, rtl_dir, verilog_file, verilog_files
+from fxsim.paths import rtl_dir, verilog_file, verilog_files
 from fxsim.simulate import build as rtl_build
 from fxsim.simulate import build_simulator, cache, messages, parse_stall, process, tools
 from fxsim.simulate.sources import Sources, read_sources, refuse_headers
 from fxsim.simulate.stall import Burst, Random, Stall
 from tests import oracle
-from tests.conftest import SEED, obey_ctrl_c
+from tests.conftest import SEED, obey_ctrl_c, own_cache
 
 FAST_BUILD = "-O0"
 Int8 = npt.NDArray[np.int8]
@@ -1212,7 +1212,7 @@ def test_headers_that_no_hash_covers_are_refused(name: str, tmp_path: Path) -> N
 @pytest.mark.verilator
 def test_header_of_a_real_build_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token put together by a macro is seen only in what Verilator makes of it; nothing of it gets into the cache."""
-    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FXSIM_CACHE", str(own_cache(tmp_path)))
     (tmp_path / "x.h").write_text("1")
     (tmp_path / "rtl").mkdir()
     (tmp_path / "rtl" / "top.v").write_text(
@@ -1488,10 +1488,7 @@ def test_harness_that_sees_inside_is_compiled_each_time(builds: Cache) -> None:
 
 def test_objects_of_a_build_are_used_by_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled with the harness of another build, a design that was edited inside gives its own values."""
-    library = cache_dir() / "verilator" / "runtime"
-    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
-    if library.is_dir():  # compiled by other tests
-        shutil.copytree(library, tmp_path / "cache" / "verilator" / "runtime")
+    monkeypatch.setenv("FXSIM_CACHE", str(own_cache(tmp_path)))
     assert compare(images=(0, 1)).passed
     (stored,) = (tmp_path / "cache" / "verilator").glob("harness/*/harness.o")
     stamp = stored.stat().st_mtime_ns

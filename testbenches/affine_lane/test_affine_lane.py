@@ -4,9 +4,9 @@ import itertools
 from pathlib import Path
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -25,7 +25,7 @@ async def scales_every_value(dut):
         (x, int(rng.integers(-128, 128)), int(rng.integers(-128, 128)), int(rng.integers(18)))
         for x in [*range(-128, 128)] * 8
     ]
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     shown: tuple[int, int, int, int] | None = None
     for index in rng.permutation(len(cases)):
         enable = False

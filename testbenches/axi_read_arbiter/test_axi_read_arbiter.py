@@ -6,9 +6,9 @@ from typing import NamedTuple
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stalls import PAIRS, blocked, bursts, flowing, random
@@ -47,7 +47,7 @@ class Bench:
         bench = cls(dut, generator(f"axi_read_arbiter {dut.ADDRESS_W.value} {name}"))
         dut.rst.value, dut.start.value = 1, 0
         bench.drive({}, ready=False)
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         for _ in range(2):
             await FallingEdge(dut.clk)
         assert known(dut.m_axi_arvalid) == 0

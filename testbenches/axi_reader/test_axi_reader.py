@@ -5,10 +5,10 @@ from pathlib import Path
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from testbenches.common.axi import PAGE_BYTES, WORD_BYTES
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stalls import PAIRS, Stall, blocked, flowing
@@ -57,7 +57,7 @@ class Bench:
         for name in ("address", "words", "stride", "ranges"):
             getattr(dut, name).value = 0
         dut.rst.value = 1
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         for _ in range(3):
             await FallingEdge(dut.clk)
         assert known(dut.burst_valid) == 0

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stalls import PAIRS, Stall, blocked, flowing
@@ -49,7 +49,7 @@ class Bench:
             getattr(dut, name).value = 0
         dut.words.value = 1
         dut.rst.value = dut.flush.value = 1
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         for _ in range(3):
             await FallingEdge(dut.clk)
         for name in ("m_axi_awvalid", "m_axi_wvalid", "response_error"):

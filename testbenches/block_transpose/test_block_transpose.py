@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -34,7 +34,7 @@ class Player:
     async def started(cls, dut, rng: np.random.Generator) -> "Player":
         """A player whose clock runs and whose module has been reset."""
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         player = cls(dut, rng)
         for _ in range(2):
             await player.step(rst=1)

@@ -8,9 +8,9 @@ happens at a rising edge.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.stalls import Stall
 from testbenches.common.stream import Monitor, Sink, Source, Stream
 from testbenches.common.taps import Taps
@@ -48,7 +48,7 @@ class Bench:
         """A bench whose clock runs and whose module has been reset."""
         await Timer(1, "ns")
         bench = cls(dut, **streams)
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await bench.reset()
         return bench
 

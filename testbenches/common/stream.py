@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from testbenches.common.pins import Pin
 from testbenches.common.stalls import Stall, flowing
 
 Beat = int | tuple[int, ...]
@@ -64,6 +65,7 @@ class Source:
         self.stall: Stall = flowing()
         self.waiting: deque[Beat] = deque()
         self.presenting = False
+        self.tvalid = Pin(stream.tvalid)
         self.reset()
 
     def send(self, values: Iterable[Beat]) -> None:
@@ -74,7 +76,7 @@ class Source:
         """Drop what waits; tvalid is low from now on."""
         self.waiting.clear()
         self.presenting = False
-        self.stream.tvalid.value = 0
+        self.tvalid.set(0)
 
     def drive(self) -> None:
         """Set the pins for the coming clock edge. A beat once shown stays until it is taken."""
@@ -87,7 +89,7 @@ class Source:
             beat = self.waiting[0]
             for handle, value in zip(self.stream.payload, beat if isinstance(beat, tuple) else (beat,), strict=True):
                 handle.value = value
-        self.stream.tvalid.value = int(self.presenting)
+        self.tvalid.set(int(self.presenting))
 
     @property
     def idle(self) -> bool:
@@ -101,11 +103,12 @@ class Sink:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.stall: Stall = flowing()
-        self.stream.tready.value = 0
+        self.tready = Pin(stream.tready)
+        self.tready.set(0)
 
     def drive(self) -> None:
         """Set tready for the coming clock edge."""
-        self.stream.tready.value = int(not next(self.stall))
+        self.tready.set(int(not next(self.stall)))
 
 
 class Monitor:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -17,7 +17,7 @@ async def gives_what_came_in_depth_cycles_ago(dut):
     """Random values, with resets in between: zeros until DEPTH cycles after one, then every value in its turn."""
     depth, width = dut.DEPTH.value.to_signed(), len(dut.d)
     rng = generator(f"delay_line {depth} {width}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     line = [0] * depth
     await FallingEdge(dut.clk)
     dut.rst.value = 1

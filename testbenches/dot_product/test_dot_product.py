@@ -7,10 +7,10 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from fxsim import contract
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -42,7 +42,7 @@ async def play(dut, rng, enabled: float, valid: float, resets: float, cycles: in
     lanes, acc_w = dut.LANES.value.to_signed(), dut.ACC_W.value.to_signed()
     model = Model(lanes, acc_w)
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     for cycle in range(cycles):
         rst = cycle < 2 or bool(rng.random() < resets)
         enable, in_valid = bool(rng.random() < enabled), bool(rng.random() < valid)

@@ -6,9 +6,9 @@ from pathlib import Path
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -21,7 +21,7 @@ async def play(dut, rng: np.random.Generator, cycles: list[tuple[int, int, bool,
     acc_w = dut.ACC_W.value.to_signed()
     product = total = None
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     for cycle, (a, b, multiply, accumulate, first) in enumerate(cycles):
         noise = rng.integers(-128, 128, 2).tolist()
         await FallingEdge(dut.clk)

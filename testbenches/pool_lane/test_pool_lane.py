@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -17,7 +17,7 @@ async def play(dut, rng, sums, held_back):
 
     The cycle of `finish` may be the next sum's first.
     """
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     finishing: tuple[int, int] | None = None  # shift and sum of what is rounded in this cycle
     shown: int | None = None
     for shift, values in sums:

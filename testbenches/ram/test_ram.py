@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -17,7 +17,7 @@ async def gives_what_was_written(dut):
     """Random writes and reads of any words at once: a read gives the old word, one cycle later, and then holds it."""
     words, width = dut.WORDS.value.to_signed(), len(dut.write_data)
     rng = generator(f"ram {words} {width}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     contents: dict[int, int] = {}
     shown: int | None = None
     reads = 0

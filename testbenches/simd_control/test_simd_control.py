@@ -8,9 +8,9 @@ from pathlib import Path
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -187,7 +187,7 @@ class Bench:
         await Timer(1, "ns")
         bench = cls(dut)
         bench.drive(QUIESCENT | {"rst": 1} | vars(bench.config))
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await FallingEdge(dut.clk)
         await FallingEdge(dut.clk)
         await bench.step(rst=1)

@@ -14,7 +14,6 @@ from typing import Any
 import cocotb
 import numpy as np
 import numpy.typing as npt
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from fxsim.contract import TableRule
@@ -22,6 +21,7 @@ from fxsim.devices.simd.memory_image import Buffers
 from fxsim.families import ResMLPConfig
 from testbenches.common.checks import compare
 from testbenches.common.constants import random_resmlp
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate
 from testbenches.common.stalls import Stall, blocked, bursts, flowing, random
@@ -153,7 +153,7 @@ class Core:
         """A core whose clock runs."""
         await Timer(1, "ns")
         core = cls(dut, rng)
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         return core
 
     async def begin(self, one: Program, picks: tuple[int, ...], keep: bool = False) -> None:

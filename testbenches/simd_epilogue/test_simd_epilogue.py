@@ -9,9 +9,9 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -378,7 +378,7 @@ def compare(what: str, got: int, expected: Word) -> None:
 async def does_everything_that_layers_ask_for(dut):
     """Layers of random operators and geometries, tiles without a gap between them and with gaps."""
     rng = generator(f"simd_epilogue {dut.RESIDUAL_WORDS.value} {dut.ACC_W.value}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     bench, program = Bench(dut, rng), Program(dut, rng)
     await bench.start()
     for tokens, groups, layers, gap in SEGMENTS:
@@ -393,7 +393,7 @@ async def does_everything_that_layers_ask_for(dut):
 async def starts_afresh_after_a_reset(dut):
     """A reset in the middle of tiles: nothing of them is written, shown, counted or summed afterwards."""
     rng = generator(f"simd_epilogue reset {dut.RESIDUAL_WORDS.value} {dut.ACC_W.value}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     bench, program = Bench(dut, rng), Program(dut, rng)
     await bench.start()
     for _ in range(12):
@@ -414,7 +414,7 @@ async def starts_afresh_after_a_reset(dut):
 async def counts_modulo_65536(dut):
     """tiles_written comes round."""
     rng = generator("simd_epilogue count")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     bench, program = Bench(dut, rng), Program(dut, rng)
     await bench.start()
     await FallingEdge(dut.clk)

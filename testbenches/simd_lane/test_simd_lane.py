@@ -7,9 +7,9 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -130,7 +130,7 @@ def drive(dut: Any, stages: list[Value | None], rng: np.random.Generator) -> Non
 async def equals_the_contract(dut, gaps):
     """Values with operators of their own, one behind the other: each output in its stage, and until the next value."""
     rng = generator(f"simd_lane {len(dut.acc)} {gaps}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     stages: list[Value | None] = [None] * (STAGES + 1)
     shown: dict[str, int] = {}
     for cycle in range(VALUES):

@@ -1,12 +1,13 @@
 """The loader between a sender of words and a core that frees what it was given."""
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import replace
 
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import Pins, start_clock
 from testbenches.common.stalls import Stall, flowing
 from testbenches.common.stream import known
 from testbenches.simd_loader.parameter_stream import SIZES, Layer, Stream, Write
@@ -19,6 +20,7 @@ class Bench:
 
     def __init__(self, dut) -> None:
         self.dut = dut
+        self.pins = Pins(dut)
         self.sizes = {name: getattr(dut, name).value.to_unsigned() for name in SIZES}
         self.clear()
 
@@ -27,11 +29,11 @@ class Bench:
         """A bench whose clock runs and whose module has been reset."""
         bench = cls(dut)
         for pin in ("keep", "word_valid", "layer_ready", "free_chunk", "free_group", "word_data"):
-            getattr(dut, pin).value = 0
+            setattr(bench.pins, pin, 0)
         for pin in ("param_words", "image_words", "result_words", "free_weight_words", "free_table_words"):
-            getattr(dut, pin).value = 0
+            setattr(bench.pins, pin, 0)
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await bench.reset()
         return bench
 
@@ -57,11 +59,11 @@ class Bench:
     async def reset(self, cycles: int = 2) -> None:
         """Hold rst for some cycles; what is written or shown meanwhile is an error."""
         await FallingEdge(self.dut.clk)
-        self.dut.rst.value = 1
-        self.dut.word_valid.value = 0
-        self.dut.layer_ready.value = 0
-        self.dut.free_chunk.value = 0
-        self.dut.free_group.value = 0
+        self.pins.rst = 1
+        self.pins.word_valid = 0
+        self.pins.layer_ready = 0
+        self.pins.free_chunk = 0
+        self.pins.free_group = 0
         for _ in range(cycles):
             await FallingEdge(self.dut.clk)
             await ReadOnly()
@@ -75,39 +77,39 @@ class Bench:
         self, stream: Stream, passes: int = 1, keep: bool = False, words: int | None = None, **config: int
     ) -> None:
         """Reset with the configuration that goes with a stream, and offer all its words. The reset ends here."""
-        self.dut.keep.value = int(keep)
-        self.dut.param_words.value = len(stream.words) if words is None else words
+        self.pins.keep = int(keep)
+        self.pins.param_words = len(stream.words) if words is None else words
         first, last = stream.layers[0], stream.layers[-1]
-        self.dut.image_words.value = config.get("image_words", first.tokens * first.in_groups)
-        self.dut.result_words.value = config.get("result_words", last.groups)
+        self.pins.image_words = config.get("image_words", first.tokens * first.in_groups)
+        self.pins.result_words = config.get("result_words", last.groups)
         await self.reset()
         self.frees = not keep
         self.stream = stream
         self.uses = {kind: np.cumsum([write.kind == kind for write in stream.writes]) for kind in ("weight", "table")}
         self.words.extend(stream.words * passes)
-        self.dut.rst.value = 0
+        self.pins.rst = 0
 
     async def step(self) -> None:
         """One cycle."""
-        dut, stream = self.dut, self.stream
+        dut, pins, stream = self.dut, self.pins, self.stream
         assert stream is not None
         if not self.showing and self.words and not next(self.sender):
             self.showing = True
-            dut.word_data.value = self.words[0]
-        dut.word_valid.value = int(self.showing)
-        dut.layer_ready.value = int(not next(self.layer_stall))
+            pins.word_data = self.words[0]
+        pins.word_valid = int(self.showing)
+        pins.layer_ready = int(not next(self.layer_stall))
         # What has been counted as loaded may be freed; a chunk of tokens only behind its layer's last group.
         chunks, groups = known(dut.chunks_loaded), known(dut.groups_loaded)
         free_chunk = free_group = False
         if self.frees and not next(self.core):
             if self.freed_chunks < chunks and stream.last_groups[self.freed_chunks] < groups:
                 free_chunk = True
-                dut.free_weight_words.value = stream.chunk_weights[self.freed_chunks]
+                pins.free_weight_words = stream.chunk_weights[self.freed_chunks]
             if self.freed_groups < groups:
                 free_group = True
-                dut.free_table_words.value = stream.group_tables[self.freed_groups]
-        dut.free_chunk.value = int(free_chunk)
-        dut.free_group.value = int(free_group)
+                pins.free_table_words = stream.group_tables[self.freed_groups]
+        pins.free_chunk = int(free_chunk)
+        pins.free_group = int(free_group)
         await ReadOnly()
         if not self.refusing:
             self.look_at_counts(chunks, groups)
@@ -130,7 +132,7 @@ class Bench:
     @staticmethod
     def count(ends: list[int], shown: int) -> int:
         """How many ends lie within the writes shown."""
-        return int(np.searchsorted(ends, shown, side="right"))
+        return bisect_right(ends, shown)
 
     def look_at_counts(self, chunks: int, groups: int) -> None:
         """Chunks and groups are counted in the cycle after the one in which the last word's write was shown."""

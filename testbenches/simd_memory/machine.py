@@ -4,15 +4,16 @@ The core takes layers, gives back places in the rings, releases images and makes
 conditions in which a real one does; what it makes are random words. It records every word that is written to it.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from testbenches.common.axi import OKAY, WORD_BYTES, AxiLiteRules, AxiRules
 from testbenches.common.axi_memory import Memory
+from testbenches.common.pins import Pins, start_clock
 from testbenches.common.stalls import Stall, flowing
 from testbenches.common.stream import known
 from testbenches.simd_loader.parameter_stream import SIZES, Stream, Write
@@ -98,6 +99,7 @@ class Machine:
 
     def __init__(self, dut) -> None:
         self.dut = dut
+        self.pins = Pins(dut)
         self.sizes = {name: getattr(dut, name).value.to_unsigned() for name in SIZES}
         self.burst = dut.BURST.value.to_unsigned()
         self.memory = Memory(dut)
@@ -121,13 +123,13 @@ class Machine:
         await Timer(1, "ns")
         machine = cls(dut)
         for pin in ("layer_ready", "image_release", "free_chunk", "free_group", "result_valid"):
-            getattr(dut, pin).value = 0
+            setattr(machine.pins, pin, 0)
         for pin in ("free_weight_words", "free_table_words", "result_data"):
-            getattr(dut, pin).value = 0
+            setattr(machine.pins, pin, 0)
         # The models must see rst rise, and no clock edge before.
         dut.rst.value = 1
         await Timer(1, "ns")
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await machine.reset()
         return machine
 
@@ -156,7 +158,7 @@ class Machine:
 
     def drive_core(self) -> None:
         """Set what the core puts out in the coming cycle."""
-        dut, job = self.dut, self.job
+        dut, pins, job = self.dut, self.pins, self.job
         free_chunk = free_group = release = result = False
         running = job is not None and not known(dut.core_rst)
         go = {name: not next(stall) for name, stall in self.stalls.items()}
@@ -167,10 +169,10 @@ class Machine:
             if not job.keep:
                 if go["chunk"] and self.freed_chunks < chunks and stream.last_groups[self.freed_chunks] < groups:
                     free_chunk = True
-                    dut.free_weight_words.value = stream.chunk_weights[self.freed_chunks]
+                    pins.free_weight_words = stream.chunk_weights[self.freed_chunks]
                 if go["group"] and self.freed_groups < groups:
                     free_group = True
-                    dut.free_table_words.value = stream.group_tables[self.freed_groups]
+                    pins.free_table_words = stream.group_tables[self.freed_groups]
             n = len(self.made) // job.result_words  # the image that is computed
             per_pass = len(stream.chunks) // job.passes, len(stream.groups) // job.passes
             loaded = min(chunks // per_pass[0], groups // per_pass[1]) >= (1 if job.keep else n + 1)
@@ -181,14 +183,14 @@ class Machine:
                 self.owed = 3 if known(dut.result_ready) else self.owed - 1
                 result = True
                 self.made.append(job.results[n][len(self.made) % job.result_words])
-                dut.result_data.value = self.made[-1]
+                pins.result_data = self.made[-1]
         else:
             self.owed = 0
-        dut.layer_ready.value = int(running and go["layer"])
-        dut.free_chunk.value = int(free_chunk)
-        dut.free_group.value = int(free_group)
-        dut.image_release.value = int(release)
-        dut.result_valid.value = int(result)
+        pins.layer_ready = int(running and go["layer"])
+        pins.free_chunk = int(free_chunk)
+        pins.free_group = int(free_group)
+        pins.image_release = int(release)
+        pins.result_valid = int(result)
         self.freed_chunks += free_chunk
         self.freed_groups += free_group
         self.released += release
@@ -214,8 +216,8 @@ class Machine:
         stream = job.stream
         shown = len(self.writes)
         chunks, groups = known(dut.chunks_loaded), known(dut.groups_loaded)
-        assert chunks == np.searchsorted(stream.chunks, shown, side="right")
-        assert groups <= np.searchsorted(stream.groups, shown, side="right")
+        assert chunks == bisect_right(stream.chunks, shown)
+        assert groups <= bisect_right(stream.groups, shown)
         assert known(dut.image_words_loaded) == len(self.images[-1]), "image_words_loaded"
         for kind, pin, place in (
             ("weight", dut.weight_write, dut.weight_write_address),

@@ -5,9 +5,9 @@ from pathlib import Path
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -35,7 +35,7 @@ class Bench:
         bench = cls(dut, generator(f"simd_range {dut.ADDRESS_W.value} {name}"))
         dut.start.value = 0
         bench.offer(*bench.noise())
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await FallingEdge(dut.clk)
         return bench
 

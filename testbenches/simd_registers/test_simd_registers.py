@@ -4,10 +4,10 @@ from collections import deque
 from pathlib import Path
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from testbenches.common.axi import OKAY, SLVERR, AxiLiteRules
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stalls import PAIRS, Stall, flowing
@@ -72,7 +72,7 @@ class Bench:
             getattr(dut, f"s_axil_{name}").value = 0
         for name in ("awaddr", "wdata", "wstrb", "araddr"):
             getattr(dut, f"s_axil_{name}").value = 0
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         await FallingEdge(dut.clk)
         for _ in range(3):
             await bench.step()

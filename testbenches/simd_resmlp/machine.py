@@ -9,7 +9,6 @@ from typing import Any
 import cocotb
 import numpy as np
 import numpy.typing as npt
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
@@ -23,6 +22,7 @@ from fxsim.operators import Linear
 from testbenches.common.axi import WORD_BYTES, AxiLiteRules, AxiRules, Range
 from testbenches.common.axi_memory import Memory, pause
 from testbenches.common.checks import compare
+from testbenches.common.pins import start_clock
 from testbenches.common.stream import ProtocolError, known
 
 STAGES = ("linear", "affine", "add", "res_affine", "next", "pool")
@@ -281,7 +281,7 @@ class Machine:
         await Timer(1, "ns")
         machine = cls(dut, burst=dut.BURST.value.to_unsigned())
         dut.rst.value = 1
-        Clock(dut.clk, 2, "ns").start()
+        start_clock(dut)
         machine.watch()
         await machine.reset()
         return machine

@@ -12,9 +12,9 @@ from pathlib import Path
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
+from testbenches.common.pins import Pins, start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -252,6 +252,7 @@ class Run:
         self, dut, layers: list[Layer], images: int, keep: bool, pace: Pace, name: str, counts_from: int = 0
     ) -> None:
         self.dut = dut
+        self.pins = Pins(dut)
         self.layers, self.images, self.keep, self.pace = layers, images, keep, pace
         self.rng = generator(f"simd_sequencer {name}")
         self.rings = {ring: getattr(dut, ring).value.to_signed() for ring in RINGS}
@@ -293,14 +294,14 @@ class Run:
 
     async def reset(self) -> None:
         """Begin with a reset."""
-        dut = self.dut
+        dut, pins = self.dut, self.pins
         await FallingEdge(dut.clk)
-        dut.rst.value = 1
-        dut.keep.value, dut.image_count.value = int(self.keep), self.images
-        dut.layer_valid.value, dut.result_ready.value = 0, 0
+        pins.rst = 1
+        pins.keep, pins.image_count = int(self.keep), self.images
+        pins.layer_valid, pins.result_ready = 0, 0
         for counter in ("chunks_loaded", "groups_loaded", "tiles_written"):
-            getattr(dut, counter).value = self.counts_from
-        dut.image_words_loaded.value = 0
+            setattr(pins, counter, self.counts_from)
+        pins.image_words_loaded = 0
         await FallingEdge(dut.clk)
         await FallingEdge(dut.clk)
         await ReadOnly()
@@ -315,11 +316,11 @@ class Run:
 
     def drive(self) -> None:
         """Set the inputs of this cycle."""
-        dut, pace = self.dut, self.pace
+        pins, pace = self.pins, self.pace
         if not self.offered and self.accepted < len(self.descriptors) and self._comes("layers", pace.layers):
             self.offered = True
-        dut.layer_valid.value = int(self.offered)
-        dut.layer_data.value = self.descriptors[self.accepted] if self.offered else int(self.rng.integers(1 << 62))
+        pins.layer_valid = int(self.offered)
+        pins.layer_data = self.descriptors[self.accepted] if self.offered else int(self.rng.integers(1 << 62))
         if self.chunks < self.total_chunks and self._comes("chunks", pace.chunks):
             self.chunks += 1
         if self.groups < self.total_groups and self._comes("groups", pace.groups):
@@ -333,11 +334,11 @@ class Run:
             self.due.pop(0)
             self.written += 1
         self.room = self._comes("room", pace.room)
-        dut.chunks_loaded.value = (self.counts_from + self.chunks) % WRAP
-        dut.groups_loaded.value = (self.counts_from + self.groups) % WRAP
-        dut.tiles_written.value = (self.counts_from + self.written) % WRAP
-        dut.image_words_loaded.value = self.words
-        dut.result_ready.value = int(self.room)
+        pins.chunks_loaded = (self.counts_from + self.chunks) % WRAP
+        pins.groups_loaded = (self.counts_from + self.groups) % WRAP
+        pins.tiles_written = (self.counts_from + self.written) % WRAP
+        pins.image_words_loaded = self.words
+        pins.result_ready = int(self.room)
         self.history.append(self._inputs())
 
     def expected_wait(self) -> int:
@@ -374,7 +375,7 @@ class Run:
         dut = self.dut
         for _ in range(count):
             await FallingEdge(dut.clk)
-            dut.rst.value = 0
+            self.pins.rst = 0
             if self.cycle == 0 and self.counts_from:
                 for counter in ("chunk_reg", "constants_reg", "tile_count_reg"):
                     getattr(dut, counter).value = self.counts_from
@@ -465,7 +466,7 @@ RINGS = ("WEIGHT_WORDS", "TABLE_WORDS", "CONSTANT_GROUPS", "CHUNKS", "LAYERS")
 async def clocked(dut) -> None:
     """Start the clock."""
     await Timer(1, "ns")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
 
 
 def resmlp(tokens: int, values: int, channels: int, hidden: int, blocks: int, classes: int, psa: bool) -> list[Layer]:

@@ -8,9 +8,9 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -95,7 +95,7 @@ class Ring:
 
 async def play(dut: Any, ring: Ring, rng: np.random.Generator, read_share: float) -> None:
     """Look up all inputs of all tables, a word of any of them in a share of the cycles, while others are written."""
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     dut.write_enable.value = dut.read_enable.value = 0
     inside: tuple[Table, list[int]] | None = None  # taken in the last cycle
     shown: tuple[Table, list[int]] | None = None

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
+from testbenches.common.pins import start_clock
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
@@ -19,7 +19,7 @@ async def looks_up_every_input(dut):
     """All inputs of a steep and of a random table of each format, at random bases, with gaps and inputs not taken."""
     words = dut.WORDS.value.to_signed()
     rng = generator(f"table_lane {words}")
-    Clock(dut.clk, 2, "ns").start()
+    start_clock(dut)
     dut.write_enable.value = dut.read_enable.value = 0
     formats = [(k, rule) for k, rule in itertools.product(POINTS_LOG2, RULES) if stored_points(1 << k, rule) <= words]
     assert formats
