@@ -1,9 +1,10 @@
 """`python -m benchmarks proofs`: faults put into the accelerators' RTL, what a proof says of each, and what else does.
 
 Of small models. A fault of the streaming accelerator's data path, or of the SIMD accelerator, is put into the whole,
-which is proved under one schedule; one of a module that is proved alone into that. `refuted` was shown by an image in Verilator, or by inputs of
-which the module's netlist was evaluated; what is `proved` is simulated on many random images or inputs, or refuted
-under another schedule; `unproved` is wrong as a function of the taps before, for values that no simulated image had.
+which is proved under one schedule; one of a module that is proved alone into that. `refuted` was shown by an image in
+Verilator, or by inputs of which the module's netlist was evaluated; what is `proved` is simulated on many random images
+or inputs, or refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no
+simulated image had.
 """
 
 import shutil
@@ -36,8 +37,8 @@ CYCLES = 5000
 class Change(NamedTuple):
     """A fault: what it is of, the file, and the text that takes another's place; of which model it is shown.
 
-    `module`: that is proved alone, of this `device`; empty: the whole of it. `every`: a module that `--schedule all` must
-    refute, though the whole is proved under one schedule.
+    `module`: that is proved alone, of this `device`; empty: the whole of it. `every`: a module that `--schedule all`
+    must refute, though the whole is proved under one schedule.
     """
 
     kind: str
