@@ -2,12 +2,14 @@
 
 import csv
 import time
+from collections import Counter
 from pathlib import Path
 
 import click
 import numpy as np
 
 from benchmarks.explain_rtl import explain_rtl
+from benchmarks.explain_times import measure
 from fxsim.benchmark.machine import describe_machine
 from fxsim.cli.console import json_option, print_json, print_table, progress, say
 from fxsim.explain.inject import Outcome, confuse
@@ -36,6 +38,7 @@ def _model(name: str) -> Model:
     "--models", default="small,small_relu," + ",".join(ODD), show_default=True, help="Golden models, or these."
 )
 @click.option("--images", default=4, show_default=True, help="Random images of each.")
+@click.option("--again", default=32, show_default=True, help="Images for faults that so few do not name.")
 @click.option("--faults", type=int, help="Single faults, of each label in turn.  [default: all]")
 @click.option("--pairs", default=200, show_default=True, help="Two faults at once, drawn.")
 @click.option("--seed", default=1, show_default=True, help="Of images, places and pairs.")
@@ -47,14 +50,27 @@ def _model(name: str) -> Model:
     "--rtl", is_flag=True,
     help="Faults of the streaming accelerator's Verilog and ROMs, simulated, in place of operators'.",
 )  # fmt: skip
+@click.option("--times", is_flag=True, help="Measure CPU seconds for psa_h96 in place of injecting faults.")
 @json_option
 def explain(
-    models: str, images: int, faults: int | None, pairs: int, seed: int, out: Path | None, rtl: bool, as_json: bool
+    models: str,
+    images: int,
+    again: int,
+    faults: int | None,
+    pairs: int,
+    seed: int,
+    out: Path | None,
+    rtl: bool,
+    times: bool,
+    as_json: bool,
 ) -> None:
     """Inject faults into every operator of small models, and tell injected from named; takes minutes.
 
     Exit status is 1 where a fault was called for sure what it is not.
     """
+    if times:
+        _times(seed, as_json)
+        return
     if rtl:
         _explain_rtl(seed, images, out or ROOT / "reports" / "explain_rtl.csv", as_json)
         return
@@ -63,13 +79,15 @@ def explain(
     given = [
         (
             model,
-            np.random.default_rng([seed, n]).integers(-128, 128, (images, *model.graph.input_shape)).astype(np.int8),
+            np.random.default_rng([seed, n])
+            .integers(-128, 128, (max(images, again), *model.graph.input_shape))
+            .astype(np.int8),
         )
         for n, model in enumerate(loaded)
     ]
     begun = time.process_time()
     with progress("faults") as report:
-        found = confuse(given, seed, most=faults, pairs=pairs, progress=report)
+        found = confuse(given, seed, images=images, most=faults, pairs=pairs, progress=report)
     seconds = time.process_time() - begun
     rows = {**found.matrix(), **found.matrix(pairs=True)}
     names = sorted({name for row in rows.values() for name in row}, key=lambda name: ("+" in name, name))
@@ -83,6 +101,7 @@ def explain(
             {
                 "machine": describe_machine(), "models": models, "images": images, "seed": seed, **counts,
                 "harmless": dict(found.harmless), "seconds": round(seconds, 1),
+                "on_more_images": dict(Counter(str(t.again) for t in found.tried if t.again is not None)),
                 "misnamed_faults": [tried._asdict() for tried in found.misnamed],
                 "matrix": {label: dict(row) for label, row in rows.items()},
             }
@@ -93,6 +112,10 @@ def explain(
         for title, own in (("single faults", single), ("pairs", [t for t in found.tried if "+" in t.injected])):
             cells = [(str(o), sum(t.outcome is o for t in own)) for o in Outcome]
             print_table(f"{title}: {len(own):,}", ("outcome", "faults"), cells)
+            left = [t.again for t in own if t.again is not None]
+            if left:
+                named = ", ".join(f"{left.count(o):,} {o}" for o in Outcome if o in left)
+                say(f"the {len(left):,} that are too few or unexplained, on {again} images: {named}")
         for tried in found.misnamed:
             say(
                 f"{tried.model}, {tried.node}: {tried.injected} was called {tried.named}; {tried.values:,} wrong values"
@@ -101,6 +124,17 @@ def explain(
         say(f"{out}: the matrix")
     if found.misnamed:
         raise SystemExit(1)
+
+
+def _times(seed: int, as_json: bool) -> None:
+    """The CPU seconds of explanations and of a sweep."""
+    found = measure(seed)
+    if as_json:
+        rows = [{"measured": what, "result": result, "seconds": round(s, 2)} for what, result, s in found]
+        print_json({"machine": describe_machine(), "model": "psa_h96", "times": rows})
+        return
+    click.echo(describe_machine())
+    print_table("psa_h96", ("measured", "result", "CPU seconds"), [(w, r, f"{s:.1f}") for w, r, s in found])
 
 
 def _explain_rtl(seed: int, images: int, out: Path, as_json: bool) -> None:

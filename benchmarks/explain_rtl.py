@@ -111,6 +111,12 @@ def _faults() -> Iterator[RtlFault]:
         "double_rounding", "sums rounded after two bits, then again", _WIDE,
         "(((appended >>> 3) + $signed({1'b0, acc[1]})) <<< 1) >>> (shift - 8'd2)",
     )  # fmt: skip
+    yield _requantise(
+        "rounding_floor",
+        "the rounding bit of every sum, in channels with an odd shift",
+        _HALF,
+        "(wide[0] && !shift[0])",
+    )
     bias = "{{(SUM_W - 8) {bias[7]}}, bias}"
     yield _requantise("bias_dropped", "no bias", bias, "{SUM_W{1'b0}}")
     yield RtlFault(
@@ -235,6 +241,19 @@ def _contents() -> Iterator[RtlFault]:
     yield RtlFault(
         "weight_corrupted", "one weight", roms=changed(linear, weight=lambda w: _at(w, (3, 4), w[3, 4] ^ 0x51))
     )
+    yield RtlFault(
+        "product_dropped", "the last product of every sum",
+        roms=changed(linear, weight=lambda w: np.where(np.arange(w.shape[1]) == w.shape[1] - 1, 0, w).astype(w.dtype)),
+    )  # fmt: skip
+    yield RtlFault("bias_wrong_channel", "the bias before", roms=changed(mixer, bias=lambda b: np.roll(b, 1)))
+    yield RtlFault(
+        "channels_shifted", "rows one on", roms=_in_another_order(linear, lambda n: np.roll(np.arange(n), 1))
+    )
+    backwards = _in_another_order(linear, lambda n: np.arange(n)[::-1])
+    yield RtlFault("channels_reversed", "rows from the last to the first", roms=backwards)
+    yield RtlFault(
+        "tokens_shifted", "rows over tokens one on", roms=_in_another_order(mixer, lambda n: np.roll(np.arange(n), 1))
+    )  # fmt: skip
     yield RtlFault("bias_corrupted", "one bias", roms=changed(linear, bias=lambda b: _at(b, (5,), b[5] ^ 0x0C)))
     yield RtlFault("shift_wrong_channel", "one shift", roms=changed(linear, shift=lambda s: _at(s, (2,), s[2] + 2)))
     yield RtlFault("lut_corrupted", "one point", roms=changed(table, table=lambda t: _at(t, (6, 7), t[6, 7] ^ 0x2A)))
@@ -265,6 +284,20 @@ def _at(array: Any, place: tuple[int, ...], value: Any) -> Any:
     changed = array.copy()
     changed[place] = value
     return changed
+
+
+def _in_another_order(node: str, order: Callable[[int], Any]) -> Callable[[Model], Model]:
+    """The model with a linear's rows, whole, in another order: so are its results."""
+
+    def moved(model: Model) -> Model:
+        op: Any = model.graph.by_name[node].op
+        index = order(len(op.shift))
+        fields: dict[str, Callable[[Any], Any]] = {
+            name: lambda array: np.ascontiguousarray(array[index]) for name in ("weight", "bias", "shift")
+        }
+        return _with(model, node, fields)
+
+    return moved
 
 
 def _with(model: Model, name: str, fields: dict[str, Callable[[Any], Any]]) -> Model:

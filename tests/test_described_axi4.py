@@ -14,6 +14,8 @@ from fxsim.cosim import CosimResult, cosim
 from fxsim.devices.described.check import check
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
+from fxsim.vectors.kit import write_kit
+from tests.test_kit import ran
 
 DENSE = Path(__file__).parent / "rtl" / "axi4"
 RANDOM = np.random.default_rng(20261130)
@@ -35,7 +37,8 @@ FAULTS = {
     "payload": ("m_axi_wdata =", "m_axi_wdata = {32{@ && tick}} ^"),
     "beats not taken": ("m_axi_rready = ", "m_axi_rready = !@ && "),
     "wide": ("m_axi_arsize = 2", "m_axi_arsize = 2 + @"),
-    "fixed": ("m_axi_awburst = 1", "m_axi_awburst = !@"),
+    "fixed": ("m_axi_awburst = 1", 'm_axi_awburst = @"wrap" ? 2 : !@'),
+    "wrap": ("m_axi_arsize =", "m_axi_arsize ="),
     "request when done": ("done <= 0;", "done <= 0;\n    if (@ && done) m_axi_arvalid <= 1;"),
     "in reset": ("m_axi_wvalid <= 0;\n    end\n  end", "m_axi_wvalid <= @;\n    end\n  end"),
     "read before the answer": (
@@ -242,7 +245,9 @@ def test_right_design_passes(model: Model, tmp_path: Path) -> None:
         ("strobe missing", None, {"output never written"}, None),
         ("payload", "fc", {"payload changed while waiting"}, "m_axi_w"),
         ("wide", None, {"burst with beats of more than 4 bytes"}, "m_axi_ar"),
-        ("fixed", None, {"burst that is not INCR"}, "m_axi_aw"),
+        # All beats go to the first word.
+        ("fixed", "fc", {"output never written"}, None),
+        ("wrap", None, {"WRAP burst of other than 2, 4, 8 or 16 beats"}, "m_axi_aw"),
         ("request when done", None, {"request without a job"}, "m_axi_ar"),
         ("beats not taken", None, {"timeout"}, "control"),
         ("data after the address", None, {"timeout"}, "control"),
@@ -276,8 +281,8 @@ def test_fault_is_located(
     if name == "data after the address":
         words = r"; m_axi_aw: a write to 0x3[01]00, which is offered and not taken: the memory waits for its data"
         assert re.search(words, result.verdict.faults[0].detail or "")
-    if name == "fixed":
-        assert result.verdict.faults[0].detail.startswith("FIXED, 0x")
+    if name == "wrap":
+        assert result.verdict.faults[0].detail.startswith("WRAP, 0x")
     if name == "valid dropped":
         # The memory takes data, and waits for the address.
         details = [fault.detail for fault in result.verdict.faults if fault.kind == "timeout"]
@@ -373,3 +378,105 @@ def test_masters_of_one_side_share_a_memory(tmp_path: Path) -> None:
     assert simulate(relu, tmp_path / "split.toml", "burst:3+reset:4:3").passed
     (tmp_path / "split.toml").write_text(SPLIT_TOML.replace('memory = "ddr"\nprefix = "wr"', 'prefix = "wr"'))
     assert any("no port of it can write" in problem for problem in check(tmp_path / "split.toml", relu).problems)
+
+
+BURSTS = """
+module bursts (
+    input wire clk, input wire rst, input wire start, output reg done,
+    output reg [31:0] m_araddr, output reg [7:0] m_arlen, output reg [1:0] m_arburst, output reg m_arvalid,
+    input wire m_arready, input wire [31:0] m_rdata, input wire m_rlast, input wire m_rvalid, output wire m_rready,
+    output reg [31:0] m_awaddr, output reg [7:0] m_awlen, output reg [1:0] m_awburst, output reg m_awvalid,
+    input wire m_awready, output wire [31:0] m_wdata, output wire m_wlast, output reg m_wvalid, input wire m_wready,
+    input wire m_bvalid, output wire m_bready
+);
+  // Eight words are read from the sixth on, WRAP, and their ReLU is written back so. Then two words are written to one
+  // address, FIXED, and read from it twice: both must be the second.
+  reg [31:0] x[0:7];
+  reg [2:0] state;
+  reg [3:0] n;
+  wire [31:0] word = x[n[2:0]];
+  wire fixed = state == 3;
+  assign m_wdata = fixed ? (n == 0 ? 32'h1111 : 32'h2222) : {
+      word[31] ? 8'd0 : word[31:24], word[23] ? 8'd0 : word[23:16], word[15] ? 8'd0 : word[15:8],
+      word[7] ? 8'd0 : word[7:0]};
+  assign m_wlast = n == (fixed ? 1 : 7);
+  assign m_rready = 1;
+  assign m_bready = 1;
+  always @(posedge clk) begin
+    done <= 0;
+    if (m_arready) m_arvalid <= 0;
+    if (m_awready) m_awvalid <= 0;
+    if (m_wvalid && m_wready) begin
+      n <= n + 1;
+      if (m_wlast) m_wvalid <= 0;
+    end
+    case (state)
+      0: if (start) begin
+        state <= 1; n <= 0;
+        m_araddr <= 32'h2014; m_arlen <= 7; m_arburst <= 2; m_arvalid <= 1;
+      end
+      1: if (m_rvalid) begin
+        x[n[2:0]] <= m_rdata;
+        n <= n + 1;
+        if (m_rlast) begin
+          state <= 2; n <= 0;
+          m_awaddr <= 32'h3014; m_awlen <= 7; m_awburst <= 2; m_awvalid <= 1; m_wvalid <= 1;
+        end
+      end
+      2: if (m_bvalid) begin
+        state <= 3; n <= 0;
+        m_awaddr <= 32'h4000; m_awlen <= 1; m_awburst <= 0; m_awvalid <= 1; m_wvalid <= 1;
+      end
+      3: if (m_bvalid) begin
+        state <= 4;
+        m_araddr <= 32'h4000; m_arlen <= 1; m_arburst <= 0; m_arvalid <= 1;
+      end
+      default: if (m_rvalid) begin
+        if (m_rdata != 32'h2222) state <= 5;
+        else if (m_rlast && state == 4) begin state <= 0; done <= 1; end
+      end
+    endcase
+    if (rst) begin state <= 0; m_arvalid <= 0; m_awvalid <= 0; m_wvalid <= 0; end
+  end
+endmodule
+"""
+BURSTS_TOML = """
+top = "bursts"
+sources = ["bursts.v"]
+clock = "clk"
+reset = { signal = "rst" }
+control = { start = "start", done = "done", timeout = 3000 }
+[[axi4]]
+name = "ddr"
+prefix = "m"
+[[region]]
+memory = "ddr"
+role = "input"
+base = 0x2000
+lanes = 4
+[[region]]
+memory = "ddr"
+role = "output"
+base = 0x3000
+lanes = 4
+[[region]]
+memory = "ddr"
+role = "scratch"
+base = 0x4000
+words = 1
+"""
+
+
+@pytest.mark.verilator
+@pytest.mark.icarus
+def test_bursts_that_wrap_and_such_of_one_address_are_served(tmp_path: Path) -> None:
+    """By the memory of the harness, with stalls, and by that of a kit; each word lies where AXI says."""
+    relu = Model(Graph((4, 8), (Node("act", Relu(), (INPUT,)),)), "relu")
+    x = RANDOM.integers(-128, 128, (3, 4, 8)).astype(np.int8)
+    (tmp_path / "bursts.v").write_text(BURSTS)
+    (tmp_path / "bursts.toml").write_text(BURSTS_TOML)
+    dut = str(tmp_path / "bursts.toml")
+    result = cosim(relu, x, accel="described", dut=dut, optimise="-O0", stall="random:3", power_on_seeds=(1,))
+    assert (result.passed, result.verdict.faults, result.streams.output.compared) == (True, (), 3 * 32)
+    write_kit(relu, x, tmp_path / "kit", "described", {"dut": dut})
+    assert ran(tmp_path / "kit") == (0, "PASS: 3 images, 24 beats equal")

@@ -656,3 +656,63 @@ def test_more_than_one_stream_on_a_side_is_refused_with_what_serves(model: Path,
         status, out = call("check", path, model)
         assert status == 1
         assert f"streams are {' and '.join(sides)}, expected input and output, one of each: operands of one" in out
+
+
+ODD = {
+    "bus": """
+interface stream_if (input logic clk);
+  logic [7:0] data; logic valid;
+  modport slave(input data, valid);
+endinterface
+module bus (input logic clk, input logic rst, stream_if.slave s, output logic [7:0] y, output logic y_valid);
+endmodule
+""",
+    "array": """
+module array (input logic clk, input logic rst, input logic signed [7:0] x [0:3], input logic x_valid,
+              output logic [1:0] [7:0] y [0:1], output logic y_valid);
+endmodule
+""",
+    "rates": """
+module rates (input logic clk, input logic clk_fast, input logic rst, input logic clk_en, input logic [7:0] x,
+              input logic x_valid, output logic [7:0] y, output logic y_valid);
+endmodule
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "proposed"),
+    [
+        ("bus", ("port 's' of 'bus' is an interface, expected plain signals: describe a module around the "
+                 "design that has 'stream_if s_if(...)', .s(s_if) and an 'assign' for each of its signals",), ""),
+        ("array", ("input stream: port 'x' is an unpacked array of 4 times 8 bits, expected one vector: describe a "
+                   "module around the design that has .x(x_array) and of each element "
+                   "'assign x_array[i] = x_flat[8*i +: 8]'",
+                   "output stream: port 'y' is an unpacked array of 2 times 16 bits, expected one vector: describe a "
+                   "module around the design that has .y(y_array) and of each element "
+                   "'assign y_flat[16*i +: 16] = y_array[i]'"), "# x: an unpacked array of 4 times 8 bits"),
+        ("rates", ("nothing drives the input clk_fast, a clock by its name: clock = [...] lists those that tick "
+                   "together; for one of another rate describe a module around the design that derives all from one",),
+         "# clk_fast: 1 bit, a clock by name: "),
+    ],
+)  # fmt: skip
+def test_ports_that_a_description_does_not_have_are_named_with_what_serves(
+    model: Path, tmp_path: Path, name: str, expected: tuple[str, ...], proposed: str
+) -> None:
+    """An interface, an unpacked array, a clock of another rate: by `check` and, where it can propose, by `init`."""
+    (tmp_path / "odd.sv").write_text(ODD[name])
+    text = f'top = "{name}"\nsources = ["odd.sv"]\nclock = "clk"\nreset = {{ signal = "rst" }}\n'
+    for role, port in (("input", "x"), ("output", "y")):
+        text += f'[[stream]]\nrole = "{role}"\nlanes = 2\nsignals = {{ data = "{port}", valid = "{port}_valid" }}\n'
+    (tmp_path / "odd.toml").write_text(text)
+    status, said = call("check", tmp_path / "odd.toml", model)
+    assert status == 1
+    for words in expected:
+        assert said.count(words) == 1, said
+    words = ["init", "--top", name, str(tmp_path / "odd.sv"), "-o", str(tmp_path / "first.toml")]
+    proposal = CliRunner().invoke(command, words)
+    if not proposed:
+        assert expected[0] in str(proposal.exception)
+        assert not (tmp_path / "first.toml").exists()
+    else:
+        assert sum(line.startswith(proposed) for line in (tmp_path / "first.toml").read_text().splitlines()) == 1

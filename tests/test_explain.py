@@ -6,6 +6,7 @@ Faulty traces are made here, by plain loops and formulas of this file.
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,120 @@ def test_a_weight_is_found(model: Model, x: np.ndarray) -> None:
     assert found["weights"] == [{"index": [1, 4], "weight": -stated - 1, "stated": stated}]
 
 
+def only(fault: Callable[..., np.ndarray], axis: int, places: list[int]) -> Callable[..., np.ndarray]:
+    """A fault in some places of an axis, where all others are right."""
+
+    def partly(op: Any, *inputs: np.ndarray) -> np.ndarray:
+        y, wrong = (np.moveaxis(f(op, *inputs), axis, -1) for f in (lambda op, *v: compute(op, CONTRACT, *v), fault))
+        y[..., places] = wrong[..., places]
+        return np.moveaxis(y, -1, axis)
+
+    return partly
+
+
+@pytest.mark.parametrize(
+    ("label", "tap", "fault", "words", "more"),
+    [
+        ("rounding_floor", LINEAR, only(requantise(floor), -1, [3]), {"channels": [3]}, {}),
+        ("bias_dropped", LINEAR, only(requantise(bias="dropped"), -2, [15]), {"tokens": [15]}, {}),
+        ("rounding_toward_zero", MIXER, only(requantise(toward_zero), -2, [0]), {"tokens": [0]}, {}),
+        (
+            "lut_no_interpolation", TABLE, only(lambda op, v: table_values(op, v, "none"), -1, [2, 6]),
+            {"channels": [2, 6]}, {"lanes": 4, "lane": 2},
+        ),
+        (
+            "residual_dropped", ADD, only(lambda _, a, __: a, -2, [0]), {"tokens": [0]},
+            {"kept": "blocks.0.mlp.linear_2"},
+        ),
+    ],
+    ids=["a channel", "a token", "a row of tokens", "a lane", "an operand"],
+)  # fmt: skip
+def test_a_rule_in_some_places_is_named_with_them(
+    model: Model,
+    x: np.ndarray,
+    label: str,
+    tap: str,
+    fault: Callable[..., np.ndarray],
+    words: dict[str, list[int]],
+    more: dict[str, object],
+) -> None:
+    """A rule in one channel, token or lane, and which."""
+    found = one_fault(diff(model, x, with_faults(model, x, {tap: fault})), tap)
+    assert found["label"] == label
+    assert {name: found[name] for name in (words | more)} == words | more
+
+
+def test_a_dropped_product_is_named(model: Model, x: np.ndarray) -> None:
+    """The last of every sum, or another: which."""
+
+    def without(column: int) -> Callable[..., np.ndarray]:
+        return requantise(weight=lambda w: np.where(np.arange(w.shape[1]) == column % w.shape[1], 0, w))
+
+    for column, said in ((-1, "last"), (4, 4)):
+        found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: without(column)})), LINEAR)
+        assert (found["label"], found["product"]) == ("product_dropped", said)
+
+
+def test_a_neighbours_bias_is_named(model: Model, x: np.ndarray) -> None:
+    """Of every channel, or of one: whose."""
+
+    def borrowing(rows: list[int]) -> Callable[..., np.ndarray]:
+        def faulty(op: Any, v: np.ndarray) -> np.ndarray:
+            bias = op.bias.copy()
+            bias[rows] = op.bias[np.array(rows) - 1]
+            return requantise()(replace(op, bias=bias), v)
+
+        return faulty
+
+    bias = model.graph.by_name[LINEAR].op.bias
+    every = one_fault(diff(model, x, with_faults(model, x, {LINEAR: borrowing(list(range(len(bias))))})), LINEAR)
+    assert (every["label"], every["used"], every["at_the_end"]) == ("bias_wrong_channel", "previous", "other end's")
+    one = one_fault(diff(model, x, with_faults(model, x, {LINEAR: borrowing([3])})), LINEAR)
+    assert one["label"] == "bias_wrong_channel"
+    assert one["channels"] == [{"row": 3, "bias_of": 2, "bias": int(bias[2])}]
+    # It is a bias of this value, wherever it comes from.
+    assert one["alternatives"] == ("bias_corrupted",)
+
+
+def test_what_is_fitted_is_found_beside_another_rule(model: Model, x: np.ndarray) -> None:
+    """A shift beside a rounding; swapped channels beside a bias; an entry beside another way to read the table."""
+
+    def swapped(op: Any, v: np.ndarray) -> np.ndarray:
+        y = requantise(bias="dropped")(op, v)
+        y[..., [1, 4]] = y[..., [4, 1]]
+        return y
+
+    def entry(op: Any, v: np.ndarray) -> np.ndarray:
+        table = op.table.copy()
+        table[2, 5] ^= 0x10
+        return table_values(replace(op, table=table), v, "none")
+
+    def found(tap: str, fault: Callable[..., np.ndarray], label: str) -> dict[str, object]:
+        named = one_fault(diff(model, x, with_faults(model, x, {tap: fault})), tap)
+        assert named["label"] == label
+        return {name.split(" at ")[0]: of for name, of in named.items() if name.endswith(f" at {tap}")}
+
+    stated = int(model.graph.by_name[LINEAR].op.shift[3])
+    shift = found(
+        LINEAR, requantise(floor, shift=lambda s, row: s + 2 * (row == 3)), "rounding_floor+shift_wrong_channel"
+    )
+    assert shift["shift_wrong_channel"] == {"channels": [{"row": 3, "shift": stated + 2, "stated": stated}]}
+    assert found(LINEAR, swapped, "bias_dropped+channels_swapped")["channels_swapped"] == {"channels": [1, 4]}
+    stated = int(model.graph.by_name[TABLE].op.table[2, 5])
+    assert found(TABLE, entry, "lut_corrupted+lut_no_interpolation")["lut_corrupted"] == {
+        "entries": [{"channel": 2, "entry": 5, "value": stated ^ 0x10, "stated": stated}]
+    }
+
+
+def test_too_few_wrong_values_are_not_called_for_sure(model: Model, x: np.ndarray) -> None:
+    """A rounding in one channel of an average says too little: it is told as what may be."""
+    trace = with_faults(model, x, {"pool": only(lambda op, v: v.sum(axis=1) // op.tokens, -1, [0])})
+    (fault,) = diff(model, x, trace).faults
+    assert (fault.label, fault.exact, fault.values_differing < 10) == ("unexplained", False, True)
+    assert "rounding_floor" in fault.alternatives
+    assert {"channels": [0]}.items() <= next(o for o in fault.others if o.label == "rounding_floor").parameters.items()
+
+
 def test_swapped_channels_are_found(model: Model, x: np.ndarray) -> None:
     """Which two."""
 
@@ -342,7 +457,8 @@ def test_what_fits_by_chance_is_no_explanation(model: Model, x: np.ndarray) -> N
     trace = with_faults(model, x, {LINEAR: fault})
     (found,) = diff(model, x, trace).faults
     assert (found.values_differing, found.label, found.exact) == (1, "unexplained", False)
-    assert "stale_value" in [partial.label for partial in found.partial]
+    assert "stale_value" in found.alternatives
+    assert "stale_value" in [other.label for other in found.others]
 
 
 def test_unknown_bits(model: Model, x: np.ndarray, right: Values) -> None:
@@ -423,10 +539,22 @@ def test_bad_traces_are_refused(model: Model, x: np.ndarray, right: Values) -> N
         ({}, "no taps"),
         ({"nothing": right[LINEAR]}, "no tap of model 'small'"),
         ({LINEAR: right[LINEAR][:2]}, "shape"),
-        ({LINEAR: right[LINEAR] + 0.5}, "whole numbers"),
+        ({LINEAR: right[LINEAR] + 0.5}, "expected a whole number"),
+        (
+            {LINEAR: np.where(right[LINEAR] == 0, np.nan, right[LINEAR])},
+            r"value \[.*\] is nan, expected a whole number",
+        ),
+        ({LINEAR: np.where(right[LINEAR] == 0, np.inf, right[LINEAR])}, r"is inf, expected a whole number"),
+        ({LINEAR: np.full_like(right[LINEAR], -(2**63), np.int64)}, "at most 32 bits"),
+        ({LINEAR: right[LINEAR].astype(object)}, "type object, expected whole numbers"),
+        ({LINEAR: right[LINEAR] > 0}, "type bool, expected whole numbers"),
+        ({LINEAR: right[LINEAR].tolist()}, "is a list, expected an array"),
+        ({LINEAR: np.ma.masked_array(right[LINEAR])}, "is a MaskedArray, expected an array without a mask"),
     ):
         with pytest.raises(ComparisonError, match=words):
             diff(model, x, trace)
+    with pytest.raises(ComparisonError, match="there are no images"):
+        diff(model, x[:0], {LINEAR: right[LINEAR][:0]})
 
 
 def test_command(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> None:

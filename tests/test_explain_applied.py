@@ -17,7 +17,7 @@ from fxsim.explain.applied import impact
 from fxsim.explain.run import diff_located
 from fxsim.formats import save
 from fxsim.graph import Model
-from tests.test_explain import ADD, LINEAR, MIXER, model, requantise, with_faults, x
+from tests.test_explain import ADD, LINEAR, MIXER, model, only, requantise, with_faults, x
 
 __all__ = ["model", "x"]  # fixtures
 
@@ -39,8 +39,10 @@ def others(model: Model) -> tuple[np.ndarray, np.ndarray]:
         {LINEAR: requantise(int), MIXER: requantise(shift=lambda s, row: s + 2 * (row == 3))},
         {ADD: lambda _, a, __: a},
         {LINEAR: requantise(lambda v: int(v // 1), wrap=True)},
+        {LINEAR: requantise(lambda v: int(v // 1), shift=lambda s, row: s + 2 * (row == 3))},
+        {LINEAR: only(requantise(bias="dropped"), -1, [3])},
     ],
-    ids=["two nodes", "an operand", "a pair"],
+    ids=["two nodes", "an operand", "a pair", "one fitted beside another", "a channel"],
 )
 def test_a_rule_does_to_other_images_what_the_fault_does(
     model: Model, x: np.ndarray, faults: dict[str, Callable[..., np.ndarray]]

@@ -110,7 +110,9 @@ def test_no_fault_is_misnamed() -> None:
     """A sample of all labels, and a pair; random tables and noise are no rule."""
     found = confuse([(model, images(model)) for model in (small(), wide())], SEED, most=54, pairs=1)
     assert found.misnamed == []
-    assert found.count(Outcome.NAMED) > 42
+    assert found.count(Outcome.NAMED) > 34
+    # Of rules in one channel or token two images say too little, and it is said so.
+    assert found.count(Outcome.NAMED) + found.count(Outcome.ALTERNATIVE) + found.count(Outcome.TOO_FEW) > 42
     matrix = found.matrix()
     assert matrix["unexplained"].keys() == {"unexplained"}
     assert matrix["rounding_floor"].keys() == {"rounding_floor"}

@@ -198,7 +198,13 @@ def test_commands_write_kits_and_roms(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "own").mkdir()
     own = {path.name: path.read_bytes() for path in write_roms(MODEL, tmp_path / "own")}
     assert {path.name: path.read_bytes() for path in (tmp_path / "roms").iterdir()} == own
-    with pytest.raises(StimulusError, match=r"'simd' has no kit: .*'fxsim memory-image'"):
-        write_kit(MODEL, X, tmp_path / "simd", "simd")
+    assert CliRunner().invoke(vectors, [model, "--random", "2", "--accel", "simd", "-o", "k"]).exit_code == 2
+    both = ["--kit", "--accel", "simd", "--dut", "d"]
+    assert CliRunner().invoke(vectors, [model, "--random", "2", *both, "-o", "k"]).exit_code == 2
+    done = CliRunner().invoke(vectors, [model, "--random", "2", "--kit", "--accel", "none", "-o", "k"])
+    assert "there is no accelerator 'none'" in str(done.exception)
+    done = CliRunner().invoke(vectors, [model, "--random", "1", "--kit", "--accel", "simd", "-o", str(tmp_path / "s")])
+    assert done.exit_code == 0, done.output
+    assert 'multiplex = "next"' in (tmp_path / "s" / "rtl" / "design.toml").read_text()
     with pytest.raises(FileError, match="there is no folder"):
         write_kit(MODEL, X, tmp_path / "none" / "other")

@@ -1,13 +1,21 @@
 """Kits and four states of designs that work off jobs: right in Icarus Verilog, and every fault is found."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fxsim.contract import TableRule
+from fxsim.cosim import CosimRequest
 from fxsim.cosim.four_state import FourStateResult, four_state
-from fxsim.graph import Model
+from fxsim.cosim.nodes import run_nodes
+from fxsim.devices.described.check import check
+from fxsim.errors import StimulusError
+from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Add, Affine, Relu
 from fxsim.vectors.kit import write_kit
 from tests.test_described_axi4 import X as AXI4_X
 from tests.test_described_axi4 import described
@@ -20,7 +28,7 @@ from tests.test_kit import ran
 
 __all__ = ["dense", "one_output", "two"]  # fixtures
 
-pytestmark = pytest.mark.icarus
+pytestmark = [pytest.mark.icarus, pytest.mark.slow]
 
 SLOW = 'done = "done", timeout = 2000'
 
@@ -149,6 +157,101 @@ def test_kit_reaches_rams_inside_and_in_bytes(one_output: Model, tmp_path: Path)
     assert "got xxxx" in said
 
 
+ADDER = """
+// A sum of two tensors in RAMs of their own, saturated to eight bits, two values a word.
+module adder (
+    input wire clk, input wire rst, input wire start, output reg done,
+    output reg [3:0] at, output wire en, input wire [15:0] x, input wire [15:0] r,
+    output reg [3:0] to, output reg we, output reg [15:0] y
+);
+  function [7:0] sum;
+    input signed [7:0] a, b;
+    reg signed [8:0] s;
+    begin
+      s = a + b;
+      sum = s > 127 ? 8'd127 : s < -128 ? 8'h80 : s[7:0];
+    end
+  endfunction
+  reg run, come;
+  assign en = run;
+  always @(posedge clk) begin
+    done <= 0;
+    we <= 0;
+    come <= run;
+    if (start) begin run <= 1; at <= 0; end
+    if (run) begin at <= at + 1; run <= at != 8; end
+    if (come) begin to <= at - 1; we <= 1; y <= {sum(x[15:8], r[15:8]), sum(x[7:0], r[7:0])}; done <= !run; end
+    if (rst) begin run <= 0; come <= 0; end
+  end
+endmodule
+"""
+ADDER_TOML = """
+top = "adder"
+sources = ["adder.v"]
+clock = "clk"
+reset = { signal = "rst" }
+control = { start = "start", done = "done", timeout = 2000 }
+nodes = ["adder.toml"]
+[[ram]]
+name = "x"
+address = "at"
+enable = "en"
+read = "x"
+[[ram]]
+name = "r"
+address = "at"
+enable = "en"
+read = "r"
+[[ram]]
+name = "y"
+address = "to"
+write = "y"
+write_enable = "we"
+[[region]]
+memory = "x"
+role = "input"
+tensor = "left"
+lanes = 2
+[[region]]
+memory = "r"
+role = "input"
+tensor = "right"
+lanes = 2
+[[region]]
+memory = "y"
+role = "output"
+tensor = "sum"
+lanes = 2
+"""
+
+
+def test_node_of_two_operands_that_works_off_jobs(tmp_path: Path) -> None:
+    """A part amid the model: operands in two RAMs of one address, its result no output; alone, as a kit, and wrong."""
+    ones, zeros, shifts = np.ones(6, np.int8), np.zeros(6, np.int8), np.zeros(6, np.uint8)
+    nodes = (
+        Node("left", Affine(ones, zeros, shifts), (INPUT,)),
+        Node("right", Affine(ones * 3, zeros, shifts), (INPUT,)),
+        Node("sum", Add(), ("left", "right")),
+        Node("last", Relu(), ("sum",)),
+    )
+    model, path = Model(Graph((3, 6), nodes), "sums"), tmp_path / "adder.toml"
+    (tmp_path / "adder.v").write_text(ADDER)
+    path.write_text(ADDER_TOML)
+    found = check(path, model)
+    assert (found.problems, [line.name for line in found.streams]) == ((), ["left", "right", "sum"])
+    write_kit(model, X[:2], tmp_path / "kit", "described", {"dut": str(path)})
+    assert ran(tmp_path / "kit") == (0, "PASS: 2 images, 18 beats equal")
+    assert tried(tmp_path / "kit", "adder.v", ADDER, ("s > 127 ?", "s > 60 ?")).startswith("FAIL: image ")
+    (tmp_path / "adder.v").write_text(ADDER.replace("s > 127 ?", "s > 60 ?"))
+    result = run_nodes(CosimRequest(model, X[:2], "described", {"dut": str(path)}, power_on_seeds=(1,)))
+    (node,) = result.nodes
+    assert ((node.tap, node.part), node.compared, node.values) == (("sum", ("sum",)), 36, 36)
+    assert result.missing == ("left", "right", "last")
+    x = X[:2].astype(int)
+    sums = x + np.clip(3 * x, -128, 127)
+    assert (node.differ, node.passed) == (int(((sums > 60) & (sums < 127)).sum()), False)
+
+
 def of(model: Model, dut: Path, x: np.ndarray, **options: object) -> FourStateResult:
     """A described design in four states, on two images."""
     settings = {"dut": str(dut)}
@@ -175,3 +278,45 @@ def test_jobs_in_four_states(two: Model, dense: Model, tmp_path: Path) -> None:
         wrong = of(two, jobs_design(tmp_path / f"w{n}", {"jobs.v": swap(old, new)}), X, stalls=(0,))
         assert not wrong.passed
         assert words in str(wrong.reason), wrong.reason
+
+
+def resmlp(channels: int) -> Model:
+    """A ResMLP of one block with tables, random, of so many channels; its classes do not fill a word."""
+    config = ResMLPConfig(4, 20, channels, 16, 1, 10, points=8, rule=TableRule.CLAMP)
+    random = np.random.default_rng(7)
+    parameters: dict[str, np.ndarray] = {}
+    for name, shape in resmlp_parameters(config).items():
+        low, high, kind = (4, 9, np.uint8) if name.endswith("shift") else (-128, 128, np.int8)
+        parameters[name] = random.integers(low, high, shape).astype(kind)
+    return Model(build_resmlp(config, parameters), "small")
+
+
+def test_kit_of_the_simd_accelerator_judges_every_tap(tmp_path: Path) -> None:
+    """Program, image and result in one memory, taps one after the other at the stages; a fault is found at its tap."""
+    model, kit = resmlp(32), tmp_path / "kit"
+    x = np.random.default_rng(8).integers(-128, 128, (1, 4, 20)).astype(np.int8)
+    write_kit(model, x, kit, "simd")
+    shutil.copyfile(kit / "sources.txt", kit / "kit.f")
+    build = ["iverilog", "-g2012", "-s", "testbench", "-o", "kit.vvp", "parameters.v", "testbench.v", "-c", "kit.f"]
+
+    def once(**parameters: int) -> str:
+        words = [word for name, value in parameters.items() for word in ("-P", f"testbench.{name}={value}")]
+        subprocess.run([*build[:4], *words, *build[4:]], cwd=kit, check=True)
+        return subprocess.run(["vvp", "-n", "kit.vvp"], cwd=kit, check=True, capture_output=True, text=True).stdout
+
+    beats = sum(int(np.prod(shape[:-1], dtype=int)) * -(-shape[-1] // 16) for shape in model.graph.shapes.values()) + 1
+    beats -= 4 * 2  # the input's
+    assert once() == f"PASS: 1 images, {beats} beats equal\n"
+    verilog = kit / "rtl" / "lib" / "saturating_add.v"
+    text = verilog.read_text()
+    assert "assign y = fits ?" in text
+    verilog.write_text(text.replace("assign y = fits ?", "assign y = 1 ?"))
+    assert once().startswith("FAIL: image 0, tap blocks.0.token_mixer.add, beat ")
+
+
+def test_kit_of_the_simd_accelerator_refuses_groups_that_are_not_full(tmp_path: Path) -> None:
+    """A description has no last group of four channels; what serves instead is said."""
+    x = np.zeros((1, 4, 20), np.int8)
+    with pytest.raises(StimulusError, match=r"'embed' has 20 channels, expected at most 16 or .*'fxsim memory-image'"):
+        write_kit(resmlp(20), x, tmp_path / "kit", "simd")
+    assert not (tmp_path / "kit").exists()

@@ -1,25 +1,29 @@
 """Proofs of somebody's own RTL: what is equal for all images is proved, what is not, or cannot be said, never is."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import fxsim.prove.kept as kept
 from fxsim.cli import main
-from fxsim.devices import DEVICES, make_settings
+from fxsim.engines import run
 from fxsim.errors import FxsimError
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED
 from fxsim.prove.run import Proof, ProofRequest, prove
+from fxsim.prove.shown import shrink
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks.proof import ForAllInputs
+from fxsim.simulate.differences import Differences
 from tests.test_described import Edit, design, swap
 from tests.test_described_stream import SMALL, small
 from tests.test_signoff import by_name, write_plan
@@ -187,6 +191,75 @@ def test_the_command_and_signoff_take_a_description(
     assert {"rtl d/awkward.toml", "dut d/awkward.toml"} <= record.hashes.keys()
 
 
+class Simulated(NamedTuple):
+    """What the shrinking reads of a result: of a design that is wrong where value 3 is above 4 and value 8 is not 0."""
+
+    passed: bool
+    first_mismatch: Any
+    failing_image: int | None
+
+    @property
+    def verdict(self) -> "Simulated":
+        """Itself."""
+        return self
+
+    @property
+    def faults(self) -> tuple[()]:
+        """No rule is broken."""
+        return ()
+
+    @property
+    def provenance(self) -> SimpleNamespace:
+        """The seed that it was run from."""
+        return SimpleNamespace(power_on_seed=7)
+
+
+def test_a_refutation_is_made_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One image of several, and of its values those two, as small as they show it."""
+    x = RANDOM.integers(-128, 128, (3, 4, 6)).astype(np.int8)
+    x[:2, 0, 3] = 0
+    x[2, 0, 3], x[2, 1, 2] = 100, -77
+    runs = 0
+
+    def simulated(images: Any, whole: Any = None) -> Simulated:
+        nonlocal runs
+        runs += 1
+        wrong = [i for i, image in enumerate(images.reshape(len(images), -1).tolist()) if image[3] > 4 and image[8]]
+        if whole is not None:
+            records = np.zeros(len(wrong), [("source", "<i4"), ("image", "<u4"), ("index", "<u8"), ("got", "<i8")])
+            records["image"] = wrong
+            whole(SimpleNamespace(shown=("fc",), output="out"), Differences(records, None))
+        return Simulated(not wrong, SimpleNamespace(tap="fc") if wrong else None, wrong[0] if wrong else None)
+
+    monkeypatch.setattr("fxsim.prove.shown.run_cosim", simulated)
+    found = shrink(lambda images, seeds: images if seeds == (7,) else None, x, simulated(x))  # type: ignore[arg-type,return-value]
+    assert found.least
+    assert found.x.shape == (1, 4, 6)
+    assert {tuple(place): int(found.x[tuple(place)]) for place in np.argwhere(found.x).tolist()} == {
+        (0, 0, 3): 6, (0, 1, 2): -1,
+    }  # fmt: skip
+    assert runs < 30
+
+
+def test_an_image_is_sought_that_shows_a_value_of_all(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sample has the one value at which the design is wrong: the image that is simulated has it."""
+    given: list[Any] = []
+
+    def simulated(_request: ProofRequest, x: Any, _clear: bool, _evidence: Any) -> tuple[None, str]:
+        given.append(x)
+        return None, ""
+
+    monkeypatch.setattr("fxsim.prove.run._simulate", simulated)
+    dut = design(tmp_path / "d", {"awkward.sv": swap("q < 0 ? '0 : q", "q < 0 ? '0 : q == 77 ? 8'd78 : q")})
+    assert ask(model, dut, simulate=True).status == UNPROVED
+    (x,) = given
+    values = run(model, x, ("fc",))["fc"]
+    assert not (values[:2] == 77).any()
+    assert (values[2] == 77).any()
+
+
 @pytest.mark.thorough
 def test_our_own_accelerator_is_proved_as_somebody_elses(tmp_path: Path) -> None:
     """The streaming accelerator by its description: as many values as of its own proof."""
@@ -196,12 +269,25 @@ def test_our_own_accelerator_is_proved_as_somebody_elses(tmp_path: Path) -> None
 
 
 @pytest.mark.thorough
-def test_a_described_fault_is_refuted_by_an_image(tmp_path: Path, model: Model) -> None:
-    """Verilator simulates the described design beside the proof."""
+@pytest.mark.verilator
+def test_a_described_fault_is_refuted_by_an_image(
+    tmp_path: Path, model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verilator simulates the design beside the proof; the image is least, the cause is named, the replay shows it."""
     dut = design(tmp_path / "d", {"neuron.sv": swap("scaled += 21'(sum[5'(shift_i - 1)]);", ";")})
-    proof = ask(model, dut, simulate=True)
-    assert proof.status == REFUTED
-    assert proof.refutation is not None
-    assert "fc" in proof.refutation.sentence
-    assert DEVICES["described"].proofs is not None
-    assert make_settings("described", DEVICES["described"].settings, {"dut": str(dut)})
+    save(model, tmp_path / "tiny.safetensors")
+    words = ["prove", str(tmp_path / "tiny.safetensors"), "--dut", str(dut), "--json", "-o", str(tmp_path / "evidence")]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    out, err = capsys.readouterr()
+    (proof,) = json.loads(out)["proofs"]
+    shown = proof["refutation"]
+    assert (ended.value.code, proof["status"], shown["images"], shown["least"]) == (1, REFUTED, 1, True)
+    assert "tap fc" in shown["sentence"]
+    assert 0 < len(shown["witness"]) <= 2
+    assert (shown["label"], shown["node"]) == ("rounding_floor", "fc")
+    replay = next(line for line in err.splitlines() if "replay: " in line).partition("replay: ")[2]
+    with pytest.raises(SystemExit) as ended:
+        main([*shlex.split(replay)[1:], "--wave", str(tmp_path / "failure.fst")])
+    assert ended.value.code == 1
+    assert "fc" in capsys.readouterr().out

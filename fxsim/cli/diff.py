@@ -192,8 +192,11 @@ def _print(found: "Diff", unused: tuple[str, ...], located: "Located", written: 
             say(f"  behind it: {sentence(hidden.first, expected='its inputs make', got='the rule makes')}")
             for step in hidden.steps:
                 say(f"    {step.name}: {step.text}")
+        fits = "fits as well"
+        if not fault.exact and fault.others:
+            fits = "makes all, which are so few that it may be chance"
         for other in fault.others:
-            say(f"  fits as well: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
+            say(f"  {fits}: {other.label} at {other.node} {_said(other.parameters)}".rstrip())
         for telling in fault.telling:
             unwritten = " (-o DIR writes it)" if telling.files and not written else ""
             say(f"  {told(telling)}{unwritten}")

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import click
+
 from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.cli.prove_model import written_text
+from fxsim.cosim.replay import replay_command
 from fxsim.formats import load
 from fxsim.prove.blocks import PROVED
-from fxsim.prove.evidence import Evidence
-from fxsim.prove.run import Proof, ProofRequest, ProofResult, prove
+from fxsim.prove.evidence import MODEL, SHOWN, Evidence
+from fxsim.prove.run import Proof, ProofRequest, ProofResult, Refutation, prove
 
 _FINDINGS_SHOWN = 3
 _WITNESS_SHOWN = 4
@@ -46,6 +49,9 @@ def show_rtl(
             where = f", '{block.wrong}'" if block.wrong else ""
             say(f"{block.name}: {block.status}{where}, {block.seconds:.1f} s{f': where {shown}' if shown else ''}")
         _print_sum(found, written)
+    if output is not None and evidence is not None and evidence.shown is not None:
+        replay = replay_command(evidence.shown, output / MODEL, output / SHOWN, rtl)
+        click.echo(f"fxsim: replay: {replay}", err=True)
     return found.status != PROVED
 
 
@@ -71,7 +77,19 @@ def _print(proof: Proof) -> None:
     if proof.refutation is not None:
         by = "inputs" if proof.refutation.image is None else f"image {proof.refutation.image}"
         say(f"  shown by {by}: {proof.refutation.sentence}")
+        _print_least(proof.refutation)
     say(f"  beside it: {proof.simulated}")
+
+
+def _print_least(shown: Refutation) -> None:
+    if not shown.images:
+        return
+    values = [f"{name} = {value}" for name, value in list(shown.witness.items())[:_WITNESS_SHOWN]]
+    more = ", ..." if len(shown.witness) > _WITNESS_SHOWN else ""
+    before = f"the last of {shown.images} images" if shown.images > 1 else "one image"
+    least = "" if shown.least else " (perhaps fewer would do)"
+    say(f"  least: {before}, {len(shown.witness)} values not 0{least}{': ' * bool(values)}{', '.join(values)}{more}")
+    say(f"  cause: {shown.label}{f' at {shown.node}' if shown.node else ''}")
 
 
 def _print_sum(result: ProofResult, written: str | None) -> None:

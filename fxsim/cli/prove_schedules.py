@@ -8,6 +8,7 @@ from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.cli.prove_model import written_text
 from fxsim.formats import load, model_sha256
 from fxsim.prove.evidence import Evidence
+from fxsim.prove.network import Standing
 from fxsim.prove.schedule import ModuleProof
 from fxsim.prove.schedules import prove_schedules
 
@@ -29,7 +30,7 @@ def show_schedules(
     if as_json:
         modules = [_record(one) | {"instances": count} for one, count in zip(proof.modules, proof.counts, strict=True)]
         head = {"file": str(path), "sha256": model_sha256(model), "seconds": round(seconds, 2), "evidence": written}
-        parts = {"modules": modules, "wired": proof.wired, "unstated": proof.unstated}
+        parts = {"modules": modules, "wired": proof.wired, "unstated": proof.unstated, "standing": proof.standing}
         print_json(head | {"proved": proof.proved} | parts)
         return not proof.proved
     rows: list[tuple[Any, ...]] = []
@@ -45,9 +46,21 @@ def show_schedules(
         say(f"unproved: {name}: {why}")
     if proof.wired:
         say(f"streams and instances alone: {', '.join(proof.wired)}")
+    if proof.standing is not None:
+        say(standing_text(proof.standing))
     good = sum(one.proved for one in proof.modules)
     say(f"{good} of {len(proof.modules) + len(proof.unstated)} proved, {seconds:.1f} s{written_text(written)}")
     return not proof.proved
+
+
+def standing_text(standing: Standing) -> str:
+    """The sentence on whether a whole may stand still."""
+    if not standing.proved:
+        return f"unproved: that the whole never stands still: {standing.why}"
+    return (
+        f"the whole never stands still: its {standing.streams} streams, of which one passes a value within "
+        f"{standing.cycles} cycles, end an image as they began it, after {standing.transfers:,} values"
+    )
 
 
 def _record(one: ModuleProof) -> dict[str, Any]:

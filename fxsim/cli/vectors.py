@@ -29,6 +29,7 @@ _ONLY_WRITING = (
     "seed",
     "force",
     "kit",
+    "accel",
     "dut",
     "rtl",
 )
@@ -54,6 +55,7 @@ _NOT_OF_KITS = ("taps", "data_format", "force")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace DIR whatever it holds: everything in it is deleted.")
 @click.option("--kit", is_flag=True, help="Write a kit for any simulator: stimulus, expected values, RTL, testbench.")
+@click.option("--accel", metavar="NAME", help="With --kit: the accelerator, as of fxsim cosim.")
 @click.option(
     "--dut", type=click.Path(path_type=Path), metavar="FILE", help="With --kit: description of your own RTL, .toml."
 )
@@ -81,6 +83,7 @@ def command(
     engine: str,
     force: bool,
     kit: bool,
+    accel: str | None,
     dut: Path | None,
     rtl: Path | None,
     check: Path | None,
@@ -92,11 +95,11 @@ def command(
     \b
     fxsim vectors MODEL INPUT.npy -o DIR [--taps all] [--format hex]
     fxsim vectors MODEL --random 8 --seed 1 -o DIR
-    fxsim vectors MODEL INPUT.npy -o DIR --kit [--dut my.toml]
+    fxsim vectors MODEL INPUT.npy -o DIR --kit [--accel simd | --dut my.toml]
     fxsim vectors --check DIR [--model MODEL]
 
     DIR gets the stimulus, a copy of the model, one file a tap, and manifest.json with shapes, order, hashes and seed.
-    With --kit DIR is a new folder with the streaming accelerator, or your own RTL, a testbench in Verilog-2005, and all
+    With --kit DIR is a new folder with an accelerator, or your own RTL, a testbench in Verilog-2005, and all
     that they read; run.sh runs it in Icarus Verilog and ends with 0 only where output and taps are known and equal.
 
     The check derives every file again from model and stimulus and compares exactly: it names what is missing, extra, or
@@ -117,10 +120,10 @@ def command(
         source = click.get_current_context().get_parameter_source
         if any(source(name) is ParameterSource.COMMANDLINE for name in _NOT_OF_KITS):
             raise click.UsageError("--kit goes without --taps, --format and --force: it holds what the testbench reads")
-        _write_kit(model, input, output, images, draw or "uniform", seed, engine, dut, rtl, as_json)
+        _write_kit(model, input, output, images, draw or "uniform", seed, engine, accel, dut, rtl, as_json)
         return
-    if dut is not None or rtl is not None:
-        raise click.UsageError("--dut and --rtl go with --kit")
+    if accel is not None or dut is not None or rtl is not None:
+        raise click.UsageError("--accel, --dut and --rtl go with --kit")
     _write(model, input, output, taps, data_format, images, draw or "uniform", seed, engine, force, as_json)
 
 
@@ -177,6 +180,7 @@ def _write_kit(
     draw: str,
     seed: int | None,
     engine: str,
+    accel: str | None,
     dut: Path | None,
     rtl: Path | None,
     as_json: bool,
@@ -185,9 +189,11 @@ def _write_kit(
     from fxsim.formats import load
     from fxsim.vectors.kit import write_kit
 
+    if dut is not None and accel not in {None, DESCRIBED}:
+        raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
     model = load(model_path)
     x, _ = _images(model, input_path, images, draw, seed)
-    device, settings = (DEFAULT, {}) if dut is None else (DESCRIBED, {"dut": str(dut)})
+    device, settings = (accel or DEFAULT, {}) if dut is None else (DESCRIBED, {"dut": str(dut)})
     files = write_kit(model, x, output, device, settings, rtl=rtl, engine=engine)
     if as_json:
         print_json(

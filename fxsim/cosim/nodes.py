@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,15 @@ import numpy as np
 
 from fxsim import temporary
 from fxsim.compare import Difference, sentence
+from fxsim.contract.arithmetic import Integers
 from fxsim.cosim.driver import Progress
 from fxsim.cosim.request import CosimRequest
-from fxsim.cosim.result import Fault, Stop, TapResult
-from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings
+from fxsim.cosim.result import Fault, Origins, Stop, TapResult
+from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings, option_words
+from fxsim.engines import run
 from fxsim.errors import StimulusError
 from fxsim.formats import save
+from fxsim.graph import INPUT
 from fxsim.machine import count_jobs
 from fxsim.process import running
 from fxsim.simulate import Stall
@@ -78,6 +81,7 @@ class _Printed(msgspec.Struct):
     taps: dict[str, TapResult]
     output: TapResult
     output_name: str
+    origins: Origins | None
     cycles: int
     interval_cycles: int | None
 
@@ -110,7 +114,18 @@ def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status
         if status is not None:
             status(f"{len(nodes)} nodes, {min(count_jobs(), len(nodes))} at a time")
         found: dict[int, NodeResult] = {}
-        for number, ended in _run_all([_command(folder, node, words) for node in nodes], folder):
+        given = {node.own.tensor for node in nodes if node.own is not None}
+        values = {INPUT: x[start:stop]}
+        if inside := sorted(given - {INPUT}):
+            values |= run(model, x[start:stop], inside, request.engine)
+        which = ["--accel", device.name, *option_words(settings)]
+        commands = [
+            _command(folder, node, [*_described(node), *words])
+            if node.own is None
+            else _own_command(folder, number, node, [*which, *words], values, (start, stop))
+            for number, node in enumerate(nodes)
+        ]
+        for number, ended in _run_all(commands, folder):
             found[number] = _read(nodes[number], ended)
             if progress is not None:
                 progress(len(found), len(nodes))
@@ -133,11 +148,32 @@ class _Ended(NamedTuple):
     errors: str
 
 
-def _command(folder: Path, node: NodeDesign, words: Sequence[str]) -> list[str]:
-    files = [str(folder / name) for name in ("model.safetensors", "images.npy")]
+def _described(node: NodeDesign) -> list[str]:
+    return ["--accel", DESCRIBED, "--dut", str(node.description)]
+
+
+def _command(folder: Path, node: NodeDesign, words: Sequence[str], prefix: str = "") -> list[str]:
+    files = [str(folder / f"{prefix}{name}") for name in ("model.safetensors", "images.npy")]
     rtl = [] if node.rtl is None else ["--rtl", str(node.rtl)]
-    which = ["--accel", DESCRIBED, "--dut", str(node.description)]
-    return [sys.executable, "-P", "-m", "fxsim", "cosim", *files, *which, *rtl, *words, "--json"]
+    return [sys.executable, "-P", "-m", "fxsim", "cosim", *files, *rtl, *words, "--json"]
+
+
+def _own_command(
+    folder: Path,
+    number: int,
+    node: NodeDesign,
+    words: Sequence[str],
+    values: Mapping[str, Integers],
+    images: tuple[int, int],
+) -> list[str]:
+    """The command that runs a node's own model on the values of the tensor before it; those images have the numbers."""
+    assert node.own is not None
+    given = values[node.own.tensor]
+    x = np.zeros((images[1], *given.shape[1:]), given.dtype)
+    x[images[0] :] = given
+    save(node.own.model, folder / f"{number}_model.safetensors")
+    np.save(folder / f"{number}_images.npy", x)
+    return _command(folder, node, words, f"{number}_")
 
 
 @contextmanager
@@ -180,13 +216,29 @@ def _read(node: NodeDesign, ended: _Ended) -> NodeResult:
         said = [line for line in ended.errors.splitlines() if line.strip()]
         reason = said[-1].removeprefix("fxsim: ") if said else f"its process ended with status {ended.status}"
         return NodeResult(tap=node.tap, part=node.part, passed=False, reason=reason)
-    streams = (*printed.taps.values(), printed.output)
+    names = {tap: tap for tap in printed.taps} if node.own is None else node.own.names
+    streams = [printed.taps[tap] for tap in names]
+    outside = [stream for tap, stream in printed.taps.items() if tap not in names]
+    if node.own is None or node.own.model.graph.output in names:
+        streams.append(printed.output)
+    else:
+        outside.append(printed.output)
     first = printed.first_mismatch
+    if node.own is not None:
+        firsts = [stream.first_mismatch for stream in streams if stream.first_mismatch is not None]
+        # What passes the part's input on may be wrong itself: then a fault of the part's own is the one to be told.
+        own = [] if printed.origins is None else [tap.first for tap in printed.origins.taps if tap.tap in names]
+        first = min([one for one in own if one is not None] or firsts, key=lambda one: one.image, default=None)
+        if first is not None and first.tap != printed.output_name:
+            first = msgspec.structs.replace(first, tap=names[first.tap])
     if first is not None and first.tap == printed.output_name:
         first = msgspec.structs.replace(first, tap=node.tap, carries=None)
     # Believed only where everything agrees: a status of its own, and as many values as there are.
     whole = all(stream.values > 0 and stream.compared >= stream.values for stream in streams)
     passed = printed.passed and ended.status == 0 and whole and first is None
+    if any(stream.mismatches for stream in outside):
+        # What is wrong behind a part is none of it.
+        passed = ended.status == 1 and printed.stopped is None and not printed.faults and whole and first is None
     return NodeResult(
         tap=node.tap,
         part=node.part,

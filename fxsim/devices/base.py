@@ -245,16 +245,29 @@ class Fitted(ABC):
         """ToolError where figures of runs that passed, by power-on seed, contradict each other."""
 
 
+class OwnModel(NamedTuple):
+    """A model of which the device itself computes a part of another alone.
+
+    `tensor`: the other's, whose values are the images; `names`: the other's taps that are held to it, by their own.
+    """
+
+    model: Model
+    tensor: str
+    names: Mapping[str, str]
+
+
 class NodeDesign(NamedTuple):
     """A module that computes a part of the model alone: `part`, in graph order, the last of which is `tap`.
 
-    `description`: the file that binds it, `rtl`: a folder in place of that file's own.
+    `description`: the file that binds it, `rtl`: a folder in place of that file's own. `own`, in place of a
+    description: the model that the device itself runs.
     """
 
     tap: str
     part: tuple[str, ...]
-    description: Path
+    description: Path | None
     rtl: Path | None = None
+    own: OwnModel | None = None
 
 
 @dataclass(frozen=True)
@@ -266,11 +279,11 @@ class Device:
     `figures`: the type of its own figures, if any. `stalls`: kinds of stall patterns that it takes. `universal`: one
     build serves all models. `handshakes`: its taps are streams in which a value may have to wait. `four_state`:
     it can be simulated in four states, too. `nodes`: from a model, settings, Verilog in place of its own and a folder
-    to write to, descriptions of its modules of single nodes, in graph order; None where it has no such modules.
+    to write to, its modules of single nodes, or of few, in graph order; None where it has no such modules.
     `described`: from the same, a description of all of it, from which kits for other simulators are made; None where
-    it has none. `instead_of_nodes`, `instead_of_kit`: what serves where it has neither, in words. `proofs`: from a
-    model, settings and the name of a module, or None for all of it, the designs that are to be proved; None where none
-    can be. `blocks`: from a model and settings, by module, the blocks that are proved against a rule of their own.
+    it has none. `instead_of_nodes`: what serves where it has no modules, in words. `proofs`: from a model, settings and
+    the name of a module, or None for all of it, the designs that are to be proved; None where none can be. `blocks`:
+    from a model and settings, by module, the blocks that are proved against a rule of their own.
     `unproved`: its modules that nothing proves alone, each with the reason.
     """
 
@@ -287,7 +300,6 @@ class Device:
     nodes: Callable[[Model, Any, Path | None, Path], tuple[NodeDesign, ...]] | None = None
     described: Callable[[Model, Any, Path | None, Path], Path] | None = None
     instead_of_nodes: str = ""
-    instead_of_kit: str = ""
     proofs: Callable[[Model, Any, str | None], tuple[Provable, ...]] | None = None
     blocks: Callable[[Model, Any], dict[str, tuple[ProvableBlock, ...]]] | None = None
     unproved: Mapping[str, str] = field(default_factory=dict)

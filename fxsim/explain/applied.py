@@ -1,7 +1,6 @@
 """Explained rules applied to other images: what a fault would do to results."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from msgspec import Struct
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.engines import apply, run
 from fxsim.errors import ComparisonError, StimulusError
-from fxsim.explain.case import Change, make_cases
-from fxsim.explain.hypotheses import hypotheses
+from fxsim.explain.case import Change, make_cases, merged
 from fxsim.explain.locate import Located
 from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule, compute
+from fxsim.explain.search import beside, proposed
 from fxsim.graph import INPUT, Model, Node
 
 _TOGETHER = 128
@@ -49,12 +48,20 @@ def changes_of(located: Located, fault: Fault) -> tuple[Change, ...]:
     pair = "+" in fault.label
     found: dict[str, Change] = {}
     for case in make_cases(located, fault.tap):
-        for proposed in hypotheses(case):
-            change, parameters = replace(proposed, node=case.node.name), dict(proposed.parameters)
+        for change in proposed(case):
+            parameters = dict(change.parameters)
             name = f"{change.label} at {change.node}"
             whole = (change.label, change.node, parameters) == (fault.label, fault.node, fault.parameters)
             if whole or (pair and fault.parameters.get(name) == parameters):
                 found.setdefault(name, change)
+    if pair and len(found) == 1:
+        # The other was fitted beside it.
+        (first,) = found.values()
+        own = make_cases(located, fault.tap)[0]
+        for change in beside(own, first):
+            name = f"{change.label} at {change.node}"
+            if name not in found and fault.parameters.get(name) == dict(change.parameters):
+                found[name] = change
     return tuple(found.values()) if len(found) == 1 + pair else ()
 
 
@@ -121,9 +128,9 @@ def compute_changed(model: Model, node: Node, changes: Sequence[Change], values:
     ComparisonError where it is none of its tensor: what no value is cannot be passed on.
     """
     inputs = [values[name].astype(np.int64) for name in node.inputs]
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = merged(changes, node.name).get(node.name, {})
     for change in changes:
-        fields |= {**change.fields, **_operands(model, change, values, inputs)}
+        fields |= _operands(model, change, values, inputs)
     number = model.graph.tensors[node.name].number
     made = compute(node.op, Rule(**fields), *inputs)
     if made.size and not number.low <= made.min() <= made.max() <= number.high:

@@ -59,7 +59,8 @@ class Fault(Struct, frozen=True, kw_only=True):
     `label`: the rule that makes every value of the trace there of the trace's own inputs, `a+b` where it takes two;
     `unexplained` where none does. `exact` says which. `node`: where it is done, the tap's own or one before it that the
     trace does not have. `alternatives`: labels that fit as well, the same one where it does so elsewhere or with other
-    parameters; `others`: up to 20 of these, with node and parameters. `partial`: where nothing fits, the best of what
+    parameters; `others`: up to 20 of these, with node and parameters; of what is `unexplained` they make every value,
+    too, but values that are so few may be made by chance. `partial`: where nothing fits, the best of what
     explains some; `pairs_left_out`: changes that were then not tried in pairs. `telling`: what tells `others` apart.
     """
 

@@ -45,7 +45,8 @@ class Rule:
     `weight`, `table`: in place of the operator's. `logical`: the accumulator is shifted as a number without sign.
     `acc_bits`: the accumulator wraps at so many (0: never). `overflow`: the result is clamped to `limits`, or wraps.
     `relu`: a rectifier `before` the bias, or none where there should be one. `operand`, `other`: in place of the
-    inputs. `gather` puts the first input into another order, `arrange` the result.
+    inputs. `gather` puts the first input into another order, `arrange` the result. `only`: where the result is what the
+    rule makes, broadcast over [channel] or [token, channel]; elsewhere it is the contract's.
 
     Of tables: `interpolate`, the segment's offset, bits of the fraction that count and whether it has a sign, the
     rule of the last segment, whether the next row is read past a row's end, what is `behind` the last row, and what is
@@ -77,6 +78,7 @@ class Rule:
     index_offset: int | None = None
     gather: Callable[[Int64], Int64] | None = None
     arrange: Callable[[Int64], Int64] | None = None
+    only: npt.NDArray[np.bool_] | None = None
 
 
 CONTRACT = Rule()
@@ -241,4 +243,5 @@ def compute(op: Any, rule: Rule, *inputs: Integers) -> Int64:
     """A node's result under a rule, int64 [image, ...]."""
     first, *rest = (x.astype(np.int64) for x in inputs)
     values = COMPUTE[type(op)](op, rule, first if rule.gather is None else rule.gather(first), *rest)
-    return values if rule.arrange is None else rule.arrange(values)
+    values = values if rule.arrange is None else rule.arrange(values)
+    return values if rule.only is None else np.where(rule.only, values, compute(op, CONTRACT, *inputs))

@@ -8,13 +8,14 @@ import numpy.typing as npt
 
 from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Integers
-from fxsim.errors import ComparisonError
+from fxsim.errors import ComparisonError, FileError
 from fxsim.explain.locate import Located, locate
 from fxsim.explain.result import Diff, TapReport
 from fxsim.explain.search import explain
 from fxsim.explain.telling import Teller, tell_contracts
 from fxsim.explain.whole import reproducing
 from fxsim.graph import Model
+from fxsim.traces.trace import check_numbers
 
 Progress = Callable[[int, int], None]
 
@@ -81,16 +82,25 @@ def diff_located(
 
 
 def _check(model: Model, images: int, trace: Mapping[str, npt.NDArray[np.integer] | FourState]) -> None:
+    """ComparisonError unless a trace is one of the model's, of so many images."""
+    if images == 0:
+        raise ComparisonError("there are no images, expected at least one")
     if not trace:
         raise ComparisonError("the trace has no taps, expected at least one")
     for tap, values in trace.items():
         if tap not in model.graph.by_name:
             raise ComparisonError(f"the trace has '{tap}', which is no tap of model '{model.name}'")
         array = values.values if isinstance(values, FourState) else values
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise ComparisonError(
+                f"tap '{tap}' of the trace is a {type(array).__name__}, expected an array without a mask"
+            )
         shape = (images, *model.graph.tensors[tap].shape)
         if array.shape != shape:
             raise ComparisonError(f"tap '{tap}' of the trace has shape {array.shape}, expected {shape}")
-        if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-            raise ComparisonError(f"tap '{tap}' of the trace holds {array.max()}, expected values of at most 63 bits")
-        if array.dtype.kind not in "iu" and not (array.dtype.kind == "f" and bool((array == np.rint(array)).all())):
+        if array.dtype.kind not in "iuf":
             raise ComparisonError(f"tap '{tap}' of the trace has type {array.dtype}, expected whole numbers")
+        try:
+            check_numbers(array, f"tap '{tap}' of the trace")
+        except FileError as error:
+            raise ComparisonError(str(error)) from None

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fxsim.explain.case import Case, Change, make_cases
 from fxsim.explain.contracts import CONTRACTS
-from fxsim.explain.hypotheses import hypotheses
+from fxsim.explain.hypotheses import fitted, hypotheses, trials
+from fxsim.explain.hypotheses.restricted import restricted
 from fxsim.explain.locate import Located
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault, Partial
 from fxsim.explain.telling import Teller
@@ -22,6 +23,8 @@ _SURE_BITS = 10
 """Bits that an explanation must say beyond what was chosen to fit, and which of all it is: one in a thousand that any
 fits by chance."""
 _OTHERS = 20
+_FEW = 5
+"""Wrong values so few that a rule in some places, which makes them, is told beside one that makes them everywhere."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Tried:
     def label(self) -> str:
         """The label, of two joined by a plus."""
         return "+".join(dict.fromkeys(sorted(change.label for change in self.changes)))
+
+    @property
+    def key(self) -> tuple[tuple[str, str, str], ...]:
+        """Its changes, whichever was found first."""
+        return tuple(sorted((c.label, c.node, repr(sorted(c.parameters.items()))) for c in self.changes))
 
     @property
     def freedom(self) -> float:
@@ -105,18 +113,29 @@ def explain(
         )  # fmt: skip
     tried = [attempt for case in cases for attempt in _singles(case)]
     fitting, left_out = _fitting(cases[0], tried, len(tried)), 0
+    possible, maybe = _fitting(cases[0], tried, 0), list[Tried]()
+    if not fitting or fitting[0].freedom > 0 or total < _FEW:
+        fixed = [t.changes[0] for t in tried if t.node == tap]
+        places = [_try(cases[0], change) for change in restricted(cases[0], fixed)]
+        fitting = sorted(fitting + _fitting(cases[0], places, len(tried)), key=lambda t: t.freedom)
+        maybe = [t for t in _fitting(cases[0], places, 0) if t not in fitting]
     if not fitting and contracts and _whole_trace_says(located) >= _SURE_BITS + log2(len(CONTRACTS)):
         first, *rest = (f"contract_{name}" for name in contracts)
         return Fault(
             tap=tap, label=first, exact=True, node=tap, parameters={}, alternatives=tuple(rest), values=state.values,
             values_differing=total, values_explained=total, first=state.first,
         )  # fmt: skip
-    if not fitting and pairs:
+    if not fitting and not possible and pairs:
         singles = sorted((t for t in tried if not t.changes[0].whole), key=lambda t: -t.share)
-        left_out = max(0, len(singles) - PAIRED)
-        fitting = _fitting(cases[0], list(_pairs(cases[0], singles[:PAIRED])), len(tried) ** 2)
+        chosen = _chosen(singles)
+        left_out = len(singles) - len(chosen)
+        two = list(
+            {attempt.key: attempt for attempt in (*_beside(cases[0], singles), *_pairs(cases[0], chosen))}.values()
+        )
+        fitting = _fitting(cases[0], two, len(tried) ** 2)
+        possible = [] if maybe else _fitting(cases[0], two, 0)
     if fitting:
-        best, *others = fitting
+        best, *others = [*fitting, *maybe]
         # The same label elsewhere, or of other parameters, is another cause.
         labels = tuple(dict.fromkeys(other.label for other in others))
         others = others[:_OTHERS]
@@ -124,6 +143,14 @@ def explain(
         return fault(
             best.label, best.node, best, alternatives=labels, others=tuple(other.partial for other in others),
             telling=telling,
+        )  # fmt: skip
+    if possible := [*possible, *maybe]:
+        # All values are made, but they are so few that this may be chance.
+        best, *others = possible[:_OTHERS]
+        telling = () if teller is None else tuple(teller.tell(located.model, cases[0], best, other) for other in others)
+        return fault(
+            UNEXPLAINED, tap, best, alternatives=tuple(dict.fromkeys(fits.label for fits in possible)),
+            others=tuple(fits.partial for fits in possible[:_OTHERS]), telling=telling,
         )  # fmt: skip
     helping = sorted((a for a in tried if a.explained > a.spoiled), key=lambda a: (-a.share, a.freedom))
     whole = (_try(next(c for c in cases if c.node.name == a.node), *a.changes) for a in helping[:_PARTIAL])
@@ -161,13 +188,25 @@ def _sample(case: Case) -> _Sample:
 def _singles(case: Case) -> Iterator[Tried]:
     """Every change on its own: of those that fail on the sample, what they explain there."""
     sample = _sample(case)
-    for change in (replace(proposed, node=case.node.name) for proposed in hypotheses(case)):
+    for change in _own(case):
         if change.whole:
             yield _try(case, change)
             continue
         tried = _try(sample.case, sample.of(change))
         right = tried.explained == int(sample.case.wrong.sum()) and tried.spoiled == 0
         yield _try(case, change) if right else replace(tried, changes=(change,))
+
+
+def _own(case: Case) -> Iterator[Change]:
+    return (replace(change, node=case.node.name) for change in hypotheses(case))
+
+
+def proposed(case: Case) -> Iterator[Change]:
+    """Every single change that is tried for a case: of its node everywhere, or in some places, and those in trials."""
+    own = list(_own(case))
+    yield from own
+    yield from restricted(case, own)
+    yield from (replace(change, node=case.node.name) for change in trials(case))
 
 
 def _try(case: Case, *changes: Change) -> Tried:
@@ -177,12 +216,19 @@ def _try(case: Case, *changes: Change) -> Tried:
 
 
 def _fitting(case: Case, tried: list[Tried], choices: int) -> list[Tried]:
-    """The attempts that make every value and could not do so by chance; those that chose least come first."""
+    """The attempts that make every value and could not do so by chance; those that chose least come first.
+
+    Of no `choices`: by chance, too.
+    """
     total = int(case.wrong.sum())
+    if not choices:
+        fits = [t for t in tried if t.explained == total and t.spoiled == 0]
+        return sorted(fits, key=lambda t: t.freedom)
     # Which values are wrong is to be explained, too.
     said = total * (_bits_a_value(case) + log2(e * case.wrong.size / total))
-    sure = _SURE_BITS + log2(max(choices, 1))
+    sure = _SURE_BITS + log2(choices)
     fits = [t for t in tried if t.explained == total and t.spoiled == 0 and t.freedom + sure <= said]
+    fits = [t for t in fits if all(change.sure for change in t.changes)]
     return sorted(fits, key=lambda t: t.freedom)
 
 
@@ -207,3 +253,35 @@ def _pairs(case: Case, singles: list[Tried]) -> Iterator[Tried]:
                 continue
             if np.array_equal(sample.case.compute(one_here, other_here), sample.case.got):
                 yield _try(case, one, other)
+
+
+def _chosen(singles: list[Tried]) -> list[Tried]:
+    """Best-first singles that pairs are made of: all that chose nothing to fit, and what explains most."""
+    plain = [t for t in singles if t.freedom == 0]
+    rest = [t for t in singles if t.freedom > 0]
+    return sorted(plain + rest[: max(0, PAIRED - len(plain))], key=lambda t: -t.share)
+
+
+def _beside(case: Case, singles: list[Tried]) -> Iterator[Tried]:
+    """Each change taken for granted, and beside it those whose parameters are found in what it leaves."""
+    sample = _sample(case)
+    for first in (*(t.changes[0] for t in singles), *(replace(t, node=case.node.name) for t in trials(case))):
+        here = sample.of(first)
+        small = sample.case.beside(here)
+        if small is None:
+            continue
+        if small.wrong.any() and not any(
+            np.array_equal(sample.case.compute(here, replace(change, node=case.tap)), sample.case.got)
+            for change in fitted(small)
+        ):
+            continue
+        yield from (_try(case, first, second) for second in beside(case, first))
+
+
+def beside(case: Case, first: Change) -> Iterator[Change]:
+    """Changes whose parameters are found in what came, if another is taken for granted."""
+    left = case.beside(first)
+    if left is not None:
+        for second in fitted(left):
+            if (second.label, case.tap) != (first.label, first.node):
+                yield replace(second, node=case.tap)

@@ -17,7 +17,7 @@ SUMS_MAX = 1 << 25
 AT_ONCE = 1 << 22
 """Most sums of one output, or inputs of an operator, that are computed at once."""
 
-_ELSEWHERE = ("weight", "operand", "other", "gather", "arrange")
+_ELSEWHERE = ("weight", "operand", "other", "gather", "arrange", "only")
 """Fields of a rule that change more than what becomes of a sum or of one value."""
 _BY_ROW = ("biases", "shift")
 

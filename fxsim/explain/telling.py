@@ -11,7 +11,7 @@ from fxsim.contract import Number
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.engines import run
 from fxsim.explain.between import Between, between_anywhere
-from fxsim.explain.case import Case, Change
+from fxsim.explain.case import Case, Change, merged
 from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.result import Telling
 from fxsim.explain.rules import CONTRACT, Rule, compute
@@ -40,6 +40,7 @@ class Teller:
 
     images: list[Integers] = field(default_factory=list)
     operands: dict[str, Integers] = field(default_factory=dict)
+    _ran: tuple[Model, tuple[str, ...], dict[str, Int64]] | None = None
 
     def tell(self, model: Model, case: Case, best: "Tried", other: "Tried") -> Telling:
         """An input of a model on which another hypothesis that fits a tap differs from the best."""
@@ -51,8 +52,7 @@ class Teller:
             return self._none(other, True, solved.why)
         drawn = _drawn(model.graph.input.shape, model.graph.input.number)
         images = drawn.astype(model.graph.input.number.dtype)
-        wanted = dict.fromkeys(name for name in (*case.values, case.tap) if name != INPUT)
-        values = {name: made.astype(np.int64) for name, made in run(model, images, tuple(wanted)).items()}
+        values = self._values(model, images, tuple(name for name in (*case.values, case.tap) if name != INPUT))
         found = _apart(case, values | {INPUT: drawn}, values[case.tap], *changes)
         if found is not None:
             self.images.append(images[found.image])
@@ -65,6 +65,13 @@ class Teller:
         one = slice(found.image, found.image + 1)
         files = self.keep({n: operands[n][one].astype(case.tensors[n].number.dtype) for n in sorted(given)})
         return self._some(other, found, files, 0, solved.why if solved.values is not None else "drawn inputs")
+
+    def _values(self, model: Model, images: Integers, taps: tuple[str, ...]) -> dict[str, Int64]:
+        """Values of taps for the drawn images, which are the same for every pair of hypotheses: computed once a tap."""
+        if self._ran is None or self._ran[0] is not model or self._ran[1] != taps:
+            made = run(model, images, tuple(dict.fromkeys(taps)))
+            self._ran = model, taps, {name: values.astype(np.int64) for name, values in made.items()}
+        return self._ran[2]
 
     def keep(self, inputs: Mapping[str, Integers]) -> dict[str, str]:
         """The files, by tensor, that one image of an operator's inputs will be written to."""
@@ -87,7 +94,7 @@ def _solved(case: Case, *both: Sequence[Change]) -> Solved:
     node = case.chain[-1]
     if any(change.node != node.name for changes in both for change in changes):
         return Solved(None, "", decided=False)
-    one, other = (Rule(**{k: v for change in changes for k, v in change.fields.items()}) for changes in both)
+    one, other = (Rule(**merged(changes)[node.name]) for changes in both)
     return solve(node.op, [case.tensors[name] for name in node.inputs], one, other)
 
 

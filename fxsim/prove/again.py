@@ -14,10 +14,12 @@ from fxsim.graph import INPUT, Graph, Model
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.prove.btor2 import parse
 from fxsim.prove.evidence import Again, kept_model
+from fxsim.prove.network import Network, Runner, Standing
 from fxsim.prove.reach import SUMS_MAX
 from fxsim.prove.schedule import induction_questions, progress_question
 from fxsim.prove.widths import Widths
 
+Parameters = tuple[tuple[str, int], ...]
 _EVERY = np.arange(-128, 128, dtype=np.int8)
 
 
@@ -253,5 +255,50 @@ def schedules_again(folder: Path, content: bytes) -> list[str]:
     return wrong
 
 
-AGAIN: Mapping[str, Again] = {"engine": engine_again, "widths": widths_again, "schedules": schedules_again}
+class _Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    network: Network
+    beats: int
+    standing: Standing
+
+
+def network_again(folder: Path, content: bytes) -> list[str]:
+    """The network run again in another order; its modules must be among those that were proved."""
+    claim: _Network = _claims(content, _Network, "network")
+    if not (folder / "schedules.json").is_file():
+        raise FileError(f"{folder / 'schedules.json'}: is missing: a network is of modules that are proved there")
+    modules = _claims((folder / "schedules.json").read_bytes(), list[_Scheduled], "schedules")
+    proved = {(one.module, tuple(sorted(one.parameters.items()))) for one in modules if one.proved}
+    used = {(part.module, tuple(sorted(part.parameters.items()))) for part in claim.network.parts}
+    wrong = [
+        f"'{module}' {dict(of)} was not proved" for module, of in sorted(used) if not _is_proved(module, of, proved)
+    ]
+    shapes = kept_model(folder).graph.input_shape
+    if claim.beats != int(np.prod(shapes)):
+        wrong.append(f"an image has {claim.beats} values there, of the model {int(np.prod(shapes))}")
+    streams = len(claim.network.streams)
+    ends = [claim.network.source, claim.network.sink]
+    for given in (False, True):
+        found = [at for part in claim.network.parts for at in (part.outputs if given else part.inputs).values()]
+        if sorted([*found, ends[0] if given else ends[1]]) != list(range(streams)):
+            return [*wrong, "its streams do not lead from one module to one other each"]
+    runner = Runner(claim.network, claim.beats)
+    passed = runner.run(backwards=True)
+    if why := runner.stuck():
+        wrong.append(f"it stands still: {why}")
+    if passed != claim.standing.transfers or not claim.standing.proved:
+        wrong.append(f"{passed:,} values pass, {claim.standing.transfers:,} are claimed")
+    return wrong
+
+
+def _is_proved(module: str, of: Parameters, proved: set[tuple[str, Parameters]]) -> bool:
+    """Whether a module is among those proved, which state no parameters that change nothing of their properties."""
+    return any(module == name and set(some) <= set(of) for name, some in proved)
+
+
+AGAIN: Mapping[str, Again] = {
+    "engine": engine_again,
+    "widths": widths_again,
+    "schedules": schedules_again,
+    "network": network_again,
+}
 """The check of each kind of part."""

@@ -88,9 +88,14 @@ SCHEDULES_ASSUMED = (
     "frame_tag need, and they have modules before them."
 )
 
+STANDING = (
+    "The whole never stands still: while images of the right length are offered and the output is taken, one of its "
+    "streams passes a value within the stated cycles, under every schedule, of any number of images."
+)
+"""The meaning of `proved` of a whole that was run as a network of what is proved of its modules."""
+
 SCHEDULES_NOT_PROVED = (
-    "Not proved: that the whole never stands still. Each module goes on; but a fork and an add with too shallow a "
-    "FIFO between them would wait for each other."
+    "Not proved: what the whole does with images of a wrong length, beyond what is said of each module."
 )
 
 ENGINE = (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from fxsim.cosim.result import CosimResult
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write, load, save
 from fxsim.formats.text import read_bounded, read_json
@@ -22,6 +23,8 @@ from fxsim.version import __version__
 
 RECORD = "evidence.json"
 MODEL = "model.safetensors"
+SHOWN = "refutation/images.npy"
+"""The images that refute a design, in one run."""
 _FORMAT = 1
 _RECORD_BYTES_MAX = 1 << 26
 _FILE_BYTES_MAX = 1 << 30
@@ -49,12 +52,16 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass
 class Evidence:
-    """Evidence as it is gathered, in memory; `write` puts it into a folder."""
+    """Evidence as it is gathered, in memory; `write` puts it into a folder.
+
+    `shown`: the simulation in which the images `SHOWN` refute a design.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
     model: Model | None = None
+    shown: CosimResult | None = None
 
     def ask(self, name: str, text: str, expected: Answer, claim: str) -> None:
         """Keep a question that was answered as `expected`. `name` becomes the file's."""

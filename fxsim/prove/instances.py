@@ -1,6 +1,7 @@
 """The modules of a design as they are really there: each with its parameters, elaborated by Yosys."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from fxsim import temporary
 from fxsim.devices.provable import Provable
 from fxsim.errors import ToolError
 from fxsim.prove.netlist import find_yosys, yosys_errors
+from fxsim.prove.network import Network, Part
 from fxsim.simulate.sources import Sources
 from fxsim.simulate.tools import run_logged
 
@@ -20,10 +22,59 @@ _NUMBER_BITS = 32
 
 @dataclass(frozen=True)
 class Elaborated:
-    """A design's modules: how often each is there, and what is wrong with those that only wire others, by name."""
+    """A design's modules: how often each is there, and what is wrong with those that only wire others, by name.
+
+    `modules`: as Yosys writes them, `top` among them.
+    """
 
     counts: dict[Instance, int]
     wiring: dict[str, str]
+    modules: dict[str, Any]
+    top: str
+
+    def network(self, leaves: Collection[str]) -> Network:
+        """The streams between all instances of these modules; of a design of which the others wire streams alone.
+
+        ToolError where a stream does not lead from one of them to one other, or more than one leads in or out.
+        """
+        names: list[str] = []
+        parts: list[Part] = []
+
+        def number(bits: dict[int, int], bit: int, name: str) -> int:
+            if bit not in bits:
+                bits[bit] = len(names)
+                names.append(name)
+            return bits[bit]
+
+        def walk(path: str, name: str, bits: dict[int, int]) -> None:
+            for cell, of in self.modules[name]["cells"].items():
+                below, place = self.modules[of["type"]], f"{path}{cell}"
+                found = {port.removesuffix("_tvalid"): of["connections"][port][0]
+                         for port in below["ports"] if port.endswith("_tvalid")}  # fmt: skip
+                own = {stream: number(bits, bit, f"{place}.{stream}") for stream, bit in found.items()}
+                module, numbers = _instance(of["type"], below)
+                if module not in leaves:
+                    inner = {below["ports"][f"{stream}_tvalid"]["bits"][0]: at for stream, at in own.items()}
+                    walk(f"{place}.", of["type"], inner)
+                    continue
+                into = {s for s in own if below["ports"][f"{s}_tvalid"]["direction"] == "input"}
+                inputs, outputs = ({s: at for s, at in own.items() if (s in into) is want} for want in (True, False))
+                parts.append(Part(place, module, dict(numbers), inputs, outputs))
+
+        ports = self.modules[self.top]["ports"]
+        outer = {port: ports[port]["bits"][0] for port in ports if port.endswith("_tvalid")}
+        bits: dict[int, int] = {}
+        ends = {port: number(bits, bit, port.removesuffix("_tvalid")) for port, bit in outer.items()}
+        walk("", self.top, bits)
+        sources = [at for port, at in ends.items() if ports[port]["direction"] == "input"]
+        sinks = [at for port, at in ends.items() if ports[port]["direction"] == "output"]
+        given = sorted([*sources, *(at for part in parts for at in part.outputs.values())])
+        taken = sorted([*sinks, *(at for part in parts for at in part.inputs.values())])
+        if len(sources) != 1 or len(sinks) != 1 or not given == taken == list(range(len(names))):
+            raise ToolError(
+                "its streams do not each lead from one module to one other, or more than one leads in or out"
+            )
+        return Network(tuple(parts), tuple(names), sources[0], sinks[0])
 
 
 def elaborate(sources: Sources, design: Provable) -> Elaborated:
@@ -55,12 +106,13 @@ def elaborate(sources: Sources, design: Provable) -> Elaborated:
             if cell["type"] in modules:
                 walk(cell["type"])
 
-    walk(next(name for name, module in modules.items() if int(module["attributes"].get("top", "0"), 2)))
+    top_name = next(name for name, module in modules.items() if int(module["attributes"].get("top", "0"), 2))
+    walk(top_name)
     wiring: dict[str, str] = {}
     for name, module in modules.items():
         own, wrong = _instance(name, module)[0], _miswired(module, modules)
         wiring[own] = wiring.get(own) or wrong
-    return Elaborated(counts, wiring)
+    return Elaborated(counts, wiring, modules, top_name)
 
 
 def _miswired(module: dict[str, Any], modules: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ EXHAUSTED_MAX = 1 << 16
 """Most values of an accumulator that are all tried; the solver is asked about more."""
 COMPOSED_MAX = 1 << 24
 """The same, of a function that more than one operator makes of a sum, about which no solver is asked."""
+DIFFERING_MAX = 8
 _VARIABLES_MAX = 1 << 14
 _WITNESSES = 256
 VALUE_BITS = 8
@@ -69,6 +70,15 @@ class Cone(NamedTuple):
     variables: Numbers
 
 
+class Differing(NamedTuple):
+    """A value that is wrong of some values of the taps before it, of which the weighted sum is `total`."""
+
+    number: int
+    cone: Cone
+    expected: Expected
+    total: int
+
+
 @cache
 def compiled() -> tuple[Callable[..., None], Callable[..., None]]:
     """The compiled functions: inspect, evaluate."""
@@ -101,6 +111,8 @@ class Judge:
         self._decided: dict[object, str] = {}
         self._expected: dict[tuple[str, int | None, int], Expected] = {}
         self._random = np.random.default_rng(0)
+        self.differing: list[Differing] = []
+        """The first that are wrong of values which perhaps no image has, of the run's first image."""
         self.counts: Counter[str] = Counter()
         self.questions: dict[str, Answer] = {}
 
@@ -293,6 +305,10 @@ class Judge:
         column = int(wrong[0])
         witness = self._witness(np.array(union, np.int64), tried[:, column])
         text = f"it gives {got[column]} where the model gives {wanted[column]}"
+        if place.image == 0 and len(self.differing) < DIFFERING_MAX:
+            total = expected.weights @ tried[[at[v] for v in inputs.tolist()], column]
+            kept = Cone(cone.rows.copy(), cone.variables)
+            self.differing.append(Differing(self.number(place), kept, expected, int(total)))
         return _finding("differs", place, text, witness=witness, got=int(got[column]), expected=int(wanted[column]))
 
     def _unlike(self, coefficients: dict[int, int], expected: Expected, inputs: Numbers) -> str:

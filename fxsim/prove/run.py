@@ -1,10 +1,12 @@
 """A proof of RTL from a request to its result: netlist, symbolic run, the netlist on numbers, simulation beside it."""
 
+import itertools
 import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -12,19 +14,19 @@ import msgspec
 import numpy as np
 
 from fxsim.compare import sentence
-from fxsim.contract.arithmetic import Int8
-from fxsim.cosim import CosimRequest, run_cosim
+from fxsim.contract.arithmetic import Int8, Integers
+from fxsim.cosim import CosimRequest
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
 from fxsim.devices.provable import Beats, Lane, Port, Provable
 from fxsim.engines import run
 from fxsim.errors import ToolError
 from fxsim.formats import model_sha256
-from fxsim.graph import Model, check_model
+from fxsim.graph import INPUT, Model, check_model
 from fxsim.paths import rtl_dir
 from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_block
 from fxsim.prove.bus import OF_MEMORY, OF_REGISTERS, BusSetup
-from fxsim.prove.evidence import Evidence
+from fxsim.prove.evidence import SHOWN, Evidence
 from fxsim.prove.expected import Functions, Numbers
 from fxsim.prove.judge import Finding, Judge, Place
 from fxsim.prove.kept import find_key, keep, take
@@ -32,6 +34,7 @@ from fxsim.prove.machine import Machine
 from fxsim.prove.monitors import Monitor
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Places, Program, make_program
+from fxsim.prove.shown import explain, label_of, shrink, simulate
 from fxsim.prove.solver import Answer
 from fxsim.prove.streams import Feed, Watch
 from fxsim.prove.symbolic import Outcome, Run, Setup
@@ -45,6 +48,9 @@ SAMPLES = 2
 SOUGHT, SOUGHT_VALUES = (62, 4096), 1 << 18
 """Further images that are simulated where something was found, for one that shows it: fewest, most, and about so many
 values in all."""
+SEEK_SECONDS, SEEK_VALUES = 20.0, 1 << 21
+"""Seconds for which an image is sought of which a value is wrong that is so of some values of the taps before it; and
+about how many values are computed at once."""
 REPLAYED = 4
 """Findings of a module whose inputs are put into its netlist."""
 
@@ -89,10 +95,21 @@ class TapProof(msgspec.Struct, frozen=True):
 
 
 class Refutation(msgspec.Struct, frozen=True):
-    """The image on which the RTL differs, null where a finding has the inputs, and the difference in words."""
+    """The image on which the RTL differs, null where a finding has the inputs, and the difference in words.
+
+    Of a whole design that was simulated: `images`, how many the least run that shows the same has, of which the last
+    differs; `witness`, the values of that one that are not 0; `least`: whether nothing smaller was left to try.
+    `label`: the cause by `fxsim diff`, where it explains every value exactly, at the operator `node`; else
+    `unexplained`.
+    """
 
     image: int | None
     sentence: str
+    images: int = 0
+    witness: dict[str, int] = {}
+    least: bool = False
+    label: str = ""
+    node: str = ""
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +251,9 @@ def prove_design(
     if design.whole and request.simulate:
         if status is not None:
             status("simulating it beside the proof")
-        refutation, simulated = _simulate(request, x, clear)
+        if not clear and not any(finding.kind == "sample" for finding in outcome.findings):
+            x = np.concatenate([x, *_seek(request.model, functions, judge)])
+        refutation, simulated = _simulate(request, x, clear, evidence)
         clock.lap("simulation")
     elif not clear:
         refutation = _of_sample(outcome) or _of_inputs(outcome, program, setup, functions, judge, request, stall)
@@ -456,23 +475,25 @@ def _numbers(
     return ""
 
 
-def _simulate(request: ProofRequest, x: Int8, clear: bool) -> tuple[Refutation | None, str]:
-    """Simulate the device on the sample images, and where something was found on more."""
-    if not clear:
-        least, most = SOUGHT
-        count = min(max(SOUGHT_VALUES // x[0].size, least), most)
-        x = np.concatenate([x, sample_images(request.model, count, seed=2)])
-    found = run_cosim(
-        CosimRequest(
+def _simulate(request: ProofRequest, x: Int8, clear: bool, evidence: Evidence | None) -> tuple[Refutation | None, str]:
+    """Simulate the device on the sample images, and where something was found on more; what refutes it made least."""
+
+    def make(images: Integers, seeds: tuple[int, ...]) -> CosimRequest:
+        return CosimRequest(
             request.model,
-            x,
+            images,
             request.device,
             request.settings,
             stall=request.schedule,
             rtl=request.rtl,
-            power_on_seeds=(1, 2),
+            power_on_seeds=seeds,
         )
-    )
+
+    if not clear:
+        least, most = SOUGHT
+        count = min(max(SOUGHT_VALUES // x[0].size, least), most)
+        x = np.concatenate([x, sample_images(request.model, count, seed=2)])
+    found, given = simulate(make(x, (1, 2)))
     simulated = f"{len(x)} images by Verilator, every tap"
     verdict = found.verdict
     if verdict.passed:
@@ -485,7 +506,48 @@ def _simulate(request: ProofRequest, x: Int8, clear: bool) -> tuple[Refutation |
         text = verdict.stopped.reason
     elif verdict.faults:
         text = f"{verdict.faults[0].kind} at '{verdict.faults[0].stream}'"
-    return Refutation(image, text), simulated
+    shown = shrink(make, x, found)
+    fault = explain(request.model, found, given)
+    if evidence is not None:
+        file = BytesIO()
+        np.save(file, shown.x)
+        evidence.keep(SHOWN, file.getvalue())
+        evidence.shown = shown.result
+    places = np.argwhere(shown.x[-1]).tolist()
+    witness = {f"{INPUT}[{', '.join(map(str, at))}]": int(shown.x[-1][tuple(at)]) for at in places}
+    label, node = label_of(fault), "" if fault is None else fault.node
+    return Refutation(image, text, len(shown.x), witness, shown.least, label, node), simulated
+
+
+def _seek(model: Model, functions: Functions, judge: Judge) -> list[Integers]:
+    """An image of which a value's own term differs from the model's, where one is found in time; else nothing.
+
+    Images are drawn, and those changed of which the sum that the value is a function of comes next to one at which it
+    is wrong.
+    """
+    if not judge.differing:
+        return []
+    until, random = time.monotonic() + SEEK_SECONDS, np.random.default_rng(3)
+    count = min(max(SEEK_VALUES // functions.total, 8), 4096)
+    near = np.zeros((0, *model.graph.input_shape), np.int8)
+    for seed in itertools.count(3):
+        x = sample_images(model, count, seed)
+        if len(near):
+            changed = near[random.integers(0, len(near), count // 2)]
+            share = random.choice([0.02, 0.1, 0.5], size=(len(changed), *[1] * (x.ndim - 1)))
+            x[: len(changed)] = np.where(random.random(changed.shape) < share, x[: len(changed)], changed)
+        samples = functions.samples(x, run(model, x, model.graph.taps))
+        for number, cone, _, _ in judge.differing:
+            got, good = judge.evaluate(cone.rows, samples[cone.variables])
+            wrong = np.flatnonzero(good & (got != samples[number]))
+            if len(wrong):
+                return [x[wrong[:1]]]
+        _, _, expected, total = judge.differing[seed % len(judge.differing)]
+        distance = np.abs(expected.weights @ samples[expected.inputs] - total)
+        near = x[np.argsort(distance, kind="stable")[:16]]
+        if time.monotonic() > until:
+            break
+    return []
 
 
 def _of_sample(outcome: Outcome) -> Refutation | None:

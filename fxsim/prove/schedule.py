@@ -20,6 +20,7 @@ from fxsim.prove.concrete import Evaluator
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.netlist import make_netlist
+from fxsim.prove.network import Standing
 from fxsim.prove.solver import Answer, Decided, decide
 from fxsim.prove.transition import Place, Unrolled, name
 from fxsim.simulate.sources import Sources
@@ -227,18 +228,21 @@ def prove_module(
 class ScheduleProof:
     """The proof for all schedules of a design. `unstated`: modules of which nothing is proved, with the reason.
 
-    `counts`: how often each module with its parameters is there.
+    `counts`: how often each module with its parameters is there. `standing`: of a whole design, all modules of which
+    are proved, whether it can stand still.
     """
 
     modules: tuple[ModuleProof, ...]
     counts: tuple[int, ...]
     wired: tuple[str, ...]
     unstated: dict[str, str]
+    standing: Standing | None = None
 
     @property
     def proved(self) -> bool:
-        """Whether every module is proved, and the others are wires alone."""
-        return not self.unstated and all(module.proved for module in self.modules)
+        """Whether every module is proved, the others are wires alone, and the whole does not stand still."""
+        stands = self.standing is None or self.standing.proved
+        return stands and not self.unstated and all(module.proved for module in self.modules)
 
 
 def _random(seed: int) -> random.Random:

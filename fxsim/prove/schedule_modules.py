@@ -98,7 +98,11 @@ def _single(
         },
         says={"order": says, "exists": _EXISTS, "stable": _STABLE, "ready": _READY},
         reached={"follows": "gh_follows && gh_before == 0 && gh_out", "waits": "gh_m_axis_waits", **reached},
-        progress={"moves": Progress("gh_inside != 0 && m_axis_tready", "gh_out", capacity + 1), **progress},
+        progress={
+            "moves": Progress("gh_inside != 0 && m_axis_tready", "gh_out", capacity + 1),
+            "offers": Progress("gh_inside != 0", "m_axis_tvalid", capacity + 1),
+            **progress,
+        },
         **more,
     )
 
@@ -155,7 +159,10 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
             {**holds, **exactly},
             ghost=ghost,
             width=width,
-            progress={"moves": Progress("gh_inside != 0 && m_axis_tready", "gh_out", 2)},
+            progress={
+                "moves": Progress("gh_inside != 0 && m_axis_tready", "gh_out", 2),
+                "offers": Progress("gh_inside != 0", "m_axis_tvalid", 2),
+            },
         )
     return _single("axis_fifo", {"DEPTH": depth, "DATA_W": width}, depth, {**holds, **exactly}, width=width)
 
@@ -306,6 +313,7 @@ def axis_fork(_parameters: dict[str, int]) -> Properties:
         sides[f"all{side}"] = f"!gh_in || gh_had{side} || gh_out{side}"
         sides[f"data{side}"] = f"m{side}_axis_tdata == s_axis_tdata && (!m{side}_axis_tvalid || s_axis_tvalid)"
         sides[f"stable{side}"] = _stays(f"m{side}_axis")
+        sides[f"offers{side}"] = f"!s_axis_tvalid || gh_had{side} || m{side}_axis_tvalid"
     ghost = """
   wire gh_in = s_axis_tvalid && s_axis_tready && !rst;
 """ + _stable("s_axis")
@@ -325,6 +333,7 @@ def axis_fork(_parameters: dict[str, int]) -> Properties:
             **{f"all{side}": f"output {side} has had each value when the input goes on" for side in (0, 1)},
             **{f"data{side}": f"output {side} shows the value at the input" for side in (0, 1)},
             **{f"stable{side}": _STABLE for side in (0, 1)},
+            **{f"offers{side}": f"output {side} is valid until it has had the value at the input" for side in (0, 1)},
         },
         assumed={"stable": _stays("s_axis")},
         reached={"apart": "gh_had0 && gh_out1", "other": "gh_had1 && gh_out0"},
@@ -363,8 +372,10 @@ def frame_tag(parameters: dict[str, int]) -> Properties:
             f"m_axis_tuser == s_flag_axis_tdata && m_axis_tlast == (gh_index == {last}))",
             "stable": _stays("m_axis", payload),
             "index": f"index_reg == gh_index && gh_index <= {last}",
+            "offers": "!(s_axis_tvalid && s_flag_axis_tvalid) || m_axis_tvalid",
         },
         {
+            "offers": "an output is valid where a value and its flag stand at the inputs",
             "together": "a value leaves as it is taken in",
             "flag": "a flag is taken with the last value of its image, and only then",
             "data": "an output is its value, the flag that stands there, and tlast at the last of an image",
@@ -749,7 +760,10 @@ def linear(parameters: dict[str, int]) -> Properties:
         progress={
             "moves": Progress(
                 "(row_valid_reg || gh_valids != 0 || y_valid_reg) && m_axis_tready", "gh_out", latency + 2, ("control",)
-            )
+            ),
+            "offers": Progress(
+                "row_valid_reg || gh_valids != 0 || y_valid_reg", "m_axis_tvalid", latency + 2, ("control",)
+            ),
         },
         needs=("requantise",),
         word=max(row, acc),
@@ -875,6 +889,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
             f"{m}read_index_reg <= gh_output",
             "stable": _stays("m_axis"),
             "ready": f"s_axis_tready || {m}readable",
+            "gives": f"{m}readable == (!{m}same_image || {m}write_index_reg > {m}read_element_reg)",
             "bounds": f"{m}write_index_reg <= {last} && {m}read_index_reg <= {last} && gh_leaves <= {last} && "
             f"gh_read_row < {rows} && gh_read_col < {cols} && {m}write_stride_reg < {last} && gh_stride < {last}",
             "reads": f"{m}read_index_reg == gh_read_col * {bits}'d{rows} + gh_read_row && "
@@ -899,6 +914,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
         {
             "order": "output c ROWS + r of an image is its element r COLS + c, as it was taken in",
             "exists": "no output leaves before its element has been taken",
+            "gives": "an element that has been taken is there to leave in its turn",
             "stable": _STABLE,
             "ready": _READY,
         },
@@ -916,7 +932,8 @@ def transpose(parameters: dict[str, int]) -> Properties:
         progress={
             "moves": Progress(
                 f"({m}output_valid_reg || {m}readable) && m_axis_tready", "gh_out", 2, ("ahead", "bounds")
-            )
+            ),
+            "offers": Progress(f"{m}output_valid_reg || {m}readable", "m_axis_tvalid", 2, ("ahead", "bounds")),
         },
         word=max(8, bits),
         needs=("axis_register",),

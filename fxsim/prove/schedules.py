@@ -1,6 +1,6 @@
 """A whole design under every schedule: each of its modules by induction, and that the rest is streams alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fxsim.devices import DEFAULT, DEVICES, make_settings
@@ -9,12 +9,17 @@ from fxsim.graph import Model
 from fxsim.paths import rtl_dir
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.instances import elaborate
+from fxsim.prove.network import stands
 from fxsim.prove.schedule import ModuleProof, ScheduleProof, prove_module
 from fxsim.prove.schedule_modules import MODULES, PARTS, properties_of
 from fxsim.simulate.sources import read_sources
 
 SECONDS = 60
 """Seconds that the solver has for one question."""
+_WITHIN = {"dot_product"}
+"""Modules with properties of their own that are within others of the network."""
+_FETCHED = 2
+"""Cycles within which a module that has to fetch constants first takes a value."""
 
 
 def prove_schedules(
@@ -64,7 +69,14 @@ def prove_schedules(
             counts.append(times)
         except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)
-    proof = ScheduleProof(tuple(proofs), tuple(counts), tuple(sorted(set(wired))), unstated)
+    standing = None
+    if module is None and not unstated and all(one.proved for one in proofs):
+        network = found.network({*MODULES} - _WITHIN)
+        beats = len(design.feeds[0].order)
+        standing = stands(network, beats, promised(proofs))
+        if evidence is not None:
+            evidence.add("network", {"network": network, "beats": beats, "standing": standing})
+    proof = ScheduleProof(tuple(proofs), tuple(counts), tuple(sorted(set(wired))), unstated, standing)
     if evidence is not None:
         claims = []
         for i, found_proof in enumerate(proofs):
@@ -81,3 +93,8 @@ def prove_schedules(
             )
         evidence.add("schedules", claims)
     return proof
+
+
+def promised(proofs: Sequence[ModuleProof]) -> int:
+    """Cycles within which a value that a module holds stands at its output and is taken, by what is proved of each."""
+    return max(cycles for proof in proofs for key, (cycles, _) in proof.progress.items() if key == "offers") + _FETCHED

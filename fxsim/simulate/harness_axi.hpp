@@ -53,11 +53,12 @@ class Offer {
     Payload payload_{};
 };
 
-// AXI4-Lite master: one access after the other.
+// AXI4-Lite master: one access after the other. `patient`: it sometimes takes an answer only when it has waited for a
+// cycle, so that one whose valid waits for ready, through a register too, never comes.
 class Registers {
   public:
-    Registers(Design& design, Log& log, uint64_t seed, bool hurried)
-        : dut_(design), log_(log), random_(seed), hurried_(hurried) {}
+    Registers(Design& design, Log& log, uint64_t seed, bool hurried, bool patient)
+        : dut_(design), log_(log), random_(seed), hurried_(hurried), patient_(patient) {}
 
     void write(uint32_t address, uint32_t value) { accesses_.push_back({true, address, value}); }
     void write_wide(uint32_t address, uint64_t value) {
@@ -76,9 +77,27 @@ class Registers {
         return std::string(access.write ? "write" : "read") + " of register " + hex(access.address);
     }
 
+    // Where an answer has not come while ready was low: whether it does soon once ready is high.
+    bool waits_for_ready() {
+        if (state_ != RESPONSE || !holds_) return false;
+        const bool write = accesses_.front().write;
+        for (int i = 0; i < READY_CYCLES; ++i) {
+            if (write) dut_->s_axil_bready = 1;
+            else dut_->s_axil_rready = 1;
+            dut_.settle();
+            if (write ? dut_->s_axil_bvalid : dut_->s_axil_rvalid) {
+                log_.fatal("valid waits for ready", write ? "s_axil_b" : "s_axil_r", waiting());
+                return true;
+            }
+            dut_.clock();
+        }
+        return false;
+    }
+
     void reset() {
         accesses_.clear();
         state_ = IDLE;
+        holds_ = false;
         response_.reset();
         data_.reset();
         rest();
@@ -93,6 +112,9 @@ class Registers {
             data_left_ = access.write;
             address_delay_ = delay();
             data_delay_ = delay();
+            // The first of each kind, and under stalls some others.
+            holds_ = patient_ && (!held_[access.write] || (!hurried_ && random_.below(4) == 0));
+            held_[access.write] = true;
         }
         const Access& access = accesses_.front();
         const bool address = state_ == REQUEST && address_left_ && (address_delay_ == 0 || address_delay_-- == 0);
@@ -104,7 +126,7 @@ class Registers {
         dut_->s_axil_wstrb = data ? 0xf : 0x5;
         dut_->s_axil_arvalid = address && !access.write;
         dut_->s_axil_araddr = address && !access.write ? Address(access.address) : Address(0xa5);
-        const bool ready = state_ == RESPONSE && delay() == 0;
+        const bool ready = state_ == RESPONSE && !holds_ && delay() == 0;
         dut_->s_axil_bready = ready && access.write;
         dut_->s_axil_rready = ready && !access.write;
     }
@@ -138,6 +160,7 @@ class Registers {
             return moved;
         }
         if (access.write ? r : b) log_.fault("response on the wrong channel", "s_axil", waiting());
+        if (access.write ? b : r) holds_ = false;
         const bool done = access.write ? b && dut_->s_axil_bready : r && dut_->s_axil_rready;
         if (!done) return false;
         check_unwaited(access.write);
@@ -158,6 +181,7 @@ class Registers {
         uint32_t address, value;
     };
     enum State { IDLE, REQUEST, RESPONSE };
+    static constexpr int READY_CYCLES = 64;
 
     void rest() {
         dut_->s_axil_awvalid = dut_->s_axil_wvalid = dut_->s_axil_arvalid = 0;
@@ -180,7 +204,9 @@ class Registers {
     Design& dut_;
     Log& log_;
     Random random_;
-    bool hurried_;
+    bool hurried_, patient_;
+    std::array<bool, 2> held_{};  // whether an answer to a read, or a write, has been made to wait
+    bool holds_ = false;          // ready waits for valid
     std::deque<Access> accesses_;
     std::map<uint32_t, uint32_t> values_;
     State state_ = IDLE;

@@ -40,20 +40,40 @@ struct Request {
     }
 };
 
+constexpr unsigned FIXED = 0, INCR = 1, WRAP = 2;
+
 // A burst's next beat: its first byte, and the bytes from there on to the next multiple of its size.
 struct Burst {
     uint64_t id, address;
     unsigned size;   // log2 of a beat's bytes
     unsigned left;   // beats
     uint64_t start;  // address of the burst
+    unsigned kind, beats;
 
     explicit Burst(const Request& request)
-        : id(request.id), address(request.address), size(request.size), left(request.beats), start(request.address) {}
+        : id(request.id),
+          address(request.address),
+          size(request.size),
+          left(request.beats),
+          start(request.address),
+          kind(request.burst),
+          beats(request.beats) {}
     uint64_t end() const { return ((address >> size) + 1) << size; }
     void advance() {
-        address = end();
+        const uint64_t next = end();
         --left;
+        if (kind == INCR) address = next;
+        if (kind == WRAP) address = next == first() + bytes() ? first() : next;
     }
+    // Where all of its beats lie: the lowest address, and one that is above all.
+    uint64_t first() const { return kind == WRAP ? start / bytes() * bytes() : start; }
+    uint64_t last() const {
+        const uint64_t beat = start >> size << size;
+        return kind == WRAP ? first() + bytes() : beat + (kind == FIXED ? uint64_t{1} << size : bytes());
+    }
+
+  private:
+    uint64_t bytes() const { return uint64_t(beats) << size; }
 };
 
 // False where the burst cannot be followed. `bytes`: of the data; `awake`: whether a request may come.
@@ -62,15 +82,22 @@ inline bool check_burst(const MemoryConditions& memory, const char* channel, con
     Log& log = memory.log;
     const uint64_t beat = uint64_t{1} << request.size;
     const std::string wide = std::to_string(bytes);
-    const bool incr = request.burst == 1 || (!memory.whole && request.burst == 0 && request.beats == 1);
+    const bool wraps = request.beats == 2 || request.beats == 4 || request.beats == 8 || request.beats == 16;
     if (!awake) log.fatal("request without a job", channel, request.text());
     else if (memory.whole && beat != bytes)
         log.fatal("burst with other beats than of " + wide + " bytes", channel, request.text());
     else if (beat > bytes) log.fatal("burst with beats of more than " + wide + " bytes", channel, request.text());
-    else if (!incr) log.fatal("burst that is not INCR", channel, request.text());
+    else if (memory.whole && request.burst != INCR) log.fatal("burst that is not INCR", channel, request.text());
+    else if (request.burst > WRAP) log.fatal("burst of a kind that is none", channel, request.text());
+    else if (request.burst == FIXED && request.beats > 16)
+        log.fatal("FIXED burst of more than 16 beats", channel, request.text());
+    else if (request.burst == WRAP && !wraps)
+        log.fatal("WRAP burst of other than 2, 4, 8 or 16 beats", channel, request.text());
+    else if (request.burst == WRAP && request.address % beat != 0)
+        log.fatal("WRAP burst from within a beat", channel, request.text());
     else if (memory.whole && request.address % bytes != 0)
         log.fatal("address is no multiple of " + wide, channel, request.text());
-    else if (request.address / beat * beat % PAGE + beat * request.beats > PAGE)
+    else if (request.burst == INCR && request.address / beat * beat % PAGE + beat * request.beats > PAGE)
         log.fatal("burst crosses 4 KiB", channel, request.text());
     if (request.lock != 0) log.fault("locked access", channel, request.text());
     return !log.stop;

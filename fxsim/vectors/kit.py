@@ -36,9 +36,7 @@ def write_kit(
     if len(images) == 0:
         raise StimulusError("stimulus has no images, expected at least one")
     if made.described is None:
-        raise StimulusError(
-            f"the accelerator '{device}' has no kit: {made.instead_of_kit or 'nothing describes its streams'}"
-        )
+        raise StimulusError(f"the accelerator '{device}' has no kit: nothing describes it")
     if directory.exists():
         raise FileError(f"cannot write the folder {directory}: it exists already")
     if not directory.resolve().parent.is_dir():

@@ -22,6 +22,7 @@ from fxsim.devices.described.maker import make_files
 from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.packing import Beats, make_beats
 from fxsim.devices.described.parts import CHOOSE
+from fxsim.devices.described.ports import looks_like_clock
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, refuse_two_languages, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
@@ -246,9 +247,10 @@ def find_port(path: Path, what: str, name: str, ports: Mapping[str, Port], direc
 
 def refuse_width(where: str, port: Port, bits: int) -> None:
     """Refuse a port that has not so many bits in one vector."""
-    if port.bits != bits or not port.flat:
-        kind = "" if port.flat else " in an unpacked array"
-        raise FileError(f"{where}: port '{port.name}' has {port.bits} bits{kind}, expected {bits} in one")
+    if not port.flat:
+        raise FileError(f"{where}: port '{port.name}' is {port.array}")
+    if port.bits != bits:
+        raise FileError(f"{where}: port '{port.name}' has {port.bits} bits, expected {bits} in one")
 
 
 def check_inputs(path: Path, description: Description, ports: Mapping[str, Port], findings: Findings) -> None:
@@ -345,12 +347,12 @@ def _check_ports(
             port = find_port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
             widths = {} if beats is None else {"data": beats.lanes * beats.number.bits, "keep": beats.lanes}
             bits = widths.get(field, 1) if beats is not None or field not in ("data", "keep") else port.bits
-            if port.bits != bits or not port.flat:
+            if not port.flat:
+                raise FileError(f"{path}: {stream.role} stream: port '{name}' is {port.array}")
+            if port.bits != bits:
                 each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" and beats is not None else ""
-                kind = "" if port.flat else " in an unpacked array"
                 raise FileError(
-                    f"{path}: {stream.role} stream: port '{name}' has {port.bits} bits{kind}, expected {bits} in "
-                    f"one{each}"
+                    f"{path}: {stream.role} stream: port '{name}' has {port.bits} bits, expected {bits} in one{each}"
                 )
 
 
@@ -411,6 +413,14 @@ def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Po
     known = driven | {*description.clocks, *description.tie}
     known |= set() if description.reset is None else {description.reset.signal}
     left = [port.name for port in ports.values() if port.direction != "out" and port.name not in known]
+    # Where one of the clocks is no port, an input of such a name is what was meant.
+    ticking = bool(description.clocks) and all(name in ports for name in description.clocks)
+    for name in left:
+        if ticking and ports[name].bits == 1 and looks_like_clock(name):
+            raise FileError(
+                f"{path}: nothing drives the input {name}, a clock by its name: clock = [...] lists those that tick "
+                "together; for one of another rate describe a module around the design that derives all from one"
+            )
     if left:
         raise FileError(
             f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'"

@@ -82,7 +82,7 @@ def check(path: Path, model: Model) -> Check:
         top=bound.description.top,
         parameters=bound.parameters,
         streams=(
-            tuple(_region(region, model, bound) for region in bound.regions if region.beats is not None)
+            tuple(_region(region, bound) for region in bound.regions if region.beats is not None)
             if isinstance(bound, BoundJobs)
             else (
                 _stream(bound.input, "input", " and ".join(bound.input.tensors)),
@@ -136,12 +136,12 @@ def _byte_order(beats: Beats) -> str:
     return "big" if beats.big_endian else "little"
 
 
-def _region(region: BoundRegion, model: Model, bound: BoundJobs) -> StreamLine:
+def _region(region: BoundRegion, bound: BoundJobs) -> StreamLine:
     """A region of a memory, as a stream of its words."""
     assert region.beats is not None
     addressed = any(master.memory == region.memory for master in bound.masters)
     first = f"address 0x{region.first:x}" if addressed else f"word {region.first}"
-    name = region.tap or (model.graph.output if region.role == "output" else region.role)
+    name = region.tap or (bound.output_tensor if region.role == "output" else region.role)
     return StreamLine(
         name=name,
         role=region.role,

@@ -21,12 +21,33 @@ _PREDEFINED: dict[str, int | str] = {"VERILATOR": 1}
 
 @dataclass(frozen=True)
 class Port:
-    """A port of a top: its direction (`in`, `out`, `inout`), and its bits, all dimensions together."""
+    """A port of a top: its direction (`in`, `out`, `inout`), and its bits, all dimensions together.
+
+    `elements`: of an unpacked array, the number of those that it has; None where it is none.
+    """
 
     name: str
     direction: str
     bits: int
-    flat: bool
+    elements: int | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether all of its bits are one vector."""
+        return self.elements is None
+
+    @property
+    def array(self) -> str:
+        """The words on an unpacked array: what it is, and what stands at it in a module around the design."""
+        if self.elements is None:
+            return ""
+        each, name = self.bits // self.elements, self.name
+        element, slice_ = f"{name}_array[i]", f"{name}_flat[{each}*i +: {each}]"
+        sides = (slice_, element) if self.direction == "out" else (element, slice_)
+        return (
+            f"an unpacked array of {self.elements} times {each} bits, expected one vector: describe a module around "
+            f"the design that has .{name}({name}_array) and of each element 'assign {sides[0]} = {sides[1]}'"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,10 +69,16 @@ def elaborate_ports(verilog: Verilog, top: str, parameters: Mapping[str, int]) -
     ports = {}
     for port in body.portList:
         if not hasattr(port, "type"):
-            raise FileError(f"{verilog.where}: port '{port.name}' of '{top}' is an interface, expected plain signals")
+            name = getattr(getattr(port, "interfaceDef", None), "name", "") or "its interface"
+            raise FileError(
+                f"{verilog.where}: port '{port.name}' of '{top}' is an interface, expected plain signals: describe a "
+                f"module around the design that has '{name} {port.name}_if(...)', .{port.name}({port.name}_if) and an "
+                "'assign' for each of its signals"
+            )
         kind = port.type
         direction = str(port.direction).rpartition(".")[2].lower()
-        ports[port.name] = Port(port.name, direction, int(kind.bitstreamWidth), not kind.isUnpackedArray)
+        elements = int(kind.range.width) if kind.isUnpackedArray else None
+        ports[port.name] = Port(port.name, direction, int(kind.bitstreamWidth), elements)
     return ports
 
 

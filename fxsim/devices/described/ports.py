@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fxsim.devices.described.elaborate import Port
 
 _CLOCK = re.compile(r"(?:^|.*_)(?:a|s)?(?:clk|clock|ck)(?:_i|_in|_\d+)?\Z", re.IGNORECASE)
+_CLOCKS = re.compile(r"(?:^|.*_)(?:a|s)?(?:clk|clock|ck)(?:_(?!en|ce|gate|valid|ok).*|\d+)?\Z", re.IGNORECASE)
 _RESET = re.compile(r"(?:^|.*_)(?:a|s)?(?:n)?(?:rst|reset)(?P<low>n|_n|_ni|ni|_b|b|_l)?(?:_i|_in)?\Z", re.IGNORECASE)
 _LOW_FIRST = re.compile(r"(?:^|_)n(?:rst|reset)", re.IGNORECASE)
 _SIDE = re.compile(r"_(?:i|o|in|out)\Z")
@@ -78,9 +79,14 @@ class Recognised:
     rest: tuple[str, ...]
 
 
+def looks_like_clock(name: str) -> bool:
+    """Whether an input is called like a clock, be it one of several."""
+    return _CLOCKS.match(name) is not None
+
+
 def recognise(ports: Mapping[str, Port]) -> Recognised:
     """Sort ports into clocks, resets, streams of both roles, interfaces of other kinds, and the rest."""
-    left = dict(ports)
+    left = {name: port for name, port in ports.items() if port.flat}
     clocks = _take(left, lambda port: port.direction == "in" and port.bits == 1 and _CLOCK.match(port.name) is not None)
     resets = _take(left, lambda port: port.direction == "in" and port.bits == 1 and _RESET.match(port.name) is not None)
     low = frozenset(
@@ -101,7 +107,8 @@ def recognise(ports: Mapping[str, Port]) -> Recognised:
             if len(wide) == 1:
                 left.pop(wide[0])
     control = _control(left) if jobs else {}
-    return Recognised(clocks, resets, low, tuple(streams), rams, masters, slaves, others, jobs, control, tuple(left))
+    rest = tuple(name for name, port in ports.items() if name in left or not port.flat)
+    return Recognised(clocks, resets, low, tuple(streams), rams, masters, slaves, others, jobs, control, rest)
 
 
 def _take(left: dict[str, Port], wanted: object) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.jobs.propose import job_keys, job_tables
 from fxsim.devices.described.memory import READ_BY_NAME
 from fxsim.devices.described.parts import CHOOSE
-from fxsim.devices.described.ports import Group, Recognised, recognise
+from fxsim.devices.described.ports import Group, Recognised, looks_like_clock, recognise
 from fxsim.devices.described.tensors import arrays_of
 from fxsim.devices.described.vhdl import MADE, SUFFIXES, refuse_two_languages, verilog_of
 from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
@@ -51,7 +51,7 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
         verilog, top = _elaborated_vhdl(folder, read.files, names, top)
     else:
         names = packages_first(names, read.files)
-        verilog = Verilog(str(folder), read.files, names, folders, {})
+        verilog = Verilog(" ".join(names[:3]), read.files, names, folders, {})
     found = survey(verilog, top)
     # Names that GHDL gave mean nothing to anybody.
     kept = tuple(signal for signal in found.signals if not (vhdl and _GIVEN.search(signal.name)))
@@ -209,11 +209,18 @@ def _rest(ports: Recognised, found: Survey) -> Iterator[str]:
         yield "# Nobody drives these inputs so far; a value holds one: tie = { NAME = 0 }"
         for name in inputs:
             port = found.ports[name]
-            kind = "" if port.flat else ", an unpacked array"
-            yield comment(f"  {name}: {port.bits} bit{'s' if port.bits > 1 else ''}{kind} ({port.direction})")
+            kind = f"{port.bits} bit{'s' if port.bits > 1 else ''}" if port.flat else port.array
+            if port.bits == 1 and looks_like_clock(name):
+                kind += (
+                    ", a clock by name: several that tick together are one list, clock = [...]; none has another rate"
+                )
+            yield comment(f"  {name}: {kind} ({port.direction})")
     outputs = [name for name in ports.rest if found.ports[name].direction == "out"]
     if outputs:
         yield comment(f"outputs that nobody looks at so far: {', '.join(outputs[:40])}")
+    for name in outputs:
+        if not found.ports[name].flat:
+            yield comment(f"  {name}: {found.ports[name].array}")
     described = () if not ports.jobs else ("AXI4 master ", "AXI4-Lite slave ", "memory port ")
     for name, members in ports.others.items():
         if not name.startswith(described):

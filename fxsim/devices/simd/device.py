@@ -12,12 +12,14 @@ from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
 from fxsim.devices.simd.blocks import UNPROVED, blocks
+from fxsim.devices.simd.description import describe
 from fxsim.devices.simd.figures import LayerFigures, SimdFigures
 from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
+from fxsim.devices.simd.nodes import list_parts
 from fxsim.devices.simd.proofs import whole
 from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
@@ -208,10 +210,8 @@ DEVICE = Device(
     universal=True,
     handshakes=False,
     four_state=True,
-    instead_of_nodes="each of its units serves many nodes; a run without --nodes compares every tap, and says which "
-    "nodes have a fault of their own",
-    instead_of_kit="it reads its images over AXI4; 'fxsim memory-image' writes what its memory holds, 'fxsim vectors' "
-    "the values of its taps",
+    nodes=list_parts,
+    described=describe,
     proofs=_proofs,
     blocks=blocks,
     unproved=UNPROVED,

@@ -1,8 +1,9 @@
 """Hypotheses: for each kind of operator, functions that propose what may have been done differently at a node.
 
 A hypothesis takes a `Case` and yields every `Change` that it can think of; `search` tries them. The fixed ones need
-only the operator; the fitted ones find their parameters in the trace. Another package adds its own by an entry point of
-the group `fxsim.hypotheses`, whose name is free and whose object is such a function.
+only the operator; the fitted ones find their parameters in the trace, also in what another change leaves. Another
+package adds its own by an entry point of the group `fxsim.hypotheses`, whose name is free and whose object is such a
+function.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ Hypothesis = Callable[[Case], Iterator[Change]]
 
 _REQUANTISE = (*requantise.HYPOTHESES, *order.HYPOTHESES)
 
+
+def none(_case: Case) -> Iterator[Change]:
+    """No change."""
+    yield from ()
+
+
 HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
     "the list of hypotheses",
     {
@@ -31,6 +38,25 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
 )
 """From an operator: its hypotheses, the simplest first."""
 
+FITTED: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
+    "the list of fitted hypotheses",
+    {
+        Linear: (*requantise.FITTED, *order.FITTED),
+        Affine: (*requantise.FITTED, *order.FITTED),
+        Relu: order.FITTED,
+        Add: order.FITTED,
+        Pool: order.FITTED,
+        Lut: (*table.FITTED, *order.FITTED),
+    },
+)
+"""From an operator: its hypotheses that find their parameters in the trace, also beside another change."""
+
+TRIALS: OperatorTable[Hypothesis] = OperatorTable(
+    "the list of trials",
+    {Linear: requantise.trials, Affine: requantise.trials, Relu: none, Add: none, Pool: none, Lut: none},
+)
+"""From an operator: parameters that are not seen by themselves, all of them, beside which others are fitted."""
+
 GROUP = "fxsim.hypotheses"
 
 
@@ -43,3 +69,14 @@ def hypotheses(case: Case) -> Iterator[Change]:
     """Every change proposed for a case, those of other packages last."""
     for propose in (*HYPOTHESES[type(case.op)], *_others()):
         yield from propose(case)
+
+
+def fitted(case: Case) -> Iterator[Change]:
+    """Changes whose parameters are found in what came, beside what the case takes for granted."""
+    for propose in FITTED[type(case.op)]:
+        yield from propose(case)
+
+
+def trials(case: Case) -> Iterator[Change]:
+    """Changes to be taken for granted one by one, although nothing that came says so by itself."""
+    yield from TRIALS[type(case.op)](case)

@@ -13,6 +13,8 @@ from fxsim.explain.case import Case, Change
 
 _LANES = (2, 4, 8, 16, 32)
 _FEW = 3
+_COMPARED = 256
+"""Values of each channel or token by which one is told to be most like another."""
 
 Index = npt.NDArray[np.int64]
 
@@ -36,6 +38,10 @@ def permuted(case: Case) -> Iterator[Change]:
     for words, axis, size in _axes(case, case.node.name):
         for label, parameters, index in _orders(words, size):
             yield Change(label, {"arrange": partial(_take, index, axis)}, parameters | {"of": "result"}, log2(2 * size))
+    yield from _operand_orders(case)
+
+
+def _operand_orders(case: Case) -> Iterator[Change]:
     for words, axis, size in _axes(case, case.node.inputs[0]):
         for label, parameters, index in _orders(words, size):
             yield Change(label, {"gather": partial(_take, index, axis)}, parameters | {"of": "operand"}, log2(2 * size))
@@ -54,28 +60,52 @@ def _orders(words: str, size: int) -> Iterator[tuple[str, dict[str, object], Ind
             yield "lane_swapped", {"axis": words, "lanes": lanes}, every.reshape(-1, lanes)[:, ::-1].ravel()
 
 
-def swapped(case: Case) -> Iterator[Change]:
-    """A few channels or tokens of a result in each other's places."""
-    if not case.alone:
+def ordered(case: Case) -> Iterator[Change]:
+    """A result in another order beside what is taken for granted, which makes the same values elsewhere."""
+    if not case.alone or case.beside_another is None or not _same_values(case):
         return
     for words, axis, size in _axes(case, case.tap):
-        wrong, got, again = (np.moveaxis(a, axis, -1).reshape(-1, size) for a in (case.wrong, case.got, case.again))
-        places = [int(i) for i in np.flatnonzero(wrong.any(axis=0))]
-        if not 2 <= len(places) <= 2 * _FEW:
+        for label, parameters, index in _orders(words, size):
+            if np.array_equal(np.take(case.again, index, axis=axis), case.got):
+                fields = {"arrange": partial(_take, index, axis)}
+                yield Change(label, fields, parameters | {"of": "result"}, log2(2 * size))
+
+
+def reordered(case: Case) -> Iterator[Change]:
+    """An operand in another order once more, beside one that is: transposed, or what was transposed in any order."""
+    first = case.beside_another
+    if first is None or not case.alone or "gather" not in first.fields or not case.wrong.any():
+        return
+    if first.label != "operand_transposed":
+        yield from transposed(case)
+    else:
+        yield from _operand_orders(case)
+
+
+def _same_values(case: Case) -> bool:
+    """Whether the first image has the same values, whatever their places."""
+    return bool(case.wrong.any()) and np.array_equal(np.sort(case.got[0], axis=None), np.sort(case.again[0], axis=None))
+
+
+def swapped(case: Case) -> Iterator[Change]:
+    """A few channels or tokens of a result in each other's places: each is most like another's."""
+    if not case.alone or not case.wrong.any():
+        return
+    for words, axis, size in _axes(case, case.tap):
+        got, again = (np.moveaxis(a, axis, -1).reshape(-1, size)[:_COMPARED] for a in (case.got, case.again))
+        like = np.array([np.count_nonzero(got[:, place, None] == again, axis=0) for place in range(size)])
+        own, best = np.diagonal(like), like.argmax(axis=1)
+        moved = [int(place) for place in np.flatnonzero(like.max(axis=1) > own)]
+        pairs = sorted({(min(place, int(best[place])), max(place, int(best[place]))) for place in moved})
+        places = [place for pair in pairs for place in pair]
+        if not pairs or len(pairs) > _FEW or len(set(places)) < len(places):
             continue
-        index, pairs = np.arange(size), []
-        for place in places:
-            same = [other for other in places if other != place and np.array_equal(got[:, place], again[:, other])]
-            if len(same) != 1:
-                break
-            index[place] = same[0]
-            if place < same[0]:
-                pairs.append([place, same[0]])
-        else:
-            if np.array_equal(index[index], np.arange(size)):
-                parameters = {words: pairs[0] if len(pairs) == 1 else pairs}
-                arrange = partial(_take, index, axis)
-                yield Change(f"{words}_swapped", {"arrange": arrange}, parameters, len(places) * log2(size))
+        index = np.arange(size)
+        for one, other in pairs:
+            index[one], index[other] = other, one
+        parameters = {words: [list(pair) for pair in pairs] if len(pairs) > 1 else list(pairs[0])}
+        arrange = partial(_take, index, axis)
+        yield Change(f"{words}_swapped", {"arrange": arrange}, parameters, len(places) * log2(size))
 
 
 def transposed(case: Case) -> Iterator[Change]:
@@ -144,3 +174,6 @@ def _swapped_bytes(dtype: np.dtype[np.integer], values: Int64) -> Int64:
 
 HYPOTHESES: tuple[Callable[[Case], Iterator[Change]], ...] = (transposed, permuted, byte_order, swapped, stale)
 """The simplest first."""
+
+FITTED: tuple[Callable[[Case], Iterator[Change]], ...] = (ordered, reordered, swapped, stale)
+"""Hypotheses that find their parameters in the trace, beside a change that is taken for granted."""

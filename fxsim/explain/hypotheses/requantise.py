@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from math import log2
+from typing import Any
 
 import numpy as np
 
-from fxsim.contract import Number
+from fxsim.contract import Number, bias_number
 from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 from fxsim.explain.case import Case, Change
@@ -19,6 +20,8 @@ ROWS_MAX = 8
 """Most rows that a fitted hypothesis takes for faulty; were there more, it would fit anything."""
 SHIFT_MAX = 40
 _SAMPLES = 96
+_FEW = 6
+_BIASES_MAX = 1 << 10
 _BITS_MIN = 8
 
 
@@ -115,102 +118,222 @@ def weights(case: Case) -> Iterator[Change]:
     yield Change("weights_unsigned", {"weight": weight & (op.weight_number.codes - 1)})
 
 
+def products(case: Case) -> Iterator[Change]:
+    """The first or last product left out of every sum."""
+    op = case.op
+    if isinstance(op, Linear) and (columns := op.weight.shape[1]) > 1:
+        for column, product in ((columns - 1, "last"), (0, "first")):
+            weight = _without(_weights(case), column)
+            yield Change("product_dropped", {"weight": weight}, {"product": product}, 1.0)
+
+
+def wrong_product(case: Case) -> Iterator[Change]:
+    """A product between the first and the last left out of every sum, found from what came."""
+    op = case.op
+    if not isinstance(op, Linear) or not case.alone or not case.wrong.any():
+        return
+    weight, columns = _weights(case), op.weight.shape[1]
+    x, got = case.rows(case.inputs[0]), case.rows(case.got)
+    where = tuple(np.argwhere(case.rows(case.wrong))[:_SAMPLES].T)
+    acc, row = case.accumulator[where], where[-1]
+    for column in range(1, columns - 1):
+        dropped = acc - x[(*where[:-1], column)] * weight[row, column]
+        if np.array_equal(_results(case, row, dropped), got[where]):
+            fields, parameters = {"weight": _without(weight, column)}, {"product": column, "of": columns}
+            yield Change("product_dropped", fields, parameters, log2(columns))
+
+
+def _without(weight: Int64, column: int) -> Int64:
+    fewer = weight.copy()
+    fewer[:, column] = 0
+    return fewer
+
+
+def neighbours_bias(case: Case) -> Iterator[Change]:
+    """Every row's bias that of the row before or behind it; at the end the other end's, or its own."""
+    bias, rows = _biases(case), len(case.op.bias)
+    if rows < 2:
+        return
+    for word, by in (("previous", 1), ("next", -1)):
+        rolled = np.roll(bias, by)
+        for end in ("other end's", "own"):
+            own = rolled.copy()
+            at = 0 if by == 1 else -1
+            own[at] = bias[at] if end == "own" else rolled[at]
+            yield Change("bias_wrong_channel", {"biases": own}, {"used": word, "at_the_end": end}, 2.0)
+
+
 def wrong_shift(case: Case) -> Iterator[Change]:
     """Some rows' shifts, found from what came."""
     if not case.alone:
         return
-    op, found, others = case.op, [], False
-    shifts = op.shift.astype(np.int64)
-    got, acc, rows = case.rows(case.got), case.accumulator, _wrong_rows(case)
+    op, found, others, shifts = case.op, [], False, _shifts(case).copy()
+    rows = _wrong_rows(case)
     if not 0 < len(rows) <= ROWS_MAX:
         return
+    every = np.arange(SHIFT_MAX + 1)
     for row in rows:
-        fits = [s for s in range(SHIFT_MAX + 1) if s != op.shift[row] and _row_is(op, acc, got, row, shift=s)]
-        if not fits:
-            return
+        acc, got = _row(case.accumulator, row), _row(case.rows(case.got), row)
+        fits = _fits(case, row, acc, got, shift=every[every != shifts[row]])
+        if not len(fits):
+            continue
         others |= len(fits) > 1
-        nearest = min(fits, key=lambda s: abs(s - int(op.shift[row])))
+        nearest = int(fits[np.argmin(np.abs(fits - op.shift[row]))])
         found.append({"row": row, "shift": nearest, "stated": int(op.shift[row])})
         shifts[row] = nearest
-    parameters = {"channels": found} | ({"others_fit": True} if others else {})
-    yield Change("shift_wrong_channel", {"shift": shifts}, parameters, _freedom(op, len(found), log2(SHIFT_MAX)))
+    if found:
+        parameters = {"channels": found} | ({"others_fit": True} if others else {})
+        yield Change("shift_wrong_channel", {"shift": shifts}, parameters, _freedom(op, len(found), log2(SHIFT_MAX)))
 
 
 def wrong_bias(case: Case) -> Iterator[Change]:
-    """Some rows' biases, found from what came."""
+    """Some rows' biases, found from what came: another row's, or any."""
     if not case.alone:
         return
-    op, found = case.op, []
-    biases = op.bias.astype(np.int64)
-    got, acc, rows = case.rows(case.got), case.accumulator, _wrong_rows(case)
-    if not 0 < len(rows) <= ROWS_MAX:
+    op, found, others, biases = case.op, [], False, _biases(case).copy()
+    rows = _wrong_rows(case)
+    if not 0 < len(rows) <= ROWS_MAX or case.rule.bias == "none":
         return
+    borrowed, own = [], biases.copy()
     for row in rows:
-        unbiased = requantised(op, acc, replace(CONTRACT, bias="none", limits=(-(1 << 60), 1 << 60)))[..., row]
-        inside = (got[..., row] > op.out.low) & (got[..., row] < op.out.high)
-        apart = np.unique((got[..., row] - unbiased)[inside])
-        if len(apart) != 1:
-            return
-        biases[row] = apart[0]
-        found.append({"row": row, "bias": int(apart[0]), "stated": int(op.bias[row])})
-    yield Change("bias_corrupted", {"biases": biases}, {"biases": found}, _freedom(op, len(found), 9))
+        acc, got = _row(case.accumulator, row), _row(case.rows(case.got), row)
+        fits = _fits(case, row, acc, got, bias=_biases_tried(case, row, acc, got))
+        fits = fits[fits != biases[row]]
+        if not len(fits):
+            continue
+        others |= len(fits) > 1
+        nearest = int(fits[np.argmin(np.abs(fits - op.bias[row]))])
+        found.append({"row": row, "bias": nearest, "stated": int(op.bias[row])})
+        biases[row] = nearest
+        lenders = np.flatnonzero(np.isin(own, fits))
+        if len(lenders):
+            lender = int(lenders[np.argmin(np.abs(lenders - row))])
+            more: dict[str, Any] = {"others_fit": True} if len(np.unique(own[lenders])) > 1 else {}
+            borrowed.append({"row": row, "bias_of": lender, "bias": int(own[lender])} | more)
+    if found:
+        parameters = {"biases": found} | ({"others_fit": True} if others else {})
+        yield Change("bias_corrupted", {"biases": biases}, parameters, _freedom(op, len(found), 9))
+    if borrowed and len(borrowed) == len(found):
+        lent = own.copy()
+        for one in borrowed:
+            lent[one["row"]] = one["bias"]
+        freedom = _freedom(op, len(borrowed), log2(len(own)))
+        yield Change("bias_wrong_channel", {"biases": lent}, {"channels": borrowed}, freedom)
+
+
+def _biases_tried(case: Case, row: int, acc: Int64, got: Int64) -> Int64:
+    """Biases that a row may have had: all of their format, of a wide one those that a value between the limits says."""
+    number = bias_number(case.op.out)
+    if number.codes <= _BIASES_MAX:
+        return np.arange(number.low, number.high + 1)
+    free = replace(case.rule, bias="none", limits=(-(1 << 60), 1 << 60), shift=_shifts(case)[row], biases=np.int64(0))
+    inside = np.flatnonzero((got > case.op.out.low) & (got < case.op.out.high))[:1]
+    return np.unique(got[inside] - requantised(case.op, acc[inside, None], free)[:, 0])
 
 
 def wrong_weight(case: Case) -> Iterator[Change]:
     """One weight of some rows, found from what came."""
     if not case.alone:
         return
-    op, found = case.op, []
-    weight = op.weight.astype(np.int64)
+    op, found, others, weight = case.op, [], False, _weights(case).copy()
     rows = _wrong_rows(case)
     if not 0 < len(rows) <= ROWS_MAX:
         return
-    places, others = 0, False
     for row in rows:
         fits = list(_weights_that_fit(case, row))
         if not fits:
-            return
+            continue
         column, value = fits[0]
         others |= len(fits) > 1
         index = (row, column) if weight.ndim == 2 else (row,)
-        found.append({"index": list(index), "weight": value, "stated": int(weight[index])})
+        found.append({"index": list(index), "weight": value, "stated": int(op.weight[index])})
         weight[index] = value
-        places = op.weight.size
-    parameters = {"weights": found} | ({"others_fit": True} if others else {})
-    bits = op.weight_number.bits + log2(places)
-    yield Change("weight_corrupted", {"weight": weight}, parameters, bits * len(found))
+    if found:
+        parameters = {"weights": found} | ({"others_fit": True} if others else {})
+        bits = op.weight_number.bits + log2(op.weight.size)
+        yield Change("weight_corrupted", {"weight": weight}, parameters, bits * len(found))
 
 
 def _weights_that_fit(case: Case, row: int) -> Iterator[tuple[int, int]]:
     """Columns and values of a weight that make a whole row what it is."""
     op: Linear | Affine = case.op
-    x = case.rows(case.inputs[0]).reshape(-1, case.rows(case.inputs[0]).shape[-1])
-    acc, got = case.accumulator[..., row].reshape(-1), case.rows(case.got)[..., row].reshape(-1)
-    wrong = case.rows(case.wrong)[..., row].reshape(-1)
-    sample = np.concatenate([np.flatnonzero(wrong)[: _SAMPLES // 2], np.flatnonzero(~wrong)[: _SAMPLES // 2]])
-    stated = op.weight[row] if op.weight.ndim == 2 else op.weight[row : row + 1]
+    acc, got = _row(case.accumulator, row), _row(case.rows(case.got), row)
+    x = case.rows(case.inputs[0])
+    x = x.reshape(-1, x.shape[-1])
+    if isinstance(op, Affine):
+        x = x[:, row : row + 1]
+    wrong = np.flatnonzero(_row(case.rows(case.wrong), row))
+    right = np.setdiff1d(np.arange(len(acc)), wrong)
+    stated = np.atleast_1d(_weights(case)[row])
     values = np.arange(op.weight_number.low, op.weight_number.high + 1)
-    columns = range(len(stated)) if isinstance(op, Linear) else (0,)
-    for column in columns:
-        at = column if isinstance(op, Linear) else row
-        step = values - int(stated[column])
-        tried = acc[sample, None] + x[sample, at][:, None] * step[None, :]
-        fits = (_of_row(op, tried, row) == got[sample, None]).all(axis=0)
-        for value in values[fits]:
-            delta = int(value) - int(stated[column])
-            if delta and np.array_equal(_of_row(op, acc + x[:, at] * delta, row), got):
-                yield column, int(value)
+    # A few values leave next to none of all columns and weights.
+    few = np.concatenate([wrong[:_FEW], right[:_FEW]])
+    step = values[None, :] - stated[:, None]
+    tried = acc[few, None, None] + x[few][:, :, None] * step
+    left = np.argwhere((_results(case, row, tried) == got[few, None, None]).all(axis=0) & (step != 0))
+    for column, at in left:
+        if np.array_equal(_results(case, row, acc + x[:, column] * step[column, at]), got):
+            yield int(column), int(values[at])
 
 
-def _of_row(op: Linear | Affine, acc: Int64, row: int) -> Int64:
-    """Results of one row of sums."""
-    rule = replace(CONTRACT, shift=np.int64(op.shift[row]), biases=np.int64(op.bias[row]))
-    return requantised(op, acc, rule)
+def trials(case: Case) -> Iterator[Change]:
+    """Every other shift and bias of the only row that is wrong, to be taken for granted."""
+    rows, op = _wrong_rows(case), case.op
+    if not case.alone or len(rows) != 1:
+        return
+    (row,) = rows
+    number = bias_number(op.out)
+    for shift in range(SHIFT_MAX + 1):
+        if shift != op.shift[row]:
+            shifts = op.shift.astype(np.int64)
+            shifts[row] = shift
+            found = {"row": row, "shift": shift, "stated": int(op.shift[row])}
+            yield Change(
+                "shift_wrong_channel", {"shift": shifts}, {"channels": [found]}, _freedom(op, 1, log2(SHIFT_MAX))
+            )
+    for bias in range(number.low, number.high + 1) if number.codes <= _BIASES_MAX else ():
+        if bias != op.bias[row]:
+            biases = op.bias.astype(np.int64)
+            biases[row] = bias
+            found = {"row": row, "bias": bias, "stated": int(op.bias[row])}
+            yield Change("bias_corrupted", {"biases": biases}, {"biases": [found]}, _freedom(op, 1, 9))
 
 
-def _row_is(op: Linear | Affine, acc: Int64, got: Int64, row: int, shift: int) -> bool:
-    rule = replace(CONTRACT, shift=np.int64(shift), biases=np.int64(op.bias[row]))
-    return np.array_equal(requantised(op, acc[..., row], rule), got[..., row])
+def _row(values: Any, row: int) -> Any:
+    """One row of sums, results or masks, of all images."""
+    return values[..., row].reshape(-1)
+
+
+def _shifts(case: Case) -> Int64:
+    """Shifts by row, as far as they are taken for granted."""
+    given = case.op.shift if case.rule.shift is None else case.rule.shift
+    return np.broadcast_to(given, case.op.shift.shape).astype(np.int64)
+
+
+def _biases(case: Case) -> Int64:
+    given = case.op.bias if case.rule.biases is None else case.rule.biases
+    return np.broadcast_to(given, case.op.bias.shape).astype(np.int64)
+
+
+def _weights(case: Case) -> Int64:
+    whole: Int64 = (case.op.weight if case.rule.weight is None else case.rule.weight).astype(np.int64)
+    return whole
+
+
+def _results(case: Case, row: Any, acc: Int64, **other: Any) -> Int64:
+    """Results of sums of a row, or of rows, one for each, by what is taken for granted; with another shift or bias."""
+    shift, bias = other.get("shift", _shifts(case)[row]), other.get("bias", _biases(case)[row])
+    return requantised(case.op, acc, replace(case.rule, shift=shift, biases=bias))
+
+
+def _fits(case: Case, row: int, acc: Int64, got: Int64, **tried: Int64) -> Int64:
+    """Shifts or biases, of those that are tried, that make a whole row what it is."""
+    ((name, values),) = tried.items()
+    few = np.linspace(0, len(acc) - 1, min(len(acc), _SAMPLES)).astype(np.int64)
+    made = _results(case, row, acc[few, None], **{name: values})
+    left: Int64 = values[(made == got[few, None]).all(axis=0)]
+    whole = [v for v in left if np.array_equal(_results(case, row, acc, **{name: np.int64(v)}), got)]
+    return np.array(whole, np.int64)
 
 
 def _wrong_rows(case: Case) -> list[int]:
@@ -222,7 +345,9 @@ def _freedom(op: Linear | Affine, rows: int, bits: float) -> float:
     return rows * (bits + log2(op.shift.size))
 
 
+FITTED = (wrong_product, wrong_shift, wrong_bias, wrong_weight)
+"""Hypotheses that find their parameters in the trace, also beside a change that is taken for granted."""
 HYPOTHESES = (
-    rounding, bias, shift, overflow, relu, weights, by_contract, double_rounding, wrong_shift, wrong_bias, wrong_weight,
+    rounding, bias, shift, overflow, relu, weights, by_contract, double_rounding, products, neighbours_bias, *FITTED,
 )  # fmt: skip
 """The simplest first."""

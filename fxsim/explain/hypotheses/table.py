@@ -1,21 +1,24 @@
 """Learnt functions as tables: what may go wrong between an input's code and its value."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import log2
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fxsim.contract import TableRule, stored_points
 from fxsim.contract.arithmetic import Int64
 from fxsim.explain.case import Case, Change
-from fxsim.explain.rules import CONTRACT, Rounding, compute
+from fxsim.explain.rules import CONTRACT, Rounding, Rule, compute
 from fxsim.operators import Lut
 
 CHANNELS_MAX = 8
 ENTRIES_MAX = 2
 """Most entries of a channel's table that are taken for corrupted; were there more, any function would fit."""
 _CODES_TRIED = 256
+_FEW = 8
 
 
 def rounding(case: Case) -> Iterator[Change]:
@@ -53,51 +56,60 @@ def edge(case: Case) -> Iterator[Change]:
             yield Change(f"lut_edge_{rule}", {"edge": rule, "table": table})
     if op.rule is not TableRule.ENDPOINT:
         yield Change("lut_overrun", {"overrun": True})
-        yield from _behind(case)
-        yield from _endpoint(case)
 
 
-def _behind(case: Case) -> Iterator[Change]:
-    """Rows read past their end, with a value behind the last that is found from what came."""
-    op = case.op
-    if case.alone:
-        fits = _ends(case, op.table.shape[0] - 1)
-        if len(fits) and 0 not in fits:
-            parameters = {"behind": int(fits[0])} | ({"others_fit": True} if len(fits) > 1 else {})
-            yield Change("lut_overrun", {"overrun": True, "behind": int(fits[0])}, parameters, float(op.out.bits))
-
-
-def _ends(case: Case, channel: int) -> Int64:
-    """Values of a point behind a channel's last that make all that came of its last segment."""
-    op = case.op
-    bits = op.number.bits - (op.points.bit_length() - 1)
-    values = np.arange(op.out.low, op.out.high + 1)
-    code = case.inputs[0][..., channel].reshape(-1) - op.number.low
-    here = code >> bits == op.points - 1
-    got, last = case.got[..., channel].reshape(-1)[here], int(op.table[channel, -1])
-    part = (code[here] & ((1 << bits) - 1))[:, None]
-    made = last + ((((values[None, :] - last) * part * 2 >> bits) + 1) >> 1)
-    fits: Int64 = values[(made == got[:, None]).all(axis=0)]
-    return fits
-
-
-def _endpoint(case: Case) -> Iterator[Change]:
-    """A point behind the last, of some value in each channel."""
-    op, points, others = case.op, [], False
-    if not case.alone:
+def end(case: Case) -> Iterator[Change]:
+    """A point behind the last that is found from what came: one in each channel, or behind the last row of all."""
+    op, rule = case.op, case.rule
+    stated = op.rule if rule.edge is None else rule.edge
+    if not case.alone or stated in (TableRule.FULL, TableRule.ENDPOINT) or rule.overrun or not case.wrong.any():
         return
-    for channel in range(op.table.shape[0]):
-        fits = _ends(case, channel)
+    table = _table(case)
+    behind = _ends(case, table, len(table) - 1)
+    if len(behind) and 0 not in behind:
+        parameters: dict[str, Any] = {"behind": int(behind[0])} | ({"others_fit": True} if len(behind) > 1 else {})
+        fields = {"overrun": True, "behind": int(behind[0])}
+        yield Change("lut_overrun", fields, parameters, float(op.out.bits))
+    points, others = [], False
+    for channel in range(len(table)):
+        fits = _ends(case, table, channel)
         if not len(fits):
             return
         others |= len(fits) > 1
-        last = int(op.table[channel, -1])
+        last = int(table[channel, -1])
         points.append(last if last in fits else int(fits[0]))
-    table = np.concatenate([op.table, np.array(points)[:, None]], axis=1).astype(np.int64)
-    moved = int(np.count_nonzero(np.array(points) != op.table[:, -1]))
+    moved = int(np.count_nonzero(np.array(points) != table[:, -1]))
     if moved:  # else it is `hold`
+        whole = np.concatenate([table, np.array(points)[:, None]], axis=1)
         parameters = {"points": points} | ({"others_fit": True} if others else {})
-        yield Change("lut_edge_endpoint", {"edge": TableRule.ENDPOINT, "table": table}, parameters, 8.0 * moved)
+        yield Change("lut_edge_endpoint", {"edge": TableRule.ENDPOINT, "table": whole}, parameters, 8.0 * moved)
+
+
+def _table(case: Case) -> Int64:
+    """The table, as far as it is taken for granted."""
+    whole: Int64 = (case.op.table if case.rule.table is None else case.rule.table).astype(np.int64)
+    return whole
+
+
+def _ends(case: Case, table: Int64, channel: int) -> Int64:
+    """Values of a point behind a channel's last that make all that came of its last segment."""
+    op = case.op
+    values = np.arange(op.out.low, op.out.high + 1)
+    x, got = (a[..., channel].reshape(-1) for a in (case.inputs[0], case.got))
+    offset = -op.number.low if case.rule.index_offset is None else case.rule.index_offset
+    segment = ((x + offset) & (op.number.codes - 1)) >> op.number.bits - (table.shape[1].bit_length() - 1)
+    here = segment + case.rule.segment >= table.shape[1] - 1
+    rows = np.concatenate([np.repeat(table[channel : channel + 1], len(values), axis=0), values[:, None]], axis=1)
+    left = np.arange(len(values))
+    rule = replace(case.rule, edge=TableRule.ENDPOINT, overrun=False)
+    # A few inputs leave next to none of all values.
+    for part in (slice(0, _FEW), slice(_FEW, None)):
+        some, came = x[here][part], got[here][part]
+        if len(some) and len(left):
+            made = compute(op, replace(rule, table=rows[left]), np.repeat(some[:, None], len(left), axis=1))
+            left = left[(made == came[:, None]).all(axis=0)]
+    fits: Int64 = values[left]
+    return fits
 
 
 def index(case: Case) -> Iterator[Change]:
@@ -132,11 +144,11 @@ def corrupted(case: Case) -> Iterator[Change]:
     channels = np.flatnonzero(wrong.any(axis=0))
     if not case.alone or not 0 < len(channels) <= CHANNELS_MAX:
         return
-    table, found, others = op.table.astype(np.int64), [], False
+    table, found, others = _table(case), [], False
     for channel in channels:
         fitted = _entries_that_fit(case, int(channel), table)
         if fitted is None:
-            return
+            continue
         entries, more = fitted
         others |= more
         for entry, value in entries.items():
@@ -144,74 +156,113 @@ def corrupted(case: Case) -> Iterator[Change]:
             found.append({"channel": int(channel), "entry": entry, "value": value, "stated": stated})
         for entry, value in entries.items():
             table[channel, entry] = value
-    freedom = len(found) * (op.out.bits + log2(table.size))
-    parameters = {"entries": found} | ({"others_fit": True} if others else {})
-    yield Change("lut_corrupted", {"table": table}, parameters, freedom)
+    if found:
+        freedom = len(found) * (op.out.bits + log2(table.size))
+        parameters = {"entries": found} | ({"others_fit": True} if others else {})
+        yield Change("lut_corrupted", {"table": table}, parameters, freedom)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A channel of a table by what was seen of it: the inputs that came, and the result of each.
+
+    `rule`: what is taken for granted; `following`: the next channel's row, which may be read past this one's end.
+    """
+
+    op: Lut
+    rule: Rule
+    x: Int64
+    got: Int64
+    following: Int64
+
+    def values(self, rows: Int64) -> Int64:
+        """Results [input, row] of the inputs by each of some rows [row, entry] in place of the channel's."""
+        pairs = np.stack([rows, np.broadcast_to(self.following, rows.shape)], axis=1).reshape(-1, rows.shape[1])
+        made = compute(self.op, replace(self.rule, table=pairs), np.repeat(self.x[:, None], len(pairs), axis=1))
+        every: Int64 = made[:, ::2]
+        return every
+
+    def wrong(self, row: Int64) -> npt.NDArray[np.bool_]:
+        """Mask of the inputs of which a row makes anything else."""
+        mask: npt.NDArray[np.bool_] = self.values(row[None])[:, 0] != self.got
+        return mask
+
+    def entries(self, inputs: Int64, stored: int) -> Int64:
+        """Entries of a row that results of some inputs may be made of."""
+        op, rule = self.op, self.rule
+        edge = op.rule if rule.edge is None else rule.edge
+        offset = -op.number.low if rule.index_offset is None else rule.index_offset
+        code = (inputs + offset) & (op.number.codes - 1)
+        if edge is TableRule.FULL:
+            return np.unique(code)
+        points = stored - (edge is TableRule.ENDPOINT)
+        segment = (code >> op.number.bits - (points.bit_length() - 1)) + rule.segment
+        if edge is TableRule.CLAMP and not rule.overrun:
+            segment = np.minimum(segment, points - 2)
+        segment = np.unique(np.clip(segment, 0, stored - 1))
+        if len(segment) > 2 * ENTRIES_MAX:
+            return segment[:0]
+        return np.unique(np.minimum(np.concatenate([segment, segment + 1]), stored - 1))
+
+
+def _curve(case: Case, channel: int, table: Int64) -> _Curve | None:
+    """A channel's curve; None where an input came with two results, which no table makes."""
+    x = case.inputs[0].reshape(-1, table.shape[0])[:, channel]
+    got = case.got.reshape(-1, table.shape[0])[:, channel]
+    inputs, first, places = np.unique(x, return_index=True, return_inverse=True)
+    if not np.array_equal(got[first][places.ravel()], got):
+        return None
+    last = channel + 1 == len(table)
+    following = np.full(table.shape[1], case.rule.behind, np.int64) if last else table[channel + 1]
+    return _Curve(case.op, case.rule, inputs, got[first], following)
 
 
 def _entries_that_fit(case: Case, channel: int, table: Int64) -> tuple[dict[int, int], bool] | None:
     """New values of at most `ENTRIES_MAX` entries that make a channel what it is, and whether others would, too."""
-    op: Lut = case.op
-    x = case.inputs[0].reshape(-1, table.shape[0])[:, channel]
-    got = case.got.reshape(-1, table.shape[0])[:, channel]
-    row = table[channel : channel + 1].copy()
-    one = replace_rows(op, row)
+    curve = _curve(case, channel, table)
+    if curve is None:
+        return None
+    row = table[channel].copy()
     changed: dict[int, int] = {}
     others = False
-    while True:
-        wrong = _row_values(one, row, x) != got
-        if not wrong.any():
-            return changed, others
-        if len(changed) == ENTRIES_MAX:
-            return None
-        best = _best_entry(one, row, x, got, int(wrong.sum()))
+    while (wrong := curve.wrong(row)).any():
+        best = None if len(changed) == ENTRIES_MAX else _best_entry(curve, row, wrong)
         if best is None or best[0] in changed:
             return None
         entry, value, more = best
         others |= more
         changed[entry] = value
-        row[0, entry] = value
+        row[entry] = value
+    return changed, others
 
 
-def _best_entry(op: Lut, row: Int64, x: Int64, got: Int64, wrong: int) -> tuple[int, int, bool] | None:
-    """The entry and its value that leave fewest values wrong, and whether others leave as few.
+def _best_entry(curve: _Curve, row: Int64, wrong: npt.NDArray[np.bool_]) -> tuple[int, int, bool] | None:
+    """The entry and its value that leave fewest inputs wrong, and whether others leave as few.
 
     None where none leaves fewer than now, and where more segments are wrong than the entries that may be can make so.
     """
-    shift = op.number.bits - (op.points.bit_length() - 1) if op.rule is not TableRule.FULL else 0
-    differing = _row_values(op, row, x) != got
-    codes = x - op.number.low
-    segments = np.unique(codes[differing] >> shift)
-    if len(segments) > 2 * ENTRIES_MAX:
-        return None
-    entries = np.unique(np.concatenate([segments, segments + 1]))
-    best, left, others = None, wrong, False
-    for entry in entries[entries < row.shape[1]]:
-        for value in _values_of(op, got[codes == entry << shift]):
-            tried = row.copy()
-            tried[0, entry] = value
-            count = int(np.count_nonzero(_row_values(op, tried, x) != got))
-            others = count == left if count <= left else others
-            if count < left:
-                best, left, others = (int(entry), int(value)), count, False
+    best, left, others = None, int(wrong.sum()), False
+    for entry in curve.entries(curve.x[wrong], len(row)):
+        values = _values_of(curve.op, curve.got[wrong])
+        tried = np.repeat(row[None], len(values), axis=0)
+        tried[:, entry] = values
+        counts = np.count_nonzero(curve.values(tried) != curve.got[:, None], axis=0)
+        least = int(counts.min())
+        if least < left:
+            nearest = np.flatnonzero(counts == least)
+            best, left = (int(entry), int(values[nearest[0]])), least
+            others = len(nearest) > 1
+        elif best is not None and least == left:
+            others = True
     return None if best is None else (*best, others)
 
 
 def _values_of(op: Lut, there: Int64) -> Int64:
-    """Values that an entry may have: all of up to 8 bits, of more those that came where its input is its very own."""
+    """Values that an entry may have: all of up to 8 bits, of more those that came."""
     return np.arange(op.out.low, op.out.high + 1) if op.out.codes <= _CODES_TRIED else np.unique(there)
 
 
-def replace_rows(op: Lut, row: Int64) -> Lut:
-    """The operator with one row for its table."""
-    return replace(op, table=row.astype(op.table.dtype))
-
-
-def _row_values(op: Lut, row: Int64, x: Int64) -> Int64:
-    values = compute(op, replace(CONTRACT, table=row), x[:, None])
-    flat: Int64 = values[:, 0]
-    return flat
-
-
-HYPOTHESES = (rounding, interpolation, edge, index, resampled, corrupted)
+FITTED = (end, corrupted)
+"""Hypotheses that find their parameters in the trace, also beside a change that is taken for granted."""
+HYPOTHESES = (rounding, interpolation, edge, index, resampled, *FITTED)
 """The simplest first."""

@@ -15,11 +15,20 @@ from fxsim.operators import Add, Affine, Linear, Lut, Pool, Relu
 
 
 class Injection(NamedTuple):
-    """A fault: the label that an explanation should give it, options of `faulty`, and the two that make it, if any."""
+    """A fault: the label that an explanation should give it, options of `faulty`, and the two that make it, if any.
+
+    `where`: in which places alone, such as `a channel`; empty where it is everywhere.
+    """
 
     label: str
     options: Options
     parts: tuple["Injection", ...] = ()
+    where: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, and where it is."""
+        return f"{self.label} in {self.where}" if self.where else self.label
 
 
 def injections(model: Model, node: Node, values: Mapping[str, Int64], rng: np.random.Generator) -> list[Injection]:
@@ -38,12 +47,13 @@ def injections(model: Model, node: Node, values: Mapping[str, Int64], rng: np.ra
             own = _average(op)
         case _:
             own = iter(())
-    return [*own, *_order(model, node, rng), *_any(model, node, rng)]
+    everywhere = [*own, *_order(model, node, rng), *_any(model, node, rng)]
+    return [*everywhere, *_somewhere(model, node, everywhere, rng.spawn(1)[0])]
 
 
 def pairs_of(single: list[Injection]) -> list[Injection]:
     """Two faults at once, wherever each is of something else and can be told of any values."""
-    free = [one for one in single if not _ALONE & {one.label}]
+    free = [one for one in single if not one.where and not _ALONE & {one.label}]
     found = []
     for one, other in combinations(free, 2):
         if one.label != other.label and not _things(one) & _things(other):
@@ -54,7 +64,10 @@ def pairs_of(single: list[Injection]) -> list[Injection]:
 
 _ALONE = {UNEXPLAINED, UNKNOWN_BITS, "stale_value", "contract_tflite_reference"}
 """Faults that are not paired: what is no rule, and an arithmetic of its own."""
-_SAME = {"shift_of": "shift_by", "wrap": "limits", "weight_of": "weights", "bias_of": "bias", "end": "edge"}
+_SAME = {
+    "shift_of": "shift_by", "wrap": "limits", "weight_of": "weights", "dropped": "weights", "bias_of": "bias",
+    "borrowed": "bias", "end": "edge",
+}  # fmt: skip
 """Options that are of the same thing as another."""
 
 
@@ -88,11 +101,18 @@ def _requantising(op: Linear | Affine, rng: np.random.Generator) -> Iterator[Inj
     if weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
         yield Injection("weights_transposed", {"weights": "transposed"})
     yield Injection("weights_unsigned", {"weights": "unsigned"})
+    if weight.ndim == 2:
+        columns = weight.shape[1]
+        for column in sorted({0, columns // 2, columns - 1}):
+            yield Injection("product_dropped", {"dropped": column})
+    for by in (1, -1):
+        yield Injection("bias_wrong_channel", {"borrowed": by})
     row = int(rng.integers(len(op.shift)))
     place = (row, int(rng.integers(weight.shape[1]))) if weight.ndim == 2 else (row,)
     yield Injection("weight_corrupted", {"weight_of": {place: -int(weight[place]) - 1}})
     yield Injection("bias_corrupted", {"bias_of": {row: int(op.bias[row]) + 5}})
     yield Injection("shift_wrong_channel", {"shift_of": {row: int(op.shift[row]) + 2}})
+    yield Injection("bias_wrong_channel", {"bias_of": {row: int(op.bias[row - 1])}})
 
 
 def _table(op: Lut, rng: np.random.Generator) -> Iterator[Injection]:
@@ -164,6 +184,38 @@ def _order(model: Model, node: Node, rng: np.random.Generator) -> Iterator[Injec
     shape = model.graph.shapes[node.inputs[0]]
     if len(shape) == 2 and min(shape) > 1 and shape[0] != shape[1]:
         yield Injection("operand_transposed", {"transposed": True})
+
+
+_SOMEWHERE = {
+    "rounding_floor", "rounding_half_even", "bias_dropped", "bias_in_accumulator", "saturation_wrap",
+    "weights_unsigned", "lut_no_interpolation", "lut_fraction_width", "relu_missing", "relu_added",
+    "add_unsaturated_wrap", "residual_dropped",
+}  # fmt: skip
+"""Faults that are also put into some channels or tokens alone."""
+
+
+def _somewhere(model: Model, node: Node, faults: list[Injection], rng: np.random.Generator) -> Iterator[Injection]:
+    """Faults in one channel, in one lane of several, and in the first or last token, where all others are right."""
+    of = model.graph.tensors[node.name]
+    for one in faults:
+        if one.label not in _SOMEWHERE:
+            continue
+        for name in (CHANNEL, TOKEN):
+            axis = of.axis(name)
+            size = 0 if axis is None else of.shape[axis]
+            if axis is None or size < 3:
+                continue
+            back = axis - len(of.shape)
+            drawn = int(rng.integers(size))
+            if name == TOKEN:
+                end = int(rng.choice([0, size - 1]))
+                yield Injection(one.label, {**one.options, "only": (back, [end])}, where="the first or last token")
+                continue
+            yield Injection(one.label, {**one.options, "only": (back, [drawn])}, where="a channel")
+            lanes = next((n for n in (4, 2) if size >= 3 * n), None)
+            if lanes is not None:
+                every = list(range(drawn % lanes, size, lanes))
+                yield Injection(one.label, {**one.options, "only": (back, every)}, where="a lane")
 
 
 def _any(model: Model, node: Node, rng: np.random.Generator) -> Iterator[Injection]:

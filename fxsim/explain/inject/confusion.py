@@ -12,7 +12,7 @@ from fxsim.compare.four_state import FourState
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.engines import run
 from fxsim.explain.inject.catalogue import Injection, injections, pairs_of
-from fxsim.explain.inject.faulty import faulty
+from fxsim.explain.inject.faulty import Options, faulty
 from fxsim.explain.locate import locate
 from fxsim.explain.result import UNEXPLAINED, UNKNOWN_BITS, Fault
 from fxsim.explain.search import explain
@@ -30,14 +30,16 @@ class Outcome(StrEnum):
     """Another label that makes the same values, and its own among those that fit as well."""
     SIMPLER = "simpler"
     """The label of one of two faults, which makes all values alone: two rules are looked for where none does."""
+    TOO_FEW = "too few"
+    """No label for sure, its own among those that make all values, which are so few that this may be chance."""
     UNEXPLAINED = "unexplained"
-    """No label, where there is one."""
+    """No label, where there is one, and its own not among those that may be."""
     MISNAMED = "misnamed"
     """Another label for sure, and its own not among the alternatives: a wrong answer."""
 
 
 class Tried(NamedTuple):
-    """An injection, what came of it, and where."""
+    """An injection, what came of it, and where; and `again`, on more images, where it was not named."""
 
     model: str
     node: str
@@ -46,6 +48,7 @@ class Tried(NamedTuple):
     alternatives: tuple[str, ...]
     outcome: Outcome
     values: int
+    again: Outcome | None = None
 
 
 @dataclass
@@ -80,20 +83,23 @@ class _Place(NamedTuple):
     node: Node
     x: Integers
     values: dict[str, Int64]
+    images: int
 
 
 def confuse(
     models: Iterable[tuple[Model, Integers]],
     seed: int,
     *,
+    images: int | None = None,
     most: int | None = None,
     pairs: int = 0,
     progress: Progress | None = None,
 ) -> Confusion:
     """Inject faults into operators of models, on images each, and tell what they are called.
 
-    `most`: so many injections, spread over labels as evenly as they are there; None: every fault at every node.
-    `pairs`: two at once, so many drawn. The same seed gives the same.
+    `images`: so many of them; a fault that has no label then is injected again, into all. `most`: so many injections,
+    spread over labels as evenly as they are there; None: every fault at every node. `pairs`: two at once, so many
+    drawn. The same seed gives the same.
     """
     rng = np.random.default_rng(seed)
     singles: list[tuple[_Place, Injection]] = []
@@ -102,7 +108,7 @@ def confuse(
         values = {name: v.astype(np.int64) for name, v in run(model, x, model.graph.taps, "reference").items()}
         values[INPUT] = x.astype(np.int64)
         for node in model.graph.nodes:
-            place = _Place(model, node, x, values)
+            place = _Place(model, node, x, values, len(x) if images is None else images)
             own = injections(model, node, values, rng)
             singles += [(place, injection) for injection in own]
             doubles += [(place, injection) for injection in pairs_of(own)]
@@ -133,27 +139,40 @@ def _spread(
 
 
 def _try(found: Confusion, place: _Place, injection: Injection, rng: np.random.Generator) -> None:
-    model, node, x, values = place
+    tried = _tried(place, injection, rng, place.images)
+    if isinstance(tried, str):
+        found.harmless[tried] += 1
+        return
+    if tried.outcome in (Outcome.TOO_FEW, Outcome.UNEXPLAINED) and place.images < len(place.x):
+        more = _tried(place, injection, rng, len(place.x))
+        assert not isinstance(more, str), "more images hold those that differed"
+        tried = tried._replace(again=more.outcome)
+    found.tried.append(tried)
+
+
+def _tried(place: _Place, injection: Injection, rng: np.random.Generator, images: int) -> Tried | str:
+    """The outcome of an injection on so many images; its label where it changed no value."""
+    model, node, x = place.model, place.node, place.x[:images]
+    values = {name: array[:images] for name, array in place.values.items()}
     inputs = [values[name] for name in node.inputs]
     right = values[node.name]
     state = rng.bit_generator.state
-    made = faulty(node, inputs, injection.options, rng)
-    label = injection.label
+    options = _of_images(injection.options, images)
+    made = faulty(node, inputs, options, rng)
+    name, label = injection.name, injection.label
     got: Int64 | FourState = made
     if label == UNKNOWN_BITS:
-        unknown = (rng.random(made.shape) < injection.options["unknown"]).astype(np.uint32)
+        unknown = (rng.random(made.shape) < options["unknown"]).astype(np.uint32)
         got = FourState(made, unknown, model.graph.tensors[node.name].number.bits)
         if not unknown.any():
-            found.harmless[label] += 1
-            return
+            return name
     elif np.array_equal(made, right):
-        found.harmless[label] += 1
-        return
+        return name
     for part in injection.parts:
         # One of two faults that changes nothing beside the other is none.
         rng.bit_generator.state = state
-        if np.array_equal(faulty(node, inputs, part.options, rng), made):
-            label = part.label
+        if np.array_equal(faulty(node, inputs, _of_images(part.options, images), rng), made):
+            name = label = part.label
     shown: dict[str, Int64 | FourState] = {}
     for earlier in model.graph.nodes:
         if earlier.name == node.name:
@@ -162,16 +181,19 @@ def _try(found: Confusion, place: _Place, injection: Injection, rng: np.random.G
     located = locate(model, x, shown | {node.name: got})
     fault = explain(located, node.name)
     outcome = _outcome(label, fault)
-    found.tried.append(
-        Tried(model.name, node.name, label, fault.label, fault.alternatives, outcome, fault.values_differing)
-    )
+    return Tried(model.name, node.name, name, fault.label, fault.alternatives, outcome, fault.values_differing)
+
+
+def _of_images(options: Options, images: int) -> Options:
+    """Options of the first images: values that take the place of others are of them."""
+    return {name: of[:images] if name == "residual" else of for name, of in options.items()}
 
 
 def _outcome(label: str, fault: Fault) -> Outcome:
     if fault.label == label:
         return Outcome.NAMED
     if fault.label == UNEXPLAINED:
-        return Outcome.UNEXPLAINED
+        return Outcome.TOO_FEW if label in fault.alternatives else Outcome.UNEXPLAINED
     if label in fault.alternatives:
         return Outcome.ALTERNATIVE
     return Outcome.SIMPLER if fault.label in label.split("+") and "+" not in fault.label else Outcome.MISNAMED

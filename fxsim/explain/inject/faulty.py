@@ -53,6 +53,13 @@ def wrapped(values: Int64, bits: int) -> Int64:
 
 def faulty(node: Node, inputs: Sequence[Int64], options: Options, rng: np.random.Generator) -> Int64:
     """A node's result with a fault, of int64 [image, ...] inputs."""
+    if "only" in options:
+        axis, places = options["only"]
+        right = faulty(node, inputs, {}, rng)
+        made = faulty(node, inputs, {name: of for name, of in options.items() if name != "only"}, rng)
+        everywhere, some = np.moveaxis(right, axis, -1).copy(), np.moveaxis(made, axis, -1)
+        everywhere[..., places] = some[..., places]
+        return np.moveaxis(everywhere, -1, axis)
     first, *rest = inputs
     if "gather" in options:
         first = _moved(first, *options["gather"])
@@ -95,7 +102,12 @@ def _requantised(op: Linear | Affine, x: Int64, options: Options) -> Int64:
         weight = weight.T
     if options.get("weights") == "unsigned":
         weight = weight % (1 << op.weight_number.bits)
-    for name, array in (("weight_of", weight := weight.copy()), ("bias_of", bias), ("shift_of", shift)):
+    weight = weight.copy()
+    if "dropped" in options:
+        weight[:, options["dropped"]] = 0
+    if "borrowed" in options:
+        bias = np.roll(bias, options["borrowed"])
+    for name, array in (("weight_of", weight), ("bias_of", bias), ("shift_of", shift)):
         for place, value in options.get(name, {}).items():
             array[place] = value
     tokens = isinstance(op, Linear) and op.over is Axis.TOKENS

@@ -22,6 +22,7 @@ _GROUPS = (
     ("rounding", "rounding"), ("double_rounding", "rounding"), ("contract_", "rounding"), ("bias", "bias"),
     ("shift", "shift"), ("saturation", "range"), ("add_unsaturated", "range"), ("accumulator", "accumulator width"),
     ("relu", "relu"), ("residual", "residual"), ("weight_bits", "weight width"), ("weights", "weights"),
+    ("product_dropped", "weights"),
     ("activation_bits", "activation width"), ("lut_resampled", "table size"), ("lut", "table"),
 )  # fmt: skip
 """Beginnings of labels, and the group that they belong to."""

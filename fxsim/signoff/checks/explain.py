@@ -82,7 +82,8 @@ def rows_of(found: Confusion) -> list[Injected]:
         rows.append(
             Injected(
                 label, len(own), count[Outcome.NAMED], count[Outcome.ALTERNATIVE], count[Outcome.SIMPLER],
-                count[Outcome.UNEXPLAINED], count[Outcome.MISNAMED], found.harmless[label], tuple(others),
+                count[Outcome.TOO_FEW] + count[Outcome.UNEXPLAINED], count[Outcome.MISNAMED], found.harmless[label],
+                tuple(others),
             )
         )  # fmt: skip
     return rows

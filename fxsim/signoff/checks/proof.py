@@ -27,6 +27,7 @@ from fxsim.simulate.sources import read_sources
 
 if TYPE_CHECKING:
     from fxsim.prove.judge import Finding
+    from fxsim.prove.network import Standing
     from fxsim.prove.run import Proof
     from fxsim.prove.schedule import ModuleProof
 
@@ -103,10 +104,10 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
-    `of`: accelerator, job (of an accelerator that has registers and memory), described, module, block, schedules or
-    engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`, `cycles`: of a
-    run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the BTOR2.
-    `finding`: what is not proved. `left_out`: what was not looked at.
+    `of`: accelerator, job (of an accelerator that has registers and memory), described, module, block, schedules,
+    standing or engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`,
+    `cycles`: of a run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the
+    BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
     """
 
     FIELD = "proofs"
@@ -283,7 +284,18 @@ def _schedules(check: ProofCheck, context: Context, model: Model, solver: str) -
         )
         for name, why in found.unstated.items()
     )  # fmt: skip
-    return [*(_row_of_module(check, proof, solver) for proof in found.modules), *unstated]
+    whole = () if found.standing is None else (_row_of_standing(check, found.standing, solver),)
+    return [*(_row_of_module(check, proof, solver) for proof in found.modules), *unstated, *whole]
+
+
+def _row_of_standing(check: ProofCheck, standing: Standing, solver: str) -> ForAllInputs:
+    return ForAllInputs(
+        of="standing", model=check.model, design=f"{standing.streams} streams",
+        status=PROVED if standing.proved else UNPROVED,
+        says=f"a value within {standing.cycles} cycles, {standing.transfers:,} of an image", count=1,
+        proved=int(standing.proved), seconds=0.0, cached=False, solver=solver, schedule="all",
+        finding=None if standing.proved else f"{UNPROVED}: {standing.why}",
+    )  # fmt: skip
 
 
 def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str) -> ForAllInputs:
@@ -345,6 +357,7 @@ _TITLES = {
     "module": "Modules alone",
     "block": "Blocks",
     "schedules": "Modules under every schedule",
+    "standing": "The whole under every schedule",
     "engine": "The compiled engine",
 }
 _SAYS = "What proved says, and no more: "
@@ -358,6 +371,7 @@ _CLAIMS = {
     "module": (f"{claims.MODULE} {claims.RUN}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
     "block": (f"{_SAYS}{claims.BLOCK}", claims.BLOCK_ASSUMED),
     "schedules": (f"{_SAYS}{claims.SCHEDULES}", f"{claims.SCHEDULES_ASSUMED} {claims.SCHEDULES_NOT_PROVED}"),
+    "standing": (f"{_SAYS}{claims.STANDING}", claims.SCHEDULES_ASSUMED),
     "engine": (f"{_SAYS}{claims.ENGINE}", f"{claims.ENGINE_ASSUMED} {claims.ENGINE_NOT_PROVED}"),
 }
 

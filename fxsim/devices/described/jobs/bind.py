@@ -31,7 +31,15 @@ from fxsim.devices.described.jobs.bound import (
 )
 from fxsim.devices.described.jobs.parts import CYCLES_MAX, Step
 from fxsim.devices.described.jobs.rams import bind_rams
-from fxsim.devices.described.jobs.regions import areas_of, bind_region, check_regions, part_of, sizes_of, spaces_of
+from fxsim.devices.described.jobs.regions import (
+    areas_of,
+    bind_region,
+    check_regions,
+    output_of,
+    part_of,
+    sizes_of,
+    spaces_of,
+)
 from fxsim.devices.described.jobs.wrapper import wrapper_head
 from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
@@ -68,6 +76,7 @@ class BoundJobs:
     taps: tuple[BoundTap, ...]
     shown: tuple[str, ...]
     output: BoundRegion
+    output_tensor: str
     memories: dict[str, bytes]
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
@@ -148,10 +157,12 @@ def bind_jobs_as_far_as_it_fits(
             with findings.part():
                 regions.append(bind_region(path, said, model, spaces, files))
     part: tuple[str, ...] | None = None
+    output = model.graph.output
     known &= len(regions) == len(description.region)
     if known:
         with findings.part():
-            part = part_of(path, regions, model)
+            output, regions = output_of(path, regions, model)
+            part = part_of(path, regions, output, model)
         with findings.part():
             check_regions(path, spaces, (*rams, *masters), regions)
     sizes = sizes_of(regions, spaces) if known else None
@@ -191,6 +202,7 @@ def bind_jobs_as_far_as_it_fits(
         taps=tuple(taps),
         shown=tuple(sorted(names, key=model.graph.taps.index)),
         output=next(region for region in regions if region.role == "output" and region.tap is None),
+        output_tensor=output,
         memories=memories,
         part=part,
     )

@@ -49,7 +49,8 @@ def jobs_bench(layout: JobsLayout, x: Integers, values: Mapping[str, Integers]) 
     bound, regions = layout.bound, _regions(layout.bound)
     offsets, content = _placed(bound, regions)
     streams = jobs_streams(layout)
-    shown = [stream for stream in streams if stream.tensor in {tap.name for tap in bound.taps}]
+    names = {tap.name for tap in bound.taps}
+    shown = [stream for stream in streams[1:] if stream.tensor in names]
     inputs = [region for region in regions if region.role == "input"]
     order = [kit_order(STIMULUS, region.tap or INPUT, _beats(region)) for region in inputs]
     order += [kit_order(stream.file, stream.tensor, stream.beats) for stream in streams]

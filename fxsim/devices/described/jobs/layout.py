@@ -25,6 +25,11 @@ class JobsLayout(Layout):
         return self.bound.output.memory
 
     @property
+    def output_tap(self) -> str:
+        """The tap that the output carries."""
+        return self.bound.output_tensor
+
+    @property
     def stimulus(self) -> tuple[str, ...]:
         """The tensors that input regions carry."""
         return tuple(dict.fromkeys(region.tap or INPUT for region in self._inputs))
@@ -45,7 +50,7 @@ class JobsLayout(Layout):
         """The taps that must be computed: those in the record, side inputs, and the output."""
         given = (tap for tap, how in zip(self.shown, self.given, strict=True) if how != "0")
         sides = (region.tap for region in self._inputs if region.tap is not None)
-        output = self.model.graph.output
+        output = self.output_tap
         return (*(tap for tap in dict.fromkeys((*given, *sides)) if tap != output), output)
 
     @property
@@ -80,7 +85,7 @@ class JobsLayout(Layout):
     def contents(self, x: Integers, values: dict[str, Integers]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
         """Inputs of all regions, output, then taps, word by word."""
         inputs = [_beats(region).pack(x if region.tap is None else values[region.tap]) for region in self._inputs]
-        output = _beats(self.bound.output).pack(values[self.model.graph.output])
+        output = _beats(self.bound.output).pack(values[self.output_tap])
         given = (tap for tap, how in zip(self.shown, self.given, strict=True) if how != "0")
         return [*inputs, output, *(self.beats(tap).pack(values[tap]) for tap in given)]
 

@@ -33,6 +33,9 @@ def bind_rams(
 def _check_ram(path: Path, ram: BoundRam, rams: Iterable[BoundRam]) -> None:
     """Refuse a port to a RAM that does not go with others."""
     said, where = ram.said, f"{path}: ram '{ram.said.name}'"
+    for name in _given(said):
+        if other := next((other for other in rams if name in _given(other.said)), None):
+            raise FileError(f"{where}: port '{name}' is that of ram '{other.said.name}', too: expected one")
     for other in rams:
         if other.said.name == said.name:
             raise FileError(f"{where}: it is described twice")
@@ -42,6 +45,12 @@ def _check_ram(path: Path, ram: BoundRam, rams: Iterable[BoundRam]) -> None:
             raise FileError(
                 f"{where}: a word of it has {ram.word_bits} bits, and {other.word_bits} at '{other.said.name}'"
             )
+
+
+def _given(said: Ram) -> set[str]:
+    """The inputs of the design that a port of a RAM drives."""
+    names = (said.address, said.enable, said.write, said.write_enable) if said.inside else (said.read,)
+    return {name for name in names if name is not None}
 
 
 def _ram(path: Path, said: Ram, ports: Mapping[str, Port], offset: int) -> BoundRam:

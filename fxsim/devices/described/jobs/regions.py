@@ -1,6 +1,7 @@
 """Binding regions: which tensor, parameter or file lies where in which memory, resolved or refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import gcd
 from pathlib import Path
 
@@ -161,17 +162,32 @@ def _tensor(where: str, said: Region, model: Model) -> tuple[Tensor | None, np.n
     return Tensor(("row", "column")[2 - value.ndim :], value.shape, number), value
 
 
-def part_of(path: Path, regions: Iterable[BoundRegion], model: Model) -> tuple[str, ...]:
-    """The taps that the design computes: those between the tensors of its input regions and the model's output."""
-    outputs = [region for region in regions if region.role == "output" and region.tap is None]
-    if len(outputs) != 1:
-        raise FileError(f"{path}: {len(outputs)} regions are the model's output, expected one")
+def output_of(path: Path, regions: Sequence[BoundRegion], model: Model) -> tuple[str, list[BoundRegion]]:
+    """The tensor that is the design's output, and the regions with its own without a tap.
+
+    It is the model's output, or of a part of the model the last of the tensors that lie in output regions.
+    """
+    outputs = [region for region in regions if region.role == "output"]
+    own = [region for region in outputs if region.tap is None]
+    if len(own) == 1:
+        return model.graph.output, list(regions)
+    if own or not outputs:
+        raise FileError(f"{path}: {len(own)} regions are the model's output, expected one")
+    last = max(outputs, key=lambda region: model.graph.taps.index(region.tap or ""))
+    assert last.tap is not None
+    if sum(region.tap == last.tap for region in outputs) > 1:
+        raise FileError(f"{path}: tap '{last.tap}' lies in several output regions, expected one")
+    return last.tap, [replace(region, tap=None) if region is last else region for region in regions]
+
+
+def part_of(path: Path, regions: Iterable[BoundRegion], output: str, model: Model) -> tuple[str, ...]:
+    """The taps that the design computes: those between the tensors of its input regions and that of its output."""
     inputs = tuple(dict.fromkeys(region.tap or INPUT for region in regions if region.role == "input"))
     if not inputs:
         raise FileError(f"{path}: no region is an input")
-    if model.graph.output in inputs:
-        raise FileError(f"{path}: '{inputs[-1]}' is input and output, expected an input that it is computed from")
-    return part_between(inputs, model.graph.output, model, str(path))
+    if output in inputs:
+        raise FileError(f"{path}: '{output}' is input and output, expected an input that it is computed from")
+    return part_between(inputs, output, model, str(path))
 
 
 def check_regions(path: Path, spaces: Mapping[str, Space], ports: Sequence[BoundRam | BoundAxi4],

@@ -47,7 +47,11 @@ def wrapper_head(
             for port, name in (
                 (said.address, "a"), (said.enable, "e"), (said.write_enable, "w"), (said.read, "q"), (said.write, "d"),
             ):  # fmt: skip
-                ports |= {} if port is None else {port: f"{kind}{i}_{name}"}
+                # An output of the design may be that of several ports, such as one address of two RAMs.
+                if port in ports:
+                    body.append(f"  assign {kind}{i}_{name} = {ports[port]};")
+                elif port is not None:
+                    ports[port] = f"{kind}{i}_{name}"
     for i, master in enumerate(masters):
         body += _master(i, master)
         ports |= {port: f"axi{i}_{field}" for field, port in master.ports.items()}

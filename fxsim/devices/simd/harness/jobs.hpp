@@ -30,7 +30,7 @@ class Jobs {
           dut_(shared.dut),
           log_(shared.log),
           job_(shared.job),
-          registers_(shared.dut, shared.log, options.number("seed"), !shared.disordered && !shared.particular),
+          registers_(shared.dut, shared.log, options.number("seed"), !shared.disordered && !shared.particular, false),
           gap_(options.number("gap")),
           scattered_(options.number("scattered") != 0) {}
 

@@ -286,9 +286,9 @@ class Master {
     bool holds(const Write&) const { return false; }
     unsigned response(const Write& burst) const { return burst.outside ? DECERR : 0; }
     void answered(Write& burst) {
-        for (uint64_t address = burst.start; address < burst.address;) {
+        for (uint64_t address = burst.first(); address < burst.last();) {
             const Memories::Run run = memories_.run(port_.memory, address);
-            const uint64_t count = run.count == 0 ? 1 : std::min(run.count, burst.address - address);
+            const uint64_t count = run.count == 0 ? 1 : std::min(run.count, burst.last() - address);
             for (uint64_t k = 0; k < count && run.count != 0; ++k)
                 if (run.writers[k] == burst.writer && run.cycles[k] <= burst.complete) run.writers[k] = 0;
             address += count;

@@ -12,8 +12,8 @@ class Control {
     Control(Shared& shared, const Options& options)
         : shared_(shared),
           dut_(shared.dut),
-          registers_(shared.dut, shared.log, options.number("power_on_seed"),
-                     options.numbers("input_stall").at(0) == 0) {}
+          registers_(shared.dut, shared.log, options.number("power_on_seed"), options.numbers("input_stall").at(0) == 0,
+                     true) {}
 
     const char* step() const { return steps_ == nullptr || finished() ? "" : (*steps_)[at_].name; }
     bool finished() const { return steps_ == nullptr || at_ == steps_->size(); }
@@ -50,7 +50,7 @@ class Control {
         const bool moved = advance(done, busy);
         done_before_ = done;
         busy_before_ = busy;
-        if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout && !shared_.waits_for_ready())
+        if (!moved && !finished() && ++waited_ >= (*steps_)[at_].timeout && !waits_for_ready())
             shared_.fatal("timeout", "control",
                           "no end of '" + std::string(step()) + "' in " + std::to_string(waited_) + " cycles" +
                               shared_.transfers());
@@ -65,6 +65,8 @@ class Control {
     }
 
   private:
+    bool waits_for_ready() { return shared_.waits_for_ready() || registers_.waits_for_ready(); }
+
     void enter() {
         waited_ = 0;
         if (finished()) return;
