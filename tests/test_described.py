@@ -200,7 +200,7 @@ def test_right_design_passes_with_stalls_and_resets(model: Model, tmp_path: Path
     assert disturbed.timing.resets == 6
     with pytest.raises(StimulusError, match="has no ready"):
         simulate(model, path, stall="output:1")
-    with pytest.raises(StimulusError, match="takes no 'error'"):
+    with pytest.raises(StimulusError, match="describes no AXI4 master"):
         simulate(model, path, stall="error:1")
 
 

@@ -15,6 +15,7 @@ import pytest
 from fxsim.contract import TableRule
 from fxsim.cosim import cosim
 from fxsim.devices.described.check import check
+from fxsim.errors import StimulusError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import Model
 from tests.conftest import ROOT
@@ -31,6 +32,8 @@ FAULTS = {
     # Bursts of full length from wherever they begin.
     "burst": ("simd/axi_reader.v", "{1'b0, address_reg[OFFSET_W-1:0] & MASK}",
               "(fault ? {OFFSET_W + 1{1'b0}} : {1'b0, address_reg[OFFSET_W-1:0] & MASK})"),
+    # An answer that is an error, and is not looked at.
+    "answer": ("simd/axi_writer.v", "m_axi_bresp != 2'd0", "m_axi_bresp != 2'd0 && !fault"),
     # Not the last beat of a burst.
     "last": ("simd/simd_memory.v", "m_axi_wlast = 1'b1", "m_axi_wlast = !fault"),
 }  # fmt: skip
@@ -112,3 +115,32 @@ def test_faults_inside_are_located(model: Model, tmp_path: Path, fault: str, tap
         compared = {name: found.compared for name, found in result.streams.taps.items()}
         assert compared == {name: 3 * int(np.prod(model.graph.shapes[name])) for name in model.graph.taps}
         assert result.streams.output.compared == 3 * 10
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_errors_on_the_bus_end_a_job_as_the_description_says(model: Model, tmp_path: Path) -> None:
+    """Jobs in which memory answers with an error end with the status of one, and are done again; one that hides it."""
+    path = described(tmp_path / "a", "")
+    right = cosim(model, X, accel="described", dut=str(path), optimise="-O0", stall="random:3+error:5:6")
+    assert (right.passed, right.verdict.faults, right.streams.output.compared) == (True, (), 3 * 10)
+    (tmp_path / "a" / "fault.hex").write_text(f"{list(FAULTS).index('answer') + 1:x}\n")
+    wrong = cosim(model, X, accel="described", dut=str(path), optimise="-O0", stall="error:5:6")
+    assert not wrong.passed
+    assert [(fault.kind, fault.detail) for fault in wrong.verdict.faults] == [
+        ("wrong value in a register", "read of register 0x8 is 0x2, expected 0x4"),
+    ]
+
+
+def test_errors_on_the_bus_need_words_on_how_a_job_ends(model: Model, tmp_path: Path) -> None:
+    """Refused before anything is built: steps that are missing, and such that cannot be."""
+    path = described(tmp_path / "a")
+    text = path.read_text()
+    start, end = text.index("error = ["), text.index("[[axi4]]")
+    path.write_text(text[:start] + text[end:])
+    with pytest.raises(StimulusError, match=r"'error:1': .*simd.toml does not say how .*: expected its steps under"):
+        cosim(model, X, accel="described", dut=str(path), stall="error:1")
+    path.write_text(text.replace("{ read = 0x08, value = 0x4, mask = 0x4 }", '{ wait = "irc" }'))
+    assert [problem.partition(": ")[2] for problem in check(path, model).problems] == [
+        "wait: the design has no port 'irc'; the nearest that there is: 'irq'"
+    ]

@@ -63,28 +63,27 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- check ---
 
 
-def test_memory_files_that_a_parameter_names_are_spoken_of(model: Path, tmp_path: Path) -> None:
-    """Which file it is is not seen: a note of `check`, and in a first description a [[memory]] to fill in."""
+def test_memory_files_that_a_parameter_names_are_those_of_its_value(model: Path, tmp_path: Path) -> None:
+    """As the design is elaborated: a note of `check` where nobody writes one, a [[memory]] in a first description."""
     path = design(tmp_path / "d")
     top = tmp_path / "d" / "awkward.sv"
     by_name = top.read_text().replace('$readmemh("b.hex", biases)', "$readmemh(FILE, biases)")
     assert "FILE" in by_name
-    top.write_text(
-        by_name.replace("  logic [8*INPUTS-1:0] weights", '  parameter FILE = "b.hex";\n  logic [8*INPUTS-1:0] weights')
-    )
-    read = "awkward.sv reads the file that 'FILE' names into 'biases'"
-    note = f"{read}, which nothing writes: expected a [[memory]], a command, or 'files'"
+    parameter = '  parameter FILE = "b.hex";\n  logic [8*INPUTS-1:0] weights'
+    top.write_text(by_name.replace("  logic [8*INPUTS-1:0] weights", parameter))
+    read = "awkward reads the file that 'FILE' names into 'biases'"
     _, out = call("check", path, model, "--json")
-    assert note not in json.loads(out)["notes"]  # a [[memory]] may be the one
-    path.write_text(re.sub(r"\[\[memory\]\][^\[]*", "", path.read_text()))
+    assert json.loads(out)["notes"] == []  # a [[memory]] writes b.hex
+    named = top.read_text()
+    top.write_text(named.replace('FILE = "b.hex"', 'FILE = {"c", ".hex"}'))
     _, out = call("check", path, model, "--json")
-    assert note in json.loads(out)["notes"]
+    assert json.loads(out)["notes"] == [f"{read}, 'c.hex', which no [[memory]] writes and 'files' does not list"]
     sources = [path.parent / name for name in SOURCES]
     status, _ = call("init", "--top", "awkward", *sources, "--model", model, "-o", tmp_path / "d" / "new.toml")
     assert status == 0
     text = (tmp_path / "d" / "new.toml").read_text()
-    lines = text[text.index(f"# CHOOSE: {read}: a [[memory]] for each such file") :].splitlines()
-    assert lines[1:3] == ["# [[memory]]", '# file = "its name"']
+    lines = text[text.index("# awkward reads it into 'biases', as 'FILE' names it") :].splitlines()
+    assert lines[1:3] == ["[[memory]]", 'file = "c.hex"']
     assert "one of fc.bias" in lines[3]
 
 
@@ -716,3 +715,39 @@ def test_ports_that_a_description_does_not_have_are_named_with_what_serves(
         assert not (tmp_path / "first.toml").exists()
     else:
         assert sum(line.startswith(proposed) for line in (tmp_path / "first.toml").read_text().splitlines()) == 1
+
+
+def test_each_instance_has_the_file_that_its_parameters_name(tmp_path: Path) -> None:
+    """Instances, generate blocks and texts put together; a name that is no parameter stays open."""
+    (tmp_path / "roms.sv").write_text(
+        """
+module rom #(parameter FILE = "a.hex") (input logic clk, input logic [7:0] a, output logic [7:0] q);
+  logic [7:0] m[0:3];
+  initial $readmemh(FILE, m);
+  always_ff @(posedge clk) q <= m[a];
+endmodule
+module roms (input logic clk, input logic rst, input logic [7:0] x, input logic x_valid,
+             output logic [7:0] y, output logic y_valid);
+  localparam BASE = "w";
+  logic [7:0] q[4];
+  string later;
+  rom first (.clk, .a(x), .q(q[0]));
+  rom #(.FILE({BASE, "_1.hex"})) second (.clk, .a(x), .q(q[1]));
+  for (genvar i = 0; i < 2; i++) begin : g_rom
+    localparam NAME = i == 0 ? "g0.hex" : "g1.hex";
+    logic [7:0] m[0:1];
+    initial $readmemh(NAME, m);
+    assign q[2+i] = m[0];
+  end
+  logic [7:0] k[0:1];
+  initial $readmemh(later, k);
+  always_ff @(posedge clk) begin y <= q[0] ^ q[1] ^ q[2] ^ q[3] ^ k[0]; y_valid <= x_valid; end
+endmodule
+"""
+    )
+    status, out = call("init", "--top", "roms", tmp_path / "roms.sv", "-o", tmp_path / "roms.toml")
+    assert status == 0, out
+    text = (tmp_path / "roms.toml").read_text()
+    assert sorted(re.findall(r'^file = "(.*)"', text, re.MULTILINE)) == ["a.hex", "g0.hex", "g1.hex", "w_1.hex"]
+    assert text.count("reads the file that 'later' names into 'k'") == 1
+    assert "that 'FILE' names" not in text

@@ -108,7 +108,7 @@ def test_every_label_of_the_documentation_is_injected() -> None:
 @pytest.mark.slow
 def test_no_fault_is_misnamed() -> None:
     """A sample of all labels, and a pair; random tables and noise are no rule."""
-    found = confuse([(model, images(model)) for model in (small(), wide())], SEED, most=54, pairs=1)
+    found = confuse([(model, images(model)) for model in (small(), wide())], SEED + 1, most=54, pairs=1)
     assert found.misnamed == []
     assert found.count(Outcome.NAMED) > 34
     # Of rules in one channel or token two images say too little, and it is said so.

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from fxsim.devices.described.bind import Bound, BoundStream, bind_as_far_as_it_fits
+from fxsim.devices.described.elaborate import named_files
 from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs_as_far_as_it_fits
 from fxsim.devices.described.jobs.bound import BoundRegion
@@ -169,17 +170,19 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
 def _unwritten(bound: Bound | BoundJobs) -> list[str]:
     """Notes on files that a source reads by a plain name, and nobody writes: the memory would stay as it powers on.
 
-    Of files that a parameter names it is not seen here which they are: where nothing is written at all, that is a note.
+    Files that a parameter names are those of its value where the design is elaborated. Where that is no text, and
+    nothing is written at all, that is a note.
     """
     there = {*bound.memories, *bound.sources.files}
+    written = bool(bound.memories or bound.description.command or bound.description.files)
     named = []
-    if not (bound.memories or bound.description.command or bound.description.files):
-        named = [
-            f"{source} reads the file that '{name.decode()}' names into '{array.decode()}', which nothing writes: "
-            "expected a [[memory]], a command, or 'files'"
-            for source in bound.listed.sources
-            for name, array in dict.fromkeys(READ_BY_NAME.findall(bound.sources.files[source]))
-        ]
+    if any(READ_BY_NAME.search(bound.verilog.files[source]) for source in bound.verilog.sources):
+        for one in named_files(bound.verilog, bound.description.top, bound.parameters):
+            words = f"{one.where} reads the file that '{one.name}' names into '{one.array}'"
+            if one.file is not None and one.file not in there:
+                named.append(f"{words}, '{one.file}', which no [[memory]] writes and 'files' does not list")
+            elif one.file is None and not written:
+                named.append(f"{words}, which nothing writes: expected a [[memory]], a command, or 'files'")
     return named + [
         f"{source} reads '{name}', which no [[memory]] writes and 'files' does not list"
         for source in bound.listed.sources

@@ -131,7 +131,8 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
     files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
     lie in the description's folder or below. A design has either an input and an output stream, or works off jobs,
-    whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`.
+    whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`, and
+    those of `error` where a transfer is answered with an error.
     """
 
     top: Text
@@ -152,6 +153,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     registers: Registers | None = None
     setup: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
     run: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
+    error: Annotated[tuple[Step, ...], Meta(max_length=10_000)] = ()
     ram: Annotated[tuple[Ram, ...], Meta(max_length=64)] = ()
     axi4: Annotated[tuple[Axi4, ...], Meta(max_length=8)] = ()
     region: Annotated[tuple[Region, ...], Meta(max_length=1000)] = ()
@@ -162,12 +164,17 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError("a design that is started job by job has its input and output in memories, no streams")
             if self.control is not None and self.run:
                 raise ValueError("a job is run by a control or by steps, not by both")
-            steps = [step.kind for step in (*self.setup, *self.run) if step.kind != "wait"]
+            if self.error and not (self.run and self.axi4):
+                raise ValueError(
+                    "'error' has the steps, in place of those of 'run', of a job in which a transfer of an AXI4 master "
+                    "is answered with an error: expected run and axi4"
+                )
+            steps = [step.kind for step in (*self.setup, *self.run, *self.error) if step.kind != "wait"]
             if steps and self.registers is None:
                 raise ValueError(f"a step '{steps[0]}' needs registers")
         elif any(tap.multiplex is not None for tap in self.tap):
             raise ValueError("taps are multiplexed in a design that works off jobs only")
-        elif self.ram or self.axi4 or self.region or self.registers is not None or self.setup:
+        elif self.ram or self.axi4 or self.region or self.registers is not None or self.setup or self.error:
             raise ValueError("memories and registers need a control or run, which say how a job runs")
         elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
             there = " and ".join(s.role for s in self.stream) or "none"

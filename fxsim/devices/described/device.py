@@ -79,6 +79,8 @@ class FittedStreams(FittedDescribed[Bound]):
         has = self.bound
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no reset")
+        if stall.errors:
+            raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no AXI4 master")
         if stall.waits and not self.has_waits:
             words = f"the output of {has.path} is no AXI4-Stream with a ready"
             raise StimulusError(f"stall pattern '{stall.text}': {words}")
@@ -222,7 +224,7 @@ DEVICE = Device(
     fit=fit,
     settings=DescribedSettings,
     figures=DescribedFigures,
-    stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
+    stalls=frozenset({"random", "burst", "wait", "gap", "reset", "error"}),
     four_state=True,
     described=copy_design,
     proofs=proofs,

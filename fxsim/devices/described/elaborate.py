@@ -3,11 +3,13 @@
 pyslang reads it: a whole SystemVerilog front end in the process, that says what there is without building anything.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fxsim.devices.described.findings import SeveralError, nearest
+from fxsim.devices.described.memory import READ_BY_NAME
 from fxsim.errors import FileError, ToolError
 
 _NAME = "fxsim_bits_"
@@ -218,6 +220,7 @@ class Survey:
     ports: dict[str, Port]
     parameters: dict[str, str]
     signals: tuple[Signal, ...]
+    files: tuple["NamedFile", ...]
 
 
 def survey(verilog: Verilog, top: str) -> Survey:
@@ -242,7 +245,53 @@ def survey(verilog: Verilog, top: str) -> Survey:
                 pending.append(member.body)
             elif kind in ("GenerateBlock", "GenerateBlockArray"):
                 pending.append(member)
-    return Survey(elaborate_ports(verilog, top, {}), parameters, tuple(signals))
+    return Survey(elaborate_ports(verilog, top, {}), parameters, tuple(signals), named_files(verilog, top, {}))
+
+
+_READ_BY_NAME = re.compile(READ_BY_NAME.pattern.decode())
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file that a design reads by the name of a parameter: where that is, what it names, and what it is read into.
+
+    `file`: None where the name is none of a parameter that is a text.
+    """
+
+    where: str
+    name: str
+    array: str
+    file: str | None
+
+
+def named_files(verilog: Verilog, top: str, parameters: Mapping[str, int]) -> tuple[NamedFile, ...]:
+    """The files that `$readmemh` and `$readmemb` read by a name, in every instance below a top, as it is elaborated."""
+    body = _Elaborated(verilog, f"module {top}_;\nendmodule\n", top, parameters).top(top)
+    assert body is not None
+    found: list[NamedFile] = []
+    pending: list[tuple[Any, tuple[Any, ...]]] = [(body, ())]
+    while pending and len(found) < _SIGNALS_MAX:
+        scope, around = pending.pop(0)
+        for member in scope:
+            kind = _kind(member)
+            if kind == "Instance" and not member.isInterface:
+                pending.append((member.body, ()))
+            elif kind in ("GenerateBlock", "GenerateBlockArray"):
+                pending.append((member, (scope, *around)))
+            elif kind == "ProceduralBlock":
+                where = str(scope.hierarchicalPath)
+                for name, array in dict.fromkeys(_READ_BY_NAME.findall(str(member.syntax))):
+                    found.append(NamedFile(where, name, array, _text_of(name, (scope, *around))))
+    return tuple(found)
+
+
+def _text_of(name: str, scopes: Iterable[Any]) -> str | None:
+    """The text that is the value of a parameter, looked for from the innermost scope on."""
+    for scope in scopes:
+        member = next((one for one in scope if one.name == name), None)
+        if member is not None:
+            return str(member.value.convertToStr()).strip('"') or None if _kind(member) == "Parameter" else None
+    return None
 
 
 def _kind(symbol: Any) -> str:

@@ -275,9 +275,22 @@ def _ports(group: Group) -> str:
 def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], model: Model | None) -> Iterator[str]:
     """Memory files that the design reads, with the arrays of the model that have as many words of as many bits."""
     seen = set()
+    for one in found.files:
+        if one.file is None or one.file in seen:
+            continue
+        seen.add(one.file)
+        memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == one.array), None)
+        size = "" if memory is None else f", {memory.words} words of {memory.bits} bits"
+        fits = [] if model is None or memory is None else list(_arrays(model, memory))
+        among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
+        yield from ("", comment(f"{one.where} reads it into '{one.array}', as '{one.name}' names it{size}"))
+        yield from ("[[memory]]", f"file = {text(one.file)}", f"tensor = {text(CHOOSE)}  # one of {among}")
+    unknown = {(one.name, one.array) for one in found.files if one.file is None}
     for name in names:
         for raw_file, raw_array in dict.fromkeys(READ_BY_NAME.findall(files[name])):
             array = raw_array.decode()
+            if (raw_file.decode(), array) not in unknown:
+                continue
             words = f"{name} reads the file that '{raw_file.decode()}' names into '{array}'"
             yield from (
                 "",

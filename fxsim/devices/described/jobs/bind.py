@@ -40,7 +40,7 @@ from fxsim.devices.described.jobs.regions import (
     sizes_of,
     spaces_of,
 )
-from fxsim.devices.described.jobs.wrapper import wrapper_head
+from fxsim.devices.described.jobs.wrapper import waited, wrapper_head
 from fxsim.devices.described.memory import joined, memory_text, refuse_nested
 from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
 from fxsim.errors import FileError
@@ -69,6 +69,7 @@ class BoundJobs:
     """The wrapper up to the instance of the design."""
     setup: tuple[BoundStep, ...]
     run: tuple[BoundStep, ...]
+    error: tuple[BoundStep, ...]
     rams: tuple[BoundRam, ...]
     masters: tuple[BoundAxi4, ...]
     regions: tuple[BoundRegion, ...]
@@ -80,6 +81,11 @@ class BoundJobs:
     memories: dict[str, bytes]
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """The ports that steps wait for, in the wrapper's order."""
+        return waited((*self.run, *self.setup, *self.error))
 
     def inside(self, memory: str) -> bool:
         """Whether a memory is inside the design."""
@@ -166,14 +172,15 @@ def bind_jobs_as_far_as_it_fits(
         with findings.part():
             check_regions(path, spaces, (*rams, *masters), regions)
     sizes = sizes_of(regions, spaces) if known else None
-    setup, run = (
-        _steps(path, steps, model, ports, registers, sizes, findings) for steps in (description.setup, description.run)
+    setup, run, error = (
+        _steps(path, steps, model, ports, registers, sizes, findings)
+        for steps in (description.setup, description.run, description.error)
     )
     taps = _taps(path, description, regions, model, part, findings)
     head = None
     if not findings.problems:
         slave = {field: (ports or {})[name] for field, name in registers.items()}
-        head = wrapper_head(description, parameters, rams, masters, taps, slave, run + setup)
+        head = wrapper_head(description, parameters, rams, masters, taps, slave, run + setup + error)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:
@@ -195,6 +202,7 @@ def bind_jobs_as_far_as_it_fits(
         head=head,
         setup=setup,
         run=run,
+        error=error,
         rams=rams,
         masters=masters,
         regions=tuple(regions),

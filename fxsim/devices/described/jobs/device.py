@@ -11,7 +11,6 @@ from fxsim.devices.described.four_state import make_bench
 from fxsim.devices.described.jobs.bind import BoundJobs, bind_jobs, step_timeout
 from fxsim.devices.described.jobs.bound import BoundAxi4, BoundRam, BoundRegion, BoundStep
 from fxsim.devices.described.jobs.layout import JobsLayout
-from fxsim.devices.described.jobs.wrapper import waited
 from fxsim.devices.four_state import FourStateBench
 from fxsim.engines import Engine
 from fxsim.errors import StimulusError
@@ -35,10 +34,14 @@ _DRAIN = 256
 
 
 class State(msgspec.Struct, frozen=True):
-    """The state of a job when the simulation ended: its phase, and the step that was waited for."""
+    """The state of a job when the simulation ended: its phase, and the step that was waited for.
+
+    `errors`: jobs in which a transfer was answered with an error.
+    """
 
     phase: str
     step: str
+    errors: int
 
 
 class FittedJobs(FittedDescribed[BoundJobs]):
@@ -55,7 +58,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         timeout = step_timeout(model, self.bound)
         self.limit = CycleLimit(least=1)
         # Nothing moves while a design computes: each step's own timeout comes first.
-        control, steps = self.bound.description.control, (*self.bound.setup, *self.bound.run)
+        control, steps = self.bound.description.control, (*self.bound.setup, *self.bound.run, *self.bound.error)
         stated = [step.timeout for step in steps] + ([] if control is None else [control.timeout])
         longest = max(limit or timeout for limit in stated)
         self.watchdog = max(_WATCHDOG_MIN, 16 * max(region.words for region in self.bound.regions)) + longest
@@ -87,10 +90,19 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
         if stall.waits and not self.has_waits:
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no AXI4 master")
+        if stall.errors and not self.bound.error:
+            raise StimulusError(
+                f"stall pattern '{stall.text}': {path} does not say how a job ends in which a transfer of an AXI4 "
+                "master is answered with an error: expected its steps under 'error'"
+            )
         waits = any(ram.said.inside for ram in self.bound.rams) or self.bound.description.registers is not None
         waits |= bool(self.bound.masters)
         if (stall.input is not None or stall.output is not None) and not waits:
             raise StimulusError(f"stall pattern '{stall.text}': nothing of {path} can wait: RAMs answer in time")
+
+    def disturbances(self, found: messages.Found) -> dict[str, int]:
+        """Resets, and errors on the bus."""
+        return super().disturbances(found) | {"error": decode_part(found, State).errors}
 
     def layout(self, compared: tuple[str, ...]) -> JobsLayout:
         """The layout of the tensors that the description states."""
@@ -109,6 +121,8 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             "resets": str(stall.resets),
             "reset_seed": str(stall.reset_seed),
             "reset_reach": str(_RESET_REACH),
+            "errors": str(stall.errors),
+            "error_seed": str(stall.error_seed),
             "drain": str(_DRAIN),
         }
 
@@ -135,7 +149,7 @@ class FittedJobs(FittedDescribed[BoundJobs]):
 def ports_header(bound: BoundJobs, timeout: int) -> str:
     """C++ that says which memories, regions and monitors the wrapper has, and how a job runs."""
     control, reset = bound.description.control, bound.description.reset
-    waits = waited((*bound.run, *bound.setup))
+    waits = bound.waits
     memories = list(dict.fromkeys((*(r.memory for r in bound.rams), *(m.memory for m in bound.masters))))
     theirs = [ram for ram in bound.rams if not ram.said.inside]
     own = [ram for ram in bound.rams if ram.said.inside]
@@ -177,6 +191,7 @@ def ports_header(bound: BoundJobs, timeout: int) -> str:
         _list("OwnRam", "OWN_RAMS", [_cpp_own(ram) for ram in own]),
         _list("Step", "SETUP_STEPS", [_cpp_step(step, waits, timeout) for step in bound.setup]),
         _list("Step", "RUN_STEPS", run),
+        _list("Step", "ERROR_STEPS", [_cpp_step(step, waits, timeout) for step in bound.error]),
         "}",
         "#endif",
     ]  # fmt: skip

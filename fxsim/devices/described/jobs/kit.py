@@ -12,7 +12,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.described.jobs.bind import BoundJobs, step_timeout
 from fxsim.devices.described.jobs.bound import AXI4_SIDES, LITE, BoundAxi4, BoundRam, BoundRegion, BoundStep
 from fxsim.devices.described.jobs.layout import JobsLayout
-from fxsim.devices.described.jobs.wrapper import slot_bits, waited, wrapper_ports
+from fxsim.devices.described.jobs.wrapper import slot_bits, wrapper_ports
 from fxsim.devices.described.kit import (
     STIMULUS,
     Bench,
@@ -235,7 +235,7 @@ def _numbers(bound: BoundJobs, regions: Sequence[BoundRegion], images: int, size
         "OWN_BYTES": max(1, sum(ram.word_bytes for ram in own)),
         "STEPS": len(bound.setup) + len(_run(bound)),
         "SETUP_STEPS": len(bound.setup),
-        "WAITS": len(waited((*bound.run, *bound.setup))),
+        "WAITS": len(bound.waits),
         "HAS_DONE": int(control is not None),
         "HAS_BUSY": int(control is not None and control.busy is not None),
         "HAS_REGISTERS": int(bound.description.registers is not None),
@@ -250,7 +250,7 @@ def _numbers(bound: BoundJobs, regions: Sequence[BoundRegion], images: int, size
 def _tables(model: Model, bound: BoundJobs, regions: Sequence[BoundRegion], offsets: Sequence[int]) -> str:
     """Statements that say what lies where in the memories, and the steps of a job."""
     memories, own = _memories(bound), _inside(bound)
-    waits = waited((*bound.run, *bound.setup))
+    waits = bound.waits
     lines, at = [], 0
     for n, area in enumerate(bound.areas):
         numbers = (n, memories.index(area.memory), f"64'd{area.first}", f"64'd{area.cells}", area.cell_bytes, at)
@@ -281,7 +281,7 @@ def _text(words: str) -> str:
 
 def _ports(bound: BoundJobs) -> str:
     """The nets of the wrapper's ports, its instance, and what stands at them: RAMs and memories behind AXI4."""
-    waits = max(len(waited((*bound.run, *bound.setup))), 1)
+    waits = max(len(bound.waits), 1)
     nets = [("out", "waits", waits), *((way, f"s_axil_{field}", bits or 64) for field, (way, bits) in LITE.items())]
     nets += wrapper_ports(bound.rams, bound.masters)
     own = {"own_enable", "own_write", "own_address", "own_wdata"}

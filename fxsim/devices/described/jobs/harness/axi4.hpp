@@ -217,6 +217,28 @@ class Master {
         write.set_data_ready(true);
     }
 
+    // -- Errors --
+
+    void begin_job() {
+        job_reads_ = job_writes_ = 0;
+        failing_read_ = failing_write_ = NEVER;
+        failed_ = false;
+    }
+    // Of a job without an error: the fewest beats that are read, and bursts that are written.
+    void measure() {
+        reads_of_job_ = std::min(reads_of_job_, job_reads_);
+        writes_of_job_ = std::min(writes_of_job_, job_writes_);
+    }
+    uint64_t reads_of_job() const { return reads_of_job_ == NEVER ? 0 : reads_of_job_; }
+    uint64_t writes_of_job() const { return writes_of_job_ == NEVER ? 0 : writes_of_job_; }
+    // A beat that is read, or a burst that is written, is to be answered so.
+    void fail(uint64_t read, uint64_t write, unsigned response) {
+        failing_read_ = read;
+        failing_write_ = write;
+        error_ = response;
+    }
+    bool failed() const { return failed_; }
+
     // -- What the channels ask --
 
     bool awake() const { return shared_.running || shared_.setting_up; }
@@ -237,6 +259,7 @@ class Master {
     // The bytes that nothing lies in are random, and so are those on other lanes.
     unsigned give(const Read& burst, uint8_t* data) {
         memories_.scramble(data, port_.bytes);
+        if (job_reads_ == failing_read_) return error_;
         bool there = false, held = false, written = false;
         each_byte(burst, [&](const Memories::Run& byte, size_t lane) {
             if (byte.count == 0) return;
@@ -253,7 +276,7 @@ class Master {
         else shared_.note_odd_read(kind, port_.ar, place(burst.address));
         return port_.checked && !there ? DECERR : 0;
     }
-    void taken(Read&, unsigned) {}
+    void taken(Read&, unsigned) { failed_ |= job_reads_++ == failing_read_; }
 
     void data() {}
     void put(Write& burst, const MasterWritePort::Beat& beat) {
@@ -284,8 +307,11 @@ class Master {
             shared_.fault("strobe outside of the beat", port_.w, at);
     }
     bool holds(const Write&) const { return false; }
-    unsigned response(const Write& burst) const { return burst.outside ? DECERR : 0; }
+    unsigned response(const Write& burst) const {
+        return job_writes_ == failing_write_ ? error_ : burst.outside ? DECERR : 0;
+    }
     void answered(Write& burst) {
+        failed_ |= job_writes_++ == failing_write_;
         for (uint64_t address = burst.first(); address < burst.last();) {
             const Memories::Run run = memories_.run(port_.memory, address);
             const uint64_t count = run.count == 0 ? 1 : std::min(run.count, burst.last() - address);
@@ -325,6 +351,11 @@ class Master {
     Writers& writers_;
     size_t number_;
     const Axi4Port& port_;
+    uint64_t job_reads_ = 0, job_writes_ = 0;                // beats and bursts that have ended
+    uint64_t reads_of_job_ = NEVER, writes_of_job_ = NEVER;  // of every job so far
+    uint64_t failing_read_ = NEVER, failing_write_ = NEVER;  // of this job
+    unsigned error_ = 0;
+    bool failed_ = false;
     ReadChannels<MasterReadPort, Master> reads_;
     WriteChannels<MasterWritePort, Master> writes_;
 };
@@ -385,6 +416,29 @@ class Masters {
     void check_done() {
         for (auto& master : masters_) master->check_done();
     }
+    void begin_job() {
+        for (auto& master : masters_) master->begin_job();
+    }
+    void measure() {
+        for (auto& master : masters_) master->measure();
+    }
+    bool measured() const { return reads() + writes() != 0; }
+    bool failed() const {
+        return std::any_of(masters_.begin(), masters_.end(), [](const auto& master) { return master->failed(); });
+    }
+    // One of the transfers of the job that begins is answered SLVERR or DECERR.
+    void fail(Random& random) {
+        const bool write = reads() == 0 || (writes() != 0 && random.below(4) == 0);
+        uint64_t at = random.below(write ? writes() : reads());
+        for (auto& master : masters_) {
+            const uint64_t own = write ? master->writes_of_job() : master->reads_of_job();
+            if (at < own) {
+                const unsigned response = 2 + unsigned(random.below(2));
+                return master->fail(write ? NEVER : at, write ? at : NEVER, response);
+            }
+            at -= own;
+        }
+    }
     void check_reset() {
         shared_.note();
         for (auto& master : masters_) master->check_reset();
@@ -392,6 +446,17 @@ class Masters {
 
   private:
     static constexpr uint64_t QUIET_MIN = 1000;
+
+    uint64_t reads() const {
+        uint64_t sum = 0;
+        for (const auto& master : masters_) sum += master->reads_of_job();
+        return sum;
+    }
+    uint64_t writes() const {
+        uint64_t sum = 0;
+        for (const auto& master : masters_) sum += master->writes_of_job();
+        return sum;
+    }
 
     Shared& shared_;
     bool ready_waits_, waited_ = false;

@@ -22,6 +22,8 @@ class Simulation {
           resets_left_(options.number("resets")),
           reset_random_(options.number("reset_seed")),
           reset_reach_(options.number("reset_reach")),
+          errors_left_(options.number("errors")),
+          error_random_(options.number("error_seed")),
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
@@ -151,6 +153,12 @@ class Simulation {
         ++resets_done_;
         shared_.running = false;
         reset(1 + reset_random_.below(RESET_CYCLES_ASKED));
+        again();
+    }
+
+    // The job of the same image.
+    void again() {
+        failing_ = false;
         for (Stream& tap : taps_) tap.leave();
         output_.leave();
         shared_.window.rewind(shared_.image);
@@ -197,7 +205,7 @@ class Simulation {
                 run_job();
                 break;
             case Phase::RUN:
-                if (control_.finished()) end_job();
+                if (control_.finished()) failing_ ? end_failed() : end_job();
                 break;
             case Phase::READ:
                 if (own_.idle()) next_job();
@@ -211,7 +219,12 @@ class Simulation {
         phase_ = Phase::RUN;
         began_ = dut_.cycle();
         shared_.running = true;
-        control_.begin(RUN_STEPS);
+        // How many transfers there are is known from the job before.
+        const bool last = shared_.image + 1 == shared_.images;
+        failing_ = errors_left_ != 0 && masters_.measured() && (last || error_random_.below(2) == 0);
+        masters_.begin_job();
+        if (failing_) masters_.fail(error_random_);
+        control_.begin(failing_ ? ERROR_STEPS : RUN_STEPS);
         // A job without a start of its own begins with its first step.
         if (RUN_STEPS[0].act != Act::START) start();
         draw_reset();
@@ -228,10 +241,27 @@ class Simulation {
         phase_ = Phase::LOAD;
     }
 
+    // A job that was to end as one does with an error: it is done again.
+    void end_failed() {
+        shared_.running = false;
+        if (!masters_.failed())
+            return shared_.fatal("error without an error response", "control", "no transfer was answered with one");
+        masters_.check_done();
+        shared_.memories.end();
+        --errors_left_;
+        ++errors_done_;
+        again();
+    }
+
     void end_job() {
         shared_.running = false;
+        masters_.measure();
         job_cycles_ = dut_.cycle() - began_;
         if (resets_left_ != 0 && shared_.image + 1 == shared_.images) return disturb();
+        if (errors_left_ != 0 && shared_.image + 1 == shared_.images) {
+            shared_.memories.end();
+            return again();
+        }
         const uint64_t latency = job_cycles_;
         if (first_latency_ == NEVER) first_latency_ = latency;
         latencies_.add(latency);
@@ -312,6 +342,8 @@ class Simulation {
         if (control_.starting()) start();
         moved |= rams_.observe();
         moved |= masters_.observe();
+        // What comes of data that were refused is no value.
+        if (failing_) return moved;
         turns_.clear();
         for (size_t i = 0; i < MONITORS.size(); ++i) turns_.push_back(has_turn(i));
         for (size_t i = 0; i < MONITORS.size(); ++i) {
@@ -379,7 +411,7 @@ class Simulation {
             for (const Fault& fault : late_) shared_.log.faults.add(fault);
         static const char* const PHASES[] = {"gap", "load", "setup", "run", "read", "drain"};
         Object state, result;
-        state.text("phase", PHASES[int(phase_)]).text("step", control_.step());
+        state.text("phase", PHASES[int(phase_)]).text("step", control_.step()).number("errors", errors_done_);
         result.number("images", shared_.image)
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - shared_.window.seconds_waiting())
@@ -402,6 +434,9 @@ class Simulation {
     uint64_t resets_left_, resets_done_ = 0;
     Random reset_random_;
     uint64_t reset_reach_, reset_jobs_ = 0, reset_delay_ = NEVER;
+    uint64_t errors_left_, errors_done_ = 0;
+    Random error_random_;
+    bool failing_ = false;  // a transfer of this job is answered with an error
     uint64_t watchdog_, drain_, wave_from_;
     Stream output_;
     std::vector<Stream> taps_;
