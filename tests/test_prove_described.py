@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED
+from fxsim.prove.evidence import Evidence
+from fxsim.prove.forms_again import forms_again
 from fxsim.prove.run import Proof, ProofRequest, prove
 from fxsim.prove.shown import shrink
 from fxsim.signoff import Status, load_plan, run_plan
@@ -48,6 +51,12 @@ def ask(model: Model, dut: Path, **options: Any) -> Proof:
     request = ProofRequest(model, "described", {"dut": str(dut)}, simulate=False)
     (proof,) = prove(replace(request, **options)).proofs
     return proof
+
+
+def ask_for(model: Model, dut: Path, evidence: Evidence, images: int = 1) -> None:
+    """The proof of a described design, with evidence."""
+    request = ProofRequest(model, "described", {"dut": str(dut)}, images=images, simulate=False)
+    assert prove(request, evidence=evidence).status == PROVED
 
 
 def without_tap(text: str) -> str:
@@ -189,6 +198,79 @@ def test_the_command_and_signoff_take_a_description(
     (row,) = check.details.of(ForAllInputs)
     assert (row.of, row.design, row.status, row.count) == ("described", "awkward", PROVED, 24)
     assert {"rtl d/awkward.toml", "dut d/awkward.toml"} <= record.hashes.keys()
+
+
+ALTERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "a coefficient": (lambda a: add_to(a, "lists", a["lists_at"][a["classes"][0, 1]]), "not the model's weights"),
+    "a variable": (lambda a: add_to(a, "lists", a["lists_at"][a["values"][0, 2]]), "its variables are not the model's"),
+    "a table": (lambda a: add_to(a, "tables", 200), "its table is not the contract's"),
+    "a width": (lambda a: put(a["classes"], (0, 3), 12), "12 bits do not hold its sum"),
+    "a bound": (lambda a: put(a["classes"], (0, 5), 100), "beyond what is stated"),
+    "what is added": (lambda a: add_to(a["classes"][0], 6), "beyond what is stated"),
+    "another question": (lambda a: put(a["classes"], (0, 2), 1), "its question does not say, or says besides"),
+    "no question": (lambda a: put(a["questions"], 0, "0" * 64), "is not among those that were asked"),
+    "a value less": (lambda a: a.update(values=a["values"][1:]), "nothing is claimed of it"),
+    "a value twice": (lambda a: a.update(values=a["values"][[0, *range(len(a["values"]))]]), "there twice"),
+    "a value more": (lambda a: a.update(values=np.vstack([a["values"], [[999, 0, 0]]])), "that its taps do not have"),
+}
+
+
+def add_to(array: Any, *at: Any) -> None:
+    """One more at a place."""
+    of = array
+    for place in at[:-1]:
+        of = of[place]
+    of[at[-1]] += 1
+
+
+def put(array: Any, at: Any, value: Any) -> None:
+    """Another value at a place."""
+    assert array[at] != value
+    array[at] = value
+
+
+@pytest.fixture(scope="module")
+def kept_forms(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
+    """The evidence of the awkward design, of two images."""
+    folder = tmp_path_factory.mktemp("forms")
+    evidence = Evidence(model=model)
+    ask_for(model, design(folder / "d"), evidence, images=2)
+    evidence.write(folder / "evidence")
+    return folder / "evidence"
+
+
+def test_forms_are_checked_again_from_the_model(kept_forms: Path, model: Model, tmp_path: Path) -> None:
+    """Sums by questions, a rectifier by a table; of a hidden tap both in one table; what is missing is refused."""
+    claims = (kept_forms / "forms.json").read_bytes()
+    assert forms_again(kept_forms, claims) == []
+    evidence = Evidence(model=model)
+    ask_for(model, design(tmp_path / "d", {"awkward.toml": without_tap}), evidence)
+    evidence.write(tmp_path / "hidden")
+    assert forms_again(tmp_path / "hidden", (tmp_path / "hidden" / "forms.json").read_bytes()) == []
+    more = json.loads(claims)
+    more[0]["images"] = 3
+    assert "image 2, 'fc', value 0: nothing is claimed of it" in forms_again(kept_forms, json.dumps(more).encode())[0]
+    less = json.loads(claims)
+    less[0]["taps"] = ["act"]
+    assert "'fc', which is neither given nor proved" in forms_again(kept_forms, json.dumps(less).encode())[0]
+    less[0]["taps"], less[0]["shown"] = ["fc"], ["fc", "input"]
+    assert "but not 'act' of the input" in forms_again(kept_forms, json.dumps(less).encode())[0]
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_altered_forms_are_refused(kept_forms: Path, tmp_path: Path, what: str) -> None:
+    """Each part of a form is held against the model."""
+    change, message = ALTERED[what]
+    folder = tmp_path / "e"
+    shutil.copytree(kept_forms, folder)
+    (file,) = (folder / "forms").iterdir()
+    with np.load(file, allow_pickle=False) as kept_arrays:
+        arrays: dict[str, Any] = {name: kept_arrays[name] for name in kept_arrays.files}
+    change(arrays)
+    np.savez_compressed(file, **arrays)
+    wrong = forms_again(folder, (folder / "forms.json").read_bytes())
+    assert wrong
+    assert message in wrong[0]
 
 
 class Simulated(NamedTuple):

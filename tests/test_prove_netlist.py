@@ -1,5 +1,6 @@
 """Netlists: BTOR2 is read or refused by name, and its plain evaluation is what the Verilog computes."""
 
+import os
 import random
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from fxsim.errors import FileError, ToolError
 from fxsim.paths import rtl_dir
+from fxsim.prove import netlist as netlist_module
 from fxsim.prove.btor2 import Sort, parse
 from fxsim.prove.concrete import Evaluator, compute
+from fxsim.prove.kept import keep_text
 from fxsim.prove.netlist import make_netlist
 from fxsim.simulate.sources import Sources, read_sources
 
@@ -168,3 +171,31 @@ def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
         make_netlist(Sources(tmp_path, {"x y.v": b""}), "x", {}, {})
     with pytest.raises(FileError, match="expected a name"):
         make_netlist(Sources(tmp_path, {"x.v": b""}), "x", {"A": '"; shell'}, {})
+
+
+def test_the_version_of_yosys_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as its program is the same file: it takes longer than many a netlist."""
+    asked: list[object] = []
+    monkeypatch.setattr(netlist_module, "program_output", lambda words, **_: asked.append(words) or "Yosys 1.0")
+    netlist_module._version.cache_clear()
+    try:
+        assert [netlist_module.find_yosys()[1] for _ in range(3)] == ["Yosys 1.0"] * 3
+    finally:
+        netlist_module._version.cache_clear()
+    assert len(asked) == 1
+
+
+def test_netlists_are_bounded_by_their_bytes(tmp_path: Path) -> None:
+    """Those of several models' modules stay together; the oldest go where they are too large together."""
+    for number in range(100):
+        keep_text(tmp_path / f"{number:03}.btor", "x" * 100, netlist_module.ENTRIES_MAX, 1 << 20)
+        os.utime(tmp_path / f"{number:03}.btor", (number, number))
+    assert len(list(tmp_path.glob("*.btor"))) == 100
+    keep_text(tmp_path / "last.btor", "x" * 100, netlist_module.ENTRIES_MAX, 1000)
+    assert sorted(path.name for path in tmp_path.glob("*.btor")) == [
+        "096.btor",
+        "097.btor",
+        "098.btor",
+        "099.btor",
+        "last.btor",
+    ]

@@ -188,3 +188,8 @@ class Provable(NamedTuple):
             lane.tap for region in read if not isinstance(region.content, bytes) for lane in region.content if lane
         }
         return given | shown | words | values
+
+    def proved(self) -> set[str]:
+        """The taps whose values are proved, and not only passed on as they are."""
+        shown = {watch.tap for watch in self.watches if not watch.same}
+        return shown | {lane.tap for monitor in self.monitors for word in monitor.words for lane in word}

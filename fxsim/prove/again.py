@@ -14,6 +14,7 @@ from fxsim.graph import INPUT, Graph, Model
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
 from fxsim.prove.btor2 import parse
 from fxsim.prove.evidence import Again, kept_model
+from fxsim.prove.forms_again import forms_again
 from fxsim.prove.network import Network, Runner, Standing
 from fxsim.prove.reach import SUMS_MAX
 from fxsim.prove.schedule import induction_questions, progress_question
@@ -300,5 +301,6 @@ AGAIN: Mapping[str, Again] = {
     "widths": widths_again,
     "schedules": schedules_again,
     "network": network_again,
+    "forms": forms_again,
 }
 """The check of each kind of part."""

@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Evidence:
     """Evidence as it is gathered, in memory; `write` puts it into a folder.
 
-    `shown`: the simulation in which the images `SHOWN` refute a design.
+    `forms`: the claims on forms of designs. `shown`: the simulation in which the images `SHOWN` refute a design.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -62,6 +62,7 @@ class Evidence:
     parts: dict[str, str] = field(default_factory=dict)
     model: Model | None = None
     shown: CosimResult | None = None
+    forms: list[object] = field(default_factory=list)
 
     def ask(self, name: str, text: str, expected: Answer, claim: str) -> None:
         """Keep a question that was answered as `expected`. `name` becomes the file's."""

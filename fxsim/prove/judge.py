@@ -15,6 +15,7 @@ from fxsim.prove import queries
 from fxsim.prove.compiled import cones
 from fxsim.prove.compiled.cones import COLUMNS
 from fxsim.prove.expected import Composed, Expected, Functions, HiddenError, Numbers, Requantised
+from fxsim.prove.forms import Forms
 from fxsim.prove.machine import Codes, Machine
 from fxsim.prove.solver import Answer, decide
 
@@ -90,10 +91,13 @@ class Judge:
 
     `samples`: values by number, int64 [value, sample], of which every image of the run has its own, one after the
     other: each value's term is evaluated of them, too. `counts`: how values were proved; `questions`: each text that
-    the solver was asked, with its answer.
+    the solver was asked, with its answer. `forms`: where the form of each value that is proved is noted.
     """
 
-    def __init__(self, machine: Machine, functions: Functions, samples: Numbers) -> None:
+    def __init__(self, machine: Machine, functions: Functions, samples: Numbers, forms: Forms | None = None) -> None:
+        self._forms = forms
+        self._function_of: dict[object, tuple[int, int]] = {}
+        self._decided_by: bytes | str = b""
         self._machine = machine
         self._functions = functions
         self._samples = samples
@@ -132,16 +136,16 @@ class Judge:
         except HiddenError as hidden:
             return self._hidden(codes, place, str(hidden))
         inputs = expected.inputs + place.image * self._functions.total
-        cone = self.cone(codes, FEW)
+        cone, number = self.cone(codes, FEW), self.number(place)
         if cone is None:
             return _finding("form", place, f"it is made of more than {cones.ROWS_MAX:,} operations or of too much")
         if (wrong := self._of_samples(cone, place)) is not None:
             return wrong
         variables, rows = cone.variables, cone.rows
         if self._found[cones.FORM] == 1:
-            text = self._of_form(expected, inputs, variables)
+            text = self._of_form(number, expected, inputs, variables)
         elif len(set(variables.tolist()) | set(inputs.tolist())) <= FEW:
-            text = self._of_few(expected, inputs, cone)
+            text = self._of_few(number, expected, inputs, cone)
         elif len(variables) <= FEW:
             text = f"it depends on {self._names(variables)}, expected on {len(inputs)} values: {self._names(inputs)}"
         else:
@@ -188,7 +192,7 @@ class Judge:
 
     # --- Ways to prove it ---
 
-    def _of_form(self, expected: Expected, inputs: Numbers, variables: Numbers) -> str:
+    def _of_form(self, number: int, expected: Expected, inputs: Numbers, variables: Numbers) -> str:
         """Compare the linear form with the weights, then the function of it; empty where it is proved."""
         found = self._found
         coefficients = self._coefficients[: len(variables)]
@@ -207,6 +211,10 @@ class Judge:
         key = (inner[:, :COLUMNS].tobytes(), width, low, high, added, expected.key)
         if key not in self._decided:
             self._decided[key] = self._of_accumulator(inner, width, low, high, added, expected)
+            self._keep_function(key)
+        if self._forms is not None and not self._decided[key]:
+            accumulator = [width, low, high, added]
+            self._forms.of_form(number, variables[met], coefficients[met], self._function_of[key], accumulator)
         self.counts["form"] += not self._decided[key]
         return self._decided[key]
 
@@ -222,6 +230,7 @@ class Judge:
             sums = np.arange(low, high + 1, dtype=np.int64)
             got, good = self.evaluate(inner, sums[None])
             wrong = np.flatnonzero(~good | (got != expected.finish(sums - added)))
+            self._decided_by = got.astype(np.int8).tobytes()
             self.counts["functions by all values"] += 1
             return f"of a sum of {sums[wrong[0]] - added} it gives {got[wrong[0]]}" if len(wrong) else ""
         if not isinstance(expected.finish, Requantised):
@@ -232,10 +241,10 @@ class Judge:
         if text not in self.questions:
             self.questions[text] = decide(text).answer
         self.counts["functions by the solver"] += 1
-        answer = self.questions[text]
+        answer, self._decided_by = self.questions[text], text
         return "" if answer is Answer.UNSAT else f"the solver says '{answer}' of its function of the sum"
 
-    def _of_few(self, expected: Expected, inputs: Numbers, cone: Cone) -> str:
+    def _of_few(self, number: int, expected: Expected, inputs: Numbers, cone: Cone) -> str:
         """Try every combination of a few values; empty where it is proved."""
         union = [*inputs.tolist(), *(v for v in cone.variables.tolist() if v not in inputs)]
         own = tuple(union.index(v) for v in cone.variables.tolist())
@@ -246,9 +255,17 @@ class Judge:
             sums = expected.weights @ grid[: len(inputs)]
             wrong = np.flatnonzero(~good | (got != expected.finish(sums)))
             self.counts["functions by all values"] += 1
+            self._decided_by = np.broadcast_to(got, grid.shape[1:]).astype(np.int8).tobytes()
             self._decided[key] = f"of {grid[:, wrong[0]].tolist()} it gives {got[wrong[0]]}" if len(wrong) else ""
+            self._keep_function(key)
+        if self._forms is not None and not self._decided[key]:
+            self._forms.of_few(number, np.array(union, np.int64), self._function_of[key])
         self.counts["few"] += not self._decided[key]
         return self._decided[key]
+
+    def _keep_function(self, key: object) -> None:
+        if self._forms is not None and not self._decided[key]:
+            self._function_of[key] = self._forms.function(self._decided_by)
 
     def _of_samples(self, cone: Cone, place: Place) -> Finding | None:
         """Evaluate the term of the sample images' values: it must be the model's."""

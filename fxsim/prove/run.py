@@ -1,6 +1,7 @@
 """A proof of RTL from a request to its result: netlist, symbolic run, the netlist on numbers, simulation beside it."""
 
 import itertools
+import re
 import resource
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, BlockProof, prove_bloc
 from fxsim.prove.bus import OF_MEMORY, OF_REGISTERS, BusSetup
 from fxsim.prove.evidence import SHOWN, Evidence
 from fxsim.prove.expected import Functions, Numbers
+from fxsim.prove.forms import Forms
+from fxsim.prove.forms_again import Claim
 from fxsim.prove.judge import Finding, Judge, Place
 from fxsim.prove.kept import find_key, keep, take
 from fxsim.prove.machine import Machine
@@ -235,7 +238,8 @@ def prove_design(
     stall = parse_schedule(request.schedule)
 
     machine = Machine(program)
-    judge = Judge(machine, functions, samples)
+    forms = None if evidence is None else Forms()
+    judge = Judge(machine, functions, samples, forms)
     report = None if progress is None else (lambda done, of: progress(design.name, done, of))
     outcome = Run(machine, setup, functions.total, request.images, judge, stall=stall, report=report).run()
     clock.lap("symbolic run")
@@ -247,6 +251,16 @@ def prove_design(
             if answer is Answer.UNSAT:
                 evidence.ask(design.name, text, answer, f"a function of a sum in {design.name} is the contract's")
     clear = not outcome.stopped and not outcome.findings
+    if evidence is not None and forms is not None and clear:
+        name = re.sub(r"[^a-z0-9_-]+", "-", design.name.lower())[:80]
+        file = f"forms/{len(evidence.forms):03}-{name}.npz"
+        evidence.keep(file, forms.file())
+        taps = [tap for tap in request.model.graph.taps if tap in design.proved()]
+        shown = sorted(design.tensors())
+        given = tuple(name for name in shown if name not in taps)
+        whole = design.whole and request.model.graph.output in taps and given == (INPUT,)
+        evidence.forms.append(Claim(design.name, file, request.images, tuple(taps), tuple(shown), given, whole))
+        evidence.add("forms", evidence.forms)
     refutation, simulated = None, "not simulated"
     if design.whole and request.simulate:
         if status is not None:
