@@ -1,9 +1,10 @@
 """`python -m benchmarks proofs`: faults put into the accelerators' RTL, what a proof says of each, and what else does.
 
-Of two small models. A fault of the streaming accelerator's data path is put into the whole, which is proved under one
-schedule; one of a module that is proved alone into that. `refuted` was shown by an image in Verilator, or by inputs of
-which the module's netlist was evaluated; what is `proved` is simulated on many random images or inputs, or refuted
-under another schedule; `unproved` is wrong as a function of the taps before, for values that no simulated image had.
+Of small models. A fault of the streaming accelerator's data path, or of the SIMD accelerator, is put into the whole,
+which is proved under one schedule; one of a module that is proved alone into that. `refuted` was shown by an image in
+Verilator, or by inputs of which the module's netlist was evaluated; what is `proved` is simulated on many random images
+or inputs, or refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no
+simulated image had.
 """
 
 import shutil
@@ -36,8 +37,8 @@ CYCLES = 5000
 class Change(NamedTuple):
     """A fault: what it is of, the file, and the text that takes another's place; of which model it is shown.
 
-    `module`: that is proved alone, of this `device`; empty: the whole. `every`: a module that `--schedule all` must
-    refute, though the whole is proved under one schedule.
+    `module`: that is proved alone, of this `device`; empty: the whole of it. `every`: a module that `--schedule all`
+    must refute, though the whole is proved under one schedule.
     """
 
     kind: str
@@ -53,7 +54,7 @@ class Change(NamedTuple):
 _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/activation_table.v"
 _GUARD, _TAG = "stream/frame_guard.v", "stream/frame_tag.v"
 _LOOKUP, _TILE, _LANE = "simd/table_lane.v", "simd/mac_tile.v", "simd/simd_lane.v"
-_MEAN, _CELL = "simd/pool_lane.v", "simd/mac_cell.v"
+_MEAN, _CELL, _EPILOGUE = "simd/pool_lane.v", "simd/mac_cell.v", "simd/simd_epilogue.v"
 _TRANSPOSE, _FIFO, _POOL, _DOT = "stream/transpose.v", "lib/axis_fifo.v", "stream/pool.v", "stream/dot_product.v"
 CHANGES = (
     Change(
@@ -235,6 +236,56 @@ CHANGES = (
         "line_reg",
         module="delay_line", device="simd",
     ),
+    # In the whole SIMD accelerator.
+    Change(
+        "rounding", _REQUANTISE,
+        "quotient_extended + rounding_bit + bias_extended",
+        "quotient_extended + bias_extended",
+        device="simd",
+    ),
+    Change("order", _LANE, ".x(add_6_reg),\n      .w(res_w)", ".x(affine_5_reg),\n      .w(res_w)", device="simd"),
+    Change(
+        "index", _EPILOGUE,
+        ".read_address(address_4[RESIDUAL_W-1:0])",
+        ".read_address(address_8[RESIDUAL_W-1:0])",
+        device="simd",
+    ),
+    Change("stale data", _EPILOGUE, "first_tokens_6_reg && first_row[6]", "first_row[6]", device="simd"),
+    Change(
+        "index", _LOOKUP,
+        ".write_enable(write_enable && !write_position[0])",
+        ".write_enable(write_enable)",
+        device="simd",
+    ),
+    Change("index", "simd/block_transpose.v", "NUMBER - read_index_reg", "read_index_reg - NUMBER", device="simd"),
+    Change("reset", "simd/block_transpose.v", "      write_index_reg <= 4'd0;\n", "", device="simd"),
+    Change(
+        "index", "simd/simd_loader.v",
+        "weight_write_address_reg <= weight_address_reg;",
+        "weight_write_address_reg <= weight_address_reg + 16'd1;",
+        device="simd",
+    ),
+    Change("handshake", "simd/simd_memory.v", "m_axi_wstrb = 16'hFFFF", "m_axi_wstrb = 16'h7FFF", device="simd"),
+    Change("index", "simd/simd_descriptor.v", "localparam RULE_BIT = 18;", "localparam RULE_BIT = 17;", device="simd"),
+    Change(
+        "stale data", "simd/simd_core.v",
+        ".in_data(read_zero_reg ? {WORD_W{1'b0}} : read_word)",
+        ".in_data(read_word)",
+        device="simd",
+    ),
+    Change("stale data", _CELL, "first ? {ACC_W{1'b0}} : sum_reg", "sum_reg", device="simd"),
+    Change(
+        "index", "simd/simd_sequencer.v",
+        "step_reg == 4'd14 && last_block",
+        "step_reg == 4'd13 && last_block",
+        device="simd",
+    ),
+    Change(
+        "index", "simd/axi_reader.v",
+        "wire [WORD_W-1:0] next_range = range_reg + stride_w;",
+        "wire [WORD_W-1:0] next_range = range_reg;",
+        device="simd",
+    ),
 )  # fmt: skip
 """Faults over the modules of the data path."""
 
@@ -246,21 +297,32 @@ def models() -> tuple[Model, Model]:
     return generate_model("psa", psa, images, 7), generate_model("relu", ResMLPConfig(4, 3, 3, 4, 1, 2), images, 7)
 
 
+def tiled_model() -> Model:
+    """A PSA model of one block whose tensors take several tiles of 16 tokens and 16 channels, the last not full."""
+    images = np.random.default_rng(3).integers(-128, 128, (50, 32, 5)).astype(np.int8)
+    config = ResMLPConfig(32, 5, 18, 20, 1, 3, points=16, rule=TableRule.CLAMP)
+    return generate_model("tiled", config, images, 7)
+
+
 @click.command()
 @click.option("--schedule", default="random:3", show_default=True, help="Stalls of both sides.")
 @click.option("--only", metavar="KIND", help="Faults of this kind alone.")
 @click.option("--file", "name", metavar="TEXT", help="Faults of files with this in their names alone.")
 @click.option("--alone", is_flag=True, help="Faults of modules that are proved alone.")
-def proofs(schedule: str, only: str | None, name: str | None, alone: bool) -> None:
+@click.option("--whole", metavar="ACCEL", help="Faults in the whole of this accelerator alone.")
+def proofs(schedule: str, only: str | None, name: str | None, alone: bool, whole: str | None) -> None:
     """Put each fault into a copy of the RTL, and prove the accelerator or a module: what becomes of it."""
     counts: Counter[str] = Counter()
     for change in CHANGES:
         if only not in (None, change.kind) or (name or "") not in change.file or (alone and not change.module):
             continue
+        if whole is not None and (change.module or change.device != whole):
+            continue
         with temporary.folder("proofs") as folder:
             status, said = verdict(change, faulty(folder, change), schedule)
         counts[status] += 1
-        click.echo(f"{status:8} {change.kind:10} {change.module or 'whole':12} {change.file:28} {said}")
+        of = change.module or f"{change.device} whole"
+        click.echo(f"{status:8} {change.kind:10} {of:13} {change.file:28} {said}")
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
 
 
@@ -271,7 +333,10 @@ def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
     """
     psa, relu = models()
     model = psa if change.psa else relu
-    if change.module:
+    whole = not change.module
+    if whole and change.device != DEFAULT:
+        model = tiled_model()
+    if not whole:
         found = prove(ProofRequest(model, change.device, module=change.module, rtl=rtl))
         for block in found.blocks:
             if block.status == REFUTED:
@@ -279,12 +344,12 @@ def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
         if found.status == PROVED:
             return PROVED, f"{_evaluated(change, model, rtl)} cycles of random inputs, evaluated: equal"
         return found.status, ", ".join(f"{block.name}: {block.wrong}" for block in found.blocks if block.wrong)
-    (proof,) = prove(ProofRequest(model, rtl=rtl, schedule=schedule, images=2)).proofs
+    (proof,) = prove(ProofRequest(model, change.device, rtl=rtl, schedule=schedule, images=2)).proofs
     first = proof.findings[0] if proof.findings else None
     said = proof.stopped if first is None else f"{first.tap}: {first.text}"
     if proof.refutation is not None:
         said += f" | image {proof.refutation.image} in Verilator: {proof.refutation.sentence}"
-    if proof.status == UNPROVED:
+    if proof.status == UNPROVED and change.device == DEFAULT:
         # No simulated image has such values before it: the module alone is refuted by some, of which it is evaluated.
         module = Path(change.file).stem
         for alone in prove(ProofRequest(model, module=module, rtl=rtl, schedule=schedule)).proofs:
@@ -302,7 +367,9 @@ def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
         assert wrong, f"{change.file}: --schedule all does not refute it"
         return PROVED, f"under this schedule; --schedule all refutes {change.every}: {wrong[0]}"
     x = sample_images(model, IMAGES, seed=4)
-    assert run_cosim(CosimRequest(model, x, stall=schedule, rtl=rtl)).verdict.passed, f"{change.file}: it is not equal"
+    assert run_cosim(CosimRequest(model, x, change.device, stall=schedule, rtl=rtl)).verdict.passed, (
+        f"{change.file}: it is not equal"
+    )
     return PROVED, f"{IMAGES} random images in Verilator: equal"
 
 

@@ -187,6 +187,8 @@ def test_everything_that_does_not_fit_is_said_at_once(model: Path, tmp_path: Pat
              "tap 1: name: missing"],
         ),
         ({'order = ["-token", "channel"]': 'order = ["token"]'}, ["order is token, expected each of"]),
+        ({'lane_order = "high"': 'lane_order = "hi"'},
+         ["stream 1 (input): lane_order: is 'hi', expected one of low, high; the nearest that there is: 'high'"]),
         ({"tie = { mode_i = 1 }": "tie = {"}, ["is not a description of RTL"]),
         ({"tie = { mode_i = 1 }": ""}, ["nothing drives the input mode_i"]),
         ({'top = "awkward"': 'tops = "awkward"'}, ["tops: unknown key; the nearest", "top: missing"]),

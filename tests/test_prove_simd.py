@@ -1,5 +1,6 @@
 """Proofs of the whole SIMD accelerator: a small model in a job, and what is wrong around or in it is never proved."""
 
+import itertools
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -21,10 +22,12 @@ from fxsim.graph import INPUT, Model
 from fxsim.operators import Linear
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED
+from fxsim.prove.btor2 import parse
+from fxsim.prove.concrete import Evaluator
 from fxsim.prove.expected import Functions, Numbers
 from fxsim.prove.judge import Judge
 from fxsim.prove.kept import find_key
-from fxsim.prove.machine import Machine
+from fxsim.prove.machine import Machine, constant
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Program, make_program
 from fxsim.prove.run import ProofRequest, make_setup, prove, sample_images
@@ -216,6 +219,72 @@ def test_what_is_not_proved_of_it_is_refused_by_name() -> None:
         prove_schedules(tiny(), device="simd")
     with pytest.raises(ToolError, match="one job of all images of the run: leave 'batch' unset"):
         prove(ProofRequest(tiny(), device="simd", settings={"batch": 1}, images=2))
+
+
+def test_a_wrong_look_up_is_caught(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prover that takes the words of a table in another order: its terms are wrong of the samples' values."""
+    right = Machine._table
+
+    def turned(machine: Machine, words: Numbers, width: int) -> int:
+        return right(machine, np.roll(words, 1, axis=0), width)
+
+    monkeypatch.setattr(Machine, "_table", turned)
+    outcome, _ = judged(ground, bus_of(ground))
+    assert {finding.tap for finding in outcome.findings} == {"blocks.0.mlp.psa_1", "blocks.0.mlp.psa_2"}
+
+
+CHAIN = """
+1 sort bitvec 8
+2 sort bitvec 3
+3 input 1 in
+4 state 1 first
+5 state 2 narrow
+6 state 1 second
+7 state 1 third
+8 slice 2 4 2 0
+9 next 1 4 3
+10 next 2 5 8
+11 next 1 6 4
+12 next 1 7 6
+13 output 7 last
+14 output 5 low
+"""
+
+
+def test_registers_behind_registers_take_what_stood_there() -> None:
+    """A chain of registers of several widths, without a cell between them: as the plain evaluator has them."""
+    netlist = parse(CHAIN)
+    program, random = make_program(netlist), np.random.default_rng(1)
+    machine, plain = Machine(program), Evaluator(netlist, lambda _: 0)
+    for cycle in range(40):
+        value = int(random.integers(0, 256))
+        places = program.places[netlist.inputs["in"]]
+        assert places is not None
+        machine.put(places, constant(value, 8))
+        machine.propagate()
+        plain.evaluate({"in": value})
+        for name, width in (("last", 8), ("low", 3)) if cycle > 3 else ():
+            at = program.places[netlist.output(name)]
+            assert machine.bits[at].tolist() == constant(plain.value(netlist.output(name)), width).tolist()
+        machine.tick()
+        plain.tick()
+
+
+@pytest.mark.parametrize("width", [64, 65, 100])
+def test_numbers_are_compared_at_any_width(width: int) -> None:
+    """Less than, with and without a sign, of constants of more bits than a term has."""
+    text = f"1 sort bitvec {width}\n2 sort bitvec 1\n3 input 1 a\n4 input 1 b\n5 slt 2 3 4\n6 ult 2 3 4\n"
+    netlist = parse(f"{text}7 output 5 signed\n8 output 6 unsigned\n")
+    program = make_program(netlist)
+    machine = Machine(program)
+    top = 1 << width - 1
+    for a, b in itertools.product((0, 1, 2, top - 1, top, top + 1, 2 * top - 1), repeat=2):
+        for name, value in (("a", a), ("b", b)):
+            machine.put(program.places[netlist.inputs[name]], constant(value, width))
+        machine.propagate()
+        less = [int(machine.bits[program.places[netlist.output(name)]][0]) for name in ("signed", "unsigned")]
+        signed_a, signed_b = ((value ^ top) - top for value in (a, b))
+        assert less == [signed_a < signed_b, a < b], (a, b)
 
 
 @pytest.mark.thorough

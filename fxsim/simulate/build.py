@@ -122,7 +122,11 @@ _VERILATOR_FLAGS = (
     *("-CFLAGS", "-fno-exceptions"),
     *("--prefix", "Vdut", "--Mdir", "obj", "-o", "simulate"),
 )
-_TRACE_FLAGS = ("--trace-fst",)
+_TRACE_FLAGS = (
+    "--trace-fst",
+    # What writes FST files throws some. The last of two such flags counts.
+    *("-CFLAGS", "-fexceptions"),
+)
 _MAKE_VARIABLES = (
     # How g++ is told of a precompiled header; the wheel was configured for another compiler.
     "CFG_CXXFLAGS_PCH_I=-include",

@@ -7,6 +7,7 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
 from fxsim.devices.described.bind import Bound, bind
 from fxsim.devices.described.description import read_description
+from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.fitted import (
     FOLLOWING,
     DescribedSettings,
@@ -191,7 +192,9 @@ def fit(model: Model, settings: DescribedSettings) -> Fitted:
     if settings.dut is None:
         raise StimulusError("the accelerator 'described' needs a description: expected --dut FILE.toml")
     path = Path(settings.dut)
-    return FittedJobs(model, path) if read_description(path).has_jobs else FittedStreams(model, path)
+    description = description_of(path, Findings())
+    assert description is not None
+    return FittedJobs(model, path) if description.has_jobs else FittedStreams(model, path)
 
 
 def proofs(model: Model, settings: DescribedSettings, module: str | None) -> tuple[Provable, ...]:

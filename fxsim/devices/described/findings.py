@@ -49,7 +49,11 @@ def description_of(path: Path, findings: Findings) -> Description | None:
     found by its place; None where too little is left.
     """
     if not findings.collecting:
-        return read_description(path)
+        every = Findings(collecting=True)
+        description = description_of(path, every)
+        if every.problems:
+            raise FileError(every.problems[0])
+        return description
     try:
         return read_description(path)
     except FileError as error:
@@ -141,9 +145,19 @@ def _fits(key: str, value: Any, kind: Any, name: str, problems: list[str]) -> bo
         check_texts(value, key)
     except (msgspec.ValidationError, ValueError) as error:
         left = f"{CHOOSE} is left, where you must choose" if value == CHOOSE else short(str(error), 500)
+        if isinstance(value, str) and value != CHOOSE and (choices := _choices(kind)):
+            left = f"is {short(repr(value))}, expected one of {', '.join(map(str, choices))}{nearest(value, choices)}"
         problems.append(f"{name}: {left}")
         return False
     return True
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words that a field takes; none where it takes others, too."""
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    inner = [one for one in typing.get_args(kind) if one is not type(None)]
+    return _choices(inner[0]) if len(inner) == 1 else ()
 
 
 def _part_of(kind: Any) -> tuple[type[Part] | None, bool]:
