@@ -197,6 +197,13 @@ def test_a_contract_of_the_whole_trace_stands_beside_one_rule(model: Model, x: n
     fault = next(fault for fault in found.faults if fault.tap == f"{block}.res_affine")
     assert fault.label == "rounding_half_away"
     assert "contract_litert_reference" in fault.alternatives
+    # gemmlowp requantises as TensorFlow Lite: another name of one rule is no other rule.
+    whole = trace(model, x, double, up)
+    found = diff(model, x, {tap: whole[tap] for tap in taps[:-1]})
+    assert "gemmlowp" in found.contracts
+    *_, at_one, at_other = found.faults
+    assert (at_one.label, at_one.alternatives) == ("rounding_half_away", ("contract_tflite_reference",))
+    assert (at_other.label, at_other.alternatives) == ("contract_tflite_reference", ())
 
 
 def test_the_command_says_so(model: Model, x: np.ndarray, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ _PLACE_IS_NOTHING = (Rounding.HALF_UP, Rounding.FLOOR, Rounding.CEILING, Roundin
 """Roundings that give the same for a bias before the shift as for one after it."""
 _ANYWHERE = {"requantise", "rounding", "first_cut", "bias", "logical", "acc_bits", "overflow", "limits", "relu"}
 """Fields of a `Rule` that say the same of every requantisation."""
+_FIRST = {contract.formula: contract.name for contract in reversed(CONTRACTS.values())}
+"""The name of the contract, of all that requantise alike, by which a rule is known."""
 
 Key = tuple[tuple[str, str, str], ...]
 
@@ -90,14 +92,17 @@ def _stated(contract: Contract, case: Case) -> tuple[Change, ...]:
 
 
 def _by_name(contract: Contract, case: Case) -> tuple[Change, ...]:
-    change = Change(f"contract_{contract.name}", {"requantise": contract.requantise})
-    return tuple(replace(change, node=node.name) for node in _requantising(case))
+    return tuple(replace(_named(contract), node=node.name) for node in _requantising(case))
+
+
+def _named(contract: Contract) -> Change:
+    return Change(f"contract_{_FIRST[contract.formula]}", {"requantise": contract.requantise})
 
 
 def _rules(contract: Contract, node: Node) -> Iterator[Change]:
     """The rules that a contract is beside ours, by their labels; itself, where there are none that make it up."""
     if contract.high_mul or contract.float32 or contract.overflow is Overflow.ZERO:
-        yield Change(f"contract_{contract.name}", {"requantise": contract.requantise})
+        yield _named(contract)
         return
     if contract.bias == "before" and contract.rounding not in _PLACE_IS_NOTHING:
         yield Change("bias_before_shift", {"bias": "before"})
