@@ -200,7 +200,7 @@ def test_the_command_and_signoff_take_a_description(
     assert (row.of, row.design, row.status, row.count) == ("described", "awkward", PROVED, 24)
     device = DEVICES["described"]
     fitted = device.fit(model, make_settings(device.name, device.settings, {"dut": str(simple)}))
-    assert record.hashes["rtl d/awkward.toml"] == fitted.design.read().sha256  # so that a plan may simulate the same design, too
+    assert record.hashes["rtl d/awkward.toml"] == fitted.design.read().sha256  # as a simulation in the plan
     assert "dut d/awkward.toml" in record.hashes
 
 
