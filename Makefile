@@ -25,10 +25,10 @@ golden: setup ## train the golden models anew (their flows, into runs/) and writ
 # Those that must run alone come first, so that the summary of nearly all closes the log. Then the testbenches, of which
 # many take long: what is left for the end is short, so that the workers end together.
 test: setup ## the tests: tests/ and testbenches/, side by side; the slowest are shown
-	.venv/bin/pytest -m alone $(ALONE); alone=$$?; .venv/bin/pytest -m "not (alone or thorough)" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
+	.venv/bin/pytest -m "alone and not thorough" $(ALONE); alone=$$?; .venv/bin/pytest -m "not (alone or thorough)" $(SIDE_BY_SIDE) --durations 25 testbenches tests && exit $$alone
 
 thorough: setup ## before a release: the tests of further sizes, and every stage of the sign-off
-	.venv/bin/pytest -m thorough $(SIDE_BY_SIDE) testbenches tests
+	.venv/bin/pytest -m "alone and thorough" $(ALONE); alone=$$?; .venv/bin/pytest -m "thorough and not alone" $(SIDE_BY_SIDE) testbenches tests && exit $$alone
 	.venv/bin/fxsim signoff -o reports/
 
 quick: setup ## the tests that need no tool, while writing: about a minute

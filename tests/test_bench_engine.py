@@ -157,6 +157,7 @@ def test_roofs_are_measured_on_several_threads() -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.thorough
 def test_everything_is_measured_and_equal(measured: Measured) -> None:
     """Each contestant that computes integers equals the reference, on every host; all have figures of each round."""
     by_name = {result.contestant.name: result for result in measured.results}

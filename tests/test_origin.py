@@ -58,7 +58,7 @@ def first_wrong(graph: Graph) -> npt.NDArray[np.int64]:
 
 
 @pytest.mark.verilator
-@pytest.mark.parametrize("stall", ["none", "random:3+reset:1:9"])
+@pytest.mark.parametrize("stall", [pytest.param("none", marks=pytest.mark.thorough), "random:3+reset:1:9"])
 def test_two_faults_in_different_modules_are_both_named(tmp_path: Path, stall: str) -> None:
     """The counts are the oracle's; what a reset interrupted is judged as it came the last time."""
     one = _changed(**{f"{MIXER}.shift": PARAMETERS[f"{MIXER}.bias"].view(np.uint8)})

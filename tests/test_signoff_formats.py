@@ -43,8 +43,10 @@ stimuli = ["uniform"]
 
 
 @pytest.fixture(autouse=True)
-def _no_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is written where nothing says otherwise lies in the test's own folder; published data is the plan's."""
     monkeypatch.delenv("FXSIM_PUBLISHED", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -135,9 +135,9 @@ def make_netlist(
 ) -> Made:
     """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
 
-    `own`: the sources are those of a design that is not fxsim's, and are read by slang. ToolError where Yosys is missing
-    or does not take the design, where a register is clocked by something else than the rising edge of the port `clock`,
-    and where other tools may read another design; FileError where what Yosys wrote cannot be read.
+    `own`: the sources are those of a design that is not fxsim's, and are read by slang. ToolError where Yosys is
+    missing or does not take the design, where a register is clocked by something else than the rising edge of the port
+    `clock`, and where other tools may read another design; FileError where what Yosys wrote cannot be read.
     """
     place, version = find_yosys(slang=own is not None)
     script = "\n".join(_script(sources, top, parameters) if own is None else _slang_script(own, top))

@@ -152,9 +152,9 @@ async def refuses_illegal_registers(dut):
 
 @cocotb.test()
 async def refuses_illegal_descriptors(dut):
-    """Any field of a descriptor that is illegal or does not follow from the layer before."""
+    """Fields of a descriptor that are illegal or do not follow from the one before: one in four (simd_loader: all)."""
     machine = await Machine.started(dut)
-    for layer, low, width, value in DESCRIPTORS.values():
+    for layer, low, width, value in list(DESCRIPTORS.values())[::4]:
         await fails(machine, Job(with_field(sound(), layer, low, width, value)), ErrorCode.BAD_DESCRIPTOR, layer)
     for changed, layer in (({Register.IMAGE_WORDS: 3}, 0), ({Register.RESULT_WORDS: 3}, 4)):
         job = Job(sound(), image_gap=16, result_gap=16, changed=changed)
