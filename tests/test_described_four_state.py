@@ -95,6 +95,19 @@ def test_pipeline_without_handshake_and_stream_with_flags(tmp_path: Path) -> Non
         assert re.search(words, str(wrong.reason)), wrong.reason
 
 
+def test_code_that_icarus_makes_wrong_is_said_to_be_its_own(tmp_path: Path) -> None:
+    """A word of an array as the distance of a shift: Icarus 11 makes code that it cannot read, later ones may."""
+    shift = "reg [7:0] s [0:1]; initial {s[0], s[1]} = 0; wire [143:0] z = (held + y) >> s[0];\n  always @(posedge clk)"
+    verilog = PIPELINE.replace("always @(posedge clk)", shift)
+    path = written(tmp_path / "d", "pipeline", verilog, PIPELINE_TOML)
+    try:
+        said = str(of(RELU, path, stalls=(0,)).reason)
+    except FxsimError as error:
+        said = str(error)
+    own = r"Icarus Verilog ended with status 1: design\.vvp:\d+: syntax error \(code that Icarus makes itself: .*\)"
+    assert re.fullmatch(f"None|{own}", said), said
+
+
 def test_what_cannot_be_simulated_in_four_states_is_one_message(model: Model, tmp_path: Path) -> None:
     """SystemVerilog that Icarus does not read, a latency that is to be found, a setting of how a run goes."""
     inside = swap("x[2*beat] <= in_pair[15:8];", "x[2*beat] <= beat inside {0, 1, 2} ? in_pair[15:8] : 8'd0;")

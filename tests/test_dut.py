@@ -416,6 +416,31 @@ def test_first_description_has_what_names_and_sizes_say_and_leaves_the_rest_open
     ]
 
 
+@pytest.mark.parametrize(
+    ("files", "tensors"),
+    [
+        (("weight", "bias", "shift"), ["fc.weight", "fc.bias", "fc.shift"]),
+        (("fc_weight", "fc_bias", "fc_shift"), ["fc.weight", "fc.bias", "fc.shift"]),
+        (("w", "b", "s"), ["fc.weight", "CHOOSE", "CHOOSE"]),
+    ],
+)
+def test_memory_files_of_one_size_are_told_by_their_names(
+    tmp_path: Path, files: tuple[str, str, str], tensors: list[str]
+) -> None:
+    """Of eight inputs, a word of eight bits is a value: eight weights of a bit, which hold none, are no row of it."""
+    weight = np.full((4, 8), -100, np.int8)
+    linear = Linear(weight, np.full(4, 9, np.int8), np.full(4, 8, np.uint8))
+    save(Model(Graph((3, 8), (Node("fc", linear, (INPUT,)),)), "tiny"), tmp_path / "tiny.safetensors")
+    arrays = "".join(f"reg [7:0] m{n} [0:{words - 1}];\n" for n, words in enumerate((32, 4, 4)))
+    reads = "".join(f'$readmemh("{name}.hex", m{n});\n' for n, name in enumerate(files))
+    ports = "input clk, input [63:0] x, input x_valid, output [31:0] y, output y_valid"
+    verilog = f"module m ({ports});\n{arrays}initial begin\n{reads}end\nendmodule\n"
+    text = init(fresh(tmp_path / "d", m=verilog), "m", "--model", tmp_path / "tiny.safetensors")
+    expected = [{"file": f"{name}.hex", "tensor": tensor} for name, tensor in zip(files, tensors, strict=True)]
+    assert tomllib.loads(text)["memory"] == expected
+    assert text.count("# one of fc.bias, fc.shift\n") == tensors.count("CHOOSE")
+
+
 def chosen(text: str) -> str:
     """The first description with every choice made."""
     for old, new in CHOICES:

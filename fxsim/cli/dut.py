@@ -93,4 +93,5 @@ def init_command(
     with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")
     left = sum(CHOOSE in line.partition("#")[0] for line in text.splitlines())
-    say(f"{path}: {left} line{'' if left == 1 else 's'} with {CHOOSE}; fxsim dut check {path} MODEL says what is left")
+    count = f"{left or 'no'} line{'' if left == 1 else 's'} with {CHOOSE}"
+    say(f"{path}: {count}; fxsim dut check {path} MODEL says what {'is left' if left else 'does not fit'}")

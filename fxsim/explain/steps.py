@@ -149,7 +149,7 @@ def _sum(op: Linear | Affine, row: int, x: Int64, weight: Int64) -> Made:
     order = [int(i) for i in np.argsort(-np.abs(products), kind="stable")[:TERMS_SHOWN] if products[i]]
     shown = " ".join(f"{'+ ' if n else ''}{int(x[i]):,}*{int(weight[i]):,}" for n, i in enumerate(order))
     left = int(np.count_nonzero(products)) - len(order)
-    more = f" and {left:,} products more" if left else ""
+    more = f" and {left:,} product{'s' * (left > 1)} more" if left else ""
     acc = int(products.sum())
     steps, value, unlimited = _requantised(acc, int(op.shift[row]), int(op.bias[row]), op.out)
     return [Step("sum", f"{shown or 'nothing'}{more} = {acc:,}"), *steps], value, unlimited

@@ -177,7 +177,10 @@ def prove(
     device = DEVICES[request.device]
     settings = make_settings(device.name, device.settings, request.settings)
     if device.name == DESCRIBED and request.rtl is not None:
-        raise ToolError("other Verilog in place of a described design's is not taken: put a description beside it")
+        raise ToolError(
+            "other Verilog (--rtl) in place of a described design's is not taken: expected a description of that "
+            "Verilog, such as a copy of this one in its folder"
+        )
     blocks = {} if device.blocks is None else device.blocks(request.model, settings)
     proofs: tuple[Proof, ...] = ()
     proved: tuple[BlockProof, ...] = ()

@@ -23,6 +23,12 @@ from fxsim.simulate.tools import first_errors, program_output, run_logged
 
 _HARMLESS = "$readmemh: Standard inconsistency, following 1364-2005"
 """A warning that says which standard holds: a file fills an array from its lowest index on, as in Verilator."""
+_MADE = re.compile(r"design\.vvp:\d+: syntax error")
+"""An error in the code that Icarus makes itself."""
+_OWN_CODE = (
+    " (code that Icarus makes itself: version 11 makes it wrong where a word of an array is the distance of a shift, "
+    "as in x >> s[0]; a wire between helps)"
+)
 _FAULT = re.compile(r"fault ([ -~]{1,300})")
 _EVENT = re.compile(r"(value|unknown|reset|end) ([\w\[\]]+) (\d+) ([01xz]+|-)")
 
@@ -93,7 +99,10 @@ def run_four_state(
         if re.search(r"\b(warning|error)\b", line, re.IGNORECASE) and _HARMLESS not in line
     ]
     if status != 0 or warnings:
-        raise ToolError(f"Icarus Verilog ended with status {status}: {(warnings or ['without a word'])[0]}")
+        what = (warnings or ["without a word"])[0]
+        raise ToolError(
+            f"Icarus Verilog ended with status {status}: {what}{_OWN_CODE if _MADE.fullmatch(what) else ''}"
+        )
     try:
         lines = (work / events).read_text(encoding="utf-8").splitlines()
     except OSError:

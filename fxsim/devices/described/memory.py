@@ -3,6 +3,9 @@
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
 
 from fxsim.devices.described.description import Memory
 from fxsim.devices.described.order import arrange
@@ -18,6 +21,12 @@ _NAME_BYTES_MAX = 255
 """Longest name of a file or folder, in bytes."""
 
 
+def holds(bits: int, value: "np.ndarray[Any, Any]") -> bool:
+    """Whether so many bits hold every value of an array, in two's complement where one is negative."""
+    low, high = int(value.min()), int(value.max())
+    return low >= -(1 << (bits - 1)) and high < 1 << (bits - (low < 0))
+
+
 def memory_text(path: Path, memory: Memory, model: Model) -> str:
     """The text of one entry: hexadecimal words, one a line, from its address where it states one.
 
@@ -31,10 +40,10 @@ def memory_text(path: Path, memory: Memory, model: Model) -> str:
             f"longer than {_NAME_BYTES_MAX} bytes"
         )
     value = array_of(memory.tensor, model, where)
-    low, high = int(value.min()), int(value.max())
-    if low < -(1 << (memory.bits - 1)) or high >= 1 << (memory.bits - (low < 0)):
+    if not holds(memory.bits, value):
         raise FileError(
-            f"{where}: values of '{memory.tensor}' are {low} to {high}, which {memory.bits} bits do not hold"
+            f"{where}: values of '{memory.tensor}' are {value.min()} to {value.max()}, which {memory.bits} bits do not "
+            "hold"
         )
     if memory.order is not None:
         if not 0 < value.ndim <= len(_AXES):

@@ -14,7 +14,7 @@ from pathlib import Path
 from fxsim.contract import Tensor
 from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.jobs.propose import job_keys, job_tables
-from fxsim.devices.described.memory import READ_BY_NAME
+from fxsim.devices.described.memory import READ_BY_NAME, holds
 from fxsim.devices.described.parts import CHOOSE
 from fxsim.devices.described.ports import Group, Recognised, looks_like_clock, recognise
 from fxsim.devices.described.tensors import arrays_of
@@ -127,12 +127,10 @@ def _memory_beside(name: str, content: bytes, model: Model | None) -> Iterator[s
     bits = 4 * max((len(word) for word in words), default=0)
     memory = Signal(name, bits, len(words))
     fits = [] if model is None else list(_arrays(model, memory))
-    named = [fit for fit in fits if fit[0].replace(".", "_") == name.partition(".")[0]]
     yield from ("", comment(f"{name} lies here, {len(words)} words of {bits} bits, and a source has its ending"))
     yield from ("[[memory]]", f"file = {text(name)}")
-    if len(fits) == 1 or len(named) == 1:
-        why = "the only one of this size" if len(fits) == 1 else "by name, of those of this size"
-        tensor, word, value_bits = (named or fits)[0]
+    if (chosen := _chosen(fits, name.partition(".")[0])) is not None:
+        (tensor, word, value_bits), why = chosen
         yield f"tensor = {text(tensor)}  # {why}"
         if word == "row":
             yield 'word = "row"'
@@ -311,9 +309,9 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
             size = "" if memory is None else f", {memory.words} words of {memory.bits} bits"
             yield from ("", comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {text(file)}")
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
-            if len(fits) == 1:
-                tensor, word, bits = fits[0]
-                yield f"tensor = {text(tensor)}  # the only one of this size"
+            if (chosen := _chosen(fits, Path(file).stem, array)) is not None:
+                (tensor, word, bits), why = chosen
+                yield f"tensor = {text(tensor)}  # {why}"
             else:
                 among = f"one of {', '.join(fit[0] for fit in fits[:20])}" if fits else "an array such as 'fc.weight'"
                 yield f"tensor = {text(CHOOSE)}  # {among}"
@@ -325,14 +323,23 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
                 yield f"bits = {bits}"
 
 
+def _chosen(fits: list[tuple[str, str, int]], *names: str) -> tuple[tuple[str, str, int], str] | None:
+    """The array that fits alone, or the only one that has one of the names, whole or its field's; and why."""
+    if len(fits) == 1:
+        return fits[0], "the only one of this size"
+    named = [fit for fit in fits if {fit[0].replace(".", "_"), fit[0].rpartition(".")[2]} & {*names}]
+    return (named[0], "by name, of those of this size") if len(named) == 1 else None
+
+
 def _arrays(model: Model, memory: Signal) -> Iterator[tuple[str, str, int]]:
+    """The arrays of a model that fill a memory, each as a word a value or a row, with a value's bits, which hold it."""
     for name, value in arrays_of(model):
-        if memory.words == value.size and 8 <= memory.bits <= 32:
+        if memory.words == value.size and 8 <= memory.bits <= 32 and holds(memory.bits, value):
             yield name, "value", memory.bits
             continue
         length = value.shape[-1]
         whole = value.ndim > 1 and memory.words == value.size // length and memory.bits % length == 0
-        if whole and 0 < memory.bits // length <= 32:
+        if whole and 0 < memory.bits // length <= 32 and holds(memory.bits // length, value):
             yield name, "row", memory.bits // length
 
 
