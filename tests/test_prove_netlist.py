@@ -173,6 +173,24 @@ def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
         make_netlist(Sources(tmp_path, {"x.v": b""}), "x", {"A": '"; shell'}, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("`ifdef YOSYS\nassign y = x;\n`else\nassign y = !x;\n`endif", "x.v:2: 'YOSYS' is a macro"),
+        ("`ifndef SYNTHESIS\nassign y = x;\n`else\nassign y = !x;\n`endif", "x.v:2: 'SYNTHESIS' is a macro"),
+        ("assign y = x\n// synthesis translate_off\n^ 1\n// synthesis translate_on\n;", "x.v:3: 'translate_off' hides"),
+        ("always @(negedge clk) y <= x;", "x.v:2.* is clocked by something else than the rising edge"),
+        ("always @(posedge x) y <= clk;", "is clocked by something else than the rising edge of the clock 'clk'"),
+        ("always @* if (clk) y = x;", "is a latch"),
+    ],
+)  # fmt: skip
+def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, text: str, told: str) -> None:
+    """Code that only some tools see; what is clocked otherwise than a netlist of one clock says. A comment is none."""
+    head = "module x (input clk, input x, output reg y); // as with SYNTHESIS"
+    with pytest.raises(ToolError, match=told):
+        make_netlist(Sources(tmp_path, {"x.v": f"{head}\n{text}\nendmodule".encode()}), "x", {}, {})
+
+
 def test_the_version_of_yosys_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as its program is the same file: it takes longer than many a netlist."""
     asked: list[object] = []

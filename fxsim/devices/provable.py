@@ -157,7 +157,7 @@ class Provable(NamedTuple):
     `files`: what it reads ($readmemh). `reset`: high for `reset_cycles` at first; `idle_reset`: whether nothing is
     offered meanwhile. `takes`: readies that it is given. `quiet`: outputs that are 0 throughout. `idle`: cycles in
     which nothing passes after which nothing will. `whole`: whether it is the whole device. `verilog`: its own, where
-    it is not fxsim's; its registers must all be clocked by the rising edge of the port `clock`.
+    it is not fxsim's. Its registers must all be clocked by the rising edge of the port `clock`.
     """
 
     name: str
@@ -176,7 +176,7 @@ class Provable(NamedTuple):
     reset_cycles: int = 1
     idle_reset: bool = False
     verilog: OwnVerilog | None = None
-    clock: str = ""
+    clock: str = "clk"
 
     def tensors(self) -> set[str]:
         """The tensors whose values stand at places of the design: those that it is given, and those that it shows."""

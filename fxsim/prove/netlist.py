@@ -35,7 +35,7 @@ ENTRIES_MAX = 4096
 """Most netlists that are kept: bytes are what bounds them."""
 CACHE_BYTES_MAX = 1 << 30
 
-_FORMAT = b"fxsim netlist 1"
+_FORMAT = b"fxsim netlist 2"
 _FILE = re.compile(r"[\w./+-]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
@@ -56,14 +56,22 @@ _OF_SLANG = (
     "memory_map t:$mem_v2 r:SIZE=1 %i",
     "opt_clean",
 )
+_CLOCKS = (f"write_json {_CLOCKED}",)
 _AFTER = ("async2sync", "check -assert", f"write_btor {_OUTPUT}")
 _DEFINED = re.compile(r"[\w.+-]*")
 _SLANG_ERROR = re.compile(r"^(?:rtl/)?(?P<place>\S+?:\d+)(?::\d+)?: (?:error|ERROR): (?P<text>.*)$", re.MULTILINE)
-_SLANG = "read_slang -j 1 --single-unit --allow-use-before-declare --ignore-assertions -DVERILATOR=1"
-"""Slang as this project reads designs everywhere: one compilation unit, VERILATOR defined.
+_SLANG = "read_slang -j 1 --single-unit --allow-use-before-declare --ignore-assertions"
+"""Slang as this project reads designs everywhere: one compilation unit.
 
 Not with `--ignore-timing`, which leaves out waits for an edge amid a process, too.
 """
+_AS_VERILATOR = {"VERILATOR": 1, "verilator": 1, "verilator3": 1, "SYSTEMVERILOG": 1}
+"""Macros that Verilator defines by itself; slang's own, below, it does not."""
+_OF_SLANG_ALONE = ("SYNTHESIS", "__slang__")
+_OF_TOOLS = re.compile(
+    rb"(?<![\w$])(?:YOSYS|SYNTHESIS|FORMAL|__slang__|VERILATOR|verilator3?|VERILATOR_TIMING|SYSTEMVERILOG)(?![\w$])"
+)
+_LEFT_OUT = re.compile(rb"(?<![\w$])translate_off(?![\w$])")
 _EDGES = (("CLK", "CLK_POLARITY", ""), ("WR_CLK", "WR_CLK_POLARITY", "WR_CLK_ENABLE"), ("RD_CLK", "", "RD_CLK_ENABLE"))
 
 
@@ -123,17 +131,18 @@ def make_netlist(
     files: Mapping[str, bytes],
     status: Status | None = None,
     own: OwnVerilog | None = None,
-    clock: str = "",
+    clock: str = "clk",
 ) -> Made:
     """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
 
-    `own`: the sources are those of a design that is not fxsim's, and are read by slang; every register must be clocked
-    by the rising edge of the port `clock`. ToolError where Yosys is missing or does not take the design, FileError
-    where what it wrote cannot be read.
+    `own`: the sources are those of a design that is not fxsim's, and are read by slang. ToolError where Yosys is
+    missing or does not take the design, where a register is clocked by something else than the rising edge of the port
+    `clock`, and where other tools may read another design; FileError where what Yosys wrote cannot be read.
     """
     place, version = find_yosys(slang=own is not None)
     script = "\n".join(_script(sources, top, parameters) if own is None else _slang_script(own, top))
-    parts = [_FORMAT, version.encode(), script.encode()]
+    _refuse_other_readings(sources, macros=own is None)
+    parts = [_FORMAT, version.encode(), script.encode(), clock.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
         parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
     key = hash_parts(*parts)
@@ -144,7 +153,7 @@ def make_netlist(
     if text is None:
         if status is not None:
             status("making the netlist with Yosys")
-        text = _run(place, script, sources, files, top, None if own is None else clock)
+        text = _run(place, script, sources, files, top, clock, slang=own is not None)
         try:
             keep_text(kept, text, ENTRIES_MAX, CACHE_BYTES_MAX)
         except OSError as error:
@@ -153,6 +162,21 @@ def make_netlist(
             ) from error
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Made(parse(text, f"the netlist of '{top}'"), text, sha256, version, cached)
+
+
+def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
+    """ToolError where Yosys reads another design than the simulator does: by a comment, or a macro of a tool itself."""
+    for name in sources.files:
+        for text, pattern, does in (
+            (sources.files[name], _LEFT_OUT, "hides code from some tools and not from others"),
+            (sources.code(name) if macros else b"", _OF_TOOLS, "is a macro that some tools define and others do not"),
+        ):
+            if (found := pattern.search(text)) is not None:
+                line = text.count(b"\n", 0, found.start()) + 1
+                raise ToolError(
+                    f"{sources.folder / name}:{line}: '{found[0].decode()}' {does}: what is proved would be another "
+                    "design than what is simulated; expected Verilog that reads the same to every tool"
+                )
 
 
 def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> list[str]:
@@ -176,7 +200,7 @@ def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> 
     if not _NAME.fullmatch(top):
         raise FileError(f"the module '{top}' has a name that Yosys is not given: expected letters, digits and _")
     change = [f"chparam {' '.join(chosen)} {top}"] if chosen else []
-    return [*reads, *change, f"hierarchy -check -top {top}", *_BEFORE, *_AFTER]
+    return [*reads, *change, f"hierarchy -check -top {top}", *_BEFORE, *_CLOCKS, *_AFTER]
 
 
 def _slang_script(own: OwnVerilog, top: str) -> list[str]:
@@ -186,18 +210,19 @@ def _slang_script(own: OwnVerilog, top: str) -> list[str]:
             raise FileError(
                 f"{own.sources.folder / name} has a name that Yosys is not given: expected letters, digits, ._+-/"
             )
-    words = [_SLANG]
+    words = [_SLANG, *(f"-U{name}" for name in _OF_SLANG_ALONE if name not in own.defines)]
+    words += [f"-D{name}={value}" for name, value in _AS_VERILATOR.items() if name not in own.defines]
     for name, value in own.defines.items():
         if not _NAME.fullmatch(name) or not _DEFINED.fullmatch(str(value)):
             raise FileError(f"macro {name} = {value!r}: expected a name, and letters, digits, .+- for Yosys")
         words.append(f"-D{name}={value}")
     words += [f"-I rtl/{folder}".rstrip("/") for folder in ("", *own.include)]
     words += [f"--top {top}", *(f"rtl/{name}" for name in own.order)]
-    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_OF_SLANG, f"write_json {_CLOCKED}", *_AFTER]
+    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_OF_SLANG, *_CLOCKS, *_AFTER]
 
 
 def _run(
-    place: Path, script: str, sources: Sources, files: Mapping[str, bytes], top: str, clock: str | None = None
+    place: Path, script: str, sources: Sources, files: Mapping[str, bytes], top: str, clock: str, *, slang: bool
 ) -> str:
     with temporary.folder("netlist") as work:
         # Everything by names relative to the folder: the wheel's Yosys has a file system of its own.
@@ -211,11 +236,10 @@ def _run(
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
             said = yosys_errors(log)
-            if clock is not None:
+            if slang:
                 said += "; where it is the language that is not read: bring it as Verilog-2005, by a converter for one"
             raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {said}")
-        if clock is not None:
-            _check_clocks(json.loads((work / _CLOCKED).read_text(encoding="utf-8")), top, clock, sources.folder)
+        _check_clocks(json.loads((work / _CLOCKED).read_text(encoding="utf-8")), top, clock, sources.folder)
         written = work / _OUTPUT
         if not written.is_file() or written.stat().st_size > BYTES_MAX:
             raise ToolError(f"Yosys wrote no netlist of '{top}', or one of more than {BYTES_MAX:,} bytes")
@@ -237,10 +261,11 @@ def yosys_errors(log: Path) -> str:
 def _check_clocks(design: Mapping[str, Any], top: str, clock: str, folder: Path) -> None:
     """ToolError where something keeps a value otherwise than at the rising edge of a port: BTOR2 has one clock."""
     module = design["modules"][top]
-    wanted = module["ports"][clock]["bits"]
+    # What has no clock has no registers.
+    wanted = module["ports"][clock]["bits"] if clock in module["ports"] else None
     for name, cell in module["cells"].items():
         kind, ends, said = cell["type"], cell["connections"], cell["parameters"]
-        shown = f"{folder}: '{name.removeprefix('$driver$')}'"
+        shown = f"{folder}: '{name.removeprefix('$driver$')}' of {cell['attributes'].get('src', 'no line')}"
         if "latch" in kind or kind == "$sr":
             raise ToolError(f"{shown} is a latch: what is proved has registers with one clock alone")
         for port, polarity, enable in _EDGES:
@@ -253,6 +278,6 @@ def _check_clocks(design: Mapping[str, Any], top: str, clock: str, folder: Path)
             for bit, up, on in zip(bits, rising, enabled, strict=True):
                 if on and ([bit] != wanted or not up):
                     raise ToolError(
-                        f"{shown} is clocked by something else than the rising edge of the described clock, which is "
+                        f"{shown} is clocked by something else than the rising edge of the clock '{clock}', which is "
                         "all that is proved of"
                     )

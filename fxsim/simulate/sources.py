@@ -55,10 +55,14 @@ class Sources:
             return None
         return {name: hashlib.sha256(self.files[name]).hexdigest() for name in sorted(names)}
 
+    def code(self, name: str) -> bytes:
+        """A file without comments and texts, its lines as they were."""
+        return _NO_CODE.sub(lambda match: b"\n" * match[0].count(b"\n"), self.files[name])
+
     def refuse_cpp(self, names: Iterable[str]) -> None:
         """ToolError where one of these files holds C++ ($c, `systemc_header): it may include what no hash covers."""
         for name in names:
-            code = _NO_CODE.sub(lambda match: b"\n" * match[0].count(b"\n"), self.files[name])
+            code = self.code(name)
             if (found := _CPP.search(code)) is not None:
                 line = code.count(b"\n", 0, found.start()) + 1
                 raise ToolError(
