@@ -270,7 +270,7 @@ def test_jobs_in_four_states(two: Model, dense: Model, tmp_path: Path) -> None:
         assert {tap.tap: tap.compared for tap in result.runs[0].taps} == counts
         assert [(run.stall, run.resets) for run in result.runs] == [(0, 0), (40, 3)]
     for n, (old, new, words) in enumerate((
-        ("q < 0 ? 8'sd0 : q", "q < 0 ? 8'hxx : q", "image 0, tap act, token 0, channel "),
+        ("q < 0 ? 8'sd0 : q", "q < 0 ? 8'hxx : q", "image 0, tap act, token "),
         ("y_we <= row[0]", "y_we <= row[0] && token != 2", "tap fc2 at y, token 2, channel 0: expected "),
         ("y_addr <= token", "y_addr <= token + 1", "ram y: write outside every region, address 0x0000000000000003 ("),
         ("state == WRITE && !layer;", "state == WRITE && (layer ? 1'bx : 1'b1);", "fc1_valid is X in cycle "),

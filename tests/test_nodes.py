@@ -218,7 +218,7 @@ def test_result_of_a_process_is_believed_only_where_all_of_it_agrees(tmp_path: P
     tap = {"compared": 4, "mismatches": 0, "stalled_cycles": 0, "first_mismatch": None, "examples": [], "values": 4}
     said: dict[str, Any] = {
         "passed": True, "first_mismatch": None, "faults": [], "stopped": None, "taps": {}, "output": tap,
-        "output_name": "y", "cycles": 9, "interval_cycles": 3,
+        "output_name": "y", "cycles": 9, "interval_cycles": 3, "origins": None,
     }  # fmt: skip
 
     def passes(status: int = 0, **changes: Any) -> bool:

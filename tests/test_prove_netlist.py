@@ -194,7 +194,7 @@ def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, 
 
 
 def test_nothing_is_known_beyond_a_vector_or_of_a_first_content(tmp_path: Path) -> None:
-    """A selection is x where it begins inside and ends outside, too; a register that a reset leaves may hold anything."""
+    """A selection that ends outside is x, too; a register that a reset leaves may hold anything."""
     text = b"""module x (input clk, input [3:0] at, input [9:0] v, output [3:0] y, output z, output reg q);
       assign y = v[at+:4];
       assign z = v[at];

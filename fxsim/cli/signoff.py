@@ -152,15 +152,14 @@ def command(
     folder = output if output is not None or only else Path("reports")
     if resume and folder is None:
         raise click.UsageError("--resume with --only needs -o: the folder of the run to go on with")
-    journal = None
-    if folder is not None:
-        prepare_output(folder)
-        journal = open_journal(folder, loaded, resume)
-        _tell_of(journal, checks)
     if junit is not None:
         check_target(junit)
+    if folder is not None:
+        prepare_output(folder)
     listener = _Listener(len(checks), to_stderr=as_json)
-    with finishing():
+    with nullcontext() if folder is None else open_journal(folder, loaded, resume) as journal, finishing():
+        if journal is not None:
+            _tell_of(journal, checks)
         with listener:
             record = run_plan(loaded, only, listener, folder, jobs or count_jobs(), stage, strict, journal)
         if folder is not None:

@@ -92,6 +92,14 @@ class Journal:
             self._path.unlink(missing_ok=True)
         self._file.close()
 
+    def __enter__(self) -> "Journal":
+        """Go on until the block ends, however it does."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it where that was not done; it stays, with all that it has."""
+        self._file.close()
+
 
 def open_journal(folder: Path, plan: Plan, resume: bool) -> Journal:
     """The journal of a run into a folder; with `resume` it has what an earlier run of the same left there.

@@ -178,7 +178,7 @@ def _note_rtl(check: ProofCheck, context: Context, model: Model) -> None:
         assert device.proofs is not None
         (design,) = device.proofs(model, make_settings(device.name, device.settings, found), None)
         assert design.verilog is not None
-        context.note_hash(setup.rtl_name, design.verilog.sha256)
+        context.note_hash(setup.rtl_name, design.verilog.sources.sha256)  # as simulations note it
         note_files(setup, found, context)
     else:
         folder = rtl_dir() if check.rtl is None else context.path(check.rtl)
