@@ -160,15 +160,18 @@ def make_netlist(
     status: Status | None = None,
     own: OwnVerilog | None = None,
     clock: str = "clk",
+    *,
+    contents: bool = False,
 ) -> Made:
     """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
 
-    `own`: the sources are those of a design that is not fxsim's, and are read by slang. ToolError where Yosys is
+    `own`: the sources are those of a design that is not fxsim's, and are read by slang. `contents`:
+    whether registers of fxsim's own keep the first content that the Verilog gives them. ToolError where Yosys is
     missing or does not take the design, where a register is clocked by something else than the rising edge of the port
     `clock`, and where other tools may read another design; FileError where what Yosys wrote cannot be read.
     """
     place, version = find_yosys(slang=own is not None)
-    script = "\n".join(_script(sources, top, parameters) if own is None else _slang_script(own, top))
+    script = "\n".join(_script(sources, top, parameters, contents) if own is None else _slang_script(own, top))
     _refuse_other_readings(sources, macros=own is None)
     parts = [_FORMAT, version.encode(), script.encode(), clock.encode(), _BEYOND_TEXT.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
@@ -207,7 +210,7 @@ def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
                 )
 
 
-def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> list[str]:
+def _script(sources: Sources, top: str, parameters: Mapping[str, int | str], contents: bool) -> list[str]:
     """Commands of Yosys; every name in them is made of letters that mean nothing else there."""
     reads, folders = [], sorted({str(PurePosixPath(name).parent) for name in sources.files})
     include = " ".join(f"-Irtl/{folder}" for folder in folders)
@@ -233,7 +236,7 @@ def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> 
         *change,
         f"hierarchy -check -top {top}",
         *_BEFORE,
-        *_ANY_CONTENT,
+        *(() if contents else _ANY_CONTENT),
         *_NOTHING_BEYOND,
         *_CLOCKS,
         *_AFTER,
