@@ -13,7 +13,9 @@ from fxsim.prove import netlist as netlist_module
 from fxsim.prove.btor2 import Sort, parse
 from fxsim.prove.concrete import Evaluator, compute
 from fxsim.prove.kept import keep_text
+from fxsim.prove.machine import Machine, constant
 from fxsim.prove.netlist import make_netlist
+from fxsim.prove.program import make_program
 from fxsim.simulate.sources import Sources, read_sources
 
 COUNTER = """\
@@ -189,6 +191,31 @@ def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, 
     head = "module x (input clk, input x, output reg y); // as with SYNTHESIS"
     with pytest.raises(ToolError, match=told):
         make_netlist(Sources(tmp_path, {"x.v": f"{head}\n{text}\nendmodule".encode()}), "x", {}, {})
+
+
+def test_nothing_is_known_beyond_a_vector_or_of_a_first_content(tmp_path: Path) -> None:
+    """A selection that ends outside is x, too; a register that a reset leaves may hold anything."""
+    text = b"""module x (input clk, input [3:0] at, input [9:0] v, output [3:0] y, output z, output reg q);
+      assign y = v[at+:4];
+      assign z = v[at];
+      initial q = 1'b0;
+      always @(posedge clk) q <= q;
+    endmodule"""
+    made = make_netlist(Sources(tmp_path, {"x.v": text}), "x", {}, {})
+    assert [state.init for state in made.netlist.states] == [None]
+    machine = Machine(make_program(made.netlist))
+    places = machine.program.places
+
+    def bits(name: str) -> list[int]:
+        return machine.bits[places[made.netlist.output(name)]].tolist()
+
+    for at in range(16):
+        machine.put(places[made.netlist.inputs["at"]], constant(at, 4))
+        machine.put(places[made.netlist.inputs["v"]], constant(0b1011001110, 10))
+        machine.propagate()
+        wanted = [0b1011001110 >> at + i & 1 for i in range(4)]
+        assert bits("y") == wanted if at <= 6 else max(bits("y")) < 0
+        assert bits("z") == wanted[:1] if at <= 9 else max(bits("z")) < 0
 
 
 def test_the_version_of_yosys_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:

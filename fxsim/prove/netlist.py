@@ -41,6 +41,24 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
 _OUTPUT = "design.btor"
 _CLOCKED = "clocked.json"
+_BEYOND = "beyond.v"
+_BEYOND_TEXT = """(* techmap_celltype = "$shiftx" *)
+module shiftx (A, B, Y);
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;
+  (* force_downto *) input [A_WIDTH-1:0] A;
+  (* force_downto *) input [B_WIDTH-1:0] B;
+  (* force_downto *) output [Y_WIDTH-1:0] Y;
+  wire [B_WIDTH+31:0] at = {{32{B_SIGNED ? B[B_WIDTH-1] : 1'b0}}, B};
+  wire inside = !at[B_WIDTH+31] && at + Y_WIDTH <= A_WIDTH;
+  wire [A_WIDTH+Y_WIDTH-1:0] shifted = {{Y_WIDTH{1'b0}}, A} >> B;
+  assign Y = inside ? shifted[Y_WIDTH-1:0] : {Y_WIDTH{1'bx}};
+endmodule
+"""
+"""A selection of which a bit lies outside of the vector is x, all of it."""
 _BEFORE = (
     "proc",
     "flatten",
@@ -54,6 +72,16 @@ _OF_SLANG = (
     "opt_muxtree",
     # BTOR2 has no memory of one word.
     "memory_map t:$mem_v2 r:SIZE=1 %i",
+    "opt_clean",
+)
+_ANY_CONTENT = (
+    # A reset comes at any time, when registers hold no longer what they held at first.
+    "setattr -unset init w:*",
+    "opt_clean",
+)
+_NOTHING_BEYOND = (
+    # What is read beyond the last bit is x, which BTOR2's shifts do not say.
+    f"techmap -map {_BEYOND} t:$shiftx",
     "opt_clean",
 )
 _CLOCKS = (f"write_json {_CLOCKED}",)
@@ -132,17 +160,20 @@ def make_netlist(
     status: Status | None = None,
     own: OwnVerilog | None = None,
     clock: str = "clk",
+    *,
+    contents: bool = False,
 ) -> Made:
     """The netlist of a module of some Verilog with these parameters; `files` are those that it reads ($readmemh).
 
-    `own`: the sources are those of a design that is not fxsim's, and are read by slang. ToolError where Yosys is
+    `own`: the sources are those of a design that is not fxsim's, and are read by slang. `contents`:
+    whether registers of fxsim's own keep the first content that the Verilog gives them. ToolError where Yosys is
     missing or does not take the design, where a register is clocked by something else than the rising edge of the port
     `clock`, and where other tools may read another design; FileError where what Yosys wrote cannot be read.
     """
     place, version = find_yosys(slang=own is not None)
-    script = "\n".join(_script(sources, top, parameters) if own is None else _slang_script(own, top))
+    script = "\n".join(_script(sources, top, parameters, contents) if own is None else _slang_script(own, top))
     _refuse_other_readings(sources, macros=own is None)
-    parts = [_FORMAT, version.encode(), script.encode(), clock.encode()]
+    parts = [_FORMAT, version.encode(), script.encode(), clock.encode(), _BEYOND_TEXT.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
         parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
     key = hash_parts(*parts)
@@ -179,7 +210,7 @@ def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
                 )
 
 
-def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> list[str]:
+def _script(sources: Sources, top: str, parameters: Mapping[str, int | str], contents: bool) -> list[str]:
     """Commands of Yosys; every name in them is made of letters that mean nothing else there."""
     reads, folders = [], sorted({str(PurePosixPath(name).parent) for name in sources.files})
     include = " ".join(f"-Irtl/{folder}" for folder in folders)
@@ -200,7 +231,16 @@ def _script(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> 
     if not _NAME.fullmatch(top):
         raise FileError(f"the module '{top}' has a name that Yosys is not given: expected letters, digits and _")
     change = [f"chparam {' '.join(chosen)} {top}"] if chosen else []
-    return [*reads, *change, f"hierarchy -check -top {top}", *_BEFORE, *_CLOCKS, *_AFTER]
+    return [
+        *reads,
+        *change,
+        f"hierarchy -check -top {top}",
+        *_BEFORE,
+        *(() if contents else _ANY_CONTENT),
+        *_NOTHING_BEYOND,
+        *_CLOCKS,
+        *_AFTER,
+    ]
 
 
 def _slang_script(own: OwnVerilog, top: str) -> list[str]:
@@ -218,7 +258,7 @@ def _slang_script(own: OwnVerilog, top: str) -> list[str]:
         words.append(f"-D{name}={value}")
     words += [f"-I rtl/{folder}".rstrip("/") for folder in ("", *own.include)]
     words += [f"--top {top}", *(f"rtl/{name}" for name in own.order)]
-    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_OF_SLANG, *_CLOCKS, *_AFTER]
+    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_NOTHING_BEYOND, *_OF_SLANG, *_CLOCKS, *_AFTER]
 
 
 def _run(
@@ -232,6 +272,7 @@ def _run(
                 raise FileError(f"'{name}' is not the name of a file beside the design or below")
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
+        (work / _BEYOND).write_text(_BEYOND_TEXT, encoding="ascii")
         (work / "run.ys").write_text(script + "\n", encoding="ascii")
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:

@@ -35,6 +35,9 @@ from fxsim.traces.kept import Given
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
+_TOLD_MAX = 3
+"""Most simulations that fail that a check's reason tells of; of others it has the number."""
+
 
 class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
     """The RTL of an accelerator gives the model's values at every tap, under each stall pattern.
@@ -134,7 +137,8 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     )
     summary += f"; not looked at: {', '.join(unprobed)}" if unprobed else ""
     details = Details(figures, [*simulations, *comparisons, *agreements])
-    return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
+    left = f"; and {len(problems) - _TOLD_MAX} more" if len(problems) > _TOLD_MAX else ""
+    return Outcome(summary, "; ".join(problems[:_TOLD_MAX]) + left + note or None, details, kept)
 
 
 def _taps_in_words(model: Model, unprobed: tuple[str, ...]) -> str:
