@@ -184,6 +184,9 @@ def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
         ("always @(negedge clk) y <= x;", "x.v:2.* is clocked by something else than the rising edge"),
         ("always @(posedge x) y <= clk;", "is clocked by something else than the rising edge of the clock 'clk'"),
         ("always @* if (clk) y = x;", "is a latch"),
+        ("always @(posedge clk) y <= #1 x;", "x.v:2: '= #' is a delay"),
+        ("always @(posedge clk)\n#7 y <= x;", "x.v:3: '\\) #' is a delay"),
+        ("and #2 (y, clk, x);", "x.v:2: '#2' is a delay"),
     ],
 )  # fmt: skip
 def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, text: str, told: str) -> None:
@@ -216,6 +219,28 @@ def test_nothing_is_known_beyond_a_vector_or_of_a_first_content(tmp_path: Path) 
         wanted = [0b1011001110 >> at + i & 1 for i in range(4)]
         assert bits("y") == wanted if at <= 6 else max(bits("y")) < 0
         assert bits("z") == wanted[:1] if at <= 9 else max(bits("z")) < 0
+
+
+def test_a_memory_that_is_written_begins_with_anything(tmp_path: Path) -> None:
+    """Its first content counts only where that is asked for; a ROM's counts always."""
+    text = b"""module x (input clk, input we, input [7:0] d, output [7:0] written, output [7:0] rom);
+      reg [7:0] m [0:3], r [0:3];
+      integer i;
+      initial for (i = 0; i < 4; i = i + 1) begin m[i] = 5; r[i] = 9; end
+      always @(posedge clk) if (we) m[d[1:0]] <= d;
+      assign written = m[d[1:0]];
+      assign rom = r[d[1:0]];
+    endmodule"""
+    made = make_netlist(Sources(tmp_path, {"x.v": text}), "x", {}, {})
+    for contents in (False, True):
+        machine = Machine(make_program(made.netlist, contents=contents))
+        places = machine.program.places
+        machine.put(places[made.netlist.inputs["d"]], constant(2, 8))
+        machine.put(places[made.netlist.inputs["we"]], constant(0, 1))
+        machine.propagate()
+        written, rom = (machine.bits[places[made.netlist.output(name)]].tolist() for name in ("written", "rom"))
+        assert rom == constant(9, 8).tolist()
+        assert written == constant(5, 8).tolist() if contents else max(written) < 0
 
 
 def test_the_version_of_yosys_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,8 @@ _OF_TOOLS = re.compile(
     rb"(?<![\w$])(?:YOSYS|SYNTHESIS|FORMAL|__slang__|VERILATOR|verilator3?|VERILATOR_TIMING|SYSTEMVERILOG)(?![\w$])"
 )
 _LEFT_OUT = re.compile(rb"(?<![\w$])translate_off(?![\w$])")
+_DELAY = re.compile(rb"(?:\A|[^\w$\s])\s*#|#\s*[^\s(]")
+"""A # that does not stand between a module's name and its parameters."""
 _EDGES = (("CLK", "CLK_POLARITY", ""), ("WR_CLK", "WR_CLK_POLARITY", "WR_CLK_ENABLE"), ("RD_CLK", "", "RD_CLK_ENABLE"))
 
 
@@ -201,11 +203,13 @@ def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
         for text, pattern, does in (
             (sources.files[name], _LEFT_OUT, "hides code from some tools and not from others"),
             (sources.code(name) if macros else b"", _OF_TOOLS, "is a macro that some tools define and others do not"),
+            (sources.code(name) if macros else b"", _DELAY, "is a delay, which a netlist has not"),
         ):
             if (found := pattern.search(text)) is not None:
-                line = text.count(b"\n", 0, found.start()) + 1
+                line = text.count(b"\n", 0, found.end()) + 1
+                shown = " ".join(found[0].decode(errors="replace").split())
                 raise ToolError(
-                    f"{sources.folder / name}:{line}: '{found[0].decode()}' {does}: what is proved would be another "
+                    f"{sources.folder / name}:{line}: '{shown}' {does}: what is proved would be another "
                     "design than what is simulated; expected Verilog that reads the same to every tool"
                 )
 

@@ -85,14 +85,18 @@ class Program:
     cells_of: tuple[int, ...]
 
 
-def make_program(netlist: Netlist) -> Program:
-    """The program of a netlist; FileError, with the name, where a register or memory is of a form that is not known."""
-    return _Builder(netlist).build()
+def make_program(netlist: Netlist, *, contents: bool = False) -> Program:
+    """The program of a netlist; FileError, with the name, where a register or memory is of a form that is not known.
+
+    `contents`: whether a memory that is written begins with the first content that the Verilog gives it; a ROM does.
+    """
+    return _Builder(netlist, contents=contents).build()
 
 
 class _Builder:
-    def __init__(self, netlist: Netlist) -> None:
+    def __init__(self, netlist: Netlist, *, contents: bool) -> None:
         self._netlist = netlist
+        self._contents = contents
         self._places: list[Places | None] = []
         self._reasons: list[str] = []
         self._bits: list[int] = [0, 1]
@@ -245,9 +249,9 @@ class _Builder:
 
     def _first_words(self, cell: int) -> dict[int, int]:
         """The words of a memory that have a first content, by address."""
-        at, found = self._states[cell].init, dict[int, int]()
-        cells = self._netlist.cells
-        if at is None:
+        state, found = self._states[cell], dict[int, int]()
+        at, cells = state.init, self._netlist.cells
+        if at is None or (not self._contents and state.next not in (None, cell)):
             return found
         if not cells[at].sort.address:
             if cells[at].kind != "const":

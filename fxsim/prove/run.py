@@ -229,7 +229,7 @@ def prove_design(
         kept = take(key, Proof)
         if kept is not None and kept.status == PROVED:
             return msgspec.structs.replace(kept, cached=True)
-    program = make_program(made.netlist)
+    program = make_program(made.netlist, contents=own is not None)
     clock.lap("program")
     functions = Functions(request.model.graph, design.tensors())
     x = sample_images(request.model, SAMPLES + request.images - 1, seed=1)
