@@ -25,6 +25,7 @@ def cli(*arguments: str | Path) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_model_runs_at_once(tmp_path: Path) -> None:
     """Both accelerators, every engine, what is proved; and what of it needs no simulator passes."""
     shutil.copy(golden_dir() / "small.safetensors", tmp_path)
