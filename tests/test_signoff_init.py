@@ -50,7 +50,10 @@ def test_the_plan_of_a_model_runs_at_once(tmp_path: Path) -> None:
         "proof-simd": ("proof", "V2"),
     }
     assert plan.without_testpoint == ()
-    assert [point.name for point in plan.testpoints if point.planned] == ["faults-are-found-stream", "faults-are-found-simd"]
+    assert [point.name for point in plan.testpoints if point.planned] == [
+        "faults-are-found-stream",
+        "faults-are-found-simd",
+    ]
     assert plan.models["small"].file == "small.safetensors"
     # The bound of the accelerator and the model: the channels times tokens of its busiest stream.
     assert msgspec.to_builtins({check.name: check for check in plan.checks}["interval-stream"])["bound"] == 16 * 14

@@ -59,7 +59,7 @@ def _goal_problems(plan: Plan, testpoint: Testpoint, goal: Goal) -> Iterator[str
 def judge_testpoints(
     plan: Plan, checks: Sequence[CheckRecord], not_begun: Collection[str] = ()
 ) -> tuple[TestpointRecord, ...]:
-    """What came of each testpoint of the plan; `not_begun`: checks whose record only says that they did not run."""
+    """The outcome of each testpoint of the plan; `not_begun`: checks whose record only says that they did not run."""
     records = {check.name: check for check in checks if check.name not in not_begun}
     return tuple(_judge(plan, testpoint, records) for testpoint in plan.testpoints)
 
