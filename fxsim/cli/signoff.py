@@ -217,7 +217,7 @@ def command(
 
 
 def _list(plan: "Plan", checks: "Sequence[Check]", as_json: bool) -> None:
-    """What would run: each check with its kind, stage, seed and testpoints."""
+    """The list of what would run: each check with its kind, stage, seed and testpoints."""
     if as_json:
         more = [
             msgspec.to_builtins(check) | {"seed": plan.check_seed(check.name), "testpoints": plan.testpoints_of(check)}
