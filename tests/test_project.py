@@ -68,7 +68,8 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove"}
+ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "fuzz"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
