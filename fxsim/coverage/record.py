@@ -136,7 +136,7 @@ class States:
 
     @property
     def figures(self) -> Figures:
-        """How many there are of each."""
+        """The counts of each state."""
         return Figures(
             points=len(self.covered),
             covered=int(self.covered.sum()),
