@@ -27,13 +27,13 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> tuple[str, str, str, str]:
-        """What stays the same while a failure is made smaller."""
+        """The parts of it that stay the same while a failure is made smaller."""
         return self.way, self.taker, self.against, self.operator
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What came of one network. `taps`: as the first taker that took it computes them; `values`: compared in all."""
+    """The outcome of one network. `taps`: as the first taker that took it computes them; `values`: compared in all."""
 
     took: tuple[str, ...]
     refused: Mapping[str, str]

@@ -52,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Generator:
-    """What may be drawn. `sorts`: of networks, one after the other by their number.
+    """The choices of what may be drawn. `sorts`: of networks, one after the other by their number.
 
     `int8`: any graph of 8-bit tensors, which every engine takes; `formats`: of any number formats; `resmlp`: ResMLPs.
     """

@@ -48,7 +48,7 @@ class DeviceRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeptCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is known of a case. `seed` and `number`: of the network that it was made of, before it was made smaller."""
+    """The facts of a case. `seed` and `number`: of the network that it was made of, before it was made smaller."""
 
     format: Literal["fxsim.fuzz-case"] = "fxsim.fuzz-case"
     version: Literal[1] = 1

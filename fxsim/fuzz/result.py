@@ -23,7 +23,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
 
 class FuzzResult(Struct, frozen=True, kw_only=True):
-    """What came of random networks. `first` and `models`: their numbers; `part`: of every so many, which.
+    """The outcome of random networks. `first` and `models`: their numbers; `part`: of every so many, which.
 
     `took`: networks that each taker computed; `refused`: those that it is stated not to take, by reason; `absent`:
     takers that this machine has not. `features`: how many networks had each feature that is audited, by group.
