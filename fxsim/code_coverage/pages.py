@@ -44,7 +44,7 @@ def files_of(judged: Judged) -> list[str]:
 
 
 def _remarks(judged: Judged, points: list[Point]) -> Iterator[tuple[str, str]]:
-    """Remarks on what was not run on a line, as a class and a text each; bits that do not turn are told together by waiver."""
+    """Remarks on what was not run on a line, as a class and a text each; bits that do not turn are told together."""
     turning: dict[str, list[str]] = {}
     for point in points:
         waiver = judged.waived.get(point)

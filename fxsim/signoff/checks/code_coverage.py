@@ -69,7 +69,7 @@ class CoverageRun(Part, frozen=True, kw_only=True):
 
 
 class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
-    """Of every kind of point in `kinds` at least `goal` percent was run or is waived, and no waiver is at fault.
+    """At least `goal` percent of every kind of point in `kinds` was run or is waived, and no waiver is at fault.
 
     `runs`: what is simulated; in their stall patterns `{seed}` is the check's own. `waivers`: a TOML file, relative to
     the plan as `dut` and `rtl` are.
