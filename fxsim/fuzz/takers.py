@@ -107,7 +107,7 @@ def _model_file(subject: Subject) -> Taps:
 
 
 def beyond_int8(graph: Graph) -> str | None:
-    """The reason not to take a graph that the compiled engine is stated to have: more than 8 signed bits, 32-bit sums, tokens, channels."""
+    """The reason for which the compiled engine is stated not to take a graph: other than int8, 32-bit sums."""
     if any(tensor.number != INT8 for tensor in graph.tensors.values()):
         return "a tensor is not int8"
     if any(tensor.axes not in ((TOKEN, CHANNEL), (CHANNEL,)) for tensor in graph.tensors.values()):

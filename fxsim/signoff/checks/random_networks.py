@@ -92,7 +92,7 @@ def run(check: RandomNetworksCheck, context: Context, seed: int) -> Outcome:
 
 
 def _problems(result: FuzzResult) -> str:
-    """The reason why the check fails: what differed, and features that were never made. Empty where nothing is wrong."""
+    """The reason why the check fails: what differed, and what was never made. Empty where nothing is wrong."""
     problems = []
     for found in result.failures[:3]:
         first = f"{found.failures[0].taker}: {found.failures[0].message}" if found.failures else "failed once"
