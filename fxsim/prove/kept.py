@@ -34,6 +34,7 @@ NOT_USED = (
     "cocotb",
     "data",
     "golden",
+    "mutation",
     "networks",
     "signoff",
     "tables",
