@@ -18,7 +18,7 @@ _SURVIVORS_SHOWN = 40
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was asked for, as a run that goes on with it reads it."""
+    """The request in words, as a run that goes on with it reads it."""
 
     rtl: str | None
     accel: str | None
@@ -77,7 +77,7 @@ def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None
 
 
 def _asked(asked: Asked, output: Path, resume: bool) -> Asked:
-    """What is asked for: written to the folder, or read from it to go on."""
+    """The request: written to the folder, or read from it to go on."""
     place = output / ASKED
     if not resume:
         output.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ _HANDSHAKE = re.compile(
 _HANDSHAKE_PORT = re.compile(r"(?:^s_\w*valid$|^m_\w*ready$|^enable$|^in_valid$|_enable$)", re.IGNORECASE)
 _SIZED = re.compile(r"(\d+)'([sS]?[bBdDhHoO])([0-9a-fA-F_]+)")
 _GUARD = "illegal_parameter_"
-"""How modules begin that do not exist: what refuses illegal parameters, and is not mutated."""
+"""The beginning of names of modules that do not exist: they refuse illegal parameters, and are not mutated."""
 _BASES = {"b": 2, "d": 10, "h": 16, "o": 8}
 _CONSTANT_BITS_MAX = 256
 
@@ -155,7 +155,7 @@ def _number_equal_lines(lines: list[str]) -> list[int]:
 
 
 def _own(statement: Any) -> Iterator[Any]:
-    """What stands in a block itself, not in an `if` within it."""
+    """The parts of a block itself, not of an `if` within it."""
     return (child for child in [statement, *statement.children()] if child is not None)
 
 

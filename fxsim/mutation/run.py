@@ -34,7 +34,7 @@ Whole = Callable[[Mutant, str], Run | None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be mutated: modules of an accelerator (None: of both), or those of a folder of Verilog.
+    """A request for mutants of the modules of an accelerator (None: of both), or of a folder of Verilog.
 
     `modules`: those alone; none given: all. `count`: the most mutants, drawn by `seed` from every module and kind in
     turn. `only`: these mutants by id, whatever else is drawn. `others`: whether the tests of modules that use a
