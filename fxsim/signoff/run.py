@@ -14,7 +14,7 @@ from fxsim.signoff.environment import find_commit, find_machine, find_repositori
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import Check, Plan, Stage
-from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
+from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
 from fxsim.signoff.workers import carry_out_side_by_side
 
 
@@ -78,6 +78,17 @@ def run_plan(
         repositories=_repositories(plan),
         stage=stage,
         strict=strict,
+        left_out=_left_out(plan, only, stage),
+    )
+
+
+def _left_out(plan: Plan, only: tuple[str, ...], stage: Stage | None) -> tuple[LeftOut, ...]:
+    """The plan's checks that a run leaves out."""
+    up_to, chosen = ({check.name for check in plan.select(names, stage)} for names in ((), only))
+    return tuple(
+        LeftOut(check.name, check.kind, check.stage, check.about, "selection" if check.name in up_to else "stage")
+        for check in plan.checks
+        if check.name not in chosen
     )
 
 
