@@ -30,7 +30,7 @@ GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "vectors",
-    "compare", "diff", "prove", "trace",
+    "compare", "diff", "prove", "coverage", "trace",
     "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
@@ -68,7 +68,8 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove"}
+ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""

@@ -85,7 +85,7 @@ def test_what_is_not_covered_comes_first() -> None:
         LeftOut("other", "cosim", "V1", "other", "selection"),
     )
     checks = (check("fine"), check("gone", Status.SKIPPED, "no data"), check("told", Status.REPORTED, "no bound"))
-    limited = record(*checks, left_out=left, more=2)
+    limited = msgspec.structs.replace(record(*checks, left_out=left, more=2), selected=("a",))
     found = find_uncovered(limited)
     assert found.count == 6
     lines = [(line.head, line.text, [c.name for c in line.checks], line.names) for line in found.lines]
@@ -93,7 +93,7 @@ def test_what_is_not_covered_comes_first() -> None:
         ("1 check not run:", "no data", ["gone"], ()),
         ("1 check ran, and demands nothing of a part:", "no bound", ["told"], ()),
         ("1 check of stage V3 left out", "by --stage", [], ("late",)),
-        ("1 check not chosen", "by --only", [], ("other",)),
+        ("1 check not chosen", "of the choice a", [], ("other",)),
         ("2 checks of the plan did not run", "this record does not name them", [], ()),
     ]
     html = render_report(limited)

@@ -13,8 +13,9 @@ from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
-from fxsim.signoff.plan import Check, Plan, Stage
+from fxsim.signoff.plan import STAGES, Check, Choice, Plan, Stage
 from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
+from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
 
@@ -27,6 +28,7 @@ def run_plan(
     stage: Stage | None = None,
     strict: bool = False,
     journal: Journal | None = None,
+    choice: Choice | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
@@ -34,14 +36,15 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
     in `only`.
     """
     listener = listener or Silence()
-    checks = plan.select(only, stage)
+    choice = choice or Choice(only, stage)
+    checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
     results = _Results(plan, checks, listener, journal)
     taken = {} if journal is None else journal.taken
@@ -57,6 +60,7 @@ def run_plan(
     if complete and beside:
         complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
     records = results.close()
+    testpoints = judge_testpoints(plan, records, results.not_begun)
     return SignoffRecord(
         format="fxsim.signoff",
         version=1,
@@ -65,8 +69,8 @@ def run_plan(
         started=started.isoformat(timespec="seconds") if journal is None else journal.started,
         seconds=round(time.monotonic() - began + (0.0 if journal is None else journal.seconds), 3),
         complete=complete,
-        passed=verdict(records, complete, strict),
-        selected=only or None,
+        passed=verdict(records, complete, strict) and not any(point.status == "failed" for point in testpoints),
+        selected=choice.words or None,
         checks_in_plan=len(plan.checks),
         seed=plan.seed,
         commit=find_commit(),
@@ -76,19 +80,23 @@ def run_plan(
         hashes={"plan": plan.sha256} | dict(sorted(results.hashes.items())),
         checks=records,
         repositories=_repositories(plan),
-        stage=stage,
+        stage=choice.stage,
         strict=strict,
-        left_out=_left_out(plan, only, stage),
+        testpoints=testpoints,
+        stage_reached=find_stage_reached(testpoints),
+        without_testpoint=tuple(check.name for check in plan.without_testpoint),
+        left_out=_left_out(plan, choice.stage, checks_chosen),
     )
 
 
-def _left_out(plan: Plan, only: tuple[str, ...], stage: Stage | None) -> tuple[LeftOut, ...]:
+def _left_out(plan: Plan, stage: Stage | None, chosen: Sequence[Check]) -> tuple[LeftOut, ...]:
     """The plan's checks that a run leaves out."""
-    up_to, chosen = ({check.name for check in plan.select(names, stage)} for names in ((), only))
+    names = {check.name for check in chosen}
+    up_to = STAGES if stage is None else STAGES[: STAGES.index(stage) + 1]
     return tuple(
-        LeftOut(check.name, check.kind, check.stage, check.about, "selection" if check.name in up_to else "stage")
+        LeftOut(check.name, check.kind, check.stage, check.about, "selection" if check.stage in up_to else "stage")
         for check in plan.checks
-        if check.name not in chosen
+        if check.name not in names
     )
 
 
@@ -120,6 +128,7 @@ class _Results:
         self._listener = listener
         self._records: list[CheckRecord] = []
         self.hashes: dict[str, str] = {}
+        self.not_begun: list[str] = []
 
     def add(self, check: Check, carried: Carried) -> None:
         """Take a result that came now, and keep it in the journal."""
@@ -139,7 +148,10 @@ class _Results:
         while self._waiting:
             check = self._waiting.pop(0)
             carried = self._carried.get(check.name)
-            self._tell(check, not_begun(check, self._plan) if carried is None else carried)
+            if carried is None:
+                self.not_begun.append(check.name)
+                carried = not_begun(check, self._plan)
+            self._tell(check, carried)
         return tuple(self._records)
 
     def _tell(self, check: Check, carried: Carried) -> None:

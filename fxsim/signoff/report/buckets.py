@@ -18,7 +18,7 @@ _REPLACED = (
     (re.compile(r"[-+]?\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?"), "N"),
     (re.compile(r"\s+"), " "),
 )
-"""What is replaced in a message, one after the other, and by what."""
+"""Patterns that are replaced in a message, one after the other, and by which word."""
 _MESSAGE_MAX = 2000
 """Characters of a message by which it is told from others."""
 

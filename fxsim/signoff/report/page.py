@@ -194,7 +194,7 @@ def render_report(record: SignoffRecord) -> str:
     parts = [_draw(part, rows) if isinstance(part, Picture) else _write(part, rows) for part, rows in shown]
     buckets = find_buckets(record.checks, (Status.FAILED, Status.ERROR))
     uncovered = find_uncovered(record)
-    points = getattr(record, "testpoints", ())
+    points = record.testpoints
     shown_in = {
         check.name: [
             page
@@ -220,9 +220,9 @@ def render_report(record: SignoffRecord) -> str:
         record=record,
         word=verdict_word(record),
         stages=STAGES,
-        stage_reached=(getattr(record, "stage_reached", None) or "") if points else None,
+        stage_reached=(record.stage_reached or "") if points else None,
         points=points,
-        unnamed=getattr(record, "without_testpoint", ()),
+        unnamed=record.without_testpoint,
         anchors=_anchors(record),
         buckets=buckets,
         uncovered=uncovered,

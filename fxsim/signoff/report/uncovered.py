@@ -1,4 +1,4 @@
-"""What a verdict does not cover: what was skipped, only reported, or left out, and what checks did not look at."""
+"""Limits of a verdict: what was skipped, only reported, or left out, and what checks did not look at."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Uncovered:
 
 
 def find_uncovered(record: SignoffRecord) -> Uncovered:
-    """What the verdict of a record does not cover."""
+    """Everything that the verdict of a record does not cover."""
     missing = record.checks_in_plan - len(record.checks)
     count = record.count(Status.SKIPPED) + record.count(Status.REPORTED) + max(missing, 0)
     return Uncovered(count, tuple(_lines(record)))
@@ -50,18 +50,23 @@ def _lines(record: SignoffRecord) -> Iterator[Line]:
             yield Line("skipped", f"{_checks(len(names))} of stage {stage} left out", "by --stage", names=names)
     chosen = tuple(left.name for left in record.left_out if left.because == "selection")
     if chosen:
-        yield Line("skipped", f"{_checks(len(chosen))} not chosen", "by --only", names=chosen)
+        yield Line(
+            "skipped",
+            f"{_checks(len(chosen))} not chosen",
+            f"of the choice {', '.join(record.selected or ())}",
+            names=chosen,
+        )
     unnamed = record.checks_in_plan - len(record.checks) - len(record.left_out)
     if unnamed > 0:
         yield Line("skipped", f"{_checks(unnamed)} of the plan did not run", "this record does not name them")
-    for point in getattr(record, "testpoints", ()):
+    for point in record.testpoints:
         if point.status in ("planned", "not run", "skipped", "reported"):
             yield Line("skipped", f"testpoint {point.name} ({point.stage}): {point.status}", point.reason or "")
     yield from _gaps(record)
 
 
 def _gaps(record: SignoffRecord) -> Iterator[Line]:
-    """What checks did not look at, each sentence once with all checks that it is said of."""
+    """Sentences on what checks did not look at, each once with all checks that it is said of."""
     said: dict[str, list[CheckRecord]] = {}
     for check in record.checks:
         for part in CHECKS[check.kind].parts:
