@@ -158,6 +158,7 @@ def test_absent_stimulus_is_named(tmp_path: Path) -> None:
         read_stimulus(tmp_path, MODEL)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_damaged_stimulus_never_surprises(data: st.DataObject) -> None:
@@ -232,6 +233,7 @@ def test_results_that_cannot_be_placed_fail_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_results_take_flat_memory(tmp_path: Path) -> None:
     """256 MB of results written in pieces take a small part of that in memory."""
     piece = np.ones((1000, 64, 64), np.int8)

@@ -928,6 +928,7 @@ def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     assert once.machine == again.machine
 
 
+@pytest.mark.slow
 def test_project_plan_has_a_speed_check() -> None:
     """The project's own plan measures the PSA model of the published size, and demands no speed of any machine."""
     (check,) = (check for check in load_plan().checks if check.kind == "speed")

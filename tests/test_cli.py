@@ -346,6 +346,7 @@ def test_names_from_files_are_never_obeyed(call: Call, files: Files, hostile: Pa
         assert all(c.isprintable() or c == "\n" for c in result.out + result.err), result
 
 
+@pytest.mark.slow
 def test_titles_of_plans_are_never_obeyed(call: Call, files: Files) -> None:
     """A plan whose title looks like markup is listed under that title."""
     plan = files.folder / "plan.toml"

@@ -341,6 +341,7 @@ def test_a_neighbours_bias_is_named(model: Model, x: np.ndarray) -> None:
     assert one["alternatives"] == ("bias_corrupted",)
 
 
+@pytest.mark.slow
 def test_what_is_fitted_is_found_beside_another_rule(model: Model, x: np.ndarray) -> None:
     """A shift beside a rounding; swapped channels beside a bias; an entry beside another way to read the table."""
 
@@ -416,6 +417,7 @@ def test_faults_in_two_places_are_two(model: Model, x: np.ndarray) -> None:
     assert all(tap.inherited == tap.differ for tap in inherited)
 
 
+@pytest.mark.slow
 def test_two_faults_of_one_operator_are_a_pair(model: Model, x: np.ndarray) -> None:
     """Neither explains all alone."""
     found = one_fault(diff(model, x, with_faults(model, x, {LINEAR: requantise(floor, wrap=True)})), LINEAR)
@@ -471,6 +473,7 @@ def test_unknown_bits(model: Model, x: np.ndarray, right: Values) -> None:
     assert [(fault.tap, fault.label) for fault in found.faults] == [(LINEAR, "unknown_bits")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0, 5, -128])
 def test_a_stuck_tap_is_no_rule(model: Model, x: np.ndarray, value: int) -> None:
     """A tap of one value fits limits that are chosen for it; they say nothing, so that it is unexplained."""
@@ -511,6 +514,7 @@ def test_a_rectifier_is_told_beside_limits_without_sign(model: Model, x: np.ndar
     assert len(fault.telling) == len(fault.alternatives) > 0
 
 
+@pytest.mark.slow
 def test_a_wrong_tap_that_nothing_used_is_one_fault(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> None:
     """Of a trace with one wrong tap, all others the model's, that tap is the fault; those behind it are told of."""
     trace = right | {"embed": np.clip(right["embed"].astype(np.int64) + 3, -128, 127)}

@@ -33,6 +33,7 @@ def others(model: Model) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [

@@ -158,6 +158,7 @@ def test_one_fault_of_double_rounding_is_named(model: Model, x: np.ndarray) -> N
     ]
 
 
+@pytest.mark.slow
 def test_one_rule_of_a_tap_is_not_sure_beside_the_two_of_another(model: Model, x: np.ndarray) -> None:
     """Half away with the bias before it. At one tap half away alone makes every value, at another only both rules do.
 
@@ -206,6 +207,7 @@ def test_a_contract_of_the_whole_trace_stands_beside_one_rule(model: Model, x: n
     assert (at_other.label, at_other.alternatives) == ("contract_tflite_reference", ())
 
 
+@pytest.mark.slow
 def test_the_command_says_so(model: Model, x: np.ndarray, tmp_path: Path) -> None:
     """In JSON, and in words."""
     save(model, tmp_path / "m.safetensors")

@@ -173,6 +173,7 @@ def network() -> tuple[Model, np.ndarray, dict[str, np.ndarray]]:
     return model, x, {"fc": fc, "act": act, "last": np.maximum(act, 0)}
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_and_says_everything() -> None:
     """Well-formed, names escaped, nothing fetched; each fault with its arithmetic and pictures."""
     model, x, trace = network()
@@ -240,6 +241,7 @@ def test_a_rule_behind_a_tap_is_shown_at_its_own_node() -> None:
     assert hidden_steps(located, structs.replace(fault, node="last")) is None
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_inputs_that_tell_apart() -> None:
     """Where rules fit alike, the page says so, and has the input as a file: with it they differ as it says."""
     # Ties at 2.5 and 4.5 alone.
@@ -260,6 +262,7 @@ def test_the_page_holds_the_inputs_that_tell_apart() -> None:
     assert "octet" not in render(found, located)
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     """`--page` writes it; the terminal has the arithmetic."""
     model, x, trace = network()

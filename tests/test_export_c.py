@@ -639,6 +639,7 @@ def test_signoff_finds_wrong_c(
     assert re.match(rf"small on extreme: image \d, tap {re.escape(first)}, ", str(check.reason))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["engines", "random-models"])
 def test_signoff_skips_in_sight(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a C compiler the check is skipped and says why; one that needs none is not."""

@@ -249,6 +249,7 @@ def test_stated_shapes_are_those_computed(data: st.DataObject) -> None:
         assert value.shape == (len(x), *model.graph.shapes[name])
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(resmlp_models())
 def test_models_survive_pickling(model: Model) -> None:

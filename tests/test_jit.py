@@ -241,6 +241,7 @@ def test_settings_are_read_when_something_is_compiled(monkeypatch: pytest.Monkey
     assert jit.config.DISABLE_JIT == 0
 
 
+@pytest.mark.slow
 def test_numba_has_one_door() -> None:
     """No module of the package but `fxsim.jit` imports Numba: its settings are checked before it starts."""
     root = Path(fxsim.__file__).parent

@@ -189,6 +189,7 @@ def test_no_accumulator_leaves_its_proven_range(data: st.DataObject) -> None:
 # --- files ---
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(graph=formatted_graphs())
 def test_formats_survive_files(graph: Graph) -> None:

@@ -97,6 +97,7 @@ class GatherElements(OpRun):
         return (data[indices],)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data())
 def test_the_standards_own_evaluator_equals_exact_arithmetic(data: st.DataObject) -> None:

@@ -73,6 +73,7 @@ def test_every_documented_file_holds_its_parameters(tmp_path: Path) -> None:
             assert [int(word, 16) for word in _words(tmp_path / f"{stem}_s.hex")] == op.shift.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(model=resmlp_models())
 def test_file_sizes_follow_from_the_parameters(model: Model, tmp_path_factory: pytest.TempPathFactory) -> None:

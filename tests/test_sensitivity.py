@@ -80,6 +80,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, ...], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "parameters", "nodes", "options"), CASES, ids=[case[0] for case in CASES])
 def test_outcomes_are_those_of_other_formulas(
     model: Model,
@@ -273,6 +274,7 @@ def test_what_does_not_fit_is_refused(model: Model, given: tuple[Integers, Integ
     assert not issubclass(ModelError, ComparisonError)
 
 
+@pytest.mark.slow
 def test_the_command(model: Model, given: tuple[Integers, Integers], tmp_path: Path) -> None:
     """Table, JSON and a page that needs nothing else; names of a model are text there."""
     x, labels = given

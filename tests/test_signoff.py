@@ -234,6 +234,7 @@ def test_plan_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
             load_plan(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_default_plan_covers_what_it_should() -> None:
     """The project's plan uses every golden model, simulates both kinds at paper size, and every table rule."""
     plan = load_plan()
@@ -265,6 +266,7 @@ def test_default_plan_covers_what_it_should() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_default_plan_simulates_every_range_of_shifts() -> None:
     """Some simulated model shifts by nothing, by more than its accumulators are wide, and by more than 128."""
     plan = load_plan()
@@ -743,6 +745,7 @@ def test_verdict(statuses: tuple[Status, ...], complete: bool, expected: bool) -
     assert verdict(checks, complete) is expected
 
 
+@pytest.mark.slow
 def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose report cannot be drawn or written leaves the record and the report of the run before.
 

@@ -62,6 +62,7 @@ def cli(*arguments: str | Path) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_strict_is_no_pass_where_something_was_skipped(plan: Path, tmp_path: Path) -> None:
     """A skipped check neither fails nor passes; with --strict the run does not pass, and says of which check."""
     assert cli(plan, "--jobs", "1").exit_code == 0
@@ -75,6 +76,7 @@ def test_strict_is_no_pass_where_something_was_skipped(plan: Path, tmp_path: Pat
     assert cli(plan, "--jobs", "1", "--strict", "--only", "accumulators").exit_code == 0
 
 
+@pytest.mark.slow
 def test_another_seed_is_every_checks(tmp_path: Path) -> None:
     """--seed stands in place of the plan's: in the record, in every check's own seed, in workers, and in replays."""
     path = tmp_path / "plan.toml"
@@ -129,6 +131,7 @@ def test_junit_has_every_check(plan: Path, tmp_path: Path) -> None:
     assert reported.get("message") == "reported, which is no pass: as far as that"
 
 
+@pytest.mark.slow
 def test_junit_is_written_by_the_command(plan: Path, tmp_path: Path) -> None:
     """--junit writes it, whole; where it cannot be written that is said before anything runs."""
     path = tmp_path / "junit.xml"

@@ -25,6 +25,7 @@ def cli(*arguments: str | Path) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_model_runs_at_once(tmp_path: Path) -> None:
     """Both accelerators, every engine, what is proved; and what of it needs no simulator passes."""
     shutil.copy(golden_dir() / "small.safetensors", tmp_path)
@@ -48,6 +49,11 @@ def test_the_plan_of_a_model_runs_at_once(tmp_path: Path) -> None:
         "four-state-simd": ("four-state", "V2"),
         "proof-simd": ("proof", "V2"),
     }
+    assert plan.without_testpoint == ()
+    assert [point.name for point in plan.testpoints if point.planned] == [
+        "faults-are-found-stream",
+        "faults-are-found-simd",
+    ]
     assert plan.models["small"].file == "small.safetensors"
     # The bound of the accelerator and the model: the channels times tokens of its busiest stream.
     assert msgspec.to_builtins({check.name: check for check in plan.checks}["interval-stream"])["bound"] == 16 * 14
@@ -71,6 +77,7 @@ def test_the_plan_of_a_described_design(model: Model, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, (result.output, result.exception)
     plan = load_plan(path)
+    assert plan.without_testpoint == ()
     found = {check.name: msgspec.to_builtins(check) for check in plan.checks}
     assert found["rtl"]["dut"] == found["rtl-extreme"]["dut"] == "rtl/awkward.toml"
     assert found["rtl"]["stimulus"] == "images"

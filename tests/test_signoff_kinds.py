@@ -375,6 +375,7 @@ def test_published_distances_are_demanded_or_no_pass(published: Path, tmp_path: 
     assert (check.status, str(check.reason).rpartition(" of ")[2]) == (Status.REPORTED, "classifier")
 
 
+@pytest.mark.slow
 def test_trace_of_random_bytes_fails(published: Path, tmp_path: Path) -> None:
     """A trace whose values are noise does not pass: not against bounds, not past the tables' end, not unbounded."""
     folder = copied(published, tmp_path, "stream_psa_h96")
@@ -436,6 +437,7 @@ def test_bound_of_what_is_not_compared_is_an_error(published: Path, tmp_path: Pa
     assert "has no poool, of which the plan demands a distance" in str(check.reason)
 
 
+@pytest.mark.slow
 def test_project_plan_demands_something_of_everything_published() -> None:
     """The project's own plan has no check of the published data that could end as reported."""
     plan = load_plan()

@@ -60,6 +60,7 @@ def begin(plan: Path, output: Path, checks: int) -> None:
     journal.close(done=False)
 
 
+@pytest.mark.slow
 def test_a_run_is_gone_on_with(tmp_path: Path, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has a result is not run again; record and exit status are those of one run, and the journal goes."""
     assert cli(plan, "-o", tmp_path / "whole", "--jobs", "1").exit_code == 0
@@ -158,6 +159,7 @@ def test_results_of_something_else_are_not_taken(
     assert (out / JOURNAL).read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_folders_that_a_plan_names_count_whole(tmp_path: Path, plan: Path) -> None:
     """A folder is what is in it, below it and behind links: a change of a byte or name is seen, of the output none."""
     loaded = dataclasses.replace(load_plan(plan), published=tmp_path / "published")

@@ -233,6 +233,7 @@ def test_wrong_setting_is_one_error(tmp_path: Path, text: str, message: str) -> 
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_default_plan_signs_the_simd_accelerator_off() -> None:
     """Every model of the plan is compared three ways; all stalls, batches, kept parameters, two faults are there."""
     plan = load_plan()
@@ -591,6 +592,7 @@ def test_report_shows_the_agreement_three_ways() -> None:
     assert "Several accelerators" not in page(row())
 
 
+@pytest.mark.slow
 def test_hostile_names_in_cycles_are_shown_not_obeyed() -> None:
     """Markup in the name of a model or layer is text, in the table and in both pictures."""
     layer = LayerFigures(0, HOSTILE, 1, 1, 1, 0, 0, 0, 0)

@@ -82,6 +82,7 @@ def test_exact_at_the_points(case: tuple[int, TableRule, Int8]) -> None:
         np.testing.assert_array_equal(at_points, table[:, :points])
 
 
+@pytest.mark.slow
 @given(formatted_tables(INTERPOLATED))
 def test_between_the_points_of_its_segment(case: tuple[int, TableRule, Int8]) -> None:
     """Every value lies between the two points its segment is drawn from, and so inside int8."""

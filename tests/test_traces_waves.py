@@ -77,6 +77,7 @@ def agree(trace: Trace, model: Model, x: Array) -> bool:
     return compare(source, trace, model_taps(model, ["positive"])).equal
 
 
+@pytest.mark.slow
 def test_values_are_taken_at_edges_where_valid_and_ready_hold(model: Model, x: Array, tmp_path: Path) -> None:
     """The value is what stands just before the edge; without ready, or without valid, there is none."""
     file = tmp_path / "t.vcd"
@@ -165,6 +166,7 @@ def test_maps_that_do_not_fit_are_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_handshake_that_nobody_knows_is_refused(model: Model, x: Array, tmp_path: Path) -> None:
     """Valid may be X until it is first known, as before a reset; later X is an error, as is ready beside valid."""
     text = vcd(stream(np.maximum(x, 0)))
@@ -298,6 +300,7 @@ def test_waves_of_verilator(model: Model, x: Array, kind: str, tmp_path: Path) -
     assert agree(read(tmp_path / f"t.{kind}", model, LANES), model, x)
 
 
+@pytest.mark.slow
 def test_waves_of_ghdl(model: Model, tmp_path: Path) -> None:
     """A GHW of GHDL, that lies in `tests/files`, gives the values that its testbench sent; L and H are 0 and 1."""
     file = tmp_path / "t.ghw"

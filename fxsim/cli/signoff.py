@@ -210,8 +210,34 @@ def _conclude(record: "SignoffRecord", folder: Path | None, to_stderr: bool) -> 
     word = click.style(verdict_word(record).upper(), fg="green" if record.passed else "red", bold=True)
     took = format_seconds(record.seconds)
     click.echo(f"\n{word}: {len(record.checks)} checks{chosen}{up_to}{strictly}: {counts}, in {took}", err=to_stderr)
+    _tell_testpoints(record, to_stderr)
     if folder is not None:
         say(f"record {folder / RECORD}, report {folder / REPORT}", err=to_stderr)
+
+
+def _tell_testpoints(record: "SignoffRecord", to_stderr: bool) -> None:
+    """The lines on the testplan: the stage that is reached, and what each stage still lacks."""
+    from fxsim.signoff.plan import STAGES
+
+    if not record.testpoints:
+        return
+    click.echo(err=to_stderr)
+    for stage in STAGES:
+        points = [point for point in record.testpoints if point.stage == stage]
+        if points:
+            passed = sum(point.status == "passed" for point in points)
+            say(f"stage {stage}: {passed} of {len(points)} testpoints passed", err=to_stderr)
+        for point in points:
+            # What was not asked for is no news: the count says how many there are.
+            if point.status not in ("passed", "not run"):
+                rate = f"{point.passed} of {len(point.checks)} checks passed"
+                say(f"  {point.status}: {point.name} ({rate}): {point.reason}", err=to_stderr)
+    if record.without_testpoint:
+        say(
+            f"show nothing of the plan, as no testpoint names them: {', '.join(record.without_testpoint)}",
+            err=to_stderr,
+        )
+    say(f"stage reached: {record.stage_reached or 'none'}", err=to_stderr)
 
 
 class _Listener:

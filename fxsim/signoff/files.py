@@ -16,8 +16,9 @@ from fxsim.formats import atomic_write
 from fxsim.formats.text import decode_json, decode_toml, read_bounded, short
 from fxsim.paths import golden_dir
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.plan import PUBLISHED_VARIABLE, Check, ModelSource, Name, Part, Plan, Seed, StimulusSource
+from fxsim.signoff.plan import PUBLISHED_VARIABLE, Check, ModelSource, Name, Part, Plan, Seed, StimulusSource, Testpoint
 from fxsim.signoff.record import Data, Details, Figure, SignoffRecord
+from fxsim.signoff.testpoints import testpoint_problems
 
 PLAN_BYTES_MAX = 1 << 20
 RECORD_BYTES_MAX = 256 << 20
@@ -34,6 +35,7 @@ class _Content(Part, Generic[C], frozen=True, kw_only=True):
     models: dict[Name, ModelSource] = field(default_factory=dict)
     stimuli: dict[Name, StimulusSource] = field(default_factory=dict)
     check: tuple[C, ...]
+    testpoint: tuple[Testpoint, ...] = ()
 
 
 def default_plan() -> Path:
@@ -59,7 +61,7 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
     published = Path(override) if override else None
     if published is None and content.published is not None:
         published = Path(os.path.normpath(path.resolve().parent / content.published))
-    return Plan(
+    plan = Plan(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         title=content.title,
@@ -69,7 +71,11 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
         stimuli=content.stimuli,
         checks=content.check,
         stated_seed=content.seed,
+        testpoints=content.testpoint,
     )
+    for problem in testpoint_problems(plan):
+        raise FileError(f"{path}: {problem}")
+    return plan
 
 
 def _check_meant(message: str, data: bytes) -> str:

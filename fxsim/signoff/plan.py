@@ -150,6 +150,32 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
         yield from ()
 
 
+class Goal(Part, frozen=True, kw_only=True):
+    """A figure that one of a testpoint's checks must reach: `figure` is its label in the record."""
+
+    check: Name
+    figure: Annotated[str, Meta(min_length=1, max_length=200)]
+    at_least: int | float | None = None
+    at_most: int | float | None = None
+
+
+class Testpoint(Part, frozen=True, kw_only=True):
+    """A claim of the testplan, the stage by which it must hold, and the checks, names or patterns, that show it.
+
+    A pattern stands for the checks of the testpoint's stage and of those before. `planned`: what shows it is not there
+    yet, so that its stage cannot be reached.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,60}$")]
+    stage: Stage
+    claim: Annotated[str, Meta(min_length=1, max_length=1000)]
+    checks: tuple[Name, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    planned: bool = False
+
+
 @dataclass(frozen=True)
 class Plan:
     """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in.
@@ -166,6 +192,7 @@ class Plan:
     stimuli: dict[str, StimulusSource]
     checks: tuple[Check, ...]
     stated_seed: int
+    testpoints: tuple[Testpoint, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -187,6 +214,18 @@ class Plan:
                 known = ", ".join(check.name for check in checks)
                 raise FxsimError(f"{self.path}: there is no check '{name}'{among}; there are: {known}")
         return tuple(check for check in checks if not names or any(fnmatchcase(check.name, name) for name in names))
+
+    def checks_of(self, testpoint: Testpoint) -> tuple[Check, ...]:
+        """The checks that show a testpoint, in the plan's order."""
+        up_to = STAGES[: STAGES.index(testpoint.stage) + 1]
+        checks = [check for check in self.checks if check.stage in up_to]
+        return tuple(check for check in checks if any(fnmatchcase(check.name, name) for name in testpoint.checks))
+
+    @property
+    def without_testpoint(self) -> tuple[Check, ...]:
+        """Checks that no testpoint names, which show nothing of the testplan; none where there is no testplan."""
+        named = {check.name for testpoint in self.testpoints for check in self.checks_of(testpoint)}
+        return tuple(check for check in self.checks if self.testpoints and check.name not in named)
 
     def check_seed(self, name: str) -> int:
         """A check's own seed: from the plan's and its name, so that it does not depend on which others run."""

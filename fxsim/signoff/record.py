@@ -98,6 +98,45 @@ class CheckRecord(Record, frozen=True):
     details: Details = Details()
 
 
+class GoalRecord(Record, frozen=True):
+    """A figure that a testpoint demands of one of its checks. `value` is null where it was not measured."""
+
+    check: str
+    figure: str
+    at_least: int | float | None
+    at_most: int | float | None
+    value: int | float | None
+    reached: bool
+
+
+PointStatus = Literal["passed", "failed", "not run", "skipped", "reported", "planned"]
+
+
+class TestpointRecord(Record, frozen=True):
+    """One testpoint of the plan. `checks`: the names of those that show it; then how many of them ended how.
+
+    `status`: "passed" only where every check passed and every goal was reached; otherwise the first of these: "failed"
+    (a check failed or was in error, or a goal was not reached), "planned" (what shows it is not there yet), "not run"
+    (a check was not chosen, or an interruption came before it), "skipped", "reported". `reason` says why it did not
+    pass.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    name: str
+    stage: Stage
+    claim: str
+    status: PointStatus
+    reason: str | None
+    checks: tuple[str, ...]
+    passed: int
+    failed: int
+    not_run: int
+    skipped: int
+    reported: int
+    goals: tuple[GoalRecord, ...]
+
+
 class Commit(Record, frozen=True):
     """The commit of the clone fxsim runs from; `unknown` where it does not run from one.
 
@@ -137,6 +176,10 @@ class SignoffRecord(Record, frozen=True):
     `stage`: the stage that the run went up to, null where it left none out. `strict`: what was skipped or only reported
     counts as not passed.
 
+    `testpoints`: all of the plan's. `stage_reached`: the last stage that has testpoints and of which, and of every
+    stage before, all testpoints passed; null where there is none. `without_testpoint`: checks of the plan that no
+    testpoint names, where it has testpoints.
+
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
     plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
     `repositories` are those that the plan and its files lie in, other than fxsim's clone.
@@ -162,6 +205,9 @@ class SignoffRecord(Record, frozen=True):
     repositories: tuple[Repository, ...] = ()
     stage: Stage | None = None
     strict: bool = False
+    testpoints: tuple[TestpointRecord, ...] = ()
+    stage_reached: Stage | None = None
+    without_testpoint: tuple[str, ...] = ()
 
     def count(self, status: Status) -> int:
         """Number of checks that ended so."""

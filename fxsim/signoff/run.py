@@ -15,6 +15,7 @@ from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import Check, Plan, Stage
 from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
+from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
 
@@ -57,6 +58,7 @@ def run_plan(
     if complete and beside:
         complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
     records = results.close()
+    testpoints = judge_testpoints(plan, records, results.not_begun)
     return SignoffRecord(
         format="fxsim.signoff",
         version=1,
@@ -65,7 +67,7 @@ def run_plan(
         started=started.isoformat(timespec="seconds") if journal is None else journal.started,
         seconds=round(time.monotonic() - began + (0.0 if journal is None else journal.seconds), 3),
         complete=complete,
-        passed=verdict(records, complete, strict),
+        passed=verdict(records, complete, strict) and not any(point.status == "failed" for point in testpoints),
         selected=only or None,
         checks_in_plan=len(plan.checks),
         seed=plan.seed,
@@ -78,6 +80,9 @@ def run_plan(
         repositories=_repositories(plan),
         stage=stage,
         strict=strict,
+        testpoints=testpoints,
+        stage_reached=find_stage_reached(testpoints),
+        without_testpoint=tuple(check.name for check in plan.without_testpoint),
     )
 
 
@@ -109,6 +114,7 @@ class _Results:
         self._listener = listener
         self._records: list[CheckRecord] = []
         self.hashes: dict[str, str] = {}
+        self.not_begun: list[str] = []
 
     def add(self, check: Check, carried: Carried) -> None:
         """Take a result that came now, and keep it in the journal."""
@@ -128,7 +134,10 @@ class _Results:
         while self._waiting:
             check = self._waiting.pop(0)
             carried = self._carried.get(check.name)
-            self._tell(check, not_begun(check, self._plan) if carried is None else carried)
+            if carried is None:
+                self.not_begun.append(check.name)
+                carried = not_begun(check, self._plan)
+            self._tell(check, carried)
         return tuple(self._records)
 
     def _tell(self, check: Check, carried: Carried) -> None:

@@ -413,21 +413,22 @@ def _check_several(path: Path, inputs: Sequence[BoundStream]) -> None:
     if any(ready) and not all(ready):
         with_ready, without = inputs[ready.index(True)].signals.data, inputs[ready.index(False)].signals.data
         raise FileError(
-            f"{path}: input streams: '{with_ready}' has a ready and '{without}' has none: how far the one may run ahead "
-            "of the other, nobody said; expected a ready of each, or of none, whose beats then come in the same cycles"
+            f"{path}: input streams: '{with_ready}' has a ready and '{without}' has none: how far the one may run "
+            "ahead of the other, nobody said; expected a ready of each, or of none, whose beats then come in the same "
+            "cycles"
         )
 
 
 def _check_fixed(path: Path, inputs: Sequence[BoundStream], out: BoundStream, taps: Iterable[BoundTap]) -> None:
-    """Refuse a fixed latency where several inputs are held back each by itself: behind which first beat, nobody said."""
+    """Refuse a fixed latency where several inputs are held back each by itself: it has no one first beat."""
     if len(inputs) == 1 or inputs[0].signals.ready is None:
         return
     fixed = ["output stream"] if out.signals.valid is None else []
     fixed += [f"tap '{tap.name}'" for tap in taps if tap.valid is None]
     if fixed:
         raise FileError(
-            f"{path}: {fixed[0]}: it has a latency, behind the first beat of which of {len(inputs)} inputs, each with a "
-            "ready, nobody said: expected a valid"
+            f"{path}: {fixed[0]}: it has a latency, behind the first beat of which of {len(inputs)} inputs, each with "
+            "a ready, nobody said: expected a valid"
         )
 
 

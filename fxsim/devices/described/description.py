@@ -137,7 +137,8 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
     axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
     files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
-    lie in the description's folder or below. A design has either input streams and one output, or works off jobs, whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`, and
+    lie in the description's folder or below. A design has either input streams and one output, or works off jobs,
+    whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`, and
     those of `error` where a transfer is answered with an error.
     """
 

@@ -59,7 +59,9 @@ class FittedStreams(FittedDescribed[Bound]):
         inputs, out = self.bound.inputs, self.bound.output
         self.limit = CycleLimit(least=max(out.beats.beats, *(stream.beats.beats for stream in inputs)))
         latency = _LATENCY_FIND_MAX if out.find else out.latency or 0
-        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * max(into.interval for into in inputs))
+        self.watchdog = max(
+            _WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * max(into.interval for into in inputs)
+        )
 
     @property
     def probed(self) -> tuple[str, ...]:

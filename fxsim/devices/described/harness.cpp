@@ -207,8 +207,7 @@ class Simulation {
 
     void drive() {
         held_back_ = false;
-        if (INPUTS_IN_STEP)
-            offer_in_step();
+        if (INPUTS_IN_STEP) offer_in_step();
         else
             for (Input& input : inputs_) offer(input);
         dut_->in_valid = dut_->in_start = dut_->in_last = 0;

@@ -224,9 +224,7 @@ def stream_bench(layout: DescribedLayout, x: Integers, values: Mapping[str, Inte
         streams=streams,
         files={
             file: kit_words(words, stream.beats)
-            for file, words, stream in zip(
-                stimulus_files(bound), layout.stimuli(x, values), bound.inputs, strict=True
-            )
+            for file, words, stream in zip(stimulus_files(bound), layout.stimuli(x, values), bound.inputs, strict=True)
         },
         parameters=_parameters(bound, streams, len(x)),
         testbench=text + kit_stream_module() + _FEED.read_text(encoding="utf-8"),
@@ -249,9 +247,7 @@ def _tags(bound: Bound) -> list[str]:
 
 def in_readies(bound: Bound) -> dict[str, str]:
     """The ready of each input stream, by its name in events."""
-    return {
-        f"{tag}_ready": stream.signals.ready or "" for tag, stream in zip(_tags(bound), bound.inputs, strict=True)
-    }
+    return {f"{tag}_ready": stream.signals.ready or "" for tag, stream in zip(_tags(bound), bound.inputs, strict=True)}
 
 
 def _feeds(bound: Bound) -> dict[str, str]:

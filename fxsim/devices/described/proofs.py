@@ -28,8 +28,8 @@ def provable_of(bound: Bound, model: Model, idle: int) -> Provable:
         )
     if bound.in_step:
         raise ToolError(
-            f"{bound.path}: {len(bound.inputs)} input streams without a ready: their beats must come in the same cycles, "
-            "which a proof does not do where it holds back; expected a ready of each"
+            f"{bound.path}: {len(bound.inputs)} input streams without a ready: their beats must come in the same "
+            "cycles, which a proof does not do where it holds back; expected a ready of each"
         )
     feeds = []
     data_at, keep_at = input_places([into.beats for into in bound.inputs])

@@ -275,7 +275,9 @@ def _part_streams(
     tensors = {} if model is None else model.graph.tensors
     if role == "output" and len(groups) != 1:
         yield ""
-        yield comment(f"{len(groups)} groups of ports look like the output; choose one, the others are taps at their ports:")
+        yield comment(
+            f"{len(groups)} groups of ports look like the output; choose one, the others are taps at their ports:"
+        )
         for group in groups:
             yield comment(f"  {_ports(group)}")
         groups = [Group(role)]
@@ -347,7 +349,11 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
             continue
         seen.add(one.file)
         memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == one.array), None)
-        size = "" if memory is None else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+        size = (
+            ""
+            if memory is None
+            else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+        )
         fits = [] if model is None or memory is None else list(_arrays(model, memory))
         among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
         yield from ("", comment(f"{one.where} reads it into '{one.array}', as '{one.name}' names it{size}"))
@@ -375,7 +381,11 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
                 continue
             seen.add(file)
             memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
-            size = "" if memory is None else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+            size = (
+                ""
+                if memory is None
+                else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+            )
             yield from ("", comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {text(file)}")
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
             if (chosen := _chosen(fits, Path(file).stem, array)) is not None:

@@ -22,6 +22,11 @@ def render_junit(record: SignoffRecord, folder: Path | None = None) -> JUnitXml:
     suite.add_property("verdict", "passed" if record.passed else "failed" if record.complete else "incomplete")
     suite.add_property("checks in the plan", str(record.checks_in_plan))
     suite.add_property("stage", record.stage or "all")
+    if record.testpoints:
+        suite.add_property("stage reached", record.stage_reached or "none")
+    for point in record.testpoints:
+        told = f"{point.status} (stage {point.stage}, {point.passed} of {len(point.checks)} checks passed)"
+        suite.add_property(f"testpoint {point.name}", told)
     suite.add_property("seed", str(record.seed))
     suite.add_property("commit of fxsim", record.commit.id)
     for repository in record.repositories:
