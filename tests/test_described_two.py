@@ -24,8 +24,8 @@ from tests.test_kit import ran
 SUM = Model(Graph((3, 6), (Node("a", Relu(), (INPUT,)), Node("b", Add(), ("a", INPUT)))), "sum")
 
 # A residual adder: two values a beat of one operand, one of the other, and the frame of the other. Faults are told to
-# it by a file that it reads when it starts: it takes the upper lane first (1), adds the value before (2), takes no more of
-# the second after one image (3), or does not look at the second's valid (4).
+# it by a file that it reads when it starts: it takes the upper lane first (1), adds the value before (2), takes no
+# more of the second after one image (3), or does not look at the valid of the second (4).
 JOIN = """
 module join2 (
     input wire clk, input wire rst,

@@ -100,7 +100,7 @@ class Bound:
         return max(0 if stream.signals.ready is not None else stream.interval for stream in self.inputs)
 
     def input_name(self, number: int) -> str:
-        """What results call an input stream: `input`, or of several the port of its data."""
+        """The name of an input stream in results: `input`, or of several the port of its data."""
         return "input" if len(self.inputs) == 1 else self.inputs[number].signals.data
 
 

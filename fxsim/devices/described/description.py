@@ -69,7 +69,7 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def ports(self) -> str | None:
-        """What tells it from other streams: the prefix of its ports, or the port of its data."""
+        """The name that tells it from other streams: the prefix of its ports, or the port of its data."""
         return self.prefix if self.signals is None else self.signals.data
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ class DescribedLayout(Layout):
         return sum(beats.image_bytes for beats in streams)
 
     def stimuli(self, x: Integers, values: Mapping[str, Integers]) -> list[npt.NDArray[np.uint8]]:
-        """What each input stream is given, beat by beat."""
+        """The stimulus of each input stream, beat by beat."""
         found = []
         for stream in self.bound.inputs:
             given = [x if name == INPUT else values[name] for name in stream.tensors]
