@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from fxsim.cli.console import plain, print_json, print_table, refuse_overwriting, say
 from fxsim.progress import begin
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.status import Status as Spinner
 
     from fxsim.signoff import CheckRecord, Journal, SignoffRecord
-    from fxsim.signoff.plan import Check, Stage
+    from fxsim.signoff.plan import Check, Plan, Stage
 
 _COLOURS = {"passed": "green", "failed": "red", "error": "magenta", "skipped": "yellow", "reported": "cyan"}
 
@@ -81,6 +82,23 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     help="Run this check alone, or those of a pattern such as 'interval-*'; may be given several times.",
 )
 @click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Run the checks of this kind alone; may be given several times.",
+)
+@click.option(
+    "--testpoint",
+    "testpoints",
+    multiple=True,
+    metavar="NAME",
+    help="Run the checks alone that show this testpoint, or those of a pattern; may be given several times.",
+)
+@click.option(
+    "--failed", is_flag=True, help="Run those alone that did not pass in the last record: in -o's folder, or reports/."
+)
+@click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     metavar="S",
@@ -109,6 +127,9 @@ def command(
     jobs: int | None,
     stage: "Stage | None",
     only: tuple[str, ...],
+    kinds: tuple[str, ...],
+    testpoints: tuple[str, ...],
+    failed: bool,
     seed: int | None,
     strict: bool,
     junit: Path | None,
@@ -131,8 +152,11 @@ def command(
     from fxsim.formats.atomic import check_target
     from fxsim.machine import count_jobs
     from fxsim.process import finishing
-    from fxsim.signoff import load_plan, open_journal, prepare_output, run_plan, write_both
+    from fxsim.signoff import RECORD, Status, load_plan, open_journal, prepare_output, read_record, run_plan, write_both
+    from fxsim.signoff.carry import resume_command
     from fxsim.signoff.files import encode_record
+    from fxsim.signoff.journal import find_seed
+    from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
 
     if schema:
@@ -140,18 +164,29 @@ def command(
 
         print_json(record_schema())
         return
-    loaded = load_plan(plan, seed)
-    checks = loaded.select(only, stage)
-    if list_checks:
-        if as_json:
-            print_json({"title": loaded.title, "plan": str(loaded.path), "checks": checks})
-            return
-        rows = [(check.name, check.kind, check.stage, check.about) for check in checks]
-        print_table(f"{loaded.title}: {loaded.path}", ("check", "kind", "stage", "passes when"), rows)
-        return
-    folder = output if output is not None or only else Path("reports")
+    last = read_record((output or Path("reports")) / RECORD) if failed else None
+    folder = output if output is not None or only or kinds or testpoints or failed else Path("reports")
     if resume and folder is None:
-        raise click.UsageError("--resume with --only needs -o: the folder of the run to go on with")
+        raise click.UsageError("--resume with a choice of checks needs -o: the folder of the run to go on with")
+    if resume and failed:
+        raise click.UsageError("--failed cannot be had with --resume, which goes on with what was chosen before")
+    if seed is None:
+        # Another seed would be another run.
+        seed = last.seed if last is not None else find_seed(folder) if resume and folder is not None else None
+        stated = seed is None
+    else:
+        stated = True
+    loaded = load_plan(plan, seed)
+    if not stated and seed != loaded.stated_seed:
+        say(f"the seed is {seed}, as in the run before, not the plan's {loaded.stated_seed}", err=True)
+    missed = None if last is None else tuple(check.name for check in last.checks if check.status is not Status.PASSED)
+    choice = Choice(only, stage, kinds, testpoints, missed)
+    checks = loaded.select(choice)
+    if last is not None:
+        _tell_of_last(last, loaded)
+    if list_checks:
+        _list(loaded, checks, as_json)
+        return
     if junit is not None:
         check_target(junit)
     if folder is not None:
@@ -161,7 +196,9 @@ def command(
         if journal is not None:
             _tell_of(journal, checks)
         with listener:
-            record = run_plan(loaded, only, listener, folder, jobs or count_jobs(), stage, strict, journal)
+            record = run_plan(
+                loaded, (), listener, folder, jobs or count_jobs(), strict=strict, journal=journal, choice=choice
+            )
         if folder is not None:
             write_both(record, folder)
         if journal is not None:
@@ -172,9 +209,39 @@ def command(
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)
     if not record.complete:
+        if folder is not None:
+            say(f"go on with it: {resume_command(loaded, choice, folder, strict)}", err=as_json)
         raise KeyboardInterrupt
     if not record.passed:
         raise SystemExit(1)
+
+
+def _list(plan: "Plan", checks: "Sequence[Check]", as_json: bool) -> None:
+    """The list of what would run: each check with its kind, stage, seed and testpoints."""
+    if as_json:
+        more = [
+            msgspec.to_builtins(check) | {"seed": plan.check_seed(check.name), "testpoints": plan.testpoints_of(check)}
+            for check in checks
+        ]
+        print_json({"title": plan.title, "plan": str(plan.path), "checks": more})
+        return
+    rows = [
+        (c.name, c.kind, c.stage, str(plan.check_seed(c.name)), ", ".join(plan.testpoints_of(c)), c.about)
+        for c in checks
+    ]
+    titles = ("check", "kind", "stage", "seed", "testpoints", "passes when")
+    print_table(f"{plan.title}: {plan.path}", titles, rows)
+
+
+def _tell_of_last(last: "SignoffRecord", plan: "Plan") -> None:
+    """Say where the last record is not of all of this plan."""
+    if last.hashes.get("plan") != plan.sha256:
+        say("the last record is of another plan, or of another version of it", err=True)
+    elif new := sum(check.name not in {record.name for record in last.checks} for check in plan.checks):
+        say(
+            f"the last record has nothing of {new} of the plan's {len(plan.checks)} checks, which are left out",
+            err=True,
+        )
 
 
 def _tell_of(journal: "Journal", checks: "Sequence[Check]") -> None:

@@ -12,7 +12,7 @@ from fxsim.paths import readable
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.files import default_plan
-from fxsim.signoff.plan import Check, Plan
+from fxsim.signoff.plan import Check, Choice, Plan
 from fxsim.signoff.record import CheckRecord, Status
 
 
@@ -101,8 +101,24 @@ def shown(path: Path) -> str:
 
 def replay_command(plan: Plan, name: str) -> str:
     """The one command that runs a check alone again, with the same seed."""
-    command = ["fxsim", "signoff"]
-    if plan.path.resolve() != default_plan().resolve():
-        command.append(shown(plan.path))
     own = [] if plan.seed == plan.stated_seed else ["--seed", str(plan.seed)]
-    return shlex.join([*command, "--only", name, *own])
+    return shlex.join([*_command(plan), "--only", name, *own])
+
+
+def resume_command(plan: Plan, choice: Choice, folder: Path, strict: bool) -> str:
+    """The one command that goes on with a run into a folder that was ended."""
+    options = [part for name in choice.only for part in ("--only", name)]
+    options += [part for kind in choice.kinds for part in ("--kind", kind)]
+    options += [part for name in choice.testpoints for part in ("--testpoint", name)]
+    options += [] if choice.stage is None else ["--stage", choice.stage]
+    # What had not passed is chosen by a record that this run has replaced.
+    options += [part for name in choice.failed or () for part in ("--only", name)]
+    return shlex.join([*_command(plan), *options, *(["--strict"] if strict else []), "-o", shown(folder), "--resume"])
+
+
+def _command(plan: Plan) -> list[str]:
+    if plan.path.resolve() == default_plan().resolve():
+        return ["fxsim", "signoff"]
+    path = shown(plan.path)
+    # Words that mean something else there.
+    return ["fxsim", "signoff", f"./{path}" if path == "init" or path.startswith("-") else path]

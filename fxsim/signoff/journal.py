@@ -136,6 +136,19 @@ def open_journal(folder: Path, plan: Plan, resume: bool) -> Journal:
         raise
 
 
+def find_seed(folder: Path) -> int | None:
+    """The seed of the run that was ended in a folder; None where there is none to go on with. FileError as above."""
+    path = folder / JOURNAL
+    try:
+        # As it is opened to be written; and nothing is waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", buffering=0) as file:
+            head, _ = _read(path, file)
+    except OSError:
+        return None
+    seed = head.rests_on.get("the seed", "")
+    return int(seed) if seed.isdecimal() else None
+
+
 def _read(path: Path, file: IO[bytes]) -> tuple[_Head, dict[str, _Entry]]:
     """The lines of a journal. A line that was not written to its end is dropped; any other damage is refused."""
     if os.fstat(file.fileno()).st_size > _BYTES_MAX:

@@ -177,6 +177,28 @@ class Testpoint(Part, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A choice of a plan's checks: those that fit everything stated. Names, kinds and testpoints may be patterns.
+
+    `failed`: names of checks of which only those are taken, as an earlier record has them.
+    """
+
+    only: tuple[str, ...] = ()
+    stage: Stage | None = None
+    kinds: tuple[str, ...] = ()
+    testpoints: tuple[str, ...] = ()
+    failed: tuple[str, ...] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The choice as records have it; empty where nothing is chosen, but a stage perhaps."""
+        kinds = (f"kind {kind}" for kind in self.kinds)
+        testpoints = (f"testpoint {name}" for name in self.testpoints)
+        failed = () if self.failed is None else ("not passed in the last record",)
+        return (*self.only, *kinds, *testpoints, *failed)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in.
 
@@ -199,21 +221,41 @@ class Plan:
         """The folder that relative paths in the plan start from."""
         return self.path.resolve().parent
 
-    def select(self, names: tuple[str, ...] = (), stage: Stage | None = None) -> tuple[Check, ...]:
-        """The checks of these names or patterns (`interval-*`), up to a stage, in the plan's order; else all.
+    def select(self, choice: Choice) -> tuple[Check, ...]:
+        """The checks that were chosen, in the plan's order.
 
-        FxsimError for a name or pattern that no check has, or only one of a later stage; where nothing is left.
+        FxsimError for a name or pattern that nothing has, or only a check of a later stage; where nothing is left.
         """
+        stage = choice.stage
         up_to = STAGES if stage is None else STAGES[: STAGES.index(stage) + 1]
         checks = [check for check in self.checks if check.stage in up_to]
         among = "" if stage is None else f" up to stage {stage}"
         if not checks:
             raise FxsimError(f"{self.path}: there is no check{among}")
-        for name in names:
-            if not any(fnmatchcase(check.name, name) for check in checks):
-                known = ", ".join(check.name for check in checks)
-                raise FxsimError(f"{self.path}: there is no check '{name}'{among}; there are: {known}")
-        return tuple(check for check in checks if not names or any(fnmatchcase(check.name, name) for name in names))
+        points = {check.name: self.testpoints_of(check) for check in checks}
+        for wanted, what, has in (
+            (choice.only, "'{}'", {check.name: (check.name,) for check in checks}),
+            (choice.kinds, "of kind '{}'", {check.name: (check.kind,) for check in checks}),
+            (choice.testpoints, "of a testpoint '{}'", points),
+        ):
+            for name in wanted:
+                if not any(fnmatchcase(word, name) for words in has.values() for word in words):
+                    known = ", ".join(dict.fromkeys(word for words in has.values() for word in words)) or "none"
+                    raise FxsimError(f"{self.path}: there is no check {what.format(name)}{among}; there are: {known}")
+            if wanted:
+                fit = [check for check in checks if _fits(has[check.name], wanted)]
+                if not fit:
+                    raise FxsimError(f"{self.path}: no check is all that was chosen: {', '.join(choice.words)}{among}")
+                checks = fit
+        if choice.failed is not None:
+            checks = [check for check in checks if check.name in choice.failed]
+            if not checks:
+                raise FxsimError(f"{self.path}: every check that was chosen{among} passed in the last record")
+        return tuple(checks)
+
+    def testpoints_of(self, check: Check) -> tuple[str, ...]:
+        """The names of the testpoints that a check shows something of."""
+        return tuple(point.name for point in self.testpoints if check.name in {c.name for c in self.checks_of(point)})
 
     def checks_of(self, testpoint: Testpoint) -> tuple[Check, ...]:
         """The checks that show a testpoint, in the plan's order."""
@@ -230,3 +272,7 @@ class Plan:
     def check_seed(self, name: str) -> int:
         """A check's own seed: from the plan's and its name, so that it does not depend on which others run."""
         return (self.seed + zlib.crc32(name.encode())) % 1_000_000
+
+
+def _fits(words: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(word, pattern) for word in words for pattern in patterns)

@@ -171,7 +171,10 @@ class Machine(Record, frozen=True):
 
 
 class SignoffRecord(Record, frozen=True):
-    """`signoff.json`. `complete`: not interrupted. `selected`: the names given to --only, or null for the whole plan.
+    """`signoff.json`. `complete`: not interrupted.
+
+    `selected`: what was chosen (names given to --only, `kind` and `testpoint` with theirs, what had not passed), null
+    for the whole plan.
 
     `stage`: the stage that the run went up to, null where it left none out. `strict`: what was skipped or only reported
     counts as not passed.

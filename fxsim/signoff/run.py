@@ -13,7 +13,7 @@ from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
-from fxsim.signoff.plan import Check, Plan, Stage
+from fxsim.signoff.plan import Check, Choice, Plan, Stage
 from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
 from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
@@ -28,6 +28,7 @@ def run_plan(
     stage: Stage | None = None,
     strict: bool = False,
     journal: Journal | None = None,
+    choice: Choice | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
@@ -35,14 +36,15 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
     in `only`.
     """
     listener = listener or Silence()
-    checks = plan.select(only, stage)
+    choice = choice or Choice(only, stage)
+    checks = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
     results = _Results(plan, checks, listener, journal)
     taken = {} if journal is None else journal.taken
@@ -68,7 +70,7 @@ def run_plan(
         seconds=round(time.monotonic() - began + (0.0 if journal is None else journal.seconds), 3),
         complete=complete,
         passed=verdict(records, complete, strict) and not any(point.status == "failed" for point in testpoints),
-        selected=only or None,
+        selected=choice.words or None,
         checks_in_plan=len(plan.checks),
         seed=plan.seed,
         commit=find_commit(),
@@ -78,7 +80,7 @@ def run_plan(
         hashes={"plan": plan.sha256} | dict(sorted(results.hashes.items())),
         checks=records,
         repositories=_repositories(plan),
-        stage=stage,
+        stage=choice.stage,
         strict=strict,
         testpoints=testpoints,
         stage_reached=find_stage_reached(testpoints),
