@@ -29,9 +29,9 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
-    "vectors",
+    "waive", "vectors",
     "compare", "diff", "prove", "coverage", "trace",
-    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "mutate", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
 )  # fmt: skip
@@ -57,6 +57,7 @@ for room, above in {
     "bridge": "training",
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
+ROOMS["code_coverage"] = ROOMS["simulate"] | {"simulate"}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
 ROOMS["traces"] = ROOMS["compare"] | {"compare"}
 ROOMS["explain"] = ROOMS["traces"] | {"traces"}
@@ -68,8 +69,12 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
+ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage"}
+ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
+ROOMS["signoff"] = ROOMS["golden"] | {
+    "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
+}  # fmt: skip
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
