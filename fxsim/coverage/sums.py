@@ -32,7 +32,7 @@ BOUND, SUMS, MULTIPLES = "bound", "sums", "multiples"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a sum must be: from `low` to `high`, its lowest bits, below `step`, from `first` to `last`."""
+    """The sums that are right: from `low` to `high`, its lowest bits, below `step`, from `first` to `last`."""
 
     low: int
     high: int
