@@ -34,6 +34,7 @@ EXPECTED_TABLES = {
     "the check of accumulators",
     "the plain loops",
     "the compiled engine",
+    "coverage of the arithmetic",
 }
 """Tables that there must be; others may be added, and are held to the set of operators too."""
 

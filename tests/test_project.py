@@ -29,8 +29,8 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
-    "vectors",
-    "compare", "diff", "prove", "trace",
+    "waive", "vectors",
+    "compare", "diff", "prove", "coverage", "trace",
     "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
@@ -57,6 +57,7 @@ for room, above in {
     "bridge": "training",
 }.items():
     ROOMS[room] = ROOMS[above] | {above}
+ROOMS["code_coverage"] = ROOMS["simulate"] | {"simulate"}
 ROOMS["compare"] = ROOMS["engines"] | {"engines"}
 ROOMS["traces"] = ROOMS["compare"] | {"compare"}
 ROOMS["explain"] = ROOMS["traces"] | {"traces"}
@@ -68,7 +69,8 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove"}
+ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage", "code_coverage"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""

@@ -9,6 +9,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from fxsim.cli.code_coverage import show_coverage
 from fxsim.cli.console import (
     ImageRange,
     json_option,
@@ -23,6 +24,7 @@ from fxsim.cli.console import (
 from fxsim.cli.engines import EngineChoice
 from fxsim.cli.four_state import print_four_state
 from fxsim.cli.nodes import print_nodes
+from fxsim.code_coverage import judge, load_waivers
 from fxsim.compare import place, sentence
 from fxsim.cosim import PATTERNS, CosimRequest, CosimResult, Timing, run_cosim
 from fxsim.cosim.four_state import four_state as run_four_state
@@ -35,6 +37,8 @@ from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
 from fxsim.progress import begin
+from fxsim.simulate.code_coverage import Coverage
+from fxsim.simulate.sources import Sources
 from fxsim.traces.kept import Given
 
 _EXAMPLES_SHOWN = 5
@@ -189,6 +193,11 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
     help="Seeds of what registers hold at power-on; under all but the first only the first images are run.",
 )
 @click.option(
+    "--code-coverage", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    help="Write what of the Verilog was run: annotated, as lcov and as UCIS. Several times slower.",
+)  # fmt: skip
+@click.option("--waivers", metavar="FILE", type=click.Path(path_type=Path), help="Waivers for --code-coverage.")
+@click.option(
     "--keep", "keep_in", metavar="DIR", type=click.Path(path_type=Path), help="Write a folder that can repeat the run."
 )
 @json_option
@@ -207,6 +216,8 @@ def command(
     rtl: Path | None,
     watchdog: int | None,
     power_on_seeds: tuple[int, ...],
+    code_coverage: Path | None,
+    waivers: Path | None,
     keep_in: Path | None,
     as_json: bool,
     **device_settings: int | str | bool | None,
@@ -233,6 +244,9 @@ def command(
         refuse_overwriting(wave, (model, stimulus))
     if keep_in is not None:
         refuse_existing(keep_in)
+    if waivers is not None and code_coverage is None:
+        raise click.UsageError("--waivers needs --code-coverage")
+    waived = () if waivers is None else load_waivers(waivers)
     if not (chosen_taps := split_taps(taps)):
         raise click.BadParameter("names no tap", param_hint="'--taps'")
     if wave_from is not None and wave is None:
@@ -289,8 +303,10 @@ def command(
     if nodes:
         _run_nodes(request, tell, as_json)
         return
+    covered: list[tuple[Coverage, Sources]] = []
+    counting = None if code_coverage is None else lambda found, sources: covered.append((found, sources))
     with progress("images") as report:
-        result = run_cosim(request, progress=report, status=tell, given=given.append)
+        result = run_cosim(request, progress=report, status=tell, given=given.append, covered=counting)
     if as_json:
         print_json(result.flat())
     else:
@@ -301,12 +317,17 @@ def command(
         click.echo(f"fxsim: replay: {replay_command(result, model, stimulus, rtl)}", err=True)
     if keep_in is not None:
         keep_folder(keep_in, result, loaded, x, rtl, *given)
-    if not result.passed:
+    sound = True
+    if code_coverage is not None:
+        title = f"Code coverage: {loaded.name}, {accel}, stalls {stall}"
+        sound = show_coverage(judge(*covered[0], waived), code_coverage, title, quiet=as_json)
+    if not (result.passed and sound):
         click.get_current_context().exit(1)
 
 
-_NOT_IN_FOUR_STATES = frozenset({"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "nodes"})
-_NOT_OF_NODES = frozenset({"taps", "wave", "wave_from", "keep_in", "four_state"})
+_NOT_COUNTED = frozenset({"code_coverage", "waivers"})
+_NOT_IN_FOUR_STATES = _NOT_COUNTED | {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "nodes"}
+_NOT_OF_NODES = _NOT_COUNTED | {"taps", "wave", "wave_from", "keep_in", "four_state"}
 
 
 def _refuse_with(mode: str, ignored: frozenset[str]) -> None:

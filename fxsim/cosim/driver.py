@@ -33,14 +33,16 @@ from fxsim.cosim.result import (
 )
 from fxsim.devices import DEFAULT, DEVICES, Device, Fitted, Layout, make_settings
 from fxsim.engines import run_chunks
-from fxsim.errors import StimulusError
+from fxsim.errors import StimulusError, ToolError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.graph import ALL_TAPS, Model
 from fxsim.machine import count_jobs
 from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
+from fxsim.simulate.code_coverage import Coverage, read_coverage
 from fxsim.simulate.differences import Differences, difference_arguments, read_differences
 from fxsim.simulate.process import Feeder, simulate
+from fxsim.simulate.sources import Sources
 from fxsim.traces.kept import Given
 
 Progress = Callable[[int, int], None]
@@ -70,11 +72,14 @@ def run_cosim(
     status: Status | None = None,
     whole: Callable[[Layout, Differences], None] | None = None,
     given: Callable[[Given], None] | None = None,
+    covered: Callable[[Coverage, Sources], None] | None = None,
 ) -> CosimResult:
     """Simulate a device on images and compare named taps with the model. `progress` is told images, `status` words.
 
     `whole` is given every value that differed, of all images of the first run. `given` is given what the RTL gave at
     the taps in the first images that differ, of the run that is reported; it is not called where no value differed.
+    `covered` is given what of the Verilog was run, over all runs whose result counts, and the files that it is of: the
+    simulator then counts it, and takes several times as long.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, devices,
     settings, patterns or numbers that do not fit; ModelError where the device cannot compute the model; ToolError where
@@ -113,6 +118,7 @@ def run_cosim(
             work,
             rtl=request.rtl,
             traced=wave is not None,
+            counted=covered is not None,
             optimise=request.optimise,
             status=status,
         )
@@ -128,6 +134,7 @@ def run_cosim(
                 "watchdog": str(limit),
                 "wave_from": str((wave_from or start) - start),
                 "wave": str(waveform or ""),
+                "coverage": str(work / f"coverage-{seed}.dat"),
             }
             kept, most = work / f"differences-{seed}.bin", differences_max(layout)
             looked_into = ORIGIN_IMAGES
@@ -166,6 +173,13 @@ def run_cosim(
             result = results[-1]
         else:
             fitted.hold_together({ran.provenance.power_on_seed: ran.figures for ran in results})
+        if covered is not None:
+            files_of = [work / f"coverage-{ran.provenance.power_on_seed}.dat" for ran in results]
+            sources = fitted.design.read(request.rtl)
+            if sources.sha256 != build.rtl_sha256:
+                raise ToolError(f"the Verilog of {sources.folder} changed while it was simulated")
+            own = {name: text for name, text in sources.files.items() if name not in fitted.design.generated}
+            covered(read_coverage(files_of, sources, fitted.design.generated), Sources(sources.folder, own))
     if given is not None and (came := gave.get(result.provenance.power_on_seed)) is not None:
         given(came)
     return msgspec.structs.replace(

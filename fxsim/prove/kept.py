@@ -32,6 +32,7 @@ NOT_USED = (
     "bridge",
     "cli",
     "cocotb",
+    "coverage",
     "data",
     "golden",
     "networks",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,6 +13,7 @@ from fxsim.compare import sentence
 from fxsim.contract.arithmetic import Int8
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.cosim.replay import keep
+from fxsim.cosim.request import POWER_ON_SEED_MAX, POWER_ON_SEEDS
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings, options_of
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError, StimulusError
@@ -25,6 +26,8 @@ from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
 from fxsim.simulate.build import OPTIMISE, optimisation
+from fxsim.simulate.code_coverage import Coverage
+from fxsim.simulate.sources import Sources
 from fxsim.traces.kept import Given
 
 _QUICK = "-O1"
@@ -34,6 +37,10 @@ _SMALL_DESIGN = 4096
 
 Cycles = Annotated[int, Meta(ge=1, le=2**53)]
 ReadLatency = Annotated[int, Meta(ge=1, le=100_000)]
+PowerOnSeeds = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=POWER_ON_SEED_MAX)], ...], Meta(min_length=1, max_length=64)
+]
+"""Seeds of what registers hold at power-on, each once."""
 Accelerators = Annotated[tuple[Name, ...], Meta(min_length=1)]
 SettingValue = bool | int | str
 
@@ -193,10 +200,13 @@ def simulate(
     rtl: Path | None = None,
     taps: str | tuple[str, ...] = "all",
     given: list[Given] | None = None,
+    power_on: tuple[int, ...] = POWER_ON_SEEDS,
+    covered: Callable[[Coverage, Sources], None] | None = None,
 ) -> CosimResult:
     """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`.
 
-    What the RTL gave in images that differ is put into `given`.
+    What the RTL gave in images that differ is put into `given`, what of the Verilog was run into `covered`. `power_on`:
+    seeds of what registers hold at power-on.
     """
     weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
     small, universal = weights <= _SMALL_DESIGN, DEVICES[setup.accelerator].universal
@@ -214,10 +224,12 @@ def simulate(
             rtl=rtl or own_rtl,
             # A build that serves all models is made once, whatever it takes.
             optimise=_QUICK if small and not universal and optimisation() == OPTIMISE else None,
+            power_on_seeds=power_on,
         ),
         progress=context.progress,
         status=context.status,
         given=None if given is None else given.append,
+        covered=covered,
     )
     if rtl is None:
         context.note_hash(setup.rtl_name, result.build.rtl_sha256)

@@ -77,6 +77,11 @@ class Design:
         """The harness by file name, the C++ program first."""
         return {path.name: path.read_bytes() for path in (*self.harness, LIBRARY)}
 
+    @property
+    def generated(self) -> frozenset[str]:
+        """Names of files of its Verilog that are fxsim's own, written around somebody's design."""
+        return frozenset()
+
     def read(self, rtl: Path | None = None) -> Sources:
         """Its Verilog, or that of a folder in its place; ToolError where the top is not there."""
         sources = read_sources(rtl or self.sources)
@@ -127,6 +132,13 @@ _TRACE_FLAGS = (
     # What writes FST files throws some. The last of two such flags counts.
     *("-CFLAGS", "-fexceptions"),
 )
+_COVERAGE_FLAGS = (
+    # Lines and branches, bits that turn, terms of expressions, and cover statements. Plain `--coverage` crashes where
+    # memories are written.
+    *("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-user"),
+    # Signals are counted whatever they are called, and however wide they are.
+    *("--coverage-underscore", "--coverage-max-width", "4096"),
+)
 _MAKE_VARIABLES = (
     # How g++ is told of a precompiled header; the wheel was configured for another compiler.
     "CFG_CXXFLAGS_PCH_I=-include",
@@ -168,15 +180,17 @@ def build_simulator(
     *,
     rtl: Path | None = None,
     traced: bool = False,
+    counted: bool = False,
     optimise: str | None = None,
     status: Status | None = None,
 ) -> Build:
     """Put a simulator of a design with these parameters into the folder `into`, built or from the cache.
 
     `rtl` is a folder of Verilog sources in place of the design's own; `traced` builds one that can write FST
-    waveforms; `optimise` are flags of the compiler for the design, by default those of `optimisation`. What comes out
-    of the cache was checked against what it should be made of and its recorded hash, and is built anew where it
-    differs. All that is returned was computed or asked for now, but for `key` and `seconds` nothing is from a record.
+    waveforms, `counted` one that can write what of the code was run; `optimise` are flags of the compiler for the
+    design, by default those of `optimisation`. What comes out of the cache was checked against what it should be made
+    of and its recorded hash, and is built anew where it differs. All that is returned was computed or asked for now,
+    but for `key` and `seconds` nothing is from a record.
     ToolError where a tool is missing or the design does not build: with the first errors, and where the log is; where
     it reads a file that is not in the folder.
     """
@@ -184,7 +198,7 @@ def build_simulator(
     optimise = optimisation() if optimise is None else optimise
     sources, harness = design.read(rtl), design.programs
     tools = find_toolchain(optimise)
-    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()))
+    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()), *(_COVERAGE_FLAGS if counted else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
     # All that Verilator's own library depends on; then all that the simulator does, but for the Verilog's content.
     library = harness[LIBRARY.name]

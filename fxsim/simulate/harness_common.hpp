@@ -392,6 +392,9 @@ class Design {
   public:
     explicit Design(const Options& options) : wave_(options.text("wave")) {
         differences.open(options);
+#if VM_COVERAGE
+        coverage_ = options.text("coverage");
+#endif
 #if VM_TRACE
         context_.traceEverOn(!wave_.empty());
 #endif
@@ -433,6 +436,9 @@ class Design {
         if (trace_) trace_->close();
 #endif
         dut_->final();
+#if VM_COVERAGE
+        context_.coveragep()->write(coverage_);
+#endif
     }
 
   private:
@@ -444,6 +450,9 @@ class Design {
 #endif
     }
     std::string wave_;
+#if VM_COVERAGE
+    std::string coverage_;  // the file that says what of the code was run
+#endif
     uint64_t cycle_ = 0;
     VerilatedContext context_;
     std::unique_ptr<Vdut> dut_;

@@ -59,6 +59,11 @@ class DescribedDesign(Design):
         """The harness, and the ports that the description gives it."""
         return {**super().programs, _PORTS: self.ports.encode()}
 
+    @property
+    def generated(self) -> frozenset[str]:
+        """The wrapper."""
+        return frozenset({WRAPPER})
+
     def read(self, rtl: Path | None = None) -> Sources:
         """The sources that the description lists, of its folder or another one, and the wrapper."""
         assert self.bound is not None

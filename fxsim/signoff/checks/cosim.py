@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fxsim.cosim import CosimResult
+from fxsim.cosim.request import POWER_ON_SEEDS
 from fxsim.devices import DEVICES
 from fxsim.engines import Engine
 from fxsim.graph import Model
@@ -21,6 +22,7 @@ from fxsim.signoff.simulation import (
     COMPARED,
     SIMULATED,
     SIMULATIONS,
+    PowerOnSeeds,
     RtlCheck,
     Simulation,
     describe,
@@ -44,12 +46,14 @@ class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
 
     Several accelerators are given the same images and patterns, and must each give them. In patterns, `{seed}` is the
     check's own seed. `taps`: those that must be there; by default as many as each accelerator shows.
+    `power_on`: seeds of what registers hold at power-on; under all but the first only the first images are run.
     """
 
     images: Images
     stalls: Texts = ("none",)
     engine: Engine = Engine.NUMBA
     taps: Names | None = None
+    power_on: PowerOnSeeds = POWER_ON_SEEDS
 
 
 class Way(Record, frozen=True):
@@ -96,13 +100,24 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         stall = pattern.replace("{seed}", str(seed))
         setup = setup_of(check, accelerator)
         given: list[Given] = []
-        result = simulate(model, x, stall, context, setup, check.engine, taps=check.taps or "all", given=given)
+        result = simulate(
+            model,
+            x,
+            stall,
+            context,
+            setup,
+            check.engine,
+            taps=check.taps or "all",
+            given=given,
+            power_on=check.power_on,
+        )
         results.append(result)
         simulations.append(describe(check.model, result, setup))
         taps = tuple(TapFigures(tap, found.compared, found.mismatches) for tap, found in result.streams.taps.items())
         comparisons.append(Comparison(f"{check.name}, {accelerator}, {stall}", True, taps))
         if not result.passed:
-            problems.append(f"{accelerator}, stall {stall}: {find_reason(result)}")
+            seeded = "" if result.provenance.power_on_seed == check.power_on[0] else _seeded(result)
+            problems.append(f"{accelerator}, stall {stall}{seeded}: {find_reason(result)}")
             if len(problems) == 1:
                 kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         context.status(f"simulation {number + 1} of {len(runs)} done")
@@ -139,6 +154,10 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     details = Details(figures, [*simulations, *comparisons, *agreements])
     left = f"; and {len(problems) - _TOLD_MAX} more" if len(problems) > _TOLD_MAX else ""
     return Outcome(summary, "; ".join(problems[:_TOLD_MAX]) + left + note or None, details, kept)
+
+
+def _seeded(result: CosimResult) -> str:
+    return f", power-on seed {result.provenance.power_on_seed}"
 
 
 def _taps_in_words(model: Model, unprobed: tuple[str, ...]) -> str:

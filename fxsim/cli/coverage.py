@@ -1,0 +1,159 @@
+"""`fxsim coverage`: which points of the arithmetic were reached, which cannot be, and which are open."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.cli.engines import EngineChoice
+
+if TYPE_CHECKING:
+    from fxsim.coverage import Coverage
+    from fxsim.graph import Model
+
+_RECORD, _PICTURE = "coverage.json", "coverage.svg"
+_HOLES = 20
+
+
+class _Group(click.Group):
+    """`fxsim coverage MODEL` is `fxsim coverage measure MODEL`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["measure", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("coverage", cls=_Group)
+def command() -> None:
+    """Measure which points of a model's arithmetic values reach; `fxsim coverage MODEL` measures.
+
+    Points are, by operator and channel: every input of a table, the ends of its segments, ties of both signs, both ends
+    of saturation and the values beside them, the proved bounds of accumulators, shifts, weights and sums of 0.
+    """
+
+
+holes_option = click.option(
+    "--holes", type=click.IntRange(min=0), default=_HOLES, show_default=True, help="Most lines of open points."
+)
+output_option = click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help=f"Write {_RECORD} and {_PICTURE} here."
+)
+
+
+@command.command("measure")
+@model_argument
+@click.option(
+    "--input", "stimulus", metavar="X", required=True, type=click.Path(path_type=Path),
+    help="Images: .npy, or .npz with an array 'input'.",
+)  # fmt: skip
+@click.option("--trace", metavar="T", type=click.Path(path_type=Path), help="Values of X at taps, from another tool.")
+@click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
+@click.option("--engine", type=EngineChoice(), default="auto", show_default=True, help="What computes the values.")
+@holes_option
+@output_option
+@json_option
+def measure(
+    model: Path,
+    stimulus: Path,
+    trace: Path | None,
+    map_file: Path | None,
+    engine: str,
+    holes: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the coverage of MODEL by images, or by a trace of them.
+
+    Values of a trace count where they were compared with the model and are equal, at nodes whose result and inputs are
+    all in the trace; one that differs is an error.
+    """
+    from fxsim.cli.images_of import read_images
+    from fxsim.coverage import cover_images, cover_trace
+    from fxsim.formats import load
+
+    if map_file is not None and trace is None:
+        raise click.UsageError("--map is for --trace")
+    _check_output(output, [model, stimulus, *([trace] if trace is not None else [])])
+    loaded = load(model)
+    x = read_images(stimulus, loaded)
+    with progress("images") as report:
+        if trace is None:
+            found = cover_images(loaded, x, stimulus.name, engine, report)
+        else:
+            from fxsim.traces import open_trace
+
+            found, _ = cover_trace(loaded, x, open_trace(trace, map_file, loaded, x, None), trace.name, report)
+    _show(found, loaded, holes, output, as_json)
+
+
+@command.command("merge")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--model", metavar="MODEL", type=click.Path(path_type=Path), help="To name open points with words.")
+@holes_option
+@output_option
+@json_option
+def merge_command(files: tuple[Path, ...], model: Path | None, holes: int, output: Path | None, as_json: bool) -> None:
+    """Merge records of one model: a point is covered where it is in any of them. Another model's is refused."""
+    from fxsim.coverage import merge, read_coverage
+    from fxsim.formats import load
+
+    _check_output(output, files)
+    found = read_coverage(files[0])
+    for path in files[1:]:
+        found = merge(found, read_coverage(path))
+    _show(found, None if model is None else load(model), holes, output, as_json)
+
+
+def _check_output(output: Path | None, inputs: "list[Path] | tuple[Path, ...]") -> None:
+    if output is not None:
+        for name in (_RECORD, _PICTURE):
+            refuse_overwriting(output / name, inputs)
+
+
+def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | None, as_json: bool) -> None:
+    from fxsim.coverage import by_family, by_node, total, write_coverage
+    from fxsim.coverage.holes import list_holes
+    from fxsim.errors import FileError
+
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"cannot write the folder {output}: {error.strerror or error}") from error
+        from fxsim.coverage.figure import write_picture
+
+        write_coverage(found, output / _RECORD)
+        write_picture(found, output / _PICTURE)
+    listed = list_holes(found, model)
+    if as_json:
+        print_json(
+            {
+                "model": found.model,
+                "model_sha256": found.model_sha256,
+                "sources": found.sources,
+                "total": total(found),
+                "nodes": by_node(found),
+                "families": by_family(found),
+                "holes": listed[:holes],
+                "not_listed": sum(hole.open for hole in listed[holes:]),
+                "not_measured": found.not_measured,
+            }
+        )
+        return
+    say(f"{found.model}: " + "; ".join(f"{s.kind} {s.name}, {s.images:,} images" for s in found.sources))
+    titles = ("node", "points", "covered", "of nodes alone", "in RTL", "unreachable", "open")
+    rows = [
+        (name, f.points, f.covered, f.directed, f.rtl, f.unreachable, f.open)
+        for name, f in (*by_node(found).items(), ("all", total(found)))
+    ]
+    print_table("", titles, rows)
+    for hole in listed[:holes]:
+        say(hole.text)
+    if left := sum(hole.open for hole in listed[holes:]):
+        say(f"and {left:,} open points more, in {len(listed) - holes} groups")
+    for words in found.not_measured:
+        say(f"not measured: {words}")
+    if output is not None:
+        say(f"{output / _RECORD}: every point; {output / _PICTURE}: the picture")

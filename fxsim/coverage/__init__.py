@@ -1,0 +1,32 @@
+"""Coverage of the arithmetic: which points of every operator's rules were reached, which cannot be, which are open."""
+
+from fxsim.coverage.count import Counter
+from fxsim.coverage.measure import cover_images, cover_trace
+from fxsim.coverage.record import (
+    Coverage,
+    Figures,
+    Source,
+    States,
+    by_family,
+    by_node,
+    merge,
+    read_coverage,
+    total,
+    write_coverage,
+)
+
+__all__ = [
+    "Counter",
+    "Coverage",
+    "Figures",
+    "Source",
+    "States",
+    "by_family",
+    "by_node",
+    "cover_images",
+    "cover_trace",
+    "merge",
+    "read_coverage",
+    "total",
+    "write_coverage",
+]
