@@ -69,8 +69,9 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
+ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage", "code_coverage"}
+ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz"}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""

@@ -14,8 +14,8 @@ from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
-from fxsim.signoff.plan import Check, Choice, Plan, Stage
-from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
+from fxsim.signoff.plan import STAGES, Check, Choice, Plan, Stage
+from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
 from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
@@ -47,7 +47,7 @@ def run_plan(
     """
     listener = listener or Silence()
     choice = choice or Choice(only, stage)
-    checks = plan.select(choice)
+    checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
     results = _Results(plan, checks, listener, journal)
     taken = {} if journal is None else journal.taken
@@ -91,6 +91,18 @@ def run_plan(
         stage_reached=find_stage_reached(testpoints),
         machines=() if cluster is None else cluster.machines,
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
+        left_out=_left_out(plan, choice.stage, checks_chosen),
+    )
+
+
+def _left_out(plan: Plan, stage: Stage | None, chosen: Sequence[Check]) -> tuple[LeftOut, ...]:
+    """The plan's checks that a run leaves out."""
+    names = {check.name for check in chosen}
+    up_to = STAGES if stage is None else STAGES[: STAGES.index(stage) + 1]
+    return tuple(
+        LeftOut(check.name, check.kind, check.stage, check.about, "selection" if check.stage in up_to else "stage")
+        for check in plan.checks
+        if check.name not in names
     )
 
 
