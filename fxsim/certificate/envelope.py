@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -150,7 +150,7 @@ def _public(path: Path) -> "Ed25519PublicKey":
     return key
 
 
-def _serialization():  # type: ignore[no-untyped-def]  # a module
+def _serialization() -> Any:
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from fxsim.certificate.statement import (
     Base,
@@ -232,7 +233,7 @@ class _Making:
             else:
                 self._cover(self._name(folder / name), data, "rtl")
         if set(verilog_files(folder)) <= set(sources.files):
-            base: Base = "fxsim" if ours else "root"
+            base: Literal["root", "fxsim"] = "fxsim" if ours else "root"
             name = FXSIM_RTL if ours else self._name(folder)
             self.folders[name, base] = Folder(name=name, base=base, verilog=True)
         else:
