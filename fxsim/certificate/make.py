@@ -240,7 +240,7 @@ class _Making:
             self.not_covered.append(f"Verilog that is added beside the files that are read of {self._name(folder)}")
 
     def _roms(self, model_name: str) -> None:
-        """What the streaming accelerator reads of a model that is a file."""
+        """ROMs that the streaming accelerator reads, of a model that is a file."""
         file = self.plan.models[model_name].file
         if file is None:
             return
