@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fxsim import __version__
+from fxsim.signoff.accepted import Accepted, compare, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context
@@ -29,6 +30,7 @@ def run_plan(
     strict: bool = False,
     journal: Journal | None = None,
     choice: Choice | None = None,
+    accepted: Accepted | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
@@ -36,7 +38,8 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`. `accepted`: figures that checks
+    are held to.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
@@ -46,7 +49,7 @@ def run_plan(
     choice = choice or Choice(only, stage)
     checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
-    results = _Results(plan, checks, listener, journal)
+    results = _Results(plan, checks, listener, journal, accepted)
     taken = {} if journal is None else journal.taken
     for check in checks:
         if check.name in taken:
@@ -86,6 +89,7 @@ def run_plan(
         stage_reached=find_stage_reached(testpoints),
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
         left_out=_left_out(plan, choice.stage, checks_chosen),
+        held=compare(records, accepted),
     )
 
 
@@ -119,7 +123,15 @@ def _carry_out_alone(
 class _Results:
     """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
 
-    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checks: Sequence[Check],
+        listener: Listener,
+        journal: Journal | None = None,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self._accepted = accepted
         self._plan = plan
         self._journal = journal
         self._began = time.monotonic()
@@ -160,8 +172,9 @@ class _Results:
             if self.hashes.get(name, sha256) != sha256:
                 carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
         self.hashes |= carried.hashes
-        self._records.append(carried.record)
-        self._listener.finished(carried.record)
+        record = hold(carried.record, self._accepted)
+        self._records.append(record)
+        self._listener.finished(record)
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:
