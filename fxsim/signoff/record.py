@@ -257,6 +257,8 @@ class SignoffRecord(Record, frozen=True):
     stage before, all testpoints passed; null where there is none. `without_testpoint`: checks of the plan that no
     testpoint names, where it has testpoints.
 
+    `machines`: further ones, of a cluster, that checks ran on.
+
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
     plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
     `repositories` are those that the plan and its files lie in, other than fxsim's clone.
@@ -289,6 +291,7 @@ class SignoffRecord(Record, frozen=True):
     testpoints: tuple[TestpointRecord, ...] = ()
     stage_reached: Stage | None = None
     without_testpoint: tuple[str, ...] = ()
+    machines: tuple[Machine, ...] = ()
 
     def count(self, status: Status) -> int:
         """Number of checks that ended so."""
