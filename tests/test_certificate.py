@@ -148,7 +148,7 @@ def test_a_certificate_covers_what_the_sign_off_stands_on(project: Path) -> None
     roles = {
         "plan.toml": "plan", "reports/signoff.json": "record", "model.safetensors": "model", "x.npy": "stimulus",
         "vectors/manifest.json": "vectors", "rtl/stream/stream_resmlp.v": "rtl", "evidence/proof.smt2": "evidence",
-        "fxsim-rtl/stream/stream_resmlp.v": "rtl", "fxsim-roms/model.safetensors/embed_w.hex": "rom",
+        "fxsim-rtl/stream/stream_resmlp.v": "rtl", "fxsim-roms/stream/model.safetensors/embed_w.hex": "rom",
     }  # fmt: skip
     assert {name: files[name]["role"] for name in roles} == roles
     assert names == files.keys()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fxsim.certificate.envelope import unseal
-from fxsim.certificate.make import FXSIM_RTL, ROMS
+from fxsim.certificate.make import FXSIM_RTL
+from fxsim.certificate.roms import ROMS, memory_contents
 from fxsim.certificate.statement import CERTIFICATE_BYTES_MAX, Certificate, Folder, decode_statement
-from fxsim.devices.stream.roms import rom_files
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load
 from fxsim.formats.text import read_bounded
@@ -46,15 +46,17 @@ def check_certificate(path: Path, root: Path, key: Path | None = None) -> Checke
 
 def _files(certificate: Certificate, root: Path) -> Iterator[str]:
     """Everything that is changed or missing, of files and of what is made of them."""
-    roms: dict[str, dict[str, bytes] | str] = {}
+    roms: dict[tuple[str, str], dict[str, bytes] | str] = {}
     for subject in certificate.subject:
         covered = certificate.predicate.files[subject.name]
         if covered.base == "derived":
             assert covered.model is not None  # the statement was checked
-            if covered.model not in roms:
-                roms[covered.model] = _roms(root, covered.model)
-            made = roms[covered.model]
-            name = subject.name.removeprefix(f"{ROMS}/{covered.model}/")
+            assert covered.device is not None
+            of = covered.device, covered.model
+            if of not in roms:
+                roms[of] = _roms(root, *of)
+            made = roms[of]
+            name = subject.name.removeprefix(f"{ROMS}/{covered.device}/{covered.model}/")
             if isinstance(made, str):
                 yield f"{subject.name}: cannot be made: {made}"
             elif name not in made:
@@ -70,10 +72,10 @@ def _files(certificate: Certificate, root: Path) -> Iterator[str]:
             continue
         if found != subject.digest.sha256:
             yield f"{subject.name}: has changed"
-    for model, made in roms.items():
-        if not isinstance(made, str):
-            stated = {s.name for s in certificate.subject}
-            yield from (f"{ROMS}/{model}/{n}: was added" for n in made if f"{ROMS}/{model}/{n}" not in stated)
+    stated = {subject.name for subject in certificate.subject}
+    for (device, model), made in roms.items():
+        names = () if isinstance(made, str) else (f"{ROMS}/{device}/{model}/{name}" for name in made)
+        yield from (f"{name}: was added" for name in names if name not in stated)
 
 
 def _base(root: Path, name: str, base: str) -> tuple[Path, str]:
@@ -106,11 +108,11 @@ def _sha256(base: Path, name: str) -> str:
     return digest.hexdigest()
 
 
-def _roms(root: Path, model: str) -> dict[str, bytes] | str:
-    """ROMs that are made of a model now; why they cannot be."""
+def _roms(root: Path, device: str, model: str) -> dict[str, bytes] | str:
+    """The memory contents that are made of a model now; why they cannot be."""
     try:
         _sha256(root, model)
-        return rom_files(load(root / model))
+        return memory_contents(load(root / model), device)
     except FxsimError as error:
         return str(error)
 

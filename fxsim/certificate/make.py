@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from fxsim.certificate.roms import ROMS, memory_contents, takes_no_files
 from fxsim.certificate.statement import (
     Base,
     Certificate,
@@ -23,7 +24,6 @@ from fxsim.certificate.statement import (
     refuse_path,
 )
 from fxsim.devices import DEVICES, make_settings
-from fxsim.devices.stream.roms import rom_files
 from fxsim.errors import FileError, ModelError
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.signoff import Status, load_plan
@@ -34,8 +34,8 @@ from fxsim.signoff.record import CheckRecord, SignoffRecord, verdict
 from fxsim.signoff.simulation import Setup
 from fxsim.simulate.sources import Sources
 
-FXSIM_RTL, ROMS = "fxsim-rtl", "fxsim-roms"
-"""First parts of names of fxsim's own Verilog outside the root, and of ROMs that are made of models."""
+FXSIM_RTL = "fxsim-rtl"
+"""The first part of names of fxsim's own Verilog, where it lies outside the root."""
 
 FILES_MAX = 100_000
 """Most files that a certificate covers."""
@@ -129,14 +129,16 @@ class _Making:
         refuse_path(str(path), name)
         return name
 
-    def _cover(self, name: str, data: bytes, role: str, base: Base = "root", model: str | None = None) -> None:
+    def _cover(self, name: str, data: bytes, role: str, base: Base = "root", *made_of: str) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
         if self.subjects.setdefault(name, sha256) != sha256:
             raise FileError(f"'{name}' changed while the certificate was made, or is the name of two things")
         if len(self.subjects) > FILES_MAX:
             raise FileError(f"the certificate would cover more than {FILES_MAX:,} files")
         # The first role stays: a golden model is a model before it is a file of a folder.
-        self.files.setdefault(name, Covered(role=role, base=base, model=model))  # type: ignore[arg-type]  # one of them
+        self.files.setdefault(
+            name, Covered(role=role, base=base, **dict(zip(("model", "device"), made_of, strict=False)))
+        )  # type: ignore[arg-type]  # one of them
 
     def _hold(self, what: str, sha256: str | None, now: str) -> None:
         """FileError unless something has the hash that the record states of it."""
@@ -206,8 +208,7 @@ class _Making:
                     continue
                 if setup.rtl_name not in self.held:
                     self._sources(setup, check.named_models[0])
-                if setup.accelerator == "stream":
-                    self._roms(check.named_models[0])
+                self._roms(check.named_models[0], setup.accelerator)
 
     def _sources(self, setup: Setup, model_name: str) -> None:
         device = DEVICES[setup.accelerator]
@@ -239,18 +240,18 @@ class _Making:
         else:
             self.not_covered.append(f"Verilog that is added beside the files that are read of {self._name(folder)}")
 
-    def _roms(self, model_name: str) -> None:
-        """ROMs that the streaming accelerator reads, of a model that is a file."""
+    def _roms(self, model_name: str, device: str) -> None:
+        """The memory contents that a device reads of a model that is a file."""
         file = self.plan.models[model_name].file
-        if file is None:
+        if file is None or not takes_no_files(device):
             return
         of = self._name(self.context.path(file))
         try:
-            made = rom_files(self.context.model(model_name))
+            made = memory_contents(self.context.model(model_name), device)
         except ModelError:
             return
         for name, data in made.items():
-            self._cover(f"{ROMS}/{of}/{name}", data, "rom", "derived", of)
+            self._cover(f"{ROMS}/{device}/{of}/{name}", data, "rom", "derived", of, device)
 
     def directories(self) -> None:
         """Folders of vectors, and golden ones."""

@@ -44,12 +44,13 @@ class Subject(Part, frozen=True):
 class Covered(Part, frozen=True):
     """A subject's role: `plan`, `record`, `model`, `stimulus`, `rtl`, `design`, `vectors`, `evidence`, `rom`, `other`.
 
-    `model`: of a ROM, the subject that it is made of.
+    `model`, `device`: of a ROM, the subject that it is made of, and the device that reads it.
     """
 
     role: Literal["plan", "record", "model", "stimulus", "rtl", "design", "vectors", "evidence", "rom", "other"]
     base: Base = "root"
     model: str | None = None
+    device: str | None = None
 
 
 class Folder(Part, frozen=True):
@@ -157,7 +158,7 @@ def decode_statement(where: str, data: bytes) -> Certificate:
         refuse_path(where, name)
     for name, covered in files.items():
         made_of = files.get(covered.model or "")
-        if (covered.base == "derived") != (made_of is not None and made_of.role == "model"):
+        if (covered.base == "derived") != (made_of is not None and made_of.role == "model" and bool(covered.device)):
             raise FileError(f"{where}: '{short(name)}' is to be made of a model that is a subject, if of any")
     if not any(covered.role == "record" for covered in files.values()):
         raise FileError(f"{where}: covers no record of a sign-off")
