@@ -1,11 +1,11 @@
 """`python -m benchmarks proofs`: faults put into the accelerators' RTL, what a proof says of each, and what else does.
 
 Of small models. A fault of the streaming accelerator's data path, or of the SIMD accelerator, is put into the whole,
-which is proved under one schedule; one of a module that is proved alone into that, and one of what moves values into a
-module whose properties are proved under every schedule. `refuted` was shown by an image in
-Verilator, or by inputs or a run of which the module's netlist was evaluated; what is `proved` is simulated on many random images
-or inputs, or refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no
-simulated image had.
+which is proved under one schedule; one of a module that is proved alone into that, as is one of what moves values in a
+module of which properties are proved under every schedule. `refuted` was shown by an image in Verilator, or by inputs
+or a run of which the module's netlist was evaluated; what is `proved` is simulated on many random images or inputs, or
+refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no simulated image
+had.
 """
 
 import shutil
@@ -377,7 +377,7 @@ CHANGES = (
         "protocol", "simd/simd_registers.v",
         "sound = whole_reg && awaddr_reg",
         "sound = awaddr_reg",
-        module="simd_registers", device="simd", breaks="writes",
+        module="simd_registers", device="simd", breaks="pulses",
     ),
     Change(
         "protocol", "simd/simd_registers.v",
@@ -405,8 +405,8 @@ CHANGES = (
     ),
     Change(
         "protocol", "simd/simd_registers.v",
-        "REG_IMAGE_STRIDE: image_stride_reg <= wdata_reg",
-        "REG_IMAGE_STRIDE: image_words_reg <= wdata_reg",
+        "REG_IMAGE_COUNT: image_count_reg <= wdata_reg",
+        "REG_IMAGE_COUNT: image_words_reg <= wdata_reg",
         module="simd_registers", device="simd", breaks="setting",
     ),
     Change(

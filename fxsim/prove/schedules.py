@@ -1,6 +1,6 @@
 """A whole design under every schedule: each of its modules by induction, and that the rest is streams alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fxsim.devices import DEFAULT, DEVICES, make_settings
@@ -10,14 +10,14 @@ from fxsim.paths import rtl_dir
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.instances import elaborate
 from fxsim.prove.network import stands
-from fxsim.prove.schedule import ModuleProof, ScheduleProof, prove_module
+from fxsim.prove.schedule import ModuleProof, Properties, ScheduleProof, prove_module
 from fxsim.prove.schedule_modules import MODULES, PARTS
 from fxsim.prove.schedule_simd import SIMD
 from fxsim.simulate.sources import read_sources
 
 SECONDS = 60
 """Seconds that the solver has for one question."""
-STATED = {DEFAULT: MODULES, "simd": SIMD}
+STATED: dict[str, Mapping[str, Callable[[dict[str, int]], Properties]]] = {DEFAULT: MODULES, "simd": SIMD}
 """The properties of modules by accelerator, of each by its parameters."""
 _WITHIN = {"dot_product"}
 """Modules with properties of their own that are within others of the network."""
