@@ -375,12 +375,6 @@ CHANGES = (
     ),
     Change(
         "protocol", "simd/simd_registers.v",
-        "sound = whole_reg && awaddr_reg",
-        "sound = awaddr_reg",
-        module="simd_registers", device="simd", breaks="pulses",
-    ),
-    Change(
-        "protocol", "simd/simd_registers.v",
         "(to_configuration && !busy)",
         "to_configuration",
         module="simd_registers", device="simd", breaks="writes",
@@ -402,24 +396,6 @@ CHANGES = (
         "to_status && wdata_reg[STATUS_DONE]",
         "to_status",
         module="simd_registers", device="simd", breaks="pulses",
-    ),
-    Change(
-        "protocol", "simd/simd_registers.v",
-        "REG_IMAGE_COUNT: image_count_reg <= wdata_reg",
-        "REG_IMAGE_COUNT: image_words_reg <= wdata_reg",
-        module="simd_registers", device="simd", breaks="setting",
-    ),
-    Change(
-        "protocol", "simd/block_transpose.v",
-        "NUMBER - read_index_reg",
-        "read_index_reg - NUMBER",
-        module="block_transpose", device="simd", breaks="byte",
-    ),
-    Change(
-        "protocol", "simd/block_transpose.v",
-        "if (complete) write_half_reg <= !write_half_reg",
-        "if (in_valid) write_half_reg <= !write_half_reg",
-        module="block_transpose", device="simd", breaks="byte",
     ),
 )  # fmt: skip
 """Faults over the modules of the data path, and of what moves it."""

@@ -63,7 +63,7 @@ def test_readers_keep_to_the_protocol(parameters: dict[str, int]) -> None:
 
 
 FAULTS = [change for change in CHANGES if change.breaks]
-SLOW = ("axi_reader", "block_transpose")
+SLOW = ("axi_reader",)
 
 
 @pytest.mark.parametrize(
