@@ -94,12 +94,7 @@ class Candidates:
 
     def draw(self, request: Request) -> list[Mutant]:
         """The mutants of a request, from each module and kind in turn; FxsimError for an id that there is not."""
-        if request.only:
-            known = {mutant.id: mutant for mutant in self.mutants}
-            if absent := [name for name in request.only if name not in known]:
-                raise FxsimError(f"there is no mutant {', '.join(absent)}: its line was changed, or it never was one")
-            return [known[name] for name in dict.fromkeys(request.only)]
-        return draw(self.mutants, request.count, request.seed)
+        return choose(self.mutants, request.count, request.seed, request.only)
 
     def above(self, module: str) -> list[str]:
         """Modules that use a module, directly or not, the nearest first."""
@@ -121,6 +116,16 @@ class Candidates:
     def texts(self, module: str) -> dict[str, str]:
         """The text of every file that a module needs, by its name relative to the folder."""
         return {self.modules[name].file: self.modules[name].text for name in self.closure(module)}
+
+
+def choose(mutants: Sequence[Mutant], count: int, seed: int, only: Sequence[str]) -> list[Mutant]:
+    """The mutants named by `only`, or else those drawn; FxsimError for an id that there is not."""
+    if not only:
+        return draw(mutants, count, seed)
+    known = {mutant.id: mutant for mutant in mutants}
+    if absent := [name for name in only if name not in known]:
+        raise FxsimError(f"there is no mutant {', '.join(absent)}: its line was changed, or it never was one")
+    return [known[name] for name in dict.fromkeys(only)]
 
 
 def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
@@ -228,10 +233,10 @@ class Judge:
             run = self._by_bench(own, mutant, mutated)
             if run.state != benches.PASSED:
                 if run.state != benches.TIMED_OUT:
-                    return self._row(mutant, text, run, record.MODULE_TEST)
+                    return benches.row_of(mutant, text, run, record.MODULE_TEST)
                 limited = limited or (record.MODULE_TEST, run)
             elif method := self._equivalent(own, mutant, mutated):
-                return self._row(mutant, text, Run(record.EQUIVALENT, how=method), "")
+                return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=method), "")
         for module in self.candidates.above(mutant.module) if self.request.others and limited is None else ():
             other = self.bench(module)
             if other is None:
@@ -241,14 +246,14 @@ class Judge:
                 limited = limited or (record.OTHER_TEST, run)
                 break
             if run.state != benches.PASSED:
-                return self._row(mutant, text, run, record.OTHER_TEST)
+                return benches.row_of(mutant, text, run, record.OTHER_TEST)
         if self.whole is not None and limited is None:
             found = self.whole(mutant, mutated)
             if found is not None and found.state != benches.PASSED:
-                return self._row(mutant, text, found, record.WHOLE)
+                return benches.row_of(mutant, text, found, record.WHOLE)
         if limited is not None:
-            return self._row(mutant, text, limited[1], limited[0])
-        return self._row(mutant, text, Run(record.SURVIVED), "")
+            return benches.row_of(mutant, text, limited[1], limited[0])
+        return benches.row_of(mutant, text, Run(record.SURVIVED), "")
 
     def _by_bench(self, bench: _Bench, mutant: Mutant, mutated: str) -> Run:
         rests_on = bench.rests_on | {"file": mutant.file, "mutated": mutated}
@@ -306,15 +311,6 @@ class Judge:
             return f"proved equal by induction under the parameters of {len(different)} cases{also}"
 
         return kept("equivalence", rests_on, str, decide, self.request.fresh)
-
-    def _row(self, mutant: Mutant, text: str, run: Run, stage: str) -> record.Judged:
-        words = {benches.PASSED: record.SURVIVED}
-        return record.Judged(
-            id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
-            column=mutant.column, was=mutant.was, becomes=mutant.becomes, verdict=words.get(run.state, run.state),
-            stage="" if run.state == benches.INVALID else stage, check=run.test, how=run.how, words=run.words,
-            source=text.splitlines()[mutant.line - 1].strip(),
-        )  # fmt: skip
 
 
 def _plain(run: Run) -> Run:
