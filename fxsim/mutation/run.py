@@ -3,7 +3,7 @@
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -19,7 +19,7 @@ from fxsim.mutation.benches import Case, Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant, make_mutants
-from fxsim.mutation.verilog import nodes, parse
+from fxsim.mutation.verilog import Source, nodes, parse
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.simulate.sources import hash_parts
 
@@ -60,6 +60,28 @@ class _Module(NamedTuple):
     parts: tuple[str, ...]
 
 
+def _sources(request: Request) -> Iterator[tuple[str, str, Source]]:
+    """Name, text and tree of every file; where no others' tests are run, of those alone that the modules need."""
+    from pyverilog.vparser import ast
+
+    files = verilog_files(request.rtl)
+    narrow = bool(request.modules) and not request.others
+    named = {path.stem: name for name, path in files.items()}
+    waiting = [named[name] for name in request.modules if name in named] if narrow else list(files)
+    seen: set[str] = set()
+    while waiting:
+        file = waiting.pop(0)
+        if file in seen:
+            continue
+        seen.add(file)
+        text = files[file].read_text(encoding="utf-8")
+        source = parse(text, file)
+        yield file, text, source
+        if narrow:
+            parts = (node.module for node in nodes(source.tree) if isinstance(node, ast.InstanceList))
+            waiting += [named[part] for part in parts if part in named]
+
+
 class Candidates:
     """All mutants of some modules, and the modules around them."""
 
@@ -72,23 +94,16 @@ class Candidates:
         self.rtl = request.rtl
         self.modules: dict[str, _Module] = {}
         self.mutants: list[Mutant] = []
-        mutated = []
-        for file, path in verilog_files(request.rtl).items():
-            text = path.read_text(encoding="utf-8")
-            tree = parse(text, file).tree
-            parts = tuple(node.module for node in nodes(tree) if isinstance(node, ast.InstanceList))
-            for node in nodes(tree):
-                if isinstance(node, ast.ModuleDef):
-                    self.modules[node.name] = _Module(file, text, parts)
-            if folders is None or file.split("/")[0] in folders:
-                mutated.append((file, text))
+        for file, text, source in _sources(request):
+            parts = tuple(node.module for node in nodes(source.tree) if isinstance(node, ast.InstanceList))
+            own = [node.name for node in nodes(source.tree) if isinstance(node, ast.ModuleDef)]
+            self.modules |= dict.fromkeys(own, _Module(file, text, parts))
+            if (folders is None or file.split("/")[0] in folders) and set(own) & set(request.modules or own):
+                found = make_mutants(text, file, source)
+                self.mutants += [mutant for mutant in found if mutant.module in (request.modules or own)]
         for name in request.modules:
             if name not in self.modules:
                 raise FxsimError(f"there is no module '{name}' in {request.rtl}")
-        for file, text in mutated:
-            self.mutants += [
-                mutant for mutant in make_mutants(text, file) if mutant.module in (request.modules or self.modules)
-            ]
         if not self.mutants:
             raise FxsimError("there is nothing to mutate")
 
