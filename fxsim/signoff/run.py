@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from fxsim import __version__
+from fxsim.signoff.accepted import Accepted, compare, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.cluster import Cluster
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.journal import Journal
@@ -29,6 +31,8 @@ def run_plan(
     strict: bool = False,
     journal: Journal | None = None,
     choice: Choice | None = None,
+    accepted: Accepted | None = None,
+    cluster: Cluster | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
@@ -36,7 +40,9 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`. `accepted`: figures that checks
+    are held to.
+    `cluster`: the checks that `jobs` would have side by side run there; those that measure time run here, before.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
@@ -46,18 +52,20 @@ def run_plan(
     choice = choice or Choice(only, stage)
     checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
-    results = _Results(plan, checks, listener, journal)
+    results = _Results(plan, checks, listener, journal, accepted)
     taken = {} if journal is None else journal.taken
     for check in checks:
         if check.name in taken:
             results.take(check, taken[check.name])
     checks = tuple(check for check in checks if check.name not in taken)
-    alone = checks if jobs == 1 else tuple(check for check in checks if CHECKS[check.kind].alone)
+    alone = checks if jobs == 1 and cluster is None else tuple(check for check in checks if CHECKS[check.kind].alone)
     beside = tuple(check for check in checks if check not in alone)
-    if len(beside) == 1:
+    if len(beside) == 1 and cluster is None:
         alone, beside = checks, ()
     complete = _carry_out_alone(alone, plan, output, listener, results)
-    if complete and beside:
+    if complete and beside and cluster is not None:
+        complete = cluster.run(beside, plan, output, listener, results.add)
+    elif complete and beside:
         complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
     records = results.close()
     testpoints = judge_testpoints(plan, records, results.not_begun)
@@ -84,8 +92,10 @@ def run_plan(
         strict=strict,
         testpoints=testpoints,
         stage_reached=find_stage_reached(testpoints),
+        machines=() if cluster is None else cluster.machines,
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
         left_out=_left_out(plan, choice.stage, checks_chosen),
+        held=compare(records, accepted),
     )
 
 
@@ -119,7 +129,15 @@ def _carry_out_alone(
 class _Results:
     """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
 
-    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checks: Sequence[Check],
+        listener: Listener,
+        journal: Journal | None = None,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self._accepted = accepted
         self._plan = plan
         self._journal = journal
         self._began = time.monotonic()
@@ -160,8 +178,9 @@ class _Results:
             if self.hashes.get(name, sha256) != sha256:
                 carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
         self.hashes |= carried.hashes
-        self._records.append(carried.record)
-        self._listener.finished(carried.record)
+        record = hold(carried.record, self._accepted)
+        self._records.append(record)
+        self._listener.finished(record)
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:
