@@ -82,7 +82,7 @@ class Design:
 
 
 def _reason(found: dict[str, Any]) -> tuple[str, str]:
-    """How a co-simulation failed, and at what."""
+    """The way in which a co-simulation failed, and its place."""
     verdict = found.get("verdict", {})
     first = verdict.get("first_mismatch")
     if first is not None:

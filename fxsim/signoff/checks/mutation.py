@@ -34,7 +34,7 @@ class MutantWaiver(Part, frozen=True, kw_only=True):
 
 
 class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
-    """Of at most `count` mutants at least the part `at_least` is killed, but for equivalent and waived ones.
+    """At least the part `at_least` of at most `count` mutants is killed, but for equivalent and waived ones.
 
     Mutants are those of the modules of `accelerator` (by default of both), or of `modules` alone, drawn by `seed` from
     every module and kind in turn. `others`: whether the tests of modules that use a mutated one are run, too. A waiver
