@@ -30,6 +30,7 @@ PROOFS_BYTES_MAX = 1 << 28
 NOT_USED = (
     "benchmark",
     "bridge",
+    "certificate",
     "cli",
     "cocotb",
     "code_coverage",
