@@ -31,7 +31,7 @@ COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "waive", "vectors",
     "compare", "diff", "prove", "coverage", "trace",
-    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "mutate", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
 )  # fmt: skip
@@ -71,7 +71,10 @@ ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
 ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz"}
+ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
+ROOMS["signoff"] = ROOMS["golden"] | {
+    "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
+}  # fmt: skip
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
