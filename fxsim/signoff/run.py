@@ -1,21 +1,27 @@
 """Runs a plan, check by check, into a record."""
 
+import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from fxsim import __version__
+from fxsim.errors import FxsimError
+from fxsim.signoff.accepted import Accepted, compare, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.cluster import Cluster
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
+from fxsim.signoff.files import read_record
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import STAGES, Check, Choice, Plan, Stage
-from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
+from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, Status, verdict
+from fxsim.signoff.report.page import RECORD
 from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
@@ -30,6 +36,7 @@ def run_plan(
     strict: bool = False,
     journal: Journal | None = None,
     choice: Choice | None = None,
+    accepted: Accepted | None = None,
     cluster: Cluster | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
@@ -38,7 +45,8 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`. `accepted`: figures that checks
+    are held to.
     `cluster`: the checks that `jobs` would have side by side run there; those that measure time run here, before.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
@@ -49,7 +57,7 @@ def run_plan(
     choice = choice or Choice(only, stage)
     checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
-    results = _Results(plan, checks, listener, journal)
+    results = _Results(plan, checks, listener, journal, accepted)
     taken = {} if journal is None else journal.taken
     for check in checks:
         if check.name in taken:
@@ -59,6 +67,7 @@ def run_plan(
     beside = tuple(check for check in checks if check not in alone)
     if len(beside) == 1 and cluster is None:
         alone, beside = checks, ()
+    beside = _longest_first(beside, output)
     complete = _carry_out_alone(alone, plan, output, listener, results)
     if complete and beside and cluster is not None:
         complete = cluster.run(beside, plan, output, listener, results.add)
@@ -92,6 +101,7 @@ def run_plan(
         machines=() if cluster is None else cluster.machines,
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
         left_out=_left_out(plan, choice.stage, checks_chosen),
+        held=compare(records, accepted),
     )
 
 
@@ -104,6 +114,20 @@ def _left_out(plan: Plan, stage: Stage | None, chosen: Sequence[Check]) -> tuple
         for check in plan.checks
         if check.name not in names
     )
+
+
+def _longest_first(checks: Sequence[Check], output: Path | None) -> tuple[Check, ...]:
+    """Checks in the order in which they are begun: those that took longest last time first, so that no process idles.
+
+    The times are those of the record in the folder; what it has nothing of comes before, as it may take long.
+    """
+    took: dict[str, float] = {}
+    if output is not None:
+        # Of one that is missing, or of another fxsim, there is nothing to know: the plan's order is as good.
+        with suppress(FxsimError):
+            ended = (Status.PASSED, Status.FAILED, Status.REPORTED)
+            took = {each.name: each.seconds for each in read_record(output / RECORD).checks if each.status in ended}
+    return tuple(sorted(checks, key=lambda check: -took.get(check.name, math.inf)))
 
 
 def _carry_out_alone(
@@ -125,7 +149,15 @@ def _carry_out_alone(
 class _Results:
     """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
 
-    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checks: Sequence[Check],
+        listener: Listener,
+        journal: Journal | None = None,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self._accepted = accepted
         self._plan = plan
         self._journal = journal
         self._began = time.monotonic()
@@ -166,8 +198,9 @@ class _Results:
             if self.hashes.get(name, sha256) != sha256:
                 carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
         self.hashes |= carried.hashes
-        self._records.append(carried.record)
-        self._listener.finished(carried.record)
+        record = hold(carried.record, self._accepted)
+        self._records.append(record)
+        self._listener.finished(record)
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:
