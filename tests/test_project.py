@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
-    "waive", "vectors",
+    "lint-rtl", "waive", "vectors",
     "compare", "diff", "prove", "coverage", "trace",
     "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
@@ -69,8 +69,17 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
+ROOMS["rtl_lint"] = ROOMS["devices"] | {"devices"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
-ROOMS["signoff"] = ROOMS["golden"] | {"golden", "benchmark", "explain", "prove", "coverage", "code_coverage"}
+ROOMS["signoff"] = ROOMS["golden"] | {
+    "golden",
+    "benchmark",
+    "explain",
+    "prove",
+    "coverage",
+    "code_coverage",
+    "rtl_lint",
+}
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
