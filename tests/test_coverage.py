@@ -1,6 +1,9 @@
 """Coverage of the arithmetic: what is counted, by plain Python loops again; records, merging, and the command."""
 
+import itertools
 import json
+import shutil
+from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -20,19 +23,26 @@ from fxsim.coverage import (
     States,
     by_family,
     by_node,
+    close,
     cover_images,
     cover_trace,
     merge,
     read_coverage,
+    read_directed,
     total,
     write_coverage,
+    write_directed,
 )
+from fxsim.coverage.again import check_again
 from fxsim.coverage.count import Counter
-from fxsim.coverage.points import node_points
+from fxsim.coverage.directed import missing_hits
+from fxsim.coverage.points import Group, node_points
+from fxsim.coverage.sums import Row, Wanted
 from fxsim.errors import ComparisonError, FileError, FxsimError, ModelError, StimulusError
 from fxsim.formats import load
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool
+from fxsim.prove.reach import reach
 from tests import oracle
 from tests.conftest import ROOT
 from tests.strategies import formatted_graphs, graphs, images, resmlp_configs, resmlp_models
@@ -118,39 +128,60 @@ def of_relu(value: int, channel: int, ends: tuple[int, int]) -> set[Hit]:
     return {(f"relu.{name}", channel, "") for name, true in names.items() if true}
 
 
+def of_node(node: Node, x: npt.NDArray[Any], r: npt.NDArray[Any], numbers: tuple[Number, Number]) -> set[Hit]:
+    """The points of a node that one image's inputs hit."""
+    op: Any = node.op
+    hits: set[Hit] = set()
+    ends, others = (oracle.ends(number) for number in numbers)
+    if isinstance(op, Linear):
+        turned = x.T if op.over is Axis.TOKENS else x
+        for values in turned.reshape(-1, turned.shape[-1]).tolist():
+            for row, weights in enumerate(op.weight.tolist()):
+                hits |= of_row(op, values, row, weights, ends)
+                hits |= {("weight.zero", k, "") for k, w in enumerate(weights) if w == 0 and values[k] != 0}
+    elif isinstance(op, Pool):
+        for c, values in enumerate(x.T.tolist()):
+            low, high = ends[0] * len(values), ends[1] * len(values)
+            hits |= of_sum(sum(values), c, low, high, len(values).bit_length() - 1, 0, ends)
+    else:
+        for at in np.ndindex(x.shape):
+            value, c = int(x[at]), at[-1]
+            if isinstance(op, Affine):
+                hits |= of_row(op, [value], c, [int(op.weight[c])], ends)
+                hits |= {("weight.zero", c, "")} if op.weight[c] == 0 and value != 0 else set()
+            elif isinstance(op, Add):
+                low, high = ends[0] + others[0], ends[1] + others[1]
+                hits |= of_sum(value + int(r[at]), c, low, high, 0, 0, oracle.ends(op.out))
+            elif isinstance(op, Lut):
+                hits |= of_table(op, value, c)
+            else:
+                hits |= of_relu(value, c, ends)
+    return hits
+
+
+def numbers_of(model: Model, node: Node) -> tuple[Number, Number]:
+    """The formats of a node's first and last input."""
+    return model.graph.tensors[node.inputs[0]].number, model.graph.tensors[node.inputs[-1]].number
+
+
 def of_image(model: Model, image: npt.NDArray[Any]) -> dict[str, set[Hit]]:
     """The points of every node that one image hits."""
     tensors: dict[str, npt.NDArray[Any]] = {INPUT: image} | oracle.compute(model.graph, image)
-    found: dict[str, set[Hit]] = {}
-    for node in model.graph.nodes:
-        op, hits = node.op, found.setdefault(node.name, set())
-        x, r = tensors[node.inputs[0]], tensors[node.inputs[-1]]
-        ends = oracle.ends(model.graph.tensors[node.inputs[0]].number)
-        if isinstance(op, Linear):
-            turned = x.T if op.over is Axis.TOKENS else x
-            for values in turned.reshape(-1, turned.shape[-1]).tolist():
-                for row, weights in enumerate(op.weight.tolist()):
-                    hits |= of_row(op, values, row, weights, ends)
-                    hits |= {("weight.zero", k, "") for k, w in enumerate(weights) if w == 0 and values[k] != 0}
-        elif isinstance(op, Pool):
-            for c, values in enumerate(x.T.tolist()):
-                low, high = ends[0] * len(values), ends[1] * len(values)
-                hits |= of_sum(sum(values), c, low, high, len(values).bit_length() - 1, 0, ends)
-        else:
-            others = oracle.ends(model.graph.tensors[node.inputs[-1]].number)
-            for at in np.ndindex(x.shape):
-                value, c = int(x[at]), at[-1]
-                if isinstance(op, Affine):
-                    hits |= of_row(op, [value], c, [int(op.weight[c])], ends)
-                    hits |= {("weight.zero", c, "")} if op.weight[c] == 0 and value != 0 else set()
-                elif isinstance(op, Add):
-                    low, high = ends[0] + others[0], ends[1] + others[1]
-                    hits |= of_sum(value + int(r[at]), c, low, high, 0, 0, oracle.ends(op.out))
-                elif isinstance(op, Lut):
-                    hits |= of_table(op, value, c)
-                else:
-                    hits |= of_relu(value, c, ends)
-    return found
+    return {
+        node.name: of_node(node, tensors[node.inputs[0]], tensors[node.inputs[-1]], numbers_of(model, node))
+        for node in model.graph.nodes
+    }
+
+
+def words_of(group: Group, at: int) -> Hit:
+    """A point of the package in the words of these loops."""
+    what = ""
+    if group.name == "table.input":
+        what = f"{int(group.low[at])}"
+    if group.name == "table.segment":
+        words = group.label(at).replace(",", "").split()
+        what = f"{words[1]}/{words[3]}"
+    return group.name, int(group.rows[at]), what
 
 
 def counted(counter: Counter) -> dict[str, set[Hit]]:
@@ -159,14 +190,7 @@ def counted(counter: Counter) -> dict[str, set[Hit]]:
     for name, node in counter.nodes.items():
         hits = found.setdefault(name, set())
         for group, bits in zip(node.points.groups, node.hits(), strict=True):
-            for at in np.flatnonzero(bits).tolist():
-                what = ""
-                if group.name == "table.input":
-                    what = f"{int(group.low[at])}"
-                if group.name == "table.segment":
-                    words = group.label(at).replace(",", "").split()
-                    what = f"{words[1]}/{words[3]}"
-                hits.add((group.name, int(group.rows[at]), what))
+            hits |= {words_of(group, at) for at in np.flatnonzero(bits).tolist()}
     return found
 
 
@@ -205,7 +229,7 @@ MODELS = st.one_of(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.data())
 def test_counts_are_those_of_plain_loops(data: st.DataObject) -> None:
     """Every point that images hit, and no other, is counted: of any operator, format, rule of tables and shift."""
@@ -383,6 +407,173 @@ def test_values_that_are_no_tensors_are_refused(parts: tuple[Model, list[Coverag
     """Values of another type or shape are refused, with the tensor's name."""
     with pytest.raises(StimulusError, match="values of 'embed'"):
         Counter(parts[0]).add({"embed": np.zeros((1, 16, 9), np.int8)})
+
+
+# --- Holes, closed or proved -----------------------------------------------------------------------------------------
+
+
+def stated(model: Model, coverage: Coverage, name: str, what: str) -> set[Hit]:
+    """The points of a node in one state of its record, in the words of the plain loops."""
+    (record,) = (node for node in coverage.nodes if node.node == name)
+    groups = node_points(model.graph, model.graph.by_name[name]).groups
+    return {
+        words_of(group, at)
+        for group, kept in zip(groups, record.groups, strict=True)
+        for at in np.flatnonzero(getattr(States(kept), what)).tolist()
+    }
+
+
+@settings(max_examples=6)
+@given(st.data())
+def test_what_is_solved_is_hit_and_what_is_proved_is_not(data: st.DataObject) -> None:
+    """Plain loops find every point of the stimuli that are made, and none that is proved in images of all kinds."""
+    model = data.draw(MODELS)
+    x = data.draw(images(model, count_max=1))
+    number, shape = model.graph.input.number, model.graph.input.shape
+    found, directed = close(model, cover_images(model, x, engine="reference"), "reference")
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    drawn = [rng.integers(number.low, number.high + 1, shape).astype(number.dtype) for _ in range(2)]
+    drawn += [rng.choice(np.array([number.low, number.high], number.dtype), shape) for _ in range(2)]
+    hits = [of_image(model, image) for image in drawn]
+    for node in model.graph.nodes:
+        arrays = directed.nodes.get(node.name, {})
+        solved: set[Hit] = set()
+        for n in range(len(next(iter(arrays.values()), ()))):
+            own = [arrays[name][n] for name in node.inputs]
+            solved |= of_node(node, own[0], own[-1], numbers_of(model, node))
+        assert stated(model, found, node.name, "directed") == solved
+        unreachable = stated(model, found, node.name, "unreachable")
+        assert all(not unreachable & one[node.name] for one in hits)
+    assert check_again(found, model).wrong == ()
+    assert missing_hits(model, found, directed) == []
+
+
+@settings(max_examples=6)
+@given(st.data())
+def test_what_is_proved_is_exactly_what_no_input_hits(data: st.DataObject) -> None:
+    """For a row of two inputs of 4 bits all 256 vectors are tried: points are solved where one hits, else proved."""
+    number = Number(4, data.draw(st.sampled_from(Sign)))
+    rows = data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    weight = rng.integers(-8, 8, (rows, 2)).astype(np.int8)
+    bias, shift = rng.integers(-9, 9, rows).astype(np.int8), rng.integers(0, 9, rows).astype(np.uint8)
+    node = Node("one", Linear(weight, bias, shift, weight_number=Number(4), out=Number(5)), (INPUT,))
+    model = Model(Graph(Tensor((TOKEN, CHANNEL), (1, 2), number), (node,)), "row")
+    none = np.zeros((1, 1, 2), number.dtype)
+    found, _ = close(model, cover_images(model, none, engine="reference"), "reference")
+    codes = range(number.low, number.high + 1)
+    hit: set[Hit] = set()
+    for a in codes:
+        for b in codes:
+            hit |= of_node(node, np.array([[a, b]]), none[0], (number, number))
+    assert stated(model, found, "one", "covered") == hit
+    assert stated(model, found, "one", "open") == set()
+    assert total(found).covered + total(found).unreachable == total(found).points
+
+
+def test_rows_that_need_an_exact_search_are_solved_or_proved() -> None:
+    """Sums of weights at both ends of int8 alone, with gaps between the values: the sum is right, or listed as none."""
+    rng = np.random.default_rng(5)
+    for weights, values in (
+        ([-128, 127] * 20, [list(range(-128, 128))] * 40),
+        ([5, -10, 15], [[0, 3, 4], [-2, 2], [1, 7]]),
+        ([6, 4], [list(range(-8, 8))] * 2),
+        (
+            rng.integers(-128, 128, 30).tolist(),
+            [sorted({int(v) for v in rng.integers(-128, 128, 9)}) for _ in range(30)],
+        ),
+    ):
+        row = Row(weights, values)
+        for target in (0, 1, 2, 777, row.low, row.low + 1, row.high, row.high - 3):
+            found, proof = row.find(Wanted(target, target, 1, 0, 0))
+            assert (found is None) == (proof is not None), target
+            if found is not None:
+                assert sum(w * v for w, v in zip(weights, found, strict=True)) == target
+                assert all(v in own for v, own in zip(found, values, strict=True))
+            elif len(weights) < 4:
+                every = {sum(w * v for w, v in zip(weights, x, strict=True)) for x in itertools.product(*values)}
+                assert target not in every
+
+
+def test_a_wrong_proof_of_reachable_values_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where values that occur are said not to, closing stops: a point that is hit would be called unreachable."""
+    model, x = load(SMALL), np.load(IMAGES)
+    honest = reach(model)
+    lying = dict(honest)
+    sets = honest["blocks.0.token_mixer.add"].sets.copy()
+    sets[..., 129:] = False
+    lying["blocks.0.token_mixer.add"] = replace(honest["blocks.0.token_mixer.add"], sets=sets)
+    monkeypatch.setattr("fxsim.coverage.solve.reach", lambda _model: lying)
+    with pytest.raises(FxsimError, match="is proved unreachable and was hit"):
+        close(model, cover_images(model, x))
+
+
+def test_a_stimulus_that_does_not_hit_its_point_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is solved is counted in the values themselves: a solver that is off by one in one input is an error."""
+    honest = Row.find
+
+    def off(row: Row, wanted: Wanted) -> tuple[list[int] | None, str | None]:
+        found, proof = honest(row, wanted)
+        return (None if found is None else [*found[:-1], found[-1] ^ 1]), proof
+
+    monkeypatch.setattr(Row, "find", off)
+    model = load(SMALL)
+    with pytest.raises(FxsimError, match="a stimulus made for it does not hit it"):
+        close(model, cover_images(model, np.load(IMAGES)[:1]))
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Coverage, Path]:
+    """The small model with its holes closed, and the folder of its stimuli."""
+    model = load(SMALL)
+    found, directed = close(model, cover_images(model, np.load(IMAGES)))
+    folder = tmp_path_factory.mktemp("directed")
+    write_directed(model, directed, folder)
+    return model, found, folder
+
+
+def test_the_small_model_has_no_open_point(closed: tuple[Model, Coverage, Path]) -> None:
+    """Each point of the small golden model is covered, or proved unreachable by a proof that holds again."""
+    model, found, folder = closed
+    assert total(found).open == 0
+    assert total(found).unreachable > 0
+    checked = check_again(found, model)
+    assert (checked.wrong, checked.left_out) == ((), 0)
+    assert sum(checked.proofs.values()) == total(found).unreachable
+    assert missing_hits(model, found, read_directed(model, folder)) == []
+
+
+def test_a_proof_that_does_not_hold_is_found(closed: tuple[Model, Coverage, Path]) -> None:
+    """Of a record in which covered points are called unreachable, in place of being hit, each is named."""
+    model, found, _ = closed
+    nodes = list(found.nodes)
+    for at in (0, 3, 7):
+        node = nodes[at]
+        group = node.groups[-1]
+        nothing = "00" * (len(group.directed) // 2)
+        assert States(group).directed.any()
+        claims = {"inputs" if at == 7 else "bound": group.directed}
+        wrong = msgspec.structs.replace(group, images=nothing, directed=nothing, unreachable=claims)
+        nodes[at] = msgspec.structs.replace(node, groups=(*node.groups[:-1], wrong))
+    checked = check_again(msgspec.structs.replace(found, nodes=tuple(nodes)), model)
+    assert len(checked.wrong) == sum(int(States(found.nodes[at].groups[-1]).directed.sum()) for at in (0, 3, 7))
+    assert {line.partition(",")[0] for line in checked.wrong} == {found.nodes[at].node for at in (0, 3, 7)}
+
+
+def test_stimuli_are_held_to_their_hash_and_model(closed: tuple[Model, Coverage, Path], tmp_path: Path) -> None:
+    """A file of stimuli that was changed, and a folder made for another model, are refused."""
+    model, found, folder = closed
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    arrays = dict(np.load(copy / "pool.npz"))
+    np.savez(copy / "pool.npz", **{name: values[::-1] for name, values in arrays.items()})
+    with pytest.raises(FileError, match=r"pool\.npz: is another file"):
+        read_directed(model, copy)
+    with pytest.raises(FileError, match="for another model"):
+        read_directed(load(ROOT / "golden" / "small_relu.safetensors"), folder)
+    directed = read_directed(model, folder)
+    less = replace(directed, nodes={name: one for name, one in directed.nodes.items() if name != "pool"})
+    assert all(line.startswith("pool, ") for line in missing_hits(model, found, less))
+    assert missing_hits(model, found, less)
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(mod
     for design in designs:
         bound = bind(design.description, model)
         assert bound.part == (design.tap,)
-        assert bound.input.tensors == model.graph.by_name[design.tap].inputs
+        assert bound.inputs[0].tensors == model.graph.by_name[design.tap].inputs
         stem = design.tap.replace("blocks.0.", "block00.").replace("blocks.1.", "block01.").replace(".", "_")
         for file, content in bound.memories.items():
             own = f"{stem}_{file.rpartition('_')[2]}"

@@ -31,7 +31,7 @@ COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
     "lint-rtl", "waive", "vectors",
     "compare", "diff", "prove", "coverage", "trace",
-    "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
+    "mutate", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
     "bench",
 )  # fmt: skip
@@ -70,16 +70,13 @@ ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
 ROOMS["rtl_lint"] = ROOMS["devices"] | {"devices"}
+ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
+ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
 ROOMS["signoff"] = ROOMS["golden"] | {
-    "golden",
-    "benchmark",
-    "explain",
-    "prove",
-    "coverage",
-    "code_coverage",
+    "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
     "rtl_lint",
-}
+}  # fmt: skip
 ROOMS["cli"] = ROOMS["signoff"] | {"signoff"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""

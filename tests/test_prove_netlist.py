@@ -16,6 +16,9 @@ from fxsim.prove.kept import keep_text
 from fxsim.prove.machine import Machine, constant
 from fxsim.prove.netlist import make_netlist
 from fxsim.prove.program import make_program
+from fxsim.prove.solver import Answer, decide
+from fxsim.prove.transition import Unrolled
+from fxsim.prove.transition import name as cell_name
 from fxsim.simulate.sources import Sources, read_sources
 
 COUNTER = """\
@@ -219,6 +222,98 @@ def test_nothing_is_known_beyond_a_vector_or_of_a_first_content(tmp_path: Path) 
         wanted = [0b1011001110 >> at + i & 1 for i in range(4)]
         assert bits("y") == wanted if at <= 6 else max(bits("y")) < 0
         assert bits("z") == wanted[:1] if at <= 9 else max(bits("z")) < 0
+
+
+BEYOND = b"""module x (input clk, input we, input [3:0] at,
+  output [7:0] y, output [7:0] z, output [7:0] w, output same);
+  reg [7:0] five [0:4], eight [0:7], high [4:9];
+  always @(posedge clk) if (we) begin
+    five[at] <= {4'd5, at};
+    eight[at] <= {4'd8, at};
+    high[at] <= {4'd4, at};
+  end
+  assign y = five[at];
+  assign z = eight[at];
+  assign w = high[at];
+  assign same = five[at] == five[at];
+endmodule"""
+INSIDE = {"y": (5, range(5)), "z": (8, range(8)), "w": (4, range(4, 10))}
+"""Of each output the upper half of its memory's words, and their numbers."""
+
+
+def test_nothing_is_kept_or_known_beyond_a_memory(tmp_path: Path) -> None:
+    """A write beyond the last word is dropped and changes no other; a read there is unknown, and equals not itself."""
+    netlist = make_netlist(Sources(tmp_path, {"x.v": BEYOND}), "x", {}, {}).netlist
+    machine = Machine(make_program(netlist))
+    draw = random.Random(8)
+    evaluator = Evaluator(netlist, draw.getrandbits)
+    places = machine.program.places
+    seen: dict[tuple[str, int], set[int]] = {}
+    for we, times in ((1, 1), (0, 6)):
+        for at in [*range(16)] * times:
+            machine.put(places[netlist.inputs["at"]], constant(at, 4))
+            machine.put(places[netlist.inputs["we"]], constant(we, 1))
+            machine.propagate()
+            evaluator.evaluate({"at": at, "we": we, "clk": 0})
+            for name, (above, inside) in INSIDE.items() if not we else ():
+                bits = machine.bits[places[netlist.output(name)]]
+                value = evaluator.value(netlist.output(name))
+                seen.setdefault((name, at), set()).add(value)
+                if at in inside:
+                    assert bits.tolist() == constant(above << 4 | at, 8).tolist()
+                    assert value == above << 4 | at
+                else:
+                    assert max(bits) < 0
+            machine.tick()
+            evaluator.tick()
+    # Drawn anew each time: six of a byte are not all alike.
+    assert all((len(values) == 1) == (at in INSIDE[name][1]) for (name, at), values in seen.items())
+    # To the solver: five[5] need not be five[5], written or not, and five[4] is.
+    run = Unrolled(netlist, initial=False)
+    for at, equal in ((4, True), (5, False), (13, False)):
+        text = run.question([(netlist.output("same"), 1)])
+        told = f"(assert (= {cell_name((netlist.inputs['at'], 1))} (_ bv{at} 4)))\n(check-sat)"
+        text = text.replace(f"(assert (= {cell_name((netlist.output('same'), 1))} #b1))\n(check-sat)", told)
+        differs = f"(assert (= {cell_name((netlist.output('same'), 1))} #b0))\n(check-sat)"
+        answer = decide(text.replace("(check-sat)", differs)).answer
+        assert answer is (Answer.UNSAT if equal else Answer.SAT)
+
+
+def test_a_table_is_known_where_every_address_is_inside(tmp_path: Path) -> None:
+    """A look-up at a function of one value: by bounds or by trying all; one address beyond, and nothing is known."""
+    text = b"""module x (input [7:0] v, output [7:0] y, output [7:0] clamped, output [7:0] beyond, output [7:0] last);
+      reg [7:0] r [0:19];
+      integer i;
+      initial for (i = 0; i < 20; i = i + 1) r[i] = 7 * i;
+      wire [4:0] place = {1'b0, v[7:4]} + 5'd4;
+      assign y = r[place];
+      assign clamped = r[(v[7:4] == 4'd15) ? 5'd19 : place + 5'd1];
+      assign beyond = r[place + 5'd1];
+      assign last = r[{2'b11, v[7:5]}];
+    endmodule"""
+    netlist = make_netlist(Sources(tmp_path, {"x.v": text}), "x", {}, {}).netlist
+    machine = Machine(make_program(netlist))
+    places = machine.program.places
+    machine.put(places[netlist.inputs["v"]], machine.variable(0, 8))
+    machine.propagate()
+    rows = {out: machine.bits[places[netlist.output(out)]] for out in netlist.outputs}
+    assert {out: bool((bits < 0).any()) for out, bits in rows.items()} == {
+        "y": False,
+        "clamped": False,
+        "beyond": True,
+        "last": True,
+    }
+
+
+def test_words_below_zero_are_refused(tmp_path: Path) -> None:
+    """A memory that begins below 0 is named: an address of it is no number of the netlist."""
+    text = b"""module x (input clk, input signed [1:0] at, input [7:0] d, output [7:0] y);
+      reg [7:0] m [-2:1];
+      always @(posedge clk) m[at] <= d;
+      assign y = m[at];
+    endmodule"""
+    with pytest.raises(ToolError, match=r"'m' of rtl/x.v:2.* has words below 0"):
+        make_netlist(Sources(tmp_path, {"x.v": text}), "x", {}, {})
 
 
 def test_a_memory_that_is_written_begins_with_anything(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def design_of(module: str, number: int = 0) -> Provable:
     return proofs(tiny(), Settings(), module)[number]
 
 
+def test_a_memory_of_a_word_too_few_is_not_proved(tmp_path: Path) -> None:
+    """The netlist has room for the word, Verilog drops it: a FIFO does not give it back, nor is the whole proved."""
+    rtl = faulty(tmp_path, "lib/axis_fifo.v", "memory[0:STORED-1]", "memory[0:STORED-2]")
+    (alone,) = prove(ProofRequest(tiny(), module="axis_fifo", rtl=rtl, schedule=SCHEDULE, simulate=False)).proofs
+    assert (alone.status, "is not the value of 'embed'" in alone.stopped) == ("unproved", True)
+    (whole,) = prove(ProofRequest(tiny(), rtl=rtl, schedule=SCHEDULE, images=2, simulate=False)).proofs
+    assert (whole.status, whole.findings[0].kind) == ("unproved", "unknown")
+    assert "x of the Verilog" in whole.findings[0].text
+
+
 def test_the_accelerator_is_proved_for_all_images() -> None:
     """Every value of every tap and of the output, with stalls, two images after one another; by form and by trying."""
     model = tiny()

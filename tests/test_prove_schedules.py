@@ -86,6 +86,8 @@ FAULTS = [
     ("axis_register", {}, "lib/axis_register.v", "skid_valid_reg <= 1'b1;", "skid_valid_reg <= 1'b0;"),
     # A pointer wraps one early.
     ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "(write_reg == LAST)", "(write_reg == LAST - 1'b1)"),
+    # A memory of a word too few, which the netlist has all the same.
+    ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "memory[0:STORED-1]", "memory[0:STORED-2]"),
     # A reset is missing.
     ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "          read_reg <= {INDEX_W{1'b0}};\n", ""),
 ]

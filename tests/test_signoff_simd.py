@@ -597,8 +597,8 @@ def test_hostile_names_in_cycles_are_shown_not_obeyed() -> None:
     """Markup in the name of a model or layer is text, in the table and in both pictures."""
     layer = LayerFigures(0, HOSTILE, 1, 1, 1, 0, 0, 0, 0)
     hostile = page(row(model=HOSTILE, faster_than=HOSTILE, layers=(layer,)))
-    assert set(Page(hostile).tags) == set(Page(page(row())).tags)
-    assert "<script>" not in hostile
+    assert set(Page(hostile).tags) - {"wbr"} == set(Page(page(row())).tags)
+    assert hostile.count("<script>") == 1  # the page's own
 
 
 def test_record_from_before_the_simd_accelerator_is_read(tmp_path: Path) -> None:

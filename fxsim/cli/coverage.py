@@ -51,6 +51,10 @@ output_option = click.option(
 @click.option("--trace", metavar="T", type=click.Path(path_type=Path), help="Values of X at taps, from another tool.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True, help="What computes the values.")
+@click.option("--close", "closing", is_flag=True, help="Solve for each open point, or prove that nothing reaches it.")
+@click.option(
+    "--directed", metavar="OUT", type=click.Path(path_type=Path), help="The same, and write the stimuli into a folder."
+)
 @holes_option
 @output_option
 @json_option
@@ -60,6 +64,8 @@ def measure(
     trace: Path | None,
     map_file: Path | None,
     engine: str,
+    closing: bool,
+    directed: Path | None,
     holes: int,
     output: Path | None,
     as_json: bool,
@@ -68,6 +74,10 @@ def measure(
 
     Values of a trace count where they were compared with the model and are equal, at nodes whose result and inputs are
     all in the trace; one that differs is an error.
+
+    --close takes each node alone, with any values that its inputs can have over all images: an open point gets a
+    stimulus that was solved for and hits it, or the proof that there is none; what is neither stays open. --directed
+    writes the stimuli, for `fxsim cosim --nodes --directed OUT`, and those of the first nodes as images.npy.
     """
     from fxsim.cli.images_of import read_images
     from fxsim.coverage import cover_images, cover_trace
@@ -85,6 +95,13 @@ def measure(
             from fxsim.traces import open_trace
 
             found, _ = cover_trace(loaded, x, open_trace(trace, map_file, loaded, x, None), trace.name, report)
+    if closing or directed is not None:
+        from fxsim.coverage import close, write_directed
+
+        with progress("nodes") as report:
+            found, stimuli = close(loaded, found, engine, report)
+        if directed is not None:
+            write_directed(loaded, stimuli, directed)
     _show(found, loaded, holes, output, as_json)
 
 
@@ -104,6 +121,40 @@ def merge_command(files: tuple[Path, ...], model: Path | None, holes: int, outpu
     for path in files[1:]:
         found = merge(found, read_coverage(path))
     _show(found, None if model is None else load(model), holes, output, as_json)
+
+
+@command.command("check")
+@click.argument("record", metavar="FILE", type=click.Path(path_type=Path))
+@model_argument
+@click.option("--directed", metavar="DIR", type=click.Path(path_type=Path), help="Stimuli: count again what they hit.")
+@json_option
+def check_command(record: Path, model: Path, directed: Path | None, as_json: bool) -> None:
+    """Check a record against MODEL: its points, every proof in it made another way, and what stimuli hit.
+
+    Exit status 1 where anything does not hold.
+    """
+    from fxsim.coverage import read_coverage, read_directed
+    from fxsim.coverage.again import check_again
+    from fxsim.coverage.directed import missing_hits
+    from fxsim.formats import load
+
+    loaded = load(model)
+    found = read_coverage(record)
+    with progress("nodes") as report:
+        checked = check_again(found, loaded, report)
+    wrong = list(checked.wrong)
+    if directed is not None:
+        wrong += missing_hits(loaded, found, read_directed(loaded, directed))
+    if as_json:
+        print_json({"holds": not wrong, "proofs": checked.proofs, "left_out": checked.left_out, "wrong": wrong})
+    else:
+        for line in wrong:
+            say(f"wrong: {line}")
+        made = ", ".join(f"{count:,} {name}" for name, count in checked.proofs.items() if count)
+        verdict = "does not hold" if wrong else "holds"
+        say(f"{verdict}: proofs made again: {made or 'none'}; left out {checked.left_out:,}")
+    if wrong:
+        raise SystemExit(1)
 
 
 def _check_output(output: Path | None, inputs: "list[Path] | tuple[Path, ...]") -> None:

@@ -36,6 +36,8 @@ _COMMANDS = {
     "compare": ("fxsim.cli.compare", "Compare two sources of a model's values: engine, ONNX, network, trace."),
     "diff": ("fxsim.cli.diff", "Say where a trace differs from a model, and which rule makes it so."),
     "prove": ("fxsim.cli.prove", "Prove what holds for all inputs, and check the evidence of it again."),
+    "mutate": ("fxsim.cli.mutate", "Put small faults into RTL and count those that the tests find."),
+    "fuzz": ("fxsim.cli.fuzz", "Draw random networks, and compare everything that computes them."),
     "coverage": ("fxsim.cli.coverage", "Measure which points of the arithmetic are reached, and close the holes."),
     "sensitivity": ("fxsim.cli.sensitivity", "Rank what each rule, table size and bit of width is worth in accuracy."),
     "trace": ("fxsim.cli.trace", "Propose a map for a trace that another tool wrote."),

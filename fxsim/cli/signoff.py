@@ -71,6 +71,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     help="Checks that run at once.  [default: FXSIM_JOBS, or one a core]",
 )
 @click.option(
+    "--cluster",
+    "cluster_at",
+    metavar="ADDRESS",
+    help="Run checks on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, a scheduler file, or local:N.",
+)
+@click.option(
     "--stage",
     type=click.Choice(("V1", "V2", "V3")),
     help="Run the checks up to this stage: V1 at every change, V2 before a release, V3 before tape-out.  [default: V3]",
@@ -131,6 +137,7 @@ def command(
     plan: Path | None,
     output: Path | None,
     jobs: int | None,
+    cluster_at: str | None,
     stage: "Stage | None",
     only: tuple[str, ...],
     kinds: tuple[str, ...],
@@ -161,6 +168,7 @@ def command(
     from fxsim.process import finishing
     from fxsim.signoff import RECORD, Status, load_plan, open_journal, prepare_output, read_record, run_plan, write_both
     from fxsim.signoff.carry import resume_command
+    from fxsim.signoff.cluster import Cluster
     from fxsim.signoff.files import encode_record
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
@@ -176,6 +184,8 @@ def command(
     folder = output if output is not None or only or kinds or testpoints or failed else Path("reports")
     if resume and folder is None:
         raise click.UsageError("--resume with a choice of checks needs -o: the folder of the run to go on with")
+    if cluster_at is not None and jobs is not None:
+        raise click.UsageError("--jobs is of this machine, and cannot be had with --cluster")
     if resume and failed:
         raise click.UsageError("--failed cannot be had with --resume, which goes on with what was chosen before")
     if seed is None:
@@ -201,12 +211,21 @@ def command(
     if folder is not None:
         prepare_output(folder)
     listener = _Listener(len(checks), to_stderr=as_json)
+    cluster = None if cluster_at is None else Cluster(cluster_at)
     with nullcontext() if folder is None else open_journal(folder, loaded, resume) as journal, finishing():
         if journal is not None:
             _tell_of(journal, checks)
-        with listener:
+        with listener, cluster or nullcontext():
             record = run_plan(
-                loaded, (), listener, folder, jobs or count_jobs(), strict=strict, journal=journal, choice=choice
+                loaded,
+                (),
+                listener,
+                folder,
+                jobs or count_jobs(),
+                strict=strict,
+                journal=journal,
+                choice=choice,
+                cluster=cluster,
             )
         if folder is not None:
             write_both(record, folder)

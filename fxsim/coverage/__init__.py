@@ -1,6 +1,7 @@
 """Coverage of the arithmetic: which points of every operator's rules were reached, which cannot be, which are open."""
 
 from fxsim.coverage.count import Counter
+from fxsim.coverage.directed import Directed, close, read_directed, write_directed
 from fxsim.coverage.measure import cover_images, cover_trace
 from fxsim.coverage.record import (
     Coverage,
@@ -18,15 +19,19 @@ from fxsim.coverage.record import (
 __all__ = [
     "Counter",
     "Coverage",
+    "Directed",
     "Figures",
     "Source",
     "States",
     "by_family",
     "by_node",
+    "close",
     "cover_images",
     "cover_trace",
     "merge",
     "read_coverage",
+    "read_directed",
     "total",
     "write_coverage",
+    "write_directed",
 ]

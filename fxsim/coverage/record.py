@@ -201,7 +201,6 @@ def make_node(points: NodePoints, images: int, hits: Mapping[str, list[Bools]]) 
             **{name: packed(found[at]) for name, found in bits.items()},
         )
         for at, group in enumerate(points.groups)
-        if len(group)
     )
     return NodeCoverage(node=points.node, kind=points.kind, images=images, facts=dict(points.facts), groups=groups)
 

@@ -176,7 +176,8 @@ def _results(
         first, last = (int(v) for v in requantise(np.array([low, high]), shift, bias))
         return frozenset(range(first, last + 1))
     reached = np.zeros(high - low + 1, np.bool_)
-    reached[-low] = True
+    # Partial sums are counted from `low` on, and around: 0 may lie outside of what the whole sum reaches.
+    reached[-low % len(reached)] = True
     for w, old in zip(weights, column, strict=True):
         # Partial sums may leave the range, but in the end do not: indices run around.
         reached = np.any([np.roll(reached, w * v) for v in old], axis=0)

@@ -35,6 +35,7 @@ NOT_USED = (
     "coverage",
     "data",
     "golden",
+    "mutation",
     "networks",
     "signoff",
     "tables",

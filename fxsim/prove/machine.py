@@ -74,7 +74,7 @@ class Machine:
 
     def _allocate(self, room: int) -> None:
         old = self.terms
-        count = np.zeros(5, np.int64)
+        count = np.zeros(kernel.COUNTERS, np.int64)
         count[kernel.ROOM], count[kernel.HASH_MASK] = room, 2 * room - 1
         kinds, widths, args = np.zeros(room, np.uint8), np.zeros(room, np.uint8), np.zeros((room, 3), np.int64)
         if old:
@@ -106,6 +106,11 @@ class Machine:
                 count[kernel.FULL] = 0
                 self._look_up(int(count[kernel.CELL]))
                 continue
+            if count[kernel.FULL] == kernel.CHOSEN:
+                count[kernel.FULL] = 0
+                count[kernel.ASKED] = count[kernel.CELL] + 1
+                self._decide(int(count[kernel.CELL]))
+                continue
             room = int(count[kernel.ROOM])
             self.collect()
             if 2 * int(count[kernel.TERMS]) > room:
@@ -132,6 +137,16 @@ class Machine:
                 term = int(kernel.make_term(kernel.T_READ, width, variable, table, 0, *self.terms))
                 codes = (term + 1) * 64 + np.arange(width, dtype=np.int64)
         self.put(np.arange(first, first + width, dtype=np.int32), codes)
+
+    def _decide(self, cell: int) -> None:
+        """Put a constant in place of a choice's condition, a term, where it is the same for all values of its variable.
+
+        So is a read that is one beyond the last word where some value makes it so, and else the word.
+        """
+        place = self.program.operands[self.program.code[cell, 3]][None]
+        found = self._addresses(self.bits[place])
+        if found is not None and (found[1] == found[1][0]).all():
+            self.put(place, found[1][:1])
 
     def _addresses(self, codes: Codes) -> tuple[int, npt.NDArray[np.int64]] | None:
         """The one variable that an address is of, a term, and the address for each of its values; None: of others."""

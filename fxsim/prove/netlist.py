@@ -59,9 +59,95 @@ module shiftx (A, B, Y);
 endmodule
 """
 """A selection of which a bit lies outside of the vector is x, all of it."""
+_MEMORIES = "memories.v"
+_MEMORIES_TEXT = """(* techmap_celltype = "$mem_v2" *)
+module memory (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
+  parameter MEMID = "";
+  parameter SIZE = 1;
+  parameter OFFSET = 0;
+  parameter ABITS = 1;
+  parameter WIDTH = 1;
+  parameter INIT = 1'bx;
+  parameter RD_PORTS = 1;
+  parameter RD_CLK_ENABLE = 1'b0;
+  parameter RD_CLK_POLARITY = 1'b0;
+  parameter RD_TRANSPARENCY_MASK = 1'b0;
+  parameter RD_COLLISION_X_MASK = 1'b0;
+  parameter RD_WIDE_CONTINUATION = 1'b0;
+  parameter RD_CE_OVER_SRST = 1'b0;
+  parameter RD_ARST_VALUE = 1'bx;
+  parameter RD_SRST_VALUE = 1'bx;
+  parameter RD_INIT_VALUE = 1'bx;
+  parameter WR_PORTS = 1;
+  parameter WR_CLK_ENABLE = 1'b1;
+  parameter WR_CLK_POLARITY = 1'b1;
+  parameter WR_PRIORITY_MASK = 1'b0;
+  parameter WR_WIDE_CONTINUATION = 1'b0;
+  localparam READS = RD_PORTS > 0 ? RD_PORTS : 1;
+  localparam WRITES = WR_PORTS > 0 ? WR_PORTS : 1;
+  (* force_downto *) input [READS-1:0] RD_CLK, RD_EN, RD_ARST, RD_SRST;
+  (* force_downto *) input [READS*ABITS-1:0] RD_ADDR;
+  (* force_downto *) output [READS*WIDTH-1:0] RD_DATA;
+  (* force_downto *) input [WRITES-1:0] WR_CLK;
+  (* force_downto *) input [WRITES*WIDTH-1:0] WR_EN;
+  (* force_downto *) input [WRITES*ABITS-1:0] WR_ADDR;
+  (* force_downto *) input [WRITES*WIDTH-1:0] WR_DATA;
+  // Nothing lies beyond where every address that a port can show is a word's.
+  wire _TECHMAP_FAIL_ = RD_PORTS == 0 || OFFSET[31] || OFFSET == 0 && ABITS < 31 && SIZE >= (1 << ABITS);
+  wire [READS*ABITS-1:0] read_at;
+  wire [READS*WIDTH-1:0] data;
+  wire [WRITES*ABITS-1:0] write_at;
+  wire [WRITES*WIDTH-1:0] enable;
+  genvar i;
+  generate
+    for (i = 0; i < RD_PORTS; i = i + 1) begin : read
+      wire [ABITS+31:0] at = {32'b0, RD_ADDR[i*ABITS+:ABITS]};
+      wire [ABITS+31:0] from_first;
+      if (OFFSET == 0) assign from_first = at;
+      else assign from_first = at - OFFSET;
+      wire inside = from_first < SIZE;
+      assign read_at[i*ABITS+:ABITS] = from_first[ABITS-1:0];
+      assign RD_DATA[i*WIDTH+:WIDTH] = inside ? data[i*WIDTH+:WIDTH] : {WIDTH{1'bx}};
+    end
+    for (i = 0; i < WR_PORTS; i = i + 1) begin : write
+      wire [ABITS+31:0] at = {32'b0, WR_ADDR[i*ABITS+:ABITS]};
+      wire [ABITS+31:0] from_first;
+      if (OFFSET == 0) assign from_first = at;
+      else assign from_first = at - OFFSET;
+      wire inside = from_first < SIZE;
+      assign write_at[i*ABITS+:ABITS] = from_first[ABITS-1:0];
+      assign enable[i*WIDTH+:WIDTH] = WR_EN[i*WIDTH+:WIDTH] & {WIDTH{inside}};
+    end
+  endgenerate
+  fxsim_memory #(
+      .MEMID(MEMID), .SIZE(SIZE), .OFFSET(0), .ABITS(ABITS), .WIDTH(WIDTH), .INIT(INIT), .RD_PORTS(RD_PORTS),
+      .RD_CLK_ENABLE(RD_CLK_ENABLE), .RD_CLK_POLARITY(RD_CLK_POLARITY), .RD_TRANSPARENCY_MASK(RD_TRANSPARENCY_MASK),
+      .RD_COLLISION_X_MASK(RD_COLLISION_X_MASK), .RD_WIDE_CONTINUATION(RD_WIDE_CONTINUATION),
+      .RD_CE_OVER_SRST(RD_CE_OVER_SRST), .RD_ARST_VALUE(RD_ARST_VALUE), .RD_SRST_VALUE(RD_SRST_VALUE),
+      .RD_INIT_VALUE(RD_INIT_VALUE), .WR_PORTS(WR_PORTS), .WR_CLK_ENABLE(WR_CLK_ENABLE),
+      .WR_CLK_POLARITY(WR_CLK_POLARITY), .WR_PRIORITY_MASK(WR_PRIORITY_MASK),
+      .WR_WIDE_CONTINUATION(WR_WIDE_CONTINUATION)
+  ) _TECHMAP_REPLACE_ (
+      .RD_CLK(RD_CLK), .RD_EN(RD_EN), .RD_ARST(RD_ARST), .RD_SRST(RD_SRST), .RD_ADDR(read_at), .RD_DATA(data),
+      // Ports of no width where nothing is written.
+      .WR_CLK({(WR_PORTS > 0){WR_CLK}}), .WR_EN({(WR_PORTS > 0){enable}}), .WR_ADDR({(WR_PORTS > 0){write_at}}),
+      .WR_DATA({(WR_PORTS > 0){WR_DATA}})
+  );
+endmodule
+"""
+"""A word that is read beyond a memory's last one, or before its first one, is x; one that is written there is dropped.
+
+BTOR2's memories have a power of two of words, and cut an address to their bits. The cell that stands for the memory has
+another type until all are replaced, as Yosys gives a memory of a technology map a name of its own.
+"""
 _BEFORE = (
     "proc",
     "flatten",
+    "opt_clean",
+    # Before anything that takes a memory's bits for constant, as all words have them.
+    "memory_collect",
+    f"techmap -map {_MEMORIES} t:$mem_v2",
+    "chtype -set $mem_v2 t:fxsim_memory",
     "opt_clean",
     # Reads that are registered stay a read and a register: a memory is read in the cycle of its address.
     "memory -nomap -nordff",
@@ -175,7 +261,7 @@ def make_netlist(
     place, version = find_yosys(slang=own is not None)
     script = "\n".join(_script(sources, top, parameters, contents) if own is None else _slang_script(own, top))
     _refuse_other_readings(sources, macros=own is None)
-    parts = [_FORMAT, version.encode(), script.encode(), clock.encode(), _BEYOND_TEXT.encode()]
+    parts = [_FORMAT, version.encode(), script.encode(), clock.encode(), _BEYOND_TEXT.encode(), _MEMORIES_TEXT.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
         parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
     key = hash_parts(*parts)
@@ -277,6 +363,7 @@ def _run(
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
         (work / _BEYOND).write_text(_BEYOND_TEXT, encoding="ascii")
+        (work / _MEMORIES).write_text(_MEMORIES_TEXT, encoding="ascii")
         (work / "run.ys").write_text(script + "\n", encoding="ascii")
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
@@ -313,6 +400,13 @@ def _check_clocks(design: Mapping[str, Any], top: str, clock: str, folder: Path)
         shown = f"{folder}: '{name.removeprefix('$driver$')}' of {cell['attributes'].get('src', 'no line')}"
         if "latch" in kind or kind == "$sr":
             raise ToolError(f"{shown} is a latch: what is proved has registers with one clock alone")
+        if kind == "$mem_v2" and "1" in said["RD_CLK_ENABLE"]:
+            # Whether an address is a word's is looked at in the cycle in which it stands there.
+            raise ToolError(f"{shown} is read at an edge of a clock, which is not proved")
+        if kind == "$mem_v2" and int(said["OFFSET"], 2) != 0:
+            raise ToolError(
+                f"{shown} has words below 0, of which nothing is proved: expected them to begin at 0 or above"
+            )
         for port, polarity, enable in _EDGES:
             bits = ends.get(port, ())
             # A memory without such ports has a bit of each parameter all the same.

@@ -220,6 +220,7 @@ def affine(parameters: dict[str, int]) -> Properties:
         {
             "inside": "gh_inside == {1'b0, product_valid_reg} + {1'b0, y_valid_reg}",
             "channel": f"gh_channel <= {last}",
+            "own": f"!gh_follows || gh_own <= {last}",
             "unfetched": "fetched_reg || (fetch_reg == 0 && gh_channel == 0 && gh_inside == 0)",
             "fetch": f"!fetched_reg || fetch_reg == (gh_channel == {last} ? 0 : gh_channel + 1'b1)",
             "constants": "!fetched_reg || {weight_reg, bias_reg, shift_reg} == "
@@ -907,6 +908,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
             "phase": "gh_phase <= 2 && (gh_phase == 0 || gh_chosen)",
             "here": f"gh_phase != 1 || (gh_odd == {m}write_odd_reg ? {m}write_index_reg > gh_element : !{m}same_image)",
             "unread": f"!(gh_phase == 1 && gh_odd == {m}read_odd_reg) || {m}read_index_reg <= gh_output",
+            "inside": f"gh_phase != 1 || gh_own_place <= {last}",
             "stored": f"gh_phase != 1 || {m}memory[gh_own_place] == gh_value",
             "result": "gh_phase != 2 || (m_axis_tvalid && m_axis_tdata == gh_value && gh_leaves == gh_output && "
             "gh_leaves_odd == gh_odd)",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fxsim.compare import Source, TapComparison, TapShape, compare
-from fxsim.signoff.kind import Section
+from fxsim.signoff.kind import Section, Topic
 from fxsim.signoff.record import CheckRecord, Data, Record
 from fxsim.signoff.report.elements import Block, Column, Row, Table
 
@@ -93,5 +93,5 @@ def _write(comparisons: Sequence[tuple[str, Comparison]]) -> list[Block]:
     ]
 
 
-DIFFERENCES = Section("Comparisons with differences", _different, _write)
+DIFFERENCES = Section("Comparisons with differences", _different, _write, topic=Topic.AGREEMENT)
 """Every comparison in which something differs, of all kinds of check."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fxsim.signoff.context import Context, Outcome
@@ -25,6 +26,20 @@ class Nothing:
     because: str
 
 
+class Topic(IntEnum):
+    """The place that a section or picture has in the report: topics follow one another in this order."""
+
+    PROOF = 1
+    COVERAGE = 2
+    MUTATION = 3
+    AGREEMENT = 4
+    CYCLES = 5
+    SPEED = 6
+    VALUES = 7
+    OTHER = 8
+    WAIVERS = 9
+
+
 @dataclass(frozen=True, eq=False)
 class Picture(Generic[R]):
     """A picture of the report: `take` gives a check's rows for it, `draw` draws all checks' rows into one.
@@ -36,6 +51,7 @@ class Picture(Generic[R]):
     caption: str
     take: Callable[[CheckRecord], Iterable[R]]
     draw: Callable[[Sequence[R]], Canvas]
+    topic: Topic = Topic.OTHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +62,7 @@ class Section(Generic[R]):
     take: Callable[[CheckRecord], Iterable[R]]
     write: Callable[[Sequence[R]], Sequence[Block]]
     note: str = ""
+    topic: Topic = Topic.OTHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +71,17 @@ class Tile:
 
     label: str
     count: Callable[[CheckRecord], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """Sentences about what a check does not cover though it ran: they stand at the top of the report."""
+
+    take: Callable[[CheckRecord], Iterable[str]]
+
+
+Part = Picture[Any] | Section[Any] | Tile | Gap
+"""A part of the report that a kind brings."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +96,7 @@ class Kind(Generic[S]):
     about: str
     run: Callable[[S, Context, int], Outcome]
     data: tuple[type[Data], ...] | Nothing
-    report: tuple[Picture[Any] | Section[Any] | Tile, ...] | Nothing
+    report: tuple[Part, ...] | Nothing
     alone: bool = False
 
     @property
@@ -82,6 +110,6 @@ class Kind(Generic[S]):
         return () if isinstance(self.data, Nothing) else self.data
 
     @property
-    def parts(self) -> tuple[Picture[Any] | Section[Any] | Tile, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """Every part of the report that the kind has."""
         return () if isinstance(self.report, Nothing) else self.report

@@ -170,6 +170,16 @@ class Machine(Record, frozen=True):
     system: str
 
 
+class LeftOut(Record, frozen=True):
+    """A check of the plan that the run left out, by its stage or because it was not chosen; `about`: what it shows."""
+
+    name: str
+    kind: str
+    stage: Stage
+    about: str
+    because: Literal["stage", "selection"]
+
+
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted.
 
@@ -177,11 +187,13 @@ class SignoffRecord(Record, frozen=True):
     for the whole plan.
 
     `stage`: the stage that the run went up to, null where it left none out. `strict`: what was skipped or only reported
-    counts as not passed.
+    counts as not passed. `left_out`: the plan's checks that did not run, by name; records of before have none.
 
     `testpoints`: all of the plan's. `stage_reached`: the last stage that has testpoints and of which, and of every
     stage before, all testpoints passed; null where there is none. `without_testpoint`: checks of the plan that no
     testpoint names, where it has testpoints.
+
+    `machines`: further ones, of a cluster, that checks ran on.
 
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
     plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
@@ -208,9 +220,11 @@ class SignoffRecord(Record, frozen=True):
     repositories: tuple[Repository, ...] = ()
     stage: Stage | None = None
     strict: bool = False
+    left_out: tuple[LeftOut, ...] = ()
     testpoints: tuple[TestpointRecord, ...] = ()
     stage_reached: Stage | None = None
     without_testpoint: tuple[str, ...] = ()
+    machines: tuple[Machine, ...] = ()
 
     def count(self, status: Status) -> int:
         """Number of checks that ended so."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from fxsim import __version__
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.cluster import Cluster
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
-from fxsim.signoff.plan import Check, Choice, Plan, Stage
-from fxsim.signoff.record import CheckRecord, Repository, SignoffRecord, verdict
+from fxsim.signoff.plan import STAGES, Check, Choice, Plan, Stage
+from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
 from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
@@ -29,6 +30,7 @@ def run_plan(
     strict: bool = False,
     journal: Journal | None = None,
     choice: Choice | None = None,
+    cluster: Cluster | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
 
@@ -37,6 +39,7 @@ def run_plan(
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
     now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
+    `cluster`: the checks that `jobs` would have side by side run there; those that measure time run here, before.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
     record then has what was done until then, the rest as skipped, and `complete` false. FxsimError for an unknown name
@@ -44,7 +47,7 @@ def run_plan(
     """
     listener = listener or Silence()
     choice = choice or Choice(only, stage)
-    checks = plan.select(choice)
+    checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
     results = _Results(plan, checks, listener, journal)
     taken = {} if journal is None else journal.taken
@@ -52,12 +55,14 @@ def run_plan(
         if check.name in taken:
             results.take(check, taken[check.name])
     checks = tuple(check for check in checks if check.name not in taken)
-    alone = checks if jobs == 1 else tuple(check for check in checks if CHECKS[check.kind].alone)
+    alone = checks if jobs == 1 and cluster is None else tuple(check for check in checks if CHECKS[check.kind].alone)
     beside = tuple(check for check in checks if check not in alone)
-    if len(beside) == 1:
+    if len(beside) == 1 and cluster is None:
         alone, beside = checks, ()
     complete = _carry_out_alone(alone, plan, output, listener, results)
-    if complete and beside:
+    if complete and beside and cluster is not None:
+        complete = cluster.run(beside, plan, output, listener, results.add)
+    elif complete and beside:
         complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
     records = results.close()
     testpoints = judge_testpoints(plan, records, results.not_begun)
@@ -84,7 +89,20 @@ def run_plan(
         strict=strict,
         testpoints=testpoints,
         stage_reached=find_stage_reached(testpoints),
+        machines=() if cluster is None else cluster.machines,
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
+        left_out=_left_out(plan, choice.stage, checks_chosen),
+    )
+
+
+def _left_out(plan: Plan, stage: Stage | None, chosen: Sequence[Check]) -> tuple[LeftOut, ...]:
+    """The plan's checks that a run leaves out."""
+    names = {check.name for check in chosen}
+    up_to = STAGES if stage is None else STAGES[: STAGES.index(stage) + 1]
+    return tuple(
+        LeftOut(check.name, check.kind, check.stage, check.about, "selection" if check.stage in up_to else "stage")
+        for check in plan.checks
+        if check.name not in names
     )
 
 

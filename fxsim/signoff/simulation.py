@@ -23,7 +23,7 @@ from fxsim.operators import Linear
 from fxsim.rtl_lint import tap_place
 from fxsim.signoff.context import Context
 from fxsim.signoff.findings import Finding, shown_source
-from fxsim.signoff.kind import Section, Tile
+from fxsim.signoff.kind import Gap, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
@@ -377,8 +377,18 @@ SIMULATIONS = Section(
     "Interval: cycles between the last values of consecutive images, the median after the pipeline filled; the bound "
     "holds without stalls. Latency: the first image, first value in to last score out. In an accelerator that works in "
     "jobs: between results of one job, and from a job's start to the first result.",
+    topic=Topic.CYCLES,
 )
 """Every simulation, of all kinds of check."""
 
 COMPARED = Tile("values compared in the RTL", lambda check: sum(row.compared for row in check.details.of(Simulation)))
 SIMULATED = Tile("cycles simulated", lambda check: sum(row.cycles for row in check.details.of(Simulation)))
+
+
+def _unprobed(check: CheckRecord) -> list[str]:
+    """A sentence for each design of which not every tap was looked at."""
+    taps = {(row.model, row.accelerator): row.unprobed for row in check.details.of(Simulation) if row.unprobed}
+    return [f"{model} on {accel}: taps not looked at: {', '.join(names)}" for (model, accel), names in taps.items()]
+
+
+UNPROBED = Gap(_unprobed)

@@ -32,6 +32,8 @@ from fxsim.signoff.plan import Check, Plan
 
 _GRACE_SECONDS = 30.0
 """Seconds that interrupted workers have to clean up and say what they had."""
+_UNWANTED_SECONDS = 0.5
+"""Seconds after which is looked again whether a check is still wanted."""
 _PROGRAM = "from fxsim.signoff.workers import main; main()"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables that say how many threads libraries take."""
@@ -98,18 +100,53 @@ def carry_out_side_by_side(
         return not pool.interrupted
 
 
+def carry_out_apart(
+    check: Check, plan: Plan, output: Path | None, folder: Path, jobs: int, unwanted: Callable[[], bool]
+) -> tuple[Carried, list[str]]:
+    """Carry one check out in a process of its own that works in `folder`; returns what came of it, and what it logged.
+
+    `jobs`: as many share this machine. Once it is `unwanted` it is interrupted, and may clean up.
+    """
+    notes: list[str] = []
+    with ExitStack() as ends:
+        worker = _Worker(plan, output, jobs, ends, folder)
+        selector = ends.enter_context(selectors.DefaultSelector())
+        selector.register(worker.stream, selectors.EVENT_READ)
+        worker.begin(check)
+        until: float | None = None
+        while until is None or time.monotonic() < until:
+            ready = selector.select(_UNWANTED_SECONDS)
+            if until is None and unwanted():
+                worker.interrupt()
+                until = time.monotonic() + _GRACE_SECONDS
+            replies = worker.replies() if ready else []
+            if replies is None:
+                selector.unregister(worker.stream)
+                how = worker.end()
+                return not_carried_out(check, plan, worker.refused or f"the process that ran it {how}"), notes
+            for reply in replies:
+                match reply:
+                    case _Refused(reason):
+                        worker.refused = reason
+                    case _Note(text):
+                        notes.append(text)
+                    case _Outcome(carried):
+                        return carried, notes
+        return cut_short(check, plan), notes
+
+
 class _Worker:
     """A process that carries out checks, as seen from here.
 
     `check`: the one that it has, None where it has none. `refused`: why it carries out none.
     """
 
-    def __init__(self, plan: Plan, output: Path | None, jobs: int, ends: ExitStack) -> None:
+    def __init__(self, plan: Plan, output: Path | None, jobs: int, ends: ExitStack, folder: Path | None = None) -> None:
         command = [sys.executable, "-P", "-c", _PROGRAM, str(plan.path), plan.sha256, str(plan.seed)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._ends = ends.enter_context(ExitStack())
         self._process = self._ends.enter_context(
-            running([*command, *([str(output)] if output else [])], env=_environment(jobs), **pipes)
+            running([*command, *([str(output)] if output else [])], env=_environment(jobs), cwd=folder, **pipes)
         )
         self._buffer = b""
         self.ready = False

@@ -54,7 +54,10 @@ class Fault(msgspec.Struct):
 
 
 class Found(msgspec.Struct):
-    """The result. `device`: what only the harness of this device has to say, as JSON."""
+    """The result. `device`: what only the harness of this device has to say, as JSON.
+
+    `input`, `inputs`: the input stream of a device that has one, or all of one that may have several.
+    """
 
     images: int
     cycles: int
@@ -73,6 +76,7 @@ class Found(msgspec.Struct):
     fault_count: int
     faults: list[Fault]
     input: Stream | None = None
+    inputs: tuple[Stream, ...] = ()
     device: msgspec.Raw = msgspec.Raw(b"null")
 
 

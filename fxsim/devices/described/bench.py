@@ -40,7 +40,7 @@ def testbench_of(bound: Bound | BoundJobs, model: Model) -> Testbench:
     if isinstance(bound, Bound):
         streams = kit_streams(bound)
         layout = DescribedLayout(model, tuple(tap.name for tap in bound.taps), bound)
-        size = bound.input.beats.tensor.size + sum(stream.beats.tensor.size for stream in streams)
+        size = sum(beats.tensor.size for beats in (*(s.beats for s in bound.inputs), *(s.beats for s in streams)))
         return Testbench(bound, layout, streams, size, 0, lambda x, values: stream_bench(layout, x, values))
     jobs = JobsLayout(model, bound.shown, bound)
     streams = jobs_streams(jobs)

@@ -1,7 +1,7 @@
 """Binding a description to a model: every port, tap and memory file resolved, or refused by name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ _WORD = re.compile(r"\{([a-z])\}")
 
 @dataclass(frozen=True)
 class BoundStream:
-    """The input or output: its tensors, ports, packing, and the rules it keeps.
+    """An input or the output: its tensors, ports, packing, and the rules it keeps.
 
     `last_every`: beats between lasts, 0: none.
     """
@@ -71,7 +71,7 @@ class Bound:
     verilog: Verilog
     parameters: dict[str, int]
     wrapper: str
-    input: BoundStream
+    inputs: tuple[BoundStream, ...]
     output: BoundStream
     taps: tuple[BoundTap, ...]
     memories: dict[str, bytes]
@@ -80,12 +80,28 @@ class Bound:
 
     @property
     def whole_images(self) -> bool:
-        """Whether the input waits between images only: the design does not see a gap, or a stream has a fixed latency.
+        """Whether inputs wait between images only: the design does not see a gap, or a stream has a fixed latency.
 
-        Streams of a fixed latency come a beat a cycle behind an image's first beat in, which a gap would delay.
+        Streams of a fixed latency come a beat a cycle behind an image's first beat in, which a gap would delay. Inputs
+        in step that have different numbers of beats begin images together, and nobody said which beats go together.
         """
         fixed = self.output.signals.valid is None or any(tap.valid is None for tap in self.taps)
-        return self.input.signals.valid is None or fixed
+        uneven = self.in_step and len({stream.beats.beats for stream in self.inputs}) > 1
+        return any(stream.signals.valid is None for stream in self.inputs) or fixed or uneven
+
+    @property
+    def in_step(self) -> bool:
+        """Whether several inputs give their beats in the same cycles: none of them can be held back by the design."""
+        return len(self.inputs) > 1 and self.inputs[0].signals.ready is None
+
+    @property
+    def interval(self) -> int:
+        """Fewest cycles between the first beats of images; 0 where readies say when one may come."""
+        return max(0 if stream.signals.ready is not None else stream.interval for stream in self.inputs)
+
+    def input_name(self, number: int) -> str:
+        """The name of an input stream in results: `input`, or of several the port of its data."""
+        return "input" if len(self.inputs) == 1 else self.inputs[number].signals.data
 
 
 def bind(path: Path, model: Model, base: Path | None = None) -> Bound:
@@ -133,15 +149,25 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
             ports = elaborate_ports(verilog, description.top, parameters)
     if ports is not None:
         check_inputs(path, description, ports, findings)
-    into = _stream(path, description.role("input"), model, ports, findings)
-    out = _stream(path, description.role("output"), model, ports, findings)
+    several = len(description.inputs) > 1
+    every = [
+        _stream(path, stream, model, ports, findings, f" '{stream.ports}'" if several else "")
+        for stream in description.inputs
+    ]
+    out = _stream(path, description.output, model, ports, findings)
+    into = tuple(stream for stream in every if stream is not None)
+    whole = len(into) == len(every)
     if ports is not None:
         with findings.part():
             _check_covered(path, description, ports)
     part = model.graph.taps
-    if into is not None and out is not None:
+    if whole:
         with findings.part():
-            part = part_between(into.tensors, out.tensors[0], model, str(path))
+            _check_several(path, into)
+    if whole and out is not None and not twice(into):
+        with findings.part():
+            given = tuple(tensor for stream in into for tensor in stream.tensors)
+            part = part_between(given, out.tensors[0], model, str(path))
     taps: list[BoundTap] = []
     for stated in description.tap:
         with findings.part():
@@ -154,17 +180,19 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
                     raise FileError(f"{path}: tap '{tap.name}' is described twice")
                 taps.append(tap)
     taps.sort(key=lambda tap: model.graph.taps.index(tap.name))
-    if into is not None and out is not None:
+    if whole and out is not None:
         with findings.part():
             _check_find(path, into, out)
-    if into is not None and out is not None and not findings.problems:
         with findings.part():
-            _check_roles(path, description, into.signals, out.signals)
+            _check_fixed(path, into, out, taps)
+    if whole and out is not None and not findings.problems:
+        with findings.part():
+            _check_roles(path, description, [stream.signals for stream in into], out.signals)
     head = None
-    if into is not None and out is not None and not findings.problems:
+    if whole and out is not None and not findings.problems:
         outputs = [port.name for port in (ports or {}).values() if port.direction == "out"]
-        streams = (into.signals, into.beats), (out.signals, out.beats)
-        head = wrapper_head(description, parameters, *streams, taps, outputs)
+        given_streams = [(stream.signals, stream.beats) for stream in into]
+        head = wrapper_head(description, parameters, given_streams, (out.signals, out.beats), taps, outputs)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:
@@ -173,7 +201,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     assert sources is not None
     assert verilog is not None
     assert head is not None
-    assert into is not None
+    assert whole
     assert out is not None
     return Bound(
         path=path,
@@ -183,7 +211,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         verilog=verilog,
         parameters=parameters,
         wrapper=head + wrapper_tail(taps),
-        input=into,
+        inputs=into,
         output=out,
         taps=tuple(taps),
         memories=memories,
@@ -272,11 +300,14 @@ def check_inputs(path: Path, description: Description, ports: Mapping[str, Port]
 
 
 def _stream(
-    path: Path, stream: Stream, model: Model, ports: Mapping[str, Port] | None, findings: Findings
+    path: Path, stream: Stream, model: Model, ports: Mapping[str, Port] | None, findings: Findings, which: str = ""
 ) -> BoundStream | None:
-    """A stream bound to the model and the design's ports, None where it does not fit; `ports`: None if unknown."""
+    """A stream bound to the model and the design's ports, None where it does not fit; `ports`: None if unknown.
+
+    `which` says in messages which of several it is.
+    """
     before = len(findings.problems)
-    where = f"{path}: {stream.role} stream"
+    where = f"{path}: {stream.role} stream{which}"
     into = stream.role == "input"
     tensors: tuple[str, ...] = ()
     tensor, beats, signals = None, None, stream.signals
@@ -290,7 +321,7 @@ def _stream(
     if signals is None:
         return None
     if ports is not None:
-        _check_ports(path, stream, signals, beats, ports, findings)
+        _check_ports(path, f"{stream.role} stream{which}", signals, beats, ports, findings, into)
     with findings.part():
         if signals.start is not None and not into:
             raise FileError(f"{where}: only the input has a start")
@@ -331,29 +362,28 @@ def _stream(
 
 def _check_ports(
     path: Path,
-    stream: Stream,
+    what: str,
     signals: Signals,
     beats: Beats | None,
     ports: Mapping[str, Port],
     findings: Findings,
+    into: bool,
 ) -> None:
     """Find what is wrong with the ports of a stream: names, directions, and widths where the beats are known."""
-    into = stream.role == "input"
+    where = f"{path}: {what}"
     directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
     for field, name in msgspec.structs.asdict(signals).items():
         if name is None or (field == "start" and not into):
             continue
         with findings.part():
-            port = find_port(path, f"{stream.role} stream, {field}", name, ports, "in" if directions[field] else "out")
+            port = find_port(path, f"{what}, {field}", name, ports, "in" if directions[field] else "out")
             widths = {} if beats is None else {"data": beats.lanes * beats.number.bits, "keep": beats.lanes}
             bits = widths.get(field, 1) if beats is not None or field not in ("data", "keep") else port.bits
             if not port.flat:
-                raise FileError(f"{path}: {stream.role} stream: port '{name}' is {port.array}")
+                raise FileError(f"{where}: port '{name}' is {port.array}")
             if port.bits != bits:
                 each = f" ({beats.lanes} lanes of {beats.number})" if field == "data" and beats is not None else ""
-                raise FileError(
-                    f"{path}: {stream.role} stream: port '{name}' has {port.bits} bits, expected {bits} in one{each}"
-                )
+                raise FileError(f"{where}: port '{name}' has {port.bits} bits, expected {bits} in one{each}")
 
 
 def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
@@ -369,26 +399,59 @@ def _by_prefix(where: str, prefix: str, ports: Mapping[str, Port]) -> Signals:
     return Signals(**found)
 
 
-def _check_find(path: Path, into: BoundStream, out: BoundStream) -> None:
+def twice(inputs: Iterable[BoundStream]) -> list[str]:
+    """Tensors that more than one input carries."""
+    names = [name for stream in inputs for name in stream.tensors]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _check_several(path: Path, inputs: Sequence[BoundStream]) -> None:
+    """Refuse several inputs that carry one tensor twice, or of which only some can be held back."""
+    if len(inputs) > 1 and (same := twice(inputs)):
+        raise FileError(f"{path}: input streams: '{same[0]}' is carried twice, expected a tensor of its own in each")
+    ready = [stream.signals.ready is not None for stream in inputs]
+    if any(ready) and not all(ready):
+        with_ready, without = inputs[ready.index(True)].signals.data, inputs[ready.index(False)].signals.data
+        raise FileError(
+            f"{path}: input streams: '{with_ready}' has a ready and '{without}' has none: how far the one may run "
+            "ahead of the other, nobody said; expected a ready of each, or of none, whose beats then come in the same "
+            "cycles"
+        )
+
+
+def _check_fixed(path: Path, inputs: Sequence[BoundStream], out: BoundStream, taps: Iterable[BoundTap]) -> None:
+    """Refuse a fixed latency where several inputs are held back each by itself: it has no one first beat."""
+    if len(inputs) == 1 or inputs[0].signals.ready is None:
+        return
+    fixed = ["output stream"] if out.signals.valid is None else []
+    fixed += [f"tap '{tap.name}'" for tap in taps if tap.valid is None]
+    if fixed:
+        raise FileError(
+            f"{path}: {fixed[0]}: it has a latency, behind the first beat of which of {len(inputs)} inputs, each with "
+            "a ready, nobody said: expected a valid"
+        )
+
+
+def _check_find(path: Path, inputs: Sequence[BoundStream], out: BoundStream) -> None:
     """Refuse to find a latency where no single change of the input has a single answer."""
     if not out.find:
         return
     where = f"{path}: output stream: latency = 'find'"
-    if into.beats.beats != 1 or out.beats.beats != 1:
+    if (most := max(stream.beats.beats for stream in inputs)) != 1 or out.beats.beats != 1:
         raise FileError(
-            f"{where}: an image has {into.beats.beats} beats in and {out.beats.beats} out, expected one each: "
-            "state the latency"
+            f"{where}: an image has {most} beats in and {out.beats.beats} out, expected one each: state the latency"
         )
-    if into.signals.ready is not None or into.signals.start is not None:
+    if any(stream.signals.ready is not None or stream.signals.start is not None for stream in inputs):
         raise FileError(f"{where}: the input has a ready or a start, expected data that always flow: state the latency")
 
 
-def _check_roles(path: Path, description: Description, into: Signals, out: Signals) -> None:
+def _check_roles(path: Path, description: Description, inputs: Sequence[Signals], out: Signals) -> None:
     """Refuse a port that is to be two things: which of them it is, nobody said."""
     roles = [(name, "clock") for name in description.clocks]
     roles += [] if description.reset is None else [(description.reset.signal, "reset")]
     roles += [(name, "tie") for name in description.tie]
-    for role, signals in (("input stream", into), ("output stream", out)):
+    given = [("input stream" if len(inputs) == 1 else f"input stream '{into.data}'", into) for into in inputs]
+    for role, signals in (*given, ("output stream", out)):
         roles += [(name, f"{role}, {field}") for field, name in msgspec.structs.asdict(signals).items() if name]
     found: dict[str, str] = {}
     for name, role in roles:

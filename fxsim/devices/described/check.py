@@ -86,7 +86,7 @@ def check(path: Path, model: Model) -> Check:
             tuple(_region(region, bound) for region in bound.regions if region.beats is not None)
             if isinstance(bound, BoundJobs)
             else (
-                _stream(bound.input, "input", " and ".join(bound.input.tensors)),
+                *(_stream(stream, "input", " and ".join(stream.tensors)) for stream in bound.inputs),
                 _stream(bound.output, "output", bound.part[-1]),
             )
         ),

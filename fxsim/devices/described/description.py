@@ -16,6 +16,8 @@ from fxsim.devices.described.parts import LATENCY_MAX, ByteOrder, Cycles, Lanes,
 from fxsim.errors import FileError
 from fxsim.formats.text import decode_toml, read_bounded, short
 
+INPUTS_MAX = 8
+"""Most input streams of a design."""
 BYTES_MAX = 1 << 20
 """Largest description, in bytes."""
 EXPECTED = "a description of RTL"
@@ -64,6 +66,11 @@ class Stream(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     latency: Cycles | Literal["find"] | None = None
     interval: Annotated[int, Meta(ge=1, le=LATENCY_MAX)] | None = None
     protocol: Literal["axi4-stream", "valid-ready"] | None = None
+
+    @property
+    def ports(self) -> str | None:
+        """The name that tells it from other streams: the prefix of its ports, or the port of its data."""
+        return self.prefix if self.signals is None else self.signals.data
 
     def __post_init__(self) -> None:
         if (self.prefix is None) == (self.signals is None):
@@ -130,7 +137,7 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     folders; `files`: names or globs of files it reads while it runs. `parameters`: numbers, or `"TENSOR.AXIS"`: that
     axis's size in the model. `tie`: input ports that hold a value. `command`: words of a program that writes further
     files from the model. `nodes`: descriptions of modules of it, each of which computes a part of the model. All files
-    lie in the description's folder or below. A design has either an input and an output stream, or works off jobs,
+    lie in the description's folder or below. A design has either input streams and one output, or works off jobs,
     whose input and output lie in memories: `control` starts them, or the steps of `run` do, after those of `setup`, and
     those of `error` where a transfer is answered with an error.
     """
@@ -176,20 +183,33 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("taps are multiplexed in a design that works off jobs only")
         elif self.ram or self.axi4 or self.region or self.registers is not None or self.setup or self.error:
             raise ValueError("memories and registers need a control or run, which say how a job runs")
-        elif sorted(stream.role for stream in self.stream) != ["input", "output"]:
-            there = " and ".join(s.role for s in self.stream) or "none"
-            hint = ""
-            if len(self.stream) > 2:  # one on each side
-                hint = (
-                    ", one of each: operands of one shape go side by side in one input (tensor = ['a', 'b']), and a "
-                    "further output is shown as a [[tap]] at its ports, its ready under 'tie'"
-                )
-            raise ValueError(f"streams are {there}, expected input and output{hint}")
+        else:
+            self._check_streams()
         names = (self.top, *self.clocks, *self.tie, *self.parameters, *self.defines)
         names += () if self.reset is None else (self.reset.signal,)
         for name in names:
             if not _SIGNAL.match(name):
                 raise ValueError(f"{name!r} is no name in Verilog")
+
+    def _check_streams(self) -> None:
+        """ValueError unless there is an output stream, and one input or several that each state their tensor."""
+        roles = [stream.role for stream in self.stream]
+        inputs = [stream for stream in self.stream if stream.role == "input"]
+        if not inputs or roles.count("output") != 1:
+            hint = ", one of each or several inputs" if len(roles) > 2 else ""
+            if roles.count("output") > 1:
+                hint += "; a further output is shown as a [[tap]] at its ports, its ready under 'tie'"
+            raise ValueError(f"streams are {' and '.join(roles) or 'none'}, expected input and output{hint}")
+        if len(inputs) > INPUTS_MAX:
+            raise ValueError(f"{len(inputs)} streams are inputs, expected at most {INPUTS_MAX}")
+        if len(inputs) > 1:
+            for number, stream in enumerate(inputs, 1):
+                if stream.tensor is None:
+                    called = "" if stream.ports is None else f" ('{stream.ports}')"
+                    raise ValueError(
+                        f"input stream {number}{called} of {len(inputs)} states no tensor: expected of each the one "
+                        "that it carries, as tensor = 'NODE'"
+                    )
 
     @property
     def has_jobs(self) -> bool:
@@ -206,9 +226,15 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Ports of the clock, all of which tick together."""
         return () if self.clock is None else (self.clock,) if isinstance(self.clock, str) else self.clock
 
-    def role(self, role: str) -> Stream:
-        """The stream of a role."""
-        return next(stream for stream in self.stream if stream.role == role)
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        """The input streams, in the order of the description."""
+        return tuple(stream for stream in self.stream if stream.role == "input")
+
+    @property
+    def output(self) -> Stream:
+        """The output stream."""
+        return next(stream for stream in self.stream if stream.role == "output")
 
 
 def read_description(path: Path) -> Description:

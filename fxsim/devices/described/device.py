@@ -21,6 +21,7 @@ from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.proofs import provable_of
+from fxsim.devices.described.wrapper import input_places
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.engines import Engine
@@ -55,10 +56,12 @@ class FittedStreams(FittedDescribed[Bound]):
 
     def __init__(self, model: Model, path: Path) -> None:
         super().__init__(model, path, lambda base: bind(path, model, base), _HARNESS, ports_header)
-        into, out = self.bound.input, self.bound.output
-        self.limit = CycleLimit(least=max(into.beats.beats, out.beats.beats))
+        inputs, out = self.bound.inputs, self.bound.output
+        self.limit = CycleLimit(least=max(out.beats.beats, *(stream.beats.beats for stream in inputs)))
         latency = _LATENCY_FIND_MAX if out.find else out.latency or 0
-        self.watchdog = max(_WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * into.interval)
+        self.watchdog = max(
+            _WATCHDOG_MIN, 16 * self.limit.cycles, 2 * latency, 2 * max(into.interval for into in inputs)
+        )
 
     @property
     def probed(self) -> tuple[str, ...]:
@@ -133,18 +136,18 @@ class FittedStreams(FittedDescribed[Bound]):
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The streams that hold a value nobody takes, or where nothing comes any more; and the states of all."""
-        assert found.input is not None
         assert isinstance(layout, DescribedLayout)
-        streams = {"input": found.input, **dict(zip(self.probed, found.taps, strict=True)), layout.output: found.output}
+        inputs = {self.bound.input_name(number): stream for number, stream in enumerate(found.inputs)}
+        streams = {**inputs, **dict(zip(self.probed, found.taps, strict=True)), layout.output: found.output}
         states = []
         for name, stream in streams.items():
             state = "empty" if not stream.valid else "passing" if stream.ready else "held"
-            place = (None, 0) if name == "input" else layout.place(name, stream.index)
+            place = (None, 0) if name in inputs else layout.place(name, stream.index)
             states.append(StreamState(name, state, stream.image + first_image, *place))
         held = [state.stream for state in states if state.state == "held"]
         if held:
             return f"{' and '.join(repr(name) for name in held)} holds a value that nobody takes", tuple(states)
-        least = min(states[1:], key=lambda state: state.image)
+        least = min(states[len(inputs) :], key=lambda state: state.image)
         return f"no stream holds a value: '{least.stream}' gives no more of image {least.image}", tuple(states)
 
 
@@ -155,8 +158,8 @@ def ports_header(bound: Bound) -> str:
     for tap in taps:
         offsets.append(at)
         at += tap.beats.lanes * tap.beats.slot
-    out, into = bound.output, bound.input
-    interval = into.interval if into.signals.ready is None else 0
+    out, inputs = bound.output, bound.inputs
+    data_at, keep_at = input_places([stream.beats for stream in inputs])
     reset = bound.description.reset
     lines = [
         "// Made by fxsim from a description.",
@@ -164,7 +167,10 @@ def ports_header(bound: Bound) -> str:
         "#define FXSIM_DESCRIBED_PORTS_HPP",
         '#include "following.hpp"',
         "using cosim::Shape;",
-        f"constexpr Shape INPUT = {cpp_shape(into.beats)};",
+        f"constexpr size_t INPUTS = {len(inputs)};",
+        f"constexpr Shape INPUT_SHAPES[] = {{{', '.join(cpp_shape(stream.beats) for stream in inputs)}}};",
+        f"constexpr size_t INPUT_DATA_AT[] = {{{', '.join(map(str, data_at[:-1]))}}};",
+        f"constexpr size_t INPUT_KEEP_AT[] = {{{', '.join(map(str, keep_at[:-1]))}}};",
         f"constexpr Shape OUTPUT = {cpp_shape(out.beats)};",
         f"constexpr size_t TAPS = {len(taps)};",
         f"constexpr Shape TAP_SHAPES[] = {{{', '.join(cpp_shape(tap.beats) for tap in taps) or '{}'}}};",
@@ -173,11 +179,12 @@ def ports_header(bound: Bound) -> str:
         f"constexpr uint64_t OUTPUT_LATENCY = {cpp_cycles(out.latency)};",
         f"constexpr bool OUTPUT_FIND = {cpp_flag(out.find)};",
         f"constexpr uint64_t LATENCY_FIND_MAX = {_LATENCY_FIND_MAX};",
-        f"constexpr uint64_t INTERVAL = {interval};",
-        f"constexpr size_t INPUT_LAST_EVERY = {into.last_every};",
+        f"constexpr uint64_t INTERVAL = {bound.interval};",
+        f"constexpr size_t INPUT_LAST_EVERY[] = {{{', '.join(str(stream.last_every) for stream in inputs)}}};",
         f"constexpr size_t OUTPUT_LAST_EVERY = {out.last_every};",
-        "// Whether the input may wait amid an image.",
+        "// Whether an input may wait amid an image, and whether all wait as one.",
         f"constexpr bool INPUT_MAY_WAIT = {cpp_flag(not bound.whole_images)};",
+        f"constexpr bool INPUTS_IN_STEP = {cpp_flag(bound.in_step)};",
         f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
         f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
         f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",

@@ -8,7 +8,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.devices.described.bench import testbench_of
 from fxsim.devices.described.bind import Bound
 from fxsim.devices.described.jobs.bind import BoundJobs
-from fxsim.devices.described.kit import TESTBENCH, KitStream, refuse_names
+from fxsim.devices.described.kit import TESTBENCH, KitStream, in_readies, refuse_names
 from fxsim.devices.described.packing import Beats
 from fxsim.devices.four_state import Expected, FourStateBench, Place
 from fxsim.engines import Engine, run
@@ -34,7 +34,7 @@ def make_bench(
         (folder / name).write_text(text, encoding="ascii")
     (folder / _HARNESS).write_text(bench.parameters + bench.testbench, encoding="utf-8")
     expected: dict[str, Expected] = {}
-    signals = {} if isinstance(bound, BoundJobs) else {"in_ready": bound.input.signals.ready or ""}
+    signals = {} if isinstance(bound, BoundJobs) else in_readies(bound)
     handshakes: dict[str, str] = {}
     # In the order of the data: what is wrong at a tap is wrong there first.
     for stream in (*bench.streams[1:], bench.streams[0]):

@@ -4,8 +4,9 @@
 // An image's record (see harness_common.hpp) holds its stimulus, its expected output, then each compared tap, all in
 // the beats of the streams: lane by lane, a value in 1, 2 or 4 bytes. described_ports.hpp says what the design has.
 //
-// A stream is a tap (0 to TAPS - 1, in the order of the wrapper's monitors), the input or the output. Where a stream
-// has no valid signal its beats come at fixed cycles behind the image's first beat in.
+// A stream is a tap (0 to TAPS - 1, in the order of the wrapper's monitors), an input or the output. Where a stream
+// has no valid signal its beats come at fixed cycles behind the image's first beat in. Of several inputs each is held
+// back by itself, or, where the design cannot hold them back either, all in step.
 
 #include "described_ports.hpp"
 #include "latency.hpp"
@@ -14,11 +15,18 @@ namespace {
 
 using namespace cosim;
 
+struct Input : Stream {
+    Input(const std::vector<uint64_t>& stalls, size_t number) : stall(stalls, number), bit(uint8_t(1u << number)) {}
+    Stall stall;
+    uint8_t bit;  // of the handshakes
+    bool offering = false;
+    uint64_t gap_left = 0;
+};
+
 class Simulation {
   public:
     explicit Simulation(const Options& options)
-        : input_stall_(options.numbers("input_stall")),
-          output_stall_(options.numbers("output_stall")),
+        : output_stall_(options.numbers("output_stall")),
           ready_waits_(options.number("ready_waits") != 0),
           gap_(options.number("gap")),
           resets_left_(options.number("resets")),
@@ -31,6 +39,14 @@ class Simulation {
           wave_from_(options.number("wave_from")),
           window_(options.number("images"), plan(options)),
           dut_(options) {
+        size_t at = 0;
+        for (size_t i = 0; i < INPUTS; ++i) {
+            Input input(options.numbers("input_stall"), i);
+            input.shape = INPUT_SHAPES[i];
+            input.offset = at;
+            at += input.shape.bytes();
+            inputs_.push_back(input);
+        }
         if (wave_from_ == 0) dut_.open_wave();
     }
 
@@ -63,7 +79,7 @@ class Simulation {
             dut_.clock();
             ++since_image_;
             if (stop_) break;
-            if (output_.image == window_.count() && input_.image == window_.count()) {
+            if (output_.image == window_.count() && all_in()) {
                 if (++drained > drain_) break;
             } else if (moved) {
                 idle_ = 0;
@@ -82,14 +98,14 @@ class Simulation {
 
   private:
     static constexpr int OUTPUT_STREAM = -1;
-    // Taps, output and input: an image is kept until all have passed it. A wrong design may give it before it is in.
-    static constexpr size_t STREAMS = TAPS + 2;
+    // Taps, output and inputs: an image is kept until all have passed it. A wrong design may give it before it is in.
+    static constexpr size_t STREAMS = TAPS + 1 + INPUTS;
 
     // Lay out an image's bytes: stimulus, output, compared taps. Returns their number.
     size_t plan(const Options& options) {
-        input_.shape = INPUT;
         output_.shape = OUTPUT;
-        size_t offset = INPUT.rows * INPUT.row_beats * input_.stride();
+        size_t offset = 0;
+        for (const Shape& shape : INPUT_SHAPES) offset += shape.bytes();
         output_.offset = offset;
         offset += OUTPUT.rows * OUTPUT.row_beats * output_.stride();
         const std::string compared = options.text("compared");
@@ -145,7 +161,8 @@ class Simulation {
     void draw_reset() {
         accepted_ = 0;
         if (resets_left_ == 0) return;
-        const uint64_t beats = INPUT.rows * INPUT.row_beats;
+        uint64_t beats = 0;
+        for (const Shape& shape : INPUT_SHAPES) beats += shape.beats();
         const uint64_t images = std::min<uint64_t>(window_.count() - output_.image, reset_reach_);
         const bool at_end = reset_random_.below(4) == 0;
         const uint64_t inside = at_end ? beats : 1 + reset_random_.below(beats);
@@ -169,10 +186,12 @@ class Simulation {
         output_.place(image, window_);
         output_.waits = false;
         window_.drop_before(image);
-        input_.image = image;
-        input_.beat = 0;
-        offering_ = false;
-        gap_left_ = 0;
+        for (Input& input : inputs_) {
+            input.image = image;
+            input.beat = 0;
+            input.offering = false;
+            input.gap_left = 0;
+        }
         since_image_ = NEVER / 2;
         idle_ = 0;
         last_output_ = last_input_ = NEVER;
@@ -188,40 +207,84 @@ class Simulation {
 
     void drive() {
         held_back_ = false;
-        if (!offering_ && input_.image < window_.count()) {
-            if (gap_left_ != 0) {
-                --gap_left_;
-            } else if (input_.beat == 0 && since_image_ < INTERVAL) {
-                // The design cannot say that it is not ready: its interval has not passed.
-            } else if ((!INPUT_MAY_WAIT && input_.beat != 0) || !input_stall_()) {
-                // Where a design cannot see that a beat is missing, none may be: it is held back between images only.
-                offering_ = true;
-                if (input_.image == window_.end()) {
-                    if (window_.end() - window_.first() >= inside_max_) stop_overfull();
-                    window_.read_next();
-                }
-                if (input_.image == wave_from_) dut_.open_wave();
-            }
-            held_back_ = !offering_;
-        }
-        dut_->in_valid = offering_;
-        dut_->in_start = offering_ && input_.beat == 0;
-        uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data);
-        const size_t lanes = offering_ ? lanes_of(INPUT, input_.beat) : 0;
-        // Lanes that hold nothing carry what no design may look at.
-        if (offering_)
-            std::memcpy(data, window_.bytes(input_.image, input_.beat * input_.stride()), lanes * INPUT.slot);
-        if (lanes < INPUT.lanes) std::memset(data + lanes * INPUT.slot, 0xa5, (INPUT.lanes - lanes) * INPUT.slot);
-        uint8_t* keep = reinterpret_cast<uint8_t*>(&dut_->in_keep);
-        for (size_t lane = 0; lane < INPUT.lanes; ++lane) {
-            const uint8_t bit = uint8_t(1u << (lane % 8));
-            keep[lane / 8] = uint8_t(lane < lanes || !offering_ ? keep[lane / 8] | bit : keep[lane / 8] & ~bit);
-        }
-        dut_->in_last = offering_ ? is_last(input_.beat, INPUT_LAST_EVERY) : 1;
+        if (INPUTS_IN_STEP) offer_in_step();
+        else
+            for (Input& input : inputs_) offer(input);
+        dut_->in_valid = dut_->in_start = dut_->in_last = 0;
+        for (size_t i = 0; i < INPUTS; ++i) put(inputs_[i], i);
         const bool stall = OUTPUT_HAS_READY && output_stall_();
         dut_->out_ready = !stall && (!ready_waits_ || output_.waits);
         held_back_ |= stall;
     }
+
+    // Offer the next beat of an input, unless it holds back.
+    void offer(Input& input) {
+        if (input.offering || input.image == window_.count()) return;
+        if (may_offer(input)) offer_now(input);
+        held_back_ |= !input.offering;
+    }
+
+    // The same of all inputs, none of which the design can hold back: they begin images together, and where these have
+    // as many beats in all of them, every beat comes in one cycle.
+    void offer_in_step() {
+        Input& first = inputs_[0];
+        bool begins = true;
+        for (const Input& input : inputs_) begins &= input.beat == 0;
+        if (begins && first.image == window_.count()) return;
+        const bool together = begins || INPUT_MAY_WAIT;
+        const bool may = together && may_offer(first);
+        for (Input& input : inputs_)
+            if (together ? may : input.beat != 0) offer_now(input);
+        held_back_ |= together && !may;
+    }
+
+    bool may_offer(Input& input) {
+        if (input.gap_left != 0) {
+            --input.gap_left;
+            return false;
+        }
+        // The design cannot say that it is not ready: its interval has not passed.
+        if (input.beat == 0 && since_image_ < INTERVAL) return false;
+        // Where a design cannot see that a beat is missing, none may be: it is held back between images only.
+        return (!INPUT_MAY_WAIT && input.beat != 0) || !input.stall();
+    }
+
+    void offer_now(Input& input) {
+        input.offering = true;
+        if (input.image == window_.end()) {
+            if (window_.end() - window_.first() >= inside_max_) stop_overfull();
+            window_.read_next();
+        }
+        if (input.image == wave_from_) dut_.open_wave();
+    }
+
+    void put(const Input& input, size_t number) {
+        const Shape& shape = INPUT_SHAPES[number];
+        uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data) + INPUT_DATA_AT[number];
+        const size_t lanes = input.offering ? lanes_of(shape, input.beat) : 0;
+        // Lanes that hold nothing carry what no design may look at.
+        if (input.offering) {
+            const uint8_t* beat = window_.bytes(input.image, input.offset + input.beat * shape.stride());
+            std::memcpy(data, beat, lanes * shape.slot);
+        }
+        if (lanes < shape.lanes) std::memset(data + lanes * shape.slot, 0xa5, (shape.lanes - lanes) * shape.slot);
+        uint8_t* keep = reinterpret_cast<uint8_t*>(&dut_->in_keep) + INPUT_KEEP_AT[number];
+        for (size_t lane = 0; lane < shape.lanes; ++lane) {
+            const uint8_t bit = uint8_t(1u << (lane % 8));
+            keep[lane / 8] = uint8_t(lane < lanes || !input.offering ? keep[lane / 8] | bit : keep[lane / 8] & ~bit);
+        }
+        if (input.offering) dut_->in_valid |= input.bit;
+        if (input.offering && input.beat == 0) dut_->in_start |= input.bit;
+        if (!input.offering || is_last(input.beat, INPUT_LAST_EVERY[number])) dut_->in_last |= input.bit;
+    }
+
+    bool all_in() const {
+        for (const Input& input : inputs_)
+            if (input.image != window_.count()) return false;
+        return true;
+    }
+
+    bool is_taken(const Input& input) { return input.offering && (dut_->in_ready & input.bit) != 0; }
 
     // Whether the output, at which nothing came while ready waited for valid, has something once ready is high.
     bool waits_for_ready() {
@@ -251,11 +314,15 @@ class Simulation {
 
     bool output_valid() { return output_latency_ == NEVER ? bool(dut_->out_valid) : is_due(output_, output_latency_); }
 
-    void see_entering() { entering_now_ = offering_ && dut_->in_ready && input_.beat == 0 ? input_.image : NEVER; }
+    void see_entering() {
+        entering_now_ = NEVER;
+        for (const Input& input : inputs_)
+            if (is_taken(input) && input.beat == 0 && window_[input.image].first_beat == NEVER)
+                entering_now_ = input.image;
+    }
 
     bool observe() {
         bool moved = false;
-        const bool accepted = offering_ && dut_->in_ready;
         see_entering();
         const uint8_t* valid = reinterpret_cast<const uint8_t*>(&dut_->mon_valid);
         const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
@@ -270,10 +337,11 @@ class Simulation {
                 ++taps_[i].stalled;
             }
         }
-        if (accepted) {
-            accept_input();
-            moved = true;
-        }
+        for (Input& input : inputs_)
+            if (is_taken(input)) {
+                accept(input);
+                moved = true;
+            }
         if (OUTPUT_AXI) check_output_rules();
         if (output_valid()) {
             if (dut_->out_ready) {
@@ -290,20 +358,21 @@ class Simulation {
         if (!stream.take(got, window_, STREAMS, dut_.cycle(), entered())) stop("values too many", number, stream);
     }
 
-    void accept_input() {
-        if (input_.beat == 0) {
-            window_[input_.image].first_beat = dut_.cycle();
+    void accept(Input& input) {
+        // An image has begun when any of its inputs has.
+        if (input.beat == 0 && window_[input.image].first_beat == NEVER) {
+            window_[input.image].first_beat = dut_.cycle();
             if (last_input_ != NEVER) input_intervals_.add(dut_.cycle() - last_input_);
             last_input_ = dut_.cycle();
             since_image_ = 0;
         }
-        offering_ = false;
+        input.offering = false;
         ++accepted_;
-        if (++input_.beat == INPUT.rows * INPUT.row_beats) {
-            input_.beat = 0;
-            const uint64_t passed = input_.image++;
+        if (++input.beat == input.shape.beats()) {
+            input.beat = 0;
+            const uint64_t passed = input.image++;
             window_.pass(passed, STREAMS);
-            gap_left_ = gap_;
+            input.gap_left = gap_;
         }
     }
 
@@ -366,7 +435,11 @@ class Simulation {
 
     void output_fault(const std::string& kind) { fault(kind, OUTPUT_STREAM, output_.image, output_.index); }
 
-    uint64_t entered() const { return std::min(input_.image + 1, window_.count()); }
+    uint64_t entered() const {
+        uint64_t most = 0;
+        for (const Input& input : inputs_) most = std::max(most, input.image);
+        return std::min(most + 1, window_.count());
+    }
 
     void stop(const std::string& kind, int number, const Stream& stream) {
         fault(kind, number, stream.image, stream.index);
@@ -397,7 +470,7 @@ class Simulation {
     }
 
     void print_result() {
-        input_.index = input_.beat * INPUT.lanes;
+        for (Input& input : inputs_) input.index = input.beat * input.shape.lanes;
         Object result;
         result.number("images", output_.image)
             .number("cycles", dut_.cycle())
@@ -411,16 +484,20 @@ class Simulation {
             .raw("latency", latencies_.json())
             .known("first_latency", first_latency_)
             .known("first_output_latency", first_output_latency_)
-            .raw("input", input_.json(offering_, dut_->in_ready))
+            .raw("inputs", json_list(inputs_,
+                                     [&](const Input& input) {
+                                         return input.json(input.offering, (dut_->in_ready & input.bit) != 0);
+                                     }))
             .raw("output", output_.json(output_valid(), dut_->out_ready))
             .raw("taps", json_taps())
             .raw("device", Object().known("latency", OUTPUT_FIND ? output_latency_ : NEVER).json());
         print(Object().raw("result", faults_.describe(result).json()));
     }
 
-    Stall input_stall_, output_stall_;
+    std::vector<Input> inputs_;
+    Stall output_stall_;
     bool ready_waits_;  // for valid
-    uint64_t gap_, gap_left_ = 0;
+    uint64_t gap_;
     uint64_t resets_left_, resets_done_ = 0;
     Random reset_random_;
     uint64_t reset_reach_, reset_delays_, reset_at_ = NEVER, reset_delay_ = 0;
@@ -430,8 +507,8 @@ class Simulation {
     uint64_t accepted_ = 0;             // beats since the last reset
     uint64_t since_image_ = NEVER / 2;  // cycles since the last image's first beat in
     uint64_t entering_now_ = NEVER;     // the image whose first beat is taken in this cycle
-    bool offering_ = false, held_back_ = false;
-    Stream input_, output_;
+    bool held_back_ = false;
+    Stream output_;
     std::vector<Stream> taps_;
     Window window_;
     bool waiting_last_ = false;

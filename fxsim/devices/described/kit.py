@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,11 +17,12 @@ from fxsim.devices.described.wrapper import BoundTap
 from fxsim.errors import StimulusError
 
 STIMULUS = "stimulus.hex"
-"""The file of what a testbench gives the design, a word a beat."""
+"""The file of what a testbench gives the design, a word a beat; of several input streams each has one of its own."""
 _OWN = frozenset({STIMULUS, "parameters.v", "testbench.v", "sources.txt", "run.sh", "kit.f"})
 """Names of a kit's own files, without those of the values that are expected."""
 _TESTBENCH = Path(__file__).with_name("testbench.v")
 _STREAM = Path(__file__).with_name("kit_stream.v")
+_FEED = Path(__file__).with_name("kit_feed.v")
 TESTBENCH = "testbench"
 """The testbench's module."""
 _RUN = """\
@@ -34,19 +36,32 @@ case ${1:-} in
 esac
 cd "$(dirname "$0")" || exit 2
 sed "s|^rtl/|$rtl/|; s|^+incdir+rtl|+incdir+$rtl|" sources.txt > kit.f || exit 2
-play() { # play STALL RESETS
-  iverilog -g2012 -Wno-timescale -s testbench -P "testbench.STALL=$1" -P "testbench.RESETS=$2" -o kit.vvp \
-    parameters.v testbench.v -c kit.f || exit 2
+play() { # play STALL RESETS WAITS
+  if ! iverilog -g2012 -Wno-timescale -s testbench -P "testbench.STALL=$1" -P "testbench.RESETS=$2" \
+    -P "testbench.WAITS=$3" -o kit.vvp parameters.v testbench.v -c kit.f; then
+    echo "FAIL: iverilog does not compile the design"
+    exit 2
+  fi
   # A design cannot know this number: what it prints itself is no verdict.
   nonce=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
   vvp -n kit.vvp "+nonce=$nonce" >kit.log
   status=$?
-  echo "stalls in $1 of 100 cycles, $2 resets amid the images:"
+  echo "stalls in $1 of 100 cycles, $2 resets amid the images$([ "$3" = 0 ] || echo ", ready waits for valid"):"
   cat kit.log
-  [ $status -eq 0 ] && grep -qx "KIT $nonce PASS: {images} images, {beats} beats equal" kit.log &&
-    ! grep -Eq '^(FAIL|ERROR|FATAL)' kit.log
+  if [ $status -ne 0 ]; then
+    echo "FAIL: the simulator ended with status $status"
+    return 1
+  fi
+  if ! grep -qx "KIT $nonce PASS: {images} images, {beats} beats equal" kit.log; then
+    grep -q '^FAIL' kit.log || echo "FAIL: the simulation ended without a verdict of the testbench"
+    return 1
+  fi
+  if grep -Eq '^(FAIL|ERROR|FATAL)' kit.log; then
+    grep -q '^FAIL' kit.log || echo "FAIL: the design says that something is wrong"
+    return 1
+  fi
 }
-play 0 0 && play {stall} {resets}
+play 0 0 0 && play {stall} {resets} 0{waits}
 """
 _STALL = 40
 """Cycles of 100 in which a side holds back, in the second of a kit's runs."""
@@ -60,7 +75,7 @@ class KitStream:
 
     `tag`: its instance, and its name in events. `file`: of the words that are expected. `title`: what people call it.
     `name`: what results call it, and `names` those of its signals. `most`, `least`: how many beats may have come, and
-    must have, as an expression; by default all, and none.
+    must have, as an expression; by default all, and none. `axi`: it keeps the rules of AXI4-Stream.
     """
 
     tag: str
@@ -79,16 +94,21 @@ class KitStream:
     names: dict[str, str]
     most: str | None = None
     least: str = "0"
+    axi: bool = False
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A testbench for a number of images: its streams, the files that it reads, macros, and Verilog."""
+    """A testbench for a number of images: its streams, the files that it reads, macros, and Verilog.
+
+    `waits`: whether a run in which ready waits for valid shows more.
+    """
 
     streams: tuple[KitStream, ...]
     files: dict[str, str]
     parameters: str
     testbench: str
+    waits: bool = False
 
 
 def write_files(
@@ -120,8 +140,9 @@ def write_files(
     beats = sum(stream.beats.beats for stream in streams)
     resets = 0 if bound.description.reset is None else _RESETS
     script = _RUN
-    for word, number in {"images": images, "beats": images * beats, "stall": _STALL, "resets": resets}.items():
-        script = script.replace(f"{{{word}}}", str(number))
+    numbers = {"images": images, "beats": images * beats, "stall": _STALL, "resets": resets}
+    for word, said in {**numbers, "waits": " && play 0 0 1" if bench.waits else ""}.items():
+        script = script.replace(f"{{{word}}}", str(said))
     (folder / "run.sh").write_text(script, encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
 
@@ -163,6 +184,7 @@ def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
             latency=out.latency,
             name=signals.data,
             names={kind: getattr(signals, kind) or kind for kind in ("valid", "ready", "last", "keep")},
+            axi=out.axi,
         )
     ]
     return (*streams, *(tap_stream(n, tap) for n, tap in enumerate(bound.taps)))
@@ -190,17 +212,76 @@ def tap_stream(n: int, tap: BoundTap) -> KitStream:
 
 
 def stream_bench(layout: DescribedLayout, x: Integers, values: Mapping[str, Integers]) -> Bench:
-    """The testbench of a design with an input and an output stream, on images whose taps have these `values`."""
+    """The testbench of a design with input streams and an output, on images whose taps have these `values`."""
     bound = layout.bound
     streams = kit_streams(bound)
     watched = kit_watched(streams) + kit_together([stream.tag for stream in streams])
-    text = _TESTBENCH.read_text(encoding="utf-8").replace("`KIT_INSTANCE", _instance(bound))
+    text = _TESTBENCH.read_text(encoding="utf-8")
+    parts = {"INSTANCE": _instance(bound), "STREAMS": watched, **_feeds(bound)}
+    for name, part in parts.items():
+        text = text.replace(f"`KIT_{name}", part.strip())
     return Bench(
         streams=streams,
-        files={STIMULUS: kit_words(layout.contents(x, dict(values))[0], bound.input.beats)},
+        files={
+            file: kit_words(words, stream.beats)
+            for file, words, stream in zip(stimulus_files(bound), layout.stimuli(x, values), bound.inputs, strict=True)
+        },
         parameters=_parameters(bound, streams, len(x)),
-        testbench=text.replace("`KIT_STREAMS", watched.lstrip()) + kit_stream_module(),
+        testbench=text + kit_stream_module() + _FEED.read_text(encoding="utf-8"),
+        waits=bound.output.axi,
     )
+
+
+def stimulus_files(bound: Bound) -> list[str]:
+    """The file of each input stream's words."""
+    if len(bound.inputs) == 1:
+        return [STIMULUS]
+    stem, _, ending = STIMULUS.rpartition(".")
+    return [f"{stem}_{number + 1}.{ending}" for number in range(len(bound.inputs))]
+
+
+def _tags(bound: Bound) -> list[str]:
+    """The instance of each input stream, and its name in events."""
+    return ["in"] if len(bound.inputs) == 1 else [f"in{number}" for number in range(len(bound.inputs))]
+
+
+def in_readies(bound: Bound) -> dict[str, str]:
+    """The ready of each input stream, by its name in events."""
+    return {f"{tag}_ready": stream.signals.ready or "" for tag, stream in zip(_tags(bound), bound.inputs, strict=True)}
+
+
+def _feeds(bound: Bound) -> dict[str, str]:
+    """The input streams' instances, and what is done with all of them."""
+    tags, lines = _tags(bound), []
+    for number, (tag, file, stream) in enumerate(zip(tags, stimulus_files(bound), bound.inputs, strict=True)):
+        beats = stream.beats
+        name = "input" if len(tags) == 1 else f"input {bound.input_name(number)}"
+        numbers = {
+            "NAME": f'"{name}"', "FILE": f'"{file}"', "EVENT": f'"{tag}"', "BITS": beats.number.bits,
+            "LANES": beats.lanes, "BEATS": beats.beats, "ROW_BEATS": beats.row_beats, "TAIL": beats.tail,
+            "LOW_FIRST": int(beats.low_first), "LAST_EVERY": stream.last_every, "WHOLE": int(bound.whole_images),
+        }  # fmt: skip
+        given = ", ".join(f".{key}({value})" for key, value in numbers.items())
+        ports = {kind: f"{tag}_{kind}" for kind in ("data", "valid", "ready", "last", "keep", "start")}
+        lines.append(f"  kit_feed #({given}) feed_{tag} (\n{_listed(ports)}\n  );\n")
+    feeds = [f"feed_{tag}" for tag in tags]
+    lines.append(f"  wire [31:0] sent = {' + '.join(f'{feed}.sent' for feed in feeds)};\n")
+    draw = "".join(f"{feed}.draw; " for feed in feeds)
+    if bound.in_step:
+        # One that holds back holds all of them back.
+        first, *others = feeds
+        draw = f"{first}.draw; " + "".join(f"{feed}.may = {first}.may; " for feed in others)
+        if len({stream.beats.beats for stream in bound.inputs}) > 1:
+            begin = " && ".join(f"{feed}.begins" for feed in feeds)
+            draw = f"if ({begin}) begin {draw}end else begin {''.join(f'{feed}.go_on; ' for feed in feeds)}end "
+    return {
+        "FEEDS": "".join(lines),
+        "AGAIN": "".join(f"{feed}.again; " for feed in feeds),
+        "OFFER": draw + "".join(f"{feed}.offer; " for feed in feeds),
+        "LOOK": "".join(f"{feed}.look; " for feed in feeds),
+        "DROP": "".join(f"{feed}.drop; " for feed in feeds),
+        "PASSED": " || ".join(f"{feed}.passed" for feed in feeds),
+    }
 
 
 def kit_stream_module() -> str:
@@ -225,24 +306,19 @@ def kit_words(content: npt.NDArray[np.int8] | npt.NDArray[np.uint8], beats: Beat
 
 def _parameters(bound: Bound, streams: Sequence[KitStream], images: int) -> str:
     """Macros of the testbench, for so many images: sizes and packing of the streams."""
-    into, out, reset = bound.input, bound.output, bound.description.reset
-    longest = max(into.beats.beats, out.beats.beats, *(tap.beats.beats for tap in bound.taps))
-    slowest = 2 * max(into.interval, out.latency or 0, *(tap.latency or 0 for tap in bound.taps))
+    out, reset = bound.output, bound.description.reset
+    streams_beats = [stream.beats.beats for stream in (*bound.inputs, out)]
+    longest = max(*streams_beats, *(tap.beats.beats for tap in bound.taps))
+    intervals = [stream.interval for stream in bound.inputs]
+    slowest = 2 * max(*intervals, out.latency or 0, *(tap.latency or 0 for tap in bound.taps))
     numbers = {
         "IMAGES": images,
-        "IN_BEATS": into.beats.beats,
-        "IN_BITS": into.beats.number.bits,
-        "IN_LANES": into.beats.lanes,
-        "IN_ROW_BEATS": into.beats.row_beats,
-        "IN_TAIL": into.beats.tail,
-        "IN_LOW_FIRST": int(into.beats.low_first),
-        "IN_LAST_EVERY": into.last_every,
-        "IN_WHOLE_IMAGES": int(bound.whole_images),
-        "IN_HAS_READY": int(into.signals.ready is not None),
-        "INTERVAL": 0 if into.signals.ready is not None else into.interval,
+        "IN_BEATS": sum(streams_beats[:-1]),
+        "INTERVAL": bound.interval,
         "OUT_BITS": out.beats.number.bits,
         "OUT_LANES": out.beats.lanes,
         "OUT_HAS_READY": int(out.signals.ready is not None),
+        "OUT_AXI": int(out.axi),
         "TAPS": len(bound.taps),
         "RESET_CYCLES": 0 if reset is None else reset.cycles,
         "WATCHDOG": max(10_000, 64 * longest, slowest),
@@ -250,7 +326,10 @@ def _parameters(bound: Bound, streams: Sequence[KitStream], images: int) -> str:
         "DRAIN": max(1_000, 16 * longest, slowest),
     }
     order = [
-        kit_order(STIMULUS, ", ".join(into.tensors), into.beats),
+        *(
+            kit_order(file, ", ".join(stream.tensors), stream.beats)
+            for file, stream in zip(stimulus_files(bound), bound.inputs, strict=True)
+        ),
         *(kit_order(stream.file, stream.tensor, stream.beats) for stream in streams),
     ]
     return "\n".join([*order, *kit_macros(numbers)]) + "\n"
@@ -270,25 +349,29 @@ def kit_macros(numbers: Mapping[str, int]) -> list[str]:
 
 
 def _instance(bound: Bound) -> str:
-    said, into, out = bound.description, bound.input.signals, bound.output.signals
+    said, out = bound.description, bound.output.signals
     ports = dict.fromkeys(said.clocks, "clk") | {name: str(value) for name, value in said.tie.items()}
     if said.reset is not None:
         ports[said.reset.signal] = "rst" if said.reset.active == "high" else "~rst"
-    named = (
-        (into.data, "in_data"), (into.valid, "in_valid"), (into.ready, "in_ready"), (into.last, "in_last"),
-        (into.keep, "in_keep"), (into.start, "in_start"), (out.data, "out_data"), (out.valid, "out_valid"),
-        (out.ready, "out_ready"), (out.last, "out_last"), (out.keep, "out_keep"),
-    )  # fmt: skip
+    nets, named, readies = [], [], []
+    for tag, stream in zip(_tags(bound), bound.inputs, strict=True):
+        into, beats = stream.signals, stream.beats
+        nets += [f"  wire {tag}_{kind};\n" for kind in ("valid", "ready", "last", "start")]
+        nets += [f"  wire [{beats.number.bits * beats.lanes - 1}:0] {tag}_data;\n"]
+        nets += [f"  wire [{beats.lanes - 1}:0] {tag}_keep;\n"]
+        named += [(getattr(into, kind), f"{tag}_{kind}") for kind in msgspec.structs.asdict(into)]
+        readies.append((into.ready, f"{tag}_ready", "1'b1"))
+    named += [(getattr(out, kind), f"out_{kind}") for kind in ("data", "valid", "ready", "last", "keep")]
     ports |= {port: name for port, name in named if port is not None}
     absent = [
         f"  assign {name} = {value};\n"
         for port, name, value in (
-            (into.ready, "in_ready", "1'b1"), (out.valid, "out_valid", "1'b1"), (out.last, "out_last", "1'b0"),
+            *readies, (out.valid, "out_valid", "1'b1"), (out.last, "out_last", "1'b0"),
             (out.keep, "out_keep", "{`KIT_OUT_LANES{1'b1}}"),
         )
         if port is None
     ]  # fmt: skip
-    return f"{said.top}{_values(bound.parameters)} dut (\n{_listed(ports)}\n  );\n{''.join(absent)}"
+    return f"{''.join(nets)}  {said.top}{_values(bound.parameters)} dut (\n{_listed(ports)}\n  );\n{''.join(absent)}"
 
 
 def kit_watched(streams: Sequence[KitStream]) -> str:
@@ -311,6 +394,7 @@ def kit_watched(streams: Sequence[KitStream]) -> str:
             "HAS_KEEP": int(stream.keep is not None),
             "HAS_VALID": int(stream.valid is not None),
             "LATENCY": stream.latency or 0,
+            "AXI": int(stream.axi),
         }
         ports = {
             "looked": "testbench.looked",
@@ -321,6 +405,7 @@ def kit_watched(streams: Sequence[KitStream]) -> str:
             "keep": stream.keep or f"{{{beats.lanes}{{1'b1}}}}",
             "most": stream.most or f"`KIT_IMAGES * {beats.beats}",
             "least": stream.least,
+            "settled": "testbench.cycle != 0 && testbench.cycle == `KIT_RESET_CYCLES - 1",
         }
         given = ", ".join(f".{name}({value})" for name, value in numbers.items())
         lines.append(f"  kit_stream #({given}) {stream.tag} (\n{_listed(ports)}\n  );\n")

@@ -3,7 +3,8 @@
 
 // The beats of one stream, the output's or a tap's: compares them, or writes them down. LATENCY is of a stream without
 // valid: its beats come one a cycle, so many cycles behind the first beat of their image. `most` beats may have come by
-// now, and `least` must have.
+// now, and `least` must have. AXI: it keeps the rules of AXI4-Stream: what waits stays as it is, and nothing is valid in
+// the last cycle of a reset that has several (`settled`).
 module kit_stream #(
     parameter NAME = "",
     parameter FILE = "",
@@ -18,7 +19,8 @@ module kit_stream #(
     parameter LAST_EVERY = 0,
     parameter HAS_KEEP = 0,
     parameter HAS_VALID = 1,
-    parameter LATENCY = 0
+    parameter LATENCY = 0,
+    parameter AXI = 0
 ) (
     input wire looked,
     input wire [BITS*LANES-1:0] data,
@@ -27,7 +29,8 @@ module kit_stream #(
     input wire last,
     input wire [LANES-1:0] keep,
     input wire [31:0] most,
-    input wire [31:0] least
+    input wire [31:0] least,
+    input wire settled
 );
 
   localparam ALL = `KIT_IMAGES * BEATS;
@@ -38,6 +41,24 @@ module kit_stream #(
   integer at;
   reg due;
   wire whole = taken == ALL;
+  reg waits = 1'b0;  // a beat was there in the last cycle, and was not taken
+  reg [BITS*LANES+LANES:0] kept;
+
+  // A rule that is broken, which is said once.
+  task accuse;
+    input [8*40-1:0] what;
+    if (!testbench.ended) begin
+`ifdef FOUR_STATE_EVENTS
+      $fdisplay(testbench.events, "fault %0s: image %0d, beat %0d: %0s (cycle %0d)", NAME, taken / BEATS, taken % BEATS,
+                what, testbench.cycle);
+`else
+      $display("FAIL: image %0d, %0s, beat %0d: %0s (cycle %0d)", taken / BEATS, NAME, taken % BEATS, what,
+               testbench.cycle);
+`endif
+      testbench.how   = "wrong";
+      testbench.ended = 1'b1;
+    end
+  endtask
 
 `ifdef FOUR_STATE_EVENTS
   integer to;
@@ -134,7 +155,11 @@ module kit_stream #(
 `endif
 
   always @(looked)
-    if (testbench.rst) taken = 0;
+    if (testbench.rst) begin
+      taken = 0;
+      waits = 1'b0;
+      if (AXI && settled && valid === 1'b1) accuse("valid set during reset");
+    end
     else if (taken < least && !testbench.ended) say_missing;
     else if (!testbench.ended) begin
       due = valid;
@@ -146,12 +171,16 @@ module kit_stream #(
       end
       if ((due ^ due) !== 1'b0) say_unknown("valid", due);
       else if ((ready ^ ready) !== 1'b0) say_unknown("ready", ready);
+      else if (AXI && waits && !due) accuse("valid withdrawn");
+      else if (AXI && waits && {data, last, keep} !== kept) accuse("beat changed while waiting");
       else if (due && ready) begin
         lanes = (taken % ROW_BEATS == ROW_BEATS - 1) ? TAIL : LANES;
         take;
         taken = taken + 1;
         testbench.moved = 1'b1;
       end
+      waits = due && !ready;
+      kept  = {data, last, keep};
     end
 
 endmodule

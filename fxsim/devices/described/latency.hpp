@@ -48,10 +48,12 @@ class LatencyFinder {
 
     void drive() {
         uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data);
-        for (size_t i = 0; i < INPUT.lanes * INPUT.slot; ++i) data[i] = uint8_t(random_.next());
-        std::memset(&dut_->in_keep, 0xff, (INPUT.lanes + 7) / 8);
-        dut_->in_valid = 1;
-        dut_->in_last = 1;
+        for (size_t n = 0; n < INPUTS; ++n) {
+            const Shape& shape = INPUT_SHAPES[n];
+            for (size_t i = 0; i < shape.stride(); ++i) data[INPUT_DATA_AT[n] + i] = uint8_t(random_.next());
+            std::memset(reinterpret_cast<uint8_t*>(&dut_->in_keep) + INPUT_KEEP_AT[n], 0xff, (shape.lanes + 7) / 8);
+        }
+        dut_->in_valid = dut_->in_last = uint8_t((1u << INPUTS) - 1);
     }
 
     // Hold the input for twice the longest latency. Returns the cycle in which the output changed, NEVER if in none.

@@ -1,5 +1,6 @@
 """The streams of a described design: values in the beats that its description states."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,8 @@ class DescribedLayout(Layout):
 
     @property
     def stimulus(self) -> tuple[str, ...]:
-        """The tensors that the input carries."""
-        return self.bound.input.tensors
+        """The tensors that the inputs carry."""
+        return tuple(tensor for stream in self.bound.inputs for tensor in stream.tensors)
 
     def beats(self, stream: str) -> Beats:
         """The packing of a tap, or of the output."""
@@ -56,13 +57,22 @@ class DescribedLayout(Layout):
     @property
     def content_bytes(self) -> int:
         """Bytes of stimulus, output and compared taps."""
-        streams = (self.bound.input.beats, self.bound.output.beats, *(self.beats(tap) for tap in self.compared))
+        inputs = (stream.beats for stream in self.bound.inputs)
+        streams = (*inputs, self.bound.output.beats, *(self.beats(tap) for tap in self.compared))
         return sum(beats.image_bytes for beats in streams)
 
+    def stimuli(self, x: Integers, values: Mapping[str, Integers]) -> list[npt.NDArray[np.uint8]]:
+        """The stimulus of each input stream, beat by beat."""
+        found = []
+        for stream in self.bound.inputs:
+            given = [x if name == INPUT else values[name] for name in stream.tensors]
+            found.append(stream.beats.pack(given[0] if len(given) == 1 else np.stack(given, axis=-1)))
+        return found
+
     def contents(self, x: Integers, values: dict[str, Integers]) -> list[npt.NDArray[np.int8] | npt.NDArray[np.uint8]]:
-        """Stimulus, output, then the compared taps, beat by beat."""
-        given = [x if name == INPUT else values[name] for name in self.stimulus]
-        stimulus = given[0] if len(given) == 1 else np.stack(given, axis=-1)
+        """Stimulus of all inputs, output, then the compared taps, beat by beat."""
+        stimuli = self.stimuli(x, values)
+        stimulus = stimuli[0] if len(stimuli) == 1 else np.concatenate(stimuli, axis=1)
         output = self.bound.output.beats.pack(values[self.output_tap])
         taps = (self.beats(tap).pack(values[tap]) for tap in self.compared)
-        return [self.bound.input.beats.pack(stimulus), output, *taps]
+        return [stimulus, output, *taps]

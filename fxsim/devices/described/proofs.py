@@ -4,7 +4,7 @@ import numpy as np
 
 from fxsim.devices.described.bind import WRAPPER, Bound
 from fxsim.devices.described.packing import Beats as Packed
-from fxsim.devices.described.wrapper import TOP
+from fxsim.devices.described.wrapper import TOP, input_places
 from fxsim.devices.provable import Beats, OwnVerilog, Places, Port, ProofFeed, ProofWatch, Provable
 from fxsim.errors import ToolError
 from fxsim.formats.text import read_bounded
@@ -20,28 +20,38 @@ def provable_of(bound: Bound, model: Model, idle: int) -> Provable:
     ModelError where a tensor is of other numbers than int8; ToolError where a latency is left to be found.
     """
     refuse_beyond_int8(model.graph, "the proof of a described design")
-    into, out = bound.input, bound.output
+    out = bound.output
     if out.find:
         raise ToolError(
             f'{bound.path}: output stream: latency is "find", expected a number of cycles, which a proof takes: '
             "fxsim cosim shows what it finds"
         )
-    places, tensors = _places(into.beats, model.graph.shapes[into.tensors[0]], into.tensors)
-    feed = ProofFeed(
-        data=_lanes("in_data", 0, into.beats),
-        valid=_if(into.signals.valid, "in_valid"),
-        ready=_if(into.signals.ready, "in_ready"),
-        tensor=into.tensors[0],
-        order=places,
-        last=Port("in_last") if into.last_every else None,
-        beats=_counts(into.beats),
-        tensors=tensors,
-        lasts=_lasts(into.beats, into.last_every),
-        keep=_if(into.signals.keep, "in_keep", into.beats.lanes),
-        start=_if(into.signals.start, "in_start"),
-        interval=0 if into.signals.ready is not None else into.interval,
-        whole=bound.whole_images,
-    )
+    if bound.in_step:
+        raise ToolError(
+            f"{bound.path}: {len(bound.inputs)} input streams without a ready: their beats must come in the same "
+            "cycles, which a proof does not do where it holds back; expected a ready of each"
+        )
+    feeds = []
+    data_at, keep_at = input_places([into.beats for into in bound.inputs])
+    for number, into in enumerate(bound.inputs):
+        places, tensors = _places(into.beats, model.graph.shapes[into.tensors[0]], into.tensors)
+        feeds.append(
+            ProofFeed(
+                data=_lanes("in_data", 8 * data_at[number], into.beats),
+                valid=_if(into.signals.valid, "in_valid", number),
+                ready=_if(into.signals.ready, "in_ready", number),
+                tensor=into.tensors[0],
+                order=places,
+                last=Port("in_last", number) if into.last_every else None,
+                beats=_counts(into.beats),
+                tensors=tensors,
+                lasts=_lasts(into.beats, into.last_every),
+                keep=_if(into.signals.keep, "in_keep", 8 * keep_at[number], into.beats.lanes),
+                start=_if(into.signals.start, "in_start", number),
+                interval=bound.interval,
+                whole=bound.whole_images,
+            )
+        )
     watches, at = [], 0
     for i, tap in enumerate(bound.taps):
         watches.append(
@@ -68,7 +78,7 @@ def provable_of(bound: Bound, model: Model, idle: int) -> Provable:
         last=Port("out_last") if out.last_every else None,
         beats=_counts(out.beats),
         lasts=_lasts(out.beats, out.last_every),
-        keep=_if(out.signals.keep, "out_keep", out.beats.lanes),
+        keep=_if(out.signals.keep, "out_keep", 0, out.beats.lanes),
         latency=out.latency or 0,
         # Nothing in the part of the model that the design computes is computed of it.
         cut=False,
@@ -79,7 +89,7 @@ def provable_of(bound: Bound, model: Model, idle: int) -> Provable:
         top=TOP,
         parameters={},
         files={name: bound.sources.files[name] for name in bound.listed.files} | bound.memories,
-        feeds=(feed,),
+        feeds=tuple(feeds),
         watches=(*watches, output),
         reset=Port("rst"),
         takes=() if out.signals.ready is None else (Port("out_ready"),),
@@ -106,8 +116,8 @@ def _verilog(bound: Bound) -> OwnVerilog:
     return OwnVerilog(sources, (*said.sources, WRAPPER), said.include, dict(said.defines), sha256)
 
 
-def _if(signal: str | None, port: str, width: int = 1) -> Port | None:
-    return None if signal is None else Port(port, 0, width)
+def _if(signal: str | None, port: str, low: int = 0, width: int = 1) -> Port | None:
+    return None if signal is None else Port(port, low, width)
 
 
 def _lanes(port: str, at: int, beats: Packed) -> Port:

@@ -7,7 +7,7 @@ check accepts it.
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from fxsim.devices.described.vhdl import MADE, SUFFIXES, refuse_two_languages, v
 from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
 from fxsim.errors import FileError, ToolError
 from fxsim.formats.text import read_bounded
-from fxsim.graph import INPUT, Model
+from fxsim.graph import INPUT, Model, Node
 from fxsim.paths import VERILOG_BYTES_MAX
 from fxsim.simulate.sources import read_listed
 
@@ -77,7 +77,10 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     for name in beside:
         lines += _memory_beside(name, read.files[name], model)
     if model is not None:
-        lines += _taps(found, model)
+        nodes = _operands(ports, model) or ()
+        # What goes in and what comes out of a part is no tap of it.
+        ends = {*nodes[0].inputs, nodes[0].name} if len(nodes) == 1 else {model.graph.output}
+        lines += _taps(found, model, ends)
     return "\n".join(lines) + "\n"
 
 
@@ -225,9 +228,31 @@ def _rest(ports: Recognised, found: Survey) -> Iterator[str]:
             yield comment(f"looks like: {name} ({', '.join(members[:40])}); see docs/bring-your-own-rtl.md")
 
 
+def _operands(ports: Recognised, model: Model | None) -> tuple[Node, ...] | None:
+    """The nodes of the model that have as many operands as the design has input streams, where it has several.
+
+    None where it has one, or where no node has so many: then the inputs are not operands.
+    """
+    count = sum(group.role == "input" for group in ports.streams)
+    if count < 2:
+        return None
+    nodes = () if model is None else tuple(node for node in model.graph.nodes if len(node.inputs) == count)
+    return nodes if nodes or model is None else None
+
+
+def _said_of(nodes: Sequence[Node]) -> str:
+    """Words on nodes with several operands."""
+    said = ", ".join(f"{node.name} of {' and '.join(node.inputs)}" for node in nodes[:SHOWN_MAX])
+    return said + (f" and {len(nodes) - SHOWN_MAX} more" if len(nodes) > SHOWN_MAX else "")
+
+
 def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -> Iterator[str]:
     groups = [group for group in ports.streams if group.role == role]
     tensor = None if model is None else model.graph.tensors[INPUT if role == "input" else model.graph.output]
+    nodes = _operands(ports, model)
+    if nodes is not None:
+        yield from _part_streams(role, groups, nodes, ports, found, model)
+        return
     if len(groups) > 1:
         # Which of them it is, nobody said.
         yield ""
@@ -235,8 +260,54 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
         for group in groups:
             yield comment(f"  {_ports(group)}")
         groups = []
-    group = groups[0] if groups else Group(role)
+    yield from _stream(role, groups[0] if groups else Group(role), tensor, None, ports, found, model)
+
+
+def _part_streams(
+    role: str,
+    groups: Sequence[Group],
+    nodes: Sequence[Node],
+    ports: Recognised,
+    found: Survey,
+    model: Model | None,
+) -> Iterator[str]:
+    """The streams of a design with several inputs: they carry the operands of a node, and its output that node."""
+    tensors = {} if model is None else model.graph.tensors
+    if role == "output" and len(groups) != 1:
+        yield ""
+        yield comment(
+            f"{len(groups)} groups of ports look like the output; choose one, the others are taps at their ports:"
+        )
+        for group in groups:
+            yield comment(f"  {_ports(group)}")
+        groups = [Group(role)]
+    for number, group in enumerate(groups):
+        names = [node.inputs[number] if role == "input" else node.name for node in nodes]
+        chosen = names[0] if len(nodes) == 1 else CHOOSE
+        if role == "input" and len(nodes) == 1:
+            why = f"by the order of the ports: look which operand it is; {_said_of(nodes)}"
+        elif role == "input":
+            why = f"the operand that it carries: {_said_of(nodes) or 'the name of a tensor'}; one that is none: tie"
+        else:
+            why = "the only node with so many operands" if len(nodes) == 1 else "the node that the design computes"
+        kinds = {(tensors[name].axes, tensors[name].shape, tensors[name].number) for name in names if name in tensors}
+        tensor = tensors[names[0]] if len(kinds) == 1 else None
+        yield from _stream(role, group, tensor, f"tensor = {text(chosen)}  # {why}", ports, found, model)
+
+
+def _stream(
+    role: str,
+    group: Group,
+    tensor: Tensor | None,
+    carries: str | None,
+    ports: Recognised,
+    found: Survey,
+    model: Model | None,
+) -> Iterator[str]:
+    """A stream's table; `carries`: the line that says which tensor it carries, where it must be said."""
     yield from ("", "[[stream]]", f'role = "{role}"')
+    if carries is not None:
+        yield carries
     if group.axi:
         yield f"prefix = {text(group.prefix or '')}"
     else:
@@ -278,7 +349,11 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
             continue
         seen.add(one.file)
         memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == one.array), None)
-        size = "" if memory is None else f", {memory.words} words of {memory.bits} bits"
+        size = (
+            ""
+            if memory is None
+            else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+        )
         fits = [] if model is None or memory is None else list(_arrays(model, memory))
         among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
         yield from ("", comment(f"{one.where} reads it into '{one.array}', as '{one.name}' names it{size}"))
@@ -306,7 +381,11 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
                 continue
             seen.add(file)
             memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
-            size = "" if memory is None else f", {memory.words} words of {memory.bits} bits"
+            size = (
+                ""
+                if memory is None
+                else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+            )
             yield from ("", comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {text(file)}")
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
             if (chosen := _chosen(fits, Path(file).stem, array)) is not None:
@@ -343,24 +422,29 @@ def _arrays(model: Model, memory: Signal) -> Iterator[tuple[str, str, int]]:
             yield name, "row", memory.bits // length
 
 
-def _taps(found: Survey, model: Model) -> Iterator[str]:
+def _taps(found: Survey, model: Model, ends: Collection[str]) -> Iterator[str]:
     """Taps of the model as comments, each with the signals whose names resemble its own and whose bits can hold it."""
-    output = model.graph.output
     for tap in model.graph.taps:
-        if tap == output:
+        if tap in ends:
             continue
         tensor = model.graph.tensors[tap]
         lanes = "" if tensor.shape[-1] == 1 else f"{tensor.shape[-1]} values a token, or fewer"
+        counts: set[int] = set()
         near = _resembling(tap, tensor, found.signals)
         yield from ("", "# [[tap]]", f"# name = {text(tap)}")
         if near:
             for signal in near:
                 count = signal.bits // tensor.number.bits
+                counts.add(count)
                 yield comment(f"data = {text(signal.name)}") + f"  # {signal.bits} bits: lanes = {count}"
         else:
             yield f"# data = {text(CHOOSE)}  # no signal's name resembles the tap's"
         yield f"# valid = {text(CHOOSE)}  # an expression that is high with a beat, or latency = cycles"
-        yield f"# lanes = {text(CHOOSE)}  # {lanes}" if lanes else "# lanes = 1"
+        if len(counts) == 1:
+            # Width of the signal and of a value say it.
+            yield f"# lanes = {counts.pop()}"
+        else:
+            yield f"# lanes = {text(CHOOSE)}  # {lanes}" if lanes else "# lanes = 1"
 
 
 def _resembling(tap: str, tensor: Tensor, signals: Iterable[Signal]) -> list[Signal]:

@@ -22,6 +22,8 @@ def tensors_of(stream: Stream, model: Model, where: str) -> tuple[str, ...]:
     names = (default,) if stream.tensor is None else _listed(stream.tensor)
     known = model.graph.tensors if stream.role == "input" else model.graph.taps
     for name in names:
+        if name == CHOOSE:
+            raise FileError(f"{where}: choose a tensor, one of {among(name, known)}")
         if name not in known:
             raise FileError(
                 f"{where}: the model has no tensor '{name}'{nearest(name, known, '; the nearest that it has: ')}"

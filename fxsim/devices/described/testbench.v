@@ -1,13 +1,14 @@
 `default_nettype none
 `timescale 1ns / 1ps
 
-// Made by fxsim: gives a design the words of stimulus.hex, and compares the output with expected.hex and each tap with
-// its own file. It prints one line that begins with PASS or FAIL, with the first difference. A bit that is X or Z
+// Made by fxsim: gives a design the words of each input stream, and compares the output with expected.hex and each tap
+// with its own file. It prints one line that begins with PASS or FAIL, with the first difference. A bit that is X or Z
 // differs, and so does a handshake that is; too few values fail, and too many. parameters.v says how many words there
 // are, and how they lie.
 //
-// STALL: cycles of 100 in which either side holds back, where its stream can. RESETS: of one cycle each, at random;
-// after each of them all is sent again.
+// STALL: cycles of 100 in which either side holds back, where its stream can; of several inputs each does so by itself,
+// or all in step where the design can hold none of them back. RESETS: of one cycle each, at random; after each of them
+// all is sent again. WAITS: the output's ready stays low until its valid is high.
 //
 // With FOUR_STATE_EVENTS nothing is compared here: every value is written down in the file of that name, whatever it is
 // (see fxsim/simulate/four_state.py).
@@ -16,22 +17,17 @@ module testbench;
 `ifdef FOUR_STATE_EVENTS
   parameter STALL = `FOUR_STATE_STALL;
   parameter RESETS = `FOUR_STATE_RESETS;
+  parameter WAITS = 0;
 `else
   parameter STALL = 0;
   parameter RESETS = 0;
+  parameter WAITS = 0;
 `endif
 
-  localparam IN_W = `KIT_IN_BITS * `KIT_IN_LANES;
   localparam SENT_MAX = `KIT_IMAGES * `KIT_IN_BEATS;
 
   reg clk = 1'b0;
   reg rst = 1'b0;
-  reg [IN_W-1:0] in_data;
-  reg in_valid = 1'b0;
-  wire in_ready;
-  reg in_last;
-  reg in_start = 1'b0;
-  reg [`KIT_IN_LANES-1:0] in_keep;
   wire [`KIT_OUT_BITS*`KIT_OUT_LANES-1:0] out_data;
   wire out_valid;
   reg out_ready = 1'b0;
@@ -41,30 +37,27 @@ module testbench;
   `KIT_INSTANCE
   reg looked = 1'b0;  // changes once a cycle, when every signal has settled
   `KIT_STREAMS
+  `KIT_FEEDS
 
-  reg [IN_W-1:0] stimulus[0:SENT_MAX-1];
   integer entered[0:`KIT_IMAGES-1];  // cycle of each image's first beat; -1: not yet
 
   integer seed = 1;
   integer cycle = 0;
-  integer sent = 0;
   integer idle = 0;
   integer since = `KIT_INTERVAL;
   integer resets = 0;
   integer reset_beats = 0;
   integer reset_delay = 0;
   integer i;
-  integer lanes;
   integer events;
   reg [31:0] nonce;
   reg ended = 1'b0;  // at the first thing that is wrong, or when all is done; whoever sets it says how, too
   reg [8*8-1:0] how = "done";
   reg held;
   reg moved;
+  reg passed;
 
-  // A word that is missing in a file is X, and so differs from everything.
   initial begin
-    $readmemh("stimulus.hex", stimulus);
     for (i = 0; i < `KIT_IMAGES; i = i + 1) entered[i] = -1;
 `ifdef FOUR_STATE_EVENTS
     events = $fopen(`FOUR_STATE_EVENTS);
@@ -92,11 +85,9 @@ module testbench;
           $fdisplay(events, "reset again %0d -", cycle);
 `endif
           draw_reset;
-          sent = 0;
+          `KIT_AGAIN
           idle = 0;
           since = `KIT_INTERVAL;
-          in_valid = 1'b0;
-          in_start = 1'b0;
           for (i = 0; i < `KIT_IMAGES; i = i + 1) entered[i] = -1;
         end else reset_delay = reset_delay - 1;
       end
@@ -111,52 +102,29 @@ module testbench;
       if (cycle == 0 && RESETS != 0) draw_reset;
       if (!rst && resets < RESETS) reset_amid_images;
       if (!rst) begin
-        if (!in_valid && sent < SENT_MAX) begin
-          // Where no beat may be missing amid an image, only a whole image is held back.
-          held = $unsigned($random(seed)) % 100 < STALL && (!`KIT_IN_WHOLE_IMAGES || sent % `KIT_IN_BEATS == 0);
-          in_valid = !held && (sent % `KIT_IN_BEATS != 0 || since >= `KIT_INTERVAL);
-        end
-        in_start = in_valid && sent % `KIT_IN_BEATS == 0;
-        // While nothing is offered nobody may look at what would be.
-        in_data  = {IN_W{1'bx}};
-        in_last  = 1'bx;
-        in_keep  = {`KIT_IN_LANES{1'bx}};
-        if (in_valid) begin
-          in_data = stimulus[sent];
-          in_last = 1'b0;
-          if (`KIT_IN_LAST_EVERY != 0) in_last = (sent + 1) % `KIT_IN_LAST_EVERY == 0;
-          lanes = (sent % `KIT_IN_ROW_BEATS == `KIT_IN_ROW_BEATS - 1) ? `KIT_IN_TAIL : `KIT_IN_LANES;
-          for (i = 0; i < `KIT_IN_LANES; i = i + 1) in_keep[`KIT_IN_LOW_FIRST ? i : `KIT_IN_LANES - 1 - i] = i < lanes;
-        end
+        `KIT_OFFER
         out_ready = !(`KIT_OUT_HAS_READY && $unsigned($random(seed)) % 100 < STALL);
+        if (WAITS != 0 && out.waits !== 1'b1) out_ready = 1'b0;
       end
-      #4;
+      #3;
+      if (`KIT_OUT_AXI && !rst && out_ready && out_valid === 1'b1) begin
+        // valid does not wait for ready.
+        out_ready = 1'b0;
+        #0.5;
+        if (out_valid !== 1'b1) out.accuse("valid waits for ready");
+        out_ready = 1'b1;
+        #0.5;
+      end else #1;
       moved = 1'b0;
       if (!rst) begin
         since = since + 1;
-        if ((in_ready ^ in_ready) !== 1'b0) begin
-`ifdef FOUR_STATE_EVENTS
-          $fdisplay(events, "unknown in_ready %0d %b", cycle, in_ready);
-`else
-          $display("FAIL: input: ready is %b (cycle %0d)", in_ready, cycle);
-`endif
-          how   = "unknown";
-          ended = 1'b1;
-        end
-        if (in_valid && in_ready) begin
-          if (sent % `KIT_IN_BEATS == 0) begin
-            entered[sent/`KIT_IN_BEATS] = cycle;
-            since = 1;
-          end
-          sent  = sent + 1;
-          moved = 1'b1;
-        end
+        `KIT_LOOK
       end
       looked = !looked;
       #0.5;
       if (!rst) begin
         if (moved) idle = 0;
-        else if (!held && out_ready) idle = idle + 1;
+        else if (!held && (out_ready || WAITS != 0)) idle = idle + 1;
         if (!ended && whole && sent == SENT_MAX && resets == RESETS && idle >= `KIT_DRAIN) begin
 `ifndef FOUR_STATE_EVENTS
           $display("PASS: %0d images, %0d beats equal", `KIT_IMAGES, compared);
@@ -165,14 +133,22 @@ module testbench;
 `endif
           ended = 1'b1;
         end else if (!ended && idle > `KIT_WATCHDOG) begin
+          // What comes once ready is high has waited for it.
+          for (i = 0; WAITS != 0 && i < `KIT_DRAIN && out_valid !== 1'b1; i = i + 1) begin
+            out_ready = 1'b1;
+            @(negedge clk) #4;
+          end
+          if (WAITS != 0 && out_valid === 1'b1) out.accuse("valid waits for ready");
 `ifndef FOUR_STATE_EVENTS
-          $display("FAIL: %0d of %0d beats came out, %0d of %0d went in, %0d of %0d taps gave all of theirs (cycle %0d)",
+          if (!ended)
+            $display("FAIL: %0d of %0d beats came out, %0d of %0d went in, %0d of %0d taps gave all of theirs (cycle %0d)",
                    out.taken, out.ALL, sent, SENT_MAX, whole_taps, `KIT_TAPS, cycle);
 `endif
-          how   = "stuck";
+          if (!ended) how = "stuck";
           ended = 1'b1;
         end
       end
+      passed = `KIT_PASSED;
       if (ended) begin
 `ifdef FOUR_STATE_EVENTS
         $fdisplay(events, "end %0s %0d -", how, cycle);
@@ -180,11 +156,11 @@ module testbench;
 `endif
         $finish(0);
       end
-      if (!ended && in_valid && in_ready && !rst) begin
+      if (!ended && passed && !rst) begin
         // Taken at the rising edge that follows.
         @(posedge clk);
-        #1 in_valid = 1'b0;
-        in_start = 1'b0;
+        #1;
+        `KIT_DROP
       end
       cycle = cycle + 1;
     end

@@ -34,7 +34,7 @@ class BoundTap:
 def wrapper_head(
     description: Description,
     parameters: Mapping[str, int],
-    into: tuple[Signals, Beats],
+    inputs: Sequence[tuple[Signals, Beats]],
     out: tuple[Signals, Beats],
     taps: Sequence[BoundTap],
     outputs: Sequence[str],
@@ -43,38 +43,56 @@ def wrapper_head(
 
     `outputs`: of the design; those that no stream has are left open by name, so that a pin that is missing is a fault.
     """
-    (given, x), (taken, y) = into, out
+    taken, y = out
     ties = {name: str(value) for name, value in description.tie.items()}
     ports = dict.fromkeys(description.clocks, "clk") | ties
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
-    ports |= {given.data: "x_data", taken.data: "y_data"}
-    optional = (
-        (given.valid, "in_valid"), (given.ready, "in_ready"), (given.last, "in_last"), (given.keep, "x_keep"),
-        (given.start, "in_start"), (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"),
-        (taken.keep, "y_keep"),
-    )  # fmt: skip
+    bits = [f"[{number}]" if len(inputs) > 1 else "" for number in range(len(inputs))]
+    ports |= {given.data: f"x{number}_data" for number, (given, _) in enumerate(inputs)} | {taken.data: "y_data"}
+    optional = [
+        pair
+        for number, (given, _) in enumerate(inputs)
+        for pair in (
+            (given.valid, f"in_valid{bits[number]}"), (given.ready, f"in_ready{bits[number]}"),
+            (given.last, f"in_last{bits[number]}"), (given.keep, f"x{number}_keep"),
+            (given.start, f"in_start{bits[number]}"),
+        )
+    ]  # fmt: skip
+    optional += [
+        (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"), (taken.keep, "y_keep"),
+    ]  # fmt: skip
     ports |= {port: name for port, name in optional if port is not None}
     ports = dict.fromkeys(outputs, "") | ports
-    shown = {"in_ready": "1'b1", "out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
+    shown = {f"in_ready{bit}": "1'b1" for bit in bits}
+    shown |= {"out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
     absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
+    at, kept = input_places([beats for _, beats in inputs])
+    each = "" if len(inputs) == 1 else f"[{len(inputs) - 1}:0] "
     mon_bits = 8 * sum(tap.beats.lanes * tap.beats.slot for tap in taps)
     lines = [
         "// Made by fxsim around a design that a description names.",
         "`default_nettype wire",
         f"module {TOP} (",
-        "  input wire clk, input wire rst, input wire in_valid, output wire in_ready, input wire in_last,",
-        f"  input wire in_start, input wire [{_bits(x)}:0] in_data, input wire [{x.lanes - 1}:0] in_keep,",
+        f"  input wire clk, input wire rst, input wire {each}in_valid, output wire {each}in_ready,",
+        f"  input wire {each}in_last, input wire {each}in_start, input wire [{8 * at[-1] - 1}:0] in_data,",
+        f"  input wire [{kept[-1] - 1}:0] in_keep,",
         f"  output wire out_valid, input wire out_ready, output wire out_last, output wire [{_bits(y)}:0] out_data,",
         f"  output wire [{y.lanes - 1}:0] out_keep, output wire [{max(len(taps), 1) - 1}:0] mon_valid,",
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_ready, output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
-        f"  wire [{x.lanes * x.number.bits - 1}:0] x_data;",
         f"  wire [{y.lanes * y.number.bits - 1}:0] y_data;",
-        f"  wire [{x.lanes - 1}:0] x_keep;",
         f"  wire [{y.lanes - 1}:0] y_keep;",
-        *(f"  assign x_keep[{x.lane(i)}] = in_keep[{i}];" for i in range(x.lanes)),
         *(f"  assign out_keep[{i}] = y_keep[{y.lane(i)}];" for i in range(y.lanes)),
-        *(_from_slots("x_data", "in_data", x)),
+        *(
+            line
+            for number, (_, x) in enumerate(inputs)
+            for line in (
+                f"  wire [{x.lanes * x.number.bits - 1}:0] x{number}_data;",
+                f"  wire [{x.lanes - 1}:0] x{number}_keep;",
+                *(f"  assign x{number}_keep[{x.lane(i)}] = in_keep[{8 * kept[number] + i}];" for i in range(x.lanes)),
+                *(_from_slots(f"x{number}_data", 8 * at[number], "in_data", x)),
+            )
+        ),
         *(_to_slots("out_data", 0, "y_data", y)),
         *(f"  assign {name} = {value};" for name, value in absent),
         f"  {description.top}{parameter_list(parameters)} {INSTANCE} (",
@@ -82,6 +100,16 @@ def wrapper_head(
         "  );",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def input_places(inputs: Sequence[Beats]) -> tuple[list[int], list[int]]:
+    """The byte of `in_data` and of `in_keep` at which each input begins; last, the bytes of data and bits of keep."""
+    data, keep = [0], [0]
+    for beats in inputs:
+        data.append(data[-1] + beats.lanes * beats.slot)
+        keep.append(keep[-1] + -(-beats.lanes // 8))
+    keep[-1] = 8 * keep[-2] + inputs[-1].lanes
+    return data, keep
 
 
 def bare_head(description: Description, parameters: Mapping[str, int]) -> str:
@@ -120,12 +148,12 @@ def _physical(lane: int, beats: Beats) -> int:
     return beats.number.bits * beats.lane(lane)
 
 
-def _from_slots(data: str, slots: str, beats: Beats) -> list[str]:
+def _from_slots(data: str, first: int, slots: str, beats: Beats) -> list[str]:
     width = beats.number.bits
     part = 8 if beats.big_endian else width
     return [
         f"  assign {data}[{_physical(lane, beats) + at} +: {part}] = "
-        f"{slots}[{8 * beats.slot * lane + (width - part - at if beats.big_endian else at)} +: {part}];"
+        f"{slots}[{first + 8 * beats.slot * lane + (width - part - at if beats.big_endian else at)} +: {part}];"
         for lane in range(beats.lanes)
         for at in range(0, width, part)
     ]

@@ -38,15 +38,20 @@ T_VAR, T_CONST, T_SLICE, T_SEXT, T_CONCAT, T_READ = range(6)
 T_NOT, T_AND, T_OR, T_XOR, T_ADD, T_SUB, T_MUL, T_EQ, T_ULT, T_SLT, T_ITE, T_REDXOR, T_CUT = range(6, 19)
 
 TERM_BITS_MAX = 64
+BOUND_DEPTH, BOUND_TERMS = 8, 40
+"""Terms below each other, and in all, that are looked at for the largest value that a term can have."""
 CELL_TERMS = 300
 BIT_TERMS = 5
 """Most terms that a cell makes: so many, and so many for each bit of result and operand."""
 
-TERMS, ROOM, HASH_MASK, FULL, CELL = 0, 1, 2, 3, 4
+TERMS, ROOM, HASH_MASK, FULL, CELL, ASKED = 0, 1, 2, 3, 4, 5
 """Places in the counters: terms there are, most there may be, the hash table's size less one; 1 in FULL where there may
 soon be too many (nothing is lost), 2 where there were, LOOKED_UP where the cell CELL reads a memory at an address that
-is a term: its result is put there by whoever called, who then goes on."""
-LOOKED_UP = 3
+is a term: its result is put there by whoever called, who then goes on. CHOSEN where the cell CELL chooses, by a term,
+between what is known and what is not: whoever called sees whether it is one of them for all values, and goes on, with
+CELL + 1 in ASKED."""
+LOOKED_UP, CHOSEN = 3, 4
+COUNTERS = 6
 
 
 @njit
@@ -291,6 +296,42 @@ def _arithmetic(op, x, y, w, own, result, kinds, widths, args, table, count):  #
 
 
 @njit
+def _largest(root, kinds, widths, args):  # type: ignore[no-untyped-def]
+    """A number that no value of a term is above, unsigned. No recursion: its code could not be kept in the cache."""
+    terms, done = np.empty(BOUND_DEPTH, np.int64), np.empty(BOUND_DEPTH, np.int64)
+    found = np.zeros((BOUND_DEPTH, 3), np.uint64)
+    terms[0], done[0] = root, 0
+    depth, looks = 1, 1
+    while True:
+        t = terms[depth - 1]
+        kind, most = kinds[t], _mask(widths[t])
+        inner = kind in (T_SLICE, T_CONCAT, T_ADD, T_ITE)
+        if inner and depth < BOUND_DEPTH and looks < BOUND_TERMS and done[depth - 1] < operand_count(kind):
+            terms[depth], done[depth] = args[t, done[depth - 1]], 0
+            done[depth - 1] += 1
+            depth += 1
+            looks += 1
+            continue
+        value = most
+        first, second, third = found[depth - 1, 0], found[depth - 1, 1], found[depth - 1, 2]
+        if kind == T_CONST:
+            value = np.uint64(args[t, 0])
+        elif inner and done[depth - 1] == operand_count(kind):
+            if kind == T_SLICE:
+                value = min(most, first >> np.uint64(args[t, 1]))
+            elif kind == T_CONCAT:
+                value = (first << np.uint64(widths[args[t, 1]])) + second
+            elif kind == T_ITE:
+                value = max(second, third)
+            elif widths[t] < 64 and first + second <= most:
+                value = first + second
+        depth -= 1
+        if depth == 0:
+            return value
+        found[depth - 1, done[depth - 1] - 1] = value
+
+
+@njit
 def _compare(op, x, y, w, own, result, kinds, widths, args, table, count):  # type: ignore[no-untyped-def]
     """EQ, ULT and SLT; the last two of what is not constant are terms."""
     if op == OP_EQ:
@@ -321,6 +362,9 @@ def _compare(op, x, y, w, own, result, kinds, widths, args, table, count):  # ty
         result[0] = own
         return
     first = vector_term(x, w, kinds, widths, args, table, count)
+    if op == OP_ULT and _all_constant(y, w) and _largest(first, kinds, widths, args) < _number(y, w):
+        result[0] = 1
+        return
     second = vector_term(y, w, kinds, widths, args, table, count)
     kind = T_EQ if op == OP_EQ else T_ULT if op == OP_ULT else T_SLT
     _put(result, make_term(kind, 1, first, second, 0, kinds, widths, args, table, count), 1)
@@ -409,6 +453,14 @@ def _choose(condition, x, y, w, result, kinds, widths, args, table, count):  # t
         for i in range(n):
             if result[start + i] == 2:
                 result[start + i] = (t + 1) * 64 + i
+
+
+@njit
+def _half_known(x, y, w):  # type: ignore[no-untyped-def]
+    found = False
+    for i in range(w):
+        found = found or (x[i] < 0) != (y[i] < 0)
+    return found
 
 
 @njit
@@ -546,6 +598,12 @@ def propagate(  # type: ignore[no-untyped-def]
                         condition = x[0]
                         _gather(operands, code[k, 4], w, bits, x)
                         _gather(operands, code[k, 5], w, bits, y)
+                        if condition > 1 and count[ASKED] != k + 1 and _half_known(x, y, w):
+                            count[FULL], count[CELL] = CHOSEN, k
+                            dirty[k] = 1
+                            blocks[block] = 1
+                            return
+                        count[ASKED] = 0
                         _choose(condition, x, y, w, result, kinds, widths, args, table, count)
                     else:
                         _gather(operands, code[k, 4], w, bits, y)

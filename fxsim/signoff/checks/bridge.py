@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fxsim.errors import FxsimError
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures, only_reported
 from fxsim.signoff.context import Context, Outcome, SkipCheck
-from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Check, Name
 from fxsim.signoff.record import Details, Figure
 from fxsim.signoff.report.style import ACCENT, new_canvas, shorten
@@ -123,6 +123,7 @@ KIND = Kind(
             "Share of a tap's values that the customary fake-quant of training gives otherwise than the integer model.",
             only_reported,
             _shares,
+            topic=Topic.AGREEMENT,
         ),
         DIFFERENCES,
     ),

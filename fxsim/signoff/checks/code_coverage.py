@@ -16,7 +16,7 @@ from fxsim.errors import FxsimError, ToolError
 from fxsim.formats.text import read_bounded
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.findings import Finding, shown_source
-from fxsim.signoff.kind import Kind, Section
+from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Images, Name, Part, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table
@@ -365,6 +365,7 @@ SECTION = Section(
     "A point is one line's block, branch, expression's combination or turning bit of a module, over all its instances "
     "and parameters, and all simulations of the check. Code that no generate block chose has no points but one for "
     "each of its always blocks.",
+    topic=Topic.COVERAGE,
 )
 
 KIND = Kind(

@@ -14,7 +14,7 @@ from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
 from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.findings import Finding
-from fxsim.signoff.kind import Kind, Picture, Section
+from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Images, Names, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value
@@ -23,6 +23,7 @@ from fxsim.signoff.simulation import (
     COMPARED,
     SIMULATED,
     SIMULATIONS,
+    UNPROBED,
     PowerOnSeeds,
     RtlCheck,
     Simulation,
@@ -282,6 +283,7 @@ KIND = Kind(
             "Each row is a simulation of the RTL, each column a tap. Where the model has no such tap the row is blank.",
             lambda check: check.details.of(Comparison),
             _taps,
+            topic=Topic.AGREEMENT,
         ),
         Section(
             "Several accelerators and the integer model",
@@ -289,8 +291,10 @@ KIND = Kind(
             _write,
             "All are compared with the integer model value by value, on the same images, over all stall patterns "
             "together.",
+            topic=Topic.AGREEMENT,
         ),
         SIMULATIONS,
+        UNPROBED,
         DIFFERENCES,
     ),
 )

@@ -12,7 +12,7 @@ from fxsim.devices.simd import SimdFigures, build_memory_image
 from fxsim.devices.simd.device import DEVICE
 from fxsim.devices.simd.figures import MULTIPLIERS, LayerFigures, Span
 from fxsim.signoff.context import Context, Outcome
-from fxsim.signoff.kind import Kind, Picture, Section
+from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Check, Name, Part
 from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_figure, format_percent
@@ -32,6 +32,7 @@ from fxsim.signoff.simulation import (
     COMPARED,
     SIMULATED,
     SIMULATIONS,
+    UNPROBED,
     ReadLatency,
     Setup,
     Simulation,
@@ -347,12 +348,14 @@ KIND = Kind(
             "that the model's products take.",
             lambda check: [row for row in check.details.of(Cycles) if row.layers],
             _utilisation,
+            topic=Topic.CYCLES,
         ),
         Picture(
             "Timeline of an image in the SIMD accelerator",
             "From the start of a job of one image to its end. Numbers are layers.",
             lambda check: [row for row in check.details.of(Cycles) if row.timeline],
             _timeline,
+            topic=Topic.CYCLES,
         ),
         Section(
             "Cycles an image in the SIMD accelerator",
@@ -361,7 +364,9 @@ KIND = Kind(
             "The greatest each. Alone: jobs of one image, from start to done, descriptors, parameters and image all "
             "read for it. In a batch: from result to result of one job. Parameters kept: read once a job; a dash where "
             "they do not fit the buffers. As many times: the cycles that the named model needs alone, over these.",
+            topic=Topic.CYCLES,
         ),
         SIMULATIONS,
+        UNPROBED,
     ),
 )

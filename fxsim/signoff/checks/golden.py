@@ -11,7 +11,7 @@ from fxsim.golden import check_golden, check_training, read_manifest
 from fxsim.graph import Model
 from fxsim.operators import Lut
 from fxsim.signoff.context import Context, Outcome, summarise
-from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import Data, Details, Figure, Record
 from fxsim.signoff.report.style import ACCENT, INK, LINE, SECOND, new_canvas, shorten, tick_names
@@ -182,12 +182,14 @@ KIND = Kind(
             "The function at all 256 inputs (line) and the points that are stored (dots).",
             lambda check: check.details.of(Curve),
             _draw_curves,
+            topic=Topic.VALUES,
         ),
         Picture(
             "Values of the golden models",
             "Spread of a tap's values in int8 steps, and how many of them are at -128 or 127.",
             lambda check: check.details.of(ValueStatistics),
             _draw_values,
+            topic=Topic.VALUES,
         ),
     ),
 )

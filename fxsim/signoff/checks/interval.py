@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from fxsim.signoff.context import Context, Outcome
-from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Name
 from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.style import ACCENT, FAILED, INK, PASSED, new_canvas, shorten
@@ -16,6 +16,7 @@ from fxsim.signoff.simulation import (
     COMPARED,
     SIMULATED,
     SIMULATIONS,
+    UNPROBED,
     Cycles,
     RtlCheck,
     Simulation,
@@ -146,7 +147,9 @@ KIND = Kind(
             "The greatest once the pipeline filled, the bound that it must hold, and the published accelerator.",
             lambda check: check.details.of(Interval),
             _intervals,
+            topic=Topic.CYCLES,
         ),
         SIMULATIONS,
+        UNPROBED,
     ),
 )

@@ -18,7 +18,7 @@ from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, UNPROVED, BlockProof
 from fxsim.prove.netlist import find_yosys, missing
 from fxsim.signoff.context import Context, Outcome, SkipCheck, summarise
-from fxsim.signoff.kind import Kind, Section, Tile
+from fxsim.signoff.kind import Gap, Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
@@ -404,6 +404,12 @@ def _named(check: CheckRecord) -> list[tuple[str, ForAllInputs]]:
     return [(check.name, row) for row in check.details.of(ForAllInputs)]
 
 
+def _gaps(check: CheckRecord) -> list[str]:
+    return [
+        f"{row.design}: left out of the proof: {row.left_out}" for row in check.details.of(ForAllInputs) if row.left_out
+    ]
+
+
 KIND = Kind(
     settings=ProofCheck,
     about="everything that it asks for is proved for all inputs: RTL, its modules, all schedules, the engine",
@@ -420,6 +426,8 @@ KIND = Kind(
             _write,
             "Times are those of the proof; one that is cached was made before, of the very same netlist, model, "
             "schedule, text of fxsim and versions. Netlists by the first digits of their sha256.",
+            topic=Topic.PROOF,
         ),
+        Gap(_gaps),
     ),
 )

@@ -23,7 +23,7 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
 from fxsim.signoff.context import Context, Outcome, import_published, published_samples
-from fxsim.signoff.kind import Kind, Picture
+from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Check, Name, Texts
 from fxsim.signoff.record import Details, Figure
 from fxsim.signoff.report.style import ACCENT, SECOND, new_canvas, shorten, tick_names
@@ -291,6 +291,7 @@ KIND = Kind(
             "In int8 steps, over all published values of a tap. Equality is not demanded of these.",
             only_reported,
             _distances,
+            topic=Topic.AGREEMENT,
         ),
         DIFFERENCES,
     ),

@@ -1,4 +1,4 @@
-"""Kind `random-models`: two engines on models whose every parameter is drawn."""
+"""Kind `random-models`: two engines on random ResMLPs. Plans that name it go on; `random-networks` has all there is."""
 
 from collections.abc import Iterator
 from typing import Annotated

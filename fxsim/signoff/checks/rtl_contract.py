@@ -8,7 +8,7 @@ from fxsim.devices import DEFAULT, DEVICES
 from fxsim.rtl_lint import LintResult, lint_described, lint_rtl
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.findings import Finding, shown_source
-from fxsim.signoff.kind import Kind, Section
+from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
@@ -121,7 +121,8 @@ KIND = Kind(
             _write,
             "Read from the syntax tree, with the parameters of the model: accumulators need their proved bounds, "
             "memories the shape of the model's tensors, ports the format of its values.",
+            topic=Topic.AGREEMENT,
         ),
-        Section("Signals that are not as a model needs them", _wrong, _write_wrong),
+        Section("Signals that are not as a model needs them", _wrong, _write_wrong, topic=Topic.AGREEMENT),
     ),
 )

@@ -13,7 +13,7 @@ from msgspec import Meta
 from fxsim.benchmark.record import Measured, Operator, Result
 from fxsim.machine import count_cores
 from fxsim.signoff.context import Context, Outcome
-from fxsim.signoff.kind import Kind, Picture, Section
+from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Check, Name
 from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value, format_figure, format_percent
@@ -266,14 +266,16 @@ KIND = Kind(
             "network on each path; diamonds: operators of the compiled engine. Measured on the machine of this run.",
             lambda check: [speed.measured for speed in check.details.of(Speed)],
             _rooflines,
+            topic=Topic.SPEED,
         ),
         Picture(
             "Where the compiled engine's time goes",
             "\u00b5s an image on one thread, by kind of operator.",
             lambda check: [s.measured for s in check.details.of(Speed) if s.measured.profile is not None],
             _operator_times,
+            topic=Topic.SPEED,
         ),
-        Section("Speed of the engines", lambda check: check.details.of(Speed), _write),
+        Section("Speed of the engines", lambda check: check.details.of(Speed), _write, topic=Topic.SPEED),
     ),
     alone=True,
 )

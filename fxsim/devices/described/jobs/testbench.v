@@ -16,9 +16,11 @@ module testbench;
 `ifdef FOUR_STATE_EVENTS
   parameter STALL = `FOUR_STATE_STALL;
   parameter RESETS = `FOUR_STATE_RESETS;
+  parameter WAITS = 0;
 `else
   parameter STALL = 0;
   parameter RESETS = 0;
+  parameter WAITS = 0;
 `endif
 
   // What a byte of the memories is.

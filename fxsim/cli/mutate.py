@@ -1,0 +1,65 @@
+"""`fxsim mutate`: small faults put into RTL, and which of them the tests find."""
+
+from pathlib import Path
+
+import click
+
+from fxsim.cli.console import json_option
+
+
+@click.command()
+@click.argument("rtl", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False, metavar="[DIR]")
+@click.option("--accel", metavar="NAME", help="One accelerator's modules, stream or simd; by default both.")
+@click.option("--module", "modules", multiple=True, metavar="NAME", help="This module alone; may be repeated.")
+@click.option("--count", type=click.IntRange(1), default=1500, show_default=True, help="Mutants at most.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides which are drawn.")
+@click.option("--id", "only", multiple=True, metavar="ID", help="This mutant alone; may be repeated.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Mutants at once.")
+@click.option("--others/--no-others", default=True, help="Run the tests of modules that use a mutated one, too.")
+@click.option("--resume", is_flag=True, help="Go on with what was asked for in the folder of -o.")
+@click.option("--fresh", is_flag=True, help="Judge anew what is kept of earlier runs.")
+@click.option("--list", "listed", is_flag=True, help="List the mutants, and judge none.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write record and summary here.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    rtl: Path | None,
+    accel: str | None,
+    modules: tuple[str, ...],
+    count: int,
+    seed: int,
+    only: tuple[str, ...],
+    jobs: int,
+    others: bool,
+    resume: bool,
+    fresh: bool,
+    listed: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Put small faults into the accelerators' Verilog, one at a time, and count those that the tests find.
+
+    DIR: Verilog in place of fxsim's own, of the same modules. Each mutant is one edit of one line. It is `killed` where
+    a testbench finds it, its module's first; `equivalent` where it is proved to change nothing under the parameters of
+    its module's cases; `invalid` where the simulator does not take it; `timed out` where it took too long; and
+    `survived` else. docs/mutation.md says what a score is, and what it is not.
+
+    Results are kept in the cache by all that they rest on, so that a run again judges only what is new. Exit status 1
+    where any mutant survived or timed out.
+    """
+    from fxsim.cli.mutate_show import Asked, show, show_list
+
+    if resume and output is None:
+        raise click.UsageError("--resume goes on in a folder: give it by -o")
+    given = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+    fixed = sorted(given & {"rtl", "accel", "modules", "count", "seed", "only", "others"})
+    if resume and fixed:
+        raise click.UsageError(f"--resume takes what was asked for from the folder of -o: leave out {', '.join(fixed)}")
+    asked = Asked(
+        rtl=None if rtl is None else str(rtl.absolute()), accel=accel, modules=modules, count=count, seed=seed,
+        only=only, others=others,
+    )  # fmt: skip
+    if listed:
+        ctx.exit(show_list(asked, as_json))
+    ctx.exit(show(asked, jobs, resume, fresh, output, as_json))

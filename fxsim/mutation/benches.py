@@ -1,0 +1,355 @@
+"""Testbenches as checks of mutants: their cases kept once, each then run by the simulator alone, up to a failure.
+
+A testbench under pytest takes seconds to begin with; a case that was kept needs a compilation of a tenth of a second
+and one process of the simulator.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import selectors
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+from fxsim import temporary
+from fxsim.errors import FxsimError, ToolError
+from fxsim.mutation.children import NEVER, POLL_SECONDS, Stop, finish, limited
+from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
+from fxsim.paths import rtl_dir, verilog_files
+from fxsim.process import run, running
+from fxsim.simulate.sources import hash_parts
+from fxsim.simulate.tools import program_output
+
+KILLED, PASSED, INVALID, TIMED_OUT = "killed", "passed", "invalid", "timed out"
+LIMIT_TIMES, LIMIT_SECONDS = 4.0, 5.0
+"""Processor seconds that a mutant may take: so many times those of the unmutated run, and so many more."""
+_WALL_TIMES = 30.0
+"""Seconds by the clock for each processor second of the limit, on a machine that others use too."""
+_RECORD_SECONDS_MAX, _COMPILE_SECONDS_MAX = 900.0, 600.0
+_OUTPUT_BYTES_MAX = 1 << 20
+_FAILED = re.compile(r"cocotb\.regression\s+(?:\S+\.)?(\S+) failed")
+_ENDED = re.compile(r"cocotb\.regression\s+(?:running |\*\*\*|\S+ passed)")
+_MESSAGE = re.compile(r"(?:Error|Exception|Failure|TimeoutError|Interrupted): (.*)|(?:Error|Exception)\s*$")
+_UNKNOWN = re.compile(r"\bis [01]*[XZxz][01XZxz]*\b|\bunknown\b|Unresolvable|\bis X\b|contains? .*[XZ]")
+_STANDS = re.compile(r"not done after|did not|timed? ?out|stuck|never|after \d+ cycles|StopIteration|SimTimeout")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One simulation of a testbench: a module with parameters, beside files, run by the cocotb tests of `testbench`."""
+
+    testbench: str
+    module: str
+    parameters: Mapping[str, int | str]
+    test: str
+    files: Path
+
+    @property
+    def name(self) -> str:
+        """The test's name, as pytest has it."""
+        return self.test
+
+
+@dataclass(frozen=True)
+class Run:
+    """The end of a case's run: `state`, the cocotb test that failed, how, and its words. `code`: what was compiled."""
+
+    state: str
+    test: str = ""
+    how: str = ""
+    words: str = ""
+    seconds: float = 0.0
+    code: str = ""
+
+
+def testbenches_dir() -> Path:
+    """The folder of the project's testbenches; FxsimError where this installation has none: they are in clones only."""
+    folder = rtl_dir().parent / "testbenches"
+    if not folder.is_dir():
+        raise FxsimError(f"{folder} is missing: testbenches, which judge mutants, are in a clone of fxsim alone")
+    return folder
+
+
+def bench_of(module: str) -> Path | None:
+    """The folder of a module's testbench; None where it has none."""
+    folder = testbenches_dir() / module
+    return folder if folder.is_dir() else None
+
+
+def hash_bench(module: str) -> str:
+    """Hash of all that a module's testbench consists of: its own files and the common ones."""
+    parts = []
+    root = testbenches_dir()
+    for folder in ("common", module):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                parts += [path.relative_to(root).as_posix().encode(), path.read_bytes()]
+    return hash_parts(*parts)
+
+
+@cache
+def tool_versions() -> dict[str, str]:
+    """Versions of what runs testbenches, by name; ToolError where one of them is missing."""
+    for tool, package in (("iverilog", "iverilog"), ("vvp", "iverilog")):
+        if shutil.which(tool) is None:
+            raise ToolError(f"'{tool}' is missing, which runs the testbenches: install the Debian package '{package}'")
+    for module, extra in (("cocotb_tools", "cocotb"), ("pytest", "test"), ("find_libpython", "cocotb")):
+        if find_spec(module) is None:
+            raise ToolError(f"'{module}' is missing, which runs the testbenches: the extra '{extra}' has it")
+    versions = {name: metadata.version(name) for name in ("cocotb", "cocotbext-axi", "numpy", "pyverilog", "pytest")}
+    return versions | {"icarus": program_output(["iverilog", "-V"]).splitlines()[0], "python": sys.version.split()[0]}
+
+
+@contextlib.contextmanager
+def recorded(module: str) -> Iterator[list[Case]]:
+    """The cases of a module's testbench, until the end of the block; those marked `thorough` are left out.
+
+    FxsimError where there are none, or where pytest fails.
+    """
+    bench = bench_of(module)
+    if bench is None:
+        raise FxsimError(f"module '{module}' has no testbench: expected {testbenches_dir() / module}")
+    with temporary.folder("cases") as folder:
+        kept = folder / "kept"
+        kept.mkdir()
+        command = [
+            sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "fxsim.mutation.recorder",
+            "-p", "no:cacheprovider", "-q", "-m", "not thorough", "--basetemp", str(folder / "tmp"), str(bench),
+        ]  # fmt: skip
+        environment = os.environ | {VARIABLE: str(kept), "PYTHONPATH": _python_path()}
+        found = run(command, timeout=_RECORD_SECONDS_MAX, cwd=testbenches_dir().parent, env=environment)
+        cases = [_read(path) for path in sorted(kept.iterdir())]
+        cases = [case for case in cases if case is not None and case.module == module]
+        if found.returncode != 0 or not cases:
+            words = " ".join((found.stdout + found.stderr).split())[-300:]
+            raise FxsimError(
+                f"no case of the testbench of '{module}' could be kept (status {found.returncode}): {words}"
+            )
+        yield [case for case in cases if case is not None]
+
+
+def _read(folder: Path) -> Case | None:
+    recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    if not recipe["own"]:
+        return None  # of a module that the testbench brings itself
+    test = recipe["test"].rpartition("/")[2]
+    return Case(recipe["testbench"], recipe["module"], recipe["parameters"], test, folder / FILES)
+
+
+def _python_path() -> str:
+    own = os.environ.get("PYTHONPATH")
+    root = str(testbenches_dir().parent)
+    return root if not own else f"{root}{os.pathsep}{own}"
+
+
+@cache
+def _environment() -> dict[str, str]:
+    import cocotb_tools.config as config
+    import find_libpython
+
+    library = find_libpython.find_libpython()
+    if library is None:
+        raise ToolError(
+            "libpython is missing, which a simulator runs cocotb by: expected a Python with a shared library"
+        )
+    return {
+        "GPI_USERS": f"{library};{config.pygpi_entry_point()}",
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "TOPLEVEL_LANG": "verilog",
+        "COCOTB_ANSI_OUTPUT": "0",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONPATH": _python_path(),
+        "PYTHONUNBUFFERED": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "GPI_LOG_LEVEL": "ERROR",
+        "_LIBRARY": str(config.lib_entry("vpi", "icarus")),
+    }
+
+
+def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None, stop: Stop = NEVER) -> str | None:
+    """Compile a case in `folder`, into sim.vvp; None, or the compiler's words where it does not take the Verilog.
+
+    `other`: a file in place of the one of the same name in `rtl`.
+    """
+    files = verilog_files(rtl)
+    folders = sorted({path.parent for path in files.values()})
+    top = next((path for path in files.values() if path.stem == case.module), None)
+    if other is not None:
+        folders.insert(0, other.parent)
+        if other.stem == case.module:
+            top = other
+    if top is None:
+        raise FxsimError(f"the Verilog folder {rtl} has no module '{case.module}'")
+    (folder / "cmds.f").write_text("+timescale+1ns/1ps\n", encoding="ascii")
+    values = {name: f'"{value}"' if isinstance(value, str) else value for name, value in case.parameters.items()}
+    command = [
+        "iverilog", "-o", str(folder / "sim.vvp"), "-s", case.module, "-g2012", "-f", str(folder / "cmds.f"),
+        *(f"-P{case.module}.{name}={value}" for name, value in values.items()),
+        *(word for parent in folders for word in ("-y", str(parent))), str(top),
+    ]  # fmt: skip
+    status, printed = finish(command, folder, _COMPILE_SECONDS_MAX, stop)
+    if status != 0:
+        words = next((line for line in printed.splitlines() if line.strip()), "no message")
+        for place in (rtl, *(() if other is None else (other.parent,))):
+            words = words.replace(f"{place}/", "")
+        return words[:200]
+    return None
+
+
+def compiled_code(folder: Path) -> str:
+    """Hash of what was compiled, without the names and lines of its sources."""
+    text = (folder / "sim.vvp").read_text(encoding="utf-8", errors="replace")
+    # Scopes name file and line, which a mutant in another folder, or a longer line, changes.
+    kept = [line for line in text.splitlines() if not line.startswith((":file_names", '    "', "#!"))]
+    stripped = re.sub(r"%file_line \d+ \d+ \d+;", "", "\n".join(kept))
+    stripped = re.sub(r"(\.scope \w+, \"[^\"]*\" \"[^\"]*\") \d+ \d+( \d+ \d+)?", r"\1", stripped)
+    stripped = re.sub(r"[SLVP]_0x[0-9a-f]+|[vo]0x[0-9a-f]+(?:_\d+)*", _Renamer(), stripped)
+    return hash_parts(stripped.encode())
+
+
+class _Renamer:
+    """Numbers for labels that hold addresses, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def __call__(self, found: re.Match[str]) -> str:
+        return self._names.setdefault(found[0], f"n{len(self._names)}")
+
+
+def run_case(
+    case: Case,
+    rtl: Path,
+    other: Path | None = None,
+    limit: float | None = None,
+    same: str = "",
+    stop: Stop = NEVER,
+) -> Run:
+    """Run a case with a mutated file, up to its first failure or `limit` processor seconds.
+
+    `same`: what the unmutated case compiles to; a mutant that compiles to the same passes without a run.
+    """
+    begun = _children_seconds()
+    with temporary.folder("mutant") as work:
+        folder = work / "run"
+        shutil.copytree(case.files, folder)
+        refused = compile_case(case, rtl, folder, other, stop)
+        if refused is not None:
+            return Run(INVALID, case.name, words=refused, seconds=_children_seconds() - begun)
+        code = compiled_code(folder)
+        if same and code == same:
+            return Run(PASSED, case.name, "same code", seconds=_children_seconds() - begun, code=code)
+        found = _simulate(case, folder, limit, stop)
+    return Run(found.state, found.test, found.how, found.words, round(_children_seconds() - begun, 3), code)
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
+    environment = _environment()
+    results = folder / "results.xml"
+    own = {
+        "COCOTB_TOPLEVEL": case.module,
+        "COCOTB_TEST_MODULES": case.testbench,
+        "COCOTB_RESULTS_FILE": str(results),
+        "COCOTB_RANDOM_SEED": os.environ.get("FXSIM_SEED", "20250218"),
+    }
+    command: Sequence[str] = ["vvp", "-m", environment["_LIBRARY"], str(folder / "sim.vvp"), "-none"]
+    if limit is not None:
+        command = limited(command, limit)
+    deadline = time.monotonic() + (3600.0 if limit is None else _WALL_TIMES * limit)
+    lines: list[str] = []
+    failed = ""
+    with running(
+        command, cwd=folder, env=os.environ | environment | own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        for line in _lines(process, deadline, stop):
+            if found := _FAILED.search(line):
+                failed, lines = found[1], []
+            elif failed and _ENDED.search(line):
+                break
+            lines.append(line)
+            del lines[:-60]
+        else:
+            try:
+                status = process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                return Run(TIMED_OUT, case.name, "time limit", "the clock's limit")
+            if not failed and status < 0 and -status in (9, 24):
+                return Run(TIMED_OUT, case.name, "time limit", f"more than {limit:.0f} processor seconds")
+            if not failed:
+                return _ended(case, results, lines, status)
+    words = _words(lines)
+    return Run(KILLED, f"{case.name}: {failed}", _how(words), words)
+
+
+def _ended(case: Case, results: Path, lines: list[str], status: int) -> Run:
+    """The run of a simulator that ended by itself, without saying that a test failed."""
+    passed = 0
+    if results.is_file():
+        for test in ElementTree.parse(results).getroot().iter("testcase"):  # noqa: S314  # cocotb's, written just now
+            if any(test.findall(kind) for kind in ("failure", "error", "skipped")):
+                return Run(KILLED, f"{case.name}: {test.get('name', '?')}", "difference", _words(lines))
+            passed += 1
+    if status == 0 and passed:
+        return Run(PASSED, case.name)
+    words = _words(lines) or f"the simulator ended with {status}"
+    return Run(KILLED, case.name, "stopped", words)
+
+
+def _lines(process: "subprocess.Popen[bytes]", deadline: float, stop: Stop) -> Iterator[str]:
+    """Lines that a process prints, until it closes its output or the time is over."""
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    rest, total = b"", 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0 and total < _OUTPUT_BYTES_MAX:
+            stop.check()
+            if not selector.select(min(left, POLL_SECONDS)):
+                continue
+            piece = os.read(descriptor, 1 << 16)
+            if not piece:
+                break
+            total += len(piece)
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _words(lines: Sequence[str]) -> str:
+    """The message of a failure: the first line that names an error, else the last."""
+    for line in lines:
+        if _MESSAGE.search(line):
+            return line.strip()[:200]
+    return lines[-1].strip()[:200] if lines else ""
+
+
+def _how(words: str) -> str:
+    if _UNKNOWN.search(words):
+        return "unknown value"
+    if _STANDS.search(words):
+        return "time limit of the bench"
+    return "difference"
+
+
+def limit_of(seconds: float) -> float:
+    """Processor seconds that a mutant may take where the unmutated run took so many."""
+    return LIMIT_TIMES * seconds + LIMIT_SECONDS

@@ -1,0 +1,94 @@
+"""Equivalence of a mutated module with the original, decided by Yosys under the parameters of its testbench's cases.
+
+Both are made into logic (memories into registers), registers and wires of one name are paired, and every pair is proved
+equal where all pairs are at the beginning: for all inputs and all states in which they agree. What is not proved so is
+not called equivalent. Constants that are unknown, and the contents of memories, are not decided here.
+"""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from fxsim import temporary
+from fxsim.errors import ToolError
+from fxsim.mutation.benches import Case
+from fxsim.mutation.children import NEVER, Stop, finish, limited
+from fxsim.prove.netlist import find_yosys, missing
+
+SECONDS_MAX = 60.0
+"""Processor seconds that a proof may take; a longer one leaves a mutant undecided."""
+UNDECIDED_KINDS = ("table", "unknown")
+"""Kinds whose difference lies in what Yosys is free to choose: contents at the beginning, and unknown values."""
+STEPS = 3
+"""Cycles of induction."""
+_FILE = re.compile(r"[\w.+-]+")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TEXT = re.compile(r"[\w.+-]*")
+
+
+@cache
+def yosys_version() -> str:
+    """The version of the Yosys that decides; empty where there is none."""
+    return "" if missing(netlists=True) is not None else find_yosys()[1]
+
+
+def prove_equal(case: Case, files: Mapping[str, str], file: str, mutated: str, stop: Stop = NEVER) -> bool:
+    """Whether a module with one file mutated is proved equal to the original, under a case's parameters.
+
+    `files`: the text of every file that the module needs, by name without folders. `file`: which of them is mutated.
+    """
+    with temporary.folder("equal") as folder:
+        for name in sorted(files):
+            if not _FILE.fullmatch(name):
+                raise ToolError(f"a Verilog file is called '{name}', which Yosys is not given")
+            (folder / f"gold_{name}").write_text(files[name], encoding="utf-8")
+            (folder / f"gate_{name}").write_text(mutated if name == file else files[name], encoding="utf-8")
+        for path in case.files.iterdir():
+            if path.is_file() and path.suffix == ".hex" and _FILE.fullmatch(path.name):
+                (folder / path.name).write_bytes(path.read_bytes())
+        script = [
+            *_read(case, "gold", sorted(files)), *_read(case, "gate", sorted(files)),
+            "design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate",
+            "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean",
+            f"equiv_simple -undef -seq {STEPS}", f"equiv_induct -undef -seq {STEPS}", "equiv_status -assert",
+        ]  # fmt: skip
+        (folder / "prove.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
+        yosys, _ = find_yosys()
+        try:
+            status, _ = finish(limited([yosys, "-q", "-s", "prove.ys"], SECONDS_MAX), folder, 30 * SECONDS_MAX, stop)
+        except subprocess.TimeoutExpired:
+            return False
+        return status == 0
+
+
+def _read(case: Case, side: str, files: Sequence[str]) -> list[str]:
+    parameters = []
+    for name, value in case.parameters.items():
+        if not _NAME.fullmatch(name) or (isinstance(value, str) and not _TEXT.fullmatch(value)):
+            raise ToolError(f"parameter {name} of {case.module} is {value!r}, which Yosys is not given")
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        parameters += ["-chparam", name, shown]
+    return [
+        *(f"read_verilog -sv {side}_{name}" for name in files),
+        " ".join(["hierarchy -check -top", case.module, *parameters]),
+        "proc", "flatten", "opt_clean", "memory -nordff", "opt_clean", "async2sync", "setundef -undriven -anyseq",
+        f"rename -top {side}", f"design -stash {side}",
+    ]  # fmt: skip
+
+
+def closure(module: str, instances: Mapping[str, Sequence[str]]) -> list[str]:
+    """A module and all that it is made of."""
+    found, waiting = [], [module]
+    while waiting:
+        name = waiting.pop()
+        if name in instances and name not in found:
+            found.append(name)
+            waiting += instances[name]
+    return sorted(found)
+
+
+def folder_files(paths: Mapping[str, Path], names: Sequence[str]) -> dict[str, str]:
+    """The text of the files of some modules, by file name."""
+    return {paths[name].name: paths[name].read_text(encoding="utf-8") for name in names}

@@ -1,0 +1,116 @@
+"""The record of a run of mutants: every mutant with its verdict, and the score by module and by kind."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID = "killed", "survived", "equivalent", "timed out", "invalid"
+VERDICTS = (KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID)
+MODULE_TEST, OTHER_TEST, WHOLE = "module test", "other test", "whole"
+"""Stages in which a mutant is killed: the tests of its own module, those of modules that use it, the whole design."""
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A mutant and its verdict.
+
+    `was` became `becomes` in `file`, at `line` and `column`, from 1. `stage`, `check`, `how`, `words`: of a mutant that
+    was killed, or timed out, what found it and how (difference, unknown value, time limit of the bench, stopped);
+    of one that is equivalent `how` is the method; of one that is invalid `words` are the compiler's.
+    """
+
+    id: str
+    file: str
+    module: str
+    kind: str
+    line: int
+    column: int
+    was: str
+    becomes: str
+    verdict: str
+    stage: str = ""
+    check: str = ""
+    how: str = ""
+    words: str = ""
+    source: str = ""
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of mutants of a module, of a kind, or of all.
+
+    `score` is killed / (mutants - equivalent - invalid), null where there is nothing to kill.
+    """
+
+    name: str
+    mutants: int
+    module_test: int
+    other_test: int
+    whole: int
+    equivalent: int
+    survived: int
+    timed_out: int
+    invalid: int
+    score: float | None
+
+    @property
+    def killed(self) -> int:
+        """Mutants that were killed, in whatever stage."""
+        return self.module_test + self.other_test + self.whole
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a run. `candidates`: all mutants that could be made; of them `count` at most were drawn by `seed`.
+
+    `rests_on`: sha256 of the mutated sources and versions of the tools.
+    """
+
+    design: str
+    seed: int
+    count: int
+    candidates: int
+    rests_on: dict[str, str]
+    total: Score
+    modules: tuple[Score, ...]
+    kinds: tuple[Score, ...]
+    mutants: tuple[Judged, ...]
+
+
+def score_of(name: str, mutants: Iterable[Judged]) -> Score:
+    """The counts of some mutants."""
+    rows = list(mutants)
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in VERDICTS}
+    killed = {
+        stage: sum(row.verdict == KILLED and row.stage == stage for row in rows)
+        for stage in (MODULE_TEST, OTHER_TEST, WHOLE)
+    }
+    if sum(killed.values()) != counts[KILLED] or sum(counts.values()) != len(rows):
+        raise ValueError("a mutant has a verdict or a stage that is not known")
+    base = len(rows) - counts[EQUIVALENT] - counts[INVALID]
+    return Score(
+        name=name, mutants=len(rows), module_test=killed[MODULE_TEST], other_test=killed[OTHER_TEST],
+        whole=killed[WHOLE], equivalent=counts[EQUIVALENT], survived=counts[SURVIVED], timed_out=counts[TIMED_OUT],
+        invalid=counts[INVALID], score=round(counts[KILLED] / base, 4) if base else None,
+    )  # fmt: skip
+
+
+def make_record(
+    design: str, seed: int, count: int, candidates: int, rests_on: dict[str, str], mutants: Sequence[Judged]
+) -> Record:
+    """The record of judged mutants, in the order of file and place."""
+    ordered = sorted(mutants, key=lambda row: (row.file, row.line, row.column, row.becomes, row.id))
+    return Record(
+        design=design,
+        seed=seed,
+        count=count,
+        candidates=candidates,
+        rests_on=dict(sorted(rests_on.items())),
+        total=score_of("all", ordered),
+        modules=tuple(
+            score_of(name, [row for row in ordered if row.module == name])
+            for name in sorted({row.module for row in ordered})
+        ),
+        kinds=tuple(
+            score_of(name, [row for row in ordered if row.kind == name])
+            for name in sorted({row.kind for row in ordered})
+        ),
+        mutants=tuple(ordered),
+    )

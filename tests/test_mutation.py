@@ -1,0 +1,311 @@
+"""Mutants of RTL: made at places of the syntax tree, judged by testbenches and proofs, counted, kept by content."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fxsim.errors import FileError, FxsimError
+from fxsim.mutation import benches
+from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
+from fxsim.mutation.record import EQUIVALENT, KILLED, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
+from fxsim.mutation.run import Candidates, Request, draw, mutate
+from fxsim.mutation.text import markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TOY = """module toy (
+    input wire clk,
+    input wire rst,
+    input wire in_valid,
+    input wire [3:0] a,
+    input wire [3:0] b,
+    output reg [7:0] y,
+    output reg [3:0] seen,
+    output reg [3:0] chained,
+    output wire out_valid
+);
+
+  reg [7:0] table_words[0:1];
+  initial $readmemh("toy.hex", table_words);
+
+  reg valid_reg;
+  wire signed [3:0] low = a;
+  wire signed [7:0] wide = low >>> 1;
+  wire [7:0] mixed = ({4'd0, a} + {4'd0, b}) ^ ((wide & 8'hf0) | 8'd1);
+  assign out_valid = valid_reg && in_valid && a != 4'd3;
+
+  always @(posedge clk) begin
+    if (rst) begin
+      y <= 8'd0;
+      seen <= 4'd0;
+      chained <= 4'd0;
+      valid_reg <= 1'b0;
+    end else if (in_valid) begin
+      y <= (a[3] ? mixed : mixed - 8'd1) + table_words[0];
+      seen <= {seen[2:0], a[0]};
+      chained <= seen;
+      valid_reg <= a < b || b == 4'd7;
+    end
+  end
+
+endmodule
+"""
+DRIVER = """module driver;
+  reg clk = 0, rst = 1, in_valid = 0;
+  reg [3:0] a = 0, b = 0;
+  wire [7:0] y;
+  wire [3:0] seen, chained;
+  wire out_valid;
+  toy dut (.clk(clk), .rst(rst), .in_valid(in_valid), .a(a), .b(b), .y(y), .seen(seen), .chained(chained),
+           .out_valid(out_valid));
+  integer k;
+  initial begin
+    for (k = 0; k < 80; k = k + 1) begin
+      rst = k < 2 || k == 40;
+      in_valid = k % 5 != 0;
+      a = k * 7;
+      b = k * 11 + (k >> 3);
+      #1 $display("%b %b %b %b", y, seen, chained, out_valid);
+      clk = 1;
+      #1 clk = 0;
+    end
+  end
+endmodule
+"""
+
+
+@pytest.fixture(scope="module")
+def toys() -> list[Mutant]:
+    """Every mutant of the toy."""
+    return make_mutants(TOY, "toy.v")
+
+
+def outputs(text: str, folder: Path) -> str:
+    """All that the toy's outputs show, by Icarus; what it says where it does not take the Verilog."""
+    (folder / "toy.v").write_text(text)
+    (folder / "driver.v").write_text(DRIVER)
+    (folder / "toy.hex").write_text("2a\n11\n")
+    for command in (["iverilog", "-g2012", "-o", "sim", "driver.v", "toy.v"], ["vvp", "-n", "sim"]):
+        found = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
+        if found.returncode != 0:
+            return f"refused: {found.stderr}"
+    return found.stdout
+
+
+@pytest.mark.icarus
+def test_every_kind_changes_behaviour(toys: list[Mutant], tmp_path: Path) -> None:
+    """Of every kind there is a mutant of the toy that the simulator takes, and whose outputs differ."""
+    right = outputs(TOY, tmp_path)
+    assert right.count("\n") == 80
+    for kind in KINDS:
+        own = [mutant for mutant in toys if mutant.kind == kind]
+        assert own, f"there is no mutant of kind {kind}"
+        shown = (outputs(mutant.apply(TOY), tmp_path) for mutant in own)
+        assert any(text != right and not text.startswith("refused") for text in shown), kind
+
+
+def test_mutant_is_one_edit_of_one_place(toys: list[Mutant]) -> None:
+    """All around a mutant's place is as it was, and what was there is what the mutant says; no two are the same."""
+    for mutant in toys:
+        text = mutant.apply(TOY)
+        assert TOY[mutant.start : mutant.end] == mutant.was
+        assert text == TOY[: mutant.start] + mutant.becomes + TOY[mutant.end :]
+        assert text != TOY
+        assert TOY.splitlines()[mutant.line - 1][mutant.column - 1 :].startswith(mutant.was.split("\n")[0])
+    assert len({mutant.id for mutant in toys}) == len(toys)
+    assert len({mutant.apply(TOY) for mutant in toys}) == len(toys)
+    with pytest.raises(ValueError, match="is not of this text"):
+        toys[-1].apply("\n" + TOY)
+
+
+def test_identity_stays_under_an_unrelated_edit(toys: list[Mutant]) -> None:
+    """A line added, or a comment, changes no id of other lines; an edited line's mutants have others."""
+    edited = TOY.replace("  reg valid_reg;\n", "  // A comment.\n  wire unused = rst && in_valid;\n  reg valid_reg;\n")
+    assert {mutant.id for mutant in toys} < {mutant.id for mutant in make_mutants(edited, "toy.v")}
+    changed = TOY.replace("chained <= seen;", "chained <= seen + 4'd0;")
+    lost = {mutant.id for mutant in toys} - {mutant.id for mutant in make_mutants(changed, "toy.v")}
+    line = TOY[: TOY.index("chained <= seen;")].count("\n") + 1
+    assert lost == {mutant.id for mutant in toys if mutant.line == line} != set()
+
+
+def test_what_is_not_read_is_refused_by_name() -> None:
+    """SystemVerilog, and macros, are refused with the file and the reason."""
+    with pytest.raises(FileError, match=r"new\.sv is not read by Pyverilog.*near line 1, 'f'"):
+        make_mutants("module a; function automatic f; endfunction endmodule", "new.sv")
+    with pytest.raises(FileError, match=r"old\.v uses the directive `define"):
+        make_mutants("`define W 3\nmodule a; endmodule", "old.v")
+
+
+def test_parameter_guards_are_left_alone() -> None:
+    """The refusal of an illegal parameter is not mutated; what stands in its other case is."""
+    text = """module m #(parameter A = 1) (input wire x, output wire y);
+  generate
+    if (A < 1) begin : illegal
+      illegal_parameter_A stop ();
+    end else begin : legal
+      assign y = !x;
+    end
+  endgenerate
+endmodule
+"""
+    assert {mutant.was for mutant in make_mutants(text, "m.v")} == {"1", "!", "assign y = !x;"}
+
+
+@pytest.fixture(scope="module")
+def own() -> Candidates:
+    """All mutants of fxsim's own Verilog."""
+    return Candidates(Request())
+
+
+def test_every_module_of_both_accelerators_has_mutants(own: Candidates) -> None:
+    """There are far more than 1,500 mutants, of every file of the three folders, and a draw has every module."""
+    files = {path.relative_to(ROOT / "rtl").as_posix() for path in (ROOT / "rtl").rglob("*.v")}
+    assert {mutant.file for mutant in own.mutants} == files
+    assert len(own.mutants) > 5000
+    drawn = own.draw(Request(count=1500))
+    assert len(drawn) == len({mutant.id for mutant in drawn}) == 1500
+    assert {mutant.file for mutant in drawn} == files
+    assert {mutant.kind for mutant in drawn} == set(KINDS)
+
+
+def test_same_seed_same_mutants(own: Candidates) -> None:
+    """A seed draws the same again, a smaller count the first of a larger one's, another seed others."""
+    few, many, others = (own.draw(Request(count=count, seed=seed)) for count, seed in ((40, 1), (400, 1), (400, 2)))
+    assert many == draw(list(reversed(own.mutants)), 400, 1)
+    assert few == many[:40]
+    assert {mutant.id for mutant in many} != {mutant.id for mutant in others}
+
+
+def judged(verdict: str, stage: str = "") -> Judged:
+    """A row of a record, but for the verdict empty."""
+    return Judged(
+        id="", file="", module="m", kind="k", line=1, column=1, was="", becomes="", verdict=verdict, stage=stage
+    )
+
+
+def test_score_counts_what_could_be_killed() -> None:
+    """Equivalent and invalid mutants count neither way; one that timed out was not killed."""
+    rows = [judged("killed", MODULE_TEST)] * 3 + [judged(verdict) for verdict in ("survived", "timed out", "invalid")]
+    score = score_of("m", [*rows, judged("equivalent"), judged("equivalent")])
+    assert (score.mutants, score.killed, score.score) == (8, 3, 0.6)
+    assert score_of("m", [judged("equivalent")]).score is None
+    with pytest.raises(ValueError, match="verdict or a stage"):
+        score_of("m", [judged("killed", "by hand")])
+
+
+WEAK = """module feeble (
+    input wire [3:0] a,
+    input wire [3:0] b,
+    output wire [3:0] y,
+    output wire most
+);
+  wire [4:0] sum = a + b;
+  assign y = sum[3:0];
+  assign most = a == 4'd15;
+endmodule
+"""
+WEAK_TEST = """
+import cocotb
+from cocotb.triggers import Timer
+from testbenches.common.simulation import simulate
+
+@cocotb.test()
+async def adds(dut):
+    for a in range(16):
+        dut.a.value, dut.b.value = a, 3
+        await Timer(1, "ns")
+        assert dut.y.value == (a + 3) % 16, f"{a}: {dut.y.value}"
+
+def test_weak(tmp_path):
+    simulate(__name__, "feeble", tmp_path)
+"""
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Request, Record]]:
+    """A bench that looks at one of two outputs alone, and the record of three mutants of its module."""
+    folder = tmp_path_factory.mktemp("weak")
+    bench = folder / "testbenches" / "feeble"
+    bench.mkdir(parents=True)
+    (bench / "test_weak.py").write_text(WEAK_TEST)
+    shutil.copytree(ROOT / "testbenches" / "common", folder / "testbenches" / "common")
+    (folder / "rtl").mkdir()
+    (folder / "rtl" / "feeble.v").write_text(WEAK)
+    wanted = (("+", "-"), ("4", "(4) - 1"), ("4'd15", "4'd14"))
+    ids = [m.id for m in make_mutants(WEAK, "feeble.v") if (m.was, m.becomes) in wanted]
+    assert len(ids) == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benches, "testbenches_dir", lambda: folder / "testbenches")
+        benches._environment.cache_clear()
+        patch.setenv("FXSIM_CACHE", str(folder / "cache"))
+        request = Request(rtl=folder / "rtl", only=tuple(ids))
+        yield request, mutate(request)
+    benches._environment.cache_clear()
+
+
+def verdicts(record: Record) -> dict[str, str]:
+    """Verdicts by what a mutant put in the place."""
+    return {row.becomes: row.verdict for row in record.mutants}
+
+
+@pytest.mark.icarus
+@pytest.mark.yosys
+@pytest.mark.slow
+def test_weak_bench_leaves_a_survivor_and_equivalence_is_proved(weak: tuple[Request, Record]) -> None:
+    """What the bench looks at is killed there, what it does not look at survives, an unused bit is equivalent."""
+    rows = {row.becomes: row for row in weak[1].mutants}
+    assert {becomes: row.verdict for becomes, row in rows.items()} == {
+        "-": KILLED, "(4) - 1": EQUIVALENT, "4'd14": SURVIVED,
+    }  # fmt: skip
+    assert (rows["-"].stage, rows["-"].how) == (MODULE_TEST, "difference")
+    assert rows["-"].check == "test_weak.py::test_weak: adds"
+    assert rows["(4) - 1"].how == "proved equal by induction under the parameters of 1 cases"
+    assert weak[1].total.score == 0.5
+    text = markdown(weak[1], "fxsim mutate")
+    assert text.count("| survived | feeble.v:9 | constant |") == 1
+    assert "'4'd15' became '4'd14'" in text
+
+
+@pytest.mark.icarus
+@pytest.mark.slow
+def test_what_is_kept_gives_the_same_record(weak: tuple[Request, Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run again asks no testbench and gives the same record; of a changed file nothing kept is taken."""
+    request, record = weak
+
+    def refuse(*_: object) -> None:
+        raise FxsimError("it is judged anew")
+
+    monkeypatch.setattr(benches, "recorded", refuse)
+    assert msgspec.json.encode(mutate(request)) == msgspec.json.encode(record)
+    place = request.rtl / "feeble.v"
+    place.write_text(WEAK.replace("endmodule", "// another text\nendmodule"))
+    try:
+        with pytest.raises(FxsimError, match="it is judged anew"):
+            mutate(request)
+    finally:
+        place.write_text(WEAK)
+
+
+def test_record_is_in_the_order_of_places() -> None:
+    """The order in which mutants were judged leaves no trace in the record."""
+    rows = [
+        msgspec.structs.replace(judged("killed", MODULE_TEST), id=str(line), line=line, file="f") for line in (3, 1, 2)
+    ]
+    made = make_record("d", 1, 3, 9, {"b": "2", "a": "1"}, rows)
+    assert [row.line for row in made.mutants] == [1, 2, 3]
+    assert made == make_record("d", 1, 3, 9, {"a": "1", "b": "2"}, rows[::-1])
+
+
+def test_unknown_module_and_mutant_are_named(own: Candidates, tmp_path: Path) -> None:
+    """A module or an id that there is not is refused by name."""
+    (tmp_path / "toy.v").write_text(TOY)
+    with pytest.raises(FxsimError, match="no module 'nothing'"):
+        Candidates(Request(modules=("nothing",), rtl=tmp_path))
+    with pytest.raises(FxsimError, match="no mutant 123456123456"):
+        own.draw(Request(only=("123456123456",)))
+    with pytest.raises(FxsimError, match="stream and simd, not of 'tpu'"):
+        Candidates(Request(accelerator="tpu"))
