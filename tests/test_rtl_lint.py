@@ -70,6 +70,7 @@ def redeclared(folder: Path, widths: dict[tuple[str, int], tuple[str, int]]) -> 
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["stream", "simd"])
 def test_each_width_one_bit_too_small_is_found_at_its_line(device: str, tmp_path: Path) -> None:
     """Every declaration that holds something, one bit below the least that is needed of it: file, line, width, need."""
@@ -89,6 +90,7 @@ def test_each_width_one_bit_too_small_is_found_at_its_line(device: str, tmp_path
     assert {f.rule for f in result.findings} == {"width"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["stream", "simd"])
 def test_one_bit_more_passes_where_it_computes_the_same(device: str, tmp_path: Path) -> None:
     """Wider accumulators pass; a wider word of a memory or port, in which values would lie elsewhere, is told."""
@@ -103,6 +105,7 @@ def test_one_bit_more_passes_where_it_computes_the_same(device: str, tmp_path: P
     assert exact < held.keys()
 
 
+@pytest.mark.slow
 def test_each_model_of_the_project_passes() -> None:
     """Both accelerators hold every golden model; the numbers of signals are those of its nodes."""
     for path in sorted(golden_dir().glob("*.safetensors")):

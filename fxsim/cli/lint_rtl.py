@@ -11,7 +11,7 @@ from fxsim.formats import load
 
 @click.command("lint-rtl")
 @model_argument
-@click.option("--accel", metavar="NAME", help="The accelerator: stream or simd.  [default: stream]")
+@click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
 @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own.")
 @json_option

@@ -164,7 +164,7 @@ def _signals(instance: Instance, name: str) -> list[Signal]:
 
 
 def _wrong(need: Need, signal: Signal) -> Iterable[tuple[Rule, str]]:
-    """What is wrong with a signal, in words."""
+    """Everything that is wrong with a signal, in words."""
     if signal.width < need.width or (need.exact and signal.width != need.width):
         least = "" if need.exact else "at least "
         yield "width", f"{signal.name} has {signal.width} bits, expected {least}{need.width}: {need.why}"
