@@ -21,6 +21,7 @@ from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value
 from fxsim.signoff.report.style import FAILED, PASSED, new_canvas, shorten, tick_names
 from fxsim.signoff.simulation import (
     COMPARED,
+    CYCLES,
     SIMULATED,
     SIMULATIONS,
     UNPROBED,
@@ -295,6 +296,7 @@ KIND = Kind(
         ),
         SIMULATIONS,
         UNPROBED,
+        CYCLES,
         DIFFERENCES,
     ),
 )
