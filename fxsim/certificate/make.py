@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from fxsim.certificate.roms import ROMS, memory_contents, takes_no_files
 from fxsim.certificate.statement import (
     Base,
@@ -136,9 +138,9 @@ class _Making:
         if len(self.subjects) > FILES_MAX:
             raise FileError(f"the certificate would cover more than {FILES_MAX:,} files")
         # The first role stays: a golden model is a model before it is a file of a folder.
-        self.files.setdefault(
-            name, Covered(role=role, base=base, **dict(zip(("model", "device"), made_of, strict=False)))
-        )  # type: ignore[arg-type]  # one of them
+        if name not in self.files:
+            row = {"role": role, "base": base} | dict(zip(("model", "device"), made_of, strict=False))
+            self.files[name] = msgspec.convert(row, Covered)
 
     def _hold(self, what: str, sha256: str | None, now: str) -> None:
         """FileError unless something has the hash that the record states of it."""
