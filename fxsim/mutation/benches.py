@@ -25,9 +25,11 @@ from xml.etree import ElementTree
 from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
 from fxsim.mutation.children import NEVER, POLL_SECONDS, Stop, finish, limited
+from fxsim.mutation.kinds import Mutant
+from fxsim.mutation.record import SURVIVED, Judged
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
 from fxsim.paths import rtl_dir, verilog_files
-from fxsim.process import run, running
+from fxsim.process import running
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import program_output
 
@@ -112,7 +114,7 @@ def tool_versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def recorded(module: str) -> Iterator[list[Case]]:
+def recorded(module: str, stop: Stop = NEVER) -> Iterator[list[Case]]:
     """The cases of a module's testbench, until the end of the block; those marked `thorough` are left out.
 
     FxsimError where there are none, or where pytest fails.
@@ -128,14 +130,13 @@ def recorded(module: str) -> Iterator[list[Case]]:
             "-p", "no:cacheprovider", "-q", "-m", "not thorough", "--basetemp", str(folder / "tmp"), str(bench),
         ]  # fmt: skip
         environment = os.environ | {VARIABLE: str(kept), "PYTHONPATH": _python_path()}
-        found = run(command, timeout=_RECORD_SECONDS_MAX, cwd=testbenches_dir().parent, env=environment)
+        root = testbenches_dir().parent
+        status, printed = finish(command, folder, _RECORD_SECONDS_MAX, stop, environment, root)
         cases = [_read(path) for path in sorted(kept.iterdir())]
         cases = [case for case in cases if case is not None and case.module == module]
-        if found.returncode != 0 or not cases:
-            words = " ".join((found.stdout + found.stderr).split())[-300:]
-            raise FxsimError(
-                f"no case of the testbench of '{module}' could be kept (status {found.returncode}): {words}"
-            )
+        if status != 0 or not cases:
+            words = " ".join(printed.split())[-300:]
+            raise FxsimError(f"no case of the testbench of '{module}' could be kept (status {status}): {words}")
         yield [case for case in cases if case is not None]
 
 
@@ -240,21 +241,22 @@ def run_case(
 
     `same`: what the unmutated case compiles to; a mutant that compiles to the same passes without a run.
     """
-    begun = _children_seconds()
+    begun = children_seconds()
     with temporary.folder("mutant") as work:
         folder = work / "run"
         shutil.copytree(case.files, folder)
         refused = compile_case(case, rtl, folder, other, stop)
         if refused is not None:
-            return Run(INVALID, case.name, words=refused, seconds=_children_seconds() - begun)
+            return Run(INVALID, case.name, words=refused, seconds=children_seconds() - begun)
         code = compiled_code(folder)
         if same and code == same:
-            return Run(PASSED, case.name, "same code", seconds=_children_seconds() - begun, code=code)
+            return Run(PASSED, case.name, "same code", seconds=children_seconds() - begun, code=code)
         found = _simulate(case, folder, limit, stop)
-    return Run(found.state, found.test, found.how, found.words, round(_children_seconds() - begun, 3), code)
+    return Run(found.state, found.test, found.how, found.words, round(children_seconds() - begun, 3), code)
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
+    """Processor seconds of all children of this process that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -348,6 +350,17 @@ def _how(words: str) -> str:
     if _STANDS.search(words):
         return "time limit of the bench"
     return "difference"
+
+
+def row_of(mutant: Mutant, text: str, run: Run, stage: str) -> Judged:
+    """The row of a record for a mutant of a file's text, from the run that decided, in a stage."""
+    return Judged(
+        id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
+        column=mutant.column, was=mutant.was, becomes=mutant.becomes,
+        verdict=SURVIVED if run.state == PASSED else run.state,
+        stage="" if run.state in (PASSED, INVALID) else stage, check=run.test if run.state != PASSED else "",
+        how=run.how, words=run.words, source=text.splitlines()[mutant.line - 1].strip(),
+    )  # fmt: skip
 
 
 def limit_of(seconds: float) -> float:
