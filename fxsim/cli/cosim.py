@@ -187,6 +187,14 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
     "--directed", metavar="DIR", type=click.Path(path_type=Path),
     help="With --nodes: in place of INPUT the stimuli that `fxsim coverage --directed` wrote for each node.",
 )  # fmt: skip
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Simulators that the images are split over, each from power-on.",
+)
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
@@ -218,6 +226,7 @@ def command(
     four_state: bool,
     nodes: bool,
     directed: Path | None,
+    jobs: int,
     rtl: Path | None,
     watchdog: int | None,
     power_on_seeds: tuple[int, ...],
@@ -306,6 +315,7 @@ def command(
         rtl=rtl,
         power_on_seeds=power_on_seeds,
         watchdog=watchdog,
+        jobs=jobs,
     )
     if nodes:
         _run_nodes(request, tell, as_json, directed)
@@ -392,6 +402,11 @@ def _print(result: CosimResult) -> None:
         say(f"not compared, since the design shows no such tap: {', '.join(streams.unprobed)}")
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
+    if ran.parts:
+        say(
+            f"in {len(ran.parts)} parts, each from power-on: nothing is said of intervals, nor of what the last image "
+            "of a part does to the next; the cycle of a difference counts from where its part begins"
+        )
     if timing.interval_cycles is not None:
         click.echo(f"{timing.interval_cycles:,} cycles between images{_limit(timing)}")
     if timing.latency_cycles is not None:

@@ -122,6 +122,18 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     is_flag=True,
     help="Go on with the run into this folder that was ended: what it had the results of is not run again.",
 )
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where earlier runs are kept, a line each, for the report's trends.  [default: history.jsonl in -o's folder]",
+)
+@click.option("--no-history", is_flag=True, help="Neither read nor keep earlier runs.")
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Run nothing: accept the cycles of the last record, in -o's folder or reports/: later runs are held to them.",
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of records and stop.")
 @click.option(
@@ -141,6 +153,9 @@ def command(
     strict: bool,
     junit: Path | None,
     resume: bool,
+    history: Path | None,
+    no_history: bool,
+    accept: bool,
     list_checks: bool,
     schema: bool,
     as_json: bool,
@@ -160,9 +175,11 @@ def command(
     from fxsim.machine import count_jobs
     from fxsim.process import finishing
     from fxsim.signoff import RECORD, Status, load_plan, open_journal, prepare_output, read_record, run_plan, write_both
+    from fxsim.signoff.accepted import read_accepted
     from fxsim.signoff.carry import resume_command
     from fxsim.signoff.cluster import Cluster
     from fxsim.signoff.files import encode_record
+    from fxsim.signoff.history import HISTORY, add_to_history, read_history
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
@@ -197,10 +214,21 @@ def command(
     if list_checks:
         _list(loaded, checks, as_json)
         return
+    if accept:
+        _accept(loaded, (output or Path("reports")) / RECORD)
+        return
+    if history is not None and no_history:
+        raise click.UsageError("--history and --no-history exclude one another")
     if junit is not None:
         check_target(junit)
     if folder is not None:
         prepare_output(folder)
+    earlier = history if no_history or history is not None or folder is None else folder / HISTORY
+    if earlier is not None:
+        check_target(earlier)
+        # Before the run: what is wrong with it is said in time.
+        runs, problems = read_history(earlier)
+    accepted = read_accepted(loaded)
     listener = _Listener(len(checks), to_stderr=as_json)
     cluster = None if cluster_at is None else Cluster(cluster_at)
     with nullcontext() if folder is None else open_journal(folder, loaded, resume) as journal, finishing():
@@ -216,10 +244,15 @@ def command(
                 strict=strict,
                 journal=journal,
                 choice=choice,
+                accepted=accepted,
                 cluster=cluster,
             )
+        if earlier is not None:
+            record = msgspec.structs.replace(record, history=runs, history_problems=problems)
         if folder is not None:
             write_both(record, folder)
+        if earlier is not None:
+            add_to_history(earlier, record)
         if journal is not None:
             journal.close(record.complete)
         if junit is not None:
@@ -233,6 +266,15 @@ def command(
         raise KeyboardInterrupt
     if not record.passed:
         raise SystemExit(1)
+
+
+def _accept(plan: "Plan", path: Path) -> None:
+    """Accept the figures of a record."""
+    from fxsim.signoff import read_record
+    from fxsim.signoff.accepted import accept, accepted_path
+
+    count = accept(plan, read_record(path))
+    say(f"accepted: {count:,} figures of {path}, in {accepted_path(plan)}, which later runs of this plan are held to")
 
 
 def _list(plan: "Plan", checks: "Sequence[Check]", as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -80,7 +80,18 @@ class Gap:
     take: Callable[[CheckRecord], Iterable[str]]
 
 
-Part = Picture[Any] | Section[Any] | Tile | Gap
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """Figures by which runs are compared: `exact` ones are the same on any machine, as cycles are; `rates` are not.
+
+    Of both, each figure has a name that says all that it depends on. More of an exact one is worse; of a rate, better.
+    """
+
+    exact: Callable[[CheckRecord], Mapping[str, int]]
+    rates: Callable[[CheckRecord], Mapping[str, float]]
+
+
+Part = Picture[Any] | Section[Any] | Tile | Gap | Yardstick
 """A part of the report that a kind brings."""
 
 

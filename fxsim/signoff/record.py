@@ -180,6 +180,68 @@ class LeftOut(Record, frozen=True):
     because: Literal["stage", "selection"]
 
 
+class CheckRun(Record, frozen=True):
+    """One check in the history. `exact`: cycles, added up; `rate`: the greatest figure a second; null without any."""
+
+    status: Status
+    seconds: float
+    exact: int | None = None
+    rate: float | None = None
+
+
+class Run(Record, frozen=True):
+    """A run that came to its end, a line of `history.jsonl`. `repositories`: commits of the user's own, by name."""
+
+    format: Literal["fxsim.signoff.run"]
+    version: Literal[1]
+    title: str
+    started: str
+    seconds: float
+    passed: bool
+    strict: bool
+    stage: Stage | None
+    seed: int
+    plan: str
+    commit: str
+    repositories: dict[str, str]
+    machine: str
+    checks: dict[str, CheckRun]
+
+
+class Deviation(Record, frozen=True):
+    """An exact figure of a check that is not the accepted one."""
+
+    check: str
+    figure: str
+    accepted: int
+    now: int
+
+
+class RateChange(Record, frozen=True):
+    """A figure a second of a check beside the accepted one: shown as a ratio, and never held."""
+
+    check: str
+    figure: str
+    accepted: float
+    now: float
+
+
+class Held(Record, frozen=True):
+    """A comparison with the figures that were accepted.
+
+    `accepted`: when the run that they are of began; `compared`: exact figures in both; `missing`: accepted ones of
+    checks that ran and do not have them now.
+    """
+
+    accepted: str
+    commit: str
+    machine: str
+    compared: int
+    deviations: tuple[Deviation, ...]
+    missing: tuple[str, ...]
+    rates: tuple[RateChange, ...]
+
+
 class SignoffRecord(Record, frozen=True):
     """`signoff.json`. `complete`: not interrupted.
 
@@ -188,6 +250,8 @@ class SignoffRecord(Record, frozen=True):
 
     `stage`: the stage that the run went up to, null where it left none out. `strict`: what was skipped or only reported
     counts as not passed. `left_out`: the plan's checks that did not run, by name; records of before have none.
+    `history`: earlier runs, the last ones, oldest first; `history_problems`: lines of it that are damaged. `held`: the
+    comparison with accepted figures, null where none are.
 
     `testpoints`: all of the plan's. `stage_reached`: the last stage that has testpoints and of which, and of every
     stage before, all testpoints passed; null where there is none. `without_testpoint`: checks of the plan that no
@@ -221,6 +285,9 @@ class SignoffRecord(Record, frozen=True):
     stage: Stage | None = None
     strict: bool = False
     left_out: tuple[LeftOut, ...] = ()
+    history: tuple[Run, ...] = ()
+    history_problems: tuple[str, ...] = ()
+    held: Held | None = None
     testpoints: tuple[TestpointRecord, ...] = ()
     stage_reached: Stage | None = None
     without_testpoint: tuple[str, ...] = ()

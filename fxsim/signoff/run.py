@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fxsim import __version__
+from fxsim.signoff.accepted import Accepted, compare, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.cluster import Cluster
@@ -30,6 +31,7 @@ def run_plan(
     strict: bool = False,
     journal: Journal | None = None,
     choice: Choice | None = None,
+    accepted: Accepted | None = None,
     cluster: Cluster | None = None,
 ) -> SignoffRecord:
     """Run a plan's checks, or those named in `only`, those up to a stage where one is given, and return the record.
@@ -38,7 +40,8 @@ def run_plan(
     checks that run at once, each in a process of its own, where that is more than one; those of a kind that measures
     time run before, alone. Record and order of what is told are the same with any number, but for times. `strict`:
     whether the run passes only where every check does. `journal`: what it has of an earlier run is taken, and what ends
-    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`.
+    now is kept in it. `choice`: what is chosen, in place of `only` and `stage`. `accepted`: figures that checks
+    are held to.
     `cluster`: the checks that `jobs` would have side by side run there; those that measure time run here, before.
 
     A check that fails, or raises, or whose process ends, does not stop the others. An interruption (Ctrl-C) does: the
@@ -49,7 +52,7 @@ def run_plan(
     choice = choice or Choice(only, stage)
     checks = checks_chosen = plan.select(choice)
     started, began = datetime.now(UTC), time.monotonic()
-    results = _Results(plan, checks, listener, journal)
+    results = _Results(plan, checks, listener, journal, accepted)
     taken = {} if journal is None else journal.taken
     for check in checks:
         if check.name in taken:
@@ -92,6 +95,7 @@ def run_plan(
         machines=() if cluster is None else cluster.machines,
         without_testpoint=tuple(check.name for check in plan.without_testpoint),
         left_out=_left_out(plan, choice.stage, checks_chosen),
+        held=compare(records, accepted),
     )
 
 
@@ -125,7 +129,15 @@ def _carry_out_alone(
 class _Results:
     """Records of checks, told in the plan's order, in whichever they end; and the hashes of all that they used."""
 
-    def __init__(self, plan: Plan, checks: Sequence[Check], listener: Listener, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checks: Sequence[Check],
+        listener: Listener,
+        journal: Journal | None = None,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self._accepted = accepted
         self._plan = plan
         self._journal = journal
         self._began = time.monotonic()
@@ -166,8 +178,9 @@ class _Results:
             if self.hashes.get(name, sha256) != sha256:
                 carried = not_carried_out(check, self._plan, f"{name} changed while the sign-off ran")
         self.hashes |= carried.hashes
-        self._records.append(carried.record)
-        self._listener.finished(carried.record)
+        record = hold(carried.record, self._accepted)
+        self._records.append(record)
+        self._listener.finished(record)
 
 
 def _repositories(plan: Plan) -> tuple[Repository, ...]:

@@ -21,7 +21,7 @@ from fxsim.formats.text import read_bounded
 from fxsim.graph import Model
 from fxsim.operators import Linear
 from fxsim.signoff.context import Context
-from fxsim.signoff.kind import Gap, Section, Tile, Topic
+from fxsim.signoff.kind import Gap, Section, Tile, Topic, Yardstick
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
@@ -374,3 +374,23 @@ def _unprobed(check: CheckRecord) -> list[str]:
 
 
 UNPROBED = Gap(_unprobed)
+
+
+def _exact(check: CheckRecord) -> dict[str, int]:
+    """Cycles of each simulation that passed, under a name with all that they depend on but for the RTL."""
+    found: dict[str, int] = {}
+    for row in check.details.of(Simulation):
+        name = f"{row.model} on {', '.join((row.accelerator, *_words(row)))}, stall {row.stall}, {row.images} images"
+        parts = {"cycles": row.cycles, "interval": row.interval_cycles, "latency": row.latency_cycles}
+        if row.passed:
+            found |= {f"{what} of {name}": cycles for what, cycles in parts.items() if cycles is not None}
+    return found
+
+
+def _rates(check: CheckRecord) -> dict[str, float]:
+    """Cycles a second of the check's longest simulation: short ones say nothing of speed."""
+    longest = max(check.details.of(Simulation), key=lambda row: row.cycles, default=None)
+    return {} if longest is None else {"cycles/s": float(longest.cycles_per_second)}
+
+
+CYCLES = Yardstick(_exact, _rates)

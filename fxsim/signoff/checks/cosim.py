@@ -20,6 +20,7 @@ from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value
 from fxsim.signoff.report.style import FAILED, PASSED, new_canvas, shorten, tick_names
 from fxsim.signoff.simulation import (
     COMPARED,
+    CYCLES,
     SIMULATED,
     SIMULATIONS,
     UNPROBED,
@@ -291,6 +292,7 @@ KIND = Kind(
         ),
         SIMULATIONS,
         UNPROBED,
+        CYCLES,
         DIFFERENCES,
     ),
 )

@@ -30,6 +30,7 @@ from fxsim.signoff.report.style import (
 )
 from fxsim.signoff.simulation import (
     COMPARED,
+    CYCLES,
     SIMULATED,
     SIMULATIONS,
     UNPROBED,
@@ -368,5 +369,6 @@ KIND = Kind(
         ),
         SIMULATIONS,
         UNPROBED,
+        CYCLES,
     ),
 )

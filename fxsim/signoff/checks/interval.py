@@ -14,6 +14,7 @@ from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.style import ACCENT, FAILED, INK, PASSED, new_canvas, shorten
 from fxsim.signoff.simulation import (
     COMPARED,
+    CYCLES,
     SIMULATED,
     SIMULATIONS,
     UNPROBED,
@@ -151,5 +152,6 @@ KIND = Kind(
         ),
         SIMULATIONS,
         UNPROBED,
+        CYCLES,
     ),
 )

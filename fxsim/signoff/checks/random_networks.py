@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from fxsim.fuzz import FEATURE_GROUPS, FuzzRequest, FuzzResult, find_takers, percent, run_fuzz, write_script
 from fxsim.signoff.context import FAILURES, Context, Outcome, SkipCheck
-from fxsim.signoff.kind import Kind, Section
+from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
@@ -139,6 +139,7 @@ KIND = Kind(
             _counts,
             _write,
             "A feature is made where at least one network that was computed and compared had it.",
+            topic=Topic.COVERAGE,
         ),
     ),
 )

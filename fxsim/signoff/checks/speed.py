@@ -13,7 +13,7 @@ from msgspec import Meta
 from fxsim.benchmark.record import Measured, Operator, Result
 from fxsim.machine import count_cores
 from fxsim.signoff.context import Context, Outcome
-from fxsim.signoff.kind import Kind, Picture, Section, Topic
+from fxsim.signoff.kind import Kind, Picture, Section, Topic, Yardstick
 from fxsim.signoff.plan import Check, Name
 from fxsim.signoff.record import Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, Value, format_figure, format_percent
@@ -276,6 +276,14 @@ KIND = Kind(
             topic=Topic.SPEED,
         ),
         Section("Speed of the engines", lambda check: check.details.of(Speed), _write, topic=Topic.SPEED),
+        Yardstick(
+            lambda _: {},
+            lambda check: {
+                f"images/s of {row.measured.model}": row.reached
+                for row in check.details.of(Speed)
+                if row.reached is not None
+            },
+        ),
     ),
     alone=True,
 )

@@ -29,6 +29,7 @@ from fxsim.signoff.report.buckets import find_buckets
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_figure, format_seconds
 from fxsim.signoff.report.fit import STEPS, fit_table, split_long
 from fxsim.signoff.report.style import draw_svg
+from fxsim.signoff.report.trends import find_trends
 from fxsim.signoff.report.uncovered import find_uncovered
 
 RECORD, REPORT = "signoff.json", "signoff.html"
@@ -165,6 +166,38 @@ def _durations(record: SignoffRecord) -> Table:
     return Table(columns, tuple(row for _, row in sorted(rows, key=lambda row: -row[0])))
 
 
+def _deviations(record: SignoffRecord) -> Table:
+    """Exact figures that are not the accepted ones; more than accepted is coloured."""
+    columns = (
+        Column("check", whole=True), Column("figure"), Column("accepted", number=True), Column("now", number=True),
+    )  # fmt: skip
+    rows = () if record.held is None else record.held.deviations
+    return Table(
+        columns, tuple(Row((row.check, row.figure, row.accepted, row.now), row.now > row.accepted) for row in rows)
+    )
+
+
+def _rates(record: SignoffRecord) -> Table:
+    """Figures a second beside the accepted ones, as a ratio."""
+    columns = (
+        Column("check", whole=True), Column("figure"), Column("accepted", number=True), Column("now", number=True),
+        Column("now over accepted", number=True),
+    )  # fmt: skip
+    rows = () if record.held is None else record.held.rates
+    return Table(
+        columns,
+        tuple(
+            Row(
+                (
+                    row.check, row.figure, round(row.accepted), round(row.now),
+                    f"{row.now / row.accepted:.2f}" if row.accepted else None,
+                )
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
 def _kept_files(check: CheckRecord) -> list[KeptFile]:
     """Links to what was kept of a failure: only of a folder where fxsim keeps one, whatever the record says."""
     if check.kept != f"{FAILURES}/{check.name}" or "/" in check.name or check.name in (".", ".."):
@@ -203,6 +236,7 @@ def render_report(record: SignoffRecord) -> str:
         ]
         for check in record.checks
     }
+    trends = find_trends(record)
     waivers = [Entry(part.anchor, part.title) for part in parts if part.waives]
     not_passed = record.count(Status.FAILED) + record.count(Status.ERROR)
     contents = [
@@ -213,6 +247,8 @@ def render_report(record: SignoffRecord) -> str:
         *([Entry("not-passed", "Not passed", str(not_passed), alarming=True)] if buckets else []),
         Entry("checks", "Checks", str(len(record.checks))),
         *waivers,
+        *([Entry("history", "History", str(len(record.history)))] if trends or record.history_problems else []),
+        *([Entry("accepted", "Against the accepted figures")] if record.held else []),
         Entry("durations", "Durations"),
         Entry("what-ran", "What ran"),
     ]
@@ -234,6 +270,9 @@ def render_report(record: SignoffRecord) -> str:
         shown_in=shown_in,
         contents=contents,
         durations=_durations(record),
+        trends=trends,
+        deviations=_deviations(record),
+        rates=_rates(record),
         style=style,
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",

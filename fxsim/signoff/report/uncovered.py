@@ -9,6 +9,8 @@ from fxsim.signoff.plan import STAGES
 from fxsim.signoff.record import CheckRecord, SignoffRecord, Status
 from fxsim.signoff.report.buckets import find_buckets
 
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Line:
@@ -62,6 +64,9 @@ def _lines(record: SignoffRecord) -> Iterator[Line]:
     for point in record.testpoints:
         if point.status in ("planned", "not run", "skipped", "reported"):
             yield Line("skipped", f"testpoint {point.name} ({point.stage}): {point.status}", point.reason or "")
+    if record.held is not None and record.held.missing:
+        names = record.held.missing[:_NAMED]
+        yield Line("skipped", f"{len(record.held.missing)} accepted figures were not measured", names=names)
     yield from _gaps(record)
 
 
