@@ -118,6 +118,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     help="Write the results as JUnit XML, too, as continuous integration reads them.",
 )
 @click.option(
+    "--sarif",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what was found at lines of Verilog as SARIF, too, as code review reads it.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on with the run into this folder that was ended: what it had the results of is not run again.",
@@ -152,6 +158,7 @@ def command(
     seed: int | None,
     strict: bool,
     junit: Path | None,
+    sarif: Path | None,
     resume: bool,
     history: Path | None,
     no_history: bool,
@@ -183,6 +190,7 @@ def command(
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
+    from fxsim.signoff.report.sarif import write_sarif
 
     if schema:
         from fxsim.signoff.schema import record_schema
@@ -219,8 +227,9 @@ def command(
         return
     if history is not None and no_history:
         raise click.UsageError("--history and --no-history exclude one another")
-    if junit is not None:
-        check_target(junit)
+    for target in (junit, sarif):
+        if target is not None:
+            check_target(target)
     if folder is not None:
         prepare_output(folder)
     earlier = history if no_history or history is not None or folder is None else folder / HISTORY
@@ -257,6 +266,8 @@ def command(
             journal.close(record.complete)
         if junit is not None:
             write_junit(record, junit, folder)
+        if sarif is not None:
+            write_sarif(record, sarif)
     if as_json:
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)
