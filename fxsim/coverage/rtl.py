@@ -72,7 +72,7 @@ def why_not(result: CosimResult) -> str:
 
 
 def phases(result: CosimResult) -> tuple[str, ...]:
-    """What a co-simulation's harness did to the streams, and what of it is not measured, in words."""
+    """The stalls and resets of a co-simulation, and what of them is not measured, in words."""
     pattern = parse_stall(result.provenance.stall)
     kinds = ", ".join(sorted(pattern.kinds)) or "none"
     stalled = sum(1 for stream in result.streams.taps.values() if stream.stalled_cycles)
