@@ -183,6 +183,14 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
 @click.option("--wave-from", metavar="IMAGE", type=int, help="Begin the waveform when this image enters.")
 @click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
 @click.option("--nodes", is_flag=True, help="Each node's module alone, given the model's values before it.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Simulators that the images are split over, each from power-on.",
+)
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
@@ -213,6 +221,7 @@ def command(
     wave_from: int | None,
     four_state: bool,
     nodes: bool,
+    jobs: int,
     rtl: Path | None,
     watchdog: int | None,
     power_on_seeds: tuple[int, ...],
@@ -299,6 +308,7 @@ def command(
         rtl=rtl,
         power_on_seeds=power_on_seeds,
         watchdog=watchdog,
+        jobs=jobs,
     )
     if nodes:
         _run_nodes(request, tell, as_json)
@@ -370,6 +380,11 @@ def _print(result: CosimResult) -> None:
         say(f"not compared, since the design shows no such tap: {', '.join(streams.unprobed)}")
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
+    if ran.parts:
+        say(
+            f"in {len(ran.parts)} parts, each from power-on: nothing is said of intervals, nor of what the last image "
+            "of a part does to the next; the cycle of a difference counts from where its part begins"
+        )
     if timing.interval_cycles is not None:
         click.echo(f"{timing.interval_cycles:,} cycles between images{_limit(timing)}")
     if timing.latency_cycles is not None:

@@ -41,6 +41,8 @@ _COMMANDS = {
     "sensitivity": ("fxsim.cli.sensitivity", "Rank what each rule, table size and bit of width is worth in accuracy."),
     "trace": ("fxsim.cli.trace", "Propose a map for a trace that another tool wrote."),
     "signoff": ("fxsim.cli.signoff", "Run a sign-off plan and write its record and report."),
+    "certify": ("fxsim.cli.certify", "Write a certificate of a sign-off that passed."),
+    "check-certificate": ("fxsim.cli.check_certificate", "Check a certificate, and all that it covers."),
     "flow": ("fxsim.cli.flow", "Run a recipe: train, distil, quantise, export, evaluate."),
     "train": ("fxsim.cli.train", "Train a float network, such as a teacher."),
     "distill": ("fxsim.cli.distill", "Train a student from a teacher."),

@@ -19,6 +19,7 @@ from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
 from fxsim.cosim.given import given_of
 from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
+from fxsim.cosim.parts import cut, run_in_parts
 from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
@@ -109,6 +110,13 @@ def run_cosim(
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
     seeds = _power_on_seeds(request.power_on_seeds)
+    if request.jobs > 1:
+        if whole is not None or covered is not None:
+            raise StimulusError("what is measured over a whole run is of one simulator: leave out jobs")
+        parts = cut(request, fitted, pattern, start, stop)
+        if len(parts) > 1:
+            result = run_in_parts(request, fitted, parts, seeds, run_cosim, progress, status, given)
+            return result.replace(wall_seconds=round(time.monotonic() - began, 3))
     gave: dict[int, Given | None] = {}
     # What the simulator reads has a folder of its own, in which no name is taken.
     with temporary.folder("cosim") as work, temporary.folder("files") as files, _written(wave) as wave_path:

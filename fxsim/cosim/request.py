@@ -16,6 +16,7 @@ from fxsim.graph import Model, check_model
 from fxsim.simulate import Stall
 
 WATCHDOG_MAX = 10**12
+JOBS_MAX = 1000
 POWER_ON_SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Seeds of the bits that registers hold at power-on. A register that nothing resets, of one bit, does harm under about
 every other one; of the resets of both accelerators left out in turn, all that can do harm do so under some of these."""
@@ -40,6 +41,7 @@ class CosimRequest:
     without anything moving after which a design counts as stuck, by default the device's. `optimise`: other compiler
     flags than `build_simulator`'s for the simulated design. `power_on_seeds`: of the bits that registers hold at
     power-on. Under the first all images are simulated; under each other one, where that passed, only the first few.
+    `jobs`: simulators that the images are split over, each of which begins at power-on; see `fxsim.cosim.parts`.
     """
 
     model: Model
@@ -56,6 +58,7 @@ class CosimRequest:
     watchdog: int | None = None
     optimise: str | None = None
     power_on_seeds: Iterable[int] = POWER_ON_SEEDS
+    jobs: int = 1
 
     def __post_init__(self) -> None:
         """StimulusError where an argument is of another type than is stated; values are looked at when it is run."""
@@ -68,6 +71,8 @@ class CosimRequest:
         for name in ("watchdog", "wave_from"):
             if getattr(self, name) is not None:
                 _whole(getattr(self, name), name)
+        if not 1 <= _whole(self.jobs, "jobs") <= JOBS_MAX:
+            raise StimulusError(f"jobs is {self.jobs}, expected 1 to {JOBS_MAX}")
         object.__setattr__(self, "power_on_seeds", tuple(self.power_on_seeds))
         for seed in self.power_on_seeds:
             _whole(seed, "a power-on seed")

@@ -231,7 +231,9 @@ class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The run that a result is of: device (`accel`) with its settings, none left open, model, images, stalls.
 
-    `image_start`, `image_stop`: the images of the input.
+    `image_start`, `image_stop`: the images of the input. `parts`: those of each simulator that they were split over,
+    none where there was one. Each began at power-on: cycles are summed up over them, those of a difference are
+    counted in its part, and nothing is said of intervals.
 
     `power_on_seed`: of the bits that registers held at power-on in the run that is reported: the first of
     `power_on_seeds`, or the one under which the design failed.
@@ -248,6 +250,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_cycles: int
     engine: str
     power_on_seeds: tuple[int, ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
 
 
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):

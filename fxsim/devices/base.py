@@ -5,7 +5,7 @@ Nothing outside the folder of a device asks which one it is. `docs/architecture.
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -254,6 +254,18 @@ class Fitted(ABC):
     def figures(self, found: messages.Found, images: int) -> Figures | None:  # noqa: ARG002  # most have none
         """The figures that only this device has, of a run of so many images; None where it has none."""
         return None
+
+    @property
+    def part_images(self) -> int | None:
+        """The images that a run may be split at multiples of; None where all of a run are one job."""
+        return 1
+
+    def join_figures(self, figures: Sequence[Any]) -> Figures | None:
+        """The figures of a run that was split, from those of its parts, in order; ToolError where they contradict."""
+        first: Figures | None = figures[0]
+        if any(other != first for other in figures[1:]):
+            raise ToolError("parts of one run have other figures, expected the same of all")
+        return first
 
     def hold_together(self, figures: Mapping[int, Any]) -> None:  # noqa: B027  # most figures may differ
         """ToolError where figures of runs that passed, by power-on seed, contradict each other."""

@@ -1,6 +1,7 @@
 """Co-simulation of the SIMD accelerator: what its harness needs, and its figures."""
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -192,6 +193,34 @@ class FittedSimd(Fitted):
             errors=simd.errors,
             stops=simd.stops,
         )
+
+    @property
+    def part_images(self) -> int | None:
+        """Whole jobs."""
+        return self.settings.batch
+
+    def join_figures(self, figures: Sequence[SimdFigures]) -> SimdFigures:
+        """Jobs and beats of all parts; what they took where all took the same, as no median can be had of parts."""
+        return msgspec.structs.replace(
+            figures[0],
+            jobs=sum(part.jobs for part in figures),
+            job_cycles=_join_spreads([part.job_cycles for part in figures]),
+            image_cycles=None,
+            single_image_cycles=_only([part.single_image_cycles for part in figures]),
+            read_beats=sum(part.read_beats for part in figures),
+            write_beats=sum(part.write_beats for part in figures),
+        )
+
+
+def _join_spreads(spreads: Sequence[messages.Spread | None]) -> messages.Spread | None:
+    found = [spread for spread in spreads if spread is not None]
+    same = _only([cycles for spread in found for cycles in (spread.min, spread.max)])
+    return None if same is None else messages.Spread(same, same, same, sum(spread.count for spread in found))
+
+
+def _only(values: Sequence[int | None]) -> int | None:
+    """The value that all are."""
+    return values[0] if values and len(set(values)) == 1 else None
 
 
 def _proofs(model: Model, settings: SimdSettings, module: str | None) -> tuple[Provable, ...]:

@@ -1,0 +1,363 @@
+"""Making a certificate of a record: everything that it stands on is read anew, and held to the hashes of the record."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fxsim.certificate.roms import ROMS, memory_contents, takes_no_files
+from fxsim.certificate.statement import (
+    Base,
+    Certificate,
+    CheckResult,
+    Clone,
+    Covered,
+    Digest,
+    Folder,
+    Point,
+    Predicate,
+    Signoff,
+    Subject,
+    refuse_path,
+)
+from fxsim.devices import DEVICES, make_settings
+from fxsim.errors import FileError, ModelError
+from fxsim.paths import rtl_dir, verilog_files
+from fxsim.signoff import Status, load_plan
+from fxsim.signoff.context import Context, SkipCheck
+from fxsim.signoff.files import read_record
+from fxsim.signoff.plan import Check, Choice, Plan
+from fxsim.signoff.record import CheckRecord, SignoffRecord, verdict
+from fxsim.signoff.simulation import Setup
+from fxsim.simulate.sources import Sources
+
+FXSIM_RTL = "fxsim-rtl"
+"""The first part of names of fxsim's own Verilog, where it lies outside the root."""
+
+FILES_MAX = 100_000
+"""Most files that a certificate covers."""
+
+_DIRECTORIES = {"vectors": "directories", "golden": "directory"}
+"""The kinds of check whose settings name folders that are signed off, by the setting."""
+
+
+def make_certificate(
+    record_file: Path, root: Path, plan_file: Path | None = None, also: Iterable[Path] = ()
+) -> Certificate:
+    """A certificate of a record that passed, of files below `root`; `also`: files and folders of evidence.
+
+    FileError where the record did not pass, was interrupted, is of chosen checks alone, or of other files than are
+    there now; where a file that it stands on lies outside of `root`.
+    """
+    record = read_record(record_file)
+    _refuse(record_file, record)
+    plan = load_plan(plan_file or Path(record.plan), record.seed)
+    if record.hashes.get("plan") != plan.sha256:
+        raise FileError(f"{record_file}: is of another plan than {plan.path} is now; sign off again")
+    expected = [check.name for check in plan.select(Choice(stage=record.stage))]
+    if [check.name for check in record.checks] != expected or record.checks_in_plan != len(plan.checks):
+        raise FileError(f"{record_file}: has not the checks that {plan.path} has up to its stage")
+    making = _Making(record_file, record, plan, root.resolve())
+    making.add(plan.path, "plan")
+    making.add(record_file, "record")
+    making.models()
+    making.stimuli()
+    making.rtl()
+    making.directories()
+    for path in also:
+        making.evidence(path)
+    making.others()
+    return making.certificate()
+
+
+def _refuse(where: Path, record: SignoffRecord) -> None:
+    """FileError for a record of which nothing may be certified."""
+    if not record.complete:
+        raise FileError(f"{where}: the sign-off was interrupted: nothing can be certified")
+    if record.selected is not None:
+        raise FileError(f"{where}: the sign-off was of chosen checks alone ({', '.join(record.selected)})")
+    if not record.passed or not verdict(record.checks, record.complete, record.strict):
+        wrong = [check.name for check in record.checks if check.status in (Status.FAILED, Status.ERROR)]
+        raise FileError(f"{where}: the sign-off did not pass: {', '.join(wrong[:5]) or 'as its checks say'}")
+
+
+@dataclass
+class _Making:
+    """A certificate while it is made."""
+
+    where: Path
+    record: SignoffRecord
+    plan: Plan
+    root: Path
+    subjects: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Covered] = field(default_factory=dict)
+    folders: dict[tuple[str, str], Folder] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    """Names of the record's hashes that the files of now were held to."""
+    not_covered: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context = Context(self.plan, lambda _done, _total: None, lambda _text: None)
+        self.held.add("plan")
+        # The whole second in which the record says that it began may have been over nearly.
+        began = datetime.fromisoformat(self.record.started)
+        self.ended = (began + timedelta(seconds=self.record.seconds + 1)).timestamp()
+
+    # --- files ---
+
+    def add(self, path: Path, role: str, dated: bool = False) -> str:
+        """Cover a file below the root; its name. `dated`: it may not have been written after the sign-off."""
+        name = self._name(path)
+        data = path.read_bytes()
+        if dated and path.stat().st_mtime > self.ended:
+            raise FileError(f"{path}: was written after the sign-off, which says nothing of it; sign off again")
+        self._cover(name, data, role)
+        return name
+
+    def _name(self, path: Path) -> str:
+        try:
+            name = path.resolve(strict=True).relative_to(self.root).as_posix()
+        except ValueError:
+            raise FileError(
+                f"{path}: lies outside of {self.root}: give a --root that holds all that is covered"
+            ) from None
+        except OSError as error:
+            raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+        refuse_path(str(path), name)
+        return name
+
+    def _cover(self, name: str, data: bytes, role: str, base: Base = "root", *made_of: str) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.subjects.setdefault(name, sha256) != sha256:
+            raise FileError(f"'{name}' changed while the certificate was made, or is the name of two things")
+        if len(self.subjects) > FILES_MAX:
+            raise FileError(f"the certificate would cover more than {FILES_MAX:,} files")
+        # The first role stays: a golden model is a model before it is a file of a folder.
+        if name not in self.files:
+            row = {"role": role, "base": base} | dict(zip(("model", "device"), made_of, strict=False))
+            self.files[name] = msgspec.convert(row, Covered)
+
+    def _hold(self, what: str, sha256: str | None, now: str) -> None:
+        """FileError unless something has the hash that the record states of it."""
+        stated = self.record.hashes.get(what)
+        if stated is None:
+            return
+        if sha256 != stated:
+            raise FileError(f"{self.where}: {what} is another one than was signed off: {now}; sign off again")
+        self.held.add(what)
+
+    def _folder(self, folder: Path, role: str, dated: bool) -> None:
+        """Cover a folder whole."""
+        name = self._name(folder)
+        if not folder.is_dir():
+            raise FileError(f"{folder}: is no folder")
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir():
+                continue
+            if name == "." and path.resolve() == self.where.resolve():
+                continue
+            self.add(path, role, dated)
+        self.folders[name, "root"] = Folder(name=name, base="root", verilog=False)
+
+    # --- what the sign-off stood on ---
+
+    def models(self) -> None:
+        """Models by their content, and the files that they came from."""
+        for name in self._stated("model"):
+            if name not in self.plan.models:
+                continue
+            source = self.plan.models[name]
+            try:
+                self.context.model(name)
+            except SkipCheck as reason:
+                raise FileError(f"{self.where}: model '{name}' is not there now: {reason}") from None
+            what = f"model {name}"
+            self._hold(
+                what, self.context.hashes[what], "its file changed" if source.file else "it is made otherwise now"
+            )
+            if source.file is not None:
+                self.add(self.context.path(source.file), "model")
+            elif source.published is not None:
+                self.not_covered.append(f"the published files of model '{name}', whose content was signed off")
+
+    def stimuli(self) -> None:
+        """Stimuli of files, by their values, and their files."""
+        for name in self._stated("stimulus"):
+            source = self.plan.stimuli.get(name)
+            if source is None:
+                continue
+            what = f"stimulus {name}"
+            if source.file is None:
+                continue
+            for check in self._passed():
+                if name in check.named_stimuli:
+                    model = self.context.model(check.named_models[0])
+                    self.context.stimulus(name, model, 0)
+                    break
+            self._hold(what, self.context.hashes.get(what), "its file changed")
+            self.add(self.context.path(source.file), "stimulus")
+
+    def rtl(self) -> None:
+        """The Verilog of every device that a check simulated or proved, and the descriptions of designs."""
+        for check in self._passed():
+            for setup in _setups(check):
+                if not check.named_models or setup.rtl_name not in self.record.hashes:
+                    continue
+                if setup.rtl_name not in self.held:
+                    self._sources(setup, check.named_models[0])
+                self._roms(check.named_models[0], setup.accelerator)
+
+    def _sources(self, setup: Setup, model_name: str) -> None:
+        device = DEVICES[setup.accelerator]
+        settings, own = setup.found(self.context)
+        model = self.context.model(model_name)
+        fitted = device.fit(model, make_settings(device.name, device.settings, settings))
+        sources = fitted.design.read(own)
+        self._hold(setup.rtl_name, sources.sha256, f"the Verilog in {sources.folder} changed")
+        self._verilog(sources)
+        for name, value in settings.items():
+            what = f"{name} {setup.settings.get(name)}"
+            if what in self.record.hashes and isinstance(value, str):
+                path = Path(value)
+                self._hold(what, hashlib.sha256(path.read_bytes()).hexdigest(), f"{path} changed")
+                self.add(path, "design")
+
+    def _verilog(self, sources: Sources) -> None:
+        folder = sources.folder
+        ours = folder.resolve() == rtl_dir().resolve() and not folder.resolve().is_relative_to(self.root)
+        for name, data in sources.files.items():
+            if ours:
+                self._cover(f"{FXSIM_RTL}/{name}", data, "rtl", "fxsim")
+            else:
+                self._cover(self._name(folder / name), data, "rtl")
+        if set(verilog_files(folder)) <= set(sources.files):
+            base: Literal["root", "fxsim"] = "fxsim" if ours else "root"
+            name = FXSIM_RTL if ours else self._name(folder)
+            self.folders[name, base] = Folder(name=name, base=base, verilog=True)
+        else:
+            self.not_covered.append(f"Verilog that is added beside the files that are read of {self._name(folder)}")
+
+    def _roms(self, model_name: str, device: str) -> None:
+        """The memory contents that a device reads of a model that is a file."""
+        file = self.plan.models[model_name].file
+        if file is None or not takes_no_files(device):
+            return
+        of = self._name(self.context.path(file))
+        try:
+            made = memory_contents(self.context.model(model_name), device)
+        except ModelError:
+            return
+        for name, data in made.items():
+            self._cover(f"{ROMS}/{device}/{of}/{name}", data, "rom", "derived", of, device)
+
+    def directories(self) -> None:
+        """Folders of vectors, and golden ones."""
+        for check in self._passed():
+            setting = _DIRECTORIES.get(check.kind)
+            if setting is None:
+                continue
+            named = getattr(check, setting)
+            for folder in (named,) if isinstance(named, str) else named:
+                self._folder(self.context.path(folder), "vectors", dated=True)
+
+    def evidence(self, path: Path) -> None:
+        """A file or folder that was named besides, such as the evidence of proofs."""
+        if path.is_dir():
+            self._folder(path, "evidence", dated=False)
+        else:
+            self.add(path, "evidence")
+
+    def others(self) -> None:
+        """Hashes of the record that no file of now was held to: they are said to be not covered, by name."""
+        for what, sha256 in self.record.hashes.items():
+            if what in self.held:
+                continue
+            kind, _, name = what.partition(" ")
+            path = self.context.path(name) if name else None
+            if path is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+                self.add(path, "other")
+            elif kind == "model" and name in self.plan.models and self.plan.models[name].file is None:
+                continue
+            else:
+                self.not_covered.append(f"{what}, of which the record states sha256 {sha256}")
+
+    def _stated(self, kind: str) -> list[str]:
+        return [what.partition(" ")[2] for what in self.record.hashes if what.startswith(f"{kind} ")]
+
+    def _passed(self) -> Iterator[Check]:
+        """Checks of the plan that passed, or were reported."""
+        ended = {check.name: check.status for check in self.record.checks}
+        return (c for c in self.plan.checks if ended.get(c.name) in (Status.PASSED, Status.REPORTED))
+
+    # --- the statement ---
+
+    def certificate(self) -> Certificate:
+        """The certificate of all that was added."""
+        record = self.record
+        for check in record.checks:
+            if check.status is not Status.PASSED:
+                self.not_covered.append(f"check '{check.name}', which was {check.status}: {check.reason}")
+        left = record.checks_in_plan - len(record.checks)
+        if left:
+            self.not_covered.append(f"{left} checks of the plan, of stages after {record.stage}")
+        if record.commit.dirty is not False:
+            self.not_covered.append("changes of fxsim beyond its commit, or what commit it was of")
+        signoff = Signoff(
+            title=record.title,
+            plan=self._name(self.plan.path),
+            started=record.started,
+            seed=record.seed,
+            strict=record.strict,
+            stage=record.stage,
+            stage_reached=record.stage_reached,
+            checks_in_plan=record.checks_in_plan,
+            statuses=dict(Counter(str(check.status) for check in record.checks)),
+            checks=tuple(map(_result, record.checks)),
+            testpoints=tuple(
+                Point(name=p.name, stage=p.stage, claim=p.claim, status=str(p.status)) for p in record.testpoints
+            ),
+        )
+        predicate = Predicate(
+            version=1,
+            signoff=signoff,
+            fxsim_version=record.fxsim_version,
+            fxsim=Clone(name="fxsim", commit=record.commit.id, dirty=record.commit.dirty),
+            design=tuple(
+                Clone(name=r.name, commit=r.id, dirty=r.dirty, untracked=r.untracked) for r in record.repositories
+            ),
+            tools=record.tools,
+            files=dict(sorted(self.files.items())),
+            folders=tuple(self.folders[key] for key in sorted(self.folders)),
+            not_covered=tuple(dict.fromkeys(self.not_covered)),
+        )
+        subjects = (Subject(name=name, digest=Digest(sha256=sha)) for name, sha in sorted(self.subjects.items()))
+        return Certificate(subject=tuple(subjects), predicate=predicate)
+
+
+def _result(check: CheckRecord) -> CheckResult:
+    figures = {f.label: f"{f.value} {f.unit}".rstrip() for f in check.details.figures if f.value is not None}
+    return CheckResult(
+        name=check.name,
+        kind=check.kind,
+        status=str(check.status),  # type: ignore[arg-type]  # a record that passed has no other
+        summary=check.summary,
+        reason=check.reason,
+        figures=figures,
+    )
+
+
+def _setups(check: Check) -> Iterator[Setup]:
+    """The devices of a check as it asks for them; none where it has none."""
+    from fxsim.signoff.simulation import RtlCheck, setup_of
+
+    if isinstance(check, RtlCheck):
+        yield from (setup_of(check, accelerator) for accelerator in check.accelerators)
+        return
+    setup = getattr(check, "setup", None)
+    if isinstance(setup, Setup):
+        yield setup

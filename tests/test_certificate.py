@@ -1,0 +1,431 @@
+"""Certificates: what is refused one, what it states, and that whatever changes afterwards is found and named."""
+
+import base64
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fxsim.certificate import check_certificate, predicate_schema
+from fxsim.cli.program import cli
+from fxsim.contract.arithmetic import Int8
+from fxsim.errors import FxsimError
+from fxsim.families import ResMLPConfig
+from fxsim.formats import save
+from fxsim.golden import generate_model, natural_images
+from fxsim.paths import golden_dir, rtl_dir
+from fxsim.signoff import load_plan, run_plan, write_both
+from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.context import Context, Outcome
+from fxsim.simulate.sources import read_sources
+
+ROOT = Path(__file__).parent.parent
+PLAN = """title = "mine"
+seed = 3
+[models.mine]
+file = "model.safetensors"
+[models.made.random]
+tokens = 2
+values = 2
+channels = 2
+hidden = 2
+blocks = 1
+classes = 2
+[stimuli]
+images = { file = "x.npy" }
+drawn = { draw = "uniform" }
+[[check]]
+kind = "accumulators"
+name = "widths"
+models = ["mine", "made"]
+[[check]]
+kind = "onnx"
+name = "onnx"
+models = ["mine"]
+stimuli = ["images", "drawn"]
+images = 1
+engines = ["reference"]
+[[check]]
+kind = "vectors"
+name = "vectors"
+directories = ["vectors"]
+[[check]]
+kind = "cosim"
+name = "ours"
+model = "mine"
+stimulus = "images"
+images = 1
+[[check]]
+kind = "cosim"
+name = "theirs"
+model = "mine"
+stimulus = "images"
+images = 1
+rtl = "rtl"
+"""
+
+
+def no_simulation(check: Any, context: Context, _seed: int) -> Outcome:
+    """A co-simulation that notes the hash of its Verilog as any does, and passes."""
+    folder = rtl_dir() if check.rtl is None else context.path(check.rtl)
+    context.note_hash(f"rtl {check.rtl or ''}".rstrip(), read_sources(folder).sha256)
+    x = context.stimulus(check.stimulus, context.model(check.model), 0)
+    return Outcome(f"{len(x)} images are equal", None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was signed off: plan, model, images, vectors, Verilog, record, certificates."""
+    root = tmp_path_factory.mktemp("certificate") / "project"
+    root.mkdir()
+    images = natural_images(2, (1, 2), 1, 5)
+    config = ResMLPConfig(tokens=2, values=3, channels=2, hidden=2, blocks=1, classes=2)
+    save(generate_model("mine", config, images, 5), root / "model.safetensors")
+    np.save(root / "x.npy", images)
+    shutil.copytree(golden_dir() / "vectors" / "small", root / "vectors")
+    shutil.copytree(rtl_dir(), root / "rtl")
+    (root / "evidence").mkdir()
+    (root / "evidence" / "proof.smt2").write_text("(check-sat)\n")
+    (root / "plan.toml").write_text(PLAN)
+    (root / "reports").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CHECKS, "cosim", dataclasses.replace(CHECKS["cosim"], run=no_simulation))
+        patch.setitem(CHECKS, "vectors", dataclasses.replace(CHECKS["vectors"], run=lambda *_: Outcome("equal", None)))
+        patch.chdir(root)
+        record = run_plan(load_plan(Path("plan.toml")))
+        write_both(record, root / "reports")
+        assert record.passed, [check.reason for check in record.checks]
+        for name in ("key", "other"):
+            assert run("certify", "--new-key", root.parent / f"{name}.pem").exit_code == 0
+        arguments = ("certify", "reports/signoff.json", "--also", "evidence", "-o")
+        done = run(*arguments, "signed.json", "--key", "../key.pem")
+        assert done.exit_code == 0, done.output
+        assert run(*arguments, "plain.json").exit_code == 0
+    return root
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the working folder."""
+    shutil.copytree(made.parent, tmp_path / "all", symlinks=True)
+    monkeypatch.chdir(tmp_path / "all" / "project")
+    return tmp_path / "all" / "project"
+
+
+def run(*arguments: object) -> Any:
+    """What a command ends with."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def problems(root: Path, name: str = "signed.json") -> tuple[str, ...]:
+    """What a certificate finds in a project, its signature checked."""
+    key = root.parent / "key.pem.pub" if name == "signed.json" else None
+    return check_certificate(root / name, root, key).problems
+
+
+def statement(root: Path) -> dict[str, Any]:
+    """The statement of the unsigned certificate."""
+    content: dict[str, Any] = json.loads((root / "plain.json").read_text())
+    return content
+
+
+# --- what it states ---
+
+
+def test_a_certificate_covers_what_the_sign_off_stands_on(project: Path) -> None:
+    """Plan, record, model, stimulus, both folders of Verilog, vectors, ROMs and evidence are subjects."""
+    content = statement(project)
+    names = {subject["name"] for subject in content["subject"]}
+    files = content["predicate"]["files"]
+    roles = {
+        "plan.toml": "plan", "reports/signoff.json": "record", "model.safetensors": "model", "x.npy": "stimulus",
+        "vectors/manifest.json": "vectors", "rtl/stream/stream_resmlp.v": "rtl", "evidence/proof.smt2": "evidence",
+        "fxsim-rtl/stream/stream_resmlp.v": "rtl", "fxsim-roms/stream/model.safetensors/embed_w.hex": "rom",
+    }  # fmt: skip
+    assert {name: files[name]["role"] for name in roles} == roles
+    assert names == files.keys()
+    assert content["_type"] == "https://in-toto.io/Statement/v1"
+    assert content["predicate"]["signoff"]["statuses"] == {"passed": 5}
+    assert content["predicate"]["tools"]["python"]
+    assert problems(project) == ()
+
+
+def test_the_schema_in_the_docs_is_the_certificates(project: Path) -> None:
+    """The schema that is documented is the one that is printed, and a certificate is valid by it."""
+    schema = json.loads((ROOT / "docs" / "certificate.schema.json").read_text())
+    assert schema == json.loads(json.dumps(predicate_schema()))
+    jsonschema.validate(statement(project), schema)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_command_says_what_it_did() -> None:
+    """The command passes with the key, says plainly what is unsigned, and that a signature was not looked at."""
+    done = run("check-certificate", "signed.json", "--key", "../key.pem.pub")
+    assert done.exit_code == 0, done.output
+    assert "signed by ../key.pem.pub" in done.output
+    assert "was not looked at" in run("check-certificate", "signed.json").output
+    unsigned = run("check-certificate", "plain.json")
+    assert unsigned.exit_code == 0
+    assert "it is not signed" in unsigned.output
+    assert run("check-certificate", "plain.json", "--key", "../key.pem.pub").exit_code == 1
+    assert json.loads(run("check-certificate", "plain.json", "--json").stdout)["passed"] is True
+
+
+# --- what changes afterwards ---
+
+COVERED = (
+    "plan.toml", "reports/signoff.json", "model.safetensors", "x.npy", "vectors/manifest.json",
+    "rtl/lib/relu.v", "evidence/proof.smt2",
+)  # fmt: skip
+
+
+def one_of(project: Path, name: str) -> Path:
+    """A covered file; any Verilog for one that has moved."""
+    path = project / name
+    return path if path.is_file() else next((project / "rtl").rglob("relu.v"))
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_a_changed_file_is_named(name: str, project: Path) -> None:
+    """One byte changed in any kind of covered file is found, by the file's name."""
+    path = one_of(project, name)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert f"{path.relative_to(project)}: has changed" in problems(project)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_a_missing_file_is_named(name: str, project: Path) -> None:
+    """Any kind of covered file that is gone is named."""
+    path = one_of(project, name)
+    path.unlink()
+    assert f"{path.relative_to(project)}: is missing" in problems(project)
+
+
+@pytest.mark.parametrize("name", ["vectors/more.hex", "rtl/more.v", "evidence/deep/more.smt2"])
+def test_an_added_file_is_named(name: str, project: Path) -> None:
+    """A file that is added to a covered folder is named."""
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text("module more; endmodule\n")
+    assert problems(project) == (f"{name}: was added",)
+
+
+def test_text_beside_verilog_is_none_of_it(project: Path) -> None:
+    """A folder of Verilog is covered for its Verilog: a note beside it is not simulated."""
+    (project / "rtl" / "notes.txt").write_text("to do\n")
+    assert problems(project) == ()
+
+
+def test_a_link_out_of_the_root_is_refused(project: Path) -> None:
+    """A covered file that became a link out of the root is a problem, though its content is the same."""
+    outside = project.parent / "outside.npy"
+    shutil.move(project / "x.npy", outside)
+    (project / "x.npy").symlink_to(outside)
+    assert problems(project) == ("x.npy: is, or lies behind, a link that leads out of the root",)
+
+
+def test_a_pipe_is_no_file(project: Path) -> None:
+    """A pipe in the place of a covered file is named, and waits for nobody."""
+    (project / "x.npy").unlink()
+    os.mkfifo(project / "x.npy")
+    assert problems(project) == ("x.npy: is no regular file",)
+
+
+def test_changed_verilog_of_fxsim_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in fxsim's own Verilog, and a file more in it, are found, though it lies outside of the root."""
+    from fxsim.certificate import check
+
+    shutil.copytree(rtl_dir(), project.parent / "rtl")
+    monkeypatch.setattr(check, "rtl_dir", lambda: project.parent / "rtl")
+    assert problems(project) == ()
+    (project.parent / "rtl" / "more.v").write_text("module more; endmodule\n")
+    top = project.parent / "rtl" / "stream" / "stream_resmlp.v"
+    top.write_text(top.read_text() + "// more\n")
+    assert problems(project) == ("fxsim-rtl/stream/stream_resmlp.v: has changed", "fxsim-rtl/more.v: was added")
+
+
+# --- signatures and form ---
+
+
+def refused(project: Path, name: str = "signed.json", key: str | None = "key.pem.pub") -> str:
+    """The reason for which a certificate is refused."""
+    with pytest.raises(FxsimError) as error:
+        check_certificate(project / name, project, None if key is None else project.parent / key)
+    return str(error.value)
+
+
+def test_another_key_is_refused(project: Path) -> None:
+    """A certificate that another key signed is refused."""
+    assert "is not signed by" in refused(project, key="other.pem.pub")
+    assert "is no public key" in refused(project, key="key.pem")
+
+
+def test_an_unsigned_one_fails_with_a_key(project: Path) -> None:
+    """With --key a certificate that is not signed is refused."""
+    assert "is not signed, expected the signature of" in refused(project, "plain.json")
+
+
+def altered(project: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the signed certificate's statement, and leave its signature."""
+    envelope = json.loads((project / "signed.json").read_text())
+    content = json.loads(base64.b64decode(envelope["payload"]))
+    change(content)
+    envelope["payload"] = base64.b64encode(json.dumps(content).encode()).decode()
+    (project / "signed.json").write_text(json.dumps(envelope))
+
+
+def test_an_altered_statement_is_refused(project: Path) -> None:
+    """A statement that was altered after it was signed is refused, though its form is right."""
+    altered(project, lambda content: content["predicate"]["signoff"].update(title="better"))
+    assert "the signature is not one of" in refused(project)
+
+
+def test_a_wrong_signature_is_refused(project: Path) -> None:
+    """Another signature under the right key's id, none at all, and text that is no base64 are refused."""
+    envelope = json.loads((project / "signed.json").read_text())
+    for sig, words in (("AAAA", "the signature is not one of"), ("!", "not base64")):
+        envelope["signatures"][0]["sig"] = sig
+        (project / "signed.json").write_text(json.dumps(envelope))
+        assert words in refused(project)
+    (project / "signed.json").write_text(json.dumps(envelope | {"signatures": []}))
+    assert "signatures" in refused(project)
+    (project / "signed.json").write_text(json.dumps(envelope | {"payloadType": "text/plain"}))
+    assert "holds 'text/plain'" in refused(project)
+
+
+def test_keys_that_stand_twice_are_refused(project: Path) -> None:
+    """A key that stands twice in the file, or in the statement that is signed, is refused."""
+    text = (project / "plain.json").read_text()
+    (project / "plain.json").write_text(text.replace('"seed"', '"seed": 1, "seed"', 1))
+    assert "stands twice in one object" in refused(project, "plain.json", None)
+    text = (project / "signed.json").read_text()
+    (project / "signed.json").write_text(text.replace('"payloadType"', '"payload": "", "payloadType"', 1))
+    assert "stands twice in one object" in refused(project, key=None)
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "version": (lambda c: c.update(predicateType="urn:fxsim:certificate:v2"), "its predicate is of type"),
+    "inner version": (lambda c: c["predicate"].update(version=2), "version"),
+    "type": (lambda c: c.update(_type="https://in-toto.io/Statement/v0.1"), "Statement/v0.1"),
+    "unknown field": (lambda c: c["predicate"].update(more=1), "more"),
+    "no subjects": (lambda c: c.update(subject=[]), "subject"),
+    "twice": (lambda c: c["subject"].append(c["subject"][0]), "stands 2 times"),
+    "left out": (lambda c: c["subject"].pop(), "is no subject and file at once"),
+    "above": (lambda c: renamed(c, "../x.npy"), "is no relative path"),
+    "absolute": (lambda c: renamed(c, "/x.npy"), "is no relative path"),
+    "no digest": (lambda c: c["subject"][0].update(digest={"sha256": "0"}), "sha256"),
+    "no record": (lambda c: c["predicate"]["files"]["reports/signoff.json"].update(role="other"), "covers no record"),
+    "folder": (lambda c: c["predicate"]["folders"][0].update(name="a/../.."), "is no relative path"),
+}
+
+
+def renamed(content: dict[str, Any], name: str) -> None:
+    """Give the stimulus another name."""
+    subject = next(s for s in content["subject"] if s["name"] == "x.npy")
+    subject["name"] = name
+    content["predicate"]["files"][name] = content["predicate"]["files"].pop("x.npy")
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_statement_is_refused(what: str, project: Path) -> None:
+    """Unknown versions and fields, subjects twice or without a row, and paths out of the root are refused by name."""
+    change, words = FORGED[what]
+    content = statement(project)
+    change(content)
+    (project / "plain.json").write_text(json.dumps(content))
+    assert words in refused(project, "plain.json", None)
+
+
+# --- what is refused a certificate ---
+
+
+def certified(project: Path, *more: object) -> str:
+    """What `fxsim certify` says where it refuses."""
+    done = run("certify", "reports/signoff.json", "-o", "again.json", *more)
+    assert done.exit_code == 1
+    assert not (project / "again.json").exists()
+    return str(done.exception)
+
+
+def rewritten(project: Path, **fields: object) -> None:
+    """Change fields of the record."""
+    path = project / "reports" / "signoff.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"passed": False}, "did not pass"),
+        ({"complete": False, "passed": False}, "was interrupted"),
+        ({"selected": ["widths"]}, "of chosen checks alone"),
+        ({"checks": []}, "did not pass"),
+        ({"checks_in_plan": 6}, "has not the checks"),
+        ({"stage": "V1", "hashes": {"plan": "0" * 64}}, "is of another plan"),
+    ],
+)
+def test_a_record_of_less_is_refused(fields: dict[str, object], words: str, project: Path) -> None:
+    """A record that did not pass, was interrupted, is of some checks, or of another plan gets no certificate."""
+    rewritten(project, **fields)
+    assert words in certified(project)
+
+
+def test_a_record_with_a_failed_check_is_refused(project: Path) -> None:
+    """A record that says it passed, with a check that failed, is refused."""
+    checks = json.loads((project / "reports" / "signoff.json").read_text())["checks"]
+    checks[0]["status"] = "failed"
+    rewritten(project, checks=checks)
+    assert "did not pass: widths" in certified(project)
+
+
+def test_what_changed_since_the_sign_off_is_refused(project: Path) -> None:
+    """Images, Verilog, a model or vectors that are others than were signed off get no certificate."""
+    kept = (project / "x.npy").read_bytes()
+    x: Int8 = np.load(project / "x.npy")
+    np.save(project / "x.npy", x ^ 1)
+    assert "stimulus images is another one" in certified(project)
+    (project / "x.npy").write_bytes(kept)
+    (project / "rtl" / "more.v").write_text("module more; endmodule\n")
+    assert "rtl rtl is another one" in certified(project)
+    (project / "rtl" / "more.v").unlink()
+    (project / "vectors" / "more.hex").write_text("00\n")
+    os.utime(project / "vectors" / "more.hex", (2**33, 2**33))
+    assert "was written after the sign-off" in certified(project)
+    (project / "vectors" / "more.hex").unlink()
+    config = ResMLPConfig(tokens=2, values=3, channels=2, hidden=2, blocks=1, classes=2)
+    save(generate_model("mine", config, natural_images(2, (1, 2), 1, 6), 6), project / "model.safetensors")
+    assert "model mine is another one" in certified(project)
+
+
+def test_files_outside_of_the_root_are_refused(project: Path) -> None:
+    """A root that does not hold what is covered is refused, and so is a link that leads out of it."""
+    (project / "sub").mkdir()
+    assert "lies outside of" in certified(project, "--root", "sub")
+    (project / "away").symlink_to(project.parent / "key.pem")
+    assert "lies outside of" in certified(project, "--also", "away")
+
+
+def test_keys_are_private_and_never_written_over(project: Path) -> None:
+    """A new private key is its owner's alone; an existing file stays; a key that others can read signs nothing."""
+    key = project / "new.pem"
+    assert run("certify", "--new-key", key).exit_code == 0
+    assert key.stat().st_mode & 0o777 == 0o600
+    before = key.read_bytes()
+    assert run("certify", "--new-key", key).exit_code == 1
+    assert key.read_bytes() == before
+    (project / "new.pem.pub").unlink()
+    assert "is there already" in str(run("certify", "--new-key", key).exception)
+    key.chmod(0o644)
+    assert "others than its owner may read it" in certified(project, "--key", key)
+    key.write_bytes(b"none")
+    key.chmod(0o600)
+    assert "is no private key" in certified(project, "--key", key)

@@ -1,0 +1,116 @@
+"""Co-simulation in parts: what several simulators find of some of the images each is what one finds of all."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fxsim.cosim import CosimResult
+from fxsim.errors import StimulusError
+from tests.test_cosim import IMAGES, compare, edited_rtl
+from tests.test_cosim_simd import NONE, VALUE_OF_NOTHING, pretend, stub
+
+__all__ = ["stub"]  # a fixture
+
+
+def told(result: CosimResult) -> dict[str, Any]:
+    """What must be the same, in whatever parts: verdict, every count, the first difference but for its cycle."""
+    streams = {**result.taps, "output": result.output}
+    first = result.first_mismatch
+    return {
+        "passed": result.passed,
+        "images": result.images,
+        "range": (result.image_start, result.image_stop),
+        "faults": [(fault.kind, fault.stream, fault.image) for fault in result.faults],
+        "first": None if first is None else (first.image, first.tap, first.index, first.expected, first.got),
+        "counts": {tap: (found.compared, found.mismatches, found.values) for tap, found in streams.items()},
+        "largest": {tap: found.largest for tap, found in streams.items()},
+        "examples": {
+            tap: [(one.image, one.index, one.expected, one.got) for one in found.examples]
+            for tap, found in streams.items()
+        },
+        "latency": (result.latency_cycles, result.first_output_cycles),
+        "origins": None if result.origins is None else result.origins.images[:1],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("jobs", "parts"), [(2, 2), (5, 5), (100, IMAGES)])
+def test_right_design_in_parts(jobs: int, parts: int) -> None:
+    """Every value is compared once, in whatever parts; what rests on images before is not measured."""
+    whole, found = compare(stall="gap:3"), compare(stall="gap:3", jobs=jobs)
+    assert found.passed
+    assert told(found) == told(whole)
+    assert len(found.parts) == parts
+    assert [image for start, stop in found.parts for image in range(start, stop)] == list(range(IMAGES))
+    assert (found.interval, found.interval_cycles, found.latency, found.interval_within_bound) == (None,) * 4
+    assert found.power_on_seeds == whole.power_on_seeds
+    assert (whole.parts, whole.interval is None) == ((), False)
+
+
+@pytest.mark.slow
+def test_first_difference_is_that_of_one_simulator(tmp_path: Path) -> None:
+    """A wrong design has the same counts, first difference and examples; it is repeated from where its part begins."""
+    rtl = edited_rtl(tmp_path, ("requantise.v", "wide[0]}", "1'b0}"))
+    whole, found = compare(rtl=rtl), compare(rtl=rtl, jobs=3)
+    assert not found.passed
+    assert told(found) == told(whole)
+    assert found.replay == whole.replay
+    again = compare(rtl=rtl, images=found.replay)
+    assert again.first_mismatch == found.first_mismatch
+
+
+@pytest.mark.slow
+def test_jobs_of_the_simd_accelerator_are_not_cut(stub: Path) -> None:
+    """Parts are whole jobs; figures of jobs are those of one simulator where all jobs are alike, beats in any case."""
+    images = [NONE] * 7
+    whole, found = pretend(stub, *images, batch=2), pretend(stub, *images, batch=2, jobs=3)
+    assert told(found) == told(whole)
+    assert found.parts == ((0, 2), (2, 4), (4, 7))
+    before, now = whole.simd, found.simd
+    assert before is not None
+    assert now is not None
+    assert (now.jobs, now.read_beats, now.write_beats) == (4, before.read_beats, before.write_beats)
+    assert (now.layers, now.timeline, now.image_cycles) == (before.layers, before.timeline, None)
+    alike = pretend(stub, *images, batch=1, jobs=7)
+    one = pretend(stub, *images, batch=1)
+    assert alike.simd is not None
+    assert one.simd is not None
+    assert (alike.simd.job_cycles, alike.simd.single_image_cycles) == (
+        one.simd.job_cycles,
+        one.simd.single_image_cycles,
+    )
+    with pytest.raises(StimulusError, match="one job of the accelerator, which cannot be split"):
+        pretend(stub, *images, jobs=2)
+
+
+def test_only_the_image_that_is_wrong_fails(stub: Path) -> None:
+    """A fault in the last part is found with the number of its image, and with the images that repeat it."""
+    images = [NONE, NONE, NONE, NONE, NONE, VALUE_OF_NOTHING]
+    whole, found = pretend(stub, *images, batch=1), pretend(stub, *images, batch=1, jobs=3)
+    assert not found.passed
+    assert (told(found)["faults"], told(found)["first"]) == (told(whole)["faults"], told(whole)["first"])
+    assert found.replay is not None
+    assert found.replay[0] == 4
+
+
+@pytest.mark.parametrize(
+    "stall", ["random:1", "input:1", "output:1", "burst:1", "reset:1", "gap:1+reset:2", "random:3+gap:1"]
+)
+def test_what_goes_on_from_image_to_image_is_refused(stall: str) -> None:
+    """Patterns that fall elsewhere in parts are refused by name, before anything is built; so is a waveform."""
+    with pytest.raises(StimulusError, match=r"falls depends on all images before.*leave out jobs"):
+        compare(stall=stall, jobs=2)
+    with pytest.raises(StimulusError, match="a waveform is of one simulator"):
+        compare(wave=Path("wave.fst"), jobs=2)
+    for jobs in (0, 1001, -1):
+        with pytest.raises(StimulusError, match=f"jobs is {jobs}, expected 1 to 1000"):
+            compare(jobs=jobs)
+    with pytest.raises(StimulusError, match=r"jobs is 1\.5, expected a whole number"):
+        compare(jobs=1.5)
+
+
+def test_one_part_is_a_run_as_ever() -> None:
+    """An image that cannot be split is run as without jobs, its intervals and parts included."""
+    found = compare(images=(3, 4), jobs=4)
+    assert (found.passed, found.parts, found.images) == (True, (), 1)
