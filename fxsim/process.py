@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
 
@@ -167,9 +168,14 @@ def running(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterat
         process = subprocess.Popen(command, process_group=guard.pid, **options)
         yield process
     finally:
+        # A program of somebody's may have begun a session of its own, and with it another group.
+        strays = [] if process is None or process.poll() is not None else _strays(process.pid)
         # Not reaped yet, so that the group's number is nobody else's.
         with contextlib.suppress(OSError):
             os.killpg(guard.pid, signal.SIGKILL)
+        for stray in strays:
+            with contextlib.suppress(OSError):
+                os.kill(stray, signal.SIGKILL)
         os.close(held)
         guard.wait()
         if process is not None:
@@ -189,6 +195,28 @@ def run(
     with running(command, text=True, errors="replace", **pipes | options) as process:
         out, err = process.communicate(timeout=timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _strays(pid: int) -> list[int]:
+    """Processes of other sessions among those that a process started, and these did, as far as the system says."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # Its name, in parentheses, may hold anything; state and parent come after it. See proc(5).
+            parent = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+    found = [pid]
+    for parent in found:
+        found += children.get(parent, [])
+    session = os.getsid(0)
+    return [stray for stray in found[1:] if _session(stray) not in (None, session)]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def _close(stream: IO[Any] | None) -> None:

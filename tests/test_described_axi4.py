@@ -12,9 +12,14 @@ import pytest
 
 from fxsim.cosim import CosimResult, cosim
 from fxsim.devices.described.check import check
+from fxsim.devices.described.device import FittedStreams
+from fxsim.devices.described.jobs.device import FittedJobs
+from fxsim.errors import StimulusError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
+from fxsim.simulate.stall import parse_stall
 from fxsim.vectors.kit import write_kit
+from tests.test_described import PIPELINE, PIPELINE_TOML, written
 from tests.test_kit import ran
 
 DENSE = Path(__file__).parent / "rtl" / "axi4"
@@ -190,6 +195,17 @@ def test_what_is_declared_behind_its_use_is_taken_as_verilator_does(model: Model
     text = once((path.parent / "dense.v").read_text(), "  reg [2:0] state;\n", "")
     (path.parent / "dense.v").write_text(once(text, "endmodule", "  reg [2:0] state;\nendmodule"))
     assert check(path, model).problems == ()
+
+
+def test_errors_that_are_asked_for_say_what_they_need(model: Model, tmp_path: Path) -> None:
+    """A design without a master, one that ports start, and one without the steps: each is told what is missing."""
+    fitted = FittedJobs(model, described(tmp_path / "a"))
+    with pytest.raises(StimulusError, match=r"started by ports \('control'\).*'run', and under 'error'"):
+        fitted.refuse_stall(parse_stall("error:1"))
+    relu = Model(Graph((3, 6), (Node("act", Relu(), (INPUT,)),)), "relu")
+    streams = FittedStreams(relu, written(tmp_path / "b", "pipeline", PIPELINE, PIPELINE_TOML))
+    with pytest.raises(StimulusError, match=r"no AXI4 master, .*works off jobs, with \[\[axi4\]\], 'run' and 'error'"):
+        streams.refuse_stall(parse_stall("error:1"))
 
 
 def test_check_shows_where_tensors_lie(model: Model, tmp_path: Path) -> None:

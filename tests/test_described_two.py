@@ -303,6 +303,11 @@ def test_first_description_of_two_streams_is_right_but_for_what_must_be_chosen(t
     path.write_text('files = ["fault.hex"]\n' + text.replace('[[memory]]\nfile = "fault.hex"\ntensor = "CHOOSE"', ""))
     found = check(path, SUM)
     assert (found.problems, [line.lanes for line in found.streams]) == ((), [2, 1, 1])
+    # A stream that has the name of an operand carries it, wherever its ports stand.
+    named = (path.parent / "join2.v").read_text().replace("r_t", "a_t")
+    (path.parent / "join2.v").write_text(named)
+    text = propose("join2", (path.parent / "join2.v",), path.parent, (), SUM)
+    assert text.index('tensor = "a"  # by name') < text.index('prefix = "a"') < text.index('tensor = "input"')
     bare = propose("join2", (path.parent / "join2.v",), path.parent, (), None)
     assert bare.count('tensor = "CHOOSE"') >= 3
 

@@ -641,6 +641,8 @@ def test_taps_are_proposed_where_names_resemble(model: Path, tmp_path: Path) -> 
     )
     text = init(fresh(tmp_path / "d", m=verilog), "m", "--model", model)
     assert '# data = "fc_q"  # 32 bits: lanes = 4' in text
+    # Where every signal that is near has as many, they stand there at once.
+    assert "# lanes = 4\n" in text
     assert "fc_state" not in text
 
 

@@ -1,5 +1,6 @@
 """Kits: the testbench passes in Icarus Verilog on the right design, and on nothing else."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from fxsim.vectors.kit import write_kit
 from tests.test_cosim import MODEL, X, edited_rtl
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, design, model, written
 from tests.test_described import X as TOKENS
+from tests.test_described_waits import SLICE, SLICE_TOML
 
 __all__ = ["model"]  # a fixture
 
@@ -111,6 +113,68 @@ def test_script_finds_what_only_resets_or_the_design_itself_show(model: Model, t
     assert done.returncode == 1
     assert "PASS: 4 images, 24 beats equal\n" in done.stdout
     assert "ERROR: " in done.stdout
+
+
+@pytest.mark.icarus
+def test_kit_holds_an_output_to_the_rules_of_axi4_stream(tmp_path: Path) -> None:
+    """Right three times over; a beat that goes, that changes, valid that waits for ready, and that is set in reset."""
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d" / "slice.toml"
+    path.write_text(SLICE_TOML)
+    (path.parent / "slice.v").write_text(SLICE)
+    (path.parent / "fault.hex").write_text("00\n")
+    kit = tmp_path / "kit"
+    write_kit(RELU, TOKENS[:3], kit, "described", {"dut": str(path)})
+    assert ran(kit) == (0, "PASS: 3 images, 54 beats equal")
+    gone = (
+        "have & m_tready) shown <= 1;",
+        "have & m_tready) shown <= 1;\n    else if (have & fault[0] == 4) have <= 0;",
+    )
+    changed = (
+        "    if (s_tready) begin",
+        "    if (fault[0] == 5 & have & !m_tready) m_tdata <= ~m_tdata;\n    if (s_tready) begin",
+    )
+    text = (kit / "rtl" / "slice.v").read_text()
+    for old, new in (gone, changed):
+        assert old in text
+        text = text.replace(old, new, 1)
+    (kit / "rtl" / "slice.v").write_text(text)
+    for fault, words, runs in (
+        (1, "valid waits for ready", 2),
+        (2, "valid waits for ready", 2),
+        (3, "valid set during reset", 0),
+        (4, "valid withdrawn", 1),
+        (5, "beat changed while waiting", 1),
+    ):
+        (kit / "fault.hex").write_text(f"{fault:02x}\n")
+        done = subprocess.run([kit / "run.sh"], capture_output=True, text=True, check=False, timeout=300)
+        assert (done.returncode, done.stdout.count("\nPASS"), f": {words} (cycle " in done.stdout) == (1, runs, True), (
+            fault, done.stdout,
+        )  # fmt: skip
+
+
+@pytest.mark.icarus
+def test_script_says_fail_where_the_simulator_ends_itself_or_says_nothing(tmp_path: Path) -> None:
+    """A design that ends the simulation, one that does not compile, a simulator that crashes: a line with FAIL."""
+    path = written(tmp_path / "p", "pipeline", PIPELINE, PIPELINE_TOML)
+    write_kit(RELU, TOKENS[:2], tmp_path / "kit", "described", {"dut": str(path)})
+    verilog = tmp_path / "kit" / "rtl" / "pipeline.v"
+    verilog.write_text(PIPELINE.replace("endmodule", "  always @(posedge clk) $finish;\nendmodule", 1))
+    assert ran(tmp_path / "kit") == (1, "FAIL: the simulation ended without a verdict of the testbench")
+    verilog.write_text(PIPELINE.replace("endmodule", "  initial $no_such_task;\nendmodule", 1))
+    assert ran(tmp_path / "kit") == (1, "FAIL: the simulator ended with status 1")
+    verilog.write_text(PIPELINE.replace("endmodule", "", 1))
+    assert ran(tmp_path / "kit") == (2, "FAIL: iverilog does not compile the design")
+    verilog.write_text(PIPELINE)
+    (tmp_path / "bin").mkdir()
+    crash = tmp_path / "bin" / "vvp"
+    crash.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crash.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [tmp_path / "kit" / "run.sh"], capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
+    assert (done.returncode, "FAIL: the simulator ended with status 139\n" in done.stdout) == (1, True), done.stdout
 
 
 @pytest.mark.icarus

@@ -17,8 +17,8 @@ from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Relu
 from fxsim.vectors.kit import write_kit
+from tests.test_described_axi4 import FAULTS, described, faulty
 from tests.test_described_axi4 import X as AXI4_X
-from tests.test_described_axi4 import described
 from tests.test_described_axi4 import model as dense
 from tests.test_described_jobs import X, inside, swap
 from tests.test_described_jobs import design as jobs_design
@@ -102,10 +102,11 @@ def test_kit_of_a_design_with_registers_carries_out_the_steps(two: Model, tmp_pa
     """Writes, a read back, the interrupt and a poll; AXI4-Lite's rules; each fault names its step."""
     path = jobs_design(tmp_path / "d", {"registers.toml": swap('wait = "irq"', 'wait = "irq", timeout = 2000')},
                        "registers")  # fmt: skip
+    path.write_text(path.read_text().replace("{ read = 0x08,", "{ read = 0x08, timeout = 300,"))
     kit = tmp_path / "kit"
     write_kit(two, X[:2], kit, "described", {"dut": str(path)})
     status, said = both(kit)
-    assert (status, said.count("\nPASS: 2 images, 54 beats equal\n")) == (0, 2), said
+    assert (status, said.count("\nPASS: 2 images, 54 beats equal\n")) == (0, 3), said
     right = (kit / "rtl" / "registers.v").read_text()
     for edit, words in (
         (("tokens <= s_axi_wdata[7:0]", "tokens <= s_axi_wdata[7:1]"), "read of register 0x8 is 00000001, expected"),
@@ -117,6 +118,18 @@ def test_kit_of_a_design_with_registers_carries_out_the_steps(two: Model, tmp_pa
         (("== 4 ? {31'd0, done}", "== 4 ? {31'd0, 1'bx}"), "poll of register 0x4 is "),
     ):  # fmt: skip
         assert words in tried(kit, "registers.v", right, edit), edit
+    # An answer that comes once somebody would take it: only a ready that waits shows it.
+    late = right.replace("s_axi_rvalid <= 1;", "pend <= 1;", 1).replace(
+        "!s_axi_rvalid && ready", "!pend && !s_axi_rvalid && ready"
+    )
+    late = late.replace(
+        "if (s_axi_rready) s_axi_rvalid <= 0;",
+        "if (s_axi_rready) s_axi_rvalid <= 0;\n    if (pend && s_axi_rready) {s_axi_rvalid, pend} <= 2'b10;\n"
+        "    if (rst) pend <= 0;",
+    )
+    (kit / "rtl" / "registers.v").write_text(late.replace("  wire write =", "  reg pend;\n  wire write ="))
+    status, said = both(kit)
+    assert (status, said.count("\nPASS"), "read of register 0x8: valid waits for ready" in said) == (1, 2, True), said
 
 
 def test_kit_of_an_axi4_master_serves_and_judges_its_memory(dense: Model, tmp_path: Path) -> None:
@@ -125,7 +138,7 @@ def test_kit_of_an_axi4_master_serves_and_judges_its_memory(dense: Model, tmp_pa
     kit = tmp_path / "kit"
     write_kit(dense, AXI4_X[:2], kit, "described", {"dut": str(path)})
     status, said = both(kit)
-    assert (status, said.count("\nPASS: 2 images, 20 beats equal\n")) == (0, 2), said
+    assert (status, said.count("\nPASS: 2 images, 20 beats equal\n")) == (0, 3), said
     right = (kit / "rtl" / "dense.v").read_text()
     for edit, words in (
         (("rectified = q < 0 ?", "rectified = q < 1 ? 8'sd1 : q < 0 ?"), "image 0, output, beat "),
@@ -320,3 +333,32 @@ def test_kit_of_the_simd_accelerator_refuses_groups_that_are_not_full(tmp_path: 
     with pytest.raises(StimulusError, match=r"'embed' has 20 channels, expected at most 16 or .*'fxsim memory-image'"):
         write_kit(resmlp(20), x, tmp_path / "kit", "simd")
     assert not (tmp_path / "kit").exists()
+
+
+def test_kit_looks_at_as_much_of_axi4_as_the_co_simulation(dense: Model, tmp_path: Path) -> None:
+    """Faults are told by a file that the design reads; some show with stalls only, or with a ready that waits."""
+    kit = tmp_path / "kit"
+    path = faulty(tmp_path / "d", "")
+    path.write_text(path.read_text().replace('done = "done"', SLOW))
+    write_kit(dense, AXI4_X[:2], kit, "described", {"dut": str(path)})
+    for fault, words in (
+        ("narrow", "PASS: 2 images, 20 beats equal"),  # is none
+        ("in reset", "m_axi_w: valid set during reset"),
+        ("ids", "FAIL: "),  # answers come in another order
+        ("read before the answer", "m_axi_ar: read of bytes that are being written"),
+        ("two writers", "m_axi_w: two writes of a byte under way"),
+        ("strobe outside", "m_axi_w: strobe outside of the beat"),
+        ("arvalid waits", "m_axi_ar: valid waits for ready"),
+    ):
+        (kit / "fault.hex").write_text(f"{list(FAULTS).index(fault) + 1:02x}\n")
+        status, said = both(kit)
+        right = words.startswith("PASS")
+        assert (status, words in said, said.count("\nPASS") == 3) == (not right, True, right), (fault, said)
+    # A payload that changes in the second cycle in which it waits: without stalls nothing waits.
+    (kit / "fault.hex").write_text("00\n")
+    verilog = kit / "rtl" / "dense.v"
+    text = verilog.read_text().replace("m_axi_wdata =", "m_axi_wdata = {32{late}} ^", 1)
+    late = "  reg late;\n  always @(posedge clk) late <= m_axi_wvalid && !m_axi_wready;\n"
+    verilog.write_text(text.replace("  localparam X_WORDS", f"{late}  localparam X_WORDS", 1))
+    status, said = both(kit)
+    assert (status, said.count("\nPASS"), "m_axi_w: payload changed while waiting" in said) == (1, 1, True), said

@@ -119,6 +119,16 @@ def test_children_die_with_their_parent(number: signal.Signals) -> None:
     assert_gone(family)
 
 
+def test_what_begins_a_session_of_its_own_ends_with_the_block() -> None:
+    """A child's child in another session and group is ended, too, with its own, while those between them run."""
+    script = "setsid -w sh -c 'sleep 1000 & echo $$ $!; wait'"
+    with running(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        family = processes(read_line(process))
+        assert len(family) == 2
+        assert os.getsid(family[0].pid) == family[0].pid
+    assert_gone(family)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_steps_of_a_build_leave_nothing(number: signal.Signals, tmp_path: Path) -> None:
     """Ended in the middle of a build, make's children end, and the compilers' temporary files go with the folder."""

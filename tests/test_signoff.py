@@ -79,7 +79,7 @@ from fxsim.signoff.checks.interval import Interval, IntervalCheck
 from fxsim.signoff.checks.proof import ProofCheck
 from fxsim.signoff.checks.rtl_fault import RtlFaultCheck
 from fxsim.signoff.comparison import Comparison, TapFigures
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.files import decode_record
 from fxsim.signoff.listener import Silence
 from fxsim.signoff.record import Commit, Data, Details, Figure, Machine, verdict
@@ -368,6 +368,16 @@ def test_wrong_bound_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert check.status is Status.FAILED
     assert "embed: the bound" in str(check.reason)
     assert "does not fit 8 bits" in str(check.reason)
+
+
+def test_a_reason_says_how_many_problems_it_leaves_out() -> None:
+    """Of three none, of five two; no kind of check cuts its problems by itself."""
+    assert first_few([]) == ""
+    assert first_few(["a", "b", "c"]) == "a; b; c"
+    assert first_few(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+    assert first_few(["a", "b"], 1) == "a; and 1 more"
+    kinds = Path(accumulators.__file__).parent.glob("*.py")
+    assert [path.name for path in kinds if re.search(r"(problems|firsts|unmeasurable)\[:\d+\]", path.read_text())] == []
 
 
 @pytest.mark.slow

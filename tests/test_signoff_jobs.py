@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.signoff import command
 from fxsim.errors import FxsimError
 from fxsim.machine import count_cores, count_jobs
-from fxsim.signoff import SignoffRecord, Status, load_plan, read_record, run_plan
+from fxsim.signoff import SignoffRecord, Status, load_plan, read_record, run_plan, write_record
 from fxsim.signoff.checks import CHECKS, find_checks
 from fxsim.signoff.files import encode_record
 from fxsim.signoff.listener import Silence
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import CheckRecord
+from fxsim.signoff.run import _longest_first
 from tests.conftest import obey_ctrl_c
 from tests.test_process import assert_gone, processes
 from tests.test_signoff import ACCUMULATORS, ENGINES, PUBLISHED, by_name, write_plan
@@ -300,6 +302,24 @@ def test_the_end_of_a_sign_off_ends_all_that_it_started(
         (Status.SKIPPED, "the run was interrupted"),
     ]
     assert sorted(path.name for path in said.iterdir()) == ["long", "longer"]
+
+
+def test_what_took_longest_is_begun_first(tmp_path: Path) -> None:
+    """Checks are begun in the order of their times in the last record; what it has nothing of comes before them."""
+    names = ("a", "b", "c", "d")
+    plan = load_plan(
+        write_plan(tmp_path, *(ACCUMULATORS.replace('"accumulators"\nm', f'"{name}"\nm') for name in names))
+    )
+    assert [check.name for check in _longest_first(plan.checks, tmp_path)] == list(names)
+    record = run_plan(plan)
+    seconds = {"a": 1.0, "b": 3.0, "c": 2.0}
+    took = [msgspec.structs.replace(check, seconds=seconds.get(check.name, 9.0)) for check in record.checks]
+    took[3] = msgspec.structs.replace(took[3], status=Status.SKIPPED)
+    write_record(msgspec.structs.replace(record, checks=tuple(took)), tmp_path / "signoff.json")
+    assert [check.name for check in _longest_first(plan.checks, tmp_path)] == ["d", "b", "c", "a"]
+    assert [check.name for check in _longest_first(plan.checks, None)] == list(names)
+    (tmp_path / "signoff.json").write_text("{}")
+    assert [check.name for check in _longest_first(plan.checks, tmp_path)] == list(names)
 
 
 def test_jobs_are_one_a_core_unless_they_are_stated(

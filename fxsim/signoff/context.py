@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,11 +46,17 @@ class Outcome:
     reported: str | None = None
 
 
+def first_few(problems: Sequence[str], most: int = 3) -> str:
+    """The first problems in one line, and how many more there are; empty where there is none."""
+    left = f"; and {len(problems) - most} more" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + left
+
+
 def summarise(summary: str, problems: list[str], details: Details, reported: str | None = None) -> Outcome:
     """The outcome of a check: `summary` where there are no problems, otherwise their number and the first of them."""
     if not problems:
         return Outcome(summary, None, details, reported=reported)
-    return Outcome(f"{len(problems)} problem(s)", "; ".join(problems[:5]), details)
+    return Outcome(f"{len(problems)} problem(s)", first_few(problems, 5), details)
 
 
 @dataclass

@@ -29,6 +29,7 @@ class _Design(NamedTuple):
     setting: str
     stalls: list[str]
     taps: str = ""
+    first_tap: str = ""
     bound: int | None = None
     four_state: bool = False
     proved: bool = False
@@ -46,6 +47,7 @@ def propose_plan(plan: Path, model: Path, dut: Path | None = None, images: Path 
         read_stimulus(images, loaded)
     compiled = chosen_engine("auto", loaded) is Engine.NUMBA
     names = [name for name in DEVICES.own if name != DESCRIBED] if dut is None else [DESCRIBED]
+    designs = [_propose(DEVICES[name], loaded, dut, plan) for name in names]
     fields = {
         "model_name": _line(loaded.name),
         "plan_name": _line(str(plan)),
@@ -57,8 +59,8 @@ def propose_plan(plan: Path, model: Path, dut: Path | None = None, images: Path 
         "stimuli": [*(["images"] if images else []), "uniform", "extreme"],
         "engines": ["reference", "numba"] if compiled else ["reference", "loops"],
         "compiled": compiled,
-        "designs": [_propose(DEVICES[name], loaded, dut, plan) for name in names],
-        "first_tap": loaded.graph.taps[0],
+        "designs": designs,
+        "first_tap": designs[0].first_tap or loaded.graph.taps[0],
     }
     text = _templates().get_template("proposal.toml.j2").render(fields)
     with atomic_write(plan) as file:
@@ -93,7 +95,9 @@ def _propose(device: Device, model: Model, dut: Path | None, plan: Path) -> _Des
         suffix,
         setting,
         stalls,
-        taps="" if shown is None else f" that it shows ({len(shown)} of {len(model.graph.taps)})",
+        taps="" if shown is None else f" that it shows ({len(shown)} of {len(fitted.part or model.graph.taps)})",
+        # Of a part of the model, the first that it computes.
+        first_tap=(fitted.part or model.graph.taps)[0],
         bound=fitted.limit.bound,
         four_state=device.four_state,
         proved=device.proofs is not None and dut is None,

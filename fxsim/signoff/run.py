@@ -1,22 +1,27 @@
 """Runs a plan, check by check, into a record."""
 
+import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from fxsim import __version__
+from fxsim.errors import FxsimError
 from fxsim.signoff.accepted import Accepted, compare, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.cluster import Cluster
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_commit, find_machine, find_repositories, find_tools
+from fxsim.signoff.files import read_record
 from fxsim.signoff.journal import Journal
 from fxsim.signoff.listener import Listener, Silence
 from fxsim.signoff.plan import STAGES, Check, Choice, Plan, Stage
-from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, verdict
+from fxsim.signoff.record import CheckRecord, LeftOut, Repository, SignoffRecord, Status, verdict
+from fxsim.signoff.report.page import RECORD
 from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
 from fxsim.signoff.workers import carry_out_side_by_side
 
@@ -62,6 +67,7 @@ def run_plan(
     beside = tuple(check for check in checks if check not in alone)
     if len(beside) == 1 and cluster is None:
         alone, beside = checks, ()
+    beside = _longest_first(beside, output)
     complete = _carry_out_alone(alone, plan, output, listener, results)
     if complete and beside and cluster is not None:
         complete = cluster.run(beside, plan, output, listener, results.add)
@@ -108,6 +114,20 @@ def _left_out(plan: Plan, stage: Stage | None, chosen: Sequence[Check]) -> tuple
         for check in plan.checks
         if check.name not in names
     )
+
+
+def _longest_first(checks: Sequence[Check], output: Path | None) -> tuple[Check, ...]:
+    """Checks in the order in which they are begun: those that took longest last time first, so that no process idles.
+
+    The times are those of the record in the folder; what it has nothing of comes before, as it may take long.
+    """
+    took: dict[str, float] = {}
+    if output is not None:
+        # Of one that is missing, or of another fxsim, there is nothing to know: the plan's order is as good.
+        with suppress(FxsimError):
+            ended = (Status.PASSED, Status.FAILED, Status.REPORTED)
+            took = {each.name: each.seconds for each in read_record(output / RECORD).checks if each.status in ended}
+    return tuple(sorted(checks, key=lambda check: -took.get(check.name, math.inf)))
 
 
 def _carry_out_alone(

@@ -109,7 +109,10 @@ class FittedStreams(FittedDescribed[Bound]):
         if stall.resets and not self.has_reset:
             raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no reset")
         if stall.errors:
-            raise StimulusError(f"stall pattern '{stall.text}': {has.path} describes no AXI4 master")
+            raise StimulusError(
+                f"stall pattern '{stall.text}': {has.path} describes no AXI4 master, whose transfers are what is "
+                "answered with errors: expected a design that works off jobs, with [[axi4]], 'run' and 'error'"
+            )
         if stall.waits and not self.has_waits:
             words = f"the output of {has.path} is no AXI4-Stream with a ready"
             raise StimulusError(f"stall pattern '{stall.text}': {words}")

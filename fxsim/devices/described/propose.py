@@ -79,7 +79,10 @@ def propose(top: str, sources: tuple[Path, ...], folder: Path, include: tuple[Pa
     if model is not None:
         nodes = _operands(ports, model) or ()
         # What goes in and what comes out of a part is no tap of it.
-        ends = {*nodes[0].inputs, nodes[0].name} if len(nodes) == 1 else {model.graph.output}
+        ends = {model.graph.output}
+        if len(nodes) == 1:
+            behind = _behind(nodes[0].name, model)
+            ends |= {*model.graph.taps} - ({nodes[0].name, *behind} if behind else set())
         lines += _taps(found, model, ends)
     return "\n".join(lines) + "\n"
 
@@ -247,7 +250,11 @@ def _said_of(nodes: Sequence[Node]) -> str:
 
 
 def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -> Iterator[str]:
-    groups = [group for group in ports.streams if group.role == role]
+    places = list(found.ports)
+    groups = sorted(
+        (group for group in ports.streams if group.role == role),
+        key=lambda group: min((places.index(name) for name in group.ports.values()), default=0),
+    )
     tensor = None if model is None else model.graph.tensors[INPUT if role == "input" else model.graph.output]
     nodes = _operands(ports, model)
     if nodes is not None:
@@ -263,6 +270,32 @@ def _streams(role: str, ports: Recognised, found: Survey, model: Model | None) -
     yield from _stream(role, groups[0] if groups else Group(role), tensor, None, ports, found, model)
 
 
+def _is_named(group: Group, tensor: str) -> bool:
+    """Whether a stream's ports have the name of a tensor, the last part of it, among their words."""
+    words = (group.prefix or group.ports.get("data", "")).lower().split("_")
+    return tensor.rpartition(".")[2].lower() in words
+
+
+def _named_first(groups: Sequence[Group], operands: Sequence[str]) -> Sequence[Group]:
+    """Streams in the order of a node's operands: where one has the name of one, so; the others as the ports come."""
+    named: dict[int, Group] = {}
+    for number, operand in enumerate(operands):
+        own = [group for group in groups if _is_named(group, operand)]
+        if len(own) == 1 and own[0] not in named.values():
+            named[number] = own[0]
+    left = [group for group in groups if group not in named.values()]
+    return [named[number] if number in named else left.pop(0) for number in range(len(groups))]
+
+
+def _behind(name: str, model: Model) -> list[str]:
+    """The nodes that are computed from a node, directly or not, in graph order."""
+    found = {name}
+    for node in model.graph.nodes:
+        if found & {*node.inputs}:
+            found.add(node.name)
+    return [node.name for node in model.graph.nodes if node.name in found and node.name != name]
+
+
 def _part_streams(
     role: str,
     groups: Sequence[Group],
@@ -273,6 +306,8 @@ def _part_streams(
 ) -> Iterator[str]:
     """The streams of a design with several inputs: they carry the operands of a node, and its output that node."""
     tensors = {} if model is None else model.graph.tensors
+    if role == "input" and len(nodes) == 1:
+        groups = _named_first(groups, nodes[0].inputs)
     if role == "output" and len(groups) != 1:
         yield ""
         yield comment(
@@ -285,11 +320,14 @@ def _part_streams(
         names = [node.inputs[number] if role == "input" else node.name for node in nodes]
         chosen = names[0] if len(nodes) == 1 else CHOOSE
         if role == "input" and len(nodes) == 1:
-            why = f"by the order of the ports: look which operand it is; {_said_of(nodes)}"
+            by = "name" if _is_named(group, chosen) else "the order of the ports"
+            why = f"by {by}: look which operand it is; {_said_of(nodes)}"
         elif role == "input":
             why = f"the operand that it carries: {_said_of(nodes) or 'the name of a tensor'}; one that is none: tie"
         else:
             why = "the only node with so many operands" if len(nodes) == 1 else "the node that the design computes"
+            behind = [] if model is None or len(nodes) > 1 else _behind(nodes[0].name, model)
+            why += f"; or one behind it: {', '.join(behind[:SHOWN_MAX])}" if behind else ""
         kinds = {(tensors[name].axes, tensors[name].shape, tensors[name].number) for name in names if name in tensors}
         tensor = tensors[names[0]] if len(kinds) == 1 else None
         yield from _stream(role, group, tensor, f"tensor = {text(chosen)}  # {why}", ports, found, model)

@@ -14,7 +14,7 @@ from fxsim.code_coverage.waivers import FILE_BYTES_MAX
 from fxsim.devices import DEFAULT, DESCRIBED
 from fxsim.errors import FxsimError, ToolError
 from fxsim.formats.text import read_bounded
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Images, Name, Part, Texts
@@ -241,7 +241,7 @@ def run(check: CodeCoverageCheck, context: Context, seed: int) -> Outcome:
     findings = _findings(judged, missing, context)
     return Outcome(
         summary,
-        "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "") + note or None,
+        first_few(problems, 5) + note or None,
         Details([*figures, Figure("waivers", len(waivers))], [row, *simulations, *findings]),
         kept,
     )

@@ -12,7 +12,7 @@ from fxsim.devices import DEVICES
 from fxsim.engines import Engine
 from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Images, Names, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
@@ -38,9 +38,6 @@ from fxsim.traces.kept import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
-
-_TOLD_MAX = 3
-"""Most simulations that fail that a check's reason tells of; of others it has the number."""
 
 
 class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
@@ -154,8 +151,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     )
     summary += f"; not looked at: {', '.join(unprobed)}" if unprobed else ""
     details = Details(figures, [*simulations, *comparisons, *agreements])
-    left = f"; and {len(problems) - _TOLD_MAX} more" if len(problems) > _TOLD_MAX else ""
-    return Outcome(summary, "; ".join(problems[:_TOLD_MAX]) + left + note or None, details, kept)
+    return Outcome(summary, first_few(problems) + note or None, details, kept)
 
 
 def _seeded(result: CosimResult) -> str:

@@ -11,7 +11,7 @@ from fxsim.cosim import CosimResult
 from fxsim.devices.simd import SimdFigures, build_memory_image
 from fxsim.devices.simd.device import DEVICE
 from fxsim.devices.simd.figures import MULTIPLIERS, LayerFigures, Span
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Check, Name, Part
 from fxsim.signoff.record import Data, Details, Figure
@@ -194,7 +194,7 @@ def run(check: CyclesCheck, context: Context, seed: int) -> Outcome:
         )
         summary += f"; {wanted.model} takes {'–' if ratio is None else f'{ratio:.3f}'} times as long"  # noqa: RUF001
     details = Details(figures, [*(describe(name, result) for name, result in results), row])
-    return Outcome(summary, "; ".join(problems[:3]) + note or None, details, kept)
+    return Outcome(summary, first_few(problems) + note or None, details, kept)
 
 
 def _figures(result: CosimResult) -> SimdFigures:

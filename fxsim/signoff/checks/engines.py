@@ -9,7 +9,7 @@ from fxsim.engines import Engine
 from fxsim.engines.c import missing_compiler
 from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
-from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
 from fxsim.signoff.kind import Kind
 from fxsim.signoff.plan import Check, Images, Names
 from fxsim.signoff.record import Details, Figure
@@ -66,7 +66,7 @@ def run(check: EnginesCheck, context: Context, seed: int) -> Outcome:
     wrong = sum(row.mismatches for comparison in comparisons for row in comparison.taps)
     figures = (Figure("values compared", values), Figure("values that differ", wrong))
     summary = f"{' = '.join(check.engines)}: {values:,} values at all taps, {wrong:,} differ"
-    return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures, comparisons))
+    return Outcome(summary, first_few(firsts) or None, Details(figures, comparisons))
 
 
 def compare_engines(title: str, model: Model, x: Int8, names: tuple[str, str]) -> tuple[Comparison, str | None]:

@@ -13,7 +13,7 @@ from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
 from fxsim.signoff.checks.engines import compiled, skip_without
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources
-from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
 from fxsim.signoff.kind import Kind
 from fxsim.signoff.plan import Check, Images, Names
 from fxsim.signoff.record import Details, Figure
@@ -69,7 +69,7 @@ def run(check: OnnxCheck, context: Context, seed: int) -> Outcome:
         Figure("values that differ", wrong),
     )
     summary = f"ONNX Runtime = {' = '.join(check.engines)}: {values:,} values at all taps, {wrong:,} differ"
-    return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures, comparisons))
+    return Outcome(summary, first_few(firsts) or None, Details(figures, comparisons))
 
 
 def _runtime(model: Model, x: Int8, session: Callable[[Int8], dict[str, Int8]]) -> ComputedSource:

@@ -22,7 +22,7 @@ from fxsim.formats.npy import read_archive
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
-from fxsim.signoff.context import Context, Outcome, import_published, published_samples
+from fxsim.signoff.context import Context, Outcome, first_few, import_published, published_samples
 from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Check, Name, Texts
 from fxsim.signoff.record import Details, Figure
@@ -175,7 +175,7 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     details = Details(figures, comparisons)
     return Outcome(
         f"{summary}; class agrees on {agree} of {len(x)}",
-        "; ".join(problems[:3]) or None,
+        first_few(problems) or None,
         details,
         reported="; ".join(reported) or None,
     )

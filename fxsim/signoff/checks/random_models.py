@@ -12,7 +12,7 @@ from fxsim.families import ResMLPConfig
 from fxsim.graph import Model
 from fxsim.operators import Lut
 from fxsim.signoff.checks.engines import compare_engines, compared_with_itself, skip_without
-from fxsim.signoff.context import Context, Outcome, random_model
+from fxsim.signoff.context import Context, Outcome, first_few, random_model
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Images
 from fxsim.signoff.record import Details, Figure
@@ -53,7 +53,7 @@ def run(check: RandomModelsCheck, context: Context, seed: int) -> Outcome:
         Figure("values that differ", wrong),
     )
     summary = f"{' = '.join(check.engines)}: {check.count} random models, {values:,} values, {wrong:,} differ"
-    return Outcome(summary, "; ".join(firsts[:3]) or None, Details(figures))
+    return Outcome(summary, first_few(firsts) or None, Details(figures))
 
 
 def _random_model(rng: np.random.Generator) -> Model:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from fxsim.benchmark.record import Measured, Operator, Result
 from fxsim.machine import count_cores
-from fxsim.signoff.context import Context, Outcome
+from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.kind import Kind, Picture, Section, Topic, Yardstick
 from fxsim.signoff.plan import Check, Name
 from fxsim.signoff.record import Data, Details, Figure
@@ -129,8 +129,8 @@ def run(check: SpeedCheck, context: Context, seed: int) -> Outcome:
         summary += f"; {reached:,.0f} images/s on {machine.processor}, {threads} thread(s)"
     details = Details(figures, [Speed(measured, check.at_least, reached)])
     unmeasurable = measured.unmeasurable
-    reported = f"not measurable now: {'; '.join(unmeasurable[:3])}" if unmeasurable else None
-    return Outcome(summary, "; ".join(problems[:3]) or None, details, reported=reported)
+    reported = f"not measurable now: {first_few(unmeasurable)}" if unmeasurable else None
+    return Outcome(summary, first_few(problems) or None, details, reported=reported)
 
 
 def _palette() -> Palette:

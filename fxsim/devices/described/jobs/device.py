@@ -90,6 +90,17 @@ class FittedJobs(FittedDescribed[BoundJobs]):
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no reset")
         if stall.waits and not self.has_waits:
             raise StimulusError(f"stall pattern '{stall.text}': {path} describes no AXI4 master")
+        if stall.errors and not self.bound.masters:
+            raise StimulusError(
+                f"stall pattern '{stall.text}': {path} describes no AXI4 master, whose transfers are what is "
+                "answered with errors: expected [[axi4]], and beside 'run' the steps of 'error'"
+            )
+        if stall.errors and self.bound.description.control is not None:
+            raise StimulusError(
+                f"stall pattern '{stall.text}': the design of {path} is started by ports ('control'), and none of "
+                "them says that a job ended with an error: expected, in place of control, registers with the steps of "
+                "'run', and under 'error' those of a job in which a transfer is answered with an error"
+            )
         if stall.errors and not self.bound.error:
             raise StimulusError(
                 f"stall pattern '{stall.text}': {path} does not say how a job ends in which a transfer of an AXI4 "

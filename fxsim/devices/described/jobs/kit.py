@@ -71,6 +71,7 @@ def jobs_bench(layout: JobsLayout, x: Integers, values: Mapping[str, Integers]) 
         files={STIMULUS: _stimulus(inputs, x, values), _MEMORY: content},
         parameters="\n".join([*order, *kit_macros(_numbers(bound, regions, len(x), len(content) // 3))]) + "\n",
         testbench=f"{text}\n{head}{_turns(bound)}{kit_watched(shown)}endmodule\n\n{kit_stream_module()}",
+        waits=bool(bound.masters) or bound.description.registers is not None,
     )
 
 
@@ -314,7 +315,7 @@ def _master(i: int, master: BoundAxi4, memory: int) -> str:
     numbers: dict[str, int | str] = {
         **{side.upper(): _text(f"{said.prefix}_{side}") for side in ("ar", "aw", "w")}, "MEMORY": memory,
         "BYTES": master.bytes, "LATENCY": said.latency, "READS": int(master.reads), "WRITES": int(master.writes),
-        "CHECKED": int(said.reads == "checked"), "SEED": 100 + i,
+        "CHECKED": int(said.reads == "checked"), "SEED": 100 + i, "NUMBER": i + 1,
     }  # fmt: skip
     ports = {}
     for field in (field for side in AXI4_SIDES for field in side):

@@ -6,8 +6,9 @@
 // that it shows is compared while it runs. It prints one line that begins with PASS or FAIL, with the first difference.
 // A bit that is X or Z differs, and so does a handshake that is. What nobody has written is X.
 //
-// STALL: cycles of 100 in which accesses to registers and the memories behind AXI4 hold back. RESETS: of one cycle each,
-// in jobs, at random; after each of them all is done again.
+// STALL: cycles of 100 in which accesses to registers and the memories behind AXI4 hold back; answers to different IDs
+// then come in any order. RESETS: of one cycle each, in jobs, at random; after each of them all is done again. WAITS: a
+// ready stays low until its valid is high.
 //
 // With FOUR_STATE_EVENTS nothing is compared here: every value is written down in the file of that name, whatever it is
 // (see fxsim/simulate/four_state.py).
@@ -47,9 +48,15 @@ module testbench;
   reg sampled = 1'b0;
   integer changes = 0;  // of memories
 
+  wire settled = cycle != 0 && cycle == `KIT_RESET_CYCLES - 1;  // the last cycle of a reset that has several
+  reg let_go = 1'b0;  // whether readies wait for their valids no longer: what comes now has waited for them
+  integer quiet = 0;  // cycles in which nothing passed
+
   // Every byte of the memories, one region or area behind the other.
   reg [7:0] bytes[0:`KIT_BYTES-1];
   reg [4:0] states[0:`KIT_BYTES-1];
+  reg [39:0] writers[0:`KIT_BYTES-1];  // the master and the ID of a write that is not answered; 0: none
+  integer written_at[0:`KIT_BYTES-1];  // the cycle of the last write
   integer areas[0:`KIT_AREAS];  // memory of an area
   reg [63:0] area_first[0:`KIT_AREAS];
   reg [63:0] area_cells[0:`KIT_AREAS];
@@ -203,6 +210,7 @@ module testbench;
   initial begin
     `KIT_TABLES
     for (i = 0; i < `KIT_BYTES; i = i + 1) states[i] = 0;
+    forget_writers;
     $readmemh("stimulus.hex", stimulus);
     $readmemh("memory.hex", bytes);
     for (i = 0; i < `KIT_REGIONS; i = i + 1) begin
@@ -259,6 +267,15 @@ module testbench;
     end
   endfunction
 
+  // No write is under way.
+  task forget_writers;
+    integer b;
+    for (b = 0; b < `KIT_BYTES; b = b + 1) begin
+      writers[b] = 40'd0;
+      written_at[b] = -1;
+    end
+  endtask
+
   // Sets and clears flags of a region's bytes, but for those that have one of `spare`.
   task mark;
     input integer n;
@@ -311,6 +328,7 @@ module testbench;
       $fdisplay(events, "reset again %0d -", cycle);
 `endif
       draw_reset;
+      forget_writers;
       phase = GAP;
       gap = 0;
       job = 0;
@@ -365,8 +383,8 @@ module testbench;
         if (address_delay != 0) address_delay = address_delay - 1;
         if (data_delay != 0) data_delay = data_delay - 1;
       end else if (lite_state == RESPONSE) begin
-        bready = lite_write && delayed(0) == 0;
-        rready = !lite_write && delayed(0) == 0;
+        bready = lite_write && delayed(0) == 0 && (WAITS == 0 || let_go || answered);
+        rready = !lite_write && delayed(0) == 0 && (WAITS == 0 || let_go || answered);
       end
     end
   endtask
@@ -390,6 +408,8 @@ module testbench;
         if (lite_state != RESPONSE && (s_axil_bvalid || s_axil_rvalid)) accuse_registers("answer before the access");
         if (lite_state == RESPONSE) begin
           if (lite_write ? s_axil_rvalid : s_axil_bvalid) accuse_registers("answer on the wrong channel");
+          if (let_go && !answered && (lite_write ? s_axil_bvalid : s_axil_rvalid))
+            accuse_registers("valid waits for ready");
           if (answered && !(lite_write ? s_axil_bvalid : s_axil_rvalid)) accuse_registers("valid withdrawn");
           if (answered && answer !== (lite_write ? {32'd0, s_axil_bresp} : {s_axil_rdata, s_axil_rresp}))
             accuse_registers("payload changed while waiting");
@@ -687,9 +707,16 @@ module testbench;
       done_before = `KIT_HAS_DONE ? done : 1'b0;
       busy_before = `KIT_HAS_BUSY ? busy : 1'b0;
       waited = waited + 1;
+      quiet  = moved ? 0 : quiet + 1;
       if (!ended && !moved && stepping && waited >= step_timeout[at]) begin
-        accuse;
-        $fdisplay(to, "no end of '%0s' in %0d cycles (cycle %0d)", step_name[at], waited, cycle);
+        if (WAITS != 0 && !let_go && quiet >= (step_timeout[at] < 1000 ? step_timeout[at] / 2 : 500)) begin
+          // What comes once ready is high has waited for it.
+          let_go = 1'b1;
+          waited = waited - quiet;
+        end else begin
+          accuse;
+          $fdisplay(to, "no end of '%0s' in %0d cycles (cycle %0d)", step_name[at], waited, cycle);
+        end
       end
     end
   endtask
@@ -890,7 +917,8 @@ module kit_ram #(
 
 endmodule
 
-// The memory behind an AXI4 master: bursts are answered in order, LATENCY cycles after they were asked for.
+// The memory behind an AXI4 master: bursts are answered LATENCY cycles after they were asked for, with stalls those of
+// different IDs in any order, beat by beat. NUMBER is the master's, from 1 on.
 module kit_axi4 #(
     parameter AR = "",
     parameter AW = "",
@@ -901,7 +929,8 @@ module kit_axi4 #(
     parameter READS = 1,
     parameter WRITES = 1,
     parameter CHECKED = 1,
-    parameter SEED = 1
+    parameter SEED = 1,
+    parameter NUMBER = 1
 ) (
     input wire [31:0] arid,
     input wire [63:0] araddr,
@@ -947,6 +976,8 @@ module kit_axi4 #(
   reg [2:0] r_size[0:DEPTH-1];
   reg [1:0] r_kind[0:DEPTH-1];
   integer r_due[0:DEPTH-1];
+  integer r_asked[0:DEPTH-1];
+  integer r_now = 0, b_now = 0;  // the burst of the beat, and of the answer, that is offered
   reg [63:0] w_at[0:DEPTH-1], w_start[0:DEPTH-1];
   reg [31:0] w_id[0:DEPTH-1];
   reg [8:0] w_left[0:DEPTH-1], w_beats[0:DEPTH-1];
@@ -955,6 +986,12 @@ module kit_axi4 #(
   reg [31:0] b_id[0:DEPTH-1];
   reg [1:0] b_answer[0:DEPTH-1];
   integer b_due[0:DEPTH-1];
+  integer b_complete[0:DEPTH-1];
+  reg b_done[0:DEPTH-1];
+  reg [63:0] b_start[0:DEPTH-1];
+  reg [8:0] b_beats[0:DEPTH-1];
+  reg [2:0] b_size[0:DEPTH-1];
+  reg [1:0] b_kind[0:DEPTH-1];
   reg [8*BYTES-1:0] d_data[0:DEPTH-1];
   reg [BYTES-1:0] d_strobe[0:DEPTH-1];
   reg d_last[0:DEPTH-1];
@@ -978,7 +1015,7 @@ module kit_axi4 #(
   integer i;
   integer cell_;
   reg outside = 1'b0;  // the burst that is being written to
-  reg holds, there;
+  reg holds, there, writing;
   reg [63:0] byte_, end_;
   reg [126:0] ar_kept, aw_kept;
   reg [9*BYTES:0] w_kept;
@@ -1004,6 +1041,12 @@ module kit_axi4 #(
   function holding;
     input integer dummy;
     holding = $unsigned($random(seed)) % 100 < testbench.STALL;
+  endfunction
+
+  // With WAITS a ready comes once its valid has waited.
+  function may_be_ready;
+    input waits;
+    may_be_ready = testbench.WAITS == 0 || testbench.let_go || waits;
   endfunction
 
   function [63:0] next_address;
@@ -1040,20 +1083,93 @@ module kit_axi4 #(
     end
   endtask
 
+  // The next of the bursts from `head` to `tail` to be answered, -1 where none is due: the first, or with stalls any that
+  // none of its ID is before.
+  function integer pick;
+    input reads;
+    integer n, m, left;
+    reg free;
+    begin
+      pick = -1;
+      left = testbench.STALL == 0 ? 0 : $unsigned($random(seed)) % 4;
+      for (n = reads ? r_head : b_head; n < (reads ? r_tail : b_tail) && (pick < 0 || left > 0); n = n + 1) begin
+        free = reads ? r_left[n%DEPTH] != 0 && r_due[n%DEPTH] <= testbench.cycle :
+            !b_done[n%DEPTH] && b_due[n%DEPTH] <= testbench.cycle;
+        for (m = reads ? r_head : b_head; m < n; m = m + 1)
+          if (reads ? r_left[m%DEPTH] != 0 && (r_id[m%DEPTH] == r_id[n%DEPTH] || testbench.STALL == 0) :
+              !b_done[m%DEPTH] && (b_id[m%DEPTH] == b_id[n%DEPTH] || testbench.STALL == 0))
+            free = 1'b0;
+        if (free) begin
+          if (pick >= 0) left = left - 1;
+          pick = n;
+        end
+      end
+    end
+  endfunction
+
+  // Whether a byte of a burst that is asked for is being written.
+  task look_ahead;
+    input [63:0] from;
+    input [8:0] beats;
+    input [2:0] size;
+    input [1:0] kind;
+    integer n;
+    reg [63:0] start;
+    begin
+      start = from;
+      for (n = 0; n < beats && !testbench.ended; n = n + 1) begin
+        byte_ = start;
+        end_ = ((byte_ >> size) + 1) << size;
+        while (byte_ != end_) begin
+          cell_ = testbench.find(MEMORY, byte_);
+          if (cell_ >= 0)
+            if (testbench.writers[cell_] != 0) accuse("ar", "read of bytes that are being written", byte_);
+          byte_ = byte_ + 1;
+        end
+        start = next_address(start, from, size, kind, beats);
+      end
+    end
+  endtask
+
+  // The bytes of a write that is answered are free, but for those that were written again since.
+  task release_bytes;
+    input integer n;
+    integer beat;
+    reg [63:0] start;
+    begin
+      start = b_start[n%DEPTH];
+      for (beat = 0; beat < b_beats[n%DEPTH]; beat = beat + 1) begin
+        byte_ = start;
+        end_ = ((byte_ >> b_size[n%DEPTH]) + 1) << b_size[n%DEPTH];
+        while (byte_ != end_) begin
+          cell_ = testbench.find(MEMORY, byte_);
+          if (cell_ >= 0)
+            if (testbench.writers[cell_] == {NUMBER[7:0], b_id[n%DEPTH]} &&
+                testbench.written_at[cell_] <= b_complete[n%DEPTH])
+              testbench.writers[cell_] = 40'd0;
+          byte_ = byte_ + 1;
+        end
+        start = next_address(start, b_start[n%DEPTH], b_size[n%DEPTH], b_kind[n%DEPTH], b_beats[n%DEPTH]);
+      end
+    end
+  endtask
+
   // The next beat of a burst that is read: X on lanes that are not its own, and where nothing lies.
   task give;
     begin
       r_data = {8 * BYTES{1'bx}};
       holds = 1'b0;
       there = 1'b0;
-      byte_ = r_at[r_head%DEPTH];
-      end_ = ((byte_ >> r_size[r_head%DEPTH]) + 1) << r_size[r_head%DEPTH];
+      writing = 1'b0;
+      byte_ = r_at[r_now%DEPTH];
+      end_ = ((byte_ >> r_size[r_now%DEPTH]) + 1) << r_size[r_now%DEPTH];
       while (byte_ != end_) begin
         cell_ = testbench.find(MEMORY, byte_);
         if (cell_ >= 0) begin
           there = 1'b1;
           if ((testbench.states[cell_] & testbench.HELD) != 0) begin
             holds = 1'b1;
+            writing = writing || testbench.written_at[cell_] >= r_asked[r_now%DEPTH];
             r_data[8*(byte_%BYTES)+:8] = testbench.bytes[cell_];
           end
         end
@@ -1062,7 +1178,8 @@ module kit_axi4 #(
       r_answer = CHECKED && !there ? 2'd3 : 2'd0;
       if (CHECKED && !holds)
         accuse("ar", there ? "read of bytes that nothing was written to" : "read outside every region",
-               r_at[r_head%DEPTH]);
+               r_at[r_now%DEPTH]);
+      if (writing) accuse("ar", "read of bytes that are being written", r_at[r_now%DEPTH]);
     end
   endtask
 
@@ -1083,8 +1200,12 @@ module kit_axi4 #(
           end else if ((testbench.states[cell_] & testbench.WRITABLE) == 0)
             accuse("w", testbench.running ? "write into what is only read" : "write without a job", byte_);
           else begin
-            testbench.bytes[cell_]  = d_data[d_head%DEPTH][8*(byte_%BYTES)+:8];
+            if (testbench.writers[cell_] != 0 && testbench.writers[cell_] != {NUMBER[7:0], w_id[w_head%DEPTH]})
+              accuse("w", "two writes of a byte under way", byte_);
+            testbench.bytes[cell_] = d_data[d_head%DEPTH][8*(byte_%BYTES)+:8];
             testbench.states[cell_] = testbench.states[cell_] | 5'd5;
+            testbench.writers[cell_] = {NUMBER[7:0], w_id[w_head%DEPTH]};
+            testbench.written_at[cell_] = testbench.cycle;
           end
         end
         byte_ = byte_ + 1;
@@ -1105,6 +1226,12 @@ module kit_axi4 #(
         b_id[b_tail%DEPTH] = w_id[w_head%DEPTH];
         b_answer[b_tail%DEPTH] = outside ? 2'd3 : 2'd0;
         b_due[b_tail%DEPTH] = testbench.cycle + LATENCY;
+        b_complete[b_tail%DEPTH] = testbench.cycle;
+        b_done[b_tail%DEPTH] = 1'b0;
+        b_start[b_tail%DEPTH] = w_start[w_head%DEPTH];
+        b_beats[b_tail%DEPTH] = w_beats[w_head%DEPTH];
+        b_size[b_tail%DEPTH] = w_size[w_head%DEPTH];
+        b_kind[b_tail%DEPTH] = w_kind[w_head%DEPTH];
         b_tail = b_tail + 1;
         w_head = w_head + 1;
         outside = 1'b0;
@@ -1124,38 +1251,50 @@ module kit_axi4 #(
       if (r_taken) r_valid = 1'b0;
       if (b_taken) b_valid = 1'b0;
       {r_taken, b_taken} = 2'd0;
-      ar_ready = READS && !holding(0) && r_tail - r_head < DEPTH;
-      aw_ready = WRITES && !holding(0) && (w_tail - w_head) + (b_tail - b_head) < DEPTH;
-      w_ready  = WRITES && !holding(0) && d_tail - d_head < DEPTH;
+      ar_ready = READS && !holding(0) && r_tail - r_head < DEPTH && may_be_ready(ar_waits);
+      aw_ready = WRITES && !holding(0) && (w_tail - w_head) + (b_tail - b_head) < DEPTH && may_be_ready(aw_waits);
+      w_ready  = WRITES && !holding(0) && d_tail - d_head < DEPTH && may_be_ready(w_waits);
       // While nothing is offered nobody may look at what would be.
       if (!r_valid) begin
         r_of = 32'bx;
         r_data = {8 * BYTES{1'bx}};
         r_answer = 2'bx;
         r_last = 1'bx;
-        if (r_head != r_tail)
-          if (r_due[r_head%DEPTH] <= testbench.cycle && !holding(0)) begin
+        r_now = pick(1'b1);
+        if (r_now >= 0)
+          if (!holding(0)) begin
             give;
             r_valid = 1'b1;
-            r_of = r_id[r_head%DEPTH];
-            r_last = r_left[r_head%DEPTH] == 1;
+            r_of = r_id[r_now%DEPTH];
+            r_last = r_left[r_now%DEPTH] == 1;
           end
       end
       if (!b_valid) begin
         b_of   = 32'bx;
         b_said = 2'bx;
-        if (b_head != b_tail)
-          if (b_due[b_head%DEPTH] <= testbench.cycle && !holding(0)) begin
+        b_now  = pick(1'b0);
+        if (b_now >= 0)
+          if (!holding(0)) begin
             b_valid = 1'b1;
-            b_of = b_id[b_head%DEPTH];
-            b_said = b_answer[b_head%DEPTH];
+            b_of = b_id[b_now%DEPTH];
+            b_said = b_answer[b_now%DEPTH];
           end
       end
     end
 
   always @(testbench.looked)
-    if (!testbench.rst && !testbench.ended) begin
-      if (READS) begin
+    if (testbench.rst) begin
+      // By then every register has been set right that a reset sets.
+      if (testbench.settled && READS && arvalid[0] === 1'b1) accuse("ar", "valid set during reset", araddr);
+      if (testbench.settled && WRITES && awvalid[0] === 1'b1) accuse("aw", "valid set during reset", awaddr);
+      if (testbench.settled && WRITES && wvalid[0] === 1'b1) accuse("w", "valid set during reset", 64'bx);
+    end else if (!testbench.ended) begin
+      if (testbench.let_go) begin
+        if (READS && arvalid[0] === 1'b1 && !ar_waits) accuse("ar", "valid waits for ready", araddr);
+        if (WRITES && awvalid[0] === 1'b1 && !aw_waits) accuse("aw", "valid waits for ready", awaddr);
+        if (WRITES && wvalid[0] === 1'b1 && !w_waits) accuse("w", "valid waits for ready", 64'bx);
+      end
+      if (READS && !testbench.ended) begin
         if (^{arvalid[0], rready[0]} === 1'bx) accuse("ar", "its valid, or the ready of data, is unknown", 64'bx);
         else if (arvalid[0] && ^ar_said === 1'bx) accuse("ar", "a bit of a request is unknown", araddr);
         else if (ar_waits && !arvalid[0]) accuse("ar", "valid withdrawn", araddr);
@@ -1164,6 +1303,8 @@ module kit_axi4 #(
         ar_kept  = ar_said;
         if (arvalid[0] && ar_ready && !testbench.ended) begin
           check_burst("ar", araddr, arlen, arsize, arburst, arlock);
+          if (!testbench.ended) look_ahead(araddr, arlen + 9'd1, arsize[2:0], arburst[1:0]);
+          testbench.quiet = 0;
           r_at[r_tail%DEPTH] = araddr;
           r_start[r_tail%DEPTH] = araddr;
           r_id[r_tail%DEPTH] = arid;
@@ -1172,14 +1313,16 @@ module kit_axi4 #(
           r_size[r_tail%DEPTH] = arsize[2:0];
           r_kind[r_tail%DEPTH] = arburst[1:0];
           r_due[r_tail%DEPTH] = testbench.cycle + LATENCY;
+          r_asked[r_tail%DEPTH] = testbench.cycle;
           r_tail = r_tail + 1;
         end
         if (r_valid && rready[0] && !testbench.ended) begin
-          r_at[r_head%DEPTH] = next_address(r_at[r_head%DEPTH], r_start[r_head%DEPTH], r_size[r_head%DEPTH],
-                                            r_kind[r_head%DEPTH], r_beats[r_head%DEPTH]);
-          r_left[r_head%DEPTH] = r_left[r_head%DEPTH] - 9'd1;
-          if (r_left[r_head%DEPTH] == 0) r_head = r_head + 1;
+          r_at[r_now%DEPTH] = next_address(r_at[r_now%DEPTH], r_start[r_now%DEPTH], r_size[r_now%DEPTH],
+                                           r_kind[r_now%DEPTH], r_beats[r_now%DEPTH]);
+          r_left[r_now%DEPTH] = r_left[r_now%DEPTH] - 9'd1;
+          for (i = r_head; i < r_tail && i == r_head; i = i + 1) if (r_left[i%DEPTH] == 0) r_head = r_head + 1;
           r_taken = 1'b1;
+          testbench.quiet = 0;
         end
       end
       if (WRITES && !testbench.ended) begin
@@ -1212,10 +1355,14 @@ module kit_axi4 #(
           d_strobe[d_tail%DEPTH] = wstrb;
           d_last[d_tail%DEPTH] = wlast[0];
           d_tail = d_tail + 1;
+          testbench.quiet = 0;
         end
         if (b_valid && bready[0]) begin
-          b_head  = b_head + 1;
+          release_bytes(b_now);
+          b_done[b_now%DEPTH] = 1'b1;
+          for (i = b_head; i < b_tail && i == b_head; i = i + 1) if (b_done[i%DEPTH]) b_head = b_head + 1;
           b_taken = 1'b1;
+          testbench.quiet = 0;
         end
         match;
       end
