@@ -59,7 +59,10 @@ RULES = {
 
 
 class Finding(Data, frozen=True):
-    """Something wrong at a line of a source file; `file` is relative: to where fxsim ran, or to the plan."""
+    """Something wrong at a line of a source file.
+
+    `file` is relative to where fxsim ran, or to the plan; empty where no line is known.
+    """
 
     FIELD = "findings"
 
