@@ -41,6 +41,11 @@ def count_jobs() -> int:
     return int(stated)
 
 
+def cpu_seconds() -> float:
+    """Processor time of this process, and of children that have ended, in seconds."""
+    return sum(os.times()[:4])
+
+
 def find_memory() -> float | None:
     """Memory in GiB, rounded to a tenth; None where the system does not say."""
     try:

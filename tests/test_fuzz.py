@@ -4,6 +4,7 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,28 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.program import cli
+from fxsim.compare import Difference
 from fxsim.contract import INT8, Number, Sign, TableRule
+from fxsim.cosim import CosimRequest
+from fxsim.devices import DEVICES, make_settings
 from fxsim.errors import FileError, ModelError, StimulusError
 from fxsim.fuzz import (
     FEATURE_GROUPS,
     GENERATOR,
+    DeviceRequest,
     FuzzRequest,
     FuzzResult,
     Generator,
     Subject,
     Taker,
+    devices,
     examine,
     features_of,
     find_takers,
     merge,
     read_case,
     replay,
+    run_devices,
     run_fuzz,
     universe,
 )
@@ -35,6 +42,7 @@ from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Pool
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks import random_networks
+from fxsim.simulate import parse_stall
 from tests.fuzz_faults import FAULTS, faulty_taker
 from tests.oracle import compute
 
@@ -281,6 +289,64 @@ def test_a_tokens_linear_is_cut_by_its_own_axes() -> None:
     assert fewer.tensors["a"].number == INT8 == Number(8)
 
 
+# --- devices ---
+
+
+@pytest.mark.parametrize("device", ["stream", "simd"])
+def test_devices_take_what_is_drawn_for_them(device: str) -> None:
+    """Every network that is drawn for an accelerator fits it, and every stall pattern is one that it takes."""
+    request = DeviceRequest((device,), seed=6)
+    for number in range(6):
+        for case in devices.draw_cases(request, DEVICES[device], number):
+            fitted = DEVICES[device].fit(case.model, make_settings(device, DEVICES[device].settings, {}))
+            fitted.refuse_stall(parse_stall(case.stall))
+
+
+def simulated(fails: bool) -> Any:
+    """A simulation in place of one: of RTL whose affine of a negative weight is off by one, where it `fails`."""
+
+    def run_cosim(request: CosimRequest) -> Any:
+        graph = request.model.graph
+        wrong = [n.name for n in graph.nodes if isinstance(n.op, Affine) and (n.op.weight < 0).any()]
+        first = None
+        if wrong and fails:
+            first = Difference(image=0, tap=wrong[0], expected=1, got=2, index={"channel": 0})
+        verdict = SimpleNamespace(first_mismatch=first, stopped=None, faults=())
+        return SimpleNamespace(passed=first is None, verdict=verdict, streams=SimpleNamespace(compared=len(request.x)))
+
+    return run_cosim
+
+
+@pytest.mark.parametrize("device", ["stream", "simd"])
+def test_a_device_that_differs_is_kept_small(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A difference of an accelerator is kept with few parameters, its stalls, and is run again on it."""
+    monkeypatch.setattr(devices, "run_cosim", simulated(fails=True))
+    result = run_devices(DeviceRequest((device,), seed=1, keep=tmp_path, shrink_seconds=5))
+    assert result.failures
+    folder = Path(str(result.failures[0].folder))
+    case, model, x = read_case(folder)
+    assert case.device is not None
+    assert case.device.device == device
+    assert (case.failure.taker, case.failure.against, case.failure.operator) == (device, "model", "affine")
+    assert len(x) == 1
+    weights = [array for node in model.graph.nodes for name, array in node.op.arrays() if name in ("weight", "table")]
+    assert sum(np.count_nonzero(array) for array in weights) == 1
+    assert replay(folder, TWICE)[1].failures == (case.failure,)
+    monkeypatch.setattr(devices, "run_cosim", simulated(fails=False))
+    assert replay(folder, TWICE)[1].failures == ()
+
+
+def test_devices_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator for devices with a hole names it, and counts what it made."""
+    monkeypatch.setattr(devices, "run_cosim", simulated(fails=False))
+    holed = dataclasses.replace(devices.SMALL, rules=(TableRule.CLAMP,))
+    missing = run_devices(DeviceRequest(("stream", "simd"), 12, generator=holed)).missing["devices"]
+    assert {"stream: tables, full", "simd: tables, hold"} <= set(missing)
+    whole = run_devices(DeviceRequest(("stream", "simd"), 40))
+    assert whole.missing["devices"] == ()
+    assert whole.passed
+
+
 # --- commands and the sign-off check ---
 
 
@@ -314,6 +380,9 @@ def test_command_replays_a_kept_case() -> None:
         (("--count", 3, "--hours", 1), "give one"),
         (("--part", "3/3"), "no part"),
         (("--part", "x"), "no part"),
+        (("--only-devices",), "needs --accel"),
+        (("--accel", "fpga", "--only-devices"), "there is no accelerator 'fpga'"),
+        (("--accel", "simd", "--jobs", 2), "no --jobs"),
     ],
 )
 def test_command_refuses_what_makes_no_sense(arguments: tuple[object, ...], words: str) -> None:

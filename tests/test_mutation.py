@@ -14,6 +14,7 @@ from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
 from fxsim.mutation.record import EQUIVALENT, KILLED, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
 from fxsim.mutation.run import Candidates, Request, draw, mutate
 from fxsim.mutation.text import markdown
+from fxsim.mutation.whole import Design, mutate_design
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -309,3 +310,29 @@ def test_unknown_module_and_mutant_are_named(own: Candidates, tmp_path: Path) ->
         own.draw(Request(only=("123456123456",)))
     with pytest.raises(FxsimError, match="stream and simd, not of 'tpu'"):
         Candidates(Request(accelerator="tpu"))
+
+
+def test_described_design_of_another_language_is_refused(tmp_path: Path) -> None:
+    """SystemVerilog of a described design is refused with the file, before anything is simulated."""
+
+    class Fitted:
+        """A design of one file that Pyverilog does not read."""
+
+        def keep_sources(self, _: Path | None, folder: Path) -> None:
+            """Write it."""
+            folder.mkdir()
+            (folder / "new.sv").write_text("module a; always_comb begin automatic int x; end endmodule")
+
+    class Own(Design):
+        """A design for which no simulator is asked."""
+
+        def fit(self) -> Fitted:  # type: ignore[override]
+            """The design above."""
+            return Fitted()
+
+        def key(self) -> dict[str, object]:
+            """Nothing to be kept by."""
+            return {}
+
+    with pytest.raises(FileError, match=r"new\.sv is not read by Pyverilog"):
+        mutate_design(Own(tmp_path, tmp_path, "described"), 1, 1)

@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 GOLDEN = ROOT / "golden" / "digits_small.safetensors"
 COMMANDS = (
     "import", "export-headers", "export-onnx", "export-c", "images", "info", "run", "memory-image", "cosim", "dut",
-    "waive", "vectors",
+    "lint-rtl", "waive", "vectors",
     "compare", "diff", "prove", "coverage", "trace",
     "mutate", "signoff", "flow", "train", "distill", "quantize", "export", "eval", "bridge", "tables",
     "fit",
@@ -69,11 +69,13 @@ for room in ("cosim", "vectors"):
 ROOMS["golden"] = ROOMS["bridge"] | ROOMS["vectors"] | {"bridge", "vectors"}
 ROOMS["benchmark"] = ROOMS["training"] | {"training", "compare"}
 ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
+ROOMS["rtl_lint"] = ROOMS["devices"] | {"devices"}
 ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
 ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
 ROOMS["signoff"] = ROOMS["golden"] | {
     "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
+    "rtl_lint",
 }  # fmt: skip
 ROOMS["certificate"] = ROOMS["signoff"] | {"signoff"}
 ROOMS["cli"] = ROOMS["certificate"] | {"certificate"}

@@ -1,5 +1,7 @@
 """`fxsim fuzz`: random networks through everything that computes them, and kept failures once more."""
 
+import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,13 +10,17 @@ import click
 from fxsim.cli.console import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
-    from fxsim.fuzz import FuzzResult
+    from fxsim.fuzz import FuzzRequest, FuzzResult, Taker
+    from fxsim.fuzz.run import Progress
 
 RESULT = "fuzz.json"
 """The file of a run's result, in the folder of its kept failures."""
 
 _NAMED_MAX = 5
 """Most features of a group that are named, of those that were never made."""
+
+_BETWEEN = 200
+"""Networks that engines compute between two builds of accelerators, where both go on until the time is up."""
 
 
 def _part(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -42,6 +48,16 @@ def _part(_context: click.Context, _option: click.Parameter, text: str) -> tuple
     help="What computes them: reference, loops, compiled, c, onnx, files.  [default: all that there are here]",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N", help="Processes.")
+@click.option("--accel", metavar="LIST", help="Accelerators to simulate ResMLPs on, too, joined by commas.")
+@click.option(
+    "--builds",
+    type=click.IntRange(1, 10**6),
+    default=1,
+    show_default=True,
+    metavar="B",
+    help="Designs to build of each accelerator, with --hours between every two of which 200 networks are drawn.",
+)
+@click.option("--only-devices", is_flag=True, help="Simulate accelerators alone.")
 @click.option(
     "--shrink-seconds", type=click.FloatRange(0, 86_400), default=60.0, show_default=True, metavar="T",
     help="Most processor time to make one failure smaller.",
@@ -64,6 +80,9 @@ def command(
     part: tuple[int, int],
     engines: str | None,
     jobs: int,
+    accel: str | None,
+    builds: int,
+    only_devices: bool,
     shrink_seconds: float,
     audit: bool,
     output: Path | None,
@@ -88,6 +107,17 @@ def command(
         return
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
+    devices = tuple(accel.split(",")) if accel is not None else ()
+    if only_devices and not devices:
+        raise click.UsageError("--only-devices needs --accel: which")
+    if devices:
+        if jobs > 1 or part != (0, 1):
+            raise click.UsageError("--accel takes one process, whose compilers and simulators are others: no --jobs")
+        plain = FuzzRequest(count=count or 100, seed=seed, first=first, keep=output, shrink_seconds=shrink_seconds)
+        with progress("random networks") as tell, finishing():
+            result = _with_devices(plain, takers, devices, builds, hours, only_devices, tell)
+        _conclude(result, absent, output, audit, as_json)
+        return
     if jobs > 1:
         if part != (0, 1):
             raise click.UsageError("--part is one process's: give --jobs or --part")
@@ -108,7 +138,38 @@ def command(
         )
         with progress("random networks") as tell, finishing():
             result = run_fuzz(request, takers, tell)
-    if output is not None and part == (0, 1):
+    _conclude(result, absent, output if part == (0, 1) else None, audit, as_json)
+
+
+def _with_devices(
+    plain: "FuzzRequest",
+    takers: "tuple[Taker, ...]",
+    devices: tuple[str, ...],
+    builds: int,
+    hours: float | None,
+    only_devices: bool,
+    tell: "Progress",
+) -> "FuzzResult":
+    """Engines and accelerators in turn, until the time is up; or one after the other, as many as were asked for."""
+    from fxsim.fuzz import DeviceRequest, merge, run_devices, run_fuzz
+
+    simulated = DeviceRequest(devices, builds, plain.seed, plain.first, plain.keep, plain.shrink_seconds)
+    if hours is None:
+        parts = [] if only_devices else [run_fuzz(plain, takers, tell)]
+        return merge([*parts, *([run_devices(simulated, tell)] if all(part.complete for part in parts) else [])])
+    end, parts, done = time.monotonic() + hours * 3600, [], 0
+    while time.monotonic() < end and all(part.complete and part.passed for part in parts):
+        if not only_devices:
+            first = plain.first + done * _BETWEEN
+            parts.append(run_fuzz(dataclasses.replace(plain, first=first, count=_BETWEEN), takers, tell))
+        parts.append(run_devices(dataclasses.replace(simulated, first=simulated.first + done, count=1), tell))
+        done += 1
+    return merge(parts)
+
+
+def _conclude(result: "FuzzResult", absent: dict[str, str], output: Path | None, audit: bool, as_json: bool) -> None:
+    """Write and print a result, and end as it says."""
+    if output is not None:
         _write(result, output / RESULT)
     if as_json:
         print_json(result)

@@ -10,6 +10,9 @@ from fxsim.cli.console import json_option
 @click.command()
 @click.argument("rtl", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False, metavar="[DIR]")
 @click.option("--accel", metavar="NAME", help="One accelerator's modules, stream or simd; by default both.")
+@click.option("--dut", type=click.Path(path_type=Path), metavar="FILE", help="Description of your own RTL, .toml.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the model it computes.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the images, .npy.")
 @click.option("--module", "modules", multiple=True, metavar="NAME", help="This module alone; may be repeated.")
 @click.option("--count", type=click.IntRange(1), default=1500, show_default=True, help="Mutants at most.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides which are drawn.")
@@ -26,6 +29,9 @@ def command(
     ctx: click.Context,
     rtl: Path | None,
     accel: str | None,
+    dut: Path | None,
+    model: Path | None,
+    images: Path | None,
     modules: tuple[str, ...],
     count: int,
     seed: int,
@@ -43,7 +49,8 @@ def command(
     DIR: Verilog in place of fxsim's own, of the same modules. Each mutant is one edit of one line. It is `killed` where
     a testbench finds it, its module's first; `equivalent` where it is proved to change nothing under the parameters of
     its module's cases; `invalid` where the simulator does not take it; `timed out` where it took too long; and
-    `survived` else. docs/mutation.md says what a score is, and what it is not.
+    `survived` else. With --dut your own RTL is mutated, and co-simulation with the model judges. docs/mutation.md says
+    what a score is, and what it is not.
 
     Results are kept in the cache by all that they rest on, so that a run again judges only what is new. Exit status 1
     where any mutant survived or timed out.
@@ -60,6 +67,16 @@ def command(
         rtl=None if rtl is None else str(rtl.absolute()), accel=accel, modules=modules, count=count, seed=seed,
         only=only, others=others,
     )  # fmt: skip
+    if dut is not None or model is not None or images is not None:
+        if dut is None or model is None or images is None:
+            raise click.UsageError("your own RTL is judged by co-simulation: give all of --dut, --model and --images")
+        if given & {"rtl", "accel", "others", "resume", "listed", "jobs"}:
+            raise click.UsageError(
+                "--dut is of your own RTL: leave out DIR and --accel, --others, --jobs, --resume, --list"
+            )
+        from fxsim.cli.mutate_show import show_design
+
+        ctx.exit(show_design(dut, model, images, asked, fresh, output, as_json))
     if listed:
         ctx.exit(show_list(asked, as_json))
     ctx.exit(show(asked, jobs, resume, fresh, output, as_json))

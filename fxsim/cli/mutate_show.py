@@ -1,11 +1,11 @@
 """`fxsim mutate`: what is asked for, judged, printed and written."""
 
-import time
 from pathlib import Path
 
 import msgspec
 
 from fxsim.cli.console import print_json, print_table, progress, say
+from fxsim.devices import DESCRIBED
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.mutation.record import SURVIVED, TIMED_OUT, Record
@@ -62,17 +62,33 @@ def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None
     """Judge the mutants of a request, print and write the record; the exit status."""
     if output is not None:
         asked = _asked(asked, output, resume)
-    begun = time.process_time()
     with progress("mutants") as report:
         record = mutate(asked.request(jobs, fresh), progress=report)
+    return _show(record, asked.command, output, as_json)
+
+
+def show_design(
+    dut: Path, model: Path, images: Path, asked: Asked, fresh: bool, output: Path | None, as_json: bool
+) -> int:
+    """Judge mutants of a described design by its co-simulation, print and write the record; the exit status."""
+    from fxsim.mutation.whole import Design, mutate_design
+
+    design = Design(model.absolute(), images.absolute(), DESCRIBED, {"dut": str(dut)})
+    with progress("mutants") as report:
+        record = mutate_design(design, asked.count, asked.seed, asked.modules, asked.only, fresh, report)
+    words = f"{asked.command} --dut {dut.name} --model {model.name} --images {images.name}"
+    return _show(record, words, output, as_json)
+
+
+def _show(record: Record, command: str, output: Path | None, as_json: bool) -> int:
     if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
         _write(output / RECORD, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-        _write(output / SUMMARY, markdown(record, asked.command).encode())
+        _write(output / SUMMARY, markdown(record, command).encode())
     if as_json:
         print_json(record)
     else:
         _print(record)
-        say(f"processor seconds of this process: {time.process_time() - begun:.0f}", err=True)
     return int(record.total.survived + record.total.timed_out > 0)
 
 

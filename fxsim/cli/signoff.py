@@ -118,6 +118,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     help="Write the results as JUnit XML, too, as continuous integration reads them.",
 )
 @click.option(
+    "--sarif",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what was found at lines of Verilog as SARIF, too, as code review reads it.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on with the run into this folder that was ended: what it had the results of is not run again.",
@@ -133,6 +139,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     "--accept",
     is_flag=True,
     help="Run nothing: accept the cycles of the last record, in -o's folder or reports/: later runs are held to them.",
+)
+@click.option(
+    "--soak",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    metavar="HOURS",
+    help="Run the checks that a seed decides, round after round with the next seed, until so many hours are over.",
 )
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of records and stop.")
@@ -152,10 +164,12 @@ def command(
     seed: int | None,
     strict: bool,
     junit: Path | None,
+    sarif: Path | None,
     resume: bool,
     history: Path | None,
     no_history: bool,
     accept: bool,
+    soak: float | None,
     list_checks: bool,
     schema: bool,
     as_json: bool,
@@ -183,6 +197,7 @@ def command(
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
+    from fxsim.signoff.report.sarif import write_sarif
 
     if schema:
         from fxsim.signoff.schema import record_schema
@@ -214,13 +229,19 @@ def command(
     if list_checks:
         _list(loaded, checks, as_json)
         return
+    if soak is not None:
+        if resume or failed or accept or junit is not None or cluster_at is not None or history is not None or as_json:
+            raise click.UsageError("--soak goes with a choice of checks, --seed, --jobs, --strict and -o alone")
+        _soak(loaded, checks, output or Path("reports"), soak, jobs or count_jobs(), strict)
+        return
     if accept:
         _accept(loaded, (output or Path("reports")) / RECORD)
         return
     if history is not None and no_history:
         raise click.UsageError("--history and --no-history exclude one another")
-    if junit is not None:
-        check_target(junit)
+    for target in (junit, sarif):
+        if target is not None:
+            check_target(target)
     if folder is not None:
         prepare_output(folder)
     earlier = history if no_history or history is not None or folder is None else folder / HISTORY
@@ -257,12 +278,32 @@ def command(
             journal.close(record.complete)
         if junit is not None:
             write_junit(record, junit, folder)
+        if sarif is not None:
+            write_sarif(record, sarif)
     if as_json:
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)
     if not record.complete:
         if folder is not None:
             say(f"go on with it: {resume_command(loaded, choice, folder, strict)}", err=as_json)
+        raise KeyboardInterrupt
+    if not record.passed:
+        raise SystemExit(1)
+
+
+def _soak(plan: "Plan", checks: "Sequence[Check]", folder: Path, hours: float, jobs: int, strict: bool) -> None:
+    """Run rounds of seeded checks until the time is up, and end as they did."""
+    from fxsim.process import finishing
+    from fxsim.signoff.soak import SOAK, seeded, soak
+
+    chosen = seeded(plan, checks)
+    say(f"soaking: {len(chosen)} checks that a seed decides, from seed {plan.seed} on, for {hours:g} h")
+    with finishing():
+        record = soak(plan, chosen, folder, hours, jobs, strict, lambda count: _Listener(count, to_stderr=False), say)
+    failed = [one for one in record.rounds if not one.passed]
+    rounds = f"{len(record.rounds)} rounds, seeds {plan.seed} to {plan.seed + max(0, len(record.rounds) - 1)}"
+    say(f"{rounds}: {len(failed)} failed; record {folder / SOAK}")
+    if not record.complete:
         raise KeyboardInterrupt
     if not record.passed:
         raise SystemExit(1)

@@ -5,7 +5,7 @@ Nothing outside the folder of a device asks which one it is. `docs/architecture.
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.blocks import ProvableBlock
 from fxsim.devices.four_state import FourStateBench
+from fxsim.devices.needs import Need
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Settings
 from fxsim.engines import Engine
@@ -296,7 +297,9 @@ class Device:
     it has none. `instead_of_nodes`: what serves where it has no modules, in words. `proofs`: from a model, settings and
     the name of a module, or None for all of it, the designs that are to be proved; None where none can be. `blocks`:
     from a model and settings, by module, the blocks that are proved against a rule of their own.
-    `unproved`: its modules that nothing proves alone, each with the reason.
+    `unproved`: its modules that nothing proves alone, each with the reason. `needs`: from a model, how wide signals of
+    its Verilog must be; None where that is not stated. `instance_of`: the path of the instance that computes a tap;
+    None where each part computes several.
     """
 
     name: str
@@ -315,6 +318,8 @@ class Device:
     proofs: Callable[[Model, Any, str | None], tuple[Provable, ...]] | None = None
     blocks: Callable[[Model, Any], dict[str, tuple[ProvableBlock, ...]]] | None = None
     unproved: Mapping[str, str] = field(default_factory=dict)
+    needs: Callable[[Model], Iterable[Need]] | None = None
+    instance_of: Callable[[str], str] | None = None
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

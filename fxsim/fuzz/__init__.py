@@ -1,5 +1,7 @@
 """Random networks against everything that computes them: drawn, compared, audited, made small where they fail."""
 
+from fxsim.fuzz.devices import GROUP as DEVICE_GROUP
+from fxsim.fuzz.devices import DeviceRequest, run_devices
 from fxsim.fuzz.examine import Examination, Failure, examine
 from fxsim.fuzz.features import GROUPS as FEATURE_GROUPS
 from fxsim.fuzz.features import Seen, features_of, percent, universe
@@ -12,10 +14,12 @@ from fxsim.fuzz.takers import GROUPS as TAKER_GROUPS
 from fxsim.fuzz.takers import Subject, Taker, find_takers
 
 __all__ = [
+    "DEVICE_GROUP",
     "FEATURE_GROUPS",
     "GENERATOR",
     "TAKER_GROUPS",
     "Case",
+    "DeviceRequest",
     "Examination",
     "Failure",
     "Found",
@@ -36,6 +40,7 @@ __all__ = [
     "read_case",
     "replay",
     "replay_command",
+    "run_devices",
     "run_fuzz",
     "shrink",
     "universe",

@@ -77,7 +77,7 @@ class Generator:
         rng = np.random.default_rng((seed, number))
         sort = self.sorts[number % len(self.sorts)]
         if sort == "resmlp":
-            graph = _Drawing(self, rng, (INT8,), (INT8,)).resmlp(self._config(rng))
+            graph = draw_resmlp(self, rng, self.config(rng))
         elif sort == "int8":
             graph = _Drawing(self, rng, (INT8,), (INT8,)).network()
         else:
@@ -85,7 +85,8 @@ class Generator:
         model = Model(graph, f"{sort} {number}", {"source": "fxsim fuzz", "seed": str(seed), "number": str(number)})
         return Case(model, self.draw_images(graph, rng), seed, number)
 
-    def _config(self, rng: np.random.Generator) -> ResMLPConfig:
+    def config(self, rng: np.random.Generator) -> ResMLPConfig:
+        """Dimensions of a ResMLP."""
         dims = {name: int(rng.choice(self.sizes)) for name in ("values", "channels", "hidden", "classes")}
         rule = None if rng.random() < 0.3 else _one(rng, self.rules)
         points = 0 if rule is None else int(rng.choice(legal_points(rule)))
@@ -123,6 +124,11 @@ T = TypeVar("T")
 
 def _one(rng: np.random.Generator, choices: Sequence[T]) -> T:
     return choices[int(rng.integers(len(choices)))]
+
+
+def draw_resmlp(of: Generator, rng: np.random.Generator, config: ResMLPConfig) -> Graph:
+    """A ResMLP of these dimensions, whose parameters are drawn."""
+    return _Drawing(of, rng, (INT8,), (INT8,)).resmlp(config)
 
 
 def _worst(graph: Graph, rng: np.random.Generator) -> Integers:

@@ -3,9 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fxsim.fuzz.devices import replay_device
 from fxsim.fuzz.examine import Examination, examine
 from fxsim.fuzz.features import GROUPS, Seen, universe
 from fxsim.fuzz.generate import GENERATOR, Case, Generator
@@ -13,6 +14,7 @@ from fxsim.fuzz.kept import KeptCase, keep, read_case, replay_command
 from fxsim.fuzz.result import Found, FuzzResult
 from fxsim.fuzz.shrink import shrink
 from fxsim.fuzz.takers import Subject, Taker, find_takers
+from fxsim.machine import cpu_seconds
 from fxsim.version import __version__
 
 Progress = Callable[[int, int], None]
@@ -56,7 +58,7 @@ def run_fuzz(
     took: Counter[str] = Counter()
     refused: dict[str, Counter[str]] = {}
     found: list[Found] = []
-    began, cpu = time.monotonic(), time.process_time()
+    began, cpu = time.monotonic(), cpu_seconds()
     models = images = values = 0
     complete = True
     number = request.first + (request.part[0] - request.first) % request.part[1]
@@ -82,7 +84,7 @@ def run_fuzz(
         models=models,
         images=images,
         values=values,
-        cpu_seconds=round(time.process_time() - cpu, 3),
+        cpu_seconds=round(cpu_seconds() - cpu, 3),
         took={taker.name: took[taker.name] for taker in takers},
         refused={taker: dict(reasons) for taker, reasons in refused.items()},
         absent=absent,
@@ -123,6 +125,9 @@ def _keep(request: FuzzRequest, case: Case, takers: Sequence[Taker]) -> Found:
 
 
 def replay(folder: Path, takers: Sequence[Taker]) -> tuple[KeptCase, Examination]:
-    """A kept case once more through these takers. FileError where it is none."""
+    """A kept case once more through these takers, and on the device that failed. FileError where it is none."""
     case, model, x = read_case(folder)
-    return case, examine(Subject(model, x), takers)
+    found = examine(Subject(model, x), takers)
+    if case.device is not None and (failure := replay_device(case.device, model, x)) is not None:
+        found = replace(found, failures=(*found.failures, failure))
+    return case, found

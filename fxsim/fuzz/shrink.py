@@ -5,7 +5,6 @@ itself, after so many tries, or so much processor time: what is left then is the
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from fxsim.fuzz.axes import Index, classes, cut, size_of
 from fxsim.fuzz.examine import Failure, examine
 from fxsim.fuzz.takers import Subject, Taker
 from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.machine import cpu_seconds
 
 TRIES_MAX = 5_000
 """Most networks that are tried."""
@@ -95,13 +95,13 @@ class _Search:
     def __init__(self, model: Model, x: Integers, failure: Failure, fails: Fails, seconds: float) -> None:
         self.model, self.x, self.failure = model, x, failure
         self._fails = fails
-        self._end = time.process_time() + seconds
+        self._end = cpu_seconds() + seconds
         self.tries = self.taken = 0
 
     @property
     def over(self) -> bool:
         """Whether no more may be tried."""
-        return self.tries >= TRIES_MAX or time.process_time() > self._end
+        return self.tries >= TRIES_MAX or cpu_seconds() > self._end
 
     def _try(self, graph: Graph, x: Integers) -> bool:
         """Take a smaller network, where it fails the same."""

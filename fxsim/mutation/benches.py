@@ -25,6 +25,8 @@ from xml.etree import ElementTree
 from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
 from fxsim.mutation.children import NEVER, POLL_SECONDS, Stop, finish, limited
+from fxsim.mutation.kinds import Mutant
+from fxsim.mutation.record import SURVIVED, Judged
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.process import run, running
@@ -240,21 +242,22 @@ def run_case(
 
     `same`: what the unmutated case compiles to; a mutant that compiles to the same passes without a run.
     """
-    begun = _children_seconds()
+    begun = children_seconds()
     with temporary.folder("mutant") as work:
         folder = work / "run"
         shutil.copytree(case.files, folder)
         refused = compile_case(case, rtl, folder, other, stop)
         if refused is not None:
-            return Run(INVALID, case.name, words=refused, seconds=_children_seconds() - begun)
+            return Run(INVALID, case.name, words=refused, seconds=children_seconds() - begun)
         code = compiled_code(folder)
         if same and code == same:
-            return Run(PASSED, case.name, "same code", seconds=_children_seconds() - begun, code=code)
+            return Run(PASSED, case.name, "same code", seconds=children_seconds() - begun, code=code)
         found = _simulate(case, folder, limit, stop)
-    return Run(found.state, found.test, found.how, found.words, round(_children_seconds() - begun, 3), code)
+    return Run(found.state, found.test, found.how, found.words, round(children_seconds() - begun, 3), code)
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
+    """Processor seconds of all children of this process that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -348,6 +351,17 @@ def _how(words: str) -> str:
     if _STANDS.search(words):
         return "time limit of the bench"
     return "difference"
+
+
+def row_of(mutant: Mutant, text: str, run: Run, stage: str) -> Judged:
+    """The row of a record for a mutant of a file's text, from the run that decided, in a stage."""
+    return Judged(
+        id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
+        column=mutant.column, was=mutant.was, becomes=mutant.becomes,
+        verdict=SURVIVED if run.state == PASSED else run.state,
+        stage="" if run.state in (PASSED, INVALID) else stage, check=run.test if run.state != PASSED else "",
+        how=run.how, words=run.words, source=text.splitlines()[mutant.line - 1].strip(),
+    )  # fmt: skip
 
 
 def limit_of(seconds: float) -> float:

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,25 @@ def limited(command: Sequence[str | Path], seconds: float) -> list[str]:
     return ["/bin/sh", "-c", f'ulimit -t {int(seconds) + 1}; exec "$@"', "sh", *(str(word) for word in command)]
 
 
-def finish(command: Sequence[str | Path], folder: Path, timeout: float, stop: Stop = NEVER) -> tuple[int, str]:
+def finish(
+    command: Sequence[str | Path],
+    folder: Path,
+    timeout: float,
+    stop: Stop = NEVER,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Run a tool in a folder to its end: its status, and what it printed.
 
     Raises subprocess.TimeoutExpired after `timeout` seconds, and GivenUp.
     """
     deadline = time.monotonic() + timeout
     with (folder / "printed.txt").open("wb+") as printed:
-        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": printed, "stderr": subprocess.STDOUT}
+        options: dict[str, Any] = {
+            "env": environment,
+            "stdin": subprocess.DEVNULL,
+            "stdout": printed,
+            "stderr": subprocess.STDOUT,
+        }
         with running([str(word) for word in command], cwd=folder, **options) as process:
             while True:
                 try:

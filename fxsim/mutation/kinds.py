@@ -115,11 +115,11 @@ class _Where:
     initial: bool = False
 
 
-def make_mutants(text: str, file: str) -> list[Mutant]:
-    """Every mutant of a file, in the order of the text. FileError where Pyverilog does not read it."""
+def make_mutants(text: str, file: str, source: Source | None = None) -> list[Mutant]:
+    """Every mutant of a file, in the order of the text; `source`: its tree. FileError where Pyverilog reads none."""
     from pyverilog.vparser import ast
 
-    source = parse(text, file)
+    source = source or parse(text, file)
     found: dict[tuple[int, int, str], tuple[_Edit, str]] = {}
     for module in nodes(source.tree):
         if isinstance(module, ast.ModuleDef):

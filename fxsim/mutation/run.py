@@ -3,7 +3,7 @@
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -19,7 +19,7 @@ from fxsim.mutation.benches import Case, Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant, make_mutants
-from fxsim.mutation.verilog import nodes, parse
+from fxsim.mutation.verilog import Source, nodes, parse
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.simulate.sources import hash_parts
 
@@ -60,6 +60,28 @@ class _Module(NamedTuple):
     parts: tuple[str, ...]
 
 
+def _sources(request: Request) -> Iterator[tuple[str, str, Source]]:
+    """Name, text and tree of every file; where no others' tests are run, of those alone that the modules need."""
+    from pyverilog.vparser import ast
+
+    files = verilog_files(request.rtl)
+    narrow = bool(request.modules) and not request.others
+    named = {path.stem: name for name, path in files.items()}
+    waiting = [named[name] for name in request.modules if name in named] if narrow else list(files)
+    seen: set[str] = set()
+    while waiting:
+        file = waiting.pop(0)
+        if file in seen:
+            continue
+        seen.add(file)
+        text = files[file].read_text(encoding="utf-8")
+        source = parse(text, file)
+        yield file, text, source
+        if narrow:
+            parts = (node.module for node in nodes(source.tree) if isinstance(node, ast.InstanceList))
+            waiting += [named[part] for part in parts if part in named]
+
+
 class Candidates:
     """All mutants of some modules, and the modules around them."""
 
@@ -72,34 +94,22 @@ class Candidates:
         self.rtl = request.rtl
         self.modules: dict[str, _Module] = {}
         self.mutants: list[Mutant] = []
-        mutated = []
-        for file, path in verilog_files(request.rtl).items():
-            text = path.read_text(encoding="utf-8")
-            tree = parse(text, file).tree
-            parts = tuple(node.module for node in nodes(tree) if isinstance(node, ast.InstanceList))
-            for node in nodes(tree):
-                if isinstance(node, ast.ModuleDef):
-                    self.modules[node.name] = _Module(file, text, parts)
-            if folders is None or file.split("/")[0] in folders:
-                mutated.append((file, text))
+        for file, text, source in _sources(request):
+            parts = tuple(node.module for node in nodes(source.tree) if isinstance(node, ast.InstanceList))
+            own = [node.name for node in nodes(source.tree) if isinstance(node, ast.ModuleDef)]
+            self.modules |= dict.fromkeys(own, _Module(file, text, parts))
+            if (folders is None or file.split("/")[0] in folders) and set(own) & set(request.modules or own):
+                found = make_mutants(text, file, source)
+                self.mutants += [mutant for mutant in found if mutant.module in (request.modules or own)]
         for name in request.modules:
             if name not in self.modules:
                 raise FxsimError(f"there is no module '{name}' in {request.rtl}")
-        for file, text in mutated:
-            self.mutants += [
-                mutant for mutant in make_mutants(text, file) if mutant.module in (request.modules or self.modules)
-            ]
         if not self.mutants:
             raise FxsimError("there is nothing to mutate")
 
     def draw(self, request: Request) -> list[Mutant]:
         """The mutants of a request, from each module and kind in turn; FxsimError for an id that there is not."""
-        if request.only:
-            known = {mutant.id: mutant for mutant in self.mutants}
-            if absent := [name for name in request.only if name not in known]:
-                raise FxsimError(f"there is no mutant {', '.join(absent)}: its line was changed, or it never was one")
-            return [known[name] for name in dict.fromkeys(request.only)]
-        return draw(self.mutants, request.count, request.seed)
+        return choose(self.mutants, request.count, request.seed, request.only)
 
     def above(self, module: str) -> list[str]:
         """Modules that use a module, directly or not, the nearest first."""
@@ -121,6 +131,16 @@ class Candidates:
     def texts(self, module: str) -> dict[str, str]:
         """The text of every file that a module needs, by its name relative to the folder."""
         return {self.modules[name].file: self.modules[name].text for name in self.closure(module)}
+
+
+def choose(mutants: Sequence[Mutant], count: int, seed: int, only: Sequence[str]) -> list[Mutant]:
+    """The mutants named by `only`, or else those drawn; FxsimError for an id that there is not."""
+    if not only:
+        return draw(mutants, count, seed)
+    known = {mutant.id: mutant for mutant in mutants}
+    if absent := [name for name in only if name not in known]:
+        raise FxsimError(f"there is no mutant {', '.join(absent)}: its line was changed, or it never was one")
+    return [known[name] for name in dict.fromkeys(only)]
 
 
 def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
@@ -228,10 +248,10 @@ class Judge:
             run = self._by_bench(own, mutant, mutated)
             if run.state != benches.PASSED:
                 if run.state != benches.TIMED_OUT:
-                    return self._row(mutant, text, run, record.MODULE_TEST)
+                    return benches.row_of(mutant, text, run, record.MODULE_TEST)
                 limited = limited or (record.MODULE_TEST, run)
             elif method := self._equivalent(own, mutant, mutated):
-                return self._row(mutant, text, Run(record.EQUIVALENT, how=method), "")
+                return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=method), "")
         for module in self.candidates.above(mutant.module) if self.request.others and limited is None else ():
             other = self.bench(module)
             if other is None:
@@ -241,14 +261,14 @@ class Judge:
                 limited = limited or (record.OTHER_TEST, run)
                 break
             if run.state != benches.PASSED:
-                return self._row(mutant, text, run, record.OTHER_TEST)
+                return benches.row_of(mutant, text, run, record.OTHER_TEST)
         if self.whole is not None and limited is None:
             found = self.whole(mutant, mutated)
             if found is not None and found.state != benches.PASSED:
-                return self._row(mutant, text, found, record.WHOLE)
+                return benches.row_of(mutant, text, found, record.WHOLE)
         if limited is not None:
-            return self._row(mutant, text, limited[1], limited[0])
-        return self._row(mutant, text, Run(record.SURVIVED), "")
+            return benches.row_of(mutant, text, limited[1], limited[0])
+        return benches.row_of(mutant, text, Run(record.SURVIVED), "")
 
     def _by_bench(self, bench: _Bench, mutant: Mutant, mutated: str) -> Run:
         rests_on = bench.rests_on | {"file": mutant.file, "mutated": mutated}
@@ -306,15 +326,6 @@ class Judge:
             return f"proved equal by induction under the parameters of {len(different)} cases{also}"
 
         return kept("equivalence", rests_on, str, decide, self.request.fresh)
-
-    def _row(self, mutant: Mutant, text: str, run: Run, stage: str) -> record.Judged:
-        words = {benches.PASSED: record.SURVIVED}
-        return record.Judged(
-            id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
-            column=mutant.column, was=mutant.was, becomes=mutant.becomes, verdict=words.get(run.state, run.state),
-            stage="" if run.state == benches.INVALID else stage, check=run.test, how=run.how, words=run.words,
-            source=text.splitlines()[mutant.line - 1].strip(),
-        )  # fmt: skip
 
 
 def _plain(run: Run) -> Run:

@@ -30,10 +30,13 @@ PROOFS_BYTES_MAX = 1 << 28
 NOT_USED = (
     "benchmark",
     "bridge",
+    "certificate",
     "cli",
     "cocotb",
+    "code_coverage",
     "coverage",
     "data",
+    "fuzz",
     "golden",
     "mutation",
     "networks",

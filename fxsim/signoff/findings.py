@@ -46,6 +46,10 @@ RULES = {
         "What the check needs could not be read from the Verilog.",
         "Write it so that it can be evaluated from parameters, or take it out of what the check is asked for.",
     ),
+    "mutation/survived": Rule(
+        "A small fault at this place is found by no test.",
+        "Add a case or a comparison that finds it, or waive the mutant by its id where it is known to do no harm.",
+    ),
     "cosim/value-differs": Rule(
         "A tap of the RTL is not the model's.",
         "`fxsim diff` says which rule makes such values; the check's command repeats the simulation.",
@@ -55,7 +59,10 @@ RULES = {
 
 
 class Finding(Data, frozen=True):
-    """Something wrong at a line of a source file; `file` is relative: to where fxsim ran, or to the plan."""
+    """Something wrong at a line of a source file.
+
+    `file` is relative to where fxsim ran, or to the plan; empty where no line is known.
+    """
 
     FIELD = "findings"
 

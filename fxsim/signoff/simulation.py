@@ -20,7 +20,9 @@ from fxsim.errors import FxsimError, StimulusError
 from fxsim.formats.text import read_bounded
 from fxsim.graph import Model
 from fxsim.operators import Linear
+from fxsim.rtl_lint import tap_place
 from fxsim.signoff.context import Context
+from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.kind import Gap, Section, Tile, Topic, Yardstick
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
@@ -297,6 +299,22 @@ def describe(model: str, result: CosimResult, setup: Setup | None = None) -> Sim
         keep=_as(bool, ran.settings.get("keep")),
         unprobed=result.streams.unprobed,
     )
+
+
+def failing_taps(result: CosimResult, setup: Setup, model: Model, context: Context) -> Iterator[Finding]:
+    """A finding for each tap that differs, at the line of the Verilog or of the description that stands for it.
+
+    No line is known of a tap that several parts of a design compute by turns, as in the SIMD accelerator.
+    """
+    settings, rtl = setup.found(context)
+    for name, tap in (*result.streams.taps.items(), (result.streams.output_name, result.streams.output)):
+        if tap.first_mismatch is None:
+            continue
+        carried = result.streams.output_tap if name == result.streams.output_name else name
+        place = tap_place(model, setup.accelerator, settings, rtl, carried)
+        file, line = ("", 1) if place is None else (shown_source(context, place.folder, place.file), place.line)
+        told = f"{tap.mismatches:,} of {tap.compared:,} values differ, first {sentence(tap.first_mismatch)}"
+        yield Finding("cosim/value-differs", told, file, line)
 
 
 def _as(type_: type[_Value], value: object) -> _Value | None:

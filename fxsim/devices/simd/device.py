@@ -20,6 +20,7 @@ from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
+from fxsim.devices.simd.needs import needs
 from fxsim.devices.simd.nodes import list_parts
 from fxsim.devices.simd.proofs import whole
 from fxsim.devices.simd.stuck import explain
@@ -243,5 +244,6 @@ DEVICE = Device(
     described=describe,
     proofs=_proofs,
     blocks=blocks,
+    needs=needs,
     unproved=UNPROVED,
 )

@@ -9,6 +9,7 @@ from fxsim.devices.settings import Settings
 from fxsim.devices.stream.blocks import blocks
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import StreamLayout
+from fxsim.devices.stream.needs import instance_of, needs
 from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
@@ -120,6 +121,8 @@ DEVICE = Device(
     described=describe_all,
     proofs=proofs,
     blocks=blocks,
+    needs=needs,
+    instance_of=instance_of,
 )
 
 

@@ -13,6 +13,7 @@ from fxsim.engines import Engine
 from fxsim.graph import Model
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures
 from fxsim.signoff.context import Context, Outcome, first_few
+from fxsim.signoff.findings import Finding
 from fxsim.signoff.kind import Kind, Picture, Section, Topic
 from fxsim.signoff.plan import Images, Names, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
@@ -28,6 +29,7 @@ from fxsim.signoff.simulation import (
     RtlCheck,
     Simulation,
     describe,
+    failing_taps,
     find_reason,
     keep_failure,
     setup_of,
@@ -94,6 +96,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     runs = [(accelerator, pattern) for accelerator in check.accelerators for pattern in check.stalls]
     results, simulations, comparisons, problems = [], [], [], []
+    findings: list[Finding] = []
     kept, note = None, ""
     for number, (accelerator, pattern) in enumerate(runs):
         stall = pattern.replace("{seed}", str(seed))
@@ -119,6 +122,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
             problems.append(f"{accelerator}, stall {stall}{seeded}: {find_reason(result)}")
             if len(problems) == 1:
                 kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
+            findings += failing_taps(result, setup, model, context)
         context.status(f"simulation {number + 1} of {len(runs)} done")
     unprobed = tuple(tap for tap in model.graph.taps if any(tap in s.unprobed for s in simulations))
     values = sum(s.compared for s in simulations)
@@ -150,7 +154,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         f"{wrong:,} differ; {simulations[0].images} images each"
     )
     summary += f"; not looked at: {', '.join(unprobed)}" if unprobed else ""
-    details = Details(figures, [*simulations, *comparisons, *agreements])
+    details = Details(figures, [*simulations, *comparisons, *agreements, *dict.fromkeys(findings)])
     return Outcome(summary, first_few(problems) + note or None, details, kept)
 
 
@@ -267,7 +271,7 @@ KIND = Kind(
     settings=CosimCheck,
     about="the RTL equals the model at every tap under each stall pattern",
     run=run,
-    data=(Simulation, Comparison, Agreement),
+    data=(Simulation, Comparison, Agreement, Finding),
     report=(
         COMPARED,
         SIMULATED,

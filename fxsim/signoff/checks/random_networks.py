@@ -3,9 +3,23 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
-from fxsim.fuzz import FEATURE_GROUPS, FuzzRequest, FuzzResult, find_takers, percent, run_fuzz, write_script
+from fxsim.devices import DEVICES
+from fxsim.fuzz import (
+    DEVICE_GROUP,
+    FEATURE_GROUPS,
+    DeviceRequest,
+    FuzzRequest,
+    FuzzResult,
+    find_takers,
+    merge,
+    percent,
+    run_devices,
+    run_fuzz,
+    write_script,
+)
 from fxsim.signoff.context import FAILURES, Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check
@@ -21,18 +35,24 @@ class RandomNetworksCheck(Check, frozen=True, tag="random-networks", kw_only=Tru
 
     `count`: networks; while a feature is missing, up to `most` (by default four times as many) are made. `engines`:
     what computes them. `features`: groups of features that must have been made; none: nothing is audited.
+    `accelerators`: simulated besides, `builds` designs each with some networks; their features are group `devices`.
     """
 
     count: Annotated[int, Meta(ge=1, le=10_000_000)]
     most: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
     engines: Annotated[tuple[str, ...], Meta(min_length=1)] = ("reference", "loops", "compiled", "onnx", "files")
     features: tuple[str, ...] = tuple(FEATURE_GROUPS)
+    accelerators: tuple[str, ...] = ()
+    builds: Annotated[int, Meta(ge=1, le=100_000)] = 1
 
     def problems(self) -> Iterator[str]:
         """Groups of features must be known, and there be no fewer networks at most than at least."""
         for group in self.features:
-            if group not in FEATURE_GROUPS:
+            if group not in FEATURE_GROUPS and not (group == DEVICE_GROUP and self.accelerators):
                 yield f"names features '{group}', expected some of: {', '.join(FEATURE_GROUPS)}"
+        for name in self.accelerators:
+            if name not in DEVICES:
+                yield f"names accelerator '{name}', expected of: {', '.join(DEVICES)}"
         if self.most is not None and self.most < self.count:
             yield f"makes {self.count} networks, but at most {self.most}"
 
@@ -68,6 +88,11 @@ def run(check: RandomNetworksCheck, context: Context, seed: int) -> Outcome:
         count=check.count, most=check.most or 4 * check.count, seed=seed, groups=check.features, keep=folder
     )
     result = run_fuzz(request, takers, context.progress)
+    if check.accelerators and result.complete:
+        simulated = run_devices(DeviceRequest(check.accelerators, check.builds, seed, keep=folder), context.progress)
+        if DEVICE_GROUP not in check.features:
+            simulated = msgspec.structs.replace(simulated, features={})
+        result = merge([result, simulated])
     if not result.complete:
         raise KeyboardInterrupt
     kept = None
@@ -132,6 +157,7 @@ KIND = Kind(
     settings=RandomNetworksCheck,
     about="all engines agree on random networks of any shape and format, every feature of which was made",
     run=run,
+    seeded=True,
     data=(FeatureCount, TakenNetworks),
     report=(
         Section(

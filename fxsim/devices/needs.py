@@ -1,0 +1,98 @@
+"""Needs: how wide signals of a device's Verilog must be for a model, and how many words memories must have.
+
+Every number follows from the model: proved bounds of its accumulators, formats of its tensors, points of its tables;
+none from the Verilog, which is held against them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fxsim.contract import bits_needed
+from fxsim.graph import AccumulatorBound, Graph, Node, accumulator_bound
+from fxsim.operators import Lut
+
+DATA_BITS = 8
+"""Bits of a value, weight, bias or shift, where a device takes int8 alone."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A signal of instances, and how wide it must be. In `instance`, a path, and `signal` a `*` is anything.
+
+    `exact`: wider is wrong, too; otherwise a wider one computes the same. `depth`: the words that a memory must have;
+    None for what is no memory. `signed`: whether it must be declared so; None where it does not matter. `why` says what
+    it holds.
+    """
+
+    instance: str
+    signal: str
+    width: int
+    why: str
+    exact: bool = False
+    depth: int | None = None
+    signed: bool | None = None
+
+
+def data_needs(instance: str, signals: str, why: str = "a value") -> Iterator[Need]:
+    """Signals, named with spaces between, that hold one value each, and nothing else."""
+    for signal in signals.split():
+        yield Need(instance, signal, DATA_BITS, why, exact=True)
+
+
+def requantise_needs(instance: str, low: int, high: int, what: str) -> Iterator[Need]:
+    """The inside of `requantise.v` for sums from `low` to `high`."""
+    bits = bits_needed(low, high)
+    yield from data_needs(instance, "shift bias y", "a shift, a bias and the result")
+    yield Need(instance, "acc", bits, what)
+    # One zero below, for the rounding bit.
+    for signal in ("appended", "wide"):
+        yield Need(instance, signal, bits + 1, f"{what} and a rounding bit", signed=True)
+    yield Need(instance, "quotient", bits, what)
+    widest = bits_needed(low - 128, high + 1 + 127)
+    for signal in ("quotient_extended", "rounding_bit", "bias_extended", "sum"):
+        yield Need(instance, signal, widest, f"{what}, rounded up, and a bias")
+
+
+def affine_lane_needs(instance: str, low: int, high: int, what: str) -> Iterator[Need]:
+    """The inside of `affine_lane.v` for products from `low` to `high`."""
+    bits = bits_needed(low, high)
+    yield from data_needs(instance, "x w b s y b_reg s_reg", "a value, weight, bias or shift")
+    for signal in ("x_extended", "w_extended"):
+        yield Need(instance, signal, bits, what, signed=True)
+    for signal in ("product", "product_reg"):
+        yield Need(instance, signal, bits, what)
+    yield from requantise_needs(f"{instance}.requantise_product", low, high, what)
+
+
+def add_needs(instance: str) -> Iterator[Need]:
+    """The inside of `saturating_add.v`."""
+    yield from data_needs(instance, "x r y")
+    yield Need(instance, "sum", bits_needed(-128 - 128, 127 + 127), "the sum of two values")
+
+
+def interpolate_needs(instance: str, fraction: int) -> Iterator[Need]:
+    """The inside of `interpolate.v` for fractions of so many bits, which may be 0."""
+    yield from data_needs(instance, "t0 t1 y", "a point of a table")
+    if fraction == 0:
+        return
+    yield Need(instance, "frac", fraction, "the fraction of a segment", exact=True)
+    difference, most = 255, 255 * (2**fraction - 1)
+    yield Need(instance, "lerp.difference", bits_needed(-difference, difference), "the difference of two points")
+    for signal in ("difference_extended", "frac_extended", "product"):
+        what = "a difference times a fraction"
+        signed = None if signal == "product" else True
+        yield Need(instance, f"lerp.{signal}", bits_needed(-most, most), what, signed=signed)
+    yield Need(instance, "lerp.step", bits_needed(-difference, difference), "a step between two points")
+    yield Need(instance, "lerp.sum", DATA_BITS, "a value between two points")
+
+
+def fraction_bits(op: Lut) -> int:
+    """Bits of an index that lie between two points of a table."""
+    return DATA_BITS - (op.points - 1).bit_length()
+
+
+def bound_of(graph: Graph, node: Node) -> AccumulatorBound:
+    """The proved bound of a node that sums."""
+    bound = accumulator_bound(graph, node.name)
+    assert bound is not None  # asked of operators that sum
+    return bound

