@@ -17,9 +17,11 @@ from fxsim.errors import ToolError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Relu
 from fxsim.paths import rtl_dir
+from fxsim.prove.blocks import PROVED
 from fxsim.vectors.kit import write_kit
 from tests.test_described import X, written
 from tests.test_kit import ran
+from tests.test_prove_described import ask
 
 SUM = Model(Graph((3, 6), (Node("a", Relu(), (INPUT,)), Node("b", Add(), ("a", INPUT)))), "sum")
 
@@ -317,3 +319,15 @@ def test_proof_of_streams_in_step_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "d", "step", STEP, STEP_TOML)
     with pytest.raises(ToolError, match="2 input streams without a ready: their beats must come in the same cycles"):
         provable_of(bind(path, SUM), SUM, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough  # what `fxsim prove` shows of one input stream already
+def test_adder_of_two_streams_is_proved_under_stalls_and_a_late_operand_is_not(tmp_path: Path) -> None:
+    """Each stream's values are symbols of its own tensor, in its own lanes."""
+    right = ask(SUM, joined(tmp_path / "right"), schedule="random:3", images=2)
+    assert (right.status, right.stopped, right.findings) == (PROVED, "", ())
+    assert [(tap.stream, tap.values, tap.proved) for tap in right.taps] == [("m_tdata", 36, 36)]
+    late = ask(SUM, joined(tmp_path / "late", 2))
+    assert late.status != PROVED
+    assert late.findings[0].tap == "b"

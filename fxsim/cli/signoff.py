@@ -140,6 +140,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     is_flag=True,
     help="Run nothing: accept the cycles of the last record, in -o's folder or reports/: later runs are held to them.",
 )
+@click.option(
+    "--soak",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    metavar="HOURS",
+    help="Run the checks that a seed decides, round after round with the next seed, until so many hours are over.",
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the plan's checks and stop.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of records and stop.")
 @click.option(
@@ -163,6 +169,7 @@ def command(
     history: Path | None,
     no_history: bool,
     accept: bool,
+    soak: float | None,
     list_checks: bool,
     schema: bool,
     as_json: bool,
@@ -222,6 +229,11 @@ def command(
     if list_checks:
         _list(loaded, checks, as_json)
         return
+    if soak is not None:
+        if resume or failed or accept or junit is not None or cluster_at is not None or history is not None or as_json:
+            raise click.UsageError("--soak goes with a choice of checks, --seed, --jobs, --strict and -o alone")
+        _soak(loaded, checks, output or Path("reports"), soak, jobs or count_jobs(), strict)
+        return
     if accept:
         _accept(loaded, (output or Path("reports")) / RECORD)
         return
@@ -274,6 +286,24 @@ def command(
     if not record.complete:
         if folder is not None:
             say(f"go on with it: {resume_command(loaded, choice, folder, strict)}", err=as_json)
+        raise KeyboardInterrupt
+    if not record.passed:
+        raise SystemExit(1)
+
+
+def _soak(plan: "Plan", checks: "Sequence[Check]", folder: Path, hours: float, jobs: int, strict: bool) -> None:
+    """Run rounds of seeded checks until the time is up, and end as they did."""
+    from fxsim.process import finishing
+    from fxsim.signoff.soak import SOAK, seeded, soak
+
+    chosen = seeded(plan, checks)
+    say(f"soaking: {len(chosen)} checks that a seed decides, from seed {plan.seed} on, for {hours:g} h")
+    with finishing():
+        record = soak(plan, chosen, folder, hours, jobs, strict, lambda count: _Listener(count, to_stderr=False), say)
+    failed = [one for one in record.rounds if not one.passed]
+    rounds = f"{len(record.rounds)} rounds, seeds {plan.seed} to {plan.seed + max(0, len(record.rounds) - 1)}"
+    say(f"{rounds}: {len(failed)} failed; record {folder / SOAK}")
+    if not record.complete:
         raise KeyboardInterrupt
     if not record.passed:
         raise SystemExit(1)

@@ -29,7 +29,7 @@ from fxsim.mutation.kinds import Mutant
 from fxsim.mutation.record import SURVIVED, Judged
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
 from fxsim.paths import rtl_dir, verilog_files
-from fxsim.process import run, running
+from fxsim.process import running
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import program_output
 
@@ -114,7 +114,7 @@ def tool_versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def recorded(module: str) -> Iterator[list[Case]]:
+def recorded(module: str, stop: Stop = NEVER) -> Iterator[list[Case]]:
     """The cases of a module's testbench, until the end of the block; those marked `thorough` are left out.
 
     FxsimError where there are none, or where pytest fails.
@@ -130,14 +130,13 @@ def recorded(module: str) -> Iterator[list[Case]]:
             "-p", "no:cacheprovider", "-q", "-m", "not thorough", "--basetemp", str(folder / "tmp"), str(bench),
         ]  # fmt: skip
         environment = os.environ | {VARIABLE: str(kept), "PYTHONPATH": _python_path()}
-        found = run(command, timeout=_RECORD_SECONDS_MAX, cwd=testbenches_dir().parent, env=environment)
+        root = testbenches_dir().parent
+        status, printed = finish(command, folder, _RECORD_SECONDS_MAX, stop, environment, root)
         cases = [_read(path) for path in sorted(kept.iterdir())]
         cases = [case for case in cases if case is not None and case.module == module]
-        if found.returncode != 0 or not cases:
-            words = " ".join((found.stdout + found.stderr).split())[-300:]
-            raise FxsimError(
-                f"no case of the testbench of '{module}' could be kept (status {found.returncode}): {words}"
-            )
+        if status != 0 or not cases:
+            words = " ".join(printed.split())[-300:]
+            raise FxsimError(f"no case of the testbench of '{module}' could be kept (status {status}): {words}")
         yield [case for case in cases if case is not None]
 
 

@@ -47,8 +47,9 @@ def finish(
     timeout: float,
     stop: Stop = NEVER,
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> tuple[int, str]:
-    """Run a tool in a folder to its end: its status, and what it printed.
+    """Run a tool in `cwd`, by default `folder`, to its end: its status, and what it printed, kept in `folder`.
 
     Raises subprocess.TimeoutExpired after `timeout` seconds, and GivenUp.
     """
@@ -60,7 +61,7 @@ def finish(
             "stdout": printed,
             "stderr": subprocess.STDOUT,
         }
-        with running([str(word) for word in command], cwd=folder, **options) as process:
+        with running([str(word) for word in command], cwd=cwd or folder, **options) as process:
             while True:
                 try:
                     status = process.wait(timeout=POLL_SECONDS)

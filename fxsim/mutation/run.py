@@ -179,14 +179,15 @@ class _Base(msgspec.Struct, frozen=True):
 class _Bench:
     """A module's testbench; its cases are kept when the first of them is to be run."""
 
-    def __init__(self, module: str, candidates: Candidates, fresh: bool, stack: contextlib.ExitStack) -> None:
+    def __init__(self, module: str, judge: "Judge", stack: contextlib.ExitStack) -> None:
         self.module = module
         self.rests_on: dict[str, object] = {
             "bench": benches.hash_bench(module),
             "tools": benches.tool_versions(),
-            "sources": candidates.texts(module),
+            "sources": judge.candidates.texts(module),
         }
-        self._rtl, self._fresh, self._stack = candidates.rtl, fresh, stack
+        self._rtl, self._fresh, self._stop = judge.candidates.rtl, judge.request.fresh, judge.stop
+        self._stack = stack
         self._lock = threading.Lock()
         self._cases: list[tuple[Case, _Base]] = []
 
@@ -195,7 +196,7 @@ class _Bench:
         """Its cases, the cheapest first, each with its unmutated run. FxsimError where one fails without a mutant."""
         with self._lock:
             if not self._cases:
-                cases = self._stack.enter_context(benches.recorded(self.module))
+                cases = self._stack.enter_context(benches.recorded(self.module, self._stop))
                 bases = kept(
                     "bench", self.rests_on, tuple[_Base, ...], lambda: tuple(map(self._run, cases)), self._fresh
                 )
@@ -205,7 +206,7 @@ class _Bench:
             return self._cases
 
     def _run(self, case: Case) -> _Base:
-        found = benches.run_case(case, self._rtl)
+        found = benches.run_case(case, self._rtl, stop=self._stop)
         if found.state != benches.PASSED:
             raise FxsimError(f"without a mutant, {case.test} of '{self.module}' ends as {found.state}: {found.words}")
         return _Base(case.test, found.seconds, found.code)
@@ -234,7 +235,7 @@ class Judge:
         with self._lock:
             if module not in self._benches:
                 has = benches.bench_of(module) is not None
-                made = _Bench(module, self.candidates, self.request.fresh, self._stack) if has else None
+                made = _Bench(module, self, self._stack) if has else None
                 self._benches[module] = made
             return self._benches[module]
 

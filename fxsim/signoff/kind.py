@@ -100,7 +100,8 @@ class Kind(Generic[S]):
     """A kind of check. The tag of `settings` is its name.
 
     `about`: what passing means, in a line. `run` carries a check out, given the run's context and the check's seed.
-    `alone`: it measures time, so that no other check may run beside it.
+    `alone`: it measures time, so that no other check may run beside it. `seeded`: another seed is another check,
+    whatever the settings say.
     """
 
     settings: type[S]
@@ -109,6 +110,7 @@ class Kind(Generic[S]):
     data: tuple[type[Data], ...] | Nothing
     report: tuple[Part, ...] | Nothing
     alone: bool = False
+    seeded: bool = False
 
     @property
     def name(self) -> str:

@@ -131,6 +131,7 @@ KIND = Kind(
     settings=ExplainCheck,
     about="known faults are called what they are by `fxsim diff`, and none what it is not",
     run=run,
+    seeded=True,
     data=(Injected,),
     report=(
         Section(

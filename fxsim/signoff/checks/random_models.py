@@ -71,6 +71,7 @@ KIND = Kind(
     settings=RandomModelsCheck,
     about="two engines agree on random models: dimensions, table rules, weights, shifts to 255",
     run=run,
+    seeded=True,
     data=Nothing(
         "hundreds of models' taps would say nothing that the sums do not; the reason names the first differences"
     ),

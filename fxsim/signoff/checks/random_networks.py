@@ -157,6 +157,7 @@ KIND = Kind(
     settings=RandomNetworksCheck,
     about="all engines agree on random networks of any shape and format, every feature of which was made",
     run=run,
+    seeded=True,
     data=(FeatureCount, TakenNetworks),
     report=(
         Section(
