@@ -1,10 +1,11 @@
 """`python -m benchmarks proofs`: faults put into the accelerators' RTL, what a proof says of each, and what else does.
 
 Of small models. A fault of the streaming accelerator's data path, or of the SIMD accelerator, is put into the whole,
-which is proved under one schedule; one of a module that is proved alone into that. `refuted` was shown by an image in
-Verilator, or by inputs of which the module's netlist was evaluated; what is `proved` is simulated on many random images
-or inputs, or refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no
-simulated image had.
+which is proved under one schedule; one of a module that is proved alone into that, as is one of what moves values in a
+module of which properties are proved under every schedule. `refuted` was shown by an image in Verilator, or by inputs
+or a run of which the module's netlist was evaluated; what is `proved` is simulated on many random images or inputs, or
+refuted under another schedule; `unproved` is wrong as a function of the taps before, for values that no simulated image
+had.
 """
 
 import shutil
@@ -38,7 +39,7 @@ class Change(NamedTuple):
     """A fault: what it is of, the file, and the text that takes another's place; of which model it is shown.
 
     `module`: that is proved alone, of this `device`; empty: the whole of it. `every`: a module that `--schedule all`
-    must refute, though the whole is proved under one schedule.
+    must refute, though the whole is proved under one schedule. `breaks`: a property of `module` that it breaks there.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Change(NamedTuple):
     module: str = ""
     device: str = DEFAULT
     every: str = ""
+    breaks: str = ""
 
 
 _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/activation_table.v"
@@ -286,8 +288,117 @@ CHANGES = (
         "wire [WORD_W-1:0] next_range = range_reg;",
         device="simd",
     ),
+    # In modules whose properties are proved under every schedule.
+    Change(
+        "protocol", "simd/axi_reader.v",
+        "{1'b0, address_reg[OFFSET_W-1:0] & MASK}",
+        "{(OFFSET_W + 1) {1'b0}}",
+        module="axi_reader", device="simd", breaks="burst",
+    ),
+    Change(
+        "protocol", "simd/axi_reader.v",
+        "beat_end = owed_range_end ||",
+        "beat_end =",
+        module="axi_reader", device="simd", breaks="last",
+    ),
+    Change(
+        "protocol", "simd/axi_reader.v",
+        "credits_32 >= beats_32",
+        "credits_32 != 32'd0",
+        module="axi_reader", device="simd", breaks="credits",
+    ),
+    Change(
+        "protocol", "simd/axi_reader.v",
+        "next_range = range_reg + stride_w",
+        "next_range = address_reg + stride_w",
+        module="axi_reader", device="simd", breaks="words",
+    ),
+    Change(
+        "protocol", "simd/axi_reader.v",
+        "(range_allowed || !fresh_reg)",
+        "(range_allowed || fresh_reg)",
+        module="axi_reader", device="simd", breaks="allowed",
+    ),
+    Change(
+        "protocol", "simd/axi_writer.v",
+        "if (address_free) address_valid_reg",
+        "address_valid_reg",
+        module="axi_writer", device="simd", breaks="address_stays",
+    ),
+    Change(
+        "protocol", "simd/axi_writer.v",
+        "data_free = !data_valid_reg || m_axi_wready",
+        "data_free = 1'b1",
+        module="axi_writer", device="simd", breaks="data_stays",
+    ),
+    Change(
+        "protocol", "simd/axi_writer.v",
+        "data_free && owed_reg != MOST",
+        "data_free",
+        module="axi_writer", device="simd", breaks="outstanding",
+    ),
+    Change(
+        "protocol", "simd/axi_writer.v",
+        "next_image = image_reg + stride_w",
+        "next_image = next_reg + stride_w",
+        module="axi_writer", device="simd", breaks="address",
+    ),
+    Change(
+        "protocol", "simd/axi_writer.v",
+        "if (answer_bad_reg) failed_reg",
+        "if (1'b0) failed_reg",
+        module="axi_writer", device="simd", breaks="images",
+    ),
+    Change(
+        "protocol", "simd/axi_read_arbiter.v",
+        "free = !valid_reg || m_axi_arready",
+        "free = 1'b1",
+        module="axi_read_arbiter", device="simd", breaks="once",
+    ),
+    Change(
+        "protocol", "simd/axi_read_arbiter.v",
+        "parameter_ready = free && !take_image",
+        "parameter_ready = free",
+        module="axi_read_arbiter", device="simd", breaks="one",
+    ),
+    Change(
+        "protocol", "simd/axi_read_arbiter.v",
+        "image_reg   <= take_image",
+        "image_reg   <= image_valid",
+        module="axi_read_arbiter", device="simd", breaks="shown",
+    ),
+    Change(
+        "protocol", "simd/axi_read_arbiter.v",
+        "image_ready = free && opened_reg",
+        "image_ready = free",
+        module="axi_read_arbiter", device="simd", breaks="first",
+    ),
+    Change(
+        "protocol", "simd/simd_registers.v",
+        "(to_configuration && !busy)",
+        "to_configuration",
+        module="simd_registers", device="simd", breaks="writes",
+    ),
+    Change(
+        "protocol", "simd/simd_registers.v",
+        "irq = irq_enable_reg && done",
+        "irq = done",
+        module="simd_registers", device="simd", breaks="interrupt",
+    ),
+    Change(
+        "protocol", "simd/simd_registers.v",
+        "else if (s_axil_bready) bvalid_reg",
+        "else bvalid_reg",
+        module="simd_registers", device="simd", breaks="b_stays",
+    ),
+    Change(
+        "protocol", "simd/simd_registers.v",
+        "to_status && wdata_reg[STATUS_DONE]",
+        "to_status",
+        module="simd_registers", device="simd", breaks="pulses",
+    ),
 )  # fmt: skip
-"""Faults over the modules of the data path."""
+"""Faults over the modules of the data path, and of what moves it."""
 
 
 def models() -> tuple[Model, Model]:
@@ -334,6 +445,12 @@ def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
     psa, relu = models()
     model = psa if change.psa else relu
     whole = not change.module
+    if change.breaks:
+        wrong = _broken(model, change, rtl)
+        shown = wrong.get(change.breaks)
+        return (
+            (REFUTED, f"{change.breaks}: {shown}") if shown else (UNPROVED, f"{change.breaks} is not refuted: {wrong}")
+        )
     if whole and change.device != DEFAULT:
         model = tiled_model()
     if not whole:
@@ -358,19 +475,21 @@ def verdict(change: Change, rtl: Path, schedule: str) -> tuple[str, str]:
     if proof.status != PROVED:
         return proof.status, said
     if change.every:
-        wrong = [
-            f"{one.name} ({one.why})"
-            for module in prove_schedules(model, module=change.every, rtl=rtl).modules
-            for one in module.verdicts
-            if one.verdict == REFUTED
-        ]
+        wrong = _broken(model, change, rtl)
         assert wrong, f"{change.file}: --schedule all does not refute it"
-        return PROVED, f"under this schedule; --schedule all refutes {change.every}: {wrong[0]}"
+        name, why = next(iter(wrong.items()))
+        return PROVED, f"under this schedule; --schedule all refutes {change.every}: {name} ({why})"
     x = sample_images(model, IMAGES, seed=4)
     assert run_cosim(CosimRequest(model, x, change.device, stall=schedule, rtl=rtl)).verdict.passed, (
         f"{change.file}: it is not equal"
     )
     return PROVED, f"{IMAGES} random images in Verilator: equal"
+
+
+def _broken(model: Model, change: Change, rtl: Path) -> dict[str, str]:
+    """The properties of a module that a run of the plain evaluator breaks, and where."""
+    found = prove_schedules(model, change.device, change.every or change.module, rtl)
+    return {one.name: one.why for module in found.modules for one in module.verdicts if one.verdict == REFUTED}
 
 
 def _evaluated(change: Change, model: Model, rtl: Path) -> int:

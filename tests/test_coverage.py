@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 
 from fxsim.cli import main
 from fxsim.contract import CHANNEL, TOKEN, Number, Sign, TableRule, Tensor
+from fxsim.cosim import CosimRequest
+from fxsim.cosim import nodes as nodes_module
+from fxsim.cosim.nodes import NodesResult
 from fxsim.coverage import (
     Coverage,
     States,
@@ -33,19 +37,30 @@ from fxsim.coverage import (
     write_coverage,
     write_directed,
 )
-from fxsim.coverage.again import check_again
+from fxsim.coverage.again import Checked, check_again
 from fxsim.coverage.count import Counter
 from fxsim.coverage.directed import missing_hits
+from fxsim.coverage.invert import invert
 from fxsim.coverage.points import Group, node_points
+from fxsim.coverage.rtl import cover_nodes, cover_rtl, node_model
 from fxsim.coverage.sums import Row, Wanted
+from fxsim.devices import DEVICES
+from fxsim.engines import apply, run
 from fxsim.errors import ComparisonError, FileError, FxsimError, ModelError, StimulusError
 from fxsim.formats import load
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool
 from fxsim.prove.reach import reach
+from fxsim.signoff import load_plan, run_plan
+from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.checks.coverage import NodePointsRow, OpenPoints
+from fxsim.signoff.kind import Gap
+from fxsim.signoff.record import Status
 from tests import oracle
 from tests.conftest import ROOT
 from tests.strategies import formatted_graphs, graphs, images, resmlp_configs, resmlp_models
+from tests.test_cosim import MODEL
+from tests.test_nodes import only
 
 SMALL = ROOT / "golden" / "small.safetensors"
 IMAGES = ROOT / "golden" / "images_16x12.npy"
@@ -378,7 +393,6 @@ def test_a_point_that_is_hit_and_called_unreachable_is_an_error(
 
 def test_a_trace_covers_only_what_it_shows(parts: tuple[Model, list[Coverage], Coverage]) -> None:
     """Nodes whose result and inputs are in a trace are counted as from the engine; of the others nothing is."""
-    from fxsim.engines import run
     from fxsim.traces import Trace
 
     model, _, whole = parts
@@ -392,7 +406,6 @@ def test_a_trace_covers_only_what_it_shows(parts: tuple[Model, list[Coverage], C
 
 def test_a_trace_that_differs_covers_nothing(parts: tuple[Model, list[Coverage], Coverage]) -> None:
     """One wrong value is an error that says where it is."""
-    from fxsim.engines import run
     from fxsim.traces import Trace
 
     model = parts[0]
@@ -574,6 +587,137 @@ def test_stimuli_are_held_to_their_hash_and_model(closed: tuple[Model, Coverage,
     less = replace(directed, nodes={name: one for name, one in directed.nodes.items() if name != "pool"})
     assert all(line.startswith("pool, ") for line in missing_hits(model, found, less))
     assert missing_hits(model, found, less)
+
+
+# --- RTL -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_alone_computes_what_the_model_does_there(closed: tuple[Model, Coverage, Path]) -> None:
+    """The model made of one node gives, of the stimuli side by side, the reference engine's result for them."""
+    model, _, folder = closed
+    directed = read_directed(model, folder)
+    for name, arrays in directed.nodes.items():
+        node = model.graph.by_name[name]
+        own = node_model(model, node)
+        assert own is not None
+        values = [arrays[source] for source in node.inputs]
+        found = run(own, np.concatenate(values, axis=-1), ("all",), "reference")
+        assert np.array_equal(found[name], apply(node, *values)), name
+
+
+def test_stimuli_are_turned_around_exactly_where_one_value_decides(closed: tuple[Model, Coverage, Path]) -> None:
+    """What is made of the tensor before an affine, a table or a pool gives the stimuli; of a sum nothing is made."""
+    model, _, folder = closed
+    directed, graph = read_directed(model, folder), model.graph
+    for name, until in (
+        ("blocks.0.token_mixer.linear", "embed"),
+        ("blocks.0.mlp.linear_1", "blocks.0.token_mixer.add"),
+        ("classifier", "blocks.1.mlp.add"),
+    ):
+        node = graph.by_name[name]
+        wanted = directed.nodes[name][node.inputs[0]]
+        found = invert(graph, wanted, node.inputs[0], until)
+        assert found is not None
+        assert np.array_equal(apply(graph.by_name[node.inputs[0]], found), wanted)
+    assert invert(graph, wanted, "blocks.0.mlp.linear_2", "embed") is None
+    assert invert(graph, wanted, "blocks.0.mlp.add", "embed") is None
+
+
+def test_rtl_that_fails_covers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a co-simulation that does not pass no value counts, whatever was equal in it."""
+    result = SimpleNamespace(
+        passed=False,
+        verdict=SimpleNamespace(stopped=None),
+        comparison=SimpleNamespace(reason="image 0, tap embed: expected 3, got 4"),
+    )
+    monkeypatch.setattr("fxsim.coverage.rtl.run_cosim", lambda *_args, **_options: result)
+    with pytest.raises(ComparisonError, match="covers nothing: image 0, tap embed"):
+        cover_rtl(CosimRequest(load(SMALL), np.load(IMAGES)))
+
+
+@pytest.mark.verilator
+@pytest.mark.thorough
+def test_directed_stimuli_reach_every_point_in_rtl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In modules of the streaming accelerator alone, given their stimuli, all that is covered passes and is equal."""
+    device = DEVICES["stream"]
+    assert device.nodes is not None
+    taps = {"embed", "blocks.0.mlp.psa_1", "blocks.0.token_mixer.add", "pool"}
+    monkeypatch.setattr(nodes_module, "DEVICES", {"stream": replace(device, nodes=only(taps, device.nodes))})
+    none = np.zeros((1, *MODEL.graph.input_shape), np.int8)
+    empty = cover_images(MODEL, none)
+    found, directed = close(MODEL, empty)
+    request = CosimRequest(MODEL, none, power_on_seeds=(1,))
+    driven, result = cover_nodes(found, directed, request)
+    assert {node.tap for node in result.nodes} == taps
+    assert driven.sources[-1].values == result_values(result) > 0
+    for node in driven.nodes:
+        for group in node.groups:
+            states = States(group)
+            if node.node in taps:
+                assert not (states.directed & ~states.rtl).any(), (node.node, group.name)
+            else:
+                assert not states.rtl.any()
+
+
+def result_values(result: NodesResult) -> int:
+    """The values that all modules were compared at."""
+    return sum(node.compared for node in result.nodes)
+
+
+# --- Sign-off --------------------------------------------------------------------------------------------------------
+
+
+def coverage_plan(folder: Path, *settings: str) -> Path:
+    """A plan of checks of the small model, each of these settings."""
+    shutil.copy(SMALL, folder / "small.safetensors")
+    np.save(folder / "few.npy", np.load(IMAGES)[:2])
+    checks = [
+        f'[[check]]\nkind = "coverage"\nname = "c{n}"\nmodel = "small"\nstimuli = ["few"]\n{text}\n'
+        for n, text in enumerate(settings)
+    ]
+    head = 'title = "t"\nseed = 1\n[models]\nsmall = { file = "small.safetensors" }\n'
+    (folder / "plan.toml").write_text(head + '[stimuli]\nfew = { file = "few.npy" }\n' + "".join(checks))
+    return folder / "plan.toml"
+
+
+def test_sign_off_passes_what_is_closed_and_fails_what_is_not(tmp_path: Path, closed: Any) -> None:
+    """Closed by solving passes; a share that images alone do not reach fails, and says which points are not covered."""
+    plan = load_plan(coverage_plan(tmp_path, "closed = true", "directed = false\nat_least = { table = 0.99, end = 0 }"))
+    good, bad = run_plan(plan).checks
+    assert (good.status, bad.status) == (Status.PASSED, Status.FAILED)
+    assert "0 open" in good.summary
+    assert f"{total(closed[1]).points:,} points" in good.summary
+    assert bad.reason is not None
+    assert bad.reason.startswith("table: ")
+    assert "end:" not in bad.reason
+    assert bad.details.of(OpenPoints)[0].examples
+    assert sum(row.open for row in bad.details.of(NodePointsRow)) > 0
+    gaps = [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(bad)]
+    assert len(gaps) == 1
+    assert [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(good)] == []
+
+
+def test_sign_off_fails_where_a_proof_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proofs are made again: one that does not hold again fails the check."""
+    lie = Checked(proofs={"bound": 1}, left_out=0, wrong=("pool, sum.zero, channel 0: not proved by 'bound'",))
+    monkeypatch.setattr("fxsim.signoff.checks.coverage.check_again", lambda *_args: lie)
+    (check,) = run_plan(load_plan(coverage_plan(tmp_path, "closed = true"))).checks
+    assert check.status is Status.FAILED
+    assert "a proof does not hold: pool, sum.zero" in str(check.reason)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("", "demands nothing"),
+        ("at_least = { tabel = 1.0 }", "the family 'tabel'"),
+        ("closed = true\ndirected = false", "without directed stimuli"),
+    ],
+)
+def test_checks_that_demand_nothing_are_refused(tmp_path: Path, settings: str, words: str) -> None:
+    """A plan's check that could not fail, or names a family that there is not, is refused when it is read."""
+    with pytest.raises(FxsimError, match=words):
+        load_plan(coverage_plan(tmp_path, settings))
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

@@ -235,7 +235,7 @@ def test_what_is_not_stated_is_named() -> None:
     with pytest.raises(ModelError, match="nothing is stated of module 'simd_core'"):
         properties_of("simd_core", {})
     model = load(ROOT / "golden" / "small.safetensors")
-    with pytest.raises(ToolError, match="nothing is stated of device 'simd'"):
+    with pytest.raises(ToolError, match="nothing is stated of the whole of device 'simd'"):
         prove_schedules(model, "simd")
     with pytest.raises(ToolError, match="has no module 'relu'"):
         prove_schedules(model, module="relu")

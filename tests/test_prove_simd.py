@@ -215,7 +215,7 @@ def test_what_is_not_proved_of_it_is_refused_by_name() -> None:
     """A module of which no rule is stated, all schedules, and jobs of fewer images than the run."""
     with pytest.raises(ToolError, match="'block_transpose' of the accelerator 'simd' is not proved alone: no rule of"):
         prove(ProofRequest(tiny(), device="simd", module="block_transpose"))
-    with pytest.raises(ToolError, match="nothing is stated of device 'simd' for all schedules"):
+    with pytest.raises(ToolError, match="nothing is stated of the whole of device 'simd' for all schedules"):
         prove_schedules(tiny(), device="simd")
     with pytest.raises(ToolError, match="one job of all images of the run: leave 'batch' unset"):
         prove(ProofRequest(tiny(), device="simd", settings={"batch": 1}, images=2))

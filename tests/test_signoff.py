@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import pywellen
 from click.testing import CliRunner, Result
 
 import fxsim.paths as paths
@@ -84,6 +85,7 @@ from fxsim.signoff.listener import Silence
 from fxsim.signoff.record import Commit, Data, Details, Figure, Machine, verdict
 from fxsim.signoff.report.page import draw_pictures
 from fxsim.signoff.simulation import Simulation
+from fxsim.traces.waves import list_signals
 
 HEAD = f"""title = "test"
 seed = 7
@@ -766,7 +768,7 @@ def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
     output = tmp_path / "reports"
     assert cli(plan, "-o", output).exit_code == 0
     before = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert sorted(before) == ["signoff.html", "signoff.json"]
+    assert sorted(before) == ["history.jsonl", "signoff.html", "signoff.json"]
 
     def broken(_: SignoffRecord) -> str:
         raise ZeroDivisionError
@@ -782,7 +784,7 @@ def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
     result = cli(plan, "-o", output, "--resume")
     assert result.exit_code == 0
     assert "1 of 1 checks are done" in result.output
-    assert sorted(path.name for path in output.iterdir()) == ["signoff.html", "signoff.json"]
+    assert sorted(path.name for path in output.iterdir()) == ["history.jsonl", "signoff.html", "signoff.json"]
 
 
 def test_unwritable_output_is_noticed_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -981,12 +983,43 @@ def test_failed_simulation_leaves_a_folder_that_repeats_it(tmp_path: Path, monke
     assert found is not None, again.stdout
     token, channel, expected, got = found.groups()
     assert f"tap embed, token {token}, channel {channel}: expected {expected}, got {got}" in str(check.reason)
+    # The viewers' files name signals of the waveform, and the cycle in which the value passed.
+    assert {"failure.gtkw", "failure.sucl", "replay.sh"} <= set(check.kept_files)
+    assert 'href="failures/rtl/failure.gtkw"' in (output / "signoff.html").read_text()
+    signals = list_signals(moved / "failure.fst")
+    saved = [line for line in (moved / "failure.gtkw").read_text().splitlines() if line.startswith("TOP.")]
+    assert len(saved) > 6
+    for line in saved:
+        bare = line.removesuffix("[7:0]")
+        assert signals[bare] == (8 if bare != line else 1)
+    added = [line for line in (moved / "failure.sucl").read_text().splitlines() if line.startswith("variable_add ")]
+    assert [line.removeprefix("variable_add ") for line in added] == [line.removesuffix("[7:0]") for line in saved]
+    cycle = re.search(r"\(cycle (\d+)\)", again.stdout)
+    assert cycle is not None
+    marker = 10 * int(cycle[1])
+    assert f"cursor_set {marker}\n" in (moved / "failure.sucl").read_text()
+    assert f"*-6.0 {marker} " in (moved / "failure.gtkw").read_text()
+    values = values_at(moved / "failure.fst", marker, "TOP.stream_resmlp.embed.m_axis_")
+    assert values == {"tdata": int(got) % 256, "tvalid": 1, "tready": 1}
 
     (output / "failures" / "rtl").mkdir()
     (output / "failures" / "rtl" / "replay.sh").touch()
     (output / "failures" / "notes").mkdir()
     assert cli(*arguments).exit_code == 0
     assert [path.name for path in (output / "failures").iterdir()] == ["notes"]
+
+
+def values_at(wave: Path, time: int, prefix: str) -> dict[str, int]:
+    """The values of a stream's signals at a time of a waveform."""
+    found: dict[str, int] = {}
+    for name in ("tdata", "tvalid", "tready"):
+
+        def keep(at: int, _signal: object, value: int, name: str = name) -> None:
+            if at <= time:
+                found[name] = value
+
+        pywellen.Waveform(str(wave), multi_threaded=False, stream_only=True).stream_changes(keep, [f"{prefix}{name}"])
+    return found
 
 
 def test_failure_that_cannot_be_kept_is_still_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

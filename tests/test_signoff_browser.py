@@ -12,7 +12,21 @@ import pytest
 from fxsim.signoff import CheckRecord, SignoffRecord, Status, render_report
 from fxsim.signoff.checks.cosim import Agreement, TapAgreement, Way
 from fxsim.signoff.comparison import Comparison, TapFigures
-from fxsim.signoff.record import Commit, Details, Figure, LeftOut, Machine, Repository
+from fxsim.signoff.record import (
+    CheckRun,
+    Commit,
+    Details,
+    Deviation,
+    Figure,
+    GoalRecord,
+    Held,
+    LeftOut,
+    Machine,
+    RateChange,
+    Repository,
+    Run,
+    TestpointRecord,
+)
 from fxsim.signoff.simulation import Simulation
 
 CHROMIUM = shutil.which("chromium")
@@ -77,12 +91,34 @@ def make_record(passed: bool) -> SignoffRecord:
                 checks[number], status=Status.FAILED, reason=wrong.format(number, number), kept=f"failures/{name}"
             )
         checks[13] = msgspec.structs.replace(checks[13], status=Status.ERROR, reason=f"no file {long}{long}")
+    point = TestpointRecord(
+        "stalls", "V1", "Under any stalls the values are those of the model.", "passed" if passed else "failed",
+        None if passed else f"three-ways-psa-h96-10: failed; {long}", ("three-ways-psa-h96-1", "slow"), 1, 0, 1, 0, 0,
+        (GoalRecord("three-ways-psa-h96-1", "values of kind 2", 1, None, 100, True),),
+    )  # fmt: skip
+    earlier = [
+        Run(
+            "fxsim.signoff.run", 1, "t", f"2025-12-0{day}T00:00:00+00:00", 3000.0 + day, True, False, "V2", 1, "a" * 64,
+            "c" * 40, {"design": "e" * 40}, "a processor, 2 cores",
+            {check.name: CheckRun(Status.PASSED, 10.0 + day, 715_101, 30_466.0) for check in checks[day:]},
+        )
+        for day in range(1, 6)
+    ]  # fmt: skip
+    name = "cycles of teacher_h384 on stream, stall random:695303:0.2+gap:500+reset:695303:12, 32 images"
+    held = Held(
+        "2025-12-01T00:00:00+00:00", "d" * 40, "a processor, 2 cores", 30,
+        (Deviation("three-ways-psa-h96-0", name, 715_100, 715_101),), (f"three-ways-psa-h96-9: {name}",),
+        (RateChange("three-ways-psa-h96-0", "cycles/s", 20_000.0, 30_466.0),),
+    )  # fmt: skip
     return SignoffRecord(
         "fxsim.signoff", 1, "a design of ours", "plans/plan.toml", "2026-01-01T00:00:00+00:00", 3661.0, True, passed,
         None, 22, 1, Commit("c" * 40, False), "0.1.0", {"Verilator": "5.048 " + "of a long build " * 6},
         Machine("a processor", 2, 3.5, "a system"), {"plan": "a" * 64, f"model {long}": "b" * 64}, tuple(checks),
         (Repository("design", "e" * 40, True, ("untracked.toml",)),), "V2", passed,
-        (LeftOut("slow", "cosim", "V3", "slow", "stage"), LeftOut("slower", "cosim", "V3", "slower", "stage")),
+        left_out=(LeftOut("slow", "cosim", "V3", "s", "stage"), LeftOut("slower", "cosim", "V3", "s", "stage")),
+        testpoints=(point,), stage_reached="V1" if passed else None, without_testpoint=("three-ways-psa-h96-2",),
+        history=tuple(earlier), history_problems=(f"history.jsonl, line 2, is not a run of a sign-off: {long}",),
+        held=held,
     )  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """Sign-off of a described design: checks of each kind that simulates RTL, right and with a fault."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan, simulation
 from fxsim.signoff.simulation import Simulation
+from fxsim.traces.waves import list_signals
 from tests.conftest import ROOT
 from tests.test_described import Edit, X, design, model, swap
 
@@ -174,6 +178,22 @@ def test_wrong_design_fails_and_is_kept(model: Model, tmp_path: Path) -> None:
     assert "faults of their own at fc; only inherited at out_vec" in str(found.reason)
     assert found.kept is not None
     assert (tmp_path / "out" / found.kept / "rtl" / "awkward.toml").is_file()
+
+
+@pytest.mark.thorough  # builds a simulator more, that writes waveforms; the streaming accelerator's is tested always
+def test_waveform_of_a_failure_has_the_signals_that_viewers_open(model: Model, tmp_path: Path) -> None:
+    """The names in the viewers' files of a described design are those of the waveform, with their widths."""
+    found = checked(tmp_path / "a", model, COSIM, PRODUCT, tmp_path / "out")
+    assert found.kept is not None
+    kept = tmp_path / "out" / found.kept
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([kept / "replay.sh"], env=os.environ | {"PATH": path}, capture_output=True, check=False)
+    signals = list_signals(kept / "failure.fst")
+    saved = [line for line in (kept / "failure.gtkw").read_text().splitlines() if line.startswith("TOP.")]
+    assert len(saved) > 3
+    for line in saved:
+        bare, _, bits = line.partition("[")
+        assert signals[bare] == (int(bits.removesuffix(":0]")) + 1 if bits else 1)
 
 
 def test_verilog_of_another_folder_takes_the_place_of_the_descriptions(model: Model, tmp_path: Path) -> None:

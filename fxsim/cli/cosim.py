@@ -184,6 +184,10 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
 @click.option("--four-state", is_flag=True, help="In Icarus Verilog: every value known. For a few images.")
 @click.option("--nodes", is_flag=True, help="Each node's module alone, given the model's values before it.")
 @click.option(
+    "--directed", metavar="DIR", type=click.Path(path_type=Path),
+    help="With --nodes: in place of INPUT the stimuli that `fxsim coverage --directed` wrote for each node.",
+)  # fmt: skip
+@click.option(
     "--jobs",
     type=click.IntRange(1, 1000),
     metavar="N",
@@ -221,6 +225,7 @@ def command(
     wave_from: int | None,
     four_state: bool,
     nodes: bool,
+    directed: Path | None,
     jobs: int,
     rtl: Path | None,
     watchdog: int | None,
@@ -249,6 +254,8 @@ def command(
         _refuse_with("--four-state", _NOT_IN_FOUR_STATES)
     if nodes:
         _refuse_with("--nodes", _NOT_OF_NODES)
+    elif directed is not None:
+        raise click.UsageError("--directed goes with --nodes")
     if wave is not None:
         refuse_overwriting(wave, (model, stimulus))
     if keep_in is not None:
@@ -311,7 +318,7 @@ def command(
         jobs=jobs,
     )
     if nodes:
-        _run_nodes(request, tell, as_json)
+        _run_nodes(request, tell, as_json, directed)
         return
     covered: list[tuple[Coverage, Sources]] = []
     counting = None if code_coverage is None else lambda found, sources: covered.append((found, sources))
@@ -336,7 +343,16 @@ def command(
 
 
 _NOT_COUNTED = frozenset({"code_coverage", "waivers"})
-_NOT_IN_FOUR_STATES = _NOT_COUNTED | {"taps", "stall", "wave", "wave_from", "watchdog", "power_on_seeds", "nodes"}
+_NOT_IN_FOUR_STATES = _NOT_COUNTED | {
+    "taps",
+    "stall",
+    "wave",
+    "wave_from",
+    "watchdog",
+    "power_on_seeds",
+    "nodes",
+    "directed",
+}
 _NOT_OF_NODES = _NOT_COUNTED | {"taps", "wave", "wave_from", "keep_in", "four_state"}
 
 
@@ -353,10 +369,16 @@ def _refuse_with(mode: str, ignored: frozenset[str]) -> None:
             raise click.UsageError(f"{param.opts[0]} cannot be had with {mode}")
 
 
-def _run_nodes(request: CosimRequest, tell: Callable[[str], None], as_json: bool) -> None:
+def _run_nodes(request: CosimRequest, tell: Callable[[str], None], as_json: bool, directed: Path | None) -> None:
     """Simulate each node alone, print the table or JSON, and end with status 1 unless all passed."""
+    given = None
+    if directed is not None:
+        from fxsim.coverage import read_directed
+        from fxsim.coverage.rtl import given_of
+
+        given = given_of(request.model, read_directed(request.model, directed))
     with progress("nodes") as report:
-        result = run_nodes(request, progress=report, status=tell)
+        result = run_nodes(request, progress=report, status=tell, given=given)
     if as_json:
         print_json({"passed": result.passed} | msgspec.structs.asdict(result))
     else:

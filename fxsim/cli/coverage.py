@@ -51,6 +51,12 @@ output_option = click.option(
 @click.option("--trace", metavar="T", type=click.Path(path_type=Path), help="Values of X at taps, from another tool.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
 @click.option("--engine", type=EngineChoice(), default="auto", show_default=True, help="What computes the values.")
+@click.option(
+    "--accel",
+    metavar="NAME",
+    help="The values are those of this accelerator's RTL, simulated on X, compared and equal.",
+)
+@click.option("--stall", default="none", show_default=True, metavar="PATTERN", help="Stalls of --accel.")
 @click.option("--close", "closing", is_flag=True, help="Solve for each open point, or prove that nothing reaches it.")
 @click.option(
     "--directed", metavar="OUT", type=click.Path(path_type=Path), help="The same, and write the stimuli into a folder."
@@ -64,6 +70,8 @@ def measure(
     trace: Path | None,
     map_file: Path | None,
     engine: str,
+    accel: str | None,
+    stall: str,
     closing: bool,
     directed: Path | None,
     holes: int,
@@ -77,19 +85,30 @@ def measure(
 
     --close takes each node alone, with any values that its inputs can have over all images: an open point gets a
     stimulus that was solved for and hits it, or the proof that there is none; what is neither stays open. --directed
+    With --accel each of its modules is driven with the stimuli alone, too, and all is compared. --directed
     writes the stimuli, for `fxsim cosim --nodes --directed OUT`, and those of the first nodes as images.npy.
     """
     from fxsim.cli.images_of import read_images
+    from fxsim.cosim import CosimRequest
     from fxsim.coverage import cover_images, cover_trace
     from fxsim.formats import load
 
     if map_file is not None and trace is None:
         raise click.UsageError("--map is for --trace")
+    if accel is not None and trace is not None:
+        raise click.UsageError("values are of --trace or of --accel, not of both")
+    if accel is None and stall != "none":
+        raise click.UsageError("--stall is for --accel")
     _check_output(output, [model, stimulus, *([trace] if trace is not None else [])])
     loaded = load(model)
     x = read_images(stimulus, loaded)
     with progress("images") as report:
-        if trace is None:
+        request = CosimRequest(loaded, x, device=accel or "", stall=stall, engine=engine, power_on_seeds=(1,))
+        if accel is not None:
+            from fxsim.coverage.rtl import cover_rtl
+
+            found, _ = cover_rtl(request, stimulus.name, report, _tell)
+        elif trace is None:
             found = cover_images(loaded, x, stimulus.name, engine, report)
         else:
             from fxsim.traces import open_trace
@@ -102,6 +121,11 @@ def measure(
             found, stimuli = close(loaded, found, engine, report)
         if directed is not None:
             write_directed(loaded, stimuli, directed)
+        if accel is not None:
+            from fxsim.coverage.rtl import drive
+
+            with progress("nodes of the RTL") as report:
+                found = drive(found, stimuli, request, report, _tell)
     _show(found, loaded, holes, output, as_json)
 
 
@@ -155,6 +179,10 @@ def check_command(record: Path, model: Path, directed: Path | None, as_json: boo
         say(f"{verdict}: proofs made again: {made or 'none'}; left out {checked.left_out:,}")
     if wrong:
         raise SystemExit(1)
+
+
+def _tell(text: str) -> None:
+    say(f"fxsim: {text}", err=True)
 
 
 def _check_output(output: Path | None, inputs: "list[Path] | tuple[Path, ...]") -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from fxsim.devices import DESCRIBED, DEVICES, NodeDesign, make_settings, option_
 from fxsim.engines import run
 from fxsim.errors import StimulusError
 from fxsim.formats import save
-from fxsim.graph import INPUT
+from fxsim.graph import INPUT, Model
 from fxsim.machine import count_jobs
 from fxsim.process import running
 from fxsim.simulate import Stall
@@ -86,8 +86,20 @@ class _Printed(msgspec.Struct):
     interval_cycles: int | None
 
 
-def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status: Status | None = None) -> NodesResult:
+Given = Callable[[NodeDesign], tuple[Model, Integers] | None]
+"""Gives a module a model of its own and images for that, in place of the request's; None leaves the module out."""
+
+
+def run_nodes(
+    request: CosimRequest,
+    *,
+    progress: Progress | None = None,
+    status: Status | None = None,
+    given: Given | None = None,
+) -> NodesResult:
     """Simulate each module of a device alone, on a request's images, stalls and engine; `progress` is told nodes.
+
+    `given`: other models and images, such as stimuli made for a node; the request's `images` are not looked at then.
 
     A module that is wrong, or cannot be built, is a result. StimulusError where the device has no such modules.
     """
@@ -105,24 +117,29 @@ def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status
     with temporary.folder("nodes") as folder:
         (folder / "designs").mkdir()
         nodes = device.nodes(model, settings, request.rtl, folder / "designs")
+        own = {node.tap: made for node in nodes if given is not None and (made := given(node)) is not None}
+        nodes = nodes if given is None else tuple(node for node in nodes if node.tap in own)
         save(model, folder / "model.safetensors")
         np.save(folder / "images.npy", x)
         (folder / "temporary").mkdir()
-        words = ["--images", f"{start}:{stop}", "--stall", pattern, "--engine", str(request.engine)]
+        range_words = ["--images", f"{start}:{stop}"]
+        words = ["--stall", pattern, "--engine", str(request.engine)]
         words += ["--power-on-seeds", ",".join(map(str, request.power_on_seeds))]
         words += [] if request.watchdog is None else ["--watchdog", str(request.watchdog)]
         if status is not None:
             status(f"{len(nodes)} nodes, {min(count_jobs(), len(nodes))} at a time")
         found: dict[int, NodeResult] = {}
-        given = {node.own.tensor for node in nodes if node.own is not None}
+        tensors = {node.own.tensor for node in nodes if node.own is not None and given is None}
         values = {INPUT: x[start:stop]}
-        if inside := sorted(given - {INPUT}):
+        if inside := sorted(tensors - {INPUT}):
             values |= run(model, x[start:stop], inside, request.engine)
         which = ["--accel", device.name, *option_words(settings)]
         commands = [
-            _command(folder, node, [*_described(node), *words])
+            _given_command(folder, number, node, [*(which if node.own else _described(node)), *words], *own[node.tap])
+            if given is not None
+            else _command(folder, node, [*_described(node), *range_words, *words])
             if node.own is None
-            else _own_command(folder, number, node, [*which, *words], values, (start, stop))
+            else _own_command(folder, number, node, [*which, *range_words, *words], values, (start, stop))
             for number, node in enumerate(nodes)
         ]
         for number, ended in _run_all(commands, folder):
@@ -133,7 +150,7 @@ def run_nodes(request: CosimRequest, *, progress: Progress | None = None, status
     return NodesResult(
         model=model.name,
         accel=device.name,
-        images=stop - start,
+        images=stop - start if given is None else sum(len(x) for _, x in own.values()),
         stall=pattern,
         nodes=tuple(found[number] for number in range(len(nodes))),
         missing=tuple(tap for tap in model.graph.taps if tap not in covered),
@@ -172,6 +189,15 @@ def _own_command(
     x = np.zeros((images[1], *given.shape[1:]), given.dtype)
     x[images[0] :] = given
     save(node.own.model, folder / f"{number}_model.safetensors")
+    np.save(folder / f"{number}_images.npy", x)
+    return _command(folder, node, words, f"{number}_")
+
+
+def _given_command(
+    folder: Path, number: int, node: NodeDesign, words: Sequence[str], model: Model, x: Integers
+) -> list[str]:
+    """The command that runs a module on a model and images of its own."""
+    save(model, folder / f"{number}_model.safetensors")
     np.save(folder / f"{number}_images.npy", x)
     return _command(folder, node, words, f"{number}_")
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fxsim.cosim.four_state import FourStateResult
 from fxsim.cosim.result import CosimResult
+from fxsim.cosim.wave_files import WAVE, write_wave_files
 from fxsim.devices import DEVICES, Fitted, Settings, make_settings, option_words
 from fxsim.errors import FileError
 from fxsim.formats import save
@@ -43,8 +44,8 @@ def keep(
     """Write a new folder from which a run can be repeated anywhere, whole or not at all.
 
     It holds the model, the images that the run needs (numbered from 0), the Verilog, what the device reads of the model
-    (ROM files, a memory image), the result, replay.sh and, in `got`, what the RTL gave. FileError where it exists
-    already or cannot be written.
+    (ROM files, a memory image), the result, replay.sh, files by which viewers open its waveform and, in `got`, what the
+    RTL gave. FileError where it exists already or cannot be written.
     """
     start, stop = _images(result)
     device = DEVICES[result.provenance.accel]
@@ -52,7 +53,7 @@ def keep(
     # The kept images count from 0.
     settings = fitted.kept_settings()
     command = _command(result, start, Path(MODEL), Path("images.npy"), Path("rtl"), settings)
-    _write(directory, fitted, model, x[start:stop], rtl, result.flat(), command, given)
+    _write(directory, fitted, model, x[start:stop], rtl, result.flat(), command, given, result)
 
 
 def keep_four_state(
@@ -121,6 +122,7 @@ def _write(
     result: object,
     command: str,
     given: Given | None,
+    failed: CosimResult | None = None,
 ) -> None:
     refuse_existing(directory)
     temporary = beside(directory)
@@ -133,6 +135,8 @@ def _write(
         (temporary / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
         (temporary / "replay.sh").write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec {command}\n', encoding="utf-8")
         (temporary / "replay.sh").chmod(0o755)
+        if failed is not None:
+            write_wave_files(temporary, fitted, model.graph, failed)
         if given is not None:
             given.write(temporary / GOT)
         temporary.rename(directory)
@@ -167,7 +171,7 @@ def _command(
     words += ["--rtl", str(rtl)] if rtl is not None else []
     if keep_in is not None:
         return shlex.join([*words, "--keep", str(keep_in)])
-    words += ["--wave", "failure.fst"]
+    words += ["--wave", WAVE]
     # A design that gives more images than it was given fails in one that there is not.
     if (failing := result.verdict.failing_image) is not None and failing < stop:
         words += ["--wave-from", str(failing - first)]

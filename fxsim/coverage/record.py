@@ -220,7 +220,7 @@ def merge(first: Coverage, second: Coverage) -> Coverage:
         raise FileError(f"coverage of model '{first.model}': the points of one file are not those of the other")
     nodes = tuple(_merge_nodes(a, b) for a, b in zip(first.nodes, second.nodes, strict=True))
     sources = first.sources + tuple(source for source in second.sources if source not in first.sources)
-    left = tuple(words for words in first.not_measured if words in second.not_measured)
+    left = tuple(dict.fromkeys((*first.not_measured, *second.not_measured)))
     return check_consistent(msgspec.structs.replace(first, nodes=nodes, sources=sources, not_measured=left))
 
 

@@ -159,6 +159,16 @@ class CycleLimit:
         return self.bound if self.bound is not None else self.least or 0
 
 
+class Watched(NamedTuple):
+    """A stream's signals by their full names in a waveform, vectors with their range; `signed`: one signed value."""
+
+    clock: str
+    data: str
+    signed: bool
+    valid: str | None = None
+    ready: str | None = None
+
+
 class Fitted(ABC):
     """A device with a model on it.
 
@@ -216,6 +226,10 @@ class Fitted(ABC):
     def part(self) -> tuple[str, ...] | None:
         """The taps of the model that the device computes, in graph order; None where it computes all."""
         return None
+
+    def watched(self) -> dict[str, Watched]:
+        """The signals of taps and output in a waveform, by the stream's name; none where they are not one a stream."""
+        return {}
 
     @property
     def has_reset(self) -> bool:

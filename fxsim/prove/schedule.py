@@ -60,7 +60,8 @@ class Properties:
     place of other modules; `patches`: texts replaced in the module's copy, each of which must be there once. `needs`:
     other modules that are read; `word`: bits of the widest word of its memories. `splits`: of something that holds,
     expressions by whose values in the cycle before it is proved case by case. `contents`: of ghost memories, words that
-    runs by chance begin with. `cycles`: of the longest run in which something must be reached.
+    runs by chance begin with. `steady`: of inputs, the ends of one that is drawn once for such a run; `chances`:
+    of inputs, how often they are not 0 in it. `cycles`: of the longest run in which something must be reached.
     """
 
     module: str
@@ -78,6 +79,8 @@ class Properties:
     word: int = 8
     splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
     contents: dict[str, dict[int, int]] = field(default_factory=dict)
+    steady: dict[str, tuple[int, int]] = field(default_factory=dict)
+    chances: dict[str, float] = field(default_factory=dict)
     cycles: int = 4000
 
 
@@ -427,6 +430,7 @@ def _run(
             evaluator.words(state.cell).written.update(properties.contents[state.name])
     widths = {port: netlist.cells[cell].sort.width for port, cell in netlist.inputs.items()}
     held: dict[str, int] = {}
+    steady = {port: rng.randint(*bounds) for port, bounds in properties.steady.items()}
     for cycle in range(cycles):
         inputs = {port: rng.getrandbits(width) for port, width in widths.items()}
         inputs |= {"clk": 0, "rst": int(cycle == 0 or rng.random() < resets), "gh_constant": 1}
@@ -437,6 +441,9 @@ def _run(
                 inputs[port] = int(rng.random() < 0.3)
             elif port.endswith("tlast"):
                 inputs[port] = int(rng.random() < ends)
+        for port, chance in properties.chances.items():
+            inputs[port] = rng.randint(1, (1 << widths[port]) - 1) if rng.random() < chance else 0
+        inputs |= steady
         inputs |= {port: value for port, value in held.items() if port in widths}
         evaluator.evaluate(inputs)
         outputs = inputs | {port: evaluator.value(cell) for port, cell in netlist.outputs.items()}

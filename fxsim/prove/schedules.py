@@ -1,6 +1,6 @@
 """A whole design under every schedule: each of its modules by induction, and that the rest is streams alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fxsim.devices import DEFAULT, DEVICES, make_settings
@@ -10,12 +10,15 @@ from fxsim.paths import rtl_dir
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.instances import elaborate
 from fxsim.prove.network import stands
-from fxsim.prove.schedule import ModuleProof, ScheduleProof, prove_module
-from fxsim.prove.schedule_modules import MODULES, PARTS, properties_of
+from fxsim.prove.schedule import ModuleProof, Properties, ScheduleProof, prove_module
+from fxsim.prove.schedule_modules import MODULES, PARTS
+from fxsim.prove.schedule_simd import SIMD
 from fxsim.simulate.sources import read_sources
 
 SECONDS = 60
 """Seconds that the solver has for one question."""
+STATED: dict[str, Mapping[str, Callable[[dict[str, int]], Properties]]] = {DEFAULT: MODULES, "simd": SIMD}
+"""The properties of modules by accelerator, of each by its parameters."""
 _WITHIN = {"dot_product"}
 """Modules with properties of their own that are within others of the network."""
 _FETCHED = 2
@@ -36,20 +39,23 @@ def prove_schedules(
 
     `rtl`: a folder of Verilog in place of the device's own. `kept`: see `prove_module`.
 
-    ToolError where the device has no proofs or no such module.
+    ToolError where the device has no proofs or no such module, and of the whole of another than the streaming one.
     """
     known = DEVICES.get(device)
-    if known is None or known.proofs is None or device != DEFAULT:
+    if known is None or known.proofs is None or device not in STATED:
+        raise ToolError(f"nothing is stated of device '{device}' for all schedules, but of {', '.join(STATED)}")
+    stated = STATED[device]
+    if module is None and device != DEFAULT:
         raise ToolError(
-            f"nothing is stated of device '{device}' for all schedules: properties under any stalls are stated "
-            f"of the modules of '{DEFAULT}' alone; one schedule is proved with none or random:SEED"
+            f"nothing is stated of the whole of device '{device}' for all schedules, but of its modules: "
+            f"{', '.join(stated)}; one schedule is proved with none or random:SEED"
         )
     design = known.proofs(model, make_settings(device, known.settings, {}), None)[0]
     sources = read_sources(rtl_dir() if rtl is None else rtl)
     found = elaborate(sources, design)
     wanted = {key: times for key, times in found.counts.items() if module is None or key[0] == module}
     if not wanted:
-        names = sorted({name for name, _ in found.counts} & MODULES.keys())
+        names = sorted({name for name, _ in found.counts} & stated.keys())
         raise ToolError(f"the design has no module '{module}' with properties of its own, expected: {', '.join(names)}")
     proofs: list[ModuleProof] = []
     counts, wired, unstated = [], [], {}
@@ -58,14 +64,14 @@ def prove_schedules(
             status(done, len(wanted))
         if name in PARTS:
             continue
-        if name not in MODULES:
+        if name not in stated:
             if found.wiring[name]:
                 unstated[name] = found.wiring[name]
             else:
                 wired.append(name)
             continue
         try:
-            proofs.append(prove_module(sources, properties_of(name, dict(parameters)), evidence, seconds, kept))
+            proofs.append(prove_module(sources, stated[name](dict(parameters)), evidence, seconds, kept))
             counts.append(times)
         except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)

@@ -5,6 +5,7 @@ import time
 import traceback
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from fxsim.errors import FxsimError
@@ -50,7 +51,12 @@ def carry_out(check: Check, plan: Plan, context: Context) -> Carried:
             Status.ERROR,
             Outcome("could not be carried out", f"{type(error).__name__}: {error} (in {where})"),
         )
-    return Carried(_record(check, plan, status, outcome, time.monotonic() - began), context.hashes, interrupted)
+    record = _record(check, plan, status, outcome, time.monotonic() - began)
+    folder = context.failure_folder(check.name)
+    if record.kept is not None and folder is not None and folder.is_dir():
+        names = sorted(file.name for file in folder.iterdir() if file.is_file())
+        record = msgspec.structs.replace(record, kept_files=tuple(names))
+    return Carried(record, context.hashes, interrupted)
 
 
 def not_carried_out(check: Check, plan: Plan, reason: str) -> Carried:

@@ -82,7 +82,8 @@ class Details:
 class CheckRecord(Record, frozen=True):
     """One check. `summary` is one line for a table, `reason` says why it did not pass; `replay` runs it alone again.
 
-    `kept`: the folder beside the record whose replay.sh repeats a failed simulation, null where there is none.
+    `kept`: the folder beside the record whose replay.sh repeats a failed simulation, null where there is none;
+    `kept_files`: the names of the files in it.
     """
 
     name: str
@@ -96,6 +97,7 @@ class CheckRecord(Record, frozen=True):
     replay: str
     kept: str | None
     details: Details = Details()
+    kept_files: tuple[str, ...] = ()
 
 
 class GoalRecord(Record, frozen=True):

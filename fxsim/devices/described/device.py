@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Figures, Fitted, Layout, StreamState, decode_part, stall_argument
+from fxsim.devices.base import (
+    CycleLimit,
+    Device,
+    Figures,
+    Fitted,
+    Layout,
+    StreamState,
+    Watched,
+    decode_part,
+    stall_argument,
+)
 from fxsim.devices.described.bind import Bound, bind
 from fxsim.devices.described.description import read_description
 from fxsim.devices.described.findings import Findings, description_of
@@ -20,8 +30,9 @@ from fxsim.devices.described.four_state import make_bench
 from fxsim.devices.described.jobs.device import FittedJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.nodes import list_nodes
+from fxsim.devices.described.packing import Beats
 from fxsim.devices.described.proofs import provable_of
-from fxsim.devices.described.wrapper import input_places
+from fxsim.devices.described.wrapper import TOP, input_places
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.engines import Engine
@@ -51,6 +62,13 @@ class DescribedFigures(Figures, frozen=True, kw_only=True):
         return (f"latency found: the output reacts {self.latency} cycles after its input; state it as latency",)
 
 
+def _watched(name: str, beats: Beats) -> Watched:
+    """A word's signal; that of several values is no number."""
+    bits = beats.lanes * beats.number.bits
+    text = f"{name}[{bits - 1}:0]" if bits > 1 else name
+    return Watched(f"TOP.{TOP}.clk", text, beats.lanes == 1 and beats.number.signed)
+
+
 class FittedStreams(FittedDescribed[Bound]):
     """A described design whose input and output are streams, with a model on it."""
 
@@ -67,6 +85,13 @@ class FittedStreams(FittedDescribed[Bound]):
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
+
+    def watched(self) -> dict[str, Watched]:
+        """The words of taps and output, as the module around the design has them: a tap's as its description says."""
+        top, output = f"TOP.{TOP}", self.bound.output
+        found = {tap.name: _watched(f"{top}.tap_{i}", tap.beats) for i, tap in enumerate(self.bound.taps)}
+        shown = _watched(f"{top}.y_data", output.beats)
+        return found | {output.signals.data: shown._replace(valid=f"{top}.out_valid", ready=f"{top}.out_ready")}
 
     @property
     def part(self) -> tuple[str, ...]:

@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, stall_argument
+from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, Watched, stall_argument
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
 from fxsim.devices.stream.blocks import blocks
 from fxsim.devices.stream.four_state import make_bench
-from fxsim.devices.stream.layout import StreamLayout
+from fxsim.devices.stream.layout import OUTPUT, StreamLayout
 from fxsim.devices.stream.needs import instance_of, needs
 from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
-from fxsim.families import ResMLPConfig, recognise_resmlp
+from fxsim.families import ResMLPConfig, Slot, recognise_resmlp, resmlp_slots
 from fxsim.graph import Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import COMMON_HARNESS, Design
@@ -75,6 +75,16 @@ class FittedStream(Fitted):
             "drain": str(max(256, 2 * self.bound)),
         }
 
+    def watched(self) -> dict[str, Watched]:
+        """The streams between the modules, each with signals of its own."""
+        slots = resmlp_slots(self._config, self._config.psa)
+        taps = zip(self._model.graph.taps, slots, strict=True)
+        places = {tap: (_prefix(slot), "[7:0]") for tap, slot in taps} | {OUTPUT: (f"{_TOP}.m_axis_", "[7:0]")}
+        return {
+            name: Watched(f"{_TOP}.clk", f"{prefix}tdata{bits}", True, f"{prefix}tvalid", f"{prefix}tready")
+            for name, (prefix, bits) in places.items()
+        }
+
     def write_files(self, folder: Path) -> None:
         """The ROM files."""
         write_roms(self._model, folder)
@@ -108,6 +118,21 @@ class FittedStream(Fitted):
             place = layout.place(name, stream.index)
         state = "empty" if not stream.valid else "passing" if stream.ready else "held"
         return StreamState(name, state, stream.image + first_image, *place)
+
+
+_TOP = "TOP.stream_resmlp"
+"""The accelerator's name in waveforms."""
+_SIGNALS = {"psa_1": "linear_1_in", "psa_2": "activation", "relu": "activation"}
+"""Names of streams in `mlp.v` that are not those of the operator."""
+
+
+def _prefix(slot: Slot) -> str:
+    """The full name of the signals of an operator's stream, up to tdata, tvalid and tready."""
+    if slot.block is None:
+        # The embedding's stream has no name at the top but a part of a vector's.
+        return f"{_TOP}.embed.m_axis_" if slot.role == "embed" else f"{_TOP}.{slot.role}_"
+    module = slot.name.split(".")[2]
+    return f"{_TOP}.block[{slot.block}].{module}_block.{_SIGNALS.get(slot.role, slot.role)}_"
 
 
 DEVICE = Device(

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fxsim import temporary
+from fxsim.cosim.wave_files import GTKWAVE, SURFER
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.formats.atomic import check_target
@@ -202,7 +203,9 @@ def _kept_files(check: CheckRecord) -> list[KeptFile]:
     """Links to what was kept of a failure: only of a folder where fxsim keeps one, whatever the record says."""
     if check.kept != f"{FAILURES}/{check.name}" or "/" in check.name or check.name in (".", ".."):
         return []
-    return [KeptFile(REPLAY_SCRIPT, f"{FAILURES}/{quote(check.name)}/{REPLAY_SCRIPT}")]
+    # What else was kept is for programs.
+    names = (REPLAY_SCRIPT, *(name for name in check.kept_files if name in (GTKWAVE, SURFER)))
+    return [KeptFile(name, f"{FAILURES}/{quote(check.name)}/{quote(name)}") for name in names]
 
 
 def _shortened(text: str | None) -> str:

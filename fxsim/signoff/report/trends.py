@@ -43,7 +43,7 @@ class Changes:
 
     @property
     def rows(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-        """What is shown: the word, its colour, and the names."""
+        """Rows of the page: the word, its colour, and the names."""
         rows = (
             ("newly failing", "failed", self.failing), ("newly passing", "passed", self.passing),
             ("ended otherwise", "reported", self.other), ("new", "reported", self.new), ("gone", "skipped", self.gone),
