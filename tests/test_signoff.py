@@ -768,7 +768,7 @@ def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
     output = tmp_path / "reports"
     assert cli(plan, "-o", output).exit_code == 0
     before = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert sorted(before) == ["signoff.html", "signoff.json"]
+    assert sorted(before) == ["history.jsonl", "signoff.html", "signoff.json"]
 
     def broken(_: SignoffRecord) -> str:
         raise ZeroDivisionError
@@ -784,7 +784,7 @@ def test_record_and_report_are_of_one_run(tmp_path: Path, monkeypatch: pytest.Mo
     result = cli(plan, "-o", output, "--resume")
     assert result.exit_code == 0
     assert "1 of 1 checks are done" in result.output
-    assert sorted(path.name for path in output.iterdir()) == ["signoff.html", "signoff.json"]
+    assert sorted(path.name for path in output.iterdir()) == ["history.jsonl", "signoff.html", "signoff.json"]
 
 
 def test_unwritable_output_is_noticed_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
