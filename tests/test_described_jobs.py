@@ -331,12 +331,18 @@ def test_ram_inside_the_design_is_written_and_read_through_its_port(single: Mode
     ("old", "new", "edits", "kinds", "wrong"),
     [
         ("if (column == 5) memory", "if (column == 5 && n != 11) memory", {}, {"output never written"}, False),
-        ("memory[32 + n / 6]", "memory[33 + n / 6]", {}, {"output never written"}, True),
-        ("", "", {'unit = "bytes"': 'unit = "bytes"\nlatency = 2'}, set(), True),
-        ("", "", {'lane_order = "high"': 'lane_order = "low"'}, set(), True),
+        pytest.param(
+            "memory[32 + n / 6]", "memory[33 + n / 6]", {}, {"output never written"}, True, marks=pytest.mark.thorough
+        ),
+        pytest.param(
+            "", "", {'unit = "bytes"': 'unit = "bytes"\nlatency = 2'}, set(), True, marks=pytest.mark.thorough
+        ),
+        pytest.param("", "", {'lane_order = "high"': 'lane_order = "low"'}, set(), True, marks=pytest.mark.thorough),
         ("w_addr = column + 16", "w_addr = column + 15", {}, {"read outside every region"}, True),
-        ("n == 17", "n == 16", {}, {"output never written"}, False),
-        ("ready <= 0; end\n    if (run)", "end\n    if (run)", {}, {"timeout"}, False),
+        pytest.param("n == 17", "n == 16", {}, {"output never written"}, False, marks=pytest.mark.thorough),
+        pytest.param(
+            "ready <= 0; end\n    if (run)", "end\n    if (run)", {}, {"timeout"}, False, marks=pytest.mark.thorough
+        ),
     ],
     ids=["unwritten", "address", "latency", "lanes", "rom", "early", "done"],
 )
@@ -403,6 +409,7 @@ endmodule
 
 
 @pytest.mark.verilator
+@pytest.mark.thorough
 def test_job_that_does_not_end_names_the_step(model: Model, tmp_path: Path) -> None:
     """Neither without any movement, nor with accesses that go on for ever."""
     idle = design(tmp_path / "a", {"jobs.v": swap("if (start) begin", "if (0) begin")})

@@ -87,7 +87,11 @@ def stages(number: int) -> str:
 @pytest.mark.verilator
 @pytest.mark.parametrize(
     ("verilog", "description", "latency"),
-    [(stages(1), TOML, 1), (stages(7), TOML, 7), (COMBINATIONAL, TOML.replace('clock = "clk"', ""), 0)],
+    [
+        pytest.param(stages(1), TOML, 1, marks=pytest.mark.thorough),
+        (stages(7), TOML, 7),
+        (COMBINATIONAL, TOML.replace('clock = "clk"', ""), 0),
+    ],
     ids=["1", "7", "combinational"],
 )
 def test_latency_is_found_and_shown(tmp_path: Path, verilog: str, description: str, latency: int) -> None:

@@ -92,10 +92,10 @@ def test_description_fits_the_accelerator_as_it_is(model: Model, tmp_path: Path)
     ("fault", "tap", "kinds"),
     [
         ("", None, set()),
-        ("add", "blocks.0.token_mixer.add", set()),
+        pytest.param("add", "blocks.0.token_mixer.add", set(), marks=pytest.mark.thorough),
         ("table", "blocks.0.mlp.psa_1", set()),
-        ("burst", None, {"burst crosses 4 KiB"}),
-        ("last", None, {"wlast missing"}),
+        pytest.param("burst", None, {"burst crosses 4 KiB"}, marks=pytest.mark.thorough),
+        pytest.param("last", None, {"wlast missing"}, marks=pytest.mark.thorough),
     ],
 )
 def test_faults_inside_are_located(model: Model, tmp_path: Path, fault: str, tap: str | None, kinds: set[str]) -> None:

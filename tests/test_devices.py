@@ -279,6 +279,8 @@ EXCEPTIONS = {
     "cli/memory_image.py": "the command that writes the SIMD accelerator's memory image: its subject",
     "cli/import_model.py": "how the matrices of the published designs' headers lie",
     "cli/program.py": "the line of help of that command",
+    "prove/schedule_simd.py": "properties of the SIMD accelerator's modules under all schedules: its subject",
+    "prove/schedules.py": "the table of modules with such properties, by device",
     "signoff/checks/cycles.py": "a kind of check that measures the SIMD accelerator's jobs and layers: its subject",
     "vectors/derive.py": "vectors keep values in the order of the streaming accelerator's streams, as users have them",
 }

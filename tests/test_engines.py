@@ -1043,6 +1043,7 @@ print(compiled.instruction_set().name, *compute.inspect_asm().values())
 """
 
 
+@pytest.mark.thorough
 def test_code_for_a_processor_with_avx_vnni_alone() -> None:
     """For such a CPU its own encoding of products is generated, and no register that it has not."""
     features = "+avx2,+avx,+sse4.2,+sse4.1,+ssse3,+sse3,+popcnt,+avxvnni"
@@ -1088,6 +1089,7 @@ def test_compiling_is_announced_when_it_happens(
     assert all("for plain (each time, as nothing can be written to " in message for message in caplog.messages)
 
 
+@pytest.mark.thorough
 def test_other_processors_and_no_cache(tmp_path: Path) -> None:
     """Code for a processor without vector extensions gives the same, where the cache cannot be written too."""
     blocked = tmp_path / "file"

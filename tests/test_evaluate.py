@@ -182,6 +182,7 @@ def test_codes_round_ties_to_even_and_clamp() -> None:
     assert to_codes(tokens, 1.0).tolist() == [0, 2, 2, 0, -2, 126, 127, 127, -128, -128, 127]
 
 
+@pytest.mark.thorough
 def test_codes_are_those_of_the_quantised_network(files: Files) -> None:
     """Numpy's codes equal torch's and the definition's for random tokens, many of them on ties."""
     step = float(files.fake.step("input").detach())

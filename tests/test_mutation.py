@@ -207,6 +207,13 @@ WEAK = """module feeble (
   wire [4:0] sum = a + b;
   assign y = sum[3:0];
   assign most = a == 4'd15;
+  localparam SPARE = 9;
+  parameter WIDE = 0;
+  generate
+    if (WIDE) begin : wide
+      wire unseen = a != 4'd7;
+    end
+  endgenerate
 endmodule
 """
 WEAK_TEST = """
@@ -228,7 +235,7 @@ def test_weak(tmp_path):
 
 @pytest.fixture(scope="module")
 def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Request, Record]]:
-    """A bench that looks at one of two outputs alone, and the record of three mutants of its module."""
+    """A bench that looks at one of two outputs alone, and the record of five mutants of its module."""
     folder = tmp_path_factory.mktemp("weak")
     bench = folder / "testbenches" / "feeble"
     bench.mkdir(parents=True)
@@ -236,9 +243,9 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Request, Re
     shutil.copytree(ROOT / "testbenches" / "common", folder / "testbenches" / "common")
     (folder / "rtl").mkdir()
     (folder / "rtl" / "feeble.v").write_text(WEAK)
-    wanted = (("+", "-"), ("4", "(4) - 1"), ("4'd15", "4'd14"))
+    wanted = (("+", "-"), ("4", "(4) - 1"), ("4'd15", "4'd14"), ("9", "10"), ("4'd7", "4'd8"))
     ids = [m.id for m in make_mutants(WEAK, "feeble.v") if (m.was, m.becomes) in wanted]
-    assert len(ids) == 3
+    assert len(ids) == 5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benches, "testbenches_dir", lambda: folder / "testbenches")
         benches._environment.cache_clear()
@@ -257,15 +264,19 @@ def verdicts(record: Record) -> dict[str, str]:
 @pytest.mark.yosys
 @pytest.mark.slow
 def test_weak_bench_leaves_a_survivor_and_equivalence_is_proved(weak: tuple[Request, Record]) -> None:
-    """What the bench looks at is killed there, what it does not look at survives, an unused bit is equivalent."""
+    """What the bench looks at is killed there, what it does not look at survives, an unused bit is equivalent.
+
+    So is a number that nothing uses, but not one in a branch that no case elaborates, though its code is the same, too.
+    """
     rows = {row.becomes: row for row in weak[1].mutants}
     assert {becomes: row.verdict for becomes, row in rows.items()} == {
-        "-": KILLED, "(4) - 1": EQUIVALENT, "4'd14": SURVIVED,
+        "-": KILLED, "(4) - 1": EQUIVALENT, "4'd14": SURVIVED, "10": EQUIVALENT, "4'd8": SURVIVED,
     }  # fmt: skip
     assert (rows["-"].stage, rows["-"].how) == (MODULE_TEST, "difference")
     assert rows["-"].check == "test_weak.py::test_weak: adds"
     assert rows["(4) - 1"].how == "proved equal by induction under the parameters of 1 cases"
-    assert weak[1].total.score == 0.5
+    assert rows["10"].how == rows["(4) - 1"].how
+    assert weak[1].total.score == 0.3333
     text = markdown(weak[1], "fxsim mutate")
     assert text.count("| survived | feeble.v:9 | constant |") == 1
     assert "'4'd15' became '4'd14'" in text

@@ -66,7 +66,8 @@ SOME = {*WRONG, "embed", "classifier"}
 
 
 @pytest.mark.verilator
-@pytest.mark.parametrize("taps", [SOME, pytest.param(set(MODEL.graph.taps), marks=pytest.mark.thorough)], ids=len)
+@pytest.mark.thorough
+@pytest.mark.parametrize("taps", [SOME, set(MODEL.graph.taps)], ids=len)
 def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(
     taps: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -190,7 +190,7 @@ def test_the_command_proves_and_its_evidence_is_checked_again(
         ("simd", "simd_range"), pytest.param("simd", "simd_lane", marks=pytest.mark.slow),
         pytest.param("simd", "ram", marks=pytest.mark.slow), pytest.param("simd", "delay_line", marks=pytest.mark.slow),
         pytest.param("simd", "mac_tile", marks=pytest.mark.slow),
-        pytest.param("simd", "table_lane", marks=pytest.mark.slow),
+        pytest.param("simd", "table_lane", marks=pytest.mark.thorough),
     ],
 )  # fmt: skip
 def test_blocks_are_proved_for_all_inputs(device: str, module: str) -> None:

@@ -47,6 +47,7 @@ def test_modules_keep_to_the_protocol(module: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_blocks_are_turned() -> None:
     """So is each byte of a block, turned or not, with blocks before and behind it."""
     check_proved("block_transpose", {})
@@ -55,7 +56,11 @@ def test_blocks_are_turned() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
-    [READER, {"ADDRESS_W": 64, "BURST": 1, "CREDITS": 1}, {"ADDRESS_W": 64, "BURST": 64, "CREDITS": 256}],
+    [
+        READER,
+        pytest.param({"ADDRESS_W": 64, "BURST": 1, "CREDITS": 1}, marks=pytest.mark.thorough),
+        pytest.param({"ADDRESS_W": 64, "BURST": 64, "CREDITS": 256}, marks=pytest.mark.thorough),
+    ],
 )
 def test_readers_keep_to_the_protocol(parameters: dict[str, int]) -> None:
     """So are readers, of the smallest sizes and of those that are built."""
@@ -64,11 +69,15 @@ def test_readers_keep_to_the_protocol(parameters: dict[str, int]) -> None:
 
 FAULTS = [change for change in CHANGES if change.breaks]
 SLOW = ("axi_reader",)
+"""Modules of which faults take seconds each: one of them is looked at in every run."""
 
 
 @pytest.mark.parametrize(
     "change",
-    [pytest.param(c, marks=[pytest.mark.slow] if c.module in SLOW else []) for c in FAULTS],
+    [
+        pytest.param(c, marks=[pytest.mark.slow, *([pytest.mark.thorough] if n else [])] if c.module in SLOW else [])
+        for n, c in enumerate(FAULTS)
+    ],
     ids=[f"{c.module}-{c.breaks}-{i}" for i, c in enumerate(FAULTS)],
 )
 def test_faults_are_refuted(change: Change) -> None:

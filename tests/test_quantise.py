@@ -298,7 +298,9 @@ def test_the_teacher_is_learnt_from(made: Callable[..., tuple[Path, Path]], tmp_
 
 
 @pytest.mark.parametrize(("seconds", "after"), [(0.0, 1), (1e9, 4), (0.0, 8), (1e9, 9)])
-@pytest.mark.parametrize("augmentation", ["", "[augmentation]\ncrop_padding = 1\n"])
+@pytest.mark.parametrize(
+    "augmentation", [pytest.param("", marks=pytest.mark.thorough), "[augmentation]\ncrop_padding = 1\n"]
+)
 def test_an_interrupted_quantisation_goes_on_bit_for_bit(
     made: Callable[..., tuple[Path, Path]],
     tmp_path: Path,

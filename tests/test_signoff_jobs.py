@@ -80,6 +80,12 @@ def run(check, context, seed):
             begins = time.monotonic()
             time.sleep(0.4)
             said.write_text(f"{begins} {time.monotonic()}")
+        case "meet":
+            begins = time.monotonic()
+            said.with_suffix(".begun").touch()
+            while len(list(said.parent.glob("*.begun"))) < 2:
+                time.sleep(0.01)
+            said.write_text(f"{begins} {time.monotonic()}")
         case "wait for third":
             while not (Path(check.folder) / "third").exists():
                 time.sleep(0.01)
@@ -218,7 +224,7 @@ def test_a_process_that_dies_fails_its_check_and_no_other(
 def test_checks_that_measure_time_run_alone(tmp_path: Path, toys: Callable[..., str]) -> None:
     """Nothing runs beside a check whose kind is to be alone; others run beside each other."""
     kinds = {"a": "toy", "b": "lonely", "c": "toy", "d": "lonely"}
-    checks = [toys(name, "sleep", kind) for name, kind in kinds.items()]
+    checks = [toys(name, "sleep" if kind == "lonely" else "meet", kind) for name, kind in kinds.items()]
     assert run_plan(load_plan(write_plan(tmp_path, *checks)), jobs=2).passed
     times = {name: [float(time) for time in (tmp_path / "said" / name).read_text().split()] for name in kinds}
 

@@ -631,6 +631,7 @@ REAL = (
 
 
 @pytest.mark.verilator  # simulates the RTL
+@pytest.mark.thorough
 def test_simd_rtl_is_checked(tmp_path: Path) -> None:
     """The tiny model agrees three ways in the RTL itself, and its cycles are measured and judged."""
     checks = by_name(run_plan(load_plan(write_plan(tmp_path, REAL, head=PLAN))))

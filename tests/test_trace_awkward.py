@@ -27,7 +27,7 @@ def compared(folder: Path, model: Model, edits: dict[str, Edit] | None = None, s
     """The JSON of `fxsim compare` on the wave that Icarus writes of a copy of the design."""
     path = design(folder / "design", edits)
     write_memory_files(model, folder / "run", "described", {"dut": str(path)})
-    packing = read_description(path).role("input")
+    packing = read_description(path).inputs[0]
     beats = make_beats(packing, model.graph.input, "input")
     words = beats.pack(X).reshape(-1, 2)
     # The first of a pair is the upper one.

@@ -278,7 +278,8 @@ def test_waves_of_icarus(model: Model, x: Array, tmp_path: Path) -> None:
 
 @pytest.mark.verilator
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [pytest.param("vcd", marks=pytest.mark.thorough), "fst"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["vcd", "fst"])
 def test_waves_of_verilator(model: Model, x: Array, kind: str, tmp_path: Path) -> None:
     """VCD and FST of Verilator give the values that a testbench sent."""
     from fxsim.simulate.tools import find_toolchain

@@ -9,7 +9,7 @@ from fxsim.cli.console import json_option
 
 @click.command()
 @click.argument("rtl", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False, metavar="[DIR]")
-@click.option("--accel", metavar="NAME", help="One accelerator's modules, stream or simd; by default both.")
+@click.option("--accel", metavar="NAME", help="One accelerator's modules; by default those of all.")
 @click.option("--dut", type=click.Path(path_type=Path), metavar="FILE", help="Description of your own RTL, .toml.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the model it computes.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the images, .npy.")

@@ -100,6 +100,11 @@ def hash_bench(module: str) -> str:
     return hash_parts(*parts)
 
 
+def seed() -> str:
+    """The seed of the testbenches' random choices: FXSIM_SEED's of the environment, else always the same."""
+    return os.environ.get("FXSIM_SEED", "20250218")
+
+
 @cache
 def tool_versions() -> dict[str, str]:
     """Versions of what runs testbenches, by name; ToolError where one of them is missing."""
@@ -268,7 +273,7 @@ def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
         "COCOTB_TOPLEVEL": case.module,
         "COCOTB_TEST_MODULES": case.testbench,
         "COCOTB_RESULTS_FILE": str(results),
-        "COCOTB_RANDOM_SEED": os.environ.get("FXSIM_SEED", "20250218"),
+        "COCOTB_RANDOM_SEED": seed(),
     }
     command: Sequence[str] = ["vvp", "-m", environment["_LIBRARY"], str(folder / "sim.vvp"), "-none"]
     if limit is not None:

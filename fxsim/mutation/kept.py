@@ -21,17 +21,14 @@ _ROOM = Path(__file__).resolve().parent
 T = TypeVar("T")
 _versions = cache(find_versions)
 
-_JUDGING = ("benches.py", "equivalence.py", "kept.py", "python.py", "recorder.py", "whole.py")
-"""Files of this room that a result rests on; the others make mutants, which are in the key themselves, and count."""
-
 
 def _hash_room() -> str:
-    files = [_ROOM / name for name in _JUDGING if (_ROOM / name).is_file()]
+    files = sorted(_ROOM.glob("*.py"))
     return hash_parts(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
 
 
 ROOM_SHA256 = _hash_room()
-"""Hash of what judges in this room, as it was when this process loaded it."""
+"""Hash of this room, as it was when this process loaded it."""
 
 
 def kept(kind: str, rests_on: Mapping[str, object], wanted: type[T], make: Callable[[], T], fresh: bool = False) -> T:

@@ -144,6 +144,16 @@ def make_mutants(text: str, file: str, source: Source | None = None) -> list[Mut
     return mutants
 
 
+PROBE = "fxsim_probe_undefined"
+"""A name that nothing has: where a simulator elaborates it, it says so."""
+
+
+def probed(text: str, mutant: Mutant) -> str | None:
+    """The file's text with a use of `PROBE` beside a mutant's place, in its scope; None where that is not known."""
+    place = parse(text, mutant.file).item_at(mutant.start)
+    return None if place is None else f"{text[:place]} wire [{PROBE}:0] fxsim_probe; {text[place:]}"
+
+
 def _number_equal_lines(lines: list[str]) -> list[int]:
     """For each line, how many before it have the same text."""
     seen: Counter[str] = Counter()

@@ -4,10 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from fxsim.devices import DESCRIBED, DEVICES
+
 KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID = "killed", "survived", "equivalent", "timed out", "invalid"
 VERDICTS = (KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID)
 MODULE_TEST, OTHER_TEST, WHOLE = "module test", "other test", "whole"
 """Stages in which a mutant is killed: the tests of its own module, those of modules that use it, the whole design."""
+FOLDERS = {name: ("lib", name) for name in DEVICES.own if name != DESCRIBED}
+"""Folders of `rtl/` that the modules of an accelerator of the project's own are in, by its name."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,14 +18,14 @@ from fxsim.mutation import benches, equivalence, record
 from fxsim.mutation.benches import Case, Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.kept import kept
-from fxsim.mutation.kinds import Mutant, make_mutants
+from fxsim.mutation.kinds import PROBE, Mutant, make_mutants, probed
 from fxsim.mutation.verilog import Source, nodes, parse
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.simulate.sources import hash_parts
 
-FOLDERS = {"stream": ("lib", "stream"), "simd": ("lib", "simd")}
-"""Folders of `rtl/` that an accelerator's modules are in."""
 COUNT_MAX = 100_000
+PROVED = "proved equal by induction"
+"""The first words of a proof by Yosys."""
 
 Progress = Callable[[int, int], None]
 Whole = Callable[[Mutant, str], Run | None]
@@ -88,9 +88,9 @@ class Candidates:
     def __init__(self, request: Request) -> None:
         from pyverilog.vparser import ast
 
-        if request.accelerator is not None and request.accelerator not in FOLDERS:
-            raise FxsimError(f"mutants are made of {' and '.join(FOLDERS)}, not of '{request.accelerator}'")
-        folders = None if request.accelerator is None else FOLDERS[request.accelerator]
+        if request.accelerator is not None and request.accelerator not in record.FOLDERS:
+            raise FxsimError(f"mutants are made of {' and '.join(record.FOLDERS)}, not of '{request.accelerator}'")
+        folders = None if request.accelerator is None else record.FOLDERS[request.accelerator]
         self.rtl = request.rtl
         self.modules: dict[str, _Module] = {}
         self.mutants: list[Mutant] = []
@@ -184,6 +184,7 @@ class _Bench:
         self.rests_on: dict[str, object] = {
             "bench": benches.hash_bench(module),
             "tools": benches.tool_versions(),
+            "seed": benches.seed(),
             "sources": judge.candidates.texts(module),
         }
         self._rtl, self._fresh, self._stop = judge.candidates.rtl, judge.request.fresh, judge.stop
@@ -245,14 +246,17 @@ class Judge:
         mutated = mutant.apply(text)
         own = self.bench(mutant.module)
         limited: tuple[str, Run] | None = None
+        equal = ""
         if own is not None:
             run = self._by_bench(own, mutant, mutated)
             if run.state != benches.PASSED:
                 if run.state != benches.TIMED_OUT:
                     return benches.row_of(mutant, text, run, record.MODULE_TEST)
                 limited = limited or (record.MODULE_TEST, run)
-            elif method := self._equivalent(own, mutant, mutated):
-                return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=method), "")
+            else:
+                equal = self._equivalent(own, mutant, mutated)
+                if equal.startswith(PROVED):
+                    return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
         for module in self.candidates.above(mutant.module) if self.request.others and limited is None else ():
             other = self.bench(module)
             if other is None:
@@ -269,6 +273,8 @@ class Judge:
                 return benches.row_of(mutant, text, found, record.WHOLE)
         if limited is not None:
             return benches.row_of(mutant, text, limited[1], limited[0])
+        if equal:
+            return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
         return benches.row_of(mutant, text, Run(record.SURVIVED), "")
 
     def _by_bench(self, bench: _Bench, mutant: Mutant, mutated: str) -> Run:
@@ -311,6 +317,8 @@ class Judge:
                     if benches.compiled_code(run) != base.code:
                         different.append(case)
             same = len(bench.cases) - len(different)
+            if not different and not self._elaborates(bench, mutant):
+                return ""
             if not different:
                 return f"the same code under the parameters of all {same} cases"
             if mutant.kind in equivalence.UNDECIDED_KINDS or not equivalence.yosys_version():
@@ -324,9 +332,24 @@ class Judge:
                 if not proved[key]:
                     return ""
             also = f", the same code under {same}" if same else ""
-            return f"proved equal by induction under the parameters of {len(different)} cases{also}"
+            return f"{PROVED} under the parameters of {len(different)} cases{also}"
 
         return kept("equivalence", rests_on, str, decide, self.request.fresh)
+
+    def _elaborates(self, bench: _Bench, mutant: Mutant) -> bool:
+        """Whether a case of a bench elaborates a mutant's place: what none does has the same code whatever it says."""
+        text = probed(self.candidates.modules[mutant.module].text, mutant)
+        if text is None:
+            return False
+        with temporary.folder("probed") as folder:
+            other = folder / Path(mutant.file).name
+            other.write_text(text, encoding="utf-8")
+            run = folder / "run"
+            run.mkdir()
+            return any(
+                PROBE in (benches.compile_case(case, self.candidates.rtl, run, other, self.stop) or "")
+                for case, _ in bench.cases
+            )
 
 
 def _plain(run: Run) -> Run:
@@ -368,7 +391,7 @@ def mutate(
             judge.stop.set()
             pool.shutdown(cancel_futures=True)
     return record.make_record(
-        request.accelerator or "stream, simd", request.seed, request.count, len(candidates.mutants),
+        request.accelerator or ", ".join(record.FOLDERS), request.seed, request.count, len(candidates.mutants),
         _rests_on(candidates), rows,
     )  # fmt: skip
 

@@ -88,6 +88,25 @@ class Source:
             number = self.pairs.get(number, number) + 1 if self.tokens[number].type in _OPENS else number + 1
         return None
 
+    def item_at(self, position: int) -> int | None:
+        """The place before the item of a module (an `assign`, `always`, instance, declaration) that holds a place.
+
+        Behind the header, for a place in that. None where it is in none of them: in a condition of `generate`, say.
+        """
+        from pyverilog.vparser import ast
+
+        kinds = (ast.Assign, ast.Always, ast.Initial, ast.InstanceList, ast.Decl, ast.Function)
+        for node in nodes(self.tree):
+            if isinstance(node, ast.ModuleDef):
+                end = self.next(node.lineno, "SEMICOLON")
+                if end is not None and self.tokens[node.lineno].start <= position <= self.tokens[end].start:
+                    return int(self.tokens[end].end)
+            if isinstance(node, kinds):
+                end = self.next(max(below.lineno for below in nodes(node)), "SEMICOLON")
+                if end is not None and self.tokens[node.lineno].start <= position <= self.tokens[end].start:
+                    return int(self.tokens[node.lineno].start)
+        return None
+
     def operator(self, right: Any) -> int | None:
         """The token before an operand on the right: its operator. None where the operand has no place."""
         if (span := self.span(right)) is None:

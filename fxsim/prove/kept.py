@@ -40,6 +40,7 @@ NOT_USED = (
     "golden",
     "mutation",
     "networks",
+    "rtl_lint",
     "signoff",
     "tables",
     "training",

@@ -60,7 +60,9 @@ def test_requantise(acc_w: int, tmp_path: Path) -> None:
     simulate(__name__, "requantise", tmp_path, {"ACC_W": acc_w})
 
 
-@pytest.mark.parametrize("acc_w", [2, 3, 7, 8, 9, 14, 16, 17, 18, 22, 23, 24, 32])
+@pytest.mark.parametrize(
+    "acc_w", [2, 7, 8, 16, 18, 23, 32, *(pytest.param(w, marks=pytest.mark.thorough) for w in (3, 9, 14, 17, 22, 24))]
+)
 def test_requantise_is_proved(acc_w: int, tmp_path: Path) -> None:
     """requantise.v equals its definition for every accumulator, every shift 0 to 255 and every bias: a proof."""
     prove_equal("requantise", Path(__file__).with_name("requantise_spec.v"), {"ACC_W": acc_w}, tmp_path)

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from fxsim.errors import FxsimError
-from fxsim.mutation.record import SURVIVED, TIMED_OUT, Judged, Score
+from fxsim.mutation.record import FOLDERS, SURVIVED, TIMED_OUT, Judged, Score
 from fxsim.mutation.record import Record as Mutants
 from fxsim.mutation.text import COLUMNS, diff, percent
 from fxsim.paths import rtl_dir
@@ -23,7 +23,7 @@ from fxsim.simulate.sources import read_sources
 
 _NEEDED = {"pyverilog": "evidence", "cocotb": "cocotb", "pytest": "test"}
 """Modules without which mutants are not judged, and the extra that has each."""
-_ACCELERATORS = ("stream", "simd")
+_ACCELERATORS = tuple(FOLDERS)
 
 
 class MutantWaiver(Part, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fxsim.devices import DEFAULT, DEVICES
 from fxsim.rtl_lint import LintResult, lint_described, lint_rtl
-from fxsim.signoff.context import Context, Outcome, SkipCheck
+from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
 from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Names
@@ -78,8 +78,7 @@ def run(check: RtlContractCheck, context: Context, _seed: int) -> Outcome:
         Figure("wider than needed", sum(row.wider for row in rows)),
         Figure("wrong", len(findings)),
     )
-    told = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-    return Outcome(summary, told or None, Details(figures, [*rows, *findings]))
+    return Outcome(summary, first_few(problems, 5) or None, Details(figures, [*rows, *findings]))
 
 
 def _named(check: CheckRecord) -> list[tuple[str, HeldDesign]]:
