@@ -32,7 +32,7 @@ thorough: setup ## before a release: the tests of further sizes, and every stage
 	.venv/bin/fxsim signoff -o reports/
 
 quick: setup ## the tests that need no tool, while writing: about a minute
-	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone)" $(SIDE_BY_SIDE) -q $(LIGHT)
+	.venv/bin/pytest -m "not ($(TOOLS) or slow or alone or thorough)" $(SIDE_BY_SIDE) -q $(LIGHT)
 
 # One more than there are cores: what waits for a disk or another process leaves a core idle.
 SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist worksteal

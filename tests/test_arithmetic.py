@@ -82,6 +82,7 @@ def test_bias_comes_after_the_rounding() -> None:
     assert contract.requantise(200, 0, -100) == 100
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_linear(data: st.DataObject) -> None:
     """A linear is the exact sum of products of each output's row, requantised by that output's shift and bias."""

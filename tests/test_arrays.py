@@ -188,6 +188,7 @@ def write_parts(path: Path, arrays: dict[str, np.ndarray[Any, Any]], cuts: list[
             writer.write({name: a[start:end] for name, a in arrays.items()})
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 9), max_size=4).map(sorted))
 def test_results_are_read_by_numpy(cuts: list[int]) -> None:

@@ -75,6 +75,7 @@ def plain(name: str, acc: int, setting: Setting) -> int:
     return limit(value + (setting.bias if after else 0), setting.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exhausted", [0, 1 << 16])
 def test_differing_accumulators_are_all_of_them(exhausted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By thresholds as one by one: pairs of every kind, formats and shifts at random, against every accumulator."""

@@ -436,6 +436,7 @@ def stated(model: Model, coverage: Coverage, name: str, what: str) -> set[Hit]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(st.data())
 def test_what_is_solved_is_hit_and_what_is_proved_is_not(data: st.DataObject) -> None:
@@ -545,6 +546,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Coverage, P
     return model, found, folder
 
 
+@pytest.mark.slow
 def test_the_small_model_has_no_open_point(closed: tuple[Model, Coverage, Path]) -> None:
     """Each point of the small golden model is covered, or proved unreachable by a proof that holds again."""
     model, found, folder = closed
@@ -556,6 +558,7 @@ def test_the_small_model_has_no_open_point(closed: tuple[Model, Coverage, Path])
     assert missing_hits(model, found, read_directed(model, folder)) == []
 
 
+@pytest.mark.slow
 def test_a_proof_that_does_not_hold_is_found(closed: tuple[Model, Coverage, Path]) -> None:
     """Of a record in which covered points are called unreachable, in place of being hit, each is named."""
     model, found, _ = closed
@@ -592,6 +595,7 @@ def test_stimuli_are_held_to_their_hash_and_model(closed: tuple[Model, Coverage,
 # --- RTL -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_node_alone_computes_what_the_model_does_there(closed: tuple[Model, Coverage, Path]) -> None:
     """The model made of one node gives, of the stimuli side by side, the reference engine's result for them."""
     model, _, folder = closed
@@ -680,6 +684,7 @@ def coverage_plan(folder: Path, *settings: str) -> Path:
     return folder / "plan.toml"
 
 
+@pytest.mark.slow
 def test_sign_off_passes_what_is_closed_and_fails_what_is_not(tmp_path: Path, closed: Any) -> None:
     """Closed by solving passes; a share that images alone do not reach fails, and says which points are not covered."""
     plan = load_plan(coverage_plan(tmp_path, "closed = true", "directed = false\nat_least = { table = 0.99, end = 0 }"))
@@ -697,6 +702,7 @@ def test_sign_off_passes_what_is_closed_and_fails_what_is_not(tmp_path: Path, cl
     assert [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(good)] == []
 
 
+@pytest.mark.slow
 def test_sign_off_fails_where_a_proof_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proofs are made again: one that does not hold again fails the check."""
     lie = Checked(proofs={"bound": 1}, left_out=0, wrong=("pool, sum.zero, channel 0: not proved by 'bound'",))
@@ -732,6 +738,7 @@ def call(capfd: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str
     return int(str(caught.value.code)), out, err
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_merges(
     parts: tuple[Model, list[Coverage], Coverage], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -213,6 +213,7 @@ def test_the_page_of_an_equal_trace_and_of_unknown_bits() -> None:
     assert steps_of(located, "fc") == ()
 
 
+@pytest.mark.slow
 def test_a_rule_behind_a_tap_is_shown_at_its_own_node() -> None:
     """A table that the trace does not have, rounded down: named, red in the graph, with its arithmetic."""
     model, x, _ = network()

@@ -336,6 +336,7 @@ def test_a_device_that_differs_is_kept_small(device: str, tmp_path: Path, monkey
     assert replay(folder, TWICE)[1].failures == ()
 
 
+@pytest.mark.slow
 def test_devices_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator for devices with a hole names it, and counts what it made."""
     monkeypatch.setattr(devices, "run_cosim", simulated(fails=False))
@@ -392,6 +393,7 @@ def test_command_refuses_what_makes_no_sense(arguments: tuple[object, ...], word
     assert words in (done.output + str(done.exception))
 
 
+@pytest.mark.slow
 def test_processes_share_a_run() -> None:
     """With several jobs each process has its part, and the sum is the run's."""
     done = command("--count", 6, "--jobs", 2, "--engines", "reference,files", "--json")

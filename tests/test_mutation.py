@@ -162,6 +162,7 @@ def own() -> Candidates:
     return Candidates(Request())
 
 
+@pytest.mark.slow
 def test_every_module_of_both_accelerators_has_mutants(own: Candidates) -> None:
     """There are far more than 1,500 mutants, of every file of the three folders, and a draw has every module."""
     files = {path.relative_to(ROOT / "rtl").as_posix() for path in (ROOT / "rtl").rglob("*.v")}

@@ -436,6 +436,7 @@ def test_torch_stays_in_its_rooms() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_onnx_stays_in_its_room() -> None:
     """ONNX and ONNX Runtime are imported in formats/onnx alone."""
     wrong = [
@@ -447,6 +448,7 @@ def test_onnx_stays_in_its_room() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_cocotb_stays_in_its_room() -> None:
     """The library cocotb is imported in the room cocotb alone, which no other room imports."""
     wrong = [

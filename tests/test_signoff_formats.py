@@ -142,6 +142,7 @@ def test_junit_is_written_by_the_command(plan: Path, tmp_path: Path) -> None:
     assert isinstance(error, FileError)
 
 
+@pytest.mark.slow
 def test_the_schema_is_that_of_records(plan: Path, tmp_path: Path) -> None:
     """The published schema is the one of today's records: they fit it, and a field more or less does not."""
     schema = record_schema()

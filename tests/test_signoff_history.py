@@ -68,6 +68,7 @@ def record(*checks: CheckRecord, **changes: Any) -> SignoffRecord:
 # --- History ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_run_is_a_line_and_the_next_one_shows_it(plan: Path) -> None:
     """A run has those before it in its record and report; the first has none; --no-history reads and writes none."""
     for number in range(3):
@@ -218,6 +219,7 @@ def test_accepting_takes_a_record_that_passed(plan: Path) -> None:
         read_accepted(loaded)
 
 
+@pytest.mark.slow
 def test_the_command_accepts_and_holds(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--accept runs nothing; the next run is held to what it wrote, and fails by name where it takes longer."""
     assert "no exact figures" in str(accepting(plan).exception)

@@ -305,6 +305,7 @@ def reporting(check: str, reported: str | None, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(CHECKS, check, dataclasses.replace(CHECKS[check], run=lambda *_: outcome))
 
 
+@pytest.mark.slow
 def test_what_is_only_reported_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that only reports has its own status in terminal, counts, record and page; alone it passes nothing."""
     reporting("accumulators", "no bound for <pool>", monkeypatch)

@@ -206,6 +206,7 @@ def test_what_is_too_much_to_hash_is_not_gone_on_with(
         open_journal(out, load_plan(plan), resume=True)
 
 
+@pytest.mark.slow
 def test_only_results_that_stand_are_taken(tmp_path: Path, plan: Path) -> None:
     """What could not be carried out is tried again, and so is what used files that the plan does not name."""
     out = tmp_path / "out"
@@ -236,6 +237,7 @@ def test_only_results_that_stand_are_taken(tmp_path: Path, plan: Path) -> None:
     journal.close(done=True)
 
 
+@pytest.mark.slow
 def test_one_run_a_folder(tmp_path: Path, plan: Path) -> None:
     """A second run into the same folder is refused while the first goes on; an earlier one that was ended is named."""
     out = tmp_path / "out"

@@ -98,6 +98,7 @@ def test_every_rule_has_help_and_names_are_escaped(record: SignoffRecord) -> Non
     assert len(render_sarif(record).runs) == 1
 
 
+@pytest.mark.slow
 def test_command_writes_sarif_beside_the_record(record: SignoffRecord, tmp_path: Path) -> None:
     """`fxsim signoff --sarif`: the file of a run that failed; a folder that is not there is refused first."""
     done = CliRunner().invoke(command, ["plan.toml", "-o", "out", "--jobs", "1", "--sarif", "found.sarif"])

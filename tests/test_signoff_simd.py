@@ -567,6 +567,7 @@ def test_timeline_is_drawn_as_it_is() -> None:
     assert sorted(text.get_text() for text in panels[0].texts) == ["0", "0"]
 
 
+@pytest.mark.slow
 def test_report_shows_cycles_against_bound_and_published() -> None:
     """The table has a row a model: alone, bound, published, batches, share used; a dash where nothing was kept."""
     html = page(row())

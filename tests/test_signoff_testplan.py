@@ -177,6 +177,7 @@ def test_a_plan_without_testpoints_reaches_nothing(tmp_path: Path) -> None:
     assert record.passed
 
 
+@pytest.mark.slow
 def test_the_projects_own_plan_is_covered() -> None:
     """Every check of the project's plan is named by some testpoint."""
     plan = load_plan()

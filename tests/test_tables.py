@@ -105,6 +105,7 @@ def monotone_tables(draw: st.DrawFn, rules: tuple[TableRule, ...]) -> tuple[int,
     return points, rule, rising if draw(st.booleans()) else np.ascontiguousarray(rising[:, ::-1])
 
 
+@pytest.mark.slow
 @given(monotone_tables((TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)))
 def test_monotone_tables_give_monotone_functions(case: tuple[int, TableRule, Int8]) -> None:
     """Under `hold`, `endpoint` and `full` a function never turns where its points do not."""
