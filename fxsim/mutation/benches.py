@@ -160,7 +160,7 @@ def _python_path() -> str:
 
 
 @cache
-def _environment() -> dict[str, str]:
+def _environment(simulator: str = "icarus") -> dict[str, str]:
     import cocotb_tools.config as config
     import find_libpython
 
@@ -179,7 +179,17 @@ def _environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "GPI_LOG_LEVEL": "ERROR",
-        "_LIBRARY": str(config.lib_entry("vpi", "icarus")),
+        "_LIBRARY": str(config.lib_entry("vpi", simulator)),
+    }
+
+
+def bench_environment(case: Case, results: Path, simulator: str = "icarus") -> dict[str, str]:
+    """The environment in which a simulator runs a case's cocotb tests, whose verdicts go into the file `results`."""
+    return _environment(simulator) | {
+        "COCOTB_TOPLEVEL": case.module,
+        "COCOTB_TEST_MODULES": case.testbench,
+        "COCOTB_RESULTS_FILE": str(results),
+        "COCOTB_RANDOM_SEED": seed(),
     }
 
 
@@ -267,14 +277,8 @@ def children_seconds() -> float:
 
 
 def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
-    environment = _environment()
     results = folder / "results.xml"
-    own = {
-        "COCOTB_TOPLEVEL": case.module,
-        "COCOTB_TEST_MODULES": case.testbench,
-        "COCOTB_RESULTS_FILE": str(results),
-        "COCOTB_RANDOM_SEED": seed(),
-    }
+    environment = bench_environment(case, results)
     command: Sequence[str] = ["vvp", "-m", environment["_LIBRARY"], str(folder / "sim.vvp"), "-none"]
     if limit is not None:
         command = limited(command, limit)
@@ -282,7 +286,7 @@ def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
     lines: list[str] = []
     failed = ""
     with running(
-        command, cwd=folder, env=os.environ | environment | own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command, cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         for line in _lines(process, deadline, stop):
