@@ -25,7 +25,7 @@ __all__ = [
     "save",
 ]
 
-PLACES = {
+_PLACES = {
     "FxsimError": "errors",
     "Graph": "graph",
     "Model": "graph",
@@ -42,8 +42,8 @@ Ctrl-C while it imports the rest."""
 
 def __getattr__(name: str) -> Any:
     """A public name of the package, or one of its rooms."""
-    if name in PLACES:
-        value = getattr(import_module(f"{__name__}.{PLACES[name]}"), name)
+    if name in _PLACES:
+        value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     else:
         try:
             value = import_module(f"{__name__}.{name}")

@@ -401,9 +401,13 @@ def test_imports_are_found_wherever_they_are_made(tmp_path: Path) -> None:
         "top.py", "fxsim/__init__.py", "fxsim/data.txt", "fxsim/room/__init__.py", "fxsim/room/near.py",
         "fxsim/room/table.json", "fxsim/far.py", "fxsim/named.py",
     }  # fmt: skip
-    top.write_text("from importlib import import_module\nimport_module('fxsim.' + name)\n")
-    assert set(package.rglob("*.py")) < set(imported([top], roots))
-    assert top_names([top]) == ["importlib"]
+    for text in (
+        "from importlib import import_module\nimport_module('fxsim.' + name)\n",
+        "import fxsim\nfxsim.run()\n",
+    ):
+        top.write_text(text)
+        assert set(package.rglob("*.py")) < set(imported([top], roots)), text
+    assert top_names([top]) == ["fxsim"]
 
 
 EQUAL = """module m (input wire clk, input wire rst, input wire [1:0] a, input wire [3:0] d, output wire [3:0] y);

@@ -1,7 +1,8 @@
 """The files that a Python file can import of this package and of the testbenches, read from their text.
 
 All imports count, those inside functions too, but for those for type checkers alone. So does a text that is the whole
-name of a module: registries load by such names. What loads by a computed name can load anything: of that, everything.
+name of a module: registries load by such names. What loads by a computed name, or takes an attribute of this package
+itself, can load anything: of that, everything.
 """
 
 import ast
@@ -13,7 +14,7 @@ import fxsim
 
 _LOADERS = ("import_module", "__import__", "run_module", "run_path")
 _KNOWN_LOADERS = ("fxsim/__init__.py", "fxsim/plugins.py")
-"""Files that load by computed names, all of which are seen here: attributes of the package, and texts of registries."""
+"""Files that load by computed names: those of attributes of the package, and those that registries have as texts."""
 
 PACKAGE = Path(fxsim.__file__).resolve().parent
 
@@ -98,21 +99,14 @@ def _names(path: Path, _changed: int, package: str) -> tuple[tuple[str, ...], bo
                 above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
                 base = ".".join([*above, *([module] if module else [])])
                 found |= {base, *(f"{base}.{alias.name}" for alias in names)}
-                if base == "fxsim":
-                    found |= {name for alias in names for name in _public(alias.name)}
-            case ast.Attribute(value=ast.Name(id="fxsim"), attr=name):
-                found |= {f"fxsim.{name}", *_public(name)}
+            case ast.Attribute(value=ast.Name(id="fxsim")):
+                anything = True  # which room it comes from is not looked for
             case ast.Constant(value=str(text)) if text.startswith(("fxsim.", "testbenches.")):
                 found.add(text)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _LOADERS:
                 constant = bool(node.args) and isinstance(node.args[0], ast.Constant)
                 anything = anything or not constant
     return tuple(sorted(found)), anything
-
-
-def _public(name: str) -> tuple[str, ...]:
-    """The room that a public name of the package comes from."""
-    return (f"fxsim.{fxsim.PLACES[name]}",) if name in fxsim.PLACES else ()
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
