@@ -211,6 +211,13 @@ def by_name(record: SignoffRecord) -> dict[str, CheckRecord]:
         (HEAD + ENGINES.replace('["images", "uniform"]', "[]"), "stimuli"),
         (HEAD + ACCUMULATORS.replace('["small"]', "[]"), "models"),
         (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = []\n', "directories"),
+        (HEAD + ENGINES.replace('["small"]', '["small", "small"]'), "names model 'small' more than once"),
+        (HEAD + ENGINES.replace('"uniform"', '"images"'), "names stimulus 'images' more than once"),
+        (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = ["a", "a"]\n', "folder 'a' more than once"),
+        (
+            HEAD + '[[check]]\nkind = "rtl-contract"\nname = "w"\nmodels = ["small"]\naccelerators = ["a", "a"]\n',
+            "names accelerator 'a' more than once",
+        ),
         (HEAD + PUBLISHED.replace('"all"', "[]"), "exact"),
         (HEAD + TINY_RTL.replace('["none", "random:{seed}"]', "[]"), "stalls"),
         (HEAD + ENGINES + 'engines = ["numba", "numba"]\n', "check 'engines' compares engine numba with itself"),
