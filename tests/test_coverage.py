@@ -757,6 +757,7 @@ def test_moments_of_other_names_are_not_merged() -> None:
         ("", "demands nothing"),
         ('accelerators = ["described"]', "accelerator 'described', expected of: stream, simd"),
         ('closed = true\nnever = { "*" = "a reason of some words" }', "of no accelerator"),
+        ("at_least = { table = 0.0 }", "> 0.0"),
         ("at_least = { tabel = 1.0 }", "the family 'tabel'"),
         ("closed = true\ndirected = false", "without directed stimuli"),
     ],

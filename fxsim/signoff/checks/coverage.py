@@ -36,7 +36,7 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
 
     `directed`: each other point gets a stimulus that is solved for, or a proof that nothing reaches it, which is made
     again. `closed`: no point may be open. `at_least`: by family of points, the least share that is covered or proved
-    unreachable, 0 to 1.
+    unreachable, above 0 and up to 1.
 
     `accelerators`: in each of these, simulated on the first stimulus under each of `stalls` and once with resets and
     stalls aimed at, every moment that it counts must come, but for those that `never` names (* is anything), each with
@@ -47,7 +47,7 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
     stimuli: Names
     directed: bool = True
     closed: bool = False
-    at_least: dict[str, Annotated[float, Meta(ge=0, le=1)]] = field(default_factory=dict)
+    at_least: dict[str, Annotated[float, Meta(gt=0, le=1)]] = field(default_factory=dict)
     accelerators: tuple[Name, ...] = ()
     stalls: Texts = ("none",)
     never: dict[str, Annotated[str, Meta(min_length=REASON_LEAST, max_length=2000)]] = field(default_factory=dict)
