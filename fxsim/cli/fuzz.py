@@ -113,7 +113,7 @@ def command(
     if jobs > 1 and part != (0, 1):
         raise click.UsageError("--part is one process's: give --jobs or --part")
 
-    def in_parts() -> FuzzResult:
+    def in_parts() -> "FuzzResult":
         arguments = ["--seed", str(seed), "--first", str(first), "--shrink-seconds", str(shrink_seconds)]
         arguments += ["--hours", str(hours)] if hours is not None else ["--count", str(count or 100)]
         arguments += ["--engines", engines] if engines is not None else []

@@ -55,7 +55,7 @@ def cover_rtl(
     return msgspec.structs.replace(made, not_measured=left, moments=moments), result
 
 
-AIMED_IMAGES = 96
+AIMED_IMAGES = 200
 """Images of a run that aims at moments: after each reset those that have not come out are computed again."""
 
 

@@ -40,7 +40,7 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
 
     `accelerators`: in each of these, simulated on the first stimulus under each of `stalls` and once with resets and
     stalls aimed at, every moment that it counts must come, but for those that `never` names (* is anything), each with
-    the reason. In the patterns `{seed}` is the check's own.
+    the reason. What is aimed has always the same seed; in the patterns `{seed}` is the check's own.
     """
 
     model: Name
@@ -180,7 +180,7 @@ def _moments(check: CoverageCheck, context: Context, seed: int, model: Model) ->
         assert found is not None  # a check names at least one pattern
         context.status(f"{accelerator}, aimed")
         request = CosimRequest(model, x, accelerator, power_on_seeds=(1,))
-        found = merge(found, aim(request, seed, context.progress))
+        found = merge(found, aim(request, progress=context.progress))
         never = missing_moments(found)[accelerator]
         named = {m: reason for m in never for name, reason in check.never.items() if fits(name, m)}
         used |= {name for name in check.never if any(fits(name, m) for m in never)}

@@ -73,7 +73,7 @@ class Simulation {
     }
 
   private:
-    static constexpr uint64_t HELD_INSIDE = 5;  // images that may be inside while their results are held back
+    static constexpr uint64_t HELD_INSIDE = 5;  // images read whose results may be held back
 
     void reset(uint64_t cycles) {
         dut_->rst = 1;
@@ -98,7 +98,7 @@ class Simulation {
         jobs_.drive();
         reads_.drive();
         JobMoments& moments = shared_.moments;
-        const bool many = shared_.entered - shared_.acknowledged > HELD_INSIDE;
+        const bool many = shared_.window.end() > shared_.acknowledged + HELD_INSIDE;
         writes_.hold_answers(moments.holds_on(B, moved_, b_taken_, many));
         writes_.drive();
         if (!moments.aimed()) return;
