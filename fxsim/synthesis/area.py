@@ -1,4 +1,4 @@
-"""What a design takes of an FPGA, counted by Yosys: each different part once, kept by content."""
+"""Areas of designs: Yosys counts the parts of an FPGA that they take, each different part of a design once."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a design takes of an FPGA: resources by module, and in all."""
+"""Records of areas: resources of an FPGA by part of a design, by module, and in all."""
 
 from collections.abc import Iterable
 
@@ -71,7 +71,7 @@ class ModuleArea(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Area(msgspec.Struct, frozen=True, kw_only=True):
-    """What a design takes of an FPGA. `design`: its top; `folder`: of its Verilog; `yosys`: its version."""
+    """The area of a design on an FPGA. `design`: its top; `folder`: of its Verilog; `yosys`: its version."""
 
     model: str
     accel: str

@@ -27,7 +27,7 @@ class Target:
     no_memory: str = ""
 
     def count(self, cells: Mapping[str, int], where: str) -> Resources:
-        """What some cells, by type, take; ToolError naming a type that is not known here."""
+        """Count the resources of some cells, by type; ToolError naming a type that is not known here."""
         total = Resources()
         for kind, count in cells.items():
             if kind in self.free:
