@@ -687,14 +687,15 @@ def coverage_plan(folder: Path, *settings: str) -> Path:
 @pytest.mark.slow
 def test_sign_off_passes_what_is_closed_and_fails_what_is_not(tmp_path: Path, closed: Any) -> None:
     """Closed by solving passes; a share that images alone do not reach fails, and says which points are not covered."""
-    plan = load_plan(coverage_plan(tmp_path, "closed = true", "directed = false\nat_least = { table = 0.99, end = 0 }"))
+    some = "directed = false\nat_least = { table = 0.99, sum = 0.01 }"
+    plan = load_plan(coverage_plan(tmp_path, "closed = true", some))
     good, bad = run_plan(plan).checks
     assert (good.status, bad.status) == (Status.PASSED, Status.FAILED)
     assert "0 open" in good.summary
     assert f"{total(closed[1]).points:,} points" in good.summary
     assert bad.reason is not None
     assert bad.reason.startswith("table: ")
-    assert "end:" not in bad.reason
+    assert "sum:" not in bad.reason
     assert bad.details.of(OpenPoints)[0].examples
     assert sum(row.open for row in bad.details.of(NodePointsRow)) > 0
     gaps = [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(bad)]
@@ -730,8 +731,8 @@ def test_moments_that_never_come_are_named_or_fail(
         for held in (0, 7)
     ]
     monkeypatch.setattr("fxsim.signoff.checks.coverage.cover_rtl", lambda *_args: (runs[0], None))
-    monkeypatch.setattr("fxsim.signoff.checks.coverage.aim", lambda *_args: runs[1])
-    settings = f'directed = false\naccelerators = ["stream"]\n{never}'
+    monkeypatch.setattr("fxsim.signoff.checks.coverage.aim", lambda *_args, **_options: runs[1])
+    settings = f'accelerators = ["stream"]\n{never}'
     (check,) = run_plan(load_plan(coverage_plan(tmp_path, settings))).checks
     assert check.status is (Status.PASSED if words is None else Status.FAILED)
     if words is not None:

@@ -323,7 +323,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
 
 
 def _moments(names: tuple[str | None, ...], found: messages.Found) -> dict[str, int]:
-    """How often what is counted came in each moment, by its name; ToolError where the harness counts others."""
+    """The count of each moment, by its name; ToolError where the harness counts others."""
     if len(names) != len(found.moments):
         raise ToolError(f"the simulator counted {len(found.moments)} moments, expected {len(names)}")
     return {name: count for name, count in zip(names, found.moments, strict=True) if name is not None}

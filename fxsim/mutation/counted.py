@@ -34,7 +34,7 @@ _FLAGS = (
 
 
 def count_bench(module: str, rtl: Path | None = None, status: Status | None = None) -> tuple[Coverage, Sources, int]:
-    """What of the Verilog in a folder, by default the project's, is run by the testbench of a module; how many cases.
+    """The coverage of a module's testbench, the Verilog (of a folder, by default the project's), and how many cases.
 
     ToolError where a case fails: what it ran means nothing then. FxsimError where there is no such testbench.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta, field
 
@@ -112,6 +112,31 @@ class MomentsRow(Data, frozen=True):
 def run(check: CoverageCheck, context: Context, seed: int) -> Outcome:
     """Coverage of a model by stimuli, its holes closed where that is asked for, against what is demanded."""
     model = context.model(check.model)
+    summaries, problems, numbers, rows = [], [], [], list[Data]()
+    if check.closed or check.at_least:
+        counted = _arithmetic(check, context, seed, model)
+        summaries.append(counted.summary)
+        problems += counted.problems
+        numbers += counted.numbers
+        rows += counted.rows
+    moments, wrong = _moments(check, context, seed, model)
+    problems += wrong
+    numbers += [Figure(f"{row.accelerator}: moments that came", row.came, f"of {row.moments:,}") for row in moments]
+    summaries += [f"{row.accelerator}: {row.came:,} of {row.moments:,} moments came" for row in moments]
+    return summarise("; ".join(summaries), problems, Details(numbers, [*rows, *moments]))
+
+
+class _Counted(NamedTuple):
+    """The points of the arithmetic in a check: in words, in figures, by node, and what is wrong."""
+
+    summary: str
+    numbers: list[Figure]
+    rows: list[Data]
+    problems: list[str]
+
+
+def _arithmetic(check: CoverageCheck, context: Context, seed: int, model: Model) -> _Counted:
+    """The points that the stimuli reach, their holes closed where that is asked for."""
     found: Coverage | None = None
     for name in check.stimuli:
         own = cover_images(model, context.stimulus(name, model, seed), name)
@@ -137,8 +162,6 @@ def run(check: CoverageCheck, context: Context, seed: int) -> Outcome:
         if share is None or share < least:
             got = "the model has no such points" if share is None else f"{share:.2%}"
             problems.append(f"{family}: {got}, expected at least {least:.2%} covered or proved unreachable")
-    moments, wrong = _moments(check, context, seed, model)
-    problems += wrong
     rows = [
         NodePointsRow(check.model, node, f.points, f.covered, f.directed, f.unreachable, f.open)
         for node, f in by_node(found).items()
@@ -155,13 +178,11 @@ def run(check: CoverageCheck, context: Context, seed: int) -> Outcome:
         Figure("open", figures.open),
         *(Figure(f"{family}: open", f.open, f"of {f.points:,}") for family, f in families.items()),
     ]
-    numbers += [Figure(f"{row.accelerator}: moments that came", row.came, f"of {row.moments:,}") for row in moments]
     summary = (
         f"{figures.points:,} points: {figures.covered:,} covered ({figures.directed:,} by stimuli of nodes alone), "
         f"{figures.unreachable:,} proved unreachable, {figures.open:,} open"
     )
-    summary += "".join(f"; {row.accelerator}: {row.came:,} of {row.moments:,} moments came" for row in moments)
-    return summarise(summary, problems, Details(numbers, [*rows, *listed, *moments]))
+    return _Counted(summary, numbers, [*rows, *listed], problems)
 
 
 def _moments(check: CoverageCheck, context: Context, seed: int, model: Model) -> tuple[list[MomentsRow], list[str]]:
