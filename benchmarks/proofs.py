@@ -56,6 +56,7 @@ class Change(NamedTuple):
 _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/activation_table.v"
 _GUARD, _TAG = "stream/frame_guard.v", "stream/frame_tag.v"
 _LOOKUP, _TILE, _LANE = "simd/table_lane.v", "simd/mac_tile.v", "simd/simd_lane.v"
+_TABLES = "simd/simd_tables.v"
 _MEAN, _CELL, _EPILOGUE = "simd/pool_lane.v", "simd/mac_cell.v", "simd/simd_epilogue.v"
 _TRANSPOSE, _FIFO, _POOL, _DOT = "stream/transpose.v", "lib/axis_fifo.v", "stream/pool.v", "stream/dot_product.v"
 CHANGES = (
@@ -201,6 +202,14 @@ CHANGES = (
         "",
         module="table_lane", device="simd",
     ),
+    Change("table edge", _TABLES, "clamp = rule == RULE_CLAMP", "clamp = 1'b0", module="simd_tables", device="simd"),
+    Change(
+        "index", _TABLES,
+        ".write_data(write_data[8*l+:8])",
+        ".write_data(write_data[8*(15-l)+:8])",
+        module="simd_tables", device="simd",
+    ),
+    Change("index", _TABLES, "~(8'hff << points_log2)", "8'hff << points_log2", module="simd_tables", device="simd"),
     Change("stale data", _TILE, ".first(first_reg[r])", ".first(first_reg[0])", module="mac_tile", device="simd"),
     Change(
         "order", _TILE,
