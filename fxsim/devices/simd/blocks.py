@@ -125,7 +125,7 @@ module table_rule #(
 endmodule
 """
 _TABLE_WRONG = (*(f"wrong_{points}" for points in range(2, 9)), "wrong_stays", "wrong_store")
-"""What `table_rule` looks at, by the bit of its output."""
+"""The names of what `table_rule` finds wrong, by the bit of its output."""
 
 
 def _lookup(top: str, lanes: int, block: str) -> str:
@@ -566,11 +566,11 @@ UNPROVED = {
     "axi_reader": "its properties are proved with --schedule all",
     "axi_writer": "its properties are proved with --schedule all",
     "block_transpose": "its properties are proved with --schedule all",
-    "simd_control": "its rule is that of its registers, and none is stated",
+    "simd_control": "its properties are proved with --schedule all",
     "simd_core": "its order of layers is in descriptors, which it reads from memory",
     "simd_descriptor": "it gives bits of a descriptor names: no rule but its own text",
     "simd_epilogue": "its stages are proved alone; in which order they are used is in descriptors",
-    "simd_loader": "its rule is that of the memory image, and none is stated here",
+    "simd_loader": "its properties are proved with --schedule all",
     "simd_memory": "its rule is AXI's and that of the memory image, and none is stated here",
     "simd_registers": "its properties are proved with --schedule all",
     "simd_resmlp": "its order of layers is in descriptors, which it reads from memory",
