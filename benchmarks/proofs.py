@@ -465,7 +465,7 @@ CHANGES = (
         "protocol", _LOADER,
         "tokens != (16'd1 << pool_shift)",
         "tokens < (16'd1 << pool_shift)",
-        module="simd_loader", device="simd", breaks="refused",
+        module="simd_loader", device="simd", breaks="code",
     ),
     Change(
         "protocol", _LOADER,
