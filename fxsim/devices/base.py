@@ -227,6 +227,10 @@ class Fitted(ABC):
         """The taps of the model that the device computes, in graph order; None where it computes all."""
         return None
 
+    def outside(self, taps: Iterable[str]) -> tuple[str, ...]:
+        """Those of some taps of the model that the device does not compute, though another may show them."""
+        return () if self.part is None else tuple(tap for tap in taps if tap not in self.part)
+
     def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # most have one value a beat, or show all
         """The signals of taps and output in a waveform, by the stream's name; none where there are no such signals.
 
