@@ -228,7 +228,7 @@ class Fitted(ABC):
         return None
 
     def outside(self, taps: Iterable[str]) -> tuple[str, ...]:
-        """Those of some taps of the model that the device does not compute, though another may show them."""
+        """The taps, of some of the model, that the device does not compute."""
         return () if self.part is None else tuple(tap for tap in taps if tap not in self.part)
 
     def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # most have one value a beat, or show all
