@@ -227,8 +227,11 @@ class Fitted(ABC):
         """The taps of the model that the device computes, in graph order; None where it computes all."""
         return None
 
-    def watched(self) -> dict[str, Watched]:
-        """The signals of taps and output in a waveform, by the stream's name; none where they are not one a stream."""
+    def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # most have one value a beat, or show all
+        """The signals of taps and output in a waveform, by the stream's name; none where there are no such signals.
+
+        `channel`: the one that is looked at, where a signal has the values of one of several channels.
+        """
         return {}
 
     @property
