@@ -8,6 +8,8 @@ from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.devices import DESCRIBED
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.mutation import python_run
+from fxsim.mutation.kinds import Mutant
 from fxsim.mutation.record import SURVIVED, TIMED_OUT, Record
 from fxsim.mutation.run import Candidates, Request, mutate
 from fxsim.mutation.text import COLUMNS, cells, diff, markdown
@@ -27,6 +29,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: int
     only: tuple[str, ...]
     others: bool
+    python: bool = False
+
+    def python_request(self, jobs: int = 1, fresh: bool = False) -> python_run.Request:
+        """The request, for mutants of Python."""
+        return python_run.Request(
+            modules=self.modules, count=self.count, seed=self.seed, only=self.only, others=self.others, jobs=jobs,
+            fresh=fresh,
+        )  # fmt: skip
 
     def request(self, jobs: int = 1, fresh: bool = False) -> Request:
         """The request."""
@@ -40,6 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def command(self) -> str:
         """The command that asks for this."""
         words = ["fxsim mutate", *(() if self.rtl is None else ("DIR",))]
+        words += ["--python"] if self.python else []
         words += [] if self.accel is None else [f"--accel {self.accel}"]
         words += [f"--module {name}" for name in self.modules] + [f"--id {name}" for name in self.only]
         words += [f"--count {self.count} --seed {self.seed}"] + ([] if self.others else ["--no-others"])
@@ -48,8 +59,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def show_list(asked: Asked, as_json: bool) -> int:
     """List the mutants of a request; the exit status."""
-    request = asked.request()
-    drawn = Candidates(request).draw(request)
+    drawn: list[Mutant]
+    if asked.python:
+        wanted = asked.python_request()
+        drawn = python_run.Candidates(wanted).draw(wanted)
+    else:
+        request = asked.request()
+        drawn = Candidates(request).draw(request)
     if as_json:
         print_json([msgspec.to_builtins(vars(mutant)) for mutant in drawn])
         return 0
@@ -63,7 +79,10 @@ def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None
     if output is not None:
         asked = _asked(asked, output, resume)
     with progress("mutants") as report:
-        record = mutate(asked.request(jobs, fresh), progress=report)
+        if asked.python:
+            record = python_run.mutate_python(asked.python_request(jobs, fresh), progress=report)
+        else:
+            record = mutate(asked.request(jobs, fresh), progress=report)
     return _show(record, asked.command, output, as_json)
 
 
