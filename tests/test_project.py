@@ -72,7 +72,7 @@ ROOMS["prove"] = ROOMS["cosim"] | ROOMS["explain"] | {"cosim", "explain"}
 ROOMS["rtl_lint"] = ROOMS["devices"] | {"devices"}
 ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
-ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
+ROOMS["mutation"] = ROOMS["prove"] | {"prove", "tables"}
 ROOMS["signoff"] = ROOMS["golden"] | {
     "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
     "rtl_lint",
