@@ -15,8 +15,9 @@ from fxsim.engines.compiled import isa, kernel
 from fxsim.errors import FileError, FxsimError
 from fxsim.mutation import benches, python_run
 from fxsim.mutation.domains import DOMAINS, exhaust
+from fxsim.mutation.imports import PACKAGE
 from fxsim.mutation.kinds import Mutant
-from fxsim.mutation.python import KINDS, NOT_PYTHON, PACKAGE, SAME_CODE, Candidates, function_at, make_mutants
+from fxsim.mutation.python import KINDS, NOT_PYTHON, SAME_CODE, Candidates, function_at, make_mutants
 from fxsim.mutation.python_run import ROOMS, Judge, Request, file_of, mutate_python
 from fxsim.mutation.text import markdown
 from fxsim.tables import points_kernels

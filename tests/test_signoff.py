@@ -211,6 +211,13 @@ def by_name(record: SignoffRecord) -> dict[str, CheckRecord]:
         (HEAD + ENGINES.replace('["images", "uniform"]', "[]"), "stimuli"),
         (HEAD + ACCUMULATORS.replace('["small"]', "[]"), "models"),
         (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = []\n', "directories"),
+        (HEAD + ENGINES.replace('["small"]', '["small", "small"]'), "names model 'small' more than once"),
+        (HEAD + ENGINES.replace('"uniform"', '"images"'), "names stimulus 'images' more than once"),
+        (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = ["a", "a"]\n', "folder 'a' more than once"),
+        (
+            HEAD + '[[check]]\nkind = "rtl-contract"\nname = "w"\nmodels = ["small"]\naccelerators = ["a", "a"]\n',
+            "names accelerator 'a' more than once",
+        ),
         (HEAD + PUBLISHED.replace('"all"', "[]"), "exact"),
         (HEAD + TINY_RTL.replace('["none", "random:{seed}"]', "[]"), "stalls"),
         (HEAD + ENGINES + 'engines = ["numba", "numba"]\n', "check 'engines' compares engine numba with itself"),
@@ -882,7 +889,7 @@ def cosim_result(**changes: Any) -> CosimResult:
             interval_cycles=12, latency_cycles=50, first_output_cycles=None, interval=Spread(12, 12, 12, 4),
             input_interval=None, latency=None, interval_bound_cycles=12, interval_least_cycles=None,
             interval_within_bound=True, cycles=100, resets=0, cycles_per_second=1000, simulation_seconds=0.1,
-            waiting_seconds=0.0, wall_seconds=0.1,
+            simulation_cpu_seconds=0.1, waiting_seconds=0.0, wall_seconds=0.1,
         ),
         build=BuildUsed(
             rtl_sha256="f" * 64, parameters={}, build_key="k", build_cached=True, build_seconds=0.0, verilator="v",

@@ -7,15 +7,11 @@ import ast
 import io
 import tokenize
 from collections.abc import Sequence
-from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
 
 from fxsim.errors import FileError
 from fxsim.mutation.kinds import Edit, Mutant, named
-
-PACKAGE = Path(__file__).resolve().parent.parent
-"""The folder of the package, that files of mutants are named in."""
 
 KINDS = {
     "arithmetic": "+ for -, - for +, + for *, * for //, a sign left out; in LLVM's instructions too",

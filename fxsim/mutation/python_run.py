@@ -4,7 +4,6 @@ Each mutant is loaded in the place of its module in a process of its own (`loade
 then those of rooms that use it, the fastest first, up to the first that fails.
 """
 
-import ast
 import contextlib
 import json
 import os
@@ -26,13 +25,13 @@ import msgspec
 
 from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
-from fxsim.mutation import benches, loaded, record
+from fxsim.mutation import benches, domains, loaded, record
 from fxsim.mutation.benches import Run
 from fxsim.mutation.children import GivenUp, Stop
-from fxsim.mutation.domains import DOMAINS
+from fxsim.mutation.imports import PACKAGE, imported
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant
-from fxsim.mutation.python import PACKAGE, function_at, make_mutants
+from fxsim.mutation.python import function_at, make_mutants
 from fxsim.mutation.run import Progress, choose
 from fxsim.paths import cache_dir
 from fxsim.process import running
@@ -159,32 +158,11 @@ class Candidates:
 
 
 def files_of_tests(names: Sequence[str]) -> list[Path]:
-    """Files of tests, by name, and all of the clone that these import or are set up by."""
+    """Files of tests, by name, and all of the clone and of fxsim that these can import, or are set up by."""
     root = find_root()
-    waiting = [*(f"test_{name}" for name in names), "conftest"]
-    found: dict[str, Path] = {}
-    while waiting:
-        name = waiting.pop()
-        path = root / "tests" / f"{name}.py"
-        if name in found or not path.is_file():
-            continue
-        found[name] = path
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            match node:
-                case ast.ImportFrom(module="tests"):
-                    waiting += (alias.name for alias in node.names)
-                case ast.ImportFrom(module=str() as module) if module.startswith("tests."):
-                    waiting.append(module.removeprefix("tests."))
-    return [*(found[name] for name in sorted(found)), root / "conftest.py", root / "pyproject.toml"]
-
-
-@cache
-def _hash_package() -> str:
-    """Hash of all that the package is made of: any of it may be loaded beside a mutant."""
-    files = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
-    return hash_parts(
-        *(part for path in files for part in (str(path.relative_to(PACKAGE)).encode(), path.read_bytes()))
-    )
+    tests = [root / "tests" / f"{name}.py" for name in ("conftest", *(f"test_{name}" for name in names))]
+    found = imported(tests, {"fxsim": PACKAGE, "tests": root / "tests"})
+    return [*found, root / "conftest.py", root / "pyproject.toml"]
 
 
 def _versions() -> dict[str, str]:
@@ -254,7 +232,7 @@ class Judge:
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._bases: dict[tuple[Room, str], _Base] = {}
-        self._domains: dict[str, _Domain] = {}
+        self._tests: dict[tuple[bool, _Stage], dict[str, object]] = {}
         self._free: SimpleQueue[_Server] = SimpleQueue()
 
     def __enter__(self) -> "Judge":
@@ -286,11 +264,11 @@ class Judge:
         for stage in self._stages(room):
             found = self._run(room, stage, mutant, mutated)
             if found.state != benches.PASSED:
-                return benches.row_of(mutant, text, found, stage.name)
+                return record.row_of(mutant, text, found, stage.name)
         equal = self._equal(room, mutant, text, mutated)
         if equal:
-            return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
-        return benches.row_of(mutant, text, Run(record.SURVIVED), "")
+            return record.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
+        return record.row_of(mutant, text, Run(record.SURVIVED), "")
 
     def _stages(self, room: Room) -> list[_Stage]:
         stages = [_Stage(record.MODULE_TEST, room.own, _FIRST)]
@@ -299,12 +277,15 @@ class Judge:
         return stages
 
     def _rests_on(self, room: Room, stage: _Stage) -> dict[str, object]:
-        files = files_of_tests((*room.own, *room.others))
-        tests = hash_parts(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
-        return {
-            "package": _hash_package(), "tests": tests, "versions": _versions(), "seed": benches.seed(),
-            "stage": stage, "sets": _instruction_sets(),
-        }  # fmt: skip
+        key = room.compiled, stage
+        if key not in self._tests:
+            files = files_of_tests(stage.files)
+            tests = hash_parts(*(part for path in files for part in (str(path).encode(), path.read_bytes())))
+            self._tests[key] = {
+                "tests": tests, "versions": _versions(), "seed": benches.seed(), "stage": stage,
+                "compiled": room.compiled, "sets": _instruction_sets(),
+            }  # fmt: skip
+        return self._tests[key]
 
     def base(self, room: Room, stage: _Stage) -> _Base:
         """The run of a stage without a mutant. FxsimError where a test fails then."""
@@ -357,9 +338,11 @@ class Judge:
     def _equal(self, room: Room, mutant: Mutant, text: str, mutated: str) -> str:
         """The method by which a mutant is shown to be the original; empty where it is not."""
         name = f"{mutant.module}:{function_at(text, mutant.start)}"
-        if name not in DOMAINS:
+        if name not in domains.DOMAINS:
             return ""
-        rests_on: dict[str, object] = {"package": _hash_package(), "versions": _versions(), "domain": name}
+        files = imported([Path(domains.__file__)], {"fxsim": PACKAGE})
+        read = hash_parts(*(part for path in files for part in (str(path).encode(), path.read_bytes())))
+        rests_on: dict[str, object] = {"files": read, "versions": _versions(), "domain": name}
 
         def exhaust(own: Mutant | None) -> _Domain:
             answer = self._ask(room, None, own, mutated if own else "", {}, 60.0, name)
@@ -415,7 +398,8 @@ def mutate_python(
             # What is still asked for ends with who answers it.
             judge.close()
             pool.shutdown(cancel_futures=True)
-    rests_on = {"package": _hash_package(), "instruction sets": ", ".join(_instruction_sets())} | _versions()
+    texts = (part for module, text in candidates.texts.items() for part in (module.encode(), text.encode()))
+    rests_on = {"modules": hash_parts(*texts), "instruction sets": ", ".join(_instruction_sets())} | _versions()
     return record.make_record(
         DESIGN, request.seed, request.count, len(candidates.mutants), rests_on, rows, candidates.left_out
     )

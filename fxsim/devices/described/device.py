@@ -86,7 +86,7 @@ class FittedStreams(FittedDescribed[Bound]):
         """Taps of the model that the description shows, in graph order."""
         return tuple(tap.name for tap in self.bound.taps)
 
-    def watched(self) -> dict[str, Watched]:
+    def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # whole words
         """The words of taps and output, as the module around the design has them: a tap's as its description says."""
         top, output = f"TOP.{TOP}", self.bound.output
         found = {tap.name: _watched(f"{top}.tap_{i}", tap.beats) for i, tap in enumerate(self.bound.taps)}

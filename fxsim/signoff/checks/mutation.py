@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from fxsim.errors import FxsimError
-from fxsim.mutation.python import PACKAGE
+from fxsim.mutation.imports import PACKAGE
 from fxsim.mutation.record import FOLDERS, SURVIVED, TIMED_OUT, Judged, Score
 from fxsim.mutation.record import Record as Mutants
 from fxsim.mutation.text import COLUMNS, diff, percent

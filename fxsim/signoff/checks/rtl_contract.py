@@ -28,6 +28,8 @@ class RtlContractCheck(Check, frozen=True, tag="rtl-contract", kw_only=True):
 
     def problems(self) -> Iterator[str]:
         """Each accelerator must be there and state its needs; a description has no Verilog in its place."""
+        for name in sorted({name for name in self.accelerators if self.accelerators.count(name) > 1}):
+            yield f"names accelerator '{name}' more than once"
         for name in self.accelerators:
             if name not in DEVICES:
                 yield f"names accelerator '{name}', expected of: {', '.join(DEVICES)}"
