@@ -889,7 +889,7 @@ def cosim_result(**changes: Any) -> CosimResult:
             interval_cycles=12, latency_cycles=50, first_output_cycles=None, interval=Spread(12, 12, 12, 4),
             input_interval=None, latency=None, interval_bound_cycles=12, interval_least_cycles=None,
             interval_within_bound=True, cycles=100, resets=0, cycles_per_second=1000, simulation_seconds=0.1,
-            waiting_seconds=0.0, wall_seconds=0.1,
+            simulation_cpu_seconds=0.1, waiting_seconds=0.0, wall_seconds=0.1,
         ),
         build=BuildUsed(
             rtl_sha256="f" * 64, parameters={}, build_key="k", build_cached=True, build_seconds=0.0, verilator="v",

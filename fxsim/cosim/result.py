@@ -212,6 +212,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     resets: int
     cycles_per_second: int
     simulation_seconds: float
+    simulation_cpu_seconds: float
     waiting_seconds: float
     wall_seconds: float
 
