@@ -23,6 +23,8 @@ from fxsim.errors import FxsimError
 from fxsim.families import ResMLPConfig
 from fxsim.formats import save
 from fxsim.golden import generate_model, natural_images
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Linear, Relu
 from fxsim.paths import golden_dir, rtl_dir
 from fxsim.signoff import load_plan, run_plan, write_both
 from fxsim.signoff.accepted import Accepted, Figures, read_accepted
@@ -445,6 +447,34 @@ def test_verilog_is_covered_whichever_check_judged_it(
     assert {"fxsim-rtl/stream/stream_resmlp.v", "fxsim-rtl/simd/simd_core.v"} <= names
 
 
+def test_a_described_design_is_covered(project: Path) -> None:
+    """Its files and its description are, and not the Verilog around it, which follows from them."""
+    shutil.copytree(ROOT / "tests" / "rtl" / "awkward", project / "theirs")
+    weight, ones = np.ones((4, 6), np.int8), np.ones(4, np.int8)
+    nodes = (Node("fc", Linear(weight, ones, ones.astype(np.uint8)), ("input",)), Node("act", Relu(), ("fc",)))
+    save(Model(Graph((3, 6), nodes), "tiny"), project / "tiny.safetensors")
+    check = '[[check]]\nkind = "rtl-contract"\nname = "widths"\nmodels = ["tiny"]\ndut = "theirs/awkward.toml"\n'
+    (project / "plan.toml").write_text(
+        f'title = "theirs"\nseed = 1\n[models]\ntiny = {{ file = "tiny.safetensors" }}\n{check}'
+    )
+    record = run_plan(load_plan(Path("plan.toml")))
+    assert record.passed, record.checks
+    write_both(record, project / "reports")
+    done = run("certify", "reports/signoff.json", "-o", "plain.json")
+    assert done.exit_code == 0, done.exception
+    files = statement(project)["predicate"]["files"]
+    assert files["theirs/awkward.toml"]["role"] == "design"
+    assert {name for name, row in files.items() if row["role"] == "rtl"} == {
+        f"theirs/{name}" for name in ("mlp_pkg.sv", "neuron.sv", "awkward.sv")
+    }
+    for name in ("neuron.sv", "awkward.toml"):
+        path = project / "theirs" / name
+        kept = path.read_bytes()
+        path.write_bytes(kept + b" ")
+        assert problems(project, "plain.json") == (f"theirs/{name}: has changed",)
+        path.write_bytes(kept)
+
+
 def test_accepted_figures_are_covered(project: Path) -> None:
     """Figures that checks were held to are covered: others, or none, get no certificate, and a change is found."""
     accepted = Accepted("fxsim.signoff.accepted", 1, "then", "c", "m", {"widths": Figures({}, {})})
@@ -514,10 +544,10 @@ def test_what_changes_meanwhile_is_refused(project: Path, monkeypatch: pytest.Mo
     """A file that is another one when all is read than when it was held to the record gets no certificate."""
 
     def later(_making: object) -> None:
-        (project / "model.safetensors").write_bytes(b"")
+        (project / "x.npy").write_bytes(b"")
 
     monkeypatch.setattr(_Making, "others", later)
-    assert "model.safetensors: has changed, while the certificate was made" in certified(project)
+    assert "x.npy: has changed, while the certificate was made" in certified(project)
 
 
 def test_files_outside_of_the_root_are_refused(project: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -247,16 +247,16 @@ class _Making:
                 for model_name in dict.fromkeys(check.named_models):
                     self._roms(model_name, setup.accelerator)
 
-    def _read_sources(self, rtl_name: str, sources: Sources) -> None:
+    def _read_sources(self, rtl_name: str, sources: Sources, made: Collection[str] = ()) -> None:
         self._hold(rtl_name, sources.sha256, f"the Verilog in {sources.folder} changed")
-        self._verilog(sources)
+        self._verilog(sources, made)
 
     def _sources(self, setup: Setup, model_name: str) -> None:
         device = DEVICES[setup.accelerator]
         settings, own = setup.found(self.context)
         model = self.context.model(model_name)
         fitted = device.fit(model, make_settings(device.name, device.settings, settings))
-        self._read_sources(setup.rtl_name, fitted.design.read(own))
+        self._read_sources(setup.rtl_name, fitted.design.read(own), fitted.design.made)
         for name, value in settings.items():
             what = f"{name} {setup.settings.get(name)}"
             if what in self.record.hashes and isinstance(value, str):
@@ -264,10 +264,13 @@ class _Making:
                 self._hold(what, hashlib.sha256(path.read_bytes()).hexdigest(), f"{path} changed")
                 self.add(path, "design")
 
-    def _verilog(self, sources: Sources) -> None:
+    def _verilog(self, sources: Sources, made: Collection[str]) -> None:
+        """Cover files of Verilog, but for what is made of them and of the description: it lies in no folder."""
         folder = sources.folder
         ours = folder.resolve() == rtl_dir().resolve() and not folder.resolve().is_relative_to(self.root)
         for name, data in sources.files.items():
+            if name in made:
+                continue
             if ours:
                 self._cover(f"{FXSIM_RTL}/{name}", data, "rtl", "fxsim")
             else:
