@@ -163,7 +163,7 @@ def recheck(folder: Path, again: Mapping[str, Again], status: Callable[[int, int
 
 
 def read_list(folder: Path) -> Record:
-    """What evidence consists of. FileError where that is not stated, or with a name that is none of evidence."""
+    """The record of evidence. FileError where that is not stated, or with a name that is none of evidence."""
     record = read_json(folder / RECORD, Record, _RECORD_BYTES_MAX, "a record of evidence")
     if record.format != _FORMAT:
         raise FileError(f"{folder / RECORD}: has format {record.format}, expected {_FORMAT}")

@@ -34,7 +34,7 @@ class FourStateCheck(Check, frozen=True, tag="four-state", kw_only=True):
 
     @property
     def setups(self) -> tuple[Setup, ...]:
-        """That one."""
+        """The accelerator, alone."""
         return (self.setup,)
 
     def problems(self) -> Iterator[str]:

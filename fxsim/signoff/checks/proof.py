@@ -67,7 +67,7 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
 
     @property
     def setups(self) -> tuple[Setup, ...]:
-        """That one, unless it is the engine alone that is proved."""
+        """The accelerator, unless it is the engine alone that is proved."""
         return () if self.what == ("engine",) else (self.setup,)
 
     def problems(self) -> Iterator[str]:
