@@ -1,6 +1,7 @@
 """What a design takes of an FPGA: counts that can be made by hand, parts against the whole, and what is kept."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,17 @@ def test_what_yosys_does_not_take_is_said() -> None:
         synthesise(
             _design("bad", "module bad (input wire a, output wire b); absent x (a, b); endmodule"), TARGETS["ecp5"]
         )
+
+
+@pytest.mark.slow
+def test_a_part_without_memories_is_the_same_without_what_makes_them() -> None:
+    """The options that spare Yosys reading how memories are made: the same cells as with it."""
+    given = _design("register", _REGISTER)
+    target = TARGETS["xcup"]
+    (short,) = synthesise(given, target)
+    (long,) = synthesise(given, replace(target, no_memory=""))
+    assert short.sha256 != long.sha256
+    assert short.each == long.each == Resources(ff=8)
 
 
 def test_an_unknown_device_is_refused() -> None:

@@ -253,6 +253,10 @@ class Fitted(ABC):
         """The taps of the model that the device computes, in graph order; None where it computes all."""
         return None
 
+    def outside(self, taps: Iterable[str]) -> tuple[str, ...]:
+        """The taps, of some of the model, that the device does not compute."""
+        return () if self.part is None else tuple(tap for tap in taps if tap not in self.part)
+
     def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
         """The design as a tool for synthesis reads it, or with the Verilog of the folder `rtl` in its place."""
         with temporary.folder("files") as work:

@@ -51,7 +51,7 @@ def count_cells(text: str, target: Target, where: str) -> dict[str, int]:
     place, _ = find_yosys()
     commands = [
         "read_rtlil unit.il",
-        f"{target.synthesis} -top unit",
+        f"{_command(text, target)} -top unit",
         "check -assert",
         "tee -q -o stat.json stat -json",
     ]
