@@ -20,6 +20,7 @@ from fxsim.signoff.kind import Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names, Part
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table
+from fxsim.signoff.simulation import Setup
 from fxsim.simulate.sources import read_sources
 
 _NEEDED = {"pyverilog": "evidence", "cocotb": "cocotb", "pytest": "test"}
@@ -53,6 +54,11 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 1
     others: bool = True
     waivers: tuple[MutantWaiver, ...] = ()
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerators that mutants are made of."""
+        return tuple(Setup(name) for name in _ACCELERATORS if self.accelerator in (None, name))
 
     def problems(self) -> Iterator[str]:
         """The accelerator must be one of the project's own, and is none of Python; nothing may be waived twice."""
