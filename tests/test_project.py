@@ -406,7 +406,7 @@ def test_children_and_temporary_files_have_one_place() -> None:
         "tempfile": {
             Path("temporary.py"), Path("golden", "__main__.py"), Path("simulate", "cache.py"), Path("jit.py"),
         },
-        "os": set(),
+        "os": {Path("mutation", "server.py")},  # what it forks are simulations, which end with it
         "multiprocessing": set(),
     }  # fmt: skip
     uses = {"subprocess": starts, "os": {"fork", "system", "popen", "posix_spawn", "spawnv"}}
@@ -450,12 +450,12 @@ def test_onnx_stays_in_its_room() -> None:
 
 @pytest.mark.slow
 def test_cocotb_stays_in_its_room() -> None:
-    """The library cocotb is imported in the room cocotb alone, which no other room imports."""
+    """The library cocotb is imported in the room cocotb alone, which no other room imports, and inside a simulator."""
     wrong = [
         f"{path} imports {name}"
         for path, tree in modules().items()
         for name in imports(tree, everywhere=True)
-        if name.split(".")[0] == "cocotb" and path.parts[0] != "cocotb"
+        if name.split(".")[0] == "cocotb" and path.parts[0] != "cocotb" and path != Path("mutation", "server.py")
     ]
     assert wrong == []
     assert [room for room, above in ROOMS.items() if "cocotb" in above] == []

@@ -10,7 +10,7 @@ from fxsim.errors import FxsimError
 
 _CLASSES = 10
 _FILE = Path("datasets", "data", "digits.csv.gz")
-"""Where scikit-learn keeps them: 64 intensities and a label a line. Importing it takes longer than reading them."""
+"""Their file in the folder of scikit-learn: 64 intensities and a label a line. Importing that takes longer."""
 _TEST_EVERY = 4
 """Every fourth picture of a class, in the order of the file, is for testing: no random numbers to change under us."""
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from fxsim.devices import DESCRIBED, DEVICES
+from fxsim.mutation.benches import PASSED, Run
+from fxsim.mutation.kinds import Mutant
 
 KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID = "killed", "survived", "equivalent", "timed out", "invalid"
 VERDICTS = (KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID)
@@ -118,3 +120,14 @@ def make_record(
         ),
         mutants=tuple(ordered),
     )
+
+
+def row_of(mutant: Mutant, text: str, run: Run, stage: str) -> Judged:
+    """The row of a record for a mutant of a file's text, from the run that decided, in a stage."""
+    return Judged(
+        id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
+        column=mutant.column, was=mutant.was, becomes=mutant.becomes,
+        verdict=SURVIVED if run.state == PASSED else run.state,
+        stage="" if run.state in (PASSED, INVALID) else stage, check=run.test if run.state != PASSED else "",
+        how=run.how, words=run.words, source=text.splitlines()[mutant.line - 1].strip(),
+    )  # fmt: skip

@@ -21,8 +21,9 @@ from fxsim.mutation.benches import Run
 from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant, make_mutants
-from fxsim.mutation.record import WHOLE, Judged, Record, make_record
+from fxsim.mutation.record import WHOLE, Judged, Record, make_record, row_of
 from fxsim.paths import cache_dir, verilog_files
+from fxsim.prove.kept import PACKAGE_SHA256
 from fxsim.simulate.build import optimisation
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import find_toolchain
@@ -50,6 +51,7 @@ class Design:
         """All that a co-simulation rests on beside the Verilog."""
         tools = find_toolchain(optimisation())
         return {
+            "package": PACKAGE_SHA256,
             "model": model_sha256(load(self.model)),
             "images": hash_parts(self.images.read_bytes()),
             "device": self.device,
@@ -157,4 +159,4 @@ def _judge(
         return Run(found.state, found.test, found.how, found.words)
 
     found = kept("whole", rests_on | {"file": mutant.file, "mutated": mutated}, Run, run, fresh)
-    return benches.row_of(mutant, text, found, WHOLE)
+    return row_of(mutant, text, found, WHOLE)
