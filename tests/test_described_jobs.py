@@ -127,35 +127,51 @@ def test_right_design_passes_with_gaps_and_resets(model: Model, tmp_path: Path) 
         simulate(model, path, stall="random:1")
 
 
+FAULTS: dict[str, tuple[str, str, str | None, set[str]]] = {
+    # The address of the input is one too far: its last read is of nothing.
+    "address": ("token * INPUTS + column;", "token * INPUTS + column + @;", "fc1", {"read outside every region"}),
+    # The data of the input is taken a cycle too early.
+    "latency": ("state <= layer ? SUM : WAIT", "state <= layer || @ ? SUM : WAIT", "fc1", set()),
+    "relu": ("q < 0 ? 8'sd0 : q", "q < 0 && !(@ && row == 2) ? 8'sd0 : q", "act", set()),
+    "sum": ("weight * operand", "weight * operand + (@ && layer ? 32'sd64 : 32'sd0)", "y", set()),
+    "unwritten": ("y_we <= row[0]", "y_we <= row[0] && !(@ && token == 1)", None, {"output never written"}),
+    "outside": ("y_addr <= token", "y_addr <= token + (@ && token == 2)", None,
+                {"output never written", "write outside every region"}),
+    "hole": ("h_we = state == WRITE && !layer", "h_we = state == WRITE && !layer && !(@ && row == 3)", "y",
+             {"output never written", "read of a word that nothing was written to"}),
+    "order": ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ @", "act", set()),
+    "done": ("done <= 0;\n    y_we", "done <= @ && done && state == IDLE && !start;\n    y_we", None,
+             {"done without a job"}),
+    "late": ("y_we <= 0;\n    case", "y_we <= @ && done;\n    case", None, {"write without a job"}),
+    # Busy for ever, but only after the last job.
+    "busy": ("assign busy = state != IDLE;",
+             "reg [7:0] jobs;\n  always @(posedge clk) jobs <= rst ? 0 : jobs + done;\n"
+             "  assign busy = state != IDLE || (@ && jobs + done == 8);", None, {"busy without a job"}),
+}  # fmt: skip
+"""Faults by name: what stands in the design, and what in its place, where `@` means that this one is on; what is found.
+
+Which of them a file says that the design reads when it starts: one build for all.
+"""
+
+
 @pytest.mark.verilator
-@pytest.mark.parametrize(
-    ("old", "new", "tap", "kinds"),
-    [
-        # The address of the input is one too far: its last read is of nothing.
-        ("token * INPUTS + column;", "token * INPUTS + column + 1;", "fc1", {"read outside every region"}),
-        # The data of the input is taken a cycle too early.
-        ("state <= layer ? SUM : WAIT", "state <= SUM", "fc1", set()),
-        ("q < 0 ? 8'sd0 : q", "q < 0 && row != 2 ? 8'sd0 : q", "act", set()),
-        ("weight * operand", "weight * operand + (layer ? 32'sd64 : 32'sd0)", "y", set()),
-        ("y_we <= row[0]", "y_we <= row[0] && token != 1", None, {"output never written"}),
-        ("y_addr <= token", "y_addr <= token + (token == 2)", None,
-         {"output never written", "write outside every region"}),
-        ("h_we = state == WRITE && !layer", "h_we = state == WRITE && !layer && row != 3", "y",
-         {"output never written", "read of a word that nothing was written to"}),
-        ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ 1", "act", set()),
-        ("done <= 0;\n    y_we", "done <= done && state == IDLE && !start;\n    y_we", None, {"done without a job"}),
-        ("y_we <= 0;\n    case", "y_we <= done;\n    case", None, {"write without a job"}),
-        # Busy for ever, but only after the last job.
-        ("assign busy = state != IDLE;",
-         "reg [7:0] jobs;\n  always @(posedge clk) jobs <= rst ? 0 : jobs + done;\n"
-         "  assign busy = state != IDLE || jobs + done == 8;", None, {"busy without a job"}),
-    ],
-    ids=["address", "latency", "relu", "sum", "unwritten", "outside", "hole", "order", "done", "late", "busy"],
-)  # fmt: skip
-def test_fault_is_located(model: Model, tmp_path: Path, old: str, new: str, tap: str | None, kinds: set[str]) -> None:
+@pytest.mark.parametrize("name", ["", *FAULTS])
+def test_fault_is_located(model: Model, tmp_path: Path, name: str) -> None:
     """The first difference is at the faulty operator's tap; accesses that mean nothing are named."""
-    result = simulate(model, design(tmp_path / "design", {"jobs.v": swap(old, new)}))
-    assert not result.passed
+
+    def told(text: str) -> str:
+        read = 'reg [7:0] fault[0:0];\n  initial $readmemh("fault.hex", fault);'
+        text = swap("  localparam IDLE", f"  {read}\n  localparam IDLE")(text)
+        for number, (old, new, _, _) in enumerate(FAULTS.values(), 1):
+            text = swap(old, new.replace("always @", "always %").replace("@", f"(fault[0] == {number})"))(text)
+        return text.replace("always %", "always @")
+
+    files = swap("clock =", 'files = ["fault.hex"]\nclock =')
+    path = design(tmp_path / "design", {"jobs.v": told, "jobs.toml": files})
+    (path.parent / "fault.hex").write_text(f"{[*FAULTS].index(name) + 1 if name else 0:x}\n")
+    result = simulate(model, path)
+    _, _, tap, kinds = FAULTS.get(name, ("", "", None, set()))
+    assert result.passed == (name == "")
     first = result.verdict.first_mismatch
     assert (None if first is None else first.tap) == tap
     assert {fault.kind for fault in result.verdict.faults} == kinds
