@@ -155,6 +155,16 @@ def test_memory_with_words_that_mean_nothing_is_refused(  # type: ignore[no-unty
         bind(design(tmp_path / "d", {"awkward.toml": swap(old, new)}), model)
 
 
+@pytest.mark.parametrize(("value", "held"), [(1, "4'd1"), (-1, "4'd15"), (0, "4'd0")])
+def test_tied_input_holds_a_number_as_wide_as_its_port(tmp_path: Path, value: int, held: str) -> None:
+    """A number of 32 bits at a port of four would warn in Icarus, and in others."""
+    verilog = PIPELINE.replace("input wire clk,", "input wire clk, input wire [3:0] mode,")
+    bound = bind(written(tmp_path / "d", "pipeline", verilog, f"tie = {{ mode = {value} }}\n{PIPELINE_TOML}"), RELU)
+    assert f".mode({held})" in bound.wrapper
+    write_kit(RELU, X, tmp_path / "kit", "described", {"dut": str(bound.path)})
+    assert f".mode({held})" in "".join(path.read_text() for path in (tmp_path / "kit").glob("*.v"))
+
+
 HIGH = AXI.replace("m_axis_tkeep = s_axis_tkeep", "m_axis_tkeep = s_axis_tlast ? 4'b1100 : 4'b1111").replace(
     "s_axis_tdata[8*i + 7] ?", "(s_axis_tdata[8*i + 7] || !s_axis_tkeep[i]) ?"
 )

@@ -3,14 +3,19 @@
 import contextlib
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from fxsim.cli.mutate import command as mutate_command
 from fxsim.errors import FileError, FxsimError
-from fxsim.mutation import benches, equivalence, kept
+from fxsim.mutation import benches, equivalence, kept, whole
+from fxsim.mutation.children import Stop
 from fxsim.mutation.imports import imported, top_names
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
 from fxsim.mutation.record import EQUIVALENT, KILLED, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
@@ -486,4 +491,68 @@ def test_described_design_of_another_language_is_refused(tmp_path: Path) -> None
             return {}
 
     with pytest.raises(FileError, match=r"new\.sv is not read by Pyverilog"):
-        mutate_design(Own(tmp_path, tmp_path, "described"), 1, 1)
+        mutate_design(Own(tmp_path, tmp_path, "described"), Request(count=1))
+
+
+SUM = "{4'd0, a} + {4'd0, b}"
+
+
+class Toy:
+    """A design of the toy's file, as a device gives it."""
+
+    def keep_sources(self, _: Path | None, folder: Path) -> None:
+        """Write it."""
+        folder.mkdir()
+        (folder / "toy.v").write_text(TOY)
+
+
+def test_own_rtl_is_listed_judged_side_by_side_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toys: list[Mutant]
+) -> None:
+    """`--dut` takes --list, --jobs and --resume as the accelerators do: what was judged before an end is taken."""
+    both = threading.Barrier(2)
+    begun = count(1)
+    ended: list[str] = []
+
+    def cosim(_: Design, folder: Path, work: Path, _stop: Stop) -> benches.Run:
+        """In place of a co-simulation: of two sums one is looked at; the first two mutants wait for each other."""
+        text = (folder / "toy.v").read_text()
+        assert folder.parent == work
+        number = next(begun)
+        if number == 3:
+            raise KeyboardInterrupt
+        if number < 3:
+            both.wait(timeout=30)
+        ended.append(text)
+        return benches.Run(benches.PASSED if SUM in text else benches.KILLED, "cosim", "difference")
+
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Design, "fit", lambda _: Toy())
+    monkeypatch.setattr(Design, "key", lambda _: {})
+    monkeypatch.setattr(Design, "cosim", cosim)
+    sound = benches.Run(benches.PASSED)
+    monkeypatch.setattr(whole, "kept", lambda kind, rests_on, *rest: (
+        kept.kept(kind, rests_on, *rest) if "mutated" in rests_on else sound
+    ))  # fmt: skip
+    chosen = [mutant for mutant in toys if mutant.was in ("+", "^", "==")]
+    assert len(chosen) == 4
+    own = ["--dut", "d.toml", "--model", "m.st", "--images", "x.npy"]
+    asked = [*own, *(word for mutant in chosen for word in ("--id", mutant.id))]
+    listed = CliRunner().invoke(mutate_command, [*asked, "--list"])
+    assert listed.output.splitlines() == [str(mutant) for mutant in sorted(chosen, key=lambda m: m.start)]
+    out = ["-o", str(tmp_path / "out"), "--jobs", "2"]
+    assert CliRunner().invoke(mutate_command, [*asked, *out]).exit_code == 1
+    assert not (tmp_path / "out" / "mutation.json").exists()
+    before = set(ended)
+    assert len(before) in (2, 3)
+    del ended[:]
+    again = CliRunner().invoke(mutate_command, ["--resume", *out])
+    assert again.exit_code == 1
+    record = msgspec.json.decode((tmp_path / "out" / "mutation.json").read_bytes(), type=Record)
+    assert {row.id: row.verdict for row in record.mutants} == {
+        mutant.id: SURVIVED if SUM in mutant.apply(TOY) else KILLED for mutant in chosen
+    }
+    assert set(ended) == {mutant.apply(TOY) for mutant in chosen} - before
+    for further in (["--accel", "stream"], ["--no-others"]):
+        assert "is of your own RTL" in CliRunner().invoke(mutate_command, [*own, *further]).output
+    assert "leave out dut" in CliRunner().invoke(mutate_command, ["--resume", "-o", "x", "--dut", "d.toml"]).output

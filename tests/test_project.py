@@ -73,12 +73,13 @@ ROOMS["rtl_lint"] = ROOMS["devices"] | {"devices"}
 ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
 ROOMS["mutation"] = ROOMS["prove"] | {"prove"}
+ROOMS["synthesis"] = ROOMS["prove"] | {"prove"}
 ROOMS["signoff"] = ROOMS["golden"] | {
     "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
     "rtl_lint",
 }  # fmt: skip
 ROOMS["certificate"] = ROOMS["signoff"] | {"signoff"}
-ROOMS["cli"] = ROOMS["certificate"] | {"certificate"}
+ROOMS["cli"] = ROOMS["certificate"] | {"certificate", "synthesis"}
 EVERYBODYS = {"errors", "version", "paths", "jit", "machine", "plugins", "private", "process", "progress", "temporary"}
 """Modules beside the rooms, which import nothing but each other."""
 

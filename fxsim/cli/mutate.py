@@ -59,24 +59,18 @@ def command(
 
     if resume and output is None:
         raise click.UsageError("--resume goes on in a folder: give it by -o")
-    given = {name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
-    fixed = sorted(given & {"rtl", "accel", "modules", "count", "seed", "only", "others"})
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
+    named = {"dut": dut, "model": model, "images": images}
+    fixed = sorted(given & {"rtl", "accel", "modules", "count", "seed", "only", "others", *named})
     if resume and fixed:
         raise click.UsageError(f"--resume takes what was asked for from the folder of -o: leave out {', '.join(fixed)}")
-    asked = Asked(
-        rtl=None if rtl is None else str(rtl.absolute()), accel=accel, modules=modules, count=count, seed=seed,
-        only=only, others=others,
-    )  # fmt: skip
-    if dut is not None or model is not None or images is not None:
-        if dut is None or model is None or images is None:
+    if any(named.values()):
+        if not all(named.values()):
             raise click.UsageError("your own RTL is judged by co-simulation: give all of --dut, --model and --images")
-        if given & {"rtl", "accel", "others", "resume", "listed", "jobs"}:
-            raise click.UsageError(
-                "--dut is of your own RTL: leave out DIR and --accel, --others, --jobs, --resume, --list"
-            )
-        from fxsim.cli.mutate_show import show_design
-
-        ctx.exit(show_design(dut, model, images, asked, fresh, output, as_json))
+        if given & {"rtl", "accel", "others"}:
+            raise click.UsageError("--dut is of your own RTL: leave out DIR and --accel, --others")
+    places = {name: None if path is None else str(path.absolute()) for name, path in (named | {"rtl": rtl}).items()}
+    asked = Asked(accel=accel, modules=modules, count=count, seed=seed, only=only, others=others, **places)
     if listed:
         ctx.exit(show_list(asked, as_json))
     ctx.exit(show(asked, jobs, resume, fresh, output, as_json))

@@ -17,7 +17,7 @@ from fxsim.mutation.benches import Case
 from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.prove.netlist import find_yosys, missing
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 10.0
 """Processor seconds that a proof may take; a longer one leaves a mutant undecided."""
 UNDECIDED_KINDS = ("table", "unknown")
 """Kinds whose difference lies in what Yosys is free to choose: contents at the beginning, and unknown values."""

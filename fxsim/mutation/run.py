@@ -236,6 +236,39 @@ class Judge:
         return record.row_of(mutant, text, Run(record.SURVIVED), "")
 
 
+def judge_all(
+    drawn: Sequence[Mutant], judge: Callable[[Mutant], record.Judged], jobs: int, stop: Stop,
+    progress: Progress | None = None, judged: Callable[[record.Judged], None] | None = None,
+) -> list[record.Judged]:  # fmt: skip
+    """The verdicts on mutants, `jobs` at once, in no order; after an error, or an interruption, all of them stop.
+
+    `judged` is given each row as it comes.
+    """
+    rows: list[record.Judged] = []
+    # By module, so that the benches of one are kept before those of the next.
+    ordered = sorted(drawn, key=lambda mutant: (mutant.file, mutant.start, mutant.becomes))
+
+    def one(mutant: Mutant) -> None:
+        stop.check()
+        row = judge(mutant)
+        rows.append(row)
+        if judged is not None:
+            judged(row)
+        if progress is not None:
+            progress(len(rows), len(drawn))
+
+    with ThreadPoolExecutor(jobs, "fxsim-mutant") as pool:
+        waiting = [pool.submit(one, mutant) for mutant in ordered]
+        try:
+            done, _ = wait(waiting, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return rows
+
+
 def mutate(
     request: Request, *, progress: Progress | None = None, whole: Whole | None = None,
     judged: Callable[[record.Judged], None] | None = None,
@@ -247,28 +280,8 @@ def mutate(
     benches.tool_versions()
     candidates = Candidates(request)
     drawn = candidates.draw(request)
-    rows: list[record.Judged] = []
-    with Judge(candidates, request, whole) as judge, ThreadPoolExecutor(request.jobs, "fxsim-mutant") as pool:
-        # By module, so that the benches of one are kept before those of the next.
-        ordered = sorted(drawn, key=lambda mutant: (mutant.file, mutant.start, mutant.becomes))
-
-        def one(mutant: Mutant) -> None:
-            judge.stop.check()
-            row = judge.judge(mutant)
-            rows.append(row)
-            if judged is not None:
-                judged(row)
-            if progress is not None:
-                progress(len(rows), len(drawn))
-
-        waiting = [pool.submit(one, mutant) for mutant in ordered]
-        try:
-            done, _ = wait(waiting, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        finally:
-            judge.stop.set()
-            pool.shutdown(cancel_futures=True)
+    with Judge(candidates, request, whole) as judge:
+        rows = judge_all(drawn, judge.judge, request.jobs, judge.stop, progress, judged)
     return record.make_record(
         request.accelerator or ", ".join(record.FOLDERS), request.seed, request.count, len(candidates.mutants),
         _rests_on(candidates), rows,

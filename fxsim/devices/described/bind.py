@@ -26,7 +26,7 @@ from fxsim.devices.described.ports import looks_like_clock
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, refuse_two_languages, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
-from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
+from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, tied, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import Sources, read_listed
@@ -77,6 +77,8 @@ class Bound:
     memories: dict[str, bytes]
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
+    ties: dict[str, str]
+    """Inputs that hold a value, each as a number in Verilog as wide as the port."""
 
     @property
     def whole_images(self) -> bool:
@@ -188,11 +190,12 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     if whole and out is not None and not findings.problems:
         with findings.part():
             _check_roles(path, description, [stream.signals for stream in into], out.signals)
-    head = None
+    head, ties = None, {}
     if whole and out is not None and not findings.problems:
         outputs = [port.name for port in (ports or {}).values() if port.direction == "out"]
+        ties = tied(description, ports or {})
         given_streams = [(stream.signals, stream.beats) for stream in into]
-        head = wrapper_head(description, parameters, given_streams, (out.signals, out.beats), taps, outputs)
+        head = wrapper_head(description, parameters, given_streams, (out.signals, out.beats), taps, outputs, ties)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:
@@ -216,6 +219,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         taps=tuple(taps),
         memories=memories,
         part=part,
+        ties=ties,
     )
 
 

@@ -44,8 +44,8 @@ class MemoryLine(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """The result: `problems` is empty where the description fits; the other fields say what it then comes to.
 
-    `unprobed`: taps of the model that the description does not show, which are not compared. `notes`: what may be
-    meant, and may be a slip.
+    `unprobed`: taps of the model that the description does not show, which are not compared; of them `outside` are not
+    computed by the design, which is a part of the model. `notes`: what may be meant, and may be a slip.
     """
 
     description: str
@@ -58,6 +58,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamLine, ...] = ()
     taps: tuple[StreamLine, ...] = ()
     unprobed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     memories: tuple[MemoryLine, ...] = ()
 
 
@@ -74,6 +75,7 @@ def check(path: Path, model: Model) -> Check:
     if bound is None:
         return Check(description=str(path), model=model.name, fits=False, problems=tuple(findings.problems))
     shown = {tap.name for tap in bound.taps} if isinstance(bound, Bound) else set(bound.shown)
+    unprobed = tuple(name for name in model.graph.taps if name not in {*shown, bound.part[-1]})
     return Check(
         description=str(path),
         model=model.name,
@@ -105,7 +107,8 @@ def check(path: Path, model: Model) -> Check:
             )
             for tap in bound.taps
         ),
-        unprobed=tuple(name for name in model.graph.taps if name not in {*shown, bound.part[-1]}),
+        unprobed=unprobed,
+        outside=tuple(name for name in unprobed if name not in bound.part),
         memories=tuple(_memories(bound)),
     )
 

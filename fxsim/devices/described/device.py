@@ -174,7 +174,8 @@ class FittedStreams(FittedDescribed[Bound]):
             states.append(StreamState(name, state, stream.image + first_image, *place))
         held = [state.stream for state in states if state.state == "held"]
         if held:
-            return f"{' and '.join(repr(name) for name in held)} holds a value that nobody takes", tuple(states)
+            verb = "hold" if len(held) > 1 else "holds"
+            return f"{' and '.join(repr(name) for name in held)} {verb} a value that nobody takes", tuple(states)
         least = min(states[len(inputs) :], key=lambda state: state.image)
         return f"no stream holds a value: '{least.stream}' gives no more of image {least.image}", tuple(states)
 

@@ -350,7 +350,7 @@ def kit_macros(numbers: Mapping[str, int]) -> list[str]:
 
 def _instance(bound: Bound) -> str:
     said, out = bound.description, bound.output.signals
-    ports = dict.fromkeys(said.clocks, "clk") | {name: str(value) for name, value in said.tie.items()}
+    ports = dict.fromkeys(said.clocks, "clk") | bound.ties
     if said.reset is not None:
         ports[said.reset.signal] = "rst" if said.reset.active == "high" else "~rst"
     nets, named, readies = [], [], []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fxsim.devices.described.description import Description, Signals
+from fxsim.devices.described.elaborate import Port
 from fxsim.devices.described.packing import Beats
 
 INSTANCE = "dut"
@@ -38,14 +39,15 @@ def wrapper_head(
     out: tuple[Signals, Beats],
     taps: Sequence[BoundTap],
     outputs: Sequence[str],
+    ties: Mapping[str, str],
 ) -> str:
     """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow.
 
     `outputs`: of the design; those that no stream has are left open by name, so that a pin that is missing is a fault.
+    `ties`: what `tied` gives.
     """
     taken, y = out
-    ties = {name: str(value) for name, value in description.tie.items()}
-    ports = dict.fromkeys(description.clocks, "clk") | ties
+    ports = dict.fromkeys(description.clocks, "clk") | dict(ties)
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
     bits = [f"[{number}]" if len(inputs) > 1 else "" for number in range(len(inputs))]
@@ -100,6 +102,11 @@ def wrapper_head(
         "  );",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def tied(description: Description, ports: Mapping[str, Port]) -> dict[str, str]:
+    """The value that each input under `tie` holds, as wide as the port: of another width simulators warn."""
+    return {name: f"{ports[name].bits}'d{value % (1 << ports[name].bits)}" for name, value in description.tie.items()}
 
 
 def input_places(inputs: Sequence[Beats]) -> tuple[list[int], list[int]]:
