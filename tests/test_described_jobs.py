@@ -2,8 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,22 +155,27 @@ Which of them a file says that the design reads when it starts: one build for al
 """
 
 
+def faulty(folder: Path, name: str, faults: Mapping[str, tuple[Any, ...]], top: str, before: str) -> Path:
+    """A design with the fault of a name, or with none; the register that is told stands before a text of it."""
+
+    def told(text: str) -> str:
+        text = swap(before, f'reg [7:0] fault[0:0];\n  initial $readmemh("fault.hex", fault);\n  {before}')(text)
+        for number, (old, new, *_) in enumerate(faults.values(), 1):
+            assert old in text, old
+            text = swap(old, re.sub("@(?! *[(])", f"(fault[0] == {number})", new))(text)
+        return text
+
+    edits = {f"{top}.v": told, f"{top}.toml": swap("clock =", 'files = ["fault.hex"]\nclock =')}
+    path = design(folder, edits, top)
+    (folder / "fault.hex").write_text(f"{[*faults].index(name) + 1 if name else 0:x}\n")
+    return path
+
+
 @pytest.mark.verilator
 @pytest.mark.parametrize("name", ["", *FAULTS])
 def test_fault_is_located(model: Model, tmp_path: Path, name: str) -> None:
     """The first difference is at the faulty operator's tap; accesses that mean nothing are named."""
-
-    def told(text: str) -> str:
-        read = 'reg [7:0] fault[0:0];\n  initial $readmemh("fault.hex", fault);'
-        text = swap("  localparam IDLE", f"  {read}\n  localparam IDLE")(text)
-        for number, (old, new, _, _) in enumerate(FAULTS.values(), 1):
-            text = swap(old, new.replace("always @", "always %").replace("@", f"(fault[0] == {number})"))(text)
-        return text.replace("always %", "always @")
-
-    files = swap("clock =", 'files = ["fault.hex"]\nclock =')
-    path = design(tmp_path / "design", {"jobs.v": told, "jobs.toml": files})
-    (path.parent / "fault.hex").write_text(f"{[*FAULTS].index(name) + 1 if name else 0:x}\n")
-    result = simulate(model, path)
+    result = simulate(model, faulty(tmp_path / "design", name, FAULTS, "jobs", "localparam IDLE"))
     _, _, tap, kinds = FAULTS.get(name, ("", "", None, set()))
     assert result.passed == (name == "")
     first = result.verdict.first_mismatch
@@ -531,31 +537,32 @@ def test_sequence_of_registers_runs_each_job(model: Model, tmp_path: Path) -> No
     assert disturbed.timing.resets == 5
 
 
+REGISTER_FAULTS: dict[str, tuple[str, str, str, str | None]] = {
+    "irq": ("assign irq = done", "assign irq = done && !@", "timeout", "no end of 'wait for irq' in 700 cycles"),
+    "status": ("== 4 ? {31'd0, done}", "== (@ ? 12 : 4) ? {31'd0, done}", "timeout", "'poll of register 0x4' in 500"),
+    "tokens": ("tokens <= s_axi_wdata[7:0]", "tokens <= @ ? s_axi_wdata[7:1] : s_axi_wdata[7:0]",
+               "wrong value in a register", "read of register 0x8 is 0x1, expected 0x3"),
+    "answer": ("s_axi_bresp = 0", "s_axi_bresp = @ ? 2 : 0", "register access refused", "write of register 0x8"),
+    "withdrawn": ("if (s_axi_bready) s_axi_bvalid", "if (s_axi_bready || @) s_axi_bvalid", "valid withdrawn", None),
+    "changed": ("    if (finished)", "    if (@ && s_axi_rvalid) s_axi_rdata <= ~s_axi_rdata;\n    if (finished)",
+                "payload changed while waiting", None),
+}  # fmt: skip
+
+
 @pytest.mark.verilator
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file", "old", "new", "kind", "detail"),
-    [
-        ("registers.v", "assign irq = done", "assign irq = 0", "timeout", "no end of 'wait for irq' in 700 cycles"),
-        ("registers.v", "== 4 ? {31'd0, done}", "== 12 ? {31'd0, done}", "timeout", "'poll of register 0x4' in 500"),
-        ("registers.v", "tokens <= s_axi_wdata[7:0]", "tokens <= s_axi_wdata[7:1]", "wrong value in a register",
-         "read of register 0x8 is 0x1, expected 0x3"),
-        ("registers.v", "s_axi_bresp = 0", "s_axi_bresp = 2", "register access refused", "write of register 0x8"),
-        ("registers.v", "if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "valid withdrawn", None),
-        ("registers.v", "    if (finished)", "    if (s_axi_rvalid) s_axi_rdata <= ~s_axi_rdata;\n    if (finished)",
-         "payload changed while waiting", None),
-        ("registers.toml", 'value = "input.token" },\n  { read', 'value = 2 },\n  { read', "wrong value in a register",
-         "read of register 0x8 is 0x2, expected 0x3"),
-    ],
-    ids=["irq", "status", "tokens", "answer", "withdrawn", "changed", "value"],
-)  # fmt: skip
-def test_fault_of_registers_names_the_step(
-    model: Model, tmp_path: Path, file: str, old: str, new: str, kind: str, detail: str | None
-) -> None:
+@pytest.mark.parametrize("name", [*REGISTER_FAULTS, "value"])
+def test_fault_of_registers_names_the_step(model: Model, tmp_path: Path, name: str) -> None:
     """The rules of AXI4-Lite are checked, and a step that does not end is named."""
-    path = design(tmp_path / "design", {file: swap(old, new)}, "registers")
-    path.write_text(path.read_text().replace('wait = "irq"', 'wait = "irq", timeout = 700'))
+    told = name if name in REGISTER_FAULTS else ""
+    path = faulty(tmp_path / "design", told, REGISTER_FAULTS, "registers", "reg start,")
+    text = path.read_text().replace('wait = "irq"', 'wait = "irq", timeout = 700')
+    if name == "value":
+        text = swap('value = "input.token" },\n  { read', "value = 2 },\n  { read")(text)
+    path.write_text(text)
     result = simulate(model, path, stall="random:3")
+    value = ("", "", "wrong value in a register", "read of register 0x8 is 0x2, expected 0x3")
+    _, _, kind, detail = REGISTER_FAULTS.get(name, value)
     assert not result.passed
     assert kind in {fault.kind for fault in result.verdict.faults}
     assert detail is None or any(detail in (fault.detail or "") for fault in result.verdict.faults)
