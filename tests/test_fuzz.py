@@ -189,6 +189,7 @@ def test_there_are_kept_cases() -> None:
     assert {path.name for path in kept_cases()} >= FAULTS.keys()
 
 
+@pytest.mark.slow
 def test_kept_cases_hold_in_everything_that_computes_them() -> None:
     """Every case that was kept once has no failure in any engine, ONNX Runtime or file of today."""
     takers, _ = find_takers(("reference", "loops", "compiled", "onnx", "files"))
