@@ -412,7 +412,7 @@ def test_testbench_is_run_with_points_counted_and_must_pass(tmp_path: Path) -> N
     shutil.copytree(rtl_dir(), tmp_path / "rtl")
     path = tmp_path / "rtl" / "lib" / "saturating_add.v"
     path.write_text(path.read_text().replace(" + ", " - "))
-    with pytest.raises(ToolError, match="the testbench of 'saturating_add', .* failed"):
+    with pytest.raises(ToolError, match=r"the testbench of 'saturating_add', .* failed"):
         count_bench("saturating_add", tmp_path / "rtl")
 
 
