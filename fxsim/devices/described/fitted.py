@@ -12,6 +12,7 @@ from fxsim.devices.base import Fitted, Language, Synthesisable
 from fxsim.devices.described.bind import WRAPPER, Bound
 from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.packing import Beats
+from fxsim.devices.described.vhdl import MADE
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
 from fxsim.errors import FileError, ToolError
@@ -63,6 +64,11 @@ class DescribedDesign(Design):
     def generated(self) -> frozenset[str]:
         """The wrapper."""
         return frozenset({WRAPPER})
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The wrapper, and the Verilog of a design in VHDL."""
+        return self.generated | {MADE}
 
     def read(self, rtl: Path | None = None) -> Sources:
         """The sources that the description lists, of its folder or another one, and the wrapper."""
