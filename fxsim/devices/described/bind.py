@@ -327,9 +327,6 @@ def _stream(
     if ports is not None:
         _check_ports(path, f"{stream.role} stream{which}", signals, beats, ports, findings, into)
     with findings.part():
-        if signals.start is not None and not into:
-            raise FileError(f"{where}: only the input has a start")
-    with findings.part():
         if signals.ready is not None and signals.valid is None:
             raise FileError(f"{where}: it has ready, but no valid")
     with findings.part():
@@ -375,9 +372,9 @@ def _check_ports(
 ) -> None:
     """Find what is wrong with the ports of a stream: names, directions, and widths where the beats are known."""
     where = f"{path}: {what}"
-    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
+    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": into}
     for field, name in msgspec.structs.asdict(signals).items():
-        if name is None or (field == "start" and not into):
+        if name is None:
             continue
         with findings.part():
             port = find_port(path, f"{what}, {field}", name, ports, "in" if directions[field] else "out")
@@ -475,6 +472,9 @@ def _check_covered(path: Path, description: Description, ports: Mapping[str, Por
     refuse_undriven(path, description, ports, known)
 
 
+_START_HINT = "; a tuser that is high with an image's first beat is the 'start' of the stream's signals"
+
+
 def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Port], driven: set[str]) -> None:
     """Refuse inputs of the design but those driven, clocks, the reset and those that hold a value."""
     known = driven | {*description.clocks, *description.tie}
@@ -491,6 +491,7 @@ def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Po
     if left:
         raise FileError(
             f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'"
+            f"{_START_HINT if any(name.endswith('tuser') for name in left) else ''}"
         )
 
 

@@ -81,7 +81,7 @@ def check(path: Path, model: Model) -> Check:
         model=model.name,
         fits=True,
         problems=(),
-        notes=tuple(_unwritten(bound)),
+        notes=(*_unwritten(bound), *_unseen(bound)),
         top=bound.description.top,
         parameters=bound.parameters,
         streams=(
@@ -168,6 +168,19 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
         digits = len(text.splitlines()[-1])
         lines.append(MemoryLine(file=stated.file, tensor=stated.tensor, words=words, digits=digits))
     return lines
+
+
+def _unseen(bound: Bound | BoundJobs) -> list[str]:
+    """Notes on what stands beside the output's data in AXI4-Stream and is not looked at, since no role has it."""
+    if not isinstance(bound, Bound) or not (data := bound.output.signals.data).endswith("tdata"):
+        return []
+    named = {f"{data.removesuffix('data')}{word}": word for word in ("user", "id", "dest", "strb")}
+    ways = {"user": ": where it is high with an image's first beat alone, it is the 'start' of the stream's signals"}
+    return [
+        f"output '{port}' is not looked at{ways.get(word, '')}"
+        for port, word in named.items()
+        if f".{port}()" in bound.wrapper
+    ]
 
 
 def _unwritten(bound: Bound | BoundJobs) -> list[str]:

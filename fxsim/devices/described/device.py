@@ -216,6 +216,7 @@ def ports_header(bound: Bound) -> str:
         f"constexpr bool INPUTS_IN_STEP = {cpp_flag(bound.in_step)};",
         f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
         f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
+        f"constexpr bool OUTPUT_HAS_START = {cpp_flag(out.signals.start is not None)};",
         f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",
         f"constexpr uint64_t RESET_CYCLES_ASKED = {0 if reset is None else reset.cycles};",
         "#endif",

@@ -402,7 +402,7 @@ class Simulation {
         if (output_.waits) {
             if (!dut_->out_valid) output_fault("tvalid withdrawn");
             else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 ||
-                     dut_->out_last != waiting_last_ ||
+                     dut_->out_last != waiting_last_ || dut_->out_start != waiting_start_ ||
                      (OUTPUT_HAS_KEEP && std::memcmp(keep, waiting_keep_, sizeof waiting_keep_) != 0))
                 output_fault("beat changed while waiting");
         }
@@ -410,6 +410,7 @@ class Simulation {
         if (output_.waits) {
             std::memcpy(output_.waiting.data(), data, output_.stride());
             waiting_last_ = dut_->out_last;
+            waiting_start_ = dut_->out_start;
             std::memcpy(waiting_keep_, keep, sizeof waiting_keep_);
         }
     }
@@ -428,6 +429,8 @@ class Simulation {
         const size_t beat = output_.beat, beats = OUTPUT.rows * OUTPUT.row_beats;
         if (OUTPUT_LAST_EVERY != 0 && bool(dut_->out_last) != is_last(beat, OUTPUT_LAST_EVERY))
             output_fault(dut_->out_last ? "tlast too early" : "tlast missing");
+        if (OUTPUT_HAS_START && bool(dut_->out_start) != (beat == 0))
+            output_fault(dut_->out_start ? "start amid an image" : "start missing");
         check_keep(beat);
         const uint64_t first_beat = window_[output_.image].first_beat;
         if (beat == 0 && first_output_latency_ == NEVER) first_output_latency_ = dut_.cycle() - first_beat + 1;
@@ -531,7 +534,7 @@ class Simulation {
     Stream output_;
     std::vector<Stream> taps_;
     Window window_;
-    bool waiting_last_ = false;
+    bool waiting_last_ = false, waiting_start_ = false;
     uint8_t waiting_keep_[sizeof(Vdut::out_keep)] = {};
     uint64_t output_latency_ = OUTPUT_LATENCY;  // NEVER where there is a valid signal
     bool stop_ = false, hung_ = false;

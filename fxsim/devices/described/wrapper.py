@@ -63,11 +63,12 @@ def wrapper_head(
     ]  # fmt: skip
     optional += [
         (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"), (taken.keep, "y_keep"),
+        (taken.start, "out_start"),
     ]  # fmt: skip
     ports |= {port: name for port, name in optional if port is not None}
     ports = dict.fromkeys(outputs, "") | ports
     shown = {f"in_ready{bit}": "1'b1" for bit in bits}
-    shown |= {"out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
+    shown |= {"out_valid": "1'b0", "out_last": "1'b0", "out_start": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
     absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
     at, kept = input_places([beats for _, beats in inputs])
     each = "" if len(inputs) == 1 else f"[{len(inputs) - 1}:0] "
@@ -80,6 +81,7 @@ def wrapper_head(
         f"  input wire {each}in_last, input wire {each}in_start, input wire [{8 * at[-1] - 1}:0] in_data,",
         f"  input wire [{kept[-1] - 1}:0] in_keep,",
         f"  output wire out_valid, input wire out_ready, output wire out_last, output wire [{_bits(y)}:0] out_data,",
+        "  output wire out_start,",
         f"  output wire [{y.lanes - 1}:0] out_keep, output wire [{max(len(taps), 1) - 1}:0] mon_valid,",
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_ready, output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
         f"  wire [{y.lanes * y.number.bits - 1}:0] y_data;",
