@@ -128,7 +128,7 @@ def _synthesise(part: Part, target: Target) -> Unit:
 
 
 def _made(text: str, key: str) -> Made | None:
-    """What a kept text has; None where it is another part's, or of another form."""
+    """Read a kept text; None where it is another part's, or of another form."""
     stated, _, content = text.partition("\n")
     if stated != key:
         return None

@@ -48,7 +48,7 @@ def elaborate(given: Synthesisable) -> Design:
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What became of a part: its cells by type, and its longest ways."""
+    """A part as it was synthesised: its cells by type, and its longest ways."""
 
     cells: dict[str, int]
     levels: Levels
