@@ -872,9 +872,9 @@ def test_warnings_of_the_simulator_are_refused(tmp_path: Path) -> None:
     """A design that prints a warning gives an error that says so and quotes it, though the run itself went well."""
     stream = messages.Stream(0, 0, 0, None, [], 1, 0, False, False)
     found = messages.Found(
-        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, entered=1, resets=0, hung=False, interval=None,
-        input_interval=None, latency=None, first_latency=None, first_output_latency=None, input=stream, output=stream,
-        taps=[], fault_count=0, faults=[],
+        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, cpu_seconds=0.1, entered=1, resets=0, hung=False,
+        interval=None, input_interval=None, latency=None, first_latency=None, first_output_latency=None,
+        input=stream, output=stream, taps=[], fault_count=0, faults=[],
     )  # fmt: skip
     (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
     feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
@@ -890,9 +890,9 @@ def test_a_second_result_is_an_error(tmp_path: Path) -> None:
     """The first result of the harness counts: where another follows, whoever sent it, nothing does."""
     stream = messages.Stream(0, 0, 0, None, [], 1, 0, False, False)
     found = messages.Found(
-        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, entered=1, resets=0, hung=False, interval=None,
-        input_interval=None, latency=None, first_latency=None, first_output_latency=None, input=stream, output=stream,
-        taps=[], fault_count=0, faults=[],
+        images=1, cycles=1, seconds=0.1, seconds_waiting=0.0, cpu_seconds=0.1, entered=1, resets=0, hung=False,
+        interval=None, input_interval=None, latency=None, first_latency=None, first_output_latency=None,
+        input=stream, output=stream, taps=[], fault_count=0, faults=[],
     )  # fmt: skip
     (tmp_path / "message").write_bytes(msgspec.json.encode(messages.Line(result=found)) + b"\n")
     feeder = process.Feeder(StreamLayout(MODEL, ()), X[:1], "reference")
@@ -1609,6 +1609,7 @@ def test_command_passes(files: list[str]) -> None:
     }
     assert found["latency_cycles"] > 24
     assert found["cycles_per_second"] > 0
+    assert 0 < found["simulation_cpu_seconds"] <= found["wall_seconds"]
 
 
 def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str], tmp_path: Path) -> None:

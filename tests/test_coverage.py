@@ -716,6 +716,7 @@ def test_sign_off_fails_where_a_proof_does_not_hold(tmp_path: Path, monkeypatch:
     ("settings", "words"),
     [
         ("", "demands nothing"),
+        ("at_least = { table = 0.0 }", "> 0.0"),
         ("at_least = { tabel = 1.0 }", "the family 'tabel'"),
         ("closed = true\ndirected = false", "without directed stimuli"),
     ],

@@ -1,15 +1,22 @@
 """Mutants of RTL: made at places of the syntax tree, judged by testbenches and proofs, counted, kept by content."""
 
+import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from fxsim.cli.mutate import command as mutate_command
 from fxsim.errors import FileError, FxsimError
-from fxsim.mutation import benches
+from fxsim.mutation import benches, equivalence, kept, whole
+from fxsim.mutation.children import Stop
+from fxsim.mutation.imports import imported, top_names
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
 from fxsim.mutation.record import EQUIVALENT, KILLED, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
 from fxsim.mutation.run import Candidates, Request, draw, mutate
@@ -249,6 +256,9 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Request, Re
     assert len(ids) == 5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benches, "testbenches_dir", lambda: folder / "testbenches")
+        # A copy, which tests edit; what runs is the package itself.
+        shutil.copytree(ROOT / "fxsim", folder / "fxsim", ignore=shutil.ignore_patterns("__pycache__"))
+        patch.setattr(benches, "PACKAGE", folder / "fxsim")
         benches._environment.cache_clear()
         patch.setenv("FXSIM_CACHE", str(folder / "cache"))
         request = Request(rtl=folder / "rtl", only=tuple(ids))
@@ -283,24 +293,157 @@ def test_weak_bench_leaves_a_survivor_and_equivalence_is_proved(weak: tuple[Requ
     assert "'4'd15' became '4'd14'" in text
 
 
+def refuse(*_: object) -> None:
+    """In place of what keeps a testbench's cases: none is to be asked."""
+    raise FxsimError("it is judged anew")
+
+
+@pytest.fixture
+def again(weak: tuple[Request, Record], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """Whether the run of the weak bench, done again, takes all that is kept, and gives the same record."""
+    request, record = weak
+    monkeypatch.setattr(benches, "recorded", refuse)
+
+    def taken() -> bool:
+        try:
+            found = mutate(request)
+        except FxsimError as error:
+            if str(error) != "it is judged anew":
+                raise
+            return False
+        assert found.mutants == record.mutants
+        return True
+
+    assert taken()
+    yield taken
+    assert taken()
+
+
+@contextlib.contextmanager
+def edited(path: Path) -> Iterator[None]:
+    """A file with a line more, until the end of the block; a new file where there was none."""
+    text = path.read_text() if path.is_file() else None
+    more = f"module {path.stem}_more; endmodule\n" if path.suffix == ".v" else "# more\n"
+    path.write_text((text or "") + more)
+    try:
+        yield
+    finally:
+        path.unlink() if text is None else path.write_text(text)
+
+
+RESTS_ON = (
+    "rtl/feeble.v", "testbenches/feeble/test_weak.py", "testbenches/feeble/new.py", "testbenches/common/simulation.py",
+    "fxsim/paths.py", "fxsim/contract/arithmetic.py",
+)  # fmt: skip
+"""Files that the weak bench's verdicts rest on. Of fxsim those that it imports, directly or not."""
+ELSEWHERE = (
+    "rtl/other.v", "testbenches/other/test_other.py", "fxsim/signoff/plan.py", "fxsim/mutation/text.py", "fxsim/new.py",
+)  # fmt: skip
+"""Files that they do not rest on."""
+
+
 @pytest.mark.icarus
 @pytest.mark.slow
-def test_what_is_kept_gives_the_same_record(weak: tuple[Request, Record], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run again asks no testbench and gives the same record; of a changed file nothing kept is taken."""
-    request, record = weak
+@pytest.mark.parametrize("files", [RESTS_ON, ELSEWHERE], ids=["what it rests on", "elsewhere"])
+def test_what_is_kept_is_taken_until_what_it_rests_on_changes(
+    files: tuple[str, ...], again: Callable[[], bool], weak: tuple[Request, Record]
+) -> None:
+    """A run again asks no testbench, also after edits elsewhere; after one of anything it rests on, it does."""
+    folder = weak[0].rtl.parent
+    (folder / "testbenches" / "other").mkdir(exist_ok=True)
+    for name in files:
+        with edited(folder / name):
+            assert again() == (files is ELSEWHERE), name
 
-    def refuse(*_: object) -> None:
-        raise FxsimError("it is judged anew")
 
-    monkeypatch.setattr(benches, "recorded", refuse)
-    assert msgspec.json.encode(mutate(request)) == msgspec.json.encode(record)
-    place = request.rtl / "feeble.v"
-    place.write_text(WEAK.replace("endmodule", "// another text\nendmodule"))
-    try:
-        with pytest.raises(FxsimError, match="it is judged anew"):
-            mutate(request)
-    finally:
-        place.write_text(WEAK)
+@pytest.mark.icarus
+@pytest.mark.slow
+def test_results_rest_on_the_judge_seed_and_tools(again: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed, version of a tool or of Yosys, or another text of what judges, and what is kept is not taken."""
+    loaded = kept._loaded
+    others = (
+        (benches, "seed", lambda: "1"),
+        (benches, "tool_versions", lambda: {"icarus": "another"}),
+        (equivalence, "yosys_version", lambda: "another"),
+        (kept, "_versions", lambda: {"numpy": "another"}),
+        *((kept, "_loaded", lambda kind, other=other: "another" if kind == other else loaded(kind))
+          for other in ("mutant", "equivalence")),
+    )  # fmt: skip
+    for where, name, other in others:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, other)
+            assert not again(), name
+
+
+def test_files_that_judge_are_all_of_the_room_but_those_that_draw_and_write() -> None:
+    """A new file of the room must be said to judge, or not to: what judges is part of what results are kept by."""
+    room = Path(kept.__file__).parent
+    judging = {name for names in kept._FILES.values() for name in names}
+    others = {"__init__.py", "imports.py", "kept.py", "record.py", "run.py", "text.py"}
+    assert {path.name for path in room.iterdir() if path.is_file()} == (
+        {name for name in judging if "/" not in name} | others
+    )
+    assert all((room / name).is_file() for name in judging)
+
+
+def test_imports_are_found_wherever_they_are_made(tmp_path: Path) -> None:
+    """Imports inside functions, relative ones, and names in registries count; those for type checkers alone do not."""
+    package = tmp_path / "fxsim"
+    texts = {
+        "__init__.py": "", "far.py": "", "named.py": "", "unused.py": "", "types.py": "", "data.txt": "words",
+        "room/__init__.py": "from . import near\n", "room/near.py": "def f():\n    from ..far import x\n",
+        "room/table.json": "{}", "apart/__init__.py": "", "apart/table.json": "{}",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    top = tmp_path / "top.py"
+    head = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import fxsim.types\n"
+    top.write_text(head + "import numpy\nimport fxsim.room\nWHERE = {'it': 'fxsim.named'}\n")
+    roots = {"fxsim": package}
+    names = {path.relative_to(tmp_path).as_posix() for path in imported([top], roots)}
+    assert names == {
+        "top.py", "fxsim/__init__.py", "fxsim/data.txt", "fxsim/room/__init__.py", "fxsim/room/near.py",
+        "fxsim/room/table.json", "fxsim/far.py", "fxsim/named.py",
+    }  # fmt: skip
+    for text in (
+        "from importlib import import_module\nimport_module('fxsim.' + name)\n",
+        "import fxsim\nfxsim.run()\n",
+    ):
+        top.write_text(text)
+        assert set(package.rglob("*.py")) < set(imported([top], roots)), text
+    assert top_names([top]) == ["fxsim"]
+
+
+EQUAL = """module m (input wire clk, input wire rst, input wire [1:0] a, input wire [3:0] d, output wire [3:0] y);
+  {}
+endmodule
+"""
+HOLDS = "reg [3:0] q; assign y = q{}; always @(posedge clk) if (rst) q <= 0; else q <= q + d;"
+STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[{}]; m[a] <= d; end"
+
+
+@pytest.mark.yosys
+@pytest.mark.parametrize(
+    ("was", "becomes", "equal"),
+    [
+        (STORES.format("a"), STORES.format("a"), True),
+        (STORES.format("a"), STORES.format("a + 1'b1"), False),
+        (HOLDS.format(""), HOLDS.format("").replace("[3:0]", "[5:0]", 1), True),
+        (HOLDS.format(" >> 1"), HOLDS.format(" >> 1").replace("[3:0]", "[5:0]", 1), False),
+        (HOLDS.format(""), HOLDS.format("").replace("[3:0]", "[2:0]", 1), False),
+        ("assign y = 4'd0;", "wire [3:0] u; assign y = u;", False),
+        ("assign y = 4'd0;", "wire [3:0] u; assign y = u ^ u;", False),
+        ("assign y = 4'd0;", "assign y = 4'bx;", False),
+    ],
+    ids=["memory", "other word", "spare bits", "bits in use", "bit too few", "undriven", "undriven twice", "unknown"],
+)
+def test_proof_of_equivalence_takes_nothing_unknown_for_known(
+    was: str, becomes: str, equal: bool, tmp_path: Path
+) -> None:
+    """Memories that are not full, and bits that nothing reads, are no obstacle; what is unknown equals nothing."""
+    case = benches.Case("", "m", {}, "", tmp_path)
+    assert equivalence.prove_equal(case, {"m.v": EQUAL.format(was)}, "m.v", EQUAL.format(becomes)) is equal
 
 
 def test_record_is_in_the_order_of_places() -> None:
@@ -347,4 +490,68 @@ def test_described_design_of_another_language_is_refused(tmp_path: Path) -> None
             return {}
 
     with pytest.raises(FileError, match=r"new\.sv is not read by Pyverilog"):
-        mutate_design(Own(tmp_path, tmp_path, "described"), 1, 1)
+        mutate_design(Own(tmp_path, tmp_path, "described"), Request(count=1))
+
+
+SUM = "{4'd0, a} + {4'd0, b}"
+
+
+class Toy:
+    """A design of the toy's file, as a device gives it."""
+
+    def keep_sources(self, _: Path | None, folder: Path) -> None:
+        """Write it."""
+        folder.mkdir()
+        (folder / "toy.v").write_text(TOY)
+
+
+def test_own_rtl_is_listed_judged_side_by_side_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toys: list[Mutant]
+) -> None:
+    """`--dut` takes --list, --jobs and --resume as the accelerators do: what was judged before an end is taken."""
+    both = threading.Barrier(2)
+    begun = count(1)
+    ended: list[str] = []
+
+    def cosim(_: Design, folder: Path, work: Path, _stop: Stop) -> benches.Run:
+        """In place of a co-simulation: of two sums one is looked at; the first two mutants wait for each other."""
+        text = (folder / "toy.v").read_text()
+        assert folder.parent == work
+        number = next(begun)
+        if number == 3:
+            raise KeyboardInterrupt
+        if number < 3:
+            both.wait(timeout=30)
+        ended.append(text)
+        return benches.Run(benches.PASSED if SUM in text else benches.KILLED, "cosim", "difference")
+
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Design, "fit", lambda _: Toy())
+    monkeypatch.setattr(Design, "key", lambda _: {})
+    monkeypatch.setattr(Design, "cosim", cosim)
+    sound = benches.Run(benches.PASSED)
+    monkeypatch.setattr(whole, "kept", lambda kind, rests_on, *rest: (
+        kept.kept(kind, rests_on, *rest) if "mutated" in rests_on else sound
+    ))  # fmt: skip
+    chosen = [mutant for mutant in toys if mutant.was in ("+", "^", "==")]
+    assert len(chosen) == 4
+    own = ["--dut", "d.toml", "--model", "m.st", "--images", "x.npy"]
+    asked = [*own, *(word for mutant in chosen for word in ("--id", mutant.id))]
+    listed = CliRunner().invoke(mutate_command, [*asked, "--list"])
+    assert listed.output.splitlines() == [str(mutant) for mutant in sorted(chosen, key=lambda m: m.start)]
+    out = ["-o", str(tmp_path / "out"), "--jobs", "2"]
+    assert CliRunner().invoke(mutate_command, [*asked, *out]).exit_code == 1
+    assert not (tmp_path / "out" / "mutation.json").exists()
+    before = set(ended)
+    assert len(before) in (2, 3)
+    del ended[:]
+    again = CliRunner().invoke(mutate_command, ["--resume", *out])
+    assert again.exit_code == 1
+    record = msgspec.json.decode((tmp_path / "out" / "mutation.json").read_bytes(), type=Record)
+    assert {row.id: row.verdict for row in record.mutants} == {
+        mutant.id: SURVIVED if SUM in mutant.apply(TOY) else KILLED for mutant in chosen
+    }
+    assert set(ended) == {mutant.apply(TOY) for mutant in chosen} - before
+    for further in (["--accel", "stream"], ["--no-others"]):
+        assert "is of your own RTL" in CliRunner().invoke(mutate_command, [*own, *further]).output
+    assert "leave out dut" in CliRunner().invoke(mutate_command, ["--resume", "-o", "x", "--dut", "d.toml"]).output

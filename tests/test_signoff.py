@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -70,7 +69,7 @@ from fxsim.signoff import (
     write_record,
 )
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.checks.bridge import _shares
+from fxsim.signoff.checks.bridge import BridgeCheck, _shares
 from fxsim.signoff.checks.cosim import Agreement, CosimCheck, TapAgreement, Way
 from fxsim.signoff.checks.cycles import Cycles
 from fxsim.signoff.checks.engines import compare_engines
@@ -211,6 +210,13 @@ def by_name(record: SignoffRecord) -> dict[str, CheckRecord]:
         (HEAD + ENGINES.replace('["images", "uniform"]', "[]"), "stimuli"),
         (HEAD + ACCUMULATORS.replace('["small"]', "[]"), "models"),
         (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = []\n', "directories"),
+        (HEAD + ENGINES.replace('["small"]', '["small", "small"]'), "names model 'small' more than once"),
+        (HEAD + ENGINES.replace('"uniform"', '"images"'), "names stimulus 'images' more than once"),
+        (HEAD + '[[check]]\nkind = "vectors"\nname = "v"\ndirectories = ["a", "a"]\n', "folder 'a' more than once"),
+        (
+            HEAD + '[[check]]\nkind = "rtl-contract"\nname = "w"\nmodels = ["small"]\naccelerators = ["a", "a"]\n',
+            "names accelerator 'a' more than once",
+        ),
         (HEAD + PUBLISHED.replace('"all"', "[]"), "exact"),
         (HEAD + TINY_RTL.replace('["none", "random:{seed}"]', "[]"), "stalls"),
         (HEAD + ENGINES + 'engines = ["numba", "numba"]\n', "check 'engines' compares engine numba with itself"),
@@ -256,6 +262,10 @@ def test_default_plan_covers_what_it_should() -> None:
     assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288, "teacher_h384": 24576}
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)
+    trained = {path.stem for path in (golden_dir() / "checkpoints").glob("*.safetensors")}
+    bridged = [check for check in plan.checks if isinstance(check, BridgeCheck)]
+    assert {check.model for check in bridged if check.images is None} == trained
+    assert {check.model for check in bridged if check.stage == "V1"} == {"digits_small", "psa_h96"}
     proved = {
         (what, check.model, check.stage)
         for check in plan.checks
@@ -429,6 +439,7 @@ kind = "bridge"
 name = "bridge"
 model = "digits"
 checkpoint = "{golden_dir()}/checkpoints/digits_small.safetensors"
+images = 8
 """
 
 
@@ -438,15 +449,6 @@ def bridge_check(folder: Path, model: str, check: str = BRIDGE) -> CheckRecord:
     return run_plan(load_plan(plan)).checks[0]
 
 
-@pytest.fixture
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bridges compare the first eight pictures only."""
-    import fxsim.bridge.run as bridge_run
-
-    monkeypatch.setattr(bridge_run, "bridge", functools.partial(bridge_run.bridge, images=8))
-
-
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_of_a_golden_model_passes(tmp_path: Path) -> None:
     """Every value is equal, fake-quant's differences are reported by cause, and the hashes are in the record."""
     plan = write_plan(tmp_path, BRIDGE, head=HEAD.replace("[stimuli]", f'digits = {{ file = "{DIGITS}" }}\n[stimuli]'))
@@ -466,7 +468,6 @@ def test_bridge_of_a_golden_model_passes(tmp_path: Path) -> None:
     assert "model digits" in record.hashes
 
 
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_to_a_model_with_another_table_fails(tmp_path: Path) -> None:
     """One entry of one table that is not the network's fails the check and is named with both values."""
     model = load(DIGITS)
@@ -486,7 +487,6 @@ def test_bridge_to_a_model_with_another_table_fails(tmp_path: Path) -> None:
     assert expected in str(check.reason)
 
 
-@pytest.mark.usefixtures("few_pictures")
 def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equality by the contract is not enough: one difference of fake-quant without a cause fails the check."""
     import fxsim.bridge.run as bridge_run
@@ -508,7 +508,6 @@ def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("gap", ["no parameter", "no tap", "nothing of a tap", "one value less", "a tap of no values"])
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_that_compared_too_little_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: str) -> None:
     """Where nothing differs because not everything was compared the check fails, and says how much was compared."""
     import fxsim.bridge.run as bridge_run
@@ -882,7 +881,7 @@ def cosim_result(**changes: Any) -> CosimResult:
             interval_cycles=12, latency_cycles=50, first_output_cycles=None, interval=Spread(12, 12, 12, 4),
             input_interval=None, latency=None, interval_bound_cycles=12, interval_least_cycles=None,
             interval_within_bound=True, cycles=100, resets=0, cycles_per_second=1000, simulation_seconds=0.1,
-            waiting_seconds=0.0, wall_seconds=0.1,
+            simulation_cpu_seconds=0.1, waiting_seconds=0.0, wall_seconds=0.1,
         ),
         build=BuildUsed(
             rtl_sha256="f" * 64, parameters={}, build_key="k", build_cached=True, build_seconds=0.0, verilator="v",

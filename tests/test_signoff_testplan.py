@@ -75,6 +75,17 @@ def ended(**statuses: Status) -> list[CheckRecord]:
         (point("a", "V1", '["first"]') * 2, "testpoint 'a' is there 2 times"),
         (point("a", "V4", '["first"]'), "stage"),
         (point("a", "V1", '["first"]', 'goals = [{ check = "first", figure = "f" }]'), "without at_least or at_most"),
+        *(
+            (point("a", "V1", '["first"]', f'goals = [{{ check = "first", figure = "f", {bound} }}]'), message)
+            for bound, message in (
+                ("at_least = 0", "of at least 0, which nothing could miss"),
+                ("at_least = -0.5, at_most = 3", "of at least -0.5, which nothing could miss"),
+                ("at_least = -inf", "that is no number"),
+                ("at_most = inf", "that is no number"),
+                ("at_least = nan", "that is no number"),
+                ("at_least = 4, at_most = 3", "of at least 4 and at most 3, which nothing could reach"),
+            )
+        ),
         (
             point("a", "V1", '["first"]', 'goals = [{ check = "second", figure = "f", at_least = 1 }]'),
             "has a goal of check 'second', which is none of its checks",
@@ -133,11 +144,11 @@ def test_a_goal_is_measured_not_believed(tmp_path: Path) -> None:
     """A figure beyond its bound, a figure that is not there, or is no number, fails the testpoint and the run."""
     label = "small: least spare bits"
     for goal, value, reached in (
-        (f'figure = "{label}", at_least = 0', True, True),
+        (f'figure = "{label}", at_most = 0', True, True),
         (f'figure = "{label}", at_least = 1000', True, False),
         (f'figure = "{label}", at_most = -1', True, False),
-        ('figure = "small: widest linear", at_least = 0', False, False),
-        ('figure = "nothing of the kind", at_least = 0', False, False),
+        ('figure = "small: widest linear", at_least = 1', False, False),
+        ('figure = "nothing of the kind", at_least = 1', False, False),
     ):
         goals = f'goals = [{{ check = "first", {goal} }}]'
         record = run_plan(load_plan(write(tmp_path, point("a", "V1", '["first"]', goals))), only=("first",))

@@ -1,6 +1,7 @@
 """`fxsim mutate`: what is asked for, judged, printed and written."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -8,9 +9,13 @@ from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.devices import DESCRIBED
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.mutation import python_run
 from fxsim.mutation.record import SURVIVED, TIMED_OUT, Record
 from fxsim.mutation.run import Candidates, Request, mutate
 from fxsim.mutation.text import COLUMNS, cells, diff, markdown
+
+if TYPE_CHECKING:
+    from fxsim.mutation.whole import Design
 
 ASKED, RECORD, SUMMARY = "asked.json", "mutation.json", "mutation.md"
 _ASKED_BYTES_MAX = 1 << 20
@@ -27,6 +32,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: int
     only: tuple[str, ...]
     others: bool
+    dut: str | None = None
+    model: str | None = None
+    images: str | None = None
+    python: bool = False
+
+    def python_request(self, jobs: int = 1, fresh: bool = False) -> python_run.Request:
+        """The request, for mutants of Python."""
+        return python_run.Request(
+            modules=self.modules, count=self.count, seed=self.seed, only=self.only, others=self.others, jobs=jobs,
+            fresh=fresh,
+        )  # fmt: skip
 
     def request(self, jobs: int = 1, fresh: bool = False) -> Request:
         """The request."""
@@ -40,16 +56,33 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def command(self) -> str:
         """The command that asks for this."""
         words = ["fxsim mutate", *(() if self.rtl is None else ("DIR",))]
+        words += ["--python"] if self.python else []
+        own = (("dut", self.dut), ("model", self.model), ("images", self.images))
+        words += [f"--{option} {Path(value).name}" for option, value in own if value is not None]
         words += [] if self.accel is None else [f"--accel {self.accel}"]
         words += [f"--module {name}" for name in self.modules] + [f"--id {name}" for name in self.only]
         words += [f"--count {self.count} --seed {self.seed}"] + ([] if self.others else ["--no-others"])
         return " ".join(words)
 
+    def design(self) -> "Design | None":
+        """The described design whose Verilog is mutated; None where that is an accelerator's."""
+        from fxsim.mutation.whole import Design
+
+        if self.dut is None or self.model is None or self.images is None:
+            return None
+        return Design(Path(self.model), Path(self.images), DESCRIBED, {"dut": self.dut})
+
 
 def show_list(asked: Asked, as_json: bool) -> int:
     """List the mutants of a request; the exit status."""
-    request = asked.request()
-    drawn = Candidates(request).draw(request)
+    from fxsim.mutation.whole import draw_design
+
+    request, design = asked.request(), asked.design()
+    if asked.python:
+        wanted = asked.python_request()
+        drawn = python_run.Candidates(wanted).draw(wanted)
+    else:
+        drawn = Candidates(request).draw(request) if design is None else draw_design(design, request)
     if as_json:
         print_json([msgspec.to_builtins(vars(mutant)) for mutant in drawn])
         return 0
@@ -60,24 +93,19 @@ def show_list(asked: Asked, as_json: bool) -> int:
 
 def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None, as_json: bool) -> int:
     """Judge the mutants of a request, print and write the record; the exit status."""
+    from fxsim.mutation.whole import mutate_design
+
     if output is not None:
         asked = _asked(asked, output, resume)
+    request, design = asked.request(jobs, fresh), asked.design()
     with progress("mutants") as report:
-        record = mutate(asked.request(jobs, fresh), progress=report)
+        if asked.python:
+            record = python_run.mutate_python(asked.python_request(jobs, fresh), progress=report)
+        elif design is None:
+            record = mutate(request, progress=report)
+        else:
+            record = mutate_design(design, request, progress=report)
     return _show(record, asked.command, output, as_json)
-
-
-def show_design(
-    dut: Path, model: Path, images: Path, asked: Asked, fresh: bool, output: Path | None, as_json: bool
-) -> int:
-    """Judge mutants of a described design by its co-simulation, print and write the record; the exit status."""
-    from fxsim.mutation.whole import Design, mutate_design
-
-    design = Design(model.absolute(), images.absolute(), DESCRIBED, {"dut": str(dut)})
-    with progress("mutants") as report:
-        record = mutate_design(design, asked.count, asked.seed, asked.modules, asked.only, fresh, report)
-    words = f"{asked.command} --dut {dut.name} --model {model.name} --images {images.name}"
-    return _show(record, words, output, as_json)
 
 
 def _show(record: Record, command: str, output: Path | None, as_json: bool) -> int:

@@ -192,7 +192,7 @@ def run_cosim(
         given(came)
     return msgspec.structs.replace(
         result,
-        streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
+        streams=msgspec.structs.replace(result.streams, unprobed=unprobed, outside=fitted.outside(unprobed)),
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )
@@ -290,6 +290,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
             resets=found.resets,
             cycles_per_second=round(found.cycles / max(found.seconds, 1e-9)),
             simulation_seconds=round(found.seconds, 6),
+            simulation_cpu_seconds=round(found.cpu_seconds, 6),
             waiting_seconds=round(found.seconds_waiting, 6),
             wall_seconds=0.0,
         ),

@@ -144,6 +144,7 @@ def _join(fitted: Fitted, results: Sequence[CosimResult], parts: tuple[tuple[int
         resets=sum(result.timing.resets for result in counted),
         cycles_per_second=round(sum(result.timing.cycles for result in counted) / max(seconds, 1e-9)),
         simulation_seconds=round(seconds, 6),
+        simulation_cpu_seconds=round(sum(result.timing.simulation_cpu_seconds for result in counted), 6),
         waiting_seconds=round(sum(result.timing.waiting_seconds for result in counted), 6),
         image_start=parts[0][0],
         image_stop=parts[-1][1],

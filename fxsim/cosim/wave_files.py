@@ -24,13 +24,13 @@ _BINARY, _SIGNED, _HEXADECIMAL, _COMMENT = "28", "420", "22", "200"
 
 def write_wave_files(folder: Path, fitted: Fitted, graph: Graph, result: CosimResult) -> None:
     """Write both files, where the device says by which names a wave has its streams, and the failure has a cycle."""
-    streams, cycle = fitted.watched(), failing_cycle(result)
+    streams, cycle = fitted.watched(_channel(result)), failing_cycle(result)
     if not streams or cycle is None:
         return
-    shown = choose_streams(streams, graph, failing_stream(result))
+    shown = join_streams(streams, choose_streams(streams, graph, failing_stream(result)))
     title = _plain(_title(result, cycle))
-    (folder / GTKWAVE).write_text(_gtkwave(title, shown, streams, cycle), encoding="utf-8")
-    (folder / SURFER).write_text(_surfer(title, shown, streams, cycle), encoding="utf-8")
+    (folder / GTKWAVE).write_text(_gtkwave(title, shown, cycle), encoding="utf-8")
+    (folder / SURFER).write_text(_surfer(title, shown, cycle), encoding="utf-8")
 
 
 def failing_cycle(result: CosimResult) -> int | None:
@@ -51,6 +51,11 @@ def failing_stream(result: CosimResult) -> str | None:
     return verdict.faults[0].stream if verdict.faults else None
 
 
+def _channel(result: CosimResult) -> int:
+    first = result.verdict.first_mismatch
+    return 0 if first is None else first.channel or 0
+
+
 def choose_streams(streams: Mapping[str, Watched], graph: Graph, failing: str | None) -> list[str]:
     """The failing stream after those that it is computed from and before those that follow; all where none is named."""
     if failing is None or failing not in streams:
@@ -66,6 +71,14 @@ def choose_streams(streams: Mapping[str, Watched], graph: Graph, failing: str | 
     return [*before, failing, *after, *(outputs if failing == last or not after else [])]
 
 
+def join_streams(streams: Mapping[str, Watched], chosen: Sequence[str]) -> dict[str, Watched]:
+    """The signals of chosen streams by what they are called: those that several share stand once, under all names."""
+    names: dict[Watched, list[str]] = {}
+    for name in chosen:
+        names.setdefault(streams[name], []).append(name)
+    return {", ".join(of): signals for signals, of in names.items()}
+
+
 def _title(result: CosimResult, cycle: int) -> str:
     first = result.verdict.first_mismatch
     if first is None:
@@ -78,27 +91,25 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text)[:200]
 
 
-def _gtkwave(title: str, shown: Sequence[str], streams: Mapping[str, Watched], cycle: int) -> str:
-    clock = next(iter(streams.values())).clock
+def _gtkwave(title: str, shown: Mapping[str, Watched], cycle: int) -> str:
+    clock = next(iter(shown.values())).clock
     lines = [
         f'[dumpfile] "{WAVE}"', f'[savefile] "{GTKWAVE}"', f"[timestart] {_CYCLE * max(cycle - _AROUND, 0)}",
         "[size] 1600 900", "[pos] -1 -1", f"*-6.0 {_CYCLE * cycle}{' -1' * 26}", "[sst_width] 240",
         "[signals_width] 420", f"@{_COMMENT}", f"-{title}", f"@{_BINARY}", clock,
     ]  # fmt: skip
-    for name in shown:
-        stream = streams[name]
+    for name, stream in shown.items():
         lines += [f"@{_COMMENT}", f"-{_plain(name)}", f"@{_SIGNED if stream.signed else _HEXADECIMAL}", stream.data]
-        lines += [f"@{_BINARY}", *filter(None, (stream.valid, stream.ready))]
+        handshake = [signal for signal in (stream.valid, stream.ready) if signal is not None]
+        lines += [f"@{_BINARY}", *handshake] if handshake else []
     return "\n".join(lines) + "\n"
 
 
-def _surfer(title: str, shown: Sequence[str], streams: Mapping[str, Watched], cycle: int) -> str:
-    place = 0
-    clock = _bare(next(iter(streams.values())).clock)
+def _surfer(title: str, shown: Mapping[str, Watched], cycle: int) -> str:
+    clock = _bare(next(iter(shown.values())).clock)
     lines = [f"divider_add {title}", f"variable_add {clock}"]
     place = 2
-    for name in shown:
-        stream = streams[name]
+    for name, stream in shown.items():
         lines += [f"divider_add {_plain(name)}", f"variable_add {_bare(stream.data)}"]
         # Items are called by letters, in their order.
         lines += [

@@ -9,11 +9,9 @@ import json
 import os
 import re
 import resource
-import selectors
 import shutil
-import subprocess
+import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +22,12 @@ from xml.etree import ElementTree
 
 from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
-from fxsim.mutation.children import NEVER, POLL_SECONDS, Stop, finish, limited
-from fxsim.mutation.kinds import Mutant
-from fxsim.mutation.record import SURVIVED, Judged
+from fxsim.mutation.children import NEVER, Stop, finish
+from fxsim.mutation.imports import PACKAGE, imported, top_names
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
+from fxsim.mutation.server import LOG
+from fxsim.mutation.simulator import Simulators
 from fxsim.paths import rtl_dir, verilog_files
-from fxsim.process import running
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import program_output
 
@@ -40,6 +38,9 @@ _WALL_TIMES = 30.0
 """Seconds by the clock for each processor second of the limit, on a machine that others use too."""
 _RECORD_SECONDS_MAX, _COMPILE_SECONDS_MAX = 900.0, 600.0
 _OUTPUT_BYTES_MAX = 1 << 20
+_LIBRARY, _LIBPYTHON = "_LIBRARY", "FXSIM_LIBPYTHON"
+_COCOTB = ("cocotb.regression", "cocotb._init", "cocotb._test_manager", "pygpi.entry", "numpy", "pytest")
+"""Modules that every run needs, beside those that the testbenches import."""
 _FAILED = re.compile(r"cocotb\.regression\s+(?:\S+\.)?(\S+) failed")
 _ENDED = re.compile(r"cocotb\.regression\s+(?:running |\*\*\*|\S+ passed)")
 _MESSAGE = re.compile(r"(?:Error|Exception|Failure|TimeoutError|Interrupted): (.*)|(?:Error|Exception)\s*$")
@@ -89,15 +90,22 @@ def bench_of(module: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def hash_bench(module: str) -> str:
-    """Hash of all that a module's testbench consists of: its own files and the common ones."""
-    parts = []
+def bench_files(module: str) -> dict[str, Path]:
+    """All that a module's testbench consists of, by name: its files, the common ones, and what they can import."""
     root = testbenches_dir()
-    for folder in ("common", module):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                parts += [path.relative_to(root).as_posix().encode(), path.read_bytes()]
-    return hash_parts(*parts)
+    own = [
+        path
+        for folder in ("common", module)
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    python = [path for path in own if path.suffix == ".py"]
+    every = {*own, *imported(python, {"fxsim": PACKAGE, "testbenches": root})}
+    named = {}
+    for path in every:
+        inside = path.is_relative_to(root)
+        named[f"testbenches/{path.relative_to(root)}" if inside else f"fxsim/{path.relative_to(PACKAGE)}"] = path
+    return dict(sorted(named.items()))
 
 
 def seed() -> str:
@@ -170,6 +178,7 @@ def _environment() -> dict[str, str]:
             "libpython is missing, which a simulator runs cocotb by: expected a Python with a shared library"
         )
     return {
+        _LIBPYTHON: library,
         "GPI_USERS": f"{library};{config.pygpi_entry_point()}",
         "PYGPI_PYTHON_BIN": sys.executable,
         "TOPLEVEL_LANG": "verilog",
@@ -179,8 +188,23 @@ def _environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "GPI_LOG_LEVEL": "ERROR",
-        "_LIBRARY": str(config.lib_entry("vpi", "icarus")),
+        "COCOTB_MAX_FAILURES": "1",
+        _LIBRARY: str(config.lib_entry("vpi", "icarus")),
     }
+
+
+@contextlib.contextmanager
+def simulators() -> Iterator[Simulators]:
+    """Simulators that have loaded what the testbenches import, until the end of the block."""
+    files = sorted(testbenches_dir().rglob("*.py"))
+    # A testbench itself is loaded by each run, as cocotb does it.
+    modules = [name for name in top_names(files) if not name.startswith("testbenches.") or ".common." in name]
+    environment = _environment()
+    made = Simulators(environment, environment[_LIBRARY], [*_COCOTB, *modules])
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None, stop: Stop = NEVER) -> str | None:
@@ -237,6 +261,7 @@ class _Renamer:
 def run_case(
     case: Case,
     rtl: Path,
+    by: Simulators,
     other: Path | None = None,
     limit: float | None = None,
     same: str = "",
@@ -246,18 +271,17 @@ def run_case(
 
     `same`: what the unmutated case compiles to; a mutant that compiles to the same passes without a run.
     """
-    begun = children_seconds()
     with temporary.folder("mutant") as work:
         folder = work / "run"
         shutil.copytree(case.files, folder)
         refused = compile_case(case, rtl, folder, other, stop)
         if refused is not None:
-            return Run(INVALID, case.name, words=refused, seconds=children_seconds() - begun)
+            return Run(INVALID, case.name, words=refused)
         code = compiled_code(folder)
         if same and code == same:
-            return Run(PASSED, case.name, "same code", seconds=children_seconds() - begun, code=code)
-        found = _simulate(case, folder, limit, stop)
-    return Run(found.state, found.test, found.how, found.words, round(children_seconds() - begun, 3), code)
+            return Run(PASSED, case.name, "same code", code=code)
+        found = _simulate(case, folder, by, limit, stop)
+    return Run(found.state, found.test, found.how, found.words, round(found.seconds, 3), code)
 
 
 def children_seconds() -> float:
@@ -266,8 +290,7 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
-    environment = _environment()
+def _simulate(case: Case, folder: Path, by: Simulators, limit: float | None, stop: Stop) -> Run:
     results = folder / "results.xml"
     own = {
         "COCOTB_TOPLEVEL": case.module,
@@ -275,70 +298,41 @@ def _simulate(case: Case, folder: Path, limit: float | None, stop: Stop) -> Run:
         "COCOTB_RESULTS_FILE": str(results),
         "COCOTB_RANDOM_SEED": seed(),
     }
-    command: Sequence[str] = ["vvp", "-m", environment["_LIBRARY"], str(folder / "sim.vvp"), "-none"]
-    if limit is not None:
-        command = limited(command, limit)
-    deadline = time.monotonic() + (3600.0 if limit is None else _WALL_TIMES * limit)
-    lines: list[str] = []
-    failed = ""
-    with running(
-        command, cwd=folder, env=os.environ | environment | own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
-        for line in _lines(process, deadline, stop):
-            if found := _FAILED.search(line):
-                failed, lines = found[1], []
-            elif failed and _ENDED.search(line):
-                break
-            lines.append(line)
-            del lines[:-60]
-        else:
-            try:
-                status = process.wait(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                return Run(TIMED_OUT, case.name, "time limit", "the clock's limit")
-            if not failed and status < 0 and -status in (9, 24):
-                return Run(TIMED_OUT, case.name, "time limit", f"more than {limit:.0f} processor seconds")
-            if not failed:
-                return _ended(case, results, lines, status)
-    words = _words(lines)
-    return Run(KILLED, f"{case.name}: {failed}", _how(words), words)
-
-
-def _ended(case: Case, results: Path, lines: list[str], status: int) -> Run:
-    """The run of a simulator that ended by itself, without saying that a test failed."""
+    with by.one(stop) as simulator:
+        ended = simulator.run(folder, own, limit, 3600.0 if limit is None else _WALL_TIMES * limit, stop)
+    failed, lines = "", list[str]()
+    for line in _lines(folder / LOG):
+        if failed and _ENDED.search(line):
+            break
+        if found := _FAILED.search(line):
+            failed, lines = found[1], []
+        lines.append(line)
+        del lines[:-60]
+    if failed:
+        words = _words(lines)
+        return Run(KILLED, f"{case.name}: {failed}", _how(words), words, ended.seconds)
+    if ended.given_up:
+        return Run(TIMED_OUT, case.name, "time limit", "the clock's limit", ended.seconds)
+    if limit is not None and -ended.status in (signal.SIGKILL, signal.SIGXCPU) and ended.seconds >= limit:
+        return Run(TIMED_OUT, case.name, "time limit", f"more than {limit:.0f} processor seconds", ended.seconds)
     passed = 0
     if results.is_file():
         for test in ElementTree.parse(results).getroot().iter("testcase"):  # noqa: S314  # cocotb's, written just now
             if any(test.findall(kind) for kind in ("failure", "error", "skipped")):
-                return Run(KILLED, f"{case.name}: {test.get('name', '?')}", "difference", _words(lines))
+                words = _words(lines)
+                return Run(KILLED, f"{case.name}: {test.get('name', '?')}", "difference", words, ended.seconds)
             passed += 1
-    if status == 0 and passed:
-        return Run(PASSED, case.name)
-    words = _words(lines) or f"the simulator ended with {status}"
-    return Run(KILLED, case.name, "stopped", words)
+    if ended.status == 0 and passed:
+        return Run(PASSED, case.name, seconds=ended.seconds)
+    words = _words(lines) or f"the simulator ended with {ended.status}"
+    return Run(KILLED, case.name, "stopped", words, ended.seconds)
 
 
-def _lines(process: "subprocess.Popen[bytes]", deadline: float, stop: Stop) -> Iterator[str]:
-    """Lines that a process prints, until it closes its output or the time is over."""
-    assert process.stdout is not None
-    descriptor = process.stdout.fileno()
-    rest, total = b"", 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0 and total < _OUTPUT_BYTES_MAX:
-            stop.check()
-            if not selector.select(min(left, POLL_SECONDS)):
-                continue
-            piece = os.read(descriptor, 1 << 16)
-            if not piece:
-                break
-            total += len(piece)
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                yield line.decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+def _lines(log: Path) -> Iterator[str]:
+    """Lines that a run printed, up to so many bytes."""
+    if log.is_file():
+        with log.open("rb") as file:
+            yield from file.read(_OUTPUT_BYTES_MAX).decode("utf-8", "replace").splitlines()
 
 
 def _words(lines: Sequence[str]) -> str:
@@ -355,17 +349,6 @@ def _how(words: str) -> str:
     if _STANDS.search(words):
         return "time limit of the bench"
     return "difference"
-
-
-def row_of(mutant: Mutant, text: str, run: Run, stage: str) -> Judged:
-    """The row of a record for a mutant of a file's text, from the run that decided, in a stage."""
-    return Judged(
-        id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
-        column=mutant.column, was=mutant.was, becomes=mutant.becomes,
-        verdict=SURVIVED if run.state == PASSED else run.state,
-        stage="" if run.state in (PASSED, INVALID) else stage, check=run.test if run.state != PASSED else "",
-        how=run.how, words=run.words, source=text.splitlines()[mutant.line - 1].strip(),
-    )  # fmt: skip
 
 
 def limit_of(seconds: float) -> float:

@@ -10,35 +10,52 @@ import msgspec
 
 from fxsim.errors import FxsimError
 from fxsim.paths import cache_dir
-from fxsim.prove.kept import PACKAGE_SHA256, find_versions, keep_text, take_text
+from fxsim.prove.kept import find_versions, keep_text, take_text
 from fxsim.simulate.sources import hash_parts
 
 ENTRIES_MAX, BYTES_MAX, RESULT_BYTES_MAX = 4096, 16 << 20, 1 << 20
 """Results in each of 256 folders, of how many bytes together; and the most bytes of one."""
-_FORMAT = b"fxsim mutant 1"
+_FORMAT = b"fxsim mutant 2"
 _ROOM = Path(__file__).resolve().parent
 
 T = TypeVar("T")
 _versions = cache(find_versions)
 
 
-def _hash_room() -> str:
-    files = sorted(_ROOM.glob("*.py"))
-    return hash_parts(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
+def _hash_files(names: tuple[str, ...]) -> str:
+    return hash_parts(*(part for name in names for part in (name.encode(), (_ROOM / name).read_bytes())))
 
 
-ROOM_SHA256 = _hash_room()
-"""Hash of this room, as it was when this process loaded it."""
+_RUNS = (
+    "benches.py", "children.py", "judging.py", "preload.cpp", "recorder.py", "server.py", "simulator.py",
+    "../paths.py", "../process.py",
+)  # fmt: skip
+_PROOFS = (*_RUNS, "equivalence.py", "kinds.py", "verilog.py")
+_PYTHON = ("children.py", "domains.py", "loaded.py", "python_run.py", "../process.py")
+_FILES = {"bench": _RUNS, "mutant": _RUNS, "equivalence": _PROOFS, "whole": ("children.py", "whole.py")}
+_FILES |= dict.fromkeys(("python tests", "python mutant", "python domain"), _PYTHON)
+"""Kind of result, and the files that it comes from: all that decides one, whoever draws mutants and writes records."""
 
 
-def kept(kind: str, rests_on: Mapping[str, object], wanted: type[T], make: Callable[[], T], fresh: bool = False) -> T:
+@cache
+def _loaded(kind: str) -> str:
+    return _hash_files(_FILES[kind])
+
+
+for _kind in _FILES:
+    _loaded(_kind)  # as they are when this process loads them
+
+
+def kept(
+    kind: str, rests_on: Mapping[str, object], wanted: type[T], make: Callable[[], T], fresh: bool = False,
+    unchanged: Callable[[], bool] = lambda: True,
+) -> T:  # fmt: skip
     """The result that is kept of the same, or else the one that `make` gives, which is kept then.
 
-    `rests_on`: all that it rests on beside this package, its versions and this room, in what JSON can hold.
+    `rests_on`: all that it rests on beside versions of Python packages and the files of this room that give it, in what
+    JSON can hold. `unchanged`: whether that is so still; a result is not kept where it is not.
     """
-    every = {
-        "kind": kind, "rests on": rests_on, "package": PACKAGE_SHA256, "room": ROOM_SHA256, "versions": _versions(),
-    }  # fmt: skip
+    every = {"kind": kind, "rests on": rests_on, "room": _loaded(kind), "versions": _versions()}
     key = hash_parts(_FORMAT, msgspec.json.encode(every, order="sorted"))
     place = cache_dir() / "mutants" / key[:2] / f"{key}.json"
     if not fresh:
@@ -48,6 +65,6 @@ def kept(kind: str, rests_on: Mapping[str, object], wanted: type[T], make: Calla
                 return msgspec.json.decode(content, type=wanted)
     made = make()
     with contextlib.suppress(OSError, FxsimError):
-        if _hash_room() == ROOM_SHA256:
+        if _hash_files(_FILES[kind]) == _loaded(kind) and unchanged():
             keep_text(place, f"{key}\n{msgspec.json.encode(made).decode()}", ENTRIES_MAX, BYTES_MAX)
     return made

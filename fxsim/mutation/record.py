@@ -1,10 +1,13 @@
 """The record of a run of mutants: every mutant with its verdict, and the score by module and by kind."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from fxsim.devices import DESCRIBED, DEVICES
+from fxsim.mutation.benches import PASSED, Run
+from fxsim.mutation.kinds import Mutant
 
 KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID = "killed", "survived", "equivalent", "timed out", "invalid"
 VERDICTS = (KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID)
@@ -64,7 +67,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The record of a run. `candidates`: all mutants that could be made; of them `count` at most were drawn by `seed`.
 
-    `rests_on`: sha256 of the mutated sources and versions of the tools.
+    `rests_on`: sha256 of the mutated sources and versions of the tools. `left_out`: by reason, how many mutants were
+    found to be none before any was drawn; they are not among the candidates.
     """
 
     design: str
@@ -76,6 +80,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[Score, ...]
     kinds: tuple[Score, ...]
     mutants: tuple[Judged, ...]
+    left_out: dict[str, int] = {}
 
 
 def score_of(name: str, mutants: Iterable[Judged]) -> Score:
@@ -97,8 +102,9 @@ def score_of(name: str, mutants: Iterable[Judged]) -> Score:
 
 
 def make_record(
-    design: str, seed: int, count: int, candidates: int, rests_on: dict[str, str], mutants: Sequence[Judged]
-) -> Record:
+    design: str, seed: int, count: int, candidates: int, rests_on: dict[str, str], mutants: Sequence[Judged],
+    left_out: Mapping[str, int] = MappingProxyType({}),
+) -> Record:  # fmt: skip
     """The record of judged mutants, in the order of file and place."""
     ordered = sorted(mutants, key=lambda row: (row.file, row.line, row.column, row.becomes, row.id))
     return Record(
@@ -117,4 +123,16 @@ def make_record(
             for name in sorted({row.kind for row in ordered})
         ),
         mutants=tuple(ordered),
+        left_out=dict(left_out),
     )
+
+
+def row_of(mutant: Mutant, text: str, run: Run, stage: str) -> Judged:
+    """The row of a record for a mutant of a file's text, from the run that decided, in a stage."""
+    return Judged(
+        id=mutant.id, file=mutant.file, module=mutant.module, kind=mutant.kind, line=mutant.line,
+        column=mutant.column, was=mutant.was, becomes=mutant.becomes,
+        verdict=SURVIVED if run.state == PASSED else run.state,
+        stage="" if run.state in (PASSED, INVALID) else stage, check=run.test if run.state != PASSED else "",
+        how=run.how, words=run.words, source=text.splitlines()[mutant.line - 1].strip(),
+    )  # fmt: skip

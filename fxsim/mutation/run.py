@@ -10,23 +10,18 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from fxsim import temporary
 from fxsim.errors import FxsimError
 from fxsim.mutation import benches, equivalence, record
-from fxsim.mutation.benches import Case, Run
+from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
-from fxsim.mutation.kept import kept
-from fxsim.mutation.kinds import PROBE, Mutant, make_mutants, probed
+from fxsim.mutation.judging import PROVED, Bench
+from fxsim.mutation.kinds import Mutant, make_mutants
+from fxsim.mutation.simulator import Simulators
 from fxsim.mutation.verilog import Source, nodes, parse
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.simulate.sources import hash_parts
 
 COUNT_MAX = 100_000
-PROVED = "proved equal by induction"
-"""The first words of a proof by Yosys."""
-
 Progress = Callable[[int, int], None]
 Whole = Callable[[Mutant, str], Run | None]
 """Judges a mutant by the whole design: given it and its file's text; None where that does not reach it."""
@@ -168,51 +163,6 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return drawn
 
 
-class _Base(msgspec.Struct, frozen=True):
-    """The unmutated run of a case: processor seconds, and what it compiles to."""
-
-    test: str
-    seconds: float
-    code: str
-
-
-class _Bench:
-    """A module's testbench; its cases are kept when the first of them is to be run."""
-
-    def __init__(self, module: str, judge: "Judge", stack: contextlib.ExitStack) -> None:
-        self.module = module
-        self.rests_on: dict[str, object] = {
-            "bench": benches.hash_bench(module),
-            "tools": benches.tool_versions(),
-            "seed": benches.seed(),
-            "sources": judge.candidates.texts(module),
-        }
-        self._rtl, self._fresh, self._stop = judge.candidates.rtl, judge.request.fresh, judge.stop
-        self._stack = stack
-        self._lock = threading.Lock()
-        self._cases: list[tuple[Case, _Base]] = []
-
-    @property
-    def cases(self) -> list[tuple[Case, _Base]]:
-        """Its cases, the cheapest first, each with its unmutated run. FxsimError where one fails without a mutant."""
-        with self._lock:
-            if not self._cases:
-                cases = self._stack.enter_context(benches.recorded(self.module, self._stop))
-                bases = kept(
-                    "bench", self.rests_on, tuple[_Base, ...], lambda: tuple(map(self._run, cases)), self._fresh
-                )
-                by_test = {base.test: base for base in bases}
-                pairs = ((case, by_test[case.test]) for case in cases)
-                self._cases = sorted(pairs, key=lambda pair: pair[1].seconds)
-            return self._cases
-
-    def _run(self, case: Case) -> _Base:
-        found = benches.run_case(case, self._rtl, stop=self._stop)
-        if found.state != benches.PASSED:
-            raise FxsimError(f"without a mutant, {case.test} of '{self.module}' ends as {found.state}: {found.words}")
-        return _Base(case.test, found.seconds, found.code)
-
-
 class Judge:
     """Judges mutants of one folder of Verilog; of each bench the cases are kept once."""
 
@@ -221,7 +171,8 @@ class Judge:
         self.request = request
         self.whole = whole
         self.stop = Stop()
-        self._benches: dict[str, _Bench | None] = {}
+        self._benches: dict[str, Bench | None] = {}
+        self._by: Simulators | None = None
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
 
@@ -231,12 +182,18 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def bench(self, module: str) -> _Bench | None:
+    def bench(self, module: str) -> Bench | None:
         """A module's bench; None where it has none."""
         with self._lock:
             if module not in self._benches:
-                has = benches.bench_of(module) is not None
-                made = _Bench(module, self, self._stack) if has else None
+                made = None
+                if benches.bench_of(module) is not None:
+                    if self._by is None:
+                        self._by = self._stack.enter_context(benches.simulators())
+                    made = Bench(
+                        module, self.candidates.texts(module), self.candidates.rtl, self._by, self.stop,
+                        self.request.fresh, self._stack,
+                    )  # fmt: skip
                 self._benches[module] = made
             return self._benches[module]
 
@@ -248,113 +205,68 @@ class Judge:
         limited: tuple[str, Run] | None = None
         equal = ""
         if own is not None:
-            run = self._by_bench(own, mutant, mutated)
-            if run.state != benches.PASSED:
-                if run.state != benches.TIMED_OUT:
-                    return benches.row_of(mutant, text, run, record.MODULE_TEST)
-                limited = limited or (record.MODULE_TEST, run)
-            else:
-                equal = self._equivalent(own, mutant, mutated)
+            outcome = own.run(mutant, mutated)
+            run = outcome.run
+            if run.state == benches.PASSED:
+                equal = own.prove(mutant, mutated, outcome.same)
                 if equal.startswith(PROVED):
-                    return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
+                    return record.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
+            elif run.state == benches.TIMED_OUT:
+                limited = record.MODULE_TEST, run
+            else:
+                return record.row_of(mutant, text, run, record.MODULE_TEST)
         for module in self.candidates.above(mutant.module) if self.request.others and limited is None else ():
             other = self.bench(module)
             if other is None:
                 continue
-            run = self._by_bench(other, mutant, mutated)
+            run = other.run(mutant, mutated).run
             if run.state == benches.TIMED_OUT:
                 limited = limited or (record.OTHER_TEST, run)
                 break
             if run.state != benches.PASSED:
-                return benches.row_of(mutant, text, run, record.OTHER_TEST)
+                return record.row_of(mutant, text, run, record.OTHER_TEST)
         if self.whole is not None and limited is None:
             found = self.whole(mutant, mutated)
             if found is not None and found.state != benches.PASSED:
-                return benches.row_of(mutant, text, found, record.WHOLE)
+                return record.row_of(mutant, text, found, record.WHOLE)
         if limited is not None:
-            return benches.row_of(mutant, text, limited[1], limited[0])
+            return record.row_of(mutant, text, limited[1], limited[0])
         if equal:
-            return benches.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
-        return benches.row_of(mutant, text, Run(record.SURVIVED), "")
-
-    def _by_bench(self, bench: _Bench, mutant: Mutant, mutated: str) -> Run:
-        rests_on = bench.rests_on | {"file": mutant.file, "mutated": mutated}
-
-        def run() -> Run:
-            with temporary.folder("mutated") as folder:
-                other = folder / Path(mutant.file).name
-                other.write_text(mutated, encoding="utf-8")
-                limited: Run | None = None
-                for case, base in bench.cases:
-                    limit = benches.limit_of(base.seconds)
-                    found = benches.run_case(case, self.candidates.rtl, other, limit, base.code, self.stop)
-                    if found.state == benches.TIMED_OUT:
-                        limited = limited or found
-                        break
-                    if found.state != benches.PASSED:
-                        return _plain(found)
-                return _plain(limited or Run(benches.PASSED))
-
-        return kept("mutant", rests_on, Run, run, self.request.fresh)
-
-    def _equivalent(self, bench: _Bench, mutant: Mutant, mutated: str) -> str:
-        """The method by which a mutant is proved to be the original; empty where it is not."""
-        rests_on = bench.rests_on | {"file": mutant.file, "mutated": mutated, "yosys": equivalence.yosys_version()}
-
-        def decide() -> str:
-            with temporary.folder("mutated") as folder:
-                other = folder / Path(mutant.file).name
-                other.write_text(mutated, encoding="utf-8")
-                different = []
-                for case, base in bench.cases:
-                    run = folder / f"run{len(list(folder.iterdir()))}"
-                    run.mkdir()
-                    for path in case.files.iterdir():
-                        if path.is_file():
-                            (run / path.name).write_bytes(path.read_bytes())
-                    if benches.compile_case(case, self.candidates.rtl, run, other, self.stop) is not None:
-                        return ""
-                    if benches.compiled_code(run) != base.code:
-                        different.append(case)
-            same = len(bench.cases) - len(different)
-            if not different and not self._elaborates(bench, mutant):
-                return ""
-            if not different:
-                return f"the same code under the parameters of all {same} cases"
-            if mutant.kind in equivalence.UNDECIDED_KINDS or not equivalence.yosys_version():
-                return ""
-            files = {Path(name).name: text for name, text in self.candidates.texts(bench.module).items()}
-            proved: dict[tuple[tuple[str, object], ...], bool] = {}
-            for case in different:
-                key = tuple(sorted(case.parameters.items()))
-                if key not in proved:
-                    proved[key] = equivalence.prove_equal(case, files, Path(mutant.file).name, mutated, self.stop)
-                if not proved[key]:
-                    return ""
-            also = f", the same code under {same}" if same else ""
-            return f"{PROVED} under the parameters of {len(different)} cases{also}"
-
-        return kept("equivalence", rests_on, str, decide, self.request.fresh)
-
-    def _elaborates(self, bench: _Bench, mutant: Mutant) -> bool:
-        """Whether a case of a bench elaborates a mutant's place: what none does has the same code whatever it says."""
-        text = probed(self.candidates.modules[mutant.module].text, mutant)
-        if text is None:
-            return False
-        with temporary.folder("probed") as folder:
-            other = folder / Path(mutant.file).name
-            other.write_text(text, encoding="utf-8")
-            run = folder / "run"
-            run.mkdir()
-            return any(
-                PROBE in (benches.compile_case(case, self.candidates.rtl, run, other, self.stop) or "")
-                for case, _ in bench.cases
-            )
+            return record.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
+        return record.row_of(mutant, text, Run(record.SURVIVED), "")
 
 
-def _plain(run: Run) -> Run:
-    """A run without what differs from one to the next."""
-    return Run(run.state, run.test, run.how, run.words)
+def judge_all(
+    drawn: Sequence[Mutant], judge: Callable[[Mutant], record.Judged], jobs: int, stop: Stop,
+    progress: Progress | None = None, judged: Callable[[record.Judged], None] | None = None,
+) -> list[record.Judged]:  # fmt: skip
+    """The verdicts on mutants, `jobs` at once, in no order; after an error, or an interruption, all of them stop.
+
+    `judged` is given each row as it comes.
+    """
+    rows: list[record.Judged] = []
+    # By module, so that the benches of one are kept before those of the next.
+    ordered = sorted(drawn, key=lambda mutant: (mutant.file, mutant.start, mutant.becomes))
+
+    def one(mutant: Mutant) -> None:
+        stop.check()
+        row = judge(mutant)
+        rows.append(row)
+        if judged is not None:
+            judged(row)
+        if progress is not None:
+            progress(len(rows), len(drawn))
+
+    with ThreadPoolExecutor(jobs, "fxsim-mutant") as pool:
+        waiting = [pool.submit(one, mutant) for mutant in ordered]
+        try:
+            done, _ = wait(waiting, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return rows
 
 
 def mutate(
@@ -368,28 +280,8 @@ def mutate(
     benches.tool_versions()
     candidates = Candidates(request)
     drawn = candidates.draw(request)
-    rows: list[record.Judged] = []
-    with Judge(candidates, request, whole) as judge, ThreadPoolExecutor(request.jobs, "fxsim-mutant") as pool:
-        # By module, so that the benches of one are kept before those of the next.
-        ordered = sorted(drawn, key=lambda mutant: (mutant.file, mutant.start, mutant.becomes))
-
-        def one(mutant: Mutant) -> None:
-            judge.stop.check()
-            row = judge.judge(mutant)
-            rows.append(row)
-            if judged is not None:
-                judged(row)
-            if progress is not None:
-                progress(len(rows), len(drawn))
-
-        waiting = [pool.submit(one, mutant) for mutant in ordered]
-        try:
-            done, _ = wait(waiting, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        finally:
-            judge.stop.set()
-            pool.shutdown(cancel_futures=True)
+    with Judge(candidates, request, whole) as judge:
+        rows = judge_all(drawn, judge.judge, request.jobs, judge.stop, progress, judged)
     return record.make_record(
         request.accelerator or ", ".join(record.FOLDERS), request.seed, request.count, len(candidates.mutants),
         _rests_on(candidates), rows,

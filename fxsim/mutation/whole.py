@@ -3,13 +3,15 @@
 Each is a process of its own with a cache of simulators of its own: those that users have built stay.
 """
 
+import contextlib
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fxsim import temporary
 from fxsim.devices import DEVICES, make_settings
@@ -21,8 +23,10 @@ from fxsim.mutation.benches import Run
 from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant, make_mutants
-from fxsim.mutation.record import WHOLE, Judged, Record, make_record
+from fxsim.mutation.record import WHOLE, Judged, Record, make_record, row_of
+from fxsim.mutation.run import Progress, Request, choose, judge_all
 from fxsim.paths import cache_dir, verilog_files
+from fxsim.prove.kept import PACKAGE_SHA256
 from fxsim.simulate.build import optimisation
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import find_toolchain
@@ -50,6 +54,7 @@ class Design:
         """All that a co-simulation rests on beside the Verilog."""
         tools = find_toolchain(optimisation())
         return {
+            "package": PACKAGE_SHA256,
             "model": model_sha256(load(self.model)),
             "images": hash_parts(self.images.read_bytes()),
             "device": self.device,
@@ -91,27 +96,20 @@ def _reason(found: dict[str, Any]) -> tuple[str, str]:
     return "time limit of the bench" if found.get("stop") else "rule of the streams", "no value differs"
 
 
-def mutate_design(
-    design: Design,
-    count: int,
-    seed: int,
-    modules: tuple[str, ...] = (),
-    only: tuple[str, ...] = (),
-    fresh: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Record:
-    """Judge mutants of a described design's Verilog by its co-simulation with the model.
+class _Sources(NamedTuple):
+    """A design's files as they were written to `folder`: the text of each, by name, and all mutants of the modules."""
 
-    FileError, by name, where Pyverilog does not read one of its files; FxsimError where it fails without a mutant.
-    """
-    from fxsim.mutation.run import choose
+    folder: Path
+    texts: dict[str, str]
+    mutants: list[Mutant]
 
-    key = design.key()
+
+@contextlib.contextmanager
+def _sources(design: Design, modules: tuple[str, ...]) -> Iterator[_Sources]:
     with temporary.folder("design") as work:
-        original = work / "rtl"
-        design.fit().keep_sources(design.rtl, original)
-        files = verilog_files(original)
-        texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+        folder = work / "rtl"
+        design.fit().keep_sources(design.rtl, folder)
+        texts = {name: path.read_text(encoding="utf-8") for name, path in verilog_files(folder).items()}
         mutants = [mutant for name, text in texts.items() for mutant in make_mutants(text, name)]
         if modules:
             if absent := sorted(set(modules) - {mutant.module for mutant in mutants}):
@@ -119,42 +117,51 @@ def mutate_design(
             mutants = [mutant for mutant in mutants if mutant.module in modules]
         if not mutants:
             raise FxsimError("there is nothing to mutate")
-        sources = {
-            path.relative_to(original).as_posix(): hash_parts(path.read_bytes())
-            for path in sorted(original.rglob("*")) if path.is_file()
+        yield _Sources(folder, texts, mutants)
+
+
+def draw_design(design: Design, request: Request) -> list[Mutant]:
+    """The mutants of a described design's Verilog that a request asks for; FileError as `mutate_design` raises it."""
+    with _sources(design, request.modules) as sources:
+        return choose(sources.mutants, request.count, request.seed, request.only)
+
+
+def mutate_design(design: Design, request: Request, *, progress: Progress | None = None) -> Record:
+    """Judge the mutants of a described design's Verilog that a request asks for, by its co-simulation with the model.
+
+    Of the request count: modules, count, seed, only, jobs, fresh. FileError, by name, where Pyverilog does not read one
+    of its files; FxsimError where it fails without a mutant.
+    """
+    stop = Stop()
+    with _sources(design, request.modules) as sources:
+        drawn = choose(sources.mutants, request.count, request.seed, request.only)
+        key = design.key()
+        hashes = {
+            path.relative_to(sources.folder).as_posix(): hash_parts(path.read_bytes())
+            for path in sorted(sources.folder.rglob("*")) if path.is_file()
         }  # fmt: skip
-        rests_on = key | {"sources": sources}
-        sound = kept("whole", rests_on, Run, lambda: design.cosim(original, work), fresh)
+        rests_on = key | {"sources": hashes}
+        sound = kept("whole", rests_on, Run, lambda: design.cosim(sources.folder, sources.folder.parent), request.fresh)
         if sound.state != benches.PASSED:
             raise FxsimError(f"without a mutant, the co-simulation ends as {sound.state}: {sound.words}")
-        rows: list[Judged] = []
-        drawn = choose(mutants, count, seed, only)
-        for mutant in drawn:
-            rows.append(_judge(design, mutant, texts[mutant.file], original, work, rests_on, fresh))
-            if progress is not None:
-                progress(len(rows), len(drawn))
+
+        def judge(mutant: Mutant) -> Judged:
+            text = sources.texts[mutant.file]
+            mutated = mutant.apply(text)
+
+            def run() -> Run:
+                with temporary.folder("mutated") as work:
+                    copy = work / "rtl"
+                    shutil.copytree(sources.folder, copy)
+                    (copy / mutant.file).write_text(mutated, encoding="utf-8")
+                    found = design.cosim(copy, work, stop)
+                return Run(found.state, found.test, found.how, found.words)
+
+            found = kept("whole", rests_on | {"file": mutant.file, "mutated": mutated}, Run, run, request.fresh)
+            return row_of(mutant, text, found, WHOLE)
+
+        rows = judge_all(drawn, judge, request.jobs, stop, progress)
     stated = {name: value for name, value in key.items() if isinstance(value, str)}
-    made_of = hash_parts(*(part.encode() for pair in sources.items() for part in pair))
+    made_of = hash_parts(*(part.encode() for pair in hashes.items() for part in pair))
     name = Path(str(design.settings.get("dut", design.device))).name
-    return make_record(name, seed, count, len(mutants), stated | {"rtl": made_of}, rows)
-
-
-def _judge(
-    design: Design, mutant: Mutant, text: str, original: Path, work: Path, rests_on: dict[str, object], fresh: bool
-) -> Judged:
-    mutated = mutant.apply(text)
-
-    def run() -> Run:
-        import shutil
-
-        copy = work / "mutated"
-        shutil.copytree(original, copy)
-        try:
-            (copy / mutant.file).write_text(mutated, encoding="utf-8")
-            found = design.cosim(copy, work)
-        finally:
-            shutil.rmtree(copy)
-        return Run(found.state, found.test, found.how, found.words)
-
-    found = kept("whole", rests_on | {"file": mutant.file, "mutated": mutated}, Run, run, fresh)
-    return benches.row_of(mutant, text, found, WHOLE)
+    return make_record(name, request.seed, request.count, len(sources.mutants), stated | {"rtl": made_of}, rows)

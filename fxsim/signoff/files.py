@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -104,7 +105,7 @@ def _check_content(path: Path, content: _Content[Check]) -> None:
         if sum(part is not None for part in (stimulus.file, stimulus.draw, stimulus.published)) != 1:
             raise FileError(f"{path}: stimulus '{stimulus_name}' expects exactly one of file, draw, published")
     for check in content.check:
-        for problem in check.problems():
+        for problem in (*_named_twice(check), *check.problems()):
             raise FileError(f"{path}: check '{check.name}' {problem}")
         for word, named, known in (
             ("model", check.named_models, content.models),
@@ -113,6 +114,13 @@ def _check_content(path: Path, content: _Content[Check]) -> None:
             for used in named:
                 if used not in known:
                     raise FileError(f"{path}: check '{check.name}' names {word} '{used}', which the plan does not have")
+
+
+def _named_twice(check: Check) -> Iterator[str]:
+    """A problem for each model and stimulus that a check's list names twice: its figures would count it twice."""
+    for word, field_ in (("model", "models"), ("stimulus", "stimuli")):
+        names = getattr(check, field_, ())
+        yield from (f"names {word} '{name}' more than once" for name in dict.fromkeys(names) if names.count(name) > 1)
 
 
 def data_kinds() -> dict[str, type[Data]]:

@@ -1,5 +1,6 @@
 """The testplan of a sign-off: what its testpoints demand of the plan, and what came of each in a run."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -47,8 +48,16 @@ def _name_problems(plan: Plan, testpoint: Testpoint, name: str) -> Iterator[str]
 
 
 def _goal_problems(plan: Plan, testpoint: Testpoint, goal: Goal) -> Iterator[str]:
-    if goal.at_least is None and goal.at_most is None:
-        yield f"has a goal for '{goal.figure}' without at_least or at_most"
+    has = f"has a goal for '{goal.figure}'"
+    least, most = goal.at_least, goal.at_most
+    if least is None and most is None:
+        yield f"{has} without at_least or at_most"
+    if any(bound is not None and not math.isfinite(bound) for bound in (least, most)):
+        yield f"{has} that is no number"
+    elif least is not None and least <= 0:
+        yield f"{has} of at least {least}, which nothing could miss"
+    elif least is not None and most is not None and least > most:
+        yield f"{has} of at least {least} and at most {most}, which nothing could reach"
     if not testpoint.planned and not any(check.name == goal.check for check in plan.checks_of(testpoint)):
         yield f"has a goal of check '{goal.check}', which is none of its checks"
 

@@ -468,6 +468,8 @@ class Progress {
     double seconds() const {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     }
+    // Of the processor, spent since the process began, whatever else the machine was busy with.
+    static double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
     void report(uint64_t images, uint64_t cycle) {
         const double now = seconds();
         if (now - last_ < 0.2) return;

@@ -56,6 +56,7 @@ class Fault(msgspec.Struct):
 class Found(msgspec.Struct):
     """The result. `device`: what only the harness of this device has to say, as JSON.
 
+    `seconds` without those of waiting for images; `cpu_seconds`: of the processor, from the harness's start.
     `input`, `inputs`: the input stream of a device that has one, or all of one that may have several.
     """
 
@@ -63,6 +64,7 @@ class Found(msgspec.Struct):
     cycles: int
     seconds: float
     seconds_waiting: float
+    cpu_seconds: float
     entered: int
     resets: int
     hung: bool

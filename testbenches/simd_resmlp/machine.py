@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-import fxsim
+from fxsim import engines
 from fxsim.contract import TableRule
 from fxsim.devices.simd.memory_image import Buffers, build_memory_image, pack_images
 from fxsim.devices.simd.registers import Control, ErrorCode, Register, Status
@@ -100,7 +100,7 @@ def program(
     `fits` False: a model that is not for an accelerator with these buffers.
     """
     image = build_memory_image(model, buffers if fits else Buffers())
-    taps = fxsim.run(model, x, "all", engine="reference")
+    taps = engines.run(model, x, "all", engine="reference")
     case = {
         "words": image.words,
         "images": pack_images(model, x),

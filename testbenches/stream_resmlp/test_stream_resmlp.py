@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 import pytest
 
-import fxsim
+from fxsim import engines
 from fxsim.contract import TableRule
 from fxsim.devices.stream import rtl_parameters, write_roms
 from fxsim.families import ResMLPConfig
@@ -150,5 +150,5 @@ def test_stream_resmlp(name: str, tmp_path: Path) -> None:
             f"{prefix} lengths": np.array([len(frame) for frame in sent]),
             f"{prefix} flags": np.array([flag for _, flag in images]),
         }
-        case |= {f"{prefix}:{tap}": array for tap, array in fxsim.run(model, x, "all", engine="reference").items()}
+        case |= {f"{prefix}:{tap}": array for tap, array in engines.run(model, x, "all", engine="reference").items()}
     simulate(__name__, "stream_resmlp", tmp_path, rtl_parameters(model), case)

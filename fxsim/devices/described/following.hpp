@@ -29,6 +29,8 @@ inline int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane) {
 
 // Lanes of beat `beat` that hold values.
 inline size_t lanes_of(const Shape& shape, size_t beat) {
+    // Most often all have as many: no division then, which every beat would wait for.
+    if (shape.tail == shape.lanes) return shape.lanes;
     return beat % shape.row_beats + 1 == shape.row_beats ? shape.tail : shape.lanes;
 }
 
@@ -61,20 +63,24 @@ struct Stream : Comparison {
     void leave() { compared += offset == NEVER ? 0 : index - skipped; }
 
     // The next beat, which one of the window's `streams` has. False where no image is there that it could belong to.
+    // What is rare is apart, so that a beat does not pay for it.
     bool take(const uint8_t* got, Window& window, size_t streams, uint64_t cycle, uint64_t entered) {
         if (!at_hand) {
             if (image >= window.end()) return false;
             place(image, window);
         }
-        if (expected != nullptr) compare(got, cycle, entered);
-        advance(window, streams);
+        const size_t lanes = lanes_of(shape, beat);
+        if (expected != nullptr && !same(expected + beat * stride(), got, lanes * shape.slot))
+            differs(got, lanes, cycle, entered);
+        advance(lanes, window, streams);
         return true;
     }
 
     // The next beat is one that does not come.
     void skip(Window& window, size_t streams) {
-        lose(index + lanes_of(shape, beat));
-        advance(window, streams);
+        const size_t lanes = lanes_of(shape, beat);
+        lose(index + lanes);
+        advance(lanes, window, streams);
     }
 
     // The values up to `end` of the image do not come: what they are is not known.
@@ -96,19 +102,24 @@ struct Stream : Comparison {
     }
 
   private:
-    void advance(Window& window, size_t streams) {
-        index += lanes_of(shape, beat);
-        if (++beat < shape.beats()) return;
+    static bool same(const uint8_t* want, const uint8_t* got, size_t bytes) {
+        return bytes == 1 ? *want == *got : std::memcmp(want, got, bytes) == 0;
+    }
+
+    void advance(size_t lanes, Window& window, size_t streams) {
+        index += lanes;
+        if (++beat >= shape.beats()) leave_image(window, streams);
+    }
+
+    [[gnu::noinline]] void leave_image(Window& window, size_t streams) {
         const uint64_t passed = image;
         compared += offset == NEVER ? 0 : shape.values() - skipped;
         place(passed + 1, window);
         window.pass(passed, streams);
     }
 
-    void compare(const uint8_t* got, uint64_t cycle, uint64_t entered) {
+    [[gnu::noinline]] void differs(const uint8_t* got, size_t lanes, uint64_t cycle, uint64_t entered) {
         const uint8_t* want = expected + beat * stride();
-        const size_t lanes = lanes_of(shape, beat);
-        if (std::memcmp(want, got, lanes * shape.slot) == 0) return;
         for (size_t lane = 0; lane < lanes; ++lane) {
             const int64_t a = value_of(want, shape, lane), b = value_of(got, shape, lane);
             if (a != b) mismatch({image, index + lane, cycle, entered, a, b});

@@ -100,6 +100,12 @@ class Simulation {
     static constexpr int OUTPUT_STREAM = -1;
     // Taps, output and inputs: an image is kept until all have passed it. A wrong design may give it before it is in.
     static constexpr size_t STREAMS = TAPS + 1 + INPUTS;
+    static constexpr size_t TAP_WORDS = (sizeof(Vdut::mon_valid) + 7) / 8;  // of bits, one a tap
+    static constexpr bool TAPS_TIMED = [] {
+        for (const uint64_t latency : TAP_LATENCY)
+            if (latency != NEVER) return true;
+        return false;
+    }();
 
     // Lay out an image's bytes: stimulus, output, compared taps. Returns their number.
     size_t plan(const Options& options) {
@@ -192,6 +198,7 @@ class Simulation {
             input.offering = false;
             input.gap_left = 0;
         }
+        furthest_ = image;
         since_image_ = NEVER / 2;
         idle_ = 0;
         last_output_ = last_input_ = NEVER;
@@ -322,21 +329,8 @@ class Simulation {
     }
 
     bool observe() {
-        bool moved = false;
         see_entering();
-        const uint8_t* valid = reinterpret_cast<const uint8_t*>(&dut_->mon_valid);
-        const uint8_t* ready = reinterpret_cast<const uint8_t*>(&dut_->mon_ready);
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
-        for (size_t i = 0; i < TAPS; ++i) {
-            const bool there = TAP_LATENCY[i] == NEVER ? valid[i / 8] >> (i % 8) & 1 : is_due(taps_[i], TAP_LATENCY[i]);
-            if (!there) continue;
-            if (ready[i / 8] >> (i % 8) & 1) {
-                take(taps_[i], int(i), data + TAP_OFFSETS[i]);
-                moved = true;
-            } else {
-                ++taps_[i].stalled;
-            }
-        }
+        bool moved = observe_taps();
         for (Input& input : inputs_)
             if (is_taken(input)) {
                 accept(input);
@@ -352,6 +346,30 @@ class Simulation {
             }
         }
         return moved;
+    }
+
+    // Only taps at which something is are looked at: most cycles have few.
+    bool observe_taps() {
+        uint64_t valid[TAP_WORDS] = {}, ready[TAP_WORDS] = {};
+        std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
+        std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
+        if (TAPS_TIMED)
+            for (size_t i = 0; i < TAPS; ++i)
+                if (TAP_LATENCY[i] != NEVER && is_due(taps_[i], TAP_LATENCY[i]))
+                    valid[i / 64] |= uint64_t{1} << (i % 64);
+        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
+        uint64_t any = 0;
+        for (size_t word = 0; word < TAP_WORDS; ++word) {
+            const uint64_t taken = valid[word] & ready[word];
+            any |= taken;
+            for (uint64_t left = taken; left != 0; left &= left - 1) {
+                const size_t i = word * 64 + size_t(__builtin_ctzll(left));
+                take(taps_[i], int(i), data + TAP_OFFSETS[i]);
+            }
+            for (uint64_t left = valid[word] & ~ready[word]; left != 0; left &= left - 1)
+                ++taps_[word * 64 + size_t(__builtin_ctzll(left))].stalled;
+        }
+        return any != 0;
     }
 
     void take(Stream& stream, int number, const uint8_t* got) {
@@ -371,6 +389,7 @@ class Simulation {
         if (++input.beat == input.shape.beats()) {
             input.beat = 0;
             const uint64_t passed = input.image++;
+            furthest_ = std::max(furthest_, input.image);
             window_.pass(passed, STREAMS);
             input.gap_left = gap_;
         }
@@ -379,16 +398,20 @@ class Simulation {
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
         const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->out_data);
+        const uint8_t* keep = reinterpret_cast<const uint8_t*>(&dut_->out_keep);
         if (output_.waits) {
             if (!dut_->out_valid) output_fault("tvalid withdrawn");
             else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 ||
-                     dut_->out_last != waiting_last_)
+                     dut_->out_last != waiting_last_ || dut_->out_start != waiting_start_ ||
+                     (OUTPUT_HAS_KEEP && std::memcmp(keep, waiting_keep_, sizeof waiting_keep_) != 0))
                 output_fault("beat changed while waiting");
         }
         output_.waits = dut_->out_valid && !dut_->out_ready;
         if (output_.waits) {
             std::memcpy(output_.waiting.data(), data, output_.stride());
             waiting_last_ = dut_->out_last;
+            waiting_start_ = dut_->out_start;
+            std::memcpy(waiting_keep_, keep, sizeof waiting_keep_);
         }
     }
 
@@ -406,6 +429,8 @@ class Simulation {
         const size_t beat = output_.beat, beats = OUTPUT.rows * OUTPUT.row_beats;
         if (OUTPUT_LAST_EVERY != 0 && bool(dut_->out_last) != is_last(beat, OUTPUT_LAST_EVERY))
             output_fault(dut_->out_last ? "tlast too early" : "tlast missing");
+        if (OUTPUT_HAS_START && bool(dut_->out_start) != (beat == 0))
+            output_fault(dut_->out_start ? "start amid an image" : "start missing");
         check_keep(beat);
         const uint64_t first_beat = window_[output_.image].first_beat;
         if (beat == 0 && first_output_latency_ == NEVER) first_output_latency_ = dut_.cycle() - first_beat + 1;
@@ -435,11 +460,7 @@ class Simulation {
 
     void output_fault(const std::string& kind) { fault(kind, OUTPUT_STREAM, output_.image, output_.index); }
 
-    uint64_t entered() const {
-        uint64_t most = 0;
-        for (const Input& input : inputs_) most = std::max(most, input.image);
-        return std::min(most + 1, window_.count());
-    }
+    uint64_t entered() const { return std::min(furthest_ + 1, window_.count()); }
 
     void stop(const std::string& kind, int number, const Stream& stream) {
         fault(kind, number, stream.image, stream.index);
@@ -476,6 +497,7 @@ class Simulation {
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - window_.seconds_waiting())
             .number("seconds_waiting", window_.seconds_waiting())
+            .number("cpu_seconds", Progress::cpu_seconds())
             .number("entered", entered())
             .number("resets", resets_done_)
             .flag("hung", hung_)
@@ -504,6 +526,7 @@ class Simulation {
     uint64_t inside_max_;
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
+    uint64_t furthest_ = 0;             // the image that the input is at which is furthest on
     uint64_t accepted_ = 0;             // beats since the last reset
     uint64_t since_image_ = NEVER / 2;  // cycles since the last image's first beat in
     uint64_t entering_now_ = NEVER;     // the image whose first beat is taken in this cycle
@@ -511,7 +534,8 @@ class Simulation {
     Stream output_;
     std::vector<Stream> taps_;
     Window window_;
-    bool waiting_last_ = false;
+    bool waiting_last_ = false, waiting_start_ = false;
+    uint8_t waiting_keep_[sizeof(Vdut::out_keep)] = {};
     uint64_t output_latency_ = OUTPUT_LATENCY;  // NEVER where there is a valid signal
     bool stop_ = false, hung_ = false;
     Faults faults_;

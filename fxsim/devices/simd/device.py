@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, decode_part, stall_argument
+from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, Watched, decode_part, stall_argument
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
@@ -18,7 +18,7 @@ from fxsim.devices.simd.figures import LayerFigures, SimdFigures
 from fxsim.devices.simd.four_state import make_bench
 from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
-from fxsim.devices.simd.memory_image import STAGES, build_memory_image
+from fxsim.devices.simd.memory_image import LANES, STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
 from fxsim.devices.simd.needs import needs
 from fxsim.devices.simd.nodes import list_parts
@@ -27,6 +27,7 @@ from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model
+from fxsim.operators import Lut
 from fxsim.simulate import messages
 from fxsim.simulate.build import AXI4_HARNESS, AXI_HARNESS, COMMON_HARNESS, Design
 from fxsim.simulate.stall import Stall
@@ -47,6 +48,8 @@ _REACH = 12
 _INSIDE_MAX = 8
 """Images whose result is not yet in memory though they have been read: one is computed, one more may be loaded."""
 _PARAMETERS = "parameters.bin"
+_TABLE = "table"
+"""The stage `next` where it is a table's."""
 
 
 class SimdSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +139,23 @@ class FittedSimd(Fitted):
             # Long enough for what a surplus image would need to come out.
             "drain": str(max(256, 2 * image_cycles)),
         }
+
+    def watched(self, channel: int) -> dict[str, Watched]:
+        """The channel's lane of the stage that shows a tap, all stages' valid bits, and the bus that writes results."""
+        top, lane = f"TOP.{DESIGN.top}", channel % LANES
+        shown = {stage: f"lane[{lane}].simd_lane_l.{stage}" for stage in STAGES} | {
+            "pool": f"lane[{lane}].pool_lane_l.y",
+            _TABLE: f"tables.lane[{lane}].table_lane_l.y",
+        }
+        found = {}
+        for layer in self.image.layers:
+            for stage, tap in layer.stages:
+                table = stage == "next" and isinstance(self._model.graph.by_name[tap].op, Lut)
+                data = f"{top}.core.epilogue.{shown[_TABLE if table else stage]}[7:0]"
+                found[tap] = Watched(f"{top}.clk", data, True, f"{top}.mon_valid[{len(STAGES) - 1}:0]")
+        bus = f"{top}.m_axi_w"
+        written = Watched(f"{top}.clk", f"{bus}data[{8 * LANES - 1}:0]", False, f"{bus}valid", f"{bus}ready")
+        return {tap: found[tap] for tap in self._model.graph.taps} | {RESULT: written}
 
     def write_files(self, folder: Path) -> None:
         """The parameters as they lie in memory."""

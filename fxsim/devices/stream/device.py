@@ -75,7 +75,7 @@ class FittedStream(Fitted):
             "drain": str(max(256, 2 * self.bound)),
         }
 
-    def watched(self) -> dict[str, Watched]:
+    def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # one value a beat
         """The streams between the modules, each with signals of its own."""
         slots = resmlp_slots(self._config, self._config.psa)
         taps = zip(self._model.graph.taps, slots, strict=True)

@@ -418,6 +418,7 @@ class Simulation {
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - window_.seconds_waiting())
             .number("seconds_waiting", window_.seconds_waiting())
+            .number("cpu_seconds", Progress::cpu_seconds())
             .number("entered", entered())
             .number("resets", resets_done_)
             .flag("hung", hung_)

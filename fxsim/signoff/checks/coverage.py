@@ -30,14 +30,14 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
 
     `directed`: each other point gets a stimulus that is solved for, or a proof that nothing reaches it, which is made
     again. `closed`: no point may be open. `at_least`: by family of points, the least share that is covered or proved
-    unreachable, 0 to 1.
+    unreachable, above 0 and up to 1.
     """
 
     model: Name
     stimuli: Names
     directed: bool = True
     closed: bool = False
-    at_least: dict[str, Annotated[float, Meta(ge=0, le=1)]] = field(default_factory=dict)
+    at_least: dict[str, Annotated[float, Meta(gt=0, le=1)]] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         """Something must be demanded, of families that there are."""

@@ -1,5 +1,7 @@
 """Kind `vectors`: folders of vectors, derived again by an engine."""
 
+from collections.abc import Iterator
+
 from fxsim.engines import Engine
 from fxsim.signoff.context import Context, Outcome, summarise
 from fxsim.signoff.kind import Kind, Nothing
@@ -13,6 +15,11 @@ class VectorsCheck(Check, frozen=True, tag="vectors", kw_only=True):
 
     directories: Texts
     engine: Engine = Engine.NUMBA
+
+    def problems(self) -> Iterator[str]:
+        """No folder may be counted twice."""
+        for name in sorted({name for name in self.directories if self.directories.count(name) > 1}):
+            yield f"names folder '{name}' more than once"
 
 
 def run(check: VectorsCheck, context: Context, _seed: int) -> Outcome:

@@ -161,6 +161,7 @@ class Simulation {
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - shared_.window.seconds_waiting())
             .number("seconds_waiting", shared_.window.seconds_waiting())
+            .number("cpu_seconds", Progress::cpu_seconds())
             .number("entered", shared_.entered)
             .number("resets", disturbances_.resets.done)
             .flag("hung", hung_);

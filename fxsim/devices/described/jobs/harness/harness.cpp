@@ -416,6 +416,7 @@ class Simulation {
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - shared_.window.seconds_waiting())
             .number("seconds_waiting", shared_.window.seconds_waiting())
+            .number("cpu_seconds", Progress::cpu_seconds())
             .number("entered", shared_.entered())
             .number("resets", resets_done_)
             .flag("hung", hung_)
