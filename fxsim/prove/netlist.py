@@ -37,7 +37,7 @@ ENTRIES_MAX = 4096
 CACHE_BYTES_MAX = 1 << 30
 
 _MADE_BY = tuple(Path(__file__).with_name(name).read_bytes() for name in ("netlist.py", "readings.py"))
-"""What makes a netlist, and refuses one: no kept one is of what other rules let pass."""
+"""The text of what makes a netlist and refuses one, so that no kept one is of what other rules let pass."""
 _FILE = re.compile(r"[\w./+-]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
