@@ -108,6 +108,7 @@ class _Reading:
         self._ast, self._syntax = ast, syntax
         bag, options, kinds = pyslang.Bag(), parsing.PreprocessorOptions(), ast.CompilationOptions()
         options.predefines = [f"{name}={value}" for name, value in defines.items()]
+        options.undefines = ["__slang__", "__slang_major__", "__slang_minor__"]
         options.additionalIncludePaths = []
         kinds.flags |= ast.CompilationFlags.AllowUseBeforeDeclare
         kinds.topModules = {top}
