@@ -1,10 +1,11 @@
-"""What tests/ and testbenches/ share: which tools a test needs, and how tests run side by side.
+"""What tests/ and testbenches/ share: which tools a test needs, how tests are collected and run side by side.
 
 Markers by tool are not written by hand: a test has the marker of every tool that something it refers to belongs to,
 itself or through the helpers and fixtures it uses. What that cannot see (a tool behind the command line, say) is
 noticed as it runs, and fails the test until it is marked by hand.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,20 @@ PROGRAMS = {
 
 COMMANDS = {"cosim": "verilator"}
 """Which tool a command of fxsim runs."""
+
+
+# --- collection ------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without looking for garbage: what is collected lives to the end, and is never looked through again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 # --- markers ---------------------------------------------------------------------------------------------------------

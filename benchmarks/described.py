@@ -24,7 +24,7 @@ from fxsim.paths import golden_dir, rtl_dir
 _DESCRIPTION = Path(__file__).parent.parent / "tests" / "rtl" / "stream" / "stream.toml"
 OWN, DESCRIBED = "own harness", "description"
 WALL, CPU = "clock", "processor"
-"""Whose seconds: those of the processor count where the machine has other work, too."""
+"""The two clocks: seconds of the processor count where the machine has other work, too."""
 
 
 def describe(folder: Path) -> Path:

@@ -56,6 +56,8 @@ class Change(NamedTuple):
 _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/activation_table.v"
 _GUARD, _TAG = "stream/frame_guard.v", "stream/frame_tag.v"
 _LOOKUP, _TILE, _LANE = "simd/table_lane.v", "simd/mac_tile.v", "simd/simd_lane.v"
+_TABLES, _LOADER = "simd/simd_tables.v", "simd/simd_loader.v"
+_CONTROL = "simd/simd_control.v"
 _MEAN, _CELL, _EPILOGUE = "simd/pool_lane.v", "simd/mac_cell.v", "simd/simd_epilogue.v"
 _TRANSPOSE, _FIFO, _POOL, _DOT = "stream/transpose.v", "lib/axis_fifo.v", "stream/pool.v", "stream/dot_product.v"
 CHANGES = (
@@ -201,6 +203,14 @@ CHANGES = (
         "",
         module="table_lane", device="simd",
     ),
+    Change("table edge", _TABLES, "clamp = rule == RULE_CLAMP", "clamp = 1'b0", module="simd_tables", device="simd"),
+    Change(
+        "index", _TABLES,
+        ".write_data(write_data[8*l+:8])",
+        ".write_data(write_data[8*(15-l)+:8])",
+        module="simd_tables", device="simd",
+    ),
+    Change("index", _TABLES, "~(8'hff << points_log2)", "8'hff << points_log2", module="simd_tables", device="simd"),
     Change("stale data", _TILE, ".first(first_reg[r])", ".first(first_reg[0])", module="mac_tile", device="simd"),
     Change(
         "order", _TILE,
@@ -396,6 +406,126 @@ CHANGES = (
         "to_status && wdata_reg[STATUS_DONE]",
         "to_status",
         module="simd_registers", device="simd", breaks="pulses",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "weight_write_address_reg <= weight_address_reg;",
+        "weight_write_address_reg <= chunk_slot_reg;",
+        module="simd_loader", device="simd", breaks="weights",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "shift_write_reg <= taken && phase_reg == SHIFT",
+        "shift_write_reg <= taken && phase_reg == BIAS",
+        module="simd_loader", device="simd", breaks="chunks",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "constant = constants_left_reg & (~constants_left_reg + 9'd1)",
+        "constant = constants_left_reg & ~(constants_left_reg >> 1)",
+        module="simd_loader", device="simd", breaks="constants",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "table_write_address_reg <= table_address_reg;",
+        "table_write_address_reg <= group_slot_reg;",
+        module="simd_loader", device="simd", breaks="tables",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "parameter_data = data_reg",
+        "parameter_data = layer_reg",
+        module="simd_loader", device="simd", breaks="data",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "groups_loaded_reg + {15'd0, group_end_reg}",
+        "groups_loaded_reg + {15'd0, group_end}",
+        module="simd_loader", device="simd", breaks="counted",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "TABLE: room = group_room && table_room;",
+        "TABLE: room = 1'b1;",
+        module="simd_loader", device="simd", breaks="takes",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "(waiting_reg && !layer_ready) || passed",
+        "passed",
+        module="simd_loader", device="simd", breaks="layer",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "layer_words >= {1'b0, words_left_reg}",
+        "layer_words > {1'b0, words_left_reg}",
+        module="simd_loader", device="simd", breaks="refused",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "tokens != (16'd1 << pool_shift)",
+        "tokens < (16'd1 << pool_shift)",
+        module="simd_loader", device="simd", breaks="code",
+    ),
+    Change(
+        "protocol", _LOADER,
+        "bad_reg ? BAD_DESCRIPTOR : unfit_reg ? DOES_NOT_FIT",
+        "unfit_reg ? DOES_NOT_FIT : bad_reg ? BAD_DESCRIPTOR",
+        module="simd_loader", device="simd", breaks="code",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "{4'd0, result_stride[31:4]} < result_words",
+        "{4'd0, result_stride[31:4]} <= result_words",
+        module="simd_control", device="simd", breaks="begins",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "begin_run = start && !bad_start",
+        "begin_run = start",
+        module="simd_control", device="simd", breaks="begins",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "else if (failed || finished) running_reg",
+        "else if (failed) running_reg",
+        module="simd_control", device="simd", breaks="runs",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "busy_reg && !running_reg && drained",
+        "busy_reg && !running_reg",
+        module="simd_control", device="simd", breaks="busy",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "else if (busy_reg) cycles_reg",
+        "else if (running_reg) cycles_reg",
+        module="simd_control", device="simd", breaks="busy",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "(ended && code_reg != NONE) || refused",
+        "ended || refused",
+        module="simd_control", device="simd", breaks="done",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        ": read_broken ? READ_LAST\n                    : write_error ? WRITE_RESPONSE\n",
+        ": write_error ? WRITE_RESPONSE\n                    : read_broken ? READ_LAST\n",
+        module="simd_control", device="simd", breaks="code",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "loader_error && !read_error && !read_broken && !write_error",
+        "loader_error",
+        module="simd_control", device="simd", breaks="code",
+    ),
+    Change(
+        "protocol", _CONTROL,
+        "results_checked && !range_error",
+        "results_checked",
+        module="simd_control", device="simd", breaks="checked",
     ),
 )  # fmt: skip
 """Faults over the modules of the data path, and of what moves it."""

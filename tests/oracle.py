@@ -1,11 +1,9 @@
-"""A whole graph computed by hand: scalar Python integers and exact fractions, from the contract's text.
+"""A whole graph computed by hand: scalar Python integers of any size, from the contract's text.
 
 Shares nothing with the engines but the records that describe a graph. Slow: for small graphs only.
 """
 
-from fractions import Fraction
 from itertools import product
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,14 @@ Values = dict[tuple[int, ...], int]
 """A tensor: a Python integer by index."""
 
 
+def nearest(a: int, b: int) -> int:
+    """floor(a / b + 1/2) = floor((2 a + b) / 2 b), exactly: ten times as fast as by fractions."""
+    return (2 * a + b) // (2 * b)
+
+
 def round_half_up(a: int, s: int) -> int:
     """floor(a / 2^s + 1/2), exactly."""
-    return floor(Fraction(a, 2**s) + Fraction(1, 2))
+    return nearest(a, 2**s)
 
 
 def ends(number: Number) -> tuple[int, int]:
@@ -53,7 +56,7 @@ def interpolate(stored: list[int], rule: TableRule, x: int, low: int = -128, cod
     if rule is TableRule.HOLD and m == points - 1:
         return stored[m]
     left, right = stored[m], stored[m + 1]
-    return left + floor(Fraction((right - left) * f, step) + Fraction(1, 2))
+    return left + nearest((right - left) * f, step)
 
 
 def compute(graph: Graph, image: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.int64]]:
@@ -95,8 +98,7 @@ def _apply(op: Any, x: Values, shape: tuple[int, ...], r: Values) -> Values:
     if isinstance(op, Add):
         return {at: saturate(v + r[at], *ends(op.out)) for at, v in x.items()}
     if isinstance(op, Pool):
-        mean = {c: Fraction(sum(x[t, c] for t in range(shape[0])), shape[0]) for c in range(shape[1])}
-        return {(c,): floor(m + Fraction(1, 2)) for c, m in mean.items()}
+        return {(c,): nearest(sum(x[t, c] for t in range(shape[0])), shape[0]) for c in range(shape[1])}
     assert isinstance(op, Relu)
     return {at: v if v > 0 else 0 for at, v in x.items()}
 

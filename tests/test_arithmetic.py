@@ -24,6 +24,14 @@ def halves_up(a: npt.NDArray[np.int64], s: int) -> npt.NDArray[np.int64]:
     return np.floor_divide(2 * a + 2**s, 2 ** (s + 1))
 
 
+@given(st.integers(), st.integers(1, 2**256))
+def test_the_oracle_rounds_as_fractions_do(a: int, b: int) -> None:
+    """The integers by which tests round are floor(a / b + 1/2) in rational arithmetic, for ties and either sign."""
+    for value in (a, 2 * a + 1, a * b, a * b + b // 2, a * b - b // 2):
+        assert oracle.nearest(value, b) == floor(Fraction(value, b) + Fraction(1, 2))
+    assert oracle.nearest(2 * a + 1, 2) == a + 1
+
+
 @given(INT62, st.one_of(shift_values(), st.integers(55, 70)))
 def test_round_shift_is_exact(a: int, s: int) -> None:
     """round_shift equals floor(a / 2^s + 1/2) in rational arithmetic, for either sign and every shift from 0 to 255."""

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from fxsim.certificate import check_certificate, predicate_schema
+from fxsim.certificate.make import _Making
 from fxsim.cli.program import cli
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
 from fxsim.families import ResMLPConfig
 from fxsim.formats import save
 from fxsim.golden import generate_model, natural_images
+from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Linear, Relu
 from fxsim.paths import golden_dir, rtl_dir
 from fxsim.signoff import load_plan, run_plan, write_both
+from fxsim.signoff.accepted import Accepted, Figures, read_accepted
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome
 from fxsim.simulate.sources import read_sources
@@ -371,6 +376,7 @@ def rewritten(project: Path, **fields: object) -> None:
         ({"checks": []}, "did not pass"),
         ({"checks_in_plan": 6}, "has not the checks"),
         ({"stage": "V1", "hashes": {"plan": "0" * 64}}, "is of another plan"),
+        ({"stage_reached": "V3"}, "its testpoints are not those that its checks give"),
     ],
 )
 def test_a_record_of_less_is_refused(fields: dict[str, object], words: str, project: Path) -> None:
@@ -404,6 +410,144 @@ def test_what_changed_since_the_sign_off_is_refused(project: Path) -> None:
     config = ResMLPConfig(tokens=2, values=3, channels=2, hidden=2, blocks=1, classes=2)
     save(generate_model("mine", config, natural_images(2, (1, 2), 1, 6), 6), project / "model.safetensors")
     assert "model mine is another one" in certified(project)
+
+
+JUDGING = {
+    "code-coverage": '[[check.runs]]\nmodel = "mine"\nstimulus = "images"\nimages = 1\n',
+    "cycles": 'model = "mine"\nstimulus = "images"\nbound = 1\n',
+    "mutation": "at_least = 1.0\n",
+    "four-state": 'model = "mine"\nstimulus = "images"\nimages = 1\n',
+}
+
+
+@pytest.mark.parametrize("kind", [*JUDGING, "rtl-contract"])
+def test_verilog_is_covered_whichever_check_judged_it(
+    kind: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated, read, measured or mutated: the Verilog of a check is covered, and its change refused before."""
+    judged = CHECKS[kind]
+    if kind in JUDGING:
+
+        def noted(_check: Any, context: Context, _seed: int) -> Outcome:
+            context.note_hash("rtl", read_sources(rtl_dir()).sha256)
+            return Outcome("it is as it should be", None)
+
+        monkeypatch.setitem(CHECKS, kind, dataclasses.replace(judged, run=noted))
+    head, _, _ = PLAN.partition("[[check]]")
+    settings = JUDGING.get(kind, 'models = ["mine"]\n')
+    (project / "plan.toml").write_text(f'{head}[[check]]\nkind = "{kind}"\nname = "only"\n{settings}')
+    record = run_plan(load_plan(Path("plan.toml")))
+    assert record.passed, record.checks
+    assert record.hashes["rtl"] == read_sources(rtl_dir()).sha256
+    write_both(record, project / "reports")
+    done = run("certify", "reports/signoff.json", "-o", "again.json")
+    assert done.exit_code == 0, done.exception
+    assert "not covered: rtl" not in done.output
+    names = {subject["name"] for subject in json.loads((project / "again.json").read_text())["subject"]}
+    assert {"fxsim-rtl/stream/stream_resmlp.v", "fxsim-rtl/simd/simd_core.v"} <= names
+
+
+def test_a_described_design_is_covered(project: Path) -> None:
+    """Its files and its description are, and not the Verilog around it, which follows from them."""
+    shutil.copytree(ROOT / "tests" / "rtl" / "awkward", project / "theirs")
+    weight, ones = np.ones((4, 6), np.int8), np.ones(4, np.int8)
+    nodes = (Node("fc", Linear(weight, ones, ones.astype(np.uint8)), ("input",)), Node("act", Relu(), ("fc",)))
+    save(Model(Graph((3, 6), nodes), "tiny"), project / "tiny.safetensors")
+    check = '[[check]]\nkind = "rtl-contract"\nname = "widths"\nmodels = ["tiny"]\ndut = "theirs/awkward.toml"\n'
+    (project / "plan.toml").write_text(
+        f'title = "theirs"\nseed = 1\n[models]\ntiny = {{ file = "tiny.safetensors" }}\n{check}'
+    )
+    record = run_plan(load_plan(Path("plan.toml")))
+    assert record.passed, record.checks
+    write_both(record, project / "reports")
+    done = run("certify", "reports/signoff.json", "-o", "plain.json")
+    assert done.exit_code == 0, done.exception
+    files = statement(project)["predicate"]["files"]
+    assert files["theirs/awkward.toml"]["role"] == "design"
+    assert {name for name, row in files.items() if row["role"] == "rtl"} == {
+        f"theirs/{name}" for name in ("mlp_pkg.sv", "neuron.sv", "awkward.sv")
+    }
+    for name in ("neuron.sv", "awkward.toml"):
+        path = project / "theirs" / name
+        kept = path.read_bytes()
+        path.write_bytes(kept + b" ")
+        assert problems(project, "plain.json") == (f"theirs/{name}: has changed",)
+        path.write_bytes(kept)
+
+
+def test_accepted_figures_are_covered(project: Path) -> None:
+    """Figures that checks were held to are covered: others, or none, get no certificate, and a change is found."""
+    accepted = Accepted("fxsim.signoff.accepted", 1, "then", "c", "m", {"widths": Figures({}, {})})
+    path = project / "plan.accepted.json"
+    plan = load_plan(Path("plan.toml"))
+    path.write_bytes(msgspec.json.encode(accepted))
+    done = run("certify", "reports/signoff.json", "-o", "before.json")
+    assert "not covered: plan.accepted.json, to which the sign-off was not held" in done.output
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, ran in (("cosim", no_simulation), ("vectors", lambda *_: Outcome("equal", None))):
+            patch.setitem(CHECKS, kind, dataclasses.replace(CHECKS[kind], run=ran))
+        write_both(run_plan(plan, accepted=read_accepted(plan)), project / "reports")
+    kept = path.read_bytes()
+    for now in (None, kept.replace(b"then", b"when")):
+        path.unlink()
+        if now is not None:
+            path.write_bytes(now)
+        assert "accepted figures is another one" in certified(project)
+        path.write_bytes(kept)
+    assert run("certify", "reports/signoff.json", "-o", "plain.json").exit_code == 0
+    assert statement(project)["predicate"]["files"]["plan.accepted.json"]["role"] == "plan"
+    path.write_bytes(kept.replace(b"then", b"when"))
+    assert problems(project, "plain.json") == ("plan.accepted.json: has changed",)
+
+
+def test_evidence_of_proofs_is_covered(project: Path) -> None:
+    """Evidence that a check kept is covered without being named; altered, missing, more, or of another run: refused."""
+    head, _, _ = PLAN.partition("[[check]]")
+    check = '[[check]]\nkind = "proof"\nname = "{}"\nmodel = "mine"\nwhat = ["engine"]\nevidence = {}\n'
+    (project / "plan.toml").write_text(head + check.format("kept", "true") + check.format("told", "false"))
+    plan, reports = load_plan(Path("plan.toml")), project / "reports"
+    record = run_plan(plan, output=reports)
+    assert record.passed, record.checks
+    write_both(record, reports)
+    folder = reports / "evidence" / "kept" / "engine"
+    done = run("certify", "reports/signoff.json", "-o", "plain.json")
+    assert done.exit_code == 0, done.exception
+    assert "not covered: evidence of check 'told', which keeps none beside the record" in done.output
+    assert "of check 'kept'" not in done.output
+    files = statement(project)["predicate"]["files"]
+    name = "reports/evidence/kept/engine/engine.json"
+    assert {files[name]["role"], files[name.replace("engine.json", "evidence.json")]["role"]} == {"evidence"}
+    assert run("prove", "--recheck", folder).exit_code == 0
+    kept = (folder / "engine.json").read_bytes()
+    (folder / "engine.json").write_bytes(kept + b" ")
+    assert problems(project, "plain.json") == (f"{name}: has changed",)
+    assert "engine.json: is another one than was signed off" in certified(project)
+    (folder / "engine.json").unlink()
+    assert "engine.json: cannot be read" in certified(project)
+    (folder / "engine.json").write_bytes(kept)
+    (folder / "more.json").write_text("{}")
+    assert "has files that are none of its evidence" in certified(project)
+    (folder / "more.json").unlink()
+    listed = (folder / "evidence.json").read_bytes()
+    (folder / "evidence.json").write_bytes(listed + b"\n")
+    assert "evidence.json: is another one than was signed off" in certified(project)
+    # The next run takes its place; what is none of fxsim's is not touched.
+    again = run_plan(plan, output=reports)
+    assert again.passed
+    assert (folder / "evidence.json").read_bytes() == listed
+    (reports / "evidence" / "kept" / "mine").mkdir()
+    refused = run_plan(plan, output=reports).checks[0]
+    assert "is no evidence that a sign-off kept" in str(refused.reason)
+
+
+def test_what_changes_meanwhile_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is another one when all is read than when it was held to the record gets no certificate."""
+
+    def later(_making: object) -> None:
+        (project / "x.npy").write_bytes(b"")
+
+    monkeypatch.setattr(_Making, "others", later)
+    assert "x.npy: has changed, while the certificate was made" in certified(project)
 
 
 def test_files_outside_of_the_root_are_refused(project: Path) -> None:

@@ -346,6 +346,23 @@ def test_damaged_headers(kind: str, data: st.DataObject, good: dict[str, bytes],
     refused(path)
 
 
+@pytest.mark.parametrize("make", [float_network, quantised_network])
+def test_reading_a_network_draws_nothing(
+    make: Callable[[], Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a file's tensors replace is not drawn at first: where it has no memory, that would import a compiler."""
+    path = tmp_path / "n.safetensors"
+    save_checkpoint(make(), path, PRE, {})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was drawn")
+
+    monkeypatch.setattr(torch.nn.init, "normal_", refuse)
+    state = torch.get_rng_state()
+    load_checkpoint(path)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 # --- metadata ---
 
 

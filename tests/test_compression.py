@@ -3,8 +3,6 @@
 import itertools
 import subprocess
 import sys
-from fractions import Fraction
-from math import floor
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +14,7 @@ from fxsim.contract import TABLE_POINTS, TableRule, expand_table, stored_points
 from fxsim.errors import ModelError
 from fxsim.tables.points import PointMethod, choose, compress_tables
 from tests.conftest import SEED
+from tests.oracle import nearest
 from tests.strategies import int8_arrays, int8_from, tables
 
 RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT)
@@ -26,7 +25,7 @@ TINY = [(16, 4, -2, 2), (16, 4, -3, 3), (8, 4, -2, 3), (16, 2, -8, 7), (4, 4, -3
 
 
 def read(points: tuple[int, ...], codes: int, count: int, rule: TableRule) -> list[int]:
-    """The function that points give, as docs/arithmetic.md states it, in fractions: `count` is P."""
+    """The function that points give, as docs/arithmetic.md states it, in exact integers: `count` is P."""
     width = codes // count
     values = []
     for code in range(codes):
@@ -34,7 +33,7 @@ def read(points: tuple[int, ...], codes: int, count: int, rule: TableRule) -> li
         if rule is TableRule.CLAMP:
             m = min(m, count - 2)
         right = points[m] if rule is TableRule.HOLD and m == count - 1 else points[m + 1] if f else points[m]
-        values.append(points[m] + floor(Fraction((right - points[m]) * f, width) + Fraction(1, 2)))
+        values.append(points[m] + nearest((right - points[m]) * f, width))
     return values
 
 

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from fxsim.data import (
     Preprocessing,
     augment,
     channel_statistics,
+    digits,
     fit_pictures,
     load_data,
     split,
@@ -413,6 +415,18 @@ def test_cifar10_python_version(tmp_path: Path, inside: str, style: str) -> None
     (tmp_path / inside).mkdir(exist_ok=True)
     write_python(tmp_path / inside, style)
     check_cifar(load_cifar10(tmp_path, COUNT))
+
+
+def test_digits_without_their_file_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where scikit-learn is not installed, or does not have them, the error says so."""
+    monkeypatch.setattr(digits, "find_spec", lambda _name: None)
+    with pytest.raises(FxsimError, match="needs scikit-learn, which is not installed"):
+        load_data(DataSource.DIGITS)
+    spec = ModuleSpec("sklearn", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(digits, "find_spec", lambda _name: spec)
+    with pytest.raises(FxsimError, match=r"digits\.csv\.gz: there is no such file"):
+        load_data(DataSource.DIGITS)
 
 
 @pytest.mark.slow
@@ -1019,8 +1033,8 @@ def test_rand_augment_draws_every_operation(colours: int) -> None:
 
 
 def test_import_is_light() -> None:
-    """Importing the room loads neither torch nor SciPy, scikit-learn or Pillow."""
-    code = "import sys, fxsim.data; print(*sys.modules)"
+    """Importing the room, and reading the digits, loads neither torch nor SciPy, scikit-learn or Pillow."""
+    code = "import sys; from fxsim.data import load_data; load_data('digits'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "fxsim.data.pictures" in loaded
     assert not {"torch", "scipy", "sklearn", "PIL"} & {name.split(".")[0] for name in loaded}

@@ -384,11 +384,13 @@ def test_rules_of_axi4_stream_are_checked(tmp_path: Path, capsys: pytest.Capture
             ("tlast = s_axis_tlast", "tlast = 1'b0", "tlast missing"),
             ("tlast = s_axis_tlast", "tlast = 1'b1", "tlast too early"),
             ("tkeep = s_axis_tkeep", "tkeep = 4'hf", "tkeep wrong"),
+            # Right whenever it is taken.
+            ("tkeep = s_axis_tkeep", "tkeep = s_axis_tkeep & {4{m_axis_tready}}", "beat changed while waiting"),
             ("s_axis_tvalid & rst_n", "s_axis_tvalid & rst_n & m_axis_tready", "tvalid waits for tready"),
         )
     ):
         assert old in AXI
-        wrong = simulate(RELU, written(tmp_path / f"w{n}", "axi", AXI.replace(old, new), AXI_TOML))
+        wrong = simulate(RELU, written(tmp_path / f"w{n}", "axi", AXI.replace(old, new), AXI_TOML), stall="random:5")
         assert not wrong.passed
         assert wrong.streams.mismatches == 0
         assert {fault.kind for fault in wrong.verdict.faults} == {kind}

@@ -5,18 +5,22 @@ from pathlib import Path
 import pytest
 
 from fxsim.cosim import CosimResult, cosim
+from fxsim.cosim.four_state import four_state
 from fxsim.devices.described.bind import bind
+from fxsim.devices.described.check import check
 from fxsim.devices.described.elaborate import Verilog, elaborate_ports, expression_bits
 from fxsim.devices.described.filelist import read_file_list
 from fxsim.devices.described.findings import SeveralError
 from fxsim.devices.described.nodes import list_nodes
 from fxsim.devices.described.vhdl import verilog_of
 from fxsim.errors import FileError, FxsimError, ToolError
+from fxsim.prove.blocks import PROVED
 from fxsim.vectors.kit import write_kit
 from tests.test_described import AXI, AXI_TOML, PIPELINE, PIPELINE_TOML, RELU, X, design, swap, written
 from tests.test_described import model as awkward_model
 from tests.test_kit import ran
 from tests.test_nodes import TWO, two_stages
+from tests.test_prove_described import ask
 
 model = awkward_model
 
@@ -155,6 +159,16 @@ def test_memory_with_words_that_mean_nothing_is_refused(  # type: ignore[no-unty
         bind(design(tmp_path / "d", {"awkward.toml": swap(old, new)}), model)
 
 
+@pytest.mark.parametrize(("value", "held"), [(1, "4'd1"), (-1, "4'd15"), (0, "4'd0")])
+def test_tied_input_holds_a_number_as_wide_as_its_port(tmp_path: Path, value: int, held: str) -> None:
+    """A number of 32 bits at a port of four would warn in Icarus, and in others."""
+    verilog = PIPELINE.replace("input wire clk,", "input wire clk, input wire [3:0] mode,")
+    bound = bind(written(tmp_path / "d", "pipeline", verilog, f"tie = {{ mode = {value} }}\n{PIPELINE_TOML}"), RELU)
+    assert f".mode({held})" in bound.wrapper
+    write_kit(RELU, X, tmp_path / "kit", "described", {"dut": str(bound.path)})
+    assert f".mode({held})" in "".join(path.read_text() for path in (tmp_path / "kit").glob("*.v"))
+
+
 HIGH = AXI.replace("m_axis_tkeep = s_axis_tkeep", "m_axis_tkeep = s_axis_tlast ? 4'b1100 : 4'b1111").replace(
     "s_axis_tdata[8*i + 7] ?", "(s_axis_tdata[8*i + 7] || !s_axis_tkeep[i]) ?"
 )
@@ -174,6 +188,66 @@ def test_keep_lies_where_its_values_do(tmp_path: Path) -> None:
         write_kit(RELU, X, tmp_path / f"kit{n}", "described", {"dut": str(path)})
         status, said = ran(tmp_path / f"kit{n}")
         assert (status, said[:5]) == ((0, "PASS:") if kind is None else (1, "FAIL:"))
+
+
+FRAMED = AXI.replace("module axi (", "module axi (input wire s_axis_tuser, output wire m_axis_tuser,").replace(
+    "  genvar i;", "  assign m_axis_tuser = s_axis_tuser;\n  genvar i;"
+)
+
+
+def _signals(prefix: str) -> str:
+    """The ports of a prefix by their names, with the start of an image at `tuser`."""
+    said = {kind: f'"{prefix}_t{kind}"' for kind in ("data", "valid", "ready", "last", "keep")}
+    named = ", ".join(f"{kind} = {port}" for kind, port in {**said, "start": f'"{prefix}_tuser"'}.items())
+    return f'signals = {{ {named} }}\nprotocol = "axi4-stream"' if prefix == "m_axis" else f"signals = {{ {named} }}"
+
+
+FRAMED_TOML = AXI_TOML.replace('prefix = "s_axis"', _signals("s_axis")).replace('prefix = "m_axis"', _signals("m_axis"))
+
+
+@pytest.mark.verilator
+@pytest.mark.icarus
+@pytest.mark.parametrize(
+    ("drives", "kind", "beat", "words"),
+    [
+        ("s_axis_tuser", None, 0, "PASS: "),
+        ("1'b0", "start missing", 0, "FAIL: image 0, output, beat 0: start is 0"),
+        ("s_axis_tuser | s_axis_tlast", "start amid an image", 1, "FAIL: image 0, output, beat 1: start is 1"),
+        ("s_axis_tuser & m_axis_tready", "beat changed while waiting", 0, None),
+    ],
+)
+def test_start_of_the_output_is_high_with_the_first_beat_alone(
+    tmp_path: Path, drives: str, kind: str | None, beat: int, words: str | None
+) -> None:
+    """As video has it at tuser: in simulation, in four states, in a kit and in a proof; what is wrong is named."""
+    verilog = FRAMED.replace("m_axis_tuser = s_axis_tuser", f"m_axis_tuser = {drives}")
+    path = written(tmp_path / "d", "axi", verilog, FRAMED_TOML)
+    result = simulate(path, stall="random:1")
+    assert ({fault.kind for fault in result.verdict.faults}, result.streams.mismatches) == ({kind} - {None}, 0)
+    assert result.passed == (kind is None)
+    if kind is not None:
+        first = result.verdict.faults[0]
+        assert (first.stream, first.token, first.channel) == ("m_axis_tdata", 0, 4 * beat)
+        assert first.image == 0 or kind == "beat changed while waiting"  # the first that waits
+    known = four_state(RELU, X, accel="described", settings={"dut": str(path)}, images=(0, 12))
+    named = "m_axis_tuser" if words is not None else kind
+    assert (known.passed, kind is None or str(named) in str(known.reason)) == (kind is None, True), known.reason
+    # Without stalls ready is never low.
+    if words is not None:
+        write_kit(RELU, X, tmp_path / "kit", "described", {"dut": str(path)})
+        status, said = ran(tmp_path / "kit")
+        assert (status == 0, said.startswith(words)) == (kind is None, True), said
+        assert (ask(RELU, path).status == PROVED) == (kind is None)
+
+
+def test_what_stands_beside_a_stream_is_named(tmp_path: Path) -> None:
+    """A tuser that has no role: of the output a note says so, of the input it is refused; both say what it may be."""
+    tied = f"tie = {{ clk = 0, s_axis_tuser = 0 }}{AXI_TOML.replace('tie = { clk = 0 }', '')}"
+    (note,) = check(written(tmp_path / "a", "axi", FRAMED, tied), RELU).notes
+    assert note.startswith("output 'm_axis_tuser' is not looked at: where it is high with an image's first beat alone")
+    (problem,) = check(written(tmp_path / "b", "axi", FRAMED, AXI_TOML), RELU).problems
+    assert "nothing drives the input s_axis_tuser: " in problem
+    assert "is the 'start' of the stream's signals" in problem
 
 
 @pytest.mark.verilator

@@ -123,7 +123,7 @@ def test_adder_of_two_streams_is_right_under_independent_stalls_and_its_faults_a
     assert not simulate(path, 4, stall="random:1").passed
     stuck = simulate(path, 3, watchdog=60).verdict.stopped
     assert stuck is not None
-    assert stuck.reason == "'s_tdata' and 'r_tdata' holds a value that nobody takes"
+    assert stuck.reason == "'s_tdata' and 'r_tdata' hold a value that nobody takes"
     states = {state.stream: (state.state, state.image) for state in stuck.streams}
     assert states["s_tdata"] == states["r_tdata"] == ("held", 1)
 

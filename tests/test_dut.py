@@ -131,7 +131,7 @@ def test_what_is_not_shown_or_not_written_is_said(model: Path, tmp_path: Path) -
     path.write_text(text[: text.index("[[tap]]")] + text[text.index("[[memory]]") :])
     status, out = call("check", path, model)
     assert status == 0
-    assert "not compared, since no tap shows them: fc" in out
+    assert "not compared, since the design shows no such tap: fc" in out
     assert "awkward.sv reads 'b.hex', which no [[memory]] writes" in out
     assert len([line for line in out.splitlines() if line.startswith("note")]) == 1
 

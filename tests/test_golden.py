@@ -36,10 +36,13 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Affine, Linear, Lut, Relu
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, run_plan
+from fxsim.signoff.accepted import read_accepted
 
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
+BESIDE = ("signoff.toml", "code_coverage_stream.toml", "signoff.accepted.json")
+"""The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 
 
@@ -76,8 +79,8 @@ def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-o", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     kept = contents(golden_dir())
-    for name in ("signoff.toml", "code_coverage_stream.toml"):
-        del kept[name]  # written by hand
+    for name in BESIDE:
+        del kept[name]
     assert contents(tmp_path / "new") == kept
 
 
@@ -89,9 +92,19 @@ def test_golden_folder_is_sound_and_small() -> None:
 
 
 def test_every_file_is_in_the_manifest() -> None:
-    """The manifest lists every file of the folder but itself, the plan and its waivers, which are written by hand."""
+    """The manifest lists every file of the folder but itself, the plan, its waivers and accepted cycles."""
     listed = {file.path for file in read_manifest(golden_dir()).files}
-    assert listed == contents(golden_dir()).keys() - {MANIFEST, "signoff.toml", "code_coverage_stream.toml"}
+    assert listed == contents(golden_dir()).keys() - {MANIFEST, *BESIDE}
+
+
+def test_cycles_of_stage_v1_are_held() -> None:
+    """The cycles of every simulation of stage V1 are accepted ones, so that more of them fail."""
+    plan = load_plan()
+    accepted = read_accepted(plan)
+    assert accepted is not None
+    simulated = [c.name for c in plan.checks if c.stage == "V1" and c.kind in ("cosim", "interval", "cycles")]
+    assert [name for name in simulated if not accepted.checks[name].exact] == []
+    assert accepted.checks.keys() <= {check.name for check in plan.checks}
 
 
 def test_manifest_says_which_models_are_trained() -> None:
@@ -350,9 +363,9 @@ def test_tap_that_stands_twice_is_refused(regenerated: Path, tmp_path: Path) -> 
 
 
 def test_surplus_files_are_named(regenerated: Path, tmp_path: Path) -> None:
-    """A file, in whatever folder, or a link that the manifest does not have is a problem; the plan is none."""
+    """A file, in whatever folder, or a link that the manifest has not is a problem; what is the plan's is none."""
     shutil.copytree(regenerated, tmp_path, dirs_exist_ok=True)
-    for name in ("signoff.toml", "vectors/small/notes.txt", "old.safetensors"):
+    for name in (*BESIDE, "vectors/small/notes.txt", "old.safetensors"):
         (tmp_path / name).touch()
     (tmp_path / "link").symlink_to("nowhere")
     names = ("link", "old.safetensors", "vectors/small/notes.txt")

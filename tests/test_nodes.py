@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fxsim.cli.console import counted
 from fxsim.cli.cosim import command
 from fxsim.cosim import CosimRequest, cosim
 from fxsim.cosim import nodes as nodes_module
 from fxsim.cosim.nodes import NodesResult, run_nodes
 from fxsim.devices import DEVICES, NodeDesign, Settings
 from fxsim.devices.described.bind import bind
+from fxsim.devices.described.check import check
 from fxsim.devices.stream import write_roms
 from fxsim.engines import run
 from fxsim.errors import FileError
@@ -151,7 +153,9 @@ def test_modules_of_a_described_design_are_compared_one_by_one(tmp_path: Path) -
     assert result.missing == ("b",)
     whole = cosim(TWO, TOKENS, accel="described", dut=str(path.parent / "second.toml"), optimise="-O0")
     assert whole.passed
-    assert whole.streams.unprobed == ("a",)  # it is its input
+    assert whole.streams.unprobed == whole.streams.outside == ("a",)  # it is its input
+    seen = check(path.parent / "second.toml", TWO)
+    assert (seen.unprobed, seen.outside) == (("a",), ("a",))
     wrong = (path.parent / "first.toml").read_text().replace('"pipeline"', '"second"', 1)
     (path.parent / "first.toml").write_text(wrong)
     found = cosim(TWO, TOKENS, accel="described", dut=str(path.parent / "first.toml"), optimise="-O0")
@@ -202,6 +206,7 @@ def test_command_prints_a_table_or_json(tmp_path: Path) -> None:
     printed = CliRunner().invoke(command, words)
     assert printed.exit_code == 0, printed.output
     assert "PASSED: 2 nodes, every value equal" in printed.output
+    assert (counted(0, "node"), counted(1, "node")) == ("0 nodes", "1 node")
     parsed = json.loads(CliRunner().invoke(command, [*words, "--json"]).stdout)
     assert parsed["passed"] is True
     assert [(node["tap"], node["differ"], node["compared"]) for node in parsed["nodes"]] == [

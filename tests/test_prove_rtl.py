@@ -191,6 +191,7 @@ def test_the_command_proves_and_its_evidence_is_checked_again(
         pytest.param("simd", "ram", marks=pytest.mark.slow), pytest.param("simd", "delay_line", marks=pytest.mark.slow),
         pytest.param("simd", "mac_tile", marks=pytest.mark.slow),
         pytest.param("simd", "table_lane", marks=pytest.mark.thorough),
+        pytest.param("simd", "simd_tables", marks=pytest.mark.thorough),
     ],
 )  # fmt: skip
 def test_blocks_are_proved_for_all_inputs(device: str, module: str) -> None:
@@ -218,6 +219,10 @@ def test_a_block_that_is_wrong_is_refuted_by_inputs(tmp_path: Path) -> None:
         ("stream", "frame_tag", "stream/frame_tag.v", "index_reg == LAST;", "index_reg == LAST - 1'b1;", "wrong"),
         ("simd", "pool_lane", "simd/pool_lane.v", "first ? {SUM_W{1'b0}} : sum_reg", "sum_reg", "wrong"),
         ("simd", "table_lane", "simd/table_lane.v", "odd_entry + {15'd0, odd}", "odd_entry", "wrong_2"),
+        pytest.param(
+            "simd", "simd_tables", "simd/simd_tables.v", "clamp = rule == RULE_CLAMP", "clamp = 1'b0", "wrong_2_0",
+            marks=pytest.mark.slow,
+        ),
     ],
 )  # fmt: skip
 def test_a_block_with_a_state_is_refuted(

@@ -24,7 +24,12 @@ SIZES = {
     "axi_read_arbiter": {"ADDRESS_W": 32},
     "simd_registers": {name: 100 + i for i, name in enumerate(_READ_ONLY)},
     "block_transpose": {},
-}
+    "simd_control": {"ADDRESS_W": 32, "QUIET": 3},
+    "simd_loader": {
+        "ACTIVATION_WORDS": 64, "IMAGE_WORDS": 32, "RESIDUAL_WORDS": 64, "WEIGHT_WORDS": 64, "TABLE_WORDS": 8,
+        "CONSTANT_GROUPS": 4, "CHUNKS": 4, "LAYERS": 4, "ACC_W": 26,
+    },
+}  # fmt: skip
 """Parameters of each module, small ones."""
 
 
@@ -48,9 +53,10 @@ def test_modules_keep_to_the_protocol(module: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_blocks_are_turned() -> None:
-    """So is each byte of a block, turned or not, with blocks before and behind it."""
-    check_proved("block_transpose", {})
+@pytest.mark.parametrize("module", ["block_transpose", "simd_loader", "simd_control"])
+def test_modules_do_what_is_stated(module: str) -> None:
+    """So are each byte of a block, turned or not; each word of the parameters; a run from its start to its end."""
+    check_proved(module, SIZES[module])
 
 
 @pytest.mark.slow
@@ -68,14 +74,17 @@ def test_readers_keep_to_the_protocol(parameters: dict[str, int]) -> None:
 
 
 FAULTS = [change for change in CHANGES if change.breaks]
-SLOW = ("axi_reader",)
-"""Modules of which faults take seconds each: one of them is looked at in every run."""
+SLOW = ("axi_reader", "simd_loader", "simd_control")
+"""Modules of which faults take seconds each: the first of each is looked at in every run."""
+_FIRST = {next(n for n, c in enumerate(FAULTS) if c.module == module) for module in SLOW}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(c, marks=[pytest.mark.slow, *([pytest.mark.thorough] if n else [])] if c.module in SLOW else [])
+        pytest.param(
+            c, marks=[pytest.mark.slow, *([] if n in _FIRST else [pytest.mark.thorough])] if c.module in SLOW else []
+        )
         for n, c in enumerate(FAULTS)
     ],
     ids=[f"{c.module}-{c.breaks}-{i}" for i, c in enumerate(FAULTS)],

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -70,7 +69,7 @@ from fxsim.signoff import (
     write_record,
 )
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.checks.bridge import _shares
+from fxsim.signoff.checks.bridge import BridgeCheck, _shares
 from fxsim.signoff.checks.cosim import Agreement, CosimCheck, TapAgreement, Way
 from fxsim.signoff.checks.cycles import Cycles
 from fxsim.signoff.checks.engines import compare_engines
@@ -263,6 +262,10 @@ def test_default_plan_covers_what_it_should() -> None:
     assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288, "teacher_h384": 24576}
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)
+    trained = {path.stem for path in (golden_dir() / "checkpoints").glob("*.safetensors")}
+    bridged = [check for check in plan.checks if isinstance(check, BridgeCheck)]
+    assert {check.model for check in bridged if check.images is None} == trained
+    assert {check.model for check in bridged if check.stage == "V1"} == {"digits_small", "psa_h96"}
     proved = {
         (what, check.model, check.stage)
         for check in plan.checks
@@ -436,6 +439,7 @@ kind = "bridge"
 name = "bridge"
 model = "digits"
 checkpoint = "{golden_dir()}/checkpoints/digits_small.safetensors"
+images = 8
 """
 
 
@@ -445,15 +449,6 @@ def bridge_check(folder: Path, model: str, check: str = BRIDGE) -> CheckRecord:
     return run_plan(load_plan(plan)).checks[0]
 
 
-@pytest.fixture
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bridges compare the first eight pictures only."""
-    import fxsim.bridge.run as bridge_run
-
-    monkeypatch.setattr(bridge_run, "bridge", functools.partial(bridge_run.bridge, images=8))
-
-
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_of_a_golden_model_passes(tmp_path: Path) -> None:
     """Every value is equal, fake-quant's differences are reported by cause, and the hashes are in the record."""
     plan = write_plan(tmp_path, BRIDGE, head=HEAD.replace("[stimuli]", f'digits = {{ file = "{DIGITS}" }}\n[stimuli]'))
@@ -473,7 +468,6 @@ def test_bridge_of_a_golden_model_passes(tmp_path: Path) -> None:
     assert "model digits" in record.hashes
 
 
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_to_a_model_with_another_table_fails(tmp_path: Path) -> None:
     """One entry of one table that is not the network's fails the check and is named with both values."""
     model = load(DIGITS)
@@ -493,7 +487,6 @@ def test_bridge_to_a_model_with_another_table_fails(tmp_path: Path) -> None:
     assert expected in str(check.reason)
 
 
-@pytest.mark.usefixtures("few_pictures")
 def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equality by the contract is not enough: one difference of fake-quant without a cause fails the check."""
     import fxsim.bridge.run as bridge_run
@@ -515,7 +508,6 @@ def test_unexplained_difference_fails_the_bridge(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("gap", ["no parameter", "no tap", "nothing of a tap", "one value less", "a tap of no values"])
-@pytest.mark.usefixtures("few_pictures")
 def test_bridge_that_compared_too_little_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: str) -> None:
     """Where nothing differs because not everything was compared the check fails, and says how much was compared."""
     import fxsim.bridge.run as bridge_run

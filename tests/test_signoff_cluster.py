@@ -164,6 +164,23 @@ def test_worker_on_which_something_differs_is_refused_by_name(plan: Plan, caplog
     assert "no worker of the cluster can be used: a: this is not there" in str(record.checks[0].reason)
 
 
+def test_what_had_come_when_it_was_interrupted_stands(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that a worker has given stands, though Ctrl-C came before it was looked at; what runs is cut short."""
+    client = Client(plan, lambda name, *_: Future(status="pending") if name == "second" else None, a=HERE, b=HERE)
+    begin = cluster._Run._begin
+
+    def interrupted(run: cluster._Run) -> None:
+        begin(run)
+        if len(client.begun) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster._Run, "_begin", interrupted)
+    record = run_on(client)
+    assert not record.complete
+    assert [check.status for check in record.checks] == [Status.PASSED, Status.ERROR]
+    assert record.checks[1].reason == "interrupted while it ran"
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -271,7 +288,9 @@ def test_interrupted_on_a_cluster(tmp_path: Path, toys: Callable[..., str]) -> N
     said, families = tmp_path / "said" / "long", list[list[psutil.Process]]()
 
     def interrupt() -> None:
-        while not said.exists():
+        journal = tmp_path / "out" / "signoff.journal"
+        # Whichever of the two began first: what is interrupted is the second alone.
+        while not said.exists() or b"accumulators" not in journal.read_bytes():
             time.sleep(0.05)
         families.append(processes(said.read_text()))
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

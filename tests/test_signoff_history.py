@@ -1,5 +1,6 @@
 """The history of a sign-off, its trends, and the figures that were accepted and are held."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from fxsim.cli.signoff import command
 from fxsim.errors import FileError, FxsimError
 from fxsim.paths import golden_dir
-from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, read_record, render_report
+from fxsim.signoff import CheckRecord, SignoffRecord, Status, load_plan, open_journal, read_record, render_report
 from fxsim.signoff.accepted import Accepted, Figures, accept, accepted_path, compare, hold, read_accepted
 from fxsim.signoff.history import HISTORY, SHOWN, add_to_history, make_run, read_history
 from fxsim.signoff.record import Commit, Details, LeftOut, Machine
@@ -85,6 +86,25 @@ def test_each_run_is_a_line_and_the_next_one_shows_it(plan: Path) -> None:
     assert len(read_record("new/signoff.json").history) == 3
     assert not Path("new", HISTORY).exists()
     assert cli(plan, "--history", "x", "--no-history", "-o", "new").exit_code == 2
+
+
+def test_a_run_that_is_gone_on_with_has_one_line(tmp_path: Path, plan: Path) -> None:
+    """A run that was killed when its line was there, and the journal too, is no run before itself, nor a second one."""
+    out = tmp_path / "out"
+    assert cli(plan, "-o", out).exit_code == 0
+    loaded = load_plan(plan)
+    record = read_record(out / "signoff.json")
+    line = (out / "history.jsonl").read_bytes()
+    journal = open_journal(out, loaded, resume=False)
+    journal.close(done=False)
+    head = (out / "signoff.journal").read_bytes().partition(b" ")[2].rstrip(b"\n")
+    head = head.replace(journal.started.encode(), record.started.encode())
+    (out / "signoff.journal").write_bytes(hashlib.sha256(head).hexdigest().encode() + b" " + head + b"\n")
+    assert cli(plan, "-o", out, "--resume").exit_code == 0
+    assert (out / "history.jsonl").read_bytes() == line
+    assert read_record(out / "signoff.json").history == ()
+    assert cli(plan, "-o", out).exit_code == 0
+    assert (out / "history.jsonl").read_bytes().count(b"\n") == 2
 
 
 @pytest.mark.parametrize("damage", [b"{}", b"\xff", b'{"format": "fxsim.signoff.run", "format": 1}', b"null"])

@@ -81,6 +81,8 @@ def test_the_plan_of_a_described_design(model: Model, tmp_path: Path) -> None:
     found = {check.name: msgspec.to_builtins(check) for check in plan.checks}
     assert found["rtl"]["dut"] == found["rtl-extreme"]["dut"] == "rtl/awkward.toml"
     assert found["rtl"]["stimulus"] == "images"
+    # One tap is watched inside, the other one is the output.
+    assert "at every tap that it shows (2 of 2)" in found["rtl"]["about"]
     assert found["rtl"]["stalls"] == ("none", "random:{seed}", "burst:{seed}", "reset:{seed}")
     assert not any(name.endswith(("-stream", "-simd")) for name in found)
     dut.write_text(dut.read_text().replace('top = "', 'top = "no_'))

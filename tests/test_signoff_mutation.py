@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import fxsim.mutation.python_run
 import fxsim.mutation.run
 from fxsim.errors import FxsimError
-from fxsim.mutation.record import MODULE_TEST, Judged, make_record
+from fxsim.mutation.python_run import Request
+from fxsim.mutation.record import MODULE_TEST, Judged, Record, make_record
 from fxsim.signoff import CheckRecord, Status, load_plan, render_report, run_plan
 from fxsim.signoff.checks.mutation import MutationScore
 from fxsim.signoff.findings import Finding
@@ -74,9 +77,35 @@ def test_stale_waiver_fails(name: str, reason: str, tmp_path: Path, monkeypatch:
     assert reason in found.reason
 
 
+def test_mutants_of_the_engines_are_asked_for_by_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `python` the mutants are of the modules named, as many as stated, and a survivor is a finding in fxsim."""
+    asked: list[Request] = []
+    row = msgspec.structs.replace(judged(SURVIVOR, "survived"), file="contract/bounds.py", module="contract.bounds")
+    made = make_record("the contract and the engines", 3, 20, 61, {}, [row], {"the same bytecode": 4})
+
+    def mutate(request: Request, **_: object) -> Record:
+        asked.append(request)
+        return made
+
+    monkeypatch.setattr(fxsim.mutation.python_run, "mutate_python", mutate)
+    settings = 'python = true\nmodules = ["contract.bounds"]\ncount = 20\nseed = 3\nat_least = 1.0\n'
+    record = run_plan(load_plan(write_plan(tmp_path, CHECK + settings)))
+    found = by_name(record)["mutants"]
+    assert asked == [Request(modules=("contract.bounds",), count=20, seed=3)]
+    assert (found.status, found.reason) == (
+        Status.FAILED,
+        "0 of 1 mutants were killed (0.0%), expected at least 100.0%; first of those that were not: "
+        "contract/bounds.py:38, 'write_enable' became '1'b1 <b>'",
+    )
+    (finding,) = found.details.of(Finding)
+    assert finding.file.endswith("fxsim/contract/bounds.py")
+
+
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     """An accelerator that there is not, and a mutant waived twice, are named."""
     with pytest.raises(FxsimError, match="names accelerator 'tpu', expected of: stream, simd"):
         load_plan(write_plan(tmp_path, CHECK + 'at_least = 0.5\naccelerator = "tpu"\n'))
+    with pytest.raises(FxsimError, match="names an accelerator, of which nothing is Python"):
+        load_plan(write_plan(tmp_path, CHECK + 'at_least = 0.5\npython = true\naccelerator = "simd"\n'))
     with pytest.raises(FxsimError, match=f"waives mutant {KILLED} more than once"):
         load_plan(write_plan(tmp_path, CHECK + "at_least = 0.5\n" + 2 * waiver(KILLED)))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,9 @@ from fxsim.signoff import JOURNAL, SignoffRecord, Status, load_plan, open_journa
 from fxsim.signoff.carry import Carried, carry_out, not_carried_out
 from fxsim.signoff.context import Context
 from fxsim.signoff.environment import find_tools
+from fxsim.signoff.evidence import KeptEvidence
 from fxsim.signoff.plan import Check
+from fxsim.signoff.record import Details
 
 NAMES = tuple(f"accumulators-{n}" for n in range(6))
 
@@ -100,6 +103,37 @@ def test_a_line_cut_off_is_run_again(tmp_path: Path, plan: Path) -> None:
     assert path.read_bytes().count(b"\n") == 3
 
 
+def test_an_earlier_journal_stays_until_the_new_one_is_whole(
+    tmp_path: Path, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on and is ended while it takes the results over loses none: the earlier journal is there yet."""
+    out = tmp_path / "out"
+    begin(plan, out, 3)
+    kept = (out / JOURNAL).read_bytes()
+    lines = []
+
+    class PowerCutError(BaseException):
+        pass
+
+    def cut(_file: int) -> None:
+        lines.append(None)
+        if len(lines) == 3:
+            raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", cut)
+        with pytest.raises(PowerCutError):
+            open_journal(out, load_plan(plan), resume=True)
+    assert (out / JOURNAL).read_bytes() == kept
+    (out / "signoff.journal.new").write_bytes(b"of a run that was killed")
+    journal = open_journal(out, load_plan(plan), resume=True)
+    assert tuple(journal.taken) == NAMES[:3]
+    assert [path.name for path in out.iterdir()] == [JOURNAL]
+    with pytest.raises(FileError, match="another sign-off is writing into"):
+        open_journal(out, load_plan(plan), resume=True)
+    journal.close(done=True)
+
+
 @pytest.mark.parametrize("damage", ["a result", "a line twice", "another format", "its first line"])
 def test_a_damaged_journal_is_refused(tmp_path: Path, plan: Path, damage: str) -> None:
     """A journal that is not as it was written is named, with the line, and left as it is."""
@@ -120,7 +154,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path, plan: Path, damage: str) -
     assert path.read_bytes() == b"".join(changed)
 
 
-@pytest.mark.parametrize("changed", ["model", "plan", "seed", "setting", "package", "tool", "rtl"])
+@pytest.mark.parametrize("changed", ["model", "plan", "seed", "setting", "package", "tool", "rtl", "bench", "plugin"])
 def test_results_of_something_else_are_not_taken(
     tmp_path: Path, plan: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +176,22 @@ def test_results_of_something_else_are_not_taken(
     elif changed == "tool":
         monkeypatch.setattr(journals, "find_tools", lambda: find_tools() | {"numpy": "0"})
         words = "the tool numpy"
+    elif changed == "bench":
+        shutil.copytree(journals.rtl_dir(), tmp_path / "rtl")
+        (tmp_path / "testbenches").mkdir()
+        monkeypatch.setattr(journals, "rtl_dir", lambda: tmp_path / "rtl")
+        words = "has changed: the testbenches;"
+    elif changed == "plugin":
+        (tmp_path / "adds_to_fxsim.py").write_text("KIND = 1\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        entries = EntryPoints([EntryPoint("x", "adds_to_fxsim:KIND", "fxsim.checks")])
+        monkeypatch.setattr(journals.metadata, "entry_points", lambda: entries)
+        (out / JOURNAL).unlink()
+        begin(plan, out, 2)
+        kept = (out / JOURNAL).read_bytes()
+        open_journal(out, load_plan(plan), resume=True).close(done=False)
+        (tmp_path / "adds_to_fxsim.py").write_text("KIND = 2\n")
+        words = "has changed: the package adds_to_fxsim;"
     elif changed == "rtl":
         folder = tmp_path / "rtl"
         folder.mkdir()
@@ -221,8 +271,13 @@ def test_only_results_that_stand_are_taken(tmp_path: Path, plan: Path) -> None:
         results[3], record=msgspec.structs.replace(results[3].record, status=Status.SKIPPED)
     )
     cut = msgspec.structs.replace(results[4], interrupted=True)
+    details = Details((), (KeptEvidence("engine", "evidence/x", "0" * 64, 1),))
+    bare = msgspec.structs.replace(
+        results[5], record=msgspec.structs.replace(results[5].record, kind="proof", details=details)
+    )
     journal = open_journal(out, loaded, resume=False)
-    for carried in (results[0], foreign, gone, skipped, cut, not_carried_out(loaded.checks[5], loaded, "killed")):
+    killed = not_carried_out(loaded.checks[5], loaded, "killed")
+    for carried in (results[0], foreign, gone, skipped, cut, killed, bare):
         journal.add(carried, 0.0)
     journal.close(done=False)
     journal = open_journal(out, loaded, resume=True)

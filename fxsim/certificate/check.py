@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fxsim.certificate.envelope import unseal
-from fxsim.certificate.make import FXSIM_RTL
 from fxsim.certificate.roms import ROMS, memory_contents
-from fxsim.certificate.statement import CERTIFICATE_BYTES_MAX, Certificate, Folder, decode_statement
+from fxsim.certificate.statement import CERTIFICATE_BYTES_MAX, FXSIM_RTL, Certificate, Folder, decode_statement
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load
 from fxsim.formats.text import read_bounded
@@ -40,8 +39,13 @@ def check_certificate(path: Path, root: Path, key: Path | None = None) -> Checke
     data = read_bounded(path, CERTIFICATE_BYTES_MAX, "a certificate")
     payload, signers = unseal(str(path), data, key)
     certificate = decode_statement(str(path), payload)
-    problems = (*_files(certificate, root.resolve()), *_added(certificate, root.resolve()))
-    return Checked(certificate, signers, key is not None, problems)
+    return Checked(certificate, signers, key is not None, tuple(find_problems(certificate, root.resolve())))
+
+
+def find_problems(certificate: Certificate, root: Path) -> Iterator[str]:
+    """Everything that is changed, missing or added below a resolved root."""
+    yield from _files(certificate, root)
+    yield from _added(certificate, root)
 
 
 def _files(certificate: Certificate, root: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Literal
 
 import msgspec
 
+from fxsim.certificate.check import find_problems
 from fxsim.certificate.roms import ROMS, memory_contents, takes_no_files
 from fxsim.certificate.statement import (
+    FXSIM_RTL,
     Base,
     Certificate,
     CheckResult,
@@ -27,17 +29,19 @@ from fxsim.certificate.statement import (
 )
 from fxsim.devices import DEVICES, make_settings
 from fxsim.errors import FileError, ModelError
+from fxsim.formats.text import read_bounded
 from fxsim.paths import rtl_dir, verilog_files
+from fxsim.prove.evidence import RECORD, read_list
 from fxsim.signoff import Status, load_plan
+from fxsim.signoff.accepted import ACCEPTED, accepted_path, hash_accepted, read_accepted
 from fxsim.signoff.context import Context, SkipCheck
-from fxsim.signoff.files import read_record
+from fxsim.signoff.evidence import KeptEvidence
+from fxsim.signoff.files import RECORD_BYTES_MAX, decode_record
 from fxsim.signoff.plan import Check, Choice, Plan
 from fxsim.signoff.record import CheckRecord, SignoffRecord, verdict
 from fxsim.signoff.simulation import Setup
-from fxsim.simulate.sources import Sources
-
-FXSIM_RTL = "fxsim-rtl"
-"""The first part of names of fxsim's own Verilog, where it lies outside the root."""
+from fxsim.signoff.testpoints import find_stage_reached, judge_testpoints
+from fxsim.simulate.sources import Sources, read_sources
 
 FILES_MAX = 100_000
 """Most files that a certificate covers."""
@@ -54,7 +58,8 @@ def make_certificate(
     FileError where the record did not pass, was interrupted, is of chosen checks alone, or of other files than are
     there now; where a file that it stands on lies outside of `root`.
     """
-    record = read_record(record_file)
+    data = read_bounded(record_file, RECORD_BYTES_MAX, "a sign-off record that this fxsim reads")
+    record = decode_record(str(record_file), data)
     _refuse(record_file, record)
     plan = load_plan(plan_file or Path(record.plan), record.seed)
     if record.hashes.get("plan") != plan.sha256:
@@ -62,17 +67,26 @@ def make_certificate(
     expected = [check.name for check in plan.select(Choice(stage=record.stage))]
     if [check.name for check in record.checks] != expected or record.checks_in_plan != len(plan.checks):
         raise FileError(f"{record_file}: has not the checks that {plan.path} has up to its stage")
+    judged = judge_testpoints(plan, record.checks)
+    if (record.testpoints, record.stage_reached) != (judged, find_stage_reached(judged)):
+        raise FileError(f"{record_file}: its testpoints are not those that its checks give by {plan.path}")
     making = _Making(record_file, record, plan, root.resolve())
-    making.add(plan.path, "plan")
-    making.add(record_file, "record")
+    making.add(plan.path, "plan", sha256=plan.sha256)
+    making.add(record_file, "record", sha256=hashlib.sha256(data).hexdigest())
+    making.accepted()
     making.models()
     making.stimuli()
     making.rtl()
     making.directories()
+    making.proofs()
     for path in also:
         making.evidence(path)
     making.others()
-    return making.certificate()
+    certificate = making.certificate()
+    # Each file was read more than once: to be held to what the record says of it, and to be hashed.
+    for problem in find_problems(certificate, root.resolve()):
+        raise FileError(f"{problem}, while the certificate was made")
+    return certificate
 
 
 def _refuse(where: Path, record: SignoffRecord) -> None:
@@ -110,10 +124,15 @@ class _Making:
 
     # --- files ---
 
-    def add(self, path: Path, role: str, dated: bool = False) -> str:
-        """Cover a file below the root; its name. `dated`: it may not have been written after the sign-off."""
+    def add(self, path: Path, role: str, dated: bool = False, sha256: str | None = None) -> str:
+        """Cover a file below the root; its name. `dated`: it may not have been written after the sign-off.
+
+        `sha256`: what it must have, where that is known.
+        """
         name = self._name(path)
         data = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise FileError(f"{path}: is another one than was signed off; sign off again")
         if dated and path.stat().st_mtime > self.ended:
             raise FileError(f"{path}: was written after the sign-off, which says nothing of it; sign off again")
         self._cover(name, data, role)
@@ -202,24 +221,42 @@ class _Making:
             self._hold(what, self.context.hashes.get(what), "its file changed")
             self.add(self.context.path(source.file), "stimulus")
 
+    def accepted(self) -> None:
+        """The figures that checks were held to."""
+        now = read_accepted(self.plan)
+        if ACCEPTED in self.record.hashes:
+            self._hold(ACCEPTED, None if now is None else hash_accepted(now), f"{accepted_path(self.plan)} changed")
+            self.add(accepted_path(self.plan), "plan")
+        elif now is not None:
+            self.not_covered.append(f"{accepted_path(self.plan).name}, to which the sign-off was not held")
+
     def rtl(self) -> None:
-        """The Verilog of every device that a check simulated or proved, and the descriptions of designs."""
+        """The Verilog of every device that a check judged, and the descriptions of designs."""
         for check in self._passed():
-            for setup in _setups(check):
-                if not check.named_models or setup.rtl_name not in self.record.hashes:
+            for setup in check.setups:
+                if setup.rtl_name not in self.record.hashes:
+                    what = f"the Verilog of check '{check.name}', of which the record states no hash"
+                    self.not_covered.append(what)
+                    continue
+                if not check.named_models:  # of fxsim's own alone
+                    if setup.rtl_name not in self.held:
+                        self._read_sources(setup.rtl_name, read_sources(rtl_dir()))
                     continue
                 if setup.rtl_name not in self.held:
                     self._sources(setup, check.named_models[0])
-                self._roms(check.named_models[0], setup.accelerator)
+                for model_name in dict.fromkeys(check.named_models):
+                    self._roms(model_name, setup.accelerator)
+
+    def _read_sources(self, rtl_name: str, sources: Sources, made: Collection[str] = ()) -> None:
+        self._hold(rtl_name, sources.sha256, f"the Verilog in {sources.folder} changed")
+        self._verilog(sources, made)
 
     def _sources(self, setup: Setup, model_name: str) -> None:
         device = DEVICES[setup.accelerator]
         settings, own = setup.found(self.context)
         model = self.context.model(model_name)
         fitted = device.fit(model, make_settings(device.name, device.settings, settings))
-        sources = fitted.design.read(own)
-        self._hold(setup.rtl_name, sources.sha256, f"the Verilog in {sources.folder} changed")
-        self._verilog(sources)
+        self._read_sources(setup.rtl_name, fitted.design.read(own), fitted.design.made)
         for name, value in settings.items():
             what = f"{name} {setup.settings.get(name)}"
             if what in self.record.hashes and isinstance(value, str):
@@ -227,10 +264,13 @@ class _Making:
                 self._hold(what, hashlib.sha256(path.read_bytes()).hexdigest(), f"{path} changed")
                 self.add(path, "design")
 
-    def _verilog(self, sources: Sources) -> None:
+    def _verilog(self, sources: Sources, made: Collection[str]) -> None:
+        """Cover files of Verilog, but for what is made of them and of the description: it lies in no folder."""
         folder = sources.folder
         ours = folder.resolve() == rtl_dir().resolve() and not folder.resolve().is_relative_to(self.root)
         for name, data in sources.files.items():
+            if name in made:
+                continue
             if ours:
                 self._cover(f"{FXSIM_RTL}/{name}", data, "rtl", "fxsim")
             else:
@@ -264,6 +304,22 @@ class _Making:
             named = getattr(check, setting)
             for folder in (named,) if isinstance(named, str) else named:
                 self._folder(self.context.path(folder), "vectors", dated=True)
+
+    def proofs(self) -> None:
+        """The evidence that proofs kept beside the record, as it was then: by the hash of its list, file by file."""
+        for check in self.record.checks:
+            rows = check.details.of(KeptEvidence)
+            for row in rows:
+                folder = self.where.parent / row.folder
+                self.add(folder / RECORD, "evidence", sha256=row.sha256)
+                for name, sha256 in read_list(folder).files.items():
+                    self.add(folder / name, "evidence", sha256=sha256)
+                count = len(self.subjects)
+                self._folder(folder, "evidence", dated=False)
+                if len(self.subjects) != count:
+                    raise FileError(f"{folder}: has files that are none of its evidence; sign off again")
+            if check.kind == "proof" and not rows:
+                self.not_covered.append(f"evidence of check '{check.name}', which keeps none beside the record")
 
     def evidence(self, path: Path) -> None:
         """A file or folder that was named besides, such as the evidence of proofs."""
@@ -349,15 +405,3 @@ def _result(check: CheckRecord) -> CheckResult:
         reason=check.reason,
         figures=figures,
     )
-
-
-def _setups(check: Check) -> Iterator[Setup]:
-    """The devices of a check as it asks for them; none where it has none."""
-    from fxsim.signoff.simulation import RtlCheck, setup_of
-
-    if isinstance(check, RtlCheck):
-        yield from (setup_of(check, accelerator) for accelerator in check.accelerators)
-        return
-    setup = getattr(check, "setup", None)
-    if isinstance(setup, Setup):
-        yield setup

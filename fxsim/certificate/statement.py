@@ -15,6 +15,9 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:fxsim:certificate:v1"
 """The type of the predicate, its version last: whoever reads another one reads another certificate."""
 
+FXSIM_RTL = "fxsim-rtl"
+"""The first part of names of fxsim's own Verilog, where it lies outside the root."""
+
 CERTIFICATE_BYTES_MAX = 64 << 20
 
 Name = Annotated[str, Meta(min_length=1, max_length=1000)]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,19 @@ def plain(text: str) -> str:
 def say(text: str, err: bool = False) -> None:
     """One plain line on standard output or standard error."""
     click.echo(plain(text), err=err)
+
+
+def say_unprobed(unprobed: Sequence[str], outside: Sequence[str]) -> None:
+    """Say which taps of the model were not compared, if any: not shown, or `outside` of what the design computes."""
+    if shown := [tap for tap in unprobed if tap not in outside]:
+        say(f"not compared, since the design shows no such tap: {', '.join(shown)}")
+    if outside:
+        say(f"not computed by the design, which is a part of the model: {', '.join(outside)}")
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: `1 node`, `2 nodes`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 @contextmanager

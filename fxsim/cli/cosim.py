@@ -19,6 +19,7 @@ from fxsim.cli.console import (
     progress,
     refuse_overwriting,
     say,
+    say_unprobed,
     split_taps,
 )
 from fxsim.cli.engines import EngineChoice
@@ -398,8 +399,7 @@ def _print(result: CosimResult) -> None:
     columns = 4 if DEVICES[ran.accel].handshakes else 3
     titles = ("tap", "compared", "mismatches", "stalled cycles")
     print_table("", titles[:columns], [row[:columns] for row in rows])
-    if streams.unprobed:
-        say(f"not compared, since the design shows no such tap: {', '.join(streams.unprobed)}")
+    say_unprobed(streams.unprobed, streams.outside)
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
     if ran.parts:

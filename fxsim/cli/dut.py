@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, refuse_overwriting, say
+from fxsim.cli.console import (
+    json_option,
+    model_argument,
+    print_json,
+    print_table,
+    refuse_overwriting,
+    say,
+    say_unprobed,
+)
 
 if TYPE_CHECKING:
     from fxsim.devices.described.check import Check
@@ -55,7 +63,9 @@ def _print(found: "Check") -> None:
         print_table("", ("memory file", "holds", "words", "digits"), lines)
     if found.parameters:
         say("parameters: " + ", ".join(f"{name} = {value}" for name, value in found.parameters.items()))
-    say(f"not compared, since no tap shows them: {', '.join(found.unprobed)}" if found.unprobed else "all is compared")
+    if found.unprobed == found.outside:
+        say("all that the design computes is compared" if found.outside else "all is compared")
+    say_unprobed(found.unprobed, found.outside)
     for note in found.notes:
         say(f"note: {note}")
 

@@ -2,7 +2,7 @@
 
 import click
 
-from fxsim.cli.console import print_json, print_table, say
+from fxsim.cli.console import print_json, print_table, say, say_unprobed
 from fxsim.cosim.four_state import FourStateResult
 
 
@@ -16,8 +16,7 @@ def print_four_state(result: FourStateResult, as_json: bool) -> None:
             rows = [(tap.tap, tap.compared, tap.differ) for tap in run.taps]
             title = f"both sides hold back in {run.stall} % of {run.cycles:,} cycles" if run.stall else "no stalls"
             print_table(title, ("tap", "compared", "unequal or unknown"), rows)
-        if result.unprobed:
-            say(f"not compared, since the design shows no such tap: {', '.join(result.unprobed)}")
+        say_unprobed(result.unprobed, result.outside)
         if result.passed:
             click.echo(f"PASSED: every value {'that was compared ' if result.unprobed else ''}known and equal")
         else:

@@ -1,4 +1,4 @@
-"""`fxsim mutate`: small faults put into RTL, and which of them the tests find."""
+"""`fxsim mutate`: small faults put into RTL, or into the contract and the engines, and which of them the tests find."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fxsim.cli.console import json_option
 @click.command()
 @click.argument("rtl", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False, metavar="[DIR]")
 @click.option("--accel", metavar="NAME", help="One accelerator's modules; by default those of all.")
+@click.option("--python", "python", is_flag=True, help="Functions of the contract and the engines, in place of RTL.")
 @click.option("--dut", type=click.Path(path_type=Path), metavar="FILE", help="Description of your own RTL, .toml.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the model it computes.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FILE", help="With --dut: the images, .npy.")
@@ -29,6 +30,7 @@ def command(
     ctx: click.Context,
     rtl: Path | None,
     accel: str | None,
+    python: bool,
     dut: Path | None,
     model: Path | None,
     images: Path | None,
@@ -46,11 +48,13 @@ def command(
 ) -> None:
     """Put small faults into the accelerators' Verilog, one at a time, and count those that the tests find.
 
+    With --python into the integer engines' and the contract's own functions, in Python: the tests of their rooms judge.
+
     DIR: Verilog in place of fxsim's own, of the same modules. Each mutant is one edit of one line. It is `killed` where
-    a testbench finds it, its module's first; `equivalent` where it is proved to change nothing under the parameters of
-    its module's cases; `invalid` where the simulator does not take it; `timed out` where it took too long; and
-    `survived` else. With --dut your own RTL is mutated, and co-simulation with the model judges. docs/mutation.md says
-    what a score is, and what it is not.
+    a testbench finds it, its module's first; `equivalent` where it is proved to change nothing, under the parameters of
+    its module's cases or for all that a function may be given; `invalid` where it is taken as no program; `timed out`
+    where it took too long; and `survived` else. With --dut your own RTL is mutated, and co-simulation with the model
+    judges. docs/mutation.md says what a score is, and what it is not.
 
     Results are kept in the cache by all that they rest on, so that a run again judges only what is new. Exit status 1
     where any mutant survived or timed out.
@@ -61,16 +65,20 @@ def command(
         raise click.UsageError("--resume goes on in a folder: give it by -o")
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
     named = {"dut": dut, "model": model, "images": images}
-    fixed = sorted(given & {"rtl", "accel", "modules", "count", "seed", "only", "others", *named})
+    fixed = sorted(given & {"rtl", "accel", "python", "modules", "count", "seed", "only", "others", *named})
     if resume and fixed:
         raise click.UsageError(f"--resume takes what was asked for from the folder of -o: leave out {', '.join(fixed)}")
+    if python and (given & {"rtl", "accel"} or any(named.values())):
+        raise click.UsageError("--python is of fxsim itself: leave out DIR and --accel, --dut, --model, --images")
     if any(named.values()):
         if not all(named.values()):
             raise click.UsageError("your own RTL is judged by co-simulation: give all of --dut, --model and --images")
         if given & {"rtl", "accel", "others"}:
             raise click.UsageError("--dut is of your own RTL: leave out DIR and --accel, --others")
     places = {name: None if path is None else str(path.absolute()) for name, path in (named | {"rtl": rtl}).items()}
-    asked = Asked(accel=accel, modules=modules, count=count, seed=seed, only=only, others=others, **places)
+    asked = Asked(
+        accel=accel, modules=modules, count=count, seed=seed, only=only, others=others, python=python, **places
+    )
     if listed:
         ctx.exit(show_list(asked, as_json))
     ctx.exit(show(asked, jobs, resume, fresh, output, as_json))

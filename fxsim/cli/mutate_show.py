@@ -9,6 +9,7 @@ from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.devices import DESCRIBED
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write
+from fxsim.mutation import python_run
 from fxsim.mutation.record import SURVIVED, TIMED_OUT, Record
 from fxsim.mutation.run import Candidates, Request, mutate
 from fxsim.mutation.text import COLUMNS, cells, diff, markdown
@@ -34,6 +35,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dut: str | None = None
     model: str | None = None
     images: str | None = None
+    python: bool = False
+
+    def python_request(self, jobs: int = 1, fresh: bool = False) -> python_run.Request:
+        """The request, for mutants of Python."""
+        return python_run.Request(
+            modules=self.modules, count=self.count, seed=self.seed, only=self.only, others=self.others, jobs=jobs,
+            fresh=fresh,
+        )  # fmt: skip
 
     def request(self, jobs: int = 1, fresh: bool = False) -> Request:
         """The request."""
@@ -47,6 +56,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def command(self) -> str:
         """The command that asks for this."""
         words = ["fxsim mutate", *(() if self.rtl is None else ("DIR",))]
+        words += ["--python"] if self.python else []
         own = (("dut", self.dut), ("model", self.model), ("images", self.images))
         words += [f"--{option} {Path(value).name}" for option, value in own if value is not None]
         words += [] if self.accel is None else [f"--accel {self.accel}"]
@@ -68,7 +78,11 @@ def show_list(asked: Asked, as_json: bool) -> int:
     from fxsim.mutation.whole import draw_design
 
     request, design = asked.request(), asked.design()
-    drawn = Candidates(request).draw(request) if design is None else draw_design(design, request)
+    if asked.python:
+        wanted = asked.python_request()
+        drawn = python_run.Candidates(wanted).draw(wanted)
+    else:
+        drawn = Candidates(request).draw(request) if design is None else draw_design(design, request)
     if as_json:
         print_json([msgspec.to_builtins(vars(mutant)) for mutant in drawn])
         return 0
@@ -85,7 +99,12 @@ def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None
         asked = _asked(asked, output, resume)
     request, design = asked.request(jobs, fresh), asked.design()
     with progress("mutants") as report:
-        record = mutate(request, progress=report) if design is None else mutate_design(design, request, progress=report)
+        if asked.python:
+            record = python_run.mutate_python(asked.python_request(jobs, fresh), progress=report)
+        elif design is None:
+            record = mutate(request, progress=report)
+        else:
+            record = mutate_design(design, request, progress=report)
     return _show(record, asked.command, output, as_json)
 
 

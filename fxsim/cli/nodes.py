@@ -2,7 +2,7 @@
 
 import click
 
-from fxsim.cli.console import print_table, say
+from fxsim.cli.console import counted, print_table, say
 from fxsim.cosim.nodes import NodesResult
 
 
@@ -27,6 +27,6 @@ def print_nodes(result: NodesResult) -> None:
     for node in wrong:
         say(f"FAILED: {node.tap}: {node.reason}")
     if wrong:
-        click.echo(f"FAILED: {len(wrong)} of {len(result.nodes)} nodes are wrong, each given the right values")
+        click.echo(f"FAILED: {len(wrong)} of {counted(len(result.nodes), 'node')} wrong, each given the right values")
     else:
-        click.echo(f"PASSED: {len(result.nodes)} nodes, every value equal")
+        click.echo(f"PASSED: {counted(len(result.nodes), 'node')}, every value equal")

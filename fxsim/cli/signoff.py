@@ -193,7 +193,7 @@ def command(
     from fxsim.signoff.carry import resume_command
     from fxsim.signoff.cluster import Cluster
     from fxsim.signoff.files import encode_record
-    from fxsim.signoff.history import HISTORY, add_to_history, read_history
+    from fxsim.signoff.history import HISTORY, add_to_history, read_history, runs_before
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
@@ -268,12 +268,14 @@ def command(
                 accepted=accepted,
                 cluster=cluster,
             )
+        resumed = journal is not None and journal.resumed
         if earlier is not None:
-            record = msgspec.structs.replace(record, history=runs, history_problems=problems)
+            before = runs_before(runs, loaded, record.started) if resumed else runs
+            record = msgspec.structs.replace(record, history=before, history_problems=problems)
         if folder is not None:
             write_both(record, folder)
         if earlier is not None:
-            add_to_history(earlier, record)
+            add_to_history(earlier, record, resumed)
         if journal is not None:
             journal.close(record.complete)
         if junit is not None:

@@ -192,7 +192,7 @@ def run_cosim(
         given(came)
     return msgspec.structs.replace(
         result,
-        streams=msgspec.structs.replace(result.streams, unprobed=unprobed),
+        streams=msgspec.structs.replace(result.streams, unprobed=unprobed, outside=fitted.outside(unprobed)),
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )

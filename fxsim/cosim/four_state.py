@@ -71,7 +71,8 @@ class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `reason`: one sentence on the first thing that is wrong, null where all is right. `unknown_values`: values that were
     X or Z, wholly or in part, in taps and outputs; they count as differences there, `got` being their bits.
-    `unprobed`: taps of the model that were not looked at, since the design shows none. `settings`: the device's.
+    `unprobed`: taps of the model that were not looked at, since the design shows none; of them `outside` are not
+    computed by the design, which is a part of the model. `settings`: the device's.
     """
 
     passed: bool
@@ -91,6 +92,7 @@ class FourStateResult(msgspec.Struct, frozen=True, kw_only=True):
     wall_seconds: float
     settings: dict[str, int | str | bool] = {}
     unprobed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def four_state(
@@ -135,6 +137,7 @@ def four_state(
     simulator, sources = find_icarus(), fitted.design.read(rtl)
     words, layout = fitted.design.icarus_words(sources), fitted.layout(())
     shown = model.graph.taps if fitted.probed is None else (*fitted.probed, layout.output_tap)
+    unprobed = tuple(tap for tap in model.graph.taps if tap not in shown)
     runs, unknown_values, came = [], 0, None
     for stall in shares:
         if status is not None:
@@ -175,7 +178,8 @@ def four_state(
         simulator=simulator,
         wall_seconds=round(time.monotonic() - began, 3),
         settings=chosen,
-        unprobed=tuple(tap for tap in model.graph.taps if tap not in shown),
+        unprobed=unprobed,
+        outside=fitted.outside(unprobed),
     )
 
 

@@ -163,14 +163,15 @@ class CosimVerdict(msgspec.Struct, frozen=True, kw_only=True):
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
     """The streams that were compared: taps by name in graph order, and the device's output.
 
-    `unprobed`: taps of the model that were not looked at, since the design shows no such tap. `output_tap`: the tap
-    that the output carries.
+    `unprobed`: taps of the model that were not looked at, since the design shows no such tap; of them `outside` are not
+    computed by the design, which is a part of the model. `output_tap`: the tap that the output carries.
     """
 
     taps: dict[str, TapResult]
     output: TapResult
     output_name: str
     unprobed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     output_tap: str = ""
 
     @property

@@ -100,7 +100,8 @@ def _gtkwave(title: str, shown: Mapping[str, Watched], cycle: int) -> str:
     ]  # fmt: skip
     for name, stream in shown.items():
         lines += [f"@{_COMMENT}", f"-{_plain(name)}", f"@{_SIGNED if stream.signed else _HEXADECIMAL}", stream.data]
-        lines += [f"@{_BINARY}", *filter(None, (stream.valid, stream.ready))]
+        handshake = [signal for signal in (stream.valid, stream.ready) if signal is not None]
+        lines += [f"@{_BINARY}", *handshake] if handshake else []
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,7 @@ def load_data(source: DataSource, path: Path | None = None) -> DataSet:
     docs/data.md states each folder's layout. FileError where the folder is missing, or anything in it is damaged or not
     a data set: labels out of range, no pictures, a class without a picture to train with.
     """
-    # Readers are imported when they are used: scikit-learn and SciPy take their time.
+    # Readers are imported when they are used: SciPy takes its time.
     if source == DataSource.DIGITS:
         if path is not None:
             raise FileError(f"{path}: the data set digits comes with scikit-learn, expected no folder")

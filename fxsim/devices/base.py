@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import temporary
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices.blocks import ProvableBlock
 from fxsim.devices.four_state import FourStateBench
@@ -25,6 +26,7 @@ from fxsim.errors import ToolError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate import messages
 from fxsim.simulate.build import Design
+from fxsim.simulate.sources import Sources
 from fxsim.simulate.stall import Burst, Random, Side, Stall
 
 _MAGIC = b"FXIM"
@@ -169,6 +171,30 @@ class Watched(NamedTuple):
     ready: str | None = None
 
 
+class Language(NamedTuple):
+    """The order in which the files of a design that is not fxsim's are read, include folders, and macros."""
+
+    order: tuple[str, ...]
+    include: tuple[str, ...]
+    defines: Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Synthesisable:
+    """A design as a tool for synthesis reads it: its top with parameters, Verilog, and the files it reads ($readmemh).
+
+    `open_ports`: patterns of ports that are for verification, and that a product leaves open. `language`: None where
+    the Verilog is fxsim's own.
+    """
+
+    top: str
+    parameters: Mapping[str, int]
+    sources: Sources
+    files: Mapping[str, bytes]
+    open_ports: tuple[str, ...] = ()
+    language: Language | None = None
+
+
 class Fitted(ABC):
     """A device with a model on it.
 
@@ -226,6 +252,21 @@ class Fitted(ABC):
     def part(self) -> tuple[str, ...] | None:
         """The taps of the model that the device computes, in graph order; None where it computes all."""
         return None
+
+    def outside(self, taps: Iterable[str]) -> tuple[str, ...]:
+        """The taps, of some of the model, that the device does not compute."""
+        return () if self.part is None else tuple(tap for tap in taps if tap not in self.part)
+
+    def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
+        """The design as a tool for synthesis reads it, or with the Verilog of the folder `rtl` in its place."""
+        with temporary.folder("files") as work:
+            self.write_files(work)
+            files = {
+                path.relative_to(work).as_posix(): path.read_bytes()
+                for path in sorted(work.rglob("*"))
+                if path.is_file()
+            }
+        return Synthesisable(self.design.top, self.parameters, self.design.read(rtl), files, open_ports=("mon_*",))
 
     def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # most have one value a beat, or show all
         """The signals of taps and output in a waveform, by the stream's name; none where there are no such signals.

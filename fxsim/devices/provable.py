@@ -66,7 +66,8 @@ class ProofWatch(NamedTuple):
     """A stream that is proved: it carries the values of a tap, in this order.
 
     `same`: values that another stream has shown before, or that were given, and that are passed on as they are.
-    `last`: is 1 with an image's last value and with no other, or with the beats `lasts`; `zero`: is 0 with every value.
+    `last`: is 1 with an image's last value and with no other, or with the beats `lasts`; `start`: with an image's first
+    beat and with no other; `zero`: is 0 with every value.
     `beats`: None where a beat is a value; `keep`: a bit a lane, 1 where it holds one. `valid`: None where beats come
     `latency` cycles after an image's first beat in. `ready`: None where every beat is taken. `cut`: see
     `fxsim.prove.streams.Watch`.
@@ -86,6 +87,7 @@ class ProofWatch(NamedTuple):
     keep: Port | None = None
     latency: int = 0
     cut: bool = True
+    start: Port | None = None
 
 
 LANE_BITS = 8

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -100,7 +100,9 @@ class Mutant:
         return f"{self.id} {self.file}:{self.line}:{self.column} {self.kind}: '{self.was}' -> '{self.becomes}'"
 
 
-class _Edit(NamedTuple):
+class Edit(NamedTuple):
+    """An edit of a text: what stands at `start` to `end` becomes another."""
+
     kind: str
     start: int
     end: int
@@ -122,7 +124,7 @@ def make_mutants(text: str, file: str, source: Source | None = None) -> list[Mut
     from pyverilog.vparser import ast
 
     source = source or parse(text, file)
-    found: dict[tuple[int, int, str], tuple[_Edit, str]] = {}
+    found: dict[tuple[int, int, str], tuple[Edit, str]] = {}
     for module in nodes(source.tree):
         if isinstance(module, ast.ModuleDef):
             finder = _Finder(source)
@@ -130,10 +132,15 @@ def make_mutants(text: str, file: str, source: Source | None = None) -> list[Mut
             for edit in finder.edits:
                 if text[edit.start : edit.end] != edit.becomes:
                     found.setdefault((edit.start, edit.end, edit.becomes), (edit, module.name))
+    return named(text, file, [pair for _, pair in sorted(found.items())])
+
+
+def named(text: str, file: str, edits: Sequence[tuple[Edit, str]]) -> list[Mutant]:
+    """The mutants that some edits of a file's text are, each of a module by name, with the ids that they have."""
     lines = text.split("\n")
     numbers = _number_equal_lines(lines)
     mutants = []
-    for _, (edit, module_name) in sorted(found.items()):
+    for edit, module_name in edits:
         line, column = line_of(text, edit.start)
         whole = lines[line - 1]
         place = column - (len(whole) - len(whole.lstrip()))
@@ -179,7 +186,7 @@ class _Finder:
 
         self._ast = ast
         self.source = source
-        self.edits: list[_Edit] = []
+        self.edits: list[Edit] = []
         self._of: dict[type, Callable[[Any, _Where], _Where]] = {
             ast.IfStatement: self._if,
             ast.Cond: self._choice,
@@ -201,7 +208,7 @@ class _Finder:
 
     def _add(self, kind: str, span: Span, becomes: str) -> None:
         tokens = self.source.tokens
-        self.edits.append(_Edit(kind, tokens[span.first].start, tokens[span.last].end, becomes))
+        self.edits.append(Edit(kind, tokens[span.first].start, tokens[span.last].end, becomes))
 
     def _token(self, kind: str, number: int, becomes: str) -> None:
         self._add(kind, Span(number, number), becomes)

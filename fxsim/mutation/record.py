@@ -1,6 +1,7 @@
 """The record of a run of mutants: every mutant with its verdict, and the score by module and by kind."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -66,7 +67,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The record of a run. `candidates`: all mutants that could be made; of them `count` at most were drawn by `seed`.
 
-    `rests_on`: sha256 of the mutated sources and versions of the tools.
+    `rests_on`: sha256 of the mutated sources and versions of the tools. `left_out`: by reason, how many mutants were
+    found to be none before any was drawn; they are not among the candidates.
     """
 
     design: str
@@ -78,6 +80,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[Score, ...]
     kinds: tuple[Score, ...]
     mutants: tuple[Judged, ...]
+    left_out: dict[str, int] = {}
 
 
 def score_of(name: str, mutants: Iterable[Judged]) -> Score:
@@ -99,8 +102,9 @@ def score_of(name: str, mutants: Iterable[Judged]) -> Score:
 
 
 def make_record(
-    design: str, seed: int, count: int, candidates: int, rests_on: dict[str, str], mutants: Sequence[Judged]
-) -> Record:
+    design: str, seed: int, count: int, candidates: int, rests_on: dict[str, str], mutants: Sequence[Judged],
+    left_out: Mapping[str, int] = MappingProxyType({}),
+) -> Record:  # fmt: skip
     """The record of judged mutants, in the order of file and place."""
     ordered = sorted(mutants, key=lambda row: (row.file, row.line, row.column, row.becomes, row.id))
     return Record(
@@ -119,6 +123,7 @@ def make_record(
             for name in sorted({row.kind for row in ordered})
         ),
         mutants=tuple(ordered),
+        left_out=dict(left_out),
     )
 
 

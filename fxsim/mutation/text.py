@@ -45,6 +45,9 @@ def _lines(record: Record, command: str) -> Iterator[str]:
         f"{total.equivalent:,} equivalent, {total.invalid:,} invalid. Score {percent(total.score)}: killed / "
         "(mutants - equivalent - invalid)."
     )
+    if left_out := [f"{count:,} ({reason})" for reason, count in record.left_out.items() if count]:
+        yield ""
+        yield f"Left out before: {', '.join(left_out)}."
     for title, rows in (("module", record.modules), ("kind", record.kinds)):
         yield ""
         yield from table((title, *COLUMNS), [(row.name, *cells(row)) for row in (*rows, total)])

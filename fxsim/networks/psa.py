@@ -55,12 +55,17 @@ class PSA(nn.Module):
         self.values = nn.Parameter(torch.empty(channels, centres))
         self.output_weight = nn.Parameter(torch.ones(channels))
         self.output_bias = nn.Parameter(torch.zeros(channels))
+        # Shapes alone have nothing to draw; asked to, torch would import its compiler, which takes seconds.
+        if not self.centres.is_meta:
+            self._draw(initialisation)
+
+    def _draw(self, initialisation: Initialisation) -> None:
         reach = 1.0 if initialisation == "distilled" else 3.0
         nn.init.uniform_(self.centres, -reach, reach)
-        variance = 2 / (1 + centres)
+        variance = 2 / (1 + self.centres.shape[1])
         if initialisation == "distilled":
             nn.init.normal_(self.values, std=4.0)
-        elif residual:
+        elif self.residual:
             nn.init.normal_(self.values, std=math.sqrt(variance))
         else:
             nn.init.uniform_(self.values, -math.sqrt(3 * variance), math.sqrt(3 * variance))

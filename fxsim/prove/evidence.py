@@ -128,15 +128,9 @@ def recheck(folder: Path, again: Mapping[str, Again], status: Callable[[int, int
 
     FileError names a file that is missing, altered or not listed, and a part of a kind that nothing here checks.
     """
-    record = read_json(folder / RECORD, Record, _RECORD_BYTES_MAX, "a record of evidence")
-    if record.format != _FORMAT:
-        raise FileError(f"{folder / RECORD}: has format {record.format}, expected {_FORMAT}")
-    if len(record.files) > _FILES_MAX:
-        raise FileError(f"{folder / RECORD}: lists {len(record.files):,} files, expected at most {_FILES_MAX:,}")
+    record = read_list(folder)
     contents: dict[str, bytes] = {}
     for name, sha256 in record.files.items():
-        if not _NAME.match(name) or name == RECORD:
-            raise FileError(f"{folder / RECORD}: lists '{name}', which is no name of a file of evidence")
         content = read_bounded(folder / name, _FILE_BYTES_MAX, "a file of evidence")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise FileError(f"{folder / name}: was altered: its SHA-256 is not the one in {RECORD}")
@@ -166,6 +160,19 @@ def recheck(folder: Path, again: Mapping[str, Again], status: Callable[[int, int
         wrong += [f"{name}: {line}" for line in again[kind](folder, contents[name])]
     sha256 = hashlib.sha256((folder / RECORD).read_bytes()).hexdigest()
     return Rechecked(sha256, len(record.questions), tuple(record.parts), tuple(wrong))
+
+
+def read_list(folder: Path) -> Record:
+    """The record of evidence. FileError where that is not stated, or with a name that is none of evidence."""
+    record = read_json(folder / RECORD, Record, _RECORD_BYTES_MAX, "a record of evidence")
+    if record.format != _FORMAT:
+        raise FileError(f"{folder / RECORD}: has format {record.format}, expected {_FORMAT}")
+    if len(record.files) > _FILES_MAX:
+        raise FileError(f"{folder / RECORD}: lists {len(record.files):,} files, expected at most {_FILES_MAX:,}")
+    for name in record.files:
+        if not _NAME.match(name) or name == RECORD:
+            raise FileError(f"{folder / RECORD}: lists '{name}', which is no name of a file of evidence")
+    return record
 
 
 def kept_model(folder: Path) -> Model:

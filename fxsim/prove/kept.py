@@ -42,6 +42,7 @@ NOT_USED = (
     "networks",
     "rtl_lint",
     "signoff",
+    "synthesis",
     "tables",
     "training",
     "vectors",

@@ -209,7 +209,9 @@ def find_yosys(*, slang: bool = False) -> tuple[Path, str]:
     """
     place = _yosys(slang=slang)
     if place is None:
-        raise ToolError("Yosys is missing, which proofs need: install fxsim with the extra 'prove' (fxsim[prove])")
+        raise ToolError(
+            "Yosys is missing: install fxsim with the extra 'prove', or 'silicon' for figures of area alone"
+        )
     # The wheel's compiles itself at its first use on a machine: for a minute of a processor's time, in one process.
     with contextlib.ExitStack() as held:
         # A cache that cannot be written to holds nothing up.
@@ -301,7 +303,21 @@ def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
 
 
 def _script(sources: Sources, top: str, parameters: Mapping[str, int | str], contents: bool) -> list[str]:
-    """Commands of Yosys; every name in them is made of letters that mean nothing else there."""
+    return [
+        *read_commands(sources, top, parameters),
+        *_BEFORE,
+        *(() if contents else _ANY_CONTENT),
+        *_NOTHING_BEYOND,
+        *_CLOCKS,
+        *_AFTER,
+    ]
+
+
+def read_commands(sources: Sources, top: str, parameters: Mapping[str, int | str]) -> list[str]:
+    """Commands of Yosys that read fxsim's own Verilog, from the folder `rtl`, and elaborate the top.
+
+    Every name in them is made of letters that mean nothing else there; FileError where one is not.
+    """
     reads, folders = [], sorted({str(PurePosixPath(name).parent) for name in sources.files})
     include = " ".join(f"-Irtl/{folder}" for folder in folders)
     for name in sources.files:
@@ -321,20 +337,18 @@ def _script(sources: Sources, top: str, parameters: Mapping[str, int | str], con
     if not _NAME.fullmatch(top):
         raise FileError(f"the module '{top}' has a name that Yosys is not given: expected letters, digits and _")
     change = [f"chparam {' '.join(chosen)} {top}"] if chosen else []
-    return [
-        *reads,
-        *change,
-        f"hierarchy -check -top {top}",
-        *_BEFORE,
-        *(() if contents else _ANY_CONTENT),
-        *_NOTHING_BEYOND,
-        *_CLOCKS,
-        *_AFTER,
-    ]
+    return [*reads, *change, f"hierarchy -check -top {top}"]
 
 
 def _slang_script(own: OwnVerilog, top: str) -> list[str]:
-    """Commands that read a design by slang; what is clocked by what is written down before registers lose it."""
+    return [*slang_commands(own, top, {}), *_BEFORE, *_NOTHING_BEYOND, *_OF_SLANG, *_CLOCKS, *_AFTER]
+
+
+def slang_commands(own: OwnVerilog, top: str, parameters: Mapping[str, int]) -> list[str]:
+    """Commands of Yosys that read a design by slang, from the folder `rtl`, and elaborate the top.
+
+    FileError where a name has other letters than Yosys is given.
+    """
     for name in (*own.order, *own.include):
         if not _FILE.fullmatch(name):
             raise FileError(
@@ -346,9 +360,13 @@ def _slang_script(own: OwnVerilog, top: str) -> list[str]:
         if not _NAME.fullmatch(name) or not _DEFINED.fullmatch(str(value)):
             raise FileError(f"macro {name} = {value!r}: expected a name, and letters, digits, .+- for Yosys")
         words.append(f"-D{name}={value}")
+    for name, value in parameters.items():
+        if not _NAME.fullmatch(name):
+            raise FileError(f"parameter {name} has a name that Yosys is not given: expected letters, digits and _")
+        words.append(f"-G {name}={value}")
     words += [f"-I rtl/{folder}".rstrip("/") for folder in ("", *own.include)]
     words += [f"--top {top}", *(f"rtl/{name}" for name in own.order)]
-    return [" ".join(words), f"hierarchy -check -top {top}", *_BEFORE, *_NOTHING_BEYOND, *_OF_SLANG, *_CLOCKS, *_AFTER]
+    return [" ".join(words), f"hierarchy -check -top {top}"]
 
 
 def _run(

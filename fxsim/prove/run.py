@@ -421,6 +421,8 @@ def make_setup(design: Provable, made: Made, program: Program, functions: Functi
         if watch.last is not None:
             lasts = frozenset({len(beats.counts) - 1}) if watch.lasts is None else watch.lasts
             flags.append((watch.last.name, places(watch.last), lasts))
+        if watch.start is not None:
+            flags.append((watch.start.name, places(watch.start), frozenset({0})))
         if watch.zero is not None:
             flags.append((watch.zero.name, places(watch.zero), frozenset[int]()))
         streams = (places(watch.data), if_any(watch.valid), always(watch.ready))

@@ -4,6 +4,7 @@ Ghosts count what the module was told and what it showed, from the last start on
 """
 
 from fxsim.prove.schedule import Progress, Properties
+from fxsim.prove.schedule_simd_job import JOB
 
 _KEPT = "what is valid stays, with all that belongs to it, until it is taken"
 
@@ -618,5 +619,6 @@ def block_transpose(_parameters: dict[str, int]) -> Properties:
     )
 
 
-SIMD = {make.__name__: make for make in (axi_reader, axi_writer, axi_read_arbiter, simd_registers, block_transpose)}
+_OWN = (axi_reader, axi_writer, axi_read_arbiter, simd_registers, block_transpose)
+SIMD = {make.__name__: make for make in _OWN} | JOB
 """The properties of each module, by its parameters."""

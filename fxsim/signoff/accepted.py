@@ -3,6 +3,7 @@
 They lie beside the plan, `PLAN.accepted.json`, to be committed with it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,10 @@ class Figures(Record, frozen=True):
     rates: dict[str, float]
 
 
+ACCEPTED = "accepted figures"
+"""The name of their hash in the record."""
+
+
 class Accepted(Record, frozen=True):
     """`PLAN.accepted.json`: figures by check, and the run that the last of them are of. `commit`: of fxsim."""
 
@@ -49,6 +54,11 @@ def read_accepted(plan: Plan) -> Accepted | None:
     if not path.exists():
         return None
     return read_json(path, Accepted, _BYTES_MAX, "accepted figures of a sign-off, as --accept writes them")
+
+
+def hash_accepted(accepted: Accepted) -> str:
+    """Hash of accepted figures, however their file is laid out."""
+    return hashlib.sha256(msgspec.json.encode(accepted)).hexdigest()
 
 
 def accept(plan: Plan, record: SignoffRecord) -> int:

@@ -307,6 +307,9 @@ class _Run:
     def interrupt(self) -> None:
         """Interrupt what runs: its workers are told, and end what they started."""
         self.interrupted = True
+        # What has come and was not looked at yet stands.
+        for task in [task for task in self._tasks if task.future.done()]:
+            self._take(task)
         self._client.cancel([task.future for task in self._tasks], force=True)
         for task in list(self._tasks):
             self._done(task, cut_short(task.check, self._plan))

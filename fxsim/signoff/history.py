@@ -4,6 +4,7 @@ A line is never changed: a damaged one is named, left, and not looked at.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from fxsim.formats import atomic_write
 from fxsim.formats.text import decode_json, read_bounded
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.kind import Yardstick
+from fxsim.signoff.plan import Plan
 from fxsim.signoff.record import CheckRecord, CheckRun, Run, SignoffRecord
 
 HISTORY = "history.jsonl"
@@ -83,11 +85,28 @@ def read_history(path: Path) -> tuple[tuple[Run, ...], tuple[str, ...]]:
     return tuple(runs[-SHOWN:]), tuple(told)
 
 
-def add_to_history(path: Path, record: SignoffRecord) -> None:
-    """Add a run to a history, whole or not at all; one that did not come to its end is none. FileError as it reads."""
+def runs_before(runs: tuple[Run, ...], plan: Plan, started: str) -> tuple[Run, ...]:
+    """The runs of a history before one that is gone on with, which may have ended when its line was there already."""
+    return runs[:-1] if runs and _is(runs[-1], plan.sha256, plan.seed, started) else runs
+
+
+def _is(run: Run, plan: str, seed: int, started: str) -> bool:
+    return (run.plan, run.seed, run.started) == (plan, seed, started)
+
+
+def add_to_history(path: Path, record: SignoffRecord, resumed: bool = False) -> None:
+    """Add a run to a history, whole or not at all; one that did not come to its end is none. FileError as it reads.
+
+    `resumed`: it was gone on with; where its line is there already, as the last, it stays the only one.
+    """
     if not record.complete:
         return
     lines = _lines(path) if path.exists() else []
+    if resumed and lines:
+        with suppress(FileError):
+            last = decode_json(path.name, lines[-1], Run, "a run of a sign-off")
+            if _is(last, record.hashes["plan"], record.seed, record.started):
+                return
     lines.append(msgspec.json.encode(make_run(record)))
     with atomic_write(path) as file:
         file.write_bytes(b"".join(line + b"\n" for line in lines[-_LINES_MAX:]))

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -24,12 +25,14 @@ from fxsim.paths import rtl_dir
 from fxsim.signoff.carry import Carried
 from fxsim.signoff.context import FAILURES
 from fxsim.signoff.environment import find_machine, find_tools
+from fxsim.signoff.evidence import evidence_stands
 from fxsim.signoff.files import decode_details, encode_details
 from fxsim.signoff.plan import Plan
 from fxsim.signoff.record import REPLAY_SCRIPT, Status
 from fxsim.simulate.sources import read_sources
 
 JOURNAL = "signoff.journal"
+_NEW = "signoff.journal.new"
 _BYTES_MAX = 256 << 20
 _NAMED_BYTES_MAX = 1 << 30
 """Most bytes of files that a plan names, together: a run that rests on more is not gone on with."""
@@ -60,17 +63,19 @@ class Journal:
     """A journal that is being written; `taken`: the results of an earlier run that are gone on with, by name.
 
     `started`, `seconds`: when the first run began, and how long those before took. `dropped`: whether an earlier run
-    had left one that is not gone on with.
+    had left one that is not gone on with, `resumed`: whether one is gone on with.
     """
 
-    def __init__(self, file: IO[bytes], path: Path, head: _Head, taken: Mapping[str, _Entry], dropped: bool) -> None:
+    def __init__(
+        self, file: IO[bytes], path: Path, head: _Head, taken: Mapping[str, _Entry], dropped: bool, resumed: bool
+    ) -> None:
         self._file = file
         self._path = path
         self.started = head.started
         self.taken = {name: entry.carried for name, entry in taken.items()}
         self.seconds = max((entry.seconds for entry in taken.values()), default=0.0)
         self.dropped = dropped
-        self._file.truncate(0)
+        self.resumed = resumed
         self._write(head)
         for entry in taken.values():
             self._write(entry)
@@ -108,16 +113,17 @@ def open_journal(folder: Path, plan: Plan, resume: bool) -> Journal:
     the journal is damaged, or where another run writes into the folder.
     """
     path = folder / JOURNAL
-    try:
-        # Not truncated before it is known that it is ours.
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_APPEND, 0o666), "r+b", buffering=0)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+    # Not truncated before it is known that it is ours.
+    file = _open(path)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it until now may have put another in its place, or taken it away.
+        ours = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError:
+        ours = False
+    if not ours:
         file.close()
-        raise FileError(f"another sign-off is writing into {folder}") from None
+        raise FileError(f"another sign-off is writing into {folder}")
     try:
         rests_on = find_rests_on(plan, folder)
         head = _Head("fxsim.signoff.journal", 1, datetime.now(UTC).isoformat(timespec="seconds"), rests_on)
@@ -128,12 +134,32 @@ def open_journal(folder: Path, plan: Plan, resume: bool) -> Journal:
             head = msgspec.structs.replace(head, started=earlier.started)
             taken = {name: entry for name, entry in entries.items() if _stands(entry.carried, plan, folder)}
         dropped = not resume and os.fstat(file.fileno()).st_size > 0
-        return Journal(file, path, head, taken, dropped)
+        # The earlier one stays until all that is taken of it stands in the new one: it may end at any moment.
+        new = _open(path.with_name(_NEW))
+        try:
+            fcntl.flock(new, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.truncate(0)
+            journal = Journal(new, path, head, taken, dropped, resume)
+            path.with_name(_NEW).replace(path)
+        except BaseException:
+            path.with_name(_NEW).unlink(missing_ok=True)
+            new.close()
+            raise
+        file.close()
+        return journal
     except BaseException:
         if os.fstat(file.fileno()).st_size == 0:
             path.unlink(missing_ok=True)
         file.close()
         raise
+
+
+def _open(path: Path) -> IO[bytes]:
+    """A file to read and append to, no link, made where there is none; FileError where that cannot be."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_APPEND, 0o666), "r+b", buffering=0)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def find_seed(folder: Path) -> int | None:
@@ -205,6 +231,8 @@ def _stands(carried: Carried, plan: Plan, folder: Path) -> bool:
         name.split(" ")[0] not in ("model", "stimulus", "published", "checkpoint", "rtl") for name in carried.hashes
     ):
         return False
+    if not evidence_stands(carried.record, folder):
+        return False
     kept = carried.record.kept
     return kept is None or (folder / FAILURES / carried.record.name / REPLAY_SCRIPT).is_file()
 
@@ -223,12 +251,31 @@ def find_rests_on(plan: Plan, output: Path) -> dict[str, str]:
         "the machine": repr(find_machine()),
     }
     found |= {f"the tool {name}": version for name, version in find_tools().items()}
+    # Testbenches judge mutants; they are in clones alone.
+    if (testbenches := rtl_dir().parent / "testbenches").is_dir():
+        found["the testbenches"] = _hash_files(_files(testbenches), testbenches)
+    found |= {f"the package {name}": sha256 for name, sha256 in _plugins()}
     installed = sorted({(d.metadata["Name"], d.version) for d in metadata.distributions()})
     found["the installed packages"] = hashlib.sha256(repr(installed).encode()).hexdigest()
     for name, value in sorted(os.environ.items()):
         if name.startswith(_SETTINGS) and name not in _NO_MATTER:
             found[f"{name} in the environment"] = value
     return found | _named(plan, output.resolve())
+
+
+def _plugins() -> Iterator[tuple[str, str]]:
+    """Other packages that add something to fxsim, with hashes of their files: a version may stay while these change."""
+    every = metadata.entry_points()
+    groups = [group for group in every.groups if group.startswith("fxsim.")]
+    names = {entry.module.partition(".")[0] for group in groups for entry in every.select(group=group)}
+    for name in sorted(names):
+        spec = find_spec(name)
+        if spec is None:
+            continue
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        places = folders or [Path(spec.origin or "")]
+        files = ((_hash_files(_files(at), at) if at.is_dir() else _hash_files([at], at)) for at in places)
+        yield name, " ".join(files)
 
 
 def _named(plan: Plan, output: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +16,9 @@ from msgspec import Meta, Struct
 from fxsim.errors import FxsimError
 from fxsim.families import Dimensions
 from fxsim.families.settings import Blocks, Dimension
+
+if TYPE_CHECKING:
+    from fxsim.signoff.simulation import Setup
 
 PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
 
@@ -144,6 +147,11 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
     def _named(self, one: str, several: str) -> tuple[str, ...]:
         fields = msgspec.structs.asdict(self)
         return (*fields.get(several, ()), *([fields[one]] if one in fields else ()))
+
+    @property
+    def setups(self) -> "tuple[Setup, ...]":
+        """The designs whose Verilog the check judges; none where it judges none."""
+        return ()
 
     def problems(self) -> Iterator[str]:
         """Everything about the settings that their types do not say and that makes no sense, as a predicate each."""

@@ -89,13 +89,14 @@ def _propose(device: Device, model: Model, dut: Path | None, plan: Path) -> _Des
             continue
         if stall.kinds <= device.stalls:
             stalls.append(pattern)
-    shown = fitted.probed
+    shown, computed = fitted.probed, fitted.part or model.graph.taps
     return _Design(
         words,
         suffix,
         setting,
         stalls,
-        taps="" if shown is None else f" that it shows ({len(shown)} of {len(fitted.part or model.graph.taps)})",
+        # The output carries the last one.
+        taps="" if shown is None else f" that it shows ({len({*shown, computed[-1]})} of {len(computed)})",
         # Of a part of the model, the first that it computes.
         first_tap=(fitted.part or model.graph.taps)[0],
         bound=fitted.limit.bound,

@@ -261,9 +261,10 @@ class SignoffRecord(Record, frozen=True):
 
     `machines`: further ones, of a cluster, that checks ran on.
 
-    `hashes` are sha256 by what they are of: `plan`, `rtl` (once simulated; `rtl NAME` and `dut NAME` of a design that a
-    plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`. `commit` is fxsim's own;
-    `repositories` are those that the plan and its files lie in, other than fxsim's clone.
+    `hashes` are sha256 by what they are of: `plan`, `rtl` (once judged; `rtl NAME` and `dut NAME` of a design that a
+    plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`, `waivers FILE`, and `accepted
+    figures`, of their content. `commit` is fxsim's own; `repositories` are those that the plan and its files lie in,
+    other than fxsim's clone.
     """
 
     format: Literal["fxsim.signoff"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fxsim import __version__
 from fxsim.errors import FxsimError
-from fxsim.signoff.accepted import Accepted, compare, hold
+from fxsim.signoff.accepted import ACCEPTED, Accepted, compare, hash_accepted, hold
 from fxsim.signoff.carry import Carried, carry_out, not_begun, not_carried_out, shown
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.cluster import Cluster
@@ -75,6 +75,7 @@ def run_plan(
         complete = carry_out_side_by_side(beside, plan, output, listener, results.add, min(jobs, len(beside)))
     records = results.close()
     testpoints = judge_testpoints(plan, records, results.not_begun)
+    held_to = {} if accepted is None else {ACCEPTED: hash_accepted(accepted)}
     return SignoffRecord(
         format="fxsim.signoff",
         version=1,
@@ -91,7 +92,7 @@ def run_plan(
         fxsim_version=__version__,
         tools=find_tools(),
         machine=find_machine(),
-        hashes={"plan": plan.sha256} | dict(sorted(results.hashes.items())),
+        hashes={"plan": plan.sha256} | held_to | dict(sorted(results.hashes.items())),
         checks=records,
         repositories=_repositories(plan),
         stage=choice.stage,

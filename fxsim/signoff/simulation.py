@@ -75,6 +75,11 @@ class RtlCheck(Check, frozen=True, kw_only=True):
         return (self.accelerator,) if isinstance(self.accelerator, str) else self.accelerator
 
     @property
+    def setups(self) -> "tuple[Setup, ...]":
+        """Every accelerator that is simulated, with its settings."""
+        return tuple(setup_of(self, accelerator) for accelerator in self.accelerators)
+
+    @property
     def asked(self) -> dict[str, SettingValue]:
         """Every setting that is asked for, by name."""
         beside = {name: getattr(self, name) for name in _BESIDE}
@@ -237,6 +242,16 @@ def simulate(
         context.note_hash(setup.rtl_name, result.build.rtl_sha256)
     note_files(setup, settings, context)
     return result
+
+
+def note_sources(check: Check, model: Model, context: Context) -> None:
+    """Keep the hashes of the Verilog that a check judges without simulating it, and of descriptions."""
+    for setup in check.setups:
+        device = DEVICES[setup.accelerator]
+        settings, rtl = setup.found(context)
+        fitted = device.fit(model, make_settings(device.name, device.settings, settings))
+        context.note_hash(setup.rtl_name, fitted.design.read(rtl).sha256)
+        note_files(setup, settings, context)
 
 
 def note_files(setup: Setup, settings: Mapping[str, SettingValue], context: Context) -> None:

@@ -82,6 +82,11 @@ class Design:
         """Names of files of its Verilog that are fxsim's own, written around somebody's design."""
         return frozenset()
 
+    @property
+    def made(self) -> frozenset[str]:
+        """Names of files of its Verilog that lie in no folder: generated ones, and what other languages became."""
+        return self.generated
+
     def read(self, rtl: Path | None = None) -> Sources:
         """Its Verilog, or that of a folder in its place; ToolError where the top is not there."""
         sources = read_sources(rtl or self.sources)

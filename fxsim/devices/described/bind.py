@@ -26,7 +26,7 @@ from fxsim.devices.described.ports import looks_like_clock
 from fxsim.devices.described.tensors import carried, part_between, tensors_of
 from fxsim.devices.described.vhdl import MADE, refuse_two_languages, verilog_of
 from fxsim.devices.described.vhdl import SUFFIXES as VHDL
-from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, wrapper_head, wrapper_tail
+from fxsim.devices.described.wrapper import INSTANCE, TOP, BoundTap, bare_head, tied, wrapper_head, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Model
 from fxsim.simulate.sources import Sources, read_listed
@@ -77,6 +77,8 @@ class Bound:
     memories: dict[str, bytes]
     part: tuple[str, ...]
     """The taps of the model that the design computes, in graph order."""
+    ties: dict[str, str]
+    """Inputs that hold a value, each as a number in Verilog as wide as the port."""
 
     @property
     def whole_images(self) -> bool:
@@ -188,11 +190,12 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
     if whole and out is not None and not findings.problems:
         with findings.part():
             _check_roles(path, description, [stream.signals for stream in into], out.signals)
-    head = None
+    head, ties = None, {}
     if whole and out is not None and not findings.problems:
         outputs = [port.name for port in (ports or {}).values() if port.direction == "out"]
+        ties = tied(description, ports or {})
         given_streams = [(stream.signals, stream.beats) for stream in into]
-        head = wrapper_head(description, parameters, given_streams, (out.signals, out.beats), taps, outputs)
+        head = wrapper_head(description, parameters, given_streams, (out.signals, out.beats), taps, outputs, ties)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:
@@ -216,6 +219,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         taps=tuple(taps),
         memories=memories,
         part=part,
+        ties=ties,
     )
 
 
@@ -323,9 +327,6 @@ def _stream(
     if ports is not None:
         _check_ports(path, f"{stream.role} stream{which}", signals, beats, ports, findings, into)
     with findings.part():
-        if signals.start is not None and not into:
-            raise FileError(f"{where}: only the input has a start")
-    with findings.part():
         if signals.ready is not None and signals.valid is None:
             raise FileError(f"{where}: it has ready, but no valid")
     with findings.part():
@@ -371,9 +372,9 @@ def _check_ports(
 ) -> None:
     """Find what is wrong with the ports of a stream: names, directions, and widths where the beats are known."""
     where = f"{path}: {what}"
-    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": True}
+    directions = {"data": into, "valid": into, "ready": not into, "last": into, "keep": into, "start": into}
     for field, name in msgspec.structs.asdict(signals).items():
-        if name is None or (field == "start" and not into):
+        if name is None:
             continue
         with findings.part():
             port = find_port(path, f"{what}, {field}", name, ports, "in" if directions[field] else "out")
@@ -471,6 +472,9 @@ def _check_covered(path: Path, description: Description, ports: Mapping[str, Por
     refuse_undriven(path, description, ports, known)
 
 
+_START_HINT = "; a tuser that is high with an image's first beat is the 'start' of the stream's signals"
+
+
 def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Port], driven: set[str]) -> None:
     """Refuse inputs of the design but those driven, clocks, the reset and those that hold a value."""
     known = driven | {*description.clocks, *description.tie}
@@ -487,6 +491,7 @@ def refuse_undriven(path: Path, description: Description, ports: Mapping[str, Po
     if left:
         raise FileError(
             f"{path}: nothing drives the input {', '.join(left)}: expected a stream, or a value under 'tie'"
+            f"{_START_HINT if any(name.endswith('tuser') for name in left) else ''}"
         )
 
 

@@ -44,8 +44,8 @@ class MemoryLine(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """The result: `problems` is empty where the description fits; the other fields say what it then comes to.
 
-    `unprobed`: taps of the model that the description does not show, which are not compared. `notes`: what may be
-    meant, and may be a slip.
+    `unprobed`: taps of the model that the description does not show, which are not compared; of them `outside` are not
+    computed by the design, which is a part of the model. `notes`: what may be meant, and may be a slip.
     """
 
     description: str
@@ -58,6 +58,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamLine, ...] = ()
     taps: tuple[StreamLine, ...] = ()
     unprobed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     memories: tuple[MemoryLine, ...] = ()
 
 
@@ -74,12 +75,13 @@ def check(path: Path, model: Model) -> Check:
     if bound is None:
         return Check(description=str(path), model=model.name, fits=False, problems=tuple(findings.problems))
     shown = {tap.name for tap in bound.taps} if isinstance(bound, Bound) else set(bound.shown)
+    unprobed = tuple(name for name in model.graph.taps if name not in {*shown, bound.part[-1]})
     return Check(
         description=str(path),
         model=model.name,
         fits=True,
         problems=(),
-        notes=tuple(_unwritten(bound)),
+        notes=(*_unwritten(bound), *_unseen(bound)),
         top=bound.description.top,
         parameters=bound.parameters,
         streams=(
@@ -105,7 +107,8 @@ def check(path: Path, model: Model) -> Check:
             )
             for tap in bound.taps
         ),
-        unprobed=tuple(name for name in model.graph.taps if name not in {*shown, bound.part[-1]}),
+        unprobed=unprobed,
+        outside=tuple(name for name in unprobed if name not in bound.part),
         memories=tuple(_memories(bound)),
     )
 
@@ -165,6 +168,19 @@ def _memories(bound: Bound | BoundJobs) -> list[MemoryLine]:
         digits = len(text.splitlines()[-1])
         lines.append(MemoryLine(file=stated.file, tensor=stated.tensor, words=words, digits=digits))
     return lines
+
+
+def _unseen(bound: Bound | BoundJobs) -> list[str]:
+    """Notes on what stands beside the output's data in AXI4-Stream and is not looked at, since no role has it."""
+    if not isinstance(bound, Bound) or not (data := bound.output.signals.data).endswith("tdata"):
+        return []
+    named = {f"{data.removesuffix('data')}{word}": word for word in ("user", "id", "dest", "strb")}
+    ways = {"user": ": where it is high with an image's first beat alone, it is the 'start' of the stream's signals"}
+    return [
+        f"output '{port}' is not looked at{ways.get(word, '')}"
+        for port, word in named.items()
+        if f".{port}()" in bound.wrapper
+    ]
 
 
 def _unwritten(bound: Bound | BoundJobs) -> list[str]:

@@ -34,7 +34,7 @@ class Reset(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Signals(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ports of a stream by what they do; `start` is high with the first beat of an image."""
+    """Ports of a stream by what they do; `start` is high with the first beat of an image, and with no other."""
 
     data: Text
     valid: Text | None = None

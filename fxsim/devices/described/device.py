@@ -174,7 +174,8 @@ class FittedStreams(FittedDescribed[Bound]):
             states.append(StreamState(name, state, stream.image + first_image, *place))
         held = [state.stream for state in states if state.state == "held"]
         if held:
-            return f"{' and '.join(repr(name) for name in held)} holds a value that nobody takes", tuple(states)
+            verb = "hold" if len(held) > 1 else "holds"
+            return f"{' and '.join(repr(name) for name in held)} {verb} a value that nobody takes", tuple(states)
         least = min(states[len(inputs) :], key=lambda state: state.image)
         return f"no stream holds a value: '{least.stream}' gives no more of image {least.image}", tuple(states)
 
@@ -215,6 +216,7 @@ def ports_header(bound: Bound) -> str:
         f"constexpr bool INPUTS_IN_STEP = {cpp_flag(bound.in_step)};",
         f"constexpr bool OUTPUT_HAS_READY = {cpp_flag(out.signals.ready is not None)};",
         f"constexpr bool OUTPUT_HAS_KEEP = {cpp_flag(out.signals.keep is not None)};",
+        f"constexpr bool OUTPUT_HAS_START = {cpp_flag(out.signals.start is not None)};",
         f"constexpr bool OUTPUT_AXI = {cpp_flag(out.axi)};",
         f"constexpr uint64_t RESET_CYCLES_ASKED = {0 if reset is None else reset.cycles};",
         "#endif",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 from fxsim.contract.arithmetic import Integers
-from fxsim.devices.base import Fitted
+from fxsim.devices.base import Fitted, Language, Synthesisable
 from fxsim.devices.described.bind import WRAPPER, Bound
 from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.packing import Beats
+from fxsim.devices.described.vhdl import MADE
 from fxsim.devices.described.wrapper import TOP
 from fxsim.devices.settings import Setting, Settings
 from fxsim.errors import FileError, ToolError
@@ -63,6 +64,11 @@ class DescribedDesign(Design):
     def generated(self) -> frozenset[str]:
         """The wrapper."""
         return frozenset({WRAPPER})
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The wrapper, and the Verilog of a design in VHDL."""
+        return self.generated | {MADE}
 
     def read(self, rtl: Path | None = None) -> Sources:
         """The sources that the description lists, of its folder or another one, and the wrapper."""
@@ -159,6 +165,15 @@ class FittedDescribed(Fitted, Generic[AnyBound]):
         sources = self.bound.sources if rtl is None else self._bind(rtl).sources
         sources.write(folder)
         shutil.copyfile(self._path, folder / self._path.name)
+
+    def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
+        """The design itself, without fxsim's wrapper around it."""
+        bound = self.bound if rtl is None else self._bind(rtl)
+        said = bound.verilog
+        files = {name: bound.sources.files[name] for name in bound.listed.files} | bound.memories
+        sources = Sources(bound.sources.folder, dict(sorted(said.files.items())))
+        language = Language(said.sources, said.include, said.defines)
+        return Synthesisable(bound.description.top, bound.parameters, sources, files, language=language)
 
     def pinned(self, images: int) -> DescribedSettings:  # noqa: ARG002  # no setting depends on them
         """The description that was used."""

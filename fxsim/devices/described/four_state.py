@@ -22,9 +22,9 @@ def make_bench(
 ) -> FourStateBench:
     """Write testbench and stimulus into `folder`, which has the memory files, and say what must come out.
 
-    The sides that can hold back do so in `stall` percent of all cycles. Compared are the output, with last and keep
-    where it has them, and every tap that the description shows. StimulusError where a latency is to be found, or a file
-    of the design has a name that the testbench has.
+    The sides that can hold back do so in `stall` percent of all cycles. Compared are the output, with last, start and
+    keep where it has them, and every tap that the description shows. StimulusError where a latency is to be found, or a
+    file of the design has a name that the testbench has.
     """
     testbench = testbench_of(bound, model)
     computed = run(model, x, testbench.layout.needed, engine)
@@ -47,7 +47,7 @@ def make_bench(
 
 
 def _expected(stream: KitStream, values: Integers) -> dict[str, Expected]:
-    """The values of one stream by its name in events, and beside them its last and keep, where somebody looks."""
+    """The values of one stream by its name in events, and beside them its flags, where somebody looks."""
     name, flags = stream.name, (stream.names.get("last", ""), stream.names.get("keep", ""))
     beats, images = stream.beats, len(values)
     order = beats.places[beats.places >= 0]
@@ -58,6 +58,9 @@ def _expected(stream: KitStream, values: Integers) -> dict[str, Expected]:
     if stream.last_every:
         last = (np.arange(1, beats.beats + 1) % stream.last_every == 0).astype(np.int64)
         found[f"{stream.tag}_last"] = _flags(flags[0], last, images, _place(beats, 1))
+    if stream.start is not None:
+        start = (np.arange(beats.beats) == 0).astype(np.int64)
+        found[f"{stream.tag}_start"] = _flags(stream.names.get("start", ""), start, images, _place(beats, 1))
     if stream.keep is not None:
         keep = (np.arange(beats.lanes) < per_beat[:, None]).astype(np.int64)
         found[f"{stream.tag}_keep"] = _flags(flags[1], keep.reshape(-1), images, _place(beats, beats.lanes))

@@ -398,16 +398,20 @@ class Simulation {
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
         const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->out_data);
+        const uint8_t* keep = reinterpret_cast<const uint8_t*>(&dut_->out_keep);
         if (output_.waits) {
             if (!dut_->out_valid) output_fault("tvalid withdrawn");
             else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 ||
-                     dut_->out_last != waiting_last_)
+                     dut_->out_last != waiting_last_ || dut_->out_start != waiting_start_ ||
+                     (OUTPUT_HAS_KEEP && std::memcmp(keep, waiting_keep_, sizeof waiting_keep_) != 0))
                 output_fault("beat changed while waiting");
         }
         output_.waits = dut_->out_valid && !dut_->out_ready;
         if (output_.waits) {
             std::memcpy(output_.waiting.data(), data, output_.stride());
             waiting_last_ = dut_->out_last;
+            waiting_start_ = dut_->out_start;
+            std::memcpy(waiting_keep_, keep, sizeof waiting_keep_);
         }
     }
 
@@ -425,6 +429,8 @@ class Simulation {
         const size_t beat = output_.beat, beats = OUTPUT.rows * OUTPUT.row_beats;
         if (OUTPUT_LAST_EVERY != 0 && bool(dut_->out_last) != is_last(beat, OUTPUT_LAST_EVERY))
             output_fault(dut_->out_last ? "tlast too early" : "tlast missing");
+        if (OUTPUT_HAS_START && bool(dut_->out_start) != (beat == 0))
+            output_fault(dut_->out_start ? "start amid an image" : "start missing");
         check_keep(beat);
         const uint64_t first_beat = window_[output_.image].first_beat;
         if (beat == 0 && first_output_latency_ == NEVER) first_output_latency_ = dut_.cycle() - first_beat + 1;
@@ -528,7 +534,8 @@ class Simulation {
     Stream output_;
     std::vector<Stream> taps_;
     Window window_;
-    bool waiting_last_ = false;
+    bool waiting_last_ = false, waiting_start_ = false;
+    uint8_t waiting_keep_[sizeof(Vdut::out_keep)] = {};
     uint64_t output_latency_ = OUTPUT_LATENCY;  // NEVER where there is a valid signal
     bool stop_ = false, hung_ = false;
     Faults faults_;

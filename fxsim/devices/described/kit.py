@@ -88,6 +88,7 @@ class KitStream:
     ready: str | None
     last: str | None
     keep: str | None
+    start: str | None
     last_every: int
     latency: int | None
     name: str
@@ -180,10 +181,11 @@ def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
             ready="out_ready",
             last=None if signals.last is None else "out_last",
             keep=None if signals.keep is None else "out_keep",
+            start=None if signals.start is None else "out_start",
             last_every=out.last_every,
             latency=out.latency,
             name=signals.data,
-            names={kind: getattr(signals, kind) or kind for kind in ("valid", "ready", "last", "keep")},
+            names={kind: getattr(signals, kind) or kind for kind in ("valid", "ready", "last", "keep", "start")},
             axi=out.axi,
         )
     ]
@@ -204,6 +206,7 @@ def tap_stream(n: int, tap: BoundTap) -> KitStream:
         ready=tap.ready,
         last=None,
         keep=None,
+        start=None,
         last_every=0,
         latency=tap.latency,
         name=tap.name,
@@ -350,7 +353,7 @@ def kit_macros(numbers: Mapping[str, int]) -> list[str]:
 
 def _instance(bound: Bound) -> str:
     said, out = bound.description, bound.output.signals
-    ports = dict.fromkeys(said.clocks, "clk") | {name: str(value) for name, value in said.tie.items()}
+    ports = dict.fromkeys(said.clocks, "clk") | bound.ties
     if said.reset is not None:
         ports[said.reset.signal] = "rst" if said.reset.active == "high" else "~rst"
     nets, named, readies = [], [], []
@@ -361,13 +364,13 @@ def _instance(bound: Bound) -> str:
         nets += [f"  wire [{beats.lanes - 1}:0] {tag}_keep;\n"]
         named += [(getattr(into, kind), f"{tag}_{kind}") for kind in msgspec.structs.asdict(into)]
         readies.append((into.ready, f"{tag}_ready", "1'b1"))
-    named += [(getattr(out, kind), f"out_{kind}") for kind in ("data", "valid", "ready", "last", "keep")]
+    named += [(getattr(out, kind), f"out_{kind}") for kind in msgspec.structs.asdict(out)]
     ports |= {port: name for port, name in named if port is not None}
     absent = [
         f"  assign {name} = {value};\n"
         for port, name, value in (
             *readies, (out.valid, "out_valid", "1'b1"), (out.last, "out_last", "1'b0"),
-            (out.keep, "out_keep", "{`KIT_OUT_LANES{1'b1}}"),
+            (out.keep, "out_keep", "{`KIT_OUT_LANES{1'b1}}"), (out.start, "out_start", "1'b0"),
         )
         if port is None
     ]  # fmt: skip
@@ -392,6 +395,7 @@ def kit_watched(streams: Sequence[KitStream]) -> str:
             "BIG_ENDIAN": int(beats.big_endian),
             "LAST_EVERY": stream.last_every,
             "HAS_KEEP": int(stream.keep is not None),
+            "HAS_START": int(stream.start is not None),
             "HAS_VALID": int(stream.valid is not None),
             "LATENCY": stream.latency or 0,
             "AXI": int(stream.axi),
@@ -402,6 +406,7 @@ def kit_watched(streams: Sequence[KitStream]) -> str:
             "valid": stream.valid or "1'b1",
             "ready": stream.ready or "1'b1",
             "last": stream.last or "1'b0",
+            "start": stream.start or "1'b0",
             "keep": stream.keep or f"{{{beats.lanes}{{1'b1}}}}",
             "most": stream.most or f"`KIT_IMAGES * {beats.beats}",
             "least": stream.least,

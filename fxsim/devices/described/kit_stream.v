@@ -18,6 +18,7 @@ module kit_stream #(
     parameter BIG_ENDIAN = 0,
     parameter LAST_EVERY = 0,
     parameter HAS_KEEP = 0,
+    parameter HAS_START = 0,
     parameter HAS_VALID = 1,
     parameter LATENCY = 0,
     parameter AXI = 0
@@ -27,6 +28,7 @@ module kit_stream #(
     input wire valid,
     input wire ready,
     input wire last,
+    input wire start,
     input wire [LANES-1:0] keep,
     input wire [31:0] most,
     input wire [31:0] least,
@@ -42,7 +44,7 @@ module kit_stream #(
   reg due;
   wire whole = taken == ALL;
   reg waits = 1'b0;  // a beat was there in the last cycle, and was not taken
-  reg [BITS*LANES+LANES:0] kept;
+  reg [BITS*LANES+LANES+1:0] kept;
 
   // A rule that is broken, which is said once.
   task accuse;
@@ -91,6 +93,7 @@ module kit_stream #(
         $fdisplay(testbench.events, "value %0s %0d %b", EVENT, testbench.cycle, value);
       end
       if (LAST_EVERY != 0) $fdisplay(testbench.events, "value %0s_last %0d %b", EVENT, testbench.cycle, last);
+      if (HAS_START) $fdisplay(testbench.events, "value %0s_start %0d %b", EVENT, testbench.cycle, start);
       for (i = 0; HAS_KEEP && i < LANES; i = i + 1)
         $fdisplay(testbench.events, "value %0s_keep %0d %b", EVENT, testbench.cycle,
                   keep[LOW_FIRST ? i : LANES - 1 - i]);
@@ -144,6 +147,12 @@ module kit_stream #(
                    testbench.cycle);
           testbench.ended = 1'b1;
         end
+      if (!testbench.ended && HAS_START)
+        if (start !== (taken % BEATS == 0)) begin
+          $display("FAIL: image %0d, %0s, beat %0d: start is %b (cycle %0d)", taken / BEATS, NAME, taken % BEATS, start,
+                   testbench.cycle);
+          testbench.ended = 1'b1;
+        end
       for (i = 0; HAS_KEEP && i < LANES && !testbench.ended; i = i + 1)
         if (keep[LOW_FIRST?i : LANES-1-i] !== (i < lanes)) begin
           $display("FAIL: image %0d, %0s, beat %0d: keep is %b (cycle %0d)", taken / BEATS, NAME, taken % BEATS, keep,
@@ -172,7 +181,7 @@ module kit_stream #(
       if ((due ^ due) !== 1'b0) say_unknown("valid", due);
       else if ((ready ^ ready) !== 1'b0) say_unknown("ready", ready);
       else if (AXI && waits && !due) accuse("valid withdrawn");
-      else if (AXI && waits && {data, last, keep} !== kept) accuse("beat changed while waiting");
+      else if (AXI && waits && {data, last, start, keep} !== kept) accuse("beat changed while waiting");
       else if (due && ready) begin
         lanes = (taken % ROW_BEATS == ROW_BEATS - 1) ? TAIL : LANES;
         take;
@@ -180,7 +189,7 @@ module kit_stream #(
         testbench.moved = 1'b1;
       end
       waits = due && !ready;
-      kept  = {data, last, keep};
+      kept  = {data, last, start, keep};
     end
 
 endmodule

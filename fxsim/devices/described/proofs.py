@@ -79,6 +79,7 @@ def provable_of(bound: Bound, model: Model, idle: int) -> Provable:
         beats=_counts(out.beats),
         lasts=_lasts(out.beats, out.last_every),
         keep=_if(out.signals.keep, "out_keep", 0, out.beats.lanes),
+        start=_if(out.signals.start, "out_start"),
         latency=out.latency or 0,
         # Nothing in the part of the model that the design computes is computed of it.
         cut=False,

@@ -32,6 +32,7 @@ module testbench;
   wire out_valid;
   reg out_ready = 1'b0;
   wire out_last;
+  wire out_start;
   wire [`KIT_OUT_LANES-1:0] out_keep;
 
   `KIT_INSTANCE

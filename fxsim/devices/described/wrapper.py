@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fxsim.devices.described.description import Description, Signals
+from fxsim.devices.described.elaborate import Port
 from fxsim.devices.described.packing import Beats
 
 INSTANCE = "dut"
@@ -38,14 +39,15 @@ def wrapper_head(
     out: tuple[Signals, Beats],
     taps: Sequence[BoundTap],
     outputs: Sequence[str],
+    ties: Mapping[str, str],
 ) -> str:
     """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow.
 
     `outputs`: of the design; those that no stream has are left open by name, so that a pin that is missing is a fault.
+    `ties`: what `tied` gives.
     """
     taken, y = out
-    ties = {name: str(value) for name, value in description.tie.items()}
-    ports = dict.fromkeys(description.clocks, "clk") | ties
+    ports = dict.fromkeys(description.clocks, "clk") | dict(ties)
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
     bits = [f"[{number}]" if len(inputs) > 1 else "" for number in range(len(inputs))]
@@ -61,11 +63,12 @@ def wrapper_head(
     ]  # fmt: skip
     optional += [
         (taken.valid, "out_valid"), (taken.ready, "out_ready"), (taken.last, "out_last"), (taken.keep, "y_keep"),
+        (taken.start, "out_start"),
     ]  # fmt: skip
     ports |= {port: name for port, name in optional if port is not None}
     ports = dict.fromkeys(outputs, "") | ports
     shown = {f"in_ready{bit}": "1'b1" for bit in bits}
-    shown |= {"out_valid": "1'b0", "out_last": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
+    shown |= {"out_valid": "1'b0", "out_last": "1'b0", "out_start": "1'b0", "y_keep": f"{{{y.lanes}{{1'b1}}}}"}
     absent = [(name, shown[name]) for port, name in optional if port is None and name in shown]
     at, kept = input_places([beats for _, beats in inputs])
     each = "" if len(inputs) == 1 else f"[{len(inputs) - 1}:0] "
@@ -78,6 +81,7 @@ def wrapper_head(
         f"  input wire {each}in_last, input wire {each}in_start, input wire [{8 * at[-1] - 1}:0] in_data,",
         f"  input wire [{kept[-1] - 1}:0] in_keep,",
         f"  output wire out_valid, input wire out_ready, output wire out_last, output wire [{_bits(y)}:0] out_data,",
+        "  output wire out_start,",
         f"  output wire [{y.lanes - 1}:0] out_keep, output wire [{max(len(taps), 1) - 1}:0] mon_valid,",
         f"  output wire [{max(len(taps), 1) - 1}:0] mon_ready, output wire [{max(mon_bits, 8) - 1}:0] mon_data);",
         f"  wire [{y.lanes * y.number.bits - 1}:0] y_data;",
@@ -100,6 +104,11 @@ def wrapper_head(
         "  );",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def tied(description: Description, ports: Mapping[str, Port]) -> dict[str, str]:
+    """The value that each input under `tie` holds, as wide as the port: of another width simulators warn."""
+    return {name: f"{ports[name].bits}'d{value % (1 << ports[name].bits)}" for name, value in description.tie.items()}
 
 
 def input_places(inputs: Sequence[Beats]) -> tuple[list[int], list[int]]:

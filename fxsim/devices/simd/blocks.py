@@ -1,5 +1,7 @@
 """The SIMD accelerator's blocks to prove: of the sizes that it is built with, for all models."""
 
+from collections.abc import Mapping
+
 from fxsim.contract import AFFINE_ACC_BITS
 from fxsim.devices.blocks import CLAMP, MAC_CELL, Peek, ProvableBlock, blocks_of
 from fxsim.devices.settings import Settings
@@ -42,8 +44,9 @@ module prove_pool_lane (
 endmodule
 """
 
-TABLE_LANE = """\
-module prove_table_lane #(
+_TABLE_RULE = """\
+// What a lane's look-up is, and its store, by the words that stand there. `clamp` and `hold`: of the last segment.
+module table_rule #(
     parameter WORDS = 4096,
     parameter HALF_W = 11                  // bits of a place in either memory
 ) (
@@ -57,6 +60,7 @@ module prove_table_lane #(
     input  wire [3:0]        points_log2,
     input  wire              clamp,
     input  wire              hold,
+    input  wire [7:0]        y,
     input  wire [15:0]       place,        // any word of the store
     input  wire [7:0]        even_word,
     input  wire [7:0]        odd_word,
@@ -64,16 +68,7 @@ module prove_table_lane #(
     input  wire [7:0]        odd_there,
     output wire [HALF_W-1:0] even_place,
     output wire [HALF_W-1:0] odd_place,
-    output wire [HALF_W-1:0] place_half,
-    output wire              wrong_2,
-    output wire              wrong_3,
-    output wire              wrong_4,
-    output wire              wrong_5,
-    output wire              wrong_6,
-    output wire              wrong_7,
-    output wire              wrong_8,
-    output wire              wrong_stays,
-    output wire              wrong_store
+    output wire [8:0]        wrong         // with 2^2 to 2^8 points, as y stays, of the store
 );
   // The segment and how far the value is in it, in parts of its length.
   wire [31:0] points = 32'd1 << points_log2;
@@ -85,13 +80,6 @@ module prove_table_lane #(
   wire level = hold && segment == points - 32'd1;
   wire [31:0] start_word = (base + start) & (WORDS - 1);
   wire [31:0] stop_word = (base + start + 32'd1) & (WORDS - 1);
-
-  wire [7:0] y;
-  table_lane #(.WORDS(WORDS)) block (
-      .clk(clk), .write_enable(write_enable), .write_address(write_address), .write_data(write_data),
-      .read_enable(read_enable), .x(x), .base(base), .points_log2(points_log2), .last_point(points[7:0] - 8'd1),
-      .clamp(clamp), .hold(hold), .y(y)
-  );
 
   // Words before the edge: of two that follow each other one is even and one is odd.
   assign even_place = start_word[0] ? stop_word[HALF_W:1] : start_word[HALF_W:1];
@@ -107,7 +95,6 @@ module prove_table_lane #(
   reg [7:0] y_1;
 
   // Any word: what was written there last, or what it was.
-  assign place_half = place[HALF_W:1];
   wire [7:0] there = place[0] ? odd_there : even_there;
   reg [7:0] there_next;
   reg [15:0] place_then;
@@ -126,19 +113,91 @@ module prove_table_lane #(
     place_then <= place;
     legal_then <= place < WORDS && write_address < WORDS;
   end
-  // One output a number of points, so that shifts are by constants.
-  wire differs = $signed(y) != expected_2;
-  assign wrong_2 = known_2 && points_2 == 4'd2 && differs;
-  assign wrong_3 = known_2 && points_2 == 4'd3 && differs;
-  assign wrong_4 = known_2 && points_2 == 4'd4 && differs;
-  assign wrong_5 = known_2 && points_2 == 4'd5 && differs;
-  assign wrong_6 = known_2 && points_2 == 4'd6 && differs;
-  assign wrong_7 = known_2 && points_2 == 4'd7 && differs;
-  assign wrong_8 = known_2 && points_2 == 4'd8 && differs;
-  assign wrong_stays = unread_2 && y != y_1;
-  assign wrong_store = legal_then && place == place_then && there != there_next;
+  // One bit a number of points, so that shifts are by constants.
+  genvar p;
+  generate
+    for (p = 2; p <= 8; p = p + 1) begin : size
+      assign wrong[p-2] = known_2 && points_2 == p && $signed(y) != expected_2;
+    end
+  endgenerate
+  assign wrong[7] = unread_2 && y != y_1;
+  assign wrong[8] = legal_then && place == place_then && there != there_next;
 endmodule
 """
+_TABLE_WRONG = (*(f"wrong_{points}" for points in range(2, 9)), "wrong_stays", "wrong_store")
+"""The names of what `table_rule` finds wrong, by the bit of its output."""
+
+
+def _lookup(top: str, lanes: int, block: str) -> str:
+    """A module of so many lanes beside the rule of each; the ports that are a lane's own are named by it."""
+    lane = ["" if lanes == 1 else f"_{number}" for number in range(lanes)]
+    peeks = "".join(
+        f"    input  wire [7:0]        even_word{n}, odd_word{n}, even_there{n}, odd_there{n},\n"
+        f"    output wire [HALF_W-1:0] even_place{n}, odd_place{n},\n"
+        for n in lane
+    )
+    wrong = "".join(f"    output wire              {name}{n},\n" for n in lane for name in _TABLE_WRONG)
+    rules = "".join(
+        f"  table_rule #(.WORDS(WORDS), .HALF_W(HALF_W)) rule{n} (\n"
+        f"      .clk(clk), .write_enable(write_enable), .write_address(write_address), "
+        f".write_data(write_data[{8 * i}+:8]),\n"
+        f"      .read_enable(read_enable), .x(x[{8 * i}+:8]), .base(base), .points_log2(points_log2), .clamp(clamp),\n"
+        f"      .hold(hold), .y(y[{8 * i}+:8]), .place(place), .even_word(even_word{n}), .odd_word(odd_word{n}),\n"
+        f"      .even_there(even_there{n}), .odd_there(odd_there{n}), .even_place(even_place{n}),\n"
+        f"      .odd_place(odd_place{n}), .wrong({{{', '.join(f'{name}{n}' for name in reversed(_TABLE_WRONG))}}})\n"
+        f"  );\n"
+        for i, n in enumerate(lane)
+    )
+    return f"""\
+{_TABLE_RULE}
+module {top} #(
+    parameter WORDS = 4096,
+    parameter HALF_W = 11
+) (
+    input  wire              clk,
+    input  wire              write_enable,
+    input  wire [15:0]       write_address,
+    input  wire [{8 * lanes - 1}:0]       write_data,
+    input  wire              read_enable,
+    input  wire [{8 * lanes - 1}:0]       x,
+    input  wire [15:0]       base,
+    input  wire [3:0]        points_log2,
+    input  wire [1:0]        edge_rule,
+    input  wire [15:0]       place,
+{peeks}{wrong}    output wire [HALF_W-1:0] place_half
+);
+  wire [{8 * lanes - 1}:0] y;
+  wire clamp = edge_rule == 2'd0, hold = edge_rule == 2'd1;
+  assign place_half = place[HALF_W:1];
+{block}{rules}endmodule
+"""
+
+
+_LANES = 16
+_OF_TABLES = {f"_{lane}": f"lane[{lane}].table_lane_l." for lane in range(_LANES)}
+"""The lanes of `simd_tables.v`: what their ports' names end in, and their instances."""
+TABLE_LANE = _lookup(
+    "prove_table_lane",
+    1,
+    """\
+  wire [31:0] points = 32'd1 << points_log2;
+  table_lane #(.WORDS(WORDS)) block (
+      .clk(clk), .write_enable(write_enable), .write_address(write_address), .write_data(write_data),
+      .read_enable(read_enable), .x(x), .base(base), .points_log2(points_log2), .last_point(points[7:0] - 8'd1),
+      .clamp(clamp), .hold(hold), .y(y)
+  );
+""",
+)
+SIMD_TABLES = _lookup(
+    "prove_simd_tables",
+    _LANES,
+    """\
+  simd_tables #(.TABLE_WORDS(WORDS)) block (
+      .clk(clk), .write_enable(write_enable), .write_address(write_address), .write_data(write_data),
+      .read_enable(read_enable), .x(x), .base(base), .points_log2(points_log2), .rule(edge_rule), .y(y)
+  );
+""",
+)
 
 RAM = """\
 module prove_ram #(
@@ -507,16 +566,15 @@ UNPROVED = {
     "axi_reader": "its properties are proved with --schedule all",
     "axi_writer": "its properties are proved with --schedule all",
     "block_transpose": "its properties are proved with --schedule all",
-    "simd_control": "its rule is that of its registers, and none is stated",
+    "simd_control": "its properties are proved with --schedule all",
     "simd_core": "its order of layers is in descriptors, which it reads from memory",
     "simd_descriptor": "it gives bits of a descriptor names: no rule but its own text",
     "simd_epilogue": "its stages are proved alone; in which order they are used is in descriptors",
-    "simd_loader": "its rule is that of the memory image, and none is stated here",
+    "simd_loader": "its properties are proved with --schedule all",
     "simd_memory": "its rule is AXI's and that of the memory image, and none is stated here",
     "simd_registers": "its properties are proved with --schedule all",
     "simd_resmlp": "its order of layers is in descriptors, which it reads from memory",
     "simd_sequencer": "its rule is that of descriptors, and none is stated here",
-    "simd_tables": "sixteen table_lane, each proved alone, and the decoding of a rule's number",
 }
 """The accelerator's modules that are not proved alone, with the reason."""
 
@@ -551,7 +609,8 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
         "pool_lane": (pool,),
         "simd_lane": (lane,),
         "simd_range": (range_,),
-        "table_lane": (_table(buffers.table_words),),
+        "table_lane": (_tables("table_lane", TABLE_LANE, buffers.table_words, {"": ""}),),
+        "simd_tables": (_tables("simd_tables", SIMD_TABLES, buffers.table_words, _OF_TABLES),),
         "ram": _rams(buffers),
         "delay_line": lines,
     }
@@ -572,21 +631,22 @@ def _tile(bits: int) -> tuple[ProvableBlock, ...]:
     return sums, sums._replace(name="mac_tile (rows)", cycle=1, wrong=("wrong_control", "wrong_row"))
 
 
-def _table(words: int) -> ProvableBlock:
-    even, odd = "block.even_points.memory", "block.odd_points.memory"
+def _tables(module: str, verilog: str, words: int, lanes: Mapping[str, str]) -> ProvableBlock:
+    """One lane, or all; `lanes`: what stands behind the names of a lane's own ports, and where its memories are."""
+    peeks = {
+        f"{half}_{word}{port}": Peek(f"block.{lane}{half}_points.memory", place)
+        for port, lane in lanes.items()
+        for half in ("even", "odd")
+        for word, place in (("word", f"{half}_place{port}"), ("there", "place_half"))
+    }
     return ProvableBlock(
-        f"table_lane ({words} words)",
-        "prove_table_lane",
-        TABLE_LANE,
+        f"{module} ({words} words)",
+        f"prove_{module}",
+        verilog,
         {"WORDS": words, "HALF_W": (words // 2 - 1).bit_length()},
         cycle=2,
-        wrong=(*(f"wrong_{points}" for points in range(2, 9)), "wrong_stays", "wrong_store"),
-        peeks={
-            "even_word": Peek(even, "even_place"),
-            "odd_word": Peek(odd, "odd_place"),
-            "even_there": Peek(even, "place_half"),
-            "odd_there": Peek(odd, "place_half"),
-        },
+        wrong=tuple(f"{name}{port}" for port in lanes for name in _TABLE_WRONG),
+        peeks=peeks,
     )
 
 

@@ -10,7 +10,7 @@ from fxsim.errors import FxsimError
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, TapFigures, only_reported
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind, Picture, Topic
-from fxsim.signoff.plan import Check, Name
+from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import Details, Figure
 from fxsim.signoff.report.style import ACCENT, new_canvas, shorten
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class BridgeCheck(Check, frozen=True, tag="bridge", kw_only=True):
-    """A model equals the quantised network in `checkpoint` by the contract's rules, on all test pictures of its data.
+    """A model equals the quantised network in `checkpoint` by the contract's rules, on the test pictures of its data.
 
     Float fake-quant's differences from it are reported by cause, and none may be unexplained. Skipped without torch.
-    `data_path` is the data set's folder, where it needs one.
+    `data_path` is the data set's folder, where it needs one. `images`: the first so many pictures; by default all.
     """
 
     model: Name
     checkpoint: str
     data_path: str | None = None
+    images: Images | None = None
 
 
 def run(check: BridgeCheck, context: Context, _seed: int) -> Outcome:
@@ -43,7 +44,7 @@ def run(check: BridgeCheck, context: Context, _seed: int) -> Outcome:
     context.model(check.model)  # its hash goes into the record
     data_path = None if check.data_path is None else context.path(check.data_path)
     checkpoint, model = context.path(check.checkpoint), context.path(file)
-    found = bridge(checkpoint, data_path=data_path, model_path=model, progress=context.progress)
+    found = bridge(checkpoint, data_path=data_path, model_path=model, images=check.images, progress=context.progress)
     context.hashes[f"checkpoint {check.model}"] = found.checkpoint_sha256
     contract = found.contract
     figures = [
@@ -114,7 +115,7 @@ def _shares(comparisons: Sequence[Comparison]) -> Canvas:
 
 KIND = Kind(
     settings=BridgeCheck,
-    about="the quantised network, computed by the contract's rules, gives the model's every value on all test pictures",
+    about="the quantised network, computed by the contract's rules, gives the model's every value on test pictures",
     run=run,
     data=(Comparison,),
     report=(

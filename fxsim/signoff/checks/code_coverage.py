@@ -27,6 +27,7 @@ from fxsim.signoff.simulation import (
     PowerOnSeeds,
     RtlCheck,
     SettingValue,
+    Setup,
     Simulation,
     describe,
     find_reason,
@@ -109,6 +110,11 @@ class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
             dut=self.dut,
             rtl=self.rtl,
         )
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The design, once for each of the runs."""
+        return tuple(setup_of(self.simulated(run), self.device) for run in self.runs)
 
     def problems(self) -> Iterator[str]:
         """Accelerator and settings must be legal, and no kind twice."""

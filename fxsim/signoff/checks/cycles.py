@@ -80,6 +80,11 @@ class CyclesCheck(Check, frozen=True, tag="cycles", kw_only=True):
         """The check's own model and the slower one."""
         return (self.model, *(() if self.faster_than is None else (self.faster_than.model,)))
 
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The SIMD accelerator."""
+        return (Setup(DEVICE.name),)
+
     def problems(self) -> Iterator[str]:
         """The check must compare two models."""
         if self.faster_than is not None and self.faster_than.model == self.model:

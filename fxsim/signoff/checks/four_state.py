@@ -32,6 +32,11 @@ class FourStateCheck(Check, frozen=True, tag="four-state", kw_only=True):
         name = self.accelerator or (DEFAULT if self.dut is None else DESCRIBED)
         return Setup(name, {} if self.dut is None else {"dut": self.dut}, self.rtl)
 
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerator, alone."""
+        return (self.setup,)
+
     def problems(self) -> Iterator[str]:
         """The accelerator must be one that can be simulated so, and take a description where there is one."""
         able = [name for name in DEVICES if DEVICES[name].four_state]

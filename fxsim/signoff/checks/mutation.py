@@ -1,4 +1,4 @@
-"""Kind `mutation`: of small faults put into an accelerator's Verilog, one at a time, the testbenches find enough."""
+"""Kind `mutation`: of small faults put into Verilog, or into the engines, one at a time, the tests find enough."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from fxsim.errors import FxsimError
+from fxsim.mutation.imports import PACKAGE
 from fxsim.mutation.record import FOLDERS, SURVIVED, TIMED_OUT, Judged, Score
 from fxsim.mutation.record import Record as Mutants
 from fxsim.mutation.text import COLUMNS, diff, percent
@@ -19,10 +20,13 @@ from fxsim.signoff.kind import Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names, Part
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table
+from fxsim.signoff.simulation import Setup
 from fxsim.simulate.sources import read_sources
 
 _NEEDED = {"pyverilog": "evidence", "cocotb": "cocotb", "pytest": "test"}
-"""Modules without which mutants are not judged, and the extra that has each."""
+"""Modules without which mutants of Verilog are not judged, and the extra that has each."""
+_NEEDED_PYTHON = {"pytest": "test", "hypothesis": "test"}
+"""The same for mutants of Python."""
 _ACCELERATORS = tuple(FOLDERS)
 
 
@@ -37,20 +41,29 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
     """At least the part `at_least` of at most `count` mutants is killed, but for equivalent and waived ones.
 
     Mutants are those of the modules of `accelerator` (by default of both), or of `modules` alone, drawn by `seed` from
-    every module and kind in turn. `others`: whether the tests of modules that use a mutated one are run, too. A waiver
-    of a mutant that was not drawn, or did not survive, fails the check.
+    every module and kind in turn. `python`: those of the contract's and the engines' own functions in place of
+    Verilog's, `modules` as `contract.arithmetic`. `others`: whether the tests of modules that use a mutated one are
+    run, too. A waiver of a mutant that was not drawn, or did not survive, fails the check.
     """
 
     at_least: Annotated[float, Meta(gt=0, le=1)]
     accelerator: Name | None = None
+    python: bool = False
     modules: Names | None = None
     count: Annotated[int, Meta(ge=1, le=100_000)] = 1500
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 1
     others: bool = True
     waivers: tuple[MutantWaiver, ...] = ()
 
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerators that mutants are made of."""
+        return tuple(Setup(name) for name in _ACCELERATORS if self.accelerator in (None, name))
+
     def problems(self) -> Iterator[str]:
-        """The accelerator must be one of the project's own; nothing may be waived twice."""
+        """The accelerator must be one of the project's own, and is none of Python; nothing may be waived twice."""
+        if self.python and self.accelerator is not None:
+            yield "names an accelerator, of which nothing is Python: leave it out, or `python`"
         if self.accelerator is not None and self.accelerator not in _ACCELERATORS:
             yield f"names accelerator '{self.accelerator}', expected of: {', '.join(_ACCELERATORS)}"
         ids = [waiver.id for waiver in self.waivers]
@@ -102,7 +115,8 @@ class MutationScore(Data, frozen=True):
 
 def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
     """Judge the mutants, and hold their score and the waivers to the plan."""
-    absent = [extra for module, extra in _NEEDED.items() if find_spec(module) is None]
+    needed = _NEEDED_PYTHON if check.python else _NEEDED
+    absent = dict.fromkeys(extra for module, extra in needed.items() if find_spec(module) is None)
     if absent:
         raise SkipCheck(f"what judges mutants is not installed: the extras {', '.join(absent)}")
     from fxsim.mutation.benches import testbenches_dir
@@ -112,6 +126,17 @@ def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
         testbenches_dir()
     except FxsimError as error:
         raise SkipCheck(str(error)) from None
+    if check.python:
+        from fxsim.mutation import python_run
+
+        try:
+            python_run.find_root()
+        except FxsimError as error:
+            raise SkipCheck(str(error)) from None
+        wanted = python_run.Request(
+            modules=check.modules or (), count=check.count, seed=check.seed, others=check.others
+        )
+        return judge(check, python_run.mutate_python(wanted, progress=context.progress), context)
     context.note_hash("rtl", read_sources(rtl_dir()).sha256)
     request = Request(
         accelerator=check.accelerator, modules=check.modules or (), count=check.count, seed=check.seed,
@@ -164,7 +189,7 @@ def judge(check: MutationCheck, found: Mutants, context: Context) -> Outcome:
     findings = [
         Finding(
             "mutation/survived", f"{row.id}: {diff(row)[1]}, and no test fails",
-            shown_source(context, rtl_dir(), row.file), row.line, row.column, "warning",
+            shown_source(context, PACKAGE if check.python else rtl_dir(), row.file), row.line, row.column, "warning",
         )
         for row in alive if row.id not in reasons
     ]  # fmt: skip
@@ -225,7 +250,7 @@ def _named(check: CheckRecord) -> list[tuple[str, MutationScore]]:
 
 KIND = Kind(
     settings=MutationCheck,
-    about="of small faults put into the Verilog, one at a time, the testbenches find at least a part",
+    about="of small faults put into the Verilog or the engines, one at a time, the tests find at least a part",
     run=run,
     data=(MutationScore, Finding),
     report=(
@@ -237,8 +262,9 @@ KIND = Kind(
             "Mutation score",
             _named,
             _write,
-            "A mutant is one small edit of the Verilog. Killed by the module's own tests, or by those of modules that "
-            "use it; equivalent where it is proved to change nothing under the parameters of the module's cases.",
+            "A mutant is one small edit of the Verilog, or of a function of the engines. Killed by the module's own "
+            "tests, or by those of modules that use it; equivalent where it is proved to change nothing, under the "
+            "parameters of the module's cases or for all that the function may be given.",
             topic=Topic.MUTATION,
         ),
     ),

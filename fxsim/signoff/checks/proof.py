@@ -16,8 +16,10 @@ from fxsim.paths import rtl_dir
 from fxsim.prove import claims
 from fxsim.prove.asked import IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, UNPROVED, BlockProof
+from fxsim.prove.evidence import Evidence
 from fxsim.prove.netlist import find_yosys, missing
 from fxsim.signoff.context import Context, Outcome, SkipCheck, summarise
+from fxsim.signoff.evidence import KeptEvidence, keep_evidence
 from fxsim.signoff.kind import Gap, Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
@@ -43,7 +45,8 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
     `accelerator`: of the RTL, under `schedule` (`{seed}` is the check's own seed), `images` one after another;
     `modules`: each of `modules` alone, likewise; `schedules`: every module under any stalls, gaps and resets;
     `engine`: the compiled engine. `dut`: the description of a design, which is then the accelerator; `rtl`: a folder of
-    Verilog in place of the accelerator's own. Both are relative to the plan's folder.
+    Verilog in place of the accelerator's own. Both are relative to the plan's folder. `evidence`: that of
+    all of it is kept beside the record, for which nothing that was proved before is taken.
     """
 
     model: Name
@@ -54,12 +57,18 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
     schedule: Name | None = None
     images: Annotated[int, Meta(ge=1, le=IMAGES_MAX)] | None = None
     rtl: str | None = None
+    evidence: bool = False
 
     @property
     def setup(self) -> Setup:
         """The accelerator whose RTL is proved."""
         name = self.accelerator or (DEFAULT if self.dut is None else DESCRIBED)
         return Setup(name, {} if self.dut is None else {"dut": self.dut}, self.rtl)
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerator, unless it is the engine alone that is proved."""
+        return () if self.what == ("engine",) else (self.setup,)
 
     def problems(self) -> Iterator[str]:
         """Nothing may be asked for twice, or set where it changes nothing; each must be there to be proved."""
@@ -139,18 +148,20 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     solver = f"bitwuzla {metadata.version('bitwuzla')}"
     rows: list[ForAllInputs] = []
+    gathered: dict[str, Evidence] = {}
+    asked = gathered if check.evidence and context.output is not None else None
     _note_rtl(check, context, model)
     for part in check.what:
         before = len(rows)
         if part == "accelerator":
-            rows += _ran(check, context, model, seed, solver, None)
+            rows += _ran(check, context, model, seed, solver, None, _gather(asked, part))
         elif part == "modules":
             for module in check.modules or ():
-                rows += _ran(check, context, model, seed, solver, module)
+                rows += _ran(check, context, model, seed, solver, module, _gather(asked, f"{part}-{module}"))
         elif part == "schedules":
-            rows += _schedules(check, context, model, solver)
+            rows += _schedules(check, context, model, solver, _gather(asked, part))
         else:
-            rows.append(_engine(check, context, model, solver))
+            rows.append(_engine(check, context, model, solver, _gather(asked, part)))
         if len(rows) == before:
             raise FxsimError(f"there is nothing to prove of '{part}' in model '{check.model}'")
     _note_rtl(check, context, model)
@@ -165,7 +176,15 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
     counts = [f"{text} ({sum(row.of == of for row in rows)})" for of, text in _TITLES.items() if _of(rows, of)]
     cached = sum(row.cached for row in rows)
     summary = f"proved for all inputs: {', '.join(counts).lower()}{f'; {cached} kept' if cached else ''}"
-    return summarise(summary, problems, Details(figures, rows))
+    kept = keep_evidence(check.name, model, gathered, context)
+    return summarise(summary, problems, Details(figures, [*rows, *kept]))
+
+
+def _gather(gathered: dict[str, Evidence] | None, of: str) -> Evidence | None:
+    """Evidence to be filled; None where none is kept."""
+    if gathered is None:
+        return None
+    return gathered.setdefault(of, Evidence())
 
 
 def _note_rtl(check: ProofCheck, context: Context, model: Model) -> None:
@@ -190,7 +209,13 @@ def _of(rows: Sequence[ForAllInputs], of: str) -> bool:
 
 
 def _ran(
-    check: ProofCheck, context: Context, model: Model, seed: int, solver: str, module: str | None
+    check: ProofCheck,
+    context: Context,
+    model: Model,
+    seed: int,
+    solver: str,
+    module: str | None,
+    evidence: Evidence | None,
 ) -> list[ForAllInputs]:
     """The accelerator, or one of its modules."""
     # Only here, as the others: what proves takes half a second to import.
@@ -206,7 +231,9 @@ def _ran(
         images=check.images or 1,
         kept=True,
     )
-    result = prove(request, progress=lambda _, done, of: context.progress(done, of), status=context.status)
+    result = prove(
+        request, progress=lambda _, done, of: context.progress(done, of), status=context.status, evidence=evidence
+    )
     whole = {"streams": "described" if request.device == DESCRIBED else "accelerator", "bus": "job"}
     rows = [
         _row_of_run(whole[proof.around] if module is None else "module", check, proof, solver)
@@ -271,12 +298,15 @@ def _row_of_block(check: ProofCheck, block: BlockProof, solver: str, yosys: str)
     )
 
 
-def _schedules(check: ProofCheck, context: Context, model: Model, solver: str) -> list[ForAllInputs]:
+def _schedules(
+    check: ProofCheck, context: Context, model: Model, solver: str, evidence: Evidence | None
+) -> list[ForAllInputs]:
     """Every module of the accelerator under every schedule, and what is in the way of saying so of the whole."""
     from fxsim.prove.schedules import prove_schedules
 
     rtl = None if check.rtl is None else context.path(check.rtl)
-    found = prove_schedules(model, check.setup.accelerator, rtl=rtl, status=context.progress, kept=True)
+    device = check.setup.accelerator
+    found = prove_schedules(model, device, rtl=rtl, evidence=evidence, status=context.progress, kept=True)
     unstated = (
         ForAllInputs(
             of="schedules", model=check.model, design=name, says="nothing", status=UNPROVED, count=1, proved=0,
@@ -322,12 +352,12 @@ def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str) -> ForAll
     )
 
 
-def _engine(check: ProofCheck, context: Context, model: Model, solver: str) -> ForAllInputs:
+def _engine(check: ProofCheck, context: Context, model: Model, solver: str, evidence: Evidence | None) -> ForAllInputs:
     """The compiled engine, every node."""
     from fxsim.prove.engine import prove_engine
 
     begun = time.monotonic()
-    found = prove_engine(model, status=context.progress)
+    found = prove_engine(model, evidence=evidence, status=context.progress)
     wrong = [f"{row.node}: {row.wrong}" for row in found.nodes if row.wrong]
     return ForAllInputs(
         of="engine",
@@ -404,6 +434,16 @@ def _named(check: CheckRecord) -> list[tuple[str, ForAllInputs]]:
     return [(check.name, row) for row in check.details.of(ForAllInputs)]
 
 
+def _write_evidence(rows: Sequence[tuple[str, KeptEvidence]]) -> list[Block]:
+    columns = (
+        *(Column(title, whole=True) for title in ("check", "of", "folder")),
+        Column("files", number=True),
+        Column("list"),
+    )
+    table = tuple(Row((name, row.of, row.folder, row.files, row.sha256[:16])) for name, row in rows)
+    return [Block((Table(columns, table),))]
+
+
 def _gaps(check: CheckRecord) -> list[str]:
     return [
         f"{row.design}: left out of the proof: {row.left_out}" for row in check.details.of(ForAllInputs) if row.left_out
@@ -414,7 +454,7 @@ KIND = Kind(
     settings=ProofCheck,
     about="everything that it asks for is proved for all inputs: RTL, its modules, all schedules, the engine",
     run=run,
-    data=(ForAllInputs,),
+    data=(ForAllInputs, KeptEvidence),
     report=(
         Tile(
             "values proved for all inputs",
@@ -426,6 +466,13 @@ KIND = Kind(
             _write,
             "Times are those of the proof; one that is cached was made before, of the very same netlist, model, "
             "schedule, text of fxsim and versions. Netlists by the first digits of their sha256.",
+            topic=Topic.PROOF,
+        ),
+        Section(
+            "Evidence of proofs",
+            lambda check: [(check.name, row) for row in check.details.of(KeptEvidence)],
+            _write_evidence,
+            "Beside the record; `fxsim prove --recheck FOLDER` holds each to its files and asks another solver.",
             topic=Topic.PROOF,
         ),
         Gap(_gaps),

@@ -1,10 +1,12 @@
 """Kind `rtl-contract`: widths, signs and shapes of the Verilog against what models need, without simulating."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from fxsim.devices import DEFAULT, DEVICES
+from fxsim.devices import DEFAULT, DESCRIBED, DEVICES
+from fxsim.errors import ToolError
 from fxsim.rtl_lint import LintResult, lint_described, lint_rtl
 from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
 from fxsim.signoff.findings import Finding, shown_source
@@ -12,6 +14,7 @@ from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
+from fxsim.signoff.simulation import Setup, note_sources
 
 
 class RtlContractCheck(Check, frozen=True, tag="rtl-contract", kw_only=True):
@@ -25,6 +28,13 @@ class RtlContractCheck(Check, frozen=True, tag="rtl-contract", kw_only=True):
     accelerators: Names = (DEFAULT,)
     dut: str | None = None
     rtl: str | None = None
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerators, or the described design."""
+        if self.dut is not None:
+            return (Setup(DESCRIBED, {"dut": self.dut}),)
+        return tuple(Setup(name, rtl=self.rtl) for name in self.accelerators)
 
     def problems(self) -> Iterator[str]:
         """Each accelerator must be there and state its needs; a description has no Verilog in its place."""
@@ -58,6 +68,8 @@ def run(check: RtlContractCheck, context: Context, _seed: int) -> Outcome:
     rows, findings, problems = [], [], []
     for name in check.models:
         model = context.model(name)
+        with suppress(ToolError):  # what cannot be read is a finding, as below
+            note_sources(check, model, context)
         results: list[tuple[str, LintResult]] = []
         if check.dut is not None:
             results.append((check.dut, lint_described(model, context.path(check.dut))))
@@ -72,6 +84,8 @@ def run(check: RtlContractCheck, context: Context, _seed: int) -> Outcome:
                 file = shown_source(context, Path(result.folder), found.file)
                 findings.append(Finding(f"contract/{found.rule}", f"{name}: {found.message}", file, found.line))
                 problems.append(f"{file}:{found.line}: {found.message} (model '{name}')")
+        if not problems:
+            note_sources(check, model, context)
     findings = list(dict.fromkeys(findings))
     checked = sum(row.checked for row in rows)
     summary = f"{checked:,} signals of {len(rows)} designs with a model are as wide as it needs"

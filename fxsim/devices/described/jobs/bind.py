@@ -42,7 +42,7 @@ from fxsim.devices.described.jobs.regions import (
 )
 from fxsim.devices.described.jobs.wrapper import waited, wrapper_head
 from fxsim.devices.described.memory import joined, memory_text, refuse_nested
-from fxsim.devices.described.wrapper import BoundTap, bare_head, wrapper_tail
+from fxsim.devices.described.wrapper import BoundTap, bare_head, tied, wrapper_tail
 from fxsim.errors import FileError
 from fxsim.graph import Model
 from fxsim.operators import Cost
@@ -180,7 +180,8 @@ def bind_jobs_as_far_as_it_fits(
     head = None
     if not findings.problems:
         slave = {field: (ports or {})[name] for field, name in registers.items()}
-        head = wrapper_head(description, parameters, rams, masters, taps, slave, run + setup + error)
+        ties = tied(description, ports or {})
+        head = wrapper_head(description, parameters, rams, masters, taps, slave, run + setup + error, ties)
     if verilog is not None and ports is not None:
         check_widths(verilog, head or bare_head(description, parameters), path, taps, findings)
     if findings.problems:

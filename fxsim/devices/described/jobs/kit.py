@@ -114,6 +114,7 @@ def jobs_streams(layout: JobsLayout) -> tuple[KitStream, ...]:
                 ready=None,
                 last=None,
                 keep=None,
+                start=None,
                 last_every=0,
                 latency=None,
                 name=layout.output if number == 0 else name,

@@ -18,10 +18,11 @@ def wrapper_head(
     taps: Sequence[BoundTap],
     registers: Mapping[str, Port],
     steps: Sequence[BoundStep],
+    ties: Mapping[str, str],
 ) -> str:
     """The wrapper up to the instance of the design; assignments that show its taps and `endmodule` are to follow."""
     control = description.control
-    ports = dict.fromkeys(description.clocks, "clk") | {name: str(value) for name, value in description.tie.items()}
+    ports = dict.fromkeys(description.clocks, "clk") | dict(ties)
     if description.reset is not None:
         ports[description.reset.signal] = "rst" if description.reset.active == "high" else "~rst"
     body: list[str] = []

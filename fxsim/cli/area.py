@@ -1,0 +1,140 @@
+"""`fxsim area`: what an accelerator with a model on it takes of an FPGA."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.errors import ToolError
+from fxsim.formats import load
+
+if TYPE_CHECKING:
+    from fxsim.synthesis import Area
+
+
+@click.command("area")
+@model_argument
+@click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
+@click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
+@click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own.")
+@click.option(
+    "--parameter", "chosen", metavar="NAME=VALUE", multiple=True,
+    help="A parameter of the top in place of the model's, such as WEIGHT_WORDS=4096; may be repeated.",
+)  # fmt: skip
+@click.option("--device", default="xcup", show_default=True, metavar="NAME", help="The FPGA: xcup, xc7, ecp5, ice40.")
+@click.option("--against", metavar="MODEL|DEVICE", help="A second model, or device, to compare with.")
+@click.option(
+    "--flat", is_flag=True, help="Synthesise all of it in one go, not part by part: slow, and no cache helps."
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Parts synthesised at once.  [cores]")
+@click.option(
+    "--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the modules' shares (.svg, .png)."
+)
+@json_option
+def command(
+    model: Path,
+    accel: str | None,
+    dut: Path | None,
+    rtl: Path | None,
+    chosen: tuple[str, ...],
+    device: str,
+    against: str | None,
+    flat: bool,
+    jobs: int | None,
+    figure: Path | None,
+    as_json: bool,
+) -> None:
+    """Count look-up tables, flip-flops, multipliers and memories that an accelerator with MODEL on it takes.
+
+    Yosys synthesises the Verilog with the model's parameters and ROM contents, each different part once; what it made
+    of a part is kept by content. Nothing is placed or routed: figures are those of synthesis, for comparing designs.
+    """
+    from fxsim.devices import DEFAULT, DESCRIBED
+    from fxsim.synthesis import TARGETS, find_target, measure_area
+
+    if dut is not None and (accel is not None or chosen):
+        raise click.UsageError("--dut describes your own RTL: leave out --accel and --parameter")
+    if figure is not None:
+        from fxsim.formats.figures import check_figure_target
+
+        check_figure_target(figure)
+        if find_spec("squarify") is None:
+            raise ToolError("--figure needs the package squarify: install fxsim with the extra 'silicon'")
+        refuse_overwriting(figure, [model])
+    name = accel or (DEFAULT if dut is None else DESCRIBED)
+    settings = {} if dut is None else {"dut": str(dut)}
+    parameters = _parameters(chosen)
+    find_target(device)
+    loaded = load(model)
+    other = None if against is None or against in TARGETS else load(Path(against))
+
+    def measure(which: Path | str, on: str) -> "Area":
+        with progress(f"parts of {which}") as report:
+            used = loaded if which is model else other
+            assert used is not None
+            return measure_area(
+                used,
+                name,
+                settings=settings,
+                parameters=parameters,
+                device=on,
+                rtl=rtl,
+                flat=flat,
+                jobs=jobs,
+                progress=report,
+            )  # fmt: skip
+
+    first = measure(model, device)
+    second = None
+    if against is not None:
+        second = measure(model, against) if against in TARGETS else measure(against, device)
+    if figure is not None:
+        from fxsim.synthesis.figure import write_picture
+
+        write_picture(first, figure)
+    if as_json:
+        print_json({"area": first} if second is None else {"area": first, "against": second})
+        return
+    _show(first, second)
+
+
+def _parameters(chosen: tuple[str, ...]) -> dict[str, int]:
+    parameters: dict[str, int] = {}
+    for text in chosen:
+        name, _, value = text.partition("=")
+        if not name or not value.removeprefix("-").isdecimal() or not value.isascii():
+            raise click.UsageError(f"--parameter {text}: expected NAME=VALUE, VALUE a whole number")
+        parameters[name] = int(value)
+    return parameters
+
+
+def _show(first: "Area", second: "Area | None") -> None:
+    say(f"{first.design} with {first.model}, {first.family}, by {first.yosys}")
+    titles = ("module", "instances", "LUT", "of memory", "of shift registers", "FF", "DSP", "BRAM", "carry")
+    rows = [
+        (row.module, row.instances, t.lut, t.lutram, t.srl, t.ff, t.dsp, t.bram, t.carry)
+        for row in first.modules
+        for t in (row.total,)
+    ]
+    t = first.total
+    rows.append(("all", 1, t.lut, t.lutram, t.srl, t.ff, t.dsp, t.bram, t.carry))
+    print_table("", titles, rows)
+    if second is None:
+        return
+    other = second.total
+    say(f"against {second.design} with {second.model}, {second.family}")
+    pairs = [
+        ("LUT", t.lut, other.lut),
+        ("LUT of memory", t.lutram, other.lutram),
+        ("FF", t.ff, other.ff),
+        ("DSP", t.dsp, other.dsp),
+        ("BRAM", t.bram, other.bram),
+        ("LUT + DSP", t.lut + t.dsp, other.lut + other.dsp),
+    ]
+    print_table("", ("resource", "first", "second", "change"), [(*pair, _change(*pair[1:])) for pair in pairs])
+
+
+def _change(first: float, second: float) -> str:
+    return "none" if not second else f"{100 * (first - second) / second:+.1f}%"

@@ -1,0 +1,161 @@
+"""Areas of designs: Yosys counts the parts of an FPGA that they take, each different part of a design once."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from fxsim.devices import DEVICES, make_settings
+from fxsim.devices.base import Synthesisable
+from fxsim.errors import StimulusError, ToolError
+from fxsim.graph import Model
+from fxsim.machine import count_jobs
+from fxsim.paths import cache_dir
+from fxsim.prove.kept import keep_text, take_text
+from fxsim.prove.netlist import find_yosys
+from fxsim.synthesis.record import Area, ModuleArea, Resources, Unit, add_up
+from fxsim.synthesis.targets import Target, find_target
+from fxsim.synthesis.units import Part, split_design
+from fxsim.synthesis.yosys import count_cells, elaborate, synthesis_key
+
+Progress = Callable[[int, int], None]
+"""Called with (parts synthesised, parts)."""
+
+_KEPT_BYTES_MAX = 1 << 16
+_KEPT_MAX = 16_384
+_KEPT_TOGETHER_MAX = 1 << 28
+
+
+def measure_area(
+    model: Model,
+    accel: str,
+    *,
+    settings: Mapping[str, object] | None = None,
+    parameters: Mapping[str, int] | None = None,
+    device: str = "xcup",
+    rtl: Path | None = None,
+    flat: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Area:
+    """Synthesise an accelerator with a model's parameters and ROM contents, and count what it takes of a `device`.
+
+    `flat`: the whole of it in one go, which takes long and much memory for a large design. `rtl`: a folder of
+    Verilog in place of its own. `parameters`: of the top, in place of those that
+    the model decides. `jobs`: parts at once, by default as many as there are cores.
+
+    ModelError where the accelerator cannot compute the model, StimulusError where there is no such device or setting,
+    ToolError where Yosys is missing, does not take the design, or makes a cell that is not known.
+    """
+    target = find_target(device)
+    made = DEVICES[accel]
+    fitted = made.fit(model, make_settings(made.name, made.settings, settings or {}))
+    given = fitted.synthesisable(rtl)
+    for name in parameters or {}:
+        if name not in given.parameters:
+            has = ", ".join(given.parameters) or "none"
+            raise StimulusError(f"{given.top} has no parameter '{name}' that a model decides; it has: {has}")
+    given = replace(given, parameters={**given.parameters, **(parameters or {})})
+    units = synthesise(given, target, flat=flat, jobs=jobs, progress=progress)
+    return Area(
+        model=model.name,
+        accel=accel,
+        design=given.top,
+        folder=str(given.sources.folder),
+        device=target.name,
+        family=target.about,
+        yosys=find_yosys()[1],
+        total=add_up(unit.each.times(unit.instances) for unit in units),
+        modules=_by_module(units),
+        units=units,
+        sources_sha256=given.sources.sha256,
+    )
+
+
+def synthesise(
+    given: Synthesisable,
+    target: Target,
+    *,
+    flat: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Unit, ...]:
+    """The units of a design and what they take, each different one synthesised once; see `measure_area`."""
+    parts = split_design(elaborate(given), flat=flat)
+    boxes = frozenset[str]().union(*(part.boxes for part in parts))
+    units: list[Unit] = []
+    with ThreadPoolExecutor(min(jobs or count_jobs(), len(parts)), "fxsim-area") as pool:
+        waiting = [pool.submit(_synthesise, part, target, boxes) for part in parts]
+        try:
+            for done, future in enumerate(waiting, 1):
+                units.append(future.result())
+                if progress is not None:
+                    progress(done, len(parts))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return tuple(units)
+
+
+def _synthesise(part: Part, target: Target, boxes: frozenset[str]) -> Unit:
+    """A part's cells, counted now or kept from before."""
+    key = synthesis_key(part.text, target)
+    place = cache_dir() / "synthesis" / f"{key}.json"
+    where = f"{part.module} ({part.paths[0]})"
+    kept = take_text(place, _KEPT_BYTES_MAX)
+    cells = None if kept is None else _cells(kept, key)
+    cached = cells is not None
+    if cells is None:
+        cells = count_cells(part.text, target, where)
+        try:
+            text = f"{key}\n{json.dumps(cells, sort_keys=True)}"
+            keep_text(place, text, _KEPT_MAX, _KEPT_TOGETHER_MAX)
+        except OSError as error:
+            raise ToolError(f"cannot write to the cache folder {place.parent}: {error.strerror}") from error
+    own = {kind: count for kind, count in cells.items() if f"\\{kind}" not in boxes and kind not in boxes}
+    return Unit(
+        module=part.module,
+        instances=part.instances,
+        each=target.count(own, where),
+        paths=part.paths,
+        holds=part.holds,
+        rest=part.rest,
+        sha256=key,
+        cached=cached,
+    )
+
+
+def _cells(text: str, key: str) -> dict[str, int] | None:
+    """The cells of a kept text; None where it is another part's, or of another form."""
+    stated, _, content = text.partition("\n")
+    if stated != key:
+        return None
+    try:
+        cells = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(cells, dict) or not all(type(count) is int and count >= 0 for count in cells.values()):
+        return None
+    return cells
+
+
+def _by_module(units: tuple[Unit, ...]) -> tuple[ModuleArea, ...]:
+    """Units of one module together, the largest first."""
+    modules: dict[str, list[Unit]] = {}
+    for unit in units:
+        modules.setdefault(unit.module, []).append(unit)
+    rows = [
+        ModuleArea(
+            module=name,
+            instances=sum(unit.instances for unit in own),
+            total=add_up(unit.each.times(unit.instances) for unit in own),
+            least=min((unit.each for unit in own), key=_weight),
+            most=max((unit.each for unit in own), key=_weight),
+        )
+        for name, own in modules.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: _weight(row.total), reverse=True))
+
+
+def _weight(resources: Resources) -> tuple[float, ...]:
+    return resources.lut, resources.dsp, resources.ff, resources.bram

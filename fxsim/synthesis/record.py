@@ -1,0 +1,86 @@
+"""Records of areas: resources of an FPGA by part of a design, by module, and in all."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of an FPGA. `lut`: look-up tables, those used as memory and as shift registers among them.
+
+    `lutram`, `srl`: of these, tables that are memory and that are shift registers. `ff`: flip-flops. `latch`: latches.
+    `dsp`: multiplier blocks. `bram`: memory blocks in the larger of the device's sizes, half a block counted as 0.5.
+    `uram`: UltraRAM blocks. `carry`: cells of carry chains, `mux`: multiplexers behind tables, both beside them.
+    """
+
+    lut: int = 0
+    lutram: int = 0
+    srl: int = 0
+    ff: int = 0
+    latch: int = 0
+    dsp: int = 0
+    bram: float = 0
+    uram: int = 0
+    carry: int = 0
+    mux: int = 0
+
+    def __add__(self, other: "Resources") -> "Resources":
+        """The parts of both together."""
+        pairs = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
+        return Resources(**pairs)
+
+    def times(self, count: int) -> "Resources":
+        """The parts of `count` such designs."""
+        return Resources(**{name: getattr(self, name) * count for name in self.__struct_fields__})
+
+
+def add_up(parts: Iterable[Resources]) -> Resources:
+    """The parts of all together."""
+    total = Resources()
+    for part in parts:
+        total += part
+    return total
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a design that is synthesised in one go. `module`: the Verilog's; `instances`: how often it is there.
+
+    `each`: what one instance takes. `holds`: its modules by name, or nothing where it is one module alone. `paths`: the
+    instances' hierarchical names, the first few. `rest`: whether it is what is left of a module whose larger parts are
+    units of their own.
+    """
+
+    module: str
+    instances: int
+    each: Resources
+    paths: tuple[str, ...]
+    holds: tuple[str, ...] = ()
+    rest: bool = False
+    sha256: str = ""
+    cached: bool = msgspec.field(default=False)
+
+
+class ModuleArea(msgspec.Struct, frozen=True, kw_only=True):
+    """All units of one module of the Verilog: how many instances, and what they take together."""
+
+    module: str
+    instances: int
+    total: Resources
+    least: Resources
+    most: Resources
+
+
+class Area(msgspec.Struct, frozen=True, kw_only=True):
+    """The area of a design on an FPGA. `design`: its top; `folder`: of its Verilog; `yosys`: its version."""
+
+    model: str
+    accel: str
+    design: str
+    folder: str
+    device: str
+    family: str
+    yosys: str
+    total: Resources
+    modules: tuple[ModuleArea, ...]
+    units: tuple[Unit, ...]
+    sources_sha256: str

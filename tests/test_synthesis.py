@@ -1,0 +1,212 @@
+"""What a design takes of an FPGA: counts that can be made by hand, parts against the whole, and what is kept."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fxsim.cli import main
+from fxsim.devices.base import Synthesisable
+from fxsim.errors import FileError, StimulusError, ToolError
+from fxsim.formats import load
+from fxsim.graph import Model
+from fxsim.paths import cache_dir, golden_dir
+from fxsim.simulate.sources import Sources
+from fxsim.synthesis import TARGETS, Resources, Unit, find_target, measure_area, synthesise
+from fxsim.synthesis import units as cutting
+from fxsim.synthesis.record import add_up
+from fxsim.synthesis.rtlil import read_design
+from tests.test_described import design, model
+
+__all__ = ["model"]  # a fixture
+
+pytestmark = pytest.mark.yosys
+
+_REGISTER = """
+module register (input wire clk, input wire en, input wire [7:0] d, output reg [7:0] q);
+  always @(posedge clk) if (en) q <= d;
+endmodule
+"""
+_PAIR = """
+module pair (input wire clk, input wire en, input wire [7:0] d, output wire [7:0] q, output wire [7:0] mon_sum);
+  wire [7:0] middle;
+  register first (.clk(clk), .en(en), .d(d), .q(middle));
+  register second (.clk(clk), .en(en), .d(middle), .q(q));
+  assign mon_sum = middle + q;
+endmodule
+"""
+_PRODUCT = """
+module product (input wire clk, input wire signed [8:0] a, b, output reg signed [17:0] p);
+  always @(posedge clk) p <= a * b;
+endmodule
+"""
+_ROM = """
+module rom #(parameter FILE = "rom.hex") (input wire [3:0] at, output wire [1:0] q);
+  reg [1:0] words [0:15];
+  initial $readmemh(FILE, words);
+  assign q = words[at];
+endmodule
+"""
+
+
+def _design(
+    top: str, *texts: str, files: dict[str, bytes] | None = None, open_ports: tuple[str, ...] = ()
+) -> Synthesisable:
+    names = {re.search(r"module (\w+)", text)[1]: text for text in texts}  # type: ignore[index]
+    sources = Sources(Path("of-the-test"), {f"{name}.v": text.encode() for name, text in names.items()})
+    return Synthesisable(top, {}, sources, files or {}, open_ports=open_ports)
+
+
+def _total(units: tuple[Unit, ...]) -> Resources:
+    return add_up(unit.each.times(unit.instances) for unit in units)
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every module that holds others is split, however small."""
+    monkeypatch.setattr(cutting, "WHOLE_BITS", 0)
+
+
+def test_registers_are_counted_one_by_one() -> None:
+    """A register of eight bits with an enable is eight flip-flops and nothing else."""
+    (unit,) = synthesise(_design("register", _REGISTER), TARGETS["ecp5"])
+    assert unit.each == Resources(ff=8)
+
+
+@pytest.mark.usefixtures("split")
+def test_a_module_that_is_there_twice_is_synthesised_once_and_counted_twice() -> None:
+    """One unit, two instances by name, twice the parts."""
+    units = synthesise(_design("pair", _REGISTER, _PAIR, open_ports=("mon_*",)), TARGETS["ecp5"])
+    assert [(unit.module, unit.instances) for unit in units] == [("register", 2)]
+    assert units[0].paths == ("first", "second")
+    assert _total(units) == Resources(ff=16)
+
+
+def test_ports_for_verification_cost_nothing() -> None:
+    """What only a monitor shows is not counted where monitors are left open."""
+    given = _PAIR, _REGISTER
+    shown = _total(synthesise(_design("pair", *given), TARGETS["ecp5"]))
+    assert shown.ff == 16
+    assert shown.lut > 0
+    assert _total(synthesise(_design("pair", *given, open_ports=("mon_*",)), TARGETS["ecp5"])) == Resources(ff=16)
+
+
+def test_a_product_is_a_multiplier() -> None:
+    """Nine bits by nine fit one multiplier."""
+    assert _total(synthesise(_design("product", _PRODUCT), TARGETS["ecp5"])).dsp == 1
+
+
+def test_contents_of_a_rom_decide() -> None:
+    """Two outputs of four inputs are two tables; words that are all alike are none."""
+    # The parity of the address, and its complement: a table of four inputs each; nothing where all words are alike.
+    parity = "".join(f"{2 - bin(at).count('1') % 2:x}\n" for at in range(16)).encode()
+    assert _total(synthesise(_design("rom", _ROM, files={"rom.hex": parity}), TARGETS["ecp5"])) == Resources(lut=2)
+    alike = b"3\n" * 16
+    assert _total(synthesise(_design("rom", _ROM, files={"rom.hex": alike}), TARGETS["ecp5"])) == Resources()
+
+
+@pytest.mark.usefixtures("split")
+def test_parts_are_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A part is synthesised once, whatever design it is in; another text or device is another part."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    given = _design("pair", _REGISTER, _PAIR, open_ports=("mon_*",))
+    assert [unit.cached for unit in synthesise(given, TARGETS["ecp5"])] == [False]
+    again = synthesise(given, TARGETS["ecp5"])
+    assert [unit.cached for unit in again] == [True]
+    # The same module in another design, behind other modules.
+    alone = _design("register", _REGISTER.replace("input wire en", "input wire  en"))
+    (same,) = synthesise(alone, TARGETS["ecp5"])
+    assert (same.cached, same.sha256) == (True, again[0].sha256)
+    (other,) = synthesise(_design("register", _REGISTER.replace("if (en) ", "")), TARGETS["ecp5"])
+    assert not other.cached
+    # For another device nothing is taken from it.
+    assert not synthesise(alone, TARGETS["ice40"])[0].cached
+
+
+def test_what_was_altered_in_the_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A kept count that is not as it was written is not believed."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    given = _design("register", _REGISTER)
+    synthesise(given, TARGETS["ecp5"])
+    (kept,) = (cache_dir() / "synthesis").glob("*.json")
+    kept.write_text(kept.read_text(encoding="utf-8").replace("8", "1"), encoding="utf-8")
+    (unit,) = synthesise(given, TARGETS["ecp5"])
+    assert not unit.cached
+    assert unit.each == Resources(ff=8)
+
+
+def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_path: Path) -> None:
+    """Every register that it declares: beat, fire, done and valid; six inputs; four results, and four rectified."""
+    dut = design(tmp_path / "awkward")
+    area = measure_area(model, "described", settings={"dut": str(dut)}, device="ecp5")
+    assert (area.design, area.total.ff) == ("awkward", 5 + 6 * 8 + 4 * 8 + 4 * 8)
+
+
+def test_a_cell_that_is_not_known_is_refused_by_name() -> None:
+    """Nothing is counted as nothing because its name is new."""
+    with pytest.raises(ToolError, match="3 cells MYSTERY for xcup"):
+        TARGETS["xcup"].count({"LUT6": 1, "MYSTERY": 3}, "a part")
+
+
+def test_halves_of_memory_blocks_add_up() -> None:
+    """The smaller block is half of the larger."""
+    assert TARGETS["xcup"].count({"RAMB18E2": 3, "RAMB36E2": 2, "LUT6": 4}, "a part") == Resources(bram=3.5, lut=4)
+
+
+def test_what_yosys_does_not_take_is_said() -> None:
+    """The module that is missing is named."""
+    with pytest.raises(ToolError, match="absent"):
+        synthesise(
+            _design("bad", "module bad (input wire a, output wire b); absent x (a, b); endmodule"), TARGETS["ecp5"]
+        )
+
+
+@pytest.mark.slow
+def test_a_part_without_memories_is_the_same_without_what_makes_them() -> None:
+    """The options that spare Yosys reading how memories are made: the same cells as with it."""
+    given = _design("register", _REGISTER)
+    target = TARGETS["xcup"]
+    (short,) = synthesise(given, target)
+    (long,) = synthesise(given, replace(target, no_memory=""))
+    assert short.sha256 != long.sha256
+    assert short.each == long.each == Resources(ff=8)
+
+
+def test_an_unknown_device_is_refused() -> None:
+    """The message lists those there are."""
+    with pytest.raises(StimulusError, match="device is 'virtex', expected one of: xcup"):
+        find_target("virtex")
+
+
+def test_a_process_in_a_design_is_refused() -> None:
+    """Only cells are counted: what is left of an always block is none."""
+    with pytest.raises(FileError, match="has a process"):
+        read_design("module \\top\n  process $proc$1\n  end\nend\n", "top")
+
+
+def test_command_refuses_what_does_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each, before anything is synthesised."""
+    model = str(golden_dir() / "small.safetensors")
+    for words, said in (
+        (["--dut", "x.toml", "--accel", "simd"], "leave out --accel"),
+        (["--accel", "simd", "--parameter", "BURST"], "expected NAME=VALUE"),
+        (["--accel", "simd", "--parameter", "BURST=many"], "expected NAME=VALUE"),
+        (["--accel", "simd", "--parameter", "NONSENSE=1"], "simd_resmlp has no parameter 'NONSENSE'"),
+        (["--device", "virtex"], "device is 'virtex'"),
+        (["--figure", "area.pdf"], "ends in .svg or .png"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["area", model, *words])
+        assert ended.value.code == (2 if "leave out" in said or "NAME=" in said else 1)
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("accel", ["stream", "simd"])
+def test_parts_take_what_the_whole_does(accel: str) -> None:
+    """The sum over parts against one flat run: all but look-up tables equal, these within 3 %."""
+    model = load(golden_dir() / "small.safetensors")
+    parts, flat = (measure_area(model, accel, flat=flat).total for flat in (False, True))
+    assert (parts.ff, parts.dsp, parts.bram) == (flat.ff, flat.dsp, flat.bram)
+    assert abs(parts.lut - flat.lut) <= 0.03 * flat.lut
