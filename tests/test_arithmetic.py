@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from itertools import product
 from math import floor
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxsim import contract
-from fxsim.contract import TableRule
+from fxsim.contract import Number, Sign, TableRule
 from tests import oracle
 from tests.conftest import ROOT, SEED
 from tests.strategies import int8_arrays, shift_arrays, shift_values
@@ -170,6 +171,33 @@ def test_default_linear_width_holds_any_weights(inputs: int) -> None:
     worst = np.full((1, inputs), -128, np.int8)
     low, high = contract.worst_case_sums(worst)
     assert contract.bits_needed(int(low[0]), int(high[0])) <= contract.linear_acc_bits(inputs)
+
+
+def width(*values: int) -> int:
+    """The least two's complement width that holds some values."""
+    return next(bits for bits in range(1, 99) if all(-(2 ** (bits - 1)) <= v < 2 ** (bits - 1) for v in values))
+
+
+def test_widths_of_sums_are_the_least_for_all_formats() -> None:
+    """The width of an add, and of a pool, is the least that holds every sum, of any formats of up to 32 bits."""
+    ends = {
+        Number(bits, sign): (0, 2**bits - 1) if sign is Sign.UNSIGNED else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        for bits in range(1, 33)
+        for sign in Sign
+    }
+    for (x, (x_low, x_high)), (r, (r_low, r_high)) in product(ends.items(), repeat=2):
+        assert contract.add_acc_bits(x, r) == width(x_low + r_low, x_high + r_high), f"{x} {r}"
+    for (x, (low, high)), tokens in product(ends.items(), (1, 2, 64, 1024)):
+        assert contract.pool_acc_bits(tokens, x) == width(tokens * low, tokens * high), f"{tokens} {x}"
+
+
+def test_worst_case_sums_are_of_64_bits() -> None:
+    """Bounds beyond 32 bits are exact, for weights of either sign: of 65,536 inputs of 16 bits."""
+    for weight, sign in product((-128, 127), Sign):
+        x = Number(16, sign)
+        low, high = contract.worst_case_sums(np.full((1, 65536), weight, np.int8), x)
+        ends = sorted(65536 * weight * value for value in ((-32768, 32767) if sign is Sign.SIGNED else (0, 65535)))
+        assert (low.tolist(), high.tolist()) == (ends[:1], ends[1:])
 
 
 def test_every_rule_on_the_page_names_a_test() -> None:

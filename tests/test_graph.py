@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxsim.contract import TableRule, Tensor
+from fxsim.contract import CHANNEL, TOKEN, Number, TableRule, Tensor
 from fxsim.engines import run
 from fxsim.errors import ModelError, StimulusError
 from fxsim.families import (
@@ -28,7 +28,7 @@ from fxsim.families import (
 )
 from fxsim.families.summary import summarise
 from fxsim.graph import INPUT, Graph, Model, Node, accumulator_bound
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, Pool, Relu
 from tests.strategies import graphs, images, int8_arrays, resmlp_models
 
 Array = np.ndarray[Any, Any]
@@ -72,6 +72,16 @@ BAD_OPERATORS: dict[str, tuple[Callable[[], object], str]] = {
     "signed shift": (lambda: Linear(i8(2, 3), i8(2), i8(2)), "linear shift has type int8, expected uint8"),
     "width of 1": (lambda: linear(2, 3, acc_bits=1), "linear accumulator width is 1 bits, expected 2 to 62"),
     "width of 63": (lambda: linear(2, 3, acc_bits=63), "linear accumulator width is 63 bits, expected 2 to 62"),
+    "affine's width of 63": (
+        lambda: Affine(i8(2), i8(2), u8(2), 63),
+        "affine accumulator width is 63 bits",
+    ),
+    "add's width of 63": (lambda: Add(63), "add accumulator width is 63 bits, expected 2 to 62"),
+    "pool's width of 63": (lambda: Pool(4, 63), "pool accumulator width is 63 bits, expected 2 to 62"),
+    "add to 17 bits": (lambda: Add(out=Number(17)), "add result number is int17, expected one of 2 to 16 bits"),
+    "affine to 17 bits": (lambda: Affine(i8(2), i8(2), u8(2), out=Number(17)), "affine result number is int17"),
+    "lut of 17 bits": (lambda: Lut(i8(2, 64), TableRule.CLAMP, Number(17)), "lut input number is int17"),
+    "lut to 17 bits": (lambda: Lut(i8(2, 64), TableRule.CLAMP, out=Number(17)), "lut result number is int17"),
     "width of a fraction": (lambda: linear(2, 3, acc_bits=20.5), "linear accumulator width is 20.5, expected a whole"),
     "over rows": (lambda: linear(2, 3, over="rows"), "linear over is 'rows', expected channels or tokens"),
     "unknown rule": (
@@ -129,6 +139,34 @@ def test_default_widths_are_the_contracts() -> None:
     assert widths == {1: 16, 2: 17, 3: 18, 4: 18, 5: 19, 48: 22, 64: 22, 65: 23, 96: 23, 128: 23, 192: 24}
     assert (affine(3).acc_bits, Add().acc_bits) == (16, 9)
     assert {t: Pool(t).acc_bits for t in (1, 2, 64, 256)} == {1: 8, 2: 9, 64: 14, 256: 16}
+
+
+WIDE = Tensor((TOKEN, CHANNEL), (4, 3), Number(17))
+NARROW = Tensor((TOKEN, CHANNEL), (4, 3))
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        (Add(), (NARROW, WIDE)),
+        (Add(), (WIDE, NARROW)),
+        (Affine(np.zeros(3, np.int8), np.zeros(3, np.int8), np.zeros(3, np.uint8)), (WIDE,)),
+        (Linear(np.zeros((2, 3), np.int8), np.zeros(2, np.int8), np.zeros(2, np.uint8)), (WIDE,)),
+        (Pool(4), (WIDE,)),
+        (Relu(), (WIDE,)),
+    ],
+)
+def test_operators_refuse_inputs_of_other_formats(op: Operator, inputs: tuple[Tensor, ...]) -> None:
+    """An input of more bits than operators compute with is refused by whichever operator is asked for its result."""
+    with pytest.raises(ModelError, match=f"^{op.kind} input is int17, expected one of 2 to 16 bits"):
+        op.result(*inputs)
+
+
+@pytest.mark.parametrize(("given", "shown"), [(5, "5"), ("ab", "'ab'")])
+def test_input_that_is_no_shape_is_named(given: Any, shown: str) -> None:
+    """What is neither a tensor nor a shape is refused with what it is, and that is all that is said."""
+    with pytest.raises(ModelError, match=f"^graph input is {shown}, expected a Tensor or a shape"):
+        Graph(given, ())
 
 
 def test_integers_of_numpy_are_integers() -> None:

@@ -484,6 +484,16 @@ def test_version_1_states_no_formats(place: str, value: Any, tmp_path: Path) -> 
         load(tmp_path / "m")
 
 
+def test_formats_and_tensors_of_plain_words() -> None:
+    """A sign by its word, and axes and sizes as lists, make the same format and tensor, which can be hashed."""
+    assert (Number(4, "unsigned"), Number(8, "signed")) == (UINT4, INT8)  # type: ignore[arg-type]
+    assert (Number(4, "unsigned").low, Number(8, "signed").low) == (0, -128)  # type: ignore[arg-type]
+    tensor = Tensor([TOKEN, CHANNEL], [3, 5], INT12)  # type: ignore[arg-type]
+    assert tensor == Tensor((TOKEN, CHANNEL), (3, 5), INT12)
+    assert hash(tensor) == hash(Tensor((TOKEN, CHANNEL), (3, 5), INT12))
+    assert (tensor.size, tensor.nbytes) == (15, 30)
+
+
 @pytest.mark.parametrize(
     "build",
     [

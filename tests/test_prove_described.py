@@ -28,7 +28,7 @@ from fxsim.prove.shown import shrink
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks.proof import ForAllInputs
 from fxsim.simulate.differences import Differences
-from tests.test_described import Edit, design, swap
+from tests.test_described import RELU, Edit, design, swap
 from tests.test_described_stream import SMALL, small
 from tests.test_signoff import by_name, write_plan
 
@@ -58,6 +58,45 @@ def ask_for(model: Model, dut: Path, evidence: Evidence, images: int = 1) -> Non
     """The proof of a described design, with evidence."""
     request = ProofRequest(model, "described", {"dut": str(dut)}, images=images, simulate=False)
     assert prove(request, evidence=evidence).status == PROVED
+
+
+HELD = """
+module held (
+    input logic clk, input logic rst_n, input logic [47:0] x, input logic x_valid,
+    output logic [47:0] y, output logic y_valid
+);
+  always_ff @(posedge clk or negedge rst_n)
+    if (!rst_n) y_valid <= 0;
+    else begin
+      y_valid <= x_valid;
+      for (int i = 0; i < 6; i++) y[8*i+:8] <= x[8*i+7] ? 8'd0 : x[8*i+:8];
+    end
+endmodule
+"""
+HELD_TOML = """
+top = "held"
+sources = "held.sv"
+clock = "clk"
+reset = { signal = "rst_n", active = "low" }
+[[stream]]
+role = "input"
+signals = { data = "x", valid = "x_valid" }
+lanes = 6
+[[stream]]
+role = "output"
+signals = { data = "y", valid = "y_valid" }
+lanes = 6
+"""
+
+
+@pytest.mark.parametrize("zero", ["8'd0", "8'd1"])
+def test_registers_that_an_asynchronous_reset_leaves_as_they_are_are_read(tmp_path: Path, zero: str) -> None:
+    """Data beside a valid, where the valid alone is reset: proved, and refuted where the value is another."""
+    path = tmp_path / "held.toml"
+    path.write_text(HELD_TOML)
+    (tmp_path / "held.sv").write_text(HELD.replace("8'd0", zero))
+    proof = ask(RELU, path)
+    assert (proof.status, proof.stopped) == (PROVED if zero == "8'd0" else REFUTED, "")
 
 
 def without_tap(text: str) -> str:

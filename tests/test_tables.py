@@ -172,3 +172,15 @@ def test_endpoint_is_drawn_one_code_beyond_the_last_input() -> None:
     table = np.zeros((1, 257), np.int8)
     table[0, 256] = 100
     assert (every_output(table, TableRule.ENDPOINT) == 0).all()
+
+
+def test_entries_of_32_bits_are_exact() -> None:
+    """Between entries at both ends of 32 bits, signed or not, the values are those of whole numbers of any size."""
+    x = np.arange(-128, 128).astype(np.int8)[:, None]
+    for dtype, low, high in ((np.uint32, 0, 2**32 - 1), (np.int32, -(2**31), 2**31 - 1)):
+        for table in ([low, high, low, high, high], [high, low, high, low, low]):
+            y = lookup(x, np.array([table], dtype), TableRule.ENDPOINT)
+            assert y.dtype == dtype
+            # Four segments of 64 codes; halves are rounded up.
+            expected = [table[m] + ((table[m + 1] - table[m]) * f + 32) // 64 for m in range(4) for f in range(64)]
+            assert y[:, 0].tolist() == expected

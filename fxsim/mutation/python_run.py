@@ -165,6 +165,12 @@ def files_of_tests(names: Sequence[str]) -> list[Path]:
     return [*found, root / "conftest.py", root / "pyproject.toml"]
 
 
+def _hash_tests(names: Sequence[str]) -> str:
+    """Hash of all that files of tests, by name, can import or are set up by."""
+    files = files_of_tests(names)
+    return hash_parts(*(part for path in files for part in (str(path).encode(), path.read_bytes())))
+
+
 def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _VERSIONS} | {"python": sys.version.split()[0]}
 
@@ -279,10 +285,8 @@ class Judge:
     def _rests_on(self, room: Room, stage: _Stage) -> dict[str, object]:
         key = room.compiled, stage
         if key not in self._tests:
-            files = files_of_tests(stage.files)
-            tests = hash_parts(*(part for path in files for part in (str(path).encode(), path.read_bytes())))
             self._tests[key] = {
-                "tests": tests, "versions": _versions(), "seed": benches.seed(), "stage": stage,
+                "tests": _hash_tests(stage.files), "versions": _versions(), "seed": benches.seed(), "stage": stage,
                 "compiled": room.compiled, "sets": _instruction_sets(),
             }  # fmt: skip
         return self._tests[key]
@@ -302,7 +306,9 @@ class Judge:
             key = room, stage.name
             if key not in self._bases:
                 rests_on = self._rests_on(room, stage)
-                self._bases[key] = kept("python tests", rests_on, _Base, measure, self.request.fresh)
+                self._bases[key] = kept(
+                    "python tests", rests_on, _Base, measure, self.request.fresh, self._unchanged(room, stage)
+                )
             return self._bases[key]
 
     def _run(self, room: Room, stage: _Stage, mutant: Mutant, mutated: str) -> Run:
@@ -315,7 +321,11 @@ class Judge:
             return Run(found["state"], test, found.get("how", ""), found.get("words", ""))
 
         rests_on = self._rests_on(room, stage) | {"file": mutant.file, "mutated": mutated}
-        return kept("python mutant", rests_on, Run, run, self.request.fresh)
+        return kept("python mutant", rests_on, Run, run, self.request.fresh, self._unchanged(room, stage))
+
+    def _unchanged(self, room: Room, stage: _Stage) -> Callable[[], bool]:
+        """Whether all that a stage's results rest on is what it was when this began."""
+        return lambda: _hash_tests(stage.files) == self._rests_on(room, stage)["tests"]
 
     def _ask(
         self, room: Room, stage: _Stage | None, mutant: Mutant | None, mutated: str, seconds: dict[str, float],
