@@ -164,6 +164,10 @@ def test_a_tap_that_is_missing_between_two_sums_is_named(tmp_path: Path) -> None
         ("awkward.sv", swap("always_ff @(posedge clk_i)\n", "always_latch\n"), "is a latch"),
         ("awkward.sv", swap("      beat <= 0;", "      beat <= #1 0;"), "awkward.sv:31: unsynth.*timing.*Verilog-2005"),
         ("awkward.toml", swap('name = "fc"', 'name = "fd"'), "fd"),
+        (
+            "awkward.sv", swap("out_vec[8*n+:8] <= q < 0 ? '0 : q;", "unique case (1'b1) q < 0: out_vec[8*n+:8] <= '0; "
+            "q != 77: out_vec[8*n+:8] <= q; default: out_vec[8*n+:8] <= 78; endcase"), "awkward.sv:60: 'unique case'",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_not_proved_is_refused_by_name(
@@ -172,6 +176,16 @@ def test_what_is_not_proved_is_refused_by_name(
     """Clocks and latches that BTOR2 does not have, text that is no Verilog, taps that are not there."""
     with pytest.raises(FxsimError, match=message):
         ask(model, design(tmp_path / "d", {file: edit}))
+
+
+def test_a_unique_case_of_different_constants_is_read_alike(tmp_path: Path, model: Model) -> None:
+    """No two of its items can be the same; macros of slang's own are not defined, as they are not for Verilator."""
+    text = (
+        "unique case (q[7]) 1'b0: out_vec[8*n+:8] <= q; default: out_vec[8*n+:8] <= '0; endcase\n"
+        "`ifdef __slang_major__\nassign out_vec[0] = 0;\n`endif\n"
+    )
+    dut = design(tmp_path / "d", {"awkward.sv": swap("out_vec[8*n+:8] <= q < 0 ? '0 : q;", text)})
+    assert ask(model, dut).status == PROVED
 
 
 def test_jobs_modules_and_other_folders_are_refused_by_name(tmp_path: Path, model: Model) -> None:
