@@ -169,6 +169,13 @@ def test_input_that_is_no_shape_is_named(given: Any, shown: str) -> None:
         Graph(given, ())
 
 
+@pytest.mark.parametrize("bits", [2, 62])
+def test_the_narrowest_and_the_widest_accumulators_are_taken(bits: int) -> None:
+    """Widths of 2 and of 62 bits may be stated, of every operator that sums."""
+    ops = (linear(2, 3, acc_bits=bits), Affine(i8(2), i8(2), u8(2), bits), Add(bits), Pool(4, bits))
+    assert [op.acc_bits for op in ops] == [bits] * 4
+
+
 def test_integers_of_numpy_are_integers() -> None:
     """Widths and dimensions given as numpy integers become plain ones: a file can hold them."""
     widths = linear(2, 3, acc_bits=np.int64(20)).acc_bits, Pool(np.int64(4)).tokens  # type: ignore[arg-type]
