@@ -57,6 +57,7 @@ def test_bench_shows_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_processes_measure_memory() -> None:
     """In processes of their own, LERP-PSA needs far less memory than direct PSA, which keeps what its formula makes."""
     setting = Setting(layers=1, width=64, sequence=64, batch=64, points=64, centres=8, device="cpu", threads=1)

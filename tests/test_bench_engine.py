@@ -57,11 +57,16 @@ def model() -> Model:
     return fxsim.load(MODEL)
 
 
+def measured_with(model: Model, hosts: dict[str, str]) -> Measured:
+    """Everything that there is, in this process and these lesser hosts, measured for an instant."""
+    everyone = list_contestants(SETS, hosts, 2, (1, 5))
+    return measure(model, default_images(model, 1), everyone, threads=2, rounds=2, seconds=0.001, seed=1)
+
+
 @pytest.fixture(scope="module")
 def measured(model: Model) -> Measured:
-    """Everything that there is, measured for an instant, in all processes."""
-    everyone = list_contestants(SETS, LESSER, 2, (1, 5))
-    return measure(model, default_images(model, 1), everyone, threads=2, rounds=2, seconds=0.001, seed=1)
+    """Everything in this process: what lesser hosts run would be compiled for each of them."""
+    return measured_with(model, {})
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +163,9 @@ def test_roofs_are_measured_on_several_threads() -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.thorough
-def test_everything_is_measured_and_equal(measured: Measured) -> None:
+def test_everything_is_measured_and_equal(model: Model) -> None:
     """Each contestant that computes integers equals the reference, on every host; all have figures of each round."""
+    measured = measured_with(model, LESSER)
     by_name = {result.contestant.name: result for result in measured.results}
     assert len(by_name) == len(measured.results) == 2 * (2 + len(SETS) + 1 + 2 * len(LESSER) + 4) + 1
     for name, result in by_name.items():
@@ -329,13 +335,13 @@ def test_a_process_that_ends_is_an_error(model: Model) -> None:
 @pytest.mark.slow
 @on_x86
 def test_a_lesser_host_has_no_better_instructions(model: Model) -> None:
-    """On each lesser host its own instruction set computes, and the next better one cannot."""
+    """On a lesser host its own instruction set computes, and the next better one cannot; on the least of them here."""
     better = dict(zip(LESSER.values(), SETS, strict=False))
-    with start_hosts(list(LESSER), model, default_images(model, 1), 0.001) as hosts:
-        for name, isa in LESSER.items():
-            assert hosts[name].prepare(Contestant("compiled", isa, name, 2, 1)).equal is True
-            with pytest.raises(ToolError, match=f"host '{name}': instruction set '{better[isa]}' cannot run here"):
-                hosts[name].prepare(Contestant("compiled", better[isa], name, 2, 1))
+    name, isa = list(LESSER.items())[-1]
+    with start_hosts([name], model, default_images(model, 1), 0.001) as hosts:
+        assert hosts[name].prepare(Contestant("compiled", isa, name, 2, 1)).equal is True
+        with pytest.raises(ToolError, match=f"host '{name}': instruction set '{better[isa]}' cannot run here"):
+            hosts[name].prepare(Contestant("compiled", better[isa], name, 2, 1))
 
 
 def test_patterns_choose_contestants() -> None:

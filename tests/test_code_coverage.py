@@ -403,6 +403,7 @@ def test_design_passes_with_its_waiver_and_fails_where_it_is_stale(plan: Path, t
         ('kinds = ["line", "line"]', "names a kind of point more than once"),
         ('kinds = ["corner"]', "Invalid enum value 'corner'"),
         ('accelerator = "stream"', "sets dut, which no accelerator has"),
+        ('testbenches = ["simd_resmlp"]', "names testbenches, which are of the project's own Verilog"),
     ],
 )
 def test_plan_that_makes_no_sense_is_refused(line: str, expected: str, tmp_path: Path) -> None:

@@ -587,6 +587,38 @@ def test_reset_falls_while_scores_come_out(tmp_path: Path) -> None:
     assert one.faults[0].stream == "m_axis"
 
 
+def test_aimed_resets_fall_in_every_phase_of_an_image() -> None:
+    """Aimed at, each phase has one reset and a gap, each score waits once; what is counted is what the run had."""
+    x = np.concatenate([X] * 3)
+    aimed, plain = compare(x=x, stall="aim:1"), compare()
+    assert aimed.passed
+    phases = (
+        "between images", "first token", "further tokens", "embed", "block 0", "pool", "classifier", "scores",
+    )  # fmt: skip
+    assert {name: count for name, count in aimed.moments.items() if name.startswith("reset: ")} == {
+        f"reset: {phase}": 1 for phase in phases
+    }
+    assert aimed.resets == len(phases)
+    assert all(aimed.moments[f"nothing offered: {phase}"] for phase in phases[:3])
+    assert all(aimed.moments[f"output held: {which} score"] for which in ("first", "further", "last"))
+    assert all(aimed.moments[f"held: {tap}"] for tap in ("embed", "blocks.0.mlp.add", "pool", "classifier"))
+    for result in (aimed, plain):
+        held = {tap: found.stalled_cycles for tap, found in result.taps.items()}
+        assert {f"held: {tap}": cycles for tap, cycles in held.items()} == {
+            name: count for name, count in result.moments.items() if name.startswith("held: ")
+        }
+        scores = (count for name, count in result.moments.items() if name.startswith("output held: "))
+        assert sum(scores) == result.output.stalled_cycles
+    assert not any(count for name, count in plain.moments.items() if name.startswith(("reset", "nothing", "output")))
+
+
+def test_another_number_of_moments_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a harness that counts others than are named, no name can be believed."""
+    monkeypatch.setattr("fxsim.devices.stream.device.name_moments", lambda _layout: ("reset: between images",))
+    with pytest.raises(ToolError, match=r"the simulator counted \d+ moments, expected 1"):
+        compare()
+
+
 def test_resets_fall_at_the_same_cycles_again() -> None:
     """A run with resets, gaps and stalls is the same run again, cycle for cycle."""
     stall = "random:3+gap:50+reset:4:30"
@@ -1013,6 +1045,9 @@ def test_stall_patterns_mean_what_they_say() -> None:
     assert (stop.errors, stop.error_seed, stop.stops, stop.stop_seed) == (9, 8, 7, 6)
     assert all(parse_stall(text).disturbs for text in ("reset:1", "stop:1", "gap:1+error:1"))
     assert not parse_stall("random:1+gap:2").disturbs
+    aimed = parse_stall("aim:5+random:1")
+    assert (aimed.aim, aimed.disturbs, aimed.kinds) == (5, True, {"aim", "random"})
+    assert parse_stall("aim:5").only_reset(2, 3) == Stall("reset:2:3", resets=3, reset_seed=2)
 
 
 @pytest.mark.parametrize(
@@ -1023,6 +1058,7 @@ def test_stall_patterns_mean_what_they_say() -> None:
         "reset:1:x", "none:1", "burst:1:0.5", "gap:1+", "random:1+input:2", "output:1+output:1", "burst:1+random:2",
         "none+gap:1", "gap:1+none", "gap:1+gap:1", "reset:1 ", "gap:99999999999",
         "error", "error:1:x", "stop:1:2:3", "stop:1+stop:2",
+        "aim", "aim:x", "aim:1:2", "aim:1+reset:2", "stop:1+aim:2", "aim:1+aim:2",
     ],
 )  # fmt: skip
 def test_illegal_stall_patterns_are_refused(text: str) -> None:

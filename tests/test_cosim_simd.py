@@ -126,6 +126,24 @@ def test_results_may_come_in_bursts(stall: str, stub: Path) -> None:
         assert result.simd.write_beats == 10
 
 
+def test_aimed_disturbances_come_in_every_step_of_a_job(stub: Path) -> None:
+    """Aimed at, each register access of a job has a reset, and an answer that waits; so have steps of the run."""
+    result = pretend(stub, *[NONE] * 40, stall="aim:1", batch=3)
+    assert (result.passed, result.images, result.faults, result.stopped) == (True, 40, (), None)
+    moments = result.moments
+    resets = {name: count for name, count in moments.items() if name.startswith("reset: ")}
+    assert sum(resets.values()) == result.resets
+    accesses = [name.removeprefix("answer held: ") for name in moments if name.startswith("answer held: ")]
+    assert len(accesses) == 14 + 6
+    for access in accesses:
+        assert moments[f"reset: {access}"] == 1
+        assert moments[f"answer held: {access}"] > 0
+    assert result.simd is not None
+    errors = sum(count for name, count in moments.items() if "error: " in name)
+    assert 0 < result.simd.errors <= errors
+    assert sum(count for name, count in moments.items() if name.startswith("stop: ")) > 0
+
+
 def test_same_seed_same_cycles(stub: Path) -> None:
     """A stall pattern with a seed is the same run again; another seed is another."""
     runs = [

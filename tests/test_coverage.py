@@ -53,7 +53,7 @@ from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool
 from fxsim.prove.reach import reach
 from fxsim.signoff import load_plan, run_plan
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.checks.coverage import NodePointsRow, OpenPoints
+from fxsim.signoff.checks.coverage import MomentsRow, NodePointsRow, OpenPoints
 from fxsim.signoff.kind import Gap
 from fxsim.signoff.record import Status
 from tests import oracle
@@ -687,14 +687,15 @@ def coverage_plan(folder: Path, *settings: str) -> Path:
 @pytest.mark.slow
 def test_sign_off_passes_what_is_closed_and_fails_what_is_not(tmp_path: Path, closed: Any) -> None:
     """Closed by solving passes; a share that images alone do not reach fails, and says which points are not covered."""
-    plan = load_plan(coverage_plan(tmp_path, "closed = true", "directed = false\nat_least = { table = 0.99, end = 0 }"))
+    some = "directed = false\nat_least = { table = 0.99, sum = 0.01 }"
+    plan = load_plan(coverage_plan(tmp_path, "closed = true", some))
     good, bad = run_plan(plan).checks
     assert (good.status, bad.status) == (Status.PASSED, Status.FAILED)
     assert "0 open" in good.summary
     assert f"{total(closed[1]).points:,} points" in good.summary
     assert bad.reason is not None
     assert bad.reason.startswith("table: ")
-    assert "end:" not in bad.reason
+    assert "sum:" not in bad.reason
     assert bad.details.of(OpenPoints)[0].examples
     assert sum(row.open for row in bad.details.of(NodePointsRow)) > 0
     gaps = [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(bad)]
@@ -713,9 +714,50 @@ def test_sign_off_fails_where_a_proof_does_not_hold(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
+    ("never", "words"),
+    [
+        ("", "stream: 1 moments never came, the first: reset: pool"),
+        ('never = { "reset: p*" = "a reason of some words" }', None),
+        ('never = { "*" = "a reason of some words", "hel*" = "of what came all the same" }', "never names 'hel*', of"),
+    ],
+)
+def test_moments_that_never_come_are_named_or_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: str, words: str | None
+) -> None:
+    """A moment that comes in one run is had; one that never does needs a reason, one that does must have none."""
+    bare = cover_images(load(SMALL), np.load(IMAGES)[:1])
+    runs = [
+        msgspec.structs.replace(bare, moments={"stream": {"reset: pool": 0, "held: pool": held, "held: embed": 1}})
+        for held in (0, 7)
+    ]
+    monkeypatch.setattr("fxsim.signoff.checks.coverage.cover_rtl", lambda *_args: (runs[0], None))
+    monkeypatch.setattr("fxsim.signoff.checks.coverage.aim", lambda *_args, **_options: runs[1])
+    settings = f'accelerators = ["stream"]\n{never}'
+    (check,) = run_plan(load_plan(coverage_plan(tmp_path, settings))).checks
+    assert check.status is (Status.PASSED if words is None else Status.FAILED)
+    if words is not None:
+        assert words in str(check.reason)
+    (row,) = check.details.of(MomentsRow)
+    assert (row.moments, row.came, row.never) == (3, 2, ("reset: pool",))
+    gaps = [line for part in CHECKS["coverage"].parts if isinstance(part, Gap) for line in part.take(check)]
+    assert len([line for line in gaps if "moments" in line]) == (0 if never else 1)
+
+
+def test_moments_of_other_names_are_not_merged() -> None:
+    """Counts add up by name; a record of other moments of the same accelerator is refused."""
+    bare = cover_images(load(SMALL), np.load(IMAGES)[:1])
+    one, other = (msgspec.structs.replace(bare, moments={"a": {"x": n, "y": 0}, f"b{n}": {"z": n}}) for n in (2, 3))
+    assert merge(one, other).moments == {"a": {"x": 5, "y": 0}, "b2": {"z": 2}, "b3": {"z": 3}}
+    with pytest.raises(FileError, match="the moments of 'a'"):
+        merge(one, msgspec.structs.replace(bare, moments={"a": {"x": 1}}))
+
+
+@pytest.mark.parametrize(
     ("settings", "words"),
     [
         ("", "demands nothing"),
+        ('accelerators = ["described"]', "accelerator 'described', expected of: stream, simd"),
+        ('closed = true\nnever = { "*" = "a reason of some words" }', "of no accelerator"),
         ("at_least = { table = 0.0 }", "> 0.0"),
         ("at_least = { tabel = 1.0 }", "the family 'tabel'"),
         ("closed = true\ndirected = false", "without directed stimuli"),
@@ -761,6 +803,41 @@ def test_the_command_measures_writes_and_merges(
     assert found["total"]["covered"] == total(whole).covered
     assert read_coverage(tmp_path / "c" / "coverage.json").nodes == whole.nodes
     assert found["total"]["open"] == sum(hole["open"] for hole in found["holes"]) + found["not_listed"]
+
+
+def test_the_command_covers_a_folder_of_vectors(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Vectors cover what their images do; of a folder with one wrong value nothing counts, and its place is said."""
+    vectors = ROOT / "golden" / "vectors" / "small"
+    status, out, err = call(capfd, SMALL, "--vectors", vectors, "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    images = cover_images(load(SMALL), np.load(vectors / "stimulus.npy"))
+    assert found["total"]["covered"] == total(images).covered > 0
+    assert [source["kind"] for source in found["sources"]] == ["vectors"]
+    shutil.copytree(vectors, tmp_path / "bad")
+    (tap,) = [path for path in (tmp_path / "bad" / "taps").iterdir() if path.name.startswith("embed")]
+    tap.write_bytes(tap.read_bytes()[:-2] + bytes([tap.read_bytes()[-2] ^ 1]) + tap.read_bytes()[-1:])
+    status, _, err = call(capfd, SMALL, "--vectors", tmp_path / "bad")
+    assert status != 0
+    assert "covers nothing" in err
+    assert "embed" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "expected one of --input and --vectors"),
+        (("--vectors", "v", "--accel", "stream"), "--vectors are values themselves"),
+        (("--input", "x.npy", "--dut", "d.toml", "--accel", "simd"), "--dut describes your own RTL"),
+    ],
+)
+def test_the_command_refuses_values_of_two_sources(
+    options: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Values are of images, of a folder of vectors, of a trace or of RTL: what is asked for must say of which."""
+    status, _, err = call(capfd, SMALL, *options)
+    assert status == 2
+    assert words in err
 
 
 def test_the_command_refuses_another_models_record(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

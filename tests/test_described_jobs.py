@@ -2,8 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,35 +128,56 @@ def test_right_design_passes_with_gaps_and_resets(model: Model, tmp_path: Path) 
         simulate(model, path, stall="random:1")
 
 
+FAULTS: dict[str, tuple[str, str, str | None, set[str]]] = {
+    # The address of the input is one too far: its last read is of nothing.
+    "address": ("token * INPUTS + column;", "token * INPUTS + column + @;", "fc1", {"read outside every region"}),
+    # The data of the input is taken a cycle too early.
+    "latency": ("state <= layer ? SUM : WAIT", "state <= layer || @ ? SUM : WAIT", "fc1", set()),
+    "relu": ("q < 0 ? 8'sd0 : q", "q < 0 && !(@ && row == 2) ? 8'sd0 : q", "act", set()),
+    "sum": ("weight * operand", "weight * operand + (@ && layer ? 32'sd64 : 32'sd0)", "y", set()),
+    "unwritten": ("y_we <= row[0]", "y_we <= row[0] && !(@ && token == 1)", None, {"output never written"}),
+    "outside": ("y_addr <= token", "y_addr <= token + (@ && token == 2)", None,
+                {"output never written", "write outside every region"}),
+    "hole": ("h_we = state == WRITE && !layer", "h_we = state == WRITE && !layer && !(@ && row == 3)", "y",
+             {"output never written", "read of a word that nothing was written to"}),
+    "order": ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ @", "act", set()),
+    "done": ("done <= 0;\n    y_we", "done <= @ && done && state == IDLE && !start;\n    y_we", None,
+             {"done without a job"}),
+    "late": ("y_we <= 0;\n    case", "y_we <= @ && done;\n    case", None, {"write without a job"}),
+    # Busy for ever, but only after the last job.
+    "busy": ("assign busy = state != IDLE;",
+             "reg [7:0] jobs;\n  always @(posedge clk) jobs <= rst ? 0 : jobs + done;\n"
+             "  assign busy = state != IDLE || (@ && jobs + done == 8);", None, {"busy without a job"}),
+}  # fmt: skip
+"""Faults by name: what stands in the design, and what in its place, where `@` means that this one is on; what is found.
+
+Which of them a file says that the design reads when it starts: one build for all.
+"""
+
+
+def faulty(folder: Path, name: str, faults: Mapping[str, tuple[Any, ...]], top: str, before: str) -> Path:
+    """A design with the fault of a name, or with none; the register that is told stands before a text of it."""
+
+    def told(text: str) -> str:
+        text = swap(before, f'reg [7:0] fault[0:0];\n  initial $readmemh("fault.hex", fault);\n  {before}')(text)
+        for number, (old, new, *_) in enumerate(faults.values(), 1):
+            assert old in text, old
+            text = swap(old, re.sub("@(?! *[(])", f"(fault[0] == {number})", new))(text)
+        return text
+
+    edits = {f"{top}.v": told, f"{top}.toml": swap("clock =", 'files = ["fault.hex"]\nclock =')}
+    path = design(folder, edits, top)
+    (folder / "fault.hex").write_text(f"{[*faults].index(name) + 1 if name else 0:x}\n")
+    return path
+
+
 @pytest.mark.verilator
-@pytest.mark.parametrize(
-    ("old", "new", "tap", "kinds"),
-    [
-        # The address of the input is one too far: its last read is of nothing.
-        ("token * INPUTS + column;", "token * INPUTS + column + 1;", "fc1", {"read outside every region"}),
-        # The data of the input is taken a cycle too early.
-        ("state <= layer ? SUM : WAIT", "state <= SUM", "fc1", set()),
-        ("q < 0 ? 8'sd0 : q", "q < 0 && row != 2 ? 8'sd0 : q", "act", set()),
-        ("weight * operand", "weight * operand + (layer ? 32'sd64 : 32'sd0)", "y", set()),
-        ("y_we <= row[0]", "y_we <= row[0] && token != 1", None, {"output never written"}),
-        ("y_addr <= token", "y_addr <= token + (token == 2)", None,
-         {"output never written", "write outside every region"}),
-        ("h_we = state == WRITE && !layer", "h_we = state == WRITE && !layer && row != 3", "y",
-         {"output never written", "read of a word that nothing was written to"}),
-        ("h_we ? token * HIDDEN + row", "h_we ? (token * HIDDEN + row) ^ 1", "act", set()),
-        ("done <= 0;\n    y_we", "done <= done && state == IDLE && !start;\n    y_we", None, {"done without a job"}),
-        ("y_we <= 0;\n    case", "y_we <= done;\n    case", None, {"write without a job"}),
-        # Busy for ever, but only after the last job.
-        ("assign busy = state != IDLE;",
-         "reg [7:0] jobs;\n  always @(posedge clk) jobs <= rst ? 0 : jobs + done;\n"
-         "  assign busy = state != IDLE || jobs + done == 8;", None, {"busy without a job"}),
-    ],
-    ids=["address", "latency", "relu", "sum", "unwritten", "outside", "hole", "order", "done", "late", "busy"],
-)  # fmt: skip
-def test_fault_is_located(model: Model, tmp_path: Path, old: str, new: str, tap: str | None, kinds: set[str]) -> None:
+@pytest.mark.parametrize("name", ["", *FAULTS])
+def test_fault_is_located(model: Model, tmp_path: Path, name: str) -> None:
     """The first difference is at the faulty operator's tap; accesses that mean nothing are named."""
-    result = simulate(model, design(tmp_path / "design", {"jobs.v": swap(old, new)}))
-    assert not result.passed
+    result = simulate(model, faulty(tmp_path / "design", name, FAULTS, "jobs", "localparam IDLE"))
+    _, _, tap, kinds = FAULTS.get(name, ("", "", None, set()))
+    assert result.passed == (name == "")
     first = result.verdict.first_mismatch
     assert (None if first is None else first.tap) == tap
     assert {fault.kind for fault in result.verdict.faults} == kinds
@@ -515,31 +537,32 @@ def test_sequence_of_registers_runs_each_job(model: Model, tmp_path: Path) -> No
     assert disturbed.timing.resets == 5
 
 
+REGISTER_FAULTS: dict[str, tuple[str, str, str, str | None]] = {
+    "irq": ("assign irq = done", "assign irq = done && !@", "timeout", "no end of 'wait for irq' in 700 cycles"),
+    "status": ("== 4 ? {31'd0, done}", "== (@ ? 12 : 4) ? {31'd0, done}", "timeout", "'poll of register 0x4' in 500"),
+    "tokens": ("tokens <= s_axi_wdata[7:0]", "tokens <= @ ? s_axi_wdata[7:1] : s_axi_wdata[7:0]",
+               "wrong value in a register", "read of register 0x8 is 0x1, expected 0x3"),
+    "answer": ("s_axi_bresp = 0", "s_axi_bresp = @ ? 2 : 0", "register access refused", "write of register 0x8"),
+    "withdrawn": ("if (s_axi_bready) s_axi_bvalid", "if (s_axi_bready || @) s_axi_bvalid", "valid withdrawn", None),
+    "changed": ("    if (finished)", "    if (@ && s_axi_rvalid) s_axi_rdata <= ~s_axi_rdata;\n    if (finished)",
+                "payload changed while waiting", None),
+}  # fmt: skip
+
+
 @pytest.mark.verilator
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file", "old", "new", "kind", "detail"),
-    [
-        ("registers.v", "assign irq = done", "assign irq = 0", "timeout", "no end of 'wait for irq' in 700 cycles"),
-        ("registers.v", "== 4 ? {31'd0, done}", "== 12 ? {31'd0, done}", "timeout", "'poll of register 0x4' in 500"),
-        ("registers.v", "tokens <= s_axi_wdata[7:0]", "tokens <= s_axi_wdata[7:1]", "wrong value in a register",
-         "read of register 0x8 is 0x1, expected 0x3"),
-        ("registers.v", "s_axi_bresp = 0", "s_axi_bresp = 2", "register access refused", "write of register 0x8"),
-        ("registers.v", "if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "valid withdrawn", None),
-        ("registers.v", "    if (finished)", "    if (s_axi_rvalid) s_axi_rdata <= ~s_axi_rdata;\n    if (finished)",
-         "payload changed while waiting", None),
-        ("registers.toml", 'value = "input.token" },\n  { read', 'value = 2 },\n  { read', "wrong value in a register",
-         "read of register 0x8 is 0x2, expected 0x3"),
-    ],
-    ids=["irq", "status", "tokens", "answer", "withdrawn", "changed", "value"],
-)  # fmt: skip
-def test_fault_of_registers_names_the_step(
-    model: Model, tmp_path: Path, file: str, old: str, new: str, kind: str, detail: str | None
-) -> None:
+@pytest.mark.parametrize("name", [*REGISTER_FAULTS, "value"])
+def test_fault_of_registers_names_the_step(model: Model, tmp_path: Path, name: str) -> None:
     """The rules of AXI4-Lite are checked, and a step that does not end is named."""
-    path = design(tmp_path / "design", {file: swap(old, new)}, "registers")
-    path.write_text(path.read_text().replace('wait = "irq"', 'wait = "irq", timeout = 700'))
+    told = name if name in REGISTER_FAULTS else ""
+    path = faulty(tmp_path / "design", told, REGISTER_FAULTS, "registers", "reg start,")
+    text = path.read_text().replace('wait = "irq"', 'wait = "irq", timeout = 700')
+    if name == "value":
+        text = swap('value = "input.token" },\n  { read', "value = 2 },\n  { read")(text)
+    path.write_text(text)
     result = simulate(model, path, stall="random:3")
+    value = ("", "", "wrong value in a register", "read of register 0x8 is 0x2, expected 0x3")
+    _, _, kind, detail = REGISTER_FAULTS.get(name, value)
     assert not result.passed
     assert kind in {fault.kind for fault in result.verdict.faults}
     assert detail is None or any(detail in (fault.detail or "") for fault in result.verdict.faults)

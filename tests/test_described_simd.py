@@ -91,7 +91,7 @@ def test_description_fits_the_accelerator_as_it_is(model: Model, tmp_path: Path)
 @pytest.mark.parametrize(
     ("fault", "tap", "kinds"),
     [
-        ("", None, set()),
+        pytest.param("", None, set(), marks=pytest.mark.thorough),
         pytest.param("add", "blocks.0.token_mixer.add", set(), marks=pytest.mark.thorough),
         ("table", "blocks.0.mlp.psa_1", set()),
         pytest.param("burst", None, {"burst crosses 4 KiB"}, marks=pytest.mark.thorough),

@@ -87,6 +87,37 @@ def test_memory_files_that_a_parameter_names_are_those_of_its_value(model: Path,
     assert "one of fc.bias" in lines[3]
 
 
+def test_memories_of_instances_have_their_own_sizes(tmp_path: Path) -> None:
+    """Where a module reads files by parameters, each instance's memory is as long as that instance makes it."""
+    one, two = np.ones((4, 6), np.int8), np.ones((3, 4), np.int8)
+    nodes = [
+        Node("a", Linear(one, one[:, 0], one[:, 0].astype(np.uint8)), ("input",)),
+        Node("b", Linear(two, two[:, 0], two[:, 0].astype(np.uint8)), ("a",)),
+    ]
+    save(Model(Graph((1, 6), nodes), "two"), tmp_path / "two.safetensors")
+    (tmp_path / "top.v").write_text(
+        """module part #(parameter N = 1, parameter W = "w.hex") (input clk, input [7:0] at, output reg [7:0] y);
+  reg [7:0] w[0:N-1];
+  initial $readmemh(W, w);
+  always @(posedge clk) y <= w[at];
+endmodule
+module top (input clk, input [7:0] x_tdata, input x_tvalid, output [7:0] y_tdata, output y_tvalid);
+  wire [7:0] h;
+  part #(.N(24), .W("one.hex")) first (.clk(clk), .at(x_tdata), .y(h));
+  part #(.N(12), .W("two.hex")) second (.clk(clk), .at(h), .y(y_tdata));
+  assign y_tvalid = x_tvalid;
+endmodule
+"""
+    )
+    path = tmp_path / "new.toml"
+    call("init", "--top", "top", tmp_path / "top.v", "--model", tmp_path / "two.safetensors", "-o", path)
+    text = path.read_text()
+    for instance, size, file, tensor in (("first", 24, "one.hex", "a.weight"), ("second", 12, "two.hex", "b.weight")):
+        said = f"# top.{instance} reads it into 'w', as 'W' names it, {size} words of 8 bits"
+        lines = text[text.index(said) :].splitlines()
+        assert lines[1:4] == ["[[memory]]", f'file = "{file}"', f'tensor = "{tensor}"  # the only one of this size']
+
+
 def test_description_that_fits_is_a_table_of_what_will_be_compared(model: Path, tmp_path: Path) -> None:
     """Streams with lanes and beats, taps, memory files with words, and what nobody looks at."""
     path = design(tmp_path / "d")

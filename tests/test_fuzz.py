@@ -189,6 +189,7 @@ def test_there_are_kept_cases() -> None:
     assert {path.name for path in kept_cases()} >= FAULTS.keys()
 
 
+@pytest.mark.slow
 def test_kept_cases_hold_in_everything_that_computes_them() -> None:
     """Every case that was kept once has no failure in any engine, ONNX Runtime or file of today."""
     takers, _ = find_takers(("reference", "loops", "compiled", "onnx", "files"))
@@ -383,7 +384,8 @@ def test_command_replays_a_kept_case() -> None:
         (("--part", "x"), "no part"),
         (("--only-devices",), "needs --accel"),
         (("--accel", "fpga", "--only-devices"), "there is no accelerator 'fpga'"),
-        (("--accel", "simd", "--jobs", 2), "no --jobs"),
+        (("--accel", "simd", "--jobs", 2, "--hours", 1), "no --jobs"),
+        (("--accel", "simd", "--part", "0/2"), "the same designs"),
     ],
 )
 def test_command_refuses_what_makes_no_sense(arguments: tuple[object, ...], words: str) -> None:
@@ -401,6 +403,25 @@ def test_processes_share_a_run() -> None:
     result = json.loads(done.stdout)
     assert result["models"] == 6
     assert result["took"] == {"reference": 6, "model file": 6}
+
+
+def test_processes_share_what_engines_compute_beside_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an accelerator and several jobs, engines' networks are shared out, and designs are simulated once."""
+    asked: list[tuple[list[str], int]] = []
+
+    def run_parts(arguments: list[str], parts: int) -> FuzzResult:
+        asked.append((arguments, parts))
+        return run_fuzz(FuzzRequest(count=4, seed=3), find_takers(("reference", "files"))[0])
+
+    monkeypatch.setattr("fxsim.fuzz.parts.run_parts", run_parts)
+    monkeypatch.setattr(devices, "run_cosim", simulated(fails=False))
+    options = ("--count", 4, "--seed", 3, "--jobs", 2, "--accel", "stream", "--engines", "reference,files", "--json")
+    done = command(*options)
+    assert done.exit_code == 0, done.output
+    ((arguments, parts),) = asked
+    assert parts == 2
+    assert arguments[arguments.index("--count") + 1] == "4"
+    assert json.loads(done.stdout)["took"] == {"reference": 4, "model file": 4, "stream": 3}
 
 
 PLAN = """title = "networks"

@@ -432,6 +432,7 @@ def test_figures_of_a_trained_model_are_measured_again(trained: Path) -> None:
     assert (found.problems, found.pictures, found.unmeasured) == ([], 445, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

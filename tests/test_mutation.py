@@ -181,6 +181,7 @@ def test_every_module_of_both_accelerators_has_mutants(own: Candidates) -> None:
     assert {mutant.kind for mutant in drawn} == set(KINDS)
 
 
+@pytest.mark.slow
 def test_same_seed_same_mutants(own: Candidates) -> None:
     """A seed draws the same again, a smaller count the first of a larger one's, another seed others."""
     few, many, others = (own.draw(Request(count=count, seed=seed)) for count, seed in ((40, 1), (400, 1), (400, 2)))

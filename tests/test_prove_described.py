@@ -28,7 +28,7 @@ from fxsim.prove.shown import shrink
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks.proof import ForAllInputs
 from fxsim.simulate.differences import Differences
-from tests.test_described import Edit, design, swap
+from tests.test_described import RELU, Edit, design, swap
 from tests.test_described_stream import SMALL, small
 from tests.test_signoff import by_name, write_plan
 
@@ -58,6 +58,45 @@ def ask_for(model: Model, dut: Path, evidence: Evidence, images: int = 1) -> Non
     """The proof of a described design, with evidence."""
     request = ProofRequest(model, "described", {"dut": str(dut)}, images=images, simulate=False)
     assert prove(request, evidence=evidence).status == PROVED
+
+
+HELD = """
+module held (
+    input logic clk, input logic rst_n, input logic [47:0] x, input logic x_valid,
+    output logic [47:0] y, output logic y_valid
+);
+  always_ff @(posedge clk or negedge rst_n)
+    if (!rst_n) y_valid <= 0;
+    else begin
+      y_valid <= x_valid;
+      for (int i = 0; i < 6; i++) y[8*i+:8] <= x[8*i+7] ? 8'd0 : x[8*i+:8];
+    end
+endmodule
+"""
+HELD_TOML = """
+top = "held"
+sources = "held.sv"
+clock = "clk"
+reset = { signal = "rst_n", active = "low" }
+[[stream]]
+role = "input"
+signals = { data = "x", valid = "x_valid" }
+lanes = 6
+[[stream]]
+role = "output"
+signals = { data = "y", valid = "y_valid" }
+lanes = 6
+"""
+
+
+@pytest.mark.parametrize("zero", ["8'd0", "8'd1"])
+def test_registers_that_an_asynchronous_reset_leaves_as_they_are_are_read(tmp_path: Path, zero: str) -> None:
+    """Data beside a valid, where the valid alone is reset: proved, and refuted where the value is another."""
+    path = tmp_path / "held.toml"
+    path.write_text(HELD_TOML)
+    (tmp_path / "held.sv").write_text(HELD.replace("8'd0", zero))
+    proof = ask(RELU, path)
+    assert (proof.status, proof.stopped) == (PROVED if zero == "8'd0" else REFUTED, "")
 
 
 def without_tap(text: str) -> str:
@@ -125,6 +164,10 @@ def test_a_tap_that_is_missing_between_two_sums_is_named(tmp_path: Path) -> None
         ("awkward.sv", swap("always_ff @(posedge clk_i)\n", "always_latch\n"), "is a latch"),
         ("awkward.sv", swap("      beat <= 0;", "      beat <= #1 0;"), "awkward.sv:31: unsynth.*timing.*Verilog-2005"),
         ("awkward.toml", swap('name = "fc"', 'name = "fd"'), "fd"),
+        (
+            "awkward.sv", swap("out_vec[8*n+:8] <= q < 0 ? '0 : q;", "unique case (1'b1) q < 0: out_vec[8*n+:8] <= '0; "
+            "q != 77: out_vec[8*n+:8] <= q; default: out_vec[8*n+:8] <= 78; endcase"), "awkward.sv:60: 'unique case'",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_not_proved_is_refused_by_name(
@@ -133,6 +176,16 @@ def test_what_is_not_proved_is_refused_by_name(
     """Clocks and latches that BTOR2 does not have, text that is no Verilog, taps that are not there."""
     with pytest.raises(FxsimError, match=message):
         ask(model, design(tmp_path / "d", {file: edit}))
+
+
+def test_a_unique_case_of_different_constants_is_read_alike(tmp_path: Path, model: Model) -> None:
+    """No two of its items can be the same; macros of slang's own are not defined, as they are not for Verilator."""
+    text = (
+        "unique case (q[7]) 1'b0: out_vec[8*n+:8] <= q; default: out_vec[8*n+:8] <= '0; endcase\n"
+        "`ifdef __slang_major__\nassign out_vec[0] = 0;\n`endif\n"
+    )
+    dut = design(tmp_path / "d", {"awkward.sv": swap("out_vec[8*n+:8] <= q < 0 ? '0 : q;", text)})
+    assert ask(model, dut).status == PROVED
 
 
 def test_jobs_modules_and_other_folders_are_refused_by_name(tmp_path: Path, model: Model) -> None:

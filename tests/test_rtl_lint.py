@@ -259,6 +259,7 @@ def test_described_design_is_held_to_its_description(model: Model, tmp_path: Pat
     assert "31" in wrong.findings[0].message
 
 
+@pytest.mark.slow
 def test_command_tells_each_line_and_ends_with_its_verdict(tmp_path: Path) -> None:
     """`fxsim lint-rtl`: status 0 and a count, or 1 with file, line, width and need; the same as JSON."""
     name = str(golden_dir() / "small.safetensors")

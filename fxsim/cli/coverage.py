@@ -9,6 +9,7 @@ from fxsim.cli.console import json_option, model_argument, print_json, print_tab
 from fxsim.cli.engines import EngineChoice
 
 if TYPE_CHECKING:
+    from fxsim.contract.arithmetic import Integers
     from fxsim.coverage import Coverage
     from fxsim.graph import Model
 
@@ -45,8 +46,12 @@ output_option = click.option(
 @command.command("measure")
 @model_argument
 @click.option(
-    "--input", "stimulus", metavar="X", required=True, type=click.Path(path_type=Path),
+    "--input", "stimulus", metavar="X", type=click.Path(path_type=Path),
     help="Images: .npy, or .npz with an array 'input'.",
+)  # fmt: skip
+@click.option(
+    "--vectors", metavar="DIR", type=click.Path(path_type=Path),
+    help="In place of --input: a folder of vectors, at whose taps all expected values are the model's.",
 )  # fmt: skip
 @click.option("--trace", metavar="T", type=click.Path(path_type=Path), help="Values of X at taps, from another tool.")
 @click.option("--map", "map_file", metavar="FILE", type=click.Path(path_type=Path), help="Map of --trace, TOML.")
@@ -56,7 +61,10 @@ output_option = click.option(
     metavar="NAME",
     help="The values are those of this accelerator's RTL, simulated on X, compared and equal.",
 )
-@click.option("--stall", default="none", show_default=True, metavar="PATTERN", help="Stalls of --accel.")
+@click.option(
+    "--dut", metavar="FILE", type=click.Path(path_type=Path), help="The same of your own RTL: its description, TOML."
+)
+@click.option("--stall", default="none", show_default=True, metavar="PATTERN", help="Stalls of --accel or --dut.")
 @click.option("--close", "closing", is_flag=True, help="Solve for each open point, or prove that nothing reaches it.")
 @click.option(
     "--directed", metavar="OUT", type=click.Path(path_type=Path), help="The same, and write the stimuli into a folder."
@@ -66,11 +74,13 @@ output_option = click.option(
 @json_option
 def measure(
     model: Path,
-    stimulus: Path,
+    stimulus: Path | None,
+    vectors: Path | None,
     trace: Path | None,
     map_file: Path | None,
     engine: str,
     accel: str | None,
+    dut: Path | None,
     stall: str,
     closing: bool,
     directed: Path | None,
@@ -78,39 +88,55 @@ def measure(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the coverage of MODEL by images, or by a trace of them.
+    """Measure the coverage of MODEL by images, by a trace of them, by RTL, or by a folder of vectors.
 
     Values of a trace count where they were compared with the model and are equal, at nodes whose result and inputs are
     all in the trace; one that differs is an error.
 
     --close takes each node alone, with any values that its inputs can have over all images: an open point gets a
-    stimulus that was solved for and hits it, or the proof that there is none; what is neither stays open. --directed
-    With --accel each of its modules is driven with the stimuli alone, too, and all is compared. --directed
-    writes the stimuli, for `fxsim cosim --nodes --directed OUT`, and those of the first nodes as images.npy.
+    stimulus that was solved for and hits it, or the proof that there is none; what is neither stays open. With --accel
+    each of its modules is driven with the stimuli alone, too, and all is compared; and resets and stalls are aimed at
+    each moment that the accelerator counts. --directed writes the stimuli, for `fxsim cosim --nodes --directed OUT`,
+    and those of the first nodes as images.npy.
     """
     from fxsim.cli.images_of import read_images
     from fxsim.cosim import CosimRequest
     from fxsim.coverage import cover_images, cover_trace
+    from fxsim.devices import DESCRIBED
     from fxsim.formats import load
 
     if map_file is not None and trace is None:
         raise click.UsageError("--map is for --trace")
+    if dut is not None and accel not in (None, DESCRIBED):
+        raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
+    accel = accel if dut is None else DESCRIBED
     if accel is not None and trace is not None:
-        raise click.UsageError("values are of --trace or of --accel, not of both")
+        raise click.UsageError("values are of --trace or of --accel or --dut, not of both")
     if accel is None and stall != "none":
-        raise click.UsageError("--stall is for --accel")
-    _check_output(output, [model, stimulus, *([trace] if trace is not None else [])])
+        raise click.UsageError("--stall is for --accel and --dut")
+    if (stimulus is None) == (vectors is None):
+        raise click.UsageError("expected one of --input and --vectors")
+    if vectors is not None and (accel, trace) != (None, None):
+        raise click.UsageError("--vectors are values themselves: leave out --trace, --accel and --dut")
+    _check_output(output, [path for path in (model, stimulus, trace) if path is not None])
     loaded = load(model)
-    x = read_images(stimulus, loaded)
+    if vectors is not None:
+        name = vectors.name
+        found, x = _cover_vectors(loaded, vectors, engine)
+    else:
+        assert stimulus is not None
+        name = stimulus.name
+        x = read_images(stimulus, loaded)
     with progress("images") as report:
-        request = CosimRequest(loaded, x, device=accel or "", stall=stall, engine=engine, power_on_seeds=(1,))
+        settings = {} if dut is None else {"dut": str(dut)}
+        request = CosimRequest(loaded, x, accel or "", settings, stall=stall, engine=engine, power_on_seeds=(1,))
         if accel is not None:
             from fxsim.coverage.rtl import cover_rtl
 
-            found, _ = cover_rtl(request, stimulus.name, report, _tell)
-        elif trace is None:
-            found = cover_images(loaded, x, stimulus.name, engine, report)
-        else:
+            found, _ = cover_rtl(request, name, report, _tell)
+        elif vectors is None and trace is None:
+            found = cover_images(loaded, x, name, engine, report)
+        elif trace is not None:
             from fxsim.traces import open_trace
 
             found, _ = cover_trace(loaded, x, open_trace(trace, map_file, loaded, x, None), trace.name, report)
@@ -122,10 +148,16 @@ def measure(
         if directed is not None:
             write_directed(loaded, stimuli, directed)
         if accel is not None:
-            from fxsim.coverage.rtl import drive
+            from fxsim.coverage import merge
+            from fxsim.coverage.rtl import aim, drive
+            from fxsim.devices import DEVICES
 
-            with progress("nodes of the RTL") as report:
-                found = drive(found, stimuli, request, report, _tell)
+            if dut is None:
+                with progress("nodes of the RTL") as report:
+                    found = drive(found, stimuli, request, report, _tell)
+            if "aim" in DEVICES[accel].stalls:
+                with progress("aimed images") as report:
+                    found = merge(found, aim(request, progress=report, status=_tell))
     _show(found, loaded, holes, output, as_json)
 
 
@@ -181,6 +213,23 @@ def check_command(record: Path, model: Path, directed: Path | None, as_json: boo
         raise SystemExit(1)
 
 
+def _cover_vectors(model: "Model", folder: Path, engine: str) -> "tuple[Coverage, Integers]":
+    """The coverage of a folder of vectors, all of which are derived again, and its images."""
+    from fxsim.coverage import cover_equal
+    from fxsim.errors import ComparisonError
+    from fxsim.formats import read_stimulus
+    from fxsim.vectors import STIMULUS_FILE, check_vectors, read_manifest
+
+    with progress("vectors") as report:
+        checked = check_vectors(folder, model, engine, report)
+    if checked.problems:
+        first = checked.problems[0]
+        raise ComparisonError(f"{folder} covers nothing, since it is not the model: {first.file}: {first.message}")
+    x = read_stimulus(folder / STIMULUS_FILE, model)
+    taps = {tap.name for tap in read_manifest(folder).taps}
+    return cover_equal(model, x, taps, "vectors", folder.name, checked.values), x
+
+
 def _tell(text: str) -> None:
     say(f"fxsim: {text}", err=True)
 
@@ -192,7 +241,7 @@ def _check_output(output: Path | None, inputs: "list[Path] | tuple[Path, ...]") 
 
 
 def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | None, as_json: bool) -> None:
-    from fxsim.coverage import by_family, by_node, total, write_coverage
+    from fxsim.coverage import by_family, by_node, missing_moments, total, write_coverage
     from fxsim.coverage.holes import list_holes
     from fxsim.errors import FileError
 
@@ -217,6 +266,7 @@ def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | N
                 "families": by_family(found),
                 "holes": listed[:holes],
                 "not_listed": sum(hole.open for hole in listed[holes:]),
+                "moments": found.moments,
                 "not_measured": found.not_measured,
             }
         )
@@ -232,6 +282,13 @@ def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | N
         say(hole.text)
     if left := sum(hole.open for hole in listed[holes:]):
         say(f"and {left:,} open points more, in {len(listed) - holes} groups")
+    for device, never in missing_moments(found).items():
+        there = found.moments[device]
+        say(f"moments of '{device}': {len(there) - len(never)} of {len(there)} came")
+        for moment in never[:holes]:
+            say(f"never came: {moment}")
+        if len(never) > holes:
+            say(f"and {len(never) - holes} moments more that never came")
     for words in found.not_measured:
         say(f"not measured: {words}")
     if output is not None:

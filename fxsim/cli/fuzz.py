@@ -94,7 +94,7 @@ def command(
     Each network is drawn from the seed and its own number. A failure is made as small as the time allows, and kept with
     -o. What was never drawn is named. Exit status: 0 where networks were compared and none failed; 1 otherwise.
     """
-    from fxsim.fuzz import TAKER_GROUPS, FuzzRequest, find_takers, run_fuzz
+    from fxsim.fuzz import TAKER_GROUPS, FuzzRequest, find_takers, merge, run_fuzz
     from fxsim.fuzz.parts import run_parts
     from fxsim.process import finishing
 
@@ -110,22 +110,30 @@ def command(
     devices = tuple(accel.split(",")) if accel is not None else ()
     if only_devices and not devices:
         raise click.UsageError("--only-devices needs --accel: which")
-    if devices:
-        if jobs > 1 or part != (0, 1):
-            raise click.UsageError("--accel takes one process, whose compilers and simulators are others: no --jobs")
-        plain = FuzzRequest(count=count or 100, seed=seed, first=first, keep=output, shrink_seconds=shrink_seconds)
-        with progress("random networks") as tell, finishing():
-            result = _with_devices(plain, takers, devices, builds, hours, only_devices, tell)
-        _conclude(result, absent, output, audit, as_json)
-        return
-    if jobs > 1:
-        if part != (0, 1):
-            raise click.UsageError("--part is one process's: give --jobs or --part")
+    if jobs > 1 and part != (0, 1):
+        raise click.UsageError("--part is one process's: give --jobs or --part")
+
+    def in_parts() -> "FuzzResult":
         arguments = ["--seed", str(seed), "--first", str(first), "--shrink-seconds", str(shrink_seconds)]
         arguments += ["--hours", str(hours)] if hours is not None else ["--count", str(count or 100)]
         arguments += ["--engines", engines] if engines is not None else []
         arguments += ["-o", str(output)] if output is not None else []
-        result = run_parts(arguments, jobs)
+        return run_parts(arguments, jobs)
+
+    if devices:
+        if part != (0, 1):
+            raise click.UsageError("--accel and --part: the parts would all simulate the same designs")
+        if jobs > 1 and hours is not None:
+            raise click.UsageError("--accel with --hours draws networks and builds designs in turn: no --jobs")
+        plain = FuzzRequest(count=count or 100, seed=seed, first=first, keep=output, shrink_seconds=shrink_seconds)
+        with progress("random networks") as tell, finishing():
+            # Builds and simulations take all cores by themselves, one design after the other.
+            drawn = [in_parts()] if jobs > 1 and not only_devices else []
+            result = _with_devices(plain, takers, devices, builds, hours, only_devices or bool(drawn), tell)
+        _conclude(merge([*drawn, result]), absent, output, audit, as_json)
+        return
+    if jobs > 1:
+        result = in_parts()
     else:
         request = FuzzRequest(
             count=count or 100,

@@ -68,11 +68,12 @@ class Waiver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Whether it is of this point."""
         first, last = self.span
         here = point.file == self.file and first <= point.line <= last and point.kind is self.kind
-        return here and (self.point is None or _pattern(self.point).fullmatch(point.name) is not None)
+        return here and (self.point is None or fits(self.point, point.name))
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name is one that a pattern is of, in which * is anything."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 class Fault(NamedTuple):

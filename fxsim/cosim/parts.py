@@ -140,6 +140,7 @@ def _join(fitted: Fitted, results: Sequence[CosimResult], parts: tuple[tuple[int
         replay=None if failed is None else failed.verdict.replay,
         taps=taps,
         output=output,
+        moments={name: sum(result.streams.moments[name] for result in counted) for name in first.streams.moments},
         cycles=sum(result.timing.cycles for result in counted),
         resets=sum(result.timing.resets for result in counted),
         cycles_per_second=round(sum(result.timing.cycles for result in counted) / max(seconds, 1e-9)),

@@ -164,7 +164,8 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     """The streams that were compared: taps by name in graph order, and the device's output.
 
     `unprobed`: taps of the model that were not looked at, since the design shows no such tap; of them `outside` are not
-    computed by the design, which is a part of the model. `output_tap`: the tap that the output carries.
+    computed by the design, which is a part of the model. `output_tap`: the tap that the output carries. `moments`: how
+    often each of those came that the device counts, such as a reset in a phase of an image.
     """
 
     taps: dict[str, TapResult]
@@ -173,6 +174,7 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     unprobed: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     output_tap: str = ""
+    moments: dict[str, int] = {}
 
     @property
     def mismatches(self) -> int:

@@ -2,7 +2,7 @@
 
 from fxsim.coverage.count import Counter
 from fxsim.coverage.directed import Directed, close, read_directed, write_directed
-from fxsim.coverage.measure import cover_images, cover_trace
+from fxsim.coverage.measure import cover_equal, cover_images, cover_trace
 from fxsim.coverage.record import (
     Coverage,
     Figures,
@@ -11,6 +11,7 @@ from fxsim.coverage.record import (
     by_family,
     by_node,
     merge,
+    missing_moments,
     read_coverage,
     total,
     write_coverage,
@@ -26,9 +27,11 @@ __all__ = [
     "by_family",
     "by_node",
     "close",
+    "cover_equal",
     "cover_images",
     "cover_trace",
     "merge",
+    "missing_moments",
     "read_coverage",
     "read_directed",
     "total",

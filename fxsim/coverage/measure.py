@@ -103,11 +103,16 @@ def cover_trace(
     if not result.equal:
         why = "not all of it could be compared" if result.first is None else sentence(result.first)
         raise ComparisonError(f"{name} covers nothing, since it is not the model: {why}")
+    return cover_equal(model, x, set(taps), "trace", name, result.compared), result
+
+
+def cover_equal(
+    model: Model, x: Integers, taps: set[str], kind: str, name: str, values: int, fields: tuple[str, ...] = ("images",)
+) -> Coverage:
+    """The coverage of values that a source of a kind showed at some taps of images `x`, so many, all the model's."""
     counter = Counter(model)
-    nodes = seen_nodes(model, set(taps))
-    for part, values in run_chunks(model, x, taps):
-        counter.add({INPUT: x[part]} | values, nodes)
-    source = Source(
-        kind="trace", name=name, images=len(x), sha256=images_sha256(x), nodes=len(nodes), values=result.compared
-    )
-    return make_coverage(model, counter, source, ("images",)), result
+    nodes = seen_nodes(model, taps)
+    for part, found in run_chunks(model, x, ALL_TAPS):
+        counter.add({INPUT: x[part]} | found, nodes)
+    source = Source(kind=kind, name=name, images=len(x), sha256=images_sha256(x), nodes=len(nodes), values=values)
+    return make_coverage(model, counter, source, fields)

@@ -69,7 +69,10 @@ class NodeCoverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The coverage of a model. `not_measured`: what of the traffic was not looked at, in words."""
+    """The coverage of a model. `moments`: by device, how often what it counts came in each of its moments.
+
+    `not_measured`: what of the traffic was not looked at, in words.
+    """
 
     format: int
     model: str
@@ -77,6 +80,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sources: tuple[Source, ...]
     nodes: tuple[NodeCoverage, ...]
     not_measured: tuple[str, ...] = ()
+    moments: dict[str, dict[str, Count]] = {}
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +185,11 @@ def by_family(coverage: Coverage) -> dict[str, Figures]:
     return found
 
 
+def missing_moments(coverage: Coverage) -> dict[str, tuple[str, ...]]:
+    """By device, the moments that never came."""
+    return {device: tuple(n for n, count in found.items() if not count) for device, found in coverage.moments.items()}
+
+
 def total(coverage: Coverage) -> Figures:
     """The counts of all points."""
     return sum(by_node(coverage).values(), NOTHING)
@@ -221,7 +230,20 @@ def merge(first: Coverage, second: Coverage) -> Coverage:
     nodes = tuple(_merge_nodes(a, b) for a, b in zip(first.nodes, second.nodes, strict=True))
     sources = first.sources + tuple(source for source in second.sources if source not in first.sources)
     left = tuple(dict.fromkeys((*first.not_measured, *second.not_measured)))
-    return check_consistent(msgspec.structs.replace(first, nodes=nodes, sources=sources, not_measured=left))
+    moments = _merge_moments(first.moments, second.moments)
+    merged = msgspec.structs.replace(first, nodes=nodes, sources=sources, not_measured=left, moments=moments)
+    return check_consistent(merged)
+
+
+def _merge_moments(first: dict[str, dict[str, int]], second: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts of both; FileError where one device's moments are others in each: of another version's record."""
+    merged = first | second
+    for device in first.keys() & second.keys():
+        one, other = first[device], second[device]
+        if one.keys() != other.keys():
+            raise FileError(f"coverage: the moments of '{device}' in one file are not those in the other")
+        merged[device] = {name: count + other[name] for name, count in one.items()}
+    return merged
 
 
 def _merge_nodes(one: NodeCoverage, other: NodeCoverage) -> NodeCoverage:

@@ -18,14 +18,13 @@ from fxsim.cosim.result import CosimResult
 from fxsim.coverage.count import Counter
 from fxsim.coverage.directed import Directed
 from fxsim.coverage.invert import invert
-from fxsim.coverage.measure import images_sha256, make_coverage, seen_nodes
+from fxsim.coverage.measure import cover_equal, images_sha256
 from fxsim.coverage.record import Coverage, Source, States, check_consistent, merge, packed, unpacked
 from fxsim.devices import NodeDesign
 from fxsim.engines import run_chunks
 from fxsim.errors import ComparisonError
 from fxsim.graph import ALL_TAPS, INPUT, Graph, Model, Node
 from fxsim.operators import Affine, Linear
-from fxsim.simulate import parse_stall
 
 Progress = Callable[[int, int], None]
 Status = Callable[[str], None]
@@ -47,21 +46,29 @@ def cover_rtl(
         raise ComparisonError(f"the RTL of '{request.device}' covers nothing: {why_not(result)}; fxsim cosim says more")
     start, stop = request.images or (0, len(x))
     taps = {tap.tap for tap in result.comparison.taps if tap.equal}
-    nodes = seen_nodes(model, taps | ({model.graph.output} if result.streams.output.mismatches == 0 else set()))
-    counter = Counter(model)
-    for _, values in _with_input(model, x[start:stop]):
-        counter.add(values, nodes)
+    output = {result.streams.output_tap} if result.streams.output.mismatches == 0 else set()
     words = f"{request.device} {name}, stalls {result.provenance.stall}"
-    source = Source(
-        kind="rtl",
-        name=words,
-        images=stop - start,
-        sha256=images_sha256(x[start:stop]),
-        nodes=len(nodes),
-        values=result.comparison.compared,
-    )
-    made = make_coverage(model, counter, source, ("images", "rtl"))
-    return msgspec.structs.replace(made, not_measured=phases(result)), result
+    shown, compared = taps | output, result.comparison.compared
+    made = cover_equal(model, x[start:stop], shown, "rtl", words, compared, ("images", "rtl"))
+    moments = {request.device: result.streams.moments} if result.streams.moments else {}
+    left = () if moments else (f"moments: the harness of '{request.device}' counts no stalls and resets by phase",)
+    return msgspec.structs.replace(made, not_measured=left, moments=moments), result
+
+
+AIMED_IMAGES = 200
+"""Images of a run that aims at moments: after each reset those that have not come out are computed again."""
+
+
+def aim(
+    request: CosimRequest, seed: int = 1, progress: Progress | None = None, status: Status | None = None
+) -> Coverage:
+    """The coverage of a run that makes each moment come that the device counts, as far as one can be made to.
+
+    The request's images, again and again where they are few. StimulusError where the device cannot be aimed at.
+    """
+    x = request.model.check_stimulus(request.x)
+    many = np.concatenate([x] * -(-AIMED_IMAGES // len(x)))[:AIMED_IMAGES]
+    return cover_rtl(replace(request, x=many, images=None, stall=f"aim:{seed}"), "aimed", progress, status)[0]
 
 
 def why_not(result: CosimResult) -> str:
@@ -69,18 +76,6 @@ def why_not(result: CosimResult) -> str:
     if result.verdict.stopped is not None:
         return result.verdict.stopped.reason
     return result.comparison.reason or "a rule of the streams was broken, or not every image came out"
-
-
-def phases(result: CosimResult) -> tuple[str, ...]:
-    """The stalls and resets of a co-simulation, and what of them is not measured, in words."""
-    pattern = parse_stall(result.provenance.stall)
-    kinds = ", ".join(sorted(pattern.kinds)) or "none"
-    stalled = sum(1 for stream in result.streams.taps.values() if stream.stalled_cycles)
-    return (
-        f"phases: the pattern '{pattern.text}' (kinds: {kinds}) held values back in {stalled} of "
-        f"{len(result.streams.taps)} taps, and there were {result.timing.resets} resets; in which phase of an image "
-        "(before the first beat, in the middle, at the last, between images) is not told by the harness",
-    )
 
 
 def _with_input(model: Model, x: Integers) -> Iterable[tuple[slice, Mapping[str, Any]]]:

@@ -292,6 +292,10 @@ class Fitted(ABC):
         """The settings that repeat a run in its kept folder; None where they are those of the run."""
         return None
 
+    def moments(self, layout: Layout) -> tuple[str | None, ...]:  # noqa: ARG002  # most count none
+        """The name of each moment of a run that the harness counts, in its order; None for one that cannot be."""
+        return ()
+
     def disturbances(self, found: messages.Found) -> dict[str, int]:
         """Disturbances that a stall pattern can ask for, by kind: how often each was carried out."""
         return {"reset": found.resets}

@@ -91,13 +91,14 @@ def _stall(device: Device, rng: np.random.Generator) -> str:
         "reset": (f"reset:{seed}:3",),
         "error": (f"error:{seed}:3",),
         "stop": (f"stop:{seed}:3",),
+        "aim": (f"aim:{seed}",),
     }
     kinds = [kind for kind in ways if kind in device.stalls]
     one, other = (kinds[int(i)] for i in rng.choice(len(kinds), 2, replace=False))
     texts = [str(rng.choice(np.array(ways[kind]))) for kind in (one, other)]
-    # Two that hold back the same sides are no pattern.
-    sides = {"random", "burst"}
-    if {one, other} <= sides or rng.random() < 0.5:
+    # Two that hold back the same sides, or disturb where another aims, are no pattern.
+    clash = {one, other} <= {"random", "burst"} or {one, other} <= {"aim", "reset", "error", "stop"}
+    if clash or rng.random() < 0.5:
         texts = texts[:1]
     return "none" if rng.random() < 0.1 else "+".join(texts)
 

@@ -168,7 +168,7 @@ def _python_path() -> str:
 
 
 @cache
-def _environment() -> dict[str, str]:
+def _environment(simulator: str = "icarus") -> dict[str, str]:
     import cocotb_tools.config as config
     import find_libpython
 
@@ -189,7 +189,7 @@ def _environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "GPI_LOG_LEVEL": "ERROR",
         "COCOTB_MAX_FAILURES": "1",
-        _LIBRARY: str(config.lib_entry("vpi", "icarus")),
+        _LIBRARY: str(config.lib_entry("vpi", simulator)),
     }
 
 
@@ -205,6 +205,21 @@ def simulators() -> Iterator[Simulators]:
         yield made
     finally:
         made.close()
+
+
+def _told(case: Case, results: Path) -> dict[str, str]:
+    """The environment that says what of a testbench is run, and where its verdicts go."""
+    return {
+        "COCOTB_TOPLEVEL": case.module,
+        "COCOTB_TEST_MODULES": case.testbench,
+        "COCOTB_RESULTS_FILE": str(results),
+        "COCOTB_RANDOM_SEED": seed(),
+    }
+
+
+def bench_environment(case: Case, results: Path, simulator: str) -> dict[str, str]:
+    """The environment in which a simulator runs a case's cocotb tests, whose verdicts go into the file `results`."""
+    return _environment(simulator) | _told(case, results)
 
 
 def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None, stop: Stop = NEVER) -> str | None:
@@ -292,12 +307,7 @@ def children_seconds() -> float:
 
 def _simulate(case: Case, folder: Path, by: Simulators, limit: float | None, stop: Stop) -> Run:
     results = folder / "results.xml"
-    own = {
-        "COCOTB_TOPLEVEL": case.module,
-        "COCOTB_TEST_MODULES": case.testbench,
-        "COCOTB_RESULTS_FILE": str(results),
-        "COCOTB_RANDOM_SEED": seed(),
-    }
+    own = _told(case, results)
     with by.one(stop) as simulator:
         ended = simulator.run(folder, own, limit, 3600.0 if limit is None else _WALL_TIMES * limit, stop)
     failed, lines = "", list[str]()

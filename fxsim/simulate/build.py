@@ -137,14 +137,14 @@ _TRACE_FLAGS = (
     # What writes FST files throws some. The last of two such flags counts.
     *("-CFLAGS", "-fexceptions"),
 )
-_COVERAGE_FLAGS = (
+COVERAGE_FLAGS = (
     # Lines and branches, bits that turn, terms of expressions, and cover statements. Plain `--coverage` crashes where
     # memories are written.
     *("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-user"),
     # Signals are counted whatever they are called, and however wide they are.
     *("--coverage-underscore", "--coverage-max-width", "4096"),
 )
-_MAKE_VARIABLES = (
+MAKE_VARIABLES = (
     # How g++ is told of a precompiled header; the wheel was configured for another compiler.
     "CFG_CXXFLAGS_PCH_I=-include",
     # What runs once: constructors and initial values.
@@ -203,12 +203,12 @@ def build_simulator(
     optimise = optimisation() if optimise is None else optimise
     sources, harness = design.read(rtl), design.programs
     tools = find_toolchain(optimise)
-    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()), *(_COVERAGE_FLAGS if counted else ()))
+    flags = (*_VERILATOR_FLAGS, *(_TRACE_FLAGS if traced else ()), *(COVERAGE_FLAGS if counted else ()))
     versions = (tools.verilator_version, tools.compiler_version, tools.processor)
     # All that Verilator's own library depends on; then all that the simulator does, but for the Verilog's content.
     library = harness[LIBRARY.name]
     runtime_key = hash_parts(
-        library, *(text.encode() for text in (*versions, *flags, *_MAKE_VARIABLES, _RULES, optimise))
+        library, *(text.encode() for text in (*versions, *flags, *MAKE_VARIABLES, _RULES, optimise))
     )
     flags += ("--top-module", design.top, *(f"-G{name}={value}" for name, value in parameters.items()))
     programs = [part for name, text in harness.items() for part in (name.encode(), text)]
@@ -331,7 +331,7 @@ def _write_sources(work: Path, sources: Sources, harness: Mapping[str, bytes]) -
 
 def _make_command(tools: Toolchain, optimise: str) -> list[str]:
     variables = [
-        *_MAKE_VARIABLES,
+        *MAKE_VARIABLES,
         *(f"CXX={tools.compiler}", f"LINK={tools.compiler}"),
         *(f"OPT_FAST={optimise}", f"OPT_GLOBAL={optimise}"),
         # The wheel's makefile calls `python`, which Debian does not have.

@@ -67,6 +67,8 @@ class Registers {
     }
     void read(uint32_t address) { accesses_.push_back({false, address, 0}); }
     bool idle() const { return accesses_.empty(); }
+    uint32_t address() const { return accesses_.front().address; }  // of the access that is under way
+    size_t left() const { return accesses_.size(); }
     uint32_t operator[](uint32_t address) const { return values_.at(address); }  // as read last
     // The write that was taken in this cycle, or none.
     const uint32_t* written(uint32_t address) const {

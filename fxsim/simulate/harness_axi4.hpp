@@ -146,6 +146,7 @@ class ReadChannels {
     const std::deque<Read>& bursts() const { return bursts_; }
     bool under_way() const { return !bursts_.empty(); }
     bool offering() const { return reading_ != NONE; }
+    bool owes() const { return under_way() && !offering(); }
     uint64_t beats() const { return beats_; }
 
     // What has not ended, in words; empty where everything has.
@@ -285,6 +286,7 @@ class WriteChannels {
     }
 
     bool under_way() const { return !bursts_.empty() || !early_.empty() || !responses_.empty(); }
+    bool owes() const { return !responses_.empty() && answering_ == NONE; }
     uint64_t beats() const { return beats_; }
 
     // What has not ended, in words; empty where everything has.

@@ -385,6 +385,52 @@ class Histogram {
     uint64_t total_ = 0;
 };
 
+// ---- Moments --------------------------------------------------------------------------------------------------------
+
+// Moments of a run, by number: how often what is counted came in each.
+class Moments {
+  public:
+    explicit Moments(size_t count) : counts_(count) {}
+    void add(size_t moment) { ++counts_.at(moment); }
+    bool seen(size_t moment) const { return counts_.at(moment) != 0; }
+    std::string json() const {
+        return json_list(counts_, [](uint64_t count) { return std::to_string(count); });
+    }
+
+  private:
+    std::vector<uint64_t> counts_;
+};
+
+// Resets, or other things, in each of some moments once, at a cycle within it that is drawn; sooner where it was over
+// before that. What does not come although it was due several times is given up.
+class Aim {
+  public:
+    Aim(bool active, uint64_t seed, size_t moments) : active_(active), random_(seed), tries_(moments, TRIES) {}
+    bool active() const { return active_; }
+    // To be asked in every cycle, with the moment that it is in and whether that has had what is aimed at.
+    bool is_due(size_t moment, bool done) {
+        if (!active_ || done) {
+            last_ = ~size_t{0};
+            return false;
+        }
+        if (moment != last_) {
+            last_ = moment;
+            delay_ = NEVER;
+            size_t& left = tries_.at(moment);
+            if (left != 0) delay_ = random_.below(uint64_t{1} << std::max<size_t>(--left, AT_ONCE) - AT_ONCE);
+        }
+        return delay_ != NEVER && delay_-- == 0;
+    }
+
+  private:
+    static constexpr size_t TRIES = 12, AT_ONCE = 6;  // so many of them at once
+    bool active_;
+    Random random_;
+    std::vector<size_t> tries_;
+    size_t last_ = ~size_t{0};
+    uint64_t delay_ = NEVER;
+};
+
 // ---- The design -----------------------------------------------------------------------------------------------------
 
 // The Verilated design, its clock and its waveform.

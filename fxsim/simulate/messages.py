@@ -57,7 +57,8 @@ class Found(msgspec.Struct):
     """The result. `device`: what only the harness of this device has to say, as JSON.
 
     `seconds` without those of waiting for images; `cpu_seconds`: of the processor, from the harness's start.
-    `input`, `inputs`: the input stream of a device that has one, or all of one that may have several.
+    `moments`: how often what is counted came in each. `input`, `inputs`: the input stream of a device that has one, or
+    all of one that may have several.
     """
 
     images: int
@@ -79,6 +80,7 @@ class Found(msgspec.Struct):
     faults: list[Fault]
     input: Stream | None = None
     inputs: tuple[Stream, ...] = ()
+    moments: tuple[int, ...] = ()
     device: msgspec.Raw = msgspec.Raw(b"null")
 
 

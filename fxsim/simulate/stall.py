@@ -24,6 +24,7 @@ PATTERNS = {
     "reset:SEED[:N]": "N resets in any cycle (1); images that had not come out whole are sent again",
     "error:SEED[:N]": "N error responses on the bus (1); each must end its job, and the rest is run again",
     "stop:SEED[:N]": "N times (1) a job is stopped in any cycle, and the rest is run again",
+    "aim:SEED": "resets, and stalls of either side, at each moment that is counted, one after the other",
 }
 """Every pattern with what it does. Patterns are joined with '+', e.g. `random:7+gap:100+reset:3`."""
 
@@ -50,7 +51,7 @@ Side = Random | Burst | None
 class Stall:
     """A stall pattern: stalls of either side, `gap` idle cycles, and how many resets, errors and stops there are.
 
-    `waits`: ready waits for valid, as AXI allows a receiver.
+    `waits`: ready waits for valid, as AXI allows a receiver. `aim`: the seed of what is aimed at each moment.
     """
 
     text: str
@@ -64,12 +65,14 @@ class Stall:
     error_seed: int = 0
     stops: int = 0
     stop_seed: int = 0
+    aim: int | None = None
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Kinds of pattern in it: random (of either side), burst, wait, gap, reset, error, stop."""
+        """Kinds of pattern in it: random (of either side), burst, wait, gap, reset, error, stop, aim."""
         sides = {type(side) for side in (self.input, self.output)}
         present = {"random": Random in sides, "burst": Burst in sides, "wait": self.waits, "gap": self.gap > 0}
+        present["aim"] = self.aim is not None
         present |= {kind: times > 0 for kind, times in self.disturbances.items()}
         return frozenset(kind for kind, there in present.items() if there)
 
@@ -80,11 +83,11 @@ class Stall:
 
     def only_reset(self, seed: int, times: int) -> "Stall":
         """The same pattern, disturbed by nothing but so many resets."""
-        dropped = ("none", *self.disturbances)
+        dropped = ("none", "aim", *self.disturbances)
         parts = [part for part in self.text.split("+") if part.partition(":")[0] not in dropped]
         parts += [f"reset:{seed}:{times}"] if times else []
         text = "+".join(parts) or "none"
-        return replace(self, text=text, resets=times, reset_seed=seed if times else 0, errors=0, stops=0)
+        return replace(self, text=text, resets=times, reset_seed=seed if times else 0, errors=0, stops=0, aim=None)
 
     def waiting(self) -> "Stall":
         """The same pattern, in which ready waits for valid."""
@@ -95,7 +98,7 @@ class Stall:
     @property
     def disturbs(self) -> bool:
         """Whether images are run again: where that happens depends on how many there are."""
-        return bool(self.resets or self.errors or self.stops)
+        return bool(self.resets or self.errors or self.stops or self.aim is not None)
 
 
 def parse_stall(text: str) -> Stall:
@@ -105,6 +108,8 @@ def parse_stall(text: str) -> Stall:
     for part in text.split("+"):
         kind, *arguments = part.split(":")
         touches = {"random": {"input", "output"}, "burst": {"input", "output"}}.get(kind, {kind})
+        # What is aimed at is as many resets, errors and stops as there are moments for.
+        touches = {"aim", "reset", "error", "stop"} if kind == "aim" else touches
         if seen & touches or ("none" in seen | touches and len(text.split("+")) > 1):
             raise StimulusError(f"stall pattern '{text}': '{part}' contradicts what stands before or after it")
         seen |= touches
@@ -132,6 +137,8 @@ def _apply(stall: Stall, kind: str, arguments: list[str]) -> Stall:
     if kind == "burst" and count == 1:
         seed = _number(arguments[0], SEED_MAX)
         return replace(stall, input=Burst(2 * seed), output=Burst(2 * seed + 1))
+    if kind == "aim" and count == 1:
+        return replace(stall, aim=_number(arguments[0], SEED_MAX))
     if kind == "gap" and count == 1:
         return replace(stall, gap=_number(arguments[0], GAP_MAX))
     if kind in ("reset", "error", "stop") and count in (1, 2):

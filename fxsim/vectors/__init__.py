@@ -2,7 +2,7 @@
 
 from fxsim.vectors.check import VectorCheck, VectorProblem, check_vectors
 from fxsim.vectors.formats import FORMATS
-from fxsim.vectors.manifest import MANIFEST, VectorManifest, read_manifest
+from fxsim.vectors.manifest import MANIFEST, STIMULUS_FILE, VectorManifest, read_manifest
 from fxsim.vectors.stimulus import DRAWS, draw_stimulus
 from fxsim.vectors.write import write_vectors
 
@@ -10,6 +10,7 @@ __all__ = [
     "DRAWS",
     "FORMATS",
     "MANIFEST",
+    "STIMULUS_FILE",
     "VectorCheck",
     "VectorManifest",
     "VectorProblem",

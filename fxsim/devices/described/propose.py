@@ -386,16 +386,11 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
         if one.file is None or one.file in seen:
             continue
         seen.add(one.file)
-        memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == one.array), None)
-        size = (
-            ""
-            if memory is None
-            else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
-        )
+        memory = _memory(found, one.array, one.where)
         fits = [] if model is None or memory is None else list(_arrays(model, memory))
-        among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
-        yield from ("", comment(f"{one.where} reads it into '{one.array}', as '{one.name}' names it{size}"))
-        yield from ("[[memory]]", f"file = {text(one.file)}", f"tensor = {text(CHOOSE)}  # one of {among}")
+        said = f"{one.where} reads it into '{one.array}', as '{one.name}' names it{_size(memory)}"
+        yield from ("", comment(said), "[[memory]]", f"file = {text(one.file)}")
+        yield from _filled(fits, Path(one.file).stem, one.array)
     unknown = {(one.name, one.array) for one in found.files if one.file is None}
     for name in names:
         for raw_file, raw_array in dict.fromkeys(READ_BY_NAME.findall(files[name])):
@@ -409,7 +404,7 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
                 "# [[memory]]",
                 f"# file = {text('its name')}",
             )
-            memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
+            memory = _memory(found, array)
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
             among = ", ".join(dict.fromkeys(fit[0] for fit in fits[:20])) or "an array such as 'fc.weight'"
             yield f"# tensor = {text(CHOOSE)}  # one of {among}"
@@ -418,26 +413,40 @@ def _memories(found: Survey, files: dict[str, bytes], names: Iterable[str], mode
             if file in seen or base == b"b":
                 continue
             seen.add(file)
-            memory = next((s for s in found.signals if s.words and s.name.rpartition(".")[2] == array), None)
-            size = (
-                ""
-                if memory is None
-                else f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
-            )
-            yield from ("", comment(f"{name} reads it into '{array}'{size}"), "[[memory]]", f"file = {text(file)}")
+            memory = _memory(found, array)
+            said = f"{name} reads it into '{array}'{_size(memory)}"
+            yield from ("", comment(said), "[[memory]]", f"file = {text(file)}")
             fits = [] if model is None or memory is None else list(_arrays(model, memory))
-            if (chosen := _chosen(fits, Path(file).stem, array)) is not None:
-                (tensor, word, bits), why = chosen
-                yield f"tensor = {text(tensor)}  # {why}"
-            else:
-                among = f"one of {', '.join(fit[0] for fit in fits[:20])}" if fits else "an array such as 'fc.weight'"
-                yield f"tensor = {text(CHOOSE)}  # {among}"
-                word, bits = (fits[0][1], fits[0][2]) if fits else ("value", 8)
-            if word == "row":
-                yield 'word = "row"'
-                yield '# first = "high"  # where the first value of a row is in the most significant bits'
-            if bits != 8:
-                yield f"bits = {bits}"
+            yield from _filled(fits, Path(file).stem, array)
+
+
+def _memory(found: Survey, array: str, where: str = "") -> Signal | None:
+    """The memory of a name: that of the instance `where`, a path from the top on, if it has one."""
+    memories = [signal for signal in found.signals if signal.words and signal.name.rpartition(".")[2] == array]
+    here = f"{where}.{array}".partition(".")[2]
+    return next((one for one in memories if one.name == here), next(iter(memories), None))
+
+
+def _size(memory: Signal | None) -> str:
+    if memory is None:
+        return ""
+    return f", {memory.words} {'word' if memory.words == 1 else 'words'} of {memory.bits} bits"
+
+
+def _filled(fits: list[tuple[str, str, int]], *names: str) -> Iterator[str]:
+    """The lines that say which array fills a memory: the one that is clear, or those to choose from."""
+    if (chosen := _chosen(fits, *names)) is not None:
+        (tensor, word, bits), why = chosen
+        yield f"tensor = {text(tensor)}  # {why}"
+    else:
+        among = f"one of {', '.join(fit[0] for fit in fits[:20])}" if fits else "an array such as 'fc.weight'"
+        yield f"tensor = {text(CHOOSE)}  # {among}"
+        word, bits = (fits[0][1], fits[0][2]) if fits else ("value", 8)
+    if word == "row":
+        yield 'word = "row"'
+        yield '# first = "high"  # where the first value of a row is in the most significant bits'
+    if bits != 8:
+        yield f"bits = {bits}"
 
 
 def _chosen(fits: list[tuple[str, str, int]], *names: str) -> tuple[tuple[str, str, int], str] | None:

@@ -20,6 +20,7 @@ from fxsim.devices.simd.layout import RESULT, SimdLayout
 from fxsim.devices.simd.memory_files import write_memory_image
 from fxsim.devices.simd.memory_image import LANES, STAGES, build_memory_image
 from fxsim.devices.simd.messages import Part
+from fxsim.devices.simd.moments import name_moments
 from fxsim.devices.simd.needs import needs
 from fxsim.devices.simd.nodes import list_parts
 from fxsim.devices.simd.proofs import whole
@@ -133,6 +134,8 @@ class FittedSimd(Fitted):
             "error_seed": str(stall.error_seed),
             "stops": str(stall.stops),
             "stop_seed": str(stall.stop_seed),
+            "aim": str(int(stall.aim is not None)),
+            "aim_seed": str(stall.aim or 0),
             "reach": str(_REACH),
             "delays": str(max(256, 2 * image_cycles)),
             "inside_max": str(_INSIDE_MAX),
@@ -165,6 +168,10 @@ class FittedSimd(Fitted):
         """The memory image with its address map and C header, and the images, in `memory/`."""
         (folder / "memory").mkdir(parents=True)
         write_memory_image(self._model, folder / "memory", images=x)
+
+    def moments(self, layout: Layout) -> tuple[str | None, ...]:  # noqa: ARG002  # of all taps alike
+        """Resets, stops, errors and stalls, by step of a job."""
+        return name_moments([layer.name for layer in self.image.layers])
 
     def disturbances(self, found: messages.Found) -> dict[str, int]:
         """Resets, errors on the bus, and stops."""
@@ -256,7 +263,7 @@ DEVICE = Device(
     fit=FittedSimd,
     settings=SimdSettings,
     figures=SimdFigures,
-    stalls=frozenset({"random", "burst", "gap", "reset", "error", "stop"}),
+    stalls=frozenset({"random", "burst", "gap", "reset", "error", "stop", "aim"}),
     universal=True,
     handshakes=False,
     four_state=True,

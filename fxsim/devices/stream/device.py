@@ -9,6 +9,7 @@ from fxsim.devices.settings import Settings
 from fxsim.devices.stream.blocks import blocks
 from fxsim.devices.stream.four_state import make_bench
 from fxsim.devices.stream.layout import OUTPUT, StreamLayout
+from fxsim.devices.stream.moments import name_moments, stages
 from fxsim.devices.stream.needs import instance_of, needs
 from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
@@ -64,6 +65,11 @@ class FittedStream(Fitted):
             "input_stall": stall_argument(stall.input, self.bound),
             "output_stall": stall_argument(stall.output, self.bound),
             "ready_waits": str(int(stall.waits)),
+            "aim": str(int(stall.aim is not None)),
+            "aim_seed": str(stall.aim or 0),
+            "aim_free": str(2 * self.bound),
+            "token_size": str(graph.input_shape[1]),
+            "stage_ends": ",".join(map(str, stages(self._model).values())),
             "gap": str(stall.gap),
             "resets": str(stall.resets),
             "reset_seed": str(stall.reset_seed),
@@ -74,6 +80,11 @@ class FittedStream(Fitted):
             # Long enough for what a surplus image would need to come out.
             "drain": str(max(256, 2 * self.bound)),
         }
+
+    def moments(self, layout: Layout) -> tuple[str | None, ...]:
+        """Resets by phase of an image, and the places at which streams were held."""
+        assert isinstance(layout, StreamLayout)
+        return name_moments(layout)
 
     def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # one value a beat
         """The streams between the modules, each with signals of its own."""
@@ -141,7 +152,7 @@ DEVICE = Device(
     about="built for the model's dimensions, every operator in hardware of its own",
     fit=FittedStream,
     four_state=True,
-    stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
+    stalls=frozenset({"random", "burst", "wait", "gap", "reset", "aim"}),
     nodes=write_nodes,
     described=describe_all,
     proofs=proofs,

@@ -31,6 +31,48 @@ struct Stream : Comparison {
     }
 };
 
+// ---- Moments --------------------------------------------------------------------------------------------------------
+
+// Numbers of the moments, in the order in which `moments.py` names them: by phase of the oldest image inside resets,
+// cycles in which nothing was offered, and those in which the input was held; the places of an image at which the
+// output was held; taps that were held.
+enum Phase : size_t { BETWEEN, FIRST_TOKEN, FURTHER_TOKENS, STAGES };  // then a phase a stage, then SCORES
+
+constexpr size_t PLACES = 3;
+enum Place : size_t { FIRST, MIDDLE, LAST };
+inline size_t place_of(size_t index, size_t size) { return index == 0 ? FIRST : index + 1 == size ? LAST : MIDDLE; }
+
+// When the output holds back so that the streams before it come to wait: after a random time, until nothing moves any
+// more, or for a few cycles.
+class Holds {
+  public:
+    Holds(bool active, uint64_t seed, uint64_t free) : active_(active), random_(seed), free_(free) { draw(); }
+    // To be asked once a cycle.
+    bool operator()(bool moved) {
+        if (!active_) return false;
+        if (!holding_) {
+            if (left_-- != 0) return false;
+            holding_ = true;
+            still_ = 0;
+            left_ = random_.below(2) == 0 ? random_.below(SHORT) : NEVER;
+        }
+        still_ = moved ? 0 : still_ + 1;
+        if (still_ == STILL || left_-- == 0) draw();
+        return holding_;
+    }
+
+  private:
+    static constexpr uint64_t STILL = 40;  // cycles in which nothing moves: then nothing will
+    static constexpr uint64_t SHORT = 64;
+    void draw() {
+        holding_ = false;
+        left_ = random_.below(free_);
+    }
+    bool active_, holding_ = false;
+    Random random_;
+    uint64_t free_, left_ = 0, still_ = 0;
+};
+
 // ---- The simulation -------------------------------------------------------------------------------------------------
 
 class Simulation {
@@ -49,7 +91,12 @@ class Simulation {
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
           input_size_(options.number("input_size")),
+          token_size_(options.number("token_size")),
+          stage_ends_(options.numbers("stage_ends")),
           window_(options.number("images"), plan(options)),
+          moments_(3 * phases() + PLACES + taps_.size()),
+          aim_(options.number("aim") != 0, options.number("aim_seed"), phases()),
+          holds_(options.number("aim") != 0, options.number("aim_seed") + 1, options.number("aim_free")),
           dut_(options) {
         if (wave_from_ == 0) dut_.open_wave();
     }
@@ -59,16 +106,21 @@ class Simulation {
         reset(RESET_CYCLES);
         uint64_t drained = 0;
         while (!dut_.finished()) {
-            if (resets_left_ != 0 && reset_is_due()) {
-                --resets_left_;
+            now_ = phase();
+            const bool aimed = aim_.is_due(now_, moments_.seen(now_));
+            if (aimed || (resets_left_ != 0 && reset_is_due())) {
+                if (!aimed) --resets_left_;
                 ++resets_done_;
+                moments_.add(now_);
                 reset(1 + reset_random_.below(RESET_CYCLES));
                 restart();
+                now_ = phase();
             }
             drive();
             dut_.settle();
             const bool moved = observe();
             dut_.clock();
+            held_ = holds_(moved);
             if (stop_) break;
             if (output_.image == window_.count() && input_image_ == window_.count()) {
                 if (++drained > drain_) break;
@@ -115,6 +167,27 @@ class Simulation {
             taps_.push_back(tap);
         }
         return offset;
+    }
+
+    // -- Moments --
+
+    size_t phases() const { return STAGES + stage_ends_.size() + 1; }
+    size_t input_gap() const { return phases() + now_; }
+    size_t input_held() const { return 2 * phases() + now_; }
+    size_t output_held() const { return 3 * phases() + place_of(output_.index, output_.size); }
+    size_t tap_held(size_t tap) const { return 3 * phases() + PLACES + tap; }
+
+    // Where the oldest image stands that has not come out whole.
+    size_t phase() const {
+        const uint64_t image = output_.image;
+        const size_t scores = STAGES + stage_ends_.size();
+        if (output_.index != 0) return scores;
+        if (image == window_.count()) return BETWEEN;
+        if (input_image_ == image)
+            return input_index_ == 0 ? BETWEEN : input_index_ < token_size_ ? FIRST_TOKEN : FURTHER_TOKENS;
+        for (size_t i = 0; i < stage_ends_.size(); ++i)
+            if (taps_[stage_ends_[i]].image <= image) return STAGES + i;
+        return scores;
     }
 
     // -- Resets --
@@ -195,6 +268,8 @@ class Simulation {
         if (!offering_ && input_image_ < window_.count()) {
             if (gap_left_ != 0) {
                 --gap_left_;
+            } else if (aim_.active() && !moments_.seen(input_gap())) {
+                // A gap, in a phase that has not had one.
             } else if (!input_stall_()) {
                 offering_ = true;
                 if (input_image_ == window_.end()) {
@@ -204,12 +279,14 @@ class Simulation {
                 if (input_image_ == wave_from_) dut_.open_wave();
             }
             held_back_ = !offering_;
+            if (!offering_) moments_.add(input_gap());
         }
         dut_->s_axis_tvalid = offering_;
         // While nothing is offered the data and last lines carry what no design may look at.
         dut_->s_axis_tdata = offering_ ? *window_.bytes(input_image_, input_index_) : 0xa5;
         dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
-        const bool stall = output_stall_();
+        const bool aimed = aim_.active() && (held_ || !moments_.seen(output_held()));
+        const bool stall = output_stall_() || aimed;
         dut_->m_axis_tready = !stall && (!ready_waits_ || output_waits_);
         held_back_ |= stall;
     }
@@ -235,6 +312,8 @@ class Simulation {
         if (dut_->s_axis_tvalid && dut_->s_axis_tready) {
             accept_input();
             moved = true;
+        } else if (dut_->s_axis_tvalid) {
+            moments_.add(input_held());
         }
         check_output_rules();
         if (dut_->m_axis_tvalid && dut_->m_axis_tready) {
@@ -268,6 +347,7 @@ class Simulation {
             for (uint64_t wait = waiting_[word]; wait != 0; wait &= wait - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
                 ++taps_[i].stalled;
+                moments_.add(tap_held(i));
                 taps_[i].offered = data[i];
             }
         }
@@ -317,6 +397,7 @@ class Simulation {
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
         output_.stalled += output_waits_;
+        if (output_waits_) moments_.add(output_held());
         waiting_beat_ = beat;
     }
 
@@ -429,6 +510,7 @@ class Simulation {
             .known("first_output_latency", first_output_latency_)
             .raw("input", json(input, dut_->s_axis_tvalid, dut_->s_axis_tready))
             .raw("output", json(output_, dut_->m_axis_tvalid, dut_->m_axis_tready))
+            .raw("moments", moments_.json())
             .raw("taps", json_taps());
         print(Object().raw("result", faults_.describe(result).json()));
     }
@@ -448,8 +530,15 @@ class Simulation {
     bool held_back_ = false;  // this side stalls in this cycle: not moving proves nothing
     Stream output_;
     std::vector<Stream> taps_;
-    uint64_t known_[WORDS] = {};    // a bit for each tap there is
-    Window window_;                 // after what plan() fills
+    uint64_t known_[WORDS] = {};        // a bit for each tap there is
+    size_t token_size_;                 // values of a token of the input
+    std::vector<uint64_t> stage_ends_;  // the last tap of each stage
+    Window window_;                     // after what plan() fills
+    Moments moments_;
+    Aim aim_;
+    Holds holds_;
+    size_t now_ = 0;                // the phase of this cycle
+    bool held_ = false;             // by what is aimed at
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
     uint32_t waiting_beat_ = 0;

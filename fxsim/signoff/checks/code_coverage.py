@@ -14,6 +14,7 @@ from fxsim.code_coverage.waivers import FILE_BYTES_MAX
 from fxsim.devices import DEFAULT, DESCRIBED
 from fxsim.errors import FxsimError, ToolError
 from fxsim.formats.text import read_bounded
+from fxsim.mutation.counted import count_bench
 from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.kind import Kind, Section, Topic
@@ -72,8 +73,9 @@ class CoverageRun(Part, frozen=True, kw_only=True):
 class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
     """At least `goal` percent of every kind of point in `kinds` was run or is waived, and no waiver is at fault.
 
-    `runs`: what is simulated; in their stall patterns `{seed}` is the check's own. `waivers`: a TOML file, relative to
-    the plan as `dut` and `rtl` are.
+    `runs`: what is simulated; in their stall patterns `{seed}` is the check's own. `testbenches`: modules of the
+    project's own Verilog whose testbenches are run besides: for what a right driver never does. `waivers`: a TOML file,
+    relative to the plan as `dut` and `rtl` are.
     """
 
     runs: Annotated[tuple[CoverageRun, ...], Meta(min_length=1)]
@@ -81,6 +83,7 @@ class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
     dut: str | None = None
     rtl: str | None = None
     waivers: str | None = None
+    testbenches: tuple[Name, ...] = ()
     goal: Goal = 100
     kinds: Annotated[tuple[PointKind, ...], Meta(min_length=1)] = HELD
 
@@ -122,6 +125,8 @@ class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
             yield from self.simulated(run).problems()
         if len(set(self.kinds)) < len(self.kinds):
             yield "names a kind of point more than once"
+        if self.testbenches and (self.dut is not None or self.rtl is not None):
+            yield "names testbenches, which are of the project's own Verilog: not with dut or rtl"
 
 
 class ShareRow(Record, frozen=True):
@@ -226,6 +231,11 @@ def run(check: CodeCoverageCheck, context: Context, seed: int) -> Outcome:
             if len(problems) == 1:
                 kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         context.status(f"simulation {number + 1} of {len(pairs)} done")
+    cases = 0
+    for module in check.testbenches:
+        coverage, sources, ran = count_bench(module, status=context.status)
+        merged.add(coverage, sources)
+        cases += ran
     if merged.coverage is None or merged.sources is None or not merged.coverage.counts:
         raise FxsimError("no point of the Verilog was counted")
     judged = judge(merged.coverage, merged.sources, waivers)
@@ -242,7 +252,8 @@ def run(check: CodeCoverageCheck, context: Context, seed: int) -> Outcome:
     folder = _write(check, judged, context)
     row = _row(check, judged, missing, folder)
     told = ", ".join(f"{kind} {_share_words(share.run, share.waived, share.points)}" for kind, share in shares.items())
-    summary = f"{told}; {len(pairs)} simulations of {check.device}, {len(judged.modules)} modules"
+    benches = f" and {cases} cases of testbenches" if cases else ""
+    summary = f"{told}; {len(pairs)} simulations of {check.device}{benches}, {len(judged.modules)} modules"
     figures = [Figure(f"{kind} points run", round(share.percent, 2), "%") for kind, share in shares.items()]
     findings = _findings(judged, missing, context)
     return Outcome(

@@ -12,7 +12,7 @@ struct Disturbance {
     Disturbance(const Options& options, const char* count, const char* seed)
         : left(options.number(count)), random(options.number(seed)) {}
     void happened() {
-        --left;
+        if (left != 0) --left;  // what is aimed is not counted before
         ++done;
     }
     uint64_t left, done = 0;
@@ -22,7 +22,7 @@ struct Disturbance {
 
 class Disturbances {
   public:
-    Disturbances(const Shared& shared, const Options& options)
+    Disturbances(Shared& shared, const Options& options)
         : resets(options, "resets", "reset_seed"),
           errors(options, "errors", "error_seed"),
           stops(options, "stops", "stop_seed"),
@@ -51,6 +51,7 @@ class Disturbances {
             d->at = d->random.below(reads + writes + 1);
             d->delay = d->random.below(d->random.below(2) == 0 ? 4 : delays_);
         }
+        if (shared_.moments.aimed()) response_ = uint8_t(2 + errors.random.below(2));
         if (errors.left == 0) return;
         error_is_write_ = errors.random.below(4) == 0;
         errors.at = errors.random.below(error_is_write_ ? writes : reads);
@@ -63,7 +64,10 @@ class Disturbances {
     }
     void write_beat() { ++beats_; }
 
-    bool next_read_fails() const { return may_fail() && !error_is_write_ && read_beats_ >= errors.at; }
+    bool next_read_fails() const {
+        if (!shared_.job.disturbed() && shared_.moments.read_fails()) return true;
+        return may_fail() && !error_is_write_ && read_beats_ >= errors.at;
+    }
     // A word of a result is written: whether its burst is to be answered with an error.
     bool word_fails() {
         const uint64_t word_number = words_++;
@@ -74,7 +78,7 @@ class Disturbances {
   private:
     bool may_fail() const { return errors.left != 0 && !shared_.job.disturbed(); }
 
-    const Shared& shared_;
+    Shared& shared_;
     uint64_t reach_, delays_;
     bool error_is_write_ = false;
     uint8_t response_ = 0;

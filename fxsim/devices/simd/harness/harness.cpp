@@ -39,16 +39,22 @@ class Simulation {
         uint64_t drained = 0, idle = 0;
         while (!dut_.finished()) {
             log_.cycle = dut_.cycle();
-            if (disturbances_.is_due(disturbances_.resets, results_.last_moment())) {
+            jobs_.tell_step();
+            const bool aimed = !jobs_.finished() && shared_.moments.reset_is_due();
+            if (aimed || disturbances_.is_due(disturbances_.resets, results_.last_moment())) {
+                shared_.moments.reset();
                 disturbances_.resets.happened();
                 reset(1 + disturbances_.resets.random.below(RESET_CYCLES));
                 jobs_.restart(shared_.acknowledged);
                 idle = 0;
             }
             jobs_.control();
+            jobs_.tell_step();
             drive();
             dut_.settle();
+            count_held();
             const bool moved = observe();
+            moved_ = moved;
             dut_.clock();
             if (log_.stop) break;
             if (jobs_.finished()) {
@@ -67,6 +73,8 @@ class Simulation {
     }
 
   private:
+    static constexpr uint64_t HELD_INSIDE = 5;  // images read whose results may be held back
+
     void reset(uint64_t cycles) {
         dut_->rst = 1;
         jobs_.reset();
@@ -89,7 +97,30 @@ class Simulation {
     void drive() {
         jobs_.drive();
         reads_.drive();
+        JobMoments& moments = shared_.moments;
+        const bool many = shared_.window.end() > shared_.acknowledged + HELD_INSIDE;
+        writes_.hold_answers(moments.holds_on(B, moved_, b_taken_, many));
         writes_.drive();
+        if (!moments.aimed()) return;
+        if (moments.holds_answer()) dut_->s_axil_bready = dut_->s_axil_rready = 0;
+        if (moments.holds_once(AR)) dut_->m_axi_arready = 0;
+        if (moments.holds_on(AW, moved_, aw_taken_, many)) dut_->m_axi_awready = 0;
+        if (moments.holds_on(W, moved_, w_taken_, many)) dut_->m_axi_wready = 0;
+    }
+
+    // Who waits in this cycle, in which step of the job.
+    void count_held() {
+        JobMoments& moments = shared_.moments;
+        if ((dut_->s_axil_bvalid && !dut_->s_axil_bready) || (dut_->s_axil_rvalid && !dut_->s_axil_rready))
+            moments.answer_held();
+        if (dut_->m_axi_arvalid && !dut_->m_axi_arready) moments.held_back(AR);
+        if (reads_.owes()) moments.held_back(R);
+        if (dut_->m_axi_awvalid && !dut_->m_axi_awready) moments.held_back(AW);
+        if (dut_->m_axi_wvalid && !dut_->m_axi_wready) moments.held_back(W);
+        if (writes_.owes()) moments.held_back(B);
+        aw_taken_ = dut_->m_axi_awvalid && dut_->m_axi_awready;
+        w_taken_ = dut_->m_axi_wvalid && dut_->m_axi_wready;
+        b_taken_ = dut_->m_axi_bvalid && dut_->m_axi_bready;
     }
 
     // Every channel in this cycle. Returns whether anything moved.
@@ -116,6 +147,7 @@ class Simulation {
     void observe_sequencer() {
         const bool step = dut_->mon_step;
         const size_t layer = dut_->mon_layer;
+        if (shared_.job.running()) shared_.moments.compute(step, dut_->mon_wait, layer);
         if (!shared_.job.running()) {
             if (step || dut_->mon_wait != 0) log_.fault("steps or waits without a job", "mon");
             layer_ = size_t(NEVER);  // before the first one
@@ -164,7 +196,8 @@ class Simulation {
             .number("cpu_seconds", Progress::cpu_seconds())
             .number("entered", shared_.entered)
             .number("resets", disturbances_.resets.done)
-            .flag("hung", hung_);
+            .flag("hung", hung_)
+            .raw("moments", shared_.moments.json());
         results_.describe(result, reads_.intervals())
             .raw("output", json(results_.output(), shared_.acknowledged))
             .raw("taps", json_list(stages_.taps(),
@@ -176,6 +209,7 @@ class Simulation {
     uint64_t watchdog_, drain_;
     size_t layers_, layer_ = 0;  // of a model; of the last step
     bool hung_ = false;
+    bool moved_ = true, aw_taken_ = false, w_taken_ = false, b_taken_ = false;  // in the last cycle
     Schedule schedule_;
     Shared shared_;
     Design& dut_ = shared_.dut;

@@ -80,13 +80,25 @@ class Jobs {
 
     void drive() { registers_.drive(); }
 
+    // Say which step this cycle is in.
+    void tell_step() {
+        JobMoments& moments = shared_.moments;
+        if (phase_ == Phase::SETUP && !registers_.idle()) moments.set_up(registers_.address());
+        else if (phase_ == Phase::COLLECT && !registers_.idle()) moments.collect(COLLECTED.size() - registers_.left());
+        else if (phase_ == Phase::RUN && job_.running()) moments.running();
+        else moments.between_jobs();
+    }
+
     // Returns whether anything moved.
     bool observe() {
         bool moved = registers_.observe();
         if (phase_ == Phase::RUN) moved = false;  // asking moves nothing
         if (const uint32_t* bits = registers_.written(CONTROL)) {
             if (*bits & START) start();
-            if (*bits & STOP) job_.stop_taken = dut_.cycle();
+            if (*bits & STOP) {
+                job_.stop_taken = dut_.cycle();
+                if (job_.running()) shared_.moments.stop();
+            }
         }
         observe_irq();
         return moved;
@@ -138,6 +150,7 @@ class Jobs {
 
     void start() {
         job_.start = dut_.cycle() + 1;
+        shared_.moments.begin();
         shared_.figures.start(job_.start);
     }
 
@@ -158,7 +171,8 @@ class Jobs {
             phase_ = Phase::COLLECT;
             return;
         }
-        if (!job_.stop_asked && disturbances_.is_due(disturbances_.stops, results_.last_moment())) {
+        const bool aimed = !job_.disturbed() && shared_.moments.stop_is_due();
+        if (!job_.stop_asked && (aimed || disturbances_.is_due(disturbances_.stops, results_.last_moment()))) {
             job_.ask_to_stop(shared_.acknowledged);
             registers_.write(CONTROL, control_bits() | STOP);
         }

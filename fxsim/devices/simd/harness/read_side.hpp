@@ -29,6 +29,7 @@ class ReadSide {
                     Stall(options.numbers("input_stall"), 2)) {}
 
     void reset() { channels_.reset(); }
+    bool owes() const { return channels_.owes(); }
     bool under_way() const { return channels_.under_way(); }
     uint64_t beats() const { return channels_.beats(); }
     const Histogram& intervals() const { return intervals_; }  // between images
@@ -71,6 +72,7 @@ class ReadSide {
     void taken(Read& burst, unsigned response) {
         Figures& figures = shared_.figures;
         disturbances_.read_beat();
+        if (response != 0) shared_.moments.read_error();
         if (response != 0) job_.give_error(READ_RESPONSE, shared_.acknowledged);
         if (burst.parameters) {
             if (job_.first == 0 && !figures.taken() && job_.parameter_taken < shared_.parameter_words)

@@ -6,6 +6,7 @@
 #include "figures.hpp"
 #include "harness_axi4.hpp"
 #include "job.hpp"
+#include "moments.hpp"
 
 namespace cosim {
 
@@ -37,6 +38,7 @@ struct Shared {
           dut(options),
           window(images, image_bytes),
           figures(options.numbers("layer_words")),
+          moments(options, options.numbers("layer_words").size()),
           random(options.number("seed")) {
         uint64_t words = 0;
         for (const uint64_t count : options.numbers("layer_words")) words += count;
@@ -56,6 +58,7 @@ struct Shared {
     Log log;
     Window window;
     Figures figures;
+    JobMoments moments;
     Random random;  // one sequence for all parts
     Job job;
     uint64_t acknowledged = 0, entered = 1;  // images

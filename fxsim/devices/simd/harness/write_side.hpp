@@ -7,6 +7,8 @@
 #include "disturbances.hpp"
 #include "results.hpp"
 
+#include <utility>
+
 namespace cosim {
 
 constexpr uint64_t STOP_CYCLES = 8;  // in which a stop takes effect
@@ -30,7 +32,11 @@ class WriteSide {
           channels_(shared.conditions(), WritePort(shared.dut), *this, Stall(options.numbers("output_stall"), 3),
                     Stall(options.numbers("output_stall"), 4), Stall(options.numbers("output_stall"), 5)) {}
 
-    void reset() { channels_.reset(); }
+    void reset() {
+        channels_.reset();
+        aimed_ = false;
+    }
+    bool owes() const { return channels_.owes(); }
     bool under_way() const { return channels_.under_way(); }
     uint64_t beats() const { return channels_.beats(); }
     void drive() { channels_.drive(); }
@@ -76,13 +82,20 @@ class WriteSide {
 
     // Not before a stop that is to come first has taken effect.
     bool holds(const Write&) const {
-        return results_.last_moment() && job_.stop_asked &&
-               (job_.stop_taken == NEVER || dut_.cycle() < job_.stop_taken + STOP_CYCLES);
+        return answer_held_ || (results_.last_moment() && job_.stop_asked &&
+                                (job_.stop_taken == NEVER || dut_.cycle() < job_.stop_taken + STOP_CYCLES));
+    }
+    void hold_answers(bool hold) { answer_held_ = hold; }
+
+    unsigned response(const Write& burst) {
+        aimed_ = !burst.bad && !job_.disturbed() && shared_.moments.write_fails();
+        if (aimed_) shared_.moments.aim_write_error();
+        return burst.bad || aimed_ ? disturbances_.response() : 0;
     }
 
-    unsigned response(const Write& burst) const { return burst.bad ? disturbances_.response() : 0; }
-
     void answered(Write& burst) {
+        burst.bad |= std::exchange(aimed_, false);
+        if (burst.bad) shared_.moments.write_error();
         if (burst.bad) job_.give_error(WRITE_RESPONSE, shared_.acknowledged);
         else results_.answer(burst.words);
     }
@@ -94,6 +107,7 @@ class WriteSide {
     Design& dut_;
     Log& log_;
     Job& job_;
+    bool answer_held_ = false, aimed_ = false;  // by what is aimed at: an answer, and that it is an error
     WriteChannels<WritePort, WriteSide> channels_;
 };
 
