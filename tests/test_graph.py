@@ -76,6 +76,10 @@ BAD_OPERATORS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Affine(i8(2), i8(2), u8(2), 63),
         "affine accumulator width is 63 bits",
     ),
+    "weights of 9 bits": (
+        lambda: Affine(np.zeros(2, np.int16), i8(2), u8(2), weight_number=Number(9)),
+        "affine weight number is int9, expected a signed number of 2 to 8 bits",
+    ),
     "add's width of 63": (lambda: Add(63), "add accumulator width is 63 bits, expected 2 to 62"),
     "pool's width of 63": (lambda: Pool(4, 63), "pool accumulator width is 63 bits, expected 2 to 62"),
     "add to 17 bits": (lambda: Add(out=Number(17)), "add result number is int17, expected one of 2 to 16 bits"),
