@@ -121,6 +121,7 @@ def test_function_at_a_place() -> None:
     assert [function_at(text, text.index(digit)) for digit in "1234"] == ["", "", "A.f", "g"]
 
 
+@pytest.mark.slow
 def test_every_module_of_a_room_has_mutants_and_tests() -> None:
     """Every module of a room is there, in one room, and its tests are files of this folder."""
     modules = [module for room in ROOMS for module in room.modules]
