@@ -57,7 +57,7 @@ _REQUANTISE, _LINEAR, _TABLE = "lib/requantise.v", "stream/linear.v", "stream/ac
 _GUARD, _TAG = "stream/frame_guard.v", "stream/frame_tag.v"
 _LOOKUP, _TILE, _LANE = "simd/table_lane.v", "simd/mac_tile.v", "simd/simd_lane.v"
 _TABLES, _LOADER = "simd/simd_tables.v", "simd/simd_loader.v"
-_CONTROL = "simd/simd_control.v"
+_CONTROL, _SEQUENCER = "simd/simd_control.v", "simd/simd_sequencer.v"
 _MEAN, _CELL, _EPILOGUE = "simd/pool_lane.v", "simd/mac_cell.v", "simd/simd_epilogue.v"
 _TRANSPOSE, _FIFO, _POOL, _DOT = "stream/transpose.v", "lib/axis_fifo.v", "stream/pool.v", "stream/dot_product.v"
 CHANGES = (
@@ -445,8 +445,8 @@ CHANGES = (
     ),
     Change(
         "protocol", _LOADER,
-        "TABLE: room = group_room && table_room;",
-        "TABLE: room = 1'b1;",
+        "word_ready = room && !in_empty",
+        "word_ready = room",
         module="simd_loader", device="simd", breaks="takes",
     ),
     Change(
@@ -526,6 +526,72 @@ CHANGES = (
         "results_checked && !range_error",
         "results_checked",
         module="simd_control", device="simd", breaks="checked",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "slot_base_next = slot_base_reg + 16'd1",
+        "slot_base_next = slot_base_reg + in_stride_now_reg",
+        module="simd_sequencer", device="simd", breaks="words",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "feed_zero_reg <= token_next >= tile_tokens_reg",
+        "feed_zero_reg <= token_next > tile_tokens_reg",
+        module="simd_sequencer", device="simd", breaks="words",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "weight_address_reg <= weight_base_reg;",
+        "weight_address_reg <= layer_weight_reg;",
+        module="simd_sequencer", device="simd", breaks="weights",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "step_reg == 4'd14 && last_block",
+        "step_reg == 4'd13 && last_block",
+        module="simd_sequencer", device="simd", breaks="feeds",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "tile_address_reg <= out_address_reg",
+        "tile_address_reg <= in_base_reg",
+        module="simd_sequencer", device="simd", breaks="tag",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "!keep && (token_mixing ? last_group_now_reg : last_tokens_reg)",
+        "!keep && last_tokens_reg",
+        module="simd_sequencer", device="simd", breaks="tag",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "before_last && feed_image_reg && tile_layer_end_reg",
+        "before_last && feed_image_reg",
+        module="simd_sequencer", device="simd", breaks="release",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "results_ok = first_layer || !tiles_ahead[15]",
+        "results_ok = 1'b1",
+        module="simd_sequencer", device="simd", breaks="waits",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "room_ok_reg <= !last_layer || result_ready",
+        "room_ok_reg <= 1'b1",
+        module="simd_sequencer", device="simd", breaks="waits",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "read_pointer_reg + {{(POINTER_W - 1) {1'b0}}, fetch}",
+        "read_pointer_reg + {{(POINTER_W - 1) {1'b0}}, fetch && !accept}",
+        module="simd_sequencer", device="simd", breaks="fetched",
+    ),
+    Change(
+        "protocol", _SEQUENCER,
+        "layer_ready_reg <= !level_next[POINTER_W-1]",
+        "layer_ready_reg <= 1'b1",
+        module="simd_sequencer", device="simd", breaks="accepts",
     ),
 )  # fmt: skip
 """Faults over the modules of the data path, and of what moves it."""

@@ -41,7 +41,7 @@ from fxsim.signoff.accepted import read_accepted
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
-BESIDE = ("signoff.toml", "code_coverage_stream.toml", "signoff.accepted.json")
+BESIDE = ("signoff.toml", "code_coverage_simd.toml", "code_coverage_stream.toml", "signoff.accepted.json")
 """The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 
@@ -459,6 +459,7 @@ def test_wrong_figure_of_a_trained_model_is_named(
     assert any(message in problem for problem in check_training(folder, read_manifest(folder)).problems)
 
 
+@pytest.mark.slow
 def test_training_that_is_not_stated_is_missed(trained: Path, tmp_path: Path) -> None:
     """A trained model whose manifest says nothing of it is a problem, and so is a count beyond all pictures."""
     manifest = read_manifest(trained)
@@ -471,6 +472,7 @@ def test_training_that_is_not_stated_is_missed(trained: Path, tmp_path: Path) ->
         read_manifest(altered(tmp_path, trained, ("models", 0, "training", "float_correct"), 446))
 
 
+@pytest.mark.slow
 def test_recipe_that_changed_is_named(trained: Path, tmp_path: Path) -> None:
     """Where the recipe is there, beside the golden folder, its hash must be the one that the manifest states."""
     shutil.copytree(trained, tmp_path / "golden")

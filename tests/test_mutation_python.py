@@ -121,6 +121,7 @@ def test_function_at_a_place() -> None:
     assert [function_at(text, text.index(digit)) for digit in "1234"] == ["", "", "A.f", "g"]
 
 
+@pytest.mark.slow
 def test_every_module_of_a_room_has_mutants_and_tests() -> None:
     """Every module of a room is there, in one room, and its tests are files of this folder."""
     modules = [module for room in ROOMS for module in room.modules]
@@ -190,7 +191,7 @@ def toy_judge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
     (folder / "tests" / "test_toy.py").write_text(TESTS)
     (folder / "tests" / "conftest.py").write_text(CONFTEST)
     (folder / "conftest.py").write_text("")
-    marks = ("slow", "thorough", "process", "verilator", "icarus", "alone")
+    marks = ("slow", "thorough", "process", "verilator", "icarus", "alone", "torch", "onnx")
     (folder / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\nmarkers = {list(marks)}\n")
     room = python_run.Room(("contract.bounds", "contract.number"), ("toy",))
     monkeypatch.setattr(python_run, "ROOMS", (room,))

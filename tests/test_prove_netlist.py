@@ -16,10 +16,12 @@ from fxsim.prove.kept import keep_text
 from fxsim.prove.machine import Machine, constant
 from fxsim.prove.netlist import make_netlist
 from fxsim.prove.program import make_program
+from fxsim.prove.readings import MACROS_OF_VERILATOR
 from fxsim.prove.solver import Answer, decide
 from fxsim.prove.transition import Unrolled
 from fxsim.prove.transition import name as cell_name
 from fxsim.simulate.sources import Sources, read_sources
+from fxsim.simulate.tools import find_toolchain, program_output
 
 COUNTER = """\
 ; a counter of what a memory holds at its place
@@ -190,6 +192,24 @@ def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
         ("always @(posedge clk) y <= #1 x;", "x.v:2: '= #' is a delay"),
         ("always @(posedge clk)\n#7 y <= x;", "x.v:3: '\\) #' is a delay"),
         ("and #2 (y, clk, x);", "x.v:2: '#2' is a delay"),
+        ("`ifdef SV_COV_OK\nassign y = x;\n`else\nassign y = !x;\n`endif", "x.v:2: 'SV_COV_OK' is a macro"),
+        ("`ifdef \\SV_COV_OK \nassign y = x;\n`else\nassign y = !x;\n`endif", "x.v:2: '`ifdef' names a macro by"),
+        ("always @* case (1'b1) // synopsys parallel_case\nx: y = 0; clk: y = 1; endcase", "x.v:2: 'parallel_case'"),
+        ("`define J(a, b) a``b\nalways @* (* `J(parallel,_case) *) case (1'b1) x: y = 0; clk: y = 1; default: y = 0; "
+         "endcase", "x.v:3: 'parallel_case' is an attribute"),
+        ("(* init = 1'b1 *) reg z; always @(posedge clk) begin z <= z; y <= z; end", "'init' is an attribute"),
+        ("(* gclk *) reg z; always @(posedge z) y <= x;", "x.v:2.* keeps a value without a clock"),
+        ("wire z; s s (.z(z)); always @* y = z;\nendmodule\nmodule s ((* defaultvalue = 1'b1 *) input x, output z);\n"
+         "assign z = x;", "x.v:4: 'defaultvalue' is an attribute"),
+        ("always @(x) y = x & clk;", r"x.v:2: 'always @\(x\)' does not wait for 'clk', which it reads"),
+        ("function f(input a); f = a & clk; endfunction\nalways @(x) y = f(x);", "x.v:3: .* does not wait for 'clk'"),
+        ("reg z; always @(posedge clk) z = x;\nalways @(posedge clk) y <= z;", "x.v:2: 'z =' sets at an edge what the "
+         "process at .*x.v:3 reads"),
+        ("wire z; assign z = 0; assign z = 1; always @* y = z;", "'z' is driven by more than one thing"),
+        ("wire z; assign z = 0; assign z = 1; always @* y = z ^ x;", "'z' of 'x' is driven by more than one thing"),
+        ("wire [1:0] z; assign z[0] = 0; assign z[1:0] = 1; always @* y = z[0];", "is driven by more than one"),
+        ("reg z; wire w; always @* z = 0; assign w = 1; assign w = z; always @* y = w;", "is driven by more than one"),
+        ("wire z = 0; s s (z); always @* y = z;\nendmodule\nmodule s (input z); assign z = 1;", "driven by more"),
     ],
 )  # fmt: skip
 def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, text: str, told: str) -> None:
@@ -197,6 +217,26 @@ def test_what_other_tools_read_as_another_design_has_no_netlist(tmp_path: Path, 
     head = "module x (input clk, input x, output reg y); // as with SYNTHESIS"
     with pytest.raises(ToolError, match=told):
         make_netlist(Sources(tmp_path, {"x.v": f"{head}\n{text}\nendmodule".encode()}), "x", {}, {})
+
+
+def test_what_reads_the_same_to_every_tool_has_a_netlist(tmp_path: Path) -> None:
+    """Lists of all that is read, selections among it, variables that a process shares with none; other attributes."""
+    text = b"""module x (input clk, input rst, input [3:0] x, output reg y, output reg z, output reg [1:0] v);
+      (* keep *) reg [1:0] k; integer i; reg t;
+      always @(x or k[0]) begin t = k[0]; y = t & x[3]; end
+      always @(posedge clk) begin k = x[1:0]; for (i = 0; i < 2; i = i + 1) v[i] <= k[i]; end
+      always @(posedge clk) if (rst) z <= 0; else begin for (i = 0; i < 2; i = i + 1) z <= x[i]; end
+    endmodule"""
+    assert make_netlist(Sources(tmp_path, {"x.v": text}), "x", {}, {}).netlist.outputs.keys() == {"y", "z", "v"}
+
+
+def test_every_macro_of_verilator_is_known() -> None:
+    """Those that it says it defines, of its own and of the language."""
+    verilator = find_toolchain("").verilator
+    text = program_output([str(verilator), "-E", "--dump-defines", "--no-timing", os.devnull])
+    defined = {line.split()[1] for line in text.splitlines() if line.startswith("`define ")}
+    assert "SV_COV_OK" in defined
+    assert defined <= set(MACROS_OF_VERILATOR)
 
 
 def test_nothing_is_known_beyond_a_vector_or_of_a_first_content(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ SIZES = {
     "simd_registers": {name: 100 + i for i, name in enumerate(_READ_ONLY)},
     "block_transpose": {},
     "simd_control": {"ADDRESS_W": 32, "QUIET": 3},
+    "simd_sequencer": {"WEIGHT_WORDS": 64, "TABLE_WORDS": 8, "CONSTANT_GROUPS": 4, "CHUNKS": 4, "LAYERS": 4},
     "simd_loader": {
         "ACTIVATION_WORDS": 64, "IMAGE_WORDS": 32, "RESIDUAL_WORDS": 64, "WEIGHT_WORDS": 64, "TABLE_WORDS": 8,
         "CONSTANT_GROUPS": 4, "CHUNKS": 4, "LAYERS": 4, "ACC_W": 26,
@@ -53,9 +54,9 @@ def test_modules_keep_to_the_protocol(module: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.thorough
-@pytest.mark.parametrize("module", ["block_transpose", "simd_loader", "simd_control"])
+@pytest.mark.parametrize("module", ["block_transpose", "simd_loader", "simd_sequencer", "simd_control"])
 def test_modules_do_what_is_stated(module: str) -> None:
-    """So are each byte of a block, turned or not; each word of the parameters; a run from its start to its end."""
+    """So are each byte of a block, turned or not; each word of the parameters; tiles; a run from start to end."""
     check_proved(module, SIZES[module])
 
 
@@ -74,7 +75,7 @@ def test_readers_keep_to_the_protocol(parameters: dict[str, int]) -> None:
 
 
 FAULTS = [change for change in CHANGES if change.breaks]
-SLOW = ("axi_reader", "simd_loader", "simd_control")
+SLOW = ("axi_reader", "simd_loader", "simd_sequencer", "simd_control")
 """Modules of which faults take seconds each: the first of each is looked at in every run."""
 _FIRST = {next(n for n, c in enumerate(FAULTS) if c.module == module) for module in SLOW}
 

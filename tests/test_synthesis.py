@@ -1,5 +1,6 @@
 """What a design takes of an FPGA: counts that can be made by hand, parts against the whole, and what is kept."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,14 @@ import pytest
 from fxsim.cli import main
 from fxsim.devices.base import Synthesisable
 from fxsim.errors import FileError, StimulusError, ToolError
-from fxsim.formats import load
+from fxsim.formats import load, save
 from fxsim.graph import Model
 from fxsim.paths import cache_dir, golden_dir
 from fxsim.simulate.sources import Sources
 from fxsim.synthesis import TARGETS, Resources, Unit, find_target, measure_area, synthesise
 from fxsim.synthesis import units as cutting
-from fxsim.synthesis.record import add_up
+from fxsim.synthesis.levels import find_levels
+from fxsim.synthesis.record import Way, add_up
 from fxsim.synthesis.rtlil import read_design
 from tests.test_described import design, model
 
@@ -134,6 +136,84 @@ def test_what_was_altered_in_the_cache_is_made_again(monkeypatch: pytest.MonkeyP
     (unit,) = synthesise(given, TARGETS["ecp5"])
     assert not unit.cached
     assert unit.each == Resources(ff=8)
+
+
+def test_levels_are_those_that_the_verilog_has() -> None:
+    """The parity of sixteen bits is two levels of tables of four inputs, of four bits one; a wire is none."""
+    text = """
+module parity (input wire clk, input wire [15:0] d, output reg wide, narrow, output reg [15:0] held, output wire still);
+  always @(posedge clk) begin held <= d; wide <= ^held; narrow <= ^held[3:0]; end
+  assign still = d[3];
+endmodule
+"""
+    (unit,) = synthesise(_design("parity", text), TARGETS["ecp5"])
+    assert unit.levels.inside == Way(20, (unit.levels.inside.names[0], "wide"))  # type: ignore[union-attr]
+    assert unit.levels.inside.names[0].startswith("held[")  # type: ignore[union-attr]
+    assert [unit.levels.into.tenths, unit.levels.out.tenths, unit.levels.through.tenths] == [0, 0, 0]  # type: ignore[union-attr]
+
+
+def _netlist(cells: dict[str, tuple[str, dict[str, list[object]]]]) -> dict[str, object]:
+    """A netlist: each cell with its type and ports, of which Q, O, P and CO are outputs; names of bits 2 to 9."""
+    said = {
+        name: {
+            "type": kind,
+            "connections": ports,
+            "port_directions": {port: "output" if port in ("Q", "O", "P", "CO") else "input" for port in ports},
+        }
+        for name, (kind, ports) in cells.items()
+    }
+    names = {f"n{bit}": {"hide_name": 0, "bits": [bit]} for bit in range(2, 10)}
+    return {"modules": {"unit": {"ports": {}, "cells": said, "netnames": names}}}
+
+
+def test_a_chain_costs_a_level_where_it_is_entered_and_a_tenth_further_along() -> None:
+    """From a register through a table into a chain of three cells, to a register; and past a multiplier."""
+    cells: dict[str, tuple[str, dict[str, list[object]]]] = {
+        "begin": ("FDRE", {"C": [1], "D": [9], "Q": [2]}),
+        "table": ("LUT2", {"I0": [2], "I1": ["0"], "O": [3]}),
+        "first": ("CARRY4", {"S": [3], "CI": ["0"], "CO": [4]}),
+        "second": ("CARRY4", {"S": ["0"], "CI": [4], "CO": [5]}),
+        "third": ("CARRY4", {"S": ["0"], "CI": [5], "CO": [6]}),
+        "product": ("DSP48E2", {"A": [6], "B": ["1"], "P": [9]}),
+    }
+    levels = find_levels(_netlist(cells), frozenset(), "a part")
+    assert levels.inside == Way(10 + 10 + 1 + 1 + 40, ("n2", "n3", "n4", "n5", "n6", "n9", "n2"))
+    assert (levels.into, levels.out, levels.through) == (None, None, None)
+
+
+def test_ways_end_at_the_parts_that_a_part_holds() -> None:
+    """A module that is synthesised apart is where ways begin and end."""
+    cells: dict[str, tuple[str, dict[str, list[object]]]] = {
+        "held": ("child", {"I": [3], "Q": [2]}),
+        "table": ("LUT1", {"I0": [2], "O": [3]}),
+    }
+    assert find_levels(_netlist(cells), frozenset({"child"}), "a part").inside == Way(10, ("n2", "n3", "n2"))
+    with pytest.raises(ToolError, match="a cell child, of which it is not known"):
+        find_levels(_netlist(cells), frozenset(), "a part")
+
+
+def test_a_circle_of_logic_is_refused() -> None:
+    """No longest way, and no endless one."""
+    cells: dict[str, tuple[str, dict[str, list[object]]]] = {
+        "one": ("LUT1", {"I0": [2], "O": [3]}),
+        "other": ("LUT1", {"I0": [3], "O": [2]}),
+    }
+    with pytest.raises(ToolError, match="leads in a circle"):
+        find_levels(_netlist(cells), frozenset(), "a part")
+
+
+@pytest.mark.slow
+def test_command_holds_ways_to_a_budget(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The awkward design's neurons take more than one level, and less than forty."""
+    dut, path = design(tmp_path / "awkward"), tmp_path / "tiny.safetensors"
+    save(model, path)
+    for budget, status in (("1", 1), ("40", 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(["timing", str(path), "--dut", str(dut), "--device", "ecp5", "--budget", budget, "--json"])
+        assert ended.value.code == status
+        found = json.loads(capsys.readouterr().out)
+        assert found["passed"] is (status == 0)
+        assert found["over_budget"] == ([] if status == 0 else ["awkward"])
 
 
 def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),
     "lint-rtl": ("fxsim.cli.lint_rtl", "Hold the widths of the RTL to what a model needs, without simulating."),
     "area": ("fxsim.cli.area", "Count what the RTL takes of an FPGA, by synthesis."),
+    "timing": ("fxsim.cli.timing", "Count levels of logic between the RTL's registers, by synthesis."),
     "waive": ("fxsim.cli.waive", "Write the waiver of Verilog that code coverage cannot reach."),
     "dut": ("fxsim.cli.dut", "Write or check the description of your own RTL for cosim."),
     "compare": ("fxsim.cli.compare", "Compare two sources of a model's values: engine, ONNX, network, trace."),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fxsim.cli.console import print_json, print_table, progress, say
+from fxsim.cli.console import counted, print_json, print_table, progress, say
 from fxsim.cli.prove_model import written_text
 from fxsim.cosim.replay import replay_command
 from fxsim.formats import load
@@ -95,4 +95,4 @@ def _print_least(shown: Refutation) -> None:
 def _print_sum(result: ProofResult, written: str | None) -> None:
     states = [proof.status for proof in result.proofs] + [block.status for block in result.blocks]
     count = states.count(PROVED)
-    say(f"{result.status}: {count} of {len(states)} designs are proved{written_text(written)}")
+    say(f"{result.status}: {count} of {counted(len(states), 'design')} proved{written_text(written)}")

@@ -151,7 +151,7 @@ module prove_mac_cell #(
   );
   reg multiplied, known, kept;
   reg signed [63:0] a_then, b_then;
-  reg [ACC_W-1:0] before;
+  reg [ACC_W-1:0] earlier;
   reg signed [63:0] expected;
   wire signed [63:0] sum_before = first ? 64'sd0 : $signed(sum);
   always @(posedge clk) begin
@@ -161,9 +161,9 @@ module prove_mac_cell #(
     known <= multiplied && accumulate;
     expected <= sum_before + a_then * b_then;
     kept <= !accumulate;
-    before <= sum;
+    earlier <= sum;
   end
-  assign wrong = (known && sum != expected[ACC_W-1:0]) || (kept && sum != before);
+  assign wrong = (known && sum != expected[ACC_W-1:0]) || (kept && sum != earlier);
 endmodule
 """
 

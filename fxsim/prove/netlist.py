@@ -27,6 +27,7 @@ from fxsim.paths import cache_dir
 from fxsim.private import make_private
 from fxsim.prove.btor2 import BYTES_MAX, Netlist, parse
 from fxsim.prove.kept import keep_text, take_text
+from fxsim.prove.readings import refuse_meanings, refuse_texts
 from fxsim.simulate.build import Status
 from fxsim.simulate.sources import Sources, hash_parts
 from fxsim.simulate.tools import first_errors, program_output, run_logged
@@ -35,7 +36,8 @@ ENTRIES_MAX = 4096
 """Most netlists that are kept: bytes are what bounds them."""
 CACHE_BYTES_MAX = 1 << 30
 
-_FORMAT = b"fxsim netlist 2"
+_MADE_BY = tuple(Path(__file__).with_name(name).read_bytes() for name in ("netlist.py", "readings.py"))
+"""The text of what makes a netlist and refuses one, so that no kept one is of what other rules let pass."""
 _FILE = re.compile(r"[\w./+-]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
@@ -140,8 +142,24 @@ endmodule
 BTOR2's memories have a power of two of words, and cut an address to their bits. The cell that stands for the memory has
 another type until all are replaced, as Yosys gives a memory of a technology map a name of its own.
 """
+_TIE = "tie.v"
+_TIE_TEXT = "module fxsim_tie (output Y);\nendmodule\n"
+_DRIVERS = "drivers.log"
+_PROCESSES = ("proc_dlatch", "proc_dff", "proc_memwr", "proc_clean")
 _BEFORE = (
-    "proc",
+    # What `proc` does, in two parts.
+    *("proc_clean", "proc_rmdead", "proc_prune", "proc_init", "proc_arst", "proc_rom", "proc_mux"),
+    # Of two constants that drive a wire Yosys keeps one, and its check sees neither: in this copy each is a cell.
+    "design -push-copy",
+    f"read_verilog -lib {_TIE}",
+    "hilomap -hicell fxsim_tie Y -locell fxsim_tie Y",
+    *_PROCESSES,
+    "flatten",
+    "opt_clean",
+    f"tee -q -o {_DRIVERS} check",
+    "design -pop",
+    *_PROCESSES,
+    "opt_expr -keepdc",
     "flatten",
     "opt_clean",
     # Before anything that takes a memory's bits for constant, as all words have them.
@@ -178,6 +196,9 @@ _AFTER = (
     "check -assert",
     f"write_btor {_OUTPUT}",
 )
+_CONFLICT = re.compile(
+    r"(?:conflicting drivers for|Drivers conflicting with a constant) [^.\n]*\.?\\?(.*?):?$", re.MULTILINE
+)
 _DEFINED = re.compile(r"[\w.+-]*")
 _SLANG_ERROR = re.compile(r"^(?:rtl/)?(?P<place>\S+?:\d+)(?::\d+)?: (?:error|ERROR): (?P<text>.*)$", re.MULTILINE)
 _SLANG = "read_slang -j 1 --single-unit --allow-use-before-declare --ignore-assertions"
@@ -185,15 +206,12 @@ _SLANG = "read_slang -j 1 --single-unit --allow-use-before-declare --ignore-asse
 
 Not with `--ignore-timing`, which leaves out waits for an edge amid a process, too.
 """
-_AS_VERILATOR = {"VERILATOR": 1, "verilator": 1, "verilator3": 1, "SYSTEMVERILOG": 1}
-"""Macros that Verilator defines by itself; slang's own, below, it does not."""
-_OF_SLANG_ALONE = ("SYNTHESIS", "__slang__")
-_OF_TOOLS = re.compile(
-    rb"(?<![\w$])(?:YOSYS|SYNTHESIS|FORMAL|__slang__|VERILATOR|verilator3?|VERILATOR_TIMING|SYSTEMVERILOG)(?![\w$])"
-)
-_LEFT_OUT = re.compile(rb"(?<![\w$])translate_off(?![\w$])")
-_DELAY = re.compile(rb"(?:\A|[^\w$\s])\s*#|#\s*[^\s(]")
-"""A # that does not stand between a module's name and its parameters."""
+_AS_VERILATOR: dict[str, int | str] = {
+    "VERILATOR": 1, "verilator": 1, "verilator3": 1, "SYSTEMVERILOG": 1, "coverage_block_off": ""
+}  # fmt: skip
+"""Macros that Verilator defines by itself, and slang does not; slang's own, below, Verilator does not."""
+_OF_SLANG_ALONE = ("SYNTHESIS", "__slang__", "__slang_major__", "__slang_minor__")
+_WITHOUT_CLOCK = ("$ff", "$anyinit", "$initstate", "$allconst", "$anyconst")
 _EDGES = (("CLK", "CLK_POLARITY", ""), ("WR_CLK", "WR_CLK_POLARITY", "WR_CLK_ENABLE"), ("RD_CLK", "", "RD_CLK_ENABLE"))
 
 
@@ -268,8 +286,8 @@ def make_netlist(
     """
     place, version = find_yosys(slang=own is not None)
     script = "\n".join(_script(sources, top, parameters, contents) if own is None else _slang_script(own, top))
-    _refuse_other_readings(sources, macros=own is None)
-    parts = [_FORMAT, version.encode(), script.encode(), clock.encode(), _BEYOND_TEXT.encode(), _MEMORIES_TEXT.encode()]
+    refuse_texts(sources, macros=own is None)
+    parts = [*_MADE_BY, version.encode(), script.encode(), clock.encode()]
     for group in (sources.files, dict(sorted(files.items()))):
         parts += [str(len(group)).encode(), *(part for name, text in group.items() for part in (name.encode(), text))]
     key = hash_parts(*parts)
@@ -281,6 +299,12 @@ def make_netlist(
         if status is not None:
             status("making the netlist with Yosys")
         text = _run(place, script, sources, files, top, clock, slang=own is not None)
+        if own is None:
+            read = [name for name in sources.files if name.endswith((".v", ".sv"))]
+            refuse_meanings(sources, read, sources.folders, {}, top, parameters)
+        else:
+            defines = {**_AS_VERILATOR, **own.defines}
+            refuse_meanings(sources, own.order, own.include, defines, top, {})
         try:
             keep_text(kept, text, ENTRIES_MAX, CACHE_BYTES_MAX)
         except OSError as error:
@@ -289,23 +313,6 @@ def make_netlist(
             ) from error
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Made(parse(text, f"the netlist of '{top}'"), text, sha256, version, cached)
-
-
-def _refuse_other_readings(sources: Sources, *, macros: bool) -> None:
-    """ToolError where Yosys reads another design than the simulator does: by a comment, or a macro of a tool itself."""
-    for name in sources.files:
-        for text, pattern, does in (
-            (sources.files[name], _LEFT_OUT, "hides code from some tools and not from others"),
-            (sources.code(name) if macros else b"", _OF_TOOLS, "is a macro that some tools define and others do not"),
-            (sources.code(name) if macros else b"", _DELAY, "is a delay, which a netlist has not"),
-        ):
-            if (found := pattern.search(text)) is not None:
-                line = text.count(b"\n", 0, found.end()) + 1
-                shown = " ".join(found[0].decode(errors="replace").split())
-                raise ToolError(
-                    f"{sources.folder / name}:{line}: '{shown}' {does}: what is proved would be another "
-                    "design than what is simulated; expected Verilog that reads the same to every tool"
-                )
 
 
 def _script(sources: Sources, top: str, parameters: Mapping[str, int | str], contents: bool) -> list[str]:
@@ -388,6 +395,7 @@ def _run(
             (work / name).write_bytes(content)
         (work / _BEYOND).write_text(_BEYOND_TEXT, encoding="ascii")
         (work / _MEMORIES).write_text(_MEMORIES_TEXT, encoding="ascii")
+        (work / _TIE).write_text(_TIE_TEXT, encoding="ascii")
         (work / "run.ys").write_text(script + "\n", encoding="ascii")
         log = work / "build.log"
         if run_logged([str(place), "-q", "-s", "run.ys"], work, log) != 0:
@@ -395,6 +403,8 @@ def _run(
             if slang:
                 said += "; where it is the language that is not read: bring it as Verilog-2005, by a converter for one"
             raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {said}")
+        if conflict := _CONFLICT.search((work / _DRIVERS).read_text(encoding="utf-8", errors="replace")):
+            raise ToolError(f"{sources.folder}: '{conflict[1]}' of '{top}' is driven by more than one thing")
         _check_clocks(json.loads((work / _CLOCKED).read_text(encoding="utf-8")), top, clock, sources.folder)
         written = work / _OUTPUT
         if not written.is_file() or written.stat().st_size > BYTES_MAX:
@@ -424,6 +434,8 @@ def _check_clocks(design: Mapping[str, Any], top: str, clock: str, folder: Path)
         shown = f"{folder}: '{name.removeprefix('$driver$')}' of {cell['attributes'].get('src', 'no line')}"
         if "latch" in kind or kind == "$sr":
             raise ToolError(f"{shown} is a latch: what is proved has registers with one clock alone")
+        if kind in _WITHOUT_CLOCK:
+            raise ToolError(f"{shown} keeps a value without a clock, which no Verilog says and no simulator does")
         if kind == "$mem_v2" and "1" in said["RD_CLK_ENABLE"]:
             # Whether an address is a word's is looked at in the cycle in which it stands there.
             raise ToolError(f"{shown} is read at an edge of a clock, which is not proved")

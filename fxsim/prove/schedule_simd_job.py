@@ -460,5 +460,287 @@ def simd_control(parameters: dict[str, int]) -> Properties:
     )  # fmt: skip
 
 
-JOB = {make.__name__: make for make in (simd_loader, simd_control)}
+def simd_sequencer(parameters: dict[str, int]) -> Properties:
+    """The order of a job: which tile is fed when, of which words and weights, and what its tag says.
+
+    One descriptor of the queue is followed, any. Addresses are those of steps from token to token, not of products.
+    """
+    names = ("WEIGHT_WORDS", "TABLE_WORDS", "CONSTANT_GROUPS", "CHUNKS", "LAYERS")
+    size = {name: parameters[name] for name in names}
+    weights, tables, groups, chunks, layers = size.values()
+    bits = (layers - 1).bit_length()
+    tag = {
+        "token_mixing": "gh_tm", "affine": "gh_affine", "add": "gh_add", "res": "gh_res", "pool": "gh_pool",
+        "last_layer": "gh_last", "next": "gh_next", "rule": "gh_rule", "points_log2": "gh_log2",
+        "table_base": f"gh_table & 16'd{tables - 1}", "pool_shift": "gh_pooled", "tokens": "gh_tokens",
+        "token_base": "{gh_i, 4'd0}", "first_tokens": "gh_i == 0", "last_tokens": "gh_last_tokens", "group": "gh_g",
+        "groups": "gh_outs", "address": "gh_out_row + gh_g", "chunk": f"gh_chunk & 16'd{chunks - 1}",
+        "constants": f"gh_constant_group & 16'd{groups - 1}", "bank": "!gh_bank", "free_chunk": "gh_frees_chunk",
+        "free_weight_words": "gh_frees_chunk ? gh_chunk_words : 16'd0", "free_group": "!keep && gh_last_tokens",
+        "free_table_words": "!keep && gh_last_tokens ? gh_table_words : 16'd0",
+    }  # fmt: skip
+    wide = {
+        "next": 2, "rule": 2, "points_log2": 4, "table_base": 16, "pool_shift": 4, "tokens": 16, "token_base": 16,
+        "group": 16, "groups": 16, "address": 16, "chunk": 16, "constants": 16, "free_weight_words": 16,
+        "free_table_words": 16,
+    }  # fmt: skip
+    declared = "".join(f"  reg [{wide.get(name, 1) - 1}:0] gh_tag_{name};\n" for name in tag)
+    given = "".join(f"      gh_tag_{name} <= {text};\n" for name, text in tag.items())
+    ghost = f"""
+  // What is put into the queue: any descriptor that has tokens and groups, as all have that the loader lets pass.
+  wire [15:0] gh_t = gh_small ? {{11'd0, layer_data[36:32]}} : layer_data[47:32];
+  wire [15:0] gh_k = gh_small ? {{14'd0, layer_data[49:48]}} : layer_data[63:48];
+  wire [15:0] gh_n = gh_small ? {{14'd0, layer_data[65:64]}} : layer_data[79:64];
+  function [127:0] gh_sound;
+    input [127:0] word;
+    gh_sound = {{word[127:80], word[79:64] == 0 ? 16'd1 : word[79:64], word[63:48] == 0 ? 16'd1 : word[63:48],
+                word[47:32] == 0 ? 16'd1 : word[47:32], word[31:0]}};
+  endfunction
+  wire [127:0] gh_data = gh_sound({{layer_data[127:80], gh_n, gh_k, gh_t, layer_data[31:0]}});
+{_D_FIELDS}
+  wire [11:0] gh_last_i = (gh_tokens - 16'd1) >> 4;
+  wire [15:0] gh_token_groups = {{4'd0, gh_last_i}} + 16'd1;
+  wire [15:0] gh_blocks = gh_tm ? gh_token_groups : gh_ins;
+  wire [15:0] gh_chunk_words = {{gh_blocks[11:0], 4'd0}};
+  wire [15:0] gh_table_words = gh_next == 3 ? (16'd1 << gh_log2) + (gh_rule == 2 ? 16'd2 : 16'd0) : 16'd0;
+
+  // The queue: descriptors taken since the reset, and of these fetched; with keep of each image anew.
+  reg gh_kept;
+  reg [31:0] gh_count;
+  reg [15:0] gh_taken, gh_fetched;
+  reg gh_follows, gh_due;
+  reg [15:0] gh_followed;           // the number of the one that is followed
+  reg [127:0] gh_value, gh_due_value;
+  wire [15:0] gh_passed = gh_kept ? 16'd0 : gh_fetched;
+  wire gh_takes = layer_valid && layer_ready && !rst;
+  wire gh_fetch = fetch && !rst;
+  wire gh_start = start && !rst;
+
+  // The tile that is next: group g, tokens 16 i on, of a layer; and where it is in the rings, counted from their start.
+  reg [11:0] gh_i;
+  reg [15:0] gh_g, gh_layer_chunk, gh_layer_constants, gh_layer_weight, gh_weight, gh_table;
+  reg [15:0] gh_in_row, gh_out_row; // words before token 16 i, of input and result
+  reg [15:0] gh_tiles, gh_before, gh_previous;  // tiles given out, those before this layer, before the one before
+  reg [15:0] gh_column;             // over tokens: tiles up to the end of input group g
+  reg [15:0] gh_all_words;
+  reg gh_behind_pool, gh_previous_pool, gh_bank;
+  reg gh_any, gh_known;             // a layer has ended since the reset; one had as this one began
+  reg [31:0] gh_images;
+  wire [15:0] gh_chunk = gh_layer_chunk + (gh_tm ? {{4'd0, gh_i}} : gh_g);
+  wire [15:0] gh_constant_group = gh_layer_constants + gh_g;
+  wire gh_last_tokens = gh_i == gh_last_i;
+  wire gh_last_group = gh_g + 16'd1 == gh_outs;
+  wire gh_layer_end = gh_last_tokens && gh_last_group;
+  wire gh_rewinds = gh_layer_end && gh_last && keep;
+  wire gh_frees_chunk = !keep && (gh_tm ? gh_last_group : gh_last_tokens);
+
+  // What must be there before it may be fed.
+  wire [15:0] gh_chunks_more = chunks_loaded - gh_chunk - 16'd1;
+  wire [15:0] gh_groups_more = groups_loaded - gh_constant_group - 16'd1;
+  wire [15:0] gh_words_needed = gh_tm || gh_last_tokens ? gh_all_words : gh_in_row + {{gh_ins[11:0], 4'd0}};
+  wire [15:0] gh_tiles_needed = gh_behind_pool ? gh_before : gh_tm ? gh_column :
+      gh_before - gh_token_groups + {{4'd0, gh_i}} + 16'd1;
+  wire [15:0] gh_tiles_more = tiles_written - gh_tiles_needed;
+  wire gh_loaded = !gh_chunks_more[15] && !gh_groups_more[15];
+  wire gh_image_there = !gh_first || image_words_loaded >= gh_words_needed;
+  wire gh_results_there = gh_first || (gh_known && !gh_tiles_more[15]);
+  wire gh_room = !gh_last || result_ready;
+  reg gh_loaded_1, gh_image_1, gh_room_1;
+
+  // The tile that is fed: slot s, step p.
+{declared}  reg gh_feeds, gh_of_image, gh_of_bank, gh_ends_layer;
+  reg [15:0] gh_s, gh_row, gh_from_row, gh_from_weight, gh_stride, gh_slots;
+  reg [3:0] gh_p;
+  wire [15:0] gh_token = gh_tag_token_mixing ? {{gh_s[11:0], gh_p}} : gh_tag_token_base + {{12'd0, gh_p}};
+  wire gh_step_last = gh_feeds && gh_p == 15 && gh_s + 16'd1 == gh_slots;
+
+  always @(posedge clk) begin
+    gh_loaded_1 <= gh_loaded;
+    gh_image_1 <= gh_image_there;
+    gh_room_1 <= gh_room;
+    if (state_reg == DERIVE) gh_all_words <= gh_tokens * gh_ins;
+    gh_due_value <= gh_value;
+    gh_due <= gh_fetch && gh_follows && gh_fetched == gh_followed;
+    if (rst) begin
+      gh_kept <= keep;
+      gh_count <= image_count;
+      gh_taken <= 0;
+      gh_fetched <= 0;
+      gh_follows <= 1'b0;
+      gh_layer_chunk <= 0;
+      gh_layer_constants <= 0;
+      gh_layer_weight <= 0;
+      gh_weight <= 0;
+      gh_table <= 0;
+      gh_tiles <= 0;
+      gh_bank <= 1'b0;
+      gh_images <= 0;
+      gh_any <= 1'b0;
+      gh_feeds <= 1'b0;
+    end else begin
+      gh_taken <= gh_taken + gh_takes;
+      gh_fetched <= (gh_start && gh_rewinds) ? 16'd0 : gh_fetched + gh_fetch;
+      if (gh_takes && gh_mark && !gh_follows) begin
+        gh_follows <= 1'b1;
+        gh_followed <= gh_taken;
+        gh_value <= gh_data;
+      end else if (gh_fetch && gh_follows && gh_fetched == gh_followed && !keep) gh_follows <= 1'b0;
+      if (gh_fetch) begin
+        gh_i <= 0;
+        gh_g <= 0;
+        gh_in_row <= 0;
+        gh_out_row <= 0;
+        gh_before <= gh_tiles;
+        gh_behind_pool <= gh_previous_pool;
+        gh_known <= gh_any;
+        gh_layer_weight <= gh_weight;
+      end
+      if (state_reg == DERIVE) gh_column <= gh_previous + gh_token_groups;
+      if (gh_start) begin
+        gh_tiles <= gh_tiles + 16'd1;
+        gh_i <= gh_last_tokens ? 12'd0 : gh_i + 12'd1;
+        gh_in_row <= gh_last_tokens ? 16'd0 : gh_in_row + {{gh_ins[11:0], 4'd0}};
+        gh_out_row <= gh_last_tokens ? 16'd0 : gh_out_row + {{gh_outs[11:0], 4'd0}};
+        if (gh_last_tokens) begin
+          gh_g <= gh_g + 16'd1;
+          gh_column <= gh_column + gh_token_groups;
+        end
+        // Over tokens the layer's chunks are used for each group again.
+        if (gh_rewinds) gh_weight <= 0;
+        else if (gh_tm && gh_last_tokens && !gh_last_group) gh_weight <= gh_layer_weight;
+        else if (gh_tm || gh_last_tokens) gh_weight <= gh_weight + gh_chunk_words;
+        if (gh_rewinds) gh_table <= 0;
+        else if (gh_last_tokens) gh_table <= gh_table + gh_table_words;
+        if (gh_layer_end) begin
+          gh_layer_chunk <= gh_rewinds ? 16'd0 : gh_layer_chunk + (gh_tm ? gh_token_groups : gh_outs);
+          gh_layer_constants <= gh_rewinds ? 16'd0 : gh_layer_constants + gh_outs;
+          gh_previous <= gh_before;
+          gh_previous_pool <= gh_pool;
+          gh_bank <= !gh_bank;
+          gh_any <= 1'b1;
+          if (gh_last) gh_images <= gh_images + 1;
+        end
+      end
+      gh_feeds <= gh_start || (gh_feeds && !gh_step_last);
+    end
+    if (gh_start) begin
+{given}      gh_of_image <= gh_first;
+      gh_of_bank <= gh_bank;
+      gh_ends_layer <= gh_layer_end;
+      gh_s <= 0;
+      gh_p <= 0;
+      gh_row <= gh_tm ? 16'd0 : gh_in_row;
+      gh_from_row <= gh_in_row;
+      gh_from_weight <= gh_weight;
+      gh_stride <= gh_ins;
+      gh_slots <= gh_blocks;
+    end else if (gh_feeds) begin
+      gh_p <= gh_p + 4'd1;
+      gh_row <= (gh_p == 15 && !gh_tag_token_mixing) ? gh_from_row : gh_row + gh_stride;
+      if (gh_p == 15) gh_s <= gh_s + 16'd1;
+    end
+  end
+"""
+    fed = "!gh_feeds || "
+    busy, ready, offered = "state_reg == FETCH || ", "state_reg <= DERIVE || ", "state_reg <= PREPARE || "
+    return Properties(
+        "simd_sequencer",
+        size,
+        ghost,
+        {
+            "feeds": "feed_valid == gh_feeds && step_last == gh_step_last && tile_valid == gh_step_last && "
+            f"({fed}step_first == (gh_s == 0 && gh_p == 0))",
+            "words": f"{fed}(feed_address == gh_row + (gh_tag_token_mixing ? gh_tag_group : gh_s) && "
+            "feed_zero == (gh_token >= gh_tag_tokens) && feed_image == gh_of_image && feed_bank == gh_of_bank && "
+            "feed_transpose == !gh_tag_token_mixing && step_swap == gh_tag_token_mixing)",
+            "weights": f"{fed}step_weight_address == ((gh_from_weight + {{gh_s[11:0], gh_p}}) & 16'd{weights - 1})",
+            "tag": f"{fed}({' && '.join(f'tile_{name} == gh_tag_{name}' for name in tag)})",
+            "release": "image_release == (gh_step_last && gh_of_image && gh_ends_layer)",
+            "waits": "!gh_start || (gh_loaded_1 && gh_image_1 && (gh_results_there || !gh_known) && gh_room_1 && "
+            "(!gh_feeds || gh_step_last) && gh_images != gh_count)",
+            "fetched": "!gh_due || layer_reg == gh_due_value",
+            "accepts": f"!layer_ready || gh_taken - gh_passed < 16'd{layers}",
+            # Invariants.
+            "state": "state_reg <= OFFER && (state_reg == FETCH || gh_images != gh_count) && "
+            "images_started_reg == gh_images",
+            "queue": f"(!gh_kept || gh_fetched <= gh_taken) && gh_taken - gh_passed <= 16'd{layers} && "
+            f"write_pointer_reg == gh_taken[{bits}:0] && read_pointer_reg == gh_fetched[{bits}:0]",
+            "followed": "!gh_follows || (gh_followed - gh_passed < gh_taken - gh_passed && "
+            f"queue[gh_followed[{bits - 1}:0]] == gh_value && gh_sound(gh_value) == gh_value)",
+            "fields": f"{busy}(gh_tokens != 0 && gh_ins != 0 && gh_outs != 0)",
+            "derived": f"{ready}(token_groups_reg == gh_token_groups && last_token_base_reg == {{gh_last_i, 4'd0}} && "
+            "last_group_reg == gh_outs - 16'd1 && last_block_reg == gh_blocks - 16'd1 && "
+            "chunk_words_reg == gh_chunk_words && in_stride_reg == {gh_ins[11:0], 4'd0} && "
+            "out_stride_reg == {gh_outs[11:0], 4'd0} && image_words_reg == gh_all_words && "
+            "table_words_reg == gh_table_words && layer_chunk_reg == gh_layer_chunk && "
+            f"layer_weight_reg == (gh_layer_weight & 16'd{weights - 1}) && tiles_before_reg == gh_before && "
+            "(!gh_known || (behind_pool_reg == gh_behind_pool && column_target_reg == gh_column)))",
+            "tile": f"{ready}(group_reg == gh_g && token_base_reg == {{gh_i, 4'd0}} && in_base_reg == gh_in_row && "
+            "out_base_reg == gh_out_row && gh_i <= gh_last_i && gh_g < gh_outs)",
+            "counted": "tile_count_reg == gh_tiles && bank_reg == gh_bank && "
+            f"weight_base_reg == (gh_weight & 16'd{weights - 1}) && table_base_reg == (gh_table & 16'd{tables - 1})",
+            "places": "chunk_reg == (state_reg == FETCH ? gh_layer_chunk : gh_chunk) && "
+            "constants_reg == (state_reg == FETCH ? gh_layer_constants : gh_constant_group)",
+            "derive": "state_reg != DERIVE || (gh_i == 0 && gh_g == 0 && gh_in_row == 0 && gh_out_row == 0 && "
+            "gh_before == gh_tiles && gh_layer_weight == gh_weight && "
+            "(!gh_known || (gh_any && gh_behind_pool == previous_pool_reg)))",
+            "before": "!gh_any || (previous_tiles_reg == gh_previous && previous_pool_reg == gh_previous_pool)",
+            "prepared": f"{offered}(last_tokens_reg == gh_last_tokens && last_group_now_reg == gh_last_group && "
+            "chunks_needed_reg == gh_chunk + 16'd1 && groups_needed_reg == gh_constant_group + 16'd1 && "
+            "image_needed_reg == gh_words_needed && (!gh_known || tiles_needed_reg == gh_tiles_needed) && "
+            "out_address_reg == gh_out_row + gh_g)",
+            "checked": "state_reg != OFFER || (parameters_ok_reg == gh_loaded_1 && image_ok_reg == gh_image_1 && "
+            "room_ok_reg == gh_room_1)",
+            "fed": f"{fed}(step_reg == gh_p && blocks_left_reg == gh_slots - gh_s - 16'd1 && gh_s < gh_slots && "
+            "in_stride_now_reg == gh_stride && token_reg == gh_token && gh_tag_tokens != 0 && "
+            "tile_layer_end_reg == gh_ends_layer && "
+            "(gh_tag_token_mixing || slot_base_reg == gh_from_row + gh_s))",
+            "row": f"{fed}gh_p != 0 || gh_tag_token_mixing || gh_row == gh_from_row",
+        },
+        {
+            "feeds": "a tile is fed in 16 steps a slot without a gap, and its first and last step are told",
+            "words": "each step reads its token's word: over channels slot by slot, over tokens group by group, and "
+            "zero behind the last token",
+            "weights": "it meets the next word of its chunk",
+            "tag": "the tag says the tile's layer, group, tokens, places in rings and what it is the last to use",
+            "release": "the image is released with the last step that reads it",
+            "waits": "a tile is not fed before parameters, image, results and room are there, the tile before is fed, "
+            "and images are left",
+            "fetched": "descriptors are carried out in their order, with keep again for each image",
+            "accepts": "none is taken for which there is no room",
+        },
+        inputs={"gh_mark": 1, "gh_small": 1},
+        assumed={"steady": "rst || (keep == gh_kept && image_count == gh_count)"},
+        patches=(
+            (
+                "queue[write_pointer_reg[POINTER_W-2:0]] <= layer_data;",
+                "queue[write_pointer_reg[POINTER_W-2:0]] <= gh_data;",
+            ),
+            (
+                "layer_reg <= queue[read_pointer_reg[POINTER_W-2:0]];",
+                "layer_reg <= gh_sound(queue[read_pointer_reg[POINTER_W-2:0]]);",
+            ),
+        ),
+        needs=("simd_descriptor",),
+        reached={
+            "tokens": "gh_step_last && gh_tag_token_mixing && gh_s != 0",
+            "channels": "gh_step_last && !gh_tag_token_mixing && gh_s != 0",
+            "follows": "gh_due",
+            "image": "gh_start && gh_layer_end && gh_last",
+            "gapless": "gh_start && gh_feeds",
+        },
+        progress={
+            "begins": Progress(
+                "gh_images != gh_count && (state_reg != FETCH || gh_taken != gh_fetched) && "
+                "(!gh_feeds || gh_step_last) && "
+                "(state_reg <= DERIVE || (gh_loaded && gh_image_there && gh_results_there && gh_room))",
+                "gh_start",
+                6,
+            )
+        },
+        steady={"keep": (0, 1), "image_count": (2, 9), "gh_small": (1, 1)},
+    )
+
+
+JOB = {make.__name__: make for make in (simd_loader, simd_control, simd_sequencer)}
 """The properties of each module, by its parameters."""

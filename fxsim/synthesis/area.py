@@ -1,10 +1,11 @@
 """Areas of designs: Yosys counts the parts of an FPGA that they take, each different part of a design once."""
 
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.base import Synthesisable
@@ -17,12 +18,12 @@ from fxsim.prove.netlist import find_yosys
 from fxsim.synthesis.record import Area, ModuleArea, Resources, Unit, add_up
 from fxsim.synthesis.targets import Target, find_target
 from fxsim.synthesis.units import Part, split_design
-from fxsim.synthesis.yosys import count_cells, elaborate, synthesis_key
+from fxsim.synthesis.yosys import Made, elaborate, synthesis_key, synthesise_part
 
 Progress = Callable[[int, int], None]
 """Called with (parts synthesised, parts)."""
 
-_KEPT_BYTES_MAX = 1 << 16
+_KEPT_BYTES_MAX = 1 << 20
 _KEPT_MAX = 16_384
 _KEPT_TOGETHER_MAX = 1 << 28
 
@@ -83,10 +84,9 @@ def synthesise(
 ) -> tuple[Unit, ...]:
     """The units of a design and what they take, each different one synthesised once; see `measure_area`."""
     parts = split_design(elaborate(given), flat=flat)
-    boxes = frozenset[str]().union(*(part.boxes for part in parts))
     units: list[Unit] = []
     with ThreadPoolExecutor(min(jobs or count_jobs(), len(parts)), "fxsim-area") as pool:
-        waiting = [pool.submit(_synthesise, part, target, boxes) for part in parts]
+        waiting = [pool.submit(_synthesise, part, target) for part in parts]
         try:
             for done, future in enumerate(waiting, 1):
                 units.append(future.result())
@@ -97,46 +97,45 @@ def synthesise(
     return tuple(units)
 
 
-def _synthesise(part: Part, target: Target, boxes: frozenset[str]) -> Unit:
-    """A part's cells, counted now or kept from before."""
+def _synthesise(part: Part, target: Target) -> Unit:
+    """A part's cells and ways, made now or kept from before."""
     key = synthesis_key(part.text, target)
     place = cache_dir() / "synthesis" / f"{key}.json"
     where = f"{part.module} ({part.paths[0]})"
+    # Yosys leaves the backslash of a name of the Verilog's out where it counts.
+    boxes = frozenset(name.removeprefix("\\") for name in part.boxes)
     kept = take_text(place, _KEPT_BYTES_MAX)
-    cells = None if kept is None else _cells(kept, key)
-    cached = cells is not None
-    if cells is None:
-        cells = count_cells(part.text, target, where)
+    made = None if kept is None else _made(kept, key)
+    cached = made is not None
+    if made is None:
+        made = synthesise_part(part.text, target, boxes, where)
         try:
-            text = f"{key}\n{json.dumps(cells, sort_keys=True)}"
+            text = f"{key}\n{msgspec.json.encode(made, order='sorted').decode()}"
             keep_text(place, text, _KEPT_MAX, _KEPT_TOGETHER_MAX)
         except OSError as error:
             raise ToolError(f"cannot write to the cache folder {place.parent}: {error.strerror}") from error
-    own = {kind: count for kind, count in cells.items() if f"\\{kind}" not in boxes and kind not in boxes}
     return Unit(
         module=part.module,
         instances=part.instances,
-        each=target.count(own, where),
+        each=target.count(made.cells, where),
         paths=part.paths,
         holds=part.holds,
         rest=part.rest,
+        levels=made.levels,
         sha256=key,
         cached=cached,
     )
 
 
-def _cells(text: str, key: str) -> dict[str, int] | None:
-    """The cells of a kept text; None where it is another part's, or of another form."""
+def _made(text: str, key: str) -> Made | None:
+    """Read a kept text; None where it is another part's, or of another form."""
     stated, _, content = text.partition("\n")
     if stated != key:
         return None
     try:
-        cells = json.loads(content)
-    except ValueError:
+        return msgspec.json.decode(content, type=Made)
+    except msgspec.DecodeError:
         return None
-    if not isinstance(cells, dict) or not all(type(count) is int and count >= 0 for count in cells.values()):
-        return None
-    return cells
 
 
 def _by_module(units: tuple[Unit, ...]) -> tuple[ModuleArea, ...]:

@@ -42,12 +42,38 @@ def add_up(parts: Iterable[Resources]) -> Resources:
     return total
 
 
+class Way(msgspec.Struct, frozen=True):
+    """The longest way to a place: its length in tenths of a level of logic, and names along it, the beginning first."""
+
+    tenths: int
+    names: tuple[str, ...]
+
+
+class Levels(msgspec.Struct, frozen=True, kw_only=True):
+    """The longest ways of a part; None where there is none.
+
+    `inside`: from register to register; `into`: from an input to a register; `out`: from a register to an output;
+    `through`: from an input to an output.
+    """
+
+    inside: Way | None
+    into: Way | None
+    out: Way | None
+    through: Way | None
+
+    @property
+    def longest(self) -> Way | None:
+        """The longest of all."""
+        ways = [way for way in (self.inside, self.into, self.out, self.through) if way is not None]
+        return max(ways, key=lambda way: way.tenths, default=None)
+
+
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a design that is synthesised in one go. `module`: the Verilog's; `instances`: how often it is there.
 
     `each`: what one instance takes. `holds`: its modules by name, or nothing where it is one module alone. `paths`: the
     instances' hierarchical names, the first few. `rest`: whether it is what is left of a module whose larger parts are
-    units of their own.
+    units of their own. `levels`: its longest ways; those of what is left end and begin at the units that it holds.
     """
 
     module: str
@@ -56,8 +82,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     holds: tuple[str, ...] = ()
     rest: bool = False
+    levels: Levels
     sha256: str = ""
-    cached: bool = msgspec.field(default=False)
+    cached: bool = False
 
 
 class ModuleArea(msgspec.Struct, frozen=True, kw_only=True):

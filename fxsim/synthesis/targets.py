@@ -80,8 +80,8 @@ _ECP5 = {
     "MULT18X18D": Resources(dsp=1),
     "DP16KD": Resources(bram=1),
 }
-_ICE40_KINDS = ("", "E", "R", "ER", "S", "ES", "SR", "ESR", "SS", "ESS")
-_ICE40_FLOPS = [f"SB_DFF{edge}{kind}" for edge in ("", "N") for kind in _ICE40_KINDS]
+ICE40_KINDS = ("", "E", "R", "ER", "S", "ES", "SR", "ESR", "SS", "ESS")
+_ICE40_FLOPS = [f"SB_DFF{edge}{kind}" for edge in ("", "N") for kind in ICE40_KINDS]
 _ICE40 = {
     "SB_LUT4": Resources(lut=1),
     "SB_CARRY": Resources(carry=1),

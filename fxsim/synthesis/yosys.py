@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from fxsim import temporary
 from fxsim.devices.base import Synthesisable
 from fxsim.devices.provable import OwnVerilog
@@ -13,6 +15,8 @@ from fxsim.formats.text import read_bounded
 from fxsim.prove.netlist import find_yosys, read_commands, slang_commands, yosys_errors
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import run_logged
+from fxsim.synthesis.levels import find_levels
+from fxsim.synthesis.record import Levels
 from fxsim.synthesis.rtlil import BYTES_MAX, Design, read_design
 from fxsim.synthesis.targets import Target
 
@@ -43,8 +47,15 @@ def elaborate(given: Synthesisable) -> Design:
     return read_design(text, top)
 
 
-def count_cells(text: str, target: Target, where: str) -> dict[str, int]:
-    """The cells of an FPGA that a part of a design becomes, by type; the part's module is called `unit`.
+class Made(msgspec.Struct, frozen=True):
+    """A part as it was synthesised: its cells by type, and its longest ways."""
+
+    cells: dict[str, int]
+    levels: Levels
+
+
+def synthesise_part(text: str, target: Target, boxes: frozenset[str], where: str) -> Made:
+    """Synthesise a part of a design, whose module is called `unit`; `boxes`: the modules in it that are parts, too.
 
     ToolError where Yosys is missing or does not take it.
     """
@@ -54,23 +65,26 @@ def count_cells(text: str, target: Target, where: str) -> dict[str, int]:
         f"{_command(text, target)} -top unit",
         "check -assert",
         "tee -q -o stat.json stat -json",
+        "write_json netlist.json",
     ]
     with temporary.folder("synthesis") as work:
         (work / "unit.il").write_text(text, encoding="utf-8")
         _run(place, work, commands, where)
         found = json.loads(read_bounded(work / "stat.json", _JSON_BYTES_MAX, "Yosys' count of cells"))
+        netlist = json.loads(read_bounded(work / "netlist.json", BYTES_MAX, "a netlist of Yosys"))
     try:
         cells = found["design"]["num_cells_by_type"]
         if found["design"]["num_processes"] or found["design"]["num_memories"]:
             raise ToolError(f"{where}: Yosys left processes or memories, expected cells of {target.name} alone")
-        return {str(kind): int(count) for kind, count in cells.items()}
+        levels = find_levels(netlist, boxes, where)
+        return Made({str(kind): int(count) for kind, count in cells.items() if kind not in boxes}, levels)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ToolError(f"{where}: Yosys' count of cells has another form than expected: {error!r}") from None
+        raise ToolError(f"{where}: what Yosys wrote has another form than expected: {error!r}") from None
 
 
 def synthesis_key(text: str, target: Target) -> str:
     """The hash of all that the cells of a part rest on: its text, the target's command, and Yosys' version."""
-    return hash_parts(b"fxsim synthesis 1", find_yosys()[1].encode(), _command(text, target).encode(), text.encode())
+    return hash_parts(b"fxsim synthesis 2", find_yosys()[1].encode(), _command(text, target).encode(), text.encode())
 
 
 def _command(text: str, target: Target) -> str:

@@ -468,21 +468,21 @@ module row_rule #(
     output wire                wrong,
     output wire                wrong_kept
 );
-  reg [16*ACC_W-1:0] before;
-  always @(posedge clk) before <= sums;
+  reg [16*ACC_W-1:0] earlier;
+  always @(posedge clk) earlier <= sums;
   wire [15:0] differs;
   genvar c;
   generate
     for (c = 0; c < 16; c = c + 1) begin : column
       wire signed [7:0] w = columns[8*c+:8];
       wire signed [ACC_W-1:0] product = x * w;
-      wire [ACC_W-1:0] so_far = first ? {{ACC_W{{1'b0}}}} : before[ACC_W*c+:ACC_W];
+      wire [ACC_W-1:0] so_far = first ? {{ACC_W{{1'b0}}}} : earlier[ACC_W*c+:ACC_W];
       wire [ACC_W-1:0] after = so_far + product;
       assign differs[c] = sums[ACC_W*c+:ACC_W] != after;
     end
   endgenerate
   assign wrong = valid && |differs;
-  assign wrong_kept = !valid && sums != before;
+  assign wrong_kept = !valid && sums != earlier;
 endmodule
 
 module prove_mac_tile #(
@@ -538,10 +538,10 @@ module prove_mac_tile #(
     one_at_most = (bits & (bits - 16'd1)) == 16'd0;
   endfunction
   wire apart = one_at_most(lasts[15:0]) && one_at_most(lasts[16:1]) && one_at_most(lasts[17:2]);
-  wire [4:0] inside = place(lasts[16:1]);
+  wire [4:0] held_at = place(lasts[16:1]);
   wire [4:0] outside = place(lasts[17:2]);
-  wire agrees = apart && last_now == lasts[0] && leaving_now == (inside != 5'd16) &&
-                index_now == (leaving_now ? inside[3:0] : 4'd0) &&
+  wire agrees = apart && last_now == lasts[0] && leaving_now == (held_at != 5'd16) &&
+                index_now == (leaving_now ? held_at[3:0] : 4'd0) &&
                 row_valid == (outside != 5'd16) && (!row_valid || row_index == outside[3:0]);
   reg known, leaves;
   reg [16*ACC_W-1:0] leaving;
@@ -574,7 +574,7 @@ UNPROVED = {
     "simd_memory": "its rule is AXI's and that of the memory image, and none is stated here",
     "simd_registers": "its properties are proved with --schedule all",
     "simd_resmlp": "its order of layers is in descriptors, which it reads from memory",
-    "simd_sequencer": "its rule is that of descriptors, and none is stated here",
+    "simd_sequencer": "its properties are proved with --schedule all",
 }
 """The accelerator's modules that are not proved alone, with the reason."""
 
