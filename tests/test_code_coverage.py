@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from xml.dom import minidom
@@ -18,6 +19,8 @@ from fxsim.code_coverage.pages import annotate, render_page
 from fxsim.errors import FileError, FxsimError, ToolError
 from fxsim.formats import save
 from fxsim.graph import Model
+from fxsim.mutation.counted import count_bench
+from fxsim.paths import rtl_dir
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
 from fxsim.signoff.checks.code_coverage import CodeCoverage
 from fxsim.signoff.findings import Finding
@@ -393,6 +396,24 @@ def test_design_passes_with_its_waiver_and_fails_where_it_is_stale(plan: Path, t
     turning = checked()
     assert turning.status is Status.FAILED
     assert "first awkward.sv:11: mode_i:1->0" in str(turning.reason)
+
+
+# Built with cocotb's program and Verilator's library for coverage: as long as the one above.
+@pytest.mark.verilator
+@pytest.mark.thorough
+def test_testbench_is_run_with_points_counted_and_must_pass(tmp_path: Path) -> None:
+    """What a testbench runs is counted by Verilator; one that finds a fault gives no counts, and is named."""
+    coverage, sources, cases = count_bench("saturating_add")
+    assert cases == 1
+    own = {point: count for point, count in coverage.counts.items() if point.file == "lib/saturating_add.v"}
+    assert own
+    assert all(own.values())
+    assert sources.folder == rtl_dir()
+    shutil.copytree(rtl_dir(), tmp_path / "rtl")
+    path = tmp_path / "rtl" / "lib" / "saturating_add.v"
+    path.write_text(path.read_text().replace(" + ", " - "))
+    with pytest.raises(ToolError, match=r"the testbench of 'saturating_add', .* failed"):
+        count_bench("saturating_add", tmp_path / "rtl")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 16 << 20
 PLAN = "signoff.toml"
 """The plan of a sign-off, written by hand, which may lie in the folder without being in the manifest."""
-WAIVERS = ("code_coverage_stream.toml",)
+WAIVERS = ("code_coverage_simd.toml", "code_coverage_stream.toml")
 """Waivers of the plan's checks, which are written by hand as the plan is."""
 ACCEPTED = "signoff.accepted.json"
 """Cycles that the plan's runs are held to, which `fxsim signoff --accept` writes beside it."""
