@@ -76,6 +76,10 @@ BAD_OPERATORS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Affine(i8(2), i8(2), u8(2), 63),
         "affine accumulator width is 63 bits",
     ),
+    "weights of 9 bits": (
+        lambda: Affine(np.zeros(2, np.int16), i8(2), u8(2), weight_number=Number(9)),
+        "affine weight number is int9, expected a signed number of 2 to 8 bits",
+    ),
     "add's width of 63": (lambda: Add(63), "add accumulator width is 63 bits, expected 2 to 62"),
     "pool's width of 63": (lambda: Pool(4, 63), "pool accumulator width is 63 bits, expected 2 to 62"),
     "add to 17 bits": (lambda: Add(out=Number(17)), "add result number is int17, expected one of 2 to 16 bits"),
@@ -167,6 +171,13 @@ def test_input_that_is_no_shape_is_named(given: Any, shown: str) -> None:
     """What is neither a tensor nor a shape is refused with what it is, and that is all that is said."""
     with pytest.raises(ModelError, match=f"^graph input is {shown}, expected a Tensor or a shape"):
         Graph(given, ())
+
+
+@pytest.mark.parametrize("bits", [2, 62])
+def test_the_narrowest_and_the_widest_accumulators_are_taken(bits: int) -> None:
+    """Widths of 2 and of 62 bits may be stated, of every operator that sums."""
+    ops = (linear(2, 3, acc_bits=bits), Affine(i8(2), i8(2), u8(2), bits), Add(bits), Pool(4, bits))
+    assert [op.acc_bits for op in ops] == [bits] * 4
 
 
 def test_integers_of_numpy_are_integers() -> None:

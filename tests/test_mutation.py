@@ -237,6 +237,10 @@ async def adds(dut):
         await Timer(1, "ns")
         assert dut.y.value == (a + 3) % 16, f"{a}: {dut.y.value}"
 
+@cocotb.test()
+async def passes(dut):
+    await Timer(1, "ns")
+
 def test_weak(tmp_path):
     simulate(__name__, "feeble", tmp_path)
 """
@@ -421,6 +425,11 @@ EQUAL = """module m (input wire clk, input wire rst, input wire [1:0] a, input w
 endmodule
 """
 HOLDS = "reg [3:0] q; assign y = q{}; always @(posedge clk) if (rst) q <= 0; else q <= q + d;"
+WITHIN = "wire [3:0] u; part #(.N({})) part (.clk(clk), .d({}), .q(u)); assign y = u{};"
+PART = """module part #(parameter N = 1) (input wire clk, input wire [3:0] d, output reg [3:0] q);
+  always @(posedge clk) q <= d + N;
+endmodule
+"""
 STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[{}]; m[a] <= d; end"
 
 
@@ -436,15 +445,42 @@ STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[
         ("assign y = 4'd0;", "wire [3:0] u; assign y = u;", False),
         ("assign y = 4'd0;", "wire [3:0] u; assign y = u ^ u;", False),
         ("assign y = 4'd0;", "assign y = 4'bx;", False),
+        (WITHIN.format(1, "d", ""), WITHIN.format(1, "d + 4'd0", " ^ 4'd0"), True),
+        (WITHIN.format(1, "d", ""), WITHIN.format(1, "d + 4'd1", ""), False),
+        (WITHIN.format(1, "d", ""), WITHIN.format(2, "d", ""), False),
+        (WITHIN.format(1, "d", ""), WITHIN.format(1, "d", " ^ 4'd1"), False),
     ],
-    ids=["memory", "other word", "spare bits", "bits in use", "bit too few", "undriven", "undriven twice", "unknown"],
+    ids=[
+        "memory",
+        "other word",
+        "spare bits",
+        "bits in use",
+        "bit too few",
+        "undriven",
+        "undriven twice",
+        "unknown",
+        "part",
+        "other input of a part",
+        "other parameter of a part",
+        "other use of a part",
+    ],
 )
 def test_proof_of_equivalence_takes_nothing_unknown_for_known(
     was: str, becomes: str, equal: bool, tmp_path: Path
 ) -> None:
     """Memories that are not full, and bits that nothing reads, are no obstacle; what is unknown equals nothing."""
     case = benches.Case("", "m", {}, "", tmp_path)
-    assert equivalence.prove_equal(case, {"m.v": EQUAL.format(was)}, "m.v", EQUAL.format(becomes)) is equal
+    files = {"m.v": EQUAL.format(was), "part.v": PART}
+    assert equivalence.prove_equal(case, files, "m.v", EQUAL.format(becomes)) is equal
+
+
+@pytest.mark.yosys
+def test_proof_of_equivalence_looks_into_a_part_that_is_mutated(tmp_path: Path) -> None:
+    """A mutant of a module within another is not proved by what is the same around it."""
+    case = benches.Case("", "m", {}, "", tmp_path)
+    files = {"m.v": EQUAL.format(WITHIN.format(1, "d", "")), "part.v": PART}
+    assert not equivalence.prove_equal(case, files, "part.v", PART.replace("d + N", "d - N"))
+    assert equivalence.prove_equal(case, files, "part.v", PART.replace("d + N", "N + d"))
 
 
 def test_record_is_in_the_order_of_places() -> None:

@@ -191,7 +191,7 @@ def toy_judge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
     (folder / "tests" / "test_toy.py").write_text(TESTS)
     (folder / "tests" / "conftest.py").write_text(CONFTEST)
     (folder / "conftest.py").write_text("")
-    marks = ("slow", "thorough", "process", "verilator", "icarus", "alone")
+    marks = ("slow", "thorough", "process", "verilator", "icarus", "alone", "torch", "onnx")
     (folder / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\nmarkers = {list(marks)}\n")
     room = python_run.Room(("contract.bounds", "contract.number"), ("toy",))
     monkeypatch.setattr(python_run, "ROOMS", (room,))

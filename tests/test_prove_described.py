@@ -1,5 +1,6 @@
 """Proofs of somebody's own RTL: what is equal for all images is proved, what is not, or cannot be said, never is."""
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -20,8 +21,9 @@ from fxsim.errors import FxsimError
 from fxsim.formats import save
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Linear, Relu
+from fxsim.prove.again import AGAIN
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED
-from fxsim.prove.evidence import Evidence
+from fxsim.prove.evidence import Evidence, recheck
 from fxsim.prove.forms_again import forms_again
 from fxsim.prove.run import Proof, ProofRequest, prove
 from fxsim.prove.shown import shrink
@@ -328,6 +330,67 @@ def test_altered_forms_are_refused(kept_forms: Path, tmp_path: Path, what: str) 
     wrong = forms_again(folder, (folder / "forms.json").read_bytes())
     assert wrong
     assert message in wrong[0]
+
+
+def edit_json(folder: Path, name: str, edit: Callable[[Any], Any]) -> None:
+    """Change a JSON file of evidence, and its hash in the record."""
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(edit(content) or content))
+    if name != "evidence.json":
+        sha256 = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        edit_json(folder, "evidence.json", lambda record: record["files"].update({name: sha256}))
+
+
+UNFIT: dict[str, tuple[str, Callable[[Any], Any], str]] = {
+    "no part": ("evidence.json", lambda record: record["parts"].clear(), "nothing is claimed"),
+    "no result": ("evidence.json", lambda record: record["parts"].pop("result") and None, "result of the runs is miss"),
+    "no form": ("forms.json", lambda _: [0], "forms.json"),
+    "no claim": ("forms.json", lambda claims: claims.clear(), "of other runs than the forms"),
+    "fewer images": (
+        "result.json",
+        lambda result: result["proofs"][0].update(images=1),
+        "of other runs than the forms",
+    ),
+    "refuted": ("result.json", lambda result: result.update(status=REFUTED), "the whole was refuted"),
+    "unproved": ("result.json", lambda result: result["proofs"][0].update(status=UNPROVED), "was unproved"),
+    "nothing": ("result.json", lambda result: result["proofs"][0].update(values=0, proved=0), "0 of 0 values"),
+    "a value less": ("result.json", lambda result: result["proofs"][0].update(proved=47), "47 of 48 values"),
+    "stopped": ("result.json", lambda result: result["proofs"][0].update(stopped="amid it"), "amid it"),
+    "other RTL": ("result.json", lambda result: result["proofs"][0].update(btor2_sha256="0" * 64), "the netlist of"),
+    "another model": ("result.json", lambda result: result.update(model="other"), "of the model 'other'"),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_evidence_of_less_than_was_asked_for_does_not_hold(kept_forms: Path, tmp_path: Path, what: str) -> None:
+    """Nothing claimed, parts left out, a result that is no proof, another model or another netlist."""
+    name, edit, message = UNFIT[what]
+    folder = tmp_path / "e"
+    shutil.copytree(kept_forms, folder)
+    edit_json(folder, name, edit)
+    try:
+        wrong = recheck(folder, AGAIN).wrong
+    except FxsimError as error:
+        wrong = (str(error),)
+    assert any(message in line for line in wrong), wrong
+
+
+def test_evidence_of_a_refuted_design_or_behind_a_link_does_not_hold(
+    kept_forms: Path, tmp_path: Path, model: Model
+) -> None:
+    """What was found wrong says so when it is checked again; a file elsewhere is none of the evidence."""
+    evidence = Evidence(model=model)
+    dut = design(tmp_path / "d", {"neuron.sv": swap("scaled > 127) q = 127", "scaled > 127) q = 126")})
+    request = ProofRequest(model, "described", {"dut": str(dut)}, simulate=False)
+    assert prove(request, evidence=evidence).status == REFUTED
+    evidence.write(tmp_path / "refuted")
+    assert any("was refuted" in line for line in recheck(tmp_path / "refuted", AGAIN).wrong)
+    shutil.copytree(kept_forms, tmp_path / "linked")
+    assert recheck(tmp_path / "linked", AGAIN).wrong == ()
+    (tmp_path / "linked" / "result.json").rename(tmp_path / "result.json")
+    (tmp_path / "linked" / "result.json").symlink_to(tmp_path / "result.json")
+    with pytest.raises(FxsimError, match=r"result\.json: is a link"):
+        recheck(tmp_path / "linked", AGAIN)
 
 
 class Simulated(NamedTuple):

@@ -29,6 +29,8 @@ KINDS = {
 }
 """Kind of mutant, and what it does."""
 
+UNKNOWN = "unknown"
+
 _BINARY: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Plus": ("arithmetic", "PLUS", ("-",)),
     "Minus": ("arithmetic", "MINUS", ("+",)),
@@ -382,7 +384,7 @@ class _Finder:
         value = Span(sign + 1, end - 1)
         if where.reset:
             self._add("reset", value, f"~({self.source.text_of(value)})")
-            self._add("unknown", value, "'bx")
+            self._add(UNKNOWN, value, "'bx")
         if where.clocked and self.source.type(sign) == "LE":
             self._token("order", sign, "=")
         return where

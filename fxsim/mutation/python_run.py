@@ -40,8 +40,8 @@ from fxsim.simulate.sources import hash_parts
 DESIGN = "the contract and the engines"
 """The name that a record of these mutants has for what they were made of."""
 _VERSIONS = ("hypothesis", "llvmlite", "numba", "numpy", "pytest")
-_FIRST = "not thorough and not process and not verilator and not icarus and not alone and not slow"
-_THEN = "not thorough and not process and not verilator and not icarus and not alone"
+_THEN = "not thorough and not process and not verilator and not icarus and not alone and not torch"
+_FIRST = f"{_THEN} and not onnx and not slow"
 """The tests of each stage, by marker: what starts processes does not load the mutant there."""
 
 

@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from fxsim.mutation import benches, equivalence, record
 from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.judging import PROVED, Bench
-from fxsim.mutation.kinds import Mutant, make_mutants
+from fxsim.mutation.kinds import UNKNOWN, Mutant, make_mutants
 from fxsim.mutation.simulator import Simulators
 from fxsim.mutation.verilog import Source, nodes, parse
 from fxsim.paths import rtl_dir, verilog_files
@@ -207,6 +207,10 @@ class Judge:
         if own is not None:
             outcome = own.run(mutant, mutated)
             run = outcome.run
+            if run.state == benches.PASSED and mutant.kind == UNKNOWN:
+                # A simulator takes the other branch where a condition is unknown. It stands for either value, ones too.
+                ones = own.run(mutant, replace(mutant, becomes="-1").apply(text)).run
+                run = ones if ones.state == benches.KILLED else run
             if run.state == benches.PASSED:
                 equal = own.prove(mutant, mutated, outcome.same)
                 if equal.startswith(PROVED):

@@ -1,6 +1,8 @@
 """Parts of evidence computed again another way than they were made: what `--recheck` does beside asking z3."""
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ from fxsim.contract import affine, expand_table, relu, requantise
 from fxsim.errors import FileError
 from fxsim.graph import INPUT, Graph, Model
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.prove.blocks import PROVED
 from fxsim.prove.btor2 import parse
 from fxsim.prove.evidence import Again, kept_model
-from fxsim.prove.forms_again import forms_again
+from fxsim.prove.forms_again import Claim, forms_again
 from fxsim.prove.network import Network, Runner, Standing
 from fxsim.prove.reach import SUMS_MAX
 from fxsim.prove.schedule import induction_questions, progress_question
@@ -292,12 +295,67 @@ def network_again(folder: Path, content: bytes) -> list[str]:
     return wrong
 
 
+class _Run(msgspec.Struct, frozen=True):
+    name: str
+    status: str
+    images: int
+    values: int
+    proved: int
+    stopped: str
+    findings: list[Any]
+    btor2_sha256: str
+
+
+class _Block(msgspec.Struct, frozen=True):
+    name: str
+    status: str
+    btor2_sha256: str
+
+
+class _Result(msgspec.Struct, frozen=True):
+    status: str
+    model: str
+    proofs: list[_Run]
+    blocks: list[_Block]
+
+
+def result_again(folder: Path, content: bytes) -> list[str]:
+    """All that the result names was proved, of the netlists that are there, and its forms or questions are there."""
+    result: _Result = _claims(content, _Result, "result")
+    wrong = [] if result.status == PROVED else [f"the whole was {result.status}"]
+    if not result.proofs and not result.blocks:
+        wrong.append("nothing was proved")
+    if result.model != kept_model(folder).name:
+        wrong.append(f"it is of the model '{result.model}', the evidence has '{kept_model(folder).name}'")
+    claimed: list[Claim] = []
+    if (folder / "forms.json").is_file():
+        claimed = _claims((folder / "forms.json").read_bytes(), list[Claim], "forms")
+    runs = Counter((one.name, one.images) for one in result.proofs)
+    if runs != Counter((claim.design, claim.images) for claim in claimed):
+        wrong.append("it is of other runs than the forms are")
+    asked = any((folder / "questions").glob("*.smt2"))
+    every: list[_Run | _Block] = [*result.proofs, *result.blocks]
+    for one in every:
+        if one.status != PROVED:
+            wrong.append(f"'{one.name}' was {one.status}")
+        netlist = folder / "netlists" / f"{one.btor2_sha256}.btor"
+        there = re.fullmatch(r"[0-9a-f]{64}", one.btor2_sha256) and netlist.is_file()
+        if not there or hashlib.sha256(netlist.read_bytes()).hexdigest() != one.btor2_sha256:
+            wrong.append(f"the netlist of '{one.name}' is another one, or is not there")
+        if isinstance(one, _Run) and (not 0 < one.proved == one.values or one.findings or one.stopped):
+            wrong.append(f"'{one.name}': {one.proved:,} of {one.values:,} values are proved, {one.stopped}")
+    if result.blocks and not asked:
+        wrong.append("nothing was asked about its blocks")
+    return wrong
+
+
 def _is_proved(module: str, of: Parameters, proved: set[tuple[str, Parameters]]) -> bool:
     """Whether a module is among those proved, which state no parameters that change nothing of their properties."""
     return any(module == name and set(some) <= set(of) for name, some in proved)
 
 
 AGAIN: Mapping[str, Again] = {
+    "result": result_again,
     "engine": engine_again,
     "widths": widths_again,
     "schedules": schedules_again,

@@ -9,7 +9,7 @@ RUN = (
 )
 """The meaning of `proved` of a run, but for its last sentence."""
 
-WHOLE = "So the output is the model's for every image."
+WHOLE = "So the output is the model's, whatever the images of the run hold."
 """The last sentence, of a run of a whole accelerator, or of a job."""
 
 JOB = (
@@ -36,7 +36,8 @@ DESCRIBED = (
     "registers without a first content held before it: every value that passes at a tap that the description shows and "
     "at the output, of each image of the run, is the contract's function of the values of the input and of such taps "
     "before it, for all values that these can have; the values come in their order, none is lost or doubled, with "
-    "right last and keep where the description says what these are. So the output is the model's for every image."
+    "right last and keep where the description says what these are. So the output is the model's, whatever the images "
+    "of the run hold."
 )
 """The meaning of `proved` of a described design."""
 

@@ -137,6 +137,8 @@ def recheck(folder: Path, again: Mapping[str, Again], status: Callable[[int, int
         contents[name] = content
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise FileError(f"{path}: is a link, expected a file of the evidence itself")
         if path.is_file() and name != RECORD and name not in record.files:
             raise FileError(f"{path}: is not listed in {RECORD}")
     named = {question.file for question in record.questions} | set(record.parts.values())
@@ -149,7 +151,7 @@ def recheck(folder: Path, again: Mapping[str, Again], status: Callable[[int, int
     for kind in record.parts:
         if kind not in again:
             raise FileError(f"{folder / RECORD}: has a part '{kind}', expected: {', '.join(sorted(again))}")
-    wrong = []
+    wrong = [] if record.parts else [f"{RECORD}: nothing is claimed: it has no part"]
     for done, question in enumerate(record.questions):
         if status is not None:
             status(done, len(record.questions))

@@ -206,7 +206,7 @@ def prove(
         blocks=proved,
     )
     if evidence is not None:
-        evidence.keep("result.json", msgspec.json.format(msgspec.json.encode(result)) + b"\n")
+        evidence.add("result", result)
     return result
 
 

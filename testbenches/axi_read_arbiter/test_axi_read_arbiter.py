@@ -51,6 +51,8 @@ class Bench:
         for _ in range(2):
             await FallingEdge(dut.clk)
         assert known(dut.m_axi_arvalid) == 0
+        assert len(dut.m_axi_araddr) == bench.width
+        assert len(dut.parameter_address) == len(dut.image_address) == bench.width - 4
         dut.rst.value = 0
         return bench
 

@@ -55,6 +55,7 @@ class Bench:
         for name in ("m_axi_awvalid", "m_axi_wvalid", "response_error"):
             assert known(getattr(dut, name)) == 0
         assert known(dut.idle) == 1
+        assert (len(dut.m_axi_awaddr), len(dut.address)) == (bench.width, bench.width - 4)
         dut.rst.value = dut.flush.value = 0
         return bench
 
@@ -182,6 +183,21 @@ async def keeps_its_limits(dut):
     await bench.finish(50)
     assert bench.taken["w"] == words
     assert known(dut.images_done) == 1
+
+
+@cocotb.test()
+async def is_ready_while_there_is_room_for_eight(dut):
+    """With nothing leaving, result_ready is high up to 8 words of the 16 there is room for, and low from the 9th on."""
+    bench = await Bench.started(dut)
+    await bench.begin(0, 13, 13)
+    assert known(dut.result_ready) == 1
+    for held, word in enumerate(results("room", 13), 1):
+        dut.result_data.value, dut.result_valid.value = word, 1
+        await FallingEdge(dut.clk)
+        dut.result_valid.value = 0
+        assert known(dut.result_ready) == int(held <= 8), held
+        await FallingEdge(dut.clk)
+        assert known(dut.result_ready) == int(held <= 8), held
 
 
 @cocotb.test()

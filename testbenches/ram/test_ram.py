@@ -16,6 +16,7 @@ from testbenches.common.stream import known
 async def gives_what_was_written(dut):
     """Random writes and reads of any words at once: a read gives the old word, one cycle later, and then holds it."""
     words, width = dut.WORDS.value.to_signed(), len(dut.write_data)
+    assert len(dut.write_address) == len(dut.read_address) == max(1, (words - 1).bit_length())
     rng = generator(f"ram {words} {width}")
     start_clock(dut)
     contents: dict[int, int] = {}
