@@ -332,6 +332,30 @@ def test_altered_forms_are_refused(kept_forms: Path, tmp_path: Path, what: str) 
     assert message in wrong[0]
 
 
+@pytest.mark.parametrize(
+    "more", ["\n(assert false)", "\n(define-fun r900 () Bool true) (assert false)", "(assert false)"]
+)
+def test_a_question_that_assumes_more_is_refused(kept_forms: Path, tmp_path: Path, more: str) -> None:
+    """Beside what is stated a question gives terms names, a line each, and asserts nothing."""
+    folder = tmp_path / "e"
+    shutil.copytree(kept_forms, folder)
+    for path in (folder / "questions").iterdir():
+        old = path.read_text()
+        at = old.index("\n", old.index("(define-fun r0"))
+        path.write_text(old[:at] + more + old[at:])
+    record = json.loads((folder / "evidence.json").read_text())
+    texts = {name: (folder / name).read_bytes() for name in record["files"]}
+    sums = {record["files"][name]: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+    (file,) = (folder / "forms").iterdir()
+    with np.load(file, allow_pickle=False) as kept_arrays:
+        arrays: dict[str, Any] = {name: kept_arrays[name] for name in kept_arrays.files}
+    arrays["questions"] = np.array([sums[old] for old in arrays["questions"].tolist()])
+    np.savez_compressed(file, **arrays)
+    wrong = forms_again(folder, (folder / "forms.json").read_bytes())
+    assert wrong
+    assert "its question does not say, or says besides" in wrong[0]
+
+
 def edit_json(folder: Path, name: str, edit: Callable[[Any], Any]) -> None:
     """Change a JSON file of evidence, and its hash in the record."""
     content = json.loads((folder / name).read_text())

@@ -1,5 +1,6 @@
 """Proofs of RTL: what is equal is proved, what is not never is, and a prover with a wrong rule is caught."""
 
+import hashlib
 import inspect
 import json
 import re
@@ -28,8 +29,10 @@ from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Linear
 from fxsim.paths import rtl_dir
+from fxsim.prove.again import AGAIN
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
 from fxsim.prove.compiled import cones, kernel
+from fxsim.prove.evidence import RECORD, Evidence, recheck
 from fxsim.prove.expected import Functions
 from fxsim.prove.judge import Judge
 from fxsim.prove.machine import Machine
@@ -199,6 +202,84 @@ def test_blocks_are_proved_for_all_inputs(device: str, module: str) -> None:
     found = prove(ProofRequest(tiny(), device=device, module=module))
     assert (found.status, {block.status for block in found.blocks}) == (PROVED, {PROVED})
     assert {block.wrong for block in found.blocks} == {""}
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Path, dict[str, Any]], object], str]] = {
+    "an easy question": ("smt2", lambda path, _: path.write_text(EASY), "nothing was asked of 'ram"),
+    "no question": ("smt2", lambda path, record: unlist(path, record), "nothing was asked of 'ram"),
+    "one to be satisfied": ("smt2", lambda _, record: record["questions"][0].update(expected="sat"), "z3 says unsat"),
+    "another netlist": (
+        "btor",
+        lambda path, _: path.write_text("1 sort bitvec 1\n"),
+        "is another one, or is not there",
+    ),
+}
+EASY = "(set-logic QF_ABV)\n(assert false)\n(check-sat)\n"
+
+
+def unlist(path: Path, record: dict[str, Any]) -> None:
+    """Take a question out of evidence."""
+    path.unlink()
+    record["questions"] = [one for one in record["questions"] if not one["file"].endswith(path.name)]
+
+
+@pytest.fixture(scope="module")
+def kept_blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The evidence of a block with a state, whose rule looks at its memory."""
+    folder = tmp_path_factory.mktemp("blocks") / "e"
+    evidence = Evidence(model=tiny())
+    assert prove(ProofRequest(tiny(), device="simd", module="ram"), evidence=evidence).status == PROVED
+    evidence.write(folder)
+    return folder
+
+
+def list_files(folder: Path, record: dict[str, Any]) -> None:
+    """Make evidence one of the files that are there."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != RECORD]
+    record["files"] = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+    (folder / RECORD).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("what", BLOCKS)
+def test_questions_about_blocks_are_made_anew(kept_blocks: Path, tmp_path: Path, what: str) -> None:
+    """Of the netlist, by the rule: a question that anything answers, a missing one, another netlist do not hold."""
+    folder = tmp_path / "e"
+    shutil.copytree(kept_blocks, folder)
+    assert recheck(folder, AGAIN).wrong == ()
+    suffix, change, message = BLOCKS[what]
+    record = json.loads((folder / RECORD).read_text())
+    change(sorted(folder.rglob(f"*.{suffix}"))[0], record)
+    list_files(folder, record)
+    wrong = recheck(folder, AGAIN).wrong
+    assert any(message in line for line in wrong), wrong
+
+
+def test_evidence_is_of_all_blocks_of_a_module(kept_blocks: Path, tmp_path: Path) -> None:
+    """A block that is left out, another module, an accelerator that is not here, a netlist without the rule."""
+
+    def altered(number: int, **changes: Any) -> tuple[str, ...]:
+        folder = tmp_path / str(number)
+        shutil.copytree(kept_blocks, folder)
+        result = json.loads((folder / "result.json").read_text())
+        if "netlist" in changes:
+            name = hashlib.sha256(changes["netlist"].encode()).hexdigest()
+            (folder / "netlists" / f"{name}.btor").write_text(changes["netlist"])
+            result["blocks"][0]["btor2_sha256"] = name
+        else:
+            result |= changes
+        (folder / "result.json").write_text(json.dumps(result))
+        list_files(folder, json.loads((folder / RECORD).read_text()))
+        return recheck(folder, AGAIN).wrong
+
+    blocks = json.loads((kept_blocks / "result.json").read_text())["blocks"]
+    assert len(blocks) > 1
+    assert "of other blocks than 'ram' of 'simd'" in altered(1, blocks=blocks[:-1])[0]
+    assert "of other blocks than 'mac_cell' of 'simd'" in altered(2, module="mac_cell")[0]
+    with pytest.raises(StimulusError, match="no accelerator 'mine'"):
+        altered(3, device="mine")
+    assert "is not that of it and its rule" in altered(4, netlist="1 sort bitvec 1\n2 input 1 wrong\n")[0]
 
 
 def test_a_block_that_is_wrong_is_refuted_by_inputs(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """Proofs of stream modules under every schedule: what holds is proved, what is broken is refuted, nothing is empty."""
 
+import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from fxsim.errors import FileError, ModelError, ToolError
 from fxsim.formats import load
 from fxsim.paths import rtl_dir
 from fxsim.prove.again import AGAIN
-from fxsim.prove.evidence import RECORD, recheck
+from fxsim.prove.evidence import RECORD, Evidence, recheck
 from fxsim.prove.instances import elaborate
 from fxsim.prove.network import stands
 from fxsim.prove.schedule import ModuleProof, Progress, prove_module
@@ -228,6 +232,58 @@ def test_evidence_of_schedules_is_checked_again(tmp_path: Path, capfd: pytest.Ca
     (tmp_path / "e" / gone).unlink()
     (tmp_path / "e" / RECORD).write_text(json.dumps(record))
     assert ["nothing was asked about 'offers'" in line for line in recheck(tmp_path / "e", AGAIN).wrong] == [True]
+
+
+@pytest.fixture(scope="module")
+def kept_relu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The evidence of one module."""
+    folder = tmp_path_factory.mktemp("schedules") / "e"
+    model = load(ROOT / "golden" / "small_relu.safetensors")
+    evidence = Evidence(model=model)
+    assert prove_schedules(model, module="relu", evidence=evidence).modules[0].proved
+    evidence.write(folder)
+    return folder
+
+
+EMPTY = "1 sort bitvec 1\n2 input 1 clk\n3 output 2 y\n"
+FORGED: dict[str, tuple[str, Callable[[Any], Any], str]] = {
+    # What z3 is to satisfy is none of the questions that prove.
+    "to be satisfied": ("evidence.json", lambda text: text.replace('"unsat"', '"sat"', 1), "nothing was asked"),
+    "no properties": ("netlists/00-relu.btor", lambda _: EMPTY, "other properties than are stated"),
+    "no promises": ("schedules.json", lambda text: promise(text, lambda _: {}), "promises something else"),
+    "later": (
+        "schedules.json",
+        lambda text: promise(text, lambda old: {key: (9 * cycles, by) for key, (cycles, by) in old.items()}),
+        "promises something else",
+    ),
+    "another module": (
+        "schedules.json", lambda text: text.replace('"module": "relu"', '"module": "pool"'), "other properties than",
+    ),
+}  # fmt: skip
+
+
+def promise(text: str, change: Callable[[Any], Any]) -> str:
+    """Claims with other promises."""
+    claims = json.loads(text)
+    claims[0]["progress"] = change(claims[0]["progress"])
+    return json.dumps(claims)
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_evidence_of_other_properties_does_not_hold(kept_relu: Path, tmp_path: Path, what: str) -> None:
+    """A netlist that states nothing, a question that is to be satisfied, later promises or none prove nothing."""
+    folder = tmp_path / "e"
+    shutil.copytree(kept_relu, folder)
+    pattern, change, message = FORGED[what]
+    (path,) = folder.glob(pattern)
+    path.write_text(change(path.read_text()))
+    record = json.loads((folder / RECORD).read_text())
+    name = path.relative_to(folder).as_posix()
+    if name != RECORD:
+        record["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        (folder / RECORD).write_text(json.dumps(record))
+    wrong = recheck(folder, AGAIN).wrong
+    assert any(message in line for line in wrong), wrong
 
 
 def test_what_is_not_stated_is_named() -> None:

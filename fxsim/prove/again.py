@@ -11,16 +11,18 @@ import msgspec
 import numpy as np
 
 from fxsim.contract import affine, expand_table, relu, requantise
-from fxsim.errors import FileError
+from fxsim.devices import DEVICES, make_settings
+from fxsim.errors import FileError, FxsimError
 from fxsim.graph import INPUT, Graph, Model
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
-from fxsim.prove.blocks import PROVED
+from fxsim.prove.blocks import PROVED, block_questions, join
 from fxsim.prove.btor2 import parse
-from fxsim.prove.evidence import Again, kept_model
+from fxsim.prove.evidence import Again, kept_model, read_refuted
 from fxsim.prove.forms_again import Claim, forms_again
 from fxsim.prove.network import Network, Runner, Standing
 from fxsim.prove.reach import SUMS_MAX
-from fxsim.prove.schedule import induction_questions, progress_question
+from fxsim.prove.schedule import Properties, induction_questions, progress_question, promises, stated_outputs
+from fxsim.prove.schedules import STATED
 from fxsim.prove.widths import Widths
 
 Parameters = tuple[tuple[str, int], ...]
@@ -240,7 +242,7 @@ class _Scheduled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def schedules_again(folder: Path, content: bytes) -> list[str]:
     """The questions of every module, made anew of its netlist: each must be among those that z3 was asked."""
-    asked = {path.read_text(encoding="utf-8") for path in (folder / "questions").glob("*.smt2")}
+    asked = {*read_refuted(folder).values()}
     wrong = []
     for claim in _claims(content, list[_Scheduled], "schedules"):
         label = f"module '{claim.module}' {claim.parameters}"
@@ -250,14 +252,28 @@ def schedules_again(folder: Path, content: bytes) -> list[str]:
         if not re.fullmatch(r"netlists/[a-z0-9_-]+\.btor", claim.netlist) or not (folder / claim.netlist).is_file():
             raise FileError(f"{folder / 'schedules.json'}: names '{claim.netlist}', expected a netlist of the evidence")
         netlist = parse((folder / claim.netlist).read_text(encoding="utf-8"), str(folder / claim.netlist))
-        questions = list(induction_questions(netlist))
-        promised = {port.removeprefix("gh_waits_") for port in netlist.outputs if port.startswith("gh_waits_")}
-        if promised != claim.progress.keys():
-            wrong.append(f"{label}: its netlist promises {sorted(promised)}")
+        stated = _stated_of(claim)
+        if stated is None or stated_outputs(stated) != {port for port in netlist.outputs if port.startswith("gh_")}:
+            wrong.append(f"{label}: its netlist has other properties than are stated of it")
             continue
+        if claim.progress != promises(stated):
+            wrong.append(f"{label}: it promises something else than is stated of it")
+            continue
+        questions = list(induction_questions(netlist))
         questions += [(key, progress_question(netlist, key, *how)) for key, how in claim.progress.items()]
         wrong += [f"{label}: nothing was asked about '{key}'" for key, text in questions if text not in asked]
     return wrong
+
+
+def _stated_of(claim: _Scheduled) -> Properties | None:
+    """The properties that are stated of a module; None where there are none, of such parameters."""
+    for modules in STATED.values():
+        if claim.module in modules:
+            try:
+                return modules[claim.module](claim.parameters)
+            except (KeyError, ValueError, ArithmeticError, FxsimError):
+                return None
+    return None
 
 
 class _Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -315,12 +331,17 @@ class _Block(msgspec.Struct, frozen=True):
 class _Result(msgspec.Struct, frozen=True):
     status: str
     model: str
+    device: str
+    module: str | None
     proofs: list[_Run]
     blocks: list[_Block]
 
 
 def result_again(folder: Path, content: bytes) -> list[str]:
-    """All that the result names was proved, of the netlists that are there, and its forms or questions are there."""
+    """All that the result names was proved, of the netlists that are there, and its forms are there.
+
+    The questions about blocks are made anew of their netlists, by the rules that the device has for the model.
+    """
     result: _Result = _claims(content, _Result, "result")
     wrong = [] if result.status == PROVED else [f"the whole was {result.status}"]
     if not result.proofs and not result.blocks:
@@ -333,7 +354,6 @@ def result_again(folder: Path, content: bytes) -> list[str]:
     runs = Counter((one.name, one.images) for one in result.proofs)
     if runs != Counter((claim.design, claim.images) for claim in claimed):
         wrong.append("it is of other runs than the forms are")
-    asked = any((folder / "questions").glob("*.smt2"))
     every: list[_Run | _Block] = [*result.proofs, *result.blocks]
     for one in every:
         if one.status != PROVED:
@@ -344,8 +364,34 @@ def result_again(folder: Path, content: bytes) -> list[str]:
             wrong.append(f"the netlist of '{one.name}' is another one, or is not there")
         if isinstance(one, _Run) and (not 0 < one.proved == one.values or one.findings or one.stopped):
             wrong.append(f"'{one.name}': {one.proved:,} of {one.values:,} values are proved, {one.stopped}")
-    if result.blocks and not asked:
-        wrong.append("nothing was asked about its blocks")
+    # What is not there, or not a proof, is named above.
+    return wrong or _blocks_again(folder, result)
+
+
+def _blocks_again(folder: Path, result: _Result) -> list[str]:
+    """Every question about a block, made anew of its netlist: each must be among those that z3 was asked."""
+    if not result.blocks:
+        return []
+    device, found = DEVICES[result.device], None
+    if device.blocks is not None:
+        settings = make_settings(device.name, device.settings, {})
+        found = device.blocks(kept_model(folder), settings).get(result.module or "")
+    blocks = {} if found is None else {block.name: block for block in found}
+    if Counter(one.name for one in result.blocks) != Counter(blocks.keys()):
+        return [f"it is of other blocks than '{result.module}' of '{result.device}' has: {', '.join(blocks) or 'none'}"]
+    wrong = []
+    asked = {*read_refuted(folder).values()}
+    for one in result.blocks:
+        path, block = folder / "netlists" / f"{one.btor2_sha256}.btor", blocks[one.name]
+        try:
+            netlist = join(parse(path.read_text(encoding="utf-8"), str(path)), block)
+            questions = block_questions(block, netlist)
+        except FxsimError as error:
+            wrong.append(f"the netlist of '{one.name}' is not that of it and its rule: {error}")
+            continue
+        wrong += [
+            f"nothing was asked of '{one.name}' about '{output}'" for output, _, text in questions if text not in asked
+        ]
     return wrong
 
 

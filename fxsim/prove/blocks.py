@@ -47,13 +47,9 @@ def prove_block(
     """Prove a block against its rule. ToolError where a tool is missing, or the block lacks what the rule looks at."""
     begun = time.monotonic()
     made, netlist = block_netlist(block, rtl, status)
-    asked = [(output, block.cycle) for output in block.wrong]
-    if block.still:
-        asked.append((_MOVED, 0))
     state, wrong = PROVED, ""
     witness: dict[str, int] = {}
-    for output, cycle in asked:
-        text = Unrolled(netlist, initial=False).question([(netlist.output(output), cycle)])
+    for output, cycle, text in block_questions(block, netlist):
         found = decide(text)
         if found.answer is Answer.UNSAT:
             if evidence is not None:
@@ -73,18 +69,33 @@ def prove_block(
 
 
 def block_netlist(block: ProvableBlock, rtl: Path | None = None, status: Status | None = None) -> tuple[Made, Netlist]:
-    """A block's netlist beside its rule as Yosys made it, and joined: peeks are no inputs, `moved` is an output."""
+    """A block's netlist beside its rule as Yosys made it, and joined."""
     folder = rtl or rtl_dir()
     sources = read_sources(folder)
     beside = Sources(folder, {**sources.files, _FILE: block.verilog.encode()})
     made = make_netlist(beside, block.top, dict(block.parameters), {}, status)
-    return made, _joined(made.netlist, block)
+    return made, join(made.netlist, block)
 
 
-def _joined(netlist: Netlist, block: ProvableBlock) -> Netlist:
+def block_questions(block: ProvableBlock, netlist: Netlist) -> list[tuple[str, int, str]]:
+    """The questions about a block, of its joined netlist: each output that must be 0, the cycle, and the text."""
+    asked = [(output, block.cycle) for output in block.wrong]
+    if block.still:
+        asked.append((_MOVED, 0))
+    unrolled = Unrolled(netlist, initial=False)
+    return [(output, cycle, unrolled.question([(netlist.output(output), cycle)])) for output, cycle in asked]
+
+
+def join(netlist: Netlist, block: ProvableBlock) -> Netlist:
+    """The netlist of a block beside its rule with peeks that are no inputs and `moved` as an output.
+
+    ToolError where it lacks what the rule looks at.
+    """
     cells, inputs, outputs = list(netlist.cells), dict(netlist.inputs), dict(netlist.outputs)
     args: tuple[int, ...]
     for port, peek in block.peeks.items():
+        if port not in inputs:
+            raise ToolError(f"the netlist of {block.name} has no input '{port}', by which its rule looks inside")
         cell = inputs.pop(port)
         sort, net = cells[cell].sort, _net(netlist, block, peek.net)
         if peek.address:

@@ -177,6 +177,13 @@ def read_list(folder: Path) -> Record:
     return record
 
 
+def read_refuted(folder: Path) -> dict[str, str]:
+    """The questions of evidence that nothing satisfies, by their SHA-256: those that prove by the answer `unsat`."""
+    files = [question.file for question in read_list(folder).questions if question.expected is Answer.UNSAT]
+    texts = [read_bounded(folder / file, _FILE_BYTES_MAX, "a question of evidence").decode() for file in files]
+    return {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+
+
 def kept_model(folder: Path) -> Model:
     """The model that evidence is about, from its own copy."""
     return load(folder / MODEL)

@@ -1,6 +1,6 @@
 """The forms of a design's values checked again, from the model alone: weights, ranges, and the contract in numpy."""
 
-import hashlib
+import itertools
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,16 +14,14 @@ import numpy.typing as npt
 
 from fxsim.contract import expand_table, relu, requantise
 from fxsim.errors import FileError
-from fxsim.formats.text import read_json
 from fxsim.graph import INPUT, Graph
 from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
-from fxsim.prove.evidence import RECORD, Record, kept_model
+from fxsim.prove.evidence import kept_model, read_list, read_refuted
 from fxsim.prove.forms import ARRAYS, CLASS, FEW, QUESTION
-from fxsim.prove.solver import Answer
 
 Numbers = npt.NDArray[np.int64]
 _WRONG_MAX = 20
-_NAMED = re.compile(r"\(set-logic QF_BV\)|\(define-fun r[0-9]+ \(\) ")
+_NAMED = re.compile(r"\(set-logic QF_BV\)|\(define-fun r[0-9]+ \(\) [A-Za-z0-9_ ()#=]*\)")
 _ASKED = re.compile(r"\(assert \(distinct r[0-9]+ \(\(_ extract 7 0\) clamped\)\)\)")
 _FILE = re.compile(r"forms/[a-z0-9_-]+\.npz")
 
@@ -194,10 +192,16 @@ class _Checker:
         lines, stated = text.splitlines(), _stated(width, low, high, added, *row.requantised)
         missing = [line for line in stated if line not in lines]
         # Beside these, no more than terms by name and the question itself: nothing else is assumed.
-        more = [line for line in lines[:-1] if line not in stated and not _NAMED.match(line)]
+        more = [line for line in lines[:-1] if line not in stated and not _is_named(line)]
         if missing or more or not _ASKED.fullmatch(lines[-1]):
             return f"its question does not say, or says besides: {[*missing, *more, lines[-1]][0]}"
         return ""
+
+
+def _is_named(line: str) -> bool:
+    """Whether a line does no more than give one term a name: its first parenthesis ends with it."""
+    depth = list(itertools.accumulate({"(": 1, ")": -1}.get(character, 0) for character in line))
+    return _NAMED.fullmatch(line) is not None and depth[-1] == 0 and all(depth[:-1])
 
 
 def _stated(width: int, low: int, high: int, added: int, shift: int, bias: int, least: int, most: int) -> list[str]:
@@ -228,11 +232,8 @@ def forms_again(folder: Path, content: bytes) -> list[str]:
     except (msgspec.MsgspecError, ValueError) as error:
         raise FileError(f"forms.json: {error}") from None
     graph = kept_model(folder).graph
-    record = read_json(folder / RECORD, Record, 1 << 26, "a record of evidence")
-    asked = [question.file for question in record.questions if question.expected is Answer.UNSAT]
-    texts = [(folder / file).read_text(encoding="utf-8") for file in asked]
-    questions = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
-    wrong = [] if "result" in record.parts else ["the result of the runs is missing"]
+    questions = read_refuted(folder)
+    wrong = [] if "result" in read_list(folder).parts else ["the result of the runs is missing"]
     for claim in claims:
         wrong += [f"{claim.design}: {line}" for line in _design(folder, claim, graph, questions)]
     return wrong

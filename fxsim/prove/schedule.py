@@ -158,6 +158,16 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     return Sources(sources.folder, dict(sorted(files.items())))
 
 
+def stated_outputs(properties: Properties) -> set[str]:
+    """The outputs that a netlist has for properties, by name."""
+    return {port for port, _ in _outputs(properties)}
+
+
+def promises(properties: Properties) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """The cycles within which each promise comes true, and what holds meanwhile."""
+    return {key: (p.cycles, p.by or tuple(properties.holds)) for key, p in properties.progress.items()}
+
+
 def _outputs(properties: Properties) -> Iterator[tuple[str, str]]:
     yield "gh_assumed_constant", "gh_constant"
     for key, expression in properties.assumed.items():
@@ -209,7 +219,6 @@ def prove_module(
     if all(verdict.verdict == "proved" for verdict in verdicts):
         verdicts += [proof.live(key) for key in properties.progress]
         verdicts += proof.covered()
-    promised = {key: (p.cycles, p.by or tuple(properties.holds)) for key, p in properties.progress.items()}
     assumed = tuple(f"{key}: {text}" for key, text in properties.assumed.items())
     result = ModuleProof(
         properties.module,
@@ -217,7 +226,7 @@ def prove_module(
         tuple(verdicts),
         assumed,
         made.btor2,
-        promised,
+        promises(properties),
         time.monotonic() - begun,
         yosys=made.yosys,
         netlist_sha256=made.sha256,
