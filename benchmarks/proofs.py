@@ -277,6 +277,12 @@ CHANGES = (
         "weight_write_address_reg <= weight_address_reg + 16'd1;",
         device="simd",
     ),
+    Change(
+        "index", _LOADER,
+        "constant_write_address_reg <= group_slot_reg;",
+        "constant_write_address_reg <= chunk_slot_reg;",
+        device="simd",
+    ),
     Change("handshake", "simd/simd_memory.v", "m_axi_wstrb = 16'hFFFF", "m_axi_wstrb = 16'h7FFF", device="simd"),
     Change("index", "simd/simd_descriptor.v", "localparam RULE_BIT = 18;", "localparam RULE_BIT = 17;", device="simd"),
     Change(

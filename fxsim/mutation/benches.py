@@ -312,9 +312,11 @@ def _simulate(case: Case, folder: Path, by: Simulators, limit: float | None, sto
         ended = simulator.run(folder, own, limit, 3600.0 if limit is None else _WALL_TIMES * limit, stop)
     failed, lines = "", list[str]()
     for line in _lines(folder / LOG):
-        if failed and _ENDED.search(line):
+        found = _FAILED.search(line)
+        # Behind the first that failed cocotb says of all others that they did, as they are not run.
+        if failed and (found or _ENDED.search(line)):
             break
-        if found := _FAILED.search(line):
+        if found:
             failed, lines = found[1], []
         lines.append(line)
         del lines[:-60]
