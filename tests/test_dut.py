@@ -494,6 +494,34 @@ def test_choices_made_in_a_first_description_are_a_comparison(model: Path, tmp_p
     assert not cosim(load(model), x, accel="described", dut=str(path), optimise="-O0").passed
 
 
+@pytest.mark.parametrize(
+    ("inside", "valid", "ready"),
+    [
+        ("logic fc_valid, fc_ready", ["fc_valid"], ["fc_ready"]),
+        ("logic fc_vld", ["fc_vld"], []),
+        ("logic fc_ready", ["CHOOSE"], []),
+        ("logic relu_valid", ["CHOOSE"], []),
+        ("logic [1:0] fc_valid", ["CHOOSE"], []),
+    ],
+)
+def test_first_description_proposes_the_handshake_beside_a_tap(
+    model: Path, tmp_path: Path, inside: str, valid: list[str], ready: list[str]
+) -> None:
+    """Valid and ready of one bit that are called as the tap's data is; with them the tap is one that fits."""
+    ports = "input logic clk, rst, x_valid, output logic x_ready, input logic [7:0] x_data"
+    ports += ", output logic y_valid, input logic y_ready, output logic [7:0] y_data"
+    signals = "logic [7:0] fc_data; assign y_valid = 1, x_ready = 1, y_data = fc_data, fc_data = x_data;"
+    folder = fresh(tmp_path / "d", chain=f"module chain ({ports}); {inside}; {signals} endmodule\n")
+    text = init(folder, "chain", "--model", model)
+    start = text.index("# [[tap]]")
+    lines = [line.removeprefix("# ") for line in text[start:].splitlines()]
+    assert [line.split('"')[1] for line in lines if line.startswith("valid = ")] == valid
+    assert [line.split('"')[1] for line in lines if line.startswith("ready = ")] == ready
+    (folder / "my.toml").write_text(text[:start] + "\n".join(lines))
+    status, out = call("check", folder / "my.toml", model)
+    assert status == (valid == ["CHOOSE"]), out
+
+
 INTERFACES = """
 module many #(parameter DEPTH = 6) (
   input wire aclk, input wire aresetn,

@@ -140,6 +140,10 @@ def test_a_fault_or_a_wrong_description_is_found(
     assert proof.findings[0].tap == tap
     assert {finding.kind for finding in proof.findings} <= {"sample", "differs"}
     assert any(finding.kind == "sample" for finding in proof.findings) is sample
+    # A sum of a linear is of all six values of its token, and what is told of it has them all.
+    assert {len(finding.witness) for finding in proof.findings if (finding.tap, finding.kind) == ("fc", "sample")} <= {
+        6
+    }
 
 
 def test_a_tap_that_is_missing_between_two_sums_is_named(tmp_path: Path) -> None:
@@ -244,6 +248,8 @@ def test_the_command_and_signoff_take_a_description(
     assert call("prove", "--recheck", str(tmp_path / "evidence"))[0] == 0
     status, text = call(*words, "--accel", "stream")
     assert (status, "--dut describes your own RTL" in text) == (2, True)
+    status, text = call(*words, "--schedule", "all")
+    assert (status, "--schedule all is of fxsim's own modules" in text) == (2, True)
     plan = (
         '[models.tiny]\nfile = "tiny.safetensors"\n[[check]]\nkind = "proof"\nname = "proof"\nmodel = "tiny"\n'
         'what = ["accelerator"]\ndut = "d/awkward.toml"\n'
@@ -408,7 +414,9 @@ def test_evidence_of_a_refuted_design_or_behind_a_link_does_not_hold(
     request = ProofRequest(model, "described", {"dut": str(dut)}, simulate=False)
     assert prove(request, evidence=evidence).status == REFUTED
     evidence.write(tmp_path / "refuted")
-    assert any("was refuted" in line for line in recheck(tmp_path / "refuted", AGAIN).wrong)
+    wrong = recheck(tmp_path / "refuted", AGAIN).wrong
+    assert any("was refuted" in line for line in wrong)
+    assert [line.endswith("values are proved") for line in wrong].count(True) == 1, wrong
     shutil.copytree(kept_forms, tmp_path / "linked")
     assert recheck(tmp_path / "linked", AGAIN).wrong == ()
     (tmp_path / "linked" / "result.json").rename(tmp_path / "result.json")

@@ -85,6 +85,14 @@ def test_the_plan_of_a_described_design(model: Model, tmp_path: Path) -> None:
     assert "at every tap that it shows (2 of 2)" in found["rtl"]["about"]
     assert found["rtl"]["stalls"] == ("none", "random:{seed}", "burst:{seed}", "reset:{seed}")
     assert not any(name.endswith(("-stream", "-simd")) for name in found)
+    # What stands in comments of the proof is a plan as it is.
+    head, rest = path.read_text().split("# [[testpoint]]\n")
+    proof, tail = rest.split("\n\n", 1)
+    words = "\n".join(line.removeprefix("#").removeprefix(" ") for line in f"[[testpoint]]\n{proof}".splitlines())
+    (tmp_path / "proved.toml").write_text(f"{head}{words}\n\n{tail}")
+    more = load_plan(tmp_path / "proved.toml")
+    assert {check.kind for check in more.checks if check.name not in found} == {"proof"}
+    assert (more.without_testpoint, len(more.testpoints)) == ((), len(plan.testpoints) + 1)
     dut.write_text(dut.read_text().replace('top = "', 'top = "no_'))
     before = path.read_bytes()
     error = cli("init", "--model", tmp_path / "tiny.safetensors", "--dut", dut, "-o", path, "--force").exception

@@ -77,6 +77,8 @@ def command(
             raise click.UsageError(f"--dut describes your own RTL: leave out --accel, or --accel {DESCRIBED}")
         if engine or widths:
             raise click.UsageError("--dut is of the RTL: not with --engine and --widths")
+        if schedule == "all":
+            raise click.UsageError("--schedule all is of fxsim's own modules: with --dut give none or random:SEED")
         device = DESCRIBED
     settings: dict[str, object] = {} if dut is None else {"dut": str(dut)}
     if recheck is not None:

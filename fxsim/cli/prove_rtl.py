@@ -65,7 +65,7 @@ def _print(proof: Proof) -> None:
         rows: list[tuple[Any, ...]] = [
             (tap.stream, tap.values, tap.values - tap.proved) for tap in proof.taps if tap.proved < tap.values
         ]
-        print_table("Not proved", ("tap", "values", "not proved"), rows)
+        print_table("Not proved", ("tap or port", "values", "not proved"), rows)
     for finding in proof.findings[:_FINDINGS_SHOWN]:
         token = "" if finding.token is None else f"token {finding.token}, "
         say(f"  {finding.tap}, {token}channel {finding.channel}, cycle {finding.cycle}: {finding.text}")
@@ -88,7 +88,8 @@ def _print_least(shown: Refutation) -> None:
     more = ", ..." if len(shown.witness) > _WITNESS_SHOWN else ""
     before = f"the last of {shown.images} images" if shown.images > 1 else "one image"
     least = "" if shown.least else " (perhaps fewer would do)"
-    say(f"  least: {before}, {len(shown.witness)} values not 0{least}{': ' * bool(values)}{', '.join(values)}{more}")
+    count = counted(len(shown.witness), "value")
+    say(f"  least: {before}, {count} not 0{least}{': ' * bool(values)}{', '.join(values)}{more}")
     say(f"  cause: {shown.label}{f' at {shown.node}' if shown.node else ''}")
 
 

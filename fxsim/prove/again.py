@@ -363,7 +363,8 @@ def result_again(folder: Path, content: bytes) -> list[str]:
         if not there or hashlib.sha256(netlist.read_bytes()).hexdigest() != one.btor2_sha256:
             wrong.append(f"the netlist of '{one.name}' is another one, or is not there")
         if isinstance(one, _Run) and (not 0 < one.proved == one.values or one.findings or one.stopped):
-            wrong.append(f"'{one.name}': {one.proved:,} of {one.values:,} values are proved, {one.stopped}")
+            stopped = f", {one.stopped}" if one.stopped else ""
+            wrong.append(f"'{one.name}': {one.proved:,} of {one.values:,} values are proved{stopped}")
     # What is not there, or not a proof, is named above.
     return wrong or _blocks_again(folder, result)
 

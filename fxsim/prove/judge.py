@@ -276,7 +276,7 @@ class Judge:
         if not len(wrong):
             return None
         at = int(wrong[0])
-        witness = self._witness(cone.variables[:FEW], inputs[:FEW, at])
+        witness = self._witness(cone.variables, inputs[:, at])
         return _finding(
             "sample",
             place,

@@ -417,7 +417,7 @@ class Aim {
             last_ = moment;
             delay_ = NEVER;
             size_t& left = tries_.at(moment);
-            if (left != 0) delay_ = random_.below(uint64_t{1} << std::max<size_t>(--left, AT_ONCE) - AT_ONCE);
+            if (left != 0) delay_ = random_.below(uint64_t{1} << (std::max<size_t>(--left, AT_ONCE) - AT_ONCE));
         }
         return delay_ != NEVER && delay_-- == 0;
     }

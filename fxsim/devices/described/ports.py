@@ -4,10 +4,10 @@ It proposes, for a person to look at: what is not plain is left open.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fxsim.devices.described.elaborate import Port
+from fxsim.devices.described.elaborate import Port, Signal
 
 _CLOCK = re.compile(r"(?:^|.*_)(?:a|s)?(?:clk|clock|ck)(?:_i|_in|_\d+)?\Z", re.IGNORECASE)
 _CLOCKS = re.compile(r"(?:^|.*_)(?:a|s)?(?:clk|clock|ck)(?:_(?!en|ce|gate|valid|ok).*|\d+)?\Z", re.IGNORECASE)
@@ -205,6 +205,23 @@ def _split(name: str) -> tuple[str | None, str]:
             if words[n].lower() in said:
                 return kind, "_".join(words[:n] + words[n + 1 :])
     return None, name
+
+
+def handshakes_of(signals: Iterable[Signal]) -> Callable[[str], dict[str, str]]:
+    """Valid and ready of a signal, by its name: beside it, of one bit, and called the same but for that word."""
+    named: dict[str, dict[str, str]] = {}
+    for signal in signals:
+        scope, dot, leaf = signal.name.rpartition(".")
+        kind, stem = _split(leaf)
+        if kind in ("valid", "ready") and signal.bits == 1 and signal.words is None:
+            named.setdefault(scope + dot + stem, {}).setdefault(kind, signal.name)
+
+    def found(name: str) -> dict[str, str]:
+        scope, dot, leaf = name.rpartition(".")
+        kind, stem = _split(leaf)
+        return named.get(scope + dot + stem, {}) if kind in (None, "data") else {}
+
+    return found
 
 
 def _handshakes(left: dict[str, Port]) -> list[Group]:

@@ -16,7 +16,7 @@ from fxsim.devices.described.elaborate import Signal, Survey, Verilog, survey
 from fxsim.devices.described.jobs.propose import job_keys, job_tables
 from fxsim.devices.described.memory import READ_BY_NAME, holds
 from fxsim.devices.described.parts import CHOOSE
-from fxsim.devices.described.ports import Group, Recognised, looks_like_clock, recognise
+from fxsim.devices.described.ports import Group, Recognised, handshakes_of, looks_like_clock, recognise
 from fxsim.devices.described.tensors import arrays_of
 from fxsim.devices.described.vhdl import MADE, SUFFIXES, refuse_two_languages, verilog_of
 from fxsim.devices.described.wording import SHOWN_MAX, comment, lanes_of, listed, orders, text
@@ -471,6 +471,7 @@ def _arrays(model: Model, memory: Signal) -> Iterator[tuple[str, str, int]]:
 
 def _taps(found: Survey, model: Model, ends: Collection[str]) -> Iterator[str]:
     """Taps of the model as comments, each with the signals whose names resemble its own and whose bits can hold it."""
+    handshake = handshakes_of(found.signals)
     for tap in model.graph.taps:
         if tap in ends:
             continue
@@ -486,7 +487,13 @@ def _taps(found: Survey, model: Model, ends: Collection[str]) -> Iterator[str]:
                 yield comment(f"data = {text(signal.name)}") + f"  # {signal.bits} bits: lanes = {count}"
         else:
             yield f"# data = {text(CHOOSE)}  # no signal's name resembles the tap's"
-        yield f"# valid = {text(CHOOSE)}  # an expression that is high with a beat, or latency = cycles"
+        beside = [handshake(signal.name) for signal in near]
+        for name in dict.fromkeys(pair["valid"] for pair in beside if "valid" in pair):
+            yield comment(f"valid = {text(name)}") + "  # by name"
+        if not any("valid" in pair for pair in beside):
+            yield f"# valid = {text(CHOOSE)}  # an expression that is high with a beat, or latency = cycles"
+        for name in dict.fromkeys(pair["ready"] for pair in beside if {"valid", "ready"} <= pair.keys()):
+            yield comment(f"ready = {text(name)}") + "  # by name"
         if len(counts) == 1:
             # Width of the signal and of a value say it.
             yield f"# lanes = {counts.pop()}"
