@@ -101,6 +101,44 @@ def test_registers_that_an_asynchronous_reset_leaves_as_they_are_are_read(tmp_pa
     assert (proof.status, proof.stopped) == (PROVED if zero == "8'd0" else REFUTED, "")
 
 
+STORED = """
+module held (
+    input logic clk, input logic rst_n, input logic [47:0] x, input logic x_valid,
+    output logic [47:0] y, output logic y_valid
+);
+  logic [47:0] relu, words [0:3];
+  logic held;
+  always_comb for (int i = 0; i < 6; i++) relu[8*i+:8] = x[8*i+7] ? 8'd0 : x[8*i+:8];
+  WRITES
+  always_ff @(posedge clk or negedge rst_n)
+    if (!rst_n) {held, y_valid} <= 0;
+    else {held, y_valid} <= {x_valid, held};
+  always_ff @(posedge clk) y <= words[1];
+endmodule
+"""
+TWICE = {
+    "one process": ("always @(posedge clk) if (x_valid) begin words[1] <= 7; words[1] <= relu; end", True),
+    "two": ("always @(posedge clk) if (x_valid) words[1] <= 7;\nalways @(posedge clk) words[1] <= relu;", False),
+    "other words": ("always @(posedge clk) words[2] <= 7;\nalways @(posedge clk) if (x_valid) words[1] <= relu;", True),
+    "other bits": (
+        "always @(posedge clk) if (x_valid) words[1][47:9] <= relu[47:9];\n"
+        "always @(posedge clk) if (x_valid) words[1][8:0] <= relu[8:0];", True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TWICE)
+def test_what_two_processes_write_at_once_is_unknown(tmp_path: Path, what: str) -> None:
+    """In Verilog either may come last, also where Yosys has the right one last; in one process the last one counts."""
+    writes, good = TWICE[what]
+    path = tmp_path / "held.toml"
+    path.write_text(HELD_TOML)
+    (tmp_path / "held.sv").write_text(STORED.replace("WRITES", writes))
+    proof = ask(RELU, path)
+    assert proof.status == (PROVED if good else UNPROVED)
+    assert [finding.text for finding in proof.findings[:1]] == ([] if good else ["it depends on an x of the Verilog"])
+
+
 def without_tap(text: str) -> str:
     """A description of the awkward design that shows nothing inside it."""
     head, rest = text.split("[[tap]]")

@@ -100,7 +100,8 @@ module memory (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN,
   wire [READS*WIDTH-1:0] data;
   wire [WRITES*ABITS-1:0] write_at;
   wire [WRITES*WIDTH-1:0] enable;
-  genvar i;
+  wire [WRITES*WIDTH-1:0] written;
+  genvar i, k;
   generate
     for (i = 0; i < RD_PORTS; i = i + 1) begin : read
       wire [ABITS+31:0] at = {32'b0, RD_ADDR[i*ABITS+:ABITS]};
@@ -119,6 +120,16 @@ module memory (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN,
       wire inside = from_first < SIZE;
       assign write_at[i*ABITS+:ABITS] = from_first[ABITS-1:0];
       assign enable[i*WIDTH+:WIDTH] = WR_EN[i*WIDTH+:WIDTH] & {WIDTH{inside}};
+      wire [(i+1)*WIDTH-1:0] twice;
+      assign twice[0+:WIDTH] = {WIDTH{1'b0}};
+      for (k = 0; k < i; k = k + 1) begin : other
+        wire same = WR_ADDR[i*ABITS+:ABITS] == WR_ADDR[k*ABITS+:ABITS];
+        wire either = same && !WR_PRIORITY_MASK[i*WR_PORTS+k];
+        assign twice[(k+1)*WIDTH+:WIDTH] = twice[k*WIDTH+:WIDTH] | WR_EN[k*WIDTH+:WIDTH] & {WIDTH{either}};
+      end
+      for (k = 0; k < WIDTH; k = k + 1) begin : data_bit
+        assign written[i*WIDTH+k] = twice[i*WIDTH+k] ? 1'bx : WR_DATA[i*WIDTH+k];
+      end
     end
   endgenerate
   fxsim_memory #(
@@ -133,11 +144,13 @@ module memory (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN,
       .RD_CLK(RD_CLK), .RD_EN(RD_EN), .RD_ARST(RD_ARST), .RD_SRST(RD_SRST), .RD_ADDR(read_at), .RD_DATA(data),
       // Ports of no width where nothing is written.
       .WR_CLK({(WR_PORTS > 0){WR_CLK}}), .WR_EN({(WR_PORTS > 0){enable}}), .WR_ADDR({(WR_PORTS > 0){write_at}}),
-      .WR_DATA({(WR_PORTS > 0){WR_DATA}})
+      .WR_DATA({(WR_PORTS > 0){written}})
   );
 endmodule
 """
 """A word that is read beyond a memory's last one, or before its first one, is x; one that is written there is dropped.
+
+What two processes write at once to the same bits of a word is x: in Verilog either may come last.
 
 BTOR2's memories have a power of two of words, and cut an address to their bits. The cell that stands for the memory has
 another type until all are replaced, as Yosys gives a memory of a technology map a name of its own.
