@@ -116,7 +116,7 @@ class Refutation(msgspec.Struct, frozen=True):
 
     @property
     def shown_by(self) -> str:
-        """What shows it, and the difference: the image is named once."""
+        """The image or inputs that show it, with the difference; an image is named once."""
         by = "inputs" if self.image is None else f"image {self.image}"
         return self.sentence if self.sentence.startswith(f"{by}, ") else f"{by}: {self.sentence}"
 
