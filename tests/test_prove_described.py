@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ from fxsim.prove.again import AGAIN
 from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED
 from fxsim.prove.evidence import Evidence, recheck
 from fxsim.prove.forms_again import forms_again
-from fxsim.prove.run import Proof, ProofRequest, prove
+from fxsim.prove.run import Proof, ProofRequest, ProofResult, Refutation, prove
 from fxsim.prove.shown import shrink
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks.proof import ForAllInputs
@@ -484,6 +485,28 @@ class Simulated(NamedTuple):
     def provenance(self) -> SimpleNamespace:
         """The seed that it was run from."""
         return SimpleNamespace(power_on_seed=7)
+
+
+@pytest.mark.slow
+def test_the_command_says_what_refutes_and_how_to_keep_it(
+    tmp_path: Path, model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image is named once, values are counted in English, and without -o the command says what it would keep."""
+    sentence = "image 3, tap fc, token 0, channel 2: expected -5, got -6 (cycle 19)"
+    refutation = Refutation(3, sentence, 1, {"input[0, 0]": 4}, True, "rounding_floor", "fc")
+    dut = design(tmp_path / "d", {"neuron.sv": swap("scaled > 127) q = 127", "scaled > 127) q = 126")})
+    proof = msgspec.structs.replace(ask(model, dut), refutation=refutation)
+    result = ProofResult(status=REFUTED, model="tiny", device="described", module=None, proofs=(proof,))
+    monkeypatch.setattr("fxsim.cli.prove_rtl.prove", lambda *_, **__: result)
+    save(model, tmp_path / "tiny.safetensors")
+    words = ["prove", str(tmp_path / "tiny.safetensors"), "--dut", str(dut)]
+    for output in ([], ["-o", str(tmp_path / "evidence")]):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *output])
+        out, err = capsys.readouterr()
+        assert ended.value.code == 1
+        assert f"  shown by {sentence}\n  least: one image, 1 value not 0: input[0, 0] = 4\n" in out
+        assert ("-o DIR keeps the least images" in err) is (output == [])
 
 
 def test_a_refutation_is_made_least(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,7 @@ def test_described_design_is_held_to_its_description(model: Model, tmp_path: Pat
     )
     assert [f.rule for f in wrong.findings] == ["width"]
     assert "31" in wrong.findings[0].message
+    assert "toml" not in wrong.findings[0].message  # the finding's file has it
 
 
 @pytest.mark.slow

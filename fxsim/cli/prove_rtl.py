@@ -52,6 +52,8 @@ def show_rtl(
     if output is not None and evidence is not None and evidence.shown is not None:
         replay = replay_command(evidence.shown, output / MODEL, output / SHOWN, rtl)
         click.echo(f"fxsim: replay: {replay}", err=True)
+    elif output is None and any(proof.refutation is not None and proof.refutation.images for proof in found.proofs):
+        click.echo("fxsim: -o DIR keeps the least images, and gives the command that simulates them", err=True)
     return found.status != PROVED
 
 
@@ -75,8 +77,7 @@ def _print(proof: Proof) -> None:
     if proof.stopped:
         say(f"  {proof.stopped}")
     if proof.refutation is not None:
-        by = "inputs" if proof.refutation.image is None else f"image {proof.refutation.image}"
-        say(f"  shown by {by}: {proof.refutation.sentence}")
+        say(f"  shown by {proof.refutation.shown_by}")
         _print_least(proof.refutation)
     say(f"  beside it: {proof.simulated}")
 

@@ -114,6 +114,12 @@ class Refutation(msgspec.Struct, frozen=True):
     label: str = ""
     node: str = ""
 
+    @property
+    def shown_by(self) -> str:
+        """The image or inputs that show it, with the difference; an image is named once."""
+        by = "inputs" if self.image is None else f"image {self.image}"
+        return self.sentence if self.sentence.startswith(f"{by}, ") else f"{by}: {self.sentence}"
+
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The result for one design.

@@ -73,7 +73,8 @@ def lint_described(model: Model, path: Path) -> LintResult:
     What is found is what `fxsim dut check` finds; the line is the description's first, which has all of them.
     """
     found = check(path, model)
-    findings = tuple(LintFinding("unknown" if "cannot" in p else "width", path.name, 1, p) for p in found.problems)
+    problems = [problem.removeprefix(f"{path}: ") for problem in found.problems]
+    findings = tuple(LintFinding("unknown" if "cannot" in p else "width", path.name, 1, p) for p in problems)
     return LintResult(
         model.name, len(found.streams) + len(found.taps) + len(found.memories), findings, str(path.parent)
     )

@@ -269,8 +269,8 @@ def _first(proof: Proof) -> str:
     """The reason why a run is not proved: the first finding, why it stopped, and what shows it."""
     parts = [_place(proof.findings[0])] if proof.findings else []
     parts += [proof.stopped] if proof.stopped else []
-    if (shown := proof.refutation) is not None:
-        parts.append(f"shown by {'inputs' if shown.image is None else f'image {shown.image}'}: {shown.sentence}")
+    if proof.refutation is not None:
+        parts.append(f"shown by {proof.refutation.shown_by}")
     return "; ".join(parts) or f"{proof.values - proof.proved:,} values are not proved"
 
 
