@@ -168,6 +168,44 @@ def test_one_thing_that_is_not_proved_fails(tmp_path: Path, monkeypatch: pytest.
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"values": 0, "proved": 0}, "stream_resmlp: proved, 0 of 0"),
+        ({"proved": 9}, "stream_resmlp: proved, 9 of 10"),
+        ({"stopped": "amid it"}, "stream_resmlp: proved: amid it"),
+        ({"status": "unproved"}, "stream_resmlp: unproved: 0 values are not proved"),
+    ],
+)
+def test_what_is_short_of_everything_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    """Nothing proved, fewer values, or a run that ended early is no pass, whatever its status says."""
+    whole = Proof(
+        name="stream_resmlp", status=PROVED, images=1, schedule="none", cycles=9, values=10, proved=10, taps=(),
+        ways={}, questions=0, findings=(), stopped="", refutation=None, simulated="", btor2_sha256="0" * 64, yosys="",
+        cells=1, seconds={}, memory_mib=1, around="streams",
+    )  # fmt: skip
+
+    def answer(proof: Proof) -> CheckRecord:
+        found = ProofResult(status=PROVED, model="tiny", device="stream", module=None, proofs=(proof,))
+        monkeypatch.setattr("fxsim.prove.run.prove", lambda *_, **__: found)
+        return run_one(tmp_path, 'what = ["accelerator"]')
+
+    assert answer(whole).status is Status.PASSED
+    check = answer(msgspec.structs.replace(whole, **changes))
+    assert (check.status, check.reason) == (Status.FAILED, said)
+
+
+def test_nothing_looked_at_is_nothing_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine without nodes and a module without properties prove nothing."""
+    empty = ModuleProof("relu", {}, (), (), "", {}, 0.0)
+    assert not empty.proved
+    monkeypatch.setattr("fxsim.prove.engine.prove_engine", lambda *_, **__: EngineProof("avx2", ()))
+    check = run_one(tmp_path, 'what = ["engine"]')
+    assert (check.status, check.reason) == (Status.FAILED, "compiled engine, avx2: unproved, 0 of 0")
+
+
 def test_without_the_extra_it_is_skipped_in_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason says what is not there."""
     monkeypatch.setattr("fxsim.prove.netlist.find_spec", lambda _: None)

@@ -67,8 +67,8 @@ class EngineProof:
 
     @property
     def proved(self) -> bool:
-        """Whether nothing differs anywhere."""
-        return not any(node.wrong for node in self.nodes)
+        """Whether something was looked at, and nothing differs anywhere."""
+        return bool(self.nodes) and not any(node.wrong for node in self.nodes)
 
 
 def prove_engine(

@@ -118,8 +118,8 @@ class ModuleProof:
 
     @property
     def proved(self) -> bool:
-        """Whether every property is proved."""
-        return all(verdict.verdict == "proved" for verdict in self.verdicts)
+        """Whether there are properties, and every one is proved."""
+        return bool(self.verdicts) and all(verdict.verdict == "proved" for verdict in self.verdicts)
 
 
 def instrument(sources: Sources, properties: Properties) -> Sources:
@@ -208,7 +208,7 @@ def prove_module(
         rests_on = {"netlist": made.sha256, "yosys": made.yosys, "properties": properties, "seconds": seconds}
         key = find_key("module under every schedule", rests_on)
         before = take(key, ModuleProof) if evidence is None else None
-        if before is not None and before.verdicts and before.proved:
+        if before is not None and before.proved:
             return replace(before, btor2=made.btor2, cached=True)
     constants = {match.decode() for match in _ROM.findall(sources.files[sources.file_of(properties.module)])}
     memories = {state.name for state in made.netlist.states if made.netlist.cells[state.cell].sort.address}

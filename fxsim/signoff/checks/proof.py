@@ -165,9 +165,9 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
         if len(rows) == before:
             raise FxsimError(f"there is nothing to prove of '{part}' in model '{check.model}'")
     _note_rtl(check, context, model)
-    problems = [f"{row.design}: {row.finding}" for row in rows if row.status != PROVED]
+    problems = [f"{row.design}: {row.finding or _short(row)}" for row in rows if row.finding or _short(row)]
     figures = (
-        Figure("proved", sum(row.status == PROVED for row in rows)),
+        Figure("proved", len(rows) - len(problems)),
         Figure("refuted or unproved", len(problems)),
         Figure("kept from an earlier proof", sum(row.cached for row in rows)),
         Figure("seconds of proving", round(sum(row.seconds for row in rows), 1), "s"),
@@ -178,6 +178,13 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
     summary = f"proved for all inputs: {', '.join(counts).lower()}{f'; {cached} kept' if cached else ''}"
     kept = keep_evidence(check.name, model, gathered, context)
     return summarise(summary, problems, Details(figures, [*rows, *kept]))
+
+
+def _short(row: ForAllInputs) -> str:
+    """What a row lacks of everything that was to be proved of it, whatever its status says; empty without it."""
+    if row.status == PROVED and 0 < row.proved == row.count:
+        return ""
+    return f"{row.status}, {row.proved:,} of {row.count:,}"
 
 
 def _gather(gathered: dict[str, Evidence] | None, of: str) -> Evidence | None:
@@ -261,7 +268,9 @@ def _row_of_run(of: str, check: ProofCheck, proof: Proof, solver: str) -> ForAll
         schedule=proof.schedule,
         images=proof.images,
         cycles=proof.cycles,
-        finding=None if proof.status == PROVED else f"{proof.status}: {_first(proof)}",
+        finding=None
+        if proof.status == PROVED and not (proof.findings or proof.stopped)
+        else f"{proof.status}: {_first(proof)}",
     )
 
 
@@ -339,7 +348,7 @@ def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str) -> ForAll
         model=check.model,
         design=" ".join([proof.module, *(f"{name}={value}" for name, value in proof.parameters.items())]),
         says=f"{good} of {len(proof.verdicts)} properties",
-        status=PROVED if proof.proved else failed[0].verdict,
+        status=PROVED if proof.proved else failed[0].verdict if failed else UNPROVED,
         count=len(proof.verdicts),
         proved=good,
         seconds=round(proof.seconds, 3),
