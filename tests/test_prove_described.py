@@ -140,6 +140,26 @@ def test_what_two_processes_write_at_once_is_unknown(tmp_path: Path, what: str) 
     assert [finding.text for finding in proof.findings[:1]] == ([] if good else ["it depends on an x of the Verilog"])
 
 
+@pytest.mark.parametrize("schedule", ["none", "random:3"])
+@pytest.mark.parametrize("ready", ["!y_valid || y_ready", "1'b1"])
+def test_what_is_proved_is_of_the_schedule_that_was_run(tmp_path: Path, schedule: str, ready: str) -> None:
+    """A register that drops what waits at its output: proved where nothing waits, and refuted with stalls."""
+    text = HELD.replace("output logic y_valid", "output logic y_valid, input logic y_ready, output logic x_ready")
+    text = text.replace("\n  always_ff", f"\n  assign x_ready = {ready};\n  always_ff").replace(
+        "else begin", "else if (x_ready) begin"
+    )
+    (tmp_path / "held.sv").write_text(text)
+    path = tmp_path / "held.toml"
+    path.write_text(
+        HELD_TOML.replace('"x_valid" }', '"x_valid", ready = "x_ready" }').replace(
+            '"y_valid" }', '"y_valid", ready = "y_ready" }'
+        )
+    )
+    assert ask(RELU, path, schedule=schedule, images=4).status == (
+        REFUTED if (schedule, ready) == ("random:3", "1'b1") else PROVED
+    )
+
+
 def without_tap(text: str) -> str:
     """A description of the awkward design that shows nothing inside it."""
     head, rest = text.split("[[tap]]")

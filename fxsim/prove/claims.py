@@ -33,11 +33,11 @@ MODULE = "Of a module run alone, proved says the same of the taps and ports that
 
 DESCRIBED = (
     "After the reset that the description states, or without one from any state on, while nothing is offered, whatever "
-    "registers without a first content held before it: every value that passes at a tap that the description shows and "
-    "at the output, of each image of the run, is the contract's function of the values of the input and of such taps "
-    "before it, for all values that these can have; the values come in their order, none is lost or doubled, with "
-    "right last and keep where the description says what these are. So the output is the model's, whatever the images "
-    "of the run hold."
+    "registers without a first content held before it, with the stalls of the schedule that was run: every value that "
+    "passes at a tap that the description shows and at the output, of each image of the run, is the contract's "
+    "function of the values of the input and of such taps before it, for all values that these can have; the values "
+    "come in their order, none is lost or doubled, with right last and keep where the description says what these "
+    "are. So the output is the model's under that schedule, whatever the images of the run hold."
 )
 """The meaning of `proved` of a described design."""
 
