@@ -181,7 +181,7 @@ def run(check: ProofCheck, context: Context, seed: int) -> Outcome:
 
 
 def _short(row: ForAllInputs) -> str:
-    """What a row lacks of everything that was to be proved of it, whatever its status says; empty without it."""
+    """The shortfall of a row against all that was to be proved of it, whatever its status says; empty without one."""
     if row.status == PROVED and 0 < row.proved == row.count:
         return ""
     return f"{row.status}, {row.proved:,} of {row.count:,}"
