@@ -855,6 +855,7 @@ def _harness_command(executable: Path, layout: StreamLayout, **changes: object) 
         "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
         "input_stall": "0,0,0", "output_stall": "0,0,0", "ready_waits": 0, "gap": 0, "resets": 0, "reset_seed": 0,
         "reset_reach": 1, "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10,
+        "aim": 0, "aim_seed": 0, "aim_free": 1, "token_size": 4, "stage_ends": "",
         "wave_from": 0, "wave": "", "differences": "", "differences_max": 0, "differences_images": 0,
     } | changes  # fmt: skip
     return [str(executable), *(f"{name}={value}" for name, value in arguments.items())]

@@ -376,7 +376,8 @@ def test_jobs_of_one_image(stub: Path) -> None:
         (
             {"accel": "stream", "stall": "error:1"},
             StimulusError,
-            "'error:1': the accelerator 'stream' takes no 'error', expected some of: burst, gap, random, reset",
+            "'error:1': the accelerator 'stream' takes no 'error', expected some of: "
+            "aim, burst, gap, random, reset, wait",
         ),
         ({"accel": "stream", "stall": "stop:1"}, StimulusError, "the accelerator 'stream' takes no 'stop'"),
     ],

@@ -99,14 +99,17 @@ class _Judge:
             self.found = _failure(call.excinfo.value) | {"test": node.nodeid}
 
 
+_REFUSAL = ("numba.core.errors", "NumbaError")
+"""The kind of all errors of Numba's compiler, which is imported where a mutant is of compiled code alone."""
+
+
 def _failure(error: BaseException) -> dict[str, str]:
     """The way in which a test failed: Numba's refusal is that of a compiler, and says nothing of the test."""
-    from numba.core.errors import NumbaError
-
     words = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = f"{type(error).__name__}: {words}" if words else type(error).__name__
     how = "difference" if isinstance(error, AssertionError) else "error"
-    state = INVALID if isinstance(error, NumbaError) else KILLED
+    refused = any((kind.__module__, kind.__name__) == _REFUSAL for kind in type(error).__mro__)
+    state = INVALID if refused else KILLED
     return {"state": state, "how": how, "words": text[:_WORDS_MAX]}
 
 
