@@ -377,7 +377,7 @@ def test_lint_comes_after_the_tests_and_before_proofs(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def accelerators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+def accelerators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The runs of whole accelerators, by judge, device and model: the proof of SIMD's second model refutes a mutant."""
     asked: list[str] = []
 
