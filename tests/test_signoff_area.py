@@ -262,7 +262,7 @@ def test_exceptions_hold_as_far_as_they_are_needed(faked: Faked) -> None:
         check = _run("timing", EXCEPTION)
         assert (check.status, check.reason) == (Status.PASSED if reason is None else Status.FAILED, reason)
         if reason is None:
-            assert check.summary == "1 of 2 modules within 11 levels; 1 exceptions; the most is 12.5 of slow"
+            assert check.summary == "1 of 2 modules within 11 levels; exceptions: 1; the most is 12.5 of slow"
 
 
 def test_without_yosys_both_are_skipped(faked: Faked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def run(check: TimingCheck, context: Context, _seed: int) -> Outcome:
     worst = max(rows, key=lambda row: row.levels, default=None)
     summary = f"{len(most)} modules within {check.levels:g} levels"
     if exceptions:
-        summary = f"{len(most) - len(exceptions)} of {summary}; {len(exceptions)} exceptions"
+        summary = f"{len(most) - len(exceptions)} of {summary}; exceptions: {len(exceptions)}"
     if worst is not None:
         summary += f"; the most is {worst.levels:.1f} of {worst.module}"
     figures = (
