@@ -22,6 +22,7 @@ from fxsim.mutation.judging import Base, Bench, Outcome
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
 from fxsim.mutation.record import EQUIVALENT, KILLED, LINT, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
 from fxsim.mutation.run import Candidates, Judge, Request, draw, mutate
+from fxsim.mutation.simulator import Ended
 from fxsim.mutation.text import markdown
 from fxsim.mutation.whole import Accelerators, Design, mutate_design
 
@@ -374,6 +375,25 @@ def test_lint_comes_after_the_tests_and_before_proofs(monkeypatch: pytest.Monkey
         row = judge.judge(candidates.mutants[0])
     assert (row.verdict, row.stage, row.check, row.how, row.words) == (KILLED, LINT, "lint", "BLKSEQ", "words")
     assert (score := score_of("m", [row])).lint == score.killed == 1
+
+
+def test_simulator_killed_from_outside_kills_no_mutant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator that the system ends before its limit is an error: that is no verdict. At the limit it timed out."""
+
+    class Ending:
+        @contextlib.contextmanager
+        def one(self, _: Stop) -> Iterator["Ending"]:
+            yield self
+
+        def run(self, *_: object) -> Ended:
+            return Ended(-9, 2.5, False)
+
+    monkeypatch.setattr(benches, "_told", lambda *_: {})
+    case = benches.Case("", "ram", {}, "test_ram", tmp_path)
+    with pytest.raises(ToolError, match=r"ran test_ram was killed after 2\.5 processor seconds"):
+        benches._simulate(case, tmp_path, Ending(), 7.0, Stop())  # type: ignore[arg-type]
+    found = benches._simulate(case, tmp_path, Ending(), 2.0, Stop())  # type: ignore[arg-type]
+    assert (found.state, found.how) == (benches.TIMED_OUT, "time limit")
 
 
 @pytest.fixture

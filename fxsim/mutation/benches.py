@@ -330,6 +330,9 @@ def _simulate(case: Case, folder: Path, by: Simulators, limit: float | None, sto
         return Run(TIMED_OUT, case.name, "time limit", "the clock's limit", ended.seconds)
     if limit is not None and -ended.status in (signal.SIGKILL, signal.SIGXCPU) and ended.seconds >= limit:
         return Run(TIMED_OUT, case.name, "time limit", f"more than {limit:.0f} processor seconds", ended.seconds)
+    if ended.status == -signal.SIGKILL:
+        # Somebody else's doing, as where memory is short: it says nothing of a mutant.
+        raise ToolError(f"the simulator that ran {case.name} was killed after {ended.seconds:.1f} processor seconds")
     passed = 0
     if results.is_file():
         for test in ElementTree.parse(results).getroot().iter("testcase"):  # noqa: S314  # cocotb's, written just now

@@ -10,7 +10,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, play
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS, flowing, random
+from testbenches.common.stalls import STREAM_STALLS, flowing, random
 from testbenches.common.stream import beats
 
 INPUTS = ("s0_axis", "s1_axis")
@@ -37,7 +37,7 @@ async def adds_every_pair(dut):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """Partners find each other under every stall pattern, each stream stalled on its own."""
     rng, sent, expected = few(stall)

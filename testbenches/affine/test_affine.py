@@ -11,7 +11,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate, write_hex
-from testbenches.common.stalls import PAIRS
+from testbenches.common.stalls import STREAM_STALLS
 from testbenches.common.stream import beats
 
 
@@ -27,7 +27,7 @@ def traffic(name, tokens=None):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """Every channel uses its own constants under every stall pattern."""
     rng, sent, expected = traffic(stall)

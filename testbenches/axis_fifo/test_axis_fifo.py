@@ -9,7 +9,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps, play
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS, blocked, flowing
+from testbenches.common.stalls import STREAM_STALLS, blocked, flowing
 
 
 def traffic(dut):
@@ -20,7 +20,7 @@ def traffic(dut):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def passes_every_value_on(dut, stall):
     """What enters leaves, in order, under every stall pattern."""
     await check_stalls(await Bench.started(dut), *traffic(dut), stall, generator(f"axis_fifo {stall}"))

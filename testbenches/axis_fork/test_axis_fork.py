@@ -9,7 +9,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, gaps
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS, blocked, flowing
+from testbenches.common.stalls import STREAM_STALLS, blocked, flowing
 from testbenches.common.stream import beats
 
 SIDES = ("m0_axis", "m1_axis")
@@ -18,7 +18,7 @@ TRAFFIC = ({"s_axis": VALUES}, dict.fromkeys(SIDES, VALUES))
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def gives_each_value_once_to_either_side(dut, stall):
     """Both sides get every value once, in order, each stalled on its own."""
     await check_stalls(await Bench.started(dut, outputs=SIDES), *TRAFFIC, stall, generator(f"axis_fork {stall}"))

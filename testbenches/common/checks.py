@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import ReadOnly, Timer
 
 from testbenches.common.bench import Bench
-from testbenches.common.stalls import PAIRS, flowing, random
+from testbenches.common.stalls import PAIRS, WAITING, flowing, random
 from testbenches.common.stream import Beat, known
 
 SETTLE_CYCLES = 40
@@ -49,10 +49,12 @@ async def play(bench: Bench, sent: Traffic, expected: Traffic) -> None:
 
 async def check_stalls(bench: Bench, sent: Traffic, expected: Traffic, stall: str, rng: np.random.Generator) -> None:
     """The module gives what is expected under one of the stall patterns, every stream stalled on its own."""
+    pair = PAIRS["none" if stall == WAITING else stall]
     for source in bench.sources.values():
-        source.stall = PAIRS[stall](rng)[0]
+        source.stall = pair(rng)[0]
     for sink in bench.sinks.values():
-        sink.stall = PAIRS[stall](rng)[1]
+        sink.stall = pair(rng)[1]
+        sink.waits = stall == WAITING
     await play(bench, sent, expected)
 
 

@@ -42,4 +42,8 @@ PAIRS: dict[str, StallPair] = {
     "both": lambda rng: (random(rng, 0.4), random(rng, 0.4)),
     "bursts": lambda rng: (bursts(rng, 20), bursts(rng, 20)),
 }
-"""Stall patterns by name; every stream module is tested under all of them."""
+"""Stall patterns by name."""
+WAITING = "waiting_sink"
+"""A sink is not ready before it is shown a beat: a sender that waited for it would wait for ever."""
+STREAM_STALLS = [*PAIRS, WAITING]
+"""Stalls that every stream module is tested under."""

@@ -103,12 +103,14 @@ class Sink:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.stall: Stall = flowing()
+        self.waits = False
         self.tready = Pin(stream.tready)
         self.tready.set(0)
 
     def drive(self) -> None:
-        """Set tready for the coming clock edge."""
-        self.tready.set(int(not next(self.stall)))
+        """Set tready for the coming clock edge. One that `waits` is not ready before it has seen a beat."""
+        unseen = self.waits and (not self.stream.valid or self.stream.fired)
+        self.tready.set(int(not next(self.stall) and not unseen))
 
 
 class Monitor:

@@ -10,7 +10,7 @@ from testbenches.common.checks import check_paths, check_rate, check_reset, chec
 from testbenches.common.frames import KINDS, frames, repaired, with_last
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS, blocked, flowing
+from testbenches.common.stalls import STREAM_STALLS, blocked, flowing
 
 OUTPUTS = ("m_axis", "m_flag_axis")
 
@@ -40,7 +40,7 @@ def kinds_of(rng, count):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def repairs_every_frame(dut, stall):
     """Short frames are padded, long ones cut, and the images after them are whole, under every stall pattern."""
     rng = generator(f"frame_guard {length(dut)} {stall}")

@@ -9,7 +9,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls, play
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS, flowing
+from testbenches.common.stalls import STREAM_STALLS, flowing
 
 INPUTS = ("s_axis", "s_flag_axis")
 
@@ -34,7 +34,7 @@ def traffic(dut, name, images=20):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def tags_every_value(dut, stall):
     """Every value keeps its image's flag, and the last one of each image ends it, under every stall pattern."""
     rng, sent, expected = traffic(dut, stall)

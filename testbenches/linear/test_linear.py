@@ -12,7 +12,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate, write_hex
-from testbenches.common.stalls import PAIRS
+from testbenches.common.stalls import STREAM_STALLS
 from testbenches.common.stream import beats
 
 
@@ -29,7 +29,7 @@ def traffic(name, rows=5):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """Every output uses its own weight row, shift and bias under every stall pattern."""
     rng, sent, expected = traffic(stall)

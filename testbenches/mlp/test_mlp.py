@@ -13,7 +13,7 @@ from testbenches.common.checks import check_paths, check_rate, check_reset, chec
 from testbenches.common.constants import affine_constants, linear_constants, of_layer, write_roms
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate
-from testbenches.common.stalls import PAIRS
+from testbenches.common.stalls import STREAM_STALLS
 from testbenches.common.stream import beats
 
 RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
@@ -64,7 +64,7 @@ async def started(dut) -> Bench:
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """The output and every tap under every stall pattern."""
     rng, sent, expected = traffic(dut, stall)

@@ -10,7 +10,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
-from testbenches.common.stalls import PAIRS
+from testbenches.common.stalls import STREAM_STALLS
 from testbenches.common.stream import beats
 
 EVERY_INPUT = np.arange(-128, 128).astype(np.int8)
@@ -18,7 +18,7 @@ TRAFFIC = ({"s_axis": beats(EVERY_INPUT)}, {"m_axis": beats(contract.relu(EVERY_
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """Every input gives the contract's output under every stall pattern."""
     await check_stalls(await Bench.started(dut), *TRAFFIC, stall, generator(f"relu {stall}"))

@@ -16,7 +16,7 @@ from testbenches.common.constants import random_resmlp
 from testbenches.common.frames import KINDS, frames, repaired, with_last
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate
-from testbenches.common.stalls import PAIRS, flowing, random
+from testbenches.common.stalls import STREAM_STALLS, flowing, random
 from testbenches.common.stream import beats
 
 GOOD_IMAGES = 12
@@ -59,7 +59,7 @@ def errors(dut) -> tuple[int, int]:
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=list(PAIRS))
+@cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_reference(dut, stall):
     """Output and every tap of several images under every stall pattern."""
     rng = generator(f"stream_resmlp {stall}")

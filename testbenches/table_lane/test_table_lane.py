@@ -45,6 +45,8 @@ async def looks_up_every_input(dut):
                 read = bool(inputs) and rng.random() < 0.85
                 x = inputs.pop() if read else int(rng.integers(-128, 128))
                 dut.write_enable.value = 0
+                dut.write_address.value = int(rng.integers(words))
+                dut.write_data.value = int(rng.integers(256))
                 dut.read_enable.value = read
                 dut.x.value = x & 0xFF
                 dut.base.value = base
