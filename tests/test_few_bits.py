@@ -1,5 +1,6 @@
 """Networks of few bits: convolution, greatest of a window, thresholds, and FINN's published networks of them."""
 
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import fxsim
 from fxsim import contract
+from fxsim.cli import main
 from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
 from fxsim.engines.c import run_c
 from fxsim.engines.loops import run_loops
@@ -206,6 +208,33 @@ def test_a_model_file_gives_the_same_network(tmp_path: Path) -> None:
     assert all(len(np.unique(values)) > 1 for values in expected.values())
     equal_taps(fxsim.run(again, x, "all"), expected)
     equal_taps(run_loops(again, x, model.graph.taps), expected)
+
+
+def test_info_and_vectors_take_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`info` counts by hand's rules; `vectors` writes what its check, from its own files alone, finds equal."""
+    model = small()
+    fxsim.save(model, tmp_path / "m.safetensors")
+
+    def call(*args: str | Path) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        out = capsys.readouterr().out
+        assert caught.value.code == 0, out
+        return out
+
+    summary = json.loads(call("info", tmp_path / "m.safetensors", "--json"))
+    conv, steps = summary["operators"][:2]
+    # 3 x 3 x 2 weights an output, of which there are 6 x 8 x 6; 6 x 2 thresholds of 4 bytes, 6 directions, 3 levels.
+    assert (conv["kind"], conv["shape"], conv["macs"]) == ("conv", [6, 8, 6], 18 * 6 * 8 * 6)
+    assert (steps["kind"], steps["number"], steps["table_bytes"]) == ("threshold", "int2", 4 * 12 + 6 + 3)
+    weights = np.abs(model.graph.by_name["conv0"].op.weight.astype(int)).sum(axis=(1, 2, 3))  # type: ignore[attr-defined]
+    assert conv["acc_bits_needed"] <= int(255 * weights.max()).bit_length() + 1 <= conv["acc_bits"]
+    call("vectors", tmp_path / "m.safetensors", "--random", "2", "--taps", "all", "-o", tmp_path / "v")
+    assert "2 images of small_few_bits" in call("vectors", "--check", tmp_path / "v")
+    # The format of a tap of 4 bits without sign is one digit a value.
+    lines = (tmp_path / "v" / "taps" / "act1.hex").read_text().split()
+    stimulus = np.load(tmp_path / "v" / "stimulus.npy")
+    assert [int(line, 16) for line in lines] == fxsim.run(model, stimulus, "act1")["act1"].ravel().tolist()
 
 
 def test_c_computes_every_tap() -> None:

@@ -36,8 +36,8 @@ WEIGHT_BITS = (2, 8)
 class Cost:
     """The cost of one operator for one image.
 
-    `macs`: multiply-accumulates of a linear; `products`: other multiplications; `parameters`: weights, biases and
-    shifts, in numbers; `table_bytes`: stored entries of tables, in bytes.
+    `macs`: multiply-accumulates of a linear or a convolution; `products`: other multiplications; `parameters`: weights,
+    biases and shifts, in numbers; `table_bytes`: stored entries of tables and thresholds, in bytes.
     """
 
     macs: int = 0

@@ -59,4 +59,4 @@ class Threshold(Operator):
 
     def cost(self, result: Tensor) -> Cost:  # noqa: ARG002  # comparisons are not counted
         """Its thresholds, directions and levels."""
-        return Cost(parameters=self.threshold.size + self.rising.size + self.levels.size)
+        return Cost(table_bytes=self.threshold.nbytes + self.rising.nbytes + self.levels.nbytes)
