@@ -11,7 +11,7 @@ from testbenches.common.bench import Bench
 from testbenches.common.checks import check_paths, check_rate, check_reset, check_stalls
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import load_case, simulate, write_hex
-from testbenches.common.stalls import STREAM_STALLS
+from testbenches.common.stalls import STREAM_STALLS, blocked, flowing
 from testbenches.common.stream import beats
 
 
@@ -40,6 +40,17 @@ async def takes_a_value_every_cycle(dut):
     every = np.arange(-128, 128)[:, None] + np.zeros((1, load_case()["weight"].size), int)
     _, sent, expected = traffic("rate", every)
     assert await check_rate(await Bench.started(dut), sent, expected) == list(range(2, 2 + every.size))
+
+
+@cocotb.test()
+async def holds_two_values(dut):
+    """While nobody takes what leaves, two values enter, and no third."""
+    _, sent, _ = traffic("capacity")
+    bench = await Bench.started(dut)
+    bench.stall(flowing(), blocked())
+    bench.sources["s_axis"].send(sent["s_axis"])
+    await bench.step(12)
+    assert bench.monitors["s_axis"].beats == sent["s_axis"][:2]
 
 
 @cocotb.test()
