@@ -104,18 +104,22 @@ class Bench:
         def find(texts: Mapping[str, str], every: Iterable[lint.Parameters]) -> Iterator[lint.Complaint]:
             return (lint.complaint(self.module, texts, parameters, self._stop) for parameters in every)
 
+        def asked() -> list[lint.Parameters]:
+            return lint.distinct([*(case.parameters for case, _ in self.cases), {}])
+
         def clean() -> tuple[int, ...]:
-            return tuple(k for k, found in enumerate(find(self._sources, asked)) if not found.name)
+            return tuple(k for k, found in enumerate(find(self._sources, asked())) if not found.name)
 
         def judge() -> Run:
+            silent = kept("lint", rests_on, tuple[int, ...], clean, self._fresh, self._unchanged)
+            every = asked()
             texts = {**self._sources, mutant.file: mutated}
-            first = next((found for found in find(texts, (asked[k] for k in silent)) if found.name), None)
+            first = next((found for found in find(texts, (every[k] for k in silent)) if found.name), None)
             return Run(benches.PASSED) if first is None else Run(benches.KILLED, "lint", first.name, first.words)
 
-        asked = lint.distinct([*(case.parameters for case, _ in self.cases), {}])
-        rests_on = {"sources": self._sources, "asked": asked, "verilator": lint.lint_version()}
-        silent = kept("lint", rests_on, tuple[int, ...], clean, self._fresh)
-        found = kept("lint", rests_on | {"file": mutant.file, "mutated": mutated}, Run, judge, self._fresh)
+        rests_on = self._rests_on | {"verilator": lint.lint_version()}
+        about = rests_on | {"file": mutant.file, "mutated": mutated}
+        found = kept("lint", about, Run, judge, self._fresh, self._unchanged)
         return found if found.state == benches.KILLED else None
 
     def prove(self, mutant: Mutant, mutated: str, same: tuple[str, ...]) -> str:
