@@ -30,8 +30,8 @@ FAULTS = {
     # A table whose segments have their ends exchanged.
     "table": ("simd/table_lane.v", "(odd_reg == level_reg)", "((odd_reg == level_reg) ^ fault)"),
     # Bursts of full length from wherever they begin.
-    "burst": ("simd/axi_reader.v", "{1'b0, address_reg[OFFSET_W-1:0] & MASK}",
-              "(fault ? {OFFSET_W + 1{1'b0}} : {1'b0, address_reg[OFFSET_W-1:0] & MASK})"),
+    "burst": ("simd/axi_reader.v", "{1'b0, address[OFFSET_W-1:0] & MASK}",
+              "(fault ? {OFFSET_W + 1{1'b0}} : {1'b0, address[OFFSET_W-1:0] & MASK})"),
     # An answer that is an error, and is not looked at.
     "answer": ("simd/axi_writer.v", "m_axi_bresp != 2'd0", "m_axi_bresp != 2'd0 && !fault"),
     # Not the last beat of a burst.

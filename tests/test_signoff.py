@@ -55,7 +55,7 @@ from fxsim.formats import load, save
 from fxsim.golden import read_manifest
 from fxsim.graph import AccumulatorBound, Graph, Model, Node, accumulator_bound
 from fxsim.operators import Affine, Linear, Lut, Relu
-from fxsim.paths import golden_dir
+from fxsim.paths import golden_dir, rtl_dir
 from fxsim.signoff import (
     JOURNAL,
     CheckRecord,
@@ -84,6 +84,7 @@ from fxsim.signoff.listener import Silence
 from fxsim.signoff.record import Commit, Data, Details, Figure, Machine, verdict
 from fxsim.signoff.report.page import draw_pictures
 from fxsim.signoff.simulation import Simulation
+from fxsim.simulate.sources import read_sources
 from fxsim.traces.waves import list_signals
 
 HEAD = f"""title = "test"
@@ -884,8 +885,8 @@ def cosim_result(**changes: Any) -> CosimResult:
             simulation_cpu_seconds=0.1, waiting_seconds=0.0, wall_seconds=0.1,
         ),
         build=BuildUsed(
-            rtl_sha256="f" * 64, parameters={}, build_key="k", build_cached=True, build_seconds=0.0, verilator="v",
-            compiler="c",
+            rtl_sha256=read_sources(rtl_dir()).sha256, parameters={}, build_key="k", build_cached=True,
+            build_seconds=0.0, verilator="v", compiler="c",
         ),
         provenance=Provenance(
             accel="stream", settings={}, model="tiny", model_sha256="0", image_start=0, image_stop=2, stall="none",
