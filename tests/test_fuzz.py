@@ -40,10 +40,11 @@ from fxsim.fuzz import (
     universe,
 )
 from fxsim.fuzz.axes import classes, cut, size_of
+from fxsim.fuzz.features import NOT_MADE
 from fxsim.fuzz.kept import DeviceRun, keep
 from fxsim.fuzz.shrink import Small
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Pool
+from fxsim.operators import OPERATORS, Add, Affine, Axis, Linear, Pool
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.checks import random_networks
 from fxsim.simulate import parse_stall
@@ -529,3 +530,12 @@ def test_unknown_engines_are_refused() -> None:
     """An engine that there is not is refused with the names of those that there are."""
     with pytest.raises(StimulusError, match="there are: reference, loops, compiled"):
         find_takers(("reference", "vhdl"))
+
+
+def test_audit_names_every_operator_it_does_not_count() -> None:
+    """Each kind of operator is in the audit, or is named as one that no network has, and none of them is both."""
+    counted = {kind for kind in OPERATORS if f"begins with {kind}" in universe((), ("shapes",))["shapes"]}
+    assert counted | set(NOT_MADE) == set(OPERATORS)
+    assert not counted & set(NOT_MADE)
+    made = {"channels": "linear", "tokens": "linear"}
+    assert counted == {made.get(kind, kind) for kind in Generator.kinds}

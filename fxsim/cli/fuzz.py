@@ -200,6 +200,8 @@ def _write(result: "FuzzResult", path: Path) -> None:
 
 def _show(result: "FuzzResult", absent: dict[str, str]) -> None:
     """Print what came of a run: who took how many, what was never made, and failures."""
+    from fxsim.fuzz.features import NOT_MADE
+
     rows = []
     for name, count in result.took.items():
         refused = "; ".join(f"{number}: {reason}" for reason, number in result.refused.get(name, {}).items())
@@ -215,6 +217,8 @@ def _show(result: "FuzzResult", absent: dict[str, str]) -> None:
             say(f"never made: {group}: {feature}")
         if len(missing) > _NAMED_MAX:
             say(f"never made: {group}: {len(missing) - _NAMED_MAX} more, which the result has (--json)")
+    for kind, reason in NOT_MADE.items():
+        say(f"not made by the generator: {kind}: {reason}")
     for found in result.failures:
         for failure in found.failures:
             say(f"network {found.number}: {failure.taker} {failure.way}: {failure.message}")

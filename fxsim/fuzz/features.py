@@ -28,6 +28,13 @@ GROUPS = {
 """Groups of features, with what they are of."""
 
 _CLASSES = ((2, 3, "2-3"), (4, 4, "4"), (5, 7, "5-7"), (8, 8, "8"), (9, 15, "9-15"), (16, 16, "16"))
+NOT_MADE = {
+    "conv": "needs tensors of rows and columns, which the generator does not make",
+    "max_pool": "needs tensors of rows and columns, which the generator does not make",
+    "threshold": "needs levels and thresholds, which the generator does not draw",
+}
+"""Kinds of operators that no random network has, each with the reason: the audit names them beside what it counts."""
+_KINDS = tuple(kind for kind in OPERATORS if kind not in NOT_MADE)
 _NUMBERS = tuple(Number(bits, sign) for sign in Sign for bits in range(ACTIVATION_BITS[0], ACTIVATION_BITS[1] + 1))
 _OPERATORS = (
     "linear over channels", "linear over tokens", "affine", "relu",
@@ -87,7 +94,7 @@ def _operator_features() -> Iterator[str]:
 
 
 def _format_features() -> Iterator[str]:
-    for kind in OPERATORS:
+    for kind in _KINDS:
         for number in _NUMBERS:
             yield f"{kind} of {number}"
             if kind not in _GIVES_ITS_INPUTS:
@@ -127,7 +134,7 @@ def _shape_features() -> Iterator[str]:
     for op in ("linear over channels", "linear over tokens"):
         yield from (f"{op} {what}" for what in _LINEAR_SIZES)
     yield from _FORMS
-    for kind in OPERATORS:
+    for kind in _KINDS:
         yield f"begins with {kind}"
         yield f"ends with {kind}"
 

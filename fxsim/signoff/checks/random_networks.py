@@ -20,9 +20,10 @@ from fxsim.fuzz import (
     run_fuzz,
     write_script,
 )
+from fxsim.fuzz.features import NOT_MADE
 from fxsim.paths import rtl_dir
 from fxsim.signoff.context import FAILURES, Context, Outcome, SkipCheck
-from fxsim.signoff.kind import Kind, Section, Topic
+from fxsim.signoff.kind import Gap, Kind, Section, Topic
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
@@ -163,6 +164,11 @@ def _write(rows: Sequence[tuple[str, FeatureCount]]) -> list[Block]:
     return [Block((table,))]
 
 
+def _gaps(check: CheckRecord) -> Iterator[str]:
+    if check.details.of(FeatureCount):
+        yield from (f"random networks have no {kind}: it {reason}" for kind, reason in NOT_MADE.items())
+
+
 KIND = Kind(
     settings=RandomNetworksCheck,
     about="all engines agree on random networks of any shape and format, every feature of which was made",
@@ -177,5 +183,6 @@ KIND = Kind(
             "A feature is made where at least one network that was computed and compared had it.",
             topic=Topic.COVERAGE,
         ),
+        Gap(_gaps),
     ),
 )
