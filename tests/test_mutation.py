@@ -439,11 +439,12 @@ def test_whole_accelerators_judge_what_is_left(accelerators: list[str], monkeypa
 
 
 def test_mutant_that_the_whole_refuses_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A build that fails with a mutant alone is a check that fails."""
+    """A build that Verilator ends with a mutant alone is a check that fails; one that ends otherwise is no verdict."""
+    words = "%Error"
 
     def build(_: Design, folder: Path, *__: object) -> Run:
         mutated = (folder / "lib" / "ram.v").read_text() != (ROOT / "rtl" / "lib" / "ram.v").read_text()
-        return Run(benches.INVALID, "cosim", words="%Error") if mutated else Run(benches.PASSED, "cosim")
+        return Run(benches.INVALID, "cosim", words=words) if mutated else Run(benches.PASSED, "cosim")
 
     monkeypatch.setattr(Design, "prove", lambda *_: Run(benches.PASSED, "proof"))
     monkeypatch.setattr(Design, "cosim", build)
@@ -452,6 +453,9 @@ def test_mutant_that_the_whole_refuses_is_killed(monkeypatch: pytest.MonkeyPatch
     mutant = candidates.mutants[0]
     found = Accelerators(ROOT / "rtl", Stop(), False)(mutant, mutant.apply(candidates.modules["ram"].text))
     assert found == Run(benches.KILLED, "cosim", "refused", "%Error")
+    words = "No space left on device"
+    with pytest.raises(ToolError, match="ended without a verdict: No space left on device"):
+        Accelerators(ROOT / "rtl", Stop(), True)(mutant, mutant.apply(candidates.modules["ram"].text))
 
 
 def refuse(*_: object) -> None:

@@ -245,8 +245,8 @@ def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None,
         *(f"-P{case.module}.{name}={value}" for name, value in values.items()),
         *(word for parent in folders for word in ("-y", str(parent))), str(top),
     ]  # fmt: skip
-    kept_small = limited(command, _COMPILE_SECONDS_MAX, _COMPILE_BYTES_MAX)
-    status, printed = finish(kept_small, folder, _WALL_TIMES * _COMPILE_SECONDS_MAX, stop)
+    within = limited(command, _COMPILE_SECONDS_MAX, _COMPILE_BYTES_MAX)
+    status, printed = finish(within, folder, _WALL_TIMES * _COMPILE_SECONDS_MAX, stop)
     if status != 0:
         words = next((line for line in printed.splitlines() if line.strip()), "no message")
         for place in (rtl, *(() if other is None else (other.parent,))):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from fxsim import temporary
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.base import Fitted
-from fxsim.errors import FxsimError
+from fxsim.errors import FxsimError, ToolError
 from fxsim.formats import load, model_sha256
 from fxsim.mutation import benches
 from fxsim.mutation.benches import Run
@@ -147,7 +147,7 @@ def own_designs(folder: str) -> list[Design]:
 
 
 class Accelerators:
-    """Judges mutants of the accelerators' modules by the whole that they are part of: co-simulation, then a proof."""
+    """Judges mutants of the accelerators' modules by the whole that they are part of: a proof, then co-simulation."""
 
     def __init__(self, rtl: Path, stop: Stop, fresh: bool) -> None:
         self._rtl, self._stop, self._fresh = rtl, stop, fresh
@@ -189,7 +189,9 @@ class Accelerators:
                 (copy / mutant.file).write_text(mutated, encoding="utf-8")
                 found = judge(copy, work, self._stop)
             if found.state == benches.INVALID:
-                # What takes the original, and not the mutant, has found it.
+                if "%Error" not in found.words:
+                    raise ToolError(f"co-simulation of mutant {mutant.id} ended without a verdict: {found.words}")
+                # Verilator takes the original, and not the mutant: that finds it.
                 return Run(benches.KILLED, found.test, "refused", found.words)
             return Run(found.state, found.test, found.how, found.words)
 
