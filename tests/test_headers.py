@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fxsim.contract import TableRule
@@ -866,11 +866,12 @@ def read_slowly(text: str) -> Arrays:
     text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
     text = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
     arrays = {}
-    for match in re.finditer(r"const\s+ap_(u?)int\s*<\s*8\s*>\s+(\w+)\s*((?:\[\s*\d+\s*\]\s*)+)=([^;]*);", text):
+    for match in re.finditer(r"const\s+ap_(u?)int\s*<\s*8\s*>\s*(\w+)\s*((?:\[\s*\d*\s*\]\s*)+)=?([^;]*);", text):
         values = json.loads(match[4].replace("{", "[").replace("}", "]"))
-        dims = [int(n) for n in re.findall(r"\d+", match[3])]
+        dims = re.findall(r"\[\s*(\d*)\s*\]", match[3])
         array = np.array(values, np.uint8 if match[1] else np.int8)
-        assert array.shape == tuple(dims)
+        assert array.ndim == len(dims)
+        assert all(int(dim) == n for dim, n in zip(dims, array.shape, strict=True) if dim)
         arrays[match[2]] = array
     return arrays
 
@@ -912,6 +913,9 @@ const ap_int<8> c[1][2][2] = {{{1, 2}, {3, 4}}};
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(text=damaged(BLOCK_TEXT))
+@example(text=BLOCK_TEXT.replace("> a", ">a"))
+@example(text=BLOCK_TEXT.replace("b[2] =", "b[2]"))
+@example(text=BLOCK_TEXT.replace("a[2]", "a[]"))
 def test_damaged_text_is_refused_or_read_rightly(text: str) -> None:
     """A damaged text gives a FileError, or arrays that a second reader agrees with; never another exception."""
     with TemporaryDirectory() as folder:
