@@ -17,11 +17,12 @@ from fxsim import contract
 from fxsim.cli import main
 from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
 from fxsim.engines.c import run_c
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.onnx import export_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, Lut, MaxPool, Operator, Relu, Threshold
+from fxsim.operators import Conv, Lut, MaxPool, Operator, Threshold
 from tests.conftest import ROOT
 from tests.strategies import arrays_of, numbers
 
@@ -130,16 +131,18 @@ def thresholds(draw: st.DrawFn) -> tuple[Threshold, Tensor]:
 
 @given(case=st.one_of(convs(), pools(), thresholds()), data=st.data())
 def test_every_engine_computes_what_is_computed_by_hand(case: tuple[Operator, Tensor], data: st.DataObject) -> None:
-    """Contract, reference engine, plain loops and the model file give each operator's values."""
+    """Contract, reference engine, plain loops and the compiled engine give each operator's values."""
     op, tensor = case
     model = one(op, tensor.shape, tensor.number)
     x = data.draw(arrays_of(tensor.number, (2, *tensor.shape)))
-    found = fxsim.run(model, x)["y"]
+    found = fxsim.run(model, x, engine="reference")["y"]
     assert found.dtype == model.graph.tensors["y"].number.dtype
     for image, y in zip(x, found, strict=True):
         expected = BY_HAND[type(op)](op, image)  # type: ignore[operator]  # each takes its own
         assert {place: int(value) for place, value in np.ndenumerate(y)} == expected
     np.testing.assert_array_equal(run_loops(model, x, ("y",))["y"], found)
+    for isa in instruction_sets():
+        np.testing.assert_array_equal(run_compiled(model, x, ("y",), 1, isa.name)["y"], found, isa.name)
 
 
 def test_thresholds_of_every_value() -> None:
@@ -264,20 +267,6 @@ def test_onnx_refuses_what_it_cannot_sum(tmp_path: Path) -> None:
         export_onnx(model, tmp_path / "y.onnx")
 
 
-def test_the_compiled_engine_refuses_and_auto_goes_on() -> None:
-    """Each operator is refused by its name; `auto` computes with the reference engine."""
-    weight = np.ones((1, 1, 1, 1), np.int8)
-    for op in (Conv(weight, out=Number(16)), MaxPool((1, 1), (1, 1))):
-        with pytest.raises(ModelError, match="the compiled engine takes int8 tensors of tokens and channels"):
-            fxsim.run(one(op, (1, 1, 1)), np.zeros((1, 1, 1, 1), np.int8), engine="compiled")
-    steps = Threshold(np.zeros((2, 1), np.int32), np.ones(2, np.uint8), np.array([3, 4], np.int8))
-    model = Model(Graph((1, 2), (Node("y", steps, (INPUT,)), Node("z", Relu(), ("y",)))), "steps")
-    x = np.array([[[-1, 0]]], np.int8)
-    with pytest.raises(ModelError, match="node 'y': the compiled engine does not take the operator 'threshold'"):
-        fxsim.run(model, x, engine="compiled")
-    assert fxsim.run(model, x)["z"].tolist() == [[[3, 4]]]
-
-
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 WEIGHT = np.ones((2, 3, 3, 1), np.int8)
@@ -389,10 +378,10 @@ def test_lfc_gives_the_published_labels(finn: Path) -> None:
     model = Model(finn_graph(np.load(finn / "lfcW1A1_params.npz"), source, ink, (1, 1, 1, 1), set()), "lfcW1A1")
     # 48 inputs of padding, which count as -1: no ink.
     x = np.pad(pixels, [(0, 0), (0, 48)])[:, None, None, :][: len(bits)]
-    fired = fxsim.run(model, x)["act3"].reshape(len(bits), 64)
-    assert [[int(v) for v in image] for image in fired] == [
-        [1 if int(b) >> c & 1 else -1 for c in range(64)] for b in bits
-    ]
+    expected = [[1 if int(b) >> c & 1 else -1 for c in range(64)] for b in bits]
+    assert fxsim.run(model, x, engine="reference")["act3"].reshape(len(bits), 64).tolist() == expected
+    for isa in instruction_sets():
+        assert run_compiled(model, x, ("act3",), isa=isa.name)["act3"].reshape(len(bits), 64).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["cnvW1A1", "cnvW1A2", "cnvW2A2"])
@@ -408,9 +397,12 @@ def test_cnv_gives_the_published_scores(finn: Path, name: str, tmp_path: Path) -
     fxsim.save(Model(graph, name), tmp_path / "cnv.safetensors")
     model = fxsim.load(tmp_path / "cnv.safetensors")
     x = np.ascontiguousarray(pictures["images"].transpose(0, 2, 3, 1)[: len(scores)])
-    found = fxsim.run(model, x, ("encode", "conv8"))
+    found = fxsim.run(model, x, "all", engine="reference")
     encoded = pictures["inputs_q7"].transpose(0, 2, 3, 1)[: len(scores)]
     np.testing.assert_array_equal(found["encode"], encoded)
     dots = found["conv8"].reshape(len(scores), 64).astype(np.int64)
     # With binary inputs the published program counts matches.
     np.testing.assert_array_equal((512 + dots) // 2 if name == "cnvW1A1" else dots, scores)
+    for isa in instruction_sets():
+        equal_taps(run_compiled(model, x, ("conv8",), isa=isa.name), {"conv8": found["conv8"]})
+        equal_taps(run_compiled(model, x, model.graph.taps, isa=isa.name), found)

@@ -54,7 +54,7 @@ _UNROLLED = 2
 """Groups of factors in a turn of a product's loop: with more of them, 16 registers do not suffice."""
 
 
-def _dot(builder, isa, total, unsigned, signed):
+def dot(builder, isa, total, unsigned, signed):
     """The vector total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
     if isa.depth == 4:
         name = f"llvm.x86.avx512.vpdpbusd.{32 * isa.lanes}"
@@ -88,7 +88,7 @@ def _sums(builder, isa, rows, vectors, groups, initial, vector_at, scalar_at, ve
             down = broadcast(builder, scalar_at(k, r), isa.lanes)
             for v in range(vectors):
                 unsigned, signed = (down, across[v]) if vectors_signed else (across[v], down)
-                builder.store(_dot(builder, isa, builder.load(tile[r][v]), unsigned, signed), tile[r][v])
+                builder.store(dot(builder, isa, builder.load(tile[r][v]), unsigned, signed), tile[r][v])
 
     turns = builder.udiv(groups, I64(_UNROLLED))
     with cgutils.for_range(builder, turns) as loop:

@@ -94,12 +94,12 @@ class Step:
 class Program:
     """The steps that compute some taps, as records and as int64 [steps, FIELDS], and the space they need, in bytes.
 
-    `starts`: by tap, where it starts in the output and its size an image.
+    `starts`: by tap, where it starts in the output.
     """
 
     steps: tuple[Step, ...]
     code: Int64
-    starts: dict[str, tuple[int, int]]
+    starts: dict[str, int]
     out: int
     arena: int
     packed: int
@@ -213,7 +213,7 @@ class Lowering(NamedTuple):
     code: Callable[[Any, Isa], int]
 
 
-_NOT_TAKEN = NotTaken("because it has no kernel of it; the reference engine computes it")
+_PIXELS = NotTaken("because a graph that has it is lowered over pixels, not over tokens")
 
 LOWER: OperatorTable[Lowering] = OperatorTable(
     "the compiled engine",
@@ -228,9 +228,9 @@ LOWER: OperatorTable[Lowering] = OperatorTable(
         Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE),
         Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU),
         Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE),
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        Conv: _PIXELS,
+        MaxPool: _PIXELS,
+        Threshold: _PIXELS,
     },
 )
 """The lowering of each operator."""
@@ -353,7 +353,7 @@ def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, bloc
     slots = 1
     free: list[int] = []
     slot_of = {INPUT: 0}
-    starts: dict[str, tuple[int, int]] = {}
+    starts: dict[str, int] = {}
     out = room = 0
     code = np.zeros((len(steps), codes.FIELDS), np.int64)
     for i, step in enumerate(steps):
@@ -366,7 +366,7 @@ def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, bloc
         if step.name in taps:
             size = int(np.prod(graph.shapes[step.name]))
             tap = out
-            starts[step.name] = (tap, size)
+            starts[step.name] = tap
             out += rounded_up(images * size, ALIGNMENT)
         groups = together = 0
         if step.main is not None and isinstance(step.main.op, Linear):
