@@ -73,7 +73,7 @@ class Stored(NamedTuple):
 
 
 def stored(tensor: Tensor, name: str) -> Stored:
-    """How the tensor of a node lies; ModelError where its values need more than 32 bits with a sign."""
+    """Layout of the tensor that a node gives; ModelError where its values need more than 32 bits with a sign."""
     number = tensor.number
     if number.high >= 1 << 31:
         raise ModelError(f"the compiled engine takes up to 32 bits with a sign, '{name}' gives {number}")
@@ -140,7 +140,7 @@ class _Parameters:
     words_at: int = 0
 
     def add(self, array: npt.NDArray[Any]) -> int:
-        """Where the bytes of an array start."""
+        """Add the bytes of an array; gives the place where they start."""
         flat = np.ascontiguousarray(array).view(np.uint8).ravel()
         start, padding = self.data_at, -flat.size % ALIGNMENT
         self.data += [flat, np.zeros(padding, np.uint8)]
@@ -148,7 +148,7 @@ class _Parameters:
         return start
 
     def add_words(self, array: npt.NDArray[Any]) -> int:
-        """Where the numbers of an array start."""
+        """Add the numbers of an array; gives the place where they start."""
         flat = np.ascontiguousarray(array, np.int32).ravel()
         start, padding = self.words_at, -flat.size % (ALIGNMENT // 4)
         self.words += [flat, np.zeros(padding, np.int32)]
@@ -282,7 +282,7 @@ def _runs(op: Conv, padded_columns: int, units: int, most: int) -> list[tuple[in
 def _pack_conv(
     graph: Graph, node: Node, after: Node | None, values: Values | None, isa: Isa, parameters: _Parameters
 ) -> tuple[tuple[int, int], int, int]:
-    """Where the parameters of a convolution, and of the thresholds after it, start; its units' bytes, and pixels."""
+    """Add a convolution's parameters, and those of thresholds after it: their starts, its units' bytes, its pixels."""
     op: Any = node.op
     source, result = graph.tensors[node.inputs[0]], graph.tensors[node.name]
     number = source.number
@@ -410,7 +410,7 @@ def _pack_max_pool(graph: Graph, node: Node, parameters: _Parameters) -> tuple[i
 
 
 def _pack_function(graph: Graph, node: Node, parameters: _Parameters) -> tuple[int, int]:
-    """Where a function's table of all 256 bytes of each channel starts, of bytes or of words."""
+    """Add a function's table for all 256 bytes of each channel, of bytes or of words: where it starts."""
     source, result = graph.tensors[node.inputs[0]], graph.tensors[node.name]
     number = source.number
     if number.bits > _TABLE_BITS:

@@ -123,7 +123,7 @@ def _rows_at(builder, tile, rows):
 
 
 def _run(builder, tile, index, unit):
-    """Where a run starts behind a window's first factor, in bytes, and its steps."""
+    """Distance of a run from a window's first factor, in bytes, and its steps."""
     runs = _pointer(builder, tile.runs)
     at = builder.mul(index, I64(8))
     offset, steps = (builder.sext(load(builder, runs, (at, 4 * i), I32, 4), I64) for i in range(2))
