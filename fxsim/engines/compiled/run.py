@@ -198,18 +198,18 @@ class _Programs:
     def __init__(self, block: int, isa: Isa) -> None:
         self.block = block
         self.isa = isa
-        self._programs: dict[tuple[tuple[str, ...], int], Any] = {}
+        self.programs: dict[tuple[tuple[str, ...], int], Any] = {}
 
     def program(self, graph: Graph, taps: tuple[str, ...], images: int) -> Any:
         """The program for some taps and so many images."""
         key = taps, images
-        program = self._programs.pop(key, None)
+        program = self.programs.pop(key, None)
         if program is None:
             program = self._lower(graph, taps, images, min(self.block, max(images, 1)))
-        self._programs[key] = program
+        self.programs[key] = program
         # Of a copy: other threads may run the same graph.
-        for old in list(self._programs)[:-_KEPT_PROGRAMS]:
-            self._programs.pop(old, None)
+        for old in list(self.programs)[:-_KEPT_PROGRAMS]:
+            self.programs.pop(old, None)
         return program
 
     def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> Any:
