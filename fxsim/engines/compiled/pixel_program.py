@@ -22,6 +22,7 @@ from fxsim.engines.compiled.windows import CHANNEL_STEP, TABLE_COLUMNS, TABLE_RO
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Conv,
@@ -444,7 +445,7 @@ FUNCTIONS: OperatorTable[Callable[..., Any]] = OperatorTable(
         Relu: lambda _, x: contract.relu(x),
         Affine: lambda op, x: contract.affine(x, op.weight, op.bias, op.shift, op.out),
         **dict.fromkeys((Conv, MaxPool), NotTaken("because it is no function of one value")),
-        **dict.fromkeys((Linear, Add, Pool), NotTaken("because it has no kernel of it there")),
+        **dict.fromkeys((Linear, Add, Pool, *FEATURE_MAPS), NotTaken("because it has no kernel of it there")),
     },
 )
 """The function of an operator of one value, of the record and the values."""

@@ -21,6 +21,7 @@ from fxsim.engines.compiled.products import lane_order
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -213,6 +214,7 @@ class Lowering(NamedTuple):
     code: Callable[[Any, Isa], int]
 
 
+_NOT_TAKEN = NotTaken("because it has no kernel of it; the reference engine computes it")
 _PIXELS = NotTaken("because a graph that has it is lowered over pixels, not over tokens")
 
 LOWER: OperatorTable[Lowering] = OperatorTable(
@@ -231,6 +233,7 @@ LOWER: OperatorTable[Lowering] = OperatorTable(
         Conv: _PIXELS,
         MaxPool: _PIXELS,
         Threshold: _PIXELS,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """The lowering of each operator."""
