@@ -181,9 +181,7 @@ def _lines(stream: IO[bytes], feeder: Feeder, given_up: threading.Event) -> Iter
                 if feeder.computing:
                     silent_since = time.monotonic()
                 elif time.monotonic() - silent_since > _SILENCE_SECONDS_MAX:
-                    raise ToolError(
-                        f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: {HANGS}"
-                    )
+                    raise ToolError(f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: {HANGS}")
                 continue
             silent_since = time.monotonic()
             data = os.read(stream.fileno(), 1 << 16)
