@@ -213,6 +213,11 @@ def test_nothing_is_no_pass(faked: Faked) -> None:
             '[check.against]\nof = ["lut"]\nmodel = "small"\nat_most_percent = 1\n',
             "compares model 'small' with",
         ),
+        (
+            "area",
+            'dut = "my.toml"\n[check.against]\nof = ["lut"]\nwithout = ["x"]\nat_most_percent = 1\n',
+            "takes modules out of a described design",
+        ),
         ("area", '[check.against]\nof = ["lut"]\nmodel = "absent"\nat_most_percent = 1\n', "absent"),
         ("area", '[check.against]\nof = []\nmodel = "small_relu"\nat_most_percent = 1\n', "length >= 1"),
         ("area", '[check.against]\nof = ["lut", "lut"]\nwithout = ["x"]\nat_most_percent = 1\n', "more than once"),
@@ -271,7 +276,7 @@ def test_exceptions_hold_as_far_as_they_are_needed(faked: Faked) -> None:
             {"slow": 110},
             "the exception of slow is stale: its longest way has 11.0 levels, within the 11 that all may have",
         ),
-        ({"fast": 3}, "the exception of slow is stale: no design has such a module"),
+        ({"fast": 3}, "the exception of slow is stale: no design has such a module, but fast"),
     ):
         faked(tenths=tenths)
         check = _run("timing", EXCEPTION)

@@ -285,6 +285,8 @@ def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_pat
     dut = design(tmp_path / "awkward")
     area = measure_area(model, "described", settings={"dut": str(dut)}, device="ecp5")
     assert (area.design, area.total.ff) == ("awkward", 5 + 6 * 8 + 4 * 8 + 4 * 8)
+    with pytest.raises(StimulusError, match="'awkward' is described and read as one module: 'neuron' is not taken out"):
+        measure_area(model, "described", settings={"dut": str(dut)}, device="ecp5", without=["neuron"])
 
 
 def test_published_figures_stand_beside_networks_of_their_dimensions() -> None:

@@ -72,6 +72,8 @@ class AreaCheck(DesignsCheck, frozen=True, tag="area", kw_only=True):
             return
         if (against.model is None) == (not against.without):
             yield "is against nothing or two designs, expected a model, or modules to be without"
+        if against.without and self.dut is not None:
+            yield "takes modules out of a described design, which is read as one module"
         if against.model in self.models:
             yield f"compares model '{against.model}' with itself"
         for name in sorted({name for name in against.of if against.of.count(name) > 1}):
