@@ -25,7 +25,7 @@ from fxsim.contract.bounds import (
     pool_acc_bits,
     worst_case_sums,
 )
-from fxsim.contract.number import INT8, Number, Sign, bias_number
+from fxsim.contract.number import BIPOLAR, INT8, RANGED, Number, Sign, bias_number
 from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, legal_points, lookup, stored_points
 from fxsim.contract.tensor import CHANNEL, COLUMN, DIMENSION_MAX, ROW, TOKEN, Shape, Tensor
 from fxsim.contract.windows import Padding, Pair, conv, max_pool, threshold, window_places
@@ -37,6 +37,7 @@ __all__ = [
     "ACC_BITS_MAX",
     "ADD_ACC_BITS",
     "AFFINE_ACC_BITS",
+    "BIPOLAR",
     "CHANNEL",
     "COLUMN",
     "CONTRACT_VERSION",
@@ -44,6 +45,7 @@ __all__ = [
     "INT8",
     "INT8_MAX",
     "INT8_MIN",
+    "RANGED",
     "ROW",
     "SHIFT_MAX",
     "TABLE_POINTS",
