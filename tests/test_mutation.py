@@ -771,6 +771,8 @@ def test_own_rtl_is_listed_judged_side_by_side_and_gone_on_with(
         mutant.id: SURVIVED if SUM in mutant.apply(TOY) else KILLED for mutant in chosen
     }
     assert set(ended) == {mutant.apply(TOY) for mutant in chosen} - before
+    monkeypatch.setattr(Design, "cosim", lambda *_: benches.Run(benches.INVALID, "cosim"))
+    assert CliRunner().invoke(mutate_command, [*asked, "--fresh"]).exit_code == 1
     for further in (["--accel", "stream"], ["--no-others"]):
         assert "is of your own RTL" in CliRunner().invoke(mutate_command, [*own, *further]).output
     assert "leave out dut" in CliRunner().invoke(mutate_command, ["--resume", "-o", "x", "--dut", "d.toml"]).output
