@@ -14,7 +14,7 @@ from fxsim.contract import CHANNEL, RANGED, TOKEN, Number, TableRule, legal_poin
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.fuzz.takers import Taker, Taps
 from fxsim.graph import INPUT, Graph, Node, accumulator_bound
-from fxsim.operators import OPERATORS, Add, Affine, Axis, Linear, Lut, Pool
+from fxsim.operators import FEATURE_MAPS, OPERATORS, Add, Affine, Axis, Linear, Lut, Pool
 from fxsim.operators.base import ACTIVATION_BITS, WEIGHT_BITS
 
 GROUPS = {
@@ -32,6 +32,7 @@ NOT_MADE = {
     "conv": "needs tensors of rows and columns, which the generator does not make",
     "max_pool": "needs tensors of rows and columns, which the generator does not make",
     "threshold": "needs levels and thresholds, which the generator does not draw",
+    **dict.fromkeys((op.kind for op in FEATURE_MAPS), "is of networks of few bits, which the generator does not draw"),
 }
 """Kinds of operators that no random network has, each with the reason: the audit names them beside what it counts."""
 _KINDS = tuple(kind for kind in OPERATORS if kind not in NOT_MADE)

@@ -211,6 +211,19 @@ def set_field(op: Any, name: str, value: object) -> None:
     object.__setattr__(op, name, value)
 
 
+def check_channels(what: str, shape: tuple[int, ...], count: int) -> None:
+    """ModelError unless the last axis of a shape has so many channels."""
+    if shape[-1:] != (count,):
+        raise ModelError(f"{what} has shape {shape}, expected {count} channels")
+
+
+def checked_shift(value: npt.ArrayLike, count: int, what: str) -> Any:
+    """A read-only copy of uint8 shifts, one for each of `count` channels."""
+    shift = checked_array(value, np.uint8, 1, f"{what} shift")
+    check_channels(f"{what} shift", shift.shape, count)
+    return shift
+
+
 def check_input(x: Tensor, what: str, bipolar: bool = False, sums: bool = False) -> None:
     """ModelError unless operators compute with numbers of this format; `bipolar`, `sums`: those that take such too."""
     if sums and x.number.signed:
