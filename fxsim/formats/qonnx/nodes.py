@@ -12,7 +12,7 @@ from fxsim.contract import DIMENSION_MAX, Number, Pair, Sign
 from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
-from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounding_boundary
+from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
 from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, NotTakenError, Stream, Value, quantised
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
@@ -76,9 +76,9 @@ class Call:
             if name not in names:
                 raise NotTakenError(f"attribute '{name}' is not known")
 
-    def flag(self, name: str) -> bool:
-        """An attribute that must be there and be 0 or 1."""
-        found = self.attribute(name)
+    def flag(self, name: str, default: int | None = None) -> bool:
+        """An attribute that must be 0 or 1, and be there where it has no default."""
+        found = self.attribute(name, default)
         if found not in (0, 1) or not isinstance(found, int):
             raise NotTakenError(f"attribute '{name}' is {found!r}, expected 0 or 1")
         return bool(found)
@@ -147,6 +147,52 @@ def _two_valued(call: Call, scale: Constant, zero: Constant | None) -> Value:
     boundaries = [[Boundary(-z * s)] for s, z in pairs]
     value = Affine(tuple(s for s, _ in pairs), tuple(-z * s for s, z in pairs))
     return call.builder.steps(x, boundaries, list(scales), [-1, 1], BIPOLAR, value, call.origin)
+
+
+def _trunc(call: Call) -> Value:
+    """Of both versions: the second states the scale that it gives, and clamps."""
+    second = len(call.values) == 6
+    call.known("rounding_mode", *(("signed", "narrow") if second else ()))
+    mode = call.attribute("rounding_mode", "FLOOR").upper()
+    if mode not in MODES:
+        raise NotTakenError(f"rounding mode '{mode}' is not known, expected one of {', '.join(MODES)}")
+    x = call.stream()
+    x.plain()
+    if x.tap is None:
+        raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+    names = ("its scale", "its zero point", "its bits before", "its scale behind", "its bits behind")
+    names = names if second else (*names[:3], names[4])
+    numbers = [call.constant(at, what).one(what) for at, what in enumerate(names, 1)]
+    scale, zero, before, behind = numbers[0], numbers[1], numbers[2], numbers[-1]
+    _positive((scale,))
+    if any(n.denominator != 1 or not 1 <= n <= 32 for n in (before, behind)):
+        raise NotTakenError(f"its bits are {float(before):g} and {float(behind):g}, expected whole numbers of 1 to 32")
+    affine = x.affine("it")
+    if any((a / scale).denominator != 1 or (b / scale + zero).denominator != 1
+           for a, b in zip(affine.scale, affine.offset, strict=True)):  # fmt: skip
+        raise NotTakenError("what it reads is no whole number of its scale")
+    out_scale = numbers[3] if second else scale
+    _positive((out_scale,))
+    factor = out_scale / scale if second else Fraction(2) ** int(before - behind)
+    if factor < 1 or factor.denominator != 1 or int(factor) & (int(factor) - 1):
+        raise NotTakenError(f"it divides by {float(factor):g}, expected a power of two from 1 on")
+    ends = [
+        (e * a + b) / scale + zero for a, b in zip(affine.scale, affine.offset, strict=True) for e in (x.low, x.high)
+    ]
+    low, high = rounded(min(ends) / factor, mode), rounded(max(ends) / factor, mode)
+    if second:
+        signed, narrow, width = call.flag("signed", 1), call.flag("narrow", 0), int(behind)
+        least = (narrow - (1 << (width - 1))) if signed else 0
+        most = (1 << (width - 1)) - 1 if signed else (1 << width) - 1 - narrow
+        low, high = min(max(low, least), most), min(max(high, least), most)
+    if low == high:
+        raise NotTakenError("it gives one value alone")
+    edges = [rounding_boundary(mode, k) for k in range(low + 1, high + 1)]
+    boundaries = [[Boundary((e.value * factor - zero) * scale, e.strict) for e in edges]]
+    # The first keeps the zero point as it is, the second divides it, too.
+    value = Affine((out_scale,), (-(zero / factor if second else zero) * out_scale,))
+    levels = list(range(low, high + 1))
+    return call.builder.steps(x, boundaries, [scale * factor], levels, number_of({low, 0, high}), value, call.origin)
 
 
 def _multi_threshold(call: Call) -> Value:
@@ -299,6 +345,22 @@ def _max_pool(call: Call) -> Value:
     return _last(found) if last else found
 
 
+def _average_pool(call: Call) -> Value:
+    call.known("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
+    x = call.stream()
+    rows, columns, _ = x.image()
+    if call.node.op == "GlobalAveragePool":
+        return call.builder.total(x, (rows, columns), (1, 1), call.origin)
+    kernel, stride = _pair(call, "kernel_shape"), _pair(call, "strides")
+    if any(_pads(call)) or _pair(call, "dilations") != (1, 1):
+        raise NotTakenError("its windows are padded or spread, expected windows within the image")
+    if call.attribute("ceil_mode", 0) and any(
+        (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)
+    ):
+        raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
+    return call.builder.total(x, kernel, stride, call.origin)
+
+
 # --- Affine functions and clamps -------------------------------------------------------------------------------------
 
 
@@ -344,7 +406,9 @@ def _arithmetic(call: Call) -> Value:
     if isinstance(a, Constant) and isinstance(b, Constant):
         return _folded(op, a, b)
     if isinstance(a, Stream) and isinstance(b, Stream):
-        raise NotTakenError("both inputs depend on the model's input: needs an add with aligned scales")
+        if op not in ("Add", "Sub"):
+            raise NotTakenError("both inputs depend on the model's input: needs a product of activations")
+        return call.builder.sum_of(a, b if op == "Add" else b.then(Affine((-_ONE,), (_ZERO,))), call.origin)
     x, constant = (a, b) if isinstance(a, Stream) else (b, a)
     assert isinstance(x, Stream)
     assert isinstance(constant, Constant)
@@ -663,12 +727,15 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "Quant": _quant,
     "IntQuant": _quant,
     "BipolarQuant": _bipolar,
+    "Trunc": _trunc,
     "MultiThreshold": _multi_threshold,
     "MatMul": _mat_mul,
     "Gemm": _gemm,
     "Conv": _conv,
     "MaxPool": _max_pool,
     "MaxPoolNHWC": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "Add": _arithmetic,
     "Sub": _arithmetic,
