@@ -1,6 +1,7 @@
 """`diff` on networks of few bits: each fault is made by hand, and named."""
 
 import bisect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from fxsim.explain.steps import steps_of
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Conv, Encode, Flatten, Gate, MaxPool, SumPool, Threshold
 from fxsim.vectors import draw_stimulus
+from tests.conftest import ROOT
 from tests.test_feature_maps import AXES, MODELS, UINT8
 from tests.test_few_bits import conv_by_hand
 
@@ -163,6 +165,9 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Array]]] = {
     ),
     "pixel exceeded": ("bits", "threshold_strict", lambda: ones(lambda v, k, limits: v > limits[k])),
     "thermometer turned": ("bits", "thermometer_reversed", lambda: ones(lambda v, k, limits: v >= limits[2 - k])),
+    "bits beside each other": ("bits", "thermometer_interleaved", lambda: np.stack(
+        [RIGHT["bits"][..., c * 3 + k] for k in range(3) for c in range(2)], axis=-1
+    )),
 }  # fmt: skip
 
 
@@ -207,3 +212,11 @@ def test_a_fault_is_shrunk_to_one_operator(case: str) -> None:
     assert 1 <= len(least.x) <= 2
     (again,) = diff(least.model, least.x, least.trace).faults
     assert again.label == label
+
+
+def test_every_label_of_the_documentation_is_tried() -> None:
+    """What is said of networks of few bits is made by a fault here, and nothing else is."""
+    text = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    table = text[text.index("| of networks of few bits | labels |") :].split("\n\n")[0]
+    documented = set(re.findall(r"`([a-z_]+)`", table))
+    assert documented == {label for _, label, _ in FAULTS.values() if not label.startswith("rounding_")}
