@@ -160,8 +160,7 @@ def _trunc(call: Call) -> Value:
     x.plain()
     if x.tap is None:
         raise NotTakenError("it reads the model's input before a quantiser, expected integers")
-    names = ("its scale", "its zero point", "its bits before", "its scale behind", "its bits behind")
-    names = names if second else (*names[:3], names[4])
+    names = ["its scale", "its zero point", "its bits before", *["its scale behind"] * second, "its bits behind"]
     numbers = [call.constant(at, what).one(what) for at, what in enumerate(names, 1)]
     scale, zero, before, behind = numbers[0], numbers[1], numbers[2], numbers[-1]
     _positive((scale,))
