@@ -150,7 +150,7 @@ def _two_valued(call: Call, scale: Constant, zero: Constant | None) -> Value:
 
 
 def _trunc(call: Call) -> Value:
-    """Of both versions: the second states the scale that it gives, and clamps."""
+    """Both versions of Trunc: the second states the scale that it gives, and clamps."""
     second = len(call.values) == 6
     call.known("rounding_mode", *(("signed", "narrow") if second else ()))
     mode = call.attribute("rounding_mode", "FLOOR").upper()
