@@ -589,7 +589,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "output of ReLU": (one(lambda m, x: m.node("Relu", conv(m, x))), "reads what ReLU or Clip gives without a quantis"),
     "no sums": (one(lambda m, x: m.node("Relu", x)), "is no result of sums or quantisers"),
     "after the end": (
-        one(lambda m, x: m.quant(m.node("Softmax", conv(m, x)), 1.0, 4)), "it follows Softmax, which only ends a model",
+        one(lambda m, x: m.quant(m.node("Softmax", m.node("Flatten", conv(m, x))), 1.0, 4)),
+        "it follows Softmax, which only ends a model",
     ),
     "padding of a quantiser": (
         one(lambda m, x: m.quant(m.node("Pad", x, m.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), 1.0, 4)),
@@ -597,6 +598,20 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "an infinite constant": (
         one(lambda m, x: m.node("Add", conv(m, x), m.constant(np.inf))), r"constant 'c\d' *: a constant is not finite",
+    ),
+    "an infinite attribute": (
+        one(lambda m, x: m.node("Gemm", m.node("Flatten", x), m.constant(np.ones((32, 2))), alpha=np.inf)),
+        "attribute 'alpha' is inf, expected a finite number",
+    ),
+    "an order of fractions": (
+        one(lambda m, x: m.node("Transpose", x, perm=[0.0, 1.0, 3.0, 2.0])), "expected whole numbers",
+    ),
+    "a constant that a cast rounds": (
+        one(lambda m, x: m.node("Add", x, m.node("Cast", m.constant(0.1, np.float64), to=1))), "does not hold it as",
+    ),
+    "softmax of each alone": (one(lambda m, x: m.node("Softmax", conv(m, x))), "it is not over all scores"),
+    "a product of words": (
+        one(lambda m, x: m.node("Add", x, m.node("Constant", value_string="1"))), "attribute 'value_string' is not kno",
     ),
     "sizes": (one(conv, ("N", 2, "H", 4)), r"input 'x' has the shape \(None, 2, None, 4\), expected"),
     "old operators": (one(conv, opset=8), "is of opset 8, expected 9 to"),

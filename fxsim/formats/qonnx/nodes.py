@@ -68,6 +68,10 @@ class Call:
             raise NotTakenError(f"attribute '{name}' is missing")
         if default is not None and type(found) is not type(default):
             raise NotTakenError(f"attribute '{name}' is {found!r}, expected the type of {default!r}")
+        if isinstance(found, list) and not all(type(n) is int for n in found):
+            raise NotTakenError(f"attribute '{name}' is {found!r}, expected whole numbers")
+        if isinstance(found, float) and not math.isfinite(found):
+            raise NotTakenError(f"attribute '{name}' is {found}, expected a finite number")
         return found
 
     def known(self, *names: str) -> None:
@@ -591,9 +595,15 @@ def _cast(call: Call) -> Value:
         if to not in (1, 11):
             raise NotTakenError(f"it makes values of type {to}, expected float")
         return x
-    if to in (1, 11) or all(v.denominator == 1 for v in x.fractions()):
-        return x
-    raise NotTakenError("it rounds a constant")
+    kept: dict[int, Callable[[Fraction], bool]] = {
+        1: lambda v: abs(v) < 2**127 and Fraction(float(np.float32(float(v)))) == v,
+        11: lambda v: abs(v) < 2**1000 and Fraction(float(v)) == v,
+        6: lambda v: v.denominator == 1 and abs(v) < 2**31,
+        7: lambda v: v.denominator == 1 and abs(v) < 2**63,
+    }
+    if to not in kept or not all(map(kept[to], x.fractions())):
+        raise NotTakenError(f"it makes a constant of type {to}, which does not hold it as it is")
+    return x
 
 
 def _pad(call: Call) -> Value:
@@ -652,7 +662,9 @@ def _concat(call: Call) -> Value:
     shapes = {len(part.shape) for part in parts}
     if len(shapes) != 1:
         raise NotTakenError("its inputs differ in their number of axes")
-    axis = _axes_within([call.attribute("axis")], shapes.pop())[0]
+    if "axis" not in call.node.attributes:
+        raise NotTakenError("attribute 'axis' is missing")
+    axis = _axes_within([call.attribute("axis", 0)], shapes.pop())[0]
     if sum(part.array.size for part in parts) > EXACT_MAX:
         raise NotTakenError("it joins too many constants")
     if any(part.table != (_ONE,) for part in parts):
@@ -685,8 +697,8 @@ def _slice(call: Call) -> Value:
 # --- Ends ------------------------------------------------------------------------------------------------------------
 
 
-def _increasing(call: Call) -> tuple[Stream, str]:
-    """A stream of one increasing function for all channels, and the node in words."""
+def _increasing(call: Call) -> Stream:
+    """A stream of one increasing function for all channels."""
     x = call.stream()
     x.plain()
     affine = x.affine("it")
@@ -694,12 +706,12 @@ def _increasing(call: Call) -> tuple[Stream, str]:
         raise NotTakenError(
             "its scores have a scale or offset for each class: the greatest is not that of the integers"
         )
-    return x, call.node.op
+    return x
 
 
 def _top_k(call: Call) -> Value:
     call.known("axis", "largest", "sorted", "k")
-    x, _ = _increasing(call)
+    x = _increasing(call)
     count = call.attribute("k") if "k" in call.node.attributes else call.constant(1, "k").one("k")
     axis = _axes_within([call.attribute("axis", -1)], x.index.ndim)[0]
     if count != 1 or not call.attribute("largest", 1) or x.index.shape[axis] != x.index.size:
@@ -709,7 +721,7 @@ def _top_k(call: Call) -> Value:
 
 def _arg_max(call: Call) -> Value:
     call.known("axis", "keepdims", "select_last_index")
-    x, _ = _increasing(call)
+    x = _increasing(call)
     axis = _axes_within([call.attribute("axis", 0)], x.index.ndim)[0]
     if call.attribute("select_last_index", 0) or x.index.shape[axis] != x.index.size:
         raise NotTakenError("it is not the index of the first greatest of all scores")
@@ -718,7 +730,12 @@ def _arg_max(call: Call) -> Value:
 
 def _softmax(call: Call) -> Value:
     call.known("axis")
-    x, _ = _increasing(call)
+    x = _increasing(call)
+    shape = x.index.shape
+    axis = _axes_within([call.attribute("axis", -1 if call.opset >= 13 else 1)], len(shape))[0]
+    # Before opset 13 all axes from this one on are one.
+    if (shape[axis] if call.opset >= 13 else math.prod(shape[axis:])) != x.index.size:
+        raise NotTakenError("it is not over all scores")
     return replace(x, ended=call.node.op)
 
 
