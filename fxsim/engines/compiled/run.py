@@ -96,6 +96,8 @@ def _run(
     lowered = _lowered(graph, instruction_set(isa))
     images = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
     program, block = lowered.program(graph, taps, len(x)), lowered.block
+    # Once, before there are threads and results: what compiling leaves behind would keep these.
+    compute = lowered.function()
     out = _output(program.out)
     size = images.shape[1] * images.itemsize
     batch = max(1, _BATCH_BYTES // size // block) * block if len(x) else 1
@@ -104,7 +106,7 @@ def _run(
     batches = iter(range(0, len(x), batch))
 
     def work() -> None:
-        compute_part = lowered.worker(program, images, out, spent)
+        compute_part = lowered.worker(compute, program, images, out, spent)
         # Threads share the iterator: whichever is free takes the next batch. Loops run without the interpreter lock.
         for first in batches:
             compute_part(first, min(first + batch, len(x)))
@@ -215,7 +217,13 @@ class _Programs:
     def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> Any:
         raise NotImplementedError
 
-    def worker(self, program: Any, images: Integers, out: UInt8, spent: Int64) -> Callable[[int, int], None]:
+    def function(self) -> Callable[..., None]:
+        """The compiled function that runs its programs."""
+        raise NotImplementedError
+
+    def worker(
+        self, compute: Callable[..., None], program: Any, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
         """A function that computes images from the first to before the last, with memory of its own."""
         raise NotImplementedError
 
@@ -230,8 +238,12 @@ class _Panels(_Programs):
     def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> Program:
         return lower(graph, self._packed, taps, images, block, self.isa)
 
-    def worker(self, program: Program, images: Integers, out: UInt8, spent: Int64) -> Callable[[int, int], None]:
-        compute = compute_function(self.isa)
+    def function(self) -> Callable[..., None]:
+        return compute_function(self.isa)
+
+    def worker(
+        self, compute: Callable[..., None], program: Program, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
         arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
 
         def work(first: int, last: int) -> None:
@@ -255,8 +267,13 @@ class _Pixels(_Programs):
     def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
         return lower_pixels(graph, self._packed, taps, images, block)
 
-    def worker(self, program: PixelProgram, images: Integers, out: UInt8, spent: Int64) -> Callable[[int, int], None]:
-        compute, packed = _compute_pixels_function(self.isa), self._packed
+    def function(self) -> Callable[..., None]:
+        return _compute_pixels_function(self.isa)
+
+    def worker(
+        self, compute: Callable[..., None], program: PixelProgram, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
+        packed = self._packed
         arena, units, spare = space(program.arena), space(packed.units), space(SPARE_BYTES)
         places = np.zeros(packed.places, np.int64)
         flat = images.ravel()
