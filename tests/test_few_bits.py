@@ -1,7 +1,6 @@
-"""Networks of few bits: convolution, greatest of a window, thresholds, and FINN's published networks of them."""
+"""Networks of few bits: convolution, greatest of a window, thresholds."""
 
 import json
-import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,23 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim import contract
 from fxsim.cli import main
-from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
 from fxsim.engines.c import run_c
 from fxsim.engines.loops import run_loops
-from fxsim.errors import FileError, ModelError
+from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats.onnx import export_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, Lut, MaxPool, Operator, Relu, Threshold
-from tests.conftest import ROOT
+from fxsim.operators import Affine, Conv, Lut, MaxPool, Operator, Relu, Threshold
+from fxsim.traces.name_map import TapMap
+from fxsim.traces.trace import arrange
+from fxsim.traces.words import Words
+from fxsim.vectors import FORMATS, check_vectors, write_vectors
 from tests.strategies import arrays_of, numbers
 
 Array = npt.NDArray[Any]
 
 AXES = (ROW, COLUMN, CHANNEL)
-INT2, INT16, UINT8 = Number(2), Number(16), Number(8, Sign.UNSIGNED)
+INT2, INT16, UINT8, UINT1 = Number(2), Number(16), Number(8, Sign.UNSIGNED), Number(1, Sign.UNSIGNED)
 
 
 def one(op: Operator, shape: tuple[int, ...], number: Number = INT8) -> Model:
@@ -278,6 +280,167 @@ def test_the_compiled_engine_refuses_and_auto_goes_on() -> None:
     assert fxsim.run(model, x)["z"].tolist() == [[[3, 4]]]
 
 
+# --- Numbers of one bit, and of 32 -----------------------------------------------------------------------------------
+
+
+def test_bipolar_is_one_bit_for_two_values() -> None:
+    """A bipolar number is -1 or 1, in int8, of its own name; 0 is none, and neither is one of two bits."""
+    assert (str(BIPOLAR), Number.parse("bipolar"), BIPOLAR.dtype) == ("bipolar", BIPOLAR, np.int8)
+    assert (BIPOLAR.low, BIPOLAR.high, BIPOLAR.codes, BIPOLAR.signed) == (-1, 1, 2, True)
+    found = [BIPOLAR.holds(np.array([v])) for v in range(-3, 4)]
+    assert found == BIPOLAR.held(np.arange(-3, 4)).tolist() == [False, False, True, False, True, False, False]
+    with pytest.raises(ModelError, match="a bipolar number has 2 bits, expected 1"):
+        Number(2, Sign.BIPOLAR)
+
+
+def one_bit(seed: int = 5) -> Model:
+    """A binary network: bipolar in, weights and between, sums of 32 bits, a table to one unsigned bit."""
+    rng = np.random.default_rng(seed)
+
+    def weight(*shape: int) -> Array:
+        return rng.choice(np.array([-1, 1], np.int8), shape)
+
+    steps = Threshold(
+        rng.integers(-2, 3, (3, 1)).astype(np.int32), np.array([1, 0, 1], np.uint8), np.array([-1, 1], np.int8), BIPOLAR
+    )
+    wide = Threshold(
+        np.array([[-1000], [2], [1000]], np.int32), np.ones(3, np.uint8), np.array([0, 1], np.uint8), UINT1
+    )
+    nodes = (
+        Node("conv", Conv(weight(3, 3, 3, 2), padding=(1, 1, 1, 1), weight_number=BIPOLAR), (INPUT,)),
+        Node("act", steps, ("conv",)),
+        Node("pool", MaxPool((2, 2), (2, 2)), ("act",)),
+        Node("sums", Conv(weight(3, 2, 2, 3), weight_number=BIPOLAR, out=Number(32)), ("pool",)),
+        Node("largest", MaxPool((1, 1), (1, 1)), ("sums",)),
+        Node("bits", wide, ("largest",)),
+    )
+    return Model(Graph(Tensor(AXES, (4, 4, 2), BIPOLAR), nodes), "one_bit")
+
+
+def large_sums() -> Model:
+    """Sums of products that need 32 bits, at both of their ends for some image."""
+    weight = np.stack([np.full((2, 2, 64), 127, np.int8), np.full((2, 2, 64), -128, np.int8)])
+    nodes = (Node("y", Conv(weight, out=Number(32)), (INPUT,)),)
+    return Model(Graph(Tensor(AXES, (2, 2, 64), INT16), nodes), "large_sums")
+
+
+@pytest.mark.parametrize("model", [one_bit(), large_sums()], ids=lambda model: model.name)
+def test_every_form_takes_bits_and_wide_sums(model: Model, tmp_path: Path) -> None:
+    """Numbers of one bit and of 32 are the same in engines, C, a model file and vectors of every format."""
+    x = fxsim.vectors.draw_stimulus("uniform", 9, model.graph.input, 3)
+    x[0] = model.graph.input.number.low
+    assert set(np.unique(x)) == {-1, 1} or x.min() == -32768
+    expected = fxsim.run(model, x, "all")
+    for node in model.graph.nodes:
+        if type(node.op) in BY_HAND:
+            before = x if node.inputs == (INPUT,) else expected[node.inputs[0]]
+            by_hand = BY_HAND[type(node.op)](node.op, before[0])  # type: ignore[operator]  # each takes its own
+            assert {at: int(v) for at, v in np.ndenumerate(expected[node.name][0])} == by_hand
+    equal_taps(run_loops(model, x, model.graph.taps), expected)
+    equal_taps(run_c(model, x, model.graph.taps), expected)
+    fxsim.save(model, tmp_path / "m.safetensors")
+    assert fxsim.load(tmp_path / "m.safetensors") == model
+    for name, fmt in FORMATS.items():
+        write_vectors(model, x, tmp_path / name, "all", name)
+        assert check_vectors(tmp_path / name).passed
+        for tap, values in expected.items():
+            data = (tmp_path / name / f"taps/{tap}{fmt.suffix}").read_bytes()
+            number, flat = model.graph.tensors[tap].number, values.ravel().tolist()
+            if name == "hex":
+                codes = [max(v, 0) if number == BIPOLAR else v % 2**number.bits for v in flat]
+                assert data.decode() == "".join(f"{code:0{-(-number.bits // 4)}x}\n" for code in codes)
+            elif name == "npy":
+                np.testing.assert_array_equal(np.load(tmp_path / name / f"taps/{tap}.npy"), values, strict=True)
+            elif name == "c":
+                text = data.decode()
+                assert (
+                    list(map(int, text[text.index("= {") + 3 : text.index("}")].split(","))) == values.ravel().tolist()
+                )
+
+
+@pytest.mark.onnx
+def test_onnx_computes_bits(tmp_path: Path) -> None:
+    """ONNX Runtime gives every tap's values of a binary network."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 9, model.graph.input, 4)
+    export_onnx(model, tmp_path / "bits.onnx", taps="all")
+    session = onnxruntime.InferenceSession(tmp_path / "bits.onnx")
+    found = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {INPUT: x}), strict=True))
+    equal_taps(found, fxsim.run(model, x, "all"))
+
+
+@pytest.mark.parametrize(
+    ("tap", "name", "flip", "said"),
+    [
+        ("act", "hex", 1, "expected -1, found 1"),
+        ("act", "c", 0, "found"),
+        ("sums", "hex", 1, "expected"),
+        ("sums", "npy", 1, "expected"),
+    ],
+)
+def test_a_changed_bit_is_found(tap: str, name: str, flip: int, said: str, tmp_path: Path) -> None:
+    """The check of vectors names the value that a changed bit or digit stands for, and its place."""
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 2, model.graph.input, 3)
+    values = fxsim.run(model, x, "all")[tap]
+    write_vectors(model, x, tmp_path / "v", "all", name)
+    path = next((tmp_path / "v" / "taps").glob(f"{tap}.*"))
+    data = bytearray(path.read_bytes())
+    if name == "hex":
+        at = int(np.flatnonzero(values.ravel() < 0)[0])
+        width = len(path.read_text().split()[0]) + 1
+        data[at * width + width - 2] ^= flip
+    elif name == "npy":
+        data[-4] ^= flip
+    else:
+        data[data.index(b"= {") + 4] = ord("7")  # "-1" or " 1"
+    path.write_bytes(data)
+    (problem,) = check_vectors(tmp_path / "v").problems
+    assert said in problem.message
+    if name == "hex":
+        assert problem.expected == values.ravel()[at]
+        code = int(path.read_text().split()[at], 16)
+        assert problem.found == str(2 * code - 1 if tap == "act" else code - 2**32)
+
+
+def test_zero_is_no_bipolar_value() -> None:
+    """A stimulus with a 0 between is refused by its place, in Python and by the program in C."""
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 2, model.graph.input, 3)
+    x[1, 2, 3, 1] = 0
+    with pytest.raises(StimulusError, match=r"has 0 at \[1, 2, 3, 1\], expected bipolar"):
+        fxsim.run(model, x)
+    with pytest.raises(ToolError, match="image 1 has 0 at value 23, expected -1 or 1"):
+        run_c(model, x, model.graph.taps)
+
+
+def test_traces_read_bits_as_bipolar() -> None:
+    """A trace's bit is -1 where it is 0; lanes of bits are values; a map that states a sign says what it states."""
+    values = np.array([-1, 1, 1, -1, 1, 1, -1, -1], np.int8)
+    tensor, bits = Tensor((CHANNEL,), (4,), BIPOLAR), "".join("1" if v > 0 else "0" for v in values)
+    one = Words("t", 1, np.array([[int(bit)] for bit in bits], np.uint8))
+    found = arrange(one, TapMap(name="y", signal="s"), tensor, 2, "t")
+    np.testing.assert_array_equal(found, values.reshape(2, 4))
+    four = Words("t", 4, np.array([[int(bits[i : i + 4][::-1], 2)] for i in (0, 4)], np.uint8))
+    np.testing.assert_array_equal(arrange(four, TapMap(name="y", signal="s"), tensor, 2, "t"), values.reshape(2, 4))
+    stated = arrange(one, TapMap(name="y", signal="s", signed=False), tensor, 2, "t")
+    np.testing.assert_array_equal(stated, (values.reshape(2, 4) > 0).astype(int))
+
+
+def test_info_counts_bytes_of_wide_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bias of 16 bits is two bytes of storage, a shift one."""
+    op = Affine(np.ones(5, np.int8), np.zeros(5, np.int16), np.zeros(5, np.uint8), 24, out=INT16)
+    fxsim.save(Model(Graph((2, 5), (Node("y", op, (INPUT,)),)), "wide"), tmp_path / "m.safetensors")
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "m.safetensors"), "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["operators"]
+    assert (found["parameters"], found["parameter_bytes"]) == (15, 5 + 10 + 5)
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "m.safetensors")])
+    assert "15 parameters of 20 bytes" in capsys.readouterr().out
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 WEIGHT = np.ones((2, 3, 3, 1), np.int8)
@@ -294,6 +457,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "dilation 0": (lambda: Conv(WEIGHT, dilation=(1, 0)), "conv dilation is .1, 0., expected 2 numbers of 1"),
     "groups": (lambda: Conv(WEIGHT, groups=3), "conv of 2 outputs cannot have 3 groups"),
     "weights of too many bits": (lambda: Conv(2 * WEIGHT, weight_number=INT2), "conv weight reaches from 2 to 2"),
+    "bipolar relu": (
+        lambda: one(Relu(), (1, 1, 1), BIPOLAR), "relu input is bipolar, expected one that holds 0 too",
+    ),
+    "bipolar affine": (
+        lambda: Affine(np.ones(1, np.int8), np.zeros(1, np.int8), np.zeros(1, np.uint8), out=BIPOLAR),
+        "affine result number is bipolar, expected one that holds 0 too",
+    ),
+    "interpolation to bipolar": (
+        lambda: Lut(np.ones((1, 4), np.int8), TableRule.CLAMP, INT8, BIPOLAR), "lut result number is bipolar",
+    ),
+    "a level of 0": (lambda: Threshold(STEPS, UP, LEVELS, BIPOLAR), "threshold levels reaches from 0 to 0, expected"),
+    "a weight of 0": (
+        lambda: Conv(np.zeros((1, 1, 1, 1), np.int8), weight_number=BIPOLAR), "conv weight reaches from 0 to 0",
+    ),
+    "sums of more than 32 bits": (lambda: Conv(WEIGHT, out="int33"), "conv result number is 'int33', expected a num"),
+    "an input of sums": (lambda: one(Conv(WEIGHT), (3, 3, 1), Number(17)), "graph input is int17, expected one of"),
     "unsigned sums": (lambda: Conv(WEIGHT, out=UINT8), "conv result number is uint8, expected a signed number"),
     "tokens": (
         lambda: Graph((3, 1), (Node("y", Conv(WEIGHT), (INPUT,)),)),
@@ -328,89 +507,3 @@ def test_what_cannot_be_is_refused(case: str) -> None:
     build, message = REFUSED[case]
     with pytest.raises(ModelError, match=message):
         build()
-
-
-# --- FINN's published networks ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def finn() -> Path:
-    """The folder of FINN's published arrays: beside the checkout, or where FXSIM_NETWORKS says."""
-    override = os.environ.get("FXSIM_NETWORKS")
-    folder = (Path(override) if override else ROOT.parent / "shared" / "networks") / "finn"
-    if not folder.is_dir():
-        pytest.skip("FINN's networks not found: ../shared/networks/finn is absent and FXSIM_NETWORKS is not set")
-    return folder
-
-
-def published(arrays: Any, layer: int) -> tuple[Array, Array]:
-    """Weights and thresholds of a layer as published: +-1 [N, K], int32 [N, n], which are to be exceeded."""
-    weight = arrays[f"weight{layer}"]
-    if weight.dtype == np.uint8:
-        weight = 2 * np.unpackbits(weight, axis=1, count=int(arrays[f"columns{layer}"])).astype(np.int8) - 1
-    return weight, arrays[f"threshold{layer}"]
-
-
-def passed(limits: Array) -> Threshold:
-    """Thresholds x > t as steps x >= t + 1, to -1, 1, or with two of them to -1, 0, 1."""
-    levels = [-1, 1] if limits.shape[1] == 1 else [-1, 0, 1]
-    return Threshold((limits + 1).astype(np.int32), np.ones(len(limits), np.uint8), np.array(levels, np.int8), INT2)
-
-
-def finn_graph(arrays: Any, source: Tensor, encoder: Operator, kernels: tuple[int, ...], pooled: set[int]) -> Graph:
-    """A chain of FINN's layers behind an encoder, all of them sums of products.
-
-    Where inputs are binary the published limits are of matches m = (K + dot) / 2, and m > T where dot > 2 T - K. The
-    first layer's, where it takes 8-bit inputs, are of twice the sum: 2 sum > T where sum > floor(T / 2).
-    """
-    nodes = [Node("encode", encoder, (INPUT,))]
-    for layer, kernel in enumerate(kernels):
-        weight, limits = published(arrays, layer)
-        shaped = weight.reshape(len(weight), kernel, kernel, -1)
-        nodes.append(Node(f"conv{layer}", Conv(shaped, weight_number=INT2), (nodes[-1].name,)))
-        if limits.shape[1] == 0:
-            break
-        if layer == 0 and isinstance(encoder, Lut):
-            limits = limits >> 1
-        elif limits.shape[1] == 1:
-            limits = 2 * limits - weight.shape[1]
-        nodes.append(Node(f"act{layer}", passed(limits), (nodes[-1].name,)))
-        if layer in pooled:
-            nodes.append(Node(f"pool{layer}", MaxPool((2, 2), (2, 2)), (nodes[-1].name,)))
-    return Graph(source, nodes)
-
-
-def test_lfc_gives_the_published_labels(finn: Path) -> None:
-    """FINN's fully connected LFC W1A1: the published program's 64 output bits, for every picture that has them."""
-    pixels = np.load(finn / "lfc_images.npz")["images"]
-    bits = np.load(finn / "lfcW1A1_labels.npz")["label_bits"]
-    ink = Threshold(np.full((832, 1), 128, np.int32), np.ones(832, np.uint8), np.array([-1, 1], np.int8), INT2)
-    source = Tensor(AXES, (1, 1, 832), UINT8)
-    model = Model(finn_graph(np.load(finn / "lfcW1A1_params.npz"), source, ink, (1, 1, 1, 1), set()), "lfcW1A1")
-    # 48 inputs of padding, which count as -1: no ink.
-    x = np.pad(pixels, [(0, 0), (0, 48)])[:, None, None, :][: len(bits)]
-    fired = fxsim.run(model, x)["act3"].reshape(len(bits), 64)
-    assert [[int(v) for v in image] for image in fired] == [
-        [1 if int(b) >> c & 1 else -1 for c in range(64)] for b in bits
-    ]
-
-
-@pytest.mark.parametrize("name", ["cnvW1A1", "cnvW1A2", "cnvW2A2"])
-def test_cnv_gives_the_published_scores(finn: Path, name: str, tmp_path: Path) -> None:
-    """FINN's CNV: the 64 scores of the published program, for every picture it has them of, also from a model file."""
-    pictures = np.load(finn / "cnv_images.npz")
-    scores = np.load(finn / f"{name}_scores.npz")["scores"]
-    # floor(256 p / 255 - 128 + 1/2), at most 127: pixels in 1/128.
-    codes = np.array([min((512 * p - 128 * 510 + 255) // 510, 127) for p in range(256)], np.int8)
-    pixels = Lut(np.tile(codes, (3, 1)), TableRule.FULL, UINT8)
-    arrays = np.load(finn / f"{name}_params.npz")
-    graph = finn_graph(arrays, Tensor(AXES, (32, 32, 3), UINT8), pixels, (3,) * 6 + (1,) * 3, {1, 3})
-    fxsim.save(Model(graph, name), tmp_path / "cnv.safetensors")
-    model = fxsim.load(tmp_path / "cnv.safetensors")
-    x = np.ascontiguousarray(pictures["images"].transpose(0, 2, 3, 1)[: len(scores)])
-    found = fxsim.run(model, x, ("encode", "conv8"))
-    encoded = pictures["inputs_q7"].transpose(0, 2, 3, 1)[: len(scores)]
-    np.testing.assert_array_equal(found["encode"], encoded)
-    dots = found["conv8"].reshape(len(scores), 64).astype(np.int64)
-    # With binary inputs the published program counts matches.
-    np.testing.assert_array_equal((512 + dots) // 2 if name == "cnvW1A1" else dots, scores)

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from fxsim.cli.signoff import command
+from fxsim import progress
+from fxsim.cli.signoff import _Listener, command
 from fxsim.errors import FxsimError
 from fxsim.machine import count_cores, count_jobs
 from fxsim.signoff import SignoffRecord, Status, load_plan, read_record, run_plan, write_record
@@ -399,6 +400,21 @@ def test_what_took_longest_is_begun_first(tmp_path: Path) -> None:
     assert [check.name for check in _longest_first(plan.checks, None)] == list(names)
     (tmp_path / "signoff.json").write_text("{}")
     assert [check.name for check in _longest_first(plan.checks, tmp_path)] == list(names)
+
+
+def test_progress_counts_what_is_done_also_where_an_earlier_check_still_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of three checks the last ends first, and the second's record was there before: one is left."""
+    first, second, third = (Check(name=name) for name in "abc")
+    listener = _Listener(3, to_stderr=False)
+    listener.started(first)
+    listener.started(third)
+    listener.ended(third)
+    listener.finished(CheckRecord(second.name, "toy", "", Status.PASSED, "", None, 0.0, 1, "", None))
+    listener.progress(first, 5, 9)
+    assert str(progress._now) == "[2 of 3 done] a: 5 of 9"
+    assert capsys.readouterr().out.startswith("passed   b ")
 
 
 def test_jobs_are_one_a_core_unless_they_are_stated(

@@ -33,7 +33,7 @@ _ACCELERATORS = tuple(FOLDERS)
 
 
 class MutantWaiver(Part, frozen=True, kw_only=True):
-    """A mutant that may survive, by its id, which goes with the text of its line; the kind of reason, and the reason."""
+    """A mutant that may survive, by its id, which goes with the text of its line; and why, in kind and words."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
     category: Category
