@@ -423,7 +423,9 @@ def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
 
 def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
     """A result that is overwritten while its reader waits: right in a free run, found under stalls, the same again."""
-    rtl = edited_rtl(tmp_path, ("linear.v", "if (sum_valid && y_free) y_reg <= y;", "if (sum_valid) y_reg <= y;"))
+    rtl = edited_rtl(
+        tmp_path, ("linear.v", "if (shifted_valid_reg && y_free) y_reg <= y;", "if (shifted_valid_reg) y_reg <= y;")
+    )
     assert compare(rtl=rtl, power_on_seeds=[1]).passed
     result = compare(rtl=rtl, stall="random:1")
     assert not result.passed
