@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -15,21 +16,26 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fxsim.certificate import check_certificate, predicate_schema
+import fxsim.mutation.python_run as python_mutants
+import fxsim.mutation.run as mutants
+from fxsim.certificate import check, check_certificate, predicate_schema
 from fxsim.certificate.make import _Making
 from fxsim.cli.program import cli
 from fxsim.contract.arithmetic import Int8
 from fxsim.errors import FxsimError
 from fxsim.families import ResMLPConfig
 from fxsim.formats import save
+from fxsim.fuzz import FuzzResult
 from fxsim.golden import generate_model, natural_images
 from fxsim.graph import Graph, Model, Node
+from fxsim.mutation.record import MODULE_TEST, Judged, make_record
 from fxsim.operators import Linear, Relu
 from fxsim.paths import golden_dir, rtl_dir
-from fxsim.signoff import load_plan, run_plan, write_both
+from fxsim.signoff import judges, load_plan, run_plan, write_both
 from fxsim.signoff.accepted import Accepted, Figures, read_accepted
-from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.checks import CHECKS, code_coverage, coverage, random_networks, rtl_fault
 from fxsim.signoff.context import Context, Outcome
+from fxsim.simulate.code_coverage import Coverage, Point, PointKind
 from fxsim.simulate.sources import read_sources
 
 ROOT = Path(__file__).parent.parent
@@ -247,8 +253,6 @@ def test_a_pipe_is_no_file(project: Path) -> None:
 
 def test_changed_verilog_of_fxsim_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change in fxsim's own Verilog, and a file more in it, are found, though it lies outside of the root."""
-    from fxsim.certificate import check
-
     shutil.copytree(rtl_dir(), project.parent / "rtl")
     monkeypatch.setattr(check, "rtl_dir", lambda: project.parent / "rtl")
     assert problems(project) == ()
@@ -573,3 +577,115 @@ def test_keys_are_private_and_never_written_over(project: Path) -> None:
     key.write_bytes(b"none")
     key.chmod(0o600)
     assert "is no private key" in certified(project, "--key", key)
+
+
+JUDGED = {
+    "mutation": ("at_least = 1.0\n", "testbenches"),
+    "mutation of Python": ("at_least = 1.0\npython = true\n", "tests"),
+    "code-coverage": (f'testbenches = ["ram"]\ngoal = 1\n{JUDGING["code-coverage"]}', "testbenches"),
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone with a testbench and a test of its own, which checks take for fxsim's."""
+    root = tmp_path / "clone"
+    for name in ("rtl/x.v", "testbenches/ram/test_ram.py", "tests/test_graph.py", "conftest.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("# one\n")
+    monkeypatch.setattr(judges, "rtl_dir", lambda: root / "rtl")
+    return root
+
+
+@pytest.mark.parametrize("kind", JUDGED)
+def test_testbenches_and_tests_are_covered(
+    kind: str, project: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte changed in a testbench or test that judged, one more, one less: each is named; bytecode is none."""
+    settings, folder = JUDGED[kind]
+    row = Judged(
+        id="a" * 12, file="lib/ram.v", module="ram", kind="logical", line=38, column=9, was="a", becomes="b",
+        verdict="killed", stage=MODULE_TEST, source="a",
+    )  # fmt: skip
+    made = make_record("stream", 1, 1, 1, {}, [row])
+    monkeypatch.setattr(mutants, "mutate", lambda *_, **__: made)
+    monkeypatch.setattr(python_mutants, "mutate_python", lambda *_, **__: made)
+    sources = read_sources(rtl_dir())
+    counted = Coverage({Point("lib/ram.v", 1, 1, PointKind.LINE, "block"): 1}, {})
+
+    def simulate(*_: object, covered: Callable[..., None], **__: object) -> SimpleNamespace:
+        covered(counted, sources)
+        return SimpleNamespace(passed=True)
+
+    monkeypatch.setattr(code_coverage, "count_bench", lambda *_, **__: (counted, sources, 1))
+    monkeypatch.setattr(code_coverage, "simulate", simulate)
+    told = ("a", "none", 1, 1, 0, True, None, None, None, None, 1, 1, 0.0, True)
+    monkeypatch.setattr(code_coverage, "describe", lambda *_: code_coverage.Simulation(*told))
+    head, _, _ = PLAN.partition("[[check]]")
+    (project / "plan.toml").write_text(f'{head}[[check]]\nkind = "{kind.split()[0]}"\nname = "only"\n{settings}')
+    record = run_plan(load_plan(Path("plan.toml")))
+    assert record.passed, record.checks
+    write_both(record, project / "reports")
+    done = run("certify", "reports/signoff.json", "-o", "plain.json")
+    assert done.exit_code == 0, done.exception
+    test = {"testbenches": "testbenches/ram/test_ram.py", "tests": "tests/test_graph.py"}[folder]
+    files = statement(project)["predicate"]["files"]
+    covered = {name for name, row in files.items() if row["role"] == "judge"}
+    assert covered == {f"fxsim-clone/{test}", "fxsim-clone/conftest.py"}
+    (clone / folder / "__pycache__").mkdir()
+    (clone / folder / "__pycache__" / "x.pyc").write_text("")
+    assert problems(project, "plain.json") == ()
+    (clone / test).write_text("# two\n")
+    assert problems(project, "plain.json") == (f"fxsim-clone/{test}: has changed",)
+    assert f"{folder} is another one than was signed off" in certified(project)
+    (clone / test).unlink()
+    (clone / folder / "more.py").write_text("")
+    found = problems(project, "plain.json")
+    assert found == (f"fxsim-clone/{test}: is missing", f"fxsim-clone/{folder}/more.py: was added")
+    done = run("check-certificate", "plain.json")
+    assert done.exit_code == 1
+    assert f"fxsim-clone/{test}: is missing" in done.output
+
+
+SIMULATING = {
+    "random-networks": 'count = 1\nengines = ["reference", "files"]\nfeatures = []\naccelerators = ["simd"]\n',
+    "coverage": 'model = "mine"\nstimuli = ["images"]\naccelerators = ["stream"]\n',
+    "rtl-fault": (
+        'model = "mine"\nstimulus = "images"\nimages = 1\nfile = "requantise.v"\nfind = "wide[0]"\n'
+        'replace = "1\'b0"\nfirst_tap = "embed"\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SIMULATING)
+def test_verilog_of_checks_that_simulate_besides_is_covered(
+    kind: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random networks on accelerators, moments of accelerators, a fault in a copy: the Verilog has a hash."""
+    nothing = FuzzResult(
+        seed=0, first=0, models=1, images=1, values=1, cpu_seconds=0.0, took={"simd": 1}, refused={}, absent={},
+        features={}, failures=(),
+    )  # fmt: skip
+    monkeypatch.setattr(random_networks, "run_devices", lambda *_: nothing)
+    moments = SimpleNamespace(moments={"stream": {"reset": 1}})
+    monkeypatch.setattr(coverage, "cover_rtl", lambda *_: (moments, None))
+    monkeypatch.setattr(coverage, "aim", lambda *_, **__: moments)
+    monkeypatch.setattr(coverage, "merge", lambda one, _: one)
+    monkeypatch.setattr(coverage, "missing_moments", lambda _: {"stream": ()})
+    verdict = SimpleNamespace(first_mismatch=SimpleNamespace(tap="embed"), images=1)
+    streams = SimpleNamespace(taps={}, mismatches=1, unprobed=())
+    monkeypatch.setattr(rtl_fault, "simulate", lambda *_, **__: SimpleNamespace(verdict=verdict, streams=streams))
+    monkeypatch.setattr(rtl_fault, "sentence", lambda _: "embed")
+    head, _, _ = PLAN.partition("[[check]]")
+    (project / "plan.toml").write_text(f'{head}[[check]]\nkind = "{kind}"\nname = "only"\n{SIMULATING[kind]}')
+    record = run_plan(load_plan(Path("plan.toml")))
+    assert record.passed, record.checks
+    assert record.hashes["rtl"] == read_sources(rtl_dir()).sha256
+    write_both(record, project / "reports")
+    assert run("certify", "reports/signoff.json", "-o", "plain.json").exit_code == 0
+    assert statement(project)["predicate"]["files"]["fxsim-rtl/simd/simd_core.v"]["role"] == "rtl"
+    shutil.copytree(rtl_dir(), project.parent / "rtl")
+    monkeypatch.setattr(check, "rtl_dir", lambda: project.parent / "rtl")
+    with (project.parent / "rtl" / "simd" / "simd_core.v").open("a") as file:
+        file.write(" ")
+    assert problems(project, "plain.json") == ("fxsim-rtl/simd/simd_core.v: has changed",)

@@ -418,7 +418,7 @@ def requirements(layers: list[ReadLayer]) -> dict[str, int]:
 
 STAGE_ORDER = ("linear", "affine", "add", "res_affine", "next", "pool")
 ROOMY = Buffers(
-    activation_words=1 << 15, image_words=1 << 15, residual_words=1 << 15, weight_words=1 << 15, table_words=1 << 15,
+    activation_words=1 << 14, image_words=1 << 15, residual_words=1 << 15, weight_words=1 << 15, table_words=1 << 15,
     acc_w=32,
 )  # fmt: skip
 
@@ -669,7 +669,7 @@ def test_buffers_default_to_those_of_the_top() -> None:
         ({"weight_words": 48}, "WEIGHT_WORDS is 48, expected a power of two"),
         ({"weight_words": 8}, "WEIGHT_WORDS is 8, expected 16 to 32768"),
         ({"chunks": 0}, "CHUNKS is 0, expected 1 to 32768"),
-        ({"activation_words": 1 << 16}, "ACTIVATION_WORDS is 65536, expected 1 to 32768"),
+        ({"activation_words": 1 << 15}, "ACTIVATION_WORDS is 32768, expected 1 to 16384"),
         ({"layers": 2.5}, "LAYERS is 2.5, expected a whole number"),
         ({"acc_w": 33}, "ACC_W is 33, expected 20 to 32"),
         ({"address_w": 31}, "ADDRESS_W is 31, expected 32 to 64"),

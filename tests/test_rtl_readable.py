@@ -37,8 +37,8 @@ SIMD_LEAST: Parameters = {
 """The smallest SIMD accelerator."""
 
 SIMD_MOST: Parameters = {
-    "ADDRESS_W": 64, "ACC_W": 32, "BURST": 256,
-    **dict.fromkeys(("ACTIVATION_WORDS", "IMAGE_WORDS", "RESIDUAL_WORDS", "WEIGHT_WORDS", "TABLE_WORDS"), 1 << 15),
+    "ADDRESS_W": 64, "ACC_W": 32, "BURST": 256, "ACTIVATION_WORDS": 1 << 14,
+    **dict.fromkeys(("IMAGE_WORDS", "RESIDUAL_WORDS", "WEIGHT_WORDS", "TABLE_WORDS"), 1 << 15),
     **dict.fromkeys(("CONSTANT_GROUPS", "CHUNKS", "LAYERS", "FIFO_WORDS"), 1 << 15),
 }  # fmt: skip
 """The largest one."""
@@ -116,6 +116,8 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("axi_reader", "ADDRESS_W_is_not_32_to_64"): {"ADDRESS_W": 31},
     ("axi_reader", "BURST_is_not_a_power_of_two_from_1_to_256"): {"BURST": 48},
     ("axi_reader", "CREDITS_is_below_BURST"): {"BURST": 64, "CREDITS": 63},
+    ("axi_read_arbiter", "ADDRESS_W_is_not_32_to_64"): {"ADDRESS_W": 4},
+    ("axi_writer", "ADDRESS_W_is_not_32_to_64"): {"ADDRESS_W": 16},
     ("axi_writer", "OUTSTANDING_is_below_1"): {"OUTSTANDING": 0},
     ("axis_fifo", "DEPTH_is_below_1"): {"DEPTH": 0},
     ("axis_fifo", "DATA_W_is_below_1"): {"DATA_W": 0},
@@ -140,8 +142,9 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("segment_step", "FRAC_W_is_not_1_to_6"): {"FRAC_W": 0},
     ("shift_clip", "ACC_W_is_below_10"): {"ACC_W": 9},
     ("simd_control", "QUIET_is_below_1"): {"QUIET": 0},
-    ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768"): {"ACTIVATION_WORDS": 65536},
+    ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384"): {"ACTIVATION_WORDS": 32768},
     ("simd_core", "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"): {"IMAGE_WORDS": 65536},
+    ("simd_core", "RESIDUAL_WORDS_is_not_a_power_of_two_up_to_32768"): {"RESIDUAL_WORDS": 65536},
     ("simd_epilogue", "RESIDUAL_WORDS_is_not_1_to_65536"): {"RESIDUAL_WORDS": 65537},
     ("simd_loader", "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"): {"WEIGHT_WORDS": 8},
     ("simd_loader", "TABLE_WORDS_is_not_a_power_of_two_up_to_32768"): {"TABLE_WORDS": 3},
@@ -149,6 +152,7 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("simd_loader", "CHUNKS_is_not_a_power_of_two_up_to_32768"): {"CHUNKS": 0},
     ("simd_loader", "LAYERS_is_below_1"): {"LAYERS": 0},
     ("simd_loader", "ACC_W_is_not_20_to_32"): {"ACC_W": 19},
+    ("simd_memory", "FIFO_WORDS_is_not_a_power_of_two_up_to_32768"): {"FIFO_WORDS": 100},
     ("simd_sequencer", "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"): {"WEIGHT_WORDS": 65536},
     ("simd_sequencer", "TABLE_WORDS_is_not_a_power_of_two_from_2_to_32768"): {"TABLE_WORDS": 1},
     ("simd_sequencer", "CONSTANT_GROUPS_is_not_a_power_of_two_up_to_32768"): {"CONSTANT_GROUPS": 0},
@@ -173,17 +177,20 @@ FROM_INSIDE: list[tuple[str, Parameters, str]] = [
     ("stream_resmlp", {"POINTS": 20}, "POINTS_is_not_a_power_of_two_from_4_to_256"),
     ("stream_resmlp", {"EMBED_ACC_W": 12}, "ACC_W_is_below_16"),
     ("simd_resmlp", {"ADDRESS_W": 65}, "ADDRESS_W_is_not_32_to_64"),
-    ("simd_resmlp", {"ACTIVATION_WORDS": 48}, "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768"),
+    ("simd_resmlp", {"ACTIVATION_WORDS": 48}, "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384"),
     ("simd_resmlp", {"IMAGE_WORDS": 0}, "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"),
-    ("simd_resmlp", {"RESIDUAL_WORDS": 0}, "RESIDUAL_WORDS_is_not_1_to_65536"),
+    ("simd_resmlp", {"RESIDUAL_WORDS": 3}, "RESIDUAL_WORDS_is_not_a_power_of_two_up_to_32768"),
     ("simd_resmlp", {"WEIGHT_WORDS": 24}, "WEIGHT_WORDS_is_not_a_power_of_two_from_16_to_32768"),
     ("simd_resmlp", {"TABLE_WORDS": 2}, "WORDS_is_not_a_power_of_two_from_4_to_65536"),
     ("simd_resmlp", {"LAYERS": 1}, "LAYERS_is_not_a_power_of_two_from_2_to_32768"),
     ("simd_resmlp", {"ACC_W": 33}, "ACC_W_is_not_20_to_32"),
     ("simd_resmlp", {"BURST": 512}, "BURST_is_not_a_power_of_two_from_1_to_256"),
     ("simd_resmlp", {"FIFO_WORDS": 32}, "CREDITS_is_below_BURST"),
+    ("simd_resmlp", {"FIFO_WORDS": 65536}, "FIFO_WORDS_is_not_a_power_of_two_up_to_32768"),
+    ("axi_writer", {"ADDRESS_W": 65}, "ADDRESS_W_is_not_32_to_64"),
+    ("axi_read_arbiter", {"ADDRESS_W": 65}, "ADDRESS_W_is_not_32_to_64"),
 ]
-"""Parameters of a top that a module inside it refuses."""
+"""Parameters of a top that a module inside it refuses, and other ends of ranges."""
 
 
 def ident(value: object) -> str | None:

@@ -178,9 +178,10 @@ def test_results_of_something_else_are_not_taken(
         words = "the tool numpy"
     elif changed == "bench":
         shutil.copytree(journals.rtl_dir(), tmp_path / "rtl")
-        (tmp_path / "testbenches").mkdir()
-        monkeypatch.setattr(journals, "rtl_dir", lambda: tmp_path / "rtl")
-        words = "has changed: the testbenches;"
+        for folder in ("testbenches", "tests"):
+            (tmp_path / folder).mkdir()
+        monkeypatch.setattr("fxsim.signoff.judges.rtl_dir", lambda: tmp_path / "rtl")
+        words = "has changed: the testbenches, the tests;"
     elif changed == "plugin":
         (tmp_path / "adds_to_fxsim.py").write_text("KIND = 1\n")
         monkeypatch.syspath_prepend(tmp_path)
@@ -264,6 +265,9 @@ def test_only_results_that_stand_are_taken(tmp_path: Path, plan: Path) -> None:
     out.mkdir()
     context = Context(loaded, lambda _done, _total: None, lambda _text: None, out)
     results = [carry_out(check, loaded, context) for check in loaded.checks]
+    # Testbenches, tests and files of waivers are compared.
+    compared = {"testbenches": "0" * 64, "tests": "0" * 64, "waivers mine.toml": "0" * 64}
+    results[0] = msgspec.structs.replace(results[0], hashes=results[0].hashes | compared)
     foreign = msgspec.structs.replace(results[1], hashes=results[1].hashes | {"dut mine.toml": "0" * 64})
     failed = msgspec.structs.replace(results[2].record, status=Status.FAILED, kept="failures/accumulators-2")
     gone = msgspec.structs.replace(results[2], record=failed)

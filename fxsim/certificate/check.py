@@ -9,11 +9,19 @@ from pathlib import Path
 
 from fxsim.certificate.envelope import unseal
 from fxsim.certificate.roms import ROMS, memory_contents
-from fxsim.certificate.statement import CERTIFICATE_BYTES_MAX, FXSIM_RTL, Certificate, Folder, decode_statement
+from fxsim.certificate.statement import (
+    CERTIFICATE_BYTES_MAX,
+    FXSIM_CLONE,
+    FXSIM_RTL,
+    Certificate,
+    Folder,
+    decode_statement,
+)
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load
 from fxsim.formats.text import read_bounded
 from fxsim.paths import rtl_dir, verilog_files
+from fxsim.signoff.judges import clone_dir, compiled_python
 
 _READ_BYTES = 1 << 20
 
@@ -85,9 +93,10 @@ def _files(certificate: Certificate, root: Path) -> Iterator[str]:
 def _base(root: Path, name: str, base: str) -> tuple[Path, str]:
     if base == "root":
         return root, name
-    if not name.startswith(f"{FXSIM_RTL}/") and name != FXSIM_RTL:
-        raise FileError(f"'{name}' is said to be fxsim's, and is not named so")
-    return rtl_dir().resolve(), name.removeprefix(FXSIM_RTL).lstrip("/") or "."
+    for first, place in ((FXSIM_RTL, rtl_dir), (FXSIM_CLONE, clone_dir)):
+        if name == first or name.startswith(f"{first}/"):
+            return place().resolve(), name.removeprefix(first).lstrip("/") or "."
+    raise FileError(f"'{name}' is said to be fxsim's, and is not named so")
 
 
 def _sha256(base: Path, name: str) -> str:
@@ -146,5 +155,6 @@ def _names(folder: Folder, place: Path) -> Iterator[str]:
         yield from verilog_files(place)
         return
     for path in sorted(place.rglob("*")):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(place).as_posix()
+        inside = path.relative_to(place)
+        if (path.is_symlink() or not path.is_dir()) and not (folder.python and compiled_python(inside)):
+            yield inside.as_posix()

@@ -13,6 +13,7 @@ import msgspec
 from fxsim.certificate.check import find_problems
 from fxsim.certificate.roms import ROMS, memory_contents, takes_no_files
 from fxsim.certificate.statement import (
+    FXSIM_CLONE,
     FXSIM_RTL,
     Base,
     Certificate,
@@ -37,6 +38,7 @@ from fxsim.signoff.accepted import ACCEPTED, accepted_path, hash_accepted, read_
 from fxsim.signoff.context import Context, SkipCheck
 from fxsim.signoff.evidence import KeptEvidence
 from fxsim.signoff.files import RECORD_BYTES_MAX, decode_record
+from fxsim.signoff.judges import clone_dir, hash_judges, judge_files
 from fxsim.signoff.plan import Check, Choice, Plan
 from fxsim.signoff.record import CheckRecord, SignoffRecord, verdict
 from fxsim.signoff.simulation import Setup
@@ -77,6 +79,7 @@ def make_certificate(
     making.models()
     making.stimuli()
     making.rtl()
+    making.judges()
     making.directories()
     making.proofs()
     for path in also:
@@ -281,6 +284,26 @@ class _Making:
             self.folders[name, base] = Folder(name=name, base=base, verilog=True)
         else:
             self.not_covered.append(f"Verilog that is added beside the files that are read of {self._name(folder)}")
+
+    def judges(self) -> None:
+        """The testbenches and tests that a check judged by, each folder whole."""
+        for check in self._passed():
+            for name in check.judges:
+                if name not in self.record.hashes:
+                    self.not_covered.append(f"the {name} of check '{check.name}', of which the record states no hash")
+                    continue
+                if name in self.held:
+                    continue
+                self._hold(name, hash_judges(name), f"the {name} in {clone_dir()} changed")
+                ours = not clone_dir().resolve().is_relative_to(self.root)
+                for inside, path in judge_files(name).items():
+                    if ours:
+                        self._cover(f"{FXSIM_CLONE}/{inside}", path.read_bytes(), "judge", "fxsim")
+                    else:
+                        self.add(path, "judge")
+                base: Base = "fxsim" if ours else "root"
+                folder = f"{FXSIM_CLONE}/{name}" if ours else self._name(clone_dir() / name)
+                self.folders[folder, base] = Folder(name=folder, base=base, verilog=False, python=True)  # type: ignore[arg-type]
 
     def _roms(self, model_name: str, device: str) -> None:
         """The memory contents that a device reads of a model that is a file."""

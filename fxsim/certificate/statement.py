@@ -18,13 +18,16 @@ PREDICATE_TYPE = "urn:fxsim:certificate:v1"
 FXSIM_RTL = "fxsim-rtl"
 """The first part of names of fxsim's own Verilog, where it lies outside the root."""
 
+FXSIM_CLONE = "fxsim-clone"
+"""The same of testbenches and tests, which lie in a clone of fxsim."""
+
 CERTIFICATE_BYTES_MAX = 64 << 20
 
 Name = Annotated[str, Meta(min_length=1, max_length=1000)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Base = Literal["root", "fxsim", "derived"]
-"""The place that a name is relative to: the root of the certificate's files, fxsim's own Verilog, or nothing on disk:
-what is made of a model anew."""
+"""The place that a name is relative to: the root of the certificate's files, fxsim's own Verilog or clone, or nothing
+on disk: what is made of a model anew."""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,23 +48,29 @@ class Subject(Part, frozen=True):
 
 
 class Covered(Part, frozen=True):
-    """A subject's role: `plan`, `record`, `model`, `stimulus`, `rtl`, `design`, `vectors`, `evidence`, `rom`, `other`.
+    """A subject's role; `judge`: a testbench or test, or what says how these are run.
 
     `model`, `device`: of a ROM, the subject that it is made of, and the device that reads it.
     """
 
-    role: Literal["plan", "record", "model", "stimulus", "rtl", "design", "vectors", "evidence", "rom", "other"]
+    role: Literal[
+        "plan", "record", "model", "stimulus", "rtl", "design", "vectors", "evidence", "rom", "judge", "other"
+    ]
     base: Base = "root"
     model: str | None = None
     device: str | None = None
 
 
 class Folder(Part, frozen=True):
-    """A folder in which nothing may be added: of any kind, or of Verilog alone. `name` is relative as a subject's."""
+    """A folder in which nothing may be added: of any kind, or of Verilog alone. `name` is relative as a subject's.
+
+    `python`: what Python compiles there is none of it.
+    """
 
     name: str
     base: Literal["root", "fxsim"]
     verilog: bool
+    python: bool = False
 
 
 class Clone(Part, frozen=True):

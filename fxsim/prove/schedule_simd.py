@@ -441,7 +441,7 @@ def simd_registers(parameters: dict[str, int]) -> Properties:
   wire gh_write = gh_has_address && gh_has_data && (!s_axil_bvalid || s_axil_bready);
   wire [5:0] gh_to = gh_awaddr[7:2];
   wire gh_good = gh_awaddr[1:0] == 0 && gh_bytes == 4'b1111 && (
-      gh_to == 2 || (gh_to == 1 && !(busy && gh_data[0])) || (gh_to >= 4 && gh_to <= 15 && !busy));
+      gh_to == 2 || (gh_to == 1 && !((busy || gh_data[1]) && gh_data[0])) || (gh_to >= 4 && gh_to <= 15 && !busy));
   wire gh_does = gh_write && gh_good;
   reg [31:0] gh_value;  // of the register that is followed
   reg gh_keep, gh_interrupt;
@@ -525,7 +525,7 @@ def simd_registers(parameters: dict[str, int]) -> Properties:
             "b_stays": "B: " + _KEPT,
             "r_stays": "R: " + _KEPT,
             "writes": "each address with its data has one answer: SLVERR where it is no register's, not of four bytes, "
-            "read-only, or not to be written now, else OKAY",
+            "read-only, start and stop at once, or not to be written now, else OKAY",
             "reads": "each read has one answer, SLVERR where there is no register",
             "value": "what is read is what was written there last, or what stands at the inputs, and 0 where there is "
             "no register",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +27,7 @@ from fxsim.signoff.context import FAILURES
 from fxsim.signoff.environment import find_machine, find_tools
 from fxsim.signoff.evidence import evidence_stands
 from fxsim.signoff.files import decode_details, encode_details
+from fxsim.signoff.judges import JudgeName, clone_dir, hash_judges
 from fxsim.signoff.plan import Plan
 from fxsim.signoff.record import REPLAY_SCRIPT, Status
 from fxsim.simulate.sources import read_sources
@@ -38,6 +39,8 @@ _NAMED_BYTES_MAX = 1 << 30
 """Most bytes of files that a plan names, together: a run that rests on more is not gone on with."""
 _TAKEN = (Status.PASSED, Status.FAILED, Status.REPORTED)
 """Results that are taken: what could not be carried out, or was skipped, is tried again."""
+_COMPARED = ("model", "stimulus", "published", "checkpoint", "rtl", "waivers", *get_args(JudgeName))
+"""The first words of hashes of what is compared before results are taken: what a plan names, and fxsim's own."""
 _SETTINGS = ("FXSIM_", "NUMBA_")
 _NO_MATTER = ("FXSIM_CACHE", "FXSIM_JOBS")
 _UNBOUNDED = "too large"
@@ -227,9 +230,7 @@ def _stands(carried: Carried, plan: Plan, folder: Path) -> bool:
     if not any(check.name == carried.record.name for check in plan.checks):
         return False
     # A description names files of its own, anywhere: nobody says of them whether they changed.
-    if any(
-        name.split(" ")[0] not in ("model", "stimulus", "published", "checkpoint", "rtl") for name in carried.hashes
-    ):
+    if any(name.split(" ")[0] not in _COMPARED for name in carried.hashes):
         return False
     if not evidence_stands(carried.record, folder):
         return False
@@ -251,9 +252,8 @@ def find_rests_on(plan: Plan, output: Path) -> dict[str, str]:
         "the machine": repr(find_machine()),
     }
     found |= {f"the tool {name}": version for name, version in find_tools().items()}
-    # Testbenches judge mutants; they are in clones alone.
-    if (testbenches := rtl_dir().parent / "testbenches").is_dir():
-        found["the testbenches"] = _hash_files(_files(testbenches), testbenches)
+    # They judge mutants; they are in clones alone.
+    found |= {f"the {name}": hash_judges(name) for name in get_args(JudgeName) if (clone_dir() / name).is_dir()}
     found |= {f"the package {name}": sha256 for name, sha256 in _plugins()}
     installed = sorted({(d.metadata["Name"], d.version) for d in metadata.distributions()})
     found["the installed packages"] = hashlib.sha256(repr(installed).encode()).hexdigest()

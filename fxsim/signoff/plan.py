@@ -18,6 +18,7 @@ from fxsim.families import Dimensions
 from fxsim.families.settings import Blocks, Dimension
 
 if TYPE_CHECKING:
+    from fxsim.signoff.judges import JudgeName
     from fxsim.signoff.simulation import Setup
 
 PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
@@ -151,6 +152,11 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
     @property
     def setups(self) -> "tuple[Setup, ...]":
         """The designs whose Verilog the check judges; none where it judges none."""
+        return ()
+
+    @property
+    def judges(self) -> "tuple[JudgeName, ...]":
+        """The folders of the clone whose testbenches or tests judge; none where fxsim's own code does alone."""
         return ()
 
     def problems(self) -> Iterator[str]:

@@ -23,6 +23,7 @@ from fxsim.operators import Linear
 from fxsim.rtl_lint import tap_place
 from fxsim.signoff.context import Context
 from fxsim.signoff.findings import Finding, shown_source
+from fxsim.signoff.judges import hash_judges
 from fxsim.signoff.kind import Gap, Section, Tile, Topic, Yardstick
 from fxsim.signoff.plan import Check, Images, Name
 from fxsim.signoff.record import CheckRecord, Data
@@ -252,6 +253,12 @@ def note_sources(check: Check, model: Model, context: Context) -> None:
         fitted = device.fit(model, make_settings(device.name, device.settings, settings))
         context.note_hash(setup.rtl_name, fitted.design.read(rtl).sha256)
         note_files(setup, settings, context)
+
+
+def note_judges(check: Check, context: Context) -> None:
+    """Keep the hashes of testbenches and tests that judge; ToolError where they were others before."""
+    for name in check.judges:
+        context.note_hash(name, hash_judges(name))
 
 
 def note_files(setup: Setup, settings: Mapping[str, SettingValue], context: Context) -> None:

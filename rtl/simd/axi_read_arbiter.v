@@ -6,7 +6,7 @@
 // parameters. What has been taken stands on the channel until it is accepted. Latency 1 cycle, a burst a cycle.
 //
 // Parameters
-//   ADDRESS_W  width of addresses, bits
+//   ADDRESS_W  width of addresses, bits, 32 to 64
 module axi_read_arbiter #(
     parameter ADDRESS_W = 64
 ) (
@@ -27,6 +27,12 @@ module axi_read_arbiter #(
     output wire                 m_axi_arvalid,
     input  wire                 m_axi_arready
 );
+
+  generate
+    if (ADDRESS_W < 32 || ADDRESS_W > 64) begin : illegal_address_w
+      illegal_parameter_ADDRESS_W_is_not_32_to_64 stop ();
+    end
+  endgenerate
 
   reg opened_reg;  // the parameters' first burst has gone
   reg valid_reg;

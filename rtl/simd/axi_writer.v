@@ -49,6 +49,9 @@ module axi_writer #(
   localparam [OWED_W-1:0] MOST = OUTSTANDING_32[OWED_W-1:0];
 
   generate
+    if (ADDRESS_W < 32 || ADDRESS_W > 64) begin : illegal_address_w
+      illegal_parameter_ADDRESS_W_is_not_32_to_64 stop ();
+    end
     if (OUTSTANDING < 1) begin : illegal_outstanding
       illegal_parameter_OUTSTANDING_is_below_1 stop ();
     end

@@ -197,7 +197,8 @@ module simd_control #(
       else if (busy_reg) cycles_reg <= cycles_reg + 64'd1;
     end
 
-    // begin_run is enough for both: without a run neither is looked at. Reset so that they are known from then on.
+    // begin_run is enough for both: without a run neither is looked at. Reset so that they are known from then on; busy_reg
+    // keeps broken_reg low between runs, for who looks at it, and nothing depends on it.
     if (rst || begin_run) broken_reg <= 1'b0;
     else if (read_broken && busy_reg) broken_reg <= 1'b1;
 

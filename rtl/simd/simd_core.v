@@ -12,9 +12,9 @@
 // tag waits in a FIFO meanwhile. See docs/simd.md.
 //
 // Parameters, as in simd_resmlp (a word is 128 bits)
-//   ACTIVATION_WORDS  words of each of the two activation buffers, a power of two up to 32768
-//   IMAGE_WORDS       words of the image buffer, likewise
-//   RESIDUAL_WORDS    words of the residual buffer
+//   ACTIVATION_WORDS  words of each of the two activation buffers, a power of two up to 16384
+//   IMAGE_WORDS       words of the image buffer, a power of two up to 32768
+//   RESIDUAL_WORDS    words of the residual buffer, likewise
 //   WEIGHT_WORDS      words of the ring of weights
 //   TABLE_WORDS       words of the ring of tables
 //   CONSTANT_GROUPS   groups of 16 channels whose constants the ring holds
@@ -76,12 +76,16 @@ module simd_core #(
 );
 
   generate
-    if (ACTIVATION_WORDS < 1 || ACTIVATION_WORDS > 32768 || (ACTIVATION_WORDS & (ACTIVATION_WORDS - 1)) != 0)
+    if (ACTIVATION_WORDS < 1 || ACTIVATION_WORDS > 16384 || (ACTIVATION_WORDS & (ACTIVATION_WORDS - 1)) != 0)
     begin : illegal_activation_words
-      illegal_parameter_ACTIVATION_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
+      illegal_parameter_ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384 stop ();
     end
     if (IMAGE_WORDS < 1 || IMAGE_WORDS > 32768 || (IMAGE_WORDS & (IMAGE_WORDS - 1)) != 0) begin : illegal_image_words
       illegal_parameter_IMAGE_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
+    end
+    if (RESIDUAL_WORDS < 1 || RESIDUAL_WORDS > 32768 || (RESIDUAL_WORDS & (RESIDUAL_WORDS - 1)) != 0)
+    begin : illegal_residual_words
+      illegal_parameter_RESIDUAL_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
     end
   endgenerate
 

@@ -119,6 +119,12 @@ module simd_memory #(
     output wire                 result_ready
 );
 
+  generate
+    if (FIFO_WORDS < 1 || FIFO_WORDS > 32768 || (FIFO_WORDS & (FIFO_WORDS - 1)) != 0) begin : illegal_fifo_words
+      illegal_parameter_FIFO_WORDS_is_not_a_power_of_two_up_to_32768 stop ();
+    end
+  endgenerate
+
   // ---- Registers and control ----
 
   wire start;

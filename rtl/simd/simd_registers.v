@@ -5,7 +5,7 @@
 // A write takes effect in the cycle after the one in which both its address and its data have been accepted; the
 // earliest answer is one cycle later. A write every two cycles, a read every two. SLVERR, without any effect: an offset
 // that is no register's or no multiple of 4, wstrb other than 1111, a read-only register, and while `busy` a
-// configuration register or `start`.
+// configuration register or `start`; always `start` and `stop` in one write, of which one would be lost.
 //
 // `start`, `stop`, `clear_done` and `clear_error` are high in the cycle of the write, in which `keep` is still the old
 // one: `start_keep` is the one that comes with it. The configuration stands at its outputs one cycle after a write.
@@ -134,7 +134,9 @@ module simd_registers #(
   wire to_status = write_word == REG_STATUS;
   wire to_configuration = write_word >= REG_PARAM_ADDR_LO && write_word <= REG_RESULT_STRIDE;
   wire sound = whole_reg && awaddr_reg[1:0] == 2'd0;
-  wire allowed = sound && (to_status || (to_control && !(busy && wdata_reg[CONTROL_START])) || (to_configuration && !busy));
+  wire no_start = busy || wdata_reg[CONTROL_STOP];
+  wire allowed = sound && (to_status || (to_control && !(no_start && wdata_reg[CONTROL_START]))
+                           || (to_configuration && !busy));
   wire effect = write && allowed;
 
   always @(posedge clk) begin

@@ -12,8 +12,8 @@
 //
 // Parameters (all but ADDRESS_W and ACC_W powers of two; a word is 128 bits)
 //   ADDRESS_W         width of the AXI addresses, bits, 32 to 64
-//   ACTIVATION_WORDS  words of each of the two activation buffers, up to 32768, as all sizes below
-//   IMAGE_WORDS       words of the image buffer
+//   ACTIVATION_WORDS  words of each of the two activation buffers, up to 16384: see simd_sequencer
+//   IMAGE_WORDS       words of the image buffer, up to 32768, as all sizes below
 //   RESIDUAL_WORDS    words of the residual buffer
 //   WEIGHT_WORDS      words of the ring of weights, 16 or more
 //   TABLE_WORDS       words of the ring of tables, one point of 16 channels each, 4 or more

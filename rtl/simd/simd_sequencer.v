@@ -325,6 +325,7 @@ module simd_sequencer #(
     last_group_now_reg <= group_reg == last_group_reg;
     chunks_needed_reg <= chunk_reg + 16'd1;
     groups_needed_reg <= constants_reg + 16'd1;
+    // A first layer that mixes tokens, which simd_loader refuses, would need the whole image.
     image_needed_reg <= (token_mixing || last_tokens) ? image_words_reg : in_base_reg + in_stride_reg;
     tiles_needed_reg <= behind_pool_reg ? tiles_before_reg : token_mixing ? column_target_reg : row_target;
     out_address_reg <= out_base_reg + group_reg;

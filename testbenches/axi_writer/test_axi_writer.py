@@ -298,8 +298,9 @@ async def an_answer_that_is_not_owed_is_swallowed(dut):
 
 @cocotb.test()
 async def a_reset_forgets(dut):
-    """A reset drops what was shown, queued and owed."""
+    """A reset drops what was shown, queued and owed, and the images that were done, before any start."""
     bench = await Bench.started(dut)
+    assert known(dut.images_done) == 0
     rng = generator("axi_writer reset")
     for _ in range(15):
         for name in bench.stalls:
@@ -313,6 +314,7 @@ async def a_reset_forgets(dut):
         await FallingEdge(dut.clk)
         assert known(dut.m_axi_awvalid) == known(dut.m_axi_wvalid) == 0
         assert known(dut.idle) == 1
+        assert known(dut.images_done) == 0
         dut.rst.value = dut.flush.value = 0
         bench.stalls = dict.fromkeys(bench.stalls, flowing())
         await bench.play(7, 2, 3, results("behind a reset", 4))

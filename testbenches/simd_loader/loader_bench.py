@@ -219,11 +219,10 @@ class Bench:
 async def check_limit(bench: Bench, fits: list[Layer], beyond: list[Layer], rng: np.random.Generator) -> None:
     """The last of some layers fits; the last of some others is refused as it is taken."""
     for layers, refused in ((fits, False), (beyond, True)):
-        end = Layer(0, layers[-1].tokens, layers[-1].groups, 1)
-        whole = [replace(layer, number=n, first=int(n == 0)) for n, layer in enumerate([*layers, end])]
+        whole = [replace(layer, number=n, first=int(n == 0)) for n, layer in enumerate(layers)]
         number = len(layers) - 1
-        stream = Stream(whole, rng, bench.sizes)
-        await bench.begin(stream, words=len(stream.words) + 1000)
+        stream = Stream(whole, rng, bench.sizes, begun=20)
+        await bench.begin(stream, words=sum(1 + layer.following for layer in whole) + 1000)
         if refused:
             await bench.refused(DOES_NOT_FIT, number, stream.places[number])
         else:

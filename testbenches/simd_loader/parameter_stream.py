@@ -5,6 +5,7 @@ The layers need not make a sensible network: only what a loader can see of them 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat
 
 import numpy as np
 
@@ -96,13 +97,21 @@ class Layer:
 
     def kinds(self) -> Iterator[str]:
         """What each word behind the descriptor is; `chunk` and `group` are the ends of these and no words."""
-        chunk = ["bias", "shift", *["weight"] * self.weights, "chunk"]
-        group = [*(f"constant {bit}" for bit in self.constants), *["table"] * self.table, "group"]
+        constants = [f"constant {bit}" for bit in self.constants]
+
+        def chunk() -> Iterator[str]:
+            yield from chain(("bias", "shift"), repeat("weight", self.weights), ("chunk",))
+
+        def group() -> Iterator[str]:
+            yield from chain(constants, repeat("table", self.table), ("group",))
+
         if self.token_mixing:
-            yield from chunk * self.chunks
-            yield from group * self.groups
-        else:
-            yield from (chunk + group) * self.groups
+            for _ in range(self.chunks):
+                yield from chunk()
+        for _ in range(self.groups):
+            if not self.token_mixing:
+                yield from chunk()
+            yield from group()
 
 
 @dataclass(frozen=True)
@@ -117,12 +126,19 @@ class Write:
 class Stream:
     """A stream of layers with random words, and what a loader is to make of it, several times over.
 
+    With `begun` no more than so many words, and ends of chunks and groups, of the last layer are listed: of one that is
+    far larger than is simulated.
     `writes`: all writes. `chunks`, `groups`: by number of the chunk or group, the number of writes up to its end;
     `chunk_weights`, `group_tables`: the words each takes of its ring.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], rng: np.random.Generator, sizes: Mapping[str, int], passes: int = 1
+        self,
+        layers: Sequence[Layer],
+        rng: np.random.Generator,
+        sizes: Mapping[str, int],
+        passes: int = 1,
+        begun: int | None = None,
     ) -> None:
         self.layers = list(layers)
         self.places: list[int] = []
@@ -133,7 +149,7 @@ class Stream:
             self.places.append(len(self.words))
             self.words.append(layer.descriptor)
             kinds.append("descriptor")
-            for kind in layer.kinds():
+            for kind in islice(layer.kinds(), begun if layer is layers[-1] else None):
                 kinds.append(kind)
                 if kind not in ("chunk", "group"):
                     self.words.append(int.from_bytes(rng.bytes(16), "little"))

@@ -111,6 +111,10 @@ async def waits_for_room(dut):
             [end, Layer(0, 1, 1, 1, token_mixing=1, affine=1), replace(end, token_mixing=1, affine=1), end],
             2 * 19 + 3 + 1 + 18,
         ),
+        "groups of a token mixer with tables alone": (
+            [end, *[Layer(0, 1, 1, 1, token_mixing=1, next=TABLE, points_log2=2)] * 2, end],
+            2 * 19 + 4 + 1 + 18,
+        ),
         "tables": ([Layer(0, 1, 1, 1, next=TABLE, points_log2=n) for n in (6, 2)] + [end], 1 + 18 + 64 + 1 + 18),
     }
     for ring, (layers, taken) in cases.items():

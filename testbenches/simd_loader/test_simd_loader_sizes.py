@@ -1,5 +1,6 @@
 """simd_loader.v with other sizes: the limits that those of test_simd_loader.py hide."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cocotb
@@ -7,7 +8,7 @@ import cocotb
 from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stalls import blocked, flowing
-from testbenches.simd_loader.loader_bench import DOES_NOT_FIT, Bench, check_limit
+from testbenches.simd_loader.loader_bench import BAD_DESCRIPTOR, DOES_NOT_FIT, PARAMETERS_END, Bench, check_limit
 from testbenches.simd_loader.parameter_stream import CLAMP, ENDPOINT, SIZES, TABLE, Layer, Stream, numbered
 
 OTHER = SIZES | {
@@ -58,6 +59,21 @@ async def waits_for_chunks(dut):
         assert len(await bench.unfit(int(chunks == 4))) == 4 * 18
     await bench.begin(Stream(numbered([Layer(0, 1, 1, 3), Layer(0, 1, 3, 1)]), rng, bench.sizes), keep=True)
     await bench.finish()
+
+
+@cocotb.test()
+async def looks_at_a_descriptor_before_room(dut):
+    """With keep and a full ring what is wrong with a descriptor is told, and not that its words have no room."""
+    bench = await Bench.started(dut)
+    rng = generator("simd_loader full ring")
+    full, behind = numbered([Layer(0, 1, 1, 4), Layer(0, 1, 4, 1)])
+    for layer, words, code in (
+        (replace(behind, bit_15=1), 1000, BAD_DESCRIPTOR),
+        (replace(behind, last=0), full.following + 3, PARAMETERS_END),
+    ):
+        stream = Stream([full, layer], rng, bench.sizes)
+        await bench.begin(stream, keep=True, words=words, result_words=1)
+        await bench.refused(code, 1, stream.places[1])
 
 
 @cocotb.test()

@@ -471,8 +471,9 @@ async def stops_in_any_phase(dut, stall):
     await machine.play(one)
     await machine.write(CONTROL, STOP)
     await machine.succeeded()
-    # Together with a start it has no effect either.
-    await machine.begin(one, control=STOP)
+    # Together with a start it is refused, and nothing is started.
+    await machine.write(CONTROL, START | STOP, SLVERR)
+    await machine.step(50)
     await machine.succeeded()
 
 

@@ -196,10 +196,20 @@ async def writes_without_effect(dut):
 
 @cocotb.test()
 async def control_and_status(dut):
-    """Each bit of CONTROL and STATUS does its own; start, stop and clearing are pulses of one cycle and read as 0."""
+    """Each bit of CONTROL and STATUS does its own; start, stop and clearing are pulses of one cycle and read as 0.
+
+    Start and stop in one write contradict each other: SLVERR and no effect.
+    """
     bench = await Bench.started(dut)
+    written = 0
     for data in range(16):
         bench.pulses.clear()
+        if data & START and data & STOP:
+            assert await bench.write(CONTROL, data) == SLVERR
+            assert not bench.pulses
+            assert await bench.read(CONTROL) == (written, OKAY)
+            continue
+        written = data & (KEEP | IRQ_ENABLE)
         cycle = bench.cycle
         assert await bench.write(CONTROL, data) == OKAY
         names = {START: "start", STOP: "stop"}

@@ -66,6 +66,7 @@ WORDS_MAX = 1 << 15
 _SIZES = {
     "address_w": (32, 64),
     "acc_w": (20, 32),
+    "activation_words": (1, WORDS_MAX // 2),
     "weight_words": (16, WORDS_MAX),
     "table_words": (4, WORDS_MAX),
     "layers": (2, WORDS_MAX),

@@ -17,6 +17,7 @@ from fxsim.formats.text import read_bounded
 from fxsim.mutation.counted import count_bench
 from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.findings import Finding, shown_source
+from fxsim.signoff.judges import JudgeName
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check, Images, Name, Part, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
@@ -33,6 +34,7 @@ from fxsim.signoff.simulation import (
     describe,
     find_reason,
     keep_failure,
+    note_judges,
     setup_of,
     simulate,
     take_images,
@@ -118,6 +120,11 @@ class CodeCoverageCheck(Check, frozen=True, tag="code-coverage", kw_only=True):
     def setups(self) -> tuple[Setup, ...]:
         """The design, once for each of the runs."""
         return tuple(setup_of(self.simulated(run), self.device) for run in self.runs)
+
+    @property
+    def judges(self) -> tuple[JudgeName, ...]:
+        """The testbenches, where some are run."""
+        return ("testbenches",) if self.testbenches else ()
 
     def problems(self) -> Iterator[str]:
         """Accelerator and settings must be legal, and no kind twice."""
@@ -232,10 +239,12 @@ def run(check: CodeCoverageCheck, context: Context, seed: int) -> Outcome:
                 kept, note = keep_failure(check, result, model, x, context, check.rtl, given)
         context.status(f"simulation {number + 1} of {len(pairs)} done")
     cases = 0
+    note_judges(check, context)
     for module in check.testbenches:
         coverage, sources, ran = count_bench(module, status=context.status)
         merged.add(coverage, sources)
         cases += ran
+    note_judges(check, context)
     if merged.coverage is None or merged.sources is None or not merged.coverage.counts:
         raise FxsimError("no point of the Verilog was counted")
     judged = judge(merged.coverage, merged.sources, waivers)

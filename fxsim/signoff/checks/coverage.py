@@ -22,6 +22,7 @@ from fxsim.signoff.plan import Check, Name, Names, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table, format_percent
 from fxsim.signoff.report.style import ACCENT, FAILED, SECOND, SKIPPED, new_canvas, tick_names
+from fxsim.signoff.simulation import Setup, note_sources
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -51,6 +52,11 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
     accelerators: tuple[Name, ...] = ()
     stalls: Texts = ("none",)
     never: dict[str, Annotated[str, Meta(min_length=REASON_LEAST, max_length=2000)]] = field(default_factory=dict)
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerators whose moments are counted."""
+        return tuple(map(Setup, self.accelerators))
 
     def problems(self) -> Iterator[str]:
         """Something must be demanded, of families that there are."""
@@ -190,6 +196,7 @@ def _moments(check: CoverageCheck, context: Context, seed: int, model: Model) ->
     rows, problems = [], []
     x = context.stimulus(check.stimuli[0], model, seed)
     used = set()
+    note_sources(check, model, context)
     for accelerator in check.accelerators:
         found: Coverage | None = None
         for pattern in check.stalls:
@@ -209,6 +216,7 @@ def _moments(check: CoverageCheck, context: Context, seed: int, model: Model) ->
             problems.append(f"{accelerator}: {len(open_)} moments never came, the first: {', '.join(open_[:3])}")
         there = len(found.moments[accelerator])
         rows.append(MomentsRow(check.model, accelerator, there, there - len(never), never, named))
+    note_sources(check, model, context)
     problems += [f"never names '{name}', of which every moment came" for name in check.never if name not in used]
     return rows, problems
 

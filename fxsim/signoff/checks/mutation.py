@@ -16,11 +16,12 @@ from fxsim.mutation.text import COLUMNS, diff, percent
 from fxsim.paths import rtl_dir
 from fxsim.signoff.context import Context, Outcome, SkipCheck, summarise
 from fxsim.signoff.findings import Finding, shown_source
+from fxsim.signoff.judges import JudgeName
 from fxsim.signoff.kind import Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names, Part
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table
-from fxsim.signoff.simulation import Setup
+from fxsim.signoff.simulation import Setup, note_judges
 from fxsim.simulate.sources import read_sources
 
 _NEEDED = {"pyverilog": "evidence", "cocotb": "cocotb", "pytest": "test"}
@@ -57,8 +58,13 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
 
     @property
     def setups(self) -> tuple[Setup, ...]:
-        """The accelerators that mutants are made of."""
-        return tuple(Setup(name) for name in _ACCELERATORS if self.accelerator in (None, name))
+        """The accelerators that mutants are made of; none where they are made of Python."""
+        return tuple(Setup(name) for name in _ACCELERATORS if not self.python and self.accelerator in (None, name))
+
+    @property
+    def judges(self) -> tuple[JudgeName, ...]:
+        """The testbenches, or the tests of Python."""
+        return ("tests",) if self.python else ("testbenches",)
 
     def problems(self) -> Iterator[str]:
         """The accelerator must be one of the project's own, and is none of Python; nothing may be waived twice."""
@@ -136,14 +142,19 @@ def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
         wanted = python_run.Request(
             modules=check.modules or (), count=check.count, seed=check.seed, others=check.others
         )
-        return judge(check, python_run.mutate_python(wanted, progress=context.progress), context)
+        note_judges(check, context)
+        python_found = python_run.mutate_python(wanted, progress=context.progress)
+        note_judges(check, context)
+        return judge(check, python_found, context)
     context.note_hash("rtl", read_sources(rtl_dir()).sha256)
+    note_judges(check, context)
     request = Request(
         accelerator=check.accelerator, modules=check.modules or (), count=check.count, seed=check.seed,
         others=check.others,
     )  # fmt: skip
     found = mutate(request, progress=context.progress)
     context.note_hash("rtl", read_sources(rtl_dir()).sha256)
+    note_judges(check, context)
     return judge(check, found, context)
 
 

@@ -20,11 +20,14 @@ from fxsim.fuzz import (
     run_fuzz,
     write_script,
 )
+from fxsim.paths import rtl_dir
 from fxsim.signoff.context import FAILURES, Context, Outcome, SkipCheck
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
+from fxsim.signoff.simulation import Setup
+from fxsim.simulate.sources import read_sources
 
 _NAMED_MAX = 5
 """Most features, of those that no network had, that a check's reason names; the record has all."""
@@ -44,6 +47,11 @@ class RandomNetworksCheck(Check, frozen=True, tag="random-networks", kw_only=Tru
     features: tuple[str, ...] = tuple(FEATURE_GROUPS)
     accelerators: tuple[str, ...] = ()
     builds: Annotated[int, Meta(ge=1, le=100_000)] = 1
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The accelerators that networks are simulated on."""
+        return tuple(map(Setup, self.accelerators))
 
     def problems(self) -> Iterator[str]:
         """Groups of features must be known, and there be no fewer networks at most than at least."""
@@ -89,7 +97,9 @@ def run(check: RandomNetworksCheck, context: Context, seed: int) -> Outcome:
     )
     result = run_fuzz(request, takers, context.progress)
     if check.accelerators and result.complete:
+        context.note_hash("rtl", read_sources(rtl_dir()).sha256)
         simulated = run_devices(DeviceRequest(check.accelerators, check.builds, seed, keep=folder), context.progress)
+        context.note_hash("rtl", read_sources(rtl_dir()).sha256)
         if DEVICE_GROUP not in check.features:
             simulated = msgspec.structs.replace(simulated, features={})
         result = merge([result, simulated])

@@ -8,7 +8,7 @@ from fxsim.signoff.context import Context, Outcome
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Images, Name
 from fxsim.signoff.record import Details, Figure
-from fxsim.signoff.simulation import RtlCheck, copy_sources, setup_of, simulate, take_images
+from fxsim.signoff.simulation import RtlCheck, copy_sources, note_sources, setup_of, simulate, take_images
 
 
 class RtlFaultCheck(RtlCheck, frozen=True, tag="rtl-fault", kw_only=True):
@@ -31,6 +31,7 @@ def run(check: RtlFaultCheck, context: Context, seed: int) -> Outcome:
     model = context.model(check.model)
     x = take_images(check.images, context.stimulus(check.stimulus, model, seed))
     setup = setup_of(check, check.accelerators[0])
+    note_sources(check, model, context)
     with temporary.folder("fault") as folder:
         copy = folder / "rtl"
         copy_sources(setup, model, context, copy)
