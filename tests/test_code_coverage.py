@@ -22,8 +22,11 @@ from fxsim.graph import Model
 from fxsim.mutation.counted import count_bench
 from fxsim.paths import rtl_dir
 from fxsim.signoff import CheckRecord, Status, load_plan, run_plan
-from fxsim.signoff.checks.code_coverage import CodeCoverage
+from fxsim.signoff.checks import CHECKS
+from fxsim.signoff.checks.code_coverage import CodeCoverage, CodeCoverageCheck, CoverageRun, _row
 from fxsim.signoff.findings import Finding
+from fxsim.signoff.kind import Gap
+from fxsim.signoff.record import Details
 from fxsim.simulate.code_coverage import Coverage, Point, PointKind, read_coverage
 from fxsim.simulate.sources import Sources
 from tests.test_described import X, design, model
@@ -199,6 +202,9 @@ def test_waivers_at_fault_are_named(tmp_path: Path, judged: Judged) -> None:
         (waiver(3, 3, "branch", category="tired"), "Invalid enum value 'tired'"),
         (waiver(3, 3, "corner"), "Invalid enum value 'corner'"),
         (waiver(3, 3, "branch").replace("it never happens", "no"), "Expected `str` of length >= 12"),
+        (waiver(3, 3, "branch").replace("it never happens", " " * 40), "gives none, expected words"),
+        (waiver(3, 3, "branch").replace("it never happens", ". " * 40), "gives none, expected words"),
+        (waiver(3, 3, "branch").replace("it never happens", "x" * 40), "gives none, expected words"),
         (waiver(3, 3, "branch") + 'colour = "red"\n', "colour"),
         (waiver(3, 3, "branch") * 2, "is there twice"),
         (waiver(3, 3, "branch").replace('"3-3"', '"3-2"'), "ends before it begins"),
@@ -209,6 +215,22 @@ def test_waivers_that_say_too_little_are_refused(text: str, expected: str, tmp_p
     """Unknown categories and kinds, reasons that are none, the same twice."""
     with pytest.raises(FileError, match=re.escape(expected)):
         held(tmp_path, judged, text)
+
+
+def test_a_module_that_is_waived_whole_is_told(tmp_path: Path, sources: Sources) -> None:
+    """A waiver of a whole file is at fault where anything there was run; where nothing was, the module is named."""
+    ran = read(tmp_path, sources, HEADER + "".join(POINTS))
+    whole = waiver(1, len(VERILOG.split(b"\n")) - 1, "line")
+    found = held(tmp_path, judge(ran, sources), whole)
+    assert {fault.what for fault in found.faults} == {"unneeded"}
+    idle = Coverage({point: count if point.line < 8 else 0 for point, count in ran.counts.items()}, ran.blocks)
+    found = held(tmp_path, judge(idle, sources), waiver(10, 12, "line"))
+    assert (found.faults, found.missing([PointKind.LINE])) == ((), ())
+    check = CodeCoverageCheck(name="c", runs=(CoverageRun(model="m", stimulus="s", images=1),))
+    row = _row(check, found, (), None)
+    record = CheckRecord("c", "code-coverage", "", Status.PASSED, "", None, 0.0, 1, "", None, Details((), (row,)))
+    told = [line for part in CHECKS["code-coverage"].parts if isinstance(part, Gap) for line in part.take(record)]
+    assert told == ["stream: modules of which nothing was run, only waived: second"]
 
 
 def test_skeleton_of_a_waiver_is_one_once_it_has_a_reason(tmp_path: Path, judged: Judged) -> None:
@@ -239,7 +261,9 @@ def test_command_prints_a_waiver_with_the_hash_of_its_lines(tmp_path: Path) -> N
         "file": "d.v", "lines": "3", "kind": "branch", "point": 'i"f', "category": "constant",
         "reason": "a is never 1 here", "sha256": hashlib.sha256(VERILOG.split(b"\n")[2] + b"\n").hexdigest(),
     }  # fmt: skip
-    for place, reason, said in (("d.v", "a is never 1 here", "no place"), ("d.v:3", "so", "gives none")):
+    for place, reason, said in (
+        ("d.v", "a is never 1 here", "no place"), ("d.v:3", "so", "gives none"), ("d.v:3", "- " * 20, "gives none"),
+    ):  # fmt: skip
         done = CliRunner().invoke(waive, [place, *words[1:], "--reason", reason])
         assert done.exit_code == 1
         assert said in str(done.exception)

@@ -42,6 +42,7 @@ from fxsim.coverage.count import Counter
 from fxsim.coverage.directed import missing_hits
 from fxsim.coverage.invert import invert
 from fxsim.coverage.points import Group, node_points
+from fxsim.coverage.record import Source
 from fxsim.coverage.rtl import cover_nodes, cover_rtl, node_model
 from fxsim.coverage.sums import Row, Wanted
 from fxsim.devices import DEVICES
@@ -752,12 +753,30 @@ def test_moments_of_other_names_are_not_merged() -> None:
         merge(one, msgspec.structs.replace(bare, moments={"a": {"x": 1}}))
 
 
+def test_values_of_other_rtl_are_not_merged() -> None:
+    """What one design computed shows nothing of another, nor of Verilog that nobody knows; of two devices it may."""
+    bare = cover_images(load(SMALL), np.load(IMAGES)[:1])
+
+    def of_rtl(design: str, name: str = "stream images, stalls none") -> Coverage:
+        source = Source(kind="rtl", name=name, images=1, sha256="0" * 64, nodes=1, values=1, design=design)
+        return msgspec.structs.replace(bare, sources=(source,))
+
+    mine = of_rtl(f"stream {'1' * 64}")
+    assert len(merge(mine, bare).sources) == 2
+    assert len(merge(merge(mine, of_rtl(f"simd {'2' * 64}")), mine).sources) == 2
+    with pytest.raises(FileError, match=r"RTL of 'stream' is of other Verilog \(2222"):
+        merge(mine, of_rtl(f"stream {'2' * 64}"))
+    with pytest.raises(FileError, match="RTL of 'stream' states no hash of its Verilog"):
+        merge(mine, of_rtl(""))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ("", "demands nothing"),
         ('accelerators = ["described"]', "accelerator 'described', expected of: stream, simd"),
         ('closed = true\nnever = { "*" = "a reason of some words" }', "of no accelerator"),
+        ('accelerators = ["stream"]\nnever = { "*" = "               " }', "is no reason, expected words"),
         ("at_least = { table = 0.0 }", "> 0.0"),
         ("at_least = { tabel = 1.0 }", "the family 'tabel'"),
         ("closed = true\ndirected = false", "without directed stimuli"),

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,7 +18,7 @@ from fxsim.compare import Difference
 from fxsim.contract import INT8, Number, Sign, TableRule
 from fxsim.cosim import CosimRequest
 from fxsim.devices import DEVICES, make_settings
-from fxsim.errors import FileError, ModelError, StimulusError
+from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.fuzz import (
     FEATURE_GROUPS,
     GENERATOR,
@@ -38,6 +40,8 @@ from fxsim.fuzz import (
     universe,
 )
 from fxsim.fuzz.axes import classes, cut, size_of
+from fxsim.fuzz.kept import DeviceRun, keep
+from fxsim.fuzz.shrink import Small
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import Add, Affine, Axis, Linear, Pool
 from fxsim.signoff import Status, load_plan, run_plan
@@ -208,6 +212,48 @@ def test_a_kept_case_that_was_altered_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(other.read_bytes())
     with pytest.raises(FileError, match=r"is another model than case\.json states"):
         read_case(tmp_path)
+
+
+@pytest.mark.parametrize("edited", ["images", "zeroes", "stall", "message", "no hash", "cut"])
+def test_a_kept_case_that_was_edited_is_refused(edited: str, tmp_path: Path) -> None:
+    """Other images, another stall pattern or failure, a hash taken out, half a file: none of it is a case."""
+    case, model, x = read_case(CASES / "add-wraps")
+    run = DeviceRun(device="simd", stall="random:1")
+    folder = keep(tmp_path, Small(model, x, case.failure, 1, gave_up=False), 1, 2, run)
+    assert read_case(folder)[0].device == run
+    text = (folder / "case.json").read_text()
+    assert '"version": 2' in text
+    match edited:
+        case "images" | "zeroes":
+            np.save(folder / "x.npy", np.concatenate([x, x]) if edited == "images" else np.zeros_like(x))
+        case "cut":
+            (folder / "x.npy").write_bytes((folder / "x.npy").read_bytes()[:-1])
+        case "stall":
+            (folder / "case.json").write_text(text.replace("random:1", "none"))
+        case "message":
+            (folder / "case.json").write_text(text.replace("expected 15", "expected 16"))
+        case "no hash":
+            (folder / "case.json").write_text(re.sub('"sha256": "[0-9a-f]*"', '"sha256": null', text))
+    with pytest.raises(FileError):
+        read_case(folder)
+    done = command("--replay", folder, "--engines", "reference,files")
+    assert done.exit_code == 1
+
+
+def test_a_replay_that_compares_nothing_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one engine took the case, none agrees; an engine that failed and is not asked now proves nothing."""
+    case, model, x = read_case(CASES / "add-wraps")
+    examined = examine(Subject(model, x), TWICE)
+    one = dataclasses.replace(examined, took=examined.took[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr("fxsim.fuzz.replay", lambda *_: (case, one))
+        done = command("--replay", CASES / "add-wraps", "--engines", "reference,files")
+    assert "1 took it, expected two at least" in str(done.exception)
+    failure = msgspec.structs.replace(case.failure, taker="loops")
+    folder = keep(tmp_path, Small(model, x, failure, 1, gave_up=False), 1, 2)
+    done = command("--replay", folder, "--engines", "reference,files")
+    assert isinstance(done.exception, ToolError)
+    assert "'loops', which failed, is not among --engines" in str(done.exception)
 
 
 def test_what_takes_no_network_fails() -> None:

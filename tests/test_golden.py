@@ -41,7 +41,7 @@ from fxsim.signoff.accepted import read_accepted
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
-BESIDE = ("signoff.toml", "code_coverage_simd.toml", "code_coverage_stream.toml", "signoff.accepted.json")
+BESIDE = ("signoff.toml", "code_coverage_simd.toml", "code_coverage_stream.toml", "signoff.accepted.json", "areas.json")
 """The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 

@@ -28,6 +28,7 @@ from fxsim.signoff.record import (
     TestpointRecord,
 )
 from fxsim.signoff.simulation import Simulation
+from tests.test_signoff import stored_record
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -201,6 +202,42 @@ def test_axe_finds_nothing(visit: Callable[..., Any], tmp_path: Path, seen: list
         wrong = [(rule["id"], node["html"][:200]) for rule in found["violations"] for node in rule["nodes"]]
         assert wrong == [], (width, scheme)
         assert any(rule["id"] == "color-contrast" for rule in found["passes"])
+
+
+HOSTILE = (
+    "<script>window.hit = 1; alert(1)</script></script></style></title>--><img src=x onerror='window.hit = 2'>"
+    '"><svg onload="window.hit = 3"><a href="javascript:window.hit = 4">&lt;b&gt;\u202e'
+)
+
+
+@pytest.mark.slow
+def test_hostile_names_are_shown_and_not_obeyed(visit: Callable[..., Any], tmp_path: Path) -> None:
+    """Markup in every text of a record, names of checks too, makes no element, runs nothing, and is read."""
+    record = stored_record(HOSTILE)
+    named = tuple(msgspec.structs.replace(check, name=f"{HOSTILE} {n}") for n, check in enumerate(record.checks))
+    paths = tmp_path / "hostile.html", tmp_path / "plain.html"
+    paths[0].write_text(render_report(msgspec.structs.replace(record, checks=named)), encoding="utf-8")
+    paths[1].write_text(render_report(stored_record()), encoding="utf-8")
+    page = visit(paths[0], 800)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: said.append(request.url.partition("#")[0]))
+    page.reload()
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    # Blocked by the policy would be obeyed, too, and be said.
+    assert set(said) == {paths[0].as_uri()}
+    assert page.evaluate("window.hit") is None
+    kinds = "[...new Set([...document.querySelectorAll('*')].map((e) => e.tagName))].filter((t) => t !== 'WBR').sort()"
+    assert page.evaluate(kinds) == visit(paths[1], 800).evaluate(kinds)
+    handlers = "[...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames()).filter((n) => /^on/.test(n))"
+    assert page.evaluate(handlers) == []
+    assert page.evaluate("[...document.links].every((a) => a.getAttribute('href').startsWith('#'))")
+    assert page.evaluate("document.body.textContent").count(HOSTILE) > 20
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fxsim.cli import main
+from fxsim.devices import DEVICES
 from fxsim.devices.base import Synthesisable
 from fxsim.errors import FileError, StimulusError, ToolError
 from fxsim.formats import load, save
@@ -92,6 +93,18 @@ def test_ports_for_verification_cost_nothing() -> None:
     assert shown.ff == 16
     assert shown.lut > 0
     assert _total(synthesise(_design("pair", *given, open_ports=("mon_*",)), TARGETS["ecp5"])) == Resources(ff=16)
+
+
+def test_a_module_that_is_taken_out_takes_what_it_drives_along() -> None:
+    """Without the registers nothing is left of the pair but the sum of two zeros; a module not there is refused."""
+    given = _design("pair", _PAIR, _REGISTER, _PRODUCT)
+    assert _total(synthesise(given, TARGETS["ecp5"], without=["register"])) == Resources()
+    # Of the design, not of the files that it lies in.
+    with pytest.raises(ToolError, match="'pair' of of-the-test has no module 'product'"):
+        synthesise(given, TARGETS["ecp5"], without=["product"])
+    for name, said in (("pair", "is the whole design"), ("x/c:*", "is no name of a module"), ("", "is no name")):
+        with pytest.raises(StimulusError, match=said):
+            synthesise(given, TARGETS["ecp5"], without=[name])
 
 
 def test_a_product_is_a_multiplier() -> None:
@@ -223,6 +236,27 @@ def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_pat
     assert (area.design, area.total.ff) == ("awkward", 5 + 6 * 8 + 4 * 8 + 4 * 8)
 
 
+def test_published_figures_stand_beside_networks_of_their_dimensions() -> None:
+    """What the paper and its poster state is shown for their networks, and for no other."""
+    psa, relu, wide, small = (
+        load(golden_dir() / f"{name}.safetensors") for name in ("psa_h96", "relu_h96", "relu_h192", "small")
+    )
+    beside = {
+        (accel, model.name): DEVICES[accel].published(model)
+        for accel in ("stream", "simd")
+        for model in (psa, relu, wide, small)
+    }
+    assert [row.change for row in beside["stream", "psa_h96"]] == [{"LUT + DSP": -25.0}, {}, {}]
+    assert [(row.lut, row.dsp, row.bram) for row in beside["stream", "psa_h96"][1:]] == [
+        (66_462, 697, 140), (75_655, 600, 212),
+    ]  # fmt: skip
+    assert [(row.lut, row.dsp, row.bram) for row in beside["stream", "relu_h96"]] == [(62_025, 1_083, 84)]
+    assert [row.change for row in beside["simd", "psa_h96"]] == [{"LUT": 3.5}]
+    assert {key for key, rows in beside.items() if not rows} == {
+        ("stream", "relu_h192"), ("stream", "small"), ("simd", "relu_h96"), ("simd", "relu_h192"), ("simd", "small"),
+    }  # fmt: skip
+
+
 def test_a_cell_that_is_not_known_is_refused_by_name() -> None:
     """Nothing is counted as nothing because its name is new."""
     with pytest.raises(ToolError, match="3 cells MYSTERY for xcup"):
@@ -270,6 +304,9 @@ def test_command_refuses_what_does_not_go_together(capsys: pytest.CaptureFixture
     model = str(golden_dir() / "small.safetensors")
     for words, said in (
         (["--dut", "x.toml", "--accel", "simd"], "leave out --accel"),
+        (["--dut", "x.toml", "--parameter", "BURST=4"], "leave out --parameter"),
+        (["--against", "xc7", "--without", "ram"], "leave one out"),
+        (["--record", "areas.json", "--flat"], "leave out --flat"),
         (["--accel", "simd", "--parameter", "BURST"], "expected NAME=VALUE"),
         (["--accel", "simd", "--parameter", "BURST=many"], "expected NAME=VALUE"),
         (["--accel", "simd", "--parameter", "NONSENSE=1"], "simd_resmlp has no parameter 'NONSENSE'"),
@@ -278,7 +315,7 @@ def test_command_refuses_what_does_not_go_together(capsys: pytest.CaptureFixture
     ):
         with pytest.raises(SystemExit) as ended:
             main(["area", model, *words])
-        assert ended.value.code == (2 if "leave out" in said or "NAME=" in said else 1)
+        assert ended.value.code == (2 if "leave" in said or "NAME=" in said else 1)
         assert said in capsys.readouterr().err
 
 

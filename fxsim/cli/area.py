@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, refuse_overwriting, say
+from fxsim.cli.console import (
+    ChosenDesign,
+    design_options,
+    json_option,
+    model_argument,
+    print_json,
+    print_table,
+    progress,
+    refuse_overwriting,
+    say,
+)
 from fxsim.errors import ToolError
 from fxsim.formats import load
 
@@ -16,9 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("area")
 @model_argument
-@click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
-@click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
-@click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own.")
+@design_options
 @click.option(
     "--parameter", "chosen", metavar="NAME=VALUE", multiple=True,
     help="A parameter of the top in place of the model's, such as WEIGHT_WORDS=4096; may be repeated.",
@@ -26,24 +34,31 @@ if TYPE_CHECKING:
 @click.option("--device", default="xcup", show_default=True, metavar="NAME", help="The FPGA: xcup, xc7, ecp5, ice40.")
 @click.option("--against", metavar="MODEL|DEVICE", help="A second model, or device, to compare with.")
 @click.option(
+    "--without", metavar="MODULE", multiple=True,
+    help="Compare with the same design without this module, zeros in place of its outputs; may be repeated.",
+)  # fmt: skip
+@click.option(
     "--flat", is_flag=True, help="Synthesise all of it in one go, not part by part: slow, and no cache helps."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Parts synthesised at once.  [cores]")
 @click.option(
     "--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the modules' shares (.svg, .png)."
 )
+@click.option(
+    "--record", metavar="FILE", type=click.Path(path_type=Path), help="Keep the figures in this file, for sign-off."
+)
 @json_option
 def command(
     model: Path,
-    accel: str | None,
-    dut: Path | None,
-    rtl: Path | None,
+    design: ChosenDesign,
     chosen: tuple[str, ...],
     device: str,
     against: str | None,
+    without: tuple[str, ...],
     flat: bool,
     jobs: int | None,
     figure: Path | None,
+    record: Path | None,
     as_json: bool,
 ) -> None:
     """Count look-up tables, flip-flops, multipliers and memories that an accelerator with MODEL on it takes.
@@ -51,11 +66,14 @@ def command(
     Yosys synthesises the Verilog with the model's parameters and ROM contents, each different part once; what it made
     of a part is kept by content. Nothing is placed or routed: figures are those of synthesis, for comparing designs.
     """
-    from fxsim.devices import DEFAULT, DESCRIBED
-    from fxsim.synthesis import TARGETS, find_target, measure_area
+    from fxsim.synthesis import TARGETS, find_target, measure_area, record_area
 
-    if dut is not None and (accel is not None or chosen):
-        raise click.UsageError("--dut describes your own RTL: leave out --accel and --parameter")
+    if design.dut is not None and chosen:
+        raise click.UsageError("--dut describes your own RTL: leave out --parameter")
+    if against is not None and without:
+        raise click.UsageError("--against and --without each name what to compare with: leave one out")
+    if record is not None and (flat or chosen or design.rtl is not None):
+        raise click.UsageError("--record keeps figures of a design as it is: leave out --flat, --parameter and --rtl")
     if figure is not None:
         from fxsim.formats.figures import check_figure_target
 
@@ -63,24 +81,23 @@ def command(
         if find_spec("squarify") is None:
             raise ToolError("--figure needs the package squarify: install fxsim with the extra 'silicon'")
         refuse_overwriting(figure, [model])
-    name = accel or (DEFAULT if dut is None else DESCRIBED)
-    settings = {} if dut is None else {"dut": str(dut)}
     parameters = _parameters(chosen)
     find_target(device)
     loaded = load(model)
     other = None if against is None or against in TARGETS else load(Path(against))
 
-    def measure(which: Path | str, on: str) -> "Area":
+    def measure(which: Path | str, on: str, lacking: tuple[str, ...] = ()) -> "Area":
         with progress(f"parts of {which}") as report:
             used = loaded if which is model else other
             assert used is not None
             return measure_area(
                 used,
-                name,
-                settings=settings,
+                design.accel,
+                settings=design.settings,
                 parameters=parameters,
                 device=on,
-                rtl=rtl,
+                rtl=design.rtl,
+                without=lacking,
                 flat=flat,
                 jobs=jobs,
                 progress=report,
@@ -90,10 +107,14 @@ def command(
     second = None
     if against is not None:
         second = measure(model, against) if against in TARGETS else measure(against, device)
+    elif without:
+        second = measure(model, device, without)
     if figure is not None:
         from fxsim.synthesis.figure import write_picture
 
         write_picture(first, figure)
+    if record is not None:
+        record_area(first, record)
     if as_json:
         print_json({"area": first} if second is None else {"area": first, "against": second})
         return
@@ -121,10 +142,12 @@ def _show(first: "Area", second: "Area | None") -> None:
     t = first.total
     rows.append(("all", 1, t.lut, t.lutram, t.srl, t.ff, t.dsp, t.bram, t.carry))
     print_table("", titles, rows)
+    _show_published(first)
     if second is None:
         return
     other = second.total
-    say(f"against {second.design} with {second.model}, {second.family}")
+    lacking = "".join(f" without {name}" for name in second.without)
+    say(f"against {second.design} with {second.model}{lacking}, {second.family}")
     pairs = [
         ("LUT", t.lut, other.lut),
         ("LUT of memory", t.lutram, other.lutram),
@@ -134,6 +157,14 @@ def _show(first: "Area", second: "Area | None") -> None:
         ("LUT + DSP", t.lut + t.dsp, other.lut + other.dsp),
     ]
     print_table("", ("resource", "first", "second", "change"), [(*pair, _change(*pair[1:])) for pair in pairs])
+
+
+def _show_published(area: "Area") -> None:
+    for row in area.published:
+        counts = [("LUT", row.lut), ("DSP", row.dsp), ("BRAM", row.bram)]
+        said = [f"{count:,} {name}" for name, count in counts if count is not None]
+        said += [f"{percent:+.1f}% {name} against {row.against}" for name, percent in row.change.items()]
+        say(f"published: {row.of}: {', '.join(said)} ({row.source})")
 
 
 def _change(first: float, second: float) -> str:

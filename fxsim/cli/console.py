@@ -4,8 +4,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -27,6 +28,41 @@ device_option = click.option(
 taps_option = click.option(
     "--taps", default=None, metavar="all|NAME,...", help="Taps to use, by name; by default the model's output."
 )
+
+
+class ChosenDesign(NamedTuple):
+    """The design that a command reads the Verilog of: an accelerator, or what the description `dut` is of.
+
+    `rtl`: a folder of Verilog to read in place of the accelerator's own.
+    """
+
+    accel: str
+    dut: Path | None
+    rtl: Path | None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The accelerator's settings that name it."""
+        return {} if self.dut is None else {"dut": str(self.dut)}
+
+
+def design_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options --accel, --dut and --rtl of a command that takes what they choose as its argument `design`."""
+
+    @click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
+    @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
+    @click.option(
+        "--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own."
+    )
+    @wraps(command)
+    def choose(*, accel: str | None, dut: Path | None, rtl: Path | None, **others: Any) -> None:
+        from fxsim.devices import DEFAULT, DESCRIBED
+
+        if dut is not None and accel is not None:
+            raise click.UsageError("--dut describes your own RTL: leave out --accel")
+        command(design=ChosenDesign(accel or (DEFAULT if dut is None else DESCRIBED), dut, rtl), **others)
+
+    return choose
 
 
 class ImageRange(click.ParamType[tuple[int, int | None]]):

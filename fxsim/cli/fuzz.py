@@ -227,7 +227,7 @@ def _show(result: "FuzzResult", absent: dict[str, str]) -> None:
 def _replay(case: Path, groups: tuple[str, ...], as_json: bool) -> None:
     """Run a kept case again; status 1 where it fails."""
     from fxsim.errors import ToolError
-    from fxsim.fuzz import find_takers, replay
+    from fxsim.fuzz import TAKER_GROUPS, find_takers, replay
 
     takers, absent = find_takers(groups)
     kept, found = replay(case, takers)
@@ -238,7 +238,14 @@ def _replay(case: Path, groups: tuple[str, ...], as_json: bool) -> None:
     if found.failures:
         raise SystemExit(1)
     for name in (kept.failure.taker, kept.failure.against):
-        if name.split(" ")[0] in absent:
-            raise ToolError(f"{case}: '{name}' cannot be had here, which failed: {absent[name.split(' ')[0]]}")
+        first = name.split(" ")[0]
+        if first in absent:
+            raise ToolError(f"{case}: '{name}' cannot be had here, which failed: {absent[first]}")
+    if (failed := kept.failure.taker.split(" ")[0]) in TAKER_GROUPS and failed not in groups:
+        raise ToolError(f"{case}: '{kept.failure.taker}', which failed, is not among --engines")
+    if len(found.took) < 2 and kept.device is None:
+        raise ToolError(f"{case}: {len(found.took)} took it, expected two at least, which can agree")
+    if kept.sha256 is None and not as_json:
+        say(f"{case}: was kept by an earlier fxsim, which states no hash of its images")
     if not as_json:
         say(f"{case}: {len(found.took)} took it and agree: {', '.join(found.took)}")

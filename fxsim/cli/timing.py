@@ -1,31 +1,32 @@
 """`fxsim timing`: levels of logic between the registers of an accelerator with a model on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from fxsim.cli.console import json_option, model_argument, print_json, print_table, progress, say
+from fxsim.cli.console import (
+    ChosenDesign,
+    design_options,
+    json_option,
+    model_argument,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from fxsim.formats import load
-
-if TYPE_CHECKING:
-    from fxsim.synthesis.record import Unit, Way
 
 
 @click.command("timing")
 @model_argument
-@click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
-@click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
-@click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own.")
+@design_options
 @click.option("--device", default="xcup", show_default=True, metavar="NAME", help="The FPGA: xcup, xc7, ecp5, ice40.")
 @click.option("--budget", type=click.FloatRange(min=0), metavar="LEVELS", help="Fail where a way has more levels.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Parts synthesised at once.  [cores]")
 @json_option
 def command(
     model: Path,
-    accel: str | None,
-    dut: Path | None,
-    rtl: Path | None,
+    design: ChosenDesign,
     device: str,
     budget: float | None,
     jobs: int | None,
@@ -36,23 +37,21 @@ def command(
     A level is a look-up table; a carry chain counts as one and a tenth for each further cell, a multiplier as four, a
     memory block as two. Ways end at the boundary of a part. Exit status 1 where one has more than --budget.
     """
-    from fxsim.devices import DEFAULT, DESCRIBED
-    from fxsim.synthesis import find_target, measure_area
+    from fxsim.synthesis import find_target, measure_area, worst_ways
 
-    if dut is not None and accel is not None:
-        raise click.UsageError("--dut describes your own RTL: leave out --accel")
     find_target(device)
-    name = accel or (DEFAULT if dut is None else DESCRIBED)
-    settings = {} if dut is None else {"dut": str(dut)}
     with progress("parts") as report:
-        area = measure_area(load(model), name, settings=settings, device=device, rtl=rtl, jobs=jobs, progress=report)
-    worst: dict[str, tuple[Way, Unit]] = {}
-    for unit in area.units:
-        way = unit.levels.longest
-        if way is not None and (unit.module not in worst or way.tenths > worst[unit.module][0].tenths):
-            worst[unit.module] = way, unit
-    ordered = sorted(worst.items(), key=lambda pair: pair[1][0].tenths, reverse=True)
-    over = [] if budget is None else [module for module, (way, _) in ordered if way.tenths > round(10 * budget)]
+        area = measure_area(
+            load(model),
+            design.accel,
+            settings=design.settings,
+            device=device,
+            rtl=design.rtl,
+            jobs=jobs,
+            progress=report,
+        )
+    worst = worst_ways(area.units)
+    over = [] if budget is None else [module for module, (way, _) in worst.items() if way.tenths > round(10 * budget)]
     if as_json:
         units = {"model": area.model, "design": area.design, "device": device, "yosys": area.yosys}
         print_json(units | {"passed": not over, "over_budget": over, "parts": area.units})
@@ -68,7 +67,7 @@ def command(
                 ),
                 _words(way.names),
             )
-            for module, (way, unit) in ordered
+            for module, (way, unit) in worst.items()
         ]
         print_table("", titles, rows)
         for module in over:

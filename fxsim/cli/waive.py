@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fxsim.code_coverage import Category, parse_place, skeleton
-from fxsim.code_coverage.waivers import REASON_LEAST
+from fxsim.code_coverage.waivers import REASON_EXPECTED, gives_reason
 from fxsim.errors import FileError
 from fxsim.paths import rtl_dir
 from fxsim.simulate.code_coverage import PointKind
@@ -32,8 +32,8 @@ def command(place: str, rtl: Path | None, kind: str, point: str | None, category
 
     FILE is relative to the design's folder, as the report has it: lib/axis_fifo.v:41.
     """
-    if len(reason) < REASON_LEAST:
-        raise FileError(f"the reason {reason!r} gives none, expected at least {REASON_LEAST} characters")
+    if not gives_reason(reason):
+        raise FileError(f"the reason {reason!r} gives none, {REASON_EXPECTED}")
     file, first, last = parse_place(place)
     sources = read_sources(rtl or rtl_dir())
     click.echo(skeleton(sources, file, first, last, PointKind(kind), point, category, reason), nl=False)

@@ -19,7 +19,9 @@ from fxsim.simulate.sources import Sources
 
 FILE_BYTES_MAX = 1 << 20
 REASON_LEAST = 12
-"""Fewest characters of a reason: what is shorter gives none."""
+"""Fewest letters and digits of a reason: what has fewer gives none."""
+
+REASON_EXPECTED = f"expected words of at least {REASON_LEAST} letters"
 
 
 class Category(StrEnum):
@@ -76,6 +78,11 @@ def fits(pattern: str, name: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
+def gives_reason(text: str) -> bool:
+    """Whether a text says something: so many letters and digits, in two words at least."""
+    return sum(map(str.isalnum, text)) >= REASON_LEAST and len(text.split()) > 1
+
+
 class Fault(NamedTuple):
     """A fault of a waiver: `what` is `stale`, `unneeded` or `unknown`; `line` is the first of its lines."""
 
@@ -98,6 +105,8 @@ def load_waivers(path: Path) -> tuple[Waiver, ...]:
     for waiver in waivers:
         if waiver.span[0] > waiver.span[1]:
             raise FileError(f"{path}: the waiver of {waiver.place} ends before it begins")
+        if not gives_reason(waiver.reason):
+            raise FileError(f"{path}: the reason {waiver.reason!r} of {waiver.place} gives none, {REASON_EXPECTED}")
         named = (waiver.file, waiver.lines, waiver.kind, waiver.point)
         if named in seen:
             raise FileError(f"{path}: the waiver of {waiver.place}, {waiver.kind}, is there twice")

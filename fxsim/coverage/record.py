@@ -25,7 +25,8 @@ Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source of values: `kind` engine, trace, rtl or directed; `name` says which; `sha256`: of the images.
 
-    `nodes`: how many nodes' values were counted; `values`: those compared and equal, of a trace and of RTL.
+    `nodes`: how many nodes' values were counted; `values`: those compared and equal, of a trace and of RTL. `design`:
+    of RTL, its device and the hash of its Verilog, as `stream 1234...`; empty where an earlier version wrote it.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sha256: str
     nodes: Count
     values: Count = 0
+    design: str = ""
 
 
 class GroupCoverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,7 +217,11 @@ def make_node(points: NodePoints, images: int, hits: Mapping[str, list[Bools]]) 
 
 
 def merge(first: Coverage, second: Coverage) -> Coverage:
-    """Both together. FileError where they are of different models, or a point of one is none of the other's."""
+    """Both together. FileError where they are of different models, or a point of one is none of the other's.
+
+    So where both have values of RTL, and it is not known to be the same Verilog of a device: what one design computed
+    shows nothing of another. Values of several devices are merged, by name.
+    """
     if first.model_sha256 != second.model_sha256:
         raise FileError(
             f"coverage of model '{second.model}' ({second.model_sha256[:12]}) cannot be merged with that of "
@@ -227,12 +233,36 @@ def merge(first: Coverage, second: Coverage) -> Coverage:
     ]
     if first.format != second.format or shapes[0] != shapes[1]:
         raise FileError(f"coverage of model '{first.model}': the points of one file are not those of the other")
+    _refuse_other_rtl(first, second)
     nodes = tuple(_merge_nodes(a, b) for a, b in zip(first.nodes, second.nodes, strict=True))
     sources = first.sources + tuple(source for source in second.sources if source not in first.sources)
     left = tuple(dict.fromkeys((*first.not_measured, *second.not_measured)))
     moments = _merge_moments(first.moments, second.moments)
     merged = msgspec.structs.replace(first, nodes=nodes, sources=sources, not_measured=left, moments=moments)
     return check_consistent(merged)
+
+
+def _refuse_other_rtl(first: Coverage, second: Coverage) -> None:
+    """FileError where two records hold values of RTL that is not known to be the same."""
+    found: list[dict[str, str]] = []
+    for coverage in (first, second):
+        own: dict[str, str] = {}
+        for source in (source for source in coverage.sources if source.kind == "rtl"):
+            device, _, sha256 = (source.design or f"{source.name.split(' ')[0]} ").partition(" ")
+            own[device] = sha256
+        found.append(own)
+    for device in found[0].keys() & found[1].keys():
+        one, other = found[0][device], found[1][device]
+        if not one or not other:
+            raise FileError(
+                f"coverage of the RTL of '{device}' states no hash of its Verilog, as earlier versions wrote it: "
+                "it is merged with none; measure it again"
+            )
+        if one != other:
+            raise FileError(
+                f"coverage of the RTL of '{device}' is of other Verilog ({other[:12]}) than that of the first record "
+                f"({one[:12]}): what one computed shows nothing of the other"
+            )
 
 
 def _merge_moments(first: dict[str, dict[str, int]], second: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:

@@ -52,7 +52,9 @@ def cover_rtl(
     made = cover_equal(model, x[start:stop], shown, "rtl", words, compared, ("images", "rtl"))
     moments = {request.device: result.streams.moments} if result.streams.moments else {}
     left = () if moments else (f"moments: the harness of '{request.device}' counts no stalls and resets by phase",)
-    return msgspec.structs.replace(made, not_measured=left, moments=moments), result
+    design = f"{request.device} {result.build.rtl_sha256}"
+    sources = tuple(msgspec.structs.replace(source, design=design) for source in made.sources)
+    return msgspec.structs.replace(made, sources=sources, not_measured=left, moments=moments), result
 
 
 AIMED_IMAGES = 200
@@ -142,6 +144,7 @@ def cover_nodes(
         sha256=images_sha256(np.concatenate([x.reshape(-1).view(np.uint8) for _, x, _ in ran.values()])),
         nodes=len(hits),
         values=sum(node.compared for node in result.nodes),
+        design=next((s.design for s in coverage.sources if s.design.startswith(f"{request.device} ")), ""),
     )
     found = msgspec.structs.replace(coverage, nodes=tuple(nodes), sources=(*coverage.sources, source))
     return check_consistent(found), result

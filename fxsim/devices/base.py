@@ -195,6 +195,21 @@ class Synthesisable:
     language: Language | None = None
 
 
+class PublishedArea(msgspec.Struct, frozen=True, kw_only=True):
+    """A published area of designs like a device's: parts of an FPGA, or by how many percent they change.
+
+    `source` says where, `of` what design, on what. `change`: in percent of the same of `against`, by what is counted.
+    """
+
+    source: str
+    of: str
+    lut: int | None = None
+    dsp: int | None = None
+    bram: float | None = None
+    against: str | None = None
+    change: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
 class Fitted(ABC):
     """A device with a model on it.
 
@@ -361,7 +376,8 @@ class Device:
     from a model and settings, by module, the blocks that are proved against a rule of their own.
     `unproved`: its modules that nothing proves alone, each with the reason. `needs`: from a model, how wide signals of
     its Verilog must be; None where that is not stated. `instance_of`: the path of the instance that computes a tap;
-    None where each part computes several.
+    None where each part computes several. `published`: from a model, what is published of the area of such designs with
+    a network of its dimensions.
     """
 
     name: str
@@ -382,6 +398,7 @@ class Device:
     unproved: Mapping[str, str] = field(default_factory=dict)
     needs: Callable[[Model], Iterable[Need]] | None = None
     instance_of: Callable[[str], str] | None = None
+    published: Callable[[Model], tuple[PublishedArea, ...]] = lambda _: ()
 
 
 def decode_part(found: messages.Found, part: type[_Part]) -> _Part:

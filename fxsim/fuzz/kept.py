@@ -19,6 +19,7 @@ from fxsim.formats.text import read_json
 from fxsim.fuzz.examine import Failure
 from fxsim.fuzz.shrink import Small
 from fxsim.graph import Model
+from fxsim.simulate.sources import hash_parts
 from fxsim.version import __version__
 
 CASE, MODEL, IMAGES, SCRIPT = "case.json", "model.safetensors", "x.npy", "replay.sh"
@@ -48,10 +49,13 @@ class DeviceRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeptCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The facts of a case. `seed` and `number`: of the network that it was made of, before it was made smaller."""
+    """The facts of a case. `seed` and `number`: of the network that it was made of, before it was made smaller.
+
+    `sha256`: of all other facts and of the images; of version 1 there is none.
+    """
 
     format: Literal["fxsim.fuzz-case"] = "fxsim.fuzz-case"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     seed: int
     number: int
     failure: Failure
@@ -59,6 +63,13 @@ class KeptCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     smallest: _Text
     device: DeviceRun | None = None
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+    def sealed(self, x: Integers) -> "KeptCase":
+        """The case with the hash of its facts and of these images."""
+        facts = msgspec.json.encode(msgspec.structs.replace(self, sha256=None))
+        images = f"{x.dtype.str} {x.shape}".encode()
+        return msgspec.structs.replace(self, sha256=hash_parts(facts, images, np.ascontiguousarray(x).tobytes()))
 
 
 def keep(folder: Path, small: Small, seed: int, number: int, device: DeviceRun | None = None) -> Path:
@@ -73,7 +84,7 @@ def keep(folder: Path, small: Small, seed: int, number: int, device: DeviceRun |
         versions=_versions(),
         smallest=small.words,
         device=device,
-    )
+    ).sealed(small.x)
     with temporary.folder("case", folder) as made:
         write_case(made, case, small.model, small.x)
         for place in (folder / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000)))):
@@ -106,12 +117,17 @@ def write_script(folder: Path) -> None:
 
 
 def read_case(folder: Path) -> tuple[KeptCase, Model, Integers]:
-    """A case that was kept. FileError where it is none, or its model is another one than it states."""
+    """A case that was kept. FileError where it is none, or its model, images or facts are others than were kept."""
     case = read_json(folder / CASE, KeptCase, _CASE_BYTES_MAX, "a case that was kept of random networks")
     model = load(folder / MODEL)
     if model_sha256(model) != case.model_sha256:
         raise FileError(f"{folder / MODEL}: is another model than {CASE} states")
-    return case, model, read_stimulus(folder / IMAGES, model)
+    x = read_stimulus(folder / IMAGES, model)
+    if (case.sha256 is None) != (case.version == 1):
+        raise FileError(f"{folder / CASE}: is of version {case.version}; from 2 on, and only then, it states a sha256")
+    if case.sha256 is not None and case != case.sealed(x):
+        raise FileError(f"{folder}: {CASE} or {IMAGES} are others than were kept: their hash is not the one stated")
+    return case, model, x
 
 
 def replay_command(folder: Path) -> str:

@@ -258,6 +258,11 @@ def find_yosys(*, slang: bool = False) -> tuple[Path, str]:
         return place, _version(place, place.stat().st_mtime_ns)
 
 
+def has_yosys() -> bool:
+    """Whether there is a Yosys here."""
+    return _yosys() is not None
+
+
 def _yosys(*, slang: bool = False) -> Path | None:
     """Yosys of the system, else the wheel's, which has `slang` and comes first for it; None where there is neither."""
     native = shutil.which("yosys")

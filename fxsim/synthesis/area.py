@@ -1,6 +1,6 @@
 """Areas of designs: Yosys counts the parts of an FPGA that they take, each different part of a design once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,13 @@ import msgspec
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.base import Synthesisable
 from fxsim.errors import StimulusError, ToolError
+from fxsim.formats import model_sha256
 from fxsim.graph import Model
 from fxsim.machine import count_jobs
 from fxsim.paths import cache_dir
 from fxsim.prove.kept import keep_text, take_text
 from fxsim.prove.netlist import find_yosys
-from fxsim.synthesis.record import Area, ModuleArea, Resources, Unit, add_up
+from fxsim.synthesis.record import Area, ModuleArea, Resources, Unit, Way, add_up
 from fxsim.synthesis.targets import Target, find_target
 from fxsim.synthesis.units import Part, split_design
 from fxsim.synthesis.yosys import Made, elaborate, synthesis_key, synthesise_part
@@ -36,6 +37,7 @@ def measure_area(
     parameters: Mapping[str, int] | None = None,
     device: str = "xcup",
     rtl: Path | None = None,
+    without: Sequence[str] = (),
     flat: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -43,8 +45,9 @@ def measure_area(
     """Synthesise an accelerator with a model's parameters and ROM contents, and count what it takes of a `device`.
 
     `flat`: the whole of it in one go, which takes long and much memory for a large design. `rtl`: a folder of
-    Verilog in place of its own. `parameters`: of the top, in place of those that
-    the model decides. `jobs`: parts at once, by default as many as there are cores.
+    Verilog in place of its own. `without`: modules that are taken out, zeros in place of their outputs.
+    `parameters`: of the top, in place of those that the model decides. `jobs`: parts at once, by default as many as
+    there are cores.
 
     ModelError where the accelerator cannot compute the model, StimulusError where there is no such device or setting,
     ToolError where Yosys is missing, does not take the design, or makes a cell that is not known.
@@ -58,7 +61,7 @@ def measure_area(
             has = ", ".join(given.parameters) or "none"
             raise StimulusError(f"{given.top} has no parameter '{name}' that a model decides; it has: {has}")
     given = replace(given, parameters={**given.parameters, **(parameters or {})})
-    units = synthesise(given, target, flat=flat, jobs=jobs, progress=progress)
+    units = synthesise(given, target, without=without, flat=flat, jobs=jobs, progress=progress)
     return Area(
         model=model.name,
         accel=accel,
@@ -71,6 +74,9 @@ def measure_area(
         modules=_by_module(units),
         units=units,
         sources_sha256=given.sources.sha256,
+        model_sha256=model_sha256(model),
+        without=tuple(without),
+        published=made.published(model),
     )
 
 
@@ -78,12 +84,13 @@ def synthesise(
     given: Synthesisable,
     target: Target,
     *,
+    without: Sequence[str] = (),
     flat: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Unit, ...]:
     """The units of a design and what they take, each different one synthesised once; see `measure_area`."""
-    parts = split_design(elaborate(given), flat=flat)
+    parts = split_design(elaborate(given, without), flat=flat)
     units: list[Unit] = []
     with ThreadPoolExecutor(min(jobs or count_jobs(), len(parts)), "fxsim-area") as pool:
         waiting = [pool.submit(_synthesise, part, target) for part in parts]
@@ -95,6 +102,16 @@ def synthesise(
         finally:
             pool.shutdown(cancel_futures=True)
     return tuple(units)
+
+
+def worst_ways(units: Iterable[Unit]) -> dict[str, tuple[Way, Unit]]:
+    """The longest way of each module and the unit that has it, the longest first; modules without ways are left out."""
+    worst: dict[str, tuple[Way, Unit]] = {}
+    for unit in units:
+        way = unit.levels.longest
+        if way is not None and (unit.module not in worst or way.tenths > worst[unit.module][0].tenths):
+            worst[unit.module] = way, unit
+    return dict(sorted(worst.items(), key=lambda pair: pair[1][0].tenths, reverse=True))
 
 
 def _synthesise(part: Part, target: Target) -> Unit:

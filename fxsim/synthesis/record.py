@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from fxsim.devices.base import PublishedArea
+
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of an FPGA. `lut`: look-up tables, those used as memory and as shift registers among them.
@@ -98,7 +100,11 @@ class ModuleArea(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Area(msgspec.Struct, frozen=True, kw_only=True):
-    """The area of a design on an FPGA. `design`: its top; `folder`: of its Verilog; `yosys`: its version."""
+    """The area of a design on an FPGA. `design`: its top; `folder`: of its Verilog; `yosys`: its version.
+
+    `without`: modules that were taken out of it. `published`: what is published of such designs, for a network of the
+    model's dimensions.
+    """
 
     model: str
     accel: str
@@ -111,3 +117,6 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[ModuleArea, ...]
     units: tuple[Unit, ...]
     sources_sha256: str
+    model_sha256: str
+    without: tuple[str, ...] = ()
+    published: tuple[PublishedArea, ...] = ()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from fxsim import temporary
 from fxsim.devices.base import Synthesisable
 from fxsim.devices.provable import OwnVerilog
-from fxsim.errors import FileError, ToolError
+from fxsim.errors import FileError, StimulusError, ToolError
 from fxsim.formats.text import read_bounded
 from fxsim.prove.netlist import find_yosys, read_commands, slang_commands, yosys_errors
 from fxsim.simulate.sources import hash_parts
@@ -21,14 +21,21 @@ from fxsim.synthesis.rtlil import BYTES_MAX, Design, read_design
 from fxsim.synthesis.targets import Target
 
 _JSON_BYTES_MAX = 1 << 28
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _MEMORY = re.compile(r"^  (?:memory |cell \$mem)", re.MULTILINE)
 
 
-def elaborate(given: Synthesisable) -> Design:
+def elaborate(given: Synthesisable, without: Sequence[str] = ()) -> Design:
     """A design's modules, their parameters and memories' contents known, constants taken across their boundaries.
 
-    ToolError where Yosys is missing or does not take the design.
+    `without`: modules that are taken out, each of whose outputs is then zero; so goes what only they read or drive.
+    ToolError where Yosys is missing or does not take the design, or where there is no such module in it.
     """
+    for name in without:
+        if _MODULE.fullmatch(name) is None:
+            raise StimulusError(f"'{name}' is no name of a module")
+        if name == given.top:
+            raise StimulusError(f"'{name}' is the whole design: nothing would be left")
     slang = given.language is not None
     place, _ = find_yosys(slang=slang)
     sources, top = given.sources, given.top
@@ -38,11 +45,23 @@ def elaborate(given: Synthesisable) -> Design:
         own = OwnVerilog(sources, given.language.order, given.language.include, given.language.defines, "")
         commands = slang_commands(own, top, given.parameters)
     commands += [f"delete -port {top}/{pattern}" for pattern in given.open_ports]
-    commands += ["proc", "opt_hier", "opt_clean", "opt_hier", "opt_clean", "check -assert", "write_rtlil design.il"]
+    commands.append("proc")
+    for name in without:
+        # Every copy of it, with whatever parameters, has its name of the Verilog in this attribute.
+        made = f"A:hdlname={name}"
+        commands += [
+            f"tee -q -o {name}.found select -list-mod {made}",
+            f"delete {made}/c:* {made}/m:*",
+            f"setundef -undriven -zero {made}",
+        ]
+    commands += ["opt_hier", "opt_clean", "opt_hier", "opt_clean", "check -assert", "write_rtlil design.il"]
     with temporary.folder("synthesis") as work:
         sources.write(work / "rtl")
         _write(work, given.files)
         _run(place, work, commands, f"'{top}' of {sources.folder}")
+        for name in without:
+            if not read_bounded(work / f"{name}.found", BYTES_MAX, "a list of modules").strip():
+                raise ToolError(f"'{top}' of {sources.folder} has no module '{name}'")
         text = read_bounded(work / "design.il", BYTES_MAX, "a design of Yosys").decode("utf-8", "replace")
     return read_design(text, top)
 

@@ -24,6 +24,7 @@ from fxsim.devices.simd.moments import name_moments
 from fxsim.devices.simd.needs import needs
 from fxsim.devices.simd.nodes import list_parts
 from fxsim.devices.simd.proofs import whole
+from fxsim.devices.simd.published import published
 from fxsim.devices.simd.stuck import explain
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
@@ -273,4 +274,5 @@ DEVICE = Device(
     blocks=blocks,
     needs=needs,
     unproved=UNPROVED,
+    published=published,
 )

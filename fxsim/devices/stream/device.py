@@ -13,6 +13,7 @@ from fxsim.devices.stream.moments import name_moments, stages
 from fxsim.devices.stream.needs import instance_of, needs
 from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
+from fxsim.devices.stream.published import published
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
@@ -159,6 +160,7 @@ DEVICE = Device(
     blocks=blocks,
     needs=needs,
     instance_of=instance_of,
+    published=published,
 )
 
 

@@ -18,7 +18,7 @@ from fxsim.mutation.counted import count_bench
 from fxsim.signoff.context import Context, Outcome, first_few
 from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.judges import JudgeName
-from fxsim.signoff.kind import Kind, Section, Topic
+from fxsim.signoff.kind import Gap, Kind, Section, Topic
 from fxsim.signoff.plan import Check, Images, Name, Part, Texts
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure, Record
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table
@@ -384,6 +384,14 @@ def _waived_block(name: str, found: CodeCoverage) -> Block:
     return Block((Table(columns, rows),), heading=f"{name}: {points:,} points waived", folded=True)
 
 
+def _not_run(check: CheckRecord) -> Iterator[str]:
+    """A sentence for the modules of which nothing was run, however much of them is waived."""
+    for row in check.details.of(CodeCoverage):
+        code = {m.module: [share for share in m.shares if share.kind is not PointKind.TOGGLE] for m in row.modules}
+        if idle := [module for module, shares in code.items() if shares and not any(share.run for share in shares)]:
+            yield f"{row.accelerator}: modules of which nothing was run, only waived: {', '.join(idle)}"
+
+
 SECTION = Section(
     "Code coverage of the Verilog",
     _named,
@@ -399,5 +407,5 @@ KIND = Kind(
     about="every line, branch, expression and bit of the Verilog was run in simulation, or is waived with a reason",
     run=run,
     data=(CodeCoverage, Simulation, Finding),
-    report=(COMPARED, SIMULATED, SECTION, SIMULATIONS),
+    report=(COMPARED, SIMULATED, SECTION, SIMULATIONS, Gap(_not_run)),
 )

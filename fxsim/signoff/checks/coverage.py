@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta, field
 
-from fxsim.code_coverage.waivers import REASON_LEAST, fits
+from fxsim.code_coverage.waivers import REASON_EXPECTED, REASON_LEAST, fits, gives_reason
 from fxsim.cosim import CosimRequest
 from fxsim.coverage import by_family, by_node, close, cover_images, merge, missing_moments, total
 from fxsim.coverage.again import check_again
@@ -73,6 +73,9 @@ class CoverageCheck(Check, frozen=True, tag="coverage", kw_only=True):
                 yield f"names accelerator '{name}', expected of: {', '.join(aimed)}"
         if self.never and not self.accelerators:
             yield "names moments that never come, of no accelerator"
+        for name, reason in self.never.items():
+            if not gives_reason(reason):
+                yield f"never says of '{name}' {reason!r}, which is no reason, {REASON_EXPECTED}"
 
 
 class NodePointsRow(Data, frozen=True):

@@ -5,48 +5,30 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from fxsim.devices import DEFAULT, DESCRIBED, DEVICES
+from fxsim.devices import DEVICES
 from fxsim.errors import ToolError
 from fxsim.rtl_lint import LintResult, lint_described, lint_rtl
 from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
+from fxsim.signoff.designs import DesignsCheck
 from fxsim.signoff.findings import Finding, shown_source
 from fxsim.signoff.kind import Kind, Section, Topic
-from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Column, Row, Table
-from fxsim.signoff.simulation import Setup, note_sources
+from fxsim.signoff.simulation import note_sources
 
 
-class RtlContractCheck(Check, frozen=True, tag="rtl-contract", kw_only=True):
+class RtlContractCheck(DesignsCheck, frozen=True, tag="rtl-contract", kw_only=True):
     """Every signal of the Verilog that holds something of a model is as wide, and of the sign and shape, that it needs.
 
-    `dut`: a description, whose ports, taps and memories are held to the model in place of an accelerator's signals.
-    `rtl`: a folder of Verilog in place of the accelerator's own. Both are relative to the plan.
+    With `dut` its ports, taps and memories are held to the model in place of an accelerator's signals.
     """
 
-    models: Names
-    accelerators: Names = (DEFAULT,)
-    dut: str | None = None
-    rtl: str | None = None
-
-    @property
-    def setups(self) -> tuple[Setup, ...]:
-        """The accelerators, or the described design."""
-        if self.dut is not None:
-            return (Setup(DESCRIBED, {"dut": self.dut}),)
-        return tuple(Setup(name, rtl=self.rtl) for name in self.accelerators)
-
     def problems(self) -> Iterator[str]:
-        """Each accelerator must be there and state its needs; a description has no Verilog in its place."""
-        for name in sorted({name for name in self.accelerators if self.accelerators.count(name) > 1}):
-            yield f"names accelerator '{name}' more than once"
+        """Each accelerator must state its needs."""
+        yield from super().problems()
         for name in self.accelerators:
-            if name not in DEVICES:
-                yield f"names accelerator '{name}', expected of: {', '.join(DEVICES)}"
-            elif DEVICES[name].needs is None:
+            if name in DEVICES and DEVICES[name].needs is None:
                 yield f"names accelerator '{name}', of which it is not stated how wide its signals must be"
-        if self.dut is not None and (self.rtl is not None or self.accelerators != (DEFAULT,)):
-            yield "has a dut beside rtl or accelerators, expected the one or the other"
 
 
 class HeldDesign(Data, frozen=True):
