@@ -10,7 +10,7 @@ from fxsim.graph import Model
 from fxsim.operators import Linear
 
 _SHIFTED_BITS = 10
-"""Of what `shift_clip` makes of a sum, twice the result before its bias."""
+"""Width of a sum that `shift_clip` has shifted, bits: twice the result before its bias."""
 
 SHIFT_CLIP = """\
 module prove_shift_clip #(
