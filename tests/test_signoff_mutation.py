@@ -13,6 +13,9 @@ from fxsim.mutation.record import MODULE_TEST, Judged, Record, make_record
 from fxsim.signoff import CheckRecord, Status, load_plan, render_report, run_plan
 from fxsim.signoff.checks.mutation import MutationScore
 from fxsim.signoff.findings import Finding
+from fxsim.signoff.record import SignoffRecord
+from fxsim.signoff.report import markdown
+from fxsim.signoff.report.markdown import render_markdown
 from tests.test_signoff import by_name, write_plan
 
 CHECK = '[[check]]\nkind = "mutation"\nname = "mutants"\n'
@@ -28,18 +31,40 @@ def judged(name: str, verdict: str) -> Judged:
     )  # fmt: skip
 
 
-def run_one(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> tuple[CheckRecord, str]:
-    """The record of a check, and the report: of four mutants, of which two are killed and one survives."""
+def run_all(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> SignoffRecord:
+    """The record of a plan of one check: of four mutants, of which two are killed and one survives."""
     rows = [judged(SURVIVOR, "survived"), judged(KILLED, "killed"), judged("c" * 12, "killed")]
     made = make_record("stream, simd", 1, 4, 9, {"tool": "1"}, [*rows, judged("d" * 12, "equivalent")])
     monkeypatch.setattr(fxsim.mutation.run, "mutate", lambda *_, **__: made)
-    record = run_plan(load_plan(write_plan(folder, CHECK + settings)))
+    return run_plan(load_plan(write_plan(folder, CHECK + settings)))
+
+
+def run_one(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> tuple[CheckRecord, str]:
+    """The record of the check, and the report."""
+    record = run_all(folder, settings, monkeypatch)
     return by_name(record)["mutants"], render_report(record)
 
 
 def waiver(name: str) -> str:
     """A waiver in a plan."""
     return f'[[check.waivers]]\nid = "{name}"\nreason = "is never read then"\n'
+
+
+def test_markdown_has_the_sections_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Section, heading, lead and tables; of a table of too many rows the first, and how many there are."""
+    record = run_all(tmp_path, "at_least = 0.66\n", monkeypatch)
+    lines = render_markdown(record).splitlines()
+    assert [line for line in lines if line.startswith("#")][3:6] == [
+        "## Mutation score", "### mutants", "### mutants: not killed",
+    ]  # fmt: skip
+    assert "| ram | 4 | 2 | 0 | 0 | 0 | 1 | 1 | 0 | 0 | **66.7%** |" in lines
+    assert "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|" in lines
+    (alive,) = (line for line in lines if SURVIVOR in line)
+    assert "'write\\_enable' became '1'b1 \\<b\\>'" in alive
+    monkeypatch.setattr(markdown, "_ROWS_MAX", 1)
+    shortened = render_markdown(record).splitlines()
+    assert [line for line in shortened if line.startswith("The first")] == ["The first 1 of 2 rows."]
+    assert not any(line.startswith("| all |") for line in shortened)
 
 
 def test_score_is_held_to_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

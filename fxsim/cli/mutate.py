@@ -20,6 +20,7 @@ from fxsim.cli.console import json_option
 @click.option("--id", "only", multiple=True, metavar="ID", help="This mutant alone; may be repeated.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Mutants at once.")
 @click.option("--others/--no-others", default=True, help="Run the tests of modules that use a mutated one, too.")
+@click.option("--whole", is_flag=True, help="Try survivors by co-simulation and proof of the whole accelerator, too.")
 @click.option("--resume", is_flag=True, help="Go on with what was asked for in the folder of -o.")
 @click.option("--fresh", is_flag=True, help="Judge anew what is kept of earlier runs.")
 @click.option("--list", "listed", is_flag=True, help="List the mutants, and judge none.")
@@ -40,6 +41,7 @@ def command(
     only: tuple[str, ...],
     jobs: int,
     others: bool,
+    whole: bool,
     resume: bool,
     fresh: bool,
     listed: bool,
@@ -65,19 +67,27 @@ def command(
         raise click.UsageError("--resume goes on in a folder: give it by -o")
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
     named = {"dut": dut, "model": model, "images": images}
-    fixed = sorted(given & {"rtl", "accel", "python", "modules", "count", "seed", "only", "others", *named})
+    fixed = sorted(given & {"rtl", "accel", "python", "modules", "count", "seed", "only", "others", "whole", *named})
     if resume and fixed:
         raise click.UsageError(f"--resume takes what was asked for from the folder of -o: leave out {', '.join(fixed)}")
-    if python and (given & {"rtl", "accel"} or any(named.values())):
-        raise click.UsageError("--python is of fxsim itself: leave out DIR and --accel, --dut, --model, --images")
+    if python and (given & {"rtl", "accel", "whole"} or any(named.values())):
+        raise click.UsageError("--python is of fxsim itself: leave out DIR, --accel, --whole, --dut, --model, --images")
     if any(named.values()):
         if not all(named.values()):
             raise click.UsageError("your own RTL is judged by co-simulation: give all of --dut, --model and --images")
-        if given & {"rtl", "accel", "others"}:
-            raise click.UsageError("--dut is of your own RTL: leave out DIR and --accel, --others")
+        if given & {"rtl", "accel", "others", "whole"}:
+            raise click.UsageError("--dut is of your own RTL: leave out DIR and --accel, --others, --whole")
     places = {name: None if path is None else str(path.absolute()) for name, path in (named | {"rtl": rtl}).items()}
     asked = Asked(
-        accel=accel, modules=modules, count=count, seed=seed, only=only, others=others, python=python, **places
+        accel=accel,
+        modules=modules,
+        count=count,
+        seed=seed,
+        only=only,
+        others=others,
+        whole=whole,
+        python=python,
+        **places,
     )
     if listed:
         ctx.exit(show_list(asked, as_json))

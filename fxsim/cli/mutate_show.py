@@ -36,6 +36,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     model: str | None = None
     images: str | None = None
     python: bool = False
+    whole: bool = False
 
     def python_request(self, jobs: int = 1, fresh: bool = False) -> python_run.Request:
         """The request, for mutants of Python."""
@@ -62,6 +63,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         words += [] if self.accel is None else [f"--accel {self.accel}"]
         words += [f"--module {name}" for name in self.modules] + [f"--id {name}" for name in self.only]
         words += [f"--count {self.count} --seed {self.seed}"] + ([] if self.others else ["--no-others"])
+        words += ["--whole"] if self.whole else []
         return " ".join(words)
 
     def design(self) -> "Design | None":
@@ -93,7 +95,7 @@ def show_list(asked: Asked, as_json: bool) -> int:
 
 def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None, as_json: bool) -> int:
     """Judge the mutants of a request, print and write the record; the exit status."""
-    from fxsim.mutation.whole import mutate_design
+    from fxsim.mutation.whole import Accelerators, mutate_design
 
     if output is not None:
         asked = _asked(asked, output, resume)
@@ -102,7 +104,8 @@ def show(asked: Asked, jobs: int, resume: bool, fresh: bool, output: Path | None
         if asked.python:
             record = python_run.mutate_python(asked.python_request(jobs, fresh), progress=report)
         elif design is None:
-            record = mutate(request, progress=report)
+            judges = (lambda stop: Accelerators(request.rtl, stop, fresh)) if asked.whole else None
+            record = mutate(request, progress=report, whole=judges)
         else:
             record = mutate_design(design, request, progress=report)
     return _show(record, asked.command, output, as_json)

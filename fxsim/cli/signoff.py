@@ -124,6 +124,12 @@ def init_command(model: Path, dut: Path | None, images: Path | None, output: Pat
     help="Write what was found at lines of Verilog as SARIF, too, as code review reads it.",
 )
 @click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the record's tables as Markdown, too, as a repository keeps them.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on with the run into this folder that was ended: what it had the results of is not run again.",
@@ -165,6 +171,7 @@ def command(
     strict: bool,
     junit: Path | None,
     sarif: Path | None,
+    markdown: Path | None,
     resume: bool,
     history: Path | None,
     no_history: bool,
@@ -197,6 +204,7 @@ def command(
     from fxsim.signoff.journal import find_seed
     from fxsim.signoff.plan import Choice
     from fxsim.signoff.report.junit import write_junit
+    from fxsim.signoff.report.markdown import write_markdown
     from fxsim.signoff.report.sarif import write_sarif
 
     if schema:
@@ -239,7 +247,7 @@ def command(
         return
     if history is not None and no_history:
         raise click.UsageError("--history and --no-history exclude one another")
-    for target in (junit, sarif):
+    for target in (junit, sarif, markdown):
         if target is not None:
             check_target(target)
     if folder is not None:
@@ -282,6 +290,8 @@ def command(
             write_junit(record, junit, folder)
         if sarif is not None:
             write_sarif(record, sarif)
+        if markdown is not None:
+            write_markdown(record, markdown)
     if as_json:
         click.echo(encode_record(record), nl=False)
     _conclude(record, folder, to_stderr=as_json)

@@ -27,7 +27,8 @@ from fxsim.contract.bounds import (
 )
 from fxsim.contract.number import INT8, Number, Sign, bias_number
 from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, legal_points, lookup, stored_points
-from fxsim.contract.tensor import CHANNEL, DIMENSION_MAX, TOKEN, Shape, Tensor
+from fxsim.contract.tensor import CHANNEL, COLUMN, DIMENSION_MAX, ROW, TOKEN, Shape, Tensor
+from fxsim.contract.windows import Padding, Pair, conv, max_pool, threshold, window_places
 
 CONTRACT_VERSION = 1
 """Grows with every change of a rule: what was made for one version need not compute another's values."""
@@ -37,15 +38,19 @@ __all__ = [
     "ADD_ACC_BITS",
     "AFFINE_ACC_BITS",
     "CHANNEL",
+    "COLUMN",
     "CONTRACT_VERSION",
     "DIMENSION_MAX",
     "INT8",
     "INT8_MAX",
     "INT8_MIN",
+    "ROW",
     "SHIFT_MAX",
     "TABLE_POINTS",
     "TOKEN",
     "Number",
+    "Padding",
+    "Pair",
     "Shape",
     "Sign",
     "TableRule",
@@ -56,11 +61,13 @@ __all__ = [
     "affine_acc_bits",
     "bias_number",
     "bits_needed",
+    "conv",
     "expand_table",
     "legal_points",
     "linear",
     "linear_acc_bits",
     "lookup",
+    "max_pool",
     "pool",
     "pool_acc_bits",
     "relu",
@@ -69,5 +76,7 @@ __all__ = [
     "sat8",
     "saturate",
     "stored_points",
+    "threshold",
+    "window_places",
     "worst_case_sums",
 ]

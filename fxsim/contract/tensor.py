@@ -12,7 +12,7 @@ from fxsim.errors import ModelError
 Shape = tuple[int, ...]
 """Sizes along the axes, without images."""
 
-TOKEN, CHANNEL = "token", "channel"
+TOKEN, CHANNEL, ROW, COLUMN = "token", "channel", "row", "column"
 
 DIMENSION_MAX = 65_536
 """Longest axis: keeps sizes read from files bounded."""

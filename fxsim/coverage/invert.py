@@ -8,7 +8,7 @@ import numpy as np
 from fxsim.contract import Number
 from fxsim.engines import apply
 from fxsim.graph import Graph, Node
-from fxsim.operators import Add, Affine, Linear, Lut, NotTaken, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 
 Inverse = Callable[[Node, Any, Number, tuple[int, ...]], tuple[Any, Any]]
 """From a node, values of its result and the format and shape of its input: values of that, and which are right."""
@@ -63,6 +63,16 @@ _SUMS = NotTaken("because a result depends on more than one value")
 
 INVERSES: OperatorTable[Inverse] = OperatorTable(
     "the inversion of stimuli",
-    {Affine: _unary, Lut: _unary, Relu: _unary, Pool: _pool, Linear: _SUMS, Add: _SUMS},
+    {
+        Affine: _unary,
+        Lut: _unary,
+        Relu: _unary,
+        Pool: _pool,
+        Linear: _SUMS,
+        Add: _SUMS,
+        Conv: _SUMS,
+        MaxPool: _SUMS,
+        Threshold: NotTaken("because its points are not listed yet"),
+    },
 )
 """The inverse of each operator."""

@@ -14,7 +14,20 @@ import numpy.typing as npt
 from fxsim.contract import Number, TableRule, Tensor
 from fxsim.errors import ModelError
 from fxsim.graph import Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -363,8 +376,20 @@ def _lut(node: Node, _result: Tensor, x: Tensor) -> NodePoints:
 
 _Points = Callable[..., NodePoints]
 
+_NOT_TAKEN = NotTaken("because its points are not listed yet")
+
 POINTS: OperatorTable[_Points] = OperatorTable(
     "coverage of the arithmetic",
-    {Linear: _linear, Affine: _affine, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool},
+    {
+        Linear: _linear,
+        Affine: _affine,
+        Relu: _relu,
+        Lut: _lut,
+        Add: _add,
+        Pool: _pool,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """The points of each operator: of a node, the tensor it gives and those it takes."""

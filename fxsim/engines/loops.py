@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import TableRule
+from fxsim.contract import Padding, Pair, TableRule
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Model
 from fxsim.jit import compile_function, config, njit, typeof, types
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
 
 Int32 = npt.NDArray[np.int32]
 
@@ -112,6 +112,54 @@ def _pool(x, shift, y):
             y[i, c] = _round_shift(total, shift)
 
 
+def _conv(x, weight, row_step, column_step, top, left, row_apart, column_apart, share, y):
+    """Compute y[n, i, j, o] from the sum over r, s, c of weight[o, r, s, c] and what it lies on; outside lies nothing.
+
+    `share`: outputs of a group, which has its own channels.
+    """
+    for n in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for j in range(y.shape[2]):
+                for o in range(y.shape[3]):
+                    first = (o // share) * weight.shape[3]
+                    total = 0
+                    for r in range(weight.shape[1]):
+                        row = i * row_step + r * row_apart - top
+                        if row < 0 or row >= x.shape[1]:
+                            continue
+                        for s in range(weight.shape[2]):
+                            column = j * column_step + s * column_apart - left
+                            if column < 0 or column >= x.shape[2]:
+                                continue
+                            for c in range(weight.shape[3]):
+                                total += x[n, row, column, first + c] * weight[o, r, s, c]
+                    y[n, i, j, o] = total
+
+
+def _max_pool(x, rows, columns, row_step, column_step, y):
+    for n in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for j in range(y.shape[2]):
+                for c in range(y.shape[3]):
+                    greatest = x[n, i * row_step, j * column_step, c]
+                    for r in range(rows):
+                        for s in range(columns):
+                            greatest = max(greatest, x[n, i * row_step + r, j * column_step + s, c])
+                    y[n, i, j, c] = greatest
+
+
+def _threshold(x, threshold, rising, levels, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            passed = 0
+            for k in range(threshold.shape[1]):
+                if rising[c] == 1:
+                    passed += x[t, c] >= threshold[c, k]
+                else:
+                    passed += x[t, c] <= threshold[c, k]
+            y[t, c] = levels[passed]
+
+
 # --- Operators: which loop computes each, of which numbers -----------------------------------------------------------
 
 
@@ -165,10 +213,35 @@ def _run_pool(op: Pool, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_pool, (len(images), images.shape[2]), images, op.tokens.bit_length() - 1)
 
 
+def _run_conv(op: Conv, _low: int, _high: int, x: Int32) -> Int32:
+    outputs, *kernel, _ = op.weight.shape
+    shape = (len(x), *_places(x, op.stride, [op.dilation[i] * (kernel[i] - 1) for i in range(2)], op.padding), outputs)
+    top, left, _, _ = op.padding
+    return _call(_conv, shape, x, op.weight, *op.stride, top, left, *op.dilation, outputs // op.groups)
+
+
+def _run_max_pool(op: MaxPool, _low: int, _high: int, x: Int32) -> Int32:
+    shape = (len(x), *_places(x, op.stride, [size - 1 for size in op.kernel]), x.shape[-1])
+    return _call(_max_pool, shape, x, *op.kernel, *op.stride)
+
+
+def _places(x: Int32, stride: Pair, spans: list[int], padding: Padding = (0, 0, 0, 0)) -> list[int]:
+    """Rows and columns at which a window begins, from its last row's and column's distance from its first."""
+    return [len(range(0, x.shape[1 + i] + padding[i] + padding[2 + i] - spans[i], stride[i])) for i in range(2)]
+
+
+def _run_threshold(op: Threshold, _low: int, _high: int, x: Int32) -> Int32:
+    rows = x.reshape(-1, len(op.threshold))
+    return _call(_threshold, rows.shape, rows, op.threshold, op.rising, op.levels)
+
+
 LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
     "the plain loops",
-    {Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool},
-)
+    {
+        Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool,
+        Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold,
+    },
+)  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""
 
 

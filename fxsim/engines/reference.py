@@ -7,7 +7,7 @@ import numpy as np
 from fxsim import contract
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
 
 
 def run_reference(graph: Graph, x: Integers, taps: tuple[str, ...]) -> dict[str, Integers]:
@@ -51,8 +51,23 @@ def _pool(_op: Pool, x: Integers) -> Integers:
     return contract.pool(x)
 
 
+def _conv(op: Conv, x: Integers) -> Integers:
+    return contract.conv(x, op.weight, op.stride, op.padding, op.dilation, op.groups, op.out)
+
+
+def _max_pool(op: MaxPool, x: Integers) -> Integers:
+    return contract.max_pool(x, op.kernel, op.stride)
+
+
+def _threshold(op: Threshold, x: Integers) -> Integers:
+    return contract.threshold(x, op.threshold, op.rising, op.levels)
+
+
 APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
     "the reference engine",
-    {Linear: _linear, Affine: _affine, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool},
-)
+    {
+        Linear: _linear, Affine: _affine, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool, Conv: _conv,
+        MaxPool: _max_pool, Threshold: _threshold,
+    },
+)  # fmt: skip
 """The function of each operator: its record and its inputs' values, images first, to its result's."""

@@ -15,7 +15,7 @@ from fxsim.explain.contracts.runs import Runs, Setting, differing
 from fxsim.explain.rules import rows_last
 from fxsim.explain.whole import APPLY
 from fxsim.graph import Model
-from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 
 
 class Between(Struct, frozen=True, kw_only=True):
@@ -212,8 +212,20 @@ def _alike(_op: Relu | Lut, _tensors: list[Tensor], _a: Contract, _b: Contract) 
     return Found("rectifiers and tables are the same in every contract")
 
 
+_NOT_TAKEN = NotTaken("because no contract that is compared rounds or limits it otherwise")
+
 SEARCH: OperatorTable[Callable[..., Found]] = OperatorTable(
     "a comparison of contracts",
-    {Linear: _linear, Affine: _affine, Relu: _alike, Lut: _alike, Add: _add, Pool: _pool},
+    {
+        Linear: _linear,
+        Affine: _affine,
+        Relu: _alike,
+        Lut: _alike,
+        Add: _add,
+        Pool: _pool,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator, its inputs' tensors and two contracts: an input on which they differ, or why there is none."""

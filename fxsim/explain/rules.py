@@ -13,7 +13,20 @@ import numpy.typing as npt
 
 from fxsim.contract import Number, TableRule
 from fxsim.contract.arithmetic import Int64, Integers
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 _SHIFT_MAX = 62
 
@@ -232,9 +245,21 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
     return wrapped(values, op.out) if rule.overflow == "wrap" else values
 
 
+_NOT_TAKEN = NotTaken("because it has no rules that could be other ones yet")
+
 COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
     "an explanation",
-    {Linear: _requantising, Affine: _requantising, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool},
+    {
+        Linear: _requantising,
+        Affine: _requantising,
+        Relu: _relu,
+        Lut: _lut,
+        Add: _add,
+        Pool: _pool,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator, a rule and its inputs' values, int64 [image, ...] each: its result under that rule."""
 

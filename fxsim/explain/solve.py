@@ -10,7 +10,7 @@ from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Int64
 from fxsim.explain.contracts.reach import Reach
 from fxsim.explain.rules import Rule, compute, requantised, rows_last
-from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 
 SUMS_MAX = 1 << 25
 """Most sums of an operator that are computed."""
@@ -132,8 +132,20 @@ def _pool(op: Pool, tensors: Sequence[Tensor], one: Rule, other: Rule) -> Solved
     return Solved((values,), f"a sum of {sums[at]}")
 
 
+_NOT_TAKEN = NotTaken("because no rule of it is told apart yet")
+
 SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
     "a solver for inputs that tell apart",
-    {Linear: _linear, Affine: _by_channel, Relu: _by_channel, Lut: _by_channel, Add: _add, Pool: _pool},
+    {
+        Linear: _linear,
+        Affine: _by_channel,
+        Relu: _by_channel,
+        Lut: _by_channel,
+        Add: _add,
+        Pool: _pool,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator, its inputs' tensors and two rules: `solve`, of what becomes of sums and of single values."""

@@ -13,7 +13,20 @@ from fxsim.explain.locate import Located
 from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule, compute
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 TERMS_SHOWN = 6
 """Most products of a sum that are written out: the greatest."""
@@ -211,8 +224,20 @@ def _lut(node: Node, inputs: list[Int64], at: Place) -> Made:
     return steps, lower + between, None
 
 
+_NOT_TAKEN = NotTaken("because its arithmetic is not told step by step yet")
+
 _STEPS: OperatorTable[Callable[[Node, list[Int64], Place], Made]] = OperatorTable(
     "the arithmetic of an explanation",
-    {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut},
+    {
+        Linear: _linear,
+        Affine: _affine,
+        Relu: _relu,
+        Add: _add,
+        Pool: _pool,
+        Lut: _lut,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From a node, its inputs in one image and a place of its result: steps, result, what it was before the limits."""

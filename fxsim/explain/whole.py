@@ -12,7 +12,7 @@ from fxsim.explain.contracts import CONTRACTS, Contract
 from fxsim.explain.locate import Located
 from fxsim.explain.rules import CONTRACT, compute, rows_last, sums
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 
 Images = npt.NDArray[np.int64]
 
@@ -38,9 +38,21 @@ def _same(op: Relu | Lut, _contract: Contract, x: Int64) -> Int64:
     return compute(op, CONTRACT, x)
 
 
+_NOT_TAKEN = NotTaken("because no named contract has it")
+
 APPLY: OperatorTable[Callable[..., Int64]] = OperatorTable(
     "a named contract",
-    {Linear: _requantised, Affine: _requantised, Relu: _same, Lut: _same, Add: _added, Pool: _mean},
+    {
+        Linear: _requantised,
+        Affine: _requantised,
+        Relu: _same,
+        Lut: _same,
+        Add: _added,
+        Pool: _mean,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator, a contract and its inputs' values, int64 [image, ...] each: its result; ModelError where the
 contract cannot take it. Rectifiers and tables are everybody's alike."""

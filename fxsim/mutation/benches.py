@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
-from fxsim.mutation.children import NEVER, Stop, finish
+from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.mutation.imports import PACKAGE, imported, top_names
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
 from fxsim.mutation.server import LOG
@@ -36,7 +36,9 @@ LIMIT_TIMES, LIMIT_SECONDS = 4.0, 5.0
 """Processor seconds that a mutant may take: so many times those of the unmutated run, and so many more."""
 _WALL_TIMES = 30.0
 """Seconds by the clock for each processor second of the limit, on a machine that others use too."""
-_RECORD_SECONDS_MAX, _COMPILE_SECONDS_MAX = 900.0, 600.0
+_RECORD_SECONDS_MAX, _COMPILE_SECONDS_MAX = 900.0, 60.0
+_COMPILE_BYTES_MAX = 4 << 30
+"""Memory of the compiler: a mutant may ask for loops, or for vectors, without end."""
 _OUTPUT_BYTES_MAX = 1 << 20
 _LIBRARY, _LIBPYTHON = "_LIBRARY", "FXSIM_LIBPYTHON"
 _COCOTB = ("cocotb.regression", "cocotb._init", "cocotb._test_manager", "pygpi.entry", "numpy", "pytest")
@@ -243,7 +245,8 @@ def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None,
         *(f"-P{case.module}.{name}={value}" for name, value in values.items()),
         *(word for parent in folders for word in ("-y", str(parent))), str(top),
     ]  # fmt: skip
-    status, printed = finish(command, folder, _COMPILE_SECONDS_MAX, stop)
+    kept_small = limited(command, _COMPILE_SECONDS_MAX, _COMPILE_BYTES_MAX)
+    status, printed = finish(kept_small, folder, _WALL_TIMES * _COMPILE_SECONDS_MAX, stop)
     if status != 0:
         words = next((line for line in printed.splitlines() if line.strip()), "no message")
         for place in (rtl, *(() if other is None else (other.parent,))):

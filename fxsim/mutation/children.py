@@ -36,9 +36,13 @@ NEVER = Stop()
 """For a run that only an exception ends."""
 
 
-def limited(command: Sequence[str | Path], seconds: float) -> list[str]:
-    """The command that is ended by the system after so many processor seconds, however busy the machine is."""
-    return ["/bin/sh", "-c", f'ulimit -t {int(seconds) + 1}; exec "$@"', "sh", *(str(word) for word in command)]
+def limited(command: Sequence[str | Path], seconds: float, memory: int | None = None) -> list[str]:
+    """The command that the system ends after so many processor seconds, however busy the machine is.
+
+    `memory`: the most bytes of addresses, beyond which it is given none; None: as many as there are.
+    """
+    limits = f"ulimit -t {int(seconds) + 1}; " + ("" if memory is None else f"ulimit -v {memory >> 10}; ")
+    return ["/bin/sh", "-c", f'{limits}exec "$@"', "sh", *(str(word) for word in command)]
 
 
 def finish(

@@ -2,14 +2,14 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from fxsim import temporary
 from fxsim.errors import FxsimError
-from fxsim.mutation import benches, equivalence
+from fxsim.mutation import benches, equivalence, lint
 from fxsim.mutation.benches import Case, Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.kept import kept
@@ -92,6 +92,31 @@ class Bench:
 
         rests_on = self._rests_on | {"file": mutant.file, "mutated": mutated}
         return kept("mutant", rests_on, Outcome, run, self._fresh, self._unchanged)
+
+    def lint(self, mutant: Mutant, mutated: str) -> Run | None:
+        """Verilator's complaint about a mutant, as a run that kills it; None where it has none, or is missing.
+
+        Asked under every case's parameters, and the defaults, under which it has nothing to say of the original.
+        """
+        if not lint.lint_version():
+            return None
+
+        def find(texts: Mapping[str, str], every: Iterable[lint.Parameters]) -> Iterator[lint.Complaint]:
+            return (lint.complaint(self.module, texts, parameters, self._stop) for parameters in every)
+
+        def clean() -> tuple[int, ...]:
+            return tuple(k for k, found in enumerate(find(self._sources, asked)) if not found.name)
+
+        def judge() -> Run:
+            texts = {**self._sources, mutant.file: mutated}
+            first = next((found for found in find(texts, (asked[k] for k in silent)) if found.name), None)
+            return Run(benches.PASSED) if first is None else Run(benches.KILLED, "lint", first.name, first.words)
+
+        asked = lint.distinct([*(case.parameters for case, _ in self.cases), {}])
+        rests_on = {"sources": self._sources, "asked": asked, "verilator": lint.lint_version()}
+        silent = kept("lint", rests_on, tuple[int, ...], clean, self._fresh)
+        found = kept("lint", rests_on | {"file": mutant.file, "mutated": mutated}, Run, judge, self._fresh)
+        return found if found.state == benches.KILLED else None
 
     def prove(self, mutant: Mutant, mutated: str, same: tuple[str, ...]) -> str:
         """The method by which a mutant, whose cases all pass, is proved to be the original; empty where it is not.

@@ -32,7 +32,11 @@ _RUNS = (
 )  # fmt: skip
 _PROOFS = (*_RUNS, "equivalence.py", "kinds.py", "verilog.py")
 _PYTHON = ("children.py", "domains.py", "loaded.py", "python_run.py", "../process.py")
-_FILES = {"bench": _RUNS, "mutant": _RUNS, "equivalence": _PROOFS, "whole": ("children.py", "whole.py")}
+_FILES = {
+    "bench": _RUNS, "mutant": _RUNS, "equivalence": _PROOFS,
+    "lint": ("children.py", "judging.py", "lint.py", "../simulate/tools.py"),
+    "whole": ("children.py", "whole.py"),
+}  # fmt: skip
 _FILES |= dict.fromkeys(("python tests", "python mutant", "python domain"), _PYTHON)
 """Kind of result, and the files that it comes from: all that decides one, whoever draws mutants and writes records."""
 

@@ -11,8 +11,8 @@ from fxsim.mutation.kinds import Mutant
 
 KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID = "killed", "survived", "equivalent", "timed out", "invalid"
 VERDICTS = (KILLED, SURVIVED, EQUIVALENT, TIMED_OUT, INVALID)
-MODULE_TEST, OTHER_TEST, WHOLE = "module test", "other test", "whole"
-"""Stages in which a mutant is killed: the tests of its own module, those of modules that use it, the whole design."""
+MODULE_TEST, LINT, OTHER_TEST, WHOLE = STAGES = "module test", "lint", "other test", "whole"
+"""Stages in which a mutant is killed: its own module's tests, lint, tests of modules that use it, the whole design."""
 FOLDERS = {name: ("lib", name) for name in DEVICES.own if name != DESCRIBED}
 """Folders of `rtl/` that the modules of an accelerator of the project's own are in, by its name."""
 
@@ -50,6 +50,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     mutants: int
     module_test: int
+    lint: int
     other_test: int
     whole: int
     equivalent: int
@@ -61,7 +62,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def killed(self) -> int:
         """Mutants that were killed, in whatever stage."""
-        return self.module_test + self.other_test + self.whole
+        return self.module_test + self.lint + self.other_test + self.whole
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,17 +88,15 @@ def score_of(name: str, mutants: Iterable[Judged]) -> Score:
     """The counts of some mutants."""
     rows = list(mutants)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in VERDICTS}
-    killed = {
-        stage: sum(row.verdict == KILLED and row.stage == stage for row in rows)
-        for stage in (MODULE_TEST, OTHER_TEST, WHOLE)
-    }
+    killed = {stage: sum(row.verdict == KILLED and row.stage == stage for row in rows) for stage in STAGES}
     if sum(killed.values()) != counts[KILLED] or sum(counts.values()) != len(rows):
         raise ValueError("a mutant has a verdict or a stage that is not known")
     base = len(rows) - counts[EQUIVALENT] - counts[INVALID]
     return Score(
-        name=name, mutants=len(rows), module_test=killed[MODULE_TEST], other_test=killed[OTHER_TEST],
-        whole=killed[WHOLE], equivalent=counts[EQUIVALENT], survived=counts[SURVIVED], timed_out=counts[TIMED_OUT],
-        invalid=counts[INVALID], score=round(counts[KILLED] / base, 4) if base else None,
+        name=name, mutants=len(rows), module_test=killed[MODULE_TEST], lint=killed[LINT],
+        other_test=killed[OTHER_TEST], whole=killed[WHOLE], equivalent=counts[EQUIVALENT],
+        survived=counts[SURVIVED], timed_out=counts[TIMED_OUT], invalid=counts[INVALID],
+        score=round(counts[KILLED] / base, 4) if base else None,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fxsim.errors import FxsimError
-from fxsim.mutation import benches, equivalence, record
+from fxsim.mutation import benches, equivalence, lint, record
 from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
 from fxsim.mutation.judging import PROVED, Bench
@@ -166,11 +166,11 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 class Judge:
     """Judges mutants of one folder of Verilog; of each bench the cases are kept once."""
 
-    def __init__(self, candidates: Candidates, request: Request, whole: Whole | None = None) -> None:
+    def __init__(self, candidates: Candidates, request: Request, whole: Callable[[Stop], Whole] | None = None) -> None:
         self.candidates = candidates
         self.request = request
-        self.whole = whole
         self.stop = Stop()
+        self.whole = None if whole is None else whole(self.stop)
         self._benches: dict[str, Bench | None] = {}
         self._by: Simulators | None = None
         self._stack = contextlib.ExitStack()
@@ -212,6 +212,8 @@ class Judge:
                 ones = own.run(mutant, replace(mutant, becomes="-1").apply(text)).run
                 run = ones if ones.state == benches.KILLED else run
             if run.state == benches.PASSED:
+                if (complaint := own.lint(mutant, mutated)) is not None:
+                    return record.row_of(mutant, text, complaint, record.LINT)
                 equal = own.prove(mutant, mutated, outcome.same)
                 if equal.startswith(PROVED):
                     return record.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
@@ -274,10 +276,12 @@ def judge_all(
 
 
 def mutate(
-    request: Request, *, progress: Progress | None = None, whole: Whole | None = None,
+    request: Request, *, progress: Progress | None = None, whole: Callable[[Stop], Whole] | None = None,
     judged: Callable[[record.Judged], None] | None = None,
 ) -> record.Record:  # fmt: skip
     """Judge the mutants of a request. `judged` is given each row as it comes, in no order.
+
+    `whole`: makes what judges those that no test kills by the whole design; it ends when it is told to stop.
 
     FxsimError where a testbench fails without a mutant, where there is no such module, or a tool is missing.
     """
@@ -294,4 +298,8 @@ def mutate(
 
 def _rests_on(candidates: Candidates) -> dict[str, str]:
     parts = (part for module in candidates.modules.values() for part in (module.file.encode(), module.text.encode()))
-    return {"rtl": hash_parts(*parts)} | benches.tool_versions() | {"yosys": equivalence.yosys_version()}
+    return (
+        {"rtl": hash_parts(*parts)}
+        | benches.tool_versions()
+        | {"verilator": lint.lint_version(), "yosys": equivalence.yosys_version()}
+    )

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from fxsim.mutation.record import SURVIVED, TIMED_OUT, Judged, Record, Score
 
 COLUMNS = (
-    "mutants", "killed by module test", "by other tests", "by the whole", "equivalent", "survived", "timed out",
-    "invalid", "score",
+    "mutants", "killed by module test", "by lint", "by other tests", "by the whole", "equivalent", "survived",
+    "timed out", "invalid", "score",
 )  # fmt: skip
 
 
 def cells(row: Score) -> tuple[str | int, ...]:
     """A row's counts, in the order of `COLUMNS`."""
     return (
-        row.mutants, row.module_test, row.other_test, row.whole, row.equivalent, row.survived, row.timed_out,
+        row.mutants, row.module_test, row.lint, row.other_test, row.whole, row.equivalent, row.survived, row.timed_out,
         row.invalid, percent(row.score),
     )  # fmt: skip
 

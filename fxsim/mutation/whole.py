@@ -1,4 +1,4 @@
-"""The whole design as a check of mutants: a co-simulation with the model, of which every tap is compared.
+"""The whole design as a check of mutants: a co-simulation with the model, of which every tap is compared, and a proof.
 
 Each is a process of its own with a cache of simulators of its own: those that users have built stay.
 """
@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,27 +24,33 @@ from fxsim.mutation.benches import Run
 from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.mutation.kept import kept
 from fxsim.mutation.kinds import Mutant, make_mutants
-from fxsim.mutation.record import WHOLE, Judged, Record, make_record, row_of
+from fxsim.mutation.record import FOLDERS, WHOLE, Judged, Record, make_record, row_of
 from fxsim.mutation.run import Progress, Request, choose, judge_all
-from fxsim.paths import cache_dir, verilog_files
+from fxsim.paths import cache_dir, golden_dir, verilog_files
 from fxsim.prove.kept import PACKAGE_SHA256
 from fxsim.simulate.build import optimisation
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import find_toolchain
 
+STALLS = "random:1"
+"""Stalls of both sides in the whole accelerator."""
 SECONDS_MAX = 1200.0
 """Processor seconds that a co-simulation may take, its build among them, beyond which a mutant has timed out."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """A model, images in a .npy file, and the device that computes it: an accelerator, or a described design."""
+    """A model, images in a .npy file, and the device that computes it: an accelerator, or a described design.
+
+    `options`: more words for `fxsim cosim`.
+    """
 
     model: Path
     images: Path
     device: str
     settings: dict[str, object] = field(default_factory=dict)
     rtl: Path | None = None
+    options: tuple[str, ...] = ()
 
     def fit(self) -> Fitted:
         """The device fitted to the model."""
@@ -58,21 +65,22 @@ class Design:
             "model": model_sha256(load(self.model)),
             "images": hash_parts(self.images.read_bytes()),
             "device": self.device,
+            "options": self.options,
             "simulator": [tools.verilator_version, tools.compiler_version, tools.processor, optimisation()],
         }
 
     def cosim(self, folder: Path, work: Path, stop: Stop = NEVER) -> Run:
         """The end of a co-simulation of the Verilog in `folder`, as `keep_sources` wrote it."""
         command: list[str] = [sys.executable, "-m", "fxsim", "cosim", str(self.model), str(self.images), "--json"]
+        command += self.options
         dut = self.settings.get("dut")
         command += (
             ["--accel", self.device, "--rtl", str(folder)]
             if dut is None
             else ["--dut", str(folder / Path(str(dut)).name)]
         )
-        environment = os.environ | {"FXSIM_CACHE": str(cache_dir() / "mutants" / "simulators"), "FXSIM_PROGRESS": "0"}
         begun = benches.children_seconds()
-        status, printed = finish(limited(command, SECONDS_MAX), work, 30 * SECONDS_MAX, stop, environment)
+        status, printed = finish(limited(command, SECONDS_MAX), work, 30 * SECONDS_MAX, stop, _environment())
         seconds = benches.children_seconds() - begun
         if status < 0 or status > 128:
             return Run(benches.TIMED_OUT, "cosim", "time limit", f"more than {SECONDS_MAX:.0f} processor seconds")
@@ -84,6 +92,28 @@ class Design:
             words = " ".join(printed.split()).replace(str(folder), "").replace(str(work), "")
             return Run(benches.INVALID, "cosim", words=words[:200])
         return Run(benches.KILLED, "cosim", *_reason(found))
+
+    def prove(self, folder: Path, work: Path, stop: Stop = NEVER) -> Run:
+        """The end of a proof that an accelerator's Verilog in `folder` computes the model: killed where it is refuted.
+
+        Not killed where it is not proved, nor where the Verilog is not taken: a mutant that changes nothing may be so.
+        """
+        command = [sys.executable, "-m", "fxsim", "prove", str(self.model), "--accel", self.device]
+        command += ["--rtl", str(folder), "--schedule", STALLS, "--json"]
+        status, printed = finish(limited(command, SECONDS_MAX), work, 30 * SECONDS_MAX, stop, _environment())
+        if status == 0:
+            return Run(benches.PASSED, "proof")
+        try:
+            found: dict[str, Any] = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
+        except ValueError:
+            return Run(benches.PASSED, "proof", "not decided")
+        if found.get("status") != "refuted":
+            return Run(benches.PASSED, "proof", "not decided")
+        return Run(benches.KILLED, "proof", "refuted", f"{Path(self.model).stem}, {self.device}")
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"FXSIM_CACHE": str(cache_dir() / "mutants" / "simulators"), "FXSIM_PROGRESS": "0"}
 
 
 def _reason(found: dict[str, Any]) -> tuple[str, str]:
@@ -102,6 +132,69 @@ class _Sources(NamedTuple):
     folder: Path
     texts: dict[str, str]
     mutants: list[Mutant]
+
+
+def own_designs(folder: str) -> list[Design]:
+    """The accelerators that a module's folder of `rtl/` is part of, each with the small models of the golden folder."""
+    golden = golden_dir()
+    return [
+        Design(
+            golden / f"{model}.safetensors", golden / "images_16x12.npy", device, options=("--stall", STALLS)
+        )
+        for device, folders in FOLDERS.items() if folder in folders
+        for model in ("small", "small_relu")
+    ]  # fmt: skip
+
+
+class Accelerators:
+    """Judges mutants of the accelerators' modules by the whole that they are part of: co-simulation, then a proof."""
+
+    def __init__(self, rtl: Path, stop: Stop, fresh: bool) -> None:
+        self._rtl, self._stop, self._fresh = rtl, stop, fresh
+        files = verilog_files(rtl)
+        self._hashes = {name: hash_parts(path.read_bytes()) for name, path in files.items()}
+        self._lock = threading.Lock()
+
+    def __call__(self, mutant: Mutant, mutated: str) -> Run | None:
+        """The first run that kills a mutant, or the last; None where no accelerator has its module."""
+        last = None
+        for design in own_designs(mutant.file.split("/")[0]):
+            rests_on = design.key() | {"sources": self._hashes}
+            for name, judge in (("proof", design.prove), ("co-simulation", design.cosim)):
+                # One at a time: a second mutant waits for what this one asks of the original.
+                with self._lock:
+                    self._sound(name, judge, rests_on)
+                last = self._one(judge, {**rests_on, "judge": name}, mutant, mutated)
+                if last.state != benches.PASSED:
+                    return last
+        return last
+
+    def _sound(self, name: str, judge: Callable[[Path, Path, Stop], Run], rests_on: Mapping[str, object]) -> None:
+        def run() -> Run:
+            with temporary.folder("sound") as work:
+                return judge(self._rtl, work, self._stop)
+
+        found = kept("whole", {**rests_on, "judge": name}, Run, run, self._fresh)
+        if found.state != benches.PASSED or found.how:
+            how = f" ({found.how})" if found.how else ""
+            raise FxsimError(f"without a mutant, the {name} ends as {found.state}{how}: {found.words}")
+
+    def _one(
+        self, judge: Callable[[Path, Path, Stop], Run], rests_on: Mapping[str, object], mutant: Mutant, mutated: str
+    ) -> Run:
+        def run() -> Run:
+            with temporary.folder("mutated") as work:
+                copy = work / "rtl"
+                shutil.copytree(self._rtl, copy)
+                (copy / mutant.file).write_text(mutated, encoding="utf-8")
+                found = judge(copy, work, self._stop)
+            if found.state == benches.INVALID:
+                # What takes the original, and not the mutant, has found it.
+                return Run(benches.KILLED, found.test, "refused", found.words)
+            return Run(found.state, found.test, found.how, found.words)
+
+        every = {**rests_on, "file": mutant.file, "mutated": mutated}
+        return kept("whole", every, Run, run, self._fresh)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import ACC_BITS_MAX, Number, Tensor, bias_number
+from fxsim.contract import (
+    ACC_BITS_MAX,
+    CHANNEL,
+    COLUMN,
+    DIMENSION_MAX,
+    ROW,
+    Number,
+    Pair,
+    Tensor,
+    bias_number,
+    window_places,
+)
 from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 
@@ -25,8 +36,8 @@ WEIGHT_BITS = (2, 8)
 class Cost:
     """The cost of one operator for one image.
 
-    `macs`: multiply-accumulates of a linear; `products`: other multiplications; `parameters`: weights, biases and
-    shifts, in numbers; `table_bytes`: stored entries of tables, in bytes.
+    `macs`: multiply-accumulates of a linear or a convolution; `products`: other multiplications; `parameters`: weights,
+    biases and shifts, in numbers; `table_bytes`: stored entries of tables and thresholds, in bytes.
     """
 
     macs: int = 0
@@ -196,3 +207,29 @@ def set_field(op: Any, name: str, value: object) -> None:
 def check_input(x: Tensor, what: str) -> None:
     """ModelError unless operators compute with numbers of this format."""
     checked_number(x.number, ACTIVATION_BITS, f"{what} input")
+
+
+def checked_sizes(values: object, count: int, least: int, what: str) -> Any:
+    """A tuple of `count` whole numbers of `least` to `DIMENSION_MAX`."""
+    expected = f"{count} numbers of {least} to {DIMENSION_MAX}"
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ModelError(f"{what} is {values!r}, expected {expected}")
+    sizes = tuple(integer(value, what) for value in values)
+    if not all(least <= size <= DIMENSION_MAX for size in sizes):
+        raise ModelError(f"{what} is {sizes}, expected {expected}")
+    return sizes
+
+
+def windowed(
+    x: Tensor, what: str, kernel: Pair, stride: Pair, dilation: Pair = (1, 1), padding: Pair = (0, 0)
+) -> tuple[int, ...]:
+    """Places of a window in the rows and the columns of an image; ModelError unless it has such, and channels.
+
+    `padding`: rows and columns that are put around it, of both sides together.
+    """
+    if x.axes != (ROW, COLUMN, CHANNEL):
+        raise ModelError(f"{what} takes rows, columns and channels, its input has the axes {', '.join(x.axes)}")
+    places = tuple(window_places(x.shape[i] + padding[i], kernel[i], stride[i], dilation[i]) for i in range(2))
+    if min(places) < 1:
+        raise ModelError(f"{what} of {kernel[0]} x {kernel[1]} does not fit into an input of shape {x.shape}")
+    return places

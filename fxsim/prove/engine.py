@@ -21,7 +21,20 @@ from fxsim.engines.compiled.products import lane_order
 from fxsim.engines.compiled.program import LOWER
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node, refuse_beyond_int8
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 from fxsim.prove import solver, statement
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.solver import Answer, decide, number
@@ -363,8 +376,20 @@ def _pool(graph: Graph, node: Node, isa: Isa, _evidence: Evidence | None, _claim
 
 _Check = Callable[[Graph, Node, Isa, Evidence | None, _Claims], Iterator[Checked]]
 
+_NOT_TAKEN = NotTaken("because the compiled engine does not")
+
 CHECKS: OperatorTable[_Check] = OperatorTable(
     "the proof of the compiled engine",
-    {Linear: _linear, Pool: _pool, Affine: _function, Lut: _function, Relu: _function, Add: _sum},
+    {
+        Linear: _linear,
+        Pool: _pool,
+        Affine: _function,
+        Lut: _function,
+        Relu: _function,
+        Add: _sum,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """The proof of each operator."""

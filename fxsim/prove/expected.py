@@ -15,7 +15,20 @@ from fxsim.contract import Number
 from fxsim.contract.arithmetic import Int64, Integers, relu, requantise, round_shift, saturate
 from fxsim.contract.tables import lookup
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Numbers = npt.NDArray[np.int64]
 
@@ -169,9 +182,21 @@ def _lut(functions: Functions, node: Node, token: int | None, channel: int) -> E
     return Expected(*functions._at(node, token, channel), function, (node.name, channel))
 
 
+_NOT_TAKEN = NotTaken("because no design of fxsim's computes it")
+
 _ROWS: OperatorTable[Callable[[Functions, Node, int | None, int], Expected]] = OperatorTable(
     "the proof of a design",
-    {Linear: _linear, Affine: _affine, Pool: _pool, Add: _add, Relu: _relu, Lut: _lut},
+    {
+        Linear: _linear,
+        Affine: _affine,
+        Pool: _pool,
+        Add: _add,
+        Relu: _relu,
+        Lut: _lut,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 
 __all__ = ["Expected", "Functions", "Requantised", "round_shift", "saturate"]

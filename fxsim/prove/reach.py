@@ -15,7 +15,20 @@ import numpy.typing as npt
 
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, refuse_beyond_int8
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 from fxsim.prove import statement
 from fxsim.prove.engine import table_of
 
@@ -212,9 +225,21 @@ def _pool(_graph: Graph, op: Pool, inputs: list[Reach]) -> Reach:
 
 _Rule = Callable[[Graph, Any, list[Reach]], Reach]
 
+_NOT_TAKEN = NotTaken("because nothing states its reach yet")
+
 RULES: OperatorTable[_Rule] = OperatorTable(
     "the proof of reachable values",
-    {Linear: _linear, Pool: _pool, Affine: _function, Lut: _function, Relu: _function, Add: _add},
+    {
+        Linear: _linear,
+        Pool: _pool,
+        Affine: _function,
+        Lut: _function,
+        Relu: _function,
+        Add: _add,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """The reach of each operator's result by that of its inputs."""
 

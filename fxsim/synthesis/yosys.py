@@ -101,6 +101,15 @@ def synthesise_part(text: str, target: Target, boxes: frozenset[str], where: str
         raise ToolError(f"{where}: what Yosys wrote has another form than expected: {error!r}") from None
 
 
+def write_netlist(text: str, target: Target, work: Path, where: str) -> Path:
+    """Synthesise a part that holds no others, as `synthesise_part` does; returns the netlist (JSON) in `work`."""
+    place, _ = find_yosys()
+    (work / "unit.il").write_text(text, encoding="utf-8")
+    commands = ["read_rtlil unit.il", f"{_command(text, target)} -top unit", "write_json netlist.json"]
+    _run(place, work, commands, where)
+    return work / "netlist.json"
+
+
 def synthesis_key(text: str, target: Target) -> str:
     """The hash of all that the cells of a part rest on: its text, the target's command, and Yosys' version."""
     return hash_parts(b"fxsim synthesis 2", find_yosys()[1].encode(), _command(text, target).encode(), text.encode())

@@ -63,19 +63,20 @@ module axi_reader #(
     end
   endgenerate
 
-  // What is still to be asked for.
+  // What is still to be asked for. The burst that is shown, and whether it is its range's last, are worked out with the
+  // one before, or with the start.
   reg active_reg;
   reg fresh_reg;  // no burst of the present range has been taken
   reg [WORD_W-1:0] address_reg;
   reg [WORD_W-1:0] range_reg;  // where the present range begins
-  reg [31:0] left_reg;  // words of the present range
+  reg [OFFSET_W:0] beats_reg;
+  reg range_end_reg;
+  reg [31:0] behind_reg;  // words of the present range behind the burst; of a range's last burst anything
   reg [31:0] ranges_reg;  // this one included
   reg [CREDIT_W-1:0] credits_reg;
 
-  wire [OFFSET_W:0] to_boundary = BURST_32[OFFSET_W:0] - {1'b0, address_reg[OFFSET_W-1:0] & MASK};
-  wire [OFFSET_W:0] beats = range_end ? left_reg[OFFSET_W:0] : to_boundary;
-  wire [31:0] beats_32 = {{(31 - OFFSET_W) {1'b0}}, beats};
-  wire [OFFSET_W:0] beats_less_1 = beats - 1'b1;
+  wire [31:0] beats_32 = {{(31 - OFFSET_W) {1'b0}}, beats_reg};
+  wire [OFFSET_W:0] beats_less_1 = beats_reg - 1'b1;
   wire [8:0] length_9 = {{(8 - OFFSET_W) {1'b0}}, beats_less_1};
   wire [31:0] credits_32 = {{(32 - CREDIT_W) {1'b0}}, credits_reg};
   wire [WORD_W-1:0] stride_w;
@@ -91,7 +92,16 @@ module axi_reader #(
 
   wire unused_length = length_9[8];
 
-  assign range_end = left_reg <= {{(31 - OFFSET_W) {1'b0}}, to_boundary};
+  // The first burst of the first range, and of the next one, ends at a boundary; so all behind it begin at one.
+  wire [OFFSET_W:0] start_boundary = BURST_32[OFFSET_W:0] - {1'b0, address[OFFSET_W-1:0] & MASK};
+  wire [OFFSET_W:0] range_boundary = BURST_32[OFFSET_W:0] - {1'b0, next_range[OFFSET_W-1:0] & MASK};
+  wire [31:0] start_boundary_32 = {{(31 - OFFSET_W) {1'b0}}, start_boundary};
+  wire [31:0] range_boundary_32 = {{(31 - OFFSET_W) {1'b0}}, range_boundary};
+  wire start_end = words <= start_boundary_32;
+  wire next_end = words <= range_boundary_32;
+  wire behind_end = behind_reg <= BURST_32;
+
+  assign range_end = range_end_reg;
   assign burst_address = address_reg;
   assign burst_length = length_9[7:0];
   assign burst_valid = active_reg && enable && (range_allowed || !fresh_reg) && credits_32 >= beats_32;
@@ -101,17 +111,23 @@ module axi_reader #(
     if (start) begin
       address_reg <= address;
       range_reg   <= address;
-      left_reg    <= words;
+      beats_reg   <= start_end ? words[OFFSET_W:0] : start_boundary;
+      behind_reg  <= words - start_boundary_32;
       ranges_reg  <= ranges;
+      range_end_reg <= start_end;
     end else if (taken) begin
       if (range_end) begin
         address_reg <= next_range;
         range_reg   <= next_range;
-        left_reg    <= words;
+        beats_reg   <= next_end ? words[OFFSET_W:0] : range_boundary;
+        behind_reg  <= words - range_boundary_32;
         ranges_reg  <= ranges_reg - 32'd1;
+        range_end_reg <= next_end;
       end else begin
-        address_reg <= address_reg + {{(WORD_W - OFFSET_W - 1) {1'b0}}, beats};
-        left_reg <= left_reg - beats_32;
+        address_reg <= address_reg + {{(WORD_W - OFFSET_W - 1) {1'b0}}, beats_reg};
+        beats_reg <= behind_end ? behind_reg[OFFSET_W:0] : BURST_32[OFFSET_W:0];
+        behind_reg <= behind_reg - BURST_32;
+        range_end_reg <= behind_end;
       end
     end
   end

@@ -163,21 +163,66 @@ module simd_loader #(
       .number(number)
   );
 
-  wire [16:0] tokens_up = {1'b0, tokens} + 17'd15;
-  wire [15:0] token_groups = {3'd0, tokens_up[16:4]};
-  wire unused_tokens_up = &{1'b0, tokens_up[3:0]};
-  wire [15:0] blocks = token_mixing ? token_groups : in_groups;
-  wire [15:0] chunks = token_mixing ? token_groups : groups;
-  wire [19:0] chunk_weights = {blocks, 4'd0};
   wire [8:0] constants = {{3{next == NEXT_AFFINE}}, {3{res_affine}}, {3{affine}}};  // shift, bias, weight of each
   wire has_constants = |constants;
   wire has_table = next == NEXT_TABLE;
+
+  // What its products are of is worked out of the descriptor as it comes, and stands beside it from then on.
+  wire coming_fixed;
+  wire coming_token_mixing;
+  wire coming_affine;
+  wire coming_add;
+  wire coming_res_affine;
+  wire coming_pool;
+  wire coming_first;
+  wire coming_last;
+  wire [1:0] coming_next;
+  wire [1:0] coming_rule;
+  wire [3:0] coming_points_log2;
+  wire [3:0] coming_pool_shift;
+  wire [15:0] coming_tokens;
+  wire [15:0] coming_in_groups;
+  wire [15:0] coming_groups;
+  wire [31:0] coming_words;
+  wire [15:0] coming_number;
+  wire unused_coming = &{1'b0, coming_fixed, coming_add, coming_pool, coming_first, coming_last, coming_pool_shift,
+                         coming_words, coming_number};
+
+  simd_descriptor coming (
+      .word(word_data),
+      .fixed(coming_fixed),
+      .token_mixing(coming_token_mixing),
+      .affine(coming_affine),
+      .add(coming_add),
+      .res_affine(coming_res_affine),
+      .pool(coming_pool),
+      .first(coming_first),
+      .last(coming_last),
+      .next(coming_next),
+      .rule(coming_rule),
+      .points_log2(coming_points_log2),
+      .pool_shift(coming_pool_shift),
+      .tokens(coming_tokens),
+      .in_groups(coming_in_groups),
+      .groups(coming_groups),
+      .words(coming_words),
+      .number(coming_number)
+  );
+
+  wire [16:0] tokens_up = {1'b0, coming_tokens} + 17'd15;
+  wire [15:0] token_groups = {3'd0, tokens_up[16:4]};
+  wire unused_tokens_up = &{1'b0, tokens_up[3:0]};
   // log2 of more than 8 comes out as 0 and is refused.
-  wire [8:0] points = 9'd1 << points_log2;
-  wire [8:0] table_words = has_table ? points + ((rule == RULE_ENDPOINT) ? 9'd2 : 9'd0) : 9'd0;
-  wire [3:0] constant_words = (affine ? 4'd3 : 4'd0) + (res_affine ? 4'd3 : 4'd0)
-                              + ((next == NEXT_AFFINE) ? 4'd3 : 4'd0);
-  wire [8:0] group_words = table_words + {5'd0, constant_words};
+  wire [8:0] points = 9'd1 << coming_points_log2;
+  wire [8:0] table_words = (coming_next == NEXT_TABLE) ? points + ((coming_rule == RULE_ENDPOINT) ? 9'd2 : 9'd0) : 9'd0;
+  wire [3:0] constant_words = (coming_affine ? 4'd3 : 4'd0) + (coming_res_affine ? 4'd3 : 4'd0)
+                              + ((coming_next == NEXT_AFFINE) ? 4'd3 : 4'd0);
+
+  reg [15:0] blocks_reg;
+  reg [15:0] chunks_reg;
+  reg [8:0] table_words_reg;
+  reg [8:0] group_words_reg;
+  wire [19:0] chunk_weights = {blocks_reg, 4'd0};
 
   // ---- Where the next word goes ----
 
@@ -252,10 +297,16 @@ module simd_loader #(
     if (rst) fresh_reg <= 1'b0;
     else fresh_reg <= taken && in_descriptor;
 
-    if (taken && in_descriptor) layer_reg <= word_data;
+    if (taken && in_descriptor) begin
+      layer_reg <= word_data;
+      blocks_reg <= coming_token_mixing ? token_groups : coming_in_groups;
+      chunks_reg <= coming_token_mixing ? token_groups : coming_groups;
+      table_words_reg <= table_words;
+      group_words_reg <= table_words + {5'd0, constant_words};
+    end
 
     // In the cycle of `fresh_reg` no chunk or group can end.
-    if (fresh_reg) chunks_left_reg <= chunks;
+    if (fresh_reg) chunks_left_reg <= chunks_reg;
     else if (chunk_end) chunks_left_reg <= chunks_left_reg - 16'd1;
     if (fresh_reg) groups_left_reg <= groups;
     else if (group_end) groups_left_reg <= groups_left_reg - 16'd1;
@@ -265,7 +316,7 @@ module simd_loader #(
 
     if (fresh_reg || group_end) constants_left_reg <= constants;
     else if (taken && phase_reg == CONSTANT) constants_left_reg <= constants_left_reg & ~constant;
-    if (fresh_reg || group_end) table_left_reg <= table_words;
+    if (fresh_reg || group_end) table_left_reg <= table_words_reg;
     else if (taken && phase_reg == TABLE) table_left_reg <= table_left_reg - 9'd1;
   end
 
@@ -388,11 +439,11 @@ module simd_loader #(
   always @(posedge clk) begin
     in_words_reg <= {16'd0, tokens} * {16'd0, in_groups};
     out_words_reg <= {16'd0, tokens} * {16'd0, groups};
-    weight_blocks_reg <= {16'd0, chunks} * {16'd0, blocks};
-    group_total_reg <= {9'd0, groups} * {16'd0, group_words};
+    weight_blocks_reg <= {16'd0, chunks_reg} * {16'd0, blocks_reg};
+    group_total_reg <= {9'd0, groups} * {16'd0, group_words_reg};
     bad_field_reg <= bad_table || bad_pool || bad_last || bad_chain || bad_mixing || bad_size || !fixed;
     unfit_field_reg <= {12'd0, chunk_weights} > WEIGHT_ROOM || {12'd0, chunk_weights} > MOST_INPUTS
-                       || (token_mixing && {16'd0, chunks} > CHUNK_ROOM) || {23'd0, table_words} > TABLE_ROOM
+                       || (token_mixing && {16'd0, chunks_reg} > CHUNK_ROOM) || {23'd0, table_words_reg} > TABLE_ROOM
                        || (keep && {16'd0, number_reg} >= LAYER_ROOM);
   end
 
@@ -400,11 +451,11 @@ module simd_loader #(
   reg bad_reg;
   reg unfit_reg;
   reg cut_reg;
-  wire [37:0] total = {2'd0, weight_blocks_reg, 4'd0} + {21'd0, chunks, 1'b0} + {13'd0, group_total_reg};
+  wire [36:0] total = {1'b0, weight_blocks_reg, 4'd0} + {20'd0, chunks_reg, 1'b0} + {12'd0, group_total_reg};
   wire [32:0] layer_words = {1'b0, words} + 33'd1;
 
   always @(posedge clk) begin
-    bad_reg <= bad_field_reg || total != {6'd0, words} || (first && in_words_reg != image_words);
+    bad_reg <= bad_field_reg || total != {5'd0, words} || (first && in_words_reg != image_words);
     unfit_reg <= unfit_field_reg || (first && in_words_reg > IMAGE_ROOM) || out_words_reg > ACTIVATION_ROOM
                  || ((res_affine || add) && out_words_reg > RESIDUAL_ROOM)
                  || (token_mixing && {weight_blocks_reg, 4'd0} > {4'd0, WEIGHT_ROOM});

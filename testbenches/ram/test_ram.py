@@ -11,11 +11,16 @@ from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
 
+SIZES = [(1, 1), (2, 128), (5, 9), (64, 8)]
+DEFAULT_SIZE = (16, 128)
+"""Words and bits where no parameter says otherwise."""
+
 
 @cocotb.test()
 async def gives_what_was_written(dut):
     """Random writes and reads of any words at once: a read gives the old word, one cycle later, and then holds it."""
     words, width = dut.WORDS.value.to_signed(), len(dut.write_data)
+    assert (words, width) in (*SIZES, DEFAULT_SIZE)
     assert len(dut.write_address) == len(dut.read_address) == max(1, (words - 1).bit_length())
     rng = generator(f"ram {words} {width}")
     start_clock(dut)
@@ -46,7 +51,12 @@ async def gives_what_was_written(dut):
     assert reads > 100
 
 
-@pytest.mark.parametrize(("words", "width"), [(1, 1), (2, 128), (5, 9), (64, 8)])
+@pytest.mark.parametrize(("words", "width"), SIZES)
 def test_ram(words: int, width: int, tmp_path: Path) -> None:
     """ram.v keeps what it is given."""
     simulate(__name__, "ram", tmp_path, {"WORDS": words, "WIDTH": width})
+
+
+def test_default_size(tmp_path: Path) -> None:
+    """So it does in the size that it has by default."""
+    simulate(__name__, "ram", tmp_path)

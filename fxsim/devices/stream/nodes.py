@@ -9,7 +9,20 @@ from fxsim.devices.settings import Settings
 from fxsim.devices.stream.roms import node_files, rtl_parameters, stream_order, write_roms
 from fxsim.families import recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 from fxsim.paths import rtl_dir
 
 _ADD_PAIR = """\
@@ -42,9 +55,21 @@ module add_pair (
   );
 endmodule
 """
+_NOT_TAKEN = NotTaken("because it has no module of it")
+
 _TOPS: OperatorTable[str] = OperatorTable(
     "the module of the streaming accelerator",
-    {Linear: "linear", Affine: "affine", Relu: "relu", Lut: "activation_table", Add: "add_pair", Pool: "pool"},
+    {
+        Linear: "linear",
+        Affine: "affine",
+        Relu: "relu",
+        Lut: "activation_table",
+        Add: "add_pair",
+        Pool: "pool",
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 _PAIR_FILE = "add_pair.v"
 

@@ -20,7 +20,20 @@ from fxsim.engines.compiled.layout import ALIGNMENT, TOKENS_STEP, Panels, UInt8,
 from fxsim.engines.compiled.products import lane_order
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -200,6 +213,8 @@ class Lowering(NamedTuple):
     code: Callable[[Any, Isa], int]
 
 
+_NOT_TAKEN = NotTaken("because it has no kernel of it; the reference engine computes it")
+
 LOWER: OperatorTable[Lowering] = OperatorTable(
     "the compiled engine",
     {
@@ -213,6 +228,9 @@ LOWER: OperatorTable[Lowering] = OperatorTable(
         Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE),
         Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU),
         Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE),
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
     },
 )
 """The lowering of each operator."""

@@ -12,7 +12,7 @@ from types import FunctionType
 
 from fxsim.explain.case import Case, Change
 from fxsim.explain.hypotheses import order, requantise, simple, table
-from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 from fxsim.plugins import find_plugins, load_plugin
 
 Hypothesis = Callable[[Case], Iterator[Change]]
@@ -25,6 +25,8 @@ def none(_case: Case) -> Iterator[Change]:
     yield from ()
 
 
+_NOT_TAKEN = NotTaken("because it has no hypotheses yet")
+
 HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
     "the list of hypotheses",
     {
@@ -34,6 +36,9 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Add: (*simple.ADD, *order.HYPOTHESES),
         Pool: (*simple.POOL, *order.HYPOTHESES),
         Lut: (*table.HYPOTHESES, *order.HYPOTHESES),
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
     },
 )
 """From an operator: its hypotheses, the simplest first."""
@@ -47,13 +52,26 @@ FITTED: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Add: order.FITTED,
         Pool: order.FITTED,
         Lut: (*table.FITTED, *order.FITTED),
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
     },
 )
 """From an operator: its hypotheses that find their parameters in the trace, also beside another change."""
 
 TRIALS: OperatorTable[Hypothesis] = OperatorTable(
     "the list of trials",
-    {Linear: requantise.trials, Affine: requantise.trials, Relu: none, Add: none, Pool: none, Lut: none},
+    {
+        Linear: requantise.trials,
+        Affine: requantise.trials,
+        Relu: none,
+        Add: none,
+        Pool: none,
+        Lut: none,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator: parameters that are not seen by themselves, all of them, beside which others are fitted."""
 

@@ -15,7 +15,7 @@ from fxsim.explain.contracts import contract
 from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.rules import Rounding, Rule, compute, cut
 from fxsim.graph import INPUT, Model, Node
-from fxsim.operators import Add, Affine, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 
 _BITS_MIN = 2
 _GROUPS = (
@@ -133,9 +133,21 @@ def _none(_op: Relu | Add | Pool) -> Iterator[Change]:
     yield from ()
 
 
+_NOT_TAKEN = NotTaken("because no other size of it is tried yet")
+
 SIZES: OperatorTable[Callable[..., Iterator[Change]]] = OperatorTable(
     "the sweep of sizes",
-    {Linear: _weights, Affine: _weights, Lut: _points, Relu: _none, Add: _none, Pool: _none},
+    {
+        Linear: _weights,
+        Affine: _weights,
+        Lut: _points,
+        Relu: _none,
+        Add: _none,
+        Pool: _none,
+        Conv: _NOT_TAKEN,
+        MaxPool: _NOT_TAKEN,
+        Threshold: _NOT_TAKEN,
+    },
 )
 """From an operator: what it is with weights of fewer bits, or with fewer points."""
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from fxsim.contract import TableRule
+from fxsim.contract import Shape, TableRule
 from fxsim.graph import Graph, Node, accumulator_bound
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
 
 _INT32_BITS = 32
 
@@ -19,7 +19,7 @@ class Body:
     """The body of an operator's function: the template that it is made of, and the values of its variables."""
 
     template: str
-    values: Mapping[str, int | str]
+    values: Mapping[str, int | str | Shape]
 
 
 def body_of(graph: Graph, node: Node) -> Body:
@@ -78,7 +78,39 @@ def _lut(graph: Graph, node: Node) -> Body:
     return Body("lut_points.c.j2", values | reading)
 
 
+def _conv(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Conv)
+    outputs, rows, columns, each = op.weight.shape
+    reading = {"kernel": (rows, columns), "stride": op.stride, "dilation": op.dilation, "padding": op.padding}
+    values = {"outputs": outputs, "each": each, "share": outputs // op.groups}
+    return Body("conv.c.j2", {**_image(graph, node), **reading, **values})
+
+
+def _max_pool(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, MaxPool)
+    return Body("max_pool.c.j2", {**_image(graph, node), "kernel": op.kernel, "stride": op.stride})
+
+
+def _image(graph: Graph, node: Node) -> dict[str, Shape]:
+    """Rows, columns and channels of the image that a node reads, and of the places that it gives."""
+    return {"size": graph.inputs_of(node)[0].shape, "places": graph.tensors[node.name].shape}
+
+
+def _threshold(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Threshold)
+    channels, steps = op.threshold.shape
+    rows = graph.tensors[node.name].size // channels
+    return Body("threshold.c.j2", {"rows": rows, "channels": channels, "steps": steps})
+
+
 BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
-    "the C export", {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut}
-)
+    "the C export",
+    {
+        Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
+        MaxPool: _max_pool, Threshold: _threshold,
+    },
+)  # fmt: skip
 """The body of each operator's C function."""

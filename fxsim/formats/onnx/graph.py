@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fxsim.contract import TableRule
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
 
 BATCH = "batch"
 """The name of the first dimension where it is dynamic."""
@@ -294,10 +294,72 @@ def _lut(builder: _Builder, node: Node) -> None:
     builder.narrow(builder.apply("Add", (t0, rounded), f"{name}/value"), name)
 
 
+def _conv(builder: _Builder, node: Node) -> None:
+    """Bytes x - low and w + 128, channels first, with zero points -low and 128: ConvInteger takes them off and sums.
+
+    It pads with its input's zero point, which adds nothing. The sums of bytes fit int32, as in `_linear`.
+    """
+    op = node.op
+    assert isinstance(op, Conv)
+    (x,) = node.inputs
+    number = builder.graph.tensors[x].number
+    summed = op.weight[0].size
+    if number.bits > _BYTE or summed > _MATMUL_INTEGER_MAX:
+        raise ModelError(
+            f"the ONNX export takes a conv of up to {_BYTE} bits and {_MATMUL_INTEGER_MAX:,} products a sum, node "
+            f"'{node.name}' has {number.bits} bits and {summed:,} products"
+        )
+    weight = np.ascontiguousarray(op.weight.transpose(0, 3, 1, 2)).astype(np.int16) + 128
+    factor = builder.tensor(f"{node.name}/weight", weight.astype(np.uint8))
+    first = builder.apply("Transpose", (builder.byte(x),), f"{node.name}/channels_first", perm=[0, 3, 1, 2])
+    zeros = builder.scalar(-number.low, np.uint8), builder.scalar(128, np.uint8)
+    acc = builder.apply(
+        "ConvInteger", (first, factor, *zeros), f"{node.name}/sum", dilations=op.dilation, group=op.groups,
+        kernel_shape=op.weight.shape[1:3], pads=op.padding, strides=op.stride,
+    )  # fmt: skip
+    builder.narrow(builder.apply("Transpose", (acc,), f"{node.name}/last", perm=[0, 2, 3, 1]), node.name)
+
+
+def _max_pool(builder: _Builder, node: Node) -> None:
+    """The greatest of what lies at each place of a window, taken by strides: MaxPool takes no integers but bytes."""
+    op = node.op
+    assert isinstance(op, MaxPool)
+    places = builder.graph.shapes[node.name][:2]
+    wide = builder.int32(node.inputs[0])
+    parts = []
+    for r, s in np.ndindex(*op.kernel):
+        ends = [first + (n - 1) * step + 1 for first, n, step in zip((r, s), places, op.stride, strict=True)]
+        sizes = builder.sizes(r, s), builder.sizes(*ends), builder.sizes(1, 2), builder.sizes(*op.stride)
+        parts.append(builder.apply("Slice", (wide, *sizes), f"{node.name}/place_{r}_{s}"))
+    builder.narrow(builder.apply("Max", tuple(parts), f"{node.name}/greatest"), node.name)
+
+
+def _threshold(builder: _Builder, node: Node) -> None:
+    """Comparisons with every threshold, of channels that rise and of those that fall, counted; then the level."""
+    op = node.op
+    assert isinstance(op, Threshold)
+    name, last = node.name, builder.sizes(-1)
+    value = builder.apply("Unsqueeze", (builder.int32(node.inputs[0]), last), f"{name}/value")
+    steps = builder.tensor(f"{name}/threshold", op.threshold)
+    passed = []
+    for comparison, channels in (("GreaterOrEqual", op.rising == 1), ("LessOrEqual", op.rising == 0)):
+        found = builder.apply(comparison, (value, steps), f"{name}/{comparison}")
+        mask = builder.tensor(f"{name}/{comparison}/channels", channels[:, None])
+        passed.append(builder.apply("And", (found, mask), f"{name}/{comparison}/own"))
+    either = builder.apply("Or", tuple(passed), f"{name}/passed")
+    counted = builder.apply("Cast", (either,), f"{name}/counted", to=TensorProto.INT32)
+    count = builder.apply("ReduceSum", (counted, last), f"{name}/count", keepdims=0)
+    builder.look_up(builder.tensor(f"{name}/levels", op.levels), count, name)
+
+
 def _wide_type(bits: int) -> npt.DTypeLike:
     return np.int32 if bits <= _SUM_BITS_MAX else np.int64
 
 
 _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
-    "the ONNX export", {Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut}
-)
+    "the ONNX export",
+    {
+        Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
+        MaxPool: _max_pool, Threshold: _threshold,
+    },
+)  # fmt: skip

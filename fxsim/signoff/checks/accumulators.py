@@ -7,7 +7,7 @@ import numpy as np
 from fxsim.contract import Number
 from fxsim.errors import FxsimError
 from fxsim.graph import Graph, Node, accumulator_bound
-from fxsim.operators import Add, Affine, Linear, Lut, NotTaken, OperatorTable, Pool, Relu
+from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
 from fxsim.signoff.context import Context, Outcome, summarise
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Names
@@ -63,8 +63,8 @@ def _reach(graph: Graph, node: Node, channel: int, sign: int) -> int:
     return sum(w * (x.high if w * sign > 0 else x.low) for w, x in terms)
 
 
-def _weighted(op: Linear | Affine, channel: int, x: Number) -> list[Term]:
-    return [(int(w), x) for w in np.atleast_1d(op.weight[channel])]
+def _weighted(op: Linear | Affine | Conv, channel: int, x: Number) -> list[Term]:
+    return [(int(w), x) for w in np.ravel(op.weight[channel])]
 
 
 _NO_SUM = NotTaken("because it has no accumulator")
@@ -78,6 +78,9 @@ TERMS: OperatorTable[Callable[..., list[Term]]] = OperatorTable(
         Lut: _NO_SUM,
         Add: lambda _op, _channel, x, r: [(1, x), (1, r)],
         Pool: lambda op, _channel, x: op.tokens * [(1, x)],
+        Conv: _weighted,
+        MaxPool: _NO_SUM,
+        Threshold: _NO_SUM,
     },
 )
 """Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""

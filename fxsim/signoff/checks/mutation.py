@@ -44,7 +44,8 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
     Mutants are those of the modules of `accelerator` (by default of both), or of `modules` alone, drawn by `seed` from
     every module and kind in turn. `python`: those of the contract's and the engines' own functions in place of
     Verilog's, `modules` as `contract.arithmetic`. `others`: whether the tests of modules that use a mutated one are
-    run, too. A waiver of a mutant that was not drawn, or did not survive, fails the check.
+    run, too. `whole`: whether what they leave alive is tried by co-simulation and proof of the accelerators. A waiver
+    of a mutant that was not drawn, or did not survive, fails the check.
     """
 
     at_least: Annotated[float, Meta(gt=0, le=1)]
@@ -54,6 +55,7 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
     count: Annotated[int, Meta(ge=1, le=100_000)] = 1500
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 1
     others: bool = True
+    whole: bool = False
     waivers: tuple[MutantWaiver, ...] = ()
 
     @property
@@ -70,6 +72,8 @@ class MutationCheck(Check, frozen=True, tag="mutation", kw_only=True):
         """The accelerator must be one of the project's own, and is none of Python; nothing may be waived twice."""
         if self.python and self.accelerator is not None:
             yield "names an accelerator, of which nothing is Python: leave it out, or `python`"
+        if self.python and self.whole:
+            yield "asks for the whole accelerators, of which nothing is Python: leave out `whole`, or `python`"
         if self.accelerator is not None and self.accelerator not in _ACCELERATORS:
             yield f"names accelerator '{self.accelerator}', expected of: {', '.join(_ACCELERATORS)}"
         ids = [waiver.id for waiver in self.waivers]
@@ -83,7 +87,9 @@ class ModuleScore(Record, frozen=True):
     module: str
     mutants: int
     module_test: int
+    lint: int
     other_test: int
+    whole: int
     equivalent: int
     survived: int
     timed_out: int
@@ -127,6 +133,7 @@ def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
         raise SkipCheck(f"what judges mutants is not installed: the extras {', '.join(absent)}")
     from fxsim.mutation.benches import testbenches_dir
     from fxsim.mutation.run import Request, mutate
+    from fxsim.mutation.whole import Accelerators
 
     try:
         testbenches_dir()
@@ -152,7 +159,8 @@ def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
         accelerator=check.accelerator, modules=check.modules or (), count=check.count, seed=check.seed,
         others=check.others,
     )  # fmt: skip
-    found = mutate(request, progress=context.progress)
+    judges = (lambda stop: Accelerators(request.rtl, stop, request.fresh)) if check.whole else None
+    found = mutate(request, progress=context.progress, whole=judges)
     context.note_hash("rtl", read_sources(rtl_dir()).sha256)
     note_judges(check, context)
     return judge(check, found, context)
@@ -211,10 +219,14 @@ def _place(row: Judged) -> str:
     return f"{row.file}:{row.line}"
 
 
+def _killed(row: ModuleScore) -> int:
+    return row.module_test + row.lint + row.other_test + row.whole
+
+
 def _counts(row: Score) -> ModuleScore:
     return ModuleScore(
-        row.name, row.mutants, row.module_test, row.other_test, row.equivalent, row.survived, row.timed_out,
-        row.invalid, row.score,
+        row.name, row.mutants, row.module_test, row.lint, row.other_test, row.whole, row.equivalent, row.survived,
+        row.timed_out, row.invalid, row.score,
     )  # fmt: skip
 
 
@@ -223,7 +235,7 @@ def _survivor(row: Judged, waived: str | None) -> Survivor:
     return Survivor(row.id, _place(row), row.kind, source, change, row.verdict, waived)
 
 
-_COLUMNS = (Column("module", whole=True), *(Column(title, number=True) for title in COLUMNS if title != "by the whole"))
+_COLUMNS = (Column("module", whole=True), *(Column(title, number=True) for title in COLUMNS))
 _SURVIVORS = (
     Column("id", whole=True), Column("place", whole=True), Column("kind"), Column("line"), Column("change"),
     Column("waived"),
@@ -250,8 +262,8 @@ def _write(rows: Sequence[tuple[str, MutationScore]]) -> list[Block]:
 
 def _cells(row: ModuleScore) -> tuple[str | int | Cell, ...]:
     return (
-        row.module, row.mutants, row.module_test, row.other_test, row.equivalent, row.survived, row.timed_out,
-        row.invalid, Cell(percent(row.score), strong=True),
+        row.module, row.mutants, row.module_test, row.lint, row.other_test, row.whole, row.equivalent, row.survived,
+        row.timed_out, row.invalid, Cell(percent(row.score), strong=True),
     )  # fmt: skip
 
 
@@ -267,15 +279,15 @@ KIND = Kind(
     report=(
         Tile(
             "mutants killed",
-            lambda check: sum(row.total.module_test + row.total.other_test for row in check.details.of(MutationScore)),
+            lambda check: sum(_killed(row.total) for row in check.details.of(MutationScore)),
         ),
         Section(
             "Mutation score",
             _named,
             _write,
             "A mutant is one small edit of the Verilog, or of a function of the engines. Killed by the module's own "
-            "tests, or by those of modules that use it; equivalent where it is proved to change nothing, under the "
-            "parameters of the module's cases or for all that the function may be given.",
+            "tests, by lint, by tests of modules that use it, or by the whole; equivalent where it is proved to change "
+            "nothing, under the parameters of the module's cases or for all that the function may be given.",
             topic=Topic.MUTATION,
         ),
     ),

@@ -1,0 +1,416 @@
+"""Networks of few bits: convolution, greatest of a window, thresholds, and FINN's published networks of them."""
+
+import json
+import os
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fxsim
+from fxsim import contract
+from fxsim.cli import main
+from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
+from fxsim.engines.c import run_c
+from fxsim.engines.loops import run_loops
+from fxsim.errors import FileError, ModelError
+from fxsim.formats.onnx import export_onnx
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import Conv, Lut, MaxPool, Operator, Relu, Threshold
+from tests.conftest import ROOT
+from tests.strategies import arrays_of, numbers
+
+Array = npt.NDArray[Any]
+
+AXES = (ROW, COLUMN, CHANNEL)
+INT2, INT16, UINT8 = Number(2), Number(16), Number(8, Sign.UNSIGNED)
+
+
+def one(op: Operator, shape: tuple[int, ...], number: Number = INT8) -> Model:
+    """A model of one operator on an image of rows, columns and channels."""
+    return Model(Graph(Tensor(AXES, shape, number), (Node("y", op, (INPUT,)),)), "one")
+
+
+# --- The rules, each against a statement of its own: Python integers, one value after the other ----------------------
+
+
+def conv_by_hand(op: Conv, x: Array) -> dict[tuple[int, ...], int]:
+    """A convolution of one image: each pixel is sent to the outputs that it is a part of."""
+    rows, columns, _ = x.shape
+    outputs, kernel_rows, kernel_columns, each = op.weight.shape
+    top, left, bottom, right = op.padding
+    ends = [
+        (size + before + after - apart * (kernel - 1) - 1) // step
+        for size, before, after, apart, kernel, step in zip(
+            (rows, columns), (top, left), (bottom, right), op.dilation, (kernel_rows, kernel_columns), op.stride,
+            strict=True,
+        )
+    ]  # fmt: skip
+    y: dict[tuple[int, ...], int] = dict.fromkeys(product(range(ends[0] + 1), range(ends[1] + 1), range(outputs)), 0)
+    for (i, j, channel), value in np.ndenumerate(x):
+        for n, r, s in product(range(outputs), range(kernel_rows), range(kernel_columns)):
+            down, over = i + top - r * op.dilation[0], j + left - s * op.dilation[1]
+            group = n * op.groups // outputs
+            place = down // op.stride[0], over // op.stride[1], n
+            if down % op.stride[0] or over % op.stride[1] or place not in y or channel // each != group:
+                continue
+            y[place] += int(value) * int(op.weight[n, r, s, channel - group * each])
+    return y
+
+
+def pool_by_hand(op: MaxPool, x: Array) -> dict[tuple[int, ...], int]:
+    """The greatest of each window, the last of it sorted."""
+    (rows, columns), (down, over) = op.kernel, op.stride
+    return {
+        (i // down, j // over, c): sorted(x[i : i + rows, j : j + columns, c].ravel().tolist())[-1]
+        for i in range(0, x.shape[0] - rows + 1, down)
+        for j in range(0, x.shape[1] - columns + 1, over)
+        for c in range(x.shape[2])
+    }
+
+
+def threshold_by_hand(op: Threshold, x: Array) -> dict[tuple[int, ...], int]:
+    """A staircase: the level of a value is found between sorted thresholds."""
+    y = {}
+    for place, value in np.ndenumerate(x):
+        steps = sorted(op.threshold[place[-1]].tolist(), reverse=not op.rising[place[-1]])
+        k = 0
+        while k < len(steps) and (steps[k] <= value if op.rising[place[-1]] else steps[k] >= value):
+            k += 1
+        y[place] = int(op.levels[k])
+    return y
+
+
+BY_HAND = {Conv: conv_by_hand, MaxPool: pool_by_hand, Threshold: threshold_by_hand}
+
+
+@st.composite
+def convs(draw: st.DrawFn, bits_max: int = 5) -> tuple[Conv, Tensor]:
+    """A convolution that fits an image, and that image's tensor."""
+    groups, each, share = (draw(st.integers(1, 3)) for _ in range(3))
+    kernel, dilation = ([draw(st.integers(1, 3)) for _ in range(2)] for _ in range(2))
+    spans = [dilation[i] * (kernel[i] - 1) for i in range(2)]
+    padding = tuple(draw(st.integers(0, spans[i % 2])) for i in range(4))
+    stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    around = [padding[i] + padding[2 + i] for i in range(2)]
+    shape = *(max(1, spans[i] + 1 - around[i]) + draw(st.integers(0, 4)) for i in range(2)), groups * each
+    weight_number = Number(draw(st.integers(2, 4)))
+    weight = draw(arrays_of(weight_number, (share * groups, *kernel, each)))
+    number = draw(numbers(2, bits_max))
+    op = Conv(weight, stride, padding, (dilation[0], dilation[1]), groups, weight_number, INT16)  # type: ignore[arg-type]
+    return op, Tensor(AXES, shape, number)
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> tuple[MaxPool, Tensor]:
+    """A pool that fits an image, and that image's tensor."""
+    kernel, stride = ((draw(st.integers(1, 3)), draw(st.integers(1, 3))) for _ in range(2))
+    shape = *(kernel[i] + draw(st.integers(0, 4)) for i in range(2)), draw(st.integers(1, 3))
+    return MaxPool(kernel, stride), Tensor(AXES, shape, draw(numbers(2)))
+
+
+@st.composite
+def thresholds(draw: st.DrawFn) -> tuple[Threshold, Tensor]:
+    """Thresholds near the values that an image may have, and that image's tensor."""
+    x, out = draw(numbers(2)), draw(numbers(2))
+    shape = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    steps = draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = rng.integers(x.low - 1, x.high + 2, (shape[2], steps)).astype(np.int32)
+    ends = rng.choice(np.array([-(2**31), 2**31 - 1, x.low, x.high], np.int32), values.shape)
+    values = np.where(rng.random(values.shape) < 0.2, ends, values)
+    rising = rng.integers(0, 2, shape[2]).astype(np.uint8)
+    return Threshold(values, rising, draw(arrays_of(out, (steps + 1,))), out), Tensor(AXES, shape, x)
+
+
+@given(case=st.one_of(convs(), pools(), thresholds()), data=st.data())
+def test_every_engine_computes_what_is_computed_by_hand(case: tuple[Operator, Tensor], data: st.DataObject) -> None:
+    """Contract, reference engine, plain loops and the model file give each operator's values."""
+    op, tensor = case
+    model = one(op, tensor.shape, tensor.number)
+    x = data.draw(arrays_of(tensor.number, (2, *tensor.shape)))
+    found = fxsim.run(model, x)["y"]
+    assert found.dtype == model.graph.tensors["y"].number.dtype
+    for image, y in zip(x, found, strict=True):
+        expected = BY_HAND[type(op)](op, image)  # type: ignore[operator]  # each takes its own
+        assert {place: int(value) for place, value in np.ndenumerate(y)} == expected
+    np.testing.assert_array_equal(run_loops(model, x, ("y",))["y"], found)
+
+
+def test_thresholds_of_every_value() -> None:
+    """Each int8 value against each threshold, in both directions: x >= t counts, or x <= t, ties too."""
+    t = np.arange(-130, 131, dtype=np.int32)
+    x = np.broadcast_to(np.arange(-128, 128, dtype=np.int8)[:, None], (256, len(t)))
+    for rising, compare in ((1, int.__ge__), (0, int.__le__)):
+        directions = np.full(len(t), rising, np.uint8)
+        found = contract.threshold(x, t[:, None], directions, np.array([-1, 1], np.int8))
+        for row, value in zip(found.tolist(), range(-128, 128), strict=True):
+            assert row == [1 if compare(value, step) else -1 for step in range(-130, 131)]
+
+
+# --- The forms that leave the package --------------------------------------------------------------------------------
+
+
+def small(seed: int = 3) -> Model:
+    """A network of every operator: groups, padding, dilation, stride, both directions, ternary weights."""
+    rng = np.random.default_rng(seed)
+
+    def steps(channels: int, least: int, most: int, levels: list[int], out: Number) -> Threshold:
+        values = rng.integers(least, most, (channels, len(levels) - 1)).astype(np.int32)
+        rising = rng.integers(0, 2, channels).astype(np.uint8)
+        return Threshold(values, rising, np.array(levels, out.dtype), out)
+
+    def weight(*shape: int) -> Array:
+        return rng.integers(-1, 2, shape).astype(np.int8)
+
+    nodes = (
+        Node("conv0", Conv(weight(6, 3, 3, 2), padding=(1, 2, 0, 1), dilation=(1, 2), weight_number=INT2), (INPUT,)),
+        Node("act0", steps(6, -300, 300, [-1, 0, 1], INT2), ("conv0",)),
+        Node("pool", MaxPool((2, 2), (2, 1)), ("act0",)),
+        Node("conv1", Conv(weight(4, 2, 3, 3), (1, 2), groups=2, weight_number=INT2), ("pool",)),
+        Node("act1", steps(4, -5, 5, [0, 3, 9, 15], Number(4, Sign.UNSIGNED)), ("conv1",)),
+        Node("wide", MaxPool((1, 1), (1, 1)), ("act1",)),
+        Node("scores", Conv(weight(5, 1, 1, 4), weight_number=INT2), ("wide",)),
+    )
+    return Model(Graph(Tensor(AXES, (7, 9, 2), UINT8), nodes), "small_few_bits")
+
+
+def images(model: Model, count: int, seed: int = 7) -> Array:
+    """Random images of a model's input format."""
+    number = model.graph.input.number
+    rng = np.random.default_rng(seed)
+    drawn: Array = rng.integers(number.low, number.high, (count, *model.graph.input_shape), number.dtype, endpoint=True)
+    return drawn
+
+
+def equal_taps(found: dict[str, Array], expected: dict[str, Array]) -> None:
+    """Every tap is there, with the same values."""
+    assert found.keys() == expected.keys()
+    for tap, values in expected.items():
+        np.testing.assert_array_equal(found[tap], values, tap)
+
+
+def test_a_model_file_gives_the_same_network(tmp_path: Path) -> None:
+    """Saved and read, it has the same operators and the same bytes."""
+    model = small()
+    fxsim.save(model, tmp_path / "a.safetensors")
+    again = fxsim.load(tmp_path / "a.safetensors")
+    assert again == model
+    fxsim.save(again, tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    x = images(model, 3)
+    expected = fxsim.run(model, x, "all")
+    assert all(len(np.unique(values)) > 1 for values in expected.values())
+    equal_taps(fxsim.run(again, x, "all"), expected)
+    equal_taps(run_loops(again, x, model.graph.taps), expected)
+
+
+def test_info_and_vectors_take_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`info` counts by hand's rules; `vectors` writes what its check, from its own files alone, finds equal."""
+    model = small()
+    fxsim.save(model, tmp_path / "m.safetensors")
+
+    def call(*args: str | Path) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        out = capsys.readouterr().out
+        assert caught.value.code == 0, out
+        return out
+
+    summary = json.loads(call("info", tmp_path / "m.safetensors", "--json"))
+    conv, steps = summary["operators"][:2]
+    # 3 x 3 x 2 weights an output, of which there are 6 x 8 x 6; 6 x 2 thresholds of 4 bytes, 6 directions, 3 levels.
+    assert (conv["kind"], conv["shape"], conv["macs"]) == ("conv", [6, 8, 6], 18 * 6 * 8 * 6)
+    assert (steps["kind"], steps["number"], steps["table_bytes"]) == ("threshold", "int2", 4 * 12 + 6 + 3)
+    weights = np.abs(model.graph.by_name["conv0"].op.weight.astype(int)).sum(axis=(1, 2, 3))  # type: ignore[attr-defined]
+    assert conv["acc_bits_needed"] <= int(255 * weights.max()).bit_length() + 1 <= conv["acc_bits"]
+    call("vectors", tmp_path / "m.safetensors", "--random", "2", "--taps", "all", "-o", tmp_path / "v")
+    assert "2 images of small_few_bits" in call("vectors", "--check", tmp_path / "v")
+    # The format of a tap of 4 bits without sign is one digit a value.
+    lines = (tmp_path / "v" / "taps" / "act1.hex").read_text().split()
+    stimulus = np.load(tmp_path / "v" / "stimulus.npy")
+    assert [int(line, 16) for line in lines] == fxsim.run(model, stimulus, "act1")["act1"].ravel().tolist()
+
+
+def test_c_computes_every_tap() -> None:
+    """The network in C gives every tap's values."""
+    model = small()
+    x = images(model, 5)
+    equal_taps(run_c(model, x, model.graph.taps), fxsim.run(model, x, "all"))
+
+
+@pytest.mark.onnx
+def test_onnx_computes_every_tap(tmp_path: Path) -> None:
+    """ONNX Runtime gives every tap's values."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = small()
+    x = images(model, 5)
+    export_onnx(model, tmp_path / "small.onnx", taps="all")
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    found = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {INPUT: x}), strict=True))
+    equal_taps(found, fxsim.run(model, x, "all"))
+
+
+@pytest.mark.onnx
+def test_onnx_refuses_what_it_cannot_sum(tmp_path: Path) -> None:
+    """A convolution of inputs above 8 bits is refused by name."""
+    model = one(Conv(np.ones((1, 1, 1, 1), np.int8)), (1, 1, 1), Number(9))
+    with pytest.raises(FileError, match="takes a conv of up to 8 bits and 33,025 products a sum, node 'y' has 9 bits"):
+        export_onnx(model, tmp_path / "y.onnx")
+
+
+def test_the_compiled_engine_refuses_and_auto_goes_on() -> None:
+    """Each operator is refused by its name; `auto` computes with the reference engine."""
+    weight = np.ones((1, 1, 1, 1), np.int8)
+    for op in (Conv(weight, out=Number(16)), MaxPool((1, 1), (1, 1))):
+        with pytest.raises(ModelError, match="the compiled engine takes int8 tensors of tokens and channels"):
+            fxsim.run(one(op, (1, 1, 1)), np.zeros((1, 1, 1, 1), np.int8), engine="compiled")
+    steps = Threshold(np.zeros((2, 1), np.int32), np.ones(2, np.uint8), np.array([3, 4], np.int8))
+    model = Model(Graph((1, 2), (Node("y", steps, (INPUT,)), Node("z", Relu(), ("y",)))), "steps")
+    x = np.array([[[-1, 0]]], np.int8)
+    with pytest.raises(ModelError, match="node 'y': the compiled engine does not take the operator 'threshold'"):
+        fxsim.run(model, x, engine="compiled")
+    assert fxsim.run(model, x)["z"].tolist() == [[[3, 4]]]
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+WEIGHT = np.ones((2, 3, 3, 1), np.int8)
+STEPS, UP, LEVELS = np.zeros((2, 2), np.int32), np.ones(2, np.uint8), np.zeros(3, np.int8)
+REFUSED: dict[str, tuple[Any, str]] = {
+    "stride 0": (lambda: Conv(WEIGHT, (0, 1)), "conv stride is .0, 1., expected 2 numbers of 1 to 65536"),
+    "three strides": (lambda: Conv(WEIGHT, (1, 1, 1)), "conv stride is .1, 1, 1., expected 2 numbers"),
+    "half a stride": (lambda: Conv(WEIGHT, (1.5, 1)), "conv stride is 1.5, expected a whole number"),
+    "padding of two": (lambda: Conv(WEIGHT, padding=(1, 1)), "conv padding is .1, 1., expected 4 numbers of 0 to"),
+    "padding as wide as the kernel": (
+        lambda: Conv(WEIGHT, padding=(2, 2, 3, 2)),
+        r"conv padding is \(2, 2, 3, 2\), expected less than the kernel spans, \[2, 2\] at most",
+    ),
+    "dilation 0": (lambda: Conv(WEIGHT, dilation=(1, 0)), "conv dilation is .1, 0., expected 2 numbers of 1"),
+    "groups": (lambda: Conv(WEIGHT, groups=3), "conv of 2 outputs cannot have 3 groups"),
+    "weights of too many bits": (lambda: Conv(2 * WEIGHT, weight_number=INT2), "conv weight reaches from 2 to 2"),
+    "unsigned sums": (lambda: Conv(WEIGHT, out=UINT8), "conv result number is uint8, expected a signed number"),
+    "tokens": (
+        lambda: Graph((3, 1), (Node("y", Conv(WEIGHT), (INPUT,)),)),
+        "node 'y': conv takes rows, columns and channels, its input has the axes token, channel",
+    ),
+    "other channels": (lambda: one(Conv(WEIGHT), (3, 3, 2)), "conv of 1 x 1 channels cannot take an input of 2"),
+    "too small": (lambda: one(Conv(WEIGHT), (3, 2, 1)), r"conv of 3 x 3 does not fit into an input of shape \(3, 2, 1"),
+    "sums too wide": (
+        lambda: one(Conv(WEIGHT, out=Number(11)), (3, 3, 1)),
+        r"output channel 0: the accumulator can reach \[-1152, 1143\], which needs 12 bits, but 11 are stated",
+    ),
+    "much padding": (
+        lambda: one(Conv(np.ones((1, 2, 2, 1), np.int8), (1, 1), (9999,) * 4, (9999, 9999)), (1, 1, 1)),
+        "conv pads an image to more than 67,108,864 values",
+    ),
+    "window of nothing": (lambda: MaxPool((0, 1), (1, 1)), "max_pool kernel is .0, 1., expected 2 numbers of 1 to"),
+    "window too large": (lambda: one(MaxPool((2, 2), (1, 1)), (1, 2, 1)), "max_pool of 2 x 2 does not fit into an"),
+    "direction 2": (lambda: Threshold(STEPS, 2 * UP, LEVELS), r"threshold rising is \[2, 2\], expected 2 of 0 or 1"),
+    "a level missing": (lambda: Threshold(STEPS, UP, LEVELS[1:]), "threshold has 2 levels, expected 3 for 2 thresh"),
+    "a level too high": (
+        lambda: Threshold(STEPS, UP, LEVELS + np.int8(2), INT2), "threshold levels reaches from 2 to 2, expected int2",
+    ),
+    "other thresholds": (
+        lambda: one(Threshold(STEPS, UP, LEVELS), (1, 1, 3)), "threshold of 2 channels cannot take an input of shape",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused(case: str) -> None:
+    """Operators that state what cannot be, and inputs that do not fit, are refused with one sentence."""
+    build, message = REFUSED[case]
+    with pytest.raises(ModelError, match=message):
+        build()
+
+
+# --- FINN's published networks ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finn() -> Path:
+    """The folder of FINN's published arrays: beside the checkout, or where FXSIM_NETWORKS says."""
+    override = os.environ.get("FXSIM_NETWORKS")
+    folder = (Path(override) if override else ROOT.parent / "shared" / "networks") / "finn"
+    if not folder.is_dir():
+        pytest.skip("FINN's networks not found: ../shared/networks/finn is absent and FXSIM_NETWORKS is not set")
+    return folder
+
+
+def published(arrays: Any, layer: int) -> tuple[Array, Array]:
+    """Weights and thresholds of a layer as published: +-1 [N, K], int32 [N, n], which are to be exceeded."""
+    weight = arrays[f"weight{layer}"]
+    if weight.dtype == np.uint8:
+        weight = 2 * np.unpackbits(weight, axis=1, count=int(arrays[f"columns{layer}"])).astype(np.int8) - 1
+    return weight, arrays[f"threshold{layer}"]
+
+
+def passed(limits: Array) -> Threshold:
+    """Thresholds x > t as steps x >= t + 1, to -1, 1, or with two of them to -1, 0, 1."""
+    levels = [-1, 1] if limits.shape[1] == 1 else [-1, 0, 1]
+    return Threshold((limits + 1).astype(np.int32), np.ones(len(limits), np.uint8), np.array(levels, np.int8), INT2)
+
+
+def finn_graph(arrays: Any, source: Tensor, encoder: Operator, kernels: tuple[int, ...], pooled: set[int]) -> Graph:
+    """A chain of FINN's layers behind an encoder, all of them sums of products.
+
+    Where inputs are binary the published limits are of matches m = (K + dot) / 2, and m > T where dot > 2 T - K. The
+    first layer's, where it takes 8-bit inputs, are of twice the sum: 2 sum > T where sum > floor(T / 2).
+    """
+    nodes = [Node("encode", encoder, (INPUT,))]
+    for layer, kernel in enumerate(kernels):
+        weight, limits = published(arrays, layer)
+        shaped = weight.reshape(len(weight), kernel, kernel, -1)
+        nodes.append(Node(f"conv{layer}", Conv(shaped, weight_number=INT2), (nodes[-1].name,)))
+        if limits.shape[1] == 0:
+            break
+        if layer == 0 and isinstance(encoder, Lut):
+            limits = limits >> 1
+        elif limits.shape[1] == 1:
+            limits = 2 * limits - weight.shape[1]
+        nodes.append(Node(f"act{layer}", passed(limits), (nodes[-1].name,)))
+        if layer in pooled:
+            nodes.append(Node(f"pool{layer}", MaxPool((2, 2), (2, 2)), (nodes[-1].name,)))
+    return Graph(source, nodes)
+
+
+def test_lfc_gives_the_published_labels(finn: Path) -> None:
+    """FINN's fully connected LFC W1A1: the published program's 64 output bits, for every picture that has them."""
+    pixels = np.load(finn / "lfc_images.npz")["images"]
+    bits = np.load(finn / "lfcW1A1_labels.npz")["label_bits"]
+    ink = Threshold(np.full((832, 1), 128, np.int32), np.ones(832, np.uint8), np.array([-1, 1], np.int8), INT2)
+    source = Tensor(AXES, (1, 1, 832), UINT8)
+    model = Model(finn_graph(np.load(finn / "lfcW1A1_params.npz"), source, ink, (1, 1, 1, 1), set()), "lfcW1A1")
+    # 48 inputs of padding, which count as -1: no ink.
+    x = np.pad(pixels, [(0, 0), (0, 48)])[:, None, None, :][: len(bits)]
+    fired = fxsim.run(model, x)["act3"].reshape(len(bits), 64)
+    assert [[int(v) for v in image] for image in fired] == [
+        [1 if int(b) >> c & 1 else -1 for c in range(64)] for b in bits
+    ]
+
+
+@pytest.mark.parametrize("name", ["cnvW1A1", "cnvW1A2", "cnvW2A2"])
+def test_cnv_gives_the_published_scores(finn: Path, name: str, tmp_path: Path) -> None:
+    """FINN's CNV: the 64 scores of the published program, for every picture it has them of, also from a model file."""
+    pictures = np.load(finn / "cnv_images.npz")
+    scores = np.load(finn / f"{name}_scores.npz")["scores"]
+    # floor(256 p / 255 - 128 + 1/2), at most 127: pixels in 1/128.
+    codes = np.array([min((512 * p - 128 * 510 + 255) // 510, 127) for p in range(256)], np.int8)
+    pixels = Lut(np.tile(codes, (3, 1)), TableRule.FULL, UINT8)
+    arrays = np.load(finn / f"{name}_params.npz")
+    graph = finn_graph(arrays, Tensor(AXES, (32, 32, 3), UINT8), pixels, (3,) * 6 + (1,) * 3, {1, 3})
+    fxsim.save(Model(graph, name), tmp_path / "cnv.safetensors")
+    model = fxsim.load(tmp_path / "cnv.safetensors")
+    x = np.ascontiguousarray(pictures["images"].transpose(0, 2, 3, 1)[: len(scores)])
+    found = fxsim.run(model, x, ("encode", "conv8"))
+    encoded = pictures["inputs_q7"].transpose(0, 2, 3, 1)[: len(scores)]
+    np.testing.assert_array_equal(found["encode"], encoded)
+    dots = found["conv8"].reshape(len(scores), 64).astype(np.int64)
+    # With binary inputs the published program counts matches.
+    np.testing.assert_array_equal((512 + dots) // 2 if name == "cnvW1A1" else dots, scores)
