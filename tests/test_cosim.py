@@ -423,12 +423,13 @@ def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
 
 def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
     """A result that is overwritten while its reader waits: right in a free run, found under stalls, the same again."""
-    rtl = edited_rtl(tmp_path, ("linear.v", "if (sum_valid && y_free) y_reg <= y;", "if (sum_valid) y_reg <= y;"))
+    rtl = edited_rtl(tmp_path, ("axis_register.v", "if (output_free) output_reg <=", "output_reg <="))
     assert compare(rtl=rtl, power_on_seeds=[1]).passed
     result = compare(rtl=rtl, stall="random:1")
     assert not result.passed
     assert result.first_mismatch is not None
-    assert result.first_mismatch.tap == "classifier"
+    # The slice behind the last tap is what waits for the reader.
+    assert result.first_mismatch.tap == "m_axis"
     assert result.faults[0].kind == "beat changed while waiting"
     assert result.replay is not None
     assert result.replay[1] < IMAGES
