@@ -15,7 +15,20 @@ from fxsim.explain.contracts.runs import Runs, Setting, differing
 from fxsim.explain.rules import rows_last
 from fxsim.explain.whole import APPLY
 from fxsim.graph import Model
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 
 class Between(Struct, frozen=True, kw_only=True):
@@ -226,6 +239,7 @@ SEARCH: OperatorTable[Callable[..., Found]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator, its inputs' tensors and two contracts: an input on which they differ, or why there is none."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fxsim.contract import Number, TableRule
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -259,6 +260,7 @@ COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator, a rule and its inputs' values, int64 [image, ...] each: its result under that rule."""

@@ -10,7 +10,20 @@ from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Int64
 from fxsim.explain.contracts.reach import Reach
 from fxsim.explain.rules import Rule, compute, requantised, rows_last
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 SUMS_MAX = 1 << 25
 """Most sums of an operator that are computed."""
@@ -146,6 +159,7 @@ SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator, its inputs' tensors and two rules: `solve`, of what becomes of sums and of single values."""

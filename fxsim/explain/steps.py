@@ -14,6 +14,7 @@ from fxsim.explain.result import Fault
 from fxsim.explain.rules import Rule, compute
 from fxsim.graph import Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -238,6 +239,7 @@ _STEPS: OperatorTable[Callable[[Node, list[Int64], Place], Made]] = OperatorTabl
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From a node, its inputs in one image and a place of its result: steps, result, what it was before the limits."""

@@ -12,7 +12,20 @@ from fxsim.explain.contracts import CONTRACTS, Contract
 from fxsim.explain.locate import Located
 from fxsim.explain.rules import CONTRACT, compute, rows_last, sums
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Images = npt.NDArray[np.int64]
 
@@ -52,6 +65,7 @@ APPLY: OperatorTable[Callable[..., Int64]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator, a contract and its inputs' values, int64 [image, ...] each: its result; ModelError where the

@@ -12,7 +12,20 @@ from types import FunctionType
 
 from fxsim.explain.case import Case, Change
 from fxsim.explain.hypotheses import order, requantise, simple, table
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 from fxsim.plugins import find_plugins, load_plugin
 
 Hypothesis = Callable[[Case], Iterator[Change]]
@@ -39,6 +52,7 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator: its hypotheses, the simplest first."""
@@ -55,6 +69,7 @@ FITTED: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator: its hypotheses that find their parameters in the trace, also beside another change."""
@@ -71,6 +86,7 @@ TRIALS: OperatorTable[Hypothesis] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator: parameters that are not seen by themselves, all of them, beside which others are fitted."""
