@@ -247,11 +247,12 @@ def command(
         return
     if history is not None and no_history:
         raise click.UsageError("--history and --no-history exclude one another")
+    if folder is not None:
+        # First: what else is written may lie in it.
+        prepare_output(folder)
     for target in (junit, sarif, markdown):
         if target is not None:
             check_target(target)
-    if folder is not None:
-        prepare_output(folder)
     earlier = history if no_history or history is not None or folder is None else folder / HISTORY
     if earlier is not None:
         check_target(earlier)

@@ -18,7 +18,6 @@ from fxsim.operators import (
     Linear,
     Lut,
     MaxPool,
-    NotTaken,
     OperatorTable,
     Pool,
     Relu,
@@ -30,7 +29,7 @@ SUMS_MAX = 1 << 25
 AT_ONCE = 1 << 22
 """Most sums of one output, or inputs of an operator, that are computed at once."""
 
-_ELSEWHERE = ("weight", "operand", "other", "gather", "arrange", "only")
+_ELSEWHERE = ("instead", "weight", "operand", "other", "gather", "arrange", "only")
 """Fields of a rule that change more than what becomes of a sum or of one value."""
 _BY_ROW = ("biases", "shift")
 
@@ -145,7 +144,9 @@ def _pool(op: Pool, tensors: Sequence[Tensor], one: Rule, other: Rule) -> Solved
     return Solved((values,), f"a sum of {sums[at]}")
 
 
-_NOT_TAKEN = NotTaken("because no rule of it is told apart yet")
+def _unsolved(*_: object) -> Solved:
+    return Solved(None, "nothing is solved for such an operator", decided=False)
+
 
 SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
     "a solver for inputs that tell apart",
@@ -156,10 +157,7 @@ SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
         Lut: _by_channel,
         Add: _add,
         Pool: _pool,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
-        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        **dict.fromkeys((Conv, MaxPool, Threshold, *FEATURE_MAPS), _unsolved),
     },
 )
 """From an operator, its inputs' tensors and two rules: `solve`, of what becomes of sums and of single values."""
