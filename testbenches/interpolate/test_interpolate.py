@@ -41,7 +41,7 @@ async def equals_the_contract(dut):
         assert got == want & 0xFF, f"t0 {t0}, t1 {t1}, frac {frac}: {got:#04x}, expected {want}"
 
 
-@pytest.mark.parametrize("frac_w", [0, *(pytest.param(w, marks=pytest.mark.thorough) for w in (1, 2, 3, 5)), 4, 6])
+@pytest.mark.parametrize("frac_w", [0, 1, *(pytest.param(w, marks=pytest.mark.thorough) for w in (2, 3, 5)), 4, 6])
 def test_interpolate(frac_w: int, tmp_path: Path) -> None:
     """interpolate.v equals the contract at every corner."""
     simulate(__name__, "interpolate", tmp_path, {"FRAC_W": frac_w})
