@@ -31,8 +31,9 @@ from fxsim.paths import golden_dir, rtl_dir, verilog_files
 from fxsim.traces import open_trace
 from fxsim.traces.kept import Given, read_kept
 
-REQUANTISE, INTERPOLATE, TABLE, POOL, ADD = (
-    "lib/requantise.v", "lib/interpolate.v", "stream/activation_table.v", "stream/pool.v", "lib/saturating_add.v",
+REQUANTISE, SEGMENT, TABLE, POOL, ADD, LINEAR = (
+    "lib/requantise.v", "lib/segment_step.v", "stream/activation_table.v", "stream/pool.v", "lib/saturating_add.v",
+    "stream/linear.v",
 )  # fmt: skip
 Change = tuple[str, str, str]
 """A file of the Verilog, an expression that stands there once, and what takes its place."""
@@ -88,6 +89,26 @@ _AWAY = (
     "  wire signed [47:0] away_cut = (shift == 8'd0) ? away_sum : ((away_sum + away_add) >>> shift);\n"
     "  wire [7:0] away_y = (away_cut > 48'sd127) ? 8'h7f : (away_cut < -48'sd128) ? 8'h80 : away_cut[7:0];",
 )
+
+
+_AT_ONCE = (
+    (
+        "wire [9:0] shifted;\n  shift_clip #(\n      .ACC_W(ACC_W)\n  ) shift_sum (\n"
+        "      .acc(sum),\n      .shift(shift_reg),\n      .y(shifted)\n  );",
+        "wire [9:0] shifted;\n  assign shifted[9:8] = 2'd0;\n"
+        "  requantise #(\n      .ACC_W(ACC_W)\n  ) requantise_sum (\n"
+        "      .acc(sum),\n      .shift(shift_reg),\n      .bias(bias_reg),\n      .y(shifted[7:0])\n  );",
+    ),
+    (
+        "  requantise #(\n      .ACC_W(10)\n  ) requantise_shifted (\n      .acc(shifted_reg),\n"
+        "      .shift(8'd1),\n      .bias(shifted_bias_reg),\n      .y(y)\n  );",
+        "  assign y = shifted_reg[7:0];",
+    ),
+)
+"""What makes `linear` requantise its sums in the first of its two stages, by `requantise` alone.
+
+So a fault there meets whole sums with their own shifts.
+"""
 
 
 def _requantise(label: str, note: str, old: str, new: str) -> RtlFault:
@@ -173,18 +194,22 @@ def _faults() -> Iterator[RtlFault]:
     )  # fmt: skip
     for name, bit in {
         "floor": "1'b0", "ceiling": "(|product[FRAC_W-1:0])",
-        "toward_zero": "(product[PRODUCT_W-1] && |product[FRAC_W-1:0])",
+        "toward_zero": "(difference[DIFFERENCE_W-1] && |product[FRAC_W-1:0])",
         "half_even": "(product[FRAC_W-1] && (product[FRAC_W] || |product[FRAC_W-2:0]))",
-        "half_away": "(product[FRAC_W-1] && (!product[PRODUCT_W-1] || |product[FRAC_W-2:0]))",
+        "half_away": "(product[FRAC_W-1] && (!difference[DIFFERENCE_W-1] || |product[FRAC_W-2:0]))",
         "half_down": "(product[FRAC_W-1] && |product[FRAC_W-2:0])",
-        "half_toward_zero": "(product[FRAC_W-1] && (product[PRODUCT_W-1] || |product[FRAC_W-2:0]))",
+        "half_toward_zero": "(product[FRAC_W-1] && (difference[DIFFERENCE_W-1] || |product[FRAC_W-2:0]))",
     }.items():  # fmt: skip
-        change = (INTERPOLATE, "product[FRAC_W-1]", bit)
+        change = (SEGMENT, "product[FRAC_W-1]", bit)
         yield RtlFault(f"rounding_{name}", "the rounding bit of an interpolation", (change,))
-    yield RtlFault("lut_no_interpolation", "the segment's start", ((INTERPOLATE, "sum[7:0]", "t0"),))
+    yield RtlFault(
+        "lut_no_interpolation",
+        "the segment's start",
+        ((TABLE, "start_reg + step_reg[8:1] + {7'd0, step_reg[0]}", "start_reg"),),
+    )
     yield RtlFault(
         "lut_fraction_signed", "the fraction's first bit is a sign",
-        ((INTERPOLATE, "{{(PRODUCT_W - FRAC_W) {1'b0}}, frac}", "{{(PRODUCT_W - FRAC_W) {frac[FRAC_W-1]}}, frac}"),),
+        ((SEGMENT, "{1'b0, frac}", "{frac[FRAC_W-1], frac}"),),
     )  # fmt: skip
     yield _table(
         "lut_fraction_width", "one bit of the fraction",
@@ -372,6 +397,16 @@ def _described(model: Model, folder: Path) -> Path:
     return path
 
 
+def requantise_at_once(folder: Path) -> None:
+    """Let `linear` in the Verilog of a folder requantise in one stage. FxsimError where its text is another one."""
+    linear = (folder / LINEAR).read_text(encoding="utf-8")
+    for old, new in _AT_ONCE:
+        if linear.count(old) != 1:
+            raise FxsimError(f"rtl/{LINEAR} has {old!r} {linear.count(old)} times, expected once")
+        linear = linear.replace(old, new)
+    (folder / LINEAR).write_text(linear, encoding="utf-8")
+
+
 def put_in(folder: Path, faults: Iterable[RtlFault]) -> None:
     """Put faults into the Verilog of a folder; `fault.hex` there says which, counted from 1, it has (0: none)."""
     places: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -414,6 +449,7 @@ class Bench:
         self.model, self.x, self.faults, self.folder = model, x, tuple(faults), folder
         (folder / "rtl").mkdir()
         self.dut = _described(model, folder / "rtl")
+        requantise_at_once(folder / "rtl")
         put_in(folder / "rtl", self.faults)
 
     def run(self, number: int, in_four_states: bool = False) -> Named:

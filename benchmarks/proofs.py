@@ -66,7 +66,7 @@ CHANGES = (
         "quotient_extended + rounding_bit + bias_extended",
         "quotient_extended + bias_extended",
     ),
-    Change("rounding", "lib/interpolate.v", " + {{(STEP_W - 1) {1'b0}}, product[FRAC_W-1]}", ""),
+    Change("rounding", _TABLE, " + {7'd0, step_reg[0]}", ""),
     Change("rounding", _POOL, " + {7'd0, sum[TOKEN_W-1]}", ""),
     Change("bias", _REQUANTISE, "rounding_bit + bias_extended", "rounding_bit - bias_extended"),
     Change("bias", _REQUANTISE, "{(SUM_W - 8) {bias[7]}}", "{(SUM_W - 8) {1'b0}}"),
@@ -86,9 +86,9 @@ CHANGES = (
     Change("sign", _DOT, "wire signed [7:0] w_lane", "wire [7:0] w_lane"),
     Change("sign", _DOT, "wire signed [7:0] x_lane", "wire [7:0] x_lane"),
     Change(
-        "sign", "lib/interpolate.v",
-        "{{(PRODUCT_W - DIFFERENCE_W) {difference[DIFFERENCE_W-1]}}",
-        "{{(PRODUCT_W - DIFFERENCE_W) {1'b0}}",
+        "sign", "lib/segment_step.v",
+        "wire signed [DIFFERENCE_W-1:0] difference_signed",
+        "wire [DIFFERENCE_W-1:0] difference_signed",
     ),
     Change("sign", _POOL, "{{TOKEN_W{s_axis_tdata[7]}}", "{{TOKEN_W{1'b0}}"),
     Change("sign", "stream/relu.v", "s_axis_tdata[7] ? 8'd0", "s_axis_tdata[6] ? 8'd0", psa=False),
@@ -142,7 +142,12 @@ CHANGES = (
         "assign s_axis_tready = !skid_valid_reg;",
         "assign s_axis_tready = 1'b1;",
     ),
-    Change("handshake", _FIFO, "assign s_axis_tready = stored_reg != FULL;", "assign s_axis_tready = 1'b1;"),
+    Change(
+        "handshake", _FIFO,
+        "assign s_axis_tready = stored_reg != FULL;",
+        "assign s_axis_tready = 1'b1;",
+        every="axis_fifo",
+    ),
     Change(
         "handshake", _TRANSPOSE,
         "assign s_axis_tready = writable;",
@@ -150,7 +155,7 @@ CHANGES = (
         every="transpose",
     ),
     Change("handshake", _POOL, "y_valid_reg <= accepted && last_token", "y_valid_reg <= accepted"),
-    Change("handshake", _LINEAR, "wire advance = !sum_valid || y_free;", "wire advance = 1'b1;"),
+    Change("handshake", _LINEAR, "wire advance = !sum_valid || shifted_free;", "wire advance = 1'b1;", every="linear"),
     # In modules that are proved alone.
     Change(
         "index", _DOT,
@@ -199,7 +204,7 @@ CHANGES = (
     Change("index", _LOOKUP, "odd_entry + {15'd0, odd}", "odd_entry", module="table_lane", device="simd"),
     Change(
         "rounding", "lib/interpolate.v",
-        " + {{(STEP_W - 1) {1'b0}}, product[FRAC_W-1]}",
+        " + {7'd0, step[0]}",
         "",
         module="table_lane", device="simd",
     ),
@@ -231,7 +236,7 @@ CHANGES = (
         "reg signed [15:0] product_reg",
         module="mac_cell", device="simd",
     ),
-    Change("width", _REQUANTISE, "(ACC_W > 8 ? ACC_W : 8) + 2", "(ACC_W > 8 ? ACC_W : 8) + 1", module="requantise"),
+    Change("width", _REQUANTISE, "(ACC_W > 8 ? ACC_W : 8) + 1", "(ACC_W > 8 ? ACC_W : 8) + 2", module="requantise"),
     Change("shift", _LANE, "by_row ? row_shift : lane_shift", "lane_shift", module="simd_lane", device="simd"),
     Change("order", _LANE, "scaled : linear_4_reg", "scaled : linear_3_reg", module="simd_lane", device="simd"),
     Change("operation", _LANE, "next_relu && add_7_reg", "next_relu && add_6_reg", module="simd_lane", device="simd"),

@@ -188,8 +188,9 @@ def test_the_command_proves_and_its_evidence_is_checked_again(
 @pytest.mark.parametrize(
     ("device", "module"),
     [
-        ("stream", "saturating_add"), ("stream", "interpolate"), ("stream", "frame_guard"), ("stream", "frame_tag"),
-        ("stream", "dot_product"), ("simd", "mac_cell"), ("simd", "pool_lane"),
+        ("stream", "saturating_add"), ("stream", "segment_step"), ("stream", "shift_clip"), ("stream", "frame_guard"),
+        ("stream", "frame_tag"), ("stream", "dot_product"), ("simd", "interpolate"), ("simd", "mac_cell"),
+        ("simd", "pool_lane"),
         ("simd", "simd_range"), pytest.param("simd", "simd_lane", marks=pytest.mark.slow),
         pytest.param("simd", "ram", marks=pytest.mark.slow), pytest.param("simd", "delay_line", marks=pytest.mark.slow),
         pytest.param("simd", "mac_tile", marks=pytest.mark.slow),

@@ -72,6 +72,8 @@ VARIANTS: dict[str, list[Parameters]] = {
     "pool": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 2, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 3}],
     "ram": [{"WORDS": 1, "WIDTH": 1}, {"WORDS": 2}, {"WORDS": 3}],
     "requantise": [{"ACC_W": width} for width in (2, 7, 8, 9, 16, 32)],
+    "segment_step": [{"FRAC_W": width} for width in range(1, 7)],
+    "shift_clip": [{"ACC_W": width} for width in (10, 16, 32)],
     "simd_control": [{"ADDRESS_W": 32, "QUIET": 1}, {"ADDRESS_W": 63}],
     "simd_epilogue": [
         {"ACC_W": 2, "RESIDUAL_WORDS": 1, "TABLE_WORDS": 4},
@@ -137,6 +139,8 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("ram", "WORDS_is_below_1"): {"WORDS": 0},
     ("ram", "WIDTH_is_below_1"): {"WIDTH": 0},
     ("requantise", "ACC_W_is_below_2"): {"ACC_W": 1},
+    ("segment_step", "FRAC_W_is_not_1_to_6"): {"FRAC_W": 0},
+    ("shift_clip", "ACC_W_is_below_10"): {"ACC_W": 9},
     ("simd_control", "QUIET_is_below_1"): {"QUIET": 0},
     ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384"): {"ACTIVATION_WORDS": 32768},
     ("simd_core", "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"): {"IMAGE_WORDS": 65536},
@@ -164,6 +168,7 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("token_mixer", "BLOCK_is_not_0_to_99"): {"BLOCK": -1},
     ("transpose", "ROWS_is_below_1"): {"ROWS": 0},
     ("transpose", "COLS_is_below_1"): {"COLS": 0},
+    ("transpose", "ROWS_times_COLS_is_above_16777216"): {"ROWS": 4096, "COLS": 4097},
 }
 """By module and message: parameters that must stop it with that message."""
 

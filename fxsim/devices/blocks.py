@@ -105,6 +105,26 @@ module prove_interpolate #(
 endmodule
 """
 
+SEGMENT_STEP = """\
+module prove_segment_step #(
+    parameter FRAC_W = 2
+) (
+    input  wire signed [7:0] t0,
+    input  wire signed [7:0] t1,
+    input  wire [FRAC_W-1:0] frac,
+    output wire              wrong
+);
+  wire [8:0] step;
+  segment_step #(.FRAC_W(FRAC_W)) block (.t0(t0), .t1(t1), .frac(frac), .step(step));
+  // floor(2 (t1 - t0) frac / 2^FRAC_W), modulo 512
+  wire signed [31:0] start = t0;
+  wire signed [31:0] stop = t1;
+  wire signed [31:0] part = {1'b0, frac};
+  wire signed [31:0] halves = (2 * (stop - start) * part) >>> FRAC_W;
+  assign wrong = step != halves[8:0];
+endmodule
+"""
+
 AFFINE_LANE = f"""\
 module prove_affine_lane (
     input  wire              clk,
@@ -178,6 +198,10 @@ def blocks_of(acc_bits: Iterable[int], fraction_bits: Iterable[int]) -> dict[str
         "interpolate": tuple(
             ProvableBlock(f"interpolate ({bits} bits)", "prove_interpolate", INTERPOLATE, {"FRAC_W": bits})
             for bits in sorted(set(fraction_bits))
+        ),
+        "segment_step": tuple(
+            ProvableBlock(f"segment_step ({bits} bits)", "prove_segment_step", SEGMENT_STEP, {"FRAC_W": bits})
+            for bits in sorted(set(fraction_bits) - {0})
         ),
         "saturating_add": (ProvableBlock("saturating_add", "prove_saturating_add", SATURATING_ADD, {}),),
         "affine_lane": (ProvableBlock("affine_lane", "prove_affine_lane", AFFINE_LANE, {}, cycle=1),),

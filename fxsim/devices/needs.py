@@ -48,7 +48,8 @@ def requantise_needs(instance: str, low: int, high: int, what: str) -> Iterator[
     for signal in ("appended", "wide"):
         yield Need(instance, signal, bits + 1, f"{what} and a rounding bit", signed=True)
     yield Need(instance, "quotient", bits, what)
-    widest = bits_needed(low - 128, high + 1 + 127)
+    # What is rounded up has been shifted, and goes no further than what is not.
+    widest = bits_needed(min(low, 0) - 128, max(high, 0) + 127)
     for signal in ("quotient_extended", "rounding_bit", "bias_extended", "sum"):
         yield Need(instance, signal, widest, f"{what}, rounded up, and a bias")
 
@@ -76,14 +77,20 @@ def interpolate_needs(instance: str, fraction: int) -> Iterator[Need]:
     if fraction == 0:
         return
     yield Need(instance, "frac", fraction, "the fraction of a segment", exact=True)
-    difference, most = 255, 255 * (2**fraction - 1)
-    yield Need(instance, "lerp.difference", bits_needed(-difference, difference), "the difference of two points")
-    for signal in ("difference_extended", "frac_extended", "product"):
-        what = "a difference times a fraction"
-        signed = None if signal == "product" else True
-        yield Need(instance, f"lerp.{signal}", bits_needed(-most, most), what, signed=signed)
-    yield Need(instance, "lerp.step", bits_needed(-difference, difference), "a step between two points")
-    yield Need(instance, "lerp.sum", DATA_BITS, "a value between two points")
+    yield Need(instance, "lerp.step", DATA_BITS + 1, "a step modulo 256 and a rounding bit", exact=True)
+    yield from segment_step_needs(f"{instance}.lerp.step_in_segment", fraction)
+
+
+def segment_step_needs(instance: str, fraction: int) -> Iterator[Need]:
+    """The inside of `segment_step.v` for fractions of so many bits, 1 or more."""
+    yield from data_needs(instance, "t0 t1", "a point of a table")
+    yield Need(instance, "frac", fraction, "the fraction of a segment", exact=True)
+    difference = bits_needed(-255, 255)
+    yield Need(instance, "difference", difference, "the difference of two points")
+    yield Need(instance, "difference_signed", difference, "the difference of two points", signed=True)
+    yield Need(instance, "frac_signed", fraction + 1, "the fraction of a segment, with a sign", signed=True)
+    yield Need(instance, "product", DATA_BITS + fraction, "a difference times a fraction, modulo 256 segments")
+    yield Need(instance, "step", DATA_BITS + 1, "a step modulo 256 and a rounding bit", exact=True)
 
 
 def fraction_bits(op: Lut) -> int:

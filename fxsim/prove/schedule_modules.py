@@ -257,7 +257,7 @@ def affine(parameters: dict[str, int]) -> Properties:
 
 
 def activation_table(parameters: dict[str, int]) -> Properties:
-    """A table per channel, in two stages."""
+    """A table per channel, in three stages."""
     channels, points, rule = parameters["CHANNELS"], parameters["POINTS"], parameters["TABLE_RULE"]
     stored = points + (rule == 2)
     fraction = 8 - (points - 1).bit_length()
@@ -270,19 +270,26 @@ def activation_table(parameters: dict[str, int]) -> Properties:
     gh_t1 <= points[interpolated.end_address];
     gh_fraction <= index[{fraction - 1}:0];
   end
-  wire [7:0] gh_y;
-  interpolate #(.FRAC_W({fraction})) gh_interpolate (.t0(gh_t0), .t1(gh_t1), .frac(gh_fraction), .y(gh_y));
+  wire [8:0] gh_step;
+  segment_step #(.FRAC_W({fraction})) gh_segment (.t0(gh_t0), .t1(gh_t1), .frac(gh_fraction), .step(gh_step));
+  wire [7:0] gh_y = gh_t0 + gh_step[8:1] + {{7'd0, gh_step[0]}};
 """
+        ends = " && interpolated.t1_reg == gh_t1 && interpolated.frac_reg == gh_fraction"
+        step = " && interpolated.step_reg == gh_step"
     else:
         result = "  wire [7:0] gh_y = gh_t0;\n"
+        ends = step = ""
     return _single(
         "activation_table",
         {"CHANNELS": channels, "POINTS": points, "TABLE_RULE": rule},
-        2,
+        3,
         {
-            "inside": "gh_inside == {1'b0, points_valid_reg} + {1'b0, y_valid_reg}",
+            "inside": "gh_inside == {1'b0, points_valid_reg} + {1'b0, step_valid_reg} + {1'b0, y_valid_reg}",
             "channel": f"gh_channel <= {channels - 1} && base_reg == gh_base",
-            "points": "!(gh_follows && points_valid_reg && gh_before == y_valid_reg) || y == gh_y",
+            "points": "!(gh_follows && points_valid_reg && "
+            "gh_before == {1'b0, step_valid_reg} + {1'b0, y_valid_reg}) || "
+            f"(t0_reg == gh_t0{ends})",
+            "step": f"!(gh_follows && step_valid_reg && gh_before == y_valid_reg) || (start_reg == gh_t0{step})",
             "result": "!(gh_follows && gh_before == 0 && y_valid_reg) || y_reg == gh_y",
         },
         expected="gh_y",
@@ -299,9 +306,13 @@ def activation_table(parameters: dict[str, int]) -> Properties:
   reg [7:0] gh_t0;
   always @(posedge clk) if (gh_starts) gh_t0 <= points[start_address];
 {result}""",
-        needs=("interpolate",),
+        needs=("segment_step",),
         reached={"wraps": f"gh_in && gh_channel == {channels - 1}"},
-        splits={"points": ("gh_starts", "gh_in"), "result": ("gh_starts", "y_free && points_valid_reg")},
+        splits={
+            "points": ("gh_starts", "gh_in"),
+            "step": ("gh_starts", "step_free && points_valid_reg"),
+            "result": ("gh_starts", "y_free && step_valid_reg"),
+        },
     )
 
 
@@ -654,23 +665,25 @@ def linear(parameters: dict[str, int]) -> Properties:
     tag = wide + 4
     chain = [f"wire [{tag - 1}:0] gh_w0 = gh_leaves;"]
     chain.append(f"wire [{tag - 1}:0] gh_w1; wire gh_k1; assign gh_k1 = !y_valid_reg || gh_shown == gh_w0;")
-    steps = [("gh_w0", "y_valid_reg", "gh_w1")]
-    keeps = ["gh_k1"]
-    for i in range(latency):
-        stage = latency - 1 - i
+    chain.append(f"wire [{tag - 1}:0] gh_w2; wire gh_k2; assign gh_k2 = !shifted_valid_reg || gh_shifting == gh_w1;")
+    steps = [("gh_w0", "y_valid_reg", "gh_w1"), ("gh_w1", "shifted_valid_reg", "gh_w2")]
+    keeps = ["gh_k1", "gh_k2"]
+    for i in range(2, latency + 2):
+        stage = latency + 1 - i
         chain.append(
-            f"wire [{tag - 1}:0] gh_w{i + 2}; wire gh_k{i + 2}; "
-            f"assign gh_k{i + 2} = !gh_valids[{stage}] || gh_tags[{stage * tag}+:{tag}] == gh_w{i + 1};"
+            f"wire [{tag - 1}:0] gh_w{i + 1}; wire gh_k{i + 1}; "
+            f"assign gh_k{i + 1} = !gh_valids[{stage}] || gh_tags[{stage * tag}+:{tag}] == gh_w{i};"
         )
-        steps.append((f"gh_w{i + 1}", f"gh_valids[{stage}]", f"gh_w{i + 2}"))
-        keeps.append(f"gh_k{i + 2}")
+        steps.append((f"gh_w{i}", f"gh_valids[{stage}]", f"gh_w{i + 1}"))
+        keeps.append(f"gh_k{i + 1}")
     for before, there, after in steps:
         following = (
             f"({before}[{wide - 1}:0] == {last} ? {{{before}[{tag - 1}:{wide}] + 4'd1, {wide}'d0}} : {before} + 1'b1)"
         )
         chain.append(f"assign {after} = {there} ? {following} : {before};")
-    newest = f"gh_w{latency + 1}"
+    newest = f"gh_w{latency + 2}"
     follow = "{gh_number, gh_own}"
+    inside = "row_valid_reg || gh_valids != 0 || shifted_valid_reg || y_valid_reg"
     shifted = "s_axis_tdata" if size == 1 else f"{{s_axis_tdata, gh_row[{row - 1}:8]}}"
     return Properties(
         "linear",
@@ -680,10 +693,11 @@ def linear(parameters: dict[str, int]) -> Properties:
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
 {_constant("gh_own", wide)}{_constant("gh_sum", acc)}
   reg [2:0] gh_phase;               // of the followed row: 0 none, 1 comes in, 2 waits, 3 is used, 4 was for gh_own
-  reg [{_bits(latency) - 1}:0] gh_at;  // in phase 4: the stage of dot_product, {latency} for the result
+  reg [{_bits(latency + 1) - 1}:0] gh_at;  // in phase 4: the stage of dot_product, {latency} for the one behind it
   reg [3:0] gh_number, gh_taken, gh_used;  // of the row that is followed, that comes in, that is used
   reg [{row - 1}:0] gh_row;
   reg [{tag - 1}:0] gh_leaves, gh_shown;   // row and index of the next output, of what y_reg holds
+  reg [{tag - 1}:0] gh_shifting;           // of what shifted_reg holds
   reg [{wide - 1}:0] gh_sums;       // index of the next sum
   wire gh_starts = gh_in && collect_index_reg == 0 && gh_mark && gh_phase == 0 && gh_own <= {last};
   wire gh_fills = gh_in && (gh_starts || gh_phase == 1);
@@ -691,7 +705,8 @@ def linear(parameters: dict[str, int]) -> Properties:
   assign gh_hit = gh_issues && row_reg == gh_row && weight_row_reg == weights[gh_own];
   assign gh_tag = {{gh_used, row_index_reg}};
   wire gh_ends = row_used && row_index_reg == {last};
-  wire gh_result = sum_valid && y_free;
+  wire gh_shift = sum_valid && shifted_free;
+  wire gh_result = shifted_valid_reg && y_free;
   always @(posedge clk) begin
     if (rst) begin
       gh_phase <= 0;
@@ -702,29 +717,33 @@ def linear(parameters: dict[str, int]) -> Properties:
     end else begin
       if (gh_in && collect_index_reg == {size - 1}) gh_taken <= gh_taken + 1'b1;
       if (gh_ends) gh_used <= gh_used + 1'b1;
-      if (gh_result) gh_sums <= gh_sums == {last} ? 0 : gh_sums + 1'b1;
+      if (gh_shift) gh_sums <= gh_sums == {last} ? 0 : gh_sums + 1'b1;
       if (gh_out) gh_leaves <= gh_leaves[{wide - 1}:0] == {last} ?
           {{gh_leaves[{tag - 1}:{wide}] + 4'd1, {wide}'d0}} : gh_leaves + 1'b1;
       if (gh_fills) gh_phase <= collect_index_reg != {size - 1} ? 1 : row_load ? 3 : 2;
       else if (gh_phase == 2 && row_load) gh_phase <= 3;
       else if (gh_issues) gh_phase <= 4;
-      else if (gh_phase == 4 && gh_at == {latency} && gh_out) gh_phase <= 0;
+      else if (gh_phase == 4 && gh_at == {latency + 1} && gh_out) gh_phase <= 0;
       if (gh_issues) gh_at <= 0;
       else if (gh_phase == 4 && gh_at < {latency} && advance) gh_at <= gh_at + 1'b1;
+      else if (gh_phase == 4 && gh_at == {latency} && y_free) gh_at <= gh_at + 1'b1;
     end
     if (gh_starts) gh_number <= gh_taken;
     if (gh_fills) gh_row <= {shifted};
-    if (gh_result) gh_shown <= gh_tags[{(latency - 1) * tag}+:{tag}];
+    if (gh_shift) gh_shifting <= gh_tags[{(latency - 1) * tag}+:{tag}];
+    if (gh_result) gh_shown <= gh_shifting;
   end
   {chr(10).join(chain)}
   wire [{wide - 1}:0] gh_next_row = row_index_reg == {last} ? 0 : row_index_reg + 1'b1;
   wire [{wide - 1}:0] gh_next_sum = gh_sums == {last} ? 0 : gh_sums + 1'b1;
+  wire [9:0] gh_shifted;
   wire [7:0] gh_y;
-  requantise #(.ACC_W({acc})) gh_requantise (.acc(gh_sum), .shift(shifts[gh_own]), .bias(biases[gh_own]), .y(gh_y));
+  shift_clip #(.ACC_W({acc})) gh_shift_clip (.acc(gh_sum), .shift(shifts[gh_own]), .y(gh_shifted));
+  requantise #(.ACC_W(10)) gh_requantise (.acc(gh_shifted), .shift(8'd1), .bias(biases[gh_own]), .y(gh_y));
 {_stable("m_axis")}""",
         {
             "order": f"!(m_axis_tvalid && gh_phase != 0 && gh_leaves == {follow}) || "
-            f"(gh_phase == 4 && gh_at == {latency} && m_axis_tdata == gh_y)",
+            f"(gh_phase == 4 && gh_at == {latency + 1} && m_axis_tdata == gh_y)",
             "exists": f"!m_axis_tvalid || gh_leaves[{tag - 1}:{wide}] != gh_taken",
             "stable": _stays("m_axis"),
             "ready": "s_axis_tready || row_valid_reg",
@@ -738,7 +757,7 @@ def linear(parameters: dict[str, int]) -> Properties:
             "shift_reg == shifts[gh_sums] && bias_fetch_reg == gh_next_sum "
             ": bias_fetch_reg == 0 && gh_sums == 0 && gh_valids == 0 && !row_valid_reg)",
             "chain": f"{' && '.join(keeps)} && {newest} == {{gh_used, row_index_reg}} && "
-            f"gh_sums == gh_w1[{wide - 1}:0] && gh_leaves[{wide - 1}:0] <= {last}",
+            f"gh_sums == gh_w2[{wide - 1}:0] && gh_leaves[{wide - 1}:0] <= {last}",
             "phase": f"gh_phase <= 4 && (gh_phase == 0 || gh_own <= {last})",
             "fills": f"gh_phase != 1 || (collect_index_reg != 0 && gh_number == gh_taken && "
             f"((collect_reg ^ gh_row) >> (8 * ({size} - collect_index_reg))) == 0)",
@@ -747,8 +766,10 @@ def linear(parameters: dict[str, int]) -> Properties:
             "(row_valid_reg && row_reg == gh_row && gh_number == gh_used && row_index_reg <= gh_own)",
             "sums": f"!(gh_phase == 4 && gh_at < {latency}) || "
             f"(gh_valids[gh_at] && gh_hits[gh_at] && gh_at_tag == {follow})",
-            "result": f"!(gh_phase == 4 && gh_at >= {latency}) || "
-            f"(gh_at == {latency} && y_valid_reg && gh_shown == {follow} && y_reg == gh_y)",
+            "shifted": f"!(gh_phase == 4 && gh_at == {latency}) || (shifted_valid_reg && gh_shifting == {follow} && "
+            "shifted_reg == gh_shifted && shifted_bias_reg == biases[gh_own])",
+            "result": f"!(gh_phase == 4 && gh_at > {latency}) || "
+            f"(gh_at == {latency + 1} && y_valid_reg && gh_shown == {follow} && y_reg == gh_y)",
         },
         {
             "order": "output r OUT + n is the module's function of row r and of weights, bias and shift n",
@@ -757,16 +778,12 @@ def linear(parameters: dict[str, int]) -> Properties:
             "ready": _READY,
         },
         inputs={"gh_mark": 1, "gh_other": acc},
-        reached={"own": f"gh_out && gh_phase == 4 && gh_at == {latency}", "waits": "gh_m_axis_waits"},
+        reached={"own": f"gh_out && gh_phase == 4 && gh_at == {latency + 1}", "waits": "gh_m_axis_waits"},
         progress={
-            "moves": Progress(
-                "(row_valid_reg || gh_valids != 0 || y_valid_reg) && m_axis_tready", "gh_out", latency + 2, ("control",)
-            ),
-            "offers": Progress(
-                "row_valid_reg || gh_valids != 0 || y_valid_reg", "m_axis_tvalid", latency + 2, ("control",)
-            ),
+            "moves": Progress(f"({inside}) && m_axis_tready", "gh_out", latency + 3, ("control",)),
+            "offers": Progress(inside, "m_axis_tvalid", latency + 3, ("control",)),
         },
-        needs=("requantise",),
+        needs=("shift_clip", "requantise"),
         word=max(row, acc),
         stubs=_LINEAR_STUB.replace("@LATENCY@", str(latency)),
         patches=(
@@ -783,7 +800,10 @@ def linear(parameters: dict[str, int]) -> Properties:
                 "      .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
             ),
         ),
-        splits={"result": (f"gh_phase == 4 && gh_at == {latency - 1}", "gh_result")},
+        splits={
+            "shifted": (f"gh_phase == 4 && gh_at == {latency - 1}", "gh_shift"),
+            "result": (f"gh_phase == 4 && gh_at == {latency}", "gh_result"),
+        },
     )
 
 
@@ -946,7 +966,8 @@ def transpose(parameters: dict[str, int]) -> Properties:
 PARTS = {
     "affine_lane": "affine",
     "requantise": "affine and linear",
-    "interpolate": "activation_table",
+    "shift_clip": "linear",
+    "segment_step": "activation_table",
     "saturating_add": "add",
 }
 """Modules without a stream, as parts of which others they are proved."""

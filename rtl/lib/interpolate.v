@@ -25,22 +25,16 @@ module interpolate #(
       wire unused = &{1'b0, t1, frac};
       assign y = t0;
     end else begin : lerp
-      localparam DIFFERENCE_W = 9;                      // int8 - int8
-      localparam PRODUCT_W = DIFFERENCE_W + FRAC_W + 1; // times an unsigned fraction, which needs a sign bit here
-      localparam STEP_W = PRODUCT_W - FRAC_W;
-
-      wire [DIFFERENCE_W-1:0] difference = {t1[7], t1} - {t0[7], t0};
-      wire signed [PRODUCT_W-1:0] difference_extended = {{(PRODUCT_W - DIFFERENCE_W) {difference[DIFFERENCE_W-1]}},
-                                                         difference};
-      wire signed [PRODUCT_W-1:0] frac_extended = {{(PRODUCT_W - FRAC_W) {1'b0}}, frac};
-      wire [PRODUCT_W-1:0] product = difference_extended * frac_extended;
-      wire [STEP_W-1:0] step = product[PRODUCT_W-1:FRAC_W] + {{(STEP_W - 1) {1'b0}}, product[FRAC_W-1]};
-      wire [STEP_W-1:0] sum = {{(STEP_W - 8) {t0[7]}}, t0} + step;
-      wire unused = &{1'b0, sum[STEP_W-1:8]};
-      if (FRAC_W > 1) begin : below
-        wire unused_fraction = &{1'b0, product[FRAC_W-2:0]};
-      end
-      assign y = sum[7:0];
+      wire [8:0] step;
+      segment_step #(
+          .FRAC_W(FRAC_W)
+      ) step_in_segment (
+          .t0(t0),
+          .t1(t1),
+          .frac(frac),
+          .step(step)
+      );
+      assign y = t0 + step[8:1] + {7'd0, step[0]};
     end
   endgenerate
 

@@ -18,8 +18,8 @@ module requantise #(
 );
 
   localparam WIDE_W = ACC_W + 1;
-  // One bit more than the wider addend, one more for the rounding bit.
-  localparam SUM_W = (ACC_W > 8 ? ACC_W : 8) + 2;
+  // One bit more than the wider addend. The rounding bit needs none: where it is 1 the accumulator has been shifted.
+  localparam SUM_W = (ACC_W > 8 ? ACC_W : 8) + 1;
   localparam HIGH_W = SUM_W - 7;  // the sign and everything above an int8's seven magnitude bits
 
   generate

@@ -4,8 +4,8 @@
 // first value after reset is channel 0.
 //
 // With i = x + 128, m = i >> FRAC_W and f the FRAC_W bits below: y = t[m] + round_shift((t[m+1] - t[m]) * f, FRAC_W).
-// Two reads of one memory fetch both ends of the segment. Latency 2 cycles (memory, then interpolation), full rate;
-// s_axis_tready depends combinationally on m_axis_tready. Capacity 2 values.
+// Two reads of one memory fetch both ends of the segment. Latency 3 cycles (memory, product, sum), full rate;
+// s_axis_tready depends combinationally on m_axis_tready. Capacity 3 values.
 //
 // Parameters
 //   CHANNELS    channels, 1 or more
@@ -74,11 +74,13 @@ module activation_table #(
   reg [ADDRESS_W-1:0] base_reg;  // where the table of the next beat's channel begins
 
   reg points_valid_reg;
+  reg step_valid_reg;
   reg y_valid_reg;
   reg [7:0] y_reg;
 
   wire y_free = !y_valid_reg || m_axis_tready;
-  assign s_axis_tready = !points_valid_reg || y_free;
+  wire step_free = !step_valid_reg || y_free;
+  assign s_axis_tready = !points_valid_reg || step_free;
   wire accepted = s_axis_tvalid && s_axis_tready;
 
   wire [7:0] index = {!s_axis_tdata[7], s_axis_tdata[6:0]};  // x + 128
@@ -93,12 +95,16 @@ module activation_table #(
   end
 
   reg [7:0] t0_reg;
-  always @(posedge clk) if (accepted) t0_reg <= points[start_address];
+  reg [7:0] start_reg;  // t0 of the second stage
+  always @(posedge clk) begin
+    if (accepted) t0_reg <= points[start_address];
+    if (step_free && points_valid_reg) start_reg <= t0_reg;
+  end
 
   wire [7:0] y;
   generate
     if (FRAC_W == 0) begin : exact
-      assign y = t0_reg;
+      assign y = start_reg;
     end else begin : interpolated
       reg [7:0] t1_reg;
       reg [FRAC_W-1:0] frac_reg;
@@ -110,25 +116,31 @@ module activation_table #(
           frac_reg <= index[FRAC_W-1:0];
         end
       end
-      interpolate #(
+      wire [8:0] step;
+      reg [8:0] step_reg;
+      segment_step #(
           .FRAC_W(FRAC_W)
-      ) interpolate_segment (
+      ) step_in_segment (
           .t0(t0_reg),
           .t1(t1_reg),
           .frac(frac_reg),
-          .y(y)
+          .step(step)
       );
+      always @(posedge clk) if (step_free && points_valid_reg) step_reg <= step;
+      assign y = start_reg + step_reg[8:1] + {7'd0, step_reg[0]};
     end
   endgenerate
 
   always @(posedge clk) begin
-    if (y_free && points_valid_reg) y_reg <= y;
+    if (y_free && step_valid_reg) y_reg <= y;
     if (rst) begin
       points_valid_reg <= 1'b0;
+      step_valid_reg <= 1'b0;
       y_valid_reg <= 1'b0;
     end else begin
       if (s_axis_tready) points_valid_reg <= accepted;
-      if (y_free) y_valid_reg <= points_valid_reg;
+      if (step_free) step_valid_reg <= points_valid_reg;
+      if (y_free) y_valid_reg <= step_valid_reg;
     end
   end
 

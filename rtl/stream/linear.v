@@ -4,8 +4,8 @@
 //
 // Collects a row of IN values, then multiplies it by one whole weight row a cycle, giving OUT results in OUT cycles.
 // The next row is collected meanwhile, so that a row takes max(IN, OUT) cycles with no gap. The first result stands at
-// the output LATENCY = 3 + ceil(log4(IN)) cycles after the row's last value was taken: row register, product, adder
-// levels, result. s_axis_tready depends on a register only: no combinational path crosses this module.
+// the output LATENCY = 4 + ceil(log4(IN)) cycles after the row's last value was taken: row register, product, adder
+// levels, shift, result. s_axis_tready depends on a register only: no combinational path crosses this module.
 //
 // Parameters
 //   IN                      values of an input row, 1 or more
@@ -71,13 +71,19 @@ module linear #(
   reg [7:0] bias_reg;
   reg [7:0] shift_reg;
 
+  // The sum, shifted, with its bias.
+  reg shifted_valid_reg;
+  reg [9:0] shifted_reg;
+  reg [7:0] shifted_bias_reg;
+
   reg y_valid_reg;
   reg [7:0] y_reg;
 
   wire sum_valid;
   wire [ACC_W-1:0] sum;
   wire y_free = !y_valid_reg || m_axis_tready;
-  wire advance = !sum_valid || y_free;
+  wire shifted_free = !shifted_valid_reg || y_free;
+  wire advance = !sum_valid || shifted_free;
 
   // Collecting
   assign s_axis_tready = !collect_full_reg;
@@ -90,7 +96,7 @@ module linear #(
   wire row_free = !row_valid_reg || (row_used && row_index_reg == OUT_LAST);
   wire row_load = row_free && (collect_full_reg || row_complete);
   wire weight_fetch = !weight_fetched_reg || row_used;
-  wire bias_fetch = !bias_fetched_reg || (sum_valid && y_free);
+  wire bias_fetch = !bias_fetched_reg || (sum_valid && shifted_free);
 
   always @(posedge clk) begin
     if (accepted) collect_reg <= collected;
@@ -148,20 +154,38 @@ module linear #(
     end
   end
 
-  wire [7:0] y;
-  requantise #(
+  wire [9:0] shifted;
+  shift_clip #(
       .ACC_W(ACC_W)
-  ) requantise_sum (
+  ) shift_sum (
       .acc(sum),
       .shift(shift_reg),
-      .bias(bias_reg),
+      .y(shifted)
+  );
+
+  wire [7:0] y;
+  requantise #(
+      .ACC_W(10)
+  ) requantise_shifted (
+      .acc(shifted_reg),
+      .shift(8'd1),
+      .bias(shifted_bias_reg),
       .y(y)
   );
 
   always @(posedge clk) begin
-    if (sum_valid && y_free) y_reg <= y;
-    if (rst) y_valid_reg <= 1'b0;
-    else if (y_free) y_valid_reg <= sum_valid;
+    if (sum_valid && shifted_free) begin
+      shifted_reg <= shifted;
+      shifted_bias_reg <= bias_reg;
+    end
+    if (shifted_valid_reg && y_free) y_reg <= y;
+    if (rst) begin
+      shifted_valid_reg <= 1'b0;
+      y_valid_reg <= 1'b0;
+    end else begin
+      if (shifted_free) shifted_valid_reg <= sum_valid;
+      if (y_free) y_valid_reg <= shifted_valid_reg;
+    end
   end
 
   assign m_axis_tdata  = y_reg;

@@ -58,10 +58,10 @@ module mlp #(
 
   // Latencies of the modules, cycles, and what an affine holds; see their headers.
   localparam AFFINE_CAPACITY = 2;  // values
-  localparam BEFORE_LATENCY = PSA ? 2 : 0;      // psa_1, or nothing
-  localparam ACTIVATION_LATENCY = PSA ? 2 : 1;  // psa_2 or relu
-  localparam LINEAR_1_LATENCY = 3 + ($clog2(CHANNELS) + 1) / 2;
-  localparam LINEAR_2_LATENCY = 3 + ($clog2(HIDDEN) + 1) / 2;
+  localparam BEFORE_LATENCY = PSA ? 3 : 0;      // psa_1, or nothing
+  localparam ACTIVATION_LATENCY = PSA ? 3 : 1;  // psa_2 or relu
+  localparam LINEAR_1_LATENCY = 4 + ($clog2(CHANNELS) + 1) / 2;
+  localparam LINEAR_2_LATENCY = 4 + ($clog2(HIDDEN) + 1) / 2;
   localparam MAIN_LATENCY = BEFORE_LATENCY + LINEAR_1_LATENCY + ACTIVATION_LATENCY + LINEAR_2_LATENCY;
 
   localparam PERIOD = (CHANNELS > HIDDEN) ? CHANNELS : HIDDEN;

@@ -2,13 +2,14 @@
 
 // Streaming ResMLP accelerator: one int8 a beat in, one class score a beat out, free running.
 //
-//   s_axis -> frame_guard -> embed -> BLOCKS x (token_mixer -> mlp) -> pool -> classifier -> frame_tag -> m_axis
-//                  |                                                                             ^
-//                  +------------------------ flag of a bad image (FIFO) --------------------------+
+//   s_axis -> frame_guard -> embed -> BLOCKS x (token_mixer -> mlp) -> pool -> classifier -> slice -> frame_tag -> out
+//                  |                                                                                      ^
+//                  +---------------------------- flag of a bad image (FIFO) ------------------------------+
 //
 // An image is TOKENS x VALUES bytes, token-major; its scores are CLASSES bytes. In steady state an image takes
 // TOKENS * max(VALUES, CHANNELS, HIDDEN) cycles, or max(CHANNELS, CLASSES) if that is more. No combinational path leads
-// from m_axis to s_axis. Framing of the input: see frame_guard.v. In a cycle in which rst is high nothing is passed on.
+// from m_axis to s_axis; a register slice keeps m_axis_tready from the classifier. Framing of the input: see
+// frame_guard.v. In a cycle in which rst is high nothing is passed on.
 //
 // mon_*: the stream of each tap; tap i is at mon_valid[i], mon_ready[i], mon_data[8*i +: 8]. Order: embed; for each
 // block the token mixer's five taps, then the mlp's six (ReLU: five); pool; classifier.
@@ -68,10 +69,11 @@ module stream_resmlp #(
 
   // Flags wait for their images. Whatever a block holds also stands, or has stood, in its residual FIFOs: less than
   // three images in the token mixer and less than SPARE tokens in the mlp or in registers. Embedding, pool and
-  // classifier hold less than SPARE tokens and one image each. A full FIFO would only hold back the input.
+  // classifier hold less than SPARE tokens and one image each, the register slice two scores, which may be of two
+  // images. A full FIFO would only hold back the input.
   localparam SPARE = 32;
   localparam SPARE_IMAGES = (TOKENS > 0) ? (SPARE + TOKENS - 1) / TOKENS : 0;
-  localparam FLAG_DEPTH = 3 + SPARE_IMAGES + BLOCKS * (3 + SPARE_IMAGES);
+  localparam FLAG_DEPTH = 5 + SPARE_IMAGES + BLOCKS * (3 + SPARE_IMAGES);
 
   generate
     if (TOKENS < 1) begin : illegal_tokens
@@ -215,9 +217,9 @@ module stream_resmlp #(
     end
   endgenerate
 
-  wire [7:0] pool_tdata, classifier_tdata;
-  wire pool_tvalid, classifier_tvalid;
-  wire pool_tready, classifier_tready;
+  wire [7:0] pool_tdata, classifier_tdata, score_tdata;
+  wire pool_tvalid, classifier_tvalid, score_tvalid;
+  wire pool_tready, classifier_tready, score_tready;
 
   pool #(
       .TOKENS  (TOKENS),
@@ -258,14 +260,25 @@ module stream_resmlp #(
   assign mon_ready[CLASSIFIER_TAP] = classifier_tready;
   assign mon_data[8*CLASSIFIER_TAP+:8] = classifier_tdata;
 
-  frame_tag #(
-      .BEATS(CLASSES)
-  ) frame_tag_output (
+  axis_register register_slice (
       .clk(clk),
       .rst(rst),
       .s_axis_tdata(classifier_tdata),
       .s_axis_tvalid(classifier_tvalid),
       .s_axis_tready(classifier_tready),
+      .m_axis_tdata(score_tdata),
+      .m_axis_tvalid(score_tvalid),
+      .m_axis_tready(score_tready)
+  );
+
+  frame_tag #(
+      .BEATS(CLASSES)
+  ) frame_tag_output (
+      .clk(clk),
+      .rst(rst),
+      .s_axis_tdata(score_tdata),
+      .s_axis_tvalid(score_tvalid),
+      .s_axis_tready(score_tready),
       .s_flag_axis_tdata(tag_flag_tdata),
       .s_flag_axis_tvalid(tag_flag_tvalid),
       .s_flag_axis_tready(tag_flag_tready),

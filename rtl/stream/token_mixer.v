@@ -46,7 +46,7 @@ module token_mixer #(
   // Latencies of the modules, cycles; see their headers.
   localparam AFFINE_LATENCY = 2;
   localparam TRANSPOSE_LATENCY = (TOKENS == 1 || CHANNELS == 1) ? 1 : 2;
-  localparam LINEAR_LATENCY = 3 + ($clog2(TOKENS) + 1) / 2;
+  localparam LINEAR_LATENCY = 4 + ($clog2(TOKENS) + 1) / 2;
 
   localparam TRANSPOSE_DELAY = (TOKENS - 1) * (CHANNELS - 1) + TRANSPOSE_LATENCY;
   localparam LINEAR_DELAY = TOKENS - 1 + LINEAR_LATENCY;

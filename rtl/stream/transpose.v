@@ -17,6 +17,7 @@
 // Parameters
 //   ROWS  rows of an image as it enters, 1 or more
 //   COLS  columns of an image as it enters, 1 or more
+// ROWS * COLS, where neither is 1: up to 2^24, the most words of a memory that every tool must take (IEEE 1364).
 module transpose #(
     parameter ROWS = 64,
     parameter COLS = 96
@@ -30,6 +31,8 @@ module transpose #(
     output wire       m_axis_tvalid,
     input  wire       m_axis_tready
 );
+
+  localparam WORDS_MAX = 16777216;
 
   generate
     if (ROWS < 1) begin : illegal_rows
@@ -159,6 +162,12 @@ module transpose #(
           end
         end
       end
+    end
+  endgenerate
+
+  generate
+    if (ROWS > 1 && COLS > 1 && ROWS > WORDS_MAX / (COLS > 1 ? COLS : 2)) begin : illegal_size
+      illegal_parameter_ROWS_times_COLS_is_above_16777216 stop ();
     end
   endgenerate
 

@@ -55,10 +55,10 @@ async def equals_the_contract(dut, stall):
 
 @cocotb.test()
 async def looks_up_every_input(dut):
-    """All 256 inputs in every channel, a value every cycle, two cycles after it entered."""
+    """All 256 inputs in every channel, a value every cycle, three cycles after it entered."""
     _, sent, expected = traffic("every", every_input=True)
     cycles = await check_rate(await Bench.started(dut), sent, expected)
-    assert cycles == list(range(2, 2 + len(sent["s_axis"])))
+    assert cycles == list(range(3, 3 + len(sent["s_axis"])))
 
 
 @cocotb.test()

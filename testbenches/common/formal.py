@@ -49,16 +49,21 @@ def prove_equal(module: str, spec: Path, parameters: Mapping[str, int], folder: 
 
 
 class Netlist:
-    """A combinational module as and-gates and inverters (Yosys's AIGER), evaluated for many inputs at once."""
+    """A combinational module as and-gates and inverters (Yosys's AIGER), evaluated for many inputs at once.
 
-    def __init__(self, module: str, parameters: Mapping[str, int], folder: Path) -> None:
-        shutil.copy(verilog_file(RTL, f"{module}.v"), folder)
+    `parts`: the modules that it instantiates.
+    """
+
+    def __init__(self, module: str, parameters: Mapping[str, int], folder: Path, parts: Sequence[str] = ()) -> None:
+        files = [f"{name}.v" for name in (module, *parts)]
+        for file in files:
+            shutil.copy(verilog_file(RTL, file), folder)
         yosys(
             [
-                f"read_verilog {module}.v",
+                f"read_verilog {' '.join(files)}",
                 *(f"chparam -set {name} {value} {module}" for name, value in parameters.items()),
                 f"hierarchy -top {module}",
-                "proc; techmap; opt; aigmap; opt_clean -purge",
+                "proc; flatten; techmap; opt; aigmap; opt_clean -purge",
                 "write_aiger -ascii -symbols netlist.aag",
             ],
             folder,
@@ -75,8 +80,8 @@ class Netlist:
         self.input_names = [symbols[f"i{k}"] for k in range(inputs)]
         self.output_names = [symbols[f"o{k}"] for k in range(outputs)]
 
-    def __call__(self, output: str, **values: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
-        """One output of at most 8 bits, for arrays of unsigned values of every input."""
+    def __call__(self, output: str, **values: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint16]:
+        """One output of at most 16 bits, for arrays of unsigned values of every input."""
         size = len(next(iter(values.values())))
         # One bit of every evaluation, packed: a gate is one operation on bytes.
         signals = {0: np.zeros((size + 7) // 8, np.uint8)}
@@ -89,11 +94,11 @@ class Netlist:
             signals[literal] = np.packbits((values[port] >> bit).astype(np.uint8) & 1)
         for result, left, right in self.ands:
             signals[result] = signal(left) & signal(right)
-        y = np.zeros(size, np.uint8)
+        y = np.zeros(size, np.uint16)
         for name, literal in zip(self.output_names, self.output_literals, strict=True):
             port, bit = _port_bit(name)
             if port == output:
-                y |= np.unpackbits(signal(literal), count=size) << np.uint8(bit)
+                y |= np.unpackbits(signal(literal), count=size).astype(np.uint16) << np.uint16(bit)
         return y
 
 

@@ -50,12 +50,12 @@ def test_interpolate(frac_w: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("frac_w", range(7))
 def test_interpolate_everywhere(frac_w: int, tmp_path: Path) -> None:
     """interpolate.v equals the contract for all 65,536 pairs of points and all fractions between them."""
-    netlist = Netlist("interpolate", {"FRAC_W": frac_w}, tmp_path)
+    netlist = Netlist("interpolate", {"FRAC_W": frac_w}, tmp_path, parts=["segment_step"])
     # In pieces: all pairs of points, a few fractions at a time.
     code = np.arange(65_536, dtype=np.uint32)
     for frac in range(1 << frac_w):
         t0, t1 = (code & 0xFF).astype(np.uint8), (code >> 8).astype(np.uint8)
-        got = netlist("y", t0=t0, t1=t1, frac=np.full_like(t0, frac)).view(np.int8)
+        got = netlist("y", t0=t0, t1=t1, frac=np.full_like(t0, frac)).astype(np.uint8).view(np.int8)
         expected = contract_value(t0.view(np.int8), t1.view(np.int8), np.int64(frac), frac_w)
         wrong = np.flatnonzero(got != expected)
         assert wrong.size == 0, f"t0 {t0[wrong[0]]}, t1 {t1[wrong[0]]}, frac {frac}: {got[wrong[0]]}"

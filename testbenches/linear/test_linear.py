@@ -43,7 +43,7 @@ async def takes_max_in_out_cycles_a_row(dut):
     inputs, outputs = dut.IN.value.to_signed(), dut.OUT.value.to_signed()
     _, sent, expected = traffic("rate", rows)
     # Row register, product, adders of four, result; counted from the row's last value.
-    latency = 3 + next(levels for levels in itertools.count() if 4**levels >= inputs)
+    latency = 4 + next(levels for levels in itertools.count() if 4**levels >= inputs)
     starts = [inputs - 1 + latency + row * max(inputs, outputs) for row in range(rows)]
     cycles = await check_rate(await Bench.started(dut), sent, expected)
     assert cycles == [start + n for start in starts for n in range(outputs)]

@@ -11,13 +11,15 @@ from fxsim.devices.needs import (
     bound_of,
     data_needs,
     fraction_bits,
-    interpolate_needs,
     requantise_needs,
+    segment_step_needs,
 )
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Add, Affine, Linear, Lut, Pool
 
 _PORTS = "s_axis_tdata m_axis_tdata"
+_HALVES = (-512, 511)
+"""Twice a value before its bias, so far clipped that no bias brings it back into int8."""
 _INSTANCES = {
     "token_mixer.linear": "token_mixer_block.linear_tokens",
     "token_mixer.add": "token_mixer_block.add_residual",
@@ -87,7 +89,17 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     yield Need(product, "level[*].node[*].value_reg", bound.bits_needed, sums, signed=True)
     for signal in ("x_lane", "w_lane"):
         yield Need(product, f"level[*].node[*].multiply.{signal}", DATA_BITS, "a value", exact=True, signed=True)
-    yield from requantise_needs(f"{path}.requantise_sum", bound.low, bound.high, sums)
+    clip = f"{path}.shift_sum"
+    yield Need(clip, "acc", bound.bits_needed, sums)
+    yield Need(clip, "shift", DATA_BITS, "a shift", exact=True)
+    for signal in ("appended", "wide"):
+        yield Need(clip, signal, bound.bits_needed + 1, f"{sums} and a rounding bit", signed=True)
+    halves = "twice what is left of a sum, clipped"
+    yield Need(clip, "y", bits_needed(*_HALVES), halves, exact=True)
+    for signal in ("shifted", "shifted_reg"):
+        yield Need(path, signal, bits_needed(*_HALVES), halves, exact=True)
+    yield from data_needs(path, "shifted_bias_reg", "a bias")
+    yield from requantise_needs(f"{path}.requantise_shifted", *_HALVES, halves)
 
 
 def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:
@@ -104,13 +116,14 @@ def _table(op: Lut, path: str) -> Iterator[Need]:
     channels, stored = op.table.shape
     words = f"{stored} points of {channels} channels"
     yield Need(path, "points", DATA_BITS, words, exact=True, depth=channels * stored)
-    yield from data_needs(path, f"{_PORTS} index t0_reg y_reg y", "a value or a point of a table")
+    yield from data_needs(path, f"{_PORTS} index t0_reg start_reg y_reg y", "a value or a point of a table")
     yield Need(path, "point", DATA_BITS - fraction_bits(op), f"one of {op.points} points", exact=True)
     yield Need(path, "base_reg", (channels * stored - 1).bit_length(), f"where one of {channels} tables begins")
     if (fraction := fraction_bits(op)) > 0:
         yield from data_needs(path, "interpolated.t1_reg", "a point of a table")
         yield Need(path, "interpolated.frac_reg", fraction, "the fraction of a segment", exact=True)
-        yield from interpolate_needs(f"{path}.interpolated.interpolate_segment", fraction)
+        yield Need(path, "interpolated.step_reg", DATA_BITS + 1, "a step and a rounding bit", exact=True)
+        yield from segment_step_needs(f"{path}.interpolated.step_in_segment", fraction)
 
 
 def _pool(graph: Graph, node: Node, path: str) -> Iterator[Need]:
