@@ -50,6 +50,12 @@ def test_tables_are_whole(path: Path) -> None:
     assert broken_tables(path.read_text()) == []
 
 
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_side_of_a_merge_is_left(path: Path) -> None:
+    """No line marks where two versions of a text were put side by side."""
+    assert re.findall(r"^(?:<{7}|>{7})(?: .*)?$|^={7}$", path.read_text(), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("path", [p for p in TEXTS if p.parent == ROOT], ids=lambda path: path.name)
 def test_links_at_the_top_lead_somewhere(path: Path) -> None:
     """Files that the texts beside the code link to are there (those among the pages are the site's to check)."""
