@@ -78,11 +78,11 @@ BAD_OPERATORS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "weights of 9 bits": (
         lambda: Affine(np.zeros(2, np.int16), i8(2), u8(2), weight_number=Number(9)),
-        "affine weight number is int9, expected a signed number of 2 to 8 bits",
+        "affine weight number is int9, expected a signed number of 1 to 8 bits",
     ),
     "add's width of 63": (lambda: Add(63), "add accumulator width is 63 bits, expected 2 to 62"),
     "pool's width of 63": (lambda: Pool(4, 63), "pool accumulator width is 63 bits, expected 2 to 62"),
-    "add to 17 bits": (lambda: Add(out=Number(17)), "add result number is int17, expected one of 2 to 16 bits"),
+    "add to 17 bits": (lambda: Add(out=Number(17)), "add result number is int17, expected one of 1 to 16 bits"),
     "affine to 17 bits": (lambda: Affine(i8(2), i8(2), u8(2), out=Number(17)), "affine result number is int17"),
     "lut of 17 bits": (lambda: Lut(i8(2, 64), TableRule.CLAMP, Number(17)), "lut input number is int17"),
     "lut to 17 bits": (lambda: Lut(i8(2, 64), TableRule.CLAMP, out=Number(17)), "lut result number is int17"),
@@ -162,7 +162,7 @@ NARROW = Tensor((TOKEN, CHANNEL), (4, 3))
 )
 def test_operators_refuse_inputs_of_other_formats(op: Operator, inputs: tuple[Tensor, ...]) -> None:
     """An input of more bits than operators compute with is refused by whichever operator is asked for its result."""
-    with pytest.raises(ModelError, match=f"^{op.kind} input is int17, expected one of 2 to 16 bits"):
+    with pytest.raises(ModelError, match=f"^{op.kind} input is int17, expected one of 1 to 16 bits"):
         op.result(*inputs)
 
 

@@ -42,9 +42,9 @@ def test_kit_of_the_streaming_accelerator_finds_a_fault_and_a_wrong_expectation(
     unknown = edited_rtl(tmp_path / "unknown", ("affine.v", "if (y_free && product_valid_reg) y_reg <= y;", ""))
     status, said = ran(tmp_path / "kit", str(unknown))
     assert status == 1
-    assert re.fullmatch(r"FAIL: image 0, tap blocks\.0\.token_mixer\.affine_1, beat 0, .*, got xx \(cycle .*", said), (
-        said
-    )
+    assert re.fullmatch(
+        r"FAIL: image 0, tap blocks\.0\.token_mixer\.res_affine, beat 0, .*, got xx \(cycle .*", said
+    ), said
     expected = tmp_path / "kit" / "expected.hex"
     lines = expected.read_text().splitlines()
     right = int(lines[4], 16)

@@ -118,10 +118,7 @@ def pack(graph: Graph, isa: Isa) -> Packed:
     data_at = words_at = 0
     found = find_ranges(graph)
     for node in graph.nodes:
-        try:
-            lowering = LOWER[type(node.op)]
-        except ModelError as error:
-            raise ModelError(f"node '{node.name}': {error}") from None
+        lowering = _lowering(node)
         into = _input_panels(graph, node)
         node_data, node_words = lowering.pack(node, panels(graph.shapes[node.name]), into, found[node.inputs[0]], isa)
         padding = -node_data.size % ALIGNMENT
@@ -134,6 +131,13 @@ def pack(graph: Graph, isa: Isa) -> Packed:
     return Packed(aligned(np.concatenate(data)), np.concatenate([*words, np.zeros(16, np.int32)]), at)
 
 
+def _lowering(node: Node) -> "Lowering":
+    try:
+        return LOWER[type(node.op)]
+    except ModelError as error:
+        raise ModelError(f"node '{node.name}': {error}") from None
+
+
 def _input_panels(graph: Graph, node: Node) -> Panels:
     name = node.inputs[0]
     return panels(graph.input_shape if name == INPUT else graph.shapes[name])
@@ -143,7 +147,7 @@ def find_ranges(graph: Graph) -> dict[str, Range]:
     """The range of the input and of every tap, by its name."""
     found = {INPUT: ranges.any_int8(graph.input_shape[-1])}
     for node in graph.nodes:
-        rule = LOWER[type(node.op)].range
+        rule = _lowering(node).range
         found[node.name] = (
             ranges.any_int8(graph.shapes[node.name][-1])
             if rule is None
