@@ -10,8 +10,6 @@ from fxsim.graph import Model
 
 _POOL_BITS = 23
 """Bits of the sums of `pool_lane.v`."""
-_FRACTION_BITS = 6
-"""Bits to which `table_lane.v` scales the fractions of all tables."""
 _WORD_BITS = 128
 _LINES = ((3, 16), (4, 16), (17, 20))
 """Cycles and bits of the delay lines of `simd_epilogue.v` and `simd_core.v`."""
@@ -603,7 +601,7 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
         )
         for depth, width in _LINES
     )
-    return blocks_of((AFFINE_ACC_BITS, _POOL_BITS, bits), (_FRACTION_BITS,)) | {
+    return blocks_of((AFFINE_ACC_BITS, _POOL_BITS), (bits,)) | {
         "mac_cell": (cell,),
         "mac_tile": _tile(bits),
         "pool_lane": (pool,),
