@@ -199,8 +199,8 @@ CHANGES = (
     Change("index", _LOOKUP, "turned[1], next_pair}", "turned[1], 1'b0}", module="table_lane", device="simd"),
     Change(
         "rounding", _LOOKUP,
-        "{even_point, product[FRAC_W-1]}",
-        "{even_point, 1'b0}",
+        "product[PRODUCT_W-1:FRAC_W-1] -",
+        "{product[PRODUCT_W-1:FRAC_W], 1'b0} -",
         module="table_lane", device="simd",
     ),
     Change("table edge", _TABLES, "clamp = rule == RULE_CLAMP", "clamp = 1'b0", module="simd_tables", device="simd"),

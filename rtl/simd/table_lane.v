@@ -6,8 +6,8 @@
 // a is entry a / 2 of the memory of even or of odd words. A table of P points begins at an even word and is
 // contiguous modulo WORDS. With i = x + 128, l = 8 - log2(P), m = i >> l and f = the l bits below:
 // y = t[m] + round_shift((t[m+1] - t[m]) * f, l). f is brought to the six bits of l = 6 by zeros below, which changes
-// nothing: floor(d * f * 2^k / 2^(l+k) + 1/2) is the same for every k. Neither does it to go from the even point to the odd
-// one also where m is odd, with 2^6 - f: t[m] + d * f / 2^6 = t[m+1] - d * (2^6 - f) / 2^6, and t[m+1] is whole.
+// nothing: floor(d * f * 2^k / 2^(l+k) + 1/2) is the same for every k. The difference is always that of the odd point and the
+// even one: where m is odd, f is negated instead.
 //
 // A value taken in a cycle with `read_enable` is y two cycles later and stays until the next one. A written word can be
 // read from the next cycle on. For the last segment, m = P - 1, see `clamp` and `hold`; with neither, t[P] is stored.
@@ -60,11 +60,10 @@ module table_lane #(
   wire [16:0] odd_entry = {1'b0, base[15:1], 1'b0} - ~{9'd0, point_above, turned[1], 1'b0};
   wire [16:0] even_entry = {1'b0, base[15:1], 1'b0} - ~{9'd0, point_above, turned[1], next_pair};
 
-  // How far from the even point to the odd one y is: f where the segment begins at the even one, else all of the way less
-  // f, and all of it where the segment's end reads as its start.
+  // f, or -f: how far y is from the segment's start in the direction from its even point to its odd one.
   wire level = hold && in_last_segment;
   wire [FRAC_W-1:0] frac = turned[7:2] & ~last_point[7:2] & {FRAC_W{!level}};
-  wire [FRAC_W:0] way = {{FRAC_W{1'b0}}, odd} + {1'b0, frac ^ {FRAC_W{odd}}};
+  wire [FRAC_W:0] way = {{FRAC_W{1'b0}}, odd} + {odd, frac ^ {FRAC_W{odd}}};
 
   wire [16:0] write_position = {1'b0, write_address};
   wire unused_entries = &{1'b0, odd_entry[16:HALF_W+1], odd_entry[0], even_entry[16:HALF_W+1], even_entry[0]};
@@ -98,20 +97,24 @@ module table_lane #(
       .read_data(odd_point)
   );
 
+  reg odd_reg;
   reg [FRAC_W:0] way_reg;
   reg [7:0] y_reg;
 
-  // The product's uppermost bits and the rounding bit below them; the same bit once more below even_point, so that both
-  // carry into the sum.
+  // The rounding bit and the one that ~ leaves below it carry into the sum: as a difference for the reason above.
   wire [8:0] difference = {odd_point[7], odd_point} - {even_point[7], even_point};
   wire signed [8:0] difference_signed = difference;
-  wire signed [FRAC_W+1:0] way_signed = {1'b0, way_reg};
+  wire signed [FRAC_W:0] way_signed = way_reg;
   wire [PRODUCT_W-1:0] product = difference_signed * way_signed;
-  wire [8:0] sum = {even_point, product[FRAC_W-1]} + product[PRODUCT_W-1:FRAC_W-1];
+  wire [7:0] start = odd_reg ? odd_point : even_point;
+  wire [8:0] sum = product[PRODUCT_W-1:FRAC_W-1] - ~{start, 1'b0};
   wire unused_low = &{1'b0, product[FRAC_W-2:0], sum[0]};
 
   always @(posedge clk) begin
-    if (read_enable) way_reg <= way;
+    if (read_enable) begin
+      odd_reg <= odd;
+      way_reg <= way;
+    end
     y_reg <= sum[8:1];
   end
 

@@ -67,11 +67,11 @@ def needs(model: Model) -> Iterator[Need]:
     for signal in ("so_far", "sum_reg"):
         yield Need(_POOL, signal, bits_needed(low, high), pooled)
     if any(isinstance(node.op, Lut) for node in model.graph.nodes):
-        yield from data_needs(_TABLE, "x y y_reg index turned even_point odd_point", "a value or a point")
+        yield from data_needs(_TABLE, "x y y_reg index turned even_point odd_point start", "a value or a point")
         yield from difference_needs(_TABLE)
         for signal in ("way", "way_reg"):
-            yield Need(_TABLE, signal, _FRACTION + 1, "a fraction of a segment, or all of it", exact=True)
-        yield Need(_TABLE, "way_signed", _FRACTION + 2, "a fraction of a segment, with a sign", signed=True)
+            yield Need(_TABLE, signal, _FRACTION + 1, "a fraction of a segment, forward or back", exact=True)
+        yield Need(_TABLE, "way_signed", _FRACTION + 1, "a fraction of a segment, forward or back", signed=True)
         yield Need(_TABLE, "product", DATA_BITS + _FRACTION, "a difference times a fraction, modulo 256 segments")
         yield Need(_TABLE, "sum", DATA_BITS + 1, "a value between two points, and the rounding bit's place", exact=True)
 
