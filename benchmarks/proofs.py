@@ -142,7 +142,12 @@ CHANGES = (
         "assign s_axis_tready = !skid_valid_reg;",
         "assign s_axis_tready = 1'b1;",
     ),
-    Change("handshake", _FIFO, "assign s_axis_tready = stored_reg != FULL;", "assign s_axis_tready = 1'b1;"),
+    Change(
+        "handshake", _FIFO,
+        "assign s_axis_tready = stored_reg != FULL;",
+        "assign s_axis_tready = 1'b1;",
+        every="axis_fifo",
+    ),
     Change(
         "handshake", _TRANSPOSE,
         "assign s_axis_tready = writable;",
@@ -150,7 +155,7 @@ CHANGES = (
         every="transpose",
     ),
     Change("handshake", _POOL, "y_valid_reg <= accepted && last_token", "y_valid_reg <= accepted"),
-    Change("handshake", _LINEAR, "wire advance = !sum_valid || shifted_free;", "wire advance = 1'b1;"),
+    Change("handshake", _LINEAR, "wire advance = !sum_valid || shifted_free;", "wire advance = 1'b1;", every="linear"),
     # In modules that are proved alone.
     Change(
         "index", _DOT,

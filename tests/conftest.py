@@ -71,6 +71,18 @@ def published() -> Path:
 
 
 @pytest.fixture(scope="session")
+def networks() -> Path:
+    """The folder of other tools' networks; the test is skipped where it is absent."""
+    override = os.environ.get("FXSIM_NETWORKS")
+    folder = Path(override) if override else ROOT.parent / "shared" / "networks"
+    if not folder.is_dir():
+        if override:
+            pytest.fail(f"FXSIM_NETWORKS names {folder}, which is not a folder")
+        pytest.skip("other tools' networks not found: ../shared/networks is absent and FXSIM_NETWORKS is not set")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cases() -> Path:
     """The folder of small inputs that were once answered wrongly; the test is skipped where it is absent."""
     override = os.environ.get("FXSIM_CASES")

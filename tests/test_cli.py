@@ -27,7 +27,9 @@ from fxsim.operators import Relu
 from tests.conftest import ROOT
 
 COMMANDS = {
-    "import": ("DIR", "-o", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json"),
+    "import": (
+        "PATH", "-o", "--from", "--topology", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json",
+    ),
     "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
     "export-onnx": ("MODEL", "-o", "--taps", "all", "--batch", "dynamic"),
     "images": ("SOURCE", "-o", "--model", "--array", "--layout", "--images", "--patches", "--mean", "--step", "--json"),
@@ -59,7 +61,7 @@ COMMANDS = {
     "tables": ("MODEL", "--data", "--data-path", "--points", "-o", "--json"),
     "fit": ("-o", "--function", "--activations", "--steps", "--seed", "--json"),
     "bench": ("COMMAND", "nn"),
-}
+}  # fmt: skip
 """Words that the help of each command must have."""
 
 

@@ -423,17 +423,17 @@ def test_withdrawn_valid_is_a_fault(tmp_path: Path) -> None:
 
 def test_fault_that_only_stalls_show_and_its_replay(tmp_path: Path) -> None:
     """A result that is overwritten while its reader waits: right in a free run, found under stalls, the same again."""
-    rtl = edited_rtl(tmp_path, ("axis_register.v", "if (output_free) output_reg <=", "output_reg <="))
+    edit = ("linear.v", "if (shifted_valid_reg && y_free) y_reg <= y;", "if (shifted_valid_reg) y_reg <= y;")
+    rtl, stall = edited_rtl(tmp_path, edit), "output:1:0.9"
     assert compare(rtl=rtl, power_on_seeds=[1]).passed
-    result = compare(rtl=rtl, stall="random:1")
+    result = compare(rtl=rtl, stall=stall)
     assert not result.passed
     assert result.first_mismatch is not None
-    # The slice behind the last tap is what waits for the reader.
-    assert result.first_mismatch.tap == "m_axis"
+    assert result.first_mismatch.tap == "classifier"
     assert result.faults[0].kind == "beat changed while waiting"
     assert result.replay is not None
     assert result.replay[1] < IMAGES
-    again = compare(rtl=rtl, stall="random:1", images=result.replay)
+    again = compare(rtl=rtl, stall=stall, images=result.replay)
     assert again.first_mismatch == result.first_mismatch
     assert again.faults[0] == result.faults[0]
 

@@ -1,7 +1,6 @@
-"""Networks of few bits: convolution, greatest of a window, thresholds, and FINN's published networks of them."""
+"""Networks of few bits: convolution, greatest of a window, thresholds."""
 
 import json
-import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim import contract
 from fxsim.cli import main
-from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
+from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, Tensor
 from fxsim.engines.c import run_c
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.onnx import export_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, Lut, MaxPool, Operator, Relu, Threshold
-from tests.conftest import ROOT
+from fxsim.operators import Conv, MaxPool, Operator, Relu, Threshold
 from tests.strategies import arrays_of, numbers
 
 Array = npt.NDArray[Any]
@@ -328,89 +326,3 @@ def test_what_cannot_be_is_refused(case: str) -> None:
     build, message = REFUSED[case]
     with pytest.raises(ModelError, match=message):
         build()
-
-
-# --- FINN's published networks ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def finn() -> Path:
-    """The folder of FINN's published arrays: beside the checkout, or where FXSIM_NETWORKS says."""
-    override = os.environ.get("FXSIM_NETWORKS")
-    folder = (Path(override) if override else ROOT.parent / "shared" / "networks") / "finn"
-    if not folder.is_dir():
-        pytest.skip("FINN's networks not found: ../shared/networks/finn is absent and FXSIM_NETWORKS is not set")
-    return folder
-
-
-def published(arrays: Any, layer: int) -> tuple[Array, Array]:
-    """Weights and thresholds of a layer as published: +-1 [N, K], int32 [N, n], which are to be exceeded."""
-    weight = arrays[f"weight{layer}"]
-    if weight.dtype == np.uint8:
-        weight = 2 * np.unpackbits(weight, axis=1, count=int(arrays[f"columns{layer}"])).astype(np.int8) - 1
-    return weight, arrays[f"threshold{layer}"]
-
-
-def passed(limits: Array) -> Threshold:
-    """Thresholds x > t as steps x >= t + 1, to -1, 1, or with two of them to -1, 0, 1."""
-    levels = [-1, 1] if limits.shape[1] == 1 else [-1, 0, 1]
-    return Threshold((limits + 1).astype(np.int32), np.ones(len(limits), np.uint8), np.array(levels, np.int8), INT2)
-
-
-def finn_graph(arrays: Any, source: Tensor, encoder: Operator, kernels: tuple[int, ...], pooled: set[int]) -> Graph:
-    """A chain of FINN's layers behind an encoder, all of them sums of products.
-
-    Where inputs are binary the published limits are of matches m = (K + dot) / 2, and m > T where dot > 2 T - K. The
-    first layer's, where it takes 8-bit inputs, are of twice the sum: 2 sum > T where sum > floor(T / 2).
-    """
-    nodes = [Node("encode", encoder, (INPUT,))]
-    for layer, kernel in enumerate(kernels):
-        weight, limits = published(arrays, layer)
-        shaped = weight.reshape(len(weight), kernel, kernel, -1)
-        nodes.append(Node(f"conv{layer}", Conv(shaped, weight_number=INT2), (nodes[-1].name,)))
-        if limits.shape[1] == 0:
-            break
-        if layer == 0 and isinstance(encoder, Lut):
-            limits = limits >> 1
-        elif limits.shape[1] == 1:
-            limits = 2 * limits - weight.shape[1]
-        nodes.append(Node(f"act{layer}", passed(limits), (nodes[-1].name,)))
-        if layer in pooled:
-            nodes.append(Node(f"pool{layer}", MaxPool((2, 2), (2, 2)), (nodes[-1].name,)))
-    return Graph(source, nodes)
-
-
-def test_lfc_gives_the_published_labels(finn: Path) -> None:
-    """FINN's fully connected LFC W1A1: the published program's 64 output bits, for every picture that has them."""
-    pixels = np.load(finn / "lfc_images.npz")["images"]
-    bits = np.load(finn / "lfcW1A1_labels.npz")["label_bits"]
-    ink = Threshold(np.full((832, 1), 128, np.int32), np.ones(832, np.uint8), np.array([-1, 1], np.int8), INT2)
-    source = Tensor(AXES, (1, 1, 832), UINT8)
-    model = Model(finn_graph(np.load(finn / "lfcW1A1_params.npz"), source, ink, (1, 1, 1, 1), set()), "lfcW1A1")
-    # 48 inputs of padding, which count as -1: no ink.
-    x = np.pad(pixels, [(0, 0), (0, 48)])[:, None, None, :][: len(bits)]
-    fired = fxsim.run(model, x)["act3"].reshape(len(bits), 64)
-    assert [[int(v) for v in image] for image in fired] == [
-        [1 if int(b) >> c & 1 else -1 for c in range(64)] for b in bits
-    ]
-
-
-@pytest.mark.parametrize("name", ["cnvW1A1", "cnvW1A2", "cnvW2A2"])
-def test_cnv_gives_the_published_scores(finn: Path, name: str, tmp_path: Path) -> None:
-    """FINN's CNV: the 64 scores of the published program, for every picture it has them of, also from a model file."""
-    pictures = np.load(finn / "cnv_images.npz")
-    scores = np.load(finn / f"{name}_scores.npz")["scores"]
-    # floor(256 p / 255 - 128 + 1/2), at most 127: pixels in 1/128.
-    codes = np.array([min((512 * p - 128 * 510 + 255) // 510, 127) for p in range(256)], np.int8)
-    pixels = Lut(np.tile(codes, (3, 1)), TableRule.FULL, UINT8)
-    arrays = np.load(finn / f"{name}_params.npz")
-    graph = finn_graph(arrays, Tensor(AXES, (32, 32, 3), UINT8), pixels, (3,) * 6 + (1,) * 3, {1, 3})
-    fxsim.save(Model(graph, name), tmp_path / "cnv.safetensors")
-    model = fxsim.load(tmp_path / "cnv.safetensors")
-    x = np.ascontiguousarray(pictures["images"].transpose(0, 2, 3, 1)[: len(scores)])
-    found = fxsim.run(model, x, ("encode", "conv8"))
-    encoded = pictures["inputs_q7"].transpose(0, 2, 3, 1)[: len(scores)]
-    np.testing.assert_array_equal(found["encode"], encoded)
-    dots = found["conv8"].reshape(len(scores), 64).astype(np.int64)
-    # With binary inputs the published program counts matches.
-    np.testing.assert_array_equal((512 + dots) // 2 if name == "cnvW1A1" else dots, scores)

@@ -1,4 +1,4 @@
-"""`fxsim import`: published C headers, or files of another format that there is an importer for, to a model file."""
+"""`fxsim import`: published parameters, or files of another format that there is an importer for, to a model file."""
 
 import dataclasses
 from pathlib import Path
@@ -10,8 +10,9 @@ from fxsim.contract import TableRule
 from fxsim.errors import FxsimError, ModelError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.formats import model_sha256, save
+from fxsim.formats.bnn_pynq import TOPOLOGIES
 from fxsim.formats.headers import MatrixLayout
-from fxsim.formats.importers import DEFAULT, IMPORTERS, import_model
+from fxsim.formats.importers import DEFAULT, IMPORTERS, find_importer, import_model
 from fxsim.graph import Model
 
 
@@ -31,16 +32,15 @@ class _Command(click.Command):
 
 
 @click.command(cls=_Command)
-@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="MODEL", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option(
     "--format",
+    "--from",
     "importer",
     metavar="NAME",
-    default=DEFAULT,
-    show_default=True,
-    help="What DIR is, of the formats below; other packages add to them (entry points 'fxsim.formats'). Those may take "
-    "a file in DIR's place.",
+    help="What PATH is, of the formats below; other packages add to them (entry points 'fxsim.formats'). By default "
+    f"what it looks like, else '{DEFAULT}'.",
 )
 @click.option(
     "--layout",
@@ -57,24 +57,33 @@ class _Command(click.Command):
     "'full', any other power of two 'clamp', which is the published models' rule. Headers cannot tell 'clamp' from "
     "'hold'.",
 )
-@click.option("--name", help="The model's name; by default the folder's, for headers.")
+@click.option(
+    "--topology",
+    type=click.Choice(list(TOPOLOGIES)),
+    help="Of a folder of bnn-pynq: the network that it is of, which such a folder does not say.",
+)
+@click.option("--name", help="The model's name; by default the folder's, for headers, or the topology's.")
 @json_option
 def command(
     source: Path,
     output: Path,
-    importer: str,
+    importer: str | None,
     layout: str | None,
     rule: str | None,
+    topology: str | None,
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Read the published C headers in DIR, or files of another format, into one model file.
+    """Read published C headers, or files of another format, into one model file.
 
-    DIR holds quant_params.h and, for a PSA model, lerp_psa_params.h or lerp_psa_params_transposed.h (where both are
-    there, they must agree). Dimensions are the headers' own. Where anything is wrong, nothing is written.
+    A folder of headers holds quant_params.h and, for a PSA model, lerp_psa_params.h or lerp_psa_params_transposed.h
+    (where both are there, they must agree). Dimensions are the headers' own. Where anything is wrong, nothing is
+    written.
     """
+    importer = importer or find_importer(source)
     refuse_overwriting(output, IMPORTERS[importer].files(source))
-    options = {key: value for key, value in (("layout", layout), ("rule", rule)) if value is not None}
+    stated = {"layout": layout, "rule": rule, "topology": topology}
+    options = {key: value for key, value in stated.items() if value is not None}
     model = import_model(source, importer, **options)
     if name:
         model = dataclasses.replace(model, name=name)

@@ -15,9 +15,9 @@ from fxsim.plugins import Registry
 GROUP = "fxsim.formats"
 
 DEFAULT = "headers"
-"""The importer that reads where none is named."""
+"""The importer that reads where none is named, and none of the project's own knows the files by their looks."""
 
-_OWN = {"headers": "fxsim.formats.headers.importer"}
+_OWN = {"headers": "fxsim.formats.headers.importer", "bnn-pynq": "fxsim.formats.bnn_pynq"}
 """Modules of the project's own importers, each of which has it as IMPORTER."""
 
 
@@ -34,18 +34,28 @@ class Importer:
     files: Callable[[Path], Iterable[Path]] = lambda path: (path,)
     """Every file that is read for a path, there or not: none of them is written over."""
     options: frozenset[str] = frozenset()
-    """Options of `fxsim import` that it takes, as arguments of `read`: of `layout` and `rule`."""
+    """Options of `fxsim import` that it takes, as arguments of `read`: of `layout`, `rule` and `topology`."""
+    looks: Callable[[Path], bool] = lambda _: False
+    """Whether a path looks like what it takes, so that the importer need not be named; asked of the project's own."""
 
 
 IMPORTERS = Registry(GROUP, "importer", Importer, _OWN, "IMPORTER", FileError)
 """Every importer by name."""
 
 
-def import_model(path: Path, importer: str = DEFAULT, **options: object) -> Model:
+def find_importer(path: Path) -> str:
+    """Name of the importer for a path, by what it looks like; `DEFAULT` where it looks like nothing known."""
+    return next((name for name in IMPORTERS.own if IMPORTERS[name].looks(path)), DEFAULT)
+
+
+def import_model(path: Path, importer: str | None = None, **options: object) -> Model:
     """The model that an importer reads from a file or folder; `options` are those of `Importer.options`.
+
+    Without a name the importer is `find_importer`'s.
 
     FileError where the importer takes no such option, and whatever it refuses; FxsimError where it gives no model.
     """
+    importer = importer or find_importer(path)
     chosen = IMPORTERS[importer]
     for option in options:
         if option not in chosen.options:
