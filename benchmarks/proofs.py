@@ -200,7 +200,12 @@ CHANGES = (
         "turned[0]",
         module="table_lane", device="simd",
     ),
-    Change("table edge", _LOOKUP, "level = hold && in_last_segment", "level = 1'b0", module="table_lane", device="simd"),
+    Change(
+        "table edge", _LOOKUP,
+        "level = hold && in_last_segment",
+        "level = 1'b0",
+        module="table_lane", device="simd",
+    ),
     Change("index", _LOOKUP, "turned[1], next_pair}", "turned[1], 1'b0}", module="table_lane", device="simd"),
     Change(
         "rounding", _LOOKUP,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -78,6 +78,37 @@ def finishing() -> Iterator[None]:
         _finishing = before
 
 
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Inside the block, KeyboardInterrupt is raised once `seconds` by the clock are over.
+
+    The block is given what says whether it was, and nobody has asked for an end himself. Python hears of the time
+    between two of its own steps: code of other languages is not interrupted. Only in the main thread is there a limit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    over = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal over
+        over = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield lambda: over and _heard is None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        # One that Python dropped may come again, behind the block.
+        signal.signal(signal.SIGALRM, before if callable(before) else _pass_by)
+
+
+def _pass_by(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing about a signal."""
+
+
 def exit_status() -> tuple[int, str]:
     """The status that an interrupted program exits with, as shells count (130 for Ctrl-C), and the word for it."""
     number = _heard or signal.SIGINT
@@ -115,9 +146,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def _raise_again() -> None:
     global _heard_at
     _heard_at = float("-inf")  # the one that was dropped interrupted nothing
+    number = signal.SIGALRM if _heard is None else signal.SIGINT  # of a time that is over, or of somebody's
     main = threading.main_thread().ident
     assert main is not None
-    again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))
+    again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, number))
     again.daemon = True
     again.start()
 

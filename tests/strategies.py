@@ -10,10 +10,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from fxsim.contract import (
     CHANNEL,
     INT8,
+    RANGED,
     TABLE_POINTS,
     TOKEN,
     Number,
-    Sign,
     TableRule,
     Tensor,
     add_acc_bits,
@@ -177,7 +177,7 @@ def _operators(draw: DrawFn, shape: Shape, dimension_max: int) -> Linear | Affin
 def numbers(low: int = 4, high: int = 16) -> SearchStrategy[Number]:
     """Number formats of `low` to `high` bits, 8 bits and both ends often."""
     bits = st.one_of(st.sampled_from([low, 8, high]), st.integers(low, high))
-    return st.builds(Number, bits, st.sampled_from(Sign))
+    return st.builds(Number, bits, st.sampled_from(RANGED))
 
 
 @st.composite

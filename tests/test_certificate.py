@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -502,6 +503,22 @@ def test_accepted_figures_are_covered(project: Path) -> None:
     assert statement(project)["predicate"]["files"]["plan.accepted.json"]["role"] == "plan"
     path.write_bytes(kept.replace(b"then", b"when"))
     assert problems(project, "plain.json") == ("plan.accepted.json: has changed",)
+
+
+@pytest.mark.parametrize("what", ["areas kept.json", "waivers kept.json"])
+def test_files_that_checks_were_held_to_are_covered(what: str, project: Path) -> None:
+    """Recorded areas and waivers: others, or none, get no certificate, and a change is found."""
+    path = project / "kept.json"
+    path.write_text("1")
+    record = json.loads((project / "reports" / "signoff.json").read_text())
+    rewritten(project, hashes=record["hashes"] | {what: hashlib.sha256(b"1").hexdigest()})
+    assert run("certify", "reports/signoff.json", "-o", "plain.json").exit_code == 0
+    assert statement(project)["predicate"]["files"]["kept.json"]["role"] == "other"
+    path.write_text("2")
+    assert problems(project, "plain.json") == ("kept.json: has changed",)
+    assert f"{what} is another one" in certified(project)
+    path.unlink()
+    assert f"{what} is another one" in certified(project)
 
 
 def test_evidence_of_proofs_is_covered(project: Path) -> None:

@@ -28,7 +28,8 @@ from tests.conftest import ROOT
 
 COMMANDS = {
     "import": (
-        "PATH", "-o", "--from", "--topology", "--layout", "auto", "out-in", "in-out", "--edge-rule", "--name", "--json",
+        "PATH", "-o", "--from", "--topology", "--input-number", "--layout", "auto", "out-in", "in-out", "--edge-rule",
+        "--name", "--json",
     ),
     "export-headers": ("MODEL", "-o", "--layout", "out-in", "in-out"),
     "export-onnx": ("MODEL", "-o", "--taps", "all", "--batch", "dynamic"),

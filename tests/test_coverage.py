@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxsim.cli import main
-from fxsim.contract import CHANNEL, TOKEN, Number, Sign, TableRule, Tensor
+from fxsim.contract import CHANNEL, RANGED, TOKEN, Number, Sign, TableRule, Tensor
 from fxsim.cosim import CosimRequest
 from fxsim.cosim import nodes as nodes_module
 from fxsim.cosim.nodes import NodesResult
@@ -467,7 +467,7 @@ def test_what_is_solved_is_hit_and_what_is_proved_is_not(data: st.DataObject) ->
 @given(st.data())
 def test_what_is_proved_is_exactly_what_no_input_hits(data: st.DataObject) -> None:
     """For a row of two inputs of 4 bits all 256 vectors are tried: points are solved where one hits, else proved."""
-    number = Number(4, data.draw(st.sampled_from(Sign)))
+    number = Number(4, data.draw(st.sampled_from(RANGED)))
     rows = data.draw(st.integers(1, 3))
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     weight = rng.integers(-8, 8, (rows, 2)).astype(np.int8)

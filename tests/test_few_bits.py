@@ -14,19 +14,23 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim import contract
 from fxsim.cli import main
-from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, Tensor
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
 from fxsim.engines.c import run_c
 from fxsim.engines.loops import run_loops
-from fxsim.errors import FileError, ModelError
+from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats.onnx import export_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, MaxPool, Operator, Relu, Threshold
+from fxsim.operators import Affine, Conv, Lut, MaxPool, Operator, Relu, Threshold
+from fxsim.traces.name_map import TapMap
+from fxsim.traces.trace import arrange
+from fxsim.traces.words import Words
+from fxsim.vectors import FORMATS, check_vectors, write_vectors
 from tests.strategies import arrays_of, numbers
 
 Array = npt.NDArray[Any]
 
 AXES = (ROW, COLUMN, CHANNEL)
-INT2, INT16, UINT8 = Number(2), Number(16), Number(8, Sign.UNSIGNED)
+INT2, INT16, UINT8, UINT1 = Number(2), Number(16), Number(8, Sign.UNSIGNED), Number(1, Sign.UNSIGNED)
 
 
 def one(op: Operator, shape: tuple[int, ...], number: Number = INT8) -> Model:
@@ -276,6 +280,167 @@ def test_the_compiled_engine_refuses_and_auto_goes_on() -> None:
     assert fxsim.run(model, x)["z"].tolist() == [[[3, 4]]]
 
 
+# --- Numbers of one bit, and of 32 -----------------------------------------------------------------------------------
+
+
+def test_bipolar_is_one_bit_for_two_values() -> None:
+    """A bipolar number is -1 or 1, in int8, of its own name; 0 is none, and neither is one of two bits."""
+    assert (str(BIPOLAR), Number.parse("bipolar"), BIPOLAR.dtype) == ("bipolar", BIPOLAR, np.int8)
+    assert (BIPOLAR.low, BIPOLAR.high, BIPOLAR.codes, BIPOLAR.signed) == (-1, 1, 2, True)
+    found = [BIPOLAR.holds(np.array([v])) for v in range(-3, 4)]
+    assert found == BIPOLAR.held(np.arange(-3, 4)).tolist() == [False, False, True, False, True, False, False]
+    with pytest.raises(ModelError, match="a bipolar number has 2 bits, expected 1"):
+        Number(2, Sign.BIPOLAR)
+
+
+def one_bit(seed: int = 5) -> Model:
+    """A binary network: bipolar in, weights and between, sums of 32 bits, a table to one unsigned bit."""
+    rng = np.random.default_rng(seed)
+
+    def weight(*shape: int) -> Array:
+        return rng.choice(np.array([-1, 1], np.int8), shape)
+
+    steps = Threshold(
+        rng.integers(-2, 3, (3, 1)).astype(np.int32), np.array([1, 0, 1], np.uint8), np.array([-1, 1], np.int8), BIPOLAR
+    )
+    wide = Threshold(
+        np.array([[-1000], [2], [1000]], np.int32), np.ones(3, np.uint8), np.array([0, 1], np.uint8), UINT1
+    )
+    nodes = (
+        Node("conv", Conv(weight(3, 3, 3, 2), padding=(1, 1, 1, 1), weight_number=BIPOLAR), (INPUT,)),
+        Node("act", steps, ("conv",)),
+        Node("pool", MaxPool((2, 2), (2, 2)), ("act",)),
+        Node("sums", Conv(weight(3, 2, 2, 3), weight_number=BIPOLAR, out=Number(32)), ("pool",)),
+        Node("largest", MaxPool((1, 1), (1, 1)), ("sums",)),
+        Node("bits", wide, ("largest",)),
+    )
+    return Model(Graph(Tensor(AXES, (4, 4, 2), BIPOLAR), nodes), "one_bit")
+
+
+def large_sums() -> Model:
+    """Sums of products that need 32 bits, at both of their ends for some image."""
+    weight = np.stack([np.full((2, 2, 64), 127, np.int8), np.full((2, 2, 64), -128, np.int8)])
+    nodes = (Node("y", Conv(weight, out=Number(32)), (INPUT,)),)
+    return Model(Graph(Tensor(AXES, (2, 2, 64), INT16), nodes), "large_sums")
+
+
+@pytest.mark.parametrize("model", [one_bit(), large_sums()], ids=lambda model: model.name)
+def test_every_form_takes_bits_and_wide_sums(model: Model, tmp_path: Path) -> None:
+    """Numbers of one bit and of 32 are the same in engines, C, a model file and vectors of every format."""
+    x = fxsim.vectors.draw_stimulus("uniform", 9, model.graph.input, 3)
+    x[0] = model.graph.input.number.low
+    assert set(np.unique(x)) == {-1, 1} or x.min() == -32768
+    expected = fxsim.run(model, x, "all")
+    for node in model.graph.nodes:
+        if type(node.op) in BY_HAND:
+            before = x if node.inputs == (INPUT,) else expected[node.inputs[0]]
+            by_hand = BY_HAND[type(node.op)](node.op, before[0])  # type: ignore[operator]  # each takes its own
+            assert {at: int(v) for at, v in np.ndenumerate(expected[node.name][0])} == by_hand
+    equal_taps(run_loops(model, x, model.graph.taps), expected)
+    equal_taps(run_c(model, x, model.graph.taps), expected)
+    fxsim.save(model, tmp_path / "m.safetensors")
+    assert fxsim.load(tmp_path / "m.safetensors") == model
+    for name, fmt in FORMATS.items():
+        write_vectors(model, x, tmp_path / name, "all", name)
+        assert check_vectors(tmp_path / name).passed
+        for tap, values in expected.items():
+            data = (tmp_path / name / f"taps/{tap}{fmt.suffix}").read_bytes()
+            number, flat = model.graph.tensors[tap].number, values.ravel().tolist()
+            if name == "hex":
+                codes = [max(v, 0) if number == BIPOLAR else v % 2**number.bits for v in flat]
+                assert data.decode() == "".join(f"{code:0{-(-number.bits // 4)}x}\n" for code in codes)
+            elif name == "npy":
+                np.testing.assert_array_equal(np.load(tmp_path / name / f"taps/{tap}.npy"), values, strict=True)
+            elif name == "c":
+                text = data.decode()
+                assert (
+                    list(map(int, text[text.index("= {") + 3 : text.index("}")].split(","))) == values.ravel().tolist()
+                )
+
+
+@pytest.mark.onnx
+def test_onnx_computes_bits(tmp_path: Path) -> None:
+    """ONNX Runtime gives every tap's values of a binary network."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 9, model.graph.input, 4)
+    export_onnx(model, tmp_path / "bits.onnx", taps="all")
+    session = onnxruntime.InferenceSession(tmp_path / "bits.onnx")
+    found = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {INPUT: x}), strict=True))
+    equal_taps(found, fxsim.run(model, x, "all"))
+
+
+@pytest.mark.parametrize(
+    ("tap", "name", "flip", "said"),
+    [
+        ("act", "hex", 1, "expected -1, found 1"),
+        ("act", "c", 0, "found"),
+        ("sums", "hex", 1, "expected"),
+        ("sums", "npy", 1, "expected"),
+    ],
+)
+def test_a_changed_bit_is_found(tap: str, name: str, flip: int, said: str, tmp_path: Path) -> None:
+    """The check of vectors names the value that a changed bit or digit stands for, and its place."""
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 2, model.graph.input, 3)
+    values = fxsim.run(model, x, "all")[tap]
+    write_vectors(model, x, tmp_path / "v", "all", name)
+    path = next((tmp_path / "v" / "taps").glob(f"{tap}.*"))
+    data = bytearray(path.read_bytes())
+    if name == "hex":
+        at = int(np.flatnonzero(values.ravel() < 0)[0])
+        width = len(path.read_text().split()[0]) + 1
+        data[at * width + width - 2] ^= flip
+    elif name == "npy":
+        data[-4] ^= flip
+    else:
+        data[data.index(b"= {") + 4] = ord("7")  # "-1" or " 1"
+    path.write_bytes(data)
+    (problem,) = check_vectors(tmp_path / "v").problems
+    assert said in problem.message
+    if name == "hex":
+        assert problem.expected == values.ravel()[at]
+        code = int(path.read_text().split()[at], 16)
+        assert problem.found == str(2 * code - 1 if tap == "act" else code - 2**32)
+
+
+def test_zero_is_no_bipolar_value() -> None:
+    """A stimulus with a 0 between is refused by its place, in Python and by the program in C."""
+    model = one_bit()
+    x = fxsim.vectors.draw_stimulus("uniform", 2, model.graph.input, 3)
+    x[1, 2, 3, 1] = 0
+    with pytest.raises(StimulusError, match=r"has 0 at \[1, 2, 3, 1\], expected bipolar"):
+        fxsim.run(model, x)
+    with pytest.raises(ToolError, match="image 1 has 0 at value 23, expected -1 or 1"):
+        run_c(model, x, model.graph.taps)
+
+
+def test_traces_read_bits_as_bipolar() -> None:
+    """A trace's bit is -1 where it is 0; lanes of bits are values; a map that states a sign says what it states."""
+    values = np.array([-1, 1, 1, -1, 1, 1, -1, -1], np.int8)
+    tensor, bits = Tensor((CHANNEL,), (4,), BIPOLAR), "".join("1" if v > 0 else "0" for v in values)
+    one = Words("t", 1, np.array([[int(bit)] for bit in bits], np.uint8))
+    found = arrange(one, TapMap(name="y", signal="s"), tensor, 2, "t")
+    np.testing.assert_array_equal(found, values.reshape(2, 4))
+    four = Words("t", 4, np.array([[int(bits[i : i + 4][::-1], 2)] for i in (0, 4)], np.uint8))
+    np.testing.assert_array_equal(arrange(four, TapMap(name="y", signal="s"), tensor, 2, "t"), values.reshape(2, 4))
+    stated = arrange(one, TapMap(name="y", signal="s", signed=False), tensor, 2, "t")
+    np.testing.assert_array_equal(stated, (values.reshape(2, 4) > 0).astype(int))
+
+
+def test_info_counts_bytes_of_wide_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bias of 16 bits is two bytes of storage, a shift one."""
+    op = Affine(np.ones(5, np.int8), np.zeros(5, np.int16), np.zeros(5, np.uint8), 24, out=INT16)
+    fxsim.save(Model(Graph((2, 5), (Node("y", op, (INPUT,)),)), "wide"), tmp_path / "m.safetensors")
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "m.safetensors"), "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["operators"]
+    assert (found["parameters"], found["parameter_bytes"]) == (15, 5 + 10 + 5)
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path / "m.safetensors")])
+    assert "15 parameters of 20 bytes" in capsys.readouterr().out
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 WEIGHT = np.ones((2, 3, 3, 1), np.int8)
@@ -292,6 +457,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "dilation 0": (lambda: Conv(WEIGHT, dilation=(1, 0)), "conv dilation is .1, 0., expected 2 numbers of 1"),
     "groups": (lambda: Conv(WEIGHT, groups=3), "conv of 2 outputs cannot have 3 groups"),
     "weights of too many bits": (lambda: Conv(2 * WEIGHT, weight_number=INT2), "conv weight reaches from 2 to 2"),
+    "bipolar relu": (
+        lambda: one(Relu(), (1, 1, 1), BIPOLAR), "relu input is bipolar, expected one that holds 0 too",
+    ),
+    "bipolar affine": (
+        lambda: Affine(np.ones(1, np.int8), np.zeros(1, np.int8), np.zeros(1, np.uint8), out=BIPOLAR),
+        "affine result number is bipolar, expected one that holds 0 too",
+    ),
+    "interpolation to bipolar": (
+        lambda: Lut(np.ones((1, 4), np.int8), TableRule.CLAMP, INT8, BIPOLAR), "lut result number is bipolar",
+    ),
+    "a level of 0": (lambda: Threshold(STEPS, UP, LEVELS, BIPOLAR), "threshold levels reaches from 0 to 0, expected"),
+    "a weight of 0": (
+        lambda: Conv(np.zeros((1, 1, 1, 1), np.int8), weight_number=BIPOLAR), "conv weight reaches from 0 to 0",
+    ),
+    "sums of more than 32 bits": (lambda: Conv(WEIGHT, out="int33"), "conv result number is 'int33', expected a num"),
+    "an input of sums": (lambda: one(Conv(WEIGHT), (3, 3, 1), Number(17)), "graph input is int17, expected one of"),
     "unsigned sums": (lambda: Conv(WEIGHT, out=UINT8), "conv result number is uint8, expected a signed number"),
     "tokens": (
         lambda: Graph((3, 1), (Node("y", Conv(WEIGHT), (INPUT,)),)),

@@ -439,12 +439,11 @@ def test_whole_accelerators_judge_what_is_left(accelerators: list[str], monkeypa
 
 
 def test_mutant_that_the_whole_refuses_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A build that Verilator ends with a mutant alone is a check that fails; one that ends otherwise is no verdict."""
-    words = "%Error"
+    """A build that Verilator ends with a mutant alone is a check that fails."""
 
     def build(_: Design, folder: Path, *__: object) -> Run:
         mutated = (folder / "lib" / "ram.v").read_text() != (ROOT / "rtl" / "lib" / "ram.v").read_text()
-        return Run(benches.INVALID, "cosim", words=words) if mutated else Run(benches.PASSED, "cosim")
+        return Run(benches.INVALID, "cosim", words="%Error") if mutated else Run(benches.PASSED, "cosim")
 
     monkeypatch.setattr(Design, "prove", lambda *_: Run(benches.PASSED, "proof"))
     monkeypatch.setattr(Design, "cosim", build)
@@ -453,9 +452,32 @@ def test_mutant_that_the_whole_refuses_is_killed(monkeypatch: pytest.MonkeyPatch
     mutant = candidates.mutants[0]
     found = Accelerators(ROOT / "rtl", Stop(), False)(mutant, mutant.apply(candidates.modules["ram"].text))
     assert found == Run(benches.KILLED, "cosim", "refused", "%Error")
-    words = "No space left on device"
-    with pytest.raises(ToolError, match="ended without a verdict: No space left on device"):
-        Accelerators(ROOT / "rtl", Stop(), True)(mutant, mutant.apply(candidates.modules["ram"].text))
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("compiling the simulator failed: no space left on device", None),
+        ("{folder}/d.toml: command: 'roms' was still running after 300 s", None),
+        ("cannot write to the cache folder /cache: no space left on device", None),
+        ("{folder}/d.toml: output stream: port 'y' has 23 bits, expected 24", benches.INVALID),
+        ("Verilator refuses the design: %Error-MULTITOP: {folder}/a.v:1", benches.INVALID),
+        ("warnings from the simulator are refused, and the design gave one: %Warning: w.hex:0", benches.INVALID),
+        ("the simulator said nothing for 120 s: the design hangs inside a cycle", benches.TIMED_OUT),
+    ],
+)
+def test_co_simulation_without_a_verdict_is_none(
+    said: str, state: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A mutant is invalid by what Verilator or its description says of the Verilog, not by what befell the machine."""
+    printed = f"fxsim: building the RTL with Verilator\nfxsim: error: {said.format(folder=tmp_path)}\n"
+    monkeypatch.setattr(whole, "finish", lambda *_: (1, printed))
+    design = Design(tmp_path / "m.safetensors", tmp_path / "x.npy", "described", {"dut": "elsewhere/d.toml"})
+    if state is None:
+        with pytest.raises(ToolError, match="ended without a verdict: fxsim: error: "):
+            design.cosim(tmp_path, tmp_path)
+    else:
+        assert design.cosim(tmp_path, tmp_path).state == state
 
 
 def refuse(*_: object) -> None:
@@ -749,6 +771,8 @@ def test_own_rtl_is_listed_judged_side_by_side_and_gone_on_with(
         mutant.id: SURVIVED if SUM in mutant.apply(TOY) else KILLED for mutant in chosen
     }
     assert set(ended) == {mutant.apply(TOY) for mutant in chosen} - before
+    monkeypatch.setattr(Design, "cosim", lambda *_: benches.Run(benches.INVALID, "cosim"))
+    assert CliRunner().invoke(mutate_command, [*asked, "--fresh"]).exit_code == 1
     for further in (["--accel", "stream"], ["--no-others"]):
         assert "is of your own RTL" in CliRunner().invoke(mutate_command, [*own, *further]).output
     assert "leave out dut" in CliRunner().invoke(mutate_command, ["--resume", "-o", "x", "--dut", "d.toml"]).output

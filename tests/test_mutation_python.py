@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from fxsim import jit
-from fxsim.contract import Number, Sign, TableRule, number
+from fxsim.contract import RANGED, Number, TableRule, number
 from fxsim.engines import loops
 from fxsim.engines.compiled import isa, kernel
 from fxsim.errors import FileError, FxsimError
@@ -281,7 +281,8 @@ def test_domains_are_of_functions_that_there_are(name: str) -> None:
 
 def test_domains_hold_all_there_is() -> None:
     """Of formats, pairs of formats and tables' rules every one is there."""
-    assert exhaust("contract.number:Number.low")[0] == 32 * len(Sign)
-    assert exhaust("contract.bounds:add_acc_bits")[0] == (32 * len(Sign)) ** 2
-    assert exhaust("contract.tables:legal_points")[0] == 32 * len(Sign) * len(TableRule)
+    formats = 32 * len(RANGED) + 1  # and bipolar
+    assert exhaust("contract.number:Number.low")[0] == formats
+    assert exhaust("contract.bounds:add_acc_bits")[0] == formats**2
+    assert exhaust("contract.tables:legal_points")[0] == formats * len(TableRule)
     assert Number(32).bits == number.BITS_MAX

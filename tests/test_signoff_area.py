@@ -113,10 +113,12 @@ RECORDED = 'recorded = "areas.json"\nlut_margin_percent = 1\n'
         ({"ff": 499}, "chip with small: 499 FF, recorded 500"),
         ({"dsp": 21}, "chip with small: 21 DSP, recorded 20"),
         ({"bram": 1.0}, "chip with small: 1 BRAM, recorded 1.5"),
+        ({"latch": 1}, "chip with small: 1 LATCH, recorded 0"),
+        ({"uram": 1}, "chip with small: 1 URAM, recorded 0"),
     ],
 )
 def test_figures_are_held_to_recorded_ones(faked: Faked, change: dict[str, Any], said: str | None) -> None:
-    """FF, DSP and BRAM exactly, LUT within the margin to both sides."""
+    """FF, latches, DSP, BRAM and UltraRAM exactly, LUT within the margin to both sides."""
     faked(msgspec.structs.replace(FULL, **change))
     check = _run("area", RECORDED)
     assert (check.status, check.reason) == (Status.PASSED if said is None else Status.FAILED, said)
@@ -137,7 +139,7 @@ def test_figures_of_another_version_are_no_pass(faked: Faked) -> None:
 
 
 def test_what_is_not_recorded_fails(faked: Faked) -> None:
-    """A design, a device or a model of another content, of which the file has nothing."""
+    """A design, a device or a model of another content, of which the file has nothing; a file that says two things."""
     faked()
     assert _run("area", RECORDED + 'device = "xc7"\n').reason is None  # as the fake says it is of xcup
     text = Path("areas.json").read_text()
@@ -149,6 +151,15 @@ def test_what_is_not_recorded_fails(faked: Faked) -> None:
     Path("areas.json").write_text("[]")
     check = _run("area", RECORDED)
     assert (check.status, "is not a file of recorded areas" in (check.reason or "")) == (Status.ERROR, True)
+    twice = json.loads(text)
+    twice["areas"].append(twice["areas"][0])
+    for broken, said in (
+        (json.dumps(twice), "has 2 records of chip with small on xcup, expected one"),
+        (text.replace('"uram"', '"ultraram"'), "is not a file of recorded areas"),
+    ):
+        Path("areas.json").write_text(broken)
+        check = _run("area", RECORDED)
+        assert (check.status, said in (check.reason or "")) == (Status.ERROR, True)
 
 
 @pytest.mark.parametrize("which", ['model = "small_relu"\n', 'without = ["table_lane"]\n'])
@@ -172,10 +183,14 @@ def test_designs_are_held_against_others(faked: Faked, which: str) -> None:
 
 
 def test_nothing_is_no_pass(faked: Faked) -> None:
-    """A design of which nothing is left, even where that is recorded; modules without ways."""
+    """A design of which nothing is left, recorded or not; nothing that is taken out; modules without ways."""
     faked(Resources(ff=1), other=Resources(lut=5))
     against = '[check.against]\nwithout = ["x"]\nof = ["lut"]\nat_most_percent = 1.0\n'
     assert "nothing of it is left" in (_run("area", against).reason or "")
+    faked()
+    assert _run("area", against).reason == (
+        "chip with small: the same without x: takes as much of everything, so that nothing was taken out"
+    )
     faked(tenths={})
     check = _run("timing", "levels = 11\n")
     assert check.reason == "chip with small: no way through logic was found in any module"
@@ -197,6 +212,11 @@ def test_nothing_is_no_pass(faked: Faked) -> None:
             "area",
             '[check.against]\nof = ["lut"]\nmodel = "small"\nat_most_percent = 1\n',
             "compares model 'small' with",
+        ),
+        (
+            "area",
+            'dut = "my.toml"\n[check.against]\nof = ["lut"]\nwithout = ["x"]\nat_most_percent = 1\n',
+            "takes modules out of a described design",
         ),
         ("area", '[check.against]\nof = ["lut"]\nmodel = "absent"\nat_most_percent = 1\n', "absent"),
         ("area", '[check.against]\nof = []\nmodel = "small_relu"\nat_most_percent = 1\n', "length >= 1"),
@@ -256,7 +276,7 @@ def test_exceptions_hold_as_far_as_they_are_needed(faked: Faked) -> None:
             {"slow": 110},
             "the exception of slow is stale: its longest way has 11.0 levels, within the 11 that all may have",
         ),
-        ({"fast": 3}, "the exception of slow is stale: no design has such a module"),
+        ({"fast": 3}, "the exception of slow is stale: no design has such a module, but fast"),
     ):
         faked(tenths=tenths)
         check = _run("timing", EXCEPTION)

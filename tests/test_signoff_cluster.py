@@ -221,6 +221,26 @@ def test_nothing_is_waited_for_in_vain(plan: Plan, monkeypatch: pytest.MonkeyPat
     assert {check.reason for check in run_on(client).checks} == {"the scheduler of the cluster is gone"}
 
 
+@pytest.mark.usefixtures("plan")
+def test_worker_that_does_not_end_a_check_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long after its limit a check is in error; its worker gets nothing more, and another takes the rest."""
+    monkeypatch.setattr(cluster, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "START_SECONDS", 0.0)
+    limited = load_plan(write_plan(tmp_path, ACCUMULATORS + "limit = 1\n", SECOND))
+    client = Client(limited, lambda name, *_: Future(status="pending") if name == "accumulators" else None, a=HERE)
+    monkeypatch.setattr(cluster, "_PATIENCE_SECONDS", 0.01)
+    first, second = run_on(client).checks
+    assert (first.status, first.reason) == (Status.ERROR, "did not end within 1 s")
+    assert (second.status, second.reason) == (
+        Status.ERROR, "no worker of the cluster can be used: a: it did not end accumulators",
+    )  # fmt: skip
+    client = Client(
+        limited, lambda name, *_: Future(status="pending") if name == "accumulators" else None, a=HERE, b=HERE
+    )
+    first, second = run_on(client).checks
+    assert (first.status, second.status) == (Status.ERROR, Status.PASSED)
+
+
 def test_wrong_cluster_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that is none, an extra that is missing, or --jobs beside it are refused before anything runs."""
     path = write_plan(tmp_path, ACCUMULATORS)

@@ -154,9 +154,9 @@ def test_markdown_has_what_is_not_covered_first_and_every_check(plan: Path) -> N
 
 @pytest.mark.slow
 def test_junit_is_written_by_the_command(plan: Path, tmp_path: Path) -> None:
-    """--junit writes it, whole, and --markdown its text; where it cannot be written is said before anything runs."""
-    path, text = tmp_path / "junit.xml", tmp_path / "signoff.md"
-    assert cli(plan, "--jobs", "1", "--junit", path, "--markdown", text).exit_code == 0
+    """--junit writes it, whole, and --markdown its text, in a folder that -o makes; where none can be is said first."""
+    path, text = tmp_path / "junit.xml", tmp_path / "out" / "signoff.md"
+    assert cli(plan, "--jobs", "1", "--junit", path, "--markdown", text, "-o", text.parent).exit_code == 0
     assert text.read_text().startswith("# mine \\& \\<others\\>: passed\n")
     (suite,) = ElementTree.parse(path).getroot()  # noqa: S314  # our own
     assert [case.get("name") for case in suite.iter("testcase")] == ["accumulators", "published"]

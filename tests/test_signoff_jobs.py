@@ -1,5 +1,6 @@
 """Checks of a sign-off side by side: the record is that of one after the other, and no process is left in any case."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from click.testing import CliRunner
 
-from fxsim.cli.signoff import command
+from fxsim import progress
+from fxsim.cli.signoff import _Listener, command
 from fxsim.errors import FxsimError
 from fxsim.machine import count_cores, count_jobs
 from fxsim.signoff import SignoffRecord, Status, load_plan, read_record, run_plan, write_record
@@ -23,6 +26,7 @@ from fxsim.signoff.listener import Silence
 from fxsim.signoff.plan import Check
 from fxsim.signoff.record import CheckRecord
 from fxsim.signoff.run import _longest_first
+from fxsim.signoff.workers import carry_out_apart
 from tests.conftest import obey_ctrl_c
 from tests.test_process import assert_gone, processes
 from tests.test_signoff import ACCUMULATORS, ENGINES, PUBLISHED, by_name, write_plan
@@ -33,6 +37,7 @@ TOYS = '''
 """Kinds of a package of somebody's: what their checks do, they are told."""
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -93,6 +98,19 @@ def run(check, context, seed):
             script = "sleep 1000 & echo $PPID $$ $! > " + f"{said}.new; mv {said}.new {said}; wait"
             with temporary.folder("toy", Path(check.folder)), running(["sh", "-c", script]) as process:
                 process.wait()
+        case "hang":
+            # As in code of another language, which hears of no signal.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM, signal.SIGINT})
+            child = subprocess.Popen(["sleep", "1000"])
+            own = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            said.with_suffix(".new").write_text(f"{os.getpid()} {child.pid} {own.pid}")
+            said.with_suffix(".new").rename(said)
+            time.sleep(1000)
+        case "swallow":
+            try:
+                time.sleep(1000)
+            except KeyboardInterrupt:
+                pass
     return Outcome("done", None)
 
 
@@ -119,8 +137,9 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     for name in ("toy", "lonely"):
         monkeypatch.setitem(CHECKS, name, found[name])
 
-    def check(name: str, does: str, kind: str = "toy") -> str:
-        return f'[[check]]\nkind = "{kind}"\nname = "{name}"\ndoes = "{does}"\nfolder = "{folder}"\n'
+    def check(name: str, does: str, kind: str = "toy", limit: int | None = None) -> str:
+        own = "" if limit is None else f"limit = {limit}\n"
+        return f'[[check]]\nkind = "{kind}"\nname = "{name}"\ndoes = "{does}"\nfolder = "{folder}"\n{own}'
 
     return check
 
@@ -219,6 +238,61 @@ def test_a_process_that_dies_fails_its_check_and_no_other(
         assert found[name].status is Status.ERROR
         assert found[name].reason == f"the process that ran it {how}"
     assert [check.status for check in record.checks[1:-1]] == [Status.PASSED] * 4
+
+
+def family(path: Path) -> list[psutil.Process]:
+    """The processes that a toy named; those that are gone already are left out."""
+    found = []
+    for pid in path.read_text().split():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(int(pid)))
+    return found
+
+
+def test_a_check_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, toys: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose process hears of nothing is killed after its limit, its children too; it is in error, others go on."""
+    monkeypatch.setattr("fxsim.signoff.workers.GRACE_SECONDS", 0.5)
+    checks = [toys("stuck", "hang", limit=2), *(toys(f"other{n}", "pass") for n in range(3))]
+    plan = load_plan(write_plan(tmp_path, *checks))
+    record = run_plan(plan, jobs=2)
+    assert (record.complete, record.passed) == (True, False)
+    stuck = record.checks[0]
+    assert (stuck.status, stuck.reason) == (Status.ERROR, "did not end within 2 s")
+    assert stuck.replay.endswith("plan.toml --only stuck")
+    assert [check.status for check in record.checks[1:]] == [Status.PASSED] * 3
+    assert len((tmp_path / "said" / "stuck").read_text().split()) == 3
+    assert_gone(family(tmp_path / "said" / "stuck"))
+    carried, _ = carry_out_apart(plan.checks[0], plan, None, tmp_path, 1, lambda: False)
+    assert (carried.record.status, carried.record.reason) == (Status.ERROR, "did not end within 2 s")
+    assert_gone(family(tmp_path / "said" / "stuck"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_check_that_takes_too_long_cleans_up(tmp_path: Path, toys: Callable[..., str], jobs: int) -> None:
+    """One that Python runs is interrupted at its limit: what it began is gone, what it says does not count."""
+    checks = [toys("long", "wait", limit=1), toys("quiet", "swallow", limit=1), toys("quick", "pass")]
+    record = run_plan(load_plan(write_plan(tmp_path, *checks)), jobs=jobs)
+    assert (record.complete, record.passed) == (True, False)
+    reasons = [(check.status, check.reason) for check in record.checks]
+    assert reasons == [(Status.ERROR, "did not end within 1 s")] * 2 + [(Status.PASSED, None)]
+    assert_gone(family(tmp_path / "said" / "long")[1 if jobs == 1 else 0 :])
+    assert [path.name for path in (tmp_path / "said").iterdir()] == ["long"]
+
+
+def test_limits_are_the_plans_where_a_check_states_none(tmp_path: Path, toys: Callable[..., str]) -> None:
+    """A limit of the plan holds for every check without one of its own; a limit of no time is refused."""
+    path = write_plan(tmp_path, toys("a", "pass"), toys("b", "pass", limit=7))
+    plan = load_plan(path)
+    assert [plan.limit_of(check) for check in plan.checks] == [6 * 3600, 7]
+    text = path.read_text()
+    path.write_text(f"limit = 60\n{text}")
+    plan = load_plan(path)
+    assert [plan.limit_of(check) for check in plan.checks] == [60, 7]
+    path.write_text(f"limit = 0\n{text}")
+    with pytest.raises(FxsimError, match="limit"):
+        load_plan(path)
 
 
 def test_checks_that_measure_time_run_alone(tmp_path: Path, toys: Callable[..., str]) -> None:
@@ -326,6 +400,21 @@ def test_what_took_longest_is_begun_first(tmp_path: Path) -> None:
     assert [check.name for check in _longest_first(plan.checks, None)] == list(names)
     (tmp_path / "signoff.json").write_text("{}")
     assert [check.name for check in _longest_first(plan.checks, tmp_path)] == list(names)
+
+
+def test_progress_counts_what_is_done_also_where_an_earlier_check_still_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of three checks the last ends first, and the second's record was there before: one is left."""
+    first, second, third = (Check(name=name) for name in "abc")
+    listener = _Listener(3, to_stderr=False)
+    listener.started(first)
+    listener.started(third)
+    listener.ended(third)
+    listener.finished(CheckRecord(second.name, "toy", "", Status.PASSED, "", None, 0.0, 1, "", None))
+    listener.progress(first, 5, 9)
+    assert str(progress._now) == "[2 of 3 done] a: 5 of 9"
+    assert capsys.readouterr().out.startswith("passed   b ")
 
 
 def test_jobs_are_one_a_core_unless_they_are_stated(

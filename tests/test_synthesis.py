@@ -218,16 +218,20 @@ def test_a_circle_of_logic_is_refused() -> None:
 
 @pytest.mark.slow
 def test_command_holds_ways_to_a_budget(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The awkward design's neurons take more than one level, and less than forty."""
+    """The awkward design's neurons take more than one level, and less than forty; a budget is not rounded."""
     dut, path = design(tmp_path / "awkward"), tmp_path / "tiny.safetensors"
     save(model, path)
-    for budget, status in (("1", 1), ("40", 0)):
+    longest = 0.0
+    for budget, status in (("1", 1), ("40", 0), (None, 0), ("nan", 1), (None, 1)):
+        budget = budget or f"{longest / 10 - (0.04 if status else 0):.2f}"
         with pytest.raises(SystemExit) as ended:
             main(["timing", str(path), "--dut", str(dut), "--device", "ecp5", "--budget", budget, "--json"])
         assert ended.value.code == status
         found = json.loads(capsys.readouterr().out)
         assert found["passed"] is (status == 0)
         assert found["over_budget"] == ([] if status == 0 else ["awkward"])
+        ways = [way for part in found["parts"] for way in part["levels"].values() if way]
+        longest = max(way["tenths"] for way in ways)
 
 
 def test_the_slowest_clock_of_a_report_decides() -> None:
@@ -281,6 +285,8 @@ def test_a_described_design_is_counted_without_the_wrapper(model: Model, tmp_pat
     dut = design(tmp_path / "awkward")
     area = measure_area(model, "described", settings={"dut": str(dut)}, device="ecp5")
     assert (area.design, area.total.ff) == ("awkward", 5 + 6 * 8 + 4 * 8 + 4 * 8)
+    with pytest.raises(StimulusError, match="'awkward' is described and read as one module: 'neuron' is not taken out"):
+        measure_area(model, "described", settings={"dut": str(dut)}, device="ecp5", without=["neuron"])
 
 
 def test_published_figures_stand_beside_networks_of_their_dimensions() -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from fxsim.contract.arithmetic import Int8
 from fxsim.graph import INPUT, Graph
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -85,6 +86,7 @@ FLOAT_STEP: OperatorTable[Callable[..., Callable[..., Float32]]] = OperatorTable
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """Each operator's float32 function of its inputs' values, images first."""

@@ -36,7 +36,20 @@ from fxsim.contract.arithmetic import INT8_MAX, INT8_MIN, Int8, round_shift, sat
 from fxsim.engines import Engine, run
 from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, QuantisedResMLP, Slot
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 RULES = {"saturation": "saturation", "tables": "table resampling", "ties": "tie", "sums": "float32 sum"}
 """The fields of `Arithmetic`, and the cause that each is."""
@@ -325,6 +338,7 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
     {
         Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
         Add: _describe_add, Pool: _describe_pool, Conv: _NOT_TAKEN, MaxPool: _NOT_TAKEN, Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

@@ -14,6 +14,7 @@ from fxsim.contract import TableRule
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.graph import Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -109,6 +110,7 @@ READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator, an input's values and places: the values that it reads there, [M, K]."""
@@ -173,6 +175,7 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
     {
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
         Pool: _exact_pool, Conv: _NOT_TAKEN, MaxPool: _NOT_TAKEN, Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

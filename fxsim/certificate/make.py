@@ -50,6 +50,8 @@ FILES_MAX = 100_000
 
 _DIRECTORIES = {"vectors": "directories", "golden": "directory"}
 """The kinds of check whose settings name folders that are signed off, by the setting."""
+_HELD_TO = ("areas", "waivers")
+"""First words under which a record has the hashes of files that checks were held to."""
 
 
 def make_certificate(
@@ -352,7 +354,10 @@ class _Making:
             self.add(path, "evidence")
 
     def others(self) -> None:
-        """Hashes of the record that no file of now was held to: they are said to be not covered, by name."""
+        """Hashes of the record that no file of now was held to: they are said to be not covered, by name.
+
+        Files that checks were held to, recorded areas and waivers, must be there as they were.
+        """
         for what, sha256 in self.record.hashes.items():
             if what in self.held:
                 continue
@@ -360,6 +365,8 @@ class _Making:
             path = self.context.path(name) if name else None
             if path is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
                 self.add(path, "other")
+            elif kind in _HELD_TO:
+                self._hold(what, None, f"{path} changed")
             elif kind == "model" and name in self.plan.models and self.plan.models[name].file is None:
                 continue
             else:

@@ -15,6 +15,8 @@ from fxsim.formats.headers import MatrixLayout
 from fxsim.formats.importers import DEFAULT, IMPORTERS, find_importer, import_model
 from fxsim.graph import Model
 
+_TIES_LENGTH_MAX = 300
+
 
 class _Command(click.Command):
     """Lists in its help the importers that there are, which loads them."""
@@ -62,6 +64,12 @@ class _Command(click.Command):
     type=click.Choice(list(TOPOLOGIES)),
     help="Of a folder of bnn-pynq: the network that it is of, which such a folder does not say.",
 )
+@click.option(
+    "--input-number",
+    metavar="NUMBER",
+    help="Of qonnx: the integers that the model is fed, such as uint8, or uint8/255 where the file reads code / 255. "
+    "By default what the file annotates, else the levels of its first quantiser.",
+)
 @click.option("--name", help="The model's name; by default the folder's, for headers, or the topology's.")
 @json_option
 def command(
@@ -71,6 +79,7 @@ def command(
     layout: str | None,
     rule: str | None,
     topology: str | None,
+    input_number: str | None,
     name: str | None,
     as_json: bool,
 ) -> None:
@@ -82,7 +91,7 @@ def command(
     """
     importer = importer or find_importer(source)
     refuse_overwriting(output, IMPORTERS[importer].files(source))
-    stated = {"layout": layout, "rule": rule, "topology": topology}
+    stated = {"layout": layout, "rule": rule, "topology": topology, "input_number": input_number}
     options = {key: value for key, value in stated.items() if value is not None}
     model = import_model(source, importer, **options)
     if name:
@@ -104,6 +113,8 @@ def command(
     words = _describe(config) if config else _count(model)
     if "layout" in model.provenance:
         words += f"; layout {model.provenance['layout']}"
+    if "near ties" in model.provenance:
+        words += f"; near ties, where float32 may differ: {_first(model.provenance['near ties'])}"
     say(f"{output}: {words}; sha256 {sha256}")
 
 
@@ -120,6 +131,10 @@ def _describe(config: ResMLPConfig) -> str:
         f"{kind}; {config.tokens} tokens x {config.values} values, {config.channels} channels, "
         f"hidden {config.hidden}, {config.blocks} blocks, {config.classes} classes"
     )
+
+
+def _first(text: str) -> str:
+    return text if len(text) <= _TIES_LENGTH_MAX else f"{text[:_TIES_LENGTH_MAX]}... (all of them: fxsim info)"
 
 
 def _count(model: Model) -> str:

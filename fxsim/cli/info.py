@@ -86,7 +86,7 @@ def _overview(summary: ModelSummary, sha256: str) -> Table:
     if summary.other_formats:
         row("numbers", f"input {summary.input_number}; weights and results as listed")
     row("cost", f"{summary.macs:,} MACs an image, and {summary.products:,} multiplications in affines")
-    each = "" if summary.other_formats else " of a byte each"
+    each = f" of {summary.parameter_bytes:,} bytes" if summary.other_formats else " of a byte each"
     row("storage", f"{summary.parameters:,} parameters{each}, and {summary.table_bytes:,} bytes of tables")
     if summary.weights and summary.shifts:
         row("ranges", f"weights {_range(summary.weights)}, shifts {_range(summary.shifts)}")
@@ -114,7 +114,7 @@ def _operators(summary: ModelSummary) -> Table:
             Text(f"  {leaf}" if parent else leaf),
             Text(_kind(op)),
             _shape(op.shape) + (f" {op.number}" if summary.other_formats else ""),
-            f"{op.parameters + op.table_bytes:,}" if op.parameters + op.table_bytes else "",
+            f"{op.parameter_bytes + op.table_bytes:,}" if op.parameter_bytes + op.table_bytes else "",
             f"{op.macs:,}" if op.macs else "",
             _range(op.weights) + (f" {op.weight_number}" if summary.other_formats and op.weight_number else ""),
             _range(op.shifts),

@@ -59,7 +59,7 @@ def command(
     judges. docs/mutation.md says what a score is, and what it is not.
 
     Results are kept in the cache by all that they rest on, so that a run again judges only what is new. Exit status 1
-    where any mutant survived or timed out.
+    where any mutant survived or timed out, or all were invalid.
     """
     from fxsim.cli.mutate_show import Asked, show, show_list
 

@@ -120,7 +120,9 @@ def _show(record: Record, command: str, output: Path | None, as_json: bool) -> i
         print_json(record)
     else:
         _print(record)
-    return int(record.total.survived + record.total.timed_out > 0)
+    total = record.total
+    # Where all were invalid, nothing was judged.
+    return int(total.survived + total.timed_out > 0 or total.invalid == total.mutants)
 
 
 def _asked(asked: Asked, output: Path, resume: bool) -> Asked:

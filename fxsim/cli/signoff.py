@@ -247,11 +247,12 @@ def command(
         return
     if history is not None and no_history:
         raise click.UsageError("--history and --no-history exclude one another")
+    if folder is not None:
+        # First: what else is written may lie in it.
+        prepare_output(folder)
     for target in (junit, sarif, markdown):
         if target is not None:
             check_target(target)
-    if folder is not None:
-        prepare_output(folder)
     earlier = history if no_history or history is not None or folder is None else folder / HISTORY
     if earlier is not None:
         check_target(earlier)
@@ -426,7 +427,7 @@ class _Listener:
 
     def __init__(self, checks: int, to_stderr: bool) -> None:
         self._checks = checks
-        self._done = 0
+        self._done: set[str] = set()
         self._stream = sys.stderr if to_stderr else sys.stdout
         self._spinner: Spinner | None = None
         self._running: dict[str, str] = {}
@@ -445,7 +446,10 @@ class _Listener:
             self._spinner.stop()
 
     def _show(self) -> None:
-        line = f"[{self._done + 1}/{self._checks}] " + "; ".join(f"{n}: {text}" for n, text in self._running.items())
+        # Of checks that run side by side, many may be done that are not yet their turn to be told of.
+        line = f"[{len(self._done)} of {self._checks} done] " + "; ".join(
+            f"{n}: {text}" for n, text in self._running.items()
+        )
         if self._spinner is None:
             begin(line)
             return
@@ -468,9 +472,10 @@ class _Listener:
 
     def ended(self, check: "Check") -> None:
         self._running.pop(check.name)
+        self._done.add(check.name)
 
     def finished(self, record: "CheckRecord") -> None:
-        self._done += 1
+        self._done.add(record.name)
         status = click.style(f"{record.status:<8}", fg=_COLOURS[record.status], bold=True)
         line = f"{status} {record.name:<24} {record.seconds:7.1f} s  {plain(record.reason or record.summary)}"
         # The spinner's line is cleared while another is printed above it.

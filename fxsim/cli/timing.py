@@ -67,7 +67,7 @@ def command(
             progress=report,
         )
     worst = worst_ways(area.units)
-    over = [] if budget is None else [module for module, (way, _) in worst.items() if way.tenths > round(10 * budget)]
+    over = [] if budget is None else [module for module, (way, _) in worst.items() if not way.tenths <= 10 * budget]
     if as_json:
         units = {"model": area.model, "design": area.design, "device": device, "yosys": area.yosys}
         print_json(units | {"passed": not over, "over_budget": over, "parts": area.units})

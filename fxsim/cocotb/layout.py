@@ -105,6 +105,8 @@ class Layout:
     def _stride(self) -> int:
         """Bits of a lane: as given, or the only ones that fill the width."""
         bits, lanes = self.tensor.number.bits, self.lanes
+        if self.tensor.number.bipolar:
+            raise self._wrong(f"is {self.tensor.number}, expected a tap of signed or unsigned numbers")
         need = f"{lanes} lane{'s' * (lanes > 1)} of {self.tensor.number}"
         if self.lane_bits is not None:
             if self.lane_bits < bits:

@@ -33,7 +33,7 @@ def conv(
     outputs, rows, columns, each = weight.shape
     share = outputs // groups
     sums: Int64 | None = None
-    for r, s, part in _windows(padded, (rows, columns), stride, dilation):
+    for r, s, part in windows(padded, (rows, columns), stride, dilation):
         products = [
             part[..., g * each : (g + 1) * each] @ weight[g * share : (g + 1) * share, r, s].astype(np.int64).T
             for g in range(groups)
@@ -48,13 +48,13 @@ def conv(
 def max_pool(x: Integers, kernel: Pair, stride: Pair) -> Integers:
     """The greatest value of each window of a channel: `x` [..., row, column, channel], of its numpy type."""
     greatest: Integers | None = None
-    for _, _, part in _windows(x, kernel, stride, (1, 1)):
+    for _, _, part in windows(x, kernel, stride, (1, 1)):
         greatest = part if greatest is None else np.maximum(greatest, part)
     assert greatest is not None  # a window has at least one place
     return np.ascontiguousarray(greatest)
 
 
-def _windows(x: Integers, kernel: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[int, int, Integers]]:
+def windows(x: Integers, kernel: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[int, int, Integers]]:
     """Every place r, s in a window, and the values there of all windows, [..., row, column, channel]."""
     across = [window_places(x.shape[i - 3], kernel[i], stride[i], dilation[i]) for i in range(2)]
     for r in range(kernel[0]):

@@ -8,7 +8,20 @@ import numpy as np
 from fxsim.contract import Number
 from fxsim.engines import apply
 from fxsim.graph import Graph, Node
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Inverse = Callable[[Node, Any, Number, tuple[int, ...]], tuple[Any, Any]]
 """From a node, values of its result and the format and shape of its input: values of that, and which are right."""
@@ -73,6 +86,7 @@ INVERSES: OperatorTable[Inverse] = OperatorTable(
         Conv: _SUMS,
         MaxPool: _SUMS,
         Threshold: NotTaken("because its points are not listed yet"),
+        **dict.fromkeys(FEATURE_MAPS, NotTaken("because its points are not listed yet")),
     },
 )
 """The inverse of each operator."""

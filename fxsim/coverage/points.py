@@ -15,6 +15,7 @@ from fxsim.contract import Number, TableRule, Tensor
 from fxsim.errors import ModelError
 from fxsim.graph import Graph, Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -390,6 +391,7 @@ POINTS: OperatorTable[_Points] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """The points of each operator: of a node, the tensor it gives and those it takes."""

@@ -17,11 +17,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import Padding, Pair, TableRule
+from fxsim.contract import Division, Padding, Pair, TableRule
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Model
 from fxsim.jit import compile_function, config, njit, typeof, types
-from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    Add,
+    Affine,
+    Argmax,
+    Axis,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    OperatorTable,
+    OrderedLinear,
+    Pool,
+    Prelu,
+    Relu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 
 Int32 = npt.NDArray[np.int32]
 
@@ -160,6 +182,99 @@ def _threshold(x, threshold, rising, levels, y):
             y[t, c] = levels[passed]
 
 
+def _encode(x, threshold, low, high, y):
+    """Compute y[t, c * n + k] from x[t, c] and threshold[c, k]."""
+    steps = threshold.shape[1]
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            for k in range(steps):
+                y[t, c * steps + k] = high if x[t, c] >= threshold[c, k] else low
+
+
+def _multiply_add(x, weight, bias, shift, low, high, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            y[t, c] = _saturate(_round_shift(x[t, c] * weight[c] + bias[c], shift[c]), low, high)
+
+
+def _weighted_add(x, r, weight, shift, low, high, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            y[t, c] = _saturate(_round_shift(x[t, c] * weight[0, c] + r[t, c] * weight[1, c], shift[c]), low, high)
+
+
+def _prelu(x, weight, shift, low, high, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            if x[t, c] < 0:
+                y[t, c] = _saturate(_round_shift(x[t, c] * weight[c], shift[c]), low, high)
+            else:
+                y[t, c] = _saturate(x[t, c], low, high)
+
+
+def _gate(x, g, threshold, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            y[t, c] = x[t, c] if g[t, c] >= threshold[c] else 0
+
+
+def _concat(x, r, y):
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            y[t, c] = x[t, c]
+        for c in range(r.shape[1]):
+            y[t, x.shape[1] + c] = r[t, c]
+
+
+def _gather(x, place, y):
+    """Compute y[n, i] = x[n, place[i]]."""
+    for n in range(x.shape[0]):
+        for i in range(place.shape[0]):
+            y[n, i] = x[n, place[i]]
+
+
+@njit
+def _divide(total, divisor, rounding):
+    """Divide by a number from 1 on: rounding 0 to the floor, 1 to the nearest and ties up, 2 towards zero."""
+    if rounding == 2:
+        return -(-total // divisor) if total < 0 else total // divisor
+    if rounding == 1:
+        return (2 * total + divisor) // (2 * divisor)
+    return total // divisor
+
+
+def _sum_pool(x, rows, columns, row_step, column_step, least, greatest, divisor, rounding, low, high, y):
+    """Sum windows row by row, each partial sum within `least` and `greatest`."""
+    for n in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for j in range(y.shape[2]):
+                for c in range(y.shape[3]):
+                    total = 0
+                    for r in range(rows):
+                        for s in range(columns):
+                            total += x[n, i * row_step + r, j * column_step + s, c]
+                            total = _saturate(total, least, greatest)
+                    y[n, i, j, c] = _saturate(_divide(total, divisor, rounding), low, high)
+
+
+def _ordered_linear(x, weight, bias, shift, low, high, y):
+    for t in range(x.shape[0]):
+        for n in range(weight.shape[0]):
+            total = bias[n] + 0
+            for k in range(weight.shape[1]):
+                total = _saturate(total + _round_shift(x[t, k] * weight[n, k], shift[n]), low, high)
+            y[t, n] = total
+
+
+def _argmax(x, classes, y):
+    for t in range(x.shape[0]):
+        best = 0
+        for c in range(1, classes):
+            if x[t, c] > x[t, best]:
+                best = c
+        y[t, 0] = best
+
+
 # --- Operators: which loop computes each, of which numbers -----------------------------------------------------------
 
 
@@ -235,11 +350,65 @@ def _run_threshold(op: Threshold, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_threshold, rows.shape, rows, op.threshold, op.rising, op.levels)
 
 
+def _rows(x: Int32) -> Int32:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _run_encode(op: Encode, low: int, high: int, x: Int32) -> Int32:
+    rows = _rows(x)
+    return _call(_encode, (len(rows), op.threshold.size), rows, op.threshold, low, high)
+
+
+def _run_multiply_add(op: MultiplyAdd, low: int, high: int, x: Int32) -> Int32:
+    return _call(_multiply_add, _rows(x).shape, _rows(x), op.weight, op.bias, op.shift, low, high)
+
+
+def _run_weighted_add(op: WeightedAdd, low: int, high: int, x: Int32, r: Int32) -> Int32:
+    return _call(_weighted_add, _rows(x).shape, _rows(x), _rows(r), op.weight, op.shift, low, high)
+
+
+def _run_prelu(op: Prelu, low: int, high: int, x: Int32) -> Int32:
+    return _call(_prelu, _rows(x).shape, _rows(x), op.weight, op.shift, low, high)
+
+
+def _run_gate(op: Gate, _low: int, _high: int, x: Int32, g: Int32) -> Int32:
+    return _call(_gate, _rows(x).shape, _rows(x), _rows(g), op.threshold)
+
+
+def _run_concat(_op: Concat, _low: int, _high: int, x: Int32, r: Int32) -> Int32:
+    rows, others = _rows(x), _rows(r)
+    return _call(_concat, (len(rows), rows.shape[1] + others.shape[1]), rows, others)
+
+
+def _run_flatten(op: Flatten, _low: int, _high: int, x: Int32) -> Int32:
+    place = np.arange(x[0].size, dtype=np.int32).reshape(x.shape[1:]).transpose(op.order).reshape(-1)
+    return _call(_gather, (len(x), x[0].size), x.reshape(len(x), -1), place)
+
+
+def _run_sum_pool(op: SumPool, low: int, high: int, x: Int32) -> Int32:
+    shape = (len(x), *_places(x, op.stride, [size - 1 for size in op.kernel]), x.shape[-1])
+    ends = (-(1 << op.acc_bits - 1), (1 << op.acc_bits - 1) - 1) if op.saturating else (-(1 << 62), 1 << 62)
+    rounding = (Division.FLOOR, Division.HALF_UP, Division.ZERO).index(op.rounding)
+    return _call(_sum_pool, shape, x, *op.kernel, *op.stride, *ends, op.divisor, rounding, low, high)
+
+
+def _run_ordered_linear(op: OrderedLinear, low: int, high: int, x: Int32) -> Int32:
+    rows = _rows(x)
+    return _call(_ordered_linear, (len(rows), len(op.weight)), rows, op.weight, op.bias, op.shift, low, high)
+
+
+def _run_argmax(op: Argmax, _low: int, _high: int, x: Int32) -> Int32:
+    return _call(_argmax, (len(_rows(x)), 1), _rows(x), op.classes)
+
+
 LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
     "the plain loops",
     {
         Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool,
-        Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold,
+        Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold, Encode: _run_encode,
+        MultiplyAdd: _run_multiply_add, WeightedAdd: _run_weighted_add, Prelu: _run_prelu, Gate: _run_gate,
+        Concat: _run_concat, Flatten: _run_flatten, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
+        Argmax: _run_argmax,
     },
 )  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""

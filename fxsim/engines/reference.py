@@ -7,7 +7,29 @@ import numpy as np
 from fxsim import contract
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    Add,
+    Affine,
+    Argmax,
+    Axis,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    OperatorTable,
+    OrderedLinear,
+    Pool,
+    Prelu,
+    Relu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 
 
 def run_reference(graph: Graph, x: Integers, taps: tuple[str, ...]) -> dict[str, Integers]:
@@ -63,11 +85,53 @@ def _threshold(op: Threshold, x: Integers) -> Integers:
     return contract.threshold(x, op.threshold, op.rising, op.levels)
 
 
+def _encode(op: Encode, x: Integers) -> Integers:
+    return contract.encode(x, op.threshold, op.out)
+
+
+def _multiply_add(op: MultiplyAdd, x: Integers) -> Integers:
+    return contract.multiply_add(x, op.weight, op.bias, op.shift, op.out)
+
+
+def _weighted_add(op: WeightedAdd, x: Integers, r: Integers) -> Integers:
+    return contract.weighted_add(x, r, op.weight, op.shift, op.out)
+
+
+def _prelu(op: Prelu, x: Integers) -> Integers:
+    return contract.prelu(x, op.weight, op.shift, op.out)
+
+
+def _gate(op: Gate, x: Integers, g: Integers) -> Integers:
+    return contract.gate(x, g, op.threshold)
+
+
+def _concat(_op: Concat, x: Integers, r: Integers) -> Integers:
+    return contract.concat(x, r)
+
+
+def _flatten(op: Flatten, x: Integers) -> Integers:
+    return contract.flatten(x, op.order)
+
+
+def _sum_pool(op: SumPool, x: Integers) -> Integers:
+    return contract.sum_pool(x, op.kernel, op.stride, op.divisor, op.rounding, op.limits, op.out)
+
+
+def _ordered_linear(op: OrderedLinear, x: Integers) -> Integers:
+    return contract.ordered_linear(x, op.weight, op.bias, op.shift, op.out)
+
+
+def _argmax(op: Argmax, x: Integers) -> Integers:
+    return contract.argmax(x, op.classes, op.out)
+
+
 APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
     "the reference engine",
     {
         Linear: _linear, Affine: _affine, Relu: _relu, Lut: _lut, Add: _add, Pool: _pool, Conv: _conv,
-        MaxPool: _max_pool, Threshold: _threshold,
+        MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
+        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
     },
 )  # fmt: skip
 """The function of each operator: its record and its inputs' values, images first, to its result's."""

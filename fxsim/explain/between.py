@@ -15,7 +15,26 @@ from fxsim.explain.contracts.runs import Runs, Setting, differing
 from fxsim.explain.rules import rows_last
 from fxsim.explain.whole import APPLY
 from fxsim.graph import Model
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Argmax,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    Operator,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 
 class Between(Struct, frozen=True, kw_only=True):
@@ -208,8 +227,8 @@ def _pool(op: Pool, tensors: list[Tensor], a: Contract, b: Contract) -> Found:
     return Found("", (values,), runs.nearest)
 
 
-def _alike(_op: Relu | Lut, _tensors: list[Tensor], _a: Contract, _b: Contract) -> Found:
-    return Found("rectifiers and tables are the same in every contract")
+def _alike(_op: Operator, _tensors: list[Tensor], _a: Contract, _b: Contract) -> Found:
+    return Found("it rounds nothing: it is the same in every contract")
 
 
 _NOT_TAKEN = NotTaken("because no contract that is compared rounds or limits it otherwise")
@@ -223,9 +242,8 @@ SEARCH: OperatorTable[Callable[..., Found]] = OperatorTable(
         Lut: _alike,
         Add: _add,
         Pool: _pool,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, Flatten, Argmax), _alike),
     },
 )
 """From an operator, its inputs' tensors and two contracts: an input on which they differ, or why there is none."""

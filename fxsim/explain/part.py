@@ -14,11 +14,15 @@ from fxsim.errors import ModelError
 from fxsim.explain.locate import Located
 from fxsim.explain.rules import Rule, compute
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Affine, Axis, Linear, Lut, Operator, Pool
+from fxsim.operators import Add, Affine, Axis, Linear, Lut, MaxPool, Operator, Pool, Relu
 
 Index = npt.NDArray[np.int64]
 Seen = Int64 | FourState
 """Values of a tap as the trace has them, int64 [image, ...]."""
+
+
+_BY_ROW = (Linear, Affine, Relu, Lut, Add, Pool, MaxPool)
+"""Operators of which some outputs can be left out without the others."""
 
 
 def _take(values: Any, index: Index, axis: int) -> Any:
@@ -64,7 +68,8 @@ class Part:
     @property
     def rows(self) -> int:
         """Outputs of the only operator's last axis that can be left out one by one; 0 where there are several."""
-        return self._shape(self.tap)[self._row_axis] if len(self.nodes) == 1 else 0
+        alone = len(self.nodes) == 1 and isinstance(self.nodes[0].op, _BY_ROW)
+        return self._shape(self.tap)[self._row_axis] if alone else 0
 
     @property
     def lanes(self) -> int:

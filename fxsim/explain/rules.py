@@ -11,21 +11,32 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fxsim import contract
 from fxsim.contract import Number, TableRule
 from fxsim.contract.arithmetic import Int64, Integers
+from fxsim.contract.number import INT32
 from fxsim.operators import (
     Add,
     Affine,
+    Argmax,
     Axis,
+    Concat,
     Conv,
+    Encode,
+    Flatten,
+    Gate,
     Linear,
     Lut,
     MaxPool,
-    NotTaken,
+    MultiplyAdd,
     OperatorTable,
+    OrderedLinear,
     Pool,
+    Prelu,
     Relu,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 
 _SHIFT_MAX = 62
@@ -51,7 +62,8 @@ class Rounding(StrEnum):
 class Rule:
     """The way in which a node is computed; the defaults are the contract's.
 
-    `requantise`: in place of all that follows up to the limits, of accumulator, shift, bias and format.
+    `instead`: in place of the operator, of its inputs. `requantise`: in place of all that follows up to the limits, of
+    accumulator, shift, bias and format.
 
     `first_cut`: bits that are cut off, rounded, before the rest is, which is rounded again (0: all at once). `bias`:
     `after` the shift, `none`, unscaled in the `accumulator`, or at its own scale `before` the shift. `biases`, `shift`,
@@ -66,6 +78,7 @@ class Rule:
     added to a value as its index.
     """
 
+    instead: Callable[..., Int64] | None = None
     requantise: Callable[[Int64, Int64, Int64, Number], Int64] | None = None
     rounding: Rounding = Rounding.HALF_UP
     first_cut: int = 0
@@ -245,9 +258,16 @@ def _lut(op: Lut, rule: Rule, x: Int64) -> Int64:
     return wrapped(values, op.out) if rule.overflow == "wrap" else values
 
 
-_NOT_TAKEN = NotTaken("because it has no rules that could be other ones yet")
+def _conv(op: Conv, rule: Rule, x: Int64) -> Integers:
+    weight = op.weight if rule.weight is None else rule.weight
+    return contract.conv(x, weight, op.stride, op.padding, op.dilation, op.groups, INT32)
 
-COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
+
+def _sum_pool(op: SumPool, _rule: Rule, x: Int64) -> Integers:
+    return contract.sum_pool(x, op.kernel, op.stride, op.divisor, op.rounding, op.limits, op.out)
+
+
+COMPUTE: OperatorTable[Callable[..., Integers]] = OperatorTable(
     "an explanation",
     {
         Linear: _requantising,
@@ -256,9 +276,19 @@ COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
         Lut: _lut,
         Add: _add,
         Pool: _pool,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        Conv: _conv,
+        MaxPool: lambda op, _, x: contract.max_pool(x, op.kernel, op.stride),
+        Threshold: lambda op, _, x: contract.threshold(x, op.threshold, op.rising, op.levels),
+        Encode: lambda op, _, x: contract.encode(x, op.threshold, op.out),
+        MultiplyAdd: lambda op, _, x: contract.multiply_add(x, op.weight, op.bias, op.shift, op.out),
+        WeightedAdd: lambda op, _, x, r: contract.weighted_add(x, r, op.weight, op.shift, op.out),
+        Prelu: lambda op, _, x: contract.prelu(x, op.weight, op.shift, op.out),
+        Gate: lambda op, _, x, g: contract.gate(x, g, op.threshold),
+        Concat: lambda _op, _, x, r: contract.concat(x, r),
+        Flatten: lambda op, _, x: contract.flatten(x, op.order),
+        SumPool: _sum_pool,
+        OrderedLinear: lambda op, _, x: contract.ordered_linear(x, op.weight, op.bias, op.shift, op.out),
+        Argmax: lambda op, _, x: contract.argmax(x, op.classes, op.out),
     },
 )
 """From an operator, a rule and its inputs' values, int64 [image, ...] each: its result under that rule."""
@@ -267,6 +297,8 @@ COMPUTE: OperatorTable[Callable[..., Int64]] = OperatorTable(
 def compute(op: Any, rule: Rule, *inputs: Integers) -> Int64:
     """A node's result under a rule, int64 [image, ...]."""
     first, *rest = (x.astype(np.int64) for x in inputs)
-    values = COMPUTE[type(op)](op, rule, first if rule.gather is None else rule.gather(first), *rest)
+    first = first if rule.gather is None else rule.gather(first)
+    made = COMPUTE[type(op)](op, rule, first, *rest) if rule.instead is None else rule.instead(first, *rest)
+    values: Int64 = made.astype(np.int64)
     values = values if rule.arrange is None else rule.arrange(values)
     return values if rule.only is None else np.where(rule.only, values, compute(op, CONTRACT, *inputs))

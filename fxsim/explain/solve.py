@@ -10,14 +10,26 @@ from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Int64
 from fxsim.explain.contracts.reach import Reach
 from fxsim.explain.rules import Rule, compute, requantised, rows_last
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 SUMS_MAX = 1 << 25
 """Most sums of an operator that are computed."""
 AT_ONCE = 1 << 22
 """Most sums of one output, or inputs of an operator, that are computed at once."""
 
-_ELSEWHERE = ("weight", "operand", "other", "gather", "arrange", "only")
+_ELSEWHERE = ("instead", "weight", "operand", "other", "gather", "arrange", "only")
 """Fields of a rule that change more than what becomes of a sum or of one value."""
 _BY_ROW = ("biases", "shift")
 
@@ -132,7 +144,9 @@ def _pool(op: Pool, tensors: Sequence[Tensor], one: Rule, other: Rule) -> Solved
     return Solved((values,), f"a sum of {sums[at]}")
 
 
-_NOT_TAKEN = NotTaken("because no rule of it is told apart yet")
+def _unsolved(*_: object) -> Solved:
+    return Solved(None, "nothing is solved for such an operator", decided=False)
+
 
 SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
     "a solver for inputs that tell apart",
@@ -143,9 +157,7 @@ SOLVE: OperatorTable[Callable[..., Solved]] = OperatorTable(
         Lut: _by_channel,
         Add: _add,
         Pool: _pool,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        **dict.fromkeys((Conv, MaxPool, Threshold, *FEATURE_MAPS), _unsolved),
     },
 )
 """From an operator, its inputs' tensors and two rules: `solve`, of what becomes of sums and of single values."""

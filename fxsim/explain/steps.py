@@ -11,9 +11,10 @@ from fxsim.contract.arithmetic import Int64
 from fxsim.explain.applied import changes_of
 from fxsim.explain.locate import Located
 from fxsim.explain.result import Fault
-from fxsim.explain.rules import Rule, compute
+from fxsim.explain.rules import CONTRACT, Rule, compute
 from fxsim.graph import Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -21,7 +22,6 @@ from fxsim.operators import (
     Linear,
     Lut,
     MaxPool,
-    NotTaken,
     OperatorTable,
     Pool,
     Relu,
@@ -224,7 +224,56 @@ def _lut(node: Node, inputs: list[Int64], at: Place) -> Made:
     return steps, lower + between, None
 
 
-_NOT_TAKEN = NotTaken("because its arithmetic is not told step by step yet")
+def _conv(node: Node, inputs: list[Int64], at: Place) -> Made:
+    op = node.op
+    assert isinstance(op, Conv)
+    i, j, output = at
+    _, rows, columns, each = op.weight.shape
+    first = output // (len(op.weight) // op.groups) * each
+    x, outside = inputs[0], 0
+    products: list[tuple[int, int]] = []
+    for r, s in np.ndindex(rows, columns):
+        row = i * op.stride[0] + r * op.dilation[0] - op.padding[0]
+        column = j * op.stride[1] + s * op.dilation[1] - op.padding[1]
+        if 0 <= row < x.shape[0] and 0 <= column < x.shape[1]:
+            values = x[row, column, first : first + each].tolist()
+            products += zip(values, op.weight[output, r, s].tolist(), strict=True)
+        else:
+            outside += each
+    total = sum(v * w for v, w in products)
+    greatest = sorted(products, key=lambda pair: -abs(pair[0] * pair[1]))[:TERMS_SHOWN]
+    shown = " + ".join(f"{v:,}*{w:,}" for v, w in greatest if v * w)
+    left = sum(1 for v, w in products if v * w) - sum(1 for v, w in greatest if v * w)
+    more = f" and {left:,} more" if left else ""
+    around = f"; {outside:,} products lie outside and add nothing" if outside else ""
+    return [Step("sum", f"{shown}{more} = {total:,}{around}")], total, None
+
+
+def _threshold(node: Node, inputs: list[Int64], at: Place) -> Made:
+    op = node.op
+    assert isinstance(op, Threshold)
+    x, limits, up = int(inputs[0][at]), op.threshold[at[-1]].tolist(), bool(op.rising[at[-1]])
+    passed = [t for t in limits if (x >= t if up else x <= t)]
+    value = int(op.levels[len(passed)])
+    sign = ">=" if up else "<="
+    text = f"{x:,} {sign} {len(passed)} of the {len(limits)} thresholds: level {len(passed)}, {value:,}"
+    return [Step("thresholds", text)], value, None
+
+
+def _max_pool(node: Node, inputs: list[Int64], at: Place) -> Made:
+    op = node.op
+    assert isinstance(op, MaxPool)
+    top, left = (place * step for place, step in zip(at[:2], op.stride, strict=True))
+    values = inputs[0][top : top + op.kernel[0], left : left + op.kernel[1], at[2]].ravel().tolist()
+    shown = ", ".join(f"{v:,}" for v in values[:TERMS_SHOWN]) + (", ..." if len(values) > TERMS_SHOWN else "")
+    return [Step("window", f"the greatest of {shown}: {max(values):,}")], max(values), None
+
+
+def _plain(node: Node, inputs: list[Int64], at: Place) -> Made:
+    """The value that an operator gives, which is not told in steps."""
+    value = int(compute(node.op, CONTRACT, *(x[None] for x in inputs))[0][at])
+    return [Step("result", f"{node.op.kind} gives {value:,}")], value, None
+
 
 _STEPS: OperatorTable[Callable[[Node, list[Int64], Place], Made]] = OperatorTable(
     "the arithmetic of an explanation",
@@ -235,9 +284,10 @@ _STEPS: OperatorTable[Callable[[Node, list[Int64], Place], Made]] = OperatorTabl
         Add: _add,
         Pool: _pool,
         Lut: _lut,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        Conv: _conv,
+        MaxPool: _max_pool,
+        Threshold: _threshold,
+        **dict.fromkeys(FEATURE_MAPS, _plain),
     },
 )
 """From a node, its inputs in one image and a place of its result: steps, result, what it was before the limits."""

@@ -162,7 +162,8 @@ def _drawn(shape: tuple[int, ...], number: Number, stream: int = 0) -> Int64:
     extreme = np.where(rng.random((count, *shape)) < 0.5, number.low, number.high)
     few = np.where(rng.random((count, *shape)) < 0.1, more, 0)
     drawn: Int64 = np.concatenate([uniform, extreme, few])
-    return drawn
+    # Where 0 is no value of the format, the greatest is in its place.
+    return np.where(number.held(drawn), drawn, number.high)
 
 
 def tell_contracts(model: Model, names: Sequence[str], teller: Teller) -> tuple[Between, ...]:

@@ -12,7 +12,26 @@ from fxsim.explain.contracts import CONTRACTS, Contract
 from fxsim.explain.locate import Located
 from fxsim.explain.rules import CONTRACT, compute, rows_last, sums
 from fxsim.graph import Node
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Argmax,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    Operator,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 Images = npt.NDArray[np.int64]
 
@@ -34,8 +53,8 @@ def _mean(op: Pool, contract: Contract, x: Int64) -> Int64:
     return contract.averaging.unlimited(total, op.tokens.bit_length() - 1, 0)
 
 
-def _same(op: Relu | Lut, _contract: Contract, x: Int64) -> Int64:
-    return compute(op, CONTRACT, x)
+def _same(op: Operator, _contract: Contract, *inputs: Int64) -> Int64:
+    return compute(op, CONTRACT, *inputs)
 
 
 _NOT_TAKEN = NotTaken("because no named contract has it")
@@ -49,13 +68,12 @@ APPLY: OperatorTable[Callable[..., Int64]] = OperatorTable(
         Lut: _same,
         Add: _added,
         Pool: _mean,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, Flatten, Argmax), _same),
     },
 )
 """From an operator, a contract and its inputs' values, int64 [image, ...] each: its result; ModelError where the
-contract cannot take it. Rectifiers and tables are everybody's alike."""
+contract cannot take it. What rounds nothing, as rectifiers and tables, is everybody's alike."""
 
 
 def reproducing(located: Located) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ Range = tuple[int, int]
 class OperatorSummary:
     """One operator. What it does not have is None, or 0 where it is counted.
 
-    `shape` and `number` are its result's, without images. `parameters` counts weights, biases and shifts; `table_bytes`
-    the bytes of tables' entries. `macs` counts the multiply-accumulates of a linear for one image, `products` the
-    multiplications of an affine. `accumulator` is what it can reach for any int8 input, at the channel where it is
-    widest; it needs `acc_bits_needed` bits and has `acc_bits`.
+    `shape` and `number` are its result's, without images. `parameters` counts weights, biases and shifts,
+    `parameter_bytes` their bytes in the numpy types that they have; `table_bytes` counts those of tables' entries.
+    `macs` counts the multiply-accumulates of a linear for one image, `products` the multiplications of an affine.
+    `accumulator` is what it can reach for any input, at the channel where it is widest; it needs `acc_bits_needed` bits
+    and has `acc_bits`.
     """
 
     tap: str
@@ -29,6 +30,7 @@ class OperatorSummary:
     shape: Shape
     number: str
     parameters: int
+    parameter_bytes: int
     macs: int
     products: int
     table_bytes: int
@@ -55,6 +57,7 @@ class ModelSummary:
     network: Family | None
     operators: tuple[OperatorSummary, ...]
     parameters: int
+    parameter_bytes: int
     macs: int
     products: int
     table_bytes: int
@@ -86,6 +89,7 @@ def summarise(model: Model) -> ModelSummary:
         network=recognised.network,
         operators=operators,
         parameters=sum(op.parameters for op in operators),
+        parameter_bytes=sum(op.parameter_bytes for op in operators),
         macs=sum(op.macs for op in operators),
         products=sum(op.products for op in operators),
         table_bytes=sum(op.table_bytes for op in operators),
@@ -106,6 +110,7 @@ def _operator(model: Model, node: Node) -> OperatorSummary:
         shape=tensor.shape,
         number=str(tensor.number),
         parameters=cost.parameters,
+        parameter_bytes=sum(array.nbytes for array in arrays.values()) - cost.table_bytes,
         macs=cost.macs,
         products=cost.products,
         table_bytes=cost.table_bytes,

@@ -21,7 +21,7 @@ import numpy as np
 
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, TableRule, Tensor, linear_acc_bits
 from fxsim.contract.arithmetic import Integers
-from fxsim.contract.number import INT16, UINT8
+from fxsim.contract.number import BIPOLAR, INT16, UINT8
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.importers import Importer
 from fxsim.formats.npy import read_archive
@@ -127,7 +127,7 @@ def _cnv_graph(layers: list[_Parameters], name: str) -> Graph:
 
     for i, (layer, (weight, limits)) in enumerate(zip(topology.layers, layers, strict=True)):
         shaped = weight.astype(np.int8).reshape(layer.rows, layer.kernel, layer.kernel, -1)
-        append(f"conv{i}", Conv(shaped, weight_number=_INT2))
+        append(f"conv{i}", Conv(shaped, weight_number=_weight_number(topology)))
         if layer.thresholds:
             # 2 sum > T where sum > floor(T / 2).
             append(f"threshold{i}", _exceeded(limits >> 1 if i == 0 else _of_sums(limits, layer, topology)))
@@ -138,7 +138,7 @@ def _cnv_graph(layers: list[_Parameters], name: str) -> Graph:
 
 def _lfc_graph(layers: list[_Parameters], topology: _Topology) -> Graph:
     ink = Threshold(
-        np.full((_PIXELS, 1), _INK, np.int32), np.ones(_PIXELS, np.uint8), np.array([-1, 1], np.int8), _INT2
+        np.full((_PIXELS, 1), _INK, np.int32), np.ones(_PIXELS, np.uint8), np.array([-1, 1], np.int8), BIPOLAR
     )
     nodes = [Node("encode", ink, (INPUT,))]
     for i, (layer, (weight, limits)) in enumerate(zip(topology.layers, layers, strict=True)):
@@ -149,10 +149,14 @@ def _lfc_graph(layers: list[_Parameters], topology: _Topology) -> Graph:
             weight = weight[:, :_PIXELS]
         plain = np.zeros(layer.rows, np.int16), np.zeros(layer.rows, np.uint8)
         acc_bits = linear_acc_bits(weight.shape[1], _INT2, _INT2)
-        product = Linear(weight.astype(np.int8), *plain, acc_bits=acc_bits, weight_number=_INT2, out=INT16)
+        product = Linear(weight.astype(np.int8), *plain, acc_bits=acc_bits, weight_number=BIPOLAR, out=INT16)
         nodes.append(Node(f"linear{i}", product, (nodes[-1].name,)))
         nodes.append(Node(f"threshold{i}", _exceeded(limits), (nodes[-1].name,)))
     return Graph(Tensor((CHANNEL,), (_PIXELS,), UINT8), nodes)
+
+
+def _weight_number(topology: _Topology) -> Number:
+    return BIPOLAR if topology.weight_bits == 1 else _INT2
 
 
 def _of_sums(limits: Integers, layer: _Layer, topology: _Topology) -> Integers:
@@ -162,8 +166,8 @@ def _of_sums(limits: Integers, layer: _Layer, topology: _Topology) -> Integers:
 
 def _exceeded(limits: Integers) -> Threshold:
     """Thresholds x > t, as x >= t + 1, to -1 and 1, or with two of them to -1, 0 and 1."""
-    levels = [-1, 1] if limits.shape[1] == 1 else [-1, 0, 1]
-    return Threshold((limits + 1).astype(np.int32), np.ones(len(limits), np.uint8), np.array(levels, np.int8), _INT2)
+    levels, number = ([-1, 1], BIPOLAR) if limits.shape[1] == 1 else ([-1, 0, 1], _INT2)
+    return Threshold((limits + 1).astype(np.int32), np.ones(len(limits), np.uint8), np.array(levels, np.int8), number)
 
 
 def _limit_bits(topology: _Topology, index: int) -> int:

@@ -17,7 +17,11 @@ GROUP = "fxsim.formats"
 DEFAULT = "headers"
 """The importer that reads where none is named, and none of the project's own knows the files by their looks."""
 
-_OWN = {"headers": "fxsim.formats.headers.importer", "bnn-pynq": "fxsim.formats.bnn_pynq"}
+_OWN = {
+    "headers": "fxsim.formats.headers.importer",
+    "bnn-pynq": "fxsim.formats.bnn_pynq",
+    "qonnx": "fxsim.formats.qonnx.importer",
+}
 """Modules of the project's own importers, each of which has it as IMPORTER."""
 
 
@@ -34,7 +38,7 @@ class Importer:
     files: Callable[[Path], Iterable[Path]] = lambda path: (path,)
     """Every file that is read for a path, there or not: none of them is written over."""
     options: frozenset[str] = frozenset()
-    """Options of `fxsim import` that it takes, as arguments of `read`: of `layout`, `rule` and `topology`."""
+    """Options of `fxsim import` that it takes, as arguments of `read`: `layout`, `rule`, `topology`, `input_number`."""
     looks: Callable[[Path], bool] = lambda _: False
     """Whether a path looks like what it takes, so that the importer need not be named; asked of the project's own."""
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from fxsim.contract import CHANNEL, TOKEN, Number, Sign, TableRule, legal_points
+from fxsim.contract import CHANNEL, RANGED, TOKEN, Number, TableRule, legal_points
 from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.fuzz.takers import Taker, Taps
 from fxsim.graph import INPUT, Graph, Node, accumulator_bound
-from fxsim.operators import OPERATORS, Add, Affine, Axis, Linear, Lut, Pool
+from fxsim.operators import FEATURE_MAPS, OPERATORS, Add, Affine, Axis, Linear, Lut, Pool
 from fxsim.operators.base import ACTIVATION_BITS, WEIGHT_BITS
 
 GROUPS = {
@@ -32,10 +32,13 @@ NOT_MADE = {
     "conv": "needs tensors of rows and columns, which the generator does not make",
     "max_pool": "needs tensors of rows and columns, which the generator does not make",
     "threshold": "needs levels and thresholds, which the generator does not draw",
+    **dict.fromkeys((op.kind for op in FEATURE_MAPS), "is of networks of few bits, which the generator does not draw"),
 }
 """Kinds of operators that no random network has, each with the reason: the audit names them beside what it counts."""
 _KINDS = tuple(kind for kind in OPERATORS if kind not in NOT_MADE)
-_NUMBERS = tuple(Number(bits, sign) for sign in Sign for bits in range(ACTIVATION_BITS[0], ACTIVATION_BITS[1] + 1))
+_BITS_MIN = 2
+"""Narrowest numbers of a random network, in bits: numbers of one bit are those of networks that threshold."""
+_NUMBERS = tuple(Number(bits, sign) for sign in RANGED for bits in range(_BITS_MIN, ACTIVATION_BITS[1] + 1))
 _OPERATORS = (
     "linear over channels", "linear over tokens", "affine", "relu",
     *(f"lut {rule}" for rule in TableRule), "add", "pool",
@@ -86,7 +89,7 @@ def universe(takers: Sequence[Taker], groups: Iterable[str] = tuple(GROUPS)) -> 
 
 def _operator_features() -> Iterator[str]:
     for op in _OPERATORS:
-        for sign in Sign:
+        for sign in RANGED:
             for _, _, bits in _CLASSES:
                 yield f"{op} of {sign} {bits} bits"
                 if op not in _GIVES_ITS_INPUTS:
@@ -100,7 +103,7 @@ def _format_features() -> Iterator[str]:
             if kind not in _GIVES_ITS_INPUTS:
                 yield f"{kind} giving {number}"
     for op in _REQUANTISED:
-        for bits in range(WEIGHT_BITS[0], WEIGHT_BITS[1] + 1):
+        for bits in range(_BITS_MIN, WEIGHT_BITS[1] + 1):
             yield f"{op} with weights of {bits} bits"
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from fxsim.contract import (
     CHANNEL,
     INT8,
+    RANGED,
     TOKEN,
     Number,
-    Sign,
     TableRule,
     Tensor,
     bias_number,
@@ -59,7 +59,7 @@ class Generator:
 
     sorts: tuple[str, ...] = ("int8", "formats", "int8", "formats", "resmlp")
     kinds: tuple[str, ...] = ("channels", "tokens", "affine", "relu", "lut", "add", "pool")
-    numbers: tuple[Number, ...] = tuple(Number(bits, sign) for bits in (*range(2, 17), 4, 8, 16) for sign in Sign)
+    numbers: tuple[Number, ...] = tuple(Number(bits, sign) for bits in (*range(2, 17), 4, 8, 16) for sign in RANGED)
     weights: tuple[Number, ...] = tuple(Number(bits) for bits in range(2, 9))
     rules: tuple[TableRule, ...] = tuple(TableRule)
     shifts: tuple[str, ...] = ("usual", "usual", "none", "one", "edge", "beyond", "ends", "any")

@@ -142,7 +142,7 @@ def _input_tensor(given: Tensor | Sequence[int]) -> Tensor:
         if len(shape) != 2 or not all(1 <= n <= DIMENSION_MAX for n in shape):
             raise ModelError(f"graph input has shape {shape}, expected (tokens, values), each 1 to {DIMENSION_MAX}")
         given = Tensor((TOKEN, CHANNEL), shape)
-    check_input(given, "graph")
+    check_input(given, "graph", bipolar=True)
     return given
 
 

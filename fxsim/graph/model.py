@@ -65,7 +65,7 @@ class Model:
             for start in range(0, len(x), together):
                 part = x[start : start + together]
                 if not tensor.number.holds(part):
-                    place = np.argwhere((part < tensor.number.low) | (part > tensor.number.high))[0]
+                    place = np.argwhere(~tensor.number.held(part))[0]
                     value = int(part[tuple(place)])
                     where = ", ".join(map(str, (start + int(place[0]), *place[1:].tolist())))
                     raise StimulusError(f"{what} has {value} at [{where}], expected {tensor.number}")

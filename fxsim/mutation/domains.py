@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from fxsim.contract import bounds, number, tables
-from fxsim.contract.number import BITS_MAX, Number, Sign
+from fxsim.contract.number import BIPOLAR, BITS_MAX, RANGED, Number
 from fxsim.contract.tables import TableRule
 from fxsim.engines.compiled import isa, products
 from fxsim.tables import points
@@ -19,7 +19,7 @@ Outcome = Iterator[object]
 
 
 def _numbers() -> list[Number]:
-    return [Number(bits, sign) for bits, sign in product(range(1, BITS_MAX + 1), Sign)]
+    return [*(Number(bits, sign) for bits, sign in product(range(1, BITS_MAX + 1), RANGED)), BIPOLAR]
 
 
 def _each(function: Callable[..., object], arguments: Iterable[tuple[object, ...]]) -> Outcome:

@@ -6,6 +6,7 @@ Each is a process of its own with a cache of simulators of its own: those that u
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -29,6 +30,7 @@ from fxsim.mutation.run import Progress, Request, choose, judge_all
 from fxsim.paths import cache_dir, golden_dir, verilog_files
 from fxsim.prove.kept import PACKAGE_SHA256
 from fxsim.simulate.build import optimisation
+from fxsim.simulate.process import HANGS
 from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import find_toolchain
 
@@ -36,6 +38,9 @@ STALLS = "random:1"
 """Stalls of both sides in the whole accelerator."""
 SECONDS_MAX = 1200.0
 """Processor seconds that a co-simulation may take, its build among them, beyond which a mutant has timed out."""
+_OF_VERILOG = re.compile(r"%(?:Error|Warning)")
+"""Verilator's words on the Verilog that it builds or simulates."""
+_SAID = "fxsim: error: "
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,11 @@ class Design:
         }
 
     def cosim(self, folder: Path, work: Path, stop: Stop = NEVER) -> Run:
-        """The end of a co-simulation of the Verilog in `folder`, as `keep_sources` wrote it."""
+        """The end of a co-simulation of the Verilog in `folder`, as `keep_sources` wrote it.
+
+        Invalid is Verilog that Verilator, or the description, does not take; ToolError, with what was said, where it
+        ended otherwise without a verdict.
+        """
         command: list[str] = [sys.executable, "-m", "fxsim", "cosim", str(self.model), str(self.images), "--json"]
         command += self.options
         dut = self.settings.get("dut")
@@ -90,6 +99,14 @@ class Design:
             found: dict[str, Any] = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
         except ValueError:
             words = " ".join(printed.split()).replace(str(folder), "").replace(str(work), "")
+            words = words[max(words.find(_SAID), 0) :]
+            if HANGS in words:
+                return Run(benches.TIMED_OUT, "cosim", "time limit", HANGS)
+            # What a description's own command says is of no Verilog.
+            described = None if dut is None else f"{_SAID}/{Path(str(dut)).name}: "
+            refused = described is not None and words.startswith(described) and f"{described}command: " not in words
+            if not refused and _OF_VERILOG.search(words) is None:
+                raise ToolError(f"a mutant's co-simulation ended without a verdict: {words[:300]}") from None
             return Run(benches.INVALID, "cosim", words=words[:200])
         return Run(benches.KILLED, "cosim", *_reason(found))
 
@@ -189,8 +206,6 @@ class Accelerators:
                 (copy / mutant.file).write_text(mutated, encoding="utf-8")
                 found = judge(copy, work, self._stop)
             if found.state == benches.INVALID:
-                if "%Error" not in found.words:
-                    raise ToolError(f"co-simulation of mutant {mutant.id} ended without a verdict: {found.words}")
                 # Verilator takes the original, and not the mutant: that finds it.
                 return Run(benches.KILLED, found.test, "refused", found.words)
             return Run(found.state, found.test, found.how, found.words)

@@ -3,36 +3,62 @@
 from fxsim.contract import Shape
 from fxsim.operators.add import Add
 from fxsim.operators.affine import Affine
+from fxsim.operators.argmax import Argmax
 from fxsim.operators.base import TABLES, Cost, NotTaken, Operator, OperatorTable
+from fxsim.operators.concat import Concat
 from fxsim.operators.conv import Conv
+from fxsim.operators.encode import Encode
+from fxsim.operators.flatten import Flatten
+from fxsim.operators.gate import Gate
 from fxsim.operators.linear import Axis, Linear
 from fxsim.operators.lut import Lut
 from fxsim.operators.max_pool import MaxPool
+from fxsim.operators.multiply_add import MultiplyAdd
+from fxsim.operators.ordered_linear import OrderedLinear
 from fxsim.operators.pool import Pool
+from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
+from fxsim.operators.sum_pool import SumPool
 from fxsim.operators.threshold import Threshold
+from fxsim.operators.weighted_add import WeightedAdd
+
+FEATURE_MAPS: tuple[type[Operator], ...] = (
+    Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
+)  # fmt: skip
+"""Operators of networks of few bits on wider feature maps: most rooms refuse them all, for one reason."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
-}
+} | {op.kind: op for op in FEATURE_MAPS}
 """Every operator that a graph may hold, by kind."""
 
 __all__ = [
+    "FEATURE_MAPS",
     "OPERATORS",
     "TABLES",
     "Add",
     "Affine",
+    "Argmax",
     "Axis",
+    "Concat",
     "Conv",
     "Cost",
+    "Encode",
+    "Flatten",
+    "Gate",
     "Linear",
     "Lut",
     "MaxPool",
+    "MultiplyAdd",
     "NotTaken",
     "Operator",
     "OperatorTable",
+    "OrderedLinear",
     "Pool",
+    "Prelu",
     "Relu",
     "Shape",
+    "SumPool",
     "Threshold",
+    "WeightedAdd",
 ]

@@ -13,7 +13,7 @@ from fxsim.operators.base import Cost, Operator, check_input, check_requantisati
 class Affine(Operator):
     """y[c] = saturate(round_shift(x[c] * weight[c], shift[c]) + bias[c]).
 
-    `weight` [C] of the format `weight_number` (signed, 2 to 8 bits, in int8); `bias` [C] of the format
+    `weight` [C] of the format `weight_number` (signed, 1 to 8 bits, or bipolar, in int8); `bias` [C] of the format
     `bias_number(out)`; `shift` uint8 [C]; `out`: the result's format; `acc_bits`: width of the product.
     """
 

@@ -25,10 +25,13 @@ from fxsim.contract import (
 from fxsim.contract.arithmetic import Int64
 from fxsim.errors import ModelError
 
-ACTIVATION_BITS = (2, 16)
+ACTIVATION_BITS = (1, 16)
 """Narrowest and widest number that operators take and give, in bits."""
 
-WEIGHT_BITS = (2, 8)
+SUM_BITS = (1, 32)
+"""Narrowest and widest signed number of a sum that is neither rounded nor saturated, in bits."""
+
+WEIGHT_BITS = (1, 8)
 """Narrowest and widest signed weight, in bits."""
 
 
@@ -167,10 +170,14 @@ def checked_values(value: npt.ArrayLike, number: Number, ndim: int, what: str) -
     return array
 
 
-def checked_number(value: Number, bits: tuple[int, int], what: str, signed: bool = False) -> Number:
-    """`value` if it is a number format of a width within `bits`; `signed`: and signed."""
+def checked_number(
+    value: Number, bits: tuple[int, int], what: str, signed: bool = False, bipolar: bool = False
+) -> Number:
+    """`value` if it is a number format of a width within `bits`; `signed`: and signed; `bipolar`: which it may be."""
     if not isinstance(value, Number):
         raise ModelError(f"{what} is {value!r}, expected a number format")
+    if value.bipolar and not bipolar:
+        raise ModelError(f"{what} is {value}, expected one that holds 0 too")
     if not bits[0] <= value.bits <= bits[1] or (signed and not value.signed):
         raise ModelError(
             f"{what} is {value}, expected {'a signed number' if signed else 'one'} of {bits[0]} to {bits[1]} bits"
@@ -188,7 +195,7 @@ def checked_acc_bits(acc_bits: int, what: str) -> int:
 
 def check_requantisation(op: Any, what: str, ndim: int) -> None:
     """Check and set the fields that linear and affine share: weight, bias, shift and their formats."""
-    number = checked_number(op.weight_number, WEIGHT_BITS, f"{what} weight number", signed=True)
+    number = checked_number(op.weight_number, WEIGHT_BITS, f"{what} weight number", signed=True, bipolar=True)
     out = checked_number(op.out, ACTIVATION_BITS, f"{what} result number")
     set_field(op, "weight", checked_values(op.weight, number, ndim, f"{what} weight"))
     set_field(op, "bias", checked_values(op.bias, bias_number(out), 1, f"{what} bias"))
@@ -204,9 +211,25 @@ def set_field(op: Any, name: str, value: object) -> None:
     object.__setattr__(op, name, value)
 
 
-def check_input(x: Tensor, what: str) -> None:
-    """ModelError unless operators compute with numbers of this format."""
-    checked_number(x.number, ACTIVATION_BITS, f"{what} input")
+def check_channels(what: str, shape: tuple[int, ...], count: int) -> None:
+    """ModelError unless the last axis of a shape has so many channels."""
+    if shape[-1:] != (count,):
+        raise ModelError(f"{what} has shape {shape}, expected {count} channels")
+
+
+def checked_shift(value: npt.ArrayLike, count: int, what: str) -> Any:
+    """A read-only copy of uint8 shifts, one for each of `count` channels."""
+    shift = checked_array(value, np.uint8, 1, f"{what} shift")
+    check_channels(f"{what} shift", shift.shape, count)
+    return shift
+
+
+def check_input(x: Tensor, what: str, bipolar: bool = False, sums: bool = False) -> None:
+    """ModelError unless operators compute with numbers of this format; `bipolar`, `sums`: those that take such too."""
+    if sums and x.number.signed:
+        checked_number(x.number, SUM_BITS, f"{what} input", bipolar=bipolar)
+    else:
+        checked_number(x.number, ACTIVATION_BITS, f"{what} input", bipolar=bipolar)
 
 
 def checked_sizes(values: object, count: int, least: int, what: str) -> Any:

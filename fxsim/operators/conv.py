@@ -8,7 +8,7 @@ from fxsim.contract.arithmetic import Int64, Integers
 from fxsim.contract.number import INT16
 from fxsim.errors import ModelError
 from fxsim.operators.base import (
-    ACTIVATION_BITS,
+    SUM_BITS,
     WEIGHT_BITS,
     Cost,
     Operator,
@@ -29,10 +29,10 @@ PADDED_MAX = 1 << 26
 class Conv(Operator):
     """y[i, j, o] = sum_{r, s, c} weight[o, r, s, c] * x[i * stride + r * dilation - padding, ..., c of o's group].
 
-    `weight` [N, rows, columns, channels of a group] of the format `weight_number` (signed, 2 to 8 bits, in int8);
+    `weight` [N, rows, columns, channels of a group] of the format `weight_number` (signed, 1 to 8 bits, or bipolar);
     `stride`, `dilation`: of rows and columns; `padding`: rows and columns of zeros above, left, below, right, fewer
     than the kernel spans; `groups`: equal parts of the channels, of which an output reads one; `out`: the signed format
-    of the sum, which is the result, neither rounded nor saturated: the graph proves that it fits.
+    of the sum, 1 to 32 bits, which is the result, neither rounded nor saturated: the graph proves that it fits.
     """
 
     kind: ClassVar[str] = "conv"
@@ -48,8 +48,8 @@ class Conv(Operator):
     out: Number = INT16
 
     def __post_init__(self) -> None:
-        number = checked_number(self.weight_number, WEIGHT_BITS, "conv weight number", signed=True)
-        checked_number(self.out, ACTIVATION_BITS, "conv result number", signed=True)
+        number = checked_number(self.weight_number, WEIGHT_BITS, "conv weight number", signed=True, bipolar=True)
+        checked_number(self.out, SUM_BITS, "conv result number", signed=True)
         set_field(self, "weight", checked_values(self.weight, number, 4, "conv weight"))
         set_field(self, "stride", checked_sizes(self.stride, 2, 1, "conv stride"))
         set_field(self, "padding", checked_sizes(self.padding, 4, 0, "conv padding"))
@@ -72,7 +72,7 @@ class Conv(Operator):
     def result(self, *inputs: Tensor) -> Tensor:
         """The places of the kernel, with a channel for each output; ModelError where the input does not fit."""
         (x,) = inputs
-        check_input(x, "conv")
+        check_input(x, "conv", bipolar=True)
         outputs, rows, columns, each = self.weight.shape
         top, left, bottom, right = self.padding
         shape = windowed(x, "conv", (rows, columns), self.stride, self.dilation, (top + bottom, left + right))

@@ -21,7 +21,7 @@ class Axis(StrEnum):
 class Linear(Operator):
     """y[n] = saturate(round_shift(sum_k x[k] * weight[n, k], shift[n]) + bias[n]), over channels or over tokens.
 
-    `weight` [N, K] of the format `weight_number` (signed, 2 to 8 bits, in int8); `bias` [N] of the format
+    `weight` [N, K] of the format `weight_number` (signed, 1 to 8 bits, or bipolar, in int8); `bias` [N] of the format
     `bias_number(out)` (int8 where `out` is); `shift` uint8 [N]; `out`: the result's format. Over channels: (T, K) to
     (T, N), or (K,) to (N,). Over tokens: (K, C) to (N, C), each channel on its own. `acc_bits`: signed accumulator
     width; 0 for 16 + ceil(log2 K), which is enough for 8-bit inputs.
@@ -48,7 +48,7 @@ class Linear(Operator):
     def result(self, *inputs: Tensor) -> Tensor:
         """The input with the axis it sums over as long as there are outputs; ModelError where it does not fit."""
         (x,) = inputs
-        check_input(x, "linear")
+        check_input(x, "linear", bipolar=True)
         outputs, size = self.weight.shape
         over_tokens = self.over is Axis.TOKENS
         # The axis that it sums over is the last, or tokens before channels.

@@ -28,7 +28,7 @@ class Lut(Operator):
 
     def __post_init__(self) -> None:
         number = checked_number(self.number, ACTIVATION_BITS, "lut input number")
-        out = checked_number(self.out, ACTIVATION_BITS, "lut result number")
+        out = checked_number(self.out, ACTIVATION_BITS, "lut result number", bipolar=self.rule == TableRule.FULL)
         set_field(self, "table", checked_values(self.table, out, 2, "lut table"))
         set_field(self, "rule", choice(self.rule, TableRule, "lut rule"))
         legal = [stored_points(points, self.rule) for points in legal_points(self.rule, number)]

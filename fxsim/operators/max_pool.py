@@ -27,5 +27,5 @@ class MaxPool(Operator):
     def result(self, *inputs: Tensor) -> Tensor:
         """The places of the window, of the input's channels and format; ModelError where the input does not fit."""
         (x,) = inputs
-        check_input(x, "max_pool")
+        check_input(x, "max_pool", bipolar=True, sums=True)
         return Tensor(x.axes, (*windowed(x, "max_pool", self.kernel, self.stride), x.shape[-1]), x.number)

@@ -39,7 +39,7 @@ class Threshold(Operator):
     out: Number = INT8
 
     def __post_init__(self) -> None:
-        out = checked_number(self.out, ACTIVATION_BITS, "threshold result number")
+        out = checked_number(self.out, ACTIVATION_BITS, "threshold result number", bipolar=True)
         set_field(self, "threshold", checked_values(self.threshold, INT32, 2, "threshold thresholds"))
         set_field(self, "rising", checked_array(self.rising, np.uint8, 1, "threshold rising"))
         set_field(self, "levels", checked_values(self.levels, out, 1, "threshold levels"))
@@ -52,7 +52,7 @@ class Threshold(Operator):
     def result(self, *inputs: Tensor) -> Tensor:
         """The input's shape; ModelError where its channels do not fit."""
         (x,) = inputs
-        check_input(x, "threshold")
+        check_input(x, "threshold", bipolar=True, sums=True)
         if x.axes[-1] != CHANNEL or x.shape[-1] != len(self.threshold):
             raise ModelError(f"threshold of {len(self.threshold)} channels cannot take an input of shape {x.shape}")
         return Tensor(x.axes, x.shape, self.out)

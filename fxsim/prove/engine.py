@@ -22,6 +22,7 @@ from fxsim.engines.compiled.program import LOWER
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node, refuse_beyond_int8
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -390,6 +391,7 @@ CHECKS: OperatorTable[_Check] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """The proof of each operator."""

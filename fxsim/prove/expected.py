@@ -16,6 +16,7 @@ from fxsim.contract.arithmetic import Int64, Integers, relu, requantise, round_s
 from fxsim.contract.tables import lookup
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -196,6 +197,7 @@ _ROWS: OperatorTable[Callable[[Functions, Node, int | None, int], Expected]] = O
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, refuse_beyond_int8
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -239,6 +240,7 @@ RULES: OperatorTable[_Rule] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """The reach of each operator's result by that of its inputs."""

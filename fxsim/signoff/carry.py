@@ -3,6 +3,7 @@
 import shlex
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,15 @@ from msgspec import Struct
 
 from fxsim.errors import FxsimError
 from fxsim.paths import readable
+from fxsim.process import limited
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.context import Context, Outcome, SkipCheck
 from fxsim.signoff.files import default_plan
 from fxsim.signoff.plan import Check, Choice, Plan
 from fxsim.signoff.record import CheckRecord, Status
+
+GRACE_SECONDS = 30.0
+"""Seconds that a check has to clean up when it was interrupted, and to say what it had."""
 
 
 class Carried(Struct, frozen=True):
@@ -26,14 +31,18 @@ class Carried(Struct, frozen=True):
 
 
 def carry_out(check: Check, plan: Plan, context: Context) -> Carried:
-    """Carry one check out: what it raises is its outcome, an interruption (Ctrl-C) included."""
+    """Carry one check out: what it raises is its outcome, an interruption (Ctrl-C) included.
+
+    Its limit interrupts it, too: it is in error then, whatever came of it. That needs the main thread, and Python that
+    runs; whoever waits for another process looks at the clock by himself.
+    """
     began = time.monotonic()
     context.hashes = {}
     interrupted = False
     try:
         context.discard_failure(check.name)
         kind = CHECKS[check.kind]
-        outcome = kind.run(check, context, plan.check_seed(check.name))
+        outcome = _run_within_limit(check, plan, context)
         for row in {type(row) for row in outcome.details.data}.difference(kind.rows):
             raise TypeError(f"kind '{check.kind}' left {row.FIELD}, which it does not declare")
         status = _judge(outcome)
@@ -57,6 +66,23 @@ def carry_out(check: Check, plan: Plan, context: Context) -> Carried:
         names = sorted(file.name for file in folder.iterdir() if file.is_file())
         record = msgspec.structs.replace(record, kept_files=tuple(names))
     return Carried(record, context.hashes, interrupted)
+
+
+def _run_within_limit(check: Check, plan: Plan, context: Context) -> Outcome:
+    """The outcome of a check that ended in time; FxsimError where it did not."""
+    is_over: Callable[[], bool] | None = None
+    try:
+        with limited(plan.limit_of(check)) as is_over:
+            return CHECKS[check.kind].run(check, context, plan.check_seed(check.name))
+    finally:
+        # Whatever it returned or raised.
+        if is_over is not None and is_over():
+            raise FxsimError(overdue(check, plan)) from None
+
+
+def overdue(check: Check, plan: Plan) -> str:
+    """The reason of a check that its limit ended."""
+    return f"did not end within {plan.limit_of(check):,} s"
 
 
 def not_carried_out(check: Check, plan: Plan, reason: str) -> Carried:

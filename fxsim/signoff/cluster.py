@@ -23,14 +23,14 @@ from msgspec import Struct
 
 from fxsim import temporary
 from fxsim.errors import FxsimError
-from fxsim.signoff.carry import Carried, cut_short, not_carried_out
+from fxsim.signoff.carry import GRACE_SECONDS, Carried, cut_short, not_carried_out, overdue
 from fxsim.signoff.environment import find_machine
 from fxsim.signoff.files import decode_details, encode_details, load_plan
 from fxsim.signoff.journal import find_rests_on
 from fxsim.signoff.listener import Listener
 from fxsim.signoff.plan import Check, Plan
 from fxsim.signoff.record import Machine
-from fxsim.signoff.workers import carry_out_apart
+from fxsim.signoff.workers import START_SECONDS, carry_out_apart
 
 _LOCAL = "local:"
 _SCHEMES = ("tcp://", "tls://")
@@ -138,12 +138,13 @@ class _Worker:
 
 @dataclasses.dataclass
 class _Task:
-    """A check that a worker has; `died`: those that had it before."""
+    """A check that a worker has; `died`: those that had it before; `until`: when the worker must have ended it."""
 
     check: Check
     future: Any
     worker: str
     died: tuple[str, ...]
+    until: float
 
 
 class Cluster:
@@ -296,6 +297,8 @@ class _Run:
             self._judge_workers()
             for task in [task for task in self._tasks if task.future.done()]:
                 self._take(task)
+            for task in [task for task in self._tasks if now > task.until]:
+                self._drop(task)
             self._begin()
             if self._workers or self._looks:
                 hopeful = now
@@ -370,7 +373,9 @@ class _Run:
                 worker.has += 1
                 self.used[address] = worker
                 future = self._submit(address, carry, self._asked, check.name, worker.process)
-                self._tasks.append(_Task(check, future, address, died))
+                # The worker ends it in time; long after that it is the worker that hangs.
+                until = time.monotonic() + self._plan.limit_of(check) + START_SECONDS + 2 * GRACE_SECONDS
+                self._tasks.append(_Task(check, future, address, died, until))
                 self._listener.started(check)
                 self._listener.status(check, f"on {address}")
 
@@ -380,6 +385,15 @@ class _Run:
         for task in [task for task in self._tasks if task.worker == address]:
             task.future.cancel()
             self._died(task)
+
+    def _drop(self, task: _Task) -> None:
+        """A worker does not say that a check is over: it gets nothing any more."""
+        if task in self._tasks:
+            task.future.cancel()
+            self._done(task, not_carried_out(task.check, self._plan, overdue(task.check, self._plan)))
+            if task.worker in self._workers:
+                self._lose(task.worker)
+                self._refuse(task.worker, f"it did not end {task.check.name}")
 
     def _died(self, task: _Task) -> None:
         died = (*task.died, task.worker)

@@ -17,7 +17,19 @@ from fxsim.formats import atomic_write
 from fxsim.formats.text import decode_json, decode_toml, read_bounded, short
 from fxsim.paths import golden_dir
 from fxsim.signoff.checks import CHECKS
-from fxsim.signoff.plan import PUBLISHED_VARIABLE, Check, ModelSource, Name, Part, Plan, Seed, StimulusSource, Testpoint
+from fxsim.signoff.plan import (
+    LIMIT,
+    PUBLISHED_VARIABLE,
+    Check,
+    Limit,
+    ModelSource,
+    Name,
+    Part,
+    Plan,
+    Seed,
+    StimulusSource,
+    Testpoint,
+)
 from fxsim.signoff.record import Data, Details, Figure, SignoffRecord
 from fxsim.signoff.testpoints import testpoint_problems
 
@@ -32,6 +44,7 @@ class _Content(Part, Generic[C], frozen=True, kw_only=True):
 
     title: str
     seed: Seed
+    limit: Limit = LIMIT
     published: str | None = None
     models: dict[Name, ModelSource] = field(default_factory=dict)
     stimuli: dict[Name, StimulusSource] = field(default_factory=dict)
@@ -73,6 +86,7 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
         checks=content.check,
         stated_seed=content.seed,
         testpoints=content.testpoint,
+        limit=content.limit,
     )
     for problem in testpoint_problems(plan):
         raise FileError(f"{path}: {problem}")

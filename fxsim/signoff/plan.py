@@ -32,6 +32,10 @@ Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
 Stage = Literal["V1", "V2", "V3"]
 """The stage of a check: V1 is run at every change, V2 before a release as well, V3 before tape-out."""
 STAGES: tuple[Stage, ...] = get_args(Stage)
+Limit = Annotated[int, Meta(ge=1, le=30 * 86_400)]
+"""Seconds by the clock that a check may take."""
+LIMIT: Limit = 6 * 3600
+"""The limit where a plan states none."""
 _Side = Annotated[int, Meta(ge=1, le=64)]
 _Points = Annotated[int, Meta(ge=0, le=256)]
 
@@ -120,7 +124,8 @@ class StimulusSource(Part, frozen=True, kw_only=True):
 class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
     """Settings that every check has. `name` is what --only takes; `about` says in a sentence what passing means.
 
-    `stage`: the first of the stages that the check belongs to.
+    `stage`: the first of the stages that the check belongs to. `limit`: seconds by the clock after which it is ended;
+    None: the plan's.
 
     A kind's settings are a subclass, whose `tag` is the word that plans have for it. Fields called `model`, `models`,
     `stimulus` and `stimuli` hold names that the plan must have.
@@ -129,6 +134,7 @@ class Check(Part, frozen=True, kw_only=True, tag_field="kind"):
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,60}$")]
     about: str = ""
     stage: Stage = "V1"
+    limit: Limit | None = None
 
     @property
     def kind(self) -> str:
@@ -217,6 +223,7 @@ class Plan:
     """A plan that was read. `path` is its file, as it was named; files in it are relative to the folder it lies in.
 
     `seed`: what checks' own seeds are made from; `stated_seed`: that of the file, in whose place another may be given.
+    `limit`: seconds by the clock that a check may take which does not state its own.
     """
 
     path: Path
@@ -229,6 +236,7 @@ class Plan:
     checks: tuple[Check, ...]
     stated_seed: int
     testpoints: tuple[Testpoint, ...] = ()
+    limit: Limit = LIMIT
 
     @property
     def folder(self) -> Path:
@@ -282,6 +290,10 @@ class Plan:
         """Checks that no testpoint names, which show nothing of the testplan; none where there is no testplan."""
         named = {check.name for testpoint in self.testpoints for check in self.checks_of(testpoint)}
         return tuple(check for check in self.checks if self.testpoints and check.name not in named)
+
+    def limit_of(self, check: Check) -> int:
+        """The seconds by the clock after which a check is ended."""
+        return self.limit if check.limit is None else check.limit
 
     def check_seed(self, name: str) -> int:
         """A check's own seed: from the plan's and its name, so that it does not depend on which others run."""

@@ -24,16 +24,16 @@ import fxsim
 from fxsim.errors import FxsimError, ToolError
 from fxsim.machine import JOBS_VARIABLE, count_cores
 from fxsim.process import interruptible, running
-from fxsim.signoff.carry import Carried, carry_out, cut_short, not_carried_out
+from fxsim.signoff.carry import GRACE_SECONDS, Carried, carry_out, cut_short, not_carried_out, overdue
 from fxsim.signoff.context import Context
 from fxsim.signoff.files import decode_details, encode_details, load_plan
 from fxsim.signoff.listener import Listener
 from fxsim.signoff.plan import Check, Plan
 
-_GRACE_SECONDS = 30.0
-"""Seconds that interrupted workers have to clean up and say what they had."""
-_UNWANTED_SECONDS = 0.5
-"""Seconds after which is looked again whether a check is still wanted."""
+_LOOK_SECONDS = 0.5
+"""Seconds after which is looked again whether a check is still wanted, and whether it is overdue."""
+START_SECONDS = 300.0
+"""Seconds that a worker has to begin, beside the limit of its first check."""
 _PROGRAM = "from fxsim.signoff.workers import main; main()"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables that say how many threads libraries take."""
@@ -87,7 +87,8 @@ def carry_out_side_by_side(
     """Carry checks out in `jobs` processes, begun in their order; `add` is given what came of each as it ends.
 
     A process that ends by itself (the system killed it, a library crashed) is the failure of the check that it had,
-    which says how it ended; another takes its place. False where an interruption came: nothing more is begun, and what
+    which says how it ended; another takes its place, and that of one whose check does not end within its limit, which
+    is killed where it does not hear of that. False where an interruption came: nothing more is begun, and what
     runs is interrupted too, and may clean up. Whatever happens, no process outlives the call.
     """
     with ExitStack() as ends:
@@ -105,7 +106,8 @@ def carry_out_apart(
 ) -> tuple[Carried, list[str]]:
     """Carry one check out in a process of its own that works in `folder`; returns what came of it, and what it logged.
 
-    `jobs`: as many share this machine. Once it is `unwanted` it is interrupted, and may clean up.
+    `jobs`: as many share this machine. Once it is `unwanted` it is interrupted, and may clean up; where its check does
+    not end within its limit, it is killed.
     """
     notes: list[str] = []
     with ExitStack() as ends:
@@ -115,10 +117,12 @@ def carry_out_apart(
         worker.begin(check)
         until: float | None = None
         while until is None or time.monotonic() < until:
-            ready = selector.select(_UNWANTED_SECONDS)
+            ready = selector.select(_LOOK_SECONDS)
             if until is None and unwanted():
                 worker.interrupt()
-                until = time.monotonic() + _GRACE_SECONDS
+                until = time.monotonic() + GRACE_SECONDS
+            if worker.overdue:
+                return not_carried_out(check, plan, overdue(check, plan)), notes
             replies = worker.replies() if ready else []
             if replies is None:
                 selector.unregister(worker.stream)
@@ -149,6 +153,8 @@ class _Worker:
             running([*command, *([str(output)] if output else [])], env=_environment(jobs), cwd=folder, **pipes)
         )
         self._buffer = b""
+        self._plan = plan
+        self._until = 0.0
         self.ready = False
         self.refused: str | None = None
         self.check: Check | None = None
@@ -162,19 +168,35 @@ class _Worker:
         """Give it a check; it must have none."""
         assert self._process.stdin is not None
         self.check = check
+        self._wait()
         # One that is gone is noticed where it does not reply.
         with suppress(BrokenPipeError):
             self._process.stdin.write(msgspec.json.encode(check.name) + b"\n")
             self._process.stdin.flush()
+
+    def _wait(self) -> None:
+        """Give the check that it has its time, from now on."""
+        if self.check is not None:
+            start = 0.0 if self.ready else START_SECONDS
+            self._until = time.monotonic() + start + self._plan.limit_of(self.check) + GRACE_SECONDS
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it has a check of which it should have said long ago that it did not end in time."""
+        return self.check is not None and time.monotonic() > self._until
 
     def replies(self) -> list[_Reply] | None:
         """The replies that have come, where the stream has something to read; None where it has ended."""
         data = os.read(self.stream.fileno(), 1 << 16)
         *whole, self._buffer = (self._buffer + data).split(b"\n")
         try:
-            return [msgspec.json.decode(line, type=_Reply, dec_hook=decode_details) for line in whole] if data else None
+            found: list[_Reply] = [msgspec.json.decode(line, type=_Reply, dec_hook=decode_details) for line in whole]
         except msgspec.MsgspecError:
             return None  # whoever writes what is no reply is not listened to any more
+        if any(isinstance(reply, _Ready) for reply in found):
+            self.ready = True
+            self._wait()
+        return found if data else None
 
     def interrupt(self) -> None:
         """Ask the process to cut its check short."""
@@ -185,12 +207,16 @@ class _Worker:
     def end(self) -> str:
         """End it, with all that it started; says how it ended where it had ended by itself."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=_GRACE_SECONDS)
+            self._process.wait(timeout=GRACE_SECONDS)
         status = self._process.returncode
-        self._ends.close()
+        self.kill()
         if status is None:
             return "closed its output and went on"
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
+        self._ends.close()
 
 
 class _Pool:
@@ -223,7 +249,9 @@ class _Pool:
                     self._begin(worker, waiting.popleft())
             while waiting and not self.interrupted and len(self._workers) < self._jobs:
                 self._begin(self._start(), waiting.popleft())
-            self._hear(None)
+            self._hear(_LOOK_SECONDS)
+            for worker in [worker for worker in self._workers if worker.overdue]:
+                self._kill(worker)
 
     def interrupt(self) -> None:
         """Interrupt what runs, and take what it leaves until the time is up."""
@@ -231,7 +259,7 @@ class _Pool:
         for worker in self._workers:
             if worker.check is not None and worker.ready:
                 worker.interrupt()
-        end = time.monotonic() + _GRACE_SECONDS
+        end = time.monotonic() + GRACE_SECONDS
         while any(worker.check and worker.ready for worker in self._workers) and time.monotonic() < end:
             self._hear(1.0)
         for worker in self._workers:
@@ -260,8 +288,6 @@ class _Pool:
     def _obey(self, worker: _Worker, reply: _Reply) -> None:
         check = worker.check
         match reply:
-            case _Ready():
-                worker.ready = True
             case _Refused(reason):
                 worker.refused = reason
             case _Note(text):
@@ -285,6 +311,14 @@ class _Pool:
             reason = worker.refused or f"the process that ran it {how}"
             cut = self.interrupted
             self._done(worker, cut_short(check, self._plan) if cut else not_carried_out(check, self._plan, reason))
+
+    def _kill(self, worker: _Worker) -> None:
+        """A worker whose check does not end makes room for another."""
+        self._selector.unregister(worker.stream)
+        self._workers.remove(worker)
+        worker.kill()
+        if (check := worker.check) is not None:
+            self._done(worker, not_carried_out(check, self._plan, overdue(check, self._plan)))
 
     def _done(self, worker: _Worker, carried: Carried) -> None:
         check, worker.check = worker.check, None

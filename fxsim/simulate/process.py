@@ -26,6 +26,8 @@ _CHUNK_BYTES = 8 << 20
 """Records made at once: bounds memory."""
 _SILENCE_SECONDS_MAX = 120
 """The harness reports five times a second; one that says nothing for this long is stuck inside a single cycle."""
+HANGS = "the design hangs inside a cycle"
+"""The words for that."""
 _WAIT_SECONDS = 0.5
 """Seconds between two looks at whether a simulation was given up."""
 
@@ -179,9 +181,7 @@ def _lines(stream: IO[bytes], feeder: Feeder, given_up: threading.Event) -> Iter
                 if feeder.computing:
                     silent_since = time.monotonic()
                 elif time.monotonic() - silent_since > _SILENCE_SECONDS_MAX:
-                    raise ToolError(
-                        f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: the design hangs inside a cycle"
-                    )
+                    raise ToolError(f"the simulator said nothing for {_SILENCE_SECONDS_MAX} s: {HANGS}")
                 continue
             silent_since = time.monotonic()
             data = os.read(stream.fileno(), 1 << 16)

@@ -7,7 +7,7 @@ import msgspec
 from fxsim.devices.base import PublishedArea
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True):
+class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parts of an FPGA. `lut`: look-up tables, those used as memory and as shift registers among them.
 
     `lutram`, `srl`: of these, tables that are memory and that are shift registers. `ff`: flip-flops. `latch`: latches.

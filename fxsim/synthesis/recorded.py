@@ -1,10 +1,12 @@
 """Recorded areas: figures that were once measured and are kept in a file, to which later ones are held."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from fxsim.errors import FileError
 from fxsim.formats import atomic_write
 from fxsim.formats.text import read_json
 from fxsim.synthesis.record import Area, Resources
@@ -37,8 +39,12 @@ class RecordedAreas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_recorded(path: Path) -> tuple[Recorded, ...]:
-    """The recorded areas of a file; FileError where it is none."""
-    return read_json(path, RecordedAreas, RECORDED_BYTES_MAX, "a file of recorded areas").areas
+    """The recorded areas of a file; FileError where it is none, or has two records of one design, model and device."""
+    areas = read_json(path, RecordedAreas, RECORDED_BYTES_MAX, "a file of recorded areas").areas
+    for (design, model, device), count in Counter(each.key for each in areas).items():
+        if count > 1:
+            raise FileError(f"{path}: has {count} records of {design} with {model} on {device}, expected one")
+    return areas
 
 
 def record_area(area: Area, path: Path) -> None:

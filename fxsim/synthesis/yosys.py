@@ -37,6 +37,8 @@ def elaborate(given: Synthesisable, without: Sequence[str] = ()) -> Design:
         if name == given.top:
             raise StimulusError(f"'{name}' is the whole design: nothing would be left")
     slang = given.language is not None
+    if slang and without:
+        raise StimulusError(f"'{given.top}' is described and read as one module: '{without[0]}' is not taken out of it")
     place, _ = find_yosys(slang=slang)
     sources, top = given.sources, given.top
     if given.language is None:

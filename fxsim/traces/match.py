@@ -206,7 +206,7 @@ def _readings(
         try:
             check_numbers(flat, candidate.signal)
             yield base, flat
-            if flat.dtype.kind in "iu":
+            if flat.dtype.kind in "iu" and not own.bipolar:
                 codes = pack_numbers(candidate.signal, flat, own.bits)
                 yield replace(base, signed=own.signed), split_lanes(codes, 1, own, False)
         except FxsimError:

@@ -62,6 +62,8 @@ class TapMap(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     def number(self, tensor: Tensor) -> Number:
         """Format of the values: the tap's own, where the map does not say another."""
         own = tensor.number
+        if own.bipolar and self.width is None and self.signed is None:
+            return own
         signed = own.signed if self.signed is None else self.signed
         return Number(self.width or own.bits, Sign.SIGNED if signed else Sign.UNSIGNED)
 

@@ -101,7 +101,10 @@ def parse_bits(text: str) -> tuple[int, int]:
 
 
 def split_lanes(words: Words, lanes: int, number: Number, high_first: bool) -> Integers | FourState:
-    """Values of all lanes, word after word, [sample * lanes]; the lowest lane first, or the highest."""
+    """Values of all lanes, word after word, [sample * lanes]; the lowest lane first, or the highest.
+
+    A lane of a bipolar number is one bit: 0 for -1, 1 for 1.
+    """
     assert words.bits == lanes * number.bits
     values = _lanes(words.values, lanes, number, high_first)
     if words.unknown is None:
@@ -114,11 +117,12 @@ def split_lanes(words: Words, lanes: int, number: Number, high_first: bool) -> I
 def _lanes(data: UInt8, lanes: int, number: Number, high_first: bool) -> Integers:
     found: Integers = np.empty((len(data), lanes), number.dtype)
     weights = 1 << np.arange(number.bits, dtype=np.int64)
-    if number.signed:
+    if number.signed and not number.bipolar:
         weights[-1] = -weights[-1]
     for rows in _parts(len(data), max(1, _ROWS_BITS // (lanes * number.bits))):
         bits = np.unpackbits(data[rows], axis=1, count=lanes * number.bits, bitorder="little")
-        found[rows] = bits.reshape(len(bits), lanes, number.bits) @ weights
+        values = bits.reshape(len(bits), lanes, number.bits) @ weights
+        found[rows] = values * 2 - 1 if number.bipolar else values
     return np.ascontiguousarray(found[:, ::-1] if high_first else found).reshape(-1)
 
 

@@ -262,7 +262,7 @@ class _Reader:
         shorter = min(len(found), len(data))
         differs = np.frombuffer(found, np.uint8, shorter) != np.frombuffer(data, np.uint8, shorter)
         offset = int(differs.argmax()) if differs.any() else shorter
-        slot, width = self.plan.fmt.slot, self.plan.fmt.texts.shape[1]
+        slot, width = self.plan.fmt.slot, self.plan.fmt.width
         value = offset // slot
         if value >= values.size or (value == values.size - 1 and offset % slot >= width):
             self._wrong(f"ends with {_short(found[offset:])}, expected {_short(data[offset:])}")

@@ -15,6 +15,8 @@ VALUES_MAX = 1 << 28
 
 
 def _uniform(shape: Shape, number: Number, rng: np.random.Generator) -> Integers:
+    if number.bipolar:
+        return _extreme_of(number)[rng.integers(0, 2, shape)]
     drawn: Integers = rng.integers(number.low, number.high, shape, number.dtype.type, endpoint=True)
     return drawn
 
@@ -22,9 +24,12 @@ def _uniform(shape: Shape, number: Number, rng: np.random.Generator) -> Integers
 def _extreme(shape: Shape, number: Number, rng: np.random.Generator) -> Integers:
     """Least and greatest values alone: image by image in another proportion, from all of one to all of the other."""
     share = np.linspace(0, 1, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
-    extremes: Integers = np.array([number.low, number.high], number.dtype)
-    drawn: Integers = extremes[(rng.random(shape) < share).astype(np.intp)]
+    drawn: Integers = _extreme_of(number)[(rng.random(shape) < share).astype(np.intp)]
     return drawn
+
+
+def _extreme_of(number: Number) -> Integers:
+    return np.array([number.low, number.high], number.dtype)
 
 
 DRAWS: dict[str, Callable[[Shape, Number, np.random.Generator], Integers]] = {

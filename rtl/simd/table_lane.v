@@ -67,7 +67,7 @@ module table_lane #(
 
   wire [16:0] write_position = {1'b0, write_address};
   wire unused_entries = &{1'b0, odd_entry[16:HALF_W+1], odd_entry[0], even_entry[16:HALF_W+1], even_entry[0]};
-  wire unused = &{1'b0, points_log2[3], base[0], turning[7:0], write_position[16:HALF_W+1]};
+  wire unused = &{1'b0, points_log2[3], last_point[1:0], base[0], turning[7:0], write_position[16:HALF_W+1]};
 
   wire [7:0] even_point;
   ram #(

@@ -92,6 +92,8 @@ def make_beats(packing: Packing, tensor: Tensor, where: str) -> Beats:
         number = tensor.number if packing.number is None else Number.parse(packing.number)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
+    if number.bipolar:
+        raise FileError(f"{where}: a lane is {number}; expected another number, such as int2, which holds -1 and 1")
     if number.low > tensor.number.low or number.high < tensor.number.high:
         raise FileError(f"{where}: a lane is {number}, which cannot hold every {tensor.number} of the model")
     big = is_big(packing.byte_order, number.bits, "a lane", where)

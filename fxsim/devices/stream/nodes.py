@@ -10,6 +10,7 @@ from fxsim.devices.stream.roms import node_files, rtl_parameters, stream_order, 
 from fxsim.families import recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node
 from fxsim.operators import (
+    FEATURE_MAPS,
     Add,
     Affine,
     Axis,
@@ -69,6 +70,7 @@ _TOPS: OperatorTable[str] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 _PAIR_FILE = "add_pair.v"

@@ -11,8 +11,24 @@ from functools import cache
 from types import FunctionType
 
 from fxsim.explain.case import Case, Change
-from fxsim.explain.hypotheses import order, requantise, simple, table
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.explain.hypotheses import few_bits, order, requantise, simple, table
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    OperatorTable,
+    Pool,
+    Relu,
+    SumPool,
+    Threshold,
+)
 from fxsim.plugins import find_plugins, load_plugin
 
 Hypothesis = Callable[[Case], Iterator[Change]]
@@ -25,8 +41,6 @@ def none(_case: Case) -> Iterator[Change]:
     yield from ()
 
 
-_NOT_TAKEN = NotTaken("because it has no hypotheses yet")
-
 HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
     "the list of hypotheses",
     {
@@ -36,9 +50,14 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Add: (*simple.ADD, *order.HYPOTHESES),
         Pool: (*simple.POOL, *order.HYPOTHESES),
         Lut: (*table.HYPOTHESES, *order.HYPOTHESES),
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        Conv: (*few_bits.CONV, *order.HYPOTHESES),
+        MaxPool: (*few_bits.MAX_POOL, *order.HYPOTHESES),
+        Threshold: (*few_bits.THRESHOLD, *order.HYPOTHESES),
+        **dict.fromkeys(FEATURE_MAPS, order.HYPOTHESES),
+        Encode: (*few_bits.ENCODE, *order.HYPOTHESES),
+        Gate: (*few_bits.GATE, *order.HYPOTHESES),
+        Flatten: (*few_bits.FLATTEN, *order.HYPOTHESES),
+        SumPool: (*few_bits.SUM_POOL, *order.HYPOTHESES),
     },
 )
 """From an operator: its hypotheses, the simplest first."""
@@ -52,9 +71,7 @@ FITTED: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Add: order.FITTED,
         Pool: order.FITTED,
         Lut: (*table.FITTED, *order.FITTED),
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        **dict.fromkeys((Conv, MaxPool, Threshold, *FEATURE_MAPS), order.FITTED),
     },
 )
 """From an operator: its hypotheses that find their parameters in the trace, also beside another change."""
@@ -68,9 +85,7 @@ TRIALS: OperatorTable[Hypothesis] = OperatorTable(
         Add: none,
         Pool: none,
         Lut: none,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        **dict.fromkeys((Conv, MaxPool, Threshold, *FEATURE_MAPS), none),
     },
 )
 """From an operator: parameters that are not seen by themselves, all of them, beside which others are fitted."""

@@ -15,7 +15,20 @@ from fxsim.explain.contracts import contract
 from fxsim.explain.hypotheses import hypotheses
 from fxsim.explain.rules import Rounding, Rule, compute, cut
 from fxsim.graph import INPUT, Model, Node
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
 
 _BITS_MIN = 2
 _GROUPS = (
@@ -147,6 +160,7 @@ SIZES: OperatorTable[Callable[..., Iterator[Change]]] = OperatorTable(
         Conv: _NOT_TAKEN,
         MaxPool: _NOT_TAKEN,
         Threshold: _NOT_TAKEN,
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
 """From an operator: what it is with weights of fewer bits, or with fewer points."""

@@ -73,14 +73,16 @@ def c_files(model: Model, name: str) -> dict[str, str]:
 def _tensor(name: str, tensor: Tensor) -> dict[str, Any]:
     """The values that templates have of a tensor. `full`: its format has every value of its C type."""
     number = tensor.number
-    assert number.dtype.itemsize <= 2  # all that operators compute with, and that `fxsim_tap.h` reads
+    assert number.dtype.itemsize <= 2 or number.signed  # all that operators compute with, and that `fxsim_tap.h` reads
     return {
         "name": name,
         "type": c_type(number.dtype),
         "size": tensor.size,
         "shape": tensor.shape,
         "axes": tensor.axes,
+        "number": str(number),
         "bits": number.bits,
+        "bipolar": number.bipolar,
         "signed": int(number.signed),
         "low": number.low,
         "high": number.high,

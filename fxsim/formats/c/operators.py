@@ -9,7 +9,29 @@ from math import prod
 
 from fxsim.contract import Shape, TableRule
 from fxsim.graph import Graph, Node, accumulator_bound
-from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    Add,
+    Affine,
+    Argmax,
+    Axis,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    OperatorTable,
+    OrderedLinear,
+    Pool,
+    Prelu,
+    Relu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 
 _INT32_BITS = 32
 
@@ -106,11 +128,74 @@ def _threshold(graph: Graph, node: Node) -> Body:
     return Body("threshold.c.j2", {"rows": rows, "channels": channels, "steps": steps})
 
 
+def _channelwise(template: str) -> Callable[[Graph, Node], Body]:
+    """The body of an operator that gives, at each place, a channel for each of its input's."""
+
+    def body(graph: Graph, node: Node) -> Body:
+        x = graph.inputs_of(node)[0]
+        return Body(template, {"rows": x.size // x.shape[-1], "channels": x.shape[-1]})
+
+    return body
+
+
+def _encode(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Encode)
+    channels, steps = op.threshold.shape
+    rows = graph.inputs_of(node)[0].size // channels
+    return Body("encode.c.j2", {"rows": rows, "channels": channels, "steps": steps})
+
+
+def _concat(graph: Graph, node: Node) -> Body:
+    x, r = graph.inputs_of(node)
+    channels = {"channels": x.shape[-1], "others": r.shape[-1]}
+    return Body("concat.c.j2", {"rows": x.size // x.shape[-1], **channels})
+
+
+def _flatten(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Flatten)
+    shape = graph.inputs_of(node)[0].shape
+    steps = [prod(shape[place + 1 :]) for place in op.order]
+    return Body("flatten.c.j2", {"sizes": tuple(shape[place] for place in op.order), "steps": tuple(steps)})
+
+
+def _sum_pool(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, SumPool)
+    limits = op.limits
+    values: dict[str, int | str | Shape] = {
+        "kernel": op.kernel, "stride": op.stride, "divisor": op.divisor, "rounding": str(op.rounding),
+    }  # fmt: skip
+    ends = (0, 0) if limits is None else (limits.low, limits.high)
+    saturating = {"saturating": int(op.saturating), "least": ends[0], "greatest": ends[1]}
+    return Body("sum_pool.c.j2", {**_image(graph, node), **values, **saturating})
+
+
+def _ordered_linear(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, OrderedLinear)
+    outputs, inputs = op.weight.shape
+    rows = graph.inputs_of(node)[0].size // inputs
+    return Body("ordered_linear.c.j2", {"rows": rows, "inputs": inputs, "outputs": outputs})
+
+
+def _argmax(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Argmax)
+    (x,) = graph.inputs_of(node)
+    values = {"rows": x.size // x.shape[-1], "channels": x.shape[-1], "classes": op.classes}
+    return Body("argmax.c.j2", values)
+
+
 BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
     "the C export",
     {
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
-        MaxPool: _max_pool, Threshold: _threshold,
+        MaxPool: _max_pool, Threshold: _threshold, Encode: _encode,
+        MultiplyAdd: _channelwise("multiply_add.c.j2"), WeightedAdd: _channelwise("weighted_add.c.j2"),
+        Prelu: _channelwise("prelu.c.j2"), Gate: _channelwise("gate.c.j2"), Concat: _concat, Flatten: _flatten,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
     },
 )  # fmt: skip
 """The body of each operator's C function."""

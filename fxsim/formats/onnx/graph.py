@@ -5,7 +5,7 @@ decided by the ONNX standard alone. The arithmetic is expressed here anew, down 
 shares nothing with `fxsim.contract` or the engines. `docs/onnx.md` shows each operator's expression.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,32 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fxsim.contract import TableRule
+from fxsim.contract import Division, Pair, TableRule, Tensor, bits_needed
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, MaxPool, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    Add,
+    Affine,
+    Argmax,
+    Axis,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    OperatorTable,
+    OrderedLinear,
+    Pool,
+    Prelu,
+    Relu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 
 BATCH = "batch"
 """The name of the first dimension where it is dynamic."""
@@ -26,6 +48,9 @@ TENSOR_BYTES_MAX = 1 << 30
 
 _MATMUL_INTEGER_MAX = (2**31 - 1) // 255**2
 """Most products of two bytes whose sum fits int32, in whatever order and with whatever zero points it is formed."""
+
+_STEPS_MAX = 4096
+"""Most inputs of an ordered sum, each of which is some operators."""
 
 _BYTE = 8
 """Bits of the inputs that MatMulInteger takes."""
@@ -324,14 +349,17 @@ def _max_pool(builder: _Builder, node: Node) -> None:
     """The greatest of what lies at each place of a window, taken by strides: MaxPool takes no integers but bytes."""
     op = node.op
     assert isinstance(op, MaxPool)
+    parts = tuple(_window(builder, node, builder.int32(node.inputs[0]), op.kernel, op.stride))
+    builder.narrow(builder.apply("Max", parts, f"{node.name}/greatest"), node.name)
+
+
+def _window(builder: _Builder, node: Node, x: str, kernel: Pair, stride: Pair) -> Iterator[str]:
+    """The slices of `x`, one for each place of a node's window, row by row, taken by strides."""
     places = builder.graph.shapes[node.name][:2]
-    wide = builder.int32(node.inputs[0])
-    parts = []
-    for r, s in np.ndindex(*op.kernel):
-        ends = [first + (n - 1) * step + 1 for first, n, step in zip((r, s), places, op.stride, strict=True)]
-        sizes = builder.sizes(r, s), builder.sizes(*ends), builder.sizes(1, 2), builder.sizes(*op.stride)
-        parts.append(builder.apply("Slice", (wide, *sizes), f"{node.name}/place_{r}_{s}"))
-    builder.narrow(builder.apply("Max", tuple(parts), f"{node.name}/greatest"), node.name)
+    for r, s in np.ndindex(*kernel):
+        ends = [first + (n - 1) * step + 1 for first, n, step in zip((r, s), places, stride, strict=True)]
+        sizes = builder.sizes(r, s), builder.sizes(*ends), builder.sizes(1, 2), builder.sizes(*stride)
+        yield builder.apply("Slice", (x, *sizes), f"{node.name}/place_{r}_{s}")
 
 
 def _threshold(builder: _Builder, node: Node) -> None:
@@ -352,6 +380,149 @@ def _threshold(builder: _Builder, node: Node) -> None:
     builder.look_up(builder.tensor(f"{name}/levels", op.levels), count, name)
 
 
+def _encode(builder: _Builder, node: Node) -> None:
+    """Comparisons with every threshold of a channel, on an axis of their own; then all of them on one axis."""
+    op = node.op
+    assert isinstance(op, Encode)
+    name, kind = node.name, op.out.dtype
+    value = builder.apply("Unsqueeze", (builder.int32(node.inputs[0]), builder.sizes(-1)), f"{name}/value")
+    found = builder.apply(
+        "GreaterOrEqual", (value, builder.tensor(f"{name}/threshold", op.threshold)), f"{name}/reached"
+    )
+    ends = builder.scalar(op.out.high, kind), builder.scalar(op.out.low, kind)
+    chosen = builder.apply("Where", (found, *ends), f"{name}/chosen")
+    # 0 is the first dimension as it is.
+    builder.apply("Reshape", (chosen, builder.sizes(0, *builder.graph.shapes[name])), name)
+
+
+def _multiply_add(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, MultiplyAdd)
+    name, (x,) = node.name, builder.graph.inputs_of(node)
+    # The product alone may be wider than with its bias.
+    bits = max(op.acc_bits, *(bits_needed(low, high) for low, high in zip(*_products(op.weight, x), strict=True)))
+    kind = _wide_type(bits)
+    weight = builder.tensor(f"{name}/weight", op.weight.astype(kind))
+    product = builder.apply("Mul", (builder.wide(node.inputs[0], bits), weight), f"{name}/product")
+    bias = builder.tensor(f"{name}/bias", op.bias.astype(kind))
+    acc = builder.apply("Add", (product, bias), f"{name}/sum")
+    builder.saturate(*builder.round_shift(acc, bits, op.shift, np.zeros_like(op.bias), name), name)
+
+
+def _products(weight: Array, x: Tensor) -> tuple[list[int], list[int]]:
+    """The least and greatest product of each weight with any value of a tensor."""
+    ends = [sorted((int(w) * x.number.low, int(w) * x.number.high)) for w in weight]
+    return [low for low, _ in ends], [high for _, high in ends]
+
+
+def _weighted_add(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, WeightedAdd)
+    name, kind = node.name, _wide_type(op.acc_bits)
+    products = []
+    for i, source in enumerate(node.inputs):
+        weight = builder.tensor(f"{name}/weight_{i}", op.weight[i].astype(kind))
+        products.append(builder.apply("Mul", (builder.wide(source, op.acc_bits), weight), f"{name}/product_{i}"))
+    acc = builder.apply("Add", tuple(products), f"{name}/sum")
+    builder.saturate(*builder.round_shift(acc, op.acc_bits, op.shift, np.zeros(1, np.int32), name), name)
+
+
+def _prelu(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, Prelu)
+    name, kind = node.name, _wide_type(op.acc_bits)
+    weight = builder.tensor(f"{name}/weight", op.weight.astype(kind))
+    acc = builder.apply("Mul", (builder.wide(node.inputs[0], op.acc_bits), weight), f"{name}/product")
+    rounded, wide = builder.round_shift(acc, op.acc_bits, op.shift, np.zeros(1, np.int32), name)
+    value = builder.apply("Cast", (node.inputs[0],), f"{name}/value", to=_CODES[np.dtype(wide)])
+    negative = builder.apply("Less", (value, builder.scalar(0, wide)), f"{name}/negative")
+    builder.saturate(builder.apply("Where", (negative, rounded, value), f"{name}/chosen"), wide, name)
+
+
+def _gate(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, Gate)
+    x, g = (builder.int32(source) for source in node.inputs)
+    threshold = builder.tensor(f"{node.name}/threshold", op.threshold)
+    reached = builder.apply("GreaterOrEqual", (g, threshold), f"{node.name}/reached")
+    chosen = builder.apply("Where", (reached, x, builder.scalar(0, np.int32)), f"{node.name}/chosen")
+    builder.narrow(chosen, node.name)
+
+
+def _concat(builder: _Builder, node: Node) -> None:
+    builder.apply("Concat", node.inputs, node.name, axis=-1)
+
+
+def _flatten(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, Flatten)
+    turned = builder.apply(
+        "Transpose", node.inputs, f"{node.name}/turned", perm=[0, *(1 + place for place in op.order)]
+    )
+    builder.apply("Reshape", (turned, builder.sizes(0, *builder.graph.shapes[node.name])), node.name)
+
+
+def _sum_pool(builder: _Builder, node: Node) -> None:
+    """Sums of what lies at each place of a window, row by row, in int64; quotients by Div, which truncates."""
+    op = node.op
+    assert isinstance(op, SumPool)
+    name = node.name
+    wide = builder.apply("Cast", node.inputs, f"{name}/int64", to=TensorProto.INT64)
+    acc = ""
+    for number, part in enumerate(_window(builder, node, wide, op.kernel, op.stride)):
+        acc = part if number == 0 else builder.apply("Add", (acc, part), f"{name}/sum_{number}")
+        if op.limits is not None:
+            limits = (builder.scalar(end, np.int64) for end in (op.limits.low, op.limits.high))
+            acc = builder.apply("Clip", (acc, *limits), f"{name}/limited_{number}")
+    divisor = op.divisor
+    if op.rounding is Division.HALF_UP:
+        twice = builder.apply("Add", (acc, acc), f"{name}/twice")
+        acc = builder.apply("Add", (twice, builder.scalar(divisor, np.int64)), f"{name}/moved")
+        divisor *= 2
+    if op.rounding is not Division.ZERO:
+        # What is over is never negative, so that what is left divides exactly.
+        over = builder.apply("Mod", (acc, builder.scalar(divisor, np.int64)), f"{name}/over")
+        acc = builder.apply("Sub", (acc, over), f"{name}/whole")
+    quotient = builder.apply("Div", (acc, builder.scalar(divisor, np.int64)), f"{name}/quotient")
+    builder.saturate(quotient, np.int64, name)
+
+
+def _ordered_linear(builder: _Builder, node: Node) -> None:
+    """All rounded products at once; then one sum and one limit for each input, in order."""
+    op = node.op
+    assert isinstance(op, OrderedLinear)
+    name, (x,) = node.name, builder.graph.inputs_of(node)
+    inputs = op.weight.shape[1]
+    if inputs > _STEPS_MAX:
+        raise ModelError(
+            f"the ONNX export takes an ordered_linear of up to {_STEPS_MAX:,} inputs, node '{name}' has {inputs:,}"
+        )
+    products = zip(*_products(op.weight.reshape(-1), x), strict=True)
+    bits = max(2, *(bits_needed(low, high) for low, high in products))
+    last, kind = builder.sizes(-1), _wide_type(bits)
+    row = builder.apply("Unsqueeze", (builder.wide(node.inputs[0], bits), builder.sizes(-2)), f"{name}/row")
+    product = builder.apply("Mul", (row, builder.tensor(f"{name}/weight", op.weight.astype(kind))), f"{name}/product")
+    rounded, wide = builder.round_shift(product, bits, op.shift[:, None], np.zeros(1, np.int32), name)
+    limits = builder.scalar(op.out.low, wide), builder.scalar(op.out.high, wide)
+    acc = builder.tensor(f"{name}/bias", op.bias.astype(wide))
+    for k in range(inputs):
+        ends = builder.sizes(k), builder.sizes(k + 1), last
+        part = builder.apply("Slice", (rounded, *ends), f"{name}/slice_{k}")
+        step = builder.apply("Squeeze", (part, last), f"{name}/step_{k}")
+        total = builder.apply("Add", (acc, step), f"{name}/sum_{k}")
+        acc = builder.apply("Clip", (total, *limits), f"{name}/acc_{k}")
+    builder.narrow(acc, name)
+
+
+def _argmax(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, Argmax)
+    name = node.name
+    ends = builder.sizes(0), builder.sizes(op.classes), builder.sizes(-1)
+    first = builder.apply("Slice", (builder.int32(node.inputs[0]), *ends), f"{name}/classes")
+    builder.narrow(builder.apply("ArgMax", (first,), f"{name}/place", axis=-1, keepdims=1), name)
+
+
 def _wide_type(bits: int) -> npt.DTypeLike:
     return np.int32 if bits <= _SUM_BITS_MAX else np.int64
 
@@ -360,6 +531,8 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
     "the ONNX export",
     {
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
-        MaxPool: _max_pool, Threshold: _threshold,
+        MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
+        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
     },
 )  # fmt: skip

@@ -1,19 +1,41 @@
 """Kind `accumulators`: the proven bounds against the stated widths, and against sums of inputs made to reach them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fxsim.contract import Number
 from fxsim.errors import FxsimError
 from fxsim.graph import Graph, Node, accumulator_bound
-from fxsim.operators import Add, Affine, Conv, Linear, Lut, MaxPool, NotTaken, OperatorTable, Pool, Relu, Threshold
+from fxsim.operators import (
+    Add,
+    Affine,
+    Argmax,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    NotTaken,
+    OperatorTable,
+    OrderedLinear,
+    Pool,
+    Prelu,
+    Relu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 from fxsim.signoff.context import Context, Outcome, summarise
 from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import Details, Figure
 
-Term = tuple[int, Number]
+Term = tuple[int, "Number | _One"]
 """One addend: a factor, and the format of the value that it multiplies."""
 
 
@@ -63,13 +85,31 @@ def _reach(graph: Graph, node: Node, channel: int, sign: int) -> int:
     return sum(w * (x.high if w * sign > 0 else x.low) for w, x in terms)
 
 
-def _weighted(op: Linear | Affine | Conv, channel: int, x: Number) -> list[Term]:
+def _weighted(op: Linear | Affine | Conv | Prelu, channel: int, x: Number) -> Sequence[Term]:
     return [(int(w), x) for w in np.ravel(op.weight[channel])]
+
+
+class _One:
+    """A factor that is always 1: that of a constant."""
+
+    low = high = 1
+
+
+def _multiply_add(op: MultiplyAdd, channel: int, x: Number) -> Sequence[Term]:
+    return [(int(op.weight[channel]), x), (int(op.bias[channel]), _One())]
+
+
+def _weighted_add(op: WeightedAdd, channel: int, x: Number, r: Number) -> Sequence[Term]:
+    return [(int(op.weight[0, channel]), x), (int(op.weight[1, channel]), r)]
+
+
+def _window(op: SumPool, _channel: int, x: Number) -> Sequence[Term]:
+    return op.kernel[0] * op.kernel[1] * [(1, x)]
 
 
 _NO_SUM = NotTaken("because it has no accumulator")
 
-TERMS: OperatorTable[Callable[..., list[Term]]] = OperatorTable(
+TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
     "the check of accumulators",
     {
         Linear: _weighted,
@@ -81,6 +121,16 @@ TERMS: OperatorTable[Callable[..., list[Term]]] = OperatorTable(
         Conv: _weighted,
         MaxPool: _NO_SUM,
         Threshold: _NO_SUM,
+        Encode: _NO_SUM,
+        MultiplyAdd: _multiply_add,
+        WeightedAdd: _weighted_add,
+        Prelu: _weighted,
+        Gate: _NO_SUM,
+        Concat: _NO_SUM,
+        Flatten: _NO_SUM,
+        SumPool: _window,
+        OrderedLinear: _NO_SUM,
+        Argmax: _NO_SUM,
     },
 )
 """Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""

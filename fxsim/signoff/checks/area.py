@@ -19,7 +19,7 @@ from fxsim.signoff.simulation import Setup
 from fxsim.synthesis import TARGETS, Area, Resources, find_recorded, read_recorded
 from fxsim.synthesis.recorded import RECORDED_BYTES_MAX
 
-_EXACT = ("ff", "dsp", "bram")
+_EXACT = ("ff", "latch", "dsp", "bram", "uram")
 """Parts of which a recorded figure is exact; of look-up tables there is a margin."""
 _Counted = Literal["lut", "ff", "dsp", "bram"]
 
@@ -44,7 +44,8 @@ class Against(Part, frozen=True, kw_only=True):
 class AreaCheck(DesignsCheck, frozen=True, tag="area", kw_only=True):
     """Each design takes what the file `recorded` says, and no more than stated against another one.
 
-    FF, DSP and BRAM are exact, LUT within `lut_margin_percent` to either side. `fxsim area --record` writes the file.
+    FF, latches, DSP, BRAM and UltraRAM are exact, LUT within `lut_margin_percent` to either side. `fxsim area --record`
+    writes the file. Modules that the other one is without must take something.
     """
 
     device: Name = next(iter(TARGETS))
@@ -71,6 +72,8 @@ class AreaCheck(DesignsCheck, frozen=True, tag="area", kw_only=True):
             return
         if (against.model is None) == (not against.without):
             yield "is against nothing or two designs, expected a model, or modules to be without"
+        if against.without and self.dut is not None:
+            yield "takes modules out of a described design, which is read as one module"
         if against.model in self.models:
             yield f"compares model '{against.model}' with itself"
         for name in sorted({name for name in against.of if against.of.count(name) > 1}):
@@ -143,8 +146,10 @@ def run(check: AreaCheck, context: Context, _seed: int) -> Outcome:
                     lut = kept.total.lut
                     wrong += _differences(area.total, kept.total, check.lut_margin_percent)
             if check.against is not None:
-                change = _compare(check, check.against, area, name, context, setup)
+                change, same = _compare(check, check.against, area, name, context, setup)
                 changes.append(change)
+                if same and check.against.without:
+                    wrong.append(f"{change.against}: takes as much of everything, so that nothing was taken out")
                 if change.percent > change.at_most_percent:
                     wrong.append(
                         f"{change.first:,g} {change.of} against {change.second:,g} of {change.against}, "
@@ -190,14 +195,16 @@ def _differences(found: Resources, kept: Resources, margin: float) -> Iterator[s
 
 def _compare(
     check: AreaCheck, against: Against, area: Area, model: str, context: Context, setup: Setup
-) -> ComparedArea:
+) -> tuple[ComparedArea, bool]:
+    """The change against the other design, and whether that takes as much of every part."""
     other = synthesise(check, against.model or model, setup, check.device, context, against.without)
     first, second = (sum(float(getattr(each.total, name)) for name in against.of) for each in (area, other))
     said = against.model or "the same without " + ", ".join(against.without)
     if not second:
         raise ToolError(f"{area.design} with {model} against {said}: that takes no {against.label}")
     percent = 100 * (first - second) / second
-    return ComparedArea(area.design, model, said, against.label, first, second, percent, against.at_most_percent)
+    row = ComparedArea(area.design, model, said, against.label, first, second, percent, against.at_most_percent)
+    return row, other.total == area.total
 
 
 def _areas(check: CheckRecord) -> list[tuple[str, MeasuredArea]]:

@@ -90,7 +90,8 @@ def run(check: TimingCheck, context: Context, _seed: int) -> Outcome:
                     problems.append(f"{where}: {levels:.1f} levels, expected at most {allowed:g}: {names}")
     for module in exceptions:
         if module not in most:
-            problems.append(f"the exception of {module} is stale: no design has such a module")
+            there = first_few(sorted(most), 10)
+            problems.append(f"the exception of {module} is stale: no design has such a module, but {there}")
         elif most[module] <= 10 * check.levels:
             problems.append(
                 f"the exception of {module} is stale: its longest way has {most[module] / 10:.1f} levels, "

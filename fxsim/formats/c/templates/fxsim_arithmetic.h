@@ -14,6 +14,12 @@ static inline int64_t fxsim_floor_shift(int64_t v, unsigned s) {
     return v < 0 ? -((-(v + 1)) >> s) - 1 : v >> s;
 }
 
+/* floor(v / divisor), of a divisor from 1 on. */
+static inline int64_t fxsim_floor_divide(int64_t v, int64_t divisor) {
+    /* C divides towards zero: as in fxsim_floor_shift, a number that is not negative is divided. */
+    return v < 0 ? -((-(v + 1)) / divisor) - 1 : v / divisor;
+}
+
 /* floor(v / 2^s + 1/2), ties towards plus infinity, of a number v of at most 62 bits; any s. */
 static inline int64_t fxsim_round_shift(int64_t v, unsigned s) {
     if (s == 0) return v;

@@ -1,0 +1,302 @@
+"""The integer graph of a QONNX model while it is put together: sums, thresholds, windows, near ties."""
+
+import math
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Sign, Tensor, bits_needed, worst_case_sums
+from fxsim.contract.number import BIPOLAR, INT16, INT32
+from fxsim.errors import ModelError
+from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, UndecidedError, passed, slope
+from fxsim.formats.qonnx.values import Array, Constant, NotTakenError, Stream
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.graph.graph import VALUES_MAX
+from fxsim.operators import Conv, MaxPool, Operator, Threshold
+
+AXES = (ROW, COLUMN, CHANNEL)
+STEPS_MAX = 255
+"""Most steps of a quantiser: 8 bits."""
+TABLE_MAX = 1 << 20
+"""Most thresholds of a quantiser, those of all channels together."""
+NEAR = Fraction(1, 100_000)
+"""A threshold this close to an integer, in steps of its quantiser, is listed: float32 may see it on the other side."""
+
+_ZERO, _ONE = Fraction(0), Fraction(1)
+
+
+@dataclass(frozen=True)
+class NearTie:
+    """A threshold next to an integer: step 0 is a quantiser's first, `distance` in its steps."""
+
+    node: str
+    channel: int
+    step: int
+    integer: int
+    distance: float
+
+    def __str__(self) -> str:
+        return f"{self.node} channel {self.channel} step {self.step} at {self.integer}: {self.distance:.2g}"
+
+
+@dataclass
+class Builder:
+    """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties."""
+
+    nodes: list[Node] = field(default_factory=list)
+    input: Tensor | None = None
+    about_input: str = ""
+    origins: dict[str, str] = field(default_factory=dict)
+    near: list[NearTie] = field(default_factory=list)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _values: int = 0
+
+    def name(self, stem: str) -> str:
+        """The next name of this kind: conv0, conv1, ..."""
+        self._counts[stem] = self._counts.get(stem, -1) + 1
+        return f"{stem}{self._counts[stem]}"
+
+    def add(self, name: str, op: Operator, x: Stream, origin: str) -> tuple[str, Tensor]:
+        """A node that reads a stream's tensor; its name and tensor. NotTakenError where the operator cannot take it."""
+        assert x.tap is not None
+        try:
+            tensor = op.result(x.tensor)
+        except ModelError as error:
+            raise NotTakenError(str(error)) from None
+        self._values += tensor.size
+        if self._values > VALUES_MAX:
+            raise NotTakenError(f"with it an image takes more than {VALUES_MAX:,} values")
+        self.nodes.append(Node(name, op, (x.tap,)))
+        self.origins[name] = origin
+        return name, tensor
+
+    def graph(self) -> Graph:
+        """The whole graph; ModelError where it may not exist."""
+        if self.input is None or not self.nodes:
+            raise ModelError("nothing quantises what the model reads")
+        return Graph(self.input, self.nodes)
+
+    # --- Sums --------------------------------------------------------------------------------------------------------
+
+    def product(
+        self, x: Stream, weight: Constant, bias: Constant | None, origin: str, stride: Pair = (1, 1),
+        padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1,
+    ) -> Stream:  # fmt: skip
+        """The convolution of a stream's tensor with weights [output, row, column, channel]; its index is one place's.
+
+        Where inputs have an offset, that of every output is a constant; around the image zeros must be zeros.
+        """
+        if x.ended:
+            x.plain()
+        if x.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        padding = tuple(a + b for a, b in zip(padding, x.padding, strict=True))  # type: ignore[assignment]
+        affine = x.affine("it")
+        if len(set(affine.scale)) > 1:
+            raise NotTakenError("its inputs have a scale for each channel, expected one for all")
+        if any(padding) and any(affine.offset):
+            raise NotTakenError(
+                "it pads an image whose zero is no 0 of its integers (zero point): needs a value to pad with"
+            )
+        outputs = weight.shape[0]
+        flat = weight.moved(lambda a: a.reshape(outputs, -1))
+        integers = _integers(flat.array)
+        known: dict[Fraction, int] = {}
+        places = np.array([known.setdefault(number, len(known)) for number in flat.table])[flat.place]
+        if (places != places[:, :1]).any():
+            raise NotTakenError("its weights have a scale for each input, expected one for each output")
+        numbers = list(known)
+        scales = [numbers[p] for p in places[:, 0].tolist()]
+        share = outputs // groups if groups else 0
+        each = weight.shape[3]
+        totals = integers.reshape(weight.shape).sum(axis=(1, 2))  # [output, channel of the group]
+        added = [Fraction(v) for v in bias.fractions()] if bias is not None else [_ZERO]
+        if len(added) not in (1, outputs):
+            raise NotTakenError(f"its bias has {len(added)} numbers, expected {outputs}")
+        offsets = []
+        for o in range(outputs):
+            first = (o // share) * each if share else 0
+            inside = sum(
+                (int(totals[o, c]) * affine.of(first + c)[1] for c in range(each) if affine.of(first + c)[1]), _ZERO
+            )
+            offsets.append(scales[o] * inside + added[o if len(added) > 1 else 0])
+        shaped = integers.reshape(weight.shape).astype(np.int8)
+        low, high = worst_case_sums(shaped.reshape(outputs, -1), x.tensor.number)
+        if low.min() <= INT32.low or high.max() >= INT32.high:
+            raise NotTakenError("its sums need more than 32 bits")
+        out = INT16 if bits_needed(int(low.min()), int(high.max())) <= INT16.bits else INT32
+        try:
+            op = Conv(shaped, stride, padding, dilation, groups, _weight_number(shaped), out)
+        except ModelError as error:
+            raise NotTakenError(str(error)) from None
+        name, tensor = self.add(self.name("conv"), op, x, origin)
+        # The least and greatest that inputs can give, of which formats may have more.
+        low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
+        steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
+        index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
+        return Stream(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+
+    # --- Windows -----------------------------------------------------------------------------------------------------
+
+    def greatest(self, x: Stream, kernel: Pair, stride: Pair, origin: str) -> Stream:
+        """The greatest of each window. What is done to the integers must keep their order."""
+        x.plain()
+        if x.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        if any(isinstance(step, Affine) and min(step.scale) < 0 for step in x.steps):
+            raise NotTakenError("a scale before it is negative, so that the greatest is the least integer")
+        try:
+            op = MaxPool(kernel, stride)
+        except ModelError as error:
+            raise NotTakenError(str(error)) from None
+        name, tensor = self.add(self.name("pool"), op, x, origin)
+        index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
+        return replace(x, tap=name, tensor=tensor, index=index)
+
+    # --- Thresholds --------------------------------------------------------------------------------------------------
+
+    def steps(
+        self, x: Stream, boundaries: list[list[Boundary]], unit: list[Fraction], levels: list[int], number: Number,
+        value: Affine, origin: str,
+    ) -> Stream:  # fmt: skip
+        """The number of boundaries [channel or one for all][step] that values are beyond, as levels of a format.
+
+        `unit`: a step of the quantiser, by channel or for all; `value`: what the levels stand for in the float graph.
+        Where the stream is the model's input, that is of these levels from here on.
+        """
+        x.plain()
+        after_steps = replace(x, low=min(levels), high=max(levels), steps=() if _same(value) else (value,))
+        if x.tap is None:
+            if self.input is not None:
+                raise NotTakenError("it is the second that quantises the model's input")
+            self.input = Tensor(AXES, x.tensor.shape, number)
+            done = "; ".join(map(_words, x.steps)) or "nothing is done to it first"
+            self.about_input = (
+                f"levels {min(levels)} to {max(levels)} of the quantiser that gives '{origin}', which whoever feeds "
+                f"the model computes ({done})"
+            )
+            return replace(after_steps, tap=INPUT, tensor=self.input)
+        if len(levels) - 1 > STEPS_MAX:
+            raise NotTakenError(
+                f"it has {len(levels) - 1:,} steps, expected at most {STEPS_MAX}: needs a shift or multiplier"
+            )
+        if x.channels * (len(levels) - 1) > TABLE_MAX:
+            raise NotTakenError(f"it has more than {TABLE_MAX:,} thresholds, those of all channels together")
+        name = self.name("quant")
+        count = 1 if _uniform(x, boundaries) else x.channels
+        rows, rising = [], []
+        for channel in range(count):
+            own = boundaries[channel if len(boundaries) > 1 else 0]
+            try:
+                found = [passed(x.steps, channel, boundary) for boundary in own]
+            except UndecidedError:
+                where = f"a threshold of channel {channel}"
+                raise NotTakenError(f"{where} is within 2^-100 of an integer: cannot be decided") from None
+            up = all(p.rising for p in found if p.at is not None)
+            rows.append([_kept(p, up, x) for p in found])
+            rising.append(int(up))
+            self._list_near(name, x, channel, own, found, unit[channel if len(unit) > 1 else 0], count)
+        thresholds = np.array(rows, np.int64)
+        if count == 1:
+            thresholds, rising = np.repeat(thresholds, x.channels, axis=0), rising * x.channels
+        op = Threshold(thresholds.astype(np.int32), np.array(rising, np.uint8), np.array(levels, number.dtype), number)
+        name, tensor = self.add(name, op, x, origin)
+        return replace(after_steps, tap=name, tensor=tensor)
+
+    def _list_near(
+        self, name: str, x: Stream, channel: int, own: list[Boundary], found: list[Passed], unit: Fraction, count: int
+    ) -> None:
+        scale = abs(slope(x.steps, channel))
+        for step, (boundary, p) in enumerate(zip(own, found, strict=True)):
+            if p.at is None:
+                continue
+            nearest = round(p.at)
+            distance = abs(p.at - nearest) * scale / unit
+            if distance >= NEAR or not x.low <= nearest <= x.high:
+                continue
+            if distance == 0 and _exact_in_float(x, channel, boundary, nearest):
+                continue
+            for c in range(x.channels) if count == 1 else (channel,):
+                self.near.append(NearTie(name, c, step, nearest, float(distance)))
+
+
+def number_of(integers: set[int]) -> Number:
+    """The narrowest format that holds some integers: bipolar for -1 and 1, without sign where none is negative."""
+    if integers <= {-1, 1}:
+        return BIPOLAR
+    if min(integers) < 0:
+        return Number(max(2, bits_needed(min(integers), max(integers))))
+    return Number(max(1, max(integers).bit_length()), Sign.UNSIGNED)
+
+
+def _same(value: Affine) -> bool:
+    return set(value.scale) == {_ONE} and set(value.offset) == {_ZERO}
+
+
+def _uniform(x: Stream, boundaries: list[list[Boundary]]) -> bool:
+    """Whether all channels have the same boundaries and steps."""
+    return len(boundaries) == 1 and all(isinstance(s, Clamp) or len(s.scale) == 1 for s in x.steps)
+
+
+def _kept(p: Passed, up: bool, x: Stream) -> int:
+    """A threshold of int32 that no value of the tensor tells from the one found: sums never reach the ends of int32."""
+    low, high = max(x.tensor.number.low, INT32.low + 1), min(x.tensor.number.high, INT32.high - 1)
+    if p.at is None:
+        return (low if p.always else high + 1) if up else (high if p.always else low - 1)
+    return max(low, min(high + 1, p.least)) if up else max(low - 1, min(high, p.least))
+
+
+def _exact_in_float(x: Stream, channel: int, boundary: Boundary, integer: int) -> bool:
+    """Whether float32 computes a tie as it is: every number on the way is a short binary fraction."""
+    value = Fraction(integer)
+    numbers = [boundary.value, value]
+    for step in x.steps:
+        if isinstance(step, Affine):
+            scale, offset = step.of(channel)
+            value = value * scale + offset
+            numbers += [scale, offset, value]
+    return all(n.denominator & (n.denominator - 1) == 0 and abs(n.numerator).bit_length() <= 20 for n in numbers)
+
+
+def _integers(array: Array) -> Array:
+    """The integers of an array of weights; NotTakenError where they are none, or beyond 8 bits with a sign."""
+    rounded = np.round(array) if array.dtype.kind == "f" else array
+    if (rounded != array).any():
+        raise NotTakenError("its weights are no integers and no Quant gives them, expected integers times a scale")
+    if array.size == 0 or array.min() < -128 or array.max() > 127:
+        raise NotTakenError("its weights need more than 8 bits with a sign")
+    return rounded.astype(np.int64)
+
+
+def _weight_number(weight: Array) -> Number:
+    number = number_of(set(np.unique(weight).tolist()))
+    return number if number.signed else Number(number.bits + 1)
+
+
+def _sums(weight: Array, low: int, high: int, padded: bool) -> tuple[Array, Array]:
+    """Least and greatest sum of inputs from low to high, 0 among them where an image is padded."""
+    if padded:
+        low, high = min(low, 0), max(high, 0)
+    w = weight.astype(np.int64)
+    up, down = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
+    return up * low + down * high, up * high + down * low
+
+
+def _words(step: Affine | Clamp) -> str:
+    """A step in words."""
+    if isinstance(step, Clamp):
+        ends = [f"at least {float(step.low):g}"] if step.low is not None else []
+        ends += [f"at most {float(step.high):g}"] if step.high is not None else []
+        return " and ".join(ends)
+    if len(step.scale) > 1:
+        return "times a scale and plus an offset for each channel"
+    return f"times {float(step.scale[0]):.9g}, plus {float(step.offset[0]):.9g}"
+
+
+def log2_exact(value: Fraction) -> int | None:
+    """K where a number is 2^k, else None."""
+    if value <= 0:
+        return None
+    k = round(math.log2(value))
+    return k if value == Fraction(2) ** k else None

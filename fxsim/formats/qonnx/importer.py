@@ -1,0 +1,189 @@
+"""QONNX models as an importer."""
+
+import hashlib
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from fxsim.contract import INT8, Number, Sign, Tensor
+from fxsim.errors import FileError, ModelError
+from fxsim.formats.importers import Importer
+from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
+from fxsim.formats.qonnx.build import AXES, Builder
+from fxsim.formats.qonnx.exact import Affine
+from fxsim.formats.qonnx.nodes import HANDLERS, Call
+from fxsim.formats.qonnx.values import Constant, NotTakenError, Stream, Value
+from fxsim.formats.text import short
+from fxsim.graph import INPUT, Model
+from fxsim.graph.graph import VALUES_MAX
+
+_INPUT_NUMBER = re.compile(r"(u?int[1-9][0-9]?)(?:/([1-9][0-9]{0,8}))?\Z")
+_ATTRIBUTE_LENGTH_MAX, _REASON_LENGTH_MAX = 60, 400
+
+
+def import_qonnx(path: Path, input_number: str | None = None) -> Model:
+    """The integer model of a QONNX file: sums, and thresholds that are exact in the reals of its float32 parameters.
+
+    Its input is an image [row, column, channel], or one place of all channels where the file has [1, values].
+    `input_number`: the integers that are fed, `uint8`, or `uint8/255` where the float graph reads code / 255. By
+    default those that the file annotates; else levels of the first quantiser, and what is before it is left to whoever
+    feeds the model. Provenance says what input and output stand for, which tensor of the file each tap is, and where a
+    threshold is so close to an integer that a float executor may differ.
+
+    FileError lists every node that is not taken, with its attributes and what would be needed, or says what is damaged.
+    """
+    onnx, data = read_onnx(path)
+    builder = Builder()
+    values: dict[str, Value] = {}
+    try:
+        values.update(_constants(onnx))
+        name, source = _source(onnx, input_number, builder)
+    except NotTakenError as error:
+        raise FileError(f"{path}: {short(str(error), _REASON_LENGTH_MAX)}") from None
+    values[name] = source
+    refused = []
+    for node in onnx.nodes:
+        reason = _take(node, values, builder, onnx.opset)
+        if reason:
+            refused.append(f"{node.place}{_attributes(node)}: {reason}")
+    if refused:
+        several = f"{len(refused)} nodes are not taken: " if len(refused) > 1 else "not taken: "
+        raise FileError(f"{path}: {several}{'; '.join(refused)}")
+    try:
+        about_output = _output(onnx, values, builder)
+        graph = builder.graph()
+    except (NotTakenError, ModelError) as error:
+        raise FileError(f"{path}: {short(str(error), _REASON_LENGTH_MAX)}") from None
+    file = short(path.resolve().name)
+    origins = ", ".join(f"{tap} = {short(origin)}" for tap, origin in builder.origins.items())
+    provenance = {
+        "source": f"QONNX model {file}",
+        f"sha256 of {file}": hashlib.sha256(data).hexdigest(),
+        "input": f"'{short(name)}': {builder.about_input}",
+        "output": about_output,
+        "tensors of the file": origins,
+    }
+    if builder.near:
+        provenance["near ties"] = f"{len(builder.near):,}: " + "; ".join(map(str, builder.near))
+    return Model(graph, short(path.stem), provenance)
+
+
+def _constants(onnx: OnnxGraph) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name, array in onnx.constants.items():
+        try:
+            found[name] = Constant.plain(array)
+        except NotTakenError as error:
+            raise NotTakenError(f"constant '{short(name)}': {error}") from None
+    return found
+
+
+def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str, Stream]:
+    """The model's input, and its name."""
+    if len(onnx.inputs) != 1:
+        raise NotTakenError(f"has {len(onnx.inputs)} inputs that are no constants, expected one")
+    ((name, sizes),) = onnx.inputs.items()
+    # The first size is the number of images, whatever it is.
+    shape = (1, *sizes[1:])
+    if len(shape) not in (2, 4) or any(size is None for size in shape[1:]):
+        raise NotTakenError(
+            f"input '{short(name)}' has the shape {sizes}, expected numbers: (images, values) or (images, channels, "
+            "rows, columns)"
+        )
+    plain = tuple(size for size in shape if size is not None)
+    image = (1, 1, plain[1]) if len(plain) == 2 else (plain[2], plain[3], plain[1])
+    try:
+        tensor = Tensor(AXES, image, INT8)
+    except ModelError as error:
+        raise NotTakenError(str(error)) from None
+    if tensor.size > VALUES_MAX:
+        raise NotTakenError(f"input '{short(name)}' has {tensor.size:,} values, expected at most {VALUES_MAX:,}")
+    index = np.arange(tensor.size).reshape(image).transpose(2, 0, 1).reshape(plain)
+    annotated = onnx.datatypes.get(name, "")
+    number, divisor = _number(stated, annotated)
+    if number is None:
+        return name, Stream(None, tensor, 0, 0, index)
+    tensor = Tensor(AXES, image, number)
+    builder.input = tensor
+    builder.about_input = f"{number}" + (f" / {divisor}" if divisor != 1 else "")
+    steps = (Affine((Fraction(1, divisor),), (Fraction(0),)),) if divisor != 1 else ()
+    return name, Stream(INPUT, tensor, number.low, number.high, index, steps)
+
+
+def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
+    if stated is None:
+        match = re.fullmatch(r"(U?)INT([1-9][0-9]?)", annotated)
+        if match is None:
+            return None, 1
+        stated = f"{match[1].lower()}int{match[2]}"
+    match = _INPUT_NUMBER.match(stated)
+    if match is None:
+        raise NotTakenError(f"the input's number is '{short(stated)}', expected such as uint8 or uint8/255")
+    try:
+        number = Number.parse(match[1])
+    except ModelError as error:
+        raise NotTakenError(str(error)) from None
+    if number.sign is Sign.SIGNED and number.bits < 2:
+        raise NotTakenError(f"the input's number is {number}, expected 2 bits or more")
+    return number, int(match[2] or 1)
+
+
+def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int) -> str | None:
+    """The reason why a node is not taken, or None; its result goes into `values`."""
+    handler = HANDLERS.get(node.op)
+    if handler is None:
+        return "there is no such operator here; needs one of the contract that computes it exactly"
+    if any(name and name not in values for name in node.inputs):
+        return None  # behind a node that is not taken
+    inputs = [values[name] if name else None for name in node.inputs]
+    try:
+        # Of TopK the indices are taken, which come second, and the mask of a Dropout is left out.
+        at = 1 if node.op == "TopK" else 0
+        given = [i for i, name in enumerate(node.outputs) if name]
+        if at not in given or (len(given) > 1 and node.op not in ("TopK", "Dropout")):
+            raise NotTakenError(f"it gives {len(given)} results, expected one")
+        values[node.outputs[at]] = handler(Call(node, inputs, builder, opset))
+    except NotTakenError as error:
+        return short(str(error), _REASON_LENGTH_MAX)
+    return None
+
+
+def _attributes(node: OnnxNode) -> str:
+    texts = []
+    for name, value in node.attributes.items():
+        text = f"tensor of shape {value.shape}" if isinstance(value, np.ndarray) else str(value)
+        texts.append(f"{short(name)}={short(text, _ATTRIBUTE_LENGTH_MAX)}")
+    return f" [{', '.join(texts)}]" if texts else ""
+
+
+def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
+    """The output in words: what its integers stand for. NotTakenError where that is no affine function of them."""
+    if len(onnx.outputs) != 1:
+        raise NotTakenError(f"has {len(onnx.outputs)} outputs, expected one")
+    (name,) = onnx.outputs
+    x = values.get(name)
+    if not isinstance(x, Stream) or x.tap in (None, INPUT):
+        raise NotTakenError(f"output '{short(name)}' is no result of sums or quantisers")
+    if builder.nodes[-1].name != x.tap:
+        raise NotTakenError(f"output '{short(name)}' is not the last that is computed")
+    if x.padding != (0, 0, 0, 0):
+        raise NotTakenError(f"output '{short(name)}' is padded")
+    affine = x.affine(f"output '{short(name)}'")
+    if len(set(affine.scale)) == len(set(affine.offset)) == 1:
+        scale, offset = float(affine.scale[0]), float(affine.offset[0])
+        words = f"'{short(name)}' is the integer" + (f" times {scale:.17g}" if scale != 1 else "")
+        words += f" plus {offset:.17g}" if offset else ""
+    else:
+        words = f"'{short(name)}' is the integer times a scale plus an offset for each channel"
+    return f"{words}, then {x.ended}" if x.ended else words
+
+
+IMPORTER = Importer(
+    name="qonnx",
+    takes="an .onnx file of QONNX or FINN's dialect (Quant, BipolarQuant, MultiThreshold, ...)",
+    read=import_qonnx,
+    options=frozenset({"input_number"}),
+    looks=lambda path: path.suffix == ".onnx",
+)

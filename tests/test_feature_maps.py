@@ -1,0 +1,520 @@
+"""Operators on wider feature maps, each against a statement of its own, and FracBNN's published network of them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fxsim
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor, divide
+from fxsim.engines.c import run_c
+from fxsim.engines.loops import run_loops
+from fxsim.errors import FileError, ModelError
+from fxsim.formats.onnx import export_onnx
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import (
+    Add,
+    Argmax,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    MaxPool,
+    MultiplyAdd,
+    Operator,
+    OrderedLinear,
+    Prelu,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
+from fxsim.signoff.checks.accumulators import _reach
+from fxsim.vectors import check_vectors, draw_stimulus, write_vectors
+from tests.strategies import arrays_of, numbers
+
+Array = npt.NDArray[Any]
+AXES = (ROW, COLUMN, CHANNEL)
+INT16, INT32, UINT8, UINT1 = Number(16), Number(32), Number(8, Sign.UNSIGNED), Number(1, Sign.UNSIGNED)
+
+
+# --- The rules, each stated anew in Python's integers, one value after the other -------------------------------------
+
+
+def nearest(v: int, shift: int) -> int:
+    """V / 2^shift to the nearest, ties up."""
+    return (2 * v + 2**shift) // 2 ** (shift + 1)
+
+
+def limit(v: int, number: Number) -> int:
+    """The value of a format nearest to v."""
+    return sorted((number.low, v, number.high))[1]
+
+
+def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Places and values of an operator's result of one image."""
+    x = inputs[0]
+    for place, value in np.ndenumerate(x):
+        v, c = int(value), place[-1]
+        match op:
+            case MultiplyAdd():
+                yield place, limit(nearest(v * int(op.weight[c]) + int(op.bias[c]), int(op.shift[c])), op.out)
+            case WeightedAdd():
+                total = v * int(op.weight[0, c]) + int(inputs[1][place]) * int(op.weight[1, c])
+                yield place, limit(nearest(total, int(op.shift[c])), op.out)
+            case Prelu():
+                yield place, limit(v if v >= 0 else nearest(v * int(op.weight[c]), int(op.shift[c])), op.out)
+            case Gate():
+                yield place, v if int(inputs[1][place]) >= int(op.threshold[c]) else 0
+            case Concat():
+                yield place, v
+            case Encode():
+                steps = op.threshold.shape[1]
+                for k in range(steps):
+                    yield (*place[:-1], c * steps + k), [op.out.low, op.out.high][v >= int(op.threshold[c, k])]
+            case Flatten():
+                at = 0
+                for axis in op.order:
+                    at = at * x.shape[axis] + place[axis]
+                yield (at,), v
+    match op:
+        case Concat():
+            yield from (((*place[:-1], x.shape[-1] + place[-1]), int(v)) for place, v in np.ndenumerate(inputs[1]))
+        case SumPool():
+            yield from pooled_by_hand(op, x)
+        case OrderedLinear():
+            for place in np.ndindex(x.shape[:-1]):
+                for n in range(len(op.weight)):
+                    acc = int(op.bias[n])
+                    for v, w in zip(x[place].tolist(), op.weight[n].tolist(), strict=True):
+                        acc = limit(acc + nearest(v * w, int(op.shift[n])), op.out)
+                    yield (*place, n), acc
+        case Argmax():
+            for place in np.ndindex(x.shape[:-1]):
+                row = x[place].tolist()[: op.classes]
+                yield (*place, 0), row.index(max(row))
+
+
+def pooled_by_hand(op: SumPool, x: Array) -> Iterator[tuple[tuple[int, ...], int]]:
+    """A window's sum, divided by comparing with multiples of the divisor."""
+    (rows, columns), (down, over) = op.kernel, op.stride
+    for i, top in enumerate(range(0, x.shape[0] - rows + 1, down)):
+        for j, left in enumerate(range(0, x.shape[1] - columns + 1, over)):
+            for c in range(x.shape[2]):
+                total = 0
+                for v in x[top : top + rows, left : left + columns, c].ravel().tolist():
+                    total += v
+                    if op.saturating:
+                        total = limit(total, Number(op.acc_bits))
+                yield (i, j, c), limit(quotient(total, op.divisor, str(op.rounding)), op.out)
+
+
+def quotient(total: int, divisor: int, rounding: str) -> int:
+    """A quotient by search: the whole number that the rule's inequality names."""
+    near = abs(total) // divisor
+    for q in (near, near + 1, -near, -near - 1):
+        rest = total - q * divisor
+        within = {
+            "floor": 0 <= rest < divisor,
+            "half_up": -divisor <= 2 * rest < divisor,
+            "zero": abs(rest) < divisor and (rest == 0 or (rest > 0) == (total > 0)),
+        }
+        if within[rounding]:
+            return q
+    raise AssertionError
+
+
+def shifts(draw: st.DrawFn, count: int) -> Array:
+    """Shifts, most of them small."""
+    drawn = draw(st.lists(st.one_of(st.integers(0, 12), st.integers(0, 255)), min_size=count, max_size=count))
+    return np.array(drawn, np.uint8)
+
+
+def thresholds(draw: st.DrawFn, x: Number, shape: tuple[int, ...]) -> Array:
+    """Thresholds at values that a format has, and beyond."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return np.clip(rng.integers(x.low - 1, x.high + 2, shape), -(2**31), 2**31 - 1).astype(np.int32)
+
+
+KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax)
+
+
+@st.composite
+def graphs_of(draw: st.DrawFn) -> Graph:
+    """An operator of any kind and formats, of an image or, where it takes two, of it and of the same turned over."""
+    kind = draw(st.sampled_from(KINDS))
+    x, out = draw(numbers(2)), draw(numbers(2))
+    channels = draw(st.integers(1, 4))
+    shape = draw(st.integers(1, 4)), draw(st.integers(1, 4)), channels
+    weights = lambda *size: draw(arrays_of(INT16, size))  # noqa: E731  # its many callers read as constructors do
+    nodes: list[Node] = []
+    inputs: tuple[str, ...] = (INPUT,)
+    op: Operator
+    if kind is Encode:
+        op = Encode(thresholds(draw, x, (channels, draw(st.integers(1, 4)))), draw(st.sampled_from([BIPOLAR, UINT1])))
+    elif kind is MultiplyAdd:
+        bias = draw(arrays_of(draw(st.sampled_from([INT32, Number(12)])), (channels,))).astype(np.int32)
+        op = MultiplyAdd(weights(channels), bias, shifts(draw, channels), 34, draw(st.sampled_from([out, INT32])))
+    elif kind is WeightedAdd:
+        op = WeightedAdd(weights(2, channels), shifts(draw, channels), 34, out)
+    elif kind is Prelu:
+        op = Prelu(weights(channels), shifts(draw, channels), 33, out)
+    elif kind is Gate:
+        op = Gate(thresholds(draw, Number(16), (channels,)))
+    elif kind is Flatten:
+        op = Flatten(tuple(draw(st.permutations(range(3)))))
+    elif kind is SumPool:
+        kernel = draw(st.integers(1, shape[0])), draw(st.integers(1, shape[1]))
+        stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        divisor = draw(st.one_of(st.integers(1, 20), st.sampled_from([2**16, 2**31])))
+        saturating = draw(st.booleans())
+        acc_bits = draw(st.integers(x.bits, 20)) if saturating else 32
+        rounding = draw(st.sampled_from(Division))
+        op = SumPool(kernel, stride, divisor, rounding, saturating, acc_bits, out)
+    elif kind is OrderedLinear:
+        outputs = draw(st.integers(1, 3))
+        bias = draw(arrays_of(out, (outputs,)))
+        op = OrderedLinear(weights(outputs, channels), bias, shifts(draw, outputs), out)
+    elif kind is Argmax:
+        op = Argmax(draw(st.integers(1, channels)))
+    else:
+        op = Concat()
+    if op.arity == 2:
+        slope = Prelu(weights(channels), shifts(draw, channels), 33, x if kind is Concat else draw(numbers(2)))
+        nodes.append(Node("other", slope, (INPUT,)))
+        inputs = (INPUT, "other")
+    return Graph(Tensor(AXES, shape, x), (*nodes, Node("y", op, inputs)))
+
+
+@pytest.mark.slow
+@settings(max_examples=120)
+@given(graph=graphs_of(), data=st.data())
+def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObject) -> None:
+    """Reference engine and plain loops give each operator's values, of the format that it states."""
+    model = Model(graph, "one")
+    x = data.draw(arrays_of(graph.input.number, (2, *graph.input_shape)))
+    found = fxsim.run(model, x, "all")
+    for node in graph.nodes:
+        inputs = [x if name == INPUT else found[name] for name in node.inputs]
+        y, tensor = found[node.name], graph.tensors[node.name]
+        assert y.dtype == tensor.number.dtype
+        assert tensor.number.holds(y)
+        for image in range(2):
+            expected = dict(by_hand(node.op, *(v[image] for v in inputs)))
+            assert {place: int(v) for place, v in np.ndenumerate(y[image])} == expected
+    looped = run_loops(model, x, graph.taps)
+    for tap, values in found.items():
+        np.testing.assert_array_equal(looped[tap], values, tap)
+
+
+def test_division_of_every_small_number() -> None:
+    """Each rounding of quotients, against the inequality that it is."""
+    totals = np.arange(-70, 71)
+    for divisor in range(1, 12):
+        for rounding in Division:
+            expected = [quotient(int(v), divisor, str(rounding)) for v in totals]
+            assert divide(totals, divisor, rounding).tolist() == expected
+
+
+@settings(max_examples=60)
+@given(graph=graphs_of())
+def test_bounds_of_accumulators_are_reached(graph: Graph) -> None:
+    """The range that a graph proves of a sum is what its terms come to at their ends."""
+    for node in graph.nodes:
+        bound = fxsim.graph.accumulator_bound(graph, node.name)
+        if bound is not None:
+            assert (_reach(graph, node, bound.channel, -1), _reach(graph, node, bound.channel, 1)) == (
+                bound.low, bound.high,
+            )  # fmt: skip
+
+
+# --- Every form of a network of all of them --------------------------------------------------------------------------
+
+
+def small(seed: int = 11) -> Model:
+    """A network of every operator on feature maps, of wide values, saturation and ties."""
+    rng = np.random.default_rng(seed)
+
+    def ints(low: int, high: int, *shape: int, kind: Any = np.int16) -> Array:
+        return rng.integers(low, high, shape).astype(kind)
+
+    def shift(count: int, most: int = 9) -> Array:
+        return ints(0, most, count, kind=np.uint8)
+
+    steps = Threshold(ints(-9, 9, 4, 1, kind=np.int32), np.ones(4, np.uint8), np.array([-1, 1], np.int8), BIPOLAR)
+    weight = rng.choice(np.array([-1, 1], np.int8), (4, 3, 3, 6))
+    inner = rng.choice(np.array([-1, 1], np.int8), (4, 3, 3, 4))
+    nodes = (
+        Node("bits", Encode(ints(0, 256, 2, 3, kind=np.int32)), (INPUT,)),
+        Node("conv", Conv(weight, padding=(1, 1, 1, 1), weight_number=BIPOLAR), ("bits",)),
+        Node("map", MultiplyAdd(ints(-900, 900, 4), ints(-9000, 9000, 4, kind=np.int32), shift(4)), ("conv",)),
+        Node("act", steps, ("map",)),
+        Node("msb", Conv(inner, padding=(1, 1, 1, 1), weight_number=BIPOLAR), ("act",)),
+        Node("lsb", Gate(ints(-9, 9, 4, kind=np.int32)), ("conv", "msb")),
+        Node("both", WeightedAdd(ints(-900, 900, 2, 4), shift(4)), ("msb", "lsb")),
+        Node("slope", Prelu(ints(-300, 300, 4), shift(4), out=Number(14)), ("both",)),
+        Node("twice", Concat(), ("slope", "slope")),
+        Node("even", MaxPool((1, 1), (2, 2)), ("twice",)),
+        Node("mean", SumPool((2, 2), (2, 2), 3, Division.ZERO, True, 15), ("twice",)),
+        Node("sum", Add(17, INT16), ("even", "mean")),
+        Node("half", SumPool((1, 3), (1, 3), 6, Division.HALF_UP, out=Number(15)), ("sum",)),
+        Node("flat", Flatten((2, 0, 1)), ("half",)),
+        Node("scores", OrderedLinear(ints(-99, 99, 5, 16), ints(-99, 99, 5), shift(5) + np.uint8(4)), ("flat",)),
+        Node("class", Argmax(4), ("scores",)),
+    )
+    return Model(Graph(Tensor(AXES, (4, 6, 2), UINT8), nodes), "small_feature_maps")
+
+
+def wide() -> Model:
+    """Products of 32 bits and more, and the class of the greatest."""
+    rng = np.random.default_rng(4)
+    weight = rng.integers(-32768, 32768, 3).astype(np.int16)
+    bias = rng.integers(-(2**31), 2**31, 3).astype(np.int32)
+    nodes = (
+        Node("sum", SumPool((2, 1), (2, 1), out=Number(20)), (INPUT,)),
+        Node("wide", MultiplyAdd(weight, bias, np.array([0, 1, 5], np.uint8), 40, INT32), ("sum",)),
+        Node("back", MultiplyAdd(weight, bias, np.array([20, 30, 40], np.uint8), 60), ("wide",)),
+        Node("gated", Gate(np.array([0, 5, -5], np.int32)), ("wide", "back")),
+        Node("class", Argmax(3), ("gated",)),
+    )
+    return Model(Graph(Tensor(AXES, (2, 5, 3), INT16), nodes), "wide")
+
+
+MODELS = {model.name: model for model in (small(), wide())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
+    """Loops, C, a model file and vectors give every tap's values."""
+    model = MODELS[name]
+    x = draw_stimulus("uniform", 6, model.graph.input, 3)
+    expected = fxsim.run(model, x, "all")
+    assert all(len(np.unique(values)) > 1 for values in expected.values())
+    for node in model.graph.nodes:
+        inputs = [x if source == INPUT else expected[source] for source in node.inputs]
+        if type(node.op) in KINDS:
+            by = dict(by_hand(node.op, *(v[0] for v in inputs)))
+            assert {place: int(v) for place, v in np.ndenumerate(expected[node.name][0])} == by
+    looped, compiled = run_loops(model, x, model.graph.taps), run_c(model, x, model.graph.taps)
+    for tap, values in expected.items():
+        np.testing.assert_array_equal(looped[tap], values, tap)
+        np.testing.assert_array_equal(compiled[tap], values, tap)
+    fxsim.save(model, tmp_path / "m.safetensors")
+    assert fxsim.load(tmp_path / "m.safetensors") == model
+    write_vectors(model, x, tmp_path / "v", "all")
+    assert check_vectors(tmp_path / "v").passed
+
+
+@pytest.mark.onnx
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_computes_every_tap(name: str, tmp_path: Path) -> None:
+    """ONNX Runtime gives every tap's values."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = MODELS[name]
+    x = draw_stimulus("uniform", 6, model.graph.input, 3)
+    export_onnx(model, tmp_path / "m.onnx", taps="all")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    found = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {INPUT: x}), strict=True))
+    for tap, values in fxsim.run(model, x, "all").items():
+        np.testing.assert_array_equal(found[tap], values, tap, strict=True)
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+ONE16, ONE8 = np.ones(1, np.int16), np.ones(1, np.uint8)
+ZERO32 = np.zeros(1, np.int32)
+
+
+def one(op: Operator, shape: tuple[int, ...] = (2, 2, 1), number: Number = INT16) -> Graph:
+    """A graph of one operator on an image, which it reads for each of its inputs."""
+    return Graph(Tensor(AXES, shape, number), (Node("y", op, (INPUT,) * op.arity),))
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "encode to two bits": (lambda: Encode(np.zeros((1, 1), np.int32), Number(2)), "encode result number is int2, ex"),
+    "encode of others": (lambda: one(Encode(np.zeros((2, 1), np.int32))), "encode of 2 channels cannot take an input"),
+    "weights of 32 bits": (lambda: MultiplyAdd(ZERO32, ZERO32, ONE8), "multiply_add weight has type int32, expected"),
+    "a bias for two": (lambda: MultiplyAdd(ONE16, np.zeros(2, np.int32), ONE8), "multiply_add bias has shape .2,., ex"),
+    "shifts for two": (lambda: Prelu(ONE16, np.ones(2, np.uint8)), "prelu shift has shape .2,., expected 1 channels"),
+    "bipolar result": (lambda: MultiplyAdd(ONE16, ZERO32, ONE8, out=BIPOLAR), "multiply_add result number is bipolar"),
+    "products too wide": (
+        lambda: one(MultiplyAdd(ONE16 * np.int16(32767), ZERO32 + np.int32(2**31 - 1), ONE8, 32)),
+        r"can reach \[1073774591, 3221159936\], which needs 33 bits, but 32 are stated",
+    ),
+    "bipolar prelu": (lambda: one(Prelu(ONE16, ONE8), number=BIPOLAR), "prelu input is bipolar, expected one"),
+    "three rows of weights": (lambda: WeightedAdd(np.ones((3, 1), np.int16), ONE8), "expected one row for each input"),
+    "gates of another shape": (
+        lambda: Graph(
+            Tensor(AXES, (2, 2, 1), INT16),
+            (Node("h", MaxPool((2, 2), (2, 2)), (INPUT,)), Node("y", Gate(ZERO32), (INPUT, "h"))),
+        ),
+        r"gate cannot join inputs of shapes \(2, 2, 1\) and \(1, 1, 1\)",
+    ),
+    "bipolar gated": (lambda: one(Gate(ZERO32), number=BIPOLAR), "gate input is bipolar, expected one that"),
+    "formats joined": (
+        lambda: Graph(
+            Tensor(AXES, (2, 2, 1), INT16),
+            (Node("h", Prelu(ONE16, ONE8, out=Number(12)), (INPUT,)), Node("y", Concat(), (INPUT, "h"))),
+        ),
+        "concat cannot join inputs of int16 and int12, expected one format",
+    ),
+    "an axis twice": (lambda: one(Flatten((0, 1, 1))), r"flatten has the order \(0, 1, 1\), expected each of the 3"),
+    "an order in words": (lambda: Flatten(("row",)), "flatten order is 'row', expected a whole number"),  # type: ignore[arg-type]
+    "divisor 0": (lambda: SumPool((1, 1), (1, 1), 0), "sum_pool divisor is 0, expected 1 to"),
+    "another rounding": (lambda: SumPool((1, 1), (1, 1), 1, "up"), "sum_pool rounding is 'up', expected floor or"),  # type: ignore[arg-type]
+    "sums that do not fit": (
+        lambda: one(SumPool((2, 2), (1, 1), acc_bits=17)), r"can reach \[-131072, 131068\], which needs 18 bits",
+    ),
+    "a window too large": (lambda: one(SumPool((3, 1), (1, 1))), "sum_pool of 3 x 1 does not fit into an input"),
+    "a bias too wide": (
+        lambda: OrderedLinear(np.ones((1, 1), np.int16), np.full(1, 9, np.int8), ONE8, Number(4)),
+        "ordered_linear bias reaches from 9 to 9, expected int4",
+    ),
+    "more classes": (lambda: one(Argmax(2)), "argmax over 2 classes cannot take an input of shape"),
+    "no class": (lambda: Argmax(0), "argmax is over 0 classes, expected at least 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused(case: str) -> None:
+    """Operators that state what cannot be, and inputs that do not fit, are refused with one sentence."""
+    build, message = REFUSED[case]
+    with pytest.raises(ModelError, match=message):
+        build()
+
+
+@pytest.mark.onnx
+def test_onnx_refuses_too_many_steps(tmp_path: Path) -> None:
+    """A sum in order of more inputs than become operators is refused by name."""
+    op = OrderedLinear(np.ones((1, 4097), np.int16), np.zeros(1, np.int16), ONE8)
+    with pytest.raises(FileError, match="takes an ordered_linear of up to 4,096 inputs, node 'y' has 4,097"):
+        export_onnx(Model(one(op, (1, 1, 4097)), "y"), tmp_path / "y.onnx")
+
+
+# --- FracBNN's published network -------------------------------------------------------------------------------------
+
+
+def packed(tile: Array, channels: int) -> Array:
+    """Weights -1 and 1 of 16 outputs [16, 3, 3, channels] from words of 64 bits, the first channel in the highest."""
+    places = np.arange(63, 63 - channels, -1, dtype=np.uint64)
+    return (2 * (tile[..., None] >> places & np.uint64(1)).astype(np.int8) - 1).astype(np.int8)
+
+
+def fracbnn_graph(arrays: Any) -> Graph:
+    """FracBNN's CIFAR-10 network from its parameters in 1/256, its taps by the names that the published ones have."""
+    nodes: list[Node] = []
+
+    def add(name: str, op: Operator, *inputs: str) -> str:
+        nodes.append(Node(name, op, inputs))
+        return name
+
+    def affine(name: str, source: str, weight: Any, bias: Any, shift: int, channels: int) -> str:
+        weights, biases = (np.broadcast_to(np.asarray(v, np.int64), channels) for v in (weight, bias))
+        shifts = np.full(channels, shift, np.uint8)
+        return add(name, MultiplyAdd(weights.astype(np.int16), biases.astype(np.int32), shifts), source)
+
+    def conv(name: str, source: str, weight: Array) -> str:
+        return add(name, Conv(weight, padding=(1, 1, 1, 1), weight_number=BIPOLAR), source)
+
+    def steps(name: str, source: str, limits: list[int], levels: list[int], channels: int, number: Number) -> str:
+        threshold = np.tile(np.array(limits, np.int32), (channels, 1))
+        op = Threshold(threshold, np.ones(channels, np.uint8), np.array(levels, number.dtype), number)
+        return add(name, op, source)
+
+    tiles = arrays["conv_weight_all"]
+    # p / 8 to the nearest, ties to even, is m or more from 8 m - 4 on where m is even, and from behind it where odd.
+    levels = [8 * m - 4 + m % 2 for m in range(1, 33)]
+    add("thermometer", Encode(np.tile(np.array(levels, np.int32), (3, 1))), INPUT)
+    conv("conv1.0", "thermometer", np.concatenate([packed(tiles[t], 32) for t in range(3)], axis=-1))
+    res = affine("fm.0", "conv1.0", arrays["bn1_weight"][:16], arrays["bn1_bias"][:16], 1, 16)
+    tile = 3
+    for i in range(18):
+        stage, block, k = 1 + i // 6, i % 6 // 2, 1 + i % 2
+        outputs = 16 << stage - 1
+        inputs, down = (outputs // 2, True) if i in (6, 12) else (outputs, False)
+        weight = np.concatenate([packed(t, inputs) for t in tiles[tile : tile + outputs // 16]])
+        tile += outputs // 16
+
+        def of(name: str, layer: str = f"layer{stage}_{block}", count: int = outputs) -> Array:
+            return arrays[f"{layer}_{name}"][:count].astype(np.int64)
+
+        part = f"layer.{i}"
+        codes = steps(f"quant.{i}", res, [-85, 0, 86], [0, 1, 2, 3], inputs, Number(2, Sign.UNSIGNED))
+        high = steps(f"{part}.high", codes, [2], [-1, 1], inputs, BIPOLAR)
+        low = steps(f"{part}.low", codes, [1, 2, 3], [-1, 1, -1, 1], inputs, BIPOLAR)
+        msb, everywhere = conv(f"msb.{i}", high, weight), conv(f"{part}.everywhere", low, weight)
+        # 171 M > T is M >= floor(T / 171) + 1.
+        lsb = add(f"lsb.{i}", Gate((of(f"conv{k}_threshold") // 171 + 1).astype(np.int32)), everywhere, msb)
+        if down:
+            msb, lsb = (
+                add(f"{part}.even_{name}", MaxPool((1, 1), (2, 2)), source) for name, source in (("m", msb), ("l", lsb))
+            )
+            means = add(f"{part}.mean", SumPool((2, 2), (2, 2), 4, Division.ZERO, True, 16), res)
+            res = add(f"concat.{i // 12}", Concat(), means, means)
+        f = affine(f"{part}.f", msb, 128, 0, 0, outputs)
+        f = affine(f"{part}.two_thirds", f, 171, 0, 8, outputs)
+        lesser = affine(f"{part}.l", lsb, 128, 0, 0, outputs)
+        pair = np.tile(np.array([[256], [85]], np.int16), outputs)
+        f = add(f"{part}.both", WeightedAdd(pair, np.full(outputs, 8, np.uint8)), f, lesser)
+        f = affine(f"{part}.bn_a", f, of(f"bn{k}_weight"), 128 * of(f"bn{k}_bias"), 8, outputs)
+        f = affine(f"{part}.x", f, 2, of(f"rprelu{k}_shift_x_bias"), 1, outputs)
+        slope = of(f"rprelu{k}_prelu_weight").astype(np.int16)
+        f = add(f"{part}.slope", Prelu(slope, np.full(outputs, 8, np.uint8)), f)
+        f = affine(f"{part}.y", f, 2, of(f"rprelu{k}_shift_y_bias"), 1, outputs)
+        u = add(f"{part}.u", Add(17, INT16), res, f)
+        res = affine(f"fm.{i + 1}", u, of(f"bn{k + 2}_weight"), 128 * of(f"bn{k + 2}_bias"), 8, outputs)
+    assert tile == len(tiles)
+    add("sum", SumPool((8, 8), (8, 8), out=Number(22)), res)
+    # The sum of 64, in 2^-22 where a value is in 2^-7, divided by 64: nothing is cut off.
+    plain = np.zeros(64, np.int32), np.zeros(64, np.uint8)
+    add("pool.0", MultiplyAdd(np.full(64, 1 << 9, np.int16), *plain, out=INT32), "sum")
+    add("xi", MultiplyAdd(np.ones(64, np.int16), plain[0], np.full(64, 15, np.uint8)), "pool.0")
+    add("values", Flatten((0, 1, 2)), "xi")
+    weight, bias = (
+        (arrays[f"linear_{name}"].astype(np.int64) + 1 >> 1).astype(np.int16) for name in ("weight", "bias")
+    )
+    add("logits", OrderedLinear(weight, bias, np.full(10, 7, np.uint8)), "values")
+    add("class", Argmax(10), "logits")
+    return Graph(Tensor(AXES, (32, 32, 3), UINT8), nodes)
+
+
+@pytest.mark.slow
+def test_fracbnn_gives_the_published_taps(networks: Path) -> None:
+    """All 77 taps of the published program by their digests, and logits, of every picture that has them."""
+    folder = networks / "fracbnn"
+    model = Model(fracbnn_graph(np.load(folder / "params_q8.npz")), "fracbnn")
+    vectors, stated = np.load(folder / "vectors.npz"), json.loads((folder / "tap_digests.json").read_text())["taps"]
+    x = np.ascontiguousarray(vectors["images"].transpose(0, 2, 3, 1)[: len(stated)])
+    found = fxsim.run(model, x, "all", engine="reference")
+    levels = vectors["thermometer_levels"][: len(stated)].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal((found["thermometer"].reshape(*levels.shape, 32) > 0).sum(axis=-1), levels)
+    for image, taps in enumerate(stated):
+        assert len(taps) == 77
+        for name, shape, digest in taps:
+            values = np.atleast_3d(found[name][image]).transpose(2, 0, 1)
+            assert list(values.shape) == shape
+            assert hashlib.sha256(values.astype("<i4").tobytes()).hexdigest() == digest, (image, name)
+    np.testing.assert_array_equal(found["logits"], vectors["logits_q7"])
+    assert found["class"][:, 0].tolist() == vectors["logits_q7"].argmax(axis=1).tolist()
+    looped = run_loops(model, x, model.graph.taps)
+    for tap in model.graph.taps:
+        np.testing.assert_array_equal(looped[tap], found[tap], tap)
+
+
+@pytest.mark.slow
+def test_fracbnn_in_c_gives_the_same(networks: Path) -> None:
+    """The network in C gives every tap's values, those within a layer too."""
+    folder = networks / "fracbnn"
+    model = Model(fracbnn_graph(np.load(folder / "params_q8.npz")), "fracbnn")
+    x = np.ascontiguousarray(np.load(folder / "vectors.npz")["images"].transpose(0, 2, 3, 1)[:4])
+    compiled = run_c(model, x, model.graph.taps)
+    for tap, values in fxsim.run(model, x, "all", engine="reference").items():
+        np.testing.assert_array_equal(compiled[tap], values, tap)
