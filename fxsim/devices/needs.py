@@ -14,7 +14,7 @@ from fxsim.operators import Lut
 HALVES = (-512, 511)
 """Twice a value before its bias, so far clipped that no bias brings it back into int8."""
 IN_HALVES = "twice what is left of a sum, clipped"
-"""What such values are, for reports."""
+"""Such values in words, for reports."""
 DATA_BITS = 8
 """Bits of a value, weight, bias or shift, where a device takes int8 alone."""
 
@@ -86,7 +86,7 @@ def shift_clip_needs(instance: str, low: int, high: int, what: str) -> Iterator[
 
 
 def difference_needs(instance: str) -> Iterator[Need]:
-    """Of what interpolates: the difference of two points of a table."""
+    """The difference of two points of a table, in a module that interpolates."""
     difference = bits_needed(-255, 255)
     yield Need(instance, "difference", difference, "the difference of two points")
     yield Need(instance, "difference_signed", difference, "the difference of two points", signed=True)
