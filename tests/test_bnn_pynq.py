@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import fxsim
 from fxsim.cli.import_model import command
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.errors import FileError
 from fxsim.formats import load, model_sha256
 from fxsim.formats.bnn_pynq import import_bnn_pynq
@@ -115,12 +116,18 @@ def test_cnv_gives_the_published_scores(networks: Path, name: str, tmp_path: Pat
     assert model_sha256(import_bnn_pynq(arrays)) == model_sha256(model)
     assert model.name == name
     scores = np.load(networks / "finn" / f"{name}_scores.npz")["scores"]
-    found = fxsim.run(model, pictures_of(networks, name), ("encode", "conv8"))
+    x = pictures_of(networks, name)
+    found = fxsim.run(model, x, "all", engine="reference")
     encoded = np.load(networks / "finn" / "cnv_images.npz")["inputs_q7"].transpose(0, 2, 3, 1)[: len(scores)]
     np.testing.assert_array_equal(found["encode"], encoded)
     dots = found["conv8"].reshape(len(scores), 64).astype(np.int64)
     # With binary inputs the published program counts matches.
     np.testing.assert_array_equal((512 + dots) // 2 if name == "cnvW1A1" else dots, scores)
+    for isa in instruction_sets():
+        np.testing.assert_array_equal(run_compiled(model, x, ("conv8",), isa=isa.name)["conv8"], found["conv8"])
+        every = run_compiled(model, x, model.graph.taps, isa=isa.name)
+        for tap, values in found.items():
+            np.testing.assert_array_equal(every[tap], values, f"{isa.name}, {tap}", strict=True)
 
 
 def test_lfc_gives_the_published_bits(networks: Path, tmp_path: Path) -> None:

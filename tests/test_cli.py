@@ -432,6 +432,29 @@ def test_info_shows_the_models_figures(call: Call, files: Files) -> None:
         assert node.name.rpartition(".")[2] in result.out
 
 
+def test_info_says_how_the_engine_makes_sums(call: Call, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --engine, MODEL may be left out; with it, each linear's sums are counted, as text and as JSON."""
+    monkeypatch.setenv("FXSIM_ISA", "plain")
+    alone, result = call("info", "--engine"), call("info", files.model, "--engine")
+    assert (alone.status, result.status) == (0, 0)
+    assert "instruction set: plain" in alone.out
+    assert result.out.startswith(alone.out)
+    linears = [node.name for node in load(files.model).graph.nodes if node.op.kind == "linear"]
+    lines = result.out.splitlines()[-len(linears) :]
+    assert [line.split()[0] for line in lines] == linears
+    assert all(line.endswith("in 32 bits") for line in lines)
+    stated = json.loads(call("info", files.model, "--engine", "--json").out)
+    assert [(one["node"], one["runs"]) for one in stated["linears"]] == [(name, 0) for name in linears]
+    if "avx2" in stated["able"]:
+        monkeypatch.setenv("FXSIM_ISA", "avx2")
+        text = call("info", files.model, "--engine").out
+        for one in json.loads(call("info", files.model, "--engine", "--json").out)["linears"]:
+            assert (one["runs"] > 0) == (one["over"] == "channels")
+            if one["runs"]:
+                assert f"in 16 bits: {one['runs']} runs of" in text
+                assert f"{one['halved']} of {one['groups']} groups" in text
+
+
 def test_info_prints_one_object(call: Call, files: Files) -> None:
     """`info --json` has the same figures by name, each operator with its proven bits."""
     result = call("info", files.model, "--json")

@@ -16,6 +16,7 @@ from fxsim import contract
 from fxsim.cli import main
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
 from fxsim.engines.c import run_c
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats.onnx import export_onnx
@@ -132,16 +133,18 @@ def thresholds(draw: st.DrawFn) -> tuple[Threshold, Tensor]:
 
 @given(case=st.one_of(convs(), pools(), thresholds()), data=st.data())
 def test_every_engine_computes_what_is_computed_by_hand(case: tuple[Operator, Tensor], data: st.DataObject) -> None:
-    """Contract, reference engine, plain loops and the model file give each operator's values."""
+    """Contract, reference engine, plain loops and the compiled engine give each operator's values."""
     op, tensor = case
     model = one(op, tensor.shape, tensor.number)
     x = data.draw(arrays_of(tensor.number, (2, *tensor.shape)))
-    found = fxsim.run(model, x)["y"]
+    found = fxsim.run(model, x, engine="reference")["y"]
     assert found.dtype == model.graph.tensors["y"].number.dtype
     for image, y in zip(x, found, strict=True):
         expected = BY_HAND[type(op)](op, image)  # type: ignore[operator]  # each takes its own
         assert {place: int(value) for place, value in np.ndenumerate(y)} == expected
     np.testing.assert_array_equal(run_loops(model, x, ("y",))["y"], found)
+    for isa in instruction_sets():
+        np.testing.assert_array_equal(run_compiled(model, x, ("y",), 1, isa.name)["y"], found, isa.name)
 
 
 def test_thresholds_of_every_value() -> None:
@@ -266,20 +269,6 @@ def test_onnx_refuses_what_it_cannot_sum(tmp_path: Path) -> None:
         export_onnx(model, tmp_path / "y.onnx")
 
 
-def test_the_compiled_engine_refuses_and_auto_goes_on() -> None:
-    """Each operator is refused by its name; `auto` computes with the reference engine."""
-    weight = np.ones((1, 1, 1, 1), np.int8)
-    for op in (Conv(weight, out=Number(16)), MaxPool((1, 1), (1, 1))):
-        with pytest.raises(ModelError, match="the compiled engine takes int8 tensors of tokens and channels"):
-            fxsim.run(one(op, (1, 1, 1)), np.zeros((1, 1, 1, 1), np.int8), engine="compiled")
-    steps = Threshold(np.zeros((2, 1), np.int32), np.ones(2, np.uint8), np.array([3, 4], np.int8))
-    model = Model(Graph((1, 2), (Node("y", steps, (INPUT,)), Node("z", Relu(), ("y",)))), "steps")
-    x = np.array([[[-1, 0]]], np.int8)
-    with pytest.raises(ModelError, match="node 'y': the compiled engine does not take the operator 'threshold'"):
-        fxsim.run(model, x, engine="compiled")
-    assert fxsim.run(model, x)["z"].tolist() == [[[3, 4]]]
-
-
 # --- Numbers of one bit, and of 32 -----------------------------------------------------------------------------------
 
 
@@ -330,13 +319,17 @@ def test_every_form_takes_bits_and_wide_sums(model: Model, tmp_path: Path) -> No
     x = fxsim.vectors.draw_stimulus("uniform", 9, model.graph.input, 3)
     x[0] = model.graph.input.number.low
     assert set(np.unique(x)) == {-1, 1} or x.min() == -32768
-    expected = fxsim.run(model, x, "all")
+    expected = fxsim.run(model, x, "all", engine="reference")
     for node in model.graph.nodes:
         if type(node.op) in BY_HAND:
             before = x if node.inputs == (INPUT,) else expected[node.inputs[0]]
             by_hand = BY_HAND[type(node.op)](node.op, before[0])  # type: ignore[operator]  # each takes its own
             assert {at: int(v) for at, v in np.ndenumerate(expected[node.name][0])} == by_hand
     equal_taps(run_loops(model, x, model.graph.taps), expected)
+    for isa in instruction_sets():
+        equal_taps(run_compiled(model, x, model.graph.taps, isa=isa.name), expected)
+        last = model.graph.output
+        equal_taps(run_compiled(model, x, (last,), isa=isa.name), {last: expected[last]})
     equal_taps(run_c(model, x, model.graph.taps), expected)
     fxsim.save(model, tmp_path / "m.safetensors")
     assert fxsim.load(tmp_path / "m.safetensors") == model

@@ -17,6 +17,7 @@ from fxsim.errors import FileError, FxsimError, ToolError
 from fxsim.mutation import benches, equivalence, kept, lint, whole
 from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
+from fxsim.mutation.defaults import is_taken
 from fxsim.mutation.imports import imported, top_names
 from fxsim.mutation.judging import Base, Bench, Outcome
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
@@ -164,6 +165,44 @@ def test_parameter_guards_are_left_alone() -> None:
 endmodule
 """
     assert {mutant.was for mutant in make_mutants(text, "m.v")} == {"1", "!", "assign y = !x;"}
+
+
+TAKES = """module m #(
+  parameter A = 3,
+  parameter [7:0] B = {4'd1, 4'd2}, C = 5
+) (input wire [7:0] d, output wire [7:0] y);
+  assign y = d + A + B + C + 8'd9;
+endmodule
+"""
+
+
+def test_default_that_an_instance_takes_is_found(tmp_path: Path) -> None:
+    """A default is taken where an instance does not state its parameter by name; another place is no default."""
+    (tmp_path / "m.v").write_text(TAKES)
+    mutants = {mutant.was: mutant for mutant in make_mutants(TAKES, "m.v") if mutant.kind == "constant"}
+    top = "module top(input wire [7:0] d, output wire [7:0] y);\n  m #({}) one(.d(d), .y(y));\nendmodule\n"
+
+    def taken(given: str) -> list[str]:
+        (tmp_path / "top.v").write_text(top.format(given))
+        return [was for was in ("3", "4'd1", "5", "8'd9") if is_taken(mutants[was], TAKES, tmp_path)]
+
+    assert taken(".A(1)") == ["4'd1", "5"]
+    assert taken(".A(1), .B(2)") == ["5"]
+    assert taken(".C(1), .B(2), .A(3)") == []
+    assert taken("1") == ["3", "4'd1", "5"]
+    (tmp_path / "top.v").unlink()
+    assert not any(is_taken(mutant, TAKES, tmp_path) for mutant in mutants.values())
+
+
+def test_code_is_the_same_whatever_the_addresses_in_it(tmp_path: Path) -> None:
+    """Labels of compiled code, whose addresses are others each time, do not tell two compilations apart."""
+    code = 'S_0x55e0 .scope module, "m";\nL_0x55e8 .part v0x55f0_0, 1;\nE_0x55fa .event posedge, v0x55f0_0;\n'
+    hashes = []
+    for name, text in (("a", code), ("b", code.replace("0x55", "0x7f")), ("c", code.replace(", 1", ", 2"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sim.vvp").write_text(text)
+        hashes.append(benches.compiled_code(tmp_path / name))
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 @pytest.fixture(scope="module")
@@ -612,6 +651,14 @@ PART = """module part #(parameter N = 1) (input wire clk, input wire [3:0] d, ou
   always @(posedge clk) q <= d + N;
 endmodule
 """
+UNUSED = "wire w = {}d; assign y = d;"
+FEEDS = "wire w = {}d; wire [3:0] u; part part (.clk(clk), .d({{3'd0, w}}), .q(u)); assign y = u;"
+COUNTS = """reg [1:0] n; reg q; wire counted = q && n; assign y = {{n, 1'b0, counted}};
+  always @(posedge clk) if (rst) begin n <= 0; {} end else begin
+    q <= d[0];
+    n <= n + {{1'b0, d[1]}} - {{1'b0, counted}};
+    {}
+  end"""
 STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[{}]; m[a] <= d; end"
 
 
@@ -631,6 +678,11 @@ STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[
         (WITHIN.format(1, "d", ""), WITHIN.format(1, "d + 4'd1", ""), False),
         (WITHIN.format(1, "d", ""), WITHIN.format(2, "d", ""), False),
         (WITHIN.format(1, "d", ""), WITHIN.format(1, "d", " ^ 4'd1"), False),
+        (UNUSED.format("&"), UNUSED.format("|"), True),
+        (FEEDS.format("&"), FEEDS.format("|"), False),
+        (COUNTS.format("q <= 0;", ""), COUNTS.format("", ""), True),
+        (COUNTS.format("q <= 0;", ""), COUNTS.format("q <= 0;", "n <= n;"), False),
+        (COUNTS.format("q <= 0;", "").replace("&& n", ""), COUNTS.format("", "").replace("&& n", ""), False),
     ],
     ids=[
         "memory",
@@ -645,6 +697,11 @@ STORES = "reg [3:0] q, m[0:2]; assign y = q; always @(posedge clk) begin q <= m[
         "other input of a part",
         "other parameter of a part",
         "other use of a part",
+        "unused wire",
+        "wire into a part",
+        "register without effect",
+        "register of an effect",
+        "register seen at once",
     ],
 )
 def test_proof_of_equivalence_takes_nothing_unknown_for_known(

@@ -11,7 +11,7 @@ import pytest
 from fxsim import jit
 from fxsim.contract import RANGED, Number, TableRule, number
 from fxsim.engines import loops
-from fxsim.engines.compiled import isa, kernel
+from fxsim.engines.compiled import isa, kernel, pixels
 from fxsim.errors import FileError, FxsimError
 from fxsim.mutation import benches, python_run
 from fxsim.mutation.domains import DOMAINS, exhaust
@@ -143,7 +143,7 @@ def test_machine_code_is_made_of_no_other_rooms(monkeypatch: pytest.MonkeyPatch)
         return file
 
     monkeypatch.setattr(jit.inspect, "getfile", note)
-    functions: list[Callable[..., None]] = [kernel.compute, points_kernels._choose_points]
+    functions: list[Callable[..., None]] = [kernel.compute, pixels.compute_pixels, points_kernels._choose_points]
     functions += [getattr(loops, name) for name in ("_linear_channels", "_affine", "_relu", "_lut", "_add", "_pool")]
     for function in functions:
         jit._constants(function, Path(find(function)).parent)

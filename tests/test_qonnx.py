@@ -128,6 +128,21 @@ def quant(x: Array, scale: Array, zero: Array, bits: Array, signed: int, narrow:
     return np.asarray((clamped - zero) * scale)
 
 
+def truncated(x: Array, rest: list[Array], a: dict[str, Any]) -> Array:
+    """Trunc by its definition, of the second version where it states the scale that it gives."""
+    scale, zero, before, *_, behind = (r.item() for r in rest)
+    total = np.frompyfunc(round, 1, 1)(x / scale + zero)
+    mode = a.get("rounding_mode", b"FLOOR").decode()
+    if len(rest) == 4:
+        down = np.frompyfunc(lambda e: round_as_qonnx(Fraction(e) / 2 ** int(before - behind), mode), 1, 1)(total)
+        return np.asarray((down - zero) * scale)
+    out_scale = rest[3].item()
+    high = 2 ** int(behind - 1) - 1
+    low = -high - 1 + a["narrow"]
+    clamp = np.frompyfunc(lambda e: round_as_qonnx(min(max(e / (out_scale / scale), low), high), mode), 1, 1)
+    return np.asarray((clamp(total) - zero / (out_scale / scale)) * out_scale)
+
+
 def bordered(x: Array, widths: list[tuple[int, int]]) -> Array:
     """Zeros around an array."""
     shape = [size + before + after for size, (before, after) in zip(x.shape, widths, strict=True)]
@@ -184,6 +199,17 @@ def execute(model: Any, feed: Array) -> dict[str, Array]:
         match node.op_type:
             case "Quant":
                 y = quant(x, *rest, **a)
+            case "Trunc":
+                y = truncated(x, rest, a)
+            case "GlobalAveragePool":
+                y = x.sum(axis=(2, 3), keepdims=True) / Fraction(x.shape[2] * x.shape[3])
+            case "AveragePool":
+                k, s = a["kernel_shape"], a["strides"]
+                rows, columns = ((x.shape[2 + i] - k[i]) // s[i] + 1 for i in range(2))
+                y = np.zeros((*x.shape[:2], rows, columns), object)
+                for c, i, j in np.ndindex(x.shape[1], rows, columns):
+                    part = x[0, c, i * s[0] : i * s[0] + k[0], j * s[1] : j * s[1] + k[1]]
+                    y[0, c, i, j] = Fraction(part.sum()) / part.size
             case "BipolarQuant":
                 y = np.where(x >= 0, rest[0], -rest[0])
             case "MultiThreshold":
@@ -341,12 +367,34 @@ def last(seed: int) -> Any:
     return m.model(m.quant(x, 2.0, 4))
 
 
+def residual(seed: int) -> Any:
+    """Two branches joined at different scales, means of windows and of all, both versions of Trunc."""
+    m = Maker((1, 2, 6, 6), 13, seed)
+    mode = MODES[seed % len(MODES)].replace("HALF_EVEN", "ROUND")
+    x = m.quant(m.node("Conv", m.quant("x", 0.5, 4), m.weight(3, 2, 3, 3), pads=[1, 1, 1, 1]), 0.5, 4)
+    y = m.quant(m.norm(m.node("Conv", x, m.weight(3, 3, 1, 1, bits=1)), 3), 0.75, 3)
+    x = m.node("Sub" if seed % 2 else "Add", x, m.node("Add", y, m.constant(m.rng.normal(0, 1, (1, 3, 1, 1)))))
+    x = m.quant(x, 0.25, 5, signed=1)
+    x = m.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 1])
+    # The sum of four, halved twice.
+    x = m.node("Trunc", x, *map(m.constant, (0.0625, seed % 3, 7.0, 5.0)), domain="onnx.brevitas", rounding_mode=mode)
+    y = m.quant(m.node("GlobalAveragePool", x), 0.0625, 6, mode=mode)
+    inputs = map(m.constant, (0.0625, 8.0, 6.0, 0.25, 4.0))
+    return m.model(
+        m.node("Trunc", y, *inputs, domain="qonnx.custom_op.general", rounding_mode=mode, signed=1, narrow=seed % 2)
+    )
+
+
 def codes_of(node: Any, values: dict[str, Array]) -> Array:
     """The levels of a quantiser's exact values, in the tap's order."""
     a = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     y = values[node.output[0]]
     if node.op_type == "Quant":
         y = y / values[node.input[1]] + values[node.input[2]]
+    elif node.op_type == "Trunc":
+        second = len(node.input) == 6
+        zero = values[node.input[2]] / (values[node.input[4]] / values[node.input[1]] if second else 1)
+        y = y / values[node.input[4 if second else 1]] + zero
     elif node.op_type == "BipolarQuant":
         y = y / values[node.input[1]]
     elif Fraction(a.get("out_scale", 1.0)).denominator != 1 or Fraction(a.get("out_bias", 0.0)).denominator != 1:
@@ -369,7 +417,7 @@ def wide(seed: int) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("make", [mlp, cnn, last, wide])
+@pytest.mark.parametrize("make", [mlp, cnn, last, wide, residual])
 def test_every_quantiser_gives_what_is_computed_exactly(make: Callable[[int], Any], seed: int, tmp_path: Path) -> None:
     """Levels at every quantiser, for random inputs, are those of the float graph in rational arithmetic."""
     proto = make(seed)
@@ -383,7 +431,7 @@ def test_every_quantiser_gives_what_is_computed_exactly(make: Callable[[int], An
         values = execute(proto, feed)
         quantisers = [
             node for node in proto.graph.node
-            if node.op_type in ("Quant", "BipolarQuant", "MultiThreshold")
+            if node.op_type in ("Quant", "BipolarQuant", "MultiThreshold", "Trunc")
             and node.input[0] not in {t.name for t in proto.graph.initializer}
         ]  # fmt: skip
         first, *others = quantisers
@@ -531,8 +579,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "its bit width is 3.5, expected a whole number of 1 to 16",
     ),
     "negative scale": (one(lambda m, x: m.quant(conv(m, x), -1.0, 4)), "its scale is not above 0"),
-    "two branches": (
-        one(lambda m, x: m.node("Add", conv(m, x), conv(m, x))), "both inputs depend on the model's input: needs an ad",
+    "a product of branches": (
+        one(lambda m, x: m.node("Mul", conv(m, x), conv(m, x))), "both inputs depend on the model's input: needs a pro",
     ),
     "a scale from data": (
         one(lambda m, x: m.node("Quant", conv(m, x), x, *map(m.constant, (0.0, 4.0)), signed=1, narrow=0)),
@@ -541,7 +589,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "output of ReLU": (one(lambda m, x: m.node("Relu", conv(m, x))), "reads what ReLU or Clip gives without a quantis"),
     "no sums": (one(lambda m, x: m.node("Relu", x)), "is no result of sums or quantisers"),
     "after the end": (
-        one(lambda m, x: m.quant(m.node("Softmax", conv(m, x)), 1.0, 4)), "it follows Softmax, which only ends a model",
+        one(lambda m, x: m.quant(m.node("Softmax", m.node("Flatten", conv(m, x))), 1.0, 4)),
+        "it follows Softmax, which only ends a model",
     ),
     "padding of a quantiser": (
         one(lambda m, x: m.quant(m.node("Pad", x, m.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), 1.0, 4)),
@@ -549,6 +598,20 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "an infinite constant": (
         one(lambda m, x: m.node("Add", conv(m, x), m.constant(np.inf))), r"constant 'c\d' *: a constant is not finite",
+    ),
+    "an infinite attribute": (
+        one(lambda m, x: m.node("Gemm", m.node("Flatten", x), m.constant(np.ones((32, 2))), alpha=np.inf)),
+        "attribute 'alpha' is inf, expected a finite number",
+    ),
+    "an order of fractions": (
+        one(lambda m, x: m.node("Transpose", x, perm=[0.0, 1.0, 3.0, 2.0])), "expected whole numbers",
+    ),
+    "a constant that a cast rounds": (
+        one(lambda m, x: m.node("Add", x, m.node("Cast", m.constant(0.1, np.float64), to=1))), "does not hold it as",
+    ),
+    "softmax of each alone": (one(lambda m, x: m.node("Softmax", conv(m, x))), "it is not over all scores"),
+    "a product of words": (
+        one(lambda m, x: m.node("Add", x, m.node("Constant", value_string="1"))), "attribute 'value_string' is not kno",
     ),
     "sizes": (one(conv, ("N", 2, "H", 4)), r"input 'x' has the shape \(None, 2, None, 4\), expected"),
     "old operators": (one(conv, opset=8), "is of opset 8, expected 9 to"),

@@ -47,7 +47,7 @@ def run_one(folder: Path, settings: str, monkeypatch: pytest.MonkeyPatch) -> tup
 
 def waiver(name: str) -> str:
     """A waiver in a plan."""
-    return f'[[check.waivers]]\nid = "{name}"\nreason = "is never read then"\n'
+    return f'[[check.waivers]]\nid = "{name}"\ncategory = "environment"\nreason = "is never read then"\n'
 
 
 def test_markdown_has_the_sections_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_waived_survivor_counts_no_more(tmp_path: Path, monkeypatch: pytest.Monk
     found, page = run_one(tmp_path, f"at_least = 1.0\n{waiver(SURVIVOR)}", monkeypatch)
     assert (found.status, found.summary) == (Status.PASSED, "2 of 2 mutants killed (100.0%), 1 equivalent")
     assert found.details.of(Finding) == ()
-    assert "is never read then" in page
+    assert "environment: is never read then" in page
 
 
 @pytest.mark.parametrize(

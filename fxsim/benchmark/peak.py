@@ -4,9 +4,10 @@ The roofs that engines are seen under. Each is a loop that does nothing else, wh
 computed, and follows a formula, so that it can be checked:
 
 - products: chains of sums in registers, more of them than an instruction takes cycles. AVX-512 and AVX-VNNI multiply
-  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 and plain vectors two 16-bit numbers a lane in two
-  (`vpmaddwd`, `vpaddd`). There one of the factors is read from the first-level cache, another in the next step: a
-  compiler would take a product that is always the same out of the loop.
+  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 four bytes a lane in two (`vpmaddubsw`, `vpaddw`, in
+  16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`, `vpaddd`). With two
+  one of the factors is read from the first-level cache, another in the next step: a compiler would take a product that
+  is always the same out of the loop.
 - reading: the sum of a buffer's 64-bit numbers, over and over.
 """
 
@@ -27,13 +28,14 @@ from llvmlite import ir
 
 from fxsim.jit import cgutils, compile_function, intrinsic, typeof, types
 
-I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 class Products(NamedTuple):
     """A kind of products: 32-bit lanes of a vector, chains of sums, multiply-accumulates a lane and step.
 
-    `turns`: steps after which the second factors are the same again, a power of two; 1: one factor for all chains.
+    `bits` of a sum, two of 16 in a lane. `turns`: steps after which the second factors are the same again, a power of
+    two; 1: one factor for all chains.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Products(NamedTuple):
     chains: int
     each: int
     turns: int
+    bits: int = 32
 
     @property
     def macs(self) -> int:
@@ -59,7 +62,7 @@ PRODUCTS = {
     for kind in (
         Products("avx512", 16, 16, 4, 1),
         Products("avxvnni", 8, 12, 4, 1),
-        Products("avx2", 8, 12, 2, 8),
+        Products("avx2", 8, 12, 4, 8, bits=16),
         Products("plain", 4, 12, 2, 8),
     )
 }
@@ -72,14 +75,17 @@ def _call(builder, name, result, *arguments):
 
 
 def _multiply_add(builder, kind, total, a, b):
-    """One lane of `total` plus its products, modulo 2^32."""
+    """One lane of `total` plus its products, modulo 2^32, or in each half modulo 2^16."""
+    if kind.bits == 16:
+        halves, whole = ir.VectorType(I16, 2 * kind.lanes), ir.VectorType(I8, 4 * kind.lanes)
+        x, y = builder.bitcast(a, whole), builder.bitcast(b, whole)
+        product = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", halves, x, y)
+        return builder.bitcast(builder.add(builder.bitcast(total, halves), product), total.type)
     if kind.each == 4:
         return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * kind.lanes}", total.type, total, a, b)
     pairs = ir.VectorType(I16, 2 * kind.lanes)
     x, y = builder.bitcast(a, pairs), builder.bitcast(b, pairs)
-    if kind.name == "avx2":
-        return builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, x, y))
-    # The same in plain vector operations, which LLVM turns into it where there is such an instruction.
+    # `pmaddwd` in plain vector operations, which LLVM turns into it where there is such an instruction.
     wide = ir.VectorType(I32, 2 * kind.lanes)
     product = builder.mul(builder.sext(x, wide), builder.sext(y, wide), flags=["nsw"])
     halves = [

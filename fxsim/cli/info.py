@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fxsim.cli.console import json_option, model_argument, plain, print_json
+from fxsim.cli.console import json_option, plain, print_json
 from fxsim.contract import CHANNEL, TOKEN
 from fxsim.families import FAMILIES
 from fxsim.families.summary import ModelSummary, OperatorSummary, Range, summarise
@@ -19,20 +19,38 @@ _WIDTH = 100
 """Columns where output is not a terminal."""
 
 
-def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if not asked or context.resilient_parsing:
-        return
+def _needed(context: click.Context, parameter: click.Parameter, model: Path | None) -> Path | None:
+    if model is None and not context.params.get("engine") and not context.resilient_parsing:
+        raise click.MissingParameter(ctx=context, param=parameter)
+    return model
+
+
+def _show_engine(model: Path | None, as_json: bool) -> None:
     # Numba takes half a second to import: only whoever asks for it pays.
     import llvmlite.binding
 
-    from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets
+    from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets, sums_of
     from fxsim.jit import config, numba
 
-    able = ", ".join(isa.name for isa in instruction_sets())
-    click.echo(f"instruction set: {instruction_set().name} (this CPU can run: {able}; {ISA_VARIABLE} names another)")
+    used, able = instruction_set(), [isa.name for isa in instruction_sets()]
+    processor = llvmlite.binding.get_host_cpu_name()
+    sums = [] if model is None else sums_of(load(model).graph, used)
+    if as_json:
+        machine = {"instruction_set": used.name, "able": able, "threads": config.NUMBA_NUM_THREADS}
+        print_json({**machine, "processor": processor, "linears": [one._asdict() for one in sums]})
+        return
+    click.echo(f"instruction set: {used.name} (this CPU can run: {', '.join(able)}; {ISA_VARIABLE} names another)")
     click.echo(f"threads: {config.NUMBA_NUM_THREADS} (NUMBA_NUM_THREADS)")
-    click.echo(f"processor: {llvmlite.binding.get_host_cpu_name()}; numba {numba.__version__}")
-    context.exit()
+    click.echo(f"processor: {processor}; numba {numba.__version__}")
+    width = max((len(plain(one.node)) for one in sums), default=0)
+    for one in sums:
+        text = "in 32 bits"
+        if one.runs:
+            text = (
+                f"in 16 bits: {one.runs:,} runs of {one.steps / one.runs:.1f} groups, "
+                f"{one.halved:,} of {one.groups:,} groups ({one.halved / one.groups:.1%}) taken twice"
+            )
+        click.echo(f"{plain(one.node):{width}}  sums over {one.over:8}  {text}")
 
 
 @click.command()
@@ -40,19 +58,20 @@ def _show_engine(context: click.Context, _: click.Parameter, asked: bool) -> Non
     "--engine",
     is_flag=True,
     is_eager=True,
-    expose_value=False,
-    callback=_show_engine,
-    help="Show what the compiled engine uses of this machine, and exit; no MODEL is needed.",
+    help="Show what the compiled engine uses of this machine and, of a MODEL, how it makes each linear's sums.",
 )
-@model_argument
+@click.argument("model", type=click.Path(path_type=Path), required=False, metavar="MODEL", callback=_needed)
 @json_option
-def command(model: Path, as_json: bool) -> None:
+def command(engine: bool, model: Path | None, as_json: bool) -> None:
     """Show MODEL's dimensions, operators, cost, ranges and proven accumulator widths.
 
     'acc bits' gives, for each layer that sums, the bits its widest channel needs for any input, proven from the
     weights, and the bits it has. MACs are those of linears and convolutions for one image; multiplications in
-    affines count apart.
+    affines count apart. MODEL may be left out with --engine alone.
     """
+    if engine or model is None:
+        _show_engine(model, as_json)
+        return
     loaded = load(model)
     summary, sha256 = summarise(loaded), model_sha256(loaded)
     if as_json:

@@ -43,6 +43,8 @@ _OUTPUT_BYTES_MAX = 1 << 20
 _LIBRARY, _LIBPYTHON = "_LIBRARY", "FXSIM_LIBPYTHON"
 _COCOTB = ("cocotb.regression", "cocotb._init", "cocotb._test_manager", "pygpi.entry", "numpy", "pytest")
 """Modules that every run needs, beside those that the testbenches import."""
+_LABEL = re.compile(r"\b[A-Za-z]+_?0x[0-9a-f]+(?:_\d+)*")
+"""A label of compiled code, of whatever it is: it holds an address, which is another in every compilation."""
 _FAILED = re.compile(r"cocotb\.regression\s+(?:\S+\.)?(\S+) failed")
 _ENDED = re.compile(r"cocotb\.regression\s+(?:running |\*\*\*|\S+ passed)")
 _MESSAGE = re.compile(r"(?:Error|Exception|Failure|TimeoutError|Interrupted): (.*)|(?:Error|Exception)\s*$")
@@ -262,8 +264,7 @@ def compiled_code(folder: Path) -> str:
     kept = [line for line in text.splitlines() if not line.startswith((":file_names", '    "', "#!"))]
     stripped = re.sub(r"%file_line \d+ \d+ \d+;", "", "\n".join(kept))
     stripped = re.sub(r"(\.scope \w+, \"[^\"]*\" \"[^\"]*\") \d+ \d+( \d+ \d+)?", r"\1", stripped)
-    stripped = re.sub(r"[SLVP]_0x[0-9a-f]+|[vo]0x[0-9a-f]+(?:_\d+)*", _Renamer(), stripped)
-    return hash_parts(stripped.encode())
+    return hash_parts(_LABEL.sub(_Renamer(), stripped).encode())
 
 
 class _Renamer:

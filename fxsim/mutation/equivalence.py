@@ -1,9 +1,11 @@
 """Equivalence of a mutated module with the original, decided by Yosys under the parameters of its testbench's cases.
 
 Both are made into logic (memories into registers), registers and wires of one name are paired, and every pair is proved
-equal where all pairs are at the beginning: for all inputs and all states in which they agree. Modules within that are
-the same in both are not looked into where the mutated one is outside of them. What is not proved so is not called
-equivalent. Constants that are unknown, and the contents of memories, are not decided here.
+equal where all pairs are at the beginning: for all inputs and all states in which they agree. Registers and wires that
+are not equal are no pairs any more, and the rest is tried again, whatever stands in them: all outputs must be equal.
+Modules within that are the same in both are not looked into where the mutated one is outside of them: their inputs must
+be equal. What is not proved so is not called equivalent. Constants that are unknown, and the contents of memories, are
+not decided here.
 """
 
 import re
@@ -24,6 +26,10 @@ UNDECIDED_KINDS = ("table", "unknown")
 """Kinds whose difference lies in what Yosys is free to choose: contents at the beginning, and unknown values."""
 STEPS = 3
 """Cycles of induction."""
+ROUNDS_MAX = 4
+"""Times that it is tried, each without the pairs that were not equal before."""
+_STATUS, _APART, _PORTS = "status.txt", "apart.txt", "ports.txt"
+_UNPROVEN = re.compile(r"Unproven \$equiv \S+: \\(\S+)_gold( \[\d+\])? ")
 _FILE = re.compile(r"[\w.+-]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"[\w.+-]*")
@@ -56,16 +62,39 @@ def prove_equal(case: Case, files: Mapping[str, str], file: str, mutated: str, s
         script = [
             *_read(case, "gold", sorted(files), closed), *_read(case, "gate", sorted(files), closed),
             "design -copy-from gold =*", "design -copy-from gate =*",
-            "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean",
-            f"equiv_simple -undef{more}", f"equiv_induct -undef -seq {STEPS}{more}", "equiv_status -assert",
+            f"tee -q -o {_PORTS} select -list gold/o:*",
+            f"equiv_make -blacklist {_APART} gold gate equiv", "hierarchy -top equiv", "opt_clean", "opt_merge",
+            f"equiv_simple -undef{more}", f"equiv_induct -undef -seq {STEPS}{more}",
+            f"tee -q -o {_STATUS} equiv_status", "equiv_status -assert",
         ]  # fmt: skip
         (folder / "prove.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
         yosys, _ = find_yosys()
-        try:
-            status, _ = finish(limited([yosys, "-q", "-s", "prove.ys"], SECONDS_MAX), folder, 30 * SECONDS_MAX, stop)
-        except subprocess.TimeoutExpired:
-            return False
-        return status == 0
+        apart: set[str] = set()
+        for _ in range(ROUNDS_MAX):
+            (folder / _APART).write_text("\n".join(sorted(apart)) + "\n", encoding="utf-8")
+            (folder / _STATUS).unlink(missing_ok=True)
+            command = limited([yosys, "-q", "-s", "prove.ys"], SECONDS_MAX)
+            try:
+                status, _ = finish(command, folder, 30 * SECONDS_MAX, stop)
+            except subprocess.TimeoutExpired:
+                return False
+            if status == 0:
+                return True
+            found = _unequal(folder / _STATUS)
+            outputs = (folder / _PORTS).read_text(encoding="utf-8").split() if found else []
+            if not found - apart or any(f"gold/{name}" in outputs for name in found):
+                return False
+            apart |= found
+        return False
+
+
+def _unequal(status: Path) -> set[str]:
+    """The pairs that Yosys did not prove equal, by name; none where it came to no end, or they are not all known."""
+    if not status.is_file():
+        return set()
+    lines = [line for line in status.read_text(encoding="utf-8").splitlines() if "Unproven" in line]
+    found = [_UNPROVEN.search(line) for line in lines]
+    return {name[1] for name in found if name is not None} if all(found) else set()
 
 
 def _read(case: Case, side: str, files: Sequence[str], closed: bool) -> list[str]:

@@ -14,6 +14,7 @@ from fxsim.errors import FxsimError
 from fxsim.mutation import benches, equivalence, lint, record
 from fxsim.mutation.benches import Run
 from fxsim.mutation.children import Stop
+from fxsim.mutation.defaults import is_taken
 from fxsim.mutation.judging import PROVED, Bench
 from fxsim.mutation.kinds import UNKNOWN, Mutant, make_mutants
 from fxsim.mutation.simulator import Simulators
@@ -217,6 +218,8 @@ class Judge:
                 equal = own.prove(mutant, mutated, outcome.same)
                 if equal.startswith(PROVED):
                     return record.row_of(mutant, text, Run(record.EQUIVALENT, how=equal), "")
+                if equal and is_taken(mutant, text, self.candidates.rtl):
+                    equal = ""
             elif run.state == benches.TIMED_OUT:
                 limited = record.MODULE_TEST, run
             else:

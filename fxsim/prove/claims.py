@@ -103,14 +103,16 @@ ENGINE = (
     "On the instruction set in use: every table, affine and ReLU gives the contract's value for all 256 inputs of "
     "every channel, in the engine's kernels, and every sum of two for all 256 x 256; the packed weights of each "
     "output of a linear are the model's, or all 0, and with its packed start value, shift and bias make of every "
-    "sum of the proven range what the contract does; its kernels do so at both sides of each threshold, where the "
-    "weights reach them, at one input a sum, and those of a pool at every sum (of more than 2^22 values: both sides "
-    "of each threshold)."
+    "sum of the proven range what the contract does; where it adds up in 16 bits, no pair of products and no run of "
+    "them leaves these, whatever its inputs are in the ranges that lowering found; its kernels do so at both sides "
+    "of each threshold, where the weights reach them, at one input a sum, and those of a pool at every sum (of more "
+    "than 2^22 values: both sides of each threshold)."
 )
 
 ENGINE_ASSUMED = "Assumed: the statement of the contract (fxsim/prove/statement.py), bitwuzla."
 
 ENGINE_NOT_PROVED = (
     "Not proved, and said so in every run: that the loops of a linear add up all products, and those of a pool all "
-    "tokens, for every input; and steps with more than one function at once (docs/engine.md)."
+    "tokens, for every input; the ranges that lowering found; and steps with more than one function at once "
+    "(docs/engine.md)."
 )

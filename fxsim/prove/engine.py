@@ -3,7 +3,8 @@
 Functions of one value (tables, affines, ReLUs) run in the engine's own kernels on all 256 inputs, in each column of a
 panel and in each part of a step; sums on all 256 x 256. Of a linear the packed weights are compared with the model's,
 a solver decides that the packed start value, shift and bias requantise every sum of the proven range as the contract
-does, and the kernels run on both sides of each threshold that its weights can reach. A pool runs on every sum.
+does, runs of sums in 16 bits are followed at both ends of their inputs, and the kernels run on both sides of each
+threshold that its weights can reach. A pool runs on every sum.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from fxsim.engines.compiled import instruction_set, run_compiled
 from fxsim.engines.compiled.isa import Isa
 from fxsim.engines.compiled.layout import PANEL, TOKENS_STEP, Panels, panels
 from fxsim.engines.compiled.products import lane_order
-from fxsim.engines.compiled.program import LOWER
+from fxsim.engines.compiled.program import LOWER, find_ranges
+from fxsim.engines.compiled.ranges import Range
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node, refuse_beyond_int8
 from fxsim.operators import (
@@ -52,6 +54,7 @@ _CODES = np.arange(256) + INT8_MIN
 
 NOT_PROVED = (
     "the engine's loops: that a linear's kernels add up all products, and a pool's all tokens, for every input",
+    "the ranges of inputs that sums in 16 bits rest on, where the instruction set makes such: as lowering found them",
     "the choice of steps: nodes computed together run here with one function each, before, behind and beside a linear",
 )
 
@@ -212,11 +215,21 @@ def _identity(channels: int) -> Affine:
 # --- Linears ---------------------------------------------------------------------------------------------------------
 
 
-def unpacked(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[Integers, Integers]:
-    """A linear's packed weights [N, K], and its start values, shifts and biases [3, N], as the kernels read them."""
+def unpacked(node: Node, out: Panels, into: Panels, x: Range, isa: Isa) -> tuple[Integers, Integers]:
+    """A linear's packed weights [N, K], and its start values, shifts and biases [3, N], as the kernels read them.
+
+    `x`: the range of its input. Start values are as if sums were of stored bytes, x + 128, and made in 32 bits.
+    ModelError where a run could leave 16 bits.
+    """
     op: Any = node.op
-    data, words = LOWER[Linear].pack(node, out, into, isa)
-    outputs, inputs = op.weight.shape
+    data, words = LOWER[Linear].pack(node, out, into, x, isa)
+    weight: Any
+    scales: Any
+    if isa.runs and op.over is Axis.CHANNELS:
+        weight, moved = _unpacked_runs(node.name, data, x, isa)
+        scales = words.reshape(-1, 3, isa.rows).swapaxes(0, 1).reshape(3, -1).astype(np.int64)
+        scales[0] = (scales[0] + moved + (1 << 31)) % (1 << 32) - (1 << 31)
+        return _without_padding(node.name, op, weight, scales)
     kind = np.int8 if isa.depth == 4 else np.int16
     flat = np.frombuffer(data.tobytes(), kind)
     if op.over is Axis.CHANNELS:
@@ -232,15 +245,60 @@ def unpacked(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[Integers,
         lanes = np.ravel(lane_order(isa, tile // isa.lanes))  # type: ignore[no-untyped-call]
         place = np.argsort((np.arange(0, rows, tile)[:, None] + lanes).ravel())
         weight, scales = weight[place], scales[:, place]
+    return _without_padding(node.name, op, weight, scales)
+
+
+def _without_padding(name: str, op: Linear, weight: Any, scales: Any) -> tuple[Integers, Integers]:
+    outputs, inputs = op.weight.shape
     if weight[:outputs, inputs:].any() or weight[outputs:].any():
-        raise ModelError(f"node '{node.name}': packed weights beyond the model's are not all 0")
+        raise ModelError(f"node '{name}': packed weights beyond the model's are not all 0")
     return weight[:outputs, :inputs].astype(np.int64), scales[:, :outputs].astype(np.int64)
+
+
+def _unpacked_runs(name: str, data: npt.NDArray[np.uint8], x: Range, isa: Isa) -> tuple[Integers, Integers]:
+    """The weights of runs, summed by column, and what they add to a sum of stored bytes; `runs` says how they lie.
+
+    Every pair of products and every run is followed at both ends of the inputs: ModelError where 16 bits do not hold
+    it.
+    """
+    padded = -(-len(x.low) // 16) * 16
+    lost, numbers = data[:padded].astype(np.int64), np.frombuffer(data[padded:].tobytes(), np.int32)
+    groups = -(-len(x.low) // 4)
+    ends = np.zeros((2, 4 * groups), np.int64)
+    ends[:, : len(x.low)] = np.stack(x) + 128 - lost[: len(x.low)]
+    if ends.min() < 0 or ends.max() > 255:
+        raise ModelError(f"node '{name}': what is subtracted of an input leaves no unsigned byte")
+    # Tiles are as many as make their runs start where the first one's do.
+    tiles = numbers[: int(numbers[0])].reshape(-1, 2).tolist()
+    weight = np.zeros((len(tiles), isa.rows, groups, 4), np.int64)
+    moved = np.zeros((len(tiles), isa.rows), np.int64)
+    for t, (at, count) in enumerate(tiles):
+        for _ in range(count):
+            first, length = numbers[at : at + 2].tolist()
+            starts = numbers[at + 2 : at + 2 + isa.rows].copy().view(np.int16).reshape(isa.rows, 2).astype(np.int64)
+            at += 2 + isa.rows
+            part = numbers[at : at + length * isa.rows].copy().view(np.int8).reshape(length, isa.rows, 4)
+            at += length * isa.rows
+            here = ends[:, 4 * first : 4 * (first + length)].reshape(2, length, 1, 4)
+            product = part.astype(np.int64) * here
+            # [length, rows, half of a lane]: the least and greatest of each pair.
+            least, greatest = (end.reshape(length, isa.rows, 2, 2).sum(3) for end in (product.min(0), product.max(0)))
+            sums = (least, greatest, least.sum(0) + starts, greatest.sum(0) + starts)
+            if min(s.min() for s in sums) < -(1 << 15) or max(s.max() for s in sums) >= 1 << 15:
+                raise ModelError(f"node '{name}': the run at group {first} of tile {t} could leave 16 bits")
+            weight[t, :, first : first + length] += part.swapaxes(0, 1)
+            moved[t] += starts.sum(1)
+    rows = weight.reshape(-1, 4 * groups)
+    taken = np.zeros(4 * groups, np.int64)
+    taken[: len(x.low)] = lost[: len(x.low)]
+    return rows, moved.ravel() - rows @ taken
 
 
 def _linear(graph: Graph, node: Node, isa: Isa, evidence: Evidence | None, claims: _Claims) -> Iterator[Checked]:
     op: Any = node.op
     into = graph.tensors[node.inputs[0]].shape
-    weight, scales = unpacked(node, panels(graph.shapes[node.name]), panels(into), isa)
+    x = find_ranges(graph)[node.inputs[0]]
+    weight, scales = unpacked(node, panels(graph.shapes[node.name]), panels(into), x, isa)
     wrong, rows = "", []
     model_weight = op.weight.astype(np.int64)
     for n in range(len(model_weight)):

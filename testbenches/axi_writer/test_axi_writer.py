@@ -297,6 +297,28 @@ async def an_answer_that_is_not_owed_is_swallowed(dut):
 
 
 @cocotb.test()
+@cocotb.parametrize(late=["aw", "w"])
+async def is_not_idle_while_anything_is_shown(dut, late):
+    """Even if an answer comes before its time, what is shown and not taken yet is not idle."""
+    bench = await Bench.started(dut)
+    await bench.begin(0, 1, 1)
+    bench.to_come = results("early", 1)
+    bench.stalls[late] = blocked()
+    for _ in range(6):
+        await bench.step()
+    dut.m_axi_bvalid.value, dut.m_axi_bresp.value = 1, 0
+    await FallingEdge(dut.clk)
+    dut.m_axi_bvalid.value = 0
+    for _ in range(4):
+        assert known(getattr(dut, f"m_axi_{late}valid")) == 1
+        assert known(dut.idle) == 0
+        await FallingEdge(dut.clk)
+    getattr(dut, f"m_axi_{late}ready").value = 1
+    await FallingEdge(dut.clk)
+    assert known(dut.idle) == 1
+
+
+@cocotb.test()
 async def a_reset_forgets(dut):
     """A reset drops what was shown, queued and owed, and the images that were done, before any start."""
     bench = await Bench.started(dut)

@@ -54,13 +54,16 @@ class Player:
             self.checked += 1
         self.cycle += 1
 
-    async def block(self, transpose: bool, words: int = SIZE) -> None:
-        """A random block, or its first words only."""
+    async def block(self, transpose: bool, words: int = SIZE, pause: int = 0) -> None:
+        """A random block, or its first words only; `pause`: cycles without a word before the last one."""
         block = self.rng.integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
         outputs = block.T if transpose else block
         if words == SIZE:
-            self.due |= {self.cycle + LATENCY + k: word(row) for k, row in enumerate(outputs)}
-        for row in block[:words]:
+            self.due |= {self.cycle + pause + LATENCY + k: word(row) for k, row in enumerate(outputs)}
+        for row in block[: words - 1]:
+            await self.step(word(row), transpose)
+        await self.idle(pause)
+        for row in block[max(words - 1, 0) : words]:
             await self.step(word(row), transpose)
 
     async def idle(self, cycles: int) -> None:
@@ -97,6 +100,17 @@ async def turns_blocks_after_every_gap(dut):
         await player.idle(gap)
     await player.drain()
     assert player.checked == len(gaps) * SIZE
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[1, 2, SIZE])
+async def waits_for_the_last_word(dut, pause):
+    """A block is read once its last word is there, however late that comes."""
+    player = await Player.started(dut, generator(f"block_transpose pause {pause}"))
+    for transpose in (True, False, False, True, True):
+        await player.block(transpose, pause=pause)
+    await player.drain()
+    assert player.checked == 5 * SIZE
 
 
 @cocotb.test()

@@ -17,6 +17,9 @@ from testbenches.common.taps import Taps
 
 Sidebands = Mapping[str, tuple[str, ...]]
 
+STILL = 1000
+"""Cycles in which nothing passes, after which nothing ever will."""
+
 
 class Bench:
     """`inputs` and `outputs` name the streams of the module, `sidebands` their further signals, `taps` those of mon_*.
@@ -99,10 +102,20 @@ class Bench:
             self.cycle += 1
 
     async def until(self, done: Callable[[], bool], limit: int) -> None:
-        """Run until `done`; AssertionError naming the state of every stream if that takes more than `limit` cycles."""
-        for _ in range(limit):
+        """Run until `done`.
+
+        AssertionError naming the state of every stream if that takes more than `limit` cycles, or nothing passes on any
+        stream for STILL of them.
+        """
+        still = 0
+        for cycles in range(limit):
             if done():
                 return
+            if still == STILL:
+                raise AssertionError(f"not done after {cycles} cycles, stuck for {STILL}; {self._states()}")
             await self.step()
-        states = ", ".join(map(str, self.streams.values()))
-        raise AssertionError(f"not done after {limit} cycles; {states}")
+            still = 0 if any(stream.fired for stream in self.streams.values()) else still + 1
+        raise AssertionError(f"not done after {limit} cycles; {self._states()}")
+
+    def _states(self) -> str:
+        return ", ".join(map(str, self.streams.values()))

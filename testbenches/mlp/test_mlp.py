@@ -22,9 +22,6 @@ RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
 RELU_TAPS = ("res_affine", "linear_1", "relu", "linear_2", "add")
 PSA_TAPS = ("res_affine", "psa_1", "linear_1", "psa_2", "linear_2", "add")
 
-DEPTH_FILE = "depth.txt"
-"""Where the simulation leaves the depth that the Verilog derived."""
-
 
 def layer(block: int, name: str) -> str:
     """The stem of a layer's ROM files."""
@@ -78,7 +75,7 @@ async def takes_max_channels_hidden_cycles_a_token_if_deep_enough(dut):
     _, sent, expected = traffic(dut, "rate", tokens=40)
     cycles = await check_rate(await started(dut), sent, expected)
     derived, override = dut.DERIVED_DEPTH.value.to_signed(), dut.RESIDUAL_DEPTH.value.to_signed()
-    Path(DEPTH_FILE).write_text(str(derived))
+    assert derived == load_case()["depth"]
     # From the end of one token to the end of the next, ten tokens from the beginning.
     steady = gaps(cycles[channels - 1 :: channels][10:])
     if override == 0:
@@ -138,20 +135,24 @@ EACH = pytest.mark.parametrize(("channels", "hidden", "points", "rule", "block")
 def test_mlp(channels: int, hidden: int, points: int, rule: str | None, block: int, tmp_path: Path) -> None:
     """mlp.v equals the contract, and its residual FIFO is as deep as the full rate needs."""
     parameters, case = setup(channels, hidden, points, rule, block, tmp_path)
+    case["depth"] = np.array(DEPTHS[channels, hidden, points, rule, block])
     simulate(__name__, "mlp", tmp_path, parameters, case)
-    assert int((tmp_path / DEPTH_FILE).read_text()) == DEPTHS[channels, hidden, points, rule, block]
 
 
 @EACH
 def test_one_place_less(channels: int, hidden: int, points: int, rule: str | None, block: int, tmp_path: Path) -> None:
     """With a place less than its depth mlp.v equals the contract, but not at the full rate."""
     parameters, case = setup(channels, hidden, points, rule, block, tmp_path)
-    less = {"RESIDUAL_DEPTH": DEPTHS[channels, hidden, points, rule, block] - 1}
-    simulate(__name__, "mlp", tmp_path, parameters | less, case)
+    case["depth"] = depth = np.array(DEPTHS[channels, hidden, points, rule, block])
+    simulate(__name__, "mlp", tmp_path, parameters | {"RESIDUAL_DEPTH": int(depth) - 1}, case)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_mlp_of_few_channels(channels: int, tmp_path: Path) -> None:
-    """Where the residual path could do almost without a FIFO, mlp.v equals the contract at its interval too."""
+    """Where the residual path could do almost without a FIFO, mlp.v equals the contract at its interval too.
+
+    One entry is enough for one channel; for two there are two, as one would not pass them in successive cycles.
+    """
     parameters, case = setup(channels, 50, 0, None, 3, tmp_path)
+    case["depth"] = np.array(channels)
     simulate(__name__, "mlp", tmp_path, parameters, case)

@@ -314,6 +314,8 @@ async def nothing_fails_before_the_run(dut):
         bench.config = Configuration()
         await bench.steps(2, **{name: 1})
         assert await bench.look("busy", "done", "error", "error_code") == (0, 0, 0, NONE)
+        # Between runs it is low for whoever looks at it: nothing outside tells.
+        assert known(dut.broken_reg) == 0
         await bench.step(start=1, images_done=3, **{name: 1})
         assert await bench.look("running", "busy", "error_code") == (1, 1, NONE)
         await bench.step(stop=1, reads_idle=0)

@@ -52,6 +52,9 @@ MODELS = {
 KEPT = ("psa", "one_tile_a_layer")
 """Models all of whose parameters fit the rings; of the others' the rings hold a part only."""
 
+READ = ("image_buffer", "activation_buffer_0", "activation_buffer_1")
+"""The memories of which one is read for each word that is fed."""
+
 NOTHING, PARAMETERS, IMAGE, RESULTS, ROOM = range(5)
 """What mon_wait says."""
 
@@ -316,6 +319,8 @@ class Core:
             self.waiting_results += 1
             assert self.waiting_results <= RESULT_QUEUE, "a result without room for it"
         step, layer, wait = known(dut.mon_step), known(dut.mon_layer), known(dut.mon_wait)
+        reads = [known(getattr(dut, buffer).read_enable) for buffer in READ]
+        assert sum(reads) == step, f"{step} words are fed, {dict(zip(READ, reads, strict=True))} are read"
         if step:
             assert wait == NOTHING, f"mon_wait is {wait} while the multipliers are fed"
             self.step_cycles.setdefault(layer, []).append(self.cycle)
@@ -415,8 +420,9 @@ async def begins_anew_after_a_reset(dut):
     """A reset of one cycle, while a tile is fed or anywhere behind, leaves nothing that the next run would show."""
     core = await Core.started(dut, generator("simd_core reset"))
     one = programs()["one_tile_a_layer"]
-    for cycle in RESETS:
-        await core.begin(one, (0,))
+    for number, cycle in enumerate(RESETS):
+        # Each time another image: what is left of one would be right for the same again.
+        await core.begin(one, (number % IMAGES,))
         await core.until(lambda: core.steps > 0, 200)
         await core.step(cycle)
         assert core.results == []

@@ -173,6 +173,7 @@ class Bench:
             self.memories[name] = [shifts(rng, most) for _ in range(SLOTS)]
         self.tables: list[Word] = int8(rng, dut.TABLE_WORDS.value.to_signed(), LANES)
         self.reading: deque[Tile | None] = deque([None] * TABLE_STAGE, TABLE_STAGE)  # whose tables are still needed
+        self.rows: deque[Tile | None] = deque([None] * LAST_STAGE, LAST_STAGE)  # by stage, the last first; real ones
         self.residual: dict[int, Word] = {}
         self.sums: Word = []
         self.asked: dict[str, int | None] = dict.fromkeys(MEMORIES)
@@ -196,11 +197,14 @@ class Bench:
         self.dut.row_valid.value = int(self.rng.integers(2))
         self.due.clear()
         self.count = 0
+        self.rows.extend([None] * LAST_STAGE)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
         self.drive(None, None)
         await ReadOnly()
         self.check(Due())
+        # No row's address is left, though nothing would be written to it.
+        assert known(self.dut.address_4) == 0
 
     async def run(self, tiles: Iterable[Tile]) -> None:
         """Tiles, one behind the other."""
@@ -220,6 +224,7 @@ class Bench:
         """One cycle: a row may come in, a word of a table may be written."""
         await FallingEdge(self.dut.clk)
         self.reading.append(tile)
+        self.rows.append(tile if tile and tile.real(row) else None)
         table = table or self.any_table()
         self.drive((tile, row) if tile else None, table)
         if tile:
@@ -229,6 +234,7 @@ class Bench:
         if due.counted:
             self.count = (self.count + 1) % 2**16
         self.check(due)
+        self.check_enables()
         if table:
             self.tables[table[0]] = table[1]
         for name, port in ADDRESSES.items():
@@ -331,6 +337,16 @@ class Bench:
         else:
             due.activation = (tile.tag["bank"], address), word
             tile.writes[due.activation[0]] = word
+
+    def check_enables(self) -> None:
+        """The residual memory is read, and a product of res_affine made, for rows alone whose layer asks for it."""
+        for stage, flag, enable in (
+            (4, "add", self.dut.residual.read_enable),
+            (6, "res", self.dut.lane[0].simd_lane_l.res_enable),
+        ):
+            tile = self.rows[-1 - stage]
+            wanted = int(tile is not None and tile.tag[flag])
+            assert known(enable) == wanted, f"cycle {self.cycle}: {enable._path} is not {wanted}"
 
     def check(self, due: Due) -> None:
         """Hold every output to what it must be in this cycle."""

@@ -18,9 +18,6 @@ from testbenches.common.stream import beats
 
 TAPS = ("res_affine", "affine_1", "linear", "affine_2", "add")
 
-DEPTH_FILE = "depth.txt"
-"""Where the simulation leaves the depth that the Verilog derived."""
-
 
 def layer(block: int, name: str) -> str:
     """The stem of a layer's ROM files."""
@@ -65,7 +62,7 @@ async def takes_a_value_every_cycle_if_deep_enough(dut):
     bench = await Bench.started(dut, taps=TAPS)
     cycles = await check_rate(bench, sent, expected)
     derived, override = dut.DERIVED_DEPTH.value.to_signed(), dut.RESIDUAL_DEPTH.value.to_signed()
-    Path(DEPTH_FILE).write_text(str(derived))
+    assert derived == load_case()["depth"]
     left = gaps(cycles[4 * size :])
     entered = gaps(bench.monitors["s_axis"].cycles)
     if override == 0:
@@ -106,13 +103,13 @@ def setup(tokens: int, channels: int, block: int, folder: Path) -> tuple[dict[st
 def test_token_mixer(tokens: int, channels: int, block: int, tmp_path: Path) -> None:
     """token_mixer.v equals the contract, and its residual FIFO is as deep as the full rate needs."""
     parameters, case = setup(tokens, channels, block, tmp_path)
+    case["depth"] = np.array(DEPTHS[tokens, channels, block])
     simulate(__name__, "token_mixer", tmp_path, parameters, case)
-    assert int((tmp_path / DEPTH_FILE).read_text()) == DEPTHS[tokens, channels, block]
 
 
 @pytest.mark.parametrize(("tokens", "channels", "block"), DEPTHS)
 def test_one_place_less(tokens: int, channels: int, block: int, tmp_path: Path) -> None:
     """With a place less than its depth token_mixer.v equals the contract, but not at the full rate."""
     parameters, case = setup(tokens, channels, block, tmp_path)
-    less = {"RESIDUAL_DEPTH": DEPTHS[tokens, channels, block] - 1}
-    simulate(__name__, "token_mixer", tmp_path, parameters | less, case)
+    case["depth"] = depth = np.array(DEPTHS[tokens, channels, block])
+    simulate(__name__, "token_mixer", tmp_path, parameters | {"RESIDUAL_DEPTH": int(depth) - 1}, case)

@@ -31,7 +31,8 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
 class Isa(NamedTuple):
     """An instruction set: 32-bit lanes of a vector, columns and rows of a tile of sums that its registers hold.
 
-    `depth`: factors that a lane takes at once, 4 of 8 bits or 2 of 16 bits. `tables`: affines are looked up.
+    `depth`: factors that a lane takes at once, 4 of 8 bits or 2 of 16 bits. `tables`: affines are looked up. `runs`:
+    sums over channels are of byte products in 16 bits, by runs that cannot leave them (see `runs`).
     """
 
     name: str
@@ -40,6 +41,12 @@ class Isa(NamedTuple):
     rows: int
     depth: int
     tables: bool
+    runs: bool = False
+
+    @property
+    def channels_depth(self) -> int:
+        """Factors that a lane takes at once in a linear over channels."""
+        return 4 if self.runs else self.depth
 
     @property
     def token(self):
@@ -55,7 +62,7 @@ ISAS = {
     for isa in (
         Isa("avx512", 16, 64, 4, 4, tables=True),
         Isa("avxvnni", 8, 32, 2, 4, tables=False),
-        Isa("avx2", 8, 32, 2, 2, tables=False),
+        Isa("avx2", 8, 32, 2, 2, tables=False, runs=True),
         Isa("plain", 4, 16, 2, 2, tables=False),
     )
 }
@@ -69,12 +76,14 @@ def isa_of(token):
 def _isa_constant(name):
     @intrinsic
     def constant(_typing, isa):
-        return types.int64(isa), lambda *_: I64(getattr(isa_of(isa), name))
+        return types.int64(isa), lambda *_: I64(int(getattr(isa_of(isa), name)))
 
     return constant
 
 
-tile_columns, tile_rows, tile_depth = (_isa_constant(name) for name in ("columns", "rows", "depth"))
+tile_columns, tile_rows, tile_depth, channels_depth, has_runs = (
+    _isa_constant(name) for name in ("columns", "rows", "depth", "channels_depth", "runs")
+)
 
 
 def instruction_sets() -> tuple[Isa, ...]:

@@ -16,7 +16,7 @@ from fxsim.jit import cgutils, intrinsic, types
 
 
 @intrinsic
-def _fence(_typing):
+def fence(_typing):
     """A fence: streamed bytes are in memory before anything that follows."""
 
     def generate(context, builder, _signature, _arguments):
@@ -27,7 +27,7 @@ def _fence(_typing):
 
 
 @intrinsic
-def _now(_typing):
+def now_ns(_typing):
     """Nanoseconds of a monotonic clock."""
 
     def generate(_context, builder, _signature, _arguments):
@@ -54,10 +54,10 @@ def compute(isa, program, data, words, images, out, first, last, block, arena, p
     memory = Memory(address_of(data), address_of(words), address_of(arena), address_of(packed))
     for image in range(first, last, block):
         here = min(block, last - image)
-        before = _now() if measured else 0
+        before = now_ns() if measured else 0
         read(program[0], here, image, images, arena, scratch)
         if measured:
-            now = _now()
+            now = now_ns()
             spent[steps] += now - before
             before = now
         for i in range(steps):
@@ -72,13 +72,13 @@ def compute(isa, program, data, words, images, out, first, last, block, arena, p
             else:
                 pool(step, here, arena, words[step[WORDS]])
             if measured:
-                now = _now()
+                now = now_ns()
                 spent[i] += now - before
                 before = now
             if step[TAP] >= 0:
                 write(step, here, image, out, arena, scratch)
                 if measured:
-                    now = _now()
+                    now = now_ns()
                     spent[steps + 1] += now - before
                     before = now
-    _fence()
+    fence()

@@ -28,13 +28,14 @@ from fxsim.engines.compiled.codes import (
     WORDS,
 )
 from fxsim.engines.compiled.functions import FUNCTIONS, apply
-from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_depth, tile_rows
+from fxsim.engines.compiled.isa import channels_depth, has_runs, isa_of, tile_columns, tile_depth, tile_rows
 from fxsim.engines.compiled.layout import PANEL, TOKENS_STEP, count_panels, round_up
 from fxsim.engines.compiled.vectors import (
     I8,
     I16,
     I32,
     I64,
+    address,
     broadcast,
     call,
     data_of,
@@ -54,7 +55,7 @@ _UNROLLED = 2
 """Groups of factors in a turn of a product's loop: with more of them, 16 registers do not suffice."""
 
 
-def _dot(builder, isa, total, unsigned, signed):
+def dot(builder, isa, total, unsigned, signed):
     """The vector total[i] + sum over j < depth of unsigned[depth * i + j] * signed[depth * i + j], modulo 2^32."""
     if isa.depth == 4:
         name = f"llvm.x86.avx512.vpdpbusd.{32 * isa.lanes}"
@@ -88,7 +89,7 @@ def _sums(builder, isa, rows, vectors, groups, initial, vector_at, scalar_at, ve
             down = broadcast(builder, scalar_at(k, r), isa.lanes)
             for v in range(vectors):
                 unsigned, signed = (down, across[v]) if vectors_signed else (across[v], down)
-                builder.store(_dot(builder, isa, builder.load(tile[r][v]), unsigned, signed), tile[r][v])
+                builder.store(dot(builder, isa, builder.load(tile[r][v]), unsigned, signed), tile[r][v])
 
     turns = builder.udiv(groups, I64(_UNROLLED))
     with cgutils.for_range(builder, turns) as loop:
@@ -97,6 +98,61 @@ def _sums(builder, isa, rows, vectors, groups, initial, vector_at, scalar_at, ve
     with cgutils.for_range(builder, groups, builder.mul(turns, I64(_UNROLLED))) as loop:
         multiply(loop.index)
     return [[builder.load(tile[r][v]) for v in range(vectors)] for r in range(rows)]
+
+
+def _sums_in_runs(builder, isa, rows, vectors, initial, x, stream, count):
+    """A tile of sums as `_sums` gives, of `count` runs that `runs.Runs.stream` has from the address `stream` on.
+
+    `x`: the address of the packed factors.
+    """
+    lanes, halves, whole = (vector_of(of, isa.lanes * 32 // of.width) for of in (I32, I16, I8))
+    places = [(r, v) for r in range(rows) for v in range(vectors)]
+    # The registers hold sums of 16 bits. Those of 32 bits stay in memory, through an address that LLVM cannot follow:
+    # it would take them into registers, and move all of them out again for each run.
+    kept = cgutils.alloca_once(builder, ir.ArrayType(lanes, len(places)))
+    kept.align = 4 * isa.lanes
+    opaque = ir.FunctionType(I8.as_pointer(), [I8.as_pointer()])
+    kept = builder.asm(opaque, "", "=r,0", [builder.bitcast(kept, I8.as_pointer())], True)
+    at = cgutils.alloca_once_value(builder, stream)
+    ones = splat(halves, 1)
+
+    def sum_at(place):
+        return address(builder, kept, (4 * isa.lanes * places.index(place),), lanes)
+
+    def lane_of(address, i):
+        return broadcast(builder, load(builder, address, (4 * i,), I32, 4), isa.lanes)
+
+    for place in places:
+        builder.store(initial(*place), sum_at(place))
+    with cgutils.for_range(builder, count):
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
+        head = builder.load(at)
+        first, groups = (builder.zext(load(builder, head, (4 * i,), I32, 4), I64) for i in range(2))
+        start = builder.gep(x, [builder.mul(first, I64(4 * isa.columns))])
+        weights = builder.gep(head, [I64(4 * (2 + rows))])
+
+        def products(group, start=start, weights=weights):
+            unsigned = builder.gep(start, [builder.mul(group, I64(4 * isa.columns))])
+            across = [load(builder, unsigned, (4 * isa.lanes * v,), whole, 4 * isa.lanes) for v in range(vectors)]
+            signed = builder.gep(weights, [builder.mul(group, I64(4 * rows))])
+            for r in range(rows):
+                down = builder.bitcast(lane_of(signed, r), whole)
+                for v in range(vectors):
+                    yield (r, v), call(builder, "llvm.x86.avx2.pmadd.ub.sw", halves, across[v], down)
+
+        starts = [builder.bitcast(lane_of(head, 2 + r), halves) for r in range(rows)]
+        parts = {
+            place: cgutils.alloca_once_value(builder, builder.add(product, starts[place[0]]))
+            for place, product in products(I64(0))
+        }
+        with cgutils.for_range(builder, groups, I64(1)) as loop:
+            for place, product in products(loop.index):
+                builder.store(builder.add(builder.load(parts[place]), product), parts[place])
+        for place in places:
+            wide = call(builder, "llvm.x86.avx2.pmadd.wd", lanes, builder.load(parts[place]), ones)
+            builder.store(builder.add(wide, builder.load(sum_at(place))), sum_at(place))
+        builder.store(builder.gep(weights, [builder.mul(groups, I64(4 * rows))]), at)
+    return [[builder.load(sum_at((r, v))) for v in range(vectors)] for r in range(rows)]
 
 
 def lane_order(isa, vectors):
@@ -186,8 +242,8 @@ def _finish_tile(builder, isa, rows, step, channel, y, memory):
 def _tile_channels(_typing, isa, step, channel, y, x, weights, scale, memory):
     """isa.rows outputs x isa.columns columns of a linear over channels, finished; `y.at`: where in the step's tensors.
 
-    Addresses: of x, 32 bits [groups, columns] as `_pack` orders them; of weights, 32 bits [groups, rows]; of scale,
-    [3, rows] start values, shifts, biases.
+    Addresses: of x, 32 bits [groups, columns] as `_pack` orders them; of weights, 32 bits [groups, rows], or of
+    `runs.Runs.numbers`; of scale, [3, rows] start values, shifts, biases.
     """
     kind = isa_of(isa)
     vectors = kind.columns // kind.lanes
@@ -211,10 +267,16 @@ def _tile_channels(_typing, isa, step, channel, y, x, weights, scale, memory):
             return load(builder, weights, (builder.mul(k, I64(4 * kind.rows)), 4 * r), I32, 4)
 
         starts = [scale_of(0, r) for r in range(kind.rows)]
-        sums = _sums(
-            builder, kind, kind.rows, vectors, groups, lambda r, _: starts[r], vector_at, scalar_at,
-            vectors_signed=False,
-        )  # fmt: skip
+        if kind.runs:
+            tile = builder.gep(weights, [builder.mul(builder.udiv(channel, I64(kind.rows)), I64(8))])
+            start, count = (builder.zext(load(builder, tile, (4 * i,), I32, 4), I64) for i in range(2))
+            stream = builder.gep(weights, [builder.mul(start, I64(4))])
+            sums = _sums_in_runs(builder, kind, kind.rows, vectors, lambda r, _: starts[r], x, stream, count)
+        else:
+            sums = _sums(
+                builder, kind, kind.rows, vectors, groups, lambda r, _: starts[r], vector_at, scalar_at,
+                vectors_signed=False,
+            )  # fmt: skip
         rows = [
             _requantise(builder, kind, sums[r], [scale_of(1, r)] * vectors, [scale_of(2, r)] * vectors)
             for r in range(kind.rows)
@@ -273,16 +335,23 @@ _tile_tokens_few = _tile_tokens(lambda _: TOKENS_STEP)
 
 
 @intrinsic
-def _pack(_typing, isa, packed, x):
-    """isa.depth rows of isa.columns bytes interleaved to 32 bits [columns], in the order in which tiles take them."""
+def _pack(_typing, isa, packed, x, least):
+    """A group's rows of isa.columns bytes interleaved to 32 bits [columns], in the order in which tiles take them.
+
+    `least`: the address of a byte for each row that is subtracted, where sums are made in runs.
+    """
     kind = isa_of(isa)
     size = kind.columns
 
     def generate(context, builder, signature, arguments):
-        packed, x = (view_of(builder, signature.args[i], arguments[i]) for i in (1, 2))
+        packed, x, least = (view_of(builder, signature.args[i], arguments[i]) for i in (1, 2, 3))
         row = vector_of(I8, size)
-        rows = [load(builder, x.at, (builder.mul(x.row, I64(r)),), row, 8) for r in range(kind.depth)]
-        if kind.depth == 2:
+        rows = [load(builder, x.at, (builder.mul(x.row, I64(r)),), row, 8) for r in range(kind.channels_depth)]
+        if kind.runs:
+            rows = [
+                builder.sub(x, broadcast(builder, load(builder, least, (r,), I8), size)) for r, x in enumerate(rows)
+            ]
+        if kind.channels_depth == 2:
             order = lane_order(kind, size // kind.lanes)
             places = [place for lanes in order for column in lanes for place in (column, size + column)]
             both = shuffle(builder, *rows, places)
@@ -305,7 +374,7 @@ def _pack(_typing, isa, packed, x):
             store(builder, part, packed, (size * i,), 16)
         return context.get_dummy_value()
 
-    return types.void(isa, packed, x), generate
+    return types.void(isa, packed, x, least), generate
 
 
 @intrinsic
@@ -328,7 +397,7 @@ def _widen(_typing, y, x, count):
 @njit
 def linear_channels(isa, step, images, memory):
     """A step whose product is over channels: rows are packed, then tiled."""
-    columns, rows, depth = tile_columns(isa), tile_rows(isa), tile_depth(isa)
+    columns, rows, depth = tile_columns(isa), tile_rows(isa), channels_depth(isa)
     inputs, outputs = round_up(step[ROWS_IN], 16), round_up(step[ROWS_OUT], 16)
     width, groups = step[WIDTH_IN], step[GROUPS]
     size = groups * 4 * width
@@ -348,9 +417,10 @@ def linear_channels(isa, step, images, memory):
                     for column in range(0, width, columns):
                         packed = memory.packed + panel * size + column * 4 * groups + group * 4 * columns
                         at = x.at + panel * x.panel + (group * depth - top) * width + column
-                        _pack(isa, packed, Rows(at, width))
+                        _pack(isa, packed, Rows(at, width), memory.data + step[BYTES] + group * depth)
         for top in range(0, step[ROWS_OUT], rows):
-            weights = memory.data + step[BYTES] + top * 4 * groups
+            # Where sums are made in runs, bytes that are subtracted come first, then where each tile's runs are.
+            weights = memory.data + step[BYTES] + (inputs if has_runs(isa) else top * 4 * groups)
             scale = memory.words + 4 * (step[WORDS] + 3 * top)
             for panel in range(here):
                 for column in range(0, width, columns):

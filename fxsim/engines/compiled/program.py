@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from fxsim.contract import INT8_MIN, expand_table, requantise
 from fxsim.contract.arithmetic import Int8
-from fxsim.engines.compiled import codes
+from fxsim.engines.compiled import codes, ranges
 from fxsim.engines.compiled.isa import Isa
 from fxsim.engines.compiled.layout import ALIGNMENT, TOKENS_STEP, Panels, UInt8, aligned, panels, rounded_up
 from fxsim.engines.compiled.products import lane_order
+from fxsim.engines.compiled.ranges import Range
+from fxsim.engines.compiled.runs import Runs, find_runs
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node, refuse_beyond_int8
 from fxsim.operators import (
@@ -95,12 +97,12 @@ class Step:
 class Program:
     """The steps that compute some taps, as records and as int64 [steps, FIELDS], and the space they need, in bytes.
 
-    `starts`: by tap, where it starts in the output and its size an image.
+    `starts`: by tap, where it starts in the output.
     """
 
     steps: tuple[Step, ...]
     code: Int64
-    starts: dict[str, tuple[int, int]]
+    starts: dict[str, int]
     out: int
     arena: int
     packed: int
@@ -114,12 +116,14 @@ def pack(graph: Graph, isa: Isa) -> Packed:
     words: list[Int32] = []
     at: dict[str, tuple[int, int]] = {}
     data_at = words_at = 0
+    found = find_ranges(graph)
     for node in graph.nodes:
         try:
             lowering = LOWER[type(node.op)]
         except ModelError as error:
             raise ModelError(f"node '{node.name}': {error}") from None
-        node_data, node_words = lowering.pack(node, panels(graph.shapes[node.name]), _input_panels(graph, node), isa)
+        into = _input_panels(graph, node)
+        node_data, node_words = lowering.pack(node, panels(graph.shapes[node.name]), into, found[node.inputs[0]], isa)
         padding = -node_data.size % ALIGNMENT
         data += [node_data.ravel(), np.zeros(padding, np.uint8)]
         words.append(node_words.ravel())
@@ -135,11 +139,73 @@ def _input_panels(graph: Graph, node: Node) -> Panels:
     return panels(graph.input_shape if name == INPUT else graph.shapes[name])
 
 
+def find_ranges(graph: Graph) -> dict[str, Range]:
+    """The range of the input and of every tap, by its name."""
+    found = {INPUT: ranges.any_int8(graph.input_shape[-1])}
+    for node in graph.nodes:
+        rule = LOWER[type(node.op)].range
+        found[node.name] = (
+            ranges.any_int8(graph.shapes[node.name][-1])
+            if rule is None
+            else rule(node.op, *(found[name] for name in node.inputs))
+        )
+    return found
+
+
+def runs_of(node: Node, x: Range, isa: Isa) -> Runs:
+    """The runs of a linear over channels, by the range of its input."""
+    op: Any = node.op
+    weight, _ = _rounded(node.name, op)
+    outputs, inputs = weight.shape
+    groups = -(-inputs // isa.channels_depth)
+    padded = np.zeros((rounded_up(outputs, isa.rows), groups * isa.channels_depth), np.int64)
+    padded[:outputs, :inputs] = weight
+    most = np.zeros(groups * isa.channels_depth, np.int64)
+    most[:inputs] = x.high - x.low
+    return find_runs(padded.reshape(-1, isa.rows, groups, isa.channels_depth), most.reshape(groups, -1))
+
+
+class Sums(NamedTuple):
+    """The sums of a linear over the axis `over`, and how many `runs` they make in 16 bits.
+
+    `groups`: of four columns, of all tiles of rows; `halved`: those that are taken twice. All 0 where sums are in 32
+    bits alone.
+    """
+
+    node: str
+    over: str
+    groups: int = 0
+    runs: int = 0
+    halved: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Groups that all runs have together."""
+        return self.groups + self.halved
+
+
+def sums_of(graph: Graph, isa: Isa) -> list[Sums]:
+    """The sums of each linear, in order. ModelError as `pack`."""
+    found, ranges_of = [], find_ranges(graph)
+    for node in graph.nodes:
+        if not isinstance(node.op, Linear):
+            continue
+        over = str(node.op.over)
+        if isa.runs and node.op.over is Axis.CHANNELS:
+            runs = runs_of(node, ranges_of[node.inputs[0]], isa)
+            found.append(Sums(node.name, over, runs.groups, runs.total, runs.halved))
+        else:
+            found.append(Sums(node.name, over))
+    return found
+
+
 _NOTHING = np.zeros(0, np.uint8), np.zeros(0, np.int32)
 
 
-def _pack_linear(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+def _pack_linear(node: Node, out: Panels, into: Panels, x: Range, isa: Isa) -> tuple[UInt8, Int32]:
     op: Any = node.op
+    if isa.runs and op.over is Axis.CHANNELS:
+        return _pack_runs(node, into, x, isa)
     weight, scale = _rounded(node.name, op)
     outputs, inputs = weight.shape
     if op.over is Axis.CHANNELS:
@@ -161,7 +227,22 @@ def _pack_linear(node: Node, out: Panels, into: Panels, isa: Isa) -> tuple[UInt8
     return _bytes(padded.reshape(rows, groups, isa.depth).swapaxes(0, 1)), scales
 
 
-def _pack_affine(node: Node, out: Panels, _into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+def _pack_runs(node: Node, into: Panels, x: Range, isa: Isa) -> tuple[UInt8, Int32]:
+    """A linear over channels by runs: bytes that its input's channels lose, then `Runs.numbers`; scales as above."""
+    weight, scale = _rounded(node.name, node.op)  # type: ignore[arg-type]  # a linear
+    runs = runs_of(node, x, isa)
+    lost = np.zeros(into.rows, np.uint8)
+    lost[: into.channels] = x.low - INT8_MIN
+    scales = np.zeros((3, runs.taken_back.size), np.int64)
+    scales[:, : len(weight)] = scale
+    scales[0, : len(weight)] += weight.astype(np.int64) @ (x.low - INT8_MIN)
+    scales[0] -= runs.taken_back.ravel()
+    # Start values are modulo 2^32, as sums are.
+    tiles = scales.reshape(3, -1, isa.rows).swapaxes(0, 1).astype(np.int32)
+    return np.concatenate([lost, _bytes(runs.numbers)]), np.ascontiguousarray(tiles)
+
+
+def _pack_affine(node: Node, out: Panels, _into: Panels, _x: Range, isa: Isa) -> tuple[UInt8, Int32]:
     op: Any = node.op
     if isa.tables:
         products = _EVERY_INT8[:, None] * op.weight.astype(np.int64)
@@ -175,17 +256,17 @@ def _pack_affine(node: Node, out: Panels, _into: Panels, isa: Isa) -> tuple[UInt
     return _NOTHING[0], padded
 
 
-def _pack_lut(node: Node, out: Panels, _into: Panels, isa: Isa) -> tuple[UInt8, Int32]:
+def _pack_lut(node: Node, out: Panels, _into: Panels, _x: Range, isa: Isa) -> tuple[UInt8, Int32]:
     op: Any = node.op
     return _tables(expand_table(op.table, op.rule), out, isa), _NOTHING[1]
 
 
-def _pack_pool(node: Node, _out: Panels, _into: Panels, _isa: Isa) -> tuple[UInt8, Int32]:
+def _pack_pool(node: Node, _out: Panels, _into: Panels, _x: Range, _isa: Isa) -> tuple[UInt8, Int32]:
     op: Any = node.op
     return _NOTHING[0], np.array([op.tokens.bit_length() - 1], np.int32)
 
 
-def _pack_nothing(_node: Node, _out: Panels, _into: Panels, _isa: Isa) -> tuple[UInt8, Int32]:
+def _pack_nothing(_node: Node, _out: Panels, _into: Panels, _x: Range, _isa: Isa) -> tuple[UInt8, Int32]:
     return _NOTHING
 
 
@@ -205,16 +286,19 @@ class Role(Enum):
 class Lowering(NamedTuple):
     """The lowering of an operator: its part in a step, and its parameters.
 
-    `pack`: the bytes and the 32-bit numbers of a node, whose result and input lie in panels, for an instruction set;
-    `code`: the number by which the kernel of that set knows it.
+    `pack`: the bytes and the 32-bit numbers of a node, whose result and input lie in panels, by the range of its first
+    input, for an instruction set; `code`: the number by which the kernel of that set knows it; `range`: the range of
+    its result by those of its inputs, None where nothing is stated: then all of int8 is taken.
     """
 
     role: Role
-    pack: Callable[[Node, Panels, Panels, Isa], tuple[UInt8, Int32]]
+    pack: Callable[[Node, Panels, Panels, Range, Isa], tuple[UInt8, Int32]]
     code: Callable[[Any, Isa], int]
+    range: Callable[..., Range] | None = None
 
 
 _NOT_TAKEN = NotTaken("because it has no kernel of it; the reference engine computes it")
+_PIXELS = NotTaken("because a graph that has it is lowered over pixels, not over tokens")
 
 LOWER: OperatorTable[Lowering] = OperatorTable(
     "the compiled engine",
@@ -223,15 +307,21 @@ LOWER: OperatorTable[Lowering] = OperatorTable(
             Role.PRODUCT,
             _pack_linear,
             lambda op, _: codes.LINEAR_CHANNELS if op.over is Axis.CHANNELS else codes.LINEAR_TOKENS,
+            ranges.of_linear,
         ),
-        Pool: Lowering(Role.AVERAGE, _pack_pool, lambda *_: codes.POOL),
-        Affine: Lowering(Role.FUNCTION, _pack_affine, lambda _, isa: codes.TABLE if isa.tables else codes.AFFINE),
-        Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE),
-        Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU),
-        Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE),
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
+        Pool: Lowering(Role.AVERAGE, _pack_pool, lambda *_: codes.POOL, ranges.of_average),
+        Affine: Lowering(
+            Role.FUNCTION,
+            _pack_affine,
+            lambda _, isa: codes.TABLE if isa.tables else codes.AFFINE,
+            ranges.of_affine,
+        ),
+        Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE, ranges.of_lut),
+        Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU, ranges.of_relu),
+        Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE, ranges.of_add),
+        Conv: _PIXELS,
+        MaxPool: _PIXELS,
+        Threshold: _PIXELS,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
     },
 )
@@ -355,7 +445,7 @@ def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, bloc
     slots = 1
     free: list[int] = []
     slot_of = {INPUT: 0}
-    starts: dict[str, tuple[int, int]] = {}
+    starts: dict[str, int] = {}
     out = room = 0
     code = np.zeros((len(steps), codes.FIELDS), np.int64)
     for i, step in enumerate(steps):
@@ -368,13 +458,13 @@ def lower(graph: Graph, packed: Packed, taps: tuple[str, ...], images: int, bloc
         if step.name in taps:
             size = int(np.prod(graph.shapes[step.name]))
             tap = out
-            starts[step.name] = (tap, size)
+            starts[step.name] = tap
             out += rounded_up(images * size, ALIGNMENT)
         groups = together = 0
         if step.main is not None and isinstance(step.main.op, Linear):
             columns = -(-block * into.each // into.width) * into.width
             if step.main.op.over is Axis.CHANNELS:
-                groups = -(-into.channels // isa.depth)
+                groups = -(-into.channels // isa.channels_depth)
                 together = max(1, _PACKED_BYTES // (4 * groups * into.width))
                 columns = min(columns, together * into.width)
                 room = max(room, (4 * groups + codes.TAKEN_ROWS) * together * into.width)

@@ -13,21 +13,33 @@ import math
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.engines.compiled.isa import Isa, instruction_set
 from fxsim.engines.compiled.kernel import compute
 from fxsim.engines.compiled.layout import UInt8, panels, space
+from fxsim.engines.compiled.pixel_program import (
+    SPARE_BYTES,
+    PackedPixels,
+    PixelProgram,
+    is_pixels,
+    lower_pixels,
+    pack_pixels,
+    stored,
+)
+from fxsim.engines.compiled.pixels import compute_pixels
 from fxsim.engines.compiled.program import Int64, Packed, Program, lower, pack
 from fxsim.graph import Graph, Model
 from fxsim.jit import compile_function, config, typeof, types
 
 _BLOCK_BYTES = 160 << 10
 """Least size of all panels of a block of images, where it takes more than one: parameters are read once a block."""
+
+_PIXEL_BLOCK_BYTES = 256 << 10
+"""Most bytes that the largest tensor of a block of images of pixels takes, where it is more than one image."""
 
 _KEPT_BYTES = (1 << 20, 1 << 30)
 """Results of so many bytes leave their memory to later ones: below, the allocator is as fast; above, it is too much."""
@@ -54,8 +66,8 @@ def prepare(graph: Graph) -> None:
 
 
 def run_compiled(
-    model: Model, x: Int8, taps: tuple[str, ...], threads: int | None = None, isa: str | None = None
-) -> dict[str, Int8]:
+    model: Model, x: Integers, taps: tuple[str, ...], threads: int | None = None, isa: str | None = None
+) -> dict[str, Integers]:
     """Every named tap for images `x`, int8 [image, token, value]: int8 [image, token, channel] or [image, channel].
 
     `threads`: how many compute, by default NUMBA_NUM_THREADS; `isa`: see `instruction_set`. The result depends on
@@ -64,7 +76,7 @@ def run_compiled(
     return _run(model, x, taps, threads, isa, np.zeros(0, np.int64))
 
 
-def profile_compiled(model: Model, x: Int8, taps: tuple[str, ...], isa: str | None = None) -> list[StepTime]:
+def profile_compiled(model: Model, x: Integers, taps: tuple[str, ...], isa: str | None = None) -> list[StepTime]:
     """The time of each step on one thread; last, taking the images and writing the taps. Arguments as `run_compiled`'s.
 
     Reading the clock, twice a step and block of images, is in it.
@@ -78,29 +90,26 @@ def profile_compiled(model: Model, x: Int8, taps: tuple[str, ...], isa: str | No
 
 
 def _run(
-    model: Model, x: Int8, taps: tuple[str, ...], threads: int | None, isa: str | None, spent: Int64
-) -> dict[str, Int8]:
+    model: Model, x: Integers, taps: tuple[str, ...], threads: int | None, isa: str | None, spent: Int64
+) -> dict[str, Integers]:
     graph = model.graph
-    kind = instruction_set(isa)
+    lowered = _lowered(graph, instruction_set(isa))
     images = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
-    lowered = _lowered(graph, kind)
     program, block = lowered.program(graph, taps, len(x)), lowered.block
-    compute = compute_function(kind)
+    # Once, before there are threads and results: what compiling leaves behind would keep these.
+    compute = lowered.function()
     out = _output(program.out)
-    batch = max(1, _BATCH_BYTES // images.shape[1] // block) * block if len(x) else 1
+    size = images.shape[1] * images.itemsize
+    batch = max(1, _BATCH_BYTES // size // block) * block if len(x) else 1
     workers = min(threads or config.NUMBA_NUM_THREADS, -(-len(x) // block))
     batch = min(batch, max(block, -(-len(x) // (16 * max(workers, 1)) // block) * block))
     batches = iter(range(0, len(x), batch))
 
     def work() -> None:
-        arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
+        compute_part = lowered.worker(compute, program, images, out, spent)
         # Threads share the iterator: whichever is free takes the next batch. Loops run without the interpreter lock.
         for first in batches:
-            compute(
-                isa=kind.token, program=program.code, data=lowered.packed.data, words=lowered.packed.words,
-                images=images, out=out, first=first, last=min(first + batch, len(x)), block=block,
-                arena=arena, packed=packed, scratch=scratch, spent=spent,
-            )  # fmt: skip
+            compute_part(first, min(first + batch, len(x)))
 
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -108,9 +117,12 @@ def _run(
                 done.result()
     else:
         work()
+    tensors = graph.tensors
     return {
-        name: out[start : start + len(x) * size].reshape(len(x), *graph.shapes[name])
-        for name, (start, size) in program.starts.items()
+        name: out[start : start + len(x) * tensors[name].nbytes]
+        .view(tensors[name].number.dtype)
+        .reshape(len(x), *tensors[name].shape)
+        for name, start in program.starts.items()
     }
 
 
@@ -118,14 +130,14 @@ _spare: list[UInt8] = []
 """Memory of results that nothing refers to any more: of one run at most."""
 
 
-def _output(size: int) -> Int8:
+def _output(size: int) -> UInt8:
     """Memory for results: `size` aligned bytes, with any content.
 
     Where they are many, memory of earlier results is taken again: to get fresh memory from the system costs about as
     much as to compute what is written to it.
     """
     if size < _KEPT_BYTES[0]:
-        return space(size).view(np.int8)
+        return space(size)
     try:
         room = _spare.pop()
     except IndexError:  # none, or another thread was quicker
@@ -133,7 +145,7 @@ def _output(size: int) -> Int8:
     if room is None or not size <= room.size <= 2 * size:
         room = space(size)
     # Not a part of `room`, of which parts would be parts too: it lives as long as one of its own parts is referred to.
-    out = np.frombuffer(room.data, np.int8, size)
+    out = np.frombuffer(room.data, np.uint8, size)
     weakref.finalize(out, _give_back, room)
     return out
 
@@ -167,36 +179,125 @@ def compute_function(isa: Isa) -> Callable[..., None]:
     return compile_function(compute, signature, f"the engine for {isa.name}")
 
 
-@dataclass(frozen=True)
-class _Lowered:
-    """A graph, lowered for one instruction set."""
+@functools.cache
+def _compute_pixels_function(isa: Isa) -> Callable[..., None]:
+    """The compiled `compute_pixels` for one instruction set."""
+    uint8, int16, int32, int64 = (
+        types.Array(kind, 1, "C") for kind in (types.uint8, types.int16, types.int32, types.int64)
+    )
+    images = (types.Array(kind, 1, "C", readonly=True) for kind in (types.uint8, types.int16, types.int32))
+    number = types.int64
+    signature = types.void(
+        typeof(isa.token), types.Array(types.int64, 2, "C"), uint8, int32, *images, uint8, int16, int32,
+        number, number, number, uint8, int32, uint8, int16, int64, uint8, int64,
+    )  # fmt: skip
+    return compile_function(compute_pixels, signature, f"the engine over pixels for {isa.name}")
 
-    packed: Packed
-    block: int
-    isa: Isa
-    programs: dict[tuple[tuple[str, ...], int], Program] = field(default_factory=dict)
-    """The latest programs, by taps and number of images."""
 
-    def program(self, graph: Graph, taps: tuple[str, ...], images: int) -> Program:
+class _Programs:
+    """The latest programs of a lowered graph, by taps and number of images."""
+
+    def __init__(self, block: int, isa: Isa) -> None:
+        self.block = block
+        self.isa = isa
+        self.programs: dict[tuple[tuple[str, ...], int], Any] = {}
+
+    def program(self, graph: Graph, taps: tuple[str, ...], images: int) -> Any:
         """The program for some taps and so many images."""
         key = taps, images
         program = self.programs.pop(key, None)
         if program is None:
-            program = lower(graph, self.packed, taps, images, min(self.block, max(images, 1)), self.isa)
+            program = self._lower(graph, taps, images, min(self.block, max(images, 1)))
         self.programs[key] = program
         # Of a copy: other threads may run the same graph.
         for old in list(self.programs)[:-_KEPT_PROGRAMS]:
             self.programs.pop(old, None)
         return program
 
+    def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> Any:
+        raise NotImplementedError
 
-_by_graph: dict[tuple[int, str], _Lowered] = {}
+    def function(self) -> Callable[..., None]:
+        """The compiled function that runs its programs."""
+        raise NotImplementedError
+
+    def worker(
+        self, compute: Callable[..., None], program: Any, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
+        """A function that computes images from the first to before the last, with memory of its own."""
+        raise NotImplementedError
+
+
+class _Panels(_Programs):
+    """A graph of int8 tokens and channels, lowered for one instruction set."""
+
+    def __init__(self, graph: Graph, isa: Isa) -> None:
+        self._packed: Packed = pack(graph, isa)
+        super().__init__(_block(graph), isa)
+
+    def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> Program:
+        return lower(graph, self._packed, taps, images, block, self.isa)
+
+    def function(self) -> Callable[..., None]:
+        return compute_function(self.isa)
+
+    def worker(
+        self, compute: Callable[..., None], program: Program, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
+        arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
+
+        def work(first: int, last: int) -> None:
+            compute(
+                isa=self.isa.token, program=program.code, data=self._packed.data, words=self._packed.words,
+                images=images, out=out.view(np.int8), first=first, last=last, block=self.block,
+                arena=arena, packed=packed, scratch=scratch, spent=spent,
+            )  # fmt: skip
+
+        return work
+
+
+class _Pixels(_Programs):
+    """A graph of rows and columns, lowered for one instruction set."""
+
+    def __init__(self, graph: Graph, isa: Isa) -> None:
+        self._packed: PackedPixels = pack_pixels(graph, isa)
+        size = max(stored(tensor, name).bytes(1) for name, tensor in graph.tensors.items())
+        super().__init__(max(1, min(16, _PIXEL_BLOCK_BYTES // size)), isa)
+
+    def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
+        return lower_pixels(graph, self._packed, taps, images, block)
+
+    def function(self) -> Callable[..., None]:
+        return _compute_pixels_function(self.isa)
+
+    def worker(
+        self, compute: Callable[..., None], program: PixelProgram, images: Integers, out: UInt8, spent: Int64
+    ) -> Callable[[int, int], None]:
+        packed = self._packed
+        arena, units, spare = space(program.arena), space(packed.units), space(SPARE_BYTES)
+        places = np.zeros(packed.places, np.int64)
+        flat = images.ravel()
+        views = [flat.view(kind) if flat.itemsize == kind.itemsize else np.zeros(0, kind) for kind in _VIEWS]
+
+        def work(first: int, last: int) -> None:
+            compute(
+                self.isa.token, program.code, packed.data, packed.words, *views, *(out.view(kind) for kind in _VIEWS),
+                first, last, self.block, arena, arena.view(np.int32), units, units.view(np.int16), places, spare, spent,
+            )  # fmt: skip
+
+        return work
+
+
+_VIEWS = tuple(np.dtype(kind) for kind in (np.uint8, np.int16, np.int32))
+"""Types that values of each size are read and written as."""
+
+_by_graph: dict[tuple[int, str], _Programs] = {}
 """Lowered graphs, by identity and instruction set: graphs and their arrays cannot change."""
 
 
-def _lowered(graph: Graph, isa: Isa) -> _Lowered:
+def _lowered(graph: Graph, isa: Isa) -> _Programs:
     key = (id(graph), isa.name)
     if key not in _by_graph:
-        _by_graph[key] = _Lowered(pack(graph, isa), _block(graph), isa)
+        _by_graph[key] = (_Pixels if is_pixels(graph) else _Panels)(graph, isa)
         weakref.finalize(graph, _by_graph.pop, key, None)
     return _by_graph[key]

@@ -1,6 +1,7 @@
 """The integer graph of a QONNX model while it is put together: sums, thresholds, windows, near ties."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -13,7 +14,7 @@ from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, Undecided
 from fxsim.formats.qonnx.values import Array, Constant, NotTakenError, Stream
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.graph.graph import VALUES_MAX
-from fxsim.operators import Conv, MaxPool, Operator, Threshold
+from fxsim.operators import Conv, MaxPool, Operator, SumPool, Threshold, WeightedAdd
 
 AXES = (ROW, COLUMN, CHANNEL)
 STEPS_MAX = 255
@@ -123,13 +124,8 @@ class Builder:
             offsets.append(scales[o] * inside + added[o if len(added) > 1 else 0])
         shaped = integers.reshape(weight.shape).astype(np.int8)
         low, high = worst_case_sums(shaped.reshape(outputs, -1), x.tensor.number)
-        if low.min() <= INT32.low or high.max() >= INT32.high:
-            raise NotTakenError("its sums need more than 32 bits")
-        out = INT16 if bits_needed(int(low.min()), int(high.max())) <= INT16.bits else INT32
-        try:
-            op = Conv(shaped, stride, padding, dilation, groups, _weight_number(shaped), out)
-        except ModelError as error:
-            raise NotTakenError(str(error)) from None
+        out = _sum_number(int(low.min()), int(high.max()))
+        op = _made(lambda: Conv(shaped, stride, padding, dilation, groups, _weight_number(shaped), out))
         name, tensor = self.add(self.name("conv"), op, x, origin)
         # The least and greatest that inputs can give, of which formats may have more.
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
@@ -146,13 +142,60 @@ class Builder:
             raise NotTakenError("it reads the model's input before a quantiser, expected integers")
         if any(isinstance(step, Affine) and min(step.scale) < 0 for step in x.steps):
             raise NotTakenError("a scale before it is negative, so that the greatest is the least integer")
-        try:
-            op = MaxPool(kernel, stride)
-        except ModelError as error:
-            raise NotTakenError(str(error)) from None
+        op = _made(lambda: MaxPool(kernel, stride))
         name, tensor = self.add(self.name("pool"), op, x, origin)
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
         return replace(x, tap=name, tensor=tensor, index=index)
+
+    def total(self, x: Stream, kernel: Pair, stride: Pair, origin: str) -> Stream:
+        """The mean of each window: its sum, and the number of values into the scale."""
+        x.plain()
+        if x.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        affine, count = x.affine("it"), kernel[0] * kernel[1]
+        low, high = (count * end for end in (x.tensor.number.low, x.tensor.number.high))
+        op = _made(lambda: SumPool(kernel, stride, out=_sum_number(low, high)))
+        name, tensor = self.add(self.name("sum"), op, x, origin)
+        index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
+        steps = Affine(tuple(s / count for s in affine.scale), affine.offset)
+        return replace(x, tap=name, tensor=tensor, low=count * x.low, high=count * x.high, index=index, steps=(steps,))
+
+    def sum_of(self, x: Stream, r: Stream, origin: str) -> Stream:
+        """The sum of two streams: integers times the parts of a common scale, where both have one scale for all."""
+        x.plain()
+        r.plain()
+        if x.tap is None or r.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        first, second = x.affine("it"), r.affine("it")
+        if len(set(first.scale)) > 1 or len(set(second.scale)) > 1:
+            raise NotTakenError("an input has a scale for each channel, expected one for all")
+        if x.tensor.shape != r.tensor.shape or x.index.shape != r.index.shape or (x.index != r.index).any():
+            raise NotTakenError(f"its inputs, {x.tensor.shape} and {r.tensor.shape}, do not lie alike")
+        a, b = first.scale[0], second.scale[0]
+        unit = Fraction(
+            math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator
+        )
+        if not unit or max(abs(a / unit), abs(b / unit)) > INT16.high:
+            raise NotTakenError("its inputs' scales have no common measure: they need one scale, or a quantiser each")
+        parts = int(a / unit), int(b / unit)
+        ends = [sorted((p * n.low, p * n.high)) for p, n in zip(parts, (x.tensor.number, r.tensor.number), strict=True)]
+        low, high = ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]
+        number = _sum_number(low, high)
+        if number.bits > INT16.bits:
+            raise NotTakenError("its sums need more than 16 bits")
+        weight = np.repeat(np.array(parts, np.int16)[:, None], x.channels, axis=1)
+        op = _made(lambda: WeightedAdd(weight, np.zeros(x.channels, np.uint8), out=number))
+        try:
+            tensor = op.result(x.tensor, r.tensor)
+        except ModelError as error:
+            raise NotTakenError(str(error)) from None
+        name = self.name("add")
+        self.nodes.append(Node(name, op, (x.tap, r.tap)))
+        self.origins[name] = origin
+        count = max(len(first.offset), len(second.offset))
+        offsets = tuple(first.of(c)[1] + second.of(c)[1] for c in range(count))
+        steps = Affine((unit,) * count, offsets)
+        return replace(x, tap=name, tensor=tensor, low=low, high=high, steps=(steps,))
 
     # --- Thresholds --------------------------------------------------------------------------------------------------
 
@@ -230,6 +273,21 @@ def number_of(integers: set[int]) -> Number:
     return Number(max(1, max(integers).bit_length()), Sign.UNSIGNED)
 
 
+def _made(make: Callable[[], Operator]) -> Operator:
+    """An operator; NotTakenError where it may not exist."""
+    try:
+        return make()
+    except ModelError as error:
+        raise NotTakenError(str(error)) from None
+
+
+def _sum_number(low: int, high: int) -> Number:
+    """The format of sums from low to high, which stay clear of the ends of 32 bits; NotTakenError beyond."""
+    if low <= INT32.low or high >= INT32.high:
+        raise NotTakenError("its sums need more than 32 bits")
+    return INT16 if bits_needed(low, high) <= INT16.bits else INT32
+
+
 def _same(value: Affine) -> bool:
     return set(value.scale) == {_ONE} and set(value.offset) == {_ZERO}
 
@@ -292,11 +350,3 @@ def _words(step: Affine | Clamp) -> str:
     if len(step.scale) > 1:
         return "times a scale and plus an offset for each channel"
     return f"times {float(step.scale[0]):.9g}, plus {float(step.offset[0]):.9g}"
-
-
-def log2_exact(value: Fraction) -> int | None:
-    """K where a number is 2^k, else None."""
-    if value <= 0:
-        return None
-    k = round(math.log2(value))
-    return k if value == Fraction(2) ** k else None

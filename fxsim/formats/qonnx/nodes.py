@@ -12,7 +12,7 @@ from fxsim.contract import DIMENSION_MAX, Number, Pair, Sign
 from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
-from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounding_boundary
+from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
 from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, NotTakenError, Stream, Value, quantised
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
@@ -68,6 +68,10 @@ class Call:
             raise NotTakenError(f"attribute '{name}' is missing")
         if default is not None and type(found) is not type(default):
             raise NotTakenError(f"attribute '{name}' is {found!r}, expected the type of {default!r}")
+        if isinstance(found, list) and not all(type(n) is int for n in found):
+            raise NotTakenError(f"attribute '{name}' is {found!r}, expected whole numbers")
+        if isinstance(found, float) and not math.isfinite(found):
+            raise NotTakenError(f"attribute '{name}' is {found}, expected a finite number")
         return found
 
     def known(self, *names: str) -> None:
@@ -76,9 +80,9 @@ class Call:
             if name not in names:
                 raise NotTakenError(f"attribute '{name}' is not known")
 
-    def flag(self, name: str) -> bool:
-        """An attribute that must be there and be 0 or 1."""
-        found = self.attribute(name)
+    def flag(self, name: str, default: int | None = None) -> bool:
+        """An attribute that must be 0 or 1, and be there where it has no default."""
+        found = self.attribute(name, default)
         if found not in (0, 1) or not isinstance(found, int):
             raise NotTakenError(f"attribute '{name}' is {found!r}, expected 0 or 1")
         return bool(found)
@@ -147,6 +151,51 @@ def _two_valued(call: Call, scale: Constant, zero: Constant | None) -> Value:
     boundaries = [[Boundary(-z * s)] for s, z in pairs]
     value = Affine(tuple(s for s, _ in pairs), tuple(-z * s for s, z in pairs))
     return call.builder.steps(x, boundaries, list(scales), [-1, 1], BIPOLAR, value, call.origin)
+
+
+def _trunc(call: Call) -> Value:
+    """Both versions of Trunc: the second states the scale that it gives, and clamps."""
+    second = len(call.values) == 6
+    call.known("rounding_mode", *(("signed", "narrow") if second else ()))
+    mode = call.attribute("rounding_mode", "FLOOR").upper()
+    if mode not in MODES:
+        raise NotTakenError(f"rounding mode '{mode}' is not known, expected one of {', '.join(MODES)}")
+    x = call.stream()
+    x.plain()
+    if x.tap is None:
+        raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+    names = ["its scale", "its zero point", "its bits before", *["its scale behind"] * second, "its bits behind"]
+    numbers = [call.constant(at, what).one(what) for at, what in enumerate(names, 1)]
+    scale, zero, before, behind = numbers[0], numbers[1], numbers[2], numbers[-1]
+    _positive((scale,))
+    if any(n.denominator != 1 or not 1 <= n <= 32 for n in (before, behind)):
+        raise NotTakenError(f"its bits are {float(before):g} and {float(behind):g}, expected whole numbers of 1 to 32")
+    affine = x.affine("it")
+    if any((a / scale).denominator != 1 or (b / scale + zero).denominator != 1
+           for a, b in zip(affine.scale, affine.offset, strict=True)):  # fmt: skip
+        raise NotTakenError("what it reads is no whole number of its scale")
+    out_scale = numbers[3] if second else scale
+    _positive((out_scale,))
+    factor = out_scale / scale if second else Fraction(2) ** int(before - behind)
+    if factor < 1 or factor.denominator != 1 or int(factor) & (int(factor) - 1):
+        raise NotTakenError(f"it divides by {float(factor):g}, expected a power of two from 1 on")
+    ends = [
+        (e * a + b) / scale + zero for a, b in zip(affine.scale, affine.offset, strict=True) for e in (x.low, x.high)
+    ]
+    low, high = rounded(min(ends) / factor, mode), rounded(max(ends) / factor, mode)
+    if second:
+        signed, narrow, width = call.flag("signed", 1), call.flag("narrow", 0), int(behind)
+        least = (narrow - (1 << (width - 1))) if signed else 0
+        most = (1 << (width - 1)) - 1 if signed else (1 << width) - 1 - narrow
+        low, high = min(max(low, least), most), min(max(high, least), most)
+    if low == high:
+        raise NotTakenError("it gives one value alone")
+    edges = [rounding_boundary(mode, k) for k in range(low + 1, high + 1)]
+    boundaries = [[Boundary((e.value * factor - zero) * scale, e.strict) for e in edges]]
+    # The first keeps the zero point as it is, the second divides it, too.
+    value = Affine((out_scale,), (-(zero / factor if second else zero) * out_scale,))
+    levels = list(range(low, high + 1))
+    return call.builder.steps(x, boundaries, [scale * factor], levels, number_of({low, 0, high}), value, call.origin)
 
 
 def _multi_threshold(call: Call) -> Value:
@@ -299,6 +348,22 @@ def _max_pool(call: Call) -> Value:
     return _last(found) if last else found
 
 
+def _average_pool(call: Call) -> Value:
+    call.known("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
+    x = call.stream()
+    rows, columns, _ = x.image()
+    if call.node.op == "GlobalAveragePool":
+        return call.builder.total(x, (rows, columns), (1, 1), call.origin)
+    kernel, stride = _pair(call, "kernel_shape"), _pair(call, "strides")
+    if any(_pads(call)) or _pair(call, "dilations") != (1, 1):
+        raise NotTakenError("its windows are padded or spread, expected windows within the image")
+    if call.attribute("ceil_mode", 0) and any(
+        (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)
+    ):
+        raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
+    return call.builder.total(x, kernel, stride, call.origin)
+
+
 # --- Affine functions and clamps -------------------------------------------------------------------------------------
 
 
@@ -344,7 +409,9 @@ def _arithmetic(call: Call) -> Value:
     if isinstance(a, Constant) and isinstance(b, Constant):
         return _folded(op, a, b)
     if isinstance(a, Stream) and isinstance(b, Stream):
-        raise NotTakenError("both inputs depend on the model's input: needs an add with aligned scales")
+        if op not in ("Add", "Sub"):
+            raise NotTakenError("both inputs depend on the model's input: needs a product of activations")
+        return call.builder.sum_of(a, b if op == "Add" else b.then(Affine((-_ONE,), (_ZERO,))), call.origin)
     x, constant = (a, b) if isinstance(a, Stream) else (b, a)
     assert isinstance(x, Stream)
     assert isinstance(constant, Constant)
@@ -528,9 +595,15 @@ def _cast(call: Call) -> Value:
         if to not in (1, 11):
             raise NotTakenError(f"it makes values of type {to}, expected float")
         return x
-    if to in (1, 11) or all(v.denominator == 1 for v in x.fractions()):
-        return x
-    raise NotTakenError("it rounds a constant")
+    kept: dict[int, Callable[[Fraction], bool]] = {
+        1: lambda v: abs(v) < 2**127 and Fraction(float(np.float32(float(v)))) == v,
+        11: lambda v: abs(v) < 2**1000 and Fraction(float(v)) == v,
+        6: lambda v: v.denominator == 1 and abs(v) < 2**31,
+        7: lambda v: v.denominator == 1 and abs(v) < 2**63,
+    }
+    if to not in kept or not all(map(kept[to], x.fractions())):
+        raise NotTakenError(f"it makes a constant of type {to}, which does not hold it as it is")
+    return x
 
 
 def _pad(call: Call) -> Value:
@@ -589,7 +662,9 @@ def _concat(call: Call) -> Value:
     shapes = {len(part.shape) for part in parts}
     if len(shapes) != 1:
         raise NotTakenError("its inputs differ in their number of axes")
-    axis = _axes_within([call.attribute("axis")], shapes.pop())[0]
+    if "axis" not in call.node.attributes:
+        raise NotTakenError("attribute 'axis' is missing")
+    axis = _axes_within([call.attribute("axis", 0)], shapes.pop())[0]
     if sum(part.array.size for part in parts) > EXACT_MAX:
         raise NotTakenError("it joins too many constants")
     if any(part.table != (_ONE,) for part in parts):
@@ -622,8 +697,8 @@ def _slice(call: Call) -> Value:
 # --- Ends ------------------------------------------------------------------------------------------------------------
 
 
-def _increasing(call: Call) -> tuple[Stream, str]:
-    """A stream of one increasing function for all channels, and the node in words."""
+def _increasing(call: Call) -> Stream:
+    """A stream of one increasing function for all channels."""
     x = call.stream()
     x.plain()
     affine = x.affine("it")
@@ -631,12 +706,12 @@ def _increasing(call: Call) -> tuple[Stream, str]:
         raise NotTakenError(
             "its scores have a scale or offset for each class: the greatest is not that of the integers"
         )
-    return x, call.node.op
+    return x
 
 
 def _top_k(call: Call) -> Value:
     call.known("axis", "largest", "sorted", "k")
-    x, _ = _increasing(call)
+    x = _increasing(call)
     count = call.attribute("k") if "k" in call.node.attributes else call.constant(1, "k").one("k")
     axis = _axes_within([call.attribute("axis", -1)], x.index.ndim)[0]
     if count != 1 or not call.attribute("largest", 1) or x.index.shape[axis] != x.index.size:
@@ -646,7 +721,7 @@ def _top_k(call: Call) -> Value:
 
 def _arg_max(call: Call) -> Value:
     call.known("axis", "keepdims", "select_last_index")
-    x, _ = _increasing(call)
+    x = _increasing(call)
     axis = _axes_within([call.attribute("axis", 0)], x.index.ndim)[0]
     if call.attribute("select_last_index", 0) or x.index.shape[axis] != x.index.size:
         raise NotTakenError("it is not the index of the first greatest of all scores")
@@ -655,7 +730,12 @@ def _arg_max(call: Call) -> Value:
 
 def _softmax(call: Call) -> Value:
     call.known("axis")
-    x, _ = _increasing(call)
+    x = _increasing(call)
+    shape = x.index.shape
+    axis = _axes_within([call.attribute("axis", -1 if call.opset >= 13 else 1)], len(shape))[0]
+    # Before opset 13 all axes from this one on are one.
+    if (shape[axis] if call.opset >= 13 else math.prod(shape[axis:])) != x.index.size:
+        raise NotTakenError("it is not over all scores")
     return replace(x, ended=call.node.op)
 
 
@@ -663,12 +743,15 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "Quant": _quant,
     "IntQuant": _quant,
     "BipolarQuant": _bipolar,
+    "Trunc": _trunc,
     "MultiThreshold": _multi_threshold,
     "MatMul": _mat_mul,
     "Gemm": _gemm,
     "Conv": _conv,
     "MaxPool": _max_pool,
     "MaxPoolNHWC": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "Add": _arithmetic,
     "Sub": _arithmetic,

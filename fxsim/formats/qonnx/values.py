@@ -40,6 +40,8 @@ class Constant:
     @classmethod
     def plain(cls, array: Array) -> "Constant":
         """The numbers of an array."""
+        if array.dtype.kind not in "biuf":
+            raise NotTakenError("a constant is no number")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise NotTakenError("a constant is not finite")
         return cls(array, np.broadcast_to(np.int32(0), array.shape))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from fxsim.code_coverage.waivers import Category
 from fxsim.errors import FxsimError
 from fxsim.mutation.imports import PACKAGE
 from fxsim.mutation.record import FOLDERS, SURVIVED, TIMED_OUT, Judged, Score
@@ -32,9 +33,10 @@ _ACCELERATORS = tuple(FOLDERS)
 
 
 class MutantWaiver(Part, frozen=True, kw_only=True):
-    """A mutant that may survive, by its id, and the reason."""
+    """A mutant that may survive, by its id, which goes with the text of its line; and why, in kind and words."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
+    category: Category
     reason: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
@@ -168,7 +170,7 @@ def run(check: MutationCheck, context: Context, _seed: int) -> Outcome:
 
 def judge(check: MutationCheck, found: Mutants, context: Context) -> Outcome:
     """The outcome of a check of which the mutants are judged."""
-    reasons = {waiver.id: waiver.reason for waiver in check.waivers}
+    reasons = {waiver.id: f"{waiver.category}: {waiver.reason}" for waiver in check.waivers}
     alive = [row for row in found.mutants if row.verdict in (SURVIVED, TIMED_OUT)]
     waived = [row for row in alive if row.id in reasons]
     verdicts = {row.id: row.verdict for row in found.mutants}

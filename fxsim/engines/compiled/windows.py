@@ -1,0 +1,530 @@
+"""Windows: convolutions by products and by tables of products, thresholds of their sums, and the greatest of a window.
+
+A tile is some pixels times some outputs. Its factors are prepared once for an image, with the padding around it, so
+that a window is a few runs of them. By products a unit is 32 bits of factors, as in `products`. Where inputs and
+weights have few values, a unit is the place of a table: 16 sums of a few inputs, for all that their weights may be,
+which are looked up for 32 or 64 outputs at once and added as bytes; bytes are emptied into 16 bits behind each run,
+before they can be full.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg,unreachable,var-annotated"
+# Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
+# first argument, the typing context.
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from fxsim.engines.compiled.codes import (
+    C_COLUMN_STRIDE,
+    C_COLUMNS,
+    C_COLUMNS_OUT,
+    C_DIGITS_AT,
+    C_EACH,
+    C_EACH_CHANNELS,
+    C_FORM,
+    C_GROUPS,
+    C_LEFT,
+    C_NO_DIGIT,
+    C_PADDED_COLUMNS,
+    C_PADDED_ROWS,
+    C_PADDING,
+    C_ROW_STRIDE,
+    C_ROWS,
+    C_RUNS,
+    C_RUNS_AT,
+    C_SCALE,
+    C_SHARE,
+    C_START,
+    C_STARTS_AT,
+    C_STEPS,
+    C_TABLES_AT,
+    C_THRESHOLDS,
+    C_THRESHOLDS_AT,
+    C_TILES,
+    C_TOGETHER,
+    C_TOP,
+    C_UNITS,
+    C_VALUES,
+    C_VALUES_AT,
+    C_WEIGHTS_AT,
+    C_ZERO,
+    FOUR_BYTES,
+    LOOKED_UP,
+    M_COLUMN_STRIDE,
+    M_COLUMNS,
+    M_COLUMNS_IN,
+    M_COLUMNS_OUT,
+    M_ROW_STRIDE,
+    M_ROWS,
+    P_BYTES,
+    P_CHANNELS_IN,
+    P_CHANNELS_OUT,
+    P_DST,
+    P_DST_WORDS,
+    P_PIXELS_IN,
+    P_PIXELS_OUT,
+    P_SRC,
+    P_SRC_SIGNED,
+    P_SRC_WORDS,
+    P_WORDS,
+    TABLE_ENTRIES,
+)
+from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_rows
+from fxsim.engines.compiled.layout import round_up
+from fxsim.engines.compiled.products import dot
+from fxsim.engines.compiled.vectors import I8, I16, I32, I64, broadcast, call, load, shuffle, splat, store, vector_of
+from fxsim.engines.compiled.views import address_of
+from fxsim.jit import cgutils, intrinsic, njit, types
+
+TABLE_ROWS, TABLE_COLUMNS = 4, 64
+"""Pixels and outputs of a tile whose products are looked up."""
+CHANNEL_STEP = 16
+"""Channels that a pixel's row is padded to a multiple of."""
+
+
+class Tile(NamedTuple):
+    """A tile: addresses, and numbers beside them.
+
+    Of the factors of its pixels, int64 [rows], and what is added to these; of its runs, int32 [runs, 2], with their
+    number; of weights, tables, start values; of thresholds, with their number, or -1; of results, with the bytes from
+    one pixel's to the next, and whether they are words; scale and start of sums that are looked up.
+    """
+
+    places: Any
+    more: Any
+    runs: Any
+    count: Any
+    weights: Any
+    table: Any
+    starts: Any
+    thresholds: Any
+    passed: Any
+    y: Any
+    row: Any
+    words: Any
+    scale: Any
+    start: Any
+
+
+def _parts(builder, value):
+    return Tile(*(builder.extract_value(value, i) for i in range(len(Tile._fields))))
+
+
+def _pointer(builder, at):
+    return builder.inttoptr(at, I8.as_pointer())
+
+
+def _rows_at(builder, tile, rows):
+    """Addresses, as numbers, of the factors of each row of a tile."""
+    places = _pointer(builder, tile.places)
+    return [builder.add(load(builder, places, (8 * r,), I64, 8), tile.more) for r in range(rows)]
+
+
+def _run(builder, tile, index, unit):
+    """Distance of a run from a window's first factor, in bytes, and its steps."""
+    runs = _pointer(builder, tile.runs)
+    at = builder.mul(index, I64(8))
+    offset, steps = (builder.sext(load(builder, runs, (at, 4 * i), I32, 4), I64) for i in range(2))
+    return builder.mul(offset, I64(unit)), steps
+
+
+def _pass_thresholds(builder, tile, sums, width):
+    """The level of each sum: `sums` [row][part], vectors of `width`-bit lanes; levels likewise, as stored bytes.
+
+    At `tile.thresholds` lie, for each number of thresholds passed from 0 on, the threshold that was passed last and
+    then its level, a tile's columns each: of 0 only the level counts. Thresholds rise.
+    """
+    kind = sums[0][0].type
+    parts = len(sums[0])
+    columns = parts * kind.count
+    size = width // 8
+    at = _pointer(builder, tile.thresholds)
+
+    def column(k, which, part):
+        start = builder.mul(k, I64(2 * columns * size))
+        return load(builder, at, (start, (which * columns + part * kind.count) * size), kind, size)
+
+    levels = [[cgutils.alloca_once_value(builder, column(I64(0), 1, p)) for p in range(parts)] for _ in sums]
+    with cgutils.for_range(builder, builder.add(tile.passed, I64(1)), I64(1)) as loop:
+        for p in range(parts):
+            limit, level = column(loop.index, 0, p), column(loop.index, 1, p)
+            for r, row in enumerate(sums):
+                reached = builder.icmp_signed(">=", row[p], limit)
+                builder.store(builder.select(reached, level, builder.load(levels[r][p])), levels[r][p])
+    return [[builder.load(level) for level in row] for row in levels]
+
+
+def _row_at(builder, tile, r):
+    return _pointer(builder, builder.add(tile.y, builder.mul(tile.row, I64(r))))
+
+
+def _tile_products(wide):
+    """An intrinsic for a tile by products: isa.rows pixels x isa.columns outputs; `wide`: of 16-bit factors anywhere.
+
+    Factors are four bytes a lane, without sign, or two 16-bit numbers. Start values, int32 [columns], and thresholds,
+    int32, are of sums.
+    """
+
+    @intrinsic
+    def tile_of(_typing, isa, tile):
+        kind = isa_of(isa)
+        if wide and kind.depth == 4:
+            kind = kind._replace(depth=2)
+        vectors = kind.columns // kind.lanes
+        lanes = vector_of(I32, kind.lanes)
+
+        def generate(_context, builder, _signature, arguments):
+            tile = _parts(builder, arguments[1])
+            rows = _rows_at(builder, tile, kind.rows)
+            weights = cgutils.alloca_once_value(builder, tile.weights)
+            starts = _pointer(builder, tile.starts)
+            first = [load(builder, starts, (4 * kind.lanes * v,), lanes, 4) for v in range(vectors)]
+            totals = [[cgutils.alloca_once_value(builder, first[v]) for v in range(vectors)] for _ in rows]
+            with cgutils.for_range(builder, tile.count) as run:
+                offset, steps = _run(builder, tile, run.index, 4)
+                here = [_pointer(builder, builder.add(row, offset)) for row in rows]
+                with cgutils.for_range(builder, steps) as step:
+                    at = _pointer(builder, builder.load(weights))
+                    across = [load(builder, at, (4 * kind.lanes * v,), lanes, 4) for v in range(vectors)]
+                    for r, row in enumerate(here):
+                        factor = load(builder, row, (builder.mul(step.index, I64(4)),), I32, 1)
+                        down = broadcast(builder, factor, kind.lanes)
+                        for v in range(vectors):
+                            total = dot(builder, kind, builder.load(totals[r][v]), down, across[v])
+                            builder.store(total, totals[r][v])
+                    builder.store(builder.add(builder.load(weights), I64(4 * kind.columns)), weights)
+            sums = [[builder.load(total) for total in row] for row in totals]
+
+            def put_bytes(found):
+                for r, row in enumerate(found):
+                    for v, values in enumerate(row):
+                        small = builder.trunc(values, vector_of(I8, kind.lanes))
+                        store(builder, small, _row_at(builder, tile, r), (kind.lanes * v,))
+
+            thresholds = builder.icmp_signed(">=", tile.passed, I64(0))
+            with builder.if_else(thresholds) as (then, otherwise):
+                with then:
+                    put_bytes(_pass_thresholds(builder, tile, sums, 32))
+                with otherwise, builder.if_else(builder.icmp_signed("!=", tile.words, I64(0))) as (words, bytes_):
+                    with words:
+                        for r, row in enumerate(sums):
+                            for v, values in enumerate(row):
+                                store(builder, values, _row_at(builder, tile, r), (4 * kind.lanes * v,), 4)
+                    with bytes_:
+                        put_bytes([[builder.add(values, splat(lanes, 128)) for values in row] for row in sums])
+            return I64(0)
+
+        return types.int64(isa, tile), generate
+
+    return tile_of
+
+
+_tile_products_narrow = _tile_products(wide=False)
+_tile_products_wide = _tile_products(wide=True)
+
+
+@intrinsic
+def _tile_tables(_typing, isa, tile):
+    """A tile by tables: TABLE_ROWS pixels x TABLE_COLUMNS outputs.
+
+    A unit is 16 bits: where its table lies, int8 [16] sums of 0 to 255 over a run. Weights are bytes 0 to 15,
+    [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even columns, then its
+    odd ones.
+    """
+    kind = isa_of(isa)
+    size = 4 * kind.lanes
+    vectors = TABLE_COLUMNS // size
+    whole, half = vector_of(I8, size), vector_of(I16, size // 2)
+    sixteen = vector_of(I8, TABLE_ENTRIES)
+    name = "llvm.x86.avx512.pshuf.b.512" if size == 64 else "llvm.x86.avx2.pshuf.b"
+
+    def generate(_context, builder, _signature, arguments):
+        tile = _parts(builder, arguments[1])
+        if kind.name == "plain":
+            return I64(0)
+        rows = _rows_at(builder, tile, TABLE_ROWS)
+        weights = cgutils.alloca_once_value(builder, tile.weights)
+        table = _pointer(builder, tile.table)
+        undefined = ir.Constant(sixteen, ir.Undefined)
+        zero = ir.Constant(half, None)
+        # Of each vector of bytes the sums of its even and of its odd lanes.
+        wide = [[cgutils.alloca_once_value(builder, zero) for _ in range(2 * vectors)] for _ in rows]
+        narrow = [[cgutils.alloca_once(builder, whole) for _ in range(vectors)] for _ in rows]
+        with cgutils.for_range(builder, tile.count) as run:
+            offset, steps = _run(builder, tile, run.index, 2)
+            here = [_pointer(builder, builder.add(row, offset)) for row in rows]
+            for row in narrow:
+                for part in row:
+                    builder.store(ir.Constant(whole, None), part)
+            with cgutils.for_range(builder, steps) as step:
+                at = _pointer(builder, builder.load(weights))
+                across = [load(builder, at, (size * v,), whole, size) for v in range(vectors)]
+                for r, row in enumerate(here):
+                    place = load(builder, row, (builder.mul(step.index, I64(2)),), I16, 2)
+                    entries = load(builder, table, (builder.zext(place, I64),), sixteen, TABLE_ENTRIES)
+                    entries = shuffle(builder, entries, undefined, [*range(TABLE_ENTRIES)] * (size // TABLE_ENTRIES))
+                    for v in range(vectors):
+                        found = call(builder, name, whole, entries, across[v])
+                        builder.store(builder.add(builder.load(narrow[r][v]), found), narrow[r][v])
+                builder.store(builder.add(builder.load(weights), I64(TABLE_COLUMNS)), weights)
+            for r in range(TABLE_ROWS):
+                for v in range(vectors):
+                    pairs = builder.bitcast(builder.load(narrow[r][v]), half)
+                    parts = builder.and_(pairs, splat(half, 255)), builder.lshr(pairs, splat(half, 8))
+                    for i, part in enumerate(parts):
+                        total = wide[r][2 * v + i]
+                        builder.store(builder.add(builder.load(total), part), total)
+        sums = [[builder.load(total) for total in row] for row in wide]
+
+        def put_bytes(found):
+            for r, row in enumerate(found):
+                for v in range(vectors):
+                    odd = builder.shl(row[2 * v + 1], splat(half, 8))
+                    both = builder.or_(builder.and_(row[2 * v], splat(half, 255)), odd)
+                    store(builder, builder.bitcast(both, whole), _row_at(builder, tile, r), (size * v,))
+
+        thresholds = builder.icmp_signed(">=", tile.passed, I64(0))
+        with builder.if_else(thresholds) as (then, otherwise):
+            with then:
+                put_bytes(_pass_thresholds(builder, tile, sums, 16))
+            with otherwise:
+                words_kind = vector_of(I32, size)
+                scale = broadcast(builder, builder.trunc(tile.scale, I32), size)
+                start = broadcast(builder, builder.trunc(tile.start, I32), size)
+                places = [place for i in range(size // 2) for place in (i, size // 2 + i)]
+
+                def values(r, v):
+                    joined = shuffle(builder, sums[r][2 * v], sums[r][2 * v + 1], places)
+                    return builder.add(builder.mul(builder.zext(joined, words_kind), scale), start)
+
+                with builder.if_else(builder.icmp_signed("!=", tile.words, I64(0))) as (words, bytes_):
+                    with words:
+                        for r in range(TABLE_ROWS):
+                            for v in range(vectors):
+                                store(builder, values(r, v), _row_at(builder, tile, r), (4 * size * v,), 4)
+                    with bytes_:
+                        for r in range(TABLE_ROWS):
+                            for v in range(vectors):
+                                small = builder.trunc(builder.add(values(r, v), splat(words_kind, 128)), whole)
+                                store(builder, small, _row_at(builder, tile, r), (size * v,))
+        return I64(0)
+
+    return types.int64(isa, tile), generate
+
+
+@intrinsic
+def _places_of(_typing, y, x, count, values, values_count, each):
+    """Units of a row of bytes: y[u] = 16 times the place of inputs each * u on among all that they may be.
+
+    `count`: CHANNEL_STEP bytes of x each; `values` [n]: the stored values, rising, each CHANNEL_STEP times. An input's
+    digit is the number of values above the first that it reaches.
+    """
+    whole = vector_of(I8, CHANNEL_STEP)
+
+    def generate(_context, builder, _signature, arguments):
+        y, x, count, values, values_count, each = arguments
+        x, y, values = (_pointer(builder, at) for at in (x, y, values))
+        digit = cgutils.alloca_once(builder, whole)
+        n = builder.trunc(values_count, I32)
+
+        def power(i):
+            found = I32(1)
+            for _ in range(i):
+                found = builder.mul(found, n)
+            return found
+
+        def shifted(i, bits):
+            return builder.shl(power(i), I32(bits))
+
+        four = builder.or_(builder.or_(shifted(0, 24), shifted(1, 16)), builder.or_(shifted(2, 8), power(3)))
+        two = builder.trunc(builder.or_(shifted(0, 8), power(1)), I16)
+        with cgutils.for_range(builder, count) as loop:
+            at = builder.mul(loop.index, I64(CHANNEL_STEP))
+            value = load(builder, x, (at,), whole, CHANNEL_STEP)
+            builder.store(ir.Constant(whole, None), digit)
+            with cgutils.for_range(builder, values_count, I64(1)) as k:
+                limit = load(builder, values, (builder.mul(k.index, I64(CHANNEL_STEP)),), whole, CHANNEL_STEP)
+                reached = builder.icmp_unsigned(">=", value, limit)
+                # A lane of -1 where it is reached.
+                builder.store(builder.sub(builder.load(digit), builder.sext(reached, whole)), digit)
+            found = builder.load(digit)
+            with builder.if_else(builder.icmp_signed("==", each, I64(4))) as (fours, twos):
+                with fours:
+                    units = builder.bitcast(found, vector_of(I32, 4))
+                    units = builder.mul(units, broadcast(builder, four, 4))
+                    units = builder.shl(builder.lshr(units, splat(units.type, 24)), splat(units.type, 4))
+                    small = builder.trunc(units, vector_of(I16, 4))
+                    store(builder, small, y, (builder.mul(loop.index, I64(8)),), 2)
+                with twos:
+                    units = builder.bitcast(found, vector_of(I16, 8))
+                    units = builder.mul(units, broadcast(builder, two, 8))
+                    units = builder.shl(builder.lshr(units, splat(units.type, 8)), splat(units.type, 4))
+                    store(builder, units, y, (builder.mul(loop.index, I64(16)),), 2)
+        return I64(0)
+
+    return types.int64(y, x, count, values, values_count, each), generate
+
+
+@intrinsic
+def _greatest(_typing, y, x, rows, row, columns, column, count):
+    """Set `count` times CHANNEL_STEP bytes of y to the greatest at rows x columns places of x, so far apart."""
+    whole = vector_of(I8, CHANNEL_STEP)
+
+    def generate(_context, builder, _signature, arguments):
+        y, x, rows, row, columns, column, count = arguments
+        x, y = (_pointer(builder, at) for at in (x, y))
+        best = cgutils.alloca_once(builder, whole)
+        with cgutils.for_range(builder, count) as loop:
+            at = builder.mul(loop.index, I64(CHANNEL_STEP))
+            builder.store(ir.Constant(whole, None), best)
+            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                place = builder.mul(r.index, row), builder.mul(s.index, column), at
+                value, before = load(builder, x, place, whole, CHANNEL_STEP), builder.load(best)
+                builder.store(builder.select(builder.icmp_unsigned(">", value, before), value, before), best)
+            store(builder, builder.load(best), y, (at,), CHANNEL_STEP)
+        return I64(0)
+
+    return types.int64(y, x, rows, row, columns, column, count), generate
+
+
+@njit
+def _prepare(step, numbers, first, images, data, arena, arena_words, units, units_16):
+    """Lay the factors of some images, from the first on, with their padding, into `units`."""
+    channels, each_channels, groups = step[P_CHANNELS_IN], numbers[C_EACH_CHANNELS], numbers[C_GROUPS]
+    whole = round_up(channels, CHANNEL_STEP)
+    per, each, form = numbers[C_UNITS], numbers[C_EACH], numbers[C_FORM]
+    rows, columns = numbers[C_ROWS], numbers[C_COLUMNS]
+    padded_columns, padded = numbers[C_PADDED_COLUMNS], numbers[C_PADDED_ROWS] * numbers[C_PADDED_COLUMNS]
+    size = images * padded * groups * per
+    if padded != rows * columns:
+        if form == FOUR_BYTES:
+            units[: 4 * size] = numbers[C_PADDING]
+        else:
+            units_16[: size if form == LOOKED_UP else 2 * size] = numbers[C_PADDING]
+    values, digits = step[P_BYTES] + numbers[C_VALUES_AT], step[P_BYTES] + numbers[C_DIGITS_AT]
+    src, base, zero = step[P_SRC], -128 * step[P_SRC_SIGNED], numbers[C_ZERO]
+    for image in range(images):
+        for i in range(rows):
+            for j in range(columns):
+                x = ((first + image) * rows + i) * columns + j
+                pixel = (image * numbers[C_PADDED_ROWS] + numbers[C_TOP] + i) * padded_columns + numbers[C_LEFT] + j
+                y = pixel * groups * per
+                if form == LOOKED_UP and groups == 1 and channels == whole:
+                    _places_of(
+                        address_of(units) + 2 * y, address_of(arena) + src + x * whole, whole // CHANNEL_STEP,
+                        address_of(data) + values, np.int64(numbers[C_VALUES]), np.int64(each),
+                    )  # fmt: skip
+                elif form == LOOKED_UP:
+                    for g in range(groups):
+                        for u in range(per):
+                            code, weight = 0, TABLE_ENTRIES
+                            for k in range(each):
+                                digit = numbers[C_NO_DIGIT]
+                                if u * each + k < each_channels:
+                                    place = arena[src + x * whole + g * each_channels + u * each + k]
+                                    digit = np.int32(data[digits + place])
+                                code += weight * digit
+                                weight *= numbers[C_VALUES]
+                            units_16[y + g * per + u] = code
+                elif form == FOUR_BYTES:
+                    for g in range(groups):
+                        at = src + x * whole + g * each_channels
+                        for c in range(each_channels):
+                            units[4 * (y + g * per) + c] = arena[at + c]
+                else:
+                    for g in range(groups):
+                        at = x * whole + g * each_channels
+                        for c in range(each_channels):
+                            if step[P_SRC_WORDS]:
+                                value = np.int64(arena_words[src // 4 + at + c])
+                            else:
+                                value = np.int64(arena[src + at + c]) + base
+                            units_16[2 * (y + g * per) + c] = value + zero
+
+
+@njit
+def convolve(isa, step, images, data, words, arena, arena_words, units, units_16, places, spare):
+    """A step of a convolution, with the thresholds of its sums: tile by tile, of a few images at a time."""
+    numbers = words[step[P_WORDS] :]
+    form, groups, share = numbers[C_FORM], numbers[C_GROUPS], numbers[C_SHARE]
+    looked_up = form == LOOKED_UP
+    rows, columns = (TABLE_ROWS, TABLE_COLUMNS) if looked_up else (tile_rows(isa), tile_columns(isa))
+    unit = 2 if looked_up else 4
+    channels, size = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP), 4 if step[P_DST_WORDS] else 1
+    pixels, columns_out = step[P_PIXELS_OUT], numbers[C_COLUMNS_OUT]
+    # A tile that has other channels than its own behind it is computed aside.
+    direct = groups == 1 and channels % columns == 0
+    pixel = groups * numbers[C_UNITS] * unit
+    bytes_at = address_of(data) + step[P_BYTES]
+    numbers_at = address_of(words) + 4 * step[P_WORDS]
+    weights_size = numbers[C_STEPS] * (1 if looked_up else 4) * columns
+    thresholds_size = (numbers[C_THRESHOLDS] + 1) * 2 * columns
+    for first in range(0, images, numbers[C_TOGETHER]):
+        here = min(images - first, numbers[C_TOGETHER])
+        _prepare(step, numbers, first, here, data, arena, arena_words, units, units_16)
+        count = here * pixels
+        for p in range(round_up(count, rows)):
+            q = min(p, count - 1)
+            i, j = q % pixels // columns_out, q % columns_out
+            row = q // pixels * numbers[C_PADDED_ROWS] + i * numbers[C_ROW_STRIDE]
+            places[p] = address_of(units) + (row * numbers[C_PADDED_COLUMNS] + j * numbers[C_COLUMN_STRIDE]) * pixel
+        for group in range(groups):
+            for part in range(numbers[C_TILES]):
+                number = group * numbers[C_TILES] + part
+                weights = bytes_at + numbers[C_WEIGHTS_AT] + number * weights_size
+                starts = numbers_at + 4 * (numbers[C_STARTS_AT] + number * columns)
+                if looked_up:
+                    thresholds = bytes_at + numbers[C_THRESHOLDS_AT] + 2 * number * thresholds_size
+                else:
+                    thresholds = numbers_at + 4 * (numbers[C_THRESHOLDS_AT] + number * thresholds_size)
+                from_output = group * share + part * columns
+                outputs = min(columns, share - part * columns)
+                for p in range(0, count, rows):
+                    to = ((first * pixels + p) * channels + from_output) * size
+                    y, y_row = address_of(arena) + step[P_DST] + to, channels * size
+                    if not direct:
+                        y, y_row = address_of(spare), columns * size
+                    tile = Tile(
+                        address_of(places) + 8 * p, group * numbers[C_UNITS] * unit,
+                        numbers_at + 4 * numbers[C_RUNS_AT], np.int64(numbers[C_RUNS]),
+                        weights, bytes_at + numbers[C_TABLES_AT], starts, thresholds, np.int64(numbers[C_THRESHOLDS]),
+                        y, y_row, step[P_DST_WORDS], np.int64(numbers[C_SCALE]), np.int64(numbers[C_START]),
+                    )  # fmt: skip
+                    if looked_up:
+                        _tile_tables(isa, tile)
+                    elif form == FOUR_BYTES:
+                        _tile_products_narrow(isa, tile)
+                    else:
+                        _tile_products_wide(isa, tile)
+                    if not direct:
+                        for r in range(min(rows, count - p)):
+                            at = step[P_DST] + to + r * channels * size
+                            arena[at : at + outputs * size] = spare[r * y_row : r * y_row + outputs * size]
+
+
+@njit
+def max_pool(step, images, words, arena, arena_words):
+    """A step that takes the greatest of each window of a channel."""
+    numbers = words[step[P_WORDS] :]
+    whole = round_up(step[P_CHANNELS_IN], CHANNEL_STEP)
+    rows, columns, columns_in = numbers[M_ROWS], numbers[M_COLUMNS], numbers[M_COLUMNS_IN]
+    for image in range(images):
+        for p in range(step[P_PIXELS_OUT]):
+            i, j = p // numbers[M_COLUMNS_OUT] * numbers[M_ROW_STRIDE], p % numbers[M_COLUMNS_OUT]
+            x = (image * step[P_PIXELS_IN] + i * columns_in + j * numbers[M_COLUMN_STRIDE]) * whole
+            y = (image * step[P_PIXELS_OUT] + p) * whole
+            if not step[P_SRC_WORDS]:
+                _greatest(
+                    address_of(arena) + step[P_DST] + y, address_of(arena) + step[P_SRC] + x, np.int64(rows),
+                    np.int64(columns_in * whole), np.int64(columns), np.int64(whole), whole // CHANNEL_STEP,
+                )  # fmt: skip
+                continue
+            x, y = x + step[P_SRC] // 4, y + step[P_DST] // 4
+            for c in range(step[P_CHANNELS_IN]):
+                best = arena_words[x + c]
+                for r in range(rows):
+                    for s in range(columns):
+                        best = max(best, arena_words[x + (r * columns_in + s) * whole + c])
+                arena_words[y + c] = best
