@@ -11,7 +11,7 @@ from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Sign, Te
 from fxsim.contract.number import BIPOLAR, INT16, INT32
 from fxsim.errors import ModelError
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, UndecidedError, passed, slope
-from fxsim.formats.qonnx.values import Array, Constant, NotTakenError, Stream
+from fxsim.formats.qonnx.values import Array, Constant, Flow, NotTakenError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.graph.graph import VALUES_MAX
 from fxsim.operators import Conv, MaxPool, Operator, SumPool, Threshold, WeightedAdd
@@ -58,7 +58,7 @@ class Builder:
         self._counts[stem] = self._counts.get(stem, -1) + 1
         return f"{stem}{self._counts[stem]}"
 
-    def add(self, name: str, op: Operator, x: Stream, origin: str) -> tuple[str, Tensor]:
+    def add(self, name: str, op: Operator, x: Flow, origin: str) -> tuple[str, Tensor]:
         """A node that reads a stream's tensor; its name and tensor. NotTakenError where the operator cannot take it."""
         assert x.tap is not None
         try:
@@ -81,9 +81,9 @@ class Builder:
     # --- Sums --------------------------------------------------------------------------------------------------------
 
     def product(
-        self, x: Stream, weight: Constant, bias: Constant | None, origin: str, stride: Pair = (1, 1),
+        self, x: Flow, weight: Constant, bias: Constant | None, origin: str, stride: Pair = (1, 1),
         padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1,
-    ) -> Stream:  # fmt: skip
+    ) -> Flow:  # fmt: skip
         """The convolution of a stream's tensor with weights [output, row, column, channel]; its index is one place's.
 
         Where inputs have an offset, that of every output is a constant; around the image zeros must be zeros.
@@ -131,11 +131,11 @@ class Builder:
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
-        return Stream(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+        return Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
 
     # --- Windows -----------------------------------------------------------------------------------------------------
 
-    def greatest(self, x: Stream, kernel: Pair, stride: Pair, origin: str) -> Stream:
+    def greatest(self, x: Flow, kernel: Pair, stride: Pair, origin: str) -> Flow:
         """The greatest of each window. What is done to the integers must keep their order."""
         x.plain()
         if x.tap is None:
@@ -147,7 +147,7 @@ class Builder:
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
         return replace(x, tap=name, tensor=tensor, index=index)
 
-    def total(self, x: Stream, kernel: Pair, stride: Pair, origin: str) -> Stream:
+    def total(self, x: Flow, kernel: Pair, stride: Pair, origin: str) -> Flow:
         """The mean of each window: its sum, and the number of values into the scale."""
         x.plain()
         if x.tap is None:
@@ -160,7 +160,7 @@ class Builder:
         steps = Affine(tuple(s / count for s in affine.scale), affine.offset)
         return replace(x, tap=name, tensor=tensor, low=count * x.low, high=count * x.high, index=index, steps=(steps,))
 
-    def sum_of(self, x: Stream, r: Stream, origin: str) -> Stream:
+    def sum_of(self, x: Flow, r: Flow, origin: str) -> Flow:
         """The sum of two streams: integers times the parts of a common scale, where both have one scale for all."""
         x.plain()
         r.plain()
@@ -200,9 +200,9 @@ class Builder:
     # --- Thresholds --------------------------------------------------------------------------------------------------
 
     def steps(
-        self, x: Stream, boundaries: list[list[Boundary]], unit: list[Fraction], levels: list[int], number: Number,
+        self, x: Flow, boundaries: list[list[Boundary]], unit: list[Fraction], levels: list[int], number: Number,
         value: Affine, origin: str,
-    ) -> Stream:  # fmt: skip
+    ) -> Flow:  # fmt: skip
         """The number of boundaries [channel or one for all][step] that values are beyond, as levels of a format.
 
         `unit`: a step of the quantiser, by channel or for all; `value`: what the levels stand for in the float graph.
@@ -248,7 +248,7 @@ class Builder:
         return replace(after_steps, tap=name, tensor=tensor)
 
     def _list_near(
-        self, name: str, x: Stream, channel: int, own: list[Boundary], found: list[Passed], unit: Fraction, count: int
+        self, name: str, x: Flow, channel: int, own: list[Boundary], found: list[Passed], unit: Fraction, count: int
     ) -> None:
         scale = abs(slope(x.steps, channel))
         for step, (boundary, p) in enumerate(zip(own, found, strict=True)):
@@ -292,12 +292,12 @@ def _same(value: Affine) -> bool:
     return set(value.scale) == {_ONE} and set(value.offset) == {_ZERO}
 
 
-def _uniform(x: Stream, boundaries: list[list[Boundary]]) -> bool:
+def _uniform(x: Flow, boundaries: list[list[Boundary]]) -> bool:
     """Whether all channels have the same boundaries and steps."""
     return len(boundaries) == 1 and all(isinstance(s, Clamp) or len(s.scale) == 1 for s in x.steps)
 
 
-def _kept(p: Passed, up: bool, x: Stream) -> int:
+def _kept(p: Passed, up: bool, x: Flow) -> int:
     """A threshold of int32 that no value of the tensor tells from the one found: sums never reach the ends of int32."""
     low, high = max(x.tensor.number.low, INT32.low + 1), min(x.tensor.number.high, INT32.high - 1)
     if p.at is None:
@@ -305,7 +305,7 @@ def _kept(p: Passed, up: bool, x: Stream) -> int:
     return max(low, min(high + 1, p.least)) if up else max(low - 1, min(high, p.least))
 
 
-def _exact_in_float(x: Stream, channel: int, boundary: Boundary, integer: int) -> bool:
+def _exact_in_float(x: Flow, channel: int, boundary: Boundary, integer: int) -> bool:
     """Whether float32 computes a tie as it is: every number on the way is a short binary fraction."""
     value = Fraction(integer)
     numbers = [boundary.value, value]

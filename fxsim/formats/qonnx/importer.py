@@ -14,7 +14,7 @@ from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
 from fxsim.formats.qonnx.build import AXES, Builder
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.nodes import HANDLERS, Call
-from fxsim.formats.qonnx.values import Constant, NotTakenError, Stream, Value
+from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
 from fxsim.formats.text import short
 from fxsim.graph import INPUT, Model
 from fxsim.graph.graph import VALUES_MAX
@@ -80,7 +80,7 @@ def _constants(onnx: OnnxGraph) -> dict[str, Value]:
     return found
 
 
-def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str, Stream]:
+def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str, Flow]:
     """The model's input, and its name."""
     if len(onnx.inputs) != 1:
         raise NotTakenError(f"has {len(onnx.inputs)} inputs that are no constants, expected one")
@@ -104,12 +104,12 @@ def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str,
     annotated = onnx.datatypes.get(name, "")
     number, divisor = _number(stated, annotated)
     if number is None:
-        return name, Stream(None, tensor, 0, 0, index)
+        return name, Flow(None, tensor, 0, 0, index)
     tensor = Tensor(AXES, image, number)
     builder.input = tensor
     builder.about_input = f"{number}" + (f" / {divisor}" if divisor != 1 else "")
     steps = (Affine((Fraction(1, divisor),), (Fraction(0),)),) if divisor != 1 else ()
-    return name, Stream(INPUT, tensor, number.low, number.high, index, steps)
+    return name, Flow(INPUT, tensor, number.low, number.high, index, steps)
 
 
 def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
@@ -164,7 +164,7 @@ def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
         raise NotTakenError(f"has {len(onnx.outputs)} outputs, expected one")
     (name,) = onnx.outputs
     x = values.get(name)
-    if not isinstance(x, Stream) or x.tap in (None, INPUT):
+    if not isinstance(x, Flow) or x.tap in (None, INPUT):
         raise NotTakenError(f"output '{short(name)}' is no result of sums or quantisers")
     if builder.nodes[-1].name != x.tap:
         raise NotTakenError(f"output '{short(name)}' is not the last that is computed")

@@ -13,7 +13,7 @@ from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
 from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
-from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, NotTakenError, Stream, Value, quantised
+from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, Flow, NotTakenError, Value, quantised
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 _SHAPE_SIZE_MAX = 1 << 26
@@ -50,10 +50,10 @@ class Call:
             raise NotTakenError(f"{what} is no constant")
         return found
 
-    def stream(self) -> Stream:
+    def stream(self) -> Flow:
         """The first input, which must depend on the model's input."""
         found = self.value(0)
-        if not isinstance(found, Stream):
+        if not isinstance(found, Flow):
             raise NotTakenError("its first input is a constant, expected values that depend on the model's input")
         return found
 
@@ -269,7 +269,7 @@ def _gemm(call: Call) -> Value:
     return _dense(call, call.stream(), weight, bias)
 
 
-def _dense(call: Call, x: Stream, weight: Constant, bias: Constant | None) -> Stream:
+def _dense(call: Call, x: Flow, weight: Constant, bias: Constant | None) -> Flow:
     """Weights [output, input] over all of a stream's values, as a convolution whose kernel is the image."""
     x.plain()
     if len(weight.shape) != 2:
@@ -322,14 +322,14 @@ def _pads(call: Call) -> tuple[int, int, int, int]:
     return found[0], found[1], found[2], found[3]
 
 
-def _first(x: Stream) -> Stream:
+def _first(x: Flow) -> Flow:
     """[1, row, column, channel] as [1, channel, row, column]."""
     if x.index.ndim != 4:
         raise NotTakenError(f"values have the shape {x.index.shape}, expected rows, columns and channels")
     return replace(x, index=x.index.transpose(0, 3, 1, 2))
 
 
-def _last(x: Stream) -> Stream:
+def _last(x: Flow) -> Flow:
     return replace(x, index=x.index.transpose(0, 2, 3, 1))
 
 
@@ -408,12 +408,12 @@ def _arithmetic(call: Call) -> Value:
     op = call.node.op
     if isinstance(a, Constant) and isinstance(b, Constant):
         return _folded(op, a, b)
-    if isinstance(a, Stream) and isinstance(b, Stream):
+    if isinstance(a, Flow) and isinstance(b, Flow):
         if op not in ("Add", "Sub"):
             raise NotTakenError("both inputs depend on the model's input: needs a product of activations")
         return call.builder.sum_of(a, b if op == "Add" else b.then(Affine((-_ONE,), (_ZERO,))), call.origin)
-    x, constant = (a, b) if isinstance(a, Stream) else (b, a)
-    assert isinstance(x, Stream)
+    x, constant = (a, b) if isinstance(a, Flow) else (b, a)
+    assert isinstance(x, Flow)
     assert isinstance(constant, Constant)
     numbers = x.by_channel(constant, "its constant")
     if x.index.shape != np.broadcast_shapes(x.index.shape, constant.shape):
@@ -479,7 +479,7 @@ def _sqrt(call: Call) -> Value:
 def _neg(call: Call) -> Value:
     call.known()
     x = call.value(0)
-    return x.then(Affine((-_ONE,), (_ZERO,))) if isinstance(x, Stream) else _each(x, lambda v: -v)
+    return x.then(Affine((-_ONE,), (_ZERO,))) if isinstance(x, Flow) else _each(x, lambda v: -v)
 
 
 def _each(constant: Constant, compute: Callable[[Fraction], Fraction]) -> Constant:
@@ -517,7 +517,7 @@ def _moved(call: Call, move: Callable[[Array], Array]) -> Value:
 
 
 def _shape_of(value: Value) -> tuple[int, ...]:
-    return value.index.shape if isinstance(value, Stream) else value.shape
+    return value.index.shape if isinstance(value, Flow) else value.shape
 
 
 def _axes_within(axes: list[int], rank: int) -> tuple[int, ...]:
@@ -591,7 +591,7 @@ def _cast(call: Call) -> Value:
     call.known("to", "saturate")
     x = call.value(0)
     to = call.attribute("to")
-    if isinstance(x, Stream):
+    if isinstance(x, Flow):
         if to not in (1, 11):
             raise NotTakenError(f"it makes values of type {to}, expected float")
         return x
@@ -697,7 +697,7 @@ def _slice(call: Call) -> Value:
 # --- Ends ------------------------------------------------------------------------------------------------------------
 
 
-def _increasing(call: Call) -> Stream:
+def _increasing(call: Call) -> Flow:
     """A stream of one increasing function for all channels."""
     x = call.stream()
     x.plain()

@@ -84,7 +84,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Stream:
+class Flow:
     """A tensor of the model and what is done to its integers: `steps`, by channel, up to the value in the float graph.
 
     `tap`: the tensor's name; None where the model's input is not yet quantised, so that `tensor` has its shape alone.
@@ -107,7 +107,7 @@ class Stream:
         """Channels of the tensor."""
         return self.tensor.shape[-1]
 
-    def moved(self, move: Callable[[Array], Array]) -> "Stream":
+    def moved(self, move: Callable[[Array], Array]) -> "Flow":
         """The same values in another shape of the float graph."""
         self.plain()
         return replace(self, index=move(self.index))
@@ -119,7 +119,7 @@ class Stream:
         if self.ended:
             raise NotTakenError(f"it follows {self.ended}, which only ends a model")
 
-    def then(self, step: Affine) -> "Stream":
+    def then(self, step: Affine) -> "Flow":
         """The stream with a further affine step."""
         self.plain()
         steps = after(self.steps, step)
@@ -128,7 +128,7 @@ class Stream:
             raise NotTakenError(f"it is the last of more than {STEPS_MAX} functions without a quantiser")
         return replace(self, steps=steps)
 
-    def clamped(self, step: Clamp) -> "Stream":
+    def clamped(self, step: Clamp) -> "Flow":
         """The stream with a further clamp."""
         self.plain()
         if len(self.steps) >= STEPS_MAX:
@@ -171,7 +171,7 @@ class Stream:
         return rows, columns, channels
 
 
-Value = Constant | Stream
+Value = Constant | Flow
 
 
 def quantised(constant: Constant, scale: Constant, zero: Constant, low: int, high: int, mode: str) -> Constant:
