@@ -1,6 +1,8 @@
 """Operators on wider feature maps, each against a statement of its own."""
 
 from collections.abc import Iterator
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor, divide
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Rounding, Sign, Tensor, bias_number, divide
+from fxsim.contract.rescaling import rounded
 from fxsim.engines.c import run_c
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError
@@ -30,6 +33,7 @@ from fxsim.operators import (
     Operator,
     OrderedLinear,
     Prelu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -69,6 +73,9 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
                 yield place, limit(nearest(total, int(op.shift[c])), op.out)
             case Prelu():
                 yield place, limit(v if v >= 0 else nearest(v * int(op.weight[c]), int(op.shift[c])), op.out)
+            case Rescale():
+                value = rescaled(v, int(op.multiplier[c]), int(op.shift[c]), str(op.rounding))
+                yield place, limit(value + int(op.bias[c]), op.out)
             case Gate():
                 yield place, v if int(inputs[1][place]) >= int(op.threshold[c]) else 0
             case Concat():
@@ -98,6 +105,29 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
             for place in np.ndindex(x.shape[:-1]):
                 row = x[place].tolist()[: op.classes]
                 yield (*place, 0), row.index(max(row))
+
+
+def rescaled(v: int, multiplier: int, shift: int, rounding: str) -> int:
+    """A product divided by 2^shift, by rational numbers; twice rounded, as gemmlowp's C++ does it."""
+    if rounding == "double":
+        return gemmlowp(v, multiplier, shift)
+    exact = Fraction(v * multiplier, 2**shift)
+    return {
+        "floor": floor(exact),
+        "half_up": floor(exact + Fraction(1, 2)),
+        "half_even": round(exact),
+        "half_away": (-1 if exact < 0 else 1) * floor(abs(exact) + Fraction(1, 2)),
+    }[rounding]
+
+
+def gemmlowp(v: int, multiplier: int, shift: int) -> int:
+    """MultiplyByQuantizedMultiplier: SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT."""
+    left, exponent = max(31 - shift, 0), max(shift - 31, 0)
+    ab = v * 2**left * multiplier
+    moved = ab + (1 << 30 if ab >= 0 else 1 - (1 << 30))
+    high = abs(moved) // 2**31 * (-1 if moved < 0 else 1)  # C++ divides towards zero
+    remainder, threshold = high & ((1 << exponent) - 1), (((1 << exponent) - 1) >> 1) + (high < 0)
+    return (high >> exponent) + (remainder > threshold)
 
 
 def pooled_by_hand(op: SumPool, x: Array) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -141,7 +171,7 @@ def thresholds(draw: st.DrawFn, x: Number, shape: tuple[int, ...]) -> Array:
     return np.clip(rng.integers(x.low - 1, x.high + 2, shape), -(2**31), 2**31 - 1).astype(np.int32)
 
 
-KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax)
+KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale)
 
 
 @st.composite
@@ -180,6 +210,14 @@ def graphs_of(draw: st.DrawFn) -> Graph:
         outputs = draw(st.integers(1, 3))
         bias = draw(arrays_of(out, (outputs,)))
         op = OrderedLinear(weights(outputs, channels), bias, shifts(draw, outputs), out)
+    elif kind is Rescale:
+        multiplier = draw(arrays_of(draw(st.sampled_from([Number(32), Number(8)])), (channels,))).astype(np.int32)
+        places = draw(
+            st.lists(st.one_of(st.integers(0, 12), st.integers(28, 62)), min_size=channels, max_size=channels)
+        )
+        rounding = draw(st.sampled_from(Rounding))
+        bias = draw(arrays_of(bias_number(out), (channels,)))
+        op = Rescale(np.maximum(multiplier, 0), np.array(places, np.uint8), bias, rounding, out=out)
     elif kind is Argmax:
         op = Argmax(draw(st.integers(1, channels)))
     else:
@@ -210,6 +248,26 @@ def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObj
     looped = run_loops(model, x, graph.taps)
     for tap, values in found.items():
         np.testing.assert_array_equal(looped[tap], values, tap)
+
+
+def test_rescaling_of_every_small_product() -> None:
+    """Each rounding of products that are shifted, among them every tie, against rational numbers."""
+    values = np.arange(-200, 201)
+    for rounding in Rounding:
+        for shift in (0, 1, 2, 5, 8):
+            expected = [rescaled(int(v), 3, shift, str(rounding)) for v in values]
+            assert rounded(3 * values, np.int64(shift), rounding).tolist() == expected
+
+
+def test_rescaling_twice_of_ties() -> None:
+    """The two roundings of gemmlowp at and beside the ties of each."""
+    near = np.array([-3, -2, -1, 0, 1, 2, 3])
+    for shift in (30, 31, 32, 33, 40):
+        for half in range(-9, 10):
+            values = half * (1 << 30) + near
+            assert rounded(values, np.int64(shift), Rounding.DOUBLE).tolist() == [
+                gemmlowp(int(v), 1, shift) for v in values
+            ]
 
 
 def test_division_of_every_small_number() -> None:
@@ -285,7 +343,24 @@ def wide() -> Model:
     return Model(Graph(Tensor(AXES, (2, 5, 3), INT16), nodes), "wide")
 
 
-MODELS = {model.name: model for model in (small(), wide())}
+def scales() -> Model:
+    """Sums of 30 bits in other scales, by every rounding, ties among them."""
+    rng = np.random.default_rng(8)
+    weight, places = rng.integers(-32768, 32768, 4).astype(np.int16), np.array([31, 40, 34, 14], np.uint8)
+    bias = rng.integers(-(2**20), 2**20, 4).astype(np.int32)
+    offset = np.array([-7, 0, 100, -300], np.int16)
+    multiplier = np.array([12345, 2**30, 2**26 - 1, 1], np.int32)
+    nodes = [Node("sum", MultiplyAdd(weight, bias, np.zeros(4, np.uint8), 30, Number(30)), (INPUT,))]
+    last = ""
+    for rounding in Rounding:
+        nodes.append(Node(str(rounding), Rescale(multiplier, places, offset, rounding, out=INT16), ("sum",)))
+        if last:
+            nodes.append(Node(f"to_{rounding}", Concat(), (last, str(rounding))))
+        last = nodes[-1].name
+    return Model(Graph(Tensor(AXES, (3, 5, 4), Number(14)), nodes), "scales")
+
+
+MODELS = {model.name: model for model in (small(), wide(), scales())}
 
 
 @pytest.mark.slow
@@ -328,6 +403,7 @@ def test_onnx_computes_every_tap(name: str, tmp_path: Path) -> None:
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 ONE16, ONE8 = np.ones(1, np.int16), np.ones(1, np.uint8)
+ONE32, ZERO8 = np.ones(1, np.int32), np.zeros(1, np.int8)
 ZERO32 = np.zeros(1, np.int32)
 
 
@@ -377,6 +453,26 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "ordered_linear bias reaches from 9 to 9, expected int4",
     ),
     "more classes": (lambda: one(Argmax(2)), "argmax over 2 classes cannot take an input of shape"),
+    "a multiplier below 0": (
+        lambda: Rescale(-ONE32, ONE8, ZERO8), "rescale multiplier reaches down to -1, expected 0 or more",
+    ),
+    "a shift of 63": (lambda: Rescale(ONE32, ONE8 * np.uint8(63), ZERO8), "rescale shift reaches 63, expected 0 to 62"),
+    "a bias for another format": (
+        lambda: Rescale(ONE32, ONE8, ZERO8, out=UINT8), "rescale bias has type int8, expected int16",
+    ),
+    "biases for two": (
+        lambda: Rescale(ONE32, ONE8, np.zeros(2, np.int8)), r"rescale bias has shape \(2,\), expected 1 channels",
+    ),
+    "a rounding of its own": (
+        lambda: Rescale(ONE32, ONE8, ZERO8, "up"), "rescale rounding is 'up', expected half_up or half_even or",  # type: ignore[arg-type]
+    ),
+    "scaled sums that do not fit": (
+        lambda: one(Rescale(ONE32 * np.int32(2**31 - 1), ONE8, ZERO8, acc_bits=40)), "which needs 47 bits",
+    ),
+    "scales of more channels": (
+        lambda: one(Rescale(np.ones(2, np.int32), np.ones(2, np.uint8), np.zeros(2, np.int8))),
+        "rescale input has shape .*, expected 2 channels",
+    ),
     "no class": (lambda: Argmax(0), "argmax is over 0 classes, expected at least 1"),
 }  # fmt: skip
 

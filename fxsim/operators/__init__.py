@@ -18,14 +18,16 @@ from fxsim.operators.ordered_linear import OrderedLinear
 from fxsim.operators.pool import Pool
 from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
+from fxsim.operators.rescale import Rescale
 from fxsim.operators.sum_pool import SumPool
 from fxsim.operators.threshold import Threshold
 from fxsim.operators.weighted_add import WeightedAdd
 
 FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
+    Rescale,
 )  # fmt: skip
-"""Operators of networks of few bits on wider feature maps: most rooms refuse them all, for one reason."""
+"""Operators of networks of few bits on wider feature maps, and of scales: most rooms refuse all, for one reason."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
@@ -57,6 +59,7 @@ __all__ = [
     "Pool",
     "Prelu",
     "Relu",
+    "Rescale",
     "Shape",
     "SumPool",
     "Threshold",

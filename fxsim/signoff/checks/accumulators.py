@@ -26,6 +26,7 @@ from fxsim.operators import (
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -103,6 +104,10 @@ def _weighted_add(op: WeightedAdd, channel: int, x: Number, r: Number) -> Sequen
     return [(int(op.weight[0, channel]), x), (int(op.weight[1, channel]), r)]
 
 
+def _rescale(op: Rescale, channel: int, x: Number) -> Sequence[Term]:
+    return [(int(op.multiplier[channel]), x)]
+
+
 def _window(op: SumPool, _channel: int, x: Number) -> Sequence[Term]:
     return op.kernel[0] * op.kernel[1] * [(1, x)]
 
@@ -131,6 +136,7 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         SumPool: _window,
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
+        Rescale: _rescale,
     },
 )
 """Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""
