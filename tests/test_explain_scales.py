@@ -29,7 +29,8 @@ CONV = Conv(RNG.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8), padding=(1, 1
 # A 24-bit scale, one that makes ties, one of two roundings, and a small one.
 SCALES = np.array([12345678, 1 << 20, 1518500249, 9437184], np.int32)
 SHIFTS = np.array([35, 28, 42, 34], np.uint8)
-RESCALE = Rescale(SCALES, SHIFTS, np.array([3, -5, 0, 11], np.int8))
+ADDENDS = np.array([1000, -2000, 0, 33333], np.int32)
+RESCALE = Rescale(ADDENDS, SCALES, SHIFTS, np.array([3, -5, 0, 11], np.int8))
 
 
 def model_of(rounding: Rounding) -> Model:
@@ -52,10 +53,10 @@ def each(one: Callable[[int, int], int], saturated: bool = True) -> Array:
     return made
 
 
-def exact(v: int, c: int, shift: int = 0, of: int | None = None) -> Fraction:
-    """A sum in the other scale, of this or another channel's, without a rounding."""
+def exact(v: int, c: int, shift: int = 0, of: int | None = None, added: bool = True) -> Fraction:
+    """A sum with its addend in the other scale, of this or another channel's, without a rounding."""
     scale = c if of is None else of
-    return Fraction(v * int(SCALES[scale]), 2 ** (int(SHIFTS[scale]) + shift))
+    return Fraction((v + (int(ADDENDS[c]) if added else 0)) * int(SCALES[scale]), 2 ** (int(SHIFTS[scale]) + shift))
 
 
 def biased(value: int, c: int) -> int:
@@ -68,10 +69,13 @@ FAULTS: dict[str, tuple[str, Callable[[], Array]]] = {
     "floor": ("rounding_floor", lambda: each(lambda v, c: biased(floor(exact(v, c)), c))),
     "half up": ("rounding_half_up", lambda: each(lambda v, c: biased(floor(exact(v, c) + HALF), c))),
     "half away": ("rounding_half_away", lambda: each(
-        lambda v, c: biased((1 if v >= 0 else -1) * floor(abs(exact(v, c)) + HALF), c)
+        lambda v, c: biased((1 if exact(v, c) >= 0 else -1) * floor(abs(exact(v, c)) + HALF), c)
     )),
     "towards zero": ("rounding_toward_zero", lambda: each(lambda v, c: biased(int(exact(v, c)), c))),
-    "twice": ("double_rounding", lambda: each(lambda v, c: biased(gemmlowp(v, int(SCALES[c]), int(SHIFTS[c])), c))),
+    "twice": ("double_rounding", lambda: each(
+        lambda v, c: biased(gemmlowp(v + int(ADDENDS[c]), int(SCALES[c]), int(SHIFTS[c])), c)
+    )),
+    "no bias": ("addend_dropped", lambda: each(lambda v, c: biased(round(exact(v, c, added=False)), c))),
     "no zero point": ("bias_dropped", lambda: each(lambda v, c: round(exact(v, c)))),
     "shift of one more": ("shift_plus_one", lambda: each(lambda v, c: biased(round(exact(v, c, 1)), c))),
     "shift of one less": ("shift_minus_one", lambda: each(lambda v, c: biased(round(exact(v, c, -1)), c))),
@@ -97,7 +101,9 @@ def test_a_float_scale_is_named() -> None:
     multiplier = (1 << 24) - 1
     zero, one = np.zeros(1, np.int16), np.ones(1, np.int16)
     sums = MultiplyAdd(one * np.int16(509), np.ones(1, np.int32), np.zeros(1, np.uint8), 26, Number(26))
-    scaled = Rescale(np.array([multiplier], np.int32), np.array([34], np.uint8), zero, out=Number(16))
+    scaled = Rescale(
+        np.zeros(1, np.int32), np.array([multiplier], np.int32), np.array([34], np.uint8), zero, out=Number(16)
+    )
     graph = Graph(
         Tensor((ROW, COLUMN, CHANNEL), (1, 4096, 1), Number(16)),
         (Node("sums", sums, (INPUT,)), Node("y", scaled, ("sums",))),

@@ -74,7 +74,7 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
             case Prelu():
                 yield place, limit(v if v >= 0 else nearest(v * int(op.weight[c]), int(op.shift[c])), op.out)
             case Rescale():
-                value = rescaled(v, int(op.multiplier[c]), int(op.shift[c]), str(op.rounding))
+                value = rescaled(v + int(op.addend[c]), int(op.multiplier[c]), int(op.shift[c]), str(op.rounding))
                 yield place, limit(value + int(op.bias[c]), op.out)
             case Gate():
                 yield place, v if int(inputs[1][place]) >= int(op.threshold[c]) else 0
@@ -216,8 +216,9 @@ def graphs_of(draw: st.DrawFn) -> Graph:
             st.lists(st.one_of(st.integers(0, 12), st.integers(28, 62)), min_size=channels, max_size=channels)
         )
         rounding = draw(st.sampled_from(Rounding))
+        addend = draw(arrays_of(draw(st.sampled_from([Number(30), Number(8)])), (channels,))).astype(np.int32)
         bias = draw(arrays_of(bias_number(out), (channels,)))
-        op = Rescale(np.maximum(multiplier, 0), np.array(places, np.uint8), bias, rounding, out=out)
+        op = Rescale(addend, np.maximum(multiplier, 0), np.array(places, np.uint8), bias, rounding, out=out)
     elif kind is Argmax:
         op = Argmax(draw(st.integers(1, channels)))
     else:
@@ -348,12 +349,13 @@ def scales() -> Model:
     rng = np.random.default_rng(8)
     weight, places = rng.integers(-32768, 32768, 4).astype(np.int16), np.array([31, 40, 34, 14], np.uint8)
     bias = rng.integers(-(2**20), 2**20, 4).astype(np.int32)
+    addend = np.array([0, 2**29, -(2**25), -77], np.int32)
     offset = np.array([-7, 0, 100, -300], np.int16)
     multiplier = np.array([12345, 2**30, 2**26 - 1, 1], np.int32)
     nodes = [Node("sum", MultiplyAdd(weight, bias, np.zeros(4, np.uint8), 30, Number(30)), (INPUT,))]
     last = ""
     for rounding in Rounding:
-        nodes.append(Node(str(rounding), Rescale(multiplier, places, offset, rounding, out=INT16), ("sum",)))
+        nodes.append(Node(str(rounding), Rescale(addend, multiplier, places, offset, rounding, out=INT16), ("sum",)))
         if last:
             nodes.append(Node(f"to_{rounding}", Concat(), (last, str(rounding))))
         last = nodes[-1].name
@@ -454,23 +456,26 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "more classes": (lambda: one(Argmax(2)), "argmax over 2 classes cannot take an input of shape"),
     "a multiplier below 0": (
-        lambda: Rescale(-ONE32, ONE8, ZERO8), "rescale multiplier reaches down to -1, expected 0 or more",
+        lambda: Rescale(ZERO32, -ONE32, ONE8, ZERO8), "rescale multiplier reaches down to -1, expected 0 or more",
     ),
-    "a shift of 63": (lambda: Rescale(ONE32, ONE8 * np.uint8(63), ZERO8), "rescale shift reaches 63, expected 0 to 62"),
+    "a shift of 63": (
+        lambda: Rescale(ZERO32, ONE32, ONE8 * np.uint8(63), ZERO8), "rescale shift reaches 63, expected 0 to 62",
+    ),
     "a bias for another format": (
-        lambda: Rescale(ONE32, ONE8, ZERO8, out=UINT8), "rescale bias has type int8, expected int16",
+        lambda: Rescale(ZERO32, ONE32, ONE8, ZERO8, out=UINT8), "rescale bias has type int8, expected int16",
     ),
     "biases for two": (
-        lambda: Rescale(ONE32, ONE8, np.zeros(2, np.int8)), r"rescale bias has shape \(2,\), expected 1 channels",
+        lambda: Rescale(ZERO32, ONE32, ONE8, np.zeros(2, np.int8)),
+        r"rescale bias has shape \(2,\), expected 1 channels",
     ),
     "a rounding of its own": (
-        lambda: Rescale(ONE32, ONE8, ZERO8, "up"), "rescale rounding is 'up', expected half_up or half_even or",  # type: ignore[arg-type]
+        lambda: Rescale(ZERO32, ONE32, ONE8, ZERO8, "up"), "rescale rounding is 'up', expected half_up or half_even or",  # type: ignore[arg-type]
     ),
     "scaled sums that do not fit": (
-        lambda: one(Rescale(ONE32 * np.int32(2**31 - 1), ONE8, ZERO8, acc_bits=40)), "which needs 47 bits",
+        lambda: one(Rescale(ZERO32, ONE32 * np.int32(2**31 - 1), ONE8, ZERO8, acc_bits=40)), "which needs 47 bits",
     ),
     "scales of more channels": (
-        lambda: one(Rescale(np.ones(2, np.int32), np.ones(2, np.uint8), np.zeros(2, np.int8))),
+        lambda: one(Rescale(np.zeros(2, np.int32), np.ones(2, np.int32), np.ones(2, np.uint8), np.zeros(2, np.int8))),
         "rescale input has shape .*, expected 2 channels",
     ),
     "no class": (lambda: Argmax(0), "argmax is over 0 classes, expected at least 1"),

@@ -53,11 +53,17 @@ def rounded(v: Integers, shift: Integers, rounding: Rounding) -> Int64:
 
 
 def rescale(
-    x: Integers, multiplier: Integers, shift: UInt8, bias: Integers, rounding: Rounding, out: Number = INT8
+    x: Integers,
+    addend: Integers,
+    multiplier: Integers,
+    shift: UInt8,
+    bias: Integers,
+    rounding: Rounding,
+    out: Number = INT8,
 ) -> Integers:
-    """y[..., c] = saturate(round(x[..., c] * multiplier[c] / 2^shift[c]) + bias[c]).
+    """y[..., c] = saturate(round((x[..., c] + addend[c]) * multiplier[c] / 2^shift[c]) + bias[c]).
 
-    `multiplier`, `shift`, `bias` are [C].
+    `addend`, `multiplier`, `shift`, `bias` are [C].
     """
-    product = x.astype(np.int64) * multiplier.astype(np.int64)
+    product = (x.astype(np.int64) + addend) * multiplier.astype(np.int64)
     return saturate(rounded(product, shift, rounding) + bias, out)

@@ -280,11 +280,11 @@ def _nearest(v, shift, ties):
     return floor + 1
 
 
-def _rescale(x, multiplier, shift, bias, rounding, low, high, y):
+def _rescale(x, addend, multiplier, shift, bias, rounding, low, high, y):
     """Rounding 0 to 2 to the nearest, as `_nearest` breaks ties, 3 to the floor, 4 twice."""
     for t in range(x.shape[0]):
         for c in range(x.shape[1]):
-            value = np.int64(x[t, c]) * np.int64(multiplier[c])
+            value = (np.int64(x[t, c]) + np.int64(addend[c])) * np.int64(multiplier[c])
             places = np.int64(shift[c])
             if rounding == 3:
                 value = value >> places
@@ -432,7 +432,7 @@ def _run_rescale(op: Rescale, low: int, high: int, x: Int32) -> Int32:
     rows = _rows(x)
     roundings = (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR, Rounding.DOUBLE)
     rounding = roundings.index(op.rounding)
-    return _call(_rescale, rows.shape, rows, op.multiplier, op.shift, op.bias, rounding, low, high)
+    return _call(_rescale, rows.shape, rows, op.addend, op.multiplier, op.shift, op.bias, rounding, low, high)
 
 
 def _run_argmax(op: Argmax, _low: int, _high: int, x: Int32) -> Int32:

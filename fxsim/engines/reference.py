@@ -123,7 +123,7 @@ def _ordered_linear(op: OrderedLinear, x: Integers) -> Integers:
 
 
 def _rescale(op: Rescale, x: Integers) -> Integers:
-    return contract.rescale(x, op.multiplier, op.shift, op.bias, op.rounding, op.out)
+    return contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out)
 
 
 def _argmax(op: Argmax, x: Integers) -> Integers:

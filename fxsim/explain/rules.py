@@ -289,7 +289,7 @@ COMPUTE: OperatorTable[Callable[..., Integers]] = OperatorTable(
         Flatten: lambda op, _, x: contract.flatten(x, op.order),
         SumPool: _sum_pool,
         OrderedLinear: lambda op, _, x: contract.ordered_linear(x, op.weight, op.bias, op.shift, op.out),
-        Rescale: lambda op, _, x: contract.rescale(x, op.multiplier, op.shift, op.bias, op.rounding, op.out),
+        Rescale: lambda op, _, x: contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out),
         Argmax: lambda op, _, x: contract.argmax(x, op.classes, op.out),
     },
 )

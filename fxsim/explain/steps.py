@@ -275,14 +275,15 @@ def _rescale(node: Node, inputs: list[Int64], at: Place) -> Made:
     op = node.op
     assert isinstance(op, Rescale)
     x, channel = int(inputs[0][at]), at[-1]
-    multiplier, shift, bias = int(op.multiplier[channel]), int(op.shift[channel]), int(op.bias[channel])
-    product = x * multiplier
-    quotient = int(rounded(np.int64(product), np.int64(shift), op.rounding))
+    addend, multiplier = int(op.addend[channel]), int(op.multiplier[channel])
+    shift, bias = int(op.shift[channel]), int(op.bias[channel])
+    product = (x + addend) * multiplier
+    quotient = int(rounded(np.array(product), np.array(shift), op.rounding))
     value = quotient + bias
     steps = [
-        Step("product", f"{x:,}*{multiplier:,} = {product:,}"),
+        Step("product", f"({x:,} {_signed(addend)})*{multiplier:,} = {product:,}"),
         Step("rounded", f"{product:,} / 2^{shift}, {op.rounding}: {quotient:,}"),
-        Step("bias", f"{quotient:,} + {bias:,} = {value:,}"),
+        Step("bias", f"{quotient:,} {_signed(bias)} = {value:,}"),
     ]
     return steps, min(max(value, op.out.low), op.out.high), value
 

@@ -25,12 +25,12 @@ def roundings(case: Case) -> Iterator[Change]:
 
 
 def _made(op: Rescale, x: Int64) -> Int64:
-    values = contract.rescale(x, op.multiplier, op.shift, op.bias, op.rounding, op.out)
+    values = contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out)
     return values.astype(np.int64)
 
 
 def _toward_zero(op: Rescale, x: Int64) -> Int64:
-    product = x * op.multiplier
+    product = (x + op.addend) * op.multiplier
     quotient = np.sign(product) * (np.abs(product) >> op.shift.astype(np.int64))
     return contract.saturate(quotient + op.bias, op.out).astype(np.int64)
 
@@ -42,13 +42,15 @@ def float_scale(case: Case) -> Iterator[Change]:
 
 def _in_float32(op: Rescale, x: Int64) -> Int64:
     scale = np.ldexp(op.multiplier.astype(np.float32), -op.shift.astype(np.int32))
-    product = np.rint(x.astype(np.float32) * scale.astype(np.float32)).astype(np.int64)
+    product = np.rint((x + op.addend).astype(np.float32) * scale.astype(np.float32)).astype(np.int64)
     return contract.saturate(product + op.bias, op.out).astype(np.int64)
 
 
 def constants(case: Case) -> Iterator[Change]:
     """A bias that is dropped, shifts of one more or less, and the first channel's scale for all of them."""
     op = case.op
+    if op.addend.any():
+        yield Change("addend_dropped", {"instead": partial(_made, replace(op, addend=np.zeros_like(op.addend)))})
     if op.bias.any():
         yield Change("bias_dropped", {"instead": partial(_made, replace(op, bias=np.zeros_like(op.bias)))})
     if op.shift.max() < RESCALE_SHIFT_MAX:
@@ -68,7 +70,7 @@ def overflow(case: Case) -> Iterator[Change]:
 
 
 def _wrapped(op: Rescale, x: Int64) -> Int64:
-    wide = rounded(x * op.multiplier, op.shift, op.rounding) + op.bias
+    wide = rounded((x + op.addend) * op.multiplier, op.shift, op.rounding) + op.bias
     return wrapped(wide, op.out)
 
 

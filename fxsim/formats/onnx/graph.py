@@ -522,7 +522,8 @@ def _rescale(builder: _Builder, node: Node) -> None:
     name = node.name
     wide = builder.apply("Cast", node.inputs, f"{name}/int64", to=TensorProto.INT64)
     multiplier = builder.tensor(f"{name}/multiplier", op.multiplier.astype(np.int64))
-    value = builder.apply("Mul", (wide, multiplier), f"{name}/product")
+    moved = builder.apply("Add", (wide, builder.tensor(f"{name}/addend", op.addend.astype(np.int64))), f"{name}/sum")
+    value = builder.apply("Mul", (moved, multiplier), f"{name}/product")
     shift = op.shift.astype(np.int64)
     if op.rounding is Rounding.DOUBLE:
         first = np.minimum(shift, 31)
@@ -531,7 +532,7 @@ def _rescale(builder: _Builder, node: Node) -> None:
     else:
         value = _quotient(builder, value, shift, op.rounding, name)
     bias = builder.tensor(f"{name}/bias", op.bias.astype(np.int64))
-    builder.saturate(builder.apply("Add", (value, bias), f"{name}/moved"), np.int64, name)
+    builder.saturate(builder.apply("Add", (value, bias), f"{name}/biased"), np.int64, name)
 
 
 def _quotient(builder: _Builder, value: str, shift: Array, rounding: Rounding, what: str) -> str:

@@ -41,15 +41,34 @@ class NearTie:
         return f"{self.node} channel {self.channel} step {self.step} at {self.integer}: {self.distance:.2g}"
 
 
+@dataclass(frozen=True)
+class Product:
+    """The parts of the sums of a product: the scale of its inputs, those of its weights, and its bias, by output.
+
+    `inside`: what the inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
+    """
+
+    scale: Fraction
+    scales: list[Fraction]
+    inside: list[int] | None
+    bias: list[Fraction]
+    stream: Flow
+
+
 @dataclass
 class Builder:
-    """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties."""
+    """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties.
+
+    `products`: by tap; `requantised`: how many results were brought to 8 bits by multipliers (True) and by thresholds.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     input: Tensor | None = None
     about_input: str = ""
     origins: dict[str, str] = field(default_factory=dict)
     near: list[NearTie] = field(default_factory=list)
+    products: dict[str, Product] = field(default_factory=dict)
+    requantised: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     _counts: dict[str, int] = field(default_factory=dict)
     _values: int = 0
 
@@ -115,12 +134,13 @@ class Builder:
         added = [Fraction(v) for v in bias.fractions()] if bias is not None else [_ZERO]
         if len(added) not in (1, outputs):
             raise NotTakenError(f"its bias has {len(added)} numbers, expected {outputs}")
-        offsets = []
+        offsets, insides = [], []
         for o in range(outputs):
             first = (o // share) * each if share else 0
             inside = sum(
                 (int(totals[o, c]) * affine.of(first + c)[1] for c in range(each) if affine.of(first + c)[1]), _ZERO
             )
+            insides.append(inside)
             offsets.append(scales[o] * inside + added[o if len(added) > 1 else 0])
         shaped = integers.reshape(weight.shape).astype(np.int8)
         low, high = worst_case_sums(shaped.reshape(outputs, -1), x.tensor.number)
@@ -131,7 +151,9 @@ class Builder:
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
-        return Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+        found = Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, found)
+        return found
 
     # --- Windows -----------------------------------------------------------------------------------------------------
 
@@ -271,6 +293,12 @@ def number_of(integers: set[int]) -> Number:
     if min(integers) < 0:
         return Number(max(2, bits_needed(min(integers), max(integers))))
     return Number(max(1, max(integers).bit_length()), Sign.UNSIGNED)
+
+
+def _whole(numbers: list[Fraction], unit: Fraction) -> list[int] | None:
+    """Numbers in a unit, where all are whole numbers of it."""
+    found = [number / unit for number in numbers]
+    return [int(number) for number in found] if all(number.denominator == 1 for number in found) else None
 
 
 def _made(make: Callable[[], Operator]) -> Operator:

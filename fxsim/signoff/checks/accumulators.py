@@ -105,7 +105,8 @@ def _weighted_add(op: WeightedAdd, channel: int, x: Number, r: Number) -> Sequen
 
 
 def _rescale(op: Rescale, channel: int, x: Number) -> Sequence[Term]:
-    return [(int(op.multiplier[channel]), x)]
+    multiplier = int(op.multiplier[channel])
+    return [(multiplier, x), (multiplier * int(op.addend[channel]), _One())]
 
 
 def _window(op: SumPool, _channel: int, x: Number) -> Sequence[Term]:
