@@ -32,6 +32,7 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
+    Pad,
     Prelu,
     Rescale,
     SumPool,
@@ -92,6 +93,12 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
     match op:
         case Concat():
             yield from (((*place[:-1], x.shape[-1] + place[-1]), int(v)) for place, v in np.ndenumerate(inputs[1]))
+        case Pad():
+            top, left, bottom, right = op.padding
+            rows, columns, channels = x.shape
+            for i, j, c in np.ndindex(rows + top + bottom, columns + left + right, channels):
+                outside = i < top or i >= top + rows or j < left or j >= left + columns
+                yield (i, j, c), int(op.value[c] if outside else x[i - top, j - left, c])
         case SumPool():
             yield from pooled_by_hand(op, x)
         case OrderedLinear():
@@ -171,7 +178,7 @@ def thresholds(draw: st.DrawFn, x: Number, shape: tuple[int, ...]) -> Array:
     return np.clip(rng.integers(x.low - 1, x.high + 2, shape), -(2**31), 2**31 - 1).astype(np.int32)
 
 
-KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale)
+KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale, Pad)
 
 
 @st.composite
@@ -219,6 +226,8 @@ def graphs_of(draw: st.DrawFn) -> Graph:
         addend = draw(arrays_of(draw(st.sampled_from([Number(30), Number(8)])), (channels,))).astype(np.int32)
         bias = draw(arrays_of(bias_number(out), (channels,)))
         op = Rescale(addend, np.maximum(multiplier, 0), np.array(places, np.uint8), bias, rounding, out=out)
+    elif kind is Pad:
+        op = Pad(draw(arrays_of(x, (channels,))).astype(np.int32), tuple(draw(st.integers(0, 3)) for _ in range(4)))  # type: ignore[arg-type]  # of four
     elif kind is Argmax:
         op = Argmax(draw(st.integers(1, channels)))
     else:
@@ -318,7 +327,8 @@ def small(seed: int = 11) -> Model:
         Node("both", WeightedAdd(ints(-900, 900, 2, 4), shift(4)), ("msb", "lsb")),
         Node("slope", Prelu(ints(-300, 300, 4), shift(4), out=Number(14)), ("both",)),
         Node("twice", Concat(), ("slope", "slope")),
-        Node("even", MaxPool((1, 1), (2, 2)), ("twice",)),
+        Node("around", Pad(ints(-99, 99, 8, kind=np.int32), (1, 0, 1, 2)), ("twice",)),
+        Node("even", MaxPool((3, 3), (2, 2)), ("around",)),
         Node("mean", SumPool((2, 2), (2, 2), 3, Division.ZERO, True, 15), ("twice",)),
         Node("sum", Add(17, INT16), ("even", "mean")),
         Node("half", SumPool((1, 3), (1, 3), 6, Division.HALF_UP, out=Number(15)), ("sum",)),
@@ -478,6 +488,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: one(Rescale(np.zeros(2, np.int32), np.ones(2, np.int32), np.ones(2, np.uint8), np.zeros(2, np.int8))),
         "rescale input has shape .*, expected 2 channels",
     ),
+    "a value beyond": (
+        lambda: one(Pad(ZERO32 - np.int32(40000), (1, 1, 1, 1))),
+        "pad value reaches from -40000 to -40000, expected int16",
+    ),
+    "values for two": (lambda: one(Pad(np.zeros(2, np.int32), (1, 1, 1, 1))), "pad of 2 channels takes their rows and"),
+    "rows below none": (lambda: Pad(ZERO32, (0, 0, -1, 0)), r"pad padding is \(0, 0, -1, 0\), expected 4 numbers of 0"),
     "no class": (lambda: Argmax(0), "argmax is over 0 classes, expected at least 1"),
 }  # fmt: skip
 

@@ -544,7 +544,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "its weights are no integers and no Quant gives them",
     ),
     "wide weights": (
-        one(lambda m, x: m.node("Conv", x, m.constant(np.full((1, 2, 1, 1), 200)))), "need more than 8 bits with a sig",
+        one(lambda m, x: m.node("Conv", x, m.constant(np.full((1, 2, 1, 1), 256)))), "weights are beyond -255 to 255",
     ),
     "scale of inputs": (
         one(lambda m, x: m.node("Conv", x, m.weight(2, 2, 1, 1, scale=[[[[0.5]], [[0.25]]]]))),

@@ -37,6 +37,7 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
@@ -297,6 +298,15 @@ def _rescale(x, addend, multiplier, shift, bias, rounding, low, high, y):
             y[t, c] = _saturate(value + bias[c], low, high)
 
 
+def _pad(x, value, top, left, y):
+    for n in range(y.shape[0]):
+        for row in range(y.shape[1]):
+            for column in range(y.shape[2]):
+                inside = 0 <= row - top < x.shape[1] and 0 <= column - left < x.shape[2]
+                for c in range(y.shape[3]):
+                    y[n, row, column, c] = x[n, row - top, column - left, c] if inside else value[c]
+
+
 def _argmax(x, classes, y):
     for t in range(x.shape[0]):
         best = 0
@@ -435,6 +445,12 @@ def _run_rescale(op: Rescale, low: int, high: int, x: Int32) -> Int32:
     return _call(_rescale, rows.shape, rows, op.addend, op.multiplier, op.shift, op.bias, rounding, low, high)
 
 
+def _run_pad(op: Pad, _low: int, _high: int, x: Int32) -> Int32:
+    top, left, bottom, right = op.padding
+    shape = (len(x), x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
+    return _call(_pad, shape, x, op.value, top, left)
+
+
 def _run_argmax(op: Argmax, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_argmax, (len(_rows(x)), 1), _rows(x), op.classes)
 
@@ -446,7 +462,7 @@ LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
         Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold, Encode: _run_encode,
         MultiplyAdd: _run_multiply_add, WeightedAdd: _run_weighted_add, Prelu: _run_prelu, Gate: _run_gate,
         Concat: _run_concat, Flatten: _run_flatten, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
-        Argmax: _run_argmax, Rescale: _run_rescale,
+        Argmax: _run_argmax, Rescale: _run_rescale, Pad: _run_pad,
     },
 )  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""

@@ -15,6 +15,7 @@ from fxsim.operators.lut import Lut
 from fxsim.operators.max_pool import MaxPool
 from fxsim.operators.multiply_add import MultiplyAdd
 from fxsim.operators.ordered_linear import OrderedLinear
+from fxsim.operators.pad import Pad
 from fxsim.operators.pool import Pool
 from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
@@ -25,7 +26,7 @@ from fxsim.operators.weighted_add import WeightedAdd
 
 FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
-    Rescale,
+    Rescale, Pad,
 )  # fmt: skip
 """Operators of networks of few bits on wider feature maps, and of scales: most rooms refuse all, for one reason."""
 
@@ -56,6 +57,7 @@ __all__ = [
     "Operator",
     "OperatorTable",
     "OrderedLinear",
+    "Pad",
     "Pool",
     "Prelu",
     "Relu",

@@ -32,6 +32,7 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
@@ -515,6 +516,20 @@ def _ordered_linear(builder: _Builder, node: Node) -> None:
     builder.narrow(acc, name)
 
 
+def _pad(builder: _Builder, node: Node) -> None:
+    """The image within its constants: what is inside is chosen by a mask, as Pad takes one number for all channels."""
+    op = node.op
+    assert isinstance(op, Pad)
+    name, (rows, columns, _) = node.name, builder.graph.shapes[node.name]
+    top, left, bottom, right = op.padding
+    ends = builder.sizes(0, top, left, 0, 0, bottom, right, 0)
+    wide = builder.apply("Pad", (builder.int32(node.inputs[0]), ends), f"{name}/zeros")
+    inside = np.zeros((rows, columns, 1), np.bool_)
+    inside[top : rows - bottom, left : columns - right] = True
+    mask, value = builder.tensor(f"{name}/inside", inside), builder.tensor(f"{name}/value", op.value)
+    builder.narrow(builder.apply("Where", (mask, wide, value), f"{name}/padded"), name)
+
+
 def _rescale(builder: _Builder, node: Node) -> None:
     """The product in int64, divided by 2^s with its rest; what the rest makes of the quotient is the rounding's."""
     op = node.op
@@ -580,6 +595,6 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
-        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
     },
 )  # fmt: skip

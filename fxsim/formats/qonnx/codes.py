@@ -6,13 +6,16 @@ from fractions import Fraction
 
 import numpy as np
 
+from fxsim.formats.qonnx import nodes
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, rounding_boundary
 from fxsim.formats.qonnx.int8 import (
     Float32,
+    Operand,
     Scale,
     bias_codes,
     centred_codes,
     centred_weight,
+    joined,
     levels_of,
     product_scale,
     requantised,
@@ -40,6 +43,10 @@ def _quantize_linear(call: Call) -> Value:
     x = call.stream()
     to = _scale(call, 1, "its result")
     scale, zero = to.one
+    if x.parts is not None:
+        first, second = (_operand(part) for part in x.parts)
+        exact = Fraction(float(scale))
+        return joined(call.builder, first, second, exact, zero, to.number, call.origin, x.rectified)
     product = call.builder.products.get(x.tap or "")
     if product is not None and x.tap is not None:
         kept = _rectified(x, product.stream, zero == to.number.low)
@@ -55,6 +62,23 @@ def _quantize_linear(call: Call) -> Value:
     edges = [rounding_boundary("ROUND", level - zero) for level in levels[1:]]
     boundaries = [[Boundary(edge.value * exact, edge.strict) for edge in edges]]
     return call.builder.steps(x, boundaries, [exact], levels, to.number, Affine((_ONE,), (_ZERO,)), call.origin)
+
+
+def _operand(x: Flow) -> Operand:
+    """A stream of values as codes and their scale; NotTakenError where its zero is none of its integers."""
+    affine = x.affine("it")
+    offset = affine.offset[0] / affine.scale[0]
+    if len(set(affine.scale)) > 1 or len(set(affine.offset)) > 1 or affine.scale[0] <= 0 or offset.denominator != 1:
+        raise NotTakenError("it adds values whose zero is no code, or with a scale for each channel")
+    return Operand(replace(x, steps=(Affine((_ONE,), (offset,)),)), affine.scale[0])
+
+
+def _relu(call: Call) -> Value:
+    """A ReLU, also of a sum of two scales."""
+    x = call.value(0)
+    if isinstance(x, Flow) and x.parts is not None:
+        return replace(x, rectified=True)
+    return nodes.HANDLERS["Relu"](call)
 
 
 def _rectified(x: Flow, sums: Flow, redundant: bool) -> bool:
@@ -174,6 +198,30 @@ def _sums_of(call: Call, sums: Flow) -> None:
     call.builder.origins[sums.tap] = f"sums of {call.origin}"
 
 
+# --- Sums of codes ---------------------------------------------------------------------------------------------------
+
+
+def _qlinear_add(call: Call) -> Value:
+    """Microsoft's: the sum of two dequantised values, quantised; exact in the reals of the scales."""
+    call.known()
+    a, b, y = _scale(call, 1, "its first input"), _scale(call, 4, "its second input"), _scale(call, 6, "its result")
+    streams = []
+    for at, of in ((0, a), (3, b)):
+        found = call.value(at)
+        if not isinstance(found, Flow):
+            raise NotTakenError("one of its inputs is a constant, expected values that depend on the model's input")
+        streams.append(Operand(centred_codes(found, of.one[1]), Fraction(float(of.one[0]))))
+    # Zero points may be constants by themselves.
+    first, second = (replace(s, stream=_offset(s.stream)) for s in streams)
+    return joined(
+        call.builder, first, second, Fraction(float(y.one[0])), y.one[1], y.number, call.origin, rectified=False
+    )
+
+
+def _offset(x: Flow) -> Flow:
+    return x if x.steps else replace(x, steps=(Affine((_ONE,), (_ZERO,)),))
+
+
 # --- Means of codes --------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +247,8 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "QLinearConv": _qlinear_conv,
     "QLinearMatMul": _qlinear_mat_mul,
     "QGemm": _q_gemm,
+    "QLinearAdd": _qlinear_add,
+    "Relu": _relu,
     "QLinearGlobalAveragePool": _qlinear_global_average_pool,
 }
 """The function of each operator, by its name in whatever domain."""

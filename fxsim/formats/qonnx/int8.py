@@ -2,9 +2,11 @@
 
 The rule of `QLinearConv` and its like, y = saturate(rint(float32(acc) * m) + zero) with a float32 m, is monotone in
 acc. So it is 255 boundaries at most, which are found by bisection for each channel. A multiplier and a shift are taken
-where they have the same boundaries for every sum that can be, thresholds where they do not: equal for all sums.
+where there are some that have the same boundaries, thresholds where there are none: equal for every sum that can be.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -16,13 +18,13 @@ from fxsim.contract.number import INT32, UINT8
 from fxsim.formats.qonnx.build import Builder
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError
-from fxsim.operators import Rescale, Threshold
+from fxsim.operators import Rescale, Threshold, WeightedAdd
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-_MULTIPLIER_BITS = 24
-"""Significant bits of a float32, so that every one is a multiplier of 24 bits and a shift."""
+_MULTIPLIER_BITS = 29
+"""Bits of a multiplier: with a sum of 32 bits and a bias the product has at most 62."""
 _SHIFT_MAX = 62
 _ONE, _ZERO = Fraction(1), Fraction(0)
 
@@ -106,13 +108,42 @@ def boundaries(low: Int64, high: Int64, multiplier: Float32, zero: int, number: 
     return reached
 
 
-def multiplier_of(multiplier: np.float32) -> tuple[int, int] | None:
-    """Whole number of at most 24 bits and shift of 0 to 62 whose quotient is a positive float32; None without such."""
-    exact = Fraction(float(multiplier))
-    shift = exact.denominator.bit_length() - 1
-    if exact.numerator.bit_length() > _MULTIPLIER_BITS or shift > _SHIFT_MAX:
+def multiplier_for(low: int, high: int, reached: list[int], zero: int, number: Number) -> tuple[int, int] | None:
+    """Whole number of at most 29 bits and shift of 0 to 62 that have these boundaries; None where none is found.
+
+    `reached`: for each level but the first the least sum, from `low` to `high` + 1, that reaches it. Such a sum times
+    the quotient must reach level - 1/2, and the sum before it must not: each is a bound of the quotient.
+    """
+    least, most = Fraction(0), Fraction(1 << 31)
+    for level, first in zip(range(number.low + 1 - zero, number.high + 1 - zero), reached, strict=True):
+        edge = Fraction(2 * level - 1, 2)
+        for acc, inside in ((first, True), (first - 1, False)):
+            if not low <= acc <= high:
+                continue
+            if acc == 0:
+                if (edge <= 0) != inside:
+                    return None
+            elif (acc > 0) == inside:
+                least = max(least, edge / acc)
+            else:
+                most = min(most, edge / acc)
+    if least > most:
         return None
-    return exact.numerator, shift
+    middle = (least + most) / 2
+    shift = min(
+        _SHIFT_MAX, _MULTIPLIER_BITS - 1 - (math.floor(middle).bit_length() - 1 if middle >= 1 else -_zeros(middle))
+    )
+    if shift < 0:
+        return None
+    factor = round(middle * (1 << shift)), shift
+    if not 0 < factor[0] < 1 << _MULTIPLIER_BITS:
+        return None
+    return factor if rational_boundaries(low, high, factor, zero, number) == reached else None
+
+
+def _zeros(value: Fraction) -> int:
+    """Zeros behind the point before the first one of a number below 1, and that one: 1 for a half."""
+    return (value.denominator // value.numerator).bit_length() if value else _SHIFT_MAX
 
 
 def rational_boundaries(low: int, high: int, factor: tuple[int, int], zero: int, number: Number) -> list[int]:
@@ -140,11 +171,11 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
     if low.min() <= INT32.low or high.max() >= INT32.high or np.abs(addends).max() > INT32.high:
         raise NotTakenError("its sums and biases need more than 32 bits")
     by_float = boundaries(low, high, factors, zero, number)
-    pairs = [multiplier_of(factor) for factor in factors]
-    equal = [
-        pair is not None and rational_boundaries(int(lo), int(hi), pair, zero, number) == row.tolist()
-        for pair, lo, hi, row in zip(pairs, low, high, by_float, strict=True)
+    pairs = [
+        multiplier_for(int(lo), int(hi), row.tolist(), zero, number)
+        for lo, hi, row in zip(low, high, by_float, strict=True)
     ]
+    equal = [pair is not None for pair in pairs]
     # int8 whose zero is the least code is kept as uint8 whose zero is 0: so what is around an image is 0, too.
     moved = number.low if zero == number.low else 0
     out = Number(number.bits, Sign.UNSIGNED) if moved else number
@@ -183,3 +214,100 @@ def bias_codes(bias: Constant | None) -> Constant | None:
     if bias is not None and (bias.array.dtype != np.int32 or bias.table != (_ONE,)):
         raise NotTakenError(f"its bias is {bias.array.dtype}, expected int32")
     return bias
+
+
+# --- Sums of two -----------------------------------------------------------------------------------------------------
+
+_WEIGHT_MAX = (1 << 15) - 1
+_TRIED = 64
+"""Most pairs of whole weights that are tried for two scales."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A stream of codes, less their zero point, and their scale."""
+
+    stream: Flow
+    scale: Fraction
+
+
+def joined(
+    builder: Builder, x: Operand, r: Operand, scale: Fraction, zero: int, number: Number, origin: str, rectified: bool
+) -> Flow:  # fmt: skip
+    """Codes of the sum of two streams, exact in the reals of their float32 scales, for every pair of codes.
+
+    Whole weights for both, and thresholds of their sum, which part all pairs as the reals do; ties to the even one.
+    NotTakenError where no weights of 15 bits do.
+    """
+    for operand in (x, r):
+        operand.stream.plain()
+        if operand.stream.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        if operand.stream.high - operand.stream.low > UINT8.high:
+            raise NotTakenError("it adds values of more than 8 bits")
+    if x.stream.tensor.shape != r.stream.tensor.shape or (x.stream.index != r.stream.index).any():
+        raise NotTakenError(f"its inputs, {x.stream.tensor.shape} and {r.stream.tensor.shape}, do not lie alike")
+    offsets = [int(operand.stream.affine("it").offset[0]) for operand in (x, r)]
+    codes = [np.arange(o.stream.low, o.stream.high + 1) for o in (x, r)]
+    wanted = _sums_by_reals(x, r, offsets, codes, scale)
+    least = 0 if rectified else number.low - zero
+    levels = np.clip(wanted, max(least, number.low - zero), number.high - zero) + zero
+    for weights in _weights(x.scale / r.scale):
+        totals = weights[0] * codes[0][:, None] + weights[1] * codes[1][None, :]
+        thresholds = _parted(totals, levels, number)
+        if thresholds is not None:
+            break
+    else:
+        raise NotTakenError(
+            f"its scales, {float(x.scale):g} and {float(r.scale):g}, need weights of more than 15 bits to be exact"
+        )
+    channels = x.stream.channels
+    weight = np.repeat(np.array(weights, np.int16)[:, None], channels, axis=1)
+    add = WeightedAdd(weight, np.zeros(channels, np.uint8), out=INT32)
+    name, tensor = builder.join(builder.name("add"), add, x.stream, r.stream, f"sums of {origin}")
+    low, high = int(totals.min()), int(totals.max())
+    sums = replace(x.stream, tap=name, tensor=tensor, low=low, high=high, steps=())
+    moved = number.low if zero == number.low else 0
+    out = Number(number.bits, Sign.UNSIGNED) if moved else number
+    table = (np.arange(number.low, number.high + 1) - moved).astype(out.dtype)
+    rows = np.repeat(np.array(thresholds, np.int32)[None], channels, axis=0)
+    steps = Threshold(rows, np.ones(channels, np.uint8), table, out)
+    name, tensor = builder.add(builder.name("requant"), steps, sums, origin + (f" + {-moved}" if moved else ""))
+    offset = (Affine((_ONE,), (Fraction(moved),)),) if moved else ()
+    return replace(sums, tap=name, tensor=tensor, low=out.low, high=out.high, steps=offset)
+
+
+def _sums_by_reals(x: Operand, r: Operand, offsets: list[int], codes: list[Int64], scale: Fraction) -> Int64:
+    """Every pair's sum over the scale, to the nearest whole number, ties to the even one."""
+    unit = math.lcm((x.scale / scale).denominator, (r.scale / scale).denominator)
+    parts = [int(o.scale / scale * unit) for o in (x, r)]
+    first = [parts[0] * (int(v) + offsets[0]) for v in codes[0]]
+    second = [parts[1] * (int(v) + offsets[1]) for v in codes[1]]
+    found = np.empty((len(first), len(second)), np.int64)
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            whole, rest = divmod(a + b, unit)
+            up = 2 * rest > unit or (2 * rest == unit and whole % 2 == 1)
+            found[i, j] = max(-(1 << 40), min(1 << 40, whole + up))
+    return found
+
+
+def _weights(ratio: Fraction) -> Iterator[tuple[int, int]]:
+    """Whole weights of at most 15 bits whose quotient is near a ratio, the nearest first, then multiples of others."""
+    largest = _WEIGHT_MAX if ratio <= 1 else max(1, int(_WEIGHT_MAX / ratio))
+    seen = set()
+    for step in range(_TRIED):
+        near = ratio.limit_denominator(max(1, largest - step * max(1, largest // _TRIED)))
+        if near and near not in seen and max(near.numerator, near.denominator) <= _WEIGHT_MAX:
+            seen.add(near)
+            yield near.numerator, near.denominator
+
+
+def _parted(totals: Int64, levels: Int64, number: Number) -> list[int] | None:
+    """The least sum of each level but the first; None where a sum has two levels, or a greater sum a lower one."""
+    order = np.argsort(totals, axis=None, kind="stable")
+    sums, made = totals.ravel()[order], levels.ravel()[order]
+    if (np.diff(made) < 0).any() or ((np.diff(sums) == 0) & (np.diff(made) != 0)).any():
+        return None
+    at = np.searchsorted(made, np.arange(number.low + 1, number.high + 1))
+    return [int(sums[i]) if i < len(sums) else int(sums[-1]) + 1 for i in at]

@@ -23,6 +23,7 @@ from fxsim.operators import (
     NotTaken,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
@@ -138,6 +139,7 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
         Rescale: _rescale,
+        Pad: _NO_SUM,
     },
 )
 """Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""
