@@ -63,7 +63,7 @@ Int64 = npt.NDArray[np.int64]
 _PASSED_MAX = 16
 """Most thresholds that are done one after the other: of more the step of thresholds finds its way by halves."""
 _LIMIT = 1 << 31
-"""What numbers of 32 bits with a sign do not reach."""
+"""The least number that 32 bits with a sign cannot hold."""
 
 
 class Part(NamedTuple):
@@ -441,7 +441,7 @@ PACK: OperatorTable[Callable[["Packing", Part], Packed]] = OperatorTable(
         **dict.fromkeys((Linear, Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate), _pack_pointwise),
     },
 )
-"""What adds the parameters of a part, by its operator; of a linear, those of its rounding."""
+"""The function that adds the parameters of a part, by its operator; of a linear, those of its rounding."""
 
 
 def is_pixels(graph: Graph) -> bool:
