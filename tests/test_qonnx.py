@@ -557,7 +557,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         one(lambda m, x: conv(m, m.node("Mul", x, m.constant([[1.0, 2.0, 3.0, 4.0]])))), "its constant differs within",
     ),
     "padding beside an offset": (
-        one(lambda m, x: conv(m, m.node("Add", x, m.constant(1.0)), pads=[1, 0, 0, 0])), "whose zero is no 0 of its in",
+        one(lambda m, x: conv(m, m.node("Add", x, m.constant(0.3)), pads=[1, 0, 0, 0])), "whose zero is no integer of",
     ),
     "same padding": (one(lambda m, x: conv(m, x, auto_pad="SAME_UPPER")), "auto_pad is 'SAME_UPPER', expected pads"),
     "unknown attribute": (one(lambda m, x: conv(m, x, bogus=1)), "attribute 'bogus' is not known"),
