@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor
-from fxsim.coverage import Coverage, States, close, cover_images
+from fxsim.coverage import Coverage, States, close, cover_images, total
 from fxsim.coverage.again import check_again
 from fxsim.coverage.directed import missing_hits
 from fxsim.coverage.holes import list_holes
