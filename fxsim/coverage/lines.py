@@ -1,4 +1,4 @@
-"""What the rows of an operator read, where that is several values: lines of weights, windows, classes, gates.
+"""The inputs of an operator's rows, where a row reads several: lines of weights, windows, classes, gates.
 
 Each operator answers a point with values that hit it, a `Job`, and puts jobs into stimuli; or with a proof that none
 do.
@@ -142,7 +142,7 @@ class Lines:
 
 
 def wanted_of(group: Group, point: int) -> Wanted:
-    """What a point asks for."""
+    """The values that a point asks for."""
     return Wanted(*(int(ends[point]) for ends in (group.low, group.high, group.step, group.first, group.last)))
 
 
