@@ -563,11 +563,11 @@ class Ordered:
 
     @staticmethod
     def _apart(values: list[int], added: list[int]) -> dict[int, int]:
-        """What is added, by one value that adds it."""
+        """The terms that are added, by one value that adds each."""
         return dict(zip(reversed(added), reversed(values), strict=True))
 
     def _step(self, every: dict[int, int]) -> dict[int, int]:
-        """What is followed of what is added."""
+        """The terms that are followed of those that are added."""
         return {term: every[term] for term in _few(sorted(every))} if self.thinned else every
 
     def _next(self, reached: Bools, step: dict[int, int]) -> Bools:
