@@ -152,7 +152,7 @@ def _between(wanted: Wanted, low: int, high: int) -> bool:
 
 
 def _right(wanted: Wanted, values: Sequence[int]) -> list[int]:
-    """Those of some values that are wanted."""
+    """The ones of some values that are wanted."""
     found = np.asarray(values, np.int64)
     right: list[int] = found[wanted.holds(found)].tolist()
     return right
