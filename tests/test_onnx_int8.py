@@ -56,7 +56,7 @@ def float_model(residual: bool) -> Any:
 def quantised(folder: Path, form: str, activations: str, weights: str, residual: bool = True) -> Path:
     """An 8-bit model as ONNX Runtime's quantiser writes it."""
 
-    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]  # of a library without types
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # it may be absent
         """Random pictures, by which ranges are found."""
 
         def __init__(self) -> None:

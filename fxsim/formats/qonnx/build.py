@@ -168,10 +168,10 @@ class Builder:
         name, tensor = convolved(within, origin)
         if (within != shaped).any():
             # Weights of 9 bits, which those without a sign are less their zero point: what is beyond 8 bits by itself.
-            parts = [replace(x, tap=n, tensor=t) for n, t in ((name, tensor), convolved(shaped - within, origin))]
+            part, rest = (replace(x, tap=n, tensor=t) for n, t in ((name, tensor), convolved(shaped - within, origin)))
             ones = np.ones((2, outputs), np.int16)
             add = _made(lambda: WeightedAdd(ones, np.zeros(outputs, np.uint8), 1 + INT32.bits, out))
-            name, tensor = self.join(self.name("add"), add, *parts, origin)
+            name, tensor = self.join(self.name("add"), add, part, rest, origin)
         # The least and greatest that inputs can give, of which formats may have more.
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))

@@ -84,7 +84,8 @@ def centred_weight(weight: Constant, zero: Constant | None, axis: int) -> Consta
 def float32_rule(acc: Int64, multiplier: Float32, zero: int, number: Number) -> Int64:
     """saturate(rint(float32(acc) * multiplier) + zero), the product in float32; ties to the even one."""
     product = np.rint(acc.astype(np.float32) * multiplier).astype(np.float64)
-    return np.clip(product + zero, number.low, number.high).astype(np.int64)
+    codes: Int64 = np.clip(product + zero, number.low, number.high).astype(np.int64)
+    return codes
 
 
 def boundaries(low: Int64, high: Int64, multiplier: Float32, zero: int, number: Number) -> Int64:
