@@ -327,7 +327,7 @@ def number_of(integers: set[int]) -> Number:
 
 
 def _moved(x: Flow) -> str:
-    """What is added to codes of the file where they are kept as others, in words."""
+    """The number that is added to codes of the file where they are kept as others, in words."""
     if len(x.steps) != 1 or not isinstance(x.steps[0], Affine):
         return ""
     affine = x.steps[0]
