@@ -46,14 +46,14 @@ from fxsim.operators import (
 INPUT_STEP = float(np.float32(1 / 127))
 """Step of the input: pictures lie within -1 and 1."""
 SCORE_STEP = 1 / 8
-"""Of a binary network's scores: without it they would be so large that the loss saw nothing but the greatest."""
+"""Step of a binary network's scores: without it they would be so large that the loss saw nothing but the greatest."""
 FEATURE_STEP = 1 / 128
 PARAMETER_STEP = 1 / 256
 GATE = 768
 """Sum of the higher bits, times 2/3, above which the lower ones count: 3, in 1/256. The published network learnt about
 as much everywhere."""
 TWO_THIRDS, ONE_THIRD = 171, 85
-"""Of 256, as published."""
+"""Both thirds as numbers of 256, as published."""
 
 _PARAMETER = Number(12)
 _UINT2 = Number(2, Sign.UNSIGNED)
@@ -418,7 +418,7 @@ class NormFeature(Feature):
 
 
 class Offset(Feature):
-    """X + offset, in 1/256."""
+    """The sum of a value and an offset in 1/256."""
 
     kind = Kind.MULTIPLY_ADD
 
@@ -441,7 +441,7 @@ class Offset(Feature):
 
 
 class Slope(Feature):
-    """X, below zero times a slope in 1/256."""
+    """A value, below zero times a slope in 1/256."""
 
     kind = Kind.PRELU
 
@@ -479,7 +479,7 @@ class TwoBits(Op):
         return (x[0] + 1) * 1.5
 
     def exact(self, *x: Tensor) -> Tensor:
-        """Of codes in 1/128."""
+        """The same of codes in 1/128."""
         return (3 * x[0] + 384) / 256
 
     def operator(self) -> Operator:

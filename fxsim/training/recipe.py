@@ -208,7 +208,7 @@ class Recipe:
     quantize: QuantizeSection | None
     export: ExportSection
     few_bits: FewBitsSection | None = None
-    """Where the network is one of few bits, in place of `network`."""
+    """The network of few bits, in place of `network`."""
 
     @property
     def resmlp(self) -> NetworkSection:
