@@ -228,9 +228,9 @@ def _torch_network(model: Model, who: Contestant) -> Compute | str:
     import torch
 
     from fxsim.graph import INPUT
-    from fxsim.networks.checkpoint import load_quantised
+    from fxsim.networks.checkpoint import load_quantised_resmlp
 
-    network = load_quantised(checkpoint)[0]
+    network = load_quantised_resmlp(checkpoint)[0]
     step = float(network.step(INPUT))
 
     def compute(x: npt.NDArray[np.int8]) -> Any:
