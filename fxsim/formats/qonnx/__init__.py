@@ -1,1 +1,1 @@
-"""QONNX models and FINN's dialect of them: float graphs whose values are integers times a scale, to integers."""
+"""QONNX models, FINN's dialect of them and 8-bit ONNX models: values that are integers times a scale, to integers."""

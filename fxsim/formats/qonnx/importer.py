@@ -61,7 +61,7 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
     file = short(path.resolve().name)
     origins = ", ".join(f"{tap} = {short(origin)}" for tap, origin in builder.origins.items())
     provenance = {
-        "source": f"QONNX model {file}",
+        "source": f"ONNX model {file}",
         f"sha256 of {file}": hashlib.sha256(data).hexdigest(),
         "input": f"'{short(name)}': {builder.about_input}",
         "output": about_output,
@@ -192,7 +192,7 @@ def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
 
 IMPORTER = Importer(
     name="qonnx",
-    takes="an .onnx file of QONNX or FINN's dialect (Quant, BipolarQuant, MultiThreshold, ...)",
+    takes="an .onnx file of QONNX or FINN's dialect (Quant, MultiThreshold, ...), or of 8 bits (QLinearConv, QDQ)",
     read=import_qonnx,
     options=frozenset({"input_number"}),
     looks=lambda path: path.suffix == ".onnx",
