@@ -205,21 +205,14 @@ def _qlinear_add(call: Call) -> Value:
     """Microsoft's: the sum of two dequantised values, quantised; exact in the reals of the scales."""
     call.known()
     a, b, y = _scale(call, 1, "its first input"), _scale(call, 4, "its second input"), _scale(call, 6, "its result")
-    streams = []
+    operands = []
     for at, of in ((0, a), (3, b)):
         found = call.value(at)
         if not isinstance(found, Flow):
             raise NotTakenError("one of its inputs is a constant, expected values that depend on the model's input")
-        streams.append(Operand(centred_codes(found, of.one[1]), Fraction(float(of.one[0]))))
-    # Zero points may be constants by themselves.
-    first, second = (replace(s, stream=_offset(s.stream)) for s in streams)
-    return joined(
-        call.builder, first, second, Fraction(float(y.one[0])), y.one[1], y.number, call.origin, rectified=False
-    )
-
-
-def _offset(x: Flow) -> Flow:
-    return x if x.steps else replace(x, steps=(Affine((_ONE,), (_ZERO,)),))
+        operands.append(Operand(centred_codes(found, of.one[1]), Fraction(float(of.one[0]))))
+    scale, zero = y.one
+    return joined(call.builder, *operands, Fraction(float(scale)), zero, y.number, call.origin, rectified=False)
 
 
 # --- Means of codes --------------------------------------------------------------------------------------------------
