@@ -28,7 +28,7 @@ FAULTS = {
     # A sum that is not saturated.
     "add": ("lib/saturating_add.v", "assign y = fits ?", "assign y = fits || fault ?"),
     # A table whose segments have their ends exchanged.
-    "table": ("simd/table_lane.v", "(odd_reg == level_reg)", "((odd_reg == level_reg) ^ fault)"),
+    "table": ("simd/table_lane.v", "start = odd_reg ?", "start = odd_reg ^ fault ?"),
     # Bursts of full length from wherever they begin.
     "burst": ("simd/axi_reader.v", "{1'b0, address[OFFSET_W-1:0] & MASK}",
               "(fault ? {OFFSET_W + 1{1'b0}} : {1'b0, address[OFFSET_W-1:0] & MASK})"),

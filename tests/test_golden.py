@@ -349,7 +349,6 @@ SMALL_FILE = {"path": "small.safetensors", "bytes": 1, "sha256": "0" * 64}
         (("files",), [], "files"),
         (("models",), [], "models"),
         (("models", 0, "taps"), [], "taps"),
-        (("models", 0, "shifts"), {}, "shifts"),
         (("models", 0, "shifts"), {"x": 1}, "shifts"),
         (("models", 0, "shifts"), {"256": 1}, "shifts"),
         (("models", 0, "shifts"), {"007": 1}, "shifts"),

@@ -53,9 +53,11 @@ from fxsim.operators import (
     NotTaken,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -400,7 +402,7 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
         WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _NOT_TAKEN,
-        Concat: _NOT_TAKEN, OrderedLinear: _NOT_TAKEN, Argmax: _NOT_TAKEN,
+        **dict.fromkeys((Concat, OrderedLinear, Argmax, Rescale, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

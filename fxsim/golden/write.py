@@ -64,13 +64,17 @@ class RandomRecipe:
 
 @dataclass(frozen=True)
 class TrainedRecipe:
-    """A trained model: its recipe's name, its stimulus (so many test pictures), and the vectors that are kept of it."""
+    """A trained model: its recipe's name, its stimulus (so many test pictures), and the vectors that are kept of it.
+
+    `floats`: whether it began as a float network; one of few bits is quantised from its beginning on.
+    """
 
     name: str
     stimulus: str
     vector_images: int
     vector_taps: tuple[str, ...]
     vector_format: str
+    floats: bool = True
 
 
 _SMALL = ResMLPConfig(tokens=16, values=12, channels=10, hidden=14, blocks=2, classes=5)
@@ -91,8 +95,8 @@ TRAINED = (
     TrainedRecipe("relu_h96", "digits_64x48", 2, _PAPER_TAPS, "npy"),
     TrainedRecipe("relu_h192", "digits_64x48", 2, ("classifier",), "npy"),
     TrainedRecipe("teacher_h384", "digits_64x48", 2, ("classifier",), "npy"),
-    TrainedRecipe("digits_binary", "digits_8x8", 4, ("all",), "npy"),
-    TrainedRecipe("digits_fractional", "digits_8x8", 4, _FRACTIONAL_TAPS, "npy"),
+    TrainedRecipe("digits_binary", "digits_8x8", 4, ("all",), "npy", floats=False),
+    TrainedRecipe("digits_fractional", "digits_8x8", 4, _FRACTIONAL_TAPS, "npy", floats=False),
 )
 
 
@@ -200,8 +204,7 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
             f"{model_path}: its provenance does not say on what data and from which seed it was trained ({error}), "
             "expected the results of one flow"
         ) from None
-    # A network of few bits has none: it is quantised from its beginning on.
-    found = evaluate(model_path, source, None, floating if floating.exists() else None, checkpoint)
+    found = evaluate(model_path, source, None, floating if recipe.floats else None, checkpoint)
     if not found.exports_to_model:
         raise FileError(f"{model_path}: is not what {checkpoint} exports, expected the results of one flow")
     correct = {name: accuracy.correct for name, accuracy in found.networks.items()}
