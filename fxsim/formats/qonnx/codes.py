@@ -211,8 +211,10 @@ def _qlinear_add(call: Call) -> Value:
         if not isinstance(found, Flow):
             raise NotTakenError("one of its inputs is a constant, expected values that depend on the model's input")
         operands.append(Operand(centred_codes(found, of.one[1]), Fraction(float(of.one[0]))))
+    first, second = operands
     scale, zero = y.one
-    return joined(call.builder, *operands, Fraction(float(scale)), zero, y.number, call.origin, rectified=False)
+    exact = Fraction(float(scale))
+    return joined(call.builder, first, second, exact, zero, y.number, call.origin, rectified=False)
 
 
 # --- Means of codes --------------------------------------------------------------------------------------------------
