@@ -228,6 +228,11 @@ def engine(
         sys.exit(1)
 
 
+def _spread(share: float) -> str:
+    """Half of a range by its middle; from 1 on without decimals, which would fold names on a narrow terminal."""
+    return f"{share:.1%}" if share < 1 else f"{share:.0%}"
+
+
 def _print_engines(record: "BenchRecord") -> None:
     measured = record.measured
     machine = measured.machine
@@ -271,7 +276,7 @@ def _print_engines(record: "BenchRecord") -> None:
                     who.path,
                     f"{who.batch:,}",
                     f"{rate.median:,.0f}",
-                    f"{rate.half / rate.median:.1%}",
+                    _spread(rate.half / rate.median),
                     *([f"{rate.best:,.0f}"] if wide else []),
                     "?" if products is None else _giga(products),
                     "?" if measured.is_beyond(result) else "" if share is None else f"{share:.1%}",
