@@ -241,15 +241,14 @@ def _print_engines(record: "BenchRecord") -> None:
         + ", ".join(f"{name} {version}" for name, version in record.versions.items())
     )
     published = measured.published
-    # The best is left out where names would be folded for it.
+    # Best and products are left out where names would be folded for them.
     wide = shutil.get_terminal_size().columns >= _WIDE
     columns = (
         "contestant",
         "batch",
         "images/s",
         "\u00b1",
-        *(["best"] if wide else []),
-        "GMAC",
+        *(["best", "GMAC"] if wide else []),
         "peak",
         "loops",
         "FPGA",
@@ -277,8 +276,7 @@ def _print_engines(record: "BenchRecord") -> None:
                     f"{who.batch:,}",
                     f"{rate.median:,.0f}",
                     _spread(rate.half / rate.median),
-                    *([f"{rate.best:,.0f}"] if wide else []),
-                    "?" if products is None else _giga(products),
+                    *([f"{rate.best:,.0f}", "?" if products is None else _giga(products)] if wide else []),
                     "?" if measured.is_beyond(result) else "" if share is None else f"{share:.1%}",
                     "" if ratio is None else f"{ratio:.2f}",
                     "" if published is None else f"{rate.median / published.images_per_second:.2f}",
