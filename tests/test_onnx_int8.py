@@ -193,6 +193,17 @@ REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
         [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],
         [scalar("s", 0.0), scalar("z", 0, np.int8)], "scale of its result is not above 0",
     ),
+    "scales for other outputs": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),
+            helper.make_node("QLinearConv", ["a", "s", "z", "w", "t", "z", "s", "z"], ["y"]),
+        ],
+        [
+            scalar("s", 0.1), scalar("z", 0, np.int8), numpy_helper.from_array(np.ones((4, 3, 1, 1), np.int8), "w"),
+            numpy_helper.from_array(np.full(3, 0.1, np.float32), "t"),
+        ],
+        "its weights have 3 scales, expected 1 or 4",
+    ),
     "a sum left as floats": (
         [
             helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),

@@ -165,6 +165,8 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
     `sums`: a stream whose one affine step adds a whole number to the sums of each channel.
     """
     channels = sums.channels
+    if multiplier.size not in (1, channels):
+        raise NotTakenError(f"its weights have {multiplier.size} scales, expected 1 or {channels}")
     affine = sums.affine("it")
     addends = np.array([int(affine.of(c)[1]) for c in range(channels)], np.int64)
     factors = np.broadcast_to(multiplier.ravel(), channels).astype(np.float32)
