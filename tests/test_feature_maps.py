@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor, divide
 from fxsim.engines.c import run_c
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.onnx import export_onnx
@@ -141,6 +142,18 @@ def thresholds(draw: st.DrawFn, x: Number, shape: tuple[int, ...]) -> Array:
     return np.clip(rng.integers(x.low - 1, x.high + 2, shape), -(2**31), 2**31 - 1).astype(np.int32)
 
 
+def assert_engines(model: Model, x: Array, expected: dict[str, Array]) -> None:
+    """The plain loops, and the compiled engine on every instruction set, give these taps, and the last alone."""
+    taps = tuple(expected)
+    found = {"loops": run_loops(model, x, taps)}
+    for isa in instruction_sets():
+        found[isa.name] = run_compiled(model, x, taps, isa=isa.name)
+        found[f"{isa.name} alone"] = run_compiled(model, x, taps[-1:], isa=isa.name)
+    for engine, values in found.items():
+        for tap, value in values.items():
+            np.testing.assert_array_equal(value, expected[tap], f"{engine}, {tap}")
+
+
 KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax)
 
 
@@ -195,10 +208,10 @@ def graphs_of(draw: st.DrawFn) -> Graph:
 @settings(max_examples=120)
 @given(graph=graphs_of(), data=st.data())
 def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObject) -> None:
-    """Reference engine and plain loops give each operator's values, of the format that it states."""
+    """Reference engine, plain loops and every instruction set give an operator's values, of the format it states."""
     model = Model(graph, "one")
     x = data.draw(arrays_of(graph.input.number, (2, *graph.input_shape)))
-    found = fxsim.run(model, x, "all")
+    found = fxsim.run(model, x, "all", engine="reference")
     for node in graph.nodes:
         inputs = [x if name == INPUT else found[name] for name in node.inputs]
         y, tensor = found[node.name], graph.tensors[node.name]
@@ -207,9 +220,7 @@ def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObj
         for image in range(2):
             expected = dict(by_hand(node.op, *(v[image] for v in inputs)))
             assert {place: int(v) for place, v in np.ndenumerate(y[image])} == expected
-    looped = run_loops(model, x, graph.taps)
-    for tap, values in found.items():
-        np.testing.assert_array_equal(looped[tap], values, tap)
+    assert_engines(model, x, found)
 
 
 def test_division_of_every_small_number() -> None:
@@ -291,20 +302,20 @@ MODELS = {model.name: model for model in (small(), wide())}
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
-    """Loops, C, a model file and vectors give every tap's values."""
+    """Compiled code, loops, C, a model file and vectors give every tap's values."""
     model = MODELS[name]
     x = draw_stimulus("uniform", 6, model.graph.input, 3)
-    expected = fxsim.run(model, x, "all")
+    expected = fxsim.run(model, x, "all", engine="reference")
     assert all(len(np.unique(values)) > 1 for values in expected.values())
     for node in model.graph.nodes:
         inputs = [x if source == INPUT else expected[source] for source in node.inputs]
         if type(node.op) in KINDS:
             by = dict(by_hand(node.op, *(v[0] for v in inputs)))
             assert {place: int(v) for place, v in np.ndenumerate(expected[node.name][0])} == by
-    looped, compiled = run_loops(model, x, model.graph.taps), run_c(model, x, model.graph.taps)
+    assert_engines(model, x, expected)
+    in_c = run_c(model, x, model.graph.taps)
     for tap, values in expected.items():
-        np.testing.assert_array_equal(looped[tap], values, tap)
-        np.testing.assert_array_equal(compiled[tap], values, tap)
+        np.testing.assert_array_equal(in_c[tap], values, tap)
     fxsim.save(model, tmp_path / "m.safetensors")
     assert fxsim.load(tmp_path / "m.safetensors") == model
     write_vectors(model, x, tmp_path / "v", "all")

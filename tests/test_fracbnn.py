@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import fxsim
 from fxsim.cli.import_model import command
 from fxsim.engines.c import run_c
-from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError
 from fxsim.formats import load, model_sha256
 from fxsim.formats.fracbnn import import_fracbnn
 from fxsim.formats.importers import find_importer
 from fxsim.graph import Model
+from tests.test_feature_maps import assert_engines
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -193,9 +193,7 @@ def test_the_published_taps(networks: Path, tmp_path: Path) -> None:
             assert hashlib.sha256(values.astype("<i4").tobytes()).hexdigest() == digest, (image, name)
     np.testing.assert_array_equal(found["logits"], vectors["logits_q7"])
     assert found["class"][:, 0].tolist() == vectors["logits_q7"].argmax(axis=1).tolist()
-    looped = run_loops(model, x, model.graph.taps)
-    for tap in model.graph.taps:
-        np.testing.assert_array_equal(looped[tap], found[tap], tap)
+    assert_engines(model, x, found)
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ class _Node:
         return len(set(self.node.inputs)) < len(self.node.inputs)
 
     def _twice(self, row: int) -> int:
-        """What a value that is both inputs counts in their sum."""
+        """The weight of a value that is both inputs of a sum."""
         op: Any = self.op
         return int(op.weight[:, row].sum(dtype=np.int64)) if isinstance(op, WeightedAdd) else 2
 
@@ -276,7 +276,7 @@ class _Node:
         return True
 
     def _gated(self, group: Group, row: int, value: int, compared: int) -> int:
-        """What a gate has of two values."""
+        """The quantity that a gate has of two values."""
         op: Any = self.op
         if group.quantity == GATE:
             return compared
@@ -338,7 +338,7 @@ class _Node:
         return True
 
     def _terms(self, row: int) -> tuple[int, Any, list[set[int]]]:
-        """Of a sum in a stated order: where it begins, its format, and what each input adds."""
+        """The start of a sum in a stated order, its format, and what each input adds."""
         op: Any = self.op
         if isinstance(op, OrderedLinear):
             shift = int(op.shift[row])

@@ -1,4 +1,4 @@
-"""What the rows of an operator read, where that is several values: lines of weights, windows, classes, gates.
+"""The inputs of an operator's rows, where a row reads several: lines of weights, windows, classes, gates.
 
 Each operator answers a point with values that hit it, a `Job`, and puts jobs into stimuli; or with a proof that none
 do.
@@ -142,7 +142,7 @@ class Lines:
 
 
 def wanted_of(group: Group, point: int) -> Wanted:
-    """What a point asks for."""
+    """The values that a point asks for."""
     return Wanted(*(int(ends[point]) for ends in (group.low, group.high, group.step, group.first, group.last)))
 
 
@@ -152,7 +152,7 @@ def _between(wanted: Wanted, low: int, high: int) -> bool:
 
 
 def _right(wanted: Wanted, values: Sequence[int]) -> list[int]:
-    """Those of some values that are wanted."""
+    """The ones of some values that are wanted."""
     found = np.asarray(values, np.int64)
     right: list[int] = found[wanted.holds(found)].tolist()
     return right
@@ -563,11 +563,11 @@ class Ordered:
 
     @staticmethod
     def _apart(values: list[int], added: list[int]) -> dict[int, int]:
-        """What is added, by one value that adds it."""
+        """The terms that are added, by one value that adds each."""
         return dict(zip(reversed(added), reversed(values), strict=True))
 
     def _step(self, every: dict[int, int]) -> dict[int, int]:
-        """What is followed of what is added."""
+        """The terms that are followed of those that are added."""
         return {term: every[term] for term in _few(sorted(every))} if self.thinned else every
 
     def _next(self, reached: Bools, step: dict[int, int]) -> Bools:

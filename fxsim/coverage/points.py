@@ -52,7 +52,7 @@ NEGATIVE, STEP, PLACE, RANK = "negative", "step", "place", "rank"
 """The product of an input below 0; an ordered sum before it is saturated; the place in a window that alone is greatest,
 or beyond the last one where several are; what a class is among others: `RANKS`."""
 GATE, PASSED, STOPPED = "gate", "passed", "stopped"
-"""What a gate compares; what it lets pass, and what it stops, both 0 where it does the other."""
+"""The value that a gate compares; the one that it lets pass, and the one that it stops, 0 where it does the other."""
 BESIDE = {"above": "beside.above", "left": "beside.left", "below": "beside.below", "right": "beside.right"}
 """Inputs in windows that reach beyond a side of the image."""
 RANKS = {"least": 0, "alone": 1, "first": 2, "later": 3}

@@ -52,7 +52,7 @@ _SPAN_MAX = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What a tensor can have: `sets` bool [tokens or 1, channels or 1, n], whether a place may have `low` + its index.
+    """The values of a tensor: `sets` bool [tokens or 1, channels or 1, n], whether a place may have `low` + its index.
 
     A dimension of 1 where all tokens, or all channels, have the same.
     """

@@ -108,7 +108,7 @@ def _line(weights: Sequence[int], values: Sequence[Ints], finish: Callable[[int]
 
 
 def taps_again(op: Conv, shape: Sequence[int]) -> dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, int]]:
-    """What parts of a convolution's kernel lie within the image, rows and columns, each with a place that has it."""
+    """The parts of a kernel that lie within the image, by rows and columns, each with a place that has it."""
     found: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, int]] = {}
     top, left, bottom, right = op.padding
     kernel = op.weight.shape[1:3]

@@ -42,6 +42,8 @@ from fxsim.engines.compiled.codes import (
     C_TABLES_AT,
     C_THRESHOLDS,
     C_THRESHOLDS_AT,
+    C_TILE_COLUMNS,
+    C_TILE_LANES,
     C_TILES,
     C_TOGETHER,
     C_TOP,
@@ -73,15 +75,29 @@ from fxsim.engines.compiled.codes import (
 )
 from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_rows
 from fxsim.engines.compiled.layout import round_up
+from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, TILE_PIXELS_MAX
 from fxsim.engines.compiled.products import dot
-from fxsim.engines.compiled.vectors import I8, I16, I32, I64, broadcast, call, load, shuffle, splat, store, vector_of
+from fxsim.engines.compiled.vectors import (
+    I8,
+    I16,
+    I32,
+    I64,
+    broadcast,
+    call,
+    join,
+    load,
+    shuffle,
+    splat,
+    store,
+    vector_of,
+)
 from fxsim.engines.compiled.views import address_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
-TABLE_ROWS, TABLE_COLUMNS = 4, 64
-"""Pixels and outputs of a tile whose products are looked up."""
-CHANNEL_STEP = 16
-"""Channels that a pixel's row is padded to a multiple of."""
+TABLE_COLUMNS = 16, 32, 64
+"""Outputs that a tile may have whose products are looked up: the least that a group has no more of, or the most."""
+TABLE_SUMS = TILE_PIXELS_MAX * min(TABLE_COLUMNS)
+"""Its sums: pixels times outputs."""
 
 
 class Tile(NamedTuple):
@@ -225,18 +241,29 @@ _tile_products_narrow = _tile_products(wide=False)
 _tile_products_wide = _tile_products(wide=True)
 
 
-@intrinsic
-def _tile_tables(_typing, isa, tile):
-    """A tile by tables: TABLE_ROWS pixels x TABLE_COLUMNS outputs.
+def _tile_tables(columns):
+    """An intrinsic for a tile by tables: TABLE_SUMS / `columns` pixels x `columns` outputs.
 
     A unit is 16 bits: where its table lies, int8 [16] sums of 0 to 255 over a run. Weights are bytes 0 to 15,
-    [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even columns, then its
-    odd ones.
+    [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even lanes, then its
+    odd ones. A vector that is longer than `columns` has several pixels, one after the other.
     """
-    kind = isa_of(isa)
+
+    @intrinsic
+    def tile_of(_typing, isa, tile):
+        return _tables_of(isa_of(isa), columns, isa, tile)
+
+    return tile_of
+
+
+def _tables_of(kind, columns, isa, tile):
+    """The signature of `_tile_tables`' intrinsic for an instruction set, and what generates its code."""
     size = 4 * kind.lanes
-    vectors = TABLE_COLUMNS // size
+    vectors = max(1, columns // size)
+    # Pixels that a vector has.
+    per = max(1, size // columns)
     whole, half = vector_of(I8, size), vector_of(I16, size // 2)
+    own_lanes = min(size, columns)
     sixteen = vector_of(I8, TABLE_ENTRIES)
     name = "llvm.x86.avx512.pshuf.b.512" if size == 64 else "llvm.x86.avx2.pshuf.b"
 
@@ -244,46 +271,64 @@ def _tile_tables(_typing, isa, tile):
         tile = _parts(builder, arguments[1])
         if kind.name == "plain":
             return I64(0)
-        rows = _rows_at(builder, tile, TABLE_ROWS)
+        pixels = _rows_at(builder, tile, TABLE_SUMS // columns)
+        rows = [pixels[r : r + per] for r in range(0, len(pixels), per)]
         weights = cgutils.alloca_once_value(builder, tile.weights)
         table = _pointer(builder, tile.table)
-        undefined = ir.Constant(sixteen, ir.Undefined)
         zero = ir.Constant(half, None)
         # Of each vector of bytes the sums of its even and of its odd lanes.
         wide = [[cgutils.alloca_once_value(builder, zero) for _ in range(2 * vectors)] for _ in rows]
         narrow = [[cgutils.alloca_once(builder, whole) for _ in range(vectors)] for _ in rows]
         with cgutils.for_range(builder, tile.count) as run:
             offset, steps = _run(builder, tile, run.index, 2)
-            here = [_pointer(builder, builder.add(row, offset)) for row in rows]
+            here = [[_pointer(builder, builder.add(pixel, offset)) for pixel in row] for row in rows]
             for row in narrow:
                 for part in row:
                     builder.store(ir.Constant(whole, None), part)
             with cgutils.for_range(builder, steps) as step:
                 at = _pointer(builder, builder.load(weights))
-                across = [load(builder, at, (size * v,), whole, size) for v in range(vectors)]
+                across = [
+                    _repeated(builder, load(builder, at, (own_lanes * v,), vector_of(I8, own_lanes), own_lanes), per)
+                    for v in range(vectors)
+                ]
                 for r, row in enumerate(here):
-                    place = load(builder, row, (builder.mul(step.index, I64(2)),), I16, 2)
-                    entries = load(builder, table, (builder.zext(place, I64),), sixteen, TABLE_ENTRIES)
-                    entries = shuffle(builder, entries, undefined, [*range(TABLE_ENTRIES)] * (size // TABLE_ENTRIES))
+                    of_pixels = []
+                    for pixel in row:
+                        place = load(builder, pixel, (builder.mul(step.index, I64(2)),), I16, 2)
+                        found = load(builder, table, (builder.zext(place, I64),), sixteen, TABLE_ENTRIES)
+                        of_pixels.append(_repeated(builder, found, own_lanes // TABLE_ENTRIES))
+                    entries = of_pixels
+                    while len(entries) > 1:
+                        entries = [join(builder, *entries[i : i + 2]) for i in range(0, len(entries), 2)]
+                    (entries,) = entries
                     for v in range(vectors):
                         found = call(builder, name, whole, entries, across[v])
                         builder.store(builder.add(builder.load(narrow[r][v]), found), narrow[r][v])
-                builder.store(builder.add(builder.load(weights), I64(TABLE_COLUMNS)), weights)
-            for r in range(TABLE_ROWS):
+                builder.store(builder.add(builder.load(weights), I64(columns)), weights)
+            for r in range(len(rows)):
                 for v in range(vectors):
                     pairs = builder.bitcast(builder.load(narrow[r][v]), half)
-                    parts = builder.and_(pairs, splat(half, 255)), builder.lshr(pairs, splat(half, 8))
-                    for i, part in enumerate(parts):
+                    both = builder.and_(pairs, splat(half, 255)), builder.lshr(pairs, splat(half, 8))
+                    for i, more in enumerate(both):
                         total = wide[r][2 * v + i]
-                        builder.store(builder.add(builder.load(total), part), total)
+                        builder.store(builder.add(builder.load(total), more), total)
         sums = [[builder.load(total) for total in row] for row in wide]
+
+        def put(values, r, v, align):
+            """Store a vector's values, each pixel's to its own row."""
+            bytes_each = values.type.element.width // 8
+            for k in range(per):
+                own = (
+                    values if per == 1 else shuffle(builder, values, values, range(k * own_lanes, (k + 1) * own_lanes))
+                )
+                store(builder, own, _row_at(builder, tile, r * per + k), (bytes_each * size * v,), align)
 
         def put_bytes(found):
             for r, row in enumerate(found):
                 for v in range(vectors):
                     odd = builder.shl(row[2 * v + 1], splat(half, 8))
                     both = builder.or_(builder.and_(row[2 * v], splat(half, 255)), odd)
-                    store(builder, builder.bitcast(both, whole), _row_at(builder, tile, r), (size * v,))
+                    put(builder.bitcast(both, whole), r, v, 1)
 
         thresholds = builder.icmp_signed(">=", tile.passed, I64(0))
         with builder.if_else(thresholds) as (then, otherwise):
@@ -301,17 +346,26 @@ def _tile_tables(_typing, isa, tile):
 
                 with builder.if_else(builder.icmp_signed("!=", tile.words, I64(0))) as (words, bytes_):
                     with words:
-                        for r in range(TABLE_ROWS):
+                        for r in range(len(rows)):
                             for v in range(vectors):
-                                store(builder, values(r, v), _row_at(builder, tile, r), (4 * size * v,), 4)
+                                put(values(r, v), r, v, 4)
                     with bytes_:
-                        for r in range(TABLE_ROWS):
+                        for r in range(len(rows)):
                             for v in range(vectors):
-                                small = builder.trunc(builder.add(values(r, v), splat(words_kind, 128)), whole)
-                                store(builder, small, _row_at(builder, tile, r), (size * v,))
+                                put(builder.trunc(builder.add(values(r, v), splat(words_kind, 128)), whole), r, v, 1)
         return I64(0)
 
     return types.int64(isa, tile), generate
+
+
+def _repeated(builder, values, times):
+    """A vector's lanes, so many times."""
+    if times == 1:
+        return values
+    return shuffle(builder, values, values, [*range(values.type.count)] * times)
+
+
+_tile_tables_16, _tile_tables_32, _tile_tables_64 = (_tile_tables(columns) for columns in TABLE_COLUMNS)
 
 
 @intrinsic
@@ -450,7 +504,11 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
     numbers = words[step[P_WORDS] :]
     form, groups, share = numbers[C_FORM], numbers[C_GROUPS], numbers[C_SHARE]
     looked_up = form == LOOKED_UP
-    rows, columns = (TABLE_ROWS, TABLE_COLUMNS) if looked_up else (tile_rows(isa), tile_columns(isa))
+    rows, columns = np.int64(tile_rows(isa)), np.int64(tile_columns(isa))
+    lanes = columns
+    if looked_up:
+        columns, lanes = np.int64(numbers[C_TILE_COLUMNS]), np.int64(numbers[C_TILE_LANES])
+        rows = TABLE_SUMS // columns
     unit = 2 if looked_up else 4
     channels, size = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP), 4 if step[P_DST_WORDS] else 1
     pixels, columns_out = step[P_PIXELS_OUT], numbers[C_COLUMNS_OUT]
@@ -460,7 +518,7 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
     bytes_at = address_of(data) + step[P_BYTES]
     numbers_at = address_of(words) + 4 * step[P_WORDS]
     weights_size = numbers[C_STEPS] * (1 if looked_up else 4) * columns
-    thresholds_size = (numbers[C_THRESHOLDS] + 1) * 2 * columns
+    thresholds_size = (numbers[C_THRESHOLDS] + 1) * 2 * lanes
     for first in range(0, images, numbers[C_TOGETHER]):
         here = min(images - first, numbers[C_TOGETHER])
         _prepare(step, numbers, first, here, data, arena, arena_words, units, units_16)
@@ -493,7 +551,12 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
                         y, y_row, step[P_DST_WORDS], np.int64(numbers[C_SCALE]), np.int64(numbers[C_START]),
                     )  # fmt: skip
                     if looked_up:
-                        _tile_tables(isa, tile)
+                        if columns == 16:
+                            _tile_tables_16(isa, tile)
+                        elif columns == 32:
+                            _tile_tables_32(isa, tile)
+                        else:
+                            _tile_tables_64(isa, tile)
                     elif form == FOUR_BYTES:
                         _tile_products_narrow(isa, tile)
                     else:
