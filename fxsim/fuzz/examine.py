@@ -61,7 +61,7 @@ def examine(subject: Subject, takers: Sequence[Taker]) -> Examination:
         except ModelError as error:
             if stated is None and taker.decides(graph):
                 # By what it says, and not by the node that it says it of.
-                refused[taker.name] = str(error).rpartition("': ")[2] or str(error)
+                refused[taker.name] = str(error).rpartition("': ")[2].partition(", node '")[0]
             elif stated is None:
                 failures.append(Failure(way="refused", taker=taker.name, message=str(error)))
             else:

@@ -230,12 +230,12 @@ class _Search:
         graph = self.model.graph
         name, field = place
         if name == INPUT:
-            return self._try(graph, array)
-        nodes = [
-            Node(n.name, dataclasses.replace(n.op, **{field: array}), n.inputs) if n.name == name else n  # type: ignore[type-var]  # operators are dataclasses
-            for n in graph.nodes
-        ]
+            return graph.input.number.holds(array) and self._try(graph, array)
         try:
+            nodes = [
+                Node(n.name, dataclasses.replace(n.op, **{field: array}), n.inputs) if n.name == name else n  # type: ignore[type-var]  # operators are dataclasses
+                for n in graph.nodes
+            ]
             return self._try(Graph(graph.input, nodes), self.x)
         except FxsimError:
             return False

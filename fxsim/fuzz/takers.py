@@ -82,11 +82,12 @@ def _onnx(subject: Subject) -> Taps:
 
 def _onnx_file(subject: Subject) -> Taps:
     """The file that the export writes, which is to be what is computed in memory, executed just as it is written."""
+    expected = subject.onnx
     with temporary.folder("fuzz-onnx") as folder:
         path = folder / "model.onnx"
         size = export_onnx(subject.model, path)
         data = path.read_bytes()
-    if size != len(data) or data != subject.onnx:
+    if size != len(data) or data != expected:
         raise RoundTripError("the ONNX file is another one each time it is written")
     return open_onnx(data, optimise=False)(subject.x)
 
