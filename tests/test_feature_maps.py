@@ -223,6 +223,13 @@ def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObj
     assert_engines(model, x, found)
 
 
+def test_the_greatest_divisor_is_written_and_read(tmp_path: Path) -> None:
+    """A mean whose divisor has 32 bits is a model, and so is its file."""
+    model = Model(one(SumPool((1, 1), (1, 1), 2**32 - 1, Division.ZERO)), "divided")
+    fxsim.save(model, tmp_path / "m.safetensors")
+    assert fxsim.load(tmp_path / "m.safetensors") == model
+
+
 def test_division_of_every_small_number() -> None:
     """Each rounding of quotients, against the inequality that it is."""
     totals = np.arange(-70, 71)

@@ -291,6 +291,32 @@ def test_encodings_of_every_byte() -> None:
                 assert found[0, 0].tolist() == wanted.tolist()
 
 
+@pytest.mark.parametrize("number", [INT8, UINT8, INT16])
+@pytest.mark.parametrize("out", [Number(5), INT16, INT32])
+def test_sums_of_windows_by_every_rounding(number: Number, out: Number) -> None:
+    """Sums of windows of all widths, divided by powers of two and by others, saturated on the way or not: by Python."""
+    rng = np.random.default_rng(8)
+    x = rng.choice(np.array([number.low, number.high, 0, 1, 5, number.high - 1]), (5, 4, 17)).astype(number.dtype)
+    for divisor in (1, 2, 3, 8, 2**20):
+        for rounding in Division:
+            for bits in (None, number.bits + 1):
+                op = SumPool((2, 3), (1, 1), divisor, rounding, bits is not None, bits or 32, out)
+                wanted = np.zeros((4, 2, 17), np.int64)
+                for i, j, c in np.ndindex(wanted.shape):
+                    total = 0
+                    for v in x[i : i + 2, j : j + 3, c].ravel().tolist():
+                        total += v
+                        if bits is not None:
+                            total = min(max(total, -(1 << bits - 1)), (1 << bits - 1) - 1)
+                    half_up = (2 * total + divisor) // (2 * divisor)
+                    toward_zero = abs(total) // divisor * (1 if total > 0 else -1)
+                    found = {"floor": total // divisor, "half_up": half_up, "zero": toward_zero}[str(rounding)]
+                    wanted[i, j, c] = min(max(found, out.low), out.high)
+                model = Model(Graph(Tensor(AXES, x.shape, number), (Node("y", op, (INPUT,)),)), "sums")
+                for isa in SETS:
+                    assert run_compiled(model, x[None], ("y",), 1, isa)["y"][0].tolist() == wanted.tolist(), (op, isa)
+
+
 def test_functions_join_where_nothing_else_reads_them() -> None:
     """Functions of one reader are one step with it; a tap, and what two nodes read, stands alone; a linear is two."""
     ones = np.ones(2, np.int16), np.zeros(2, np.int32), np.zeros(2, np.uint8)

@@ -61,7 +61,9 @@ UNIT_BYTES = (4, 4, 2)
 # Numbers of a max pool.
 M_ROWS, M_COLUMNS, M_ROW_STRIDE, M_COLUMN_STRIDE, M_COLUMNS_IN, M_COLUMNS_OUT = range(6)
 # Numbers of a sum pool, behind those: least and greatest partial sum, where these are saturated; the divisor, which
-# has no sign, and how it rounds; least and greatest result.
-S_SATURATES, S_LEAST, S_GREATEST, S_DIVISOR, S_ROUNDING, S_LOW, S_HIGH = range(6, 13)
+# has no sign, and how it rounds; least and greatest result. Last what is enough where sums have less than 32 bits and
+# are divided by a power of two: how far they are shifted, or -1 where it is not; what is added before; and what is
+# added to those that are negative alone.
+S_SATURATES, S_LEAST, S_GREATEST, S_DIVISOR, S_ROUNDING, S_LOW, S_HIGH, S_SHIFT, S_BEFORE, S_NEGATIVE = range(6, 16)
 TABLE_ENTRIES = 16
 """Entries of a table of products: what four bits of weights choose from."""

@@ -356,22 +356,35 @@ def _pack_max_pool(packing: "Packing", part: Part) -> Packed:
 
 def _pack_sum_pool(packing: "Packing", part: Part) -> Packed:
     op: Any = part.node.op
-    limits = op.limits
+    return _pack_sums_of_windows(
+        packing, part, _window(packing, part), op.limits, op.divisor, op.rounding, op.out
+    )  # fmt: skip
+
+
+def _pack_sums_of_windows(
+    packing: "Packing", part: Part, window: list[int], limits: Number | None, divisor: int, rounding: Division,
+    out: Number,
+) -> Packed:  # fmt: skip
+    number = packing.tensors[part.inputs[0]].number
+    shift = before = negative = -1
+    # Half of the divisor, or all of it but one, is added to such a sum.
+    if divisor & (divisor - 1) == 0 and window[0] * window[1] * max(-number.low, number.high) + divisor < _LIMIT:
+        shift = divisor.bit_length() - 1
+        before = divisor // 2 if rounding is Division.HALF_UP else 0
+        negative = divisor - 1 if rounding is Division.ZERO else 0
+    least, greatest = (-_LIMIT, _LIMIT - 1) if limits is None else (limits.low, limits.high)
     # The divisor's 32 bits have no sign.
-    divisor = op.divisor if op.divisor < _LIMIT else op.divisor - 2 * _LIMIT
-    rounding = (Division.FLOOR, Division.HALF_UP, Division.ZERO).index(op.rounding)
-    least, greatest = (0, 0) if limits is None else (limits.low, limits.high)
-    numbers = [limits is not None, least, greatest, divisor, rounding, op.out.low, op.out.high]
-    return Packed(codes.SUM_POOL, 0, packing.parameters.add_words(np.array([*_window(packing, part), *numbers])))
+    signed = divisor if divisor < _LIMIT else divisor - 2 * _LIMIT
+    code = (Division.FLOOR, Division.HALF_UP, Division.ZERO).index(rounding)
+    numbers = [limits is not None, least, greatest, signed, code, out.low, out.high, shift, before, negative]
+    return Packed(codes.SUM_POOL, 0, packing.parameters.add_words(np.array([*window, *numbers])))
 
 
 def _pack_pool(packing: "Packing", part: Part) -> Packed:
     """A window of one row, as long as there are tokens."""
     op: Any = part.node.op
-    number = packing.tensors[part.name].number
-    half_up = 1
-    numbers = [1, op.tokens, 1, op.tokens, op.tokens, 1, 0, 0, 0, op.tokens, half_up, number.low, number.high]
-    return Packed(codes.SUM_POOL, 0, packing.parameters.add_words(np.array(numbers)))
+    window, number = [1, op.tokens, 1, op.tokens, op.tokens, 1], packing.tensors[part.name].number
+    return _pack_sums_of_windows(packing, part, window, None, op.tokens, Division.HALF_UP, number)
 
 
 def _pack_concat(_packing: "Packing", _part: Part) -> Packed:

@@ -165,7 +165,7 @@ def compute_pixels(
             if op == CONV:
                 convolve(isa, step, here, data, words, arena, arena_words, units, units_16, places, spare)
             elif op == MAX_POOL:
-                max_pool(step, here, words, arena, arena_words)
+                max_pool(step, here, words, arena)
             elif op == POINTWISE_PIXELS:
                 pointwise(step, operations, here, words, arena, buffers)
             elif op == BYTE_FUNCTION:

@@ -1,10 +1,11 @@
-"""Operators over pixels that move values or take few of them, one value after the other.
+"""Operators over pixels that move values or take few of them, most of them one value after the other.
 
 Sums of windows, encodings, channels of two tensors, all values on one axis, sums in order, and the greatest channel.
 """
 
-# mypy: allow-untyped-defs, allow-untyped-calls
-# Numba infers its own types: annotations would be a second, unchecked statement of them.
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg,unreachable,var-annotated"
+# Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
+# first argument, the typing context.
 
 import numpy as np
 
@@ -28,17 +29,24 @@ from fxsim.engines.compiled.codes import (
     P_SRC_SIGNED,
     P_SRC_WORDS,
     P_WORDS,
+    S_BEFORE,
     S_DIVISOR,
     S_GREATEST,
     S_HIGH,
     S_LEAST,
     S_LOW,
+    S_NEGATIVE,
     S_ROUNDING,
     S_SATURATES,
+    S_SHIFT,
 )
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
-from fxsim.jit import njit
+from fxsim.engines.compiled.vectors import I8, I32, I64, broadcast, load, splat, store, vector_of
+from fxsim.engines.compiled.views import address_of
+from fxsim.jit import cgutils, intrinsic, njit, types
+
+_BYTES, _WORDS = (vector_of(kind, CHANNEL_STEP) for kind in (I8, I32))
 
 
 @njit
@@ -68,10 +76,100 @@ def _divide(total, divisor, rounding):
     return total // divisor
 
 
+def _pointer(builder, at):
+    return builder.inttoptr(at, I8.as_pointer())
+
+
+def _clamp(builder, value, low, high):
+    value = builder.select(builder.icmp_signed("<", value, low), low, value)
+    return builder.select(builder.icmp_signed(">", value, high), high, value)
+
+
+def _average(from_words, to_words):
+    """An intrinsic that sums a window of CHANNEL_STEP channels and divides by a power of two, of words or of bytes.
+
+    Of addresses y, x and that of the numbers; bytes from a row of x to the next and from a pixel; what is taken from
+    bytes of x and added to those of y.
+    """
+
+    @intrinsic
+    def average_of(_typing, y, x, numbers, row, pixel, from_base, to_base):
+        def generate(_context, builder, _signature, arguments):
+            y, x, numbers, row, pixel, from_base, to_base = arguments
+            y, x, numbers = (_pointer(builder, at) for at in (y, x, numbers))
+
+            def number(place):
+                return load(builder, numbers, (4 * place,), I32, 4)
+
+            def everywhere(value):
+                return broadcast(builder, value, CHANNEL_STEP)
+
+            rows, columns = (builder.sext(number(place), I64) for place in (M_ROWS, M_COLUMNS))
+            least, greatest, low, high, shift, before, negative = (
+                everywhere(number(place))
+                for place in (S_LEAST, S_GREATEST, S_LOW, S_HIGH, S_SHIFT, S_BEFORE, S_NEGATIVE)
+            )
+            less, more = (everywhere(builder.trunc(base, I32)) for base in (from_base, to_base))
+            total = cgutils.alloca_once_value(builder, splat(_WORDS, 0))
+            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                place = builder.mul(r.index, row), builder.mul(s.index, pixel)
+                if from_words:
+                    value = load(builder, x, place, _WORDS, 4)
+                else:
+                    value = builder.sub(builder.zext(load(builder, x, place, _BYTES), _WORDS), less)
+                builder.store(_clamp(builder, builder.add(builder.load(total), value), least, greatest), total)
+            found = builder.load(total)
+            below = builder.and_(builder.ashr(found, splat(_WORDS, 31)), negative)
+            found = builder.add(found, builder.add(before, below))
+            found = _clamp(builder, builder.ashr(found, shift), low, high)
+            if to_words:
+                store(builder, found, y, (), 4)
+            else:
+                store(builder, builder.trunc(builder.add(found, more), _BYTES), y, ())
+            return I64(0)
+
+        return types.int64(y, x, numbers, row, pixel, from_base, to_base), generate
+
+    return average_of
+
+
+_average_bytes, _average_bytes_to_words = _average(False, False), _average(False, True)
+_average_words_to_bytes, _average_words = _average(True, False), _average(True, True)
+
+
+@njit
+def _averages(step, images, words, arena):
+    """A step that sums each window in 32 bits and divides by a power of two."""
+    numbers = words[step[P_WORDS] :]
+    whole = round_up(step[P_CHANNELS_IN], CHANNEL_STEP)
+    from_size, to_size = 4 if step[P_SRC_WORDS] else 1, 4 if step[P_DST_WORDS] else 1
+    columns_in, columns_out = np.int64(numbers[M_COLUMNS_IN]), numbers[M_COLUMNS_OUT]
+    numbers_at, memory, pixel_size = address_of(words) + 4 * step[P_WORDS], address_of(arena), whole * from_size
+    for pixel in range(images * step[P_PIXELS_OUT]):
+        image, p = pixel // step[P_PIXELS_OUT], pixel % step[P_PIXELS_OUT]
+        i, j = p // columns_out * numbers[M_ROW_STRIDE], p % columns_out * numbers[M_COLUMN_STRIDE]
+        first = image * step[P_PIXELS_IN] + i * columns_in + j
+        for c in range(0, whole, CHANNEL_STEP):
+            x = memory + step[P_SRC] + (first * whole + c) * from_size
+            y = memory + step[P_DST] + (pixel * whole + c) * to_size
+            row, bases = columns_in * pixel_size, (128 * step[P_SRC_SIGNED], 128 * step[P_DST_SIGNED])
+            if step[P_SRC_WORDS] and step[P_DST_WORDS]:
+                _average_words(y, x, numbers_at, row, pixel_size, *bases)
+            elif step[P_SRC_WORDS]:
+                _average_words_to_bytes(y, x, numbers_at, row, pixel_size, *bases)
+            elif step[P_DST_WORDS]:
+                _average_bytes_to_words(y, x, numbers_at, row, pixel_size, *bases)
+            else:
+                _average_bytes(y, x, numbers_at, row, pixel_size, *bases)
+
+
 @njit
 def sum_pool(step, images, words, arena, arena_words):
     """A step that sums each window of a channel, row by row, and divides."""
     numbers = words[step[P_WORDS] :]
+    if numbers[S_SHIFT] >= 0:
+        _averages(step, images, words, arena)
+        return
     channels = step[P_CHANNELS_IN]
     whole = round_up(channels, CHANNEL_STEP)
     least, greatest = np.int64(numbers[S_LEAST]), np.int64(numbers[S_GREATEST])
@@ -93,6 +191,20 @@ def sum_pool(step, images, words, arena, arena_words):
             _put(step, pixel * whole + c, found, arena, arena_words)
 
 
+@intrinsic
+def _copy(_typing, y, x, count):
+    """Copy so many bytes, and up to CHANNEL_STEP - 1 more, from x to y."""
+
+    def generate(_context, builder, _signature, arguments):
+        y, x, count = arguments
+        y, x = (_pointer(builder, at) for at in (y, x))
+        with cgutils.for_range_slice(builder, I64(0), count, I64(CHANNEL_STEP), inc=True) as (at, _):
+            store(builder, load(builder, x, (at,), _BYTES), y, (at,))
+        return I64(0)
+
+    return types.int64(y, x, count), generate
+
+
 @njit
 def encode(step, images, data, words, arena, arena_words):
     """A step that gives bytes: of a byte those in its channel's row of 256, of a word whether it reaches thresholds.
@@ -112,8 +224,8 @@ def encode(step, images, data, words, arena, arena_words):
                     arena[y + k] = high if value >= words[limits + k] else low
             else:
                 row = step[P_BYTES] + (256 * c + np.int64(arena[step[P_SRC] + pixel * from_whole + c])) * each
-                for k in range(each):
-                    arena[y + k] = data[row + k]
+                # What is written behind its channels is written anew by the next, or is padding.
+                _copy(address_of(arena) + y, address_of(data) + row, each)
 
 
 @njit

@@ -421,26 +421,37 @@ def _places_of(_typing, y, x, count, values, values_count, each):
     return types.int64(y, x, count, values, values_count, each), generate
 
 
-@intrinsic
-def _greatest(_typing, y, x, rows, row, columns, column, count):
-    """Set `count` times CHANNEL_STEP bytes of y to the greatest at rows x columns places of x, so far apart."""
-    whole = vector_of(I8, CHANNEL_STEP)
+def _greatest(element):
+    """An intrinsic that finds the greatest of windows: of bytes, or of words.
 
-    def generate(_context, builder, _signature, arguments):
-        y, x, rows, row, columns, column, count = arguments
-        x, y = (_pointer(builder, at) for at in (x, y))
-        best = cgutils.alloca_once(builder, whole)
-        with cgutils.for_range(builder, count) as loop:
-            at = builder.mul(loop.index, I64(CHANNEL_STEP))
-            builder.store(ir.Constant(whole, None), best)
-            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
-                place = builder.mul(r.index, row), builder.mul(s.index, column), at
-                value, before = load(builder, x, place, whole, CHANNEL_STEP), builder.load(best)
-                builder.store(builder.select(builder.icmp_unsigned(">", value, before), value, before), best)
-            store(builder, builder.load(best), y, (at,), CHANNEL_STEP)
-        return I64(0)
+    It sets `count` times CHANNEL_STEP values of y to the greatest at rows x columns places of x, so many bytes apart.
+    """
+    whole = vector_of(element, CHANNEL_STEP)
+    size = element.width // 8
 
-    return types.int64(y, x, rows, row, columns, column, count), generate
+    @intrinsic
+    def greatest_of(_typing, y, x, rows, row, columns, column, count):
+        def generate(_context, builder, _signature, arguments):
+            y, x, rows, row, columns, column, count = arguments
+            x, y = (_pointer(builder, at) for at in (x, y))
+            best = cgutils.alloca_once(builder, whole)
+            with cgutils.for_range(builder, count) as loop:
+                at = builder.mul(loop.index, I64(CHANNEL_STEP * size))
+                builder.store(load(builder, x, (at,), whole, size), best)
+                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                    place = builder.mul(r.index, row), builder.mul(s.index, column), at
+                    value, before = load(builder, x, place, whole, size), builder.load(best)
+                    greater = (builder.icmp_unsigned if size == 1 else builder.icmp_signed)(">", value, before)
+                    builder.store(builder.select(greater, value, before), best)
+                store(builder, builder.load(best), y, (at,), size)
+            return I64(0)
+
+        return types.int64(y, x, rows, row, columns, column, count), generate
+
+    return greatest_of
+
+
+_greatest_bytes, _greatest_words = _greatest(I8), _greatest(I32)
 
 
 @njit
@@ -461,16 +472,21 @@ def _prepare(step, numbers, first, images, data, arena, arena_words, units, unit
     src, base, zero = step[P_SRC], -128 * step[P_SRC_SIGNED], numbers[C_ZERO]
     for image in range(images):
         for i in range(rows):
+            x = ((first + image) * rows + i) * columns
+            pixel = (image * numbers[C_PADDED_ROWS] + numbers[C_TOP] + i) * padded_columns + numbers[C_LEFT]
+            if form == LOOKED_UP and groups == 1 and channels == whole:
+                # No channel is padding, so that the pixels of a row are one run.
+                _places_of(
+                    address_of(units) + 2 * pixel * per, address_of(arena) + src + x * whole,
+                    columns * (whole // CHANNEL_STEP), address_of(data) + values, np.int64(numbers[C_VALUES]),
+                    np.int64(each),
+                )  # fmt: skip
+                continue
             for j in range(columns):
                 x = ((first + image) * rows + i) * columns + j
                 pixel = (image * numbers[C_PADDED_ROWS] + numbers[C_TOP] + i) * padded_columns + numbers[C_LEFT] + j
                 y = pixel * groups * per
-                if form == LOOKED_UP and groups == 1 and channels == whole:
-                    _places_of(
-                        address_of(units) + 2 * y, address_of(arena) + src + x * whole, whole // CHANNEL_STEP,
-                        address_of(data) + values, np.int64(numbers[C_VALUES]), np.int64(each),
-                    )  # fmt: skip
-                elif form == LOOKED_UP:
+                if form == LOOKED_UP:
                     for g in range(groups):
                         for u in range(per):
                             code, weight = 0, TABLE_ENTRIES
@@ -523,11 +539,17 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
         here = min(images - first, numbers[C_TOGETHER])
         _prepare(step, numbers, first, here, data, arena, arena_words, units, units_16)
         count = here * pixels
-        for p in range(round_up(count, rows)):
-            q = min(p, count - 1)
-            i, j = q % pixels // columns_out, q % columns_out
-            row = q // pixels * numbers[C_PADDED_ROWS] + i * numbers[C_ROW_STRIDE]
-            places[p] = address_of(units) + (row * numbers[C_PADDED_COLUMNS] + j * numbers[C_COLUMN_STRIDE]) * pixel
+        p = 0
+        for image in range(here):
+            for i in range(pixels // columns_out):
+                row = image * numbers[C_PADDED_ROWS] + i * numbers[C_ROW_STRIDE]
+                place = address_of(units) + row * numbers[C_PADDED_COLUMNS] * pixel
+                for _ in range(columns_out):
+                    places[p] = place
+                    place += numbers[C_COLUMN_STRIDE] * pixel
+                    p += 1
+        for q in range(count, round_up(count, rows)):
+            places[q] = places[count - 1]
         for group in range(groups):
             for part in range(numbers[C_TILES]):
                 number = group * numbers[C_TILES] + part
@@ -568,26 +590,25 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
 
 
 @njit
-def max_pool(step, images, words, arena, arena_words):
+def max_pool(step, images, words, arena):
     """A step that takes the greatest of each window of a channel."""
     numbers = words[step[P_WORDS] :]
     whole = round_up(step[P_CHANNELS_IN], CHANNEL_STEP)
     rows, columns, columns_in = numbers[M_ROWS], numbers[M_COLUMNS], numbers[M_COLUMNS_IN]
+    # Bytes from a pixel to the next.
+    pixel = 4 * whole if step[P_SRC_WORDS] else whole
+    memory = address_of(arena)
     for image in range(images):
         for p in range(step[P_PIXELS_OUT]):
             i, j = p // numbers[M_COLUMNS_OUT] * numbers[M_ROW_STRIDE], p % numbers[M_COLUMNS_OUT]
-            x = (image * step[P_PIXELS_IN] + i * columns_in + j * numbers[M_COLUMN_STRIDE]) * whole
-            y = (image * step[P_PIXELS_OUT] + p) * whole
-            if not step[P_SRC_WORDS]:
-                _greatest(
-                    address_of(arena) + step[P_DST] + y, address_of(arena) + step[P_SRC] + x, np.int64(rows),
-                    np.int64(columns_in * whole), np.int64(columns), np.int64(whole), whole // CHANNEL_STEP,
-                )  # fmt: skip
-                continue
-            x, y = x + step[P_SRC] // 4, y + step[P_DST] // 4
-            for c in range(step[P_CHANNELS_IN]):
-                best = arena_words[x + c]
-                for r in range(rows):
-                    for s in range(columns):
-                        best = max(best, arena_words[x + (r * columns_in + s) * whole + c])
-                arena_words[y + c] = best
+            x = (
+                memory
+                + step[P_SRC]
+                + pixel * (image * step[P_PIXELS_IN] + i * columns_in + j * numbers[M_COLUMN_STRIDE])
+            )
+            y = memory + step[P_DST] + pixel * (image * step[P_PIXELS_OUT] + p)
+            size = np.int64(rows), columns_in * pixel, np.int64(columns), pixel, whole // CHANNEL_STEP
+            if step[P_SRC_WORDS]:
+                _greatest_words(y, x, *size)
+            else:
+                _greatest_bytes(y, x, *size)
