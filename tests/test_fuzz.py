@@ -534,8 +534,9 @@ def test_unknown_engines_are_refused() -> None:
 
 def test_audit_names_every_operator_it_does_not_count() -> None:
     """Each kind of operator is in the audit, or is named as one that no network has, and none of them is both."""
-    counted = {kind for kind in OPERATORS if f"begins with {kind}" in universe((), ("shapes",))["shapes"]}
+    shapes, pictures = (universe((), (group,))[group] for group in ("shapes", "pictures"))
+    counted = {kind for kind in OPERATORS if f"begins with {kind}" in (*shapes, *pictures)}
     assert counted | set(NOT_MADE) == set(OPERATORS)
     assert not counted & set(NOT_MADE)
     made = {"channels": "linear", "tokens": "linear"}
-    assert counted == {made.get(kind, kind) for kind in Generator.kinds}
+    assert counted == {made.get(kind, kind) for kind in (*Generator.kinds, *Generator.picture_kinds)}
