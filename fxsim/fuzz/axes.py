@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,10 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -71,7 +74,7 @@ def _shared(op: Operator, axes: int) -> Iterator[tuple[int, int]]:
         elif isinstance(op, Conv | Flatten):
             # Rows and columns of the result follow from those of the input.
             continue
-        elif isinstance(op, MaxPool | SumPool):
+        elif isinstance(op, MaxPool | SumPool | Pad):
             if axis == -1:
                 yield -1, -1
         elif isinstance(op, OrderedLinear | Encode | Argmax | Concat):
@@ -126,7 +129,8 @@ def _cut(node: Node, places: frozenset[Place], index: Index) -> Operator:
 
 def _cut_sum(op: Conv | OrderedLinear, inputs: bool, outputs: bool, index: Index) -> Operator:
     """A sum over some of its inputs, or with some of its outputs alone; of groups only one stays of each channel."""
-    weight, changed = op.weight, {}
+    weight = op.weight
+    changed: dict[str, Any] = {}
     if inputs and not (isinstance(op, Conv) and op.groups > 1):
         weight = weight[..., index]
     if outputs and isinstance(op, OrderedLinear):
@@ -151,6 +155,11 @@ def _cut_channels(op: Operator, index: Index) -> Operator:
             return dataclasses.replace(op, weight=op.weight[index], shift=op.shift[index])
         case WeightedAdd():
             return dataclasses.replace(op, weight=op.weight[:, index], shift=op.shift[index])
+        case Rescale():
+            fields = ("addend", "multiplier", "shift", "bias")
+            return dataclasses.replace(op, **{name: getattr(op, name)[index] for name in fields})
+        case Pad():
+            return dataclasses.replace(op, value=op.value[index])
         case Argmax():
             return dataclasses.replace(op, classes=min(op.classes, len(index)))
     return op

@@ -12,21 +12,17 @@ import numpy as np
 
 from fxsim.contract import CHANNEL, RANGED, ROW, TOKEN, Number, TableRule, legal_points
 from fxsim.contract.arithmetic import Int64, Integers
-from fxsim.fuzz.picture_features import of_picture, picture_features
+from fxsim.fuzz.picture_features import PICTURE_OPERATORS, of_picture, of_ties, picture_features
 from fxsim.fuzz.takers import Taker, Taps
 from fxsim.graph import INPUT, Graph, Node, accumulator_bound
 from fxsim.operators import (
-    FEATURE_MAPS,
     OPERATORS,
     Add,
     Affine,
     Axis,
-    Conv,
     Linear,
     Lut,
-    MaxPool,
     Pool,
-    Threshold,
 )
 from fxsim.operators.base import ACTIVATION_BITS, WEIGHT_BITS
 
@@ -44,7 +40,7 @@ GROUPS = {
 _CLASSES = ((2, 3, "2-3"), (4, 4, "4"), (5, 7, "5-7"), (8, 8, "8"), (9, 15, "9-15"), (16, 16, "16"))
 NOT_MADE: dict[str, str] = {}
 """Kinds of operators that no random network has, each with the reason: the audit names them beside what it counts."""
-_PICTURE_KINDS = tuple(op.kind for op in (Conv, MaxPool, Threshold, *FEATURE_MAPS))
+_PICTURE_KINDS = tuple(op.kind for op in PICTURE_OPERATORS)
 """Kinds of networks of few bits, whose features are a group of their own."""
 _KINDS = tuple(kind for kind in OPERATORS if kind not in _PICTURE_KINDS)
 _BITS_MIN = 2
@@ -194,6 +190,8 @@ def features_of(graph: Graph, x: Integers, taps: Taps) -> Iterator[str]:
         yield from (f"a node giving {what}" for what in _shape(graph, node.name))
         yield from _formats(graph, node)
         yield from of_picture(graph, node)
+        if taps:
+            yield from of_ties(node, values)
         if node.op.kind in _PICTURE_KINDS:
             continue
         yield from _parameters(graph, node)

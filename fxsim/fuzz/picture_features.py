@@ -1,11 +1,12 @@
 """Features of networks of few bits, stated from the contract: of each operator on rows, columns and channels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import Division, Number
+from fxsim.contract import Division, Number, Rounding, Tensor
+from fxsim.contract.arithmetic import Integers
 from fxsim.graph import Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
@@ -20,11 +21,16 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
+    Pad,
     Prelu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
 )
+
+PICTURE_OPERATORS: tuple[type[Operator], ...] = (Conv, MaxPool, Threshold, *FEATURE_MAPS)
+"""Operators of networks of few bits."""
 
 _NARROW = ("bipolar", "int1", "uint1", "signed 2-4 bits", "unsigned 2-4 bits", "signed 5-15 bits",
     "unsigned 5-15 bits", "signed 16 bits", "unsigned 16 bits")  # fmt: skip
@@ -36,8 +42,8 @@ _TAKES: dict[type[Operator], tuple[str, ...]] = {
     Conv: _NARROW,
     SumPool: _NARROW,
     OrderedLinear: _RANGED,
-    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Flatten, Argmax), (*_NARROW, _WIDE)),
-    **dict.fromkeys((MultiplyAdd, WeightedAdd, Prelu, Gate), (*_RANGED, _WIDE)),
+    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Flatten, Argmax, Pad), (*_NARROW, _WIDE)),
+    **dict.fromkeys((MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), (*_RANGED, _WIDE)),
 }
 """Classes of formats that each operator takes, as its first input."""
 
@@ -46,11 +52,13 @@ _GIVES: dict[type[Operator], tuple[str, ...]] = {
     Threshold: _NARROW,
     Encode: _NARROW[:3],
     **dict.fromkeys((MultiplyAdd, SumPool), (*_RANGED, _WIDE)),
-    **dict.fromkeys((WeightedAdd, Prelu, OrderedLinear), _RANGED),
+    **dict.fromkeys((WeightedAdd, Prelu, OrderedLinear, Rescale), _RANGED),
 }
 """Classes of formats that each operator gives, whose format is its own."""
 
 _DIVISORS = ("a divisor of 1", "a divisor of a power of two", "another divisor")
+
+_SHIFTS = ("shift 0", "shift up to 31", "shift beyond 31")
 
 _PARAMETERS: dict[type[Operator], tuple[str, ...]] = {
     Conv: (
@@ -78,21 +86,36 @@ _PARAMETERS: dict[type[Operator], tuple[str, ...]] = {
     ),
     OrderedLinear: ("one input", "one output", "shift 0", "a weight of zero"),
     Argmax: ("one class", "all channels", "some of the channels"),
+    Rescale: (
+        *(f"{rounding}, {what}" for rounding in Rounding for what in _SHIFTS),
+        "a multiplier of zero", "a multiplier beyond 16 bits", "an addend below zero", "an addend above zero",
+        "a bias below zero", "a bias above zero", "a product as wide as can be", "a product of 62 bits",
+    ),
+    Pad: (
+        "nothing", "rows above", "columns to the left", "rows below", "columns to the right", "values that differ",
+        "the least value", "the greatest value", "zero",
+    ),
 }  # fmt: skip
 """Extremes of each operator's parameters."""
 
+_TIES = tuple(
+    f"rescale: {rounding}, a tie of a {sign} product"
+    for rounding in Rounding
+    if rounding is not Rounding.FLOOR
+    for sign in ("positive", "negative")
+)
 _SUMS = ("an add of two formats on pictures",)
 _SHAPES = ("one pixel", "one row", "one column", "one channel", "no square", "values on one axis")
 
 
 def picture_features() -> Iterator[str]:
     """Every feature there is."""
-    for op in (Conv, MaxPool, Threshold, *FEATURE_MAPS):
+    for op in PICTURE_OPERATORS:
         yield from (f"{op.kind} of {what}" for what in _TAKES[op])
         yield from (f"{op.kind} giving {what}" for what in _GIVES.get(op, ()))
         yield from (f"{op.kind}: {what}" for what in _PARAMETERS[op])
         yield from (f"begins with {op.kind}", f"ends with {op.kind}")
-    yield from _SUMS
+    yield from (*_TIES, *_SUMS)
     yield from (f"a picture of {what}" for what in _SHAPES)
 
 
@@ -123,6 +146,19 @@ def of_picture(graph: Graph, node: Node) -> Iterator[str]:
         yield f"{op.kind} giving {_class(out.number)}"
     found = dict(zip(_PARAMETERS[type(op)], _holds(graph, node), strict=True))
     yield from (f"{op.kind}: {what}" for what, holds in found.items() if holds)
+
+
+def of_ties(node: Node, values: Mapping[str, Integers]) -> Iterator[str]:
+    """Ties that a rescale rounds, which alone tell its roundings to the nearest from each other."""
+    op = node.op
+    if not isinstance(op, Rescale) or op.rounding is Rounding.FLOOR:
+        return
+    product = (values[node.inputs[0]].astype(np.int64) + op.addend) * op.multiplier.astype(np.int64)
+    half = np.where(op.shift > 0, np.int64(1) << np.maximum(op.shift, 1).astype(np.int64) - 1, 0)
+    tie = (half > 0) & (product & 2 * half - 1 == half)
+    for sign, signed in (("positive", product > 0), ("negative", product < 0)):
+        if (tie & signed).any():
+            yield f"rescale: {op.rounding}, a tie of a {sign} product"
 
 
 def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
@@ -182,7 +218,26 @@ def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
             return size == 1, outputs == 1, bool((op.shift == 0).any()), _zero(op.weight)
         case Argmax():
             return op.classes == 1, op.classes == x.shape[-1], op.classes < x.shape[-1]
+        case Rescale():
+            return _rescaled(op, x)
+        case Pad():
+            differ, ends = len(set(op.value.tolist())) > 1, (x.number.low, x.number.high)
+            held = tuple(bool((op.value == value).any()) for value in (*ends, 0))
+            return not any(op.padding), *(pad > 0 for pad in op.padding), differ, *held
     return ()
+
+
+def _rescaled(op: Rescale, x: Tensor) -> tuple[bool, ...]:
+    shift, multiplier, addend = (array.astype(np.int64) for array in (op.shift, op.multiplier, op.addend))
+    of_shift = (shift == 0).any(), ((shift > 0) & (shift <= 31)).any(), (shift > 31).any()
+    by_rounding = tuple(op.rounding is rounding and bool(has) for rounding in Rounding for has in of_shift)
+    ends = [(end + addend) * multiplier for end in (x.number.low, x.number.high)]
+    needed = max((v if v >= 0 else ~v).bit_length() + 1 for row in ends for v in row.tolist())
+    tests = (
+        _zero(multiplier), bool((multiplier >= 1 << 16).any()), bool((addend < 0).any()), bool((addend > 0).any()),
+        bool((op.bias < 0).any()), bool((op.bias > 0).any()), needed == op.acc_bits, op.acc_bits == 62,
+    )  # fmt: skip
+    return *by_rounding, *tests
 
 
 def _windows(op: MaxPool | SumPool) -> tuple[bool, bool]:

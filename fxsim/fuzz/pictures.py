@@ -5,14 +5,18 @@ from typing import Any
 import numpy as np
 
 from fxsim.contract import (
+    ACC_BITS_MAX,
     BIPOLAR,
     CHANNEL,
     COLUMN,
+    RESCALE_SHIFT_MAX,
     ROW,
     Division,
     Number,
+    Rounding,
     Sign,
     Tensor,
+    bias_number,
     bits_needed,
     worst_case_sums,
 )
@@ -33,8 +37,10 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
+    Pad,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -111,7 +117,8 @@ class Pictures(Drawing):
             case "max_pool" | "sum_pool":
                 if len(x.shape) != 3:
                     return None
-                kernel = tuple(int(self.rng.integers(1, min(4, size) + 1)) for size in x.shape[:2])
+                rows, columns = (int(self.rng.integers(1, min(4, size) + 1)) for size in x.shape[:2])
+                kernel = rows, columns
                 stride = int(self.rng.integers(1, 4)), int(self.rng.integers(1, 4))
                 return MaxPool(kernel, stride) if kind == "max_pool" else self._sum_pool(x, kernel, stride)
             case "threshold":
@@ -148,6 +155,10 @@ class Pictures(Drawing):
                 shift = self.shift(outputs, x.number.bits + 16, out)
                 bias = self._values(out, (outputs,))
                 return OrderedLinear(self._weights((outputs, channels)), bias, shift, out)
+            case "rescale":
+                return self._rescale(x)
+            case "pad":
+                return self._pad(x) if len(x.shape) == 3 else None
             case "argmax":
                 return Argmax(int(self.rng.integers(1, channels + 1)))
             case "linear":
@@ -218,7 +229,7 @@ class Pictures(Drawing):
         out = self.number() if self.rng.random() < 0.8 else Number(int(self.rng.integers(17, 33)))
         return MultiplyAdd(weight, bias, self.shift(channels, acc_bits, out), acc_bits, out)
 
-    def _sum_pool(self, x: Tensor, kernel: tuple[int, ...], stride: tuple[int, int]) -> SumPool:
+    def _sum_pool(self, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> SumPool:
         count = kernel[0] * kernel[1]
         divisor = int(one(self.rng, (1, count, count, 2, 3, 4, 6, 1000, 2**31)))
         saturating = bool(self.rng.random() < 0.4)
@@ -227,4 +238,35 @@ class Pictures(Drawing):
         acc_bits = int(self.rng.integers(2, 17)) if saturating else min(32, max(2, needed + more))
         out = self.number() if self.rng.random() < 0.8 else Number(int(self.rng.integers(17, 33)))
         rounding = one(self.rng, tuple(Division))
-        return SumPool((kernel[0], kernel[1]), stride, divisor, rounding, saturating, acc_bits, out)
+        return SumPool(kernel, stride, divisor, rounding, saturating, acc_bits, out)
+
+    def _rescale(self, x: Tensor) -> Rescale:
+        """A rescale whose values stay within the result's range, of products that are half or of 31 places; and any."""
+        channels, out = x.shape[-1], self.number()
+        way = one(self.rng, ("few places", "31 places", "any"))
+        number = one(self.rng, (Number(2), Number(8), Number(17))) if way == "any" else Number(3)
+        addend = self.values(number, (channels,)).astype(np.int32)
+        if way == "few places":
+            multiplier = self.rng.integers(0, 8, channels)
+        elif way == "31 places" and x.number.bits <= 16:
+            multiplier = self.rng.integers(1 << 30, 1 << 31, channels)
+        else:
+            # As many bits as fit into the widest product.
+            bits = min(one(self.rng, (2, 4, 9, 16, 17, 31)), ACC_BITS_MAX - 2 - max(x.number.bits, 17))
+            multiplier = np.abs(self.values(Number(bits + 1), (channels,)).astype(np.int64))
+        multiplier = np.minimum(multiplier, 2**31 - 1).astype(np.int32)
+        ends = [(end + addend.astype(np.int64)) * multiplier for end in (x.number.low, x.number.high)]
+        acc_bits = self.acc_bits(min(0, int(np.min(ends))), max(0, int(np.max(ends))), ACC_BITS_MAX)
+        if self.rng.random() < 0.2:
+            acc_bits = ACC_BITS_MAX
+        shift = np.minimum(self.shift(channels, acc_bits, out), RESCALE_SHIFT_MAX).astype(np.uint8)
+        if way != "any":
+            shift = self.rng.integers(1, 5, channels).astype(np.uint8) + np.uint8(0 if way == "few places" else 30)
+        bias = self.values(bias_number(out) if way == "any" else Number(2), (channels,)).astype(bias_number(out).dtype)
+        return Rescale(addend, multiplier, shift, bias, one(self.rng, tuple(Rounding)), acc_bits, out)
+
+    def _pad(self, x: Tensor) -> Pad:
+        """Up to three rows and columns of values of the input's format on each side."""
+        pads = [int(one(self.rng, (0, 0, 1, 2, 3))) for _ in range(4)]
+        value = self._values(x.number, (x.shape[-1],)).astype(np.int32)
+        return Pad(value, (pads[0], pads[1], pads[2], pads[3]))

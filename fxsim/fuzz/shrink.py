@@ -20,7 +20,7 @@ from fxsim.fuzz.examine import Failure, examine
 from fxsim.fuzz.takers import Subject, Taker
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.machine import cpu_seconds
-from fxsim.operators import Conv, Encode, MaxPool, Operator, SumPool, Threshold
+from fxsim.operators import Conv, Encode, MaxPool, Operator, Pad, SumPool, Threshold
 
 TRIES_MAX = 5_000
 """Most networks that are tried."""
@@ -45,7 +45,7 @@ class Small:
     @property
     def weights(self) -> int:
         """Weights, biases and table entries that are not zero."""
-        fields = ("weight", "bias", "table", "threshold")
+        fields = ("weight", "bias", "table", "threshold", "addend", "multiplier", "value")
         return sum(
             int(np.count_nonzero(array))
             for node in self.model.graph.nodes
@@ -107,8 +107,8 @@ class _Search:
         return self.tries >= TRIES_MAX or cpu_seconds() > self._end
 
     def _try(self, graph: Graph, x: Integers) -> bool:
-        """Take a smaller network, where it fails the same."""
-        if self.over:
+        """Take a smaller network, where it fails the same; what is the same network is none."""
+        if self.over or (graph == self.model.graph and np.array_equal(x, self.x)):
             return False
         self.tries += 1
         model = Model(graph, self.model.name, self.model.provenance)
@@ -256,6 +256,9 @@ def simpler(op: Operator) -> Iterator[Operator]:
                     ]
             fields += [{"padding": (0, 0, 0, 0)}, {"stride": (1, 1)}, {"dilation": (1, 1)}]
             fields += [{"padding": tuple(0 if n == at else pad for n, pad in enumerate(op.padding))} for at in range(4)]
+        case Pad():
+            fields += [{"padding": tuple(0 if n == at else pad for n, pad in enumerate(op.padding))} for at in range(4)]
+            fields += [{"padding": tuple(min(1, pad) for pad in op.padding)}]
         case MaxPool() | SumPool():
             fields += [{"kernel": (1, op.kernel[1])}, {"kernel": (op.kernel[0], 1)}, {"stride": (1, 1)}]
             if isinstance(op, SumPool):

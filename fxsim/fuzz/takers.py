@@ -12,8 +12,8 @@ from fxsim.engines import run_reference
 from fxsim.errors import FxsimError, StimulusError
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.onnx import export_onnx, missing, onnx_bytes, open_onnx
+from fxsim.fuzz.picture_features import PICTURE_OPERATORS
 from fxsim.graph import Graph, Model
-from fxsim.operators import FEATURE_MAPS, Conv, MaxPool, Threshold
 
 Taps = Mapping[str, Integers]
 
@@ -113,7 +113,7 @@ def _model_file(subject: Subject) -> Taps:
 def of_pictures(graph: Graph) -> bool:
     """Whether a graph is a network of few bits, of which the compiled engine and the export to ONNX take some."""
     kinds = {type(node.op) for node in graph.nodes}
-    return ROW in graph.input.axes or bool(kinds & {Conv, MaxPool, Threshold, *FEATURE_MAPS})
+    return ROW in graph.input.axes or bool(kinds & {*PICTURE_OPERATORS})
 
 
 def beyond_int8(graph: Graph) -> str | None:
