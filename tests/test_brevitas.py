@@ -155,6 +155,7 @@ def assert_executor(path: Path, model: Model, pictures: Array) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_network_is_left_as_it_was() -> None:
     """The same network gives the same model, and the same values afterwards; levels are fed where no number is."""
     torch.manual_seed(1)
