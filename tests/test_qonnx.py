@@ -671,7 +671,8 @@ DAMAGED: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "functions": (lambda m: m.functions.add(), "defines functions of its own"),
     "a domain twice": (
-        lambda m: m.opset_import.extend([helper.make_opsetid("own", 1)] * 2), "states versions of the domain 'own' twice"
+        lambda m: m.opset_import.extend([helper.make_opsetid("own", 1)] * 2),
+        "states versions of the domain 'own' twice",
     ),
     "no opset": (lambda m: m.ClearField("opset_import"), "states 0 versions of the standard's operators"),
 }  # fmt: skip
