@@ -3,20 +3,15 @@
 // Thresholds: y = level[k], k the number of thresholds of its channel that a value has passed. LANES channels a beat, which
 // count with the beats, so that the first beat after reset is of channels 0 to LANES - 1.
 //
-// A rising channel has passed t where x >= t. A falling one, which has where x <= t, is turned round: both become
-// ~x >= ~t. All thresholds of a beat's channels are compared in one cycle, and those of the next beat's are fetched
-// meanwhile. As they ascend, what was passed is a run of ones from the lowest, whose length is found by halving: the top
-// bit is the middle one, which says in which half the rest is. Latency 3 cycles (comparison, count, level), full rate;
-// s_axis_tready depends combinationally on m_axis_tready. Capacity 3 beats.
+// All thresholds of a beat's channels are compared in one cycle, and those of the next beat's are fetched meanwhile. A
+// rising channel has passed t where x >= t, a falling one where x <= t; see threshold_lane. Latency 3 cycles (comparison,
+// count, level), full rate; s_axis_tready depends combinationally on m_axis_tready. Capacity 3 beats.
 //
 // Parameters
 //   CHANNELS  channels, 1 or more
 //   LANES     channels of a beat, a divisor of CHANNELS
-//   X_W       width of a value, bits, 1 or more
-//   X_SIGNED  1: values are signed (two's complement), 0: unsigned
-//   STEPS     thresholds of a channel, 1 to 255
-//   Y_W       width of a level, bits, 1 or more
-//   LEVELS    the levels, level[k] at [Y_W * k +: Y_W], for k from 0 to STEPS
+//   X_W, X_SIGNED, STEPS, Y_W, LEVELS
+//             values, thresholds of a channel and levels, see threshold_lane
 //   T_FILE    $readmemh file of CHANNELS / LANES words; of channel c at [(STEPS * T_W + 1) * (c % LANES) +:] of word
 //             c / LANES: STEPS signed thresholds of T_W = X_W + 2 - X_SIGNED bits, ascending, of a falling channel their
 //             complements; then one bit, 1 for a falling channel
@@ -44,23 +39,10 @@ module threshold #(
     if (LANES < 1 || CHANNELS < LANES || CHANNELS % LANES != 0) begin : illegal_channels
       illegal_parameter_CHANNELS_is_no_multiple_of_LANES stop ();
     end
-    if (X_W < 1) begin : illegal_x_w
-      illegal_parameter_X_W_is_below_1 stop ();
-    end
-    if (X_SIGNED != 0 && X_SIGNED != 1) begin : illegal_x_signed
-      illegal_parameter_X_SIGNED_is_not_0_or_1 stop ();
-    end
-    if (STEPS < 1 || STEPS > 255) begin : illegal_steps
-      illegal_parameter_STEPS_is_not_1_to_255 stop ();
-    end
-    if (Y_W < 1) begin : illegal_y_w
-      illegal_parameter_Y_W_is_below_1 stop ();
-    end
   endgenerate
 
   localparam T_W = X_W + 2 - X_SIGNED;
   localparam LANE_W = STEPS * T_W + 1;
-  localparam COUNT_W = $clog2(STEPS + 1);
   localparam GROUPS = CHANNELS / LANES;
   localparam GROUP_W = (GROUPS > 1) ? $clog2(GROUPS) : 1;
   localparam [31:0] LAST_32 = GROUPS - 1;
@@ -104,50 +86,25 @@ module threshold #(
     end
   end
 
-  genvar n, k;
+  genvar n;
   generate
     for (n = 0; n < LANES; n = n + 1) begin : lane
-      wire falling = thresholds_reg[LANE_W*n+LANE_W-1];
-      wire [X_W-1:0] value = s_axis_tdata[X_W*n+:X_W];
-      wire high = (X_SIGNED != 0) && value[X_W-1];
-      wire signed [T_W-1:0] turned = {{(T_W - X_W) {high}}, value} ^ {T_W{falling}};
-
-      // Beyond STEPS nothing is passed.
-      reg [STEPS-1:0] passed_reg;
-      wire [(1<<COUNT_W)-2:0] passed;
-      assign passed[STEPS-1:0] = passed_reg;
-      if (STEPS < (1 << COUNT_W) - 1) begin : rest
-        assign passed[(1<<COUNT_W)-2:STEPS] = {((1 << COUNT_W) - 1 - STEPS) {1'b0}};
-      end
-      for (k = 0; k < STEPS; k = k + 1) begin : step
-        wire signed [T_W-1:0] least = thresholds_reg[LANE_W*n+T_W*k+:T_W];
-        always @(posedge clk) if (accepted) passed_reg[k] <= turned >= least;
-      end
-
-      // The bits that are left with k bits of the count to be found: 2^k - 1.
-      wire [COUNT_W-1:0] count;
-      for (k = COUNT_W; k > 0; k = k - 1) begin : left
-        wire [(1<<k)-2:0] run;
-        if (k == COUNT_W) begin : all
-          assign run = passed;
-        end else begin : half
-          assign run = count[k] ? left[k+1].run[(1<<(k+1))-2:(1<<k)] : left[k+1].run[(1<<k)-2:0];
-        end
-        assign count[k-1] = run[(1<<(k-1))-1];
-      end
-
-      reg [COUNT_W-1:0] count_reg;
-      reg [Y_W-1:0] y_reg;
-      wire [Y_W*(1<<COUNT_W)-1:0] levels;
-      assign levels[Y_W*(STEPS+1)-1:0] = LEVELS;
-      if (STEPS + 1 < (1 << COUNT_W)) begin : beyond
-        assign levels[Y_W*(1<<COUNT_W)-1:Y_W*(STEPS+1)] = {(Y_W * ((1 << COUNT_W) - 1 - STEPS)) {1'b0}};
-      end
-      always @(posedge clk) begin
-        if (passed_valid_reg && count_free) count_reg <= count;
-        if (count_valid_reg && y_free) y_reg <= levels[Y_W*count_reg+:Y_W];
-      end
-      assign m_axis_tdata[Y_W*n+:Y_W] = y_reg;
+      threshold_lane #(
+          .X_W(X_W),
+          .X_SIGNED(X_SIGNED),
+          .STEPS(STEPS),
+          .Y_W(Y_W),
+          .LEVELS(LEVELS)
+      ) compare (
+          .clk(clk),
+          .compare_enable(accepted),
+          .count_enable(passed_valid_reg && count_free),
+          .level_enable(count_valid_reg && y_free),
+          .x(s_axis_tdata[X_W*n+:X_W]),
+          .thresholds(thresholds_reg[LANE_W*n+:STEPS*T_W]),
+          .falling(thresholds_reg[LANE_W*n+STEPS*T_W]),
+          .y(m_axis_tdata[Y_W*n+:Y_W])
+      );
     end
   endgenerate
 

@@ -116,9 +116,7 @@ def test_few_linear(parameters: dict[str, int], tmp_path: Path) -> None:
     rng = generator(f"few_linear weights {parameters}")
     codes = rng.integers(0, 1 << p["W_W"], (p["OUT"], p["BEATS"] * p["LANES"]))
     codes[p["OUT"] // 2] = 1 << (p["W_W"] - 1)
-    if p["W_BIPOLAR"]:
-        weight = 2 * codes - 1
-    else:
-        weight = np.where(codes >> (p["W_W"] - 1) == 1, codes - (1 << p["W_W"]), codes)
+    negative = codes >> (p["W_W"] - 1) == 1
+    weight = 2 * codes - 1 if p["W_BIPOLAR"] else np.where(negative, codes - (1 << p["W_W"]), codes)
     write_words(tmp_path / "w.hex", packed(codes, p["OUT_LANES"] * p["BEATS"] * p["LANES"], p["W_W"]))
     simulate(__name__, "few_linear", tmp_path, {**parameters, "W_FILE": "w.hex"}, {"weight": weight})

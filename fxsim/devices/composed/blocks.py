@@ -1,6 +1,6 @@
 """Blocks of the composed accelerator to prove, beside the rules of the contract."""
 
-from fxsim.devices.blocks import ProvableBlock
+from fxsim.devices.blocks import Peek, ProvableBlock
 from fxsim.devices.composed.plan import Instance, make_plan
 from fxsim.devices.settings import Settings
 from fxsim.graph import Model
@@ -55,8 +55,8 @@ module prove_few_dot_product #(
   end
   assign still = !enable && !rst;
 
-  // The sum of all products, in the order of the block, so that the solver need not know that the order is all one:
-  // GROUP neighbours by pairs, then by fours. Of products that are -1 or 1 those that are 1 are counted, m of them: their
+  // The sum of all products, in the order of the block, so that the solver need not know that any is as good: GROUP
+  // neighbours by pairs, then by fours. Of products that are -1 or 1 those that are 1 are counted, m of them: their
   // sum is m - (LANES - m).
   localparam MATCH = X_KIND == 2 && W_BIPOLAR != 0;
   localparam GROUP = MATCH ? 8 : (X_W + W_W <= 4) ? 4 : 1;
@@ -113,36 +113,106 @@ module prove_few_dot_product #(
 endmodule
 """
 
+THRESHOLD_LANE = """\
+module prove_threshold_lane #(
+    parameter X_W = 9,
+    parameter X_SIGNED = 1,
+    parameter STEPS = 1,
+    parameter Y_W = 1,
+    parameter [Y_W*(STEPS+1)-1:0] LEVELS = 2'b10
+) (
+    input  wire                              clk,
+    input  wire                              compare_enable,
+    input  wire                              count_enable,
+    input  wire                              level_enable,
+    input  wire [X_W-1:0]                    x,
+    input  wire [STEPS*(X_W+2-X_SIGNED)-1:0] thresholds,
+    input  wire                              falling,
+    output wire                              wrong
+);
+  localparam T_W = X_W + 2 - X_SIGNED;
+  wire [Y_W-1:0] y;
+  threshold_lane #(.X_W(X_W), .X_SIGNED(X_SIGNED), .STEPS(STEPS), .Y_W(Y_W), .LEVELS(LEVELS)) block (
+      .clk(clk), .compare_enable(compare_enable), .count_enable(count_enable), .level_enable(level_enable),
+      .x(x), .thresholds(thresholds), .falling(falling), .y(y)
+  );
+
+  // Thresholds of the channel as they are, a falling one's from their complements; how many are passed, one by one.
+  wire signed [33:0] number = {{(34 - X_W) {X_SIGNED != 0 && x[X_W-1]}}, x};
+  wire [9*(STEPS+1)-1:0] counts;
+  wire [STEPS-1:0] descends;
+  assign counts[8:0] = 9'd0;
+  genvar k;
+  generate
+    for (k = 0; k < STEPS; k = k + 1) begin : step
+      wire signed [33:0] stored = {{(34 - T_W) {thresholds[T_W*k+T_W-1]}}, thresholds[T_W*k+:T_W]};
+      wire signed [33:0] t = falling ? -stored - 34'sd1 : stored;
+      assign counts[9*(k+1)+:9] = counts[9*k+:9] + ((falling ? number <= t : number >= t) ? 9'd1 : 9'd0);
+      if (k > 0) begin : order
+        assign descends[k] = stored < step[k-1].stored;
+      end else begin : first
+        assign descends[k] = 1'b0;
+      end
+    end
+  endgenerate
+
+  // Two cycles later: the level of the count, where each step was taken in its cycle; else what was there stays.
+  reg compared, counted, looked, kept;
+  reg [8:0] count_1, count_2;
+  reg [Y_W-1:0] expected, earlier;
+  wire [Y_W*512-1:0] levels = {{(Y_W * (511 - STEPS)) {1'b0}}, LEVELS};
+  always @(posedge clk) begin
+    compared <= compare_enable && !(|descends);
+    count_1 <= counts[9*STEPS+:9];
+    counted <= compared && count_enable;
+    count_2 <= count_1;
+    looked <= counted && level_enable;
+    expected <= levels[Y_W*count_2+:Y_W];
+    kept <= !level_enable;
+    earlier <= y;
+  end
+  assign wrong = (looked && y != expected) || (kept && y != earlier);
+endmodule
+"""
+
 WINDOW_MAX = """\
 module prove_window_max #(
     parameter PLACES = 4,
+    parameter WORDS = 1,
     parameter LANES = 4,
     parameter X_W = 1,
     parameter X_SIGNED = 0,
-    parameter PLACE_W = 2
+    parameter PLACE_W = 2,
+    parameter WORD_W = 1
 ) (
     input  wire                 clk,
     input  wire                 rst,
     input  wire [LANES*X_W-1:0] x,
     input  wire                 valid,
     input  wire                 out_ready,
+    input  wire [WORD_W-1:0]    looked,
     input  wire [PLACE_W-1:0]   place_now,
+    input  wire [WORD_W-1:0]    word_now,
     input  wire [LANES*X_W-1:0] greatest_now,
     output wire                 wrong
 );
   wire ready, out_valid;
   wire [LANES*X_W-1:0] y;
-  window_max #(.PLACES(PLACES), .WORDS(1), .LANES(LANES), .X_W(X_W), .X_SIGNED(X_SIGNED)) block (
+  window_max #(.PLACES(PLACES), .WORDS(WORDS), .LANES(LANES), .X_W(X_W), .X_SIGNED(X_SIGNED)) block (
       .clk(clk), .rst(rst), .s_axis_tdata(x), .s_axis_tvalid(valid), .s_axis_tready(ready),
       .m_axis_tdata(y), .m_axis_tvalid(out_valid), .m_axis_tready(out_ready)
   );
 
-  // The rule: pixels of the window so far, and the greatest value of each lane among them.
-  reg [31:0] count;
+  // The rule: pixels of the window so far, beats of the pixel so far, and of one word, any, the greatest value of each
+  // lane in the window so far.
+  reg [31:0] count, beat;
   reg [LANES*X_W-1:0] most, y_next;
-  reg known, y_then, y_stays;
+  reg [WORD_W-1:0] looked_then;
+  reg known, y_then, y_stays, y_is_looked;
   wire taken = valid && ready;
+  wire end_of_pixel = beat == WORDS - 1;
   wire end_of_window = count == PLACES - 1;
+  wire is_looked = beat == {{(32 - WORD_W) {1'b0}}, looked};
   wire [LANES*X_W-1:0] more;
   genvar n;
   generate
@@ -154,19 +224,24 @@ module prove_window_max #(
       assign more[X_W*n+:X_W] = (count == 0 || now_number > far_number) ? now : far;
     end
   endgenerate
-  // What the block holds of a window that has begun is that.
+  // What the block holds of the word, where this window has had it, is that.
+  wire has_had_it = count != 0 || beat > {{(32 - WORD_W) {1'b0}}, looked};
   wire agrees = {{(32 - PLACE_W) {1'b0}}, place_now} == count && count < PLACES &&
-                (count == 0 || greatest_now == most);
+                {{(32 - WORD_W) {1'b0}}, word_now} == beat && beat < WORDS && (!has_had_it || greatest_now == most);
   always @(posedge clk) begin
-    count <= rst ? 32'd0 : taken ? (end_of_window ? 32'd0 : count + 32'd1) : count;
-    if (taken) most <= more;
-    known <= rst || agrees;
+    beat <= rst ? 32'd0 : taken ? (end_of_pixel ? 32'd0 : beat + 32'd1) : beat;
+    count <= rst ? 32'd0 : (taken && end_of_pixel) ? (end_of_window ? 32'd0 : count + 32'd1) : count;
+    if (taken && is_looked) most <= more;
+    looked_then <= looked;
+    known <= (rst || agrees) && looked < WORDS;
     y_then <= !rst && taken && end_of_window;
     y_stays <= !rst && out_valid && !out_ready;
+    y_is_looked <= (taken && end_of_window) ? is_looked : out_valid && !out_ready;
     y_next <= (taken && end_of_window) ? more : y;
   end
-  assign wrong = known && (
-      !agrees || ready != (!out_valid || out_ready) || out_valid != (y_then || y_stays) || (out_valid && y != y_next));
+  assign wrong = known && looked == looked_then && (
+      !agrees || ready != (!out_valid || out_ready) || out_valid != (y_then || y_stays) ||
+      (out_valid && y_is_looked && y != y_next));
 endmodule
 """
 
@@ -175,26 +250,63 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
     """The accelerator's blocks by module, with the sizes of a model. ModelError where the model does not fit it."""
     plan = make_plan(model, getattr(settings, "interval", None))
     instances = [instance for part in plan.parts for instance in part.instances]
-    sums = [_dot_product(instance) for instance in instances if instance.module == "few_linear"]
-    found = {"few_dot_product": tuple({block.name: block for block in sums}.values())}
-    return {module: every for module, every in found.items() if every}
+    makers = {"few_linear": _dot_product, "threshold": _threshold_lane, "window_max": _window_max}
+    found: dict[str, dict[str, ProvableBlock]] = {}
+    for instance in instances:
+        if instance.module in makers:
+            block = makers[instance.module](instance)
+            # Those of the same sizes are one.
+            found.setdefault(block.top.removeprefix("prove_"), {})[block.name] = block
+    return {module: tuple(every.values()) for module, every in found.items()}
+
+
+def _numbers(instance: Instance, *names: str) -> dict[str, int]:
+    return {name: int(instance.parameters[name]) for name in names}
+
+
+def _sizes(module: str, parameters: dict[str, int]) -> str:
+    """A block's name: its module, and what it is built with."""
+    return f"{module} ({', '.join(f'{name} {value}' for name, value in parameters.items())})"
+
+
+def _threshold_lane(instance: Instance) -> ProvableBlock:
+    """One channel of a layer of thresholds, which come with the value: any that ascend."""
+    p = _numbers(instance, "X_W", "X_SIGNED", "STEPS", "Y_W")
+    levels = int(instance.parameters["LEVELS"].partition("'h")[2], 16)
+    name = _sizes("threshold_lane", {**p, "LEVELS": levels})
+    return ProvableBlock(name, "prove_threshold_lane", THRESHOLD_LANE, {**p, "LEVELS": levels}, cycle=3)
+
+
+def _window_max(instance: Instance) -> ProvableBlock:
+    """The greatest of a layer's windows."""
+    p = _numbers(instance, "PLACES", "WORDS", "LANES", "X_W", "X_SIGNED")
+    widths = {f"{name[:-1]}_W": max(1, (p[name] - 1).bit_length()) for name in ("PLACES", "WORDS")}
+    peeks = {f"{name}_now": Peek(f"block.{name}_reg") for name in ("place", "word")}
+    return ProvableBlock(
+        _sizes("window_max", p),
+        "prove_window_max",
+        WINDOW_MAX,
+        {**p, **widths},
+        cycle=1,
+        peeks={**peeks, "greatest_now": Peek("block.greatest", "looked")},
+    )
 
 
 def _dot_product(instance: Instance) -> ProvableBlock:
     """The dot product inside one layer's sums."""
-    p = {name: int(value) for name, value in instance.parameters.items() if value.isdecimal()}
-    lanes = p["BEATS"] * p["LANES"]
+    p = _numbers(instance, "BEATS", "LANES", "X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")
+    lanes = p.pop("BEATS") * p.pop("LANES")
     match = p["X_KIND"] == 2 and p["W_BIPOLAR"] == 1
     group = 8 if match else 4 if p["X_W"] + p["W_W"] <= 4 else 1
     latency, nodes = 1 + match, -(-lanes // group)
     while nodes > 1:
         latency, nodes = latency + 1, -(-nodes // 4)
-    kept = {name: p[name] for name in ("X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")}
+    parameters = {"LANES": lanes, **p}
     return ProvableBlock(
-        f"few_dot_product ({lanes} lanes, {', '.join(f'{name} {value}' for name, value in kept.items())})",
+        _sizes("few_dot_product", parameters),
         "prove_few_dot_product",
         FEW_DOT_PRODUCT,
-        {"LANES": lanes, **kept, "LATENCY": latency},
+        {**parameters, "LATENCY": latency},
         cycle=latency,
         wrong=("wrong_valid", "wrong_sum"),
         still="still",

@@ -1,5 +1,6 @@
-"""Co-simulation of a composed accelerator: made from the model, then simulated as the design that it is described as."""
+"""Co-simulation of a composed accelerator: made from the model, then simulated as its description has it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,10 @@ from fxsim.devices.composed.blocks import blocks
 from fxsim.devices.composed.files import composed_files, write_files
 from fxsim.devices.composed.plan import DESCRIPTION, make_plan
 from fxsim.devices.described.bind import Bound, bind
-from fxsim.devices.described.device import DescribedFigures, FittedStreams
+from fxsim.devices.described.device import FittedStreams
 from fxsim.devices.settings import Setting, Settings
 from fxsim.graph import Model
+from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
 _INTERVAL_MAX = (1 << 31) - 1
@@ -19,7 +21,7 @@ _STILL = 1000
 
 
 class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a composed accelerator: `interval`, the cycles between images that its streams are wide enough for."""
+    """Settings of a composed accelerator: `interval`, the cycles between images that its streams are made for."""
 
     interval: Annotated[
         int | None,
@@ -65,6 +67,13 @@ class FittedComposed(FittedStreams):
         roms = {name: text for name, text in files.items() if name.endswith(".hex")}
         return Synthesisable("composed", {}, Sources(self.bound.sources.folder, dict(sorted(verilog.items()))), roms)
 
+    def figures(self, found: messages.Found, images: int) -> None:  # noqa: ARG002  # it has none
+        """None: no latency of it is to be found."""
+        return
+
+    def hold_together(self, figures: Mapping[int, object]) -> None:
+        """It has no figures."""
+
     def pinned(self, images: int) -> ComposedSettings:  # type: ignore[override]  # noqa: ARG002  # none depends on them
         """The settings that it was made with."""
         return self._settings
@@ -85,7 +94,6 @@ DEVICE = Device(
     about="any chain of convolutions, thresholds and max-pools of few bits, composed from the graph",
     fit=fit,
     settings=ComposedSettings,
-    figures=DescribedFigures,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
     blocks=blocks,

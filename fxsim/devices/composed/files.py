@@ -1,4 +1,4 @@
-"""The files of a composed accelerator: its top, the modules, their ROMs, and the description that binds it to the model."""
+"""The files of a composed accelerator: top, modules, ROMs, and the description that binds it to the model."""
 
 import functools
 import shutil
@@ -19,7 +19,7 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _PARTS = {
     "image_window": ("image_window", "ram"),
     "few_linear": ("few_linear", "few_dot_product"),
-    "threshold": ("threshold",),
+    "threshold": ("threshold", "threshold_lane"),
     "window_max": ("window_max",),
 }
 """The modules that each module of a plan is made of."""

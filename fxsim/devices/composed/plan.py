@@ -1,8 +1,9 @@
 """The plan of a composed accelerator: which modules compute each node, and how many channels a beat carries.
 
 A stream carries an image row by row, in each row pixel by pixel, in each pixel channel by channel, `lanes` channels a
-beat. Every module gives a beat a cycle at most; so a node takes as many cycles an image as it has beats to take, to move
-within or to give, whichever are most. With an interval to keep, each stream has the fewest lanes that keep it.
+beat. A module gives a beat a cycle at most; so a node takes as many cycles an image as it has beats to take, to move
+through its windows or to give, whichever are most. With an interval to keep, each stream has the fewest lanes that keep
+it.
 """
 
 from collections.abc import Callable, Mapping
@@ -110,7 +111,9 @@ def make_plan(model: Model, interval: int | None = None) -> Composition:
     numbered = {node.name: number for number, node in enumerate(graph.nodes)}
     streams = {INPUT: Stream("image", lanes[INPUT], graph.input.number.bits)} | {
         node.name: Stream(
-            f"n{numbered[node.name]}_{node.name.replace('.', '_')}", lanes[node.name], graph.tensors[node.name].number.bits
+            f"n{numbered[node.name]}_{node.name.replace('.', '_')}",
+            lanes[node.name],
+            graph.tensors[node.name].number.bits,
         )
         for node in graph.nodes
     }
@@ -176,8 +179,8 @@ def _least_lanes(name: str, tensor: Tensor, values: int, interval: int) -> int:
         if channels % lanes == 0 and values // lanes <= interval:
             return lanes
     raise ModelError(
-        f"the composed accelerator cannot keep {interval:,} cycles an image: '{name}' takes {values // channels:,} with "
-        f"all of its {channels} channels a beat"
+        f"the composed accelerator cannot keep {interval:,} cycles an image: '{name}' takes {values // channels:,} "
+        f"with all of its {channels} channels a beat"
     )
 
 
