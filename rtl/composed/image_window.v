@@ -163,11 +163,12 @@ module image_window #(
   localparam [31:0] ROWS_32 = ROWS;
   localparam [31:0] PAD_TOP_32 = PAD_TOP;
   localparam [31:0] UNDER_32 = SPAN_ROWS - PAD_TOP;
+  localparam [31:0] HELD_FIRST_32 = HELD_FIRST;
   localparam signed [HELD_W-1:0] ALL_LINES = RING_32[HELD_W-1:0];
   localparam signed [HELD_W-1:0] ALL_ROWS = ROWS_32[HELD_W-1:0];
   localparam signed [HELD_W-1:0] ABOVE = PAD_TOP_32[HELD_W-1:0];
   localparam signed [HELD_W-1:0] UNDER = UNDER_32[HELD_W-1:0];
-  localparam signed [HELD_W-1:0] STRIDE = STRIDE_ROWS_32[HELD_W-1:0];
+  localparam signed [HELD_W-1:0] NEEDED_FIRST = HELD_FIRST_32[HELD_W-1:0];
   localparam signed [HELD_W-1:0] NONE = {HELD_W{1'b0}};
 
   // Writing: rows of the ring one after the other, whatever image they are of.
@@ -182,6 +183,7 @@ module image_window #(
   reg [COLUMN_W-1:0] left_reg;  // the kernel's first column
   reg [COLUMN_W-1:0] column_reg;
   reg [ROW_W-1:0] band_reg;  // the kernel's first row
+  reg signed [HELD_W-1:0] needed_reg;  // rows that are under the kernel, of those not given back
   reg [ROW_W-1:0] row_reg;
   reg [ADDRESS_W-1:0] left_address_reg;
   reg [ADDRESS_W-1:0] column_address_reg;
@@ -195,18 +197,20 @@ module image_window #(
   wire accepted = s_axis_tvalid && s_axis_tready;
   wire row_complete = accepted && write_place_reg == LINE_LAST;
 
-  // Rows of the image, counted from its first: from `begin_row` on the band needs them, before `end_row` they must be
-  // there, and before `next_row` nobody needs them when it is done.
-  wire signed [HELD_W-1:0] band = {{(HELD_W - ROW_W) {1'b0}}, band_reg};
+  // Rows of the image, counted from its first: a band needs those from `begin_row` on, up to its end; before `next_row`
+  // nobody needs them when it is done. What the next band needs is worked out during this one.
   wire band_last = band_reg == BAND_LAST;
+  wire [ROW_W-1:0] band_to = band_last ? {ROW_W{1'b0}} : band_reg + STRIDE_ROW;
+  wire signed [HELD_W-1:0] band = {{(HELD_W - ROW_W) {1'b0}}, band_reg};
+  wire signed [HELD_W-1:0] to = {{(HELD_W - ROW_W) {1'b0}}, band_to};
   wire signed [HELD_W-1:0] begin_row = (band > ABOVE) ? band - ABOVE : NONE;
-  wire signed [HELD_W-1:0] under_row = band + UNDER;
-  wire signed [HELD_W-1:0] end_row = (under_row > ALL_ROWS) ? ALL_ROWS : under_row;
-  wire signed [HELD_W-1:0] after = band + STRIDE;
-  wire signed [HELD_W-1:0] next_row = band_last ? ALL_ROWS : (after > ABOVE) ? after - ABOVE : NONE;
+  wire signed [HELD_W-1:0] to_begin = (to > ABOVE) ? to - ABOVE : NONE;
+  wire signed [HELD_W-1:0] to_under = to + UNDER;
+  wire signed [HELD_W-1:0] to_end = (to_under > ALL_ROWS) ? ALL_ROWS : to_under;
+  wire signed [HELD_W-1:0] next_row = band_last ? ALL_ROWS : to_begin;
 
   wire output_free = !output_valid_reg || m_axis_tready;
-  wire step = output_free && held_reg >= end_row - begin_row;
+  wire step = output_free && held_reg >= needed_reg;
   wire word_last = word_reg == WORD_LAST;
   wire pixel_done = step && word_last;
   wire kernel_row_done = pixel_done && kernel_column_reg == KERNEL_COLUMN_LAST;
@@ -220,7 +224,6 @@ module image_window #(
   wire [ADDRESS_W:0] band_over = band_sum - {1'b0, SIZE_LAST} - 1'b1;
   wire [ADDRESS_W-1:0] row_next = row_over[ADDRESS_W] ? row_sum[ADDRESS_W-1:0] : row_over[ADDRESS_W-1:0];
   wire [ADDRESS_W-1:0] band_next = band_over[ADDRESS_W] ? band_sum[ADDRESS_W-1:0] : band_over[ADDRESS_W-1:0];
-  wire [ROW_W-1:0] band_to = band_last ? {ROW_W{1'b0}} : band_reg + STRIDE_ROW;
   wire [COLUMN_W-1:0] left_to = left_reg + STRIDE_COLUMN;
   wire [ADDRESS_W-1:0] left_address_to = left_address_reg + LEFT_STEP;
 
@@ -246,6 +249,7 @@ module image_window #(
       left_reg <= {COLUMN_W{1'b0}};
       column_reg <= {COLUMN_W{1'b0}};
       band_reg <= {ROW_W{1'b0}};
+      needed_reg <= NEEDED_FIRST;
       row_reg <= {ROW_W{1'b0}};
       left_address_reg <= LEFT_FIRST;
       column_address_reg <= LEFT_FIRST;
@@ -282,6 +286,7 @@ module image_window #(
             left_address_reg <= LEFT_FIRST;
             column_address_reg <= LEFT_FIRST;
             band_reg <= band_to;
+            needed_reg <= to_end - to_begin;
             row_reg <= band_to;
             band_address_reg <= band_next;
             row_address_reg <= band_next;
