@@ -153,7 +153,7 @@ def words(folder: Path, name: str) -> list[int]:
 def test_roms_hold_the_weights_and_thresholds(tmp_path: Path) -> None:
     """Each weight at its place, each threshold counted for every value of the format, directions and ends included."""
     rng = np.random.default_rng(9)
-    weight = rng.integers(-4, 4, (6, 2, 3, 2)).astype(np.int8)
+    weight = rng.integers(-4, 4, (14, 2, 3, 2)).astype(np.int8)
     # Of each channel: never, always, about the range's ends, and anything; every format that is compared.
     ends = np.array([-(2**31), 2**31 - 1, -9, 9, -8, 8, 7, -1, 0, 1], np.int32)
     cases = {"int4": Number(4), "uint3": Number.parse("uint3"), "bipolar": BIPOLAR}
@@ -185,9 +185,9 @@ def test_roms_hold_the_weights_and_thresholds(tmp_path: Path) -> None:
                     assert sum(turned >= t for t in stored) == passed, (str(number), channel, x)
     folder = tmp_path / "w"
     nodes = [Node("conv", Conv(weight, weight_number=Number(3)), ("input",))]
-    compose(Model(Graph(image(2, 3, 2, INT4), nodes), "m"), folder, 3)
+    compose(Model(Graph(image(2, 3, 2, INT4), nodes), "m"), folder, 7)
     found = words(folder, "n0_conv_w.hex")
-    assert len(found) == 3
+    assert len(found) == 7
     for n, r, s, c in np.ndindex(weight.shape):
         code = found[n // 2] >> 3 * (n % 2 * 12 + (r * 3 + s) * 2 + c) & 7
         assert code - 8 * (code >> 2) == weight[n, r, s, c]
@@ -224,7 +224,7 @@ def test_values_are_known_from_power_on_and_faults_are_found_at_their_nodes(tmp_
     lane.write_text(text.replace("turned >= least", "turned > least"))
     wrong = four_state(model, x, accel="composed", engine="reference", stalls=(0,), rtl=tmp_path / "rtl")
     assert not wrong.passed
-    bad = [tap.tap for tap in wrong.runs[0].taps if tap.mismatches]
+    bad = [tap.tap for tap in wrong.runs[0].taps if tap.differ]
     assert bad[0] == "act1"
 
 

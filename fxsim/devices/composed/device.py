@@ -1,6 +1,7 @@
 """Co-simulation of a composed accelerator: made from the model, then simulated as its description has it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from fxsim.devices.described.bind import Bound, bind
 from fxsim.devices.described.device import FittedStreams
 from fxsim.devices.settings import Setting, Settings
 from fxsim.graph import Model
+from fxsim.paths import rtl_dir
 from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
@@ -44,10 +46,11 @@ class FittedComposed(FittedStreams):
         plan = make_plan(model, settings.interval)
 
         def bind_in(rtl: Path | None) -> Bound:
-            # All that is bound is read: nothing looks for the files again.
+            # All that is bound is read: nothing looks for the files again. What it is made of lies where the modules do.
             with temporary.folder("composed") as folder:
                 write_files(composed_files(plan, rtl), folder)
-                return bind(folder / DESCRIPTION, model)
+                bound = bind(folder / DESCRIPTION, model)
+            return replace(bound, sources=replace(bound.sources, folder=rtl or rtl_dir()))
 
         super().__init__(model, Path(DESCRIPTION), bind_in)
         self._settings = settings
