@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fxsim.cli.compose import command
-from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Tensor
+from fxsim.contract import CHANNEL, COLUMN, ROW, Number, TableRule, Tensor
 from fxsim.contract.number import BIPOLAR, UINT8
 from fxsim.cosim import cosim
 from fxsim.cosim.four_state import four_state
@@ -20,13 +20,13 @@ from fxsim.devices.composed.blocks import blocks
 from fxsim.errors import FxsimError, ModelError
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Conv, Flatten, MaxPool, Relu, Threshold
+from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Relu, Threshold
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
 from testbenches.common.formal import yosys
 from tests.test_rtl_readable import VERILATOR, call
 
-INT2, INT4 = Number(2), Number(4)
+INT2, INT4, UINT4 = Number(2), Number(4), Number.parse("uint4")
 
 
 def image(rows: int, columns: int, channels: int, number: Number) -> Tensor:
@@ -46,6 +46,13 @@ def signs(rng, *shape: int) -> np.ndarray:
     return rng.choice([-1, 1], shape).astype(np.int8)
 
 
+def sums(weight: np.ndarray, number: Number = BIPOLAR, **options) -> Linear:
+    """A linear that neither shifts nor moves its sums."""
+    outputs = len(weight)
+    given = {"bias": np.zeros(outputs, np.int8), "shift": np.zeros(outputs, np.uint8)} | options
+    return Linear(weight, **given, weight_number=number)
+
+
 def network() -> Model:
     """A network of few bits with all that is composed: padded bits and numbers, strides, lanes, a whole image's window.
 
@@ -55,9 +62,14 @@ def network() -> Model:
     number = {"weight_number": BIPOLAR}
     return Model(
         Graph(
-            image(6, 6, 2, INT4),
+            image(6, 6, 2, UINT4),
             [
-                Node("conv1", Conv(signs(rng, 8, 3, 3, 2), padding=(1, 1, 1, 1), out=Number(9), **number), ("input",)),
+                Node(
+                    "encode",
+                    Lut(rng.integers(-8, 8, (2, 16)).astype(np.int8), TableRule.FULL, number=UINT4, out=INT4),
+                    ("input",),
+                ),
+                Node("conv1", Conv(signs(rng, 8, 3, 3, 2), padding=(1, 1, 1, 1), out=Number(9), **number), ("encode",)),
                 Node("act1", thresholds(rng, 8, 30, (-1, 1), BIPOLAR), ("conv1",)),
                 Node(
                     "conv2",
@@ -67,10 +79,13 @@ def network() -> Model:
                 Node("act2", thresholds(rng, 6, 8, (-1, 0, 1), INT2), ("conv2",)),
                 Node("pool", MaxPool((2, 2), (1, 1)), ("act2",)),
                 Node(
-                    "fc",
-                    Conv(rng.integers(-2, 2, (5, 2, 2, 6)).astype(np.int8), weight_number=INT2, out=Number(7)),
+                    "whole",
+                    Conv(rng.integers(-2, 2, (10, 2, 2, 6)).astype(np.int8), weight_number=INT2, out=Number(7)),
                     ("pool",),
                 ),
+                Node("act3", thresholds(rng, 10, 6, (-1, 1), BIPOLAR), ("whole",)),
+                Node("flat", Flatten((0, 1, 2)), ("act3",)),
+                Node("fc", sums(signs(rng, 5, 10)), ("flat",)),
                 Node("class", thresholds(rng, 5, 4, (-1, 1), BIPOLAR), ("fc",)),
             ],
         ),
@@ -80,8 +95,8 @@ def network() -> Model:
 
 def stimulus(images: int) -> np.ndarray:
     """Random images, and the ends of the range."""
-    x = np.random.default_rng(6).integers(-8, 8, (images, 6, 6, 2)).astype(np.int8)
-    x[1] = -8
+    x = np.random.default_rng(6).integers(0, 16, (images, 6, 6, 2)).astype(np.uint8)
+    x[1] = 15
     return x
 
 
@@ -92,15 +107,15 @@ def test_streams_have_the_fewest_lanes_that_keep_the_interval() -> None:
     """By the sizes alone: places x 9 pixels x channels of windows, and the values of each tensor."""
     alone = make_plan(network())
     assert {part.stream.lanes for part in alone.parts} == {1}
-    # conv1 moves 36 x 9 x 2 values, conv2 9 x 9 x 8; the fc takes a whole image of 2 x 2 x 6.
-    assert [part.cycles for part in alone.parts] == [648, 288, 648, 54, 4 * 4 * 6, 24, 5]
+    # conv1 moves 36 x 9 x 2 values, conv2 9 x 9 x 8; `whole` takes an image of 2 x 2 x 6.
+    assert [part.cycles for part in alone.parts] == [72, 648, 288, 648, 54, 4 * 4 * 6, 24, 10, 10, 10, 5]
     assert alone.interval == 648
     kept = make_plan(network(), 324)
-    assert [kept.source.lanes, *(part.stream.lanes for part in kept.parts)] == [2, 2, 2, 1, 1, 1, 1, 1]
-    assert [part.cycles for part in kept.parts] == [324, 144, 324, 54, 96, 24, 5]
+    assert [kept.source.lanes, *(part.stream.lanes for part in kept.parts)] == [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert [part.cycles for part in kept.parts] == [36, 324, 144, 324, 54, 96, 24, 10, 10, 10, 5]
     assert make_plan(network(), 400).interval == 324
     with pytest.raises(
-        ModelError, match=r"cannot keep 323 cycles an image: 'input' takes 324 with all of its 2 channels"
+        ModelError, match=r"cannot keep 323 cycles an image: 'encode' takes 324 with all of its 2 channels"
     ):
         make_plan(network(), 323)
 
@@ -119,12 +134,32 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
         "the composed accelerator does not take the operator 'relu', because it has no module of it",
     ),
     "flatten": (
-        [Node("flat", Flatten((0, 1, 2)), ("input",))],
-        "the composed accelerator does not take the operator 'flatten'",
+        [Node("flat", Flatten((2, 0, 1)), ("input",))],
+        "the composed accelerator takes values that are flattened in the order that they lie in, node 'flat' has the ",
     ),
     "groups": (
         [Node("conv", conv(2, 2, 2), ("input",))],
         "the composed accelerator takes convolutions of one group, node 'conv' has 2",
+    ),
+    "shifts": (
+        [Node("fc", sums(np.ones((2, 2), np.int8), Number(8), shift=np.ones(2, np.uint8)), ("input",))],
+        "the composed accelerator takes sums that are neither shifted nor moved, node 'fc' has shifts or biases",
+    ),
+    "saturation": (
+        [Node("fc", sums(np.ones((2, 2), np.int8), Number(8)), ("input",))],
+        "the composed accelerator takes sums as they are, in a signed format that holds them, node 'fc' has 0 to 510",
+    ),
+    "points": (
+        [Node("lut", Lut(np.zeros((2, 16), np.int8), TableRule.HOLD, number=UINT8), ("input",))],
+        "the composed accelerator takes full tables of numbers, node 'lut' has one of uint8 with the rule 'hold'",
+    ),
+    "branches": (
+        [
+            Node("a", conv(2, 2), ("input",)),
+            Node("b", Threshold(TWO[:, :1], np.ones(2, np.uint8), np.zeros(2, np.int8)), ("a",)),
+            Node("c", Add(), ("b", "b")),
+        ],
+        "the composed accelerator does not take the operator 'add'",
     ),
     "steps": (
         [Node("t", Threshold(TWO, np.ones(2, np.uint8), np.zeros(257, np.int8)), ("input",))],

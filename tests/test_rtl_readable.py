@@ -78,6 +78,7 @@ VARIANTS: dict[str, list[Parameters]] = {
     ],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
+    "full_table": [{"CHANNELS": 1, "X_W": 1}, {"CHANNELS": 6, "LANES": 2, "X_W": 4, "X_SIGNED": 1, "Y_W": 16}],
     "image_window": [
         {"ROWS": 1, "COLUMNS": 1, "KERNEL_ROWS": 1, "KERNEL_COLUMNS": 1, "DATA_W": 1},
         {"ROWS": 1, "COLUMNS": 1, "BIPOLAR": 1, **dict.fromkeys(("PAD_TOP", "PAD_LEFT", "PAD_BOTTOM", "PAD_RIGHT"), 1)},
@@ -168,6 +169,10 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_linear", "OUT_is_no_multiple_of_OUT_LANES"): {"OUT": 6, "OUT_LANES": 4},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
+    ("full_table", "CHANNELS_is_no_multiple_of_LANES"): {"LANES": 2},
+    ("full_table", "X_W_is_not_1_to_16"): {"X_W": 17},
+    ("full_table", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("full_table", "Y_W_is_below_1"): {"Y_W": 0},
     ("image_window", "ROWS_or_COLUMNS_is_below_1"): {"COLUMNS": 0},
     ("image_window", "WORDS_is_below_1"): {"WORDS": 0},
     ("image_window", "DATA_W_is_below_1"): {"DATA_W": 0},

@@ -46,7 +46,7 @@ class FittedComposed(FittedStreams):
         plan = make_plan(model, settings.interval)
 
         def bind_in(rtl: Path | None) -> Bound:
-            # All that is bound is read: nothing looks for the files again. What it is made of lies where the modules do.
+            # All that is bound is read: nothing looks for the files again. Its folder is that of the modules.
             with temporary.folder("composed") as folder:
                 write_files(composed_files(plan, rtl), folder)
                 bound = bind(folder / DESCRIPTION, model)

@@ -21,6 +21,7 @@ _PARTS = {
     "few_linear": ("few_linear", "few_dot_product"),
     "threshold": ("threshold", "threshold_lane"),
     "window_max": ("window_max",),
+    "full_table": ("full_table",),
 }
 """The modules that each module of a plan is made of."""
 

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Tensor, window_places
+from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, TableRule, Tensor, window_places
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node
@@ -20,7 +20,9 @@ from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Axis,
     Conv,
+    Flatten,
     Linear,
     Lut,
     MaxPool,
@@ -70,16 +72,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Part:
-    """What computes one node: its instances, in the order of the data, and the cycles that it takes an image."""
+    """What computes one node: its instances, in the order of the data, and the cycles that it takes an image.
+
+    `stream`: that of its results, which is the node's tap; of a node without instances that of what it reads.
+    """
 
     node: Node
     instances: tuple[Instance, ...]
+    stream: Stream
     cycles: int
-
-    @property
-    def stream(self) -> Stream:
-        """The stream of its results, which is the node's tap."""
-        return self.instances[-1].target
 
 
 @dataclass(frozen=True)
@@ -108,25 +109,18 @@ def make_plan(model: Model, interval: int | None = None) -> Composition:
     graph = model.graph
     _refuse_beyond_chains(graph)
     lanes = _lanes(graph, interval)
-    numbered = {node.name: number for number, node in enumerate(graph.nodes)}
-    streams = {INPUT: Stream("image", lanes[INPUT], graph.input.number.bits)} | {
-        node.name: Stream(
-            f"n{numbered[node.name]}_{node.name.replace('.', '_')}",
-            lanes[node.name],
-            graph.tensors[node.name].number.bits,
-        )
-        for node in graph.nodes
-    }
-    parts = []
-    for node in graph.nodes:
-        (source,) = node.inputs
-        make = _PARTS[type(node.op)]
-        parts.append(make(node, graph.tensors[source], graph.tensors[node.name], streams[source], streams[node.name]))
-    return Composition(model, streams[INPUT], tuple(parts))
+    parts: list[Part] = []
+    source = first = Stream("image", lanes[INPUT], graph.input.number.bits)
+    for number, node in enumerate(graph.nodes):
+        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
+        target = Stream(f"n{number}_{node.name.replace('.', '_')}", lanes[node.name], y.number.bits)
+        parts.append(_PARTS[type(node.op)](node, x, y, source, target))
+        source = parts[-1].stream
+    return Composition(model, first, tuple(parts))
 
 
 def _refuse_beyond_chains(graph: Graph) -> None:
-    """ModelError unless each node reads the one before it, and every tensor is an image."""
+    """ModelError unless each node reads the one before it, every tensor is an image or channels, and each node fits."""
     before = INPUT
     for node in graph.nodes:
         _PARTS[type(node.op)]  # refused by name where there is no module
@@ -137,20 +131,47 @@ def _refuse_beyond_chains(graph: Graph) -> None:
             )
         before = node.name
     for name, tensor in graph.tensors.items():
-        if tensor.axes != (ROW, COLUMN, CHANNEL):
+        if tensor.axes not in ((ROW, COLUMN, CHANNEL), (CHANNEL,)):
             raise ModelError(
-                f"the composed accelerator takes images of {ROW}, {COLUMN}, {CHANNEL}, '{name}' is {tensor}"
+                f"the composed accelerator takes images of {ROW}, {COLUMN}, {CHANNEL}, or {CHANNEL} alone, "
+                f"'{name}' is {tensor}"
             )
     for node in graph.nodes:
-        if isinstance(node.op, Conv) and node.op.groups != 1:
-            raise ModelError(
-                f"the composed accelerator takes convolutions of one group, node '{node.name}' has {node.op.groups}"
+        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
+        if (wrong := _wrong(node, x, y)) is not None:
+            takes, has = wrong
+            raise ModelError(f"the composed accelerator takes {takes}, node '{node.name}' has {has}")
+
+
+def _wrong(node: Node, x: Tensor, y: Tensor) -> tuple[str, str] | None:
+    """Of a node that there is no module for, what is taken and what it has."""
+    op = node.op
+    if isinstance(op, Conv) and op.groups != 1:
+        return "convolutions of one group", str(op.groups)
+    if isinstance(op, Threshold) and op.threshold.shape[1] > STEPS_MAX:
+        return f"up to {STEPS_MAX} thresholds of a channel", str(op.threshold.shape[1])
+    if isinstance(op, Flatten) and op.order != tuple(range(len(x.axes))):
+        return "values that are flattened in the order that they lie in", f"the order {op.order}"
+    if isinstance(op, Lut) and (op.rule is not TableRule.FULL or x.number.bipolar):
+        return "full tables of numbers", f"one of {x.number} with the rule '{op.rule}'"
+    if isinstance(op, Linear):
+        low, high = op.accumulator_range(x)
+        if op.over is not Axis.CHANNELS:
+            return "sums over channels", "one over tokens"
+        if op.shift.any() or op.bias.any():
+            return "sums that are neither shifted nor moved", "shifts or biases"
+        if not y.number.signed or y.number.bipolar or int(low.min()) < y.number.low or int(high.max()) > y.number.high:
+            return (
+                "sums as they are, in a signed format that holds them",
+                f"{int(low.min())} to {int(high.max())} in {y.number}",
             )
-        if isinstance(node.op, Threshold) and node.op.threshold.shape[1] > STEPS_MAX:
-            raise ModelError(
-                f"the composed accelerator takes up to {STEPS_MAX} thresholds of a channel, node '{node.name}' has "
-                f"{node.op.threshold.shape[1]}"
-            )
+    return None
+
+
+def _image(tensor: Tensor) -> tuple[int, int, int]:
+    """Rows, columns and channels; channels alone are those of one pixel."""
+    rows, columns = tensor.shape[:-1] or (1, 1)
+    return rows, columns, tensor.shape[-1]
 
 
 # --- Lanes -----------------------------------------------------------------------------------------------------------
@@ -158,23 +179,22 @@ def _refuse_beyond_chains(graph: Graph) -> None:
 
 def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
     """Channels a beat of every tensor's stream, each a divisor of its channels."""
-    # Thresholds and greatest values leave in the lanes that they came in.
+    # All but sums leave in the lanes that they came in.
     joined = {INPUT: INPUT}
     for node in graph.nodes:
-        joined[node.name] = node.name if isinstance(node.op, Conv) else joined[node.inputs[0]]
+        joined[node.name] = node.name if isinstance(node.op, Conv | Linear) else joined[node.inputs[0]]
     needed: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
+        channels = graph.tensors[joined[name]].shape[-1]
         moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if node.inputs == (name,))]
         for values in moved:
-            least = 1 if interval is None else _least_lanes(name, tensor, values, interval)
+            least = 1 if interval is None else _least_lanes(name, channels, values, interval)
             needed[joined[name]] = max(least, needed.get(joined[name], 1))
-    # Tensors that share their lanes share their channels, too.
     return {name: needed[joined[name]] for name in graph.tensors}
 
 
-def _least_lanes(name: str, tensor: Tensor, values: int, interval: int) -> int:
+def _least_lanes(name: str, channels: int, values: int, interval: int) -> int:
     """The least divisor of the channels that moves so many values in an interval; ModelError where none does."""
-    channels = tensor.shape[-1]
     for lanes in range(1, channels + 1):
         if channels % lanes == 0 and values // lanes <= interval:
             return lanes
@@ -186,7 +206,7 @@ def _least_lanes(name: str, tensor: Tensor, values: int, interval: int) -> int:
 
 def _moved(node: Node, tensor: Tensor) -> int:
     """The values of a tensor that a node moves through its windows in an image."""
-    if isinstance(node.op, Threshold):
+    if not isinstance(node.op, Conv | MaxPool):
         return tensor.size
     kernel, stride, dilation, padding = _window(node)
     if _needs_no_window(tensor, kernel, stride, padding):
@@ -205,14 +225,14 @@ def _window(node: Node) -> tuple[Pair, Pair, Pair, Padding]:
 
 def _places(tensor: Tensor, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
     top, left, bottom, right = padding
-    rows = window_places(tensor.shape[0] + top + bottom, kernel[0], stride[0], dilation[0])
-    return rows, window_places(tensor.shape[1] + left + right, kernel[1], stride[1], dilation[1])
+    rows = window_places(_image(tensor)[0] + top + bottom, kernel[0], stride[0], dilation[0])
+    return rows, window_places(_image(tensor)[1] + left + right, kernel[1], stride[1], dilation[1])
 
 
 def _needs_no_window(tensor: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
     """Whether windows come in the order of the image itself: of single pixels, or one that is all of it."""
     alone = kernel == (1, 1) and stride == (1, 1)
-    return not any(padding) and (alone or kernel == tensor.shape[:2])
+    return not any(padding) and (alone or kernel == _image(tensor)[:2])
 
 
 # --- Parts -----------------------------------------------------------------------------------------------------------
@@ -232,8 +252,8 @@ def _windowed(node: Node, x: Tensor, source: Stream, target: str, signs: bool) -
     if _needs_no_window(x, kernel, stride, padding):
         return None, x.size // source.lanes
     values = {
-        "ROWS": x.shape[0],
-        "COLUMNS": x.shape[1],
+        "ROWS": _image(x)[0],
+        "COLUMNS": _image(x)[1],
         "WORDS": words,
         "DATA_W": source.width,
         "KERNEL_ROWS": kernel[0],
@@ -256,20 +276,32 @@ def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> P
     signs = x.number.bipolar and any(op.padding)
     windows, beats = _windowed(node, x, source, target.name, signs)
     values = windows.target if windows is not None else source
-    inputs = op.weight[0].size
+    sums = _sums(op, _SIGNED if signs else _kind(x.number), values, target)
+    parts = (sums,) if windows is None else (windows, sums)
+    return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
+
+
+def _linear(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Linear)
+    sums = _sums(node.op, _kind(x.number), source, target)
+    return Part(node, (sums,), target, max(x.size // source.lanes, y.size // target.lanes))
+
+
+def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Instance:
+    """The sums of rows of values with the rows of weights, each as long as an output's weights are many."""
     rom = f"{target.name}_w.hex"
     parameters = {
-        "BEATS": inputs // values.lanes,
+        "BEATS": op.weight[0].size // values.lanes,
         "LANES": values.lanes,
         "OUT": len(op.weight),
         "OUT_LANES": target.lanes,
         "X_W": values.bits,
-        "X_KIND": _SIGNED if signs else _kind(x.number),
+        "X_KIND": kind,
         "W_W": op.weight_number.bits,
         "W_BIPOLAR": int(op.weight_number.bipolar),
         "ACC_W": target.bits,
     }
-    sums = Instance(
+    return Instance(
         "few_linear",
         f"{target.name}_sums",
         {**_texts(parameters), "W_FILE": f'"{rom}"'},
@@ -278,8 +310,32 @@ def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> P
         rom,
         tuple(_weight_words(op, target.lanes)),
     )
-    parts = (sums,) if windows is None else (windows, sums)
-    return Part(node, parts, max(x.size // source.lanes, beats, y.size // target.lanes))
+
+
+def _flatten(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # as it lies
+    return Part(node, (), source, x.size // source.lanes)
+
+
+def _table(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Lut)
+    rom = f"{target.name}_t.hex"
+    parameters = {
+        "CHANNELS": x.shape[-1],
+        "LANES": source.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.number.signed),
+        "Y_W": target.bits,
+    }
+    table = node.op.table.reshape(-1, source.lanes, x.number.codes).swapaxes(1, 2).reshape(-1, source.lanes)
+    digits = -(-target.width // 4)
+    words = tuple(f"{_packed(_codes(row, y.number), target.bits):0{digits}x}" for row in table)
+    texts = {**_texts(parameters), "T_FILE": f'"{rom}"'}
+    return Part(
+        node,
+        (Instance("full_table", f"{target.name}_entries", texts, source, target, rom, words),),
+        target,
+        x.size // source.lanes,
+    )
 
 
 def _max_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
@@ -295,7 +351,7 @@ def _max_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) 
     given = source if windows is None else windows.target
     greatest = Instance("window_max", f"{target.name}_greatest", _texts(parameters), given, target)
     parts = (greatest,) if windows is None else (windows, greatest)
-    return Part(node, parts, max(x.size // source.lanes, beats, y.size // target.lanes))
+    return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
 
 
 def _threshold(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
@@ -319,7 +375,7 @@ def _threshold(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream)
     }
     words = tuple(_threshold_words(op, x.number, source.lanes))
     compared = Instance("threshold", f"{target.name}_levels", texts, source, target, rom, words)
-    return Part(node, (compared,), x.size // source.lanes)
+    return Part(node, (compared,), target, x.size // source.lanes)
 
 
 _Make = Callable[[Node, Tensor, Tensor, Stream, Stream], Part]
@@ -331,8 +387,11 @@ _PARTS: OperatorTable[_Make] = OperatorTable(
         Conv: _conv,
         MaxPool: _max_pool,
         Threshold: _threshold,
-        **dict.fromkeys((Linear, Affine, Relu, Lut, Add, Pool), _NOT_TAKEN),
+        Linear: _linear,
+        Lut: _table,
+        **dict.fromkeys((Affine, Relu, Add, Pool), _NOT_TAKEN),
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Flatten: _flatten,
     },
 )
 
@@ -357,7 +416,7 @@ def _packed(codes: list[int], bits: int) -> int:
     return int(text, 2)
 
 
-def _weight_words(op: Conv, lanes: int) -> list[str]:
+def _weight_words(op: Conv | Linear, lanes: int) -> list[str]:
     """A line of the ROM for each beat of sums: `lanes` rows of weights, each in the order of the windows."""
     bits = op.weight_number.bits
     rows = op.weight.reshape(len(op.weight) // lanes, -1)
