@@ -72,7 +72,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Part:
-    """What computes one node: its instances, in the order of the data, and the cycles that it takes an image.
+    """A node's part of the design: its instances, in the order of the data, and the cycles that it takes an image.
 
     `stream`: that of its results, which is the node's tap; of a node without instances that of what it reads.
     """
@@ -144,7 +144,7 @@ def _refuse_beyond_chains(graph: Graph) -> None:
 
 
 def _wrong(node: Node, x: Tensor, y: Tensor) -> tuple[str, str] | None:
-    """Of a node that there is no module for, what is taken and what it has."""
+    """The words for a node that there is no module for: what is taken, and what it has; else None."""
     op = node.op
     if isinstance(op, Conv) and op.groups != 1:
         return "convolutions of one group", str(op.groups)
