@@ -66,10 +66,12 @@ def network() -> Model:
             [
                 Node(
                     "encode",
-                    Lut(rng.integers(-8, 8, (2, 16)).astype(np.int8), TableRule.FULL, number=UINT4, out=INT4),
+                    Lut(rng.integers(0, 16, (2, 16)).astype(np.uint8), TableRule.FULL, number=UINT4, out=UINT4),
                     ("input",),
                 ),
-                Node("conv1", Conv(signs(rng, 8, 3, 3, 2), padding=(1, 1, 1, 1), out=Number(9), **number), ("encode",)),
+                Node(
+                    "conv1", Conv(signs(rng, 8, 3, 3, 2), padding=(1, 1, 1, 1), out=Number(10), **number), ("encode",)
+                ),
                 Node("act1", thresholds(rng, 8, 30, (-1, 1), BIPOLAR), ("conv1",)),
                 Node(
                     "conv2",

@@ -35,6 +35,7 @@ class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
             least=1,
             most=_INTERVAL_MAX,
             shown="one channel a beat",
+            design=True,
         ),
     ] = None
 
