@@ -18,6 +18,13 @@ from fxsim.paths import rtl_dir
 from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
+_UNPROVED = {
+    "few_linear": "what it computes is few_dot_product; nothing states when it takes and gives rows",
+    "full_table": "it is a memory, whose contents are the model's",
+    "image_window": "nothing states which image rows its ring holds",
+    "threshold": "what it computes is threshold_lane; the rest is a memory, whose contents are the model's",
+}
+"""Modules of `rtl/composed` that no rule is stated for, each with the reason."""
 _INTERVAL_MAX = (1 << 31) - 1
 _STILL = 1000
 
@@ -101,4 +108,5 @@ DEVICE = Device(
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
     blocks=blocks,
+    unproved=_UNPROVED,
 )
