@@ -29,15 +29,17 @@ from fxsim.benchmark.measure import default_images, measure, select
 from fxsim.benchmark.record import BenchRecord, Contestant, Measured, read_record, spread, write_record
 from fxsim.cli import bench
 from fxsim.cli import main as fxsim_main
-from fxsim.contract import TableRule
+from fxsim.contract import CHANNEL, COLUMN, ROW, TableRule, Tensor
 from fxsim.contract.arithmetic import Int8
 from fxsim.engines import compiled, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError, ToolError
+from fxsim.formats.bnn_pynq import import_bnn_pynq
 from fxsim.formats.figures import write_figure
+from fxsim.formats.fracbnn import import_fracbnn
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Add, Affine, Axis, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, Pool, Relu, Threshold
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, render_report, run_plan, write_both
 from fxsim.signoff import read_record as read_signoff
@@ -132,6 +134,7 @@ def test_every_instruction_set_has_a_peak() -> None:
         name: (isa.lanes, isa.channels_depth) for name, isa in compiled.ISAS.items()
     }
     assert figure._SETS.keys() == compiled.ISAS.keys()
+    assert peak.LOOKUPS.keys() == compiled.ISAS.keys() - {"plain"}
 
 
 def test_products_counted_are_those_computed() -> None:
@@ -143,6 +146,24 @@ def test_products_counted_are_those_computed() -> None:
         b = np.tile(ones.view(np.int32), kind.turns * kind.chains)
         peak.multiply(name, sums, ones.view(np.int32), b, 3)
         assert sums.view(f"i{kind.bits // 8}").sum() == 3 * kind.macs
+
+
+@pytest.mark.parametrize("steps", [0, 1, 8, 29])
+@pytest.mark.parametrize("name", [name for name in SETS if name in peak.LOOKUPS])
+def test_lookups_are_what_the_formula_says(name: str, steps: int) -> None:
+    """After any number of steps each byte is the start value plus the entries that its index chose, modulo 256."""
+    kind = peak.LOOKUPS[name]
+    rng = np.random.default_rng(SEED)
+    start, index, tables = (
+        rng.integers(0, high, shape).astype(np.uint8)
+        for high, shape in ((256, kind.size * kind.chains), (16, kind.size * kind.chains), (256, (peak.TABLES, 16)))
+    )
+    sums = start.copy()
+    peak.look_up(name, sums, index, tables.reshape(-1), steps)
+    expected = start.astype(int)
+    for step in range(steps):
+        expected += [int(tables[step % peak.TABLES][i]) for i in index]
+    assert sums.tolist() == (expected % 256).tolist()
 
 
 @pytest.mark.parametrize(("size", "repeats"), [(1, 1), (7, 3), (1000, 5), (4096, 0)])
@@ -157,6 +178,7 @@ def test_roofs_are_measured_on_several_threads() -> None:
     """Rates are positive, and memory's buffers pass the last cache however many threads share them."""
     assert peak.measure_products(SETS[-1], 2, 0.001) > 0
     assert peak.measure_reading(1 << 16, 2, 0.001) > 0
+    assert all(peak.measure_lookups(name, 2, 0.001) > 0 for name in SETS[:-1][-1:])
     for threads in (1, 2, 16):
         sizes = peak.reading_sizes(threads)
         assert sizes["memory"] * threads > 2 * max(peak.cache_sizes().values(), default=0)
@@ -623,6 +645,63 @@ def test_published_figure_is_of_its_dimensions_alone() -> None:
         path.stem for path in golden_dir().glob("*.safetensors") if measuring._published(fxsim.load(path)) is not None
     }
     assert with_it == {"psa_h96", "b_spline_h96", "relu_h96"}
+
+
+def few_bits(rng: np.random.Generator, channels: int) -> Model:
+    """A convolution of bytes, its signs, and a convolution of these."""
+    signs = Threshold(np.zeros((channels, 1), np.int32), np.ones(channels, np.uint8), np.array([-1, 1], np.int8))
+    weights = (rng.choice(np.array([-1, 1], np.int8), (channels, 1, 1, n)) for n in (3, channels))
+    first, last = (Conv(weight) for weight in weights)
+    nodes = (Node("a", first, (INPUT,)), Node("b", signs, ("a",)), Node("c", last, ("b",)))
+    return Model(Graph(Tensor((ROW, COLUMN, CHANNEL), (4, 4, 3)), nodes), "few_bits")
+
+
+@pytest.mark.skipif(SETS == ("plain",), reason="this CPU has no instruction that looks products up")
+def test_products_that_are_looked_up_are_seen_under_a_roof_of_lookups() -> None:
+    """A network is under both roofs in turn, a step by tables under that of lookups alone, one of products without."""
+    model = few_bits(np.random.default_rng(SEED), 8)
+    chosen = select(list_contestants(SETS, {}, 1, (2,)), (f"compiled-{SETS[0]}", "compiled-plain", "loops"))
+    found = measure(model, default_images(model, 1), chosen, threads=1, rounds=1, seconds=0.001, seed=1)
+    assert found.equal
+    # 16 places of 8 outputs: of 3 bytes each, then of 8 signs, four of which a lookup takes.
+    assert (found.macs, found.looked_up, found.lookups) == (16 * 8 * (3 + 8), 16 * 8 * 8, 16 * 8 * 2)
+    assert found.profile is not None
+    assert [(step.nodes, step.operator, step.macs, step.lookups) for step in found.profile.steps[:2]] == [
+        (("a", "b"), "conv", 384, 0), (("c",), "conv by tables", 1024, 256),
+    ]  # fmt: skip
+    assert {(roof.kind, roof.isa) for roof in found.roofs if roof.kind == "lookups"} == {
+        ("lookups", isa) for isa in SETS if isa != "plain"
+    }
+    roofs = tuple(
+        record.Roof(kind, isa, "native", 1, (rate,))
+        for kind, rate in (("macs", 3.84e9), ("lookups", 2.56e9))
+        for isa in SETS
+    )
+    results = tuple(msgspec.structs.replace(result, seconds=(1e-6,)) for result in found.results)
+    steps = tuple(msgspec.structs.replace(step, seconds=1e-6) for step in found.profile.steps)
+    profile = msgspec.structs.replace(found.profile, steps=steps)
+    made = msgspec.structs.replace(found, results=results, roofs=roofs, profile=profile)
+    shares = {result.contestant.path: made.share(result) for result in made.results}
+    # 384 products at 3.84 an ns are 0.1 us, 256 lookups at 2.56 an ns another; all 1,408 as products 0.3667.
+    assert shares.pop(f"compiled-{SETS[0]}") == pytest.approx(0.2)
+    assert list(shares.values()) == pytest.approx([0.36667] * len(shares), rel=1e-4)
+    by_name = {operator.name: operator for operator in made.operators()}
+    assert made.operator_rate(by_name["conv by tables"]) == pytest.approx(1.024e9)
+    beaten = msgspec.structs.replace(made, results=tuple(msgspec.structs.replace(r, seconds=(1e-7,)) for r in results))
+    assert [made.share(result) for result in beaten.results if beaten.is_beyond(result)]
+    assert all(beaten.share(result) is None for result in beaten.results)
+
+
+def test_published_figures_of_few_bits_are_of_their_networks_alone(networks: Path) -> None:
+    """FINN's and FracBNN's images a second are shown beside their binary networks alone, not beside wider ones."""
+    folder = networks / "finn"
+    found = {
+        name: measuring._published(import_bnn_pynq(folder / f"{name}_params.npz", name))
+        for name in ("cnvW1A1", "cnvW1A2", "cnvW2A2", "lfcW1A1")
+    }
+    found["fracbnn"] = measuring._published(import_fracbnn(networks / "fracbnn" / "params_q8.npz"))
+    stated = {name: published.images_per_second for name, published in found.items() if published is not None}
+    assert stated == {"cnvW1A1": 21_900, "fracbnn": 2_807}
 
 
 # --- Records and figures ---------------------------------------------------------------------------------------------

@@ -18,12 +18,12 @@ import fxsim
 from fxsim import paths
 from fxsim.cli import main
 from fxsim.cli.program import cli
-from fxsim.contract import TableRule
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Number, TableRule, Tensor
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.headers import export_headers
 from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Relu
+from fxsim.operators import Conv, Linear, Lut, Relu, Threshold
 from tests.conftest import ROOT
 
 COMMANDS = {
@@ -453,6 +453,41 @@ def test_info_says_how_the_engine_makes_sums(call: Call, files: Files, monkeypat
             if one["runs"]:
                 assert f"in 16 bits: {one['runs']} runs of" in text
                 assert f"{one['halved']} of {one['groups']} groups" in text
+
+
+def test_info_says_how_the_engine_makes_products(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a graph over pixels each convolution and linear is listed, as text and JSON; what is not taken is named."""
+    bits = Threshold(np.zeros((5, 1), np.int32), np.ones(5, np.uint8), np.array([-1, 1], np.int8), BIPOLAR)
+    image, plain = (2, 3, 5), (np.zeros(1, np.int16), np.zeros(1, np.uint8))
+    nodes = [
+        Node("first", Conv(np.ones((5, 1, 1, 5), np.int8)), ("input",)),
+        Node("bits", bits, ("first",)),
+        Node("second", Conv(np.ones((7, 2, 2, 5), np.int8), padding=(1, 0, 0, 0)), ("bits",)),
+        Node("third", Linear(np.full((1, 7), 3, np.int8), *plain, acc_bits=26, out=Number(16)), ("second",)),
+        Node("table", Lut(np.zeros((1, 512), np.int8), TableRule.CLAMP, Number(16)), ("third",)),
+    ]
+    tensor = Tensor((ROW, COLUMN, CHANNEL), image)
+    taken, refused = tmp_path / "taken.safetensors", tmp_path / "refused.safetensors"
+    save(Model(Graph(tensor, nodes[:4]), "taken"), taken)
+    save(Model(Graph(tensor, nodes), "refused"), refused)
+    monkeypatch.setenv("FXSIM_ISA", "plain")
+    assert call("info", taken, "--engine").out.splitlines()[-3:] == [
+        f"{name}  multiplied in 16 bits, 2 at once" for name in ("first ", "second", "third ")
+    ]
+    able = json.loads(call("info", "--engine", "--json").out)["able"]
+    for isa, form, together in (("avx2", "in 16 bits", 2), ("avxvnni", "as bytes", 4), ("avx512", "as bytes", 4)):
+        if isa in able:
+            monkeypatch.setenv("FXSIM_ISA", isa)
+            # Of 2 x 2 places and two fours of the five channels, for 7 outputs at 2 x 2 places.
+            assert json.loads(call("info", taken, "--engine", "--json").out)["products"] == [
+                {"node": "first", "form": f"multiplied {form}", "together": together, "lookups": 0},
+                {"node": "second", "form": "looked up", "together": 4, "lookups": 2 * 2 * 2 * 7 * 2 * 2},
+                {"node": "third", "form": "multiplied in 16 bits", "together": 2, "lookups": 0},
+            ]
+            assert "second  looked up, 4 at once, 224 lookups an image" in call("info", taken, "--engine").out
+    result = call("info", refused, "--engine")
+    assert (result.status, result.out) == (1, "")
+    assert "node 'table': the compiled engine takes a lut of up to 8 bits here, its input is int16" in result.err
 
 
 def test_info_prints_one_object(call: Call, files: Files) -> None:

@@ -518,7 +518,7 @@ def test_a_wrong_proof_of_reachable_values_is_noticed(monkeypatch: pytest.Monkey
     sets = honest["blocks.0.token_mixer.add"].sets.copy()
     sets[..., 129:] = False
     lying["blocks.0.token_mixer.add"] = replace(honest["blocks.0.token_mixer.add"], sets=sets)
-    monkeypatch.setattr("fxsim.coverage.solve.reach", lambda _model: lying)
+    monkeypatch.setattr("fxsim.coverage.values.reach", lambda _model: lying)
     with pytest.raises(FxsimError, match="is proved unreachable and was hit"):
         close(model, cover_images(model, x))
 

@@ -1,8 +1,8 @@
-"""Operators on wider feature maps, each against a statement of its own, and FracBNN's published network of them."""
+"""Operators on wider feature maps, each against a statement of its own."""
 
-import hashlib
-import json
 from collections.abc import Iterator
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor, divide
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Rounding, Sign, Tensor, bias_number, divide
+from fxsim.contract.rescaling import rounded
 from fxsim.engines.c import run_c
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.onnx import export_onnx
@@ -31,7 +33,9 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
+    Pad,
     Prelu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -71,6 +75,9 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
                 yield place, limit(nearest(total, int(op.shift[c])), op.out)
             case Prelu():
                 yield place, limit(v if v >= 0 else nearest(v * int(op.weight[c]), int(op.shift[c])), op.out)
+            case Rescale():
+                value = rescaled(v + int(op.addend[c]), int(op.multiplier[c]), int(op.shift[c]), str(op.rounding))
+                yield place, limit(value + int(op.bias[c]), op.out)
             case Gate():
                 yield place, v if int(inputs[1][place]) >= int(op.threshold[c]) else 0
             case Concat():
@@ -87,6 +94,12 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
     match op:
         case Concat():
             yield from (((*place[:-1], x.shape[-1] + place[-1]), int(v)) for place, v in np.ndenumerate(inputs[1]))
+        case Pad():
+            top, left, bottom, right = op.padding
+            rows, columns, channels = x.shape
+            for i, j, c in np.ndindex(rows + top + bottom, columns + left + right, channels):
+                outside = i < top or i >= top + rows or j < left or j >= left + columns
+                yield (i, j, c), int(op.value[c] if outside else x[i - top, j - left, c])
         case SumPool():
             yield from pooled_by_hand(op, x)
         case OrderedLinear():
@@ -100,6 +113,29 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
             for place in np.ndindex(x.shape[:-1]):
                 row = x[place].tolist()[: op.classes]
                 yield (*place, 0), row.index(max(row))
+
+
+def rescaled(v: int, multiplier: int, shift: int, rounding: str) -> int:
+    """A product divided by 2^shift, by rational numbers; twice rounded, as gemmlowp's C++ does it."""
+    if rounding == "double":
+        return gemmlowp(v, multiplier, shift)
+    exact = Fraction(v * multiplier, 2**shift)
+    return {
+        "floor": floor(exact),
+        "half_up": floor(exact + Fraction(1, 2)),
+        "half_even": round(exact),
+        "half_away": (-1 if exact < 0 else 1) * floor(abs(exact) + Fraction(1, 2)),
+    }[rounding]
+
+
+def gemmlowp(v: int, multiplier: int, shift: int) -> int:
+    """MultiplyByQuantizedMultiplier: SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT."""
+    left, exponent = max(31 - shift, 0), max(shift - 31, 0)
+    ab = v * 2**left * multiplier
+    moved = ab + (1 << 30 if ab >= 0 else 1 - (1 << 30))
+    high = abs(moved) // 2**31 * (-1 if moved < 0 else 1)  # C++ divides towards zero
+    remainder, threshold = high & ((1 << exponent) - 1), (((1 << exponent) - 1) >> 1) + (high < 0)
+    return (high >> exponent) + (remainder > threshold)
 
 
 def pooled_by_hand(op: SumPool, x: Array) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -143,7 +179,27 @@ def thresholds(draw: st.DrawFn, x: Number, shape: tuple[int, ...]) -> Array:
     return np.clip(rng.integers(x.low - 1, x.high + 2, shape), -(2**31), 2**31 - 1).astype(np.int32)
 
 
-KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax)
+def assert_engines(model: Model, x: Array, expected: dict[str, Array]) -> None:
+    """The plain loops, and the compiled engine on every instruction set, give these taps, and the last alone.
+
+    A model with an operator that the compiled engine has no kernel of is refused there, by name.
+    """
+    taps = tuple(expected)
+    found = {"loops": run_loops(model, x, taps)}
+    if any(isinstance(node.op, Rescale | Pad) for node in model.graph.nodes):
+        with pytest.raises(ModelError, match=r"does not take the operator '(rescale|pad)'"):
+            run_compiled(model, x, taps)
+        np.testing.assert_equal(found["loops"], expected)
+        return
+    for isa in instruction_sets():
+        found[isa.name] = run_compiled(model, x, taps, isa=isa.name)
+        found[f"{isa.name} alone"] = run_compiled(model, x, taps[-1:], isa=isa.name)
+    for engine, values in found.items():
+        for tap, value in values.items():
+            np.testing.assert_array_equal(value, expected[tap], f"{engine}, {tap}")
+
+
+KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale, Pad)
 
 
 @st.composite
@@ -182,6 +238,17 @@ def graphs_of(draw: st.DrawFn) -> Graph:
         outputs = draw(st.integers(1, 3))
         bias = draw(arrays_of(out, (outputs,)))
         op = OrderedLinear(weights(outputs, channels), bias, shifts(draw, outputs), out)
+    elif kind is Rescale:
+        multiplier = draw(arrays_of(draw(st.sampled_from([Number(32), Number(8)])), (channels,))).astype(np.int32)
+        places = draw(
+            st.lists(st.one_of(st.integers(0, 12), st.integers(28, 62)), min_size=channels, max_size=channels)
+        )
+        rounding = draw(st.sampled_from(Rounding))
+        addend = draw(arrays_of(draw(st.sampled_from([Number(30), Number(8)])), (channels,))).astype(np.int32)
+        bias = draw(arrays_of(bias_number(out), (channels,)))
+        op = Rescale(addend, np.maximum(multiplier, 0), np.array(places, np.uint8), bias, rounding, out=out)
+    elif kind is Pad:
+        op = Pad(draw(arrays_of(x, (channels,))).astype(np.int32), tuple(draw(st.integers(0, 3)) for _ in range(4)))  # type: ignore[arg-type]  # of four
     elif kind is Argmax:
         op = Argmax(draw(st.integers(1, channels)))
     else:
@@ -197,10 +264,10 @@ def graphs_of(draw: st.DrawFn) -> Graph:
 @settings(max_examples=120)
 @given(graph=graphs_of(), data=st.data())
 def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObject) -> None:
-    """Reference engine and plain loops give each operator's values, of the format that it states."""
+    """Reference engine, plain loops and every instruction set give an operator's values, of the format it states."""
     model = Model(graph, "one")
     x = data.draw(arrays_of(graph.input.number, (2, *graph.input_shape)))
-    found = fxsim.run(model, x, "all")
+    found = fxsim.run(model, x, "all", engine="reference")
     for node in graph.nodes:
         inputs = [x if name == INPUT else found[name] for name in node.inputs]
         y, tensor = found[node.name], graph.tensors[node.name]
@@ -209,9 +276,34 @@ def test_engines_compute_what_is_computed_by_hand(graph: Graph, data: st.DataObj
         for image in range(2):
             expected = dict(by_hand(node.op, *(v[image] for v in inputs)))
             assert {place: int(v) for place, v in np.ndenumerate(y[image])} == expected
-    looped = run_loops(model, x, graph.taps)
-    for tap, values in found.items():
-        np.testing.assert_array_equal(looped[tap], values, tap)
+    assert_engines(model, x, found)
+
+
+def test_rescaling_of_every_small_product() -> None:
+    """Each rounding of products that are shifted, among them every tie, against rational numbers."""
+    values = np.arange(-200, 201)
+    for rounding in Rounding:
+        for shift in (0, 1, 2, 5, 8):
+            expected = [rescaled(int(v), 3, shift, str(rounding)) for v in values]
+            assert rounded(3 * values, np.int64(shift), rounding).tolist() == expected
+
+
+def test_rescaling_twice_of_ties() -> None:
+    """The two roundings of gemmlowp at and beside the ties of each."""
+    near = np.array([-3, -2, -1, 0, 1, 2, 3])
+    for shift in (30, 31, 32, 33, 40):
+        for half in range(-9, 10):
+            values = half * (1 << 30) + near
+            assert rounded(values, np.int64(shift), Rounding.DOUBLE).tolist() == [
+                gemmlowp(int(v), 1, shift) for v in values
+            ]
+
+
+def test_the_greatest_divisor_is_written_and_read(tmp_path: Path) -> None:
+    """A mean whose divisor has 32 bits is a model, and so is its file."""
+    model = Model(one(SumPool((1, 1), (1, 1), 2**32 - 1, Division.ZERO)), "divided")
+    fxsim.save(model, tmp_path / "m.safetensors")
+    assert fxsim.load(tmp_path / "m.safetensors") == model
 
 
 def test_division_of_every_small_number() -> None:
@@ -287,26 +379,46 @@ def wide() -> Model:
     return Model(Graph(Tensor(AXES, (2, 5, 3), INT16), nodes), "wide")
 
 
-MODELS = {model.name: model for model in (small(), wide())}
+def scales() -> Model:
+    """Sums of 30 bits in other scales, by every rounding, ties among them."""
+    rng = np.random.default_rng(8)
+    weight, places = rng.integers(-32768, 32768, 4).astype(np.int16), np.array([31, 40, 34, 14], np.uint8)
+    bias = rng.integers(-(2**20), 2**20, 4).astype(np.int32)
+    addend = np.array([0, 2**29, -(2**25), -77], np.int32)
+    offset = np.array([-7, 0, 100, -300], np.int16)
+    multiplier = np.array([12345, 2**30, 2**26 - 1, 1], np.int32)
+    around = Pad(np.array([-8192, 8191, 0, 77], np.int32), (1, 0, 2, 1))
+    product = MultiplyAdd(weight, bias, np.zeros(4, np.uint8), 30, Number(30))
+    nodes = [Node("around", around, (INPUT,)), Node("sum", product, ("around",))]
+    last = ""
+    for rounding in Rounding:
+        nodes.append(Node(str(rounding), Rescale(addend, multiplier, places, offset, rounding, out=INT16), ("sum",)))
+        if last:
+            nodes.append(Node(f"to_{rounding}", Concat(), (last, str(rounding))))
+        last = nodes[-1].name
+    return Model(Graph(Tensor(AXES, (3, 5, 4), Number(14)), nodes), "scales")
+
+
+MODELS = {model.name: model for model in (small(), wide(), scales())}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
-    """Loops, C, a model file and vectors give every tap's values."""
+    """Compiled code, loops, C, a model file and vectors give every tap's values."""
     model = MODELS[name]
     x = draw_stimulus("uniform", 6, model.graph.input, 3)
-    expected = fxsim.run(model, x, "all")
+    expected = fxsim.run(model, x, "all", engine="reference")
     assert all(len(np.unique(values)) > 1 for values in expected.values())
     for node in model.graph.nodes:
         inputs = [x if source == INPUT else expected[source] for source in node.inputs]
         if type(node.op) in KINDS:
             by = dict(by_hand(node.op, *(v[0] for v in inputs)))
             assert {place: int(v) for place, v in np.ndenumerate(expected[node.name][0])} == by
-    looped, compiled = run_loops(model, x, model.graph.taps), run_c(model, x, model.graph.taps)
+    assert_engines(model, x, expected)
+    in_c = run_c(model, x, model.graph.taps)
     for tap, values in expected.items():
-        np.testing.assert_array_equal(looped[tap], values, tap)
-        np.testing.assert_array_equal(compiled[tap], values, tap)
+        np.testing.assert_array_equal(in_c[tap], values, tap)
     fxsim.save(model, tmp_path / "m.safetensors")
     assert fxsim.load(tmp_path / "m.safetensors") == model
     write_vectors(model, x, tmp_path / "v", "all")
@@ -330,6 +442,7 @@ def test_onnx_computes_every_tap(name: str, tmp_path: Path) -> None:
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 ONE16, ONE8 = np.ones(1, np.int16), np.ones(1, np.uint8)
+ONE32, ZERO8 = np.ones(1, np.int32), np.zeros(1, np.int8)
 ZERO32 = np.zeros(1, np.int32)
 
 
@@ -379,6 +492,35 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "ordered_linear bias reaches from 9 to 9, expected int4",
     ),
     "more classes": (lambda: one(Argmax(2)), "argmax over 2 classes cannot take an input of shape"),
+    "a multiplier below 0": (
+        lambda: Rescale(ZERO32, -ONE32, ONE8, ZERO8), "rescale multiplier reaches down to -1, expected 0 or more",
+    ),
+    "a shift of 63": (
+        lambda: Rescale(ZERO32, ONE32, ONE8 * np.uint8(63), ZERO8), "rescale shift reaches 63, expected 0 to 62",
+    ),
+    "a bias for another format": (
+        lambda: Rescale(ZERO32, ONE32, ONE8, ZERO8, out=UINT8), "rescale bias has type int8, expected int16",
+    ),
+    "biases for two": (
+        lambda: Rescale(ZERO32, ONE32, ONE8, np.zeros(2, np.int8)),
+        r"rescale bias has shape \(2,\), expected 1 channels",
+    ),
+    "a rounding of its own": (
+        lambda: Rescale(ZERO32, ONE32, ONE8, ZERO8, "up"), "rescale rounding is 'up', expected half_up or half_even or",  # type: ignore[arg-type]
+    ),
+    "scaled sums that do not fit": (
+        lambda: one(Rescale(ZERO32, ONE32 * np.int32(2**31 - 1), ONE8, ZERO8, acc_bits=40)), "which needs 47 bits",
+    ),
+    "scales of more channels": (
+        lambda: one(Rescale(np.zeros(2, np.int32), np.ones(2, np.int32), np.ones(2, np.uint8), np.zeros(2, np.int8))),
+        "rescale input has shape .*, expected 2 channels",
+    ),
+    "a value beyond": (
+        lambda: one(Pad(ZERO32 - np.int32(40000), (1, 1, 1, 1))),
+        "pad value reaches from -40000 to -40000, expected int16",
+    ),
+    "values for two": (lambda: one(Pad(np.zeros(2, np.int32), (1, 1, 1, 1))), "pad of 2 channels takes their rows and"),
+    "rows below none": (lambda: Pad(ZERO32, (0, 0, -1, 0)), r"pad padding is \(0, 0, -1, 0\), expected 4 numbers of 0"),
     "no class": (lambda: Argmax(0), "argmax is over 0 classes, expected at least 1"),
 }  # fmt: skip
 
@@ -397,124 +539,3 @@ def test_onnx_refuses_too_many_steps(tmp_path: Path) -> None:
     op = OrderedLinear(np.ones((1, 4097), np.int16), np.zeros(1, np.int16), ONE8)
     with pytest.raises(FileError, match="takes an ordered_linear of up to 4,096 inputs, node 'y' has 4,097"):
         export_onnx(Model(one(op, (1, 1, 4097)), "y"), tmp_path / "y.onnx")
-
-
-# --- FracBNN's published network -------------------------------------------------------------------------------------
-
-
-def packed(tile: Array, channels: int) -> Array:
-    """Weights -1 and 1 of 16 outputs [16, 3, 3, channels] from words of 64 bits, the first channel in the highest."""
-    places = np.arange(63, 63 - channels, -1, dtype=np.uint64)
-    return (2 * (tile[..., None] >> places & np.uint64(1)).astype(np.int8) - 1).astype(np.int8)
-
-
-def fracbnn_graph(arrays: Any) -> Graph:
-    """FracBNN's CIFAR-10 network from its parameters in 1/256, its taps by the names that the published ones have."""
-    nodes: list[Node] = []
-
-    def add(name: str, op: Operator, *inputs: str) -> str:
-        nodes.append(Node(name, op, inputs))
-        return name
-
-    def affine(name: str, source: str, weight: Any, bias: Any, shift: int, channels: int) -> str:
-        weights, biases = (np.broadcast_to(np.asarray(v, np.int64), channels) for v in (weight, bias))
-        shifts = np.full(channels, shift, np.uint8)
-        return add(name, MultiplyAdd(weights.astype(np.int16), biases.astype(np.int32), shifts), source)
-
-    def conv(name: str, source: str, weight: Array) -> str:
-        return add(name, Conv(weight, padding=(1, 1, 1, 1), weight_number=BIPOLAR), source)
-
-    def steps(name: str, source: str, limits: list[int], levels: list[int], channels: int, number: Number) -> str:
-        threshold = np.tile(np.array(limits, np.int32), (channels, 1))
-        op = Threshold(threshold, np.ones(channels, np.uint8), np.array(levels, number.dtype), number)
-        return add(name, op, source)
-
-    tiles = arrays["conv_weight_all"]
-    # p / 8 to the nearest, ties to even, is m or more from 8 m - 4 on where m is even, and from behind it where odd.
-    levels = [8 * m - 4 + m % 2 for m in range(1, 33)]
-    add("thermometer", Encode(np.tile(np.array(levels, np.int32), (3, 1))), INPUT)
-    conv("conv1.0", "thermometer", np.concatenate([packed(tiles[t], 32) for t in range(3)], axis=-1))
-    res = affine("fm.0", "conv1.0", arrays["bn1_weight"][:16], arrays["bn1_bias"][:16], 1, 16)
-    tile = 3
-    for i in range(18):
-        stage, block, k = 1 + i // 6, i % 6 // 2, 1 + i % 2
-        outputs = 16 << stage - 1
-        inputs, down = (outputs // 2, True) if i in (6, 12) else (outputs, False)
-        weight = np.concatenate([packed(t, inputs) for t in tiles[tile : tile + outputs // 16]])
-        tile += outputs // 16
-
-        def of(name: str, layer: str = f"layer{stage}_{block}", count: int = outputs) -> Array:
-            return arrays[f"{layer}_{name}"][:count].astype(np.int64)
-
-        part = f"layer.{i}"
-        codes = steps(f"quant.{i}", res, [-85, 0, 86], [0, 1, 2, 3], inputs, Number(2, Sign.UNSIGNED))
-        high = steps(f"{part}.high", codes, [2], [-1, 1], inputs, BIPOLAR)
-        low = steps(f"{part}.low", codes, [1, 2, 3], [-1, 1, -1, 1], inputs, BIPOLAR)
-        msb, everywhere = conv(f"msb.{i}", high, weight), conv(f"{part}.everywhere", low, weight)
-        # 171 M > T is M >= floor(T / 171) + 1.
-        lsb = add(f"lsb.{i}", Gate((of(f"conv{k}_threshold") // 171 + 1).astype(np.int32)), everywhere, msb)
-        if down:
-            msb, lsb = (
-                add(f"{part}.even_{name}", MaxPool((1, 1), (2, 2)), source) for name, source in (("m", msb), ("l", lsb))
-            )
-            means = add(f"{part}.mean", SumPool((2, 2), (2, 2), 4, Division.ZERO, True, 16), res)
-            res = add(f"concat.{i // 12}", Concat(), means, means)
-        f = affine(f"{part}.f", msb, 128, 0, 0, outputs)
-        f = affine(f"{part}.two_thirds", f, 171, 0, 8, outputs)
-        lesser = affine(f"{part}.l", lsb, 128, 0, 0, outputs)
-        pair = np.tile(np.array([[256], [85]], np.int16), outputs)
-        f = add(f"{part}.both", WeightedAdd(pair, np.full(outputs, 8, np.uint8)), f, lesser)
-        f = affine(f"{part}.bn_a", f, of(f"bn{k}_weight"), 128 * of(f"bn{k}_bias"), 8, outputs)
-        f = affine(f"{part}.x", f, 2, of(f"rprelu{k}_shift_x_bias"), 1, outputs)
-        slope = of(f"rprelu{k}_prelu_weight").astype(np.int16)
-        f = add(f"{part}.slope", Prelu(slope, np.full(outputs, 8, np.uint8)), f)
-        f = affine(f"{part}.y", f, 2, of(f"rprelu{k}_shift_y_bias"), 1, outputs)
-        u = add(f"{part}.u", Add(17, INT16), res, f)
-        res = affine(f"fm.{i + 1}", u, of(f"bn{k + 2}_weight"), 128 * of(f"bn{k + 2}_bias"), 8, outputs)
-    assert tile == len(tiles)
-    add("sum", SumPool((8, 8), (8, 8), out=Number(22)), res)
-    # The sum of 64, in 2^-22 where a value is in 2^-7, divided by 64: nothing is cut off.
-    plain = np.zeros(64, np.int32), np.zeros(64, np.uint8)
-    add("pool.0", MultiplyAdd(np.full(64, 1 << 9, np.int16), *plain, out=INT32), "sum")
-    add("xi", MultiplyAdd(np.ones(64, np.int16), plain[0], np.full(64, 15, np.uint8)), "pool.0")
-    add("values", Flatten((0, 1, 2)), "xi")
-    weight, bias = (
-        (arrays[f"linear_{name}"].astype(np.int64) + 1 >> 1).astype(np.int16) for name in ("weight", "bias")
-    )
-    add("logits", OrderedLinear(weight, bias, np.full(10, 7, np.uint8)), "values")
-    add("class", Argmax(10), "logits")
-    return Graph(Tensor(AXES, (32, 32, 3), UINT8), nodes)
-
-
-@pytest.mark.slow
-def test_fracbnn_gives_the_published_taps(networks: Path) -> None:
-    """All 77 taps of the published program by their digests, and logits, of every picture that has them."""
-    folder = networks / "fracbnn"
-    model = Model(fracbnn_graph(np.load(folder / "params_q8.npz")), "fracbnn")
-    vectors, stated = np.load(folder / "vectors.npz"), json.loads((folder / "tap_digests.json").read_text())["taps"]
-    x = np.ascontiguousarray(vectors["images"].transpose(0, 2, 3, 1)[: len(stated)])
-    found = fxsim.run(model, x, "all", engine="reference")
-    levels = vectors["thermometer_levels"][: len(stated)].transpose(0, 2, 3, 1)
-    np.testing.assert_array_equal((found["thermometer"].reshape(*levels.shape, 32) > 0).sum(axis=-1), levels)
-    for image, taps in enumerate(stated):
-        assert len(taps) == 77
-        for name, shape, digest in taps:
-            values = np.atleast_3d(found[name][image]).transpose(2, 0, 1)
-            assert list(values.shape) == shape
-            assert hashlib.sha256(values.astype("<i4").tobytes()).hexdigest() == digest, (image, name)
-    np.testing.assert_array_equal(found["logits"], vectors["logits_q7"])
-    assert found["class"][:, 0].tolist() == vectors["logits_q7"].argmax(axis=1).tolist()
-    looped = run_loops(model, x, model.graph.taps)
-    for tap in model.graph.taps:
-        np.testing.assert_array_equal(looped[tap], found[tap], tap)
-
-
-@pytest.mark.slow
-def test_fracbnn_in_c_gives_the_same(networks: Path) -> None:
-    """The network in C gives every tap's values, those within a layer too."""
-    folder = networks / "fracbnn"
-    model = Model(fracbnn_graph(np.load(folder / "params_q8.npz")), "fracbnn")
-    x = np.ascontiguousarray(np.load(folder / "vectors.npz")["images"].transpose(0, 2, 3, 1)[:4])
-    compiled = run_c(model, x, model.graph.taps)
-    for tap, values in fxsim.run(model, x, "all", engine="reference").items():
-        np.testing.assert_array_equal(compiled[tap], values, tap)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fxsim
-from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, Number, Sign, TableRule, Tensor
+from fxsim.contract import CHANNEL, COLUMN, INT8, ROW, TOKEN, Number, Sign, TableRule, Tensor
 from fxsim.engines import chosen_engine, run_reference
-from fxsim.engines.compiled import codes, instruction_sets, pixel_program, profile_compiled, run_compiled
+from fxsim.engines.compiled import codes, convolutions, instruction_sets, pixel_program, profile_compiled, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import OPERATORS, Add, Conv, Linear, Lut, MaxPool, Operator, Relu, Threshold
+from fxsim.operators import OPERATORS, Argmax, Axis, Conv, Linear, Lut, MaxPool, Operator, Relu, Threshold
 from tests.strategies import SEEDS, numbers
 
 Array = npt.NDArray[Any]
@@ -80,7 +80,8 @@ def chains(draw: st.DrawFn) -> Model:
         kind = one_of("conv", "conv", "threshold", "max_pool", "function")
         if kind == "conv":
             groups = one_of(1, 1, *(g for g in range(1, channels + 1) if channels % g == 0))
-            outputs = groups * int(rng.integers(1, 5)) if rng.random() < 0.7 else one_of(16, 64, 96) // groups * groups
+            many = one_of(16, 32, 64, 96) // groups * groups
+            outputs = groups * int(rng.integers(1, 5)) if rng.random() < 0.7 else many
             outputs = max(groups, outputs)
             kernel = int(rng.integers(1, 4)), int(rng.integers(1, 4))
             dilation = int(rng.integers(1, 3)), int(rng.integers(1, 3))
@@ -133,8 +134,8 @@ def test_every_set_gives_what_the_reference_gives(model: Model, seed: int) -> No
 
 def looks_up(model: Model, name: str) -> bool:
     """Whether a convolution is computed by tables."""
-    values = pixel_program.values_of(model.graph)[model.graph.by_name[name].inputs[0]]
-    return pixel_program._tables(model.graph.by_name[name].op, values) is not None  # type: ignore[arg-type]
+    values = convolutions.values_of(model.graph)[model.graph.by_name[name].inputs[0]]
+    return convolutions.tables_of(model.graph.by_name[name].op, values) is not None  # type: ignore[arg-type]
 
 
 def bipolar(channels: int, levels: tuple[int, ...] = (-1, 1), out: Number = INT8) -> Threshold:
@@ -187,7 +188,7 @@ def test_sums_of_bytes_stay_bytes(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 40_000))
     count = max(count, len(weights))
     weight = np.resize(np.array(weights, np.int8), (1, 1, 1, count))
-    tables = pixel_program._tables(Conv(weight), inputs)
+    tables = convolutions.tables_of(Conv(weight), inputs)
     if tables is None:
         return
     sums = {
@@ -209,7 +210,7 @@ def test_values_are_what_a_tensor_can_have() -> None:
         Tensor(AXES, (2, 2, 3)), bipolar(3), MaxPool((1, 1), (1, 1)), Conv(np.ones((3, 1, 1, 3), np.int8)),
         bipolar(3, (-1, 0, 1)), Lut(full, TableRule.FULL), Relu(),
     )  # fmt: skip
-    found = pixel_program.values_of(model.graph)
+    found = convolutions.values_of(model.graph)
     assert [found[tap] for tap in (INPUT, *model.graph.taps)] == [
         None,
         (-1, 1),
@@ -219,7 +220,7 @@ def test_values_are_what_a_tensor_can_have() -> None:
         (5, 6),
         None,
     ]
-    assert pixel_program.values_of(chain(Tensor(AXES, (1, 1, 1), INT2), Relu()).graph)[INPUT] == (-2, -1, 0, 1)
+    assert convolutions.values_of(chain(Tensor(AXES, (1, 1, 1), INT2), Relu()).graph)[INPUT] == (-2, -1, 0, 1)
 
 
 # --- What is taken, and how ------------------------------------------------------------------------------------------
@@ -249,24 +250,25 @@ def test_steps_join_thresholds_to_sums() -> None:
 
 
 def test_what_has_no_kernel_is_refused_by_name() -> None:
-    """Operators that stand beside convolutions without a kernel there are refused; `auto` takes the reference."""
-    scale = np.zeros(1, np.int8), np.zeros(1, np.uint8)
-    cases: tuple[tuple[Operator, str], ...] = (
-        (Linear(np.ones((1, 1), np.int8), *scale), "linear"),
-        (Add(), "add"),
-    )
-    for op, kind in cases:
-        nodes = (Node("w", MaxPool((1, 1), (1, 1)), (INPUT,)), Node("y", op, ("w", "w")[: op.arity]))
-        model = Model(Graph(Tensor(AXES, (1, 1, 1)), nodes), "beside")
-        x = np.ones((1, 1, 1, 1), np.int8)
-        message = f"node 'y': the compiled engine beside convolutions does not take the operator '{kind}', because"
+    """What stands beside convolutions without a kernel there is refused with its node; `auto` takes the reference."""
+    scale = np.zeros(2, np.int8), np.zeros(2, np.uint8)
+    tokens = Tensor((TOKEN, CHANNEL), (2, 1))
+    ends = np.full((1, 1), 5, np.int32)
+    step = Threshold(ends, np.ones(1, np.uint8), np.array([0, 1], np.int8))
+    over = Linear(np.ones((2, 2), np.int8), *scale, Axis.TOKENS)
+    large = Linear(np.full((1, 1024), 127, np.int8), np.zeros(1, np.int16), scale[1][:1], acc_bits=33, out=INT16)
+    wide = Lut(np.zeros((1, 512), np.int8), TableRule.FULL, Number(9))
+    cases = (
+        (chain(tokens, step, over), "node 'n1': the compiled engine beside convolutions takes a linear over channels"),
+        (chain(Tensor((CHANNEL,), (1024,), INT16), large, Argmax(1)), "node 'n0': the "
+         "compiled engine takes sums of 32 bits"),
+        (chain(Tensor(AXES, (1, 1, 1), Number(9)), MaxPool((1, 1), (1, 1)), wide), "node 'n1': the compiled engine "
+         "takes a lut of up to 8 bits here, its input is int9"),
+    )  # fmt: skip
+    for model, message in cases:
+        x = np.ones((1, *model.graph.input_shape), model.graph.input.number.dtype)
         with pytest.raises(ModelError, match=message):
             fxsim.run(model, x, engine="compiled")
         assert chosen_engine("auto", model) == "reference"
-    wide = chain(Tensor(AXES, (1, 1, 1), Number(9)), MaxPool((1, 1), (1, 1)), Relu())
-    with pytest.raises(
-        ModelError, match="node 'n1': the compiled engine takes a relu of up to 8 bits here, its input is"
-    ):
-        fxsim.run(wide, np.zeros((1, 1, 1, 1), np.int16), engine="compiled")
-    assert pixel_program.FUNCTIONS.rows.keys() == set(OPERATORS.values())
+    assert pixel_program.PACK.rows.keys() == set(OPERATORS.values())
     assert codes.TABLE_ENTRIES == 1 << 4

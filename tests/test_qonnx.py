@@ -544,7 +544,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "its weights are no integers and no Quant gives them",
     ),
     "wide weights": (
-        one(lambda m, x: m.node("Conv", x, m.constant(np.full((1, 2, 1, 1), 200)))), "need more than 8 bits with a sig",
+        one(lambda m, x: m.node("Conv", x, m.constant(np.full((1, 2, 1, 1), 256)))), "weights are beyond -255 to 255",
     ),
     "scale of inputs": (
         one(lambda m, x: m.node("Conv", x, m.weight(2, 2, 1, 1, scale=[[[[0.5]], [[0.25]]]]))),
@@ -557,7 +557,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         one(lambda m, x: conv(m, m.node("Mul", x, m.constant([[1.0, 2.0, 3.0, 4.0]])))), "its constant differs within",
     ),
     "padding beside an offset": (
-        one(lambda m, x: conv(m, m.node("Add", x, m.constant(1.0)), pads=[1, 0, 0, 0])), "whose zero is no 0 of its in",
+        one(lambda m, x: conv(m, m.node("Add", x, m.constant(0.3)), pads=[1, 0, 0, 0])), "whose zero is no integer of",
     ),
     "same padding": (one(lambda m, x: conv(m, x, auto_pad="SAME_UPPER")), "auto_pad is 'SAME_UPPER', expected pads"),
     "unknown attribute": (one(lambda m, x: conv(m, x, bogus=1)), "attribute 'bogus' is not known"),

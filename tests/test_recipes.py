@@ -50,7 +50,7 @@ def test_every_recipe_of_the_project_can_be_read(path: Path) -> None:
         return
     teacher = load_recipe(recipe.teacher)
     assert (teacher.data, teacher.seed) == (recipe.data, recipe.seed)
-    assert (teacher.network.channels, teacher.network.blocks) == (recipe.network.channels, recipe.network.blocks)
+    assert (teacher.resmlp.channels, teacher.resmlp.blocks) == (recipe.resmlp.channels, recipe.resmlp.blocks)
     assert recipe.quantize is not None
 
 

@@ -85,7 +85,6 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"ROWS": 9, "COLUMNS": 5, "WORDS": 3, "DILATION_ROWS": 2, "STRIDE_ROWS": 3, "PAD_LEFT": 2, "LINES": 40},
         {"ROWS": 6, "KERNEL_ROWS": 1, "STRIDE_ROWS": 7, "STRIDE_COLUMNS": 9, "LINES": 1},
     ],
-    "interpolate": [{"FRAC_W": width} for width in range(7)],
     "linear": [{"IN": 1, "OUT": 1, "ACC_W": 16}, {"IN": 5, "OUT": 2, "ACC_W": 19}, {"IN": 2, "OUT": 256, "ACC_W": 17}],
     "mac_cell": [{"ACC_W": 16}, {"ACC_W": 32}],
     "mac_tile": [{"ACC_W": 16}],
@@ -97,10 +96,10 @@ VARIANTS: dict[str, list[Parameters]] = {
     "shift_clip": [{"ACC_W": width} for width in (10, 16, 32)],
     "simd_control": [{"ADDRESS_W": 32, "QUIET": 1}, {"ADDRESS_W": 63}],
     "simd_epilogue": [
-        {"ACC_W": 2, "RESIDUAL_WORDS": 1, "TABLE_WORDS": 4},
+        {"ACC_W": 10, "RESIDUAL_WORDS": 1, "TABLE_WORDS": 4},
         {"ACC_W": 32, "RESIDUAL_WORDS": 65536, "TABLE_WORDS": 65536},
     ],
-    "simd_lane": [{"ACC_W": 2}, {"ACC_W": 32}],
+    "simd_lane": [{"ACC_W": 10}, {"ACC_W": 32}],
     "simd_loader": [
         {"WEIGHT_WORDS": 16, "TABLE_WORDS": 1, "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 1, "ACC_W": 20},
         {"WEIGHT_WORDS": 32768, "TABLE_WORDS": 32768, "CONSTANT_GROUPS": 32768, "CHUNKS": 32768, "ACC_W": 32},
@@ -183,7 +182,6 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("image_window", "KERNEL_is_beyond_the_padded_image"): {"ROWS": 2},
     ("image_window", "BIPOLAR_is_not_0_or_1"): {"BIPOLAR": 2},
     ("image_window", "LINES_is_below_those_under_the_kernel"): {"LINES": 2},
-    ("interpolate", "FRAC_W_is_not_0_to_6"): {"FRAC_W": 7},
     ("linear", "IN_is_below_1"): {"IN": 0},
     ("linear", "OUT_is_below_1"): {"OUT": 0},
     ("mac_cell", "ACC_W_is_below_16"): {"ACC_W": 15},

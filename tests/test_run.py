@@ -15,7 +15,7 @@ from fxsim.engines import CHUNK_IMAGES, Engine
 from fxsim.engines.compiled import compute_function, instruction_set
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Linear
+from fxsim.operators import Argmax, Linear
 from tests.conftest import SEED, obey_ctrl_c
 
 FXSIM = [sys.executable, "-c", "from fxsim.cli import main; main()"]
@@ -73,6 +73,16 @@ def test_summary_counts_predicted_classes(model: Model, tmp_path: Path) -> None:
     text = run(tmp_path)
     assert text.startswith(f"out.npz: {IMAGES:,} images, ")
     assert "predicted: " + ", ".join(f"class {i}: {n}" for i, n in enumerate(expected) if n) in text
+
+
+def test_summary_counts_classes_of_an_argmax(model: Model, tmp_path: Path) -> None:
+    """Where the model itself names the class, that is counted."""
+    graph = Graph(model.graph.input, (*model.graph.nodes, Node("class", Argmax(4), ("classifier",))))
+    fxsim.save(Model(graph, "named"), tmp_path / "m.safetensors")
+    scores = fxsim.run(model, np.load(tmp_path / "x.npy"), engine=Engine.REFERENCE)["classifier"]
+    expected = [int((scores[:, :4].argmax(axis=1) == i).sum()) for i in range(4)]
+    assert sum(n > 0 for n in expected) > 1
+    assert json.loads(run(tmp_path, "--json", "--engine", "reference"))["predicted"] == expected
 
 
 @pytest.mark.usefixtures("model")

@@ -459,7 +459,7 @@ def test_a_teacher_that_does_not_fit_is_refused(recipes: Callable[..., Path], tm
     path = recipes()
     teacher, recipe = made_teacher(path), load_recipe(path)
     output = tmp_path / "s.safetensors"
-    wider = dataclasses.replace(recipe, network=msgspec.structs.replace(recipe.network, channels=5))
+    wider = dataclasses.replace(recipe, network=msgspec.structs.replace(recipe.resmlp, channels=5))
     with pytest.raises(FxsimError, match="teacher has 4 channels, the student 5"):
         distill(wider, teacher, output)
     other = dataclasses.replace(recipe, data=msgspec.structs.replace(recipe.data, mean=(0.5,), std=(1.0,)))

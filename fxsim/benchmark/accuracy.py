@@ -91,12 +91,12 @@ class Plan:
     @property
     def activation(self) -> str:
         """The student's activation."""
-        return str(self.recipe.network.activation)
+        return str(self.recipe.resmlp.activation)
 
     @property
     def name(self) -> str:
         """Name of the case in the results file."""
-        return f"{self.activation}_h{self.recipe.network.hidden}_s{self.recipe.seed}"
+        return f"{self.activation}_h{self.recipe.resmlp.hidden}_s{self.recipe.seed}"
 
     def key(self) -> str:
         """SHA-256 of all that the figures depend on: both recipes, the data, fxsim's code, torch's version."""
@@ -150,7 +150,7 @@ def plan_study(
         recipe = load_recipe(path, data_path)
         if recipe.quantize is None:
             raise FxsimError(f"{path}: has no [quantize] section, expected a recipe that ends in an integer model")
-        activation = str(recipe.network.activation)
+        activation = str(recipe.resmlp.activation)
         if activation in found:
             raise FxsimError(
                 f"{path}: is of the activation {activation} like {found[activation]}, expected one of each"
@@ -164,7 +164,7 @@ def plan_study(
         for size in hidden:
             for path in (found[name] for name in (activations or found)):
                 recipe = load_recipe(path, data_path, seed)
-                network = msgspec.structs.replace(recipe.network, hidden=size)
+                network = msgspec.structs.replace(recipe.resmlp, hidden=size)
                 recipe = replace(recipe, name=f"{network.activation}_h{size}", network=network)
                 teacher = None if recipe.teacher is None else load_recipe(recipe.teacher, recipe.data_path, seed)
                 if plans and recipe.describe("data")["data"] != plans[0].recipe.describe("data")["data"]:
@@ -188,7 +188,7 @@ def _make(plan: Plan, key: str, runs: Path, progress: "ProgressFor", say: Told) 
     recipe = plan.recipe
     started = time.perf_counter()
     # A folder a seed: students of one seed share a teacher.
-    folder = runs / f"seed_{recipe.seed}" / f"{plan.activation}_h{recipe.network.hidden}"
+    folder = runs / f"seed_{recipe.seed}" / f"{plan.activation}_h{recipe.resmlp.hidden}"
     result = flow(recipe, folder, progress, lambda line: say(f"fxsim: {line}"))
     seconds = time.perf_counter() - started
     assert result.evaluation is not None, "a recipe with [quantize] ends in an evaluation"
@@ -201,7 +201,7 @@ def _make(plan: Plan, key: str, runs: Path, progress: "ProgressFor", say: Told) 
         networks["teacher"] = Found(count_correct(logits, test.labels), len(test))
     student, _ = load_float(result.network)
     parameters = sum(p.numel() for p in student.parameters())
-    return Case(key, plan.activation, recipe.network.hidden, recipe.seed, parameters, networks, round(seconds, 1))
+    return Case(key, plan.activation, recipe.resmlp.hidden, recipe.seed, parameters, networks, round(seconds, 1))
 
 
 def summarise(cases: Sequence[Case]) -> list[Row]:

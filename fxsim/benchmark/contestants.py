@@ -117,7 +117,10 @@ class Track:
         return self._time(who, compute, self._batch(who.batch), calls) / (calls * who.batch)
 
     def measure_roof(self, kind: str, isa: str | None, threads: int) -> float:
-        """The most that this process can do a second: multiply-accumulates of `isa`, or bytes read."""
+        """The most that this process can do a second: multiply-accumulates or lookups of `isa`, or bytes read."""
+        if kind == "lookups":
+            assert isa is not None
+            return peak.measure_lookups(isa, threads, self.seconds)
         if kind == "macs":
             assert isa is not None
             return peak.measure_products(isa, threads, self.seconds)
@@ -225,9 +228,9 @@ def _torch_network(model: Model, who: Contestant) -> Compute | str:
     import torch
 
     from fxsim.graph import INPUT
-    from fxsim.networks.checkpoint import load_quantised
+    from fxsim.networks.checkpoint import load_quantised_resmlp
 
-    network = load_quantised(checkpoint)[0]
+    network = load_quantised_resmlp(checkpoint)[0]
     step = float(network.step(INPUT))
 
     def compute(x: npt.NDArray[np.int8]) -> Any:

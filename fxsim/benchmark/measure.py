@@ -11,7 +11,7 @@ import numpy as np
 from fxsim.benchmark.contestants import COMPILED, Prepared, Track
 from fxsim.benchmark.hosts import Host, lesser_hosts, start_hosts
 from fxsim.benchmark.machine import find_machine
-from fxsim.benchmark.peak import PRODUCTS
+from fxsim.benchmark.peak import LOOKUPS, PRODUCTS
 from fxsim.benchmark.record import (
     NATIVE,
     Contestant,
@@ -22,15 +22,17 @@ from fxsim.benchmark.record import (
     Roof,
     Step,
 )
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract import INT8
+from fxsim.contract.arithmetic import Integers
 from fxsim.engines import compiled
-from fxsim.engines.compiled import instruction_sets
+from fxsim.engines.compiled import instruction_set, instruction_sets, is_pixels, products_of
 from fxsim.errors import FxsimError, ModelError
 from fxsim.families import ResMLPConfig, recognise_resmlp
 from fxsim.families.summary import summarise
 from fxsim.formats import model_sha256
 from fxsim.formats.npy import map_array
 from fxsim.graph import Graph, Model, Node
+from fxsim.operators import Conv, Gate, Threshold
 from fxsim.paths import golden_dir
 
 IMAGES = 32
@@ -41,6 +43,19 @@ Report = Callable[[int, int], None]
 
 _PUBLISHED = Published(32_051, "the published streaming accelerator: 6,240 cycles an image at 200 MHz")
 _PUBLISHED_SIZE = (64, 48, 96, 96, 4, 10)
+
+_FINN = Published(21_900, "FINN's published accelerator of its binary CNV")
+_FINN_WEIGHTS = (
+    (64, 3, 3, 3), (64, 3, 3, 64), (128, 3, 3, 64), (128, 3, 3, 128), (256, 3, 3, 128), (256, 3, 3, 256),
+    (512, 1, 1, 256), (512, 1, 1, 512), (64, 1, 1, 512),
+)  # fmt: skip
+"""Weights of FINN's CNV, whose last layer has 64 outputs."""
+_FRACBNN = Published(2_807, "FracBNN's published accelerator of its CIFAR-10 network")
+_FRACBNN_CHANNELS = (*[(16, 16)] * 6, (32, 16), *[(32, 32)] * 5, (64, 32), *[(64, 64)] * 5)
+"""Outputs and inputs of FracBNN's layers, each of two convolutions."""
+_FRACBNN_WEIGHTS = (
+    (16, 3, 3, 96), *((outputs, 3, 3, inputs) for outputs, inputs in _FRACBNN_CHANNELS for _ in range(2)),
+)  # fmt: skip
 
 
 class _Read(NamedTuple):
@@ -68,18 +83,22 @@ def select(contestants: Iterable[Contestant], patterns: tuple[str, ...]) -> list
     return [who for who in everyone if not patterns or any(names(who, pattern) for pattern in patterns)]
 
 
-def default_images(model: Model, seed: int) -> Int8:
-    """Images for a model: golden ones of its shape, else drawn from all int8 values."""
+def default_images(model: Model, seed: int) -> Integers:
+    """Images for a model: golden ones of its shape and format, else drawn from all values of its format."""
+    number = model.graph.input.number
     for path in sorted(golden_dir().glob("*.npy")):
-        golden: Int8 = map_array(path)
-        if golden.shape[1:] == model.graph.input_shape:
+        golden: Integers = map_array(path)
+        if golden.shape[1:] == model.graph.input_shape and number == INT8:
             return golden[:IMAGES]
-    return np.random.default_rng(seed).integers(-128, 128, (IMAGES, *model.graph.input_shape)).astype(np.int8)
+    shape = (IMAGES, *model.graph.input_shape)
+    drawn: Integers = np.random.default_rng(seed).integers(number.low, number.high + 1, shape).astype(number.dtype)
+    # Of two values alone, what lies between is one of them.
+    return np.where(number.held(drawn), drawn, number.dtype.type(number.high))
 
 
 def measure(
     model: Model,
-    images: Int8,
+    images: Integers,
     contestants: list[Contestant],
     *,
     threads: int,
@@ -101,12 +120,14 @@ def measure(
         raise FxsimError(f"rounds is {rounds}, expected at least 1")
     sets = tuple(kind.name for kind in instruction_sets())
     lesser = {name: isa for name, isa in lesser_hosts(sets).items() if any(who.host == name for who in contestants)}
+    looked_up = _lookups(model.graph, sets[0])
     roofs = [
-        _Read("macs", isa, host, count)
+        _Read(kind, isa, host, count)
+        for kind, measured_sets in (("macs", PRODUCTS), ("lookups", LOOKUPS if looked_up else ()))
         for count in sorted({1, threads})
         for host, isas in {NATIVE: sets, **{name: (isa,) for name, isa in lesser.items()}}.items()
         for isa in isas
-        if isa in PRODUCTS
+        if isa in measured_sets
     ]
     roofs += [_Read(kind, None, NATIVE, count) for count in sorted({1, threads}) for kind in ("l2", "memory")]
     # The profile counts as a contestant, even where there is none.
@@ -144,6 +165,7 @@ def measure(
             step()
 
         def collect(number: int) -> Measured:
+            macs = {operator.tap: operator.macs for operator in summarise(model).operators}
             return Measured(
                 model=model.name,
                 model_sha256=model_sha256(model),
@@ -161,6 +183,8 @@ def measure(
                 roofs=tuple(Roof(*roof, tuple(found)) for roof, found in rates.items()),  # type: ignore[arg-type]  # kinds above
                 profile=_join_profiles(model, sets[0], steps) if steps else None,
                 published=_published(model),
+                looked_up=sum(macs[name] for name in looked_up),
+                lookups=sum(looked_up.values()),
             )
 
         for _ in range(rounds):
@@ -175,10 +199,17 @@ def measure(
         return measured
 
 
+def _lookups(graph: Graph, isa: str) -> dict[str, int]:
+    """Lookups an image of each node whose products are looked up on an instruction set."""
+    if not is_pixels(graph):
+        return {}
+    return {found.node: found.lookups for found in products_of(graph, instruction_set(isa)) if found.lookups}
+
+
 _PROFILE_IMAGES = 512
 
 
-def _profile(model: Model, images: Int8, isa: str) -> list[tuple[tuple[str, ...], str, float]]:
+def _profile(model: Model, images: Integers, isa: str) -> list[tuple[tuple[str, ...], str, float]]:
     x = np.resize(images, (_PROFILE_IMAGES, *images.shape[1:]))
     found = compiled.profile_compiled(model, x, (model.graph.output,), isa)
     return [(entry.nodes, entry.operator, entry.seconds / len(x)) for entry in found]
@@ -187,17 +218,20 @@ def _profile(model: Model, images: Int8, isa: str) -> list[tuple[tuple[str, ...]
 def _join_profiles(model: Model, isa: str, rounds: list[list[tuple[tuple[str, ...], str, float]]]) -> Profile:
     macs = {operator.tap: operator.macs for operator in summarise(model).operators}
     graph = model.graph
+    looked_up = _lookups(graph, isa)
     steps = []
     for entries in zip(*rounds, strict=True):
         nodes, operator, _ = entries[0]
         known = tuple(graph.by_name[name] for name in nodes if name in graph.by_name)
+        lookups = sum(looked_up.get(name, 0) for name in nodes)
         steps.append(
             Step(
                 nodes,
-                operator,
+                f"{operator} by tables" if lookups else operator,
                 statistics.median(seconds for _, _, seconds in entries),
                 sum(macs[node.name] for node in known),
                 _moved(graph, known),
+                lookups,
             )
         )
     return Profile(isa, _PROFILE_IMAGES, tuple(steps))
@@ -222,6 +256,13 @@ def _parameter_bytes(node: Node) -> int:
 
 def _published(model: Model) -> Published | None:
     """The published figure of a network of these dimensions; None where there is none."""
+    weights = [node.op.weight for node in model.graph.nodes if isinstance(node.op, Conv)]
+    shapes = tuple(weight.shape for weight in weights)
+    if shapes in (_FINN_WEIGHTS, _FRACBNN_WEIGHTS) and all(np.isin(weight, (-1, 1)).all() for weight in weights):
+        if shapes == _FRACBNN_WEIGHTS:
+            return _FRACBNN if any(isinstance(node.op, Gate) for node in model.graph.nodes) else None
+        steps = [node.op.threshold.shape[1] for node in model.graph.nodes if isinstance(node.op, Threshold)]
+        return _FINN if all(count == 1 for count in steps) else None
     try:
         config: ResMLPConfig = recognise_resmlp(model.graph)
     except ModelError:

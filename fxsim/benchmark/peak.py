@@ -1,4 +1,4 @@
-"""Peak rates of a machine: multiply-accumulates in registers, and bytes read from its caches and its memory.
+"""Peak rates of a machine: multiply-accumulates in registers, lookups, bytes read from its caches and its memory.
 
 The roofs that engines are seen under. Each is a loop that does nothing else, whose result is stored, so that it must be
 computed, and follows a formula, so that it can be checked:
@@ -8,6 +8,9 @@ computed, and follows a formula, so that it can be checked:
   16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`, `vpaddd`). With two
   one of the factors is read from the first-level cache, another in the next step: a compiler would take a product that
   is always the same out of the loop.
+- lookups: chains of sums of bytes, to which is added what a shuffle (`vpshufb`) finds in a table of 16 bytes for each
+  byte of an index: what products of few values take. The table is read from the first-level cache, another in the next
+  step.
 - reading: the sum of a buffer's 64-bit numbers, over and over.
 """
 
@@ -67,6 +70,25 @@ PRODUCTS = {
     )
 }
 """Kinds of products by the instruction set's name, as engines name it."""
+
+
+class Lookups(NamedTuple):
+    """A kind of lookups: bytes of a vector, chains of sums. Tables are the same again after TABLES steps."""
+
+    name: str
+    size: int
+    chains: int
+
+    @property
+    def token(self) -> npt.NDArray[Any]:
+        """The empty array whose type says which this is: by its number of dimensions."""
+        return np.empty((0,) * (1 + list(LOOKUPS).index(self.name)), np.uint8)
+
+
+LOOKUPS = {kind.name: kind for kind in (Lookups("avx512", 64, 16), Lookups("avxvnni", 32, 12), Lookups("avx2", 32, 12))}
+"""Kinds of lookups by the instruction set's name; the others have none."""
+
+TABLES, _ENTRIES = 8, 16
 
 
 def _call(builder, name, result, *arguments):
@@ -132,6 +154,48 @@ def _chains(_typing, isa, sums, a, b, steps):
     return types.void(isa, sums, a, b, steps), generate
 
 
+@intrinsic
+def _find(_typing, isa, sums, index, tables, steps):
+    """sums[c, i] += tables[step % TABLES, index[c, i]], modulo 256, for each step, each chain c and each byte i.
+
+    `sums`, `index` [chains, size], every index below 16; `tables` [TABLES, 16]; all bytes.
+    """
+    kind = list(LOOKUPS.values())[isa.ndim - 1]
+    vector, table = ir.VectorType(I8, kind.size), ir.VectorType(I8, _ENTRIES)
+    name = "llvm.x86.avx512.pshuf.b.512" if kind.size == 64 else "llvm.x86.avx2.pshuf.b"
+
+    def generate(context, builder, signature, arguments):
+        s_data, i_data, t_data = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (1, 2, 3)
+        )
+
+        def place(data, at, of):
+            return builder.bitcast(builder.gep(data, [at]), of.as_pointer())
+
+        chains = [cgutils.alloca_once(builder, vector) for _ in range(kind.chains)]
+        places = [I64(kind.size * c) for c in range(kind.chains)]
+        for at, chain in zip(places, chains, strict=True):
+            builder.store(builder.load(place(s_data, at, vector), align=1), chain)
+        undefined = ir.Constant(table, ir.Undefined)
+        every = ir.Constant(ir.VectorType(I32, kind.size), [*range(_ENTRIES)] * (kind.size // _ENTRIES))
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            turn = builder.mul(builder.and_(loop.index, I64(TABLES - 1)), I64(_ENTRIES))
+            entries = builder.shuffle_vector(builder.load(place(t_data, turn, table), align=1), undefined, every)
+            for at, chain in zip(places, chains, strict=True):
+                index = builder.load(place(i_data, at, vector), align=1)
+                found = _call(builder, name, vector, entries, index)
+                builder.store(builder.add(builder.load(chain), found), chain)
+        for at, chain in zip(places, chains, strict=True):
+            builder.store(builder.load(chain), place(s_data, at, vector), align=1)
+        return context.get_dummy_value()
+
+    return types.void(isa, sums, index, tables, steps), generate
+
+
+def _look_up(isa, sums, index, tables, steps):
+    _find(isa, sums, index, tables, steps)
+
+
 def _multiply(isa, sums, a, b, steps):
     _chains(isa, sums, a, b, steps)
 
@@ -147,6 +211,13 @@ def _read(buffer, repeats, result):
 
 
 _int32, _int64 = types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C")
+_uint8 = types.Array(types.uint8, 1, "C")
+
+
+@functools.cache
+def _look_up_function(name: str) -> Callable[..., None]:
+    token = typeof(LOOKUPS[name].token)
+    return compile_function(_look_up, types.void(token, _uint8, _uint8, _uint8, types.int64))
 
 
 @functools.cache
@@ -163,6 +234,11 @@ def _read_function() -> Callable[..., None]:
 def multiply(name: str, sums: npt.NDArray[np.int32], a: Any, b: Any, steps: int) -> None:
     """Run `steps` steps of an instruction set's products: `sums`, `a`, `b` int32, flat, as `_chains` says."""
     _multiply_function(name)(PRODUCTS[name].token, sums, a, b, steps)
+
+
+def look_up(name: str, sums: npt.NDArray[np.uint8], index: Any, tables: Any, steps: int) -> None:
+    """Run `steps` steps of an instruction set's lookups: `sums`, `index`, `tables` uint8, flat, as `_find` says."""
+    _look_up_function(name)(LOOKUPS[name].token, sums, index, tables, steps)
 
 
 def read(buffer: npt.NDArray[np.int64], repeats: int) -> int:
@@ -185,6 +261,20 @@ def measure_products(name: str, threads: int, seconds: float) -> float:
     return _rate(compute, kind.macs * threads, seconds)
 
 
+def measure_lookups(name: str, threads: int, seconds: float) -> float:
+    """Lookups a second of an instruction set on so many threads, measured for about so long."""
+    kind = LOOKUPS[name]
+    size = kind.size * kind.chains
+    index = (np.arange(size) % _ENTRIES).astype(np.uint8)
+    tables = (np.arange(TABLES * _ENTRIES) % 5).astype(np.uint8)
+    work = [(_aligned(np.zeros(size, np.uint8)), _aligned(index), _aligned(tables)) for _ in range(threads)]
+
+    def compute(steps: int) -> float:
+        return _together([functools.partial(look_up, name, *each, steps) for each in work])
+
+    return _rate(compute, size * threads, seconds)
+
+
 def measure_reading(size: int, threads: int, seconds: float) -> float:
     """Bytes a second that so many threads read together, each from `size` bytes of its own, for about so long."""
     buffers = [np.ones(size // 8, np.int64) for _ in range(threads)]
@@ -195,12 +285,13 @@ def measure_reading(size: int, threads: int, seconds: float) -> float:
     return _rate(compute, buffers[0].nbytes * threads, seconds)
 
 
-def _aligned(array: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A copy that starts at a multiple of 64 bytes: no vector lies in two lines of a cache."""
-    room = np.zeros(array.size + 16, np.int32)
-    start = -room.ctypes.data % 64 // 4
-    room[start : start + array.size] = array
-    return room[start : start + array.size]
+    room = np.zeros(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    copy = room[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array
+    return copy
 
 
 def _together(work: list[Callable[[], Any]]) -> float:

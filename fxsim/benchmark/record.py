@@ -108,12 +108,12 @@ class Result(_Record, frozen=True):
 
 
 class Roof(_Record, frozen=True):
-    """The most that a host can do: multiply-accumulates of an instruction set, or bytes read, a second, each round.
+    """The most that a host can do a second, each round: products or lookups of an instruction set, or bytes read.
 
-    `kind`: `macs`, or where bytes are read from, `l2` or `memory`.
+    `kind`: `macs`, `lookups`, or where bytes are read from, `l2` or `memory`.
     """
 
-    kind: Literal["macs", "l2", "memory"]
+    kind: Literal["macs", "lookups", "l2", "memory"]
     isa: str | None
     host: str
     threads: int
@@ -133,7 +133,8 @@ class Roof(_Record, frozen=True):
 class Step(_Record, frozen=True):
     """A step of a compiled network: the nodes that it computes and what it is; seconds an image, on one thread.
 
-    `macs` of an image, and `bytes`: what the step reads (values and parameters) and writes for one.
+    `macs` of an image, and `bytes`: what the step reads (values and parameters) and writes for one; `lookups`: those
+    that give its products, where it looks them up.
     """
 
     nodes: tuple[str, ...]
@@ -141,6 +142,7 @@ class Step(_Record, frozen=True):
     seconds: float
     macs: int
     bytes: int
+    lookups: int = 0
 
 
 class Profile(_Record, frozen=True):
@@ -152,13 +154,14 @@ class Profile(_Record, frozen=True):
 
 
 class Operator(_Record, frozen=True):
-    """All steps of a kind together: how many, seconds, multiply-accumulates and bytes of an image."""
+    """All steps of a kind together: how many, seconds, multiply-accumulates, bytes and lookups of an image."""
 
     name: str
     steps: int
     seconds: float
     macs: int
     bytes: int
+    lookups: int = 0
 
 
 class Machine(_Record, frozen=True):
@@ -182,6 +185,8 @@ class Published(_Record, frozen=True):
 class Measured(_Record, frozen=True, dict=True):
     """Everything that was measured of one model. `macs`, `bytes`: of an image, operator by operator.
 
+    `looked_up` of the multiply-accumulates the compiled engine looks up, in `lookups`, where its instruction set can.
+
     Figures that cannot be, or that the rounds do not agree on, are None: `unmeasurable` says which, and why. `noise`
     is 0 and not used: records of earlier versions state it, and are read.
     """
@@ -199,6 +204,8 @@ class Measured(_Record, frozen=True, dict=True):
     profile: Profile | None
     published: Published | None
     noise: float = 0.0
+    looked_up: int = 0
+    lookups: int = 0
 
     @property
     def unmeasurable(self) -> tuple[str, ...]:
@@ -219,33 +226,44 @@ class Measured(_Record, frozen=True, dict=True):
 
     def is_beyond(self, result: Result) -> bool:
         """Whether the roof that a result is seen under was beaten, by this result or another: it is no roof."""
-        roof = self._roof_of(result.contestant)
-        return roof is not None and self.is_beaten(roof)
+        return any(self.is_beaten(roof) for roof in self._roofs_of(result.contestant))
 
     def is_beaten(self, roof: Roof) -> bool:
         """Whether something computed more products in its best round than a roof in its best: that cannot be."""
-        return any(roof is beaten for beaten in self._beaters.values())
+        return any(roof is one for beaten in self._beaters.values() for one in beaten)
 
     @cached_property
-    def _beaters(self) -> dict[str, Roof]:
-        """Everything that computed more products than its roof, by its name, with that roof."""
+    def _beaters(self) -> dict[str, tuple[Roof, ...]]:
+        """Everything that computed more products than its roofs let it, by its name, with those roofs."""
         found = {}
         for result in self.results:
-            roof, rate = self._roof_of(result.contestant), result.rate
-            if roof is not None and rate is not None and self.macs * rate.best > roof.best:
-                found[result.contestant.name] = roof
-        roof = self._profile_roof
+            roofs, rate = self._roofs_of(result.contestant), result.rate
+            if rate is not None and rate.best * self._least_seconds(roofs) > 1:
+                found[result.contestant.name] = roofs
         for operator in self.operators():
-            if roof is not None and operator.macs > roof.best * operator.seconds:
-                found[f"operator {operator.name}"] = roof
+            roof = self._profile_roof(operator)
+            if roof is not None and (operator.lookups or operator.macs) > roof.best * operator.seconds:
+                found[f"operator {operator.name}"] = (roof,)
         return found
 
-    def _roof_of(self, who: Contestant) -> Roof | None:
-        return self._roof("macs", who.threads, who.host, who.isa)
+    def _roofs_of(self, who: Contestant) -> tuple[Roof, ...]:
+        """The roofs that a contestant is seen under: of products, and where it looks them up, of lookups."""
+        kinds = ("macs", "lookups") if self.lookups and who.engine == "compiled" and who.isa != "plain" else ("macs",)
+        found = [self._roof(kind, who.threads, who.host, who.isa) for kind in kinds]
+        return tuple(roof for roof in found if roof is not None) if all(found) else ()
 
-    @property
-    def _profile_roof(self) -> Roof | None:
-        return None if self.profile is None else self._roof("macs", 1, NATIVE, self.profile.isa)
+    def _least_seconds(self, roofs: tuple[Roof, ...]) -> float:
+        """Seconds that an image takes at least under some roofs; 0 where there is none."""
+        if not roofs:
+            return 0.0
+        if len(roofs) == 1:
+            return self.macs / roofs[0].best
+        return (self.macs - self.looked_up) / roofs[0].best + self.lookups / roofs[1].best
+
+    def _profile_roof(self, operator: Operator) -> Roof | None:
+        if self.profile is None:
+            return None
+        return self._roof("lookups" if operator.lookups else "macs", 1, NATIVE, self.profile.isa)
 
     @property
     def intensity(self) -> float:
@@ -275,10 +293,10 @@ class Measured(_Record, frozen=True, dict=True):
 
         The best of the roof's rounds counts. None where either was not measured, or where the roof was beaten.
         """
-        rate, roof = self.rate(result), self._roof_of(result.contestant)
-        if rate is None or roof is None or self.is_beaten(roof):
+        rate, roofs = self.rate(result), self._roofs_of(result.contestant)
+        if rate is None or not roofs or self.is_beyond(result):
             return None
-        return self.macs * rate.median / roof.best
+        return rate.median * self._least_seconds(roofs)
 
     def products(self, result: Result) -> float | None:
         """Multiply-accumulates a second of a result; None where it has no rate, or where its roof was beaten."""
@@ -305,7 +323,7 @@ class Measured(_Record, frozen=True, dict=True):
 
     def operator_rate(self, operator: Operator) -> float | None:
         """Multiply-accumulates a second of a kind of operator; None where it has none, or where its roof was beaten."""
-        roof = self._profile_roof
+        roof = self._profile_roof(operator)
         if not operator.macs or (roof is not None and self.is_beaten(roof)):
             return None
         return operator.macs / operator.seconds
@@ -319,7 +337,7 @@ class Measured(_Record, frozen=True, dict=True):
         for kind in kinds:
             steps = [step for step in self.profile.steps if step.operator == kind]
             seconds = math.fsum(step.seconds for step in steps)
-            sums = sum(step.macs for step in steps), sum(step.bytes for step in steps)
+            sums = (sum(getattr(step, what) for step in steps) for what in ("macs", "bytes", "lookups"))
             found.append(Operator(kind, len(steps), seconds, *sums))
         return sorted(found, key=lambda operator: -operator.seconds)
 

@@ -32,23 +32,33 @@ from torch import Tensor
 
 from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpolation, requantised_row
 from fxsim.bridge.record import CARRIED, UNEXPLAINED, Beginning, Example, TapDifferences
-from fxsim.contract.arithmetic import INT8_MAX, INT8_MIN, Int8, round_shift, sat8
+from fxsim.contract.arithmetic import INT8_MIN, Int8, round_shift
 from fxsim.engines import Engine, run
 from fxsim.graph import INPUT, Model, Node
-from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, QuantisedResMLP, Slot
+from fxsim.networks.checkpoint import Quantised
+from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, Slot
 from fxsim.operators import (
-    FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
+    Concat,
     Conv,
+    Encode,
+    Flatten,
+    Gate,
     Linear,
     Lut,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
     OperatorTable,
+    OrderedLinear,
     Pool,
+    Prelu,
     Relu,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 
 RULES = {"saturation": "saturation", "tables": "table resampling", "ties": "tie", "sums": "float32 sum"}
@@ -104,7 +114,7 @@ class _Local:
 class Attribution:
     """Counts differences and their causes, batch by batch; keeps the first `examples` of each cause."""
 
-    def __init__(self, network: QuantisedResMLP, model: Model, examples: int, engine: Engine | str) -> None:
+    def __init__(self, network: Quantised, model: Model, examples: int, engine: Engine | str) -> None:
         self._network = network
         self._model = model
         self._engine = engine
@@ -116,7 +126,7 @@ class Attribution:
         self._unaffected = 0
 
     def add(self, codes: Int8, start: int) -> None:
-        """Compare a batch, int8 [image, token, value], whose first image is number `start` of all."""
+        """Compare a batch, int8 as the model takes it, whose first image is number `start` of all."""
         integer = {INPUT: codes} | run(self._model, codes, "all", self._engine)
         floating = {INPUT: codes.astype(np.float64)}
         floating |= {
@@ -227,11 +237,13 @@ class Attribution:
     def _agreement(self, slot: Slot, batch: _Batch, places: Places, exact: Exact, target: Float64) -> dict[str, Bool]:
         """Whether each exact value bears each rule out; `exact`: whether it rounds to the integer model's code."""
         whole = exact.numerator >> exact.bits
+        number = self._model.graph.tensors[slot.tap].number
+        rounded = np.clip(round_shift(exact.numerator, exact.bits), number.low, number.high)
         agrees: dict[str, Bool] = {
-            "exact": sat8(round_shift(exact.numerator, exact.bits)) == batch.integer[slot.tap][places],
+            "exact": rounded == batch.integer[slot.tap][places],
             "ties": exact.on_tie,
             "sums": exact.to_tie <= exact.error,
-            "saturation": ((whole < INT8_MIN) | (whole > INT8_MAX)) & (target == whole),
+            "saturation": ((whole < number.low) | (whole > number.high)) & (target == whole),
         }
         if slot.kind is Kind.TABLE:
             code = batch.integer[slot.inputs[0]][places].astype(np.int64) - INT8_MIN
@@ -282,6 +294,7 @@ class Attribution:
                         tap=slot.tap,
                         token=place[1] if len(place) == 3 else None,
                         channel=place[-1],
+                        index=dict(zip(map(str, self._model.graph.tensors[slot.tap].axes), place[1:], strict=True)),
                         exact=str(exact.fraction(i)),
                         float32=float(unrounded[place]),
                         integer_code=code,
@@ -298,7 +311,7 @@ class Attribution:
 def describe_value(node: Node, inputs: tuple[npt.NDArray[Any], ...], place: tuple[int, ...]) -> str:
     """The integer model's computation of one value before rounding, in words and exact numbers.
 
-    `inputs`: what the node reads for it, [K] of each input; `place`: (token, channel), or (channel,) behind the pool.
+    `inputs`: what the node reads for it, [K] of each input; `place`: its index within the image.
     """
     return DESCRIBE[type(node.op)](node.op, place, *([int(v) for v in values] for values in inputs))
 
@@ -331,14 +344,63 @@ def _describe_relu(_op: Relu, _place: tuple[int, ...], x: list[int]) -> str:
     return f"max({x[0]}, 0) = {max(x[0], 0)}"
 
 
+def _describe_conv(op: Conv, place: tuple[int, ...], x: list[int]) -> str:
+    weight = op.weight[place[-1]].reshape(-1).tolist()
+    return f"sum {sum(a * b for a, b in zip(x, weight, strict=True))} of {len(weight)} products"
+
+
+def _describe_largest(_op: MaxPool, _place: tuple[int, ...], x: list[int]) -> str:
+    return f"max({', '.join(map(str, x))}) = {max(x)}"
+
+
+def _describe_mean(op: SumPool, _place: tuple[int, ...], x: list[int]) -> str:
+    return f"sum {sum(x)} / {op.divisor} = {_number(Fraction(sum(x), op.divisor))}"
+
+
+def _describe_threshold(op: Threshold, place: tuple[int, ...], x: list[int]) -> str:
+    limits = ", ".join(map(str, sorted(op.threshold[place[-1]].tolist())))
+    return f"{x[0]} against {'at least' if op.rising[place[-1]] else 'at most'} {limits}"
+
+
+def _describe_encode(op: Encode, place: tuple[int, ...], x: list[int]) -> str:
+    return f"{x[0]} against at least {op.threshold.reshape(-1)[place[-1]]}"
+
+
+def _describe_line(op: MultiplyAdd, place: tuple[int, ...], x: list[int]) -> str:
+    c = place[-1]
+    total, shift = x[0] * int(op.weight[c]) + int(op.bias[c]), int(op.shift[c])
+    return f"({x[0]} * {op.weight[c]} + {op.bias[c]}) / 2^{shift} = {_number(Fraction(total, 1 << shift))}"
+
+
+def _describe_weighted(op: WeightedAdd, place: tuple[int, ...], x: list[int], r: list[int]) -> str:
+    c = place[-1]
+    first, second, shift = int(op.weight[0, c]), int(op.weight[1, c]), int(op.shift[c])
+    value = _number(Fraction(x[0] * first + r[0] * second, 1 << shift))
+    return f"({x[0]} * {first} + {r[0]} * {second}) / 2^{shift} = {value}"
+
+
+def _describe_prelu(op: Prelu, place: tuple[int, ...], x: list[int]) -> str:
+    c = place[-1]
+    if x[0] >= 0:
+        return f"{x[0]}, not below 0"
+    product, shift = x[0] * int(op.weight[c]), int(op.shift[c])
+    return f"{x[0]} * {op.weight[c]} / 2^{shift} = {_number(Fraction(product, 1 << shift))}"
+
+
+def _describe_gate(op: Gate, place: tuple[int, ...], x: list[int], g: list[int]) -> str:
+    return f"{x[0]} where {g[0]} is at least {op.threshold[place[-1]]}, else 0"
+
+
 _NOT_TAKEN = NotTaken("because no float network has it")
 
 DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
     "the description of a value",
     {
         Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
-        Add: _describe_add, Pool: _describe_pool, Conv: _NOT_TAKEN, MaxPool: _NOT_TAKEN, Threshold: _NOT_TAKEN,
-        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
+        SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
+        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _NOT_TAKEN,
+        Concat: _NOT_TAKEN, OrderedLinear: _NOT_TAKEN, Argmax: _NOT_TAKEN,
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

@@ -22,7 +22,8 @@ from fxsim.contract.arithmetic import Int8
 from fxsim.engines import Engine
 from fxsim.errors import ModelError
 from fxsim.graph import Model, Node
-from fxsim.networks.quantised import CONTRACT, QuantisedResMLP
+from fxsim.networks.checkpoint import Quantised
+from fxsim.networks.quantised import CONTRACT
 
 LISTED = 20
 """Differing parameters that are listed one by one; all are counted."""
@@ -37,7 +38,7 @@ def batches(images: int, batch: int) -> Iterator[slice]:
 
 
 def compare_contract(
-    network: QuantisedResMLP,
+    network: Quantised,
     exported: Model,
     model: Model,
     codes: Int8,
@@ -48,7 +49,7 @@ def compare_contract(
 ) -> Contract:
     """Compare `model` with the network: its parameters with `exported`'s, every tap's values with `==`.
 
-    `exported` is the network's own integer model; `codes` int8 [image, token, value]. Memory holds one batch's taps.
+    `exported` is the network's own integer model; `codes` int8, as the model takes them. Memory holds one batch's taps.
     ModelError where `model` has other operators, shapes or table rules than `exported`.
     """
     check_same_structure(exported, model)
@@ -90,6 +91,7 @@ def _first(difference: Difference) -> FirstDifference:
         tap=difference.tap,
         token=difference.token,
         channel=difference.channel,
+        index=difference.index,
         network=difference.expected,
         model=difference.got,
     )

@@ -3,6 +3,7 @@
 Independent of the network's arithmetics: what these say of a value, its cause must agree with.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,28 +11,39 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import TableRule
+from fxsim.contract import Division, TableRule
 from fxsim.contract.arithmetic import Int8, Int64
+from fxsim.errors import FxsimError
 from fxsim.graph import Node
 from fxsim.operators import (
-    FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
     Axis,
+    Concat,
     Conv,
+    Encode,
+    Flatten,
+    Gate,
     Linear,
     Lut,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
     Operator,
     OperatorTable,
+    OrderedLinear,
     Pool,
+    Prelu,
     Relu,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 
 Places = tuple[Int64, ...]
-"""Indices (image, token, channel), or (image, channel) behind the pool; one array of M each."""
+"""Indices of values, one array of M each: (image, token, channel), (image, row, column, channel), or (image, channel)
+of what has neither tokens nor rows."""
 
 _ROUNDING = 2.0**-24
 """Largest relative error of one float32 operation."""
@@ -96,6 +108,31 @@ def _read_one(_op: Operator, x: npt.NDArray[np.generic], places: Places) -> npt.
     return x[places][:, None]
 
 
+def _read_window(op: Conv | MaxPool | SumPool, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    """Windows [M, rows * columns * channels], of pools the result's channel alone; zeros outside."""
+    image, row, column, channel = places
+    kernel = op.weight.shape[1:3] if isinstance(op, Conv) else op.kernel
+    top, left = op.padding[:2] if isinstance(op, Conv) else (0, 0)
+    spread = op.dilation if isinstance(op, Conv) else (1, 1)
+    rows = row[:, None] * op.stride[0] - top + np.arange(kernel[0]) * spread[0]
+    columns = column[:, None] * op.stride[1] - left + np.arange(kernel[1]) * spread[1]
+    inside = ((rows >= 0) & (rows < x.shape[1]))[:, :, None] & ((columns >= 0) & (columns < x.shape[2]))[:, None, :]
+    at_row = np.clip(rows, 0, x.shape[1] - 1)[:, :, None]
+    at_column = np.clip(columns, 0, x.shape[2] - 1)[:, None, :]
+    if isinstance(op, Conv):
+        if op.groups != 1:
+            raise FxsimError(f"a conv of {op.groups} groups is in no float network, expected one group")
+        found: npt.NDArray[np.generic] = np.where(inside[..., None], x[image[:, None, None], at_row, at_column], 0)
+        return found.reshape(len(image), op.weight[0].size)
+    window: npt.NDArray[np.generic] = x[image[:, None, None], at_row, at_column, channel[:, None, None]]
+    return window.reshape(len(image), math.prod(kernel))
+
+
+def _read_encoded(op: Encode, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    found: npt.NDArray[np.generic] = x[(*places[:-1], places[-1] // op.threshold.shape[1])][:, None]
+    return found
+
+
 _NOT_TAKEN = NotTaken("because no float network has it")
 
 READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
@@ -107,10 +144,19 @@ READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
         Lut: _read_one,
         Add: _read_one,
         Pool: _read_tokens,
-        Conv: _NOT_TAKEN,
-        MaxPool: _NOT_TAKEN,
-        Threshold: _NOT_TAKEN,
-        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Conv: _read_window,
+        MaxPool: _read_window,
+        SumPool: _read_window,
+        Threshold: _read_one,
+        Encode: _read_encoded,
+        MultiplyAdd: _read_one,
+        WeightedAdd: _read_one,
+        Prelu: _read_one,
+        Gate: _read_one,
+        Flatten: _NOT_TAKEN,
+        Concat: _NOT_TAKEN,
+        OrderedLinear: _NOT_TAKEN,
+        Argmax: _NOT_TAKEN,
     },
 )
 """From an operator, an input's values and places: the values that it reads there, [M, K]."""
@@ -119,6 +165,10 @@ READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
 def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
     """The exact values of a node at `places`, from its whole inputs. Shifts are at most 40, as the network's are."""
     width = max(1, inputs[0].shape[-1], inputs[0].shape[1])
+    if isinstance(node.op, Conv):
+        width = node.op.weight[0].size
+    elif isinstance(node.op, MaxPool | SumPool):
+        width = math.prod(node.op.kernel)
     chunk = max(1, _GATHERED // width)
     parts = [
         _exact(node, inputs, tuple(index[start : start + chunk] for index in places))
@@ -170,12 +220,90 @@ def _exact_lut(op: Lut, places: Places, x: Int64) -> Exact:
     return Exact((lower << bits_stored) + (upper - lower) * fraction, bits, np.zeros(len(x)))
 
 
+def _exact_conv(op: Conv, places: Places, x: Int64) -> Exact:
+    products = x * op.weight[places[-1]].astype(np.int64).reshape(x.shape)
+    return _whole(products.sum(axis=1), _gamma(x.shape[1] + 8) * np.abs(products).sum(axis=1))
+
+
+def _exact_largest(_op: MaxPool, _places: Places, x: Int64) -> Exact:
+    return _whole(x.max(axis=1), np.zeros(len(x)))
+
+
+def _exact_mean(op: SumPool, _places: Places, x: Int64) -> Exact:
+    if op.rounding is not Division.HALF_UP or op.divisor & (op.divisor - 1) or op.saturating:
+        raise FxsimError("a sum_pool of this kind is in no float network, expected a mean of 2^k values, half up")
+    bits = np.full(len(x), op.divisor.bit_length() - 1, np.int64)
+    return Exact(x.sum(axis=1), bits, _gamma(x.shape[1] + 4) * np.abs(x).sum(axis=1) / op.divisor)
+
+
+def _exact_threshold(op: Threshold, places: Places, x: Int64) -> Exact:
+    """The level. The real numbers that thresholds stand for lie between two values next to each other.
+
+    So only there may float32 decide otherwise: its errors are far smaller than a step of any sum that is taken.
+    """
+    limits, rising = op.threshold[places[-1]].astype(np.int64), op.rising[places[-1]].astype(bool)[:, None]
+    passed = np.where(rising, x >= limits, x <= limits)
+    level = op.levels.astype(np.int64)[passed.sum(axis=1)]
+    beyond = np.where(rising, limits - 1, limits + 1)
+    return _beside(level, ((x == limits) | (x == beyond)).any(axis=1), op.levels)
+
+
+def _exact_encode(op: Encode, places: Places, x: Int64) -> Exact:
+    steps = op.threshold.shape[1]
+    limit = op.threshold[places[-1] // steps, places[-1] % steps].astype(np.int64)
+    level = np.where(x[:, 0] >= limit, op.out.high, op.out.low).astype(np.int64)
+    return _beside(level, (x[:, 0] == limit) | (x[:, 0] == limit - 1), np.array([op.out.low, op.out.high]))
+
+
+def _exact_gate(op: Gate, places: Places, x: Int64, g: Int64) -> Exact:
+    limit = op.threshold[places[-1]].astype(np.int64)
+    value = np.where(g[:, 0] >= limit, x[:, 0], 0)
+    near = (g[:, 0] == limit) | (g[:, 0] == limit - 1)
+    return _whole(value, np.where(near, np.abs(x[:, 0]), 0).astype(np.float64))
+
+
+def _exact_line(op: MultiplyAdd, places: Places, x: Int64) -> Exact:
+    channel = places[-1]
+    product, bias = x[:, 0] * op.weight[channel], op.bias[channel].astype(np.int64)
+    return _shifted(product + bias, op.shift[channel], np.abs(product) + np.abs(bias))
+
+
+def _exact_weighted(op: WeightedAdd, places: Places, x: Int64, r: Int64) -> Exact:
+    channel = places[-1]
+    first, second = x[:, 0] * op.weight[0, channel], r[:, 0] * op.weight[1, channel]
+    return _shifted(first + second, op.shift[channel], np.abs(first) + np.abs(second))
+
+
+def _exact_prelu(op: Prelu, places: Places, x: Int64) -> Exact:
+    channel, values = places[-1], x[:, 0]
+    below = values < 0
+    numerator = np.where(below, values * op.weight[channel], values)
+    return _shifted(numerator, np.where(below, op.shift[channel], 0), np.abs(numerator))
+
+
+def _whole(values: Int64, error: npt.NDArray[np.float64]) -> Exact:
+    return Exact(values, np.zeros(len(values), np.int64), error)
+
+
+def _shifted(numerator: Int64, shift: npt.NDArray[np.integer], size: Int64) -> Exact:
+    bits = shift.astype(np.int64)
+    return Exact(numerator, bits, _gamma(10) * size / np.exp2(bits.astype(np.float64)))
+
+
+def _beside(level: Int64, near: npt.NDArray[np.bool_], levels: npt.NDArray[np.integer]) -> Exact:
+    """A level, and as its error all levels where the value lies next to a threshold, else none."""
+    span = float(int(levels.max()) - int(levels.min()))
+    return _whole(level, np.where(near, span, 0.0))
+
+
 EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
     "the exact value",
     {
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
-        Pool: _exact_pool, Conv: _NOT_TAKEN, MaxPool: _NOT_TAKEN, Threshold: _NOT_TAKEN,
-        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
+        Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
+        Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _NOT_TAKEN, Concat: _NOT_TAKEN, OrderedLinear: _NOT_TAKEN,
+        Argmax: _NOT_TAKEN,
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

@@ -8,7 +8,8 @@ import torch
 from fxsim.bridge.attribute import switched
 from fxsim.bridge.record import Variant
 from fxsim.contract.arithmetic import Int8, Int64
-from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, QuantisedResMLP
+from fxsim.networks.checkpoint import Quantised
+from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic
 
 INTEGER, FLOATING = "integer", "float"
 
@@ -26,7 +27,7 @@ _ONE_RULE_CONTRACT = {
 }
 
 
-def arithmetics(network: QuantisedResMLP) -> dict[str, Arithmetic]:
+def arithmetics(network: Quantised) -> dict[str, Arithmetic]:
     """The contract's and fake-quant's arithmetics, and each with one rule of the other; by name.
 
     Without the rule for tables where the network has none.
@@ -47,7 +48,7 @@ class Predictions:
     A prediction is the class of the greatest code, the first of equal ones.
     """
 
-    network: QuantisedResMLP
+    network: Quantised
     changed: dict[str, int] = field(default_factory=dict)
     changed_from_float: dict[str, int] = field(default_factory=dict)
     correct: dict[str, int] | None = None
@@ -58,7 +59,7 @@ class Predictions:
         scores = self.network.taps[-1]
         found = {
             # numpy's argmax is the first of equal values by definition.
-            name: self.network.run_taps(inputs, arithmetic, (scores,))[scores].numpy().argmax(axis=1)
+            name: self.network.run_taps(inputs, arithmetic, (scores,))[scores].flatten(1).numpy().argmax(axis=1)
             for name, arithmetic in arithmetics(self.network).items()
         }
         for name, classes in found.items():

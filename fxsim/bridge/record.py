@@ -49,7 +49,10 @@ class TapEquality(_Record, frozen=True):
 
 
 class FirstDifference(_Record, frozen=True):
-    """The first tap with a difference in the first image with any. `token` is None behind the pool."""
+    """The first tap with a difference in the first image with any. `token` is None behind the pool.
+
+    `index` has the place by axis, also where there are rows and columns.
+    """
 
     image: int
     tap: str
@@ -57,11 +60,12 @@ class FirstDifference(_Record, frozen=True):
     channel: int | None
     network: int | float
     model: int | float
+    index: dict[str, int] = {}
 
     @property
     def sentence(self) -> str:
         """The difference in words."""
-        index = _index(self.token, self.channel)
+        index = self.index or _index(self.token, self.channel)
         difference = Difference(image=self.image, tap=self.tap, index=index, expected=self.network, got=self.model)
         return sentence(difference, tap=self.tap, expected="the network has", got="the model")
 
@@ -121,7 +125,8 @@ class Example(_Record, frozen=True):
     """One difference. `exact`: the integer model's value before rounding, in output codes, as a fraction.
 
     On the integer model's inputs, float fake-quant's operator has `float32` before rounding, in output codes, and gives
-    `local_code`; `float_code` is what float fake-quant has there end to end.
+    `local_code`; `float_code` is what float fake-quant has there end to end. `index` has the place by axis, also where
+    there are rows and columns.
     """
 
     cause: str
@@ -135,11 +140,12 @@ class Example(_Record, frozen=True):
     local_code: int
     float_code: int
     text: str
+    index: dict[str, int] = {}
 
     @property
     def place(self) -> str:
         """Words for where it is."""
-        return place(self.image, _index(self.token, self.channel), self.tap)
+        return place(self.image, self.index or _index(self.token, self.channel), self.tap)
 
 
 class Beginning(_Record, frozen=True):

@@ -17,8 +17,7 @@ from fxsim.engines import Engine, chosen_engine
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.graph import Model
-from fxsim.networks.checkpoint import Checkpoint, load_quantised
-from fxsim.networks.quantised import QuantisedResMLP
+from fxsim.networks.checkpoint import Checkpoint, Quantised, load_quantised
 from fxsim.training.integer_model import export_model
 from fxsim.training.keys import file_sha256
 from fxsim.training.loop import Progress, deterministic, silent
@@ -134,7 +133,7 @@ def _check_input_format(model: Model, exported: Model) -> None:
 
 def _pictures(
     path: Path,
-    network: QuantisedResMLP,
+    network: Quantised,
     checkpoint: Checkpoint,
     source: DataSource | None,
     data_path: Path | None,

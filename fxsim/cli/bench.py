@@ -25,6 +25,12 @@ _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_BATCHES = 3, 0.02, (1, 256)
 _PATIENCE = 3
 """Times the rounds asked for that there are at most, while a busy machine leaves figures unmeasurable."""
 
+_READING = ("reading", "GB/s")
+_ROOFS = {
+    "macs": ("products", "GMAC/s"), "lookups": ("lookups", "G/s"), "l2": _READING, "memory": _READING,
+}  # fmt: skip
+"""Names and units of roofs."""
+
 _WIDE = 96
 """Columns of a terminal that hold all columns of `engine`."""
 
@@ -281,11 +287,11 @@ def _print_engines(record: "BenchRecord") -> None:
             say(f"{result.contestant.name}: not measured: {result.absent}")
     roofs = [
         (
-            f"products, {roof.isa}" if roof.kind == "macs" else f"reading, {roof.kind}",
+            f"{_ROOFS[roof.kind][0]}, {roof.isa or roof.kind}",
             roof.host,
             roof.threads,
             "?" if measured.is_beaten(roof) else _giga(roof.best),
-            "GMAC/s" if roof.kind == "macs" else "GB/s",
+            _ROOFS[roof.kind][1],
         )
         for roof in measured.roofs
     ]
@@ -315,6 +321,11 @@ def _print_engines(record: "BenchRecord") -> None:
         f"{sum(result.equal is True for result in measured.results)} of {exact} that compute integers"
     )
     say("images/s: median; \u00b1: half the range between the quartiles; GMAC: multiply-accumulates a second, 10^9;")
+    if measured.lookups:
+        say(
+            f"lookups: {measured.looked_up:,} MACs an image are looked up by the compiled engine but -plain, in "
+            f"{measured.lookups:,} lookups; peak is of both together"
+        )
     say("peak: part of the products its host can do; loops, FPGA: times the plain loops there, times the published")
     if published is not None:
         say(f"published: {published.images_per_second:,.0f} images/s, {published.source}")

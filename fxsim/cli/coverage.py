@@ -31,7 +31,8 @@ def command() -> None:
     """Measure which points of a model's arithmetic values reach; `fxsim coverage MODEL` measures.
 
     Points are, by operator and channel: every input of a table, the ends of its segments, ties of both signs, both ends
-    of saturation and the values beside them, the proved bounds of accumulators, shifts, weights and sums of 0.
+    of saturation and the values beside them, the proved bounds of accumulators, shifts, weights and sums of 0; of
+    networks of few bits thresholds and the values beside them, borders, windows, gates, quotients, orders and classes.
     """
 
 
@@ -242,7 +243,7 @@ def _check_output(output: Path | None, inputs: "list[Path] | tuple[Path, ...]") 
 
 def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | None, as_json: bool) -> None:
     from fxsim.coverage import by_family, by_node, missing_moments, total, write_coverage
-    from fxsim.coverage.holes import list_holes
+    from fxsim.coverage.holes import list_holes, without_points
     from fxsim.errors import FileError
 
     if output is not None:
@@ -264,6 +265,7 @@ def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | N
                 "total": total(found),
                 "nodes": by_node(found),
                 "families": by_family(found),
+                "no_points": {node: why for node, _, why in without_points(found)},
                 "holes": listed[:holes],
                 "not_listed": sum(hole.open for hole in listed[holes:]),
                 "moments": found.moments,
@@ -278,6 +280,8 @@ def _show(found: "Coverage", model: "Model | None", holes: int, output: Path | N
         for name, f in (*by_node(found).items(), ("all", total(found)))
     ]
     print_table("", titles, rows)
+    for node, kind, why in without_points(found):
+        say(f"no points: {node}, {kind}: {why}")
     for hole in listed[:holes]:
         say(hole.text)
     if left := sum(hole.open for hole in listed[holes:]):

@@ -38,7 +38,7 @@ def command(
     hold are clipped, and named: how many of each tensor, and the one that is furthest out.
     """
     from fxsim.errors import FxsimError
-    from fxsim.networks.checkpoint import load_quantised
+    from fxsim.networks.checkpoint import load_quantised_resmlp
     from fxsim.networks.quantised import TableFormat
     from fxsim.tables.points import PointMethod
     from fxsim.training.integer_model import write_exported
@@ -46,7 +46,7 @@ def command(
     refuse_overwriting(output, (checkpoint,))
     tables = None
     if points or rule or method:
-        network, _ = load_quantised(checkpoint)
+        network, _ = load_quantised_resmlp(checkpoint)
         if not network.table_taps():
             raise FxsimError(f"{checkpoint}: is a ReLU network, which has no tables to choose points for")
         stored = network.tables

@@ -29,28 +29,47 @@ def _show_engine(model: Path | None, as_json: bool) -> None:
     # Numba takes half a second to import: only whoever asks for it pays.
     import llvmlite.binding
 
-    from fxsim.engines.compiled import ISA_VARIABLE, instruction_set, instruction_sets, sums_of
+    from fxsim.engines.compiled import (
+        ISA_VARIABLE,
+        instruction_set,
+        instruction_sets,
+        is_pixels,
+        prepare,
+        products_of,
+        sums_of,
+    )
     from fxsim.jit import config, numba
 
     used, able = instruction_set(), [isa.name for isa in instruction_sets()]
     processor = llvmlite.binding.get_host_cpu_name()
-    sums = [] if model is None else sums_of(load(model).graph, used)
+    graph = None if model is None else load(model).graph
+    if graph is not None:
+        # What it does not take, it says by name.
+        prepare(graph)
+    pixels = graph is not None and is_pixels(graph)
+    sums = [] if graph is None or pixels else sums_of(graph, used)
+    products = products_of(graph, used) if graph is not None and pixels else []
     if as_json:
         machine = {"instruction_set": used.name, "able": able, "threads": config.NUMBA_NUM_THREADS}
-        print_json({**machine, "processor": processor, "linears": [one._asdict() for one in sums]})
+        ways = {"linears": [one._asdict() for one in sums], "products": [one._asdict() for one in products]}
+        print_json({**machine, "processor": processor, **ways})
         return
     click.echo(f"instruction set: {used.name} (this CPU can run: {', '.join(able)}; {ISA_VARIABLE} names another)")
     click.echo(f"threads: {config.NUMBA_NUM_THREADS} (NUMBA_NUM_THREADS)")
     click.echo(f"processor: {processor}; numba {numba.__version__}")
-    width = max((len(plain(one.node)) for one in sums), default=0)
-    for one in sums:
+    names = [*(one.node for one in sums), *(one.node for one in products)]
+    width = max((len(plain(name)) for name in names), default=0)
+    for one in products:
+        how = f", {one.lookups:,} lookups an image" if one.lookups else ""
+        click.echo(f"{plain(one.node):{width}}  {one.form}, {one.together} at once{how}")
+    for linear in sums:
         text = "in 32 bits"
-        if one.runs:
+        if linear.runs:
             text = (
-                f"in 16 bits: {one.runs:,} runs of {one.steps / one.runs:.1f} groups, "
-                f"{one.halved:,} of {one.groups:,} groups ({one.halved / one.groups:.1%}) taken twice"
+                f"in 16 bits: {linear.runs:,} runs of {linear.steps / linear.runs:.1f} groups, "
+                f"{linear.halved:,} of {linear.groups:,} groups ({linear.halved / linear.groups:.1%}) taken twice"
             )
-        click.echo(f"{plain(one.node):{width}}  sums over {one.over:8}  {text}")
+        click.echo(f"{plain(linear.node):{width}}  sums over {linear.over:8}  {text}")
 
 
 @click.command()
@@ -58,7 +77,7 @@ def _show_engine(model: Path | None, as_json: bool) -> None:
     "--engine",
     is_flag=True,
     is_eager=True,
-    help="Show what the compiled engine uses of this machine and, of a MODEL, how it makes each linear's sums.",
+    help="Show what the compiled engine uses of this machine and, of a MODEL, how it makes sums of linears and convs.",
 )
 @click.argument("model", type=click.Path(path_type=Path), required=False, metavar="MODEL", callback=_needed)
 @json_option

@@ -19,6 +19,7 @@ from fxsim.cli.console import (
 from fxsim.cli.engines import EngineChoice
 from fxsim.engines import Engine, chosen_engine, run_chunks
 from fxsim.formats import NpzWriter, load, read_stimulus
+from fxsim.operators import Argmax
 
 
 @click.command()
@@ -48,8 +49,11 @@ def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine:
     images = read_stimulus(stimulus, loaded)
     names = loaded.select_taps(split_taps(taps))
     output_tap = loaded.graph.output
-    # Only a vector of scores names a class.
-    classes = shape[0] if output_tap in names and len(shape := loaded.graph.shapes[output_tap]) == 1 else 0
+    shape, last = loaded.graph.shapes[output_tap], loaded.graph.by_name[output_tap].op
+    # Only a vector of scores names a class, or the place of the greatest of one.
+    classes = 0
+    if output_tap in names and len(shape) == 1:
+        classes = last.classes if isinstance(last, Argmax) else shape[0]
     predicted = np.zeros(classes, np.int64)
     chosen = chosen_engine(engine, loaded)
     # Before the clock starts: what is loaded or compiled is so once for any images.
@@ -70,7 +74,9 @@ def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine:
         for part, values in run_chunks(loaded, images, names, chosen):
             writer.write(values)
             if classes:
-                predicted += np.bincount(values[output_tap].argmax(axis=1), minlength=classes)
+                scores = values[output_tap]
+                found = scores[:, 0] if isinstance(last, Argmax) else scores.argmax(axis=1)
+                predicted += np.bincount(found, minlength=classes)
             report(part.stop, len(images))
         seconds = time.perf_counter() - started
     summary = {

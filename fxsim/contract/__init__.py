@@ -40,9 +40,10 @@ from fxsim.contract.feature_maps import (
     weighted_add,
 )
 from fxsim.contract.number import BIPOLAR, INT8, RANGED, Number, Sign, bias_number
+from fxsim.contract.rescaling import RESCALE_SHIFT_MAX, Rounding, rescale
 from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, legal_points, lookup, stored_points
 from fxsim.contract.tensor import CHANNEL, COLUMN, DIMENSION_MAX, ROW, TOKEN, Shape, Tensor
-from fxsim.contract.windows import Padding, Pair, conv, max_pool, threshold, window_places
+from fxsim.contract.windows import Padding, Pair, conv, max_pool, pad, threshold, window_places
 
 CONTRACT_VERSION = 1
 """Grows with every change of a rule: what was made for one version need not compute another's values."""
@@ -60,6 +61,7 @@ __all__ = [
     "INT8_MAX",
     "INT8_MIN",
     "RANGED",
+    "RESCALE_SHIFT_MAX",
     "ROW",
     "SHIFT_MAX",
     "TABLE_POINTS",
@@ -68,6 +70,7 @@ __all__ = [
     "Number",
     "Padding",
     "Pair",
+    "Rounding",
     "Shape",
     "Sign",
     "TableRule",
@@ -93,11 +96,13 @@ __all__ = [
     "max_pool",
     "multiply_add",
     "ordered_linear",
+    "pad",
     "pool",
     "pool_acc_bits",
     "prelu",
     "relu",
     "requantise",
+    "rescale",
     "round_shift",
     "sat8",
     "saturate",

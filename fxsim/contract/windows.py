@@ -45,6 +45,16 @@ def conv(
     return result
 
 
+def pad(x: Integers, value: Integers, padding: Padding) -> Integers:
+    """An image with rows and columns of `value` [C] around it: `x` [..., row, column, channel], of its numpy type."""
+    top, left, bottom, right = padding
+    rows, columns, channels = x.shape[-3:]
+    shape = (*x.shape[:-3], rows + top + bottom, columns + left + right, channels)
+    padded: Integers = np.broadcast_to(np.asarray(value).astype(x.dtype), shape).copy()
+    padded[..., top : top + rows, left : left + columns, :] = x
+    return padded
+
+
 def max_pool(x: Integers, kernel: Pair, stride: Pair) -> Integers:
     """The greatest value of each window of a channel: `x` [..., row, column, channel], of its numpy type."""
     greatest: Integers | None = None

@@ -11,6 +11,8 @@ from fxsim.graph import Graph, Model, Node
 
 _AT_ONCE = 1 << 21
 """Values of one quantity that are looked at together."""
+_TABLE_MAX = 1 << 26
+"""Most values by rows of which is noted which there were; of wider inputs each is counted by itself."""
 
 
 class NodeCounter:
@@ -23,40 +25,52 @@ class NodeCounter:
         self._bound = node.op.accumulator_range(*graph.inputs_of(node))
         self._hits = [np.zeros(len(group), np.bool_) for group in self.points.groups]
         # Of a node whose rows each depend on one value: which values there were, [code, row].
-        self._present = np.zeros((self.points.number.codes if self.points.unary else 0, self.points.rows), np.bool_)
+        number = self.points.number
+        self._noted = self.points.unary and (number.high - number.low + 1) * self.points.rows <= _TABLE_MAX
+        self._present = np.zeros((number.high - number.low + 1 if self._noted else 0, self.points.rows), np.bool_)
 
     def add(self, *inputs: Any) -> None:
         """Count the values of more images, all of the format of their tensors."""
         self.samples += len(inputs[0])
-        if self.points.unary:
+        size = inputs[0][:1].size
+        if self._noted:
             values = inputs[0].reshape(-1, self.points.rows).astype(np.int64) - self.points.number.low
             self._present[values, np.arange(self.points.rows)] = True
             return
-        size = inputs[0][:1].size
-        together = max(1, _AT_ONCE // max(1, size, size // inputs[0].shape[-1] * self.points.rows))
+        work = max(1, size, size // inputs[0].shape[-1] * self.points.rows, self.points.size_of_image)
+        together = max(1, _AT_ONCE // work)
         for start in range(0, len(inputs[0]), together):
-            part = slice(start, start + together)
-            self._count(self.points.quantities(*(values[part] for values in inputs)), self._hits)
+            part = [values[start : start + together] for values in inputs]
+            if self.points.unary:
+                part = [values.reshape(-1, self.points.rows).astype(np.int64) for values in part]
+            self._count(self.points.quantities(*part), self._hits)
 
     def hits(self) -> list[Bools]:
         """By group, whether each point was hit."""
-        return self.hits_of(self._present) if self.points.unary else self._hits
+        return self.hits_of(self._present, self.points.number.low) if self._noted else self._hits
 
-    def hits_of(self, present: Bools) -> list[Bools]:
-        """By group, the points that a unary node's inputs hit, of values bool [code, row]."""
+    def hits_of(self, present: Bools, low: int) -> list[Bools]:
+        """By group, the points that a unary node's inputs hit, of values bool [value - low, row]."""
         found = [np.zeros(len(group), np.bool_) for group in self.points.groups]
+        before = np.zeros((len(present) + 1, present.shape[1]), np.int32)
+        np.cumsum(present, axis=0, out=before[1:])
         for group, hit in zip(self.points.groups, found, strict=True):
-            if group.single:
-                hit[:] = present[group.low - self.points.number.low, group.rows]
-        codes = np.broadcast_to(np.arange(len(present))[:, None] + self.points.number.low, present.shape)
-        self._count(self.points.quantities(codes), found, present)
+            if group.between:
+                first = np.clip(group.low - low, 0, len(present))
+                last = np.clip(group.high - low + 1, 0, len(present))
+                hit[:] = (last > first) & (before[last, group.rows] > before[first, group.rows])
+        used = np.flatnonzero(present.any(axis=1))
+        if len(used):
+            codes = np.broadcast_to(used[:, None] + low, (len(used), present.shape[1]))
+            self._count(self.points.quantities(codes), found, present[used])
         return found
 
     def _count(self, quantities: Mapping[str, Int64], hits: list[Bools], present: Bools | None = None) -> None:
         if self._bound is not None:
             self._check(quantities[SUM])
         for group, hit in zip(self.points.groups, hits, strict=True):
-            if not group.single:
+            # What lies between two values of an input was looked up, where it was noted which there were.
+            if present is None or not group.between:
                 _count_group(group, quantities[group.quantity], hit, present)
 
     def _check(self, sums: Int64) -> None:

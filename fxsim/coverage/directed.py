@@ -24,7 +24,8 @@ from fxsim.coverage.record import (
     packed,
     unpacked,
 )
-from fxsim.coverage.solve import Closed, close_node, is_first, value_sets
+from fxsim.coverage.solve import Closed, close_node, is_first
+from fxsim.coverage.values import value_sets
 from fxsim.errors import FileError
 from fxsim.formats import atomic_write, model_sha256
 from fxsim.formats.npy import read_archive

@@ -3,11 +3,12 @@
 import msgspec
 import numpy as np
 
-from fxsim.coverage.points import node_points
+from fxsim.coverage.points import NO_POINTS, node_points
 from fxsim.coverage.record import Coverage, States
 from fxsim.errors import FileError
 from fxsim.formats import model_sha256
 from fxsim.graph import Model
+from fxsim.operators import OPERATORS
 
 EXAMPLES = 4
 
@@ -27,6 +28,12 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
         shown = "; ".join(self.examples)
         more = "; ..." if self.open > len(self.examples) else ""
         return f"open: {self.node}, {self.group}: {self.open:,} of {self.points:,}: {shown}{more}"
+
+
+def without_points(coverage: Coverage) -> list[tuple[str, str, str]]:
+    """The nodes whose operators have no points, with their kinds and the reasons."""
+    reasons = {kind: NO_POINTS[op] for kind, op in OPERATORS.items() if op in NO_POINTS}
+    return [(node.node, node.kind, reasons[node.kind]) for node in coverage.nodes if node.kind in reasons]
 
 
 def list_holes(coverage: Coverage, model: Model | None = None) -> list[Hole]:

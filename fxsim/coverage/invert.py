@@ -85,8 +85,7 @@ INVERSES: OperatorTable[Inverse] = OperatorTable(
         Add: _SUMS,
         Conv: _SUMS,
         MaxPool: _SUMS,
-        Threshold: NotTaken("because its points are not listed yet"),
-        **dict.fromkeys(FEATURE_MAPS, NotTaken("because its points are not listed yet")),
+        **dict.fromkeys((Threshold, *FEATURE_MAPS), NotTaken("because no accelerator, whose parts need it, has it")),
     },
 )
 """The inverse of each operator."""

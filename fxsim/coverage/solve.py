@@ -3,39 +3,47 @@
 What gets neither stays open.
 
 A node is taken alone here: its inputs have, at each place, any value that the tensor can have there over all images
-(`fxsim.prove.reach`; of tensors other than int8, any value of the format). More values than images really make are
-allowed, so that what is proved unreachable is unreachable for every image, too; a stimulus found is one of the node.
+(`fxsim.coverage.values`). More values than images really make are allowed, so that what is proved unreachable is
+unreachable for every image, too; a stimulus found is one of the node.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fxsim.contract import divide
 from fxsim.coverage.count import NodeCounter
-from fxsim.coverage.points import SUM, Bools, Group
-from fxsim.coverage.sums import BOUND, MULTIPLES, SUMS, Row, Wanted, nearest_zero
+from fxsim.coverage.lines import CHOICES, INPUTS, LINES
+from fxsim.coverage.points import SUM, Bools
+from fxsim.coverage.sums import BOUND, MULTIPLES, SUMS
+from fxsim.coverage.values import Values
 from fxsim.engines import apply
-from fxsim.errors import FxsimError, ModelError
-from fxsim.graph import INPUT, Graph, Model, Node, refuse_beyond_int8
-from fxsim.operators import Add, Affine, Axis, Linear, Pool
-from fxsim.prove.reach import reach
-
-INPUTS = "inputs"
-"""Proof that no point is hit: every input that the row can have was tried."""
+from fxsim.errors import FxsimError
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.operators import (
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Linear,
+    MultiplyAdd,
+    OrderedLinear,
+    Pool,
+    SumPool,
+    WeightedAdd,
+)
 
 PROOFS = {
     INPUTS: "each value that the input of the row can have was tried",
     BOUND: "all sums of the row lie between two ends, and none there is right",
     SUMS: "every sum that the row can have was listed, and none is right",
     MULTIPLES: "all sums of the row are its least one and a multiple of one number, and none of those is right",
+    CHOICES: "of the values that several inputs can have, which are compared, no choice is right",
 }
 """Proofs by name, in words."""
-
-_TRIES = 3
-_TRIES_OF_TWO = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,36 +64,36 @@ class Closed:
     high: tuple[int, ...] = ()
 
 
-def value_sets(model: Model) -> dict[str, Bools]:
-    """The values that tensors can have, bool [tokens or 1, channels or 1, code]: proved, or all of the format."""
-    graph = model.graph
-    try:
-        refuse_beyond_int8(graph, "the proof of reachable values")
-        return {name: found.sets for name, found in reach(model).items()}
-    except ModelError:
-        return {name: np.ones((1, 1, tensor.number.codes), np.bool_) for name, tensor in graph.tensors.items()}
-
-
-def sets_sha256(sets: Bools) -> str:
-    """The SHA-256 of value sets."""
-    digest = hashlib.sha256(f"{sets.shape}".encode())
-    digest.update(np.packbits(sets).tobytes())
+def sets_sha256(values: Values) -> str:
+    """The SHA-256 of value sets, and of the least value where that is not the one of int8."""
+    start = "" if values.low == -128 else f"{values.low} "
+    digest = hashlib.sha256(f"{start}{values.sets.shape}".encode())
+    digest.update(np.packbits(values.sets).tobytes())
     return digest.hexdigest()
 
 
-def close_node(graph: Graph, node: Node, sets: dict[str, Bools], covered: Sequence[Bools]) -> Closed:
-    """Solve for every point of a node that is not covered. FxsimError where a solution does not hit its point."""
-    own = [sets[name] for name in node.inputs]
+def close_node(graph: Graph, node: Node, sets: dict[str, Values | None], covered: Sequence[Bools]) -> Closed:
+    """Solve for every point of a node that is not covered; all stay open where nothing is known of an input's values.
+
+    FxsimError where a solution does not hit its point.
+    """
+    own = [known for name in node.inputs if (known := sets[name]) is not None]
+    if len(own) < len(node.inputs):
+        counter = NodeCounter(graph, node)
+        stimuli = tuple(tensor.empty(0) for tensor in graph.inputs_of(node))
+        return Closed(node.name, node.inputs, stimuli, counter.hits(), [{} for _ in counter.points.groups], {})
     closing = _Closing(graph, node, own, covered)
-    if len(set(node.inputs)) < len(node.inputs):
+    if not closing.groups:
+        pass
+    elif len(set(node.inputs)) < len(node.inputs):
         # Both operands are one tensor, so that they do not vary alone: each sum is twice a value.
         closing.double()
     elif closing.counter.points.unary:
         closing.try_inputs()
     else:
-        closing.solve_sums()
+        closing.solve()
     closing.check()
-    domain = {name: sets_sha256(sets[name]) for name in node.inputs}
+    domain = {name: sets_sha256(known) for name, known in zip(node.inputs, own, strict=True)}
     return Closed(
         node.name,
         node.inputs,
@@ -101,8 +109,8 @@ def close_node(graph: Graph, node: Node, sets: dict[str, Bools], covered: Sequen
 class _Closing:
     """The work on one node."""
 
-    def __init__(self, graph: Graph, node: Node, sets: Sequence[Bools], covered: Sequence[Bools]) -> None:
-        self.node, self.sets = node, sets
+    def __init__(self, graph: Graph, node: Node, values: Sequence[Values], covered: Sequence[Bools]) -> None:
+        self.node, self.values = node, values
         self.tensors = graph.inputs_of(node)
         self.counter = NodeCounter(graph, node)
         self.groups = self.counter.points.groups
@@ -112,7 +120,7 @@ class _Closing:
         self.low: list[int] = []
         self.high: list[int] = []
         self._made: list[tuple[Any, ...]] = []
-        self._plain = tuple(self._default(n) for n in range(len(sets)))
+        self._plain = tuple(_default(tensor, own) for tensor, own in zip(self.tensors, values, strict=True))
 
     def stimuli(self) -> list[Any]:
         """All stimuli made, [image, ...] of each input."""
@@ -136,83 +144,81 @@ class _Closing:
 
     def try_inputs(self) -> None:
         """Try every value that each channel can have."""
-        points = self.counter.points
-        (sets,) = self.sets
-        possible = np.broadcast_to(sets.any(axis=0).T, (sets.shape[-1], points.rows))
-        reached = self.counter.hits_of(possible)
-        codes: list[set[int]] = [set() for _ in range(points.rows)]
-        every = np.broadcast_to(np.arange(len(possible))[:, None] + points.number.low, possible.shape)
-        quantities = points.quantities(every)
-        for at, group in enumerate(self.groups):
-            missing = ~reached[at]
-            if missing.any():
-                self.unreachable[at][INPUTS] = missing
-            for point in np.flatnonzero(reached[at] & ~self.covered[at]).tolist():
-                row = int(group.rows[point])
-                if group.single:
-                    code = int(group.low[point]) - points.number.low
-                else:
-                    values = quantities[group.quantity][:, row]
-                    right = group.holds(values, np.full(len(values), point)) & possible[:, row]
-                    code = int(np.argmax(right))
-                codes[row].add(code)
-                self.wanted.append((at, point))
-        self._place_codes(codes, sets)
+        every, possible = self._possible()
+        reached = self.counter.hits_of(possible, int(every[0]))
+        self._try(
+            every, possible, self.counter.points.quantities(np.broadcast_to(every[:, None], possible.shape)), reached
+        )
 
-    def _place_codes(self, codes: list[set[int]], sets: Bools) -> None:
-        """Put the codes of each channel into images, each at a place that can have it."""
-        tensor = self.tensors[0]
-        places = tensor.size // len(codes)
+    def double(self) -> None:
+        """Try every value of each channel as both operands of a node."""
+        every, possible = self._possible()
+        spread = np.broadcast_to(every[:, None], possible.shape)
+        quantities = self.counter.points.quantities(spread, spread)
+        if SUM in quantities:
+            sums = np.broadcast_to(quantities[SUM], possible.shape)
+            self.low = [int(sums[own, row].min()) for row, own in enumerate(possible.T)]
+            self.high = [int(sums[own, row].max()) for row, own in enumerate(possible.T)]
+        self._try(every, possible, quantities, None)
+
+    def _possible(self) -> tuple[Any, Bools]:
+        """The values from the least to the greatest that any channel can have, and which each can, [value, row]."""
+        values, rows = self.values[0], self.counter.points.rows
+        possible = np.broadcast_to(values.sets.any(axis=0).T, (values.sets.shape[-1], rows))
+        used = np.flatnonzero(possible.any(axis=1))
+        kept = slice(used[0], used[-1] + 1)
+        return np.arange(kept.start, kept.stop) + values.low, possible[kept]
+
+    def _try(self, every: Any, possible: Bools, quantities: Any, reached: list[Bools] | None) -> None:
+        chosen: list[set[int]] = [set() for _ in range(possible.shape[1])]
+        for at, group in enumerate(self.groups):
+            left = ~self.covered[at] if reached is None else reached[at] & ~self.covered[at]
+            none = np.zeros(len(group), np.bool_) if reached is None else ~reached[at]
+            for point in np.flatnonzero(left).tolist():
+                row = int(group.rows[point])
+                found = quantities[group.quantity][:, row]
+                right = group.holds(found, np.full(len(found), point)) & possible[:, row]
+                if right.any():
+                    chosen[row].add(int(every[int(np.argmax(right))]))
+                    self.wanted.append((at, point))
+                else:
+                    none[point] = True
+            if none.any():
+                self.unreachable[at][INPUTS] = none
+        self._place(chosen)
+
+    def _place(self, chosen: list[set[int]]) -> None:
+        """Put the values of each channel into images, each at a place that can have it."""
+        tensor, values = self.tensors[0], self.values[0]
+        places = tensor.size // len(chosen)
         images: list[Any] = []
-        for channel, wanted in enumerate(codes):
-            own = sets[:, min(channel, sets.shape[1] - 1)]
+        for channel, wanted in enumerate(chosen):
+            own = values.sets[:, min(channel, values.sets.shape[1] - 1)]
             used = [0] * places
-            for code in sorted(wanted):
-                tokens = range(places) if len(own) == 1 else np.flatnonzero(own[:, code]).tolist()
+            for value in sorted(wanted):
+                tokens = range(places) if len(own) == 1 else np.flatnonzero(own[:, value - values.low]).tolist()
                 token = min(tokens, key=used.__getitem__)
                 image = used[token]
                 used[token] += 1
                 if image == len(images):
                     images.append(self._plain[0].reshape(places, -1).copy())
-                images[image][token, channel] = code + tensor.number.low
+                images[image][token, channel] = value
         if images:
             made = np.stack(images).reshape(-1, *tensor.shape)
             self._add(*([made] * len(self.tensors)))
 
-    # --- Sums ---
+    # --- Nodes whose rows depend on several ---
 
-    def double(self) -> None:
-        """Try every value of each channel as both operands of a sum."""
-        sets, number = self.sets[0], self.tensors[0].number
-        rows = self.counter.points.rows
-        possible = np.broadcast_to(sets.any(axis=0).T, (sets.shape[-1], rows))
-        sums = 2 * (np.arange(len(possible)) + number.low)
-        self.low = [int(sums[own].min()) for own in possible.T]
-        self.high = [int(sums[own].max()) for own in possible.T]
-        codes: list[set[int]] = [set() for _ in range(rows)]
-        for at, group in enumerate(self.groups):
-            for point in np.flatnonzero(~self.covered[at]).tolist():
-                row = int(group.rows[point])
-                right = group.holds(sums, np.full(len(sums), point)) & possible[:, row]
-                if right.any():
-                    codes[row].add(int(np.argmax(right)))
-                    self.wanted.append((at, point))
-                else:
-                    self.unreachable[at].setdefault(INPUTS, np.zeros(len(group), np.bool_))[point] = True
-        self._place_codes(codes, sets)
-
-    def solve_sums(self) -> None:
+    def solve(self) -> None:
         """Solve group by group, counting after each what its stimuli hit by the way."""
-        lines = LINES[type(self.node.op)](self.node.op, self.tensors, self.sets)
-        self.low, self.high = lines.bounds()
+        lines = LINES[type(self.node.op)](self.node.op, self.tensors, self.values)
+        if lines.of_row is not None:
+            self.low, self.high = lines.bounds()
         for at, group in enumerate(self.groups):
             open_points = np.flatnonzero(~(self.covered[at] | self.counter.hits()[at]))
             jobs = []
             for point in open_points.tolist():
-                if group.quantity == SUM:
-                    found, proof = self._solve(lines, group, point)
-                else:
-                    found, proof = _not_zero(lines, int(group.rows[point]))
+                found, proof = lines.solve(group, point)
                 if found is not None:
                     jobs.append(found)
                     self.wanted.append((at, point))
@@ -221,47 +227,26 @@ class _Closing:
             if jobs:
                 self._add(*lines.place(jobs, self._plain))
 
-    def _solve(self, lines: "Lines", group: Group, point: int) -> "tuple[Job | None, str | None]":
-        row = int(group.rows[point])
-        wanted = Wanted(*(int(ends[point]) for ends in (group.low, group.high, group.step, group.first, group.last)))
-        able = [line for line in lines.of_row(row) if (a := wanted.next(line.low)) is not None and a <= line.high]
-        if not able:
-            return None, BOUND
-        able.sort(key=lambda line: line.low - line.high)
-        tries = _TRIES_OF_TWO if lines.inputs == 2 else _TRIES
-        proofs = []
-        for line in able[:tries]:
-            found, proof = line.row().find(wanted)
-            if found is not None:
-                return Job(row, line.places, found), None
-            proofs.append(proof)
-        if len(able) > tries or None in proofs:
-            return None, None
-        return None, SUMS if SUMS in proofs else proofs[0]
-
     def _add(self, *stimuli: Any) -> None:
         typed = tuple(values.astype(tensor.number.dtype) for values, tensor in zip(stimuli, self.tensors, strict=True))
         self._made.append(typed)
         self.counter.add(*typed)
 
-    def _default(self, n: int) -> Any:
-        """An image of values that are allowed at their places, as near to 0 as there are."""
-        tensor, sets = self.tensors[n], self.sets[n]
-        values = np.arange(sets.shape[-1]) + tensor.number.low
-        nearest = values[np.argsort(np.abs(values), kind="stable")]
-        order = nearest - tensor.number.low
-        chosen = nearest[sets[..., order].argmax(axis=-1)]
-        if len(tensor.shape) == 1:
-            chosen = chosen.reshape(-1, chosen.shape[-1])[0]
-        elif len(tensor.shape) > 2:
-            chosen = chosen.reshape(-1)[0]
-        return np.array(np.broadcast_to(chosen, tensor.shape), np.int64)
+
+def _default(tensor: Any, own: Values) -> Any:
+    """An image of values that are allowed at their places, as near to 0 as there are."""
+    values = np.arange(own.sets.shape[-1]) + own.low
+    nearest = values[np.argsort(np.abs(values), kind="stable")]
+    chosen = nearest[own.sets[..., nearest - own.low].argmax(axis=-1)]
+    if len(own.sets) == 1:
+        chosen = chosen.reshape(-1)
+    return np.array(np.broadcast_to(chosen, tensor.shape), np.int64)
 
 
 def check_results(node: Node, counter: NodeCounter, stimuli: Sequence[Any]) -> None:
     """FxsimError unless the reference engine's results are those of the sums that were counted, requantised."""
     op: Any = node.op
-    if not isinstance(op, Linear | Affine | Add | Pool):
+    if not isinstance(op, Linear | Affine | Add | Pool | Conv | MultiplyAdd | WeightedAdd | SumPool | OrderedLinear):
         return
     result = apply(node, *stimuli)
     number = counter.points.number if isinstance(op, Pool) else op.out
@@ -272,9 +257,13 @@ def check_results(node: Node, counter: NodeCounter, stimuli: Sequence[Any]) -> N
     shift: Any = 0
     bias: Any = 0
     if isinstance(op, Linear | Affine):
-        shift, bias = op.shift.astype(np.int64), op.bias.astype(np.int64)
+        bias = op.bias.astype(np.int64)
+    if isinstance(op, Linear | Affine | MultiplyAdd | WeightedAdd):
+        shift = op.shift.astype(np.int64)
     if isinstance(op, Pool):
         shift = op.tokens.bit_length() - 1
+    if isinstance(op, SumPool):
+        sums = divide(sums, op.divisor, op.rounding)
     places = np.minimum(shift, 61)
     # Beyond 61 places every sum there can be rounds to 0.
     rounded = np.where(np.asarray(shift) > 61, 0, (sums + (np.left_shift(1, places) >> 1)) >> places)
@@ -283,192 +272,6 @@ def check_results(node: Node, counter: NodeCounter, stimuli: Sequence[Any]) -> N
         result = np.swapaxes(result, -1, -2)
     if not np.array_equal(result.reshape(expected.shape), expected):
         raise FxsimError(f"node '{node.name}': the reference engine's results are not those of the sums counted")
-
-
-# --- The lines of an operator that are summed ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Job:
-    """A vector of inputs for a row, and the places where it may stand."""
-
-    row: int
-    places: tuple[int, ...]
-    vector: list[int]
-
-
-@dataclass(eq=False)
-class Line:
-    """Weights, and the values that each input can have, at places that are all alike; `low`, `high`: of their sum."""
-
-    weights: Any
-    values: list[list[int]]
-    places: tuple[int, ...]
-    low: int
-    high: int
-    _row: Row | None = field(default=None)
-
-    def row(self) -> Row:
-        """The question about it."""
-        if self._row is None:
-            self._row = Row(self.weights, self.values)
-        return self._row
-
-
-@dataclass(frozen=True, eq=False)
-class Lines:
-    """The lines of a node. `inputs`: how many a sum has. `place`: puts vectors into stimuli."""
-
-    rows: int
-    inputs: int
-    of_row: Callable[[int], list[Line]]
-    place: Callable[[list[Job], tuple[Any, ...]], tuple[Any, ...]]
-    operands: Callable[[int], Job | None]
-
-    def bounds(self) -> tuple[list[int], list[int]]:
-        """Least and greatest sum of every row."""
-        lines = [self.of_row(row) for row in range(self.rows)]
-        return [min(line.low for line in own) for own in lines], [max(line.high for line in own) for own in lines]
-
-
-def _not_zero(lines: Lines, place: int) -> tuple[Job | None, str | None]:
-    """A vector with an input that is not 0 at one place, or the proof that there is none."""
-    job = lines.operands(place)
-    return (job, None) if job is not None else (None, INPUTS)
-
-
-def _listed(sets: Bools, low: int) -> list[list[int]]:
-    """The values of sets [K, code]."""
-    return [(np.flatnonzero(own) + low).tolist() for own in sets]
-
-
-def _alike(sets: Bools) -> list[tuple[int, ...]]:
-    """The places [place, ...] that have the same sets, together."""
-    found: dict[bytes, list[int]] = {}
-    for place, own in enumerate(sets):
-        found.setdefault(own.tobytes(), []).append(place)
-    return [tuple(places) for places in found.values()]
-
-
-def _linear(op: Linear, tensors: Sequence[Any], sets: Sequence[Bools]) -> Lines:
-    (x,), (own,) = tensors, sets
-    turned = op.over is Axis.TOKENS
-    size, number = op.weight.shape[1], x.number
-    weight = op.weight.astype(np.int64)
-    alike = own.swapaxes(0, 1) if turned else own
-    others = x.size // size
-    codes = alike.shape[-1]
-    alike = np.broadcast_to(alike, (alike.shape[0], size, codes))
-    every = tuple(range(others))
-    classes = [every] if len(alike) == 1 else _alike(alike)
-    values = [_listed(alike[places[0] if len(alike) > 1 else 0], number.low) for places in classes]
-    least = np.array([[v[0] for v in one] for one in values])
-    greatest = np.array([[v[-1] for v in one] for one in values])
-    plus, minus = np.maximum(weight, 0).T, np.minimum(weight, 0).T
-    low, high = least @ plus + greatest @ minus, greatest @ plus + least @ minus
-    kept: dict[int, list[Line]] = {}
-
-    def of_row(row: int) -> list[Line]:
-        if row not in kept:
-            kept[row] = [
-                Line(weight[row], values[n], places, int(low[n, row]), int(high[n, row]))
-                for n, places in enumerate(classes)
-            ]
-        return kept[row]
-
-    def place(jobs: list[Job], plain: tuple[Any, ...]) -> tuple[Any, ...]:
-        lying = plain[0].swapaxes(-1, -2) if turned else plain[0]
-        used = dict.fromkeys(every, 0)
-        images: list[Any] = []
-        for job in jobs:
-            where = min(job.places, key=used.__getitem__)
-            if used[where] == len(images):
-                images.append(lying.reshape(others, size).copy())
-            images[used[where]][where] = job.vector
-            used[where] += 1
-        made = np.stack(images).reshape(len(images), *lying.shape)
-        return (np.ascontiguousarray(made.swapaxes(-1, -2) if turned else made),)
-
-    def operands(k: int) -> Job | None:
-        for n, places in enumerate(classes):
-            right = [v for v in values[n][k] if v]
-            if right:
-                vector = [nearest_zero(v) for v in values[n]]
-                vector[k] = nearest_zero(right)
-                return Job(0, places, vector)
-        return None
-
-    return Lines(len(weight), size, of_row, place, operands)
-
-
-def _add(_op: Add, tensors: Sequence[Any], sets: Sequence[Bools]) -> Lines:
-    shape = tensors[0].shape
-    rows = shape[-1]
-    places = tensors[0].size // rows
-    tokens = max(len(own) for own in sets)
-    both = [np.broadcast_to(own, (tokens, rows, own.shape[-1])) for own in sets]
-    kept: dict[int, list[Line]] = {}
-
-    def of_row(row: int) -> list[Line]:
-        if row not in kept:
-            of_tokens: dict[bytes, list[int]] = {}
-            for t in range(tokens):
-                of_tokens.setdefault(both[0][t, row].tobytes() + both[1][t, row].tobytes(), []).append(t)
-            kept[row] = []
-            for same in of_tokens.values():
-                values = [
-                    (np.flatnonzero(own[same[0], row]) + tensor.number.low).tolist()
-                    for own, tensor in zip(both, tensors, strict=True)
-                ]
-                where = tuple(range(places)) if tokens == 1 else tuple(same)
-                low, high = sum(v[0] for v in values), sum(v[-1] for v in values)
-                kept[row].append(Line([1, 1], values, where, low, high))
-        return kept[row]
-
-    def place(jobs: list[Job], plain: tuple[Any, ...]) -> tuple[Any, ...]:
-        used: dict[tuple[int, int], int] = {}
-        images: list[tuple[Any, Any]] = []
-        for job in jobs:
-            where = min(job.places, key=lambda t: used.get((t, job.row), 0))
-            image = used.get((where, job.row), 0)
-            if image == len(images):
-                images.append((plain[0].reshape(places, rows).copy(), plain[1].reshape(places, rows).copy()))
-            for n in range(2):
-                images[image][n][where, job.row] = job.vector[n]
-            used[where, job.row] = image + 1
-        return tuple(np.stack([pair[n] for pair in images]).reshape(-1, *shape) for n in range(2))
-
-    return Lines(rows, 2, of_row, place, lambda _place: None)
-
-
-def _pool(op: Pool, tensors: Sequence[Any], sets: Sequence[Bools]) -> Lines:
-    (x,), (own,) = tensors, sets
-    rows = x.shape[-1]
-    both = np.broadcast_to(own, (op.tokens, rows, own.shape[-1]))
-    kept: dict[int, list[Line]] = {}
-
-    def of_row(row: int) -> list[Line]:
-        if row not in kept:
-            values = _listed(both[:, row], x.number.low)
-            low, high = sum(v[0] for v in values), sum(v[-1] for v in values)
-            kept[row] = [Line([1] * op.tokens, values, (row,), low, high)]
-        return kept[row]
-
-    def place(jobs: list[Job], plain: tuple[Any, ...]) -> tuple[Any, ...]:
-        used = [0] * rows
-        images: list[Any] = []
-        for job in jobs:
-            if used[job.row] == len(images):
-                images.append(plain[0].copy())
-            images[used[job.row]][:, job.row] = job.vector
-            used[job.row] += 1
-        return (np.stack(images),)
-
-    return Lines(rows, op.tokens, of_row, place, lambda _place: None)
-
-
-LINES: dict[type, Callable[..., Lines]] = {Linear: _linear, Add: _add, Pool: _pool}
-"""The lines that each operator sums whose rows depend on more than one value."""
 
 
 def is_first(node: Node) -> bool:

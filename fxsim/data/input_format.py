@@ -64,11 +64,15 @@ class InputFormat(Struct, frozen=True, forbid_unknown_fields=True):
             found = cls.decode(model.provenance[KEY])
         except FileError as error:
             raise FileError(f"{where}: {error}") from None
-        shape = (found.preprocessing.tokens, found.preprocessing.values)
+        pre = found.preprocessing
+        shape = (pre.tokens, pre.values)
+        # In patches of one pixel the tokens are the picture, row by row.
+        if model.graph.input_shape == (pre.size, pre.size, pre.colours) and pre.patch == 1:
+            return found
         if shape != model.graph.input_shape:
             raise FileError(
                 f"{where}: its input format makes {shape[0]} tokens of {shape[1]} values, "
-                f"the model takes {model.graph.input_shape[0]} of {model.graph.input_shape[1]}"
+                f"the model takes {' of '.join(map(str, model.graph.input_shape))}"
             )
         return found
 
@@ -87,6 +91,12 @@ def codes(tokens: Float32, input_step: float) -> Int8:
     np.rint(quotient, out=quotient)
     np.clip(quotient, INT8_MIN, INT8_MAX, out=quotient)
     return quotient.astype(np.int8)
+
+
+def model_input(model: Model, tokens: Float32, input_step: float) -> Int8:
+    """The `codes` of tokens in the shape of a model's input: int8 [n, *shape]."""
+    found: Int8 = codes(tokens, input_step).reshape(-1, *model.graph.input_shape)
+    return found
 
 
 def _is_float32(number: float) -> bool:

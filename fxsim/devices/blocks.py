@@ -34,6 +34,9 @@ class ProvableBlock(NamedTuple):
     still: str = ""
 
 
+_SHIFTED_BITS = 10
+"""Width of a sum that `shift_clip` has shifted, bits: twice the result before its bias."""
+
 CLAMP = """
   // saturate(round_shift(total, shift) + bias): floor((2 total + 2^shift) / 2^(shift + 1)), the bias, the range.
   function [7:0] rule;
@@ -84,44 +87,22 @@ module prove_saturating_add (
 endmodule
 """
 
-INTERPOLATE = """\
-module prove_interpolate #(
-    parameter FRAC_W = 2
+SHIFT_CLIP = """\
+module prove_shift_clip #(
+    parameter ACC_W = 23
 ) (
-    input  wire signed [7:0]                      t0,
-    input  wire signed [7:0]                      t1,
-    input  wire [(FRAC_W > 0 ? FRAC_W : 1) - 1:0] frac,
-    output wire                                   wrong
+    input  wire signed [ACC_W-1:0] acc,
+    input  wire [7:0]              shift,
+    output wire                    wrong
 );
-  wire [7:0] y;
-  interpolate #(.FRAC_W(FRAC_W)) block (.t0(t0), .t1(t1), .frac(frac), .y(y));
-  // t0 + floor((t1 - t0) frac / 2^FRAC_W + 1/2)
-  wire signed [31:0] start = t0;
-  wire signed [31:0] stop = t1;
-  wire signed [31:0] part = (FRAC_W > 0) ? {1'b0, frac} : 32'sd0;
-  wire signed [31:0] doubled = 2 * (stop - start) * part + (32'sd1 <<< FRAC_W);
-  wire signed [31:0] expected = start + (doubled >>> (FRAC_W + 1));
+  wire [9:0] y;
+  shift_clip #(.ACC_W(ACC_W)) block (.acc(acc), .shift(shift), .y(y));
+  // floor(2 acc / 2^shift), from -512 to 511. Beyond 40 places every sum of fewer bits is 0 or -1, as with 40.
+  wire signed [63:0] total = acc;
+  wire [7:0] places = (shift > 8'd40) ? 8'd40 : shift;
+  wire signed [63:0] halves = (total <<< 1) >>> places;
+  wire signed [63:0] expected = (halves > 64'sd511) ? 64'sd511 : (halves < -64'sd512) ? -64'sd512 : halves;
   assign wrong = $signed(y) != expected;
-endmodule
-"""
-
-SEGMENT_STEP = """\
-module prove_segment_step #(
-    parameter FRAC_W = 2
-) (
-    input  wire signed [7:0] t0,
-    input  wire signed [7:0] t1,
-    input  wire [FRAC_W-1:0] frac,
-    output wire              wrong
-);
-  wire [8:0] step;
-  segment_step #(.FRAC_W(FRAC_W)) block (.t0(t0), .t1(t1), .frac(frac), .step(step));
-  // floor(2 (t1 - t0) frac / 2^FRAC_W), modulo 512
-  wire signed [31:0] start = t0;
-  wire signed [31:0] stop = t1;
-  wire signed [31:0] part = {1'b0, frac};
-  wire signed [31:0] halves = (2 * (stop - start) * part) >>> FRAC_W;
-  assign wrong = step != halves[8:0];
 endmodule
 """
 
@@ -188,20 +169,19 @@ endmodule
 """
 
 
-def blocks_of(acc_bits: Iterable[int], fraction_bits: Iterable[int]) -> dict[str, tuple[ProvableBlock, ...]]:
-    """The blocks that accelerators share, by module: for these widths of accumulators and of tables' fractions."""
+def blocks_of(acc_bits: Iterable[int], clipped_bits: Iterable[int]) -> dict[str, tuple[ProvableBlock, ...]]:
+    """The blocks that accelerators share, by module.
+
+    `acc_bits`: widths of the accumulators that are requantised in one stage; `clipped_bits`: in two.
+    """
     return {
         "requantise": tuple(
             ProvableBlock(f"requantise ({bits} bits)", "prove_requantise", REQUANTISE, {"ACC_W": bits})
-            for bits in sorted(set(acc_bits))
+            for bits in sorted({*acc_bits, _SHIFTED_BITS})
         ),
-        "interpolate": tuple(
-            ProvableBlock(f"interpolate ({bits} bits)", "prove_interpolate", INTERPOLATE, {"FRAC_W": bits})
-            for bits in sorted(set(fraction_bits))
-        ),
-        "segment_step": tuple(
-            ProvableBlock(f"segment_step ({bits} bits)", "prove_segment_step", SEGMENT_STEP, {"FRAC_W": bits})
-            for bits in sorted(set(fraction_bits) - {0})
+        "shift_clip": tuple(
+            ProvableBlock(f"shift_clip ({bits} bits)", "prove_shift_clip", SHIFT_CLIP, {"ACC_W": bits})
+            for bits in sorted(set(clipped_bits))
         ),
         "saturating_add": (ProvableBlock("saturating_add", "prove_saturating_add", SATURATING_ADD, {}),),
         "affine_lane": (ProvableBlock("affine_lane", "prove_affine_lane", AFFINE_LANE, {}, cycle=1),),

@@ -11,6 +11,10 @@ from fxsim.contract import bits_needed
 from fxsim.graph import AccumulatorBound, Graph, Node, accumulator_bound
 from fxsim.operators import Lut
 
+HALVES = (-512, 511)
+"""Twice a value before its bias, so far clipped that no bias brings it back into int8."""
+IN_HALVES = "twice what is left of a sum, clipped"
+"""Such values in words, for reports."""
 DATA_BITS = 8
 """Bits of a value, weight, bias or shift, where a device takes int8 alone."""
 
@@ -71,26 +75,21 @@ def add_needs(instance: str) -> Iterator[Need]:
     yield Need(instance, "sum", bits_needed(-128 - 128, 127 + 127), "the sum of two values")
 
 
-def interpolate_needs(instance: str, fraction: int) -> Iterator[Need]:
-    """The inside of `interpolate.v` for fractions of so many bits, which may be 0."""
-    yield from data_needs(instance, "t0 t1 y", "a point of a table")
-    if fraction == 0:
-        return
-    yield Need(instance, "frac", fraction, "the fraction of a segment", exact=True)
-    yield Need(instance, "lerp.step", DATA_BITS + 1, "a step modulo 256 and a rounding bit", exact=True)
-    yield from segment_step_needs(f"{instance}.lerp.step_in_segment", fraction)
+def shift_clip_needs(instance: str, low: int, high: int, what: str) -> Iterator[Need]:
+    """The inside of `shift_clip.v` for sums from `low` to `high`."""
+    bits = bits_needed(low, high)
+    yield from data_needs(instance, "shift", "a shift")
+    yield Need(instance, "acc", bits, what)
+    for signal in ("appended", "wide"):
+        yield Need(instance, signal, bits + 1, f"{what} and a rounding bit", signed=True)
+    yield Need(instance, "y", bits_needed(*HALVES), IN_HALVES, exact=True)
 
 
-def segment_step_needs(instance: str, fraction: int) -> Iterator[Need]:
-    """The inside of `segment_step.v` for fractions of so many bits, 1 or more."""
-    yield from data_needs(instance, "t0 t1", "a point of a table")
-    yield Need(instance, "frac", fraction, "the fraction of a segment", exact=True)
+def difference_needs(instance: str) -> Iterator[Need]:
+    """The difference of two points of a table, in a module that interpolates."""
     difference = bits_needed(-255, 255)
     yield Need(instance, "difference", difference, "the difference of two points")
     yield Need(instance, "difference_signed", difference, "the difference of two points", signed=True)
-    yield Need(instance, "frac_signed", fraction + 1, "the fraction of a segment, with a sign", signed=True)
-    yield Need(instance, "product", DATA_BITS + fraction, "a difference times a fraction, modulo 256 segments")
-    yield Need(instance, "step", DATA_BITS + 1, "a step modulo 256 and a rounding bit", exact=True)
 
 
 def fraction_bits(op: Lut) -> int:

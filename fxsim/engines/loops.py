@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import Division, Padding, Pair, TableRule
+from fxsim.contract import Division, Padding, Pair, Rounding, TableRule
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Model
 from fxsim.jit import compile_function, config, njit, typeof, types
@@ -37,9 +37,11 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -266,6 +268,45 @@ def _ordered_linear(x, weight, bias, shift, low, high, y):
             y[t, n] = total
 
 
+@njit
+def _nearest(v, shift, ties):
+    """Divide by 2^shift to the nearest: ties 0 up, 1 to the even one, 2 away from zero."""
+    floor = v >> shift
+    twice = (v - (floor << shift)) * 2
+    whole = np.int64(1) << shift
+    if twice < whole:
+        return floor
+    if twice == whole and ((ties == 1 and floor % 2 == 0) or (ties == 2 and v < 0)):
+        return floor
+    return floor + 1
+
+
+def _rescale(x, addend, multiplier, shift, bias, rounding, low, high, y):
+    """Rounding 0 to 2 to the nearest, as `_nearest` breaks ties, 3 to the floor, 4 twice."""
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            value = (np.int64(x[t, c]) + np.int64(addend[c])) * np.int64(multiplier[c])
+            places = np.int64(shift[c])
+            if rounding == 3:
+                value = value >> places
+            elif rounding == 4 and places > 31:
+                value = _nearest(_nearest(value, 31, 0), places - 31, 2)
+            elif rounding == 4:
+                value = _nearest(value, places, 0)
+            else:
+                value = _nearest(value, places, rounding)
+            y[t, c] = _saturate(value + bias[c], low, high)
+
+
+def _pad(x, value, top, left, y):
+    for n in range(y.shape[0]):
+        for row in range(y.shape[1]):
+            for column in range(y.shape[2]):
+                inside = 0 <= row - top < x.shape[1] and 0 <= column - left < x.shape[2]
+                for c in range(y.shape[3]):
+                    y[n, row, column, c] = x[n, row - top, column - left, c] if inside else value[c]
+
+
 def _argmax(x, classes, y):
     for t in range(x.shape[0]):
         best = 0
@@ -397,6 +438,19 @@ def _run_ordered_linear(op: OrderedLinear, low: int, high: int, x: Int32) -> Int
     return _call(_ordered_linear, (len(rows), len(op.weight)), rows, op.weight, op.bias, op.shift, low, high)
 
 
+def _run_rescale(op: Rescale, low: int, high: int, x: Int32) -> Int32:
+    rows = _rows(x)
+    roundings = (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR, Rounding.DOUBLE)
+    rounding = roundings.index(op.rounding)
+    return _call(_rescale, rows.shape, rows, op.addend, op.multiplier, op.shift, op.bias, rounding, low, high)
+
+
+def _run_pad(op: Pad, _low: int, _high: int, x: Int32) -> Int32:
+    top, left, bottom, right = op.padding
+    shape = (len(x), x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
+    return _call(_pad, shape, x, op.value, top, left)
+
+
 def _run_argmax(op: Argmax, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_argmax, (len(_rows(x)), 1), _rows(x), op.classes)
 
@@ -408,7 +462,7 @@ LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
         Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold, Encode: _run_encode,
         MultiplyAdd: _run_multiply_add, WeightedAdd: _run_weighted_add, Prelu: _run_prelu, Gate: _run_gate,
         Concat: _run_concat, Flatten: _run_flatten, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
-        Argmax: _run_argmax,
+        Argmax: _run_argmax, Rescale: _run_rescale, Pad: _run_pad,
     },
 )  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""

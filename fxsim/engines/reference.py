@@ -23,9 +23,11 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -121,6 +123,14 @@ def _ordered_linear(op: OrderedLinear, x: Integers) -> Integers:
     return contract.ordered_linear(x, op.weight, op.bias, op.shift, op.out)
 
 
+def _pad(op: Pad, x: Integers) -> Integers:
+    return contract.pad(x, op.value, op.padding)
+
+
+def _rescale(op: Rescale, x: Integers) -> Integers:
+    return contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out)
+
+
 def _argmax(op: Argmax, x: Integers) -> Integers:
     return contract.argmax(x, op.classes, op.out)
 
@@ -132,6 +142,7 @@ APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
+        Rescale: _rescale, Pad: _pad,
     },
 )  # fmt: skip
 """The function of each operator: its record and its inputs' values, images first, to its result's."""

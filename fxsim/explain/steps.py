@@ -8,6 +8,7 @@ import numpy as np
 from fxsim.compare import Difference
 from fxsim.contract import Number, TableRule
 from fxsim.contract.arithmetic import Int64
+from fxsim.contract.rescaling import rounded
 from fxsim.explain.applied import changes_of
 from fxsim.explain.locate import Located
 from fxsim.explain.result import Fault
@@ -25,6 +26,7 @@ from fxsim.operators import (
     OperatorTable,
     Pool,
     Relu,
+    Rescale,
     Threshold,
 )
 
@@ -269,6 +271,23 @@ def _max_pool(node: Node, inputs: list[Int64], at: Place) -> Made:
     return [Step("window", f"the greatest of {shown}: {max(values):,}")], max(values), None
 
 
+def _rescale(node: Node, inputs: list[Int64], at: Place) -> Made:
+    op = node.op
+    assert isinstance(op, Rescale)
+    x, channel = int(inputs[0][at]), at[-1]
+    addend, multiplier = int(op.addend[channel]), int(op.multiplier[channel])
+    shift, bias = int(op.shift[channel]), int(op.bias[channel])
+    product = (x + addend) * multiplier
+    quotient = int(rounded(np.array(product), np.array(shift), op.rounding))
+    value = quotient + bias
+    steps = [
+        Step("product", f"({x:,} {_signed(addend)})*{multiplier:,} = {product:,}"),
+        Step("rounded", f"{product:,} / 2^{shift}, {op.rounding}: {quotient:,}"),
+        Step("bias", f"{quotient:,} {_signed(bias)} = {value:,}"),
+    ]
+    return steps, min(max(value, op.out.low), op.out.high), value
+
+
 def _plain(node: Node, inputs: list[Int64], at: Place) -> Made:
     """The value that an operator gives, which is not told in steps."""
     value = int(compute(node.op, CONTRACT, *(x[None] for x in inputs))[0][at])
@@ -288,6 +307,7 @@ _STEPS: OperatorTable[Callable[[Node, list[Int64], Place], Made]] = OperatorTabl
         MaxPool: _max_pool,
         Threshold: _threshold,
         **dict.fromkeys(FEATURE_MAPS, _plain),
+        Rescale: _rescale,
     },
 )
 """From a node, its inputs in one image and a place of its result: steps, result, what it was before the limits."""

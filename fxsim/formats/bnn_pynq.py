@@ -24,7 +24,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.contract.number import BIPOLAR, INT16, UINT8
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.importers import Importer
-from fxsim.formats.npy import read_archive
+from fxsim.formats.npy import archive_fault, archive_sha256, read_archive
 from fxsim.formats.text import read_bounded, short
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Conv, Linear, Lut, MaxPool, Operator, Threshold
@@ -304,10 +304,7 @@ def _read_arrays(path: Path, stated: str | None) -> tuple[str, list[_Parameters]
             raise FileError(f"{path}: array 'weight{i}' reaches from {weight.min()} to {weight.max()}, expected int2")
         _check_limits(f"{path}: array 'threshold{i}'", limits, _limit_bits(topology, i))
         layers.append((weight.astype(np.int64), limits))
-    digest = hashlib.sha256()
-    for key in sorted(arrays):
-        digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape}\0".encode() + arrays[key].tobytes())
-    return name, layers, digest.hexdigest()
+    return name, layers, archive_sha256(arrays)
 
 
 def _fault(arrays: Mapping[str, Any], topology: _Topology) -> str | None:
@@ -319,12 +316,8 @@ def _fault(arrays: Mapping[str, Any], topology: _Topology) -> str | None:
         expected[f"weight{i}"] = ("|u1", (layer.rows, packed)) if one else ("|i1", (layer.rows, layer.columns))
         expected[f"columns{i}"] = ("<i8", ())
         expected[f"threshold{i}"] = ("<i4", (layer.rows, layer.thresholds))
-    for name in sorted(expected.keys() ^ arrays.keys()):
-        return f"array '{short(name)}' is missing" if name in expected else f"array '{short(name)}' is unknown"
-    for name, (dtype, shape) in expected.items():
-        found = arrays[name]
-        if (found.dtype, found.shape) != (np.dtype(dtype), shape):
-            return f"array '{name}' is {found.dtype} {found.shape}, expected {np.dtype(dtype)} {shape}"
+    if fault := archive_fault(arrays, expected):
+        return fault
     for i, layer in enumerate(topology.layers):
         if arrays[f"columns{i}"] != layer.columns:
             return f"array 'columns{i}' is {arrays[f'columns{i}']}, expected {layer.columns}"

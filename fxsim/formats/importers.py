@@ -19,6 +19,8 @@ DEFAULT = "headers"
 
 _OWN = {
     "headers": "fxsim.formats.headers.importer",
+    # Before bnn-pynq, which any .npz file looks like.
+    "fracbnn": "fxsim.formats.fracbnn",
     "bnn-pynq": "fxsim.formats.bnn_pynq",
     "qonnx": "fxsim.formats.qonnx.importer",
 }

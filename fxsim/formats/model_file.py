@@ -40,7 +40,7 @@ _TENSOR_TYPES = ("I8", "U8", "I16", "U16", "I32", "U32")
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 _Dimension = Annotated[int, Meta(ge=1, le=DIMENSION_MAX)]
-_Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_Count = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 _Number = Annotated[str, Meta(pattern="^(u?int[1-9][0-9]?|bipolar)$")]
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 

@@ -1,9 +1,11 @@
 """Arrays of numbers in .npy and .npz files: what headers state is checked before anything is mapped or allocated."""
 
+import hashlib
 import math
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -115,6 +117,27 @@ def read_archive(path: Path, limit: int = ARCHIVE_BYTES_MAX) -> dict[str, npt.ND
     # Damaged archives and headers fail in ways that zipfile and numpy do not list.
     except Exception as error:
         raise FileError(f"{path}: is not a whole .npz file of numbers: {_reason(error)}") from None
+
+
+def archive_fault(
+    arrays: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> str | None:
+    """The first array that is missing, unknown, or not of the type and shape `expected` by name; None where none is."""
+    for name in sorted(expected.keys() ^ arrays.keys()):
+        return f"array '{short(name)}' is {'missing' if name in expected else 'unknown'}"
+    for name, (dtype, shape) in expected.items():
+        found = arrays[name]
+        if (found.dtype, found.shape) != (np.dtype(dtype), shape):
+            return f"array '{name}' is {found.dtype} {found.shape}, expected {np.dtype(dtype)} {shape}"
+    return None
+
+
+def archive_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 of arrays: for each, by name, its name, type, shape and values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\0".encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _read_entry(archive: zipfile.ZipFile, path: Path, name: str) -> npt.NDArray[Any]:

@@ -41,7 +41,8 @@ def main(output: Path | None, runs: Path | None) -> None:
     for model in manifest.models:
         saturated = max(tap.saturated for tap in model.taps)
         shifts = [int(s) for s in model.shifts]
-        line = f"{model.name}: shifts {min(shifts)} to {max(shifts)}, at most {saturated:.3%} saturated at any tap"
+        span = f"shifts {min(shifts)} to {max(shifts)}" if shifts else "no shifts"
+        line = f"{model.name}: {span}, at most {saturated:.3%} saturated at any tap"
         if model.training is not None:
             line += f", {model.training.integer_correct} of {model.training.test_images} test pictures right"
         click.echo(line)

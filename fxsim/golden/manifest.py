@@ -10,14 +10,16 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from fxsim.contract import INT8_MAX, INT8_MIN
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract import Number
+from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.engines import run
 from fxsim.errors import FileError, FxsimError
 from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.text import read_json
 from fxsim.graph import Model
 
+SATURATING_BITS = 8
+"""Bits of the narrowest format of which values at the ends are counted."""
 FORMAT = "fxsim.golden"
 VERSION = 2
 MANIFEST = "manifest.json"
@@ -48,7 +50,11 @@ class GoldenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TapStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Statistics of a tap's values on all images of the stimulus; `saturated` is the share at -128 or 127."""
+    """Statistics of a tap's values on all images of the stimulus.
+
+    `saturated` is the share at its format's least or greatest; 0 of formats of fewer than 8 bits, whose ends are what
+    their values are for.
+    """
 
     tap: _Word
     min: int
@@ -63,7 +69,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `checkpoint` is the quantised network that the model was exported from. `*_correct` counts pictures put into the
     right class by the float network, by the quantised one in float arithmetic, and by the integer model. `saturated`
-    counts, for each tap of the integer model, the values at -128 or 127 on all test pictures.
+    counts, for each tap of the integer model, the values at its format's ends on all test pictures. `float_correct` is
+    None where training quantises from its beginning on, so that there is no float network.
     """
 
     recipe: _Path
@@ -72,14 +79,16 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_sha256: _Sha256
     checkpoint: _Path
     test_images: _Positive
-    float_correct: _Count
+    float_correct: _Count | None
     fake_quant_correct: _Count
     integer_correct: _Count
     saturated: dict[_Word, _Count]
 
 
 class GoldenModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model: where it is, how it was made, and what was measured. `shifts` counts channels by shift.
+    """One model: where it is, how it was made, and what was measured.
+
+    `shifts` counts channels by shift; a network of signs and thresholds has none.
 
     `training` is None of a random model, which was calibrated on `stimulus` instead; `taps` are measured on that.
     """
@@ -90,7 +99,7 @@ class GoldenModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stimulus: _Path
     images: _Positive
     seed: _Count
-    shifts: Annotated[dict[_Shift, _Positive], Meta(min_length=1)]
+    shifts: dict[_Shift, _Positive]
     taps: Annotated[list[TapStatistics], Meta(min_length=1)]
     training: Training | None
 
@@ -111,19 +120,19 @@ def measure(
     model: Model, file: str, stimulus: str, images: Int8, seed: int, training: Training | None = None
 ) -> GoldenModel:
     """A model's shifts, and its values at every tap on `images`, as the manifest records them."""
-    shifts = np.concatenate([a for node in model.graph.nodes for name, a in node.op.arrays() if name == "shift"])
-    counts = {str(s): int(n) for s, n in enumerate(np.bincount(shifts)) if n}
+    shifts = [a for node in model.graph.nodes for name, a in node.op.arrays() if name == "shift"]
+    counts = {str(s): int(n) for s, n in enumerate(np.bincount(np.concatenate(shifts))) if n} if shifts else {}
     values = run(model, images, "all", engine="reference")
-    taps = [tap_statistics(tap, v) for tap, v in values.items()]
+    taps = [tap_statistics(tap, v, model.graph.tensors[tap].number) for tap, v in values.items()]
     return GoldenModel(model.name, file, model_sha256(model), stimulus, len(images), seed, counts, taps, training)
 
 
-def tap_statistics(tap: str, values: Int8) -> TapStatistics:
+def tap_statistics(tap: str, values: Integers, number: Number) -> TapStatistics:
     """Range, mean, spread and saturation of a tap's values; from exact integer sums, so the same on every machine."""
     v = values.astype(np.int64)
     n, total, squares = v.size, int(v.sum()), int((v * v).sum())
     std = math.sqrt(n * squares - total * total) / n
-    saturated = int(((v == INT8_MIN) | (v == INT8_MAX)).sum())
+    saturated = int(((v == number.low) | (v == number.high)).sum()) if number.bits >= SATURATING_BITS else 0
     return TapStatistics(tap, int(v.min()), int(v.max()), round(total / n, 3), round(std, 3), round(saturated / n, 6))
 
 
@@ -177,7 +186,7 @@ def _refuse_repeated(path: Path, what: str, names: Iterable[str]) -> None:
 
 def _check_counts(path: Path, model: str, training: Training) -> None:
     for what in ("float_correct", "fake_quant_correct", "integer_correct"):
-        if getattr(training, what) > training.test_images:
+        if (getattr(training, what) or 0) > training.test_images:
             raise FileError(f"{path}: model '{model}' has {what} beyond its {training.test_images} test_images")
 
 

@@ -76,6 +76,7 @@ class TrainedRecipe:
 _SMALL = ResMLPConfig(tokens=16, values=12, channels=10, hidden=14, blocks=2, classes=5)
 _PICTURES = Pictures("images_16x12", 16, (4, 4), 2)
 _PAPER_TAPS = ("embed", "pool", "classifier")
+_FRACTIONAL_TAPS = ("thermometer", "fm.0", "quant.2", "msb.2", "lsb.2", "fm.3", "fm.4", "mean", "dense")
 _STIMULUS_IMAGES = 32
 _RANDOM_VECTOR_IMAGES = 4
 
@@ -90,6 +91,8 @@ TRAINED = (
     TrainedRecipe("relu_h96", "digits_64x48", 2, _PAPER_TAPS, "npy"),
     TrainedRecipe("relu_h192", "digits_64x48", 2, ("classifier",), "npy"),
     TrainedRecipe("teacher_h384", "digits_64x48", 2, ("classifier",), "npy"),
+    TrainedRecipe("digits_binary", "digits_8x8", 4, ("all",), "npy"),
+    TrainedRecipe("digits_fractional", "digits_8x8", 4, _FRACTIONAL_TAPS, "npy"),
 )
 
 
@@ -197,7 +200,8 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
             f"{model_path}: its provenance does not say on what data and from which seed it was trained ({error}), "
             "expected the results of one flow"
         ) from None
-    found = evaluate(model_path, source, None, floating, checkpoint)
+    # A network of few bits has none: it is quantised from its beginning on.
+    found = evaluate(model_path, source, None, floating if floating.exists() else None, checkpoint)
     if not found.exports_to_model:
         raise FileError(f"{model_path}: is not what {checkpoint} exports, expected the results of one flow")
     correct = {name: accuracy.correct for name, accuracy in found.networks.items()}
@@ -209,7 +213,7 @@ def _from_runs(recipe: TrainedRecipe, runs: Path) -> _Source:
         data_sha256=found.data_sha256,
         checkpoint=f"checkpoints/{recipe.name}.safetensors",
         test_images=found.pictures,
-        float_correct=correct["float"],
+        float_correct=correct.get("float"),
         fake_quant_correct=correct["fake-quant"],
         integer_correct=correct["integer"],
         saturated={tap.tap: tap.low + tap.high for tap in found.saturation},

@@ -71,8 +71,13 @@ ROOMS = (
     Room(("engines", "engines.reference"), ("engines",), ("numbers", "loops")),
     Room(("engines.loops",), ("loops",), ("numbers",), compiled=True),
     Room(("engines.compiled.program", "engines.compiled.run"), ("engines",), ("loops",)),
-    Room(("engines.compiled.pixel_program",), ("pixels",), ("few_bits",)),
+    Room(
+        tuple(f"engines.compiled.{name}" for name in ("convolutions", "pixel_layout", "pixel_program")),
+        ("pixels", "pointwise"),
+        ("few_bits",),
+    ),
     Room(tuple(f"engines.compiled.{name}" for name in ("pixels", "windows")), ("pixels",), compiled=True),
+    Room(tuple(f"engines.compiled.{name}" for name in ("places", "pointwise")), ("pointwise",), compiled=True),
     Room(
         tuple(f"engines.compiled.{name}" for name in ("functions", "kernel", "layout", "products", "vectors")),
         ("engines",),

@@ -17,6 +17,7 @@ from fxsim.errors import FileError, ModelError
 from fxsim.formats import atomic_write
 from fxsim.formats.metadata import KEY, NETWORK, decode_metadata, open_tensors
 from fxsim.formats.text import short
+from fxsim.networks.few_bits import FewBitConfig, FewBitNetwork
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__
@@ -26,6 +27,10 @@ CHECKPOINT_BYTES_MAX = 1 << 30
 """Largest file that is read, in bytes."""
 
 _SAFETENSORS_DTYPE = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8", torch.int8: "I8"}
+
+
+Quantised = QuantisedResMLP | FewBitNetwork
+"""A quantised network of either family."""
 
 
 class CheckpointKind(StrEnum):
@@ -39,44 +44,48 @@ class CheckpointKind(StrEnum):
 class Checkpoint:
     """A network, in eval mode, how its pictures become tokens, and where it came from."""
 
-    network: ResMLP | QuantisedResMLP
+    network: ResMLP | Quantised
     preprocessing: Preprocessing
     provenance: Mapping[str, str]
 
     @property
     def kind(self) -> CheckpointKind:
         """Float or quantised."""
-        return CheckpointKind.QUANTISED if isinstance(self.network, QuantisedResMLP) else CheckpointKind.FLOAT
+        return CheckpointKind.FLOAT if isinstance(self.network, ResMLP) else CheckpointKind.QUANTISED
 
 
-class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
+class _Metadata(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     version: int
     fxsim_version: str
     kind: CheckpointKind
-    network: NetworkConfig
+    network: NetworkConfig | None
     tables: TableFormat | None
     preprocessing: Preprocessing
     provenance: dict[str, str]
+    few_bits: FewBitConfig | None = None
+    """The network where it is one of few bits, in place of `network`."""
 
 
 def save_checkpoint(
-    network: ResMLP | QuantisedResMLP,
+    network: ResMLP | Quantised,
     path: str | os.PathLike[str],
     preprocessing: Preprocessing,
     provenance: Mapping[str, str],
 ) -> None:
     """Write a network file, whole or not at all; the same network gives the same bytes. FileError if it cannot be."""
-    quantised = isinstance(network, QuantisedResMLP)
+    quantised = not isinstance(network, ResMLP)
+    few = network.config if isinstance(network, FewBitNetwork) else None
     content = _Metadata(
         NETWORK,
         VERSION,
         __version__,
         CheckpointKind.QUANTISED if quantised else CheckpointKind.FLOAT,
-        network.config,
+        None if isinstance(network, FewBitNetwork) else network.config,
         network.tables if isinstance(network, QuantisedResMLP) else None,
         preprocessing,
         dict(provenance),
+        few,
     )
     try:
         text = msgspec.json.encode(content, order="deterministic").decode()
@@ -102,12 +111,20 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return _read(path, str(path))
 
 
-def load_quantised(path: str | os.PathLike[str]) -> tuple[QuantisedResMLP, Checkpoint]:
+def load_quantised(path: str | os.PathLike[str]) -> tuple[Quantised, Checkpoint]:
     """`load_checkpoint` for those who need a quantised network; FileError where it is a float one."""
     checkpoint = load_checkpoint(path)
-    if not isinstance(checkpoint.network, QuantisedResMLP):
+    if isinstance(checkpoint.network, ResMLP):
         raise FileError(f"{path}: holds a float network, expected a quantised one (fxsim quantize makes it)")
     return checkpoint.network, checkpoint
+
+
+def load_quantised_resmlp(path: str | os.PathLike[str]) -> tuple[QuantisedResMLP, Checkpoint]:
+    """`load_quantised` for those who need a ResMLP; FileError where it is a network of few bits."""
+    network, checkpoint = load_quantised(path)
+    if not isinstance(network, QuantisedResMLP):
+        raise FileError(f"{path}: holds a network of few bits, expected a quantised ResMLP")
+    return network, checkpoint
 
 
 def load_float(path: str | os.PathLike[str]) -> tuple[ResMLP, Checkpoint]:
@@ -154,9 +171,13 @@ def _check_values(where: str, name: str, tensor: Tensor) -> None:
         raise FileError(f"{where}: tensor '{name}' leaves the range -{LOG_STEP_LIMIT} to {LOG_STEP_LIMIT}")
 
 
-def _empty_network(where: str, content: _Metadata) -> ResMLP | QuantisedResMLP:
+def _empty_network(where: str, content: _Metadata) -> ResMLP | Quantised:
     """The network on the meta device, as shapes alone: stated sizes cost nothing until the file's tensors agree."""
     config, pre = content.network, content.preprocessing
+    if (config is None) == (content.few_bits is None):
+        raise FileError(f"{where}: metadata states {'two networks' if config else 'no network'}, expected one")
+    if config is None:
+        return _empty_few_bits(where, content)
     if (pre.tokens, pre.values) != (config.tokens, config.values):
         raise FileError(
             f"{where}: preprocessing gives {pre.tokens} tokens of {pre.values} values, "
@@ -171,3 +192,17 @@ def _empty_network(where: str, content: _Metadata) -> ResMLP | QuantisedResMLP:
             return ResMLP(config)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
+
+
+def _empty_few_bits(where: str, content: _Metadata) -> FewBitNetwork:
+    config, pre = content.few_bits, content.preprocessing
+    assert config is not None  # the caller's case
+    if content.kind is not CheckpointKind.QUANTISED or content.tables is not None:
+        raise FileError(f"{where}: metadata states a float network or tables, which a network of few bits has not")
+    if (pre.size, pre.colours, pre.patch) != (config.size, config.colours, 1):
+        raise FileError(
+            f"{where}: preprocessing gives {pre.size} pixels in patches of {pre.patch}, {pre.colours} colours; the "
+            f"network takes {config.size} in patches of 1, {config.colours} colours"
+        )
+    with torch.device("meta"):
+        return FewBitNetwork(config, folded=True)

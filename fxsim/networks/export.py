@@ -12,7 +12,9 @@ from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.errors import ModelError
 from fxsim.families import ResMLPConfig, build_resmlp
 from fxsim.graph import Model
-from fxsim.networks.quantised import LOG_STEP_LIMIT, QuantisedResMLP
+from fxsim.networks.checkpoint import Quantised
+from fxsim.networks.few_bits import FewBitNetwork
+from fxsim.networks.quantised import LOG_STEP_LIMIT
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Clipping:
 
 
 @torch.no_grad()
-def find_clipping(network: QuantisedResMLP) -> tuple[Clipping, ...]:
+def find_clipping(network: Quantised) -> tuple[Clipping, ...]:
     """The weights and biases that `export` clips to int8, a record for each tensor that has any, in the order of taps.
 
     A shift rule may choose so: a few clipped values for a finer step of all others.
     """
-    found = []
+    found: list[Clipping] = []
+    if isinstance(network, FewBitNetwork):
+        return ()  # its weights are signs, its thresholds exact, its other parameters clamped while it is trained
     for tap in network.weighted_taps():
         layer, y_step = network.weighted(tap), network.step(tap)
         steps = {"weight": layer.weight_step(network.step(network.slot(tap).inputs[0]), y_step), "bias": y_step}
@@ -54,12 +58,14 @@ def find_clipping(network: QuantisedResMLP) -> tuple[Clipping, ...]:
 
 
 @torch.no_grad()
-def export(network: QuantisedResMLP, name: str, provenance: Mapping[str, str]) -> Model:
+def export(network: Quantised, name: str, provenance: Mapping[str, str]) -> Model:
     """The integer model of a quantised network.
 
     Tables are those that `store_tables` left in the network; nothing is computed again from the functions. ModelError
     where an activation has no stored table yet, a parameter is not finite, or a step is out of range.
     """
+    if isinstance(network, FewBitNetwork):
+        return Model(network.graph(), name, dict(provenance))
     config, tables = network.config, network.tables
     for key, parameter in network.named_parameters():
         if not bool(parameter.isfinite().all()):

@@ -83,6 +83,15 @@ class Kind(StrEnum):
     TABLE = "table"
     ADD = "add"
     POOL = "pool"
+    CONV = "conv"
+    MAX_POOL = "max pool"
+    THRESHOLD = "threshold"
+    ENCODE = "encode"
+    MULTIPLY_ADD = "multiply and add"
+    WEIGHTED_ADD = "weighted add"
+    PRELU = "prelu"
+    GATE = "gate"
+    SUM_POOL = "sum pool"
 
 
 class ShiftRule(StrEnum):

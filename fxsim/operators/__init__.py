@@ -15,17 +15,20 @@ from fxsim.operators.lut import Lut
 from fxsim.operators.max_pool import MaxPool
 from fxsim.operators.multiply_add import MultiplyAdd
 from fxsim.operators.ordered_linear import OrderedLinear
+from fxsim.operators.pad import Pad
 from fxsim.operators.pool import Pool
 from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
+from fxsim.operators.rescale import Rescale
 from fxsim.operators.sum_pool import SumPool
 from fxsim.operators.threshold import Threshold
 from fxsim.operators.weighted_add import WeightedAdd
 
 FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
+    Rescale, Pad,
 )  # fmt: skip
-"""Operators of networks of few bits on wider feature maps: most rooms refuse them all, for one reason."""
+"""Operators of networks of few bits on wider feature maps, and of scales: most rooms refuse all, for one reason."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
@@ -54,9 +57,11 @@ __all__ = [
     "Operator",
     "OperatorTable",
     "OrderedLinear",
+    "Pad",
     "Pool",
     "Prelu",
     "Relu",
+    "Rescale",
     "Shape",
     "SumPool",
     "Threshold",

@@ -9,6 +9,7 @@ from fxsim.contract.number import INT16
 from fxsim.errors import ModelError
 from fxsim.operators.base import (
     ACTIVATION_BITS,
+    SUM_BITS,
     Cost,
     Operator,
     check_channels,
@@ -38,7 +39,8 @@ class WeightedAdd(Operator):
     out: Number = INT16
 
     def __post_init__(self) -> None:
-        checked_number(self.out, ACTIVATION_BITS, "weighted_add result number")
+        bits = SUM_BITS if getattr(self.out, "signed", False) else ACTIVATION_BITS
+        checked_number(self.out, bits, "weighted_add result number")
         set_field(self, "weight", checked_values(self.weight, INT16, 2, "weighted_add weight"))
         if len(self.weight) != 2:
             raise ModelError(f"weighted_add weight has shape {self.weight.shape}, expected one row for each input")

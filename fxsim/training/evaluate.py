@@ -3,6 +3,7 @@
 Every network names the class with the greatest score, the first of equal ones.
 """
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -12,23 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.contract.arithmetic import Int8
 from fxsim.data import DataSet, DataSource, Preprocessing, fit_pictures, load_data, to_tokens
-from fxsim.data.input_format import InputFormat, codes
+from fxsim.data.input_format import InputFormat, model_input
 from fxsim.data.pictures import Float32, Int64
 from fxsim.engines import Engine, run_chunks
 from fxsim.errors import FxsimError, ModelError
 from fxsim.formats import load, model_sha256
 from fxsim.graph import INPUT, Model
-from fxsim.networks.checkpoint import Checkpoint, load_float, load_quantised
+from fxsim.networks.checkpoint import Checkpoint, Quantised, load_float, load_quantised
 from fxsim.networks.export import export
-from fxsim.networks.quantised import QuantisedResMLP
 from fxsim.networks.resmlp import ResMLP
 from fxsim.training.loop import Progress, deterministic, silent
 
 CONFIDENCE = 0.95
 """Confidence of the intervals stated."""
+
+SATURATING_BITS = 8
+"""Bits of the narrowest format of which values at the ends are counted."""
 
 _CHUNK = 256
 """Pictures that a float network computes at once."""
@@ -72,7 +74,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Saturation(msgspec.Struct, frozen=True):
-    """Codes of one tensor over all pictures: how many there are, and how many of them are -128 and 127.
+    """Codes of one tensor over all pictures: how many there are, and how many are its format's least and greatest.
+
+    Of formats of fewer than 8 bits none is counted: there the ends are what the values are for.
 
     A code at either end may have been clipped, or just be that: white pixels, for one, have the input's code 127.
     """
@@ -150,7 +154,7 @@ def evaluate(
         progress(done, total)
 
     report(0)
-    predictions, saturation = _run_integer(model, codes(tokens, wanted.step), engine, report)
+    predictions, saturation = _run_integer(model, model_input(model, tokens, wanted.step), engine, report)
     given = {"integer": predictions}
     if network is not None:
         given["float"] = _predict(network, tokens, report)
@@ -195,7 +199,7 @@ def model_codes(model: Model, source: DataSource, path: Path | None, split: Spli
     """
     wanted = InputFormat.of(model)
     tokens, labels = _tokens(wanted.preprocessing, _load(model, source, path), split)
-    return codes(tokens, wanted.step), labels
+    return model_input(model, tokens, wanted.step), labels
 
 
 def accuracy(correct: int, total: int) -> Accuracy:
@@ -235,9 +239,10 @@ def confusion_matrix(labels: Int64, predictions: Int64, classes: int) -> Int64:
 
 def _classes(model: Model) -> int:
     shape = model.graph.shapes[model.graph.output]
-    if len(shape) != 1:
+    # Of a feature map one place: a score a channel.
+    if math.prod(shape) != shape[-1]:
         raise ModelError(f"model '{model.name}' gives values of shape {shape}, expected a score a class")
-    return shape[0]
+    return shape[-1]
 
 
 def _load(model: Model, source: DataSource, path: Path | None) -> DataSet:
@@ -257,7 +262,7 @@ def _tokens(preprocessing: Preprocessing, data: DataSet, split: Split) -> tuple[
 
 
 def _check_network(
-    path: Path, network: ResMLP | QuantisedResMLP, checkpoint: Checkpoint, wanted: InputFormat, classes: int
+    path: Path, network: ResMLP | Quantised, checkpoint: Checkpoint, wanted: InputFormat, classes: int
 ) -> None:
     if checkpoint.preprocessing != wanted.preprocessing:
         raise FxsimError(
@@ -268,7 +273,7 @@ def _check_network(
         raise FxsimError(f"{path}: has {network.config.classes} classes, the integer model {classes}")
 
 
-def _check_step(path: Path, network: QuantisedResMLP, wanted: InputFormat) -> None:
+def _check_step(path: Path, network: Quantised, wanted: InputFormat) -> None:
     step = float(network.step(INPUT).detach())
     if step != wanted.step:
         raise FxsimError(
@@ -277,7 +282,7 @@ def _check_step(path: Path, network: QuantisedResMLP, wanted: InputFormat) -> No
         )
 
 
-def _exports_to(network: QuantisedResMLP, model: Model) -> bool:
+def _exports_to(network: Quantised, model: Model) -> bool:
     try:
         exported = export(network, model.name, {})
     except ModelError:
@@ -294,17 +299,20 @@ def _run_integer(
     low = dict.fromkeys((INPUT, *model.graph.taps), 0)
     high, total = dict(low), dict(low)
     for part, taps in run_chunks(model, inputs, "all", engine):
-        predictions[part] = taps[model.graph.output].argmax(axis=1)
+        scores = taps[model.graph.output]
+        predictions[part] = scores.reshape(len(scores), -1).argmax(axis=1)
         for tap, values in ((INPUT, inputs[part]), *taps.items()):
-            low[tap] += int(np.count_nonzero(values == INT8_MIN))
-            high[tap] += int(np.count_nonzero(values == INT8_MAX))
+            number = model.graph.input.number if tap == INPUT else model.graph.tensors[tap].number
+            if number.bits >= SATURATING_BITS:
+                low[tap] += int(np.count_nonzero(values == number.low))
+                high[tap] += int(np.count_nonzero(values == number.high))
             total[tap] += values.size
         report(part.stop - part.start)
     return predictions, tuple(Saturation(tap, total[tap], low[tap], high[tap]) for tap in total)
 
 
 @torch.no_grad()
-def _predict(network: ResMLP | QuantisedResMLP, tokens: Float32, report: Callable[[int], None]) -> Int64:
+def _predict(network: ResMLP | Quantised, tokens: Float32, report: Callable[[int], None]) -> Int64:
     predictions = np.empty(len(tokens), np.int64)
     with deterministic(threads=1):
         for start in range(0, len(tokens), _CHUNK):

@@ -86,6 +86,8 @@ def flow(
     folder = Path("runs") / recipe.name if folder is None else folder
     master = _load_teacher(recipe, folder)
     splits = load_splits(recipe)
+    if recipe.few_bits is not None:
+        return _few_bits(recipe, folder, splits, progress, tell)
     teacher: Path | None = None
     made: list[str] = []
     if master is not None:
@@ -106,6 +108,21 @@ def flow(
         model = _make_model(recipe, quantised, results, tell)
         evaluation = _make_evaluation(recipe, splits, network, quantised, model, results, progress, tell)
         return FlowResult(folder, network, teacher, quantised, model, evaluation, (*made, *results.made))
+
+
+def _few_bits(recipe: Recipe, folder: Path, splits: Splits, progress: ProgressFor, tell: Tell) -> FlowResult:
+    """A recipe of a network of few bits: training gives the quantised network."""
+    with _Folder.open(folder) as results:
+        quantised = results.path(QUANTISED)
+        if not results.has(QUANTISED, key := train_key(recipe, splits), tell):
+            with progress(f"{recipe.name}: train") as report:
+                train(recipe, quantised, splits, report, tell)
+            results.add(QUANTISED, key)
+        discard_partial(quantised)
+        _draw(recipe, (quantised,), results)
+        model = _make_model(recipe, quantised, results, tell)
+        evaluation = _make_evaluation(recipe, splits, None, quantised, model, results, progress, tell)
+        return FlowResult(folder, quantised, None, quantised, model, evaluation, tuple(results.made))
 
 
 def _draw(recipe: Recipe, trained: tuple[Path, ...], results: "_Folder") -> None:
@@ -143,7 +160,7 @@ def _load_teacher(recipe: Recipe, folder: Path) -> Recipe | None:
     if teacher.describe("data") != recipe.describe("data") | {"threads": teacher.threads}:
         raise FxsimError(f"{recipe.path}: its [data] differs from that of the teacher's recipe {teacher.path}")
     for name in ("channels", "blocks"):
-        its, wanted = getattr(teacher.network, name), getattr(recipe.network, name)
+        its, wanted = getattr(teacher.resmlp, name), getattr(recipe.resmlp, name)
         if its != wanted:
             raise FxsimError(
                 f"{recipe.path}: [network] {name} is {wanted}, in the teacher's recipe {teacher.path} {its}; "
@@ -213,7 +230,7 @@ def _make_model(recipe: Recipe, quantised: Path, results: "_Folder", tell: Tell)
 def _make_evaluation(
     recipe: Recipe,
     splits: Splits,
-    network: Path,
+    network: Path | None,
     quantised: Path,
     model: Path,
     results: "_Folder",
@@ -221,7 +238,7 @@ def _make_evaluation(
     tell: Tell,
 ) -> Path:
     output = results.path(EVALUATION)
-    inputs = [file_sha256(path) for path in (network, quantised, model)]
+    inputs = [file_sha256(path) for path in (network, quantised, model) if path is not None]
     key = _join("evaluation", *inputs, splits.sha256, recipe.describe("data"), code("engines"))
     if not results.has(EVALUATION, key, tell):
         with progress(f"{recipe.name}: evaluate") as report:

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 
 from fxsim.data.input_format import InputFormat
+from fxsim.errors import FxsimError
 from fxsim.formats import save
 from fxsim.graph import INPUT, Model
-from fxsim.networks.checkpoint import load_quantised
+from fxsim.networks.checkpoint import Quantised, load_quantised
 from fxsim.networks.export import Clipping, export, find_clipping
 from fxsim.networks.quantised import QuantisedResMLP, TableFormat
 from fxsim.training.keys import file_sha256
@@ -43,6 +44,8 @@ def export_model(checkpoint: Path, name: str | None = None, tables: TableFormat 
 def _export(checkpoint: Path, name: str | None, tables: TableFormat | None) -> tuple[Model, tuple[Clipping, ...]]:
     network, found = load_quantised(checkpoint)
     if tables is not None:
+        if not isinstance(network, QuantisedResMLP):
+            raise FxsimError(f"{checkpoint}: is a network of few bits, which has no tables to choose a format for")
         network.store_tables(tables)
     data = found.provenance.get("data", "")
     provenance = {
@@ -57,6 +60,6 @@ def _export(checkpoint: Path, name: str | None, tables: TableFormat | None) -> t
     return model, find_clipping(network)
 
 
-def input_step_of(network: QuantisedResMLP) -> float:
+def input_step_of(network: Quantised) -> float:
     """The step of a network's input: a float32, exactly."""
     return float(np.float32(network.step(INPUT).item()))

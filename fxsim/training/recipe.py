@@ -11,9 +11,10 @@ from msgspec import Meta, Struct
 
 from fxsim.contract import TABLE_POINTS, TableRule
 from fxsim.data import Augmentation, DataSource, Preprocessing
-from fxsim.errors import FileError, ModelError
+from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.families.settings import Blocks, Dimension
 from fxsim.formats.text import decode_toml, read_bounded
+from fxsim.networks.few_bits import Channels, FewBitConfig, FewBitKind
 from fxsim.networks.quantised import ShiftRule, TableFormat
 from fxsim.networks.resmlp import Activation, Centres, GridLimit, GridPoints, NetworkConfig
 from fxsim.tables.points import PointMethod
@@ -78,6 +79,17 @@ class NetworkSection(_Part, frozen=True, kw_only=True):
     centres: Centres = 8
     points: GridPoints = 64
     limit: GridLimit = 4.0
+
+
+class FewBitsSection(_Part, frozen=True, kw_only=True):
+    """A network of few bits, in place of [network]; size, colours and classes follow from the data. See `FewBitConfig`.
+
+    Its weights and activations are quantised from the first epoch on, so that [train] gives the quantised network.
+    """
+
+    kind: FewBitKind
+    channels: Annotated[tuple[Channels, ...], Meta(min_length=2, max_length=6)]
+    levels: Annotated[int, Meta(ge=1, le=64)] = 16
 
 
 class TeacherSection(_Part, frozen=True, kw_only=True):
@@ -165,7 +177,8 @@ class _Content(_Part, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
     data: DataSection
     augmentation: Augmentation = Augmentation()
-    network: NetworkSection
+    network: NetworkSection | None = None
+    few_bits: FewBitsSection | None = None
     teacher: TeacherSection | None = None
     train: TrainSection | None = None
     transfer: TransferSection | None = None
@@ -187,13 +200,22 @@ class Recipe:
     data: DataSection
     data_path: Path | None
     augmentation: Augmentation
-    network: NetworkSection
+    network: NetworkSection | None
     teacher: Path | None
     train: TrainSection | None
     transfer: TransferSection | None
     distill: DistillSection | None
     quantize: QuantizeSection | None
     export: ExportSection
+    few_bits: FewBitsSection | None = None
+    """The network of few bits, in place of `network`."""
+
+    @property
+    def resmlp(self) -> NetworkSection:
+        """The section of a ResMLP. FxsimError where the recipe is of another network."""
+        if self.network is None:
+            raise FxsimError(f"{self.path}: is of a network of few bits, expected a [network]")
+        return self.network
 
     @property
     def augments(self) -> bool:
@@ -206,8 +228,14 @@ class Recipe:
             tokens=preprocessing.tokens,
             values=preprocessing.values,
             classes=classes,
-            **msgspec.structs.asdict(self.network),
+            **msgspec.structs.asdict(self.resmlp),
         )
+
+    def few_bit_config(self, preprocessing: Preprocessing, classes: int) -> FewBitConfig:
+        """The network of few bits for such pictures. ModelError where the dimensions do not fit."""
+        assert self.few_bits is not None, "asked for where the recipe has [few_bits]"
+        size, colours = preprocessing.size, preprocessing.colours
+        return FewBitConfig(size=size, colours=colours, classes=classes, **msgspec.structs.asdict(self.few_bits))
 
     def describe(self, *sections: str) -> dict[str, Any]:
         """The named sections as plain values, with seed, threads and device: what a result depends on, but for files.
@@ -249,6 +277,7 @@ def load_recipe(
         data_path=data_path,
         augmentation=content.augmentation,
         network=content.network,
+        few_bits=content.few_bits,
         teacher=None if content.teacher is None else Path(os.path.normpath(folder / content.teacher.recipe)),
         train=content.train,
         transfer=content.transfer,
@@ -258,7 +287,8 @@ def load_recipe(
     )
     pre = Preprocessing(content.data.size, content.data.colours, content.data.patch, *_statistics(content.data))
     try:
-        recipe.network_config(pre, classes=1)  # the number of classes is the data's
+        # The number of classes is the data's.
+        (recipe.network_config if recipe.few_bits is None else recipe.few_bit_config)(pre, classes=1)
     except ModelError as error:
         raise FileError(f"{path}: {error}") from None
     return recipe
@@ -291,6 +321,10 @@ def _check_data(path: Path, data: DataSection) -> None:
 
 def _check_sections(path: Path, content: _Content) -> None:
     """Check beyond what types say: sections that exclude or need each other, numbers that must fit."""
+    if (content.network is None) == (content.few_bits is None):
+        raise FileError(f"{path}: expected exactly one of [network] (a ResMLP) and [few_bits]")
+    if content.few_bits is not None:
+        _check_few_bits(path, content)
     if (content.train is None) == (content.distill is None):
         raise FileError(f"{path}: expected exactly one of [train] (on labels) and [distill] (from a teacher)")
     for name in ("transfer", "distill"):
@@ -314,3 +348,15 @@ def _check_sections(path: Path, content: _Content) -> None:
         )
     if export.rule is TableRule.FULL and export.points != 256:
         raise FileError(f"{path}: [export] rule full needs 256 points, found {export.points}")
+
+
+def _check_few_bits(path: Path, content: _Content) -> None:
+    for name in ("teacher", "transfer", "distill", "quantize"):
+        if getattr(content, name) is not None:
+            raise FileError(f"{path}: has [{name}], which a network of few bits has not; expected [train] alone")
+    data = content.data
+    largest = max((max(abs(m), abs(1 - m)) / s for m, s in zip(*_statistics(data), strict=True)), default=0)
+    if data.patch != 1 or data.mean is None or largest > 1:
+        raise FileError(
+            f"{path}: [data] expected for a network of few bits: patch 1, and mean and std that give values of -1 to 1"
+        )

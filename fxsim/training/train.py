@@ -11,6 +11,7 @@ import fxsim
 from fxsim.errors import FxsimError, ModelError
 from fxsim.formats.atomic import check_target
 from fxsim.networks.checkpoint import save_checkpoint
+from fxsim.networks.few_bits import FewBitNetwork
 from fxsim.networks.resmlp import ResMLP
 from fxsim.training.keys import content_key
 from fxsim.training.log import EpochRecord
@@ -30,12 +31,15 @@ from fxsim.training.recipe import Recipe
 from fxsim.training.splits import Indices, Splits, load_splits
 
 _SECTIONS = ("data", "augmentation", "network", "train")
+_FEW_BITS_SECTIONS = ("data", "augmentation", "few_bits", "train")
 
 
 def train(
     recipe: Recipe, output: Path, splits: Splits | None = None, progress: Progress = silent, tell: Tell = silent
 ) -> tuple[EpochRecord, ...]:
     """Train a recipe's network on labels, its [train] section, into the network file `output`; the epochs' records.
+
+    The file has a float network, or of a recipe with [few_bits] a quantised one.
 
     An interrupted training goes on where it stopped (see `run_stages`). FxsimError where the recipe has no [train], the
     data cannot be read or does not fit, or `output` cannot be written.
@@ -47,13 +51,13 @@ def train(
     splits = splits or load_splits(recipe)
     key = train_key(recipe, splits)
     with deterministic(recipe.threads):
-        network = build_network(recipe, splits)
+        network = build_any_network(recipe, splits)
         labels, tv2 = splits.train.labels, section.tv2
 
         def loss(indices: Indices, rng: np.random.Generator) -> Batch:
             logits, wanted = network(batch_tokens(recipe, splits, indices, rng)), labels[torch.from_numpy(indices)]
             total = F.cross_entropy(logits, wanted)
-            if tv2:
+            if tv2 and isinstance(network, ResMLP):
                 total = total + tv2 * network.tv2()
             return Batch(total, count_correct(logits, wanted))
 
@@ -67,8 +71,9 @@ def train(
             keep=section.keep,
         )
         records = run_stages(network, [stage], seed=recipe.seed, output=output, key=key, progress=progress, tell=tell)
-        figures = validate(network, splits.validation)
-    save_checkpoint(network, output, splits.preprocessing, provenance(recipe, splits, "train", key, figures.accuracy))
+        trained = network.fold() if isinstance(network, FewBitNetwork) else network
+        figures = validate(trained, splits.validation)
+    save_checkpoint(trained, output, splits.preprocessing, provenance(recipe, splits, "train", key, figures.accuracy))
     discard_partial(output)
     return records
 
@@ -82,7 +87,20 @@ def refuse_inputs(output: Path, *inputs: Path | None) -> None:
 
 def train_key(recipe: Recipe, splits: Splits) -> str:
     """The hash of everything that the result of `train` depends on."""
-    return content_key(recipe, _SECTIONS, splits.sha256, {})
+    sections = _SECTIONS if recipe.few_bits is None else _FEW_BITS_SECTIONS
+    return content_key(recipe, sections, splits.sha256, {})
+
+
+def build_any_network(recipe: Recipe, splits: Splits) -> ResMLP | FewBitNetwork:
+    """`build_network`, or a network of few bits with batch norms."""
+    if recipe.few_bits is None:
+        return build_network(recipe, splits)
+    try:
+        config = recipe.few_bit_config(splits.preprocessing, splits.classes)
+    except ModelError as error:
+        raise FxsimError(f"{recipe.path}: {error}") from None
+    with torch_seed(recipe.seed, "network"):
+        return FewBitNetwork(config).to(recipe.device)
 
 
 def build_network(recipe: Recipe, splits: Splits) -> ResMLP:

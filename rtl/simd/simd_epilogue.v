@@ -6,8 +6,8 @@
 //
 //   0  the row; its chunk is read           5  add; the other constants are read
 //   1  bias and shift come in               6  products of res_affine and the next affine; table read; pool sum
-//   2  requantise; constants are read       7  their requantisations, table interpolation, rounding of the pool
-//   3  product of affine                    8  writes: residual, activation or result
+//   2  sums shifted; constants are read     7  their requantisations, table interpolation, rounding of the pool
+//   3  rounding, bias; product of affine    8  writes: residual, activation or result
 //   4  its requantisation; residual read    9  tiles_written counts the tile, what it frees is given free
 //
 // The tag, tile_*, belongs to the tile whose rows come in and holds from row 0 to row 15. Tiles come as 16 successive
@@ -26,7 +26,7 @@
 // 3 res_affine, 4 next, 5 pool, one word a group (8).
 //
 // Parameters
-//   ACC_W           width of a sum, bits, 2 or more
+//   ACC_W           width of a sum, bits, 10 or more
 //   RESIDUAL_WORDS  words of the residual memory, 1 to 65536
 //   TABLE_WORDS     words of the ring of tables, a power of two from 4 to 65536
 module simd_epilogue #(

@@ -5,8 +5,8 @@
 //
 //   0  acc comes in
 //   1  bias and shift come in: the lane's own, or those of the row where `by_row`
-//   2  linear = requantise(acc, shift, bias), there in stage 3
-//   3  product with the weight of the affine
+//   2  acc is shifted
+//   3  linear = what is left, rounded and with bias; its product with the weight of the affine
 //   4  affine = its requantisation, or linear where `affine_select` is low, there in stage 5
 //   5  add = sat8(affine + residual), or affine where `add_select` is low, there in stage 6
 //   6  products with the weights of res_affine and of the next layer's affine
@@ -15,7 +15,7 @@
 // Registers load only where the stage's enable is high, and those of an affine only where it is used.
 //
 // Parameters
-//   ACC_W  width of the sum, bits, 2 or more
+//   ACC_W  width of the sum, bits, 10 or more
 module simd_lane #(
     parameter ACC_W = 26
 ) (
@@ -55,7 +55,8 @@ module simd_lane #(
   reg [ACC_W-1:0] acc_2_reg;
   reg [7:0] bias_2_reg;
   reg [7:0] shift_2_reg;
-  reg [7:0] linear_3_reg;
+  reg [9:0] shifted_3_reg;  // in halves
+  reg [7:0] bias_3_reg;
   reg [7:0] linear_4_reg;
   reg [7:0] affine_5_reg;
   reg [7:0] add_6_reg;
@@ -63,21 +64,30 @@ module simd_lane #(
   reg [7:0] res_8_reg;
   reg [7:0] next_8_reg;
 
-  wire [7:0] requantised;
-  requantise #(
+  wire [9:0] shifted;
+  shift_clip #(
       .ACC_W(ACC_W)
-  ) requantise_acc (
+  ) shift_acc (
       .acc(acc_2_reg),
       .shift(shift_2_reg),
-      .bias(bias_2_reg),
-      .y(requantised)
+      .y(shifted)
+  );
+
+  wire [7:0] linear_3;
+  requantise #(
+      .ACC_W(10)
+  ) requantise_shifted (
+      .acc(shifted_3_reg),
+      .shift(8'd1),
+      .bias(bias_3_reg),
+      .y(linear_3)
   );
 
   wire [7:0] scaled;
   affine_lane affine_2 (
       .clk(clk),
       .enable(affine_enable),
-      .x(linear_3_reg),
+      .x(linear_3),
       .w(affine_w),
       .b(affine_b),
       .s(affine_s),
@@ -122,8 +132,11 @@ module simd_lane #(
       bias_2_reg  <= by_row ? row_bias : lane_bias;
       shift_2_reg <= by_row ? row_shift : lane_shift;
     end
-    if (enable[2]) linear_3_reg <= requantised;
-    if (enable[3]) linear_4_reg <= linear_3_reg;
+    if (enable[2]) begin
+      shifted_3_reg <= shifted;
+      bias_3_reg <= bias_2_reg;
+    end
+    if (enable[3]) linear_4_reg <= linear_3;
     if (enable[4]) affine_5_reg <= affine_select ? scaled : linear_4_reg;
     if (enable[5]) add_6_reg <= add_select ? sum : affine_5_reg;
     if (enable[6]) add_7_reg <= add_6_reg;
@@ -133,7 +146,7 @@ module simd_lane #(
     end
   end
 
-  assign linear = linear_3_reg;
+  assign linear = linear_3;
   assign affine = affine_5_reg;
   assign add = add_6_reg;
   assign res_affine = res_8_reg;

@@ -6,7 +6,8 @@
 // a is entry a / 2 of the memory of even or of odd words. A table of P points begins at an even word and is
 // contiguous modulo WORDS. With i = x + 128, l = 8 - log2(P), m = i >> l and f = the l bits below:
 // y = t[m] + round_shift((t[m+1] - t[m]) * f, l). f is brought to the six bits of l = 6 by zeros below, which changes
-// nothing: floor(d * f * 2^k / 2^(l+k) + 1/2) is the same for every k.
+// nothing: floor(d * f * 2^k / 2^(l+k) + 1/2) is the same for every k. The difference is always that of the odd point and the
+// even one: where m is odd, f is negated instead.
 //
 // A value taken in a cycle with `read_enable` is y two cycles later and stays until the next one. A written word can be
 // read from the next cycle on. For the last segment, m = P - 1, see `clamp` and `hold`; with neither, t[P] is stored.
@@ -31,6 +32,7 @@ module table_lane #(
 );
 
   localparam FRAC_W = 6;
+  localparam PRODUCT_W = 8 + FRAC_W;  // all that the result is made of: it lies between the two points
   localparam HALF = WORDS / 2;
   localparam HALF_W = (HALF > 1) ? $clog2(HALF) : 1;
 
@@ -40,17 +42,32 @@ module table_lane #(
     end
   endgenerate
 
-  // The point and, below it, the fraction: its l bits on top of a byte, zeros behind.
-  wire [ 7:0] index = {!x[7], x[6:0]};  // x + 128
-  wire [15:0] position = {8'd0, index} << points_log2;
-  wire in_last_segment = position[15:8] == last_point;
-  wire back = clamp && in_last_segment;
-  wire odd = position[8] && !back;
-  // With `back` the point is even and the next one odd, in the pair of the last point.
-  wire [15:0] odd_entry = {1'b0, base[15:1]} + {9'd0, position[15:9]};
-  wire [15:0] even_entry = odd_entry + {15'd0, odd};
+  // x + 128, turned left by log2(P) bits: the point's bits are the lowest then, and above them are those of the fraction.
+  wire [7:0] index = {!x[7], x[6:0]};
+  wire [15:0] turning = {index, index} << points_log2[2:0];
+  wire [7:0] turned = turning[15:8];
+  wire [7:2] point_above = turned[7:2] & last_point[7:2];
+  // In the last segment the uppermost log2(P) bits of the index are ones.
+  wire [5:0] in_point = {last_point[2], last_point[3], last_point[4], last_point[5], last_point[6], last_point[7]};
+  wire in_last_segment = index[7] && index[6] && (index[5:0] & in_point) == in_point;
+  // The last segment begins at the odd point of the last pair. With `clamp` the one before it is taken, which begins at the
+  // even point of that pair; with `hold` the odd point is all that counts, and nothing behind the table is read.
+  wire odd = turned[0] && !(clamp && in_last_segment);
+  wire next_pair = turned[0] && !((clamp || hold) && in_last_segment);
+
+  // a - ~b is a + b + 1, half of which, rounded down, is the entry: as a difference base alone goes into the carry chain,
+  // and the bits of the point need no tables of their own.
+  wire [16:0] odd_entry = {1'b0, base[15:1], 1'b0} - ~{9'd0, point_above, turned[1], 1'b0};
+  wire [16:0] even_entry = {1'b0, base[15:1], 1'b0} - ~{9'd0, point_above, turned[1], next_pair};
+
+  // f, or -f: how far y is from the segment's start in the direction from its even point to its odd one.
+  wire level = hold && in_last_segment;
+  wire [FRAC_W-1:0] frac = turned[7:2] & ~last_point[7:2] & {FRAC_W{!level}};
+  wire [FRAC_W:0] way = {{FRAC_W{1'b0}}, odd} + {odd, frac ^ {FRAC_W{odd}}};
+
   wire [16:0] write_position = {1'b0, write_address};
-  wire unused = &{1'b0, base[0], position[1:0], odd_entry[15:HALF_W], even_entry[15:HALF_W], write_position[16:HALF_W+1]};
+  wire unused_entries = &{1'b0, odd_entry[16:HALF_W+1], odd_entry[0], even_entry[16:HALF_W+1], even_entry[0]};
+  wire unused = &{1'b0, points_log2[3], last_point[1:0], base[0], turning[7:0], write_position[16:HALF_W+1]};
 
   wire [7:0] even_point;
   ram #(
@@ -62,7 +79,7 @@ module table_lane #(
       .write_address(write_position[HALF_W:1]),
       .write_data(write_data),
       .read_enable(read_enable),
-      .read_address(even_entry[HALF_W-1:0]),
+      .read_address(even_entry[HALF_W:1]),
       .read_data(even_point)
   );
 
@@ -76,34 +93,29 @@ module table_lane #(
       .write_address(write_position[HALF_W:1]),
       .write_data(write_data),
       .read_enable(read_enable),
-      .read_address(odd_entry[HALF_W-1:0]),
+      .read_address(odd_entry[HALF_W:1]),
       .read_data(odd_point)
   );
 
   reg odd_reg;
-  reg level_reg;  // the segment's end reads as its start
-  reg [FRAC_W-1:0] frac_reg;
+  reg [FRAC_W:0] way_reg;
   reg [7:0] y_reg;
 
-  wire [7:0] t0 = odd_reg ? odd_point : even_point;
-  wire [7:0] t1 = (odd_reg == level_reg) ? odd_point : even_point;
-  wire [7:0] interpolated;
-  interpolate #(
-      .FRAC_W(FRAC_W)
-  ) interpolate_segment (
-      .t0(t0),
-      .t1(t1),
-      .frac(frac_reg),
-      .y(interpolated)
-  );
+  // The rounding bit and the one that ~ leaves below it carry into the sum: as a difference for the reason above.
+  wire [8:0] difference = {odd_point[7], odd_point} - {even_point[7], even_point};
+  wire signed [8:0] difference_signed = difference;
+  wire signed [FRAC_W:0] way_signed = way_reg;
+  wire [PRODUCT_W-1:0] product = difference_signed * way_signed;
+  wire [7:0] start = odd_reg ? odd_point : even_point;
+  wire [8:0] sum = product[PRODUCT_W-1:FRAC_W-1] - ~{start, 1'b0};
+  wire unused_low = &{1'b0, product[FRAC_W-2:0], sum[0]};
 
   always @(posedge clk) begin
     if (read_enable) begin
-      odd_reg   <= odd;
-      level_reg <= hold && in_last_segment;
-      frac_reg  <= position[7:8-FRAC_W];
+      odd_reg <= odd;
+      way_reg <= way;
     end
-    y_reg <= interpolated;
+    y_reg <= sum[8:1];
   end
 
   assign y = y_reg;

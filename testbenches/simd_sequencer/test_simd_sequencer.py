@@ -669,9 +669,9 @@ async def keeps_as_many_layers_as_it_says(dut):
 @pytest.mark.parametrize(
     "rings",
     [
-        {"WEIGHT_WORDS": 256, "TABLE_WORDS": 128, "CONSTANT_GROUPS": 8, "CHUNKS": 4, "LAYERS": 8},
+        {"WEIGHT_WORDS": 256, "TABLE_WORDS": 128, "CONSTANT_GROUPS": 8, "CHUNKS": 4, "LAYERS": 16},
         pytest.param(
-            {"WEIGHT_WORDS": 64, "TABLE_WORDS": 64, "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 16},
+            {"WEIGHT_WORDS": 64, "TABLE_WORDS": 64, "CONSTANT_GROUPS": 1, "CHUNKS": 1, "LAYERS": 8},
             marks=pytest.mark.thorough,
         ),
     ],

@@ -10,8 +10,6 @@ from fxsim.graph import Model
 
 _POOL_BITS = 23
 """Bits of the sums of `pool_lane.v`."""
-_FRACTION_BITS = 6
-"""Bits to which `table_lane.v` scales the fractions of all tables."""
 _WORD_BITS = 128
 _LINES = ((3, 16), (4, 16), (17, 20))
 """Cycles and bits of the delay lines of `simd_epilogue.v` and `simd_core.v`."""
@@ -85,8 +83,10 @@ module table_rule #(
   assign even_place = start_word[0] ? stop_word[HALF_W:1] : start_word[HALF_W:1];
   assign odd_place = start_word[0] ? start_word[HALF_W:1] : stop_word[HALF_W:1];
   wire signed [31:0] t0 = $signed(start_word[0] ? odd_word : even_word);
-  wire signed [31:0] t1 = level ? t0 : $signed(start_word[0] ? even_word : odd_word);
-  wire signed [31:0] doubled = 2 * (t1 - t0) * $signed(part) + $signed(32'd1 << bits);
+  // (t1 - t0) part, by the difference of the odd word and the even one; none where t1 is t0.
+  wire signed [31:0] odd_value = $signed(odd_word), even_value = $signed(even_word);
+  wire signed [31:0] way = level ? 32'sd0 : start_word[0] ? -$signed(part) : $signed(part);
+  wire signed [31:0] doubled = 2 * (odd_value - even_value) * way + $signed(32'd1 << bits);
   wire signed [31:0] expected = t0 + (doubled >>> (bits + 32'd1));
   wire legal = !base[0] && base < WORDS && points_log2 >= 4'd2 && points_log2 <= 4'd8 && !(clamp && hold);
   reg known_1, known_2, unread_1, unread_2;
@@ -603,7 +603,7 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
         )
         for depth, width in _LINES
     )
-    return blocks_of((AFFINE_ACC_BITS, _POOL_BITS, bits), (_FRACTION_BITS,)) | {
+    return blocks_of((AFFINE_ACC_BITS, _POOL_BITS), (bits,)) | {
         "mac_cell": (cell,),
         "mac_tile": _tile(bits),
         "pool_lane": (pool,),

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from fxsim.contract import bits_needed
 from fxsim.devices.needs import (
     DATA_BITS,
+    HALVES,
+    IN_HALVES,
     Need,
     add_needs,
     affine_lane_needs,
     data_needs,
-    interpolate_needs,
+    difference_needs,
     requantise_needs,
+    shift_clip_needs,
 )
 from fxsim.graph import Model
 from fxsim.operators import Affine, Linear, Lut, Operator, Pool
@@ -46,9 +49,13 @@ def needs(model: Model) -> Iterator[Need]:
     yield Need("core.epilogue", "row_acc", _LANES * bits, f"{_LANES} {sums}")
     for signal in ("acc", "acc_1_reg", "acc_2_reg"):
         yield Need(_LANE, signal, bits, sums)
-    yield from data_needs(_LANE, "linear_3_reg linear_4_reg affine_5_reg add_6_reg add_7_reg res_8_reg next_8_reg")
-    yield from data_needs(_LANE, "linear affine add res_affine next bias_2_reg shift_2_reg", "a value, bias or shift")
-    yield from requantise_needs(f"{_LANE}.requantise_acc", low, high, sums)
+    yield from data_needs(_LANE, "linear_3 linear_4_reg affine_5_reg add_6_reg add_7_reg res_8_reg next_8_reg")
+    yield from data_needs(_LANE, "linear affine add res_affine next", "a value")
+    yield from data_needs(_LANE, "bias_2_reg bias_3_reg shift_2_reg", "a bias or shift")
+    yield from shift_clip_needs(f"{_LANE}.shift_acc", low, high, sums)
+    for signal in ("shifted", "shifted_3_reg"):
+        yield Need(_LANE, signal, bits_needed(*HALVES), IN_HALVES, exact=True)
+    yield from requantise_needs(f"{_LANE}.requantise_shifted", *HALVES, IN_HALVES)
     low, high = _reach(model, Affine)
     products = f"products of the affines, proved from {low:,} to {high:,}"
     for lane in ("affine_2", "affine_residual", "affine_next"):
@@ -60,9 +67,13 @@ def needs(model: Model) -> Iterator[Need]:
     for signal in ("so_far", "sum_reg"):
         yield Need(_POOL, signal, bits_needed(low, high), pooled)
     if any(isinstance(node.op, Lut) for node in model.graph.nodes):
-        yield from data_needs(_TABLE, "x y y_reg index even_point odd_point t0 t1 interpolated", "a value or a point")
-        yield Need(_TABLE, "frac_reg", _FRACTION, "the fraction of a segment", exact=True)
-        yield from interpolate_needs(f"{_TABLE}.interpolate_segment", _FRACTION)
+        yield from data_needs(_TABLE, "x y y_reg index turned even_point odd_point start", "a value or a point")
+        yield from difference_needs(_TABLE)
+        for signal in ("way", "way_reg"):
+            yield Need(_TABLE, signal, _FRACTION + 1, "a fraction of a segment, forward or back", exact=True)
+        yield Need(_TABLE, "way_signed", _FRACTION + 1, "a fraction of a segment, forward or back", signed=True)
+        yield Need(_TABLE, "product", DATA_BITS + _FRACTION, "a difference times a fraction, modulo 256 segments")
+        yield Need(_TABLE, "sum", DATA_BITS + 1, "a value between two points, and the rounding bit's place", exact=True)
 
 
 def _reach(model: Model, op: type[Operator]) -> tuple[int, int]:

@@ -9,25 +9,23 @@ from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
 from fxsim.operators import Linear
 
-_SHIFTED_BITS = 10
-"""Width of a sum that `shift_clip` has shifted, bits: twice the result before its bias."""
-
-SHIFT_CLIP = """\
-module prove_shift_clip #(
-    parameter ACC_W = 23
+SEGMENT_STEP = """\
+module prove_segment_step #(
+    parameter FRAC_W = 2
 ) (
-    input  wire signed [ACC_W-1:0] acc,
-    input  wire [7:0]              shift,
-    output wire                    wrong
+    input  wire signed [7:0] t0,
+    input  wire signed [7:0] t1,
+    input  wire [FRAC_W-1:0] frac,
+    output wire              wrong
 );
-  wire [9:0] y;
-  shift_clip #(.ACC_W(ACC_W)) block (.acc(acc), .shift(shift), .y(y));
-  // floor(2 acc / 2^shift), from -512 to 511. Beyond 40 places every sum of fewer bits is 0 or -1, as with 40.
-  wire signed [63:0] total = acc;
-  wire [7:0] places = (shift > 8'd40) ? 8'd40 : shift;
-  wire signed [63:0] halves = (total <<< 1) >>> places;
-  wire signed [63:0] expected = (halves > 64'sd511) ? 64'sd511 : (halves < -64'sd512) ? -64'sd512 : halves;
-  assign wrong = $signed(y) != expected;
+  wire [8:0] step;
+  segment_step #(.FRAC_W(FRAC_W)) block (.t0(t0), .t1(t1), .frac(frac), .step(step));
+  // floor(2 (t1 - t0) frac / 2^FRAC_W), modulo 512
+  wire signed [31:0] start = t0;
+  wire signed [31:0] stop = t1;
+  wire signed [31:0] part = {1'b0, frac};
+  wire signed [31:0] halves = (2 * (stop - start) * part) >>> FRAC_W;
+  assign wrong = step != halves[8:0];
 endmodule
 """
 
@@ -211,15 +209,10 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
     """The accelerator's blocks by module, with the widths of a model. ModelError where the model does not fit it."""
     parameters, config = rtl_parameters(model), recognise_resmlp(model.graph)
     widths = {bits for name, bits in parameters.items() if name.endswith("_ACC_W")}
-    fractions = (8 - (parameters["POINTS"].bit_length() - 1),) if parameters["PSA"] else ()
-    shared = blocks_of((AFFINE_ACC_BITS, _SHIFTED_BITS), fractions)
-    # Its tables add the step in a stage of their own.
-    del shared["interpolate"]
-    return shared | {
-        "shift_clip": tuple(
-            ProvableBlock(f"shift_clip ({bits} bits)", "prove_shift_clip", SHIFT_CLIP, {"ACC_W": bits})
-            for bits in sorted(widths)
-        ),
+    fraction = 8 - (parameters["POINTS"].bit_length() - 1)
+    step = ProvableBlock(f"segment_step ({fraction} bits)", "prove_segment_step", SEGMENT_STEP, {"FRAC_W": fraction})
+    return blocks_of((AFFINE_ACC_BITS,), widths) | {
+        "segment_step": (step,) if parameters["PSA"] and fraction > 0 else (),
         "dot_product": _dot_products(model),
         "frame_guard": (_framing("frame_guard", FRAME_GUARD, config.tokens * config.values, ("state", "index")),),
         "frame_tag": (_framing("frame_tag", FRAME_TAG, config.classes, ("index",)),),

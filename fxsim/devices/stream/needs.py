@@ -5,21 +5,22 @@ from collections.abc import Iterator
 from fxsim.contract import bits_needed
 from fxsim.devices.needs import (
     DATA_BITS,
+    HALVES,
+    IN_HALVES,
     Need,
     add_needs,
     affine_lane_needs,
     bound_of,
     data_needs,
+    difference_needs,
     fraction_bits,
     requantise_needs,
-    segment_step_needs,
+    shift_clip_needs,
 )
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Add, Affine, Linear, Lut, Pool
 
 _PORTS = "s_axis_tdata m_axis_tdata"
-_HALVES = (-512, 511)
-"""Twice a value before its bias, so far clipped that no bias brings it back into int8."""
 _INSTANCES = {
     "token_mixer.linear": "token_mixer_block.linear_tokens",
     "token_mixer.add": "token_mixer_block.add_residual",
@@ -89,17 +90,11 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     yield Need(product, "level[*].node[*].value_reg", bound.bits_needed, sums, signed=True)
     for signal in ("x_lane", "w_lane"):
         yield Need(product, f"level[*].node[*].multiply.{signal}", DATA_BITS, "a value", exact=True, signed=True)
-    clip = f"{path}.shift_sum"
-    yield Need(clip, "acc", bound.bits_needed, sums)
-    yield Need(clip, "shift", DATA_BITS, "a shift", exact=True)
-    for signal in ("appended", "wide"):
-        yield Need(clip, signal, bound.bits_needed + 1, f"{sums} and a rounding bit", signed=True)
-    halves = "twice what is left of a sum, clipped"
-    yield Need(clip, "y", bits_needed(*_HALVES), halves, exact=True)
-    for signal in ("shifted", "shifted_reg"):
-        yield Need(path, signal, bits_needed(*_HALVES), halves, exact=True)
     yield from data_needs(path, "shifted_bias_reg", "a bias")
-    yield from requantise_needs(f"{path}.requantise_shifted", *_HALVES, halves)
+    yield from shift_clip_needs(f"{path}.shift_sum", bound.low, bound.high, sums)
+    for signal in ("shifted", "shifted_reg"):
+        yield Need(path, signal, bits_needed(*HALVES), IN_HALVES, exact=True)
+    yield from requantise_needs(f"{path}.requantise_shifted", *HALVES, IN_HALVES)
 
 
 def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:
@@ -123,7 +118,13 @@ def _table(op: Lut, path: str) -> Iterator[Need]:
         yield from data_needs(path, "interpolated.t1_reg", "a point of a table")
         yield Need(path, "interpolated.frac_reg", fraction, "the fraction of a segment", exact=True)
         yield Need(path, "interpolated.step_reg", DATA_BITS + 1, "a step and a rounding bit", exact=True)
-        yield from segment_step_needs(f"{path}.interpolated.step_in_segment", fraction)
+        step = f"{path}.interpolated.step_in_segment"
+        yield from data_needs(step, "t0 t1", "a point of a table")
+        yield Need(step, "frac", fraction, "the fraction of a segment", exact=True)
+        yield from difference_needs(step)
+        yield Need(step, "frac_signed", fraction + 1, "the fraction of a segment, with a sign", signed=True)
+        yield Need(step, "product", DATA_BITS + fraction, "a difference times a fraction, modulo 256 segments")
+        yield Need(step, "step", DATA_BITS + 1, "a step modulo 256 and a rounding bit", exact=True)
 
 
 def _pool(graph: Graph, node: Node, path: str) -> Iterator[Need]:

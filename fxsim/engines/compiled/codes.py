@@ -20,33 +20,50 @@ AFFINE_WORDS = 5
 """32-bit numbers that an affine has for a channel."""
 
 # Programs over pixels: operators, and the fields of a step, int64 [steps, PIXEL_FIELDS].
-CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD = range(4)
+(
+    CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, FLATTEN, ORDERED_LINEAR,
+    ARGMAX,
+) = range(11)  # fmt: skip
 # The operator; where its inputs and its result start in the arena, in bytes, whether they are 32-bit words, and
 # whether they have a sign; channels and pixels of the input and the result; where its bytes and its numbers
-# start; where its tap starts in the output, in bytes, or -1; bytes of a value there.
+# start, or its first operation and how many it has; where its tap starts in the output, in bytes, or -1; bytes of a
+# value there.
 (
-    P_OP, P_SRC, P_SRC_WORDS, P_SRC_SIGNED, P_DST, P_DST_WORDS, P_DST_SIGNED, P_CHANNELS_IN, P_CHANNELS_OUT,
+    P_OP, P_SRC, P_SRC_2, P_SRC_WORDS, P_SRC_SIGNED, P_DST, P_DST_WORDS, P_DST_SIGNED, P_CHANNELS_IN, P_CHANNELS_OUT,
     P_PIXELS_IN, P_PIXELS_OUT, P_BYTES, P_WORDS, P_TAP, P_TAP_SIZE,
-) = range(15)  # fmt: skip
-PIXEL_FIELDS = 15
+) = range(16)  # fmt: skip
+PIXEL_FIELDS = 16
+# Operations of a pointwise step, on buffers: from the arena, to it, and functions of one value or of two; those behind
+# RELU also in 64 bits, as the code after.
+FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SLOPE, SLOPE_WIDE, WEIGHTED, WEIGHTED_WIDE = range(12)
+# Its fields: the operation; the buffers it takes and gives; where its numbers start, or its tensor in the arena, in
+# bytes; how many thresholds it has, or whether that tensor is of words; whether it has a sign.
+U_OP, U_A, U_B, U_Y, U_AT, U_COUNT, U_SIGNED = range(7)
+OPERATION_FIELDS = 7
 # Numbers of a convolution: the form of its factors; rows and columns of its input, what is put above and left of them,
 # both with padding; strides; columns of its result; groups, units of a pixel and group, outputs of a group, tiles of
 # them; steps of all runs together; runs; images that are prepared together; inputs of a unit, and of how many different
 # values; channels of a group; a unit of padding, what a factor is above its value, and the digit of a channel that
 # there is not; scale and start of sums that are looked up; thresholds, or -1. Then where its parts start, from its
-# first number or byte: runs, start values, thresholds, weights, the input's values, their digits, tables.
+# first number or byte: runs, start values, thresholds, weights, the input's values, their digits, tables. Last the
+# outputs of a tile whose products are looked up, and the lanes that its thresholds are laid for.
 (
     C_FORM, C_ROWS, C_COLUMNS, C_TOP, C_LEFT, C_PADDED_ROWS, C_PADDED_COLUMNS, C_ROW_STRIDE, C_COLUMN_STRIDE,
     C_COLUMNS_OUT, C_GROUPS, C_UNITS, C_SHARE, C_TILES, C_STEPS, C_RUNS, C_TOGETHER, C_EACH, C_VALUES, C_EACH_CHANNELS,
     C_PADDING, C_ZERO, C_NO_DIGIT, C_SCALE, C_START, C_THRESHOLDS, C_RUNS_AT, C_STARTS_AT, C_THRESHOLDS_AT,
-    C_WEIGHTS_AT, C_VALUES_AT, C_DIGITS_AT, C_TABLES_AT,
-) = range(33)  # fmt: skip
-CONV_NUMBERS = 33
+    C_WEIGHTS_AT, C_VALUES_AT, C_DIGITS_AT, C_TABLES_AT, C_TILE_COLUMNS, C_TILE_LANES,
+) = range(35)  # fmt: skip
+CONV_NUMBERS = 35
 # Forms of its factors: four bytes a unit, two numbers of 16 bits, or a place in tables of products.
 FOUR_BYTES, TWO_NUMBERS, LOOKED_UP = range(3)
 UNIT_BYTES = (4, 4, 2)
 """Bytes of a unit in each form."""
 # Numbers of a max pool.
 M_ROWS, M_COLUMNS, M_ROW_STRIDE, M_COLUMN_STRIDE, M_COLUMNS_IN, M_COLUMNS_OUT = range(6)
+# Numbers of a sum pool, behind those: least and greatest partial sum, where these are saturated; the divisor, which
+# has no sign, and how it rounds; least and greatest result. Last what is enough where sums have less than 32 bits and
+# are divided by a power of two: how far they are shifted, or -1 where it is not; what is added before; and what is
+# added to those that are negative alone.
+S_SATURATES, S_LEAST, S_GREATEST, S_DIVISOR, S_ROUNDING, S_LOW, S_HIGH, S_SHIFT, S_BEFORE, S_NEGATIVE = range(6, 16)
 TABLE_ENTRIES = 16
 """Entries of a table of products: what four bits of weights choose from."""

@@ -1,117 +1,143 @@
-"""Lowering of graphs of pixels: convolutions, thresholds and windows become parameters and a flat program.
+"""Lowering of graphs of pixels: convolutions, windows and functions become parameters and a flat program.
 
-A convolution takes one of three forms. Inputs of up to 8 bits and more are multiplied; where the inputs have few values
-(what a threshold gives, not what its format could hold) and the weights two or four, sums of four or two products are
-looked up. Thresholds of a convolution's sums are done to them in the registers, where nothing else reads the sums.
+A node is one part, or two: a linear over channels is a convolution of a place alone, whose sums are then rounded.
+Thresholds are done to a convolution's sums in its registers, and functions of one value or two one after the other in
+buffers, where nothing else reads what lies between.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import gcd
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fxsim import contract
-from fxsim.contract import Tensor
+from fxsim.contract import CHANNEL, COLUMN, ROW, Division, Number, Tensor
+from fxsim.contract.number import INT32
 from fxsim.engines.compiled import codes
+from fxsim.engines.compiled.convolutions import (
+    TABLE_BITS,
+    Values,
+    form_of,
+    pack_conv,
+    rising_levels,
+    steps_of,
+    values_of,
+)
 from fxsim.engines.compiled.isa import Isa
-from fxsim.engines.compiled.layout import ALIGNMENT, UInt8, aligned, rounded_up
-from fxsim.engines.compiled.windows import CHANNEL_STEP, TABLE_COLUMNS, TABLE_ROWS
+from fxsim.engines.compiled.layout import ALIGNMENT, UInt8, rounded_up
+from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, Parameters, Stored, pixels_of, stored
+from fxsim.engines.compiled.windows import TABLE_SUMS
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
+    Axis,
+    Concat,
     Conv,
+    Encode,
+    Flatten,
+    Gate,
     Linear,
     Lut,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
     OperatorTable,
+    OrderedLinear,
+    Pad,
     Pool,
+    Prelu,
     Relu,
+    Rescale,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-Values = tuple[int, ...]
-"""All values that a tensor can have, rising."""
 
-_VALUES_MAX = 16
-"""Most different values that are kept count of."""
-_RUN_MIN = 8
-"""Least steps after which sums of bytes are full, with which tables are worth while."""
-_HALF_MAX = (1 << 15) - 2
-"""Greatest sum that is looked up: that and one more are numbers of 16 bits."""
 _PASSED_MAX = 16
-"""Most thresholds that are done to sums in registers: of more the step of thresholds finds its way by halves."""
-_TOGETHER = 64
-"""Pixels of a result that a convolution computes together, of several images where they have fewer."""
-_TABLE_BITS = 8
-"""Widest input of a function that is looked up."""
+"""Most thresholds that are done one after the other: of more the step of thresholds finds its way by halves."""
+_LIMIT = 1 << 31
+"""The least number that 32 bits with a sign cannot hold."""
 
 
-class Stored(NamedTuple):
-    """The way that a tensor lies: pixels of an image, channels, whether as 32-bit words, and whether with a sign."""
+class Part(NamedTuple):
+    """A node, or half of one. `name`: the tensor that it gives; `conv`: the convolution that it is, or None."""
 
-    pixels: int
-    channels: int
-    words: bool
-    signed: bool
+    name: str
+    inputs: tuple[str, ...]
+    node: Node
+    conv: Conv | None = None
 
     @property
-    def row(self) -> int:
-        """Values of a pixel, padding included."""
-        return rounded_up(self.channels, CHANNEL_STEP)
-
-    def bytes(self, images: int) -> int:
-        """Room for so many images, with that of a tile behind the last pixel."""
-        return rounded_up((images * self.pixels + 8) * self.row * (4 if self.words else 1), ALIGNMENT)
+    def rounds(self) -> bool:
+        """Whether it rounds a linear's sums."""
+        return self.conv is None and isinstance(self.node.op, Linear)
 
 
-def stored(tensor: Tensor, name: str) -> Stored:
-    """Layout of the tensor that a node gives; ModelError where its values need more than 32 bits with a sign."""
-    number = tensor.number
-    if number.high >= 1 << 31:
-        raise ModelError(f"the compiled engine takes up to 32 bits with a sign, '{name}' gives {number}")
-    return Stored(tensor.size // tensor.shape[-1], tensor.shape[-1], number.bits > 8, number.low < 0)
+class Packed(NamedTuple):
+    """A part's operator, and where its bytes and its 32-bit numbers start.
+
+    `operation`: of a pointwise part, with the thresholds that it has.
+    """
+
+    code: int
+    bytes: int = 0
+    words: int = 0
+    operation: int = 0
+    thresholds: int = 0
 
 
 @dataclass(frozen=True)
 class PixelStep:
-    """Nodes that are computed together: a convolution and the thresholds of its sums, or one node."""
+    """Parts that are computed together: a convolution and the thresholds of its sums, pointwise parts, or one."""
 
-    nodes: tuple[Node, ...]
+    parts: tuple[Part, ...]
 
     @property
     def name(self) -> str:
         """The tensor that it gives."""
-        return self.nodes[-1].name
+        return self.parts[-1].name
 
     @property
-    def source(self) -> str:
-        """The tensor that it takes."""
-        return self.nodes[0].inputs[0]
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that it takes, each once."""
+        within = {part.name for part in self.parts}
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.inputs if name not in within))
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that it computes; a linear counts where its sums are made."""
+        return tuple(part.node for part in self.parts if not part.rounds)
 
     @property
     def operator(self) -> str:
         """The name under which steps are counted together."""
-        return self.nodes[0].op.kind
+        if len(self.parts) > 1 and self.parts[0].conv is None:
+            return "pointwise"
+        return "rounding" if self.parts[0].rounds else self.parts[0].node.op.kind
 
 
 @dataclass(frozen=True)
 class PixelProgram:
     """The steps that compute some taps, as records and as int64 [steps, PIXEL_FIELDS].
 
-    `starts`: by tap, where it starts in the output, in bytes; `out`, `arena`: bytes of the output and of all tensors.
+    `operations`: those of pointwise steps, int64 [operations, OPERATION_FIELDS], on so many `buffers`. `starts`: by
+    tap, where it starts in the output, in bytes; `out`, `arena`: bytes of the output and of all tensors.
     """
 
     steps: tuple[PixelStep, ...]
     code: Int64
+    operations: Int64
+    buffers: int
     starts: dict[str, int]
     out: int
     arena: int
@@ -119,416 +145,470 @@ class PixelProgram:
 
 @dataclass(frozen=True)
 class PackedPixels:
-    """A graph's parameters. `at`: by the names of a step's nodes, where its bytes and its 32-bit numbers start.
+    """A graph's parameters. `at`: those of each part, and of a convolution with thresholds behind it, by their names.
 
-    `units`, `places`: bytes of factors and number of pixels that a convolution has at once, of all the most.
+    `units`, `places`: bytes of factors and number of pixels that a convolution has at once, of all the most;
+    `greatest`: bytes of the largest tensor.
     """
 
     data: UInt8
     words: Int32
-    at: dict[tuple[str, ...], tuple[int, int]]
+    parts: tuple[Part, ...]
+    tensors: dict[str, Tensor]
+    at: dict[tuple[str, ...], Packed]
     units: int
     places: int
+    greatest: int
 
 
-@dataclass
-class _Parameters:
-    """Bytes and 32-bit numbers as they are gathered, each part aligned."""
-
-    data: list[UInt8] = field(default_factory=list)
-    words: list[Int32] = field(default_factory=list)
-    data_at: int = 0
-    words_at: int = 0
-
-    def add(self, array: npt.NDArray[Any]) -> int:
-        """Add the bytes of an array; gives the place where they start."""
-        flat = np.ascontiguousarray(array).view(np.uint8).ravel()
-        start, padding = self.data_at, -flat.size % ALIGNMENT
-        self.data += [flat, np.zeros(padding, np.uint8)]
-        self.data_at += flat.size + padding
-        return start
-
-    def add_words(self, array: npt.NDArray[Any]) -> int:
-        """Add the numbers of an array; gives the place where they start."""
-        flat = np.ascontiguousarray(array, np.int32).ravel()
-        start, padding = self.words_at, -flat.size % (ALIGNMENT // 4)
-        self.words += [flat, np.zeros(padding, np.int32)]
-        self.words_at += flat.size + padding
-        return start
+# --- Parts -----------------------------------------------------------------------------------------------------------
 
 
-# --- Values ----------------------------------------------------------------------------------------------------------
-
-
-def values_of(graph: Graph) -> dict[str, Values | None]:
-    """All values that each tensor can have, where they are few: of its format, or of what gives it."""
-    found: dict[str, Values | None] = {}
-    for name, tensor in graph.tensors.items():
-        number = tensor.number
-        values: Values | None = None
-        if number.high - number.low < _VALUES_MAX:
-            held = np.arange(number.low, number.high + 1)
-            values = tuple(v for v in held.tolist() if number.holds(np.array([v])))
-        if name != INPUT:
-            op = graph.by_name[name].op
-            if isinstance(op, Threshold):
-                values = _few(op.levels)
-            elif isinstance(op, MaxPool):
-                values = found[graph.by_name[name].inputs[0]]
-            elif isinstance(op, Lut):
-                # What lies between two points lies between their values: only entries that are read themselves count.
-                values = _few(contract.expand_table(op.table, op.rule, op.number)) if _is_small(op) else values
-        found[name] = values
-    return found
-
-
-def _is_small(op: Lut) -> bool:
-    return op.number.bits <= _TABLE_BITS
-
-
-def _few(values: npt.NDArray[np.integer]) -> Values | None:
-    found = np.unique(values)
-    return tuple(found.tolist()) if len(found) <= _VALUES_MAX else None
-
-
-# --- Thresholds ------------------------------------------------------------------------------------------------------
-
-
-def rising_levels(op: Threshold, low: Int64, high: Int64) -> tuple[Int64, Int64]:
-    """Thresholds [C, n] that rise, all x >= t, and levels [C, n + 1] after each, for x from `low` to `high` [C].
-
-    A threshold that falls, x <= t, is one that is lost at x >= t + 1: its channel's levels are counted down. One below
-    `low` is `low`, which is always reached; one above `high` gives no other level than the one before.
-    """
-    falls = (op.rising == 0)[:, None]
-    limits = np.sort(op.threshold.astype(np.int64) + falls, axis=1)
-    levels = np.where(falls, op.levels[::-1].astype(np.int64)[None], op.levels.astype(np.int64)[None])
-    for k in range(limits.shape[1]):
-        never = limits[:, k] > high
-        levels[never, k + 1] = levels[never, k]
-    return np.clip(limits, low[:, None], high[:, None]), levels
-
-
-# --- Convolutions ----------------------------------------------------------------------------------------------------
-
-
-class _Tables(NamedTuple):
-    """Products that are looked up.
-
-    Inputs of a unit; values of inputs and of weights; entries [codes, 16]; their scale, and the sum of an entry 0.
-    """
-
-    each: int
-    inputs: Values
-    weights: Values
-    entries: UInt8
-    scale: int
-    least: int
-
-    @property
-    def most(self) -> int:
-        """Entries whose sum is a byte, whatever they are."""
-        return 255 // max(1, int(self.entries.max()))
-
-
-def _tables(op: Conv, inputs: Values | None) -> _Tables | None:
-    """The tables of a convolution, whose inputs have these values; None where they are too many, or sums too great.
-
-    An entry is a sum of products less the least that there is, in units of what all sums are multiples of. So that it
-    is a byte without sign, and so is the sum of `most` of them, and that of all a number of 15 bits.
-    """
-    weights = tuple(np.unique(op.weight).tolist())
-    if inputs is None or len(weights) > 4:
-        return None
-    if any(op.padding):
-        inputs = tuple(sorted({*inputs, 0}))
-    each = 4 if len(weights) <= 2 else 2
-    radix = max(2, len(inputs))
-    if radix**each > 256:
-        return None
-    weights += (weights[-1],) * ((2 if each == 4 else 4) - len(weights))
-    inputs += (inputs[-1],) * (radix - len(inputs))
-    bits = 4 // each
-    sums = np.zeros((radix**each, codes.TABLE_ENTRIES), np.int64)
-    for k in range(each):
-        digit = np.arange(len(sums)) // radix**k % radix
-        chosen = np.arange(codes.TABLE_ENTRIES) >> bits * k & ((1 << bits) - 1)
-        sums += np.multiply.outer(np.array(inputs)[digit], np.array(weights)[chosen])
-    least = int(sums.min())
-    scale = max(1, gcd(*(sums - least).ravel().tolist()))
-    entries = (sums - least) // scale
-    greatest = int(entries.max())
-    steps = op.weight.size // len(op.weight) // op.weight.shape[3] * -(-op.weight.shape[3] // each)
-    if greatest * _RUN_MIN > 255 or greatest * steps > _HALF_MAX:
-        return None
-    return _Tables(each, inputs, weights, entries.astype(np.uint8), scale, least)
-
-
-def _runs(op: Conv, padded_columns: int, units: int, most: int) -> list[tuple[int, int]]:
-    """Runs of a window's units: (distance from its first, units), of at most so many."""
-    _, rows, columns, _ = op.weight.shape
-    pixel = op.groups * units
-    found = []
-    for r in range(rows):
-        start = r * op.dilation[0] * padded_columns * pixel
-        if op.groups == 1 and op.dilation[1] == 1:
-            found.append((start, columns * units))
+def parts_of(graph: Graph) -> tuple[tuple[Part, ...], dict[str, Tensor]]:
+    """The parts of a graph's nodes, in order, and all tensors; ModelError, with the node, for what has no kernel."""
+    tensors = dict(graph.tensors)
+    parts = []
+    for node in graph.nodes:
+        op: Any = node.op
+        if isinstance(op, Conv):
+            parts.append(Part(node.name, node.inputs, node, op))
+        elif isinstance(op, Linear):
+            parts += _linear_parts(node, tensors)
         else:
-            found += [(start + s * op.dilation[1] * pixel, units) for s in range(columns)]
-    return [
-        (start + first, min(most, count - first)) for start, count in found for first in range(0, count, most)
-    ]  # fmt: skip
+            parts.append(Part(node.name, node.inputs, node))
+    return tuple(parts), tensors
 
 
-def _pack_conv(
-    graph: Graph, node: Node, after: Node | None, values: Values | None, isa: Isa, parameters: _Parameters
-) -> tuple[tuple[int, int], int, int]:
-    """Add a convolution's parameters, and those of thresholds after it: their starts, its units' bytes, its pixels."""
+def _linear_parts(node: Node, tensors: dict[str, Tensor]) -> list[Part]:
+    """A linear's sums, and if these are not its result, their rounding. Adds the tensor of sums."""
     op: Any = node.op
-    source, result = graph.tensors[node.inputs[0]], graph.tensors[node.name]
-    number = source.number
-    if number.bits > 16:
+    if op.over is not Axis.CHANNELS:
         raise ModelError(
-            f"node '{node.name}': the compiled engine takes a conv of up to 16 bits, its input is {number}"
+            f"node '{node.name}': the compiled engine beside convolutions takes a linear over channels, it is over "
+            f"{op.over}"
         )
-    outputs, _, _, each_channels = op.weight.shape
-    share = outputs // op.groups
-    tables = _tables(op, values) if isa.name != "plain" and number.bits <= 8 else None
-    form = codes.LOOKED_UP if tables else codes.FOUR_BYTES if isa.depth == 4 and number.bits <= 8 else codes.TWO_NUMBERS
-    each = tables.each if tables else 4 if form == codes.FOUR_BYTES else 2
-    units = -(-each_channels // each)
-    steps = units * op.weight.shape[1] * op.weight.shape[2]
-    top, left, bottom, right = op.padding
-    padded = source.shape[0] + top + bottom, source.shape[1] + left + right
-    columns = TABLE_COLUMNS if tables else isa.columns
-    tiles = -(-share // columns)
-    numbers = np.zeros(codes.CONV_NUMBERS, np.int64)
-    runs = _runs(op, padded[1], units, tables.most if tables else steps)
-
-    # Weights as [group, tile, column, step, one of a unit's].
-    weight = np.zeros((op.groups, tiles * columns, *op.weight.shape[1:3], units * each), np.int64)
-    shaped = op.weight.reshape(op.groups, share, *op.weight.shape[1:]).astype(np.int64)
-    weight[:, :share, ..., :each_channels] = shaped
-    factors = weight.reshape(op.groups, tiles, columns, steps, each).swapaxes(2, 3)
+    source, result = tensors[node.inputs[0]], tensors[node.name]
     low, high = op.accumulator_range(source)
-    totals = shaped.reshape(outputs, -1).sum(axis=1)
-    starts = np.zeros(outputs, np.int64)
-    zero = padding = no_digit = scale = start = 0
-    data: dict[int, npt.NDArray[Any]] = {}
-    if tables:
-        index = np.zeros(weight.shape, np.int64)
-        index[:, :share, ..., :each_channels] = np.searchsorted(tables.weights, shaped)
-        index = index.reshape(op.groups, tiles, columns, steps, each).swapaxes(2, 3)
-        bits = 4 // each
-        data[codes.C_WEIGHTS_AT] = (index << bits * np.arange(each)).sum(axis=-1).astype(np.uint8)
-        no_digit = tables.inputs.index(0) if 0 in tables.inputs else 0
-        radix = len(tables.inputs)
-        padding = codes.TABLE_ENTRIES * sum(no_digit * radix**k for k in range(each))
-        missing = (units * each - each_channels) * op.weight.shape[1] * op.weight.shape[2]
-        scale = tables.scale
-        start = tables.least * steps - missing * tables.inputs[no_digit] * tables.weights[0]
-        base = 128 if number.low < 0 else 0
-        data[codes.C_VALUES_AT] = np.repeat(np.array(tables.inputs) + base, CHANNEL_STEP).astype(np.uint8)
-        data[codes.C_DIGITS_AT] = (
-            (np.arange(256)[:, None] >= np.array(tables.inputs[1:])[None] + base).sum(axis=1).astype(np.uint8)
-        )
-        data[codes.C_TABLES_AT] = tables.entries
-    else:
-        if form == codes.FOUR_BYTES:
-            data[codes.C_WEIGHTS_AT] = factors.astype(np.int8)
-            padding = 128 if number.low < 0 else 0
-            starts = -padding * totals
-        else:
-            data[codes.C_WEIGHTS_AT] = factors.astype(np.int16)
-            zero = padding = -(1 << 15) if number.high >= 1 << 15 else 0
-            starts = -zero * totals
-    laid = np.zeros((op.groups, tiles * columns), np.int64)
-    laid[:, :share] = starts.reshape(op.groups, share)
-    words = {codes.C_STARTS_AT: laid}
-    passed = -1
-    if after is not None:
-        steps_of: Any = after.op
-        limits, levels = rising_levels(steps_of, low, high)
-        if tables:
-            # acc = scale * sum + start is at least T where the sum is at least (T - start) / scale, rounded up.
-            limits = np.clip(-((start - limits) // scale), 0, int(tables.entries.max()) * steps + 1)
-        passed = limits.shape[1]
-        stored_levels = levels + (128 if steps_of.out.low < 0 else 0)
-        both = np.zeros((op.groups, tiles * columns, passed + 1, 2), np.int64)
-        both[:, :share, 1:, 0] = limits.reshape(op.groups, share, passed)
-        both[:, :share, :, 1] = stored_levels.reshape(op.groups, share, passed + 1)
-        both = np.moveaxis(both.reshape(op.groups, tiles, columns, passed + 1, 2), 2, 4)
-        if tables:
-            size = 4 * isa.lanes
-            order = np.arange(columns).reshape(-1, size // 2, 2).swapaxes(1, 2).ravel()
-            data[codes.C_THRESHOLDS_AT] = both[..., order].astype(np.int16)
-        else:
-            words[codes.C_THRESHOLDS_AT] = both
-    together = max(1, _TOGETHER // graph_pixels(result))
-    settings = {
-        codes.C_FORM: form, codes.C_ROWS: source.shape[0], codes.C_COLUMNS: source.shape[1], codes.C_TOP: top,
-        codes.C_LEFT: left, codes.C_PADDED_ROWS: padded[0], codes.C_PADDED_COLUMNS: padded[1],
-        codes.C_ROW_STRIDE: op.stride[0], codes.C_COLUMN_STRIDE: op.stride[1], codes.C_COLUMNS_OUT: result.shape[1],
-        codes.C_GROUPS: op.groups, codes.C_UNITS: units, codes.C_SHARE: share, codes.C_TILES: tiles,
-        codes.C_STEPS: steps, codes.C_RUNS: len(runs), codes.C_TOGETHER: together, codes.C_EACH: each,
-        codes.C_VALUES: len(tables.inputs) if tables else 0, codes.C_EACH_CHANNELS: each_channels,
-        codes.C_PADDING: padding, codes.C_ZERO: zero, codes.C_NO_DIGIT: no_digit, codes.C_SCALE: scale,
-        codes.C_START: start, codes.C_THRESHOLDS: passed,
-    }  # fmt: skip
-    for place, value in settings.items():
-        numbers[place] = value
-    data_at = parameters.data_at
-    for place, array in data.items():
-        numbers[place] = parameters.add(array) - data_at
-    words[codes.C_RUNS_AT] = np.array(runs)
-    words_at = parameters.words_at
-    ahead = rounded_up(codes.CONV_NUMBERS, ALIGNMENT // 4)
-    for place, array in words.items():
-        numbers[place] = ahead
-        ahead += rounded_up(array.size, ALIGNMENT // 4)
-    if (numbers < -(1 << 31)).any() or (numbers >= 1 << 31).any():
-        raise ModelError(f"node '{node.name}': the compiled engine takes parameters of less than 2 GiB")
-    parameters.add_words(numbers)
-    for array in words.values():
-        parameters.add_words(array)
-    room = together * padded[0] * padded[1] * op.groups * units * codes.UNIT_BYTES[form]
-    return (data_at, words_at), room + 2 * ALIGNMENT, together * graph_pixels(result) + 2 * TABLE_ROWS
-
-
-def graph_pixels(tensor: Tensor) -> int:
-    """Pixels of a tensor: all places that have channels."""
-    return tensor.size // tensor.shape[-1]
-
-
-# --- Other operators -------------------------------------------------------------------------------------------------
-
-
-def _pack_max_pool(graph: Graph, node: Node, parameters: _Parameters) -> tuple[int, int]:
-    op: Any = node.op
-    source, result = graph.tensors[node.inputs[0]], graph.tensors[node.name]
-    numbers = [*op.kernel, *op.stride, source.shape[1], result.shape[1]]
-    return 0, parameters.add_words(np.array(numbers))
-
-
-def _pack_function(graph: Graph, node: Node, parameters: _Parameters) -> tuple[int, int]:
-    """Add a function's table for all 256 bytes of each channel, of bytes or of words: where it starts."""
-    source, result = graph.tensors[node.inputs[0]], graph.tensors[node.name]
-    number = source.number
-    if number.bits > _TABLE_BITS:
+    number = result.number
+    if max(-int(low.min()), int(high.max())) >= _LIMIT:
         raise ModelError(
-            f"node '{node.name}': the compiled engine takes a {node.op.kind} of up to {_TABLE_BITS} bits here, its "
-            f"input is {number}"
+            f"node '{node.name}': the compiled engine takes sums of 32 bits, those of this linear may need more"
         )
-    base = -128 if number.low < 0 else 0
-    inputs = np.arange(256) + base
-    inputs = np.clip(inputs, number.low, number.high).astype(number.dtype)
-    table = FUNCTIONS[type(node.op)](node.op, np.repeat(inputs[:, None], source.shape[-1], axis=1)).T
-    if stored(result, node.name).words:
-        return 0, parameters.add_words(table)
-    return parameters.add((table.astype(np.int64) + (128 if result.number.low < 0 else 0)).astype(np.uint8)), 0
+    exact = number.signed and not number.bipolar and number.low <= low.min() and high.max() <= number.high
+    if not exact or op.shift.any() or op.bias.any():
+        number = INT32
+    conv = Conv(op.weight[:, None, None, :], weight_number=op.weight_number, out=number)
+    if number == result.number and exact and not op.shift.any() and not op.bias.any():
+        return [Part(node.name, node.inputs, node, conv)]
+    # No node can have this name.
+    sums = f"{node.name} sums"
+    tensors[sums] = Tensor(result.axes, result.shape, INT32)
+    return [Part(sums, node.inputs, node, conv), Part(node.name, (sums,), node)]
 
 
-def _pack_word_threshold(graph: Graph, node: Node, parameters: _Parameters) -> tuple[int, int]:
-    op: Any = node.op
-    number = graph.tensors[node.inputs[0]].number
-    ends = (np.full(len(op.threshold), end, np.int64) for end in (number.low, number.high))
-    limits, levels = rising_levels(op, *ends)
+def _image(tensor: Tensor, part: Part) -> Tensor:
+    """The image that a part's convolution takes: of a linear, its pixels one below the other."""
+    if isinstance(part.node.op, Conv):
+        return tensor
+    return Tensor((ROW, COLUMN, CHANNEL), (pixels_of(tensor), 1, tensor.shape[-1]), tensor.number)
+
+
+# --- Pointwise parts -------------------------------------------------------------------------------------------------
+
+
+def _ranges(tensor: Tensor) -> tuple[Int64, Int64]:
+    """Least and greatest value of each channel, by the format."""
+    channels = tensor.shape[-1]
+    return np.full(channels, tensor.number.low, np.int64), np.full(channels, tensor.number.high, np.int64)
+
+
+def _ends(number: Number, channels: int) -> list[Int64]:
+    return [np.full(channels, end, np.int64) for end in (number.low, number.high)]
+
+
+def _rounded(
+    op: Any, ends: tuple[Int64, Int64], weights: list[Int64], before: Int64 | None, after: Int64 | None
+) -> tuple[bool, list[Int64]]:
+    """Whether sums that are to be rounded may need more than 32 bits, and the numbers of their operation.
+
+    `ends`: least and greatest of the sums with `before`, each channel's; `after` is added to what is rounded.
+    """
+    shift = op.shift.astype(np.int64)
+    more = np.zeros(len(shift), np.int64) if after is None else after
+    half = (1 << np.minimum(shift, 31)) >> 1
+    low, high = (np.broadcast_to(end, shift.shape) for end in ends)
+    rounded = [((end + half) >> np.minimum(shift, 31)) + more for end in (low, high)]
+    wide = bool((shift > 31).any()) or any(
+        bool((values < -_LIMIT).any() or (values >= _LIMIT).any()) for values in (low, high + half, *rounded)
+    )
+    # No sum has more than 50 bits: behind 62 places each is 0.
+    numbers = [*weights, *([] if before is None else [before]), np.minimum(shift, 62)]
+    return wide, [*numbers, *([] if after is None else [after])]
+
+
+def _pack_pointwise(packing: "Packing", part: Part) -> Packed:
+    """Add the numbers of an operation, each a row of channels."""
+    op: Any = part.node.op
+    inputs = [packing.tensors[name] for name in part.inputs]
+    channels, number = inputs[0].shape[-1], packing.tensors[part.name].number
+    zeros, ends = np.zeros(channels, np.int64), _ends(number, channels)
+    wide = count = 0
+    rows: list[Int64] = []
+    if isinstance(op, Relu):
+        code = codes.RELU
+    elif isinstance(op, Add):
+        code, rows = codes.SUM, ends
+    elif isinstance(op, Gate):
+        code, rows = codes.GATE, [op.threshold]
+    elif isinstance(op, Threshold):
+        code, count = codes.STEPS, op.threshold.shape[1]
+        limits, levels = rising_levels(op, *_ranges(inputs[0]))
+        rows = [levels[:, 0]]
+        for k in range(count):
+            rows += [limits[:, k], levels[:, k + 1] - levels[:, k]]
+    elif isinstance(op, Prelu):
+        code = codes.SLOPE
+        wide, rows = _rounded(op, op.accumulator_range(*inputs), [op.weight], None, None)
+    elif isinstance(op, WeightedAdd):
+        code = codes.WEIGHTED
+        wide, rows = _rounded(op, op.accumulator_range(*inputs), list(op.weight), None, None)
+    else:
+        code = codes.SCALE
+        if isinstance(op, MultiplyAdd):
+            weight, before, after, range_ = op.weight, op.bias, zeros, op.accumulator_range(*inputs)
+        else:
+            source = packing.tensors[part.node.inputs[0]]
+            weight = op.weight if isinstance(op, Affine) else np.ones(channels, np.int64)
+            before, after, range_ = zeros, op.bias.astype(np.int64), op.accumulator_range(source)
+        wide, rows = _rounded(op, range_, [weight], before, after)
+    if code in (codes.SCALE, codes.SLOPE, codes.WEIGHTED):
+        code, rows = code + wide, [*rows, *ends]
+    laid = np.zeros((len(rows), rounded_up(channels, CHANNEL_STEP)), np.int64)
+    for i, row in enumerate(rows):
+        laid[i, :channels] = row
+    return Packed(codes.POINTWISE_PIXELS, 0, packing.parameters.add_words(laid), code, count)
+
+
+# --- Other parts -----------------------------------------------------------------------------------------------------
+
+
+def _pack_threshold(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    tensor = packing.tensors[part.inputs[0]]
+    if op.threshold.shape[1] <= _PASSED_MAX:
+        return _pack_pointwise(packing, part)
+    if tensor.number.bits <= TABLE_BITS:
+        return _pack_function(packing, part, lambda x: contract.threshold(x, op.threshold, op.rising, op.levels))
+    limits, levels = rising_levels(op, *_ranges(tensor))
     rows = np.concatenate([limits, levels], axis=1)
-    return 0, parameters.add_words(np.concatenate([[limits.shape[1]], rows.ravel()]))
+    numbers = np.concatenate([[limits.shape[1]], rows.ravel()])
+    return Packed(codes.WORD_THRESHOLD, 0, packing.parameters.add_words(numbers))
 
 
-FUNCTIONS: OperatorTable[Callable[..., Any]] = OperatorTable(
+def _pack_lut(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    if op.number.bits > TABLE_BITS:
+        raise ModelError(
+            f"node '{part.node.name}': the compiled engine takes a lut of up to {TABLE_BITS} bits here, its input is "
+            f"{op.number}"
+        )
+    return _pack_function(packing, part, lambda x: contract.lookup(x, op.table, op.rule, op.number))
+
+
+def _every_byte(tensor: Tensor) -> npt.NDArray[Any]:
+    """All 256 bytes as the values that are stored so, [256, channel]: what the format has not as the nearest it has."""
+    number = tensor.number
+    inputs = np.arange(256) + (-128 if number.low < 0 else 0)
+    held = np.clip(inputs, number.low, number.high).astype(number.dtype)
+    return np.repeat(held[:, None], tensor.shape[-1], axis=1)
+
+
+def _pack_function(packing: "Packing", part: Part, function: Callable[..., Any]) -> Packed:
+    """Add a function's table for all 256 bytes of each channel, of bytes or of words."""
+    number = packing.tensors[part.name].number
+    table = function(_every_byte(packing.tensors[part.inputs[0]])).T
+    if number.bits > TABLE_BITS:
+        return Packed(codes.BYTE_FUNCTION, 0, packing.parameters.add_words(table))
+    shifted = (table.astype(np.int64) + (128 if number.low < 0 else 0)).astype(np.uint8)
+    return Packed(codes.BYTE_FUNCTION, packing.parameters.add(shifted))
+
+
+def _pack_encode(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    source = packing.tensors[part.inputs[0]]
+    base = 128 if op.out.low < 0 else 0
+    channels, each = op.threshold.shape
+    data, limits = 0, op.threshold
+    if source.number.bits <= TABLE_BITS:
+        table = contract.encode(_every_byte(source), op.threshold, op.out).reshape(256, channels, each)
+        data = packing.parameters.add((table.swapaxes(0, 1).astype(np.int64) + base).astype(np.uint8))
+        limits = limits[:0]
+    numbers = np.concatenate([[each, op.out.low + base, op.out.high + base], limits.ravel()])
+    return Packed(codes.ENCODE, data, packing.parameters.add_words(numbers))
+
+
+def _window(packing: "Packing", part: Part) -> list[int]:
+    op: Any = part.node.op
+    source, result = packing.tensors[part.inputs[0]], packing.tensors[part.name]
+    return [*op.kernel, *op.stride, source.shape[1], result.shape[1]]
+
+
+def _pack_max_pool(packing: "Packing", part: Part) -> Packed:
+    return Packed(codes.MAX_POOL, 0, packing.parameters.add_words(np.array(_window(packing, part))))
+
+
+def _pack_sum_pool(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    return _pack_sums_of_windows(
+        packing, part, _window(packing, part), op.limits, op.divisor, op.rounding, op.out
+    )  # fmt: skip
+
+
+def _pack_sums_of_windows(
+    packing: "Packing", part: Part, window: list[int], limits: Number | None, divisor: int, rounding: Division,
+    out: Number,
+) -> Packed:  # fmt: skip
+    number = packing.tensors[part.inputs[0]].number
+    shift = before = negative = -1
+    # Half of the divisor, or all of it but one, is added to such a sum.
+    if divisor & (divisor - 1) == 0 and window[0] * window[1] * max(-number.low, number.high) + divisor < _LIMIT:
+        shift = divisor.bit_length() - 1
+        before = divisor // 2 if rounding is Division.HALF_UP else 0
+        negative = divisor - 1 if rounding is Division.ZERO else 0
+    least, greatest = (-_LIMIT, _LIMIT - 1) if limits is None else (limits.low, limits.high)
+    # The divisor's 32 bits have no sign.
+    signed = divisor if divisor < _LIMIT else divisor - 2 * _LIMIT
+    code = (Division.FLOOR, Division.HALF_UP, Division.ZERO).index(rounding)
+    numbers = [limits is not None, least, greatest, signed, code, out.low, out.high, shift, before, negative]
+    return Packed(codes.SUM_POOL, 0, packing.parameters.add_words(np.array([*window, *numbers])))
+
+
+def _pack_pool(packing: "Packing", part: Part) -> Packed:
+    """A window of one row, as long as there are tokens."""
+    op: Any = part.node.op
+    window, number = [1, op.tokens, 1, op.tokens, op.tokens, 1], packing.tensors[part.name].number
+    return _pack_sums_of_windows(packing, part, window, None, op.tokens, Division.HALF_UP, number)
+
+
+def _pack_concat(_packing: "Packing", _part: Part) -> Packed:
+    return Packed(codes.CONCAT)
+
+
+def _pack_flatten(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    shape = packing.tensors[part.inputs[0]].shape
+    value = np.arange(np.prod(shape)).reshape(shape).transpose(op.order).ravel()
+    pixel, channel = np.divmod(value, shape[-1])
+    places = pixel * rounded_up(shape[-1], CHANNEL_STEP) + channel
+    return Packed(codes.FLATTEN, 0, packing.parameters.add_words(places))
+
+
+def _pack_ordered_linear(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    # Behind 33 places a product of 32 bits is 0.
+    rows = np.concatenate([op.bias[:, None], np.minimum(op.shift, 40)[:, None], op.weight], axis=1, dtype=np.int64)
+    numbers = np.concatenate([[op.out.low, op.out.high], rows.ravel()])
+    return Packed(codes.ORDERED_LINEAR, 0, packing.parameters.add_words(numbers))
+
+
+def _pack_argmax(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    return Packed(codes.ARGMAX, 0, packing.parameters.add_words(np.array([op.classes])))
+
+
+def _pack_sums(packing: "Packing", part: Part) -> Packed:
+    """Add a convolution's parameters, and once more with each threshold that may be done to its sums."""
+    followers = [p for p in packing.parts if part.name in p.inputs and _is_passed(p)]
+    assert part.conv is not None
+    source = _image(packing.tensors[part.inputs[0]], part)
+    found = []
+    for after in (None, *followers):
+        op: Any = None if after is None else after.node.op
+        where = pack_conv(
+            part.node.name, part.conv, source, op, packing.values[part.inputs[0]], packing.isa, packing.parameters
+        )
+        packing.units, packing.places = max(packing.units, where.units), max(packing.places, where.places)
+        found.append(Packed(codes.CONV, where.bytes, where.words))
+        if after is not None:
+            packing.at[part.name, after.name] = found[-1]
+    return found[0]
+
+
+def _is_passed(part: Part) -> bool:
+    """Whether a part is thresholds that may be done to a convolution's sums in registers."""
+    op = part.node.op
+    return isinstance(op, Threshold) and op.threshold.shape[1] <= _PASSED_MAX and op.out.bits <= 8
+
+
+PACK: OperatorTable[Callable[["Packing", Part], Packed]] = OperatorTable(
     "the compiled engine beside convolutions",
     {
-        Threshold: lambda op, x: contract.threshold(x, op.threshold, op.rising, op.levels),
-        Lut: lambda op, x: contract.lookup(x, op.table, op.rule, op.number),
-        Relu: lambda _, x: contract.relu(x),
-        Affine: lambda op, x: contract.affine(x, op.weight, op.bias, op.shift, op.out),
-        **dict.fromkeys((Conv, MaxPool), NotTaken("because it is no function of one value")),
-        **dict.fromkeys((Linear, Add, Pool, *FEATURE_MAPS), NotTaken("because it has no kernel of it there")),
+        Conv: _pack_sums,
+        Threshold: _pack_threshold,
+        Lut: _pack_lut,
+        Encode: _pack_encode,
+        MaxPool: _pack_max_pool,
+        SumPool: _pack_sum_pool,
+        Pool: _pack_pool,
+        Concat: _pack_concat,
+        Flatten: _pack_flatten,
+        OrderedLinear: _pack_ordered_linear,
+        Argmax: _pack_argmax,
+        Rescale: NotTaken("because it has no kernel of its roundings"),
+        Pad: NotTaken("because only a conv pads images there"),
+        **dict.fromkeys((Linear, Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate), _pack_pointwise),
     },
 )
-"""The function of an operator of one value, of the record and the values."""
+"""The function that adds the parameters of a part, by its operator; of a linear, those of its rounding."""
 
 
 def is_pixels(graph: Graph) -> bool:
     """Whether a graph has an operator that only programs over pixels have kernels of."""
-    return any(isinstance(node.op, Conv | MaxPool | Threshold) for node in graph.nodes)
+    return any(isinstance(node.op, (Conv, MaxPool, Threshold, *FEATURE_MAPS)) for node in graph.nodes)
 
 
-def _is_passed(graph: Graph, node: Node) -> bool:
-    """Whether a node's thresholds may be done to the sums of the convolution before it."""
-    op = node.op
-    if not isinstance(op, Threshold) or node.inputs[0] == INPUT or op.threshold.shape[1] > _PASSED_MAX:
-        return False
-    return isinstance(graph.by_name[node.inputs[0]].op, Conv) and op.out.bits <= 8
+@dataclass
+class Packing:
+    """Parameters as they are packed, of a graph's parts and tensors; `values`: those of each tensor, where few."""
+
+    isa: Isa
+    parts: tuple[Part, ...]
+    tensors: dict[str, Tensor]
+    values: dict[str, Values | None]
+    parameters: Parameters
+    at: dict[tuple[str, ...], Packed]
+    units: int = ALIGNMENT
+    places: int = ALIGNMENT
 
 
 def pack_pixels(graph: Graph, isa: Isa) -> PackedPixels:
     """A graph's parameters for one instruction set; ModelError, naming the node, for what has no kernel."""
-    parameters = _Parameters()
-    at: dict[tuple[str, ...], tuple[int, int]] = {}
-    units = places = ALIGNMENT
-    values = values_of(graph)
-    for name, tensor in graph.tensors.items():
-        stored(tensor, name)
-    for node in graph.nodes:
-        if isinstance(node.op, Conv):
-            followers = [n for n in graph.nodes if node.name in n.inputs and _is_passed(graph, n)]
-            for after in (None, *followers):
-                where, room, count = _pack_conv(graph, node, after, values[node.inputs[0]], isa, parameters)
-                at[(node.name,) if after is None else (node.name, after.name)] = where
-                units, places = max(units, room), max(places, count)
-        elif isinstance(node.op, MaxPool):
-            at[(node.name,)] = _pack_max_pool(graph, node, parameters)
-        elif isinstance(node.op, Threshold) and graph.tensors[node.inputs[0]].number.bits > _TABLE_BITS:
-            at[(node.name,)] = _pack_word_threshold(graph, node, parameters)
-        else:
-            try:
-                FUNCTIONS[type(node.op)]
-            except ModelError as error:
-                raise ModelError(f"node '{node.name}': {error}") from None
-            at[(node.name,)] = _pack_function(graph, node, parameters)
-    data = aligned(np.concatenate([*parameters.data, np.zeros(ALIGNMENT, np.uint8)]))
-    words = aligned(np.concatenate([*parameters.words, np.zeros(ALIGNMENT, np.int32)]).view(np.uint8)).view(np.int32)
-    return PackedPixels(data, words, at, rounded_up(units, ALIGNMENT), places)
+    parts, tensors = parts_of(graph)
+    greatest = max(stored(tensor, name).bytes(1) for name, tensor in tensors.items())
+    packing = Packing(isa, parts, tensors, values_of(graph), Parameters(), {})
+    for part in parts:
+        try:
+            pack = _pack_sums if part.conv is not None else PACK[type(part.node.op)]
+        except ModelError as error:
+            raise ModelError(f"node '{part.node.name}': {error}") from None
+        packing.at[part.name,] = pack(packing, part)
+    data, words = packing.parameters.gathered()
+    units = rounded_up(packing.units, ALIGNMENT)
+    return PackedPixels(data, words, parts, tensors, packing.at, units, packing.places, greatest)
 
 
-def fuse_pixels(graph: Graph, taps: tuple[str, ...]) -> tuple[PixelStep, ...]:
+class Products(NamedTuple):
+    """The products of a convolution or linear: their `form`, and how many each step of a value takes `together`.
+
+    `lookups`: those of an image, 0 where products are multiplied.
+    """
+
+    node: str
+    form: str
+    together: int
+    lookups: int = 0
+
+
+_FORMS = {
+    codes.FOUR_BYTES: "multiplied as bytes", codes.TWO_NUMBERS: "multiplied in 16 bits", codes.LOOKED_UP: "looked up",
+}  # fmt: skip
+
+
+def products_of(graph: Graph, isa: Isa) -> list[Products]:
+    """The products of each convolution and linear of a graph over pixels, in order; ModelError as `parts_of`."""
+    parts, tensors = parts_of(graph)
+    values, found = values_of(graph), []
+    for part in parts:
+        if part.conv is not None:
+            source = part.inputs[0]
+            form, each, tables = form_of(part.conv, tensors[source].number, values[source], isa)
+            lookups = 0 if tables is None else tensors[part.name].size * steps_of(part.conv, each)
+            found.append(Products(part.node.name, _FORMS[form], each, lookups))
+    return found
+
+
+# --- Programs --------------------------------------------------------------------------------------------------------
+
+
+def fuse_pixels(packed: PackedPixels, taps: tuple[str, ...]) -> tuple[PixelStep, ...]:
     """The steps that have to be computed for `taps`."""
     needed = set(taps)
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    nodes = [node for node in graph.nodes if node.name in needed]
-    readers: dict[str, list[Node]] = {}
-    for node in nodes:
-        for name in set(node.inputs):
-            readers.setdefault(name, []).append(node)
-    steps: list[PixelStep] = []
-    taken: set[str] = set()
-    for node in nodes:
-        if node.name in taken:
-            continue
-        after = readers.get(node.name, [])
-        if isinstance(node.op, Conv) and node.name not in taps and len(after) == 1 and _is_passed(graph, after[0]):
-            taken.add(after[0].name)
-            steps.append(PixelStep((node, after[0])))
-        else:
-            steps.append(PixelStep((node,)))
-    order = {node.name: i for i, node in enumerate(nodes)}
-    return tuple(sorted(steps, key=lambda step: order[step.name]))
+    for part in reversed(packed.parts):
+        if part.name in needed:
+            needed.update(part.inputs)
+    parts = [part for part in packed.parts if part.name in needed]
+    readers = Counter(name for part in parts for name in set(part.inputs))
+    order = {part.name: i for i, part in enumerate(parts)}
+    steps: dict[str, list[Part]] = {}
+    for part in parts:
+        mine = [part]
+        for name in dict.fromkeys(part.inputs):
+            if name not in steps or name in taps or readers[name] > 1:
+                continue
+            before = steps[name]
+            passed = len(before) == 1 and (name, part.name) in packed.at
+            if passed or all(_is_pointwise(packed, p) for p in (part, *before)):
+                mine = steps.pop(name) + mine
+                if passed:
+                    break
+        steps[part.name] = sorted(mine, key=lambda p: order[p.name])
+    return tuple(PixelStep(tuple(found)) for found in steps.values())
 
 
-def lower_pixels(graph: Graph, packed: PackedPixels, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
+def _is_pointwise(packed: PackedPixels, part: Part) -> bool:
+    return packed.at[part.name,].code == codes.POINTWISE_PIXELS
+
+
+def _operations(
+    step: PixelStep, packed: PackedPixels, layout: dict[str, Stored], offsets: dict[str, int]
+) -> tuple[list[list[int]], int]:
+    """The operations of a pointwise step, and how many buffers they need. `offsets`: where tensors start."""
+    uses = Counter(name for part in step.parts for name in set(part.inputs))
+    buffer_of: dict[str, int] = {}
+    free: list[int] = []
+    count = 0
+    found = []
+
+    def take() -> int:
+        nonlocal count
+        if free:
+            return free.pop()
+        count += 1
+        return count - 1
+
+    for part in step.parts:
+        for name in dict.fromkeys(part.inputs):
+            if name not in buffer_of:
+                buffer_of[name] = take()
+                tensor = layout[name]
+                found.append(
+                    [codes.FROM_ARENA, 0, 0, buffer_of[name], offsets[name], tensor.words, tensor.signed]
+                )  # fmt: skip
+        a, b = buffer_of[part.inputs[0]], buffer_of[part.inputs[-1]]
+        for name in set(part.inputs):
+            uses[name] -= 1
+            if not uses[name]:
+                free.append(buffer_of.pop(name))
+        # An operation may give what it takes: it reads each place before it writes there.
+        buffer_of[part.name] = take()
+        here = packed.at[part.name,]
+        found.append([here.operation, a, b, buffer_of[part.name], here.words, here.thresholds, 0])
+    result = layout[step.name]
+    found.append(
+        [codes.TO_ARENA, buffer_of[step.name], 0, 0, offsets[step.name], result.words, result.signed]
+    )  # fmt: skip
+    return found, count
+
+
+def lower_pixels(packed: PackedPixels, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
     """The steps that compute `taps` for so many images, `block` at a time."""
-    steps = fuse_pixels(graph, taps)
-    layout = {name: stored(tensor, name) for name, tensor in graph.tensors.items()}
-    last_use = {step.source: i for i, step in enumerate(steps)}
+    steps = fuse_pixels(packed, taps)
+    tensors = packed.tensors
+    layout = {name: stored(tensor, name) for name, tensor in tensors.items()}
+    last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     sizes = [layout[INPUT].bytes(block)]
     slot_of = {INPUT: 0}
     free: list[int] = []
-    chosen = []
     starts: dict[str, int] = {}
     out = 0
     for i, step in enumerate(steps):
@@ -543,34 +623,34 @@ def lower_pixels(graph: Graph, packed: PackedPixels, taps: tuple[str, ...], imag
             slot = len(sizes)
             sizes.append(size)
         slot_of[step.name] = slot
-        chosen.append((slot_of[step.source], slot))
-        if last_use[step.source] == i:
-            free.append(slot_of[step.source])
+        free.extend(slot_of[name] for name in step.inputs if last_use[name] == i)
         if step.name not in last_use:
             free.append(slot)
         if step.name in taps:
             starts[step.name] = out
-            out += rounded_up(images * graph.tensors[step.name].nbytes, ALIGNMENT)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+            out += rounded_up(images * tensors[step.name].nbytes, ALIGNMENT)
+    places = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = {name: int(places[slot]) for name, slot in slot_of.items()}
     code = np.zeros((len(steps), codes.PIXEL_FIELDS), np.int64)
-    for i, (step, (source, slot)) in enumerate(zip(steps, chosen, strict=True)):
-        into, result = layout[step.source], layout[step.name]
+    operations: list[list[int]] = []
+    buffers = 1
+    for i, step in enumerate(steps):
+        into, result = layout[step.inputs[0]], layout[step.name]
+        key = tuple(part.name for part in step.parts)
+        where = packed.at[key[:1] if key not in packed.at else key]
+        numbers = where.bytes, where.words
+        if where.code == codes.POINTWISE_PIXELS:
+            added, count = _operations(step, packed, layout, offsets)
+            numbers, buffers = (len(operations), len(added)), max(buffers, count)
+            operations += added
         code[i] = (
-            _code(step.nodes[0], into), offsets[source], into.words, into.signed, offsets[slot], result.words,
-            result.signed, into.channels, result.channels, into.pixels, result.pixels,
-            *packed.at[tuple(node.name for node in step.nodes)], starts.get(step.name, -1),
-            graph.tensors[step.name].number.dtype.itemsize,
+            where.code, offsets[step.inputs[0]], offsets[step.inputs[-1]], into.words, into.signed,
+            offsets[step.name], result.words, result.signed, into.channels, result.channels, into.pixels,
+            result.pixels, *numbers, starts.get(step.name, -1), tensors[step.name].number.dtype.itemsize,
         )  # fmt: skip
-    return PixelProgram(steps, code, {name: starts[name] for name in taps}, out, int(offsets[-1]))
+    listed = np.array(operations, np.int64).reshape(-1, codes.OPERATION_FIELDS)
+    return PixelProgram(steps, code, listed, buffers, {name: starts[name] for name in taps}, out, int(places[-1]))
 
 
-def _code(node: Node, into: Stored) -> int:
-    if isinstance(node.op, Conv):
-        return codes.CONV
-    if isinstance(node.op, MaxPool):
-        return codes.MAX_POOL
-    return codes.WORD_THRESHOLD if into.words else codes.BYTE_FUNCTION
-
-
-SPARE_BYTES = 4 * TABLE_COLUMNS * 8
+SPARE_BYTES = 8 * TABLE_SUMS
 """Room for a tile of words."""

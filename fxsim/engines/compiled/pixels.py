@@ -11,9 +11,14 @@ where its format has up to 8 bits, so stored that the least of the format's nump
 import numpy as np
 
 from fxsim.engines.compiled.codes import (
+    ARGMAX,
     BYTE_FUNCTION,
+    CONCAT,
     CONV,
+    ENCODE,
+    FLATTEN,
     MAX_POOL,
+    ORDERED_LINEAR,
     P_BYTES,
     P_CHANNELS_IN,
     P_CHANNELS_OUT,
@@ -29,10 +34,15 @@ from fxsim.engines.compiled.codes import (
     P_TAP,
     P_TAP_SIZE,
     P_WORDS,
+    POINTWISE_PIXELS,
+    SUM_POOL,
 )
 from fxsim.engines.compiled.kernel import fence, now_ns
 from fxsim.engines.compiled.layout import round_up
-from fxsim.engines.compiled.windows import CHANNEL_STEP, convolve, max_pool
+from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
+from fxsim.engines.compiled.places import argmax, concat, encode, flatten, ordered_linear, sum_pool
+from fxsim.engines.compiled.pointwise import pointwise
+from fxsim.engines.compiled.windows import convolve, max_pool
 from fxsim.jit import njit
 
 
@@ -128,14 +138,15 @@ def _write(step, images, image, out_8, out_16, out_32, arena, arena_words):
 
 
 def compute_pixels(
-    isa, program, data, words, images_8, images_16, images_32, out_8, out_16, out_32, first, last, block, arena,
-    arena_words, units, units_16, places, spare, spent,
+    isa, program, operations, data, words, images_8, images_16, images_32, out_8, out_16, out_32, first, last, block,
+    arena, arena_words, units, units_16, places, spare, buffers, spent,
 ):  # fmt: skip
     """Run `program` on images `first` to `last` - 1, `block` at a time.
 
     `isa`: the instruction set. `data` uint8: tables, weights; `words` int32: numbers of the steps; `images_*`, flat:
     the images, of the view that has their values' size, the others empty; `out_*`: views of every tap for all images,
-    one after the other; `arena`, `arena_words`, `units`, `units_16`, `places`, `spare`: space of the calling thread.
+    one after the other; `arena`, `arena_words`, `units`, `units_16`, `places`, `spare`, `buffers`: space of the calling
+    thread. `operations`: those of pointwise steps, int64 [operations, OPERATION_FIELDS].
     `spent` int64 [steps + 2], or empty: see `kernel.compute`.
     """
     measured = len(spent) > 0
@@ -154,9 +165,23 @@ def compute_pixels(
             if op == CONV:
                 convolve(isa, step, here, data, words, arena, arena_words, units, units_16, places, spare)
             elif op == MAX_POOL:
-                max_pool(step, here, words, arena, arena_words)
+                max_pool(step, here, words, arena)
+            elif op == POINTWISE_PIXELS:
+                pointwise(step, operations, here, words, arena, buffers)
             elif op == BYTE_FUNCTION:
                 _byte_function(step, here, data, words, arena, arena_words)
+            elif op == SUM_POOL:
+                sum_pool(step, here, words, arena, arena_words)
+            elif op == ENCODE:
+                encode(step, here, data, words, arena, arena_words)
+            elif op == CONCAT:
+                concat(step, here, arena, arena_words)
+            elif op == FLATTEN:
+                flatten(step, here, words, arena, arena_words)
+            elif op == ORDERED_LINEAR:
+                ordered_linear(step, here, words, arena, arena_words)
+            elif op == ARGMAX:
+                argmax(step, here, words, arena, arena_words)
             else:
                 _word_threshold(step, here, words, arena, arena_words)
             if measured:

@@ -301,7 +301,6 @@ class Lowering(NamedTuple):
     range: Callable[..., Range] | None = None
 
 
-_NOT_TAKEN = NotTaken("because it has no kernel of it; the reference engine computes it")
 _PIXELS = NotTaken("because a graph that has it is lowered over pixels, not over tokens")
 
 LOWER: OperatorTable[Lowering] = OperatorTable(
@@ -323,10 +322,7 @@ LOWER: OperatorTable[Lowering] = OperatorTable(
         Lut: Lowering(Role.FUNCTION, _pack_lut, lambda *_: codes.TABLE, ranges.of_lut),
         Relu: Lowering(Role.FUNCTION, _pack_nothing, lambda *_: codes.RELU, ranges.of_relu),
         Add: Lowering(Role.SUM, _pack_nothing, lambda *_: codes.POINTWISE, ranges.of_add),
-        Conv: _PIXELS,
-        MaxPool: _PIXELS,
-        Threshold: _PIXELS,
-        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        **dict.fromkeys((Conv, MaxPool, Threshold, *FEATURE_MAPS), _PIXELS),
     },
 )
 """The lowering of each operator."""

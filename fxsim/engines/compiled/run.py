@@ -28,9 +28,9 @@ from fxsim.engines.compiled.pixel_program import (
     is_pixels,
     lower_pixels,
     pack_pixels,
-    stored,
 )
 from fxsim.engines.compiled.pixels import compute_pixels
+from fxsim.engines.compiled.pointwise import BUFFER_BYTES
 from fxsim.engines.compiled.program import Int64, Packed, Program, lower, pack
 from fxsim.graph import Graph, Model
 from fxsim.jit import compile_function, config, typeof, types
@@ -40,6 +40,9 @@ _BLOCK_BYTES = 160 << 10
 
 _PIXEL_BLOCK_BYTES = 256 << 10
 """Most bytes that the largest tensor of a block of images of pixels takes, where it is more than one image."""
+
+_PIXEL_BLOCK_IMAGES = 64
+"""Most images of such a block: as many as a convolution of one pixel takes together."""
 
 _KEPT_BYTES = (1 << 20, 1 << 30)
 """Results of so many bytes leave their memory to later ones: below, the allocator is as fast; above, it is too much."""
@@ -188,8 +191,8 @@ def _compute_pixels_function(isa: Isa) -> Callable[..., None]:
     images = (types.Array(kind, 1, "C", readonly=True) for kind in (types.uint8, types.int16, types.int32))
     number = types.int64
     signature = types.void(
-        typeof(isa.token), types.Array(types.int64, 2, "C"), uint8, int32, *images, uint8, int16, int32,
-        number, number, number, uint8, int32, uint8, int16, int64, uint8, int64,
+        typeof(isa.token), *[types.Array(types.int64, 2, "C")] * 2, uint8, int32, *images, uint8, int16, int32,
+        number, number, number, uint8, int32, uint8, int16, int64, uint8, uint8, int64,
     )  # fmt: skip
     return compile_function(compute_pixels, signature, f"the engine over pixels for {isa.name}")
 
@@ -261,11 +264,10 @@ class _Pixels(_Programs):
 
     def __init__(self, graph: Graph, isa: Isa) -> None:
         self._packed: PackedPixels = pack_pixels(graph, isa)
-        size = max(stored(tensor, name).bytes(1) for name, tensor in graph.tensors.items())
-        super().__init__(max(1, min(16, _PIXEL_BLOCK_BYTES // size)), isa)
+        super().__init__(max(1, min(_PIXEL_BLOCK_IMAGES, _PIXEL_BLOCK_BYTES // self._packed.greatest)), isa)
 
-    def _lower(self, graph: Graph, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
-        return lower_pixels(graph, self._packed, taps, images, block)
+    def _lower(self, _graph: Graph, taps: tuple[str, ...], images: int, block: int) -> PixelProgram:
+        return lower_pixels(self._packed, taps, images, block)
 
     def function(self) -> Callable[..., None]:
         return _compute_pixels_function(self.isa)
@@ -275,14 +277,16 @@ class _Pixels(_Programs):
     ) -> Callable[[int, int], None]:
         packed = self._packed
         arena, units, spare = space(program.arena), space(packed.units), space(SPARE_BYTES)
+        buffers = space(program.buffers * BUFFER_BYTES)
         places = np.zeros(packed.places, np.int64)
         flat = images.ravel()
         views = [flat.view(kind) if flat.itemsize == kind.itemsize else np.zeros(0, kind) for kind in _VIEWS]
 
         def work(first: int, last: int) -> None:
             compute(
-                self.isa.token, program.code, packed.data, packed.words, *views, *(out.view(kind) for kind in _VIEWS),
-                first, last, self.block, arena, arena.view(np.int32), units, units.view(np.int16), places, spare, spent,
+                self.isa.token, program.code, program.operations, packed.data, packed.words, *views,
+                *(out.view(kind) for kind in _VIEWS), first, last, self.block, arena, arena.view(np.int32), units,
+                units.view(np.int16), places, spare, buffers, spent,
             )  # fmt: skip
 
         return work

@@ -42,6 +42,8 @@ from fxsim.engines.compiled.codes import (
     C_TABLES_AT,
     C_THRESHOLDS,
     C_THRESHOLDS_AT,
+    C_TILE_COLUMNS,
+    C_TILE_LANES,
     C_TILES,
     C_TOGETHER,
     C_TOP,
@@ -73,15 +75,29 @@ from fxsim.engines.compiled.codes import (
 )
 from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_rows
 from fxsim.engines.compiled.layout import round_up
+from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, TILE_PIXELS_MAX
 from fxsim.engines.compiled.products import dot
-from fxsim.engines.compiled.vectors import I8, I16, I32, I64, broadcast, call, load, shuffle, splat, store, vector_of
+from fxsim.engines.compiled.vectors import (
+    I8,
+    I16,
+    I32,
+    I64,
+    broadcast,
+    call,
+    join,
+    load,
+    shuffle,
+    splat,
+    store,
+    vector_of,
+)
 from fxsim.engines.compiled.views import address_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
-TABLE_ROWS, TABLE_COLUMNS = 4, 64
-"""Pixels and outputs of a tile whose products are looked up."""
-CHANNEL_STEP = 16
-"""Channels that a pixel's row is padded to a multiple of."""
+TABLE_COLUMNS = 16, 32, 64
+"""Outputs that a tile may have whose products are looked up: the least that a group has no more of, or the most."""
+TABLE_SUMS = TILE_PIXELS_MAX * min(TABLE_COLUMNS)
+"""Its sums: pixels times outputs."""
 
 
 class Tile(NamedTuple):
@@ -225,18 +241,29 @@ _tile_products_narrow = _tile_products(wide=False)
 _tile_products_wide = _tile_products(wide=True)
 
 
-@intrinsic
-def _tile_tables(_typing, isa, tile):
-    """A tile by tables: TABLE_ROWS pixels x TABLE_COLUMNS outputs.
+def _tile_tables(columns):
+    """An intrinsic for a tile by tables: TABLE_SUMS / `columns` pixels x `columns` outputs.
 
     A unit is 16 bits: where its table lies, int8 [16] sums of 0 to 255 over a run. Weights are bytes 0 to 15,
-    [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even columns, then its
-    odd ones.
+    [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even lanes, then its
+    odd ones. A vector that is longer than `columns` has several pixels, one after the other.
     """
-    kind = isa_of(isa)
+
+    @intrinsic
+    def tile_of(_typing, isa, tile):
+        return _tables_of(isa_of(isa), columns, isa, tile)
+
+    return tile_of
+
+
+def _tables_of(kind, columns, isa, tile):
+    """The signature of `_tile_tables`' intrinsic for an instruction set, and what generates its code."""
     size = 4 * kind.lanes
-    vectors = TABLE_COLUMNS // size
+    vectors = max(1, columns // size)
+    # Pixels that a vector has.
+    per = max(1, size // columns)
     whole, half = vector_of(I8, size), vector_of(I16, size // 2)
+    own_lanes = min(size, columns)
     sixteen = vector_of(I8, TABLE_ENTRIES)
     name = "llvm.x86.avx512.pshuf.b.512" if size == 64 else "llvm.x86.avx2.pshuf.b"
 
@@ -244,46 +271,64 @@ def _tile_tables(_typing, isa, tile):
         tile = _parts(builder, arguments[1])
         if kind.name == "plain":
             return I64(0)
-        rows = _rows_at(builder, tile, TABLE_ROWS)
+        pixels = _rows_at(builder, tile, TABLE_SUMS // columns)
+        rows = [pixels[r : r + per] for r in range(0, len(pixels), per)]
         weights = cgutils.alloca_once_value(builder, tile.weights)
         table = _pointer(builder, tile.table)
-        undefined = ir.Constant(sixteen, ir.Undefined)
         zero = ir.Constant(half, None)
         # Of each vector of bytes the sums of its even and of its odd lanes.
         wide = [[cgutils.alloca_once_value(builder, zero) for _ in range(2 * vectors)] for _ in rows]
         narrow = [[cgutils.alloca_once(builder, whole) for _ in range(vectors)] for _ in rows]
         with cgutils.for_range(builder, tile.count) as run:
             offset, steps = _run(builder, tile, run.index, 2)
-            here = [_pointer(builder, builder.add(row, offset)) for row in rows]
+            here = [[_pointer(builder, builder.add(pixel, offset)) for pixel in row] for row in rows]
             for row in narrow:
                 for part in row:
                     builder.store(ir.Constant(whole, None), part)
             with cgutils.for_range(builder, steps) as step:
                 at = _pointer(builder, builder.load(weights))
-                across = [load(builder, at, (size * v,), whole, size) for v in range(vectors)]
+                across = [
+                    _repeated(builder, load(builder, at, (own_lanes * v,), vector_of(I8, own_lanes), own_lanes), per)
+                    for v in range(vectors)
+                ]
                 for r, row in enumerate(here):
-                    place = load(builder, row, (builder.mul(step.index, I64(2)),), I16, 2)
-                    entries = load(builder, table, (builder.zext(place, I64),), sixteen, TABLE_ENTRIES)
-                    entries = shuffle(builder, entries, undefined, [*range(TABLE_ENTRIES)] * (size // TABLE_ENTRIES))
+                    of_pixels = []
+                    for pixel in row:
+                        place = load(builder, pixel, (builder.mul(step.index, I64(2)),), I16, 2)
+                        found = load(builder, table, (builder.zext(place, I64),), sixteen, TABLE_ENTRIES)
+                        of_pixels.append(_repeated(builder, found, own_lanes // TABLE_ENTRIES))
+                    entries = of_pixels
+                    while len(entries) > 1:
+                        entries = [join(builder, *entries[i : i + 2]) for i in range(0, len(entries), 2)]
+                    (entries,) = entries
                     for v in range(vectors):
                         found = call(builder, name, whole, entries, across[v])
                         builder.store(builder.add(builder.load(narrow[r][v]), found), narrow[r][v])
-                builder.store(builder.add(builder.load(weights), I64(TABLE_COLUMNS)), weights)
-            for r in range(TABLE_ROWS):
+                builder.store(builder.add(builder.load(weights), I64(columns)), weights)
+            for r in range(len(rows)):
                 for v in range(vectors):
                     pairs = builder.bitcast(builder.load(narrow[r][v]), half)
-                    parts = builder.and_(pairs, splat(half, 255)), builder.lshr(pairs, splat(half, 8))
-                    for i, part in enumerate(parts):
+                    both = builder.and_(pairs, splat(half, 255)), builder.lshr(pairs, splat(half, 8))
+                    for i, more in enumerate(both):
                         total = wide[r][2 * v + i]
-                        builder.store(builder.add(builder.load(total), part), total)
+                        builder.store(builder.add(builder.load(total), more), total)
         sums = [[builder.load(total) for total in row] for row in wide]
+
+        def put(values, r, v, align):
+            """Store a vector's values, each pixel's to its own row."""
+            bytes_each = values.type.element.width // 8
+            for k in range(per):
+                own = (
+                    values if per == 1 else shuffle(builder, values, values, range(k * own_lanes, (k + 1) * own_lanes))
+                )
+                store(builder, own, _row_at(builder, tile, r * per + k), (bytes_each * size * v,), align)
 
         def put_bytes(found):
             for r, row in enumerate(found):
                 for v in range(vectors):
                     odd = builder.shl(row[2 * v + 1], splat(half, 8))
                     both = builder.or_(builder.and_(row[2 * v], splat(half, 255)), odd)
-                    store(builder, builder.bitcast(both, whole), _row_at(builder, tile, r), (size * v,))
+                    put(builder.bitcast(both, whole), r, v, 1)
 
         thresholds = builder.icmp_signed(">=", tile.passed, I64(0))
         with builder.if_else(thresholds) as (then, otherwise):
@@ -301,17 +346,26 @@ def _tile_tables(_typing, isa, tile):
 
                 with builder.if_else(builder.icmp_signed("!=", tile.words, I64(0))) as (words, bytes_):
                     with words:
-                        for r in range(TABLE_ROWS):
+                        for r in range(len(rows)):
                             for v in range(vectors):
-                                store(builder, values(r, v), _row_at(builder, tile, r), (4 * size * v,), 4)
+                                put(values(r, v), r, v, 4)
                     with bytes_:
-                        for r in range(TABLE_ROWS):
+                        for r in range(len(rows)):
                             for v in range(vectors):
-                                small = builder.trunc(builder.add(values(r, v), splat(words_kind, 128)), whole)
-                                store(builder, small, _row_at(builder, tile, r), (size * v,))
+                                put(builder.trunc(builder.add(values(r, v), splat(words_kind, 128)), whole), r, v, 1)
         return I64(0)
 
     return types.int64(isa, tile), generate
+
+
+def _repeated(builder, values, times):
+    """A vector's lanes, so many times."""
+    if times == 1:
+        return values
+    return shuffle(builder, values, values, [*range(values.type.count)] * times)
+
+
+_tile_tables_16, _tile_tables_32, _tile_tables_64 = (_tile_tables(columns) for columns in TABLE_COLUMNS)
 
 
 @intrinsic
@@ -367,26 +421,37 @@ def _places_of(_typing, y, x, count, values, values_count, each):
     return types.int64(y, x, count, values, values_count, each), generate
 
 
-@intrinsic
-def _greatest(_typing, y, x, rows, row, columns, column, count):
-    """Set `count` times CHANNEL_STEP bytes of y to the greatest at rows x columns places of x, so far apart."""
-    whole = vector_of(I8, CHANNEL_STEP)
+def _greatest(element):
+    """An intrinsic that finds the greatest of windows: of bytes, or of words.
 
-    def generate(_context, builder, _signature, arguments):
-        y, x, rows, row, columns, column, count = arguments
-        x, y = (_pointer(builder, at) for at in (x, y))
-        best = cgutils.alloca_once(builder, whole)
-        with cgutils.for_range(builder, count) as loop:
-            at = builder.mul(loop.index, I64(CHANNEL_STEP))
-            builder.store(ir.Constant(whole, None), best)
-            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
-                place = builder.mul(r.index, row), builder.mul(s.index, column), at
-                value, before = load(builder, x, place, whole, CHANNEL_STEP), builder.load(best)
-                builder.store(builder.select(builder.icmp_unsigned(">", value, before), value, before), best)
-            store(builder, builder.load(best), y, (at,), CHANNEL_STEP)
-        return I64(0)
+    It sets `count` times CHANNEL_STEP values of y to the greatest at rows x columns places of x, so many bytes apart.
+    """
+    whole = vector_of(element, CHANNEL_STEP)
+    size = element.width // 8
 
-    return types.int64(y, x, rows, row, columns, column, count), generate
+    @intrinsic
+    def greatest_of(_typing, y, x, rows, row, columns, column, count):
+        def generate(_context, builder, _signature, arguments):
+            y, x, rows, row, columns, column, count = arguments
+            x, y = (_pointer(builder, at) for at in (x, y))
+            best = cgutils.alloca_once(builder, whole)
+            with cgutils.for_range(builder, count) as loop:
+                at = builder.mul(loop.index, I64(CHANNEL_STEP * size))
+                builder.store(load(builder, x, (at,), whole, size), best)
+                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                    place = builder.mul(r.index, row), builder.mul(s.index, column), at
+                    value, before = load(builder, x, place, whole, size), builder.load(best)
+                    greater = (builder.icmp_unsigned if size == 1 else builder.icmp_signed)(">", value, before)
+                    builder.store(builder.select(greater, value, before), best)
+                store(builder, builder.load(best), y, (at,), size)
+            return I64(0)
+
+        return types.int64(y, x, rows, row, columns, column, count), generate
+
+    return greatest_of
+
+
+_greatest_bytes, _greatest_words = _greatest(I8), _greatest(I32)
 
 
 @njit
@@ -407,16 +472,21 @@ def _prepare(step, numbers, first, images, data, arena, arena_words, units, unit
     src, base, zero = step[P_SRC], -128 * step[P_SRC_SIGNED], numbers[C_ZERO]
     for image in range(images):
         for i in range(rows):
+            x = ((first + image) * rows + i) * columns
+            pixel = (image * numbers[C_PADDED_ROWS] + numbers[C_TOP] + i) * padded_columns + numbers[C_LEFT]
+            if form == LOOKED_UP and groups == 1 and channels == whole:
+                # No channel is padding, so that the pixels of a row are one run.
+                _places_of(
+                    address_of(units) + 2 * pixel * per, address_of(arena) + src + x * whole,
+                    columns * (whole // CHANNEL_STEP), address_of(data) + values, np.int64(numbers[C_VALUES]),
+                    np.int64(each),
+                )  # fmt: skip
+                continue
             for j in range(columns):
                 x = ((first + image) * rows + i) * columns + j
                 pixel = (image * numbers[C_PADDED_ROWS] + numbers[C_TOP] + i) * padded_columns + numbers[C_LEFT] + j
                 y = pixel * groups * per
-                if form == LOOKED_UP and groups == 1 and channels == whole:
-                    _places_of(
-                        address_of(units) + 2 * y, address_of(arena) + src + x * whole, whole // CHANNEL_STEP,
-                        address_of(data) + values, np.int64(numbers[C_VALUES]), np.int64(each),
-                    )  # fmt: skip
-                elif form == LOOKED_UP:
+                if form == LOOKED_UP:
                     for g in range(groups):
                         for u in range(per):
                             code, weight = 0, TABLE_ENTRIES
@@ -450,7 +520,11 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
     numbers = words[step[P_WORDS] :]
     form, groups, share = numbers[C_FORM], numbers[C_GROUPS], numbers[C_SHARE]
     looked_up = form == LOOKED_UP
-    rows, columns = (TABLE_ROWS, TABLE_COLUMNS) if looked_up else (tile_rows(isa), tile_columns(isa))
+    rows, columns = np.int64(tile_rows(isa)), np.int64(tile_columns(isa))
+    lanes = columns
+    if looked_up:
+        columns, lanes = np.int64(numbers[C_TILE_COLUMNS]), np.int64(numbers[C_TILE_LANES])
+        rows = TABLE_SUMS // columns
     unit = 2 if looked_up else 4
     channels, size = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP), 4 if step[P_DST_WORDS] else 1
     pixels, columns_out = step[P_PIXELS_OUT], numbers[C_COLUMNS_OUT]
@@ -460,16 +534,22 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
     bytes_at = address_of(data) + step[P_BYTES]
     numbers_at = address_of(words) + 4 * step[P_WORDS]
     weights_size = numbers[C_STEPS] * (1 if looked_up else 4) * columns
-    thresholds_size = (numbers[C_THRESHOLDS] + 1) * 2 * columns
+    thresholds_size = (numbers[C_THRESHOLDS] + 1) * 2 * lanes
     for first in range(0, images, numbers[C_TOGETHER]):
         here = min(images - first, numbers[C_TOGETHER])
         _prepare(step, numbers, first, here, data, arena, arena_words, units, units_16)
         count = here * pixels
-        for p in range(round_up(count, rows)):
-            q = min(p, count - 1)
-            i, j = q % pixels // columns_out, q % columns_out
-            row = q // pixels * numbers[C_PADDED_ROWS] + i * numbers[C_ROW_STRIDE]
-            places[p] = address_of(units) + (row * numbers[C_PADDED_COLUMNS] + j * numbers[C_COLUMN_STRIDE]) * pixel
+        p = 0
+        for image in range(here):
+            for i in range(pixels // columns_out):
+                row = image * numbers[C_PADDED_ROWS] + i * numbers[C_ROW_STRIDE]
+                place = address_of(units) + row * numbers[C_PADDED_COLUMNS] * pixel
+                for _ in range(columns_out):
+                    places[p] = place
+                    place += numbers[C_COLUMN_STRIDE] * pixel
+                    p += 1
+        for q in range(count, round_up(count, rows)):
+            places[q] = places[count - 1]
         for group in range(groups):
             for part in range(numbers[C_TILES]):
                 number = group * numbers[C_TILES] + part
@@ -493,7 +573,12 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
                         y, y_row, step[P_DST_WORDS], np.int64(numbers[C_SCALE]), np.int64(numbers[C_START]),
                     )  # fmt: skip
                     if looked_up:
-                        _tile_tables(isa, tile)
+                        if columns == 16:
+                            _tile_tables_16(isa, tile)
+                        elif columns == 32:
+                            _tile_tables_32(isa, tile)
+                        else:
+                            _tile_tables_64(isa, tile)
                     elif form == FOUR_BYTES:
                         _tile_products_narrow(isa, tile)
                     else:
@@ -505,26 +590,25 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
 
 
 @njit
-def max_pool(step, images, words, arena, arena_words):
+def max_pool(step, images, words, arena):
     """A step that takes the greatest of each window of a channel."""
     numbers = words[step[P_WORDS] :]
     whole = round_up(step[P_CHANNELS_IN], CHANNEL_STEP)
     rows, columns, columns_in = numbers[M_ROWS], numbers[M_COLUMNS], numbers[M_COLUMNS_IN]
+    # Bytes from a pixel to the next.
+    pixel = 4 * whole if step[P_SRC_WORDS] else whole
+    memory = address_of(arena)
     for image in range(images):
         for p in range(step[P_PIXELS_OUT]):
             i, j = p // numbers[M_COLUMNS_OUT] * numbers[M_ROW_STRIDE], p % numbers[M_COLUMNS_OUT]
-            x = (image * step[P_PIXELS_IN] + i * columns_in + j * numbers[M_COLUMN_STRIDE]) * whole
-            y = (image * step[P_PIXELS_OUT] + p) * whole
-            if not step[P_SRC_WORDS]:
-                _greatest(
-                    address_of(arena) + step[P_DST] + y, address_of(arena) + step[P_SRC] + x, np.int64(rows),
-                    np.int64(columns_in * whole), np.int64(columns), np.int64(whole), whole // CHANNEL_STEP,
-                )  # fmt: skip
-                continue
-            x, y = x + step[P_SRC] // 4, y + step[P_DST] // 4
-            for c in range(step[P_CHANNELS_IN]):
-                best = arena_words[x + c]
-                for r in range(rows):
-                    for s in range(columns):
-                        best = max(best, arena_words[x + (r * columns_in + s) * whole + c])
-                arena_words[y + c] = best
+            x = (
+                memory
+                + step[P_SRC]
+                + pixel * (image * step[P_PIXELS_IN] + i * columns_in + j * numbers[M_COLUMN_STRIDE])
+            )
+            y = memory + step[P_DST] + pixel * (image * step[P_PIXELS_OUT] + p)
+            size = np.int64(rows), columns_in * pixel, np.int64(columns), pixel, whole // CHANNEL_STEP
+            if step[P_SRC_WORDS]:
+                _greatest_words(y, x, *size)
+            else:
+                _greatest_bytes(y, x, *size)

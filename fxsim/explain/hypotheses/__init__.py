@@ -11,7 +11,7 @@ from functools import cache
 from types import FunctionType
 
 from fxsim.explain.case import Case, Change
-from fxsim.explain.hypotheses import few_bits, order, requantise, simple, table
+from fxsim.explain.hypotheses import few_bits, order, requantise, rescale, simple, table
 from fxsim.operators import (
     FEATURE_MAPS,
     Add,
@@ -26,6 +26,7 @@ from fxsim.operators import (
     OperatorTable,
     Pool,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
 )
@@ -58,6 +59,7 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Gate: (*few_bits.GATE, *order.HYPOTHESES),
         Flatten: (*few_bits.FLATTEN, *order.HYPOTHESES),
         SumPool: (*few_bits.SUM_POOL, *order.HYPOTHESES),
+        Rescale: (*rescale.RESCALE, *order.HYPOTHESES),
     },
 )
 """From an operator: its hypotheses, the simplest first."""

@@ -25,9 +25,11 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -180,6 +182,24 @@ def _ordered_linear(graph: Graph, node: Node) -> Body:
     return Body("ordered_linear.c.j2", {"rows": rows, "inputs": inputs, "outputs": outputs})
 
 
+def _rescale(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Rescale)
+    (x,) = graph.inputs_of(node)
+    values: dict[str, int | str] = {
+        "rows": x.size // x.shape[-1],
+        "channels": x.shape[-1],
+        "rounding": str(op.rounding),
+    }
+    return Body("rescale.c.j2", values)
+
+
+def _pad(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Pad)
+    return Body("pad.c.j2", {**_image(graph, node), "top": op.padding[0], "left": op.padding[1]})
+
+
 def _argmax(graph: Graph, node: Node) -> Body:
     op = node.op
     assert isinstance(op, Argmax)
@@ -195,7 +215,7 @@ BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode,
         MultiplyAdd: _channelwise("multiply_add.c.j2"), WeightedAdd: _channelwise("weighted_add.c.j2"),
         Prelu: _channelwise("prelu.c.j2"), Gate: _channelwise("gate.c.j2"), Concat: _concat, Flatten: _flatten,
-        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
     },
 )  # fmt: skip
 """The body of each operator's C function."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fxsim.contract import Division, Pair, TableRule, Tensor, bits_needed
+from fxsim.contract import Division, Pair, Rounding, TableRule, Tensor, bits_needed
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
@@ -32,9 +32,11 @@ from fxsim.operators import (
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -514,6 +516,66 @@ def _ordered_linear(builder: _Builder, node: Node) -> None:
     builder.narrow(acc, name)
 
 
+def _pad(builder: _Builder, node: Node) -> None:
+    """The image within its constants: what is inside is chosen by a mask, as Pad takes one number for all channels."""
+    op = node.op
+    assert isinstance(op, Pad)
+    name, (rows, columns, _) = node.name, builder.graph.shapes[node.name]
+    top, left, bottom, right = op.padding
+    ends = builder.sizes(0, top, left, 0, 0, bottom, right, 0)
+    wide = builder.apply("Pad", (builder.int32(node.inputs[0]), ends), f"{name}/zeros")
+    inside = np.zeros((rows, columns, 1), np.bool_)
+    inside[top : rows - bottom, left : columns - right] = True
+    mask, value = builder.tensor(f"{name}/inside", inside), builder.tensor(f"{name}/value", op.value)
+    builder.narrow(builder.apply("Where", (mask, wide, value), f"{name}/padded"), name)
+
+
+def _rescale(builder: _Builder, node: Node) -> None:
+    """The product in int64, divided by 2^s with its rest; what the rest makes of the quotient is the rounding's."""
+    op = node.op
+    assert isinstance(op, Rescale)
+    name = node.name
+    wide = builder.apply("Cast", node.inputs, f"{name}/int64", to=TensorProto.INT64)
+    multiplier = builder.tensor(f"{name}/multiplier", op.multiplier.astype(np.int64))
+    moved = builder.apply("Add", (wide, builder.tensor(f"{name}/addend", op.addend.astype(np.int64))), f"{name}/sum")
+    value = builder.apply("Mul", (moved, multiplier), f"{name}/product")
+    shift = op.shift.astype(np.int64)
+    if op.rounding is Rounding.DOUBLE:
+        first = np.minimum(shift, 31)
+        value = _quotient(builder, value, first, Rounding.HALF_UP, f"{name}/first")
+        value = _quotient(builder, value, shift - first, Rounding.HALF_AWAY, f"{name}/second")
+    else:
+        value = _quotient(builder, value, shift, op.rounding, name)
+    bias = builder.tensor(f"{name}/bias", op.bias.astype(np.int64))
+    builder.saturate(builder.apply("Add", (value, bias), f"{name}/biased"), np.int64, name)
+
+
+def _quotient(builder: _Builder, value: str, shift: Array, rounding: Rounding, what: str) -> str:
+    """An int64 tensor of at most 62 bits divided by 2^shift, 0 to 62 for each channel, and rounded; its name."""
+    divisor = builder.tensor(f"{what}/divisor", np.int64(1) << shift)
+    # What is over is never negative, so that what is left divides exactly.
+    over = builder.apply("Mod", (value, divisor), f"{what}/over")
+    whole = builder.apply("Sub", (value, over), f"{what}/whole")
+    floor = builder.apply("Div", (whole, divisor), f"{what}/floor")
+    if rounding is Rounding.FLOOR:
+        return floor
+    twice = builder.apply("Add", (over, over), f"{what}/twice")  # below 2^63
+    if rounding is Rounding.HALF_UP:
+        up = builder.apply("GreaterOrEqual", (twice, divisor), f"{what}/up")
+    else:
+        beyond = builder.apply("Greater", (twice, divisor), f"{what}/beyond")
+        tie = builder.apply("Equal", (twice, divisor), f"{what}/tie")
+        if rounding is Rounding.HALF_EVEN:
+            odd = builder.apply("Mod", (floor, builder.scalar(2, np.int64)), f"{what}/odd")
+            upper = builder.apply("Greater", (odd, builder.scalar(0, np.int64)), f"{what}/upper")
+        else:
+            upper = builder.apply("GreaterOrEqual", (value, builder.scalar(0, np.int64)), f"{what}/upper")
+        broken = builder.apply("And", (tie, upper), f"{what}/broken")
+        up = builder.apply("Or", (beyond, broken), f"{what}/up")
+    more = builder.apply("Cast", (up,), f"{what}/more", to=TensorProto.INT64)
+    return builder.apply("Add", (floor, more), f"{what}/quotient")
+
+
 def _argmax(builder: _Builder, node: Node) -> None:
     op = node.op
     assert isinstance(op, Argmax)
@@ -533,6 +595,6 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
-        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
+        SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
     },
 )  # fmt: skip

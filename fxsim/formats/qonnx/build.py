@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Sign, Tensor, bits_needed, worst_case_sums
-from fxsim.contract.number import BIPOLAR, INT16, INT32
+from fxsim.contract.number import BIPOLAR, INT8, INT16, INT32, UINT8
 from fxsim.errors import ModelError
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, UndecidedError, passed, slope
 from fxsim.formats.qonnx.values import Array, Constant, Flow, NotTakenError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.graph.graph import VALUES_MAX
-from fxsim.operators import Conv, MaxPool, Operator, SumPool, Threshold, WeightedAdd
+from fxsim.operators import Conv, MaxPool, Operator, Pad, SumPool, Threshold, WeightedAdd
 
 AXES = (ROW, COLUMN, CHANNEL)
 STEPS_MAX = 255
@@ -41,15 +41,34 @@ class NearTie:
         return f"{self.node} channel {self.channel} step {self.step} at {self.integer}: {self.distance:.2g}"
 
 
+@dataclass(frozen=True)
+class Product:
+    """The parts of the sums of a product: the scale of its inputs, those of its weights, and its bias, by output.
+
+    `inside`: what the inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
+    """
+
+    scale: Fraction
+    scales: list[Fraction]
+    inside: list[int] | None
+    bias: list[Fraction]
+    stream: Flow
+
+
 @dataclass
 class Builder:
-    """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties."""
+    """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties.
+
+    `products`: by tap; `requantised`: how many results were brought to 8 bits by multipliers (True) and by thresholds.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     input: Tensor | None = None
     about_input: str = ""
     origins: dict[str, str] = field(default_factory=dict)
     near: list[NearTie] = field(default_factory=list)
+    products: dict[str, Product] = field(default_factory=dict)
+    requantised: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     _counts: dict[str, int] = field(default_factory=dict)
     _values: int = 0
 
@@ -69,6 +88,21 @@ class Builder:
         if self._values > VALUES_MAX:
             raise NotTakenError(f"with it an image takes more than {VALUES_MAX:,} values")
         self.nodes.append(Node(name, op, (x.tap,)))
+        self.origins[name] = origin
+        return name, tensor
+
+    def join(self, name: str, op: Operator, x: Flow, r: Flow, origin: str) -> tuple[str, Tensor]:
+        """A node that reads two streams' tensors; its name and tensor. NotTakenError where it cannot take them."""
+        assert x.tap is not None
+        assert r.tap is not None
+        try:
+            tensor = op.result(x.tensor, r.tensor)
+        except ModelError as error:
+            raise NotTakenError(str(error)) from None
+        self._values += tensor.size
+        if self._values > VALUES_MAX:
+            raise NotTakenError(f"with it an image takes more than {VALUES_MAX:,} values")
+        self.nodes.append(Node(name, op, (x.tap, r.tap)))
         self.origins[name] = origin
         return name, tensor
 
@@ -97,9 +131,7 @@ class Builder:
         if len(set(affine.scale)) > 1:
             raise NotTakenError("its inputs have a scale for each channel, expected one for all")
         if any(padding) and any(affine.offset):
-            raise NotTakenError(
-                "it pads an image whose zero is no 0 of its integers (zero point): needs a value to pad with"
-            )
+            x, padding = self._padded(x, affine, padding, origin), (0, 0, 0, 0)
         outputs = weight.shape[0]
         flat = weight.moved(lambda a: a.reshape(outputs, -1))
         integers = _integers(flat.array)
@@ -115,23 +147,49 @@ class Builder:
         added = [Fraction(v) for v in bias.fractions()] if bias is not None else [_ZERO]
         if len(added) not in (1, outputs):
             raise NotTakenError(f"its bias has {len(added)} numbers, expected {outputs}")
-        offsets = []
+        offsets, insides = [], []
         for o in range(outputs):
             first = (o // share) * each if share else 0
             inside = sum(
                 (int(totals[o, c]) * affine.of(first + c)[1] for c in range(each) if affine.of(first + c)[1]), _ZERO
             )
+            insides.append(inside)
             offsets.append(scales[o] * inside + added[o if len(added) > 1 else 0])
-        shaped = integers.reshape(weight.shape).astype(np.int8)
+        shaped = integers.reshape(weight.shape)
         low, high = worst_case_sums(shaped.reshape(outputs, -1), x.tensor.number)
         out = _sum_number(int(low.min()), int(high.max()))
-        op = _made(lambda: Conv(shaped, stride, padding, dilation, groups, _weight_number(shaped), out))
-        name, tensor = self.add(self.name("conv"), op, x, origin)
+
+        def convolved(part: Array, what: str) -> tuple[str, Tensor]:
+            kernel = part.astype(np.int8)
+            op = _made(lambda: Conv(kernel, stride, padding, dilation, groups, _weight_number(kernel), out))
+            return self.add(self.name("conv"), op, x, what)
+
+        within = np.clip(shaped, INT8.low, INT8.high)
+        name, tensor = convolved(within, origin)
+        if (within != shaped).any():
+            # Weights of 9 bits, which those without a sign are less their zero point: what is beyond 8 bits by itself.
+            part, rest = (replace(x, tap=n, tensor=t) for n, t in ((name, tensor), convolved(shaped - within, origin)))
+            ones = np.ones((2, outputs), np.int16)
+            add = _made(lambda: WeightedAdd(ones, np.zeros(outputs, np.uint8), 1 + INT32.bits, out))
+            name, tensor = self.join(self.name("add"), add, part, rest, origin)
         # The least and greatest that inputs can give, of which formats may have more.
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
-        return Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+        found = Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
+        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, found)
+        return found
+
+    def _padded(self, x: Flow, affine: Affine, padding: Padding, origin: str) -> Flow:
+        """An image with its zero around it, which is no 0 of its integers: its zero point."""
+        zeros = [-affine.of(c)[1] / affine.of(c)[0] for c in range(x.channels)]
+        if any(zero.denominator != 1 or abs(zero) > INT32.high for zero in zeros):
+            raise NotTakenError("it pads an image whose zero is no integer of its scale: needs a whole zero point")
+        value = np.array([int(zero) for zero in zeros], np.int32)
+        op = _made(lambda: Pad(value, padding))
+        name, tensor = self.add(self.name("pad"), op, x, f"{origin}, padded")
+        low, high = min(x.low, int(value.min())), max(x.high, int(value.max()))
+        return replace(x, tap=name, tensor=tensor, low=low, high=high, padding=(0, 0, 0, 0))
 
     # --- Windows -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +201,7 @@ class Builder:
         if any(isinstance(step, Affine) and min(step.scale) < 0 for step in x.steps):
             raise NotTakenError("a scale before it is negative, so that the greatest is the least integer")
         op = _made(lambda: MaxPool(kernel, stride))
-        name, tensor = self.add(self.name("pool"), op, x, origin)
+        name, tensor = self.add(self.name("pool"), op, x, origin + _moved(x))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
         return replace(x, tap=name, tensor=tensor, index=index)
 
@@ -176,7 +234,8 @@ class Builder:
             math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator
         )
         if not unit or max(abs(a / unit), abs(b / unit)) > INT16.high:
-            raise NotTakenError("its inputs' scales have no common measure: they need one scale, or a quantiser each")
+            # Their quantiser may still part all pairs exactly.
+            return replace(x, tap=None, parts=(x, r))
         parts = int(a / unit), int(b / unit)
         ends = [sorted((p * n.low, p * n.high)) for p, n in zip(parts, (x.tensor.number, r.tensor.number), strict=True)]
         low, high = ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]
@@ -185,13 +244,7 @@ class Builder:
             raise NotTakenError("its sums need more than 16 bits")
         weight = np.repeat(np.array(parts, np.int16)[:, None], x.channels, axis=1)
         op = _made(lambda: WeightedAdd(weight, np.zeros(x.channels, np.uint8), out=number))
-        try:
-            tensor = op.result(x.tensor, r.tensor)
-        except ModelError as error:
-            raise NotTakenError(str(error)) from None
-        name = self.name("add")
-        self.nodes.append(Node(name, op, (x.tap, r.tap)))
-        self.origins[name] = origin
+        name, tensor = self.join(self.name("add"), op, x, r, origin)
         count = max(len(first.offset), len(second.offset))
         offsets = tuple(first.of(c)[1] + second.of(c)[1] for c in range(count))
         steps = Affine((unit,) * count, offsets)
@@ -273,6 +326,22 @@ def number_of(integers: set[int]) -> Number:
     return Number(max(1, max(integers).bit_length()), Sign.UNSIGNED)
 
 
+def _moved(x: Flow) -> str:
+    """The number that is added to codes of the file where they are kept as others, in words."""
+    if len(x.steps) != 1 or not isinstance(x.steps[0], Affine):
+        return ""
+    affine = x.steps[0]
+    if set(affine.scale) != {_ONE} or len(set(affine.offset)) != 1 or affine.offset[0].denominator != 1:
+        return ""
+    return f" + {-int(affine.offset[0])}"
+
+
+def _whole(numbers: list[Fraction], unit: Fraction) -> list[int] | None:
+    """Numbers in a unit, where all are whole numbers of it."""
+    found = [number / unit for number in numbers]
+    return [int(number) for number in found] if all(number.denominator == 1 for number in found) else None
+
+
 def _made(make: Callable[[], Operator]) -> Operator:
     """An operator; NotTakenError where it may not exist."""
     try:
@@ -318,12 +387,12 @@ def _exact_in_float(x: Flow, channel: int, boundary: Boundary, integer: int) -> 
 
 
 def _integers(array: Array) -> Array:
-    """The integers of an array of weights; NotTakenError where they are none, or beyond 8 bits with a sign."""
+    """The integers of an array of weights; NotTakenError where they are none, or beyond 9 bits with a sign."""
     rounded = np.round(array) if array.dtype.kind == "f" else array
     if (rounded != array).any():
         raise NotTakenError("its weights are no integers and no Quant gives them, expected integers times a scale")
-    if array.size == 0 or array.min() < -128 or array.max() > 127:
-        raise NotTakenError("its weights need more than 8 bits with a sign")
+    if array.size == 0 or array.min() < -UINT8.high or array.max() > UINT8.high:
+        raise NotTakenError("its weights are beyond -255 to 255, which is what 8 bits less a zero point come to")
     return rounded.astype(np.int64)
 
 

@@ -11,15 +11,17 @@ from fxsim.contract import INT8, Number, Sign, Tensor
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.importers import Importer
 from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
+from fxsim.formats.qonnx import codes, nodes
 from fxsim.formats.qonnx.build import AXES, Builder
 from fxsim.formats.qonnx.exact import Affine
-from fxsim.formats.qonnx.nodes import HANDLERS, Call
+from fxsim.formats.qonnx.nodes import Call
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
 from fxsim.formats.text import short
 from fxsim.graph import INPUT, Model
 from fxsim.graph.graph import VALUES_MAX
 
 _INPUT_NUMBER = re.compile(r"(u?int[1-9][0-9]?)(?:/([1-9][0-9]{0,8}))?\Z")
+_HANDLERS = {**nodes.HANDLERS, **codes.HANDLERS}
 _ATTRIBUTE_LENGTH_MAX, _REASON_LENGTH_MAX = 60, 400
 
 
@@ -65,6 +67,12 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
         "output": about_output,
         "tensors of the file": origins,
     }
+    if any(builder.requantised.values()):
+        by = builder.requantised
+        provenance["requantisation"] = (
+            f"by ONNX Runtime's rule in float32, the same for every sum: {by[True]} by multiplier and shift, "
+            f"{by[False]} by thresholds"
+        )
     if builder.near:
         provenance["near ties"] = f"{len(builder.near):,}: " + "; ".join(map(str, builder.near))
     return Model(graph, short(path.stem), provenance)
@@ -132,7 +140,9 @@ def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
 
 def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int) -> str | None:
     """The reason why a node is not taken, or None; its result goes into `values`."""
-    handler = HANDLERS.get(node.op)
+    handler = _HANDLERS.get(node.op)
+    if node.op in codes.REFUSED:
+        return codes.REFUSED[node.op]
     if handler is None:
         return "there is no such operator here; needs one of the contract that computes it exactly"
     if any(name and name not in values for name in node.inputs):

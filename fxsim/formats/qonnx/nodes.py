@@ -116,7 +116,7 @@ def _quant(call: Call) -> Value:
     x = call.value(0)
     if isinstance(x, Constant):
         return quantised(x, scale, zero, low, high, mode)
-    scales, zeros = _positive(x.by_channel(scale, "its scale")), x.by_channel(zero, "its zero point")
+    scales, zeros = positive(x.by_channel(scale, "its scale")), x.by_channel(zero, "its zero point")
     count = max(len(scales), len(zeros))
     pairs = [(scales[c % len(scales)], zeros[c % len(zeros)]) for c in range(count)]
     # v = x / scale + zero point reaches k where x reaches (v - zero point) * scale.
@@ -142,10 +142,10 @@ def _two_valued(call: Call, scale: Constant, zero: Constant | None) -> Value:
         if any(number <= 0 for number in x.table):
             raise NotTakenError("a constant of one bit was scaled before")
         table = scale.fractions()
-        _positive(tuple(table))
+        positive(tuple(table))
         places = np.broadcast_to(np.arange(len(table)).reshape(scale.shape), x.shape)
         return Constant(signs, places, tuple(table))
-    scales = _positive(x.by_channel(scale, "its scale"))
+    scales = positive(x.by_channel(scale, "its scale"))
     zeros = x.by_channel(zero, "its zero point") if zero is not None else (_ZERO,)
     pairs = [(scales[c % len(scales)], zeros[c % len(zeros)]) for c in range(max(len(scales), len(zeros)))]
     boundaries = [[Boundary(-z * s)] for s, z in pairs]
@@ -167,7 +167,7 @@ def _trunc(call: Call) -> Value:
     names = ["its scale", "its zero point", "its bits before", *["its scale behind"] * second, "its bits behind"]
     numbers = [call.constant(at, what).one(what) for at, what in enumerate(names, 1)]
     scale, zero, before, behind = numbers[0], numbers[1], numbers[2], numbers[-1]
-    _positive((scale,))
+    positive((scale,))
     if any(n.denominator != 1 or not 1 <= n <= 32 for n in (before, behind)):
         raise NotTakenError(f"its bits are {float(before):g} and {float(behind):g}, expected whole numbers of 1 to 32")
     affine = x.affine("it")
@@ -175,7 +175,7 @@ def _trunc(call: Call) -> Value:
            for a, b in zip(affine.scale, affine.offset, strict=True)):  # fmt: skip
         raise NotTakenError("what it reads is no whole number of its scale")
     out_scale = numbers[3] if second else scale
-    _positive((out_scale,))
+    positive((out_scale,))
     factor = out_scale / scale if second else Fraction(2) ** int(before - behind)
     if factor < 1 or factor.denominator != 1 or int(factor) & (int(factor) - 1):
         raise NotTakenError(f"it divides by {float(factor):g}, expected a power of two from 1 on")
@@ -222,7 +222,7 @@ def _multi_threshold(call: Call) -> Value:
         by_row = [by_row[int(r)] for r in which]
     scale = Fraction(call.attribute("out_scale", 1.0))
     bias = Fraction(call.attribute("out_bias", 0.0))
-    _positive((scale,))
+    positive((scale,))
     levels = [scale * k + bias for k in range(steps + 1)]
     value = Affine((_ONE,), (_ZERO,))
     if any(level.denominator != 1 for level in levels):
@@ -239,7 +239,8 @@ def _format(width: int, signed: bool) -> Number:
     return Number(width, Sign.SIGNED if signed else Sign.UNSIGNED)
 
 
-def _positive(scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+def positive(scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+    """Scales, all above 0."""
     if any(scale <= 0 for scale in scales):
         raise NotTakenError("its scale is not above 0")
     return scales
@@ -251,7 +252,7 @@ def _positive(scales: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
 def _mat_mul(call: Call) -> Value:
     call.known()
     weight = call.constant(1, "its second input")
-    return _dense(call, call.stream(), weight.moved(lambda a: a.T), None)
+    return dense(call, call.stream(), weight.moved(lambda a: a.T), None)
 
 
 def _gemm(call: Call) -> Value:
@@ -266,10 +267,10 @@ def _gemm(call: Call) -> Value:
     bias = call.optional(2, "its bias")
     if bias is not None:
         bias = replace(bias, table=tuple(number * beta for number in bias.table))
-    return _dense(call, call.stream(), weight, bias)
+    return dense(call, call.stream(), weight, bias)
 
 
-def _dense(call: Call, x: Flow, weight: Constant, bias: Constant | None) -> Flow:
+def dense(call: Call, x: Flow, weight: Constant, bias: Constant | None) -> Flow:
     """Weights [output, input] over all of a stream's values, as a convolution whose kernel is the image."""
     x.plain()
     if len(weight.shape) != 2:
@@ -300,20 +301,22 @@ def _conv(call: Call) -> Value:
     channels = x.image()[2]
     if groups < 1 or channels != weight.shape[3] * groups or weight.shape[0] % groups:
         raise NotTakenError(f"{groups} groups of {weight.shape[3]} channels do not fit an input of {channels}")
-    stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
+    stride, dilation = pair(call, "strides"), pair(call, "dilations")
     bias = call.optional(2, "its bias")
-    found = call.builder.product(x, weight, bias, call.origin, stride, _pads(call), dilation, groups)
+    found = call.builder.product(x, weight, bias, call.origin, stride, pads(call), dilation, groups)
     return _last(found) if last else found
 
 
-def _pair(call: Call, name: str) -> Pair:
+def pair(call: Call, name: str) -> Pair:
+    """An attribute of two numbers, by default 1 each."""
     found = call.attribute(name, [1, 1])
     if len(found) != 2:
         raise NotTakenError(f"attribute '{name}' is {found}, expected two numbers")
     return found[0], found[1]
 
 
-def _pads(call: Call) -> tuple[int, int, int, int]:
+def pads(call: Call) -> tuple[int, int, int, int]:
+    """The attribute `pads`, by default none; NotTakenError where they are left to the size of the image."""
     if call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise NotTakenError(f"auto_pad is '{call.attribute('auto_pad')}', expected pads in numbers")
     found = call.attribute("pads", [0, 0, 0, 0])
@@ -338,9 +341,9 @@ def _max_pool(call: Call) -> Value:
     last = call.node.domain == CHANNELS_LAST or call.node.op == "MaxPoolNHWC"
     x = _first(call.stream()) if last else call.stream()
     rows, columns, _ = x.image()
-    kernel = _pair(call, "kernel_shape")
-    stride = _pair(call, "strides")
-    if any(_pads(call)) or _pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
+    kernel = pair(call, "kernel_shape")
+    stride = pair(call, "strides")
+    if any(pads(call)) or pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and ((rows - kernel[0]) % stride[0] or (columns - kernel[1]) % stride[1]):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
@@ -354,8 +357,8 @@ def _average_pool(call: Call) -> Value:
     rows, columns, _ = x.image()
     if call.node.op == "GlobalAveragePool":
         return call.builder.total(x, (rows, columns), (1, 1), call.origin)
-    kernel, stride = _pair(call, "kernel_shape"), _pair(call, "strides")
-    if any(_pads(call)) or _pair(call, "dilations") != (1, 1):
+    kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
+    if any(pads(call)) or pair(call, "dilations") != (1, 1):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and any(
         (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)

@@ -90,7 +90,9 @@ class Flow:
     `tap`: the tensor's name; None where the model's input is not yet quantised, so that `tensor` has its shape alone.
     `low`, `high`: least and greatest integer. `index`: for each value in the float graph's shape (one image) the place
     in the tensor, flat. `padding`: zeros of the float graph around the image that the next convolution reads.
-    `ended`: what the float graph does afterwards that changes no order (argmax, softmax); nothing may follow.
+    `parts`: two streams of different scales whose sum it is, which a QuantizeLinear must follow, with at most a ReLU
+    between (`rectified`). `ended`: what the float graph does afterwards that changes no order (argmax, softmax);
+    nothing may follow.
     """
 
     tap: str | None
@@ -101,6 +103,8 @@ class Flow:
     steps: tuple[Step, ...] = ()
     padding: Padding = (0, 0, 0, 0)
     ended: str = ""
+    parts: "tuple[Flow, Flow] | None" = None
+    rectified: bool = False
 
     @property
     def channels(self) -> int:
@@ -116,6 +120,10 @@ class Flow:
         """NotTakenError where padding or an end was seen."""
         if self.padding != (0, 0, 0, 0):
             raise NotTakenError("it follows a Pad, which only a Conv may")
+        if self.parts is not None:
+            raise NotTakenError(
+                "it follows a sum of two scales that have no common measure: they need one scale, or QuantizeLinear"
+            )
         if self.ended:
             raise NotTakenError(f"it follows {self.ended}, which only ends a model")
 

@@ -23,9 +23,11 @@ from fxsim.operators import (
     NotTaken,
     OperatorTable,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -103,6 +105,11 @@ def _weighted_add(op: WeightedAdd, channel: int, x: Number, r: Number) -> Sequen
     return [(int(op.weight[0, channel]), x), (int(op.weight[1, channel]), r)]
 
 
+def _rescale(op: Rescale, channel: int, x: Number) -> Sequence[Term]:
+    multiplier = int(op.multiplier[channel])
+    return [(multiplier, x), (multiplier * int(op.addend[channel]), _One())]
+
+
 def _window(op: SumPool, _channel: int, x: Number) -> Sequence[Term]:
     return op.kernel[0] * op.kernel[1] * [(1, x)]
 
@@ -131,6 +138,8 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         SumPool: _window,
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
+        Rescale: _rescale,
+        Pad: _NO_SUM,
     },
 )
 """Each operator's function that lists the terms of its sum, given an output channel and the formats of its inputs."""

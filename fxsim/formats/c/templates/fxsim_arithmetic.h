@@ -28,6 +28,19 @@ static inline int64_t fxsim_round_shift(int64_t v, unsigned s) {
     return fxsim_floor_shift(fxsim_floor_shift(v, s < 64 ? s - 1 : 63) + 1, 1);
 }
 
+/* v / 2^s to the nearest, ties away from zero, of a number v of at most 62 bits; s from 0 to 62. */
+static inline int64_t fxsim_round_away(int64_t v, unsigned s) {
+    return v < 0 ? -fxsim_round_shift(-v, s) : fxsim_round_shift(v, s);
+}
+
+/* v / 2^s to the nearest, ties to the even one, of a number v of at most 62 bits; s from 0 to 62. */
+static inline int64_t fxsim_round_even(int64_t v, unsigned s) {
+    const int64_t up = fxsim_round_shift(v, s);
+    /* Ties towards minus infinity are those of -v towards plus infinity. Where the two differ, v is a tie. */
+    const int64_t down = -fxsim_round_shift(-v, s);
+    return up % 2 == 0 ? up : down;
+}
+
 /* The value from low to high that is nearest to v. */
 static inline int32_t fxsim_saturate(int64_t v, int32_t low, int32_t high) {
     return v < low ? low : v > high ? high : (int32_t)v;

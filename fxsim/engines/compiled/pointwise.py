@@ -1,0 +1,233 @@
+"""Pointwise steps: functions of one value or two at a place, done one after the other to a few pixels in buffers.
+
+A buffer holds CHANNEL_STEP channels of PIXELS pixels, in 32 bits. Numbers of a channel lie one row after the other,
+each row as long as a pixel's. Sums that may need more than 32 bits are made in 64.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg,unreachable,var-annotated"
+# Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
+# first argument, the typing context.
+
+from fxsim.engines.compiled.codes import (
+    FROM_ARENA,
+    GATE,
+    P_BYTES,
+    P_CHANNELS_OUT,
+    P_PIXELS_OUT,
+    P_WORDS,
+    RELU,
+    SCALE,
+    SCALE_WIDE,
+    SLOPE,
+    SLOPE_WIDE,
+    STEPS,
+    SUM,
+    TO_ARENA,
+    U_A,
+    U_AT,
+    U_B,
+    U_COUNT,
+    U_OP,
+    U_SIGNED,
+    U_Y,
+    WEIGHTED,
+)
+from fxsim.engines.compiled.layout import round_up
+from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
+from fxsim.engines.compiled.vectors import I8, I32, I64, broadcast, load, splat, store, vector_of
+from fxsim.engines.compiled.views import address_of
+from fxsim.jit import cgutils, intrinsic, njit, types
+
+PIXELS = 32
+"""Pixels of a buffer."""
+BUFFER_BYTES = 4 * CHANNEL_STEP * PIXELS
+
+_BYTES, _WORDS, _LONGS = (vector_of(kind, CHANNEL_STEP) for kind in (I8, I32, I64))
+
+
+def _pointer(builder, at):
+    return builder.inttoptr(at, I8.as_pointer())
+
+
+def _operation(rows, wide, compute):
+    """An intrinsic that sets a buffer y to `compute` of buffers a and b and of so many rows of numbers.
+
+    `wide`: in 64 bits. Of addresses: y, a, b, the numbers; bytes of a row of these; pixels.
+    """
+
+    @intrinsic
+    def operation(_typing, y, a, b, numbers, row, pixels):
+        def generate(_context, builder, _signature, arguments):
+            y, a, b, numbers, row, pixels = arguments
+            y, a, b, numbers = (_pointer(builder, at) for at in (y, a, b, numbers))
+
+            def widened(values):
+                return builder.sext(values, _LONGS) if wide else values
+
+            constants = [widened(load(builder, numbers, (builder.mul(row, I64(i)),), _WORDS, 4)) for i in range(rows)]
+            with cgutils.for_range(builder, pixels) as pixel:
+                at = builder.mul(pixel.index, I64(4 * CHANNEL_STEP))
+                values = [widened(load(builder, buffer, (at,), _WORDS, 4)) for buffer in (a, b)]
+                found = compute(builder, *values, *constants)
+                store(builder, builder.trunc(found, _WORDS) if wide else found, y, (at,), 4)
+            return I64(0)
+
+        return types.int64(y, a, b, numbers, row, pixels), generate
+
+    return operation
+
+
+def _clamp(builder, value, low, high):
+    value = builder.select(builder.icmp_signed("<", value, low), low, value)
+    return builder.select(builder.icmp_signed(">", value, high), high, value)
+
+
+def _round_shift(builder, value, shift):
+    one = splat(value.type, 1)
+    half = builder.lshr(builder.shl(one, shift), one)
+    return builder.ashr(builder.add(value, half), shift)
+
+
+def _scaled(builder, a, _b, weight, before, shift, after, low, high):
+    total = builder.add(builder.mul(a, weight), before)
+    return _clamp(builder, builder.add(_round_shift(builder, total, shift), after), low, high)
+
+
+def _sloped(builder, a, _b, weight, shift, low, high):
+    below = builder.icmp_signed("<", a, splat(a.type, 0))
+    return _clamp(builder, builder.select(below, _round_shift(builder, builder.mul(a, weight), shift), a), low, high)
+
+
+def _weighted(builder, a, b, weight, other, shift, low, high):
+    total = builder.add(builder.mul(a, weight), builder.mul(b, other))
+    return _clamp(builder, _round_shift(builder, total, shift), low, high)
+
+
+def _gated(builder, a, b, threshold):
+    return builder.select(builder.icmp_signed(">=", b, threshold), a, splat(a.type, 0))
+
+
+def _positive(builder, a, _b):
+    return builder.select(builder.icmp_signed("<", a, splat(a.type, 0)), splat(a.type, 0), a)
+
+
+_sum = _operation(2, False, lambda builder, a, b, low, high: _clamp(builder, builder.add(a, b), low, high))
+_gate, _relu = _operation(1, False, _gated), _operation(0, False, _positive)
+_scale, _scale_wide = (_operation(6, wide, _scaled) for wide in (False, True))
+_slope, _slope_wide = (_operation(4, wide, _sloped) for wide in (False, True))
+_weigh, _weigh_wide = (_operation(5, wide, _weighted) for wide in (False, True))
+
+
+@intrinsic
+def _steps(_typing, y, a, numbers, row, pixels, count):
+    """Set a buffer to the level of each value: the first row, and `count` times where it reaches the next, one more."""
+
+    def generate(_context, builder, _signature, arguments):
+        y, a, numbers, row, pixels, count = arguments
+        y, a, numbers = (_pointer(builder, at) for at in (y, a, numbers))
+        first = load(builder, numbers, (), _WORDS, 4)
+        level = cgutils.alloca_once(builder, _WORDS)
+        with cgutils.for_range(builder, pixels) as pixel:
+            at = builder.mul(pixel.index, I64(4 * CHANNEL_STEP))
+            value = load(builder, a, (at,), _WORDS, 4)
+            builder.store(first, level)
+            with cgutils.for_range(builder, count) as step:
+                place = builder.mul(row, builder.add(builder.mul(step.index, I64(2)), I64(1)))
+                limit = load(builder, numbers, (place,), _WORDS, 4)
+                more = load(builder, numbers, (place, row), _WORDS, 4)
+                reached = builder.select(builder.icmp_signed(">=", value, limit), more, splat(_WORDS, 0))
+                builder.store(builder.add(builder.load(level), reached), level)
+            store(builder, builder.load(level), y, (at,), 4)
+        return I64(0)
+
+    return types.int64(y, a, numbers, row, pixels, count), generate
+
+
+@intrinsic
+def _take(_typing, y, x, row, pixels, words, base):
+    """Set a buffer to pixels `row` bytes apart, 32-bit words, or bytes less `base`."""
+
+    def generate(_context, builder, _signature, arguments):
+        y, x, row, pixels, words, base = arguments
+        y, x = (_pointer(builder, at) for at in (y, x))
+        with builder.if_else(builder.icmp_signed("!=", words, I64(0))) as (then, otherwise):
+            with then, cgutils.for_range(builder, pixels) as pixel:
+                value = load(builder, x, (builder.mul(pixel.index, row),), _WORDS, 4)
+                store(builder, value, y, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), 4)
+            with otherwise:
+                less = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
+                with cgutils.for_range(builder, pixels) as pixel:
+                    value = builder.zext(load(builder, x, (builder.mul(pixel.index, row),), _BYTES), _WORDS)
+                    value = builder.sub(value, less)
+                    store(builder, value, y, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), 4)
+        return I64(0)
+
+    return types.int64(y, x, row, pixels, words, base), generate
+
+
+@intrinsic
+def _put(_typing, y, a, row, pixels, words, base):
+    """Store a buffer to pixels `row` bytes apart, as 32-bit words, or as bytes plus `base`."""
+
+    def generate(_context, builder, _signature, arguments):
+        y, a, row, pixels, words, base = arguments
+        y, a = (_pointer(builder, at) for at in (y, a))
+        with builder.if_else(builder.icmp_signed("!=", words, I64(0))) as (then, otherwise):
+            with then, cgutils.for_range(builder, pixels) as pixel:
+                value = load(builder, a, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), _WORDS, 4)
+                store(builder, value, y, (builder.mul(pixel.index, row),), 4)
+            with otherwise:
+                more = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
+                with cgutils.for_range(builder, pixels) as pixel:
+                    value = load(builder, a, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), _WORDS, 4)
+                    value = builder.trunc(builder.add(value, more), _BYTES)
+                    store(builder, value, y, (builder.mul(pixel.index, row),))
+        return I64(0)
+
+    return types.int64(y, a, row, pixels, words, base), generate
+
+
+@njit
+def pointwise(step, operations, images, words, arena, buffers):
+    """A step of operations on buffers, PIXELS pixels of CHANNEL_STEP channels at a time."""
+    count = images * step[P_PIXELS_OUT]
+    whole = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP)
+    first, last = step[P_BYTES], step[P_BYTES] + step[P_WORDS]
+    room, memory, row = address_of(buffers), address_of(arena), 4 * whole
+    for channel in range(0, whole, CHANNEL_STEP):
+        numbers = address_of(words) + 4 * channel
+        for pixel in range(0, count, PIXELS):
+            pixels = min(PIXELS, count - pixel)
+            place = pixel * whole + channel
+            for i in range(first, last):
+                op = operations[i, U_OP]
+                a, b = room + operations[i, U_A] * BUFFER_BYTES, room + operations[i, U_B] * BUFFER_BYTES
+                y = room + operations[i, U_Y] * BUFFER_BYTES
+                at = numbers + 4 * operations[i, U_AT]
+                if op in (FROM_ARENA, TO_ARENA):
+                    size = 4 if operations[i, U_COUNT] else 1
+                    here, base = memory + operations[i, U_AT] + place * size, 128 * operations[i, U_SIGNED]
+                    if op == FROM_ARENA:
+                        _take(y, here, size * whole, pixels, operations[i, U_COUNT], base)
+                    else:
+                        _put(here, a, size * whole, pixels, operations[i, U_COUNT], base)
+                elif op == SUM:
+                    _sum(y, a, b, at, row, pixels)
+                elif op == GATE:
+                    _gate(y, a, b, at, row, pixels)
+                elif op == STEPS:
+                    _steps(y, a, at, row, pixels, operations[i, U_COUNT])
+                elif op == RELU:
+                    _relu(y, a, b, at, row, pixels)
+                elif op == SCALE:
+                    _scale(y, a, b, at, row, pixels)
+                elif op == SCALE_WIDE:
+                    _scale_wide(y, a, b, at, row, pixels)
+                elif op == SLOPE:
+                    _slope(y, a, b, at, row, pixels)
+                elif op == SLOPE_WIDE:
+                    _slope_wide(y, a, b, at, row, pixels)
+                elif op == WEIGHTED:
+                    _weigh(y, a, b, at, row, pixels)
+                else:
+                    _weigh_wide(y, a, b, at, row, pixels)
