@@ -23,6 +23,7 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Relu, Threshold
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
+from fxsim.vectors.kit import write_kit
 from testbenches.common.formal import yosys
 from tests.test_rtl_readable import VERILATOR, call
 
@@ -318,6 +319,15 @@ def test_blocks_are_proved_and_faults_refuted(module: str, before: str, after: s
     wrong = prove_block(block, tmp_path / "rtl")
     assert wrong.status == REFUTED
     assert wrong.witness
+
+
+def test_kit_has_the_design_and_its_values(tmp_path: Path) -> None:
+    """A kit for any simulator: top, modules, ROMs and testbench, and the expected values of every tap."""
+    settings = {"interval": 324}
+    paths = write_kit(network(), stimulus(2), tmp_path / "kit", "composed", settings, engine="reference")
+    files = {str(path) for path in paths}
+    assert {"rtl/composed.v", "rtl/rtl/image_window.v", "rtl/composed.toml", "n1_conv1_w.hex", "testbench.v"} <= files
+    assert {f"expected_{tap}.hex" for tap in network().graph.taps} <= files
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

@@ -99,6 +99,14 @@ def fit(model: Model, settings: ComposedSettings) -> FittedComposed:
     return FittedComposed(model, settings)
 
 
+def write_design(model: Model, settings: ComposedSettings, rtl: Path | None, folder: Path) -> Path:
+    """Write a design to `rtl/` of a folder, its ROM files into the folder itself; returns its description."""
+    fitted = fit(model, settings)
+    fitted.keep_sources(rtl, folder / "rtl")
+    fitted.write_files(folder)
+    return folder / "rtl" / DESCRIPTION
+
+
 DEVICE = Device(
     name="composed",
     title="composed",
@@ -107,6 +115,7 @@ DEVICE = Device(
     settings=ComposedSettings,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
+    described=write_design,
     blocks=blocks,
     unproved=_UNPROVED,
 )
