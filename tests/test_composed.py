@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from fxsim.cli.compose import command
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, TableRule, Tensor
+from fxsim.contract.arithmetic import Int8
 from fxsim.contract.number import BIPOLAR, UINT8
 from fxsim.cosim import cosim
 from fxsim.cosim.four_state import four_state
@@ -35,23 +36,22 @@ def image(rows: int, columns: int, channels: int, number: Number) -> Tensor:
     return Tensor((ROW, COLUMN, CHANNEL), (rows, columns, channels), number)
 
 
-def thresholds(rng, channels: int, reach: int, levels: tuple[int, ...], out: Number) -> Threshold:
+def thresholds(rng: np.random.Generator, channels: int, reach: int, levels: tuple[int, ...], out: Number) -> Threshold:
     """Random thresholds, of channels that rise and that fall, in no order."""
     steps = rng.integers(-reach, reach + 1, (channels, len(levels) - 1)).astype(np.int32)
     rising = rng.integers(0, 2, channels).astype(np.uint8)
     return Threshold(steps, rising, np.array(levels, out.dtype), out)
 
 
-def signs(rng, *shape: int) -> np.ndarray:
+def signs(rng: np.random.Generator, *shape: int) -> Int8:
     """Random weights of -1 and 1."""
-    return rng.choice([-1, 1], shape).astype(np.int8)
+    return rng.choice(np.array([-1, 1], np.int8), shape)
 
 
-def sums(weight: np.ndarray, number: Number = BIPOLAR, **options) -> Linear:
-    """A linear that neither shifts nor moves its sums."""
+def sums(weight: Int8, number: Number = BIPOLAR, shift: int = 0) -> Linear:
+    """A linear that does not move its sums, nor shift them unless asked to."""
     outputs = len(weight)
-    given = {"bias": np.zeros(outputs, np.int8), "shift": np.zeros(outputs, np.uint8)} | options
-    return Linear(weight, **given, weight_number=number)
+    return Linear(weight, np.zeros(outputs, np.int8), np.full(outputs, shift, np.uint8), weight_number=number)
 
 
 def network() -> Model:
@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
         "the composed accelerator takes convolutions of one group, node 'conv' has 2",
     ),
     "shifts": (
-        [Node("fc", sums(np.ones((2, 2), np.int8), Number(8), shift=np.ones(2, np.uint8)), ("input",))],
+        [Node("fc", sums(np.ones((2, 2), np.int8), Number(8), shift=1), ("input",))],
         "the composed accelerator takes sums that are neither shifted nor moved, node 'fc' has shifts or biases",
     ),
     "saturation": (
