@@ -131,6 +131,7 @@ def conv(channels: int, outputs: int, groups: int = 1) -> Conv:
 
 X = image(2, 2, 2, UINT8)
 TWO = np.zeros((2, 256), np.int32)
+ONE_STEP = Threshold(TWO[:, :1], np.ones(2, np.uint8), np.zeros(2, np.int8))
 REFUSED: dict[str, tuple[list[Node], str]] = {
     "relu": (
         [Node("conv", conv(2, 2), ("input",)), Node("relu", Relu(), ("conv",))],
@@ -156,13 +157,15 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
         [Node("lut", Lut(np.zeros((2, 16), np.int8), TableRule.HOLD, number=UINT8), ("input",))],
         "the composed accelerator takes full tables of numbers, node 'lut' has one of uint8 with the rule 'hold'",
     ),
-    "branches": (
+    "crossed paths": (
         [
-            Node("a", conv(2, 2), ("input",)),
-            Node("b", Threshold(TWO[:, :1], np.ones(2, np.uint8), np.zeros(2, np.int8)), ("a",)),
-            Node("c", Add(), ("b", "b")),
+            Node("a", ONE_STEP, ("input",)),
+            Node("b", ONE_STEP, ("a",)),
+            Node("c", Add(12), ("input", "b")),
+            Node("d", Add(12), ("c", "a")),
         ],
-        "the composed accelerator does not take the operator 'add'",
+        "the composed accelerator takes paths that part at one node and join again in sums, two by two: 'input' is "
+        "read 2 times, and 2 of such sums are of paths from there, expected 1",
     ),
     "steps": (
         [Node("t", Threshold(TWO, np.ones(2, np.uint8), np.zeros(257, np.int8)), ("input",))],
@@ -292,6 +295,7 @@ def test_the_verilog_is_clean(interval: int | None, tmp_path: Path) -> None:
     [
         ("threshold_lane", "turned >= least", "turned > least"),
         ("window_max", "(now ^ turn) > (kept ^ turn)", "now > kept"),
+        ("few_add", "sum > HIGH", "sum >= HIGH - 1"),
         (
             "few_dot_product",
             "GROUP * k;  // all that are left; the leaf",
@@ -306,6 +310,7 @@ def test_blocks_are_proved_and_faults_refuted(module: str, before: str, after: s
         Node("pool", MaxPool((1, 2), (1, 1)), ("input",)),
         Node("conv", Conv(rng.integers(-2, 2, (2, 1, 1, 3)).astype(np.int8), weight_number=INT2, out=INT4), ("pool",)),
         Node("act", thresholds(rng, 2, 6, (-2, 0, 1), INT2), ("conv",)),
+        Node("sum", Add(5, Number.parse("uint3")), ("act", "conv")),
     ]
     model = Model(Graph(image(1, 2, 3, INT2), nodes), "small")
     (block,) = blocks(model, make_settings("composed", DEVICES["composed"].settings, {}))[module]
@@ -328,6 +333,90 @@ def test_kit_has_the_design_and_its_values(tmp_path: Path) -> None:
     files = {str(path) for path in paths}
     assert {"rtl/composed.v", "rtl/rtl/image_window.v", "rtl/composed.toml", "n1_conv1_w.hex", "testbench.v"} <= files
     assert {f"expected_{tap}.hex" for tap in network().graph.taps} <= files
+
+
+# --- Residual paths --------------------------------------------------------------------------------------------------
+
+
+def residual() -> Model:
+    """Three sums: around a convolution, of two paths that both get smaller, and one inside another's path."""
+    rng = np.random.default_rng(3)
+    convolution = {"padding": (1, 1, 1, 1), "weight_number": BIPOLAR, "out": Number(8)}
+    return Model(
+        Graph(
+            image(4, 3, 2, INT4),
+            [
+                Node("act0", thresholds(rng, 2, 6, (-1, 1), BIPOLAR), ("input",)),
+                Node("conv0", Conv(signs(rng, 2, 3, 3, 2), **convolution), ("act0",)),
+                Node("sum0", Add(9, Number(7)), ("conv0", "input")),
+                Node("act1", thresholds(rng, 2, 6, (-1, 1), BIPOLAR), ("sum0",)),
+                Node("conv1", Conv(signs(rng, 2, 3, 3, 2), (2, 1), **convolution), ("act1",)),
+                Node("pool1", MaxPool((2, 1), (2, 1)), ("sum0",)),
+                Node("sum1", Add(9, Number(8)), ("pool1", "conv1")),
+                Node("levels", thresholds(rng, 2, 9, (-1, 0, 1, 2), Number(3)), ("sum1",)),
+                Node("sum2", Add(9, UINT4), ("levels", "sum1")),
+                Node("sum3", Add(9, Number(9)), ("sum1", "sum2")),
+            ],
+        ),
+        "residual",
+    )
+
+
+def with_depth(folder: Path, model: Model, x: Int8, fifo: str, beats: int) -> str | None:
+    """Why a run without stalls fails in which a FIFO has another depth; None: it passes."""
+    compose(model, folder)
+    top = folder / "composed.v"
+    text = top.read_text()
+    text, count = re.subn(rf"\.DEPTH\(\d+\),(\s+\.DATA_W\(\d+\)\s+\) {fifo} \()", rf".DEPTH({beats}),\1", text)
+    assert count == 1
+    top.write_text(text)
+    dut = {"dut": str(folder / "composed.toml")}
+    return four_state(model, x, accel="described", settings=dut, engine="reference", stalls=(0,)).reason
+
+
+@pytest.mark.icarus
+def test_paths_part_and_join_at_every_depth_from_the_least(tmp_path: Path) -> None:
+    """Every tap of residual paths, at the depths that are made and the least; with one beat less it stands still."""
+    model = residual()
+    x = np.random.default_rng(4).integers(-8, 8, (3, 4, 3, 2)).astype(np.int8)
+    made = four_state(model, x, accel="composed", engine="reference", stalls=(0, 45))
+    assert made.passed, made.reason
+    depths = {part.node.name: part.depths for part in make_plan(model).parts if part.depths}
+    # Before its first sum conv0 needs two rows of three pixels of two channels; one value waits at the fork.
+    assert [[fifo.least for fifo in pair] for pair in depths.values()] == [[0, 11], [0, 0], [0, 0], [0, 0]]
+    assert with_depth(tmp_path / "least", model, x, "n2_sum0_fifo1", 11) is None
+    less = with_depth(tmp_path / "less", model, x, "n2_sum0_fifo1", 10)
+    assert less is not None
+    assert less.startswith("the design is stuck after")
+
+
+@pytest.mark.verilator
+def test_fifos_keep_the_pace_of_paths() -> None:
+    """The interval with residual paths is that of the slowest node, as without."""
+    x = np.random.default_rng(4).integers(-8, 8, (8, 4, 3, 2)).astype(np.int8)
+    found = cosim(residual(), x, accel="composed")
+    assert found.passed, found
+    # conv0's windows: 4 x 3 places of 9 pixels of 2 channels.
+    assert (found.timing.interval_cycles, found.timing.interval_bound_cycles) == (216, 216)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_depths_are_those_of_a_plain_count(seed: int) -> None:
+    """The least depth beside a padded convolution is that of the most values that wait, counted sum by sum."""
+    rng = np.random.default_rng(seed)
+    rows, columns, channels = (int(n) for n in rng.integers(1, 7, 3))
+    kernel = int(rng.integers(0, 3)) * 2 + 1
+    edge = kernel // 2
+    weight = signs(rng, channels, kernel, kernel, channels)
+    op = Conv(weight, padding=(edge, edge, edge, edge), weight_number=BIPOLAR, out=Number(12))
+    graph = Graph(image(rows, columns, channels, INT4), [Node("c", op, ("input",)), Node("s", Add(14), ("input", "c"))])
+    (part,) = (part for part in make_plan(Model(graph, "m")).parts if part.depths)
+    # Of each sum: all rows under its window must have come, of which all but the sums before it wait, one at the fork.
+    waiting = []
+    for place in range(rows * columns):
+        come = min(place // columns + edge + 1, rows) * columns if edge else place + 1
+        waiting += [come * channels - (place * channels + channel) - 1 for channel in range(channels)]
+    assert [fifo.least for fifo in part.depths] == [max(waiting), 0]
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

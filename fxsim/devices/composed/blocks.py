@@ -1,7 +1,9 @@
 """Blocks of the composed accelerator to prove, beside the rules of the contract."""
 
 from fxsim.devices.blocks import Peek, ProvableBlock
-from fxsim.devices.composed.plan import Instance, make_plan
+from fxsim.devices.composed.parts import Instance
+from fxsim.devices.composed.paths import product_latency
+from fxsim.devices.composed.plan import make_plan
 from fxsim.devices.settings import Settings
 from fxsim.graph import Model
 
@@ -245,14 +247,71 @@ module prove_window_max #(
 endmodule
 """
 
+FEW_ADD = """\
+module prove_few_add #(
+    parameter LANES = 1,
+    parameter X_W = 8,
+    parameter X_SIGNED = 1,
+    parameter R_W = 8,
+    parameter R_SIGNED = 1,
+    parameter Y_W = 8,
+    parameter Y_SIGNED = 1
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    input  wire [LANES*X_W-1:0] x,
+    input  wire                 x_valid,
+    input  wire [LANES*R_W-1:0] r,
+    input  wire                 r_valid,
+    input  wire                 out_ready,
+    output wire                 wrong
+);
+  wire x_ready, r_ready, out_valid;
+  wire [LANES*Y_W-1:0] y;
+  few_add #(
+      .LANES(LANES), .X_W(X_W), .X_SIGNED(X_SIGNED), .R_W(R_W), .R_SIGNED(R_SIGNED), .Y_W(Y_W), .Y_SIGNED(Y_SIGNED)
+  ) block (
+      .clk(clk), .rst(rst), .s0_axis_tdata(x), .s0_axis_tvalid(x_valid), .s0_axis_tready(x_ready),
+      .s1_axis_tdata(r), .s1_axis_tvalid(r_valid), .s1_axis_tready(r_ready),
+      .m_axis_tdata(y), .m_axis_tvalid(out_valid), .m_axis_tready(out_ready)
+  );
+
+  // Both are taken together, where the sum before them is gone; their sum is there in the next cycle, and until it is
+  // taken.
+  localparam signed [33:0] LEAST = (Y_SIGNED != 0) ? -(34'sd1 <<< (Y_W - 1)) : 34'sd0;
+  localparam signed [33:0] MOST = LEAST + (34'sd1 <<< Y_W) - 34'sd1;
+  wire [LANES*Y_W-1:0] sums;
+  genvar n;
+  generate
+    for (n = 0; n < LANES; n = n + 1) begin : lane
+      wire signed [33:0] x_number = {{(34 - X_W) {X_SIGNED != 0 && x[X_W*n+X_W-1]}}, x[X_W*n+:X_W]};
+      wire signed [33:0] r_number = {{(34 - R_W) {R_SIGNED != 0 && r[R_W*n+R_W-1]}}, r[R_W*n+:R_W]};
+      wire signed [33:0] sum = x_number + r_number;
+      wire signed [33:0] y_number = (sum > MOST) ? MOST : (sum < LEAST) ? LEAST : sum;
+      assign sums[Y_W*n+:Y_W] = y_number[Y_W-1:0];
+    end
+  endgenerate
+  wire room = !out_valid || out_ready;
+  wire taken = x_valid && r_valid && room;
+  reg y_then, y_stays;
+  reg [LANES*Y_W-1:0] y_next;
+  always @(posedge clk) begin
+    y_then <= !rst && taken;
+    y_stays <= !rst && out_valid && !out_ready;
+    y_next <= taken ? sums : y;
+  end
+  assign wrong = (x_valid && x_ready) != taken || (r_valid && r_ready) != taken ||
+      out_valid != (y_then || y_stays) || (out_valid && y != y_next);
+endmodule
+"""
+
 
 def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:
     """The accelerator's blocks by module, with the sizes of a model. ModelError where the model does not fit it."""
     plan = make_plan(model, getattr(settings, "interval", None))
-    instances = [instance for part in plan.parts for instance in part.instances]
-    makers = {"few_linear": _dot_product, "threshold": _threshold_lane, "window_max": _window_max}
+    makers = {"few_linear": _dot_product, "threshold": _threshold_lane, "window_max": _window_max, "few_add": _add}
     found: dict[str, dict[str, ProvableBlock]] = {}
-    for instance in instances:
+    for instance in plan.instances:
         if instance.module in makers:
             block = makers[instance.module](instance)
             # Those of the same sizes are one.
@@ -292,16 +351,17 @@ def _window_max(instance: Instance) -> ProvableBlock:
     )
 
 
+def _add(instance: Instance) -> ProvableBlock:
+    """The sums of two paths."""
+    p = _numbers(instance, "LANES", "X_W", "X_SIGNED", "R_W", "R_SIGNED", "Y_W", "Y_SIGNED")
+    return ProvableBlock(_sizes("few_add", p), "prove_few_add", FEW_ADD, p, cycle=1)
+
+
 def _dot_product(instance: Instance) -> ProvableBlock:
     """The dot product inside one layer's sums."""
     p = _numbers(instance, "BEATS", "LANES", "X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")
-    lanes = p.pop("BEATS") * p.pop("LANES")
-    match = p["X_KIND"] == 2 and p["W_BIPOLAR"] == 1
-    group = 8 if match else 4 if p["X_W"] + p["W_W"] <= 4 else 1
-    latency, nodes = 1 + match, -(-lanes // group)
-    while nodes > 1:
-        latency, nodes = latency + 1, -(-nodes // 4)
-    parameters = {"LANES": lanes, **p}
+    latency = product_latency(instance.parameters)
+    parameters = {"LANES": p.pop("BEATS") * p.pop("LANES"), **p}
     return ProvableBlock(
         _sizes("few_dot_product", parameters),
         "prove_few_dot_product",

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import jinja2
 
-from fxsim.devices.composed.plan import DESCRIPTION, Composition, Stream, make_plan
+from fxsim.devices.composed.parts import Stream
+from fxsim.devices.composed.plan import DESCRIPTION, Composition, make_plan
 from fxsim.errors import FileError
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir, verilog_file
@@ -22,6 +23,9 @@ _PARTS = {
     "threshold": ("threshold", "threshold_lane"),
     "window_max": ("window_max",),
     "full_table": ("full_table",),
+    "few_add": ("few_add",),
+    "axis_fork": ("axis_fork",),
+    "axis_fifo": ("axis_fifo",),
 }
 """The modules that each module of a plan is made of."""
 
@@ -44,8 +48,8 @@ def composed_files(plan: Composition, rtl: Path | None = None) -> dict[str, byte
     given = _of_numbers(plan.source, graph.input.number.bipolar)
     last = plan.parts[-1].stream
     result = _of_numbers(last, graph.tensors[graph.output].number.bipolar)
-    instances = [instance for part in plan.parts for instance in part.instances]
-    streams = (plan.source, *(instance.target for instance in instances))
+    instances = plan.instances
+    streams = (plan.source, *(target for instance in instances for target in instance.targets))
     taps = []
     for part in plan.parts:
         signs = graph.tensors[part.node.name].number.bipolar

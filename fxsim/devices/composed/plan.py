@@ -1,19 +1,21 @@
-"""The plan of a composed accelerator: which modules compute each node, and how many channels a beat carries.
+"""The plan of a composed accelerator: which modules compute each node, how many channels a beat carries, and FIFOs.
 
 A stream carries an image row by row, in each row pixel by pixel, in each pixel channel by channel, `lanes` channels a
 beat. A module gives a beat a cycle at most; so a node takes as many cycles an image as it has beats to take, to move
 through its windows or to give, whichever are most. With an interval to keep, each stream has the fewest lanes that keep
-it.
+it. Where a result is read by several nodes its stream forks (paths.py).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass
+from math import gcd, prod
 
 import numpy as np
 
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, TableRule, Tensor, window_places
 from fxsim.contract.arithmetic import Integers
+from fxsim.devices.composed.parts import BIPOLAR, SIGNED, UNSIGNED, Instance, Part, Stream
+from fxsim.devices.composed.paths import Paths, forked, joined
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import (
@@ -39,60 +41,24 @@ DESCRIPTION = "composed.toml"
 STEPS_MAX = 255
 """Most thresholds of a channel, each of which has a comparator."""
 
-_UNSIGNED, _SIGNED, _BIPOLAR = 1, 0, 2
-"""Kinds of values as the Verilog has them in X_KIND."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A stream of the design: `name` begins the names of its signals, which carry `lanes` values of `bits` bits."""
-
-    name: str
-    lanes: int
-    bits: int
-
-    @property
-    def width(self) -> int:
-        """Bits of a beat."""
-        return self.lanes * self.bits
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A module in the design: its parameters in Verilog, the streams that it takes and gives, and its ROM file."""
-
-    module: str
-    name: str
-    parameters: Mapping[str, str]
-    source: Stream
-    target: Stream
-    rom: str = ""
-    words: tuple[str, ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A node's part of the design: its instances, in the order of the data, and the cycles that it takes an image.
-
-    `stream`: that of its results, which is the node's tap; of a node without instances that of what it reads.
-    """
-
-    node: Node
-    instances: tuple[Instance, ...]
-    stream: Stream
-    cycles: int
-
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed accelerator: its input's stream and its parts, in graph order. `interval`: cycles between images.
+    """A composed accelerator: its input's stream, its parts, in graph order, and the forks of streams between them.
 
-    None of its parts takes more cycles an image, and some part takes as many: images cannot come closer together.
+    `interval`: cycles between images. None of its parts takes more cycles an image, and some part takes as many: images
+    cannot come closer together.
     """
 
     model: Model
     source: Stream
     parts: tuple[Part, ...]
+    forks: tuple[Instance, ...] = ()
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All modules of the design."""
+        return (*self.forks, *(instance for part in self.parts for instance in part.instances))
 
     @property
     def interval(self) -> int:
@@ -103,33 +69,35 @@ class Composition:
 def make_plan(model: Model, interval: int | None = None) -> Composition:
     """The plan of a model's accelerator, with one channel a beat, or as many as keep `interval` cycles an image.
 
-    ModelError, naming the node, where the graph is no chain of operators that there are modules for, on images of rows,
-    columns and channels; and where not even all channels a beat keep the interval.
+    ModelError, naming the node, where the graph is no chain of operators that there are modules for, with paths that
+    part and join again, on images of rows, columns and channels; and where not even all channels a beat keep the
+    interval.
     """
     graph = model.graph
-    _refuse_beyond_chains(graph)
+    _refuse_others(graph)
+    paths = Paths(graph)
     lanes = _lanes(graph, interval)
-    parts: list[Part] = []
-    source = first = Stream("image", lanes[INPUT], graph.input.number.bits)
+    parts: dict[str, Part] = {}
+    forks: list[Instance] = []
+    first = Stream("image", lanes[INPUT], graph.input.number.bits)
+    # What is left of each result's streams, one for each place where it is read.
+    ends = {INPUT: forked(first, paths.readers[INPUT], forks)}
     for number, node in enumerate(graph.nodes):
-        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
+        xs, y = graph.inputs_of(node), graph.tensors[node.name]
         target = Stream(f"n{number}_{node.name.replace('.', '_')}", lanes[node.name], y.number.bits)
-        parts.append(_PARTS[type(node.op)](node, x, y, source, target))
-        source = parts[-1].stream
-    return Composition(model, first, tuple(parts))
+        sources = tuple(ends[name].pop(0) for name in node.inputs)
+        part = _PARTS[type(node.op)](node, xs, y, sources, target)
+        if isinstance(node.op, Add):
+            part = joined(part, paths.depths(node, parts, y.size // target.lanes))
+        parts[node.name] = part
+        ends[node.name] = forked(part.stream, paths.readers[node.name], forks)
+    return Composition(model, first, tuple(parts.values()), tuple(forks))
 
 
-def _refuse_beyond_chains(graph: Graph) -> None:
-    """ModelError unless each node reads the one before it, every tensor is an image or channels, and each node fits."""
-    before = INPUT
+def _refuse_others(graph: Graph) -> None:
+    """ModelError unless every node has a module that takes it, and every tensor is an image or channels."""
     for node in graph.nodes:
         _PARTS[type(node.op)]  # refused by name where there is no module
-        if node.inputs != (before,):
-            raise ModelError(
-                f"the composed accelerator takes chains, node '{node.name}' reads {' and '.join(node.inputs)}, "
-                f"expected '{before}', the one before it"
-            )
-        before = node.name
     for name, tensor in graph.tensors.items():
         if tensor.axes not in ((ROW, COLUMN, CHANNEL), (CHANNEL,)):
             raise ModelError(
@@ -179,16 +147,21 @@ def _image(tensor: Tensor) -> tuple[int, int, int]:
 
 def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
     """Channels a beat of every tensor's stream, each a divisor of its channels."""
-    # All but sums leave in the lanes that they came in.
+    # All but sums of products leave in the lanes that they came in, and both that are added have the same.
     joined = {INPUT: INPUT}
     for node in graph.nodes:
         joined[node.name] = node.name if isinstance(node.op, Conv | Linear) else joined[node.inputs[0]]
+        others = {joined[name] for name in node.inputs}
+        if len(others) > 1:
+            joined = {name: joined[node.name] if group in others else group for name, group in joined.items()}
+    channels: dict[str, int] = {}
+    for name, tensor in graph.tensors.items():
+        channels[joined[name]] = gcd(channels.get(joined[name], 0), tensor.shape[-1])
     needed: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
-        channels = graph.tensors[joined[name]].shape[-1]
-        moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if node.inputs == (name,))]
+        moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if name in node.inputs)]
         for values in moved:
-            least = 1 if interval is None else _least_lanes(name, channels, values, interval)
+            least = 1 if interval is None else _least_lanes(name, channels[joined[name]], values, interval)
             needed[joined[name]] = max(least, needed.get(joined[name], 1))
     return {name: needed[joined[name]] for name in graph.tensors}
 
@@ -239,7 +212,7 @@ def _needs_no_window(tensor: Tensor, kernel: Pair, stride: Pair, padding: Paddin
 
 
 def _kind(number: Number) -> int:
-    return _BIPOLAR if number.bipolar else _SIGNED if number.signed else _UNSIGNED
+    return BIPOLAR if number.bipolar else SIGNED if number.signed else UNSIGNED
 
 
 def _windowed(node: Node, x: Tensor, source: Stream, target: str, signs: bool) -> tuple[Instance | None, int]:
@@ -267,7 +240,7 @@ def _windowed(node: Node, x: Tensor, source: Stream, target: str, signs: bool) -
     }
     windows = Stream(f"{target}_window", source.lanes, 2 if signs else source.bits)
     beats = prod(_places(x, kernel, stride, dilation, padding)) * prod(kernel) * words
-    return Instance("image_window", f"{target}_windows", _texts(values), source, windows), beats
+    return Instance("image_window", f"{target}_windows", _texts(values), (source,), (windows,)), beats
 
 
 def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
@@ -275,8 +248,8 @@ def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> P
     op = node.op
     signs = x.number.bipolar and any(op.padding)
     windows, beats = _windowed(node, x, source, target.name, signs)
-    values = windows.target if windows is not None else source
-    sums = _sums(op, _SIGNED if signs else _kind(x.number), values, target)
+    values = windows.targets[0] if windows is not None else source
+    sums = _sums(op, SIGNED if signs else _kind(x.number), values, target)
     parts = (sums,) if windows is None else (windows, sums)
     return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
 
@@ -305,8 +278,8 @@ def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Insta
         "few_linear",
         f"{target.name}_sums",
         {**_texts(parameters), "W_FILE": f'"{rom}"'},
-        values,
-        target,
+        (values,),
+        (target,),
         rom,
         tuple(_weight_words(op, target.lanes)),
     )
@@ -332,7 +305,7 @@ def _table(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> 
     texts = {**_texts(parameters), "T_FILE": f'"{rom}"'}
     return Part(
         node,
-        (Instance("full_table", f"{target.name}_entries", texts, source, target, rom, words),),
+        (Instance("full_table", f"{target.name}_entries", texts, (source,), (target,), rom, words),),
         target,
         x.size // source.lanes,
     )
@@ -348,8 +321,8 @@ def _max_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) 
         "X_W": source.bits,
         "X_SIGNED": int(x.number.signed and not x.number.bipolar),
     }
-    given = source if windows is None else windows.target
-    greatest = Instance("window_max", f"{target.name}_greatest", _texts(parameters), given, target)
+    given = source if windows is None else windows.targets[0]
+    greatest = Instance("window_max", f"{target.name}_greatest", _texts(parameters), (given,), (target,))
     parts = (greatest,) if windows is None else (windows, greatest)
     return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
 
@@ -374,24 +347,41 @@ def _threshold(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream)
         "T_FILE": f'"{rom}"',
     }
     words = tuple(_threshold_words(op, x.number, source.lanes))
-    compared = Instance("threshold", f"{target.name}_levels", texts, source, target, rom, words)
+    compared = Instance("threshold", f"{target.name}_levels", texts, (source,), (target,), rom, words)
     return Part(node, (compared,), target, x.size // source.lanes)
 
 
-_Make = Callable[[Node, Tensor, Tensor, Stream, Stream], Part]
+def _add(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
+    parameters = {"LANES": target.lanes}
+    for letter, tensor in zip("XRY", (*xs, y), strict=True):
+        parameters |= {f"{letter}_W": tensor.number.bits, f"{letter}_SIGNED": int(tensor.number.signed)}
+    add = Instance("few_add", f"{target.name}_sum", _texts(parameters), sources, (target,))
+    return Part(node, (add,), target, y.size // target.lanes)
+
+
+_Make = Callable[[Node, tuple[Tensor, ...], Tensor, tuple[Stream, ...], Stream], Part]
+_MakeOfOne = Callable[[Node, Tensor, Tensor, Stream, Stream], Part]
+
+
+def _one(make: _MakeOfOne) -> _Make:
+    """The part of a node that reads one result."""
+    return lambda node, xs, y, sources, target: make(node, xs[0], y, sources[0], target)
+
+
 _NOT_TAKEN = NotTaken("because it has no module of it")
 
 _PARTS: OperatorTable[_Make] = OperatorTable(
     "the composed accelerator",
     {
-        Conv: _conv,
-        MaxPool: _max_pool,
-        Threshold: _threshold,
-        Linear: _linear,
-        Lut: _table,
-        **dict.fromkeys((Affine, Relu, Add, Pool), _NOT_TAKEN),
+        Conv: _one(_conv),
+        MaxPool: _one(_max_pool),
+        Threshold: _one(_threshold),
+        Linear: _one(_linear),
+        Lut: _one(_table),
+        Add: _add,
+        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
-        Flatten: _flatten,
+        Flatten: _one(_flatten),
     },
 )
 
