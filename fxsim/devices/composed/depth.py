@@ -44,7 +44,7 @@ class Reach:
 
     @staticmethod
     def held(beats: int) -> "Reach":
-        """What gives each beat as it comes, and holds so many: of none, a wire."""
+        """A module that gives each beat as it comes, and holds so many; none: a wire."""
         return Reach(lambda m: m, lambda m: m + beats, lambda m: m + beats)
 
     @staticmethod
@@ -63,7 +63,7 @@ class Reach:
 
 
 def window_reach(p: dict[str, int], ring: int, places: int) -> Reach:
-    """Of `image_window` with its parameters, `ring` image rows and `places` output rows."""
+    """`image_window` with its parameters, `ring` image rows and `places` output rows."""
     line = p["COLUMNS"] * p["WORDS"]
     span = p["DILATION_ROWS"] * (p["KERNEL_ROWS"] - 1) + 1
     columns = p["COLUMNS"] + p["PAD_LEFT"] + p["PAD_RIGHT"] - p["DILATION_COLUMNS"] * (p["KERNEL_COLUMNS"] - 1) - 1
@@ -88,7 +88,7 @@ def window_reach(p: dict[str, int], ring: int, places: int) -> Reach:
 
 
 def linear_reach(beats: int, groups: int, latency: int) -> Reach:
-    """Of `few_linear`: rows of `beats`, sums of a row in `groups` beats, and the latency of its products.
+    """`few_linear`: rows of `beats`, sums of a row in `groups` beats, and the latency of its products.
 
     A row is multiplied while the next one is collected. Its pipeline stands still with what is in it: at the least one
     beat, at the output.
@@ -101,7 +101,7 @@ def linear_reach(beats: int, groups: int, latency: int) -> Reach:
 
 
 def greatest_reach(places: int, words: int) -> Reach:
-    """Of `window_max`, which takes nothing while a result waits."""
+    """`window_max`, which takes nothing while a result waits."""
 
     def needs(m: Int64) -> Int64:
         window, word = _divided(m - 1, words)

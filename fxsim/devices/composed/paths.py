@@ -53,7 +53,7 @@ class Paths:
         return depth(first, second, sums), depth(second, first, sums)
 
     def _reach(self, name: str, fork: str, parts: Mapping[str, Part]) -> Reach:
-        """What lies between a fork and a result's end."""
+        """The modules between a fork and a result."""
         found: list[Reach] = []
         while name != fork:
             part, before = parts[name], self._before[name]
@@ -103,7 +103,7 @@ _REACHES: dict[str, Callable[[Instance], Reach]] = {
     "full_table": lambda _: Reach.held(1),
     "window_max": lambda i: greatest_reach(int(i.parameters["PLACES"]), int(i.parameters["WORDS"])),
 }
-"""How far each module can run ahead, where it is on a path between a fork and a sum."""
+"""The reach of each module that can be on a path between a fork and a sum."""
 
 
 def forked(stream: Stream, readers: int, forks: list[Instance]) -> list[Stream]:
