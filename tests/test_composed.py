@@ -296,6 +296,7 @@ def test_the_verilog_is_clean(interval: int | None, tmp_path: Path) -> None:
         ("threshold_lane", "turned >= least", "turned > least"),
         ("window_max", "(now ^ turn) > (kept ^ turn)", "now > kept"),
         ("few_add", "sum > HIGH", "sum >= HIGH - 1"),
+        ("full_table", "{group_reg, code}", "{group_reg, ~code}"),
         (
             "few_dot_product",
             "GROUP * k;  // all that are left; the leaf",
@@ -310,7 +311,8 @@ def test_blocks_are_proved_and_faults_refuted(module: str, before: str, after: s
         Node("pool", MaxPool((1, 2), (1, 1)), ("input",)),
         Node("conv", Conv(rng.integers(-2, 2, (2, 1, 1, 3)).astype(np.int8), weight_number=INT2, out=INT4), ("pool",)),
         Node("act", thresholds(rng, 2, 6, (-2, 0, 1), INT2), ("conv",)),
-        Node("sum", Add(5, Number.parse("uint3")), ("act", "conv")),
+        Node("sum", Add(5, Number(3)), ("act", "conv")),
+        Node("table", Lut(rng.integers(0, 16, (2, 8)).astype(np.uint8), TableRule.FULL, Number(3), UINT4), ("sum",)),
     ]
     model = Model(Graph(image(1, 2, 3, INT2), nodes), "small")
     (block,) = blocks(model, make_settings("composed", DEVICES["composed"].settings, {}))[module]

@@ -305,11 +305,83 @@ module prove_few_add #(
 endmodule
 """
 
+_TABLE_FILE = "full_table.hex"
+FULL_TABLE = """\
+module prove_full_table #(
+    parameter CHANNELS = 1,
+    parameter LANES = 1,
+    parameter X_W = 4,
+    parameter X_SIGNED = 0,
+    parameter Y_W = 4,
+    parameter GROUP_W = 1,
+    parameter ADDRESS_W = 4
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    input  wire [LANES*X_W-1:0] x,
+    input  wire                 valid,
+    input  wire                 out_ready,
+    input  wire [ADDRESS_W-1:0] looked,
+    input  wire [GROUP_W-1:0]   group_now,
+ENTRY_PORTS
+    output wire                 wrong
+);
+  wire ready, out_valid;
+  wire [LANES*Y_W-1:0] y;
+  full_table #(
+      .CHANNELS(CHANNELS), .LANES(LANES), .X_W(X_W), .X_SIGNED(X_SIGNED), .Y_W(Y_W), .T_FILE("TABLE_FILE")
+  ) block (
+      .clk(clk), .rst(rst), .s_axis_tdata(x), .s_axis_tvalid(valid), .s_axis_tready(ready),
+      .m_axis_tdata(y), .m_axis_tvalid(out_valid), .m_axis_tready(out_ready)
+  );
+
+  // The rule: beats of the pixel so far, and of one address, any, that a value which has it gives its entry.
+  localparam LOW = (X_SIGNED != 0) ? 1 << (X_W - 1) : 0;
+  wire [LANES*LANES*Y_W-1:0] entries = {ENTRY_NAMES};
+  reg [31:0] beat;
+  reg known, y_then, y_stays;
+  reg [LANES-1:0] is_looked;
+  reg [LANES*Y_W-1:0] expected, earlier;
+  wire taken = valid && ready;
+  wire agrees = {{(32 - GROUP_W) {1'b0}}, group_now} == beat && beat < CHANNELS / LANES;
+  wire [LANES-1:0] differs;
+  genvar n;
+  generate
+    for (n = 0; n < LANES; n = n + 1) begin : lane
+      wire [X_W-1:0] value = x[X_W*n+:X_W];
+      wire signed [32:0] number = {{(33 - X_W) {X_SIGNED != 0 && value[X_W-1]}}, value};
+      wire signed [32:0] at = $signed({1'b0, beat}) * (33'sd1 <<< X_W) + number + LOW;
+      always @(posedge clk) begin
+        is_looked[n] <= !rst && taken && at == $signed({{(33 - ADDRESS_W) {1'b0}}, looked});
+        expected[Y_W*n+:Y_W] <= entries[(LANES*n+n)*Y_W+:Y_W];
+      end
+      assign differs[n] = is_looked[n] && y[Y_W*n+:Y_W] != expected[Y_W*n+:Y_W];
+    end
+  endgenerate
+  always @(posedge clk) begin
+    beat <= rst ? 32'd0 : taken ? (beat == CHANNELS / LANES - 1 ? 32'd0 : beat + 32'd1) : beat;
+    known <= rst || agrees;
+    y_then <= !rst && taken;
+    y_stays <= !rst && out_valid && !out_ready;
+    earlier <= y;
+  end
+  assign wrong = known && (
+      !agrees || ready != (!out_valid || out_ready) || out_valid != (y_then || y_stays) || (|differs) ||
+      (y_stays && y != earlier));
+endmodule
+"""
+
 
 def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:
     """The accelerator's blocks by module, with the sizes of a model. ModelError where the model does not fit it."""
     plan = make_plan(model, getattr(settings, "interval", None))
-    makers = {"few_linear": _dot_product, "threshold": _threshold_lane, "window_max": _window_max, "few_add": _add}
+    makers = {
+        "few_linear": _dot_product,
+        "threshold": _threshold_lane,
+        "window_max": _window_max,
+        "few_add": _add,
+        "full_table": _table,
+    }
     found: dict[str, dict[str, ProvableBlock]] = {}
     for instance in plan.instances:
         if instance.module in makers:
@@ -355,6 +427,28 @@ def _add(instance: Instance) -> ProvableBlock:
     """The sums of two paths."""
     p = _numbers(instance, "LANES", "X_W", "X_SIGNED", "R_W", "R_SIGNED", "Y_W", "Y_SIGNED")
     return ProvableBlock(_sizes("few_add", p), "prove_few_add", FEW_ADD, p, cycle=1)
+
+
+def _table(instance: Instance) -> ProvableBlock:
+    """A layer's tables, whatever they hold."""
+    p = _numbers(instance, "CHANNELS", "LANES", "X_W", "X_SIGNED", "Y_W")
+    lanes, groups = p["LANES"], p["CHANNELS"] // p["LANES"]
+    widths = {"GROUP_W": max(1, (groups - 1).bit_length()), "ADDRESS_W": ((groups << p["X_W"]) - 1).bit_length()}
+    names = [f"entry_{n}" for n in range(lanes)]
+    text = FULL_TABLE.replace("TABLE_FILE", _TABLE_FILE).replace("ENTRY_NAMES", ", ".join(reversed(names)))
+    text = text.replace("ENTRY_PORTS", "\n".join(f"    input  wire [LANES*Y_W-1:0] {name}," for name in names))
+    return ProvableBlock(
+        _sizes("full_table", p),
+        "prove_full_table",
+        text,
+        {**p, **widths},
+        cycle=1,
+        peeks={
+            "group_now": Peek("block.group_reg"),
+            **{name: Peek(f"block.lane[{n}].entries", "looked") for n, name in enumerate(names)},
+        },
+        files={_TABLE_FILE: "".join(f"{word}\n" for word in instance.words).encode("ascii")},
+    )
 
 
 def _dot_product(instance: Instance) -> ProvableBlock:

@@ -20,7 +20,6 @@ from fxsim.simulate.sources import Sources
 
 _UNPROVED = {
     "few_linear": "what it computes is few_dot_product; nothing states when it takes and gives rows",
-    "full_table": "it is a memory, whose contents are the model's",
     "image_window": "nothing states which image rows its ring holds",
     "threshold": "what it computes is threshold_lane; the rest is a memory, whose contents are the model's",
 }
