@@ -292,9 +292,9 @@ class _Maker:
                     a, b = cell.args
                     relations.append((a, 0, b, 0, cells[a].sort.width))
         for a, a_low, b, b_low, width in relations:
-            for cell, low in ((a, a_low), (b, b_low)):
-                if cells[cell].sort.width > WORD:
-                    cuts[cell] |= {low, low + width}
+            for end, low in ((a, a_low), (b, b_low)):
+                if cells[end].sort.width > WORD:
+                    cuts[end] |= {low, low + width}
         whole = [cells[i].sort.width <= WORD for i in range(len(cells))]
         changed = True
         while changed:

@@ -231,10 +231,11 @@ class Window {
     double waiting_ = 0;
 };
 
-// ---- Ports of data ---------------------------------------------------------------------------------------------------
+// ---- Ports of data
+// ---------------------------------------------------------------------------------------------------
 
-// A port of data as bytes, each in LANES lanes. One of Verilator's is a number, of one lane; one of a design in lanes has
-// functions of its own by these names.
+// A port of data as bytes, each in LANES lanes. One of Verilator's is a number, of one lane; one of a design in lanes
+// has functions of its own by these names.
 
 template <typename P>
 constexpr size_t port_bytes(const P*) {

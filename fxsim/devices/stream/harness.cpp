@@ -274,7 +274,8 @@ class Simulation {
         stream.image = image;
         stream.index = 0;
         stream.at_hand = image < window_.end();
-        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset * LANES) : nullptr;
+        stream.expected =
+            stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset * LANES) : nullptr;
     }
 
     // -- Driving --
