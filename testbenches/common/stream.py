@@ -33,6 +33,13 @@ def beats(values: npt.ArrayLike) -> list[int]:
     return np.ascontiguousarray(values, np.int8).view(np.uint8).ravel().tolist()
 
 
+def packed(values: npt.ArrayLike, lanes: int, bits: int) -> list[int]:
+    """Integers of any shape as beats, last index fastest: `lanes` a beat, each of `bits` bits, the first lowest."""
+    flat = np.asarray(values).reshape(-1, lanes).tolist()
+    mask = (1 << bits) - 1
+    return [sum((int(value) & mask) << bits * lane for lane, value in enumerate(beat)) for beat in flat]
+
+
 class Stream:
     """The pins `{name}_tdata`, `{name}_tvalid`, `{name}_tready` and sidebands, and what they were in the last cycle."""
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,6 +38,21 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
 
     FileError lists every node that is not taken, with its attributes and what would be needed, or says what is damaged.
     """
+    return read_qonnx(path, input_number).model
+
+
+@dataclass(frozen=True)
+class Read:
+    """A QONNX file as it was read. `flows`: what each tensor of the file is of the model, in the file's order."""
+
+    model: Model
+    onnx: OnnxGraph
+    input: str
+    flows: Mapping[str, Flow]
+
+
+def read_qonnx(path: Path, input_number: str | None = None) -> Read:
+    """The model of a file, and where it has what the file's tensors hold; otherwise as `import_qonnx`."""
     onnx, data = read_onnx(path)
     builder = Builder()
     values: dict[str, Value] = {}
@@ -47,7 +64,7 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
     values[name] = source
     refused = []
     for node in onnx.nodes:
-        reason = _take(node, values, builder, onnx.opset)
+        reason = _take(node, values, builder, onnx)
         if reason:
             refused.append(f"{node.place}{_attributes(node)}: {reason}")
     if refused:
@@ -75,7 +92,8 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
         )
     if builder.near:
         provenance["near ties"] = f"{len(builder.near):,}: " + "; ".join(map(str, builder.near))
-    return Model(graph, short(path.stem), provenance)
+    flows = {tensor: value for tensor, value in values.items() if isinstance(value, Flow)}
+    return Read(Model(graph, short(path.stem), provenance), onnx, name, flows)
 
 
 def _constants(onnx: OnnxGraph) -> dict[str, Value]:
@@ -138,7 +156,7 @@ def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
     return number, int(match[2] or 1)
 
 
-def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int) -> str | None:
+def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: OnnxGraph) -> str | None:
     """The reason why a node is not taken, or None; its result goes into `values`."""
     handler = _HANDLERS.get(node.op)
     if node.op in codes.REFUSED:
@@ -154,7 +172,7 @@ def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int
         given = [i for i, name in enumerate(node.outputs) if name]
         if at not in given or (len(given) > 1 and node.op not in ("TopK", "Dropout")):
             raise NotTakenError(f"it gives {len(given)} results, expected one")
-        values[node.outputs[at]] = handler(Call(node, inputs, builder, opset))
+        values[node.outputs[at]] = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
     except NotTakenError as error:
         return short(str(error), _REASON_LENGTH_MAX)
     return None
