@@ -49,6 +49,11 @@ class FittedStream(Fitted):
         """Always: the output is an AXI4-Stream."""
         return True
 
+    @property
+    def data_ports(self) -> frozenset[str]:
+        """Input, output and monitors."""
+        return frozenset({"s_axis_tdata", "m_axis_tdata", "mon_data"})
+
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
         """The layout: a value a beat, each tap's in the order of its stream."""
         return StreamLayout(self._model, compared)
@@ -160,6 +165,7 @@ DEVICE = Device(
     blocks=blocks,
     needs=needs,
     instance_of=instance_of,
+    lanes=True,
     published=published,
 )
 

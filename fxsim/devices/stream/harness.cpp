@@ -4,6 +4,9 @@
 // An image's record (see harness_common.hpp) holds its stimulus, its class scores, then for each compared tap its
 // expected values in the order of the tap's stream. An image is dropped once every stream has passed it.
 //
+// Of a design in lanes a record is of LANES images, the values of each place side by side, and counts here as one; in
+// what is reported images are the caller's again.
+//
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
 // streams mean is the caller's business: here a value is the image it belongs to and its index in the stream.
 
@@ -23,11 +26,17 @@ struct Stream : Comparison {
     size_t index = 0;
     const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
     bool at_hand = false;               // the current image has been read
-    uint8_t offered = 0;                // the value that waits, while one does
+    uint8_t offered[LANES] = {};        // the value that waits, while one does
     uint64_t stalled = 0;               // cycles with valid and without ready
 
-    void differs(uint64_t cycle, uint64_t entered, uint8_t got) {
-        mismatch({image, index, cycle, entered, int8_t(expected[index]), int8_t(got)});
+    // Compare the next value, in the lanes of the images that there are.
+    void compare(uint64_t cycle, uint64_t entered, const uint8_t* got, size_t lanes) {
+        const uint8_t* wanted = expected + index * LANES;
+        compared += lanes;
+        if (std::memcmp(wanted, got, lanes) == 0) return;
+        for (size_t lane = 0; lane < lanes; ++lane)
+            if (wanted[lane] != got[lane])
+                mismatch({image * LANES + lane, index, cycle, entered, int8_t(wanted[lane]), int8_t(got[lane])});
     }
 };
 
@@ -93,11 +102,13 @@ class Simulation {
           input_size_(options.number("input_size")),
           token_size_(options.number("token_size")),
           stage_ends_(options.numbers("stage_ends")),
-          window_(options.number("images"), plan(options)),
+          images_(options.number("images")),
+          window_((images_ + LANES - 1) / LANES, LANES * plan(options)),
           moments_(3 * phases() + PLACES + taps_.size()),
           aim_(options.number("aim") != 0, options.number("aim_seed"), phases()),
           holds_(options.number("aim") != 0, options.number("aim_seed") + 1, options.number("aim_free")),
           dut_(options) {
+        std::memset(nothing_, 0xa5, sizeof nothing_);
         if (wave_from_ == 0) dut_.open_wave();
     }
 
@@ -131,7 +142,7 @@ class Simulation {
                 stop_ = !hung_;
                 break;
             }
-            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(of_caller(output_.image), dut_.cycle());
         }
         if (dut_.finished()) fail("the design called $finish");
         if (!hung_ && !stop_) check_complete(window_.count());
@@ -153,7 +164,8 @@ class Simulation {
         const std::string compared = options.text("compared");
         if (compared.size() != sizes.size()) fail("the taps do not fit the comparison");
         if (sizeof(Vdut::mon_ready) != sizeof(Vdut::mon_valid)) fail("mon_ready is not as wide as mon_valid");
-        if (sizes.size() > sizeof(Vdut::mon_data) || sizes.size() > 8 * sizeof(Vdut::mon_valid))
+        constexpr size_t bytes = port_bytes(static_cast<std::remove_reference_t<decltype(Vdut::mon_data)>*>(nullptr));
+        if (sizes.size() > bytes || sizes.size() > 8 * sizeof(Vdut::mon_valid))
             fail("the design shows fewer taps than the model has");
         for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
@@ -168,6 +180,14 @@ class Simulation {
         }
         return offset;
     }
+
+    // -- Lanes --
+
+    // The images of a record, of which the last may have fewer than there are lanes.
+    size_t lanes_of(uint64_t record) const { return size_t(std::min<uint64_t>(LANES, images_ - record * LANES)); }
+
+    // The number of a record's first image, or of all images, as the caller counts.
+    uint64_t of_caller(uint64_t record) const { return std::min(record * LANES, images_); }
 
     // -- Moments --
 
@@ -230,12 +250,8 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
-        differences.again(image);
-        for (Stream& tap : taps_) {
-            tap.compared += tap.offset == NEVER ? 0 : tap.index;
-            place(tap, image);
-        }
-        output_.compared += output_.index;
+        differences.again(of_caller(image));
+        for (Stream& tap : taps_) place(tap, image);
         place(output_, image);
         input_image_ = image;
         input_index_ = 0;
@@ -258,7 +274,8 @@ class Simulation {
         stream.image = image;
         stream.index = 0;
         stream.at_hand = image < window_.end();
-        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
+        stream.expected =
+            stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset * LANES) : nullptr;
     }
 
     // -- Driving --
@@ -283,7 +300,7 @@ class Simulation {
         }
         dut_->s_axis_tvalid = offering_;
         // While nothing is offered the data and last lines carry what no design may look at.
-        dut_->s_axis_tdata = offering_ ? *window_.bytes(input_image_, input_index_) : 0xa5;
+        put_byte(dut_->s_axis_tdata, offering_ ? window_.bytes(input_image_, input_index_ * LANES) : nothing_);
         dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
         const bool aimed = aim_.active() && (held_ || !moments_.seen(output_held()));
         const bool stall = output_stall_() || aimed;
@@ -328,7 +345,6 @@ class Simulation {
         uint64_t valid[WORDS] = {}, ready[WORDS] = {};
         std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
         std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
         uint64_t any = 0;
         for (size_t word = 0; word < WORDS; ++word) {
             if ((valid[word] & ~known_[word]) != 0) fail("the design shows more taps than the model has");
@@ -336,11 +352,12 @@ class Simulation {
             for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
                 if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
-                else if (data[i] != taps_[i].offered) tap_fault("beat changed while waiting", i);
+                else if (std::memcmp(byte_of(dut_->mon_data, i), taps_[i].offered, LANES) != 0)
+                    tap_fault("beat changed while waiting", i);
             }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
-                take_tap(i, data[i]);
+                take_tap(i, byte_of(dut_->mon_data, i));
                 any = 1;
             }
             waiting_[word] = valid[word] & ~ready[word];
@@ -348,26 +365,25 @@ class Simulation {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
                 ++taps_[i].stalled;
                 moments_.add(tap_held(i));
-                taps_[i].offered = data[i];
+                std::memcpy(taps_[i].offered, byte_of(dut_->mon_data, i), LANES);
             }
         }
         return any != 0;
     }
 
-    void take_tap(size_t i, uint8_t got) {
+    void take_tap(size_t i, const uint8_t* got) {
         Stream& tap = taps_[i];
         if (!tap.at_hand) {
             // The input side reads an image before it offers any of it: what comes now was made of nothing.
             if (tap.image < window_.end()) place(tap, tap.image);
             else return stop("values too many", int(i), tap);
         }
-        if (tap.expected != nullptr && tap.expected[tap.index] != got) tap.differs(dut_.cycle(), entered(), got);
+        if (tap.expected != nullptr) tap.compare(dut_.cycle(), entered(), got, lanes_of(tap.image));
         if (++tap.index == tap.size) finish(tap);
     }
 
     void finish(Stream& stream) {
         const uint64_t image = stream.image;
-        stream.compared += stream.offset == NEVER ? 0 : stream.size;
         place(stream, image + 1);
         window_.pass(image, taps_.size() + 1);
     }
@@ -389,16 +405,19 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint32_t beat =
-            uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 | uint32_t(dut_->m_axis_tuser) << 9;
+        const unsigned flags = unsigned(dut_->m_axis_tlast) | unsigned(dut_->m_axis_tuser) << 1;
         if (output_waits_) {
+            const uint8_t* data = byte_of(dut_->m_axis_tdata, 0);
             if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
-            else if (beat != waiting_beat_) output_fault("beat changed while waiting");
+            else if (flags != waiting_flags_ || std::memcmp(data, output_.offered, LANES) != 0)
+                output_fault("beat changed while waiting");
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
-        output_.stalled += output_waits_;
-        if (output_waits_) moments_.add(output_held());
-        waiting_beat_ = beat;
+        if (!output_waits_) return;
+        ++output_.stalled;
+        moments_.add(output_held());
+        waiting_flags_ = flags;
+        std::memcpy(output_.offered, byte_of(dut_->m_axis_tdata, 0), LANES);
     }
 
     void take_output() {
@@ -412,9 +431,8 @@ class Simulation {
         if (!dut_->m_axis_tvalid) output_fault("tvalid waits for tready");
         dut_->m_axis_tready = 1;
         dut_->eval();
-        const uint8_t got = dut_->m_axis_tdata;
         const bool last = output_.index + 1 == output_.size;
-        if (output_.expected[output_.index] != got) output_.differs(dut_.cycle(), entered(), got);
+        output_.compare(dut_.cycle(), entered(), byte_of(dut_->m_axis_tdata, 0), lanes_of(output_.image));
         if (bool(dut_->m_axis_tlast) != last) output_fault(last ? "tlast missing" : "tlast too early");
         if (dut_->m_axis_tuser) output_fault("tuser set");
         const uint64_t first_beat = window_[output_.image].first_beat;
@@ -439,14 +457,14 @@ class Simulation {
     }
 
     void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
-        faults_.add({kind, std::to_string(stream), image, index, dut_.cycle(), entered(), ""});
+        faults_.add({kind, std::to_string(stream), of_caller(image), index, dut_.cycle(), entered(), ""});
     }
 
     void tap_fault(const std::string& kind, size_t i) { fault(kind, int(i), taps_[i].image, taps_[i].index); }
 
     void output_fault(const std::string& kind) { fault(kind, OUTPUT, output_.image, output_.index); }
 
-    uint64_t entered() const { return std::min(input_image_ + 1, window_.count()); }
+    uint64_t entered() const { return of_caller(input_image_ + 1); }
 
     // A fault after which positions mean nothing any more.
     void stop(const std::string& kind, int number, const Stream& stream) {
@@ -468,12 +486,11 @@ class Simulation {
 
     // -- Reporting --
 
-    static std::string json(const Stream& stream, bool valid, bool ready) {
+    std::string json(const Stream& stream, bool valid, bool ready) const {
         Object object;
-        object.number("compared", stream.compared + (stream.offset == NEVER ? 0 : stream.index))
-            .number("stalled", stream.stalled);
+        object.number("compared", stream.compared).number("stalled", stream.stalled);
         return stream.describe(object)
-            .number("image", stream.image)
+            .number("image", of_caller(stream.image))
             .number("index", stream.index)
             .flag("valid", valid)
             .flag("ready", ready)
@@ -495,7 +512,7 @@ class Simulation {
         input.image = input_image_;
         input.index = input_index_;
         Object result;
-        result.number("images", output_.image)
+        result.number("images", of_caller(output_.image))
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - window_.seconds_waiting())
             .number("seconds_waiting", window_.seconds_waiting())
@@ -533,6 +550,7 @@ class Simulation {
     uint64_t known_[WORDS] = {};        // a bit for each tap there is
     size_t token_size_;                 // values of a token of the input
     std::vector<uint64_t> stage_ends_;  // the last tap of each stage
+    uint64_t images_;                   // as the caller counts
     Window window_;                     // after what plan() fills
     Moments moments_;
     Aim aim_;
@@ -541,7 +559,8 @@ class Simulation {
     bool held_ = false;             // by what is aimed at
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
-    uint32_t waiting_beat_ = 0;
+    unsigned waiting_flags_ = 0;
+    uint8_t nothing_[LANES];  // the input while nothing is offered
     bool frame_early_ = false, frame_late_ = false;
     bool stop_ = false, hung_ = false;
     Faults faults_;
