@@ -49,6 +49,11 @@ def _one_by_one(capacity: int, data: str = "s_axis_tdata", width: int = 8, enter
 {_stable("m_axis", width)}"""
 
 
+def _refuse_lanes(module: str, lanes: int) -> None:
+    if lanes != 1:
+        raise ModelError(f"a {module} of {lanes} values a beat, of which nothing is stated here")
+
+
 def _stable(stream: str, width: int = 8, payload: str = "") -> str:
     """Ghosts that keep what an output showed when it was not taken."""
     return f"""
@@ -656,6 +661,7 @@ def linear(parameters: dict[str, int]) -> Properties:
     In place of `dot_product` stands a pipeline of the same depth and control that carries whether what entered is the
     followed row and weights: their sum is one value, any; all others are free. That is what is proved of dot_product.
     """
+    _refuse_lanes("linear", parameters.get("OUTPUTS", 1))
     size, outputs, acc = parameters["IN"], parameters["OUT"], parameters["ACC_W"]
     latency = 1
     lanes = size
@@ -788,16 +794,20 @@ def linear(parameters: dict[str, int]) -> Properties:
         stubs=_LINEAR_STUB.replace("@LATENCY@", str(latency)),
         patches=(
             (
-                "  dot_product #(\n      .LANES(IN),\n      .ACC_W(ACC_W)\n  )",
+                "  genvar n;\n",
                 f"  wire gh_hit; wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
                 f"  wire [{latency * tag - 1}:0] gh_tags;\n"
                 f"  wire [{tag - 1}:0] gh_at_tag = gh_tags >> (gh_at * {tag});\n"
-                f"  dot_product #(.LANES(IN), .ACC_W(ACC_W), .TAG_W({tag}))",
+                "  genvar n;\n",
             ),
             (
-                "      .sum(sum)\n",
-                "      .sum(sum), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum), .gh_other(gh_other),\n"
-                "      .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
+                "        dot_product #(\n            .LANES(IN),\n            .ACC_W(SUM_W)\n        )",
+                f"        dot_product #(.LANES(IN), .ACC_W(SUM_W), .TAG_W({tag}))",
+            ),
+            (
+                "            .sum(sum[SUM_W*n+:SUM_W])\n",
+                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .gh_other(gh_other), .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
             ),
         ),
         splits={

@@ -29,6 +29,7 @@
 //   TABLE_RULE      0 clamp, 1 hold, 2 endpoint, 3 full (PSA only); see activation_table.v
 //   LINEAR_1_ACC_W  accumulator width of linear_1, bits, 16 or more
 //   LINEAR_2_ACC_W  accumulator width of linear_2, bits, 16 or more
+//   BLOCK_ROM       1: the linears' weights in memory blocks; see linear.v
 //   BLOCK           number of the block in the names of its ROM files, 0 to 99
 //   RESIDUAL_DEPTH  values the residual FIFO holds; 0: as derived here, anything else only to test the derivation
 module mlp #(
@@ -39,6 +40,7 @@ module mlp #(
     parameter TABLE_RULE = 0,
     parameter LINEAR_1_ACC_W = 23,
     parameter LINEAR_2_ACC_W = 23,
+    parameter BLOCK_ROM = 0,
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
@@ -215,6 +217,7 @@ module mlp #(
       .IN(CHANNELS),
       .OUT(HIDDEN),
       .ACC_W(LINEAR_1_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE({PREFIX, "_mlp_linear_1_w.hex"}),
       .B_FILE({PREFIX, "_mlp_linear_1_b.hex"}),
       .S_FILE({PREFIX, "_mlp_linear_1_s.hex"})
@@ -233,6 +236,7 @@ module mlp #(
       .IN(HIDDEN),
       .OUT(CHANNELS),
       .ACC_W(LINEAR_2_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE({PREFIX, "_mlp_linear_2_w.hex"}),
       .B_FILE({PREFIX, "_mlp_linear_2_b.hex"}),
       .S_FILE({PREFIX, "_mlp_linear_2_s.hex"})

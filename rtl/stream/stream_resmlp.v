@@ -24,6 +24,7 @@
 //   PSA, POINTS, TABLE_RULE       activations; see mlp.v
 //   EMBED_ACC_W, MIX_ACC_W, LINEAR_1_ACC_W, LINEAR_2_ACC_W, CLASSIFIER_ACC_W
 //                                 accumulator widths, bits, 16 or more
+//   BLOCK_ROM                     1: weights of all linears in memory blocks; see linear.v
 // ROM files are read from the simulator's working folder: embed_{w,b,s}.hex, classifier_{w,b,s}.hex and, for block i
 // with two digits, block{i}_token_mixer_{res_affine,affine_1,linear,affine_2}_{w,b,s}.hex,
 // block{i}_mlp_{res_affine,linear_1,linear_2}_{w,b,s}.hex, block{i}_mlp_psa_{1,2}_t.hex.
@@ -41,7 +42,8 @@ module stream_resmlp #(
     parameter MIX_ACC_W = 16 + $clog2(TOKENS),
     parameter LINEAR_1_ACC_W = 16 + $clog2(CHANNELS),
     parameter LINEAR_2_ACC_W = 16 + $clog2(HIDDEN),
-    parameter CLASSIFIER_ACC_W = 16 + $clog2(CHANNELS)
+    parameter CLASSIFIER_ACC_W = 16 + $clog2(CHANNELS),
+    parameter BLOCK_ROM = 0
 ) (
     input  wire                                            clk,
     input  wire                                            rst,
@@ -145,6 +147,7 @@ module stream_resmlp #(
       .IN(VALUES),
       .OUT(CHANNELS),
       .ACC_W(EMBED_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE("embed_w.hex"),
       .B_FILE("embed_b.hex"),
       .S_FILE("embed_s.hex")
@@ -177,6 +180,7 @@ module stream_resmlp #(
           .TOKENS(TOKENS),
           .CHANNELS(CHANNELS),
           .ACC_W(MIX_ACC_W),
+          .BLOCK_ROM(BLOCK_ROM),
           .BLOCK(i)
       ) token_mixer_block (
           .clk(clk),
@@ -200,6 +204,7 @@ module stream_resmlp #(
           .TABLE_RULE(TABLE_RULE),
           .LINEAR_1_ACC_W(LINEAR_1_ACC_W),
           .LINEAR_2_ACC_W(LINEAR_2_ACC_W),
+          .BLOCK_ROM(BLOCK_ROM),
           .BLOCK(i)
       ) mlp_block (
           .clk(clk),
@@ -239,6 +244,7 @@ module stream_resmlp #(
       .IN(CHANNELS),
       .OUT(CLASSES),
       .ACC_W(CLASSIFIER_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE("classifier_w.hex"),
       .B_FILE("classifier_b.hex"),
       .S_FILE("classifier_s.hex")

@@ -20,12 +20,14 @@
 //   TOKENS          tokens of an image, 1 or more
 //   CHANNELS        channels of a token, 1 or more
 //   ACC_W           accumulator width of the linear, bits, 16 or more
+//   BLOCK_ROM       1: the linear's weights in memory blocks; see linear.v
 //   BLOCK           number of the block in the names of its ROM files, 0 to 99
 //   RESIDUAL_DEPTH  values the residual FIFO holds; 0: as derived here, anything else only to test the derivation
 module token_mixer #(
     parameter TOKENS = 64,
     parameter CHANNELS = 96,
     parameter ACC_W = 22,
+    parameter BLOCK_ROM = 0,
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
@@ -160,6 +162,7 @@ module token_mixer #(
       .IN(TOKENS),
       .OUT(TOKENS),
       .ACC_W(ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE({PREFIX, "_token_mixer_linear_w.hex"}),
       .B_FILE({PREFIX, "_token_mixer_linear_b.hex"}),
       .S_FILE({PREFIX, "_token_mixer_linear_s.hex"})

@@ -29,6 +29,43 @@ module prove_segment_step #(
 endmodule
 """
 
+PRODUCT_PAIR = """\
+module prove_product_pair (
+    input  wire signed [7:0] x,
+    input  wire signed [7:0] w0,
+    input  wire signed [7:0] w1,
+    output wire              wrong
+);
+  wire [33:0] p;
+  product_pair block (.x(x), .w0(w0), .w1(w1), .p(p));
+  // Two products, each of its own, in numbers so wide that nothing wraps.
+  wire signed [63:0] low = x * (w0 + 64'sd128);
+  wire signed [63:0] high = x * w1;
+  wire signed [63:0] pair = $signed(p);
+  assign wrong = pair != (high <<< 18) + low;
+endmodule
+"""
+
+SPLIT_PAIR = """\
+module prove_split_pair (
+    input  wire signed [31:0] low,
+    input  wire signed [31:0] high,
+    output wire               wrong
+);
+  // Four of each of prove_product_pair: x from -128 to 127, w0 + 128 from 0 to 255.
+  wire there = low >= -32'sd4 * 32'sd128 * 32'sd255 && low <= 32'sd4 * 32'sd127 * 32'sd255 &&
+               high >= -32'sd4 * 32'sd128 * 32'sd127 && high <= 32'sd4 * 32'sd128 * 32'sd128;
+  wire signed [63:0] wide_low = low;
+  wire signed [63:0] wide_high = high;
+  wire signed [63:0] pair = (wide_high <<< 18) + wide_low;
+  wire [17:0] low_found, high_found;
+  split_pair block (.pair(pair[35:0]), .low(low_found), .high(high_found));
+  wire signed [31:0] got_low = $signed(low_found);
+  wire signed [31:0] got_high = $signed(high_found);
+  assign wrong = there && (got_low != low || got_high != high);
+endmodule
+"""
+
 DOT_PRODUCT = """\
 module prove_dot_product #(
     parameter LANES = 96,
@@ -214,6 +251,8 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
     return blocks_of((AFFINE_ACC_BITS,), widths) | {
         "segment_step": (step,) if parameters["PSA"] and fraction > 0 else (),
         "dot_product": _dot_products(model),
+        "product_pair": (ProvableBlock("product_pair", "prove_product_pair", PRODUCT_PAIR, {}),),
+        "split_pair": (ProvableBlock("split_pair", "prove_split_pair", SPLIT_PAIR, {}),),
         "frame_guard": (_framing("frame_guard", FRAME_GUARD, config.tokens * config.values, ("state", "index")),),
         "frame_tag": (_framing("frame_tag", FRAME_TAG, config.classes, ("index",)),),
     }

@@ -83,7 +83,8 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     yield from data_needs(path, f"{_PORTS} bias_reg shift_reg y_reg y", "a value, bias or shift")
     sums = f"sums of '{node.name}', proved from {bound.low:,} to {bound.high:,}"
     yield Need(path, "sum", bound.bits_needed, sums)
-    product = f"{path}.dot_product_row"
+    lane = f"{path}.lane[*]"
+    product = f"{lane}.alone.dot_product_row"
     yield Need(product, "x", row, f"a row of {inputs} values", exact=True)
     yield Need(product, "w", row, what, exact=True)
     yield Need(product, "sum", bound.bits_needed, sums)
@@ -91,10 +92,10 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     for signal in ("x_lane", "w_lane"):
         yield Need(product, f"level[*].node[*].multiply.{signal}", DATA_BITS, "a value", exact=True, signed=True)
     yield from data_needs(path, "shifted_bias_reg", "a bias")
-    yield from shift_clip_needs(f"{path}.shift_sum", bound.low, bound.high, sums)
+    yield from shift_clip_needs(f"{lane}.shift_sum", bound.low, bound.high, sums)
     for signal in ("shifted", "shifted_reg"):
         yield Need(path, signal, bits_needed(*HALVES), IN_HALVES, exact=True)
-    yield from requantise_needs(f"{path}.requantise_shifted", *HALVES, IN_HALVES)
+    yield from requantise_needs(f"{lane}.requantise_shifted", *HALVES, IN_HALVES)
 
 
 def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:

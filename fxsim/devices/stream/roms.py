@@ -23,7 +23,7 @@ _ACC_BITS_MIN = 16
 
 
 def rtl_parameters(model: Model) -> dict[str, int]:
-    """Verilog parameters of `stream_resmlp` for a model.
+    """Verilog parameters of `stream_resmlp` for a model; BLOCK_ROM, which no model decides, at its default.
 
     A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
     a wider one computes the same. ModelError where the graph is not a ResMLP of int8 or has more blocks than ROM
@@ -47,6 +47,7 @@ def rtl_parameters(model: Model) -> dict[str, int]:
         "POINTS": config.points or 4,
         "TABLE_RULE": _TABLE_RULES.index(config.rule) if config.rule is not None else 0,
         **{f"{name}_ACC_W": bits for name, bits in acc_bits.items()},
+        "BLOCK_ROM": 0,
     }
 
 
