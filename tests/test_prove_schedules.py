@@ -194,7 +194,7 @@ def test_design_is_modules_and_streams() -> None:
     assert proofs is not None
     design = proofs(model, None, None)[0]
     found = elaborate(RTL, design)
-    assert found.counts["axis_fork", ()] == 4
+    assert found.counts["axis_fork", (("DATA_W", 8),)] == 4
     assert (
         found.counts[
             "linear", (("ACC_W", 20), ("BLOCK_ROM", 0), ("IN", 12), ("OUT", 10), ("OUTPUTS", 1), ("PACKED", 0))

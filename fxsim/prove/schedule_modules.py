@@ -112,8 +112,9 @@ def _single(
     )
 
 
-def axis_register(_parameters: dict[str, int]) -> Properties:
+def axis_register(parameters: dict[str, int]) -> Properties:
     """A register slice."""
+    _refuse_lanes("axis_register", parameters.get("DATA_W", 8) // 8)
     return _single(
         "axis_register",
         {},
@@ -172,8 +173,9 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
     return _single("axis_fifo", {"DEPTH": depth, "DATA_W": width}, depth, {**holds, **exactly}, width=width)
 
 
-def relu(_parameters: dict[str, int]) -> Properties:
+def relu(parameters: dict[str, int]) -> Properties:
     """A ReLU, one register."""
+    _refuse_lanes("relu", parameters.get("LANES", 1))
     value = "(gh_value[7] ? 8'd0 : gh_value)"
     return _single(
         "relu",
@@ -188,8 +190,9 @@ def relu(_parameters: dict[str, int]) -> Properties:
     )
 
 
-def add(_parameters: dict[str, int]) -> Properties:
+def add(parameters: dict[str, int]) -> Properties:
     """A sum of two streams."""
+    _refuse_lanes("add", parameters.get("LANES", 1))
     enters = "s0_axis_tvalid && s0_axis_tready && !rst"
     return _single(
         "add",
@@ -216,6 +219,7 @@ def add(_parameters: dict[str, int]) -> Properties:
 
 def affine(parameters: dict[str, int]) -> Properties:
     """An affine: the channel counts with the values, constants are fetched one ahead."""
+    _refuse_lanes("affine", parameters.get("LANES", 1))
     channels = parameters["CHANNELS"]
     last, top = channels - 1, max(1, (channels - 1).bit_length()) - 1
     return _single(
@@ -263,6 +267,7 @@ def affine(parameters: dict[str, int]) -> Properties:
 
 def activation_table(parameters: dict[str, int]) -> Properties:
     """A table per channel, in three stages."""
+    _refuse_lanes("activation_table", parameters.get("LANES", 1))
     channels, points, rule = parameters["CHANNELS"], parameters["POINTS"], parameters["TABLE_RULE"]
     stored = points + (rule == 2)
     fraction = 8 - (points - 1).bit_length()
@@ -321,8 +326,9 @@ def activation_table(parameters: dict[str, int]) -> Properties:
     )
 
 
-def axis_fork(_parameters: dict[str, int]) -> Properties:
+def axis_fork(parameters: dict[str, int]) -> Properties:
     """A fork: every value once on either side."""
+    _refuse_lanes("axis_fork", parameters.get("DATA_W", 8) // 8)
     sides = {}
     for side in (0, 1):
         sides[f"taken{side}"] = f"taken{side}_reg == gh_had{side}"
@@ -414,6 +420,7 @@ def _constant(register: str, width: int) -> str:
 
 def pool(parameters: dict[str, int]) -> Properties:
     """The average over tokens: one channel is followed, any."""
+    _refuse_lanes("pool", parameters.get("LANES", 1))
     tokens, channels = parameters["TOKENS"], parameters["CHANNELS"]
     if tokens == 1:
         return _single(
@@ -824,6 +831,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
     of them all by stride and index, what holds of i s mod L: steps, i (COLS s) = (i COLS) s, and that different i have
     different places. The last holds as L and COLS, and so all strides, powers of COLS, have no factor in common.
     """
+    _refuse_lanes("transpose", parameters.get("LANES", 1))
     rows, cols = parameters["ROWS"], parameters["COLS"]
     if rows == 1 or cols == 1:
         raise ModelError("a transpose of one row or column is a register slice, of which nothing is stated here")

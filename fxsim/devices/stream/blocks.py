@@ -2,9 +2,9 @@
 
 from fxsim.contract import AFFINE_ACC_BITS
 from fxsim.devices.blocks import Peek, ProvableBlock, blocks_of
-from fxsim.devices.settings import Settings
 from fxsim.devices.stream.nodes import module_parameters
 from fxsim.devices.stream.roms import rtl_parameters
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
 from fxsim.operators import Linear
@@ -242,7 +242,7 @@ endmodule
 """
 
 
-def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # there are none
+def blocks(model: Model, settings: StreamSettings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # of a value a beat
     """The accelerator's blocks by module, with the widths of a model. ModelError where the model does not fit it."""
     parameters, config = rtl_parameters(model), recognise_resmlp(model.graph)
     widths = {bits for name, bits in parameters.items() if name.endswith("_ACC_W")}
