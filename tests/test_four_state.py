@@ -222,7 +222,7 @@ def test_memory_without_contents_is_refused(tmp_path: Path) -> None:
 def test_verilog_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
     """Icarus's own first error is shown."""
     with pytest.raises(ToolError, match=r"Icarus Verilog failed: .*relu\.v:\d+: "):
-        of(edited_rtl(tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg")))
+        of(edited_rtl(tmp_path, ("relu.v", "reg [8*LANES-1:0] y_reg;", "reg [8*LANES-1:0] y_reg")))
 
 
 def test_design_that_ends_the_simulation_is_an_error(tmp_path: Path) -> None:
@@ -230,7 +230,12 @@ def test_design_that_ends_the_simulation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="ended too early"):
         of(
             edited_rtl(
-                tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg; always @(posedge clk) if (!rst) $finish;")
+                tmp_path,
+                (
+                    "relu.v",
+                    "reg [8*LANES-1:0] y_reg;",
+                    "reg [8*LANES-1:0] y_reg; always @(posedge clk) if (!rst) $finish;",
+                ),
             )
         )
 
@@ -315,7 +320,7 @@ def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytes
     assert record.passed, record.checks
     right = read_sources(rtl_dir()).sha256
     assert record.hashes["rtl"] == right
-    edit = ("affine.v", ".b(bias_reg)", ".b(8'bx)")
+    edit = ("affine.v", ".b(bias_reg[8*n+:8])", ".b(8'bx)")
     wrong = edited_rtl(tmp_path, edit)
     monkeypatch.setattr("fxsim.simulate.build.rtl_dir", lambda: wrong)
     (check,) = run_plan(load_plan(tmp_path / "plan.toml")).checks

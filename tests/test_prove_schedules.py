@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fxsim.cli import main
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import FileError, ModelError, ToolError
 from fxsim.formats import load
 from fxsim.paths import rtl_dir
@@ -192,7 +193,7 @@ def test_design_is_modules_and_streams() -> None:
     model = load(ROOT / "golden" / "small.safetensors")
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
-    design = proofs(model, None, None)[0]
+    design = proofs(model, StreamSettings(), None)[0]
     found = elaborate(RTL, design)
     assert found.counts["axis_fork", (("DATA_W", 8),)] == 4
     assert (

@@ -42,32 +42,34 @@ module transpose #(
       illegal_parameter_ROWS_is_below_1 stop ();
     end else if (COLS < 1) begin : illegal_cols
       illegal_parameter_COLS_is_below_1 stop ();
-    end else if (LANES != 1) begin : beats
-      transpose_beats #(
-          .ROWS (ROWS),
-          .COLS (COLS),
-          .LANES(LANES)
-      ) transpose_lanes (
-          .clk(clk),
-          .rst(rst),
-          .s_axis_tdata(s_axis_tdata),
-          .s_axis_tvalid(s_axis_tvalid),
-          .s_axis_tready(s_axis_tready),
-          .m_axis_tdata(m_axis_tdata),
-          .m_axis_tvalid(m_axis_tvalid),
-          .m_axis_tready(m_axis_tready)
-      );
-    end else if (ROWS == 1 || COLS == 1) begin : unmoved
-      axis_register register_slice (
-          .clk(clk),
-          .rst(rst),
-          .s_axis_tdata(s_axis_tdata),
-          .s_axis_tvalid(s_axis_tvalid),
-          .s_axis_tready(s_axis_tready),
-          .m_axis_tdata(m_axis_tdata),
-          .m_axis_tvalid(m_axis_tvalid),
-          .m_axis_tready(m_axis_tready)
-      );
+    end else if (LANES != 1 || ROWS == 1 || COLS == 1) begin : elsewhere
+      if (LANES != 1) begin : beats
+        transpose_beats #(
+            .ROWS (ROWS),
+            .COLS (COLS),
+            .LANES(LANES)
+        ) transpose_lanes (
+            .clk(clk),
+            .rst(rst),
+            .s_axis_tdata(s_axis_tdata),
+            .s_axis_tvalid(s_axis_tvalid),
+            .s_axis_tready(s_axis_tready),
+            .m_axis_tdata(m_axis_tdata),
+            .m_axis_tvalid(m_axis_tvalid),
+            .m_axis_tready(m_axis_tready)
+        );
+      end else begin : unmoved
+        axis_register register_slice (
+            .clk(clk),
+            .rst(rst),
+            .s_axis_tdata(s_axis_tdata),
+            .s_axis_tvalid(s_axis_tvalid),
+            .s_axis_tready(s_axis_tready),
+            .m_axis_tdata(m_axis_tdata),
+            .m_axis_tvalid(m_axis_tvalid),
+            .m_axis_tready(m_axis_tready)
+        );
+      end
     end else begin : moved
       localparam SIZE = ROWS * COLS;
       localparam INDEX_W = $clog2(SIZE);
