@@ -14,7 +14,7 @@ from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
 from fxsim.engines import run as run_engine
-from fxsim.errors import StimulusError, ToolError
+from fxsim.errors import ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -306,6 +306,46 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for option in (["--stall", "none"], ["--taps", "all"], ["--wave", "w.fst"], ["--batch", "1"]):
         refused = CliRunner().invoke(command, [*files, *option])
         assert (refused.exit_code, f"{option[0]} cannot be had with --four-state" in refused.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (ResMLPConfig(2, 4, 6, 4, 1, 2, 8, TableRule.CLAMP), {"lanes": 2}),
+        (ResMLPConfig(4, 4, 8, 4, 1, 4), {"lanes": 4, "packed": True}),
+    ],
+    ids=["two", "four packed"],
+)
+def test_several_values_a_beat(config: ResMLPConfig, settings: dict[str, object], tmp_path: Path) -> None:
+    """Two or four values a beat come known and equal; a fault of one lane is found in that lane alone."""
+    model = random_model(config)
+    x = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, config.tokens, config.values)).astype(np.int8)
+    result = four_state(model, x, engine="reference", settings=settings)
+    assert (result.passed, result.reason, result.settings) == (True, None, settings)
+    scores = next(tap for tap in result.runs[0].taps if tap.tap == "m_axis")
+    assert scores.compared == IMAGES * config.classes
+    lanes = int(str(settings["lanes"]))
+    edit = ("affine.v", ".b(bias_reg[8*n+:8])", f".b(n == {lanes - 1} ? ~bias_reg[8*n+:8] : bias_reg[8*n+:8])")
+    wrong = four_state(model, x, engine="reference", settings=settings, rtl=edited_rtl(tmp_path, edit), stalls=(0,))
+    found = {tap.tap: tap for tap in wrong.runs[0].taps}["blocks.0.token_mixer.res_affine"]
+    assert found.first is not None
+    assert found.first.index["channel"] % lanes == lanes - 1
+
+
+def test_lanes_that_do_not_fit_are_refused() -> None:
+    """A number of lanes that there is not, packed products of one lane, and dimensions that are no multiples."""
+    for settings, kind, said in (
+        ({"lanes": 3}, StimulusError, "lanes is 3 values, expected 1, 2 or 4"),
+        ({"lanes": 8}, StimulusError, "lanes is 8 values, expected 1 to 4"),
+        ({"packed": True}, StimulusError, "packed products are of two values a beat"),
+        (
+            {"lanes": 2},
+            ModelError,
+            "with 2 values a beat all dimensions are multiples of it, model 'small' has 3 values",
+        ),
+    ):
+        with pytest.raises(kind, match=said):
+            four_state(RELU, X, settings=settings)
 
 
 def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,12 @@ class StreamSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=
     multiplier. Neither changes a value; lanes change cycles.
     """
 
-    lanes: Annotated[int, Setting("--lanes", "values of a beat: 1, 2 or 4", unit="values", least=1, most=4)] = 1
-    packed: Annotated[bool, Setting("--packed", "two products in a multiplier, of 2 or 4 values a beat")] = False
+    lanes: Annotated[
+        int, Setting("--lanes", "values of a beat: 1, 2 or 4", unit="values", least=1, most=4, design=True)
+    ] = 1
+    packed: Annotated[
+        bool, Setting("--packed", "two products in a multiplier, of 2 or 4 values a beat", design=True)
+    ] = False
 
     def __post_init__(self) -> None:
         """Refuse what the Verilog does not take."""
