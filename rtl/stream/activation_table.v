@@ -1,7 +1,7 @@
 `default_nettype none
 
-// A table per channel, looked up in full or interpolated, LANES values a beat. The channel counts with the values, so the
-// first value after reset is channel 0.
+// A table per channel, looked up in full or interpolated, LANES values a beat. The channel counts with the values, so
+// the first value after reset is channel 0.
 //
 // With i = x + 128, m = i >> FRAC_W and f the FRAC_W bits below: y = t[m] + round_shift((t[m+1] - t[m]) * f, FRAC_W).
 // Two reads of one memory, for each value, fetch both ends of its segment. Latency 3 cycles (memory, product, sum), full rate;

@@ -17,20 +17,20 @@ module frame_guard #(
     parameter BEATS = 3072,
     parameter DATA_W = 8
 ) (
-    input  wire       clk,
-    input  wire       rst,
+    input  wire              clk,
+    input  wire              rst,
     input  wire [DATA_W-1:0] s_axis_tdata,
-    input  wire       s_axis_tvalid,
-    output wire       s_axis_tready,
-    input  wire       s_axis_tlast,
+    input  wire              s_axis_tvalid,
+    output wire              s_axis_tready,
+    input  wire              s_axis_tlast,
     output wire [DATA_W-1:0] m_axis_tdata,
-    output wire       m_axis_tvalid,
-    input  wire       m_axis_tready,
-    output wire       m_flag_axis_tdata,
-    output wire       m_flag_axis_tvalid,
-    input  wire       m_flag_axis_tready,
-    output wire       frame_error_early,   // sticky until reset
-    output wire       frame_error_late     // sticky until reset
+    output wire              m_axis_tvalid,
+    input  wire              m_axis_tready,
+    output wire              m_flag_axis_tdata,
+    output wire              m_flag_axis_tvalid,
+    input  wire              m_flag_axis_tready,
+    output wire              frame_error_early,  // sticky until reset
+    output wire              frame_error_late  // sticky until reset
 );
 
   localparam INDEX_W = (BEATS > 1) ? $clog2(BEATS) : 1;

@@ -11,19 +11,19 @@ module frame_tag #(
     parameter BEATS = 10,
     parameter DATA_W = 8
 ) (
-    input  wire       clk,
-    input  wire       rst,
+    input  wire              clk,
+    input  wire              rst,
     input  wire [DATA_W-1:0] s_axis_tdata,
-    input  wire       s_axis_tvalid,
-    output wire       s_axis_tready,
-    input  wire       s_flag_axis_tdata,
-    input  wire       s_flag_axis_tvalid,
-    output wire       s_flag_axis_tready,
+    input  wire              s_axis_tvalid,
+    output wire              s_axis_tready,
+    input  wire              s_flag_axis_tdata,
+    input  wire              s_flag_axis_tvalid,
+    output wire              s_flag_axis_tready,
     output wire [DATA_W-1:0] m_axis_tdata,
-    output wire       m_axis_tvalid,
-    input  wire       m_axis_tready,
-    output wire       m_axis_tlast,
-    output wire       m_axis_tuser
+    output wire              m_axis_tvalid,
+    input  wire              m_axis_tready,
+    output wire              m_axis_tlast,
+    output wire              m_axis_tuser
 );
 
   localparam INDEX_W = (BEATS > 1) ? $clog2(BEATS) : 1;

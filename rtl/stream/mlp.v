@@ -51,17 +51,17 @@ module mlp #(
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
-    input  wire                           clk,
-    input  wire                           rst,
-    input wire [8*LANES-1:0] s_axis_tdata,
-    input  wire                           s_axis_tvalid,
-    output wire                           s_axis_tready,
-    output wire [8*LANES-1:0] m_axis_tdata,
-    output wire                           m_axis_tvalid,
-    input  wire                           m_axis_tready,
+    input  wire                                   clk,
+    input  wire                                   rst,
+    input  wire [                    8*LANES-1:0] s_axis_tdata,
+    input  wire                                   s_axis_tvalid,
+    output wire                                   s_axis_tready,
+    output wire [                    8*LANES-1:0] m_axis_tdata,
+    output wire                                   m_axis_tvalid,
+    input  wire                                   m_axis_tready,
     // PSA: res_affine, psa_1, linear_1, psa_2, linear_2, add; ReLU: res_affine, linear_1, relu, linear_2, add
-    output wire [    (PSA ? 6 : 5) - 1:0] mon_valid,
-    output wire [    (PSA ? 6 : 5) - 1:0] mon_ready,
+    output wire [            (PSA ? 6 : 5) - 1:0] mon_valid,
+    output wire [            (PSA ? 6 : 5) - 1:0] mon_ready,
     output wire [8 * LANES * (PSA ? 6 : 5) - 1:0] mon_data
 );
 

@@ -7,12 +7,12 @@
 //                  +---------------------------- flag of a bad image (FIFO) ------------------------------+
 //
 // An image is TOKENS x VALUES bytes, token-major; its scores are CLASSES bytes. In steady state an image takes
-// TOKENS * max(VALUES, CHANNELS, HIDDEN) / LANES cycles, or max(CHANNELS, CLASSES) / LANES if that is more. No combinational path leads
-// from m_axis to s_axis; a register slice keeps m_axis_tready from the classifier. Framing of the input: see
-// frame_guard.v. In a cycle in which rst is high nothing is passed on.
+// TOKENS * max(VALUES, CHANNELS, HIDDEN) / LANES cycles, or max(CHANNELS, CLASSES) / LANES if that is more. No
+// combinational path leads from m_axis to s_axis; a register slice keeps m_axis_tready from the classifier. Framing of
+// the input: see frame_guard.v. In a cycle in which rst is high nothing is passed on.
 //
-// mon_*: the stream of each tap; tap i is at mon_valid[i], mon_ready[i], mon_data[8*LANES*i +: 8*LANES]. Order: embed; for each
-// block the token mixer's five taps, then the mlp's six (ReLU: five); pool; classifier.
+// mon_*: the stream of each tap; tap i is at mon_valid[i], mon_ready[i], mon_data[8*LANES*i +: 8*LANES]. Order: embed;
+// for each block the token mixer's five taps, then the mlp's six (ReLU: five); pool; classifier.
 //
 // Parameters
 //   LANES                         values of a beat of every stream, the first lowest: 1, 2 or 4; all of TOKENS,
@@ -50,21 +50,21 @@ module stream_resmlp #(
     parameter LANES = 1,
     parameter PACKED = 0
 ) (
-    input  wire                                            clk,
-    input  wire                                            rst,
-    input wire [8*LANES-1:0] s_axis_tdata,
-    input  wire                                            s_axis_tvalid,
-    output wire                                            s_axis_tready,
-    input  wire                                            s_axis_tlast,
-    output wire [8*LANES-1:0] m_axis_tdata,
-    output wire                                            m_axis_tvalid,
-    input  wire                                            m_axis_tready,
-    output wire                                            m_axis_tlast,
-    output wire                                            m_axis_tuser,
-    output wire                                            frame_error_early,
-    output wire                                            frame_error_late,
-    output wire [      3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_valid,
-    output wire [      3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_ready,
+    input  wire                                                    clk,
+    input  wire                                                    rst,
+    input  wire [                                     8*LANES-1:0] s_axis_tdata,
+    input  wire                                                    s_axis_tvalid,
+    output wire                                                    s_axis_tready,
+    input  wire                                                    s_axis_tlast,
+    output wire [                                     8*LANES-1:0] m_axis_tdata,
+    output wire                                                    m_axis_tvalid,
+    input  wire                                                    m_axis_tready,
+    output wire                                                    m_axis_tlast,
+    output wire                                                    m_axis_tuser,
+    output wire                                                    frame_error_early,
+    output wire                                                    frame_error_late,
+    output wire [              3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_valid,
+    output wire [              3 + BLOCKS * (PSA ? 11 : 10) - 1:0] mon_ready,
     output wire [8 * LANES * (3 + BLOCKS * (PSA ? 11 : 10)) - 1:0] mon_data
 );
 

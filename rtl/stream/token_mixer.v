@@ -36,17 +36,17 @@ module token_mixer #(
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
-    input  wire        clk,
-    input  wire        rst,
-    input wire [8*LANES-1:0] s_axis_tdata,
-    input  wire        s_axis_tvalid,
-    output wire        s_axis_tready,
-    output wire [8*LANES-1:0] m_axis_tdata,
-    output wire        m_axis_tvalid,
-    input  wire        m_axis_tready,
+    input  wire                clk,
+    input  wire                rst,
+    input  wire [ 8*LANES-1:0] s_axis_tdata,
+    input  wire                s_axis_tvalid,
+    output wire                s_axis_tready,
+    output wire [ 8*LANES-1:0] m_axis_tdata,
+    output wire                m_axis_tvalid,
+    input  wire                m_axis_tready,
     // res_affine, affine_1, linear, affine_2, add
-    output wire [        4:0] mon_valid,
-    output wire [        4:0] mon_ready,
+    output wire [         4:0] mon_valid,
+    output wire [         4:0] mon_ready,
     output wire [40*LANES-1:0] mon_data
 );
 
