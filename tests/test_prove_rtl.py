@@ -76,12 +76,12 @@ def design_of(module: str, number: int = 0) -> Provable:
 @pytest.mark.parametrize("module", ["linear", "transpose", "add"])
 def test_modules_of_two_values_a_beat_are_proved(module: str) -> None:
     """Every value of a module whose beats have two, in the order of its stream."""
-    images = np.random.default_rng(3).integers(-128, 128, (50, 2, 4)).astype(np.int8)
-    model = generate_model("even", ResMLPConfig(2, 4, 4, 2, 1, 2, points=16, rule=TableRule.CLAMP), images, 7)
+    images = np.random.default_rng(3).integers(-128, 128, (50, 4, 4)).astype(np.int8)
+    model = generate_model("even", ResMLPConfig(4, 4, 4, 4, 1, 4, points=16, rule=TableRule.CLAMP), images, 7)
     found = prove(ProofRequest(model, module=module, settings={"lanes": 2}))
     assert found.status == PROVED
     # All of a tap's values, each once, of every instance.
-    sizes = {"linear": {2 * 4, 2 * 2, 2}, "transpose": {2 * 4}, "add": {2 * 4}}[module]
+    sizes = {"linear": {4 * 4, 4}, "transpose": {4 * 4}, "add": {4 * 4}}[module]
     assert {tap.values for proof in found.proofs for tap in proof.taps} == sizes
     assert all(tap.proved == tap.values for proof in found.proofs for tap in proof.taps)
 
