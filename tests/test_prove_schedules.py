@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fxsim.cli import main
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import FileError, ModelError, ToolError
 from fxsim.formats import load
 from fxsim.paths import rtl_dir
@@ -192,10 +193,15 @@ def test_design_is_modules_and_streams() -> None:
     model = load(ROOT / "golden" / "small.safetensors")
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
-    design = proofs(model, None, None)[0]
+    design = proofs(model, StreamSettings(), None)[0]
     found = elaborate(RTL, design)
-    assert found.counts["axis_fork", ()] == 4
-    assert found.counts["linear", (("ACC_W", 20), ("IN", 12), ("OUT", 10))] == 1
+    assert found.counts["axis_fork", (("DATA_W", 8),)] == 4
+    assert (
+        found.counts[
+            "linear", (("ACC_W", 20), ("BLOCK_ROM", 0), ("IN", 12), ("OUT", 10), ("OUTPUTS", 1), ("PACKED", 0))
+        ]
+        == 1
+    )
     assert [found.wiring[name] for name in ("stream_resmlp", "token_mixer", "mlp")] == ["", "", ""]
     network = found.network({*STATED} - {"dot_product"})
     assert sum(part.module == "linear" for part in network.parts) == 8
@@ -295,6 +301,6 @@ def test_what_is_not_stated_is_named() -> None:
         prove_schedules(model, "simd")
     with pytest.raises(ToolError, match="has no module 'relu'"):
         prove_schedules(model, module="relu")
-    other = broken("stream/linear.v", ".sum(sum)", ".sum (sum)")
-    with pytest.raises((ToolError, FileError), match=r"expected '      \.sum"):
+    other = broken("stream/linear.v", ".sum(sum[", ".sum (sum[")
+    with pytest.raises((ToolError, FileError), match=r"expected ' {12}\.sum"):
         prove("linear", other, IN=2, OUT=2, ACC_W=17)

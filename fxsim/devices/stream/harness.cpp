@@ -5,7 +5,8 @@
 // expected values in the order of the tap's stream. An image is dropped once every stream has passed it.
 //
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
-// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream.
+// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream. A beat has
+// `lanes` values, the first lowest.
 
 #include "harness_common.hpp"
 
@@ -23,11 +24,15 @@ struct Stream : Comparison {
     size_t index = 0;
     const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
     bool at_hand = false;               // the current image has been read
-    uint8_t offered = 0;                // the value that waits, while one does
+    uint32_t offered = 0;               // the beat that waits, while one does
     uint64_t stalled = 0;               // cycles with valid and without ready
 
-    void differs(uint64_t cycle, uint64_t entered, uint8_t got) {
-        mismatch({image, index, cycle, entered, int8_t(expected[index]), int8_t(got)});
+    // Holds a beat to the values that are expected next.
+    void compare(uint32_t beat, size_t lanes, uint64_t cycle, uint64_t entered) {
+        for (size_t lane = 0; lane < lanes; ++lane) {
+            const uint8_t got = uint8_t(beat >> (8 * lane)), want = expected[index + lane];
+            if (want != got) mismatch({image, index + lane, cycle, entered, int8_t(want), int8_t(got)});
+        }
     }
 };
 
@@ -41,6 +46,13 @@ enum Phase : size_t { BETWEEN, FIRST_TOKEN, FURTHER_TOKENS, STAGES };  // then a
 constexpr size_t PLACES = 3;
 enum Place : size_t { FIRST, MIDDLE, LAST };
 inline size_t place_of(size_t index, size_t size) { return index == 0 ? FIRST : index + 1 == size ? LAST : MIDDLE; }
+
+// A beat of so many values from its bytes, the first lowest.
+inline uint32_t beat_of(const uint8_t* bytes, size_t lanes) {
+    uint32_t beat = 0;
+    for (size_t lane = 0; lane < lanes; ++lane) beat |= uint32_t(bytes[lane]) << (8 * lane);
+    return beat;
+}
 
 // When the output holds back so that the streams before it come to wait: after a random time, until nothing moves any
 // more, or for a few cycles.
@@ -90,6 +102,7 @@ class Simulation {
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
+          lanes_(options.number("lanes")),
           input_size_(options.number("input_size")),
           token_size_(options.number("token_size")),
           stage_ends_(options.numbers("stage_ends")),
@@ -153,7 +166,8 @@ class Simulation {
         const std::string compared = options.text("compared");
         if (compared.size() != sizes.size()) fail("the taps do not fit the comparison");
         if (sizeof(Vdut::mon_ready) != sizeof(Vdut::mon_valid)) fail("mon_ready is not as wide as mon_valid");
-        if (sizes.size() > sizeof(Vdut::mon_data) || sizes.size() > 8 * sizeof(Vdut::mon_valid))
+        if (lanes_ < 1 || lanes_ > 4) fail("a beat has 1 to 4 values");
+        if (lanes_ * sizes.size() > sizeof(Vdut::mon_data) || sizes.size() > 8 * sizeof(Vdut::mon_valid))
             fail("the design shows fewer taps than the model has");
         for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
@@ -174,7 +188,7 @@ class Simulation {
     size_t phases() const { return STAGES + stage_ends_.size() + 1; }
     size_t input_gap() const { return phases() + now_; }
     size_t input_held() const { return 2 * phases() + now_; }
-    size_t output_held() const { return 3 * phases() + place_of(output_.index, output_.size); }
+    size_t output_held() const { return 3 * phases() + place_of(output_.index / lanes_, output_.size / lanes_); }
     size_t tap_held(size_t tap) const { return 3 * phases() + PLACES + tap; }
 
     // Where the oldest image stands that has not come out whole.
@@ -209,7 +223,8 @@ class Simulation {
     bool reset_is_due() {
         if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
         // When the last score of all stands at the output, what is still to come must come now.
-        return output_.image + 1 == window_.count() && output_.index + 1 == output_.size && dut_->m_axis_tvalid;
+        return output_.image + 1 == window_.count() && output_.index + lanes_ == output_.size &&
+               dut_->m_axis_tvalid;
     }
 
     // The next reset comes after so many more accepted values (at times an image's last), and then so many cycles, few
@@ -283,8 +298,10 @@ class Simulation {
         }
         dut_->s_axis_tvalid = offering_;
         // While nothing is offered the data and last lines carry what no design may look at.
-        dut_->s_axis_tdata = offering_ ? *window_.bytes(input_image_, input_index_) : 0xa5;
-        dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
+        static const uint8_t NOTHING[4] = {0xa5, 0xa5, 0xa5, 0xa5};
+        const uint8_t* offered = offering_ ? window_.bytes(input_image_, input_index_) : NOTHING;
+        dut_->s_axis_tdata = beat_of(offered, lanes_);
+        dut_->s_axis_tlast = offering_ ? input_index_ + lanes_ == input_size_ : 1;
         const bool aimed = aim_.active() && (held_ || !moments_.seen(output_held()));
         const bool stall = output_stall_() || aimed;
         dut_->m_axis_tready = !stall && (!ready_waits_ || output_waits_);
@@ -336,11 +353,11 @@ class Simulation {
             for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
                 if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
-                else if (data[i] != taps_[i].offered) tap_fault("beat changed while waiting", i);
+                else if (beat_of(data + lanes_ * i, lanes_) != taps_[i].offered) tap_fault("beat changed while waiting", i);
             }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
-                take_tap(i, data[i]);
+                take_tap(i, beat_of(data + lanes_ * i, lanes_));
                 any = 1;
             }
             waiting_[word] = valid[word] & ~ready[word];
@@ -348,21 +365,21 @@ class Simulation {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
                 ++taps_[i].stalled;
                 moments_.add(tap_held(i));
-                taps_[i].offered = data[i];
+                taps_[i].offered = beat_of(data + lanes_ * i, lanes_);
             }
         }
         return any != 0;
     }
 
-    void take_tap(size_t i, uint8_t got) {
+    void take_tap(size_t i, uint32_t got) {
         Stream& tap = taps_[i];
         if (!tap.at_hand) {
             // The input side reads an image before it offers any of it: what comes now was made of nothing.
             if (tap.image < window_.end()) place(tap, tap.image);
             else return stop("values too many", int(i), tap);
         }
-        if (tap.expected != nullptr && tap.expected[tap.index] != got) tap.differs(dut_.cycle(), entered(), got);
-        if (++tap.index == tap.size) finish(tap);
+        if (tap.expected != nullptr) tap.compare(got, lanes_, dut_.cycle(), entered());
+        if ((tap.index += lanes_) == tap.size) finish(tap);
     }
 
     void finish(Stream& stream) {
@@ -379,8 +396,8 @@ class Simulation {
             last_input_ = dut_.cycle();
         }
         offering_ = false;
-        ++accepted_;
-        if (++input_index_ == input_size_) {
+        accepted_ += lanes_;
+        if ((input_index_ += lanes_) == input_size_) {
             input_index_ = 0;
             ++input_image_;
             gap_left_ = gap_;
@@ -389,8 +406,8 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint32_t beat =
-            uint32_t(dut_->m_axis_tdata) | uint32_t(dut_->m_axis_tlast) << 8 | uint32_t(dut_->m_axis_tuser) << 9;
+        const uint64_t beat =
+            uint64_t(dut_->m_axis_tdata) | uint64_t(dut_->m_axis_tlast) << 32 | uint64_t(dut_->m_axis_tuser) << 33;
         if (output_waits_) {
             if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
             else if (beat != waiting_beat_) output_fault("beat changed while waiting");
@@ -412,9 +429,8 @@ class Simulation {
         if (!dut_->m_axis_tvalid) output_fault("tvalid waits for tready");
         dut_->m_axis_tready = 1;
         dut_->eval();
-        const uint8_t got = dut_->m_axis_tdata;
-        const bool last = output_.index + 1 == output_.size;
-        if (output_.expected[output_.index] != got) output_.differs(dut_.cycle(), entered(), got);
+        const bool last = output_.index + lanes_ == output_.size;
+        output_.compare(uint32_t(dut_->m_axis_tdata), lanes_, dut_.cycle(), entered());
         if (bool(dut_->m_axis_tlast) != last) output_fault(last ? "tlast missing" : "tlast too early");
         if (dut_->m_axis_tuser) output_fault("tuser set");
         const uint64_t first_beat = window_[output_.image].first_beat;
@@ -428,7 +444,7 @@ class Simulation {
             if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_output_);
             last_output_ = dut_.cycle();
         }
-        if (++output_.index == output_.size) finish(output_);
+        if ((output_.index += lanes_) == output_.size) finish(output_);
     }
 
     void check_frame_errors() {
@@ -524,6 +540,7 @@ class Simulation {
     uint64_t inside_max_;  // images that may be on their way at once
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
+    uint64_t lanes_;  // values of a beat
     uint64_t input_size_, input_image_ = 0, input_index_ = 0;
     uint64_t accepted_ = 0;   // values since the last reset
     bool offering_ = false;   // s_axis_tvalid
@@ -541,7 +558,7 @@ class Simulation {
     bool held_ = false;             // by what is aimed at
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
-    uint32_t waiting_beat_ = 0;
+    uint64_t waiting_beat_ = 0;
     bool frame_early_ = false, frame_late_ = false;
     bool stop_ = false, hung_ = false;
     Faults faults_;
