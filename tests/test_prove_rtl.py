@@ -32,7 +32,7 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Linear
 from fxsim.paths import rtl_dir
 from fxsim.prove.again import AGAIN
-from fxsim.prove.blocks import PROVED, REFUTED, prove_block
+from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, prove_block
 from fxsim.prove.compiled import cones, kernel
 from fxsim.prove.evidence import RECORD, Evidence, recheck
 from fxsim.prove.expected import Functions
@@ -73,17 +73,28 @@ def design_of(module: str, number: int = 0) -> Provable:
     return proofs(tiny(), StreamSettings(), module)[number]
 
 
-@pytest.mark.parametrize("module", ["linear", "transpose", "add"])
-def test_modules_of_two_values_a_beat_are_proved(module: str) -> None:
-    """Every value of a module whose beats have two, in the order of its stream."""
+def even() -> Model:
+    """A small model whose dimensions are multiples of four."""
     images = np.random.default_rng(3).integers(-128, 128, (50, 4, 4)).astype(np.int8)
-    model = generate_model("even", ResMLPConfig(4, 4, 4, 4, 1, 4, points=16, rule=TableRule.CLAMP), images, 7)
-    found = prove(ProofRequest(model, module=module, settings={"lanes": 2}))
+    return generate_model("even", ResMLPConfig(4, 4, 4, 4, 1, 4, points=16, rule=TableRule.CLAMP), images, 7)
+
+
+@pytest.mark.parametrize(("module", "lanes"), [("linear", 2), ("transpose", 2), ("add", 2), ("pool", 4), ("affine", 4)])
+def test_modules_of_several_values_a_beat_are_proved(module: str, lanes: int) -> None:
+    """Every value of a module whose beats have two, or are whole rows, in the order of its stream."""
+    found = prove(ProofRequest(even(), module=module, settings={"lanes": lanes}))
     assert found.status == PROVED
     # All of a tap's values, each once, of every instance.
-    sizes = {"linear": {4 * 4, 4}, "transpose": {4 * 4}, "add": {4 * 4}}[module]
+    sizes = {"linear": {4 * 4, 4}, "pool": {4}}.get(module, {4 * 4})
     assert {tap.values for proof in found.proofs for tap in proof.taps} == sizes
     assert all(tap.proved == tap.values for proof in found.proofs for tap in proof.taps)
+
+
+def test_linears_of_packed_products_are_said_to_be_unproved() -> None:
+    """Nothing is claimed of them: no value is proved, with the reason."""
+    found = prove(ProofRequest(even(), module="linear", settings={"lanes": 2, "packed": True}))
+    assert found.status == UNPROVED
+    assert [tap.proved for proof in found.proofs for tap in proof.taps] == [0] * len(found.proofs)
 
 
 def test_a_memory_of_a_word_too_few_is_not_proved(tmp_path: Path) -> None:

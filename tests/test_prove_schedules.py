@@ -296,6 +296,12 @@ def test_what_is_not_stated_is_named() -> None:
     """Modules and devices of which nothing is stated are refused by name, and so is Verilog that does not fit."""
     with pytest.raises(ModelError, match="nothing is stated of module 'simd_core'"):
         properties_of("simd_core", {})
+    more = {"linear": ("OUTPUTS", 1), "axis_register": ("DATA_W", 8), "axis_fork": ("DATA_W", 8)}
+    more |= {"frame_guard": ("DATA_W", 8), "frame_tag": ("DATA_W", 8)}
+    for module in ("relu", "add", "affine", "activation_table", "pool", "transpose", *more):
+        name, one = more.get(module, ("LANES", 1))
+        with pytest.raises(ModelError, match=f"nothing is stated of {module} with {name} {2 * one}, but with {one}"):
+            properties_of(module, {name: 2 * one})
     model = load(ROOT / "golden" / "small.safetensors")
     with pytest.raises(ToolError, match="nothing is stated of the whole of device 'simd'"):
         prove_schedules(model, "simd")

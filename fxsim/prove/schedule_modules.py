@@ -49,9 +49,10 @@ def _one_by_one(capacity: int, data: str = "s_axis_tdata", width: int = 8, enter
 {_stable("m_axis", width)}"""
 
 
-def _refuse_lanes(module: str, lanes: int) -> None:
-    if lanes != 1:
-        raise ModelError(f"a {module} of {lanes} values a beat, of which nothing is stated here")
+def _of_one_value(module: str, parameters: dict[str, int], name: str = "LANES", value: int = 1) -> None:
+    """Refuse a module whose beats are of more than a value of eight bits."""
+    if (found := parameters.get(name, value)) != value:
+        raise ModelError(f"nothing is stated of {module} with {name} {found}, but with {value}")
 
 
 def _stable(stream: str, width: int = 8, payload: str = "") -> str:
@@ -114,7 +115,7 @@ def _single(
 
 def axis_register(parameters: dict[str, int]) -> Properties:
     """A register slice."""
-    _refuse_lanes("axis_register", parameters.get("DATA_W", 8) // 8)
+    _of_one_value("axis_register", parameters, "DATA_W", 8)
     return _single(
         "axis_register",
         {},
@@ -175,7 +176,7 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
 
 def relu(parameters: dict[str, int]) -> Properties:
     """A ReLU, one register."""
-    _refuse_lanes("relu", parameters.get("LANES", 1))
+    _of_one_value("relu", parameters)
     value = "(gh_value[7] ? 8'd0 : gh_value)"
     return _single(
         "relu",
@@ -192,7 +193,7 @@ def relu(parameters: dict[str, int]) -> Properties:
 
 def add(parameters: dict[str, int]) -> Properties:
     """A sum of two streams."""
-    _refuse_lanes("add", parameters.get("LANES", 1))
+    _of_one_value("add", parameters)
     enters = "s0_axis_tvalid && s0_axis_tready && !rst"
     return _single(
         "add",
@@ -219,7 +220,7 @@ def add(parameters: dict[str, int]) -> Properties:
 
 def affine(parameters: dict[str, int]) -> Properties:
     """An affine: the channel counts with the values, constants are fetched one ahead."""
-    _refuse_lanes("affine", parameters.get("LANES", 1))
+    _of_one_value("affine", parameters)
     channels = parameters["CHANNELS"]
     last, top = channels - 1, max(1, (channels - 1).bit_length()) - 1
     return _single(
@@ -267,7 +268,7 @@ def affine(parameters: dict[str, int]) -> Properties:
 
 def activation_table(parameters: dict[str, int]) -> Properties:
     """A table per channel, in three stages."""
-    _refuse_lanes("activation_table", parameters.get("LANES", 1))
+    _of_one_value("activation_table", parameters)
     channels, points, rule = parameters["CHANNELS"], parameters["POINTS"], parameters["TABLE_RULE"]
     stored = points + (rule == 2)
     fraction = 8 - (points - 1).bit_length()
@@ -328,7 +329,7 @@ def activation_table(parameters: dict[str, int]) -> Properties:
 
 def axis_fork(parameters: dict[str, int]) -> Properties:
     """A fork: every value once on either side."""
-    _refuse_lanes("axis_fork", parameters.get("DATA_W", 8) // 8)
+    _of_one_value("axis_fork", parameters, "DATA_W", 8)
     sides = {}
     for side in (0, 1):
         sides[f"taken{side}"] = f"taken{side}_reg == gh_had{side}"
@@ -366,6 +367,7 @@ def axis_fork(parameters: dict[str, int]) -> Properties:
 
 def frame_tag(parameters: dict[str, int]) -> Properties:
     """The end of a stream of images: tlast, and each image's flag on all of its values."""
+    _of_one_value("frame_tag", parameters, "DATA_W", 8)
     beats = parameters["BEATS"]
     last, top = beats - 1, max(1, (beats - 1).bit_length()) - 1
     payload = "{m_axis_tlast, m_axis_tuser, m_axis_tdata}"
@@ -420,7 +422,7 @@ def _constant(register: str, width: int) -> str:
 
 def pool(parameters: dict[str, int]) -> Properties:
     """The average over tokens: one channel is followed, any."""
-    _refuse_lanes("pool", parameters.get("LANES", 1))
+    _of_one_value("pool", parameters)
     tokens, channels = parameters["TOKENS"], parameters["CHANNELS"]
     if tokens == 1:
         return _single(
@@ -490,6 +492,7 @@ def pool(parameters: dict[str, int]) -> Properties:
 
 def frame_guard(parameters: dict[str, int]) -> Properties:
     """The start of a stream of images: framing is checked and repaired."""
+    _of_one_value("frame_guard", parameters, "DATA_W", 8)
     beats = parameters["BEATS"]
     last, top = beats - 1, max(1, (beats - 1).bit_length()) - 1
     base = _single(
@@ -668,7 +671,7 @@ def linear(parameters: dict[str, int]) -> Properties:
     In place of `dot_product` stands a pipeline of the same depth and control that carries whether what entered is the
     followed row and weights: their sum is one value, any; all others are free. That is what is proved of dot_product.
     """
-    _refuse_lanes("linear", parameters.get("OUTPUTS", 1))
+    _of_one_value("linear", parameters, "OUTPUTS")
     size, outputs, acc = parameters["IN"], parameters["OUT"], parameters["ACC_W"]
     latency = 1
     lanes = size
@@ -831,7 +834,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
     of them all by stride and index, what holds of i s mod L: steps, i (COLS s) = (i COLS) s, and that different i have
     different places. The last holds as L and COLS, and so all strides, powers of COLS, have no factor in common.
     """
-    _refuse_lanes("transpose", parameters.get("LANES", 1))
+    _of_one_value("transpose", parameters)
     rows, cols = parameters["ROWS"], parameters["COLS"]
     if rows == 1 or cols == 1:
         raise ModelError("a transpose of one row or column is a register slice, of which nothing is stated here")

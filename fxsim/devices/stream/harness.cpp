@@ -5,8 +5,8 @@
 // expected values in the order of the tap's stream. An image is dropped once every stream has passed it.
 //
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
-// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream. A beat has
-// `lanes` values, the first lowest.
+// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream. A beat
+// has `lanes` values, the first lowest.
 
 #include "harness_common.hpp"
 
@@ -223,8 +223,7 @@ class Simulation {
     bool reset_is_due() {
         if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
         // When the last score of all stands at the output, what is still to come must come now.
-        return output_.image + 1 == window_.count() && output_.index + lanes_ == output_.size &&
-               dut_->m_axis_tvalid;
+        return output_.image + 1 == window_.count() && output_.index + lanes_ == output_.size && dut_->m_axis_tvalid;
     }
 
     // The next reset comes after so many more accepted values (at times an image's last), and then so many cycles, few
@@ -353,7 +352,8 @@ class Simulation {
             for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
                 if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
-                else if (beat_of(data + lanes_ * i, lanes_) != taps_[i].offered) tap_fault("beat changed while waiting", i);
+                else if (beat_of(data + lanes_ * i, lanes_) != taps_[i].offered)
+                    tap_fault("beat changed while waiting", i);
             }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
