@@ -615,7 +615,7 @@ def test_aimed_resets_fall_in_every_phase_of_an_image() -> None:
 
 def test_another_number_of_moments_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a harness that counts others than are named, no name can be believed."""
-    monkeypatch.setattr("fxsim.devices.stream.device.name_moments", lambda _layout: ("reset: between images",))
+    monkeypatch.setattr("fxsim.devices.stream.device.name_moments", lambda _layout, _lanes: ("reset: between images",))
     with pytest.raises(ToolError, match=r"the simulator counted \d+ moments, expected 1"):
         compare()
 
@@ -837,7 +837,9 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
     """Verilog that does not compile gives Verilator's own first error and a log that holds it."""
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
     rtl = edited_rtl(
-        tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg"), ("add.v", "wire both =", "wire both =")
+        tmp_path,
+        ("relu.v", "reg [8*LANES-1:0] y_reg;", "reg [8*LANES-1:0] y_reg"),
+        ("add.v", "wire both =", "wire both ="),
     )
     text = (rtl / "stream" / "add.v").read_text(encoding="utf-8")
     (rtl / "stream" / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
@@ -852,7 +854,7 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
 def _harness_command(executable: Path, layout: StreamLayout, **changes: object) -> list[str]:
     """The harness on one image, comparing no tap, but for the changes."""
     arguments: dict[str, object] = {
-        "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
+        "images": 1, "lanes": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
         "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
         "input_stall": "0,0,0", "output_stall": "0,0,0", "ready_waits": 0, "gap": 0, "resets": 0, "reset_seed": 0,
         "reset_reach": 1, "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10,

@@ -13,6 +13,8 @@ from fxsim.cli.cosim import command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.devices.stream.nodes import write_nodes
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.engines import run as run_engine
 from fxsim.errors import ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
@@ -346,6 +348,8 @@ def test_lanes_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(kind, match=said):
             four_state(RELU, X, settings=settings)
+    with pytest.raises(StimulusError, match="are described alone with lanes 1, not with 2"):
+        write_nodes(RELU, StreamSettings(lanes=2), None, Path("nodes"))
 
 
 def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

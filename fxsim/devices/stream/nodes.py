@@ -85,7 +85,9 @@ def write_nodes(model: Model, settings: StreamSettings, rtl: Path | None, folder
     StimulusError where a beat has several values.
     """
     if settings.lanes != 1:
-        raise StimulusError(f"modules are described alone with 1 value a beat, not with {settings.lanes}")
+        raise StimulusError(
+            f"modules of the accelerator 'stream' are described alone with lanes 1, not with {settings.lanes}"
+        )
     parameters = rtl_parameters(model)
     config = recognise_resmlp(model.graph)
     shutil.copytree(rtl or rtl_dir(), folder / "rtl")
