@@ -13,6 +13,7 @@ from fxsim.cli.cosim import command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.devices import option_words
 from fxsim.devices.stream.nodes import write_nodes
 from fxsim.devices.stream.settings import StreamSettings
 from fxsim.engines import run as run_engine
@@ -332,6 +333,12 @@ def test_several_values_a_beat(config: ResMLPConfig, settings: dict[str, object]
     found = {tap.tap: tap for tap in wrong.runs[0].taps}["blocks.0.token_mixer.res_affine"]
     assert found.first is not None
     assert found.first.index["channel"] % lanes == lanes - 1
+
+
+def test_a_design_is_named_where_it_is_not_the_default() -> None:
+    """Commands that repeat a run state lanes and packed products; nothing where a beat has one value."""
+    assert option_words(StreamSettings()) == []
+    assert option_words(StreamSettings(lanes=4, packed=True)) == ["--lanes", "4", "--packed"]
 
 
 def test_lanes_that_do_not_fit_are_refused() -> None:
