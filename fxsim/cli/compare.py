@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from fxsim.graph import Model
 
 _WORDS = (*ENGINE_NAMES, "loops", "onnx")
-_FLOAT, _CONTRACT, _DEVICE = "float:", "contract:", "device:"
+_FLOAT, _CONTRACT, _DEVICE, _QONNX = "float:", "contract:", "device:", "qonnx:"
 _NAMED = 8
 """Names that are listed of those that are not compared; JSON has all."""
-_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE)
+_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE, _QONNX)
 
 
 @click.command("compare")
@@ -59,7 +59,8 @@ def command(
     A SOURCE is a trace, that is a file (.npz, .npy, .hex, .mem, .dat, .txt, .coe, .h, .vcd, .fst, .ghw, .csv) or a
     folder with a file a tap; or an engine (auto, reference, compiled, c, loops); or onnx, ONNX Runtime; or float:FILE
     or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules; or
-    device:NAME, the RTL of an accelerator, or device:FILE.toml, your own RTL by its description, simulated.
+    device:NAME, the RTL of an accelerator, or device:FILE.toml, your own RTL by its description, simulated; or
+    qonnx:FILE.onnx, the file that MODEL was imported from, as QONNX's own executor computes it.
 
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
     --taps asks for them, which is an error. Exit status is 0 only where every value compared is equal.
@@ -115,6 +116,11 @@ def _source(
         return ComputedSource(
             "plain loops", model.graph.taps, x, lambda part, taps: run_loops(model, part, taps), text
         ), ()
+    if text.startswith(_QONNX):
+        from fxsim.formats.qonnx.executor import open_qonnx
+
+        in_file, execute = open_qonnx(Path(text.removeprefix(_QONNX)), model)
+        return ComputedSource(text, in_file, x, lambda part, _: execute(part), text), ()
     if text == "onnx":
         from fxsim.formats.onnx import onnx_bytes, open_onnx
 

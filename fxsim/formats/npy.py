@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -90,10 +90,13 @@ def _refuse_other(path: Path) -> None:
         raise FileError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
 
 
-def read_archive(path: Path, limit: int = ARCHIVE_BYTES_MAX) -> dict[str, npt.NDArray[Any]]:
+def read_archive(
+    path: Path, limit: int = ARCHIVE_BYTES_MAX, only: Collection[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a .npz file by name; together they may have `limit` bytes, which is checked before they are read.
 
-    FileError where the file is missing or damaged, holds anything but arrays of numbers, one of them twice, or more.
+    `only`: names of arrays that must be there, and alone are read. FileError where the file is missing or damaged, has
+    anything but arrays of numbers, one of them twice, or more.
     """
     _refuse_other(path)
     try:
@@ -103,6 +106,10 @@ def read_archive(path: Path, limit: int = ARCHIVE_BYTES_MAX) -> dict[str, npt.ND
                 raise FileError(f"{path}: holds {len(names):,} arrays, expected at most {ARRAYS_MAX:,}")
             if len(set(names)) < len(names) or not all(name.endswith(".npy") for name in names):
                 raise FileError(f"{path}: holds a name twice, or what is no array, expected one array a name")
+            if only is not None:
+                if missing := sorted(set(only) - {name.removesuffix(".npy") for name in names}):
+                    raise FileError(f"{path}: has no array '{short(missing[0])}'")
+                names = [name for name in names if name.removesuffix(".npy") in only]
             left = limit
             for name in names:
                 with archive.open(name) as file:

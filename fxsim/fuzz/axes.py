@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,29 @@ import numpy.typing as npt
 from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Affine, Axis, Linear, Lut, Operator, Pool
+from fxsim.operators import (
+    Affine,
+    Argmax,
+    Axis,
+    Concat,
+    Conv,
+    Encode,
+    Flatten,
+    Gate,
+    Linear,
+    Lut,
+    MaxPool,
+    MultiplyAdd,
+    Operator,
+    OrderedLinear,
+    Pad,
+    Pool,
+    Prelu,
+    Rescale,
+    SumPool,
+    Threshold,
+    WeightedAdd,
+)
 
 Index = npt.NDArray[np.intp]
 Place = tuple[str, int]
@@ -48,6 +71,15 @@ def _shared(op: Operator, axes: int) -> Iterator[tuple[int, int]]:
                 yield -1, -1
             elif axis < -2:
                 yield axis, axis + 1
+        elif isinstance(op, Conv | Flatten):
+            # Rows and columns of the result follow from those of the input.
+            continue
+        elif isinstance(op, MaxPool | SumPool | Pad):
+            if axis == -1:
+                yield -1, -1
+        elif isinstance(op, OrderedLinear | Encode | Argmax | Concat):
+            if axis != -1:
+                yield axis, axis
         else:
             yield axis, axis
 
@@ -88,4 +120,46 @@ def _cut(node: Node, places: frozenset[Place], index: Index) -> Operator:
         op = dataclasses.replace(op, table=op.table[index])
     elif isinstance(op, Pool) and (source, -2) in places:
         op = dataclasses.replace(op, tokens=len(index))
+    elif isinstance(op, Conv | OrderedLinear):
+        op = _cut_sum(op, (source, -1) in places, (node.name, -1) in places, index)
+    elif (source, -1) in places:
+        op = _cut_channels(op, index)
+    return op
+
+
+def _cut_sum(op: Conv | OrderedLinear, inputs: bool, outputs: bool, index: Index) -> Operator:
+    """A sum over some of its inputs, or with some of its outputs alone; of groups only one stays of each channel."""
+    weight = op.weight
+    changed: dict[str, Any] = {}
+    if inputs and not (isinstance(op, Conv) and op.groups > 1):
+        weight = weight[..., index]
+    if outputs and isinstance(op, OrderedLinear):
+        changed = {"bias": op.bias[index], "shift": op.shift[index]}
+    if outputs and not (isinstance(op, Conv) and op.groups > 1):
+        weight = weight[index]
+    if isinstance(op, Conv) and op.groups > 1 and inputs and weight.shape[3] == 1 and len(weight) == op.groups:
+        weight, changed = weight[index], {"groups": len(index)}
+    return dataclasses.replace(op, weight=weight, **changed)
+
+
+def _cut_channels(op: Operator, index: Index) -> Operator:
+    """An operator that reads some channels alone."""
+    match op:
+        case Threshold():
+            return dataclasses.replace(op, threshold=op.threshold[index], rising=op.rising[index])
+        case Encode() | Gate():
+            return dataclasses.replace(op, threshold=op.threshold[index])
+        case MultiplyAdd():
+            return dataclasses.replace(op, weight=op.weight[index], bias=op.bias[index], shift=op.shift[index])
+        case Prelu():
+            return dataclasses.replace(op, weight=op.weight[index], shift=op.shift[index])
+        case WeightedAdd():
+            return dataclasses.replace(op, weight=op.weight[:, index], shift=op.shift[index])
+        case Rescale():
+            fields = ("addend", "multiplier", "shift", "bias")
+            return dataclasses.replace(op, **{name: getattr(op, name)[index] for name in fields})
+        case Pad():
+            return dataclasses.replace(op, value=op.value[index])
+        case Argmax():
+            return dataclasses.replace(op, classes=min(op.classes, len(index)))
     return op

@@ -59,7 +59,10 @@ def examine(subject: Subject, takers: Sequence[Taker]) -> Examination:
         except MemoryError:
             raise
         except ModelError as error:
-            if stated is None:
+            if stated is None and taker.decides(graph):
+                # By what it says, and not by the node that it says it of.
+                refused[taker.name] = str(error).rpartition("': ")[2].partition(", node '")[0]
+            elif stated is None:
                 failures.append(Failure(way="refused", taker=taker.name, message=str(error)))
             else:
                 refused[taker.name] = stated

@@ -10,11 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from fxsim.contract import CHANNEL, RANGED, TOKEN, Number, TableRule, legal_points
+from fxsim.contract import CHANNEL, RANGED, ROW, TOKEN, Number, TableRule, legal_points
 from fxsim.contract.arithmetic import Int64, Integers
+from fxsim.fuzz.picture_features import PICTURE_OPERATORS, of_picture, of_ties, picture_features
 from fxsim.fuzz.takers import Taker, Taps
 from fxsim.graph import INPUT, Graph, Node, accumulator_bound
-from fxsim.operators import FEATURE_MAPS, OPERATORS, Add, Affine, Axis, Linear, Lut, Pool
+from fxsim.operators import (
+    OPERATORS,
+    Add,
+    Affine,
+    Axis,
+    Linear,
+    Lut,
+    Pool,
+)
 from fxsim.operators.base import ACTIVATION_BITS, WEIGHT_BITS
 
 GROUPS = {
@@ -24,20 +33,18 @@ GROUPS = {
     "values": "what values come to: saturation, ties, accumulators at their bounds, images at their ends",
     "shapes": "sizes of tensors, axes, and forms of graphs",
     "takers": "each of those that compute, with each operator and shape that it takes",
+    "pictures": "networks of few bits: each operator with each class of formats, and extremes of its parameters",
 }
 """Groups of features, with what they are of."""
 
 _CLASSES = ((2, 3, "2-3"), (4, 4, "4"), (5, 7, "5-7"), (8, 8, "8"), (9, 15, "9-15"), (16, 16, "16"))
-NOT_MADE = {
-    "conv": "needs tensors of rows and columns, which the generator does not make",
-    "max_pool": "needs tensors of rows and columns, which the generator does not make",
-    "threshold": "needs levels and thresholds, which the generator does not draw",
-    **dict.fromkeys((op.kind for op in FEATURE_MAPS), "is of networks of few bits, which the generator does not draw"),
-}
+NOT_MADE: dict[str, str] = {}
 """Kinds of operators that no random network has, each with the reason: the audit names them beside what it counts."""
-_KINDS = tuple(kind for kind in OPERATORS if kind not in NOT_MADE)
+_PICTURE_KINDS = tuple(op.kind for op in PICTURE_OPERATORS)
+"""Kinds of networks of few bits, whose features are a group of their own."""
+_KINDS = tuple(kind for kind in OPERATORS if kind not in _PICTURE_KINDS)
 _BITS_MIN = 2
-"""Narrowest numbers of a random network, in bits: numbers of one bit are those of networks that threshold."""
+"""Narrowest numbers of other networks, in bits."""
 _NUMBERS = tuple(Number(bits, sign) for sign in RANGED for bits in range(_BITS_MIN, ACTIVATION_BITS[1] + 1))
 _OPERATORS = (
     "linear over channels", "linear over tokens", "affine", "relu",
@@ -83,6 +90,7 @@ def universe(takers: Sequence[Taker], groups: Iterable[str] = tuple(GROUPS)) -> 
         "values": tuple(_value_features()),
         "shapes": tuple(_shape_features()),
         "takers": tuple(f"{taker.name}: {what}" for taker in takers for what in _taken_features(taker)),
+        "pictures": tuple(picture_features()),
     }
     return {group: rows[group] for group in GROUPS if group in set(groups)}
 
@@ -144,6 +152,9 @@ def _shape_features() -> Iterator[str]:
 
 def _taken_features(taker: Taker) -> Iterator[str]:
     yield from _OPERATORS
+    if taker.name in ("reference", "loops", "c", "model file"):
+        # The others take some of them, of which nothing is stated.
+        yield from _PICTURE_KINDS
     # What is stated not to be taken is no hole.
     stated = taker.refuses is not Taker.refuses
     yield from (shape for shape in _SHAPES if not (stated and shape == "three axes"))
@@ -178,6 +189,11 @@ def features_of(graph: Graph, x: Integers, taps: Taps) -> Iterator[str]:
     for node in graph.nodes:
         yield from (f"a node giving {what}" for what in _shape(graph, node.name))
         yield from _formats(graph, node)
+        yield from of_picture(graph, node)
+        if taps:
+            yield from of_ties(node, values)
+        if node.op.kind in _PICTURE_KINDS:
+            continue
         yield from _parameters(graph, node)
         if taps:
             yield from _values(graph, node, values)
@@ -202,11 +218,15 @@ def _class(number: Number) -> str:
 
 def _formats(graph: Graph, node: Node) -> Iterator[str]:
     op, kind = _operator(node), node.op.kind
+    if kind in _PICTURE_KINDS:
+        return
     for tensor in graph.inputs_of(node):
+        if tensor.number not in _NUMBERS:
+            continue
         yield f"{op} of {_class(tensor.number)}"
         yield f"{kind} of {tensor.number}"
     out = graph.tensors[node.name].number
-    if op not in _GIVES_ITS_INPUTS:
+    if op not in _GIVES_ITS_INPUTS and out in _NUMBERS:
         yield f"{op} giving {_class(out)}"
         yield f"{kind} giving {out}"
     if isinstance(node.op, Linear | Affine):
@@ -223,7 +243,7 @@ def _shape(graph: Graph, name: str) -> Iterator[str]:
         "one token of one channel": tokens == 1 and channels == 1,
         "tokens of no power of two": tokens & (tokens - 1) != 0 if tokens else False,
         "channels alone": tensor.axes == (CHANNEL,),
-        "three axes": len(tensor.axes) >= 3,
+        "three axes": len(tensor.axes) >= 3 and ROW not in tensor.axes,
         "more than 64 channels": channels > 64,
         "more than 64 tokens": tokens > 64,
         "an odd number of channels": channels % 2 == 1 and channels > 1,

@@ -54,10 +54,16 @@ class Case:
 class Generator:
     """The choices of what may be drawn. `sorts`: of networks, one after the other by their number.
 
-    `int8`: any graph of 8-bit tensors, which every engine takes; `formats`: of any number formats; `resmlp`: ResMLPs.
+    `int8`: any graph of 8-bit tensors, which every engine takes; `formats`: of any number formats; `resmlp`: ResMLPs;
+    `pictures`: networks of few bits on rows, columns and channels, of `picture_kinds`.
     """
 
-    sorts: tuple[str, ...] = ("int8", "formats", "int8", "formats", "resmlp")
+    sorts: tuple[str, ...] = ("int8", "formats", "pictures", "int8", "formats", "pictures", "resmlp")
+    picture_kinds: tuple[str, ...] = (
+        "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add", "prelu",
+        "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale", "pad", "linear",
+        "affine", "relu", "add",
+    )  # fmt: skip
     kinds: tuple[str, ...] = ("channels", "tokens", "affine", "relu", "lut", "add", "pool")
     numbers: tuple[Number, ...] = tuple(Number(bits, sign) for bits in (*range(2, 17), 4, 8, 16) for sign in RANGED)
     weights: tuple[Number, ...] = tuple(Number(bits) for bits in range(2, 9))
@@ -79,16 +85,21 @@ class Generator:
         if sort == "resmlp":
             graph = draw_resmlp(self, rng, self.config(rng))
         elif sort == "int8":
-            graph = _Drawing(self, rng, (INT8,), (INT8,)).network()
+            graph = Drawing(self, rng, (INT8,), (INT8,)).network()
+        elif sort == "pictures":
+            # It draws with what stands here.
+            from fxsim.fuzz.pictures import Pictures
+
+            graph = Pictures(self, rng, self.numbers, self.weights).network()
         else:
-            graph = _Drawing(self, rng, self.numbers, self.weights).network()
+            graph = Drawing(self, rng, self.numbers, self.weights).network()
         model = Model(graph, f"{sort} {number}", {"source": "fxsim fuzz", "seed": str(seed), "number": str(number)})
         return Case(model, self.draw_images(graph, rng), seed, number)
 
     def config(self, rng: np.random.Generator) -> ResMLPConfig:
         """Dimensions of a ResMLP."""
         dims = {name: int(rng.choice(self.sizes)) for name in ("values", "channels", "hidden", "classes")}
-        rule = None if rng.random() < 0.3 else _one(rng, self.rules)
+        rule = None if rng.random() < 0.3 else one(rng, self.rules)
         points = 0 if rule is None else int(rng.choice(legal_points(rule)))
         tokens, blocks = int(2 ** rng.integers(0, 5)), int(rng.integers(1, 3))
         return ResMLPConfig(tokens=tokens, blocks=blocks, points=points, rule=rule, **dims)
@@ -98,7 +109,7 @@ class Generator:
         tensor = graph.input
         number = tensor.number
         x = tensor.empty(count or int(rng.integers(1, self.images_max + 1)))
-        way = _one(rng, self.images)
+        way = one(rng, self.images)
         for image in x:
             match way:
                 case "least":
@@ -111,8 +122,10 @@ class Generator:
                     image[...] = _worst(graph, rng)
                 case _:
                     image[...] = rng.integers(number.low, number.high, image.shape, endpoint=True)
+            if number.bipolar:
+                image[image == 0] = one(rng, (-1, 1))
             # One image of the extremes is enough of them.
-            way = _one(rng, self.images)
+            way = one(rng, self.images)
         return x
 
 
@@ -122,13 +135,14 @@ GENERATOR = Generator()
 T = TypeVar("T")
 
 
-def _one(rng: np.random.Generator, choices: Sequence[T]) -> T:
+def one(rng: np.random.Generator, choices: Sequence[T]) -> T:
+    """One of some choices."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def draw_resmlp(of: Generator, rng: np.random.Generator, config: ResMLPConfig) -> Graph:
     """A ResMLP of these dimensions, whose parameters are drawn."""
-    return _Drawing(of, rng, (INT8,), (INT8,)).resmlp(config)
+    return Drawing(of, rng, (INT8,), (INT8,)).resmlp(config)
 
 
 def _worst(graph: Graph, rng: np.random.Generator) -> Integers:
@@ -138,7 +152,7 @@ def _worst(graph: Graph, rng: np.random.Generator) -> Integers:
     up = np.zeros(shape, bool)
     if not readers:
         up[...] = rng.random(shape) < 0.5
-    elif isinstance(op := _one(rng, readers), Affine):
+    elif isinstance(op := one(rng, readers), Affine):
         up[...] = op.weight > 0
     else:
         row = op.weight[int(rng.integers(len(op.weight)))] > 0
@@ -148,7 +162,7 @@ def _worst(graph: Graph, rng: np.random.Generator) -> Integers:
 
 
 @dataclass
-class _Drawing:
+class Drawing:
     """A graph while it is drawn, of tensors and weights of some formats."""
 
     of: Generator
@@ -166,24 +180,24 @@ class _Drawing:
         for _ in range(int(self.rng.integers(1, self.of.nodes_max + 1))):
             # Mostly on from the latest; from an earlier one, a branch begins.
             names = list(self.tensors)
-            self._grow(names[-1] if self.rng.random() < 0.75 else _one(self.rng, names))
+            self._grow(names[-1] if self.rng.random() < 0.75 else one(self.rng, names))
         self._join()
         return Graph(self.tensors[INPUT], self._used())
 
     def _input(self) -> Tensor:
-        axes = _one(self.rng, [a for a in self.of.axes if STEP not in a or len(self.numbers) > 1])
-        shape = [int(_one(self.rng, self.of.sizes)) for _ in axes]
+        axes = one(self.rng, [a for a in self.of.axes if STEP not in a or len(self.numbers) > 1])
+        shape = [int(one(self.rng, self.of.sizes)) for _ in axes]
         if self.rng.random() < 0.08:
             shape = [min(self.of.sizes)] * len(shape)
         elif self.rng.random() < 0.25:
-            shape[int(self.rng.integers(len(shape)))] = _one(self.rng, self.of.long_sizes)
+            shape[int(self.rng.integers(len(shape)))] = one(self.rng, self.of.long_sizes)
         if STEP in axes:
             shape[0] = min(shape[0], 3)
-        return Tensor(axes, tuple(shape), _one(self.rng, self.numbers))
+        return Tensor(axes, tuple(shape), one(self.rng, self.numbers))
 
     def _grow(self, source: str) -> None:
         """One operator more on a tensor; none where the kind drawn does not fit."""
-        kind, x = _one(self.rng, self.of.kinds), self.tensors[source]
+        kind, x = one(self.rng, self.of.kinds), self.tensors[source]
         tokens = x.shape[-2] if TOKEN in x.axes else 0
         if kind == "add":
             self._add(source, self._partner(source))
@@ -204,7 +218,7 @@ class _Drawing:
             self._append(Relu(), source)
 
     def _outputs(self, x: Tensor) -> int:
-        size = _one(self.rng, self.of.long_sizes if self.rng.random() < 0.12 else self.of.sizes)
+        size = one(self.rng, self.of.long_sizes if self.rng.random() < 0.12 else self.of.sizes)
         return size if x.size * size <= _TENSOR_VALUES_MAX else 1
 
     def _partner(self, source: str) -> str:
@@ -215,7 +229,7 @@ class _Drawing:
         loose = [name for name in there if name not in read]
         if not there or self.rng.random() < 0.1:
             return source
-        return _one(self.rng, loose if loose and self.rng.random() < 0.7 else there)
+        return one(self.rng, loose if loose and self.rng.random() < 0.7 else there)
 
     def _add(self, one: str, other: str) -> None:
         """A sum; where shapes differ, linears bring the second to the first's."""
@@ -279,7 +293,7 @@ class _Drawing:
     def linear(self, x: Tensor, outputs: int, over: Axis, plain: bool = False) -> Linear:
         """A linear of any weights; `plain`: of a width that accelerators have, too."""
         inputs = x.shape[-2] if over is Axis.TOKENS else x.shape[-1]
-        number, out = _one(self.rng, self.weights), _one(self.rng, self.numbers)
+        number, out = one(self.rng, self.weights), one(self.rng, self.numbers)
         weight = self.values(number, (outputs, inputs))
         low, high = worst_case_sums(weight, x.number)
         acc_bits = self.acc_bits(
@@ -291,7 +305,7 @@ class _Drawing:
     def affine(self, x: Tensor, plain: bool = False) -> Affine:
         """An affine of any weights; `plain` as of `linear`."""
         channels = x.shape[-1]
-        number, out = _one(self.rng, self.weights), _one(self.rng, self.numbers)
+        number, out = one(self.rng, self.weights), one(self.rng, self.numbers)
         weight = self.values(number, (channels,))
         low, high = worst_case_sums(weight[:, None], x.number)
         stated = x.number.bits + number.bits
@@ -302,7 +316,7 @@ class _Drawing:
     def add(self, x: Tensor, r: Tensor) -> Add:
         """A sum of two tensors."""
         low, high = x.number.low + r.number.low, x.number.high + r.number.high
-        return Add(self.acc_bits(low, high, bits_needed(low, high)), _one(self.rng, self.numbers))
+        return Add(self.acc_bits(low, high, bits_needed(low, high)), one(self.rng, self.numbers))
 
     def _pool(self, x: Tensor) -> Pool:
         tokens = x.shape[-2]
@@ -311,10 +325,10 @@ class _Drawing:
 
     def lut(self, x: Tensor) -> Lut | None:
         """Tables of any rule and size; None where they would be too large."""
-        rule, out = _one(self.rng, self.of.rules), _one(self.rng, self.numbers)
+        rule, out = one(self.rng, self.of.rules), one(self.rng, self.numbers)
         sizes = legal_points(rule, x.number)
         # The ends of what is legal as often as all between.
-        points = int(_one(self.rng, (sizes[0], sizes[-1], *sizes)))
+        points = int(one(self.rng, (sizes[0], sizes[-1], *sizes)))
         stored = stored_points(points, rule)
         if x.shape[-1] * stored > TABLE_VALUES_MAX:
             return None
@@ -337,7 +351,7 @@ class _Drawing:
         """An array of values of a format, filled in one of the ways."""
         low, high = number.low, number.high
         made: Integers
-        match _one(self.rng, self.of.fills):
+        match one(self.rng, self.of.fills):
             case "ends":
                 made = np.where(self.rng.random(shape) < 0.5, low, high)
             case "least":
@@ -367,12 +381,12 @@ class _Drawing:
             "ends": lambda: self.rng.choice(np.array([0, 255]), count),
             "any": lambda: self.rng.integers(0, 256, count),
         }
-        return np.asarray(ways[_one(self.rng, self.of.shifts)]()).astype(np.uint8)
+        return np.asarray(ways[one(self.rng, self.of.shifts)]()).astype(np.uint8)
 
     def acc_bits(self, low: int, high: int, stated: int) -> int:
         """A width of an accumulator that reaches from `low` to `high`: just enough, as usual, or more."""
         needed = max(2, bits_needed(low, high))
-        match _one(self.rng, self.of.widths):
+        match one(self.rng, self.of.widths):
             case "needed":
                 return needed
             case "wide":

@@ -7,10 +7,11 @@ itself, after so many tries, or so much processor time: what is left then is the
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fxsim.contract import Tensor
+from fxsim.contract import Number, Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.engines import run_reference
 from fxsim.errors import FxsimError
@@ -19,6 +20,7 @@ from fxsim.fuzz.examine import Failure, examine
 from fxsim.fuzz.takers import Subject, Taker
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.machine import cpu_seconds
+from fxsim.operators import Conv, Encode, MaxPool, Operator, Pad, SumPool, Threshold
 
 TRIES_MAX = 5_000
 """Most networks that are tried."""
@@ -43,7 +45,7 @@ class Small:
     @property
     def weights(self) -> int:
         """Weights, biases and table entries that are not zero."""
-        fields = ("weight", "bias", "table")
+        fields = ("weight", "bias", "table", "threshold", "addend", "multiplier", "value")
         return sum(
             int(np.count_nonzero(array))
             for node in self.model.graph.nodes
@@ -78,7 +80,8 @@ def shrink(model: Model, x: Integers, failure: Failure, takers: Sequence[Taker],
 def shrink_by(model: Model, x: Integers, failure: Failure, fails: Fails, seconds: float, whole: bool = False) -> Small:
     """The least network of which `fails` says the same. `whole`: nodes and sizes stay, as a device demands."""
     search = _Search(model, x, failure, fails, seconds)
-    steps = (search.images, search.arrays) if whole else (search.images, search.nodes, search.sizes, search.arrays)
+    smaller = (search.images, search.nodes, search.sizes, search.operators, search.arrays)
+    steps = (search.images, search.arrays) if whole else smaller
     before = -1
     # Again from the start while something became smaller: a zero lets a node go.
     while search.taken != before and not search.over:
@@ -104,8 +107,8 @@ class _Search:
         return self.tries >= TRIES_MAX or cpu_seconds() > self._end
 
     def _try(self, graph: Graph, x: Integers) -> bool:
-        """Take a smaller network, where it fails the same."""
-        if self.over:
+        """Take a smaller network, where it fails the same; what is the same network is none."""
+        if self.over or (graph == self.model.graph and np.array_equal(x, self.x)):
             return False
         self.tries += 1
         model = Model(graph, self.model.name, self.model.provenance)
@@ -177,6 +180,22 @@ class _Search:
 
             self._least(size_of(graph, places), attempt)
 
+    def operators(self) -> None:
+        """Simpler operators: kernels and strides of one, no padding, fewer steps, narrower formats."""
+        for name in self.model.graph.taps:
+            again = True
+            while again and not self.over and name in self.model.graph.by_name:
+                graph = self.model.graph
+                again = False
+                for op in simpler(graph.by_name[name].op):
+                    nodes = [Node(n.name, op if n.name == name else n.op, n.inputs) for n in graph.nodes]
+                    try:
+                        again = self._try(Graph(graph.input, nodes), self.x)
+                    except FxsimError:
+                        continue
+                    if again:
+                        break
+
     def arrays(self) -> None:
         """Parameters, and values of images, that are zero."""
         for place in self._places():
@@ -211,15 +230,54 @@ class _Search:
         graph = self.model.graph
         name, field = place
         if name == INPUT:
-            return self._try(graph, array)
-        nodes = [
-            Node(n.name, dataclasses.replace(n.op, **{field: array}), n.inputs) if n.name == name else n  # type: ignore[type-var]  # operators are dataclasses
-            for n in graph.nodes
-        ]
+            return graph.input.number.holds(array) and self._try(graph, array)
         try:
+            nodes = [
+                Node(n.name, dataclasses.replace(n.op, **{field: array}), n.inputs) if n.name == name else n  # type: ignore[type-var]  # operators are dataclasses
+                for n in graph.nodes
+            ]
             return self._try(Graph(graph.input, nodes), self.x)
         except FxsimError:
             return False
+
+
+def simpler(op: Operator) -> Iterator[Operator]:
+    """Operators that are simpler than one in one way each; those that there cannot be are left out."""
+    fields: list[dict[str, Any]] = []
+    match op:
+        case Conv():
+            # One row or one column of the kernel, with what then may be around the image.
+            for axis, size in enumerate(op.weight.shape[1:3]):
+                if size > 1:
+                    pads = tuple(0 if n % 2 == axis else pad for n, pad in enumerate(op.padding))
+                    fields += [
+                        {"weight": op.weight.take([at], 1 + axis), "padding": pads}
+                        for at in range(op.weight.shape[1 + axis])
+                    ]
+            fields += [{"padding": (0, 0, 0, 0)}, {"stride": (1, 1)}, {"dilation": (1, 1)}]
+            fields += [{"padding": tuple(0 if n == at else pad for n, pad in enumerate(op.padding))} for at in range(4)]
+        case Pad():
+            fields += [{"padding": tuple(0 if n == at else pad for n, pad in enumerate(op.padding))} for at in range(4)]
+            fields += [{"padding": tuple(min(1, pad) for pad in op.padding)}]
+        case MaxPool() | SumPool():
+            fields += [{"kernel": (1, op.kernel[1])}, {"kernel": (op.kernel[0], 1)}, {"stride": (1, 1)}]
+            if isinstance(op, SumPool):
+                fields += [{"divisor": 1}, {"saturating": False, "acc_bits": 32}, {"rounding": "floor"}]
+        case Threshold() | Encode():
+            steps = op.threshold.shape[1]
+            levels = [{"levels": np.delete(op.levels, at)} if isinstance(op, Threshold) else {} for at in range(steps)]
+            if steps > 1:
+                fields += [{"threshold": np.delete(op.threshold, at, 1), **levels[at]} for at in range(steps)]
+    if isinstance(getattr(op, "out", None), Number) and op.kind not in ("argmax", "lut"):
+        out = op.out  # type: ignore[attr-defined]
+        fields += [{"out": Number(bits, out.sign)} for bits in (1, 2, 4, 8, 16) if bits < out.bits and not out.bipolar]
+    for changed in fields:
+        if all(np.array_equal(getattr(op, name), value) for name, value in changed.items()):
+            continue
+        try:
+            yield dataclasses.replace(op, **changed)  # type: ignore[type-var]  # operators are dataclasses
+        except FxsimError:
+            continue
 
 
 _Place = tuple[str, str]

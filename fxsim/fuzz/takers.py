@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fxsim import temporary
-from fxsim.contract import CHANNEL, INT8, TOKEN
+from fxsim.contract import CHANNEL, INT8, ROW, TOKEN
 from fxsim.contract.arithmetic import Integers
 from fxsim.engines import run_reference
 from fxsim.errors import FxsimError, StimulusError
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.onnx import export_onnx, missing, onnx_bytes, open_onnx
+from fxsim.fuzz.picture_features import PICTURE_OPERATORS
 from fxsim.graph import Graph, Model
 
 Taps = Mapping[str, Integers]
@@ -39,13 +40,15 @@ class Taker:
     """Something that computes every tap of a model. `group`: the word that asks for it.
 
     `refuses`: why it is stated not to take a graph, None where it is to take it: a refusal that is not stated is a
-    failure, and so is no refusal where one is stated.
+    failure, and so is no refusal where one is stated. `decides`: whether a graph is one of which nothing is stated:
+    then a refusal by name is neither a failure nor a pass.
     """
 
     name: str
     group: str
     compute: Callable[[Subject], Taps]
     refuses: Callable[[Graph], str | None] = lambda _graph: None
+    decides: Callable[[Graph], bool] = lambda _graph: False
 
 
 def _reference(subject: Subject) -> Taps:
@@ -79,11 +82,12 @@ def _onnx(subject: Subject) -> Taps:
 
 def _onnx_file(subject: Subject) -> Taps:
     """The file that the export writes, which is to be what is computed in memory, executed just as it is written."""
+    expected = subject.onnx
     with temporary.folder("fuzz-onnx") as folder:
         path = folder / "model.onnx"
         size = export_onnx(subject.model, path)
         data = path.read_bytes()
-    if size != len(data) or data != subject.onnx:
+    if size != len(data) or data != expected:
         raise RoundTripError("the ONNX file is another one each time it is written")
     return open_onnx(data, optimise=False)(subject.x)
 
@@ -106,8 +110,16 @@ def _model_file(subject: Subject) -> Taps:
     return run_reference(read.graph, subject.x, read.graph.taps)
 
 
+def of_pictures(graph: Graph) -> bool:
+    """Whether a graph is a network of few bits, of which the compiled engine and the export to ONNX take some."""
+    kinds = {type(node.op) for node in graph.nodes}
+    return ROW in graph.input.axes or bool(kinds & {*PICTURE_OPERATORS})
+
+
 def beyond_int8(graph: Graph) -> str | None:
     """The reason for which the compiled engine is stated not to take a graph: other than int8, 32-bit sums."""
+    if of_pictures(graph):
+        return None
     if any(tensor.number != INT8 for tensor in graph.tensors.values()):
         return "a tensor is not int8"
     if any(tensor.axes not in ((TOKEN, CHANNEL), (CHANNEL,)) for tensor in graph.tensors.values()):
@@ -146,7 +158,8 @@ def find_takers(groups: tuple[str, ...] = tuple(GROUPS)) -> tuple[tuple[Taker, .
         from fxsim.engines.compiled import instruction_sets
 
         takers += [
-            Taker(f"compiled {isa.name}", "compiled", _compiled(isa.name), beyond_int8) for isa in instruction_sets()
+            Taker(f"compiled {isa.name}", "compiled", _compiled(isa.name), beyond_int8, of_pictures)
+            for isa in instruction_sets()
         ]
     if "c" in groups:
         from fxsim.engines.c import missing_compiler
@@ -157,7 +170,10 @@ def find_takers(groups: tuple[str, ...] = tuple(GROUPS)) -> tuple[tuple[Taker, .
             absent["c"] = reason
     if "onnx" in groups:
         if (reason := missing("onnx", "onnxruntime")) is None:
-            takers += [Taker("onnx", "onnx", _onnx), Taker("onnx file", "onnx", _onnx_file)]
+            takers += [
+                Taker("onnx", "onnx", _onnx, decides=of_pictures),
+                Taker("onnx file", "onnx", _onnx_file, decides=of_pictures),
+            ]
         else:
             absent["onnx"] = reason
     if "files" in groups:

@@ -16,7 +16,15 @@ from fxsim.formats import load, model_sha256, read_stimulus
 from fxsim.formats.headers import MatrixLayout, import_headers, read_header_arrays
 from fxsim.golden import generate_model, natural_images
 from fxsim.graph import Model
-from fxsim.signoff.plan import PUBLISHED_VARIABLE, GeneratedModel, ModelSource, Plan, RandomModel, StimulusSource
+from fxsim.signoff.plan import (
+    NETWORKS_VARIABLE,
+    PUBLISHED_VARIABLE,
+    GeneratedModel,
+    ModelSource,
+    Plan,
+    RandomModel,
+    StimulusSource,
+)
 from fxsim.signoff.record import REPLAY_SCRIPT, Details
 from fxsim.vectors import draw_stimulus
 
@@ -79,16 +87,11 @@ class Context:
 
     def published(self, folder: str) -> Path:
         """A folder of the published data; SkipCheck where the data is absent, FxsimError where only that folder is."""
-        root = self.plan.published
-        if PUBLISHED_VARIABLE in os.environ and (root is None or not root.is_dir()):
-            raise FxsimError(f"{PUBLISHED_VARIABLE} names {root}, which is not a folder")
-        if root is None or not root.is_dir():
-            where = "the plan names none" if root is None else f"there is no folder {root}"
-            raise SkipCheck(f"published reference data absent: {where}; {PUBLISHED_VARIABLE} can name one")
-        path = root / folder
-        if not path.is_dir():
-            raise FxsimError(f"the published data has no folder '{folder}': expected {path}")
-        return path
+        return _data(self.plan.published, PUBLISHED_VARIABLE, "published reference data", folder)
+
+    def networks(self, folder: str) -> Path:
+        """A folder of other tools' networks, with what their own programs computed; errors as `published`'s."""
+        return _data(self.plan.networks, NETWORKS_VARIABLE, "data of other tools' networks", folder)
 
     def failure_folder(self, check: str) -> Path | None:
         """The folder that keeps a failure of a check; None where nothing is written."""
@@ -137,6 +140,19 @@ class Context:
             x = published_samples(self.published(source.published))["samples_input"]
         self.hashes[f"stimulus {name}"] = hashlib.sha256(x.tobytes()).hexdigest()
         return x
+
+
+def _data(root: Path | None, variable: str, what: str, folder: str) -> Path:
+    """A folder of data that others published, which lie together in one."""
+    if variable in os.environ and (root is None or not root.is_dir()):
+        raise FxsimError(f"{variable} names {root}, which is not a folder")
+    if root is None or not root.is_dir():
+        where = "the plan names none" if root is None else f"there is no folder {root}"
+        raise SkipCheck(f"{what} absent: {where}; {variable} can name one")
+    path = root / folder
+    if not path.is_dir():
+        raise FxsimError(f"the {what} has no folder '{folder}': expected {path}")
+    return path
 
 
 def generate(name: str, source: GeneratedModel) -> Model:

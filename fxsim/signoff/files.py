@@ -19,6 +19,7 @@ from fxsim.paths import golden_dir
 from fxsim.signoff.checks import CHECKS
 from fxsim.signoff.plan import (
     LIMIT,
+    NETWORKS_VARIABLE,
     PUBLISHED_VARIABLE,
     Check,
     Limit,
@@ -46,6 +47,7 @@ class _Content(Part, Generic[C], frozen=True, kw_only=True):
     seed: Seed
     limit: Limit = LIMIT
     published: str | None = None
+    networks: str | None = None
     models: dict[Name, ModelSource] = field(default_factory=dict)
     stimuli: dict[Name, StimulusSource] = field(default_factory=dict)
     check: tuple[C, ...]
@@ -61,7 +63,7 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
     """Read a plan and check it, by default the project's own. FileError names the place and what was expected.
 
     `seed`: in place of the plan's own. FXSIM_PUBLISHED in the environment names another folder of published data than
-    the plan's.
+    the plan's, FXSIM_NETWORKS another one of other tools' networks.
     """
     path = Path(path) if path is not None else default_plan()
     settings: Any = reduce(or_, (kind.settings for kind in CHECKS.values()))
@@ -71,16 +73,13 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
     except FileError as error:
         raise FileError(str(error) + _check_meant(str(error), data)) from None
     _check_content(path, content)
-    override = os.environ.get(PUBLISHED_VARIABLE)
-    published = Path(override) if override else None
-    if published is None and content.published is not None:
-        published = Path(os.path.normpath(path.resolve().parent / content.published))
     plan = Plan(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         title=content.title,
         seed=content.seed if seed is None else seed,
-        published=published,
+        published=_root(path, PUBLISHED_VARIABLE, content.published),
+        networks=_root(path, NETWORKS_VARIABLE, content.networks),
         models=content.models,
         stimuli=content.stimuli,
         checks=content.check,
@@ -91,6 +90,13 @@ def load_plan(path: str | os.PathLike[str] | None = None, seed: int | None = Non
     for problem in testpoint_problems(plan):
         raise FileError(f"{path}: {problem}")
     return plan
+
+
+def _root(path: Path, variable: str, stated: str | None) -> Path | None:
+    """A folder of data that others published: as the environment says, else the plan, from its own folder on."""
+    if override := os.environ.get(variable):
+        return Path(override)
+    return None if stated is None else Path(os.path.normpath(path.resolve().parent / stated))
 
 
 def _check_meant(message: str, data: bytes) -> str:

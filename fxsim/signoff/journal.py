@@ -284,6 +284,8 @@ def _named(plan: Plan, output: Path) -> dict[str, str]:
     named = {text: plan.folder / text for text in _texts(data)}
     if plan.published is not None:
         named["the published data"] = plan.published
+    if plan.networks is not None:
+        named["other tools' networks"] = plan.networks
     found: dict[str, str] = {}
     room = _NAMED_BYTES_MAX
     for text, path in sorted(named.items()):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fxsim.signoff.simulation import Setup
 
 PUBLISHED_VARIABLE = "FXSIM_PUBLISHED"
+NETWORKS_VARIABLE = "FXSIM_NETWORKS"
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Images = Annotated[int, Meta(ge=1, le=100_000)]
@@ -231,6 +232,7 @@ class Plan:
     title: str
     seed: int
     published: Path | None
+    networks: Path | None
     models: dict[str, ModelSource]
     stimuli: dict[str, StimulusSource]
     checks: tuple[Check, ...]

@@ -22,8 +22,8 @@ AFFINE_WORDS = 5
 # Programs over pixels: operators, and the fields of a step, int64 [steps, PIXEL_FIELDS].
 (
     CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, FLATTEN, ORDERED_LINEAR,
-    ARGMAX,
-) = range(11)  # fmt: skip
+    ARGMAX, PAD,
+) = range(12)  # fmt: skip
 # The operator; where its inputs and its result start in the arena, in bytes, whether they are 32-bit words, and
 # whether they have a sign; channels and pixels of the input and the result; where its bytes and its numbers
 # start, or its first operation and how many it has; where its tap starts in the output, in bytes, or -1; bytes of a
@@ -33,9 +33,13 @@ AFFINE_WORDS = 5
     P_PIXELS_IN, P_PIXELS_OUT, P_BYTES, P_WORDS, P_TAP, P_TAP_SIZE,
 ) = range(16)  # fmt: skip
 PIXEL_FIELDS = 16
-# Operations of a pointwise step, on buffers: from the arena, to it, and functions of one value or of two; those behind
-# RELU also in 64 bits, as the code after.
-FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SLOPE, SLOPE_WIDE, WEIGHTED, WEIGHTED_WIDE = range(12)
+# Operations of a pointwise step, on buffers: from the arena, to it, and functions of one value or of two; SCALE, SLOPE
+# and WEIGHTED also in 64 bits, as the code after. Products that are rescaled are always of 64 bits: ties go up (or the
+# rounding is down), away from zero, to the even one, or they are rounded twice.
+(
+    FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SLOPE, SLOPE_WIDE, WEIGHTED, WEIGHTED_WIDE,
+    RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE,
+) = range(16)  # fmt: skip
 # Its fields: the operation; the buffers it takes and gives; where its numbers start, or its tensor in the arena, in
 # bytes; how many thresholds it has, or whether that tensor is of words; whether it has a sign.
 U_OP, U_A, U_B, U_Y, U_AT, U_COUNT, U_SIGNED = range(7)
@@ -65,5 +69,8 @@ M_ROWS, M_COLUMNS, M_ROW_STRIDE, M_COLUMN_STRIDE, M_COLUMNS_IN, M_COLUMNS_OUT = 
 # are divided by a power of two: how far they are shifted, or -1 where it is not; what is added before; and what is
 # added to those that are negative alone.
 S_SATURATES, S_LEAST, S_GREATEST, S_DIVISOR, S_ROUNDING, S_LOW, S_HIGH, S_SHIFT, S_BEFORE, S_NEGATIVE = range(6, 16)
+# Numbers of a pad: rows and columns above and left of its input, those of the input, columns of its result. Its bytes
+# are a pixel of what is around, as it is stored.
+D_TOP, D_LEFT, D_ROWS, D_COLUMNS, D_COLUMNS_OUT = range(5)
 TABLE_ENTRIES = 16
 """Entries of a table of products: what four bits of weights choose from."""

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim import contract
-from fxsim.contract import CHANNEL, COLUMN, ROW, Division, Number, Tensor
+from fxsim.contract import CHANNEL, COLUMN, ROW, Division, Number, Rounding, Tensor
 from fxsim.contract.number import INT32
+from fxsim.contract.rescaling import HIGH_MULTIPLY_BITS
 from fxsim.engines.compiled import codes
 from fxsim.engines.compiled.convolutions import (
     TABLE_BITS,
@@ -47,7 +48,6 @@ from fxsim.operators import (
     Lut,
     MaxPool,
     MultiplyAdd,
-    NotTaken,
     OperatorTable,
     OrderedLinear,
     Pad,
@@ -246,6 +246,23 @@ def _rounded(
     return wide, [*numbers, *([] if after is None else [after])]
 
 
+_RESCALES = {
+    Rounding.HALF_UP: codes.RESCALE_UP, Rounding.FLOOR: codes.RESCALE_UP, Rounding.HALF_AWAY: codes.RESCALE_AWAY,
+    Rounding.HALF_EVEN: codes.RESCALE_EVEN, Rounding.DOUBLE: codes.RESCALE_TWICE,
+}  # fmt: skip
+
+
+def _rescaling(op: Rescale) -> tuple[int, list[Int64]]:
+    """The operation of a rescale, and its numbers without the ends."""
+    shift = op.shift.astype(np.int64)
+    code = _RESCALES[op.rounding]
+    if op.rounding is Rounding.DOUBLE and shift.max() <= HIGH_MULTIPLY_BITS:
+        code = codes.RESCALE_UP  # of the second rounding nothing is left
+    tie = np.full(len(shift), op.rounding is not Rounding.FLOOR, np.int64)
+    numbers = (op.addend, op.multiplier, shift, tie, op.bias)
+    return code, [row.astype(np.int64) for row in numbers]
+
+
 def _pack_pointwise(packing: "Packing", part: Part) -> Packed:
     """Add the numbers of an operation, each a row of channels."""
     op: Any = part.node.op
@@ -272,6 +289,9 @@ def _pack_pointwise(packing: "Packing", part: Part) -> Packed:
     elif isinstance(op, WeightedAdd):
         code = codes.WEIGHTED
         wide, rows = _rounded(op, op.accumulator_range(*inputs), list(op.weight), None, None)
+    elif isinstance(op, Rescale):
+        code, rows = _rescaling(op)
+        rows += ends
     else:
         code = codes.SCALE
         if isinstance(op, MultiplyAdd):
@@ -390,6 +410,18 @@ def _pack_pool(packing: "Packing", part: Part) -> Packed:
     return _pack_sums_of_windows(packing, part, window, None, op.tokens, Division.HALF_UP, number)
 
 
+def _pack_pad(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    rows, columns, channels = packing.tensors[part.inputs[0]].shape
+    result = packing.tensors[part.name]
+    lies = stored(result, part.name)
+    pixel = np.zeros(lies.row, np.int64)
+    pixel[:channels] = op.value
+    around = pixel.astype(np.int32) if lies.words else (pixel + 128 * lies.signed).astype(np.uint8)
+    numbers = np.array([*op.padding[:2], rows, columns, result.shape[1]])
+    return Packed(codes.PAD, packing.parameters.add(around), packing.parameters.add_words(numbers))
+
+
 def _pack_concat(_packing: "Packing", _part: Part) -> Packed:
     return Packed(codes.CONCAT)
 
@@ -454,9 +486,8 @@ PACK: OperatorTable[Callable[["Packing", Part], Packed]] = OperatorTable(
         Flatten: _pack_flatten,
         OrderedLinear: _pack_ordered_linear,
         Argmax: _pack_argmax,
-        Rescale: NotTaken("because it has no kernel of its roundings"),
-        Pad: NotTaken("because only a conv pads images there"),
-        **dict.fromkeys((Linear, Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate), _pack_pointwise),
+        Pad: _pack_pad,
+        **dict.fromkeys((Linear, Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), _pack_pointwise),
     },
 )
 """The function that adds the parameters of a part, by its operator; of a linear, those of its rounding."""

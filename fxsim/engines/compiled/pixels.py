@@ -34,13 +34,14 @@ from fxsim.engines.compiled.codes import (
     P_TAP,
     P_TAP_SIZE,
     P_WORDS,
+    PAD,
     POINTWISE_PIXELS,
     SUM_POOL,
 )
 from fxsim.engines.compiled.kernel import fence, now_ns
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
-from fxsim.engines.compiled.places import argmax, concat, encode, flatten, ordered_linear, sum_pool
+from fxsim.engines.compiled.places import argmax, concat, encode, flatten, ordered_linear, pad, sum_pool
 from fxsim.engines.compiled.pointwise import pointwise
 from fxsim.engines.compiled.windows import convolve, max_pool
 from fxsim.jit import njit
@@ -176,6 +177,8 @@ def compute_pixels(
                 encode(step, here, data, words, arena, arena_words)
             elif op == CONCAT:
                 concat(step, here, arena, arena_words)
+            elif op == PAD:
+                pad(step, here, data, words, arena)
             elif op == FLATTEN:
                 flatten(step, here, words, arena, arena_words)
             elif op == ORDERED_LINEAR:

@@ -10,6 +10,11 @@ Sums of windows, encodings, channels of two tensors, all values on one axis, sum
 import numpy as np
 
 from fxsim.engines.compiled.codes import (
+    D_COLUMNS,
+    D_COLUMNS_OUT,
+    D_LEFT,
+    D_ROWS,
+    D_TOP,
     M_COLUMN_STRIDE,
     M_COLUMNS,
     M_COLUMNS_IN,
@@ -226,6 +231,27 @@ def encode(step, images, data, words, arena, arena_words):
                 row = step[P_BYTES] + (256 * c + np.int64(arena[step[P_SRC] + pixel * from_whole + c])) * each
                 # What is written behind its channels is written anew by the next, or is padding.
                 _copy(address_of(arena) + y, address_of(data) + row, each)
+
+
+@njit
+def pad(step, images, data, words, arena):
+    """A step that gives an image with a constant pixel above, left, below and right of it."""
+    numbers = words[step[P_WORDS] :]
+    top, left, rows, columns = numbers[D_TOP], numbers[D_LEFT], numbers[D_ROWS], numbers[D_COLUMNS]
+    columns_out = np.int64(numbers[D_COLUMNS_OUT])
+    size = round_up(step[P_CHANNELS_IN], CHANNEL_STEP) * (4 if step[P_DST_WORDS] else 1)
+    around = address_of(data) + step[P_BYTES]
+    for image in range(images):
+        x = address_of(arena) + step[P_SRC] + image * step[P_PIXELS_IN] * size
+        y = address_of(arena) + step[P_DST] + image * step[P_PIXELS_OUT] * size
+        for i in range(step[P_PIXELS_OUT] // columns_out):
+            inside = top <= i < top + rows
+            for j in range(columns_out):
+                if inside and j == left:
+                    _copy(y + j * size, x + (i - top) * columns * size, columns * size)
+                elif not inside or not left < j < left + columns:
+                    _copy(y + j * size, around, size)
+            y += columns_out * size
 
 
 @njit

@@ -8,6 +8,7 @@ each row as long as a pixel's. Sums that may need more than 32 bits are made in 
 # Numba infers its own types: annotations would be a second, unchecked statement of them; and it gives an intrinsic its
 # first argument, the typing context.
 
+from fxsim.contract.rescaling import HIGH_MULTIPLY_BITS
 from fxsim.engines.compiled.codes import (
     FROM_ARENA,
     GATE,
@@ -16,6 +17,10 @@ from fxsim.engines.compiled.codes import (
     P_PIXELS_OUT,
     P_WORDS,
     RELU,
+    RESCALE_AWAY,
+    RESCALE_EVEN,
+    RESCALE_TWICE,
+    RESCALE_UP,
     SCALE,
     SCALE_WIDE,
     SLOPE,
@@ -31,6 +36,7 @@ from fxsim.engines.compiled.codes import (
     U_SIGNED,
     U_Y,
     WEIGHTED,
+    WEIGHTED_WIDE,
 )
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
@@ -103,6 +109,53 @@ def _weighted(builder, a, b, weight, other, shift, low, high):
     return _clamp(builder, _round_shift(builder, total, shift), low, high)
 
 
+def _half(builder, one, shift):
+    return builder.lshr(builder.shl(one, shift), splat(one.type, 1))
+
+
+def _away(builder, value, shift):
+    """Shifted to the nearest, ties away from zero: below zero one less than a half is added, where there is a half."""
+    half = _half(builder, splat(value.type, 1), shift)
+    below = builder.and_(builder.lshr(value, splat(value.type, 63)), _is_shifted(builder, shift))
+    return builder.ashr(builder.add(value, builder.sub(half, below)), shift)
+
+
+def _is_shifted(builder, shift):
+    """1 where there is a shift, else 0."""
+    return builder.zext(builder.icmp_signed("!=", shift, splat(shift.type, 0)), shift.type)
+
+
+def _rescaled(rounding):
+    """(a + addend) * multiplier, shifted and rounded, plus bias; a half is added before where `tie` is 1.
+
+    Each product, a * multiplier and addend * multiplier, is of 63 bits at most, their sum is proved to have at most 62,
+    and a half is at most 2^61: nothing leaves 64 bits.
+    """
+
+    def compute(builder, a, _b, addend, multiplier, shift, tie, bias, low, high):
+        product, added = builder.mul(a, multiplier), builder.mul(addend, multiplier)
+        if rounding == RESCALE_UP:
+            more = builder.add(added, _half(builder, tie, shift))
+            found = builder.ashr(builder.add(product, more), shift)
+        elif rounding == RESCALE_AWAY:
+            found = _away(builder, builder.add(product, added), shift)
+        elif rounding == RESCALE_EVEN:
+            one = _is_shifted(builder, shift)
+            total = builder.add(product, added)
+            odd = builder.and_(builder.ashr(total, shift), one)
+            less = builder.sub(_half(builder, tie, shift), one)
+            found = builder.ashr(builder.add(builder.add(total, less), odd), shift)
+        else:
+            places = splat(shift.type, HIGH_MULTIPLY_BITS)
+            first = builder.select(builder.icmp_signed("<", shift, places), shift, places)
+            more = builder.add(added, _half(builder, tie, first))
+            high_part = builder.ashr(builder.add(product, more), first)
+            found = _away(builder, high_part, builder.sub(shift, first))
+        return _clamp(builder, builder.add(found, bias), low, high)
+
+    return _operation(7, True, compute)
+
+
 def _gated(builder, a, b, threshold):
     return builder.select(builder.icmp_signed(">=", b, threshold), a, splat(a.type, 0))
 
@@ -116,6 +169,9 @@ _gate, _relu = _operation(1, False, _gated), _operation(0, False, _positive)
 _scale, _scale_wide = (_operation(6, wide, _scaled) for wide in (False, True))
 _slope, _slope_wide = (_operation(4, wide, _sloped) for wide in (False, True))
 _weigh, _weigh_wide = (_operation(5, wide, _weighted) for wide in (False, True))
+_rescale_up, _rescale_away, _rescale_even, _rescale_twice = (
+    _rescaled(rounding) for rounding in (RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE)
+)
 
 
 @intrinsic
@@ -229,5 +285,13 @@ def pointwise(step, operations, images, words, arena, buffers):
                     _slope_wide(y, a, b, at, row, pixels)
                 elif op == WEIGHTED:
                     _weigh(y, a, b, at, row, pixels)
-                else:
+                elif op == WEIGHTED_WIDE:
                     _weigh_wide(y, a, b, at, row, pixels)
+                elif op == RESCALE_UP:
+                    _rescale_up(y, a, b, at, row, pixels)
+                elif op == RESCALE_AWAY:
+                    _rescale_away(y, a, b, at, row, pixels)
+                elif op == RESCALE_EVEN:
+                    _rescale_even(y, a, b, at, row, pixels)
+                else:
+                    _rescale_twice(y, a, b, at, row, pixels)

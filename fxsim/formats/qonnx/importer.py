@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,6 +38,21 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
 
     FileError lists every node that is not taken, with its attributes and what would be needed, or says what is damaged.
     """
+    return read_qonnx(path, input_number).model
+
+
+@dataclass(frozen=True)
+class Read:
+    """A QONNX file as it was read. `flows`: what each tensor of the file is of the model, in the file's order."""
+
+    model: Model
+    onnx: OnnxGraph
+    input: str
+    flows: Mapping[str, Flow]
+
+
+def read_qonnx(path: Path, input_number: str | None = None) -> Read:
+    """The model of a file, and where it has what the file's tensors hold; otherwise as `import_qonnx`."""
     onnx, data = read_onnx(path)
     builder = Builder()
     values: dict[str, Value] = {}
@@ -75,7 +92,8 @@ def import_qonnx(path: Path, input_number: str | None = None) -> Model:
         )
     if builder.near:
         provenance["near ties"] = f"{len(builder.near):,}: " + "; ".join(map(str, builder.near))
-    return Model(graph, short(path.stem), provenance)
+    flows = {tensor: value for tensor, value in values.items() if isinstance(value, Flow)}
+    return Read(Model(graph, short(path.stem), provenance), onnx, name, flows)
 
 
 def _constants(onnx: OnnxGraph) -> dict[str, Value]:
