@@ -95,6 +95,8 @@ module transpose_beats #(
   wire write_ends = write_beat_reg == LAST_PLACE;
   wire read_column_ends = read_group_reg == LAST_GROUP;
   wire read_ends = read_column_ends && read_column_reg == LAST_COLUMN;
+  wire written = write && write_ends;  // a whole image
+  wire sent = read && read_ends;       // likewise
   wire [COLUMN_W-1:0] next_column = (read_column_reg == LAST_COLUMN) ? {COLUMN_W{1'b0}} : read_column_reg + 1'b1;
   wire [COLUMN_W-1:0] next_column_beat = next_column >> LANE_W;
   wire [LANE_W-1:0] read_turn = read_column_reg[LANE_W-1:0];
@@ -159,8 +161,7 @@ module transpose_beats #(
                                            : read_place_reg + ROWS_ON;
         if (read_ends) read_half_reg <= !read_half_reg;
       end
-      if (write && write_ends && !(read && read_ends)) ahead_reg <= ahead_reg + 2'd1;
-      else if (read && read_ends && !(write && write_ends)) ahead_reg <= ahead_reg - 2'd1;
+      if (written != sent) ahead_reg <= written ? ahead_reg + 2'd1 : ahead_reg - 2'd1;
     end
   end
 
