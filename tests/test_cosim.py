@@ -983,7 +983,7 @@ def test_engine_that_fails_is_the_error(tmp_path: Path) -> None:
         ({"images": (3, 3)}, StimulusError, "images 3:3"),
         ({"taps": "embedding"}, StimulusError, "no tap 'embedding'"),
         ({"engine": "abacus"}, StimulusError, "no engine 'abacus'"),
-        ({"accel": "abacus"}, StimulusError, "no accelerator 'abacus'; there are: stream, simd, described"),
+        ({"accel": "abacus"}, StimulusError, "no accelerator 'abacus'; there are: stream, simd, composed, described"),
         ({"watchdog": 0}, StimulusError, "watchdog is 0 cycles"),
         ({"wave": Path("w.fst"), "wave_from": 12}, StimulusError, "start at image 12, expected one from 0 to 11"),
         ({"wave_from": 1}, StimulusError, "start at image 1, but no waveform was asked for"),

@@ -363,7 +363,7 @@ def test_jobs_of_one_image(stub: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"accel": "gpu"}, StimulusError, "no accelerator 'gpu'; there are: stream, simd, described"),
+        ({"accel": "gpu"}, StimulusError, "no accelerator 'gpu'; there are: stream, simd, composed, described"),
         ({"read_latency": 0}, StimulusError, "read latency is 0 cycles, expected 1 to 1000000"),
         ({"batch": 0}, StimulusError, "batch is 0 images, expected 1 to"),
         ({"accel": "stream", "batch": 2}, StimulusError, "'stream' has no setting 'batch'; it has: lanes, packed"),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Sign, Tensor
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Rounding, Sign, Tensor
 from fxsim.coverage import Coverage, States, close, cover_images, total
 from fxsim.coverage.again import check_again
 from fxsim.coverage.directed import missing_hits
@@ -37,7 +37,6 @@ from fxsim.operators import (
     MultiplyAdd,
     Operator,
     OrderedLinear,
-    Pad,
     Prelu,
     Rescale,
     SumPool,
@@ -47,7 +46,7 @@ from fxsim.operators import (
 from tests.strategies import arrays_of
 from tests.test_bnn_pynq import pictures_of
 from tests.test_coverage import call, extremes, of_sum
-from tests.test_feature_maps import graphs_of, limit, nearest, quotient
+from tests.test_feature_maps import graphs_of, limit, nearest, quotient, rescaled
 from tests.test_feature_maps import small as feature_maps
 from tests.test_few_bits import convs, one_bit, pools, thresholds
 from tests.test_few_bits import small as few_bits
@@ -223,6 +222,16 @@ def of_node(op: Operator, inputs: tuple[Array, ...], numbers: tuple[Number, ...]
                 yield from of_sum(v * w + b, c, ends[0], ends[1], int(op.shift[c]), 0, ends_of(op.out))
                 if w == 0 and v:
                     yield "weight.zero", c, ""
+            case Rescale():
+                m, shift = int(op.multiplier[c]), int(op.shift[c])
+                product = (v + int(op.addend[c])) * m
+                ends = [(e + int(op.addend[c])) * m for e in ends_of(number)]
+                found = of_sum(product, c, ends[0], ends[1], shift, 0, ends_of(op.out))
+                yield from (hit for hit in found if not hit[0].startswith("end."))
+                result = rescaled(v + int(op.addend[c]), m, shift, str(op.rounding)) + int(op.bias[c])
+                yield from parts_of_sum(result, c, 0, op.out, "end")
+                if m == 0 and v:
+                    yield "weight.zero", c, ""
             case WeightedAdd():
                 pair = op.weight[:, c].tolist()
                 low = sum(min(w * e for e in ends_of(n)) for w, n in zip(pair, numbers, strict=True))
@@ -306,9 +315,8 @@ def test_windows_and_thresholds_are_counted_as_loops_do(case: tuple[Operator, Te
 
 
 def counted(graph: Graph) -> bool:
-    """Whether a graph has formats of up to 10 bits, and operators whose points are listed."""
-    narrow = all(tensor.number.bits <= 10 for tensor in graph.tensors.values())
-    return narrow and not any(isinstance(node.op, Rescale | Pad) for node in graph.nodes)
+    """Whether a graph has formats of up to 10 bits."""
+    return all(tensor.number.bits <= 10 for tensor in graph.tensors.values())
 
 
 @settings(max_examples=15)
@@ -373,7 +381,19 @@ SMALL = {
         (1, 1, 2),
         INT4,
     ),
-}
+    **{
+        f"another scale, {rounding}": one(
+            Rescale(
+                weights(1, -2, kind=np.int32), weights(*factors, kind=np.int32), weights(*places, kind=np.uint8),
+                weights(1, -1), rounding, out=INT3,
+            ),
+            (1, 1, 2),
+            INT4,
+        )
+        for rounding in Rounding
+        for factors, places in [((3 << 29, 0), (32, 33)) if rounding is Rounding.DOUBLE else ((6, 0), (3, 0))]
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", SMALL)

@@ -179,7 +179,9 @@ def test_toy_is_signed_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ):
         with pytest.raises(FileError, match=message):
             load_plan(write_plan(tmp_path, CHECK.replace("pause = 40", change), head=PLAN))
-    with pytest.raises(FileError, match=r"names accelerator 'gpu', expected of: stream, simd, described, toy"):
+    with pytest.raises(
+        FileError, match=r"names accelerator 'gpu', expected of: stream, simd, composed, described, toy"
+    ):
         load_plan(write_plan(tmp_path, CHECK.replace('"toy"]', '"gpu"]'), head=PLAN))
 
 
@@ -212,7 +214,7 @@ def test_broken_device_is_one_line_and_disturbs_no_other(
     assert "not usable: the accelerator 'odd'" in " ".join(listed.output.split())
     assert "--pause" in listed.output
     assert DEVICES["toy"] is TOY
-    assert list(DEVICES) == ["stream", "simd", "described", "odd", "toy"]
+    assert list(DEVICES) == ["stream", "simd", "composed", "described", "odd", "toy"]
 
 
 def test_others_are_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ import fxsim
 import fxsim.formats.onnx.graph as onnx_graph
 import fxsim.signoff.checks.onnx as onnx_check
 from fxsim.cli import main
-from fxsim.contract import CONTRACT_VERSION, TABLE_POINTS, TableRule, stored_points
+from fxsim.contract import CHANNEL, CONTRACT_VERSION, TABLE_POINTS, TOKEN, Number, TableRule, Tensor, stored_points
 from fxsim.engines import Engine
 from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats import load, model_sha256, save
@@ -122,6 +122,18 @@ def test_golden_models(golden: Any) -> None:
     shape = (1, *model.graph.input_shape)
     x = np.concatenate([int8_from(rng, shape, "full"), rng.choice(np.array([-128, 127], np.int8), shape)])
     assert_equal_taps(open_onnx(onnx_bytes(model))(x), fxsim.run(model, x, "all", Engine.REFERENCE))
+
+
+def test_sums_beyond_32_bits_saturate() -> None:
+    """Sums between 2^31 and 2^32 saturate: ONNX Runtime's Clip takes int64 of these for their low 32 bits."""
+    number = Number(16)
+    weight = np.array([[127] * 700, [-127] * 700], np.int8)
+    op = Linear(weight, np.zeros(2, np.int16), np.zeros(2, np.uint8), Axis.CHANNELS, 40, out=number)
+    graph = Graph(Tensor((TOKEN, CHANNEL), (1, 700), number), [Node("sum", op, (INPUT,))])
+    x = np.full((1, 1, 700), 32767, np.int16)
+    assert 2**31 < 700 * 127 * 32767 < 2**32
+    found = open_onnx(onnx_bytes(Model(graph, "wide")))(x)["sum"]
+    assert found.tolist() == [[[32767, -32768]]]
 
 
 def compute_round_shift(acc: npt.NDArray[np.int32], bits: int, bias: int) -> npt.NDArray[np.int64]:

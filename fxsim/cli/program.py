@@ -27,6 +27,7 @@ _COMMANDS = {
     "info": ("fxsim.cli.info", "Show a model's dimensions, operators, cost and proven widths."),
     "run": ("fxsim.cli.run", "Compute a model's taps for images."),
     "vectors": ("fxsim.cli.vectors", "Write test vectors for a simulator, or check written ones."),
+    "compose": ("fxsim.cli.compose", "Compose an accelerator for a network of few bits from its graph."),
     "roms": ("fxsim.cli.roms", "Write the memory files that a design reads of a model."),
     "memory-image": ("fxsim.cli.memory_image", "Write what the SIMD accelerator reads of a model, and its C header."),
     "cosim": ("fxsim.cli.cosim", "Simulate the RTL and compare every tap with the model."),

@@ -194,9 +194,9 @@ def _settings_of(device: Device, settings: Mapping[str, object]) -> dict[str, in
     return given
 
 
-def _number(bits: str) -> int | None:
-    """The number that bits in two's complement state; None where a bit is unknown."""
-    return None if set(bits) - {"0", "1"} else int(bits, 2) - (int(bits[0]) << len(bits))
+def _number(bits: str, signed: bool = True) -> int | None:
+    """The number that bits state, in two's complement or without a sign; None where a bit is unknown."""
+    return None if set(bits) - {"0", "1"} else int(bits, 2) - (signed * int(bits[0]) << len(bits))
 
 
 def _handshake(
@@ -226,7 +226,7 @@ def _compare(expected: Expected, parts: list[list[tuple[int, str]]], first_image
     before = sum(min(length, len(wanted)) for length in broken_off)
     pairs = (pair for part in parts for pair in enumerate(zip(wanted, part, strict=False)))
     for n, (want, (cycle, bits)) in pairs:
-        got = _number(bits) if len(bits) == expected.bits else None
+        got = _number(bits, expected.signed) if len(bits) == expected.bits else None
         if got != want:
             image, index = divmod(n, size)
             differences.append(

@@ -167,6 +167,6 @@ def _placed(expected: Expected, shape: tuple[int, ...], bits: list[str]) -> tupl
             text = text if len(text) == expected.bits else "x" * expected.bits
             # The coding of Verilog's VPI: X is 1 and unknown, Z is 0 and unknown.
             code = int("".join("1" if bit in "1x" else "0" for bit in text), 2)
-            values[at] = code - (code >> len(text) - 1 << len(text))
+            values[at] = code - (expected.signed * (code >> len(text) - 1) << len(text))
             unknown[at] = int("".join("0" if bit in "01" else "1" for bit in text), 2)
     return values, unknown

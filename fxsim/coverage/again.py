@@ -45,6 +45,7 @@ from fxsim.operators import (
     MultiplyAdd,
     OrderedLinear,
     Pool,
+    Rescale,
     SumPool,
     WeightedAdd,
 )
@@ -230,7 +231,7 @@ class _Node:
             if group.quantity not in ("sum", STEP) or proof not in (SUMS, BOUND):
                 return False
             return (self._none_in_order if proof == SUMS else self._none_between)(group, point, row)
-        if group.quantity != "sum" or isinstance(self.op, Affine | MultiplyAdd):
+        if group.quantity != "sum" or isinstance(self.op, Affine | MultiplyAdd | Rescale):
             return False
         lines = self.lines(row)
         if proof == BOUND:
@@ -261,6 +262,8 @@ class _Node:
                 found = int(op.weight[row]) * value
             elif isinstance(op, MultiplyAdd):
                 found = int(op.weight[row]) * value + int(op.bias[row])
+            elif isinstance(op, Rescale):
+                found = (value + int(op.addend[row])) * int(op.multiplier[row])
             elif group.quantity == NEGATIVE:
                 if value >= 0:
                     continue

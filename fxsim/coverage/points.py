@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import Division, Number, TableRule, Tensor, round_shift
+from fxsim.contract import Division, Number, Rounding, TableRule, Tensor, round_shift
+from fxsim.contract.rescaling import HIGH_MULTIPLY_BITS
 from fxsim.contract.windows import windows
 from fxsim.errors import ModelError
 from fxsim.graph import Graph, Node
@@ -29,7 +30,6 @@ from fxsim.operators import (
     Lut,
     MaxPool,
     MultiplyAdd,
-    NotTaken,
     Operator,
     OperatorTable,
     OrderedLinear,
@@ -762,7 +762,51 @@ def _argmax(node: Node, _result: Tensor, x: Tensor) -> NodePoints:
     return NodePoints(node.name, op.kind, tuple(groups), False, count, x.number, quantities, {})
 
 
+def least_rescaled(result: int, shift: Int64, rounding: Rounding) -> list[int]:
+    """The least product of each row that a rounding brings to at least `result`."""
+    if rounding is Rounding.DOUBLE:
+        # What the second rounding takes, of which the first one gives at least that.
+        first = np.minimum(shift, HIGH_MULTIPLY_BITS)
+        between = least_rescaled(result, shift - first, Rounding.HALF_AWAY)
+        return [(least << s) - (1 << s >> 1) for least, s in zip(between, first.tolist(), strict=True)]
+    found = []
+    for s in shift.tolist():
+        half = 0 if rounding is Rounding.FLOOR else 1 << s >> 1
+        # Whether the product half a step below goes down: away from zero below it, or to an even one.
+        down = {Rounding.HALF_AWAY: result <= 0, Rounding.HALF_EVEN: result % 2 == 1}.get(rounding, False)
+        found.append((result << s) - half + (down and s > 0))
+    return found
+
+
+def _rescale(node: Node, _result: Tensor, x: Tensor) -> NodePoints:
+    op = node.op
+    assert isinstance(op, Rescale)
+    rows, shift, bias = len(op.multiplier), op.shift.astype(np.int64), op.bias.astype(np.int64)
+    addend, multiplier = op.addend.astype(np.int64), op.multiplier.astype(np.int64)
+
+    def least(value: int) -> Int64:
+        # Each row has a bias of its own.
+        of_bias = {b: least_rescaled(value - b, shift, op.rounding) for b in set(bias.tolist())}
+        return _clipped([of_bias[b][row] for row, b in enumerate(bias.tolist())])
+
+    groups = [
+        *_plain_sum_groups("channel", op.accumulator_range(x), rows, shift),
+        *_round_groups(SUM, "channel", shift),
+        *_end_groups(SUM, "channel", rows, least, op.out),
+    ]
+    zeros = np.flatnonzero(multiplier == 0)
+    if len(zeros):
+        groups.append(_not_zero("weight.zero", INPUT_VALUE, "channel", zeros))
+
+    def quantities(values: Int64) -> dict[str, Int64]:
+        return {SUM: (values + addend) * multiplier, INPUT_VALUE: values}
+
+    facts = _facts(op.multiplier, op.shift)
+    return NodePoints(node.name, op.kind, tuple(groups), True, rows, x.number, quantities, facts)
+
+
 NO_POINTS: dict[type[Operator], str] = {
+    Pad: "it puts constants around values: it rounds, compares and limits nothing",
     Concat: "it puts values side by side: it rounds, compares and limits nothing",
     Flatten: "it puts values in another order: it rounds, compares and limits nothing",
 }
@@ -796,7 +840,7 @@ POINTS: OperatorTable[_Points] = OperatorTable(
         OrderedLinear: _ordered_linear,
         Argmax: _argmax,
         **dict.fromkeys(NO_POINTS, _nothing),
-        **dict.fromkeys((Rescale, Pad), NotTaken("because its points are not listed yet")),
+        Rescale: _rescale,
     },
 )
 """The points of each operator: of a node, the tensor it gives and those it takes."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fxsim.contract import divide
+from fxsim.contract.rescaling import rounded as rounded_product
 from fxsim.coverage.count import NodeCounter
 from fxsim.coverage.lines import CHOICES, INPUTS, LINES
 from fxsim.coverage.points import SUM, Bools
@@ -32,6 +33,7 @@ from fxsim.operators import (
     MultiplyAdd,
     OrderedLinear,
     Pool,
+    Rescale,
     SumPool,
     WeightedAdd,
 )
@@ -246,7 +248,9 @@ def _default(tensor: Any, own: Values) -> Any:
 def check_results(node: Node, counter: NodeCounter, stimuli: Sequence[Any]) -> None:
     """FxsimError unless the reference engine's results are those of the sums that were counted, requantised."""
     op: Any = node.op
-    if not isinstance(op, Linear | Affine | Add | Pool | Conv | MultiplyAdd | WeightedAdd | SumPool | OrderedLinear):
+    if not isinstance(
+        op, Linear | Affine | Add | Pool | Conv | MultiplyAdd | WeightedAdd | SumPool | OrderedLinear | Rescale
+    ):
         return
     result = apply(node, *stimuli)
     number = counter.points.number if isinstance(op, Pool) else op.out
@@ -262,6 +266,8 @@ def check_results(node: Node, counter: NodeCounter, stimuli: Sequence[Any]) -> N
         shift = op.shift.astype(np.int64)
     if isinstance(op, Pool):
         shift = op.tokens.bit_length() - 1
+    if isinstance(op, Rescale):
+        sums, bias = rounded_product(sums, op.shift.astype(np.int64), op.rounding), op.bias.astype(np.int64)
     if isinstance(op, SumPool):
         sums = divide(sums, op.divisor, op.rounding)
     places = np.minimum(shift, 61)

@@ -30,7 +30,6 @@ from fxsim.operators import (
     Lut,
     MaxPool,
     MultiplyAdd,
-    NotTaken,
     OperatorTable,
     OrderedLinear,
     Pad,
@@ -324,6 +323,13 @@ def _same(at: _At) -> Values | None:
     return Values(at.values[0].low, together(at.values[0])[None])
 
 
+def _pad(at: _At) -> Values | None:
+    value = at.op.value.astype(np.int64)
+    found = by_channel(at.values[0], len(value))
+    padded = any(at.op.padding)
+    return _made(at.result.number, [[own, value[c : c + 1]] if padded else [own] for c, own in enumerate(found)])
+
+
 def _gate(at: _At) -> Values | None:
     zero = np.zeros(1, np.int64)
     return _made(at.result.number, [[own, zero] for own in by_channel(at.values[0], at.result.shape[-1])])
@@ -364,13 +370,13 @@ RULES: OperatorTable[_Rule] = OperatorTable(
         Pool: _pool,
         SumPool: _sum_pool,
         OrderedLinear: _ordered_linear,
-        **dict.fromkeys((Affine, Relu, Lut, Threshold, Encode, MultiplyAdd, Prelu), _function),
+        **dict.fromkeys((Affine, Relu, Lut, Threshold, Encode, MultiplyAdd, Prelu, Rescale), _function),
+        Pad: _pad,
         MaxPool: _same,
         Gate: _gate,
         Concat: _concat,
         Flatten: _flatten,
         Argmax: _argmax,
-        **dict.fromkeys((Rescale, Pad), NotTaken("because its points are not listed yet")),
     },
 )
 """The values of each operator's result by those of its inputs."""

@@ -22,9 +22,11 @@ from fxsim.operators import (
     MaxPool,
     MultiplyAdd,
     OrderedLinear,
+    Pad,
     Pool,
     Prelu,
     Relu,
+    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -77,6 +79,21 @@ def _whole(tensor: Any) -> list[Ints] | None:
 def rounded(total: int, shift: int) -> int:
     """The whole number nearest to total / 2^shift, ties up."""
     return (2 * total + (1 << shift)) >> (shift + 1)
+
+
+def divided(product: int, shift: int, rounding: str) -> int:
+    """A product over 2^shift by one of the roundings of a rescale."""
+    if rounding == "double" and shift > 31:
+        return divided(rounded(product, 31), shift - 31, "half_away")
+    below, rest = divmod(product, 1 << shift)
+    tie = 2 * rest == 1 << shift
+    if rounding == "floor":
+        return below
+    if tie and rounding == "half_even":
+        return below + below % 2
+    if tie and rounding == "half_away":
+        return below + (product > 0)
+    return rounded(product, shift)
 
 
 def limited(value: int, number: Any) -> int:
@@ -179,6 +196,8 @@ def _result(graph: Graph, node: Node, inputs: Sequence[list[Ints]]) -> list[Ints
             return x
         case Gate():
             return [own | {0} for own in x]
+        case Pad():
+            return [own | {v} if any(op.padding) else own for own, v in zip(x, op.value.tolist(), strict=True)]
         case Concat():
             return [*x, *inputs[1]]
         case Flatten():
@@ -260,6 +279,9 @@ def one_value(op: Any, c: int, v: int) -> int:
             return limited(rounded(v * int(op.weight[c]), int(op.shift[c])) + int(op.bias[c]), op.out)
         case MultiplyAdd():
             return limited(rounded(v * int(op.weight[c]) + int(op.bias[c]), int(op.shift[c])), op.out)
+        case Rescale():
+            product = (v + int(op.addend[c])) * int(op.multiplier[c])
+            return limited(divided(product, int(op.shift[c]), str(op.rounding)) + int(op.bias[c]), op.out)
         case Prelu():
             return limited(v if v >= 0 else rounded(v * int(op.weight[c]), int(op.shift[c])), op.out)
         case Threshold():

@@ -21,7 +21,8 @@ class ProvableBlock(NamedTuple):
 
     `parameters`: of the top. `cycle`: the first cycle in which it is asked, after any that went before and whatever
     registers held. `peeks`: inputs of the top that show what is inside the block. `still`: an output of the top; in a
-    cycle in which it is 1 no register of the instance `block` may change.
+    cycle in which it is 1 no register of the instance `block` may change. `files`: ROM files by name, for their sizes:
+    of what they hold nothing is assumed.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ProvableBlock(NamedTuple):
     wrong: tuple[str, ...] = ("wrong",)
     peeks: Mapping[str, Peek] = {}
     still: str = ""
+    files: Mapping[str, bytes] = {}
 
 
 _SHIFTED_BITS = 10

@@ -18,7 +18,7 @@ class Expected:
     """One stream's values: what it is called in results (a tap, or an output of the device), and each in its order.
 
     `values`: int64 [image, value]; where `images` is false, one value for the whole run. `bits` is their width.
-    `carries`: the tap whose values an output carries.
+    `carries`: the tap whose values an output carries. `signed`: whether the bits are two's complement.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Expected:
     bits: int
     place: Place
     carries: str | None = None
+    signed: bool = True
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ DESCRIBED = "described"
 _OWN = {
     "stream": "fxsim.devices.stream.device",
     "simd": "fxsim.devices.simd.device",
+    "composed": "fxsim.devices.composed.device",
     DESCRIBED: "fxsim.devices.described.device",
 }
 """Modules of the project's own devices, each of which has it as DEVICE."""

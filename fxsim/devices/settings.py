@@ -16,7 +16,7 @@ class Setting:
     """The description of a setting, beside its type and default; it annotates the field.
 
     `option`: as on the command line, `--NAME`. `help`: a few words. `words`: the setting in sentences, `unit`: of what
-    it counts, `file`: whether it names a file, `design`: whether it says which design it is, and not how one is run.
+    it counts, `file`: whether it names a file, `design`: whether it says what the design is, and not how it is run.
     `least`, `most`: limits of a number. `shown`: the default in words, where it is None.
     """
 

@@ -23,6 +23,7 @@ _OWN = {
     "fracbnn": "fxsim.formats.fracbnn",
     "bnn-pynq": "fxsim.formats.bnn_pynq",
     "qonnx": "fxsim.formats.qonnx.importer",
+    "tflite": "fxsim.formats.tflite.importer",
 }
 """Modules of the project's own importers, each of which has it as IMPORTER."""
 
@@ -40,7 +41,8 @@ class Importer:
     files: Callable[[Path], Iterable[Path]] = lambda path: (path,)
     """Every file that is read for a path, there or not: none of them is written over."""
     options: frozenset[str] = frozenset()
-    """Options of `fxsim import` that it takes, as arguments of `read`: `layout`, `rule`, `topology`, `input_number`."""
+    """Options of `fxsim import` that it takes, as arguments of `read`: `layout`, `rule`, `topology`, `input_number`,
+    `kernels`."""
     looks: Callable[[Path], bool] = lambda _: False
     """Whether a path looks like what it takes, so that the importer need not be named; asked of the project's own."""
 

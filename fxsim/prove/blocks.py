@@ -73,7 +73,7 @@ def block_netlist(block: ProvableBlock, rtl: Path | None = None, status: Status 
     folder = rtl or rtl_dir()
     sources = read_sources(folder)
     beside = Sources(folder, {**sources.files, _FILE: block.verilog.encode()})
-    made = make_netlist(beside, block.top, dict(block.parameters), {}, status)
+    made = make_netlist(beside, block.top, dict(block.parameters), block.files, status)
     return made, join(made.netlist, block)
 
 

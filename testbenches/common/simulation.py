@@ -1,6 +1,6 @@
 """The pytest side of a testbench: build a module with Icarus, run its cocotb tests, fail where any of them fails."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RTL = ROOT / "rtl"
 CASE_FILE = "case.npz"
 _LOG_TAIL = 3000
+
+
+class Literal(str):
+    """A number in Verilog, such as 8'hf0: the value of a parameter that is wider than an integer."""
+
+    __slots__ = ()
 
 
 def search(folder: Path) -> list[str]:
@@ -42,7 +48,10 @@ def simulate(
     if case is not None:
         np.savez(folder / CASE_FILE, **case)  # type: ignore[arg-type]
     # Icarus takes the value of a string parameter in quotes.
-    values = {name: f'"{value}"' if isinstance(value, str) else value for name, value in (parameters or {}).items()}
+    values = {
+        name: f'"{value}"' if isinstance(value, str) and not isinstance(value, Literal) else value
+        for name, value in (parameters or {}).items()
+    }
     log, results = folder / "log.txt", folder / "results.xml"
     try:
         runner = get_runner("icarus")
@@ -99,6 +108,11 @@ def load_case() -> dict[str, Any]:
     """The cocotb side: the arrays that `simulate` was given, by name."""
     with np.load(CASE_FILE, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def write_words(path: Path, words: Sequence[int]) -> None:
+    """A ROM file for $readmemh: one word a line, of any width."""
+    path.write_text("".join(f"{word:x}\n" for word in words), encoding="ascii")
 
 
 def write_hex(path: Path, rows: npt.NDArray[Any]) -> None:

@@ -34,6 +34,13 @@ def beats(values: npt.ArrayLike, lanes: int = 1) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
+def packed(values: npt.ArrayLike, lanes: int, bits: int) -> list[int]:
+    """Integers of any shape as beats, last index fastest: `lanes` a beat, each of `bits` bits, the first lowest."""
+    flat = np.asarray(values).reshape(-1, lanes).tolist()
+    mask = (1 << bits) - 1
+    return [sum((int(value) & mask) << bits * lane for lane, value in enumerate(beat)) for beat in flat]
+
+
 class Stream:
     """The pins `{name}_tdata`, `{name}_tvalid`, `{name}_tready` and sidebands, and what they were in the last cycle."""
 

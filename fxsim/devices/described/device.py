@@ -1,6 +1,6 @@
 """Co-simulation of somebody's RTL, which a description binds to the model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
@@ -70,10 +70,13 @@ def _watched(name: str, beats: Beats) -> Watched:
 
 
 class FittedStreams(FittedDescribed[Bound]):
-    """A described design whose input and output are streams, with a model on it."""
+    """A described design whose input and output are streams, with a model on it.
 
-    def __init__(self, model: Model, path: Path) -> None:
-        super().__init__(model, path, lambda base: bind(path, model, base), _HARNESS, ports_header)
+    `bind_in`: binds it with its sources in another folder, or in None: its own; by default the description in `path`.
+    """
+
+    def __init__(self, model: Model, path: Path, bind_in: Callable[[Path | None], Bound] | None = None) -> None:
+        super().__init__(model, path, bind_in or (lambda base: bind(path, model, base)), _HARNESS, ports_header)
         inputs, out = self.bound.inputs, self.bound.output
         self.limit = CycleLimit(least=max(out.beats.beats, *(stream.beats.beats for stream in inputs)))
         latency = _LATENCY_FIND_MAX if out.find else out.latency or 0

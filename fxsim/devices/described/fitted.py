@@ -179,7 +179,7 @@ class FittedDescribed(Fitted, Generic[AnyBound]):
         """The description that was used."""
         return DescribedSettings(dut=str(self._path))
 
-    def kept_settings(self) -> Settings:
+    def kept_settings(self) -> Settings | None:
         """The settings that repeat the run in a kept folder: its own copy of the description."""
         return DescribedSettings(dut=f"rtl/{self._path.name}")
 

@@ -53,7 +53,7 @@ def _expected(stream: KitStream, values: Integers) -> dict[str, Expected]:
     order = beats.places[beats.places >= 0]
     sent = values.reshape(images, -1)[:, order].astype(np.int64)
     carries = stream.tensor if name != stream.tensor else None
-    found = {stream.tag: Expected(name, sent, beats.number.bits, beats.index, carries)}
+    found = {stream.tag: Expected(name, sent, beats.number.bits, beats.index, carries, beats.number.signed)}
     per_beat = np.count_nonzero(beats.places >= 0, axis=1)
     if stream.last_every:
         last = (np.arange(1, beats.beats + 1) % stream.last_every == 0).astype(np.int64)

@@ -203,9 +203,21 @@ class _Builder:
     def saturate(self, value: str, dtype: npt.DTypeLike, output: str) -> None:
         """A tensor of this type clamped to the number format of the node `output`, in that format's type."""
         number = self.graph.tensors[output].number
-        limits = (self.scalar(number.low, dtype), self.scalar(number.high, dtype))
-        clipped = self.apply("Clip", (value, *limits), f"{output}/clipped")
-        self.narrow(clipped, output)
+        self.narrow(self.clamp(value, number.low, number.high, dtype, f"{output}/clipped"), output)
+
+    def clamp(self, value: str, low: int, high: int, dtype: npt.DTypeLike, output: str) -> str:
+        """A tensor of this type, at least `low` and at most `high`: the name `output`.
+
+        Of int64 by comparisons: ONNX Runtime 1.31's Clip, Min and Max take values between 2^31 and 2^32 for their low
+        32 bits.
+        """
+        least, most = self.scalar(low, dtype), self.scalar(high, dtype)
+        if np.dtype(dtype) != np.int64:
+            return self.apply("Clip", (value, least, most), output)
+        below = self.apply("Less", (value, least), f"{output}/below")
+        raised = self.apply("Where", (below, least, value), f"{output}/raised")
+        above = self.apply("Greater", (raised, most), f"{output}/above")
+        return self.apply("Where", (above, most, raised), output)
 
     def narrow(self, value: str, output: str) -> None:
         """A tensor that is within the number format of the node `output`, in that format's type."""
@@ -474,8 +486,7 @@ def _sum_pool(builder: _Builder, node: Node) -> None:
     for number, part in enumerate(_window(builder, node, wide, op.kernel, op.stride)):
         acc = part if number == 0 else builder.apply("Add", (acc, part), f"{name}/sum_{number}")
         if op.limits is not None:
-            limits = (builder.scalar(end, np.int64) for end in (op.limits.low, op.limits.high))
-            acc = builder.apply("Clip", (acc, *limits), f"{name}/limited_{number}")
+            acc = builder.clamp(acc, op.limits.low, op.limits.high, np.int64, f"{name}/limited_{number}")
     divisor = op.divisor
     if op.rounding is Division.HALF_UP:
         twice = builder.apply("Add", (acc, acc), f"{name}/twice")
@@ -505,14 +516,13 @@ def _ordered_linear(builder: _Builder, node: Node) -> None:
     row = builder.apply("Unsqueeze", (builder.wide(node.inputs[0], bits), builder.sizes(-2)), f"{name}/row")
     product = builder.apply("Mul", (row, builder.tensor(f"{name}/weight", op.weight.astype(kind))), f"{name}/product")
     rounded, wide = builder.round_shift(product, bits, op.shift[:, None], np.zeros(1, np.int32), name)
-    limits = builder.scalar(op.out.low, wide), builder.scalar(op.out.high, wide)
     acc = builder.tensor(f"{name}/bias", op.bias.astype(wide))
     for k in range(inputs):
         ends = builder.sizes(k), builder.sizes(k + 1), last
         part = builder.apply("Slice", (rounded, *ends), f"{name}/slice_{k}")
         step = builder.apply("Squeeze", (part, last), f"{name}/step_{k}")
         total = builder.apply("Add", (acc, step), f"{name}/sum_{k}")
-        acc = builder.apply("Clip", (total, *limits), f"{name}/acc_{k}")
+        acc = builder.clamp(total, op.out.low, op.out.high, wide, f"{name}/acc_{k}")
     builder.narrow(acc, name)
 
 

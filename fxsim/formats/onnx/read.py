@@ -57,6 +57,8 @@ class OnnxGraph:
     """Shapes of inputs that are no constants, None where a size is not a number."""
     outputs: tuple[str, ...]
     constants: dict[str, npt.NDArray[Any]]
+    domains: dict[str, int]
+    """Version of the operators of each other domain that the file states."""
     datatypes: dict[str, str]
     """Annotations `finn_datatype` by tensor."""
 
@@ -111,7 +113,7 @@ def read_onnx(path: Path) -> tuple[OnnxGraph, bytes]:
         for pair in annotation.quant_parameter_tensor_names
         if pair.key == "finn_datatype"
     }
-    return OnnxGraph(opset, nodes, inputs, outputs, constants, datatypes), data
+    return OnnxGraph(opset, nodes, inputs, outputs, constants, _domains(path, model), datatypes), data
 
 
 def _text(value: Any) -> str:
@@ -126,6 +128,16 @@ def _opset(path: Path, model: Any, newest: int) -> int:
     if not OPSET_MIN <= stated[0] <= newest:
         raise FileError(f"{path}: is of opset {stated[0]}, expected {OPSET_MIN} to {newest}")
     return int(stated[0])
+
+
+def _domains(path: Path, model: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for entry in model.opset_import:
+        domain = _text(entry.domain)
+        if domain in found:
+            raise FileError(f"{path}: states versions of the domain '{short(domain)}' twice")
+        found[domain] = int(entry.version)
+    return {domain: version for domain, version in found.items() if domain not in ("", "ai.onnx")}
 
 
 def _shape(path: Path, value: Any) -> tuple[int | None, ...]:

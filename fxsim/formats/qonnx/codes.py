@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from fxsim.contract import TableRule
+from fxsim.contract.number import UINT8
 from fxsim.formats.qonnx import nodes
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, rounding_boundary
 from fxsim.formats.qonnx.int8 import (
@@ -23,6 +25,7 @@ from fxsim.formats.qonnx.int8 import (
 )
 from fxsim.formats.qonnx.nodes import Call, dense, pads, pair
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
+from fxsim.operators import Concat, Lut
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 _BIAS_ROUNDING = Fraction(1, 1 << 20)
@@ -57,6 +60,12 @@ def _quantize_linear(call: Call) -> Value:
             sums = replace(product.stream, index=x.index, steps=(Affine((_ONE,) * len(offsets), tuple(offsets)),))
             _sums_of(call, sums)
             return requantised(call.builder, sums, (factor / scale).astype(np.float32), zero, to.number, call.origin)
+    return _exactly(call, x, to)
+
+
+def _exactly(call: Call, x: Flow, to: Scale) -> Flow:
+    """Codes of values as the reals have them, to the nearest, ties to the even one: thresholds."""
+    scale, zero = to.one
     exact = Fraction(float(scale))
     levels = levels_of(to.number)
     edges = [rounding_boundary("ROUND", level - zero) for level in levels[1:]]
@@ -236,7 +245,117 @@ def _qlinear_global_average_pool(call: Call) -> Value:
     return _requantised(call, sums, factor, y)
 
 
+def _qlinear_average_pool(call: Call) -> Value:
+    """Microsoft's: the mean of dequantised values, quantised; exact in the reals of the scales."""
+    call.known(
+        "auto_pad", "ceil_mode", "channels_last", "count_include_pad", "kernel_shape", "pads", "strides"
+    )  # fmt: skip
+    if call.attribute("channels_last", 0):
+        raise NotTakenError("its channels are last, expected first")
+    x, y = _scale(call, 1, "its input"), _scale(call, 3, "its result")
+    stream = centred_codes(call.stream(), x.one[1])
+    rows, columns, _ = stream.image()
+    kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
+    beyond = any((n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True))
+    if any(pads(call)) or (call.attribute("ceil_mode", 0) and beyond):
+        raise NotTakenError("its windows reach beyond the image, expected windows within it")
+    total = call.builder.total(stream, kernel, stride, call.origin)
+    assert total.tap is not None
+    call.builder.origins[total.tap] = f"sums of {call.origin}"
+    return _exactly(call, total.then(Affine((Fraction(float(x.one[0])),), (_ZERO,))), y)
+
+
+# --- Functions of one code -------------------------------------------------------------------------------------------
+
+
+def _table(call: Call, x: Flow, function: Callable[[Float32], Float32], of: Scale, to: Scale) -> Flow:
+    """A function of dequantised codes, quantised: a table of all codes, each computed in float32."""
+    x.plain()
+    if x.tap is None:
+        raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+    centred, number = centred_codes(x, of.one[1]), x.tensor.number
+    if number.bits > UINT8.bits:
+        raise NotTakenError("it reads values of more than 8 bits")
+    value = np.arange(number.low, number.high + 1) + int(centred.affine("it").offset[0])
+    scale, zero = to.one
+    quotient = function((of.one[0] * value.astype(np.float32)).astype(np.float32)) / scale
+    codes = np.clip(np.rint(quotient).astype(np.int64) + zero, to.number.low, to.number.high)
+    rows = np.repeat(codes.astype(to.number.dtype)[None], x.channels, axis=0)
+    builder = call.builder
+    name, tensor = builder.add(builder.name("table"), Lut(rows, TableRule.FULL, number, to.number), x, call.origin)
+    return replace(x, tap=name, tensor=tensor, low=int(codes.min()), high=int(codes.max()), steps=())
+
+
+def _qlinear_leaky_relu(call: Call) -> Value:
+    """Microsoft's: a slope below 0, in float32."""
+    call.known("alpha")
+    slope = np.float32(call.attribute("alpha", 0.01))
+    x, y = _scale(call, 1, "its input"), _scale(call, 3, "its result")
+    return _table(call, call.stream(), lambda v: np.where(v >= 0, v, slope * v).astype(np.float32), x, y)
+
+
+def _qlinear_sigmoid(call: Call) -> Value:
+    """Microsoft's: 1 / (1 + exp(-x)) of each code, which ONNX Runtime comes to within some 10^-7."""
+    call.known()
+    x, y = _scale(call, 1, "its input"), _scale(call, 3, "its result")
+    return _table(call, call.stream(), lambda v: (1 / (1 + np.exp(-v.astype(np.float64)))).astype(np.float32), x, y)
+
+
+def _qlinear_concat(call: Call) -> Value:
+    """Microsoft's: the channels of several, each brought to the scale of the result by a table."""
+    call.known("axis")
+    if call.attribute("axis") != 1 or len(call.values) < 8 or len(call.values) % 3 != 2:
+        raise NotTakenError("it is no concatenation of the channels of two tensors or more")
+    y = scale_of(call.constant(0, "the scale of its result"), call.optional(1, "its zero point"), "its result")
+    parts = []
+    for at in range(2, len(call.values), 3):
+        found = call.value(at)
+        if not isinstance(found, Flow):
+            raise NotTakenError("one of its inputs is a constant, expected values that depend on the model's input")
+        found.image()
+        parts.append(_table(call, found, lambda v: v, _scale(call, at + 1, "an input"), y))
+    joined_up = parts[0]
+    for part in parts[1:]:
+        name, tensor = call.builder.join(call.builder.name("concat"), Concat(), joined_up, part, call.origin)
+        index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
+        low, high = min(joined_up.low, part.low), max(joined_up.high, part.high)
+        joined_up = replace(joined_up, tap=name, tensor=tensor, index=index, low=low, high=high)
+    return joined_up
+
+
+# --- Sums without scales ---------------------------------------------------------------------------------------------
+
+
+def _centred(call: Call, axis: int) -> tuple[Flow, Constant]:
+    """The input and the weights of a product in whole numbers, each less its zero point."""
+    zero = call.optional(2, "its input's zero point")
+    if zero is not None and (zero.array.size != 1 or zero.array.dtype not in (np.int8, np.uint8)):
+        raise NotTakenError("its input has several zero points, expected one of int8 or uint8")
+    stream = centred_codes(call.stream(), 0 if zero is None else int(zero.array.ravel()[0]))
+    return stream, centred_weight(call.constant(1, "its weights"), call.optional(3, "its weights' zero point"), axis)
+
+
+def _mat_mul_integer(call: Call) -> Value:
+    """Sums themselves; what floats make of them up to the next quantiser is exact in the reals."""
+    call.known()
+    stream, weight = _centred(call, -1)
+    return dense(call, stream, weight.moved(lambda a: a.T), None)
+
+
+def _conv_integer(call: Call) -> Value:
+    """Sums themselves, as of `MatMulInteger`."""
+    stream, kernel = _centred(call, 0)
+    inner = Call(call.node, [stream, kernel], call.builder, call.opset, call.version)
+    return nodes.HANDLERS["Conv"](inner)
+
+
 HANDLERS: dict[str, Callable[[Call], Value]] = {
+    "QLinearAveragePool": _qlinear_average_pool,
+    "QLinearLeakyRelu": _qlinear_leaky_relu,
+    "QLinearSigmoid": _qlinear_sigmoid,
+    "QLinearConcat": _qlinear_concat,
+    "MatMulInteger": _mat_mul_integer,
+    "ConvInteger": _conv_integer,
     "QuantizeLinear": _quantize_linear,
     "DequantizeLinear": _dequantize_linear,
     "QLinearConv": _qlinear_conv,
@@ -251,8 +370,6 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
 REFUSED: dict[str, str] = {
     "DynamicQuantizeLinear": "its scale depends on the values of each input, so that it is no fixed-point model: needs "
     "static quantisation",
-    "MatMulInteger": "what becomes of its sums is computed in floats: needs QLinearMatMul or QuantizeLinear",
-    "ConvInteger": "what becomes of its sums is computed in floats: needs QLinearConv or QuantizeLinear",
     "DynamicQuantizeMatMul": "its scale depends on the values of each input: needs static quantisation",
 }
 """Operators of 8 bits that are not taken, and why."""

@@ -64,7 +64,7 @@ def read_qonnx(path: Path, input_number: str | None = None) -> Read:
     values[name] = source
     refused = []
     for node in onnx.nodes:
-        reason = _take(node, values, builder, onnx.opset)
+        reason = _take(node, values, builder, onnx)
         if reason:
             refused.append(f"{node.place}{_attributes(node)}: {reason}")
     if refused:
@@ -156,7 +156,7 @@ def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
     return number, int(match[2] or 1)
 
 
-def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int) -> str | None:
+def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: OnnxGraph) -> str | None:
     """The reason why a node is not taken, or None; its result goes into `values`."""
     handler = _HANDLERS.get(node.op)
     if node.op in codes.REFUSED:
@@ -172,7 +172,7 @@ def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, opset: int
         given = [i for i, name in enumerate(node.outputs) if name]
         if at not in given or (len(given) > 1 and node.op not in ("TopK", "Dropout")):
             raise NotTakenError(f"it gives {len(given)} results, expected one")
-        values[node.outputs[at]] = handler(Call(node, inputs, builder, opset))
+        values[node.outputs[at]] = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
     except NotTakenError as error:
         return short(str(error), _REASON_LENGTH_MAX)
     return None

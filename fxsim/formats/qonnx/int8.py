@@ -6,26 +6,23 @@ where there are some that have the same boundaries, thresholds where there are n
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import INT8, Number, Rounding, Sign
+from fxsim.contract import INT8, Number, Sign
 from fxsim.contract.number import INT32, UINT8
 from fxsim.formats.qonnx.build import Builder
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError
+from fxsim.formats.requantisation import boundaries, finisher, parted, weights_near
 from fxsim.operators import Rescale, Threshold, WeightedAdd
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-_MULTIPLIER_BITS = 29
-"""Bits of a multiplier: with a sum of 32 bits and a bias the product has at most 62."""
-_SHIFT_MAX = 62
 _ONE, _ZERO = Fraction(1), Fraction(0)
 
 
@@ -88,77 +85,6 @@ def float32_rule(acc: Int64, multiplier: Float32, zero: int, number: Number) -> 
     return codes
 
 
-def boundaries(low: Int64, high: Int64, multiplier: Float32, zero: int, number: Number) -> Int64:
-    """The least sum that the rule brings to each level but the first, [channel, level]; `high` + 1 where none does.
-
-    `low`, `high` [channel]: the sums that can be. By bisection: the rule never falls as the sum grows, since neither
-    the conversion to float32, nor the product with a positive number, nor the rounding does.
-    """
-    levels = np.arange(number.low + 1, number.high + 1)
-    count = len(levels)
-    below = np.repeat(low[:, None] - 1, count, axis=1)  # every sum up to here stays below the level
-    reached = np.repeat(high[:, None] + 1, count, axis=1)  # from here on it is reached
-    factor = multiplier[:, None]
-    while (reached - below > 1).any():
-        middle = below + (reached - below) // 2
-        # The ends are no sums: a middle is one of those between, or nothing is left to be found.
-        found = float32_rule(middle, factor, zero, number) >= levels
-        open_ = reached - below > 1
-        reached = np.where(open_ & found, middle, reached)
-        below = np.where(open_ & ~found, middle, below)
-    return reached
-
-
-def multiplier_for(low: int, high: int, reached: list[int], zero: int, number: Number) -> tuple[int, int] | None:
-    """Whole number of at most 29 bits and shift of 0 to 62 that have these boundaries; None where none is found.
-
-    `reached`: for each level but the first the least sum, from `low` to `high` + 1, that reaches it. Such a sum times
-    the quotient must reach level - 1/2, and the sum before it must not: each is a bound of the quotient.
-    """
-    least, most = Fraction(0), Fraction(1 << 31)
-    for level, first in zip(range(number.low + 1 - zero, number.high + 1 - zero), reached, strict=True):
-        edge = Fraction(2 * level - 1, 2)
-        for acc, inside in ((first, True), (first - 1, False)):
-            if not low <= acc <= high:
-                continue
-            if acc == 0:
-                if (edge <= 0) != inside:
-                    return None
-            elif (acc > 0) == inside:
-                least = max(least, edge / acc)
-            else:
-                most = min(most, edge / acc)
-    if least > most:
-        return None
-    middle = (least + most) / 2
-    shift = min(
-        _SHIFT_MAX, _MULTIPLIER_BITS - 1 - (math.floor(middle).bit_length() - 1 if middle >= 1 else -_zeros(middle))
-    )
-    if shift < 0:
-        return None
-    factor = round(middle * (1 << shift)), shift
-    if not 0 < factor[0] < 1 << _MULTIPLIER_BITS:
-        return None
-    return factor if rational_boundaries(low, high, factor, zero, number) == reached else None
-
-
-def _zeros(value: Fraction) -> int:
-    """Zeros behind the point before the first one of a number below 1, and that one: 1 for a half."""
-    return (value.denominator // value.numerator).bit_length() if value else _SHIFT_MAX
-
-
-def rational_boundaries(low: int, high: int, factor: tuple[int, int], zero: int, number: Number) -> list[int]:
-    """The same of acc * M / 2^s to the nearest, ties to the even one, in whole numbers."""
-    m, shift = factor
-    found = []
-    for level in range(number.low + 1 - zero, number.high + 1 - zero):
-        # 2 acc M reaches (2 level - 1) 2^s, and is beyond it where the tie goes to the lower one, which is even.
-        edge, step = (2 * level - 1) << shift, 2 * m
-        least = edge // step + 1 if level % 2 else -(-edge // step)
-        found.append(min(max(least, low), high + 1))
-    return found
-
-
 def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, number: Number, origin: str) -> Flow:
     """Codes of sums by the rule in float32: a multiplier and a shift for every channel, or thresholds.
 
@@ -173,28 +99,14 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
     low, high = sums.low + addends, sums.high + addends
     if low.min() <= INT32.low or high.max() >= INT32.high or np.abs(addends).max() > INT32.high:
         raise NotTakenError("its sums and biases need more than 32 bits")
-    by_float = boundaries(low, high, factors, zero, number)
-    pairs = [
-        multiplier_for(int(lo), int(hi), row.tolist(), zero, number)
-        for lo, hi, row in zip(low, high, by_float, strict=True)
-    ]
-    equal = [pair is not None for pair in pairs]
+    factor = factors[:, None]
+    by_float = boundaries(low, high, lambda acc: float32_rule(acc, factor, zero, number), number)
     # int8 whose zero is the least code is kept as uint8 whose zero is 0: so what is around an image is 0, too.
     moved = number.low if zero == number.low else 0
-    out = Number(number.bits, Sign.UNSIGNED) if moved else number
-    builder.requantised[all(equal)] += 1
-    if all(equal):
-        ms = np.array([pair[0] for pair in pairs if pair], np.int32)
-        shifts = np.array([pair[1] for pair in pairs if pair], np.uint8)
-        bias = np.full(channels, zero - moved, np.int16 if not out.signed else np.int8)
-        rescale = Rescale(addends.astype(np.int32), ms, shifts, bias, Rounding.HALF_EVEN, out=out)
-        name, tensor = builder.add(builder.name("requant"), rescale, sums, origin)
-    else:
-        levels = np.arange(number.low, number.high + 1) - moved
-        # Above every sum where no sum reaches the level.
-        thresholds = np.clip(by_float - addends[:, None], INT32.low + 1, INT32.high)
-        steps = Threshold(thresholds.astype(np.int32), np.ones(channels, np.uint8), levels.astype(out.dtype), out)
-        name, tensor = builder.add(builder.name("requant"), steps, sums, origin)
+    op = finisher((low, high), addends, by_float, zero, number, moved)
+    out = op.out
+    builder.requantised[isinstance(op, Rescale)] += 1
+    name, tensor = builder.add(builder.name("requant"), op, sums, origin)
     if moved:
         builder.origins[name] = f"{origin} + {-moved}"
     offset = (Affine((_ONE,), (Fraction(moved),)),) if moved else ()
@@ -220,10 +132,6 @@ def bias_codes(bias: Constant | None) -> Constant | None:
 
 
 # --- Sums of two -----------------------------------------------------------------------------------------------------
-
-_WEIGHT_MAX = (1 << 15) - 1
-_TRIED = 64
-"""Most pairs of whole weights that are tried for two scales."""
 
 
 @dataclass(frozen=True)
@@ -255,9 +163,9 @@ def joined(
     wanted = _sums_by_reals(x, r, offsets, codes, scale)
     least = 0 if rectified else number.low - zero
     levels = np.clip(wanted, max(least, number.low - zero), number.high - zero) + zero
-    for weights in _weights(x.scale / r.scale):
+    for weights in weights_near(x.scale / r.scale):
         totals = weights[0] * codes[0][:, None] + weights[1] * codes[1][None, :]
-        thresholds = _parted(totals, levels, number)
+        thresholds = parted(totals, levels, number)
         if thresholds is not None:
             break
     else:
@@ -293,24 +201,3 @@ def _sums_by_reals(x: Operand, r: Operand, offsets: list[int], codes: list[Int64
             up = 2 * rest > unit or (2 * rest == unit and whole % 2 == 1)
             found[i, j] = max(-(1 << 40), min(1 << 40, whole + up))
     return found
-
-
-def _weights(ratio: Fraction) -> Iterator[tuple[int, int]]:
-    """Whole weights of at most 15 bits whose quotient is near a ratio, the nearest first, then multiples of others."""
-    largest = _WEIGHT_MAX if ratio <= 1 else max(1, int(_WEIGHT_MAX / ratio))
-    seen = set()
-    for step in range(_TRIED):
-        near = ratio.limit_denominator(max(1, largest - step * max(1, largest // _TRIED)))
-        if near and near not in seen and max(near.numerator, near.denominator) <= _WEIGHT_MAX:
-            seen.add(near)
-            yield near.numerator, near.denominator
-
-
-def _parted(totals: Int64, levels: Int64, number: Number) -> list[int] | None:
-    """The least sum of each level but the first; None where a sum has two levels, or a greater sum a lower one."""
-    order = np.argsort(totals, axis=None, kind="stable")
-    sums, made = totals.ravel()[order], levels.ravel()[order]
-    if (np.diff(made) < 0).any() or ((np.diff(sums) == 0) & (np.diff(made) != 0)).any():
-        return None
-    at = np.searchsorted(made, np.arange(number.low + 1, number.high + 1))
-    return [int(sums[i]) if i < len(sums) else int(sums[-1]) + 1 for i in at]

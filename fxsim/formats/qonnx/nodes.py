@@ -24,12 +24,17 @@ CHANNELS_LAST = "qonnx.custom_op.channels_last"
 
 @dataclass
 class Call:
-    """One node, its inputs' values (None where one is left out) and the graph that is built."""
+    """One node, its inputs' values (None where one is left out) and the graph that is built.
+
+    `opset`: version of the standard's operators; `version`: of those of the node's own domain, None where that is the
+    standard, or none is stated.
+    """
 
     node: OnnxNode
     values: list[Value | None]
     builder: Builder
     opset: int
+    version: int | None = None
 
     @property
     def origin(self) -> str:
@@ -156,6 +161,8 @@ def _two_valued(call: Call, scale: Constant, zero: Constant | None) -> Value:
 def _trunc(call: Call) -> Value:
     """Both versions of Trunc: the second states the scale that it gives, and clamps."""
     second = len(call.values) == 6
+    if call.version is not None and second != (call.version >= 2):
+        raise NotTakenError(f"it has {len(call.values)} inputs, which is not of version {call.version} of its domain")
     call.known("rounding_mode", *(("signed", "narrow") if second else ()))
     mode = call.attribute("rounding_mode", "FLOOR").upper()
     if mode not in MODES:

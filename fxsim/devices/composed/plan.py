@@ -1,0 +1,436 @@
+"""The plan of a composed accelerator: which modules compute each node, how many channels a beat carries, and FIFOs.
+
+A stream carries an image row by row, in each row pixel by pixel, in each pixel channel by channel, `lanes` channels a
+beat. A module gives a beat a cycle at most; so a node takes as many cycles an image as it has beats to take, to move
+through its windows or to give, whichever are most. With an interval to keep, each stream has the fewest lanes that keep
+it. Where a result is read by several nodes its stream forks (paths.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import gcd, prod
+
+import numpy as np
+
+from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, TableRule, Tensor, window_places
+from fxsim.contract.arithmetic import Integers
+from fxsim.devices.composed.parts import BIPOLAR, SIGNED, UNSIGNED, Instance, Part, Stream
+from fxsim.devices.composed.paths import Paths, forked, joined
+from fxsim.errors import ModelError
+from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Axis,
+    Conv,
+    Flatten,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
+
+DESCRIPTION = "composed.toml"
+"""The name of the description of a composed accelerator."""
+
+STEPS_MAX = 255
+"""Most thresholds of a channel, each of which has a comparator."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed accelerator: its input's stream, its parts, in graph order, and the forks of streams between them.
+
+    `interval`: cycles between images. None of its parts takes more cycles an image, and some part takes as many: images
+    cannot come closer together.
+    """
+
+    model: Model
+    source: Stream
+    parts: tuple[Part, ...]
+    forks: tuple[Instance, ...] = ()
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All modules of the design."""
+        return (*self.forks, *(instance for part in self.parts for instance in part.instances))
+
+    @property
+    def interval(self) -> int:
+        """The cycles of the slowest of its parts."""
+        return max(part.cycles for part in self.parts)
+
+
+def make_plan(model: Model, interval: int | None = None) -> Composition:
+    """The plan of a model's accelerator, with one channel a beat, or as many as keep `interval` cycles an image.
+
+    ModelError, naming the node, where the graph is no chain of operators that there are modules for, with paths that
+    part and join again, on images of rows, columns and channels; and where not even all channels a beat keep the
+    interval.
+    """
+    graph = model.graph
+    _refuse_others(graph)
+    paths = Paths(graph)
+    lanes = _lanes(graph, interval)
+    parts: dict[str, Part] = {}
+    forks: list[Instance] = []
+    first = Stream("image", lanes[INPUT], graph.input.number.bits)
+    # What is left of each result's streams, one for each place where it is read.
+    ends = {INPUT: forked(first, paths.readers[INPUT], forks)}
+    for number, node in enumerate(graph.nodes):
+        xs, y = graph.inputs_of(node), graph.tensors[node.name]
+        target = Stream(f"n{number}_{node.name.replace('.', '_')}", lanes[node.name], y.number.bits)
+        sources = tuple(ends[name].pop(0) for name in node.inputs)
+        part = _PARTS[type(node.op)](node, xs, y, sources, target)
+        if isinstance(node.op, Add):
+            part = joined(part, paths.depths(node, parts, y.size // target.lanes))
+        parts[node.name] = part
+        ends[node.name] = forked(part.stream, paths.readers[node.name], forks)
+    return Composition(model, first, tuple(parts.values()), tuple(forks))
+
+
+def _refuse_others(graph: Graph) -> None:
+    """ModelError unless every node has a module that takes it, and every tensor is an image or channels."""
+    for node in graph.nodes:
+        _PARTS[type(node.op)]  # refused by name where there is no module
+    for name, tensor in graph.tensors.items():
+        if tensor.axes not in ((ROW, COLUMN, CHANNEL), (CHANNEL,)):
+            raise ModelError(
+                f"the composed accelerator takes images of {ROW}, {COLUMN}, {CHANNEL}, or {CHANNEL} alone, "
+                f"'{name}' is {tensor}"
+            )
+    for node in graph.nodes:
+        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
+        if (wrong := _wrong(node, x, y)) is not None:
+            takes, has = wrong
+            raise ModelError(f"the composed accelerator takes {takes}, node '{node.name}' has {has}")
+
+
+def _wrong(node: Node, x: Tensor, y: Tensor) -> tuple[str, str] | None:
+    """The words for a node that there is no module for: what is taken, and what it has; else None."""
+    op = node.op
+    if isinstance(op, Conv) and op.groups != 1:
+        return "convolutions of one group", str(op.groups)
+    if isinstance(op, Threshold) and op.threshold.shape[1] > STEPS_MAX:
+        return f"up to {STEPS_MAX} thresholds of a channel", str(op.threshold.shape[1])
+    if isinstance(op, Flatten) and op.order != tuple(range(len(x.axes))):
+        return "values that are flattened in the order that they lie in", f"the order {op.order}"
+    if isinstance(op, Lut) and (op.rule is not TableRule.FULL or x.number.bipolar):
+        return "full tables of numbers", f"one of {x.number} with the rule '{op.rule}'"
+    if isinstance(op, Linear):
+        low, high = op.accumulator_range(x)
+        if op.over is not Axis.CHANNELS:
+            return "sums over channels", "one over tokens"
+        if op.shift.any() or op.bias.any():
+            return "sums that are neither shifted nor moved", "shifts or biases"
+        if not y.number.signed or y.number.bipolar or int(low.min()) < y.number.low or int(high.max()) > y.number.high:
+            return (
+                "sums as they are, in a signed format that holds them",
+                f"{int(low.min())} to {int(high.max())} in {y.number}",
+            )
+    return None
+
+
+def _image(tensor: Tensor) -> tuple[int, int, int]:
+    """Rows, columns and channels; channels alone are those of one pixel."""
+    rows, columns = tensor.shape[:-1] or (1, 1)
+    return rows, columns, tensor.shape[-1]
+
+
+# --- Lanes -----------------------------------------------------------------------------------------------------------
+
+
+def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
+    """Channels a beat of every tensor's stream, each a divisor of its channels."""
+    # All but sums of products leave in the lanes that they came in, and both that are added have the same.
+    joined = {INPUT: INPUT}
+    for node in graph.nodes:
+        joined[node.name] = node.name if isinstance(node.op, Conv | Linear) else joined[node.inputs[0]]
+        others = {joined[name] for name in node.inputs}
+        if len(others) > 1:
+            joined = {name: joined[node.name] if group in others else group for name, group in joined.items()}
+    channels: dict[str, int] = {}
+    for name, tensor in graph.tensors.items():
+        channels[joined[name]] = gcd(channels.get(joined[name], 0), tensor.shape[-1])
+    needed: dict[str, int] = {}
+    for name, tensor in graph.tensors.items():
+        moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if name in node.inputs)]
+        for values in moved:
+            least = 1 if interval is None else _least_lanes(name, channels[joined[name]], values, interval)
+            needed[joined[name]] = max(least, needed.get(joined[name], 1))
+    return {name: needed[joined[name]] for name in graph.tensors}
+
+
+def _least_lanes(name: str, channels: int, values: int, interval: int) -> int:
+    """The least divisor of the channels that moves so many values in an interval; ModelError where none does."""
+    for lanes in range(1, channels + 1):
+        if channels % lanes == 0 and values // lanes <= interval:
+            return lanes
+    raise ModelError(
+        f"the composed accelerator cannot keep {interval:,} cycles an image: '{name}' takes {values // channels:,} "
+        f"with all of its {channels} channels a beat"
+    )
+
+
+def _moved(node: Node, tensor: Tensor) -> int:
+    """The values of a tensor that a node moves through its windows in an image."""
+    if not isinstance(node.op, Conv | MaxPool):
+        return tensor.size
+    kernel, stride, dilation, padding = _window(node)
+    if _needs_no_window(tensor, kernel, stride, padding):
+        return tensor.size
+    return prod(_places(tensor, kernel, stride, dilation, padding)) * prod(kernel) * tensor.shape[-1]
+
+
+def _window(node: Node) -> tuple[Pair, Pair, Pair, Padding]:
+    """Kernel, stride, dilation and padding of a node that has windows."""
+    if isinstance(node.op, Conv):
+        _, rows, columns, _ = node.op.weight.shape
+        return (rows, columns), node.op.stride, node.op.dilation, node.op.padding
+    assert isinstance(node.op, MaxPool)
+    return node.op.kernel, node.op.stride, (1, 1), (0, 0, 0, 0)
+
+
+def _places(tensor: Tensor, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
+    top, left, bottom, right = padding
+    rows = window_places(_image(tensor)[0] + top + bottom, kernel[0], stride[0], dilation[0])
+    return rows, window_places(_image(tensor)[1] + left + right, kernel[1], stride[1], dilation[1])
+
+
+def _needs_no_window(tensor: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
+    """Whether windows come in the order of the image itself: of single pixels, or one that is all of it."""
+    alone = kernel == (1, 1) and stride == (1, 1)
+    return not any(padding) and (alone or kernel == _image(tensor)[:2])
+
+
+# --- Parts -----------------------------------------------------------------------------------------------------------
+
+
+def _kind(number: Number) -> int:
+    return BIPOLAR if number.bipolar else SIGNED if number.signed else UNSIGNED
+
+
+def _windowed(node: Node, x: Tensor, source: Stream, target: str, signs: bool) -> tuple[Instance | None, int]:
+    """The windows of a node, None where it needs none, and its beats an image.
+
+    `signs`: bits leave as numbers of two bits, so that 0 can stand outside of the image.
+    """
+    kernel, stride, dilation, padding = _window(node)
+    words = x.shape[-1] // source.lanes
+    if _needs_no_window(x, kernel, stride, padding):
+        return None, x.size // source.lanes
+    values = {
+        "ROWS": _image(x)[0],
+        "COLUMNS": _image(x)[1],
+        "WORDS": words,
+        "DATA_W": source.width,
+        "KERNEL_ROWS": kernel[0],
+        "KERNEL_COLUMNS": kernel[1],
+        "STRIDE_ROWS": stride[0],
+        "STRIDE_COLUMNS": stride[1],
+        "DILATION_ROWS": dilation[0],
+        "DILATION_COLUMNS": dilation[1],
+        **dict(zip(("PAD_TOP", "PAD_LEFT", "PAD_BOTTOM", "PAD_RIGHT"), padding, strict=True)),
+        "BIPOLAR": int(signs),
+    }
+    windows = Stream(f"{target}_window", source.lanes, 2 if signs else source.bits)
+    beats = prod(_places(x, kernel, stride, dilation, padding)) * prod(kernel) * words
+    return Instance("image_window", f"{target}_windows", _texts(values), (source,), (windows,)), beats
+
+
+def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Conv)
+    op = node.op
+    signs = x.number.bipolar and any(op.padding)
+    windows, beats = _windowed(node, x, source, target.name, signs)
+    values = windows.targets[0] if windows is not None else source
+    sums = _sums(op, SIGNED if signs else _kind(x.number), values, target)
+    parts = (sums,) if windows is None else (windows, sums)
+    return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
+
+
+def _linear(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Linear)
+    sums = _sums(node.op, _kind(x.number), source, target)
+    return Part(node, (sums,), target, max(x.size // source.lanes, y.size // target.lanes))
+
+
+def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Instance:
+    """The sums of rows of values with the rows of weights, each as long as an output's weights are many."""
+    rom = f"{target.name}_w.hex"
+    parameters = {
+        "BEATS": op.weight[0].size // values.lanes,
+        "LANES": values.lanes,
+        "OUT": len(op.weight),
+        "OUT_LANES": target.lanes,
+        "X_W": values.bits,
+        "X_KIND": kind,
+        "W_W": op.weight_number.bits,
+        "W_BIPOLAR": int(op.weight_number.bipolar),
+        "ACC_W": target.bits,
+    }
+    return Instance(
+        "few_linear",
+        f"{target.name}_sums",
+        {**_texts(parameters), "W_FILE": f'"{rom}"'},
+        (values,),
+        (target,),
+        rom,
+        tuple(_weight_words(op, target.lanes)),
+    )
+
+
+def _flatten(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # as it lies
+    return Part(node, (), source, x.size // source.lanes)
+
+
+def _table(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Lut)
+    rom = f"{target.name}_t.hex"
+    parameters = {
+        "CHANNELS": x.shape[-1],
+        "LANES": source.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.number.signed),
+        "Y_W": target.bits,
+    }
+    table = node.op.table.reshape(-1, source.lanes, x.number.codes).swapaxes(1, 2).reshape(-1, source.lanes)
+    digits = -(-target.width // 4)
+    words = tuple(f"{_packed(_codes(row, y.number), target.bits):0{digits}x}" for row in table)
+    texts = {**_texts(parameters), "T_FILE": f'"{rom}"'}
+    return Part(
+        node,
+        (Instance("full_table", f"{target.name}_entries", texts, (source,), (target,), rom, words),),
+        target,
+        x.size // source.lanes,
+    )
+
+
+def _max_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, MaxPool)
+    windows, beats = _windowed(node, x, source, target.name, signs=False)
+    parameters = {
+        "PLACES": prod(node.op.kernel),
+        "WORDS": x.shape[-1] // source.lanes,
+        "LANES": source.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+    }
+    given = source if windows is None else windows.targets[0]
+    greatest = Instance("window_max", f"{target.name}_greatest", _texts(parameters), (given,), (target,))
+    parts = (greatest,) if windows is None else (windows, greatest)
+    return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
+
+
+def _threshold(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Threshold)
+    op = node.op
+    steps = op.threshold.shape[1]
+    rom = f"{target.name}_t.hex"
+    levels = _packed(_codes(op.levels, y.number), y.number.bits)
+    parameters = {
+        "CHANNELS": x.shape[-1],
+        "LANES": source.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+        "STEPS": steps,
+        "Y_W": target.bits,
+    }
+    texts = {
+        **_texts(parameters),
+        "LEVELS": f"{target.bits * (steps + 1)}'h{levels:x}",
+        "T_FILE": f'"{rom}"',
+    }
+    words = tuple(_threshold_words(op, x.number, source.lanes))
+    compared = Instance("threshold", f"{target.name}_levels", texts, (source,), (target,), rom, words)
+    return Part(node, (compared,), target, x.size // source.lanes)
+
+
+def _add(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
+    parameters = {"LANES": target.lanes}
+    for letter, tensor in zip("XRY", (*xs, y), strict=True):
+        parameters |= {f"{letter}_W": tensor.number.bits, f"{letter}_SIGNED": int(tensor.number.signed)}
+    add = Instance("few_add", f"{target.name}_sum", _texts(parameters), sources, (target,))
+    return Part(node, (add,), target, y.size // target.lanes)
+
+
+_Make = Callable[[Node, tuple[Tensor, ...], Tensor, tuple[Stream, ...], Stream], Part]
+_MakeOfOne = Callable[[Node, Tensor, Tensor, Stream, Stream], Part]
+
+
+def _one(make: _MakeOfOne) -> _Make:
+    """The part of a node that reads one result."""
+    return lambda node, xs, y, sources, target: make(node, xs[0], y, sources[0], target)
+
+
+_NOT_TAKEN = NotTaken("because it has no module of it")
+
+_PARTS: OperatorTable[_Make] = OperatorTable(
+    "the composed accelerator",
+    {
+        Conv: _one(_conv),
+        MaxPool: _one(_max_pool),
+        Threshold: _one(_threshold),
+        Linear: _one(_linear),
+        Lut: _one(_table),
+        Add: _add,
+        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Flatten: _one(_flatten),
+    },
+)
+
+
+# --- ROM words -------------------------------------------------------------------------------------------------------
+
+
+def _texts(values: Mapping[str, int]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def _codes(values: Integers, number: Number) -> list[int]:
+    """The bits of values as numbers without a sign."""
+    flat = values.reshape(-1).astype(np.int64).tolist()
+    mask = number.codes - 1
+    return [(value > 0) if number.bipolar else value & mask for value in flat]
+
+
+def _packed(codes: list[int], bits: int) -> int:
+    """Codes of so many bits in one number, the first in the lowest bits."""
+    text = "".join(f"{code:0{bits}b}" for code in reversed(codes))
+    return int(text, 2)
+
+
+def _weight_words(op: Conv | Linear, lanes: int) -> list[str]:
+    """A line of the ROM for each beat of sums: `lanes` rows of weights, each in the order of the windows."""
+    bits = op.weight_number.bits
+    rows = op.weight.reshape(len(op.weight) // lanes, -1)
+    digits = -(-rows.shape[1] * bits // 4)
+    return [f"{_packed(_codes(row, op.weight_number), bits):0{digits}x}" for row in rows]
+
+
+def _threshold_words(op: Threshold, number: Number, lanes: int) -> list[str]:
+    """A line of the ROM for each beat of channels: thresholds in ascending order, then whether the channel falls.
+
+    A threshold that every value of the format reaches, or none, is taken to the end of what the format can tell.
+    """
+    low, high = (0, 1) if number.bipolar else (number.low, number.high)
+    bits = number.bits + 1 + (number.bipolar or not number.signed)
+    channels = []
+    for row, rising in zip(op.threshold.tolist(), op.rising.tolist(), strict=True):
+        if number.bipolar:
+            # Of a bit b the value is 2 b - 1: it is at least t where b is at least (t + 1) / 2, at most where at most.
+            row = [-(-(t + 1) // 2) if rising else (t + 1) // 2 for t in row]
+        # x <= t is ~x >= ~t.
+        steps = [min(max(t, low), high + 1) if rising else ~min(max(t, low - 1), high) for t in row]
+        codes = [t & ((1 << bits) - 1) for t in sorted(steps)]
+        channels.append(_packed(codes, bits) | (int(not rising) << bits * len(codes)))
+    width = bits * op.threshold.shape[1] + 1
+    digits = -(-lanes * width // 4)
+    groups = range(0, len(channels), lanes)
+    return [f"{_packed(channels[first : first + lanes], width):0{digits}x}" for first in groups]
