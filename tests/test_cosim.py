@@ -854,7 +854,7 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
 def _harness_command(executable: Path, layout: StreamLayout, **changes: object) -> list[str]:
     """The harness on one image, comparing no tap, but for the changes."""
     arguments: dict[str, object] = {
-        "images": 1, "lanes": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
+        "images": 1, "beat": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
         "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
         "input_stall": "0,0,0", "output_stall": "0,0,0", "ready_waits": 0, "gap": 0, "resets": 0, "reset_seed": 0,
         "reset_reach": 1, "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10,

@@ -314,8 +314,8 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("config", "settings"),
     [
-        (ResMLPConfig(2, 4, 6, 4, 1, 2, 8, TableRule.CLAMP), {"lanes": 2}),
-        (ResMLPConfig(4, 4, 8, 4, 1, 4), {"lanes": 4, "packed": True}),
+        (ResMLPConfig(2, 4, 6, 4, 1, 2, 8, TableRule.CLAMP), {"beat": 2}),
+        (ResMLPConfig(4, 4, 8, 4, 1, 4), {"beat": 4, "packed": True}),
     ],
     ids=["two", "four packed"],
 )
@@ -327,7 +327,7 @@ def test_several_values_a_beat(config: ResMLPConfig, settings: dict[str, object]
     assert (result.passed, result.reason, result.settings) == (True, None, settings)
     scores = next(tap for tap in result.runs[0].taps if tap.tap == "m_axis")
     assert scores.compared == IMAGES * config.classes
-    lanes = int(str(settings["lanes"]))
+    lanes = int(str(settings["beat"]))
     edit = ("affine.v", ".b(bias_reg[8*n+:8])", f".b(n == {lanes - 1} ? ~bias_reg[8*n+:8] : bias_reg[8*n+:8])")
     wrong = four_state(model, x, engine="reference", settings=settings, rtl=edited_rtl(tmp_path, edit), stalls=(0,))
     found = {tap.tap: tap for tap in wrong.runs[0].taps}["blocks.0.token_mixer.res_affine"]
@@ -338,25 +338,25 @@ def test_several_values_a_beat(config: ResMLPConfig, settings: dict[str, object]
 def test_a_design_is_named_where_it_is_not_the_default() -> None:
     """Commands that repeat a run state lanes and packed products; nothing where a beat has one value."""
     assert option_words(StreamSettings()) == []
-    assert option_words(StreamSettings(lanes=4, packed=True)) == ["--lanes", "4", "--packed"]
+    assert option_words(StreamSettings(beat=4, packed=True)) == ["--beat", "4", "--packed"]
 
 
 def test_lanes_that_do_not_fit_are_refused() -> None:
     """A number of lanes that there is not, packed products of one lane, and dimensions that are no multiples."""
     for settings, kind, said in (
-        ({"lanes": 3}, StimulusError, "lanes is 3 values, expected 1, 2 or 4"),
-        ({"lanes": 8}, StimulusError, "lanes is 8 values, expected 1 to 4"),
+        ({"beat": 3}, StimulusError, "beat is 3 values, expected 1, 2 or 4"),
+        ({"beat": 8}, StimulusError, "beat is 8 values, expected 1 to 4"),
         ({"packed": True}, StimulusError, "packed products are of two values a beat"),
         (
-            {"lanes": 2},
+            {"beat": 2},
             ModelError,
             "with 2 values a beat all dimensions are multiples of it, model 'small' has 3 values",
         ),
     ):
         with pytest.raises(kind, match=said):
             four_state(RELU, X, settings=settings)
-    with pytest.raises(StimulusError, match="are described alone with lanes 1, not with 2"):
-        write_nodes(RELU, StreamSettings(lanes=2), None, Path("nodes"))
+    with pytest.raises(StimulusError, match="are described alone with beat 1, not with 2"):
+        write_nodes(RELU, StreamSettings(beat=2), None, Path("nodes"))
 
 
 def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

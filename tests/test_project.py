@@ -74,9 +74,10 @@ ROOMS["fuzz"] = ROOMS["vectors"] | {"vectors"}
 ROOMS["coverage"] = ROOMS["prove"] | ROOMS["vectors"] | {"prove", "vectors"}
 ROOMS["mutation"] = ROOMS["prove"] | {"prove", "tables"}
 ROOMS["synthesis"] = ROOMS["prove"] | {"prove"}
+ROOMS["lanes"] = ROOMS["prove"] | {"prove"}
 ROOMS["signoff"] = ROOMS["golden"] | {
     "golden", "benchmark", "explain", "prove", "coverage", "code_coverage", "fuzz", "mutation",
-    "rtl_lint", "synthesis",
+    "lanes", "rtl_lint", "synthesis",
 }  # fmt: skip
 ROOMS["certificate"] = ROOMS["signoff"] | {"signoff"}
 ROOMS["cli"] = ROOMS["certificate"] | {"certificate"}

@@ -82,7 +82,7 @@ def even() -> Model:
 @pytest.mark.parametrize(("module", "lanes"), [("linear", 2), ("transpose", 2), ("add", 2), ("pool", 4), ("affine", 4)])
 def test_modules_of_several_values_a_beat_are_proved(module: str, lanes: int) -> None:
     """Every value of a module whose beats have two, or are whole rows, in the order of its stream."""
-    found = prove(ProofRequest(even(), module=module, settings={"lanes": lanes}))
+    found = prove(ProofRequest(even(), module=module, settings={"beat": lanes}))
     assert found.status == PROVED
     # All of a tap's values, each once, of every instance.
     sizes = {"linear": {4 * 4, 4}, "pool": {4}}.get(module, {4 * 4})
@@ -92,7 +92,7 @@ def test_modules_of_several_values_a_beat_are_proved(module: str, lanes: int) ->
 
 def test_linears_of_packed_products_are_said_to_be_unproved() -> None:
     """Nothing is claimed of them: no value is proved, with the reason."""
-    found = prove(ProofRequest(even(), module="linear", settings={"lanes": 2, "packed": True}))
+    found = prove(ProofRequest(even(), module="linear", settings={"beat": 2, "packed": True}))
     assert found.status == UNPROVED
     assert [tap.proved for proof in found.proofs for tap in proof.taps] == [0] * len(found.proofs)
 

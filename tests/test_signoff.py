@@ -260,7 +260,7 @@ def test_default_plan_covers_what_it_should() -> None:
     rules = {source.generate.rule for name, source in plan.models.items() if source.generate and name in simulated}
     assert rules | {"clamp"} == set(TableRule)
     intervals = [check for check in plan.checks if isinstance(check, IntervalCheck)]
-    assert {(check.model, check.settings.get("lanes", 1)): check.bound for check in intervals} == {
+    assert {(check.model, check.settings.get("beat", 1)): check.bound for check in intervals} == {
         ("psa_h96", 1): 6144, ("relu_h96", 1): 6144, ("relu_h192", 1): 12288, ("teacher_h384", 1): 24576,
         ("psa_h96", 2): 3072,
     }  # fmt: skip

@@ -37,6 +37,7 @@ from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, Device, Option, options_o
 from fxsim.engines import Engine
 from fxsim.errors import FxsimError
 from fxsim.formats import load, read_stimulus
+from fxsim.lanes import LANES_MAX, LanesSimulator
 from fxsim.progress import begin
 from fxsim.simulate.code_coverage import Coverage
 from fxsim.simulate.sources import Sources
@@ -196,6 +197,14 @@ class _Seeds(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Simulators that the images are split over, each from power-on.",
 )
+@click.option(
+    "--lanes",
+    type=click.IntRange(1, LANES_MAX),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Images side by side through one control path, many times Verilator's speed.",
+)
 @click.option("--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to use in place of fxsim's own.")
 @click.option("--watchdog", metavar="CYCLES", type=int, help="Give up after so long without any value moving.")
 @click.option(
@@ -228,6 +237,7 @@ def command(
     nodes: bool,
     directed: Path | None,
     jobs: int,
+    lanes: int,
     rtl: Path | None,
     watchdog: int | None,
     power_on_seeds: tuple[int, ...],
@@ -247,12 +257,17 @@ def command(
     With --nodes each node's module is simulated alone, given the model's tensor before it and compared with the one
     behind it: of the streaming accelerator, or modules that a description lists.
 
+    With --lanes the design is not Verilator's but one made of its netlist, whose control is computed once for N images
+    at a time: for runs of hundreds of images and more. The control of a design must not depend on data.
+
     With --four-state the simulator is Icarus Verilog, in which a value can be unknown or undriven: one that is, at any
     tap or output, is a difference. It is slow, so that by default only the first images are simulated. Your own RTL
     (--dut) must have streams for that.
     """
     if four_state:
         _refuse_with("--four-state", _NOT_IN_FOUR_STATES)
+    if lanes > 1:
+        _refuse_with("--lanes", _NOT_IN_LANES)
     if nodes:
         _refuse_with("--nodes", _NOT_OF_NODES)
     elif directed is not None:
@@ -324,7 +339,10 @@ def command(
     covered: list[tuple[Coverage, Sources]] = []
     counting = None if code_coverage is None else lambda found, sources: covered.append((found, sources))
     with progress("images") as report:
-        result = run_cosim(request, progress=report, status=tell, given=given.append, covered=counting)
+        simulator = LanesSimulator(lanes) if lanes > 1 else None
+        result = run_cosim(
+            request, progress=report, status=tell, given=given.append, covered=counting, simulator=simulator
+        )
     if as_json:
         print_json(result.flat())
     else:
@@ -345,6 +363,7 @@ def command(
 
 _NOT_COUNTED = frozenset({"code_coverage", "waivers"})
 _NOT_IN_FOUR_STATES = _NOT_COUNTED | {
+    "lanes",
     "taps",
     "stall",
     "wave",
@@ -354,6 +373,7 @@ _NOT_IN_FOUR_STATES = _NOT_COUNTED | {
     "nodes",
     "directed",
 }
+_NOT_IN_LANES = _NOT_COUNTED | {"wave", "wave_from", "nodes", "directed"}
 _NOT_OF_NODES = _NOT_COUNTED | {"taps", "wave", "wave_from", "keep_in", "four_state"}
 
 
@@ -403,6 +423,11 @@ def _print(result: CosimResult) -> None:
     say_unprobed(streams.unprobed, streams.outside)
     for table in () if figures is None else figures.tables():
         print_table(table.title, table.columns, list(table.rows))
+    if ran.lanes > 1:
+        say(
+            f"in {ran.lanes} lanes, images side by side: what is said of cycles is of {ran.lanes} images at a time; "
+            f"{result.verdict.images / max(timing.simulation_seconds, 1e-9):,.0f} images/s"
+        )
     if ran.parts:
         say(
             f"in {len(ran.parts)} parts, each from power-on: nothing is said of intervals, nor of what the last image "

@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -42,12 +42,26 @@ from fxsim.simulate import Stall, build_simulator, messages, parse_stall
 from fxsim.simulate.build import Build, Status
 from fxsim.simulate.code_coverage import Coverage, read_coverage
 from fxsim.simulate.differences import Differences, difference_arguments, read_differences
-from fxsim.simulate.process import Feeder, simulate
+from fxsim.simulate.process import Feeder, Records, simulate
 from fxsim.simulate.sources import Sources
 from fxsim.traces.kept import Given
 
 Progress = Callable[[int, int], None]
 """A function that is called with (images done, images in all)."""
+
+
+class Simulator(Protocol):
+    """A simulator in Verilator's place, of so many images side by side."""
+
+    @property
+    def lanes(self) -> int:
+        """The images that it carries side by side."""
+
+    def build(self, fitted: Fitted, into: Path, rtl: Path | None, status: Status | None) -> Build:
+        """Put it into a folder."""
+
+    def records(self, layout: Layout) -> Records:
+        """The records that its harness reads."""
 
 
 def cosim(
@@ -74,13 +88,15 @@ def run_cosim(
     whole: Callable[[Layout, Differences], None] | None = None,
     given: Callable[[Given], None] | None = None,
     covered: Callable[[Coverage, Sources], None] | None = None,
+    simulator: Simulator | None = None,
 ) -> CosimResult:
     """Simulate a device on images and compare named taps with the model. `progress` is told images, `status` words.
 
     `whole` is given every value that differed, of all images of the first run. `given` is given what the RTL gave at
     the taps in the first images that differ, of the run that is reported; it is not called where no value differed.
-    `covered` is given what of the Verilog was run, over all runs whose result counts, and the files that it is of: the
-    simulator then counts it, and takes several times as long.
+    `simulator` stands in Verilator's place, where one is given. `covered` is given what of the Verilog was run, over
+    all runs whose result counts, and the files that it is of: the simulator then counts it, and takes several times as
+    long.
 
     A failed comparison or a stuck design is a result, not an exception. Raises StimulusError for images, taps, devices,
     settings, patterns or numbers that do not fit; ModelError where the device cannot compute the model; ToolError where
@@ -110,26 +126,37 @@ def run_cosim(
     if wave_from is not None and not start <= wave_from < stop:
         raise StimulusError(f"the waveform is to start at image {wave_from}, expected one from {start} to {stop - 1}")
     seeds = _power_on_seeds(request.power_on_seeds)
+    if simulator is not None:
+        if refused := [name for name, there in (("a waveform", wave), ("code coverage", covered)) if there is not None]:
+            raise StimulusError(f"{refused[0]} is of a design in one lane: leave out lanes")
+        if fitted.data_ports is None:
+            able = ", ".join(name for name in DEVICES.own if DEVICES[name].lanes)
+            said = "as it is set" if device.lanes else f"expected one of: {able}"
+            raise StimulusError(f"the accelerator '{device.name}' is not simulated in lanes, {said}")
     if request.jobs > 1:
         if whole is not None or covered is not None:
             raise StimulusError("what is measured over a whole run is of one simulator: leave out jobs")
         parts = cut(request, fitted, pattern, start, stop)
         if len(parts) > 1:
-            result = run_in_parts(request, fitted, parts, seeds, run_cosim, progress, status, given)
+            one = partial(run_cosim, simulator=simulator)
+            result = run_in_parts(request, fitted, parts, seeds, one, progress, status, given)
             return result.replace(wall_seconds=round(time.monotonic() - began, 3))
     gave: dict[int, Given | None] = {}
     # What the simulator reads has a folder of its own, in which no name is taken.
     with temporary.folder("cosim") as work, temporary.folder("files") as files, _written(wave) as wave_path:
-        build = build_simulator(
-            fitted.design,
-            fitted.parameters,
-            work,
-            rtl=request.rtl,
-            traced=wave is not None,
-            counted=covered is not None,
-            optimise=request.optimise,
-            status=status,
-        )
+        if simulator is not None:
+            build = simulator.build(fitted, work, request.rtl, status)
+        else:
+            build = build_simulator(
+                fitted.design,
+                fitted.parameters,
+                work,
+                rtl=request.rtl,
+                traced=wave is not None,
+                counted=covered is not None,
+                optimise=request.optimise,
+                status=status,
+            )
         fitted.write_files(files)
         if status is not None:
             status("simulating")
@@ -150,11 +177,13 @@ def run_cosim(
                 most, looked_into = most * (stop - start), stop - start
             arguments |= difference_arguments(kept, most, looked_into)
             command = [str(build.executable), *(f"{k}={v}" for k, v in arguments.items())]
-            feeder = Feeder(layout, stimulus[start:stop], request.engine)
+            records = layout if simulator is None else simulator.records(layout)
+            feeder = Feeder(records, stimulus[start:stop], request.engine)
             errors = work / f"stderr-{seed}"
             tell = partial(_report, report, stop - start)
             found = simulate(command, files, feeder, tell, errors=errors, given_up=given_up)
-            used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine))
+            lanes = 1 if simulator is None else simulator.lanes
+            used = _Used(device, fitted, layout, build, pattern, (start, stop), seed, limit, str(request.engine), lanes)
             result = _result(model, used, found)
             differences = read_differences(kept, most)
             if whole is not None and seed == seeds[0]:
@@ -236,11 +265,12 @@ class _Used(NamedTuple):
     seed: int
     limit: int
     engine: str
+    lanes: int
 
 
 def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
     """The result of one run from what its harness found."""
-    device, fitted, layout, build, pattern, (start, stop), seed, limit, engine = used
+    device, fitted, layout, build, pattern, (start, stop), seed, limit, engine, lanes = used
     reader = _Reader(layout, start, stop - start, pattern.disturbs)
     streams = {tap: stream for tap, stream in zip(layout.shown, found.taps, strict=True) if tap in layout.compared}
     streams |= {layout.output: found.output}
@@ -304,6 +334,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
             build_cached=build.cached,
             build_seconds=build.seconds,
             verilator=build.verilator,
+            yosys=build.yosys,
             compiler=build.compiler,
         ),
         provenance=Provenance(
@@ -317,6 +348,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
             power_on_seed=seed,
             watchdog_cycles=limit,
             engine=engine,
+            lanes=lanes,
         ),
         figures=fitted.figures(found, stop - start),
     )

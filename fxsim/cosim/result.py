@@ -221,7 +221,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """The simulator: `rtl_sha256` of all files of the RTL folder as they were, and what it was built with."""
+    """The simulator: `rtl_sha256` of all files of the RTL folder as they were, and what it was built with.
+
+    `verilator`: its version, empty where the simulator was built from a netlist of `yosys`.
+    """
 
     rtl_sha256: str
     parameters: dict[str, int]
@@ -230,6 +233,7 @@ class BuildUsed(msgspec.Struct, frozen=True, kw_only=True):
     build_seconds: float
     verilator: str
     compiler: str
+    yosys: str = ""
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +242,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     `image_start`, `image_stop`: the images of the input. `parts`: those of each simulator that they were split over,
     none where there was one. Each began at power-on: cycles are summed up over them, those of a difference are
     counted in its part, and nothing is said of intervals.
+
+    `lanes`: the images that went through the design side by side.
 
     `power_on_seed`: of the bits that registers held at power-on in the run that is reported: the first of
     `power_on_seeds`, or the one under which the design failed.
@@ -255,6 +261,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     power_on_seeds: tuple[int, ...] = ()
     parts: tuple[tuple[int, int], ...] = ()
+    lanes: int = 1
 
 
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,6 +101,11 @@ class Layout(ABC):
         return tuple(tap for tap in self.model.graph.taps if tap in wanted)
 
     @property
+    def images(self) -> int:
+        """Images of a record: one."""
+        return 1
+
+    @property
     def record_bytes(self) -> int:
         """Bytes of one image's record."""
         return len(_MAGIC) + 4 + self.content_bytes
@@ -296,6 +301,11 @@ class Fitted(ABC):
         return True
 
     @property
+    def data_ports(self) -> frozenset[str] | None:
+        """The ports that carry values of images, where the harness can drive a design in lanes; None where not."""
+        return None
+
+    @property
     def has_waits(self) -> bool:
         """Whether there is AXI, by which the design's valid must not wait for the ready that it is given."""
         return False
@@ -376,7 +386,8 @@ class Device:
     from a model and settings, by module, the blocks that are proved against a rule of their own.
     `unproved`: its modules that nothing proves alone, each with the reason. `needs`: from a model, how wide signals of
     its Verilog must be; None where that is not stated. `instance_of`: the path of the instance that computes a tap;
-    None where each part computes several. `published`: from a model, what is published of the area of such designs with
+    None where each part computes several. `lanes`: its harness drives a design that carries several images side by
+    side, too (`Fitted.data_ports`). `published`: from a model, what is published of the area of such designs with
     a network of its dimensions.
     """
 
@@ -398,6 +409,7 @@ class Device:
     unproved: Mapping[str, str] = field(default_factory=dict)
     needs: Callable[[Model], Iterable[Need]] | None = None
     instance_of: Callable[[str], str] | None = None
+    lanes: bool = False
     published: Callable[[Model], tuple[PublishedArea, ...]] = lambda _: ()
 
 

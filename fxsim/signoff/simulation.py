@@ -19,6 +19,7 @@ from fxsim.engines import Engine
 from fxsim.errors import FxsimError, StimulusError
 from fxsim.formats.text import read_bounded
 from fxsim.graph import Model
+from fxsim.lanes import LANES_MAX, LanesSimulator
 from fxsim.operators import Linear
 from fxsim.rtl_lint import tap_place
 from fxsim.signoff.context import Context
@@ -44,6 +45,8 @@ PowerOnSeeds = Annotated[
     tuple[Annotated[int, Meta(ge=1, le=POWER_ON_SEED_MAX)], ...], Meta(min_length=1, max_length=64)
 ]
 """Seeds of what registers hold at power-on, each once."""
+Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
+"""Images that go through the design side by side."""
 Accelerators = Annotated[tuple[Name, ...], Meta(min_length=1)]
 SettingValue = bool | int | str
 
@@ -122,6 +125,7 @@ class Simulation(Data, frozen=True):
 
     `settings` are the accelerator's, none left open. `batch` and `keep` repeat the two of that name, as records of
     earlier versions have them. `unprobed`: taps of the model that were not looked at, since the design shows none.
+    `lanes`: images that went through the design side by side; with more than one the simulator is not Verilator's.
     """
 
     FIELD = "simulations"
@@ -145,6 +149,7 @@ class Simulation(Data, frozen=True):
     batch: int | None = None
     keep: bool | None = None
     unprobed: tuple[str, ...] = ()
+    lanes: int = 1
 
 
 def take_images(count: int, x: Int8) -> Int8:
@@ -210,11 +215,12 @@ def simulate(
     given: list[Given] | None = None,
     power_on: tuple[int, ...] = POWER_ON_SEEDS,
     covered: Callable[[Coverage, Sources], None] | None = None,
+    lanes: int = 1,
 ) -> CosimResult:
     """One co-simulation; the hash of the RTL goes into the record, but for a copy of it, `rtl`.
 
     What the RTL gave in images that differ is put into `given`, what of the Verilog was run into `covered`. `power_on`:
-    seeds of what registers hold at power-on.
+    seeds of what registers hold at power-on. `lanes`: images side by side.
     """
     weights = sum(node.op.weight.size for node in model.graph.nodes if isinstance(node.op, Linear))
     small, universal = weights <= _SMALL_DESIGN, DEVICES[setup.accelerator].universal
@@ -238,6 +244,7 @@ def simulate(
         status=context.status,
         given=None if given is None else given.append,
         covered=covered,
+        simulator=LanesSimulator(lanes) if lanes > 1 else None,
     )
     if rtl is None:
         context.note_hash(setup.rtl_name, result.build.rtl_sha256)
@@ -320,6 +327,7 @@ def describe(model: str, result: CosimResult, setup: Setup | None = None) -> Sim
         batch=_as(int, ran.settings.get("batch")),
         keep=_as(bool, ran.settings.get("keep")),
         unprobed=result.streams.unprobed,
+        lanes=ran.lanes,
     )
 
 
@@ -385,7 +393,8 @@ def _words(run: Simulation) -> list[str]:
     settings = run.settings or {"batch": run.batch, "keep": run.keep}
     shown = {name.replace("_", " "): value for name, value in settings.items() if value is not None}
     numbers = {name: f"{value:,}" if isinstance(value, int) else value for name, value in shown.items()}
-    return [name if shown[name] is True else f"{name} {numbers[name]}" for name in shown if shown[name] is not False]
+    words = [name if shown[name] is True else f"{name} {numbers[name]}" for name in shown if shown[name] is not False]
+    return [*words, *([f"{run.lanes} lanes"] if run.lanes > 1 else [])]
 
 
 def _named(check: CheckRecord) -> list[tuple[str, Simulation]]:

@@ -167,7 +167,10 @@ Status = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Build:
-    """A simulator ready to run. `key` names its cache entry; `seconds` is what building took, 0 where it was cached."""
+    """A simulator ready to run. `key` names its cache entry; `seconds` is what building took, 0 where it was cached.
+
+    `verilator` or `yosys`: the version of what read the Verilog, the other one empty.
+    """
 
     executable: Path
     key: str
@@ -176,6 +179,7 @@ class Build:
     compiler: str
     seconds: float
     cached: bool
+    yosys: str = ""
 
 
 def build_simulator(

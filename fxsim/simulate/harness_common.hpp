@@ -22,6 +22,11 @@ constexpr size_t FAULTS_MAX = 16;   // faults kept in all
 constexpr uint64_t CYCLE_NS = 10;   // in waveforms, cycle n begins at 10 n ns
 constexpr uint64_t RESET_CYCLES = 4;
 
+#ifndef FXSIM_LANES
+#define FXSIM_LANES 1
+#endif
+constexpr size_t LANES = FXSIM_LANES;  // images that go through the design side by side
+
 inline std::FILE* messages = nullptr;  // standard output as it was given to us
 inline char line_word[33];             // what every line of ours begins with: a design under test does not know it
 
@@ -225,6 +230,25 @@ class Window {
     std::vector<std::vector<uint8_t>> spare_;
     double waiting_ = 0;
 };
+
+// ---- Ports of data
+// ---------------------------------------------------------------------------------------------------
+
+// A port of data as bytes, each in LANES lanes. One of Verilator's is a number, of one lane; one of a design in lanes
+// has functions of its own by these names.
+
+template <typename P>
+constexpr size_t port_bytes(const P*) {
+    return sizeof(P);
+}
+template <typename P>
+const uint8_t* byte_of(P& port, size_t at) {
+    return reinterpret_cast<const uint8_t*>(&port) + at;
+}
+template <typename P>
+void put_byte(P& port, const uint8_t* lanes) {
+    port = *lanes;
+}
 
 // ---- What is found --------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ _WAIT_SECONDS = 0.5
 
 
 class Records(Protocol):
-    """The bytes that a harness reads: one record an image, made of the image and of what the model gives of it."""
+    """The bytes that a harness reads: records, of images and of what the model gives of each."""
 
     @property
     def model(self) -> Model:
@@ -44,11 +44,15 @@ class Records(Protocol):
         """The taps that must be computed."""
 
     @property
+    def images(self) -> int:
+        """Images of a record."""
+
+    @property
     def record_bytes(self) -> int:
-        """Bytes of one image's record."""
+        """Bytes of a record."""
 
     def records(self, first: int, x: Int8, values: dict[str, Int8]) -> npt.NDArray[np.uint8]:
-        """One record a row, uint8 [image, byte], for images `x` numbered from `first` with their taps."""
+        """One record a row, uint8 [record, byte], for images `x` numbered from `first` with their taps."""
 
 
 class Feeder:
@@ -74,7 +78,7 @@ class Feeder:
 
     def _feed(self, pipe: IO[bytes], opening: bytes) -> None:
         source = self._records
-        chunk = max(1, _CHUNK_BYTES // source.record_bytes)
+        chunk = source.images * max(1, _CHUNK_BYTES // source.record_bytes)
         try:
             with pipe:
                 pipe.write(opening)

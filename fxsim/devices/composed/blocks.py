@@ -1,5 +1,7 @@
 """Blocks of the composed accelerator to prove, beside the rules of the contract."""
 
+import numpy as np
+
 from fxsim.devices.blocks import Peek, ProvableBlock
 from fxsim.devices.composed.parts import Instance
 from fxsim.devices.composed.paths import product_latency
@@ -384,8 +386,8 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
     }
     found: dict[str, dict[str, ProvableBlock]] = {}
     for instance in plan.instances:
-        if instance.module in makers:
-            block = makers[instance.module](instance)
+        block = makers[instance.module](instance) if instance.module in makers else None
+        if block is not None:
             # Those of the same sizes are one.
             found.setdefault(block.top.removeprefix("prove_"), {})[block.name] = block
     return {module: tuple(every.values()) for module, every in found.items()}
@@ -408,9 +410,11 @@ def _threshold_lane(instance: Instance) -> ProvableBlock:
     return ProvableBlock(name, "prove_threshold_lane", THRESHOLD_LANE, {**p, "LEVELS": levels}, cycle=3)
 
 
-def _window_max(instance: Instance) -> ProvableBlock:
-    """The greatest of a layer's windows."""
+def _window_max(instance: Instance) -> ProvableBlock | None:
+    """The greatest of a layer's windows; None of pixels of one beat, whose memory of one word has no address."""
     p = _numbers(instance, "PLACES", "WORDS", "LANES", "X_W", "X_SIGNED")
+    if p["WORDS"] == 1:
+        return None
     widths = {f"{name[:-1]}_W": max(1, (p[name] - 1).bit_length()) for name in ("PLACES", "WORDS")}
     peeks = {f"{name}_now": Peek(f"block.{name}_reg") for name in ("place", "word")}
     return ProvableBlock(
@@ -429,25 +433,37 @@ def _add(instance: Instance) -> ProvableBlock:
     return ProvableBlock(_sizes("few_add", p), "prove_few_add", FEW_ADD, p, cycle=1)
 
 
-def _table(instance: Instance) -> ProvableBlock:
-    """A layer's tables, whatever they hold."""
+def _table(instance: Instance) -> ProvableBlock | None:
+    """A layer's tables, whatever they hold; None where entries are so few that their bits cannot all differ.
+
+    Yosys keeps no bit of a memory that is constant or another's in the file: so no two bits have the same column there.
+    """
     p = _numbers(instance, "CHANNELS", "LANES", "X_W", "X_SIGNED", "Y_W")
     lanes, groups = p["LANES"], p["CHANNELS"] // p["LANES"]
     widths = {"GROUP_W": max(1, (groups - 1).bit_length()), "ADDRESS_W": ((groups << p["X_W"]) - 1).bit_length()}
+    entries, bits = groups << p["X_W"], lanes * p["Y_W"]
+    if bits > (1 << entries) - 2:
+        return None
+    columns = np.arange(1, bits + 1)[::-1, None] >> np.minimum(np.arange(entries), 62) & 1
+    words = ("".join(map(str, column)) for column in columns.T.tolist())
     names = [f"entry_{n}" for n in range(lanes)]
     text = FULL_TABLE.replace("TABLE_FILE", _TABLE_FILE).replace("ENTRY_NAMES", ", ".join(reversed(names)))
     text = text.replace("ENTRY_PORTS", "\n".join(f"    input  wire [LANES*Y_W-1:0] {name}," for name in names))
+    peeks = {name: Peek(f"block.lane[{n}].entries", "looked") for n, name in enumerate(names)}
+    if groups == 1:
+        # A counter of one state is no register.
+        text = text.replace("    input  wire [GROUP_W-1:0]   group_now,\n", "")
+        text = text.replace("  wire ready,", "  wire [GROUP_W-1:0] group_now = {GROUP_W{1'b0}};\n  wire ready,")
+    else:
+        peeks["group_now"] = Peek("block.group_reg")
     return ProvableBlock(
         _sizes("full_table", p),
         "prove_full_table",
         text,
         {**p, **widths},
         cycle=1,
-        peeks={
-            "group_now": Peek("block.group_reg"),
-            **{name: Peek(f"block.lane[{n}].entries", "looked") for n, name in enumerate(names)},
-        },
-        files={_TABLE_FILE: "".join(f"{word}\n" for word in instance.words).encode("ascii")},
+        peeks=peeks,
+        files={_TABLE_FILE: "".join(f"{int(word, 2):x}\n" for word in words).encode("ascii")},
     )
 
 

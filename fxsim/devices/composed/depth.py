@@ -3,11 +3,12 @@
 A module that waits has taken some beats, which depends on those that were taken from it, whatever the schedule was: a
 chain of modules has so the composition of their functions. From the fork of a residual path to its add there are two
 chains, and the fork offers neither its next beat before the other has taken the one before. So after j sums the next
-one comes, whatever the schedule is, exactly where for each of the two
+one comes, whatever the schedule is, where for each of the two
 
     beats that a path holds at rest after j  >=  beats that the other needs for j + 1, less the one at the fork
 
-and a path that holds less stands still for ever. All functions repeat image by image: one image's beats are all cases.
+and with a path that holds less both stand still for ever; only the pipeline of a `few_linear` may hold more than it
+holds in any case. All functions repeat image by image: one image's beats are all cases.
 """
 
 from collections.abc import Callable, Iterable
@@ -117,7 +118,7 @@ def _divided(m: Int64, by: int) -> tuple[Int64, Int64]:
 
 @dataclass(frozen=True)
 class Depth:
-    """The depth of a path's FIFO, in beats; 0: it needs none. `least`: the smallest with which nothing stands still."""
+    """The depth of a path's FIFO, in beats; 0: it needs none. `least`: the smallest that suffices in any case."""
 
     beats: int
     least: int

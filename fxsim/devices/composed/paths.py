@@ -126,7 +126,7 @@ def joined(part: Part, depths: tuple[Depth, ...]) -> Part:
         if fifo.beats:
             held = replace(source, name=f"{part.stream.name}_held{number}")
             parameters = {"DEPTH": str(fifo.beats), "DATA_W": str(source.width)}
-            note = f"{fifo.beats} beats keep the pace of the other path; with less than {fifo.least} all stand still."
+            note = f"{fifo.beats} beats keep the pace of the other path; less than {fifo.least} may stand still."
             name = f"{part.stream.name}_fifo{number}"
             fifos.append(Instance("axis_fifo", name, parameters, (source,), (held,), note=note))
             source = held

@@ -39,7 +39,7 @@ class FittedStream(Fitted):
 
     def __init__(self, model: Model, settings: StreamSettings) -> None:
         self._model = model
-        self._settings, self._lanes = settings, settings.lanes
+        self._settings, self._lanes = settings, settings.beat
         self._config = recognise_resmlp(model.graph)
         self.parameters = rtl_parameters(model, settings)
         self.bound = interval_bound(model) // self._lanes
@@ -55,6 +55,11 @@ class FittedStream(Fitted):
         """The settings, where any is not at its default."""
         return Settings() if self._settings == StreamSettings() else self._settings
 
+    @property
+    def data_ports(self) -> frozenset[str] | None:
+        """Input, output and monitors; None where a beat has several values."""
+        return None if self._lanes != 1 else frozenset({"s_axis_tdata", "m_axis_tdata", "mon_data"})
+
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
         """The layout: each tap's values in the order of its stream."""
         return StreamLayout(self._model, compared)
@@ -65,7 +70,7 @@ class FittedStream(Fitted):
         graph = self._model.graph
         return {
             "images": str(images),
-            "lanes": str(self._lanes),
+            "beat": str(self._lanes),
             "input_size": str(layout.input_size),
             "output_size": str(layout.size(layout.output)),
             "tap_sizes": ",".join(str(layout.size(tap)) for tap in graph.taps),
@@ -171,6 +176,7 @@ DEVICE = Device(
     blocks=blocks,
     needs=needs,
     instance_of=instance_of,
+    lanes=True,
     published=published,
 )
 

@@ -4,9 +4,12 @@
 // An image's record (see harness_common.hpp) holds its stimulus, its class scores, then for each compared tap its
 // expected values in the order of the tap's stream. An image is dropped once every stream has passed it.
 //
+// Of a design in lanes a record is of LANES images, the values of each place side by side, and counts here as one; in
+// what is reported images are the caller's again.
+//
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
 // streams mean is the caller's business: here a value is the image it belongs to and its index in the stream. A beat
-// has `lanes` values, the first lowest.
+// has `beat` values, the first lowest.
 
 #include "harness_common.hpp"
 
@@ -16,22 +19,29 @@ using namespace cosim;
 
 // ---- Streams --------------------------------------------------------------------------------------------------------
 
+constexpr size_t VALUES_MAX = 4;  // of a beat
+
 // A stream's position, and what was found of its values.
 struct Stream : Comparison {
     size_t size = 0;        // values an image
     size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
     uint64_t image = 0;     // of the next value
     size_t index = 0;
-    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
-    bool at_hand = false;               // the current image has been read
-    uint32_t offered = 0;               // the beat that waits, while one does
-    uint64_t stalled = 0;               // cycles with valid and without ready
+    const uint8_t* expected = nullptr;         // of the current image; null where not compared or not at hand
+    bool at_hand = false;                      // the current image has been read
+    uint8_t offered[VALUES_MAX * LANES] = {};  // the beat that waits, while one does
+    uint64_t stalled = 0;                      // cycles with valid and without ready
 
-    // Holds a beat to the values that are expected next.
-    void compare(uint32_t beat, size_t lanes, uint64_t cycle, uint64_t entered) {
-        for (size_t lane = 0; lane < lanes; ++lane) {
-            const uint8_t got = uint8_t(beat >> (8 * lane)), want = expected[index + lane];
-            if (want != got) mismatch({image, index + lane, cycle, entered, int8_t(want), int8_t(got)});
+    // Compare the next values, so many of a beat, in the lanes of the images that there are.
+    void compare(uint64_t cycle, uint64_t entered, const uint8_t* got, size_t values, size_t lanes) {
+        for (size_t value = 0; value < values; ++value, got += LANES) {
+            const uint8_t* wanted = expected + (index + value) * LANES;
+            compared += lanes;
+            if (std::memcmp(wanted, got, lanes) == 0) continue;
+            for (size_t lane = 0; lane < lanes; ++lane)
+                if (wanted[lane] != got[lane])
+                    mismatch(
+                        {image * LANES + lane, index + value, cycle, entered, int8_t(wanted[lane]), int8_t(got[lane])});
         }
     }
 };
@@ -47,11 +57,16 @@ constexpr size_t PLACES = 3;
 enum Place : size_t { FIRST, MIDDLE, LAST };
 inline size_t place_of(size_t index, size_t size) { return index == 0 ? FIRST : index + 1 == size ? LAST : MIDDLE; }
 
-// A beat of so many values from its bytes, the first lowest.
-inline uint32_t beat_of(const uint8_t* bytes, size_t lanes) {
-    uint32_t beat = 0;
-    for (size_t lane = 0; lane < lanes; ++lane) beat |= uint32_t(bytes[lane]) << (8 * lane);
-    return beat;
+// Put a beat of so many values into a port, the first lowest. A design in lanes has one value a beat.
+template <typename P>
+void put_beat(P& port, const uint8_t* bytes, size_t values) {
+    if constexpr (std::is_integral_v<P>) {
+        uint32_t beat = 0;
+        for (size_t value = 0; value < values; ++value) beat |= uint32_t(bytes[value]) << (8 * value);
+        port = P(beat);
+    } else {
+        put_byte(port, bytes);
+    }
 }
 
 // When the output holds back so that the streams before it come to wait: after a random time, until nothing moves any
@@ -102,15 +117,17 @@ class Simulation {
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
-          lanes_(options.number("lanes")),
+          values_(options.number("beat")),
           input_size_(options.number("input_size")),
           token_size_(options.number("token_size")),
           stage_ends_(options.numbers("stage_ends")),
-          window_(options.number("images"), plan(options)),
+          images_(options.number("images")),
+          window_((images_ + LANES - 1) / LANES, LANES * plan(options)),
           moments_(3 * phases() + PLACES + taps_.size()),
           aim_(options.number("aim") != 0, options.number("aim_seed"), phases()),
           holds_(options.number("aim") != 0, options.number("aim_seed") + 1, options.number("aim_free")),
           dut_(options) {
+        std::memset(nothing_, 0xa5, sizeof nothing_);
         if (wave_from_ == 0) dut_.open_wave();
     }
 
@@ -144,7 +161,7 @@ class Simulation {
                 stop_ = !hung_;
                 break;
             }
-            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(of_caller(output_.image), dut_.cycle());
         }
         if (dut_.finished()) fail("the design called $finish");
         if (!hung_ && !stop_) check_complete(window_.count());
@@ -166,8 +183,10 @@ class Simulation {
         const std::string compared = options.text("compared");
         if (compared.size() != sizes.size()) fail("the taps do not fit the comparison");
         if (sizeof(Vdut::mon_ready) != sizeof(Vdut::mon_valid)) fail("mon_ready is not as wide as mon_valid");
-        if (lanes_ < 1 || lanes_ > 4) fail("a beat has 1 to 4 values");
-        if (lanes_ * sizes.size() > sizeof(Vdut::mon_data) || sizes.size() > 8 * sizeof(Vdut::mon_valid))
+        if (values_ < 1 || values_ > VALUES_MAX) fail("a beat has 1 to 4 values");
+        if (LANES != 1 && values_ != 1) fail("a design in lanes has one value a beat");
+        constexpr size_t bytes = port_bytes(static_cast<std::remove_reference_t<decltype(Vdut::mon_data)>*>(nullptr));
+        if (values_ * sizes.size() > bytes || sizes.size() > 8 * sizeof(Vdut::mon_valid))
             fail("the design shows fewer taps than the model has");
         for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
@@ -183,12 +202,20 @@ class Simulation {
         return offset;
     }
 
+    // -- Lanes --
+
+    // The images of a record, of which the last may have fewer than there are lanes.
+    size_t lanes_of(uint64_t record) const { return size_t(std::min<uint64_t>(LANES, images_ - record * LANES)); }
+
+    // The number of a record's first image, or of all images, as the caller counts.
+    uint64_t of_caller(uint64_t record) const { return std::min(record * LANES, images_); }
+
     // -- Moments --
 
     size_t phases() const { return STAGES + stage_ends_.size() + 1; }
     size_t input_gap() const { return phases() + now_; }
     size_t input_held() const { return 2 * phases() + now_; }
-    size_t output_held() const { return 3 * phases() + place_of(output_.index / lanes_, output_.size / lanes_); }
+    size_t output_held() const { return 3 * phases() + place_of(output_.index / values_, output_.size / values_); }
     size_t tap_held(size_t tap) const { return 3 * phases() + PLACES + tap; }
 
     // Where the oldest image stands that has not come out whole.
@@ -223,7 +250,7 @@ class Simulation {
     bool reset_is_due() {
         if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
         // When the last score of all stands at the output, what is still to come must come now.
-        return output_.image + 1 == window_.count() && output_.index + lanes_ == output_.size && dut_->m_axis_tvalid;
+        return output_.image + 1 == window_.count() && output_.index + values_ == output_.size && dut_->m_axis_tvalid;
     }
 
     // The next reset comes after so many more accepted values (at times an image's last), and then so many cycles, few
@@ -244,12 +271,8 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
-        differences.again(image);
-        for (Stream& tap : taps_) {
-            tap.compared += tap.offset == NEVER ? 0 : tap.index;
-            place(tap, image);
-        }
-        output_.compared += output_.index;
+        differences.again(of_caller(image));
+        for (Stream& tap : taps_) place(tap, image);
         place(output_, image);
         input_image_ = image;
         input_index_ = 0;
@@ -272,7 +295,8 @@ class Simulation {
         stream.image = image;
         stream.index = 0;
         stream.at_hand = image < window_.end();
-        stream.expected = stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset) : nullptr;
+        stream.expected =
+            stream.at_hand && stream.offset != NEVER ? window_.bytes(image, stream.offset * LANES) : nullptr;
     }
 
     // -- Driving --
@@ -297,10 +321,9 @@ class Simulation {
         }
         dut_->s_axis_tvalid = offering_;
         // While nothing is offered the data and last lines carry what no design may look at.
-        static const uint8_t NOTHING[4] = {0xa5, 0xa5, 0xa5, 0xa5};
-        const uint8_t* offered = offering_ ? window_.bytes(input_image_, input_index_) : NOTHING;
-        dut_->s_axis_tdata = beat_of(offered, lanes_);
-        dut_->s_axis_tlast = offering_ ? input_index_ + lanes_ == input_size_ : 1;
+        const uint8_t* beat = offering_ ? window_.bytes(input_image_, input_index_ * LANES) : nothing_;
+        put_beat(dut_->s_axis_tdata, beat, values_);
+        dut_->s_axis_tlast = offering_ ? input_index_ + values_ == input_size_ : 1;
         const bool aimed = aim_.active() && (held_ || !moments_.seen(output_held()));
         const bool stall = output_stall_() || aimed;
         dut_->m_axis_tready = !stall && (!ready_waits_ || output_waits_);
@@ -344,7 +367,6 @@ class Simulation {
         uint64_t valid[WORDS] = {}, ready[WORDS] = {};
         std::memcpy(valid, &dut_->mon_valid, sizeof dut_->mon_valid);
         std::memcpy(ready, &dut_->mon_ready, sizeof dut_->mon_ready);
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
         uint64_t any = 0;
         for (size_t word = 0; word < WORDS; ++word) {
             if ((valid[word] & ~known_[word]) != 0) fail("the design shows more taps than the model has");
@@ -352,12 +374,12 @@ class Simulation {
             for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
                 if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
-                else if (beat_of(data + lanes_ * i, lanes_) != taps_[i].offered)
+                else if (std::memcmp(byte_of(dut_->mon_data, values_ * i), taps_[i].offered, values_ * LANES) != 0)
                     tap_fault("beat changed while waiting", i);
             }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
-                take_tap(i, beat_of(data + lanes_ * i, lanes_));
+                take_tap(i, byte_of(dut_->mon_data, values_ * i));
                 any = 1;
             }
             waiting_[word] = valid[word] & ~ready[word];
@@ -365,26 +387,25 @@ class Simulation {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
                 ++taps_[i].stalled;
                 moments_.add(tap_held(i));
-                taps_[i].offered = beat_of(data + lanes_ * i, lanes_);
+                std::memcpy(taps_[i].offered, byte_of(dut_->mon_data, values_ * i), values_ * LANES);
             }
         }
         return any != 0;
     }
 
-    void take_tap(size_t i, uint32_t got) {
+    void take_tap(size_t i, const uint8_t* got) {
         Stream& tap = taps_[i];
         if (!tap.at_hand) {
             // The input side reads an image before it offers any of it: what comes now was made of nothing.
             if (tap.image < window_.end()) place(tap, tap.image);
             else return stop("values too many", int(i), tap);
         }
-        if (tap.expected != nullptr) tap.compare(got, lanes_, dut_.cycle(), entered());
-        if ((tap.index += lanes_) == tap.size) finish(tap);
+        if (tap.expected != nullptr) tap.compare(dut_.cycle(), entered(), got, values_, lanes_of(tap.image));
+        if ((tap.index += values_) == tap.size) finish(tap);
     }
 
     void finish(Stream& stream) {
         const uint64_t image = stream.image;
-        stream.compared += stream.offset == NEVER ? 0 : stream.size;
         place(stream, image + 1);
         window_.pass(image, taps_.size() + 1);
     }
@@ -396,8 +417,8 @@ class Simulation {
             last_input_ = dut_.cycle();
         }
         offering_ = false;
-        accepted_ += lanes_;
-        if ((input_index_ += lanes_) == input_size_) {
+        accepted_ += values_;
+        if ((input_index_ += values_) == input_size_) {
             input_index_ = 0;
             ++input_image_;
             gap_left_ = gap_;
@@ -406,16 +427,19 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint64_t beat =
-            uint64_t(dut_->m_axis_tdata) | uint64_t(dut_->m_axis_tlast) << 32 | uint64_t(dut_->m_axis_tuser) << 33;
+        const unsigned flags = unsigned(dut_->m_axis_tlast) | unsigned(dut_->m_axis_tuser) << 1;
         if (output_waits_) {
+            const uint8_t* data = byte_of(dut_->m_axis_tdata, 0);
             if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
-            else if (beat != waiting_beat_) output_fault("beat changed while waiting");
+            else if (flags != waiting_flags_ || std::memcmp(data, output_.offered, values_ * LANES) != 0)
+                output_fault("beat changed while waiting");
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
-        output_.stalled += output_waits_;
-        if (output_waits_) moments_.add(output_held());
-        waiting_beat_ = beat;
+        if (!output_waits_) return;
+        ++output_.stalled;
+        moments_.add(output_held());
+        waiting_flags_ = flags;
+        std::memcpy(output_.offered, byte_of(dut_->m_axis_tdata, 0), values_ * LANES);
     }
 
     void take_output() {
@@ -429,8 +453,8 @@ class Simulation {
         if (!dut_->m_axis_tvalid) output_fault("tvalid waits for tready");
         dut_->m_axis_tready = 1;
         dut_->eval();
-        const bool last = output_.index + lanes_ == output_.size;
-        output_.compare(uint32_t(dut_->m_axis_tdata), lanes_, dut_.cycle(), entered());
+        const bool last = output_.index + values_ == output_.size;
+        output_.compare(dut_.cycle(), entered(), byte_of(dut_->m_axis_tdata, 0), values_, lanes_of(output_.image));
         if (bool(dut_->m_axis_tlast) != last) output_fault(last ? "tlast missing" : "tlast too early");
         if (dut_->m_axis_tuser) output_fault("tuser set");
         const uint64_t first_beat = window_[output_.image].first_beat;
@@ -444,7 +468,7 @@ class Simulation {
             if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_output_);
             last_output_ = dut_.cycle();
         }
-        if ((output_.index += lanes_) == output_.size) finish(output_);
+        if ((output_.index += values_) == output_.size) finish(output_);
     }
 
     void check_frame_errors() {
@@ -455,14 +479,14 @@ class Simulation {
     }
 
     void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
-        faults_.add({kind, std::to_string(stream), image, index, dut_.cycle(), entered(), ""});
+        faults_.add({kind, std::to_string(stream), of_caller(image), index, dut_.cycle(), entered(), ""});
     }
 
     void tap_fault(const std::string& kind, size_t i) { fault(kind, int(i), taps_[i].image, taps_[i].index); }
 
     void output_fault(const std::string& kind) { fault(kind, OUTPUT, output_.image, output_.index); }
 
-    uint64_t entered() const { return std::min(input_image_ + 1, window_.count()); }
+    uint64_t entered() const { return of_caller(input_image_ + 1); }
 
     // A fault after which positions mean nothing any more.
     void stop(const std::string& kind, int number, const Stream& stream) {
@@ -484,12 +508,11 @@ class Simulation {
 
     // -- Reporting --
 
-    static std::string json(const Stream& stream, bool valid, bool ready) {
+    std::string json(const Stream& stream, bool valid, bool ready) const {
         Object object;
-        object.number("compared", stream.compared + (stream.offset == NEVER ? 0 : stream.index))
-            .number("stalled", stream.stalled);
+        object.number("compared", stream.compared).number("stalled", stream.stalled);
         return stream.describe(object)
-            .number("image", stream.image)
+            .number("image", of_caller(stream.image))
             .number("index", stream.index)
             .flag("valid", valid)
             .flag("ready", ready)
@@ -511,7 +534,7 @@ class Simulation {
         input.image = input_image_;
         input.index = input_index_;
         Object result;
-        result.number("images", output_.image)
+        result.number("images", of_caller(output_.image))
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - window_.seconds_waiting())
             .number("seconds_waiting", window_.seconds_waiting())
@@ -540,7 +563,7 @@ class Simulation {
     uint64_t inside_max_;  // images that may be on their way at once
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
-    uint64_t lanes_;  // values of a beat
+    uint64_t values_;  // values of a beat
     uint64_t input_size_, input_image_ = 0, input_index_ = 0;
     uint64_t accepted_ = 0;   // values since the last reset
     bool offering_ = false;   // s_axis_tvalid
@@ -550,6 +573,7 @@ class Simulation {
     uint64_t known_[WORDS] = {};        // a bit for each tap there is
     size_t token_size_;                 // values of a token of the input
     std::vector<uint64_t> stage_ends_;  // the last tap of each stage
+    uint64_t images_;                   // as the caller counts
     Window window_;                     // after what plan() fills
     Moments moments_;
     Aim aim_;
@@ -558,7 +582,8 @@ class Simulation {
     bool held_ = false;             // by what is aimed at
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
-    uint64_t waiting_beat_ = 0;
+    unsigned waiting_flags_ = 0;
+    uint8_t nothing_[VALUES_MAX * LANES];  // the input while nothing is offered
     bool frame_early_ = false, frame_late_ = false;
     bool stop_ = false, hung_ = false;
     Faults faults_;

@@ -84,9 +84,9 @@ def write_nodes(model: Model, settings: StreamSettings, rtl: Path | None, folder
     The modules are those of the folder `rtl`, or the accelerator's own. ModelError where the model does not fit it,
     StimulusError where a beat has several values.
     """
-    if settings.lanes != 1:
+    if settings.beat != 1:
         raise StimulusError(
-            f"modules of the accelerator 'stream' are described alone with lanes 1, not with {settings.lanes}"
+            f"modules of the accelerator 'stream' are described alone with beat 1, not with {settings.beat}"
         )
     parameters = rtl_parameters(model)
     config = recognise_resmlp(model.graph)
@@ -119,9 +119,9 @@ def module_parameters(
     role = "MIX" if slot.over is Axis.TOKENS else slot.role.upper()
     files = {f"{module_of(node)}_{suffix}.hex": content for suffix, content in node_files(node).items()}
     own = _parameters(model, node, rtl_parameters(model, settings), f"{role}_ACC_W")
-    if settings.lanes != 1:
-        lanes = {"OUTPUTS": settings.lanes, "PACKED": int(settings.packed)}
-        own |= lanes if isinstance(node.op, Linear) else {"LANES": settings.lanes}
+    if settings.beat != 1:
+        lanes = {"OUTPUTS": settings.beat, "PACKED": int(settings.packed)}
+        own |= lanes if isinstance(node.op, Linear) else {"LANES": settings.beat}
     return own, files
 
 
@@ -130,7 +130,7 @@ def describe_all(model: Model, settings: StreamSettings, rtl: Path | None, folde
 
     Every tap is described, at its ports. ModelError where the model does not fit it.
     """
-    parameters, lanes = rtl_parameters(model, settings), settings.lanes
+    parameters, lanes = rtl_parameters(model, settings), settings.beat
     copied = shutil.copytree(rtl or rtl_dir(), folder / "rtl")
     write_roms(model, folder)
     sources = [path.relative_to(copied).as_posix() for path in sorted(copied.glob("**/*.v"))]

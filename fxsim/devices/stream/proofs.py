@@ -50,7 +50,7 @@ def proofs(model: Model, settings: StreamSettings, module: str | None) -> tuple[
 
 
 def _whole(model: Model, settings: StreamSettings) -> Provable:
-    layout, lanes = StreamLayout(model, model.graph.taps), settings.lanes
+    layout, lanes = StreamLayout(model, model.graph.taps), settings.beat
     monitors = _monitors(model, model.graph.taps, lanes)
     last, zero = Port(f"{_OUT}_tlast"), Port(f"{_OUT}_tuser")
     places = _places(model, model.graph.output)
@@ -84,16 +84,16 @@ def _nodes(model: Model, settings: StreamSettings, module: str) -> Iterator[Prov
         parameters, files = module_parameters(model, node, settings)
         prefixes = (_IN,) if len(node.inputs) == 1 else ("s0_axis", "s1_axis")
         named = zip(node.inputs, prefixes, strict=True)
-        feeds = tuple(_feed(model, name, settings.lanes, prefix, like=node.name) for name, prefix in named)
+        feeds = tuple(_feed(model, name, settings.beat, prefix, like=node.name) for name, prefix in named)
         places = _places(model, node.name)
         watch = ProofWatch(
-            node.name, node.name, *_stream(_OUT, settings.lanes), places, beats=_beats(places, settings.lanes)
+            node.name, node.name, *_stream(_OUT, settings.beat), places, beats=_beats(places, settings.beat)
         )
         yield _module(model, f"{top} ({node.name})", top, parameters, files, feeds, (watch,))
 
 
 def _transposes(model: Model, settings: StreamSettings) -> Iterator[Provable]:
-    config, lanes = recognise_resmlp(model.graph), settings.lanes
+    config, lanes = recognise_resmlp(model.graph), settings.beat
     for block in range(config.blocks):
         mixer = f"blocks.{block}.token_mixer"
         for tap, rows, columns in (
@@ -137,7 +137,7 @@ def _part(model: Model, settings: StreamSettings, top: str, prefix: str, paramet
     """A module with monitors of its own: those of the taps whose names begin so, then its output, the last of them."""
     taps = tuple(tap for tap in model.graph.taps if tap.startswith(prefix))
     source = model.graph.by_name[taps[0]].inputs[0]
-    places, lanes = _places(model, taps[-1]), settings.lanes
+    places, lanes = _places(model, taps[-1]), settings.beat
     output = ProofWatch(OUTPUT, taps[-1], *_stream(_OUT, lanes), places, same=True, beats=_beats(places, lanes))
     name = f"{top} ({prefix.rstrip('.')})"
     feeds = (_feed(model, source, lanes),)
@@ -146,7 +146,7 @@ def _part(model: Model, settings: StreamSettings, top: str, prefix: str, paramet
 
 def _passing(model: Model, settings: StreamSettings, top: str) -> Iterator[Provable]:
     """A module that passes beats on as they are."""
-    tap, lanes = model.graph.taps[0], settings.lanes
+    tap, lanes = model.graph.taps[0], settings.beat
     outputs = ("m0_axis", "m1_axis") if top == "axis_fork" else (_OUT,)
     parameters = {"DEPTH": 7} if top == "axis_fifo" else {}
     parameters |= {} if lanes == 1 else {"DATA_W": 8 * lanes}

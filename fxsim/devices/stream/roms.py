@@ -38,9 +38,9 @@ def rtl_parameters(model: Model, settings: StreamSettings = _DEFAULT) -> dict[st
         raise ModelError(f"the accelerator takes up to {BLOCKS_MAX} blocks, model '{model.name}' has {config.blocks}")
 
     for name in (name for name in DIMENSIONS if name != "blocks"):
-        if (size := getattr(config, name)) % settings.lanes != 0:
+        if (size := getattr(config, name)) % settings.beat != 0:
             raise ModelError(
-                f"with {settings.lanes} values a beat all dimensions are multiples of it, "
+                f"with {settings.beat} values a beat all dimensions are multiples of it, "
                 f"model '{model.name}' has {size} {name}"
             )
 
@@ -58,7 +58,7 @@ def rtl_parameters(model: Model, settings: StreamSettings = _DEFAULT) -> dict[st
         "TABLE_RULE": _TABLE_RULES.index(config.rule) if config.rule is not None else 0,
         **{f"{name}_ACC_W": bits for name, bits in acc_bits.items()},
         "BLOCK_ROM": 0,
-        "LANES": settings.lanes,
+        "LANES": settings.beat,
         "PACKED": int(settings.packed),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fxsim.cosim import CosimResult
@@ -25,6 +25,7 @@ from fxsim.signoff.simulation import (
     SIMULATED,
     SIMULATIONS,
     UNPROBED,
+    Lanes,
     PowerOnSeeds,
     RtlCheck,
     Simulation,
@@ -47,6 +48,7 @@ class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
 
     Several accelerators are given the same images and patterns, and must each give them. In patterns, `{seed}` is the
     check's own seed. `taps`: those that must be there; by default as many as each accelerator shows.
+    `lanes`: images that go through the design side by side, by another simulator than Verilator's.
     `power_on`: seeds of what registers hold at power-on; under all but the first only the first images are run.
     """
 
@@ -55,6 +57,15 @@ class CosimCheck(RtlCheck, frozen=True, tag="cosim", kw_only=True):
     engine: Engine = Engine.NUMBA
     taps: Names | None = None
     power_on: PowerOnSeeds = POWER_ON_SEEDS
+    lanes: Lanes = 1
+
+    def problems(self) -> Iterator[str]:
+        """As of all such checks; each accelerator must be one that is simulated in lanes, where there are several."""
+        yield from super().problems()
+        for name in self.accelerators:
+            if self.lanes > 1 and name in DEVICES and not DEVICES[name].lanes:
+                able = ", ".join(own for own in DEVICES.own if DEVICES[own].lanes)
+                yield f"has lanes, in which the accelerator '{name}' is not simulated, expected one of: {able}"
 
 
 class Way(Record, frozen=True):
@@ -112,6 +123,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
             taps=check.taps or "all",
             given=given,
             power_on=check.power_on,
+            lanes=check.lanes,
         )
         results.append(result)
         simulations.append(describe(check.model, result, setup))

@@ -1,0 +1,884 @@
+"""The C++ program of a netlist's words: the class that a harness drives, as Verilator's, with data in lanes.
+
+What is of control is computed once a cycle; what is of data in loops over lanes, which the compiler makes vector
+instructions of. A register takes its next value in place, after all that reads the one that it has; where registers
+read each other, one's is copied first. Nothing is computed for a register that holds its value.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, width_of
+
+ROLLED_MIN = 4
+"""Fewest statements alike that become a loop."""
+LOOPS_MAX = 2000
+"""Most statements of one function, so that no function takes the compiler minutes."""
+_INLINE_MAX = 40
+"""Most operations of one expression of control."""
+_DEPTH_MAX = 16
+_ARITHMETIC = frozenset(("add", "sub", "mul", "neg", "sll", "srl", "sra", "sext", "redxor"))
+_RAW = frozenset(("add", "sub", "mul", "neg", "not", "and", "or", "xor", "xnor", "nand", "nor", "ite", "sext"))
+"""Operations of which the lowest bits depend on the operands' lowest bits alone; others need them whole."""
+_SIGNED = {"slt": "<", "slte": "<=", "sgt": ">", "sgte": ">="}
+_UNSIGNED = {"eq": "==", "neq": "!=", "ult": "<", "ulte": "<=", "ugt": ">", "ugte": ">="}
+
+CONTEXT = """\
+// What stands in Verilator's place where a design is simulated in lanes.
+#ifndef FXSIM_LANES_VERILATED_H
+#define FXSIM_LANES_VERILATED_H
+
+#include <cstdint>
+#include <cstring>
+
+#define VM_COVERAGE 0
+#define VM_TRACE 0
+
+class VerilatedContext {
+  public:
+    void randReset(int) {}
+    void randSeed(int seed) { seed_ = uint64_t(seed); }
+    uint64_t seed() const { return seed_; }
+    bool gotFinish() const { return false; }
+
+  private:
+    uint64_t seed_ = 0;
+};
+
+#endif
+"""
+_HEAD = """\
+#ifndef FXSIM_LANES_VDUT_H
+#define FXSIM_LANES_VDUT_H
+
+#include "verilated.h"
+
+class Vdut;
+
+namespace lanes {
+
+constexpr int L = %d;
+using u8 = uint8_t;
+using u16 = uint16_t;
+using u32 = uint32_t;
+using u64 = uint64_t;
+
+// A port of data that comes in, of BYTES bytes, each in every lane.
+template <size_t BYTES>
+struct In {
+    alignas(64) u8 byte[BYTES][L];
+};
+inline void put_byte(In<1>& port, const u8* lanes) { std::memcpy(port.byte[0], lanes, L); }
+
+// A port of data that goes out, of BYTES bytes, each computed when it is asked for.
+template <size_t BYTES>
+struct Out {
+    Vdut* dut;
+    const u8* (Vdut::*byte)(size_t at);
+};
+template <size_t BYTES>
+constexpr size_t port_bytes(const Out<BYTES>*) {
+    return BYTES;
+}
+template <size_t BYTES>
+const u8* byte_of(Out<BYTES>& port, size_t at) {
+    return (port.dut->*port.byte)(at);
+}
+
+}  // namespace lanes
+
+"""
+
+
+def write_program(words: Words, lanes: int, data: Iterable[str], top: str) -> dict[str, str]:
+    """The program's files by name: the class `Vdut` with the design's ports, and what it is made of.
+
+    `data`: the ports, in and out, that have a value in each lane; of these that go out the class has a function of the
+    port's name, which gives the lanes of one of its bytes.
+    """
+    return _Writer(words, lanes, frozenset(data), top).write()
+
+
+@dataclass
+class _Block:
+    """Statements under a condition, or plain ones: `lines`; `hoisted`: what is computed once, by expression."""
+
+    condition: str = ""
+    inside: "list[_Block]" = field(default_factory=list)
+    otherwise: "list[_Block]" = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def loops(self) -> int:
+        return len(self.lines) + sum(block.loops for block in (*self.inside, *self.otherwise))
+
+
+@dataclass
+class _Update:
+    """The update of a register (`word`) or of a memory's column, and the words and columns that it reads."""
+
+    word: int
+    column: int
+    reads: frozenset[tuple[str, int]]
+    guard: str
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return ("m", self.column) if self.word < 0 else ("w", self.word)
+
+
+class _Writer:
+    def __init__(self, words: Words, lanes: int, data: frozenset[str], top: str) -> None:
+        self._all = words
+        self._words = words.words
+        self._lanes = lanes
+        self._data = data
+        self._top = top
+        self._saved: set[tuple[str, int]] = set()
+        """Registers and columns that have taken their next value already: what they had is in a copy."""
+        self._copies: set[tuple[str, int]] = set()
+        self._hoisted: dict[str, str] = {}
+        self._inputs: dict[int, tuple[str, int]] = {}
+        """The port of an input, and its first bit there."""
+        for name, value in words.inputs.items():
+            ends = accumulate((piece.width for piece in value), initial=0)
+            self._inputs |= {piece.word: (name, low) for piece, low in zip(value, ends, strict=False)}
+        self._uses = [0] * len(self._words)
+        self._needed = self._reach()
+        self._member = [self._is_member(i, word) for i, word in enumerate(self._words)]
+
+    # --- What is kept and what stands in place ---
+
+    def _reach(self) -> list[int]:
+        """The words that outputs and what is stored depend on, in order; each use is counted."""
+        pending: list[Value] = [*self._all.outputs.values()]
+        found: set[int] = set()
+        columns: set[int] = set()
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0:
+                    continue
+                self._uses[piece.word] += 1
+                if piece.word in found:
+                    continue
+                found.add(piece.word)
+                word = self._words[piece.word]
+                pending += word.args
+                if word.kind == "register" and piece.word in self._all.following:
+                    pending.append(self._all.following[piece.word])
+                if word.kind == "read" and word.low not in columns:
+                    columns.add(word.low)
+                    for write in self._all.columns[word.low].writes:
+                        pending += [write.address, write.data, *(value for value, _ in write.conditions)]
+        self._columns = sorted(columns)
+        return sorted(found)
+
+    def _is_member(self, index: int, word: Word) -> bool:
+        """Whether a word has a place of its own; else it is computed where it is used."""
+        if word.kind in ("register", "unknown", "input"):
+            return True
+        if not word.lanes:
+            return self._uses[index] > 1 or self._size(index) > _INLINE_MAX
+        cheap = word.kind == "sext" or (word.kind == "read" and not self._all.depends(word.args[0]))
+        return self._uses[index] > 1 and not cheap
+
+    def _size(self, index: int) -> int:
+        """Operations that stand in place of a word."""
+        pending, count = [index], 0
+        while pending and count <= _INLINE_MAX:
+            count += 1
+            for value in self._words[pending.pop()].args:
+                pending += [p.word for p in value if p.word >= 0 and not self._stands_alone(p.word)]
+        return count
+
+    def _stands_alone(self, index: int) -> bool:
+        return self._words[index].kind in ("register", "unknown", "input") or self._uses[index] > 1
+
+    # --- Types and names ---
+
+    @staticmethod
+    def _bits(width: int) -> int:
+        return next(bits for bits in (8, 16, 32, 64) if width <= bits)
+
+    def _type(self, width: int) -> str:
+        return f"u{self._bits(width)}"
+
+    def _place(self, index: int) -> str:
+        """The member that a word stands in, or the copy of what it was."""
+        if self._words[index].kind == "input":
+            name, low = self._inputs[index]
+            return f"this->{name}.byte[{low // 8}]" if self._words[index].lanes else f"this->{name}"
+        return f"o{index}_" if ("w", index) in self._saved else f"w{index}_"
+
+    def _array(self, column: int) -> str:
+        if self._all.columns[column].content is not None:
+            return f"k{column}_"
+        return f"n{column}_" if ("m", column) in self._saved else f"m{column}_"
+
+    # --- Expressions ---
+
+    def _scalar(self, value: Value, *, clean: bool = True) -> str:
+        """An expression of control."""
+        return self._expression(value, 64, clean=clean, lane=False)
+
+    def _expression(self, value: Value, bits: int, *, clean: bool = True, lane: bool) -> str:
+        """The expression of a value in `bits` bits; not `clean`: bits above its own may hold anything.
+
+        `lane`: within a loop over lanes, of which `l` is one; what is of control is then computed before the loop.
+        """
+        if all(piece.word < 0 for piece in value):
+            return self._number(constant_of(value), bits)
+        if lane and not self._all.depends(value):
+            return self._hoist(value, bits)
+        if len(value) == 1:
+            return self._piece(value[0], bits, clean=clean, lane=lane)
+        if (low := _extended(value)) < len(value):
+            text = self._expression(value[:low], bits, lane=lane)
+            text = f"u{bits}({self._signed(text, width_of(value[:low]), bits)})"
+            return self._cut(text, width_of(value), bits) if clean else text
+        parts, at = [], 0
+        for n, piece in enumerate(value):
+            part = (piece,)
+            if piece.word >= 0 or piece.value:
+                text = self._expression(part, bits, clean=clean or n + 1 < len(value), lane=lane)
+                parts.append(f"({text} << {at})" if at else text)
+            at += piece.width
+        return f"({' | '.join(parts)})" if len(parts) > 1 else parts[0]
+
+    def _piece(self, piece: Piece, bits: int, *, clean: bool, lane: bool) -> str:
+        word = self._words[piece.word]
+        whole = piece.width == word.width
+        text = self._word(piece.word, bits, clean=(clean and whole) or piece.low > 0, lane=lane)
+        if whole:
+            return text
+        if piece.low:
+            text = f"({text} >> {piece.low})"
+        return text if piece.low + piece.width == word.width else f"({text} & {self._mask(piece.width, bits)})"
+
+    def _word(self, index: int, bits: int, *, clean: bool, lane: bool) -> str:
+        word = self._words[index]
+        cast = f"u{bits}"
+        if self._member[index]:
+            place = self._place(index)
+            text = f"{cast}({place}[l])" if word.lanes else f"{cast}({place})"
+            # An input's byte may be cut into several words.
+            below = self._inputs[index][1] % 8 if word.kind == "input" and word.lanes else 0
+            text = f"({text} >> {below})" if below else text
+            if word.kind == "input" and word.lanes and word.width < 8:
+                return self._cut(text, word.width, bits)
+            return self._cut(text, word.width, bits) if clean and self._is_raw(word) else text
+        return self._operation(word, bits, clean=clean, lane=lane)
+
+    def _is_raw(self, word: Word) -> bool:
+        """Whether the bits above a word's own may hold anything where it stands: a register's of data.
+
+        So a sum that is taken up in every cycle is cut to its width only where it is used.
+        """
+        return word.kind == "register" and word.lanes and self._bits(word.width) != word.width
+
+    def _operation(self, word: Word, bits: int, *, clean: bool, lane: bool) -> str:
+        kind, width, cast = word.kind, word.width, f"u{bits}"
+        if kind == "read":
+            return self._read(word, bits, lane=lane)
+        raw = kind in _RAW
+
+        def of(i: int) -> str:
+            return self._expression(word.args[i], bits, clean=not raw or kind == "sext", lane=lane)
+
+        if kind == "ite":
+            condition = self._expression(word.args[0], bits, lane=lane)
+            both = (self._expression(word.args[i], bits, clean=clean, lane=lane) for i in (1, 2))
+            return f"({condition} ? {' : '.join(both)})"
+        if kind == "sext":
+            text = f"{cast}({self._signed(of(0), width_of(word.args[0]), bits)})"
+            return self._cut(text, width, bits) if clean else text
+        narrow = width_of(word.args[0])
+        match kind:
+            case "not":
+                text = f"{cast}(~{of(0)})"
+            case "neg":
+                text = f"{cast}(0 - {of(0)})"
+            case "and" | "or" | "xor" | "add" | "sub" | "mul":
+                sign = {"and": "&", "or": "|", "xor": "^", "add": "+", "sub": "-", "mul": "*"}[kind]
+                text = f"{cast}({of(0)} {sign} {of(1)})"
+                if kind in ("and", "or", "xor") and clean:
+                    both = (self._expression(arg, bits, lane=lane) for arg in word.args)
+                    return f"({f' {sign} '.join(both)})"
+            case "xnor" | "nand" | "nor":
+                sign = {"xnor": "^", "nand": "&", "nor": "|"}[kind]
+                text = f"{cast}(~({of(0)} {sign} {of(1)}))"
+            case "sll" | "srl":
+                sign = "<<" if kind == "sll" else ">>"
+                text = f"({of(1)} < {width} ? {cast}({of(0)} {sign} ({of(1)} & {bits - 1})) : {cast}(0))"
+                if kind == "srl":
+                    return text
+            case "sra":
+                by = f"({of(1)} < {width} ? {of(1)} : {cast}({width - 1}))"
+                text = f"{cast}({self._signed(of(0), width, bits)} >> {by})"
+            case "redand":
+                return f"{cast}({of(0)} == {self._mask(narrow, bits)})"
+            case "redor":
+                return f"{cast}({of(0)} != 0)"
+            case "redxor":
+                return f"{cast}(__builtin_parityll({of(0)}))"
+            case _ if kind in _SIGNED:
+                a, b = (self._signed(of(i), narrow, bits) for i in (0, 1))
+                return f"{cast}({a} {_SIGNED[kind]} {b})"
+            case _ if kind in _UNSIGNED:
+                return f"{cast}({of(0)} {_UNSIGNED[kind]} {of(1)})"
+            case _:
+                raise AssertionError(f"no rule for '{kind}'")
+        return self._cut(text, width, bits) if clean else text
+
+    def _read(self, word: Word, bits: int, *, lane: bool) -> str:
+        column, cast, array = self._all.columns[word.low], f"u{bits}", self._array(word.low)
+        address = word.args[0]
+        if not self._all.depends(address):
+            at = self._hoist(address, 64) if lane else self._scalar(address)
+        else:
+            # An address has few bits: it is computed in the widest type, for itself.
+            at = self._expression(address, 64 if bits < 32 or width_of(address) > bits else bits, lane=True)
+        return f"{cast}({array}[{at}]{'[l]' if column.lanes else ''})"
+
+    def _hoist(self, value: Value, bits: int) -> str:
+        text = f"u{bits}({self._scalar(value)})"
+        if text not in self._hoisted:
+            self._hoisted[text] = f"h{len(self._hoisted)}_"
+        return self._hoisted[text]
+
+    @staticmethod
+    def _signed(text: str, width: int, bits: int) -> str:
+        if width in (8, 16, 32, 64) and width <= bits:
+            return f"int{bits}_t(int{width}_t({text}))"
+        return f"(int{bits}_t(u{bits}({text}) << {bits - width}) >> {bits - width})"
+
+    @staticmethod
+    def _number(value: int, bits: int) -> str:
+        return f"u{bits}({value}u{'ll' if value >> 32 else ''})"
+
+    def _mask(self, width: int, bits: int) -> str:
+        return self._number((1 << width) - 1, bits)
+
+    def _cut(self, text: str, width: int, bits: int) -> str:
+        return f"({text} & {self._mask(width, bits)})" if width < bits else text
+
+    def _working_bits(self, value: Value) -> int:
+        """Bits in which a value is computed in a loop: of the widest word within, and more for arithmetic."""
+        widest, pending = width_of(value), [value]
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0:
+                    continue
+                word = self._words[piece.word]
+                if not word.lanes:
+                    continue
+                widest = max(widest, word.width)
+                if not self._member[piece.word]:
+                    if word.kind in _ARITHMETIC:
+                        widest = max(widest, 32)
+                    if word.kind != "read":
+                        widest = max(widest, *(width_of(arg) for arg in word.args))
+                        pending += word.args
+        return self._bits(widest)
+
+    # --- Statements ---
+
+    def _tree(self, place: str, value: Value, own: int, width: int, *, lanes: bool, depth: int = 0) -> list[_Block]:
+        """The statements by which a place takes a value: none where it holds its own (word `own`)."""
+        if value == (Piece(own, 0, width),):
+            return []
+        if depth < _DEPTH_MAX and len(value) == 1:
+            piece = value[0]
+            word = self._words[piece.word] if piece.word >= 0 else None
+            if (
+                word is not None
+                and word.kind == "ite"
+                and piece.width == word.width
+                and not self._all.depends(word.args[0])
+                and (not self._member[piece.word] or self._is_own(piece.word, own))
+            ):
+                condition = self._scalar(word.args[0])
+                inside, otherwise = (
+                    self._tree(place, arg, own, width, lanes=lanes, depth=depth + 1) for arg in word.args[1:]
+                )
+                return [_Block(condition, inside, otherwise)] if inside or otherwise else []
+        if not lanes:
+            return [_Block(lines=[f"{place} = {self._scalar(value)};"])]
+        return [self._loop(place, value, clean=own < 0)]
+
+    def _is_own(self, index: int, own: int) -> bool:
+        """Whether a choice has a register's own value on one side: then it is a condition to take another."""
+        return any(arg == (Piece(own, 0, self._words[own].width),) for arg in self._words[index].args[1:])
+
+    def _loop(self, place: str, value: Value, *, clean: bool) -> _Block:
+        self._hoisted = {}
+        text = self._expression(value, self._working_bits(value), clean=clean, lane=True)
+        hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+        return _Block(lines=[f"{{ {hoisted}LANES {place}[l] = {text}; }}"])
+
+    def _reads_of(self, values: Iterable[Value]) -> frozenset[tuple[str, int]]:
+        """Registers and columns that an expression reads where it stands."""
+        found: set[tuple[str, int]] = set()
+        pending = list(values)
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0:
+                    continue
+                word = self._words[piece.word]
+                if word.kind == "register":
+                    found.add(("w", piece.word))
+                elif not self._member[piece.word] or word.kind == "ite":
+                    pending += word.args
+                    if word.kind == "read":
+                        found.add(("m", word.low))
+        return frozenset(found)
+
+    def _guard(self, value: Value) -> str:
+        if len(value) == 1 and value[0].word >= 0 and self._words[value[0].word].kind == "ite":
+            condition = self._words[value[0].word].args[0]
+            return "" if self._all.depends(condition) else str(condition)
+        return ""
+
+    def _updates(self) -> list[_Update]:
+        found = []
+        for index in self._needed:
+            following = self._all.following.get(index)
+            if self._words[index].kind == "register" and following is not None:
+                reads = self._reads_of([following]) - {("w", index)}
+                if following != (Piece(index, 0, self._words[index].width),):
+                    found.append(_Update(index, -1, reads, self._guard(following)))
+        for number in self._columns:
+            writes = self._all.columns[number].writes
+            if writes:
+                values = [v for w in writes for v in (w.address, w.data, *(value for value, _ in w.conditions))]
+                found.append(_Update(-1, number, self._reads_of(values) - {("m", number)}, str(writes[0].conditions)))
+        return found
+
+    def _ordered(self) -> Iterator[_Block]:
+        """All updates: each after those that read what it changes, those of one condition together."""
+        updates = {update.target: update for update in self._updates()}
+        readers: dict[tuple[str, int], set[tuple[str, int]]] = {target: set() for target in updates}
+        for target, update in updates.items():
+            for read in update.reads:
+                if read in readers:
+                    readers[read].add(target)
+        ready: dict[str, list[tuple[str, int]]] = {}
+        waiting = {target: len(of) for target, of in readers.items()}
+        for target, count in waiting.items():
+            if not count:
+                ready.setdefault(updates[target].guard, []).append(target)
+        left, guard = dict.fromkeys(updates), ""
+        while left:
+            if not ready:
+                # All that is left is read by others that are left: one is copied, and goes first.
+                target = min(left, key=lambda t: (waiting[t], t))
+                self._copies.add(target)
+                ready[updates[target].guard] = [target]
+            if guard not in ready:
+                guard = next(iter(ready))
+            target = ready[guard].pop()
+            if not ready[guard]:
+                del ready[guard]
+            del left[target]
+            yield from self._update(updates[target])
+            if target in self._copies:
+                self._saved.add(target)
+            for read in updates[target].reads:
+                if read in left:
+                    waiting[read] -= 1
+                    if not waiting[read] and read not in self._copies:
+                        ready.setdefault(updates[read].guard, []).append(read)
+
+    def _update(self, update: _Update) -> list[_Block]:
+        if update.word >= 0:
+            index = update.word
+            word = self._words[index]
+            return self._tree(f"w{index}_", self._all.following[index], index, word.width, lanes=word.lanes)
+        column = self._all.columns[update.column]
+        return [self._write(update.column, column, write) for write in column.writes]
+
+    def _write(self, number: int, column: Column, write: Write) -> _Block:
+        plain = [self._scalar(v) if not no else f"!({self._scalar(v)})" for v, no in write.conditions]
+        depends = any(self._all.depends(v) for v, _ in write.conditions) or self._all.depends(write.address)
+        self._hoisted = {}
+        if not column.lanes:
+            block = _Block(lines=[f"m{number}_[{self._scalar(write.address)}] = {self._scalar(write.data)};"])
+        elif not depends:
+            text = self._expression(write.data, self._working_bits(write.data), lane=True)
+            text = f"LANES to[l] = {text};"
+            hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+            block = _Block(lines=[f"{{ {hoisted}auto* to = m{number}_[{self._scalar(write.address)}]; {text} }}"])
+        else:
+            conditions = [
+                f"{'!' if inverted else ''}{self._expression(value, 64, lane=True)}"
+                for value, inverted in write.conditions
+            ]
+            where = self._expression(write.address, 64, lane=True)
+            text = f"m{number}_[{where}][l] = {self._expression(write.data, 64, lane=True)};"
+            hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+            return _Block(lines=[f"{{ {hoisted}LANES if ({' && '.join(conditions) or 'true'}) {text} }}"])
+        return _Block(" && ".join(plain), [block]) if plain else block
+
+    def _merged(self, blocks: Iterable[_Block]) -> list[_Block]:
+        """Blocks with neighbours of one condition joined."""
+        found: list[_Block] = []
+        for block in blocks:
+            last = found[-1] if found else None
+            if last is not None and last.condition == block.condition and last.loops < LOOPS_MAX:
+                last.inside += block.inside
+                last.otherwise += block.otherwise
+                last.lines += block.lines
+            else:
+                found.append(_Block(block.condition, [*block.inside], [*block.otherwise], [*block.lines]))
+        for block in found:
+            block.inside, block.otherwise = self._merged(block.inside), self._merged(block.otherwise)
+        return found
+
+    def _rolled(self, lines: list[str]) -> Iterator[str]:
+        """Lines, those that follow each other and differ by names alone as a loop over a table of places."""
+        at = 0
+        while at < len(lines):
+            shape, names = _shape(lines[at])
+            kinds = [self._kind(name) for name in names]
+            same = [names]
+            while at + len(same) < len(lines):
+                other, others = _shape(lines[at + len(same)])
+                if other != shape or [self._kind(name) for name in others] != kinds:
+                    break
+                same.append(others)
+            if len(same) < ROLLED_MIN:
+                yield lines[at]
+                at += 1
+                continue
+            at += len(same)
+            varying = [n for n in range(len(names)) if any(row[n] != names[n] for row in same)]
+            rows = ", ".join(f"{{{', '.join(f'offsetof(Vdut, {row[n]})' for n in varying)}}}" for row in same)
+            places = {n: f"p{i}_" for i, n in enumerate(varying)}
+            pointers = " ".join(f"auto& {places[n]} = *({kinds[n]}*)(here + at[{i}]);" for i, n in enumerate(varying))
+            pieces = shape.split("$")
+            text = pieces[0] + "".join(
+                places.get(n, name) + piece for (n, name), piece in zip(enumerate(names), pieces[1:], strict=True)
+            )
+            yield f"{{ static const u32 of[][{len(varying)}] = {{{rows}}};"
+            yield f"for (auto& at : of) {{ char* here = (char*)this; {pointers}"
+            yield f"{text} }} }}"
+
+    def _kind(self, name: str) -> str:
+        """The type of a member by its name, as a name of types."""
+        number = int(name[1:-1])
+        if name[0] in "wo":
+            word = self._words[number]
+            return f"{self._type(word.width)}_lanes" if word.lanes else self._type(word.width)
+        column = self._all.columns[number]
+        rows = f"rows<{self._type(column.width)}, {column.words}>"
+        return f"lane_{rows}" if column.lanes else rows
+
+    def _text(self, blocks: Iterable[_Block], indent: str = "    ") -> Iterator[str]:
+        for block in blocks:
+            if not block.condition:
+                yield from (indent + line for line in self._rolled(block.lines))
+                continue
+            inside, otherwise, condition = block.inside, block.otherwise, block.condition
+            if not inside:
+                inside, otherwise, condition = otherwise, [], f"!({condition})"
+            yield f"{indent}if ({condition}) {{"
+            yield from self._text(inside, indent + "    ")
+            if otherwise:
+                yield f"{indent}}} else {{"
+                yield from self._text(otherwise, indent + "    ")
+            yield f"{indent}}}"
+
+    # --- The program ---
+
+    def write(self) -> dict[str, str]:
+        """All files."""
+        comb, temporaries = [], []
+        for index in self._needed:
+            word = self._words[index]
+            if not self._member[index] or word.kind in ("register", "unknown", "input"):
+                continue
+            if word.lanes:
+                temporaries += self._computed(index, word)
+            else:
+                comb.append(f"    w{index}_ = {self._operation(word, 64, clean=True, lane=False)};")
+        updates = list(self._ordered())
+        copies = [self._copy(kind, number) for kind, number in sorted(self._copies)]
+        self._saved.clear()
+        parts = list(self._functions([*self._merged(copies), *self._merged(temporaries), *self._merged(updates)]))
+        outputs = [line for name, value in self._all.outputs.items() for line in self._output(name, value)]
+        steps = [f"step_{n}" for n in range(len(parts))]
+        files = {
+            "verilated.h": CONTEXT,
+            "Vdut.h": self._header(steps),
+            "Vdut_comb.cpp": self._comb(comb, outputs),
+            "Vdut_start.cpp": self._start(),
+        }
+        for name, lines in zip(steps, parts, strict=True):
+            body = "\n".join(lines)
+            files[f"Vdut_{name}.cpp"] = f'#include "Vdut_own.h"\nvoid Vdut::{name}() {{\n{body}\n}}\n'
+        files["Vdut_own.h"] = _OWN
+        return files
+
+    def _functions(self, blocks: list[_Block]) -> Iterator[list[str]]:
+        lines: list[str] = []
+        loops = 0
+        for block in blocks:
+            if loops and loops + block.loops > LOOPS_MAX:
+                yield lines
+                lines, loops = [], 0
+            lines += self._text([block])
+            loops += block.loops
+        if lines:
+            yield lines
+
+    def _computed(self, index: int, word: Word) -> list[_Block]:
+        """The statements that compute a word of data that is used more than once."""
+        place = f"w{index}_"
+        value = (Piece(index, 0, word.width),)
+        self._member[index] = False
+        blocks = self._tree(place, value, -2, word.width, lanes=True)
+        self._member[index] = True
+        return blocks
+
+    def _copy(self, kind: str, number: int) -> _Block:
+        to, of = ("o", "w") if kind == "w" else ("n", "m")
+        if kind == "w" and not self._words[number].lanes:
+            return _Block(lines=[f"o{number}_ = w{number}_;"])
+        return _Block(lines=[f"std::memcpy({to}{number}_, {of}{number}_, sizeof {of}{number}_);"])
+
+    def _header(self, steps: list[str]) -> str:
+        lines = []
+        functions = "\n".join(f"    void {step}();" for step in steps)
+        for name, value in self._all.inputs.items():
+            width = width_of(value)
+            lines.append(f"    lanes::In<{-(-width // 8)}> {name};" if name in self._data else self._port(name, width))
+        inputs = [name for name in self._all.inputs if name not in self._data and name != "clk"]
+        if "clk" not in self._all.inputs:
+            lines.append("    uint8_t clk = 0;")
+        for name, value in self._all.outputs.items():
+            if name in self._data:
+                lines.append(f"    lanes::Out<{-(-width_of(value) // 8)}> {name}{{this, &Vdut::byte_of_{name}}};")
+                functions += f"\n    const uint8_t* byte_of_{name}(size_t byte);"
+            else:
+                lines.append(self._port(name, width_of(value)))
+        before = [self._port(f"before_{name}_", width_of(self._all.inputs[name])) for name in inputs]
+        same = " && ".join(f"before_{name}_ == {name}" for name in inputs) or "true"
+        take = " ".join(f"before_{name}_ = {name};" for name in inputs)
+        members = list(self._members())
+        calls = " ".join(f"{step}();" for step in steps)
+        return "\n".join([
+            _HEAD % self._lanes,
+            "class Vdut {",
+            "  public:",
+            *lines,
+            "    explicit Vdut(VerilatedContext* context);",
+            "    void final() {}",
+            "    void eval() {",
+            f"        if (clk && !high_) {{ {calls} stale_ = true; }}",
+            "        high_ = clk;",
+            f"        if (!stale_ && {same}) return;",
+            f"        stale_ = false; {take}",
+            "        comb();",
+            "    }",
+            "  private:",
+            "    bool high_ = false, stale_ = true;",
+            "    void comb();",
+            functions,
+            *before,
+            "    alignas(64) uint8_t byte_[lanes::L];",
+            "    using u8 = uint8_t; using u16 = uint16_t; using u32 = uint32_t; using u64 = uint64_t;",
+            "    static constexpr int L = lanes::L;",
+            *members,
+            "};",
+            "#endif",
+            "",
+        ])  # fmt: skip
+
+    @staticmethod
+    def _own_type(width: int) -> str:
+        return f"uint{_Writer._bits(width)}_t"
+
+    def _port(self, name: str, width: int) -> str:
+        if width <= 64:
+            return f"    {self._own_type(width)} {name} = 0;"
+        return f"    struct {{ uint32_t word[{-(-width // 32)}]; }} {name} = {{}};"
+
+    def _members(self) -> Iterator[str]:
+        for index in self._needed:
+            word = self._words[index]
+            if not self._member[index] or word.kind == "input":
+                continue
+            for letter in ("w", "o") if ("w", index) in self._copies else ("w",):
+                if word.lanes:
+                    yield f"    alignas(64) {self._type(word.width)} {letter}{index}_[L];"
+                else:
+                    yield f"    {self._type(word.width)} {letter}{index}_;"
+        for number in self._columns:
+            column = self._all.columns[number]
+            for letter in ("m", "n") if ("m", number) in self._copies else ("m",):
+                if column.content is not None:
+                    yield f"    {self._type(column.width)} k{number}_[{column.words}];"
+                    break
+                last = "[L]" if column.lanes else ""
+                yield f"    alignas(64) {self._type(column.width)} {letter}{number}_[{column.words}]{last};"
+
+    def _start(self) -> str:
+        start = []
+        for index in self._needed:
+            word = self._words[index]
+            if self._member[index] and word.kind != "input":
+                mask = f"{(1 << word.width) - 1}ull"
+                start.append(
+                    f"    for (auto& v : w{index}_) v = random() & {mask};"
+                    if word.lanes
+                    else f"    w{index}_ = random() & {mask};"
+                )
+        for number in self._columns:
+            column = self._all.columns[number]
+            mask = f"{(1 << column.width) - 1}ull"
+            if column.content is None:
+                inner = f"for (auto& v : row) v = random() & {mask};" if column.lanes else f"row = random() & {mask};"
+                start.append(f"    for (auto& row : m{number}_) {inner}")
+                continue
+            numbers = ",".join("0" if v is None else str(v) + ("ull" if v >> 31 else "") for v in column.content)
+            start.append(f"    {{ static const {self._type(column.width)} of[] = {{{numbers}}};")
+            start.append(f"    std::memcpy(k{number}_, of, sizeof k{number}_); }}")
+            unknown = [i for i, v in enumerate(column.content) if v is None]
+            start += [
+                f"    for (int i = {a}; i < {b}; ++i) k{number}_[i] = random() & {mask};" for a, b in _runs(unknown)
+            ]
+        return "\n".join([
+            '#include "Vdut_own.h"',
+            "namespace {",
+            "struct Random {",
+            "    uint64_t state;",
+            "    uint64_t operator()() {",
+            "        uint64_t z = (state += 0x9e3779b97f4a7c15u);",
+            "        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;",
+            "        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;",
+            "        return z ^ (z >> 31);",
+            "    }",
+            "};",
+            "}  // namespace",
+            "// Registers and memories hold anything at power-on.",
+            "Vdut::Vdut(VerilatedContext* context) {",
+            "    Random random{context->seed()};",
+            *start,
+            "}",
+            "",
+        ])  # fmt: skip
+
+    @staticmethod
+    def _comb(comb: list[str], outputs: list[str]) -> str:
+        scalars = [line for line in outputs if not line.startswith("const ")]
+        functions = [line for line in outputs if line.startswith("const ")]
+        return "\n".join(['#include "Vdut_own.h"', "void Vdut::comb() {", *comb, *scalars, "}", *functions, ""])
+
+    def _output(self, name: str, value: Value) -> Iterator[str]:
+        width = width_of(value)
+        if name not in self._data:
+            if width <= 64:
+                yield f"    this->{name} = {self._scalar(value)};"
+                return
+            at, pieces = 0, list(value)
+            yield f"    std::memset(&this->{name}, 0, sizeof this->{name});"
+            for piece in pieces:
+                for low in range(0, piece.width, 32) if piece.word < 0 else (0,):
+                    part = _part_of((piece,), low, min(32, piece.width - low)) if piece.word < 0 else (piece,)
+                    yield f"    put_bits(this->{name}.word, {at + low}, {width_of(part)}, {self._scalar(part)});"
+                at += piece.width
+            return
+        lines = [f"const uint8_t* Vdut::byte_of_{name}(size_t byte) {{ switch (byte) {{"]
+        for byte in range(-(-width // 8)):
+            part = _part_of(value, 8 * byte, min(8, width - 8 * byte))
+            lines.append(f"    case {byte}: {self._byte(part)}")
+        lines.append("    default: return nullptr; } }")
+        yield "\n".join(lines)
+
+    def _byte(self, part: Value) -> str:
+        if len(part) == 1 and part[0].word >= 0:
+            piece = part[0]
+            word = self._words[piece.word]
+            if word.lanes and word.kind == "register" and word.width == piece.width == 8:
+                return f"return w{piece.word}_;"
+        kept, self._member = (
+            self._member,
+            [
+                member and (not word.lanes or word.kind in ("register", "input"))
+                for member, word in zip(self._member, self._words, strict=True)
+            ],
+        )
+        self._hoisted = {}
+        text = self._expression(part, max(self._working_bits(part), 32), lane=True)
+        self._member = kept
+        hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+        return f"{{ {hoisted}LANES byte_[l] = {text}; return byte_; }}"
+
+
+_OWN = """\
+#include <cstddef>
+#include "Vdut.h"
+namespace {
+// Put bits, at most 64, into a port of words that was 0.
+[[maybe_unused]] inline void put_bits(uint32_t* words, unsigned at, unsigned width, uint64_t value) {
+    for (unsigned bit = 0; bit < width; ++bit) words[(at + bit) / 32] |= uint32_t(value >> bit & 1) << (at + bit) % 32;
+}
+}  // namespace
+#define LANES _Pragma("GCC ivdep") for (int l = 0; l < L; ++l)
+namespace {
+using u8_lanes = uint8_t[lanes::L];
+using u16_lanes = uint16_t[lanes::L];
+using u32_lanes = uint32_t[lanes::L];
+using u64_lanes = uint64_t[lanes::L];
+template <typename T, int N> using rows = T[N];
+template <typename T, int N> using lane_rows = T[N][lanes::L];
+}  // namespace
+"""
+_MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
+
+
+def _shape(line: str) -> tuple[str, list[str]]:
+    """A line with its members' names cut out, and these."""
+    return _MEMBER.sub("$", line), _MEMBER.findall(line)
+
+
+def _part_of(value: Value, low: int, width: int) -> Value:
+    """Some bits of a value."""
+    found, at = [], 0
+    for piece in value:
+        first, last = max(low, at), min(low + width, at + piece.width)
+        if first < last:
+            inside = first - at
+            found.append(
+                Piece(piece.word, piece.low + inside, last - first)
+                if piece.word >= 0
+                else Piece(-1, 0, last - first, piece.value >> inside & (1 << last - first) - 1)
+            )
+        at += piece.width
+    return tuple(found)
+
+
+def _extended(value: Value) -> int:
+    """The number of pieces before copies of the highest bit of the last of them, two or more and all that follow."""
+    last = value[-1]
+    at = len(value)
+    while at > 1 and value[at - 1] == last and last.width == 1:
+        at -= 1
+    if at < 1 or last.word < 0:
+        return len(value)
+    top = value[at - 1]
+    of_top = top.word == last.word and top.low + top.width - 1 == last.low
+    return at if of_top and len(value) - at >= 2 else len(value)
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """Runs of following numbers: the first of each and one past the last."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number:
+            found[-1] = found[-1][0], number + 1
+        else:
+            found.append((number, number + 1))
+    return found

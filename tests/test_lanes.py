@@ -1,0 +1,437 @@
+"""Lanes: a netlist's words against the plain evaluator, and runs of many images against Verilator's."""
+
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fxsim
+from fxsim.cosim import CosimRequest, CosimResult, run_cosim
+from fxsim.devices import Layout
+from fxsim.errors import FileError, StimulusError, ToolError
+from fxsim.graph import Model
+from fxsim.lanes import LanesSimulator
+from fxsim.lanes.cpp import write_program
+from fxsim.lanes.run import FLAGS, OPTIMISED, LaneRecords
+from fxsim.lanes.words import dependence, make_words
+from fxsim.paths import rtl_dir
+from fxsim.prove.btor2 import Netlist, parse
+from fxsim.prove.concrete import Evaluator
+from fxsim.simulate.tools import find_toolchain
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+LANES = 8
+QUICK = "-O1"
+"""A small design is compiled sooner than it is faster."""
+
+
+# --- A netlist's words -----------------------------------------------------------------------------------------------
+
+PLAIN = ("and", "or", "xor", "xnor", "nand", "nor", "add", "sub", "mul", "sll", "srl", "sra")
+COMPARISONS = ("eq", "neq", "ult", "ulte", "ugt", "ugte", "slt", "slte", "sgt", "sgte")
+INPUTS = {"rst": (1, False), "start": (2, False), "c": (9, False), "d": (8, True), "e": (13, True), "wide": (150, True)}
+"""The inputs of random netlists: bits, and whether they are of data."""
+
+
+class Text:
+    """A random netlist as BTOR2: operations of every kind on registers, memories and inputs, of control and of data."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.lines: list[str] = []
+        self.sorts: dict[tuple[int, int], int] = {}
+        self.values: dict[int, list[int]] = {}
+        self.width: dict[int, int] = {}
+
+    def line(self, text: str, width: int = 0) -> int:
+        """A line; of a value, one of so many bits. Returns its number."""
+        number = len(self.lines) + 1
+        self.lines.append(f"{number} {text}")
+        if width:
+            self.values.setdefault(width, []).append(number)
+            self.width[number] = width
+        return number
+
+    def sort(self, width: int, address: int = 0) -> int:
+        """The number of a sort, written where it is not there yet."""
+        key = width, address
+        if key not in self.sorts:
+            if address:
+                of = self.sort(address), self.sort(width)
+                self.sorts[key] = self.line(f"sort array {of[0]} {of[1]}")
+            else:
+                self.sorts[key] = self.line(f"sort bitvec {width}")
+        return self.sorts[key]
+
+    def cell(self, kind: str, width: int, *args: object) -> int:
+        """A cell that computes a value of so many bits."""
+        sort = self.sort(width)
+        return self.line(f"{kind} {sort} {' '.join(map(str, args))}".rstrip(), width)
+
+    def any(self, width: int) -> int:
+        """Some value of a width, made of others where there is none."""
+        known = self.values.get(width, [])
+        if known and self.random.random() < 0.9:
+            return self.random.choice(known[-12:])
+        source = self.random.choice([n for n in self.width if self.width[n] != width] or [0])
+        if not source:
+            return self.cell("constd", width, self.random.randrange(1 << width))
+        have = self.width[source]
+        if have > width:
+            low = self.random.randrange(have - width + 1)
+            return self.cell("slice", width, source, low + width - 1, low)
+        return self.cell(self.random.choice(("uext", "sext")), width, source, width - have)
+
+
+def random_netlist(seed: int, operations: int = 160) -> str:
+    """A netlist whose registers are set by `rst`, and whose memories by the four addresses of `start`."""
+    text = Text(seed)
+    rng = text.random
+    for name, (width, _) in INPUTS.items():
+        text.line(f"input {text.sort(width)} {name}", width)
+    rst, start = (next(i + 1 for i, line in enumerate(text.lines) if line.endswith(f" {n}")) for n in ("rst", "start"))
+    widths = (1, 1, 3, 8, 8, 16, 23, 32, 33, 64, 70, 150)
+    registers, memories = [], []
+    for n in range(14):
+        width = rng.choice(widths)
+        registers.append((text.line(f"state {text.sort(width)} r{n}", width), width))
+    for n in range(4):
+        width = rng.choice((4, 8, 23, 96))
+        memories.append((text.line(f"state {text.sort(width, 2)} m{n}"), width))
+    for memory, width in memories:
+        for _ in range(2):
+            text.cell("read", width, memory, text.any(2))
+    for _ in range(operations):
+        width = rng.choice(widths)
+        kind = rng.choice(
+            (*PLAIN, "ite", "ite", "ite", "concat", "slice", "sext", "uext", "not", "neg", "compare", "reduce", "const")
+        )
+        if kind == "const":
+            text.cell("constd", width, rng.randrange(1 << width))
+        elif kind == "compare":
+            comparison = rng.choice(COMPARISONS)
+            of = width if width <= 64 or comparison in ("eq", "neq") else 16
+            text.cell(comparison, 1, text.any(of), text.any(of))
+        elif kind == "reduce":
+            text.cell(rng.choice(("redand", "redor", "redxor")), 1, text.any(width))
+        elif kind == "ite":
+            text.cell("ite", width, text.any(1), text.any(width), text.any(width))
+        elif kind == "concat":
+            low = rng.choice(widths)
+            text.cell("concat", width + low, text.any(width), text.any(low))
+        elif kind == "slice":
+            source = rng.choice(list(text.width))
+            low = rng.randrange(text.width[source])
+            high = rng.randrange(low, text.width[source])
+            text.cell("slice", high - low + 1, source, high, low)
+        elif kind in ("sext", "uext"):
+            source = rng.choice(list(text.width))
+            if kind == "sext" and text.width[source] + 5 > 64:
+                continue
+            text.cell(kind, text.width[source] + 5, source, 5)
+        elif kind in ("not", "neg"):
+            text.cell(kind if width <= 64 else "not", width, text.any(width))
+        elif kind in ("and", "or", "xor", "xnor", "nand", "nor") or width <= 64:
+            text.cell(kind, width, text.any(width), text.any(width))
+    for register, width in registers:
+        first = text.cell("constd", width, rng.randrange(1 << width))
+        following = text.cell("ite", width, rst, first, text.any(width))
+        text.line(f"next {text.sort(width)} {register} {following}")
+    for memory, width in memories:
+        array = text.sort(width, 2)
+        address = text.cell("ite", 2, rst, start, text.any(2))
+        first = text.cell("constd", width, rng.randrange(1 << width))
+        content = text.cell("ite", width, rst, first, text.any(width))
+        written = text.line(f"write {array} {memory} {address} {content}")
+        enable = text.cell("or", 1, rst, text.any(1))
+        following = text.line(f"ite {array} {enable} {written} {memory}")
+        text.line(f"next {array} {memory} {following}")
+    for n, source in enumerate(rng.sample([n for n in text.width if text.width[n] <= 200], 60)):
+        text.line(f"output {source} o{n}")
+    return "\n".join([*text.lines, ""])
+
+
+DRIVER = """\
+#include <cstdio>
+#include "Vdut.h"
+static bool take(void* to, size_t bytes) { return std::fread(to, 1, bytes, stdin) == bytes; }
+int main() {
+    VerilatedContext context;
+    Vdut dut(&context);
+    for (;;) {
+        // INPUTS
+        dut.clk = 0;
+        dut.eval();
+        // OUTPUTS
+        dut.clk = 1;
+        dut.eval();
+    }
+}
+"""
+
+
+def drive(netlist: Netlist, stimuli: list[list[dict[str, int]]], folder: Path) -> list[list[dict[str, int]]]:
+    """The outputs of a netlist in lanes, by cycle and lane, of inputs by cycle and lane."""
+    lanes = len(stimuli[0])
+    data = {name for name, (_, of_data) in INPUTS.items() if of_data} & netlist.inputs.keys()
+    widths = {name: netlist.cells[cell].sort.width for name, cell in netlist.outputs.items()}
+    # Inputs of data have a byte in each lane: here they are joined of several ports.
+    words = make_words(netlist, data)
+    shown = {name for name, value in words.outputs.items() if words.depends(value)}
+    for name, text in write_program(words, lanes, data | shown, "top").items():
+        (folder / name).write_text(text)
+    reads, prints = [], []
+    for name, cell in netlist.inputs.items():
+        size = -(-netlist.cells[cell].sort.width // 8)
+        if name in data:
+            reads.append(f"for (size_t i = 0; i < {size}; ++i) if (!take(dut.{name}.byte[i], {lanes})) return 0;")
+        else:
+            reads.append(f"{{ uint64_t v = 0; if (!take(&v, 8)) return 0; dut.{name} = v; }}")
+    for name, width in widths.items():
+        size = -(-width // 8)
+        if name in shown:
+            prints.append(
+                f"for (size_t i = 0; i < {size}; ++i) std::fwrite(byte_of(dut.{name}, i), 1, {lanes}, stdout);"
+            )
+        else:
+            prints.append(f"std::fwrite(&dut.{name}, 1, {size}, stdout);")
+    source = DRIVER.replace("// INPUTS", "\n".join(reads)).replace("// OUTPUTS", "\n".join(prints))
+    (folder / "driver.cpp").write_text(source)
+    compiler = find_toolchain("-O1").compiler
+    units = [path.name for path in sorted(folder.glob("*.cpp"))]
+    command = [compiler, *FLAGS, OPTIMISED, "-o", "simulate", *units]
+    compiled = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert compiled.returncode == 0, compiled.stderr
+    sent = b""
+    for cycle in stimuli:
+        for name, cell in netlist.inputs.items():
+            size = -(-netlist.cells[cell].sort.width // 8)
+            if name in data:
+                sent += b"".join(bytes(lane[name] >> 8 * i & 255 for lane in cycle) for i in range(size))
+            else:
+                sent += cycle[0][name].to_bytes(8, "little")
+    came = subprocess.run([folder / "simulate"], input=sent, check=True, capture_output=True).stdout
+    at, found = 0, []
+    for _ in stimuli:
+        given: list[dict[str, int]] = [{} for _ in range(lanes)]
+        for name, width in widths.items():
+            size = -(-width // 8)
+            if name in shown:
+                for i in range(size):
+                    for lane, byte in enumerate(came[at : at + lanes]):
+                        given[lane][name] = given[lane].get(name, 0) | byte << 8 * i
+                    at += lanes
+            else:
+                for each in given:
+                    each[name] = int.from_bytes(came[at : at + size], "little")
+                at += size
+        found.append(given)
+    assert at == len(came)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_netlists_give_in_every_lane_what_the_plain_evaluator_gives(seed: int, tmp_path: Path) -> None:
+    """All kinds of operations, registers and memories, of control, of data and of both, up to 200 bits wide."""
+    netlist = parse(random_netlist(seed))
+    rng = random.Random(seed + 100)
+    stimuli: list[list[dict[str, int]]] = []
+    for cycle in range(60):
+        common = {name: rng.randrange(1 << width) for name, (width, of_data) in INPUTS.items() if not of_data}
+        common |= {"rst": int(cycle < 4 or rng.random() < 0.05), "start": cycle % 4}
+        lanes = []
+        for _ in range(5):
+            own = {name: rng.randrange(1 << width) for name, (width, of_data) in INPUTS.items() if of_data}
+            lanes.append({name: (common | own)[name] for name in netlist.inputs})
+        stimuli.append(lanes)
+    found = drive(netlist, stimuli, tmp_path)
+    for lane in range(5):
+        unknown = random.Random(seed + lane)
+        evaluator = Evaluator(netlist, lambda width: unknown.randrange(1 << width))  # noqa: B023  # of this lane
+        for cycle, inputs in enumerate(stimuli):
+            evaluator.evaluate(inputs[lane])
+            if cycle >= 4:
+                wanted = {name: evaluator.value(cell) for name, cell in netlist.outputs.items()}
+                assert found[cycle][lane] == wanted, f"cycle {cycle}, lane {lane}"
+            evaluator.tick()
+
+
+def test_what_computes_on_more_bits_than_a_word_is_refused_by_name() -> None:
+    """A sum of 70 bits."""
+    text = "1 sort bitvec 70\n2 input 1 a\n3 input 1 b\n4 add 1 2 3 total\n5 output 4 y\n"
+    with pytest.raises(FileError, match=r"add of 70 bits, expected at most 64"):
+        make_words(parse(text), {"a"})
+
+
+def test_the_way_from_data_to_an_output_names_its_registers() -> None:
+    """From the output back to the input."""
+    text = "1 sort bitvec 8\n2 sort bitvec 1\n3 input 1 d\n4 state 1 held\n5 next 1 4 3\n"
+    text += "6 slice 2 4 7 7\n7 output 6 ready\n"
+    assert dependence(parse(text), {"d"}, "ready") == ("held", "d")
+
+
+# --- The accelerator -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small() -> Model:
+    """The small golden model."""
+    return fxsim.load(GOLDEN / "small.safetensors")
+
+
+def images(model: Model, count: int) -> np.ndarray:
+    """Random images."""
+    return np.random.default_rng(3).integers(-128, 128, (count, *model.graph.input_shape)).astype(np.int8)
+
+
+def in_lanes(model: Model, x: np.ndarray, lanes: int = LANES, **options: object) -> CosimResult:
+    """A run in lanes, under one seed where nothing is said."""
+    asked = {"power_on_seeds": (1,)} | options
+    return run_cosim(CosimRequest(model, x, **asked), simulator=LanesSimulator(lanes, QUICK))
+
+
+PATTERNS = ("none", "random:3", "burst:5", "gap:7", "random:9+reset:4:3", "aim:2", "wait", "input:1:0.9")
+
+
+@pytest.mark.yosys
+def test_control_is_verilators_and_every_value_is_right(small: Model) -> None:
+    """Under every pattern: so many times eight images take the cycles, stalls and resets that so many take there."""
+    count = 5
+    x = images(small, count * LANES)
+    for pattern in PATTERNS:
+        plain = run_cosim(CosimRequest(small, x[::LANES], stall=pattern, power_on_seeds=(1,)))
+        wide = in_lanes(small, x, stall=pattern)
+        assert plain.passed
+        assert wide.passed, pattern
+        assert wide.provenance.lanes == LANES
+        for of in ("cycles", "resets", "interval", "input_interval", "latency", "first_output_cycles"):
+            assert getattr(wide.timing, of) == getattr(plain.timing, of), (pattern, of)
+        assert wide.streams.moments == plain.streams.moments
+        for tap, stream in plain.streams.taps.items():
+            assert wide.streams.taps[tap].stalled_cycles == stream.stalled_cycles, (pattern, tap)
+            assert wide.streams.taps[tap].compared == LANES * stream.compared, (pattern, tap)
+        assert wide.streams.output.compared == LANES * plain.streams.output.compared
+
+
+@pytest.mark.yosys
+def test_lanes_without_an_image_count_for_nothing(small: Model) -> None:
+    """Of 13 images in 8 lanes three lanes are left: values are counted, and reported, of 13."""
+    x = images(small, 13)
+    result = in_lanes(small, x)
+    assert result.passed
+    assert result.verdict.images == 13
+    assert {tap: stream.compared for tap, stream in result.streams.taps.items()} == {
+        tap: 13 * int(np.prod(small.graph.shapes[tap])) for tap in small.graph.taps
+    }
+
+
+def faulty(folder: Path, file: str, old: str, new: str) -> Path:
+    """A copy of the RTL in which a text is another."""
+    shutil.copytree(rtl_dir(), folder)
+    (path,) = folder.rglob(file)
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return folder
+
+
+@pytest.mark.yosys
+def test_a_wrong_value_is_found_where_verilator_finds_it(small: Model, tmp_path: Path) -> None:
+    """Rounding left out: the first value that differs, how many do at every tap, and where they have their origin."""
+    rtl = faulty(tmp_path / "rtl", "requantise.v", " + rounding_bit + ", " + ")
+    x = images(small, 11)
+    plain = run_cosim(CosimRequest(small, x, rtl=rtl, power_on_seeds=(1,)))
+    wide = in_lanes(small, x, rtl=rtl)
+    assert not plain.passed
+    assert not wide.passed
+    for of in ("image", "tap", "index", "expected", "got"):
+        assert getattr(wide.verdict.first_mismatch, of) == getattr(plain.verdict.first_mismatch, of)
+    for tap, stream in plain.streams.taps.items():
+        assert wide.streams.taps[tap].mismatches == stream.mismatches
+    assert wide.verdict.origins == plain.verdict.origins
+
+
+@pytest.mark.yosys
+def test_a_design_that_loses_values_fails_as_in_verilator(small: Model, tmp_path: Path) -> None:
+    """A FIFO that counts a value less where one enters and one leaves: at the same cycle, for the same reason."""
+    rtl = faulty(tmp_path / "rtl", "axis_fifo.v", "else if (pull && !push) stored", "else if (pull) stored")
+    x = images(small, 5 * LANES)
+    plain = run_cosim(CosimRequest(small, x[::LANES], rtl=rtl, stall="random:1", power_on_seeds=(1,)))
+    wide = in_lanes(small, x, rtl=rtl, stall="random:1")
+    assert not plain.passed
+    assert not wide.passed
+    assert wide.timing.cycles == plain.timing.cycles
+    assert [fault.kind for fault in wide.verdict.faults] == [fault.kind for fault in plain.verdict.faults]
+    assert (wide.verdict.stopped is None) == (plain.verdict.stopped is None)
+    if plain.verdict.stopped is not None:
+        # Images are counted eight at a time.
+        reasons = [re.sub(r"image \d+", "image", of.verdict.stopped.reason) for of in (wide, plain)]
+        assert reasons[0] == reasons[1]
+
+
+@pytest.mark.yosys
+def test_control_that_depends_on_data_is_refused_with_its_registers(small: Model, tmp_path: Path) -> None:
+    """A register slice that swallows one value: nothing is simulated."""
+    old, new = "skid_valid_reg || accepted;", "(skid_valid_reg || accepted) && s_axis_tdata != 8'h7f;"
+    rtl = faulty(tmp_path / "rtl", "axis_register.v", old, new)
+    with pytest.raises(ToolError, match=r"depends on data: .*output_valid_reg <- .*s_axis_tdata"):
+        in_lanes(small, images(small, 3), rtl=rtl)
+
+
+class WrongRecords(LaneRecords):
+    """Records of which one value of one image is expected to be another."""
+
+    image, byte = 0, 0
+
+    def records(self, first: int, x: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
+        """The records, with that value one more."""
+        found = super().records(first, x, values)
+        record, lane = divmod(self.image - first, self.lanes)
+        if 0 <= record < len(found):
+            found[record, 8:].reshape(-1, self.lanes)[self.byte, lane] += 1
+        return found
+
+
+class WrongSimulator(LanesSimulator):
+    """A simulator in lanes that is given such records."""
+
+    image = 0
+
+    def records(self, layout: Layout) -> LaneRecords:
+        """Records with a wrong value of the last compared tap."""
+        found = WrongRecords(layout, self.lanes)
+        object.__setattr__(found, "image", self.image)
+        object.__setattr__(found, "byte", layout.content_bytes - 1)
+        return found
+
+
+@pytest.mark.yosys
+def test_a_value_of_one_lane_alone_is_found_there(small: Model) -> None:
+    """One value of one image that is expected to be another: that one is reported, and no other."""
+    x = images(small, LANES + 3)
+    for image in (0, LANES - 1, LANES, LANES + 2):
+        simulator = WrongSimulator(LANES, QUICK)
+        simulator.image = image
+        result = run_cosim(CosimRequest(small, x, power_on_seeds=(1,)), simulator=simulator)
+        assert not result.passed
+        assert result.streams.mismatches == 1
+        assert result.verdict.first_mismatch is not None
+        assert (result.verdict.first_mismatch.image, result.verdict.first_mismatch.tap) == (image, small.graph.taps[-1])
+        assert result.verdict.first_mismatch.expected == result.verdict.first_mismatch.got + 1
+
+
+@pytest.mark.parametrize("lanes", [0, -1, 257])
+def test_a_number_of_lanes_that_there_is_not_is_refused(lanes: int) -> None:
+    """None, fewer, and more than 256."""
+    with pytest.raises(StimulusError, match=rf"lanes is {lanes}, expected 1 to 256"):
+        LanesSimulator(lanes)
+
+
+def test_an_accelerator_without_lanes_is_refused_by_name(small: Model) -> None:
+    """The SIMD accelerator reads its control from memory."""
+    with pytest.raises(StimulusError, match=r"'simd' is not simulated in lanes, expected one of: stream"):
+        run_cosim(CosimRequest(small, images(small, 1), device="simd"), simulator=LanesSimulator(2))
