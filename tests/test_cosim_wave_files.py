@@ -132,7 +132,9 @@ def test_waveform_of_a_simd_failure_has_the_signals_that_viewers_open(tmp_path: 
     """The names are those of the waveform, with their widths, and the lane holds the reported value at the marker."""
     shutil.copytree(rtl_dir(), tmp_path / "rtl")
     lane = tmp_path / "rtl" / "simd" / "table_lane.v"
-    lane.write_text(lane.read_text().replace("odd_entry + {15'd0, odd}", "odd_entry"))
+    text, pair = lane.read_text(), "wire next_pair = turned[0] &&"
+    assert text.count(pair) == 1
+    lane.write_text(text.replace(pair, "wire next_pair = 1'b0 &&"))
     files = ("small.safetensors", "images_16x12.npy")
     arguments = ["cosim", *(str(golden_dir() / name) for name in files), "--accel", "simd", "--images", ":1"]
     CliRunner().invoke(cli, [*arguments, "--rtl", str(tmp_path / "rtl"), "--keep", str(tmp_path / "kept")])

@@ -749,7 +749,7 @@ def test_unknown_module_and_mutant_are_named(own: Candidates, tmp_path: Path) ->
         Candidates(Request(modules=("nothing",), rtl=tmp_path))
     with pytest.raises(FxsimError, match="no mutant 123456123456"):
         own.draw(Request(only=("123456123456",)))
-    with pytest.raises(FxsimError, match="stream and simd, not of 'tpu'"):
+    with pytest.raises(FxsimError, match="stream, simd, composed, not of 'tpu'"):
         Candidates(Request(accelerator="tpu"))
 
 

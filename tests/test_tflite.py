@@ -314,6 +314,12 @@ def refused_lite() -> dict[str, tuple[Callable[[Lite, int], int], str]]:
         y = lite.apply("SOFTMAX", [row], lite.tensor((1, 6), 1 / 256, -128), "SoftmaxOptions", 2, beta=1.0)
         return lite.dense(y, 3)
 
+    def biased(lite: Lite, x: int) -> int:
+        y = lite.conv(x, 4)
+        scales = lite.tensors[lite.operators[-1].inputs[2]].quantization
+        scales.scale = [2 * scale for scale in scales.scale]
+        return y
+
     def sparse(lite: Lite, x: int) -> int:
         y = lite.conv(x, 4)
         lite.tensors[lite.operators[-1].inputs[1]].sparsity = lite.schema.SparsityParametersT()
@@ -331,6 +337,7 @@ def refused_lite() -> dict[str, tuple[Callable[[Lite, int], int], str]]:
         "zero points of weights": (moved, "its weights have zero points, expected 0"),
         "another shape": (shaped, r"its result has the shape \(1, 6, 6, 4\) in the file, expected \(1, 7, 6, 4\)"),
         "what only ends": (followed, r"operator 2 \(FULLY_CONNECTED\).*it follows SOFTMAX, which only ends a model"),
+        "a bias of another scale": (biased, "the scale of its bias is not that of its sums, input times weights"),
         "sparse weights": (sparse, "has sparsity, which is not read"),
         "a factor too great": (beyond, "its factor is so great that sums leave the kernels' 32 bits"),
         "windows beyond the image": (

@@ -85,7 +85,7 @@ class Candidates:
         from pyverilog.vparser import ast
 
         if request.accelerator is not None and request.accelerator not in record.FOLDERS:
-            raise FxsimError(f"mutants are made of {' and '.join(record.FOLDERS)}, not of '{request.accelerator}'")
+            raise FxsimError(f"mutants are made of {', '.join(record.FOLDERS)}, not of '{request.accelerator}'")
         folders = None if request.accelerator is None else record.FOLDERS[request.accelerator]
         self.rtl = request.rtl
         self.modules: dict[str, _Module] = {}

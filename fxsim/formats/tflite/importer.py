@@ -61,6 +61,8 @@ _HALF = 14
 """Bits of the lower half of a table's values."""
 _PRODUCT_MAX = 1 << 61
 """The least product that 62 bits with a sign cannot hold."""
+_BIAS_NEAR = 1e-3
+"""Most by which the scale of a bias may differ from that of the sums, as a part of it."""
 _REASON_LENGTH_MAX, _SETTING_LENGTH_MAX = 400, 60
 
 
@@ -306,8 +308,16 @@ def _convolved(
     flat = kernel.astype(np.int64).reshape(len(kernel), -1)
     addends = -x.zero * flat.sum(axis=1)
     if len(call.inputs) > 2 and call.inputs[2] is not None:
-        bias = call.constant(2, ("INT32",), 1).content
+        stated = call.constant(2, ("INT32",), 1)
+        bias = stated.content
         assert bias is not None
+        expected = float(x.scale) * np.broadcast_to(weight.scale, len(kernel)).astype(np.float64)
+        if stated.zero.any() or len(stated.scale) not in (0, 1, len(kernel)):
+            raise NotTakenError(f"its bias has {len(stated.scale)} scales, or a zero point other than 0")
+        if (np.abs(np.resize(stated.scale, len(kernel)) - expected) > _BIAS_NEAR * expected).any() and len(
+            stated.scale
+        ):
+            raise NotTakenError("the scale of its bias is not that of its sums, input times weights")
         if bias.shape != (len(kernel),):
             raise NotTakenError(f"its bias has {len(bias)} numbers, expected {len(kernel)}")
         addends = addends + bias
