@@ -213,7 +213,7 @@ def _check_order(path: Path, nodes: tuple[OnnxNode, ...], given: list[str]) -> N
 
 
 _BESIDE_KEYS = {"location", "offset", "length"}
-"""What a tensor may say of where it lies; a checksum is refused, as nothing here would hold the file to it."""
+"""Keys of where a tensor lies; a checksum is refused, as nothing here would hold the file to it."""
 
 
 class _Beside:
