@@ -24,6 +24,7 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Relu, Threshold
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
+from fxsim.signoff.simulation import Setup
 from fxsim.vectors.kit import write_kit
 from testbenches.common.formal import yosys
 from tests.test_rtl_readable import VERILATOR, call
@@ -121,6 +122,17 @@ def test_streams_have_the_fewest_lanes_that_keep_the_interval() -> None:
         ModelError, match=r"cannot keep 323 cycles an image: 'encode' takes 324 with all of its 2 channels"
     ):
         make_plan(network(), 323)
+
+
+def test_designs_of_two_models_have_hashes_of_their_own() -> None:
+    """In one sign-off each has another Verilog: neither is one that changed while it ran."""
+    composed, other = Setup("composed", {"interval": 100}), Setup("composed")
+    models = network(), Model(network().graph, "another")
+    names = {setup.rtl_of(model) for setup in (composed, other) for model in models}
+    assert names == {
+        f"rtl of composed {model.name}{interval}" for model in models for interval in (", interval 100", "")
+    }
+    assert Setup("stream").rtl_of(models[0]) == "rtl"
 
 
 def test_an_interval_of_nothing_is_refused() -> None:

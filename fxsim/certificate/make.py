@@ -31,6 +31,7 @@ from fxsim.certificate.statement import (
 from fxsim.devices import DEVICES, make_settings
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.text import read_bounded
+from fxsim.graph import Model
 from fxsim.paths import rtl_dir, verilog_files
 from fxsim.prove.evidence import RECORD, read_list
 from fxsim.signoff import Status, load_plan
@@ -239,7 +240,10 @@ class _Making:
         """The Verilog of every device that a check judged, and the descriptions of designs."""
         for check in self._passed():
             for setup in check.setups:
-                if setup.rtl_name not in self.record.hashes:
+                models = [self.context.model(name) for name in check.named_models]
+                names: dict[str, Model | None] = {setup.rtl_of(model): model for model in reversed(models)}
+                names = names or {setup.rtl_name: None}
+                if not names.keys() <= self.record.hashes.keys():
                     what = f"the Verilog of check '{check.name}', of which the record states no hash"
                     self.not_covered.append(what)
                     continue
@@ -247,8 +251,9 @@ class _Making:
                     if setup.rtl_name not in self.held:
                         self._read_sources(setup.rtl_name, read_sources(rtl_dir()))
                     continue
-                if setup.rtl_name not in self.held:
-                    self._sources(setup, check.named_models[0])
+                for rtl_name, model in names.items():
+                    if rtl_name not in self.held and model is not None:
+                        self._sources(setup, rtl_name, model)
                 for model_name in dict.fromkeys(check.named_models):
                     self._roms(model_name, setup.accelerator)
 
@@ -256,12 +261,11 @@ class _Making:
         self._hold(rtl_name, sources.sha256, f"the Verilog in {sources.folder} changed")
         self._verilog(sources, made)
 
-    def _sources(self, setup: Setup, model_name: str) -> None:
+    def _sources(self, setup: Setup, rtl_name: str, model: Model) -> None:
         device = DEVICES[setup.accelerator]
         settings, own = setup.found(self.context)
-        model = self.context.model(model_name)
         fitted = device.fit(model, make_settings(device.name, device.settings, settings))
-        self._read_sources(setup.rtl_name, fitted.design.read(own), fitted.design.made)
+        self._read_sources(rtl_name, fitted.design.read(own), fitted.design.made)
         for name, value in settings.items():
             what = f"{name} {setup.settings.get(name)}"
             if what in self.record.hashes and isinstance(value, str):

@@ -387,7 +387,8 @@ class Device:
     `unproved`: its modules that nothing proves alone, each with the reason. `needs`: from a model, how wide signals of
     its Verilog must be; None where that is not stated. `instance_of`: the path of the instance that computes a tap;
     None where each part computes several. `lanes`: its harness drives a design that carries several images side by
-    side, too (`Fitted.data_ports`). `published`: from a model, what is published of the area of such designs with
+    side, too (`Fitted.data_ports`). `composes`: its Verilog is another for each model. `published`: from a model, what
+    is published of the area of such designs with
     a network of its dimensions.
     """
 
@@ -410,6 +411,7 @@ class Device:
     needs: Callable[[Model], Iterable[Need]] | None = None
     instance_of: Callable[[str], str] | None = None
     lanes: bool = False
+    composes: bool = False
     published: Callable[[Model], tuple[PublishedArea, ...]] = lambda _: ()
 
 

@@ -176,6 +176,13 @@ class Setup:
         named = " in ".join(str(name) for name in (self.settings.get("dut"), self.rtl) if name is not None)
         return f"rtl {named}".rstrip()
 
+    def rtl_of(self, model: Model) -> str:
+        """The name of its RTL's hash with a model on it: `rtl_name`, of a device that is made for a model with that."""
+        if not DEVICES[self.accelerator].composes:
+            return self.rtl_name
+        settings = "".join(f", {name} {value}" for name, value in sorted(self.settings.items()))
+        return f"{self.rtl_name} of {self.accelerator} {model.name}{settings}"
+
     def check(self) -> None:
         """StimulusError where a setting is not one of the accelerator's, or illegal."""
         make_settings(self.accelerator, DEVICES[self.accelerator].settings, self.settings)
@@ -247,7 +254,7 @@ def simulate(
         simulator=LanesSimulator(lanes) if lanes > 1 else None,
     )
     if rtl is None:
-        context.note_hash(setup.rtl_name, result.build.rtl_sha256)
+        context.note_hash(setup.rtl_of(model), result.build.rtl_sha256)
     note_files(setup, settings, context)
     return result
 
@@ -258,7 +265,7 @@ def note_sources(check: Check, model: Model, context: Context) -> None:
         device = DEVICES[setup.accelerator]
         settings, rtl = setup.found(context)
         fitted = device.fit(model, make_settings(device.name, device.settings, settings))
-        context.note_hash(setup.rtl_name, fitted.design.read(rtl).sha256)
+        context.note_hash(setup.rtl_of(model), fitted.design.read(rtl).sha256)
         note_files(setup, settings, context)
 
 

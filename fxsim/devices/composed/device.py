@@ -117,4 +117,5 @@ DEVICE = Device(
     described=write_design,
     blocks=blocks,
     unproved=_UNPROVED,
+    composes=True,
 )

@@ -57,7 +57,7 @@ def run(check: FourStateCheck, context: Context, seed: int) -> Outcome:
     settings, rtl = setup.found(context)
     note_files(setup, settings, context)
     result = four_state(model, x, accel=setup.accelerator, settings=settings, images=(0, len(x)), rtl=rtl)
-    context.note_hash(setup.rtl_name, result.rtl_sha256)
+    context.note_hash(setup.rtl_of(model), result.rtl_sha256)
     note_files(setup, settings, context)
     compared = sum(tap.compared for run in result.runs for tap in run.taps)
     figures = (
