@@ -182,7 +182,7 @@ def drive(netlist: Netlist, stimuli: list[list[dict[str, int]]], folder: Path) -
     # Inputs of data have a byte in each lane: here they are joined of several ports.
     words = make_words(netlist, data)
     shown = {name for name, value in words.outputs.items() if words.depends(value)}
-    for name, text in write_program(words, lanes, data | shown, "top").items():
+    for name, text in write_program(words, lanes, data | shown).items():
         (folder / name).write_text(text)
     reads, prints = [], []
     for name, cell in netlist.inputs.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, width_of
+from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
 
 ROLLED_MIN = 4
 """Fewest statements alike that become a loop."""
@@ -92,18 +92,18 @@ const u8* byte_of(Out<BYTES>& port, size_t at) {
 """
 
 
-def write_program(words: Words, lanes: int, data: Iterable[str], top: str) -> dict[str, str]:
+def write_program(words: Words, lanes: int, data: Iterable[str]) -> dict[str, str]:
     """The program's files by name: the class `Vdut` with the design's ports, and what it is made of.
 
     `data`: the ports, in and out, that have a value in each lane; of these that go out the class has a function of the
     port's name, which gives the lanes of one of its bytes.
     """
-    return _Writer(words, lanes, frozenset(data), top).write()
+    return _Writer(words, lanes, frozenset(data)).write()
 
 
 @dataclass
 class _Block:
-    """Statements under a condition, or plain ones: `lines`; `hoisted`: what is computed once, by expression."""
+    """Statements under a condition (`inside`, else `otherwise`), or where that is empty plain ones (`lines`)."""
 
     condition: str = ""
     inside: "list[_Block]" = field(default_factory=list)
@@ -130,12 +130,11 @@ class _Update:
 
 
 class _Writer:
-    def __init__(self, words: Words, lanes: int, data: frozenset[str], top: str) -> None:
+    def __init__(self, words: Words, lanes: int, data: frozenset[str]) -> None:
         self._all = words
         self._words = words.words
         self._lanes = lanes
         self._data = data
-        self._top = top
         self._saved: set[tuple[str, int]] = set()
         """Registers and columns that have taken their next value already: what they had is in a copy."""
         self._copies: set[tuple[str, int]] = set()
@@ -786,13 +785,13 @@ class _Writer:
             yield f"    std::memset(&this->{name}, 0, sizeof this->{name});"
             for piece in pieces:
                 for low in range(0, piece.width, 32) if piece.word < 0 else (0,):
-                    part = _part_of((piece,), low, min(32, piece.width - low)) if piece.word < 0 else (piece,)
+                    part = part_of((piece,), low, min(32, piece.width - low)) if piece.word < 0 else (piece,)
                     yield f"    put_bits(this->{name}.word, {at + low}, {width_of(part)}, {self._scalar(part)});"
                 at += piece.width
             return
         lines = [f"const uint8_t* Vdut::byte_of_{name}(size_t byte) {{ switch (byte) {{"]
         for byte in range(-(-width // 8)):
-            part = _part_of(value, 8 * byte, min(8, width - 8 * byte))
+            part = part_of(value, 8 * byte, min(8, width - 8 * byte))
             lines.append(f"    case {byte}: {self._byte(part)}")
         lines.append("    default: return nullptr; } }")
         yield "\n".join(lines)
@@ -842,22 +841,6 @@ _MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
 def _shape(line: str) -> tuple[str, list[str]]:
     """A line with its members' names cut out, and these."""
     return _MEMBER.sub("$", line), _MEMBER.findall(line)
-
-
-def _part_of(value: Value, low: int, width: int) -> Value:
-    """Some bits of a value."""
-    found, at = [], 0
-    for piece in value:
-        first, last = max(low, at), min(low + width, at + piece.width)
-        if first < last:
-            inside = first - at
-            found.append(
-                Piece(piece.word, piece.low + inside, last - first)
-                if piece.word >= 0
-                else Piece(-1, 0, last - first, piece.value >> inside & (1 << last - first) - 1)
-            )
-        at += piece.width
-    return tuple(found)
 
 
 def _extended(value: Value) -> int:

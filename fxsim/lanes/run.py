@@ -87,7 +87,7 @@ class LanesSimulator:
                     way = dependence(netlist, inputs, name)
                     raise ToolError(f"the output '{name}' depends on data: {' <- '.join(way)}")
             with temporary.folder("lanes") as work:
-                files = write_program(found, self.lanes, data, design.top)
+                files = write_program(found, self.lanes, data)
                 for name, text in files.items():
                     (work / name).write_text(text)
                 for name, content in programs.items():

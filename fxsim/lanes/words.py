@@ -6,11 +6,11 @@ bit of it depends on an input of data or on a memory's word that does; all other
 all lanes.
 """
 
-import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from fxsim.errors import FileError
@@ -206,7 +206,7 @@ class _Maker:
                 if cell.kind == "state" and self._states[index].next is not None:
                     self._memory(index)
                 continue
-            self._values[index] = self._merge(self._value(index, cell))
+            self._values[index] = _merged(self._value(index, cell))
         for index in used:
             if index not in self._states:
                 continue
@@ -219,7 +219,7 @@ class _Maker:
                 continue
             at = 0
             for piece in own:
-                following[piece.word] = self._part(self._of(state.next), at, piece.width)
+                following[piece.word] = part_of(self._of(state.next), at, piece.width)
                 at += piece.width
         return Words(
             self._words,
@@ -315,7 +315,7 @@ class _Maker:
                     if whole[index]:
                         continue
                     ends = sorted(cuts[index] | {0, cells[index].sort.width})
-                    more = {c for low, high in itertools.pairwise(ends) for c in range(low + WORD, high, WORD)}
+                    more = {c for low, high in pairwise(ends) for c in range(low + WORD, high, WORD)}
                     if more - cuts[index]:
                         cuts[index] |= more
                         changed = True
@@ -325,7 +325,7 @@ class _Maker:
     def _parts(self, index: int) -> Iterator[tuple[int, int]]:
         """The parts that a cell is cut into: the first bit and the width of each."""
         ends = self._cuts[index]
-        return ((low, high - low) for low, high in itertools.pairwise(ends))
+        return ((low, high - low) for low, high in pairwise(ends))
 
     # --- Cells ---
 
@@ -342,29 +342,28 @@ class _Maker:
             case "concat":
                 return of[1] + of[0]
             case "slice":
-                return self._part(of[0], cell.low, width)
+                return part_of(of[0], cell.low, width)
             case "uext":
                 return (*of[0], Piece(-1, 0, cell.low)) if cell.low else of[0]
             # A word is of data or of control, whole.
             case "sext" if cell.low == 0 or width > WORD or self._taint[index] not in (0, (1 << width) - 1):
-                return (*of[0], *self._part(of[0], width - cell.low - 1, 1) * cell.low)
+                return (*of[0], *part_of(of[0], width - cell.low - 1, 1) * cell.low)
             case "ite":
                 return self._chosen(index, of)
         if kind in ("sll", "srl") and len(of[1]) == 1 and of[1][0].word < 0:
-            return _shifted(kind, of[0], of[1][0].value, width, self)
+            return _shifted(kind, of[0], of[1][0].value, width)
         if kind in _BITWISE:
             return tuple(
                 piece
                 for low, part in self._parts(index)
-                for piece in self._operation(kind, part, tuple(self._part(v, low, part) for v in of))
+                for piece in self._operation(kind, part, tuple(part_of(v, low, part) for v in of))
             )
         if kind in _REDUCED and width_of(of[0]) > WORD:
-            parts = [(self._operation(kind, 1, (self._part(of[0], low, p),))) for low, p in self._parts(cell.args[0])]
+            parts = [(self._operation(kind, 1, (part_of(of[0], low, p),))) for low, p in self._parts(cell.args[0])]
             return self._joined({"redand": "and", "redor": "or", "redxor": "xor"}[kind], parts)
         if kind in _COMPARED and width_of(of[0]) > WORD:
             parts = [
-                self._operation(kind, 1, tuple(self._part(v, low, p) for v in of))
-                for low, p in self._parts(cell.args[0])
+                self._operation(kind, 1, tuple(part_of(v, low, p) for v in of)) for low, p in self._parts(cell.args[0])
             ]
             return self._joined("and" if kind == "eq" else "or", parts)
         if max(width, *(width_of(v) for v in of)) > WORD:
@@ -389,7 +388,7 @@ class _Maker:
         return Piece(len(self._words) - 1, 0, part)
 
     def _operation(self, kind: str, width: int, args: tuple[Value, ...]) -> Value:
-        args = tuple(self._merge(arg) for arg in args)
+        args = tuple(_merged(arg) for arg in args)
         if kind == "ite":
             condition, a, b = args
             if a == b:
@@ -414,13 +413,13 @@ class _Maker:
     def _chosen(self, index: int, of: list[Value]) -> Value:
         pieces: list[Piece] = []
         for low, part in self._parts(index):
-            a, b = (self._part(v, low, part) for v in of[1:])
+            a, b = (part_of(v, low, part) for v in of[1:])
             pieces += self._operation("ite", part, (of[0], a, b))
         return tuple(pieces)
 
     def _read(self, cell: Cell) -> Value:
         base, writes = self._chain(cell.args[0])
-        address = self._merge(self._of(cell.args[1]))
+        address = _merged(self._of(cell.args[1]))
         pieces: list[Piece] = []
         at = 0
         for number in self._columns_of[base]:
@@ -433,9 +432,7 @@ class _Maker:
                     term = self._of(condition)
                     term = self._operation("not", 1, (term,)) if inverted else term
                     same = self._operation("and", 1, (same, term))
-                value = self._operation(
-                    "ite", column.width, (same, self._part(self._of(data), at, column.width), value)
-                )
+                value = self._operation("ite", column.width, (same, part_of(self._of(data), at, column.width), value))
             pieces += value
             at += column.width
         return tuple(pieces)
@@ -491,7 +488,7 @@ class _Maker:
             column = self._columns[number]
             for conditions, address, data in writes:
                 when = tuple((self._of(condition), inverted) for condition, inverted in conditions)
-                column.writes.append(Write(when, self._of(address), self._part(self._of(data), at, column.width)))
+                column.writes.append(Write(when, self._of(address), part_of(self._of(data), at, column.width)))
             at += column.width
 
     def _chain(self, cell: int) -> tuple[int, tuple["_Written", ...]]:
@@ -520,40 +517,6 @@ class _Maker:
         assert value is not None
         return value
 
-    def _part(self, value: Value, low: int, width: int) -> Value:
-        """Some bits of a value."""
-        found: list[Piece] = []
-        ends = [0]
-        for piece in value:
-            ends.append(ends[-1] + piece.width)
-        at = bisect_right(ends, low) - 1
-        while width:
-            piece, inside = value[at], low - ends[at]
-            take = min(piece.width - inside, width)
-            found.append(
-                Piece(piece.word, piece.low + inside, take)
-                if piece.word >= 0
-                else Piece(-1, 0, take, piece.value >> inside & (1 << take) - 1)
-            )
-            low, width, at = low + take, width - take, at + 1
-        return self._merge(found)
-
-    @staticmethod
-    def _merge(value: Iterable[Piece]) -> Value:
-        """A value with pieces joined that are neighbours in a word, or constants."""
-        found: list[Piece] = []
-        for piece in value:
-            if not piece.width:
-                continue
-            last = found[-1] if found else None
-            if last is not None and last.word == piece.word < 0:
-                found[-1] = Piece(-1, 0, last.width + piece.width, last.value | piece.value << last.width)
-            elif last is not None and last.word == piece.word and last.low + last.width == piece.low:
-                found[-1] = Piece(last.word, last.low, last.width + piece.width)
-            else:
-                found.append(piece)
-        return tuple(found)
-
     def _name(self, cell: int) -> str:
         return self._netlist.cells[cell].name or self._names.get(cell, f"cell {cell}")
 
@@ -564,6 +527,39 @@ class _Written(NamedTuple):
     conditions: tuple[tuple[int, bool], ...]
     address: int
     data: int
+
+
+def part_of(value: Value, low: int, width: int) -> Value:
+    """Some bits of a value, `width` of them from `low` on."""
+    found: list[Piece] = []
+    ends = list(accumulate((piece.width for piece in value), initial=0))
+    at = bisect_right(ends, low) - 1
+    while width:
+        piece, inside = value[at], low - ends[at]
+        take = min(piece.width - inside, width)
+        found.append(
+            Piece(piece.word, piece.low + inside, take)
+            if piece.word >= 0
+            else Piece(-1, 0, take, piece.value >> inside & (1 << take) - 1)
+        )
+        low, width, at = low + take, width - take, at + 1
+    return _merged(found)
+
+
+def _merged(value: Iterable[Piece]) -> Value:
+    """A value with pieces joined that are neighbours in a word, or constants."""
+    found: list[Piece] = []
+    for piece in value:
+        if not piece.width:
+            continue
+        last = found[-1] if found else None
+        if last is not None and last.word == piece.word < 0:
+            found[-1] = Piece(-1, 0, last.width + piece.width, last.value | piece.value << last.width)
+        elif last is not None and last.word == piece.word and last.low + last.width == piece.low:
+            found[-1] = Piece(last.word, last.low, last.width + piece.width)
+        else:
+            found.append(piece)
+    return tuple(found)
 
 
 def width_of(value: Value) -> int:
@@ -592,11 +588,11 @@ def _identity(kind: str, width: int, a: Value, b: Value) -> Value | None:
     return b if kind != "xor" and constant in (0, ones) else None
 
 
-def _shifted(kind: str, value: Value, by: int, width: int, maker: _Maker) -> Value:
+def _shifted(kind: str, value: Value, by: int, width: int) -> Value:
     """A value shifted by a constant."""
     by = min(by, width)
     if kind == "sll":
-        kept = maker._part(value, 0, width - by) if by < width else ()
+        kept = part_of(value, 0, width - by) if by < width else ()
         return (Piece(-1, 0, by), *kept)
-    kept = maker._part(value, by, width - by) if by < width else ()
+    kept = part_of(value, by, width - by) if by < width else ()
     return (*kept, Piece(-1, 0, by))
