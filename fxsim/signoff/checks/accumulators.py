@@ -18,6 +18,7 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     NotTaken,
@@ -25,6 +26,7 @@ from fxsim.operators import (
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -97,6 +99,24 @@ class _One:
     low = high = 1
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """Least and greatest value of a factor that is no tensor."""
+
+    low: int
+    high: int
+
+
+def _products(x: Number, r: Number) -> tuple[int, int]:
+    found = [a * b for a in (x.low, x.high) for b in (r.low, r.high)]
+    return min(found), max(found)
+
+
+def _table(op: Position, channel: int) -> tuple[int, int]:
+    column = op.table[:, channel].tolist()
+    return min(column), max(column)
+
+
 def _multiply_add(op: MultiplyAdd, channel: int, x: Number) -> Sequence[Term]:
     return [(int(op.weight[channel]), x), (int(op.bias[channel]), _One())]
 
@@ -138,6 +158,8 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         SumPool: _window,
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
+        Matmul: lambda op, _channel, x, r: op.terms * [(1, _Ends(*_products(x, r)))],
+        Position: lambda op, channel, x: [(1, x), (1, _Ends(*_table(op, channel)))],
         Rescale: _rescale,
         Pad: _NO_SUM,
     },
