@@ -86,7 +86,8 @@ def command(engine: bool, model: Path | None, as_json: bool) -> None:
 
     'acc bits' gives, for each layer that sums, the bits its widest channel needs for any input, proven from the
     weights, and the bits it has. MACs are those of linears and convolutions for one image; multiplications in
-    affines count apart. Bytes of an operator that an earlier node has too are 'shared'. MODEL may be left out with --engine alone.
+    affines count apart. Bytes of an operator that an earlier node has too are 'shared'. MODEL may be left out
+    with --engine alone.
     """
     if engine or model is None:
         _show_engine(model, as_json)

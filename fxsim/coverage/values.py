@@ -289,7 +289,8 @@ def _sum_pool(at: _At) -> Values | None:
 def _matmul(at: _At) -> Values | None:
     """Everything between the least and the greatest sum of products of any two values."""
     op = at.op
-    ends = [[int(end) for own in by_channel(known, 1) for end in (own[0], own[-1])] for known in at.values]
+    sets = [np.concatenate(by_channel(known, 1)) for known in at.values]
+    ends = [(int(own.min()), int(own.max())) for own in sets]
     products = [a * b for a in ends[0] for b in ends[1]]
     every = range(op.terms * min(products), op.terms * max(products) + 1)
     return _made(at.result.number, [[every]] * at.result.shape[-1])

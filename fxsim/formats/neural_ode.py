@@ -72,7 +72,9 @@ def import_neural_ode(path: Path) -> Model:
         graph = build_neural_ode(arrays, settings["exponents"], settings["steps"], settings["heads"])
     except ModelError as error:
         raise FileError(f"{path}: {error}") from None
-    parameters = {name: array for name, array in arrays.items() if "/" in name or name in ("pos", "fc_weight", "fc_bias")}
+    parameters = {
+        name: array for name, array in arrays.items() if "/" in name or name in ("pos", "fc_weight", "fc_bias")
+    }
     source = f"Neural ODE with attention, arrays {short(path.resolve().name)}"
     return Model(graph, "neural-ode", {"source": source, "sha256 of parameters": archive_sha256(parameters)})
 
@@ -96,7 +98,15 @@ def _settings(path: Path, text: str) -> dict[str, Any]:
 
 def _check(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """FileError where an array is missing, unknown, or not of the type and shape that the others make it have."""
-    dimensions = {"stem/weight": 4, "d1/weight": 4, "p1/weight": 4, "down/weight": 4, "pos": 3, "images": 3, "fc_weight": 2}
+    dimensions = {
+        "stem/weight": 4,
+        "d1/weight": 4,
+        "p1/weight": 4,
+        "down/weight": 4,
+        "pos": 3,
+        "images": 3,
+        "fc_weight": 2,
+    }
     for name, count in dimensions.items():
         if name not in arrays:
             raise FileError(f"{path}: array '{name}' is missing")
@@ -120,7 +130,11 @@ def _check(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         outputs = shapes[name][0]
         expected[f"{name}/weight"] = ("|i1", shapes[name])
         expected |= {f"{name}/bias": ("|i1", (outputs,)), f"{name}/shift": ("|u1", (outputs,))}
-    computed = {"labels": ("<i8", (pictures,)), "pool": ("|i1", (pictures, channels)), "scores": ("<i4", (pictures, classes))}
+    computed = {
+        "labels": ("<i8", (pictures,)),
+        "pool": ("|i1", (pictures, channels)),
+        "scores": ("<i4", (pictures, classes)),
+    }
     expected |= {name: entry for name, entry in computed.items() if name in arrays}
     if fault := archive_fault(arrays, expected):
         raise FileError(f"{path}: is no such Neural ODE: {fault}")
@@ -151,11 +165,16 @@ def build_neural_ode(
     score = _shift("the scores of attention", e["qk.q"] + e["kk.q"] - e["qs"])
     value = _shift("the values of attention", e["qs"] + e["vv.q"] + log2[1] - e["qo"])
     mean = _shift("the pool", log2[1] - (e["qp"] - e["qx2"]))
-    convs = {name: _conv(arrays[f"{name}/weight"], 2 if name == "down" else 1, name in ("d1", "d1s", "d2")) for name in _LAYERS}
+    convs = {
+        name: _conv(arrays[f"{name}/weight"], 2 if name == "down" else 1, name in ("d1", "d1s", "d2"))
+        for name in _LAYERS
+    }
     if convs["d1s"] == convs["d1"]:
         convs["d1s"] = convs["d1"]
     ends = {
-        name: _finisher(arrays[f"{name}/shift"], arrays[f"{name}/bias"], _UINT7 if name in ("stem", "p1", "down") else INT8)
+        name: _finisher(
+            arrays[f"{name}/shift"], arrays[f"{name}/bias"], _UINT7 if name in ("stem", "p1", "down") else INT8
+        )
         for name in _LAYERS
     }
 

@@ -14,12 +14,12 @@ def repeat(name: str, part: Iterable[Node], steps: int, source: str, first: int 
     """The nodes of a part computed `steps` times, each step of what the one before gave, the first of `source`.
 
     The part's nodes read `INPUT`, which is what the step takes, and each other; the last one is what the step gives.
-    Node N of step i, counted from `first`, is called `{name}.step{i}.{N}`, and is a tap like any other. All steps have the
-    same operators, not copies: model files, exports and engines hold their arrays once (`Graph.owners`). The graph that
-    the nodes are put into checks all else, each step by the formats that reach it.
+    Node N of step i, counted from `first`, is called `{name}.step{i}.{N}`, and is a tap like any other. All steps have
+    the same operators, not copies: model files, exports and engines hold their arrays once (`Graph.owners`). The graph
+    that the nodes are put into checks all else, each step by the formats that reach it.
 
-    ModelError where `steps` is not 1 to `STEPS_MAX`, `first` not 0 to that, the part is empty, a name is there twice, or a node reads what is
-    neither of the part nor its input.
+    ModelError where `steps` is not 1 to `STEPS_MAX`, `first` not 0 to that, the part is empty, a name is there twice,
+    or a node reads what is neither of the part nor its input.
     """
     count = integer(steps, f"repeat '{name}' steps")
     if not 1 <= count <= STEPS_MAX:
@@ -33,7 +33,9 @@ def repeat(name: str, part: Iterable[Node], steps: int, source: str, first: int 
     for node in nodes:
         for read in node.inputs:
             if read not in known:
-                raise ModelError(f"repeat '{name}': node '{node.name}' reads '{read}', which no node before it computes")
+                raise ModelError(
+                    f"repeat '{name}': node '{node.name}' reads '{read}', which no node before it computes"
+                )
         if node.name in known:
             raise ModelError(f"repeat '{name}': node name '{node.name}' is taken twice")
         known.add(node.name)

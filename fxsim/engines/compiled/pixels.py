@@ -43,7 +43,17 @@ from fxsim.engines.compiled.codes import (
 from fxsim.engines.compiled.kernel import fence, now_ns
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
-from fxsim.engines.compiled.places import argmax, concat, encode, flatten, matmul, ordered_linear, pad, position, sum_pool
+from fxsim.engines.compiled.places import (
+    argmax,
+    concat,
+    encode,
+    flatten,
+    matmul,
+    ordered_linear,
+    pad,
+    position,
+    sum_pool,
+)
 from fxsim.engines.compiled.pointwise import pointwise
 from fxsim.engines.compiled.windows import convolve, max_pool
 from fxsim.jit import njit

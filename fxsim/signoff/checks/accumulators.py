@@ -1,6 +1,7 @@
 """Kind `accumulators`: the proven bounds against the stated widths, and against sums of inputs made to reach them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import Details, Figure
 
-Term = tuple[int, "Number | _One"]
+Term = tuple[int, "Number | _One | _Ends"]
 """One addend: a factor, and the format of the value that it multiplies."""
 
 
