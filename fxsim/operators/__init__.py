@@ -30,7 +30,7 @@ FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
     Rescale, Pad, Matmul, Position,
 )  # fmt: skip
-"""Operators on wider feature maps, of networks of few bits, scales, attention: most rooms refuse all, for one reason."""
+"""Operators on wider feature maps, of few bits, scales, attention: most rooms refuse all, for one reason."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
