@@ -14,6 +14,7 @@ import click
 
 from benchmarks.described import described
 from benchmarks.explain import explain
+from benchmarks.linears import linears
 from benchmarks.proofs import proofs
 from benchmarks.resets import resets
 from fxsim.cli.console import json_option, plain, print_json, print_table, progress, say
@@ -166,6 +167,7 @@ def accuracy(
 benchmarks.add_command(described)
 # They take minutes, and an hour: only when they are asked for.
 benchmarks.add_command(explain)
+benchmarks.add_command(linears)
 benchmarks.add_command(proofs)
 benchmarks.add_command(resets)
 

@@ -69,8 +69,8 @@ _STICKY = (
     "wire sticky = |(acc & ((shift == 8'd0) ? {ACC_W{1'b0}} :"
     " (({{(ACC_W - 1) {1'b0}}, 1'b1} << (shift - 8'd1)) - 1'b1)));",
 )
-_POOL_HALF = "{7'd0, sum[TOKEN_W-1]}"
-_START = "(TABLE_RULE == CLAMP && in_last_segment) ? LAST_SEGMENT : point"
+_POOL_HALF = "{7'd0, total[TOKEN_W-1]}"
+_START = "(TABLE_RULE == CLAMP && in_last_segment[n]) ? LAST_SEGMENT : own"
 _TFLITE = (
     REQUANTISE,
     "wire signed [47:0] tf_sum = $signed({{(48 - ACC_W) {acc[ACC_W-1]}}, acc})"
@@ -93,16 +93,19 @@ _AWAY = (
 
 _AT_ONCE = (
     (
-        "wire [9:0] shifted;\n  shift_clip #(\n      .ACC_W(ACC_W)\n  ) shift_sum (\n"
-        "      .acc(sum),\n      .shift(shift_reg),\n      .y(shifted)\n  );",
-        "wire [9:0] shifted;\n  assign shifted[9:8] = 2'd0;\n"
-        "  requantise #(\n      .ACC_W(ACC_W)\n  ) requantise_sum (\n"
-        "      .acc(sum),\n      .shift(shift_reg),\n      .bias(bias_reg),\n      .y(shifted[7:0])\n  );",
+        "      shift_clip #(\n          .ACC_W(SUM_W)\n      ) shift_sum (\n"
+        "          .acc(sum[SUM_W*n+:SUM_W]),\n          .shift(shift_reg[8*n+:8]),\n"
+        "          .y(shifted[10*n+:10])\n      );",
+        "      assign shifted[10*n+8+:2] = 2'd0;\n"
+        "      requantise #(\n          .ACC_W(SUM_W)\n      ) requantise_sum (\n"
+        "          .acc(sum[SUM_W*n+:SUM_W]),\n          .shift(shift_reg[8*n+:8]),\n"
+        "          .bias(bias_reg[8*n+:8]),\n          .y(shifted[10*n+:8])\n      );",
     ),
     (
-        "  requantise #(\n      .ACC_W(10)\n  ) requantise_shifted (\n      .acc(shifted_reg),\n"
-        "      .shift(8'd1),\n      .bias(shifted_bias_reg),\n      .y(y)\n  );",
-        "  assign y = shifted_reg[7:0];",
+        "      requantise #(\n          .ACC_W(10)\n      ) requantise_shifted (\n"
+        "          .acc(shifted_reg[10*n+:10]),\n          .shift(8'd1),\n"
+        "          .bias(shifted_bias_reg[8*n+:8]),\n          .y(y[8*n+:8])\n      );",
+        "      assign y[8*n+:8] = shifted_reg[10*n+:8];",
     ),
 )
 """What makes `linear` requantise its sums in the first of its two stages, by `requantise` alone.
@@ -205,7 +208,7 @@ def _faults() -> Iterator[RtlFault]:
     yield RtlFault(
         "lut_no_interpolation",
         "the segment's start",
-        ((TABLE, "start_reg + step_reg[8:1] + {7'd0, step_reg[0]}", "start_reg"),),
+        ((TABLE, "start_reg[8*n+:8] + own_step[8:1] + {7'd0, own_step[0]}", "start_reg[8*n+:8]"),),
     )
     yield RtlFault(
         "lut_fraction_signed", "the fraction's first bit is a sign",
@@ -213,20 +216,20 @@ def _faults() -> Iterator[RtlFault]:
     )  # fmt: skip
     yield _table(
         "lut_fraction_width", "one bit of the fraction",
-        ("index[FRAC_W-1:0]", "{index[FRAC_W-1], {(FRAC_W - 1) {1'b0}}}"),
+        ("index[8*n+:FRAC_W]", "{index[8*n+FRAC_W-1], {(FRAC_W - 1) {1'b0}}}"),
     )  # fmt: skip
-    yield _table("lut_segment_plus_one", "one on", (_START, "(point >= LAST_SEGMENT) ? LAST_SEGMENT : point + 1'b1"))
-    yield _table("lut_segment_minus_one", "one back", (_START, "(point == {POINT_W{1'b0}}) ? point : point - 1'b1"))
-    same = "TABLE_RULE == HOLD && in_last_segment"
-    yield _table("lut_edge_hold", "hold for clamp", (_START, "point"), (same, "in_last_segment"))
-    yield _table("lut_overrun", "no rule of the last segment", (_START, "point"))
+    yield _table("lut_segment_plus_one", "one on", (_START, "(own >= LAST_SEGMENT) ? LAST_SEGMENT : own + 1'b1"))
+    yield _table("lut_segment_minus_one", "one back", (_START, "(own == {POINT_W{1'b0}}) ? own : own - 1'b1"))
+    same = "TABLE_RULE == HOLD && in_last_segment[n]"
+    yield _table("lut_edge_hold", "hold for clamp", (_START, "own"), (same, "in_last_segment[n]"))
+    yield _table("lut_overrun", "no rule of the last segment", (_START, "own"))
     yield _table(
-        "lut_edge_endpoint", "a point behind the last", (_START, "point"),
-        ("points[end_address]", "in_last_segment ? 8'd77 : points[end_address]"),
+        "lut_edge_endpoint", "a point behind the last", (_START, "own"),
+        ("points[end_address[", "in_last_segment[n] ? 8'd77 : points[end_address["),
     )  # fmt: skip
-    index = "{!s_axis_tdata[7], s_axis_tdata[6:0]}"
-    yield _table("lut_index_offset", "no 128 added", (index, "s_axis_tdata"))
-    yield _table("lut_index_offset", "127 added", (index, "{!s_axis_tdata[7], s_axis_tdata[6:0]} - 8'd1"))
+    index = "{!s_axis_tdata[8*n+7], s_axis_tdata[8*n+:7]}"
+    yield _table("lut_index_offset", "no 128 added", (index, "s_axis_tdata[8*n+:8]"))
+    yield _table("lut_index_offset", "127 added", (index, f"{index} - 8'd1"))
     limited = "fits ? sum[7:0] : {negative, {7{!negative}}}"
     total = "{x[7], x} + {r[7], r}"
     yield RtlFault("add_unsaturated_wrap", "no saturation", ((ADD, limited, "sum[7:0]"),))
@@ -236,15 +239,15 @@ def _faults() -> Iterator[RtlFault]:
     )  # fmt: skip
     yield RtlFault("residual_dropped", "the residual left out", ((ADD, total, "{x[7], x}"),))
     yield RtlFault("residual_dropped", "the main path left out", ((ADD, total, "{r[7], r}"),))
-    average = f"sum[SUM_W-1:TOKEN_W] + {_POOL_HALF}"
-    yield RtlFault("rounding_floor", "the rounding bit of an average", ((POOL, average, "sum[SUM_W-1:TOKEN_W]"),))
+    average = f"total[SUM_W-1:TOKEN_W] + {_POOL_HALF}"
+    yield RtlFault("rounding_floor", "the rounding bit of an average", ((POOL, average, "total[SUM_W-1:TOKEN_W]"),))
     yield RtlFault(
         "shift_plus_one", "of an average",
-        ((POOL, average, "{sum[SUM_W-1], sum[SUM_W-1:TOKEN_W+1]} + {7'd0, sum[TOKEN_W]}"),),
+        ((POOL, average, "{total[SUM_W-1], total[SUM_W-1:TOKEN_W+1]} + {7'd0, total[TOKEN_W]}"),),
     )  # fmt: skip
     yield RtlFault(
         "accumulator_width", "an average's sum kept to 9 bits",
-        ((POOL, average, "{{(SUM_W - 9) {sum[8]}}, sum[8:TOKEN_W]} + {7'd0, sum[TOKEN_W-1]}"),),
+        ((POOL, average, "{{(SUM_W - 9) {total[8]}}, total[8:TOKEN_W]} + {7'd0, total[TOKEN_W-1]}"),),
     )  # fmt: skip
     change = ("stream/add.v", "free && both", "free && both && y != 8'd13")
     yield RtlFault("stale_value", "a register that one value does not load", (change,))

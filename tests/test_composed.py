@@ -18,7 +18,7 @@ from fxsim.cosim.four_state import four_state
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.composed import compose, make_plan
 from fxsim.devices.composed.blocks import blocks
-from fxsim.errors import FxsimError, ModelError
+from fxsim.errors import FxsimError, ModelError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Relu, Threshold
@@ -123,6 +123,13 @@ def test_streams_have_the_fewest_lanes_that_keep_the_interval() -> None:
         make_plan(network(), 323)
 
 
+def test_an_interval_of_nothing_is_refused() -> None:
+    """By the name of its option."""
+    settings = DEVICES["composed"].settings
+    with pytest.raises(StimulusError, match="the most cycles between images, --interval, is 0 cycles, expected 1 to"):
+        make_settings("composed", settings, {"interval": 0})
+
+
 def conv(channels: int, outputs: int, groups: int = 1) -> Conv:
     """A convolution of single pixels."""
     weight = np.ones((outputs, 1, 1, channels // groups), np.int8)
@@ -135,7 +142,8 @@ ONE_STEP = Threshold(TWO[:, :1], np.ones(2, np.uint8), np.zeros(2, np.int8))
 REFUSED: dict[str, tuple[list[Node], str]] = {
     "relu": (
         [Node("conv", conv(2, 2), ("input",)), Node("relu", Relu(), ("conv",))],
-        "the composed accelerator does not take the operator 'relu', because it has no module of it",
+        "node 'relu': the composed accelerator does not take the operator 'relu', because it has no module of it; "
+        "it takes add, conv, flatten, linear, lut, max_pool, threshold",
     ),
     "flatten": (
         [Node("flat", Flatten((2, 0, 1)), ("input",))],

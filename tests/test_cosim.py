@@ -260,7 +260,7 @@ FAULTS: dict[str, tuple[str, list[tuple[str, str, str]], Callable[[pytest.Monkey
     ),
     "neighbouring lanes swapped": ("embed", [("dot_product.v", "w[8*k+:8]", "w[8*(k^1)+:8]")], _swapped_lanes),
     "affine without its bias": (
-        "blocks.0.token_mixer.res_affine", [("affine.v", ".b(bias_reg)", ".b(8'd0)")], _no_affine_bias
+        "blocks.0.token_mixer.res_affine", [("affine.v", ".b(bias_reg[8*n+:8])", ".b(8'd0)")], _no_affine_bias
     ),
     "two taps swapped": (
         "blocks.0.token_mixer.res_affine",
@@ -282,8 +282,8 @@ FAULTS: dict[str, tuple[str, list[tuple[str, str, str]], Callable[[pytest.Monkey
     "wrong edge rule": (
         "blocks.0.mlp.psa_1",
         [
-            ("activation_table.v", "TABLE_RULE == CLAMP && in_last_segment", "1'b0"),
-            ("activation_table.v", "TABLE_RULE == HOLD && in_last_segment", "in_last_segment"),
+            ("activation_table.v", "TABLE_RULE == CLAMP && in_last_segment[n]", "1'b0"),
+            ("activation_table.v", "TABLE_RULE == HOLD && in_last_segment[n]", "in_last_segment[n]"),
         ],
         _holds,
     ),
@@ -365,7 +365,7 @@ def test_an_edit_of_the_verilog_is_never_missed(tmp_path: Path) -> None:
     good = compare(rtl=rtl)
     assert good.passed
     text = (rtl / "stream" / "affine.v").read_text(encoding="utf-8")
-    (rtl / "stream" / "affine.v").write_text(text.replace(".b(bias_reg)", ".b(8'd0)"), encoding="utf-8")
+    (rtl / "stream" / "affine.v").write_text(text.replace(".b(bias_reg[8*n+:8])", ".b(8'd0)"), encoding="utf-8")
     bad = compare(rtl=rtl)
     assert not bad.passed
     assert bad.build_key != good.build_key
@@ -615,7 +615,7 @@ def test_aimed_resets_fall_in_every_phase_of_an_image() -> None:
 
 def test_another_number_of_moments_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a harness that counts others than are named, no name can be believed."""
-    monkeypatch.setattr("fxsim.devices.stream.device.name_moments", lambda _layout: ("reset: between images",))
+    monkeypatch.setattr("fxsim.devices.stream.device.name_moments", lambda _layout, _lanes: ("reset: between images",))
     with pytest.raises(ToolError, match=r"the simulator counted \d+ moments, expected 1"):
         compare()
 
@@ -837,7 +837,9 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
     """Verilog that does not compile gives Verilator's own first error and a log that holds it."""
     monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
     rtl = edited_rtl(
-        tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg"), ("add.v", "wire both =", "wire both =")
+        tmp_path,
+        ("relu.v", "reg [8*LANES-1:0] y_reg;", "reg [8*LANES-1:0] y_reg"),
+        ("add.v", "wire both =", "wire both ="),
     )
     text = (rtl / "stream" / "add.v").read_text(encoding="utf-8")
     (rtl / "stream" / "add.v").write_text(text.replace("wire both =", "wire both == "), encoding="utf-8")
@@ -852,7 +854,7 @@ def test_verilog_errors_are_shown_with_their_place(tmp_path: Path, monkeypatch: 
 def _harness_command(executable: Path, layout: StreamLayout, **changes: object) -> list[str]:
     """The harness on one image, comparing no tap, but for the changes."""
     arguments: dict[str, object] = {
-        "images": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
+        "images": 1, "beat": 1, "input_size": 16, "output_size": 3, "compared": "0" * 14,
         "tap_sizes": ",".join(str(layout.size(tap)) for tap in MODEL.graph.taps),
         "input_stall": "0,0,0", "output_stall": "0,0,0", "ready_waits": 0, "gap": 0, "resets": 0, "reset_seed": 0,
         "reset_reach": 1, "reset_delays": 1, "power_on_seed": 1, "inside_max": 9, "watchdog": 1000, "drain": 10,
@@ -1360,7 +1362,7 @@ def test_damaged_list_of_the_library_is_made_anew(content: bytes, builds: Cache)
 
 def test_includes_by_other_paths_and_suffixes_are_part_of_the_build(tmp_path: Path) -> None:
     """A file of the folder that is included by a path and under any suffix is built with, and an edit of it is seen."""
-    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(`BIAS)"))
+    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg[8*n+:8])", ".b(`BIAS)"))
     path = verilog_file(rtl, "affine.v")
     path.write_text('`include "settings/all.inc"\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
     (rtl / "settings" / "more").mkdir(parents=True)
@@ -1530,7 +1532,7 @@ def test_objects_of_a_build_are_used_by_a_real_one(tmp_path: Path, monkeypatch: 
     assert compare(images=(0, 1)).passed
     (stored,) = (tmp_path / "cache" / "verilator").glob("harness/*/harness.o")
     stamp = stored.stat().st_mtime_ns
-    edited = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(8'd0)"))
+    edited = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg[8*n+:8])", ".b(8'd0)"))
     result = compare(rtl=edited, images=(0, 1))
     assert not result.passed
     log = (tmp_path / "cache" / "verilator" / result.build_key / "build.log").read_text()
@@ -1655,7 +1657,7 @@ def test_command_fails_names_the_place_and_how_to_see_it_again(files: list[str],
 
     The kept folder repeats it too, with nothing else at hand.
     """
-    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg)", ".b(8'd0)"))
+    rtl = edited_rtl(tmp_path, ("affine.v", ".b(bias_reg[8*n+:8])", ".b(8'd0)"))
     failed = fxsim("cosim", *files, "--rtl", "rtl", "--images", "2:12", "--keep", "kept", "--json")
     assert failed.returncode == 1
     first = json.loads(failed.stdout)["first_mismatch"]

@@ -366,7 +366,7 @@ def test_jobs_of_one_image(stub: Path) -> None:
         ({"accel": "gpu"}, StimulusError, "no accelerator 'gpu'; there are: stream, simd, composed, described"),
         ({"read_latency": 0}, StimulusError, "read latency is 0 cycles, expected 1 to 1000000"),
         ({"batch": 0}, StimulusError, "batch is 0 images, expected 1 to"),
-        ({"accel": "stream", "batch": 2}, StimulusError, "'stream' has no setting 'batch'; it has none"),
+        ({"accel": "stream", "batch": 2}, StimulusError, "'stream' has no setting 'batch'; it has: beat, packed"),
         ({"accel": "stream", "keep": True}, StimulusError, "'stream' has no setting 'keep'"),
         ({"accel": "stream", "read_latency": 64}, StimulusError, "'stream' has no setting 'read_latency'"),
         ({"speed": 9}, StimulusError, "'simd' has no setting 'speed'; it has: read_latency, batch, keep"),

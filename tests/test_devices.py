@@ -20,6 +20,7 @@ from fxsim.cosim import cosim
 from fxsim.cosim.replay import keep, replay_command
 from fxsim.devices import DEVICES, Device, Figures, Setting, Settings, make_settings, option_words, options_of, registry
 from fxsim.devices.stream.device import FittedStream
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import FileError, FxsimError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -58,7 +59,7 @@ class FittedToy(FittedStream):
     """The streaming accelerator under another name, fed with pauses."""
 
     def __init__(self, model: Model, settings: ToySettings) -> None:
-        super().__init__(model, settings)
+        super().__init__(model, StreamSettings())
         self.settings = settings
 
     def pinned(self, images: int) -> ToySettings:  # noqa: ARG002  # nothing is left open

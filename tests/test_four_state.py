@@ -13,8 +13,11 @@ from fxsim.cli.cosim import command
 from fxsim.cli.diff import command as explain
 from fxsim.contract import TableRule
 from fxsim.cosim.four_state import FourStateResult, four_state
+from fxsim.devices import option_words
+from fxsim.devices.stream.nodes import write_nodes
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.engines import run as run_engine
-from fxsim.errors import StimulusError, ToolError
+from fxsim.errors import ModelError, StimulusError, ToolError
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import save
 from fxsim.graph import Model
@@ -222,7 +225,7 @@ def test_memory_without_contents_is_refused(tmp_path: Path) -> None:
 def test_verilog_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
     """Icarus's own first error is shown."""
     with pytest.raises(ToolError, match=r"Icarus Verilog failed: .*relu\.v:\d+: "):
-        of(edited_rtl(tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg")))
+        of(edited_rtl(tmp_path, ("relu.v", "reg [8*LANES-1:0] y_reg;", "reg [8*LANES-1:0] y_reg")))
 
 
 def test_design_that_ends_the_simulation_is_an_error(tmp_path: Path) -> None:
@@ -230,7 +233,12 @@ def test_design_that_ends_the_simulation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="ended too early"):
         of(
             edited_rtl(
-                tmp_path, ("relu.v", "reg [7:0] y_reg;", "reg [7:0] y_reg; always @(posedge clk) if (!rst) $finish;")
+                tmp_path,
+                (
+                    "relu.v",
+                    "reg [8*LANES-1:0] y_reg;",
+                    "reg [8*LANES-1:0] y_reg; always @(posedge clk) if (!rst) $finish;",
+                ),
             )
         )
 
@@ -303,6 +311,54 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (refused.exit_code, f"{option[0]} cannot be had with --four-state" in refused.output) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (ResMLPConfig(2, 4, 6, 4, 1, 2, 8, TableRule.CLAMP), {"beat": 2}),
+        (ResMLPConfig(4, 4, 8, 4, 1, 4), {"beat": 4, "packed": True}),
+    ],
+    ids=["two", "four packed"],
+)
+def test_several_values_a_beat(config: ResMLPConfig, settings: dict[str, object], tmp_path: Path) -> None:
+    """Two or four values a beat come known and equal; a fault of one lane is found in that lane alone."""
+    model = random_model(config)
+    x = np.random.default_rng(SEED).integers(-128, 128, (IMAGES, config.tokens, config.values)).astype(np.int8)
+    result = four_state(model, x, engine="reference", settings=settings)
+    assert (result.passed, result.reason, result.settings) == (True, None, settings)
+    scores = next(tap for tap in result.runs[0].taps if tap.tap == "m_axis")
+    assert scores.compared == IMAGES * config.classes
+    lanes = int(str(settings["beat"]))
+    edit = ("affine.v", ".b(bias_reg[8*n+:8])", f".b(n == {lanes - 1} ? ~bias_reg[8*n+:8] : bias_reg[8*n+:8])")
+    wrong = four_state(model, x, engine="reference", settings=settings, rtl=edited_rtl(tmp_path, edit), stalls=(0,))
+    found = {tap.tap: tap for tap in wrong.runs[0].taps}["blocks.0.token_mixer.res_affine"]
+    assert found.first is not None
+    assert found.first.index["channel"] % lanes == lanes - 1
+
+
+def test_a_design_is_named_where_it_is_not_the_default() -> None:
+    """Commands that repeat a run state lanes and packed products; nothing where a beat has one value."""
+    assert option_words(StreamSettings()) == []
+    assert option_words(StreamSettings(beat=4, packed=True)) == ["--beat", "4", "--packed"]
+
+
+def test_lanes_that_do_not_fit_are_refused() -> None:
+    """A number of lanes that there is not, packed products of one lane, and dimensions that are no multiples."""
+    for settings, kind, said in (
+        ({"beat": 3}, StimulusError, "beat is 3 values, expected 1, 2 or 4"),
+        ({"beat": 8}, StimulusError, "beat is 8 values, expected 1 to 4"),
+        ({"packed": True}, StimulusError, "packed products are of two values a beat"),
+        (
+            {"beat": 2},
+            ModelError,
+            "with 2 values a beat all dimensions are multiples of it, model 'small' has 3 values",
+        ),
+    ):
+        with pytest.raises(kind, match=said):
+            four_state(RELU, X, settings=settings)
+    with pytest.raises(StimulusError, match="are described alone with beat 1, not with 2"):
+        write_nodes(RELU, StreamSettings(beat=2), None, Path("nodes"))
+
+
 def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check of kind `four-state` passes, records the hash of its Verilog, and fails with the simulator's reason."""
     save(RELU, tmp_path / "m.safetensors")
@@ -315,7 +371,7 @@ def test_sign_off_states_which_verilog_it_saw(tmp_path: Path, monkeypatch: pytes
     assert record.passed, record.checks
     right = read_sources(rtl_dir()).sha256
     assert record.hashes["rtl"] == right
-    edit = ("affine.v", ".b(bias_reg)", ".b(8'bx)")
+    edit = ("affine.v", ".b(bias_reg[8*n+:8])", ".b(8'bx)")
     wrong = edited_rtl(tmp_path, edit)
     monkeypatch.setattr("fxsim.simulate.build.rtl_dir", lambda: wrong)
     (check,) = run_plan(load_plan(tmp_path / "plan.toml")).checks

@@ -35,7 +35,7 @@ def test_kit_of_the_streaming_accelerator_finds_a_fault_and_a_wrong_expectation(
     """Right at every tap; RTL with a fault; a register that is X; a wrong expected value; too few of them."""
     write_kit(MODEL, X[:3], tmp_path / "kit")
     assert ran(tmp_path / "kit") == (0, "PASS: 3 images, 900 beats equal")
-    wrong = edited_rtl(tmp_path / "wrong", ("pool.v", "+ {7'd0, sum[TOKEN_W-1]}", ""))
+    wrong = edited_rtl(tmp_path / "wrong", ("pool.v", "+ {7'd0, total[TOKEN_W-1]}", ""))
     status, said = ran(tmp_path / "kit", str(wrong))
     assert status == 1
     assert said.startswith("FAIL: image 0, tap pool, beat 0, lane 0: expected ")

@@ -24,6 +24,7 @@ from fxsim.devices import DEVICES, NodeDesign, Settings
 from fxsim.devices.described.bind import bind
 from fxsim.devices.described.check import check
 from fxsim.devices.stream import write_roms
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.engines import run
 from fxsim.errors import FileError
 from fxsim.families import ResMLPConfig, build_resmlp
@@ -47,7 +48,7 @@ def test_every_node_of_the_streaming_accelerator_has_a_description_that_fits(mod
     (tmp_path / "roms").mkdir()
     roms = {path.name: path.read_bytes() for path in write_roms(model, tmp_path / "roms")}
     (tmp_path / "nodes").mkdir()
-    designs = make(model, Settings(), None, tmp_path / "nodes")
+    designs = make(model, StreamSettings(), None, tmp_path / "nodes")
     assert [design.tap for design in designs] == list(model.graph.taps)
     taken = set()
     for design in designs:
@@ -79,8 +80,8 @@ def test_wrong_modules_of_the_streaming_accelerator_are_all_found_and_no_other(
     monkeypatch.setattr(nodes_module, "DEVICES", {"stream": replace(device, nodes=only(taps, device.nodes))})
     rtl = edited_rtl(
         tmp_path,
-        ("pool.v", "y_reg <= sum[SUM_W-1:TOKEN_W] + {7'd0, sum[TOKEN_W-1]}", "y_reg <= sum[SUM_W-1:TOKEN_W]"),
-        ("activation_table.v", "TABLE_RULE == CLAMP && in_last_segment", "1'b0"),
+        ("pool.v", "total[SUM_W-1:TOKEN_W] + {7'd0, total[TOKEN_W-1]}", "total[SUM_W-1:TOKEN_W]"),
+        ("activation_table.v", "TABLE_RULE == CLAMP && in_last_segment[n]", "1'b0"),
     )
     done: list[tuple[int, int]] = []
     request = CosimRequest(MODEL, X, rtl=rtl, stall="random:1", power_on_seeds=(1,))

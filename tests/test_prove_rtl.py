@@ -23,6 +23,7 @@ from fxsim.contract import TableRule, lookup, stored_points
 from fxsim.devices import DEVICES, Settings
 from fxsim.devices.blocks import Peek
 from fxsim.devices.provable import Provable
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import StimulusError, ToolError
 from fxsim.families import ResMLPConfig
 from fxsim.families.random import generate_model
@@ -31,7 +32,7 @@ from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Linear
 from fxsim.paths import rtl_dir
 from fxsim.prove.again import AGAIN
-from fxsim.prove.blocks import PROVED, REFUTED, prove_block
+from fxsim.prove.blocks import PROVED, REFUTED, UNPROVED, prove_block
 from fxsim.prove.compiled import cones, kernel
 from fxsim.prove.evidence import RECORD, Evidence, recheck
 from fxsim.prove.expected import Functions
@@ -69,7 +70,31 @@ def design_of(module: str, number: int = 0) -> Provable:
     """An instance of a module of the accelerator."""
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
-    return proofs(tiny(), Settings(), module)[number]
+    return proofs(tiny(), StreamSettings(), module)[number]
+
+
+def even() -> Model:
+    """A small model whose dimensions are multiples of four."""
+    images = np.random.default_rng(3).integers(-128, 128, (50, 4, 4)).astype(np.int8)
+    return generate_model("even", ResMLPConfig(4, 4, 4, 4, 1, 4, points=16, rule=TableRule.CLAMP), images, 7)
+
+
+@pytest.mark.parametrize(("module", "lanes"), [("linear", 2), ("transpose", 2), ("add", 2), ("pool", 4), ("affine", 4)])
+def test_modules_of_several_values_a_beat_are_proved(module: str, lanes: int) -> None:
+    """Every value of a module whose beats have two, or are whole rows, in the order of its stream."""
+    found = prove(ProofRequest(even(), module=module, settings={"beat": lanes}))
+    assert found.status == PROVED
+    # All of a tap's values, each once, of every instance.
+    sizes = {"linear": {4 * 4, 4}, "pool": {4}}.get(module, {4 * 4})
+    assert {tap.values for proof in found.proofs for tap in proof.taps} == sizes
+    assert all(tap.proved == tap.values for proof in found.proofs for tap in proof.taps)
+
+
+def test_linears_of_packed_products_are_said_to_be_unproved() -> None:
+    """Nothing is claimed of them: no value is proved, with the reason."""
+    found = prove(ProofRequest(even(), module="linear", settings={"beat": 2, "packed": True}))
+    assert found.status == UNPROVED
+    assert [tap.proved for proof in found.proofs for tap in proof.taps] == [0] * len(found.proofs)
 
 
 def test_a_memory_of_a_word_too_few_is_not_proved(tmp_path: Path) -> None:
@@ -99,11 +124,11 @@ def test_the_accelerator_is_proved_for_all_images() -> None:
     [
         ("lib/requantise.v", "quotient_extended + rounding_bit", "quotient_extended", "embed", "it gives"),
         ("lib/saturating_add.v", "negative == sum[SUM_W-2]", "1'b1", "blocks.0.token_mixer.add", "where the model"),
-        ("stream/activation_table.v", "(TABLE_RULE == CLAMP && in_last_segment) ? LAST_SEGMENT : point", "point",
+        ("stream/activation_table.v", "(TABLE_RULE == CLAMP && in_last_segment[n]) ? LAST_SEGMENT : own", "own",
          "blocks.0.mlp.psa_1", "where the model"),
-        ("stream/activation_table.v", "if (rst) base_reg <= {ADDRESS_W{1'b0}};\n    else if", "if",
+        ("stream/activation_table.v", "if (rst) base_reg[ADDRESS_W*n+:ADDRESS_W] <= FIRST;\n        else if", "if",
          "blocks.0.mlp.psa_1", "psa_1.base_reg', which nothing had set"),
-        ("stream/pool.v", "(token_reg == FIRST_TOKEN) ? {SUM_W{1'b0}} : ", "", "pool", "several.sums"),
+        ("stream/pool.v", "(token_reg == FIRST_TOKEN) ? {LANES * SUM_W{1'b0}} : ", "", "pool", "several.sums"),
     ],
 )  # fmt: skip
 def test_a_fault_is_found_at_its_tap(tmp_path: Path, file: str, before: str, after: str, tap: str, said: str) -> None:
@@ -158,7 +183,7 @@ def test_an_accumulator_is_proved_as_narrow_as_its_weights_let_it_be(bits: int, 
     model = Model(Graph(tiny().graph.input_shape, (Node(embed.name, steep, embed.inputs), *rest)), "steep")
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
-    design = proofs(model, Settings(), "linear")[0]
+    design = proofs(model, StreamSettings(), "linear")[0]
     assert design.parameters["ACC_W"] == 18
     narrow = design._replace(parameters={**design.parameters, "ACC_W": bits})
     proof = prove_design(ProofRequest(model), narrow)
@@ -400,16 +425,18 @@ def test_every_module_is_proved_or_said_not_to_be() -> None:
     assert {name for name, (_, _, under, *_) in columns.items() if under.startswith(" induction")} == {
         name for stated in STATED.values() for name in stated
     }
-    simd, stream = DEVICES["simd"], DEVICES["stream"]
+    simd, stream, composed = DEVICES["simd"], DEVICES["stream"], DEVICES["composed"]
+    assert set(composed.unproved) < stems["composed"]
+    of_composed = stems["composed"] - set(composed.unproved)
     assert simd.blocks is not None
     assert stream.blocks is not None
     proved = simd.blocks(tiny(), Settings()).keys()
     assert {name for name, (_, alone, *_) in columns.items() if alone.startswith(" block")} == (
-        proved | stream.blocks(tiny(), Settings()).keys()
+        proved | stream.blocks(tiny(), StreamSettings()).keys() | of_composed
     )
     assert stems["simd"] == set(simd.unproved) | (stems["simd"] & proved)
     assert not simd.unproved.keys() & proved
-    assert stems["lib"] <= proved | stream.blocks(tiny(), Settings()).keys() | {
+    assert stems["lib"] <= proved | stream.blocks(tiny(), StreamSettings()).keys() | {
         "axis_fifo",
         "axis_register",
         "axis_fork",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fxsim.cli import main
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import FileError, ModelError, ToolError
 from fxsim.formats import load
 from fxsim.paths import rtl_dir
@@ -192,10 +193,15 @@ def test_design_is_modules_and_streams() -> None:
     model = load(ROOT / "golden" / "small.safetensors")
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
-    design = proofs(model, None, None)[0]
+    design = proofs(model, StreamSettings(), None)[0]
     found = elaborate(RTL, design)
-    assert found.counts["axis_fork", ()] == 4
-    assert found.counts["linear", (("ACC_W", 20), ("IN", 12), ("OUT", 10))] == 1
+    assert found.counts["axis_fork", (("DATA_W", 8),)] == 4
+    assert (
+        found.counts[
+            "linear", (("ACC_W", 20), ("BLOCK_ROM", 0), ("IN", 12), ("OUT", 10), ("OUTPUTS", 1), ("PACKED", 0))
+        ]
+        == 1
+    )
     assert [found.wiring[name] for name in ("stream_resmlp", "token_mixer", "mlp")] == ["", "", ""]
     network = found.network({*STATED} - {"dot_product"})
     assert sum(part.module == "linear" for part in network.parts) == 8
@@ -290,11 +296,17 @@ def test_what_is_not_stated_is_named() -> None:
     """Modules and devices of which nothing is stated are refused by name, and so is Verilog that does not fit."""
     with pytest.raises(ModelError, match="nothing is stated of module 'simd_core'"):
         properties_of("simd_core", {})
+    more = {"linear": ("OUTPUTS", 1), "axis_register": ("DATA_W", 8), "axis_fork": ("DATA_W", 8)}
+    more |= {"frame_guard": ("DATA_W", 8), "frame_tag": ("DATA_W", 8)}
+    for module in ("relu", "add", "affine", "activation_table", "pool", "transpose", *more):
+        name, one = more.get(module, ("LANES", 1))
+        with pytest.raises(ModelError, match=f"nothing is stated of {module} with {name} {2 * one}, but with {one}"):
+            properties_of(module, {name: 2 * one})
     model = load(ROOT / "golden" / "small.safetensors")
     with pytest.raises(ToolError, match="nothing is stated of the whole of device 'simd'"):
         prove_schedules(model, "simd")
     with pytest.raises(ToolError, match="has no module 'relu'"):
         prove_schedules(model, module="relu")
-    other = broken("stream/linear.v", ".sum(sum)", ".sum (sum)")
-    with pytest.raises((ToolError, FileError), match=r"expected '      \.sum"):
+    other = broken("stream/linear.v", ".sum(sum[", ".sum (sum[")
+    with pytest.raises((ToolError, FileError), match=r"expected ' {12}\.sum"):
         prove("linear", other, IN=2, OUT=2, ACC_W=17)

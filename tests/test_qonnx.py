@@ -586,6 +586,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
                                 domain="qonnx.custom_op.general", rounding_mode="FLOOR")),
         "it has 5 inputs, which is not of version 2 of its domain",
     ),
+    "a result of another data type": (
+        one(lambda m, x: m.node("MultiThreshold", conv(m, x), m.constant([[0.0, 1.0]] * 2),
+                                out_bias=-1.0, out_dtype="UINT2")),
+        r"\(MultiThreshold\) \[out_bias=-1.0, out_dtype=UINT2\]: its result has the value -1.0, expected UINT2, as is",
+    ),
     "half a bit": (
         one(lambda m, x: m.node("Quant", conv(m, x), *map(m.constant, (1.0, 0.0, 3.5)), signed=1, narrow=0)),
         "its bit width is 3.5, expected a whole number of 1 to 16",
@@ -688,6 +693,67 @@ def test_damaged_graphs_are_refused(case: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def annotated(tensor: str, datatype: str, weight: float = 3.0) -> Any:
+    """Sums of an input without a quantiser, by weights of one value, after which one tensor has a data type."""
+    m = Maker((1, 2, 4, 4))
+    m.annotations["x"] = "INT4"
+    weights = m.constant(np.full((2, 2, 2, 2), weight))
+    m.annotations[weights if tensor == "weights" else tensor] = datatype
+    return m.model(m.node("Conv", "x", weights))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "datatype", "weight", "message"),
+    [
+        ("x", "INT8X", 3, "input 'x': data type 'INT8X' is not known, expected such as INT8, UINT4, BIPOLAR or FLOAT"),
+        ("x", "INT-3", 3, "input 'x': data type 'INT-3' is not known"),
+        ("x", "INT1", 3, "input 'x': the input's number is int1, expected 2 bits or more"),
+        ("x", "TERNARY", 3, "input 'x': the input's number is 'ternary', expected such as uint8"),
+        ("weights", "INT3X", 3, "constant 'c0': data type 'INT3X' is not known"),
+        ("weights", "UINT1", 3, "constant 'c0': it has the value 3.0, expected UINT1, as is stated"),
+        ("weights", "INT2", -3, "constant 'c0': it has the value -3.0, expected INT2"),
+        ("weights", "BIPOLAR", 0, "constant 'c0': it has the value 0.0, expected BIPOLAR"),
+        ("weights", "TERNARY", 2, "constant 'c0': it has the value 2.0, expected TERNARY"),
+        ("weights", "INT4", 0.5, "constant 'c0': it has the value 0.5, expected INT4"),
+    ],
+)
+def test_data_types_that_do_not_fit_are_refused(
+    tensor: str, datatype: str, weight: float, message: str, tmp_path: Path
+) -> None:
+    """An unknown data type, or one that a constant's values are not of, is one error with the tensor's name."""
+    (tmp_path / "m.onnx").write_bytes(annotated(tensor, datatype, weight).SerializeToString())
+    with pytest.raises(FileError, match=message):
+        import_model(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "datatype", "number"),
+    [("x", "UINT3", "uint3"), ("x", "BIPOLAR", "bipolar"), ("weights", "INT3", "int4"), ("weights", "FLOAT32", "int4"),
+     ("weights", "FIXED<8,4>", "int4"), ("weights", "SCALEDINT<8>", "int4")],
+)  # fmt: skip
+def test_data_types_that_fit_are_taken(tensor: str, datatype: str, number: str, tmp_path: Path) -> None:
+    """The input has the number that its data type says; weights are of theirs, and those of fractions say nothing."""
+    (tmp_path / "m.onnx").write_bytes(annotated(tensor, datatype).SerializeToString())
+    model = import_model(tmp_path / "m.onnx")
+    assert str(model.graph.input.number) == number
+    x = np.where(np.arange(32).reshape(1, 4, 4, 2) % 3, 1, -1 if model.graph.input.number.signed else 0)
+    sums = sum(x[0, r : r + 3, c : c + 3].sum(axis=-1) for r in (0, 1) for c in (0, 1))
+    found = fxsim.run(model, x.astype(model.graph.input.number.dtype))["conv0"]
+    assert found[0, :, :, 0].tolist() == (3 * sums).tolist()
+
+
+def test_two_data_types_of_a_tensor_are_refused(tmp_path: Path) -> None:
+    """The same twice is one; two are an error."""
+    model = annotated("weights", "INT4")
+    model.graph.quantization_annotation.append(model.graph.quantization_annotation[0])
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    import_model(tmp_path / "m.onnx")
+    model.graph.quantization_annotation[-1].quant_parameter_tensor_names[0].value = "INT5"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(FileError, match="tensor 'x' has the data types 'INT4' and 'INT5', expected one"):
+        import_model(tmp_path / "m.onnx")
+
+
 def beside(location: str, **other: str) -> Any:
     """A model whose kernel lies in another file."""
     model = one(conv)()
@@ -721,6 +787,7 @@ def test_data_beside_the_file_is_read_within_its_folder(tmp_path: Path) -> None:
         ("w.bin", {"offset": "8"}, "has 60 bytes in 'w.bin', expected 64"),
         ("w.bin", {"length": "63"}, "has 63 bytes in 'w.bin', expected 64"),
         ("w.bin", {"offset": "-4"}, "has the offset '-4', expected a whole number"),
+        ("w.bin", {"checksum": "00"}, "by the keys location, checksum, expected length, location, offset, once each"),
     ):
         path.write_bytes(beside(location, **other).SerializeToString())
         with pytest.raises(FileError, match=message):

@@ -104,6 +104,7 @@ def test_parameters_of_a_psa_model() -> None:
         "TOKENS": 4, "VALUES": 3, "CHANNELS": 5, "HIDDEN": 7, "BLOCKS": 2, "CLASSES": 6,
         "PSA": 1, "POINTS": 8, "TABLE_RULE": 2,
         "EMBED_ACC_W": 18, "MIX_ACC_W": 18, "LINEAR_1_ACC_W": 19, "LINEAR_2_ACC_W": 19, "CLASSIFIER_ACC_W": 19,
+        "BLOCK_ROM": 0, "LANES": 1, "PACKED": 0,
     }  # fmt: skip
 
 

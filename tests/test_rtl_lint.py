@@ -137,7 +137,7 @@ CASES: dict[str, tuple[dict[str, Callable[[str], str]], str, str]] = {
     "a memory's words": (
         {"stream/affine.v": swap("weights[0:CHANNELS-1]", "weights[0:CHANNELS-2]")},
         "shape",
-        "stream/affine.v:38: affine.weights has 9 words, expected 10: weights of 10 channels",
+        "stream/affine.v:47: affine.weights has 9 words, expected 10: weights of 10 channels",
     ),
     "a table's points": (
         {"stream/activation_table.v": swap("? POINTS + 1 : POINTS;", "? POINTS + 1 : POINTS / 2;")},
@@ -145,14 +145,14 @@ CASES: dict[str, tuple[dict[str, Callable[[str], str]], str, str]] = {
         "activation_table.points has 80 words, expected 160: 16 points of 10 channels",
     ),
     "a memory that is none": (
-        {"stream/pool.v": swap("sums[0:CHANNELS-1];", "sums;")},
+        {"stream/pool.v": swap("sums[0:GROUPS-1];", "sums;")},
         "shape",
         "pool.several.sums is no memory, expected one",
     ),
     "a name": (
         {"stream/pool.v": lambda text: text.replace("so_far", "until_now")},
         "unknown",
-        "stream/pool.v:13: pool has no signal several.so_far, which holds sums of 16 values",
+        "stream/pool.v:15: pool has no signal several.so_far, which holds sums of 16 values",
     ),
     "a width that nobody knows": (
         {"lib/requantise.v": swap("[ACC_W-1:0] acc,", "[$bits(bias):0] acc,")},

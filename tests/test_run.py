@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import fxsim
+from fxsim.contract.number import BIPOLAR
 from fxsim.engines import CHUNK_IMAGES, Engine
 from fxsim.engines.compiled import compute_function, instruction_set
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Argmax, Linear
+from fxsim.operators import Argmax, Linear, Threshold
 from tests.conftest import SEED, obey_ctrl_c
 
 FXSIM = [sys.executable, "-c", "from fxsim.cli import main; main()"]
@@ -94,6 +95,14 @@ def test_summary_without_a_classifier(tmp_path: Path) -> None:
     op = Linear(weight, weight[:, 0], np.zeros(2, np.uint8))
     fxsim.save(Model(Graph((4, 3), (Node("classifier", op, (INPUT,)),)), "by token"), tmp_path / "m.safetensors")
     assert json.loads(run(tmp_path, "--json"))["predicted"] is None
+
+
+def test_summary_of_bits(model: Model, tmp_path: Path) -> None:
+    """Bits of -1 and 1 name no class: several may be 1, or none."""
+    steps = Threshold(np.zeros((5, 1), np.int32), np.ones(5, np.uint8), np.array([-1, 1], np.int8), BIPOLAR)
+    nodes = (*model.graph.nodes, Node("bits", steps, ("classifier",)))
+    fxsim.save(Model(Graph(model.graph.input, nodes), "bits"), tmp_path / "m.safetensors")
+    assert json.loads(run(tmp_path, "--json", "--engine", "reference"))["predicted"] is None
 
 
 @pytest.mark.usefixtures("model")

@@ -259,8 +259,11 @@ def test_default_plan_covers_what_it_should() -> None:
         assert {"none", "random:{seed}"} <= simulated[name]
     rules = {source.generate.rule for name, source in plan.models.items() if source.generate and name in simulated}
     assert rules | {"clamp"} == set(TableRule)
-    bounds = {check.model: check.bound for check in plan.checks if isinstance(check, IntervalCheck)}
-    assert bounds == {"psa_h96": 6144, "relu_h96": 6144, "relu_h192": 12288, "teacher_h384": 24576}
+    intervals = [check for check in plan.checks if isinstance(check, IntervalCheck)]
+    assert {(check.model, check.settings.get("beat", 1)): check.bound for check in intervals} == {
+        ("psa_h96", 1): 6144, ("relu_h96", 1): 6144, ("relu_h192", 1): 12288, ("teacher_h384", 1): 24576,
+        ("psa_h96", 2): 3072,
+    }  # fmt: skip
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)
     trained = {path.stem for path in (golden_dir() / "checkpoints").glob("*.safetensors")}

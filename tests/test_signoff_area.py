@@ -182,6 +182,27 @@ def test_designs_are_held_against_others(faked: Faked, which: str) -> None:
     assert (check.status, "that takes no LUT + DSP" in (check.reason or "")) == (Status.ERROR, True)
 
 
+def test_parameters_make_another_design(faked: Faked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has them in its name, and stands beside the design that the same model decides."""
+    faked()
+
+    def measured(found: Model, _accel: str, *, parameters: Mapping[str, int] | None, **_: Any) -> Area:
+        total = FULL if parameters == {"B": 1, "A": -2} else msgspec.structs.replace(FULL, lut=2000)
+        return _area(total, {"fast": 120 if parameters else 20}, YOSYS, model_sha256(found))
+
+    monkeypatch.setattr(designs_room, "measure_area", measured)
+    chosen = "parameters = { B = 1, A = -2 }\n"
+    against = '[check.against]\nmodel = "small"\nof = ["lut"]\nat_most_percent = '
+    check = _run("area", chosen + against + "-50.0\n")
+    assert (check.status, check.summary) == (Status.PASSED, "small: -50.00% LUT against small")
+    check = _run("area", chosen + against + "-51.0\n")
+    assert check.reason == (
+        "chip A=-2 B=1 with small: 1,000 LUT against 2,000 of small, -50.00%, expected at most -51%"
+    )
+    check = _run("timing", chosen + "levels = 11\n")
+    assert check.reason == "chip A=-2 B=1 with small: fast: 12.0 levels, expected at most 11: from > to"
+
+
 def test_nothing_is_no_pass(faked: Faked) -> None:
     """A design of which nothing is left, recorded or not; nothing that is taken out; modules without ways."""
     faked(Resources(ff=1), other=Resources(lut=5))
@@ -222,6 +243,8 @@ def test_nothing_is_no_pass(faked: Faked) -> None:
         ("area", '[check.against]\nof = []\nmodel = "small_relu"\nat_most_percent = 1\n', "length >= 1"),
         ("area", '[check.against]\nof = ["lut", "lut"]\nwithout = ["x"]\nat_most_percent = 1\n', "more than once"),
         ("area", '[check.against]\nof = ["lut"]\nwithout = ["x"]\nat_most_percent = 100\n', "at_most_percent"),
+        ("area", RECORDED + "parameters = { LANES = 2 }\n", "has parameters beside recorded figures"),
+        ("timing", 'levels = 11\ndut = "my.toml"\nparameters = { A = 1 }\n', "has parameters beside a dut"),
         ("timing", "levels = 1000\n", "levels"),
         ("timing", 'levels = 11\naccelerators = ["nothing"]\n', "names accelerator 'nothing'"),
         ("timing", 'levels = 11\ndevice = "virtex"\n', "names device 'virtex'"),

@@ -11,6 +11,7 @@ from fxsim.cli.console import (
     design_options,
     json_option,
     model_argument,
+    parameter_option,
     print_json,
     print_table,
     progress,
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 @click.command("area")
 @model_argument
 @design_options
-@click.option(
-    "--parameter", "chosen", metavar="NAME=VALUE", multiple=True,
-    help="A parameter of the top in place of the model's, such as WEIGHT_WORDS=4096; may be repeated.",
-)  # fmt: skip
+@parameter_option
 @click.option("--device", default="xcup", show_default=True, metavar="NAME", help="The FPGA: xcup, xc7, ecp5, ice40.")
 @click.option("--against", metavar="MODEL|DEVICE", help="A second model, or device, to compare with.")
 @click.option(
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
 def command(
     model: Path,
     design: ChosenDesign,
-    chosen: tuple[str, ...],
+    parameters: dict[str, int],
     device: str,
     against: str | None,
     without: tuple[str, ...],
@@ -68,11 +66,11 @@ def command(
     """
     from fxsim.synthesis import TARGETS, find_target, measure_area, record_area
 
-    if design.dut is not None and chosen:
+    if design.dut is not None and parameters:
         raise click.UsageError("--dut describes your own RTL: leave out --parameter")
     if against is not None and without:
         raise click.UsageError("--against and --without each name what to compare with: leave one out")
-    if record is not None and (flat or chosen or design.rtl is not None):
+    if record is not None and (flat or parameters or design.rtl is not None):
         raise click.UsageError("--record keeps figures of a design as it is: leave out --flat, --parameter and --rtl")
     if figure is not None:
         from fxsim.formats.figures import check_figure_target
@@ -81,7 +79,6 @@ def command(
         if find_spec("squarify") is None:
             raise ToolError("--figure needs the package squarify: install fxsim with the extra 'silicon'")
         refuse_overwriting(figure, [model])
-    parameters = _parameters(chosen)
     find_target(device)
     loaded = load(model)
     other = None if against is None or against in TARGETS else load(Path(against))
@@ -119,16 +116,6 @@ def command(
         print_json({"area": first} if second is None else {"area": first, "against": second})
         return
     _show(first, second)
-
-
-def _parameters(chosen: tuple[str, ...]) -> dict[str, int]:
-    parameters: dict[str, int] = {}
-    for text in chosen:
-        name, _, value = text.partition("=")
-        if not name or not value.removeprefix("-").isdecimal() or not value.isascii():
-            raise click.UsageError(f"--parameter {text}: expected NAME=VALUE, VALUE a whole number")
-        parameters[name] = int(value)
-    return parameters
 
 
 def _show(first: "Area", second: "Area | None") -> None:

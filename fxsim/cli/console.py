@@ -65,6 +65,23 @@ def design_options(command: Callable[..., None]) -> Callable[..., None]:
     return choose
 
 
+parameter_option = click.option(
+    "--parameter", "parameters", metavar="NAME=VALUE", multiple=True, callback=lambda _, __, words: _parameters(words),
+    help="A parameter of the top in place of the model's, such as BLOCK_ROM=1; may be repeated.",
+)  # fmt: skip
+"""The option --parameter, which gives its command whole numbers by the names of parameters."""
+
+
+def _parameters(words: tuple[str, ...]) -> dict[str, int]:
+    parameters: dict[str, int] = {}
+    for text in words:
+        name, _, value = text.partition("=")
+        if not name or not value.removeprefix("-").isdecimal() or not value.isascii():
+            raise click.UsageError(f"--parameter {text}: expected NAME=VALUE, VALUE a whole number")
+        parameters[name] = int(value)
+    return parameters
+
+
 class ImageRange(click.ParamType[tuple[int, int | None]]):
     """START:STOP, either of which may be left out."""
 

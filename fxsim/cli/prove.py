@@ -13,6 +13,8 @@ from fxsim.devices.registry import DEFAULT, DESCRIBED
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--accel", "device", default=DEFAULT, show_default=True, metavar="NAME", help="The accelerator.")
 @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="Description of your own RTL, .toml.")
+@click.option("--beat", type=int, metavar="VALUES", help="Values of a beat, as of `fxsim cosim`.")
+@click.option("--packed", is_flag=True, default=None, help="Two products in a multiplier, as of `fxsim cosim`.")
 @click.option("--module", metavar="NAME", help="One of its modules, each different instance of it alone.")
 @click.option(
     "--rtl", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -37,6 +39,8 @@ def command(
     model: Path | None,
     device: str,
     dut: Path | None,
+    beat: int | None,
+    packed: bool | None,
     module: str | None,
     rtl: Path | None,
     schedule: str,
@@ -80,7 +84,12 @@ def command(
         if schedule == "all":
             raise click.UsageError("--schedule all is of fxsim's own modules: with --dut give none or random:SEED")
         device = DESCRIBED
-    settings: dict[str, object] = {} if dut is None else {"dut": str(dut)}
+    if (beat is not None or packed) and (engine or widths or recheck is not None or schedule == "all"):
+        raise click.UsageError(
+            "--beat and --packed are of a run of the RTL: not with --engine, --widths, --recheck, --schedule all"
+        )
+    given = {"dut": None if dut is None else str(dut), "beat": beat, "packed": packed}
+    settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if recheck is not None:
         if model is not None or dut is not None or output is not None or engine or widths or fresh:
             raise click.UsageError("--recheck takes a folder of evidence alone: the model is in it")

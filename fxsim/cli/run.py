@@ -40,19 +40,21 @@ from fxsim.operators import Argmax
 def command(model: Path, stimulus: Path, output: Path, taps: str | None, engine: str, as_json: bool) -> None:
     """Compute taps of MODEL for the images in INPUT and write them to an .npz file.
 
-    INPUT is a .npy file, int8 [image, token, value], read as it is needed. Each array in the .npz file is named after
-    its tap: int8 [image, token, channel], or [image, channel] from the pool on. The file appears when it is complete,
-    and not at all after an error or Ctrl-C.
+    INPUT is a .npy file, read as it is needed: int8 [image, token, value], or what `fxsim info` says is the model's
+    input, as uint8 [image, row, column, channel]; bipolar is int8 of -1 and 1. Each array in the .npz file is named
+    after its tap, and has its axes behind that of the images. The file appears when it is complete, and not at all
+    after an error or Ctrl-C.
     """
     refuse_overwriting(output, (model, stimulus))
     loaded = load(model)
     images = read_stimulus(stimulus, loaded)
     names = loaded.select_taps(split_taps(taps))
     output_tap = loaded.graph.output
-    shape, last = loaded.graph.shapes[output_tap], loaded.graph.by_name[output_tap].op
-    # Only a vector of scores names a class, or the place of the greatest of one.
+    result, last = loaded.graph.tensors[output_tap], loaded.graph.by_name[output_tap].op
+    shape = result.shape
+    # Only a vector of scores names a class, or the place of the greatest of one. Bits of -1 and 1 have no one greatest.
     classes = 0
-    if output_tap in names and len(shape) == 1:
+    if output_tap in names and len(shape) == 1 and not result.number.bipolar:
         classes = last.classes if isinstance(last, Argmax) else shape[0]
     predicted = np.zeros(classes, np.int64)
     chosen = chosen_engine(engine, loaded)

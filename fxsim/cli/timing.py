@@ -9,6 +9,7 @@ from fxsim.cli.console import (
     design_options,
     json_option,
     model_argument,
+    parameter_option,
     print_json,
     print_table,
     progress,
@@ -20,6 +21,7 @@ from fxsim.formats import load
 @click.command("timing")
 @model_argument
 @design_options
+@parameter_option
 @click.option("--device", default="xcup", show_default=True, metavar="NAME", help="The FPGA: xcup, xc7, ecp5, ice40.")
 @click.option("--budget", type=click.FloatRange(min=0), metavar="LEVELS", help="Fail where a way has more levels.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Parts synthesised at once.  [cores]")
@@ -33,6 +35,7 @@ from fxsim.formats import load
 def command(
     model: Path,
     design: ChosenDesign,
+    parameters: dict[str, int],
     device: str,
     budget: float | None,
     jobs: int | None,
@@ -48,11 +51,15 @@ def command(
     """
     from fxsim.synthesis import find_target, measure_area, worst_ways
 
+    if design.dut is not None and parameters:
+        raise click.UsageError("--dut describes your own RTL: leave out --parameter")
     if fmax is None and (modules or flat):
         raise click.UsageError("--module and --flat choose what --fmax places: give --fmax, or leave them out")
     if fmax is not None:
-        if device != "ecp5" or budget is not None or jobs is not None:
-            raise click.UsageError("--fmax places on an ECP5: give --device ecp5, leave out --budget and --jobs")
+        if device != "ecp5" or budget is not None or jobs is not None or parameters:
+            raise click.UsageError(
+                "--fmax places on an ECP5: give --device ecp5, leave out --budget, --jobs and --parameter"
+            )
         _show_fmax(model, design, fmax, modules, flat, as_json)
         return
     find_target(device)
@@ -61,6 +68,7 @@ def command(
             load(model),
             design.accel,
             settings=design.settings,
+            parameters=parameters,
             device=device,
             rtl=design.rtl,
             jobs=jobs,

@@ -185,10 +185,11 @@ def four_state(
 
 def _settings_of(device: Device, settings: Mapping[str, object]) -> dict[str, int | str | bool]:
     """The settings that are given, which must say what the design is: StimulusError at any that say how it is run."""
-    files = {option.field for option in options_of(device.settings) if option.setting.file or option.setting.design}
+    options = options_of(device.settings)
+    own = {option.field for option in options if option.setting.file or option.setting.design}
     made = make_settings(device.name, device.settings, settings)
     given = {name: getattr(made, name) for name, value in settings.items() if value is not None}
-    if other := sorted(given.keys() - files):
+    if other := sorted(given.keys() - own):
         raise StimulusError(f"the accelerator '{device.name}' runs in four states with its own '{other[0]}' only")
     return given
 

@@ -84,10 +84,12 @@ def make_settings(device: str, settings: type[Settings], values: Mapping[str, ob
 
 
 def option_words(settings: Settings) -> list[str]:
-    """The words of a command line that give these settings."""
+    """The words of a command line that give these settings; none of a design that is as it is by default."""
     words = []
     for option in options_of(type(settings)):
         value: Any = getattr(settings, option.field)
+        if option.setting.design and value == option.default:
+            continue
         if option.type is bool:
             words += [option.setting.option] if value else []
         elif value is not None:

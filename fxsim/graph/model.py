@@ -68,7 +68,9 @@ class Model:
                     place = np.argwhere(~tensor.number.held(part))[0]
                     value = int(part[tuple(place)])
                     where = ", ".join(map(str, (start + int(place[0]), *place[1:].tolist())))
-                    raise StimulusError(f"{what} has {value} at [{where}], expected {tensor.number}")
+                    number = tensor.number
+                    values = f"{number.low} {'or' if number.bipolar else 'to'} {number.high}"
+                    raise StimulusError(f"{what} has {value} at [{where}], expected {number}, {values}")
         return x
 
     def select_taps(self, taps: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -44,8 +44,11 @@ class Threshold(Operator):
         set_field(self, "rising", checked_array(self.rising, np.uint8, 1, "threshold rising"))
         set_field(self, "levels", checked_values(self.levels, out, 1, "threshold levels"))
         channels, steps = self.threshold.shape
-        if self.rising.shape != (channels,) or self.rising.max() > 1:
-            raise ModelError(f"threshold rising is {self.rising.tolist()}, expected {channels} of 0 or 1")
+        if len(self.rising) != channels:
+            raise ModelError(f"threshold rising has {len(self.rising)} values, expected {channels}")
+        if self.rising.max() > 1:
+            channel = int(np.argmax(self.rising > 1))
+            raise ModelError(f"threshold rising of channel {channel} is {self.rising[channel]}, expected 0 or 1")
         if self.levels.shape != (steps + 1,):
             raise ModelError(f"threshold has {len(self.levels)} levels, expected {steps + 1} for {steps} thresholds")
 

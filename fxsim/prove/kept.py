@@ -38,6 +38,7 @@ NOT_USED = (
     "data",
     "fuzz",
     "golden",
+    "lanes",
     "mutation",
     "networks",
     "rtl_lint",

@@ -183,12 +183,13 @@ _BEFORE = (
     # Reads that are registered stay a read and a register: a memory is read in the cycle of its address.
     "memory -nomap -nordff",
     "opt_clean",
+    # BTOR2 has no memory of one word.
+    "memory_map t:$mem_v2 r:SIZE=1 %i",
+    "opt_clean",
 )
 _OF_SLANG = (
     # Slang gives what a branch leaves open an x, which the same condition masks again.
     "opt_muxtree",
-    # BTOR2 has no memory of one word.
-    "memory_map t:$mem_v2 r:SIZE=1 %i",
     "opt_clean",
 )
 _ANY_CONTENT = (

@@ -49,6 +49,12 @@ def _one_by_one(capacity: int, data: str = "s_axis_tdata", width: int = 8, enter
 {_stable("m_axis", width)}"""
 
 
+def _of_one_value(module: str, parameters: dict[str, int], name: str = "LANES", value: int = 1) -> None:
+    """Refuse a module whose beats are of more than a value of eight bits."""
+    if (found := parameters.get(name, value)) != value:
+        raise ModelError(f"nothing is stated of {module} with {name} {found}, but with {value}")
+
+
 def _stable(stream: str, width: int = 8, payload: str = "") -> str:
     """Ghosts that keep what an output showed when it was not taken."""
     return f"""
@@ -107,8 +113,9 @@ def _single(
     )
 
 
-def axis_register(_parameters: dict[str, int]) -> Properties:
+def axis_register(parameters: dict[str, int]) -> Properties:
     """A register slice."""
+    _of_one_value("axis_register", parameters, "DATA_W", 8)
     return _single(
         "axis_register",
         {},
@@ -167,8 +174,9 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
     return _single("axis_fifo", {"DEPTH": depth, "DATA_W": width}, depth, {**holds, **exactly}, width=width)
 
 
-def relu(_parameters: dict[str, int]) -> Properties:
+def relu(parameters: dict[str, int]) -> Properties:
     """A ReLU, one register."""
+    _of_one_value("relu", parameters)
     value = "(gh_value[7] ? 8'd0 : gh_value)"
     return _single(
         "relu",
@@ -183,8 +191,9 @@ def relu(_parameters: dict[str, int]) -> Properties:
     )
 
 
-def add(_parameters: dict[str, int]) -> Properties:
+def add(parameters: dict[str, int]) -> Properties:
     """A sum of two streams."""
+    _of_one_value("add", parameters)
     enters = "s0_axis_tvalid && s0_axis_tready && !rst"
     return _single(
         "add",
@@ -211,6 +220,7 @@ def add(_parameters: dict[str, int]) -> Properties:
 
 def affine(parameters: dict[str, int]) -> Properties:
     """An affine: the channel counts with the values, constants are fetched one ahead."""
+    _of_one_value("affine", parameters)
     channels = parameters["CHANNELS"]
     last, top = channels - 1, max(1, (channels - 1).bit_length()) - 1
     return _single(
@@ -258,6 +268,7 @@ def affine(parameters: dict[str, int]) -> Properties:
 
 def activation_table(parameters: dict[str, int]) -> Properties:
     """A table per channel, in three stages."""
+    _of_one_value("activation_table", parameters)
     channels, points, rule = parameters["CHANNELS"], parameters["POINTS"], parameters["TABLE_RULE"]
     stored = points + (rule == 2)
     fraction = 8 - (points - 1).bit_length()
@@ -316,8 +327,9 @@ def activation_table(parameters: dict[str, int]) -> Properties:
     )
 
 
-def axis_fork(_parameters: dict[str, int]) -> Properties:
+def axis_fork(parameters: dict[str, int]) -> Properties:
     """A fork: every value once on either side."""
+    _of_one_value("axis_fork", parameters, "DATA_W", 8)
     sides = {}
     for side in (0, 1):
         sides[f"taken{side}"] = f"taken{side}_reg == gh_had{side}"
@@ -355,6 +367,7 @@ def axis_fork(_parameters: dict[str, int]) -> Properties:
 
 def frame_tag(parameters: dict[str, int]) -> Properties:
     """The end of a stream of images: tlast, and each image's flag on all of its values."""
+    _of_one_value("frame_tag", parameters, "DATA_W", 8)
     beats = parameters["BEATS"]
     last, top = beats - 1, max(1, (beats - 1).bit_length()) - 1
     payload = "{m_axis_tlast, m_axis_tuser, m_axis_tdata}"
@@ -409,6 +422,7 @@ def _constant(register: str, width: int) -> str:
 
 def pool(parameters: dict[str, int]) -> Properties:
     """The average over tokens: one channel is followed, any."""
+    _of_one_value("pool", parameters)
     tokens, channels = parameters["TOKENS"], parameters["CHANNELS"]
     if tokens == 1:
         return _single(
@@ -478,6 +492,7 @@ def pool(parameters: dict[str, int]) -> Properties:
 
 def frame_guard(parameters: dict[str, int]) -> Properties:
     """The start of a stream of images: framing is checked and repaired."""
+    _of_one_value("frame_guard", parameters, "DATA_W", 8)
     beats = parameters["BEATS"]
     last, top = beats - 1, max(1, (beats - 1).bit_length()) - 1
     base = _single(
@@ -656,6 +671,7 @@ def linear(parameters: dict[str, int]) -> Properties:
     In place of `dot_product` stands a pipeline of the same depth and control that carries whether what entered is the
     followed row and weights: their sum is one value, any; all others are free. That is what is proved of dot_product.
     """
+    _of_one_value("linear", parameters, "OUTPUTS")
     size, outputs, acc = parameters["IN"], parameters["OUT"], parameters["ACC_W"]
     latency = 1
     lanes = size
@@ -788,16 +804,20 @@ def linear(parameters: dict[str, int]) -> Properties:
         stubs=_LINEAR_STUB.replace("@LATENCY@", str(latency)),
         patches=(
             (
-                "  dot_product #(\n      .LANES(IN),\n      .ACC_W(ACC_W)\n  )",
+                "  genvar n;\n",
                 f"  wire gh_hit; wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
                 f"  wire [{latency * tag - 1}:0] gh_tags;\n"
                 f"  wire [{tag - 1}:0] gh_at_tag = gh_tags >> (gh_at * {tag});\n"
-                f"  dot_product #(.LANES(IN), .ACC_W(ACC_W), .TAG_W({tag}))",
+                "  genvar n;\n",
             ),
             (
-                "      .sum(sum)\n",
-                "      .sum(sum), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum), .gh_other(gh_other),\n"
-                "      .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
+                "        dot_product #(\n            .LANES(IN),\n            .ACC_W(SUM_W)\n        )",
+                f"        dot_product #(.LANES(IN), .ACC_W(SUM_W), .TAG_W({tag}))",
+            ),
+            (
+                "            .sum(sum[SUM_W*n+:SUM_W])\n",
+                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .gh_other(gh_other), .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
             ),
         ),
         splits={
@@ -814,6 +834,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
     of them all by stride and index, what holds of i s mod L: steps, i (COLS s) = (i COLS) s, and that different i have
     different places. The last holds as L and COLS, and so all strides, powers of COLS, have no factor in common.
     """
+    _of_one_value("transpose", parameters)
     rows, cols = parameters["ROWS"], parameters["COLS"]
     if rows == 1 or cols == 1:
         raise ModelError("a transpose of one row or column is a register slice, of which nothing is stated here")

@@ -7,6 +7,7 @@ what all results rest on; those of a run are only taken where that is still the 
 import fcntl
 import hashlib
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -255,7 +256,9 @@ def find_rests_on(plan: Plan, output: Path) -> dict[str, str]:
     # They judge mutants; they are in clones alone.
     found |= {f"the {name}": hash_judges(name) for name in get_args(JudgeName) if (clone_dir() / name).is_dir()}
     found |= {f"the package {name}": sha256 for name, sha256 in _plugins()}
-    installed = sorted({(d.metadata["Name"], d.version) for d in metadata.distributions()})
+    # Without the copies that setuptools has of some, which it puts on the path where a library imports it.
+    own = [folder for folder in sys.path if Path(folder).name != "_vendor"]
+    installed = sorted({(d.metadata["Name"], d.version) for d in metadata.distributions(path=own)})
     found["the installed packages"] = hashlib.sha256(repr(installed).encode()).hexdigest()
     for name, value in sorted(os.environ.items()):
         if name.startswith(_SETTINGS) and name not in _NO_MATTER:

@@ -1,34 +1,36 @@
 `default_nettype none
 
-// Checks and repairs the framing of the input: whatever comes in, images of exactly BEATS values go out.
+// Checks and repairs the framing of the input: whatever comes in, images of exactly BEATS beats go out.
 //
 //   tlast on beat BEATS          a good image
 //   tlast earlier                the image is padded with zeros, with s_axis_tready low; frame_error_early
 //   no tlast on beat BEATS       beats are swallowed up to and including the next tlast; frame_error_late
 //
-// With the last value of every image one flag goes out on m_flag_axis: 1 for a bad image. A flag that is not taken
+// With the last beat of every image one flag goes out on m_flag_axis: 1 for a bad image. A flag that is not taken
 // holds back the end of the next image. Latency 1 cycle, full rate; s_axis_tready depends combinationally on
 // m_axis_tready and m_flag_axis_tready.
 //
 // Parameters
-//   BEATS  values of an image, 1 or more
+//   BEATS   beats of an image, 1 or more
+//   DATA_W  width of a beat, bits, 1 or more
 module frame_guard #(
-    parameter BEATS = 3072
+    parameter BEATS = 3072,
+    parameter DATA_W = 8
 ) (
-    input  wire       clk,
-    input  wire       rst,
-    input  wire [7:0] s_axis_tdata,
-    input  wire       s_axis_tvalid,
-    output wire       s_axis_tready,
-    input  wire       s_axis_tlast,
-    output wire [7:0] m_axis_tdata,
-    output wire       m_axis_tvalid,
-    input  wire       m_axis_tready,
-    output wire       m_flag_axis_tdata,
-    output wire       m_flag_axis_tvalid,
-    input  wire       m_flag_axis_tready,
-    output wire       frame_error_early,   // sticky until reset
-    output wire       frame_error_late     // sticky until reset
+    input  wire              clk,
+    input  wire              rst,
+    input  wire [DATA_W-1:0] s_axis_tdata,
+    input  wire              s_axis_tvalid,
+    output wire              s_axis_tready,
+    input  wire              s_axis_tlast,
+    output wire [DATA_W-1:0] m_axis_tdata,
+    output wire              m_axis_tvalid,
+    input  wire              m_axis_tready,
+    output wire              m_flag_axis_tdata,
+    output wire              m_flag_axis_tvalid,
+    input  wire              m_flag_axis_tready,
+    output wire              frame_error_early,  // sticky until reset
+    output wire              frame_error_late  // sticky until reset
 );
 
   localparam INDEX_W = (BEATS > 1) ? $clog2(BEATS) : 1;
@@ -43,13 +45,16 @@ module frame_guard #(
     if (BEATS < 1) begin : illegal_beats
       illegal_parameter_BEATS_is_below_1 stop ();
     end
+    if (DATA_W < 1) begin : illegal_data_w
+      illegal_parameter_DATA_W_is_below_1 stop ();
+    end
   endgenerate
 
   reg [1:0] state_reg;
   reg [INDEX_W-1:0] index_reg;
   reg early_reg;
   reg late_reg;
-  reg [7:0] output_reg;
+  reg [DATA_W-1:0] output_reg;
   reg output_valid_reg;
   reg flag_reg;
   reg flag_valid_reg;
@@ -67,7 +72,7 @@ module frame_guard #(
   wire late = state_reg == PASS && accepted && !s_axis_tlast && last;
 
   always @(posedge clk) begin
-    if (emit) output_reg <= (state_reg == PAD) ? 8'd0 : s_axis_tdata;
+    if (emit) output_reg <= (state_reg == PAD) ? {DATA_W{1'b0}} : s_axis_tdata;
     if (finished) flag_reg <= state_reg == PAD || late;
     if (rst) begin
       state_reg <= PASS;

@@ -8,6 +8,9 @@
 //   fork --|                                                     |--> add --> register slice
 //          +-> res_affine -> FIFO -------------------------------+
 //
+// Streams have LANES values a beat: where the following says values, channels and HIDDEN, of more than one lane it is
+// beats, and beats of a token.
+//
 // Depth of the FIFO. At full rate a token takes PERIOD = max(CHANNELS, HIDDEN) cycles. Let the main path take the last
 // value of token n in cycle n * PERIOD and the token's others in the CHANNELS - 1 cycles before it: linear_1 needs them
 // no earlier. linear_1 then gives HIDDEN values, the last of them completes linear_2's row, and the add takes the
@@ -22,56 +25,64 @@
 // wait and linear_1 runs dry.
 //
 // Parameters
-//   CHANNELS        channels of a token, 1 or more
-//   HIDDEN          hidden channels, 1 or more
+//   CHANNELS        channels of a token, 1 or more, a multiple of LANES
+//   HIDDEN          hidden channels, 1 or more, a multiple of LANES
+//   LANES           values of a beat: 1, 2 or 4
+//   PACKED          1: the linears make two products in a multiplier; see linear.v
 //   PSA             1: activation tables before either linear; 0: ReLU between them
 //   POINTS          points of a table, a power of two, 4 to 256 (PSA only)
 //   TABLE_RULE      0 clamp, 1 hold, 2 endpoint, 3 full (PSA only); see activation_table.v
 //   LINEAR_1_ACC_W  accumulator width of linear_1, bits, 16 or more
 //   LINEAR_2_ACC_W  accumulator width of linear_2, bits, 16 or more
+//   BLOCK_ROM       1: the linears' weights in memory blocks; see linear.v
 //   BLOCK           number of the block in the names of its ROM files, 0 to 99
-//   RESIDUAL_DEPTH  values the residual FIFO holds; 0: as derived here, anything else only to test the derivation
+//   RESIDUAL_DEPTH  beats the residual FIFO holds; 0: as derived here, anything else only to test the derivation
 module mlp #(
     parameter CHANNELS = 96,
     parameter HIDDEN = 96,
+    parameter LANES = 1,
+    parameter PACKED = 0,
     parameter PSA = 1,
     parameter POINTS = 64,
     parameter TABLE_RULE = 0,
     parameter LINEAR_1_ACC_W = 23,
     parameter LINEAR_2_ACC_W = 23,
+    parameter BLOCK_ROM = 0,
     parameter BLOCK = 0,
     parameter RESIDUAL_DEPTH = 0
 ) (
-    input  wire                           clk,
-    input  wire                           rst,
-    input  wire [                    7:0] s_axis_tdata,
-    input  wire                           s_axis_tvalid,
-    output wire                           s_axis_tready,
-    output wire [                    7:0] m_axis_tdata,
-    output wire                           m_axis_tvalid,
-    input  wire                           m_axis_tready,
+    input  wire                                   clk,
+    input  wire                                   rst,
+    input  wire [                    8*LANES-1:0] s_axis_tdata,
+    input  wire                                   s_axis_tvalid,
+    output wire                                   s_axis_tready,
+    output wire [                    8*LANES-1:0] m_axis_tdata,
+    output wire                                   m_axis_tvalid,
+    input  wire                                   m_axis_tready,
     // PSA: res_affine, psa_1, linear_1, psa_2, linear_2, add; ReLU: res_affine, linear_1, relu, linear_2, add
-    output wire [    (PSA ? 6 : 5) - 1:0] mon_valid,
-    output wire [    (PSA ? 6 : 5) - 1:0] mon_ready,
-    output wire [8 * (PSA ? 6 : 5) - 1:0] mon_data
+    output wire [            (PSA ? 6 : 5) - 1:0] mon_valid,
+    output wire [            (PSA ? 6 : 5) - 1:0] mon_ready,
+    output wire [8 * LANES * (PSA ? 6 : 5) - 1:0] mon_data
 );
 
   // Latencies of the modules, cycles, and what an affine holds; see their headers.
-  localparam AFFINE_CAPACITY = 2;  // values
+  localparam AFFINE_CAPACITY = 2;  // beats
   localparam BEFORE_LATENCY = PSA ? 3 : 0;      // psa_1, or nothing
   localparam ACTIVATION_LATENCY = PSA ? 3 : 1;  // psa_2 or relu
   localparam LINEAR_1_LATENCY = 4 + ($clog2(CHANNELS) + 1) / 2;
   localparam LINEAR_2_LATENCY = 4 + ($clog2(HIDDEN) + 1) / 2;
   localparam MAIN_LATENCY = BEFORE_LATENCY + LINEAR_1_LATENCY + ACTIVATION_LATENCY + LINEAR_2_LATENCY;
 
-  localparam PERIOD = (CHANNELS > HIDDEN) ? CHANNELS : HIDDEN;
-  localparam LAG = HIDDEN + MAIN_LATENCY + 1;
+  localparam TOKEN = CHANNELS / LANES;  // beats of a token, and of what is hidden of it
+  localparam HIDDEN_TOKEN = HIDDEN / LANES;
+  localparam PERIOD = (TOKEN > HIDDEN_TOKEN) ? TOKEN : HIDDEN_TOKEN;
+  localparam LAG = HIDDEN_TOKEN + MAIN_LATENCY + 1;
   localparam TOKENS_BEHIND = (LAG + PERIOD - 1) / PERIOD;
   localparam LEAVING = TOKENS_BEHIND * PERIOD - LAG + 1;
-  localparam GONE = (LEAVING < CHANNELS) ? LEAVING : CHANNELS;
+  localparam GONE = (LEAVING < TOKEN) ? LEAVING : TOKEN;
   localparam OUTSIDE = AFFINE_CAPACITY + 1;
-  localparam NEEDED = CHANNELS + TOKENS_BEHIND * CHANNELS - GONE - OUTSIDE;
-  localparam LEAST = (CHANNELS == 1) ? 1 : 2;  // one entry would not pass two values in successive cycles
+  localparam NEEDED = TOKEN + TOKENS_BEHIND * TOKEN - GONE - OUTSIDE;
+  localparam LEAST = (TOKEN == 1) ? 1 : 2;  // one entry would not pass two values in successive cycles
   localparam DERIVED_DEPTH = (NEEDED < LEAST) ? LEAST : NEEDED;
   localparam DEPTH = (RESIDUAL_DEPTH == 0) ? DERIVED_DEPTH : RESIDUAL_DEPTH;
 
@@ -91,17 +102,19 @@ module mlp #(
   localparam [7:0] UNITS_DIGIT = 8'd48 + UNITS[7:0];
   localparam [7*8-1:0] PREFIX = {"block", TENS_DIGIT, UNITS_DIGIT};
 
-  wire [7:0] main_in_tdata, res_affine_in_tdata;
+  wire [8*LANES-1:0] main_in_tdata, res_affine_in_tdata;
   wire main_in_tvalid, res_affine_in_tvalid;
   wire main_in_tready, res_affine_in_tready;
-  wire [7:0] res_affine_tdata, residual_tdata;
+  wire [8*LANES-1:0] res_affine_tdata, residual_tdata;
   wire res_affine_tvalid, residual_tvalid;
   wire res_affine_tready, residual_tready;
-  wire [7:0] linear_1_in_tdata, linear_1_tdata, activation_tdata, linear_2_tdata, add_tdata;
+  wire [8*LANES-1:0] linear_1_in_tdata, linear_1_tdata, activation_tdata, linear_2_tdata, add_tdata;
   wire linear_1_in_tvalid, linear_1_tvalid, activation_tvalid, linear_2_tvalid, add_tvalid;
   wire linear_1_in_tready, linear_1_tready, activation_tready, linear_2_tready, add_tready;
 
-  axis_fork fork_input (
+  axis_fork #(
+      .DATA_W(8 * LANES)
+  ) fork_input (
       .clk(clk),
       .rst(rst),
       .s_axis_tdata(s_axis_tdata),
@@ -117,6 +130,7 @@ module mlp #(
 
   // Residual path
   affine #(
+      .LANES(LANES),
       .CHANNELS(CHANNELS),
       .W_FILE({PREFIX, "_mlp_res_affine_w.hex"}),
       .B_FILE({PREFIX, "_mlp_res_affine_b.hex"}),
@@ -133,6 +147,7 @@ module mlp #(
   );
 
   axis_fifo #(
+      .DATA_W(8 * LANES),
       .DEPTH(DEPTH)
   ) residual_fifo (
       .clk(clk),
@@ -149,6 +164,7 @@ module mlp #(
   generate
     if (PSA) begin : tables
       activation_table #(
+          .LANES(LANES),
           .CHANNELS(CHANNELS),
           .POINTS(POINTS),
           .TABLE_RULE(TABLE_RULE),
@@ -165,6 +181,7 @@ module mlp #(
       );
 
       activation_table #(
+          .LANES(LANES),
           .CHANNELS(HIDDEN),
           .POINTS(POINTS),
           .TABLE_RULE(TABLE_RULE),
@@ -194,7 +211,9 @@ module mlp #(
       assign linear_1_in_tvalid = main_in_tvalid;
       assign main_in_tready = linear_1_in_tready;
 
-      relu relu_hidden (
+      relu #(
+          .LANES(LANES)
+      ) relu_hidden (
           .clk(clk),
           .rst(rst),
           .s_axis_tdata(linear_1_tdata),
@@ -212,9 +231,12 @@ module mlp #(
   endgenerate
 
   linear #(
+      .OUTPUTS(LANES),
+      .PACKED(PACKED),
       .IN(CHANNELS),
       .OUT(HIDDEN),
       .ACC_W(LINEAR_1_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE({PREFIX, "_mlp_linear_1_w.hex"}),
       .B_FILE({PREFIX, "_mlp_linear_1_b.hex"}),
       .S_FILE({PREFIX, "_mlp_linear_1_s.hex"})
@@ -230,9 +252,12 @@ module mlp #(
   );
 
   linear #(
+      .OUTPUTS(LANES),
+      .PACKED(PACKED),
       .IN(HIDDEN),
       .OUT(CHANNELS),
       .ACC_W(LINEAR_2_ACC_W),
+      .BLOCK_ROM(BLOCK_ROM),
       .W_FILE({PREFIX, "_mlp_linear_2_w.hex"}),
       .B_FILE({PREFIX, "_mlp_linear_2_b.hex"}),
       .S_FILE({PREFIX, "_mlp_linear_2_s.hex"})
@@ -247,7 +272,9 @@ module mlp #(
       .m_axis_tready(linear_2_tready)
   );
 
-  add add_residual (
+  add #(
+      .LANES(LANES)
+  ) add_residual (
       .clk(clk),
       .rst(rst),
       .s0_axis_tdata(linear_2_tdata),
@@ -261,7 +288,9 @@ module mlp #(
       .m_axis_tready(add_tready)
   );
 
-  axis_register register_slice (
+  axis_register #(
+      .DATA_W(8 * LANES)
+  ) register_slice (
       .clk(clk),
       .rst(rst),
       .s_axis_tdata(add_tdata),

@@ -1,6 +1,7 @@
 `default_nettype none
 
-// Transposes images of ROWS x COLS values: row-major in, column-major out, in one memory of ROWS * COLS values.
+// Transposes images of ROWS x COLS values: row-major in, column-major out, in one memory of ROWS * COLS values. Of more
+// than one value a beat: see transpose_beats.v, which then does it.
 //
 // A value of the next image is written where a value of this image was just read, so the place of element e changes
 // with every image. With L = ROWS * COLS - 1, output j < L is element j * COLS mod L of its image, and output L is
@@ -17,19 +18,21 @@
 // Parameters
 //   ROWS  rows of an image as it enters, 1 or more
 //   COLS  columns of an image as it enters, 1 or more
+//   LANES  values of a beat: 1, 2 or 4, of which ROWS and COLS then are multiples
 // ROWS * COLS, where neither is 1: up to 2^24, the most words of a memory that every tool must take (IEEE 1364).
 module transpose #(
     parameter ROWS = 64,
-    parameter COLS = 96
+    parameter COLS = 96,
+    parameter LANES = 1
 ) (
-    input  wire       clk,
-    input  wire       rst,
-    input  wire [7:0] s_axis_tdata,
-    input  wire       s_axis_tvalid,
-    output wire       s_axis_tready,
-    output wire [7:0] m_axis_tdata,
-    output wire       m_axis_tvalid,
-    input  wire       m_axis_tready
+    input  wire               clk,
+    input  wire               rst,
+    input  wire [8*LANES-1:0] s_axis_tdata,   // the first value lowest
+    input  wire               s_axis_tvalid,
+    output wire               s_axis_tready,
+    output wire [8*LANES-1:0] m_axis_tdata,   // likewise
+    output wire               m_axis_tvalid,
+    input  wire               m_axis_tready
 );
 
   localparam WORDS_MAX = 16777216;
@@ -39,17 +42,34 @@ module transpose #(
       illegal_parameter_ROWS_is_below_1 stop ();
     end else if (COLS < 1) begin : illegal_cols
       illegal_parameter_COLS_is_below_1 stop ();
-    end else if (ROWS == 1 || COLS == 1) begin : unmoved
-      axis_register register_slice (
-          .clk(clk),
-          .rst(rst),
-          .s_axis_tdata(s_axis_tdata),
-          .s_axis_tvalid(s_axis_tvalid),
-          .s_axis_tready(s_axis_tready),
-          .m_axis_tdata(m_axis_tdata),
-          .m_axis_tvalid(m_axis_tvalid),
-          .m_axis_tready(m_axis_tready)
-      );
+    end else if (LANES != 1 || ROWS == 1 || COLS == 1) begin : elsewhere
+      if (LANES != 1) begin : beats
+        transpose_beats #(
+            .ROWS (ROWS),
+            .COLS (COLS),
+            .LANES(LANES)
+        ) transpose_lanes (
+            .clk(clk),
+            .rst(rst),
+            .s_axis_tdata(s_axis_tdata),
+            .s_axis_tvalid(s_axis_tvalid),
+            .s_axis_tready(s_axis_tready),
+            .m_axis_tdata(m_axis_tdata),
+            .m_axis_tvalid(m_axis_tvalid),
+            .m_axis_tready(m_axis_tready)
+        );
+      end else begin : unmoved
+        axis_register register_slice (
+            .clk(clk),
+            .rst(rst),
+            .s_axis_tdata(s_axis_tdata),
+            .s_axis_tvalid(s_axis_tvalid),
+            .s_axis_tready(s_axis_tready),
+            .m_axis_tdata(m_axis_tdata),
+            .m_axis_tvalid(m_axis_tvalid),
+            .m_axis_tready(m_axis_tready)
+        );
+      end
     end else begin : moved
       localparam SIZE = ROWS * COLS;
       localparam INDEX_W = $clog2(SIZE);

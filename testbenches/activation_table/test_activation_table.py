@@ -34,29 +34,29 @@ def tables(channels: int, stored: int, rng: np.random.Generator) -> npt.NDArray[
     return np.stack([kinds[k % len(kinds)] for k in rng.permutation(channels)]).astype(np.int8)
 
 
-def traffic(name, every_input=False):
+def traffic(dut, name, every_input=False):
     """Random tokens, or every input in every channel in random order, and what the contract makes of them."""
     case = load_case()
-    table, rule = case["table"], RULES[int(case["rule"])]
+    table, rule, lanes = case["table"], RULES[int(case["rule"])], dut.LANES.value.to_signed()
     rng = generator(f"activation_table {name} {table.shape} {rule}")
     codes = np.arange(-128, 128)
     columns = [rng.permutation(codes) if every_input else rng.choice(codes, 60 // len(table) + 2) for _ in table]
     x = np.stack(columns, axis=1).astype(np.int8)
-    return rng, {"s_axis": beats(x)}, {"m_axis": beats(contract.lookup(x, table, rule))}
+    return rng, {"s_axis": beats(x, lanes)}, {"m_axis": beats(contract.lookup(x, table, rule), lanes)}
 
 
 @cocotb.test()
 @cocotb.parametrize(stall=STREAM_STALLS)
 async def equals_the_contract(dut, stall):
     """Every channel uses its own table under every stall pattern."""
-    rng, sent, expected = traffic(stall)
+    rng, sent, expected = traffic(dut, stall)
     await check_stalls(await Bench.started(dut), sent, expected, stall, rng)
 
 
 @cocotb.test()
 async def looks_up_every_input(dut):
     """All 256 inputs in every channel, a value every cycle, three cycles after it entered."""
-    _, sent, expected = traffic("every", every_input=True)
+    _, sent, expected = traffic(dut, "every", every_input=True)
     cycles = await check_rate(await Bench.started(dut), sent, expected)
     assert cycles == list(range(3, 3 + len(sent["s_axis"])))
 
@@ -64,24 +64,25 @@ async def looks_up_every_input(dut):
 @cocotb.test()
 async def starts_afresh_after_a_reset(dut):
     """After a reset the first value is channel 0."""
-    rng, sent, expected = traffic("reset")
+    rng, sent, expected = traffic(dut, "reset")
     await check_reset(await Bench.started(dut), sent, expected, rng)
 
 
 @cocotb.test()
 async def shows_values_without_waiting(dut):
     """A tvalid does not wait for tready."""
-    rng, sent, _ = traffic("paths")
+    rng, sent, _ = traffic(dut, "paths")
     await check_paths(await Bench.started(dut), sent, rng, registered=False, cycles=60)
 
 
-def run(channels: int, points: int, rule: TableRule, folder: Path) -> None:
+def run(channels: int, points: int, rule: TableRule, folder: Path, lanes: int = 1) -> None:
     """Simulate one format of tables."""
     rng = generator(f"activation_table tables {channels} {points} {rule}")
     table = tables(channels, stored_points(points, rule), rng)
     write_hex(folder / "t.hex", table.reshape(-1))
     number = RULES.index(rule)
     parameters: dict[str, int | str] = {"CHANNELS": channels, "POINTS": points, "TABLE_RULE": number, "T_FILE": "t.hex"}
+    parameters["LANES"] = lanes
     simulate(__name__, "activation_table", folder, parameters, {"table": table, "rule": np.array(number)})
 
 
@@ -95,3 +96,12 @@ def test_activation_table(points: int, rule: TableRule, tmp_path: Path) -> None:
 def test_activation_table_of_other_channels(channels: int, points: int, rule: str, tmp_path: Path) -> None:
     """One channel, and a power of two of them, where address widths are tightest."""
     run(channels, points, TableRule(rule), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("channels", "points", "rule", "lanes"),
+    [(2, 64, "clamp", 2), (6, 16, "hold", 2), (10, 8, "endpoint", 2), (4, 256, "full", 2), (4, 4, "clamp", 4)],
+)
+def test_activation_table_of_several_lanes(channels: int, points: int, rule: str, lanes: int, tmp_path: Path) -> None:
+    """Two or four values a beat, each with the table of its own channel."""
+    run(channels, points, TableRule(rule), tmp_path, lanes)

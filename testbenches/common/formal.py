@@ -80,8 +80,10 @@ class Netlist:
         self.input_names = [symbols[f"i{k}"] for k in range(inputs)]
         self.output_names = [symbols[f"o{k}"] for k in range(outputs)]
 
-    def __call__(self, output: str, **values: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint16]:
-        """One output of at most 16 bits, for arrays of unsigned values of every input."""
+    def __call__(
+        self, output: str, first: int = 0, **values: npt.NDArray[np.unsignedinteger]
+    ) -> npt.NDArray[np.uint16]:
+        """Up to 16 bits of one output, from bit `first` on, for arrays of unsigned values of every input."""
         size = len(next(iter(values.values())))
         # One bit of every evaluation, packed: a gate is one operation on bytes.
         signals = {0: np.zeros((size + 7) // 8, np.uint8)}
@@ -97,8 +99,8 @@ class Netlist:
         y = np.zeros(size, np.uint16)
         for name, literal in zip(self.output_names, self.output_literals, strict=True):
             port, bit = _port_bit(name)
-            if port == output:
-                y |= np.unpackbits(signal(literal), count=size).astype(np.uint16) << np.uint16(bit)
+            if port == output and first <= bit < first + 16:
+                y |= np.unpackbits(signal(literal), count=size).astype(np.uint16) << np.uint16(bit - first)
         return y
 
 

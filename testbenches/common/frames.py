@@ -8,8 +8,8 @@ Frame = list[int]
 KINDS = ("good", "early", "late", "merged")
 
 
-def frames(rng: np.random.Generator, length: int, kinds: list[str]) -> list[Frame]:
-    """Random frames: of `length` beats, shorter, longer, or two with no tlast between them.
+def frames(rng: np.random.Generator, length: int, kinds: list[str], lanes: int = 1) -> list[Frame]:
+    """Random frames: of `length` beats of so many bytes, shorter, longer, or two with no tlast between them.
 
     No frame is shorter than one beat: at that length `early` is `good`.
     """
@@ -19,7 +19,7 @@ def frames(rng: np.random.Generator, length: int, kinds: list[str]) -> list[Fram
         "late": lambda: length + int(rng.integers(1, length + 3)),
         "merged": lambda: 2 * length,
     }
-    return [rng.integers(0, 256, sizes[kind]()).tolist() for kind in kinds]
+    return [rng.integers(0, 256**lanes, sizes[kind]()).tolist() for kind in kinds]
 
 
 def with_last(sent: list[Frame]) -> list[tuple[int, int]]:
@@ -28,5 +28,5 @@ def with_last(sent: list[Frame]) -> list[tuple[int, int]]:
 
 
 def repaired(sent: list[Frame], length: int) -> list[tuple[Frame, int]]:
-    """What each frame becomes: an image of `length` values, cut or padded with zeros, and whether it was bad."""
+    """What each frame becomes: an image of `length` beats, cut or padded with zeros, and whether it was bad."""
     return [((frame + [0] * length)[:length], int(len(frame) != length)) for frame in sent]

@@ -28,9 +28,10 @@ def known(handle: Any) -> int:
         raise ProtocolError(f"{handle._name} is {handle.value}") from None
 
 
-def beats(values: npt.ArrayLike) -> list[int]:
-    """An int8 array of any shape as beats, last index fastest."""
-    return np.ascontiguousarray(values, np.int8).view(np.uint8).ravel().tolist()
+def beats(values: npt.ArrayLike, lanes: int = 1) -> list[int]:
+    """An int8 array of any shape as beats of so many values, last index fastest; a beat's first value lowest."""
+    rows = np.ascontiguousarray(values, np.int8).view(np.uint8).reshape(-1, lanes)
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
 def packed(values: npt.ArrayLike, lanes: int, bits: int) -> list[int]:

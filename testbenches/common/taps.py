@@ -15,13 +15,15 @@ class TapStream(Stream):
 
 
 class Taps:
-    """The streams of all taps, by name; tap i is at mon_valid[i], mon_ready[i], mon_data[8i +: 8]."""
+    """The streams of all taps, by name; tap i is at mon_valid[i], mon_ready[i], mon_data[w i +: w]."""
 
     def __init__(self, dut: Any, names: tuple[str, ...]) -> None:
         self.dut = dut
         self.streams = {name: TapStream(name) for name in names}
         assert len(dut.mon_valid) == len(dut.mon_ready) == len(names)
-        assert len(dut.mon_data) == 8 * len(names)
+        self.width, left = divmod(len(dut.mon_data), len(names))
+        assert self.width in (8, 16, 32)
+        assert left == 0
 
     def sample(self) -> None:
         """Read the ports, all settled; ProtocolError where a handshake is X, or the data of a valid beat."""
@@ -32,7 +34,7 @@ class Taps:
             stream.valid, stream.ready = bool(valid >> i & 1), bool(ready >> i & 1)
             stream.fired = stream.valid and stream.ready
             if stream.valid:
-                byte = data[len(data) - 8 * (i + 1) : len(data) - 8 * i]
-                if not set(byte) <= {"0", "1"}:
-                    raise ProtocolError(f"tap {stream.name} is {byte}")
-                stream.beat = int(byte, 2)
+                bits = data[len(data) - self.width * (i + 1) : len(data) - self.width * i]
+                if not set(bits) <= {"0", "1"}:
+                    raise ProtocolError(f"tap {stream.name} is {bits}")
+                stream.beat = int(bits, 2)

@@ -28,7 +28,7 @@ def layer(block: int, name: str) -> str:
     return f"block{block:02d}_mlp_{name}"
 
 
-def contract_taps(x, case, block, rule):
+def contract_taps(x, case, block, rule, lanes):
     """What the contract makes of tokens [token, channel]: every tap's stream. `rule` None: ReLU."""
     of = {name: of_layer(case, layer(block, name)) for name in PSA_TAPS[:-1]}
     taps = {"res_affine": contract.affine(x, **of["res_affine"])}
@@ -42,7 +42,7 @@ def contract_taps(x, case, block, rule):
         y = taps["relu"] = contract.relu(y)
     y = taps["linear_2"] = contract.linear(y, **of["linear_2"])
     taps["add"] = contract.add(y, taps["res_affine"])
-    return {name: beats(tap) for name, tap in taps.items()}
+    return {name: beats(tap, lanes) for name, tap in taps.items()}
 
 
 def traffic(dut, name, tokens=12):
@@ -51,8 +51,9 @@ def traffic(dut, name, tokens=12):
     rule = RULES[dut.TABLE_RULE.value.to_signed()] if dut.PSA.value.to_signed() else None
     rng = generator(f"mlp {name} {channels} {hidden} {rule}")
     x = rng.integers(-128, 128, (tokens, channels)).astype(np.int8)
-    taps = contract_taps(x, load_case(), dut.BLOCK.value.to_signed(), rule)
-    return rng, {"s_axis": beats(x)}, {"m_axis": taps["add"], **taps}
+    lanes = dut.LANES.value.to_signed()
+    taps = contract_taps(x, load_case(), dut.BLOCK.value.to_signed(), rule, lanes)
+    return rng, {"s_axis": beats(x, lanes)}, {"m_axis": taps["add"], **taps}
 
 
 async def started(dut) -> Bench:
@@ -71,7 +72,8 @@ async def equals_the_contract(dut, stall):
 @cocotb.test()
 async def takes_max_channels_hidden_cycles_a_token_if_deep_enough(dut):
     """With the derived depth of the residual FIFO a token takes max(CHANNELS, HIDDEN) cycles; one place less, more."""
-    channels, hidden = dut.CHANNELS.value.to_signed(), dut.HIDDEN.value.to_signed()
+    lanes = dut.LANES.value.to_signed()
+    channels, hidden = dut.CHANNELS.value.to_signed() // lanes, dut.HIDDEN.value.to_signed() // lanes
     _, sent, expected = traffic(dut, "rate", tokens=40)
     cycles = await check_rate(await started(dut), sent, expected)
     derived, override = dut.DERIVED_DEPTH.value.to_signed(), dut.RESIDUAL_DEPTH.value.to_signed()
@@ -99,7 +101,7 @@ async def shows_values_without_waiting(dut):
     await check_paths(await started(dut), sent, rng, registered=False)
 
 
-def setup(channels: int, hidden: int, points: int, rule: str | None, block: int, folder: Path):
+def setup(channels: int, hidden: int, points: int, rule: str | None, block: int, folder: Path, lanes: int = 1):
     """Parameters and case of an mlp with random constants, whose ROM files stand in `folder`."""
     rng = generator(f"mlp constants {channels} {hidden} {rule}")
     constants = {
@@ -114,6 +116,7 @@ def setup(channels: int, hidden: int, points: int, rule: str | None, block: int,
         "LINEAR_1_ACC_W": contract.linear_acc_bits(channels),
         "LINEAR_2_ACC_W": contract.linear_acc_bits(hidden),
         "BLOCK": block,
+        "LANES": lanes,
     }
     if rule is not None:
         parameters |= {"POINTS": points, "TABLE_RULE": RULES.index(TableRule(rule))}
@@ -156,3 +159,18 @@ def test_mlp_of_few_channels(channels: int, tmp_path: Path) -> None:
     parameters, case = setup(channels, 50, 0, None, 3, tmp_path)
     case["depth"] = np.array(channels)
     simulate(__name__, "mlp", tmp_path, parameters, case)
+
+
+LANE_DEPTHS = {(8, 12, 8, "clamp", 2): 17, (6, 4, 0, None, 2): 14, (8, 8, 4, "endpoint", 4): 19}
+"""The same as DEPTHS, by lanes in place of the block."""
+
+
+@pytest.mark.parametrize("less", [0, 1])
+@pytest.mark.parametrize(("channels", "hidden", "points", "rule", "lanes"), LANE_DEPTHS)
+def test_mlp_of_several_lanes(
+    channels: int, hidden: int, points: int, rule: str | None, lanes: int, less: int, tmp_path: Path
+) -> None:
+    """Two or four values a beat: values, and a residual FIFO that is deep enough, and not with a place less."""
+    parameters, case = setup(channels, hidden, points, rule, 4, tmp_path, lanes)
+    case["depth"] = depth = np.array(LANE_DEPTHS[channels, hidden, points, rule, lanes])
+    simulate(__name__, "mlp", tmp_path, parameters | {"RESIDUAL_DEPTH": int(depth) - 1 if less else 0}, case)

@@ -23,26 +23,27 @@ GOOD_IMAGES = 12
 BAD_FRAMES = (*KINDS, "early", "early", "late", "late", "merged", "good", "early", "good")
 
 
-def stream(tap: str, values) -> list[int]:
+def stream(tap: str, values, lanes: int) -> list[int]:
     """A tap's beats: token-major, but for the token mixer's linear, which is channel by channel."""
-    return beats(values.swapaxes(1, 2) if tap.endswith("token_mixer.linear") else values)
+    return beats(values.swapaxes(1, 2) if tap.endswith("token_mixer.linear") else values, lanes)
 
 
 def traffic(prefix: str, images: int | None = None):
     """The first images of the good (or bad) frames, and what is expected of output and taps."""
     case = load_case()
+    lanes = int(case["lanes"])
     taps = {name.removeprefix(f"{prefix}:"): a[:images] for name, a in case.items() if name.startswith(f"{prefix}:")}
     scores, bad = taps["classifier"], case[f"{prefix} flags"][:images]
     output = [
-        (beat, int(k == scores.shape[1] - 1), int(flag))
+        (beat, int(k == scores.shape[1] // lanes - 1), int(flag))
         for image, flag in zip(scores, bad, strict=True)
-        for k, beat in enumerate(beats(image))
+        for k, beat in enumerate(beats(image, lanes))
     ]
     lengths = case[f"{prefix} lengths"][:images]
     ends = np.cumsum(lengths) - 1
     values = case[f"{prefix} values"][: lengths.sum()].tolist()
     sent = list(zip(values, np.isin(np.arange(len(values)), ends).astype(int).tolist(), strict=True))
-    expected = {name: stream(name, values) for name, values in taps.items()}
+    expected = {name: stream(name, values, lanes) for name, values in taps.items()}
     return {"s_axis": sent}, {"m_axis": output, **expected}
 
 
@@ -69,8 +70,10 @@ async def equals_the_reference(dut, stall):
 
 @cocotb.test()
 async def takes_images_at_the_stated_interval(dut):
-    """In steady state: TOKENS * max(VALUES, CHANNELS, HIDDEN) cycles an image, or max(CHANNELS, CLASSES) if more."""
+    """In steady state: TOKENS * max(VALUES, CHANNELS, HIDDEN) beats an image, or max(CHANNELS, CLASSES) if more."""
+    lanes = dut.LANES.value.to_signed()
     of = {name: getattr(dut, name).value.to_signed() for name in ("TOKENS", "VALUES", "CHANNELS", "HIDDEN", "CLASSES")}
+    of |= {name: of[name] // lanes for name in ("VALUES", "CHANNELS", "HIDDEN", "CLASSES")}
     bound = max(of["TOKENS"] * max(of["VALUES"], of["CHANNELS"], of["HIDDEN"]), of["CHANNELS"], of["CLASSES"])
     cycles = await check_rate(await started(dut), *traffic("good"))
     ends = cycles[of["CLASSES"] - 1 :: of["CLASSES"]]
@@ -110,7 +113,7 @@ async def repairs_bad_frames(dut, stall):
     """A frame that is too short or too long comes out marked, padded or cut; all others come out as if it were good."""
     sent, expected = traffic("bad")
     await check_stalls(await started(dut), sent, expected, stall, generator(f"stream_resmlp bad {stall}"))
-    beats_an_image = dut.TOKENS.value.to_signed() * dut.VALUES.value.to_signed()
+    beats_an_image = dut.TOKENS.value.to_signed() * dut.VALUES.value.to_signed() // dut.LANES.value.to_signed()
     assert errors(dut) == (int(beats_an_image > 1), 1)
 
 
@@ -132,6 +135,14 @@ CONFIGS = {
 }
 
 
+LANES = {"two": (2, 0), "two_packed": (2, 1), "four": (4, 1)}
+CONFIGS |= {
+    "two": ResMLPConfig(4, 6, 8, 10, 2, 6, 8, TableRule.CLAMP),
+    "two_packed": ResMLPConfig(2, 4, 6, 4, 1, 10),
+    "four": ResMLPConfig(4, 4, 8, 12, 1, 4, 16, TableRule.ENDPOINT),
+}
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_stream_resmlp(name: str, tmp_path: Path) -> None:
     """stream_resmlp.v equals the reference engine at every tap: stalls, gaps, resets, bad framing; at its interval."""
@@ -139,16 +150,18 @@ def test_stream_resmlp(name: str, tmp_path: Path) -> None:
     rng = generator(f"stream_resmlp {name}")
     model = random_resmlp(config, rng)
     write_roms(model, tmp_path)
-    length = config.tokens * config.values
-    case = {}
+    lanes, packed = LANES.get(name, (1, 0))
+    length = config.tokens * config.values // lanes
+    case = {"lanes": np.array(lanes)}
     for prefix, kinds in (("good", ["good"] * GOOD_IMAGES), ("bad", list(BAD_FRAMES))):
-        sent = frames(rng, length, kinds)
+        sent = frames(rng, length, kinds, lanes)
         images = repaired(sent, length)
-        x = np.array([image for image, _ in images], np.uint8).view(np.int8).reshape(-1, config.tokens, config.values)
+        bytes_ = b"".join(beat.to_bytes(lanes, "little") for image, _ in images for beat in image)
+        x = np.frombuffer(bytes_, np.int8).reshape(-1, config.tokens, config.values)
         case |= {
             f"{prefix} values": np.array([value for value, _ in with_last(sent)]),
             f"{prefix} lengths": np.array([len(frame) for frame in sent]),
             f"{prefix} flags": np.array([flag for _, flag in images]),
         }
         case |= {f"{prefix}:{tap}": array for tap, array in engines.run(model, x, "all", engine="reference").items()}
-    simulate(__name__, "stream_resmlp", tmp_path, rtl_parameters(model), case)
+    simulate(__name__, "stream_resmlp", tmp_path, rtl_parameters(model) | {"LANES": lanes, "PACKED": packed}, case)

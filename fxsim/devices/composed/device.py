@@ -36,7 +36,7 @@ class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Setting(
             "--interval",
             "most cycles between images, for which streams get as many lanes as it takes",
-            words="Most cycles between images: each stream gets as few channels a beat as keep it.",
+            words="the most cycles between images, --interval,",
             unit="cycles",
             least=1,
             most=_INTERVAL_MAX,

@@ -97,7 +97,10 @@ def make_plan(model: Model, interval: int | None = None) -> Composition:
 def _refuse_others(graph: Graph) -> None:
     """ModelError unless every node has a module that takes it, and every tensor is an image or channels."""
     for node in graph.nodes:
-        _PARTS[type(node.op)]  # refused by name where there is no module
+        try:
+            _PARTS[type(node.op)]
+        except ModelError as error:
+            raise ModelError(f"node '{node.name}': {error}; it takes {_TAKEN}") from None
     for name, tensor in graph.tensors.items():
         if tensor.axes not in ((ROW, COLUMN, CHANNEL), (CHANNEL,)):
             raise ModelError(
@@ -384,6 +387,8 @@ _PARTS: OperatorTable[_Make] = OperatorTable(
         Flatten: _one(_flatten),
     },
 )
+
+_TAKEN = ", ".join(sorted(kind.kind for kind, row in _PARTS.rows.items() if not isinstance(row, NotTaken)))
 
 
 # --- ROM words -------------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from fxsim.contract import AFFINE_ACC_BITS
 from fxsim.devices.blocks import Peek, ProvableBlock, blocks_of
-from fxsim.devices.settings import Settings
 from fxsim.devices.stream.nodes import module_parameters
 from fxsim.devices.stream.roms import rtl_parameters
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.families import recognise_resmlp
 from fxsim.graph import Model
 from fxsim.operators import Linear
@@ -26,6 +26,43 @@ module prove_segment_step #(
   wire signed [31:0] part = {1'b0, frac};
   wire signed [31:0] halves = (2 * (stop - start) * part) >>> FRAC_W;
   assign wrong = step != halves[8:0];
+endmodule
+"""
+
+PRODUCT_PAIR = """\
+module prove_product_pair (
+    input  wire signed [7:0] x,
+    input  wire signed [7:0] w0,
+    input  wire signed [7:0] w1,
+    output wire              wrong
+);
+  wire [33:0] p;
+  product_pair block (.x(x), .w0(w0), .w1(w1), .p(p));
+  // Two products, each of its own, in numbers so wide that nothing wraps.
+  wire signed [63:0] low = x * (w0 + 64'sd128);
+  wire signed [63:0] high = x * w1;
+  wire signed [63:0] pair = $signed(p);
+  assign wrong = pair != (high <<< 18) + low;
+endmodule
+"""
+
+SPLIT_PAIR = """\
+module prove_split_pair (
+    input  wire signed [31:0] low,
+    input  wire signed [31:0] high,
+    output wire               wrong
+);
+  // Four of each of prove_product_pair: x from -128 to 127, w0 + 128 from 0 to 255.
+  wire there = low >= -32'sd4 * 32'sd128 * 32'sd255 && low <= 32'sd4 * 32'sd127 * 32'sd255 &&
+               high >= -32'sd4 * 32'sd128 * 32'sd127 && high <= 32'sd4 * 32'sd128 * 32'sd128;
+  wire signed [63:0] wide_low = low;
+  wire signed [63:0] wide_high = high;
+  wire signed [63:0] pair = (wide_high <<< 18) + wide_low;
+  wire [17:0] low_found, high_found;
+  split_pair block (.pair(pair[35:0]), .low(low_found), .high(high_found));
+  wire signed [31:0] got_low = $signed(low_found);
+  wire signed [31:0] got_high = $signed(high_found);
+  assign wrong = there && (got_low != low || got_high != high);
 endmodule
 """
 
@@ -205,7 +242,7 @@ endmodule
 """
 
 
-def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # there are none
+def blocks(model: Model, settings: StreamSettings) -> dict[str, tuple[ProvableBlock, ...]]:  # noqa: ARG001  # of a value a beat
     """The accelerator's blocks by module, with the widths of a model. ModelError where the model does not fit it."""
     parameters, config = rtl_parameters(model), recognise_resmlp(model.graph)
     widths = {bits for name, bits in parameters.items() if name.endswith("_ACC_W")}
@@ -214,6 +251,8 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
     return blocks_of((AFFINE_ACC_BITS,), widths) | {
         "segment_step": (step,) if parameters["PSA"] and fraction > 0 else (),
         "dot_product": _dot_products(model),
+        "product_pair": (ProvableBlock("product_pair", "prove_product_pair", PRODUCT_PAIR, {}),),
+        "split_pair": (ProvableBlock("split_pair", "prove_split_pair", SPLIT_PAIR, {}),),
         "frame_guard": (_framing("frame_guard", FRAME_GUARD, config.tokens * config.values, ("state", "index")),),
         "frame_tag": (_framing("frame_tag", FRAME_TAG, config.classes, ("index",)),),
     }

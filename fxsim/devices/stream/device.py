@@ -15,6 +15,7 @@ from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
 from fxsim.devices.stream.published import published
 from fxsim.devices.stream.roms import rtl_parameters, write_roms
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
 from fxsim.families import ResMLPConfig, Slot, recognise_resmlp, resmlp_slots
@@ -36,11 +37,12 @@ class FittedStream(Fitted):
 
     design = DESIGN
 
-    def __init__(self, model: Model, settings: Settings) -> None:  # noqa: ARG002  # there are none
+    def __init__(self, model: Model, settings: StreamSettings) -> None:
         self._model = model
+        self._settings, self._lanes = settings, settings.beat
         self._config = recognise_resmlp(model.graph)
-        self.parameters = rtl_parameters(model)
-        self.bound = interval_bound(model)
+        self.parameters = rtl_parameters(model, settings)
+        self.bound = interval_bound(model) // self._lanes
         self.limit = CycleLimit(bound=self.bound)
         self.watchdog = max(_WATCHDOG_MIN, 4 * self.bound)
 
@@ -49,13 +51,17 @@ class FittedStream(Fitted):
         """Always: the output is an AXI4-Stream."""
         return True
 
+    def pinned(self, images: int) -> Settings:  # noqa: ARG002  # none is left open
+        """The settings, where any is not at its default."""
+        return Settings() if self._settings == StreamSettings() else self._settings
+
     @property
-    def data_ports(self) -> frozenset[str]:
-        """Input, output and monitors."""
-        return frozenset({"s_axis_tdata", "m_axis_tdata", "mon_data"})
+    def data_ports(self) -> frozenset[str] | None:
+        """Input, output and monitors; None where a beat has several values."""
+        return None if self._lanes != 1 else frozenset({"s_axis_tdata", "m_axis_tdata", "mon_data"})
 
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
-        """The layout: a value a beat, each tap's in the order of its stream."""
+        """The layout: each tap's values in the order of its stream."""
         return StreamLayout(self._model, compared)
 
     def arguments(self, layout: Layout, images: int, stall: Stall) -> dict[str, str]:
@@ -64,6 +70,7 @@ class FittedStream(Fitted):
         graph = self._model.graph
         return {
             "images": str(images),
+            "beat": str(self._lanes),
             "input_size": str(layout.input_size),
             "output_size": str(layout.size(layout.output)),
             "tap_sizes": ",".join(str(layout.size(tap)) for tap in graph.taps),
@@ -90,16 +97,17 @@ class FittedStream(Fitted):
     def moments(self, layout: Layout) -> tuple[str | None, ...]:
         """Resets by phase of an image, and the places at which streams were held."""
         assert isinstance(layout, StreamLayout)
-        return name_moments(layout)
+        return name_moments(layout, self._lanes)
 
-    def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # one value a beat
-        """The streams between the modules, each with signals of its own."""
+    def watched(self, channel: int) -> dict[str, Watched]:  # noqa: ARG002  # a beat is shown as it is
+        """The streams between the modules, each with signals of its own; of several lanes whole beats, no numbers."""
+        bits, signed = f"[{8 * self._lanes - 1}:0]", self._lanes == 1
         slots = resmlp_slots(self._config, self._config.psa)
         taps = zip(self._model.graph.taps, slots, strict=True)
-        places = {tap: (_prefix(slot), "[7:0]") for tap, slot in taps} | {OUTPUT: (f"{_TOP}.m_axis_", "[7:0]")}
+        places = {tap: _prefix(slot) for tap, slot in taps} | {OUTPUT: f"{_TOP}.m_axis_"}
         return {
-            name: Watched(f"{_TOP}.clk", f"{prefix}tdata{bits}", True, f"{prefix}tvalid", f"{prefix}tready")
-            for name, (prefix, bits) in places.items()
+            name: Watched(f"{_TOP}.clk", f"{prefix}tdata{bits}", signed, f"{prefix}tvalid", f"{prefix}tready")
+            for name, prefix in places.items()
         }
 
     def write_files(self, folder: Path) -> None:
@@ -115,7 +123,9 @@ class FittedStream(Fitted):
         """The harness in Verilog, ROM files, and every tap's values."""
         self.write_files(folder)
         layout = self.layout(self._model.graph.taps)
-        return make_bench(layout, x, engine, stall, folder, parameters=self.parameters, watchdog=self.watchdog)
+        return make_bench(
+            layout, x, engine, stall, folder, parameters=self.parameters, watchdog=self.watchdog, lanes=self._lanes
+        )
 
     def stuck(self, layout: Layout, found: messages.Found, first_image: int) -> tuple[str, tuple[StreamState, ...]]:
         """The reason why nothing moves, that is which stream waits for which, and the state of every stream."""
@@ -157,6 +167,7 @@ DEVICE = Device(
     title="streaming",
     about="built for the model's dimensions, every operator in hardware of its own",
     fit=FittedStream,
+    settings=StreamSettings,
     four_state=True,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset", "aim"}),
     nodes=write_nodes,
@@ -171,7 +182,7 @@ DEVICE = Device(
 
 
 def interval_bound(model: Model) -> int:
-    """Most cycles between images in steady state: the beats of an image at its busiest stream, one a cycle."""
+    """Most cycles between images in steady state: the values of an image at its busiest stream, one a cycle."""
     c = recognise_resmlp(model.graph)
     return max(c.tokens * max(c.values, c.channels, c.hidden), c.channels, c.classes)
 

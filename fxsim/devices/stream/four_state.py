@@ -22,6 +22,7 @@ def make_bench(
     *,
     parameters: Mapping[str, int],
     watchdog: int,
+    lanes: int = 1,
 ) -> FourStateBench:
     """Write the stimulus into `folder`, which has the ROM files, and say what must come out.
 
@@ -29,7 +30,9 @@ def make_bench(
     with its flags, and the flags of wrong frames, too.
     """
     graph = layout.model.graph
-    text = "".join(f"{value:02x}\n" for value in x.view(np.uint8).reshape(-1).tolist())
+    # A beat's first value is its lowest byte, which is written last.
+    words = np.ascontiguousarray(x).view(np.uint8).reshape(-1, lanes)[:, ::-1]
+    text = "".join(f"{word.tobytes().hex()}\n" for word in words)
     (folder / _STIMULUS).write_text(text, encoding="ascii")
     computed = run(layout.model, x, graph.taps, engine)
     streams: dict[str, Expected] = {}
@@ -49,9 +52,10 @@ def make_bench(
     macros: dict[str, str | int] = {
         "PARAMETERS": ",".join(f".{name}({value})" for name, value in parameters.items()),
         "TAPS": len(graph.taps),
-        "INPUT_SIZE": layout.input_size,
-        "BEATS": x.size,
-        "SCORES": scores.size,
+        "LANES": lanes,
+        "INPUT_SIZE": layout.input_size // lanes,
+        "BEATS": x.size // lanes,
+        "SCORES": scores.size // lanes,
         "WATCHDOG": watchdog,
         "STALL": stall,
         "STIMULUS": f'"{_STIMULUS}"',

@@ -10,9 +10,10 @@
 module four_state;
 
   localparam TAPS = `FOUR_STATE_TAPS;
-  localparam INPUT_SIZE = `FOUR_STATE_INPUT_SIZE;  // values of an image
-  localparam BEATS = `FOUR_STATE_BEATS;            // values of all images
-  localparam SCORES = `FOUR_STATE_SCORES;          // scores of all images
+  localparam LANES = `FOUR_STATE_LANES;            // values of a beat
+  localparam INPUT_SIZE = `FOUR_STATE_INPUT_SIZE;  // beats of an image
+  localparam BEATS = `FOUR_STATE_BEATS;            // beats of all images
+  localparam SCORES = `FOUR_STATE_SCORES;          // beats of scores of all images
   localparam WATCHDOG = `FOUR_STATE_WATCHDOG;      // cycles without a handshake after which the design is stuck
   localparam STALL = `FOUR_STATE_STALL;            // cycles of 100 in which either side holds back
   localparam RESETS = `FOUR_STATE_RESETS;          // of one cycle, in mid-run; then all images are sent again
@@ -21,11 +22,11 @@ module four_state;
 
   reg clk = 1'b0;
   reg rst = 1'b1;
-  reg [7:0] s_axis_tdata;
+  reg [8*LANES-1:0] s_axis_tdata;
   reg s_axis_tvalid = 1'b0;
   wire s_axis_tready;
   reg s_axis_tlast;
-  wire [7:0] m_axis_tdata;
+  wire [8*LANES-1:0] m_axis_tdata;
   wire m_axis_tvalid;
   reg m_axis_tready = 1'b0;
   wire m_axis_tlast;
@@ -34,7 +35,7 @@ module four_state;
   wire frame_error_late;
   wire [TAPS-1:0] mon_valid;
   wire [TAPS-1:0] mon_ready;
-  wire [8*TAPS-1:0] mon_data;
+  wire [8*LANES*TAPS-1:0] mon_data;
 
   stream_resmlp #(`FOUR_STATE_PARAMETERS) dut (
       .clk(clk),
@@ -55,14 +56,14 @@ module four_state;
       .mon_data(mon_data)
   );
 
-  reg [7:0] stimulus[0:BEATS-1];
+  reg [8*LANES-1:0] stimulus[0:BEATS-1];
   integer events;
   integer seed = 1;
   integer cycle = 0;
   integer sent = 0;
   integer scores = 0;
   integer idle = 0;
-  integer i;
+  integer i, n;
   reg ended = 1'b0;
   reg held_back = 1'b0;
   reg early = 1'b0;
@@ -117,7 +118,7 @@ module four_state;
         s_axis_tvalid = !hold;
         held_back = hold;
       end
-      s_axis_tdata = s_axis_tvalid ? stimulus[sent] : 8'bx;
+      s_axis_tdata = s_axis_tvalid ? stimulus[sent] : {8 * LANES{1'bx}};
       s_axis_tlast = s_axis_tvalid ? sent % INPUT_SIZE == INPUT_SIZE - 1 : 1'bx;
       draw(hold);
       m_axis_tready = !hold;
@@ -161,7 +162,8 @@ module four_state;
         check_known("mon_valid", i, mon_valid[i]);
         check_known("mon_ready", i, mon_ready[i]);
         if (!ended && mon_valid[i] && mon_ready[i]) begin
-          $fdisplay(events, "value tap%0d %0d %b", i, cycle, mon_data[8*i+:8]);
+          for (n = 0; n < LANES; n = n + 1)
+            $fdisplay(events, "value tap%0d %0d %b", i, cycle, mon_data[8*(LANES*i+n)+:8]);
           idle = 0;
         end
       end
@@ -174,9 +176,12 @@ module four_state;
         idle = 0;
       end
       if (!ended && m_axis_tvalid && m_axis_tready) begin
-        $fdisplay(events, "value m_axis %0d %b", cycle, m_axis_tdata);
-        $fdisplay(events, "value m_axis_tlast %0d %b", cycle, m_axis_tlast);
-        $fdisplay(events, "value m_axis_tuser %0d %b", cycle, m_axis_tuser);
+        // A flag is that of the beat's last value, which the others have with it.
+        for (n = 0; n < LANES; n = n + 1) begin
+          $fdisplay(events, "value m_axis %0d %b", cycle, m_axis_tdata[8*n+:8]);
+          $fdisplay(events, "value m_axis_tlast %0d %b", cycle, n == LANES - 1 ? m_axis_tlast : 1'b0);
+          $fdisplay(events, "value m_axis_tuser %0d %b", cycle, m_axis_tuser);
+        end
         scores = scores + 1;
         idle = 0;
         if (scores > SCORES) finish("surplus");

@@ -8,7 +8,8 @@
 // what is reported images are the caller's again.
 //
 // A stream is a tap (0 to NTAPS - 1, in the order of the accelerator's monitor ports), s_axis or m_axis. What the
-// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream.
+// streams mean is the caller's business: here a value is the image it belongs to and its index in the stream. A beat
+// has `beat` values, the first lowest.
 
 #include "harness_common.hpp"
 
@@ -18,25 +19,30 @@ using namespace cosim;
 
 // ---- Streams --------------------------------------------------------------------------------------------------------
 
+constexpr size_t VALUES_MAX = 4;  // of a beat
+
 // A stream's position, and what was found of its values.
 struct Stream : Comparison {
     size_t size = 0;        // values an image
     size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
     uint64_t image = 0;     // of the next value
     size_t index = 0;
-    const uint8_t* expected = nullptr;  // of the current image; null where not compared or not at hand
-    bool at_hand = false;               // the current image has been read
-    uint8_t offered[LANES] = {};        // the value that waits, while one does
-    uint64_t stalled = 0;               // cycles with valid and without ready
+    const uint8_t* expected = nullptr;         // of the current image; null where not compared or not at hand
+    bool at_hand = false;                      // the current image has been read
+    uint8_t offered[VALUES_MAX * LANES] = {};  // the beat that waits, while one does
+    uint64_t stalled = 0;                      // cycles with valid and without ready
 
-    // Compare the next value, in the lanes of the images that there are.
-    void compare(uint64_t cycle, uint64_t entered, const uint8_t* got, size_t lanes) {
-        const uint8_t* wanted = expected + index * LANES;
-        compared += lanes;
-        if (std::memcmp(wanted, got, lanes) == 0) return;
-        for (size_t lane = 0; lane < lanes; ++lane)
-            if (wanted[lane] != got[lane])
-                mismatch({image * LANES + lane, index, cycle, entered, int8_t(wanted[lane]), int8_t(got[lane])});
+    // Compare the next values, so many of a beat, in the lanes of the images that there are.
+    void compare(uint64_t cycle, uint64_t entered, const uint8_t* got, size_t values, size_t lanes) {
+        for (size_t value = 0; value < values; ++value, got += LANES) {
+            const uint8_t* wanted = expected + (index + value) * LANES;
+            compared += lanes;
+            if (std::memcmp(wanted, got, lanes) == 0) continue;
+            for (size_t lane = 0; lane < lanes; ++lane)
+                if (wanted[lane] != got[lane])
+                    mismatch(
+                        {image * LANES + lane, index + value, cycle, entered, int8_t(wanted[lane]), int8_t(got[lane])});
+        }
     }
 };
 
@@ -50,6 +56,18 @@ enum Phase : size_t { BETWEEN, FIRST_TOKEN, FURTHER_TOKENS, STAGES };  // then a
 constexpr size_t PLACES = 3;
 enum Place : size_t { FIRST, MIDDLE, LAST };
 inline size_t place_of(size_t index, size_t size) { return index == 0 ? FIRST : index + 1 == size ? LAST : MIDDLE; }
+
+// Put a beat of so many values into a port, the first lowest. A design in lanes has one value a beat.
+template <typename P>
+void put_beat(P& port, const uint8_t* bytes, size_t values) {
+    if constexpr (std::is_integral_v<P>) {
+        uint32_t beat = 0;
+        for (size_t value = 0; value < values; ++value) beat |= uint32_t(bytes[value]) << (8 * value);
+        port = P(beat);
+    } else {
+        put_byte(port, bytes);
+    }
+}
 
 // When the output holds back so that the streams before it come to wait: after a random time, until nothing moves any
 // more, or for a few cycles.
@@ -99,6 +117,7 @@ class Simulation {
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
+          values_(options.number("beat")),
           input_size_(options.number("input_size")),
           token_size_(options.number("token_size")),
           stage_ends_(options.numbers("stage_ends")),
@@ -164,8 +183,10 @@ class Simulation {
         const std::string compared = options.text("compared");
         if (compared.size() != sizes.size()) fail("the taps do not fit the comparison");
         if (sizeof(Vdut::mon_ready) != sizeof(Vdut::mon_valid)) fail("mon_ready is not as wide as mon_valid");
+        if (values_ < 1 || values_ > VALUES_MAX) fail("a beat has 1 to 4 values");
+        if (LANES != 1 && values_ != 1) fail("a design in lanes has one value a beat");
         constexpr size_t bytes = port_bytes(static_cast<std::remove_reference_t<decltype(Vdut::mon_data)>*>(nullptr));
-        if (sizes.size() > bytes || sizes.size() > 8 * sizeof(Vdut::mon_valid))
+        if (values_ * sizes.size() > bytes || sizes.size() > 8 * sizeof(Vdut::mon_valid))
             fail("the design shows fewer taps than the model has");
         for (size_t i = 0; i < sizes.size(); ++i) known_[i / 64] |= uint64_t{1} << (i % 64);
         for (size_t i = 0; i < sizes.size(); ++i) {
@@ -194,7 +215,7 @@ class Simulation {
     size_t phases() const { return STAGES + stage_ends_.size() + 1; }
     size_t input_gap() const { return phases() + now_; }
     size_t input_held() const { return 2 * phases() + now_; }
-    size_t output_held() const { return 3 * phases() + place_of(output_.index, output_.size); }
+    size_t output_held() const { return 3 * phases() + place_of(output_.index / values_, output_.size / values_); }
     size_t tap_held(size_t tap) const { return 3 * phases() + PLACES + tap; }
 
     // Where the oldest image stands that has not come out whole.
@@ -229,7 +250,7 @@ class Simulation {
     bool reset_is_due() {
         if (accepted_ >= reset_at_ && reset_delay_-- == 0) return true;
         // When the last score of all stands at the output, what is still to come must come now.
-        return output_.image + 1 == window_.count() && output_.index + 1 == output_.size && dut_->m_axis_tvalid;
+        return output_.image + 1 == window_.count() && output_.index + values_ == output_.size && dut_->m_axis_tvalid;
     }
 
     // The next reset comes after so many more accepted values (at times an image's last), and then so many cycles, few
@@ -300,8 +321,9 @@ class Simulation {
         }
         dut_->s_axis_tvalid = offering_;
         // While nothing is offered the data and last lines carry what no design may look at.
-        put_byte(dut_->s_axis_tdata, offering_ ? window_.bytes(input_image_, input_index_ * LANES) : nothing_);
-        dut_->s_axis_tlast = offering_ ? input_index_ + 1 == input_size_ : 1;
+        const uint8_t* beat = offering_ ? window_.bytes(input_image_, input_index_ * LANES) : nothing_;
+        put_beat(dut_->s_axis_tdata, beat, values_);
+        dut_->s_axis_tlast = offering_ ? input_index_ + values_ == input_size_ : 1;
         const bool aimed = aim_.active() && (held_ || !moments_.seen(output_held()));
         const bool stall = output_stall_() || aimed;
         dut_->m_axis_tready = !stall && (!ready_waits_ || output_waits_);
@@ -352,12 +374,12 @@ class Simulation {
             for (uint64_t left = waiting_[word]; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
                 if ((valid[word] >> (i % 64) & 1) == 0) tap_fault("tvalid withdrawn", i);
-                else if (std::memcmp(byte_of(dut_->mon_data, i), taps_[i].offered, LANES) != 0)
+                else if (std::memcmp(byte_of(dut_->mon_data, values_ * i), taps_[i].offered, values_ * LANES) != 0)
                     tap_fault("beat changed while waiting", i);
             }
             for (uint64_t fire = valid[word] & ready[word]; fire != 0; fire &= fire - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(fire));
-                take_tap(i, byte_of(dut_->mon_data, i));
+                take_tap(i, byte_of(dut_->mon_data, values_ * i));
                 any = 1;
             }
             waiting_[word] = valid[word] & ~ready[word];
@@ -365,7 +387,7 @@ class Simulation {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(wait));
                 ++taps_[i].stalled;
                 moments_.add(tap_held(i));
-                std::memcpy(taps_[i].offered, byte_of(dut_->mon_data, i), LANES);
+                std::memcpy(taps_[i].offered, byte_of(dut_->mon_data, values_ * i), values_ * LANES);
             }
         }
         return any != 0;
@@ -378,8 +400,8 @@ class Simulation {
             if (tap.image < window_.end()) place(tap, tap.image);
             else return stop("values too many", int(i), tap);
         }
-        if (tap.expected != nullptr) tap.compare(dut_.cycle(), entered(), got, lanes_of(tap.image));
-        if (++tap.index == tap.size) finish(tap);
+        if (tap.expected != nullptr) tap.compare(dut_.cycle(), entered(), got, values_, lanes_of(tap.image));
+        if ((tap.index += values_) == tap.size) finish(tap);
     }
 
     void finish(Stream& stream) {
@@ -395,8 +417,8 @@ class Simulation {
             last_input_ = dut_.cycle();
         }
         offering_ = false;
-        ++accepted_;
-        if (++input_index_ == input_size_) {
+        accepted_ += values_;
+        if ((input_index_ += values_) == input_size_) {
             input_index_ = 0;
             ++input_image_;
             gap_left_ = gap_;
@@ -409,7 +431,7 @@ class Simulation {
         if (output_waits_) {
             const uint8_t* data = byte_of(dut_->m_axis_tdata, 0);
             if (!dut_->m_axis_tvalid) output_fault("tvalid withdrawn");
-            else if (flags != waiting_flags_ || std::memcmp(data, output_.offered, LANES) != 0)
+            else if (flags != waiting_flags_ || std::memcmp(data, output_.offered, values_ * LANES) != 0)
                 output_fault("beat changed while waiting");
         }
         output_waits_ = dut_->m_axis_tvalid && !dut_->m_axis_tready;
@@ -417,7 +439,7 @@ class Simulation {
         ++output_.stalled;
         moments_.add(output_held());
         waiting_flags_ = flags;
-        std::memcpy(output_.offered, byte_of(dut_->m_axis_tdata, 0), LANES);
+        std::memcpy(output_.offered, byte_of(dut_->m_axis_tdata, 0), values_ * LANES);
     }
 
     void take_output() {
@@ -431,8 +453,8 @@ class Simulation {
         if (!dut_->m_axis_tvalid) output_fault("tvalid waits for tready");
         dut_->m_axis_tready = 1;
         dut_->eval();
-        const bool last = output_.index + 1 == output_.size;
-        output_.compare(dut_.cycle(), entered(), byte_of(dut_->m_axis_tdata, 0), lanes_of(output_.image));
+        const bool last = output_.index + values_ == output_.size;
+        output_.compare(dut_.cycle(), entered(), byte_of(dut_->m_axis_tdata, 0), values_, lanes_of(output_.image));
         if (bool(dut_->m_axis_tlast) != last) output_fault(last ? "tlast missing" : "tlast too early");
         if (dut_->m_axis_tuser) output_fault("tuser set");
         const uint64_t first_beat = window_[output_.image].first_beat;
@@ -446,7 +468,7 @@ class Simulation {
             if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_output_);
             last_output_ = dut_.cycle();
         }
-        if (++output_.index == output_.size) finish(output_);
+        if ((output_.index += values_) == output_.size) finish(output_);
     }
 
     void check_frame_errors() {
@@ -541,6 +563,7 @@ class Simulation {
     uint64_t inside_max_;  // images that may be on their way at once
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
+    uint64_t values_;  // values of a beat
     uint64_t input_size_, input_image_ = 0, input_index_ = 0;
     uint64_t accepted_ = 0;   // values since the last reset
     bool offering_ = false;   // s_axis_tvalid
@@ -560,7 +583,7 @@ class Simulation {
     uint64_t waiting_[WORDS] = {};  // taps whose value was not taken in the last cycle
     bool output_waits_ = false;
     unsigned waiting_flags_ = 0;
-    uint8_t nothing_[LANES];  // the input while nothing is offered
+    uint8_t nothing_[VALUES_MAX * LANES];  // the input while nothing is offered
     bool frame_early_ = false, frame_late_ = false;
     bool stop_ = false, hung_ = false;
     Faults faults_;

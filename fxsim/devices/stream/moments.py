@@ -16,12 +16,12 @@ def stages(model: Model) -> dict[str, int]:
     return ends
 
 
-def name_moments(layout: StreamLayout) -> tuple[str | None, ...]:
+def name_moments(layout: StreamLayout, lanes: int = 1) -> tuple[str | None, ...]:
     """The name of each moment that the harness counts; None for those that a model of these dimensions lacks."""
     model = layout.model
     tokens, values = model.graph.input_shape
-    scores = layout.size(layout.output)
-    phases = {"between images": True, "first token": values > 1, "further tokens": tokens > 1}
+    scores = layout.size(layout.output) // lanes
+    phases = {"between images": True, "first token": values > lanes, "further tokens": tokens > 1}
     phases |= dict.fromkeys(stages(model), True) | {"scores": True}
     names: list[str | None] = []
     for what in ("reset", "nothing offered", "input held"):

@@ -62,7 +62,7 @@ def needs(model: Model) -> Iterator[Need]:
                 yield from _table(node.op, path)
             case Add():
                 yield from data_needs(path, "s0_axis_tdata s1_axis_tdata m_axis_tdata y_reg y")
-                yield from add_needs(f"{path}.saturating_add_pair")
+                yield from add_needs(f"{path}.lane[*].saturating_add_pair")
             case Pool():
                 yield from _pool(graph, node, path)
             case _:
@@ -83,7 +83,8 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     yield from data_needs(path, f"{_PORTS} bias_reg shift_reg y_reg y", "a value, bias or shift")
     sums = f"sums of '{node.name}', proved from {bound.low:,} to {bound.high:,}"
     yield Need(path, "sum", bound.bits_needed, sums)
-    product = f"{path}.dot_product_row"
+    lane = f"{path}.lane[*]"
+    product = f"{lane}.alone.dot_product_row"
     yield Need(product, "x", row, f"a row of {inputs} values", exact=True)
     yield Need(product, "w", row, what, exact=True)
     yield Need(product, "sum", bound.bits_needed, sums)
@@ -91,10 +92,10 @@ def _linear(graph: Graph, node: Node, path: str) -> Iterator[Need]:
     for signal in ("x_lane", "w_lane"):
         yield Need(product, f"level[*].node[*].multiply.{signal}", DATA_BITS, "a value", exact=True, signed=True)
     yield from data_needs(path, "shifted_bias_reg", "a bias")
-    yield from shift_clip_needs(f"{path}.shift_sum", bound.low, bound.high, sums)
+    yield from shift_clip_needs(f"{lane}.shift_sum", bound.low, bound.high, sums)
     for signal in ("shifted", "shifted_reg"):
         yield Need(path, signal, bits_needed(*HALVES), IN_HALVES, exact=True)
-    yield from requantise_needs(f"{path}.requantise_shifted", *HALVES, IN_HALVES)
+    yield from requantise_needs(f"{lane}.requantise_shifted", *HALVES, IN_HALVES)
 
 
 def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:
@@ -104,7 +105,7 @@ def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:
         yield Need(path, signal, DATA_BITS, f"{signal} of {channels} channels", exact=True, depth=channels)
     yield from data_needs(path, f"{_PORTS} weight_reg bias_reg shift_reg y_reg y", "a value, weight, bias or shift")
     what = f"products of '{node.name}', proved from {bound.low:,} to {bound.high:,}"
-    yield from affine_lane_needs(f"{path}.lane", bound.low, bound.high, what)
+    yield from affine_lane_needs(f"{path}.value[*].lane", bound.low, bound.high, what)
 
 
 def _table(op: Lut, path: str) -> Iterator[Need]:
@@ -118,7 +119,7 @@ def _table(op: Lut, path: str) -> Iterator[Need]:
         yield from data_needs(path, "interpolated.t1_reg", "a point of a table")
         yield Need(path, "interpolated.frac_reg", fraction, "the fraction of a segment", exact=True)
         yield Need(path, "interpolated.step_reg", DATA_BITS + 1, "a step and a rounding bit", exact=True)
-        step = f"{path}.interpolated.step_in_segment"
+        step = f"{path}.interpolated.lane[*].step_in_segment"
         yield from data_needs(step, "t0 t1", "a point of a table")
         yield Need(step, "frac", fraction, "the fraction of a segment", exact=True)
         yield from difference_needs(step)

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 from fxsim.devices.base import NodeDesign
-from fxsim.devices.settings import Settings
 from fxsim.devices.stream.roms import node_files, rtl_parameters, stream_order, write_roms
+from fxsim.devices.stream.settings import StreamSettings
+from fxsim.errors import StimulusError
 from fxsim.families import recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node
 from fxsim.operators import (
@@ -74,13 +75,19 @@ _TOPS: OperatorTable[str] = OperatorTable(
     },
 )
 _PAIR_FILE = "add_pair.v"
+_DEFAULT = StreamSettings()
 
 
-def write_nodes(model: Model, settings: Settings, rtl: Path | None, folder: Path) -> tuple[NodeDesign, ...]:  # noqa: ARG001  # there are none
+def write_nodes(model: Model, settings: StreamSettings, rtl: Path | None, folder: Path) -> tuple[NodeDesign, ...]:
     """Write a description of each node's module into a folder, and the Verilog.
 
-    The modules are those of the folder `rtl`, or the accelerator's own. ModelError where the model does not fit it.
+    The modules are those of the folder `rtl`, or the accelerator's own. ModelError where the model does not fit it,
+    StimulusError where a beat has several values.
     """
+    if settings.beat != 1:
+        raise StimulusError(
+            f"modules of the accelerator 'stream' are described alone with beat 1, not with {settings.beat}"
+        )
     parameters = rtl_parameters(model)
     config = recognise_resmlp(model.graph)
     shutil.copytree(rtl or rtl_dir(), folder / "rtl")
@@ -102,22 +109,28 @@ def module_of(node: Node) -> str:
     return "add" if isinstance(node.op, Add) else _TOPS[type(node.op)]
 
 
-def module_parameters(model: Model, node: Node) -> tuple[dict[str, int], dict[str, bytes]]:
+def module_parameters(
+    model: Model, node: Node, settings: StreamSettings = _DEFAULT
+) -> tuple[dict[str, int], dict[str, bytes]]:
     """The parameters of the module that computes a node, and its ROM files by the names that it looks for by itself."""
     config = recognise_resmlp(model.graph)
     slots = dict(zip((n.name for n in model.graph.nodes), resmlp_slots(config, config.psa), strict=True))
     slot = slots[node.name]
     role = "MIX" if slot.over is Axis.TOKENS else slot.role.upper()
     files = {f"{module_of(node)}_{suffix}.hex": content for suffix, content in node_files(node).items()}
-    return _parameters(model, node, rtl_parameters(model), f"{role}_ACC_W"), files
+    own = _parameters(model, node, rtl_parameters(model, settings), f"{role}_ACC_W")
+    if settings.beat != 1:
+        lanes = {"OUTPUTS": settings.beat, "PACKED": int(settings.packed)}
+        own |= lanes if isinstance(node.op, Linear) else {"LANES": settings.beat}
+    return own, files
 
 
-def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Path) -> Path:  # noqa: ARG001  # there are none
+def describe_all(model: Model, settings: StreamSettings, rtl: Path | None, folder: Path) -> Path:
     """Write a description of the whole accelerator into a folder, with the Verilog and ROM files; returns its path.
 
     Every tap is described, at its ports. ModelError where the model does not fit it.
     """
-    parameters = rtl_parameters(model)
+    parameters, lanes = rtl_parameters(model, settings), settings.beat
     copied = shutil.copytree(rtl or rtl_dir(), folder / "rtl")
     write_roms(model, folder)
     sources = [path.relative_to(copied).as_posix() for path in sorted(copied.glob("**/*.v"))]
@@ -127,12 +140,13 @@ def describe_all(model: Model, settings: Settings, rtl: Path | None, folder: Pat
         f"parameters = {{ {', '.join(f'{name} = {value}' for name, value in parameters.items())} }}",
         'clock = "clk"',
         'reset = { signal = "rst" }',
-        *("[[stream]]", 'role = "input"', 'prefix = "s_axis"'),
-        *("[[stream]]", 'role = "output"', 'prefix = "m_axis"'),
+        *("[[stream]]", 'role = "input"', 'prefix = "s_axis"', f"lanes = {lanes}"),
+        *("[[stream]]", 'role = "output"', 'prefix = "m_axis"', f"lanes = {lanes}"),
     ]
+    width = 8 * lanes
     for i, tap in enumerate(model.graph.taps):
-        lines += ["[[tap]]", f"name = {json.dumps(tap)}", f'data = "mon_data[{8 * i + 7}:{8 * i}]"']
-        lines += [f'valid = "mon_valid[{i}]"', f'ready = "mon_ready[{i}]"']
+        lines += ["[[tap]]", f"name = {json.dumps(tap)}", f'data = "mon_data[{width * i + width - 1}:{width * i}]"']
+        lines += [f'valid = "mon_valid[{i}]"', f'ready = "mon_ready[{i}]"', f"lanes = {lanes}"]
         lines += ['order = ["channel", "token"]'] if stream_order(model, tap) is Axis.CHANNELS else []
     (copied / "design.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return copied / "design.toml"

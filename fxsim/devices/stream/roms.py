@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract import TableRule
+from fxsim.devices.stream.settings import StreamSettings
 from fxsim.errors import ModelError
 from fxsim.families import DIMENSIONS, Slot, recognise_resmlp, resmlp_slots
 from fxsim.graph import Model, Node, refuse_beyond_int8
@@ -15,6 +16,8 @@ from fxsim.operators import Affine, Axis, Linear, Lut
 _TABLE_RULES = (TableRule.CLAMP, TableRule.HOLD, TableRule.ENDPOINT, TableRule.FULL)
 """Edge rules in the order of the Verilog parameter TABLE_RULE."""
 
+_DEFAULT = StreamSettings()
+
 BLOCKS_MAX = 100
 """ROM files name their block with two digits."""
 
@@ -22,17 +25,24 @@ _ACC_BITS_MIN = 16
 """One product's width, the least that the Verilog takes."""
 
 
-def rtl_parameters(model: Model) -> dict[str, int]:
-    """Verilog parameters of `stream_resmlp` for a model.
+def rtl_parameters(model: Model, settings: StreamSettings = _DEFAULT) -> dict[str, int]:
+    """Verilog parameters of `stream_resmlp` for a model; BLOCK_ROM, which no model decides, at its default.
 
     A parameter that all blocks share takes the widest accumulator that any of them states: widths are proven, so that
-    a wider one computes the same. ModelError where the graph is not a ResMLP of int8 or has more blocks than ROM
-    files can name.
+    a wider one computes the same. ModelError where the graph is not a ResMLP of int8, has more blocks than ROM files
+    can name, or dimensions that are no multiples of the lanes.
     """
     config = recognise_resmlp(model.graph)
     refuse_beyond_int8(model.graph, "the streaming accelerator")
     if config.blocks > BLOCKS_MAX:
         raise ModelError(f"the accelerator takes up to {BLOCKS_MAX} blocks, model '{model.name}' has {config.blocks}")
+
+    for name in (name for name in DIMENSIONS if name != "blocks"):
+        if (size := getattr(config, name)) % settings.beat != 0:
+            raise ModelError(
+                f"with {settings.beat} values a beat all dimensions are multiples of it, "
+                f"model '{model.name}' has {size} {name}"
+            )
 
     acc_bits: dict[str, int] = {}
     for slot, node in zip(resmlp_slots(config, config.psa), model.graph.nodes, strict=True):
@@ -47,6 +57,9 @@ def rtl_parameters(model: Model) -> dict[str, int]:
         "POINTS": config.points or 4,
         "TABLE_RULE": _TABLE_RULES.index(config.rule) if config.rule is not None else 0,
         **{f"{name}_ACC_W": bits for name, bits in acc_bits.items()},
+        "BLOCK_ROM": 0,
+        "LANES": settings.beat,
+        "PACKED": int(settings.packed),
     }
 
 

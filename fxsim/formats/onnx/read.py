@@ -107,13 +107,20 @@ def read_onnx(path: Path) -> tuple[OnnxGraph, bytes]:
     for name in outputs:
         if name not in known:
             raise FileError(f"{path}: output '{short(name)}' is computed by no node")
-    datatypes = {
-        _text(annotation.tensor_name): _text(pair.value)
-        for annotation in graph.quantization_annotation
-        for pair in annotation.quant_parameter_tensor_names
-        if pair.key == "finn_datatype"
-    }
-    return OnnxGraph(opset, nodes, inputs, outputs, constants, _domains(path, model), datatypes), data
+    return OnnxGraph(opset, nodes, inputs, outputs, constants, _domains(path, model), _datatypes(path, graph)), data
+
+
+def _datatypes(path: Path, graph: Any) -> dict[str, str]:
+    datatypes: dict[str, str] = {}
+    for annotation in graph.quantization_annotation:
+        for pair in annotation.quant_parameter_tensor_names:
+            name, datatype = _text(annotation.tensor_name), _text(pair.value)
+            if pair.key != "finn_datatype":
+                continue
+            if datatypes.setdefault(name, datatype) != datatype:
+                stated = f"'{short(datatypes[name])}' and '{short(datatype)}'"
+                raise FileError(f"{path}: tensor '{short(name)}' has the data types {stated}, expected one")
+    return datatypes
 
 
 def _text(value: Any) -> str:
@@ -205,6 +212,10 @@ def _check_order(path: Path, nodes: tuple[OnnxNode, ...], given: list[str]) -> N
 # --- Tensors ---------------------------------------------------------------------------------------------------------
 
 
+_BESIDE_KEYS = {"location", "offset", "length"}
+"""Keys of where a tensor lies; a checksum is refused, as nothing here would hold the file to it."""
+
+
 class _Beside:
     """Data in files beside an ONNX file: read within its folder, up to `DATA_BYTES_MAX` in all."""
 
@@ -261,6 +272,12 @@ def _array(path: Path, tensor: Any, what: str, beside: _Beside) -> npt.NDArray[A
         raise FileError(f"{path}: {what} has the shape {short(str(dims))}, which is too large or not possible")
     if tensor.data_location == tensor.EXTERNAL:
         stated = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+        if len(stated) != len(tensor.external_data) or not stated.keys() <= _BESIDE_KEYS:
+            raise FileError(
+                f"{path}: {what} says where it lies by the keys "
+                f"{short(', '.join(_text(entry.key) for entry in tensor.external_data))}, "
+                f"expected {', '.join(sorted(_BESIDE_KEYS))}, once each"
+            )
         data = beside.read(stated, math.prod(dims) * dtype.itemsize, what)
         return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(dims)
     try:

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from fxsim.contract import INT8, Number, Sign, Tensor
+from fxsim.contract.number import BIPOLAR
 from fxsim.errors import FileError, ModelError
 from fxsim.formats.importers import Importer
 from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
 from fxsim.formats.qonnx import codes, nodes
 from fxsim.formats.qonnx.build import AXES, Builder
+from fxsim.formats.qonnx.datatypes import check_values, limits
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.nodes import Call
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
@@ -101,6 +103,8 @@ def _constants(onnx: OnnxGraph) -> dict[str, Value]:
     for name, array in onnx.constants.items():
         try:
             found[name] = Constant.plain(array)
+            if name in onnx.datatypes:
+                check_values(array, onnx.datatypes[name], "it")
         except NotTakenError as error:
             raise NotTakenError(f"constant '{short(name)}': {error}") from None
     return found
@@ -128,7 +132,10 @@ def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str,
         raise NotTakenError(f"input '{short(name)}' has {tensor.size:,} values, expected at most {VALUES_MAX:,}")
     index = np.arange(tensor.size).reshape(image).transpose(2, 0, 1).reshape(plain)
     annotated = onnx.datatypes.get(name, "")
-    number, divisor = _number(stated, annotated)
+    try:
+        number, divisor = _number(stated, annotated)
+    except NotTakenError as error:
+        raise NotTakenError(f"input '{short(name)}': {error}") from None
     if number is None:
         return name, Flow(None, tensor, 0, 0, index)
     tensor = Tensor(AXES, image, number)
@@ -140,10 +147,11 @@ def _source(onnx: OnnxGraph, stated: str | None, builder: Builder) -> tuple[str,
 
 def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
     if stated is None:
-        match = re.fullmatch(r"(U?)INT([1-9][0-9]?)", annotated)
-        if match is None:
+        if not annotated or limits(annotated) is None:
             return None, 1
-        stated = f"{match[1].lower()}int{match[2]}"
+        if annotated == "BIPOLAR":
+            return BIPOLAR, 1
+        stated = annotated.lower()
     match = _INPUT_NUMBER.match(stated)
     if match is None:
         raise NotTakenError(f"the input's number is '{short(stated)}', expected such as uint8 or uint8/255")

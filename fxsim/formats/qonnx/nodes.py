@@ -12,6 +12,7 @@ from fxsim.contract import DIMENSION_MAX, Number, Pair, Sign
 from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
+from fxsim.formats.qonnx.datatypes import check_values
 from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
 from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, Flow, NotTakenError, Value, quantised
 
@@ -231,6 +232,8 @@ def _multi_threshold(call: Call) -> Value:
     bias = Fraction(call.attribute("out_bias", 0.0))
     positive((scale,))
     levels = [scale * k + bias for k in range(steps + 1)]
+    if datatype := call.attribute("out_dtype", ""):
+        check_values(np.array([float(level) for level in levels]), datatype, "its result")
     value = Affine((_ONE,), (_ZERO,))
     if any(level.denominator != 1 for level in levels):
         levels, value = [Fraction(k) for k in range(steps + 1)], Affine((scale,), (bias,))

@@ -10,7 +10,7 @@ from fxsim.errors import ToolError
 from fxsim.formats.text import read_bounded
 from fxsim.prove.netlist import has_yosys
 from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
-from fxsim.signoff.designs import DesignsCheck, synthesise
+from fxsim.signoff.designs import SynthesisCheck, synthesise
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Name, Part
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
@@ -41,11 +41,12 @@ class Against(Part, frozen=True, kw_only=True):
         return " + ".join(name.upper() for name in self.of)
 
 
-class AreaCheck(DesignsCheck, frozen=True, tag="area", kw_only=True):
+class AreaCheck(SynthesisCheck, frozen=True, tag="area", kw_only=True):
     """Each design takes what the file `recorded` says, and no more than stated against another one.
 
     FF, latches, DSP, BRAM and UltraRAM are exact, LUT within `lut_margin_percent` to either side. `fxsim area --record`
-    writes the file. Modules that the other one is without must take something.
+    writes the file. Modules that the other one is without must take something. With `parameters` it is held to no
+    recorded figures, and another model's design, which may then be that of the same model, is as its model decides.
     """
 
     device: Name = next(iter(TARGETS))
@@ -68,13 +69,15 @@ class AreaCheck(DesignsCheck, frozen=True, tag="area", kw_only=True):
         against = self.against
         if self.recorded is None and against is None:
             yield "asks for nothing: expected recorded, against, or both"
+        if self.recorded is not None and self.parameters:
+            yield "has parameters beside recorded figures, which are of designs as their models decide"
         if against is None:
             return
         if (against.model is None) == (not against.without):
             yield "is against nothing or two designs, expected a model, or modules to be without"
         if against.without and self.dut is not None:
             yield "takes modules out of a described design, which is read as one module"
-        if against.model in self.models:
+        if against.model in self.models and not self.parameters:
             yield f"compares model '{against.model}' with itself"
         for name in sorted({name for name in against.of if against.of.count(name) > 1}):
             yield f"counts {name} more than once"
@@ -128,8 +131,9 @@ def run(check: AreaCheck, context: Context, _seed: int) -> Outcome:
         context.note_hash(f"areas {check.recorded}", hashlib.sha256(content).hexdigest())
     for setup in check.setups:
         for name in check.models:
-            area = synthesise(check, name, setup, check.device, context)
-            where = f"{area.design} with {name}"
+            area = synthesise(check, name, setup, check.device, context, parameters=check.parameters)
+            design = check.named(area)
+            where = f"{design} with {name}"
             wrong: list[str] = []
             lut = None
             if not (area.total.lut and area.total.ff):
@@ -156,7 +160,7 @@ def run(check: AreaCheck, context: Context, _seed: int) -> Outcome:
                         f"{change.percent:+.2f}%, expected at most {change.at_most_percent:+g}%"
                     )
             t = area.total
-            row = (area.design, name, area.device, area.yosys, t.lut, t.ff, t.dsp, t.bram, lut, len(wrong))
+            row = (design, name, area.device, area.yosys, t.lut, t.ff, t.dsp, t.bram, lut, len(wrong))
             areas.append(MeasuredArea(*row))
             problems += [f"{where}: {problem}" for problem in wrong]
     return _outcome(check, areas, changes, problems, others)
@@ -197,13 +201,14 @@ def _compare(
     check: AreaCheck, against: Against, area: Area, model: str, context: Context, setup: Setup
 ) -> tuple[ComparedArea, bool]:
     """The change against the other design, and whether that takes as much of every part."""
-    other = synthesise(check, against.model or model, setup, check.device, context, against.without)
+    parameters = check.parameters if against.model is None else None
+    other = synthesise(check, against.model or model, setup, check.device, context, against.without, parameters)
     first, second = (sum(float(getattr(each.total, name)) for name in against.of) for each in (area, other))
     said = against.model or "the same without " + ", ".join(against.without)
     if not second:
-        raise ToolError(f"{area.design} with {model} against {said}: that takes no {against.label}")
+        raise ToolError(f"{check.named(area)} with {model} against {said}: that takes no {against.label}")
     percent = 100 * (first - second) / second
-    row = ComparedArea(area.design, model, said, against.label, first, second, percent, against.at_most_percent)
+    row = ComparedArea(check.named(area), model, said, against.label, first, second, percent, against.at_most_percent)
     return row, other.total == area.total
 
 

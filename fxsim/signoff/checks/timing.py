@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from fxsim.prove.netlist import has_yosys
 from fxsim.signoff.context import Context, Outcome, SkipCheck, first_few
-from fxsim.signoff.designs import DesignsCheck, synthesise
+from fxsim.signoff.designs import SynthesisCheck, synthesise
 from fxsim.signoff.kind import Kind, Section, Topic
 from fxsim.signoff.plan import Name, Part
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
@@ -25,7 +25,7 @@ class Exceeding(Part, frozen=True, kw_only=True):
     because: Annotated[str, Meta(min_length=10, max_length=1000)]
 
 
-class TimingCheck(DesignsCheck, frozen=True, tag="timing", kw_only=True):
+class TimingCheck(SynthesisCheck, frozen=True, tag="timing", kw_only=True):
     """No way through the logic of a module has more than `levels` levels, but for `exceptions`, each with its reason.
 
     An exception that is not needed any more fails, and so does one of a module that is not there.
@@ -74,19 +74,19 @@ def run(check: TimingCheck, context: Context, _seed: int) -> Outcome:
     problems: list[str] = []
     for setup in check.setups:
         for name in check.models:
-            area = synthesise(check, name, setup, check.device, context)
-            ways = worst_ways(area.units)
+            area = synthesise(check, name, setup, check.device, context, parameters=check.parameters)
+            ways, design = worst_ways(area.units), check.named(area)
             if not ways:
-                problems.append(f"{area.design} with {name}: no way through logic was found in any module")
+                problems.append(f"{design} with {name}: no way through logic was found in any module")
             for module, (way, _) in ways.items():
                 most[module] = max(most.get(module, 0), way.tenths)
                 exception = exceptions.get(module)
                 allowed = check.levels if exception is None else exception.levels
                 because = None if exception is None else exception.because
                 levels, names = way.tenths / 10, " > ".join(way.names)
-                rows.append(ModuleLevels(area.design, name, area.device, module, levels, allowed, names, because))
+                rows.append(ModuleLevels(design, name, area.device, module, levels, allowed, names, because))
                 if way.tenths > 10 * allowed:
-                    where = f"{area.design} with {name}: {module}"
+                    where = f"{design} with {name}: {module}"
                     problems.append(f"{where}: {levels:.1f} levels, expected at most {allowed:g}: {names}")
     for module in exceptions:
         if module not in most:
