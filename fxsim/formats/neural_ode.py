@@ -80,7 +80,7 @@ def import_neural_ode(path: Path) -> Model:
 
 
 def _settings(path: Path, text: str) -> dict[str, Any]:
-    """What `meta` states: `exponents` by name, `steps` and `heads`."""
+    """Settings that `meta` states: `exponents` by name, `steps` and `heads`."""
     try:
         found = json.loads(text)
     except ValueError as error:
