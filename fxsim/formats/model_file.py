@@ -260,9 +260,11 @@ def _number(text: str | None) -> Number:
 def _record(node: Node, owner: str | None = None) -> _Record:
     """A node's record; `owner`: the node that has its operator's tensors, None for itself."""
     values = {name: getattr(node.op, name) for name in node.op.attributes}
-    stated = {name: _text(value) if isinstance(value, Number) else value for name, value in values.items()}
-    shares = None if owner in (None, node.name) else owner
-    return _RECORDS[type(node.op)](node.name, node.inputs, shares=shares, **stated)
+    stated: dict[str, Any] = {
+        name: _text(value) if isinstance(value, Number) else value for name, value in values.items()
+    }
+    stated["shares"] = None if owner in (None, node.name) else owner
+    return _RECORDS[type(node.op)](node.name, node.inputs, **stated)
 
 
 def _tensors(graph: Graph, shared: bool = True) -> dict[str, npt.NDArray[Any]]:

@@ -239,8 +239,10 @@ def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
             held = tuple(bool((op.value == value).any()) for value in (*ends, 0))
             return not any(op.padding), *(pad > 0 for pad in op.padding), differ, *held
         case Matmul():
-            ends = [a * b for a in (x.number.low, x.number.high) for b in (inputs[1].number.low, inputs[1].number.high)]
-            narrow = _signed_bits(op.terms * min(ends), op.terms * max(ends)) == op.out.bits
+            products = [
+                a * b for a in (x.number.low, x.number.high) for b in (inputs[1].number.low, inputs[1].number.high)
+            ]
+            narrow = _signed_bits(op.terms * min(products), op.terms * max(products)) == op.out.bits
             return (
                 op.heads == 1, op.heads > 1, op.transposed, not op.transposed, op.terms == 1, op.terms > 1, differ,
                 itself, narrow, not narrow,
