@@ -428,7 +428,7 @@ def digits(networks: Path) -> Path:
 
 def plainly(z: dict[str, Array], images: Array) -> dict[str, Array]:
     """Taps of every picture by slices of numpy, channels last; the exponents are those of the file, written out."""
-    p = {name: array.astype(np.int64) for name, array in z.items() if array.dtype != np.dtype("U")}
+    p = {name: array.astype(np.int64) for name, array in z.items() if array.dtype.kind != "U"}
 
     def shifted(v: Array, s: Any) -> Array:
         return np.floor_divide(2 * v + 2**s, 2 ** (s + 1))
