@@ -172,7 +172,8 @@ def test_inputs_are_not_overwritten_and_options_of_others_refused(tmp_path: Path
 def test_unknown_importers_are_named_with_those_there_are(tmp_path: Path) -> None:
     """A name that no importer has is one message with all names; the program ends with status 1."""
     with pytest.raises(
-        FileError, match=r"^there is no importer 'csv'; there are: headers, fracbnn, bnn-pynq, qonnx, tflite, toy$"
+        FileError,
+        match=r"^there is no importer 'csv'; there are: headers, fracbnn, neural-ode, bnn-pynq, qonnx, tflite, toy$",
     ):
         import_model(tmp_path, "csv")
     done = CliRunner().invoke(cli, ["import", str(tmp_path), "-o", str(tmp_path / "m"), "--format", "csv"])
@@ -207,7 +208,7 @@ def test_broken_importer_is_one_line_and_disturbs_no_other(
     for part in ("not usable: the importer 'odd'", "toy a JSON file with weight", "headers a folder of published"):
         assert part in words
     assert IMPORTERS["toy"] is toy_format.IMPORTER
-    assert list(IMPORTERS) == ["headers", "fracbnn", "bnn-pynq", "qonnx", "tflite", "odd", "toy"]
+    assert list(IMPORTERS) == ["headers", "fracbnn", "neural-ode", "bnn-pynq", "qonnx", "tflite", "odd", "toy"]
 
 
 def test_others_are_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

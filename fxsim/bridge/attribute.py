@@ -48,6 +48,7 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     NotTaken,
@@ -55,6 +56,7 @@ from fxsim.operators import (
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -402,7 +404,7 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
         WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _NOT_TAKEN,
-        **dict.fromkeys((Concat, OrderedLinear, Argmax, Rescale, Pad), _NOT_TAKEN),
+        **dict.fromkeys((Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

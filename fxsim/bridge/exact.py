@@ -27,6 +27,7 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     NotTaken,
@@ -35,6 +36,7 @@ from fxsim.operators import (
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -157,7 +159,7 @@ READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
         Gate: _read_one,
         Flatten: _NOT_TAKEN,
         Concat: _NOT_TAKEN,
-        **dict.fromkeys((OrderedLinear, Argmax, Rescale, Pad), _NOT_TAKEN),
+        **dict.fromkeys((OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )
 """From an operator, an input's values and places: the values that it reads there, [M, K]."""
@@ -304,7 +306,7 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
         Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
         Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
         Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _NOT_TAKEN, Concat: _NOT_TAKEN, OrderedLinear: _NOT_TAKEN,
-        **dict.fromkeys((Argmax, Rescale, Pad), _NOT_TAKEN),
+        **dict.fromkeys((Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

@@ -86,7 +86,8 @@ def command(engine: bool, model: Path | None, as_json: bool) -> None:
 
     'acc bits' gives, for each layer that sums, the bits its widest channel needs for any input, proven from the
     weights, and the bits it has. MACs are those of linears and convolutions for one image; multiplications in
-    affines count apart. MODEL may be left out with --engine alone.
+    affines count apart. Bytes of an operator that an earlier node has too are 'shared'. MODEL may be left out
+    with --engine alone.
     """
     if engine or model is None:
         _show_engine(model, as_json)
@@ -152,13 +153,19 @@ def _operators(summary: ModelSummary) -> Table:
             Text(f"  {leaf}" if parent else leaf),
             Text(_kind(op)),
             _shape(op.shape) + (f" {op.number}" if summary.other_formats else ""),
-            f"{op.parameter_bytes + op.table_bytes:,}" if op.parameter_bytes + op.table_bytes else "",
+            _bytes(op),
             f"{op.macs:,}" if op.macs else "",
             _range(op.weights) + (f" {op.weight_number}" if summary.other_formats and op.weight_number else ""),
             _range(op.shifts),
             f"{op.acc_bits_needed} of {op.acc_bits}" if op.acc_bits else "",
         )
     return table
+
+
+def _bytes(op: OperatorSummary) -> str:
+    if op.shares is not None:
+        return "shared"
+    return f"{op.parameter_bytes + op.table_bytes:,}" if op.parameter_bytes + op.table_bytes else ""
 
 
 def _kind(op: OperatorSummary) -> str:

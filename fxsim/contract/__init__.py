@@ -40,6 +40,7 @@ from fxsim.contract.feature_maps import (
     weighted_add,
 )
 from fxsim.contract.number import BIPOLAR, INT8, RANGED, Number, Sign, bias_number
+from fxsim.contract.products import matmul, position
 from fxsim.contract.rescaling import RESCALE_SHIFT_MAX, Rounding, rescale
 from fxsim.contract.tables import TABLE_POINTS, TableRule, expand_table, legal_points, lookup, stored_points
 from fxsim.contract.tensor import CHANNEL, COLUMN, DIMENSION_MAX, ROW, TOKEN, Shape, Tensor
@@ -93,12 +94,14 @@ __all__ = [
     "linear",
     "linear_acc_bits",
     "lookup",
+    "matmul",
     "max_pool",
     "multiply_add",
     "ordered_linear",
     "pad",
     "pool",
     "pool_acc_bits",
+    "position",
     "prelu",
     "relu",
     "requantise",

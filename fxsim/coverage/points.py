@@ -28,6 +28,7 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     Operator,
@@ -35,6 +36,7 @@ from fxsim.operators import (
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -808,6 +810,8 @@ def _rescale(node: Node, _result: Tensor, x: Tensor) -> NodePoints:
 NO_POINTS: dict[type[Operator], str] = {
     Pad: "it puts constants around values: it rounds, compares and limits nothing",
     Concat: "it puts values side by side: it rounds, compares and limits nothing",
+    Matmul: "its sums are of products of two tensors, neither rounded nor limited: what does that follows it",
+    Position: "its sums are with constants, neither rounded nor limited: what does that follows it",
     Flatten: "it puts values in another order: it rounds, compares and limits nothing",
 }
 """Operators without points, each with the reason."""

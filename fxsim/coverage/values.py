@@ -28,12 +28,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -284,6 +286,22 @@ def _sum_pool(at: _At) -> Values | None:
     return _made(at.result.number, found)
 
 
+def _matmul(at: _At) -> Values | None:
+    """Everything between the least and the greatest sum of products of any two values."""
+    op = at.op
+    sets = [np.concatenate(by_channel(known, 1)) for known in at.values]
+    ends = [(int(own.min()), int(own.max())) for own in sets]
+    products = [a * b for a in ends[0] for b in ends[1]]
+    every = range(op.terms * min(products), op.terms * max(products) + 1)
+    return _made(at.result.number, [[every]] * at.result.shape[-1])
+
+
+def _position(at: _At) -> Values | None:
+    table = at.op.table.astype(np.int64)
+    found = by_channel(at.values[0], table.shape[1])
+    return _made(at.result.number, [[own + t for t in np.unique(table[:, c])] for c, own in enumerate(found)])
+
+
 def _ordered_end(value: int, count: int, limits: Number) -> int:
     total = 0
     for _ in range(count):
@@ -377,6 +395,8 @@ RULES: OperatorTable[_Rule] = OperatorTable(
         Concat: _concat,
         Flatten: _flatten,
         Argmax: _argmax,
+        Matmul: _matmul,
+        Position: _position,
     },
 )
 """The values of each operator's result by those of its inputs."""

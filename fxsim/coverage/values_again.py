@@ -19,11 +19,13 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -202,6 +204,13 @@ def _result(graph: Graph, node: Node, inputs: Sequence[list[Ints]]) -> list[Ints
             return [*x, *inputs[1]]
         case Flatten():
             return [x[place] for place in _flattened(shape, op.order)]
+        case Matmul():
+            pairs = [(min(map(min, sets)), max(map(max, sets))) for sets in inputs]
+            ends = [a * b for a in pairs[0] for b in pairs[1]]
+            low, high = op.terms * min(ends), op.terms * max(ends)
+            return [frozenset(range(low, min(high, low + WIDEST + 1) + 1))] * len(channels)
+        case Position():
+            return [frozenset(v + t for v in own for t in op.table[:, c].tolist()) for c, own in enumerate(x)]
         case Argmax():
             return [frozenset(range(op.classes))]
         case Encode():

@@ -33,12 +33,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -307,6 +309,39 @@ def _pad(x, value, top, left, y):
                     y[n, row, column, c] = x[n, row - top, column - left, c] if inside else value[c]
 
 
+def _matmul_transposed(x, r, heads, terms, y):
+    """Compute y[n, i, h * S + j] from the sum over c of x[n, i, h * terms + c] * r[n, j, h * terms + c]."""
+    places = r.shape[1]
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for h in range(heads):
+                for j in range(places):
+                    total = 0
+                    for c in range(terms):
+                        total += x[n, i, h * terms + c] * r[n, j, h * terms + c]
+                    y[n, i, h * places + j] = total
+
+
+def _matmul(x, r, heads, terms, y):
+    """Compute y[n, i, h * d + c] from the sum over j of x[n, i, h * terms + j] * r[n, j, h * d + c]."""
+    each = r.shape[2] // heads
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for h in range(heads):
+                for c in range(each):
+                    total = 0
+                    for j in range(terms):
+                        total += x[n, i, h * terms + j] * r[n, j, h * each + c]
+                    y[n, i, h * each + c] = total
+
+
+def _position(x, table, y):
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for c in range(x.shape[2]):
+                y[n, i, c] = x[n, i, c] + table[i, c]
+
+
 def _argmax(x, classes, y):
     for t in range(x.shape[0]):
         best = 0
@@ -451,6 +486,22 @@ def _run_pad(op: Pad, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_pad, shape, x, op.value, top, left)
 
 
+def _places_of(x: Int32) -> Int32:
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
+def _run_matmul(op: Matmul, _low: int, _high: int, x: Int32, r: Int32) -> Int32:
+    left, right = _places_of(x), _places_of(r)
+    if op.transposed:
+        shape = (*left.shape[:2], op.heads * right.shape[1])
+        return _call(_matmul_transposed, shape, left, right, op.heads, op.terms)
+    return _call(_matmul, (*left.shape[:2], right.shape[2]), left, right, op.heads, op.terms)
+
+
+def _run_position(op: Position, _low: int, _high: int, x: Int32) -> Int32:
+    return _call(_position, _places_of(x).shape, _places_of(x), op.table)
+
+
 def _run_argmax(op: Argmax, _low: int, _high: int, x: Int32) -> Int32:
     return _call(_argmax, (len(_rows(x)), 1), _rows(x), op.classes)
 
@@ -462,7 +513,8 @@ LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
         Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold, Encode: _run_encode,
         MultiplyAdd: _run_multiply_add, WeightedAdd: _run_weighted_add, Prelu: _run_prelu, Gate: _run_gate,
         Concat: _run_concat, Flatten: _run_flatten, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
-        Argmax: _run_argmax, Rescale: _run_rescale, Pad: _run_pad,
+        Argmax: _run_argmax, Rescale: _run_rescale, Pad: _run_pad, Matmul: _run_matmul,
+        Position: _run_position,
     },
 )  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""

@@ -19,12 +19,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -131,6 +133,14 @@ def _rescale(op: Rescale, x: Integers) -> Integers:
     return contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out)
 
 
+def _matmul(op: Matmul, x: Integers, r: Integers) -> Integers:
+    return contract.matmul(x, r, op.heads, op.transposed, op.out)
+
+
+def _position(op: Position, x: Integers) -> Integers:
+    return contract.position(x, op.table, op.out)
+
+
 def _argmax(op: Argmax, x: Integers) -> Integers:
     return contract.argmax(x, op.classes, op.out)
 
@@ -142,7 +152,7 @@ APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
-        Rescale: _rescale, Pad: _pad,
+        Rescale: _rescale, Pad: _pad, Matmul: _matmul, Position: _position,
     },
 )  # fmt: skip
 """The function of each operator: its record and its inputs' values, images first, to its result's."""

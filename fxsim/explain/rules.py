@@ -27,12 +27,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -293,6 +295,8 @@ COMPUTE: OperatorTable[Callable[..., Integers]] = OperatorTable(
         Pad: lambda op, _, x: contract.pad(x, op.value, op.padding),
         Rescale: lambda op, _, x: contract.rescale(x, op.addend, op.multiplier, op.shift, op.bias, op.rounding, op.out),
         Argmax: lambda op, _, x: contract.argmax(x, op.classes, op.out),
+        Matmul: lambda op, _, x, r: contract.matmul(x, r, op.heads, op.transposed, INT32),
+        Position: lambda op, _, x: contract.position(x, op.table, INT32),
     },
 )
 """From an operator, a rule and its inputs' values, int64 [image, ...] each: its result under that rule."""

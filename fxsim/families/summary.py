@@ -20,7 +20,7 @@ class OperatorSummary:
     `parameter_bytes` their bytes in the numpy types that they have; `table_bytes` counts those of tables' entries.
     `macs` counts the multiply-accumulates of a linear for one image, `products` the multiplications of an affine.
     `accumulator` is what it can reach for any input, at the channel where it is widest; it needs `acc_bits_needed` bits
-    and has `acc_bits`.
+    and has `acc_bits`. `shares`: the earlier node whose operator it has, arrays and all: totals count these once.
     """
 
     tap: str
@@ -42,6 +42,7 @@ class OperatorSummary:
     accumulator: Range | None
     acc_bits_needed: int | None
     acc_bits: int | None
+    shares: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,18 @@ def summarise(model: Model) -> ModelSummary:
         family=recognised.name,
         network=recognised.network,
         operators=operators,
-        parameters=sum(op.parameters for op in operators),
-        parameter_bytes=sum(op.parameter_bytes for op in operators),
+        parameters=sum(op.parameters for op in operators if op.shares is None),
+        parameter_bytes=sum(op.parameter_bytes for op in operators if op.shares is None),
         macs=sum(op.macs for op in operators),
         products=sum(op.products for op in operators),
-        table_bytes=sum(op.table_bytes for op in operators),
+        table_bytes=sum(op.table_bytes for op in operators if op.shares is None),
         weights=_span([op.weights for op in operators]),
         shifts=_span([op.shifts for op in operators]),
     )
 
 
 def _operator(model: Model, node: Node) -> OperatorSummary:
-    op, tensor = node.op, model.graph.tensors[node.name]
+    op, tensor, owner = node.op, model.graph.tensors[node.name], model.graph.owners[node.name]
     bound, cost, arrays = accumulator_bound(model.graph, node.name), op.cost(tensor), dict(op.arrays())
     stated = {name: getattr(op, name) for name in op.attributes}
     return OperatorSummary(
@@ -122,6 +123,7 @@ def _operator(model: Model, node: Node) -> OperatorSummary:
         accumulator=(bound.low, bound.high) if bound else None,
         acc_bits_needed=bound.bits_needed if bound else None,
         acc_bits=bound.bits_stated if bound else None,
+        shares=owner if arrays and owner != node.name else None,
     )
 
 

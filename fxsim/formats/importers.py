@@ -21,6 +21,7 @@ _OWN = {
     "headers": "fxsim.formats.headers.importer",
     # Before bnn-pynq, which any .npz file looks like.
     "fracbnn": "fxsim.formats.fracbnn",
+    "neural-ode": "fxsim.formats.neural_ode",
     "bnn-pynq": "fxsim.formats.bnn_pynq",
     "qonnx": "fxsim.formats.qonnx.importer",
     "tflite": "fxsim.formats.tflite.importer",

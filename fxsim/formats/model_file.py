@@ -2,7 +2,8 @@
 
 Tensors are named `{node}.{field}`, in the numpy types of their number formats: int8 or wider for `weight`, `bias` and
 `table`, uint8 for `shift`. The metadata has one entry, `fxsim`, whose JSON follows the records below; a node's record
-holds what its operator states as `attributes`, number formats that are int8 left out. Version 2 holds a hash of graph
+holds what its operator states as `attributes`, number formats that are int8 left out; and, where its operator is an
+earlier node's, that node as `shares`, whose tensors are then its own and stored once. Version 2 holds a hash of graph
 and tensors; version 1, which is still read, did not, and knew int8 alone. Nothing in the file is executable, and
 nothing is believed that was not checked.
 """
@@ -67,6 +68,7 @@ def _record_type(kind: type[Operator]) -> type[_Record]:
             fields.append((name, _Number | None, None))
         else:
             fields.append((name, _Count if stated is int else stated))
+    fields.append(("shares", _Name | None, None))
     return msgspec.defstruct(  # type: ignore[return-value]  # of its base's type
         f"_{kind.__name__}", fields, bases=(_Record,), frozen=True, forbid_unknown_fields=True, omit_defaults=True,
         tag_field="kind", tag=kind.kind,
@@ -128,7 +130,9 @@ def _read(path: Path, where: str) -> Model:
         tensor = Tensor(
             _AXES if graph.input_axes is None else graph.input_axes, graph.input_shape, _number(graph.input_number)
         )
-        nodes = [_node(record, tensors) for record in graph.nodes]
+        nodes: list[Node] = []
+        for record in graph.nodes:
+            nodes.append(_node(record, tensors) if record.shares is None else _sharing(record, nodes))
         model = Model(Graph(tensor, nodes), content.name, content.provenance)
     except ModelError as error:
         raise FileError(f"{where}: {error}") from None
@@ -161,10 +165,11 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 def model_sha256(model: Model) -> str:
     """Hash of what the model computes: its graph, rules, widths and tensors, in hexadecimal.
 
-    Name, provenance and the version of fxsim do not count, nor does the file's place: the same network has one hash.
+    Name, provenance and the version of fxsim do not count, nor does the file's place, nor which nodes share operators:
+    the same network has one hash.
     """
-    digest = hashlib.sha256(msgspec.json.encode(_graph_record(model.graph), order="deterministic"))
-    for name, tensor in sorted(_tensors(model.graph).items()):
+    digest = hashlib.sha256(msgspec.json.encode(_graph_record(model.graph, shared=False), order="deterministic"))
+    for name, tensor in sorted(_tensors(model.graph, shared=False).items()):
         # Shapes are stated, so that no two models give the same stream of bytes.
         digest.update(f"\0{name} {tensor.dtype} {tensor.shape}\0".encode())
         digest.update(tensor.tobytes())
@@ -173,7 +178,8 @@ def model_sha256(model: Model) -> str:
 
 def _read_tensors(where: str, file: Any, graph: _Graph) -> dict[str, npt.NDArray[Any]]:
     present = set(file.keys())
-    expected = {f"{node.name}.{field}": node.name for node in graph.nodes for field in _KINDS[type(node)].tensors}
+    own = [node for node in graph.nodes if node.shares is None]
+    expected = {f"{node.name}.{field}": node.name for node in own for field in _KINDS[type(node)].tensors}
     for name in sorted(present - expected.keys()):
         raise FileError(f"{where}: tensor '{short(name)}' belongs to no node of the graph")
     tensors: dict[str, npt.NDArray[Any]] = {}
@@ -207,19 +213,34 @@ def _node(record: Any, tensors: dict[str, npt.NDArray[Any]]) -> Node:
     return Node(record.name, op, record.inputs)
 
 
-def _graph_record(graph: Graph) -> _Graph:
+def _sharing(record: Any, nodes: list[Node]) -> Node:
+    """A node with the operator of one of those before it; ModelError where that one's is not as the record says."""
+    found = next((node for node in nodes if node.name == record.shares), None)
+    if found is None:
+        raise ModelError(f"node '{record.name}': shares the operator of '{record.shares}', which is no node before it")
+    node = Node(record.name, found.op, record.inputs)
+    if type(record) is not _RECORDS[type(found.op)] or msgspec.structs.replace(record, shares=None) != _record(node):
+        raise ModelError(f"node '{record.name}': shares the operator of '{record.shares}', which is not what it states")
+    return node
+
+
+def _graph_record(graph: Graph, shared: bool = True) -> _Graph:
+    """The record of a graph; `shared`: with which nodes share operators that have tensors."""
+    owners = {node.name: graph.owners[node.name] for node in graph.nodes if shared and node.op.tensors}
+
     return _Graph(
         input_shape=graph.input.shape,
         input_axes=None if graph.input.axes == _AXES else graph.input.axes,
         input_number=_text(graph.input.number),
-        nodes=tuple(_record(node) for node in graph.nodes),
+        nodes=tuple(_record(node, owners.get(node.name, node.name)) for node in graph.nodes),
     )
 
 
 def _states_formats(graph: _Graph) -> bool:
     """Whether anything of a graph's record is beyond what version 1 knew."""
     stated = [getattr(node, name) for node in graph.nodes for name in _numbers(_KINDS[type(node)])]
-    return any(value is not None for value in (graph.input_axes, graph.input_number, *stated))
+    shared = [node.shares for node in graph.nodes]
+    return any(value is not None for value in (graph.input_axes, graph.input_number, *stated, *shared))
 
 
 def _numbers(kind: type[Operator]) -> list[str]:
@@ -236,11 +257,17 @@ def _number(text: str | None) -> Number:
     return INT8 if text is None else Number.parse(text)
 
 
-def _record(node: Node) -> _Record:
+def _record(node: Node, owner: str | None = None) -> _Record:
+    """A node's record; `owner`: the node that has its operator's tensors, None for itself."""
     values = {name: getattr(node.op, name) for name in node.op.attributes}
-    stated = {name: _text(value) if isinstance(value, Number) else value for name, value in values.items()}
+    stated: dict[str, Any] = {
+        name: _text(value) if isinstance(value, Number) else value for name, value in values.items()
+    }
+    stated["shares"] = None if owner in (None, node.name) else owner
     return _RECORDS[type(node.op)](node.name, node.inputs, **stated)
 
 
-def _tensors(graph: Graph) -> dict[str, npt.NDArray[Any]]:
-    return {f"{node.name}.{field}": array for node in graph.nodes for field, array in node.op.arrays()}
+def _tensors(graph: Graph, shared: bool = True) -> dict[str, npt.NDArray[Any]]:
+    """Tensors by name; `shared`: of nodes that share an operator those of the first alone."""
+    nodes = [node for node in graph.nodes if not shared or graph.owners[node.name] == node.name]
+    return {f"{node.name}.{field}": array for node in nodes for field, array in node.op.arrays()}

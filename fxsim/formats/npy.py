@@ -21,6 +21,9 @@ ARCHIVE_BYTES_MAX = 1 << 30
 ARRAYS_MAX = 10_000
 """Most arrays that are read from one archive."""
 
+TEXT_LENGTH_MAX = 1 << 16
+"""Most characters of a text in an archive."""
+
 _VERSIONS = {(1, 0), (2, 0), (3, 0)}
 _KINDS = "biufc"
 """Numpy's kinds of numbers."""
@@ -40,8 +43,11 @@ class ArrayHeader:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(file: IO[bytes]) -> ArrayHeader:
-    """The header at the beginning of an open .npy file, of numbers of any type. ValueError where it is none."""
+def read_header(file: IO[bytes], kinds: str = _KINDS) -> ArrayHeader:
+    """The header at the beginning of an open .npy file, of numbers of any type. ValueError where it is none.
+
+    `kinds`: numpy's kinds of values that are taken.
+    """
     version = np.lib.format.read_magic(file)
     if version not in _VERSIONS:
         raise ValueError(f"format version {version[0]}.{version[1]} is unknown")
@@ -52,8 +58,8 @@ def read_header(file: IO[bytes]) -> ArrayHeader:
         shape, fortran, dtype = read(file)
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"shape {short(str(shape))} is not possible")
-    if dtype.kind not in _KINDS:
-        raise ValueError(f"values are of type {short(str(dtype))}, expected numbers")
+    if dtype.kind not in kinds:
+        raise ValueError(f"values are of type {short(str(dtype))}, expected {'numbers' if kinds == _KINDS else 'text'}")
     return ArrayHeader(shape, fortran, dtype)
 
 
@@ -124,6 +130,29 @@ def read_archive(
     # Damaged archives and headers fail in ways that zipfile and numpy do not list.
     except Exception as error:
         raise FileError(f"{path}: is not a whole .npz file of numbers: {_reason(error)}") from None
+
+
+def read_text(path: Path, name: str) -> str:
+    """The text that a .npz file holds as an array of one text of up to `TEXT_LENGTH_MAX` characters.
+
+    FileError where the file is missing or damaged, or has no such text.
+    """
+    _refuse_other(path)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            header = read_header(file, "U")
+            if header.shape != () or header.nbytes > 4 * TEXT_LENGTH_MAX:
+                raise FileError(f"{path}: array '{name}' is no text of up to {TEXT_LENGTH_MAX:,} characters")
+            return str(read_values(file, header, f"{path}: {name}"))
+    except FileError:
+        raise
+    except KeyError:
+        raise FileError(f"{path}: has no array '{name}'") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    # As in `read_archive`.
+    except Exception as error:
+        raise FileError(f"{path}: array '{name}' is no whole text: {_reason(error)}") from None
 
 
 def archive_fault(

@@ -21,12 +21,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     Operator,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Rescale,
     SumPool,
@@ -71,10 +73,10 @@ def _shared(op: Operator, axes: int) -> Iterator[tuple[int, int]]:
                 yield -1, -1
             elif axis < -2:
                 yield axis, axis + 1
-        elif isinstance(op, Conv | Flatten):
-            # Rows and columns of the result follow from those of the input.
+        elif isinstance(op, Conv | Flatten | Matmul):
+            # Rows and columns of the result follow from those of the input; products are of two tensors' axes.
             continue
-        elif isinstance(op, MaxPool | SumPool | Pad):
+        elif isinstance(op, MaxPool | SumPool | Pad | Position):
             if axis == -1:
                 yield -1, -1
         elif isinstance(op, OrderedLinear | Encode | Argmax | Concat):
@@ -160,6 +162,8 @@ def _cut_channels(op: Operator, index: Index) -> Operator:
             return dataclasses.replace(op, **{name: getattr(op, name)[index] for name in fields})
         case Pad():
             return dataclasses.replace(op, value=op.value[index])
+        case Position():
+            return dataclasses.replace(op, table=op.table[:, index])
         case Argmax():
             return dataclasses.replace(op, classes=min(op.classes, len(index)))
     return op

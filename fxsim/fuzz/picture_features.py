@@ -17,11 +17,13 @@ from fxsim.operators import (
     Encode,
     Flatten,
     Gate,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     Operator,
     OrderedLinear,
     Pad,
+    Position,
     Prelu,
     Rescale,
     SumPool,
@@ -42,6 +44,8 @@ _TAKES: dict[type[Operator], tuple[str, ...]] = {
     Conv: _NARROW,
     SumPool: _NARROW,
     OrderedLinear: _RANGED,
+    Matmul: _RANGED,
+    Position: _RANGED,
     **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Flatten, Argmax, Pad), (*_NARROW, _WIDE)),
     **dict.fromkeys((MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), (*_RANGED, _WIDE)),
 }
@@ -49,6 +53,9 @@ _TAKES: dict[type[Operator], tuple[str, ...]] = {
 
 _GIVES: dict[type[Operator], tuple[str, ...]] = {
     Conv: _SIGNED,
+    # A sum of one bit is of one product alone, or of a table of zeros: such need not be drawn.
+    Matmul: _SIGNED[1:],
+    Position: _SIGNED[1:],
     Threshold: _NARROW,
     Encode: _NARROW[:3],
     **dict.fromkeys((MultiplyAdd, SumPool), (*_RANGED, _WIDE)),
@@ -94,6 +101,13 @@ _PARAMETERS: dict[type[Operator], tuple[str, ...]] = {
     Pad: (
         "nothing", "rows above", "columns to the left", "rows below", "columns to the right", "values that differ",
         "the least value", "the greatest value", "zero",
+    ),
+    Matmul: (
+        "one head", "several heads", "transposed", "not transposed", "one product a sum", "several products a sum",
+        "of two formats", "of a tensor with itself", "a sum as narrow as can be", "a sum wider than needed",
+    ),
+    Position: (
+        "one place", "several places", "a table beyond 8 bits", "a sum as narrow as can be", "a sum wider than needed",
     ),
 }  # fmt: skip
 """Extremes of each operator's parameters."""
@@ -224,7 +238,26 @@ def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
             differ, ends = len(set(op.value.tolist())) > 1, (x.number.low, x.number.high)
             held = tuple(bool((op.value == value).any()) for value in (*ends, 0))
             return not any(op.padding), *(pad > 0 for pad in op.padding), differ, *held
+        case Matmul():
+            products = [
+                a * b for a in (x.number.low, x.number.high) for b in (inputs[1].number.low, inputs[1].number.high)
+            ]
+            narrow = _signed_bits(op.terms * min(products), op.terms * max(products)) == op.out.bits
+            return (
+                op.heads == 1, op.heads > 1, op.transposed, not op.transposed, op.terms == 1, op.terms > 1, differ,
+                itself, narrow, not narrow,
+            )  # fmt: skip
+        case Position():
+            narrow = (
+                _signed_bits(x.number.low + int(op.table.min()), x.number.high + int(op.table.max())) == op.out.bits
+            )
+            return len(op.table) == 1, len(op.table) > 1, bool((op.table > 127).any()), narrow, not narrow
     return ()
+
+
+def _signed_bits(*values: int) -> int:
+    """Bits of the narrowest signed format of these values."""
+    return max((v if v >= 0 else ~v).bit_length() + 1 for v in values)
 
 
 def _rescaled(op: Rescale, x: Tensor) -> tuple[bool, ...]:

@@ -1,5 +1,6 @@
 """Random networks of few bits: rows, columns and channels, and the operators on them, of formats of 1 to 32 bits."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,13 @@ from fxsim.operators import (
     Encode,
     Flatten,
     Gate,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     Operator,
     OrderedLinear,
     Pad,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -84,6 +87,9 @@ class Pictures(Drawing):
         inputs: tuple[str, ...] = (source,)
         if kind in ("weighted_add", "gate", "concat", "add"):
             inputs = self._two(source, kind)
+        elif kind == "matmul":
+            fitting = [name for name, other in self.tensors.items() if _forms(x, other)]
+            inputs = (source, one(self.rng, fitting) if fitting else source)
         try:
             op = self._drawn(kind, x, *(self.tensors[name] for name in inputs[1:]))
             if op is None or op.result(*(self.tensors[name] for name in inputs)).size > _VALUES_MAX:
@@ -159,6 +165,10 @@ class Pictures(Drawing):
                 return self._rescale(x)
             case "pad":
                 return self._pad(x) if len(x.shape) == 3 else None
+            case "matmul":
+                return self._matmul(x, *others)
+            case "position":
+                return self._position(x)
             case "argmax":
                 return Argmax(int(self.rng.integers(1, channels + 1)))
             case "linear":
@@ -265,8 +275,42 @@ class Pictures(Drawing):
         bias = self.values(bias_number(out) if way == "any" else Number(2), (channels,)).astype(bias_number(out).dtype)
         return Rescale(addend, multiplier, shift, bias, one(self.rng, tuple(Rounding)), acc_bits, out)
 
+    def _matmul(self, x: Tensor, r: Tensor) -> Matmul | None:
+        """A product of any form that fits, those that are not transposed, which seldom do, where there are such."""
+        forms = _forms(x, r)
+        if not forms:
+            return None
+        apart = [form for form in forms if not form[1]]
+        heads, transposed = one(self.rng, apart if apart and self.rng.random() < 0.8 else forms)
+        terms = x.shape[-1] // heads
+        products = [a * b for a in (x.number.low, x.number.high) for b in (r.number.low, r.number.high)]
+        needed = bits_needed(min(0, terms * min(products)), max(0, terms * max(products)))
+        return Matmul(heads, terms, transposed, Number(self._sum_bits(needed)))
+
+    def _position(self, x: Tensor) -> Position:
+        """A table of small values, or of 16 bits."""
+        number = one(self.rng, (Number(3), Number(8), INT16))
+        table = self.values(number, (x.size // x.shape[-1], x.shape[-1])).astype(np.int16)
+        needed = bits_needed(min(0, x.number.low + int(table.min())), max(0, x.number.high + int(table.max())))
+        return Position(table, Number(self._sum_bits(needed)))
+
+    def _sum_bits(self, needed: int) -> int:
+        """Bits of a sum that is its own result: as many as needed, or some more."""
+        return needed if self.rng.random() < 0.6 else min(32, needed + int(self.rng.integers(0, 9)))
+
     def _pad(self, x: Tensor) -> Pad:
         """Up to three rows and columns of values of the input's format on each side."""
         pads = [int(one(self.rng, (0, 0, 1, 2, 3))) for _ in range(4)]
         value = self._values(x.number, (x.shape[-1],)).astype(np.int32)
         return Pad(value, (pads[0], pads[1], pads[2], pads[3]))
+
+
+def _forms(x: Tensor, r: Tensor) -> list[tuple[int, bool]]:
+    """The heads, and whether transposed, of each product of two tensors that there is."""
+    if min(len(x.shape), len(r.shape)) < 2:
+        return []
+    channels, others, places = x.shape[-1], r.shape[-1], math.prod(r.shape[:-1])
+    found = [(heads, True) for heads in range(1, channels + 1) if channels == others and channels % heads == 0]
+    if channels % places == 0 and others % (channels // places) == 0:
+        found.append((channels // places, False))
+    return found

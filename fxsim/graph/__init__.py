@@ -2,6 +2,7 @@
 
 from fxsim.graph.graph import ALL_TAPS, INPUT, AccumulatorBound, Graph, Node, accumulator_bound
 from fxsim.graph.model import Model, check_model, refuse_beyond_int8
+from fxsim.graph.repeat import repeat
 
 __all__ = [
     "ALL_TAPS",
@@ -13,4 +14,5 @@ __all__ = [
     "accumulator_bound",
     "check_model",
     "refuse_beyond_int8",
+    "repeat",
 ]

@@ -127,6 +127,15 @@ class Graph:
         """Nodes by name."""
         return MappingProxyType({node.name: node for node in self.nodes})
 
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """By node, the first node that has the same operator, itself or one before: its arrays are stored once.
+
+        Nodes share an operator where it is one object; two that are merely equal are two.
+        """
+        first: dict[int, str] = {}
+        return MappingProxyType({node.name: first.setdefault(id(node.op), node.name) for node in self.nodes})
+
     def inputs_of(self, node: Node) -> tuple[Tensor, ...]:
         """The tensors that a node reads, in its order."""
         return tuple(self.tensors[name] for name in node.inputs)

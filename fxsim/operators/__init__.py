@@ -12,11 +12,13 @@ from fxsim.operators.flatten import Flatten
 from fxsim.operators.gate import Gate
 from fxsim.operators.linear import Axis, Linear
 from fxsim.operators.lut import Lut
+from fxsim.operators.matmul import Matmul
 from fxsim.operators.max_pool import MaxPool
 from fxsim.operators.multiply_add import MultiplyAdd
 from fxsim.operators.ordered_linear import OrderedLinear
 from fxsim.operators.pad import Pad
 from fxsim.operators.pool import Pool
+from fxsim.operators.position import Position
 from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
 from fxsim.operators.rescale import Rescale
@@ -26,9 +28,9 @@ from fxsim.operators.weighted_add import WeightedAdd
 
 FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
-    Rescale, Pad,
+    Rescale, Pad, Matmul, Position,
 )  # fmt: skip
-"""Operators of networks of few bits on wider feature maps, and of scales: most rooms refuse all, for one reason."""
+"""Operators on wider feature maps, of few bits, scales, attention: most rooms refuse all, for one reason."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
@@ -51,6 +53,7 @@ __all__ = [
     "Gate",
     "Linear",
     "Lut",
+    "Matmul",
     "MaxPool",
     "MultiplyAdd",
     "NotTaken",
@@ -59,6 +62,7 @@ __all__ = [
     "OrderedLinear",
     "Pad",
     "Pool",
+    "Position",
     "Prelu",
     "Relu",
     "Rescale",

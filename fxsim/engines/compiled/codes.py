@@ -22,8 +22,8 @@ AFFINE_WORDS = 5
 # Programs over pixels: operators, and the fields of a step, int64 [steps, PIXEL_FIELDS].
 (
     CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, FLATTEN, ORDERED_LINEAR,
-    ARGMAX, PAD,
-) = range(12)  # fmt: skip
+    ARGMAX, PAD, MATMUL, POSITION,
+) = range(14)  # fmt: skip
 # The operator; where its inputs and its result start in the arena, in bytes, whether they are 32-bit words, and
 # whether they have a sign; channels and pixels of the input and the result; where its bytes and its numbers
 # start, or its first operation and how many it has; where its tap starts in the output, in bytes, or -1; bytes of a
@@ -72,5 +72,8 @@ S_SATURATES, S_LEAST, S_GREATEST, S_DIVISOR, S_ROUNDING, S_LOW, S_HIGH, S_SHIFT,
 # Numbers of a pad: rows and columns above and left of its input, those of the input, columns of its result. Its bytes
 # are a pixel of what is around, as it is stored.
 D_TOP, D_LEFT, D_ROWS, D_COLUMNS, D_COLUMNS_OUT = range(5)
+# Numbers of a matmul: heads; products of a sum; whether its second input is transposed; pixels and channels of that,
+# whether it is of words, and whether it has a sign.
+X_HEADS, X_TERMS, X_TRANSPOSED, X_PIXELS, X_CHANNELS, X_WORDS, X_SIGNED = range(7)
 TABLE_ENTRIES = 16
 """Entries of a table of products: what four bits of weights choose from."""

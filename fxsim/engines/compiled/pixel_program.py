@@ -7,7 +7,7 @@ buffers, where nothing else reads what lies between.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,12 +46,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -448,6 +450,19 @@ def _pack_argmax(packing: "Packing", part: Part) -> Packed:
     return Packed(codes.ARGMAX, 0, packing.parameters.add_words(np.array([op.classes])))
 
 
+def _pack_matmul(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    other = packing.tensors[part.inputs[1]]
+    lies = stored(other, part.inputs[1])
+    numbers = [op.heads, op.terms, op.transposed, lies.pixels, lies.channels, lies.words, lies.signed]
+    return Packed(codes.MATMUL, 0, packing.parameters.add_words(np.array(numbers)))
+
+
+def _pack_position(packing: "Packing", part: Part) -> Packed:
+    op: Any = part.node.op
+    return Packed(codes.POSITION, 0, packing.parameters.add_words(op.table))
+
+
 def _pack_sums(packing: "Packing", part: Part) -> Packed:
     """Add a convolution's parameters, and once more with each threshold that may be done to its sums."""
     followers = [p for p in packing.parts if part.name in p.inputs and _is_passed(p)]
@@ -456,11 +471,13 @@ def _pack_sums(packing: "Packing", part: Part) -> Packed:
     found = []
     for after in (None, *followers):
         op: Any = None if after is None else after.node.op
-        where = pack_conv(
-            part.node.name, part.conv, source, op, packing.values[part.inputs[0]], packing.isa, packing.parameters
-        )
-        packing.units, packing.places = max(packing.units, where.units), max(packing.places, where.places)
-        found.append(Packed(codes.CONV, where.bytes, where.words))
+        values = packing.values[part.inputs[0]]
+        key = id(part.node.op), source, values, id(op)
+        if key not in packing.shared:
+            where = pack_conv(part.node.name, part.conv, source, op, values, packing.isa, packing.parameters)
+            packing.units, packing.places = max(packing.units, where.units), max(packing.places, where.places)
+            packing.shared[key] = Packed(codes.CONV, where.bytes, where.words)
+        found.append(packing.shared[key])
         if after is not None:
             packing.at[part.name, after.name] = found[-1]
     return found[0]
@@ -487,6 +504,8 @@ PACK: OperatorTable[Callable[["Packing", Part], Packed]] = OperatorTable(
         OrderedLinear: _pack_ordered_linear,
         Argmax: _pack_argmax,
         Pad: _pack_pad,
+        Matmul: _pack_matmul,
+        Position: _pack_position,
         **dict.fromkeys((Linear, Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), _pack_pointwise),
     },
 )
@@ -500,7 +519,10 @@ def is_pixels(graph: Graph) -> bool:
 
 @dataclass
 class Packing:
-    """Parameters as they are packed, of a graph's parts and tensors; `values`: those of each tensor, where few."""
+    """Parameters as they are packed, of a graph's parts and tensors; `values`: those of each tensor, where few.
+
+    `shared`: what is packed by the operator, which several nodes may have, and by the tensors that it takes.
+    """
 
     isa: Isa
     parts: tuple[Part, ...]
@@ -510,6 +532,7 @@ class Packing:
     at: dict[tuple[str, ...], Packed]
     units: int = ALIGNMENT
     places: int = ALIGNMENT
+    shared: dict[tuple[Any, ...], Packed] = field(default_factory=dict)
 
 
 def pack_pixels(graph: Graph, isa: Isa) -> PackedPixels:
@@ -522,7 +545,14 @@ def pack_pixels(graph: Graph, isa: Isa) -> PackedPixels:
             pack = _pack_sums if part.conv is not None else PACK[type(part.node.op)]
         except ModelError as error:
             raise ModelError(f"node '{part.node.name}': {error}") from None
-        packing.at[part.name,] = pack(packing, part)
+        if part.conv is not None:
+            packing.at[part.name,] = pack(packing, part)
+            continue
+        names = *part.inputs, *part.node.inputs, part.name
+        key = id(part.node.op), *(tensors[name] for name in names)
+        if key not in packing.shared:
+            packing.shared[key] = pack(packing, part)
+        packing.at[part.name,] = packing.shared[key]
     data, words = packing.parameters.gathered()
     units = rounded_up(packing.units, ALIGNMENT)
     return PackedPixels(data, words, parts, tensors, packing.at, units, packing.places, greatest)

@@ -17,6 +17,7 @@ from fxsim.engines.compiled.codes import (
     CONV,
     ENCODE,
     FLATTEN,
+    MATMUL,
     MAX_POOL,
     ORDERED_LINEAR,
     P_BYTES,
@@ -36,12 +37,23 @@ from fxsim.engines.compiled.codes import (
     P_WORDS,
     PAD,
     POINTWISE_PIXELS,
+    POSITION,
     SUM_POOL,
 )
 from fxsim.engines.compiled.kernel import fence, now_ns
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
-from fxsim.engines.compiled.places import argmax, concat, encode, flatten, ordered_linear, pad, sum_pool
+from fxsim.engines.compiled.places import (
+    argmax,
+    concat,
+    encode,
+    flatten,
+    matmul,
+    ordered_linear,
+    pad,
+    position,
+    sum_pool,
+)
 from fxsim.engines.compiled.pointwise import pointwise
 from fxsim.engines.compiled.windows import convolve, max_pool
 from fxsim.jit import njit
@@ -183,6 +195,10 @@ def compute_pixels(
                 flatten(step, here, words, arena, arena_words)
             elif op == ORDERED_LINEAR:
                 ordered_linear(step, here, words, arena, arena_words)
+            elif op == MATMUL:
+                matmul(step, here, words, arena, arena_words)
+            elif op == POSITION:
+                position(step, here, words, arena, arena_words)
             elif op == ARGMAX:
                 argmax(step, here, words, arena, arena_words)
             else:

@@ -1,6 +1,7 @@
 """Operators over pixels that move values or take few of them, most of them one value after the other.
 
-Sums of windows, encodings, channels of two tensors, all values on one axis, sums in order, and the greatest channel.
+Sums of windows, encodings, channels of two tensors, all values on one axis, sums in order, the greatest channel,
+products of two tensors and sums with a table of places.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="call-arg,unreachable,var-annotated"
@@ -44,6 +45,13 @@ from fxsim.engines.compiled.codes import (
     S_ROUNDING,
     S_SATURATES,
     S_SHIFT,
+    X_CHANNELS,
+    X_HEADS,
+    X_PIXELS,
+    X_SIGNED,
+    X_TERMS,
+    X_TRANSPOSED,
+    X_WORDS,
 )
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
@@ -309,6 +317,51 @@ def ordered_linear(step, images, words, arena, arena_words):
                 product = _value(step, pixel * from_whole + k, arena, arena_words) * words[at + 2 + k]
                 total = min(max(total + ((product + half) >> shift), low), high)
             _put(step, pixel * to_whole + n, total, arena, arena_words)
+
+
+@njit
+def matmul(step, images, words, arena, arena_words):
+    """A step that sums products of two tensors, head by head: rows of the first by rows, or by columns, of the other.
+
+    Its numbers: X_HEADS and those behind.
+    """
+    numbers = words[step[P_WORDS] :]
+    heads, terms, others = np.int64(numbers[X_HEADS]), np.int64(numbers[X_TERMS]), np.int64(numbers[X_PIXELS])
+    each = np.int64(numbers[X_CHANNELS]) // heads
+    from_whole, to_whole = round_up(step[P_CHANNELS_IN], CHANNEL_STEP), round_up(step[P_CHANNELS_OUT], CHANNEL_STEP)
+    other_whole = round_up(np.int64(numbers[X_CHANNELS]), CHANNEL_STEP)
+    # From one product to the next, and from one sum to the next, in the second input.
+    along, across = (1, other_whole) if numbers[X_TRANSPOSED] else (other_whole, 1)
+    count = others if numbers[X_TRANSPOSED] else each
+    second, of_words, moved = step[P_SRC_2], numbers[X_WORDS], 128 * np.int64(numbers[X_SIGNED])
+    if of_words:
+        second //= 4
+    for image in range(images):
+        start = second + image * others * other_whole
+        for pixel in range(step[P_PIXELS_IN]):
+            row = (image * step[P_PIXELS_IN] + pixel) * from_whole
+            for h in range(heads):
+                for n in range(count):
+                    x, r = row + h * terms, start + h * each + n * across
+                    total = np.int64(0)
+                    for k in range(terms):
+                        at = r + k * along
+                        value = np.int64(arena_words[at]) if of_words else np.int64(arena[at]) - moved
+                        total += _value(step, x + k, arena, arena_words) * value
+                    place = (image * step[P_PIXELS_OUT] + pixel) * to_whole + h * count + n
+                    _put(step, place, total, arena, arena_words)
+
+
+@njit
+def position(step, images, words, arena, arena_words):
+    """A step that adds a number to each value; its numbers: one for each value of an image."""
+    channels, pixels = step[P_CHANNELS_IN], step[P_PIXELS_IN]
+    whole = round_up(channels, CHANNEL_STEP)
+    for pixel in range(images * pixels):
+        numbers = step[P_WORDS] + pixel % pixels * channels
+        for c in range(channels):
+            total = _value(step, pixel * whole + c, arena, arena_words) + np.int64(words[numbers + c])
+            _put(step, pixel * whole + c, total, arena, arena_words)
 
 
 @njit

@@ -11,7 +11,7 @@ from functools import cache
 from types import FunctionType
 
 from fxsim.explain.case import Case, Change
-from fxsim.explain.hypotheses import few_bits, order, requantise, rescale, simple, table
+from fxsim.explain.hypotheses import attention, few_bits, order, requantise, rescale, simple, table
 from fxsim.operators import (
     FEATURE_MAPS,
     Add,
@@ -22,9 +22,11 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     OperatorTable,
     Pool,
+    Position,
     Relu,
     Rescale,
     SumPool,
@@ -60,6 +62,8 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         Flatten: (*few_bits.FLATTEN, *order.HYPOTHESES),
         SumPool: (*few_bits.SUM_POOL, *order.HYPOTHESES),
         Rescale: (*rescale.RESCALE, *order.HYPOTHESES),
+        Matmul: (*attention.MATMUL, *order.HYPOTHESES),
+        Position: (*attention.POSITION, *order.HYPOTHESES),
     },
 )
 """From an operator: its hypotheses, the simplest first."""

@@ -48,7 +48,7 @@ def c_files(model: Model, name: str) -> dict[str, str]:
     more than `PARAMETERS_MAX` parameters.
     """
     graph = model.graph
-    count = sum(array.size for node in graph.nodes for _, array in node.op.arrays())
+    count = sum(array.size for node in _owners(graph) for _, array in node.op.arrays())
     if count > PARAMETERS_MAX:
         raise ModelError(
             f"a network in C has at most {PARAMETERS_MAX:,} parameters, model '{model.name}' has {count:,}"
@@ -95,7 +95,8 @@ def _tap(graph: Graph, node: Node, identifiers: dict[str, str]) -> dict[str, Any
     """The values that templates have of a node: its tensor, its inputs', and the body of its function."""
     tap = _tensor(node.name, graph.tensors[node.name]) | {"id": identifiers[node.name], "kind": node.op.kind}
     body = body_of(graph, node)
-    values = {"id": tap["id"], "y": tap, "sum": accumulator_type(graph, node), **body.values}
+    # Nodes that share an operator share its arrays.
+    values = {"id": identifiers[graph.owners[node.name]], "y": tap, "sum": accumulator_type(graph, node), **body.values}
     tap["body"] = _environment().get_template(body.template).render(values)
     inputs = [_tensor(name, graph.tensors[name]) for name in node.inputs]
     tap["reads"] = [f"{x['name']}: {x['text']}" for x in inputs]
@@ -106,9 +107,14 @@ def _tap(graph: Graph, node: Node, identifiers: dict[str, str]) -> dict[str, Any
     return tap
 
 
+def _owners(graph: Graph) -> Iterator[Node]:
+    """The nodes whose arrays are written: of those that share an operator the first."""
+    return (node for node in graph.nodes if graph.owners[node.name] == node.name)
+
+
 def _arrays(graph: Graph, identifiers: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The values that the template of parameters has of each array."""
-    for node in graph.nodes:
+    for node in _owners(graph):
         for name, array in node.op.arrays():
             yield {
                 "id": f"{name}_{identifiers[node.name]}",

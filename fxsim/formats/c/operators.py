@@ -21,12 +21,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -200,6 +202,20 @@ def _pad(graph: Graph, node: Node) -> Body:
     return Body("pad.c.j2", {**_image(graph, node), "top": op.padding[0], "left": op.padding[1]})
 
 
+def _matmul(graph: Graph, node: Node) -> Body:
+    op = node.op
+    assert isinstance(op, Matmul)
+    x, r = graph.inputs_of(node)
+    values = {"rows": prod(x.shape[:-1]), "others": prod(r.shape[:-1]), "heads": op.heads, "terms": op.terms}
+    if op.transposed:
+        return Body("matmul_transposed.c.j2", values)
+    return Body("matmul.c.j2", values | {"each": r.shape[-1] // op.heads})
+
+
+def _position(graph: Graph, node: Node) -> Body:
+    return Body("position.c.j2", {"size": graph.tensors[node.name].size})
+
+
 def _argmax(graph: Graph, node: Node) -> Body:
     op = node.op
     assert isinstance(op, Argmax)
@@ -216,6 +232,7 @@ BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
         MultiplyAdd: _channelwise("multiply_add.c.j2"), WeightedAdd: _channelwise("weighted_add.c.j2"),
         Prelu: _channelwise("prelu.c.j2"), Gate: _channelwise("gate.c.j2"), Concat: _concat, Flatten: _flatten,
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
+        Matmul: _matmul, Position: _position,
     },
 )  # fmt: skip
 """The body of each operator's C function."""

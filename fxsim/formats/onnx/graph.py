@@ -6,6 +6,7 @@ shares nothing with `fxsim.contract` or the engines. `docs/onnx.md` shows each o
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,14 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     OperatorTable,
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -118,8 +121,15 @@ class _Builder:
         return output
 
     def tensor(self, name: str, array: Array) -> str:
-        """A constant tensor; its name."""
+        """A constant tensor; its name. Nodes that share an operator share what is made of it."""
         array = np.asarray(array)
+        node, _, rest = name.partition("/")
+        if node in self.graph.owners:
+            shared = f"{self.graph.owners[node]}/{rest}"
+            known = self.tensors.get(shared)
+            if known is not None and known.dtype == array.dtype and np.array_equal(known, array):
+                return shared
+            name = shared if known is None else name
         self._bytes += array.nbytes
         if self._bytes > TENSOR_BYTES_MAX:
             raise ModelError(f"the ONNX graph would hold more than {TENSOR_BYTES_MAX:,} bytes of parameters")
@@ -586,6 +596,36 @@ def _quotient(builder: _Builder, value: str, shift: Array, rounding: Rounding, w
     return builder.apply("Add", (floor, more), f"{what}/quotient")
 
 
+def _matmul(builder: _Builder, node: Node) -> None:
+    """Heads become an axis before the places of both inputs, so that MatMul on int32 or int64 sums each head.
+
+    No partial sum leaves the accumulator, in any order: the graph's proof bounds each product's sign and size.
+    """
+    op = node.op
+    assert isinstance(op, Matmul)
+    name, heads, parts = node.name, op.heads, []
+    for which, source, order in (("x", node.inputs[0], (0, 2, 1, 3)), ("r", node.inputs[1], (0, 2, 1, 3))):
+        shape = builder.graph.shapes[source]
+        if which == "r" and op.transposed:
+            order = (0, 2, 3, 1)
+        sizes = builder.sizes(0, prod(shape[:-1]), heads, shape[-1] // heads)  # 0: as many images as there are
+        apart = builder.apply("Reshape", (builder.wide(source, op.acc_bits), sizes), f"{name}/{which}_apart")
+        parts.append(builder.apply("Transpose", (apart,), f"{name}/{which}_heads", perm=order))
+    sums = builder.apply("MatMul", (parts[0], parts[1]), f"{name}/sums")
+    together = builder.apply("Transpose", (sums,), f"{name}/places", perm=(0, 2, 1, 3))
+    sizes = builder.sizes(0, *builder.graph.shapes[name])
+    builder.narrow(builder.apply("Reshape", (together, sizes), f"{name}/wide"), name)
+
+
+def _position(builder: _Builder, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, Position)
+    shape = builder.graph.shapes[node.name]
+    table = builder.tensor(f"{node.name}/table", op.table.astype(_wide_type(op.acc_bits)).reshape(shape))
+    sums = builder.apply("Add", (builder.wide(node.inputs[0], op.acc_bits), table), f"{node.name}/sum")
+    builder.narrow(sums, node.name)
+
+
 def _argmax(builder: _Builder, node: Node) -> None:
     op = node.op
     assert isinstance(op, Argmax)
@@ -606,5 +646,6 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
+        Matmul: _matmul, Position: _position,
     },
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Kind `accumulators`: the proven bounds against the stated widths, and against sums of inputs made to reach them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from fxsim.operators import (
     Gate,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     NotTaken,
@@ -25,6 +27,7 @@ from fxsim.operators import (
     OrderedLinear,
     Pad,
     Pool,
+    Position,
     Prelu,
     Relu,
     Rescale,
@@ -37,7 +40,7 @@ from fxsim.signoff.kind import Kind, Nothing
 from fxsim.signoff.plan import Check, Names
 from fxsim.signoff.record import Details, Figure
 
-Term = tuple[int, "Number | _One"]
+Term = tuple[int, "Number | _One | _Ends"]
 """One addend: a factor, and the format of the value that it multiplies."""
 
 
@@ -97,6 +100,24 @@ class _One:
     low = high = 1
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """Least and greatest value of a factor that is no tensor."""
+
+    low: int
+    high: int
+
+
+def _products(x: Number, r: Number) -> tuple[int, int]:
+    found = [a * b for a in (x.low, x.high) for b in (r.low, r.high)]
+    return min(found), max(found)
+
+
+def _table(op: Position, channel: int) -> tuple[int, int]:
+    column = op.table[:, channel].tolist()
+    return min(column), max(column)
+
+
 def _multiply_add(op: MultiplyAdd, channel: int, x: Number) -> Sequence[Term]:
     return [(int(op.weight[channel]), x), (int(op.bias[channel]), _One())]
 
@@ -138,6 +159,8 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         SumPool: _window,
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
+        Matmul: lambda op, _channel, x, r: op.terms * [(1, _Ends(*_products(x, r)))],
+        Position: lambda op, channel, x: [(1, x), (1, _Ends(*_table(op, channel)))],
         Rescale: _rescale,
         Pad: _NO_SUM,
     },
