@@ -283,9 +283,7 @@ class Pictures(Drawing):
         apart = [form for form in forms if not form[1]]
         heads, transposed = one(self.rng, apart if apart and self.rng.random() < 0.8 else forms)
         terms = x.shape[-1] // heads
-        products = [a * b for a in (x.number.low, x.number.high) for b in (r.number.low, r.number.high)]
-        needed = bits_needed(min(0, terms * min(products)), max(0, terms * max(products)))
-        return Matmul(heads, terms, transposed, Number(self._sum_bits(needed)))
+        return Matmul(heads, terms, transposed, Number(self._sum_bits(_sum_needs(terms, x, r))))
 
     def _position(self, x: Tensor) -> Position:
         """A table of small values, or of 16 bits."""
@@ -295,8 +293,9 @@ class Pictures(Drawing):
         return Position(table, Number(self._sum_bits(needed)))
 
     def _sum_bits(self, needed: int) -> int:
-        """Bits of a sum that is its own result: as many as needed, or some more."""
-        return needed if self.rng.random() < 0.6 else min(32, needed + int(self.rng.integers(0, 9)))
+        """Bits of a sum that is its own result: as many as needed, some more, or 16, a class of formats of its own."""
+        more = min(32, needed + int(self.rng.integers(0, 9)))
+        return int(one(self.rng, (needed, needed, needed, more, more, max(needed, 16))))
 
     def _pad(self, x: Tensor) -> Pad:
         """Up to three rows and columns of values of the input's format on each side."""
@@ -306,11 +305,17 @@ class Pictures(Drawing):
 
 
 def _forms(x: Tensor, r: Tensor) -> list[tuple[int, bool]]:
-    """The heads, and whether transposed, of each product of two tensors that there is."""
+    """The heads, and whether transposed, of each product of two tensors whose sums have 32 bits."""
     if min(len(x.shape), len(r.shape)) < 2:
         return []
     channels, others, places = x.shape[-1], r.shape[-1], math.prod(r.shape[:-1])
     found = [(heads, True) for heads in range(1, channels + 1) if channels == others and channels % heads == 0]
     if channels % places == 0 and others % (channels // places) == 0:
         found.append((channels // places, False))
-    return found
+    return [(heads, transposed) for heads, transposed in found if _sum_needs(channels // heads, x, r) <= 32]
+
+
+def _sum_needs(terms: int, x: Tensor, r: Tensor) -> int:
+    """Bits of a sum of products of any two values of two tensors."""
+    products = [a * b for a in (x.number.low, x.number.high) for b in (r.number.low, r.number.high)]
+    return bits_needed(min(0, terms * min(products)), max(0, terms * max(products)))
