@@ -51,7 +51,7 @@ def test_published_networks_pass(networks: Path, network: str, tmp_path: Path) -
     assert [row.title for row in rows] == [f"{network}, reference", f"{network}, numba"]
     assert all(tap.mismatches == 0 for row in rows for tap in row.taps)
     pictures = 32 * 32 * 3
-    counts = {"cnv": 4 * (pictures + 64), "lfc": 2 * 64, "fra": 4 * (32 * pictures + 10 + 1)}
+    counts = {"cnv": 4 * (pictures + 64), "lfc": 2 * 64, "fra": 4 * (32 * pictures + 10 + 1), "dig": 445 * (32 + 10)}
     assert sum(tap.compared for tap in rows[0].taps) == counts[network[:3]]
     assert found.details.figures[-1].value == (2 * 4 * 77 if network == "fracbnn" else 0)
 
@@ -86,6 +86,26 @@ def test_another_score_and_another_digest_are_found(networks: Path, tmp_path: Pa
     found = signed_off(tmp_path, root, "fracbnn", 'engines = ["compiled"]\n')
     assert found.status is Status.FAILED
     assert found.reason == "fracbnn, numba: picture 2: 1 of 77 digests differ, the first of tap msb.7"
+
+
+def test_another_value_of_a_neural_ode_is_found(networks: Path, tmp_path: Path) -> None:
+    """One value of its pool that is one more, and one score, fail with their places; another type is an error."""
+    with np.load(networks / "tiny_ode" / "digits_ode.npz") as archive:
+        pool, scores = archive["pool"].copy(), archive["scores"].copy()
+    pool[7, 3] ^= 1
+    scores[444, 9] += 1
+    for name, changed, place in (
+        ("pool", {"pool": pool}, "image 7, tap pool, row 0, column 0, channel 3"),
+        ("scores", {"scores": scores}, "image 444, tap scores, channel 9"),
+    ):
+        root = copied(networks, tmp_path / name, "tiny_ode", "digits_ode.npz", **changed)
+        found = signed_off(tmp_path, root, "digits-ode", 'engines = ["compiled"]\n')
+        assert found.status is Status.FAILED
+        assert place in str(found.reason)
+    root = copied(networks, tmp_path / "type", "tiny_ode", "digits_ode.npz", scores=scores.astype(np.int64))
+    found = signed_off(tmp_path, root, "digits-ode", 'engines = ["reference"]\n')
+    assert found.status is Status.ERROR
+    assert "array 'scores' is int64 (445, 10), expected int32 (445, 10)" in str(found.reason)
 
 
 def test_absent_networks_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

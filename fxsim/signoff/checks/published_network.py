@@ -137,6 +137,18 @@ def _fracbnn(folder: Path, _network: str) -> _Published:
     return _Published(model, x, values, tuple({tap: digest for tap, _, digest in row} for row in stated.taps))
 
 
+def _digits_ode(folder: Path, _network: str) -> _Published:
+    """A small Transformer with a Neural ODE: the pool and the scores of scikit-learn's test digits."""
+    path = folder / "digits_ode.npz"
+    model = import_model(path, "neural-ode")
+    arrays = read_archive(path, _BYTES_MAX, ("images", "pool", "scores"))
+    x = _array(arrays, "images", "uint8", None, *model.graph.input_shape[:2])[..., None]
+    shapes = model.graph.shapes
+    pool = _array(arrays, "pool", "int8", None, shapes["pool"][-1]).reshape(-1, *shapes["pool"])
+    scores = _array(arrays, "scores", "int32", None, *shapes["scores"])
+    return _Published(model, x, {"pool": pool.astype(np.int32), "scores": scores})
+
+
 def _published_shape(model: Model, tap: str) -> tuple[int, ...]:
     """The shape in which FracBNN's program has a tap: [channel, row, column]."""
     rows, columns, channels = (1, 1, *model.graph.shapes[tap])[-3:]
@@ -149,6 +161,7 @@ NETWORKS: dict[str, tuple[str, Callable[[Path, str], _Published]]] = {
     "cnvW2A2": ("finn", _cnv),
     "lfcW1A1": ("finn", _lfc),
     "fracbnn": ("fracbnn", _fracbnn),
+    "digits-ode": ("tiny_ode", _digits_ode),
 }
 """Networks by name: the folder that has their files, and how these are read."""
 
