@@ -27,8 +27,8 @@ def _hash_files(names: tuple[str, ...]) -> str:
 
 
 _RUNS = (
-    "benches.py", "children.py", "judging.py", "parameters.py", "preload.cpp", "recorder.py", "server.py", "simulator.py",
-    "../paths.py", "../process.py",
+    "benches.py", "children.py", "judging.py", "parameters.py", "preload.cpp", "recorder.py", "server.py",
+    "simulator.py", "../paths.py", "../process.py",
 )  # fmt: skip
 _PROOFS = (*_RUNS, "equivalence.py", "kinds.py", "verilog.py")
 _PYTHON = ("children.py", "domains.py", "loaded.py", "python_run.py", "../process.py")
