@@ -255,7 +255,7 @@ def joined_to_quantise(form: str, kind: str, zero: int) -> tuple[list[Any], list
 def test_ties_go_to_the_even_code(form: str, kind: str, zero: int, tmp_path: Path) -> None:
     """ONNX Runtime adds the zero point before it rounds: an odd one turns ties the other way."""
     nodes, constants = joined_to_quantise(form, kind, zero)
-    path = saved(tmp_path, nodes, constants)
+    path = saved(tmp_path, nodes, constants, kind=3)
     x = (np.random.default_rng(1).integers(-200, 200, (20, 3, 4, 4)) / 4).astype(np.float32)
     found = tensors_of(path, ["q", "y"], x, optimised=True)
     model = import_qonnx(path)
@@ -271,7 +271,8 @@ def test_a_table_ends_where_codes_do(tmp_path: Path) -> None:
         node("QLinearLeakyRelu", ["q", "s", "z", "t", "z"], ["y"], domain="com.microsoft", alpha=0.5),
     ]
     for scales in ((1e30, 1e-10), (1e9, 1e-9)):
-        path = saved(tmp_path, nodes, [scalar("s", scales[0]), scalar("t", scales[1]), scalar("z", 5, np.int8)])
+        constants = [scalar("s", scales[0]), scalar("t", scales[1]), scalar("z", 5, np.int8)]
+        path = saved(tmp_path, nodes, constants, kind=3)
         x = (np.random.default_rng(1).standard_normal((2, 3, 4, 4)) * 50 * scales[0]).astype(np.float32)
         found = tensors_of(path, ["q", "y"], x, optimised=True)
         assert {-128, 127} <= set(found["y"].ravel().tolist())
@@ -283,9 +284,9 @@ def test_a_table_ends_where_codes_do(tmp_path: Path) -> None:
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 
-def saved(folder: Path, nodes: list[Any], constants: list[Any]) -> Path:
-    """A file of these nodes from x to y."""
-    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", 3, 4, 4]), ("y", None))]
+def saved(folder: Path, nodes: list[Any], constants: list[Any], kind: int = 1) -> Path:
+    """A file of these nodes from x, floats, to y, which is of ONNX's type `kind`."""
+    ends = [helper.make_tensor_value_info(n, k, s) for n, k, s in (("x", 1, ["n", 3, 4, 4]), ("y", kind, None))]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
     domains = {"", *(node.domain for node in nodes)}
     imports = [helper.make_opsetid(domain, 1 if domain else 17) for domain in sorted(domains)]

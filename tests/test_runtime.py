@@ -60,7 +60,7 @@ def test_every_code_of_a_file_is_the_programs(file: Path, tmp_path: Path) -> Non
     assert "conv0" in done.output
     done = compared(tmp_path, file, file, "--taps", "conv0")
     assert done.exit_code == 1
-    assert "conv0" in done.output
+    assert "has no tap 'conv0'; it has: requant0, " in str(done.exception)
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ def _exactly(call: Call, x: Flow, to: Scale, by_code: bool = False) -> Flow:
     edges = [rounding_boundary("ROUND", level - zero + moved) for level in levels[1:]]
     boundaries = [[Boundary((edge.value - moved) * exact, edge.strict) for edge in edges]]
     value = Affine((_ONE,), (_ZERO,))
-    return call.builder.steps(x, boundaries, [exact], levels, to.number, value, call.origin, joined=by_code)
+    found = call.builder.steps(x, boundaries, [exact], levels, to.number, value, call.origin, joined=by_code)
+    if x.tap is None:
+        call.builder.about_input += f": divided by {scale:.9g}, to the nearest, ties to the even one, plus {zero}"
+    return found
 
 
 def _operand(x: Flow) -> Operand:

@@ -71,6 +71,9 @@ def run(check: RuntimeCheck, context: Context, seed: int) -> Outcome:
         name = model.name
         context.note_hash(f"model {name}", model_sha256(model))
     taps, execute = program.open(path, model)
+    if not taps:
+        why = f"{path.name} has no tensor of codes that {program.name} computes"
+        return Outcome("no value was compared", why, Details((Figure("values compared", 0),)))
     comparisons: list[Comparison] = []
     firsts: list[str] = []
     pairs = list(itertools.product(check.stimuli, check.engines))
@@ -97,8 +100,7 @@ def run(check: RuntimeCheck, context: Context, seed: int) -> Outcome:
         f"{program.name} on {path.name} = {' = '.join(check.engines)}: {values:,} values of {len(taps)} of "
         f"{len(model.graph.taps)} taps, {wrong:,} differ"
     )
-    nothing = None if values else "no value was compared"
-    return Outcome(summary, first_few(firsts) or nothing, Details(figures, comparisons))
+    return Outcome(summary, first_few(firsts) or None, Details(figures, comparisons))
 
 
 KIND = Kind(
