@@ -119,7 +119,8 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
 
 def product_scale(x: Scale, weight: Scale, y: Scale) -> Float32:
     """The factor of a product's sums: float32(float32(x * weight) / y), one for all or one for each output."""
-    found: Float32 = (np.float32(x.one[0]) * weight.scale.ravel()).astype(np.float32) / np.float32(y.one[0])
+    with np.errstate(over="ignore"):  # whoever requantises refuses what is beyond float32
+        found: Float32 = (np.float32(x.one[0]) * weight.scale.ravel()).astype(np.float32) / np.float32(y.one[0])
     return found
 
 
