@@ -41,13 +41,13 @@ def open_qonnx(path: Path, model: Model) -> tuple[tuple[str, ...], Callable[[Int
     """
     if find_spec("qonnx") is None:
         raise ToolError("the extra 'qonnx' is not installed: there is no qonnx here")
-    read, *fed_at = read_again(path, model)
+    read, name, flow = read_again(path, model)
     # Of another domain the executor would import whatever module has its name.
     for node in read.onnx.nodes:
         if node.domain not in DOMAINS:
             raise FileError(f"{path}: {node.place} is of the domain '{short(node.domain)}', which is not executed")
     tensors = dict(tensors_of(read))
-    executor = _Executor(path, read, *fed_at)
+    executor = _Executor(path, read, name, flow)
 
     def compute(x: Integers) -> dict[str, Floats]:
         found = {tap: np.empty((len(x), *model.graph.shapes[tap])) for tap in tensors}

@@ -561,7 +561,7 @@ def _reshaped(call: Call) -> Stream:
     if len(shape) < 2 or shape[0] != 1 or int(np.prod(shape)) != x.tensor.size:
         raise NotTakenError(f"its result has the shape {shape}, expected one image of {x.tensor.size:,} values")
     if call.op.kind == "RESHAPE":
-        sizes = call.constant(1, ("INT32",), 1).content if len(call.inputs) > 1 else call.setting("shape")
+        sizes: Any = call.constant(1, ("INT32",), 1).content if len(call.inputs) > 1 else call.setting("shape")
         if len(sizes) != len(shape) or any(size not in (-1, own) for size, own in zip(sizes, shape, strict=True)):
             raise NotTakenError(f"its result has the shape {shape} in the file, expected {sizes.tolist()}")
     return replace(x, shape=shape[1:])
