@@ -22,7 +22,7 @@ SEED = 1821
 SHAPE = (3, 8, 8)
 
 
-class Pictures(CalibrationDataReader):
+class Pictures(CalibrationDataReader):  # type: ignore[misc]  # it has no types
     """Random pictures, by which the quantiser finds ranges."""
 
     def __init__(self) -> None:
@@ -57,7 +57,10 @@ def float_model() -> Any:
         floats("w0", 4, 3, 3, 3), floats("b0", 4), floats("w1", 4, 1, 3, 3), floats("b1", 4), floats("w2", 6, 4, 2, 2),
         floats("w3", 5, 6), floats("b3", 5),
     ]  # fmt: skip
-    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", *SHAPE]), ("y", ["n", 5]))]
+    ends = [
+        helper.make_tensor_value_info("x", 1, ["n", *SHAPE]),
+        helper.make_tensor_value_info("y", 1, ["n", 5]),
+    ]
     graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
