@@ -23,8 +23,10 @@ from fxsim.engines.compiled.codes import (
     RESCALE_UP,
     SCALE,
     SCALE_WIDE,
+    SCALE_WITHIN,
     SLOPE,
     SLOPE_WIDE,
+    SLOPE_WITHIN,
     STEPS,
     SUM,
     TO_ARENA,
@@ -37,6 +39,7 @@ from fxsim.engines.compiled.codes import (
     U_Y,
     WEIGHTED,
     WEIGHTED_WIDE,
+    WEIGHTED_WITHIN,
 )
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
@@ -94,19 +97,48 @@ def _round_shift(builder, value, shift):
     return builder.ashr(builder.add(value, half), shift)
 
 
-def _scaled(builder, a, _b, weight, before, shift, after, low, high):
+def _scaled_wide(builder, a, _b, weight, before, shift, after, low, high):
     total = builder.add(builder.mul(a, weight), before)
     return _clamp(builder, builder.add(_round_shift(builder, total, shift), after), low, high)
 
 
-def _sloped(builder, a, _b, weight, shift, low, high):
+def _sloped_wide(builder, a, _b, weight, shift, low, high):
     below = builder.icmp_signed("<", a, splat(a.type, 0))
     return _clamp(builder, builder.select(below, _round_shift(builder, builder.mul(a, weight), shift), a), low, high)
 
 
-def _weighted(builder, a, b, weight, other, shift, low, high):
+def _weighted_wide(builder, a, b, weight, other, shift, low, high):
     total = builder.add(builder.mul(a, weight), builder.mul(b, other))
     return _clamp(builder, _round_shift(builder, total, shift), low, high)
+
+
+# In 32 bits, starts hold the rounding half.
+
+
+def _scaled_within(builder, a, _b, weight, start, shift):
+    return builder.ashr(builder.add(builder.mul(a, weight), start), shift)
+
+
+def _sloped_within(builder, a, b, weight, start, shift):
+    below = builder.icmp_signed("<", a, splat(a.type, 0))
+    return builder.select(below, _scaled_within(builder, a, b, weight, start, shift), a)
+
+
+def _weighted_within(builder, a, b, weight, other, start, shift):
+    total = builder.add(builder.mul(a, weight), builder.mul(b, other))
+    return builder.ashr(builder.add(total, start), shift)
+
+
+def _scaled(builder, a, b, weight, start, shift, after, low, high):
+    return _clamp(builder, builder.add(_scaled_within(builder, a, b, weight, start, shift), after), low, high)
+
+
+def _sloped(builder, a, b, weight, start, shift, low, high):
+    return _clamp(builder, _sloped_within(builder, a, b, weight, start, shift), low, high)
+
+
+def _weighted(builder, a, b, weight, other, start, shift, low, high):
+    return _clamp(builder, _weighted_within(builder, a, b, weight, other, start, shift), low, high)
 
 
 def _half(builder, one, shift):
@@ -166,9 +198,11 @@ def _positive(builder, a, _b):
 
 _sum = _operation(2, False, lambda builder, a, b, low, high: _clamp(builder, builder.add(a, b), low, high))
 _gate, _relu = _operation(1, False, _gated), _operation(0, False, _positive)
-_scale, _scale_wide = (_operation(6, wide, _scaled) for wide in (False, True))
-_slope, _slope_wide = (_operation(4, wide, _sloped) for wide in (False, True))
-_weigh, _weigh_wide = (_operation(5, wide, _weighted) for wide in (False, True))
+_scale, _scale_wide = _operation(6, False, _scaled), _operation(6, True, _scaled_wide)
+_slope, _slope_wide = _operation(5, False, _sloped), _operation(4, True, _sloped_wide)
+_weigh, _weigh_wide = _operation(6, False, _weighted), _operation(5, True, _weighted_wide)
+_scale_within, _slope_within = _operation(3, False, _scaled_within), _operation(3, False, _sloped_within)
+_weigh_within = _operation(4, False, _weighted_within)
 _rescale_up, _rescale_away, _rescale_even, _rescale_twice = (
     _rescaled(rounding) for rounding in (RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE)
 )
@@ -279,14 +313,20 @@ def pointwise(step, operations, images, words, arena, buffers):
                     _scale(y, a, b, at, row, pixels)
                 elif op == SCALE_WIDE:
                     _scale_wide(y, a, b, at, row, pixels)
+                elif op == SCALE_WITHIN:
+                    _scale_within(y, a, b, at, row, pixels)
                 elif op == SLOPE:
                     _slope(y, a, b, at, row, pixels)
                 elif op == SLOPE_WIDE:
                     _slope_wide(y, a, b, at, row, pixels)
+                elif op == SLOPE_WITHIN:
+                    _slope_within(y, a, b, at, row, pixels)
                 elif op == WEIGHTED:
                     _weigh(y, a, b, at, row, pixels)
                 elif op == WEIGHTED_WIDE:
                     _weigh_wide(y, a, b, at, row, pixels)
+                elif op == WEIGHTED_WITHIN:
+                    _weigh_within(y, a, b, at, row, pixels)
                 elif op == RESCALE_UP:
                     _rescale_up(y, a, b, at, row, pixels)
                 elif op == RESCALE_AWAY:
