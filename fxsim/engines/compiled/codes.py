@@ -33,7 +33,7 @@ AFFINE_WORDS = 5
     P_PIXELS_IN, P_PIXELS_OUT, P_BYTES, P_WORDS, P_TAP, P_TAP_SIZE,
 ) = range(16)  # fmt: skip
 PIXEL_FIELDS = 16
-# Operations of a pointwise step, on buffers: from the arena, to it, and functions of one value or of two; SCALE, SLOPE
+# Operations of a pointwise step: from bytes of the arena, to these, and functions of one value or of two; SCALE, SLOPE
 # and WEIGHTED also in 64 bits, as the code after, and where results are proved within their format, so that nothing is
 # left to saturate, as the second after. Products that are rescaled are always of 64 bits: ties go up (or the rounding
 # is down), away from zero, to the even one, or they are rounded twice.
@@ -41,8 +41,9 @@ PIXEL_FIELDS = 16
     FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SCALE_WITHIN, SLOPE, SLOPE_WIDE, SLOPE_WITHIN,
     WEIGHTED, WEIGHTED_WIDE, WEIGHTED_WITHIN, RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE,
 ) = range(19)  # fmt: skip
-# Its fields: the operation; the buffers it takes and gives; where its numbers start, or its tensor in the arena, in
-# bytes; how many thresholds it has, or whether that tensor is of words; whether it has a sign.
+# Its fields: the operation; what it takes and gives, each the number of a buffer, or -1 less the place of a tensor of
+# words in the arena, in bytes; where its numbers start, or its tensor of bytes in the arena; how many thresholds it
+# has; whether that tensor has a sign.
 U_OP, U_A, U_B, U_Y, U_AT, U_COUNT, U_SIGNED = range(7)
 OPERATION_FIELDS = 7
 # Numbers of a convolution: the form of its factors; rows and columns of its input, what is put above and left of them,

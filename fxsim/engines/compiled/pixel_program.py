@@ -659,8 +659,12 @@ def _is_pointwise(packed: PackedPixels, name: str) -> bool:
 def _operations(
     step: PixelStep, packed: PackedPixels, layout: dict[str, Stored], offsets: dict[str, int]
 ) -> tuple[list[list[int]], int]:
-    """The operations of a pointwise step, and how many buffers they need. `offsets`: where tensors start."""
+    """The operations of a pointwise step, and how many buffers they need. `offsets`: where tensors start.
+
+    Tensors of words are taken and given where they lie; bytes, and what stays within the step, in buffers.
+    """
     uses = Counter(name for part in step.parts for name in set(part.inputs))
+    lies = {name: -1 - offsets[name] for name in (*step.inputs, *step.results) if layout[name].words}
     buffer_of: dict[str, int] = {}
     free: list[int] = []
     count = 0
@@ -675,26 +679,22 @@ def _operations(
 
     for part in step.parts:
         for name in dict.fromkeys(part.inputs):
-            if name not in buffer_of:
+            if name not in buffer_of and name not in lies:
                 buffer_of[name] = take()
-                tensor = layout[name]
-                found.append(
-                    [codes.FROM_ARENA, 0, 0, buffer_of[name], offsets[name], tensor.words, tensor.signed]
-                )  # fmt: skip
-        a, b = buffer_of[part.inputs[0]], buffer_of[part.inputs[-1]]
-        for name in set(part.inputs):
+                found.append([codes.FROM_ARENA, 0, 0, buffer_of[name], offsets[name], 0, layout[name].signed])
+        a, b = (lies.get(name, buffer_of.get(name, 0)) for name in (part.inputs[0], part.inputs[-1]))
+        for name in set(part.inputs) - lies.keys():
             uses[name] -= 1
             if not uses[name]:
                 free.append(buffer_of.pop(name))
-        # An operation may give what it takes: it reads each place before it writes there.
-        buffer_of[part.name] = take()
         here = packed.at[part.name,]
-        found.append([here.operation, a, b, buffer_of[part.name], here.words, here.thresholds, 0])
-        if part.name in step.results:
-            result = layout[part.name]
-            found.append(
-                [codes.TO_ARENA, buffer_of[part.name], 0, 0, offsets[part.name], result.words, result.signed]
-            )  # fmt: skip
+        if part.name not in lies:
+            # An operation may give what it takes: it reads each place before it writes there.
+            buffer_of[part.name] = take()
+        y = lies.get(part.name, buffer_of.get(part.name, 0))
+        found.append([here.operation, a, b, y, here.words, here.thresholds, 0])
+        if part.name in step.results and part.name not in lies:
+            found.append([codes.TO_ARENA, y, 0, 0, offsets[part.name], 0, layout[part.name].signed])
     return found, count
 
 
