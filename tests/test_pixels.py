@@ -203,6 +203,45 @@ def test_sums_of_bytes_stay_bytes(data: st.DataObject) -> None:
     assert greatest * -(-count // tables.each) <= 32_766
 
 
+@pytest.mark.parametrize("channels", [16, 17, 48])
+@pytest.mark.parametrize("groups", [1, 16])
+@pytest.mark.parametrize("number", [UINT2, INT2])
+def test_convolutions_read_through_thresholds(channels: int, groups: int, number: Number) -> None:
+    """Thresholds of few values, the same in all channels, are done as a convolution takes them: sums in numpy.
+
+    They go up and down, so that no number of values that are reached tells a level by itself; others stand alone.
+    """
+    if channels % groups:
+        return
+    rng = np.random.default_rng(channels + groups)
+    levels = (1, -1, 1, -1)
+    first = bipolar(channels, tuple(range(number.low, number.high + 1)), number)
+    limits = np.tile(np.arange(number.low + 1, number.high + 1, dtype=np.int32), (channels, 1))
+    rising = np.ones(channels, np.uint8)
+    second = Threshold(limits, rising, np.array(levels, np.int8), INT2)
+    weight = rng.choice(np.array([-1, 1], np.int8), (16, 3, 3, channels // groups))
+    conv = Conv(weight, padding=(1, 1, 1, 1), groups=groups, out=INT16)
+    after = bipolar(16, (-1, 1))
+    x = rng.integers(-5, 6, (2, 5, 7, channels)).astype(np.int8)
+    h = np.array(levels)[np.clip(x, number.low, number.high) - number.low]
+    around = np.pad(h, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(1, 2))
+    parts = windows.reshape(2, 5, 7, groups, channels // groups, 3, 3)
+    sums = np.einsum("nijgcrs,gorsc->nijgo", parts, weight.reshape(groups, 16 // groups, 3, 3, -1)).reshape(2, 5, 7, 16)
+    bits = np.where(sums >= 1, 1, -1)
+    model = chain(Tensor(AXES, (5, 7, channels)), first, second, conv, after)
+    other = np.where(np.arange(channels)[:, None] == channels - 1, limits - 1, limits)
+    apart = chain(Tensor(AXES, (5, 7, channels)), first, Threshold(other, rising, second.levels, INT2), conv, after)
+    for isa in SETS:
+        joined = [step.nodes for step in profile_compiled(model, x, ("n3",), isa)]
+        assert joined[:-2] == [("n0",), ("n1", "n2", "n3")] if isa != "plain" else [("n0", "n1"), ("n2", "n3")], isa
+        assert [step.nodes for step in profile_compiled(apart, x, ("n3",), isa)][:-2] == [("n0", "n1"), ("n2", "n3")]
+        assert run_compiled(model, x, ("n3",), 1, isa)["n3"].tolist() == bits.tolist(), isa
+        assert run_compiled(model, x, ("n2",), 1, isa)["n2"].tolist() == sums.tolist(), isa
+        found = run_compiled(model, x, ("n1", "n3"), 1, isa)
+        assert (found["n1"].tolist(), found["n3"].tolist()) == (h.tolist(), bits.tolist()), isa
+
+
 def test_values_are_what_a_tensor_can_have() -> None:
     """Few values are known of thresholds' levels, small formats and tables, and go through windows."""
     full = np.tile(np.where(np.arange(256) < 100, 5, 6).astype(np.int8), (3, 1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, TOKEN, Division, Number, Rounding, Sign, Tensor
 from fxsim.engines import run_reference
-from fxsim.engines.compiled import instruction_sets, profile_compiled, run_compiled
+from fxsim.engines.compiled import instruction_sets, pixel_program, pixel_ranges, profile_compiled, run_compiled
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import (
     Add,
@@ -419,7 +419,7 @@ def test_sums_of_windows_by_every_rounding(number: Number, out: Number) -> None:
 
 
 def test_functions_join_where_nothing_else_reads_them() -> None:
-    """Functions of one reader are one step with it; a tap, and what two nodes read, stands alone; a linear is two."""
+    """Functions are one step with what reads them first, and give what others read later; a tap ends a step."""
     ones = np.ones(2, np.int16), np.zeros(2, np.int32), np.zeros(2, np.uint8)
     nodes = [
         Node("sum", Linear(np.ones((2, 2), np.int8), np.ones(2, np.int8), np.zeros(2, np.uint8)), (INPUT,)),
@@ -434,7 +434,120 @@ def test_functions_join_where_nothing_else_reads_them() -> None:
     def steps(*taps: str) -> list[tuple[str, ...]]:
         return [step.nodes for step in profile_compiled(model, x, taps)][:-2]
 
-    assert steps("y") == [("sum",), ("a",), ("b", "c"), ("y",)]
-    assert steps("sum", "b", "y") == [("sum",), (), ("a",), ("b",), ("c",), ("y",)]
+    assert steps("y") == [("sum",), ("a", "b", "c"), ("y",)]
+    assert steps("sum", "b", "y") == [("sum",), (), ("a", "b"), ("c",), ("y",)]
     found = run_compiled(model, x, ("sum", "c", "y"), 1)
     assert {tap: values.tolist() for tap, values in found.items()} == {"sum": [[-1, -1]], "c": [[0, 0]], "y": [[0]]}
+
+
+def test_functions_wait_for_no_other_reader() -> None:
+    """What a node reads that comes between two functions is given before it, in either order, and its values hold."""
+    c = 3
+    scale = np.array([2, -3, 5], np.int16), np.array([1, 0, -4], np.int32), np.zeros(c, np.uint8)
+    window, relu = Node("w", MaxPool((1, 2), (1, 2)), ("a",)), Node("b", Relu(), ("a",))
+    last = [Node("v", MaxPool((1, 2), (1, 2)), ("b",)), Node("y", Add(18, INT16), ("v", "w"))]
+    x = np.arange(-12, 12, dtype=np.int8).reshape(1, 2, 4, c)
+    a = x.astype(int) * [2, -3, 5] + [1, 0, -4]
+    first = a.reshape(1, 2, 2, 2, c).max(axis=3)
+    b = np.where(a > 0, a, 0)
+    wanted = {"w": first, "b": b, "y": b.reshape(1, 2, 2, 2, c).max(axis=3) + first}
+    for between, expected in (
+        ((window, relu), [("a",), ("w",), ("b",), ("v",), ("y",)]),
+        ((relu, window), [("a", "b"), ("w",), ("v",), ("y",)]),
+    ):
+        nodes = (Node("a", MultiplyAdd(*scale), (INPUT,)), *between, *last)
+        model = Model(Graph(Tensor(AXES, (2, 4, c)), nodes), "between")
+        assert [step.nodes for step in profile_compiled(model, x, ("y",))][:-2] == expected
+        for isa in SETS:
+            for taps in (("y",), ("w", "y"), ("b", "y")):
+                for tap, values in run_compiled(model, x, taps, 1, isa).items():
+                    assert values.tolist() == wanted[tap].tolist(), (isa, taps, tap)
+
+
+# --- Ranges ----------------------------------------------------------------------------------------------------------
+
+
+@given(model=graphs(), seed=SEEDS)
+def test_values_lie_within_their_ranges(model: Model, seed: int) -> None:
+    """No value of any tap is outside the range that lowering rests on."""
+    rng = np.random.default_rng(seed)
+    number, shape = model.graph.input.number, (4, *model.graph.input_shape)
+    x = rng.choice(np.array([number.low, number.high, 0, number.low + 1], number.dtype), shape)
+    ranges = pixel_ranges.ranges_of(*pixel_program.parts_of(model.graph))
+    for tap, values in run_reference(model.graph, x, model.graph.taps).items():
+        rows = values.reshape(-1, values.shape[-1])
+        assert (rows >= ranges[tap].low).all(), tap
+        assert (rows <= ranges[tap].high).all(), tap
+
+
+def test_ranges_of_one_input_are_what_all_its_values_give() -> None:
+    """Ranges of functions of int8 are the least and the greatest result over all 256 inputs, by every weight's sign."""
+    weight = np.array([0, 1, -1, 77, -77, 32767, -32768], np.int16)
+    n = len(weight)
+    shift = np.array([0, 1, 3, 4, 5, 9, 60], np.uint8)
+    before, after = np.array([0, 5, -9, 700, -700, 2**20, -(2**20)], np.int32), np.arange(-3, n - 3).astype(np.int8)
+    x = np.arange(-128, 128)
+    each = {
+        "m": (MultiplyAdd(weight, before, shift, 50, INT16), lambda v, w, b, _a, s: (v * w + b + 2**s // 2) >> s),
+        "p": (Prelu(weight, shift, 50, INT16), lambda v, w, _b, _a, s: v if v >= 0 else (v * w + 2**s // 2) >> s),
+        "a": (Affine((weight // 256).astype(np.int8), after, shift), lambda v, w, _b, a, s:
+              ((v * (w // 256) + 2**s // 2) >> s) + a),
+        "r": (Relu(), lambda v, *_: max(v, 0)),
+    }  # fmt: skip
+    for name, (op, function) in each.items():
+        model = Model(Graph(Tensor(AXES, (1, 1, n)), (Node(name, op, (INPUT,)),)), "one")
+        number = model.graph.tensors[name].number
+        found = pixel_ranges.ranges_of(*pixel_program.parts_of(model.graph))[name]
+        numbers = zip(weight.tolist(), before.tolist(), after.tolist(), shift.tolist(), strict=True)
+        for channel, of_channel in enumerate(numbers):
+            results = [min(max(function(v, *of_channel), number.low), number.high) for v in x.tolist()]
+            ends = int(found.low[channel]), int(found.high[channel])
+            assert ends == (min(results), max(results)), (name, channel)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_results_and_sums_at_their_bounds(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last result and sum that fit, by their ranges, and the first that do not: saturated, and made in 64 bits.
+
+    With a range that is one too small, the first that does not fit is wrong: what is computed here reaches the bounds.
+    """
+    one, none = np.ones(1, np.int16), np.zeros(1, np.uint8)
+    tops = {"up": 127 * 256, "down": 128 * 256}
+    up = MultiplyAdd(256 * one, np.array([32767 + more - tops["up"]], np.int32), none, 32, INT16)
+    down = MultiplyAdd(256 * one, np.array([-32768 - more + tops["down"]], np.int32), none, 32, INT16)
+    # The greatest sum with its half: 127 * 32767 + before + 1.
+    before = 2**31 - 2 - 127 * 32767 + more
+    wide = MultiplyAdd(32767 * one, np.array([before], np.int32), np.ones(1, np.uint8), 50, INT32)
+    nodes = (Node("up", up, (INPUT,)), Node("down", down, (INPUT,)), Node("wide", wide, (INPUT,)))
+    step = Threshold(np.zeros((1, 1), np.int32), np.ones(1, np.uint8), np.array([0, 1], np.int16), INT16)
+    ends = (Node("s", Add(18, INT16), ("up", "down")), Node("t", step, ("wide",)), Node("y", Add(18, INT16), ("s", "t")))
+    model = Model(Graph(Tensor(AXES, (1, 256, 1)), (*nodes, *ends)), "bounds")
+    x = np.arange(-128, 128)
+    wanted = {
+        "up": np.minimum(256 * x + 32767 + more - tops["up"], 32767).tolist(),
+        "down": np.maximum(256 * x - 32768 - more + tops["down"], -32768).tolist(),
+        "wide": [(32767 * v + before + 1) // 2 for v in x.tolist()],
+    }
+    images = x.reshape(1, 1, 256, 1).astype(np.int8)
+
+    def wrong(isa: str) -> set[str]:
+        fresh = Model(Graph(model.graph.input, model.graph.nodes), "bounds")
+        found = run_compiled(fresh, images, tuple(wanted), 1, isa)
+        return {tap for tap in wanted if found[tap].ravel().tolist() != wanted[tap]}
+
+    for isa in SETS:
+        assert not wrong(isa), isa
+    totals, results = pixel_ranges.totals, pixel_ranges.of_rounded
+
+    def less(function: Any) -> Any:
+        def found(*arguments: Any) -> pixel_ranges.Range:
+            low, high = function(*arguments)
+            return pixel_ranges.Range(low + 1, high - 1)
+
+        return found
+
+    monkeypatch.setattr(pixel_ranges, "of_rounded", less(results))
+    assert wrong(SETS[-1]) == ({"up", "down"} if more else set())
+    monkeypatch.setattr(pixel_ranges, "totals", less(totals))
+    monkeypatch.setattr(pixel_ranges, "of_rounded", results)
+    assert ("wide" in wrong(SETS[-1])) == bool(more)

@@ -33,31 +33,35 @@ AFFINE_WORDS = 5
     P_PIXELS_IN, P_PIXELS_OUT, P_BYTES, P_WORDS, P_TAP, P_TAP_SIZE,
 ) = range(16)  # fmt: skip
 PIXEL_FIELDS = 16
-# Operations of a pointwise step, on buffers: from the arena, to it, and functions of one value or of two; SCALE, SLOPE
-# and WEIGHTED also in 64 bits, as the code after. Products that are rescaled are always of 64 bits: ties go up (or the
-# rounding is down), away from zero, to the even one, or they are rounded twice.
+# Operations of a pointwise step: from bytes of the arena, to these, and functions of one value or of two; SCALE, SLOPE
+# and WEIGHTED also in 64 bits, as the code after, and where results are proved within their format, so that nothing is
+# left to saturate, as the second after. Products that are rescaled are always of 64 bits: ties go up (or the rounding
+# is down), away from zero, to the even one, or they are rounded twice.
 (
-    FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SLOPE, SLOPE_WIDE, WEIGHTED, WEIGHTED_WIDE,
-    RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE,
-) = range(16)  # fmt: skip
-# Its fields: the operation; the buffers it takes and gives; where its numbers start, or its tensor in the arena, in
-# bytes; how many thresholds it has, or whether that tensor is of words; whether it has a sign.
+    FROM_ARENA, TO_ARENA, SUM, GATE, STEPS, RELU, SCALE, SCALE_WIDE, SCALE_WITHIN, SLOPE, SLOPE_WIDE, SLOPE_WITHIN,
+    WEIGHTED, WEIGHTED_WIDE, WEIGHTED_WITHIN, RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE,
+) = range(19)  # fmt: skip
+# Its fields: the operation; what it takes and gives, each the number of a buffer, or -1 less the place of a tensor of
+# words in the arena, in bytes; where its numbers start, or its tensor of bytes in the arena; how many thresholds it
+# has; whether that tensor has a sign.
 U_OP, U_A, U_B, U_Y, U_AT, U_COUNT, U_SIGNED = range(7)
 OPERATION_FIELDS = 7
 # Numbers of a convolution: the form of its factors; rows and columns of its input, what is put above and left of them,
 # both with padding; strides; columns of its result; groups, units of a pixel and group, outputs of a group, tiles of
 # them; steps of all runs together; runs; images that are prepared together; inputs of a unit, and of how many different
-# values; channels of a group; a unit of padding, what a factor is above its value, and the digit of a channel that
-# there is not; scale and start of sums that are looked up; thresholds, or -1. Then where its parts start, from its
-# first number or byte: runs, start values, thresholds, weights, the input's values, their digits, tables. Last the
-# outputs of a tile whose products are looked up, and the lanes that its thresholds are laid for.
+# values, and how many values what they are found from has; channels of a group; a unit of padding, what a factor is
+# above its value, and the digit of a channel that there is not; scale and start of sums that are looked up; thresholds,
+# or -1. Then where its parts start, from its first number or byte: runs, start values, thresholds, weights, values and
+# digits, the digits of all bytes, tables. Last the outputs of a tile whose products are looked up, and the lanes that
+# its thresholds are laid for.
 (
     C_FORM, C_ROWS, C_COLUMNS, C_TOP, C_LEFT, C_PADDED_ROWS, C_PADDED_COLUMNS, C_ROW_STRIDE, C_COLUMN_STRIDE,
-    C_COLUMNS_OUT, C_GROUPS, C_UNITS, C_SHARE, C_TILES, C_STEPS, C_RUNS, C_TOGETHER, C_EACH, C_VALUES, C_EACH_CHANNELS,
+    C_COLUMNS_OUT, C_GROUPS, C_UNITS, C_SHARE, C_TILES, C_STEPS, C_RUNS, C_TOGETHER, C_EACH, C_VALUES, C_STORED_VALUES,
+    C_EACH_CHANNELS,
     C_PADDING, C_ZERO, C_NO_DIGIT, C_SCALE, C_START, C_THRESHOLDS, C_RUNS_AT, C_STARTS_AT, C_THRESHOLDS_AT,
     C_WEIGHTS_AT, C_VALUES_AT, C_DIGITS_AT, C_TABLES_AT, C_TILE_COLUMNS, C_TILE_LANES,
-) = range(35)  # fmt: skip
-CONV_NUMBERS = 35
+) = range(36)  # fmt: skip
+CONV_NUMBERS = 36
 # Forms of its factors: four bytes a unit, two numbers of 16 bits, or a place in tables of products.
 FOUR_BYTES, TWO_NUMBERS, LOOKED_UP = range(3)
 UNIT_BYTES = (4, 4, 2)

@@ -16,7 +16,7 @@ from fxsim.contract import Number, Tensor
 from fxsim.engines.compiled import codes
 from fxsim.engines.compiled.isa import Isa
 from fxsim.engines.compiled.layout import ALIGNMENT, UInt8, rounded_up
-from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, TILE_PIXELS_MAX, Parameters, pixels_of
+from fxsim.engines.compiled.pixel_layout import TILE_PIXELS_MAX, Parameters, pixels_of
 from fxsim.engines.compiled.windows import TABLE_COLUMNS
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph
@@ -179,6 +179,14 @@ def steps_of(op: Conv, each: int) -> int:
     return rows * columns * -(-channels // each)
 
 
+class StoredValues(NamedTuple):
+    """Values that lie in memory, of a format and rising, and the input of a convolution that each stands for."""
+
+    number: Number
+    values: Values
+    inputs: Values
+
+
 class Packed(NamedTuple):
     """A convolution's parameters: where its bytes and its 32-bit numbers start; room for its units, and its pixels."""
 
@@ -190,11 +198,12 @@ class Packed(NamedTuple):
 
 def pack_conv(
     name: str, op: Conv, source: Tensor, after: Threshold | None, values: Values | None, isa: Isa,
-    parameters: Parameters,
+    parameters: Parameters, read: StoredValues | None = None,
 ) -> Packed:  # fmt: skip
     """Add the parameters of the convolution of a node, of inputs of `values`, and those of thresholds after it.
 
-    ModelError, with the node's `name`, where they take more than 2 GiB.
+    `read`: what its inputs are found from, where that is not themselves; its products are then looked up. ModelError,
+    with the node's `name`, where they take more than 2 GiB.
     """
     result, number = op.result(source), source.number
     outputs, _, _, each_channels = op.weight.shape
@@ -217,7 +226,7 @@ def pack_conv(
     low, high = op.accumulator_range(source)
     totals = shaped.reshape(outputs, -1).sum(axis=1)
     starts = np.zeros(outputs, np.int64)
-    zero = padding = no_digit = scale = start = 0
+    zero = padding = no_digit = scale = start = stored_values = 0
     data: dict[int, npt.NDArray[Any]] = {}
     if tables:
         index = np.zeros(weight.shape, np.int64)
@@ -231,11 +240,14 @@ def pack_conv(
         missing = (units * each - each_channels) * op.weight.shape[1] * op.weight.shape[2]
         scale = tables.scale
         start = tables.least * steps - missing * tables.inputs[no_digit] * tables.weights[0]
-        base = 128 if number.low < 0 else 0
-        data[codes.C_VALUES_AT] = np.repeat(np.array(tables.inputs) + base, CHANNEL_STEP).astype(np.uint8)
-        data[codes.C_DIGITS_AT] = (
-            (np.arange(256)[:, None] >= np.array(tables.inputs[1:])[None] + base).sum(axis=1).astype(np.uint8)
-        )
+        if read is None:
+            read = StoredValues(number, tables.inputs, tables.inputs)
+        lie = np.array(read.values) + (128 if read.number.low < 0 else 0)
+        digits = np.array([tables.inputs.index(value) for value in read.inputs])
+        more = np.diff(digits, prepend=0)
+        stored_values = len(lie)
+        data[codes.C_VALUES_AT] = np.stack([lie, more], axis=1).astype(np.uint8)
+        data[codes.C_DIGITS_AT] = digits[(np.arange(256)[:, None] >= lie[None, 1:]).sum(axis=1)].astype(np.uint8)
         data[codes.C_TABLES_AT] = tables.entries
     else:
         if form == codes.FOUR_BYTES:
@@ -276,7 +288,8 @@ def pack_conv(
         codes.C_ROW_STRIDE: op.stride[0], codes.C_COLUMN_STRIDE: op.stride[1], codes.C_COLUMNS_OUT: result.shape[1],
         codes.C_GROUPS: op.groups, codes.C_UNITS: units, codes.C_SHARE: share, codes.C_TILES: tiles,
         codes.C_STEPS: steps, codes.C_RUNS: len(runs), codes.C_TOGETHER: together, codes.C_EACH: each,
-        codes.C_VALUES: len(tables.inputs) if tables else 0, codes.C_EACH_CHANNELS: each_channels,
+        codes.C_VALUES: len(tables.inputs) if tables else 0, codes.C_STORED_VALUES: stored_values,
+        codes.C_EACH_CHANNELS: each_channels,
         codes.C_PADDING: padding, codes.C_ZERO: zero, codes.C_NO_DIGIT: no_digit, codes.C_SCALE: scale,
         codes.C_START: start, codes.C_THRESHOLDS: passed, codes.C_TILE_COLUMNS: columns,
         codes.C_TILE_LANES: max(columns, 4 * isa.lanes),

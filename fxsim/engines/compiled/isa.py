@@ -81,8 +81,8 @@ def _isa_constant(name):
     return constant
 
 
-tile_columns, tile_rows, tile_depth, channels_depth, has_runs = (
-    _isa_constant(name) for name in ("columns", "rows", "depth", "channels_depth", "runs")
+tile_columns, tile_rows, tile_depth, tile_lanes, channels_depth, has_runs = (
+    _isa_constant(name) for name in ("columns", "rows", "depth", "lanes", "channels_depth", "runs")
 )
 
 

@@ -1,8 +1,8 @@
 """Lowering of graphs of pixels: convolutions, windows and functions become parameters and a flat program.
 
 A node is one part, or two: a linear over channels is a convolution of a place alone, whose sums are then rounded.
-Thresholds are done to a convolution's sums in its registers, and functions of one value or two one after the other in
-buffers, where nothing else reads what lies between.
+Thresholds are done to a convolution's sums in its registers, where nothing else reads these, and to its inputs as they
+are laid out for tables. Functions of one value or two are done one after the other in buffers.
 """
 
 from collections import Counter
@@ -17,9 +17,10 @@ from fxsim import contract
 from fxsim.contract import CHANNEL, COLUMN, ROW, Division, Number, Rounding, Tensor
 from fxsim.contract.number import INT32
 from fxsim.contract.rescaling import HIGH_MULTIPLY_BITS
-from fxsim.engines.compiled import codes
+from fxsim.engines.compiled import codes, pixel_ranges
 from fxsim.engines.compiled.convolutions import (
     TABLE_BITS,
+    StoredValues,
     Values,
     form_of,
     pack_conv,
@@ -30,6 +31,7 @@ from fxsim.engines.compiled.convolutions import (
 from fxsim.engines.compiled.isa import Isa
 from fxsim.engines.compiled.layout import ALIGNMENT, UInt8, rounded_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, Parameters, Stored, pixels_of, stored
+from fxsim.engines.compiled.ranges import Range
 from fxsim.engines.compiled.windows import TABLE_SUMS
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
@@ -100,13 +102,17 @@ class Packed(NamedTuple):
 
 @dataclass(frozen=True)
 class PixelStep:
-    """Parts that are computed together: a convolution and the thresholds of its sums, pointwise parts, or one."""
+    """Parts that are computed together: a convolution and thresholds before and behind it, pointwise parts, or one.
+
+    `results`: the tensors that it gives, that of its last part last.
+    """
 
     parts: tuple[Part, ...]
+    results: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """The tensor that it gives."""
+        """The tensor that its last part gives."""
         return self.parts[-1].name
 
     @property
@@ -123,7 +129,10 @@ class PixelStep:
     @property
     def operator(self) -> str:
         """The name under which steps are counted together."""
-        if len(self.parts) > 1 and self.parts[0].conv is None:
+        for part in self.parts:
+            if part.conv is not None:
+                return part.node.op.kind
+        if len(self.parts) > 1:
             return "pointwise"
         return "rounding" if self.parts[0].rounds else self.parts[0].node.op.kind
 
@@ -147,7 +156,7 @@ class PixelProgram:
 
 @dataclass(frozen=True)
 class PackedPixels:
-    """A graph's parameters. `at`: those of each part, and of a convolution with thresholds behind it, by their names.
+    """A graph's parameters. `at`: those of each part, and of a convolution with thresholds around it, by their names.
 
     `units`, `places`: bytes of factors and number of pixels that a convolution has at once, of all the most;
     `greatest`: bytes of the largest tensor.
@@ -228,24 +237,41 @@ def _ends(number: Number, channels: int) -> list[Int64]:
     return [np.full(channels, end, np.int64) for end in (number.low, number.high)]
 
 
-def _rounded(
-    op: Any, ends: tuple[Int64, Int64], weights: list[Int64], before: Int64 | None, after: Int64 | None
-) -> tuple[bool, list[Int64]]:
-    """Whether sums that are to be rounded may need more than 32 bits, and the numbers of their operation.
+def _fits(*ends: Int64) -> bool:
+    """Whether all of these are numbers of 32 bits with a sign."""
+    return all(bool((end >= -_LIMIT).all() and (end < _LIMIT).all()) for end in ends)
 
-    `ends`: least and greatest of the sums with `before`, each channel's; `after` is added to what is rounded.
+
+def _rounded(packing: "Packing", part: Part, code: int, weights: list[Int64]) -> tuple[int, list[Int64]]:
+    """The operation of products and sums that are rounded, one of three from `code` on, and its numbers.
+
+    In 32 bits where the ranges of its inputs prove that no sum needs more, nor that with the rounding half; without
+    saturating where they prove that no result leaves its format.
     """
+    op: Any = part.node.op
+    ranges = [packing.ranges[name] for name in part.inputs]
+    number, scales = packing.tensors[part.name].number, code == codes.SCALE
     shift = op.shift.astype(np.int64)
-    more = np.zeros(len(shift), np.int64) if after is None else after
+    zeros = np.zeros(len(shift), np.int64)
+    before, after = zeros, zeros
+    if isinstance(op, MultiplyAdd):
+        before = op.bias.astype(np.int64)
+    elif scales:
+        after = op.bias.astype(np.int64)
     half = (1 << np.minimum(shift, 31)) >> 1
-    low, high = (np.broadcast_to(end, shift.shape) for end in ends)
-    rounded = [((end + half) >> np.minimum(shift, 31)) + more for end in (low, high)]
-    wide = bool((shift > 31).any()) or any(
-        bool((values < -_LIMIT).any() or (values >= _LIMIT).any()) for values in (low, high + half, *rounded)
-    )
-    # No sum has more than 50 bits: behind 62 places each is 0.
-    numbers = [*weights, *([] if before is None else [before]), np.minimum(shift, 62)]
-    return wide, [*numbers, *([] if after is None else [after])]
+    low, high = (end.astype(np.int64) for end in pixel_ranges.totals(op, *ranges))
+    found = pixel_ranges.of_rounded(op, *ranges)
+    ends = _ends(number, len(shift))
+    if (shift > 31).any() or not _fits(low, high + half, *pixel_ranges.rounded(Range(low, high), shift, after), *found):
+        # No sum has more than 50 bits: behind 62 places each is 0.
+        numbers = [*weights, *([before] if scales else []), np.minimum(shift, 62), *([after] if scales else [])]
+        return code + 1, [*numbers, *ends]
+    moved = after << shift
+    within = (found.low >= number.low).all() and (found.high <= number.high).all()
+    if within and _fits(low + moved, high + half + moved):
+        # Start values are modulo 2^32, as sums are.
+        return code + 2, [*weights, before + half + moved, shift]
+    return code, [*weights, before + half, shift, *([after] if scales else []), *ends]
 
 
 _RESCALES = {
@@ -270,8 +296,8 @@ def _pack_pointwise(packing: "Packing", part: Part) -> Packed:
     op: Any = part.node.op
     inputs = [packing.tensors[name] for name in part.inputs]
     channels, number = inputs[0].shape[-1], packing.tensors[part.name].number
-    zeros, ends = np.zeros(channels, np.int64), _ends(number, channels)
-    wide = count = 0
+    ends = _ends(number, channels)
+    count = 0
     rows: list[Int64] = []
     if isinstance(op, Relu):
         code = codes.RELU
@@ -286,25 +312,15 @@ def _pack_pointwise(packing: "Packing", part: Part) -> Packed:
         for k in range(count):
             rows += [limits[:, k], levels[:, k + 1] - levels[:, k]]
     elif isinstance(op, Prelu):
-        code = codes.SLOPE
-        wide, rows = _rounded(op, op.accumulator_range(*inputs), [op.weight], None, None)
+        code, rows = _rounded(packing, part, codes.SLOPE, [op.weight])
     elif isinstance(op, WeightedAdd):
-        code = codes.WEIGHTED
-        wide, rows = _rounded(op, op.accumulator_range(*inputs), list(op.weight), None, None)
+        code, rows = _rounded(packing, part, codes.WEIGHTED, list(op.weight))
     elif isinstance(op, Rescale):
         code, rows = _rescaling(op)
         rows += ends
     else:
-        code = codes.SCALE
-        if isinstance(op, MultiplyAdd):
-            weight, before, after, range_ = op.weight, op.bias, zeros, op.accumulator_range(*inputs)
-        else:
-            source = packing.tensors[part.node.inputs[0]]
-            weight = op.weight if isinstance(op, Affine) else np.ones(channels, np.int64)
-            before, after, range_ = zeros, op.bias.astype(np.int64), op.accumulator_range(source)
-        wide, rows = _rounded(op, range_, [weight], before, after)
-    if code in (codes.SCALE, codes.SLOPE, codes.WEIGHTED):
-        code, rows = code + wide, [*rows, *ends]
+        weight = np.ones(channels, np.int64) if isinstance(op, Linear) else op.weight
+        code, rows = _rounded(packing, part, codes.SCALE, [weight])
     laid = np.zeros((len(rows), rounded_up(channels, CHANNEL_STEP)), np.int64)
     for i, row in enumerate(rows):
         laid[i, :channels] = row
@@ -464,23 +480,46 @@ def _pack_position(packing: "Packing", part: Part) -> Packed:
 
 
 def _pack_sums(packing: "Packing", part: Part) -> Packed:
-    """Add a convolution's parameters, and once more with each threshold that may be done to its sums."""
+    """Add a convolution's parameters, and once more with thresholds before it and behind it that it may do itself."""
     followers = [p for p in packing.parts if part.name in p.inputs and _is_passed(p)]
     assert part.conv is not None
     source = _image(packing.tensors[part.inputs[0]], part)
-    found = []
-    for after in (None, *followers):
-        op: Any = None if after is None else after.node.op
-        values = packing.values[part.inputs[0]]
-        key = id(part.node.op), source, values, id(op)
-        if key not in packing.shared:
-            where = pack_conv(part.node.name, part.conv, source, op, values, packing.isa, packing.parameters)
-            packing.units, packing.places = max(packing.units, where.units), max(packing.places, where.places)
-            packing.shared[key] = Packed(codes.CONV, where.bytes, where.words)
-        found.append(packing.shared[key])
-        if after is not None:
-            packing.at[part.name, after.name] = found[-1]
-    return found[0]
+    read = _read_through(packing, part)
+    for before in (None,) if read is None else (None, read):
+        for after in (None, *followers):
+            op: Any = None if after is None else after.node.op
+            values = packing.values[part.inputs[0]]
+            key = id(part.node.op), source, values, id(op), before
+            if key not in packing.shared:
+                where = pack_conv(
+                    part.node.name, part.conv, source, op, values, packing.isa, packing.parameters, before
+                )  # fmt: skip
+                packing.units, packing.places = max(packing.units, where.units), max(packing.places, where.places)
+                packing.shared[key] = Packed(codes.CONV, where.bytes, where.words)
+            names = (*(() if before is None else part.inputs), part.name, *(() if after is None else (after.name,)))
+            packing.at[names] = packing.shared[key]
+    return packing.at[part.name,]
+
+
+def _read_through(packing: "Packing", part: Part) -> StoredValues | None:
+    """What a convolution may read in place of the thresholds that give its input: bytes of few values, or None.
+
+    Its products are looked up, and its thresholds give one value for each that they are given, in all channels.
+    """
+    assert part.conv is not None
+    number, values = packing.tensors[part.inputs[0]].number, packing.values[part.inputs[0]]
+    before = next((p for p in packing.parts if p.name == part.inputs[0]), None)
+    if before is None or not isinstance(before.node.op, Threshold):
+        return None
+    op: Any = before.node.op
+    lies, held = packing.tensors[before.inputs[0]], packing.values[before.inputs[0]]
+    if held is None or lies.number.bits > TABLE_BITS or form_of(part.conv, number, values, packing.isa)[2] is None:
+        return None
+    x = np.repeat(np.array(held, lies.number.dtype)[:, None], lies.shape[-1], axis=1)
+    found = contract.threshold(x, op.threshold, op.rising, op.levels)
+    if (found != found[:, :1]).any():
+        return None
+    return StoredValues(lies.number, held, tuple(found[:, 0].tolist()))
 
 
 def _is_passed(part: Part) -> bool:
@@ -519,15 +558,17 @@ def is_pixels(graph: Graph) -> bool:
 
 @dataclass
 class Packing:
-    """Parameters as they are packed, of a graph's parts and tensors; `values`: those of each tensor, where few.
+    """Parameters as they are packed, of a graph's parts and tensors.
 
-    `shared`: what is packed by the operator, which several nodes may have, and by the tensors that it takes.
+    `values`: those of each tensor, where few; `ranges`: the least and the greatest of each. `shared`: what is packed by
+    the operator, which several nodes may have, and by the tensors that it takes, and their ranges.
     """
 
     isa: Isa
     parts: tuple[Part, ...]
     tensors: dict[str, Tensor]
     values: dict[str, Values | None]
+    ranges: dict[str, Range]
     parameters: Parameters
     at: dict[tuple[str, ...], Packed]
     units: int = ALIGNMENT
@@ -539,7 +580,8 @@ def pack_pixels(graph: Graph, isa: Isa) -> PackedPixels:
     """A graph's parameters for one instruction set; ModelError, naming the node, for what has no kernel."""
     parts, tensors = parts_of(graph)
     greatest = max(stored(tensor, name).bytes(1) for name, tensor in tensors.items())
-    packing = Packing(isa, parts, tensors, values_of(graph), Parameters(), {})
+    ranges = pixel_ranges.ranges_of(parts, tensors)
+    packing = Packing(isa, parts, tensors, values_of(graph), ranges, Parameters(), {})
     for part in parts:
         try:
             pack = _pack_sums if part.conv is not None else PACK[type(part.node.op)]
@@ -549,7 +591,9 @@ def pack_pixels(graph: Graph, isa: Isa) -> PackedPixels:
             packing.at[part.name,] = pack(packing, part)
             continue
         names = *part.inputs, *part.node.inputs, part.name
-        key = id(part.node.op), *(tensors[name] for name in names)
+        # Of one operator twice, in a loop, the second may be given what the first is not.
+        held = (end.tobytes() for name in names for end in ranges[name])
+        key = id(part.node.op), *(tensors[name] for name in names), *held
         if key not in packing.shared:
             packing.shared[key] = pack(packing, part)
         packing.at[part.name,] = packing.shared[key]
@@ -598,33 +642,60 @@ def fuse_pixels(packed: PackedPixels, taps: tuple[str, ...]) -> tuple[PixelStep,
         if part.name in needed:
             needed.update(part.inputs)
     parts = [part for part in packed.parts if part.name in needed]
-    readers = Counter(name for part in parts for name in set(part.inputs))
     order = {part.name: i for i, part in enumerate(parts)}
+    readers: dict[str, list[str]] = {part.name: [] for part in parts}
+    for part in parts:
+        for name in set(part.inputs) - {INPUT}:
+            readers[name].append(part.name)
+
+    def alone(name: str) -> bool:
+        """Whether one part alone needs a tensor."""
+        return name not in taps and len(readers[name]) == 1
+
+    def outside(mine: list[Part]) -> list[Part]:
+        """Those parts that other parts than these read."""
+        names = {part.name for part in mine}
+        return [part for part in mine if not names.issuperset(readers[part.name])]
+
+    # Those that a convolution reads through: they are done nowhere else.
+    through = {name for name in order if alone(name) and (name, *readers[name]) in packed.at}
     steps: dict[str, list[Part]] = {}
     for part in parts:
         mine = [part]
         for name in dict.fromkeys(part.inputs):
-            if name not in steps or name in taps or readers[name] > 1:
+            if name not in steps or name in taps:
                 continue
             before = steps[name]
-            passed = len(before) == 1 and (name, part.name) in packed.at
-            if passed or all(_is_pointwise(packed, p) for p in (part, *before)):
+            if alone(name) and (*(p.name for p in before), part.name) in packed.at:
                 mine = steps.pop(name) + mine
-                if passed:
-                    break
+                break
+            # What the parts before give to others, too, these read later: the joined step is where its last part is.
+            joined = [*before, *mine]
+            if all(_is_pointwise(packed, p.name) and p.name not in through for p in joined) and all(
+                order[reader] >= order[part.name] for p in outside(before) for reader in readers[p.name]
+                if reader not in {q.name for q in joined}
+            ):  # fmt: skip
+                mine = steps.pop(name) + mine
         steps[part.name] = sorted(mine, key=lambda p: order[p.name])
-    return tuple(PixelStep(tuple(found)) for found in steps.values())
+    return tuple(
+        PixelStep(tuple(mine), (*(p.name for p in outside(mine) if p is not mine[-1]), mine[-1].name))
+        for mine in steps.values()
+    )
 
 
-def _is_pointwise(packed: PackedPixels, part: Part) -> bool:
-    return packed.at[part.name,].code == codes.POINTWISE_PIXELS
+def _is_pointwise(packed: PackedPixels, name: str) -> bool:
+    return packed.at[name,].code == codes.POINTWISE_PIXELS
 
 
 def _operations(
     step: PixelStep, packed: PackedPixels, layout: dict[str, Stored], offsets: dict[str, int]
 ) -> tuple[list[list[int]], int]:
-    """The operations of a pointwise step, and how many buffers they need. `offsets`: where tensors start."""
+    """The operations of a pointwise step, and how many buffers they need. `offsets`: where tensors start.
+
+    Tensors of words are taken and given where they lie; bytes, and what stays within the step, in buffers.
+    """
     uses = Counter(name for part in step.parts for name in set(part.inputs))
+    lies = {name: -1 - offsets[name] for name in (*step.inputs, *step.results) if layout[name].words}
     buffer_of: dict[str, int] = {}
     free: list[int] = []
     count = 0
@@ -639,25 +710,22 @@ def _operations(
 
     for part in step.parts:
         for name in dict.fromkeys(part.inputs):
-            if name not in buffer_of:
+            if name not in buffer_of and name not in lies:
                 buffer_of[name] = take()
-                tensor = layout[name]
-                found.append(
-                    [codes.FROM_ARENA, 0, 0, buffer_of[name], offsets[name], tensor.words, tensor.signed]
-                )  # fmt: skip
-        a, b = buffer_of[part.inputs[0]], buffer_of[part.inputs[-1]]
-        for name in set(part.inputs):
+                found.append([codes.FROM_ARENA, 0, 0, buffer_of[name], offsets[name], 0, layout[name].signed])
+        a, b = (lies.get(name, buffer_of.get(name, 0)) for name in (part.inputs[0], part.inputs[-1]))
+        for name in set(part.inputs) - lies.keys():
             uses[name] -= 1
             if not uses[name]:
                 free.append(buffer_of.pop(name))
-        # An operation may give what it takes: it reads each place before it writes there.
-        buffer_of[part.name] = take()
         here = packed.at[part.name,]
-        found.append([here.operation, a, b, buffer_of[part.name], here.words, here.thresholds, 0])
-    result = layout[step.name]
-    found.append(
-        [codes.TO_ARENA, buffer_of[step.name], 0, 0, offsets[step.name], result.words, result.signed]
-    )  # fmt: skip
+        if part.name not in lies:
+            # An operation may give what it takes: it reads each place before it writes there.
+            buffer_of[part.name] = take()
+        y = lies.get(part.name, buffer_of.get(part.name, 0))
+        found.append([here.operation, a, b, y, here.words, here.thresholds, 0])
+        if part.name in step.results and part.name not in lies:
+            found.append([codes.TO_ARENA, y, 0, 0, offsets[part.name], 0, layout[part.name].signed])
     return found, count
 
 
@@ -673,20 +741,21 @@ def lower_pixels(packed: PackedPixels, taps: tuple[str, ...], images: int, block
     starts: dict[str, int] = {}
     out = 0
     for i, step in enumerate(steps):
-        size = layout[step.name].bytes(block)
-        # The least that is large enough, or else the largest, which then grows.
-        fits = sorted((sizes[slot] < size, abs(sizes[slot] - size), slot) for slot in free)
-        if fits:
-            slot = fits[0][-1]
-            free.remove(slot)
-            sizes[slot] = max(sizes[slot], size)
-        else:
-            slot = len(sizes)
-            sizes.append(size)
-        slot_of[step.name] = slot
+        for name in step.results:
+            size = layout[name].bytes(block)
+            # The least that is large enough, or else the largest, which then grows.
+            fits = sorted((sizes[slot] < size, abs(sizes[slot] - size), slot) for slot in free)
+            if fits:
+                slot = fits[0][-1]
+                free.remove(slot)
+                sizes[slot] = max(sizes[slot], size)
+            else:
+                slot = len(sizes)
+                sizes.append(size)
+            slot_of[name] = slot
         free.extend(slot_of[name] for name in step.inputs if last_use[name] == i)
         if step.name not in last_use:
-            free.append(slot)
+            free.append(slot_of[step.name])
         if step.name in taps:
             starts[step.name] = out
             out += rounded_up(images * tensors[step.name].nbytes, ALIGNMENT)

@@ -188,7 +188,7 @@ def compute_pixels(
             elif op == ENCODE:
                 encode(step, here, data, words, arena, arena_words)
             elif op == CONCAT:
-                concat(step, here, arena, arena_words)
+                concat(step, here, arena)
             elif op == PAD:
                 pad(step, here, data, words, arena)
             elif op == FLATTEN:

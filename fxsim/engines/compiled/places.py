@@ -263,26 +263,18 @@ def pad(step, images, data, words, arena):
 
 
 @njit
-def concat(step, images, arena, arena_words):
+def concat(step, images, arena):
     """A step that gives the channels of one tensor and then those of another, which lie alike."""
     first, channels = step[P_CHANNELS_IN], step[P_CHANNELS_OUT]
+    size, memory = 4 if step[P_DST_WORDS] else 1, address_of(arena)
     whole = round_up(channels, CHANNEL_STEP)
     wholes = round_up(first, CHANNEL_STEP), round_up(channels - first, CHANNEL_STEP)
     for pixel in range(images * step[P_PIXELS_IN]):
-        if step[P_DST_WORDS]:
-            y = step[P_DST] // 4 + pixel * whole
-            a, b = step[P_SRC] // 4 + pixel * wholes[0], step[P_SRC_2] // 4 + pixel * wholes[1]
-            for c in range(first):
-                arena_words[y + c] = arena_words[a + c]
-            for c in range(channels - first):
-                arena_words[y + first + c] = arena_words[b + c]
-        else:
-            y = step[P_DST] + pixel * whole
-            a, b = step[P_SRC] + pixel * wholes[0], step[P_SRC_2] + pixel * wholes[1]
-            for c in range(first):
-                arena[y + c] = arena[a + c]
-            for c in range(channels - first):
-                arena[y + first + c] = arena[b + c]
+        a, b = memory + step[P_SRC] + pixel * wholes[0] * size, memory + step[P_SRC_2] + pixel * wholes[1] * size
+        y = memory + step[P_DST] + pixel * whole * size
+        # What is written behind the channels of either is written anew, by the other or the next pixel, or is padding.
+        _copy(y, a, first * size)
+        _copy(y + first * size, b, (channels - first) * size)
 
 
 @njit

@@ -1,6 +1,7 @@
-"""Pointwise steps: functions of one value or two at a place, done one after the other to a few pixels in buffers.
+"""Pointwise steps: functions of one value or two at a place, done one after the other to a few pixels.
 
-A buffer holds CHANNEL_STEP channels of PIXELS pixels, in 32 bits. Numbers of a channel lie one row after the other,
+They take and give tensors of words where these lie, and buffers: of CHANNEL_STEP channels of PIXELS pixels, in 32 bits.
+Numbers of a channel lie one row after the other,
 each row as long as a pixel's. Sums that may need more than 32 bits are made in 64.
 """
 
@@ -23,8 +24,10 @@ from fxsim.engines.compiled.codes import (
     RESCALE_UP,
     SCALE,
     SCALE_WIDE,
+    SCALE_WITHIN,
     SLOPE,
     SLOPE_WIDE,
+    SLOPE_WITHIN,
     STEPS,
     SUM,
     TO_ARENA,
@@ -37,6 +40,7 @@ from fxsim.engines.compiled.codes import (
     U_Y,
     WEIGHTED,
     WEIGHTED_WIDE,
+    WEIGHTED_WITHIN,
 )
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP
@@ -44,7 +48,7 @@ from fxsim.engines.compiled.vectors import I8, I32, I64, broadcast, load, splat,
 from fxsim.engines.compiled.views import address_of
 from fxsim.jit import cgutils, intrinsic, njit, types
 
-PIXELS = 32
+PIXELS = 64
 """Pixels of a buffer."""
 BUFFER_BYTES = 4 * CHANNEL_STEP * PIXELS
 
@@ -56,15 +60,16 @@ def _pointer(builder, at):
 
 
 def _operation(rows, wide, compute):
-    """An intrinsic that sets a buffer y to `compute` of buffers a and b and of so many rows of numbers.
+    """An intrinsic that sets y to `compute` of a and b and of so many rows of numbers.
 
-    `wide`: in 64 bits. Of addresses: y, a, b, the numbers; bytes of a row of these; pixels.
+    `wide`: in 64 bits. Of addresses: y, a, b, the numbers; bytes of a row of these; pixels; bytes from a pixel of y, a
+    and b to the next.
     """
 
     @intrinsic
-    def operation(_typing, y, a, b, numbers, row, pixels):
+    def operation(_typing, y, a, b, numbers, row, pixels, y_step, a_step, b_step):
         def generate(_context, builder, _signature, arguments):
-            y, a, b, numbers, row, pixels = arguments
+            y, a, b, numbers, row, pixels, y_step, a_step, b_step = arguments
             y, a, b, numbers = (_pointer(builder, at) for at in (y, a, b, numbers))
 
             def widened(values):
@@ -72,13 +77,16 @@ def _operation(rows, wide, compute):
 
             constants = [widened(load(builder, numbers, (builder.mul(row, I64(i)),), _WORDS, 4)) for i in range(rows)]
             with cgutils.for_range(builder, pixels) as pixel:
-                at = builder.mul(pixel.index, I64(4 * CHANNEL_STEP))
-                values = [widened(load(builder, buffer, (at,), _WORDS, 4)) for buffer in (a, b)]
+                values = [
+                    widened(load(builder, x, (builder.mul(pixel.index, step),), _WORDS, 4))
+                    for x, step in ((a, a_step), (b, b_step))
+                ]
                 found = compute(builder, *values, *constants)
-                store(builder, builder.trunc(found, _WORDS) if wide else found, y, (at,), 4)
+                found = builder.trunc(found, _WORDS) if wide else found
+                store(builder, found, y, (builder.mul(pixel.index, y_step),), 4)
             return I64(0)
 
-        return types.int64(y, a, b, numbers, row, pixels), generate
+        return types.int64(y, a, b, numbers, row, pixels, y_step, a_step, b_step), generate
 
     return operation
 
@@ -94,19 +102,48 @@ def _round_shift(builder, value, shift):
     return builder.ashr(builder.add(value, half), shift)
 
 
-def _scaled(builder, a, _b, weight, before, shift, after, low, high):
+def _scaled_wide(builder, a, _b, weight, before, shift, after, low, high):
     total = builder.add(builder.mul(a, weight), before)
     return _clamp(builder, builder.add(_round_shift(builder, total, shift), after), low, high)
 
 
-def _sloped(builder, a, _b, weight, shift, low, high):
+def _sloped_wide(builder, a, _b, weight, shift, low, high):
     below = builder.icmp_signed("<", a, splat(a.type, 0))
     return _clamp(builder, builder.select(below, _round_shift(builder, builder.mul(a, weight), shift), a), low, high)
 
 
-def _weighted(builder, a, b, weight, other, shift, low, high):
+def _weighted_wide(builder, a, b, weight, other, shift, low, high):
     total = builder.add(builder.mul(a, weight), builder.mul(b, other))
     return _clamp(builder, _round_shift(builder, total, shift), low, high)
+
+
+# In 32 bits, starts hold the rounding half.
+
+
+def _scaled_within(builder, a, _b, weight, start, shift):
+    return builder.ashr(builder.add(builder.mul(a, weight), start), shift)
+
+
+def _sloped_within(builder, a, b, weight, start, shift):
+    below = builder.icmp_signed("<", a, splat(a.type, 0))
+    return builder.select(below, _scaled_within(builder, a, b, weight, start, shift), a)
+
+
+def _weighted_within(builder, a, b, weight, other, start, shift):
+    total = builder.add(builder.mul(a, weight), builder.mul(b, other))
+    return builder.ashr(builder.add(total, start), shift)
+
+
+def _scaled(builder, a, b, weight, start, shift, after, low, high):
+    return _clamp(builder, builder.add(_scaled_within(builder, a, b, weight, start, shift), after), low, high)
+
+
+def _sloped(builder, a, b, weight, start, shift, low, high):
+    return _clamp(builder, _sloped_within(builder, a, b, weight, start, shift), low, high)
+
+
+def _weighted(builder, a, b, weight, other, start, shift, low, high):
+    return _clamp(builder, _weighted_within(builder, a, b, weight, other, start, shift), low, high)
 
 
 def _half(builder, one, shift):
@@ -166,26 +203,27 @@ def _positive(builder, a, _b):
 
 _sum = _operation(2, False, lambda builder, a, b, low, high: _clamp(builder, builder.add(a, b), low, high))
 _gate, _relu = _operation(1, False, _gated), _operation(0, False, _positive)
-_scale, _scale_wide = (_operation(6, wide, _scaled) for wide in (False, True))
-_slope, _slope_wide = (_operation(4, wide, _sloped) for wide in (False, True))
-_weigh, _weigh_wide = (_operation(5, wide, _weighted) for wide in (False, True))
+_scale, _scale_wide = _operation(6, False, _scaled), _operation(6, True, _scaled_wide)
+_slope, _slope_wide = _operation(5, False, _sloped), _operation(4, True, _sloped_wide)
+_weigh, _weigh_wide = _operation(6, False, _weighted), _operation(5, True, _weighted_wide)
+_scale_within, _slope_within = _operation(3, False, _scaled_within), _operation(3, False, _sloped_within)
+_weigh_within = _operation(4, False, _weighted_within)
 _rescale_up, _rescale_away, _rescale_even, _rescale_twice = (
     _rescaled(rounding) for rounding in (RESCALE_UP, RESCALE_AWAY, RESCALE_EVEN, RESCALE_TWICE)
 )
 
 
 @intrinsic
-def _steps(_typing, y, a, numbers, row, pixels, count):
-    """Set a buffer to the level of each value: the first row, and `count` times where it reaches the next, one more."""
+def _steps(_typing, y, a, numbers, row, pixels, count, y_step, a_step):
+    """Set y to the level of each value of a: the first row, and `count` times where it reaches the next, one more."""
 
     def generate(_context, builder, _signature, arguments):
-        y, a, numbers, row, pixels, count = arguments
+        y, a, numbers, row, pixels, count, y_step, a_step = arguments
         y, a, numbers = (_pointer(builder, at) for at in (y, a, numbers))
         first = load(builder, numbers, (), _WORDS, 4)
         level = cgutils.alloca_once(builder, _WORDS)
         with cgutils.for_range(builder, pixels) as pixel:
-            at = builder.mul(pixel.index, I64(4 * CHANNEL_STEP))
-            value = load(builder, a, (at,), _WORDS, 4)
+            value = load(builder, a, (builder.mul(pixel.index, a_step),), _WORDS, 4)
             builder.store(first, level)
             with cgutils.for_range(builder, count) as step:
                 place = builder.mul(row, builder.add(builder.mul(step.index, I64(2)), I64(1)))
@@ -193,59 +231,60 @@ def _steps(_typing, y, a, numbers, row, pixels, count):
                 more = load(builder, numbers, (place, row), _WORDS, 4)
                 reached = builder.select(builder.icmp_signed(">=", value, limit), more, splat(_WORDS, 0))
                 builder.store(builder.add(builder.load(level), reached), level)
-            store(builder, builder.load(level), y, (at,), 4)
+            store(builder, builder.load(level), y, (builder.mul(pixel.index, y_step),), 4)
         return I64(0)
 
-    return types.int64(y, a, numbers, row, pixels, count), generate
+    return types.int64(y, a, numbers, row, pixels, count, y_step, a_step), generate
 
 
 @intrinsic
-def _take(_typing, y, x, row, pixels, words, base):
-    """Set a buffer to pixels `row` bytes apart, 32-bit words, or bytes less `base`."""
+def _take(_typing, y, x, row, pixels, base):
+    """Set a buffer to pixels `row` bytes apart, of bytes less `base`."""
 
     def generate(_context, builder, _signature, arguments):
-        y, x, row, pixels, words, base = arguments
+        y, x, row, pixels, base = arguments
         y, x = (_pointer(builder, at) for at in (y, x))
-        with builder.if_else(builder.icmp_signed("!=", words, I64(0))) as (then, otherwise):
-            with then, cgutils.for_range(builder, pixels) as pixel:
-                value = load(builder, x, (builder.mul(pixel.index, row),), _WORDS, 4)
-                store(builder, value, y, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), 4)
-            with otherwise:
-                less = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
-                with cgutils.for_range(builder, pixels) as pixel:
-                    value = builder.zext(load(builder, x, (builder.mul(pixel.index, row),), _BYTES), _WORDS)
-                    value = builder.sub(value, less)
-                    store(builder, value, y, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), 4)
+        less = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
+        with cgutils.for_range(builder, pixels) as pixel:
+            value = builder.zext(load(builder, x, (builder.mul(pixel.index, row),), _BYTES), _WORDS)
+            value = builder.sub(value, less)
+            store(builder, value, y, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), 4)
         return I64(0)
 
-    return types.int64(y, x, row, pixels, words, base), generate
+    return types.int64(y, x, row, pixels, base), generate
 
 
 @intrinsic
-def _put(_typing, y, a, row, pixels, words, base):
-    """Store a buffer to pixels `row` bytes apart, as 32-bit words, or as bytes plus `base`."""
+def _put(_typing, y, a, row, pixels, base):
+    """Store a buffer to pixels `row` bytes apart, as bytes plus `base`."""
 
     def generate(_context, builder, _signature, arguments):
-        y, a, row, pixels, words, base = arguments
+        y, a, row, pixels, base = arguments
         y, a = (_pointer(builder, at) for at in (y, a))
-        with builder.if_else(builder.icmp_signed("!=", words, I64(0))) as (then, otherwise):
-            with then, cgutils.for_range(builder, pixels) as pixel:
-                value = load(builder, a, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), _WORDS, 4)
-                store(builder, value, y, (builder.mul(pixel.index, row),), 4)
-            with otherwise:
-                more = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
-                with cgutils.for_range(builder, pixels) as pixel:
-                    value = load(builder, a, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), _WORDS, 4)
-                    value = builder.trunc(builder.add(value, more), _BYTES)
-                    store(builder, value, y, (builder.mul(pixel.index, row),))
+        more = broadcast(builder, builder.trunc(base, I32), CHANNEL_STEP)
+        with cgutils.for_range(builder, pixels) as pixel:
+            value = load(builder, a, (builder.mul(pixel.index, I64(4 * CHANNEL_STEP)),), _WORDS, 4)
+            value = builder.trunc(builder.add(value, more), _BYTES)
+            store(builder, value, y, (builder.mul(pixel.index, row),))
         return I64(0)
 
-    return types.int64(y, a, row, pixels, words, base), generate
+    return types.int64(y, a, row, pixels, base), generate
+
+
+@njit
+def _lies_at(number, room, words_at, whole):
+    """Address of what an operation takes or gives, and bytes from a pixel of it to the next.
+
+    `room`: where buffers start; `words_at`: the address of the place in a tensor that lies at the arena's start.
+    """
+    if number >= 0:
+        return room + number * BUFFER_BYTES, 4 * CHANNEL_STEP
+    return words_at - 1 - number, 4 * whole
 
 
 @njit
 def pointwise(step, operations, images, words, arena, buffers):
-    """A step of operations on buffers, PIXELS pixels of CHANNEL_STEP channels at a time."""
+    """A step of operations, PIXELS pixels of CHANNEL_STEP channels at a time."""
     count = images * step[P_PIXELS_OUT]
     whole = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP)
     first, last = step[P_BYTES], step[P_BYTES] + step[P_WORDS]
@@ -257,41 +296,47 @@ def pointwise(step, operations, images, words, arena, buffers):
             place = pixel * whole + channel
             for i in range(first, last):
                 op = operations[i, U_OP]
-                a, b = room + operations[i, U_A] * BUFFER_BYTES, room + operations[i, U_B] * BUFFER_BYTES
-                y = room + operations[i, U_Y] * BUFFER_BYTES
+                a, a_step = _lies_at(operations[i, U_A], room, memory + 4 * place, whole)
+                b, b_step = _lies_at(operations[i, U_B], room, memory + 4 * place, whole)
+                y, y_step = _lies_at(operations[i, U_Y], room, memory + 4 * place, whole)
                 at = numbers + 4 * operations[i, U_AT]
                 if op in (FROM_ARENA, TO_ARENA):
-                    size = 4 if operations[i, U_COUNT] else 1
-                    here, base = memory + operations[i, U_AT] + place * size, 128 * operations[i, U_SIGNED]
+                    here, base = memory + operations[i, U_AT] + place, 128 * operations[i, U_SIGNED]
                     if op == FROM_ARENA:
-                        _take(y, here, size * whole, pixels, operations[i, U_COUNT], base)
+                        _take(y, here, whole, pixels, base)
                     else:
-                        _put(here, a, size * whole, pixels, operations[i, U_COUNT], base)
+                        _put(here, a, whole, pixels, base)
                 elif op == SUM:
-                    _sum(y, a, b, at, row, pixels)
+                    _sum(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == GATE:
-                    _gate(y, a, b, at, row, pixels)
+                    _gate(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == STEPS:
-                    _steps(y, a, at, row, pixels, operations[i, U_COUNT])
+                    _steps(y, a, at, row, pixels, operations[i, U_COUNT], y_step, a_step)
                 elif op == RELU:
-                    _relu(y, a, b, at, row, pixels)
+                    _relu(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == SCALE:
-                    _scale(y, a, b, at, row, pixels)
+                    _scale(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == SCALE_WIDE:
-                    _scale_wide(y, a, b, at, row, pixels)
+                    _scale_wide(y, a, b, at, row, pixels, y_step, a_step, b_step)
+                elif op == SCALE_WITHIN:
+                    _scale_within(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == SLOPE:
-                    _slope(y, a, b, at, row, pixels)
+                    _slope(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == SLOPE_WIDE:
-                    _slope_wide(y, a, b, at, row, pixels)
+                    _slope_wide(y, a, b, at, row, pixels, y_step, a_step, b_step)
+                elif op == SLOPE_WITHIN:
+                    _slope_within(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == WEIGHTED:
-                    _weigh(y, a, b, at, row, pixels)
+                    _weigh(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == WEIGHTED_WIDE:
-                    _weigh_wide(y, a, b, at, row, pixels)
+                    _weigh_wide(y, a, b, at, row, pixels, y_step, a_step, b_step)
+                elif op == WEIGHTED_WITHIN:
+                    _weigh_within(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == RESCALE_UP:
-                    _rescale_up(y, a, b, at, row, pixels)
+                    _rescale_up(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == RESCALE_AWAY:
-                    _rescale_away(y, a, b, at, row, pixels)
+                    _rescale_away(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 elif op == RESCALE_EVEN:
-                    _rescale_even(y, a, b, at, row, pixels)
+                    _rescale_even(y, a, b, at, row, pixels, y_step, a_step, b_step)
                 else:
-                    _rescale_twice(y, a, b, at, row, pixels)
+                    _rescale_twice(y, a, b, at, row, pixels, y_step, a_step, b_step)

@@ -17,7 +17,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 class Range(NamedTuple):
-    """The range of each channel: `low`, `high` int64 [channels], within those of int8."""
+    """The range of each channel: `low`, `high` int64 [channels]."""
 
     low: Int64
     high: Int64

@@ -39,6 +39,7 @@ from fxsim.engines.compiled.codes import (
     C_START,
     C_STARTS_AT,
     C_STEPS,
+    C_STORED_VALUES,
     C_TABLES_AT,
     C_THRESHOLDS,
     C_THRESHOLDS_AT,
@@ -73,7 +74,7 @@ from fxsim.engines.compiled.codes import (
     P_WORDS,
     TABLE_ENTRIES,
 )
-from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_rows
+from fxsim.engines.compiled.isa import isa_of, tile_columns, tile_lanes, tile_rows
 from fxsim.engines.compiled.layout import round_up
 from fxsim.engines.compiled.pixel_layout import CHANNEL_STEP, TILE_PIXELS_MAX
 from fxsim.engines.compiled.products import dot
@@ -97,7 +98,18 @@ from fxsim.jit import cgutils, intrinsic, njit, types
 TABLE_COLUMNS = 16, 32, 64
 """Outputs that a tile may have whose products are looked up: the least that a group has no more of, or the most."""
 TABLE_SUMS = TILE_PIXELS_MAX * min(TABLE_COLUMNS)
-"""Its sums: pixels times outputs."""
+"""Most sums of such a tile: pixels times outputs."""
+
+
+def table_pixels(lanes, columns):
+    """Pixels of a tile of so many outputs whose products are looked up, of vectors of so many 32-bit lanes.
+
+    Of vectors that hold two pixels, four: of more, the addresses of all pixels' factors leave the registers.
+    """
+    return TABLE_SUMS // columns // (2 if columns == 16 and lanes < 16 else 1)
+
+
+_table_pixels = njit(table_pixels)
 
 
 class Tile(NamedTuple):
@@ -242,7 +254,7 @@ _tile_products_wide = _tile_products(wide=True)
 
 
 def _tile_tables(columns):
-    """An intrinsic for a tile by tables: TABLE_SUMS / `columns` pixels x `columns` outputs.
+    """An intrinsic for a tile by tables: `table_pixels` x `columns` outputs.
 
     A unit is 16 bits: where its table lies, int8 [16] sums of 0 to 255 over a run. Weights are bytes 0 to 15,
     [steps, columns]. Thresholds, int16, are of the sums as they are looked up, and of a vector's even lanes, then its
@@ -271,7 +283,7 @@ def _tables_of(kind, columns, isa, tile):
         tile = _parts(builder, arguments[1])
         if kind.name == "plain":
             return I64(0)
-        pixels = _rows_at(builder, tile, TABLE_SUMS // columns)
+        pixels = _rows_at(builder, tile, table_pixels(kind.lanes, columns))
         rows = [pixels[r : r + per] for r in range(0, len(pixels), per)]
         weights = cgutils.alloca_once_value(builder, tile.weights)
         table = _pointer(builder, tile.table)
@@ -368,20 +380,23 @@ def _repeated(builder, values, times):
 _tile_tables_16, _tile_tables_32, _tile_tables_64 = (_tile_tables(columns) for columns in TABLE_COLUMNS)
 
 
+_PLACES_STEPS = 4
+"""Times CHANNEL_STEP: bytes whose units are found at once."""
+
+
 @intrinsic
-def _places_of(_typing, y, x, count, values, values_count, each):
+def _places_of(_typing, y, x, count, values, values_count, radix, each):
     """Units of a row of bytes: y[u] = 16 times the place of inputs each * u on among all that they may be.
 
-    `count`: CHANNEL_STEP bytes of x each; `values` [n]: the stored values, rising, each CHANNEL_STEP times. An input's
-    digit is the number of values above the first that it reaches.
+    `count`: CHANNEL_STEP bytes of x each; `values` [n, 2]: the stored values, rising, each with what the digit of an
+    input that reaches it has more than that of the value before; the first is reached by all. `radix`: how many digits
+    there are.
     """
-    whole = vector_of(I8, CHANNEL_STEP)
 
     def generate(_context, builder, _signature, arguments):
-        y, x, count, values, values_count, each = arguments
+        y, x, count, values, values_count, radix, each = arguments
         x, y, values = (_pointer(builder, at) for at in (x, y, values))
-        digit = cgutils.alloca_once(builder, whole)
-        n = builder.trunc(values_count, I32)
+        n = builder.trunc(radix, I32)
 
         def power(i):
             found = I32(1)
@@ -394,31 +409,45 @@ def _places_of(_typing, y, x, count, values, values_count, each):
 
         four = builder.or_(builder.or_(shifted(0, 24), shifted(1, 16)), builder.or_(shifted(2, 8), power(3)))
         two = builder.trunc(builder.or_(shifted(0, 8), power(1)), I16)
-        with cgutils.for_range(builder, count) as loop:
-            at = builder.mul(loop.index, I64(CHANNEL_STEP))
-            value = load(builder, x, (at,), whole, CHANNEL_STEP)
-            builder.store(ir.Constant(whole, None), digit)
+
+        def place(index, size):
+            """The units of `size` bytes from CHANNEL_STEP * index on."""
+            whole = vector_of(I8, size)
+            digit = cgutils.alloca_once(builder, whole)
+
+            def number(at):
+                return broadcast(builder, load(builder, values, (at,), I8), size)
+
+            value = load(builder, x, (builder.mul(index, I64(CHANNEL_STEP)),), whole, CHANNEL_STEP)
+            builder.store(number(I64(1)), digit)
             with cgutils.for_range(builder, values_count, I64(1)) as k:
-                limit = load(builder, values, (builder.mul(k.index, I64(CHANNEL_STEP)),), whole, CHANNEL_STEP)
-                reached = builder.icmp_unsigned(">=", value, limit)
-                # A lane of -1 where it is reached.
-                builder.store(builder.sub(builder.load(digit), builder.sext(reached, whole)), digit)
+                at = builder.shl(k.index, I64(1))
+                limit, more = number(at), number(builder.add(at, I64(1)))
+                # Lanes of -1, all of whose bits are set, where it is reached.
+                reached = builder.sext(builder.icmp_unsigned(">=", value, limit), whole)
+                builder.store(builder.add(builder.load(digit), builder.and_(reached, more)), digit)
             found = builder.load(digit)
             with builder.if_else(builder.icmp_signed("==", each, I64(4))) as (fours, twos):
                 with fours:
-                    units = builder.bitcast(found, vector_of(I32, 4))
-                    units = builder.mul(units, broadcast(builder, four, 4))
+                    units = builder.bitcast(found, vector_of(I32, size // 4))
+                    units = builder.mul(units, broadcast(builder, four, size // 4))
                     units = builder.shl(builder.lshr(units, splat(units.type, 24)), splat(units.type, 4))
-                    small = builder.trunc(units, vector_of(I16, 4))
-                    store(builder, small, y, (builder.mul(loop.index, I64(8)),), 2)
+                    small = builder.trunc(units, vector_of(I16, size // 4))
+                    store(builder, small, y, (builder.mul(index, I64(CHANNEL_STEP // 2)),), 2)
                 with twos:
-                    units = builder.bitcast(found, vector_of(I16, 8))
-                    units = builder.mul(units, broadcast(builder, two, 8))
+                    units = builder.bitcast(found, vector_of(I16, size // 2))
+                    units = builder.mul(units, broadcast(builder, two, size // 2))
                     units = builder.shl(builder.lshr(units, splat(units.type, 8)), splat(units.type, 4))
-                    store(builder, units, y, (builder.mul(loop.index, I64(16)),), 2)
+                    store(builder, units, y, (builder.mul(index, I64(CHANNEL_STEP)),), 2)
+
+        many = builder.udiv(count, I64(_PLACES_STEPS))
+        with cgutils.for_range(builder, many) as loop:
+            place(builder.mul(loop.index, I64(_PLACES_STEPS)), _PLACES_STEPS * CHANNEL_STEP)
+        with cgutils.for_range(builder, count, builder.mul(many, I64(_PLACES_STEPS))) as loop:
+            place(loop.index, CHANNEL_STEP)
         return I64(0)
 
-    return types.int64(y, x, count, values, values_count, each), generate
+    return types.int64(y, x, count, values, values_count, radix, each), generate
 
 
 def _greatest(element):
@@ -478,8 +507,8 @@ def _prepare(step, numbers, first, images, data, arena, arena_words, units, unit
                 # No channel is padding, so that the pixels of a row are one run.
                 _places_of(
                     address_of(units) + 2 * pixel * per, address_of(arena) + src + x * whole,
-                    columns * (whole // CHANNEL_STEP), address_of(data) + values, np.int64(numbers[C_VALUES]),
-                    np.int64(each),
+                    columns * (whole // CHANNEL_STEP), address_of(data) + values, np.int64(numbers[C_STORED_VALUES]),
+                    np.int64(numbers[C_VALUES]), np.int64(each),
                 )  # fmt: skip
                 continue
             for j in range(columns):
@@ -524,7 +553,7 @@ def convolve(isa, step, images, data, words, arena, arena_words, units, units_16
     lanes = columns
     if looked_up:
         columns, lanes = np.int64(numbers[C_TILE_COLUMNS]), np.int64(numbers[C_TILE_LANES])
-        rows = TABLE_SUMS // columns
+        rows = _table_pixels(np.int64(tile_lanes(isa)), columns)
     unit = 2 if looked_up else 4
     channels, size = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP), 4 if step[P_DST_WORDS] else 1
     pixels, columns_out = step[P_PIXELS_OUT], numbers[C_COLUMNS_OUT]
