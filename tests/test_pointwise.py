@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, TOKEN, Division, Number, Rounding, Sign, Tensor
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import instruction_sets, pixel_program, pixel_ranges, profile_compiled, run_compiled
-from fxsim.graph import INPUT, Graph, Model, Node
+from fxsim.graph import INPUT, Graph, Model, Node, repeat
 from fxsim.operators import (
     Add,
     Affine,
@@ -480,6 +480,25 @@ def test_values_lie_within_their_ranges(model: Model, seed: int) -> None:
         assert (rows <= ranges[tap].high).all(), tap
 
 
+def test_an_operator_of_a_loop_is_as_wide_as_each_step_needs() -> None:
+    """The first steps cannot leave 16 bits and do not saturate, the last ones do, though all have one operator."""
+    number = Number(16, Sign.SIGNED)
+    small = MultiplyAdd(np.ones(16, np.int16), np.zeros(16, np.int32), np.full(16, 8, np.uint8), out=number)
+    triple = MultiplyAdd(np.full(16, 3, np.int16), np.zeros(16, np.int32), np.zeros(16, np.uint8), out=number)
+    nodes = Node("small", small, (INPUT,)), *repeat("r", [Node("triple", triple, (INPUT,))], 8, "small")
+    graph = Graph(Tensor((ROW, COLUMN, CHANNEL), (1, 4, 16), number), nodes)
+    x = np.array([-32768, 32767, 255, -1], np.int16).reshape(1, 1, 4, 1).repeat(16, axis=3)
+    values = [[-128, 128, 1, 0]]
+    for _ in range(8):
+        values.append([min(32767, max(-32768, 3 * v)) for v in values[-1]])
+    expected = {
+        tap: np.array(v, np.int16).reshape(1, 1, 4, 1).repeat(16, axis=3)
+        for tap, v in zip(graph.taps, values, strict=True)
+    }
+    assert_every_set(Model(graph, "loop"), x, tuple(graph.taps), expected)
+    assert_every_set(Model(graph, "loop"), x, (graph.output,), {graph.output: expected[graph.output]})
+
+
 def test_ranges_of_one_input_are_what_all_its_values_give() -> None:
     """Ranges of functions of int8 are the least and the greatest result over all 256 inputs, by every weight's sign."""
     weight = np.array([0, 1, -1, 77, -77, 32767, -32768], np.int16)
@@ -520,7 +539,11 @@ def test_results_and_sums_at_their_bounds(more: int, monkeypatch: pytest.MonkeyP
     wide = MultiplyAdd(32767 * one, np.array([before], np.int32), np.ones(1, np.uint8), 50, INT32)
     nodes = (Node("up", up, (INPUT,)), Node("down", down, (INPUT,)), Node("wide", wide, (INPUT,)))
     step = Threshold(np.zeros((1, 1), np.int32), np.ones(1, np.uint8), np.array([0, 1], np.int16), INT16)
-    ends = (Node("s", Add(18, INT16), ("up", "down")), Node("t", step, ("wide",)), Node("y", Add(18, INT16), ("s", "t")))
+    ends = (
+        Node("s", Add(18, INT16), ("up", "down")),
+        Node("t", step, ("wide",)),
+        Node("y", Add(18, INT16), ("s", "t")),
+    )
     model = Model(Graph(Tensor(AXES, (1, 256, 1)), (*nodes, *ends)), "bounds")
     x = np.arange(-128, 128)
     wanted = {
