@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8, ROW, TOKEN, Division, Number, Rounding, Sign, Tensor
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import instruction_sets, pixel_program, pixel_ranges, profile_compiled, run_compiled
+from fxsim.engines.compiled.ranges import Range
 from fxsim.graph import INPUT, Graph, Model, Node, repeat
 from fxsim.operators import (
     Add,
@@ -563,9 +564,9 @@ def test_results_and_sums_at_their_bounds(more: int, monkeypatch: pytest.MonkeyP
     totals, results = pixel_ranges.totals, pixel_ranges.of_rounded
 
     def less(function: Any) -> Any:
-        def found(*arguments: Any) -> pixel_ranges.Range:
+        def found(*arguments: Any) -> Range:
             low, high = function(*arguments)
-            return pixel_ranges.Range(low + 1, high - 1)
+            return Range(low + 1, high - 1)
 
         return found
 
