@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fxsim.cli import main
+from fxsim.cli.area import change_in_words
 from fxsim.devices import DEVICES
 from fxsim.devices.base import Synthesisable
 from fxsim.errors import FileError, StimulusError, ToolError
@@ -321,6 +322,25 @@ def test_halves_of_memory_blocks_add_up() -> None:
     assert TARGETS["xcup"].count({"RAMB18E2": 3, "RAMB36E2": 2, "LUT6": 4}, "a part") == Resources(bram=3.5, lut=4)
 
 
+@pytest.mark.usefixtures("split")
+def test_a_black_box_is_refused() -> None:
+    """A module of ports alone is no module that takes nothing, whether it is split off or not."""
+    text = """
+module holder (input wire clk, input wire d, output reg q);
+  wire middle; closed inside (.d(d), .q(middle)); always @(posedge clk) q <= middle;
+endmodule
+"""
+    box = "(* blackbox *) module closed (input wire d, output wire q); endmodule"
+    with pytest.raises(FileError, match="module 'closed' is a black box"):
+        synthesise(_design("holder", text, box), TARGETS["ecp5"])
+
+
+@pytest.mark.parametrize(("first", "second", "said"), [(3, 2, "+50.0%"), (1, 0, "from none"), (0, 0, "none")])
+def test_a_change_from_nothing_is_told_from_no_change(first: int, second: int, said: str) -> None:
+    """Of nothing there is no percentage."""
+    assert change_in_words(first, second) == said
+
+
 def test_what_yosys_does_not_take_is_said() -> None:
     """The module that is missing is named."""
     with pytest.raises(ToolError, match="absent"):
@@ -362,7 +382,11 @@ def test_command_refuses_what_does_not_go_together(capsys: pytest.CaptureFixture
         (["--record", "areas.json", "--flat"], "leave out --flat"),
         (["--accel", "simd", "--parameter", "BURST"], "expected NAME=VALUE"),
         (["--accel", "simd", "--parameter", "BURST=many"], "expected NAME=VALUE"),
+        (["--accel", "simd", "--parameter", f"BURST={'9' * 5000}"], "expected NAME=VALUE"),
+        (["--parameter", "LANES=2", "--parameter", "LANES=1"], "LANES has a value already, leave one out"),
         (["--accel", "simd", "--parameter", "NONSENSE=1"], "simd_resmlp has no parameter 'NONSENSE'"),
+        (["--parameter", f"BLOCK_ROM={2**32 + 1}"], "is 4294967297, expected a number of 32 bits"),
+        (["--parameter", "CLASSES=10"], "is 10, expected 5, as the model's ROM contents are of that"),
         (["--device", "virtex"], "device is 'virtex'"),
         (["--figure", "area.pdf"], "ends in .svg or .png"),
     ):

@@ -118,17 +118,21 @@ def command(
     _show(first, second)
 
 
+_COLUMNS = {
+    "LUT": "lut", "of memory": "lutram", "of shift registers": "srl", "FF": "ff", "DSP": "dsp", "BRAM": "bram",
+    "carry": "carry",
+}  # fmt: skip
+_RARE = {"latches": "latch", "UltraRAM": "uram"}
+"""Columns of the table by title; the rare ones are shown where a design has any of them."""
+
+
 def _show(first: "Area", second: "Area | None") -> None:
     say(f"{first.design} with {first.model}, {first.family}, by {first.yosys}")
-    titles = ("module", "instances", "LUT", "of memory", "of shift registers", "FF", "DSP", "BRAM", "carry")
-    rows = [
-        (row.module, row.instances, t.lut, t.lutram, t.srl, t.ff, t.dsp, t.bram, t.carry)
-        for row in first.modules
-        for t in (row.total,)
-    ]
     t = first.total
-    rows.append(("all", 1, t.lut, t.lutram, t.srl, t.ff, t.dsp, t.bram, t.carry))
-    print_table("", titles, rows)
+    columns = _COLUMNS | {title: name for title, name in _RARE.items() if getattr(t, name)}
+    named = [*((row.module, row.instances, row.total) for row in first.modules), ("all", 1, t)]
+    rows = [(module, count, *(getattr(total, name) for name in columns.values())) for module, count, total in named]
+    print_table("", ("module", "instances", *columns), rows)
     _show_published(first)
     if second is None:
         return
@@ -143,7 +147,7 @@ def _show(first: "Area", second: "Area | None") -> None:
         ("BRAM", t.bram, other.bram),
         ("LUT + DSP", t.lut + t.dsp, other.lut + other.dsp),
     ]
-    print_table("", ("resource", "first", "second", "change"), [(*pair, _change(*pair[1:])) for pair in pairs])
+    print_table("", ("resource", "first", "second", "change"), [(*pair, change_in_words(*pair[1:])) for pair in pairs])
 
 
 def _show_published(area: "Area") -> None:
@@ -154,5 +158,8 @@ def _show_published(area: "Area") -> None:
         say(f"published: {row.of}: {', '.join(said)} ({row.source})")
 
 
-def _change(first: float, second: float) -> str:
-    return "none" if not second else f"{100 * (first - second) / second:+.1f}%"
+def change_in_words(first: float, second: float) -> str:
+    """The change from a second count to a first in percent; of nothing there is none."""
+    if not second:
+        return "from none" if first else "none"
+    return f"{100 * (first - second) / second:+.1f}%"

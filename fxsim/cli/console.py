@@ -76,8 +76,12 @@ def _parameters(words: tuple[str, ...]) -> dict[str, int]:
     parameters: dict[str, int] = {}
     for text in words:
         name, _, value = text.partition("=")
-        if not name or not value.removeprefix("-").isdecimal() or not value.isascii():
-            raise click.UsageError(f"--parameter {text}: expected NAME=VALUE, VALUE a whole number")
+        # Longer ones are no numbers that hardware counts with, and Python takes none of thousands of digits.
+        digits = value.removeprefix("-")
+        if not name or not digits.isdecimal() or not digits.isascii() or len(digits) > 20:
+            raise click.UsageError(f"--parameter {text[:60]}: expected NAME=VALUE, VALUE a whole number")
+        if name in parameters:
+            raise click.UsageError(f"--parameter {text[:60]}: {name} has a value already, leave one out")
         parameters[name] = int(value)
     return parameters
 

@@ -189,7 +189,7 @@ class Synthesisable:
     """A design as a tool for synthesis reads it: its top with parameters, Verilog, and the files it reads ($readmemh).
 
     `open_ports`: patterns of ports that are for verification, and that a product leaves open. `language`: None where
-    the Verilog is fxsim's own.
+    the Verilog is fxsim's own. `of_files`: parameters that say of what size or form the files' contents are.
     """
 
     top: str
@@ -198,6 +198,7 @@ class Synthesisable:
     files: Mapping[str, bytes]
     open_ports: tuple[str, ...] = ()
     language: Language | None = None
+    of_files: frozenset[str] = frozenset()
 
 
 class PublishedArea(msgspec.Struct, frozen=True, kw_only=True):

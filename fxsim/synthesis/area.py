@@ -55,10 +55,15 @@ def measure_area(
     target = find_target(device)
     made = DEVICES[accel]
     given = synthesisable(model, accel, settings=settings, rtl=rtl)
-    for name in parameters or {}:
+    for name, value in (parameters or {}).items():
         if name not in given.parameters:
             has = ", ".join(given.parameters) or "none"
             raise StimulusError(f"{given.top} has no parameter '{name}' that a model decides; it has: {has}")
+        if not -(2**31) <= value < 2**31:
+            raise StimulusError(f"parameter '{name}' of {given.top} is {value}, expected a number of 32 bits")
+        if name in given.of_files and value != given.parameters[name]:
+            expected = f"{given.parameters[name]}, as the model's ROM contents are of that"
+            raise StimulusError(f"parameter '{name}' of {given.top} is {value}, expected {expected}")
     given = replace(given, parameters={**given.parameters, **(parameters or {})})
     units = synthesise(given, target, without=without, flat=flat, jobs=jobs, progress=progress)
     return Area(

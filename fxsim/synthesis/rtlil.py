@@ -15,6 +15,7 @@ _PARAMETER = re.compile(r"\s+parameter (?:signed |real )?\\(\w+) (-?\d+|\d+'[01x
 _CONTENTS = re.compile(r"connect \\DATA \d")
 """A memory's contents: a constant of many digits."""
 _MEMORY = re.compile(r"\s+memory (.*)")
+_BOX = re.compile(r"attribute \\(?:black|white)box ")
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,14 @@ class Child:
 class Module:
     """A module of a design, of known parameters. `size`: bits that its own cells give, memories by their bits.
 
-    A multiplier's bits count as many times as an operand has.
+    A multiplier's bits count as many times as an operand has. `box`: nothing but its ports is known.
     """
 
     name: str
     lines: list[str]
     size: int = 0
     children: list[Child] = field(default_factory=list)
+    box: bool = False
 
     @property
     def source(self) -> str:
@@ -82,7 +84,7 @@ def source_name(name: str) -> str:
 
 
 def read_design(text: str, top: str) -> Design:
-    """The modules of a design that Yosys wrote. FileError where the text is not of that form."""
+    """The modules of a design that Yosys wrote. FileError where the text has another form, or a black box is used."""
     modules: dict[str, Module] = {}
     module: Module | None = None
     kept: list[str] = []
@@ -91,6 +93,7 @@ def read_design(text: str, top: str) -> Design:
         words = line.split(None, 2)
         if line.startswith("module "):
             module = modules[words[1]] = Module(words[1], kept)
+            module.box = any(_BOX.match(said) for said in kept)
         if line.startswith(("attribute", "module ")) or (module is not None and not line.startswith("#")):
             kept.append(line)
         if module is None:
@@ -116,6 +119,9 @@ def read_design(text: str, top: str) -> Design:
     for module in modules.values():
         # A cell of Yosys' own is no module.
         module.children = [child for child in module.children if child.module in modules]
+    for used in (name, *(child.module for module in modules.values() for child in module.children)):
+        if modules[used].box:
+            raise FileError(f"module '{modules[used].source}' is a black box: what is in it is not known")
     return Design(name, modules)
 
 

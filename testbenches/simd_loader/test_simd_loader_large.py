@@ -29,6 +29,11 @@ LIMITS = {
     ),
     "262,144 blocks of weights": ([Layer(0, 1, 16, 16384)], [Layer(0, 1, 16, 16385)]),
     "4,096 tokens": ([Layer(0, 4096, 1, 1, pool=1, pool_shift=12)], [Layer(0, 4096, 1, 5)]),
+    # It is too large, and its words are as many as it says: their number is counted in all bits of its 1,024 groups.
+    "16,384 tokens, mixed": (
+        [Layer(0, 64, 1, 1), Layer(0, 64, 1, 1, token_mixing=1)],
+        [Layer(0, 16384, 1, 1), Layer(0, 16384, 1, 1, token_mixing=1)],
+    ),
     "16,384 tokens": ([Layer(0, 16384, 1, 1, pool=1, pool_shift=14)], [Layer(0, 16385, 1, 1)]),
     # The words are counted right where groups have more than 2^24 of them: what is wrong is their number.
     "groups of 264 words": ([Layer(0, 1, 1, 16384, **TABLED)], [Layer(0, 1, 1, 65535, **TABLED)]),

@@ -1,9 +1,19 @@
 """Co-simulation of the streaming accelerator: what its harness needs, and what its streams mean."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, Watched, stall_argument
+from fxsim.devices.base import (
+    CycleLimit,
+    Device,
+    Fitted,
+    Layout,
+    StreamState,
+    Synthesisable,
+    Watched,
+    stall_argument,
+)
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.settings import Settings
 from fxsim.devices.stream.blocks import blocks
@@ -14,7 +24,7 @@ from fxsim.devices.stream.needs import instance_of, needs
 from fxsim.devices.stream.nodes import describe_all, write_nodes
 from fxsim.devices.stream.proofs import proofs
 from fxsim.devices.stream.published import published
-from fxsim.devices.stream.roms import rtl_parameters, write_roms
+from fxsim.devices.stream.roms import ROM_PARAMETERS, rtl_parameters, write_roms
 from fxsim.devices.stream.settings import StreamSettings
 from fxsim.devices.stream.stuck import INPUT_STREAM, explain
 from fxsim.engines import Engine
@@ -50,6 +60,10 @@ class FittedStream(Fitted):
     def has_waits(self) -> bool:
         """Always: the output is an AXI4-Stream."""
         return True
+
+    def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
+        """The design with the model's ROM files, which dimensions and kinds of tables are those of."""
+        return replace(super().synthesisable(rtl), of_files=ROM_PARAMETERS)
 
     def pinned(self, images: int) -> Settings:  # noqa: ARG002  # none is left open
         """The settings, where any is not at its default."""

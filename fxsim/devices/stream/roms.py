@@ -21,6 +21,9 @@ _DEFAULT = StreamSettings()
 BLOCKS_MAX = 100
 """ROM files name their block with two digits."""
 
+ROM_PARAMETERS = frozenset({*(name.upper() for name in DIMENSIONS), "PSA", "POINTS", "TABLE_RULE"})
+"""Parameters that say how many words the ROM files have, and of what."""
+
 _ACC_BITS_MIN = 16
 """One product's width, the least that the Verilog takes."""
 
