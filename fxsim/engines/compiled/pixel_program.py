@@ -502,7 +502,7 @@ def _pack_sums(packing: "Packing", part: Part) -> Packed:
 
 
 def _read_through(packing: "Packing", part: Part) -> StoredValues | None:
-    """What a convolution may read in place of the thresholds that give its input: bytes of few values, or None.
+    """Values that a convolution may read in place of the thresholds that give its input: bytes of few values, or None.
 
     Its products are looked up, and its thresholds give one value for each that they are given, in all channels.
     """
@@ -653,7 +653,7 @@ def fuse_pixels(packed: PackedPixels, taps: tuple[str, ...]) -> tuple[PixelStep,
         return name not in taps and len(readers[name]) == 1
 
     def outside(mine: list[Part]) -> list[Part]:
-        """Those parts that other parts than these read."""
+        """The parts that other parts than these read."""
         names = {part.name for part in mine}
         return [part for part in mine if not names.issuperset(readers[part.name])]
 
