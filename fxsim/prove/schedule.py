@@ -211,7 +211,10 @@ def prove_module(
         if before is not None and before.proved:
             return replace(before, btor2=made.btor2, cached=True)
     constants = {match.decode() for match in _ROM.findall(sources.files[sources.file_of(properties.module)])}
-    memories = {state.name for state in made.netlist.states if made.netlist.cells[state.cell].sort.address}
+    # Of one in a block of a loop the name of the block comes first.
+    memories = {
+        state.name.rpartition(".")[2] for state in made.netlist.states if made.netlist.cells[state.cell].sort.address
+    }
     if not constants <= memories:
         raise ToolError(f"the netlist of '{properties.module}' has no memory {', '.join(sorted(constants - memories))}")
     proof = _Proof(made.netlist, properties, evidence, seconds)

@@ -278,7 +278,7 @@ def activation_table(parameters: dict[str, int]) -> Properties:
   reg [7:0] gh_t1;
   reg [{fraction - 1}:0] gh_fraction;
   always @(posedge clk) if (gh_starts) begin
-    gh_t1 <= points[interpolated.end_address];
+    gh_t1 <= copy[0].points[interpolated.end_address];
     gh_fraction <= index[{fraction - 1}:0];
   end
   wire [8:0] gh_step;
@@ -315,7 +315,7 @@ def activation_table(parameters: dict[str, int]) -> Properties:
   wire [{width - 1}:0] gh_base = gh_wide[{width - 1}:0];
   // What it is a function of: the points at addresses of base and value alone.
   reg [7:0] gh_t0;
-  always @(posedge clk) if (gh_starts) gh_t0 <= points[start_address];
+  always @(posedge clk) if (gh_starts) gh_t0 <= copy[0].points[start_address];
 {result}""",
         needs=("segment_step",),
         reached={"wraps": f"gh_in && gh_channel == {channels - 1}"},
