@@ -127,7 +127,21 @@ def test_a_check_counts_what_it_compared(file: Path, tmp_path: Path) -> None:
     assert figures["values compared"] == 5 * VALUES[file]
     assert figures["values that differ"] == 0
     assert len(found.details.of(Comparison)) == 2
-    assert {f"original {file}", f"model {file.stem}"} <= found_hashes(tmp_path)
+    assert {f"original {file}", f"model of {file}"} <= found_hashes(tmp_path)
+
+
+def test_a_plan_may_have_a_model_of_the_files_name(tmp_path: Path) -> None:
+    """What is imported as 'small' is another model than the plan's 'small': neither is the other one changed."""
+    (file,) = (file for file in FILES if file.name == "small.tflite")
+    models = f'[models]\nsmall = {{ file = "{golden_dir() / "small.safetensors"}" }}\n'
+    path = tmp_path / "plan.toml"
+    check = f'[[check]]\nkind = "runtime"\nname = "it"\nstimuli = ["uniform"]\noriginal = "{file}"\n'
+    own = '[[check]]\nkind = "engines"\nname = "own"\nmodels = ["small"]\nstimuli = ["uniform"]\n'
+    draws = '[stimuli]\nuniform = { draw = "uniform", images = 1 }\n'
+    path.write_text(f'title = "runtime"\nseed = 1\n{models}{draws}{own}{check}')
+    record = run_plan(load_plan(path), listener=Silence())
+    assert [found.status for found in record.checks] == [Status.PASSED] * 2
+    assert {"model small", f"model of {file}"} <= set(record.hashes)
 
 
 def found_hashes(tmp_path: Path) -> set[str]:

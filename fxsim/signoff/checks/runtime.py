@@ -69,7 +69,9 @@ def run(check: RuntimeCheck, context: Context, seed: int) -> Outcome:
         options = {} if check.kernels is None else {"kernels": check.kernels}
         model = import_model(path, **options)
         name = model.name
-        context.note_hash(f"model {name}", model_sha256(model))
+        # The plan may have a model of this name.
+        by = "" if check.kernels is None else f" by {check.kernels}"
+        context.note_hash(f"model of {check.original}{by}", model_sha256(model))
     taps, execute = program.open(path, model)
     if not taps:
         why = f"{path.name} has no tensor of codes that {program.name} computes"
