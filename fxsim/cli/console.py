@@ -79,7 +79,7 @@ def _parameters(words: tuple[str, ...]) -> dict[str, int]:
         # Longer ones are no numbers that hardware counts with, and Python takes none of thousands of digits.
         digits = value.removeprefix("-")
         if not name or not digits.isdecimal() or not digits.isascii() or len(digits) > 20:
-            raise click.UsageError(f"--parameter {text[:60]}: expected NAME=VALUE, VALUE a whole number")
+            raise click.UsageError(f"--parameter {text[:60]}: expected NAME=VALUE, VALUE a whole number of 32 bits")
         if name in parameters:
             raise click.UsageError(f"--parameter {text[:60]}: {name} has a value already, leave one out")
         parameters[name] = int(value)

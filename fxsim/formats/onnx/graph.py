@@ -614,7 +614,7 @@ def _matmul(builder: _Builder, node: Node) -> None:
     sums = builder.apply("MatMul", (parts[0], parts[1]), f"{name}/sums")
     together = builder.apply("Transpose", (sums,), f"{name}/places", perm=(0, 2, 1, 3))
     sizes = builder.sizes(0, *builder.graph.shapes[name])
-    builder.narrow(builder.apply("Reshape", (together, sizes), f"{name}/wide"), name)
+    builder.narrow(builder.apply("Reshape", (together, sizes), f"{name}/joined"), name)
 
 
 def _position(builder: _Builder, node: Node) -> None:
