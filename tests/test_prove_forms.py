@@ -154,6 +154,12 @@ def test_an_upper_half_is_known_by_its_carry(change: str) -> None:
     assert Forms(rows).bounds[upper, 0] == 0
 
 
+def test_the_least_number_of_64_bits_is_no_factor() -> None:
+    """Its negative is itself: a form times it has no bounds that 64 bits hold."""
+    rows = [(T_VAR, 8, 0, 0), (T_SEXT, 64, 0, 0), (T_CONST, 64, -(1 << 63), 0), (T_MUL, 64, 1, 2)]
+    assert Forms(rows).bounds[3, 0] == 0
+
+
 @st.composite
 def cone_rows(draw: st.DrawFn) -> list[Row]:
     """Rows of any form: variables, constants, and what is computed of them, halves among it."""

@@ -263,7 +263,7 @@ def _linear(rows, n, bounds, of_width, scratch, part, nested):  # type: ignore[n
             factor = _value(rows[b, 2], rows[b, 1])
             # A product of less than 2^60, by a small factor or of a small form.
             bits = 40 if -(1 << 20) < factor < 1 << 20 else 30
-            if abs(factor) < 1 << 30 and bounds[a, 1] > -(1 << bits) and bounds[a, 2] < 1 << bits:
+            if -(1 << 30) < factor < 1 << 30 and bounds[a, 1] > -(1 << bits) and bounds[a, 2] < 1 << bits:
                 form = bounds[a, 0]
                 low = min(bounds[a, 1] * factor, bounds[a, 2] * factor)
                 high = max(bounds[a, 1] * factor, bounds[a, 2] * factor)
