@@ -156,8 +156,9 @@ def test_an_upper_half_is_known_by_its_carry(change: str) -> None:
 
 def test_the_least_number_of_64_bits_is_no_factor() -> None:
     """Its negative is itself: a form times it has no bounds that 64 bits hold."""
-    rows = [(T_VAR, 8, 0, 0), (T_SEXT, 64, 0, 0), (T_CONST, 64, -(1 << 63), 0), (T_MUL, 64, 1, 2)]
-    assert Forms(rows).bounds[3, 0] == 0
+    rows = [(T_VAR, 8, 0, 0), (T_SEXT, 64, 0, 0), (T_ADD, 64, 1, 1), (T_CONST, 64, -(1 << 63), 0), (T_MUL, 64, 2, 3)]
+    assert Forms(rows).bounds[2, 0] == 2
+    assert Forms(rows).bounds[4, 0] == 0
 
 
 @st.composite
