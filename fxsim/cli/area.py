@@ -147,7 +147,11 @@ def _show(first: "Area", second: "Area | None") -> None:
         ("BRAM", t.bram, other.bram),
         ("LUT + DSP", t.lut + t.dsp, other.lut + other.dsp),
     ]
-    print_table("", ("resource", "first", "second", "first against second"), [(*pair, change_in_words(*pair[1:])) for pair in pairs])
+    print_table(
+        "",
+        ("resource", "first", "second", "first against second"),
+        [(*pair, change_in_words(*pair[1:])) for pair in pairs],
+    )
 
 
 def _show_published(area: "Area") -> None:
