@@ -72,6 +72,12 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"LANES": 3, "X_W": 16, "X_SIGNED": 0, "R_W": 3, "Y_W": 16},
         {"X_W": 2, "R_W": 3, "Y_W": 16, "Y_SIGNED": 0},
     ],
+    "few_affine": [
+        {"PERIOD": 1, "X_W": 1, "X_SIGNED": 0, "ACC_W": 2, "S_W": 1, "B_W": 1, "Y_W": 1},
+        {"PERIOD": 6, "LANES": 2, "X_W": 8, "W_W": 3, "A_W": 9, "ACC_W": 12, "Y_W": 7, "Y_SIGNED": 0},
+        {"X_W": 32, "W_W": 32, "A_W": 62, "ACC_W": 63, "S_W": 8, "Y_W": 32},
+        {"PERIOD": 2, "LANES": 2, "X_W": 8, "ACC_W": 9, "S_W": 1, "B_W": 1, "RELU": 1},
+    ],
     "few_dot_product": [
         {"LANES": 1, "ACC_W": 1},
         {"LANES": 9, "ACC_W": 32},
@@ -85,6 +91,21 @@ VARIANTS: dict[str, list[Parameters]] = {
     "few_linear": [
         {"BEATS": 1, "LANES": 1, "OUT": 1, "ACC_W": 2},
         {"BEATS": 3, "LANES": 2, "OUT": 6, "OUT_LANES": 3, "X_W": 4, "X_KIND": 1, "W_W": 2, "W_BIPOLAR": 0},
+    ],
+    "few_matmul": [
+        {**dict.fromkeys(("PLACES", "HEADS", "TERMS", "COLUMNS", "X_W", "R_W"), 1), "ACC_W": 3},
+        {**dict.fromkeys(("PLACES", "HEADS", "TERMS", "COLUMNS"), 1), "TRANSPOSED": 0, "X_SIGNED": 0},
+        {"TERMS": 4, "X_LANES": 8, "R_LANES": 2, "OUT_LANES": 4, "R_W": 7, "R_SIGNED": 0},
+        {"TRANSPOSED": 0, "X_LANES": 3, "R_LANES": 2, "OUT_LANES": 2, "X_W": 16, "R_W": 3, "ACC_W": 32},
+    ],
+    "few_weighted_add": [
+        {"PERIOD": 1, "W_W": 1, "X_W": 1, "R_W": 1, "ACC_W": 2, "S_W": 1, "Y_W": 1},
+        {"PERIOD": 6, "LANES": 3, "X_SIGNED": 0, "R_W": 4, "R_SIGNED": 0, "Y_W": 16, "Y_SIGNED": 0},
+    ],
+    "finish_lane": [
+        {"ACC_W": 2, "S_W": 1, "B_W": 1, "Y_W": 1},
+        {"ACC_W": 64, "S_W": 8, "B_W": 2, "Y_W": 16, "Y_SIGNED": 0},
+        {"ACC_W": 3, "B_W": 9, "Y_W": 32, "RELU": 1},
     ],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
@@ -172,6 +193,10 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"PLACES": 1, "LANES": 1},
         {"PLACES": 9, "WORDS": 3, "X_W": 8, "X_SIGNED": 1},
     ],
+    "window_sum": [
+        {"PLACES": 1, "WORDS": 1, "X_W": 1, "X_KIND": 2, "W_W": 1, "ACC_W": 2},
+        {"PLACES": 4, "WORDS": 3, "LANES": 2, "X_W": 16, "X_KIND": 1, "W_W": 0},
+    ],
 }
 """Parameters besides the defaults with which a module is elaborated: the ends of ranges above all.
 
@@ -211,6 +236,12 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_add", "LANES_is_below_1"): {"LANES": 0},
     ("few_add", "WIDTH_is_not_1_to_16"): {"R_W": 17},
     ("few_add", "SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
+    ("few_affine", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
+    ("few_affine", "X_W_is_not_1_to_32"): {"X_W": 33, "ACC_W": 40},
+    ("few_affine", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("few_affine", "W_W_is_not_0_to_32"): {"W_W": 33, "ACC_W": 60},
+    ("few_affine", "A_W_is_below_1"): {"A_W": 0},
+    ("few_affine", "ACC_W_is_not_above_X_W_and_W_W_and_A_W"): {"ACC_W": 19},
     ("few_dot_product", "LANES_is_below_1"): {"LANES": 0},
     ("few_dot_product", "X_W_is_not_1_to_16"): {"X_W": 17, "X_KIND": 0},
     ("few_dot_product", "X_KIND_is_not_0_to_2_or_X_W_not_1_for_2"): {"X_W": 2},
@@ -219,6 +250,23 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_dot_product", "ACC_W_is_not_1_to_32"): {"ACC_W": 33},
     ("few_linear", "BEATS_is_below_1"): {"BEATS": 0},
     ("few_linear", "OUT_is_no_multiple_of_OUT_LANES"): {"OUT": 6, "OUT_LANES": 4},
+    ("few_matmul", "PLACES_HEADS_TERMS_or_COLUMNS_is_below_1"): {"PLACES": 0},
+    ("few_matmul", "TRANSPOSED_is_not_0_or_1"): {"TRANSPOSED": 2},
+    ("few_matmul", "X_LANES_is_no_divisor_of_HEADS_and_TERMS"): {"X_LANES": 4},
+    ("few_matmul", "OUT_LANES_is_no_divisor_of_COLUMNS"): {"OUT_LANES": 3},
+    ("few_matmul", "R_LANES_is_no_divisor_of_TERMS_or_not_OUT_LANES"): {"R_LANES": 2},
+    ("few_matmul", "SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("few_matmul", "R_W_is_not_1_to_8_or_7_unsigned"): {"R_SIGNED": 0},
+    ("few_weighted_add", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
+    ("few_weighted_add", "WIDTH_is_not_1_to_32"): {"X_W": 33, "ACC_W": 40},
+    ("few_weighted_add", "SIGNED_is_not_0_or_1"): {"R_SIGNED": 2},
+    ("few_weighted_add", "ACC_W_is_not_above_X_W_and_R_W_and_W_W"): {"ACC_W": 8},
+    ("finish_lane", "ACC_W_is_below_2"): {"ACC_W": 1},
+    ("finish_lane", "S_W_is_not_1_to_8"): {"S_W": 9},
+    ("finish_lane", "B_W_is_below_1"): {"B_W": 0},
+    ("finish_lane", "Y_W_is_below_1"): {"Y_W": 0},
+    ("finish_lane", "Y_SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
+    ("finish_lane", "RELU_is_not_0_or_1"): {"RELU": 2},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_guard", "DATA_W_is_below_1"): {"DATA_W": 0},
     ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
@@ -301,6 +349,13 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("window_max", "LANES_is_below_1"): {"LANES": 0},
     ("window_max", "X_W_is_below_1"): {"X_W": 0},
     ("window_max", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("window_sum", "PLACES_is_below_1"): {"PLACES": 0},
+    ("window_sum", "WORDS_is_below_1"): {"WORDS": 0},
+    ("window_sum", "LANES_is_below_1"): {"LANES": 0},
+    ("window_sum", "X_W_is_not_1_to_16"): {"X_W": 17},
+    ("window_sum", "X_KIND_is_not_0_to_2_or_X_W_not_1_for_2"): {"X_KIND": 2},
+    ("window_sum", "W_W_is_not_0_to_8"): {"W_W": 9},
+    ("window_sum", "ACC_W_is_not_above_X_W_and_W_W"): {"ACC_W": 8},
 }
 """By module and message: parameters that must stop it with that message."""
 
