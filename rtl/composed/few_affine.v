@@ -1,7 +1,7 @@
 `default_nettype none
 
 // Scaling with constants that come round with the values: y = clip(round_shift(x * w + a, s) + b), to the range of y;
-// round_shift and clip as finish_lane has them. LANES values a beat; the constants are those of PERIOD values, so that the
+// round_shift and clip as scale_lane has them. LANES values a beat; the constants are those of PERIOD values, so that the
 // first beat after reset has those of values 0 to LANES - 1.
 //
 // PERIOD is the channels where each has constants of its own, an image's values where each place has, and LANES where all
@@ -11,13 +11,13 @@
 // Parameters
 //   PERIOD                     values with constants of their own, 1 or more
 //   LANES                      values of a beat, a divisor of PERIOD
-//   X_W                        width of x, bits, 1 to 32
+//   X_W                        width of x, bits, see scale_lane
 //   X_SIGNED                   1: x is two's complement, 0: unsigned
 //   W_W                        width of w, bits, 0 to 32; 0: every w is 1
 //   A_W                        width of a, bits, 1 or more
-//   ACC_W                      width of x * w + a, bits, as many as hold it, more than x, w and a have
+//   ACC_W                      width of x * w + a, bits, as many as hold it, see scale_lane; w has 2 bits there where W_W is 0
 //   S_W, B_W, Y_W, Y_SIGNED, RELU
-//                              shift, bias and result, see finish_lane
+//                              shift, bias and result, see scale_lane
 //   C_FILE                     $readmemh file of PERIOD / LANES words; of value c at [(W_W + A_W + S_W + B_W) * (c % LANES) +:]
 //                              of word c / LANES, lowest first: w, a (two's complement), s, b (two's complement)
 module few_affine #(
@@ -49,24 +49,13 @@ module few_affine #(
     if (LANES < 1 || PERIOD < LANES || PERIOD % LANES != 0) begin : illegal_period
       illegal_parameter_PERIOD_is_no_multiple_of_LANES stop ();
     end
-    if (X_W < 1 || X_W > 32) begin : illegal_x_w
-      illegal_parameter_X_W_is_not_1_to_32 stop ();
-    end
-    if (X_SIGNED != 0 && X_SIGNED != 1) begin : illegal_x_signed
-      illegal_parameter_X_SIGNED_is_not_0_or_1 stop ();
-    end
     if (W_W < 0 || W_W > 32) begin : illegal_w_w
       illegal_parameter_W_W_is_not_0_to_32 stop ();
-    end
-    if (A_W < 1) begin : illegal_a_w
-      illegal_parameter_A_W_is_below_1 stop ();
-    end
-    if (ACC_W <= X_W || ACC_W <= W_W || ACC_W <= A_W) begin : illegal_acc_w
-      illegal_parameter_ACC_W_is_not_above_X_W_and_W_W_and_A_W stop ();
     end
   endgenerate
 
   localparam LANE_W = W_W + A_W + S_W + B_W;
+  localparam FACTOR_W = (W_W > 0) ? W_W : 2;
   localparam GROUPS = PERIOD / LANES;
   localparam GROUP_W = (GROUPS > 1) ? $clog2(GROUPS) : 1;
   localparam [31:0] LAST_32 = GROUPS - 1;
@@ -114,40 +103,37 @@ module few_affine #(
   generate
     for (n = 0; n < LANES; n = n + 1) begin : lane
       wire [LANE_W-1:0] constant = constants_reg[LANE_W*n+:LANE_W];
-      wire high = (X_SIGNED != 0) && s_axis_tdata[X_W*n+X_W-1];
-      wire signed [ACC_W-1:0] x = {{(ACC_W - X_W) {high}}, s_axis_tdata[X_W*n+:X_W]};
-      wire signed [ACC_W-1:0] a = {{(ACC_W - A_W) {constant[W_W+A_W-1]}}, constant[W_W+:A_W]};
-      wire signed [ACC_W-1:0] product;
+      wire [FACTOR_W-1:0] w;
       if (W_W == 0) begin : as_it_is
-        assign product = x;
+        assign w = 2'b01;
       end else begin : multiplied
-        wire signed [ACC_W-1:0] w = {{(ACC_W - W_W) {constant[W_W-1]}}, constant[W_W-1:0]};
-        assign product = x * w;
+        assign w = constant[FACTOR_W-1:0];
       end
-      reg [ACC_W-1:0] acc_reg;
-      reg [S_W-1:0] shift_reg;
-      reg [B_W-1:0] bias_reg;
-      always @(posedge clk) begin
-        if (accepted) begin
-          acc_reg   <= product + a;
-          shift_reg <= constant[W_W+A_W+:S_W];
-          bias_reg  <= constant[W_W+A_W+S_W+:B_W];
-        end
-      end
-      finish_lane #(
+      // a is multiplied by 1.
+      scale_lane #(
+          .X_W(X_W),
+          .X_SIGNED(X_SIGNED),
+          .W_W(FACTOR_W),
+          .R_W(1),
+          .R_SIGNED(0),
+          .V_W(A_W),
           .ACC_W(ACC_W),
           .S_W(S_W),
           .B_W(B_W),
           .Y_W(Y_W),
           .Y_SIGNED(Y_SIGNED),
           .RELU(RELU)
-      ) finish (
+      ) scale (
           .clk(clk),
+          .scale_enable(accepted),
           .shift_enable(acc_valid_reg && wide_free),
           .sum_enable(wide_valid_reg && y_free),
-          .acc(acc_reg),
-          .shift(shift_reg),
-          .bias(bias_reg),
+          .x(s_axis_tdata[X_W*n+:X_W]),
+          .w(w),
+          .r(1'b1),
+          .v(constant[W_W+:A_W]),
+          .shift(constant[W_W+A_W+:S_W]),
+          .bias(constant[W_W+A_W+S_W+:B_W]),
           .y(m_axis_tdata[Y_W*n+:Y_W])
       );
     end

@@ -1,7 +1,7 @@
 `default_nettype none
 
 // Joins two streams at scales of their own: y = clip(round_shift(x * w + r * v, s)), to the range of y, with constants that
-// come round with the values; round_shift and clip as finish_lane has them. LANES values a beat; a beat leaves either input
+// come round with the values; round_shift and clip as scale_lane has them. LANES values a beat; a beat leaves either input
 // only together with its partner.
 //
 // The constants are those of PERIOD values, so that the first beat after reset has those of values 0 to LANES - 1; LANES
@@ -11,12 +11,12 @@
 // Parameters
 //   PERIOD         values with constants of their own, 1 or more
 //   LANES          values of a beat, a divisor of PERIOD
-//   X_W, X_SIGNED  width of x, bits, 1 to 32; 1: it is two's complement, 0: unsigned
+//   X_W, X_SIGNED  width of x, bits, see scale_lane; 1: it is two's complement, 0: unsigned
 //   R_W, R_SIGNED  the same of r
-//   W_W            width of w and v, bits, 1 to 32
+//   W_W            width of w and v, bits, 1 or more
 //   ACC_W          width of x * w + r * v, bits, as many as hold it, more than x, r and w have
 //   S_W, Y_W, Y_SIGNED
-//                  shift and result, see finish_lane
+//                  shift and result, see scale_lane
 //   C_FILE         $readmemh file of PERIOD / LANES words; of value c at [(2 * W_W + S_W) * (c % LANES) +:] of word
 //                  c / LANES, lowest first: w, v (two's complement), s
 module few_weighted_add #(
@@ -49,15 +49,6 @@ module few_weighted_add #(
   generate
     if (LANES < 1 || PERIOD < LANES || PERIOD % LANES != 0) begin : illegal_period
       illegal_parameter_PERIOD_is_no_multiple_of_LANES stop ();
-    end
-    if (X_W < 1 || X_W > 32 || R_W < 1 || R_W > 32 || W_W < 1 || W_W > 32) begin : illegal_width
-      illegal_parameter_WIDTH_is_not_1_to_32 stop ();
-    end
-    if (X_SIGNED < 0 || X_SIGNED > 1 || R_SIGNED < 0 || R_SIGNED > 1) begin : illegal_sign
-      illegal_parameter_SIGNED_is_not_0_or_1 stop ();
-    end
-    if (ACC_W <= X_W || ACC_W <= R_W || ACC_W <= W_W) begin : illegal_acc_w
-      illegal_parameter_ACC_W_is_not_above_X_W_and_R_W_and_W_W stop ();
     end
   endgenerate
 
@@ -111,35 +102,29 @@ module few_weighted_add #(
   generate
     for (n = 0; n < LANES; n = n + 1) begin : lane
       wire [LANE_W-1:0] constant = constants_reg[LANE_W*n+:LANE_W];
-      wire x_high = (X_SIGNED != 0) && s0_axis_tdata[X_W*n+X_W-1];
-      wire r_high = (R_SIGNED != 0) && s1_axis_tdata[R_W*n+R_W-1];
-      wire signed [ACC_W-1:0] x = {{(ACC_W - X_W) {x_high}}, s0_axis_tdata[X_W*n+:X_W]};
-      wire signed [ACC_W-1:0] r = {{(ACC_W - R_W) {r_high}}, s1_axis_tdata[R_W*n+:R_W]};
-      wire signed [ACC_W-1:0] w = {{(ACC_W - W_W) {constant[W_W-1]}}, constant[W_W-1:0]};
-      wire signed [ACC_W-1:0] v = {{(ACC_W - W_W) {constant[2*W_W-1]}}, constant[W_W+:W_W]};
-      wire signed [ACC_W-1:0] xw = x * w;
-      wire signed [ACC_W-1:0] rv = r * v;
-      reg [ACC_W-1:0] acc_reg;
-      reg [S_W-1:0] shift_reg;
-      always @(posedge clk) begin
-        if (accepted) begin
-          acc_reg   <= xw + rv;
-          shift_reg <= constant[2*W_W+:S_W];
-        end
-      end
-      finish_lane #(
+      scale_lane #(
+          .X_W(X_W),
+          .X_SIGNED(X_SIGNED),
+          .W_W(W_W),
+          .R_W(R_W),
+          .R_SIGNED(R_SIGNED),
+          .V_W(W_W),
           .ACC_W(ACC_W),
           .S_W(S_W),
           .B_W(1),
           .Y_W(Y_W),
           .Y_SIGNED(Y_SIGNED),
           .RELU(0)
-      ) finish (
+      ) scale (
           .clk(clk),
+          .scale_enable(accepted),
           .shift_enable(acc_valid_reg && wide_free),
           .sum_enable(wide_valid_reg && y_free),
-          .acc(acc_reg),
-          .shift(shift_reg),
+          .x(s0_axis_tdata[X_W*n+:X_W]),
+          .w(constant[W_W-1:0]),
+          .r(s1_axis_tdata[R_W*n+:R_W]),
+          .v(constant[W_W+:W_W]),
+          .shift(constant[2*W_W+:S_W]),
           .bias(1'b0),
           .y(m_axis_tdata[Y_W*n+:Y_W])
       );

@@ -12,10 +12,9 @@
 //   PLACES   pixels of a window, 1 or more
 //   WORDS    beats of a pixel, 1 or more
 //   LANES    values of a beat, 1 or more
-//   X_W      width of a value, bits, 1 to 16
-//   X_KIND   0: values are signed (two's complement), 1: unsigned, 2: one bit, 0 for -1 and 1 for 1
+//   X_W, X_KIND  width and kind of a value, see window_sum_lane
 //   W_W      width of a weight, bits, two's complement, 0 to 8; 0: every weight is 1
-//   ACC_W    width of a sum, bits, as many as hold every sum so far, more than x and w have
+//   ACC_W    width of a sum, bits, see window_sum_lane
 //   W_FILE   $readmemh file of PLACES x WORDS words; of value n of beat b of pixel p at [W_W * n +: W_W] of word
 //            p * WORDS + b
 module window_sum #(
@@ -48,20 +47,12 @@ module window_sum #(
     if (LANES < 1) begin : illegal_lanes
       illegal_parameter_LANES_is_below_1 stop ();
     end
-    if (X_W < 1 || X_W > 16) begin : illegal_x_w
-      illegal_parameter_X_W_is_not_1_to_16 stop ();
-    end
-    if (X_KIND < 0 || X_KIND > 2 || (X_KIND == 2 && X_W != 1)) begin : illegal_x_kind
-      illegal_parameter_X_KIND_is_not_0_to_2_or_X_W_not_1_for_2 stop ();
-    end
     if (W_W < 0 || W_W > 8) begin : illegal_w_w
       illegal_parameter_W_W_is_not_0_to_8 stop ();
     end
-    if (ACC_W <= X_W || ACC_W <= W_W) begin : illegal_acc_w
-      illegal_parameter_ACC_W_is_not_above_X_W_and_W_W stop ();
-    end
   endgenerate
 
+  localparam FACTOR_W = (W_W > 0) ? W_W : 2;
   localparam PLACE_W = (PLACES > 1) ? $clog2(PLACES) : 1;
   localparam WORD_W = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam [31:0] PLACE_LAST_32 = PLACES - 1;
@@ -72,8 +63,7 @@ module window_sum #(
   reg [LANES*ACC_W-1:0] sums[0:WORDS-1];
   reg [PLACE_W-1:0] place_reg;  // of the product
   reg [WORD_W-1:0] word_reg;
-  reg [LANES*ACC_W-1:0] product_reg;
-  reg product_valid_reg;
+  reg product_valid_reg;  // each lane holds a product
   reg [LANES*ACC_W-1:0] y_reg;
   reg y_valid_reg;
 
@@ -84,11 +74,12 @@ module window_sum #(
   assign m_axis_tvalid = y_valid_reg;
   wire accepted = s_axis_tvalid && s_axis_tready;
 
-  wire [LANES*ACC_W-1:0] products;
+  wire [LANES*FACTOR_W-1:0] factors;
   genvar n;
   generate
     if (W_W == 0) begin : ones
       assign fetched = 1'b1;
+      assign factors = {LANES{2'b01}};
     end else begin : rom
       localparam BEATS = PLACES * WORDS;
       localparam BEAT_W = (BEATS > 1) ? $clog2(BEATS) : 1;
@@ -101,6 +92,7 @@ module window_sum #(
       reg [LANES*W_W-1:0] weights_reg;
       wire fetch = !fetched_reg || accepted;
       assign fetched = fetched_reg;
+      assign factors = weights_reg;
       always @(posedge clk) begin
         if (fetch) weights_reg <= weights[fetch_reg];
         if (rst) begin
@@ -112,23 +104,6 @@ module window_sum #(
         end
       end
     end
-    for (n = 0; n < LANES; n = n + 1) begin : lane
-      wire signed [ACC_W-1:0] x;
-      if (X_KIND == 2) begin : signs
-        assign x = {{(ACC_W - 1) {!s_axis_tdata[n]}}, 1'b1};
-      end else begin : numbers
-        wire high = (X_KIND == 0) && s_axis_tdata[X_W*n+X_W-1];
-        assign x = {{(ACC_W - X_W) {high}}, s_axis_tdata[X_W*n+:X_W]};
-      end
-      wire signed [ACC_W-1:0] product;
-      if (W_W == 0) begin : as_it_is
-        assign product = x;
-      end else begin : multiplied
-        wire signed [ACC_W-1:0] w = {{(ACC_W - W_W) {rom.weights_reg[W_W*n+W_W-1]}}, rom.weights_reg[W_W*n+:W_W]};
-        assign product = x * w;
-      end
-      assign products[ACC_W*n+:ACC_W] = product;
-    end
   endgenerate
 
   wire first = place_reg == {PLACE_W{1'b0}};
@@ -136,10 +111,22 @@ module window_sum #(
   wire add = product_valid_reg && free;
   wire [LANES*ACC_W-1:0] so_far = sums[word_reg];
   wire [LANES*ACC_W-1:0] sum;
-  genvar k;
   generate
-    for (k = 0; k < LANES; k = k + 1) begin : added
-      assign sum[ACC_W*k+:ACC_W] = product_reg[ACC_W*k+:ACC_W] + (first ? {ACC_W{1'b0}} : so_far[ACC_W*k+:ACC_W]);
+    for (n = 0; n < LANES; n = n + 1) begin : lane
+      window_sum_lane #(
+          .X_W(X_W),
+          .X_KIND(X_KIND),
+          .W_W(FACTOR_W),
+          .ACC_W(ACC_W)
+      ) add_product (
+          .clk(clk),
+          .enable(accepted),
+          .x(s_axis_tdata[X_W*n+:X_W]),
+          .w(factors[FACTOR_W*n+:FACTOR_W]),
+          .first(first),
+          .so_far(so_far[ACC_W*n+:ACC_W]),
+          .sum(sum[ACC_W*n+:ACC_W])
+      );
     end
   endgenerate
 
@@ -148,7 +135,6 @@ module window_sum #(
   end
 
   always @(posedge clk) begin
-    if (accepted) product_reg <= products;
     if (add) y_reg <= sum;
     if (rst) begin
       product_valid_reg <= 1'b0;

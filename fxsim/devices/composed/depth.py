@@ -66,9 +66,9 @@ class Reach:
 
 @dataclass(frozen=True)
 class Port:
-    """An input of a join: its beats as functions of the join's own, where the other input has all that it needs, and
+    """An input of a join: `reach`, its beats as functions of the join's, where the other input has all that it needs.
 
-    `alone`: those that it takes in any case after that many were given, where the other input has nothing more.
+    `alone`: the beats that it takes in any case after that many of the join's, where the other input has nothing more.
     """
 
     reach: Reach
@@ -172,7 +172,9 @@ def depth(path: tuple[Reach, Port], other: tuple[Reach, Port], sums: int) -> Dep
     (reach, port), (others, its_port) = path, other
     taken = port.alone(j)
     beats = _smallest(reach.least, taken, others.ample(its_port.alone(j)))
-    return Depth(beats + 1 if beats else 0, _smallest(reach.least, taken, others.needs(its_port.reach.needs(j + 1)) - 1))
+    return Depth(
+        beats + 1 if beats else 0, _smallest(reach.least, taken, others.needs(its_port.reach.needs(j + 1)) - 1)
+    )
 
 
 def _smallest(holds: _Beats, j: Int64, beats: Int64) -> int:

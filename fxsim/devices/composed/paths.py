@@ -1,4 +1,4 @@
-"""Paths of a graph that part where a result is read several times, and join again: forks, and FIFOs before the joins."""
+"""Paths of a graph that part where a result is read several times, and join again: forks, FIFOs before the joins."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ from fxsim.devices.composed.depth import (
 )
 from fxsim.devices.composed.parts import BIPOLAR, Instance, Part, Stream
 from fxsim.errors import ModelError
-from fxsim.graph import INPUT, Graph, Node
+from fxsim.graph import INPUT, Graph
 
 
 class Paths:
@@ -56,7 +56,7 @@ class Paths:
         yield INPUT
 
     def depths(self, part: Part, parts: Mapping[str, Part], sums: int) -> tuple[Depth, Depth]:
-        """The FIFOs at the ends of a join's two paths. `parts`: those of all nodes before it; `sums`: beats an image."""
+        """The FIFOs at the ends of a join's two paths. `parts`: of all nodes before it; `sums`: beats an image."""
         before = self._before[part.node.name]
         ends = (self._reach(name, before, parts) for name in part.node.inputs)
         first, second = zip(ends, _ports(part), strict=True)

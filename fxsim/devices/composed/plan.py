@@ -364,9 +364,12 @@ def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Insta
 def _window_sum(
     places: int, x: Tensor, kind: int, values: Stream, target: Stream, weight: Integers | None = None
 ) -> Instance:
-    """The sums of windows of `places` pixels of x, channel by channel; `weight` [C, rows, columns, 1], none: all are 1."""
-    rom, words = "", ()
-    bits = 0
+    """The sums of windows of `places` pixels of x, channel by channel.
+
+    `weight` [C, rows, columns, 1]; where there is none, all are 1.
+    """
+    words: tuple[str, ...] = ()
+    rom, bits = "", 0
     if weight is not None:
         bits = bits_needed(int(weight.min()), int(weight.max()))
         rows = weight.reshape(len(weight), places).T.reshape(-1, values.lanes)
@@ -382,7 +385,13 @@ def _window_sum(
         "ACC_W": target.bits,
     }
     return Instance(
-        "window_sum", f"{target.name}_sums", {**_texts(parameters), "W_FILE": f'"{rom}"'}, (values,), (target,), rom, words
+        "window_sum",
+        f"{target.name}_sums",
+        {**_texts(parameters), "W_FILE": f'"{rom}"'},
+        (values,),
+        (target,),
+        rom,
+        words,
     )
 
 
@@ -393,7 +402,7 @@ def _sum_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) 
     windows, beats = _windowed(node, x, source, target.name, signs=False)
     values = windows.targets[0] if windows is not None else source
     low, high = (prod(op.kernel) * end for end in (x.number.low, x.number.high))
-    bits = max(bits_needed(low, high), values.bits + 1)
+    bits = bits_needed(low, high)
     between = Stream(f"{target.name}_window_sum", source.lanes, bits)
     shift = op.divisor.bit_length() - 1
     # What is not negative is rounded down towards zero.
@@ -418,19 +427,21 @@ def _scaled(
     bias: list[int] | None = None,
     relu: bool = False,
 ) -> Instance:
-    """y = clip(round_shift(x * weight + added, shift) + bias), with constants that come round with the values.
+    """The module of y = clip(round_shift(x * weight + added, shift) + bias), with constants that come round.
 
-    What is not given is 1 for `weight`, else 0; one value stands for all. `ends`: least and greatest of what is shifted.
+    What is not given is 1 for `weight`, else 0; one value stands for all. `ends`: least and greatest that is shifted.
     """
     weights, adds, shifts, biases = weight or [1], added or [0], shift or [0], bias or [0]
     count = max(map(len, (weights, adds, shifts, biases)))
-    rows = list(zip(*(each * count if len(each) == 1 else each for each in (weights, adds, shifts, biases)), strict=True))
+    rows = list(
+        zip(*(each * count if len(each) == 1 else each for each in (weights, adds, shifts, biases)), strict=True)
+    )
     period = source.lanes if len(set(rows)) == 1 else count
     rows = (rows * source.lanes)[:period] if len(rows) < period else rows[:period]
     w_bits = 0 if set(weights) == {1} else bits_needed(min(weights), max(weights))
     a_bits, b_bits = (bits_needed(min(each), max(each)) for each in (adds, biases))
     s_bits = max(1, max(shifts).bit_length())
-    acc = max(bits_needed(*ends), source.bits + 1, w_bits + 1, a_bits + 1)
+    acc = max(bits_needed(*ends), source.bits + 1, max(w_bits, 2) + 1, a_bits + 1)
     widths = [w_bits, a_bits, s_bits, b_bits]
     lines = [rows[first : first + source.lanes] for first in range(0, period, source.lanes)]
     words = _words([[pair for row in line for pair in zip(row, widths, strict=True)] for line in lines])
