@@ -88,7 +88,7 @@ def find_program(path: Path) -> Program:
 
 
 QONNX, RUNTIME = "qonnx:", "runtime:"
-"""What stands before a file's path to say whose program executes it: QONNX's own executor, or `find_program`'s."""
+"""Words before a file's path that say whose program executes it: QONNX's own executor, or `find_program`'s."""
 
 
 def open_original(text: str, model: Model) -> tuple[tuple[str, ...], Callable[[Integers], Mapping[str, Any]]]:
