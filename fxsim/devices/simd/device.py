@@ -144,6 +144,21 @@ class FittedSimd(Fitted):
             "drain": str(max(256, 2 * image_cycles)),
         }
 
+    @property
+    def data_ports(self) -> frozenset[str]:
+        """What is read and written, and the monitors."""
+        return frozenset({"m_axi_rdata", "m_axi_wdata", "mon_data"})
+
+    @property
+    def agreeing(self) -> tuple[str, ...]:
+        """What holds parameters alone: the FIFO's memory, the layer's descriptor and what is made of it, the rings."""
+        return (
+            "memory.landing.several.memory",
+            *(f"memory.loader.{of}_reg" for of in ("layer", "blocks", "chunks", "table_words", "group_words")),
+            *(f"core.{of}.memory" for of in ("weights", "biases", "shifts", "*_constants")),
+            "core.epilogue.tables.*_points.memory",
+        )
+
     def watched(self, channel: int) -> dict[str, Watched]:
         """The channel's lane of the stage that shows a tap, all stages' valid bits, and the bus that writes results."""
         top, lane = f"TOP.{DESIGN.top}", channel % LANES
@@ -273,6 +288,7 @@ DEVICE = Device(
     proofs=_proofs,
     blocks=blocks,
     needs=needs,
+    lanes=True,
     unproved=UNPROVED,
     published=published,
 )
