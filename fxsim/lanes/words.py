@@ -102,9 +102,7 @@ def make_words(netlist: Netlist, data: Collection[str], agreeing: Collection[str
     return _Maker(netlist, data, _states_of(netlist, agreeing)).make()
 
 
-def dependence(
-    netlist: Netlist, data: Collection[str], output: str, agreeing: Collection[str] = ()
-) -> tuple[str, ...]:
+def dependence(netlist: Netlist, data: Collection[str], output: str, agreeing: Collection[str] = ()) -> tuple[str, ...]:
     """The names by which an output depends on data, from it back to the input: every register and memory on a way.
 
     On a way there is none of those that agree.

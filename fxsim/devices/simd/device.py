@@ -2,13 +2,24 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, Watched, decode_part, stall_argument
+from fxsim.devices.base import (
+    CycleLimit,
+    Device,
+    Fitted,
+    Layout,
+    StreamState,
+    Synthesisable,
+    Watched,
+    decode_part,
+    stall_argument,
+)
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
@@ -95,6 +106,10 @@ class FittedSimd(Fitted):
     def layout(self, compared: tuple[str, ...]) -> SimdLayout:
         """The layout: words of 16 channels."""
         return SimdLayout(self._model, compared, self.image)
+
+    def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
+        """The design as a tool for synthesis reads it: the same for all models, as its Verilog reads no file."""
+        return replace(super().synthesisable(rtl), files={})
 
     def pinned(self, images: int) -> SimdSettings:
         """The settings, with the number of images stated for a job that takes all."""

@@ -120,9 +120,11 @@ class ReadSide {
     // The image is asked for, perhaps not for the first time.
     void fetch(uint64_t image) {
         if (image < window_.first() || image < shared_.acknowledged)
-            return log_.fatal("reads an image that was done with", "m_axi_ar", "image " + std::to_string(shared_.of_caller(image)));
+            return log_.fatal("reads an image that was done with", "m_axi_ar",
+                              "image " + std::to_string(shared_.of_caller(image)));
         if (image - shared_.acknowledged >= inside_max_)
-            return log_.fatal("too many images inside", "m_axi_ar", "image " + std::to_string(shared_.of_caller(image)));
+            return log_.fatal("too many images inside", "m_axi_ar",
+                              "image " + std::to_string(shared_.of_caller(image)));
         while (window_.end() <= image) window_.read_next();
         shared_.enter(image);
         if (image >= wave_from_) dut_.open_wave();

@@ -26,7 +26,8 @@ class Results {
             return false;
         }
         std::vector<uint8_t>& states = words_.try_emplace(image, shared_.result_words).first->second;
-        if (states[at.word] != TO_COME) log_.fault("result written again", "m_axi_w", "image " + std::to_string(shared_.of_caller(image)));
+        if (states[at.word] != TO_COME)
+            log_.fault("result written again", "m_axi_w", "image " + std::to_string(shared_.of_caller(image)));
         states[at.word] = WRITTEN;
         if (image == 0 && !shared_.figures.taken()) shared_.figures.result(dut_.cycle());
         if (at.word == 0 && first_output_latency_ == NEVER)
@@ -115,7 +116,7 @@ class Results {
     Design& dut_;
     Log& log_;
     Window& window_;
-    uint64_t bytes_;  // of a result
+    uint64_t bytes_;                                  // of a result
     std::map<uint64_t, std::vector<uint8_t>> words_;  // states, of images with some word written
     bool last_moment_ = false;
     Comparison output_;

@@ -81,8 +81,8 @@ struct Shared {
     MemoryConditions conditions() {
         return {dut, log, random, held_back, latency, disordered, particular, false, true};
     }
-    // The lanes that have one of the caller's images; the number of the caller's images before an image, and of all that
-    // have entered.
+    // The lanes that have one of the caller's images; the number of the caller's images before an image, and of all
+    // that have entered.
     size_t lanes_of(uint64_t image) const { return size_t(std::min<uint64_t>(LANES, callers - image * LANES)); }
     uint64_t of_caller(uint64_t image) const { return std::min(image * LANES, callers); }
     uint64_t callers_entered() const { return of_caller(entered); }
