@@ -15,9 +15,7 @@ constexpr size_t WORD = 16;  // bytes
 // A word at a port of data, from its byte `at` on: each byte in every lane.
 template <typename P>
 void take_word(P& port, size_t at, uint8_t* to) {
-    if constexpr (LANES == 1) std::memcpy(to, byte_of(port, at), WORD);
-    else
-        for (size_t byte = 0; byte < WORD; ++byte) std::memcpy(to + byte * LANES, byte_of(port, at + byte), LANES);
+    for (size_t byte = 0; byte < WORD; ++byte) std::memcpy(to + byte * LANES, byte_of(port, at + byte), LANES);
 }
 // A word that is the same in all lanes.
 inline void put_word(uint8_t* to, const uint8_t* word) {
