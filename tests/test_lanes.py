@@ -267,11 +267,12 @@ def test_random_netlists_give_in_every_lane_what_the_plain_evaluator_gives(seed:
 def test_shifts_of_more_bits_than_a_word_are_of_parts(tmp_path: Path) -> None:
     """136 bits by a number of 9 bits that is of control, left and right."""
     text = "1 sort bitvec 136\n2 sort bitvec 9\n3 sort bitvec 150\n4 input 2 c\n5 input 3 wide\n6 slice 1 5 139 4\n"
-    text += "7 uext 1 4 127\n8 srl 1 6 7\n9 sll 1 6 7\n10 output 8 right\n11 output 9 left\n"
+    text += "7 uext 1 4 127\n8 srl 1 6 7\n9 sll 1 6 7\n10 state 1\n11 state 1\n12 next 1 10 8\n13 next 1 11 9\n"
+    text += "14 output 10 right\n15 output 11 left\n"
     rng = random.Random(3)
-    places = (0, 1, 7, 63, 64, 65, 128, 135, 136, 200, 255, 256, 511, 88)
+    places = (0, 1, 7, 63, 64, 65, 128, 135, 136, 200, 255, 256, 511, 88, 0)
     stimuli = [[{"c": by, "wide": rng.getrandbits(150)} for _ in range(3)] for by in places]
-    for given, came in zip(stimuli, drive(parse(text), stimuli, tmp_path), strict=True):
+    for given, came in zip(stimuli, drive(parse(text), stimuli, tmp_path)[1:], strict=False):
         for lane, found in zip(given, came, strict=True):
             value, by = lane["wide"] >> 4 & (1 << 136) - 1, lane["c"]
             assert found == {"right": value >> by, "left": value << by & (1 << 136) - 1}
@@ -378,9 +379,9 @@ def test_what_is_to_agree_and_is_not_there_is_refused_by_name() -> None:
     """A name that no register has; a memory written at an address of data, or when data say so."""
     with pytest.raises(FileError, match=r"no register and no memory 'tabel', which is to be the same in all lanes"):
         make_words(parse(AGREEING), {"d", "wide"}, ("tabel",))
-    with pytest.raises(FileError, match=r"'table' is to be the same .* which of its words is written depends on data"):
+    with pytest.raises(FileError, match=r"'table' is .* its words is written depends on data: held <- "):
         make_words(parse(AGREEING), {"d", "wide"}, ("table",))
-    with pytest.raises(FileError, match=r"'table' is to be the same .* which of its words is written depends on data"):
+    with pytest.raises(FileError, match=r"'table' is .* its words is written depends on data: start"):
         make_words(parse(AGREEING), {"d", "wide", "start"}, ("table", "held"))
 
 
@@ -626,14 +627,14 @@ def test_values_of_simd_are_found_in_their_lane_and_no_other(small: Model) -> No
             "simd_memory.v",
             ".result_valid(result_valid),\n      .result_data",
             ".result_valid(result_valid && result_data[7:0] != 8'd1),\n      .result_data",
-            r"depends on data: memory.writer.*core.image_buffer.*m_axi_rdata",
+            r"depends on data: .*core\.image_buffer.*m_axi_rdata",
         ),
         # An image of which a word begins with 1 is loaded a word later.
         (
             "simd_memory.v",
             "image_loaded_reg <= image_loaded_reg + 16'd1;",
             "image_loaded_reg <= image_loaded_reg + {15'd0, rdata_reg[7:0] != 8'd1};",
-            r"depends on data: .*memory.image_loaded_reg <- memory.rdata_reg <- m_axi_rdata",
+            r"depends on data: .*memory\.image_loaded_reg <- memory\.rdata_reg <- m_axi_rdata",
         ),
     ],
 )
@@ -642,5 +643,5 @@ def test_control_of_simd_that_depends_on_an_image_is_refused(
 ) -> None:
     """With the registers on the way, before anything is simulated."""
     rtl = faulty(tmp_path / "rtl", file, old, new)
-    with pytest.raises(ToolError, match=way):
+    with pytest.raises((FileError, ToolError), match=way):
         on_simd(small, images(small, 3), LANES, rtl=rtl)

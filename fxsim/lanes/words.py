@@ -214,7 +214,8 @@ class _Maker:
         self._netlist = netlist
         self._data = frozenset(data)
         self._agreeing = agreeing
-        self._taint = _Taint(netlist, data, agreeing).masks
+        self._dependence = _Taint(netlist, data, agreeing)
+        self._taint = self._dependence.masks
         self._states = {state.cell: state for state in netlist.states}
         self._names = _names_of(netlist)
         self._cuts = [[0, cell.sort.width] for cell in netlist.cells]
@@ -550,10 +551,11 @@ class _Maker:
             column = self._columns[number]
             for conditions, address, data in writes:
                 when = tuple((self._of(condition), inverted) for condition, inverted in conditions)
-                if index in self._agreeing and any(map(self._depends, (self._of(address), *(v for v, _ in when)))):
+                by_data = [cell for cell in (address, *dict(conditions)) if self._depends(self._of(cell))]
+                if index in self._agreeing and by_data:
                     raise FileError(
                         f"the memory '{self._name(index)}' is to be the same in all lanes, but which of its words is "
-                        "written depends on data"
+                        f"written depends on data: {' <- '.join(self._dependence.way(by_data[0]))}"
                     )
                 column.writes.append(Write(when, self._of(address), part_of(self._of(data), at, column.width)))
             at += column.width
