@@ -69,7 +69,7 @@ def read_raw(data: bytes, model: Model, taps: tuple[str, ...], count: int) -> di
     for _ in range(count):
         for tap in taps:
             tensor = model.graph.tensors[tap]
-            width = 1 if tensor.number.bits <= 8 else 2
+            width = 1 if tensor.number.bits <= 8 else 2 if tensor.number.bits <= 16 else 4
             words = [data[at + i * width : at + (i + 1) * width] for i in range(tensor.size)]
             found[tap].append([int.from_bytes(word, "little", signed=tensor.number.signed) for word in words])
             at += width * tensor.size

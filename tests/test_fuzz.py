@@ -219,6 +219,22 @@ def test_kept_cases_hold_in_everything_that_computes_them() -> None:
         assert case.smallest
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [("-O2",), ("-O3",), ("-O3", "-march=native")], ids=" ".join)
+def test_cases_of_the_compiler_hold_in_c(flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """GCC 12.2 with vectors made other values of C without a fault: that C is written in another way."""
+    monkeypatch.setattr("fxsim.engines.c._FLAGS", ("-std=c99", *flags))
+    takers, reasons = find_takers(("reference", "c"))
+    if "c" in reasons:
+        pytest.skip(reasons["c"])
+    folders = [folder for folder in kept_cases() if folder.name.startswith("c-")]
+    assert len(folders) == 3
+    for folder in folders:
+        _, found = replay(folder, takers)
+        assert found.failures == (), folder.name
+        assert "c" in found.took
+
+
 def test_a_kept_case_that_was_altered_is_refused(tmp_path: Path) -> None:
     """A case whose model is not the one that it states is no case."""
     for file in (CASES / "add-wraps").iterdir():

@@ -21,6 +21,7 @@ from fxsim.mutation.defaults import is_taken
 from fxsim.mutation.imports import imported, top_names
 from fxsim.mutation.judging import Base, Bench, Outcome
 from fxsim.mutation.kinds import KINDS, Mutant, make_mutants
+from fxsim.mutation.parameters import verilog_value
 from fxsim.mutation.record import EQUIVALENT, KILLED, LINT, MODULE_TEST, SURVIVED, Judged, Record, make_record, score_of
 from fxsim.mutation.run import Candidates, Judge, Request, draw, mutate
 from fxsim.mutation.simulator import Ended
@@ -740,6 +741,21 @@ def test_record_is_in_the_order_of_places() -> None:
     made = make_record("d", 1, 3, 9, {"b": "2", "a": "1"}, rows)
     assert [row.line for row in made.mutants] == [1, 2, 3]
     assert made == make_record("d", 1, 3, 9, {"a": "1", "b": "2"}, rows[::-1])
+
+
+def test_numbers_of_parameters_stay_numbers() -> None:
+    """A number that is wider than an integer is no text, as a file's name is."""
+    values = {"6'h2e": "6'h2e", "12'd7": "12'd7", "t.hex": '"t.hex"', "6h2e": '"6h2e"', "": '""', 3: "3", -4: "-4"}
+    assert {value: verilog_value(value) for value in values} == values
+
+
+@pytest.mark.icarus
+@pytest.mark.slow
+def test_a_bench_whose_parameters_are_wide_numbers_judges(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The levels of `threshold` are such a number: as a text they were others, and no unmutated case passed."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path))
+    record = mutate(Request(modules=("threshold",), count=1, others=False))
+    assert len(record.mutants) == 1, "an unmutated case that fails is an error"
 
 
 def test_unknown_module_and_mutant_are_named(own: Candidates, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def run_one(folder: Path, settings: str) -> CheckRecord:
         ('what = ["schedules"]\ndut = "my.toml"', "asks for schedules of 'described'"),
         ('what = ["accelerator"]\nschedule = "all"', 'what = ["schedules"]'),
         ('what = ["accelerator"]\nschedule = "reset:1"', "a schedule of which nothing is proved"),
+        ('what = ["accelerator"]\nsettings = { beet = 2 }', "beet"),
+        ('what = ["accelerator"]\nsettings = { beat = 3 }', "expected 1, 2 or 4"),
+        ('what = ["accelerator"]\nsettings = { packed = true }', "expected a beat of 2 or 4"),
+        ('what = ["accelerator"]\nsettings = { dut = "my.toml" }', "a dut in its settings"),
+        ('what = ["engine"]\nsettings = { beat = 2 }', "settings, which change nothing of engine"),
+        ('what = ["accelerator", "schedules"]\nsettings = { beat = 2 }', "which are proved without"),
     ],
 )
 def test_a_check_of_nothing_is_refused(tmp_path: Path, settings: str, message: str) -> None:
@@ -96,6 +102,23 @@ def test_a_check_of_nothing_is_refused(tmp_path: Path, settings: str, message: s
 def without_simulation(request: ProofRequest, **options: Any) -> ProofResult:
     """A proof without Verilator beside it, which takes most of the time."""
     return prove(replace(request, simulate=False), **options)
+
+
+def test_settings_are_those_of_what_is_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A design of two values a beat is another one: what was kept of one value is not taken, and the row says which."""
+    monkeypatch.setattr("fxsim.prove.run.prove", without_simulation)
+    rows = []
+    for lines in ("", "settings = { beat = 2, packed = true }"):
+        plan = proof(f'what = ["modules"]\nmodules = ["add"]\n{lines}').replace("hidden = 3", "hidden = 4")
+        check = by_name(run_plan(load_plan(write_plan(tmp_path, plan.replace("patch = 1", "patch = 2")))))["proof"]
+        assert check.status is Status.PASSED
+        rows.append(check.details.of(ForAllInputs))
+    assert not any(row.cached for found in rows for row in found)
+    assert [[row.design.partition(", ")[2] for row in found] for found in rows] == [
+        [""],
+        ["beat 2, packed yes"],
+    ]
+    assert {row.netlist for row in rows[0]}.isdisjoint(row.netlist for row in rows[1])
 
 
 def test_what_is_proved_passes_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

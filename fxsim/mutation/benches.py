@@ -24,6 +24,7 @@ from fxsim import temporary
 from fxsim.errors import FxsimError, ToolError
 from fxsim.mutation.children import NEVER, Stop, finish, limited
 from fxsim.mutation.imports import PACKAGE, imported, top_names
+from fxsim.mutation.parameters import verilog_value
 from fxsim.mutation.recorder import FILES, RECIPE, VARIABLE
 from fxsim.mutation.server import LOG
 from fxsim.mutation.simulator import Simulators
@@ -241,10 +242,9 @@ def compile_case(case: Case, rtl: Path, folder: Path, other: Path | None = None,
     if top is None:
         raise FxsimError(f"the Verilog folder {rtl} has no module '{case.module}'")
     (folder / "cmds.f").write_text("+timescale+1ns/1ps\n", encoding="ascii")
-    values = {name: f'"{value}"' if isinstance(value, str) else value for name, value in case.parameters.items()}
     command = [
         "iverilog", "-o", str(folder / "sim.vvp"), "-s", case.module, "-g2012", "-f", str(folder / "cmds.f"),
-        *(f"-P{case.module}.{name}={value}" for name, value in values.items()),
+        *(f"-P{case.module}.{name}={verilog_value(value)}" for name, value in case.parameters.items()),
         *(word for parent in folders for word in ("-y", str(parent))), str(top),
     ]  # fmt: skip
     within = limited(command, _COMPILE_SECONDS_MAX, _COMPILE_BYTES_MAX)

@@ -14,6 +14,7 @@ from fxsim import temporary
 from fxsim.errors import ToolError
 from fxsim.mutation.benches import Case, bench_environment, recorded
 from fxsim.mutation.children import finish
+from fxsim.mutation.parameters import verilog_value
 from fxsim.paths import rtl_dir
 from fxsim.simulate.build import COVERAGE_FLAGS, MAKE_VARIABLES
 from fxsim.simulate.code_coverage import Coverage, read_coverage
@@ -58,10 +59,7 @@ def _count(case: Case, sources: Sources) -> Coverage:
         tools = find_toolchain(_OPTIMISE)
         folders = dict.fromkeys(("rtl", *(f"rtl/{folder}" for folder in sources.folders if folder != ".")))
         libraries, program = _cocotb()
-        values = [
-            f'-G{name}="{value}"' if isinstance(value, str) else f"-G{name}={value}"
-            for name, value in case.parameters.items()
-        ]
+        values = [f"-G{name}={verilog_value(value)}" for name, value in case.parameters.items()]
         verilate = [
             *(str(tools.verilator), *_FLAGS, *COVERAGE_FLAGS, "--top-module", case.module, *values),
             *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),

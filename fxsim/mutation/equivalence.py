@@ -18,6 +18,7 @@ from fxsim import temporary
 from fxsim.errors import ToolError
 from fxsim.mutation.benches import Case
 from fxsim.mutation.children import NEVER, Stop, finish, limited
+from fxsim.mutation.parameters import is_text, verilog_value
 from fxsim.prove.netlist import find_yosys, missing
 
 SECONDS_MAX = 10.0
@@ -100,10 +101,9 @@ def _unequal(status: Path) -> set[str]:
 def _read(case: Case, side: str, files: Sequence[str], closed: bool) -> list[str]:
     parameters = []
     for name, value in case.parameters.items():
-        if not _NAME.fullmatch(name) or (isinstance(value, str) and not _TEXT.fullmatch(value)):
+        if not _NAME.fullmatch(name) or (is_text(value) and not _TEXT.fullmatch(str(value))):
             raise ToolError(f"parameter {name} of {case.module} is {value!r}, which Yosys is not given")
-        shown = f'"{value}"' if isinstance(value, str) else str(value)
-        parameters += ["-chparam", name, shown]
+        parameters += ["-chparam", name, verilog_value(value)]
     return [
         *(f"read_verilog -sv {side}_{name}" for name in files),
         " ".join(["hierarchy -check -top", case.module, *parameters]),

@@ -27,14 +27,14 @@ def _hash_files(names: tuple[str, ...]) -> str:
 
 
 _RUNS = (
-    "benches.py", "children.py", "judging.py", "preload.cpp", "recorder.py", "server.py", "simulator.py",
-    "../paths.py", "../process.py",
+    "benches.py", "children.py", "judging.py", "parameters.py", "preload.cpp", "recorder.py", "server.py",
+    "simulator.py", "../paths.py", "../process.py",
 )  # fmt: skip
 _PROOFS = (*_RUNS, "equivalence.py", "kinds.py", "verilog.py")
 _PYTHON = ("children.py", "domains.py", "loaded.py", "python_run.py", "../process.py")
 _FILES = {
     "bench": _RUNS, "mutant": _RUNS, "equivalence": _PROOFS,
-    "lint": ("children.py", "judging.py", "lint.py", "../simulate/tools.py"),
+    "lint": ("children.py", "judging.py", "lint.py", "parameters.py", "../simulate/tools.py"),
     "whole": ("children.py", "whole.py"),
 }  # fmt: skip
 _FILES |= dict.fromkeys(("python tests", "python mutant", "python domain"), _PYTHON)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fxsim import temporary
 from fxsim.errors import ToolError
 from fxsim.mutation.children import NEVER, Stop, finish, limited
+from fxsim.mutation.parameters import verilog_value
 from fxsim.simulate.tools import LINT_OPTIONS, find_verilator, verilator_version
 
 SECONDS_MAX = 120.0
@@ -76,4 +77,4 @@ def distinct(every: Iterable[Parameters]) -> list[Parameters]:
 def _shown(name: str, value: int | str) -> str:
     if not _NAME.fullmatch(name):
         raise ToolError(f"a parameter is called {name!r}, which Verilator is not given")
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return verilog_value(value)

@@ -142,15 +142,15 @@ class Judge:
         if (wrong := self._of_samples(cone, place)) is not None:
             return wrong
         variables, rows = cone.variables, cone.rows
-        if self._found[cones.FORM] == 1:
-            text = self._of_form(number, expected, inputs, variables)
-        elif len(set(variables.tolist()) | set(inputs.tolist())) <= FEW:
+        several = self._found[cones.FORM] < 0
+        text = self._of_forms(codes, number, expected, inputs, variables)
+        if text is None and len(set(variables.tolist()) | set(inputs.tolist())) <= FEW:
             text = self._of_few(number, expected, inputs, cone)
-        elif len(variables) <= FEW:
+        elif text is None and len(variables) <= FEW:
             text = f"it depends on {self._names(variables)}, expected on {len(inputs)} values: {self._names(inputs)}"
-        else:
-            several = "of several linear forms" if self._found[cones.FORM] < 0 else "of no linear form"
-            text = f"it is a function {several} of {len(variables)} values ({len(rows)} operations)"
+        elif text is None:
+            of = "of several linear forms" if several else "of no linear form"
+            text = f"it is a function {of} of {len(variables)} values ({len(rows)} operations)"
         if not text:
             return None
         return self._differing(cone, expected, inputs, place) or _finding("form", place, text)
@@ -161,8 +161,10 @@ class Judge:
         wrong = None if cone is None else self._of_samples(cone, place)
         return wrong or _finding("form", place, text)
 
-    def cone(self, codes: Codes, few: int) -> Cone | None:
+    def cone(self, codes: Codes, few: int, halves: bool = False) -> Cone | None:
         """Read the cone of some bits, and with more than `few` variables its form; None where it is too large.
+
+        With `halves` the lower and the upper half of a form are forms: of products that share a multiplier.
 
         The machine must have room (`make_room`), made before the bits were read.
         """
@@ -171,8 +173,9 @@ class Judge:
             self._seen = np.zeros((int(room), 3), np.int64)
         codes = np.ascontiguousarray(codes, np.int64)
         self._inspect(
-            *(codes, few, *self._machine.terms, self._seen, self._stack, self._rows, self._inner, self._variables),
-            *(self._coefficients, self._bounds, self._weights, self._found),
+            *(codes, few, halves, *self._machine.terms),
+            *(self._seen, self._stack, self._rows, self._inner, self._variables, self._coefficients),
+            *(self._bounds, self._weights, self._found),
         )
         count = int(self._found[cones.ROWS])
         if count < 0:
@@ -191,6 +194,24 @@ class Judge:
         return (values.astype(np.int64) + _OFFSET) % (2 * _OFFSET) - _OFFSET, good != 0
 
     # --- Ways to prove it ---
+
+    def _of_forms(
+        self, codes: Codes, number: int, expected: Expected, inputs: Numbers, variables: Numbers
+    ) -> str | None:
+        """Compare its linear form, as `cone` has read it, else the one of halves. Empty where it is proved.
+
+        Else the first reason why not; None where it has no form.
+        """
+        text = None
+        for halves in (False, True):
+            if halves:
+                self.cone(codes, FEW, halves)
+            if self._found[cones.FORM] == 1:
+                found = self._of_form(number, expected, inputs, variables)
+                if not found:
+                    return found
+                text = text or found
+        return text
 
     def _of_form(self, number: int, expected: Expected, inputs: Numbers, variables: Numbers) -> str:
         """Compare the linear form with the weights, then the function of it; empty where it is proved."""

@@ -40,6 +40,8 @@ COLUMNS, TERM = 5, 5
 ROWS, VARIABLES, FORM, LOW, HIGH, WIDTH, CONSTANT, INNER = range(8)
 # FORM: 1 where the value is a function of one linear form, 0 where not looked for or of none; -1: of several.
 _BIG = 1 << 60
+_HALF_MAX, _HALF_VARIABLE_MAX = 32, 16
+"""Most bits of a lower half, and of a variable of a form with halves: sums of 2^14 products stay below 2^60."""
 _CHUNK = 256
 
 
@@ -148,10 +150,84 @@ def _value(bits, width):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _linear(rows, n, bounds):  # type: ignore[no-untyped-def]
+def _half(rows, r, bounds):  # type: ignore[no-untyped-def]
+    """The form of which a row is a half: its row, the bits of the lower half, whether this is the upper one; -1: none.
+
+    The lower half is all from bit 0 on, the upper one what is above, and 1 more where the lower half's highest bit is
+    set: in two's complement the form is upper * 2^bits + lower.
+    """
+    kind, width, a, b = rows[r, 0], rows[r, 1], rows[r, 2], rows[r, 3]
+    if kind == T_SLICE and b == 0 and width <= _HALF_MAX and bounds[a, 0] == 2:
+        return a, width, False
+    if kind == T_ADD:
+        for above, carry in ((a, b), (b, a)):
+            if rows[above, 0] != T_SLICE or rows[carry, 0] != T_CONCAT:
+                continue
+            whole, bits = rows[above, 2], rows[above, 3]
+            zeros, bit = rows[carry, 2], rows[carry, 3]
+            if (
+                bounds[whole, 0] == 2
+                and 0 < bits <= _HALF_MAX
+                and bits + width == rows[whole, 1]
+                and rows[zeros, 0] == T_CONST
+                and rows[zeros, 2] == 0
+                and rows[bit, 0] == T_SLICE
+                and rows[bit, 1] == 1
+                and rows[bit, 2] == whole
+                and rows[bit, 3] == bits - 1
+            ):
+                return whole, bits, True
+    return np.int64(-1), np.int64(0), False
+
+
+@njit
+def _parted(number, bits, upper):  # type: ignore[no-untyped-def]
+    """A number's lower half, in two's complement of `bits`, or its upper one: it is upper * 2^bits + lower."""
+    half = np.int64(1) << (bits - 1)
+    lower = ((number + half) & (2 * half - 1)) - half
+    return (number - lower) >> bits if upper else lower
+
+
+@njit
+def _reach(coefficients, constant, of_width):  # type: ignore[no-untyped-def]
+    """The least and greatest value of a linear form of variables of these widths."""
+    low = high = constant
+    for v in range(len(of_width)):
+        end = np.int64(1) << (of_width[v] - 1)
+        low += min(-end * coefficients[v], (end - 1) * coefficients[v])
+        high += max(-end * coefficients[v], (end - 1) * coefficients[v])
+    return low, high
+
+
+@njit
+def _reach_of_half(rows, whole, bits, upper, bounds, of_width, scratch, part, nested):  # type: ignore[no-untyped-def]
+    """Whether a half of a form is a linear form, and its least and greatest value. `scratch`, `nested`: all 0.
+
+    The lower half is one modulo 2^bits, whose coefficients are those of the whole modulo 2^bits. The upper one is what
+    is left of them, where neither the whole nor the lower half can wrap.
+    """
+    constant = _of_whole(rows, whole, nested, scratch)
+    for v in range(len(scratch)):
+        part[v] = _parted(scratch[v], bits, False)
+    low, high = _reach(part, _parted(constant, bits, False), of_width)
+    good = True
+    if upper:
+        half, end = np.int64(1) << (bits - 1), np.int64(1) << (rows[whole, 1] - 1)
+        good = -half <= low and high < half and -end <= bounds[whole, 1] and bounds[whole, 2] < end
+        for v in range(len(scratch)):
+            part[v] = _parted(scratch[v], bits, True)
+        low, high = _reach(part, _parted(constant, bits, True), of_width)
+    for v in range(len(scratch)):
+        scratch[v] = 0
+    return good, low, high
+
+
+@njit
+def _linear(rows, n, bounds, of_width, scratch, part, nested):  # type: ignore[no-untyped-def]
     """Find the rows that are linear forms modulo 2^width, and their bounds as whole numbers, never wrapped.
 
-    `bounds` [row]: 0 not linear, 1 a constant, 2 a form of variables; least, greatest value.
+    `bounds` [row]: 0 not linear, 1 a constant, 2 a form of variables, 3 one with halves of forms in it; least, greatest
+    value. `of_width`: the widths of the variables; of none: halves are not looked for. The rest is scratch, all 0.
     """
     for r in range(n):
         kind, width, a, b = rows[r, 0], rows[r, 1], rows[r, 2], rows[r, 3]
@@ -185,10 +261,19 @@ def _linear(rows, n, bounds):  # type: ignore[no-untyped-def]
             low, high = bounds[a, 1] - bounds[b, 2], bounds[a, 2] - bounds[b, 1]
         elif kind == T_MUL and rows[b, 0] == T_CONST and bounds[a, 0] > 0:
             factor = _value(rows[b, 2], rows[b, 1])
-            if -(1 << 20) < factor < 1 << 20 and bounds[a, 1] > -(1 << 40) and bounds[a, 2] < 1 << 40:
+            # A product of less than 2^60, by a small factor or of a small form.
+            bits = 40 if -(1 << 20) < factor < 1 << 20 else 30
+            if abs(factor) < 1 << 30 and bounds[a, 1] > -(1 << bits) and bounds[a, 2] < 1 << bits:
                 form = bounds[a, 0]
                 low = min(bounds[a, 1] * factor, bounds[a, 2] * factor)
                 high = max(bounds[a, 1] * factor, bounds[a, 2] * factor)
+        if form == 0 and len(of_width) > 0:
+            whole, split, upper = _half(rows, r, bounds)
+            if whole >= 0:
+                good, low, high = _reach_of_half(
+                    rows, whole, split, upper, bounds, of_width, scratch, part, nested
+                )  # fmt: skip
+                form = np.int64(3) if good else np.int64(0)
         if low < -_BIG or high > _BIG:
             form = np.int64(0)
         bounds[r, 0], bounds[r, 1], bounds[r, 2] = form, low, high
@@ -209,7 +294,7 @@ def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
     while depth > 0:
         depth -= 1
         r = stack[depth, 0]
-        if bounds[r, 0] == 2:
+        if bounds[r, 0] >= 2:
             while rows[r, 0] == T_SEXT:
                 r = rows[r, 2]
             if found >= 0 and found != r:
@@ -228,50 +313,90 @@ def _the_form(rows, n, bounds, stack, met):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _coefficients(rows, form, weights, coefficients):  # type: ignore[no-untyped-def]
-    """The coefficient of every variable in the linear form of a row; returns the constant."""
-    for r in range(form + 1):
-        weights[r] = 0
+def _pass_on(rows, r, weights, coefficients):  # type: ignore[no-untyped-def]
+    """Pass the weight of a row of a linear form on to what it is made of; returns what it adds to the constant."""
+    weight, constant = weights[r], np.int64(0)
+    weights[r] = 0
+    kind, a, b = rows[r, 0], rows[r, 2], rows[r, 3]
+    if kind == T_VAR:
+        coefficients[a] += weight
+    elif kind == T_CONST:
+        constant = weight * _value(a, rows[r, 1])
+    elif kind == T_SEXT:
+        weights[a] += weight
+    elif kind == T_CONCAT:
+        if rows[a, 0] == T_CONST and rows[a, 2] == 0:
+            if rows[b, 0] == T_CONST:
+                constant = weight * rows[b, 2]
+            else:
+                weights[b] += weight
+        else:
+            weights[a] += weight << rows[b, 1]
+    elif kind == T_ADD:
+        weights[a] += weight
+        weights[b] += weight
+    elif kind == T_SUB:
+        weights[a] += weight
+        weights[b] -= weight
+    else:
+        weights[a] += weight * _value(rows[b, 2], rows[b, 1])
+    return constant
+
+
+@njit
+def _of_whole(rows, form, weights, coefficients):  # type: ignore[no-untyped-def]
+    """The coefficient of every variable in a linear form without halves; returns the constant. All are 0 before."""
+    weights[form] = 1
+    constant = np.int64(0)
+    for r in range(form, -1, -1):
+        if weights[r] != 0:
+            constant += _pass_on(rows, r, weights, coefficients)
+    return constant
+
+
+@njit
+def _coefficients(rows, form, bounds, weights, coefficients, scratch, nested):  # type: ignore[no-untyped-def]
+    """The coefficient of every variable in the linear form of a row; returns the constant. All are 0 before."""
     weights[form] = 1
     constant = np.int64(0)
     for r in range(form, -1, -1):
         weight = weights[r]
         if weight == 0:
             continue
-        kind, a, b = rows[r, 0], rows[r, 2], rows[r, 3]
-        if kind == T_VAR:
-            coefficients[a] += weight
-        elif kind == T_CONST:
-            constant += weight * _value(a, rows[r, 1])
-        elif kind == T_SEXT:
-            weights[a] += weight
-        elif kind == T_CONCAT:
-            if rows[a, 0] == T_CONST and rows[a, 2] == 0:
-                if rows[b, 0] == T_CONST:
-                    constant += weight * rows[b, 2]
-                else:
-                    weights[b] += weight
-            else:
-                weights[a] += weight << rows[b, 1]
-        elif kind == T_ADD:
-            weights[a] += weight
-            weights[b] += weight
-        elif kind == T_SUB:
-            weights[a] += weight
-            weights[b] -= weight
-        else:
-            weights[a] += weight * _value(rows[b, 2], rows[b, 1])
+        whole, bits, upper = np.int64(-1), np.int64(0), False
+        if bounds[r, 0] == 3:
+            whole, bits, upper = _half(rows, r, bounds)
+        if whole < 0:
+            constant += _pass_on(rows, r, weights, coefficients)
+            continue
+        weights[r] = 0
+        constant += weight * _parted(_of_whole(rows, whole, nested, scratch), bits, upper)
+        for v in range(len(scratch)):
+            coefficients[v] += weight * _parted(scratch[v], bits, upper)
+            scratch[v] = 0
     return constant
 
 
+@njit
+def _widths(rows, n, size):  # type: ignore[no-untyped-def]
+    """The widths of a cone's variables, `size` of them; none where one has more bits than a form of halves takes."""
+    of_width = np.zeros(size, np.int64)
+    for r in range(n):
+        if size > 0 and rows[r, 0] == T_VAR:
+            of_width[rows[r, 2]] = rows[r, 1]
+            if rows[r, 1] > _HALF_VARIABLE_MAX:
+                return np.zeros(0, np.int64)
+    return of_width
+
+
 def inspect(  # type: ignore[no-untyped-def]
-    codes, few, kinds, widths, args, table, count,
+    codes, few, halves, kinds, widths, args, table, count,
     seen, stack, rows, inner, variables, coefficients, bounds, weights, found,
 ):  # fmt: skip
     """Read the term of these bits, none of them unknown. `found` is filled; see ROWS and what follows it.
 
     With more than `few` variables its linear form is looked for: `coefficients` by variable, as whole numbers, and the
-    rest of the value as a function of it, a cone in `inner`.
+    rest of the value as a function of it, a cone in `inner`. With `halves` halves of forms are forms.
     """
     root = vector_term(codes, len(codes), kinds, widths, args, table, count)
     n, met = _walk(root, np.int64(-1), kinds, widths, args, seen, stack, rows, variables)
@@ -280,15 +405,23 @@ def inspect(  # type: ignore[no-untyped-def]
     found[ROWS], found[VARIABLES] = n, met
     if n < 0 or met <= few:
         return
-    _linear(rows, n, bounds)
+    size = met if halves else 0
+    scratch, part, nested = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(n if halves else 0, np.int64)
+    of_width = _widths(rows, n, size)
+    _linear(rows, n, bounds, of_width, scratch, part, nested)
     form = _the_form(rows, n, bounds, stack, weights)
     if form < 0:
         found[FORM] = form + 1
         return
     found[FORM], found[LOW], found[HIGH], found[WIDTH] = 1, bounds[form, 1], bounds[form, 2], rows[form, 1]
+    for r in range(form + 1):
+        weights[r] = 0
     for i in range(met):
         coefficients[i] = 0
-    found[CONSTANT] = _coefficients(rows, form, weights, coefficients)
+    found[CONSTANT] = _coefficients(rows, form, bounds, weights, coefficients, scratch, nested)
+    if bounds[form, 0] == 3:
+        # Of the form itself: what its halves have in common, and bounds do not see, is taken off again.
+        found[LOW], found[HIGH] = _reach(coefficients, found[CONSTANT], of_width)
     found[INNER], _ = _walk(root, rows[form, TERM], kinds, widths, args, seen, stack, inner, weights)
 
 
@@ -364,7 +497,7 @@ def evaluate(rows, inputs, memory, memories, scratch, values, good):  # type: ig
 _I64, _I32, _U8, _U64 = types.int64[::1], types.int32[::1], types.uint8[::1], types.uint64[::1]
 _I64_2, _U64_2 = types.int64[:, ::1], types.uint64[:, ::1]
 INSPECT = types.void(
-    _I64, types.int64, _U8, _U8, _I64_2, _I32, _I64,
+    _I64, types.int64, types.boolean, _U8, _U8, _I64_2, _I32, _I64,
     _I64_2, _I64_2, _I64_2, _I64_2, _I64, _I64, _I64_2, _I64, _I64,
 )  # fmt: skip
 READ_SMALL = types.void(_I64, _U8, _U8, _I64_2, _I32, _I64, _I64_2, _I64, _I64)

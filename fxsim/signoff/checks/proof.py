@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from fxsim.devices import DEFAULT, DESCRIBED, DEVICES, make_settings
 from fxsim.errors import FxsimError, StimulusError
@@ -24,7 +24,7 @@ from fxsim.signoff.kind import Gap, Kind, Section, Tile, Topic
 from fxsim.signoff.plan import Check, Name, Names
 from fxsim.signoff.record import CheckRecord, Data, Details, Figure
 from fxsim.signoff.report.elements import Block, Cell, Column, Row, Table, format_seconds
-from fxsim.signoff.simulation import Setup, note_files
+from fxsim.signoff.simulation import SettingValue, Setup, note_files
 from fxsim.simulate.sources import read_sources
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
     `accelerator`: of the RTL, under `schedule` (`{seed}` is the check's own seed), `images` one after another;
     `modules`: each of `modules` alone, likewise; `schedules`: every module under any stalls, gaps and resets;
     `engine`: the compiled engine. `dut`: the description of a design, which is then the accelerator; `rtl`: a folder of
-    Verilog in place of the accelerator's own. Both are relative to the plan's folder. `evidence`: that of
-    all of it is kept beside the record, for which nothing that was proved before is taken.
+    Verilog in place of the accelerator's own. Both are relative to the plan's folder. `settings`: the accelerator's by
+    name, where they are not to be at their defaults. `evidence`: that of all of it is kept beside the record, for which
+    nothing that was proved before is taken.
     """
 
     model: Name
@@ -57,13 +58,14 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
     schedule: Name | None = None
     images: Annotated[int, Meta(ge=1, le=IMAGES_MAX)] | None = None
     rtl: str | None = None
+    settings: dict[Name, SettingValue] = field(default_factory=dict)
     evidence: bool = False
 
     @property
     def setup(self) -> Setup:
         """The accelerator whose RTL is proved."""
         name = self.accelerator or (DEFAULT if self.dut is None else DESCRIBED)
-        return Setup(name, {} if self.dut is None else {"dut": self.dut}, self.rtl)
+        return Setup(name, self.settings | ({} if self.dut is None else {"dut": self.dut}), self.rtl)
 
     @property
     def setups(self) -> tuple[Setup, ...]:
@@ -81,6 +83,13 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
         idle = [name for name in ("schedule", "images") if not runs] + (
             ["accelerator", "rtl", "dut"] if self.what == ("engine",) else []
         )
+        if self.settings and not runs:
+            yield f"has settings, which change nothing of {' and '.join(self.what)}"
+        if self.settings and runs and "schedules" in self.what:
+            yield "has settings and asks for schedules, which are proved without: expected a check of each"
+        if "dut" in self.settings:
+            yield "has a dut in its settings, expected beside them"
+            return
         for name in idle:
             if getattr(self, name) is not None:
                 yield f"sets {name}, which changes nothing of {' and '.join(self.what)}"
@@ -255,7 +264,7 @@ def _row_of_run(of: str, check: ProofCheck, proof: Proof, solver: str) -> ForAll
     return ForAllInputs(
         of=of,
         model=check.model,
-        design=proof.name,
+        design=", ".join([proof.name, *(f"{name} {_said(value)}" for name, value in sorted(check.settings.items()))]),
         says=f"{proof.proved:,} of {proof.values:,} values in {proof.cycles:,} cycles",
         status=proof.status,
         count=proof.values,
@@ -272,6 +281,10 @@ def _row_of_run(of: str, check: ProofCheck, proof: Proof, solver: str) -> ForAll
         if proof.status == PROVED and not (proof.findings or proof.stopped)
         else f"{proof.status}: {_first(proof)}",
     )
+
+
+def _said(value: SettingValue) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _first(proof: Proof) -> str:

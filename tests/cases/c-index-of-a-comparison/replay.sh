@@ -1,0 +1,3 @@
+#!/bin/sh
+# Runs this case again through everything that computes it here.
+exec fxsim fuzz --replay "$(dirname -- "$0")"
