@@ -142,7 +142,7 @@ CASES: dict[str, tuple[dict[str, Callable[[str], str]], str, str]] = {
     "a table's points": (
         {"stream/activation_table.v": swap("? POINTS + 1 : POINTS;", "? POINTS + 1 : POINTS / 2;")},
         "shape",
-        "activation_table.points has 80 words, expected 160: 16 points of 10 channels",
+        "activation_table.copy[0].points has 80 words, expected 160: 16 points of 10 channels",
     ),
     "a memory that is none": (
         {"stream/pool.v": swap("sums[0:GROUPS-1];", "sums;")},

@@ -4,7 +4,8 @@
 // the first value after reset is channel 0.
 //
 // With i = x + 128, m = i >> FRAC_W and f the FRAC_W bits below: y = t[m] + round_shift((t[m+1] - t[m]) * f, FRAC_W).
-// Two reads of one memory, for each value, fetch both ends of its segment. Latency 3 cycles (memory, product, sum), full rate;
+// Two reads of one memory fetch both ends of a value's segment; each value of a beat has a copy of the memory, as memories
+// of more than two ports are none of an FPGA's. Latency 3 cycles (memory, product, sum), full rate;
 // s_axis_tready depends combinationally on m_axis_tready. Capacity 3 beats.
 //
 // Parameters
@@ -75,9 +76,6 @@ module activation_table #(
     end
   endgenerate
 
-  reg [7:0] points[0:WORDS-1];
-  initial $readmemh(T_FILE, points);
-
   reg [LANES*ADDRESS_W-1:0] base_reg;  // where the tables of the next beat's channels begin
 
   reg points_valid_reg;
@@ -102,7 +100,10 @@ module activation_table #(
 
   genvar n;
   generate
-    for (n = 0; n < LANES; n = n + 1) begin : lane
+    for (n = 0; n < LANES; n = n + 1) begin : copy
+      reg [7:0] points[0:WORDS-1];
+      initial $readmemh(T_FILE, points);
+
       localparam [31:0] FIRST_32 = n * STORED;
       localparam [ADDRESS_W-1:0] FIRST = FIRST_32[ADDRESS_W-1:0];
       wire [POINT_W-1:0] own = point[POINT_W*n+:POINT_W];
@@ -141,7 +142,7 @@ module activation_table #(
             start_address[ADDRESS_W*n+:ADDRESS_W] + {{(ADDRESS_W - 1) {1'b0}}, !same};
         always @(posedge clk) begin
           if (accepted) begin
-            t1_reg[8*n+:8] <= points[end_address[ADDRESS_W*n+:ADDRESS_W]];
+            t1_reg[8*n+:8] <= copy[n].points[end_address[ADDRESS_W*n+:ADDRESS_W]];
             frac_reg[FRAC_W*n+:FRAC_W] <= index[8*n+:FRAC_W];
           end
         end

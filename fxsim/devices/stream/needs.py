@@ -111,7 +111,7 @@ def _affine(graph: Graph, node: Node, path: str) -> Iterator[Need]:
 def _table(op: Lut, path: str) -> Iterator[Need]:
     channels, stored = op.table.shape
     words = f"{stored} points of {channels} channels"
-    yield Need(path, "points", DATA_BITS, words, exact=True, depth=channels * stored)
+    yield Need(path, "copy[*].points", DATA_BITS, words, exact=True, depth=channels * stored)
     yield from data_needs(path, f"{_PORTS} index t0_reg start_reg y_reg y", "a value or a point of a table")
     yield Need(path, "point", DATA_BITS - fraction_bits(op), f"one of {op.points} points", exact=True)
     yield Need(path, "base_reg", (channels * stored - 1).bit_length(), f"where one of {channels} tables begins")
