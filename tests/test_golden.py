@@ -41,7 +41,10 @@ from fxsim.signoff.accepted import read_accepted
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = ("small", "small_relu")
-BESIDE = ("signoff.toml", "code_coverage_simd.toml", "code_coverage_stream.toml", "signoff.accepted.json", "areas.json")
+BESIDE = (
+    "signoff.toml", "code_coverage_simd.toml", "code_coverage_stream.toml", "signoff.accepted.json", "areas.json",
+    "imported/qdq.onnx", "imported/qoperator.onnx", "imported/small.tflite",
+)  # fmt: skip
 """The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 FEW_BITS = ("digits_binary", "digits_fractional")
@@ -384,6 +387,7 @@ def test_surplus_files_are_named(regenerated: Path, tmp_path: Path) -> None:
     """A file, in whatever folder, or a link that the manifest has not is a problem; what is the plan's is none."""
     shutil.copytree(regenerated, tmp_path, dirs_exist_ok=True)
     for name in (*BESIDE, "vectors/small/notes.txt", "old.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "link").symlink_to("nowhere")
     names = ("link", "old.safetensors", "vectors/small/notes.txt")

@@ -226,14 +226,71 @@ def test_other_operators_give_the_codes_of_onnxruntime(seed: int, tmp_path: Path
         np.testing.assert_array_equal(values[taps[name]].astype(int) - moved, expected, name)
 
 
+# --- Ties, and what is beyond all codes ------------------------------------------------------------------------------
+
+
+def joined_to_quantise(form: str, kind: str, zero: int) -> tuple[list[Any], list[Any]]:
+    """The sum of two tensors of codes, or the mean of windows of two, with which every other result is a tie."""
+    node = helper.make_node
+    constants = [scalar("s", 0.25), scalar("t", 0.5), scalar("a", 3, np.int8), scalar("z", zero, np.int8)]
+    constants += [scalar("u", 1.0), scalar("o", 0, np.int8)]
+    constants += [numpy_helper.from_array(np.eye(3, dtype=np.int8)[::-1].reshape(3, 3, 1, 1).copy(), "w")]
+    # Channels in another order, in the same scale: codes whose sum may be any number of quarters.
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "a"], ["q"]),
+        node("QLinearConv", ["q", "s", "a", "w", "u", "o", "s", "a"], ["m"]),
+    ]
+    if form == "QOperator":
+        inputs = "q s a m s a t z" if kind == "Add" else "m s a t z"
+        more = {} if kind == "Add" else {"kernel_shape": [1, 2]}
+        return [*nodes, node(f"QLinear{kind}", inputs.split(), ["y"], domain="com.microsoft", **more)], constants
+    nodes += [node("DequantizeLinear", [tensor, "s", "a"], [f"{tensor}f"]) for tensor in "qm"]
+    nodes += [node("Add", ["qf", "mf"], ["f"]) if kind == "Add" else node(kind, ["mf"], ["f"], kernel_shape=[1, 2])]
+    return [*nodes, node("QuantizeLinear", ["f", "t", "z"], ["y"])], constants
+
+
+@pytest.mark.parametrize("zero", [26, 27])
+@pytest.mark.parametrize("kind", ["Add", "AveragePool"])
+@pytest.mark.parametrize("form", ["QOperator", "QDQ"])
+def test_ties_go_to_the_even_code(form: str, kind: str, zero: int, tmp_path: Path) -> None:
+    """ONNX Runtime adds the zero point before it rounds: an odd one turns ties the other way."""
+    nodes, constants = joined_to_quantise(form, kind, zero)
+    path = saved(tmp_path, nodes, constants, kind=3)
+    x = (np.random.default_rng(1).integers(-200, 200, (20, 3, 4, 4)) / 4).astype(np.float32)
+    found = tensors_of(path, ["q", "y"], x, optimised=True)
+    model = import_qonnx(path)
+    values = fxsim.run(model, np.ascontiguousarray(found["q"].transpose(0, 2, 3, 1)))[model.graph.nodes[-1].name]
+    np.testing.assert_array_equal(values, found["y"].transpose(0, 2, 3, 1))
+
+
+def test_a_table_ends_where_codes_do(tmp_path: Path) -> None:
+    """Quotients beyond every whole number of 64 bits, and infinite ones, are the greatest code or the least."""
+    node = helper.make_node
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("QLinearLeakyRelu", ["q", "s", "z", "t", "z"], ["y"], domain="com.microsoft", alpha=0.5),
+    ]
+    for scales in ((1e30, 1e-10), (1e9, 1e-9)):
+        constants = [scalar("s", scales[0]), scalar("t", scales[1]), scalar("z", 5, np.int8)]
+        path = saved(tmp_path, nodes, constants, kind=3)
+        x = (np.random.default_rng(1).standard_normal((2, 3, 4, 4)) * 50 * scales[0]).astype(np.float32)
+        found = tensors_of(path, ["q", "y"], x, optimised=True)
+        assert {-128, 127} <= set(found["y"].ravel().tolist())
+        model = import_qonnx(path)
+        values = fxsim.run(model, np.ascontiguousarray(found["q"].transpose(0, 2, 3, 1)))[model.graph.nodes[-1].name]
+        np.testing.assert_array_equal(values, found["y"].transpose(0, 2, 3, 1))
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 
-def saved(folder: Path, nodes: list[Any], constants: list[Any]) -> Path:
-    """A file of these nodes from x to y."""
-    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", 3, 4, 4]), ("y", None))]
+def saved(folder: Path, nodes: list[Any], constants: list[Any], kind: int = 1) -> Path:
+    """A file of these nodes from x, floats, to y, which is of ONNX's type `kind`."""
+    ends = [helper.make_tensor_value_info(n, k, s) for n, k, s in (("x", 1, ["n", 3, 4, 4]), ("y", kind, None))]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "m.onnx")
+    domains = {"", *(node.domain for node in nodes)}
+    imports = [helper.make_opsetid(domain, 1 if domain else 17) for domain in sorted(domains)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), folder / "m.onnx")
     return folder / "m.onnx"
 
 
@@ -265,6 +322,39 @@ REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
             numpy_helper.from_array(np.full(3, 0.1, np.float32), "t"),
         ],
         "its weights have 3 scales, expected 1 or 4",
+    ),
+    "another domain": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),
+            helper.make_node(
+                "QLinearConv", ["a", "s", "z", "w", "s", "z", "s", "z"], ["y"], domain="com.ms.internal.nhwc"
+            ),
+        ],
+        [scalar("s", 0.1), scalar("z", 0, np.int8), numpy_helper.from_array(np.ones((4, 3, 1, 1), np.int8), "w")],
+        r"QLinearConv\): it is of the domain 'com.ms.internal.nhwc', expected one of",
+    ),
+    "pads twice": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),
+            helper.make_node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], auto_pad="VALID", pads=[0, 0, 1, 1]),
+        ],
+        [scalar("s", 0.1), scalar("z", 0, np.int8)], r"auto_pad is 'VALID', and pads are \[0, 0, 1, 1\], expected one",
+    ),
+    "a scale of two axes": (
+        [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],
+        [numpy_helper.from_array(np.full((1, 1), 0.1, np.float32), "s"), scalar("z", 0, np.int8)],
+        r"the scale of its result has the shape \(1, 1\), expected one number",
+    ),
+    "a factor beyond float32": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),
+            helper.make_node("QLinearConv", ["a", "s", "z", "w", "s", "z", "t", "z"], ["y"]),
+        ],
+        [
+            scalar("s", 1e20), scalar("t", 1e-20), scalar("z", 0, np.int8),
+            numpy_helper.from_array(np.ones((4, 3, 1, 1), np.int8), "w"),
+        ],
+        "its factor, input times weights over result, is beyond float32",
     ),
     "a sum left as floats": (
         [

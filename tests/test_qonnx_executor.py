@@ -118,11 +118,12 @@ def test_what_is_not_executed_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     model = import_model(file)
     with pytest.raises(ModelError, match=r"other\.onnx: is imported to another model than 'm'"):
         open_qonnx(other, model)
-    proto.graph.node[0].domain = "antigravity"
-    proto.opset_import.append(onnx.helper.make_opsetid("antigravity", 1))
-    onnx.save(proto, file)
-    with pytest.raises(FileError, match=r"is of the domain 'antigravity', which is not executed"):
-        open_qonnx(file, model)
+    for domain, reason in (("antigravity", "expected one of"), ("com.microsoft", "which is not executed")):
+        proto.graph.node[0].domain = domain
+        proto.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+        onnx.save(proto, file)
+        with pytest.raises(FileError, match=rf"is of the domain '{domain}', {reason}"):
+            open_qonnx(file, model)
     monkeypatch.setattr(executor, "find_spec", lambda _name: None)
     with pytest.raises(ToolError, match="the extra 'qonnx' is not installed"):
         open_qonnx(file, model)

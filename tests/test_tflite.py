@@ -12,6 +12,7 @@ import pytest
 
 import fxsim
 from fxsim.errors import FileError
+from fxsim.formats.tflite import read
 from fxsim.formats.tflite.importer import import_tflite
 from fxsim.formats.tflite.read import read_tflite
 from fxsim.graph import Model
@@ -99,7 +100,7 @@ CASES: dict[str, tuple[tuple[int, ...], Made, tuple[str, ...]]] = {
     "conv of a place, relu": (IMAGE, lambda m, x: m.conv(x, 20, (1, 1), y=(0.05, -128), activation="RELU"), ALL),
     "conv, relu within": (IMAGE, lambda m, x: m.conv(x, 9, y=(0.2, -40), activation="RELU"), ALL),
     "conv, relu6": (IMAGE, lambda m, x: m.conv(x, 9, y=(0.1, -30), activation="RELU6"), ALL),
-    "conv, one scale": (IMAGE, lambda m, x: m.conv(x, 9, y=(0.2, 2), per_axis=False), EXACT),
+    "conv, one scale": (IMAGE, lambda m, x: m.conv(x, 9, y=(0.2, 2), per_axis=False), ALL),
     "conv of ties": (IMAGE, lambda m, x: m.conv(x, 9, y=(3.2, 3), scales=TIES), ALL),
     "depthwise of ties": (IMAGE, lambda m, x: m.conv(x, 0, depthwise=1, y=(1.6, 3), scales=TIES[:8]), ALL),
     "conv of a great factor": (IMAGE, lambda m, x: m.conv(x, 9, (1, 1), y=(0.0002, 2)), ALL),
@@ -325,6 +326,42 @@ def refused_lite() -> dict[str, tuple[Callable[[Lite, int], int], str]]:
         lite.tensors[lite.operators[-1].inputs[1]].sparsity = lite.schema.SparsityParametersT()
         return y
 
+    def weights(**changed: Any) -> Callable[[Lite, int], int]:
+        def made(lite: Lite, x: int) -> int:
+            y = lite.conv(x, 4)
+            for name, value in changed.items():
+                setattr(lite.tensors[lite.operators[-1].inputs[1]].quantization, name, value)
+            return y
+
+        return made
+
+    def multiplied(lite: Lite, x: int) -> int:
+        y = lite.conv(x, 0, depthwise=1)
+        lite.operators[-1].builtinOptions.depthMultiplier = 3
+        return y
+
+    def newer(lite: Lite, x: int) -> int:
+        y = lite.conv(x, 4)
+        lite.codes[-1].version = 9
+        return y
+
+    def other_settings(lite: Lite, x: int) -> int:
+        y = added(lite, x, (0.031, -9), (0.07, 5))
+        lite.operators[-1].builtinOptionsType = lite.schema.BuiltinOptions.ConcatenationOptions
+        lite.operators[-1].builtinOptions = lite.schema.ConcatenationOptionsT()
+        lite.operators[-1].builtinOptions.fusedActivationFunction = 1
+        return y
+
+    def biases(lite: Lite, x: int) -> int:
+        y = lite.conv(x, 4, per_axis=False)
+        scales = lite.tensors[lite.operators[-1].inputs[2]].quantization
+        scales.scale, scales.zeroPoint = list(scales.scale) * 4, [0] * 4
+        return y
+
+    def reshaped(lite: Lite, x: int) -> int:
+        sizes = lite.tensor((4,), values=np.array([1, 6, 7, 8], np.int32), kind="INT32")
+        return lite.conv(lite.apply("RESHAPE", [x, sizes], lite.tensor(IMAGE, 0.05, 3), "ReshapeOptions", 1), 3)
+
     def beyond(lite: Lite, x: int) -> int:
         return lite.conv(x, 4, (1, 1), y=(1e-12, 0))
 
@@ -339,6 +376,16 @@ def refused_lite() -> dict[str, tuple[Callable[[Lite, int], int], str]]:
         "what only ends": (followed, r"operator 2 \(FULLY_CONNECTED\).*it follows SOFTMAX, which only ends a model"),
         "a bias of another scale": (biased, "the scale of its bias is not that of its sums, input times weights"),
         "sparse weights": (sparse, "has sparsity, which is not read"),
+        "scales along another axis": (
+            weights(quantizedDimension=3), "the scales of its weights are along axis 3, expected 0, that of outputs"
+        ),
+        "another number of outputs": (multiplied, r"\(1, 3, 3, 8\), its input has 8 channels, each of 3 outputs"),
+        "a version that is not known": (newer, r"operator 0 \(CONV_2D\).*it is of version 9, expected 1 to 8"),
+        "settings of another": (other_settings, "its settings are ConcatenationOptions, expected AddOptions"),
+        "more scales of the bias": (biases, "its bias has 4 scales, expected 1 as its weights"),
+        "a shape stated otherwise": (
+            reshaped, r"its result has the shape \(1, 7, 6, 8\) in the file, expected \[1, 6, 7, 8\]"
+        ),
         "a factor too great": (beyond, "its factor is so great that sums leave the kernels' 32 bits"),
         "windows beyond the image": (
             lambda m, x: m.pool("AVERAGE", x, (3, 3), (1, 1), True), r"operator 0 \(AVERAGE_POOL_2D\).*needs VALID",
@@ -354,6 +401,32 @@ def test_what_is_not_taken_is_named(case: str, tmp_path: Path) -> None:
     x = lite.tensor(IMAGE, 0.05, 3)
     with pytest.raises(FileError, match=message):
         import_tflite(lite.save(tmp_path / "m.tflite", [x], [make(lite, x)]))
+
+
+def test_what_xnnpack_does_not_take_is_named(tmp_path: Path) -> None:
+    """A factor from 256 on, which its own kernels refuse."""
+    for scale, taken in ((4e-6, True), (3.9e-6, False)):
+        lite = Lite()
+        x = lite.tensor(IMAGE, 0.05, 3)
+        y = lite.conv(x, 4, (1, 1), y=(scale, 0), scales=np.full(4, 0.02, np.float32))
+        path = lite.save(tmp_path / "m.tflite", [x], [y])
+        if taken:
+            assert set(differing(path, "xnnpack")[1].values()) == {0}
+        else:
+            with pytest.raises(FileError, match=r"its factor is 256\.41, expected less than 256 of XNNPACK"):
+                import_tflite(path, "xnnpack")
+            with pytest.raises(RuntimeError, match="XNNPACK"):
+                executed(path.read_bytes(), np.zeros((1, *IMAGE[1:]), np.int8), "xnnpack")
+
+
+def test_a_setting_that_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field of a table of settings that a newer schema has: here the activation, to one that lacks it."""
+    monkeypatch.setitem(read._TABLES, "Pool2DOptions", read._TABLES["Pool2DOptions"][:5])
+    lite = Lite()
+    x = lite.tensor(IMAGE, 0.05, 3)
+    y = lite.pool("MAX", x, (2, 2), (2, 2), activation="RELU6")
+    with pytest.raises(FileError, match="a Pool2DOptions has a setting in field 5, which is not known"):
+        import_tflite(lite.save(tmp_path / "m.tflite", [x], [y]))
 
 
 def test_all_operators_that_are_not_taken_are_named_at_once(tmp_path: Path) -> None:
@@ -407,7 +480,7 @@ def test_what_is_read_is_what_the_library_reads(tmp_path: Path) -> None:
             assert op.settings == {
                 "padding": options.Padding(), "stride_w": options.StrideW(), "stride_h": options.StrideH(),
                 "activation": options.FusedActivationFunction(), "dilation_w": options.DilationWFactor(),
-                "dilation_h": options.DilationHFactor(),
+                "dilation_h": options.DilationHFactor(), "bias_type": options.QuantizedBiasType(),
             }  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Lite:
 
     def bias(self, count: int, x: int, scales: Array) -> int:
         """A bias at the scale of the sums."""
-        step = np.float32(self.tensors[x].quantization.scale[0]) * np.resize(scales, count)
+        step = np.float32(self.tensors[x].quantization.scale[0]) * scales
         return self.tensor([count], step, 0, "INT32", self.rng.integers(-3000, 3000, count).astype(np.int32))
 
     def conv(

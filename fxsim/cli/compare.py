@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from fxsim.graph import Model
 
 _WORDS = (*ENGINE_NAMES, "loops", "onnx")
-_FLOAT, _CONTRACT, _DEVICE, _QONNX = "float:", "contract:", "device:", "qonnx:"
+_FLOAT, _CONTRACT, _DEVICE, _QONNX, _RUNTIME = "float:", "contract:", "device:", "qonnx:", "runtime:"
 _NAMED = 8
 """Names that are listed of those that are not compared; JSON has all."""
-_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE, _QONNX)
+_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE, _QONNX, _RUNTIME)
 
 
 @click.command("compare")
@@ -60,7 +60,8 @@ def command(
     folder with a file a tap; or an engine (auto, reference, compiled, c, loops); or onnx, ONNX Runtime; or float:FILE
     or contract:FILE, a quantised network's checkpoint in PyTorch, as float fake-quant or by the contract's rules; or
     device:NAME, the RTL of an accelerator, or device:FILE.toml, your own RTL by its description, simulated; or
-    qonnx:FILE.onnx, the file that MODEL was imported from, as QONNX's own executor computes it.
+    qonnx:FILE.onnx, the file that MODEL was imported from, as QONNX's own executor computes it; or runtime:FILE, the
+    .onnx or .tflite file that MODEL was imported from, as ONNX Runtime or LiteRT computes it.
 
     A trace must have as many images as X. Values that are X or Z differ. Taps that a source lacks are named, unless
     --taps asks for them, which is an error. Exit status is 0 only where every value compared is equal.
@@ -120,6 +121,12 @@ def _source(
         from fxsim.formats.qonnx.executor import open_qonnx
 
         in_file, execute = open_qonnx(Path(text.removeprefix(_QONNX)), model)
+        return ComputedSource(text, in_file, x, lambda part, _: execute(part), text), ()
+    if text.startswith(_RUNTIME):
+        from fxsim.formats.importers import find_program
+
+        path = Path(text.removeprefix(_RUNTIME))
+        in_file, execute = find_program(path).open(path, model)
         return ComputedSource(text, in_file, x, lambda part, _: execute(part), text), ()
     if text == "onnx":
         from fxsim.formats.onnx import onnx_bytes, open_onnx

@@ -240,7 +240,10 @@ def _operator(slot: Slot, arrays: Mapping[str, Any], config: ResMLPConfig) -> Op
 def recognise_resmlp(graph: Graph) -> ResMLPConfig:
     """The dimensions of a graph that is a ResMLP with this project's tap names; ModelError says where it is not one."""
     if graph.input.axes != (TOKEN, CHANNEL):
-        raise ModelError(f"graph is not a ResMLP: its input is {graph.input}, not of tokens and channels")
+        raise ModelError(
+            f"graph is not a ResMLP: its input is {graph.input}, not of tokens and channels; for other networks there "
+            "are the composed accelerator, of few bits, and --dut for RTL of your own"
+        )
     linears = {node.name: node.op for node in graph.nodes if isinstance(node.op, Linear)}
     for name in TOLD_BY.values():
         if name not in linears:

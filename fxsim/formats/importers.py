@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, FxsimError
 from fxsim.graph import Model
 from fxsim.plugins import Registry
@@ -28,6 +29,24 @@ _OWN = {
 """Modules of the project's own importers, each of which has it as IMPORTER."""
 
 
+Execute = Callable[[Integers], dict[str, Integers]]
+"""A function from images, as a model takes them, to taps as whole numbers [image, ...]."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program that files of a format are written for, which executes them.
+
+    `missing`: the reason why it is not on this machine, or None. `open`: of a file, and the model that it is imported
+    to, the taps that the file has as tensors of whole numbers, and a function that computes them. It raises FileError
+    as the importer does, ModelError where the file gives another model, ToolError where the program refuses the file.
+    """
+
+    name: str
+    missing: Callable[[], str | None]
+    open: Callable[[Path, Model], tuple[tuple[str, ...], Execute]]
+
+
 @dataclass(frozen=True)
 class Importer:
     """One format of other tools, and the function that reads it."""
@@ -45,6 +64,8 @@ class Importer:
     `kernels`."""
     looks: Callable[[Path], bool] = lambda _: False
     """Whether a path looks like what it takes, so that the importer need not be named; asked of the project's own."""
+    program: Program | None = None
+    """The program that executes its files, where there is one that does so tensor by tensor."""
 
 
 IMPORTERS = Registry(GROUP, "importer", Importer, _OWN, "IMPORTER", FileError)
@@ -54,6 +75,14 @@ IMPORTERS = Registry(GROUP, "importer", Importer, _OWN, "IMPORTER", FileError)
 def find_importer(path: Path) -> str:
     """Name of the importer for a path, by what it looks like; `DEFAULT` where it looks like nothing known."""
     return next((name for name in IMPORTERS.own if IMPORTERS[name].looks(path)), DEFAULT)
+
+
+def find_program(path: Path) -> Program:
+    """The program that executes a file, by what the file looks like; FileError where none is known."""
+    program = IMPORTERS[find_importer(path)].program
+    if program is None:
+        raise FileError(f"{path}: no program is known that executes it, expected a file .onnx or .tflite")
+    return program
 
 
 def import_model(path: Path, importer: str | None = None, **options: object) -> Model:

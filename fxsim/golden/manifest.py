@@ -30,6 +30,8 @@ WAIVERS = ("code_coverage_simd.toml", "code_coverage_stream.toml")
 """Waivers of the plan's checks, which are written by hand as the plan is."""
 AREAS = "areas.json"
 """Areas that the plan's checks hold designs to, which `fxsim area --record` writes."""
+IMPORTED = ("imported/qdq.onnx", "imported/qoperator.onnx", "imported/small.tflite")
+"""Files of other tools that the plan's checks import, which `scripts/make_imported.py` writes."""
 ACCEPTED = "signoff.accepted.json"
 """Cycles that the plan's runs are held to, which `fxsim signoff --accept` writes beside it."""
 
@@ -206,7 +208,7 @@ def check_golden(directory: Path) -> list[str]:
     `check_training` measures the figures of trained models. FileError where the manifest is not one.
     """
     manifest = read_manifest(directory)
-    listed = {file.path for file in manifest.files} | {MANIFEST, PLAN, *WAIVERS, AREAS, ACCEPTED}
+    listed = {file.path for file in manifest.files} | {MANIFEST, PLAN, *WAIVERS, AREAS, *IMPORTED, ACCEPTED}
     present_files = sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if not p.is_dir())
     problems = [f"{directory / name}: is not in the manifest" for name in present_files if name not in listed]
     used = set(_paths(manifest, of_models=True))

@@ -40,7 +40,7 @@ _NAMED_BYTES_MAX = 1 << 30
 """Most bytes of files that a plan names, together: a run that rests on more is not gone on with."""
 _TAKEN = (Status.PASSED, Status.FAILED, Status.REPORTED)
 """Results that are taken: what could not be carried out, or was skipped, is tried again."""
-_COMPARED = ("model", "stimulus", "published", "checkpoint", "rtl", "waivers", *get_args(JudgeName))
+_COMPARED = ("model", "stimulus", "published", "checkpoint", "original", "rtl", "waivers", *get_args(JudgeName))
 """The first words of hashes of what is compared before results are taken: what a plan names, and fxsim's own."""
 _SETTINGS = ("FXSIM_", "NUMBA_")
 _NO_MATTER = ("FXSIM_CACHE", "FXSIM_JOBS")

@@ -262,9 +262,9 @@ class SignoffRecord(Record, frozen=True):
     `machines`: further ones, of a cluster, that checks ran on.
 
     `hashes` are sha256 by what they are of: `plan`, `rtl` (once judged; `rtl NAME` and `dut NAME` of a design that a
-    plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `published FOLDER`, `waivers FILE`, and `accepted
-    figures`, of their content. `commit` is fxsim's own; `repositories` are those that the plan and its files lie in,
-    other than fxsim's clone.
+    plan names), `model NAME`, `stimulus NAME`, `checkpoint NAME`, `original FILE`, `published FOLDER`, `waivers FILE`,
+    and `accepted figures`, of their content. `commit` is fxsim's own; `repositories` are those that the plan and its
+    files lie in, other than fxsim's clone.
     """
 
     format: Literal["fxsim.signoff"]

@@ -10,7 +10,7 @@ import numpy as np
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Sign, Tensor, bits_needed, worst_case_sums
 from fxsim.contract.number import BIPOLAR, INT8, INT16, INT32, UINT8
 from fxsim.errors import ModelError
-from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, UndecidedError, passed, slope
+from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, Step, UndecidedError, passed, slope
 from fxsim.formats.qonnx.values import Array, Constant, Flow, NotTakenError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.graph.graph import VALUES_MAX
@@ -23,6 +23,9 @@ TABLE_MAX = 1 << 20
 """Most thresholds of a quantiser, those of all channels together."""
 NEAR = Fraction(1, 100_000)
 """A threshold this close to an integer, in steps of its quantiser, is listed: float32 may see it on the other side."""
+
+FLOAT_BITS = 20
+"""Most bits of the numerators of binary fractions with which float32 is taken to be exact."""
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
@@ -59,15 +62,18 @@ class Product:
 class Builder:
     """Nodes in order, the input's tensor once it is known, tensors of the float graph by tap, and near ties.
 
-    `products`: by tap; `requantised`: how many results were brought to 8 bits by multipliers (True) and by thresholds.
+    `near`: also how many pairs of codes of a sum of two are next to ties, in words. `products`: by tap; `added`: of a
+    tap that is an Add or an AveragePool what its values are, which ONNX Runtime rounds with the zero point.
+    `requantised`: how many results were brought to 8 bits by multipliers (True) and by thresholds.
     """
 
     nodes: list[Node] = field(default_factory=list)
     input: Tensor | None = None
     about_input: str = ""
     origins: dict[str, str] = field(default_factory=dict)
-    near: list[NearTie] = field(default_factory=list)
+    near: list[NearTie | str] = field(default_factory=list)
     products: dict[str, Product] = field(default_factory=dict)
+    added: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     requantised: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     _counts: dict[str, int] = field(default_factory=dict)
     _values: int = 0
@@ -254,12 +260,13 @@ class Builder:
 
     def steps(
         self, x: Flow, boundaries: list[list[Boundary]], unit: list[Fraction], levels: list[int], number: Number,
-        value: Affine, origin: str,
+        value: Affine, origin: str, joined: bool = False,
     ) -> Flow:  # fmt: skip
         """The number of boundaries [channel or one for all][step] that values are beyond, as levels of a format.
 
         `unit`: a step of the quantiser, by channel or for all; `value`: what the levels stand for in the float graph.
-        Where the stream is the model's input, that is of these levels from here on.
+        Where the stream is the model's input, that is of these levels from here on. `joined`: ONNX Runtime divides the
+        scales first, so that a tie is exact in float32 only where their quotients are.
         """
         x.plain()
         after_steps = replace(x, low=min(levels), high=max(levels), steps=() if _same(value) else (value,))
@@ -292,7 +299,7 @@ class Builder:
             up = all(p.rising for p in found if p.at is not None)
             rows.append([_kept(p, up, x) for p in found])
             rising.append(int(up))
-            self._list_near(name, x, channel, own, found, unit[channel if len(unit) > 1 else 0], count)
+            self._list_near(name, x, channel, own, found, unit[channel if len(unit) > 1 else 0], count, joined)
         thresholds = np.array(rows, np.int64)
         if count == 1:
             thresholds, rising = np.repeat(thresholds, x.channels, axis=0), rising * x.channels
@@ -301,8 +308,9 @@ class Builder:
         return replace(after_steps, tap=name, tensor=tensor)
 
     def _list_near(
-        self, name: str, x: Flow, channel: int, own: list[Boundary], found: list[Passed], unit: Fraction, count: int
-    ) -> None:
+        self, name: str, x: Flow, channel: int, own: list[Boundary], found: list[Passed], unit: Fraction, count: int,
+        joined: bool,
+    ) -> None:  # fmt: skip
         scale = abs(slope(x.steps, channel))
         for step, (boundary, p) in enumerate(zip(own, found, strict=True)):
             if p.at is None:
@@ -311,7 +319,7 @@ class Builder:
             distance = abs(p.at - nearest) * scale / unit
             if distance >= NEAR or not x.low <= nearest <= x.high:
                 continue
-            if distance == 0 and _exact_in_float(x, channel, boundary, nearest):
+            if distance == 0 and _exact_in_float(x, channel, boundary, nearest, unit if joined else _ONE):
                 continue
             for c in range(x.channels) if count == 1 else (channel,):
                 self.near.append(NearTie(name, c, step, nearest, float(distance)))
@@ -374,16 +382,18 @@ def _kept(p: Passed, up: bool, x: Flow) -> int:
     return max(low, min(high + 1, p.least)) if up else max(low - 1, min(high, p.least))
 
 
-def _exact_in_float(x: Flow, channel: int, boundary: Boundary, integer: int) -> bool:
-    """Whether float32 computes a tie as it is: every number on the way is a short binary fraction."""
+def _exact_in_float(x: Flow, channel: int, boundary: Boundary, integer: int, unit: Fraction) -> bool:
+    """Whether float32 computes a tie as it is: every number on the way, also in `unit`, is a short binary fraction."""
     value = Fraction(integer)
     numbers = [boundary.value, value]
     for step in x.steps:
         if isinstance(step, Affine):
             scale, offset = step.of(channel)
             value = value * scale + offset
-            numbers += [scale, offset, value]
-    return all(n.denominator & (n.denominator - 1) == 0 and abs(n.numerator).bit_length() <= 20 for n in numbers)
+            numbers += [scale, offset, value, scale / unit, offset / unit]
+    return all(
+        n.denominator & (n.denominator - 1) == 0 and abs(n.numerator).bit_length() <= FLOAT_BITS for n in numbers
+    )
 
 
 def _integers(array: Array) -> Array:

@@ -50,6 +50,7 @@ def _quantize_linear(call: Call) -> Value:
         first, second = (_operand(part) for part in x.parts)
         exact = Fraction(float(scale))
         return joined(call.builder, first, second, exact, zero, to.number, call.origin, x.rectified)
+    by_code = call.builder.added.get(x.tap or "") == x.steps
     product = call.builder.products.get(x.tap or "")
     if product is not None and x.tap is not None:
         kept = _rectified(x, product.stream, zero == to.number.low)
@@ -60,17 +61,26 @@ def _quantize_linear(call: Call) -> Value:
             sums = replace(product.stream, index=x.index, steps=(Affine((_ONE,) * len(offsets), tuple(offsets)),))
             _sums_of(call, sums)
             return requantised(call.builder, sums, (factor / scale).astype(np.float32), zero, to.number, call.origin)
-    return _exactly(call, x, to)
+    return _exactly(call, x, to, by_code)
 
 
-def _exactly(call: Call, x: Flow, to: Scale) -> Flow:
-    """Codes of values as the reals have them, to the nearest, ties to the even one: thresholds."""
+def _exactly(call: Call, x: Flow, to: Scale, by_code: bool = False) -> Flow:
+    """Codes of values as the reals have them, to the nearest: thresholds.
+
+    Ties go to the even multiple of the scale, to which the zero point is added; `by_code` to the even code, where ONNX
+    Runtime adds the zero point before it rounds.
+    """
     scale, zero = to.one
     exact = Fraction(float(scale))
     levels = levels_of(to.number)
-    edges = [rounding_boundary("ROUND", level - zero) for level in levels[1:]]
-    boundaries = [[Boundary(edge.value * exact, edge.strict) for edge in edges]]
-    return call.builder.steps(x, boundaries, [exact], levels, to.number, Affine((_ONE,), (_ZERO,)), call.origin)
+    moved = zero if by_code else 0
+    edges = [rounding_boundary("ROUND", level - zero + moved) for level in levels[1:]]
+    boundaries = [[Boundary((edge.value - moved) * exact, edge.strict) for edge in edges]]
+    value = Affine((_ONE,), (_ZERO,))
+    found = call.builder.steps(x, boundaries, [exact], levels, to.number, value, call.origin, joined=by_code)
+    if x.tap is None:
+        call.builder.about_input += f": divided by {scale:.9g}, to the nearest, ties to the even one, plus {zero}"
+    return found
 
 
 def _operand(x: Flow) -> Operand:
@@ -121,6 +131,8 @@ def _dequantize_linear(call: Call) -> Value:
     scale, zero = call.constant(1, "its scale"), call.optional(2, "its zero point")
     if scale.array.dtype != np.float32 or scale.table != (_ONE,) or not (scale.array > 0).all():
         raise NotTakenError("its scale is no float32 above 0")
+    if len(scale.shape) > 1:
+        raise NotTakenError(f"its scale has the shape {scale.shape}, expected one number or one for each channel")
     points = np.zeros(1, np.int64) if zero is None else zero.array.astype(np.int64).ravel()
     if isinstance(x, Flow):
         if scale.array.size != 1 or points.size != 1:
@@ -262,7 +274,7 @@ def _qlinear_average_pool(call: Call) -> Value:
     total = call.builder.total(stream, kernel, stride, call.origin)
     assert total.tap is not None
     call.builder.origins[total.tap] = f"sums of {call.origin}"
-    return _exactly(call, total.then(Affine((Fraction(float(x.one[0])),), (_ZERO,))), y)
+    return _exactly(call, total.then(Affine((Fraction(float(x.one[0])),), (_ZERO,))), y, by_code=True)
 
 
 # --- Functions of one code -------------------------------------------------------------------------------------------
@@ -278,8 +290,10 @@ def _table(call: Call, x: Flow, function: Callable[[Float32], Float32], of: Scal
         raise NotTakenError("it reads values of more than 8 bits")
     value = np.arange(number.low, number.high + 1) + int(centred.affine("it").offset[0])
     scale, zero = to.one
-    quotient = function((of.one[0] * value.astype(np.float32)).astype(np.float32)) / scale
-    codes = np.clip(np.rint(quotient).astype(np.int64) + zero, to.number.low, to.number.high)
+    with np.errstate(over="ignore"):
+        quotient = function((of.one[0] * value.astype(np.float32)).astype(np.float32)) / scale
+    # A quotient may be beyond every whole number of 64 bits.
+    codes = np.clip(np.rint(quotient.astype(np.float64)) + zero, to.number.low, to.number.high).astype(np.int64)
     rows = np.repeat(codes.astype(to.number.dtype)[None], x.channels, axis=0)
     builder = call.builder
     name, tensor = builder.add(builder.name("table"), Lut(rows, TableRule.FULL, number, to.number), x, call.origin)
@@ -365,7 +379,7 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "Relu": _relu,
     "QLinearGlobalAveragePool": _qlinear_global_average_pool,
 }
-"""The function of each operator, by its name in whatever domain."""
+"""The function of each operator, by its name in any domain of those that are known."""
 
 REFUSED: dict[str, str] = {
     "DynamicQuantizeLinear": "its scale depends on the values of each input, so that it is no fixed-point model: needs "

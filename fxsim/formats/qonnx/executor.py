@@ -4,7 +4,6 @@ Needs the extra `qonnx`. The executor computes in float32, node after node, with
 ONNX Runtime for the rest.
 """
 
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,23 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from fxsim.contract.arithmetic import Integers
-from fxsim.errors import FileError, ModelError, ToolError
+from fxsim.errors import FileError, ToolError
 from fxsim.formats.onnx import IR_VERSION
-from fxsim.formats.qonnx.exact import Affine
-from fxsim.formats.qonnx.importer import Read, read_qonnx
+from fxsim.formats.qonnx.importer import DOMAINS, Read
+from fxsim.formats.qonnx.tensors import read_again, scales_of, tensors_of
 from fxsim.formats.qonnx.values import Flow
 from fxsim.formats.text import short
-from fxsim.graph import INPUT, Model
+from fxsim.graph import Model
 
 Floats = npt.NDArray[np.float64]
 
 WHOLE = 0.01
 """A value of the executor this close to a whole number of its scale is that number: float32 sums are not exact."""
-
-_DOMAINS = ("", "ai.onnx", "onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general",
-    "qonnx.custom_op.channels_last")  # fmt: skip
-"""Domains of operators that are executed: of another one the executor would import whatever module has its name."""
-_FED = re.compile(r"'.*': (u?int[0-9]+)(?: / ([0-9]+))?\Z", re.DOTALL)
 
 
 def open_qonnx(path: Path, model: Model) -> tuple[tuple[str, ...], Callable[[Integers], dict[str, Floats]]]:
@@ -47,16 +41,13 @@ def open_qonnx(path: Path, model: Model) -> tuple[tuple[str, ...], Callable[[Int
     """
     if find_spec("qonnx") is None:
         raise ToolError("the extra 'qonnx' is not installed: there is no qonnx here")
-    fed = _FED.match(model.provenance.get("input", ""))
-    read = read_qonnx(path, None if fed is None else f"{fed[1]}/{fed[2] or 1}")
-    if read.model.graph != model.graph:
-        raise ModelError(f"{path}: is imported to another model than '{short(model.name)}'")
+    read, name, flow = read_again(path, model)
+    # Of another domain the executor would import whatever module has its name.
     for node in read.onnx.nodes:
-        if node.domain not in _DOMAINS:
+        if node.domain not in DOMAINS:
             raise FileError(f"{path}: {node.place} is of the domain '{short(node.domain)}', which is not executed")
-    fed_at = next((name, flow) for name, flow in read.flows.items() if flow.tap == INPUT)
-    tensors = dict(_tensors(read))
-    executor = _Executor(path, read, *fed_at)
+    tensors = dict(tensors_of(read))
+    executor = _Executor(path, read, name, flow)
 
     def compute(x: Integers) -> dict[str, Floats]:
         found = {tap: np.empty((len(x), *model.graph.shapes[tap])) for tap in tensors}
@@ -69,33 +60,11 @@ def open_qonnx(path: Path, model: Model) -> tuple[tuple[str, ...], Callable[[Int
     return tuple(tap for tap in model.graph.taps if tap in tensors), compute
 
 
-def _tensors(read: Read) -> Iterator[tuple[str, tuple[str, Flow]]]:
-    """By tap the first tensor of the file that holds all of its integers, each times a scale plus an offset."""
-    found: set[str] = set()
-    for name, flow in read.flows.items():
-        whole = flow.index.size == flow.tensor.size and len(np.unique(flow.index)) == flow.tensor.size
-        plain = flow.padding == (0, 0, 0, 0) and not flow.ended and flow.parts is None
-        affine = not flow.steps or (len(flow.steps) == 1 and isinstance(flow.steps[0], Affine))
-        if flow.tap is None or flow.tap in (INPUT, *found) or not (whole and plain and affine):
-            continue
-        if all(flow.affine("it").scale):
-            found.add(flow.tap)
-            yield flow.tap, (name, flow)
-
-
-def _scales(flow: Flow) -> tuple[Floats, Floats]:
-    """Scale and offset of each value of a tensor, in its shape in the file."""
-    affine = flow.affine("it")
-    pairs = np.array([[float(part) for part in affine.of(channel)] for channel in range(flow.channels)])
-    of_channel = pairs[flow.index % flow.channels]
-    return of_channel[..., 0], of_channel[..., 1]
-
-
 def _integers(flow: Flow, values: npt.NDArray[Any]) -> Floats:
     """The integers that a tensor of the file stands for, in the order of the model's tensor."""
     if values.shape != flow.index.shape:
         raise ToolError(f"QONNX's executor gave a tensor of shape {values.shape}, expected {flow.index.shape}")
-    scale, offset = _scales(flow)
+    scale, offset = scales_of(flow)
     exact = (values.astype(np.float64) - offset) / scale
     nearest = np.round(exact)
     codes = np.empty(flow.tensor.size)
@@ -111,7 +80,7 @@ class _Executor:
         from qonnx.transformation.infer_shapes import InferShapes
 
         self.path, self.name, self.flow = path, name, flow
-        self.scale, self.offset = _scales(flow)
+        self.scale, self.offset = scales_of(flow)
         with self._told():
             wrapper = ModelWrapper(str(path))
             # It infers no shape behind a Reshape to a shape that is computed.

@@ -12,7 +12,8 @@ import numpy as np
 from fxsim.contract import INT8, Number, Sign, Tensor
 from fxsim.contract.number import BIPOLAR
 from fxsim.errors import FileError, ModelError
-from fxsim.formats.importers import Importer
+from fxsim.formats.importers import Execute, Importer, Program
+from fxsim.formats.onnx.extra import missing
 from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
 from fxsim.formats.qonnx import codes, nodes
 from fxsim.formats.qonnx.build import AXES, Builder
@@ -26,6 +27,10 @@ from fxsim.graph.graph import VALUES_MAX
 
 _INPUT_NUMBER = re.compile(r"(u?int[1-9][0-9]?)(?:/([1-9][0-9]{0,8}))?\Z")
 _HANDLERS = {**nodes.HANDLERS, **codes.HANDLERS}
+DOMAINS = ("", "ai.onnx", "onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general", nodes.CHANNELS_LAST)
+"""Domains of operators that QONNX has, the standard's first: in others a name may be of another operator."""
+_MICROSOFT = "com.microsoft"
+"""ONNX Runtime's own domain; of those that its optimiser writes (com.ms.internal.nhwc) tensors lie otherwise."""
 _ATTRIBUTE_LENGTH_MAX, _REASON_LENGTH_MAX = 60, 400
 
 
@@ -49,6 +54,7 @@ class Read:
 
     model: Model
     onnx: OnnxGraph
+    data: bytes
     input: str
     flows: Mapping[str, Flow]
 
@@ -95,7 +101,7 @@ def read_qonnx(path: Path, input_number: str | None = None) -> Read:
     if builder.near:
         provenance["near ties"] = f"{len(builder.near):,}: " + "; ".join(map(str, builder.near))
     flows = {tensor: value for tensor, value in values.items() if isinstance(value, Flow)}
-    return Read(Model(graph, short(path.stem), provenance), onnx, name, flows)
+    return Read(Model(graph, short(path.stem), provenance), onnx, data, name, flows)
 
 
 def _constants(onnx: OnnxGraph) -> dict[str, Value]:
@@ -167,6 +173,8 @@ def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
 def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: OnnxGraph) -> str | None:
     """The reason why a node is not taken, or None; its result goes into `values`."""
     handler = _HANDLERS.get(node.op)
+    if node.domain not in (*DOMAINS, _MICROSOFT):
+        return f"it is of the domain '{short(node.domain)}', expected one of {', '.join((*DOMAINS[1:], _MICROSOFT))}"
     if node.op in codes.REFUSED:
         return codes.REFUSED[node.op]
     if handler is None:
@@ -216,10 +224,18 @@ def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
     return f"{words}, then {x.ended}" if x.ended else words
 
 
+def _execute(path: Path, model: Model) -> tuple[tuple[str, ...], Execute]:
+    """ONNX Runtime on a file; see `open_onnxruntime`, which reads files by what is here."""
+    from fxsim.formats.qonnx.runtime import open_onnxruntime
+
+    return open_onnxruntime(path, model)
+
+
 IMPORTER = Importer(
     name="qonnx",
     takes="an .onnx file of QONNX or FINN's dialect (Quant, MultiThreshold, ...), or of 8 bits (QLinearConv, QDQ)",
     read=import_qonnx,
     options=frozenset({"input_number"}),
     looks=lambda path: path.suffix == ".onnx",
+    program=Program("ONNX Runtime", lambda: missing("onnx", "onnxruntime"), _execute),
 )

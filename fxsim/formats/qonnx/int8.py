@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fxsim.contract import INT8, Number, Sign
 from fxsim.contract.number import INT32, UINT8
-from fxsim.formats.qonnx.build import Builder
+from fxsim.formats.qonnx.build import FLOAT_BITS, NEAR, Builder
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError
 from fxsim.formats.requantisation import boundaries, finisher, parted, weights_near
@@ -49,6 +49,8 @@ def scale_of(scale: Constant, zero: Constant | None, what: str) -> Scale:
     values = scale.array
     if not (np.isfinite(values) & (values > 0)).all():
         raise NotTakenError(f"the scale of {what} is not above 0")
+    if values.ndim > 1:
+        raise NotTakenError(f"the scale of {what} has the shape {values.shape}, expected one number or one a channel")
     if zero is None:
         return Scale(values, np.zeros(1, np.int64), UINT8)
     if zero.array.dtype not in (np.int8, np.uint8) or zero.table != (_ONE,) or zero.array.size == 0:
@@ -96,6 +98,8 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
     affine = sums.affine("it")
     addends = np.array([int(affine.of(c)[1]) for c in range(channels)], np.int64)
     factors = np.broadcast_to(multiplier.ravel(), channels).astype(np.float32)
+    if not np.isfinite(factors).all():
+        raise NotTakenError("its factor, input times weights over result, is beyond float32")
     low, high = sums.low + addends, sums.high + addends
     if low.min() <= INT32.low or high.max() >= INT32.high or np.abs(addends).max() > INT32.high:
         raise NotTakenError("its sums and biases need more than 32 bits")
@@ -115,7 +119,8 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
 
 def product_scale(x: Scale, weight: Scale, y: Scale) -> Float32:
     """The factor of a product's sums: float32(float32(x * weight) / y), one for all or one for each output."""
-    found: Float32 = (np.float32(x.one[0]) * weight.scale.ravel()).astype(np.float32) / np.float32(y.one[0])
+    with np.errstate(over="ignore"):  # whoever requantises refuses what is beyond float32
+        found: Float32 = (np.float32(x.one[0]) * weight.scale.ravel()).astype(np.float32) / np.float32(y.one[0])
     return found
 
 
@@ -147,8 +152,9 @@ def joined(
 ) -> Flow:  # fmt: skip
     """Codes of the sum of two streams, exact in the reals of their float32 scales, for every pair of codes.
 
-    Whole weights for both, and thresholds of their sum, which part all pairs as the reals do; ties to the even one.
-    NotTakenError where no weights of 15 bits do.
+    Whole weights for both, and thresholds of their sum, which part all pairs as the reals do. Ties go to the even code,
+    as ONNX Runtime adds the zero point before it rounds; of a `rectified` sum to the even value. Pairs so near a tie
+    that float32 may differ are listed. NotTakenError where no weights of 15 bits do.
     """
     for operand in (x, r):
         operand.stream.plain()
@@ -160,7 +166,7 @@ def joined(
         raise NotTakenError(f"its inputs, {x.stream.tensor.shape} and {r.stream.tensor.shape}, do not lie alike")
     offsets = [int(operand.stream.affine("it").offset[0]) for operand in (x, r)]
     codes = [np.arange(o.stream.low, o.stream.high + 1) for o in (x, r)]
-    wanted = _sums_by_reals(x, r, offsets, codes, scale)
+    wanted, near = _sums_by_reals(x, r, offsets, codes, scale, 0 if rectified else zero)
     least = 0 if rectified else number.low - zero
     levels = np.clip(wanted, max(least, number.low - zero), number.high - zero) + zero
     for weights in weights_near(x.scale / r.scale):
@@ -184,20 +190,30 @@ def joined(
     rows = np.repeat(np.array(thresholds, np.int32)[None], channels, axis=0)
     steps = Threshold(rows, np.ones(channels, np.uint8), table, out)
     name, tensor = builder.add(builder.name("requant"), steps, sums, origin + (f" + {-moved}" if moved else ""))
+    if near:
+        builder.near.append(f"{name}: {near:,} of {levels.size:,} pairs of codes")
     offset = (Affine((_ONE,), (Fraction(moved),)),) if moved else ()
     return replace(sums, tap=name, tensor=tensor, low=out.low, high=out.high, steps=offset)
 
 
-def _sums_by_reals(x: Operand, r: Operand, offsets: list[int], codes: list[Int64], scale: Fraction) -> Int64:
-    """Every pair's sum over the scale, to the nearest whole number, ties to the even one."""
+def _sums_by_reals(
+    x: Operand, r: Operand, offsets: list[int], codes: list[Int64], scale: Fraction, zero: int
+) -> tuple[Int64, int]:
+    """Every pair's sum over the scale, to the nearest whole number, ties to the one that is even with `zero`.
+
+    With how many lie nearer to a tie than float32 tells: none where it is exact, of short binary fractions.
+    """
     unit = math.lcm((x.scale / scale).denominator, (r.scale / scale).denominator)
     parts = [int(o.scale / scale * unit) for o in (x, r)]
     first = [parts[0] * (int(v) + offsets[0]) for v in codes[0]]
     second = [parts[1] * (int(v) + offsets[1]) for v in codes[1]]
     found = np.empty((len(first), len(second)), np.int64)
+    short = unit & (unit - 1) == 0 and max(*map(abs, first), *map(abs, second)).bit_length() <= FLOAT_BITS
+    close, near = NEAR * unit, 0
     for i, a in enumerate(first):
         for j, b in enumerate(second):
             whole, rest = divmod(a + b, unit)
-            up = 2 * rest > unit or (2 * rest == unit and whole % 2 == 1)
+            up = 2 * rest > unit or (2 * rest == unit and (whole + zero) % 2 == 1)
             found[i, j] = max(-(1 << 40), min(1 << 40, whole + up))
-    return found
+            near += not short and abs(2 * rest - unit) < 2 * close
+    return found, near

@@ -330,6 +330,8 @@ def pads(call: Call) -> tuple[int, int, int, int]:
     if call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise NotTakenError(f"auto_pad is '{call.attribute('auto_pad')}', expected pads in numbers")
     found = call.attribute("pads", [0, 0, 0, 0])
+    if call.attribute("auto_pad", "NOTSET") == "VALID" and any(found):
+        raise NotTakenError(f"auto_pad is 'VALID', and pads are {found}, expected one of them")
     if len(found) != 4 or any(pad < 0 for pad in found):
         raise NotTakenError(f"attribute 'pads' is {found}, expected four numbers from 0 on")
     return found[0], found[1], found[2], found[3]
@@ -374,7 +376,14 @@ def _average_pool(call: Call) -> Value:
         (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)
     ):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
-    return call.builder.total(x, kernel, stride, call.origin)
+    return _added(call, call.builder.total(x, kernel, stride, call.origin))
+
+
+def _added(call: Call, found: Flow) -> Flow:
+    """A sum or mean that ONNX Runtime joins with the QuantizeLinear behind it."""
+    if found.tap is not None:
+        call.builder.added[found.tap] = found.steps
+    return found
 
 
 # --- Affine functions and clamps -------------------------------------------------------------------------------------
@@ -424,7 +433,8 @@ def _arithmetic(call: Call) -> Value:
     if isinstance(a, Flow) and isinstance(b, Flow):
         if op not in ("Add", "Sub"):
             raise NotTakenError("both inputs depend on the model's input: needs a product of activations")
-        return call.builder.sum_of(a, b if op == "Add" else b.then(Affine((-_ONE,), (_ZERO,))), call.origin)
+        found = call.builder.sum_of(a, b if op == "Add" else b.then(Affine((-_ONE,), (_ZERO,))), call.origin)
+        return _added(call, found) if op == "Add" else found
     x, constant = (a, b) if isinstance(a, Flow) else (b, a)
     assert isinstance(x, Flow)
     assert isinstance(constant, Constant)
@@ -794,4 +804,4 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
 }
-"""The function of each operator, by its name in whatever domain."""
+"""The function of each operator, by its name in any domain of those that are known."""

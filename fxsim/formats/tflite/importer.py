@@ -5,11 +5,11 @@ values, row by row and channels last, is the same in both.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +32,11 @@ from fxsim.contract import (
 from fxsim.contract.number import INT16, INT32, UINT8
 from fxsim.contract.rescaling import HIGH_MULTIPLY_BITS, rounded
 from fxsim.errors import FileError, ModelError
-from fxsim.formats.importers import Importer
+from fxsim.formats.importers import Execute, Importer, Program
 from fxsim.formats.qonnx.values import NotTakenError
 from fxsim.formats.requantisation import boundaries, finisher, parted, weights_near
 from fxsim.formats.text import short
-from fxsim.formats.tflite.read import LiteGraph, LiteOperator, LiteTensor, names_of, read_tflite
+from fxsim.formats.tflite.read import LiteGraph, LiteOperator, LiteTensor, missing, names_of, read_tflite
 from fxsim.formats.tflite.rules import (
     VECTOR,
     Kernels,
@@ -63,6 +63,8 @@ _PRODUCT_MAX = 1 << 61
 """The least product that 62 bits with a sign cannot hold."""
 _BIAS_NEAR = 1e-3
 """Most by which the scale of a bias may differ from that of the sums, as a part of it."""
+_XNNPACK_FACTOR = 256
+"""The least factor of a product that XNNPACK refuses."""
 _REASON_LENGTH_MAX, _SETTING_LENGTH_MAX = 400, 60
 
 
@@ -284,11 +286,16 @@ def _product_rule(call: Call, x: Stream, weight: LiteTensor, outputs: int, how: 
     """The rule of a convolution's or fully connected's sums; `how` is that of the reference kernels."""
     scale, zero = call.out()
     scales = np.asarray(weight.scale, np.float32)
+    axis = 3 if call.op.kind == "DEPTHWISE_CONV_2D" else 0
+    if len(scales) > 1 and weight.axis != axis:
+        raise NotTakenError(f"the scales of its weights are along axis {weight.axis}, expected {axis}, that of outputs")
     if len(scales) not in (1, outputs) or not (np.isfinite(scales) & (scales > 0)).all():
         raise NotTakenError(f"its weights have {len(scales)} scales, expected 1 or {outputs}, all above 0")
     scales = np.broadcast_to(scales, outputs)
     if call.builder.kernels is Kernels.XNNPACK:
         by_float = (x.scale * scales).astype(np.float32) / scale
+        if by_float.max() >= _XNNPACK_FACTOR:
+            raise NotTakenError(f"its factor is {by_float.max():g}, expected less than {_XNNPACK_FACTOR} of XNNPACK")
         return _rule(scale, zero, by_float.astype(float).tolist(), "float32")
     reals = [float(x.scale) * float(own) / float(scale) for own in scales]
     return _rule(scale, zero, reals, how if call.builder.kernels is Kernels.REFERENCE else "twice")
@@ -312,11 +319,11 @@ def _convolved(
         bias = stated.content
         assert bias is not None
         expected = float(x.scale) * np.broadcast_to(weight.scale, len(kernel)).astype(np.float64)
-        if stated.zero.any() or len(stated.scale) not in (0, 1, len(kernel)):
-            raise NotTakenError(f"its bias has {len(stated.scale)} scales, or a zero point other than 0")
-        if (np.abs(np.resize(stated.scale, len(kernel)) - expected) > _BIAS_NEAR * expected).any() and len(
-            stated.scale
-        ):
+        if stated.zero.any():
+            raise NotTakenError("its bias has zero points, expected 0")
+        if len(stated.scale) not in (0, len(weight.scale)):
+            raise NotTakenError(f"its bias has {len(stated.scale)} scales, expected {len(weight.scale)} as its weights")
+        if len(stated.scale) and (np.abs(stated.scale - expected) > _BIAS_NEAR * expected).any():
             raise NotTakenError("the scale of its bias is not that of its sums, input times weights")
         if bias.shape != (len(kernel),):
             raise NotTakenError(f"its bias has {len(bias)} numbers, expected {len(kernel)}")
@@ -370,8 +377,10 @@ def _depthwise_conv_2d(call: Call) -> Stream:
     kernel = weight.content
     assert kernel is not None
     outputs = weight.shape[3]
-    if weight.shape[0] != 1 or outputs % channels:
-        raise NotTakenError(f"its weights have the shape {weight.shape}, its input has {channels} channels")
+    multiplier = call.setting("multiplier")
+    if weight.shape[0] != 1 or outputs != channels * multiplier:
+        words = f"its weights have the shape {weight.shape}, its input has {channels} channels"
+        raise NotTakenError(f"{words}, each of {multiplier} outputs")
     dilation = call.setting("dilation_h"), call.setting("dilation_w")
     stride, padding = _window(call, (rows, columns), weight.shape[1:3], dilation)  # type: ignore[arg-type]  # of two
     rule = _product_rule(call, x, weight, outputs, "double")
@@ -551,6 +560,10 @@ def _reshaped(call: Call) -> Stream:
     shape = call.result.shape
     if len(shape) < 2 or shape[0] != 1 or int(np.prod(shape)) != x.tensor.size:
         raise NotTakenError(f"its result has the shape {shape}, expected one image of {x.tensor.size:,} values")
+    if call.op.kind == "RESHAPE":
+        sizes: Any = call.constant(1, ("INT32",), 1).content if len(call.inputs) > 1 else call.setting("shape")
+        if len(sizes) != len(shape) or any(size not in (-1, own) for size, own in zip(sizes, shape, strict=True)):
+            raise NotTakenError(f"its result has the shape {shape} in the file, expected {sizes.tolist()}")
     return replace(x, shape=shape[1:])
 
 
@@ -627,24 +640,37 @@ def _softmax(call: Call) -> Stream:
     return replace(x, ended="SOFTMAX")
 
 
-HANDLERS: dict[str, Callable[[Call], Stream]] = {
-    "CONV_2D": _conv_2d,
-    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
-    "FULLY_CONNECTED": _fully_connected,
-    "MAX_POOL_2D": _max_pool_2d,
-    "AVERAGE_POOL_2D": _average_pool_2d,
-    "MEAN": _mean,
-    "ADD": _add,
-    "CONCATENATION": _concatenation,
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _reshaped),
-    "PAD": _pad,
-    "PADV2": _pad,
-    **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU"), _rectified),
-    "QUANTIZE": _quantize,
-    "DEQUANTIZE": _dequantize,
-    "SOFTMAX": _softmax,
+class Kind(NamedTuple):
+    """A kind of operator: the function that takes it, the newest version that LiteRT 2.3 has, its table of settings."""
+
+    take: Callable[[Call], Stream]
+    newest: int
+    options: str = "NONE"
+
+
+KINDS: dict[str, Kind] = {
+    "CONV_2D": Kind(_conv_2d, 8, "Conv2DOptions"),
+    "DEPTHWISE_CONV_2D": Kind(_depthwise_conv_2d, 6, "DepthwiseConv2DOptions"),
+    "FULLY_CONNECTED": Kind(_fully_connected, 14, "FullyConnectedOptions"),
+    "MAX_POOL_2D": Kind(_max_pool_2d, 3, "Pool2DOptions"),
+    "AVERAGE_POOL_2D": Kind(_average_pool_2d, 3, "Pool2DOptions"),
+    "MEAN": Kind(_mean, 3, "ReducerOptions"),
+    "ADD": Kind(_add, 5, "AddOptions"),
+    "CONCATENATION": Kind(_concatenation, 7, "ConcatenationOptions"),
+    "RESHAPE": Kind(_reshaped, 1, "ReshapeOptions"),
+    "SQUEEZE": Kind(_reshaped, 1, "SqueezeOptions"),
+    "EXPAND_DIMS": Kind(_reshaped, 1, "ExpandDimsOptions"),
+    "PAD": Kind(_pad, 6, "PadOptions"),
+    "PADV2": Kind(_pad, 6, "PadV2Options"),
+    "RELU": Kind(_rectified, 3),
+    "RELU6": Kind(_rectified, 3),
+    "RELU_N1_TO_1": Kind(_rectified, 1),
+    "LEAKY_RELU": Kind(_rectified, 2, "LeakyReluOptions"),
+    "QUANTIZE": Kind(_quantize, 6, "QuantizeOptions"),
+    "DEQUANTIZE": Kind(_dequantize, 9, "DequantizeOptions"),
+    "SOFTMAX": Kind(_softmax, 3, "SoftmaxOptions"),
 }
-"""The function of each operator that is taken, by the schema's name."""
+"""Every kind of operator that is taken, by the schema's name."""
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------
@@ -660,6 +686,21 @@ def import_tflite(path: Path, kernels: str = Kernels.REFERENCE) -> Model:
     FileError lists every operator that is not taken, with its settings and what would be needed, or says what is
     damaged.
     """
+    return read_model(path, kernels).model
+
+
+@dataclass(frozen=True)
+class Read:
+    """A TensorFlow Lite file as it was read. `streams`: what each tensor of the file, by number, is of the model."""
+
+    model: Model
+    lite: LiteGraph
+    data: bytes
+    streams: Mapping[int, Stream]
+
+
+def read_model(path: Path, kernels: str = Kernels.REFERENCE) -> Read:
+    """The model of a file, and where it has what the file's tensors hold; otherwise as `import_tflite`."""
     if kernels not in tuple(Kernels):
         raise FileError(f"{path}: the kernels are '{short(kernels)}', expected {' or '.join(Kernels)}")
     lite, data = read_tflite(path)
@@ -694,7 +735,7 @@ def import_tflite(path: Path, kernels: str = Kernels.REFERENCE) -> Model:
         "requantisation": f"by the rule of the {builder.kernels} kernels, the same for every sum: {by[True]} by "
         f"multiplier and shift, {by[False]} by thresholds",
     }
-    return Model(graph, short(path.stem), provenance)
+    return Read(Model(graph, short(path.stem), provenance), lite, data, streams)
 
 
 def _source(lite: LiteGraph) -> tuple[int, Stream, int]:
@@ -727,9 +768,13 @@ def _source(lite: LiteGraph) -> tuple[int, Stream, int]:
 
 def _take(op: LiteOperator, lite: LiteGraph, streams: dict[int, Stream], builder: Builder) -> str | None:
     """The reason why an operator is not taken, or None; its result goes into `streams`."""
-    handler = HANDLERS.get(op.kind)
-    if handler is None:
+    kind = KINDS.get(op.kind)
+    if kind is None:
         return "there is no such operator here; needs one of the contract that computes it exactly"
+    if not 1 <= op.version <= kind.newest:
+        return f"it is of version {op.version}, expected 1 to {kind.newest}"
+    if op.options not in ("NONE", kind.options):
+        return f"its settings are {op.options}, expected {kind.options}"
     if len(op.outputs) != 1:
         return f"it gives {len(op.outputs)} results, expected one"
     given: list[Stream | LiteTensor | None] = []
@@ -745,7 +790,7 @@ def _take(op: LiteOperator, lite: LiteGraph, streams: dict[int, Stream], builder
         # Operators of codes take int8; only what is fed may be uint8, which a QUANTIZE brings to int8.
         if op.kind != "QUANTIZE" and any(isinstance(x, Stream) and x.tensor.number != INT8 for x in given):
             raise NotTakenError("it reads uint8, expected int8, to which a QUANTIZE brings it")
-        streams[op.outputs[0]] = handler(call)
+        streams[op.outputs[0]] = kind.take(call)
     except NotTakenError as error:
         return short(str(error), _REASON_LENGTH_MAX)
     return None
@@ -771,10 +816,18 @@ def _output(lite: LiteGraph, streams: dict[int, Stream], builder: Builder) -> st
     return f"'{name}' is {_meaning(x)}" + (f", then {x.ended}" if x.ended else "")
 
 
+def _execute(path: Path, model: Model) -> tuple[tuple[str, ...], Execute]:
+    """LiteRT on a file; see `open_litert`, which reads files by what is here."""
+    from fxsim.formats.tflite.runtime import open_litert
+
+    return open_litert(path, model)
+
+
 IMPORTER = Importer(
     name="tflite",
     takes="a .tflite file of 8 bits (TensorFlow Lite, LiteRT)",
     read=import_tflite,
     options=frozenset({"kernels"}),
     looks=lambda path: path.suffix == ".tflite",
+    program=Program("LiteRT", missing, _execute),
 )

@@ -79,6 +79,7 @@ _TABLES: dict[str, tuple[_Field, ...]] = {
     "Conv2DOptions": (
         _Field(0, "padding", "<b"), _Field(1, "stride_w", "<i"), _Field(2, "stride_h", "<i"),
         _Field(3, "activation", "<b"), _Field(4, "dilation_w", "<i", 1), _Field(5, "dilation_h", "<i", 1),
+        _Field(6, "bias_type", "<b"),
     ),
     "DepthwiseConv2DOptions": (
         _Field(0, "padding", "<b"), _Field(1, "stride_w", "<i"), _Field(2, "stride_h", "<i"),
@@ -91,14 +92,18 @@ _TABLES: dict[str, tuple[_Field, ...]] = {
     ),
     "FullyConnectedOptions": (
         _Field(0, "activation", "<b"), _Field(1, "weights_format", "<b"), _Field(2, "keep_dims", "<b"),
+        _Field(3, "asymmetric", "<b"), _Field(4, "bias_type", "<b"),
     ),
-    "AddOptions": (_Field(0, "activation", "<b"),),
+    "AddOptions": (_Field(0, "activation", "<b"), _Field(1, "power_of_two", "<b", 1)),
     "ReducerOptions": (_Field(0, "keep_dims", "<b"),),
     "ReshapeOptions": (_Field(0, "shape", "numbers <i4"),),
     "SqueezeOptions": (_Field(0, "axes", "numbers <i4"),),
     "SoftmaxOptions": (_Field(0, "beta", "<f"),),
     "LeakyReluOptions": (_Field(0, "alpha", "<f"),),
     "ConcatenationOptions": (_Field(0, "axis", "<i"), _Field(1, "activation", "<b")),
+    **dict.fromkeys(
+        ("PadOptions", "PadV2Options", "QuantizeOptions", "DequantizeOptions", "ExpandDimsOptions"), ()
+    ),
 }  # fmt: skip
 """Fields that are read of each table, by the schema; other tables of settings are not looked into."""
 
@@ -123,13 +128,18 @@ class LiteTensor:
 
 @dataclass(frozen=True)
 class LiteOperator:
-    """An operator: its place, kind by the schema's name, tensors by number (-1: left out), settings by name."""
+    """An operator: its place, kind by the schema's name, tensors by number (-1: left out), settings by name.
+
+    `version`: of its kind; `options`: the schema's name of its table of settings, NONE where there is none.
+    """
 
     at: int
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+    options: str = "NONE"
 
     @property
     def place(self) -> str:
@@ -151,11 +161,18 @@ class _DamagedError(Exception):
     """Something of a file that is not as flatbuffers are."""
 
 
+def missing(*modules: str) -> str | None:
+    """The reason why modules of the extra, by default all, cannot be used here, or None where they can."""
+    absent = [name for name in modules or ("tflite", "ai_edge_litert") if find_spec(name) is None]
+    return f"the extra 'tflite' is not installed: there is no {' and no '.join(absent)} here" if absent else None
+
+
 @cache
 def names_of(enumeration: str) -> dict[int, str]:
     """The names of one of the schema's enumerations, by number; ToolError where the extra is not installed."""
-    if find_spec("tflite") is None:
-        raise ToolError("the extra 'tflite' is not installed: there is no tflite here")
+    reason = missing("tflite")
+    if reason is not None:
+        raise ToolError(reason)
     import tflite
 
     members = vars(getattr(tflite, enumeration))
@@ -220,6 +237,10 @@ class _Reader:
             if offset and offset + self._inline(one.kind) > length:
                 raise _DamagedError(f"{what} lies outside its table")
             found[one.name] = self._field(at + offset, one, found, what) if offset else self._absent(one)
+        if name.endswith("Options"):
+            for slot in range(len(_TABLES[name]), (size - 4) // 2):
+                if self.number(vtable + 4 + 2 * slot, "<H"):
+                    raise _DamagedError(f"a {name} has a setting in field {slot}, which is not known")
         return found
 
     @staticmethod
@@ -338,7 +359,8 @@ def _operator(op: dict[str, Any], at: int, codes: list[dict[str, Any]]) -> LiteO
     if kind == "CUSTOM":
         kind = f"CUSTOM {short(code['custom'])}"
     inputs, outputs = (tuple(op[name].tolist()) for name in ("inputs", "outputs"))
-    return LiteOperator(at, kind, inputs, outputs, op["options"])
+    options = _name("BuiltinOptions", op["options_type"])
+    return LiteOperator(at, kind, inputs, outputs, op["options"], code["version"], options)
 
 
 def _numbers(graph: LiteGraph) -> Iterator[tuple[str, tuple[int, ...], int]]:
