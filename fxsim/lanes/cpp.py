@@ -3,8 +3,11 @@
 What is of control is computed once a cycle; what is of data in loops over lanes, which the compiler makes vector
 instructions of. A register takes its next value in place, after all that reads the one that it has; where registers
 read each other, one's is copied first. Nothing is computed for a register that holds its value.
+
+What agrees is computed in every lane, and compared, before it is taken; where lanes differ the program ends.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +22,8 @@ LOOPS_MAX = 2000
 _INLINE_MAX = 40
 """Most operations of one expression of control."""
 _DEPTH_MAX = 16
+DISAGREE = "'%s' is to be the same in all lanes, but in cycle %llu takes another value in lane %d than in lane 0"
+"""The message of a run that ends as lanes do not agree, as `printf` takes it: a name, a cycle and a lane."""
 _ARITHMETIC = frozenset(("add", "sub", "mul", "neg", "sll", "srl", "sra", "sext", "redxor"))
 _RAW = frozenset(("add", "sub", "mul", "neg", "not", "and", "or", "xor", "xnor", "nand", "nor", "ite", "sext"))
 """Operations of which the lowest bits depend on the operands' lowest bits alone; others need them whole."""
@@ -146,6 +151,18 @@ class _Writer:
             self._inputs |= {piece.word: (name, low) for piece, low in zip(value, ends, strict=False)}
         self._uses = [0] * len(self._words)
         self._needed = self._reach()
+        self._agreeing = {
+            ("w", index)
+            for index in self._needed
+            if not words.words[index].lanes and index in words.following and words.depends(words.following[index])
+        }
+        self._agreeing |= {
+            ("m", number)
+            for number in self._columns
+            if not words.columns[number].lanes and any(words.depends(w.data) for w in words.columns[number].writes)
+        }
+        """Registers and columns of control that data lead to."""
+        self._alike = self._before_agreeing()
         self._member = [self._is_member(i, word) for i, word in enumerate(self._words)]
 
     # --- What is kept and what stands in place ---
@@ -173,6 +190,35 @@ class _Writer:
                         pending += [write.address, write.data, *(value for value, _ in write.conditions)]
         self._columns = sorted(columns)
         return sorted(found)
+
+    def _before_agreeing(self) -> set[tuple[str, int]]:
+        """The registers and columns of data that lead to what agrees: they begin with the same in all lanes."""
+        found: set[tuple[str, int]] = set()
+        pending: list[Value] = []
+
+        def follow(target: tuple[str, int]) -> None:
+            kind, number = target
+            if kind == "m":
+                pending.extend(write.data for write in self._all.columns[number].writes)
+            elif number in self._all.following:
+                pending.append(self._all.following[number])
+
+        for target in self._agreeing:
+            follow(target)
+        seen: set[int] = set()
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0 or piece.word in seen or not self._words[piece.word].lanes:
+                    continue
+                seen.add(piece.word)
+                word = self._words[piece.word]
+                pending += word.args
+                target = ("w", piece.word) if word.kind == "register" else ("m", word.low)
+                of_data = word.kind == "register" or (word.kind == "read" and self._all.columns[word.low].lanes)
+                if of_data and target not in found:
+                    found.add(target)
+                    follow(target)
+        return found
 
     def _is_member(self, index: int, word: Word) -> bool:
         """Whether a word has a place of its own; else it is computed where it is used."""
@@ -404,12 +450,25 @@ class _Writer:
                 )
                 return [_Block(condition, inside, otherwise)] if inside or otherwise else []
         if not lanes:
-            return [_Block(lines=[f"{place} = {self._scalar(value)};"])]
+            return [self._agreed(place, value)]
         return [self._loop(place, value, clean=own < 0)]
 
     def _is_own(self, index: int, own: int) -> bool:
         """Whether a choice has a register's own value on one side: then it is a condition to take another."""
         return any(arg == (Piece(own, 0, self._words[own].width),) for arg in self._words[index].args[1:])
+
+    def _agreed(self, place: str, value: Value) -> _Block:
+        """The statement by which a place of control takes a value: of data, one that is the same in all lanes."""
+        if not self._all.depends(value):
+            return _Block(lines=[f"{place} = {self._scalar(value)};"])
+        self._hoisted = {}
+        bits = self._working_bits(value)
+        text = self._expression(value, bits, lane=True)
+        hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+        check = "if (const int other = differing(of)) disagree(&to, other);"
+        return _Block(
+            lines=[f"{{ {hoisted}auto& to = {place}; u{bits} of[L]; LANES of[l] = {text}; {check} to = of[0]; }}"]
+        )
 
     def _loop(self, place: str, value: Value, *, clean: bool) -> _Block:
         self._hoisted = {}
@@ -503,7 +562,7 @@ class _Writer:
         depends = any(self._all.depends(v) for v, _ in write.conditions) or self._all.depends(write.address)
         self._hoisted = {}
         if not column.lanes:
-            block = _Block(lines=[f"m{number}_[{self._scalar(write.address)}] = {self._scalar(write.data)};"])
+            block = self._agreed(f"m{number}_[{self._scalar(write.address)}]", write.data)
         elif not depends:
             text = self._expression(write.data, self._working_bits(write.data), lane=True)
             text = f"LANES to[l] = {text};"
@@ -675,7 +734,7 @@ class _Writer:
             "    explicit Vdut(VerilatedContext* context);",
             "    void final() {}",
             "    void eval() {",
-            f"        if (clk && !high_) {{ {calls} stale_ = true; }}",
+            f"        if (clk && !high_) {{ {calls} stale_ = true; ++cycle_; }}",
             "        high_ = clk;",
             f"        if (!stale_ && {same}) return;",
             f"        stale_ = false; {take}",
@@ -683,7 +742,9 @@ class _Writer:
             "    }",
             "  private:",
             "    bool high_ = false, stale_ = true;",
+            "    uint64_t cycle_ = 0;",
             "    void comb();",
+            "    [[noreturn]] void disagree(const void* place, int lane);",
             functions,
             *before,
             "    alignas(64) uint8_t byte_[lanes::L];",
@@ -729,16 +790,19 @@ class _Writer:
             word = self._words[index]
             if self._member[index] and word.kind != "input":
                 mask = f"{(1 << word.width) - 1}ull"
-                start.append(
-                    f"    for (auto& v : w{index}_) v = random() & {mask};"
-                    if word.lanes
-                    else f"    w{index}_ = random() & {mask};"
-                )
+                if not word.lanes:
+                    start.append(f"    w{index}_ = random() & {mask};")
+                elif ("w", index) in self._alike:
+                    start.append(self._same(f"w{index}_", mask))
+                else:
+                    start.append(f"    for (auto& v : w{index}_) v = random() & {mask};")
         for number in self._columns:
             column = self._all.columns[number]
             mask = f"{(1 << column.width) - 1}ull"
             if column.content is None:
                 inner = f"for (auto& v : row) v = random() & {mask};" if column.lanes else f"row = random() & {mask};"
+                if ("m", number) in self._alike:
+                    inner = self._same("row", mask)
                 start.append(f"    for (auto& row : m{number}_) {inner}")
                 continue
             numbers = ",".join("0" if v is None else str(v) + ("ull" if v >> 31 else "") for v in column.content)
@@ -766,8 +830,29 @@ class _Writer:
             "    Random random{context->seed()};",
             *start,
             "}",
+            *self._disagree(),
             "",
         ])  # fmt: skip
+
+    @staticmethod
+    def _same(place: str, mask: str) -> str:
+        """The statement by which a place begins with the same in all lanes."""
+        return f"    {{ const auto all = random() & {mask}; for (auto& v : {place}) v = all; }}"
+
+    def _disagree(self) -> Iterator[str]:
+        """The function that ends the program, for what does not agree: the last that begins before the place."""
+        names = {f"w{n}_": self._words[n].name for kind, n in self._agreeing if kind == "w"}
+        names |= {f"m{n}_": self._all.columns[n].name for kind, n in self._agreeing if kind == "m"}
+        rows = ", ".join(f"{{offsetof(Vdut, {member}), {json.dumps(name)}}}" for member, name in names.items())
+        yield "void Vdut::disagree(const void* place, int lane) {"
+        yield "    struct { size_t at; const char* name; } static const of[] = {" + (rows or '{0, ""}') + "};"
+        yield "    const size_t at = size_t((const char*)place - (const char*)this);"
+        yield "    auto* found = of;"
+        yield "    for (auto& each : of)"
+        yield "        if (each.at <= at && (found->at > at || each.at > found->at)) found = &each;"
+        yield f'    std::fprintf(stderr, "harness: {DISAGREE}\\n", found->name, (unsigned long long)cycle_, lane);'
+        yield "    std::exit(2);"
+        yield "}"
 
     @staticmethod
     def _comb(comb: list[str], outputs: list[str]) -> str:
@@ -818,6 +903,8 @@ class _Writer:
 
 _OWN = """\
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include "Vdut.h"
 namespace {
 // Put bits, at most 64, into a port of words that was 0.
@@ -833,6 +920,16 @@ using u32_lanes = uint32_t[lanes::L];
 using u64_lanes = uint64_t[lanes::L];
 template <typename T, int N> using rows = T[N];
 template <typename T, int N> using lane_rows = T[N][lanes::L];
+// The first lane whose value is not that of lane 0, or 0.
+template <typename T>
+[[maybe_unused]] inline int differing(const T* of) {
+    constexpr int L = lanes::L;
+    T any = 0;
+    LANES any |= of[l] ^ of[0];
+    int lane = 0;
+    while (any != 0 && of[lane] == of[0]) ++lane;
+    return lane;
+}
 }  // namespace
 """
 _MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
