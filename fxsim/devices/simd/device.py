@@ -161,12 +161,12 @@ class FittedSimd(Fitted):
 
     @property
     def data_ports(self) -> frozenset[str]:
-        """What is read and written, and the monitors."""
+        """The data read and written, and the monitors."""
         return frozenset({"m_axi_rdata", "m_axi_wdata", "mon_data"})
 
     @property
     def agreeing(self) -> tuple[str, ...]:
-        """What holds parameters alone: the FIFO's memory, the layer's descriptor and what is made of it, the rings."""
+        """All that holds parameters alone: the FIFO's memory, the layer's descriptor and what it makes, the rings."""
         return (
             "memory.landing.several.memory",
             *(f"memory.loader.{of}_reg" for of in ("layer", "blocks", "chunks", "table_words", "group_words")),
