@@ -2,16 +2,18 @@
 
 What is of control is computed once a cycle; what is of data in loops over lanes, which the compiler makes vector
 instructions of. A register takes its next value in place, after all that reads the one that it has; where registers
-read each other, one's is copied first. Nothing is computed for a register that holds its value.
+read each other, one's is copied first. Nothing is computed for a register that holds its value, nor a word that only
+such registers read.
 
 What agrees is computed in every lane, and compared, before it is taken; where lanes differ the program ends.
 """
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
 
@@ -22,6 +24,8 @@ LOOPS_MAX = 2000
 _INLINE_MAX = 40
 """Most operations of one expression of control."""
 _DEPTH_MAX = 16
+_NEEDS_MAX = 4
+"""Most conditions under any of which a word is computed; where there are more it is computed in every cycle."""
 DISAGREE = "'%s' is to be the same in all lanes, but in cycle %llu takes another value in lane %d than in lane 0"
 """The message of a run that ends as lanes do not agree, as `printf` takes it: a name, a cycle and a lane."""
 _ARITHMETIC = frozenset(("add", "sub", "mul", "neg", "sll", "srl", "sra", "sext", "redxor"))
@@ -120,6 +124,12 @@ class _Block:
         return len(self.lines) + sum(block.loops for block in (*self.inside, *self.otherwise))
 
 
+Condition = frozenset[tuple[Value, bool]]
+"""Choices of control, each with the side that is taken: all of them are to hold."""
+Needs = frozenset[Condition]
+"""Conditions of which one is to hold."""
+
+
 @dataclass
 class _Update:
     """The update of a register (`word`) or of a memory's column, and the words and columns that it reads."""
@@ -164,6 +174,7 @@ class _Writer:
         """Registers and columns of control that data lead to."""
         self._alike = self._before_agreeing()
         self._member = [self._is_member(i, word) for i, word in enumerate(self._words)]
+        self._needs = self._needed_when()
 
     # --- What is kept and what stands in place ---
 
@@ -241,6 +252,62 @@ class _Writer:
     def _stands_alone(self, index: int) -> bool:
         return self._words[index].kind in ("register", "unknown", "input") or self._uses[index] > 1
 
+    def _needed_when(self) -> dict[int, Needs]:
+        """When each word of data that is computed beforehand is read in a cycle; where nothing is said, never."""
+        needs: dict[int, Needs] = {}
+
+        def read(value: Value, when: Condition) -> None:
+            for index in self._computed_in([value]):
+                needs[index] = _either(needs.get(index, frozenset()), when)
+
+        def take(value: Value, own: int, width: int, when: Condition, depth: int = 0) -> None:
+            if value == (Piece(own, 0, width),):
+                return
+            choice = self._choice(value, own, depth)
+            if choice is None:
+                read(value, when)
+            else:
+                take(choice.args[1], own, width, when | {(choice.args[0], True)}, depth + 1)
+                take(choice.args[2], own, width, when | {(choice.args[0], False)}, depth + 1)
+
+        for index in self._needed:
+            if self._words[index].kind == "register" and index in self._all.following:
+                take(self._all.following[index], index, self._words[index].width, frozenset())
+        for number in self._columns:
+            for write in self._all.columns[number].writes:
+                values = (write.address, *(value for value, _ in write.conditions))
+                by_data = any(map(self._all.depends, values))
+                when = frozenset((value, not no) for value, no in write.conditions if not by_data)
+                for value in (write.data, *values):
+                    read(value, when)
+        # A word's number is above those of all that it reads.
+        for index in reversed(self._needed):
+            if self._is_computed(index):
+                self._member[index] = False
+                for when in needs.get(index, frozenset()):
+                    take((Piece(index, 0, self._words[index].width),), -2, self._words[index].width, when)
+                self._member[index] = True
+        return needs
+
+    def _computed_in(self, values: Iterable[Value]) -> set[int]:
+        """The words computed beforehand that an expression in lanes reads."""
+        found: set[int] = set()
+        pending = list(values)
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0 or not self._words[piece.word].lanes:
+                    continue
+                if self._is_computed(piece.word):
+                    found.add(piece.word)
+                elif not self._member[piece.word]:
+                    pending += self._words[piece.word].args
+        return found
+
+    def _is_computed(self, index: int) -> bool:
+        """Whether a word of data is computed before registers take their next values."""
+        word = self._words[index]
+        return word.lanes and self._member[index] and word.kind not in ("register", "unknown", "input")
+
     # --- Types and names ---
 
     @staticmethod
@@ -284,12 +351,17 @@ class _Writer:
             text = f"u{bits}({self._signed(text, width_of(value[:low]), bits)})"
             return self._cut(text, width_of(value), bits) if clean else text
         parts, at = [], 0
-        for n, piece in enumerate(value):
-            part = (piece,)
-            if piece.word >= 0 or piece.value:
-                text = self._expression(part, bits, clean=clean or n + 1 < len(value), lane=lane)
+        for piece, run in ((piece, len(list(run))) for piece, run in groupby(value)):
+            last = at + run * piece.width == width_of(value)
+            if run > 1 and piece.width == 1 and piece.word >= 0:
+                text = f"(u{bits}(0 - {self._expression((piece,), bits, lane=lane)}) & {self._mask(run, bits)})"
                 parts.append(f"({text} << {at})" if at else text)
-            at += piece.width
+            else:
+                for n in range(run if piece.word >= 0 or piece.value else 0):
+                    text = self._expression((piece,), bits, clean=clean or not last or n + 1 < run, lane=lane)
+                    low = at + n * piece.width
+                    parts.append(f"({text} << {low})" if low else text)
+            at += run * piece.width
         return f"({' | '.join(parts)})" if len(parts) > 1 else parts[0]
 
     def _piece(self, piece: Piece, bits: int, *, clean: bool, lane: bool) -> str:
@@ -434,24 +506,24 @@ class _Writer:
         """The statements by which a place takes a value: none where it holds its own (word `own`)."""
         if value == (Piece(own, 0, width),):
             return []
-        if depth < _DEPTH_MAX and len(value) == 1:
-            piece = value[0]
-            word = self._words[piece.word] if piece.word >= 0 else None
-            if (
-                word is not None
-                and word.kind == "ite"
-                and piece.width == word.width
-                and not self._all.depends(word.args[0])
-                and (not self._member[piece.word] or self._is_own(piece.word, own))
-            ):
-                condition = self._scalar(word.args[0])
-                inside, otherwise = (
-                    self._tree(place, arg, own, width, lanes=lanes, depth=depth + 1) for arg in word.args[1:]
-                )
-                return [_Block(condition, inside, otherwise)] if inside or otherwise else []
+        if (choice := self._choice(value, own, depth)) is not None:
+            condition = self._scalar(choice.args[0])
+            inside, otherwise = (
+                self._tree(place, arg, own, width, lanes=lanes, depth=depth + 1) for arg in choice.args[1:]
+            )
+            return [_Block(condition, inside, otherwise)] if inside or otherwise else []
         if not lanes:
             return [self._agreed(place, value)]
         return [self._loop(place, value, clean=own < 0)]
+
+    def _choice(self, value: Value, own: int, depth: int) -> Word | None:
+        """The choice by control that a value is, of which only the side that is taken is computed; else None."""
+        if depth >= _DEPTH_MAX or len(value) != 1 or value[0].word < 0:
+            return None
+        index = value[0].word
+        word = self._words[index]
+        taken = word.kind == "ite" and value[0].width == word.width and not self._all.depends(word.args[0])
+        return word if taken and (not self._member[index] or self._is_own(index, own)) else None
 
     def _is_own(self, index: int, own: int) -> bool:
         """Whether a choice has a register's own value on one side: then it is a condition to take another."""
@@ -652,15 +724,14 @@ class _Writer:
 
     def write(self) -> dict[str, str]:
         """All files."""
-        comb, temporaries = [], []
-        for index in self._needed:
-            word = self._words[index]
-            if not self._member[index] or word.kind in ("register", "unknown", "input"):
-                continue
-            if word.lanes:
-                temporaries += self._computed(index, word)
-            else:
-                comb.append(f"    w{index}_ = {self._operation(word, 64, clean=True, lane=False)};")
+        comb = [
+            f"    w{index}_ = {self._operation(self._words[index], 64, clean=True, lane=False)};"
+            for index in self._needed
+            if self._member[index]
+            and not self._words[index].lanes
+            and self._words[index].kind not in ("register", "unknown", "input")
+        ]
+        temporaries = list(self._temporaries())
         updates = list(self._ordered())
         copies = [self._copy(kind, number) for kind, number in sorted(self._copies)]
         self._saved.clear()
@@ -691,6 +762,34 @@ class _Writer:
         if lines:
             yield lines
 
+    def _temporaries(self) -> Iterator[_Block]:
+        """What computes the words of data that are read more than once, each after those that it reads.
+
+        Those needed at the same time stand together, the first ones first: many alike then follow each other.
+        """
+        left = {i: self._computed_in(self._words[i].args) for i in self._needed if self._is_computed(i)}
+        readers: dict[int, list[int]] = {}
+        for index, reads in left.items():
+            for read in reads:
+                readers.setdefault(read, []).append(index)
+        ready: dict[Needs, deque[int]] = {}
+
+        def release(index: int) -> None:
+            ready.setdefault(self._needs.get(index, frozenset()), deque()).append(index)
+
+        for index in [index for index, reads in left.items() if not reads]:
+            release(index)
+        while ready:
+            needs, waiting = next(iter(ready.items()))
+            while waiting:
+                index = waiting.popleft()
+                yield from self._computed(index, self._words[index])
+                for reader in readers.get(index, ()):
+                    left[reader].remove(index)
+                    if not left[reader]:
+                        release(reader)
+            del ready[needs]
+
     def _computed(self, index: int, word: Word) -> list[_Block]:
         """The statements that compute a word of data that is used more than once."""
         place = f"w{index}_"
@@ -698,7 +797,15 @@ class _Writer:
         self._member[index] = False
         blocks = self._tree(place, value, -2, word.width, lanes=True)
         self._member[index] = True
-        return blocks
+        needs = self._needs.get(index, frozenset())
+        if frozenset() in needs:
+            return blocks
+        texts = sorted(" && ".join(sorted(map(self._holds, when))) for when in needs)
+        return [_Block(" || ".join(f"({text})" for text in texts), blocks)] if needs else []
+
+    def _holds(self, choice: tuple[Value, bool]) -> str:
+        value, side = choice
+        return self._scalar(value) if side else f"!({self._scalar(value)})"
 
     def _copy(self, kind: str, number: int) -> _Block:
         to, of = ("o", "w") if kind == "w" else ("n", "m")
@@ -933,6 +1040,18 @@ template <typename T>
 }  // namespace
 """
 _MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
+
+
+def _either(needs: Needs, when: Condition) -> Needs:
+    """Needs with one more condition; of too many what they have in common."""
+    if any(of <= when for of in needs):
+        return needs
+    for of in needs:
+        # Either side of a choice, all else alike.
+        if len(of ^ when) == 2 and len({value for value, _ in of ^ when}) == 1:
+            return _either(needs - {of}, of & when)
+    found = frozenset((when, *(of for of in needs if not when <= of)))
+    return found if len(found) <= _NEEDS_MAX else frozenset((frozenset.intersection(*found),))
 
 
 def _shape(line: str) -> tuple[str, list[str]]:

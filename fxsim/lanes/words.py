@@ -225,11 +225,14 @@ class _Maker:
         self._columns: list[Column] = []
         self._columns_of: dict[int, list[int]] = {}
         """The columns of a memory, the lowest bits first."""
+        self._repeating: dict[int, int] = {}
+        """Registers that are kept in fewer bits than they have: those above repeat the highest."""
 
     def make(self) -> Words:
         netlist = self._netlist
         used = self._used()
         self._cut(used)
+        self._repeating = self._narrow()
         following: dict[int, Value] = {}
         for index in used:
             cell = netlist.cells[index]
@@ -250,7 +253,7 @@ class _Maker:
                 continue
             at = 0
             for piece in own:
-                following[piece.word] = part_of(self._of(state.next), at, piece.width)
+                following.setdefault(piece.word, part_of(self._of(state.next), at, piece.width))
                 at += piece.width
         return Words(
             self._words,
@@ -322,6 +325,8 @@ class _Maker:
                 case kind if kind in _COMPARED:
                     a, b = cell.args
                     relations.append((a, 0, b, 0, cells[a].sort.width))
+        shifting = self._shifting()
+        whole = [cell.sort.width <= WORD and index not in shifting for index, cell in enumerate(cells)]
         # What is all of control need not be cut where what is all of data is; a constant may be one of many cells.
         relations = [
             of
@@ -331,14 +336,13 @@ class _Maker:
         ]
         for a, a_low, b, b_low, width in relations:
             for end, low in ((a, a_low), (b, b_low)):
-                if cells[end].sort.width <= WORD:
+                if whole[end]:
                     continue
                 # A few bits are no word of their own where that would be an array, and where many are joined.
                 joined, array = cells[a].kind == "concat", cells[end].kind == "read" or self._kind(end, low, width) != 0
                 rest = cells[a].sort.width - width if joined else WORD
                 if min(width, rest) >= _FEW or not (joined or array):
                     cuts[end] |= {low, low + width}
-        whole = [cells[i].sort.width <= WORD for i in range(len(cells))]
         changed = True
         while changed:
             changed = False
@@ -365,6 +369,55 @@ class _Maker:
         for index in used:
             self._cuts[index] = sorted(cuts[index] | {0, cells[index].sort.width})
 
+    def _shifting(self) -> set[int]:
+        """The shift registers of data, and what they are made of: their values are moved, and need not be cut out."""
+        cells, found = self._netlist.cells, set[int]()
+        for index, state in self._states.items():
+            if state.next is None or cells[index].sort.address or self._kind(index, 0, cells[index].sort.width) != 1:
+                continue
+            at, way = self._taken(index, state.next)
+            moved = [arg for arg in cells[at].args if cells[arg].kind == "slice" and cells[arg].args == (index,)]
+            if cells[at].kind == "concat" and moved:
+                found |= {index, *way, at, *moved}
+        return found
+
+    def _taken(self, state: int, following: int) -> tuple[int, list[int]]:
+        """The cell that a register takes where it does not hold its value, and the choices before that."""
+        way: list[int] = []
+        while self._netlist.cells[following].kind == "ite":
+            others = [arg for arg in self._netlist.cells[following].args[1:] if arg != state]
+            if len(others) != 1:
+                break
+            way.append(following)
+            following = others[0]
+        return following, way
+
+    def _narrow(self) -> dict[int, int]:
+        """Registers of data of which the upper bits only repeat one below, as of products: the bits up to that one."""
+        found: dict[int, int] = {}
+        for index, state in self._states.items():
+            width = self._netlist.cells[index].sort.width
+            if state.next is None or self._netlist.cells[index].sort.address or self._cuts[index] != [0, width]:
+                continue
+            at, way = self._taken(index, state.next)
+            bits = self._significant(at)
+            if bits < width and self._kind(index, 0, width) == 1 and all(self._cuts[of] == [0, width] for of in way):
+                found[index] = bits
+                for of in way:
+                    self._cuts[of] = [0, bits, width]
+        return found
+
+    def _significant(self, index: int) -> int:
+        """The bits of a cell of which all above them repeat the highest, as far as products show."""
+        cell = self._netlist.cells[index]
+        of = cell.args
+        match cell.kind:
+            case "sext":
+                return self._significant(of[0])
+            case "mul":
+                return min(cell.sort.width, sum(map(self._significant, of)))
+        return cell.sort.width
+
     def _kind(self, index: int, low: int, width: int) -> int | None:
         """1 where some bits of a cell are all of data, 0 where all are of control, else None."""
         full = (1 << width) - 1
@@ -382,6 +435,10 @@ class _Maker:
         kind, width = cell.kind, cell.sort.width
         if kind == "const":
             return (Piece(-1, 0, width, cell.value),)
+        if index in self._repeating:
+            bits = self._repeating[index]
+            held = self._held(index, cell, 0, bits)
+            return (held, *(Piece(held.word, bits - 1, 1) for _ in range(width - bits)))
         if kind in ("state", "input"):
             return tuple(self._held(index, cell, low, part) for low, part in self._parts(index))
         if kind == "read":

@@ -89,7 +89,7 @@ struct Shared {
                  uint32_t count) {
         const size_t lanes = lanes_of(image);
         found.compared += count * lanes;
-        if (LANES == 1 && std::memcmp(expected, got, count) == 0) return;
+        if (lanes == LANES && std::memcmp(expected, got, count * LANES) == 0) return;
         for (uint32_t byte = 0; byte < count; ++byte, expected += LANES, got += LANES)
             for (size_t lane = 0; lane < lanes; ++lane)
                 if (expected[lane] != got[lane])
