@@ -24,6 +24,8 @@ from fxsim.lanes.words import dependence, make_words
 from fxsim.paths import rtl_dir
 from fxsim.prove.btor2 import Netlist, parse
 from fxsim.prove.concrete import Evaluator
+from fxsim.signoff import Status, load_plan, render_report, run_plan
+from fxsim.signoff.simulation import Simulation
 from fxsim.simulate.tools import find_toolchain
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -630,6 +632,77 @@ def test_control_of_simd_is_verilators_and_every_value_is_right(small: Model) ->
         for tap, stream in plain.streams.taps.items():
             assert wide.streams.taps[tap].compared == LANES * stream.compared, (pattern, tap)
         assert wide.streams.output.compared == LANES * plain.streams.output.compared
+
+
+@pytest.mark.slow
+@pytest.mark.yosys
+def test_control_of_simd_that_an_image_reaches_in_one_lane_ends_the_run(small: Model, tmp_path: Path) -> None:
+    """Parameters that are read wrong once a word of an image began with 99: where the images agree none is refused."""
+    old = "  wire asked = image_id_reg ? image_asked : parameter_asked;\n"
+    new = (
+        "  reg seen_reg;\n  always @(posedge clk) if (core_rst) seen_reg <= 1'b0;\n"
+        "  else if (image_beat && rdata_reg[7:0] == 8'd99) seen_reg <= 1'b1;\n"
+    )
+    rtl = faulty(tmp_path / "rtl", "simd_memory.v", old, old + new)
+    (file,) = rtl.rglob("simd_memory.v")
+    text, data = file.read_text(), ".s_axis_tdata(rdata_reg),"
+    assert text.count(data) == 1
+    file.write_text(text.replace(data, ".s_axis_tdata({rdata_reg[127:1], rdata_reg[0] ^ seen_reg}),"))
+    x = np.zeros((2 * LANES, *small.graph.input_shape), np.int8)
+    assert on_simd(small, x, LANES, rtl=rtl).passed
+    x[LANES + 5, 7, 0] = 99
+    wanted = r"'core\.epilogue\.tables\..*memory' is to be the same in all lanes, .* value in lane 5 than in lane 0"
+    with pytest.raises(ToolError, match=wanted):
+        on_simd(small, x, LANES, rtl=rtl)
+
+
+SIGNED = f"""title = "lanes"
+[models]
+small = {{ file = "{GOLDEN}/small.safetensors" }}
+[stimuli]
+drawn = {{ draw = "uniform", images = 11 }}
+[[check]]
+kind = "cosim"
+name = "wide"
+model = "small"
+stimulus = "drawn"
+images = 11
+accelerator = "simd"
+lanes = {LANES}
+power_on = [1]
+[[check]]
+kind = "cosim"
+name = "plain"
+model = "small"
+stimulus = "drawn"
+images = 2
+accelerator = "simd"
+power_on = [1]
+"""
+"""A plan with a check in lanes and one that is not."""
+
+
+@pytest.mark.slow
+@pytest.mark.yosys
+def test_sign_off_tells_values_of_lanes_from_verilators(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check in lanes and one that is not: both pass, and the report counts the values of each."""
+    monkeypatch.setattr("fxsim.signoff.simulation.LanesSimulator", lambda lanes: LanesSimulator(lanes, QUICK))
+    (tmp_path / "plan.toml").write_text(SIGNED)
+    record = run_plan(load_plan(tmp_path / "plan.toml"))
+    checks = {check.name: check for check in record.checks}
+    assert [check.status for check in checks.values()] == [Status.PASSED, Status.PASSED]
+    assert "; in 8 lanes of the netlist, images side by side" in checks["wide"].summary
+    assert "lanes" not in checks["plain"].summary
+    (wide,), (plain,) = (checks[name].details.of(Simulation) for name in ("wide", "plain"))
+    assert (wide.lanes, plain.lanes) == (LANES, 1)
+    # The class scores are compared at their tap, and in memory.
+    values = sum(int(np.prod(small.graph.shapes[tap])) for tap in small.graph.taps) + 5
+    assert (wide.compared, plain.compared) == (11 * values, 2 * values)
+    page = render_report(record)
+    assert f"{11 * values:,} were simulated in lanes" in page
+    assert f"{2 * values:,} by Verilator" in page
 
 
 @pytest.mark.yosys
