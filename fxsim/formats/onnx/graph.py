@@ -18,6 +18,7 @@ from fxsim.contract import Division, Pair, Rounding, TableRule, Tensor, bits_nee
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -25,7 +26,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -513,9 +513,9 @@ def _concat(builder: _Builder, node: Node) -> None:
     builder.apply("Concat", node.inputs, node.name, axis=-1)
 
 
-def _flatten(builder: _Builder, node: Node) -> None:
-    op = node.op
-    assert isinstance(op, Flatten)
+def _order(builder: _Builder, node: Node) -> None:
+    """The axes in their order, and what lies so in the shape of the result."""
+    op: Any = node.op
     turned = builder.apply(
         "Transpose", node.inputs, f"{node.name}/turned", perm=[0, *(1 + place for place in op.order)]
     )
@@ -680,7 +680,7 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
     {
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
-        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
+        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, **dict.fromkeys(ORDERS, _order),
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
         Matmul: _matmul, Position: _position,
     },
