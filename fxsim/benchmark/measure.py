@@ -106,6 +106,7 @@ def measure(
     seconds: float,
     seed: int,
     rounds_max: int | None = None,
+    original: str | None = None,
     report: Report = lambda *_: None,
 ) -> Measured:
     """Prepare and check all contestants, then measure them and their roofs in each of `rounds` rounds.
@@ -113,8 +114,9 @@ def measure(
     While that leaves something unmeasurable, on a busy machine, there are further rounds, up to `rounds_max` in all
     (by default none).
 
-    `seconds`: about how long each measurement takes. A contestant whose values differ from the reference engine's is
-    not timed; its result says so.
+    `seconds`: about how long each measurement takes. `original`: the file that the model was imported from, as
+    `fxsim.formats.importers.open_original` takes it, for the contestant of that name. A contestant whose values differ
+    from the reference engine's is not timed; its result says so.
     """
     if rounds < 1:
         raise FxsimError(f"rounds is {rounds}, expected at least 1")
@@ -141,7 +143,7 @@ def measure(
 
     report(0, total)
     with ExitStack() as stack:
-        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds)}
+        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds, original)}
         hosts |= stack.enter_context(start_hosts(list(lesser), model, images, seconds))
         standing: dict[str, Prepared] = {}
         for who in contestants:
