@@ -657,6 +657,7 @@ def test_control_of_simd_that_an_image_reaches_in_one_lane_ends_the_run(small: M
 
 
 SIGNED = f"""title = "lanes"
+seed = 7
 [models]
 small = {{ file = "{GOLDEN}/small.safetensors" }}
 [stimuli]
@@ -683,6 +684,7 @@ power_on = [1]
 
 
 @pytest.mark.slow
+@pytest.mark.verilator
 @pytest.mark.yosys
 def test_sign_off_tells_values_of_lanes_from_verilators(
     small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

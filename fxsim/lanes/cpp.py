@@ -253,7 +253,7 @@ class _Writer:
         return self._words[index].kind in ("register", "unknown", "input") or self._uses[index] > 1
 
     def _needed_when(self) -> dict[int, Needs]:
-        """When each word of data that is computed beforehand is read in a cycle; where nothing is said, never."""
+        """The cycles in which each word of data that is computed beforehand is read; of which nothing is said, none."""
         needs: dict[int, Needs] = {}
 
         def read(value: Value, when: Condition) -> None:
@@ -763,7 +763,7 @@ class _Writer:
             yield lines
 
     def _temporaries(self) -> Iterator[_Block]:
-        """What computes the words of data that are read more than once, each after those that it reads.
+        """Statements that compute the words of data that are read more than once, each after those that it reads.
 
         Those needed at the same time stand together, the first ones first: many alike then follow each other.
         """
