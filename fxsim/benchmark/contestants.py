@@ -17,23 +17,25 @@ from fxsim.benchmark import peak
 from fxsim.benchmark.float_network import float_forward
 from fxsim.benchmark.record import EXACT, NATIVE, Contestant
 from fxsim.compare import ArraySource, ComputedSource, compare, model_taps
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import ComparisonError, ModelError, ToolError
 from fxsim.formats import load, model_sha256
+from fxsim.formats.importers import open_original
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
 from fxsim.paths import golden_dir
 
 REFERENCE, COMPILED, LOOPS, ONNX = "reference", "compiled", "loops", "onnx"
+ORIGINAL = "original"
 FAKE_QUANT, TORCH, NUMPY = "torch-fake-quant", "torch-float32", "numpy-float32"
 
 BATCHES = (1, 64, 1024, 2048)
 """Batch sizes of the compiled engine, unless others are asked for."""
 
-_BATCH = {REFERENCE: 32, ONNX: 256, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
+_BATCH = {REFERENCE: 32, ONNX: 256, ORIGINAL: 8, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
 """Batch size at which each of the others is about at its best."""
 
 _BATCH_MAX = 512
@@ -60,11 +62,16 @@ def list_engines(sets: tuple[str, ...], threads: int, batches: tuple[int, ...] =
 
 
 def list_contestants(
-    sets: tuple[str, ...], hosts: dict[str, str], threads: int, batches: tuple[int, ...] = BATCHES
+    sets: tuple[str, ...],
+    hosts: dict[str, str],
+    threads: int,
+    batches: tuple[int, ...] = BATCHES,
+    original: bool = False,
 ) -> list[Contestant]:
     """Everything that is measured, on one thread and on `threads`.
 
-    `sets`: instruction sets of this machine, the fastest first; `hosts`: of each lesser one, its own.
+    `sets`: instruction sets of this machine, the fastest first; `hosts`: of each lesser one, its own. `original`: the
+    file that the model was imported from, too, by the program that executes it, which takes the threads that it likes.
     """
     found = []
     for count in sorted({1, threads}):
@@ -79,6 +86,8 @@ def list_contestants(
         found.append(Contestant(ONNX, None, NATIVE, _BATCH[ONNX], count))
         floats = (FAKE_QUANT, TORCH, NUMPY)
         found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=EXACT[who]) for who in floats]
+    if original:
+        found.append(Contestant(ORIGINAL, None, NATIVE, _BATCH[ORIGINAL], threads))
     return [*found, Contestant(REFERENCE, None, NATIVE, _BATCH[REFERENCE], 1)]
 
 
@@ -109,9 +118,13 @@ def _missing_extra(who: Contestant) -> str | None:
 class Track:
     """A model and images, and all that computes them in this process."""
 
-    def __init__(self, model: Model, images: Int8, seconds: float) -> None:
-        """`images`: the different ones, repeated to fill a batch; `seconds`: about how long each measurement takes."""
+    def __init__(self, model: Model, images: Int8, seconds: float, original: str | None = None) -> None:
+        """`images`: the different ones, repeated to fill a batch; `seconds`: about how long each measurement takes.
+
+        `original`: the file that the model was imported from, as `open_original` takes it.
+        """
         self.model = model
+        self.original = original
         self.images = images
         self.seconds = seconds
         self.output = (model.graph.output,)
@@ -177,6 +190,8 @@ class Track:
                 return partial(run_loops, model, taps=taps, threads=who.threads)
             case "reference":
                 return lambda x: run_reference(model.graph, x, taps)
+            case "original":
+                return _open_original(self.original, model)
             case "onnx":
                 return open_onnx(onnx_bytes(model, taps), who.threads)
             case "numpy-float32":
@@ -205,6 +220,25 @@ class Track:
             return compare(expected, ArraySource(who.name, found), model_taps(self.model, taps)).reason
         except ComparisonError as error:
             return str(error)
+
+
+def _open_original(original: str | None, model: Model) -> Compute | str:
+    if original is None:
+        return "no file is named that the model was imported from"
+    taps, compute = open_original(original, model)
+    output = model.graph.output
+    number = model.graph.tensors[output].number
+    if output not in taps:
+        return f"'{output}' is no tensor of whole numbers of {original}"
+
+    def integers(x: Int8) -> dict[str, Integers]:
+        values = compute(x)[output]
+        whole = values.astype(number.dtype)
+        if not np.array_equal(whole, values):
+            raise ToolError(f"{original} gives '{output}' a value that is no {number}")
+        return {output: whole}
+
+    return integers
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -106,6 +106,7 @@ def measure(
     seconds: float,
     seed: int,
     rounds_max: int | None = None,
+    original: str | None = None,
     report: Report = lambda *_: None,
     settled: Callable[[Measured], bool] = lambda measured: not measured.unmeasurable,
 ) -> Measured:
@@ -115,7 +116,9 @@ def measure(
     up to `rounds_max` in all (by default none).
 
     Roofs are measured on one thread, on `threads`, and on as many as a contestant has. `seconds`: about how long each
-    measurement takes. A contestant whose values differ from the reference engine's is not timed; its result says so.
+    measurement takes. `original`: the file that the model was imported from, as `fxsim.formats.importers.open_original`
+    takes it, for the contestant of that name. A contestant whose values differ from the reference engine's is not
+    timed; its result says so.
     """
     if rounds < 1:
         raise FxsimError(f"rounds is {rounds}, expected at least 1")
@@ -143,7 +146,7 @@ def measure(
 
     report(0, total)
     with ExitStack() as stack:
-        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds)}
+        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds, original)}
         hosts |= stack.enter_context(start_hosts(list(lesser), model, images, seconds))
         standing: dict[str, Prepared] = {}
         for who in contestants:
