@@ -38,13 +38,13 @@ from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.checkpoint import Quantised
 from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, Slot
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -403,8 +403,8 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
         Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
-        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _NOT_TAKEN,
-        **dict.fromkeys((Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate,
+        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

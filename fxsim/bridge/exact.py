@@ -16,6 +16,7 @@ from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.errors import FxsimError
 from fxsim.graph import Node
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -23,7 +24,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -157,9 +157,7 @@ READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
         WeightedAdd: _read_one,
         Prelu: _read_one,
         Gate: _read_one,
-        Flatten: _NOT_TAKEN,
-        Concat: _NOT_TAKEN,
-        **dict.fromkeys((OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )
 """From an operator, an input's values and places: the values that it reads there, [M, K]."""
@@ -305,8 +303,8 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
         Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
         Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
-        Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _NOT_TAKEN, Concat: _NOT_TAKEN, OrderedLinear: _NOT_TAKEN,
-        **dict.fromkeys((Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        Prelu: _exact_prelu, Gate: _exact_gate,
+        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""
