@@ -293,7 +293,8 @@ def test_threads_and_images_do_not_change_values() -> None:
 
 def test_only_standard_operators_on_integers() -> None:
     """The golden models' graphs need nothing but ai.onnx at the stated version, and hold only integers."""
-    used: dict[bool, set[str]] = {True: set(), False: set()}  # of networks of few bits, and of ResMLPs
+    # Of networks of few bits, of Neural ODEs, and of ResMLPs.
+    used: dict[str, set[str]] = {"digits_binary": set(), "digits_ode": set(), "": set()}
     for golden in GOLDEN:
         proto = onnx.load_model_from_string(onnx_bytes(load(golden_dir() / golden.file)))
         onnx.checker.check_model(proto, full_check=True)
@@ -301,12 +302,12 @@ def test_only_standard_operators_on_integers() -> None:
         assert proto.ir_version == IR_VERSION
         assert not proto.functions
         assert {node.domain for node in proto.graph.node} == {""}
-        used[golden.name == "digits_binary"] |= {node.op_type for node in proto.graph.node}
+        used[golden.name if golden.name in used else ""] |= {node.op_type for node in proto.graph.node}
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
         kinds = {value.type.tensor_type.elem_type for value in inferred.value_info}
         kinds |= {tensor.data_type for tensor in inferred.initializer}
         names = {TensorProto.DataType.Name(kind) for kind in kinds}
-        assert names <= {"INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "BOOL"}
+        assert names <= {"INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"}
         # Bytes on both sides: other combinations saturate on some processors.
         kind_of = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
         kind_of |= {tensor.name: tensor.data_type for tensor in inferred.initializer}
@@ -320,11 +321,14 @@ def test_only_standard_operators_on_integers() -> None:
     few_bits = {
         "And", "ConvInteger", "GreaterOrEqual", "LessOrEqual", "Max", "Or", "Slice", "Transpose", "Unsqueeze",
     }  # fmt: skip
-    assert used[False] == {
+    assert used[""] == {
         "Add", "BitShift", "Cast", "Clip", "Div", "GatherElements", "MatMulInteger", "Min", "Mul", "ReduceSum", "Relu",
         "Reshape", "Shape", "Sub",
     }  # fmt: skip
-    assert used[True] - used[False] == few_bits
+    assert used["digits_binary"] - used[""] == few_bits
+    assert used["digits_ode"] - used[""] == {
+        "ConvInteger", "Greater", "GreaterOrEqual", "Less", "MatMul", "Mod", "Slice", "Transpose", "Where",
+    }  # fmt: skip
 
 
 def test_file_says_what_it_is_and_what_it_was_made_from() -> None:
