@@ -60,8 +60,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -424,7 +426,7 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
         WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _describe_flat,
         Rescale: _describe_rescaled, Matmul: _describe_product, Position: _describe_there,
-        **dict.fromkeys((Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

@@ -40,8 +40,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -182,7 +184,7 @@ READ: OperatorTable[Callable[..., list[Read]]] = OperatorTable(
         **dict.fromkeys((Conv, MaxPool, SumPool), _each(_read_window)),
         **dict.fromkeys((Affine, Relu, Lut, Add, Threshold, MultiplyAdd), _each(_read_one)),
         **dict.fromkeys((WeightedAdd, Prelu, Gate, Rescale, Position), _each(_read_one)),
-        **dict.fromkeys((Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )
 """From an operator, its inputs' values and places: the values that it reads there of each input, [M, K]."""
@@ -358,7 +360,7 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
         Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
         Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
         Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _exact_flat, Rescale: _exact_rescaled, Matmul: _exact_product,
-        Position: _exact_there, **dict.fromkeys((Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        Position: _exact_there, **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

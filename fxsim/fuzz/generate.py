@@ -62,7 +62,8 @@ class Generator:
     picture_kinds: tuple[str, ...] = (
         "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add", "prelu",
         "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale", "rescale", "pad",
-        "pad", "linear", "affine", "relu", "add", "matmul", "position",
+        "pad", "linear", "affine", "relu", "add", "matmul", "position", "reshape",
+        "transpose",
     )  # fmt: skip
     kinds: tuple[str, ...] = ("channels", "tokens", "affine", "relu", "lut", "add", "pool")
     numbers: tuple[Number, ...] = tuple(Number(bits, sign) for bits in (*range(2, 17), 4, 8, 16) for sign in RANGED)

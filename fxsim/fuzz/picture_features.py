@@ -10,6 +10,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.graph import Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Argmax,
     Concat,
@@ -26,8 +27,10 @@ from fxsim.operators import (
     Position,
     Prelu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -46,7 +49,7 @@ _TAKES: dict[type[Operator], tuple[str, ...]] = {
     OrderedLinear: _RANGED,
     Matmul: _RANGED,
     Position: _RANGED,
-    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Flatten, Argmax, Pad), (*_NARROW, _WIDE)),
+    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Argmax, Pad, *ORDERS), (*_NARROW, _WIDE)),
     **dict.fromkeys((MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), (*_RANGED, _WIDE)),
 }
 """Classes of formats that each operator takes, as its first input."""
@@ -87,6 +90,11 @@ _PARAMETERS: dict[type[Operator], tuple[str, ...]] = {
     Gate: ("of two formats", "of a tensor with itself", "of bipolar"),
     Concat: ("of a tensor with itself", "of two tensors"),
     Flatten: ("values as they lie", "channels first", "another order"),
+    Reshape: (
+        "values as they lie", "channels first", "another order", "to channels", "to tokens", "to rows and columns",
+        "of channels", "of tokens",
+    ),
+    Transpose: ("rows and columns exchanged", "tokens and channels exchanged", "channels first", "no axis exchanged"),
     SumPool: (
         *(f"{rounding} with {what}" for rounding in Division for what in _DIVISORS),
         "saturating", "not saturating", "windows that overlap", "windows apart",
@@ -222,6 +230,13 @@ def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
         case Flatten():
             order = op.order
             return order == (0, 1, 2), order == (2, 0, 1), len(order) == 3 and order not in ((0, 1, 2), (2, 0, 1))
+        case Reshape():
+            order, axes = op.order, len(op.order)
+            as_they_lie, first = order == tuple(range(axes)), order == (2, 0, 1)
+            to = tuple(len(op.shape) == n for n in (1, 2, 3))
+            return as_they_lie, first, not as_they_lie and not first, *to, axes == 1, axes == 2
+        case Transpose():
+            return op.order == (1, 0, 2), op.order == (1, 0), op.order == (2, 0, 1), op.order in ((0, 1, 2), (0, 1))
         case SumPool():
             divisor = op.divisor
             kinds = divisor == 1, divisor > 1 and divisor & (divisor - 1) == 0, divisor & (divisor - 1) != 0

@@ -243,6 +243,19 @@ def checked_sizes(values: object, count: int, least: int, what: str) -> Any:
     return sizes
 
 
+def checked_order(order: object, kind: str) -> tuple[int, ...]:
+    """Numbers of axes, slowest first; `check_order` holds them to a tensor's."""
+    if not isinstance(order, list | tuple):
+        raise ModelError(f"{kind} order is {order!r}, expected numbers of axes")
+    return tuple(integer(place, f"{kind} order") for place in order)
+
+
+def check_order(order: tuple[int, ...], x: Tensor, kind: str) -> None:
+    """ModelError unless an order has each axis of a tensor once."""
+    if sorted(order) != list(range(len(x.axes))):
+        raise ModelError(f"{kind} has the order {order}, expected each of the {len(x.axes)} axes once")
+
+
 def windowed(
     x: Tensor, what: str, kernel: Pair, stride: Pair, dilation: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> tuple[int, ...]:
