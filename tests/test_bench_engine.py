@@ -1083,10 +1083,3 @@ def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))
     assert [result.seconds for result in once.results] != [result.seconds for result in again.results]
     assert once.machine == again.machine
-
-
-@pytest.mark.slow
-def test_project_plan_has_a_speed_check() -> None:
-    """The project's own plan measures the PSA model of the published size, and demands no speed of any machine."""
-    (check,) = (check for check in load_plan().checks if check.kind == "speed")
-    assert (check.model, check.at_least) == ("psa_h96", None)  # type: ignore[union-attr]  # of this kind

@@ -587,7 +587,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "padding beside an offset": (
         one(lambda m, x: conv(m, m.node("Add", x, m.constant(0.3)), pads=[1, 0, 0, 0])), "whose zero is no integer of",
     ),
-    "same padding": (one(lambda m, x: conv(m, x, auto_pad="SAME_UPPER")), "auto_pad is 'SAME_UPPER', expected pads"),
+    "unknown padding": (one(lambda m, x: conv(m, x, auto_pad="SAME")), "auto_pad is 'SAME', expected NOTSET, VALID"),
+    "same padding twice": (
+        one(lambda m, x: conv(m, x, auto_pad="SAME_UPPER", pads=[0, 0, 1, 1])), "SAME_UPPER', and pads are .0, 0, 1",
+    ),
+    "same padding, spread": (
+        one(lambda m, x: conv(m, x, auto_pad="SAME_LOWER", dilations=[1, 2])), "SAME_LOWER', and dilations are .1",
+    ),
+    "strides of 0": (
+        one(lambda m, x: conv(m, x, auto_pad="SAME_LOWER", strides=[1, 0])), r"strides \(1, 0\) are not above 0",
+    ),
     "unknown attribute": (one(lambda m, x: conv(m, x, bogus=1)), "attribute 'bogus' is not known"),
     "kernel": (one(lambda m, x: conv(m, x, kernel_shape=[3, 3])), "states another kernel than its weights' 2 x 2"),
     "groups": (one(lambda m, x: conv(m, x, group=2)), "2 groups of 2 channels do not fit an input of 2"),

@@ -3,8 +3,7 @@
 import contextlib
 import ctypes
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from fxsim.benchmark import peak
 from fxsim.benchmark.float_network import float_forward
-from fxsim.benchmark.record import NATIVE, Contestant
+from fxsim.benchmark.record import EXACT, NATIVE, Contestant
 from fxsim.compare import ArraySource, ComputedSource, compare, model_taps
 from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.engines import run_reference
@@ -85,10 +84,35 @@ def list_contestants(
             found.append(Contestant(COMPILED, isa, host, most, count))
             found.append(Contestant(LOOPS, None, host, most, count))
         found.append(Contestant(ONNX, None, NATIVE, _BATCH[ONNX], count))
-        found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=False) for who in (FAKE_QUANT, TORCH, NUMPY)]
+        floats = (FAKE_QUANT, TORCH, NUMPY)
+        found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=EXACT[who]) for who in floats]
     if original:
         found.append(Contestant(ORIGINAL, None, NATIVE, _BATCH[ORIGINAL], threads))
     return [*found, Contestant(REFERENCE, None, NATIVE, _BATCH[REFERENCE], 1)]
+
+
+def lacking(who: Contestant, sets: tuple[str, ...], hosts: Collection[str], cores: int) -> str | None:
+    """The instruction set, lesser host, cores or extra that a contestant needs and a machine lacks; None: it has all.
+
+    `sets`, `hosts`, `cores`: what the machine has.
+    """
+    if who.host == NATIVE and who.isa is not None and who.isa not in sets:
+        return f"instruction set '{who.isa}' cannot run here, only: {', '.join(sets)}"
+    if who.host != NATIVE and who.host not in hosts:
+        return f"this machine is no more than host '{who.host}'"
+    if who.threads > cores:
+        return f"{who.threads} threads on {cores} core{'s' * (cores != 1)}"
+    return _missing_extra(who)
+
+
+def _missing_extra(who: Contestant) -> str | None:
+    if who.engine == ONNX:
+        return missing("onnx", "onnxruntime")
+    if who.engine == NUMPY and find_spec("threadpoolctl") is None:
+        return "the extra 'bench' is not installed: there is no threadpoolctl here, which sets the threads"
+    if who.engine in (FAKE_QUANT, TORCH) and find_spec("torch") is None:
+        return "the extra 'torch' is not installed"
+    return None
 
 
 class Track:
@@ -144,10 +168,11 @@ class Track:
 
     def _time(self, who: Contestant, compute: Compute, x: Int8, calls: int) -> float:
         with _limit_blas(who.threads) if who.engine in (NUMPY, REFERENCE) else contextlib.nullcontext():
-            started = time.perf_counter()
+            clock = peak.clock_of(who.threads)
+            started = clock()
             for _ in range(calls):
                 compute(x)
-            return time.perf_counter() - started
+            return clock() - started
 
     def _taps(self, who: Contestant) -> tuple[str, ...]:
         return self.model.graph.taps if who.taps == "all" else self.output
@@ -155,6 +180,9 @@ class Track:
     def _build(self, who: Contestant) -> Compute | str:
         """The function that computes a batch, or the reason in words why there is none."""
         model, taps = self.model, self._taps(who)
+        absent = _missing_extra(who)
+        if absent is not None:
+            return absent
         match who.engine:
             case "compiled":
                 return partial(run_compiled, model, taps=taps, threads=who.threads, isa=who.isa)
@@ -165,10 +193,8 @@ class Track:
             case "original":
                 return _open_original(self.original, model)
             case "onnx":
-                return missing("onnx", "onnxruntime") or open_onnx(onnx_bytes(model, taps), who.threads)
+                return open_onnx(onnx_bytes(model, taps), who.threads)
             case "numpy-float32":
-                if find_spec("threadpoolctl") is None:
-                    return "the extra 'bench' is not installed: there is no threadpoolctl here, which sets the threads"
                 return float_forward(model.graph)
             case _:
                 return _torch_network(model, who)
@@ -253,8 +279,6 @@ def find_checkpoint(model: Model) -> Path | None:
 
 
 def _torch_network(model: Model, who: Contestant) -> Compute | str:
-    if find_spec("torch") is None:
-        return "the extra 'torch' is not installed"
     checkpoint = find_checkpoint(model)
     if checkpoint is None:
         return "no quantised network of this model is at hand, only of golden models"

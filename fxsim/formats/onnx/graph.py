@@ -166,6 +166,11 @@ class _Builder:
         """A tensor of at most 8 bits as its code in uint8."""
         return self._once(f"{name}/byte", "Cast", (self.code(name),), to=TensorProto.UINT8)
 
+    def byte_of_two(self, name: str, operator: str) -> str:
+        """The higher byte ("Div") or the lower one ("Mod") of a tensor's code of at most 16 bits, in uint8."""
+        part = self._once(f"{name}/{operator}", operator, (self.code(name), self.scalar(256, np.int32)))
+        return self._once(f"{part}/byte", "Cast", (part,), to=TensorProto.UINT8)
+
     def _once(self, output: str, operator: str, inputs: tuple[str, ...], **attributes: Any) -> str:
         if output not in self._made:
             self._made.add(output)
@@ -348,26 +353,57 @@ def _lut(builder: _Builder, node: Node) -> None:
 def _conv(builder: _Builder, node: Node) -> None:
     """Bytes x - low and w + 128, channels first, with zero points -low and 128: ConvInteger takes them off and sums.
 
-    It pads with its input's zero point, which adds nothing. The sums of bytes fit int32, as in `_linear`.
+    It pads with its input's zero point, which adds nothing. The sums of bytes fit int32, as in `_linear`: where so many
+    products are summed that they could not, channels are summed in parts. Codes above 8 bits are two bytes,
+    c = 256 h + l, whose zero points are the bytes of -low, so that 256 times the sums of the one and those of the
+    other are the sums. What has several parts is added up in int64; the result fits its format (the graph proves it).
     """
     op = node.op
     assert isinstance(op, Conv)
     (x,) = node.inputs
     number = builder.graph.tensors[x].number
+    _, rows, columns, channels = op.weight.shape
     summed = op.weight[0].size
-    if number.bits > _BYTE or summed > _MATMUL_INTEGER_MAX:
+    most = _MATMUL_INTEGER_MAX // (rows * columns)
+    if summed > _MATMUL_INTEGER_MAX and (op.groups > 1 or not most):
         raise ModelError(
-            f"the ONNX export takes a conv of up to {_BYTE} bits and {_MATMUL_INTEGER_MAX:,} products a sum, node "
-            f"'{node.name}' has {number.bits} bits and {summed:,} products"
+            f"the ONNX export takes a conv of more than {_MATMUL_INTEGER_MAX:,} products a sum where it has one group "
+            f"and no more places, node '{node.name}' has {op.groups} groups of {rows * columns:,} places and "
+            f"{summed:,} products a sum"
         )
     weight = np.ascontiguousarray(op.weight.transpose(0, 3, 1, 2)).astype(np.int16) + 128
-    factor = builder.tensor(f"{node.name}/weight", weight.astype(np.uint8))
-    first = builder.apply("Transpose", (builder.byte(x),), f"{node.name}/channels_first", perm=[0, 3, 1, 2])
-    zeros = builder.scalar(-number.low, np.uint8), builder.scalar(128, np.uint8)
-    acc = builder.apply(
-        "ConvInteger", (first, factor, *zeros), f"{node.name}/sum", dilations=op.dilation, group=op.groups,
-        kernel_shape=op.weight.shape[1:3], pads=op.padding, strides=op.stride,
-    )  # fmt: skip
+    if number.bits <= _BYTE:
+        bytes_ = [(builder.byte(x), -number.low, 1)]
+    else:
+        high, low = divmod(-number.low, 256)
+        bytes_ = [(builder.byte_of_two(x, "Div"), high, 256), (builder.byte_of_two(x, "Mod"), low, 1)]
+    step = channels if summed <= _MATMUL_INTEGER_MAX else most
+    one = len(bytes_) == 1 and step == channels
+    parts = []
+    for code, zero, times in bytes_:
+        for start in range(0, channels, step):
+            name = node.name if one else f"{node.name}/{times}/{start}"
+            stop, part = min(start + step, channels), code
+            if step < channels:
+                ends = builder.sizes(start), builder.sizes(stop), builder.sizes(3)
+                part = builder.apply("Slice", (code, *ends), f"{name}/part")
+            first = builder.apply("Transpose", (part,), f"{name}/channels_first", perm=[0, 3, 1, 2])
+            factor = builder.tensor(
+                f"{node.name}/weight" if step == channels else f"{node.name}/weight/{start}",
+                weight[:, start:stop].astype(np.uint8),
+            )
+            zeros = builder.scalar(zero, np.uint8), builder.scalar(128, np.uint8)
+            acc = builder.apply(
+                "ConvInteger", (first, factor, *zeros), f"{name}/sum", dilations=op.dilation, group=op.groups,
+                kernel_shape=[rows, columns], pads=op.padding, strides=op.stride,
+            )  # fmt: skip
+            if not one:
+                acc = builder.apply("Cast", (acc,), f"{name}/wide", to=TensorProto.INT64)
+                acc = builder.apply("Mul", (acc, builder.scalar(times, np.int64)), f"{name}/product")
+            parts.append(acc)
+    acc = parts[0]
+    for count, part in enumerate(parts[1:], 2):
+        acc = builder.apply("Add", (acc, part), f"{node.name}/sum_of_{count}")
     builder.narrow(builder.apply("Transpose", (acc,), f"{node.name}/last", perm=[0, 2, 3, 1]), node.name)
 
 

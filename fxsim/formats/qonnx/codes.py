@@ -177,9 +177,9 @@ def _qlinear_conv(call: Call) -> Value:
     if groups < 1 or channels != kernel.shape[3] * groups or kernel.shape[0] % groups:
         raise NotTakenError(f"{groups} groups of {kernel.shape[3]} channels do not fit an input of {channels}")
     bias = bias_codes(call.optional(8, "its bias"))
-    sums = call.builder.product(
-        stream, kernel, bias, call.origin, pair(call, "strides"), pads(call), pair(call, "dilations"), groups
-    )
+    stride, dilation = pair(call, "strides"), pair(call, "dilations")
+    padding = pads(call, stream, (rows, columns), stride, dilation)
+    sums = call.builder.product(stream, kernel, bias, call.origin, stride, padding, dilation, groups)
     return _requantised(call, sums, product_scale(x, weights, y), y)
 
 
@@ -272,7 +272,7 @@ def _qlinear_average_pool(call: Call) -> Value:
     rows, columns, _ = stream.image()
     kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
     beyond = any((n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True))
-    if any(pads(call)) or (call.attribute("ceil_mode", 0) and beyond):
+    if any(pads(call, stream, kernel, stride)) or (call.attribute("ceil_mode", 0) and beyond):
         raise NotTakenError("its windows reach beyond the image, expected windows within it")
     total = call.builder.total(stream, kernel, stride, call.origin)
     assert total.tap is not None

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fxsim.contract import DIMENSION_MAX, Number, Pair, Sign
+from fxsim.contract import DIMENSION_MAX, Number, Padding, Pair, Sign
 from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
 from fxsim.formats.qonnx.datatypes import check_values
 from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
 from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, Flow, NotTakenError, Value, quantised
+from fxsim.formats.text import short
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 _SHAPE_SIZE_MAX = 1 << 26
@@ -320,7 +321,8 @@ def _conv(call: Call) -> Value:
         raise NotTakenError(f"{groups} groups of {weight.shape[3]} channels do not fit an input of {channels}")
     stride, dilation = pair(call, "strides"), pair(call, "dilations")
     bias = call.optional(2, "its bias")
-    found = call.builder.product(x, weight, bias, call.origin, stride, pads(call), dilation, groups)
+    padding = pads(call, x, (rows, columns), stride, dilation)
+    found = call.builder.product(x, weight, bias, call.origin, stride, padding, dilation, groups)
     return _last(found) if last else found
 
 
@@ -332,13 +334,29 @@ def pair(call: Call, name: str) -> Pair:
     return found[0], found[1]
 
 
-def pads(call: Call) -> tuple[int, int, int, int]:
-    """The attribute `pads`, by default none; NotTakenError where they are left to the size of the image."""
-    if call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise NotTakenError(f"auto_pad is '{call.attribute('auto_pad')}', expected pads in numbers")
-    found = call.attribute("pads", [0, 0, 0, 0])
-    if call.attribute("auto_pad", "NOTSET") == "VALID" and any(found):
-        raise NotTakenError(f"auto_pad is 'VALID', and pads are {found}, expected one of them")
+def pads(call: Call, x: Flow, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Padding:
+    """The zeros above, left, below and right of an image that a node states, by default none.
+
+    In numbers, or (`auto_pad` SAME_UPPER, SAME_LOWER of the ONNX standard) as many as give ceil(size / stride) places,
+    an odd one below and right, or above and left.
+    """
+    found, rule = call.attribute("pads", [0, 0, 0, 0]), call.attribute("auto_pad", "NOTSET")
+    if rule not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise NotTakenError(f"auto_pad is '{short(str(rule))}', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    if rule != "NOTSET" and any(found):
+        raise NotTakenError(f"auto_pad is '{rule}', and pads are {found}, expected one of them")
+    if rule.startswith("SAME"):
+        if dilation != (1, 1):  # which ONNX Runtime refuses, too
+            raise NotTakenError(f"auto_pad is '{rule}', and dilations are {dilation}, expected pads in numbers")
+        if min(*kernel, *stride) < 1:
+            raise NotTakenError(f"kernel {kernel} or strides {stride} are not above 0")
+        less, more = [], []
+        for size, k, step in zip(x.image()[:2], kernel, stride, strict=True):
+            total = max((-(-size // step) - 1) * step + k - size, 0)
+            less.append(total // 2)
+            more.append(total - total // 2)
+        before, after = (less, more) if rule == "SAME_UPPER" else (more, less)
+        return before[0], before[1], after[0], after[1]
     if len(found) != 4 or any(pad < 0 for pad in found):
         raise NotTakenError(f"attribute 'pads' is {found}, expected four numbers from 0 on")
     return found[0], found[1], found[2], found[3]
@@ -362,7 +380,7 @@ def _max_pool(call: Call) -> Value:
     rows, columns, _ = x.image()
     kernel = pair(call, "kernel_shape")
     stride = pair(call, "strides")
-    if any(pads(call)) or pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
+    if any(pads(call, x, kernel, stride)) or pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and ((rows - kernel[0]) % stride[0] or (columns - kernel[1]) % stride[1]):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
@@ -377,7 +395,7 @@ def _average_pool(call: Call) -> Value:
     if call.node.op == "GlobalAveragePool":
         return call.builder.total(x, (rows, columns), (1, 1), call.origin)
     kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
-    if any(pads(call)) or pair(call, "dilations") != (1, 1):
+    if any(pads(call, x, kernel, stride)) or pair(call, "dilations") != (1, 1):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and any(
         (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)
