@@ -60,9 +60,9 @@ class Generator:
 
     sorts: tuple[str, ...] = ("int8", "formats", "pictures", "int8", "formats", "pictures", "resmlp")
     picture_kinds: tuple[str, ...] = (
-        "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add", "prelu",
-        "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale", "rescale", "pad",
-        "pad", "linear", "affine", "relu", "add", "matmul", "position", "reshape",
+        "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add",
+        "prelu", "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale",
+        "rescale", "rescale", "pad", "pad", "linear", "affine", "relu", "add", "matmul", "position", "reshape",
         "transpose",
     )  # fmt: skip
     kinds: tuple[str, ...] = ("channels", "tokens", "affine", "relu", "lut", "add", "pool")
