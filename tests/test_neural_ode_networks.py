@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -28,6 +29,7 @@ from fxsim.operators import Conv, Matmul, Threshold
 from fxsim.training.flow import flow
 from fxsim.training.integer_model import export_model
 from fxsim.training.recipe import load_recipe
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.torch
 
@@ -446,6 +448,25 @@ def test_a_recipe_of_a_neural_ode_is_no_resmlps(tmp_path: Path) -> None:
     """What needs a ResMLP says so."""
     with pytest.raises(FxsimError, match=r"tiny\.toml: is of a Neural ODE, expected a \[network\]"):
         _ = load_recipe(recipe_of(tmp_path)).resmlp
+
+
+def test_the_recipe_for_stl10_says_what_it_needs(tmp_path: Path) -> None:
+    """Without its folder, or with one that holds other files, one message says what is expected; it fits 96 pixels."""
+    path = ROOT / "recipes" / "stl10_ode.toml"
+    with pytest.raises(FxsimError, match=r"\[data\] has no path, expected the folder of stl10 there or by --data-path"):
+        flow(load_recipe(path), tmp_path / "run")
+    with pytest.raises(FileError, match=r"has no file train_X\.bin.*, expected"):
+        flow(load_recipe(path, data_path=tmp_path), tmp_path / "run")
+    config = load_recipe(path).ode_config(Preprocessing(96, 3, 1, (0.5,) * 3, (0.5,) * 3), 10)
+    assert (config.side, config.places) == (8, 64)
+    with torch.no_grad():
+        small = OdeConfig(**(msgspec.structs.asdict(config) | {"channels": (4, 4, 8), "steps": 1}))
+        network = NeuralOde(small).eval()
+        quantised = quantise_ode(network, OdeFormat())
+        x = torch.rand(2, 96 * 96, 3)
+        found = dict(quantised.float_taps(x))
+        assert found["stem"].shape == (2, 32, 32, 4)
+        torch.testing.assert_close(found["scores"], network(x), rtol=1e-4, atol=1e-4)
 
 
 def test_formats_of_activations() -> None:
