@@ -760,6 +760,11 @@ def annotated(tensor: str, datatype: str, weight: float = 3.0) -> Any:
         ("weights", "BIPOLAR", 0, "constant 'c0': it has the value 0.0, expected BIPOLAR"),
         ("weights", "TERNARY", 2, "constant 'c0': it has the value 2.0, expected TERNARY"),
         ("weights", "INT4", 0.5, "constant 'c0': it has the value 0.5, expected INT4"),
+        # Eight products of -8 to 7 with 3.
+        ("t0", "INT8", 3, r"node 'n_t0' .Conv.*its result is annotated INT8, -128 to 127; by .* it is -192 to 168"),
+        ("t0", "UINT9", 3, "its result is annotated UINT9, 0 to 511; by weights and inputs it is -192 to 168"),
+        ("t0", "BIPOLAR", 3, "its result is annotated BIPOLAR, -1 to 1; by weights and inputs it is -192 to 168"),
+        ("t0", "INT3X", 3, "data type 'INT3X' is not known"),
     ],
 )
 def test_data_types_that_do_not_fit_are_refused(
@@ -774,7 +779,8 @@ def test_data_types_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("tensor", "datatype", "number"),
     [("x", "UINT3", "uint3"), ("x", "BIPOLAR", "bipolar"), ("weights", "INT3", "int4"), ("weights", "FLOAT32", "int4"),
-     ("weights", "FIXED<8,4>", "int4"), ("weights", "SCALEDINT<8>", "int4")],
+     ("weights", "FIXED<8,4>", "int4"), ("weights", "SCALEDINT<8>", "int4"), ("t0", "INT9", "int4"),
+     ("t0", "FLOAT32", "int4")],
 )  # fmt: skip
 def test_data_types_that_fit_are_taken(tensor: str, datatype: str, number: str, tmp_path: Path) -> None:
     """The input has the number that its data type says; weights are of theirs, and those of fractions say nothing."""
