@@ -10,6 +10,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,7 +31,7 @@ from fxsim.benchmark.record import BenchRecord, Contestant, Measured, read_recor
 from fxsim.cli import bench
 from fxsim.cli import main as fxsim_main
 from fxsim.contract import CHANNEL, COLUMN, ROW, TableRule, Tensor
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.engines import compiled, run_reference
 from fxsim.engines.compiled import instruction_sets
 from fxsim.engines.loops import run_loops
@@ -38,6 +39,7 @@ from fxsim.errors import FileError, FxsimError, ModelError, ToolError
 from fxsim.formats.bnn_pynq import import_bnn_pynq
 from fxsim.formats.figures import write_figure
 from fxsim.formats.fracbnn import import_fracbnn
+from fxsim.formats.importers import import_model, open_original
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.operators import Add, Affine, Axis, Conv, Linear, Lut, Pool, Relu, Threshold
 from fxsim.paths import golden_dir
@@ -877,6 +879,70 @@ def test_command_says_what_it_could_not_measure(monkeypatch: pytest.MonkeyPatch)
     assert " best " not in done.stdout
 
 
+IMPORTED = golden_dir() / "imported"
+
+
+def test_the_original_file_is_measured_once_it_is_equal() -> None:
+    """ONNX Runtime on the file that a model was imported from, a contestant of its own; another file's is not timed."""
+    pytest.importorskip("onnxruntime")
+    imported = import_model(IMPORTED / "qdq.onnx")
+    chosen = select(list_contestants(SETS, {}, 1, (3,), original=True), ("original",))
+    assert [who.name for who in chosen] == ["original/b8/t1"]
+
+    def result(original: str | None) -> record.Result:
+        images = default_images(imported, 1)
+        found = measure(imported, images, chosen, threads=1, rounds=1, seconds=0.001, seed=1, original=original)
+        (only,) = found.results
+        return only
+
+    equal = result(f"runtime:{IMPORTED / 'qdq.onnx'}")
+    assert (equal.equal, equal.absent, len(equal.seconds)) == (True, None, 1)
+    other = result(f"runtime:{IMPORTED / 'qoperator.onnx'}")
+    assert other.absent is not None
+    assert not other.seconds
+    assert "is imported to another model" in other.absent
+    unnamed = result(None)
+    assert (unnamed.absent, unnamed.seconds) == ("no file is named that the model was imported from", ())
+
+
+def test_an_original_that_gives_other_values_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One value off by one, and one value between whole numbers."""
+    imported = import_model(IMPORTED / "qdq.onnx")
+    chosen = select(list_contestants(SETS, {}, 1, (3,), original=True), ("original",))
+    output = imported.graph.output
+
+    def result(change: float) -> record.Result:
+        def compute(x: Integers) -> dict[str, Any]:
+            values = run_loops(imported, x, (output,))[output].astype(np.float64)
+            values.flat[5] += change
+            return {output: values}
+
+        monkeypatch.setattr(contestants, "open_original", lambda *_: ((output,), compute))
+        images = default_images(imported, 1)
+        (only,) = measure(
+            imported, images, chosen, threads=1, rounds=1, seconds=0.001, seed=1, original="runtime:net"
+        ).results
+        return only
+
+    assert result(0).equal is True
+    wrong = result(1)
+    assert wrong.equal is False
+    assert wrong.difference is not None
+    assert output in wrong.difference
+    assert not wrong.seconds
+    between = result(0.5)
+    assert between.absent == f"runtime:net gives '{output}' a value that is no {imported.graph.tensors[output].number}"
+    assert not between.seconds
+
+
+def test_an_original_names_its_program() -> None:
+    """A path alone does not."""
+    with pytest.raises(
+        FileError, match=r"'net\.onnx' says no program that executes it, expected qonnx:FILE or runtime"
+    ):
+        open_original("net.onnx", import_model(IMPORTED / "qdq.onnx"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -1017,10 +1083,3 @@ def test_speed_is_measured_anew_in_every_run(plan: Path) -> None:
     once, again = (run_plan(load_plan(plan)).checks[0].details.of(Speed)[0].measured for _ in range(2))
     assert [result.seconds for result in once.results] != [result.seconds for result in again.results]
     assert once.machine == again.machine
-
-
-@pytest.mark.slow
-def test_project_plan_has_a_speed_check() -> None:
-    """The project's own plan measures the PSA model of the published size, and demands no speed of any machine."""
-    (check,) = (check for check in load_plan().checks if check.kind == "speed")
-    assert (check.model, check.at_least) == ("psa_h96", None)  # type: ignore[union-attr]  # of this kind

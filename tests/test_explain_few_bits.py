@@ -18,7 +18,7 @@ from fxsim.explain.rules import CONTRACT, compute
 from fxsim.explain.shrink import shrink
 from fxsim.explain.steps import steps_of
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, Encode, Flatten, Gate, MaxPool, SumPool, Threshold
+from fxsim.operators import Conv, Encode, Flatten, Gate, MaxPool, Reshape, SumPool, Threshold, Transpose
 from fxsim.vectors import draw_stimulus
 from tests.conftest import ROOT
 from tests.test_feature_maps import AXES, MODELS, UINT8
@@ -40,7 +40,9 @@ def network() -> Model:
         Node("gated", Gate(np.array([0, 2, -2, 1, -1, 0], np.int32)), ("conv", "steps")),
         Node("pool", MaxPool((2, 2), (2, 2)), ("gated",)),
         Node("mean", SumPool((1, 2), (1, 1), 3, Division.ZERO), ("pool",)),
-        Node("flat", Flatten((0, 1, 2)), ("mean",)),
+        Node("turned", Transpose((2, 0, 1)), ("mean",)),
+        Node("shaped", Reshape((0, 1, 2), (3, 2, 9)), ("turned",)),
+        Node("flat", Flatten((0, 1, 2)), ("shaped",)),
     )
     return Model(Graph(Tensor(AXES, (6, 8, 2), UINT8), nodes), "few_bits")
 
@@ -161,10 +163,18 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Array]]] = {
         (2 * (RIGHT["pool"][:, :, :-1].astype(int) + RIGHT["pool"][:, :, 1:]) + 3) // 6
     )),
     "channels first": (
-        "flat", "flatten_order", lambda: np.moveaxis(RIGHT["mean"], -1, 1).reshape(len(X), -1),
+        "flat", "flatten_order", lambda: np.moveaxis(RIGHT["shaped"], -1, 1).reshape(len(X), -1),
     ),
+    "not exchanged": ("turned", "transpose_order", lambda: RIGHT["mean"].reshape(len(X), 6, 3, 3)),
+    "the other way round": ("turned", "transpose_order", lambda: np.stack(
+        [RIGHT["mean"][:, c // 3, c % 3, :] for c in range(9)], axis=1
+    ).reshape(len(X), 6, 3, 3)),
+    "shaped channels first": ("shaped", "reshape_order", lambda: np.moveaxis(
+        np.moveaxis(RIGHT["turned"], -1, 1).reshape(len(X), 9, 3, 2), 1, -1
+    )),
     "pixel exceeded": ("bits", "threshold_strict", lambda: ones(lambda v, k, limits: v > limits[k])),
     "thermometer turned": ("bits", "thermometer_reversed", lambda: ones(lambda v, k, limits: v >= limits[2 - k])),
+    "bits of 0 and 1": ("bits", "bipolar_as_bits", lambda: (RIGHT["bits"].astype(int) + 1) // 2),
     "bits beside each other": ("bits", "thermometer_interleaved", lambda: np.stack(
         [RIGHT["bits"][..., c * 3 + k] for k in range(3) for c in range(2)], axis=-1
     )),
@@ -194,6 +204,21 @@ def test_rules_are_the_contract_where_nothing_is_changed(name: str) -> None:
     values = fxsim.run(model, x, "all") | {INPUT: x}
     for node in model.graph.nodes:
         np.testing.assert_array_equal(compute(node.op, CONTRACT, *(values[n] for n in node.inputs)), values[node.name])
+
+
+def test_bits_of_0_and_1_are_a_fault_of_their_own_tap_alone() -> None:
+    """Where bits of -1 and 1 are written as 0 and 1, what reads them is not wrong, and another fault is found."""
+    trace = dict(RIGHT) | {"bits": (RIGHT["bits"].astype(int) + 1) // 2}
+    found = diff(MODEL, X, trace)
+    assert [(fault.tap, fault.label) for fault in found.faults] == [("bits", "bipolar_as_bits")]
+    assert not found.equal
+    assert {tap.tap: tap.differ for tap in found.taps if tap.differ} == {"bits": int((RIGHT["bits"] == -1).sum())}
+    tap, label, made = FAULTS["matches"]
+    both = diff(MODEL, X, {"bits": trace["bits"], tap: made()})
+    assert [(fault.tap, fault.label) for fault in both.faults] == [("bits", "bipolar_as_bits"), (tap, label)]
+    # Bits that are all 1 are the same in both.
+    ones = {"bits": np.ones_like(RIGHT["bits"])}
+    assert [fault.label for fault in diff(MODEL, X, ones).faults] != ["bipolar_as_bits"]
 
 
 def test_a_right_trace_is_equal() -> None:

@@ -36,8 +36,10 @@ from fxsim.operators import (
     Pad,
     Prelu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 from fxsim.signoff.checks.accumulators import _reach
@@ -91,6 +93,17 @@ def by_hand(op: Operator, *inputs: Array) -> Iterator[tuple[tuple[int, ...], int
                 for axis in op.order:
                     at = at * x.shape[axis] + place[axis]
                 yield (at,), v
+            case Reshape():
+                at = 0
+                for axis in op.order:
+                    at = at * x.shape[axis] + place[axis]
+                found = []
+                for size in reversed(op.shape):
+                    at, rest = divmod(at, size)
+                    found.append(rest)
+                yield tuple(reversed(found)), v
+            case Transpose():
+                yield tuple(place[axis] for axis in op.order), v
     match op:
         case Concat():
             yield from (((*place[:-1], x.shape[-1] + place[-1]), int(v)) for place, v in np.ndenumerate(inputs[1]))
@@ -191,7 +204,10 @@ def assert_engines(model: Model, x: Array, expected: dict[str, Array]) -> None:
             np.testing.assert_array_equal(value, expected[tap], f"{engine}, {tap}")
 
 
-KINDS = (Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale, Pad)
+KINDS = (
+    Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax, Rescale, Pad,
+    Reshape, Transpose,
+)  # fmt: skip
 
 
 @st.composite
@@ -218,6 +234,13 @@ def graphs_of(draw: st.DrawFn) -> Graph:
         op = Gate(thresholds(draw, Number(16), (channels,)))
     elif kind is Flatten:
         op = Flatten(tuple(draw(st.permutations(range(3)))))
+    elif kind is Transpose:
+        op = Transpose(tuple(draw(st.permutations(range(3)))))
+    elif kind is Reshape:
+        rows = draw(st.sampled_from([n for n in range(1, np.prod(shape) + 1) if np.prod(shape) % n == 0]))
+        rest = int(np.prod(shape)) // rows
+        to = draw(st.sampled_from([(rows * rest,), (rows, rest), (1, rows, rest), (rows, rest, 1), (rows, 1, rest)]))
+        op = Reshape(tuple(draw(st.permutations(range(3)))), to)
     elif kind is SumPool:
         kernel = draw(st.integers(1, shape[0])), draw(st.integers(1, shape[1]))
         stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -349,7 +372,11 @@ def small(seed: int = 11) -> Model:
         Node("mean", SumPool((2, 2), (2, 2), 3, Division.ZERO, True, 15), ("twice",)),
         Node("sum", Add(17, INT16), ("even", "mean")),
         Node("half", SumPool((1, 3), (1, 3), 6, Division.HALF_UP, out=Number(15)), ("sum",)),
-        Node("flat", Flatten((2, 0, 1)), ("half",)),
+        Node("turned", Transpose((1, 0, 2)), ("half",)),
+        Node("tokens", Reshape((2, 0, 1), (4, 4)), ("turned",)),
+        Node("mixed", Transpose((1, 0)), ("tokens",)),
+        Node("image", Reshape((0, 1), (2, 1, 8)), ("mixed",)),
+        Node("flat", Flatten((2, 0, 1)), ("image",)),
         Node("scores", OrderedLinear(ints(-99, 99, 5, 16), ints(-99, 99, 5), shift(5) + np.uint8(4)), ("flat",)),
         Node("class", Argmax(4), ("scores",)),
     )
@@ -473,6 +500,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "an axis twice": (lambda: one(Flatten((0, 1, 1))), r"flatten has the order \(0, 1, 1\), expected each of the 3"),
     "an order in words": (lambda: Flatten(("row",)), "flatten order is 'row', expected a whole number"),  # type: ignore[arg-type]
+    "a negative axis": (lambda: one(Transpose((0, 1, -1))), r"transpose has the order \(0, 1, -1\), expected each of"),
+    "too few axes": (lambda: one(Transpose((1, 0))), r"transpose has the order \(1, 0\), expected each of the 3 axes"),
+    "an order of one": (lambda: Transpose(1), "transpose order is 1, expected numbers of axes"),  # type: ignore[arg-type]
+    "other values": (
+        lambda: one(Reshape((0, 1, 2), (3, 1))),
+        r"reshape to \(3, 1\) takes 3 values, its input of shape \(2, 2, 1\) has 4",
+    ),
+    "four axes": (lambda: Reshape((0,), (1, 1, 1, 4)), "reshape shape is .1, 1, 1, 4., expected 1 to 3 numbers"),
+    "no values": (lambda: Reshape((0,), (0, 4)), r"reshape shape is \(0, 4\), expected 2 numbers of 1 to 65536"),
+    "a long axis": (lambda: Reshape((0,), (65537,)), r"reshape shape is \(65537,\), expected 1 numbers of 1 to 65536"),
+    "half a row": (lambda: Reshape((0,), (0.5,)), "reshape shape is 0.5, expected a whole number"),  # type: ignore[arg-type]
     "divisor 0": (lambda: SumPool((1, 1), (1, 1), 0), "sum_pool divisor is 0, expected 1 to"),
     "another rounding": (lambda: SumPool((1, 1), (1, 1), 1, "up"), "sum_pool rounding is 'up', expected floor or"),  # type: ignore[arg-type]
     "sums that do not fit": (

@@ -262,10 +262,44 @@ def test_onnx_computes_every_tap(tmp_path: Path) -> None:
 
 
 @pytest.mark.onnx
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("number", [Number.parse(text) for text in ("int9", "int16", "uint9", "uint16")], ids=str)
+def test_onnx_sums_codes_of_two_bytes(number: Number, groups: int, tmp_path: Path) -> None:
+    """Convolutions of 9 to 16 bits, padded: the sums of the plain statement, the extreme inputs among them."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(number.bits + groups)
+    weight = rng.integers(-128, 128, (4, 3, 2, 4 // groups)).astype(np.int8)
+    op = Conv(weight, (1, 2), (1, 1, 2, 0), (1, 1), groups, out=Number(32))
+    model = one(op, (4, 5, 4), number)
+    x = np.concatenate([images(model, 3), np.full((1, 4, 5, 4), number.low, number.dtype)])
+    x = np.concatenate([x, np.full((1, 4, 5, 4), number.high, number.dtype), np.zeros((1, 4, 5, 4), number.dtype)])
+    export_onnx(model, tmp_path / "y.onnx")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "y.onnx").run(["y"], {INPUT: x})
+    for image, values in zip(x, found, strict=True):
+        assert {place: int(values[place]) for place in np.ndindex(*values.shape)} == conv_by_hand(op, image)
+
+
+@pytest.mark.onnx
+@pytest.mark.parametrize(("number", "factor"), [(Number(8), -128), (Number(12), -8)], ids=str)
+def test_onnx_sums_more_products_than_int32_holds_of_bytes(number: Number, factor: int, tmp_path: Path) -> None:
+    """A sum of 33,025 products and of one more, each of the greatest size: the products counted."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    for channels in (33_025, 33_026, 65_536):
+        weight = np.full((1, 1, 1, channels), factor, np.int8)
+        weight[0, 0, 0, -1] = 127  # what the last part has is seen
+        model = one(Conv(weight, out=Number(32)), (1, 1, channels), number)
+        x = np.full((1, 1, 1, channels), number.low, number.dtype)
+        x[..., 0] = 1
+        export_onnx(model, tmp_path / f"{channels}.onnx")
+        (found,) = onnxruntime.InferenceSession(tmp_path / f"{channels}.onnx").run(["y"], {INPUT: x})
+        assert found.ravel().tolist() == [factor * number.low * (channels - 2) + factor + 127 * number.low]
+
+
+@pytest.mark.onnx
 def test_onnx_refuses_what_it_cannot_sum(tmp_path: Path) -> None:
-    """A convolution of inputs above 8 bits is refused by name."""
-    model = one(Conv(np.ones((1, 1, 1, 1), np.int8)), (1, 1, 1), Number(9))
-    with pytest.raises(FileError, match="takes a conv of up to 8 bits and 33,025 products a sum, node 'y' has 9 bits"):
+    """A convolution of more products in each of two groups than int32 holds is refused by name."""
+    model = one(Conv(np.ones((2, 1, 2, 16_513), np.int8), groups=2, out=Number(32)), (1, 2, 33_026), Number(8))
+    with pytest.raises(FileError, match="node 'y' has 2 groups of 2 places and 33,026 products a sum"):
         export_onnx(model, tmp_path / "y.onnx")
 
 

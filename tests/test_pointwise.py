@@ -33,8 +33,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 from tests.strategies import SEEDS, numbers
@@ -101,7 +103,7 @@ class Drawn:
         kind = self.one_of(*KINDS)
         sums = number.bits > 16
         if (sums and kind in (Affine, Relu, Add, Linear, Conv, OrderedLinear, SumPool, Pool, MaxPool)) or (
-            number.bipolar and kind not in (Conv, Encode, Threshold, Flatten, MaxPool, SumPool, Argmax, Linear, Concat)
+            number.bipolar and kind not in BITS
         ):
             return
         alike = [n for n, t in self.tensors.items() if (t.axes, t.shape) == (tensor.axes, tensor.shape)]
@@ -137,6 +139,12 @@ class Drawn:
             self.add(Concat(), x, other)
         elif kind is Flatten and tensor.size <= 128:
             self.add(Flatten(tuple(self.rng.permutation(len(tensor.axes)).tolist())), x)
+        elif kind is Transpose and tensor.size <= 512:
+            self.add(Transpose(tuple(self.rng.permutation(len(tensor.axes)).tolist())), x)
+        elif kind is Reshape and tensor.size <= 512:
+            n = self.one_of(*[n for n in range(1, tensor.size + 1) if tensor.size % n == 0])
+            shape = self.one_of((n, tensor.size // n), (1, n, tensor.size // n))
+            self.add(Reshape(tuple(self.rng.permutation(len(tensor.axes)).tolist()), shape), x)
         elif kind is OrderedLinear:
             n = int(self.rng.integers(1, 4))
             self.add(OrderedLinear(self.ints(INT16, n, c), self.ints(out, n), self.shifts(n), out), x)
@@ -170,8 +178,10 @@ class Drawn:
 
 KINDS = (
     Affine, Relu, Add, MultiplyAdd, WeightedAdd, Prelu, Gate, Threshold, Encode, Concat, Flatten, OrderedLinear, Argmax,
-    Linear, Pool, Conv, MaxPool, SumPool, MultiplyAdd, WeightedAdd, Prelu, Gate,
+    Linear, Pool, Conv, MaxPool, SumPool, MultiplyAdd, WeightedAdd, Prelu, Gate, Reshape, Transpose,
 )  # fmt: skip
+BITS = (Conv, Encode, Threshold, Flatten, MaxPool, SumPool, Argmax, Linear, Concat, Reshape, Transpose)
+"""What takes bits of -1 and 1."""
 
 
 def bias(out: Number) -> Number:

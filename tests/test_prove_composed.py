@@ -121,7 +121,7 @@ FAULTS = [
 ]
 MORE_FAULTS = [
     # The rest of the ring is read where an image ends.
-    ("image_window", WINDOW, "image_window", "band_last ? BAND_BACK : BAND_STEP", "BAND_STEP"),
+    ("image_window", {**WINDOW, "PAD_BOTTOM": 0}, "image_window", "band_last ? BAND_BACK : BAND_STEP", "BAND_STEP"),
     # What leaves does not wait.
     ("image_window", WINDOW, "image_window", "!output_valid_reg || m_axis_tready;", "1'b1;"),
     # Rows are given back too early, and overwritten before they are read.

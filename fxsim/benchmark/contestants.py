@@ -3,8 +3,7 @@
 import contextlib
 import ctypes
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,25 +15,27 @@ from msgspec import Struct
 
 from fxsim.benchmark import peak
 from fxsim.benchmark.float_network import float_forward
-from fxsim.benchmark.record import NATIVE, Contestant
+from fxsim.benchmark.record import EXACT, NATIVE, Contestant
 from fxsim.compare import ArraySource, ComputedSource, compare, model_taps
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Int8, Integers
 from fxsim.engines import run_reference
 from fxsim.engines.compiled import run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import ComparisonError, ModelError, ToolError
 from fxsim.formats import load, model_sha256
+from fxsim.formats.importers import open_original
 from fxsim.formats.onnx import missing, onnx_bytes, open_onnx
 from fxsim.graph import Model
 from fxsim.paths import golden_dir
 
 REFERENCE, COMPILED, LOOPS, ONNX = "reference", "compiled", "loops", "onnx"
+ORIGINAL = "original"
 FAKE_QUANT, TORCH, NUMPY = "torch-fake-quant", "torch-float32", "numpy-float32"
 
 BATCHES = (1, 64, 1024, 2048)
 """Batch sizes of the compiled engine, unless others are asked for."""
 
-_BATCH = {REFERENCE: 32, ONNX: 256, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
+_BATCH = {REFERENCE: 32, ONNX: 256, ORIGINAL: 8, FAKE_QUANT: 64, TORCH: 256, NUMPY: 32}
 """Batch size at which each of the others is about at its best."""
 
 _BATCH_MAX = 512
@@ -61,11 +62,16 @@ def list_engines(sets: tuple[str, ...], threads: int, batches: tuple[int, ...] =
 
 
 def list_contestants(
-    sets: tuple[str, ...], hosts: dict[str, str], threads: int, batches: tuple[int, ...] = BATCHES
+    sets: tuple[str, ...],
+    hosts: dict[str, str],
+    threads: int,
+    batches: tuple[int, ...] = BATCHES,
+    original: bool = False,
 ) -> list[Contestant]:
     """Everything that is measured, on one thread and on `threads`.
 
-    `sets`: instruction sets of this machine, the fastest first; `hosts`: of each lesser one, its own.
+    `sets`: instruction sets of this machine, the fastest first; `hosts`: of each lesser one, its own. `original`: the
+    file that the model was imported from, too, by the program that executes it, which takes the threads that it likes.
     """
     found = []
     for count in sorted({1, threads}):
@@ -78,16 +84,47 @@ def list_contestants(
             found.append(Contestant(COMPILED, isa, host, most, count))
             found.append(Contestant(LOOPS, None, host, most, count))
         found.append(Contestant(ONNX, None, NATIVE, _BATCH[ONNX], count))
-        found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=False) for who in (FAKE_QUANT, TORCH, NUMPY)]
+        floats = (FAKE_QUANT, TORCH, NUMPY)
+        found += [Contestant(who, None, NATIVE, _BATCH[who], count, exact=EXACT[who]) for who in floats]
+    if original:
+        found.append(Contestant(ORIGINAL, None, NATIVE, _BATCH[ORIGINAL], threads))
     return [*found, Contestant(REFERENCE, None, NATIVE, _BATCH[REFERENCE], 1)]
+
+
+def lacking(who: Contestant, sets: tuple[str, ...], hosts: Collection[str], cores: int) -> str | None:
+    """The instruction set, lesser host, cores or extra that a contestant needs and a machine lacks; None: it has all.
+
+    `sets`, `hosts`, `cores`: what the machine has.
+    """
+    if who.host == NATIVE and who.isa is not None and who.isa not in sets:
+        return f"instruction set '{who.isa}' cannot run here, only: {', '.join(sets)}"
+    if who.host != NATIVE and who.host not in hosts:
+        return f"this machine is no more than host '{who.host}'"
+    if who.threads > cores:
+        return f"{who.threads} threads on {cores} core{'s' * (cores != 1)}"
+    return _missing_extra(who)
+
+
+def _missing_extra(who: Contestant) -> str | None:
+    if who.engine == ONNX:
+        return missing("onnx", "onnxruntime")
+    if who.engine == NUMPY and find_spec("threadpoolctl") is None:
+        return "the extra 'bench' is not installed: there is no threadpoolctl here, which sets the threads"
+    if who.engine in (FAKE_QUANT, TORCH) and find_spec("torch") is None:
+        return "the extra 'torch' is not installed"
+    return None
 
 
 class Track:
     """A model and images, and all that computes them in this process."""
 
-    def __init__(self, model: Model, images: Int8, seconds: float) -> None:
-        """`images`: the different ones, repeated to fill a batch; `seconds`: about how long each measurement takes."""
+    def __init__(self, model: Model, images: Int8, seconds: float, original: str | None = None) -> None:
+        """`images`: the different ones, repeated to fill a batch; `seconds`: about how long each measurement takes.
+
+        `original`: the file that the model was imported from, as `open_original` takes it.
+        """
         self.model = model
+        self.original = original
         self.images = images
         self.seconds = seconds
         self.output = (model.graph.output,)
@@ -131,10 +168,11 @@ class Track:
 
     def _time(self, who: Contestant, compute: Compute, x: Int8, calls: int) -> float:
         with _limit_blas(who.threads) if who.engine in (NUMPY, REFERENCE) else contextlib.nullcontext():
-            started = time.perf_counter()
+            clock = peak.clock_of(who.threads)
+            started = clock()
             for _ in range(calls):
                 compute(x)
-            return time.perf_counter() - started
+            return clock() - started
 
     def _taps(self, who: Contestant) -> tuple[str, ...]:
         return self.model.graph.taps if who.taps == "all" else self.output
@@ -142,6 +180,9 @@ class Track:
     def _build(self, who: Contestant) -> Compute | str:
         """The function that computes a batch, or the reason in words why there is none."""
         model, taps = self.model, self._taps(who)
+        absent = _missing_extra(who)
+        if absent is not None:
+            return absent
         match who.engine:
             case "compiled":
                 return partial(run_compiled, model, taps=taps, threads=who.threads, isa=who.isa)
@@ -149,11 +190,11 @@ class Track:
                 return partial(run_loops, model, taps=taps, threads=who.threads)
             case "reference":
                 return lambda x: run_reference(model.graph, x, taps)
+            case "original":
+                return _open_original(self.original, model)
             case "onnx":
-                return missing("onnx", "onnxruntime") or open_onnx(onnx_bytes(model, taps), who.threads)
+                return open_onnx(onnx_bytes(model, taps), who.threads)
             case "numpy-float32":
-                if find_spec("threadpoolctl") is None:
-                    return "the extra 'bench' is not installed: there is no threadpoolctl here, which sets the threads"
                 return float_forward(model.graph)
             case _:
                 return _torch_network(model, who)
@@ -179,6 +220,25 @@ class Track:
             return compare(expected, ArraySource(who.name, found), model_taps(self.model, taps)).reason
         except ComparisonError as error:
             return str(error)
+
+
+def _open_original(original: str | None, model: Model) -> Compute | str:
+    if original is None:
+        return "no file is named that the model was imported from"
+    taps, compute = open_original(original, model)
+    output = model.graph.output
+    number = model.graph.tensors[output].number
+    if output not in taps:
+        return f"'{output}' is no tensor of whole numbers of {original}"
+
+    def integers(x: Int8) -> dict[str, Integers]:
+        values = compute(x)[output]
+        whole = values.astype(number.dtype)
+        if not np.array_equal(whole, values):
+            raise ToolError(f"{original} gives '{output}' a value that is no {number}")
+        return {output: whole}
+
+    return integers
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -219,8 +279,6 @@ def find_checkpoint(model: Model) -> Path | None:
 
 
 def _torch_network(model: Model, who: Contestant) -> Compute | str:
-    if find_spec("torch") is None:
-        return "the extra 'torch' is not installed"
     checkpoint = find_checkpoint(model)
     if checkpoint is None:
         return "no quantised network of this model is at hand, only of golden models"

@@ -106,30 +106,35 @@ def measure(
     seconds: float,
     seed: int,
     rounds_max: int | None = None,
+    original: str | None = None,
     report: Report = lambda *_: None,
+    settled: Callable[[Measured], bool] = lambda measured: not measured.unmeasurable,
 ) -> Measured:
     """Prepare and check all contestants, then measure them and their roofs in each of `rounds` rounds.
 
-    While that leaves something unmeasurable, on a busy machine, there are further rounds, up to `rounds_max` in all
-    (by default none).
+    While that is not `settled` (by default: leaves something unmeasurable, on a busy machine) there are further rounds,
+    up to `rounds_max` in all (by default none).
 
-    `seconds`: about how long each measurement takes. A contestant whose values differ from the reference engine's is
-    not timed; its result says so.
+    Roofs are measured on one thread, on `threads`, and on as many as a contestant has. `seconds`: about how long each
+    measurement takes. `original`: the file that the model was imported from, as `fxsim.formats.importers.open_original`
+    takes it, for the contestant of that name. A contestant whose values differ from the reference engine's is not
+    timed; its result says so.
     """
     if rounds < 1:
         raise FxsimError(f"rounds is {rounds}, expected at least 1")
     sets = tuple(kind.name for kind in instruction_sets())
     lesser = {name: isa for name, isa in lesser_hosts(sets).items() if any(who.host == name for who in contestants)}
     looked_up = _lookups(model.graph, sets[0])
+    counts = sorted({1, threads, *(who.threads for who in contestants)})
     roofs = [
         _Read(kind, isa, host, count)
         for kind, measured_sets in (("macs", PRODUCTS), ("lookups", LOOKUPS if looked_up else ()))
-        for count in sorted({1, threads})
+        for count in counts
         for host, isas in {NATIVE: sets, **{name: (isa,) for name, isa in lesser.items()}}.items()
         for isa in isas
         if isa in measured_sets
     ]
-    roofs += [_Read(kind, None, NATIVE, count) for count in sorted({1, threads}) for kind in ("l2", "memory")]
+    roofs += [_Read(kind, None, NATIVE, count) for count in counts for kind in ("l2", "memory")]
     # The profile counts as a contestant, even where there is none.
     total = len(contestants) + rounds * (len(contestants) + len(roofs) + 1)
     done = 0
@@ -141,7 +146,7 @@ def measure(
 
     report(0, total)
     with ExitStack() as stack:
-        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds)}
+        hosts: dict[str, Host] = {NATIVE: Track(model, images, seconds, original)}
         hosts |= stack.enter_context(start_hosts(list(lesser), model, images, seconds))
         standing: dict[str, Prepared] = {}
         for who in contestants:
@@ -191,7 +196,7 @@ def measure(
             measure_round()
         measured = collect(rounds)
         for number in range(rounds + 1, (rounds_max or rounds) + 1):
-            if not measured.unmeasurable:
+            if settled(measured):
                 break
             total += len(contestants) + len(roofs) + 1
             measure_round()

@@ -4,8 +4,9 @@ import io
 import json
 import math
 import os
+import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from fxsim.errors import ToolError
+from fxsim.errors import FxsimError, ToolError
 from fxsim.formats import atomic_write
 from fxsim.formats.text import read_json
 
@@ -24,6 +25,15 @@ NATIVE = "native"
 
 SPREAD_MAX = 0.5
 """Half the range between the quartiles over the median, beyond which a median says nothing: a busy machine."""
+
+
+ISA_NAMES = ("avx512", "avxvnni", "avx2", "plain")
+"""Instruction sets of the compiled engine, wherever they can run: contestants' names are read without loading it."""
+HOST_ISAS = {"avx2": "avx2", "sse2": "plain"}
+"""Lesser hosts, each with its best instruction set, as `fxsim.benchmark.hosts` starts them."""
+EXACT = {"reference": True, "onnx": True, "torch-fake-quant": False, "torch-float32": False, "numpy-float32": False}
+"""Engines that have no choice of instruction set, taps or host: whether each computes integers."""
+_SIZE_MAX = 1 << 16
 
 
 class _Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +89,25 @@ class Contestant(_Record, frozen=True):
     def name(self) -> str:
         """Name of the contestant, its own among all."""
         return f"{self.path}/b{self.batch}/t{self.threads}"
+
+
+_CONTESTANT = re.compile(r"([a-z0-9+@-]{1,60})/b([1-9][0-9]{0,4})/t([1-9][0-9]{0,4})")
+
+
+def parse_contestant(name: str) -> Contestant:
+    """The contestant of a name, as `Contestant.name` gives it; FxsimError where there is none of that name."""
+    paths = {engine: Contestant(engine, None, NATIVE, 1, 1, "output", exact) for engine, exact in EXACT.items()}
+    engines = [Contestant("compiled", isa, NATIVE, 1, 1, taps) for isa in ISA_NAMES for taps in ("output", "all")]
+    engines += [Contestant("compiled", isa, host, 1, 1) for host, isa in HOST_ISAS.items()]
+    engines += [Contestant("loops", None, host, 1, 1) for host in (NATIVE, *HOST_ISAS)]
+    paths |= {who.path: who for who in engines}
+    parts = _CONTESTANT.fullmatch(name)
+    if parts is None or parts[1] not in paths or max(int(parts[2]), int(parts[3])) > _SIZE_MAX:
+        raise FxsimError(
+            f"there is no contestant '{name}', expected PATH/bBATCH/tTHREADS, each number up to {_SIZE_MAX:,}, of a "
+            f"path of: {', '.join(sorted(paths))}"
+        )
+    return msgspec.structs.replace(paths[parts[1]], batch=int(parts[2]), threads=int(parts[3]))
 
 
 class Result(_Record, frozen=True):
@@ -238,7 +267,7 @@ class Measured(_Record, frozen=True, dict=True):
         found = {}
         for result in self.results:
             roofs, rate = self._roofs_of(result.contestant), result.rate
-            if rate is not None and rate.best * self._least_seconds(roofs) > 1:
+            if rate is not None and rate.best * self._least_seconds([roof.best for roof in roofs]) > 1:
                 found[result.contestant.name] = roofs
         for operator in self.operators():
             roof = self._profile_roof(operator)
@@ -252,13 +281,13 @@ class Measured(_Record, frozen=True, dict=True):
         found = [self._roof(kind, who.threads, who.host, who.isa) for kind in kinds]
         return tuple(roof for roof in found if roof is not None) if all(found) else ()
 
-    def _least_seconds(self, roofs: tuple[Roof, ...]) -> float:
-        """Seconds that an image takes at least under some roofs; 0 where there is none."""
-        if not roofs:
+    def _least_seconds(self, rates: Sequence[float]) -> float:
+        """Seconds that an image takes at least at a roof's rate, or at two, of products and lookups; 0 at none."""
+        if not rates:
             return 0.0
-        if len(roofs) == 1:
-            return self.macs / roofs[0].best
-        return (self.macs - self.looked_up) / roofs[0].best + self.lookups / roofs[1].best
+        if len(rates) == 1:
+            return self.macs / rates[0]
+        return (self.macs - self.looked_up) / rates[0] + self.lookups / rates[1]
 
     def _profile_roof(self, operator: Operator) -> Roof | None:
         if self.profile is None:
@@ -296,7 +325,18 @@ class Measured(_Record, frozen=True, dict=True):
         rate, roofs = self.rate(result), self._roofs_of(result.contestant)
         if rate is None or not roofs or self.is_beyond(result):
             return None
-        return rate.median * self._least_seconds(roofs)
+        return rate.median * self._least_seconds([roof.best for roof in roofs])
+
+    def paired(self, result: Result, other: Result | None = None) -> tuple[float, ...]:
+        """A result's images a second over another's, or over what its roofs allow, each of one round.
+
+        What slows a whole round slows both. Empty where one of the two was not measured.
+        """
+        if other is None:
+            roofs = self._roofs_of(result.contestant)
+            rounds = zip(*(roof.rates for roof in roofs), strict=True)
+            return tuple(self._least_seconds(rates) / s for rates, s in zip(rounds, result.seconds, strict=False))
+        return tuple(theirs / own for own, theirs in zip(result.seconds, other.seconds, strict=False))
 
     def products(self, result: Result) -> float | None:
         """Multiply-accumulates a second of a result; None where it has no rate, or where its roof was beaten."""

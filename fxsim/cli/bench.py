@@ -125,6 +125,7 @@ def nn(
 @click.option("--rounds", type=click.IntRange(min=1), help="Times to measure each.  [default: 7; quick: 3]")
 @click.option("--quick", is_flag=True, help="Fewer rounds and batches, shorter measurements.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Contestants by name, with * and ?; several.")
+@click.option("--original", metavar="SOURCE", help="The file MODEL was imported from: qonnx:FILE or runtime:FILE.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of images drawn.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write the record, .json.")
 @click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw roofline and bars, .svg or .png.")
@@ -136,6 +137,7 @@ def engine(
     rounds: int | None,
     quick: bool,
     only: tuple[str, ...],
+    original: str | None,
     seed: int,
     output: Path | None,
     figure: Path | None,
@@ -145,9 +147,10 @@ def engine(
 
     The compiled engine on each instruction set of this machine, alone and beside the plain loops where the compiler may
     use only AVX2 or SSE2; the reference engine; ONNX Runtime; PyTorch with fake quantisation; float32 in PyTorch and
-    numpy. All are measured in turn, round after round, each on one thread and on --threads; those that compute integers
-    only once they equalled the reference engine on every image. In the same rounds: what the machine can do at most,
-    products of each instruction set and bytes read.
+    numpy; with --original, QONNX's executor, ONNX Runtime or LiteRT on the file that MODEL was imported from. All are
+    measured in turn, round after round, each on one thread and on --threads; those that compute integers only once they
+    equalled the reference engine on every image. In the same rounds: what the machine can do at most, products of each
+    instruction set and bytes read.
 
     The record is a JSON file that `python -m pyperf compare_to` reads, too. Exit status 1 where values differ.
     """
@@ -179,7 +182,11 @@ def engine(
     threads = threads or count_cores()
     contestants = select(
         list_contestants(
-            sets, lesser_hosts(sets), threads, tuple(dict.fromkeys(batches)) or (_QUICK_BATCHES if quick else BATCHES)
+            sets,
+            lesser_hosts(sets),
+            threads,
+            tuple(dict.fromkeys(batches)) or (_QUICK_BATCHES if quick else BATCHES),
+            original is not None,
         ),
         only,
     )
@@ -195,6 +202,7 @@ def engine(
             rounds_max=_PATIENCE * asked,
             seconds=_QUICK_SECONDS if quick else _SECONDS,
             seed=seed,
+            original=original,
             report=report,
         )
     record = BenchRecord(

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from fxsim.graph import Model
 
 _WORDS = (*ENGINE_NAMES, "loops", "onnx")
-_FLOAT, _CONTRACT, _DEVICE, _QONNX, _RUNTIME = "float:", "contract:", "device:", "qonnx:", "runtime:"
+_FLOAT, _CONTRACT, _DEVICE, _ORIGINALS = "float:", "contract:", "device:", ("qonnx:", "runtime:")
 _NAMED = 8
 """Names that are listed of those that are not compared; JSON has all."""
-_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE, _QONNX, _RUNTIME)
+_PREFIXES = (_FLOAT, _CONTRACT, _DEVICE, *_ORIGINALS)
 
 
 @click.command("compare")
@@ -117,16 +117,10 @@ def _source(
         return ComputedSource(
             "plain loops", model.graph.taps, x, lambda part, taps: run_loops(model, part, taps), text
         ), ()
-    if text.startswith(_QONNX):
-        from fxsim.formats.qonnx.executor import open_qonnx
+    if text.startswith(_ORIGINALS):
+        from fxsim.formats.importers import open_original
 
-        in_file, execute = open_qonnx(Path(text.removeprefix(_QONNX)), model)
-        return ComputedSource(text, in_file, x, lambda part, _: execute(part), text), ()
-    if text.startswith(_RUNTIME):
-        from fxsim.formats.importers import find_program
-
-        path = Path(text.removeprefix(_RUNTIME))
-        in_file, execute = find_program(path).open(path, model)
+        in_file, execute = open_original(text, model)
         return ComputedSource(text, in_file, x, lambda part, _: execute(part), text), ()
     if text == "onnx":
         from fxsim.formats.onnx import onnx_bytes, open_onnx

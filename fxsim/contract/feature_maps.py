@@ -76,6 +76,19 @@ def flatten(x: Integers, order: tuple[int, ...]) -> Integers:
     return np.ascontiguousarray(turned).reshape(len(x), -1)
 
 
+def reshape(x: Integers, order: tuple[int, ...], shape: tuple[int, ...]) -> Integers:
+    """All values of an image in another shape, which is filled as it lies; `order`: as of `flatten`.
+
+    `x` [image, ...] to [image, *shape].
+    """
+    return flatten(x, order).reshape(len(x), *shape)
+
+
+def transpose(x: Integers, order: tuple[int, ...]) -> Integers:
+    """An image's axes exchanged: axis k of the result is axis order[k] of `x` [image, ...]."""
+    return np.ascontiguousarray(x.transpose(0, *(1 + place for place in order)))
+
+
 def divide(total: Integers, divisor: int, rounding: Division) -> Int64:
     """`total` / `divisor`, 1 or more, rounded to a whole number, int64."""
     wide = np.asarray(total, np.int64)

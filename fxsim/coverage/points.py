@@ -17,6 +17,7 @@ from fxsim.contract.windows import windows
 from fxsim.errors import ModelError
 from fxsim.graph import Graph, Node
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -24,7 +25,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -812,7 +812,7 @@ NO_POINTS: dict[type[Operator], str] = {
     Concat: "it puts values side by side: it rounds, compares and limits nothing",
     Matmul: "its sums are of products of two tensors, neither rounded nor limited: what does that follows it",
     Position: "its sums are with constants, neither rounded nor limited: what does that follows it",
-    Flatten: "it puts values in another order: it rounds, compares and limits nothing",
+    **dict.fromkeys(ORDERS, "it puts values in another order: it rounds, compares and limits nothing"),
 }
 """Operators without points, each with the reason."""
 

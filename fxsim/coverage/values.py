@@ -17,6 +17,7 @@ from fxsim.engines import apply
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Model, Node, refuse_beyond_int8
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -24,7 +25,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -358,7 +358,7 @@ def _concat(at: _At) -> Values | None:
     return _made(at.result.number, [[own] for x, known in pairs for own in by_channel(known, x.shape[-1])])
 
 
-def _flatten(at: _At) -> Values | None:
+def _order(at: _At) -> Values | None:
     op = at.op
     (x,), (own,) = at.inputs, at.values
     sets = together(own)
@@ -368,7 +368,8 @@ def _flatten(at: _At) -> Values | None:
     if size * sets.shape[1] > _SIZE_MAX:
         return Values(own.low, np.asarray(sets.any(axis=0))[None, None])
     channel = np.arange(size).reshape(x.shape).transpose(op.order).reshape(-1) % x.shape[-1]
-    return Values(own.low, sets[channel][None])
+    reached = sets[channel].reshape(-1, at.result.shape[-1], sets.shape[1]).any(axis=0)
+    return Values(own.low, np.asarray(reached)[None])
 
 
 def _argmax(at: _At) -> Values | None:
@@ -393,7 +394,7 @@ RULES: OperatorTable[_Rule] = OperatorTable(
         MaxPool: _same,
         Gate: _gate,
         Concat: _concat,
-        Flatten: _flatten,
+        **dict.fromkeys(ORDERS, _order),
         Argmax: _argmax,
         Matmul: _matmul,
         Position: _position,

@@ -29,8 +29,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -202,8 +204,9 @@ def _result(graph: Graph, node: Node, inputs: Sequence[list[Ints]]) -> list[Ints
             return [own | {v} if any(op.padding) else own for own, v in zip(x, op.value.tolist(), strict=True)]
         case Concat():
             return [*x, *inputs[1]]
-        case Flatten():
-            return [x[place] for place in _flattened(shape, op.order)]
+        case Flatten() | Reshape() | Transpose():
+            found_by_place, size = list(_flattened(shape, op.order)), len(channels)
+            return [frozenset().union(*(x[place] for place in set(found_by_place[c::size]))) for c in channels]
         case Matmul():
             pairs = [(min(map(min, sets)), max(map(max, sets))) for sets in inputs]
             ends = [a * b for a in pairs[0] for b in pairs[1]]

@@ -44,8 +44,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -456,7 +458,7 @@ def _run_concat(_op: Concat, _low: int, _high: int, x: Int32, r: Int32) -> Int32
     return _call(_concat, (len(rows), rows.shape[1] + others.shape[1]), rows, others)
 
 
-def _run_flatten(op: Flatten, _low: int, _high: int, x: Int32) -> Int32:
+def _run_ordered(op: Flatten | Reshape | Transpose, _low: int, _high: int, x: Int32) -> Int32:
     place = np.arange(x[0].size, dtype=np.int32).reshape(x.shape[1:]).transpose(op.order).reshape(-1)
     return _call(_gather, (len(x), x[0].size), x.reshape(len(x), -1), place)
 
@@ -512,9 +514,9 @@ LOOPS: OperatorTable[Callable[..., Int32]] = OperatorTable(
         Linear: _run_linear, Affine: _run_affine, Relu: _run_relu, Lut: _run_lut, Add: _run_add, Pool: _run_pool,
         Conv: _run_conv, MaxPool: _run_max_pool, Threshold: _run_threshold, Encode: _run_encode,
         MultiplyAdd: _run_multiply_add, WeightedAdd: _run_weighted_add, Prelu: _run_prelu, Gate: _run_gate,
-        Concat: _run_concat, Flatten: _run_flatten, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
+        Concat: _run_concat, Flatten: _run_ordered, SumPool: _run_sum_pool, OrderedLinear: _run_ordered_linear,
         Argmax: _run_argmax, Rescale: _run_rescale, Pad: _run_pad, Matmul: _run_matmul,
-        Position: _run_position,
+        Position: _run_position, Reshape: _run_ordered, Transpose: _run_ordered,
     },
 )  # fmt: skip
 """The loops of each operator: a function of its record, the result's least and greatest value, and its inputs."""

@@ -30,8 +30,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -117,6 +119,14 @@ def _flatten(op: Flatten, x: Integers) -> Integers:
     return contract.flatten(x, op.order)
 
 
+def _reshape(op: Reshape, x: Integers) -> Integers:
+    return contract.reshape(x, op.order, op.shape)
+
+
+def _transpose(op: Transpose, x: Integers) -> Integers:
+    return contract.transpose(x, op.order)
+
+
 def _sum_pool(op: SumPool, x: Integers) -> Integers:
     return contract.sum_pool(x, op.kernel, op.stride, op.divisor, op.rounding, op.limits, op.out)
 
@@ -153,6 +163,7 @@ APPLY: OperatorTable[Callable[..., Integers]] = OperatorTable(
         WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax,
         Rescale: _rescale, Pad: _pad, Matmul: _matmul, Position: _position,
+        Reshape: _reshape, Transpose: _transpose,
     },
 )  # fmt: skip
 """The function of each operator: its record and its inputs' values, images first, to its result's."""

@@ -17,13 +17,13 @@ from fxsim.explain.whole import APPLY
 from fxsim.graph import Model
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Affine,
     Argmax,
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -243,7 +243,7 @@ SEARCH: OperatorTable[Callable[..., Found]] = OperatorTable(
         Add: _add,
         Pool: _pool,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
-        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, Flatten, Argmax), _alike),
+        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, *ORDERS, Argmax), _alike),
     },
 )
 """From an operator, its inputs' tensors and two contracts: an input on which they differ, or why there is none."""

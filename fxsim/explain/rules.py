@@ -38,8 +38,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -290,6 +292,8 @@ COMPUTE: OperatorTable[Callable[..., Integers]] = OperatorTable(
         Gate: lambda op, _, x, g: contract.gate(x, g, op.threshold),
         Concat: lambda _op, _, x, r: contract.concat(x, r),
         Flatten: lambda op, _, x: contract.flatten(x, op.order),
+        Reshape: lambda op, _, x: contract.reshape(x, op.order, op.shape),
+        Transpose: lambda op, _, x: contract.transpose(x, op.order),
         SumPool: _sum_pool,
         OrderedLinear: lambda op, _, x: contract.ordered_linear(x, op.weight, op.bias, op.shift, op.out),
         Pad: lambda op, _, x: contract.pad(x, op.value, op.padding),

@@ -14,13 +14,13 @@ from fxsim.explain.rules import CONTRACT, compute, rows_last, sums
 from fxsim.graph import Node
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Affine,
     Argmax,
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -69,7 +69,7 @@ APPLY: OperatorTable[Callable[..., Int64]] = OperatorTable(
         Add: _added,
         Pool: _mean,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
-        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, Flatten, Argmax), _same),
+        **dict.fromkeys((Conv, MaxPool, Threshold, Encode, Gate, Concat, *ORDERS, Argmax), _same),
     },
 )
 """From an operator, a contract and its inputs' values, int64 [image, ...] each: its result; ModelError where the

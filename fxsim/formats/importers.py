@@ -4,9 +4,10 @@ An importer reads files of one kind into a model. An entry point's name is the i
 function without arguments that returns one. It is loaded when the importer is asked for by name.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FileError, FxsimError
@@ -84,6 +85,26 @@ def find_program(path: Path) -> Program:
     if program is None:
         raise FileError(f"{path}: no program is known that executes it, expected a file .onnx or .tflite")
     return program
+
+
+QONNX, RUNTIME = "qonnx:", "runtime:"
+"""Words before a file's path that say whose program executes it: QONNX's own executor, or `find_program`'s."""
+
+
+def open_original(text: str, model: Model) -> tuple[tuple[str, ...], Callable[[Integers], Mapping[str, Any]]]:
+    """The taps that the file `qonnx:FILE` or `runtime:FILE` has of the model imported from it, and what computes them.
+
+    That is a function from images to taps [image, ...], of QONNX's executor as float64. It raises what
+    `Program.open` does; FileError where `text` names no program.
+    """
+    if text.startswith(QONNX):
+        from fxsim.formats.qonnx.executor import open_qonnx
+
+        return open_qonnx(Path(text.removeprefix(QONNX)), model)
+    if text.startswith(RUNTIME):
+        path = Path(text.removeprefix(RUNTIME))
+        return find_program(path).open(path, model)
+    raise FileError(f"'{text}' says no program that executes it, expected {QONNX}FILE or {RUNTIME}FILE")
 
 
 def import_model(path: Path, importer: str | None = None, **options: object) -> Model:

@@ -11,13 +11,13 @@ from fxsim.contract import Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
+    ORDERS,
     Affine,
     Argmax,
     Axis,
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -73,7 +73,7 @@ def _shared(op: Operator, axes: int) -> Iterator[tuple[int, int]]:
                 yield -1, -1
             elif axis < -2:
                 yield axis, axis + 1
-        elif isinstance(op, Conv | Flatten | Matmul):
+        elif isinstance(op, (Conv, Matmul, *ORDERS)):
             # Rows and columns of the result follow from those of the input; products are of two tensors' axes.
             continue
         elif isinstance(op, MaxPool | SumPool | Pad | Position):

@@ -10,6 +10,7 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.graph import Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Argmax,
     Concat,
@@ -17,6 +18,7 @@ from fxsim.operators import (
     Encode,
     Flatten,
     Gate,
+    Linear,
     Matmul,
     MaxPool,
     MultiplyAdd,
@@ -26,8 +28,10 @@ from fxsim.operators import (
     Position,
     Prelu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -46,7 +50,7 @@ _TAKES: dict[type[Operator], tuple[str, ...]] = {
     OrderedLinear: _RANGED,
     Matmul: _RANGED,
     Position: _RANGED,
-    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Flatten, Argmax, Pad), (*_NARROW, _WIDE)),
+    **dict.fromkeys((MaxPool, Threshold, Encode, Concat, Argmax, Pad, *ORDERS), (*_NARROW, _WIDE)),
     **dict.fromkeys((MultiplyAdd, WeightedAdd, Prelu, Gate, Rescale), (*_RANGED, _WIDE)),
 }
 """Classes of formats that each operator takes, as its first input."""
@@ -87,6 +91,11 @@ _PARAMETERS: dict[type[Operator], tuple[str, ...]] = {
     Gate: ("of two formats", "of a tensor with itself", "of bipolar"),
     Concat: ("of a tensor with itself", "of two tensors"),
     Flatten: ("values as they lie", "channels first", "another order"),
+    Reshape: (
+        "values as they lie", "channels first", "another order", "to channels", "to tokens", "to rows and columns",
+        "of channels", "of tokens",
+    ),
+    Transpose: ("rows and columns exchanged", "tokens and channels exchanged", "channels first", "no axis exchanged"),
     SumPool: (
         *(f"{rounding} with {what}" for rounding in Division for what in _DIVISORS),
         "saturating", "not saturating", "windows that overlap", "windows apart",
@@ -119,6 +128,9 @@ _TIES = tuple(
     for sign in ("positive", "negative")
 )
 _SUMS = ("an add of two formats on pictures",)
+_WIDE_LINEARS = tuple(
+    f"a linear of 17-32 bits {what}" for what in ("unshifted", "shifted", "with a bias beyond 16 bits")
+)
 _SHAPES = ("one pixel", "one row", "one column", "one channel", "no square", "values on one axis")
 
 
@@ -129,7 +141,7 @@ def picture_features() -> Iterator[str]:
         yield from (f"{op.kind} giving {what}" for what in _GIVES.get(op, ()))
         yield from (f"{op.kind}: {what}" for what in _PARAMETERS[op])
         yield from (f"begins with {op.kind}", f"ends with {op.kind}")
-    yield from (*_TIES, *_SUMS)
+    yield from (*_TIES, *_SUMS, *_WIDE_LINEARS)
     yield from (f"a picture of {what}" for what in _SHAPES)
 
 
@@ -153,6 +165,13 @@ def of_picture(graph: Graph, node: Node) -> Iterator[str]:
         yield from (f"a picture of {what}" for what, holds in zip(_SHAPES, tests, strict=True) if holds)
         if isinstance(op, Add) and inputs[0].number != inputs[1].number:
             yield _SUMS[0]
+    if isinstance(op, Linear) and out.number.bits > 16:
+        held = (
+            bool((op.shift == 0).any()),
+            bool(op.shift.any()),
+            bool((np.abs(op.bias.astype(np.int64)) >= 1 << 15).any()),
+        )
+        yield from (what for what, holds in zip(_WIDE_LINEARS, held, strict=True) if holds)
     if type(op) not in _TAKES:
         return
     yield f"{op.kind} of {_class(x.number)}"
@@ -222,6 +241,13 @@ def _holds(graph: Graph, node: Node) -> tuple[bool, ...]:
         case Flatten():
             order = op.order
             return order == (0, 1, 2), order == (2, 0, 1), len(order) == 3 and order not in ((0, 1, 2), (2, 0, 1))
+        case Reshape():
+            order, axes = op.order, len(op.order)
+            as_they_lie, first = order == tuple(range(axes)), order == (2, 0, 1)
+            to = tuple(len(op.shape) == n for n in (1, 2, 3))
+            return as_they_lie, first, not as_they_lie and not first, *to, axes == 1, axes == 2
+        case Transpose():
+            return op.order == (1, 0, 2), op.order == (1, 0), op.order == (2, 0, 1), op.order in ((0, 1, 2), (0, 1))
         case SumPool():
             divisor = op.divisor
             kinds = divisor == 1, divisor > 1 and divisor & (divisor - 1) == 0, divisor & (divisor - 1) != 0

@@ -44,8 +44,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -156,6 +158,10 @@ class Pictures(Drawing):
                 return Concat()
             case "flatten":
                 return Flatten(tuple(self.rng.permutation(len(x.shape)).tolist()))
+            case "reshape":
+                return Reshape(tuple(self.rng.permutation(len(x.shape)).tolist()), self._shape(x.size))
+            case "transpose":
+                return Transpose(tuple(self.rng.permutation(len(x.shape)).tolist()))
             case "ordered_linear":
                 outputs, out = int(one(self.rng, (1, 2, 3, 5))), self.number()
                 shift = self.shift(outputs, x.number.bits + 16, out)
@@ -172,7 +178,7 @@ class Pictures(Drawing):
             case "argmax":
                 return Argmax(int(self.rng.integers(1, channels + 1)))
             case "linear":
-                return self.linear(x, int(one(self.rng, (1, 2, 3, 4, 8))), Axis.CHANNELS)
+                return self.linear(x, int(one(self.rng, (1, 2, 3, 4, 8))), Axis.CHANNELS, wide=self.rng.random() < 0.4)
             case "affine":
                 return self.affine(x)
             case "add":
@@ -296,6 +302,14 @@ class Pictures(Drawing):
         """Bits of a sum that is its own result: as many as needed, some more, or 16, a class of formats of its own."""
         more = min(32, needed + int(self.rng.integers(0, 9)))
         return int(one(self.rng, (needed, needed, needed, more, more, max(needed, 16))))
+
+    def _shape(self, size: int) -> tuple[int, ...]:
+        """Sizes of 1 to 3 axes, of so many values."""
+        shape: tuple[int, ...] = (size,)
+        for _ in range(int(self.rng.integers(0, 3))):
+            first = int(one(self.rng, [n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]))
+            shape = *shape[:-1], first, shape[-1] // first
+        return shape
 
     def _pad(self, x: Tensor) -> Pad:
         """Up to three rows and columns of values of the input's format on each side."""

@@ -22,15 +22,21 @@ from fxsim.operators.position import Position
 from fxsim.operators.prelu import Prelu
 from fxsim.operators.relu import Relu
 from fxsim.operators.rescale import Rescale
+from fxsim.operators.reshape import Reshape
 from fxsim.operators.sum_pool import SumPool
 from fxsim.operators.threshold import Threshold
+from fxsim.operators.transpose import Transpose
 from fxsim.operators.weighted_add import WeightedAdd
 
 FEATURE_MAPS: tuple[type[Operator], ...] = (
     Encode, MultiplyAdd, WeightedAdd, Prelu, Gate, Concat, Flatten, SumPool, OrderedLinear, Argmax,
-    Rescale, Pad, Matmul, Position,
+    Rescale, Pad, Matmul, Position, Reshape, Transpose,
 )  # fmt: skip
 """Operators on wider feature maps, of few bits, scales, attention: most rooms refuse all, for one reason."""
+
+ORDERS: tuple[type[Operator], ...] = (Flatten, Reshape, Transpose)
+"""Operators that give an image's values in another order: its axes are read as their `order` says, slowest first, and
+what is read so fills the result as it lies."""
 
 OPERATORS: dict[str, type[Operator]] = {
     op.kind: op for op in (Linear, Affine, Relu, Lut, Add, Pool, Conv, MaxPool, Threshold)
@@ -40,6 +46,7 @@ OPERATORS: dict[str, type[Operator]] = {
 __all__ = [
     "FEATURE_MAPS",
     "OPERATORS",
+    "ORDERS",
     "TABLES",
     "Add",
     "Affine",
@@ -66,8 +73,10 @@ __all__ = [
     "Prelu",
     "Relu",
     "Rescale",
+    "Reshape",
     "Shape",
     "SumPool",
     "Threshold",
+    "Transpose",
     "WeightedAdd",
 ]

@@ -193,10 +193,14 @@ def checked_acc_bits(acc_bits: int, what: str) -> int:
     return bits
 
 
-def check_requantisation(op: Any, what: str, ndim: int) -> None:
-    """Check and set the fields that linear and affine share: weight, bias, shift and their formats."""
+def check_requantisation(op: Any, what: str, ndim: int, sums: bool = False) -> None:
+    """Check and set the fields that linear and affine share: weight, bias, shift and their formats.
+
+    `sums`: a signed result may be as wide as a sum.
+    """
     number = checked_number(op.weight_number, WEIGHT_BITS, f"{what} weight number", signed=True, bipolar=True)
-    out = checked_number(op.out, ACTIVATION_BITS, f"{what} result number")
+    bits = SUM_BITS if sums and getattr(op.out, "signed", False) else ACTIVATION_BITS
+    out = checked_number(op.out, bits, f"{what} result number")
     set_field(op, "weight", checked_values(op.weight, number, ndim, f"{what} weight"))
     set_field(op, "bias", checked_values(op.bias, bias_number(out), 1, f"{what} bias"))
     set_field(op, "shift", checked_array(op.shift, np.uint8, 1, f"{what} shift"))
@@ -241,6 +245,19 @@ def checked_sizes(values: object, count: int, least: int, what: str) -> Any:
     if not all(least <= size <= DIMENSION_MAX for size in sizes):
         raise ModelError(f"{what} is {sizes}, expected {expected}")
     return sizes
+
+
+def checked_order(order: object, kind: str) -> tuple[int, ...]:
+    """Numbers of axes, slowest first; `check_order` holds them to a tensor's."""
+    if not isinstance(order, list | tuple):
+        raise ModelError(f"{kind} order is {order!r}, expected numbers of axes")
+    return tuple(integer(place, f"{kind} order") for place in order)
+
+
+def check_order(order: tuple[int, ...], x: Tensor, kind: str) -> None:
+    """ModelError unless an order has each axis of a tensor once."""
+    if sorted(order) != list(range(len(x.axes))):
+        raise ModelError(f"{kind} has the order {order}, expected each of the {len(x.axes)} axes once")
 
 
 def windowed(

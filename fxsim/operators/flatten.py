@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from fxsim.contract import CHANNEL, DIMENSION_MAX, Tensor
 from fxsim.errors import ModelError
-from fxsim.operators.base import Operator, check_input, integer, set_field
+from fxsim.operators.base import Operator, check_input, check_order, checked_order, set_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +22,13 @@ class Flatten(Operator):
     order: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.order, list | tuple):
-            raise ModelError(f"flatten order is {self.order!r}, expected numbers of axes")
-        set_field(self, "order", tuple(integer(place, "flatten order") for place in self.order))
+        set_field(self, "order", checked_order(self.order, "flatten"))
 
     def result(self, *inputs: Tensor) -> Tensor:
         """One axis of channels; ModelError unless the order has each of the input's axes once."""
         (x,) = inputs
         check_input(x, "flatten", bipolar=True, sums=True)
-        if sorted(self.order) != list(range(len(x.axes))):
-            raise ModelError(f"flatten has the order {self.order}, expected each of the {len(x.axes)} axes once")
+        check_order(self.order, x, "flatten")
         if x.size > DIMENSION_MAX:
             raise ModelError(f"flatten of {x.size:,} values, expected at most {DIMENSION_MAX:,}")
         return Tensor((CHANNEL,), (x.size,), x.number)

@@ -18,7 +18,7 @@ import numpy as np
 
 from fxsim.contract import Number, Tensor
 from fxsim.contract.arithmetic import Integers
-from fxsim.errors import FileError, FxsimError, ToolError
+from fxsim.errors import FxsimError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
@@ -107,7 +107,7 @@ def wrong_of(graph: Graph, found: Elaborated, files: Mapping[str, bytes]) -> str
     """
     try:
         _Reader(graph, found, files).read()
-    except (MismatchError, FileError, ToolError) as error:
+    except FxsimError as error:
         return str(error)
     return ""
 

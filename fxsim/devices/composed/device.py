@@ -18,11 +18,17 @@ from fxsim.paths import rtl_dir
 from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
-_UNPROVED = dict.fromkeys(
-    ("axis_fifo", "axis_fork", "few_linear", "image_window", "threshold"),
-    "it is proved under every schedule at once, with --schedule all",
-)
-"""Modules that are proved otherwise than as blocks."""
+_UNPROVED = {
+    **dict.fromkeys(
+        ("axis_fifo", "axis_fork", "few_linear", "image_window", "threshold"),
+        "it is proved under every schedule at once, with --schedule all",
+    ),
+    "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
+    "few_matmul": "what it computes is few_dot_product; nothing states which values its pages hold",
+    "few_weighted_add": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
+    "window_sum": "what it computes is window_sum_lane; nothing states which sums its memory holds",
+}
+"""Modules that no rule of a block is stated for, each with the reason."""
 _INTERVAL_MAX = (1 << 31) - 1
 _STILL = 1000
 
@@ -108,7 +114,7 @@ def write_design(model: Model, settings: ComposedSettings, rtl: Path | None, fol
 DEVICE = Device(
     name="composed",
     title="composed",
-    about="any chain of convolutions, thresholds and max-pools of few bits, composed from the graph",
+    about="any chain of convolutions, thresholds, scaling and attention of few bits, composed from the graph",
     fit=fit,
     settings=ComposedSettings,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),

@@ -21,7 +21,7 @@ AFFINE_WORDS = 5
 
 # Programs over pixels: operators, and the fields of a step, int64 [steps, PIXEL_FIELDS].
 (
-    CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, FLATTEN, ORDERED_LINEAR,
+    CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, REORDER, ORDERED_LINEAR,
     ARGMAX, PAD, MATMUL, POSITION,
 ) = range(14)  # fmt: skip
 # The operator; where its inputs and its result start in the arena, in bytes, whether they are 32-bit words, and

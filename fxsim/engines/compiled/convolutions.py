@@ -20,7 +20,7 @@ from fxsim.engines.compiled.pixel_layout import TILE_PIXELS_MAX, Parameters, pix
 from fxsim.engines.compiled.windows import TABLE_COLUMNS
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph
-from fxsim.operators import Conv, Flatten, Lut, MaxPool, Threshold
+from fxsim.operators import ORDERS, Conv, Lut, MaxPool, Threshold
 
 Int64 = npt.NDArray[np.int64]
 Values = tuple[int, ...]
@@ -54,7 +54,7 @@ def values_of(graph: Graph) -> dict[str, Values | None]:
             op = graph.by_name[name].op
             if isinstance(op, Threshold):
                 values = _few(op.levels)
-            elif isinstance(op, MaxPool | Flatten):
+            elif isinstance(op, (MaxPool, *ORDERS)):
                 values = found[graph.by_name[name].inputs[0]]
             elif isinstance(op, Lut):
                 # What lies between two points lies between their values: only entries that are read themselves count.

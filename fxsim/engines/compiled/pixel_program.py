@@ -37,6 +37,7 @@ from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -44,7 +45,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -444,13 +444,13 @@ def _pack_concat(_packing: "Packing", _part: Part) -> Packed:
     return Packed(codes.CONCAT)
 
 
-def _pack_flatten(packing: "Packing", part: Part) -> Packed:
+def _pack_order(packing: "Packing", part: Part) -> Packed:
     op: Any = part.node.op
     shape = packing.tensors[part.inputs[0]].shape
     value = np.arange(np.prod(shape)).reshape(shape).transpose(op.order).ravel()
     pixel, channel = np.divmod(value, shape[-1])
     places = pixel * rounded_up(shape[-1], CHANNEL_STEP) + channel
-    return Packed(codes.FLATTEN, 0, packing.parameters.add_words(places))
+    return Packed(codes.REORDER, 0, packing.parameters.add_words(places))
 
 
 def _pack_ordered_linear(packing: "Packing", part: Part) -> Packed:
@@ -539,7 +539,7 @@ PACK: OperatorTable[Callable[["Packing", Part], Packed]] = OperatorTable(
         SumPool: _pack_sum_pool,
         Pool: _pack_pool,
         Concat: _pack_concat,
-        Flatten: _pack_flatten,
+        **dict.fromkeys(ORDERS, _pack_order),
         OrderedLinear: _pack_ordered_linear,
         Argmax: _pack_argmax,
         Pad: _pack_pad,

@@ -16,7 +16,6 @@ from fxsim.engines.compiled.codes import (
     CONCAT,
     CONV,
     ENCODE,
-    FLATTEN,
     MATMUL,
     MAX_POOL,
     ORDERED_LINEAR,
@@ -38,6 +37,7 @@ from fxsim.engines.compiled.codes import (
     PAD,
     POINTWISE_PIXELS,
     POSITION,
+    REORDER,
     SUM_POOL,
 )
 from fxsim.engines.compiled.kernel import fence, now_ns
@@ -47,11 +47,11 @@ from fxsim.engines.compiled.places import (
     argmax,
     concat,
     encode,
-    flatten,
     matmul,
     ordered_linear,
     pad,
     position,
+    reorder,
     sum_pool,
 )
 from fxsim.engines.compiled.pointwise import pointwise
@@ -191,8 +191,8 @@ def compute_pixels(
                 concat(step, here, arena)
             elif op == PAD:
                 pad(step, here, data, words, arena)
-            elif op == FLATTEN:
-                flatten(step, here, words, arena, arena_words)
+            elif op == REORDER:
+                reorder(step, here, words, arena, arena_words)
             elif op == ORDERED_LINEAR:
                 ordered_linear(step, here, words, arena, arena_words)
             elif op == MATMUL:

@@ -278,17 +278,21 @@ def concat(step, images, arena):
 
 
 @njit
-def flatten(step, images, words, arena, arena_words):
-    """A step that gives an image's values as channels; its numbers: where each lies from the image's first."""
-    whole, size = round_up(step[P_CHANNELS_OUT], CHANNEL_STEP), step[P_CHANNELS_OUT]
+def reorder(step, images, words, arena, arena_words):
+    """A step that gives an image's values in another order; its numbers: where each lies from the image's first."""
+    channels, pixels = step[P_CHANNELS_OUT], step[P_PIXELS_OUT]
+    whole = round_up(channels, CHANNEL_STEP)
     image_size = step[P_PIXELS_IN] * round_up(step[P_CHANNELS_IN], CHANNEL_STEP)
     for image in range(images):
-        for i in range(size):
-            place = image * image_size + words[step[P_WORDS] + i]
-            if step[P_DST_WORDS]:
-                arena_words[step[P_DST] // 4 + image * whole + i] = arena_words[step[P_SRC] // 4 + place]
-            else:
-                arena[step[P_DST] + image * whole + i] = arena[step[P_SRC] + place]
+        for pixel in range(pixels):
+            places = step[P_WORDS] + pixel * channels
+            y = (image * pixels + pixel) * whole
+            for i in range(channels):
+                place = image * image_size + words[places + i]
+                if step[P_DST_WORDS]:
+                    arena_words[step[P_DST] // 4 + y + i] = arena_words[step[P_SRC] // 4 + place]
+                else:
+                    arena[step[P_DST] + y + i] = arena[step[P_SRC] + place]
 
 
 @njit

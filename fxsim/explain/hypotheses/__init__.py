@@ -14,11 +14,11 @@ from fxsim.explain.case import Case, Change
 from fxsim.explain.hypotheses import attention, few_bits, order, requantise, rescale, simple, table
 from fxsim.operators import (
     FEATURE_MAPS,
+    ORDERS,
     Add,
     Affine,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -59,7 +59,7 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         **dict.fromkeys(FEATURE_MAPS, order.HYPOTHESES),
         Encode: (*few_bits.ENCODE, *order.HYPOTHESES),
         Gate: (*few_bits.GATE, *order.HYPOTHESES),
-        Flatten: (*few_bits.FLATTEN, *order.HYPOTHESES),
+        **dict.fromkeys(ORDERS, (*few_bits.ORDERS, *order.HYPOTHESES)),
         SumPool: (*few_bits.SUM_POOL, *order.HYPOTHESES),
         Rescale: (*rescale.RESCALE, *order.HYPOTHESES),
         Matmul: (*attention.MATMUL, *order.HYPOTHESES),

@@ -12,7 +12,7 @@ from fxsim.contract import Division, Padding
 from fxsim.contract.arithmetic import Int64
 from fxsim.contract.number import INT32
 from fxsim.explain.case import Case, Change
-from fxsim.operators import Conv, Encode, Flatten, Gate, MaxPool, SumPool, Threshold
+from fxsim.operators import Conv, Encode, Gate, MaxPool, Reshape, SumPool, Threshold
 
 
 def padding_value(case: Case) -> Iterator[Change]:
@@ -123,17 +123,24 @@ def _first(op: MaxPool, x: Int64) -> Int64:
     return contract.max_pool(x[:, : x.shape[1] - rows + 1, : x.shape[2] - columns + 1], (1, 1), op.stride)
 
 
-def flatten_order(case: Case) -> Iterator[Change]:
-    """Axes of an image in another order."""
-    op: Flatten = case.op
-    for order in permutations(range(len(op.order))):
-        if order != op.order:
-            fields = {"instead": partial(_flat, order)}
-            yield Change("flatten_order", fields, {"order": list(order)}, log2(6))
+def value_order(case: Case) -> Iterator[Change]:
+    """Axes of an image read in another order, also as they lie; those of a new shape filled in another order, too."""
+    op, shape = case.op, case.tensors[case.node.name].shape
+    as_it_lies = tuple(range(len(shape)))
+    for filled in permutations(as_it_lies) if isinstance(op, Reshape) else (as_it_lies,):
+        for order in permutations(range(len(op.order))):
+            if (order, filled) != (op.order, as_it_lies):
+                parameters: dict[str, object] = {"order": list(order)}
+                if filled != as_it_lies:
+                    parameters["filled"] = list(filled)
+                fields = {"instead": partial(_ordered, order, shape, filled)}
+                yield Change(f"{op.kind}_order", fields, parameters, log2(6 if filled == as_it_lies else 36))
 
 
-def _flat(order: tuple[int, ...], x: Int64) -> Int64:
-    return contract.flatten(x, order)
+def _ordered(order: tuple[int, ...], shape: tuple[int, ...], filled: tuple[int, ...], x: Int64) -> Int64:
+    """Values read in an order of the input's axes and put where the result's, in such an order, come to them."""
+    made = contract.reshape(x, order, tuple(shape[axis] for axis in filled))
+    return contract.transpose(made, tuple(int(axis) for axis in np.argsort(filled))).astype(np.int64)
 
 
 def division(case: Case) -> Iterator[Change]:
@@ -189,7 +196,7 @@ Hypotheses = tuple[Callable[[Case], Iterator[Change]], ...]
 CONV: Hypotheses = (padding_value, weight_order, matches)
 THRESHOLD: Hypotheses = (comparisons,)
 MAX_POOL: Hypotheses = (window,)
-FLATTEN: Hypotheses = (flatten_order,)
+ORDERS: Hypotheses = (value_order,)
 SUM_POOL: Hypotheses = (division,)
 GATE: Hypotheses = (gates,)
 ENCODE: Hypotheses = (encodings,)

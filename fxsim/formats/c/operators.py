@@ -6,10 +6,12 @@ The arithmetic is stated here anew, in `templates/`, and shares nothing with `fx
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from fxsim.contract import Shape, TableRule
 from fxsim.graph import Graph, Node, accumulator_bound
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -17,7 +19,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -156,12 +157,11 @@ def _concat(graph: Graph, node: Node) -> Body:
     return Body("concat.c.j2", {"rows": x.size // x.shape[-1], **channels})
 
 
-def _flatten(graph: Graph, node: Node) -> Body:
-    op = node.op
-    assert isinstance(op, Flatten)
+def _order(graph: Graph, node: Node) -> Body:
+    op: Any = node.op
     shape = graph.inputs_of(node)[0].shape
     steps = [prod(shape[place + 1 :]) for place in op.order]
-    return Body("flatten.c.j2", {"sizes": tuple(shape[place] for place in op.order), "steps": tuple(steps)})
+    return Body("order.c.j2", {"sizes": tuple(shape[place] for place in op.order), "steps": tuple(steps)})
 
 
 def _sum_pool(graph: Graph, node: Node) -> Body:
@@ -230,7 +230,8 @@ BODIES: OperatorTable[Callable[[Graph, Node], Body]] = OperatorTable(
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode,
         MultiplyAdd: _channelwise("multiply_add.c.j2"), WeightedAdd: _channelwise("weighted_add.c.j2"),
-        Prelu: _channelwise("prelu.c.j2"), Gate: _channelwise("gate.c.j2"), Concat: _concat, Flatten: _flatten,
+        Prelu: _channelwise("prelu.c.j2"), Gate: _channelwise("gate.c.j2"), Concat: _concat,
+        **dict.fromkeys(ORDERS, _order),
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
         Matmul: _matmul, Position: _position,
     },

@@ -18,6 +18,7 @@ from fxsim.contract import Division, Pair, Rounding, TableRule, Tensor, bits_nee
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -25,7 +26,6 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -166,6 +166,11 @@ class _Builder:
         """A tensor of at most 8 bits as its code in uint8."""
         return self._once(f"{name}/byte", "Cast", (self.code(name),), to=TensorProto.UINT8)
 
+    def byte_of_two(self, name: str, operator: str) -> str:
+        """The higher byte ("Div") or the lower one ("Mod") of a tensor's code of at most 16 bits, in uint8."""
+        part = self._once(f"{name}/{operator}", operator, (self.code(name), self.scalar(256, np.int32)))
+        return self._once(f"{part}/byte", "Cast", (part,), to=TensorProto.UINT8)
+
     def _once(self, output: str, operator: str, inputs: tuple[str, ...], **attributes: Any) -> str:
         if output not in self._made:
             self._made.add(output)
@@ -187,15 +192,17 @@ class _Builder:
         floor((acc + h) / 2^s) = floor(acc / 2^s + 1/2), round half up. Shifts beyond B give what B gives, nothing:
         -2^(B - 1) <= acc < 2^(B - 1) and h = 2^(B - 1) make 0 <= acc + h < 2^B, so that the quotient is 0, as it is for
         every larger s. No value leaves its type: 2^(B - 1) <= acc + h + 2^B < 2^(B + 1), which int32 holds for
-        B <= 30, and int64, which wider ones are cast to, for B <= 62.
+        B <= 30, and int64, which wider ones are cast to, for B <= 62. Beside a bias of 2^30 or more either way, which
+        the second term or the result might leave int32 with, int64 is taken, too.
         """
-        dtype = np.dtype(np.int32 if bits <= _INT32_BITS_MAX else np.int64)
+        narrow = bits <= _INT32_BITS_MAX and int(np.abs(bias.astype(np.int64)).max()) < 1 << _INT32_BITS_MAX
+        dtype = np.dtype(np.int32 if narrow else np.int64)
         s = np.minimum(shift.astype(np.int64), bits)
         half = np.where(s > 0, 1 << np.maximum(s - 1, 0), 0)
         lift = self.tensor(f"{what}/lift", (half + (1 << bits)).astype(dtype))
         drop = self.tensor(f"{what}/drop", (bias.astype(np.int64) - (1 << (bits - s))).astype(dtype))
         places = self.tensor(f"{what}/shift", s.astype(_UNSIGNED[dtype]))
-        if _INT32_BITS_MAX < bits <= _SUM_BITS_MAX:
+        if dtype == np.int64 and bits <= _SUM_BITS_MAX:
             acc = self.apply("Cast", (acc,), f"{what}/int64", to=TensorProto.INT64)
         lifted = self.apply("Add", (acc, lift), f"{what}/lifted")
         unsigned = self.apply("Cast", (lifted,), f"{what}/unsigned", to=_UNSIGNED_CODES[dtype])
@@ -346,26 +353,57 @@ def _lut(builder: _Builder, node: Node) -> None:
 def _conv(builder: _Builder, node: Node) -> None:
     """Bytes x - low and w + 128, channels first, with zero points -low and 128: ConvInteger takes them off and sums.
 
-    It pads with its input's zero point, which adds nothing. The sums of bytes fit int32, as in `_linear`.
+    It pads with its input's zero point, which adds nothing. The sums of bytes fit int32, as in `_linear`: where so many
+    products are summed that they could not, channels are summed in parts. Codes above 8 bits are two bytes,
+    c = 256 h + l, whose zero points are the bytes of -low, so that 256 times the sums of the one and those of the
+    other are the sums. What has several parts is added up in int64; the result fits its format (the graph proves it).
     """
     op = node.op
     assert isinstance(op, Conv)
     (x,) = node.inputs
     number = builder.graph.tensors[x].number
+    _, rows, columns, channels = op.weight.shape
     summed = op.weight[0].size
-    if number.bits > _BYTE or summed > _MATMUL_INTEGER_MAX:
+    most = _MATMUL_INTEGER_MAX // (rows * columns)
+    if summed > _MATMUL_INTEGER_MAX and (op.groups > 1 or not most):
         raise ModelError(
-            f"the ONNX export takes a conv of up to {_BYTE} bits and {_MATMUL_INTEGER_MAX:,} products a sum, node "
-            f"'{node.name}' has {number.bits} bits and {summed:,} products"
+            f"the ONNX export takes a conv of more than {_MATMUL_INTEGER_MAX:,} products a sum where it has one group "
+            f"and no more places, node '{node.name}' has {op.groups} groups of {rows * columns:,} places and "
+            f"{summed:,} products a sum"
         )
     weight = np.ascontiguousarray(op.weight.transpose(0, 3, 1, 2)).astype(np.int16) + 128
-    factor = builder.tensor(f"{node.name}/weight", weight.astype(np.uint8))
-    first = builder.apply("Transpose", (builder.byte(x),), f"{node.name}/channels_first", perm=[0, 3, 1, 2])
-    zeros = builder.scalar(-number.low, np.uint8), builder.scalar(128, np.uint8)
-    acc = builder.apply(
-        "ConvInteger", (first, factor, *zeros), f"{node.name}/sum", dilations=op.dilation, group=op.groups,
-        kernel_shape=op.weight.shape[1:3], pads=op.padding, strides=op.stride,
-    )  # fmt: skip
+    if number.bits <= _BYTE:
+        bytes_ = [(builder.byte(x), -number.low, 1)]
+    else:
+        high, low = divmod(-number.low, 256)
+        bytes_ = [(builder.byte_of_two(x, "Div"), high, 256), (builder.byte_of_two(x, "Mod"), low, 1)]
+    step = channels if summed <= _MATMUL_INTEGER_MAX else most
+    one = len(bytes_) == 1 and step == channels
+    parts = []
+    for code, zero, times in bytes_:
+        for start in range(0, channels, step):
+            name = node.name if one else f"{node.name}/{times}/{start}"
+            stop, part = min(start + step, channels), code
+            if step < channels:
+                ends = builder.sizes(start), builder.sizes(stop), builder.sizes(3)
+                part = builder.apply("Slice", (code, *ends), f"{name}/part")
+            first = builder.apply("Transpose", (part,), f"{name}/channels_first", perm=[0, 3, 1, 2])
+            factor = builder.tensor(
+                f"{node.name}/weight" if step == channels else f"{node.name}/weight/{start}",
+                weight[:, start:stop].astype(np.uint8),
+            )
+            zeros = builder.scalar(zero, np.uint8), builder.scalar(128, np.uint8)
+            acc = builder.apply(
+                "ConvInteger", (first, factor, *zeros), f"{name}/sum", dilations=op.dilation, group=op.groups,
+                kernel_shape=[rows, columns], pads=op.padding, strides=op.stride,
+            )  # fmt: skip
+            if not one:
+                acc = builder.apply("Cast", (acc,), f"{name}/wide", to=TensorProto.INT64)
+                acc = builder.apply("Mul", (acc, builder.scalar(times, np.int64)), f"{name}/product")
+            parts.append(acc)
+    acc = parts[0]
+    for count, part in enumerate(parts[1:], 2):
+        acc = builder.apply("Add", (acc, part), f"{node.name}/sum_of_{count}")
     builder.narrow(builder.apply("Transpose", (acc,), f"{node.name}/last", perm=[0, 2, 3, 1]), node.name)
 
 
@@ -477,9 +515,9 @@ def _concat(builder: _Builder, node: Node) -> None:
     builder.apply("Concat", node.inputs, node.name, axis=-1)
 
 
-def _flatten(builder: _Builder, node: Node) -> None:
-    op = node.op
-    assert isinstance(op, Flatten)
+def _order(builder: _Builder, node: Node) -> None:
+    """The axes in their order, and what lies so in the shape of the result."""
+    op: Any = node.op
     turned = builder.apply(
         "Transpose", node.inputs, f"{node.name}/turned", perm=[0, *(1 + place for place in op.order)]
     )
@@ -644,7 +682,7 @@ _EXPRESSIONS: OperatorTable[Callable[[_Builder, Node], None]] = OperatorTable(
     {
         Linear: _linear, Affine: _affine, Relu: _relu, Add: _add, Pool: _pool, Lut: _lut, Conv: _conv,
         MaxPool: _max_pool, Threshold: _threshold, Encode: _encode, MultiplyAdd: _multiply_add,
-        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, Flatten: _flatten,
+        WeightedAdd: _weighted_add, Prelu: _prelu, Gate: _gate, Concat: _concat, **dict.fromkeys(ORDERS, _order),
         SumPool: _sum_pool, OrderedLinear: _ordered_linear, Argmax: _argmax, Rescale: _rescale, Pad: _pad,
         Matmul: _matmul, Position: _position,
     },

@@ -17,7 +17,7 @@ from fxsim.formats.onnx.extra import missing
 from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
 from fxsim.formats.qonnx import codes, nodes
 from fxsim.formats.qonnx.build import AXES, Builder
-from fxsim.formats.qonnx.datatypes import check_values, limits
+from fxsim.formats.qonnx.datatypes import check_range, check_values, limits
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.nodes import Call
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
@@ -188,7 +188,10 @@ def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: Onnx
         given = [i for i, name in enumerate(node.outputs) if name]
         if at not in given or (len(given) > 1 and node.op not in ("TopK", "Dropout")):
             raise NotTakenError(f"it gives {len(given)} results, expected one")
-        values[node.outputs[at]] = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
+        found = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
+        if isinstance(found, Flow) and node.outputs[at] in onnx.datatypes:
+            check_range(found, onnx.datatypes[node.outputs[at]])
+        values[node.outputs[at]] = found
     except NotTakenError as error:
         return short(str(error), _REASON_LENGTH_MAX)
     return None

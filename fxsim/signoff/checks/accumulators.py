@@ -9,13 +9,13 @@ from fxsim.contract import Number
 from fxsim.errors import FxsimError
 from fxsim.graph import Graph, Node, accumulator_bound
 from fxsim.operators import (
+    ORDERS,
     Add,
     Affine,
     Argmax,
     Concat,
     Conv,
     Encode,
-    Flatten,
     Gate,
     Linear,
     Lut,
@@ -155,7 +155,7 @@ TERMS: OperatorTable[Callable[..., Sequence[Term]]] = OperatorTable(
         Prelu: _weighted,
         Gate: _NO_SUM,
         Concat: _NO_SUM,
-        Flatten: _NO_SUM,
+        **dict.fromkeys(ORDERS, _NO_SUM),
         SumPool: _window,
         OrderedLinear: _NO_SUM,
         Argmax: _NO_SUM,
