@@ -1,20 +1,25 @@
 """The trained Neural ODE with attention: quantisers, float and fake-quant forms, integers, the bridge, recipes."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
 from fxsim.bridge.run import bridge
+from fxsim.bridge.steps import measure_steps
+from fxsim.cli.steps import command
 from fxsim.contract import Number, Sign
-from fxsim.data import Preprocessing
+from fxsim.data import DataSource, Preprocessing, load_data
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import model_sha256
 from fxsim.graph import Model
@@ -25,9 +30,11 @@ from fxsim.networks.neural_ode import NeuralOde, OdeConfig
 from fxsim.networks.quantised import CONTRACT, FLOAT, learnt_step
 from fxsim.networks.quantised_ode import Finish, Levels, OdeFormat, OdeNetwork, Quantiser, quantise_ode
 from fxsim.operators import Conv, Matmul, Threshold
+from fxsim.paths import golden_dir
 from fxsim.training.flow import flow
 from fxsim.training.integer_model import export_model
 from fxsim.training.recipe import load_recipe
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.torch
 
@@ -446,6 +453,87 @@ def test_a_recipe_of_a_neural_ode_is_no_resmlps(tmp_path: Path) -> None:
     """What needs a ResMLP says so."""
     with pytest.raises(FxsimError, match=r"tiny\.toml: is of a Neural ODE, expected a \[network\]"):
         _ = load_recipe(recipe_of(tmp_path)).resmlp
+
+
+# --- error over the steps ---------------------------------------------------------------------------------------------
+
+
+def test_errors_of_the_steps_are_computed_plainly(tmp_path: Path) -> None:
+    """Sizes, errors and codes of every step, and pictures right, from values image by image; the picture is drawn."""
+    network, path = quantised_network(OdeFormat(), classes=10), tmp_path / "n.safetensors"
+    save_checkpoint(network, path, PIXELS, {"data": "digits", "recipe": "tiny"})
+    record = measure_steps(path, images=70)
+    taps = ["ode.step0.x", "ode.step1.x", "ode1.step0.x", "ode1.step1.x"]
+    assert [step.tap for step in record.steps] == taps
+    assert (record.trained_steps, [count.steps for count in record.counts]) == (2, [1, 2, 4, 8, 16])
+    pictures = load_data(DataSource.DIGITS).test
+    # The codes of pixel / 255 from -1 to 1 in 1/128, ties to even.
+    real = (pictures.images[:70].astype(np.float64) / 255 - 0.5) / 0.5
+    codes = np.clip(np.rint(real.astype(np.float32) * 128), -128, 127).astype(np.int8).reshape(70, 8, 8, 1)
+    integers = fxsim.run(Model(network.graph(), "n"), codes, "all", engine="reference")
+    with torch.no_grad():
+        floats = dict(network.float_taps(torch.from_numpy(codes).float() / 128))
+        fakes = network.run_taps(torch.from_numpy(codes), FLOAT)
+    for step in record.steps:
+        # Float32's last bits depend on how many images are computed at once.
+        scale = float(network.step(step.tap).detach())
+        exact, fake, integer = floats[step.tap].double().numpy(), fakes[step.tap].numpy(), integers[step.tap]
+        total = float((exact**2).sum())
+        assert step.size == pytest.approx((total / exact.size) ** 0.5, rel=1e-5)
+        assert step.fake_quant == pytest.approx((((fake * scale - exact) ** 2).sum() / total) ** 0.5, rel=1e-5)
+        assert step.integer == pytest.approx((((integer * scale - exact) ** 2).sum() / total) ** 0.5, rel=1e-5)
+        assert (step.differ, step.values) == (int((fake != integer).sum()), exact.size)
+    (own,) = (count for count in record.counts if count.steps == 2)
+    scores = {"float": floats["scores"].numpy(), "fake-quant": fakes["scores"].numpy(), "integer": integers["scores"]}
+    labels = pictures.labels[:70]
+    assert own.correct == {form: int((v.argmax(axis=1) == labels).sum()) for form, v in scores.items()}
+    assert own.integer == record.steps[-1].integer
+    done = CliRunner().invoke(command, [str(path), "--images", "70", "--json", "-o", str(tmp_path / "steps.svg")])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == json.loads(msgspec.json.encode(record))
+    assert "after each step" in (tmp_path / "steps.svg").read_text()
+
+
+def test_other_numbers_of_steps_are_computed_alike() -> None:
+    """With one step of h = 1 the same parameters give x + f(x): the sum that two steps halve."""
+    network = quantised_network(OdeFormat(), channels=(4, 4)).with_steps(1)
+    codes = codes_of(2)
+    found = network.run_taps(torch.from_numpy(codes), CONTRACT)
+    model = fxsim.run(Model(network.graph(), "n"), codes, "all", engine="reference")
+    assert [tap for tap in model if tap.endswith(".x")] == ["ode.step0.x", "mhsa.x"]
+    for tap, values in model.items():
+        np.testing.assert_array_equal(found[tap].numpy(), values, tap)
+    with torch.no_grad():
+        by_tap = dict(network.float_taps(torch.from_numpy(codes).float() / 128))
+    expected = by_tap["stem"] + by_tap["ode.step0.p2"]
+    assert torch.equal(by_tap["ode.step0.x"], expected)
+    with pytest.raises(ModelError, match="3 steps of Euler's method, expected a power of two"):
+        network.with_steps(3)
+
+
+def test_networks_without_steps_are_refused() -> None:
+    """A network of another kind is one message."""
+    with pytest.raises(FileError, match="holds a network without steps, expected a quantised Neural ODE"):
+        measure_steps(golden_dir() / "checkpoints" / "digits_binary.safetensors")
+
+
+def test_the_recipe_for_stl10_says_what_it_needs(tmp_path: Path) -> None:
+    """Without its folder, or with one that holds other files, one message says what is expected; it fits 96 pixels."""
+    path = ROOT / "recipes" / "stl10_ode.toml"
+    with pytest.raises(FxsimError, match=r"\[data\] has no path, expected the folder of stl10 there or by --data-path"):
+        flow(load_recipe(path), tmp_path / "run")
+    with pytest.raises(FileError, match=r"has no file train_X\.bin.*, expected"):
+        flow(load_recipe(path, data_path=tmp_path), tmp_path / "run")
+    config = load_recipe(path).ode_config(Preprocessing(96, 3, 1, (0.5,) * 3, (0.5,) * 3), 10)
+    assert (config.side, config.places) == (8, 64)
+    with torch.no_grad():
+        small = OdeConfig(**(msgspec.structs.asdict(config) | {"channels": (4, 4, 8), "steps": 1}))
+        network = NeuralOde(small).eval()
+        quantised = quantise_ode(network, OdeFormat())
+        x = torch.rand(2, 96 * 96, 3)
+        found = dict(quantised.float_taps(x))
+        assert found["stem"].shape == (2, 32, 32, 4)
+        torch.testing.assert_close(found["scores"], network(x), rtol=1e-4, atol=1e-4)
 
 
 def test_formats_of_activations() -> None:

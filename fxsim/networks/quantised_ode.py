@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own convention
@@ -213,7 +214,8 @@ class Sums(OdeOp):
         low, high = worst_case_sums(weight.reshape(len(weight), -1), INT8)
         out = Number(bits_needed(int(low.min()), int(high.max())))
         pads = (self.padding,) * 4
-        return Conv(weight, (self.stride, self.stride), pads, (1, 1), self.groups, INT8, out)
+        number = Number(self.layer.high.bit_length() + 1)
+        return Conv(weight, (self.stride, self.stride), pads, (1, 1), self.groups, number, out)
 
 
 class Finish(OdeOp):
@@ -653,6 +655,16 @@ class OdeNetwork(OpNetwork):
         self.add("fc.sums", Sums(layer, 1, False), "pool")
         self.add("fc", Scores(layer), "fc.sums")
         self.add("scores", Flat(layer.sum_log2), "fc")
+
+    def state_taps(self) -> tuple[str, ...]:
+        """The taps of x after each step, block by block."""
+        return tuple(tap for tap in self.taps if isinstance(self.op(tap), Euler))
+
+    def with_steps(self, steps: int) -> "OdeNetwork":
+        """The same parameters in a network of another number of steps. ModelError where that is no power of two."""
+        found = OdeNetwork(msgspec.structs.replace(self.config, steps=steps), self.formats)
+        found.load_state_dict(self.state_dict())
+        return found.eval()
 
     def stored(self) -> Iterator[tuple[str, Tensor, Tensor, int]]:
         """Every layer's weights and biases: the tensor's name, values in steps, codes, and the highest of these."""
