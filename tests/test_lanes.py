@@ -4,6 +4,9 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,8 @@ from fxsim.lanes.words import dependence, make_words
 from fxsim.paths import rtl_dir
 from fxsim.prove.btor2 import Netlist, parse
 from fxsim.prove.concrete import Evaluator
+from fxsim.signoff import Status, load_plan, render_report, run_plan
+from fxsim.signoff.simulation import Simulation
 from fxsim.simulate.tools import find_toolchain
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -174,13 +179,15 @@ int main() {
 """
 
 
-def drive(netlist: Netlist, stimuli: list[list[dict[str, int]]], folder: Path) -> list[list[dict[str, int]]]:
+def drive(
+    netlist: Netlist, stimuli: list[list[dict[str, int]]], folder: Path, agreeing: tuple[str, ...] = ()
+) -> list[list[dict[str, int]]]:
     """The outputs of a netlist in lanes, by cycle and lane, of inputs by cycle and lane."""
     lanes = len(stimuli[0])
     data = {name for name, (_, of_data) in INPUTS.items() if of_data} & netlist.inputs.keys()
     widths = {name: netlist.cells[cell].sort.width for name, cell in netlist.outputs.items()}
     # Inputs of data have a byte in each lane: here they are joined of several ports.
-    words = make_words(netlist, data)
+    words = make_words(netlist, data, agreeing)
     shown = {name for name, value in words.outputs.items() if words.depends(value)}
     for name, text in write_program(words, lanes, data | shown).items():
         (folder / name).write_text(text)
@@ -258,6 +265,127 @@ def test_random_netlists_give_in_every_lane_what_the_plain_evaluator_gives(seed:
                 wanted = {name: evaluator.value(cell) for name, cell in netlist.outputs.items()}
                 assert found[cycle][lane] == wanted, f"cycle {cycle}, lane {lane}"
             evaluator.tick()
+
+
+def test_shifts_of_more_bits_than_a_word_are_of_parts(tmp_path: Path) -> None:
+    """136 bits by a number of 9 bits that is of control, left and right."""
+    text = "1 sort bitvec 136\n2 sort bitvec 9\n3 sort bitvec 150\n4 input 2 c\n5 input 3 wide\n6 slice 1 5 139 4\n"
+    text += "7 uext 1 4 127\n8 srl 1 6 7\n9 sll 1 6 7\n10 state 1\n11 state 1\n12 next 1 10 8\n13 next 1 11 9\n"
+    text += "14 output 10 right\n15 output 11 left\n"
+    rng = random.Random(3)
+    places = (0, 1, 7, 63, 64, 65, 128, 135, 136, 200, 255, 256, 511, 88, 0)
+    stimuli = [[{"c": by, "wide": rng.getrandbits(150)} for _ in range(3)] for by in places]
+    for given, came in zip(stimuli, drive(parse(text), stimuli, tmp_path)[1:], strict=False):
+        for lane, found in zip(given, came, strict=True):
+            value, by = lane["wide"] >> 4 & (1 << 136) - 1, lane["c"]
+            assert found == {"right": value >> by, "left": value << by & (1 << 136) - 1}
+
+
+AGREEING = """\
+1 sort bitvec 1
+2 sort bitvec 2
+3 sort bitvec 8
+4 sort bitvec 70
+5 sort bitvec 150
+6 sort array 2 3
+7 input 2 start
+8 input 3 d
+9 input 5 wide
+10 slice 1 7 0 0
+11 slice 1 7 1 1
+12 state 3 before
+13 next 3 12 8
+14 state 3 held
+15 ite 3 10 12 14
+16 next 3 14 15
+17 state 4 long
+18 slice 4 9 69 0
+19 ite 4 10 18 17
+20 next 4 17 19
+21 state 6 table
+22 slice 2 14 1 0
+23 write 6 21 22 8
+24 ite 6 11 23 21
+25 next 6 21 24
+26 read 3 21 22
+27 output 14 x
+28 output 17 y
+29 output 26 z
+30 output 12 of_data
+"""
+"""Registers that take data where bit 0 of `start` is set, one of them a cycle late, and a memory where bit 1 is."""
+
+
+def agreeing_stimuli(cycles: int, lanes: int = 5) -> list[list[dict[str, int]]]:
+    """Inputs that are the same in all lanes when they are taken, and at no other time."""
+    rng = random.Random(5)
+    starts = [1, 0, *(rng.randrange(4) for _ in range(cycles))]
+    stimuli = []
+    for cycle, (start, after) in enumerate(pairwise((*starts, 0))):
+        one, same, wide = rng.randrange(256), start >= 2 or after % 2 == 1, rng.getrandbits(150)
+        stimuli.append([
+            {"start": start, "d": one if same else one ^ cycle + lane & 255, "wide": wide if start % 2 else wide ^ lane}
+            for lane in range(lanes)
+        ])  # fmt: skip
+    return stimuli
+
+
+def agreeing_expected(inputs: Iterable[dict[str, int]]) -> Iterator[dict[str, int | None]]:
+    """The outputs of each cycle in one lane; None where they still hold what they did at power-on."""
+    before = held = long = None
+    table: dict[int, int] = {}
+    for given in inputs:
+        yield {"x": held, "y": long, "z": None if held is None else table.get(held % 4), "of_data": before}
+        if given["start"] & 2:
+            if held is None:
+                table.clear()
+            else:
+                table[held % 4] = given["d"]
+        if given["start"] & 1:
+            held, long = before, given["wide"] & (1 << 70) - 1
+        before = given["d"]
+
+
+def test_what_agrees_is_of_control_and_right_in_every_lane(tmp_path: Path) -> None:
+    """What a register takes of power-on in the first cycle agrees, too."""
+    netlist, stimuli, agreeing = parse(AGREEING), agreeing_stimuli(60), ("held", "long", "t*e")
+    words = make_words(netlist, {"d", "wide"}, agreeing)
+    assert [name for name, value in words.outputs.items() if words.depends(value)] == ["of_data"]
+    found = drive(netlist, stimuli, tmp_path, agreeing)
+    known = 0
+    for lane in range(5):
+        for cycle, wanted in enumerate(agreeing_expected(given[lane] for given in stimuli)):
+            for name, value in wanted.items():
+                known += value is not None
+                assert value in (None, found[cycle][lane][name]), f"cycle {cycle}, lane {lane}, {name}"
+    assert known > 5 * 200
+
+
+@pytest.mark.parametrize(("name", "port", "bit"), [("held", "d", 3), ("long[69:64]", "wide", 65), ("table", "d", 7)])
+def test_lanes_that_do_not_agree_end_the_run_with_name_cycle_and_lane(
+    name: str, port: str, bit: int, tmp_path: Path
+) -> None:
+    """One bit in lane 3, in a register a cycle before it is taken, in the upper part of a wide one, in a memory."""
+    stimuli = agreeing_stimuli(60)
+    starts = [lanes[0]["start"] for lanes in stimuli]
+    late, taken_by = name == "held", 2 if name == "table" else 1
+    taken = max(n for n in range(1, 60) if starts[n] & taken_by and not (late and starts[n - 1] & 2))
+    stimuli[taken - late][3][port] ^= 1 << bit
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        drive(parse(AGREEING), stimuli, tmp_path, ("held", "long", "table"))
+    text = f"'{name}' is to be the same in all lanes, but in cycle {taken} takes another value in lane 3 than in lane 0"
+    assert failed.value.returncode == 2
+    assert text in failed.value.stderr.decode()
+
+
+def test_what_is_to_agree_and_is_not_there_is_refused_by_name() -> None:
+    """A name that no register has; a memory written at an address of data, or when data say so."""
+    with pytest.raises(FileError, match=r"no register and no memory 'tabel', which is to be the same in all lanes"):
+        make_words(parse(AGREEING), {"d", "wide"}, ("tabel",))
+    with pytest.raises(FileError, match=r"'table' is .* its words is written depends on data: held <- "):
+        make_words(parse(AGREEING), {"d", "wide"}, ("table",))
+    with pytest.raises(FileError, match=r"'table' is .* its words is written depends on data: start"):
+        make_words(parse(AGREEING), {"d", "wide", "start"}, ("table", "held"))
 
 
 def test_what_computes_on_more_bits_than_a_word_is_refused_by_name() -> None:
@@ -382,46 +510,76 @@ def test_control_that_depends_on_data_is_refused_with_its_registers(small: Model
         in_lanes(small, images(small, 3), rtl=rtl)
 
 
+@dataclass(frozen=True)
 class WrongRecords(LaneRecords):
-    """Records of which one value of one image is expected to be another."""
+    """Records of which some bytes of some images are expected to have another lowest bit."""
 
-    image, byte = 0, 0
+    wrong: tuple[int, ...]
+    where: slice
 
     def records(self, first: int, x: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
-        """The records, with that value one more."""
+        """The records, with those bytes wrong."""
         found = super().records(first, x, values)
-        record, lane = divmod(self.image - first, self.lanes)
-        if 0 <= record < len(found):
-            found[record, 8:].reshape(-1, self.lanes)[self.byte, lane] += 1
+        for image in self.wrong:
+            record, lane = divmod(image - first, self.lanes)
+            if 0 <= record < len(found):
+                found[record, 8:].reshape(-1, self.lanes)[self.where, lane] ^= 1
         return found
 
 
 class WrongSimulator(LanesSimulator):
     """A simulator in lanes that is given such records."""
 
-    image = 0
+    def __init__(self, wrong: tuple[int, ...], where: slice) -> None:
+        super().__init__(LANES, QUICK)
+        self._wrong, self._where = wrong, where
 
     def records(self, layout: Layout) -> LaneRecords:
-        """Records with a wrong value of the last compared tap."""
-        found = WrongRecords(layout, self.lanes)
-        object.__setattr__(found, "image", self.image)
-        object.__setattr__(found, "byte", layout.content_bytes - 1)
-        return found
+        """The records of a layout."""
+        return WrongRecords(layout, self.lanes, self._wrong, self._where)
+
+
+LAST = {"stream": slice(-1, None), "simd": slice(-12, -11)}
+"""The last of the small model's 5 scores in a record: the SIMD accelerator's are in a word of 16 bytes."""
+BEHIND = {"stream": slice(16 * 12, None), "simd": slice(16 * 16, None)}
+"""All in a record that is expected: what is behind the image, of 16 tokens of 12 channels."""
 
 
 @pytest.mark.yosys
-def test_a_value_of_one_lane_alone_is_found_there(small: Model) -> None:
-    """One value of one image that is expected to be another: that one is reported, and no other."""
-    x = images(small, LANES + 3)
-    for image in (0, LANES - 1, LANES, LANES + 2):
-        simulator = WrongSimulator(LANES, QUICK)
-        simulator.image = image
-        result = run_cosim(CosimRequest(small, x, power_on_seeds=(1,)), simulator=simulator)
+@pytest.mark.parametrize("device", ["stream", pytest.param("simd", marks=pytest.mark.slow)])
+def test_a_value_of_one_lane_alone_is_found_there(small: Model, device: str) -> None:
+    """Of images in the first, a middle and the last lane, and in a record that is not full: that value, no other."""
+    x = images(small, 2 * LANES + 3)
+    for image in (0, LANES - 1, LANES + 4, 2 * LANES + 2):
+        simulator = WrongSimulator((image,), LAST[device])
+        result = run_cosim(CosimRequest(small, x, power_on_seeds=(1,), device=device), simulator=simulator)
         assert not result.passed
         assert result.streams.mismatches == 1
-        assert result.verdict.first_mismatch is not None
-        assert (result.verdict.first_mismatch.image, result.verdict.first_mismatch.tap) == (image, small.graph.taps[-1])
-        assert result.verdict.first_mismatch.expected == result.verdict.first_mismatch.got + 1
+        found = result.verdict.first_mismatch
+        assert found is not None
+        assert (found.image, found.tap, found.expected) == (image, small.graph.taps[-1], found.got ^ 1)
+
+
+@pytest.mark.yosys
+@pytest.mark.parametrize("device", ["stream", pytest.param("simd", marks=pytest.mark.slow)])
+def test_every_value_of_every_tap_is_compared_in_every_lane(small: Model, device: str) -> None:
+    """Where all that is expected of an image is wrong, as many values differ at each tap as it has, and no more.
+
+    Images in the first lane, in the last, and in the last record, which is not full; what lies in its empty lanes is
+    wrong, too, and counts for nothing.
+    """
+    count = 2 * LANES + 3
+    wrong = (0, LANES - 1, 2 * LANES + 2, count)
+    simulator = WrongSimulator(wrong, BEHIND[device])
+    request = CosimRequest(small, images(small, count), power_on_seeds=(1,), device=device)
+    result = run_cosim(request, simulator=simulator)
+    assert not result.passed
+    assert result.verdict.images == count
+    for tap in small.graph.taps:
+        values = int(np.prod(small.graph.shapes[tap]))
+        found = result.streams.taps[tap]
+        assert (found.compared, found.mismatches) == (count * values, 3 * values), tap
+    assert (result.streams.output.compared, result.streams.output.mismatches) == (count * 5, 3 * 5)
 
 
 @pytest.mark.parametrize("lanes", [0, -1, 257])
@@ -431,7 +589,148 @@ def test_a_number_of_lanes_that_there_is_not_is_refused(lanes: int) -> None:
         LanesSimulator(lanes)
 
 
-def test_an_accelerator_without_lanes_is_refused_by_name(small: Model) -> None:
-    """The SIMD accelerator reads its control from memory."""
-    with pytest.raises(StimulusError, match=r"'simd' is not simulated in lanes, expected one of: stream"):
-        run_cosim(CosimRequest(small, images(small, 1), device="simd"), simulator=LanesSimulator(2))
+def test_an_accelerator_without_lanes_is_refused_by_name() -> None:
+    """A composed one."""
+    model = fxsim.load(GOLDEN / "digits_binary.safetensors")
+    with pytest.raises(StimulusError, match=r"'composed' is not simulated in lanes, expected one of: stream, simd"):
+        run_cosim(CosimRequest(model, images(model, 1), device="composed"), simulator=LanesSimulator(2))
+
+
+# --- The SIMD accelerator --------------------------------------------------------------------------------------------
+
+
+def on_simd(model: Model, x: np.ndarray, lanes: int | None = None, **options: object) -> CosimResult:
+    """A run of the SIMD accelerator, in lanes or Verilator's."""
+    asked = {"power_on_seeds": (1,), "device": "simd"} | options
+    return run_cosim(CosimRequest(model, x, **asked), simulator=None if lanes is None else LanesSimulator(lanes, QUICK))
+
+
+JOBS = {
+    "none": {}, "random:3": {"batch": 2}, "burst:5": {"batch": 2, "keep": True}, "gap:7": {"batch": 1},
+    "random:9+reset:4:3": {"batch": 2}, "error:3:2": {"batch": 2}, "stop:3:4": {}, "aim:2": {"batch": 3},
+}  # fmt: skip
+"""Stall patterns, and how the images are cut into jobs under them."""
+
+
+@pytest.mark.slow
+@pytest.mark.yosys
+def test_control_of_simd_is_verilators_and_every_value_is_right(small: Model) -> None:
+    """Under patterns with resets, errors and stops: the cycles, jobs and moments that a fifth of the images take."""
+    count = 3
+    x = images(small, count * LANES)
+    for pattern, settings in JOBS.items():
+        plain = on_simd(small, x[::LANES], stall=pattern, settings=settings)
+        wide = on_simd(small, x, LANES, stall=pattern, settings=settings)
+        assert plain.passed
+        assert wide.passed, pattern
+        assert wide.provenance.lanes == LANES
+        assert wide.verdict.images == count * LANES
+        for of in ("cycles", "resets", "interval", "input_interval", "latency", "first_output_cycles"):
+            assert getattr(wide.timing, of) == getattr(plain.timing, of), (pattern, of)
+        assert wide.figures == plain.figures
+        assert wide.streams.moments == plain.streams.moments
+        for tap, stream in plain.streams.taps.items():
+            assert wide.streams.taps[tap].compared == LANES * stream.compared, (pattern, tap)
+        assert wide.streams.output.compared == LANES * plain.streams.output.compared
+
+
+@pytest.mark.slow
+@pytest.mark.yosys
+def test_control_of_simd_that_an_image_reaches_in_one_lane_ends_the_run(small: Model, tmp_path: Path) -> None:
+    """Parameters that are read wrong once a word of an image began with 99: where the images agree none is refused."""
+    old = "  wire asked = image_id_reg ? image_asked : parameter_asked;\n"
+    new = (
+        "  reg seen_reg;\n  always @(posedge clk) if (core_rst) seen_reg <= 1'b0;\n"
+        "  else if (image_beat && rdata_reg[7:0] == 8'd99) seen_reg <= 1'b1;\n"
+    )
+    rtl = faulty(tmp_path / "rtl", "simd_memory.v", old, old + new)
+    (file,) = rtl.rglob("simd_memory.v")
+    text, data = file.read_text(), ".s_axis_tdata(rdata_reg),"
+    assert text.count(data) == 1
+    file.write_text(text.replace(data, ".s_axis_tdata({rdata_reg[127:1], rdata_reg[0] ^ seen_reg}),"))
+    x = np.zeros((2 * LANES, *small.graph.input_shape), np.int8)
+    assert on_simd(small, x, LANES, rtl=rtl).passed
+    x[LANES + 5, 7, 0] = 99
+    wanted = r"'core\.epilogue\.tables\..*memory' is to be the same in all lanes, .* value in lane 5 than in lane 0"
+    with pytest.raises(ToolError, match=wanted):
+        on_simd(small, x, LANES, rtl=rtl)
+
+
+SIGNED = f"""title = "lanes"
+seed = 7
+[models]
+small = {{ file = "{GOLDEN}/small.safetensors" }}
+[stimuli]
+drawn = {{ draw = "uniform", images = 11 }}
+[[check]]
+kind = "cosim"
+name = "wide"
+model = "small"
+stimulus = "drawn"
+images = 11
+accelerator = "simd"
+lanes = {LANES}
+power_on = [1]
+[[check]]
+kind = "cosim"
+name = "plain"
+model = "small"
+stimulus = "drawn"
+images = 2
+accelerator = "simd"
+power_on = [1]
+"""
+"""A plan with a check in lanes and one that is not."""
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+@pytest.mark.yosys
+def test_sign_off_tells_values_of_lanes_from_verilators(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check in lanes and one that is not: both pass, and the report counts the values of each."""
+    monkeypatch.setattr("fxsim.signoff.simulation.LanesSimulator", lambda lanes: LanesSimulator(lanes, QUICK))
+    (tmp_path / "plan.toml").write_text(SIGNED)
+    record = run_plan(load_plan(tmp_path / "plan.toml"))
+    checks = {check.name: check for check in record.checks}
+    assert [check.status for check in checks.values()] == [Status.PASSED, Status.PASSED]
+    assert "; in 8 lanes of the netlist, images side by side" in checks["wide"].summary
+    assert "lanes" not in checks["plain"].summary
+    (wide,), (plain,) = (checks[name].details.of(Simulation) for name in ("wide", "plain"))
+    assert (wide.lanes, plain.lanes) == (LANES, 1)
+    # The class scores are compared at their tap, and in memory.
+    values = sum(int(np.prod(small.graph.shapes[tap])) for tap in small.graph.taps) + 5
+    assert (wide.compared, plain.compared) == (11 * values, 2 * values)
+    page = render_report(record)
+    assert f"{11 * values:,} were simulated in lanes" in page
+    assert f"{2 * values:,} by Verilator" in page
+
+
+@pytest.mark.yosys
+@pytest.mark.parametrize(
+    ("file", "old", "new", "way"),
+    [
+        # The class scores are held back where the first of them is 1.
+        (
+            "simd_memory.v",
+            ".result_valid(result_valid),\n      .result_data",
+            ".result_valid(result_valid && result_data[7:0] != 8'd1),\n      .result_data",
+            r"depends on data: .*core\.image_buffer.*m_axi_rdata",
+        ),
+        # An image of which a word begins with 1 is loaded a word later.
+        (
+            "simd_memory.v",
+            "image_loaded_reg <= image_loaded_reg + 16'd1;",
+            "image_loaded_reg <= image_loaded_reg + {15'd0, rdata_reg[7:0] != 8'd1};",
+            r"depends on data: .*memory\.image_loaded_reg <- memory\.rdata_reg <- m_axi_rdata",
+        ),
+    ],
+)
+def test_control_of_simd_that_depends_on_an_image_is_refused(
+    small: Model, tmp_path: Path, file: str, old: str, new: str, way: str
+) -> None:
+    """With the registers on the way, before anything is simulated."""
+    rtl = faulty(tmp_path / "rtl", file, old, new)
+    with pytest.raises((FileError, ToolError), match=way):
+        on_simd(small, images(small, 3), LANES, rtl=rtl)

@@ -226,6 +226,37 @@ def test_other_operators_give_the_codes_of_onnxruntime(seed: int, tmp_path: Path
         np.testing.assert_array_equal(values[taps[name]].astype(int) - moved, expected, name)
 
 
+# --- Pads that are left to the size of the image ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(
+    ("kernel", "strides"),
+    [((3, 3), (1, 1)), ((2, 4), (1, 1)), ((2, 3), (2, 3)), ((4, 2), (3, 2)), ((1, 1), (2, 2))],
+)
+def test_same_pads_are_those_of_onnxruntime(
+    rule: str, kernel: tuple[int, int], strides: tuple[int, int], tmp_path: Path
+) -> None:
+    """Even and odd kernels, and strides that do and do not divide 4 x 4 pixels."""
+    weight = np.random.default_rng(5).integers(-20, 21, (2, 3, *kernel)).astype(np.int8)
+    constants = [scalar("s", 0.25), scalar("a", 3, np.int8), scalar("u", 1.0), scalar("o", 0, np.int8)]
+    constants += [scalar("t", 4.0), numpy_helper.from_array(weight, "w")]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "a"], ["q"]),
+        helper.make_node(
+            "QLinearConv", ["q", "s", "a", "w", "u", "o", "t", "o"], ["y"],
+            auto_pad=rule, strides=strides,
+        ),
+    ]  # fmt: skip
+    path = saved(tmp_path, nodes, constants, kind=3)
+    x = (np.random.default_rng(1).integers(-200, 200, (5, 3, 4, 4)) / 4).astype(np.float32)
+    found = tensors_of(path, ["q", "y"], x, optimised=True)
+    model = import_qonnx(path)
+    values = fxsim.run(model, np.ascontiguousarray(found["q"].transpose(0, 2, 3, 1)))[model.graph.nodes[-1].name]
+    assert len(np.unique(found["y"])) > 1
+    np.testing.assert_array_equal(values, found["y"].transpose(0, 2, 3, 1))
+
+
 # --- Ties, and what is beyond all codes ------------------------------------------------------------------------------
 
 
@@ -339,6 +370,13 @@ REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
             helper.make_node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], auto_pad="VALID", pads=[0, 0, 1, 1]),
         ],
         [scalar("s", 0.1), scalar("z", 0, np.int8)], r"auto_pad is 'VALID', and pads are \[0, 0, 1, 1\], expected one",
+    ),
+    "windows beyond the image": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"]),
+            helper.make_node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], auto_pad="SAME_LOWER"),
+        ],
+        [scalar("s", 0.1), scalar("z", 0, np.int8)], "its windows are padded or spread, expected windows within the im",
     ),
     "a scale of two axes": (
         [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],

@@ -404,7 +404,7 @@ def _result(model: Model, used: _Used, found: messages.Found) -> CosimResult:
             engine=engine,
             lanes=lanes,
         ),
-        figures=fitted.figures(found, stop - start),
+        figures=fitted.figures(found, -(-(stop - start) // lanes)),
     )
 
 

@@ -368,7 +368,8 @@ def _order(at: _At) -> Values | None:
     if size * sets.shape[1] > _SIZE_MAX:
         return Values(own.low, np.asarray(sets.any(axis=0))[None, None])
     channel = np.arange(size).reshape(x.shape).transpose(op.order).reshape(-1) % x.shape[-1]
-    return Values(own.low, sets[channel].reshape(-1, at.result.shape[-1], sets.shape[1]).any(axis=0)[None])
+    reached = sets[channel].reshape(-1, at.result.shape[-1], sets.shape[1]).any(axis=0)
+    return Values(own.low, np.asarray(reached)[None])
 
 
 def _argmax(at: _At) -> Values | None:

@@ -307,6 +307,14 @@ class Fitted(ABC):
         return None
 
     @property
+    def agreeing(self) -> tuple[str, ...]:
+        """Registers and memories that data ports lead to though what they hold is no image's, for a design in lanes.
+
+        Patterns of hierarchical names, in which `*` stands for any text. That images do not come there is checked.
+        """
+        return ()
+
+    @property
     def has_waits(self) -> bool:
         """Whether there is AXI, by which the design's valid must not wait for the ready that it is given."""
         return False

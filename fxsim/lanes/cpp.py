@@ -2,13 +2,18 @@
 
 What is of control is computed once a cycle; what is of data in loops over lanes, which the compiler makes vector
 instructions of. A register takes its next value in place, after all that reads the one that it has; where registers
-read each other, one's is copied first. Nothing is computed for a register that holds its value.
+read each other, one's is copied first. Nothing is computed for a register that holds its value, nor a word that only
+such registers read.
+
+What agrees is computed in every lane, and compared, before it is taken; where lanes differ the program ends.
 """
 
+import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
 
@@ -19,6 +24,10 @@ LOOPS_MAX = 2000
 _INLINE_MAX = 40
 """Most operations of one expression of control."""
 _DEPTH_MAX = 16
+_NEEDS_MAX = 4
+"""Most conditions under any of which a word is computed; where there are more it is computed in every cycle."""
+DISAGREE = "'%s' is to be the same in all lanes, but in cycle %llu takes another value in lane %d than in lane 0"
+"""The message of a run that ends as lanes do not agree, as `printf` takes it: a name, a cycle and a lane."""
 _ARITHMETIC = frozenset(("add", "sub", "mul", "neg", "sll", "srl", "sra", "sext", "redxor"))
 _RAW = frozenset(("add", "sub", "mul", "neg", "not", "and", "or", "xor", "xnor", "nand", "nor", "ite", "sext"))
 """Operations of which the lowest bits depend on the operands' lowest bits alone; others need them whole."""
@@ -115,6 +124,12 @@ class _Block:
         return len(self.lines) + sum(block.loops for block in (*self.inside, *self.otherwise))
 
 
+Condition = frozenset[tuple[Value, bool]]
+"""Choices of control, each with the side that is taken: all of them are to hold."""
+Needs = frozenset[Condition]
+"""Conditions of which one is to hold."""
+
+
 @dataclass
 class _Update:
     """The update of a register (`word`) or of a memory's column, and the words and columns that it reads."""
@@ -146,7 +161,20 @@ class _Writer:
             self._inputs |= {piece.word: (name, low) for piece, low in zip(value, ends, strict=False)}
         self._uses = [0] * len(self._words)
         self._needed = self._reach()
+        self._agreeing = {
+            ("w", index)
+            for index in self._needed
+            if not words.words[index].lanes and index in words.following and words.depends(words.following[index])
+        }
+        self._agreeing |= {
+            ("m", number)
+            for number in self._columns
+            if not words.columns[number].lanes and any(words.depends(w.data) for w in words.columns[number].writes)
+        }
+        """Registers and columns of control that data lead to."""
+        self._alike = self._before_agreeing()
         self._member = [self._is_member(i, word) for i, word in enumerate(self._words)]
+        self._needs = self._needed_when()
 
     # --- What is kept and what stands in place ---
 
@@ -174,6 +202,35 @@ class _Writer:
         self._columns = sorted(columns)
         return sorted(found)
 
+    def _before_agreeing(self) -> set[tuple[str, int]]:
+        """The registers and columns of data that lead to what agrees: they begin with the same in all lanes."""
+        found: set[tuple[str, int]] = set()
+        pending: list[Value] = []
+
+        def follow(target: tuple[str, int]) -> None:
+            kind, number = target
+            if kind == "m":
+                pending.extend(write.data for write in self._all.columns[number].writes)
+            elif number in self._all.following:
+                pending.append(self._all.following[number])
+
+        for target in self._agreeing:
+            follow(target)
+        seen: set[int] = set()
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0 or piece.word in seen or not self._words[piece.word].lanes:
+                    continue
+                seen.add(piece.word)
+                word = self._words[piece.word]
+                pending += word.args
+                target = ("w", piece.word) if word.kind == "register" else ("m", word.low)
+                of_data = word.kind == "register" or (word.kind == "read" and self._all.columns[word.low].lanes)
+                if of_data and target not in found:
+                    found.add(target)
+                    follow(target)
+        return found
+
     def _is_member(self, index: int, word: Word) -> bool:
         """Whether a word has a place of its own; else it is computed where it is used."""
         if word.kind in ("register", "unknown", "input"):
@@ -194,6 +251,62 @@ class _Writer:
 
     def _stands_alone(self, index: int) -> bool:
         return self._words[index].kind in ("register", "unknown", "input") or self._uses[index] > 1
+
+    def _needed_when(self) -> dict[int, Needs]:
+        """The cycles in which each word of data that is computed beforehand is read; of which nothing is said, none."""
+        needs: dict[int, Needs] = {}
+
+        def read(value: Value, when: Condition) -> None:
+            for index in self._computed_in([value]):
+                needs[index] = _either(needs.get(index, frozenset()), when)
+
+        def take(value: Value, own: int, width: int, when: Condition, depth: int = 0) -> None:
+            if value == (Piece(own, 0, width),):
+                return
+            choice = self._choice(value, own, depth)
+            if choice is None:
+                read(value, when)
+            else:
+                take(choice.args[1], own, width, when | {(choice.args[0], True)}, depth + 1)
+                take(choice.args[2], own, width, when | {(choice.args[0], False)}, depth + 1)
+
+        for index in self._needed:
+            if self._words[index].kind == "register" and index in self._all.following:
+                take(self._all.following[index], index, self._words[index].width, frozenset())
+        for number in self._columns:
+            for write in self._all.columns[number].writes:
+                values = (write.address, *(value for value, _ in write.conditions))
+                by_data = any(map(self._all.depends, values))
+                when = frozenset((value, not no) for value, no in write.conditions if not by_data)
+                for value in (write.data, *values):
+                    read(value, when)
+        # A word's number is above those of all that it reads.
+        for index in reversed(self._needed):
+            if self._is_computed(index):
+                self._member[index] = False
+                for when in needs.get(index, frozenset()):
+                    take((Piece(index, 0, self._words[index].width),), -2, self._words[index].width, when)
+                self._member[index] = True
+        return needs
+
+    def _computed_in(self, values: Iterable[Value]) -> set[int]:
+        """The words computed beforehand that an expression in lanes reads."""
+        found: set[int] = set()
+        pending = list(values)
+        while pending:
+            for piece in pending.pop():
+                if piece.word < 0 or not self._words[piece.word].lanes:
+                    continue
+                if self._is_computed(piece.word):
+                    found.add(piece.word)
+                elif not self._member[piece.word]:
+                    pending += self._words[piece.word].args
+        return found
+
+    def _is_computed(self, index: int) -> bool:
+        """Whether a word of data is computed before registers take their next values."""
+        word = self._words[index]
+        return word.lanes and self._member[index] and word.kind not in ("register", "unknown", "input")
 
     # --- Types and names ---
 
@@ -238,12 +351,17 @@ class _Writer:
             text = f"u{bits}({self._signed(text, width_of(value[:low]), bits)})"
             return self._cut(text, width_of(value), bits) if clean else text
         parts, at = [], 0
-        for n, piece in enumerate(value):
-            part = (piece,)
-            if piece.word >= 0 or piece.value:
-                text = self._expression(part, bits, clean=clean or n + 1 < len(value), lane=lane)
+        for piece, run in ((piece, len(list(run))) for piece, run in groupby(value)):
+            last = at + run * piece.width == width_of(value)
+            if run > 1 and piece.width == 1 and piece.word >= 0:
+                text = f"(u{bits}(0 - {self._expression((piece,), bits, lane=lane)}) & {self._mask(run, bits)})"
                 parts.append(f"({text} << {at})" if at else text)
-            at += piece.width
+            else:
+                for n in range(run if piece.word >= 0 or piece.value else 0):
+                    text = self._expression((piece,), bits, clean=clean or not last or n + 1 < run, lane=lane)
+                    low = at + n * piece.width
+                    parts.append(f"({text} << {low})" if low else text)
+            at += run * piece.width
         return f"({' | '.join(parts)})" if len(parts) > 1 else parts[0]
 
     def _piece(self, piece: Piece, bits: int, *, clean: bool, lane: bool) -> str:
@@ -388,28 +506,41 @@ class _Writer:
         """The statements by which a place takes a value: none where it holds its own (word `own`)."""
         if value == (Piece(own, 0, width),):
             return []
-        if depth < _DEPTH_MAX and len(value) == 1:
-            piece = value[0]
-            word = self._words[piece.word] if piece.word >= 0 else None
-            if (
-                word is not None
-                and word.kind == "ite"
-                and piece.width == word.width
-                and not self._all.depends(word.args[0])
-                and (not self._member[piece.word] or self._is_own(piece.word, own))
-            ):
-                condition = self._scalar(word.args[0])
-                inside, otherwise = (
-                    self._tree(place, arg, own, width, lanes=lanes, depth=depth + 1) for arg in word.args[1:]
-                )
-                return [_Block(condition, inside, otherwise)] if inside or otherwise else []
+        if (choice := self._choice(value, own, depth)) is not None:
+            condition = self._scalar(choice.args[0])
+            inside, otherwise = (
+                self._tree(place, arg, own, width, lanes=lanes, depth=depth + 1) for arg in choice.args[1:]
+            )
+            return [_Block(condition, inside, otherwise)] if inside or otherwise else []
         if not lanes:
-            return [_Block(lines=[f"{place} = {self._scalar(value)};"])]
+            return [self._agreed(place, value)]
         return [self._loop(place, value, clean=own < 0)]
+
+    def _choice(self, value: Value, own: int, depth: int) -> Word | None:
+        """The choice by control that a value is, of which only the side that is taken is computed; else None."""
+        if depth >= _DEPTH_MAX or len(value) != 1 or value[0].word < 0:
+            return None
+        index = value[0].word
+        word = self._words[index]
+        taken = word.kind == "ite" and value[0].width == word.width and not self._all.depends(word.args[0])
+        return word if taken and (not self._member[index] or self._is_own(index, own)) else None
 
     def _is_own(self, index: int, own: int) -> bool:
         """Whether a choice has a register's own value on one side: then it is a condition to take another."""
         return any(arg == (Piece(own, 0, self._words[own].width),) for arg in self._words[index].args[1:])
+
+    def _agreed(self, place: str, value: Value) -> _Block:
+        """The statement by which a place of control takes a value: of data, one that is the same in all lanes."""
+        if not self._all.depends(value):
+            return _Block(lines=[f"{place} = {self._scalar(value)};"])
+        self._hoisted = {}
+        bits = self._working_bits(value)
+        text = self._expression(value, bits, lane=True)
+        hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+        check = "if (const int other = differing(of)) disagree(&to, other);"
+        return _Block(
+            lines=[f"{{ {hoisted}auto& to = {place}; u{bits} of[L]; LANES of[l] = {text}; {check} to = of[0]; }}"]
+        )
 
     def _loop(self, place: str, value: Value, *, clean: bool) -> _Block:
         self._hoisted = {}
@@ -503,7 +634,7 @@ class _Writer:
         depends = any(self._all.depends(v) for v, _ in write.conditions) or self._all.depends(write.address)
         self._hoisted = {}
         if not column.lanes:
-            block = _Block(lines=[f"m{number}_[{self._scalar(write.address)}] = {self._scalar(write.data)};"])
+            block = self._agreed(f"m{number}_[{self._scalar(write.address)}]", write.data)
         elif not depends:
             text = self._expression(write.data, self._working_bits(write.data), lane=True)
             text = f"LANES to[l] = {text};"
@@ -593,15 +724,14 @@ class _Writer:
 
     def write(self) -> dict[str, str]:
         """All files."""
-        comb, temporaries = [], []
-        for index in self._needed:
-            word = self._words[index]
-            if not self._member[index] or word.kind in ("register", "unknown", "input"):
-                continue
-            if word.lanes:
-                temporaries += self._computed(index, word)
-            else:
-                comb.append(f"    w{index}_ = {self._operation(word, 64, clean=True, lane=False)};")
+        comb = [
+            f"    w{index}_ = {self._operation(self._words[index], 64, clean=True, lane=False)};"
+            for index in self._needed
+            if self._member[index]
+            and not self._words[index].lanes
+            and self._words[index].kind not in ("register", "unknown", "input")
+        ]
+        temporaries = list(self._temporaries())
         updates = list(self._ordered())
         copies = [self._copy(kind, number) for kind, number in sorted(self._copies)]
         self._saved.clear()
@@ -632,6 +762,34 @@ class _Writer:
         if lines:
             yield lines
 
+    def _temporaries(self) -> Iterator[_Block]:
+        """Statements that compute the words of data that are read more than once, each after those that it reads.
+
+        Those needed at the same time stand together, the first ones first: many alike then follow each other.
+        """
+        left = {i: self._computed_in(self._words[i].args) for i in self._needed if self._is_computed(i)}
+        readers: dict[int, list[int]] = {}
+        for index, reads in left.items():
+            for read in reads:
+                readers.setdefault(read, []).append(index)
+        ready: dict[Needs, deque[int]] = {}
+
+        def release(index: int) -> None:
+            ready.setdefault(self._needs.get(index, frozenset()), deque()).append(index)
+
+        for index in [index for index, reads in left.items() if not reads]:
+            release(index)
+        while ready:
+            needs, waiting = next(iter(ready.items()))
+            while waiting:
+                index = waiting.popleft()
+                yield from self._computed(index, self._words[index])
+                for reader in readers.get(index, ()):
+                    left[reader].remove(index)
+                    if not left[reader]:
+                        release(reader)
+            del ready[needs]
+
     def _computed(self, index: int, word: Word) -> list[_Block]:
         """The statements that compute a word of data that is used more than once."""
         place = f"w{index}_"
@@ -639,7 +797,15 @@ class _Writer:
         self._member[index] = False
         blocks = self._tree(place, value, -2, word.width, lanes=True)
         self._member[index] = True
-        return blocks
+        needs = self._needs.get(index, frozenset())
+        if frozenset() in needs:
+            return blocks
+        texts = sorted(" && ".join(sorted(map(self._holds, when))) for when in needs)
+        return [_Block(" || ".join(f"({text})" for text in texts), blocks)] if needs else []
+
+    def _holds(self, choice: tuple[Value, bool]) -> str:
+        value, side = choice
+        return self._scalar(value) if side else f"!({self._scalar(value)})"
 
     def _copy(self, kind: str, number: int) -> _Block:
         to, of = ("o", "w") if kind == "w" else ("n", "m")
@@ -675,7 +841,7 @@ class _Writer:
             "    explicit Vdut(VerilatedContext* context);",
             "    void final() {}",
             "    void eval() {",
-            f"        if (clk && !high_) {{ {calls} stale_ = true; }}",
+            f"        if (clk && !high_) {{ {calls} stale_ = true; ++cycle_; }}",
             "        high_ = clk;",
             f"        if (!stale_ && {same}) return;",
             f"        stale_ = false; {take}",
@@ -683,7 +849,9 @@ class _Writer:
             "    }",
             "  private:",
             "    bool high_ = false, stale_ = true;",
+            "    uint64_t cycle_ = 0;",
             "    void comb();",
+            "    [[noreturn]] void disagree(const void* place, int lane);",
             functions,
             *before,
             "    alignas(64) uint8_t byte_[lanes::L];",
@@ -729,16 +897,19 @@ class _Writer:
             word = self._words[index]
             if self._member[index] and word.kind != "input":
                 mask = f"{(1 << word.width) - 1}ull"
-                start.append(
-                    f"    for (auto& v : w{index}_) v = random() & {mask};"
-                    if word.lanes
-                    else f"    w{index}_ = random() & {mask};"
-                )
+                if not word.lanes:
+                    start.append(f"    w{index}_ = random() & {mask};")
+                elif ("w", index) in self._alike:
+                    start.append(self._same(f"w{index}_", mask))
+                else:
+                    start.append(f"    for (auto& v : w{index}_) v = random() & {mask};")
         for number in self._columns:
             column = self._all.columns[number]
             mask = f"{(1 << column.width) - 1}ull"
             if column.content is None:
                 inner = f"for (auto& v : row) v = random() & {mask};" if column.lanes else f"row = random() & {mask};"
+                if ("m", number) in self._alike:
+                    inner = self._same("row", mask)
                 start.append(f"    for (auto& row : m{number}_) {inner}")
                 continue
             numbers = ",".join("0" if v is None else str(v) + ("ull" if v >> 31 else "") for v in column.content)
@@ -766,8 +937,29 @@ class _Writer:
             "    Random random{context->seed()};",
             *start,
             "}",
+            *self._disagree(),
             "",
         ])  # fmt: skip
+
+    @staticmethod
+    def _same(place: str, mask: str) -> str:
+        """The statement by which a place begins with the same in all lanes."""
+        return f"    {{ const auto all = random() & {mask}; for (auto& v : {place}) v = all; }}"
+
+    def _disagree(self) -> Iterator[str]:
+        """The function that ends the program, for what does not agree: the last that begins before the place."""
+        names = {f"w{n}_": self._words[n].name for kind, n in self._agreeing if kind == "w"}
+        names |= {f"m{n}_": self._all.columns[n].name for kind, n in self._agreeing if kind == "m"}
+        rows = ", ".join(f"{{offsetof(Vdut, {member}), {json.dumps(name)}}}" for member, name in names.items())
+        yield "void Vdut::disagree(const void* place, int lane) {"
+        yield "    struct { size_t at; const char* name; } static const of[] = {" + (rows or '{0, ""}') + "};"
+        yield "    const size_t at = size_t((const char*)place - (const char*)this);"
+        yield "    auto* found = of;"
+        yield "    for (auto& each : of)"
+        yield "        if (each.at <= at && (found->at > at || each.at > found->at)) found = &each;"
+        yield f'    std::fprintf(stderr, "harness: {DISAGREE}\\n", found->name, (unsigned long long)cycle_, lane);'
+        yield "    std::exit(2);"
+        yield "}"
 
     @staticmethod
     def _comb(comb: list[str], outputs: list[str]) -> str:
@@ -818,6 +1010,8 @@ class _Writer:
 
 _OWN = """\
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include "Vdut.h"
 namespace {
 // Put bits, at most 64, into a port of words that was 0.
@@ -833,9 +1027,31 @@ using u32_lanes = uint32_t[lanes::L];
 using u64_lanes = uint64_t[lanes::L];
 template <typename T, int N> using rows = T[N];
 template <typename T, int N> using lane_rows = T[N][lanes::L];
+// The first lane whose value is not that of lane 0, or 0.
+template <typename T>
+[[maybe_unused]] inline int differing(const T* of) {
+    constexpr int L = lanes::L;
+    T any = 0;
+    LANES any |= of[l] ^ of[0];
+    int lane = 0;
+    while (any != 0 && of[lane] == of[0]) ++lane;
+    return lane;
+}
 }  // namespace
 """
 _MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
+
+
+def _either(needs: Needs, when: Condition) -> Needs:
+    """Needs with one more condition; of too many what they have in common."""
+    if any(of <= when for of in needs):
+        return needs
+    for of in needs:
+        # Either side of a choice, all else alike.
+        if len(of ^ when) == 2 and len({value for value, _ in of ^ when}) == 1:
+            return _either(needs - {of}, of & when)
+    found = frozenset((when, *(of for of in needs if not when <= of)))
+    return found if len(found) <= _NEEDS_MAX else frozenset((frozenset.intersection(*found),))
 
 
 def _shape(line: str) -> tuple[str, list[str]]:

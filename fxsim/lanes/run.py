@@ -67,6 +67,7 @@ class LanesSimulator:
             self._optimise,
             *FLAGS,
             *sorted(data),
+            *fitted.agreeing,
         )
         key = hash_parts(*_MADE_BY, *parts, *(word.encode() for word in words))
         cache = cache_dir() / "verilator"
@@ -81,10 +82,10 @@ class LanesSimulator:
             tell(f"building it in {self.lanes} lanes")
             netlist = made.netlist
             inputs = data & netlist.inputs.keys()
-            found = make_words(netlist, inputs)
+            found = make_words(netlist, inputs, fitted.agreeing)
             for name, value in found.outputs.items():
                 if name not in data and found.depends(value):
-                    way = dependence(netlist, inputs, name)
+                    way = dependence(netlist, inputs, name, fitted.agreeing)
                     raise ToolError(f"the output '{name}' depends on data: {' <- '.join(way)}")
             with temporary.folder("lanes") as work:
                 files = write_program(found, self.lanes, data)

@@ -4,12 +4,16 @@ Of a netlist's bit vectors those that are wide are cut where others take parts o
 extensions by zeros are no operations but pieces of words. A word is of data (it has a value in each lane) where some
 bit of it depends on an input of data or on a memory's word that does; all others are of control, with one value for
 all lanes.
+
+Registers and memories that are said to agree are of control although data lead to them: what they take must be the same
+in all lanes, which is to be checked whenever they take it.
 """
 
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -19,6 +23,8 @@ from fxsim.prove.concrete import compute
 
 WORD = 64
 """Most bits of a word."""
+_FEW = 8
+"""Bits of which fewer do not make everything that is wide be cut where others take them."""
 _BITWISE = frozenset(("not", "and", "or", "xor", "xnor", "nand", "nor"))
 _COMPARED = frozenset(("eq", "neq"))
 _REDUCED = frozenset(("redand", "redor", "redxor"))
@@ -86,26 +92,51 @@ class Words:
         return any(piece.word >= 0 and self.words[piece.word].lanes for piece in value)
 
 
-def make_words(netlist: Netlist, data: Collection[str]) -> Words:
+def make_words(netlist: Netlist, data: Collection[str], agreeing: Collection[str] = ()) -> Words:
     """The words of a netlist, of which the input ports `data` have a value in each lane.
 
-    FileError, with the name, where there is a form that is not taken: an operation on more than 64 bits, say.
+    `agreeing`: the registers and memories that agree, by patterns of their names in which `*` stands for any text.
+    FileError, with the name, where there is a form that is not taken: an operation on more than 64 bits, say; or a
+    pattern that no name fits.
     """
-    return _Maker(netlist, data).make()
+    return _Maker(netlist, data, _states_of(netlist, agreeing)).make()
 
 
-def dependence(netlist: Netlist, data: Collection[str], output: str) -> tuple[str, ...]:
-    """The names by which an output depends on data, from it back to the input: every register and memory on a way."""
-    taint = _Taint(netlist, data)
+def dependence(netlist: Netlist, data: Collection[str], output: str, agreeing: Collection[str] = ()) -> tuple[str, ...]:
+    """The names by which an output depends on data, from it back to the input: every register and memory on a way.
+
+    On a way there is none of those that agree.
+    """
+    taint = _Taint(netlist, data, _states_of(netlist, agreeing))
     return taint.way(netlist.outputs[output])
+
+
+def _names_of(netlist: Netlist) -> dict[int, str]:
+    """The name of each cell that has one."""
+    names: dict[int, str] = {}
+    for name, cell in netlist.nets.items():
+        names.setdefault(cell, name)
+    return names | {index: cell.name for index, cell in enumerate(netlist.cells) if cell.name}
+
+
+def _states_of(netlist: Netlist, patterns: Collection[str]) -> frozenset[int]:
+    """The cells of registers and memories whose names fit patterns."""
+    names, found = _names_of(netlist), set[int]()
+    for pattern in patterns:
+        fit = {state.cell for state in netlist.states if fnmatchcase(names.get(state.cell, ""), pattern)}
+        if not fit:
+            raise FileError(f"there is no register and no memory '{pattern}', which is to be the same in all lanes")
+        found |= fit
+    return frozenset(found)
 
 
 class _Taint:
     """The bits of every cell that depend on data, as masks; of a memory the columns of its words."""
 
-    def __init__(self, netlist: Netlist, data: Collection[str]) -> None:
+    def __init__(self, netlist: Netlist, data: Collection[str], agreeing: frozenset[int]) -> None:
         self._netlist = netlist
         self._data = data
+        self._agreeing = agreeing
         self.masks = [0] * len(netlist.cells)
         next_of = {state.cell: state.next for state in netlist.states}
         users: list[list[int]] = [[] for _ in netlist.cells]
@@ -127,7 +158,7 @@ class _Taint:
             return full if cell.name in self._data else 0
         if kind == "state":
             following = next_of.get(index)
-            return 0 if following is None else self.masks[following]
+            return 0 if following is None or index in self._agreeing else self.masks[following]
         of = [self.masks[arg] for arg in cell.args]
         match kind:
             case "const":
@@ -154,7 +185,7 @@ class _Taint:
 
     def way(self, end: int) -> tuple[str, ...]:
         """The names from a cell back to an input of data."""
-        named = {cell: name for name, cell in self._netlist.nets.items()}
+        names_of = _names_of(self._netlist)
         next_of = {state.cell: state.next for state in self._netlist.states}
         before: dict[int, int | None] = {end: None}
         pending = [end]
@@ -164,14 +195,14 @@ class _Taint:
                 names, at = [], cell
                 while True:
                     here = self._netlist.cells[at]
-                    if here.kind in ("input", "state") and (name := here.name or named.get(at)):
+                    if here.kind in ("input", "state") and (name := names_of.get(at)):
                         names.append(name)
                     following = before[at]
                     if following is None:
                         return tuple(dict.fromkeys(reversed(names)))
                     at = following
             args = of.args if of.kind != "state" else tuple(a for a in (next_of.get(cell),) if a is not None)
-            for arg in args:
+            for arg in args if cell not in self._agreeing else ():
                 if self.masks[arg] and arg not in before:
                     before[arg] = cell
                     pending.append(arg)
@@ -179,14 +210,14 @@ class _Taint:
 
 
 class _Maker:
-    def __init__(self, netlist: Netlist, data: Collection[str]) -> None:
+    def __init__(self, netlist: Netlist, data: Collection[str], agreeing: frozenset[int]) -> None:
         self._netlist = netlist
         self._data = frozenset(data)
-        self._taint = _Taint(netlist, data).masks
+        self._agreeing = agreeing
+        self._dependence = _Taint(netlist, data, agreeing)
+        self._taint = self._dependence.masks
         self._states = {state.cell: state for state in netlist.states}
-        self._names: dict[int, str] = {}
-        for name, cell in netlist.nets.items():
-            self._names.setdefault(cell, name)
+        self._names = _names_of(netlist)
         self._cuts = [[0, cell.sort.width] for cell in netlist.cells]
         self._values: list[Value | None] = [None] * len(netlist.cells)
         self._words: list[Word] = []
@@ -194,11 +225,14 @@ class _Maker:
         self._columns: list[Column] = []
         self._columns_of: dict[int, list[int]] = {}
         """The columns of a memory, the lowest bits first."""
+        self._repeating: dict[int, int] = {}
+        """Registers that are kept in fewer bits than they have: those above repeat the highest."""
 
     def make(self) -> Words:
         netlist = self._netlist
         used = self._used()
         self._cut(used)
+        self._repeating = self._narrow()
         following: dict[int, Value] = {}
         for index in used:
             cell = netlist.cells[index]
@@ -219,7 +253,7 @@ class _Maker:
                 continue
             at = 0
             for piece in own:
-                following[piece.word] = part_of(self._of(state.next), at, piece.width)
+                following.setdefault(piece.word, part_of(self._of(state.next), at, piece.width))
                 at += piece.width
         return Words(
             self._words,
@@ -291,11 +325,24 @@ class _Maker:
                 case kind if kind in _COMPARED:
                     a, b = cell.args
                     relations.append((a, 0, b, 0, cells[a].sort.width))
+        shifting = self._shifting()
+        whole = [cell.sort.width <= WORD and index not in shifting for index, cell in enumerate(cells)]
+        # What is all of control need not be cut where what is all of data is; a constant may be one of many cells.
+        relations = [
+            of
+            for of in relations
+            if not {self._kind(*of[:2], of[4]), self._kind(*of[2:])} >= {0, 1}
+            and "const" not in (cells[of[0]].kind, cells[of[2]].kind)
+        ]
         for a, a_low, b, b_low, width in relations:
             for end, low in ((a, a_low), (b, b_low)):
-                if cells[end].sort.width > WORD:
+                if whole[end]:
+                    continue
+                # A few bits are no word of their own where that would be an array, and where many are joined.
+                joined, array = cells[a].kind == "concat", cells[end].kind == "read" or self._kind(end, low, width) != 0
+                rest = cells[a].sort.width - width if joined else WORD
+                if min(width, rest) >= _FEW or not (joined or array):
                     cuts[end] |= {low, low + width}
-        whole = [cells[i].sort.width <= WORD for i in range(len(cells))]
         changed = True
         while changed:
             changed = False
@@ -322,6 +369,61 @@ class _Maker:
         for index in used:
             self._cuts[index] = sorted(cuts[index] | {0, cells[index].sort.width})
 
+    def _shifting(self) -> set[int]:
+        """The shift registers of data, and what they are made of: their values are moved, and need not be cut out."""
+        cells, found = self._netlist.cells, set[int]()
+        for index, state in self._states.items():
+            if state.next is None or cells[index].sort.address or self._kind(index, 0, cells[index].sort.width) != 1:
+                continue
+            at, way = self._taken(index, state.next)
+            moved = [arg for arg in cells[at].args if cells[arg].kind == "slice" and cells[arg].args == (index,)]
+            if cells[at].kind == "concat" and moved:
+                found |= {index, *way, at, *moved}
+        return found
+
+    def _taken(self, state: int, following: int) -> tuple[int, list[int]]:
+        """The cell that a register takes where it does not hold its value, and the choices before that."""
+        way: list[int] = []
+        while self._netlist.cells[following].kind == "ite":
+            others = [arg for arg in self._netlist.cells[following].args[1:] if arg != state]
+            if len(others) != 1:
+                break
+            way.append(following)
+            following = others[0]
+        return following, way
+
+    def _narrow(self) -> dict[int, int]:
+        """Registers of data of which the upper bits only repeat one below, as of products: the bits up to that one."""
+        found: dict[int, int] = {}
+        for index, state in self._states.items():
+            width = self._netlist.cells[index].sort.width
+            if state.next is None or self._netlist.cells[index].sort.address or self._cuts[index] != [0, width]:
+                continue
+            at, way = self._taken(index, state.next)
+            bits = self._significant(at)
+            if bits < width and self._kind(index, 0, width) == 1 and all(self._cuts[of] == [0, width] for of in way):
+                found[index] = bits
+                for of in way:
+                    self._cuts[of] = [0, bits, width]
+        return found
+
+    def _significant(self, index: int) -> int:
+        """The bits of a cell of which all above them repeat the highest, as far as products show."""
+        cell = self._netlist.cells[index]
+        of = cell.args
+        match cell.kind:
+            case "sext":
+                return self._significant(of[0])
+            case "mul":
+                return min(cell.sort.width, sum(map(self._significant, of)))
+        return cell.sort.width
+
+    def _kind(self, index: int, low: int, width: int) -> int | None:
+        """1 where some bits of a cell are all of data, 0 where all are of control, else None."""
+        full = (1 << width) - 1
+        mask = self._taint[index] >> low & full
+        return 0 if mask == 0 else 1 if mask == full else None
+
     def _parts(self, index: int) -> Iterator[tuple[int, int]]:
         """The parts that a cell is cut into: the first bit and the width of each."""
         ends = self._cuts[index]
@@ -333,6 +435,10 @@ class _Maker:
         kind, width = cell.kind, cell.sort.width
         if kind == "const":
             return (Piece(-1, 0, width, cell.value),)
+        if index in self._repeating:
+            bits = self._repeating[index]
+            held = self._held(index, cell, 0, bits)
+            return (held, *(Piece(held.word, bits - 1, 1) for _ in range(width - bits)))
         if kind in ("state", "input"):
             return tuple(self._held(index, cell, low, part) for low, part in self._parts(index))
         if kind == "read":
@@ -352,6 +458,8 @@ class _Maker:
                 return self._chosen(index, of)
         if kind in ("sll", "srl") and len(of[1]) == 1 and of[1][0].word < 0:
             return _shifted(kind, of[0], of[1][0].value, width)
+        if kind in ("sll", "srl") and width > WORD:
+            return self._shifted_wide(index, kind, *of)
         if kind in _BITWISE:
             return tuple(
                 piece
@@ -372,6 +480,18 @@ class _Maker:
                 f"most {WORD} of what computes, to simulate it in lanes"
             )
         return self._operation(kind, width, tuple(of))
+
+    def _shifted_wide(self, index: int, kind: str, value: Value, by: Value) -> Value:
+        """A shift of more than 64 bits: of each bit of the number of places a choice, part by part."""
+        width = width_of(value)
+        for bit in reversed(range(width_of(by))):
+            moved, condition = _shifted(kind, value, 1 << min(bit, width.bit_length()), width), part_of(by, bit, 1)
+            value = _merged(
+                piece
+                for low, part in self._parts(index)
+                for piece in self._operation("ite", part, (condition, *(part_of(v, low, part) for v in (moved, value))))
+            )
+        return value
 
     def _joined(self, kind: str, parts: list[Value]) -> Value:
         value = parts[0]
@@ -400,7 +520,7 @@ class _Maker:
             return (Piece(-1, 0, width, compute(kind, width, 0, operands, widths)),)
         if kind in ("and", "or", "xor") and (same := _identity(kind, width, *args)) is not None:
             return same
-        lanes = any(piece.word >= 0 and self._words[piece.word].lanes for arg in args for piece in arg)
+        lanes = any(map(self._depends, args))
         return (Piece(self._word(Word(kind, width, lanes, args)), 0, width),)
 
     def _word(self, word: Word) -> int:
@@ -424,7 +544,7 @@ class _Maker:
         at = 0
         for number in self._columns_of[base]:
             column = self._columns[number]
-            lanes = column.lanes or any(p.word >= 0 and self._words[p.word].lanes for p in address)
+            lanes = column.lanes or self._depends(address)
             value: Value = (Piece(self._word(Word("read", column.width, lanes, (address,), number)), 0, column.width),)
             for conditions, where, data in writes:
                 same = self._operation("eq", 1, (address, self._of(where)))
@@ -488,6 +608,12 @@ class _Maker:
             column = self._columns[number]
             for conditions, address, data in writes:
                 when = tuple((self._of(condition), inverted) for condition, inverted in conditions)
+                by_data = [cell for cell in (address, *dict(conditions)) if self._depends(self._of(cell))]
+                if index in self._agreeing and by_data:
+                    raise FileError(
+                        f"the memory '{self._name(index)}' is to be the same in all lanes, but which of its words is "
+                        f"written depends on data: {' <- '.join(self._dependence.way(by_data[0]))}"
+                    )
                 column.writes.append(Write(when, self._of(address), part_of(self._of(data), at, column.width)))
             at += column.width
 
@@ -512,13 +638,16 @@ class _Maker:
 
     # --- Pieces ---
 
+    def _depends(self, value: Value) -> bool:
+        return any(piece.word >= 0 and self._words[piece.word].lanes for piece in value)
+
     def _of(self, cell: int) -> Value:
         value = self._values[cell]
         assert value is not None
         return value
 
     def _name(self, cell: int) -> str:
-        return self._netlist.cells[cell].name or self._names.get(cell, f"cell {cell}")
+        return self._names.get(cell, f"cell {cell}")
 
 
 class _Written(NamedTuple):

@@ -392,7 +392,19 @@ def _write(rows: Sequence[tuple[str, Simulation]]) -> list[Block]:
             run.cycles_per_second, "cached" if run.build_cached else format_seconds(run.build_seconds),
         )  # fmt: skip
         table.append(Row(cells, failed=not run.passed))
-    return [Block((Table(_COLUMNS, tuple(table)),))]
+    return [Block((Table(_COLUMNS, tuple(table)),), lead=_simulators([run for _, run in rows]))]
+
+
+def _simulators(runs: Sequence[Simulation]) -> str:
+    """A sentence of how many values each simulator gave, where not all are Verilator's; else none."""
+    beside = sum(run.compared for run in runs if run.lanes > 1)
+    if not beside:
+        return ""
+    others = sum(run.compared for run in runs) - beside
+    return (
+        f"Of the values compared, {beside:,} were simulated in lanes, many images side by side, by a program made of "
+        f"the netlist that Yosys reads the Verilog to; {others:,} by Verilator."
+    )
 
 
 def _words(run: Simulation) -> list[str]:

@@ -2,13 +2,24 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from fxsim.contract.arithmetic import Int8
-from fxsim.devices.base import CycleLimit, Device, Fitted, Layout, StreamState, Watched, decode_part, stall_argument
+from fxsim.devices.base import (
+    CycleLimit,
+    Device,
+    Fitted,
+    Layout,
+    StreamState,
+    Synthesisable,
+    Watched,
+    decode_part,
+    stall_argument,
+)
 from fxsim.devices.four_state import FourStateBench
 from fxsim.devices.provable import Provable
 from fxsim.devices.settings import Setting, Settings
@@ -96,6 +107,10 @@ class FittedSimd(Fitted):
         """The layout: words of 16 channels."""
         return SimdLayout(self._model, compared, self.image)
 
+    def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
+        """The design as a tool for synthesis reads it: the same for all models, as its Verilog reads no file."""
+        return replace(super().synthesisable(rtl), files={})
+
     def pinned(self, images: int) -> SimdSettings:
         """The settings, with the number of images stated for a job that takes all."""
         return msgspec.structs.replace(self.settings, batch=self.settings.batch or images)
@@ -143,6 +158,21 @@ class FittedSimd(Fitted):
             # Long enough for what a surplus image would need to come out.
             "drain": str(max(256, 2 * image_cycles)),
         }
+
+    @property
+    def data_ports(self) -> frozenset[str]:
+        """The data read and written, and the monitors."""
+        return frozenset({"m_axi_rdata", "m_axi_wdata", "mon_data"})
+
+    @property
+    def agreeing(self) -> tuple[str, ...]:
+        """All that holds parameters alone: the FIFO's memory, the layer's descriptor and what it makes, the rings."""
+        return (
+            "memory.landing.several.memory",
+            *(f"memory.loader.{of}_reg" for of in ("layer", "blocks", "chunks", "table_words", "group_words")),
+            *(f"core.{of}.memory" for of in ("weights", "biases", "shifts", "*_constants")),
+            "core.epilogue.tables.*_points.memory",
+        )
 
     def watched(self, channel: int) -> dict[str, Watched]:
         """The channel's lane of the stage that shows a tap, all stages' valid bits, and the bus that writes results."""
@@ -273,6 +303,7 @@ DEVICE = Device(
     proofs=_proofs,
     blocks=blocks,
     needs=needs,
+    lanes=True,
     unproved=UNPROVED,
     published=published,
 )

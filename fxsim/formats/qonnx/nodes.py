@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fxsim.contract import DIMENSION_MAX, Number, Pair, Sign
+from fxsim.contract import DIMENSION_MAX, Number, Padding, Pair, Sign
 from fxsim.contract.number import BIPOLAR
 from fxsim.formats.onnx.read import OnnxNode
 from fxsim.formats.qonnx.build import Builder, number_of
 from fxsim.formats.qonnx.datatypes import check_values
 from fxsim.formats.qonnx.exact import MODES, Affine, Boundary, Clamp, root, rounded, rounding_boundary
 from fxsim.formats.qonnx.values import EXACT_MAX, Array, Constant, Flow, NotTakenError, Value, quantised
+from fxsim.formats.text import short
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 _SHAPE_SIZE_MAX = 1 << 26
@@ -112,8 +113,10 @@ def _quant(call: Call) -> Value:
         raise NotTakenError(f"rounding mode '{mode}' is not known, expected one of {', '.join(MODES)}")
     scale, zero = call.constant(1, "its scale"), call.constant(2, "its zero point")
     bits = call.constant(3, "its bit width").one("its bit width")
-    if bits.denominator != 1 or not 1 <= bits <= 16:
-        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to 16")
+    # A bias, which is a constant, may have as many bits as a sum.
+    widest = 32 if isinstance(call.value(0), Constant) else 16
+    if bits.denominator != 1 or not 1 <= bits <= widest:
+        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to {widest}")
     width = int(bits)
     if width == 1 and signed:
         return _two_valued(call, scale, zero)
@@ -286,8 +289,14 @@ def dense(call: Call, x: Flow, weight: Constant, bias: Constant | None) -> Flow:
     if len(weight.shape) != 2:
         raise NotTakenError(f"its weights have the shape {weight.shape}, expected two axes")
     outputs, inputs = weight.shape
-    if x.index.size != inputs or x.index.shape[-1] != inputs:
-        raise NotTakenError(f"its input has the shape {x.index.shape}, expected one row of {inputs} values")
+    if x.index.ndim < 2 or x.index.shape[-1] != inputs:
+        raise NotTakenError(f"its input has the shape {x.index.shape}, expected rows of {inputs} values")
+    if x.index.size != inputs:
+        # Rows of values each, as of tokens: those of an image of one row.
+        shape = x.index.shape
+        x = call.builder.arranged(x, x.index.reshape(1, -1, inputs), call.origin)
+        found = call.builder.product(x, weight.moved(lambda a: a.reshape(outputs, 1, 1, inputs)), bias, call.origin)
+        return replace(found, index=np.arange(found.tensor.size).reshape(*shape[:-1], outputs))
     order = np.argsort(x.index.ravel())
     shape = (outputs, *x.tensor.shape)
     kernel = weight.moved(lambda a: a[:, order].reshape(shape))
@@ -308,12 +317,14 @@ def _conv(call: Call) -> Value:
     if call.attribute("kernel_shape", [rows, columns]) != [rows, columns]:
         raise NotTakenError(f"it states another kernel than its weights' {rows} x {columns}")
     groups = call.attribute("group", 1)
-    channels = x.image()[2]
+    x = call.builder.picture(x, call.origin)
+    channels = x.channels
     if groups < 1 or channels != weight.shape[3] * groups or weight.shape[0] % groups:
         raise NotTakenError(f"{groups} groups of {weight.shape[3]} channels do not fit an input of {channels}")
     stride, dilation = pair(call, "strides"), pair(call, "dilations")
     bias = call.optional(2, "its bias")
-    found = call.builder.product(x, weight, bias, call.origin, stride, pads(call), dilation, groups)
+    padding = pads(call, x, (rows, columns), stride, dilation)
+    found = call.builder.product(x, weight, bias, call.origin, stride, padding, dilation, groups)
     return _last(found) if last else found
 
 
@@ -325,13 +336,29 @@ def pair(call: Call, name: str) -> Pair:
     return found[0], found[1]
 
 
-def pads(call: Call) -> tuple[int, int, int, int]:
-    """The attribute `pads`, by default none; NotTakenError where they are left to the size of the image."""
-    if call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise NotTakenError(f"auto_pad is '{call.attribute('auto_pad')}', expected pads in numbers")
-    found = call.attribute("pads", [0, 0, 0, 0])
-    if call.attribute("auto_pad", "NOTSET") == "VALID" and any(found):
-        raise NotTakenError(f"auto_pad is 'VALID', and pads are {found}, expected one of them")
+def pads(call: Call, x: Flow, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Padding:
+    """The zeros above, left, below and right of an image that a node states, by default none.
+
+    In numbers, or (`auto_pad` SAME_UPPER, SAME_LOWER of the ONNX standard) as many as give ceil(size / stride) places,
+    an odd one below and right, or above and left.
+    """
+    found, rule = call.attribute("pads", [0, 0, 0, 0]), call.attribute("auto_pad", "NOTSET")
+    if rule not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise NotTakenError(f"auto_pad is '{short(str(rule))}', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    if rule != "NOTSET" and any(found):
+        raise NotTakenError(f"auto_pad is '{rule}', and pads are {found}, expected one of them")
+    if rule.startswith("SAME"):
+        if dilation != (1, 1):  # which ONNX Runtime refuses, too
+            raise NotTakenError(f"auto_pad is '{rule}', and dilations are {dilation}, expected pads in numbers")
+        if min(*kernel, *stride) < 1:
+            raise NotTakenError(f"kernel {kernel} or strides {stride} are not above 0")
+        less, more = [], []
+        for size, k, step in zip(x.image()[:2], kernel, stride, strict=True):
+            total = max((-(-size // step) - 1) * step + k - size, 0)
+            less.append(total // 2)
+            more.append(total - total // 2)
+        before, after = (less, more) if rule == "SAME_UPPER" else (more, less)
+        return before[0], before[1], after[0], after[1]
     if len(found) != 4 or any(pad < 0 for pad in found):
         raise NotTakenError(f"attribute 'pads' is {found}, expected four numbers from 0 on")
     return found[0], found[1], found[2], found[3]
@@ -351,11 +378,11 @@ def _last(x: Flow) -> Flow:
 def _max_pool(call: Call) -> Value:
     call.known("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
     last = call.node.domain == CHANNELS_LAST or call.node.op == "MaxPoolNHWC"
-    x = _first(call.stream()) if last else call.stream()
+    x = call.builder.picture(_first(call.stream()) if last else call.stream(), call.origin)
     rows, columns, _ = x.image()
     kernel = pair(call, "kernel_shape")
     stride = pair(call, "strides")
-    if any(pads(call)) or pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
+    if any(pads(call, x, kernel, stride)) or pair(call, "dilations") != (1, 1) or call.attribute("storage_order", 0):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and ((rows - kernel[0]) % stride[0] or (columns - kernel[1]) % stride[1]):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
@@ -365,18 +392,30 @@ def _max_pool(call: Call) -> Value:
 
 def _average_pool(call: Call) -> Value:
     call.known("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
-    x = call.stream()
+    x = call.builder.picture(call.stream(), call.origin)
     rows, columns, _ = x.image()
     if call.node.op == "GlobalAveragePool":
         return call.builder.total(x, (rows, columns), (1, 1), call.origin)
     kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
-    if any(pads(call)) or pair(call, "dilations") != (1, 1):
+    if any(pads(call, x, kernel, stride)) or pair(call, "dilations") != (1, 1):
         raise NotTakenError("its windows are padded or spread, expected windows within the image")
     if call.attribute("ceil_mode", 0) and any(
         (n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True)
     ):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
     return _added(call, call.builder.total(x, kernel, stride, call.origin))
+
+
+def _reduce_mean(call: Call) -> Value:
+    """The mean over rows and columns, as GlobalAveragePool's."""
+    call.known("axes", "keepdims", "noop_with_empty_axes")
+    x = call.builder.picture(call.stream(), call.origin)
+    axes = call.axes(1)
+    if axes is None or sorted(_axes_within(axes, x.index.ndim)) != [2, 3]:
+        raise NotTakenError(f"it is over the axes {axes}, expected rows and columns, 2 and 3")
+    rows, columns, channels = x.image()
+    found = call.builder.total(x, (rows, columns), (1, 1), call.origin)
+    return found if call.flag("keepdims", 1) else replace(found, index=found.index.reshape(1, channels))
 
 
 def _added(call: Call, found: Flow) -> Flow:
@@ -633,8 +672,7 @@ def _pad(call: Call) -> Value:
     call.known("mode", "pads", "value")
     if call.attribute("mode", "constant") != "constant":
         raise NotTakenError(f"it pads by '{call.attribute('mode')}', expected zeros")
-    x = call.stream()
-    x.image()
+    x = call.builder.picture(call.stream(), call.origin)
     pads = (
         call.attribute("pads", []) if "pads" in call.node.attributes else call.constant(1, "its pads").integers("a pad")
     )
@@ -775,6 +813,7 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "MaxPoolNHWC": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _average_pool,
+    "ReduceMean": _reduce_mean,
     "BatchNormalization": _batch_normalization,
     "Add": _arithmetic,
     "Sub": _arithmetic,

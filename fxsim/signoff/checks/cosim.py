@@ -165,6 +165,7 @@ def run(check: CosimCheck, context: Context, seed: int) -> Outcome:
         f"{agreed}{_taps_in_words(model, unprobed)}, {values:,} values under {len(check.stalls)} stall pattern(s), "
         f"{wrong:,} differ; {simulations[0].images} images each"
     )
+    summary += f"; in {check.lanes} lanes of the netlist, images side by side" if check.lanes > 1 else ""
     summary += f"; not looked at: {', '.join(unprobed)}" if unprobed else ""
     details = Details(figures, [*simulations, *comparisons, *agreements, *dict.fromkeys(findings)])
     return Outcome(summary, first_few(problems) + note or None, details, kept)

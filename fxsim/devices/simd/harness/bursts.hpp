@@ -51,7 +51,7 @@ class ReadPort {
     // What no design may look at.
     void rest() {
         dut_->m_axi_rvalid = 0;
-        std::memset(&dut_->m_axi_rdata, 0xa5, WORD);
+        std::memset(&dut_->m_axi_rdata, 0xa5, WORD * LANES);
         dut_->m_axi_rid = 1;
         dut_->m_axi_rresp = 3;
         dut_->m_axi_rlast = 1;
@@ -63,7 +63,7 @@ class ReadPort {
 
 class WritePort {
   public:
-    using Beat = WriteBeat<WORD>;
+    using Beat = WriteBeat<WORD * LANES>;  // of which each word has its strobes once
 
     explicit WritePort(Design& dut) : dut_(dut) {}
     static constexpr size_t bytes() { return WORD; }
@@ -84,7 +84,7 @@ class WritePort {
     void set_data_ready(bool ready) { dut_->m_axi_wready = ready; }
     Beat beat() const {
         Beat beat{};
-        std::memcpy(beat.data.data(), &dut_->m_axi_wdata, WORD);
+        take_word(dut_->m_axi_wdata, 0, beat.data.data());
         std::memcpy(beat.strobes.data(), &dut_->m_axi_wstrb, WORD / 8);
         beat.last = dut_->m_axi_wlast;
         return beat;

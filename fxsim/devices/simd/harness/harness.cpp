@@ -7,6 +7,9 @@
 // `parameters` holds the parameters' words. A value is the image it belongs to and its byte in the tap's expected
 // words.
 //
+// Of a design in lanes a record is of LANES images, each byte of them side by side, and counts here as one; parameters
+// are the same in all lanes. In what is reported images are the caller's again.
+//
 // Memory is not an array: what is read is looked up by its address among parameters and images, and what is written is
 // compared at once. Every other address is a fault, so that nothing around the results can have been touched.
 
@@ -65,7 +68,7 @@ class Simulation {
                 hung_ = true;
                 break;
             }
-            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(shared_.acknowledged, dut_.cycle());
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(shared_.of_caller(shared_.acknowledged), dut_.cycle());
         }
         if (dut_.finished()) fail("the design called $finish");
         print_result();
@@ -127,8 +130,8 @@ class Simulation {
     bool observe() {
         shared_.held_back = jobs_.pausing();
         log_.cycle = dut_.cycle();
-        log_.image = shared_.acknowledged;
-        log_.entered = shared_.entered;
+        log_.image = shared_.of_caller(shared_.acknowledged);
+        log_.entered = shared_.callers_entered();
         bool moved = jobs_.observe();
         moved |= stages_.observe();
         observe_sequencer();
@@ -161,11 +164,11 @@ class Simulation {
 
     // -- Reporting --
 
-    static std::string json(const Comparison& comparison, uint64_t image) {
+    std::string json(const Comparison& comparison, uint64_t image) const {
         Object object;
         object.number("compared", comparison.compared).number("stalled", 0);
         return comparison.describe(object)
-            .number("image", image)
+            .number("image", shared_.of_caller(image))
             .number("index", 0)
             .flag("valid", false)
             .flag("ready", false)
@@ -189,12 +192,12 @@ class Simulation {
             .number("stops", disturbances_.stops.done)
             .raw("state", json_state());
         Object result;
-        result.number("images", shared_.acknowledged)
+        result.number("images", shared_.of_caller(shared_.acknowledged))
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - shared_.window.seconds_waiting())
             .number("seconds_waiting", shared_.window.seconds_waiting())
             .number("cpu_seconds", Progress::cpu_seconds())
-            .number("entered", shared_.entered)
+            .number("entered", shared_.callers_entered())
             .number("resets", disturbances_.resets.done)
             .flag("hung", hung_)
             .raw("moments", shared_.moments.json());

@@ -61,11 +61,10 @@ class ReadSide {
     }
 
     unsigned give(const Read& burst, uint8_t* data) {
-        const uint8_t* from = burst.parameters ? shared_.parameters.data() + burst.next.word * WORD
-                                               : window_.bytes(burst.next.image, burst.next.word * WORD);
-        std::memcpy(data, from, WORD);
+        if (burst.parameters) put_word(data, shared_.parameters.data() + burst.next.word * WORD);
+        else std::memcpy(data, window_.bytes(burst.next.image, burst.next.word * WORD * LANES), WORD * LANES);
         if (!disturbances_.next_read_fails()) return 0;
-        std::memset(data, 0x5a, WORD);
+        std::memset(data, 0x5a, WORD * LANES);
         return disturbances_.response();
     }
 
@@ -121,9 +120,11 @@ class ReadSide {
     // The image is asked for, perhaps not for the first time.
     void fetch(uint64_t image) {
         if (image < window_.first() || image < shared_.acknowledged)
-            return log_.fatal("reads an image that was done with", "m_axi_ar", "image " + std::to_string(image));
+            return log_.fatal("reads an image that was done with", "m_axi_ar",
+                              "image " + std::to_string(shared_.of_caller(image)));
         if (image - shared_.acknowledged >= inside_max_)
-            return log_.fatal("too many images inside", "m_axi_ar", "image " + std::to_string(image));
+            return log_.fatal("too many images inside", "m_axi_ar",
+                              "image " + std::to_string(shared_.of_caller(image)));
         while (window_.end() <= image) window_.read_next();
         shared_.enter(image);
         if (image >= wave_from_) dut_.open_wave();

@@ -15,18 +15,19 @@ class Results {
           dut_(shared.dut),
           log_(shared.log),
           window_(shared.window),
-          lanes_(options.number("result_lanes")) {}
+          bytes_(options.number("result_lanes")) {}
 
     // A word is written. False where it cannot be one of a result that is still to come.
     bool write(const Place& at, const uint8_t* data) {
         const uint64_t image = at.image, acknowledged = shared_.acknowledged;
         if (image < acknowledged || image >= window_.end()) {
             log_.fatal(image < acknowledged ? "result written again" : "result of an image that was not read",
-                       "m_axi_w", "image " + std::to_string(image));
+                       "m_axi_w", "image " + std::to_string(shared_.of_caller(image)));
             return false;
         }
         std::vector<uint8_t>& states = words_.try_emplace(image, shared_.result_words).first->second;
-        if (states[at.word] != TO_COME) log_.fault("result written again", "m_axi_w", "image " + std::to_string(image));
+        if (states[at.word] != TO_COME)
+            log_.fault("result written again", "m_axi_w", "image " + std::to_string(shared_.of_caller(image)));
         states[at.word] = WRITTEN;
         if (image == 0 && !shared_.figures.taken()) shared_.figures.result(dut_.cycle());
         if (at.word == 0 && first_output_latency_ == NEVER)
@@ -78,18 +79,13 @@ class Results {
     enum State : uint8_t { TO_COME, WRITTEN, ANSWERED };
 
     void compare(const Place& at, const uint8_t* data) {
-        const uint8_t* expected = window_.bytes(at.image, (shared_.image_words + at.word) * WORD);
-        for (uint64_t lane = 0; lane < WORD; ++lane) {
-            const uint64_t index = at.word * WORD + lane;
-            if (index >= lanes_) {
-                if (data[lane] != 0) log_.fault("padding is not zero", "m_axi_w", "byte " + std::to_string(index));
-                continue;
-            }
-            ++output_.compared;
-            if (expected[lane] != data[lane])
-                output_.mismatch(
-                    {at.image, index, dut_.cycle(), shared_.entered, int8_t(expected[lane]), int8_t(data[lane])});
-        }
+        const uint8_t* expected = window_.bytes(at.image, (shared_.image_words + at.word) * WORD * LANES);
+        const uint64_t index = at.word * WORD, count = std::clamp<uint64_t>(bytes_, index, index + WORD) - index;
+        shared_.compare(output_, at.image, index, expected, data, uint32_t(count));
+        for (uint64_t byte = count; byte < WORD; ++byte)
+            for (size_t lane = 0; lane < shared_.lanes_of(at.image); ++lane)
+                if (data[byte * LANES + lane] != 0)
+                    log_.fault("padding is not zero", "m_axi_w", "byte " + std::to_string(index + byte));
     }
 
     // A whole result is in memory.
@@ -120,7 +116,7 @@ class Results {
     Design& dut_;
     Log& log_;
     Window& window_;
-    uint64_t lanes_;
+    uint64_t bytes_;                                  // of a result
     std::map<uint64_t, std::vector<uint8_t>> words_;  // states, of images with some word written
     bool last_moment_ = false;
     Comparison output_;

@@ -14,8 +14,8 @@ constexpr size_t STAGES = 6;
 // The words of one tap in a stage: group by group, in each token by token.
 struct Entry {
     size_t tap;
-    uint32_t tokens, groups, last_lanes;  // channels of the last group
-    size_t offset = NEVER;                // of the expected words in an image's bytes; NEVER: not compared
+    uint32_t tokens, groups, last_channels;  // of the last group
+    size_t offset = NEVER;                   // of the expected words in an image's bytes; NEVER: not compared
 };
 
 // Which taps' words each stage shows, and an image's bytes: its words, those of its result, those of compared taps.
@@ -58,7 +58,7 @@ struct Stage {
     uint64_t image = 0;
     size_t entry = 0;
     uint32_t group = 0, token = 0;
-    const uint8_t* expected = nullptr;  // the next word; null where the tap is not compared
+    const uint8_t* expected = nullptr;  // the next word, in lanes; null where the tap is not compared
 
     bool begun() const { return entry != 0 || group != 0 || token != 0; }
     size_t index() const { return (size_t(group) * entries[entry].tokens + token) * WORD; }
@@ -74,7 +74,7 @@ class Stages {
 
     // The next word of every stage is the first of this image.
     void place(uint64_t image) {
-        differences.again(image);
+        differences.again(shared_.of_caller(image));
         for (Stage& stage : stages_) {
             stage.image = image;
             stage.entry = stage.group = stage.token = 0;
@@ -86,11 +86,7 @@ class Stages {
     bool observe() {
         unsigned valid = dut_->mon_valid;
         if (valid == 0) return false;
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
-        for (; valid != 0; valid &= valid - 1) {
-            const unsigned i = unsigned(__builtin_ctz(valid));
-            take_word(stages_[i], data + WORD * i);
-        }
+        for (; valid != 0; valid &= valid - 1) take_next(unsigned(__builtin_ctz(valid)));
         return true;
     }
 
@@ -118,24 +114,26 @@ class Stages {
                 texts.push_back(Object()
                                     .number("stage", &stage - stages_.data())
                                     .number("tap", stage.entries[stage.entry].tap)
-                                    .number("image", stage.image)
+                                    .number("image", shared_.of_caller(stage.image))
                                     .number("index", stage.index())
                                     .json());
         return json_list(texts, [](const std::string& text) { return text; });
     }
 
   private:
-    void take_word(Stage& stage, const uint8_t* got) {
+    void take_next(size_t number) {
+        Stage& stage = stages_[number];
         if (stage.image < window_.first()) return fatal("values missing", stage);
         // An image is read before anything can be made of it: what comes now was made of nothing.
         if (stage.image >= window_.end() || stage.entries.empty()) return fatal("values too many", stage);
         const Entry& entry = stage.entries[stage.entry];
         if (!stage.begun()) aim(stage);
         if (stage.expected != nullptr) {
-            const uint32_t lanes = stage.group + 1 == entry.groups ? entry.last_lanes : uint32_t(WORD);
-            if (std::memcmp(stage.expected, got, lanes) != 0) differ(stage, got, lanes);
-            taps_[entry.tap].compared += lanes;
-            stage.expected += WORD;
+            const uint32_t count = stage.group + 1 == entry.groups ? entry.last_channels : uint32_t(WORD);
+            uint8_t got[WORD * LANES];
+            take_word(dut_->mon_data, WORD * number, got);
+            shared_.compare(taps_[entry.tap], stage.image, stage.index(), stage.expected, got, count);
+            stage.expected += WORD * LANES;
         }
         if (++stage.token < entry.tokens) return;
         stage.token = 0;
@@ -150,25 +148,17 @@ class Stages {
         }
     }
 
-    void differ(const Stage& stage, const uint8_t* got, uint32_t lanes) {
-        Comparison& tap = taps_[stage.entries[stage.entry].tap];
-        for (uint32_t lane = 0; lane < lanes; ++lane) {
-            const int expected = int8_t(stage.expected[lane]), value = int8_t(got[lane]);
-            if (expected != value)
-                tap.mismatch({stage.image, stage.index() + lane, dut_.cycle(), shared_.entered, expected, value});
-        }
-    }
-
     // Point at the first expected word of the stage's entry.
     void aim(Stage& stage) {
         const size_t offset = stage.entries[stage.entry].offset;
-        stage.expected = offset == NEVER ? nullptr : window_.bytes(stage.image, offset);
+        stage.expected = offset == NEVER ? nullptr : window_.bytes(stage.image, offset * LANES);
     }
 
     void fault(const std::string& kind, const Stage& stage) {
         if (stage.entries.empty()) return log_.fault(kind, "mon", "a stage that the model does not use");
         const size_t tap = stage.entries[stage.entry].tap;
-        log_.faults.add({kind, std::to_string(tap), stage.image, stage.index(), dut_.cycle(), shared_.entered, ""});
+        log_.faults.add({kind, std::to_string(tap), shared_.of_caller(stage.image), stage.index(), dut_.cycle(),
+                         shared_.callers_entered(), ""});
     }
 
     void fatal(const std::string& kind, const Stage& stage) {
