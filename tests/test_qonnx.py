@@ -201,7 +201,7 @@ def execute(model: Any, feed: Array) -> dict[str, Array]:
                 y = quant(x, *rest, **a)
             case "Trunc":
                 y = truncated(x, rest, a)
-            case "GlobalAveragePool":
+            case "GlobalAveragePool" | "ReduceMean":
                 y = x.sum(axis=(2, 3), keepdims=True) / Fraction(x.shape[2] * x.shape[3])
             case "AveragePool":
                 k, s = a["kernel_shape"], a["strides"]
@@ -325,7 +325,8 @@ def mlp(seed: int) -> Any:
     mode = MODES[seed % len(MODES)].replace("HALF_EVEN", "ROUND")
     x = m.quant("x", 0.5, 4, mode=mode)
     w = m.weight(5, 6, bits=3, scale=m.rng.uniform(0.1, 0.4, (5, 1)))
-    x = m.node("Gemm", x, w, m.constant(m.rng.normal(0, 1, 5)), transB=1)
+    # A bias of 32 bits, whose step is small.
+    x = m.node("Gemm", x, w, m.quant(m.constant(m.rng.normal(0, 1, 5)), 1 / 1024, 32), transB=1)
     x = m.norm(x, 5)
     x = m.quant(m.node("Relu", x), 0.3, 3, signed=0, narrow=seed % 2, mode=mode)
     x = m.node("MatMul", x, m.node("Transpose", m.weight(4, 5, bits=1, scale=0.7), perm=[1, 0]))
@@ -380,7 +381,8 @@ def residual(seed: int) -> Any:
     x = m.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 1])
     # The sum of four, halved twice.
     x = m.node("Trunc", x, *map(m.constant, (0.0625, seed % 3, 7.0, 5.0)), domain="onnx.brevitas", rounding_mode=mode)
-    y = m.quant(m.node("GlobalAveragePool", x), 0.0625, 6, mode=mode)
+    means = ("GlobalAveragePool", {}) if seed % 3 else ("ReduceMean", {"axes": [2, -1], "keepdims": 1})
+    y = m.quant(m.node(means[0], x, **means[1]), 0.0625, 6, mode=mode)
     inputs = map(m.constant, (0.0625, 8.0, 6.0, 0.25, 4.0))
     return m.model(
         m.node("Trunc", y, *inputs, domain="qonnx.custom_op.general", rounding_mode=mode, signed=1, narrow=seed % 2)
@@ -472,6 +474,22 @@ def test_every_quantiser_gives_what_is_computed_exactly(make: Callable[[int], An
             np.testing.assert_array_equal(found[tap].ravel(), expected, tap)
             seen.append(len(np.unique(expected)))
     assert max(seen) > 1
+
+
+def test_scores_of_channels_are_stated(tmp_path: Path) -> None:
+    """Sums of a last layer with a bias, times the stated scales plus the offsets, are the float graph's output."""
+    m = Maker((1, 6), 13, 3)
+    w = m.weight(4, 6, bits=4, scale=m.rng.uniform(0.1, 0.4, (4, 1)))
+    proto = m.model(m.node("Gemm", m.quant("x", 0.5, 4), w, m.constant(m.rng.normal(0, 1, 4)), transB=1))
+    onnx.save(proto, tmp_path / "m.onnx")
+    model = import_model(tmp_path / "m.onnx")
+    keys = ("output scales", "output offsets")
+    scales, offsets = ([float(n) for n in model.provenance[key].split(", ")] for key in keys)
+    x = m.rng.integers(-8, 8, (1, 6))
+    sums = fxsim.run(model, x.astype(np.int8).reshape(1, *model.graph.input.shape))["conv0"].reshape(-1)
+    values = execute(proto, np.array([[Fraction(int(v), 2) for v in x[0]]], object))
+    expected = [float(v) for v in values[proto.graph.output[0].name][0]]
+    np.testing.assert_allclose(sums * scales + offsets, expected, rtol=1e-12)
 
 
 # --- Published models ------------------------------------------------------------------------------------------------
@@ -637,6 +655,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a scale from data": (
         one(lambda m, x: m.node("Quant", conv(m, x), x, *map(m.constant, (0.0, 4.0)), signed=1, narrow=0)),
         "its scale is no constant",
+    ),
+    "a mean of channels": (
+        one(lambda m, x: m.node("ReduceMean", conv(m, x), axes=[1, 2], keepdims=1)),
+        r"it is over the axes \[1, 2\], expected rows and columns, 2 and 3",
+    ),
+    "a bias of 33 bits": (
+        one(lambda m, x: m.node(
+            "Conv", x, m.constant(np.ones((2, 2, 2, 2))), m.quant(m.constant(np.ones(2)), 0.5, 33)
+        )),
+        "its bit width is 33, expected a whole number of 1 to 32",
     ),
     "scales of channels that become rows": (
         one(lambda m, x: m.node("MaxPool", m.node("Transpose", m.node(

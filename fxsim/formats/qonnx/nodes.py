@@ -113,8 +113,10 @@ def _quant(call: Call) -> Value:
         raise NotTakenError(f"rounding mode '{mode}' is not known, expected one of {', '.join(MODES)}")
     scale, zero = call.constant(1, "its scale"), call.constant(2, "its zero point")
     bits = call.constant(3, "its bit width").one("its bit width")
-    if bits.denominator != 1 or not 1 <= bits <= 16:
-        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to 16")
+    # A bias, which is a constant, may have as many bits as a sum.
+    widest = 32 if isinstance(call.value(0), Constant) else 16
+    if bits.denominator != 1 or not 1 <= bits <= widest:
+        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to {widest}")
     width = int(bits)
     if width == 1 and signed:
         return _two_valued(call, scale, zero)
@@ -402,6 +404,18 @@ def _average_pool(call: Call) -> Value:
     ):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
     return _added(call, call.builder.total(x, kernel, stride, call.origin))
+
+
+def _reduce_mean(call: Call) -> Value:
+    """The mean over rows and columns, as GlobalAveragePool's."""
+    call.known("axes", "keepdims", "noop_with_empty_axes")
+    x = call.builder.picture(call.stream(), call.origin)
+    axes = call.axes(1)
+    if axes is None or sorted(_axes_within(axes, x.index.ndim)) != [2, 3]:
+        raise NotTakenError(f"it is over the axes {axes}, expected rows and columns, 2 and 3")
+    rows, columns, channels = x.image()
+    found = call.builder.total(x, (rows, columns), (1, 1), call.origin)
+    return found if call.flag("keepdims", 1) else replace(found, index=found.index.reshape(1, channels))
 
 
 def _added(call: Call, found: Flow) -> Flow:
@@ -799,6 +813,7 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "MaxPoolNHWC": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _average_pool,
+    "ReduceMean": _reduce_mean,
     "BatchNormalization": _batch_normalization,
     "Add": _arithmetic,
     "Sub": _arithmetic,
