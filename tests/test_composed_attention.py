@@ -247,11 +247,6 @@ def test_roms_hold_the_constants_of_scaling(tmp_path: Path) -> None:
 
 NOTHING, ONE = np.zeros(2, np.int32), np.ones(2, np.int32)
 REFUSED: dict[str, tuple[list[Operator], str]] = {
-    "groups": (
-        [Conv(np.ones((4, 1, 1, 1), np.int8), groups=2)],
-        "takes convolutions of one group, or of a group for each channel and output, node 'n0' has 2 groups of 1 "
-        "channels and 2 outputs",
-    ),
     "rounding": (
         [Rescale(NOTHING, ONE, ONE.astype(np.uint8), ONE.astype(np.int8), Rounding.HALF_EVEN)],
         "takes products rounded by 'half_up' or 'floor', node 'n0' has the rounding 'half_even'",
@@ -291,6 +286,30 @@ def test_wide_second_factors_are_refused() -> None:
 SIGNS = Threshold(np.zeros((2, 1), np.int32), np.array([1, 0], np.uint8), np.array([-1, 1], np.int8), BIPOLAR)
 
 # --- Sums of windows -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize(
+    ("number", "weight_number"), [(INT8, Number(3)), (BIPOLAR, BIPOLAR), (BIPOLAR, Number(1))], ids=str
+)
+def test_groups_of_several_channels_and_outputs(number: Number, weight_number: Number) -> None:
+    """Convolutions of several groups, one with several outputs of each channel, padded, at several lanes."""
+    rng = np.random.default_rng(8)
+    ends = [-1, 1] if weight_number.bipolar else [weight_number.low, weight_number.high]
+    first, second = (rng.choice(np.array(ends, np.int8), shape) for shape in ((6, 2, 3, 2), (8, 1, 2, 1)))
+    nodes = [
+        Node("a", Conv(first, (1, 1), (1, 1, 1, 1), (1, 1), 3, weight_number, Number(14)), ("input",)),
+        Node("p", rescale(rng, 6, 3), ("a",)),
+        Node(
+            "b", Conv(np.repeat(second, 3, 0)[:12], (2, 1), (0, 0, 0, 1), (1, 1), 6, weight_number, Number(14)), ("p",)
+        ),
+    ]
+    model = Model(Graph(image(4, 3, 6, number), nodes), "groups")
+    x = (rng.choice([-1, 1], (2, 4, 3, 6)) if number.bipolar else rng.integers(-128, 128, (2, 4, 3, 6))).astype(np.int8)
+    for interval in (None, 150):
+        settings = {"interval": interval}
+        found = four_state(model, x, accel="composed", settings=settings, engine="reference", stalls=(0, 40))
+        assert found.passed, found.reason
 
 
 @pytest.mark.icarus

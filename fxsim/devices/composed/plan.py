@@ -153,8 +153,6 @@ def _refuse_others(graph: Graph) -> None:
 def _wrong(node: Node, xs: tuple[Tensor, ...], y: Tensor) -> tuple[str, str] | None:
     """The words for a node that there is no module for: what is taken, and what it has; else None."""
     op, x = node.op, xs[0]
-    if isinstance(op, Conv) and op.groups != 1 and not _depthwise(op):
-        return "convolutions of one group, or of a group for each channel and output", _grouped(op)
     if isinstance(op, Rescale) and op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
         return f"products rounded by '{Rounding.HALF_UP}' or '{Rounding.FLOOR}'", f"the rounding '{op.rounding}'"
     if isinstance(op, SumPool):
@@ -197,10 +195,6 @@ def _image(tensor: Tensor) -> tuple[int, int, int]:
 def _depthwise(op: Operator) -> bool:
     """Whether an operator is a convolution of a group for each channel, with one output each."""
     return isinstance(op, Conv) and op.groups == len(op.weight) and op.weight.shape[-1] == 1 and op.groups > 1
-
-
-def _grouped(op: Conv) -> str:
-    return f"{op.groups} groups of {op.weight.shape[-1]} channels and {len(op.weight) // op.groups} outputs"
 
 
 # --- Lanes -----------------------------------------------------------------------------------------------------------
@@ -338,16 +332,19 @@ def _linear(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
 
 def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Instance:
     """The sums of rows of values with the rows of weights, each as long as an output's weights are many."""
+    weight, number = op.weight, op.weight_number
+    if isinstance(op, Conv) and op.groups > 1:
+        weight, number = _with_zeros(op)
     rom = f"{target.name}_w.hex"
     parameters = {
-        "BEATS": op.weight[0].size // values.lanes,
+        "BEATS": weight[0].size // values.lanes,
         "LANES": values.lanes,
-        "OUT": len(op.weight),
+        "OUT": len(weight),
         "OUT_LANES": target.lanes,
         "X_W": values.bits,
         "X_KIND": kind,
-        "W_W": op.weight_number.bits,
-        "W_BIPOLAR": int(op.weight_number.bipolar),
+        "W_W": number.bits,
+        "W_BIPOLAR": int(number.bipolar),
         "ACC_W": target.bits,
     }
     return Instance(
@@ -357,8 +354,21 @@ def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Insta
         (values,),
         (target,),
         rom,
-        tuple(_weight_words(op, target.lanes)),
+        tuple(_weight_words(weight, number, target.lanes)),
     )
+
+
+def _with_zeros(op: Conv) -> tuple[Integers, Number]:
+    """The weights of a convolution of several groups as those of one, [N, rows, columns, C], and their format.
+
+    An output's weights of the other groups' channels are 0, which bits of -1 and 1 have not: these become numbers.
+    """
+    outputs, rows, columns, each = op.weight.shape
+    weight = np.zeros((outputs, rows, columns, op.groups, each), op.weight.dtype)
+    for output in range(outputs):
+        weight[output, :, :, output * op.groups // outputs] = op.weight[output]
+    number = Number(2) if op.weight_number.bipolar else op.weight_number
+    return weight.reshape(outputs, rows, columns, -1), number
 
 
 def _window_sum(
@@ -681,12 +691,11 @@ def _packed(codes: list[int], bits: int) -> int:
     return int(text, 2)
 
 
-def _weight_words(op: Conv | Linear, lanes: int) -> list[str]:
+def _weight_words(weight: Integers, number: Number, lanes: int) -> list[str]:
     """A line of the ROM for each beat of sums: `lanes` rows of weights, each in the order of the windows."""
-    bits = op.weight_number.bits
-    rows = op.weight.reshape(len(op.weight) // lanes, -1)
-    digits = -(-rows.shape[1] * bits // 4)
-    return [f"{_packed(_codes(row, op.weight_number), bits):0{digits}x}" for row in rows]
+    rows = weight.reshape(len(weight) // lanes, -1)
+    digits = -(-rows.shape[1] * number.bits // 4)
+    return [f"{_packed(_codes(row, number), number.bits):0{digits}x}" for row in rows]
 
 
 def _threshold_words(op: Threshold, number: Number, lanes: int) -> list[str]:
