@@ -19,6 +19,8 @@ from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
 _UNPROVED = {
+    "channel_argmax": "nothing states its rule",
+    "channel_concat": "it computes nothing; nothing states when it takes which stream",
     "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "few_linear": "what it computes is few_dot_product; nothing states when it takes and gives rows",
     "few_matmul": "what it computes is few_dot_product; nothing states which values its pages hold",
