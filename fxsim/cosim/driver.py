@@ -131,7 +131,7 @@ def run_cosim(
             raise StimulusError(f"{refused[0]} is of a design in one lane: leave out lanes")
         if fitted.data_ports is None:
             able = ", ".join(name for name in DEVICES.own if DEVICES[name].lanes)
-            said = "as it is set" if device.lanes else f"expected one of: {able}"
+            said = fitted.without_lanes if device.lanes else f"expected one of: {able}"
             raise StimulusError(f"the accelerator '{device.name}' is not simulated in lanes, {said}")
     if request.jobs > 1:
         if whole is not None or covered is not None:
