@@ -7,9 +7,11 @@ import pytest
 
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
 from fxsim.errors import StimulusError, ToolError
+from fxsim.formats import load
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.lanes import LanesSimulator
 from fxsim.operators import Linear, Relu
+from fxsim.paths import golden_dir
 from tests.test_described import PIPELINE, PIPELINE_TOML, RELU, design, swap, written
 from tests.test_described_jobs import design as jobs
 from tests.test_described_stream import SMALL, small
@@ -117,6 +119,7 @@ def test_what_is_not_simulated_in_lanes_is_refused_with_its_reason(model: Model,
     x = np.zeros((1, 3, 6), np.int8)
     with pytest.raises(StimulusError, match=r"not simulated in lanes, as .*jobs\.toml works off jobs, expected a"):
         run(two, x, jobs(tmp_path / "j"), LANES)
-    small_x = np.zeros((1, *SMALL.graph.input_shape), np.int8)
+    large = load(golden_dir() / "psa_h96.safetensors")
+    x = np.zeros((1, *large.graph.input_shape), np.int8)
     with pytest.raises(StimulusError, match=r"'stream' is not simulated in lanes, as it has 2 values a beat"):
-        run_cosim(CosimRequest(SMALL, small_x, settings={"beat": 2}), simulator=LanesSimulator(2))
+        run_cosim(CosimRequest(large, x, settings={"beat": 2}), simulator=LanesSimulator(2))
