@@ -231,7 +231,10 @@ CHANGES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "a word less": (
         lambda f: change(f, "0-3-weights.bin", f["0-3-weights.bin"][:-8]), "0-3-weights.bin: has 415 words, expected",
     ),
-    "far too many words": (lambda f: change(f, "0-3-weights.bin", bytes(8 * 26625)), "is larger than 212,992 bytes"),
+    "far too many words": (
+        lambda f: change(f, "0-3-weights.bin", bytes(8 * 26625)),
+        "has 26,625 words, expected 26,624 of 64 bits at most",
+    ),
     "no words": (lambda f: {n: b"" if n[0] == "3" else d for n, d in f.items()}, "has 0 words, which cannot hold 4 x"),
     "words cut alike": (lambda f: halve(f, "3-"), "layer 3: no word of 256 has more than 8 of 16 bits"),
     "words cut beyond their bits": (lambda f: halve(f, "0-"), "has 208 words, which cannot hold 32 x 832 we"),
@@ -246,7 +249,7 @@ CHANGES: dict[str, tuple[Callable[[Files], Files], str]] = {
     ),
     "thresholds for one bit": (
         lambda f: {n: d[: len(d) // 2] if n[0] == "1" and "thres" in n else d for n, d in f.items()},
-        "1-0-thres.bin: has 128 bytes, expected 256",
+        "1-0-thres.bin: has 16 words, expected 32",
     ),
 }  # fmt: skip
 
@@ -270,7 +273,7 @@ def test_other_topologies_are_refused(lfc: Files, tmp_path: Path) -> None:
     for topology, message in (
         (None, "does not say which network it is of, give --topology, one of: cnvW1A1, "),
         ("cnvW1A3", "there is no topology 'cnvW1A3'; there are: cnvW1A1, cnvW1A2, cnvW2A2, lfcW1A1, lfcW1A2"),
-        ("lfcW1A1", "0-0-thres.bin: has 512 bytes, expected 256|is larger than 256 bytes"),
+        ("lfcW1A1", "0-0-thres.bin: has 64 words, expected 32 of 64 bits at most"),
         ("cnvW1A2", "4-0-weights.bin: there is no such file|0-0-weights.bin"),
     ):
         with pytest.raises(FileError, match=message):

@@ -21,7 +21,7 @@ from fxsim.devices.composed.blocks import blocks
 from fxsim.errors import FxsimError, ModelError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Relu, Threshold
+from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Pad, Threshold
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
 from fxsim.signoff.simulation import Setup
@@ -152,18 +152,15 @@ X = image(2, 2, 2, UINT8)
 TWO = np.zeros((2, 256), np.int32)
 ONE_STEP = Threshold(TWO[:, :1], np.ones(2, np.uint8), np.zeros(2, np.int8))
 REFUSED: dict[str, tuple[list[Node], str]] = {
-    "relu": (
-        [Node("conv", conv(2, 2), ("input",)), Node("relu", Relu(), ("conv",))],
-        "node 'relu': the composed accelerator does not take the operator 'relu', because it has no module of it; "
-        "it takes add, conv, flatten, linear, lut, max_pool, threshold",
+    "pad": (
+        [Node("conv", conv(2, 2), ("input",)), Node("pad", Pad(np.zeros(2, np.int32), (1, 1, 1, 1)), ("conv",))],
+        "node 'pad': the composed accelerator does not take the operator 'pad', because it has no module of it; "
+        "it takes add, affine, conv, flatten, linear, lut, matmul, max_pool, multiply_add, position, relu, rescale, "
+        "sum_pool, threshold, weighted_add",
     ),
     "flatten": (
         [Node("flat", Flatten((2, 0, 1)), ("input",))],
         "the composed accelerator takes values that are flattened in the order that they lie in, node 'flat' has the ",
-    ),
-    "groups": (
-        [Node("conv", conv(2, 2, 2), ("input",))],
-        "the composed accelerator takes convolutions of one group, node 'conv' has 2",
     ),
     "shifts": (
         [Node("fc", sums(np.ones((2, 2), np.int8), Number(8), shift=1), ("input",))],
@@ -184,8 +181,8 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
             Node("c", Add(12), ("input", "b")),
             Node("d", Add(12), ("c", "a")),
         ],
-        "the composed accelerator takes paths that part at one node and join again in sums, two by two: 'input' is "
-        "read 2 times, and 2 of such sums are of paths from there, expected 1",
+        "the composed accelerator takes paths that part at one node and join again, two by two: 'input' is "
+        "read 2 times, and 2 of such joins are of paths from there, expected 1",
     ),
     "steps": (
         [Node("t", Threshold(TWO, np.ones(2, np.uint8), np.zeros(257, np.int8)), ("input",))],

@@ -45,6 +45,7 @@ from fxsim.data import npz as npz_module
 from fxsim.data.array_pickle import read_pickle
 from fxsim.data.augmentation import OPERATIONS, apply_operation, crop
 from fxsim.data.cifar10 import load_cifar10
+from fxsim.data.stl10 import load_stl10
 from fxsim.errors import FileError, FxsimError, StimulusError
 from tests.conftest import SEED
 
@@ -1038,3 +1039,65 @@ def test_import_is_light() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "fxsim.data.pictures" in loaded
     assert not {"torch", "scipy", "sklearn", "PIL"} & {name.split(".")[0] for name in loaded}
+
+
+# STL-10
+
+
+STL10_COUNTS = {"train": 11, "test": 4}
+
+
+def write_stl10(folder: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """The files of the binary version, pixel by pixel as they are published, and pictures [n, row, column, colour]."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for seed, (name, count) in enumerate(STL10_COUNTS.items()):
+        images = random_images(seed, count, 96, 96, 3)
+        planes = [images[i, :, column, colour] for i in range(count) for colour in range(3) for column in range(96)]
+        (folder / f"{name}_X.bin").write_bytes(b"".join(plane.tobytes() for plane in planes))
+        (folder / f"{name}_y.bin").write_bytes(bytes(1 + i % 10 for i in range(count)))
+        found[name] = images
+    (folder / "unlabeled_X.bin").write_bytes(bytes(3 * 27_648))
+    return found
+
+
+@pytest.mark.parametrize("inner", ["", "stl10_binary"])
+def test_stl10_is_read_as_published(tmp_path: Path, inner: str) -> None:
+    """Planes of columns become [n, 96, 96, 3], labels 1 to 10 become 0 to 9; pictures without labels are left alone."""
+    images = write_stl10(tmp_path / inner)
+    data = load_stl10(tmp_path, *STL10_COUNTS.values())
+    for name, part in (("train", data.train), ("test", data.test)):
+        np.testing.assert_array_equal(part.images, images[name])
+        assert part.labels.tolist() == [i % 10 for i in range(STL10_COUNTS[name])]
+    assert (data.name, data.classes) == ("stl10", 10)
+
+
+def test_stl10_names_what_is_missing(tmp_path: Path) -> None:
+    """A folder without its files, or with other numbers of pictures than published, is refused by name."""
+    with pytest.raises(FileError, match=r"has no file train_X\.bin, train_y\.bin, test_X\.bin, test_y\.bin") as error:
+        load_data(DataSource.STL10, tmp_path)
+    one_line(error)
+    with pytest.raises(FileError, match="there is no such folder"):
+        load_data(DataSource.STL10, tmp_path / "none")
+    write_stl10(tmp_path)
+    with pytest.raises(FileError, match=r"train_X\.bin: has 304,128 bytes, expected 138,240,000: 5,000 pictures of 96"):
+        load_data(DataSource.STL10, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("train_X.bin", lambda old: old[:-1], r"train_X\.bin: has 304,127 bytes, expected 304,128: 11 pictures"),
+        ("train_X.bin", lambda old: old + b"0", r"train_X\.bin: is larger than 304,128 bytes"),
+        ("test_y.bin", lambda old: old[:-1], r"test_y\.bin: has 3 bytes, expected 4: 4 labels"),
+        ("test_y.bin", lambda old: old[:2] + bytes([0]) + old[3:], r"test_y\.bin: label 2 is 0, expected 1 to 10"),
+        ("train_y.bin", lambda old: bytes([11]) + old[1:], r"train_y\.bin: label 0 is 11, expected 1 to 10"),
+    ],
+)
+def test_stl10_content_is_checked(tmp_path: Path, name: str, change: Callable[[bytes], bytes], message: str) -> None:
+    """Files cut short or too long, and labels out of range, are one message with the file."""
+    write_stl10(tmp_path)
+    (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
+    with pytest.raises(FileError, match=message) as error:
+        load_stl10(tmp_path, *STL10_COUNTS.values())
+    one_line(error)

@@ -174,6 +174,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Array]]] = {
     )),
     "pixel exceeded": ("bits", "threshold_strict", lambda: ones(lambda v, k, limits: v > limits[k])),
     "thermometer turned": ("bits", "thermometer_reversed", lambda: ones(lambda v, k, limits: v >= limits[2 - k])),
+    "bits of 0 and 1": ("bits", "bipolar_as_bits", lambda: (RIGHT["bits"].astype(int) + 1) // 2),
     "bits beside each other": ("bits", "thermometer_interleaved", lambda: np.stack(
         [RIGHT["bits"][..., c * 3 + k] for k in range(3) for c in range(2)], axis=-1
     )),
@@ -203,6 +204,21 @@ def test_rules_are_the_contract_where_nothing_is_changed(name: str) -> None:
     values = fxsim.run(model, x, "all") | {INPUT: x}
     for node in model.graph.nodes:
         np.testing.assert_array_equal(compute(node.op, CONTRACT, *(values[n] for n in node.inputs)), values[node.name])
+
+
+def test_bits_of_0_and_1_are_a_fault_of_their_own_tap_alone() -> None:
+    """Where bits of -1 and 1 are written as 0 and 1, what reads them is not wrong, and another fault is found."""
+    trace = dict(RIGHT) | {"bits": (RIGHT["bits"].astype(int) + 1) // 2}
+    found = diff(MODEL, X, trace)
+    assert [(fault.tap, fault.label) for fault in found.faults] == [("bits", "bipolar_as_bits")]
+    assert not found.equal
+    assert {tap.tap: tap.differ for tap in found.taps if tap.differ} == {"bits": int((RIGHT["bits"] == -1).sum())}
+    tap, label, made = FAULTS["matches"]
+    both = diff(MODEL, X, {"bits": trace["bits"], tap: made()})
+    assert [(fault.tap, fault.label) for fault in both.faults] == [("bits", "bipolar_as_bits"), (tap, label)]
+    # Bits that are all 1 are the same in both.
+    ones = {"bits": np.ones_like(RIGHT["bits"])}
+    assert [fault.label for fault in diff(MODEL, X, ones).faults] != ["bipolar_as_bits"]
 
 
 def test_a_right_trace_is_equal() -> None:

@@ -27,10 +27,9 @@ from fxsim.networks.few_bits import (
     FewBitNetwork,
     Folded,
     NormSign,
-    _as,
-    _rounded,
     _sign,
 )
+from fxsim.networks.ops import rounded, straight_through
 from fxsim.networks.quantised import CONTRACT, FLOAT
 from fxsim.operators import Conv, MultiplyAdd, Threshold
 from fxsim.training.evaluate import evaluate
@@ -196,11 +195,11 @@ def test_gradients_pass_straight_through() -> None:
     assert signs.tolist() == [-1, -1, 1, 1, 1]
     (gradient,) = torch.autograd.grad(signs.sum(), v)
     assert gradient.tolist() == [0, 1, 1, 1, 0]
-    rounded = _rounded(v, 0.25, Number(3))
-    assert rounded.tolist() == [-1, -0.5, 0, 0.5, 0.75]
-    (gradient,) = torch.autograd.grad(rounded.sum(), v)
+    codes = rounded(v, 0.25, Number(3))
+    assert codes.tolist() == [-1, -0.5, 0, 0.5, 0.75]
+    (gradient,) = torch.autograd.grad(codes.sum(), v)
     assert gradient.tolist() == [0, 1, 1, 1, 0]
-    (gradient,) = torch.autograd.grad(_as(v, torch.zeros(5), 0.5).sum(), v)
+    (gradient,) = torch.autograd.grad(straight_through(v, torch.zeros(5), 0.5).sum(), v)
     assert gradient.tolist() == [0.5] * 5
 
 
@@ -381,7 +380,7 @@ def test_a_recipe_gives_a_model_that_is_bridged(kind: FewBitKind, tmp_path: Path
         (("std = [0.5]", "std = [0.4]"), "expected for a network of few bits: patch 1, and mean and std that give"),
         (("[train]", "[quantize]\nepochs = 1\n[train]"), r"has \[quantize\], which a network of few bits has not"),
         (("[few_bits]\n", '[network]\nchannels = 4\nhidden = 4\nblocks = 1\nactivation = "relu"\n[few_bits]\n'),
-         r"expected exactly one of \[network\] \(a ResMLP\) and \[few_bits\]"),
+         r"expected exactly one of \[network\] \(a ResMLP\), \[few_bits\] and \[ode\]"),
         (("size = 8", "size = 6"), "cannot be halved 2 times"),
         (('kind = "binary"', 'kind = "ternary"'), "ternary"),
     ],

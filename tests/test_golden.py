@@ -1,6 +1,7 @@
 """The golden folder: its generator repeats itself, its statistics are what the manifest says, damage is named."""
 
 import hashlib
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,7 @@ BESIDE = (
 """The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 FEW_BITS = ("digits_binary", "digits_fractional")
+ODE = "digits_ode"
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +133,7 @@ def test_manifest_says_which_models_are_trained() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [recipe.name for recipe in (*RANDOM, *TRAINED) if recipe.name not in FEW_BITS])
+@pytest.mark.parametrize("name", [recipe.name for recipe in (*RANDOM, *TRAINED) if recipe.name not in (*FEW_BITS, ODE)])
 def test_statistics_are_realistic(name: str) -> None:
     """Activations use the range of int8, few of them saturate, some do; random models' shifts lie within 4 to 16."""
     manifest = read_manifest(golden_dir())
@@ -172,6 +174,23 @@ def test_few_bits_are_used(name: str) -> None:
         else:
             assert number.low < v.min() < v.max() < number.high, tap
     assert any(v.dtype == np.int16 and v.std() > 5 for v in values.values())
+
+
+def test_the_neural_ode_uses_its_codes() -> None:
+    """Every rounded tensor uses much of its format and few of its ends; the steps' x go apart; weights are shared."""
+    stated = next(model for model in read_manifest(golden_dir()).models if model.name == ODE)
+    model = load(golden_dir() / stated.file)
+    x = np.load(golden_dir() / stated.stimulus, allow_pickle=False)
+    values = run(model, x, "all", engine="reference")
+    for tap, v in values.items():
+        number = model.graph.tensors[tap].number
+        if number.bits in (7, 8):
+            assert int(v.max()) - int(v.min()) > 40, tap
+            ends = (v == number.high) | ((v == number.low) & (number.low < 0))
+            assert ends.mean() < 0.05, tap
+    steps = [values[f"ode.step{i}.x"].astype(np.int64) for i in range(4)]
+    assert all((a != b).mean() > 0.3 for a, b in itertools.pairwise(steps))
+    assert {model.graph.owners[f"ode.step{i}.p2.sums"] for i in range(4)} == {"ode.step0.p2.sums"}
 
 
 def test_paper_sized_models_have_the_published_dimensions() -> None:

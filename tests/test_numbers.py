@@ -18,12 +18,13 @@ from fxsim import contract
 from fxsim.cli import main
 from fxsim.contract import CHANNEL, INT8, RANGED, TOKEN, Number, Sign, TableRule, Tensor, bias_number
 from fxsim.engines import Engine, chosen_engine, run
+from fxsim.engines.compiled import instruction_sets, run_compiled
 from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, ModelError, StimulusError
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.onnx import onnx_bytes, open_onnx
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Add, Affine, Linear, Lut, Pool, Relu
+from fxsim.operators import Add, Affine, Argmax, Gate, Linear, Lut, Pool, Relu, Rescale
 from fxsim.vectors import FORMATS, check_vectors, draw_stimulus, write_vectors
 from tests import oracle
 from tests.strategies import arrays_of, formatted_graphs, formatted_images, numbers
@@ -170,6 +171,59 @@ def test_engines_and_onnx_agree_with_exact_arithmetic(data: st.DataObject) -> No
         for tap, values in reference.items():
             assert values.dtype == other[tap].dtype == model.graph.tensors[tap].number.dtype
             np.testing.assert_array_equal(other[tap], values, tap, strict=True)
+
+
+def linear_by_hand(op: Linear, x: Array) -> Array:
+    """A linear's results, one after the other in Python's integers."""
+    rows = x if op.over == "channels" else np.swapaxes(x, -1, -2)
+    found = np.zeros((*rows.shape[:-1], len(op.weight)), np.int64)
+    for at in np.ndindex(rows.shape[:-1]):
+        for n, row in enumerate(op.weight.tolist()):
+            total, shift = sum(v * w for v, w in zip(rows[at].tolist(), row, strict=True)), int(op.shift[n])
+            total = total if shift == 0 else (2 * total + 2**shift) // 2 ** (shift + 1)
+            found[(*at, n)] = min(max(total + int(op.bias[n]), op.out.low), op.out.high)
+    return found if op.over == "channels" else np.swapaxes(found, -1, -2)
+
+
+def wide_linears(kind: str) -> Model:
+    """Sums with constants of 32 bits at their scale, some at the ends; what is classified of them, or rescaled."""
+    rng = np.random.default_rng(32)
+    narrow, x = kind == "bits", Number(3) if kind == "bits" else Number(16)
+    weight = np.where(rng.random((6, 5)) < 0.5, -1, 1) if narrow else rng.integers(-128, 128, (6, 5))
+    bias = np.array([2**31 - 1, -(2**31), 2**30, -(2**30), 12345, 0], np.int32)
+    shift = np.array([0, 0, 0, 1, 7, 0], np.uint8)
+    over = "tokens" if kind == "tokens" else "channels"
+    nodes = [Node("sums", Linear(weight.astype(np.int8), bias, shift, over, 30, out=Number(32)), (INPUT,))]
+    if kind != "tokens":
+        ones = np.ones(6, np.int32)
+        nodes.append(Node("back", Rescale(0 * ones, ones, np.full(6, 17, np.uint8), np.zeros(6, np.int8)), ("sums",)))
+        nodes.append(Node("gated", Gate(ones), ("back", "sums")))
+        nodes.append(Node("class", Argmax(6), ("gated",)))
+    return Model(Graph(Tensor((TOKEN, CHANNEL), (5, 3) if kind == "tokens" else (3, 5), x), nodes), f"wide {kind}")
+
+
+@pytest.mark.onnx
+@pytest.mark.parametrize("kind", ["channels", "tokens", "bits"])
+def test_linears_of_32_bits(kind: str, tmp_path: Path) -> None:
+    """Constants of 32 bits at the scale of a sum, and sums of 32 bits: every engine, ONNX, C, files and vectors."""
+    model = wide_linears(kind)
+    x = np.concatenate([draw_stimulus(way, 3, model.graph.input, 5) for way in ("uniform", "extreme")])
+    expected = linear_by_hand(model.graph.by_name["sums"].op, x)
+    assert {int(expected.min()), int(expected.max())} == {-(2**31), 2**31 - 1}
+    taps = model.graph.taps
+    found = {name: run(model, x, taps, name) for name in ("reference", "c")} | {"loops": run_loops(model, x, taps)}
+    if kind != "tokens":
+        found |= {isa.name: run_compiled(model, x, taps, isa=isa.name) for isa in instruction_sets()}
+    found["onnx"] = open_onnx(onnx_bytes(model))(x)
+    for engine, values in found.items():
+        np.testing.assert_array_equal(values["sums"], expected, engine)
+        assert values["sums"].dtype == np.int32
+        for tap in taps[1:]:
+            np.testing.assert_array_equal(values[tap], found["reference"][tap], engine)
+    save(model, tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors") == model
+    write_vectors(model, x, tmp_path / "v", "all")
+    assert check_vectors(tmp_path / "v").passed
 
 
 @settings(max_examples=60)
@@ -353,6 +407,10 @@ def test_narrow_weights_run_everywhere_as_int8() -> None:
                         weight_number=UINT4), "linear weight number is uint4, expected a signed number of 1 to 8"),
         (lambda: Affine(np.ones(1, np.int8), np.zeros(1, np.int8), np.zeros(1, np.uint8), out=Number(20)),
          "affine result number is int20, expected one of 1 to 16 bits"),
+        (lambda: Linear(np.ones((1, 1), np.int8), np.zeros(1, np.int32), np.zeros(1, np.uint8),
+                        out=Number(20, Sign.UNSIGNED)), "linear result number is uint20, expected one of 1 to 16 bits"),
+        (lambda: Linear(np.ones((1, 1), np.int8), np.zeros(1, np.int16), np.zeros(1, np.uint8), out=Number(32)),
+         "linear bias has type int16, expected int32"),
         (lambda: Affine(np.ones(1, np.int8), np.zeros(1, np.int8), np.zeros(1, np.uint8), out=INT12),
          "affine bias has type int8, expected int16"),
         (lambda: Lut(np.zeros((1, 16), np.int8), TableRule.FULL, UINT4, Number(3)), None),

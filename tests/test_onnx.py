@@ -44,6 +44,8 @@ from tests.strategies import graphs, int8_arrays, int8_from, resmlp_models, wove
 Int8 = npt.NDArray[np.int8]
 
 GOLDEN = read_manifest(golden_dir()).models
+FAMILIES = {"digits_binary": "few bits", "digits_fractional": "few bits", "digits_ode": "ode"}
+"""The golden models that are no ResMLPs."""
 SMALL = golden_dir() / "small.safetensors"
 EVERY_INT8 = np.arange(-128, 128).astype(np.int8)
 BATCHES = (1, 2, 3, 5, 7, 11, 13)
@@ -291,7 +293,8 @@ def test_threads_and_images_do_not_change_values() -> None:
 
 def test_only_standard_operators_on_integers() -> None:
     """The golden models' graphs need nothing but ai.onnx at the stated version, and hold only integers."""
-    used: dict[bool, set[str]] = {True: set(), False: set()}  # of networks of few bits, and of ResMLPs
+    # Of networks of few bits, of Neural ODEs, and of ResMLPs.
+    used: dict[str, set[str]] = {kind: set() for kind in (*FAMILIES.values(), "")}
     for golden in GOLDEN:
         proto = onnx.load_model_from_string(onnx_bytes(load(golden_dir() / golden.file)))
         onnx.checker.check_model(proto, full_check=True)
@@ -299,7 +302,8 @@ def test_only_standard_operators_on_integers() -> None:
         assert proto.ir_version == IR_VERSION
         assert not proto.functions
         assert {node.domain for node in proto.graph.node} == {""}
-        used[golden.name in ("digits_binary", "digits_fractional")] |= {node.op_type for node in proto.graph.node}
+        kind = FAMILIES.get(golden.name, "")
+        used[kind] |= {node.op_type for node in proto.graph.node}
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
         kinds = {value.type.tensor_type.elem_type for value in inferred.value_info}
         kinds |= {tensor.data_type for tensor in inferred.initializer}
@@ -319,11 +323,14 @@ def test_only_standard_operators_on_integers() -> None:
         "And", "ConvInteger", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mod", "Or", "Slice",
         "Transpose", "Unsqueeze", "Where",
     }  # fmt: skip
-    assert used[False] == {
+    assert used[""] == {
         "Add", "BitShift", "Cast", "Clip", "Div", "GatherElements", "MatMulInteger", "Min", "Mul", "ReduceSum", "Relu",
         "Reshape", "Shape", "Sub",
     }  # fmt: skip
-    assert used[True] - used[False] == few_bits
+    assert used["few bits"] - used[""] == few_bits
+    assert used["ode"] - used[""] == {
+        "ConvInteger", "Greater", "GreaterOrEqual", "Less", "MatMul", "Mod", "Slice", "Transpose", "Where",
+    }  # fmt: skip
 
 
 def test_file_says_what_it_is_and_what_it_was_made_from() -> None:

@@ -201,7 +201,7 @@ def execute(model: Any, feed: Array) -> dict[str, Array]:
                 y = quant(x, *rest, **a)
             case "Trunc":
                 y = truncated(x, rest, a)
-            case "GlobalAveragePool":
+            case "GlobalAveragePool" | "ReduceMean":
                 y = x.sum(axis=(2, 3), keepdims=True) / Fraction(x.shape[2] * x.shape[3])
             case "AveragePool":
                 k, s = a["kernel_shape"], a["strides"]
@@ -325,7 +325,8 @@ def mlp(seed: int) -> Any:
     mode = MODES[seed % len(MODES)].replace("HALF_EVEN", "ROUND")
     x = m.quant("x", 0.5, 4, mode=mode)
     w = m.weight(5, 6, bits=3, scale=m.rng.uniform(0.1, 0.4, (5, 1)))
-    x = m.node("Gemm", x, w, m.constant(m.rng.normal(0, 1, 5)), transB=1)
+    # A bias of 32 bits, whose step is small.
+    x = m.node("Gemm", x, w, m.quant(m.constant(m.rng.normal(0, 1, 5)), 1 / 1024, 32), transB=1)
     x = m.norm(x, 5)
     x = m.quant(m.node("Relu", x), 0.3, 3, signed=0, narrow=seed % 2, mode=mode)
     x = m.node("MatMul", x, m.node("Transpose", m.weight(4, 5, bits=1, scale=0.7), perm=[1, 0]))
@@ -380,11 +381,38 @@ def residual(seed: int) -> Any:
     x = m.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 1])
     # The sum of four, halved twice.
     x = m.node("Trunc", x, *map(m.constant, (0.0625, seed % 3, 7.0, 5.0)), domain="onnx.brevitas", rounding_mode=mode)
-    y = m.quant(m.node("GlobalAveragePool", x), 0.0625, 6, mode=mode)
+    means = ("GlobalAveragePool", {}) if seed % 3 else ("ReduceMean", {"axes": [2, -1], "keepdims": 1})
+    y = m.quant(m.node(means[0], x, **means[1]), 0.0625, 6, mode=mode)
     inputs = map(m.constant, (0.0625, 8.0, 6.0, 0.25, 4.0))
     return m.model(
         m.node("Trunc", y, *inputs, domain="qonnx.custom_op.general", rounding_mode=mode, signed=1, narrow=seed % 2)
     )
+
+
+def ordered(seed: int) -> Any:
+    """Values in other orders: channels shuffled, space to channels, axes exchanged, tokens mixed by matrix products."""
+    m = Maker((1, 2, 4, 4), 13, seed)
+
+    def shaped(x: str, *sizes: int) -> str:
+        return m.node("Reshape", x, m.constant(sizes, np.int64))
+
+    x = m.quant("x", 0.25, 4, signed=seed % 2)
+    x = m.node("Conv", x, m.weight(4, 2, 1, 1, scale=m.rng.uniform(0.1, 0.4, (4, 1, 1, 1))))
+    # Two groups of channels shuffled, whose scales go with them; then the greatest of windows of what is turned.
+    x = shaped(m.node("Transpose", shaped(x, 1, 2, 2, 4, 4), perm=[0, 2, 1, 3, 4]), 1, 4, 4, 4)
+    x = m.node("MaxPool", m.node("Transpose", x, perm=[0, 1, 3, 2]), kernel_shape=[2, 1], strides=[1, 1])
+    x = m.quant(x, 0.25, 4)
+    # Blocks of 1 x 2 pixels to channels, and a sum with itself turned back.
+    x = shaped(m.node("Transpose", shaped(x, 1, 4, 3, 1, 2, 2), perm=[0, 3, 5, 1, 2, 4]), 1, 8, 3, 2)
+    x = m.quant(m.node("Conv", x, m.weight(3, 8, 1, 1)), 0.5, 4)
+    x = m.quant(m.node("Conv", x, m.weight(3, 3, 2, 1)), 0.5, 4)
+    x = m.quant(m.node("Add", x, m.node("Transpose", x, perm=[0, 1, 3, 2])), 0.5, 4)
+    # Tokens and channels, mixed one after the other.
+    x = m.node("Transpose", shaped(x, 1, 3, 4), perm=[0, 2, 1])
+    x = m.node("MatMul", x, m.node("Transpose", m.weight(5, 3), perm=[1, 0]))
+    x = m.quant(m.node("Add", x, m.constant(m.rng.normal(0, 1, 5))), 0.5, 4)
+    x = m.quant(m.node("MatMul", m.node("Transpose", x, perm=[0, 2, 1]), m.weight(4, 3)), 0.5, 3)
+    return m.model(m.quant(m.node("MatMul", m.node("Flatten", x), m.weight(15, 3)), 0.5, 4))
 
 
 def codes_of(node: Any, values: dict[str, Array]) -> Array:
@@ -419,7 +447,7 @@ def wide(seed: int) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("make", [mlp, cnn, last, wide, residual])
+@pytest.mark.parametrize("make", [mlp, cnn, last, wide, residual, ordered])
 def test_every_quantiser_gives_what_is_computed_exactly(make: Callable[[int], Any], seed: int, tmp_path: Path) -> None:
     """Levels at every quantiser, for random inputs, are those of the float graph in rational arithmetic."""
     proto = make(seed)
@@ -446,6 +474,22 @@ def test_every_quantiser_gives_what_is_computed_exactly(make: Callable[[int], An
             np.testing.assert_array_equal(found[tap].ravel(), expected, tap)
             seen.append(len(np.unique(expected)))
     assert max(seen) > 1
+
+
+def test_scores_of_channels_are_stated(tmp_path: Path) -> None:
+    """Sums of a last layer with a bias, times the stated scales plus the offsets, are the float graph's output."""
+    m = Maker((1, 6), 13, 3)
+    w = m.weight(4, 6, bits=4, scale=m.rng.uniform(0.1, 0.4, (4, 1)))
+    proto = m.model(m.node("Gemm", m.quant("x", 0.5, 4), w, m.constant(m.rng.normal(0, 1, 4)), transB=1))
+    onnx.save(proto, tmp_path / "m.onnx")
+    model = import_model(tmp_path / "m.onnx")
+    keys = ("output scales", "output offsets")
+    scales, offsets = ([float(n) for n in model.provenance[key].split(", ")] for key in keys)
+    x = m.rng.integers(-8, 8, (1, 6))
+    sums = fxsim.run(model, x.astype(np.int8).reshape(1, *model.graph.input.shape))["conv0"].reshape(-1)
+    values = execute(proto, np.array([[Fraction(int(v), 2) for v in x[0]]], object))
+    expected = [float(v) for v in values[proto.graph.output[0].name][0]]
+    np.testing.assert_allclose(sums * scales + offsets, expected, rtol=1e-12)
 
 
 # --- Published models ------------------------------------------------------------------------------------------------
@@ -612,6 +656,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         one(lambda m, x: m.node("Quant", conv(m, x), x, *map(m.constant, (0.0, 4.0)), signed=1, narrow=0)),
         "its scale is no constant",
     ),
+    "a mean of channels": (
+        one(lambda m, x: m.node("ReduceMean", conv(m, x), axes=[1, 2], keepdims=1)),
+        r"it is over the axes \[1, 2\], expected rows and columns, 2 and 3",
+    ),
+    "a bias of 33 bits": (
+        one(lambda m, x: m.node(
+            "Conv", x, m.constant(np.ones((2, 2, 2, 2))), m.quant(m.constant(np.ones(2)), 0.5, 33)
+        )),
+        "its bit width is 33, expected a whole number of 1 to 32",
+    ),
+    "scales of channels that become rows": (
+        one(lambda m, x: m.node("MaxPool", m.node("Transpose", m.node(
+            "Conv", x, m.weight(2, 2, 1, 1, scale=np.array([0.25, 0.5]).reshape(2, 1, 1, 1))
+        ), perm=[0, 2, 1, 3]), kernel_shape=[1, 1])),
+        "its channels, which have a scale or an offset each, become rows or columns",
+    ),
+    "rows of another length": (
+        one(lambda m, x: m.node("MatMul", conv(m, x), m.constant(np.ones((4, 3))))),
+        r"its input has the shape \(1, 2, 3, 3\), expected rows of 4 values",
+    ),
     "output of ReLU": (one(lambda m, x: m.node("Relu", conv(m, x))), "reads what ReLU or Clip gives without a quantis"),
     "no sums": (one(lambda m, x: m.node("Relu", x)), "is no result of sums or quantisers"),
     "after the end": (
@@ -724,6 +788,11 @@ def annotated(tensor: str, datatype: str, weight: float = 3.0) -> Any:
         ("weights", "BIPOLAR", 0, "constant 'c0': it has the value 0.0, expected BIPOLAR"),
         ("weights", "TERNARY", 2, "constant 'c0': it has the value 2.0, expected TERNARY"),
         ("weights", "INT4", 0.5, "constant 'c0': it has the value 0.5, expected INT4"),
+        # Eight products of -8 to 7 with 3.
+        ("t0", "INT8", 3, r"node 'n_t0' .Conv.*its result is annotated INT8, -128 to 127; by .* it is -192 to 168"),
+        ("t0", "UINT9", 3, "its result is annotated UINT9, 0 to 511; by weights and inputs it is -192 to 168"),
+        ("t0", "BIPOLAR", 3, "its result is annotated BIPOLAR, -1 to 1; by weights and inputs it is -192 to 168"),
+        ("t0", "INT3X", 3, "data type 'INT3X' is not known"),
     ],
 )
 def test_data_types_that_do_not_fit_are_refused(
@@ -738,7 +807,8 @@ def test_data_types_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("tensor", "datatype", "number"),
     [("x", "UINT3", "uint3"), ("x", "BIPOLAR", "bipolar"), ("weights", "INT3", "int4"), ("weights", "FLOAT32", "int4"),
-     ("weights", "FIXED<8,4>", "int4"), ("weights", "SCALEDINT<8>", "int4")],
+     ("weights", "FIXED<8,4>", "int4"), ("weights", "SCALEDINT<8>", "int4"), ("t0", "INT9", "int4"),
+     ("t0", "FLOAT32", "int4")],
 )  # fmt: skip
 def test_data_types_that_fit_are_taken(tensor: str, datatype: str, number: str, tmp_path: Path) -> None:
     """The input has the number that its data type says; weights are of theirs, and those of fractions say nothing."""

@@ -56,9 +56,17 @@ def test_every_recipe_of_the_project_can_be_read(path: Path) -> None:
 
 def test_there_are_recipes() -> None:
     """The recipes that the documentation names exist."""
-    assert {"digits_small", "psa_h96", "relu_h96", "relu_h192", "b_spline_h96", "cifar10_psa_h96", "svhn_psa_h64"} <= {
-        path.stem for path in RECIPES
-    }
+    assert {
+        "digits_small",
+        "psa_h96",
+        "relu_h96",
+        "relu_h192",
+        "b_spline_h96",
+        "cifar10_psa_h96",
+        "svhn_psa_h64",
+        "digits_ode",
+        "stl10_ode",
+    } <= {path.stem for path in RECIPES}
 
 
 def test_paths_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

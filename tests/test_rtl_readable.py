@@ -72,6 +72,12 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"LANES": 3, "X_W": 16, "X_SIGNED": 0, "R_W": 3, "Y_W": 16},
         {"X_W": 2, "R_W": 3, "Y_W": 16, "Y_SIGNED": 0},
     ],
+    "few_affine": [
+        {"PERIOD": 1, "X_W": 1, "X_SIGNED": 0, "ACC_W": 3, "S_W": 1, "B_W": 1, "Y_W": 1},
+        {"PERIOD": 6, "LANES": 2, "X_W": 8, "W_W": 3, "A_W": 9, "ACC_W": 12, "Y_W": 7, "Y_SIGNED": 0},
+        {"X_W": 32, "W_W": 32, "A_W": 62, "ACC_W": 63, "S_W": 8, "Y_W": 32},
+        {"PERIOD": 2, "LANES": 2, "X_W": 8, "ACC_W": 9, "S_W": 1, "B_W": 1, "RELU": 1},
+    ],
     "few_dot_product": [
         {"LANES": 1, "ACC_W": 1},
         {"LANES": 9, "ACC_W": 32},
@@ -85,6 +91,16 @@ VARIANTS: dict[str, list[Parameters]] = {
     "few_linear": [
         {"BEATS": 1, "LANES": 1, "OUT": 1, "ACC_W": 2},
         {"BEATS": 3, "LANES": 2, "OUT": 6, "OUT_LANES": 3, "X_W": 4, "X_KIND": 1, "W_W": 2, "W_BIPOLAR": 0},
+    ],
+    "few_matmul": [
+        {**dict.fromkeys(("PLACES", "HEADS", "TERMS", "COLUMNS", "X_W", "R_W"), 1), "ACC_W": 3},
+        {**dict.fromkeys(("PLACES", "HEADS", "TERMS", "COLUMNS"), 1), "TRANSPOSED": 0, "X_SIGNED": 0},
+        {"TERMS": 4, "X_LANES": 8, "R_LANES": 2, "OUT_LANES": 4, "R_W": 7, "R_SIGNED": 0},
+        {"TRANSPOSED": 0, "X_LANES": 3, "R_LANES": 2, "OUT_LANES": 2, "X_W": 16, "R_W": 3, "ACC_W": 32},
+    ],
+    "few_weighted_add": [
+        {"PERIOD": 1, "W_W": 1, "X_W": 1, "R_W": 1, "ACC_W": 2, "S_W": 1, "Y_W": 1},
+        {"PERIOD": 6, "LANES": 3, "X_SIGNED": 0, "R_W": 4, "R_SIGNED": 0, "Y_W": 16, "Y_SIGNED": 0},
     ],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
@@ -168,9 +184,23 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"ROWS": 4, "COLS": 4, "LANES": 4},
         {"ROWS": 8, "COLS": 4, "LANES": 4},
     ],
+    "scale_lane": [
+        {"X_W": 1, "W_W": 1, "V_W": 1, "ACC_W": 2, "S_W": 1, "B_W": 1, "Y_W": 1},
+        {"X_W": 32, "W_W": 32, "R_W": 8, "R_SIGNED": 1, "V_W": 16, "ACC_W": 64, "S_W": 8, "B_W": 2, "Y_SIGNED": 0},
+        {"X_W": 2, "X_SIGNED": 0, "W_W": 3, "ACC_W": 4, "B_W": 9, "Y_W": 32, "RELU": 1},
+    ],
     "window_max": [
         {"PLACES": 1, "LANES": 1},
         {"PLACES": 9, "WORDS": 3, "X_W": 8, "X_SIGNED": 1},
+    ],
+    "window_sum_lane": [
+        {"X_W": 1, "X_KIND": 2, "W_W": 1, "ACC_W": 2},
+        {"X_W": 16, "X_KIND": 1, "ACC_W": 32},
+        {"ACC_W": 1},
+    ],
+    "window_sum": [
+        {"PLACES": 1, "WORDS": 1, "X_W": 1, "X_KIND": 2, "W_W": 1, "ACC_W": 2},
+        {"PLACES": 4, "WORDS": 3, "LANES": 2, "X_W": 16, "X_KIND": 1, "W_W": 0},
     ],
 }
 """Parameters besides the defaults with which a module is elaborated: the ends of ranges above all.
@@ -211,6 +241,8 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_add", "LANES_is_below_1"): {"LANES": 0},
     ("few_add", "WIDTH_is_not_1_to_16"): {"R_W": 17},
     ("few_add", "SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
+    ("few_affine", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
+    ("few_affine", "W_W_is_not_0_to_32"): {"W_W": 33, "ACC_W": 60},
     ("few_dot_product", "LANES_is_below_1"): {"LANES": 0},
     ("few_dot_product", "X_W_is_not_1_to_16"): {"X_W": 17, "X_KIND": 0},
     ("few_dot_product", "X_KIND_is_not_0_to_2_or_X_W_not_1_for_2"): {"X_W": 2},
@@ -219,6 +251,14 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_dot_product", "ACC_W_is_not_1_to_32"): {"ACC_W": 33},
     ("few_linear", "BEATS_is_below_1"): {"BEATS": 0},
     ("few_linear", "OUT_is_no_multiple_of_OUT_LANES"): {"OUT": 6, "OUT_LANES": 4},
+    ("few_matmul", "PLACES_HEADS_TERMS_or_COLUMNS_is_below_1"): {"PLACES": 0},
+    ("few_matmul", "TRANSPOSED_is_not_0_or_1"): {"TRANSPOSED": 2},
+    ("few_matmul", "X_LANES_is_no_divisor_of_HEADS_and_TERMS"): {"X_LANES": 4},
+    ("few_matmul", "OUT_LANES_is_no_divisor_of_COLUMNS"): {"OUT_LANES": 3},
+    ("few_matmul", "R_LANES_is_no_divisor_of_TERMS_or_not_OUT_LANES"): {"R_LANES": 2},
+    ("few_matmul", "SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("few_matmul", "R_W_is_not_1_to_8_or_7_unsigned"): {"R_SIGNED": 0},
+    ("few_weighted_add", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_guard", "DATA_W_is_below_1"): {"DATA_W": 0},
     ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
@@ -259,6 +299,13 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("requantise", "ACC_W_is_below_2"): {"ACC_W": 1},
     ("segment_step", "FRAC_W_is_not_1_to_6"): {"FRAC_W": 0},
     ("shift_clip", "ACC_W_is_below_10"): {"ACC_W": 9},
+    ("scale_lane", "X_W_or_R_W_is_not_1_to_32"): {"R_W": 33, "ACC_W": 40},
+    ("scale_lane", "W_W_or_V_W_is_below_1"): {"V_W": 0},
+    ("scale_lane", "ACC_W_is_not_above_X_W_and_W_W_and_R_W_and_V_W"): {"ACC_W": 19},
+    ("scale_lane", "S_W_is_not_1_to_8"): {"S_W": 9},
+    ("scale_lane", "B_W_or_Y_W_is_below_1"): {"B_W": 0},
+    ("scale_lane", "SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
+    ("scale_lane", "RELU_is_not_0_or_1"): {"RELU": 2},
     ("simd_control", "QUIET_is_below_1"): {"QUIET": 0},
     ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384"): {"ACTIVATION_WORDS": 32768},
     ("simd_core", "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"): {"IMAGE_WORDS": 65536},
@@ -301,6 +348,14 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("window_max", "LANES_is_below_1"): {"LANES": 0},
     ("window_max", "X_W_is_below_1"): {"X_W": 0},
     ("window_max", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("window_sum", "PLACES_is_below_1"): {"PLACES": 0},
+    ("window_sum", "WORDS_is_below_1"): {"WORDS": 0},
+    ("window_sum", "LANES_is_below_1"): {"LANES": 0},
+    ("window_sum", "W_W_is_not_0_to_8"): {"W_W": 9},
+    ("window_sum_lane", "X_W_is_not_1_to_16"): {"X_W": 17},
+    ("window_sum_lane", "X_KIND_is_not_0_to_2_or_X_W_not_1_for_2"): {"X_KIND": 2},
+    ("window_sum_lane", "W_W_is_not_1_to_8"): {"W_W": 9},
+    ("window_sum_lane", "ACC_W_is_below_1"): {"ACC_W": 0},
 }
 """By module and message: parameters that must stop it with that message."""
 

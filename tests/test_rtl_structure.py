@@ -16,11 +16,13 @@ DATA_ONLY = {
     "mac_cell",
     "pool_lane",
     "ram",
+    "scale_lane",
     "simd_lane",
     "simd_range",
     "simd_tables",
     "table_lane",
     "threshold_lane",
+    "window_sum_lane",
 }
 """Memories and data registers that nothing resets: what they give means nothing before they were given something."""
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,23 @@ def test_published_networks_pass(networks: Path, network: str, tmp_path: Path) -
     counts = {"cnv": 4 * (pictures + 64), "lfc": 2 * 64, "fra": 4 * (32 * pictures + 10 + 1), "dig": 445 * (32 + 10)}
     assert sum(tap.compared for tap in rows[0].taps) == counts[network[:3]]
     assert found.details.figures[-1].value == (2 * 4 * 77 if network == "fracbnn" else 0)
+
+
+def test_what_values_are_compared_with_is_hashed(networks: Path, tmp_path: Path) -> None:
+    """The record has the sha256 of each file of pictures and published values, and another one where a bit changed."""
+    plan = tmp_path / "plan.toml"
+    check = '[[check]]\nkind = "published-network"\nname = "it"\nnetwork = "lfcW1A1"\nengines = ["reference"]\n'
+    plan.write_text(f'title = "networks"\nseed = 1\nnetworks = "{networks}"\n{check}')
+    hashes = run_plan(load_plan(plan), listener=Silence()).hashes
+    files = ("lfc_images.npz", "lfcW1A1_labels.npz")
+    stated = {f"published finn/{name}": sha256((networks / "finn" / name).read_bytes()).hexdigest() for name in files}
+    assert hashes == hashes | stated
+    with np.load(networks / "finn" / "lfcW1A1_labels.npz") as labels:
+        bits = labels["label_bits"] ^ np.uint64(1 << 9)
+    root = copied(networks, tmp_path, "finn", "lfcW1A1_labels.npz", label_bits=bits)
+    plan.write_text(f'title = "networks"\nseed = 1\nnetworks = "{root}"\n{check}')
+    changed = run_plan(load_plan(plan), listener=Silence()).hashes
+    assert {name for name in stated if changed[name] != stated[name]} == {"published finn/lfcW1A1_labels.npz"}
 
 
 def test_another_bit_is_found(networks: Path, tmp_path: Path) -> None:

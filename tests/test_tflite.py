@@ -89,11 +89,37 @@ def rectified(lite: Lite, x: int, kind: str, y: tuple[float, int], **settings: A
     return lite.apply(kind, [x], lite.tensor(lite.shape(x), *y), options, version, **settings)
 
 
+def reshaped(lite: Lite, x: int, *sizes: int) -> int:
+    """The same codes in another shape."""
+    own = lite.tensors[x].quantization
+    result = lite.tensor(sizes, own.scale[0], own.zeroPoint[0])
+    stated = lite.tensor((len(sizes),), values=np.array(sizes, np.int32), kind="INT32")
+    return lite.apply("RESHAPE", [x, stated], result, "ReshapeOptions", 1)
+
+
+def transposed(lite: Lite, x: int, *order: int, version: int = 1) -> int:
+    """Axes exchanged."""
+    own, shape = lite.tensors[x].quantization, lite.shape(x)
+    result = lite.tensor([shape[axis] for axis in order], own.scale[0], own.zeroPoint[0])
+    stated = lite.tensor((len(order),), values=np.array(order, np.int32), kind="INT32")
+    return lite.apply("TRANSPOSE", [x, stated], result, "TransposeOptions", version)
+
+
+def tokens(lite: Lite, x: int) -> int:
+    """Pixels and channels exchanged, as by what mixes tokens, and an image made of them."""
+    x = transposed(lite, reshaped(lite, x, 1, 42, 8), 0, 2, 1)
+    return lite.conv(reshaped(lite, x, 1, 4, 6, 14), 5, y=(0.2, 1))
+
+
 IMAGE, ROW_OF = (1, 7, 6, 8), (1, 24)
 TIES = (2.0 ** np.arange(-5, 4)).astype(np.float32)
 """Scales of weights whose products with 0.05 over 3.2 or 1.6 are powers of two: every other sum is a tie."""
 CASES: dict[str, tuple[tuple[int, ...], Made, tuple[str, ...]]] = {
     "conv": (IMAGE, lambda m, x: m.conv(x, 12, y=(0.21, 5)), ALL),
+    "another shape": (IMAGE, lambda m, x: m.conv(reshaped(m, m.conv(x, 8), 1, 6, 14, 4), 5, y=(0.2, 1)), ALL),
+    "rows for columns": (IMAGE, lambda m, x: m.conv(transposed(m, m.conv(x, 5), 0, 2, 1, 3), 5, y=(0.2, 1)), ALL),
+    "channels first": (IMAGE, lambda m, x: transposed(m, m.conv(x, 5), 0, 3, 1, 2, version=4), ALL),
+    "tokens for channels": (IMAGE, tokens, ALL),
     "conv, stride 2": (IMAGE, lambda m, x: m.conv(x, 12, stride=(2, 2), y=(0.2, -11)), ALL),
     "conv, valid, stride 2 and 1": (IMAGE, lambda m, x: m.conv(x, 5, (3, 2), (2, 1), False, (0.2, 0)), ALL),
     "conv, dilated": (IMAGE, lambda m, x: m.conv(x, 5, (3, 2), dilation=(2, 3), y=(0.2, 1)), ALL),
@@ -385,6 +411,12 @@ def refused_lite() -> dict[str, tuple[Callable[[Lite, int], int], str]]:
         "more scales of the bias": (biases, "its bias has 4 scales, expected 1 as its weights"),
         "a shape stated otherwise": (
             reshaped, r"its result has the shape \(1, 7, 6, 8\) in the file, expected \[1, 6, 7, 8\]"
+        ),
+        "images exchanged": (
+            lambda m, x: transposed(m, x, 1, 0, 2, 3), r"its order is \[1, 0, 2, 3\], expected 0 and then the other 3",
+        ),
+        "an axis twice": (
+            lambda m, x: transposed(m, x, 0, 1, 1, 3), r"its order is \[0, 1, 1, 3\], expected 0 and then the other 3",
         ),
         "a factor too great": (beyond, "its factor is so great that sums leave the kernels' 32 bits"),
         "windows beyond the image": (

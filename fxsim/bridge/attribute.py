@@ -38,13 +38,13 @@ from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.checkpoint import Quantised
 from fxsim.networks.quantised import CONTRACT, FLOAT, Arithmetic, Kind, Slot
 from fxsim.operators import (
-    ORDERS,
     Add,
     Affine,
     Argmax,
     Concat,
     Conv,
     Encode,
+    Flatten,
     Gate,
     Linear,
     Lut,
@@ -60,8 +60,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -281,11 +283,12 @@ class Attribution:
             for i in range(len(places[0])):
                 place = tuple(int(index[i]) for index in places)
                 one: Places = tuple(index[i : i + 1] for index in places)
-                value = describe_value(node, tuple(inputs_at(node, x, one)[0] for x in integers), place[1:])
+                value = describe_value(node, tuple(x[0] for x in inputs_at(node, integers, one)), place[1:])
                 code, floating = int(batch.integer[slot.tap][place]), int(batch.floating[slot.tap][place])
                 if cause == CARRIED:
-                    pairs = ((batch.integer[name], batch.floating[name]) for name in slot.inputs)
-                    read = [(inputs_at(node, x, one)[0], inputs_at(node, y, one)[0]) for x, y in pairs]
+                    floating_too = tuple(batch.floating[name] for name in slot.inputs)
+                    pairs = zip(inputs_at(node, integers, one), inputs_at(node, floating_too, one), strict=True)
+                    read = [(x[0], y[0]) for x, y in pairs]
                     unequal = sum(int(np.count_nonzero(x != y)) for x, y in read)
                     total = sum(len(x) for x, _ in read)
                     text = f"{value}, so {code}; fake-quant has others in {unequal} of {total} inputs"
@@ -395,6 +398,24 @@ def _describe_gate(op: Gate, place: tuple[int, ...], x: list[int], g: list[int])
     return f"{x[0]} where {g[0]} is at least {op.threshold[place[-1]]}, else 0"
 
 
+def _describe_rescaled(op: Rescale, place: tuple[int, ...], x: list[int]) -> str:
+    c = place[-1]
+    total, shift, bias = (x[0] + int(op.addend[c])) * int(op.multiplier[c]), int(op.shift[c]), int(op.bias[c])
+    return f"{total} / 2^{shift} + bias {bias} = {_number(Fraction(total, 1 << shift) + bias)}"
+
+
+def _describe_there(_op: Position, place: tuple[int, ...], x: list[int]) -> str:
+    return f"{x[0]} and the table's value at {', '.join(map(str, place))}"
+
+
+def _describe_product(_op: Matmul, _place: tuple[int, ...], x: list[int], r: list[int]) -> str:
+    return f"sum {sum(a * b for a, b in zip(x, r, strict=True))} of {len(x)} products"
+
+
+def _describe_flat(_op: Flatten, _place: tuple[int, ...], x: list[int]) -> str:
+    return f"{x[0]}"
+
+
 _NOT_TAKEN = NotTaken("because no float network has it")
 
 DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
@@ -403,8 +424,9 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
         Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
-        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate,
-        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _describe_flat,
+        Rescale: _describe_rescaled, Matmul: _describe_product, Position: _describe_there,
+        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

@@ -11,12 +11,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from fxsim.contract import Division, TableRule
+from fxsim.contract import Division, Rounding, TableRule
 from fxsim.contract.arithmetic import Int8, Int64
 from fxsim.errors import FxsimError
 from fxsim.graph import Node
 from fxsim.operators import (
-    ORDERS,
     Add,
     Affine,
     Argmax,
@@ -24,6 +23,7 @@ from fxsim.operators import (
     Concat,
     Conv,
     Encode,
+    Flatten,
     Gate,
     Linear,
     Lut,
@@ -40,8 +40,10 @@ from fxsim.operators import (
     Prelu,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
+    Transpose,
     WeightedAdd,
 )
 
@@ -91,9 +93,18 @@ class Exact:
         return Fraction(int(self.numerator[i]), 1 << int(self.bits[i]))
 
 
-def inputs_at(node: Node, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
-    """The values that a node reads of its input `x` for the results at `places`: [M, K]; K = 1 but for sums."""
-    return READ[type(node.op)](node.op, x, places)
+Read = npt.NDArray[np.generic]
+Inputs = tuple[npt.NDArray[np.generic], ...]
+
+
+def inputs_at(node: Node, inputs: Inputs, places: Places) -> list[Read]:
+    """The values that a node reads of each input for the results at `places`: [M, K]; K = 1 but for sums."""
+    return READ[type(node.op)](node.op, inputs, places)
+
+
+def _each(reader: Callable[..., Read]) -> Callable[..., list[Read]]:
+    """The same reader for every input."""
+    return lambda op, inputs, places: [reader(op, x, places) for x in inputs]
 
 
 def _read_linear(op: Linear, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
@@ -124,9 +135,11 @@ def _read_window(op: Conv | MaxPool | SumPool, x: npt.NDArray[np.generic], place
     at_row = np.clip(rows, 0, x.shape[1] - 1)[:, :, None]
     at_column = np.clip(columns, 0, x.shape[2] - 1)[:, None, :]
     if isinstance(op, Conv):
-        if op.groups != 1:
-            raise FxsimError(f"a conv of {op.groups} groups is in no float network, expected one group")
-        found: npt.NDArray[np.generic] = np.where(inside[..., None], x[image[:, None, None], at_row, at_column], 0)
+        each = op.weight.shape[3]
+        first = channel // (len(op.weight) // op.groups) * each
+        channels = (first[:, None] + np.arange(each))[:, None, None]
+        values = x[image[:, None, None, None], at_row[..., None], at_column[..., None], channels]
+        found: npt.NDArray[np.generic] = np.where(inside[..., None], values, 0)
         return found.reshape(len(image), op.weight[0].size)
     window: npt.NDArray[np.generic] = x[image[:, None, None], at_row, at_column, channel[:, None, None]]
     return window.reshape(len(image), math.prod(kernel))
@@ -137,30 +150,44 @@ def _read_encoded(op: Encode, x: npt.NDArray[np.generic], places: Places) -> npt
     return found
 
 
+def _read_flat(op: Flatten, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    image, channel = places
+    laid = x.transpose(0, *(axis + 1 for axis in op.order)).reshape(len(x), -1)
+    found: npt.NDArray[np.generic] = laid[image, channel][:, None]
+    return found
+
+
+def _read_product(op: Matmul, inputs: Inputs, places: Places) -> list[Read]:
+    """The factors [M, terms] of both inputs: a head's channels at a place, or a channel at all places."""
+    x, r = inputs
+    image, *place, channel = places
+    flat, other = (v.reshape(len(v), -1, v.shape[-1]) for v in (x, r))
+    head, within = np.divmod(channel, other.shape[1] if op.transposed else r.shape[-1] // op.heads)
+    row = np.ravel_multi_index(tuple(place), x.shape[1:-1])
+    terms = head[:, None] * op.terms + np.arange(op.terms)
+    first = flat[image[:, None], row[:, None], terms]
+    if op.transposed:
+        return [first, other[image[:, None], within[:, None], terms]]
+    return [first, other[image, :, channel]]
+
+
 _NOT_TAKEN = NotTaken("because no float network has it")
 
-READ: OperatorTable[Callable[..., npt.NDArray[np.generic]]] = OperatorTable(
+READ: OperatorTable[Callable[..., list[Read]]] = OperatorTable(
     "the reader of exact values' inputs",
     {
-        Linear: _read_linear,
-        Affine: _read_one,
-        Relu: _read_one,
-        Lut: _read_one,
-        Add: _read_one,
-        Pool: _read_tokens,
-        Conv: _read_window,
-        MaxPool: _read_window,
-        SumPool: _read_window,
-        Threshold: _read_one,
-        Encode: _read_encoded,
-        MultiplyAdd: _read_one,
-        WeightedAdd: _read_one,
-        Prelu: _read_one,
-        Gate: _read_one,
-        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        Linear: _each(_read_linear),
+        Pool: _each(_read_tokens),
+        Encode: _each(_read_encoded),
+        Flatten: _each(_read_flat),
+        Matmul: _read_product,
+        **dict.fromkeys((Conv, MaxPool, SumPool), _each(_read_window)),
+        **dict.fromkeys((Affine, Relu, Lut, Add, Threshold, MultiplyAdd), _each(_read_one)),
+        **dict.fromkeys((WeightedAdd, Prelu, Gate, Rescale, Position), _each(_read_one)),
+        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )
-"""From an operator, an input's values and places: the values that it reads there, [M, K]."""
+"""From an operator, its inputs' values and places: the values that it reads there of each input, [M, K]."""
 
 
 def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
@@ -170,6 +197,8 @@ def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
         width = node.op.weight[0].size
     elif isinstance(node.op, MaxPool | SumPool):
         width = math.prod(node.op.kernel)
+    elif isinstance(node.op, Matmul):
+        width = node.op.terms
     chunk = max(1, _GATHERED // width)
     parts = [
         _exact(node, inputs, tuple(index[start : start + chunk] for index in places))
@@ -183,7 +212,10 @@ def exact_values(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
 
 
 def _exact(node: Node, inputs: tuple[Int8, ...], places: Places) -> Exact:
-    x = [inputs_at(node, values, places).astype(np.int64) for values in inputs]
+    x = [values.astype(np.int64) for values in inputs_at(node, inputs, places)]
+    if isinstance(node.op, Position):
+        # As its table has them: places are numbered in the order in which they lie.
+        places = places[0], np.ravel_multi_index(places[1:-1], inputs[0].shape[1:-1]), places[-1]
     return EXACT[type(node.op)](node.op, places, *x)
 
 
@@ -282,6 +314,30 @@ def _exact_prelu(op: Prelu, places: Places, x: Int64) -> Exact:
     return _shifted(numerator, np.where(below, op.shift[channel], 0), np.abs(numerator))
 
 
+def _exact_rescaled(op: Rescale, places: Places, x: Int64) -> Exact:
+    if op.rounding is not Rounding.HALF_UP:
+        raise FxsimError(f"a rescale that rounds {op.rounding} is in no float network, expected half_up")
+    channel = places[-1]
+    product = (x[:, 0] + op.addend[channel]) * op.multiplier[channel].astype(np.int64)
+    bias = op.bias[channel].astype(np.int64) << op.shift[channel].astype(np.int64)
+    return _shifted(product + bias, op.shift[channel], np.abs(product) + np.abs(bias))
+
+
+def _exact_there(op: Position, places: Places, x: Int64) -> Exact:
+    _, row, channel = places
+    added = op.table[row, channel].astype(np.int64)
+    return _whole(x[:, 0] + added, _gamma(5) * (np.abs(x[:, 0]) + np.abs(added)))
+
+
+def _exact_product(_op: Matmul, _places: Places, x: Int64, r: Int64) -> Exact:
+    products = x * r
+    return _whole(products.sum(axis=1), _gamma(x.shape[1] + 8) * np.abs(products).sum(axis=1))
+
+
+def _exact_flat(_op: Flatten, _places: Places, x: Int64) -> Exact:
+    return _whole(x[:, 0], _gamma(3) * np.abs(x[:, 0]))
+
+
 def _whole(values: Int64, error: npt.NDArray[np.float64]) -> Exact:
     return Exact(values, np.zeros(len(values), np.int64), error)
 
@@ -303,8 +359,8 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
         Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
         Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
-        Prelu: _exact_prelu, Gate: _exact_gate,
-        **dict.fromkeys((*ORDERS, Concat, OrderedLinear, Argmax, Rescale, Pad, Matmul, Position), _NOT_TAKEN),
+        Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _exact_flat, Rescale: _exact_rescaled, Matmul: _exact_product,
+        Position: _exact_there, **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

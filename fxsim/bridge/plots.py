@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from fxsim.bridge.attribute import RULES
 from fxsim.bridge.record import UNEXPLAINED, BridgeRecord, TapDifferences
+from fxsim.bridge.steps import StepsRecord
 from fxsim.errors import FxsimError
 from fxsim.formats.figures import STYLE
 
@@ -57,6 +58,46 @@ def draw_bridge(record: BridgeRecord) -> Figure:
         lower.set_xticks(places, [_tap(tap.tap) for tap in taps], rotation=90, fontsize=7)
         for axes in (upper, lower):
             axes.grid(axis="y")
+    return figure
+
+
+def draw_steps(record: StepsRecord) -> Figure:
+    """Errors of x step by step, and of the last x with the pictures classified rightly by numbers of steps."""
+    colours = {"fake-quant": "#2b6cb0", "integer": "#c0443c", "float": "#555555"}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=(4, 3, 3))
+        places = range(1, len(record.steps) + 1)
+        for form, errors in (
+            ("fake-quant", [100 * step.fake_quant for step in record.steps]),
+            ("integer", [100 * step.integer for step in record.steps]),
+        ):
+            left.plot(places, errors, color=colours[form], marker=".", linewidth=1.2, label=form)
+        names = [step.tap.removesuffix(".x").replace(".step", " ") for step in record.steps]
+        left.set_xticks(places, names, rotation=90)
+        left.set_ylabel("error of x, % of its size")
+        left.set_title(f"{_short(record.name)}: after each step", fontsize=9)
+        numbers = [count.steps for count in record.counts]
+        for form, errors in (
+            ("fake-quant", [100 * count.fake_quant for count in record.counts]),
+            ("integer", [100 * count.integer for count in record.counts]),
+        ):
+            middle.plot(numbers, errors, color=colours[form], marker=".", linewidth=1.2, label=form)
+        middle.set_title("error of the last x", fontsize=9)
+        for form in record.counts[0].correct:
+            shares = [100 * count.correct[form] / record.images for count in record.counts]
+            right.plot(numbers, shares, color=colours[form], marker=".", linewidth=1.2, label=form)
+        right.set_title("pictures right, %", fontsize=9)
+        for axes in (middle, right):
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(numbers, [str(number) for number in numbers])
+            axes.axvline(record.trained_steps, color="#d8d8d8", linewidth=0.8)
+            axes.set_xlabel("steps of Euler's method")
+        for axes in (left, middle):
+            axes.set_ylim(bottom=0)
+        for axes in (left, middle, right):
+            axes.grid(axis="y")
+            axes.legend()
     return figure
 
 

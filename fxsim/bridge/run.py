@@ -31,7 +31,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class _Images:
+class Images:
     """Images that go through the networks: codes int8 [image, token, value], labels where there are any."""
 
     name: str
@@ -69,9 +69,9 @@ def bridge(
     check_same_structure(exported, model)
     _check_input_format(model, exported)
     if codes_path is None:
-        given = _pictures(checkpoint_path, network, checkpoint, source, data_path, images)
+        given = read_images(checkpoint_path, network, checkpoint, source, data_path, images)
     else:
-        given = _Images(codes_path.name, file_sha256(codes_path), read_stimulus(codes_path, model)[:images], None)
+        given = Images(codes_path.name, file_sha256(codes_path), read_stimulus(codes_path, model)[:images], None)
     count, done = len(given.codes), 0
 
     def report(number: int) -> None:
@@ -131,14 +131,18 @@ def _check_input_format(model: Model, exported: Model) -> None:
         )
 
 
-def _pictures(
+def read_images(
     path: Path,
     network: Quantised,
     checkpoint: Checkpoint,
     source: DataSource | None,
     data_path: Path | None,
     images: int | None,
-) -> _Images:
+) -> Images:
+    """A data set's first `images` pictures for testing, as a network's codes; by default all of its own data set's.
+
+    FxsimError where the network's file names no data set, or the data has other classes.
+    """
     if source is None:
         name = checkpoint.provenance.get("data", "")
         if name not in tuple(DataSource):
@@ -156,4 +160,4 @@ def _pictures(
     pictures = data.test.take(range(min(images or len(data.test), len(data.test))))
     tokens = to_tokens(fit_pictures(pictures, checkpoint.preprocessing).images, checkpoint.preprocessing)
     codes: Int8 = network.input_codes(torch.from_numpy(tokens)).numpy()
-    return _Images(data.name, data.sha256, codes, pictures.labels)
+    return Images(data.name, data.sha256, codes, pictures.labels)

@@ -54,6 +54,7 @@ _COMMANDS = {
     "export": ("fxsim.cli.export", "Write a quantised network as an integer model."),
     "eval": ("fxsim.cli.eval", "Accuracy of an integer model and of the networks it came from."),
     "bridge": ("fxsim.cli.bridge", "Attribute every difference between float fake-quant and integer model."),
+    "steps": ("fxsim.cli.steps", "Measure quantisation error over the steps of a Neural ODE."),
     "tables": ("fxsim.cli.tables", "Compare table sizes, edge rules and ways to choose the points."),
     "fit": ("fxsim.cli.fit", "Draw the activations fitted to one-dimensional functions."),
     "bench": ("fxsim.cli.bench", "Measure fxsim on this machine."),

@@ -13,6 +13,7 @@ class DataSource(StrEnum):
     DIGITS = "digits"
     CIFAR10 = "cifar10"
     SVHN = "svhn"
+    STL10 = "stl10"
     NPZ = "npz"
 
 
@@ -33,9 +34,15 @@ def load_data(source: DataSource, path: Path | None = None) -> DataSet:
         raise FileError(f"the data set {source} needs its folder, none was given")
     from fxsim.data.cifar10 import load_cifar10
     from fxsim.data.npz import load_npz
+    from fxsim.data.stl10 import load_stl10
     from fxsim.data.svhn import load_svhn
 
-    read = {DataSource.CIFAR10: load_cifar10, DataSource.SVHN: load_svhn, DataSource.NPZ: load_npz}[source]
+    read = {
+        DataSource.CIFAR10: load_cifar10,
+        DataSource.SVHN: load_svhn,
+        DataSource.STL10: load_stl10,
+        DataSource.NPZ: load_npz,
+    }[source]
     try:
         return read(path)
     except StimulusError as error:

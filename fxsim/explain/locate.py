@@ -63,8 +63,21 @@ class Located:
     @cached_property
     def lineage(self) -> Lineage:
         """Every node computed again from what the trace has before it."""
-        shown = {tap: None if tap in self.unknown and self.unknown[tap].any() else v for tap, v in self.got.items()}
+        shown = {
+            tap: None if tap in self.unknown and self.unknown[tap].any() else self._stands_for(tap, values)
+            for tap, values in self.got.items()
+        }
         return Lineage(self.model, {INPUT: self.x}, shown)
+
+    def _stands_for(self, tap: str, values: Int64) -> Int64:
+        """A tap's values as later nodes were given them: bits of -1 and 1 that are written as 0 and 1 stand for those.
+
+        That they are written so is a fault of the tap that has them, not of what reads it.
+        """
+        if not (self.model.graph.tensors[tap].number.bipolar and np.isin(values, (0, 1)).all()):
+            return values
+        levels: Int64 = 2 * values - 1
+        return levels if (values == 0).any() else values
 
     def inputs(self, tap: str) -> Int64 | None:
         """The input of a node that reads this tap, int64; None where it is not known."""

@@ -235,7 +235,9 @@ def _read_layer(path: Path, index: int, layer: _Layer, count: int, topology: _To
         if not lanes or rest or layer.columns % lanes or bits > _WORD_BITS:
             raise FileError(
                 f"{file}: has {words:,} words, which cannot hold {folds} x {layer.columns:,} weights of "
-                f"{topology.weight_bits} bit{'s' if topology.weight_bits > 1 else ''}"
+                f"{topology.weight_bits} bit{'s' if topology.weight_bits > 1 else ''}, expected {folds} x "
+                f"{layer.columns:,} / n words of n weights, n a divisor of {layer.columns:,} and at most "
+                f"{_WORD_BITS // topology.weight_bits}"
             )
         used |= int(np.bitwise_or.reduce(tiles))
         if bits < _WORD_BITS and (wrong := np.flatnonzero(tiles >> np.uint64(bits))).size:
@@ -246,15 +248,15 @@ def _read_layer(path: Path, index: int, layer: _Layer, count: int, topology: _To
         if layer.thresholds:
             file = path / f"{index}-{element}-thres.bin"
             data = _read_words(file, folds * layer.thresholds, digest)
-            if len(data) != 8 * limits[:, element].size:
-                raise FileError(f"{file}: has {len(data):,} bytes, expected {8 * limits[:, element].size:,}")
+            if len(data) != 8 * folds * layer.thresholds:
+                raise FileError(f"{file}: has {len(data) // 8:,} words, expected {folds * layer.thresholds:,}")
             limits[:, element] = np.frombuffer(data, "<i8").reshape(folds, layer.thresholds)
             _check_limits(str(file), limits[:, element], _limit_bits(topology, index))
     # Of files that were all cut to the same part, fewer words would be taken for wider ones.
     if used.bit_length() <= lanes // 2 * topology.weight_bits:
         raise FileError(
             f"{path}: layer {index}: no word of {words:,} has more than {used.bit_length()} of {bits} bits, its files "
-            f"have too few words"
+            f"have too few words, expected at least {2 * words:,}"
         )
     return weight.reshape(layer.rows, layer.columns), limits.reshape(layer.rows, layer.thresholds)
 
@@ -263,6 +265,9 @@ def _read_words(file: Path, most: int, digest: Any) -> bytes:
     """The bytes of a file of whole 64-bit words, at most `most` of them; its name and content go into the digest."""
     if not file.is_file():
         raise FileError(f"{file}: {'is not a regular file' if file.exists() else 'there is no such file'}")
+    size = file.stat().st_size
+    if size > 8 * most:
+        raise FileError(f"{file}: has {-(-size // 8):,} words, expected {most:,} of 64 bits at most")
     data = read_bounded(file, 8 * most, f"{most:,} words of 64 bits")
     if len(data) % 8:
         raise FileError(f"{file}: has {len(data):,} bytes, expected words of 8")

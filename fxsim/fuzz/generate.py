@@ -60,9 +60,9 @@ class Generator:
 
     sorts: tuple[str, ...] = ("int8", "formats", "pictures", "int8", "formats", "pictures", "resmlp")
     picture_kinds: tuple[str, ...] = (
-        "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add", "prelu",
-        "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale", "rescale", "pad",
-        "pad", "linear", "affine", "relu", "add", "matmul", "position", "reshape",
+        "conv", "conv", "conv", "max_pool", "threshold", "threshold", "encode", "multiply_add", "weighted_add",
+        "prelu", "gate", "concat", "flatten", "sum_pool", "ordered_linear", "argmax", "rescale", "rescale",
+        "rescale", "rescale", "pad", "pad", "linear", "affine", "relu", "add", "matmul", "position", "reshape",
         "transpose",
     )  # fmt: skip
     kinds: tuple[str, ...] = ("channels", "tokens", "affine", "relu", "lut", "add", "pool")
@@ -291,10 +291,12 @@ class Drawing:
 
     # --- operators ---
 
-    def linear(self, x: Tensor, outputs: int, over: Axis, plain: bool = False) -> Linear:
-        """A linear of any weights; `plain`: of a width that accelerators have, too."""
+    def linear(self, x: Tensor, outputs: int, over: Axis, plain: bool = False, wide: bool = False) -> Linear:
+        """A linear of any weights; `plain`: of a width that accelerators have, too; `wide`: with 17 to 32 bits."""
         inputs = x.shape[-2] if over is Axis.TOKENS else x.shape[-1]
         number, out = one(self.rng, self.weights), one(self.rng, self.numbers)
+        if wide:
+            out = Number(int(self.rng.integers(17, 33)))
         weight = self.values(number, (outputs, inputs))
         low, high = worst_case_sums(weight, x.number)
         acc_bits = self.acc_bits(

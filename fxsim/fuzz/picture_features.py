@@ -18,6 +18,7 @@ from fxsim.operators import (
     Encode,
     Flatten,
     Gate,
+    Linear,
     Matmul,
     MaxPool,
     MultiplyAdd,
@@ -127,6 +128,9 @@ _TIES = tuple(
     for sign in ("positive", "negative")
 )
 _SUMS = ("an add of two formats on pictures",)
+_WIDE_LINEARS = tuple(
+    f"a linear of 17-32 bits {what}" for what in ("unshifted", "shifted", "with a bias beyond 16 bits")
+)
 _SHAPES = ("one pixel", "one row", "one column", "one channel", "no square", "values on one axis")
 
 
@@ -137,7 +141,7 @@ def picture_features() -> Iterator[str]:
         yield from (f"{op.kind} giving {what}" for what in _GIVES.get(op, ()))
         yield from (f"{op.kind}: {what}" for what in _PARAMETERS[op])
         yield from (f"begins with {op.kind}", f"ends with {op.kind}")
-    yield from (*_TIES, *_SUMS)
+    yield from (*_TIES, *_SUMS, *_WIDE_LINEARS)
     yield from (f"a picture of {what}" for what in _SHAPES)
 
 
@@ -161,6 +165,13 @@ def of_picture(graph: Graph, node: Node) -> Iterator[str]:
         yield from (f"a picture of {what}" for what, holds in zip(_SHAPES, tests, strict=True) if holds)
         if isinstance(op, Add) and inputs[0].number != inputs[1].number:
             yield _SUMS[0]
+    if isinstance(op, Linear) and out.number.bits > 16:
+        held = (
+            bool((op.shift == 0).any()),
+            bool(op.shift.any()),
+            bool((np.abs(op.bias.astype(np.int64)) >= 1 << 15).any()),
+        )
+        yield from (what for what, holds in zip(_WIDE_LINEARS, held, strict=True) if holds)
     if type(op) not in _TAKES:
         return
     yield f"{op.kind} of {_class(x.number)}"

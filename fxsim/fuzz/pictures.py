@@ -178,7 +178,7 @@ class Pictures(Drawing):
             case "argmax":
                 return Argmax(int(self.rng.integers(1, channels + 1)))
             case "linear":
-                return self.linear(x, int(one(self.rng, (1, 2, 3, 4, 8))), Axis.CHANNELS)
+                return self.linear(x, int(one(self.rng, (1, 2, 3, 4, 8))), Axis.CHANNELS, wide=self.rng.random() < 0.4)
             case "affine":
                 return self.affine(x)
             case "add":

@@ -81,6 +81,10 @@ _SMALL = ResMLPConfig(tokens=16, values=12, channels=10, hidden=14, blocks=2, cl
 _PICTURES = Pictures("images_16x12", 16, (4, 4), 2)
 _PAPER_TAPS = ("embed", "pool", "classifier")
 _FRACTIONAL_TAPS = ("thermometer", "fm.0", "quant.2", "msb.2", "lsb.2", "fm.3", "fm.4", "mean", "dense")
+_ODE_TAPS = (
+    "stem", "ode.step0.d1", "ode.step0.p1", "ode.step0.d2", "ode.step0.p2", "ode.step0.x", "ode.step1.x", "ode.step2.x",
+    "ode.step3.x", "down", "mhsa.attention", "mhsa.heads", "mhsa.x", "pool", "scores",
+)  # fmt: skip
 _STIMULUS_IMAGES = 32
 _RANDOM_VECTOR_IMAGES = 4
 
@@ -97,6 +101,7 @@ TRAINED = (
     TrainedRecipe("teacher_h384", "digits_64x48", 2, ("classifier",), "npy"),
     TrainedRecipe("digits_binary", "digits_8x8", 4, ("all",), "npy", floats=False),
     TrainedRecipe("digits_fractional", "digits_8x8", 4, _FRACTIONAL_TAPS, "npy", floats=False),
+    TrainedRecipe("digits_ode", "digits_8x8_q7", 4, _ODE_TAPS, "npy"),
 )
 
 

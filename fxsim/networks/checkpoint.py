@@ -18,7 +18,9 @@ from fxsim.formats import atomic_write
 from fxsim.formats.metadata import KEY, NETWORK, decode_metadata, open_tensors
 from fxsim.formats.text import short
 from fxsim.networks.few_bits import FewBitConfig, FewBitNetwork
+from fxsim.networks.neural_ode import NeuralOde, OdeConfig
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, QuantisedResMLP, TableFormat
+from fxsim.networks.quantised_ode import OdeFormat, OdeNetwork
 from fxsim.networks.resmlp import NetworkConfig, ResMLP
 from fxsim.version import __version__
 
@@ -29,8 +31,10 @@ CHECKPOINT_BYTES_MAX = 1 << 30
 _SAFETENSORS_DTYPE = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8", torch.int8: "I8"}
 
 
-Quantised = QuantisedResMLP | FewBitNetwork
-"""A quantised network of either family."""
+Float = ResMLP | NeuralOde
+"""A float network of any family that has one."""
+Quantised = QuantisedResMLP | FewBitNetwork | OdeNetwork
+"""A quantised network of any family."""
 
 
 class CheckpointKind(StrEnum):
@@ -44,14 +48,14 @@ class CheckpointKind(StrEnum):
 class Checkpoint:
     """A network, in eval mode, how its pictures become tokens, and where it came from."""
 
-    network: ResMLP | Quantised
+    network: Float | Quantised
     preprocessing: Preprocessing
     provenance: Mapping[str, str]
 
     @property
     def kind(self) -> CheckpointKind:
         """Float or quantised."""
-        return CheckpointKind.FLOAT if isinstance(self.network, ResMLP) else CheckpointKind.QUANTISED
+        return CheckpointKind.FLOAT if isinstance(self.network, Float) else CheckpointKind.QUANTISED
 
 
 class _Metadata(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -65,27 +69,34 @@ class _Metadata(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     provenance: dict[str, str]
     few_bits: FewBitConfig | None = None
     """The network where it is one of few bits, in place of `network`."""
+    ode: OdeConfig | None = None
+    """The network where it is a Neural ODE, in place of `network`."""
+    ode_formats: OdeFormat | None = None
+    """Its formats, where it is a quantised one."""
 
 
 def save_checkpoint(
-    network: ResMLP | Quantised,
+    network: Float | Quantised,
     path: str | os.PathLike[str],
     preprocessing: Preprocessing,
     provenance: Mapping[str, str],
 ) -> None:
     """Write a network file, whole or not at all; the same network gives the same bytes. FileError if it cannot be."""
-    quantised = not isinstance(network, ResMLP)
+    quantised = not isinstance(network, Float)
     few = network.config if isinstance(network, FewBitNetwork) else None
+    ode = network.config if isinstance(network, NeuralOde | OdeNetwork) else None
     content = _Metadata(
         NETWORK,
         VERSION,
         __version__,
         CheckpointKind.QUANTISED if quantised else CheckpointKind.FLOAT,
-        None if isinstance(network, FewBitNetwork) else network.config,
+        network.config if isinstance(network, ResMLP | QuantisedResMLP) else None,
         network.tables if isinstance(network, QuantisedResMLP) else None,
         preprocessing,
         dict(provenance),
         few,
+        ode,
+        network.formats if isinstance(network, OdeNetwork) else None,
     )
     try:
         text = msgspec.json.encode(content, order="deterministic").decode()
@@ -114,23 +125,24 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 def load_quantised(path: str | os.PathLike[str]) -> tuple[Quantised, Checkpoint]:
     """`load_checkpoint` for those who need a quantised network; FileError where it is a float one."""
     checkpoint = load_checkpoint(path)
-    if isinstance(checkpoint.network, ResMLP):
+    if isinstance(checkpoint.network, Float):
         raise FileError(f"{path}: holds a float network, expected a quantised one (fxsim quantize makes it)")
     return checkpoint.network, checkpoint
 
 
 def load_quantised_resmlp(path: str | os.PathLike[str]) -> tuple[QuantisedResMLP, Checkpoint]:
-    """`load_quantised` for those who need a ResMLP; FileError where it is a network of few bits."""
+    """`load_quantised` for those who need a ResMLP; FileError where it is another network."""
     network, checkpoint = load_quantised(path)
     if not isinstance(network, QuantisedResMLP):
-        raise FileError(f"{path}: holds a network of few bits, expected a quantised ResMLP")
+        kind = "a network of few bits" if isinstance(network, FewBitNetwork) else "a Neural ODE"
+        raise FileError(f"{path}: holds {kind}, expected a quantised ResMLP")
     return network, checkpoint
 
 
-def load_float(path: str | os.PathLike[str]) -> tuple[ResMLP, Checkpoint]:
+def load_float(path: str | os.PathLike[str]) -> tuple[Float, Checkpoint]:
     """`load_checkpoint` for those who need a float network; FileError where it is a quantised one."""
     checkpoint = load_checkpoint(path)
-    if not isinstance(checkpoint.network, ResMLP):
+    if not isinstance(checkpoint.network, Float):
         raise FileError(f"{path}: holds a quantised network, expected a float one")
     return checkpoint.network, checkpoint
 
@@ -167,15 +179,18 @@ def _check_values(where: str, name: str, tensor: Tensor) -> None:
         raise FileError(f"{where}: tensor '{name}' has negative variances")
     if name.endswith(".shift") and int(tensor.max()) > SHIFT_LIMIT:
         raise FileError(f"{where}: tensor '{name}' has shift {int(tensor.max())}, expected at most {SHIFT_LIMIT}")
-    if name == "log_steps" and float(tensor.abs().max()) > LOG_STEP_LIMIT:
+    if name.rpartition(".")[2] in ("log_steps", "log2") and float(tensor.abs().max()) > LOG_STEP_LIMIT:
         raise FileError(f"{where}: tensor '{name}' leaves the range -{LOG_STEP_LIMIT} to {LOG_STEP_LIMIT}")
 
 
-def _empty_network(where: str, content: _Metadata) -> ResMLP | Quantised:
+def _empty_network(where: str, content: _Metadata) -> Float | Quantised:
     """The network on the meta device, as shapes alone: stated sizes cost nothing until the file's tensors agree."""
     config, pre = content.network, content.preprocessing
-    if (config is None) == (content.few_bits is None):
-        raise FileError(f"{where}: metadata states {'two networks' if config else 'no network'}, expected one")
+    stated = sum(network is not None for network in (config, content.few_bits, content.ode))
+    if stated != 1:
+        raise FileError(f"{where}: metadata states {'two networks' if stated else 'no network'}, expected one")
+    if content.ode is not None:
+        return _empty_ode(where, content, content.ode)
     if config is None:
         return _empty_few_bits(where, content)
     if (pre.tokens, pre.values) != (config.tokens, config.values):
@@ -199,10 +214,25 @@ def _empty_few_bits(where: str, content: _Metadata) -> FewBitNetwork:
     assert config is not None  # the caller's case
     if content.kind is not CheckpointKind.QUANTISED or content.tables is not None:
         raise FileError(f"{where}: metadata states a float network or tables, which a network of few bits has not")
-    if (pre.size, pre.colours, pre.patch) != (config.size, config.colours, 1):
-        raise FileError(
-            f"{where}: preprocessing gives {pre.size} pixels in patches of {pre.patch}, {pre.colours} colours; the "
-            f"network takes {config.size} in patches of 1, {config.colours} colours"
-        )
+    _check_pixels(where, pre, config.size, config.colours)
     with torch.device("meta"):
         return FewBitNetwork(config, folded=True)
+
+
+def _empty_ode(where: str, content: _Metadata, config: OdeConfig) -> NeuralOde | OdeNetwork:
+    pre, quantised = content.preprocessing, content.kind is CheckpointKind.QUANTISED
+    if content.tables is not None:
+        raise FileError(f"{where}: metadata states tables, which a Neural ODE has not")
+    if (content.ode_formats is not None) != quantised:
+        raise FileError(f"{where}: metadata states formats of a quantised network in a {content.kind} one, or none")
+    _check_pixels(where, pre, config.size, config.colours)
+    with torch.device("meta"):
+        return NeuralOde(config) if content.ode_formats is None else OdeNetwork(config, content.ode_formats)
+
+
+def _check_pixels(where: str, pre: Preprocessing, size: int, colours: int) -> None:
+    if (pre.size, pre.colours, pre.patch) != (size, colours, 1):
+        raise FileError(
+            f"{where}: preprocessing gives {pre.size} pixels in patches of {pre.patch}, {pre.colours} colours; the "
+            f"network takes {size} in patches of 1, {colours} colours"
+        )

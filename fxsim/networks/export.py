@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fxsim.contract import INT8_MAX, INT8_MIN
 from fxsim.errors import ModelError
@@ -15,6 +16,7 @@ from fxsim.graph import Model
 from fxsim.networks.checkpoint import Quantised
 from fxsim.networks.few_bits import FewBitNetwork
 from fxsim.networks.quantised import LOG_STEP_LIMIT
+from fxsim.networks.quantised_ode import OdeNetwork
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,28 @@ def find_clipping(network: Quantised) -> tuple[Clipping, ...]:
     found: list[Clipping] = []
     if isinstance(network, FewBitNetwork):
         return ()  # its weights are signs, its thresholds exact, its other parameters clamped while it is trained
+    if isinstance(network, OdeNetwork):
+        for tensor, codes, stored, high in network.stored():
+            found += _clipped(tensor, codes, stored, (-high, high))
+        return tuple(found)
     for tap in network.weighted_taps():
         layer, y_step = network.weighted(tap), network.step(tap)
         steps = {"weight": layer.weight_step(network.step(network.slot(tap).inputs[0]), y_step), "bias": y_step}
         for field, stored in zip(steps, network.weight_codes(tap), strict=True):
-            codes = (getattr(layer, field) / steps[field]).cpu().numpy()
-            clipped = (np.rint(codes) < INT8_MIN) | (np.rint(codes) > INT8_MAX)
-            if not clipped.any():
-                continue
-            kept = stored.cpu().numpy()
-            flat = int(np.where(clipped, np.abs(codes - kept), -1).argmax())
-            index = tuple(int(i) for i in np.unravel_index(flat, codes.shape))
-            count, value = int(clipped.sum()), round(float(codes[index]), 3)
-            found.append(Clipping(f"{tap}.{field}", count, codes.size, index, value, int(kept[index])))
+            found += _clipped(f"{tap}.{field}", getattr(layer, field) / steps[field], stored, (INT8_MIN, INT8_MAX))
     return tuple(found)
+
+
+def _clipped(tensor: str, values: Tensor, stored: Tensor, limits: tuple[int, int]) -> list[Clipping]:
+    """The record of what was clipped of values in steps, if anything was."""
+    codes, kept = values.cpu().numpy(), stored.cpu().numpy()
+    clipped = (np.rint(codes) < limits[0]) | (np.rint(codes) > limits[1])
+    if not clipped.any():
+        return []
+    flat = int(np.where(clipped, np.abs(codes - kept), -1).argmax())
+    index = tuple(int(i) for i in np.unravel_index(flat, codes.shape))
+    count, value = int(clipped.sum()), round(float(codes[index]), 3)
+    return [Clipping(tensor, count, codes.size, index, value, int(kept[index]))]
 
 
 @torch.no_grad()
@@ -64,7 +74,7 @@ def export(network: Quantised, name: str, provenance: Mapping[str, str]) -> Mode
     Tables are those that `store_tables` left in the network; nothing is computed again from the functions. ModelError
     where an activation has no stored table yet, a parameter is not finite, or a step is out of range.
     """
-    if isinstance(network, FewBitNetwork):
+    if isinstance(network, FewBitNetwork | OdeNetwork):
         return Model(network.graph(), name, dict(provenance))
     config, tables = network.config, network.tables
     for key, parameter in network.named_parameters():

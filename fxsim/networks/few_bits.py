@@ -10,7 +10,6 @@ counts, whose gradient passes straight through (Courbariaux et al., 2016). Where
 offset are those of the batch; `fold` puts numbers in their place, of which everything exact is derived.
 """
 
-from collections.abc import Iterable
 from enum import StrEnum
 from fractions import Fraction
 from math import ceil, floor
@@ -22,13 +21,12 @@ import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from msgspec import Meta, Struct
 from torch import Tensor, nn
 
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, INT8_MAX, INT8_MIN, ROW, Division, Number, Sign
-from fxsim.contract import Tensor as Shape
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract import BIPOLAR, INT8_MAX, INT8_MIN, Division, Number, Sign
 from fxsim.contract.number import INT8, INT16, INT32
-from fxsim.errors import ModelError, StimulusError
-from fxsim.graph import INPUT, Graph, Node
-from fxsim.networks.quantised import Arithmetic, Kind, Slot
+from fxsim.errors import ModelError
+from fxsim.graph import INPUT
+from fxsim.networks.ops import Op, OpNetwork, convolve, rounded, straight_through, whole
+from fxsim.networks.quantised import Kind
 from fxsim.operators import (
     Add,
     Conv,
@@ -114,42 +112,14 @@ class _Sign(torch.autograd.Function):
         return passed
 
 
-class _As(torch.autograd.Function):
-    """The second argument, with the gradient of a multiple of the first."""
-
-    @staticmethod
-    def forward(ctx: Any, _v: Tensor, value: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient * ctx.factor, None, None
-
-
 def _sign(v: Tensor) -> Tensor:
     y: Tensor = _Sign.apply(v)  # type: ignore[no-untyped-call]
     return y
 
 
-def _as(v: Tensor, value: Tensor, factor: float = 1.0) -> Tensor:
-    y: Tensor = _As.apply(v, value, factor)  # type: ignore[no-untyped-call]
-    return y
-
-
-def _rounded(v: Tensor, step: float, number: Number) -> Tensor:
-    """`v` to the nearest multiple of `step`, ties to even, codes clamped; the gradient passes inside the range."""
-    code = (v / step).clamp(number.low, number.high)
-    return _as(code, torch.round(code.detach())) * step
-
-
 def _parameter_codes(v: Tensor) -> Tensor:
     """Parameters as whole numbers of 12 bits in 1/256, float64."""
     return torch.round(v.detach() / PARAMETER_STEP).clamp(_PARAMETER.low, _PARAMETER.high).double()
-
-
-def _whole(v: Tensor) -> Any:
-    return v.detach().cpu().numpy().astype(np.int64)
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
@@ -195,34 +165,6 @@ class Folded(nn.Module):
         return self.scale, self.offset
 
 
-class Op(nn.Module):
-    """One operator: on real values in float32, with gradients; on codes, exactly; and as an operator of the contract.
-
-    `out`: the format of its codes; `step`: of its result; `rounds`: whether its real values are rounded to codes.
-    """
-
-    kind: Kind
-    out: Number
-    step: float = 1.0
-    rounds = False
-
-    def real(self, *x: Tensor) -> Tensor:
-        """Real values of the result before it is rounded, float32 [n, row, column, channel]."""
-        raise NotImplementedError
-
-    def exact(self, *x: Tensor) -> Tensor:
-        """The result in codes before it is rounded and saturated, of codes; float64 that loses nothing."""
-        raise NotImplementedError
-
-    def operator(self) -> Operator:
-        """The operator of the contract."""
-        raise NotImplementedError
-
-
-def _convolve(x: Tensor, weight: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
-    return F.conv2d(x.permute(0, 3, 1, 2), weight, padding=padding, stride=stride).permute(0, 2, 3, 1)
-
-
 class BinaryConv(Op):
     """Sums of products with weights -1 and 1; nothing outside is added. `weight` [N, C, k, k], of which signs count."""
 
@@ -239,15 +181,15 @@ class BinaryConv(Op):
 
     def real(self, *x: Tensor) -> Tensor:
         """Sums in float32."""
-        return _convolve(x[0], _sign(self.weight), self.padding, self.stride) * self.scale
+        return convolve(x[0], _sign(self.weight), self.padding, self.stride) * self.scale
 
     def exact(self, *x: Tensor) -> Tensor:
         """Sums of whole numbers."""
-        return _convolve(x[0], _sign(self.weight.detach()).double(), self.padding, self.stride)
+        return convolve(x[0], _sign(self.weight.detach()).double(), self.padding, self.stride)
 
     def operator(self) -> Operator:
         """A conv of bipolar weights."""
-        weight = _whole(_sign(self.weight.detach()).permute(0, 2, 3, 1)).astype(np.int8)
+        weight = whole(_sign(self.weight.detach()).permute(0, 2, 3, 1)).astype(np.int8)
         pads = (self.padding, self.padding, self.padding, self.padding)
         return Conv(weight, (self.stride, self.stride), pads, weight_number=BIPOLAR, out=self.out)
 
@@ -398,7 +340,7 @@ class NormFeature(Feature):
 
     def real(self, *x: Tensor) -> Tensor:
         """The line, in float32."""
-        scale, offset = (_rounded(v, PARAMETER_STEP, _PARAMETER) for v in self.norm(x[0]))
+        scale, offset = (rounded(v, PARAMETER_STEP, _PARAMETER) for v in self.norm(x[0]))
         return x[0] * scale + offset
 
     def _codes(self) -> tuple[Tensor, Tensor]:
@@ -414,7 +356,7 @@ class NormFeature(Feature):
         """A multiply_add."""
         scale, offset = self._codes()
         shift = np.full(len(scale), self.shift, np.uint8)
-        return MultiplyAdd(_whole(scale).astype(np.int16), _whole(offset).astype(np.int32), shift)
+        return MultiplyAdd(whole(scale).astype(np.int16), whole(offset).astype(np.int32), shift)
 
 
 class Offset(Feature):
@@ -428,7 +370,7 @@ class Offset(Feature):
 
     def real(self, *x: Tensor) -> Tensor:
         """The sum, in float32."""
-        return x[0] + _rounded(self.offset, PARAMETER_STEP, _PARAMETER)
+        return x[0] + rounded(self.offset, PARAMETER_STEP, _PARAMETER)
 
     def exact(self, *x: Tensor) -> Tensor:
         """The sum of whole numbers in 1/256, halved."""
@@ -436,7 +378,7 @@ class Offset(Feature):
 
     def operator(self) -> Operator:
         """A multiply_add by 2."""
-        offset = _whole(_parameter_codes(self.offset)).astype(np.int32)
+        offset = whole(_parameter_codes(self.offset)).astype(np.int32)
         return MultiplyAdd(np.full(len(offset), 2, np.int16), offset, np.ones(len(offset), np.uint8))
 
 
@@ -451,7 +393,7 @@ class Slope(Feature):
 
     def real(self, *x: Tensor) -> Tensor:
         """In float32."""
-        return torch.where(x[0] >= 0, x[0], x[0] * _rounded(self.slope, PARAMETER_STEP, _PARAMETER))
+        return torch.where(x[0] >= 0, x[0], x[0] * rounded(self.slope, PARAMETER_STEP, _PARAMETER))
 
     def exact(self, *x: Tensor) -> Tensor:
         """In whole numbers, those below zero divided by 256."""
@@ -459,7 +401,7 @@ class Slope(Feature):
 
     def operator(self) -> Operator:
         """A prelu."""
-        slope = _whole(_parameter_codes(self.slope)).astype(np.int16)
+        slope = whole(_parameter_codes(self.slope)).astype(np.int16)
         return Prelu(slope, np.full(len(slope), 8, np.uint8))
 
 
@@ -499,7 +441,7 @@ class Bit(Op):
 
     def real(self, *x: Tensor) -> Tensor:
         """The bit; its gradient is that of the activation from -1 to 1, of which it is the greater part or a lesser."""
-        return _as(x[0], self._bit(x[0].detach()), 2 / 3)
+        return straight_through(x[0], self._bit(x[0].detach()), 2 / 3)
 
     def exact(self, *x: Tensor) -> Tensor:
         """The bit."""
@@ -618,47 +560,36 @@ class Dense(Op):
 
     def real(self, *x: Tensor) -> Tensor:
         """In float32."""
-        return _convolve(x[0], _rounded(self.weight, 1 / 64, INT8))
+        return convolve(x[0], rounded(self.weight, 1 / 64, INT8))
 
     def _codes(self) -> Tensor:
         return torch.round(self.weight.detach() * 64).clamp(INT8_MIN, INT8_MAX).double()
 
     def exact(self, *x: Tensor) -> Tensor:
         """In whole numbers."""
-        return _convolve(x[0], self._codes())
+        return convolve(x[0], self._codes())
 
     def operator(self) -> Operator:
         """A conv of one value."""
-        return Conv(_whole(self._codes().permute(0, 2, 3, 1)).astype(np.int8), out=INT32)
+        return Conv(whole(self._codes().permute(0, 2, 3, 1)).astype(np.int8), out=INT32)
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-class FewBitNetwork(nn.Module):
+class FewBitNetwork(OpNetwork):
     """A network of few bits; parameters are drawn from torch's generator, which the caller seeds.
 
-    `folded`: with scales and offsets in place of batch norms; only so it can compute exactly and be exported. Modules
-    are named after taps, with '.' as '_'.
+    `folded`: with scales and offsets in place of batch norms; only so it can compute exactly and be exported.
     """
 
-    tables = None
-
     def __init__(self, config: FewBitConfig, folded: bool = False) -> None:
-        super().__init__()
+        super().__init__(config.size, config.colours, INPUT_STEP)
         self.config = config
         self.folded = folded
-        self._inputs: dict[str, tuple[str, ...]] = {}
-        self.ops = nn.ModuleDict()
         (self._build_binary if config.kind is FewBitKind.BINARY else self._build_fractional)()
-        self.slots = tuple(Slot(tap, self.op(tap).kind, inputs, tap, "", ()) for tap, inputs in self._inputs.items())
 
     # --- what it is made of ---
-
-    def _add(self, tap: str, op: Op, *inputs: str) -> str:
-        self.ops[tap.replace(".", "_")] = op
-        self._inputs[tap] = inputs
-        return tap
 
     def _build_binary(self) -> None:
         config, x, step = self.config, INPUT, INPUT_STEP
@@ -666,65 +597,42 @@ class FewBitNetwork(nn.Module):
         *stages, last = config.channels
         sizes = [(channels, 3) for channels in stages for _ in range(2)]
         for channels, kernel in (*sizes, (last, config.size >> len(stages))):
-            x = self._add(f"conv{number}", BinaryConv(inputs, channels, kernel, step), x)
-            x = self._add(f"threshold{number}", NormSign(channels, step, self.folded), x)
+            x = self.add(f"conv{number}", BinaryConv(inputs, channels, kernel, step), x)
+            x = self.add(f"threshold{number}", NormSign(channels, step, self.folded), x)
             if kernel == 3 and number % 2 and number < len(sizes):
-                x = self._add(f"pool{number}", Largest(2, 2, BIPOLAR), x)
+                x = self.add(f"pool{number}", Largest(2, 2, BIPOLAR), x)
             inputs, step, number = channels, 1.0, number + 1
-        self._add(f"conv{number}", BinaryConv(inputs, config.classes, 1, step=SCORE_STEP), x)
+        self.add(f"conv{number}", BinaryConv(inputs, config.classes, 1, step=SCORE_STEP), x)
 
     def _build_fractional(self) -> None:
         config, channels = self.config, self.config.channels[0]
-        bits = self._add("thermometer", Thermometer(config.colours, config.levels), INPUT)
-        x = self._add("conv", BinaryConv(config.colours * config.levels, channels, 3), bits)
-        x = self._add("fm.0", NormFeature(channels, 1.0, self.folded), x)
+        bits = self.add("thermometer", Thermometer(config.colours, config.levels), INPUT)
+        x = self.add("conv", BinaryConv(config.colours * config.levels, channels, 3), bits)
+        x = self.add("fm.0", NormFeature(channels, 1.0, self.folded), x)
         for number in range(2 * len(config.channels)):
             x = self._add_layer(number, channels, number >= 2 and number % 2 == 0, x)
-        x = self._add("mean", Mean(config.size >> len(config.channels) - 1), x)
-        self._add("dense", Dense(channels, config.classes), x)
+        x = self.add("mean", Mean(config.size >> len(config.channels) - 1), x)
+        self.add("dense", Dense(channels, config.classes), x)
 
     def _add_layer(self, number: int, channels: int, halves: bool, x: str) -> str:
         """A fractional convolution behind the feature map x, with its shortcut; the name of the new feature map."""
         part = f"layer.{number}"
-        q = self._add(f"quant.{number}", TwoBits(channels), x)
-        high = self._add(f"{part}.high", Bit(channels, high=True), q)
-        low = self._add(f"{part}.low", Bit(channels, high=False), q)
+        q = self.add(f"quant.{number}", TwoBits(channels), x)
+        high = self.add(f"{part}.high", Bit(channels, high=True), q)
+        low = self.add(f"{part}.low", Bit(channels, high=False), q)
         stride = 2 if halves else 1
         conv = BinaryConv(channels, channels, 3, stride=stride)
-        msb = self._add(f"msb.{number}", conv, high)
-        everywhere = self._add(f"{part}.everywhere", SameConv(conv), low)
-        lsb = self._add(f"lsb.{number}", Gated(channels), everywhere, msb)
-        f = self._add(f"{part}.both", Both(channels), msb, lsb)
-        f = self._add(f"{part}.bn_a", NormFeature(channels, FEATURE_STEP, self.folded), f)
-        f = self._add(f"{part}.x", Offset(channels), f)
-        f = self._add(f"{part}.slope", Slope(channels), f)
-        f = self._add(f"{part}.y", Offset(channels), f)
-        shortcut = self._add(f"{part}.shortcut", Mean(2), x) if halves else x
-        u = self._add(f"{part}.u", Joined(), shortcut, f)
-        return self._add(f"fm.{number + 1}", NormFeature(channels, FEATURE_STEP, self.folded), u)
-
-    def op(self, tap: str) -> Op:
-        """The operator of a tap."""
-        op = self.ops[tap.replace(".", "_")]
-        assert isinstance(op, Op)
-        return op
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """Every tap's name, in the order data takes."""
-        return tuple(self._inputs)
-
-    def table_taps(self) -> tuple[str, ...]:
-        """No tap: these networks have no tables."""
-        return ()
-
-    def full_tables(self) -> dict[str, Int8]:
-        """No table."""
-        return {}
-
-    def step(self, tap: str) -> Tensor:
-        """The step of a tap's values, or of the input's; a float32 scalar."""
-        return torch.tensor(INPUT_STEP if tap == INPUT else self.op(tap).step)
+        msb = self.add(f"msb.{number}", conv, high)
+        everywhere = self.add(f"{part}.everywhere", SameConv(conv), low)
+        lsb = self.add(f"lsb.{number}", Gated(channels), everywhere, msb)
+        f = self.add(f"{part}.both", Both(channels), msb, lsb)
+        f = self.add(f"{part}.bn_a", NormFeature(channels, FEATURE_STEP, self.folded), f)
+        f = self.add(f"{part}.x", Offset(channels), f)
+        f = self.add(f"{part}.slope", Slope(channels), f)
+        f = self.add(f"{part}.y", Offset(channels), f)
+        shortcut = self.add(f"{part}.shortcut", Mean(2), x) if halves else x
+        u = self.add(f"{part}.u", Joined(), shortcut, f)
+        return self.add(f"fm.{number + 1}", NormFeature(channels, FEATURE_STEP, self.folded), u)
 
     @torch.no_grad()
     def fold(self) -> "FewBitNetwork":
@@ -741,72 +649,3 @@ class FewBitNetwork(nn.Module):
                 found[name] = scale if field == "scale" else offset
         folded.load_state_dict({name: found[name].clone() for name in wanted})
         return folded.eval()
-
-    # --- in float32 ---
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scores [n, classes] of tokens, float32 [n, size * size, colours]; differentiable.
-
-        Of a folded network bit for bit what `run_taps` gives under `FLOAT` at the last tap, times the step.
-        """
-        x = x.view(-1, self.config.size, self.config.size, self.config.colours)
-        values = {INPUT: _rounded(x, INPUT_STEP, INT8)}
-        for tap, inputs in self._inputs.items():
-            op = self.op(tap)
-            v = op.real(*(values[name] for name in inputs))
-            values[tap] = _rounded(v, op.step, op.out) if op.rounds else v
-        return values[self.taps[-1]].flatten(1)
-
-    # --- in codes ---
-
-    @torch.no_grad()
-    def input_codes(self, x: Tensor) -> Tensor:
-        """Tokens, float32, as int8 codes [n, row, column, colour]: x / step, ties to even, clamped."""
-        x = x.view(-1, self.config.size, self.config.size, self.config.colours)
-        return torch.round(x / self.step(INPUT)).clamp(INT8_MIN, INT8_MAX).to(torch.int8)
-
-    @torch.no_grad()
-    def run_taps(self, codes: Tensor, arithmetic: Arithmetic, taps: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Codes of the named taps (by default all) for input codes, int8 [n, row, column, colour]; float64.
-
-        StimulusError where there is no such tap.
-        """
-        wanted = self.taps if taps is None else tuple(taps)
-        for tap in wanted:
-            if tap not in self._inputs:
-                raise StimulusError(f"the network has no tap '{tap}'; it has: {', '.join(self.taps)}")
-        values = {INPUT: codes.double()}
-        for tap, inputs in self._inputs.items():
-            values[tap] = self.operator(tap, tuple(values[name] for name in inputs), arithmetic)
-        return {tap: values[tap] for tap in wanted}
-
-    @torch.no_grad()
-    def operator(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
-        """One operator on codes, float64; its result's codes, float64."""
-        op, v = self.op(tap), self.unrounded(tap, inputs, arithmetic)
-        code = torch.round(v) if arithmetic.ties == "even" else torch.floor(v + 0.5)
-        if op.kind is Kind.ADD and arithmetic.saturation == "late":
-            return code
-        return code.clamp(op.out.low, op.out.high)
-
-    @torch.no_grad()
-    def unrounded(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
-        """The result of `operator` before it is rounded and saturated, in units of the tap's step, float64."""
-        op = self.op(tap)
-        if arithmetic.sums == "exact":
-            return op.exact(*inputs)
-        steps = (self.step(name) for name in self._inputs[tap])
-        real = (x.float() * step for x, step in zip(inputs, steps, strict=True))
-        return (op.real(*real) / self.step(tap)).double()
-
-    # --- export ---
-
-    @torch.no_grad()
-    def graph(self) -> Graph:
-        """The integer graph, of int8 pictures [row, column, colour]. ModelError where a parameter is not finite."""
-        for key, parameter in self.named_parameters():
-            if not bool(parameter.isfinite().all()):
-                raise ModelError(f"parameter '{key}' has values that are not finite")
-        size = self.config.size
-        image = Shape((ROW, COLUMN, CHANNEL), (size, size, self.config.colours), INT8)
-        return Graph(image, [Node(tap, self.op(tap).operator(), inputs) for tap, inputs in self._inputs.items()])

@@ -92,6 +92,10 @@ class Kind(StrEnum):
     PRELU = "prelu"
     GATE = "gate"
     SUM_POOL = "sum pool"
+    RESCALE = "rescale"
+    POSITION = "position"
+    MATMUL = "matmul"
+    FLATTEN = "flatten"
 
 
 class ShiftRule(StrEnum):
@@ -169,15 +173,20 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def _fake_quantise(v: Tensor, step: Tensor, values: int, saturate: bool = True) -> Tensor:
-    """`v` rounded to a multiple of `step`, ties to even, codes clamped to int8.
+    """`v` rounded to a multiple of `step`, ties to even, codes clamped to int8; see `learnt_step`."""
+    return learnt_step(v, step, values, INT8_MIN, INT8_MAX, saturate)
+
+
+def learnt_step(v: Tensor, step: Tensor, values: int, low: int, high: int, saturate: bool = True) -> Tensor:
+    """`v` rounded to a multiple of `step`, ties to even, codes clamped to `low` to `high`.
 
     A learnt step size (Esser et al., ICLR 2020): inside the range the step's gradient is code - v / step, outside the
-    bound; scaled by 1 / sqrt(values * 127), where `values` share the step.
+    bound; scaled by 1 / sqrt(values * high), where `values` share the step.
     """
-    step = _ScaleGradient.apply(step, (values * INT8_MAX) ** -0.5)  # type: ignore[no-untyped-call]
+    step = _ScaleGradient.apply(step, (values * high) ** -0.5)  # type: ignore[no-untyped-call]
     code = v / step
     if saturate:
-        code = code.clamp(INT8_MIN, INT8_MAX)
+        code = code.clamp(low, high)
     quantised: Tensor = _Round.apply(code) * step  # type: ignore[no-untyped-call]
     return quantised
 

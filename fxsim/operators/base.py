@@ -193,10 +193,14 @@ def checked_acc_bits(acc_bits: int, what: str) -> int:
     return bits
 
 
-def check_requantisation(op: Any, what: str, ndim: int) -> None:
-    """Check and set the fields that linear and affine share: weight, bias, shift and their formats."""
+def check_requantisation(op: Any, what: str, ndim: int, sums: bool = False) -> None:
+    """Check and set the fields that linear and affine share: weight, bias, shift and their formats.
+
+    `sums`: a signed result may be as wide as a sum.
+    """
     number = checked_number(op.weight_number, WEIGHT_BITS, f"{what} weight number", signed=True, bipolar=True)
-    out = checked_number(op.out, ACTIVATION_BITS, f"{what} result number")
+    bits = SUM_BITS if sums and getattr(op.out, "signed", False) else ACTIVATION_BITS
+    out = checked_number(op.out, bits, f"{what} result number")
     set_field(op, "weight", checked_values(op.weight, number, ndim, f"{what} weight"))
     set_field(op, "bias", checked_values(op.bias, bias_number(out), 1, f"{what} bias"))
     set_field(op, "shift", checked_array(op.shift, np.uint8, 1, f"{what} shift"))

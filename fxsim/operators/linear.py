@@ -22,8 +22,9 @@ class Linear(Operator):
     """y[n] = saturate(round_shift(sum_k x[k] * weight[n, k], shift[n]) + bias[n]), over channels or over tokens.
 
     `weight` [N, K] of the format `weight_number` (signed, 1 to 8 bits, or bipolar, in int8); `bias` [N] of the format
-    `bias_number(out)` (int8 where `out` is); `shift` uint8 [N]; `out`: the result's format. Over channels: (T, K) to
-    (T, N), or (K,) to (N,). Over tokens: (K, C) to (N, C), each channel on its own. `acc_bits`: signed accumulator
+    `bias_number(out)` (int8 where `out` is); `shift` uint8 [N]; `out`: the result's format, up to 32 bits where it is
+    signed: of int32, with shifts of 0, the bias is a constant of 32 bits at the scale of the sum. Over channels: (T, K)
+    to (T, N), or (K,) to (N,). Over tokens: (K, C) to (N, C), each channel on its own. `acc_bits`: signed accumulator
     width; 0 for 16 + ceil(log2 K), which is enough for 8-bit inputs.
     """
 
@@ -40,7 +41,7 @@ class Linear(Operator):
     out: Number = INT8
 
     def __post_init__(self) -> None:
-        check_requantisation(self, "linear", ndim=2)
+        check_requantisation(self, "linear", ndim=2, sums=True)
         set_field(self, "over", choice(self.over, Axis, "linear over"))
         acc_bits = linear_acc_bits(self.weight.shape[1]) if self.acc_bits == 0 else self.acc_bits
         set_field(self, "acc_bits", checked_acc_bits(acc_bits, "linear"))

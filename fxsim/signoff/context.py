@@ -110,6 +110,12 @@ class Context:
         if self.hashes.setdefault(what, sha256) != sha256:
             raise ToolError(f"{what} changed while the sign-off ran")
 
+    def note_published(self, folder: str, *files: Path) -> None:
+        """Keep the hashes of published files whose values a check compares with, each under its folder and name."""
+        for path in files:
+            with path.open("rb") as file:
+                self.note_hash(f"published {folder}/{path.name}", hashlib.file_digest(file, "sha256").hexdigest())
+
     def model(self, name: str) -> Model:
         """A model of the plan's."""
         if name not in self._models:

@@ -90,6 +90,8 @@ def distill_key(recipe: Recipe, splits: Splits, teacher: Path) -> str:
 def load_teacher(path: Path, student: ResMLP, splits: Splits) -> ResMLP:
     """A teacher's network, in eval mode, its parameters fixed. FxsimError where it does not fit the student."""
     network, checkpoint = load_float(path)
+    if not isinstance(network, ResMLP):
+        raise FxsimError(f"{path}: holds a Neural ODE, expected a ResMLP as the teacher")
     for name in DIMENSIONS:
         if name == "hidden":  # a teacher's may be wider
             continue

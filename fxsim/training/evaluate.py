@@ -21,9 +21,8 @@ from fxsim.engines import Engine, run_chunks
 from fxsim.errors import FxsimError, ModelError
 from fxsim.formats import load, model_sha256
 from fxsim.graph import INPUT, Model
-from fxsim.networks.checkpoint import Checkpoint, Quantised, load_float, load_quantised
+from fxsim.networks.checkpoint import Checkpoint, Float, Quantised, load_float, load_quantised
 from fxsim.networks.export import export
-from fxsim.networks.resmlp import ResMLP
 from fxsim.training.loop import Progress, deterministic, silent
 
 CONFIDENCE = 0.95
@@ -262,7 +261,7 @@ def _tokens(preprocessing: Preprocessing, data: DataSet, split: Split) -> tuple[
 
 
 def _check_network(
-    path: Path, network: ResMLP | Quantised, checkpoint: Checkpoint, wanted: InputFormat, classes: int
+    path: Path, network: Float | Quantised, checkpoint: Checkpoint, wanted: InputFormat, classes: int
 ) -> None:
     if checkpoint.preprocessing != wanted.preprocessing:
         raise FxsimError(
@@ -312,7 +311,7 @@ def _run_integer(
 
 
 @torch.no_grad()
-def _predict(network: ResMLP | Quantised, tokens: Float32, report: Callable[[int], None]) -> Int64:
+def _predict(network: Float | Quantised, tokens: Float32, report: Callable[[int], None]) -> Int64:
     predictions = np.empty(len(tokens), np.int64)
     with deterministic(threads=1):
         for start in range(0, len(tokens), _CHUNK):

@@ -45,7 +45,7 @@ def _export(checkpoint: Path, name: str | None, tables: TableFormat | None) -> t
     network, found = load_quantised(checkpoint)
     if tables is not None:
         if not isinstance(network, QuantisedResMLP):
-            raise FxsimError(f"{checkpoint}: is a network of few bits, which has no tables to choose a format for")
+            raise FxsimError(f"{checkpoint}: is no ResMLP, and so has no tables to choose a format for")
         network.store_tables(tables)
     data = found.provenance.get("data", "")
     provenance = {

@@ -1,6 +1,7 @@
 """Quantisation: steps from observed magnitudes, shifts, quantisation-aware training, tables."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from fxsim.data import Preprocessing
 from fxsim.errors import FxsimError
 from fxsim.formats.atomic import check_target
-from fxsim.networks.checkpoint import load_float, save_checkpoint
+from fxsim.networks.checkpoint import Float, load_float, save_checkpoint
 from fxsim.networks.fold import fold
 from fxsim.networks.quantised import Kind, QuantisedResMLP, ShiftRule
+from fxsim.networks.quantised_ode import OdeFormat, OdeNetwork, quantise_ode
 from fxsim.networks.resmlp import ResMLP
 from fxsim.training.keys import content_key
 from fxsim.training.log import EpochRecord
@@ -25,6 +27,9 @@ from fxsim.training.splits import Examples, Indices, Splits, load_splits
 from fxsim.training.train import batch_tokens, provenance, refuse_inputs
 
 _SECTIONS = ("data", "augmentation", "quantize")
+
+Network = QuantisedResMLP | OdeNetwork
+"""A quantised network that a float one becomes."""
 
 
 class PercentileTrial(msgspec.Struct, frozen=True):
@@ -77,8 +82,14 @@ def input_step(preprocessing: Preprocessing) -> float:
     return float(np.float32(largest / 127))
 
 
+def input_power(preprocessing: Preprocessing) -> float:
+    """The least 2^k at which the largest token value that a picture can give has code 128, which is held as 127."""
+    largest = max(max(m, 1 - m) / s for m, s in zip(preprocessing.mean, preprocessing.std, strict=True))
+    return 2.0 ** math.ceil(math.log2(largest / 128))
+
+
 @torch.no_grad()
-def observe(network: QuantisedResMLP, tokens: Tensor) -> Observation:
+def observe(network: Network, tokens: Tensor) -> Observation:
     """The magnitudes of a folded network's real values on `tokens`, float32 [n, tokens, values]."""
     parts: dict[str, list[Tensor]] = {}
     for x in chunks(tokens):
@@ -99,17 +110,38 @@ def calibrate(
 
     Returns what every percentile gave, the chosen one first.
     """
-    trials = []
-    for percentile in percentiles:
+
+    def choose(percentile: float) -> None:
         network.set_steps(observation.steps(network, percentile, step))
         network.choose_shifts(rule)
+
+    return _best_of(network, percentiles, choose, validation)
+
+
+def calibrate_ode(
+    network: OdeNetwork, observation: Observation, percentiles: tuple[float, ...], validation: Examples
+) -> tuple[PercentileTrial, ...]:
+    """`calibrate` of a Neural ODE: steps of 2^k that hold a percentile of the images' largest magnitudes."""
+
+    def choose(percentile: float) -> None:
+        magnitudes = observation.magnitudes.items()
+        network.set_steps({tap: float(np.percentile(values.numpy(), percentile)) for tap, values in magnitudes})
+
+    return _best_of(network, percentiles, choose, validation)
+
+
+def _best_of(
+    network: Network, percentiles: tuple[float, ...], choose: Callable[[float], None], validation: Examples
+) -> tuple[PercentileTrial, ...]:
+    trials = []
+    for percentile in percentiles:
+        choose(percentile)
         found = validate(network, validation)
         assert found.accuracy is not None
         assert found.loss is not None
         trials.append(PercentileTrial(percentile, found.accuracy, found.loss))
     trials.sort(key=lambda trial: (-trial.accuracy, trial.loss))
-    network.set_steps(observation.steps(network, trials[0].percentile, step))
-    network.choose_shifts(rule)
+    choose(trials[0].percentile)
     return tuple(trials)
 
 
@@ -138,18 +170,10 @@ def quantise(
     network = _load(student, splits)
     master = network if teacher is None else _load(teacher, splits)
     with deterministic(recipe.threads):
-        quantised = fold(network)
         rng = np.random.default_rng([recipe.seed, 20])
         count = max(1, round(section.observe_fraction * len(splits.train)))
         chosen = np.sort(rng.choice(len(splits.train), count, replace=False))
-        trials = calibrate(
-            quantised,
-            observe(quantised, splits.train.tokens[torch.from_numpy(chosen)]),
-            section.percentiles,
-            section.shift_rule,
-            input_step(splits.preprocessing),
-            splits.validation,
-        )
+        quantised, trials = _begin(section, network, splits, splits.train.tokens[torch.from_numpy(chosen)])
         tell(f"percentile {trials[0].percentile:g}: {trials[0].accuracy:.2%} of the validation pictures")
         records: tuple[EpochRecord, ...] = ()
         if section.epochs:
@@ -157,7 +181,8 @@ def quantise(
             records = run_stages(
                 quantised, [stage], seed=recipe.seed, output=output, key=key, progress=progress, tell=tell
             )
-        quantised.store_tables(recipe.export.tables)
+        if isinstance(quantised, QuantisedResMLP):
+            quantised.store_tables(recipe.export.tables)
         figures = validate(quantised, splits.validation)
     assert figures.accuracy is not None
     stated = provenance(recipe, splits, "quantize", key, figures.accuracy)
@@ -173,7 +198,25 @@ def quantise_key(recipe: Recipe, splits: Splits, student: Path, teacher: Path | 
     return content_key(recipe, _SECTIONS, splits.sha256, inputs)
 
 
-def _load(path: Path, splits: Splits) -> ResMLP:
+def _begin(
+    section: QuantizeSection, network: Float, splits: Splits, tokens: Tensor
+) -> tuple[Network, tuple[PercentileTrial, ...]]:
+    """The quantised network with its first steps, from what `tokens` give, and the percentiles tried."""
+    if isinstance(network, ResMLP):
+        folded = fold(network)
+        observation, step = observe(folded, tokens), input_step(splits.preprocessing)
+        return folded, calibrate(folded, observation, section.percentiles, section.shift_rule, step, splits.validation)
+    formats = OdeFormat(
+        quantiser=section.quantiser,
+        weight_bits=section.weight_bits,
+        activation_bits=section.activation_bits,
+        input_step=input_power(splits.preprocessing),
+    )
+    quantised = quantise_ode(network, formats)
+    return quantised, calibrate_ode(quantised, observe(quantised, tokens), section.percentiles, splits.validation)
+
+
+def _load(path: Path, splits: Splits) -> Float:
     network, checkpoint = load_float(path)
     if checkpoint.preprocessing != splits.preprocessing:
         raise FxsimError(
@@ -185,9 +228,7 @@ def _load(path: Path, splits: Splits) -> ResMLP:
     return network.to(splits.train.device)
 
 
-def _stage(
-    recipe: Recipe, section: QuantizeSection, network: QuantisedResMLP, teacher: ResMLP, splits: Splits
-) -> Stage:
+def _stage(recipe: Recipe, section: QuantizeSection, network: Network, teacher: Float, splits: Splits) -> Stage:
     """Quantisation-aware training: float32 fake-quant, gradients straight through, steps learnt; distillation."""
     labels = splits.train.labels
     # Without augmentation every epoch sees the same pictures: the teacher looks once.
@@ -199,6 +240,10 @@ def _stage(
         logits = network(tokens)
         value = distillation_loss(logits, targets, labels[rows], section.alpha, section.temperature)
         return Batch(value, count_correct(logits, labels[rows]))
+
+    def after_epoch() -> None:
+        if isinstance(network, QuantisedResMLP):
+            network.choose_shifts(section.shift_rule)
 
     return Stage(
         name="quantize",
@@ -214,5 +259,5 @@ def _stage(
         loss=loss,
         validate=lambda: validate(network, splits.validation),
         keep=section.keep,
-        after_epoch=lambda: network.choose_shifts(section.shift_rule),
+        after_epoch=after_epoch,
     )

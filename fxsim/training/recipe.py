@@ -15,7 +15,9 @@ from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.families.settings import Blocks, Dimension
 from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.networks.few_bits import Channels, FewBitConfig, FewBitKind
+from fxsim.networks.neural_ode import Heads, OdeConfig, StemStride, Steps
 from fxsim.networks.quantised import ShiftRule, TableFormat
+from fxsim.networks.quantised_ode import Bits, Quantiser
 from fxsim.networks.resmlp import Activation, Centres, GridLimit, GridPoints, NetworkConfig
 from fxsim.tables.points import PointMethod
 
@@ -92,6 +94,18 @@ class FewBitsSection(_Part, frozen=True, kw_only=True):
     levels: Annotated[int, Meta(ge=1, le=64)] = 16
 
 
+class OdeSection(_Part, frozen=True, kw_only=True):
+    """A Neural ODE with attention, in place of [network]; size, colours and classes follow from the data.
+
+    See `OdeConfig`. [train] gives a float network, [quantize] the quantised one.
+    """
+
+    channels: Annotated[tuple[Channels, ...], Meta(min_length=2, max_length=6)]
+    steps: Steps = 4
+    heads: Heads = 4
+    stem_stride: StemStride = 1
+
+
 class TeacherSection(_Part, frozen=True, kw_only=True):
     """The recipe that makes the teacher, relative to this one."""
 
@@ -136,7 +150,8 @@ class DistillSection(Schedule, frozen=True, kw_only=True):
 class QuantizeSection(Schedule, frozen=True, kw_only=True):
     """Steps from a percentile of observed magnitudes, then quantisation-aware training with distillation.
 
-    `epochs` 0: no training. Shifts are chosen by `shift_rule` at first and again after every epoch.
+    `epochs` 0: no training. Shifts are chosen by `shift_rule` at first and again after every epoch; of a Neural ODE
+    they are learnt, and `quantiser`, `weight_bits` and `activation_bits` are its own.
     """
 
     percentiles: Annotated[tuple[Annotated[float, Meta(gt=0, le=100)], ...], Meta(min_length=1, max_length=100)] = (
@@ -150,6 +165,9 @@ class QuantizeSection(Schedule, frozen=True, kw_only=True):
     alpha: _Share = 0.8
     keep: Keep = Keep.LAST
     shift_rule: ShiftRule = ShiftRule.LEAST_SQUARES
+    quantiser: Quantiser = Quantiser.LSQ
+    weight_bits: Bits = 8
+    activation_bits: Bits = 8
 
 
 class ExportSection(_Part, frozen=True, kw_only=True):
@@ -179,6 +197,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     augmentation: Augmentation = Augmentation()
     network: NetworkSection | None = None
     few_bits: FewBitsSection | None = None
+    ode: OdeSection | None = None
     teacher: TeacherSection | None = None
     train: TrainSection | None = None
     transfer: TransferSection | None = None
@@ -209,12 +228,15 @@ class Recipe:
     export: ExportSection
     few_bits: FewBitsSection | None = None
     """The network of few bits, in place of `network`."""
+    ode: OdeSection | None = None
+    """The Neural ODE, in place of `network`."""
 
     @property
     def resmlp(self) -> NetworkSection:
         """The section of a ResMLP. FxsimError where the recipe is of another network."""
         if self.network is None:
-            raise FxsimError(f"{self.path}: is of a network of few bits, expected a [network]")
+            kind = "a network of few bits" if self.ode is None else "a Neural ODE"
+            raise FxsimError(f"{self.path}: is of {kind}, expected a [network]")
         return self.network
 
     @property
@@ -236,6 +258,18 @@ class Recipe:
         assert self.few_bits is not None, "asked for where the recipe has [few_bits]"
         size, colours = preprocessing.size, preprocessing.colours
         return FewBitConfig(size=size, colours=colours, classes=classes, **msgspec.structs.asdict(self.few_bits))
+
+    def ode_config(self, preprocessing: Preprocessing, classes: int) -> OdeConfig:
+        """The Neural ODE for such pictures. ModelError where the dimensions do not fit."""
+        assert self.ode is not None, "asked for where the recipe has [ode]"
+        size, colours = preprocessing.size, preprocessing.colours
+        return OdeConfig(size=size, colours=colours, classes=classes, **msgspec.structs.asdict(self.ode))
+
+    def config(self, preprocessing: Preprocessing, classes: int) -> NetworkConfig | FewBitConfig | OdeConfig:
+        """The network of whichever kind for such pictures. ModelError where the dimensions do not fit."""
+        if self.ode is not None:
+            return self.ode_config(preprocessing, classes)
+        return (self.network_config if self.few_bits is None else self.few_bit_config)(preprocessing, classes)
 
     def describe(self, *sections: str) -> dict[str, Any]:
         """The named sections as plain values, with seed, threads and device: what a result depends on, but for files.
@@ -278,6 +312,7 @@ def load_recipe(
         augmentation=content.augmentation,
         network=content.network,
         few_bits=content.few_bits,
+        ode=content.ode,
         teacher=None if content.teacher is None else Path(os.path.normpath(folder / content.teacher.recipe)),
         train=content.train,
         transfer=content.transfer,
@@ -288,7 +323,7 @@ def load_recipe(
     pre = Preprocessing(content.data.size, content.data.colours, content.data.patch, *_statistics(content.data))
     try:
         # The number of classes is the data's.
-        (recipe.network_config if recipe.few_bits is None else recipe.few_bit_config)(pre, classes=1)
+        recipe.config(pre, classes=1)
     except ModelError as error:
         raise FileError(f"{path}: {error}") from None
     return recipe
@@ -321,10 +356,16 @@ def _check_data(path: Path, data: DataSection) -> None:
 
 def _check_sections(path: Path, content: _Content) -> None:
     """Check beyond what types say: sections that exclude or need each other, numbers that must fit."""
-    if (content.network is None) == (content.few_bits is None):
-        raise FileError(f"{path}: expected exactly one of [network] (a ResMLP) and [few_bits]")
+    if sum(section is not None for section in (content.network, content.few_bits, content.ode)) != 1:
+        raise FileError(f"{path}: expected exactly one of [network] (a ResMLP), [few_bits] and [ode]")
     if content.few_bits is not None:
         _check_few_bits(path, content)
+    if content.ode is not None:
+        _check_ode(path, content)
+    elif content.quantize is not None:
+        for name in ("quantiser", "weight_bits", "activation_bits"):
+            if getattr(content.quantize, name) != getattr(QuantizeSection(epochs=0), name):
+                raise FileError(f"{path}: [quantize] has {name}, which is a Neural ODE's, expected an [ode]")
     if (content.train is None) == (content.distill is None):
         raise FileError(f"{path}: expected exactly one of [train] (on labels) and [distill] (from a teacher)")
     for name in ("transfer", "distill"):
@@ -360,3 +401,13 @@ def _check_few_bits(path: Path, content: _Content) -> None:
         raise FileError(
             f"{path}: [data] expected for a network of few bits: patch 1, and mean and std that give values of -1 to 1"
         )
+
+
+def _check_ode(path: Path, content: _Content) -> None:
+    for name in ("teacher", "transfer", "distill"):
+        if getattr(content, name) is not None:
+            raise FileError(f"{path}: has [{name}], which a Neural ODE has not; expected [train] and [quantize]")
+    if content.data.patch != 1:
+        raise FileError(f"{path}: [data] patch is {content.data.patch}, expected 1 for a Neural ODE")
+    if content.quantize is not None and content.quantize.shift_rule is not ShiftRule.LEAST_SQUARES:
+        raise FileError(f"{path}: [quantize] has a shift_rule, but the shifts of a Neural ODE are learnt")

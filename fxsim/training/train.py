@@ -12,6 +12,7 @@ from fxsim.errors import FxsimError, ModelError
 from fxsim.formats.atomic import check_target
 from fxsim.networks.checkpoint import save_checkpoint
 from fxsim.networks.few_bits import FewBitNetwork
+from fxsim.networks.neural_ode import NeuralOde
 from fxsim.networks.resmlp import ResMLP
 from fxsim.training.keys import content_key
 from fxsim.training.log import EpochRecord
@@ -32,6 +33,7 @@ from fxsim.training.splits import Indices, Splits, load_splits
 
 _SECTIONS = ("data", "augmentation", "network", "train")
 _FEW_BITS_SECTIONS = ("data", "augmentation", "few_bits", "train")
+_ODE_SECTIONS = ("data", "augmentation", "ode", "train")
 
 
 def train(
@@ -88,14 +90,20 @@ def refuse_inputs(output: Path, *inputs: Path | None) -> None:
 def train_key(recipe: Recipe, splits: Splits) -> str:
     """The hash of everything that the result of `train` depends on."""
     sections = _SECTIONS if recipe.few_bits is None else _FEW_BITS_SECTIONS
+    if recipe.ode is not None:
+        sections = _ODE_SECTIONS
     return content_key(recipe, sections, splits.sha256, {})
 
 
-def build_any_network(recipe: Recipe, splits: Splits) -> ResMLP | FewBitNetwork:
-    """`build_network`, or a network of few bits with batch norms."""
-    if recipe.few_bits is None:
+def build_any_network(recipe: Recipe, splits: Splits) -> ResMLP | FewBitNetwork | NeuralOde:
+    """`build_network`, or a network of few bits or a Neural ODE with batch norms."""
+    if recipe.few_bits is None and recipe.ode is None:
         return build_network(recipe, splits)
     try:
+        if recipe.ode is not None:
+            ode = recipe.ode_config(splits.preprocessing, splits.classes)
+            with torch_seed(recipe.seed, "network"):
+                return NeuralOde(ode).to(recipe.device)
         config = recipe.few_bit_config(splits.preprocessing, splits.classes)
     except ModelError as error:
         raise FxsimError(f"{recipe.path}: {error}") from None

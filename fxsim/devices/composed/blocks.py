@@ -4,7 +4,7 @@ import numpy as np
 
 from fxsim.devices.blocks import Peek, ProvableBlock
 from fxsim.devices.composed.parts import Instance
-from fxsim.devices.composed.paths import product_latency
+from fxsim.devices.composed.paths import matmul_latency, product_latency
 from fxsim.devices.composed.plan import make_plan
 from fxsim.devices.settings import Settings
 from fxsim.graph import Model
@@ -307,6 +307,122 @@ module prove_few_add #(
 endmodule
 """
 
+SCALE_LANE = """\
+module prove_scale_lane #(
+    parameter X_W = 19,
+    parameter X_SIGNED = 1,
+    parameter W_W = 2,
+    parameter R_W = 1,
+    parameter R_SIGNED = 0,
+    parameter V_W = 2,
+    parameter ACC_W = 20,
+    parameter S_W = 4,
+    parameter B_W = 8,
+    parameter Y_W = 8,
+    parameter Y_SIGNED = 1,
+    parameter RELU = 0
+) (
+    input  wire                  clk,
+    input  wire                  scale_enable,
+    input  wire                  shift_enable,
+    input  wire                  sum_enable,
+    input  wire        [X_W-1:0] x,
+    input  wire signed [W_W-1:0] w,
+    input  wire        [R_W-1:0] r,
+    input  wire signed [V_W-1:0] v,
+    input  wire        [S_W-1:0] shift,
+    input  wire signed [B_W-1:0] bias,
+    output wire                  wrong
+);
+  wire [Y_W-1:0] y;
+  scale_lane #(
+      .X_W(X_W), .X_SIGNED(X_SIGNED), .W_W(W_W), .R_W(R_W), .R_SIGNED(R_SIGNED), .V_W(V_W), .ACC_W(ACC_W), .S_W(S_W),
+      .B_W(B_W), .Y_W(Y_W), .Y_SIGNED(Y_SIGNED), .RELU(RELU)
+  ) block (
+      .clk(clk), .scale_enable(scale_enable), .shift_enable(shift_enable), .sum_enable(sum_enable), .x(x), .w(w), .r(r),
+      .v(v), .shift(shift), .bias(bias), .y(y)
+  );
+
+  // The sum of the products in ACC_W bits, which is it wherever it fits them.
+  wire signed [X_W:0] x_number = {X_SIGNED != 0 && x[X_W-1], x};
+  wire signed [R_W:0] r_number = {R_SIGNED != 0 && r[R_W-1], r};
+  wire signed [ACC_W-1:0] xw = x_number * w;
+  wire signed [ACC_W-1:0] rv = r_number * v;
+  wire signed [ACC_W-1:0] acc = xw + rv;
+
+  // Half a unit is added and what is below one dropped: floor((acc + 2^(shift - 1)) / 2^shift). Beyond ACC_W places
+  // every sum rounds to 0, as it does with ACC_W.
+  localparam RULE_W = (ACC_W > B_W ? (ACC_W > Y_W ? ACC_W : Y_W) : (B_W > Y_W ? B_W : Y_W)) + 2;
+  reg signed [ACC_W-1:0] acc_1;
+  reg [S_W-1:0] shift_1;
+  reg signed [B_W-1:0] bias_1, bias_2;
+  wire [31:0] places = ({{(32 - S_W) {1'b0}}, shift_1} > ACC_W) ? ACC_W : {{(32 - S_W) {1'b0}}, shift_1};
+  wire signed [RULE_W-1:0] one = 1;
+  wire signed [RULE_W-1:0] wide = acc_1;
+  wire signed [RULE_W-1:0] rounded = (places == 0) ? wide : (wide + (one <<< (places - 1))) >>> places;
+  reg signed [RULE_W-1:0] rounded_2;
+  wire signed [RULE_W-1:0] moved = rounded_2 + bias_2;
+  wire signed [RULE_W-1:0] most = (one <<< (Y_W - Y_SIGNED)) - one;
+  wire signed [RULE_W-1:0] least = (Y_SIGNED != 0 && RELU == 0) ? -(one <<< (Y_W - 1)) : 0;
+  wire signed [RULE_W-1:0] clipped = (moved > most) ? most : (moved < least) ? least : moved;
+
+  // Three cycles later: of each value whose steps were taken in their cycles; else what was there stays.
+  reg scaled, shifted, summed, kept;
+  reg [Y_W-1:0] expected, earlier;
+  always @(posedge clk) begin
+    scaled <= scale_enable;
+    acc_1 <= acc;
+    shift_1 <= shift;
+    bias_1 <= bias;
+    shifted <= scaled && shift_enable;
+    rounded_2 <= rounded;
+    bias_2 <= bias_1;
+    summed <= shifted && sum_enable;
+    expected <= clipped[Y_W-1:0];
+    kept <= !sum_enable;
+    earlier <= y;
+  end
+  assign wrong = (summed && y != expected) || (kept && y != earlier);
+endmodule
+"""
+
+WINDOW_SUM_LANE = """\
+module prove_window_sum_lane #(
+    parameter X_W = 8,
+    parameter X_KIND = 0,
+    parameter W_W = 8,
+    parameter ACC_W = 19
+) (
+    input  wire                  clk,
+    input  wire                  enable,
+    input  wire        [X_W-1:0] x,
+    input  wire signed [W_W-1:0] w,
+    input  wire                  first,
+    input  wire      [ACC_W-1:0] so_far,
+    output wire                  wrong
+);
+  wire [ACC_W-1:0] sum;
+  window_sum_lane #(.X_W(X_W), .X_KIND(X_KIND), .W_W(W_W), .ACC_W(ACC_W)) block (
+      .clk(clk), .enable(enable), .x(x), .w(w), .first(first), .so_far(so_far), .sum(sum)
+  );
+
+  // The product of the cycle before, where it was taken, and the sum so far; else what was there stays, as is seen of a
+  // first one.
+  wire signed [X_W+1:0] number = (X_KIND == 2) ? (x[0] ? 1 : -1) : {{2{X_KIND == 0 && x[X_W-1]}}, x};
+  wire signed [ACC_W-1:0] product = number * w;
+  wire [ACC_W-1:0] added = first ? {ACC_W{1'b0}} : so_far;
+  reg [ACC_W-1:0] product_1, earlier;
+  reg taken, kept;
+  always @(posedge clk) begin
+    taken <= enable;
+    product_1 <= product;
+    kept <= !enable;
+    earlier <= sum - added;
+  end
+  assign wrong = (taken && sum != product_1 + added) || (kept && sum != earlier + added);
+endmodule
+"""
+
 _TABLE_FILE = "full_table.hex"
 FULL_TABLE = """\
 module prove_full_table #(
@@ -383,6 +499,10 @@ def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, .
         "window_max": _window_max,
         "few_add": _add,
         "full_table": _table,
+        "few_affine": _affine_lane,
+        "few_matmul": _product_of_two,
+        "few_weighted_add": _weighted_lane,
+        "window_sum": _window_sum_lane,
     }
     found: dict[str, dict[str, ProvableBlock]] = {}
     for instance in plan.instances:
@@ -433,6 +553,32 @@ def _add(instance: Instance) -> ProvableBlock:
     return ProvableBlock(_sizes("few_add", p), "prove_few_add", FEW_ADD, p, cycle=1)
 
 
+def _affine_lane(instance: Instance) -> ProvableBlock:
+    """One value of a layer that is scaled, with any constants."""
+    p = _numbers(instance, "X_W", "X_SIGNED", "W_W", "A_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU")
+    # As few_affine has it: a factor of two bits where there is none, and what is added times one.
+    return _scale_lane({**p, "W_W": p["W_W"] or 2, "R_W": 1, "R_SIGNED": 0, "V_W": p.pop("A_W")})
+
+
+def _weighted_lane(instance: Instance) -> ProvableBlock:
+    """One pair of values of a weighted sum, with any weights."""
+    p = _numbers(instance, "X_W", "X_SIGNED", "W_W", "R_W", "R_SIGNED", "ACC_W", "S_W", "Y_W", "Y_SIGNED")
+    return _scale_lane({**p, "V_W": p["W_W"], "B_W": 1, "RELU": 0})
+
+
+def _scale_lane(values: dict[str, int]) -> ProvableBlock:
+    names = ("X_W", "X_SIGNED", "W_W", "R_W", "R_SIGNED", "V_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU")
+    p = {name: values[name] for name in names}
+    return ProvableBlock(_sizes("scale_lane", p), "prove_scale_lane", SCALE_LANE, p, cycle=3)
+
+
+def _window_sum_lane(instance: Instance) -> ProvableBlock:
+    """One value of a window's sums, with any weight; of two bits where all are 1."""
+    p = _numbers(instance, "X_W", "X_KIND", "W_W", "ACC_W")
+    p["W_W"] = p["W_W"] or 2
+    return ProvableBlock(_sizes("window_sum_lane", p), "prove_window_sum_lane", WINDOW_SUM_LANE, p, cycle=1)
+
+
 def _table(instance: Instance) -> ProvableBlock | None:
     """A layer's tables, whatever they hold; None where entries are so few that their bits cannot all differ.
 
@@ -470,8 +616,18 @@ def _table(instance: Instance) -> ProvableBlock | None:
 def _dot_product(instance: Instance) -> ProvableBlock:
     """The dot product inside one layer's sums."""
     p = _numbers(instance, "BEATS", "LANES", "X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")
-    latency = product_latency(instance.parameters)
-    parameters = {"LANES": p.pop("BEATS") * p.pop("LANES"), **p}
+    return _row_product({"LANES": p.pop("BEATS") * p.pop("LANES"), **p}, product_latency(instance.parameters))
+
+
+def _product_of_two(instance: Instance) -> ProvableBlock:
+    """The dot product inside the product of two tensors."""
+    p = _numbers(instance, "TERMS", "X_W", "X_SIGNED", "R_W", "R_SIGNED", "ACC_W")
+    signed = {"X_KIND": 1 - p["X_SIGNED"], "W_W": p["R_W"] + 1 - p["R_SIGNED"], "W_BIPOLAR": 0}
+    parameters = {"LANES": p["TERMS"], "X_W": p["X_W"], **signed, "ACC_W": p["ACC_W"]}
+    return _row_product(parameters, matmul_latency(p) - 1)
+
+
+def _row_product(parameters: dict[str, int], latency: int) -> ProvableBlock:
     return ProvableBlock(
         _sizes("few_dot_product", parameters),
         "prove_few_dot_product",

@@ -8,7 +8,8 @@ one comes, whatever the schedule is, where for each of the two
     beats that a path holds at rest after j  >=  beats that the other needs for j + 1, less the one at the fork
 
 and with a path that holds less both stand still for ever; only the pipeline of a `few_linear` may hold more than it
-holds in any case. All functions repeat image by image: one image's beats are all cases.
+holds in any case. A join may take some beats of a path before it can use them, as a product of two images takes one of
+them: these are held too. All functions repeat image by image: one image's beats are all cases.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,12 +56,28 @@ class Reach:
 
     @staticmethod
     def joined(first: "Reach", second: "Reach") -> "Reach":
-        """A fork, two paths with their FIFOs, and the add where they end, which holds one sum."""
+        """A fork, and two paths with their FIFOs and the ports of the join where they end."""
         return Reach(
             lambda m: np.maximum(first.needs(m), second.needs(m)),
-            lambda m: np.minimum(first.least(m + 1), second.least(m + 1)),
-            lambda m: np.minimum(first.ample(m + 1), second.ample(m + 1)),
+            lambda m: np.minimum(first.least(m), second.least(m)),
+            lambda m: np.minimum(first.ample(m), second.ample(m)),
         )
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input of a join: `reach`, its beats as functions of the join's, where the other input has all that it needs.
+
+    `alone`: the beats that it takes in any case after that many of the join's, where the other input has nothing more.
+    """
+
+    reach: Reach
+    alone: _Beats
+
+    @staticmethod
+    def held(beats: int) -> "Port":
+        """An input of a join that takes a beat with its partner alone, and holds so many results."""
+        return Port(Reach.held(beats), lambda m: m)
 
 
 def window_reach(p: dict[str, int], ring: int, places: int) -> Reach:
@@ -102,7 +119,7 @@ def linear_reach(beats: int, groups: int, latency: int) -> Reach:
 
 
 def greatest_reach(places: int, words: int) -> Reach:
-    """`window_max`, which takes nothing while a result waits."""
+    """`window_max` and `window_sum`, which take nothing while a result waits."""
 
     def needs(m: Int64) -> Int64:
         window, word = _divided(m - 1, words)
@@ -116,6 +133,24 @@ def _divided(m: Int64, by: int) -> tuple[Int64, Int64]:
     return m // by, m % by
 
 
+def product_ports(beats: int, groups: int, places: int, size: int, latency: int) -> tuple[Port, Port]:
+    """`few_matmul`: rows of `beats`, whose sums are `groups` beats, `places` an image, and the other's image of `size`.
+
+    A row is multiplied while the next one is collected, and an image of the other is kept while the next one is taken.
+    """
+    image = groups * places
+    rows = Reach(
+        lambda m: ((m - 1) // groups + 1) * beats,
+        lambda m: (m // groups + 2) * beats,
+        lambda m: ((m + latency) // groups + 2) * beats,
+    )
+
+    def pages(m: Int64) -> Int64:
+        return (m // image + 2) * size
+
+    return Port(rows, rows.least), Port(Reach(lambda m: ((m - 1) // image + 1) * size, pages, pages), pages)
+
+
 @dataclass(frozen=True)
 class Depth:
     """The depth of a path's FIFO, in beats; 0: it needs none. `least`: the smallest that suffices in any case."""
@@ -124,16 +159,22 @@ class Depth:
     least: int
 
 
-def depth(path: Reach, other: Reach, sums: int) -> Depth:
+def depth(path: tuple[Reach, Port], other: tuple[Reach, Port], sums: int) -> Depth:
     """The FIFO at the end of a path, so that with it the path holds in any case as much as is ample for the other one.
+
+    Of either path, its reach to there, and the port of the join.
 
     So where this path is full and the fork waits for it, every window of the other has the image rows of the output row
     that it reads and of the next one, and all modules behind it are as full as they can be. A full FIFO that is read
-    takes its next beat a cycle later: it gets one entry more. `sums`: beats of an image at the add.
+    takes its next beat a cycle later: it gets one entry more. `sums`: beats of an image at the join.
     """
     j = np.arange(sums, dtype=np.int64)
-    beats = _smallest(path.least, j, other.ample(j))
-    return Depth(beats + 1 if beats else 0, _smallest(path.least, j, other.needs(j + 1) - 1))
+    (reach, port), (others, its_port) = path, other
+    taken = port.alone(j)
+    beats = _smallest(reach.least, taken, others.ample(its_port.alone(j)))
+    return Depth(
+        beats + 1 if beats else 0, _smallest(reach.least, taken, others.needs(its_port.reach.needs(j + 1)) - 1)
+    )
 
 
 def _smallest(holds: _Beats, j: Int64, beats: Int64) -> int:

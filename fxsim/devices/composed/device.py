@@ -19,9 +19,13 @@ from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
 _UNPROVED = {
+    "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "few_linear": "what it computes is few_dot_product; nothing states when it takes and gives rows",
+    "few_matmul": "what it computes is few_dot_product; nothing states which values its pages hold",
+    "few_weighted_add": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "image_window": "nothing states which image rows its ring holds",
     "threshold": "what it computes is threshold_lane; the rest is a memory, whose contents are the model's",
+    "window_sum": "what it computes is window_sum_lane; nothing states which sums its memory holds",
 }
 """Modules of `rtl/composed` that no rule is stated for, each with the reason."""
 _INTERVAL_MAX = (1 << 31) - 1
@@ -109,7 +113,7 @@ def write_design(model: Model, settings: ComposedSettings, rtl: Path | None, fol
 DEVICE = Device(
     name="composed",
     title="composed",
-    about="any chain of convolutions, thresholds and max-pools of few bits, composed from the graph",
+    about="any chain of convolutions, thresholds, scaling and attention of few bits, composed from the graph",
     fit=fit,
     settings=ComposedSettings,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),

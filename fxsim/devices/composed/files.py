@@ -24,6 +24,10 @@ _PARTS = {
     "window_max": ("window_max",),
     "full_table": ("full_table",),
     "few_add": ("few_add",),
+    "few_affine": ("few_affine", "scale_lane"),
+    "few_matmul": ("few_matmul", "few_dot_product", "ram"),
+    "few_weighted_add": ("few_weighted_add", "scale_lane"),
+    "window_sum": ("window_sum", "window_sum_lane"),
     "axis_fork": ("axis_fork",),
     "axis_fifo": ("axis_fifo",),
 }

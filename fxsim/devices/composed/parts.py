@@ -53,7 +53,7 @@ class Part:
     """A node's part of the design: its instances, in the order of the data, and the cycles that it takes an image.
 
     `stream`: that of its results, which is the node's tap; of a node without instances that of what it reads. `depths`:
-    of a sum, those of the FIFOs at the ends of its two paths.
+    of a join, those of the FIFOs at the ends of its two paths.
     """
 
     node: Node

@@ -1,17 +1,25 @@
-"""Paths of a graph that part where a result is read several times, and join in sums: forks, FIFOs before the sums."""
+"""Paths of a graph that part where a result is read several times, and join again: forks, FIFOs before the joins."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from fxsim.devices.composed.depth import Depth, Reach, depth, greatest_reach, linear_reach, window_reach
+from fxsim.devices.composed.depth import (
+    Depth,
+    Port,
+    Reach,
+    depth,
+    greatest_reach,
+    linear_reach,
+    product_ports,
+    window_reach,
+)
 from fxsim.devices.composed.parts import BIPOLAR, Instance, Part, Stream
 from fxsim.errors import ModelError
-from fxsim.graph import INPUT, Graph, Node
-from fxsim.operators import Add
+from fxsim.graph import INPUT, Graph
 
 
 class Paths:
-    """The paths of a graph that part where a result is read several times, and join in sums.
+    """The paths of a graph that part where a result is read several times, and join where a node reads two.
 
     `readers`: how often each result is read. ModelError, naming the node, where paths part that do not join again, two
     by two, before others do.
@@ -20,7 +28,7 @@ class Paths:
     def __init__(self, graph: Graph) -> None:
         self.readers = dict.fromkeys(graph.tensors, 0)
         self._inputs = {node.name: node.inputs for node in graph.nodes}
-        # For each result the last that every path to it passes, itself aside: of a sum where its two paths part.
+        # For each result the last that every path to it passes, itself aside: of a join where its two paths part.
         self._before: dict[str, str] = {}
         joins = dict.fromkeys(graph.tensors, 0)
         for node in graph.nodes:
@@ -35,8 +43,8 @@ class Paths:
         for name, readers in self.readers.items():
             if max(readers, 1) != joins[name] + 1:
                 raise ModelError(
-                    f"the composed accelerator takes paths that part at one node and join again in sums, two by two: "
-                    f"'{name}' is read {readers} times, and {joins[name]} of such sums are of paths from there, "
+                    f"the composed accelerator takes paths that part at one node and join again, two by two: "
+                    f"'{name}' is read {readers} times, and {joins[name]} of such joins are of paths from there, "
                     f"expected {readers - 1}"
                 )
 
@@ -47,9 +55,11 @@ class Paths:
             name = self._before[name]
         yield INPUT
 
-    def depths(self, node: Node, parts: Mapping[str, Part], sums: int) -> tuple[Depth, Depth]:
-        """The FIFOs at the ends of a sum's two paths. `parts`: those of all nodes before it; `sums`: beats an image."""
-        first, second = (self._reach(name, self._before[node.name], parts) for name in node.inputs)
+    def depths(self, part: Part, parts: Mapping[str, Part], sums: int) -> tuple[Depth, Depth]:
+        """The FIFOs at the ends of a join's two paths. `parts`: of all nodes before it; `sums`: beats an image."""
+        before = self._before[part.node.name]
+        ends = (self._reach(name, before, parts) for name in part.node.inputs)
+        first, second = zip(ends, _ports(part), strict=True)
         return depth(first, second, sums), depth(second, first, sums)
 
     def _reach(self, name: str, fork: str, parts: Mapping[str, Part]) -> Reach:
@@ -57,10 +67,10 @@ class Paths:
         found: list[Reach] = []
         while name != fork:
             part, before = parts[name], self._before[name]
-            if isinstance(part.node.op, Add):
+            if part.depths:
                 both = (
-                    self._reach(end, before, parts).then(Reach.held(fifo.beats))
-                    for end, fifo in zip(part.node.inputs, part.depths, strict=True)
+                    self._reach(end, before, parts).then(Reach.held(fifo.beats)).then(port.reach)
+                    for end, fifo, port in zip(part.node.inputs, part.depths, _ports(part), strict=True)
                 )
                 found.append(Reach.joined(*both))
             else:
@@ -96,14 +106,45 @@ def product_latency(parameters: Mapping[str, str]) -> int:
     return latency
 
 
+def _product_ports(instance: Instance) -> tuple[Port, Port]:
+    p = {name: int(value) for name, value in instance.parameters.items()}
+    columns, terms = p["HEADS"] * p["COLUMNS"], p["HEADS"] * p["TERMS"]
+    size = p["COLUMNS"] * terms if p["TRANSPOSED"] else p["TERMS"] * columns
+    sums = columns // p["OUT_LANES"]
+    return product_ports(terms // p["X_LANES"], sums, p["PLACES"], size // p["R_LANES"], matmul_latency(p))
+
+
+def matmul_latency(p: Mapping[str, int]) -> int:
+    """The latency of a `few_matmul`'s products, in cycles, with that of its memories."""
+    signed = {"X_KIND": 1 - p["X_SIGNED"], "W_W": p["R_W"] + 1 - p["R_SIGNED"], "W_BIPOLAR": 0}
+    found = {"BEATS": p["TERMS"], "LANES": 1, "X_W": p["X_W"], **signed}
+    return 1 + product_latency({name: str(value) for name, value in found.items()})
+
+
+_PORTS: dict[str, Callable[[Instance], tuple[Port, Port]]] = {
+    "few_add": lambda _: (Port.held(1), Port.held(1)),
+    "few_weighted_add": lambda _: (Port.held(3), Port.held(3)),
+    "few_matmul": _product_ports,
+}
+"""The inputs of each module that joins two streams."""
+
+
+def _ports(part: Part) -> tuple[Port, Port]:
+    """The inputs of the module of a join, the last of its part."""
+    join = part.instances[-1]
+    return _PORTS[join.module](join)
+
+
 _REACHES: dict[str, Callable[[Instance], Reach]] = {
     "image_window": _window_reach,
     "few_linear": _linear_reach,
     "threshold": lambda _: Reach.held(3),
     "full_table": lambda _: Reach.held(1),
+    "few_affine": lambda _: Reach.held(3),
     "window_max": lambda i: greatest_reach(int(i.parameters["PLACES"]), int(i.parameters["WORDS"])),
+    "window_sum": lambda i: greatest_reach(int(i.parameters["PLACES"]), int(i.parameters["WORDS"])),
 }
-"""The reach of each module that can be on a path between a fork and a sum."""
+"""The reach of each module that can be on a path between a fork and a join."""
 
 
 def forked(stream: Stream, readers: int, forks: list[Instance]) -> list[Stream]:
@@ -119,10 +160,10 @@ def forked(stream: Stream, readers: int, forks: list[Instance]) -> list[Stream]:
 
 
 def joined(part: Part, depths: tuple[Depth, ...]) -> Part:
-    """A sum with the FIFOs at the ends of its paths."""
-    (add,) = part.instances
+    """A join with the FIFOs at the ends of its paths."""
+    (join,) = part.instances
     fifos, sources = [], []
-    for number, (source, fifo) in enumerate(zip(add.sources, depths, strict=True)):
+    for number, (source, fifo) in enumerate(zip(join.sources, depths, strict=True)):
         if fifo.beats:
             held = replace(source, name=f"{part.stream.name}_held{number}")
             parameters = {"DEPTH": str(fifo.beats), "DATA_W": str(source.width)}
@@ -131,4 +172,4 @@ def joined(part: Part, depths: tuple[Depth, ...]) -> Part:
             fifos.append(Instance("axis_fifo", name, parameters, (source,), (held,), note=note))
             source = held
         sources.append(source)
-    return replace(part, instances=(*fifos, replace(add, sources=tuple(sources))), depths=depths)
+    return replace(part, instances=(*fifos, replace(join, sources=tuple(sources))), depths=depths)

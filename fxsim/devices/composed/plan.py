@@ -6,13 +6,26 @@ through its windows or to give, whichever are most. With an interval to keep, ea
 it. Where a result is read by several nodes its stream forks (paths.py).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import gcd, prod
 
 import numpy as np
 
-from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, TableRule, Tensor, window_places
+from fxsim.contract import (
+    CHANNEL,
+    COLUMN,
+    ROW,
+    Division,
+    Number,
+    Padding,
+    Pair,
+    Rounding,
+    TableRule,
+    Tensor,
+    bits_needed,
+    window_places,
+)
 from fxsim.contract.arithmetic import Integers
 from fxsim.devices.composed.parts import BIPOLAR, SIGNED, UNSIGNED, Instance, Part, Stream
 from fxsim.devices.composed.paths import Paths, forked, joined
@@ -27,16 +40,26 @@ from fxsim.operators import (
     Flatten,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
+    Operator,
     OperatorTable,
     Pool,
+    Position,
     Relu,
+    Rescale,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 
 DESCRIPTION = "composed.toml"
 """The name of the description of a composed accelerator."""
+
+_DOT_W_MAX = 8
+"""Widest second factor of a few_dot_product, in bits."""
 
 STEPS_MAX = 255
 """Most thresholds of a channel, each of which has a comparator."""
@@ -87,11 +110,25 @@ def make_plan(model: Model, interval: int | None = None) -> Composition:
         target = Stream(f"n{number}_{node.name.replace('.', '_')}", lanes[node.name], y.number.bits)
         sources = tuple(ends[name].pop(0) for name in node.inputs)
         part = _PARTS[type(node.op)](node, xs, y, sources, target)
-        if isinstance(node.op, Add):
-            part = joined(part, paths.depths(node, parts, y.size // target.lanes))
+        if len(node.inputs) > 1:
+            part = joined(part, paths.depths(part, parts, y.size // target.lanes))
         parts[node.name] = part
         ends[node.name] = forked(part.stream, paths.readers[node.name], forks)
-    return Composition(model, first, tuple(parts.values()), tuple(forks))
+    return Composition(model, first, _sharing(parts.values()), tuple(forks))
+
+
+def _sharing(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts with one ROM file of what several ROMs hold, as those of nodes that share an operator."""
+    files: dict[tuple[str, ...], str] = {}
+
+    def shared(instance: Instance) -> Instance:
+        file = files.setdefault(instance.words, instance.rom) if instance.rom else ""
+        if file == instance.rom:
+            return instance
+        texts = {name: text.replace(f'"{instance.rom}"', f'"{file}"') for name, text in instance.parameters.items()}
+        return replace(instance, parameters=texts, rom=file)
+
+    return tuple(replace(part, instances=tuple(map(shared, part.instances))) for part in parts)
 
 
 def _refuse_others(graph: Graph) -> None:
@@ -108,17 +145,27 @@ def _refuse_others(graph: Graph) -> None:
                 f"'{name}' is {tensor}"
             )
     for node in graph.nodes:
-        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
-        if (wrong := _wrong(node, x, y)) is not None:
+        if (wrong := _wrong(node, graph.inputs_of(node), graph.tensors[node.name])) is not None:
             takes, has = wrong
             raise ModelError(f"the composed accelerator takes {takes}, node '{node.name}' has {has}")
 
 
-def _wrong(node: Node, x: Tensor, y: Tensor) -> tuple[str, str] | None:
+def _wrong(node: Node, xs: tuple[Tensor, ...], y: Tensor) -> tuple[str, str] | None:
     """The words for a node that there is no module for: what is taken, and what it has; else None."""
-    op = node.op
-    if isinstance(op, Conv) and op.groups != 1:
-        return "convolutions of one group", str(op.groups)
+    op, x = node.op, xs[0]
+    if isinstance(op, Rescale) and op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
+        return f"products rounded by '{Rounding.HALF_UP}' or '{Rounding.FLOOR}'", f"the rounding '{op.rounding}'"
+    if isinstance(op, SumPool):
+        if op.saturating:
+            return "sums of windows that are not saturated on the way", "saturating ones"
+        if op.divisor & (op.divisor - 1):
+            return "sums of windows that are divided by powers of two", f"the divisor {op.divisor}"
+        if op.rounding is Division.ZERO and x.number.low < 0:
+            return "quotients of sums rounded down or half up", f"the rounding '{op.rounding}' of {x.number}"
+    if isinstance(op, Matmul):
+        r = xs[1].number
+        if r.bits + (not r.signed) > _DOT_W_MAX:
+            return f"products by signed numbers of up to {_DOT_W_MAX} bits, or unsigned ones of one less", str(r)
     if isinstance(op, Threshold) and op.threshold.shape[1] > STEPS_MAX:
         return f"up to {STEPS_MAX} thresholds of a channel", str(op.threshold.shape[1])
     if isinstance(op, Flatten) and op.order != tuple(range(len(x.axes))):
@@ -145,6 +192,11 @@ def _image(tensor: Tensor) -> tuple[int, int, int]:
     return rows, columns, tensor.shape[-1]
 
 
+def _depthwise(op: Operator) -> bool:
+    """Whether an operator is a convolution of a group for each channel, with one output each."""
+    return isinstance(op, Conv) and op.groups == len(op.weight) and op.weight.shape[-1] == 1 and op.groups > 1
+
+
 # --- Lanes -----------------------------------------------------------------------------------------------------------
 
 
@@ -152,14 +204,25 @@ def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
     """Channels a beat of every tensor's stream, each a divisor of its channels."""
     # All but sums of products leave in the lanes that they came in, and both that are added have the same.
     joined = {INPUT: INPUT}
+    # What the lanes of a result have to divide, besides its channels.
+    parts: dict[str, int] = {}
     for node in graph.nodes:
-        joined[node.name] = node.name if isinstance(node.op, Conv | Linear) else joined[node.inputs[0]]
-        others = {joined[name] for name in node.inputs}
+        op, names = node.op, node.inputs
+        if isinstance(op, Matmul):
+            # Of the kept image a beat is of one head; not transposed, it is a beat of sums too.
+            columns = graph.tensors[node.name].shape[-1] // op.heads
+            names = () if op.transposed else names[1:]
+            parts[node.name] = columns
+            parts[node.inputs[1]] = gcd(parts.get(node.inputs[1], 0), op.terms if op.transposed else columns)
+        elif isinstance(op, Linear) or (isinstance(op, Conv) and not _depthwise(op)):
+            names = ()
+        joined[node.name] = joined[names[0]] if names else node.name
+        others = {joined[name] for name in names}
         if len(others) > 1:
             joined = {name: joined[node.name] if group in others else group for name, group in joined.items()}
     channels: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
-        channels[joined[name]] = gcd(channels.get(joined[name], 0), tensor.shape[-1])
+        channels[joined[name]] = gcd(channels.get(joined[name], 0), tensor.shape[-1], parts.get(name, 0))
     needed: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
         moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if name in node.inputs)]
@@ -182,7 +245,7 @@ def _least_lanes(name: str, channels: int, values: int, interval: int) -> int:
 
 def _moved(node: Node, tensor: Tensor) -> int:
     """The values of a tensor that a node moves through its windows in an image."""
-    if not isinstance(node.op, Conv | MaxPool):
+    if not isinstance(node.op, Conv | MaxPool | SumPool):
         return tensor.size
     kernel, stride, dilation, padding = _window(node)
     if _needs_no_window(tensor, kernel, stride, padding):
@@ -195,7 +258,7 @@ def _window(node: Node) -> tuple[Pair, Pair, Pair, Padding]:
     if isinstance(node.op, Conv):
         _, rows, columns, _ = node.op.weight.shape
         return (rows, columns), node.op.stride, node.op.dilation, node.op.padding
-    assert isinstance(node.op, MaxPool)
+    assert isinstance(node.op, MaxPool | SumPool)
     return node.op.kernel, node.op.stride, (1, 1), (0, 0, 0, 0)
 
 
@@ -252,7 +315,11 @@ def _conv(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> P
     signs = x.number.bipolar and any(op.padding)
     windows, beats = _windowed(node, x, source, target.name, signs)
     values = windows.targets[0] if windows is not None else source
-    sums = _sums(op, SIGNED if signs else _kind(x.number), values, target)
+    kind = SIGNED if signs else _kind(x.number)
+    if _depthwise(op):
+        sums = _window_sum(prod(op.weight.shape[1:3]), x, kind, values, target, op.weight)
+    else:
+        sums = _sums(op, kind, values, target)
     parts = (sums,) if windows is None else (windows, sums)
     return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
 
@@ -265,16 +332,19 @@ def _linear(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
 
 def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Instance:
     """The sums of rows of values with the rows of weights, each as long as an output's weights are many."""
+    weight, number = op.weight, op.weight_number
+    if isinstance(op, Conv) and op.groups > 1:
+        weight, number = _with_zeros(op)
     rom = f"{target.name}_w.hex"
     parameters = {
-        "BEATS": op.weight[0].size // values.lanes,
+        "BEATS": weight[0].size // values.lanes,
         "LANES": values.lanes,
-        "OUT": len(op.weight),
+        "OUT": len(weight),
         "OUT_LANES": target.lanes,
         "X_W": values.bits,
         "X_KIND": kind,
-        "W_W": op.weight_number.bits,
-        "W_BIPOLAR": int(op.weight_number.bipolar),
+        "W_W": number.bits,
+        "W_BIPOLAR": int(number.bipolar),
         "ACC_W": target.bits,
     }
     return Instance(
@@ -284,8 +354,201 @@ def _sums(op: Conv | Linear, kind: int, values: Stream, target: Stream) -> Insta
         (values,),
         (target,),
         rom,
-        tuple(_weight_words(op, target.lanes)),
+        tuple(_weight_words(weight, number, target.lanes)),
     )
+
+
+def _with_zeros(op: Conv) -> tuple[Integers, Number]:
+    """The weights of a convolution of several groups as those of one, [N, rows, columns, C], and their format.
+
+    An output's weights of the other groups' channels are 0, which bits of -1 and 1 have not: these become numbers.
+    """
+    outputs, rows, columns, each = op.weight.shape
+    weight = np.zeros((outputs, rows, columns, op.groups, each), op.weight.dtype)
+    for output in range(outputs):
+        weight[output, :, :, output * op.groups // outputs] = op.weight[output]
+    number = Number(2) if op.weight_number.bipolar else op.weight_number
+    return weight.reshape(outputs, rows, columns, -1), number
+
+
+def _window_sum(
+    places: int, x: Tensor, kind: int, values: Stream, target: Stream, weight: Integers | None = None
+) -> Instance:
+    """The sums of windows of `places` pixels of x, channel by channel.
+
+    `weight` [C, rows, columns, 1]; where there is none, all are 1.
+    """
+    words: tuple[str, ...] = ()
+    rom, bits = "", 0
+    if weight is not None:
+        bits = bits_needed(int(weight.min()), int(weight.max()))
+        rows = weight.reshape(len(weight), places).T.reshape(-1, values.lanes)
+        rom = f"{target.name}_w.hex"
+        words = _words([[(value, bits) for value in row] for row in rows.tolist()])
+    parameters = {
+        "PLACES": places,
+        "WORDS": x.shape[-1] // values.lanes,
+        "LANES": values.lanes,
+        "X_W": values.bits,
+        "X_KIND": kind,
+        "W_W": bits,
+        "ACC_W": target.bits,
+    }
+    return Instance(
+        "window_sum",
+        f"{target.name}_sums",
+        {**_texts(parameters), "W_FILE": f'"{rom}"'},
+        (values,),
+        (target,),
+        rom,
+        words,
+    )
+
+
+def _sum_pool(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, SumPool)
+    op = node.op
+    signs = x.number.bipolar
+    windows, beats = _windowed(node, x, source, target.name, signs=False)
+    values = windows.targets[0] if windows is not None else source
+    low, high = (prod(op.kernel) * end for end in (x.number.low, x.number.high))
+    bits = bits_needed(low, high)
+    between = Stream(f"{target.name}_window_sum", source.lanes, bits)
+    shift = op.divisor.bit_length() - 1
+    # What is not negative is rounded down towards zero.
+    added = 0 if op.rounding is Division.HALF_UP else -(1 << shift >> 1)
+    sums = _window_sum(prod(op.kernel), x, BIPOLAR if signs else _kind(x.number), values, between)
+    ends = low + added, high + added
+    scaled = _scaled(Number(bits), y.number, between, target, ends, added=[added], shift=[shift])
+    parts = (sums, scaled) if windows is None else (windows, sums, scaled)
+    return Part(node, parts, target, max(x.size // source.lanes, beats, y.size // target.lanes))
+
+
+def _scaled(
+    x: Number,
+    y: Number,
+    source: Stream,
+    target: Stream,
+    ends: tuple[int, int],
+    *,
+    weight: list[int] | None = None,
+    added: list[int] | None = None,
+    shift: list[int] | None = None,
+    bias: list[int] | None = None,
+    relu: bool = False,
+) -> Instance:
+    """The module of y = clip(round_shift(x * weight + added, shift) + bias), with constants that come round.
+
+    What is not given is 1 for `weight`, else 0; one value stands for all. `ends`: least and greatest that is shifted.
+    """
+    weights, adds, shifts, biases = weight or [1], added or [0], shift or [0], bias or [0]
+    count = max(map(len, (weights, adds, shifts, biases)))
+    rows = list(
+        zip(*(each * count if len(each) == 1 else each for each in (weights, adds, shifts, biases)), strict=True)
+    )
+    period = source.lanes if len(set(rows)) == 1 else count
+    rows = (rows * source.lanes)[:period] if len(rows) < period else rows[:period]
+    w_bits = 0 if set(weights) == {1} else bits_needed(min(weights), max(weights))
+    a_bits, b_bits = (bits_needed(min(each), max(each)) for each in (adds, biases))
+    s_bits = max(1, max(shifts).bit_length())
+    acc = max(bits_needed(*ends), source.bits + 1, max(w_bits, 2) + 1, a_bits + 1)
+    widths = [w_bits, a_bits, s_bits, b_bits]
+    lines = [rows[first : first + source.lanes] for first in range(0, period, source.lanes)]
+    words = _words([[pair for row in line for pair in zip(row, widths, strict=True)] for line in lines])
+    rom = f"{target.name}_c.hex"
+    parameters = {
+        "PERIOD": period,
+        "LANES": source.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.signed),
+        "W_W": w_bits,
+        "A_W": a_bits,
+        "ACC_W": acc,
+        "S_W": s_bits,
+        "B_W": b_bits,
+        "Y_W": target.bits,
+        "Y_SIGNED": int(y.signed),
+        "RELU": int(relu),
+    }
+    texts = {**_texts(parameters), "C_FILE": f'"{rom}"'}
+    return Instance("few_affine", f"{target.name}_scaled", texts, (source,), (target,), rom, words)
+
+
+def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    """All that scales the values of a channel, or moves those of a place, by constants."""
+    op, relu = node.op, False
+    ends = x.number.low, x.number.high
+    constants: dict[str, Integers] = {}
+    if isinstance(op, Affine):
+        constants = {"weight": op.weight, "shift": op.shift, "bias": op.bias}
+    elif isinstance(op, MultiplyAdd):
+        constants = {"weight": op.weight, "added": op.bias, "shift": op.shift}
+    elif isinstance(op, Rescale):
+        product = op.addend.astype(np.int64) * op.multiplier
+        if op.rounding is Rounding.FLOOR:
+            # floor(a) = round(a - 1/2), of all a that are whole multiples of a power of two, and none of a whole one.
+            product = product - (np.int64(1) << op.shift.astype(np.int64) >> 1)
+        constants = {"weight": op.multiplier, "added": product, "shift": op.shift, "bias": op.bias}
+    elif isinstance(op, Position):
+        constants = {"added": op.table}
+    else:
+        assert isinstance(op, Relu)
+        relu = True
+    lists = {name: values.reshape(-1).tolist() for name, values in constants.items()}
+    weights, adds = lists.get("weight", [1]), lists.get("added", [0])
+    count = max(len(weights), len(adds))
+    found = [
+        weight * end + add
+        for weight, add in zip(*(each * count if len(each) == 1 else each for each in (weights, adds)), strict=True)
+        for end in ends
+    ]
+    scaled = _scaled(x.number, y.number, source, target, (min(found), max(found)), relu=relu, **lists)
+    return Part(node, (scaled,), target, x.size // source.lanes)
+
+
+def _weighted_add(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
+    assert isinstance(node.op, WeightedAdd)
+    op = node.op
+    low, high = op.accumulator_range(*xs)
+    rows = [*zip(*op.weight.tolist(), op.shift.tolist(), strict=True)]
+    if len(set(rows)) == 1:
+        rows = rows[:1] * target.lanes
+    bits = bits_needed(int(op.weight.min()), int(op.weight.max()))
+    widths = [bits, bits, max(1, int(op.shift.max()).bit_length())]
+    lines = [rows[first : first + target.lanes] for first in range(0, len(rows), target.lanes)]
+    rom = f"{target.name}_c.hex"
+    parameters = {"PERIOD": len(rows), "LANES": target.lanes}
+    for letter, source, tensor in zip("XR", sources, xs, strict=True):
+        parameters |= {f"{letter}_W": source.bits, f"{letter}_SIGNED": int(tensor.number.signed)}
+    acc = max(bits_needed(int(low.min()), int(high.max())), bits + 1, *(source.bits + 1 for source in sources))
+    parameters |= {"W_W": bits, "ACC_W": acc, "S_W": widths[2], "Y_W": target.bits, "Y_SIGNED": int(y.number.signed)}
+    words = _words([[pair for row in line for pair in zip(row, widths, strict=True)] for line in lines])
+    texts = {**_texts(parameters), "C_FILE": f'"{rom}"'}
+    step = Instance("few_weighted_add", f"{target.name}_sum", texts, sources, (target,), rom, words)
+    return Part(node, (step,), target, y.size // target.lanes)
+
+
+def _matmul(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
+    assert isinstance(node.op, Matmul)
+    op, (x, r) = node.op, xs
+    parameters = {
+        "PLACES": prod(x.shape[:-1]),
+        "HEADS": op.heads,
+        "TERMS": op.terms,
+        "COLUMNS": y.shape[-1] // op.heads,
+        "TRANSPOSED": int(op.transposed),
+        "X_LANES": sources[0].lanes,
+        "R_LANES": sources[1].lanes,
+        "OUT_LANES": target.lanes,
+        "X_W": sources[0].bits,
+        "X_SIGNED": int(x.number.signed),
+        "R_W": sources[1].bits,
+        "R_SIGNED": int(r.number.signed),
+        "ACC_W": target.bits,
+    }
+    products = Instance("few_matmul", f"{target.name}_products", _texts(parameters), sources, (target,))
+    cycles = (x.size // sources[0].lanes, r.size // sources[1].lanes, y.size // target.lanes)
+    return Part(node, (products,), target, max(cycles))
 
 
 def _flatten(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # as it lies
@@ -382,9 +645,13 @@ _PARTS: OperatorTable[_Make] = OperatorTable(
         Linear: _one(_linear),
         Lut: _one(_table),
         Add: _add,
-        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
+        Pool: _NOT_TAKEN,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
         Flatten: _one(_flatten),
+        **dict.fromkeys((Affine, MultiplyAdd, Position, Relu, Rescale), _one(_affine)),
+        SumPool: _one(_sum_pool),
+        WeightedAdd: _weighted_add,
+        Matmul: _matmul,
     },
 )
 
@@ -405,18 +672,30 @@ def _codes(values: Integers, number: Number) -> list[int]:
     return [(value > 0) if number.bipolar else value & mask for value in flat]
 
 
+def _words(lines: list[list[tuple[int, int]]]) -> tuple[str, ...]:
+    """A line of a ROM for each list of numbers with their widths in bits, the first in the lowest bits."""
+    digits = -(-sum(bits for _, bits in lines[0]) // 4)
+    found = []
+    for line in lines:
+        word, at = 0, 0
+        for value, bits in line:
+            word |= (value & ((1 << bits) - 1)) << at
+            at += bits
+        found.append(f"{word:0{digits}x}")
+    return tuple(found)
+
+
 def _packed(codes: list[int], bits: int) -> int:
     """Codes of so many bits in one number, the first in the lowest bits."""
     text = "".join(f"{code:0{bits}b}" for code in reversed(codes))
     return int(text, 2)
 
 
-def _weight_words(op: Conv | Linear, lanes: int) -> list[str]:
+def _weight_words(weight: Integers, number: Number, lanes: int) -> list[str]:
     """A line of the ROM for each beat of sums: `lanes` rows of weights, each in the order of the windows."""
-    bits = op.weight_number.bits
-    rows = op.weight.reshape(len(op.weight) // lanes, -1)
-    digits = -(-rows.shape[1] * bits // 4)
-    return [f"{_packed(_codes(row, op.weight_number), bits):0{digits}x}" for row in rows]
+    rows = weight.reshape(len(weight) // lanes, -1)
+    digits = -(-rows.shape[1] * number.bits // 4)
+    return [f"{_packed(_codes(row, number), number.bits):0{digits}x}" for row in rows]
 
 
 def _threshold_words(op: Threshold, number: Number, lanes: int) -> list[str]:

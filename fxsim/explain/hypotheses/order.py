@@ -60,6 +60,17 @@ def _orders(words: str, size: int) -> Iterator[tuple[str, dict[str, object], Ind
             yield "lane_swapped", {"axis": words, "lanes": lanes}, every.reshape(-1, lanes)[:, ::-1].ravel()
 
 
+def written(case: Case) -> Iterator[Change]:
+    """Bits of -1 and 1 written as 0 and 1."""
+    if case.alone and case.tensors[case.tap].number.bipolar:
+        yield Change("bipolar_as_bits", {"arrange": _as_bits})
+
+
+def _as_bits(values: Int64) -> Int64:
+    bits: Int64 = (values + 1) >> 1
+    return bits
+
+
 def ordered(case: Case) -> Iterator[Change]:
     """A result in another order beside what is taken for granted, which makes the same values elsewhere."""
     if not case.alone or case.beside_another is None or not _same_values(case):
@@ -172,7 +183,9 @@ def _swapped_bytes(dtype: np.dtype[np.integer], values: Int64) -> Int64:
     return swapped_values
 
 
-HYPOTHESES: tuple[Callable[[Case], Iterator[Change]], ...] = (transposed, permuted, byte_order, swapped, stale)
+HYPOTHESES: tuple[Callable[[Case], Iterator[Change]], ...] = (
+    transposed, permuted, byte_order, written, swapped, stale,
+)  # fmt: skip
 """The simplest first."""
 
 FITTED: tuple[Callable[[Case], Iterator[Change]], ...] = (ordered, reordered, swapped, stale)

@@ -192,15 +192,17 @@ class _Builder:
         floor((acc + h) / 2^s) = floor(acc / 2^s + 1/2), round half up. Shifts beyond B give what B gives, nothing:
         -2^(B - 1) <= acc < 2^(B - 1) and h = 2^(B - 1) make 0 <= acc + h < 2^B, so that the quotient is 0, as it is for
         every larger s. No value leaves its type: 2^(B - 1) <= acc + h + 2^B < 2^(B + 1), which int32 holds for
-        B <= 30, and int64, which wider ones are cast to, for B <= 62.
+        B <= 30, and int64, which wider ones are cast to, for B <= 62. Beside a bias of 2^30 or more either way, which
+        the second term or the result might leave int32 with, int64 is taken, too.
         """
-        dtype = np.dtype(np.int32 if bits <= _INT32_BITS_MAX else np.int64)
+        narrow = bits <= _INT32_BITS_MAX and int(np.abs(bias.astype(np.int64)).max()) < 1 << _INT32_BITS_MAX
+        dtype = np.dtype(np.int32 if narrow else np.int64)
         s = np.minimum(shift.astype(np.int64), bits)
         half = np.where(s > 0, 1 << np.maximum(s - 1, 0), 0)
         lift = self.tensor(f"{what}/lift", (half + (1 << bits)).astype(dtype))
         drop = self.tensor(f"{what}/drop", (bias.astype(np.int64) - (1 << (bits - s))).astype(dtype))
         places = self.tensor(f"{what}/shift", s.astype(_UNSIGNED[dtype]))
-        if _INT32_BITS_MAX < bits <= _SUM_BITS_MAX:
+        if dtype == np.int64 and bits <= _SUM_BITS_MAX:
             acc = self.apply("Cast", (acc,), f"{what}/int64", to=TensorProto.INT64)
         lifted = self.apply("Add", (acc, lift), f"{what}/lifted")
         unsigned = self.apply("Cast", (lifted,), f"{what}/unsigned", to=_UNSIGNED_CODES[dtype])

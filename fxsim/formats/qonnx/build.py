@@ -11,6 +11,7 @@ from fxsim.contract import CHANNEL, COLUMN, ROW, Number, Padding, Pair, Sign, Te
 from fxsim.contract.number import BIPOLAR, INT8, INT16, INT32, UINT8
 from fxsim.errors import ModelError
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, Passed, Step, UndecidedError, passed, slope
+from fxsim.formats.qonnx.order import reshapes
 from fxsim.formats.qonnx.values import Array, Constant, Flow, NotTakenError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.graph.graph import VALUES_MAX
@@ -117,6 +118,36 @@ class Builder:
         if self.input is None or not self.nodes:
             raise ModelError("nothing quantises what the model reads")
         return Graph(self.input, self.nodes)
+
+    # --- Order -------------------------------------------------------------------------------------------------------
+
+    def picture(self, x: Flow, origin: str) -> Flow:
+        """A stream whose tensor is the image that the file sees, [1, channel, row, column], brought to that order."""
+        if x.tap is not None and x.index.ndim == 4 and len(x.index) == 1:
+            x = self.arranged(x, x.index[0].transpose(1, 2, 0), origin)
+            x = replace(x, index=x.index.reshape(x.tensor.shape).transpose(2, 0, 1)[None])
+        x.image()
+        return x
+
+    def arranged(self, x: Flow, places: Array, origin: str) -> Flow:
+        """A stream whose tensor has the value at places[row, column, channel] there; its index is as the tensor lies.
+
+        NotTakenError where no exchange of axes gives that order, or what is done to the integers differs then.
+        """
+        if x.tap is None:
+            raise NotTakenError("it reads the model's input before a quantiser, expected integers")
+        flat = places.ravel()
+        if places.shape == x.tensor.shape and np.array_equal(flat, np.arange(x.tensor.size)):
+            return replace(x, index=places)
+        x.plain()
+        steps = tuple(_exchanged(step, places % x.channels) for step in x.steps)
+        found = reshapes(places, x.tensor.shape) if len(np.unique(flat)) == len(flat) == x.tensor.size else None
+        if found is None:
+            raise NotTakenError(f"values of shape {x.index.shape} are in an order that no exchange of axes gives")
+        for op in found:
+            name, tensor = self.add(self.name("order"), op, x, f"{origin} in order")
+            x = replace(x, tap=name, tensor=tensor)
+        return replace(x, index=np.arange(x.tensor.size).reshape(x.tensor.shape), steps=steps)
 
     # --- Sums --------------------------------------------------------------------------------------------------------
 
@@ -233,6 +264,9 @@ class Builder:
         first, second = x.affine("it"), r.affine("it")
         if len(set(first.scale)) > 1 or len(set(second.scale)) > 1:
             raise NotTakenError("an input has a scale for each channel, expected one for all")
+        if x.index.shape == r.index.shape and (x.tensor.shape != r.tensor.shape or (x.index != r.index).any()):
+            x, r = (self.picture(stream, origin) for stream in (x, r))
+            first, second = x.affine("it"), r.affine("it")
         if x.tensor.shape != r.tensor.shape or x.index.shape != r.index.shape or (x.index != r.index).any():
             raise NotTakenError(f"its inputs, {x.tensor.shape} and {r.tensor.shape}, do not lie alike")
         a, b = first.scale[0], second.scale[0]
@@ -332,6 +366,19 @@ def number_of(integers: set[int]) -> Number:
     if min(integers) < 0:
         return Number(max(2, bits_needed(min(integers), max(integers))))
     return Number(max(1, max(integers).bit_length()), Sign.UNSIGNED)
+
+
+def _exchanged(step: Step, channels: Array) -> Step:
+    """A step of each channel where channels [row, column, channel] were others; NotTakenError where it then differs."""
+    if isinstance(step, Clamp):
+        return step
+    if len(set(step.scale)) == len(set(step.offset)) == 1:
+        return Affine(step.scale[:1], step.offset[:1])
+    own = channels.reshape(-1, channels.shape[-1])
+    if (own != own[0]).any():
+        raise NotTakenError("its channels, which have a scale or an offset each, become rows or columns")
+    pairs = [step.of(c) for c in own[0].tolist()]
+    return Affine(tuple(scale for scale, _ in pairs), tuple(offset for _, offset in pairs))
 
 
 def _moved(x: Flow) -> str:

@@ -172,7 +172,8 @@ def _qlinear_conv(call: Call) -> Value:
     if call.attribute("kernel_shape", [rows, columns]) != [rows, columns]:
         raise NotTakenError(f"it states another kernel than its weights' {rows} x {columns}")
     groups = call.attribute("group", 1)
-    channels = stream.image()[2]
+    stream = call.builder.picture(stream, call.origin)
+    channels = stream.channels
     if groups < 1 or channels != kernel.shape[3] * groups or kernel.shape[0] % groups:
         raise NotTakenError(f"{groups} groups of {kernel.shape[3]} channels do not fit an input of {channels}")
     bias = bias_codes(call.optional(8, "its bias"))
@@ -248,6 +249,7 @@ def _qlinear_global_average_pool(call: Call) -> Value:
         raise NotTakenError("its channels are last, expected first")
     x, y = _scale(call, 1, "its input"), _scale(call, 3, "its result")
     stream = centred_codes(call.stream(), x.one[1])
+    stream = call.builder.picture(stream, call.origin)
     rows, columns, _ = stream.image()
     count = rows * columns
     offset = stream.affine("it").offset[0] * count
@@ -266,6 +268,7 @@ def _qlinear_average_pool(call: Call) -> Value:
         raise NotTakenError("its channels are last, expected first")
     x, y = _scale(call, 1, "its input"), _scale(call, 3, "its result")
     stream = centred_codes(call.stream(), x.one[1])
+    stream = call.builder.picture(stream, call.origin)
     rows, columns, _ = stream.image()
     kernel, stride = pair(call, "kernel_shape"), pair(call, "strides")
     beyond = any((n - k) % s for n, k, s in zip((rows, columns), kernel, stride, strict=True))
@@ -326,7 +329,7 @@ def _qlinear_concat(call: Call) -> Value:
         found = call.value(at)
         if not isinstance(found, Flow):
             raise NotTakenError("one of its inputs is a constant, expected values that depend on the model's input")
-        found.image()
+        found = call.builder.picture(found, call.origin)
         parts.append(_table(call, found, lambda v: v, _scale(call, at + 1, "an input"), y))
     joined_up = parts[0]
     for part in parts[1:]:

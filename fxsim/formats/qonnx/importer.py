@@ -17,7 +17,7 @@ from fxsim.formats.onnx.extra import missing
 from fxsim.formats.onnx.read import OnnxGraph, OnnxNode, read_onnx
 from fxsim.formats.qonnx import codes, nodes
 from fxsim.formats.qonnx.build import AXES, Builder
-from fxsim.formats.qonnx.datatypes import check_values, limits
+from fxsim.formats.qonnx.datatypes import check_range, check_values, limits
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.nodes import Call
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
@@ -79,7 +79,7 @@ def read_qonnx(path: Path, input_number: str | None = None) -> Read:
         several = f"{len(refused)} nodes are not taken: " if len(refused) > 1 else "not taken: "
         raise FileError(f"{path}: {several}{'; '.join(refused)}")
     try:
-        about_output = _output(onnx, values, builder)
+        about_output, by_channel = _output(onnx, values, builder)
         graph = builder.graph()
     except (NotTakenError, ModelError) as error:
         raise FileError(f"{path}: {short(str(error), _REASON_LENGTH_MAX)}") from None
@@ -92,6 +92,10 @@ def read_qonnx(path: Path, input_number: str | None = None) -> Read:
         "output": about_output,
         "tensors of the file": origins,
     }
+    if by_channel is not None:
+        channels = range(max(len(by_channel.scale), len(by_channel.offset)))
+        for at, what in enumerate(("scales", "offsets")):
+            provenance[f"output {what}"] = ", ".join(f"{float(by_channel.of(c)[at]):.17g}" for c in channels)
     if any(builder.requantised.values()):
         by = builder.requantised
         provenance["requantisation"] = (
@@ -188,7 +192,10 @@ def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: Onnx
         given = [i for i, name in enumerate(node.outputs) if name]
         if at not in given or (len(given) > 1 and node.op not in ("TopK", "Dropout")):
             raise NotTakenError(f"it gives {len(given)} results, expected one")
-        values[node.outputs[at]] = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
+        found = handler(Call(node, inputs, builder, onnx.opset, onnx.domains.get(node.domain)))
+        if isinstance(found, Flow) and node.outputs[at] in onnx.datatypes:
+            check_range(found, onnx.datatypes[node.outputs[at]])
+        values[node.outputs[at]] = found
     except NotTakenError as error:
         return short(str(error), _REASON_LENGTH_MAX)
     return None
@@ -202,8 +209,11 @@ def _attributes(node: OnnxNode) -> str:
     return f" [{', '.join(texts)}]" if texts else ""
 
 
-def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
-    """The output in words: what its integers stand for. NotTakenError where that is no affine function of them."""
+def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> tuple[str, Affine | None]:
+    """The output in words: what its integers stand for, and where that differs between channels, how.
+
+    NotTakenError where it is no affine function of them.
+    """
     if len(onnx.outputs) != 1:
         raise NotTakenError(f"has {len(onnx.outputs)} outputs, expected one")
     (name,) = onnx.outputs
@@ -219,9 +229,11 @@ def _output(onnx: OnnxGraph, values: dict[str, Value], builder: Builder) -> str:
         scale, offset = float(affine.scale[0]), float(affine.offset[0])
         words = f"'{short(name)}' is the integer" + (f" times {scale:.17g}" if scale != 1 else "")
         words += f" plus {offset:.17g}" if offset else ""
+        by_channel = None
     else:
         words = f"'{short(name)}' is the integer times a scale plus an offset for each channel"
-    return f"{words}, then {x.ended}" if x.ended else words
+        by_channel = affine
+    return f"{words}, then {x.ended}" if x.ended else words, by_channel
 
 
 def _execute(path: Path, model: Model) -> tuple[tuple[str, ...], Execute]:

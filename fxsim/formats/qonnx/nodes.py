@@ -113,8 +113,10 @@ def _quant(call: Call) -> Value:
         raise NotTakenError(f"rounding mode '{mode}' is not known, expected one of {', '.join(MODES)}")
     scale, zero = call.constant(1, "its scale"), call.constant(2, "its zero point")
     bits = call.constant(3, "its bit width").one("its bit width")
-    if bits.denominator != 1 or not 1 <= bits <= 16:
-        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to 16")
+    # A bias, which is a constant, may have as many bits as a sum.
+    widest = 32 if isinstance(call.value(0), Constant) else 16
+    if bits.denominator != 1 or not 1 <= bits <= widest:
+        raise NotTakenError(f"its bit width is {float(bits):g}, expected a whole number of 1 to {widest}")
     width = int(bits)
     if width == 1 and signed:
         return _two_valued(call, scale, zero)
@@ -287,8 +289,14 @@ def dense(call: Call, x: Flow, weight: Constant, bias: Constant | None) -> Flow:
     if len(weight.shape) != 2:
         raise NotTakenError(f"its weights have the shape {weight.shape}, expected two axes")
     outputs, inputs = weight.shape
-    if x.index.size != inputs or x.index.shape[-1] != inputs:
-        raise NotTakenError(f"its input has the shape {x.index.shape}, expected one row of {inputs} values")
+    if x.index.ndim < 2 or x.index.shape[-1] != inputs:
+        raise NotTakenError(f"its input has the shape {x.index.shape}, expected rows of {inputs} values")
+    if x.index.size != inputs:
+        # Rows of values each, as of tokens: those of an image of one row.
+        shape = x.index.shape
+        x = call.builder.arranged(x, x.index.reshape(1, -1, inputs), call.origin)
+        found = call.builder.product(x, weight.moved(lambda a: a.reshape(outputs, 1, 1, inputs)), bias, call.origin)
+        return replace(found, index=np.arange(found.tensor.size).reshape(*shape[:-1], outputs))
     order = np.argsort(x.index.ravel())
     shape = (outputs, *x.tensor.shape)
     kernel = weight.moved(lambda a: a[:, order].reshape(shape))
@@ -309,7 +317,8 @@ def _conv(call: Call) -> Value:
     if call.attribute("kernel_shape", [rows, columns]) != [rows, columns]:
         raise NotTakenError(f"it states another kernel than its weights' {rows} x {columns}")
     groups = call.attribute("group", 1)
-    channels = x.image()[2]
+    x = call.builder.picture(x, call.origin)
+    channels = x.channels
     if groups < 1 or channels != weight.shape[3] * groups or weight.shape[0] % groups:
         raise NotTakenError(f"{groups} groups of {weight.shape[3]} channels do not fit an input of {channels}")
     stride, dilation = pair(call, "strides"), pair(call, "dilations")
@@ -369,7 +378,7 @@ def _last(x: Flow) -> Flow:
 def _max_pool(call: Call) -> Value:
     call.known("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
     last = call.node.domain == CHANNELS_LAST or call.node.op == "MaxPoolNHWC"
-    x = _first(call.stream()) if last else call.stream()
+    x = call.builder.picture(_first(call.stream()) if last else call.stream(), call.origin)
     rows, columns, _ = x.image()
     kernel = pair(call, "kernel_shape")
     stride = pair(call, "strides")
@@ -383,7 +392,7 @@ def _max_pool(call: Call) -> Value:
 
 def _average_pool(call: Call) -> Value:
     call.known("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
-    x = call.stream()
+    x = call.builder.picture(call.stream(), call.origin)
     rows, columns, _ = x.image()
     if call.node.op == "GlobalAveragePool":
         return call.builder.total(x, (rows, columns), (1, 1), call.origin)
@@ -395,6 +404,18 @@ def _average_pool(call: Call) -> Value:
     ):
         raise NotTakenError("its last windows reach beyond the image (ceil_mode)")
     return _added(call, call.builder.total(x, kernel, stride, call.origin))
+
+
+def _reduce_mean(call: Call) -> Value:
+    """The mean over rows and columns, as GlobalAveragePool's."""
+    call.known("axes", "keepdims", "noop_with_empty_axes")
+    x = call.builder.picture(call.stream(), call.origin)
+    axes = call.axes(1)
+    if axes is None or sorted(_axes_within(axes, x.index.ndim)) != [2, 3]:
+        raise NotTakenError(f"it is over the axes {axes}, expected rows and columns, 2 and 3")
+    rows, columns, channels = x.image()
+    found = call.builder.total(x, (rows, columns), (1, 1), call.origin)
+    return found if call.flag("keepdims", 1) else replace(found, index=found.index.reshape(1, channels))
 
 
 def _added(call: Call, found: Flow) -> Flow:
@@ -651,8 +672,7 @@ def _pad(call: Call) -> Value:
     call.known("mode", "pads", "value")
     if call.attribute("mode", "constant") != "constant":
         raise NotTakenError(f"it pads by '{call.attribute('mode')}', expected zeros")
-    x = call.stream()
-    x.image()
+    x = call.builder.picture(call.stream(), call.origin)
     pads = (
         call.attribute("pads", []) if "pads" in call.node.attributes else call.constant(1, "its pads").integers("a pad")
     )
@@ -793,6 +813,7 @@ HANDLERS: dict[str, Callable[[Call], Value]] = {
     "MaxPoolNHWC": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _average_pool,
+    "ReduceMean": _reduce_mean,
     "BatchNormalization": _batch_normalization,
     "Add": _arithmetic,
     "Sub": _arithmetic,

@@ -52,7 +52,20 @@ from fxsim.formats.tflite.rules import (
 )
 from fxsim.graph import INPUT, Graph, Model, Node
 from fxsim.graph.graph import VALUES_MAX
-from fxsim.operators import Concat, Conv, Lut, MaxPool, Operator, Pad, Rescale, SumPool, Threshold, WeightedAdd
+from fxsim.operators import (
+    Concat,
+    Conv,
+    Lut,
+    MaxPool,
+    Operator,
+    Pad,
+    Rescale,
+    Reshape,
+    SumPool,
+    Threshold,
+    Transpose,
+    WeightedAdd,
+)
 
 Int64 = npt.NDArray[np.int64]
 
@@ -63,6 +76,8 @@ _PRODUCT_MAX = 1 << 61
 """The least product that 62 bits with a sign cannot hold."""
 _BIAS_NEAR = 1e-3
 """Most by which the scale of a bias may differ from that of the sums, as a part of it."""
+_IMAGE_AXES = 3
+"""Axes of an image: rows, columns and channels."""
 _XNNPACK_FACTOR = 256
 """The least factor of a product that XNNPACK refuses."""
 _REASON_LENGTH_MAX, _SETTING_LENGTH_MAX = 400, 60
@@ -564,7 +579,34 @@ def _reshaped(call: Call) -> Stream:
         sizes: Any = call.constant(1, ("INT32",), 1).content if len(call.inputs) > 1 else call.setting("shape")
         if len(sizes) != len(shape) or any(size not in (-1, own) for size, own in zip(sizes, shape, strict=True)):
             raise NotTakenError(f"its result has the shape {shape} in the file, expected {sizes.tolist()}")
-    return replace(x, shape=shape[1:])
+    x = replace(x, shape=shape[1:])
+    # What is no image is read by dense layers alone, to which values are as they lie.
+    return _shaped(call, x) if len(x.shape) == _IMAGE_AXES else x
+
+
+def _shaped(call: Call, x: Stream) -> Stream:
+    """A stream whose tensor has the shape that the file sees."""
+    if x.shape == x.tensor.shape:
+        return x
+    order, shape = tuple(range(len(x.tensor.shape))), x.shape
+    return call.builder.add("shape", lambda: Reshape(order, shape), x, origin=call.result.name)
+
+
+def _transposed(call: Call) -> Stream:
+    """Axes exchanged, but that of images."""
+    x = call.stream()
+    _same_codes(call, x)
+    order = call.constant(1, ("INT32",), 1).content
+    assert order is not None
+    axes = 1 + len(x.shape)
+    if sorted(order.tolist()) != list(range(axes)) or order[0] != 0:
+        raise NotTakenError(
+            f"its order is {order.tolist()}, expected 0 and then the other {axes - 1} axes of one image"
+        )
+    x = _shaped(call, x)
+    return call.checked(
+        call.builder.add("turn", lambda: Transpose(tuple((order[1:] - 1).tolist())), x, origin=call.result.name)
+    )
 
 
 def _pad(call: Call) -> Stream:
@@ -658,6 +700,7 @@ KINDS: dict[str, Kind] = {
     "ADD": Kind(_add, 5, "AddOptions"),
     "CONCATENATION": Kind(_concatenation, 7, "ConcatenationOptions"),
     "RESHAPE": Kind(_reshaped, 1, "ReshapeOptions"),
+    "TRANSPOSE": Kind(_transposed, 8, "TransposeOptions"),
     "SQUEEZE": Kind(_reshaped, 1, "SqueezeOptions"),
     "EXPAND_DIMS": Kind(_reshaped, 1, "ExpandDimsOptions"),
     "PAD": Kind(_pad, 6, "PadOptions"),

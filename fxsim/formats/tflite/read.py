@@ -102,7 +102,10 @@ _TABLES: dict[str, tuple[_Field, ...]] = {
     "LeakyReluOptions": (_Field(0, "alpha", "<f"),),
     "ConcatenationOptions": (_Field(0, "axis", "<i"), _Field(1, "activation", "<b")),
     **dict.fromkeys(
-        ("PadOptions", "PadV2Options", "QuantizeOptions", "DequantizeOptions", "ExpandDimsOptions"), ()
+        (
+            "TransposeOptions", "PadOptions", "PadV2Options", "QuantizeOptions", "DequantizeOptions",
+            "ExpandDimsOptions",
+        ), (),
     ),
 }  # fmt: skip
 """Fields that are read of each table, by the schema; other tables of settings are not looked into."""

@@ -22,7 +22,7 @@ from fxsim.formats.npy import read_archive
 from fxsim.graph import Graph, Model, Node
 from fxsim.operators import Lut
 from fxsim.signoff.comparison import DIFFERENCES, Comparison, compare_sources, only_reported
-from fxsim.signoff.context import Context, Outcome, first_few, import_published, published_samples
+from fxsim.signoff.context import SAMPLES, Context, Outcome, first_few, import_published, published_samples
 from fxsim.signoff.kind import Kind, Picture, Topic
 from fxsim.signoff.plan import Check, Name, Texts
 from fxsim.signoff.record import Details, Figure
@@ -91,6 +91,8 @@ def run(check: PublishedCheck, context: Context, _seed: int) -> Outcome:
     model = import_published(folder)
     context.hashes[f"published {check.folder}"] = model_sha256(model)
     samples = published_samples(folder)
+    beside = [folder / name for name in (SAMPLES, EXTRA, check.trace) if name and (folder / name).is_file()]
+    context.note_published(check.folder, *beside)
     x = _as_images(samples["samples_input"], model.graph.input_shape)
     stages = _stages(model, samples)
     values = engines.run(model, x, "all")

@@ -62,10 +62,11 @@ class _Digests(msgspec.Struct, frozen=True):
 class _Published:
     """Pictures, and what is published of them. `taps`: every value of the first so many pictures.
 
-    `digests`: of each picture the SHA-256 of taps, by name.
+    `files`: those that have pictures and values. `digests`: of each picture the SHA-256 of taps, by name.
     """
 
     model: Model
+    files: tuple[str, ...]
     x: Integers
     taps: Mapping[str, Integers]
     digests: tuple[Mapping[str, str], ...] = field(default=())
@@ -99,7 +100,8 @@ def _cnv(folder: Path, network: str) -> _Published:
     encoded = _channels_last(_array(pictures, "inputs_q7", "int8", None, 3, 32, 32))[: len(scores)]
     # Of 512 inputs m are as the weights: m - (512 - m) is the sum.
     sums = 2 * scores - 512 if matches else scores
-    return _Published(model, x, {"encode": encoded.astype(np.int32), "conv8": sums[:, None, None]})
+    files = "cnv_images.npz", f"{network}_scores.npz"
+    return _Published(model, files, x, {"encode": encoded.astype(np.int32), "conv8": sums[:, None, None]})
 
 
 def _lfc(folder: Path, network: str) -> _Published:
@@ -108,7 +110,8 @@ def _lfc(folder: Path, network: str) -> _Published:
     words = read_archive(folder / f"{network}_labels.npz", _BYTES_MAX, ("label_bits",))
     bits = _array(words, "label_bits", "uint64", None)[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)
     x = _array(read_archive(folder / "lfc_images.npz", _BYTES_MAX, ("images",)), "images", "uint8", None, 784)
-    return _Published(model, x[: len(bits)], {"threshold3": 2 * bits.astype(np.int32) - 1})
+    files = "lfc_images.npz", f"{network}_labels.npz"
+    return _Published(model, files, x[: len(bits)], {"threshold3": 2 * bits.astype(np.int32) - 1})
 
 
 def _fracbnn(folder: Path, _network: str) -> _Published:
@@ -134,7 +137,8 @@ def _fracbnn(folder: Path, _network: str) -> _Published:
         "logits": logits,
         "class": logits.argmax(axis=1)[:, None].astype(np.int32),
     }
-    return _Published(model, x, values, tuple({tap: digest for tap, _, digest in row} for row in stated.taps))
+    files = "vectors.npz", path.name
+    return _Published(model, files, x, values, tuple({tap: digest for tap, _, digest in row} for row in stated.taps))
 
 
 def _digits_ode(folder: Path, _network: str) -> _Published:
@@ -146,7 +150,7 @@ def _digits_ode(folder: Path, _network: str) -> _Published:
     shapes = model.graph.shapes
     pool = _array(arrays, "pool", "int8", None, shapes["pool"][-1]).reshape(-1, *shapes["pool"])
     scores = _array(arrays, "scores", "int32", None, *shapes["scores"])
-    return _Published(model, x, {"pool": pool.astype(np.int32), "scores": scores})
+    return _Published(model, (path.name,), x, {"pool": pool.astype(np.int32), "scores": scores})
 
 
 def _published_shape(model: Model, tap: str) -> tuple[int, ...]:
@@ -180,6 +184,7 @@ def run(check: PublishedNetworkCheck, context: Context, _seed: int) -> Outcome:
     if not len(published.x) or any(len(values) != len(published.x) for values in published.taps.values()):
         raise FileError(f"{folder}: has not as many pictures of {check.network} as results, or none")
     context.note_hash(f"published {name}/{check.network}", model_sha256(published.model))
+    context.note_published(name, *(folder / file for file in published.files))
     comparisons, problems, digests = [], [], 0
     shapes = {tap.tap: tap for tap in model_taps(published.model)}
     wanted = (*published.taps, *(tap for tap in (published.digests or ({},))[0] if tap not in published.taps))
