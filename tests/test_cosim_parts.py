@@ -1,13 +1,23 @@
 """Co-simulation in parts: what several simulators find of some of the images each is what one finds of all."""
 
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
-from fxsim.cosim import CosimResult
+from fxsim import load
+from fxsim.cosim import CosimRequest, CosimResult, cosim, join_cosim, run_cosim, split_cosim
 from fxsim.errors import StimulusError
-from tests.test_cosim import IMAGES, compare, edited_rtl
+from fxsim.paths import golden_dir
+from tests.conftest import ROOT
+from tests.test_cosim import FAST_BUILD, IMAGES, MODEL, X, compare, edited_rtl
 from tests.test_cosim_simd import NONE, VALUE_OF_NOTHING, pretend, stub
 
 __all__ = ["stub"]  # a fixture
@@ -114,3 +124,65 @@ def test_one_part_is_a_run_as_ever() -> None:
     """An image that cannot be split is run as without jobs, its intervals and parts included."""
     found = compare(images=(3, 4), jobs=4)
     assert (found.passed, found.parts, found.images) == (True, (), 1)
+
+
+# --- Split and joined -------------------------------------------------------------------------------------------------
+
+
+def small_request(**options: Any) -> CosimRequest:
+    """The request of a co-simulation that `compare` runs."""
+    return CosimRequest(MODEL, X, optimise=FAST_BUILD, **options)
+
+
+@pytest.mark.slow
+def test_requests_that_were_split_are_joined_to_the_same(tmp_path: Path) -> None:
+    """Each run by itself, in any order, they give what one simulator gives: of a right design and of a wrong one."""
+    for rtl in (None, edited_rtl(tmp_path, ("requantise.v", "wide[0]}", "1'b0}"))):
+        request = small_request(jobs=3, rtl=rtl, stall="gap:3", power_on_seeds=(1, 2))
+        requests = split_cosim(request)
+        assert [(one.images, one.power_on_seeds, one.jobs) for one in requests] == [
+            *((part, (1,), 1) for part in ((0, 4), (4, 8), (8, 12))), ((0, 2), (1, 2), 1),
+        ]  # fmt: skip
+        results = [run_cosim(one) for one in reversed(requests)][::-1]
+        whole, found = run_cosim(replace(request, jobs=1)), join_cosim(request, results)
+        assert (told(found), found.power_on_seeds) == (told(whole), whole.power_on_seeds)
+        assert (whole.passed, found.passed) == ((rtl is None,) * 2)
+        assert found.wall_seconds == max(result.wall_seconds for result in results)
+        # None may be missing, be there twice, or be of another run.
+        other = msgspec.structs.replace(results[0].provenance, stall="none")
+        for wrong, message in (
+            (results[:3], "3 results, expected 4"),
+            ([*results[:2], results[1], results[3]], r"result 2 is of images \(4, 8\), expected \(8, 12\)"),
+            ([*results[:3], results[0]], r"result 3 is of images \(0, 4\), expected \(0, 2\)"),
+            ([msgspec.structs.replace(results[0], provenance=other), *results[1:]], "of stall none, expected gap:3"),
+        ):
+            with pytest.raises(StimulusError, match=message):
+                join_cosim(request, wrong)
+
+
+@pytest.mark.thorough
+@pytest.mark.process
+def test_units_on_a_cluster_build_once_and_are_one_result(tmp_path: Path) -> None:
+    """Three processes that start at once on an empty cache build once; together they give what one simulator gives."""
+    pytest.importorskip("distributed")
+    images = golden_dir() / "images_16x12.npy"
+    model = golden_dir() / "small_relu.safetensors"
+    script = ROOT / "docs" / "examples" / "cosim_cluster.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(model), str(images), "6", "3"],
+        env=os.environ | {"FXSIM_CACHE": str(tmp_path / "cache")}, stdout=subprocess.PIPE, check=True, timeout=600,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["builds"] == 1
+    assert len(found["unit_cpu_seconds"]) == 7  # six parts, and the further power-on seeds
+    whole = json.loads(json.dumps(msgspec.to_builtins(cosim(load(model), np.load(images)).flat())))
+    seconds = {"simulation_cpu_seconds", "simulation_seconds", "waiting_seconds", "wall_seconds", "cycles_per_second"}
+    # What rests on images before is not measured in parts, and each fills the pipeline anew.
+    parted = {"parts", "interval_cycles", "interval", "input_interval", "latency", "interval_within_bound", "cycles"}
+    left_out = seconds | parted | {"build_cached", "build_seconds", "moments"}
+    for one in (found["result"], whole):
+        assert len(one["taps"]) > 5
+        for stream in (one["output"], *one["taps"].values()):
+            del stream["stalled_cycles"]
+    told, expected = ({k: v for k, v in one.items() if k not in left_out} for one in (found["result"], whole))
+    assert told == expected

@@ -97,6 +97,14 @@ FAULTS = [
     ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "          read_reg <= {INDEX_W{1'b0}};\n", ""),
 ]
 MORE_FAULTS = [
+    # The row that is collected is multiplied, rather than the one that is whole.
+    (
+        "linear",
+        {"IN": 2, "OUT": 3, "ACC_W": 17},
+        "stream/linear.v",
+        ".x(row_reg),\n            .w(weight_row_reg[ROW_W*n+",
+        ".x(collect_reg),\n            .w(weight_row_reg[ROW_W*n+",
+    ),
     # The consumer's ready is ignored.
     ("relu", {}, "stream/relu.v", "else if (s_axis_tready) y_valid_reg", "else y_valid_reg"),
     # A constant of another channel, after a gap.
@@ -194,7 +202,7 @@ def test_design_is_modules_and_streams() -> None:
     proofs = DEVICES["stream"].proofs
     assert proofs is not None
     design = proofs(model, StreamSettings(), None)[0]
-    found = elaborate(RTL, design)
+    found = elaborate(RTL, design.top, design.parameters, design.files)
     assert found.counts["axis_fork", (("DATA_W", 8),)] == 4
     assert (
         found.counts[
@@ -218,7 +226,7 @@ def test_design_is_modules_and_streams() -> None:
         "stream/token_mixer.v", ".s1_axis_tvalid(residual_tvalid)", ".s1_axis_tvalid(residual_tvalid && !rst)"
     )
     both = {**crossed.files, "stream/token_mixer.v": logic.files["stream/token_mixer.v"]}
-    wiring = elaborate(Sources(RTL.folder, both), design).wiring
+    wiring = elaborate(Sources(RTL.folder, both), design.top, design.parameters, design.files).wiring
     assert "not one stream" in wiring["mlp"]
     assert "logic of its own" in wiring["token_mixer"]
 
@@ -296,7 +304,7 @@ def test_what_is_not_stated_is_named() -> None:
     """Modules and devices of which nothing is stated are refused by name, and so is Verilog that does not fit."""
     with pytest.raises(ModelError, match="nothing is stated of module 'simd_core'"):
         properties_of("simd_core", {})
-    more = {"linear": ("OUTPUTS", 1), "axis_register": ("DATA_W", 8), "axis_fork": ("DATA_W", 8)}
+    more = {"linear": ("OUTPUTS", 1), "axis_register": ("DATA_W", 8)}
     more |= {"frame_guard": ("DATA_W", 8), "frame_tag": ("DATA_W", 8)}
     for module in ("relu", "add", "affine", "activation_table", "pool", "transpose", *more):
         name, one = more.get(module, ("LANES", 1))

@@ -243,8 +243,28 @@ def test_the_claims_are_those_of_the_documentation() -> None:
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", re.sub(r"^> ", "", text, flags=re.MULTILINE))
     text = " ".join(re.sub(r"[`*]{1,2}", "", text).split())
     sentences = {name: value for name, value in vars(claims).items() if name.isupper()}
-    assert len(sentences) == 19
+    assert len(sentences) == 22
     assert {name: value for name, value in sentences.items() if value not in text} == {}
+
+
+def test_composed_designs_have_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a composed design its modules and itself; where it is not the graph's, that is a finding."""
+    given: dict[str, object] = {}
+    unstated: dict[str, str] = {}
+
+    def found(*_: object, **settings: object) -> ScheduleProof:
+        given.update(settings)
+        return ScheduleProof((), (), (), unstated, composed=True)
+
+    monkeypatch.setattr("fxsim.prove.schedules.prove_schedules", found)
+    settings = 'what = ["schedules"]\naccelerator = "composed"\nsettings = { interval = 576 }'
+    check = run_one(tmp_path, settings)
+    assert (check.status, given["settings"]) == (Status.PASSED, {"interval": 576})
+    assert [row.design for row in check.details.of(ForAllInputs)] == ["the design"]
+    unstated["the design"] = "'n0_sums' has BEATS 8, node 'conv' asks for 9"
+    check = run_one(tmp_path, settings)
+    assert check.status is Status.FAILED
+    assert "the design: unproved: 'n0_sums' has BEATS 8, node 'conv' asks for 9" in (check.reason or "")
 
 
 # --- Kept proofs -----------------------------------------------------------------------------------------------------

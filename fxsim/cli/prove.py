@@ -15,6 +15,7 @@ from fxsim.devices.registry import DEFAULT, DESCRIBED
 @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="Description of your own RTL, .toml.")
 @click.option("--beat", type=int, metavar="VALUES", help="Values of a beat, as of `fxsim cosim`.")
 @click.option("--packed", is_flag=True, default=None, help="Two products in a multiplier, as of `fxsim cosim`.")
+@click.option("--interval", type=int, metavar="CYCLES", help="Cycles between images, as of `fxsim compose`.")
 @click.option("--module", metavar="NAME", help="One of its modules, each different instance of it alone.")
 @click.option(
     "--rtl", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -41,6 +42,7 @@ def command(
     dut: Path | None,
     beat: int | None,
     packed: bool | None,
+    interval: int | None,
     module: str | None,
     rtl: Path | None,
     schedule: str,
@@ -88,7 +90,7 @@ def command(
         raise click.UsageError(
             "--beat and --packed are of a run of the RTL: not with --engine, --widths, --recheck, --schedule all"
         )
-    given = {"dut": None if dut is None else str(dut), "beat": beat, "packed": packed}
+    given = {"dut": None if dut is None else str(dut), "beat": beat, "packed": packed, "interval": interval}
     settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if recheck is not None:
         if model is not None or dut is not None or output is not None or engine or widths or fresh:
@@ -105,5 +107,5 @@ def command(
             raise click.UsageError("--fresh is of the RTL: --engine and --widths prove anew each time")
         ctx.exit(show_engine(model, output, as_json) if engine else show_widths(model, output, as_json))
     if schedule == "all":
-        ctx.exit(show_schedules(model, device, module, rtl, output, fresh, as_json))
+        ctx.exit(show_schedules(model, device, settings, module, rtl, output, fresh, as_json))
     ctx.exit(show_rtl(model, device, settings, module, rtl, schedule, images, output, fresh, as_json))

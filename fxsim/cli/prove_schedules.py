@@ -1,12 +1,14 @@
 """`fxsim prove --schedule all`: what is printed."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fxsim.cli.console import print_json, print_table, progress, say
 from fxsim.cli.prove_model import written_text
 from fxsim.formats import load, model_sha256
+from fxsim.prove.asked import DESIGN
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.network import Standing
 from fxsim.prove.schedule import ModuleProof
@@ -14,14 +16,21 @@ from fxsim.prove.schedules import prove_schedules
 
 
 def show_schedules(
-    path: Path, device: str, module: str | None, rtl: Path | None, output: Path | None, fresh: bool, as_json: bool
+    path: Path,
+    device: str,
+    settings: Mapping[str, object],
+    module: str | None,
+    rtl: Path | None,
+    output: Path | None,
+    fresh: bool,
+    as_json: bool,
 ) -> int:
     """Prove an accelerator's modules under every schedule and show it; the exit status."""
     model = load(path)
     evidence = None if output is None else Evidence()
     begun = time.monotonic()
     with progress("proving schedules") as status:
-        proof = prove_schedules(model, device, module, rtl, evidence, status, kept=not fresh)
+        proof = prove_schedules(model, device, module, rtl, evidence, status, kept=not fresh, settings=settings)
     seconds = time.monotonic() - begun
     written = None
     if output is not None and evidence is not None:
@@ -30,7 +39,13 @@ def show_schedules(
     if as_json:
         modules = [_record(one) | {"instances": count} for one, count in zip(proof.modules, proof.counts, strict=True)]
         head = {"file": str(path), "sha256": model_sha256(model), "seconds": round(seconds, 2), "evidence": written}
-        parts = {"modules": modules, "wired": proof.wired, "unstated": proof.unstated, "standing": proof.standing}
+        composed = {"composed": proof.composed} if proof.composed else {}
+        parts = composed | {
+            "modules": modules,
+            "wired": proof.wired,
+            "unstated": proof.unstated,
+            "standing": proof.standing,
+        }
         print_json(head | {"proved": proof.proved} | parts)
         return not proof.proved
     rows: list[tuple[Any, ...]] = []
@@ -48,8 +63,13 @@ def show_schedules(
         say(f"streams and instances alone: {', '.join(proof.wired)}")
     if proof.standing is not None:
         say(standing_text(proof.standing))
+    # Of a design that is composed the design itself is one of what is proved.
+    held = proof.composed and DESIGN not in proof.unstated
+    if held:
+        say("the design has the instances, connections, parameters and ROM files that the graph asks for")
     good = sum(one.proved for one in proof.modules)
-    say(f"{good} of {len(proof.modules) + len(proof.unstated)} proved, {seconds:.1f} s{written_text(written)}")
+    every = len(proof.modules) + len(proof.unstated) + held
+    say(f"{good + held} of {every} proved, {seconds:.1f} s{written_text(written)}")
     return not proof.proved
 
 

@@ -1,7 +1,7 @@
 """Co-simulation: a Verilated device against the integer model, every stream compared while it runs."""
 
 from fxsim.compare import Difference
-from fxsim.cosim.driver import cosim, run_cosim
+from fxsim.cosim.driver import cosim, join_cosim, run_cosim, split_cosim
 from fxsim.cosim.request import CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
@@ -39,6 +39,8 @@ __all__ = [
     "TapResult",
     "Timing",
     "cosim",
+    "join_cosim",
     "parse_stall",
     "run_cosim",
+    "split_cosim",
 ]

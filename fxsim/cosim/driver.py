@@ -19,7 +19,7 @@ from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
 from fxsim.cosim.given import given_of
 from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
-from fxsim.cosim.parts import cut, run_in_parts
+from fxsim.cosim.parts import cut, join, requests_of, run_in_parts
 from fxsim.cosim.request import POWER_ON_IMAGES, POWER_ON_RESETS, POWER_ON_SEED_MAX, WATCHDOG_MAX, CosimRequest
 from fxsim.cosim.result import (
     BuildUsed,
@@ -225,6 +225,60 @@ def run_cosim(
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
         provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
     )
+
+
+def split_cosim(request: CosimRequest) -> tuple[CosimRequest, ...]:
+    """Requests that a co-simulation is split into, to be run anywhere: `request.jobs` parts, or as many as can be.
+
+    Last comes, where there are further power-on seeds, that of these. Parts and errors are those of `run_cosim`.
+    """
+    _, parts, seeds = _divide(request)
+    return requests_of(request, parts, seeds)
+
+
+def join_cosim(request: CosimRequest, results: Sequence[CosimResult]) -> CosimResult:
+    """The result of a co-simulation from those of the requests that `split_cosim` gives of it, in their order.
+
+    It is `run_cosim`'s, but for seconds: of these, `wall_seconds` is the longest part's. StimulusError where results
+    are not, each, of its request: of other images, another model, device, setting, stall or taps, or too few; ToolError
+    where the Verilog was another one in some of them.
+    """
+    fitted, parts, seeds = _divide(request)
+    asked = requests_of(request, parts, seeds)
+    if len(results) != len(asked):
+        raise StimulusError(f"{len(results)} results, expected {len(asked)}, one of each request")
+    sha256, stall = model_sha256(request.model), _pattern(request.stall, DEVICES[request.device]).text
+    names = request.taps if isinstance(request.taps, str) else tuple(request.taps)
+    taps = _probed(fitted, request.model, () if names == () else request.model.select_taps(names), names)[0]
+    for number, (one, result) in enumerate(zip(asked, results, strict=True)):
+        start, stop = one.images or (0, 0)
+        of = result.provenance
+        for what, found, expected in (
+            ("images", (of.image_start, of.image_stop), (start, stop)),
+            ("power-on seeds", of.power_on_seeds, tuple(one.power_on_seeds)),
+            ("model", of.model_sha256, sha256),
+            ("accelerator", of.accel, request.device),
+            ("settings", of.settings, msgspec.structs.asdict(fitted.pinned(stop - start))),
+            ("stall", of.stall if number < len(parts) else stall, stall),
+            ("taps", tuple(result.streams.taps), tuple(taps)),
+        ):
+            if found != expected:
+                raise StimulusError(f"result {number} is of {what} {found}, expected {expected}")
+        if result.build.rtl_sha256 != results[0].build.rtl_sha256:
+            raise ToolError(f"result {number} is of other Verilog than result 0")
+    longest = max(result.timing.wall_seconds for result in results)
+    return join(fitted, results, parts, seeds).replace(wall_seconds=longest)
+
+
+def _divide(request: CosimRequest) -> tuple[Fitted, tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """The fitted device of a request, its parts, and its power-on seeds."""
+    device = DEVICES[request.device]
+    pattern = _pattern(request.stall, device)
+    stimulus = request.model.check_stimulus(request.x)
+    start, stop = _image_range(request.images, len(stimulus))
+    fitted = device.fit(request.model, make_settings(device.name, device.settings, request.settings))
+    fitted.refuse_stall(pattern)
+    return fitted, cut(request, fitted, pattern, start, stop), _power_on_seeds(request.power_on_seeds)
 
 
 def _report(report: Progress | None, images: int, done: int) -> None:

@@ -59,6 +59,32 @@ def cut(request: CosimRequest, fitted: Fitted, pattern: Stall, start: int, stop:
     return tuple(pairwise(bounds))
 
 
+def requests_of(
+    request: CosimRequest, parts: Sequence[tuple[int, int]], seeds: tuple[int, ...]
+) -> tuple[CosimRequest, ...]:
+    """A request of each part, at power-on under the first seed, and last, where there are further seeds, theirs.
+
+    The last one is as without parts: of the first images.
+    """
+    start, stop = parts[0][0], parts[-1][1]
+    found = [replace(request, jobs=1, images=part, power_on_seeds=seeds[:1]) for part in parts]
+    if len(seeds) > 1:
+        few = (start, min(stop, start + POWER_ON_IMAGES))
+        found.append(replace(request, jobs=1, images=few, power_on_seeds=seeds))
+    return tuple(found)
+
+
+def join(
+    fitted: Fitted, results: Sequence[CosimResult], parts: Sequence[tuple[int, int]], seeds: tuple[int, ...]
+) -> CosimResult:
+    """One result of those of `requests_of`, in order; that of further seeds may be left out where a part failed."""
+    result = _join(fitted, results[: len(parts)], tuple(parts))
+    others = results[len(parts) :]
+    if result.passed and others and not others[0].passed:
+        return others[0]
+    return result.replace(power_on_seeds=seeds)
+
+
 def run_in_parts(
     request: CosimRequest,
     fitted: Fitted,
@@ -73,7 +99,8 @@ def run_in_parts(
 
     Further power-on seeds are run as without parts: on the first images, where all passed.
     """
-    start, stop = parts[0][0], parts[-1][1]
+    total = parts[-1][1] - parts[0][0]
+    requests = requests_of(request, parts, seeds)
     done = [0] * len(parts)
     gave: dict[int, Given] = {}
 
@@ -81,11 +108,10 @@ def run_in_parts(
         def tell(images: int, _total: int) -> None:
             done[number] = images
             if progress is not None:
-                progress(sum(done), stop - start)
+                progress(sum(done), total)
 
-        asked = replace(request, jobs=1, images=parts[number], power_on_seeds=seeds[:1])
         told = status if number == 0 else None
-        return run(asked, progress=tell, status=told, given=lambda found: gave.__setitem__(number, found))
+        return run(requests[number], progress=tell, status=told, given=lambda found: gave.__setitem__(number, found))
 
     with ThreadPoolExecutor(len(parts), "fxsim-part") as pool:
         waiting = [pool.submit(run_part, number) for number in range(len(parts))]
@@ -93,18 +119,16 @@ def run_in_parts(
             results = [future.result() for future in waiting]
         finally:
             pool.shutdown(cancel_futures=True)
-    result = _join(fitted, results, tuple(parts))
-    if result.passed and len(seeds) > 1:
-        few = (start, min(stop, start + POWER_ON_IMAGES))
-        others = run(replace(request, jobs=1, images=few, power_on_seeds=seeds), status=status, given=given)
-        if not others.passed:
-            return others
+    if all(result.passed for result in results):
+        others = [run(further, status=status, given=given) for further in requests[len(parts) :]]
+        return join(fitted, [*results, *others], parts, seeds)
+    result = join(fitted, results, parts, seeds)
     first = result.verdict.first_mismatch
     if given is not None and first is not None:
         number = next(n for n, (begin, end) in enumerate(parts) if begin <= first.image < end)
         if number in gave:
             given(gave[number])
-    return msgspec.structs.replace(result, provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds))
+    return result
 
 
 def _join(fitted: Fitted, results: Sequence[CosimResult], parts: tuple[tuple[int, int], ...]) -> CosimResult:

@@ -3,6 +3,8 @@
 from fxsim.errors import StimulusError
 from fxsim.simulate.stall import Stall, parse_stall
 
+DESIGN = "the design"
+"""The name of a composed design among what is proved for all schedules."""
 IMAGES_MAX = 16
 """Most images of one run."""
 

@@ -89,6 +89,26 @@ SCHEDULES_ASSUMED = (
     "frame_tag need, and they have modules before them."
 )
 
+DESIGN = (
+    "From the first cycle of reset on, under any stalls, gaps and resets, whatever registers and memories held before: "
+    "of each module of the composed design every output is the stated function of its inputs since that reset and of "
+    "the words of its ROM, in their order, none lost or doubled; and the design has the instances, connections, "
+    "parameters and ROM files that the graph asks for, and no others. So every value that leaves, at m_axis and at "
+    "every node's stream, is the model's, in its order, of all images that entered, whatever these hold."
+)
+"""The meaning of `proved` of a composed design, and of its modules."""
+
+DESIGN_ASSUMED = (
+    "Assumed: the BTOR2 and JSON writers of Yosys, the reading of them (fxsim/prove/transition.py, "
+    "fxsim/prove/composed.py), bitwuzla; that who drives the accelerator keeps s_axis valid and unchanged until it is "
+    "taken, which only axis_fork needs."
+)
+
+DESIGN_NOT_PROVED = (
+    "Not proved: that the whole never stands still, of which each module's promise to go on says its part; how long an "
+    "image takes; what an image with beats too few or too many does to those behind it."
+)
+
 STANDING = (
     "The whole never stands still: while images of the right length are offered and the output is taken, one of its "
     "streams passes a value within the stated cycles, under every schedule, of any number of images."

@@ -1,12 +1,11 @@
 """The modules of a design as they are really there: each with its parameters, elaborated by Yosys."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fxsim import temporary
-from fxsim.devices.provable import Provable
 from fxsim.errors import ToolError
 from fxsim.prove.netlist import find_yosys, yosys_errors
 from fxsim.prove.network import Network, Part
@@ -77,25 +76,29 @@ class Elaborated:
         return Network(tuple(parts), tuple(names), sources[0], sinks[0])
 
 
-def elaborate(sources: Sources, design: Provable) -> Elaborated:
+def elaborate(
+    sources: Sources, top: str, parameters: Mapping[str, int | str], files: Mapping[str, bytes]
+) -> Elaborated:
     """The number of each module with each set of parameters in a design, itself included; ToolError where Yosys fails.
 
-    Parameters of text (names of files) are left out, so that modules which differ in contents alone are one.
+    `files`: what it reads ($readmemh). Parameters of text (names of files) are left out, so that modules
+    which differ in contents alone are one.
     """
     place, _ = find_yosys()
     chosen = " ".join(
         f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"'
-        for name, value in design.parameters.items()
+        for name, value in parameters.items()
     )
     reads = [f"read_verilog -defer rtl/{name}" for name in sources.files if name.endswith(".v")]
-    top = [f"chparam {chosen} {design.top}", f"hierarchy -check -top {design.top}", "proc", f"write_json {_OUTPUT}"]
+    change = [f"chparam {chosen} {top}"] if parameters else []
+    commands = [*change, f"hierarchy -check -top {top}", "proc", f"write_json {_OUTPUT}"]
     with temporary.folder("instances") as work:
         sources.write(work / "rtl")
-        for name, content in design.files.items():
+        for name, content in files.items():
             (work / name).write_bytes(content)
-        (work / "run.ys").write_text("\n".join([*reads, *top]) + "\n", encoding="ascii")
+        (work / "run.ys").write_text("\n".join([*reads, *commands]) + "\n", encoding="ascii")
         if run_logged([str(place), "-q", "-s", "run.ys"], work, work / "log") != 0:
-            raise ToolError(f"Yosys does not take '{design.top}' of {sources.folder}: {yosys_errors(work / 'log')}")
+            raise ToolError(f"Yosys does not take '{top}' of {sources.folder}: {yosys_errors(work / 'log')}")
         modules = json.loads((work / _OUTPUT).read_text(encoding="utf-8"))["modules"]
     counts: dict[Instance, int] = {}
 

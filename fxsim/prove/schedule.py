@@ -29,8 +29,13 @@ REFUTE_CYCLES = 12
 """Cycles of the longest run in which a broken property is looked for."""
 _SEED = 12
 _ADDRESS_BITS = 16
-_CHANCES, _CHANCE_CYCLES = 2, 1000
+_CHANCES, _CHANCE_CYCLES = 2, (100, 1000)
+"""Runs by chance in which a broken property is looked for, of each kind; first short ones."""
 _SECONDS = 60
+_KINDS = ((0.5, 0.5, 0.01), (0.9, 0.02, 0.002), (1.0, 0.0003, 0.0), (0.7, 0.003, 0.0))
+"""Runs by chance: how often each side is willing, images end, resets come."""
+_APART = (((0.1, 1.0), 0.02, 0.005), ((1.0, 0.1), 0.02, 0.005))
+"""The same, with one side far slower than the other: that which offers, that which takes."""
 
 _CLOCK = re.compile(rb"input\s+wire\s+clk,")
 _ROM = re.compile(rb"initial \$readmemh\(\w+, (\w+)\);")
@@ -61,7 +66,10 @@ class Properties:
     other modules that are read; `word`: bits of the widest word of its memories. `splits`: of something that holds,
     expressions by whose values in the cycle before it is proved case by case. `contents`: of ghost memories, words that
     runs by chance begin with. `steady`: of inputs, the ends of one that is drawn once for such a run; `chances`:
-    of inputs, how often they are not 0 in it. `cycles`: of the longest run in which something must be reached.
+    of inputs, how often they are not 0 in it. `opened`: of modules that are needed, further ports and what drives them,
+    so that the ghost sees inside. `set_by_patch`: parameters that a patch sets, and Yosys is not given.
+    `cycles`: of the longest run in which something must be reached; `slow`: whether it may take so long that runs
+    without resets come first.
     """
 
     module: str
@@ -80,8 +88,11 @@ class Properties:
     splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
     contents: dict[str, dict[int, int]] = field(default_factory=dict)
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
+    opened: dict[str, tuple[str, str]] = field(default_factory=dict)
+    set_by_patch: tuple[str, ...] = ()
     chances: dict[str, float] = field(default_factory=dict)
     cycles: int = 4000
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,8 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     for module in (properties.module, *properties.needs):
         file = sources.file_of(module)
         files[file] = sources.files[file]
+        if module in properties.opened:
+            files[file] = _open(sources, file, files[file], *properties.opened[module])
     file = sources.file_of(properties.module)
     text = files[file]
     for old, new in properties.patches:
@@ -156,6 +169,14 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     if properties.stubs:
         files["gh_stubs.v"] = properties.stubs.encode()
     return Sources(sources.folder, dict(sorted(files.items())))
+
+
+def _open(sources: Sources, file: str, text: bytes, ports: str, body: str) -> bytes:
+    """The Verilog of a module that another one needs, with further ports."""
+    if len(_CLOCK.findall(text)) != 1 or len(_ENDMODULE.findall(text)) != 1:
+        raise ToolError(f"{sources.folder / file}: expected one module with the port clk first")
+    text = _CLOCK.sub(lambda match: ports.encode() + b" " + match[0], text)
+    return _ENDMODULE.sub(lambda match: body.encode() + b"\n" + match[0], text)
 
 
 def stated_outputs(properties: Properties) -> set[str]:
@@ -202,7 +223,8 @@ def prove_module(
     begun = time.monotonic()
     ghosted = instrument(sources, properties)
     # Ghosts begin somewhere in runs by chance; induction begins anywhere.
-    made = make_netlist(ghosted, properties.module, properties.parameters, {}, contents=True)
+    given = {name: value for name, value in properties.parameters.items() if name not in properties.set_by_patch}
+    made = make_netlist(ghosted, properties.module, given, {}, contents=True)
     key = None
     if kept:
         rests_on = {"netlist": made.sha256, "yosys": made.yosys, "properties": properties, "seconds": seconds}
@@ -212,8 +234,10 @@ def prove_module(
             return replace(before, btor2=made.btor2, cached=True)
     constants = {match.decode() for match in _ROM.findall(sources.files[sources.file_of(properties.module)])}
     # Of one in a block of a loop the name of the block comes first.
+    # A memory of one word is a register, which has the word's number in its name.
     memories = {
-        state.name.rpartition(".")[2] for state in made.netlist.states if made.netlist.cells[state.cell].sort.address
+        state.name.rpartition(".")[2].removesuffix("" if made.netlist.cells[state.cell].sort.address else "[0]")
+        for state in made.netlist.states
     }
     if not constants <= memories:
         raise ToolError(f"the netlist of '{properties.module}' has no memory {', '.join(sorted(constants - memories))}")
@@ -245,7 +269,7 @@ class ScheduleProof:
     """The proof for all schedules of a design. `unstated`: modules of which nothing is proved, with the reason.
 
     `counts`: how often each module with its parameters is there. `standing`: of a whole design, all modules of which
-    are proved, whether it can stand still.
+    are proved, whether it can stand still. `composed`: whether the design was made of the graph, and was held to it.
     """
 
     modules: tuple[ModuleProof, ...]
@@ -253,6 +277,7 @@ class ScheduleProof:
     wired: tuple[str, ...]
     unstated: dict[str, str]
     standing: Standing | None = None
+    composed: bool = False
 
     @property
     def proved(self) -> bool:
@@ -354,8 +379,8 @@ class _Proof:
         What the solver finds is replayed on the plain evaluator before it is believed.
         """
         said = self._properties.says
-        for seed in range(_CHANCES):
-            for stimulus in stimuli(self._netlist, self._properties, _random(seed), _CHANCE_CYCLES):
+        for cycles, seed in itertools.product(_CHANCE_CYCLES, range(_CHANCES)):
+            for stimulus in stimuli(self._netlist, self._properties, _random(seed), cycles):
                 trace = []
                 for row in stimulus:
                     trace.append(row)
@@ -423,7 +448,8 @@ def stimuli(
 
     Streams keep to the protocol: what is valid stays, with its data, until it is taken.
     """
-    for willing, ends, resets in ((0.5, 0.5, 0.01), (0.9, 0.02, 0.002), (1.0, 0.0003, 0.0), (0.7, 0.003, 0.0)):
+    kinds = [((share, share), *rest) for share, *rest in _KINDS]
+    for willing, ends, resets in [*(reversed(kinds) if properties.slow else kinds), *_APART]:
         yield _run(netlist, properties, rng, willing, ends, resets, cycles)
 
 
@@ -431,14 +457,14 @@ def _run(
     netlist: Netlist,
     properties: Properties,
     rng: random.Random,
-    willing: float,
+    willing: tuple[float, float],
     ends: float,
     resets: float,
     cycles: int,
 ) -> Iterator[dict[str, int]]:
     evaluator = Evaluator(netlist, rng.getrandbits)
     for state in netlist.states:
-        if state.name in properties.contents:
+        if state.name in properties.contents and netlist.cells[state.cell].sort.address:
             evaluator.words(state.cell).written.update(properties.contents[state.name])
     widths = {port: netlist.cells[cell].sort.width for port, cell in netlist.inputs.items()}
     held: dict[str, int] = {}
@@ -448,7 +474,7 @@ def _run(
         inputs |= {"clk": 0, "rst": int(cycle == 0 or rng.random() < resets), "gh_constant": 1}
         for port in widths:
             if port.endswith(("ready", "valid", "enable")):
-                inputs[port] = int(rng.random() < willing)
+                inputs[port] = int(rng.random() < willing[port.endswith("ready")])
             elif port.startswith("gh_mark"):
                 inputs[port] = int(rng.random() < 0.3)
             elif port.endswith("tlast"):

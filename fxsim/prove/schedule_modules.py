@@ -11,21 +11,26 @@ from typing import Any
 from fxsim.errors import ModelError
 from fxsim.prove.schedule import Progress, Properties
 
-_STABLE = "a valid output stays, with its data, until it is taken"
-_EXISTS = "no output without an input"
-_DATA = "each value leaves in its turn, as it was taken in: none lost, doubled, or out of order"
-_FUNCTION = "each output is the module's function of its own input, in the order of inputs"
-_READY = "what is not ready holds a value: it waits for its output alone"
+STABLE = "a valid output stays, with its data, until it is taken"
+EXISTS = "no output without an input"
+DATA = "each value leaves in its turn, as it was taken in: none lost, doubled, or out of order"
+FUNCTION = "each output is the module's function of its own input, in the order of inputs"
+READY = "what is not ready holds a value: it waits for its output alone"
 
 
-def _bits(count: int) -> int:
+def bits_of(count: int) -> int:
     """Bits of a counter that goes up to `count`."""
     return max(1, count.bit_length())
 
 
-def _one_by_one(capacity: int, data: str = "s_axis_tdata", width: int = 8, enters: str = "") -> str:
-    """Ghosts of a module that gives one output for each input, `capacity` of which are inside at most."""
-    top = _bits(capacity) - 1
+def one_by_one(
+    capacity: int, data: str = "s_axis_tdata", width: int = 8, enters: str = "", given: int | None = None
+) -> str:
+    """Ghosts of a module that gives one output for each input, `capacity` of which are inside at most.
+
+    `width`: bits of what is kept of an input; `given`: bits of an output, by default as many.
+    """
+    top = bits_of(capacity) - 1
     return f"""
   wire gh_in = {enters or "s_axis_tvalid && s_axis_tready && !rst"};
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
@@ -46,7 +51,7 @@ def _one_by_one(capacity: int, data: str = "s_axis_tdata", width: int = 8, enter
       else gh_before <= gh_before - 1'b1;
     end
   end
-{_stable("m_axis", width)}"""
+{stable("m_axis", width if given is None else given)}"""
 
 
 def _of_one_value(module: str, parameters: dict[str, int], name: str = "LANES", value: int = 1) -> None:
@@ -55,7 +60,7 @@ def _of_one_value(module: str, parameters: dict[str, int], name: str = "LANES", 
         raise ModelError(f"nothing is stated of {module} with {name} {found}, but with {value}")
 
 
-def _stable(stream: str, width: int = 8, payload: str = "") -> str:
+def stable(stream: str, width: int = 8, payload: str = "") -> str:
     """Ghosts that keep what an output showed when it was not taken."""
     return f"""
   reg gh_{stream}_waits;
@@ -67,17 +72,18 @@ def _stable(stream: str, width: int = 8, payload: str = "") -> str:
 """
 
 
-def _stays(stream: str, payload: str = "") -> str:
+def stays(stream: str, payload: str = "") -> str:
+    """The condition under which an output that was not taken is as it was shown."""
     return f"!gh_{stream}_waits || ({stream}_tvalid && {payload or f'{stream}_tdata'} == gh_{stream}_shown)"
 
 
-def _single(
+def single(
     module: str,
     parameters: dict[str, int],
     capacity: int,
     holds: dict[str, str],
     expected: str = "gh_value",
-    says: str = _DATA,
+    says: str = DATA,
     ghost: str = "",
     width: int = 8,
     ready: str = "s_axis_tready",
@@ -86,6 +92,7 @@ def _single(
     """Properties of a module of one input and one output stream, one output an input."""
     enters = more.pop("enters", "")
     data = more.pop("data", "s_axis_tdata")
+    given = more.pop("given", None)
     inputs = more.pop("inputs", {})
     progress = more.pop("progress", {})
     reached = more.pop("reached", {})
@@ -93,16 +100,16 @@ def _single(
         module=module,
         parameters=parameters,
         inputs={"gh_mark": 1, **inputs},
-        ghost=_one_by_one(capacity, data, width, enters) + ghost,
+        ghost=one_by_one(capacity, data, width, enters, given) + ghost,
         holds={
             "order": f"!(gh_follows && gh_before == 0 && m_axis_tvalid) || m_axis_tdata == ({expected})",
             "exists": "!m_axis_tvalid || gh_inside != 0",
-            "stable": _stays("m_axis"),
+            "stable": stays("m_axis"),
             "ready": f"{ready} || gh_inside != 0",
             "before": "!gh_follows || gh_before < gh_inside",
             **holds,
         },
-        says={"order": says, "exists": _EXISTS, "stable": _STABLE, "ready": _READY},
+        says={"order": says, "exists": EXISTS, "stable": STABLE, "ready": READY},
         reached={"follows": "gh_follows && gh_before == 0 && gh_out", "waits": "gh_m_axis_waits", **reached},
         progress={
             "moves": Progress("gh_inside != 0 && m_axis_tready", "gh_out", capacity + 1),
@@ -116,7 +123,7 @@ def _single(
 def axis_register(parameters: dict[str, int]) -> Properties:
     """A register slice."""
     _of_one_value("axis_register", parameters, "DATA_W", 8)
-    return _single(
+    return single(
         "axis_register",
         {},
         2,
@@ -150,7 +157,7 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
             "first": "!(gh_follows && gh_before == 0) || output_reg == gh_value",
             "stored": f"!(gh_follows && gh_before != 0) || {name}memory[gh_place] == gh_value",
         }
-        wide = _bits(2 * depth) + 1
+        wide = bits_of(2 * depth) + 1
         index = max(1, (depth - 2).bit_length())
         ghost = f"""
   wire [{wide - 1}:0] gh_to_write = {name}read_reg + {name}stored_reg;
@@ -159,7 +166,7 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
   wire [{wide - 1}:0] gh_wrapped = gh_sum >= {depth - 1} ? gh_sum - {depth - 1} : gh_sum;
   wire [{index - 1}:0] gh_place = gh_wrapped[{index - 1}:0];
 """
-        return _single(
+        return single(
             "axis_fifo",
             {"DEPTH": depth, "DATA_W": width},
             depth,
@@ -171,14 +178,14 @@ def axis_fifo(parameters: dict[str, int]) -> Properties:
                 "offers": Progress("gh_inside != 0", "m_axis_tvalid", 2),
             },
         )
-    return _single("axis_fifo", {"DEPTH": depth, "DATA_W": width}, depth, {**holds, **exactly}, width=width)
+    return single("axis_fifo", {"DEPTH": depth, "DATA_W": width}, depth, {**holds, **exactly}, width=width)
 
 
 def relu(parameters: dict[str, int]) -> Properties:
     """A ReLU, one register."""
     _of_one_value("relu", parameters)
     value = "(gh_value[7] ? 8'd0 : gh_value)"
-    return _single(
+    return single(
         "relu",
         {},
         1,
@@ -187,7 +194,7 @@ def relu(parameters: dict[str, int]) -> Properties:
             "first": f"!gh_follows || (gh_before == 0 && y_reg == {value})",
         },
         expected=value,
-        says=_FUNCTION,
+        says=FUNCTION,
     )
 
 
@@ -195,7 +202,7 @@ def add(parameters: dict[str, int]) -> Properties:
     """A sum of two streams."""
     _of_one_value("add", parameters)
     enters = "s0_axis_tvalid && s0_axis_tready && !rst"
-    return _single(
+    return single(
         "add",
         {},
         1,
@@ -205,7 +212,7 @@ def add(parameters: dict[str, int]) -> Properties:
             "together": f"({enters}) == (s1_axis_tvalid && s1_axis_tready && !rst)",
         },
         expected="gh_y",
-        says=_FUNCTION,
+        says=FUNCTION,
         enters=enters,
         data="{s1_axis_tdata, s0_axis_tdata}",
         width=16,
@@ -223,7 +230,7 @@ def affine(parameters: dict[str, int]) -> Properties:
     _of_one_value("affine", parameters)
     channels = parameters["CHANNELS"]
     last, top = channels - 1, max(1, (channels - 1).bit_length()) - 1
-    return _single(
+    return single(
         "affine",
         {"CHANNELS": channels},
         2,
@@ -239,7 +246,7 @@ def affine(parameters: dict[str, int]) -> Properties:
             "result": "!(gh_follows && gh_before == 0 && y_valid_reg) || y_reg == gh_y",
         },
         expected="gh_y",
-        says=_FUNCTION,
+        says=FUNCTION,
         ready="(s_axis_tready || !fetched_reg)",
         ghost=f"""
   reg [{top}:0] gh_channel;  // of the next value
@@ -290,7 +297,7 @@ def activation_table(parameters: dict[str, int]) -> Properties:
     else:
         result = "  wire [7:0] gh_y = gh_t0;\n"
         ends = step = ""
-    return _single(
+    return single(
         "activation_table",
         {"CHANNELS": channels, "POINTS": points, "TABLE_RULE": rule},
         3,
@@ -329,37 +336,37 @@ def activation_table(parameters: dict[str, int]) -> Properties:
 
 def axis_fork(parameters: dict[str, int]) -> Properties:
     """A fork: every value once on either side."""
-    _of_one_value("axis_fork", parameters, "DATA_W", 8)
+    width = parameters.get("DATA_W", 8)
     sides = {}
     for side in (0, 1):
         sides[f"taken{side}"] = f"taken{side}_reg == gh_had{side}"
         sides[f"once{side}"] = f"!gh_out{side} || !gh_had{side}"
         sides[f"all{side}"] = f"!gh_in || gh_had{side} || gh_out{side}"
         sides[f"data{side}"] = f"m{side}_axis_tdata == s_axis_tdata && (!m{side}_axis_tvalid || s_axis_tvalid)"
-        sides[f"stable{side}"] = _stays(f"m{side}_axis")
+        sides[f"stable{side}"] = stays(f"m{side}_axis")
         sides[f"offers{side}"] = f"!s_axis_tvalid || gh_had{side} || m{side}_axis_tvalid"
     ghost = """
   wire gh_in = s_axis_tvalid && s_axis_tready && !rst;
-""" + _stable("s_axis")
+""" + stable("s_axis", width)
     for side in (0, 1):
         ghost += f"""
   wire gh_out{side} = m{side}_axis_tvalid && m{side}_axis_tready && !rst;
   reg gh_had{side};  // this side has had the value that stands at the input
   always @(posedge clk) gh_had{side} <= !rst && !gh_in && (gh_had{side} || gh_out{side});
-{_stable(f"m{side}_axis")}"""
+{stable(f"m{side}_axis", width)}"""
     return Properties(
         "axis_fork",
-        {},
+        {} if width == 8 else {"DATA_W": width},
         ghost,
         {**sides, "not_both": "!(gh_had0 && gh_had1)", "waiting": "!(gh_had0 || gh_had1) || gh_s_axis_waits"},
         {
             **{f"once{side}": f"output {side} has no value twice" for side in (0, 1)},
             **{f"all{side}": f"output {side} has had each value when the input goes on" for side in (0, 1)},
             **{f"data{side}": f"output {side} shows the value at the input" for side in (0, 1)},
-            **{f"stable{side}": _STABLE for side in (0, 1)},
+            **{f"stable{side}": STABLE for side in (0, 1)},
             **{f"offers{side}": f"output {side} is valid until it has had the value at the input" for side in (0, 1)},
         },
-        assumed={"stable": _stays("s_axis")},
+        assumed={"stable": stays("s_axis")},
         reached={"apart": "gh_had0 && gh_out1", "other": "gh_had1 && gh_out0"},
         progress={"moves": Progress("s_axis_tvalid && m0_axis_tready && m1_axis_tready", "gh_in", 1)},
     )
@@ -382,9 +389,9 @@ def frame_tag(parameters: dict[str, int]) -> Properties:
     else if (gh_out) gh_index <= gh_index == {last} ? 0 : gh_index + 1'b1;
   end
 """
-        + _stable("s_axis")
-        + _stable("s_flag_axis", 1)
-        + _stable("m_axis", 10, payload)
+        + stable("s_axis")
+        + stable("s_flag_axis", 1)
+        + stable("m_axis", 10, payload)
     )
     return Properties(
         "frame_tag",
@@ -395,7 +402,7 @@ def frame_tag(parameters: dict[str, int]) -> Properties:
             "flag": f"gh_flag == (gh_out && gh_index == {last})",
             "data": "!m_axis_tvalid || (s_axis_tvalid && s_flag_axis_tvalid && m_axis_tdata == s_axis_tdata && "
             f"m_axis_tuser == s_flag_axis_tdata && m_axis_tlast == (gh_index == {last}))",
-            "stable": _stays("m_axis", payload),
+            "stable": stays("m_axis", payload),
             "index": f"index_reg == gh_index && gh_index <= {last}",
             "offers": "!(s_axis_tvalid && s_flag_axis_tvalid) || m_axis_tvalid",
         },
@@ -404,15 +411,15 @@ def frame_tag(parameters: dict[str, int]) -> Properties:
             "together": "a value leaves as it is taken in",
             "flag": "a flag is taken with the last value of its image, and only then",
             "data": "an output is its value, the flag that stands there, and tlast at the last of an image",
-            "stable": _STABLE,
+            "stable": STABLE,
         },
-        assumed={"value": _stays("s_axis"), "flag": _stays("s_flag_axis")},
+        assumed={"value": stays("s_axis"), "flag": stays("s_flag_axis")},
         reached={"last": f"gh_out && gh_index == {last}", "waits": "gh_m_axis_waits"},
         progress={"moves": Progress("s_axis_tvalid && s_flag_axis_tvalid && m_axis_tready", "gh_out", 1)},
     )
 
 
-def _constant(register: str, width: int) -> str:
+def constant(register: str, width: int) -> str:
     """A ghost register of any value, which stays what it is."""
     return f"""
   reg [{width - 1}:0] {register};
@@ -425,7 +432,7 @@ def pool(parameters: dict[str, int]) -> Properties:
     _of_one_value("pool", parameters)
     tokens, channels = parameters["TOKENS"], parameters["CHANNELS"]
     if tokens == 1:
-        return _single(
+        return single(
             "pool",
             parameters,
             1,
@@ -439,7 +446,7 @@ def pool(parameters: dict[str, int]) -> Properties:
         f"""
   wire gh_in = s_axis_tvalid && s_axis_tready && !rst;
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
-{_constant("gh_own", top + 1)}
+{constant("gh_own", top + 1)}
   initial gh_own = 0;  // of runs by chance alone: induction begins anywhere
   reg [{top}:0] gh_channel, gh_leaving, gh_shown;  // of the next input, of the next output, of the one that is shown
   reg [{shift - 1}:0] gh_token;
@@ -463,12 +470,12 @@ def pool(parameters: dict[str, int]) -> Properties:
   wire [{top}:0] gh_comes = gh_token == {tokens - 1} ? gh_channel : 0;  // the channel whose result comes next
   wire [{top}:0] gh_after = gh_leaving == {last} ? 0 : gh_leaving + 1'b1;
   wire [7:0] gh_y = gh_total[{bits - 1}:{shift}] + {{7'd0, gh_total[{shift - 1}]}};
-{_stable("m_axis")}""",
+{stable("m_axis")}""",
         {
             "order": "!(m_axis_tvalid && gh_leaving == gh_own) || m_axis_tdata == gh_y",
             "exists": "!m_axis_tvalid || gh_after == gh_comes",
             "complete": "m_axis_tvalid || gh_leaving == gh_comes",
-            "stable": _stays("m_axis"),
+            "stable": stays("m_axis"),
             "ready": "s_axis_tready || y_valid_reg",
             "counters": f"{m}channel_reg == gh_channel && {m}token_reg == gh_token && "
             f"gh_channel <= {last} && gh_leaving <= {last}",
@@ -480,8 +487,8 @@ def pool(parameters: dict[str, int]) -> Properties:
             "order": "the output of a channel is the rounded average of its values of one whole image",
             "exists": "no output but after a channel's last token, each once, in the order of channels",
             "complete": "no output is lost: what is not shown has been taken",
-            "stable": _STABLE,
-            "ready": _READY,
+            "stable": STABLE,
+            "ready": READY,
         },
         reached={"own": "gh_out && gh_leaving == gh_own", "waits": "gh_m_axis_waits"},
         progress={"moves": Progress("y_valid_reg && m_axis_tready", "gh_out", 1)},
@@ -495,7 +502,7 @@ def frame_guard(parameters: dict[str, int]) -> Properties:
     _of_one_value("frame_guard", parameters, "DATA_W", 8)
     beats = parameters["BEATS"]
     last, top = beats - 1, max(1, (beats - 1).bit_length()) - 1
-    base = _single(
+    base = single(
         "frame_guard",
         {"BEATS": beats},
         1,
@@ -509,7 +516,7 @@ def frame_guard(parameters: dict[str, int]) -> Properties:
             "swallow": "gh_state != 2 || !gh_enters",
             "flag": "m_flag_axis_tvalid == gh_flag_waits && (!gh_flag_waits || m_flag_axis_tdata == gh_flag)",
             "one_flag": "!(gh_flag_in && gh_flag_waits && !gh_flag_out)",
-            "flag_stable": _stays("m_flag_axis"),
+            "flag_stable": stays("m_flag_axis"),
         },
         says="each value of a repaired image leaves in its turn",
         enters="emit && !rst",
@@ -538,7 +545,7 @@ def frame_guard(parameters: dict[str, int]) -> Properties:
       if (gh_flag_in) gh_flag <= gh_state == 1 || !s_axis_tlast;
     end
   end
-{_stable("m_flag_axis", 1)}""",
+{stable("m_flag_axis", 1)}""",
         progress={
             "goes_on": Progress("s_axis_tvalid && m_axis_tready && m_flag_axis_tready", "gh_took || gh_enters", 1)
         },
@@ -551,7 +558,7 @@ def frame_guard(parameters: dict[str, int]) -> Properties:
         "swallow": "after a long image values are taken without any that leaves",
         "flag": "each image has one flag, 1 where it was repaired, in its turn",
         "one_flag": "no flag is lost",
-        "flag_stable": _STABLE,
+        "flag_stable": STABLE,
     }
     return replace(base, says=base.says | says)
 
@@ -578,7 +585,7 @@ def dot_product(parameters: dict[str, int]) -> Properties:
     for level in range(latency):
         equal = " && ".join(f"level[{level}].node[{k}].value_reg == gh_n{level}_{k}" for k in range(levels[level]))
         holds[f"level{level}"] = f"!(gh_follows && gh_stage == {level}) || ({equal})"
-    top = _bits(latency) - 1
+    top = bits_of(latency) - 1
     return Properties(
         "dot_product",
         {"LANES": lanes, "ACC_W": acc},
@@ -635,7 +642,8 @@ module dot_product #(
     input wire clk, input wire rst, input wire enable, input wire in_valid,
     input wire [8*LANES-1:0] x, input wire [8*LANES-1:0] w,
     output wire out_valid, output wire [ACC_W-1:0] sum,
-    input wire gh_hit, input wire [TAG_W-1:0] gh_tag, input wire [ACC_W-1:0] gh_sum, input wire [ACC_W-1:0] gh_other,
+    input wire gh_issues, input wire [8*LANES-1:0] gh_x, input wire [8*LANES-1:0] gh_w,
+    input wire [TAG_W-1:0] gh_tag, input wire [ACC_W-1:0] gh_sum, input wire [ACC_W-1:0] gh_other,
     output wire [LATENCY-1:0] gh_valids, output wire [LATENCY-1:0] gh_hits, output wire [LATENCY*TAG_W-1:0] gh_tags
 );
   localparam LATENCY = @LATENCY@;
@@ -643,7 +651,7 @@ module dot_product #(
   reg [LATENCY-1:0] hit_reg;
   reg [LATENCY*TAG_W-1:0] tag_reg;
   wire [LATENCY:0] stage_valid = {valid_reg, in_valid};
-  wire [LATENCY:0] stage_hit = {hit_reg, gh_hit};
+  wire [LATENCY:0] stage_hit = {hit_reg, gh_issues && x == gh_x && w == gh_w};
   wire [(LATENCY+1)*TAG_W-1:0] stage_tag = {tag_reg, gh_tag};
   integer i;
   always @(posedge clk) begin
@@ -707,18 +715,17 @@ def linear(parameters: dict[str, int]) -> Properties:
         f"""
   wire gh_in = s_axis_tvalid && s_axis_tready && !rst;
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
-{_constant("gh_own", wide)}{_constant("gh_sum", acc)}
+{constant("gh_own", wide)}{constant("gh_sum", acc)}
   reg [2:0] gh_phase;               // of the followed row: 0 none, 1 comes in, 2 waits, 3 is used, 4 was for gh_own
-  reg [{_bits(latency + 1) - 1}:0] gh_at;  // in phase 4: the stage of dot_product, {latency} for the one behind it
+  reg [{bits_of(latency + 1) - 1}:0] gh_at;  // in phase 4: the stage of dot_product, {latency} for the one behind it
   reg [3:0] gh_number, gh_taken, gh_used;  // of the row that is followed, that comes in, that is used
-  reg [{row - 1}:0] gh_row;
   reg [{tag - 1}:0] gh_leaves, gh_shown;   // row and index of the next output, of what y_reg holds
   reg [{tag - 1}:0] gh_shifting;           // of what shifted_reg holds
   reg [{wide - 1}:0] gh_sums;       // index of the next sum
   wire gh_starts = gh_in && collect_index_reg == 0 && gh_mark && gh_phase == 0 && gh_own <= {last};
   wire gh_fills = gh_in && (gh_starts || gh_phase == 1);
-  wire gh_issues = row_used && gh_phase == 3 && row_index_reg == gh_own;
-  assign gh_hit = gh_issues && row_reg == gh_row && weight_row_reg == weights[gh_own];
+  assign gh_issues = row_used && gh_phase == 3 && row_index_reg == gh_own;
+  assign gh_weights = weights[gh_own];
   assign gh_tag = {{gh_used, row_index_reg}};
   wire gh_ends = row_used && row_index_reg == {last};
   wire gh_shift = sum_valid && shifted_free;
@@ -756,12 +763,12 @@ def linear(parameters: dict[str, int]) -> Properties:
   wire [7:0] gh_y;
   shift_clip #(.ACC_W({acc})) gh_shift_clip (.acc(gh_sum), .shift(shifts[gh_own]), .y(gh_shifted));
   requantise #(.ACC_W(10)) gh_requantise (.acc(gh_shifted), .shift(8'd1), .bias(biases[gh_own]), .y(gh_y));
-{_stable("m_axis")}""",
+{stable("m_axis")}""",
         {
             "order": f"!(m_axis_tvalid && gh_phase != 0 && gh_leaves == {follow}) || "
             f"(gh_phase == 4 && gh_at == {latency + 1} && m_axis_tdata == gh_y)",
             "exists": f"!m_axis_tvalid || gh_leaves[{tag - 1}:{wide}] != gh_taken",
-            "stable": _stays("m_axis"),
+            "stable": stays("m_axis"),
             "ready": "s_axis_tready || row_valid_reg",
             "control": f"collect_index_reg <= {size - 1} && row_index_reg <= {last} && "
             "(!collect_full_reg || (collect_index_reg == 0 && row_valid_reg)) && (row_valid_reg || row_index_reg == 0)",
@@ -790,8 +797,8 @@ def linear(parameters: dict[str, int]) -> Properties:
         {
             "order": "output r OUT + n is the module's function of row r and of weights, bias and shift n",
             "exists": "no output of a row that has not been taken in whole",
-            "stable": _STABLE,
-            "ready": _READY,
+            "stable": STABLE,
+            "ready": READY,
         },
         inputs={"gh_mark": 1, "gh_other": acc},
         reached={"own": f"gh_out && gh_phase == 4 && gh_at == {latency + 1}", "waits": "gh_m_axis_waits"},
@@ -805,7 +812,8 @@ def linear(parameters: dict[str, int]) -> Properties:
         patches=(
             (
                 "  genvar n;\n",
-                f"  wire gh_hit; wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
+                f"  wire gh_issues; reg [{row - 1}:0] gh_row; wire [{row - 1}:0] gh_weights;\n"
+                f"  wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
                 f"  wire [{latency * tag - 1}:0] gh_tags;\n"
                 f"  wire [{tag - 1}:0] gh_at_tag = gh_tags >> (gh_at * {tag});\n"
                 "  genvar n;\n",
@@ -816,7 +824,8 @@ def linear(parameters: dict[str, int]) -> Properties:
             ),
             (
                 "            .sum(sum[SUM_W*n+:SUM_W])\n",
-                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_issues(gh_issues), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .gh_x(gh_row), .gh_w(gh_weights),\n"
                 "            .gh_other(gh_other), .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
             ),
         ),
@@ -870,7 +879,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
     ghost = f"""
   wire gh_in = s_axis_tvalid && s_axis_tready && !rst;
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
-{_constant("gh_row", bits)}{_constant("gh_col", bits)}
+{constant("gh_row", bits)}{constant("gh_col", bits)}
   initial begin  // of runs by chance alone: induction begins anywhere
     gh_row = 1;
     gh_col = 0;
@@ -919,7 +928,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
   wire gh_next_odd = gh_leaves_odd ^ (gh_leaves == {last});
   wire [{top}:0] gh_own_stride = gh_odd == {m}read_odd_reg ? gh_stride : {m}write_stride_reg;
   wire [{top}:0] gh_own_place = {place("gh_own_stride", "gh_element")};
-{_stable("m_axis")}"""
+{stable("m_axis")}"""
     return Properties(
         "transpose",
         {"ROWS": rows, "COLS": cols},
@@ -929,7 +938,7 @@ def transpose(parameters: dict[str, int]) -> Properties:
             "(gh_phase == 2 && m_axis_tdata == gh_value)",
             "exists": f"!(gh_chosen && {m}same_image && {m}write_index_reg <= gh_element) || "
             f"{m}read_index_reg <= gh_output",
-            "stable": _stays("m_axis"),
+            "stable": stays("m_axis"),
             "ready": f"s_axis_tready || {m}readable",
             "gives": f"{m}readable == (!{m}same_image || {m}write_index_reg > {m}read_element_reg)",
             "bounds": f"{m}write_index_reg <= {last} && {m}read_index_reg <= {last} && gh_leaves <= {last} && "
@@ -958,8 +967,8 @@ def transpose(parameters: dict[str, int]) -> Properties:
             "order": "output c ROWS + r of an image is its element r COLS + c, as it was taken in",
             "exists": "no output leaves before its element has been taken",
             "gives": "an element that has been taken is there to leave in its turn",
-            "stable": _STABLE,
-            "ready": _READY,
+            "stable": STABLE,
+            "ready": READY,
         },
         inputs={"gh_mark": 1},
         assumed={

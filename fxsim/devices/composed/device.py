@@ -19,15 +19,16 @@ from fxsim.simulate import messages
 from fxsim.simulate.sources import Sources
 
 _UNPROVED = {
+    **dict.fromkeys(
+        ("axis_fifo", "axis_fork", "few_linear", "image_window", "threshold"),
+        "it is proved under every schedule at once, with --schedule all",
+    ),
     "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
-    "few_linear": "what it computes is few_dot_product; nothing states when it takes and gives rows",
     "few_matmul": "what it computes is few_dot_product; nothing states which values its pages hold",
     "few_weighted_add": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
-    "image_window": "nothing states which image rows its ring holds",
-    "threshold": "what it computes is threshold_lane; the rest is a memory, whose contents are the model's",
     "window_sum": "what it computes is window_sum_lane; nothing states which sums its memory holds",
 }
-"""Modules of `rtl/composed` that no rule is stated for, each with the reason."""
+"""Modules that no rule of a block is stated for, each with the reason."""
 _INTERVAL_MAX = (1 << 31) - 1
 _STILL = 1000
 

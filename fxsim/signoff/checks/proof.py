@@ -14,7 +14,7 @@ from fxsim.errors import FxsimError, StimulusError
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
 from fxsim.prove import claims
-from fxsim.prove.asked import IMAGES_MAX, parse_schedule
+from fxsim.prove.asked import DESIGN, IMAGES_MAX, parse_schedule
 from fxsim.prove.blocks import PROVED, UNPROVED, BlockProof
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.netlist import find_yosys, missing
@@ -83,9 +83,10 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
         idle = [name for name in ("schedule", "images") if not runs] + (
             ["accelerator", "rtl", "dut"] if self.what == ("engine",) else []
         )
-        if self.settings and not runs:
+        composes = self.setup.accelerator in DEVICES and DEVICES[self.setup.accelerator].composes
+        if self.settings and not runs and not (composes and "schedules" in self.what):
             yield f"has settings, which change nothing of {' and '.join(self.what)}"
-        if self.settings and runs and "schedules" in self.what:
+        if self.settings and runs and "schedules" in self.what and not composes:
             yield "has settings and asks for schedules, which are proved without: expected a check of each"
         if "dut" in self.settings:
             yield "has a dut in its settings, expected beside them"
@@ -108,8 +109,8 @@ class ProofCheck(Check, frozen=True, tag="proof", kw_only=True):
             yield f"asks for the accelerator '{name}', which is not proved as a whole"
         if "modules" in self.what and DEVICES[name].proofs is None and DEVICES[name].blocks is None:
             yield f"asks for modules of '{name}', of which none is proved"
-        if "schedules" in self.what and name != DEFAULT:
-            yield f"asks for schedules of '{name}', expected of '{DEFAULT}'"
+        if "schedules" in self.what and name != DEFAULT and not composes:
+            yield f"asks for schedules of '{name}', expected of '{DEFAULT}' or of one that is composed"
         if self.schedule == "all":
             yield "has the schedule 'all', which is asked for as what = [\"schedules\"]"
         elif self.schedule is not None:
@@ -123,9 +124,9 @@ class ForAllInputs(Data, frozen=True):
     """One thing that was to be proved for all inputs.
 
     `of`: accelerator, job (of an accelerator that has registers and memory), described, module, block, schedules,
-    standing or engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`, `images`,
-    `cycles`: of a run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`: sha256 of the
-    BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
+    composed, standing or engine. `count`: what was to be proved of it, `proved` how many of these are. `schedule`,
+    `images`, `cycles`: of a run. `seconds`: when it was proved, which was before where it is `cached`. `netlist`:
+    sha256 of the BTOR2. `finding`: what is not proved. `left_out`: what was not looked at.
     """
 
     FIELD = "proofs"
@@ -328,16 +329,30 @@ def _schedules(
 
     rtl = None if check.rtl is None else context.path(check.rtl)
     device = check.setup.accelerator
-    found = prove_schedules(model, device, rtl=rtl, evidence=evidence, status=context.progress, kept=True)
+    settings = check.setup.found(context)[0] if DEVICES[device].composes else {}
+    found = prove_schedules(
+        model, device, rtl=rtl, evidence=evidence, status=context.progress, kept=True, settings=settings
+    )
+    of = "composed" if found.composed else "schedules"
     unstated = (
         ForAllInputs(
-            of="schedules", model=check.model, design=name, says="nothing", status=UNPROVED, count=1, proved=0,
+            of=of, model=check.model, design=name, says="nothing", status=UNPROVED, count=1, proved=0,
             seconds=0.0, cached=False, solver=solver, schedule="all", finding=f"{UNPROVED}: {why}",
         )
         for name, why in found.unstated.items()
     )  # fmt: skip
     whole = () if found.standing is None else (_row_of_standing(check, found.standing, solver),)
-    return [*(_row_of_module(check, proof, solver) for proof in found.modules), *unstated, *whole]
+    if found.composed and DESIGN not in found.unstated:
+        whole = (_row_of_design(check, solver),)
+    return [*(_row_of_module(check, proof, solver, of) for proof in found.modules), *unstated, *whole]
+
+
+def _row_of_design(check: ProofCheck, solver: str) -> ForAllInputs:
+    return ForAllInputs(
+        of="composed", model=check.model, design=DESIGN, status=PROVED,
+        says="instances, connections, parameters and ROM files are those that the graph asks for", count=1, proved=1,
+        seconds=0.0, cached=False, solver=solver, schedule="all",
+    )  # fmt: skip
 
 
 def _row_of_standing(check: ProofCheck, standing: Standing, solver: str) -> ForAllInputs:
@@ -350,14 +365,14 @@ def _row_of_standing(check: ProofCheck, standing: Standing, solver: str) -> ForA
     )  # fmt: skip
 
 
-def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str) -> ForAllInputs:
+def _row_of_module(check: ProofCheck, proof: ModuleProof, solver: str, of: str) -> ForAllInputs:
     failed = [verdict for verdict in proof.verdicts if verdict.verdict != PROVED]
     # A refuted property says more than those that rest on it.
     failed.sort(key=lambda verdict: verdict.verdict == UNPROVED)
     first = f"{failed[0].verdict}: {failed[0].name} ({failed[0].says}): {failed[0].why}" if failed else None
     good = len(proof.verdicts) - len(failed)
     return ForAllInputs(
-        of="schedules",
+        of=of,
         model=check.model,
         design=" ".join([proof.module, *(f"{name}={value}" for name, value in proof.parameters.items())]),
         says=f"{good} of {len(proof.verdicts)} properties",
@@ -409,6 +424,7 @@ _TITLES = {
     "module": "Modules alone",
     "block": "Blocks",
     "schedules": "Modules under every schedule",
+    "composed": "Composed designs and their modules under every schedule",
     "standing": "The whole under every schedule",
     "engine": "The compiled engine",
 }
@@ -423,6 +439,7 @@ _CLAIMS = {
     "module": (f"{claims.MODULE} {claims.RUN}", f"{claims.RUN_ASSUMED} {claims.RUN_NOT_COVERED}"),
     "block": (f"{_SAYS}{claims.BLOCK}", claims.BLOCK_ASSUMED),
     "schedules": (f"{_SAYS}{claims.SCHEDULES}", f"{claims.SCHEDULES_ASSUMED} {claims.SCHEDULES_NOT_PROVED}"),
+    "composed": (f"{_SAYS}{claims.DESIGN}", f"{claims.DESIGN_ASSUMED} {claims.DESIGN_NOT_PROVED}"),
     "standing": (f"{_SAYS}{claims.STANDING}", claims.SCHEDULES_ASSUMED),
     "engine": (f"{_SAYS}{claims.ENGINE}", f"{claims.ENGINE_ASSUMED} {claims.ENGINE_NOT_PROVED}"),
 }

@@ -1,0 +1,503 @@
+"""A composed design read back from its netlist, and held to the graph: instances, connections, parameters, ROM files.
+
+Read from the end: the stream that a node's result leaves by must come from the module that the node asks for, with its
+sizes and its words, and that module's input from the one before it, down to the design's own input. What stands in the
+ROM files is read as Verilog reads it and compared with the model by what it means, not by how it was written: weights
+as numbers, thresholds by the level of every value, tables by every entry. Nothing here knows how designs are made.
+
+With what is proved of each module (`schedule_composed.py`) it follows that the chain computes the network:
+`docs/prove.md` has the argument.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from fxsim.contract import Number, Tensor
+from fxsim.contract.arithmetic import Integers
+from fxsim.errors import FxsimError
+from fxsim.graph import INPUT, Graph, Node
+from fxsim.operators import (
+    FEATURE_MAPS,
+    Add,
+    Affine,
+    Conv,
+    Flatten,
+    Linear,
+    Lut,
+    MaxPool,
+    NotTaken,
+    OperatorTable,
+    Pool,
+    Relu,
+    Threshold,
+)
+from fxsim.prove.instances import Elaborated
+from fxsim.prove.schedule_composed import split_levels
+
+_SIGNED, _UNSIGNED, _BIPOLAR = 0, 1, 2
+_NOTS = ("$logic_not", "$not")
+_PASSED = {"axis_fork": "s_axis", "axis_fifo": "s_axis"}
+"""Modules that give what they take, each with the port that it takes it by."""
+
+Bits = tuple[Any, ...]
+Parameters = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An instance in a design: its module, its parameters (numbers, and names of files), and what its ports join."""
+
+    name: str
+    module: str
+    numbers: Parameters
+    files: dict[str, str]
+    ports: Mapping[str, Bits]
+
+
+class MismatchError(FxsimError):
+    """A mismatch: something in a design where the graph asks for something else."""
+
+
+def cells_of(found: Elaborated) -> list[Cell]:
+    """The instances of an elaborated design's top that are modules of Verilog."""
+    cells = []
+    for name, cell in found.modules[found.top]["cells"].items():
+        if cell["type"] in found.modules:
+            numbers, files = _parameters(found.modules[cell["type"]])
+            ports = {port: tuple(bits) for port, bits in cell["connections"].items()}
+            cells.append(Cell(name, _module(cell["type"]), numbers, files, ports))
+    return cells
+
+
+def stated_parameters(module: str, numbers: Parameters) -> Parameters:
+    """The parameters of an instance as the properties of its module have them."""
+    if module != "threshold":
+        return numbers
+    own = dict(numbers)
+    levels = own.pop("LEVELS")
+    return own | {
+        name: levels >> int(name[7:] or 0) & ((1 << 32) - 1)
+        for name in split_levels(0, own["Y_W"] * (own["STEPS"] + 1))
+    }
+
+
+def _module(kind: str) -> str:
+    return (kind.split("\\")[1] if kind.startswith("$paramod") else kind).removeprefix("\\")
+
+
+def _parameters(module: dict[str, Any]) -> tuple[Parameters, dict[str, str]]:
+    """Parameters of an elaborated module: those of bits as numbers without a sign, and texts."""
+    numbers, texts = {}, {}
+    for name, text in module.get("parameter_default_values", {}).items():
+        if text and not text.strip("01"):
+            numbers[name] = int(text, 2)
+        else:
+            texts[name] = text.rstrip(" ")
+    return numbers, texts
+
+
+def wrong_of(graph: Graph, found: Elaborated, files: Mapping[str, bytes]) -> str:
+    """The mismatch of a composed design and its graph, in words; empty where there is none.
+
+    `files`: the ROM files that it reads, by name.
+    """
+    try:
+        _Reader(graph, found, files).read()
+    except FxsimError as error:
+        return str(error)
+    return ""
+
+
+@dataclass
+class _Reader:
+    graph: Graph
+    found: Elaborated
+    files: Mapping[str, bytes]
+    cells: list[Cell] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.top = self.found.modules[self.found.top]
+        self.cells = cells_of(self.found)
+        self.places: dict[str, str] = {}
+        # The instance and port that drive a valid, by its bit; and those that read one.
+        self.givers: dict[Any, tuple[Cell, str]] = {}
+        self.readers: dict[Any, list[str]] = {}
+        for cell in self.cells:
+            below = self.found.modules[self._type(cell)]["ports"]
+            for port in below:
+                if port not in cell.ports or len(cell.ports[port]) != len(below[port]["bits"]):
+                    raise MismatchError(f"'{cell.name}': its port {port} is not connected in whole")
+                if port in ("clk", "rst") and cell.ports[port] != tuple(self.top["ports"][port]["bits"]):
+                    raise MismatchError(f"'{cell.name}': its {port} is not the design's")
+                if not port.endswith("_tvalid"):
+                    continue
+                bit = cell.ports[port][0]
+                if below[port]["direction"] == "output":
+                    self.givers[bit] = (cell, port.removesuffix("_tvalid"))
+                else:
+                    self.readers.setdefault(bit, []).append(f"{cell.name}.{port}")
+
+        self._refuse_drivers()
+
+    def _refuse_drivers(self) -> None:
+        """MismatchError where two things drive one bit, or a constant drives what a module does."""
+        driven = [("the design's inputs", bit) for port in self.top["ports"].values() if port["direction"] == "input"
+                  for bit in port["bits"]]  # fmt: skip
+        for name, cell in self.top["cells"].items():
+            own = self.found.modules.get(cell["type"])
+            ways = cell["port_directions"] if own is None else {p: is_["direction"] for p, is_ in own["ports"].items()}
+            driven += [(f"'{name}'", bit) for port, bits in cell["connections"].items() if ways[port] != "input"
+                       for bit in bits]  # fmt: skip
+        seen: dict[Any, str] = {}
+        for name, bit in driven:
+            if not isinstance(bit, int) or bit in seen:
+                raise MismatchError(f"{name} drives what {seen.get(bit, 'a constant')} drives, too")
+            seen[bit] = name
+
+    def _type(self, cell: Cell) -> str:
+        return str(self.top["cells"][cell.name]["type"])
+
+    def read(self) -> None:
+        """Hold the whole to the graph, from its last result to its input."""
+        graph = self.graph
+        number = graph.tensors[graph.output].number
+        result = {name: tuple(self.top["ports"][f"m_axis_{name}"]["bits"]) for name in ("tvalid", "tready", "tdata")}
+        data = self._without_signs(result["tdata"], "m_axis") if number.bipolar else result["tdata"]
+        for valid, (cell, port) in self.givers.items():
+            if len(self.readers.get(valid, ())) + (valid == result["tvalid"][0]) != 1:
+                raise MismatchError(f"'{cell.name}': its output {port} is not taken by one module")
+        stream = self._given(result["tvalid"][0], "m_axis")
+        if stream["tready"] != result["tready"] or stream["tdata"] != data:
+            raise MismatchError("m_axis is not the stream of its last module")
+        self._tensor(graph.output, (*stream["tvalid"], *stream["tready"], *stream["tdata"]), None)
+        left = sorted({cell.name for cell in self.cells} - self.reached)
+        if left:
+            raise MismatchError(f"the design has '{left[0]}', of which nothing comes that the graph asks for")
+
+    def _given(self, valid: Any, what: str) -> dict[str, Bits]:
+        """The stream that a module gives by this valid."""
+        if valid not in self.givers:
+            raise MismatchError(f"{what} comes from no module")
+        cell, port = self.givers[valid]
+        return {name: cell.ports[f"{port}_{name}"] for name in ("tvalid", "tready", "tdata")}
+
+    def _without_signs(self, data: Bits, where: str) -> Bits:
+        """The bits that numbers -1 and 1 of two bits at the output stand for: a sign is the inverse of its bit."""
+        bits = []
+        inverses = {
+            cell["connections"]["Y"][0]: cell["connections"]["A"][0]
+            for cell in self.top["cells"].values()
+            if cell["type"] in _NOTS and len(cell["connections"]["A"]) == len(cell["connections"]["Y"]) == 1
+        }
+        for low, high in zip(data[::2], data[1::2], strict=True):
+            if low != "1" or high not in inverses:
+                raise MismatchError(f"{where} shows something else than -1 and 1")
+            bits.append(inverses[high])
+        return tuple(bits)
+
+    def _tensor(self, name: str, joined: Bits, lanes: int | None) -> None:
+        """Hold the stream (valid, ready, data) of a tensor to the graph; `lanes`: values a beat, None: as it has."""
+        valid, ready, data = joined[0], joined[1], joined[2:]
+        tensor = self.graph.tensors[name]
+        if len(data) % tensor.number.bits or (lanes or 1) * tensor.number.bits > len(data):
+            raise MismatchError(f"the stream of '{name}' has {len(data)} bits, expected beats of {tensor.number}")
+        own = len(data) // tensor.number.bits
+        if tensor.shape[-1] % own or lanes not in (None, own):
+            raise MismatchError(
+                f"the stream of '{name}' has {own} values a beat, expected {lanes or 'a divisor'} "
+                f"of {tensor.shape[-1]} channels"
+            )
+        if valid in self.givers:
+            cell, port = self.givers[valid]
+            if (cell.ports[f"{port}_tready"], cell.ports[f"{port}_tdata"]) != ((ready,), data):
+                raise MismatchError(f"'{cell.name}': its output {port} is joined to other data or another ready")
+            if cell.module in _PASSED:
+                self._expect(cell, f"'{name}'", {"DATA_W": len(data)})
+                self.reached.add(cell.name)
+                self._tensor(name, self._input(cell, _PASSED[cell.module]), own)
+                return
+        if name == INPUT:
+            self._of_input(joined, tensor)
+            return
+        (node,) = (node for node in self.graph.nodes if node.name == name)
+        if isinstance(node.op, Flatten):
+            if node.op.order != tuple(range(len(self.graph.tensors[node.inputs[0]].axes))):
+                raise MismatchError(f"node '{name}' flattens in the order {node.op.order}, which no module does")
+            self._tensor(node.inputs[0], joined, own)
+            return
+        if valid not in self.givers:
+            raise MismatchError(f"the stream of '{name}' comes from no module")
+        cell, _ = self.givers[valid]
+        if self.places.setdefault(name, cell.name) != cell.name:
+            raise MismatchError(f"'{name}' is made twice, by '{self.places[name]}' and '{cell.name}'")
+        if cell.name in self.reached:
+            return
+        _CHECKS[type(node.op)](self, node, cell, own)
+        self.reached.add(cell.name)
+
+    def _of_input(self, joined: Bits, tensor: Tensor) -> None:
+        ports = {name: tuple(self.top["ports"][f"s_axis_{name}"]["bits"]) for name in ("tvalid", "tready", "tdata")}
+        data = joined[2:]
+        if tensor.number.bipolar:
+            inverses = {
+                cell["connections"]["Y"][0]: cell["connections"]["A"][0]
+                for cell in self.top["cells"].values()
+                if cell["type"] in _NOTS and len(cell["connections"]["A"]) == len(cell["connections"]["Y"]) == 1
+            }
+            data = tuple(inverses.get(bit) for bit in data)
+            if data != ports["tdata"][1::2] or len(ports["tdata"]) != 2 * len(data):
+                raise MismatchError("the input is not the signs of s_axis")
+        elif data != ports["tdata"]:
+            raise MismatchError("the input is not the data of s_axis")
+        if (joined[0],) != ports["tvalid"] or (joined[1],) != ports["tready"]:
+            raise MismatchError("the input is not the stream s_axis")
+
+    def _input(self, cell: Cell, port: str) -> Bits:
+        """The stream (valid, ready, data) that an instance takes by a port, which nothing else takes."""
+        valid = cell.ports[f"{port}_tvalid"][0]
+        if self.readers[valid] != [f"{cell.name}.{port}_tvalid"]:
+            raise MismatchError(f"{' and '.join(self.readers[valid])} take one stream")
+        return (valid, *cell.ports[f"{port}_tready"], *cell.ports[f"{port}_tdata"])
+
+    def _expect(self, cell: Cell, what: str, asked: Parameters, module: str = "") -> None:
+        """MismatchError unless an instance is of a module, and has these parameters."""
+        if module and cell.module != module:
+            raise MismatchError(f"'{cell.name}' is {cell.module}, {what} asks for {module}")
+        for name, value in asked.items():
+            if cell.numbers.get(name) != value:
+                raise MismatchError(
+                    f"'{cell.name}' ({cell.module}) has {name} {cell.numbers.get(name)}, {what} asks for {value}"
+                )
+
+    def _words(self, cell: Cell, parameter: str, count: int, bits: int) -> list[int]:
+        """The words of a ROM as $readmemh reads them; MismatchError where there are not so many, of so many bits."""
+        name = cell.files.get(parameter, "")
+        if name not in self.files:
+            raise MismatchError(f"'{cell.name}' reads '{name}', which is no file of the design")
+        texts = self.files[name].decode("ascii", "replace").split()
+        if len(texts) != count:
+            raise MismatchError(f"{name} has {len(texts)} words, '{cell.name}' asks for {count}")
+        words = []
+        for at, text in enumerate(texts):
+            if text.strip("0123456789abcdefABCDEF") or int(text, 16) >> bits:
+                raise MismatchError(f"{name}: word {at} is '{text[:40]}', expected a hexadecimal number of {bits} bits")
+            words.append(int(text, 16))
+        return words
+
+    # --- Nodes -------------------------------------------------------------------------------------------------------
+
+    def windows(self, node: Node, cell: Cell, lanes: int, signs: bool, window: tuple[Any, ...]) -> None:
+        """Hold what gives an instance the windows of its node's input to the node.
+
+        `window`: kernel, stride, dilation, padding; `signs`: whether bits leave as numbers of two bits.
+        """
+        kernel, stride, dilation, padding = window
+        name = node.inputs[0]
+        tensor = self.graph.tensors[name]
+        rows, columns = tensor.shape[:-1] or (1, 1)
+        stream = self._input(cell, "s_axis")
+        giver = self.givers.get(stream[0])
+        if giver is None or giver[0].module != "image_window":
+            top, left, bottom, right = padding
+            spans = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
+            places = (
+                range(0, rows + top + bottom - spans[0] + 1, stride[0]),
+                range(0, columns + left + right - spans[1] + 1, stride[1]),
+            )
+            order = [
+                (r + dilation[0] * i - top, c + dilation[1] * j - left)
+                for r, c in product(*places)
+                for i, j in product(range(kernel[0]), range(kernel[1]))
+            ]
+            if order != list(product(range(rows), range(columns))):
+                raise MismatchError(f"'{cell.name}' has no image_window before it, which node '{node.name}' asks for")
+            if signs:
+                raise MismatchError(f"'{cell.name}' takes numbers of two bits, '{name}' is bits")
+            self._tensor(name, stream, lanes)
+            return
+        window_cell, port = giver
+        bits = tensor.number.bits
+        asked = {
+            "ROWS": rows, "COLUMNS": columns, "WORDS": tensor.shape[-1] // lanes, "DATA_W": lanes * bits,
+            "BIPOLAR": int(signs),
+        }  # fmt: skip
+        for word, pair in (("KERNEL", kernel), ("STRIDE", stride), ("DILATION", dilation)):
+            asked |= {f"{word}_ROWS": pair[0], f"{word}_COLUMNS": pair[1]}
+        asked |= dict(zip(("PAD_TOP", "PAD_LEFT", "PAD_BOTTOM", "PAD_RIGHT"), padding, strict=True))
+        self._expect(window_cell, f"node '{node.name}'", asked)
+        if window_cell.ports[f"{port}_tready"] != stream[1:2] or window_cell.ports[f"{port}_tdata"] != stream[2:]:
+            raise MismatchError(f"'{window_cell.name}': its output is joined to other data or another ready")
+        self.reached.add(window_cell.name)
+        self._tensor(name, self._input(window_cell, "s_axis"), lanes)
+
+    def sums(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_linear to a convolution, or a linear over channels."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        weight: Integers = op.weight.reshape(len(op.weight), -1).astype(np.int64)
+        conv = isinstance(op, Conv)
+        self._expect(cell, what, {}, "few_linear")
+        lanes = cell.numbers["LANES"]
+        if lanes < 1 or x.shape[-1] % lanes:
+            raise MismatchError(
+                f"'{cell.name}' takes {lanes} values a beat, '{node.inputs[0]}' has {x.shape[-1]} channels"
+            )
+        if conv and op.groups != 1:
+            raise MismatchError(f"{what} has {op.groups} groups, few_linear has one")
+        if not conv and (op.shift.any() or op.bias.any() or op.over.value != "channels"):
+            raise MismatchError(f"{what} shifts or moves its sums, or sums over tokens, which few_linear does not")
+        signs = conv and x.number.bipolar and any(op.padding)
+        asked = {
+            "BEATS": weight.shape[1] // lanes,
+            "OUT": len(weight),
+            "OUT_LANES": own,
+            "X_W": 2 if signs else x.number.bits,
+            "X_KIND": _SIGNED if signs else _kind(x.number),
+            "W_W": op.weight_number.bits,
+            "W_BIPOLAR": int(op.weight_number.bipolar),
+            "ACC_W": y.number.bits,
+        }
+        self._expect(cell, what, asked)
+        ends = np.stack([weight * x.number.low, weight * x.number.high])
+        low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
+        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
+        bits, size = op.weight_number.bits, weight.shape[1]
+        words = self._words(cell, "W_FILE", len(weight) // own, own * size * bits)
+        for n, row in enumerate(weight.tolist()):
+            word = words[n // own] >> (n % own * size * bits)
+            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), op.weight_number) for k in range(size)]
+            if stored != row:
+                k = next(k for k in range(size) if stored[k] != row[k])
+                raise MismatchError(
+                    f"{cell.files['W_FILE']}: weight {k} of output {n} is {stored[k]}, {what} has {row[k]}"
+                )
+        if conv:
+            kernel = op.weight.shape[1:3]
+            self.windows(node, cell, lanes, signs, (kernel, op.stride, op.dilation, op.padding))
+        else:
+            self._tensor(node.inputs[0], self._input(cell, "s_axis"), lanes)
+
+    def threshold(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of threshold to a node: the level of every value of every channel."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        channels, steps = op.threshold.shape
+        signed = x.number.signed and not x.number.bipolar
+        asked = {"CHANNELS": channels, "LANES": own, "X_W": x.number.bits, "X_SIGNED": int(signed), "STEPS": steps,
+                 "Y_W": y.number.bits}  # fmt: skip
+        self._expect(cell, what, asked, "threshold")
+        width, bits = y.number.bits, x.number.bits + 2 - signed
+        given = [cell.numbers["LEVELS"] >> (width * k) & ((1 << width) - 1) for k in range(steps + 1)]
+        levels = [_value(code, y.number) for code in given]
+        size = steps * bits + 1
+        words = self._words(cell, "T_FILE", channels // own, own * size)
+        low, high = (0, 1) if x.number.bipolar else (x.number.low, x.number.high)
+        for c in range(channels):
+            word = words[c // own] >> (c % own * size)
+            falls = word >> (size - 1) & 1
+            stored = [_signed(word >> (bits * k) & ((1 << bits) - 1), bits) for k in range(steps)]
+            if stored != sorted(stored):
+                raise MismatchError(f"{cell.files['T_FILE']}: thresholds of channel {c} do not ascend")
+            own_steps = [~t if falls else t for t in stored]
+            asked_steps = op.threshold[c].tolist()
+            # Of a code the value is the code, or of a bit twice the bit less one; both are steps, alike where they are
+            # alike on both sides of each of theirs.
+            codes = {low, high}
+            for t in own_steps:
+                codes |= {t - 1, t, t + 1}
+            for t in asked_steps:
+                codes |= {t - 1, t, t + 1}
+            for code in (code for code in codes if low <= code <= high):
+                value = 2 * code - 1 if x.number.bipolar else code
+                has = levels[sum(code <= t if falls else code >= t for t in own_steps)]
+                asks = int(op.levels[sum(value >= t if op.rising[c] else value <= t for t in asked_steps)])
+                if has != asks:
+                    raise MismatchError(
+                        f"'{cell.name}', {cell.files['T_FILE']}: of channel {c} the value {value} has level {has}, "
+                        f"{what} has {asks}"
+                    )
+        self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
+
+    def table(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of full_table to a node: every entry of every channel."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        channels, codes = x.shape[-1], 1 << x.number.bits
+        if op.table.shape != (channels, codes) or op.rule.value != "full" or x.number.bipolar:
+            raise MismatchError(f"{what} has no full table of every value of {x.number}, which full_table holds")
+        asked = {"CHANNELS": channels, "LANES": own, "X_W": x.number.bits, "X_SIGNED": int(x.number.signed),
+                 "Y_W": y.number.bits}  # fmt: skip
+        self._expect(cell, what, asked, "full_table")
+        width = y.number.bits
+        words = self._words(cell, "T_FILE", channels // own * codes, own * width)
+        for c in range(channels):
+            for code, asks in enumerate(op.table[c].tolist()):
+                word = words[c // own * codes + code] >> (c % own * width)
+                has = _value(word & ((1 << width) - 1), y.number)
+                if has != asks:
+                    raise MismatchError(
+                        f"{cell.files['T_FILE']}: of channel {c} the value {x.number.low + code} has {has}, {what} has "
+                        f"{asks}"
+                    )
+        self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
+
+    def greatest(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of window_max to a node."""
+        op: Any = node.op
+        x = self.graph.tensors[node.inputs[0]]
+        signed = x.number.signed and not x.number.bipolar
+        asked = {"PLACES": op.kernel[0] * op.kernel[1], "WORDS": x.shape[-1] // own, "LANES": own,
+                 "X_W": x.number.bits, "X_SIGNED": int(signed)}  # fmt: skip
+        self._expect(cell, f"node '{node.name}'", asked, "window_max")
+        self.windows(node, cell, own, False, (op.kernel, op.stride, (1, 1), (0, 0, 0, 0)))
+
+    def add(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_add to a node."""
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        asked = {"LANES": own, "Y_W": y.number.bits, "Y_SIGNED": int(y.number.signed)}
+        for letter, name in zip("XR", node.inputs, strict=True):
+            number = self.graph.tensors[name].number
+            if number.bipolar or y.number.bipolar:
+                raise MismatchError(f"{what} adds bits of -1 and 1, which few_add does not")
+            asked |= {f"{letter}_W": number.bits, f"{letter}_SIGNED": int(number.signed)}
+        self._expect(cell, what, asked, "few_add")
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+
+def _kind(number: Number) -> int:
+    return _BIPOLAR if number.bipolar else _SIGNED if number.signed else _UNSIGNED
+
+
+def _signed(code: int, bits: int) -> int:
+    return code - (code >> (bits - 1) << bits)
+
+
+def _value(code: int, number: Number) -> int:
+    """The value that bits stand for in a format."""
+    return 2 * code - 1 if number.bipolar else _signed(code, number.bits) if number.signed else code
+
+
+_Check = Callable[[_Reader, Node, Cell, int], None]
+_NOT_TAKEN = NotTaken("because no module of it is proved")
+
+_CHECKS: OperatorTable[_Check] = OperatorTable(
+    "the proof of a composed design",
+    {
+        Conv: _Reader.sums,
+        Linear: _Reader.sums,
+        Threshold: _Reader.threshold,
+        Lut: _Reader.table,
+        MaxPool: _Reader.greatest,
+        Add: _Reader.add,
+        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
+        **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Flatten: NotTaken("because its result is its input's stream"),
+    },
+)
