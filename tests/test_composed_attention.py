@@ -18,6 +18,8 @@ from fxsim.graph import INPUT, Graph, Model, Node, repeat
 from fxsim.operators import (
     Add,
     Affine,
+    Argmax,
+    Concat,
     Conv,
     Flatten,
     Matmul,
@@ -185,6 +187,31 @@ def test_paths_that_wait_for_a_whole_image_have_the_least_depths(tmp_path: Path)
         less = with_depth(tmp_path / f"{fifo}_less", model, x, fifo, least - 1)
         assert less is not None
         assert less.startswith("the design is stuck after")
+
+
+@pytest.mark.icarus
+def test_channels_of_two_paths_are_joined(tmp_path: Path) -> None:
+    """A convolution's channels and those that it reads, at the least depth, not with one beat less; the greatest."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        Node("conv", Conv(weights(rng, 2, 3, 3, 2), padding=(1, 1, 1, 1), out=Number(20)), ("input",)),
+        Node("y", rescale(rng, 2, 7), ("conv",)),
+        Node("both", Concat(), ("y", "input")),
+        Node("class", Argmax(3), ("both",)),
+    ]
+    model = Model(Graph(image(3, 3, 2, INT8), nodes), "concat")
+    x = np.random.default_rng(4).integers(-128, 128, (3, 3, 3, 2)).astype(np.int8)
+    for interval in (None, 81):
+        settings = {"interval": interval}
+        made = four_state(model, x, accel="composed", settings=settings, engine="reference", stalls=(0, 45))
+        assert made.passed, made.reason
+    (depths,) = (part.depths for part in make_plan(model).parts if part.depths)
+    # Before its first sum the convolution needs two rows of three pixels of two channels; one value waits at the fork.
+    assert [fifo.least for fifo in depths] == [0, 11]
+    assert with_depth(tmp_path / "least", model, x, "n2_both_fifo1", 11) is None
+    less = with_depth(tmp_path / "less", model, x, "n2_both_fifo1", 10)
+    assert less is not None
+    assert less.startswith("the design is stuck after")
 
 
 # --- ROMs ------------------------------------------------------------------------------------------------------------

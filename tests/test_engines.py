@@ -2,17 +2,20 @@
 
 import gc
 import math
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import cycle, product
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import msgspec
@@ -492,6 +495,68 @@ def test_the_number_of_threads_changes_nothing(small_model: Model, count: int) -
     expected = run_reference(small_model.graph, x, small_model.graph.taps)
     for threads in (1, 2, 3, 8):
         assert_equal_taps(compiled.run_compiled(small_model, x, small_model.graph.taps, threads), expected)
+
+
+def _computing() -> set[int]:
+    return {thread.ident or 0 for thread in threading.enumerate() if thread.name.startswith("fxsim-compute")}
+
+
+def test_threads_are_kept(small_model: Model) -> None:
+    """Runs one after the other, and side by side, share some threads, at most one a core, and wait for no other run."""
+    x = np.random.default_rng(SEED).integers(-128, 128, (2000, *small_model.graph.input_shape)).astype(np.int8)
+    taps = small_model.graph.taps
+    expected = compiled.run_compiled(small_model, x, taps, 1)
+    seen = set()
+    for _ in range(8):
+        assert_equal_taps(compiled.run_compiled(small_model, x, taps, 2), expected)
+        seen |= _computing()
+    assert 1 <= len(seen) <= (os.cpu_count() or 1)
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(lambda _: compiled.run_compiled(small_model, x, taps, 2), range(12)):
+            assert_equal_taps(found, expected)
+    assert len(_computing()) <= (os.cpu_count() or 1)
+
+
+def test_what_a_kept_thread_raises_is_raised(small_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the run that it computes for, whichever thread it is; the next run computes as ever."""
+    x = np.random.default_rng(SEED).integers(-128, 128, (2000, *small_model.graph.input_shape)).astype(np.int8)
+    taps = small_model.graph.taps
+    expected = compiled.run_compiled(small_model, x, taps, 2)
+    worker = scheduling._Panels.worker
+    caller = threading.get_ident()
+
+    for fails_here in (True, False):
+        begun = threading.Event()
+
+        def broken(*given: Any, fails: bool = fails_here, begun: threading.Event = begun) -> Any:
+            if (threading.get_ident() == caller) == fails:
+                begun.set()
+                raise MemoryError("no room")
+            assert begun.wait(60)  # the other one has its part of the work
+            return worker(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(scheduling._Panels, "worker", broken)
+            with pytest.raises(MemoryError, match="no room"):
+                compiled.run_compiled(small_model, x, taps, 2)
+        assert_equal_taps(compiled.run_compiled(small_model, x, taps, 2), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_computes(small_model: Model) -> None:
+    """It has none of the threads that its parent kept, and makes its own."""
+    x = np.random.default_rng(SEED).integers(-128, 128, (2000, *small_model.graph.input_shape)).astype(np.int8)
+    expected = compiled.run_compiled(small_model, x, ("classifier",), 2)["classifier"]
+    child = multiprocessing.get_context("fork").Process(target=_equal_here, args=(small_model, x, expected))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 0
+    child.close()
+
+
+def _equal_here(model: Model, x: Int8, expected: Int8) -> None:
+    found = compiled.run_compiled(model, x, ("classifier",), 2)["classifier"]
+    os._exit(0 if np.array_equal(found, expected) else 1)
 
 
 @each_engine

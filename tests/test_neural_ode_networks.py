@@ -1,6 +1,8 @@
 """The trained Neural ODE with attention: quantisers, float and fake-quant forms, integers, the bridge, recipes."""
 
 import json
+import math
+from decimal import Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,15 @@ from fxsim.bridge.steps import measure_steps
 from fxsim.cli.steps import command
 from fxsim.contract import Number, Sign
 from fxsim.data import DataSource, Preprocessing, load_data
+from fxsim.engines.c import run_c
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import model_sha256
+from fxsim.formats.onnx import export_onnx
 from fxsim.graph import Model
 from fxsim.networks.checkpoint import load_checkpoint, load_float, load_quantised_resmlp, save_checkpoint
 from fxsim.networks.export import find_clipping
 from fxsim.networks.learnt_levels import CELLS, LearntLevels, limits_of
-from fxsim.networks.neural_ode import NeuralOde, OdeConfig
+from fxsim.networks.neural_ode import AttentionRule, NeuralOde, OdeConfig
 from fxsim.networks.quantised import CONTRACT, FLOAT, learnt_step
 from fxsim.networks.quantised_ode import Finish, Levels, OdeFormat, OdeNetwork, Quantiser, quantise_ode
 from fxsim.operators import Conv, Matmul, Threshold
@@ -298,6 +302,108 @@ def test_clipped_weights_are_listed() -> None:
         layer.weight[2, 1] = 100.0
     (record,) = (record for record in find_clipping(network) if record.tensor == "ode.step0.p1.weight")
     assert (record.index, record.stored, record.count) == ((2, 1, 0, 0), 7, 1)
+
+
+# --- softmax ----------------------------------------------------------------------------------------------------------
+
+
+def plain_softmax(scores: Array, log2: int) -> Array:
+    """Weights of scores, whole numbers [n, place, head, place], by fractions of large integers, as the module says."""
+    context = Context(prec=60)
+
+    def exp(code: Fraction, bits: int) -> Decimal:
+        ratio = code * Fraction(2) ** log2
+        power = context.exp(context.divide(Decimal(ratio.numerator), Decimal(ratio.denominator)))
+        return context.multiply(power, Decimal(2**bits))
+
+    found = np.zeros(scores.shape, np.int64)
+    for n, i, h in np.ndindex(scores.shape[:3]):
+        row = scores[n, i, h].tolist()
+        total = sum(math.floor(exp(Fraction(s - 127), 13) + Decimal("0.5")) for s in row)
+        level = -256
+        while level < 89 and total >= exp(Fraction(2 * level + 1, 2), 13):
+            level += 1
+        for j, s in enumerate(row):
+            share = min(max(s - level, -128), 127)
+            found[n, i, h, j] = min(math.floor(exp(Fraction(share - 127), 7) + Decimal("0.5")), 127)
+    return found
+
+
+def test_softmax_attention_is_computed_plainly() -> None:
+    """Network, reference engine and the compiled one give weights of the plain statement, whose sums are nearly 1."""
+    network, codes = quantised_network(OdeFormat(), attention=AttentionRule.SOFTMAX), codes_of(4)
+    model = Model(network.graph(), "any")
+    exact = network.run_taps(torch.from_numpy(codes), CONTRACT)
+    expected = fxsim.run(model, codes, "all", engine="reference")
+    compiled = fxsim.run(model, codes, "all")
+    for tap, values in expected.items():
+        np.testing.assert_array_equal(exact[tap].numpy(), values, tap)
+        np.testing.assert_array_equal(compiled[tap], values, tap)
+    log2 = round(float(network.scales["mhsa_scores"].value().detach()))  # type: ignore[operator]
+    assert -5 <= log2 <= -3
+    scores = expected["mhsa.scores"].reshape(4, 4, 2, 4)
+    weights = plain_softmax(scores, log2)
+    np.testing.assert_array_equal(expected["mhsa.attention"].reshape(weights.shape), weights)
+    real = np.exp(scores * 2.0**log2)
+    assert np.abs(weights / 128 - real / real.sum(axis=-1, keepdims=True)).max() < 0.07
+    assert weights.std() > 5
+    tokens = torch.from_numpy(codes.reshape(4, 64, 1)).float() * network.step("input")
+    found = network.run_taps(torch.from_numpy(codes), FLOAT, ("scores",))["scores"]
+    assert torch.equal(network(tokens).double(), found * network.step("scores").double())
+
+
+@pytest.mark.onnx
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["softmax", "llt"])
+def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
+    """Compiled code, C and ONNX Runtime give every tap's values, of softmax and of thresholds that were learnt."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    formats = FORMATS["llt 4"] if name == "llt" else OdeFormat()
+    rule = AttentionRule.SOFTMAX if name == "softmax" else AttentionRule.RELU
+    model = Model(quantised_network(formats, channels=(4, 4), steps=1, attention=rule).graph(), "any")
+    codes = codes_of(6)
+    expected = fxsim.run(model, codes, "all", engine="reference")
+    compiled, in_c = fxsim.run(model, codes, "all", engine="compiled"), run_c(model, codes, model.graph.taps)
+    export_onnx(model, tmp_path / "m.onnx", taps="all")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    by_onnx = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {"input": codes}), strict=True))
+    for tap, values in expected.items():
+        for found in (compiled, in_c, by_onnx):
+            np.testing.assert_array_equal(found[tap], values, tap)
+
+
+def test_softmax_folds_and_is_trained() -> None:
+    """With nothing quantised it is the float network's softmax; fake-quant gives every parameter a gradient."""
+    network = float_network(config_of(attention=AttentionRule.SOFTMAX))
+    quantised = quantise_ode(network, OdeFormat())
+    x = torch.rand(9, 64, 1) * 2 - 1
+    with torch.no_grad():
+        found = dict(quantised.float_taps(x))
+        torch.testing.assert_close(found["scores"], network(x), rtol=1e-4, atol=1e-4)
+        quantised.set_steps({tap: float(values.abs().max()) for tap, values in found.items()})
+    quantised.train()(x).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert [name for name, parameter in quantised.named_parameters() if parameter.grad is None] == []
+    assert all(bool(p.grad.isfinite().all()) for p in quantised.parameters() if p.grad is not None)
+    weight = quantised.layers["mhsa.q"].weight.grad
+    assert weight is not None
+    assert bool((weight != 0).any())
+
+
+def test_softmax_is_bridged(tmp_path: Path) -> None:
+    """Contract equal at every tap, nothing unexplained, on pictures; tables are those of the functions."""
+    path = tmp_path / "n.safetensors"
+    network = quantised_network(OdeFormat(), attention=AttentionRule.SOFTMAX)
+    save_checkpoint(network, path, PIXELS, {"recipe": "any"})
+    np.save(tmp_path / "x.npy", codes_of(12))
+    record = bridge(path, codes_path=tmp_path / "x.npy")
+    assert record.contract.equal
+    assert record.passed
+    assert record.float_mode is not None
+    assert {variant.name for variant in record.float_mode.variants} >= {"integer, functions as such"}
+    again = load_checkpoint(path).network
+    assert isinstance(again, OdeNetwork)
+    assert again.config.attention is AttentionRule.SOFTMAX
+    assert again.graph() == network.graph()
 
 
 # --- files and the bridge ---------------------------------------------------------------------------------------------

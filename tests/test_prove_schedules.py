@@ -97,6 +97,14 @@ FAULTS = [
     ("axis_fifo", {"DEPTH": 4}, "lib/axis_fifo.v", "          read_reg <= {INDEX_W{1'b0}};\n", ""),
 ]
 MORE_FAULTS = [
+    # The row that is collected is multiplied, rather than the one that is whole.
+    (
+        "linear",
+        {"IN": 2, "OUT": 3, "ACC_W": 17},
+        "stream/linear.v",
+        ".x(row_reg),\n            .w(weight_row_reg[ROW_W*n+",
+        ".x(collect_reg),\n            .w(weight_row_reg[ROW_W*n+",
+    ),
     # The consumer's ready is ignored.
     ("relu", {}, "stream/relu.v", "else if (s_axis_tready) y_valid_reg", "else y_valid_reg"),
     # A constant of another channel, after a gap.

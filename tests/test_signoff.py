@@ -282,6 +282,7 @@ def test_default_plan_covers_what_it_should() -> None:
         ("accelerator", "small", "V1"), ("accelerator", "small_relu", "V2"), ("schedules", "small", "V2"),
         ("engine", "psa_h96", "V1"), ("accelerator", "psa_h96", "V2"), ("accelerator", "relu_h96", "V2"),
         ("accelerator", "relu_h192", "V2"), ("accelerator", "even_clamp", "V2"),
+        ("modules", "digits_binary", "V1"), ("schedules", "digits_binary", "V2"),
     }  # fmt: skip
 
 

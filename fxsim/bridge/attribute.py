@@ -32,7 +32,7 @@ from torch import Tensor
 
 from fxsim.bridge.exact import Exact, Places, exact_values, inputs_at, interpolation, requantised_row
 from fxsim.bridge.record import CARRIED, UNEXPLAINED, Beginning, Example, TapDifferences
-from fxsim.contract.arithmetic import INT8_MIN, Int8, round_shift
+from fxsim.contract.arithmetic import Int8, Integers, round_shift
 from fxsim.engines import Engine, run
 from fxsim.graph import INPUT, Model, Node
 from fxsim.networks.checkpoint import Quantised
@@ -127,7 +127,7 @@ class Attribution:
         self._wanted = examples
         self._examples: dict[str, list[Example]] = {}
         self._counts = {slot.tap: _Counts() for slot in network.slots}
-        self._full = network.full_tables()
+        self._full: Mapping[str, Integers] = network.full_tables()
         self._begin = dict.fromkeys(network.taps, 0)
         self._unaffected = 0
 
@@ -252,7 +252,9 @@ class Attribution:
             "saturation": ((whole < number.low) | (whole > number.high)) & (target == whole),
         }
         if slot.kind is Kind.TABLE:
-            code = batch.integer[slot.inputs[0]][places].astype(np.int64) - INT8_MIN
+            tensors, read = self._model.graph.tensors, slot.inputs[0]
+            number = self._model.graph.input.number if read == INPUT else tensors[read].number
+            code = batch.integer[read][places].astype(np.int64) - number.low
             agrees["tables"] = self._full[slot.tap][places[-1], code] == target
         return agrees
 

@@ -5,13 +5,15 @@
               pointwise, each with a batch norm (a depthwise separable convolution twice)
     down      conv 3 x 3 of stride 2, batch norm, ReLU; then the next stage's ode, or behind the last one
     mhsa      x + o(y), y = relu(q (k + r)^T / sqrt(d)) v / T in heads of d channels: q, k, v, o pointwise, r a table of
-              the T places; ReLU in place of softmax, which leaves sums of values that no division follows but by T
+              the T places; ReLU in place of softmax, which leaves sums of values that no division follows but by T.
+              Or with softmax: y = softmax(q (k + r)^T / sqrt(d)) v
     scores    of the mean over all places
 
 A network of the kind of arXiv 2401.02721; whose exact layers are not public.
 """
 
 import math
+from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated
 
@@ -21,6 +23,14 @@ from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 from fxsim.errors import ModelError
+
+
+class AttentionRule(StrEnum):
+    """The weights that attention gives places: ReLU of the scores over T, or their softmax."""
+
+    RELU = "relu"
+    SOFTMAX = "softmax"
+
 
 Channels = Annotated[int, Meta(ge=1, le=1024)]
 Steps = Annotated[int, Meta(ge=1, le=64)]
@@ -42,6 +52,7 @@ class OdeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     steps: Steps = 4
     heads: Heads = 4
     stem_stride: StemStride = 1
+    attention: AttentionRule = AttentionRule.RELU
 
     def __post_init__(self) -> None:
         if self.steps & (self.steps - 1):
@@ -109,11 +120,11 @@ class OdeBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """ReLU attention over all places, with a table of places added to the keys, and what it is added to."""
+    """Attention over all places, with a table of places added to the keys, and what it is added to."""
 
-    def __init__(self, channels: int, heads: int, places: int) -> None:
+    def __init__(self, channels: int, heads: int, places: int, rule: AttentionRule) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.rule = heads, rule
         self.q, self.k, self.v = (nn.Conv2d(channels, channels, 1) for _ in range(3))
         self.o = ConvNorm(channels, channels, 1)
         self.position = nn.Parameter(torch.randn(places, channels) * 0.1)
@@ -127,7 +138,9 @@ class Attention(nn.Module):
         )
         each = channels // self.heads
         q, k, v = (part.reshape(n, rows * columns, self.heads, each).transpose(1, 2) for part in (q, k, v))
-        weights = F.relu(q @ k.transpose(2, 3) / math.sqrt(each)) / (rows * columns)
+        scores = q @ k.transpose(2, 3) / math.sqrt(each)
+        softmax = self.rule is AttentionRule.SOFTMAX
+        weights = F.softmax(scores, dim=3) if softmax else F.relu(scores) / (rows * columns)
         y = (weights @ v).transpose(1, 2).reshape(n, rows * columns, channels)
         found: Tensor = x + self.o(y.transpose(1, 2).reshape(n, channels, rows, columns))
         return found
@@ -143,7 +156,7 @@ class NeuralOde(nn.Module):
         self.stem = ConvNorm(config.colours, channels[0], 3, config.stem_stride)
         self.odes = nn.ModuleList(OdeBlock(width, config.steps) for width in channels[:-1])
         self.downs = nn.ModuleList(ConvNorm(*pair, 3, 2) for pair in pairwise(channels))
-        self.mhsa = Attention(channels[-1], config.heads, config.places)
+        self.mhsa = Attention(channels[-1], config.heads, config.places, config.attention)
         self.classifier = nn.Linear(channels[-1], config.classes)
 
     def forward(self, x: Tensor) -> Tensor:

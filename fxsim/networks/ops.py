@@ -3,7 +3,7 @@
 `OpNetwork` computes a list of `Op`s in all of these ways and exports them; a network of a kind adds its operators.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from fxsim.contract import CHANNEL, COLUMN, INT8_MAX, INT8_MIN, ROW, Number
 from fxsim.contract import Tensor as Shape
-from fxsim.contract.arithmetic import Int8
+from fxsim.contract.arithmetic import Integers
 from fxsim.contract.number import INT8
 from fxsim.errors import ModelError, StimulusError
 from fxsim.graph import INPUT, Graph, Node
-from fxsim.networks.quantised import Arithmetic, Kind, Slot
-from fxsim.operators import Operator
+from fxsim.networks.quantised import Arithmetic, Kind, Slot, learnt_step
+from fxsim.operators import Lut, Operator
 
 
 class _As(torch.autograd.Function):
@@ -85,6 +85,29 @@ def convolve(x: Tensor, weight: Tensor, padding: int = 0, stride: int = 1, group
     return F.conv2d(x.permute(0, 3, 1, 2), weight, padding=padding, stride=stride, groups=groups).permute(0, 2, 3, 1)
 
 
+Log2 = Callable[[], Tensor]
+"""Gives log2 of a step, a whole number; float32, a scalar or one a channel; with gradients."""
+
+
+class PowerOp(Op):
+    """An operator whose step is 2^k; `plain`: what it gives with nothing quantised."""
+
+    log2: Log2
+
+    @property
+    def step(self) -> Tensor:  # type: ignore[override]  # learnt here
+        """The step of its result."""
+        return torch.exp2(self.log2())
+
+    def quantised(self, v: Tensor) -> Tensor:
+        """Real values to multiples of the step, whose gradient is LSQ's."""
+        return learnt_step(v, self.step, v.shape[1:].numel(), self.out.low, self.out.high)
+
+    def plain(self, *x: Tensor) -> Tensor:
+        """Real values of the result with nothing quantised, float32."""
+        return self.real(*x)
+
+
 class OpNetwork(nn.Module):
     """A network of operators on pictures of `size` x `size` pixels of `colours`, as int8 codes of a step.
 
@@ -127,12 +150,13 @@ class OpNetwork(nn.Module):
         return tuple(self._inputs)
 
     def table_taps(self) -> tuple[str, ...]:
-        """No tap: these networks have no tables."""
-        return ()
+        """Taps of functions that are exported as tables."""
+        return tuple(tap for tap in self.taps if self.op(tap).kind is Kind.TABLE)
 
-    def full_tables(self) -> dict[str, Int8]:
-        """No table."""
-        return {}
+    def full_tables(self) -> dict[str, Integers]:
+        """Every function's value at each of its input's codes, [channel, code], by tap."""
+        operators = ((tap, self.op(tap).operator()) for tap in self.table_taps())
+        return {tap: operator.table for tap, operator in operators if isinstance(operator, Lut)}
 
     def step(self, tap: str) -> Tensor:
         """The step of a tap's values, or of the input's: float32, a scalar or one a channel."""
@@ -189,7 +213,7 @@ class OpNetwork(nn.Module):
     def unrounded(self, tap: str, inputs: tuple[Tensor, ...], arithmetic: Arithmetic) -> Tensor:
         """The result of `operator` before it is rounded and saturated, in units of the tap's step, float64."""
         op = self.op(tap)
-        if arithmetic.sums == "exact":
+        if arithmetic.tables == "stored" if op.kind is Kind.TABLE else arithmetic.sums == "exact":
             return op.exact(*inputs)
         steps = (self.step(name) for name in self._inputs[tap])
         real = (x.float() * step for x, step in zip(inputs, steps, strict=True))

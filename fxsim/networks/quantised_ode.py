@@ -8,6 +8,7 @@ those of everything else. What a ReLU leaves has no sign and at most 7 bits.
 Where the product of two steps is to become a third one by a shift to the right, the third's is bounded by the others'.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from itertools import pairwise
@@ -26,9 +27,10 @@ from fxsim.contract.number import INT8, INT32
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT
 from fxsim.networks.learnt_levels import LearntLevels, limits_of
-from fxsim.networks.neural_ode import Attention, ConvNorm, NeuralOde, OdeBlock, OdeConfig
-from fxsim.networks.ops import Op, OpNetwork, convolve, rounded, whole
+from fxsim.networks.neural_ode import Attention, AttentionRule, ConvNorm, NeuralOde, OdeBlock, OdeConfig
+from fxsim.networks.ops import Log2, OpNetwork, PowerOp, convolve, rounded, whole
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, Kind, learnt_step
+from fxsim.networks.softmax import SCORE_LOG2, softmax_operators
 from fxsim.operators import (
     Add,
     Conv,
@@ -50,9 +52,6 @@ _EULER_SHIFT_MAX = 14
 
 _LEVELS_SHIFT_MAX = 14
 """The most places from sums to levels: float32's errors then stay below a step of the sums, beside a threshold."""
-
-Log2 = Callable[[], Tensor]
-"""Gives log2 of a step, a whole number; float32, a scalar or one a channel; with gradients."""
 
 
 class Quantiser(StrEnum):
@@ -161,26 +160,7 @@ class Layer(nn.Module):
         self.scale.log2.copy_(torch.where(largest > 0, torch.log2(largest / (self.high + 0.5)).ceil(), torch.zeros(())))
 
 
-class OdeOp(Op):
-    """An operator whose step is 2^k; `plain`: what it gives with nothing quantised."""
-
-    log2: Log2
-
-    @property
-    def step(self) -> Tensor:  # type: ignore[override]  # learnt here
-        """The step of its result."""
-        return torch.exp2(self.log2())
-
-    def quantised(self, v: Tensor) -> Tensor:
-        """Real values to multiples of the step, whose gradient is LSQ's."""
-        return learnt_step(v, self.step, v.shape[1:].numel(), self.out.low, self.out.high)
-
-    def plain(self, *x: Tensor) -> Tensor:
-        """Real values of the result with nothing quantised, float32."""
-        return self.real(*x)
-
-
-class Sums(OdeOp):
+class Sums(PowerOp):
     """A convolution's sums of products."""
 
     kind = Kind.CONV
@@ -218,7 +198,7 @@ class Sums(OdeOp):
         return Conv(weight, (self.stride, self.stride), pads, (1, 1), self.groups, number, out)
 
 
-class Finish(OdeOp):
+class Finish(PowerOp):
     """Sums and their bias to a code by a shift; of a format without a sign, a ReLU too."""
 
     kind = Kind.RESCALE
@@ -258,7 +238,7 @@ class Finish(OdeOp):
         return _shifts(whole(layer.shift()), bias, self.out)
 
 
-class Levels(OdeOp):
+class Levels(PowerOp):
     """Sums and their bias to a code by LLT: thresholds of the sum."""
 
     kind = Kind.THRESHOLD
@@ -303,7 +283,7 @@ class Levels(OdeOp):
         return Threshold(held, np.ones(len(held), np.uint8), levels, self.out)
 
 
-class Shifted(OdeOp):
+class Shifted(PowerOp):
     """The input over 2^`factor`, as codes of another step, by a shift; of a format without a sign, a ReLU too."""
 
     kind = Kind.RESCALE
@@ -339,7 +319,7 @@ def _shifts(shift: Integers, bias: Integers, out: Number) -> Rescale:
     return Rescale(nothing, ones, shift.astype(np.uint8), bias, Rounding.HALF_UP, 33, out)
 
 
-class Euler(OdeOp):
+class Euler(PowerOp):
     """x + f / steps: a step of Euler's method."""
 
     kind = Kind.WEIGHTED_ADD
@@ -369,7 +349,7 @@ class Euler(OdeOp):
         return WeightedAdd(pair, np.full(self.channels, shift, np.uint8), 9 + shift, self.out)
 
 
-class Places(OdeOp):
+class Places(PowerOp):
     """The sum with a table of places, at the step of what it is added to."""
 
     kind = Kind.POSITION
@@ -404,7 +384,7 @@ class Places(OdeOp):
         return Position(whole(self._codes()).astype(np.int16), self.out)
 
 
-class Product(OdeOp):
+class Product(PowerOp):
     """Sums of products of two tensors, head by head; see `fxsim.operators.Matmul`."""
 
     kind = Kind.MATMUL
@@ -432,7 +412,7 @@ class Product(OdeOp):
         return Matmul(self.heads, self.terms, self.transposed, self.out)
 
 
-class Joined(OdeOp):
+class Joined(PowerOp):
     """The sum of two tensors of one step; in fake-quant it saturates late."""
 
     kind = Kind.ADD
@@ -452,7 +432,7 @@ class Joined(OdeOp):
         return Add(STATE_BITS + 1, self.out)
 
 
-class Mean(OdeOp):
+class Mean(PowerOp):
     """The mean over all places, whose step may be finer than that of what it averages."""
 
     kind = Kind.SUM_POOL
@@ -481,7 +461,7 @@ class Mean(OdeOp):
         return SumPool(window, window, self._divisor(), Division.HALF_UP, False, bits, self.out)
 
 
-class Scores(OdeOp):
+class Scores(PowerOp):
     """Sums and a bias in their own step, neither rounded nor saturated."""
 
     kind = Kind.MULTIPLY_ADD
@@ -513,7 +493,7 @@ class Scores(OdeOp):
         return MultiplyAdd(np.ones(len(bias), np.int16), bias, np.zeros(len(bias), np.uint8), 33, INT32)
 
 
-class Flat(OdeOp):
+class Flat(PowerOp):
     """The scores without places."""
 
     kind = Kind.FLATTEN
@@ -555,7 +535,7 @@ class OdeNetwork(OpNetwork):
         self.scales[name] = scale
         return scale.value
 
-    def _ends(self, layer: Layer, out: Number, state: bool) -> OdeOp:
+    def _ends(self, layer: Layer, out: Number, state: bool) -> PowerOp:
         if state or self.formats.quantiser is Quantiser.LSQ:
             return Finish(layer, out)
         return Levels(layer, out)
@@ -632,23 +612,36 @@ class OdeNetwork(OpNetwork):
 
     def _build_attention(self, x: str, state: Log2) -> None:
         config, channels, bits = self.config, self.config.channels[-1], self.formats.activation_bits
-        q, k, v = (self._scale(f"mhsa_{part}") for part in ("q", "k", "v"))
+        k, v = (self._scale(f"mhsa_{part}") for part in ("k", "v"))
+        limits = SCORE_LOG2 if config.attention is AttentionRule.SOFTMAX else (-math.inf, math.inf)
+        q = self._scale("mhsa_q", lambda: (limits[0] - SHIFT_LIMIT - k(), limits[1] - k()))
         pointwise, places = (channels, channels, 1), config.places.bit_length() - 1
         for name, scale in (("q", q), ("k", k), ("v", v)):
             self._convolution(f"mhsa.{name}", x, pointwise, (state, scale))
         self.add("mhsa.k_there", Places(config.places, channels, k, bits), "mhsa.k")
         self.add("mhsa.key", Shifted(channels, k, k, 0, self._number), "mhsa.k_there")
         self.add("mhsa.products", Product(config.heads, channels // config.heads, True, q, k), "mhsa.q", "mhsa.key")
-        a = self._scale("mhsa_attention", lambda: (q() + k(), q() + k() + SHIFT_LIMIT))
-        weights = Number(min(bits, 7), Sign.UNSIGNED)
         several = config.heads * config.places
-        self.add("mhsa.attention", Shifted(several, lambda: q() + k(), a, 0, weights), "mhsa.products")
+        if config.attention is AttentionRule.RELU:
+            a = self._scale("mhsa_attention", lambda: (q() + k(), q() + k() + SHIFT_LIMIT))
+            weights = Number(min(bits, 7), Sign.UNSIGNED)
+            self.add("mhsa.attention", Shifted(several, lambda: q() + k(), a, 0, weights), "mhsa.products")
+        else:
+            # Of 2^-5 to 2^-3, which the steps of q and k allow.
+            scores = self._scale(
+                "mhsa_scores", lambda: (torch.maximum(q() + k(), torch.tensor(SCORE_LOG2[0])), SCORE_LOG2[1])
+            )
+            self.add("mhsa.scores", Shifted(several, lambda: q() + k(), scores, 0, INT8), "mhsa.products")
+            for name, op, inputs in softmax_operators(config.heads, config.places, scores):
+                self.add(f"mhsa.{name}", op, *(f"mhsa.{read}" for read in inputs))
+                a, places = op.log2, 0  # the last one's; no division by T is left
         self.add("mhsa.sums", Product(config.heads, config.places, False, a, v), "mhsa.attention", "mhsa.v")
         y = self._scale("mhsa_heads", lambda: (a() + v() - places, a() + v() - places + SHIFT_LIMIT))
         self.add("mhsa.heads", Shifted(channels, lambda: a() + v(), y, places, self._number), "mhsa.sums")
         self._convolution("mhsa.o", "mhsa.heads", pointwise, (y, state))
         self.add("mhsa.x", Joined(state), x, "mhsa.o")
-        pool = self._scale("pool", lambda: (state() - places, state()))
+        bits_of_places = config.places.bit_length() - 1
+        pool = self._scale("pool", lambda: (state() - bits_of_places, state()))
         self.add("pool", Mean(config.side, state, pool), "mhsa.x")
         # One step for all classes, so that the greatest score is the greatest value.
         layer = self._layer("fc", channels, config.classes, 1, pool, None, True)
@@ -684,7 +677,7 @@ class OdeNetwork(OpNetwork):
         yield INPUT, values[INPUT]
         for tap in self.taps:
             op = self.op(tap)
-            assert isinstance(op, OdeOp)
+            assert isinstance(op, PowerOp)
             values[tap] = op.plain(*(values[name] for name in self.inputs(tap)))
             yield tap, values[tap]
 
@@ -698,8 +691,10 @@ class OdeNetwork(OpNetwork):
         owner = {id(scale): name for name, scale in self.scales.items()}
         for tap in self.taps:
             op = self.op(tap)
-            if isinstance(op, OdeOp) and (op.rounds or isinstance(op, Levels | Joined)):
-                name = owner[id(op.log2.__self__)]  # type: ignore[attr-defined]  # `Scale.value`, bound
+            if isinstance(op, PowerOp) and (op.rounds or isinstance(op, Levels | Joined)):
+                name = owner.get(id(getattr(op.log2, "__self__", None)))  # of `Scale.value`, bound
+                if name is None:
+                    continue  # its step is not learnt
                 least = magnitudes[tap] / (op.out.high + 0.5)
                 wanted[name] = max(wanted.get(name, 0.0), least)
         for name, least in wanted.items():

@@ -142,6 +142,23 @@ class _Reader:
                 else:
                     self.readers.setdefault(bit, []).append(f"{cell.name}.{port}")
 
+        self._refuse_drivers()
+
+    def _refuse_drivers(self) -> None:
+        """MismatchError where two things drive one bit, or a constant drives what a module does."""
+        driven = [("the design's inputs", bit) for port in self.top["ports"].values() if port["direction"] == "input"
+                  for bit in port["bits"]]  # fmt: skip
+        for name, cell in self.top["cells"].items():
+            own = self.found.modules.get(cell["type"])
+            ways = cell["port_directions"] if own is None else {p: is_["direction"] for p, is_ in own["ports"].items()}
+            driven += [(f"'{name}'", bit) for port, bits in cell["connections"].items() if ways[port] != "input"
+                       for bit in bits]  # fmt: skip
+        seen: dict[Any, str] = {}
+        for name, bit in driven:
+            if not isinstance(bit, int) or bit in seen:
+                raise MismatchError(f"{name} drives what {seen.get(bit, 'a constant')} drives, too")
+            seen[bit] = name
+
     def _type(self, cell: Cell) -> str:
         return str(self.top["cells"][cell.name]["type"])
 

@@ -642,7 +642,8 @@ module dot_product #(
     input wire clk, input wire rst, input wire enable, input wire in_valid,
     input wire [8*LANES-1:0] x, input wire [8*LANES-1:0] w,
     output wire out_valid, output wire [ACC_W-1:0] sum,
-    input wire gh_hit, input wire [TAG_W-1:0] gh_tag, input wire [ACC_W-1:0] gh_sum, input wire [ACC_W-1:0] gh_other,
+    input wire gh_issues, input wire [8*LANES-1:0] gh_x, input wire [8*LANES-1:0] gh_w,
+    input wire [TAG_W-1:0] gh_tag, input wire [ACC_W-1:0] gh_sum, input wire [ACC_W-1:0] gh_other,
     output wire [LATENCY-1:0] gh_valids, output wire [LATENCY-1:0] gh_hits, output wire [LATENCY*TAG_W-1:0] gh_tags
 );
   localparam LATENCY = @LATENCY@;
@@ -650,7 +651,7 @@ module dot_product #(
   reg [LATENCY-1:0] hit_reg;
   reg [LATENCY*TAG_W-1:0] tag_reg;
   wire [LATENCY:0] stage_valid = {valid_reg, in_valid};
-  wire [LATENCY:0] stage_hit = {hit_reg, gh_hit};
+  wire [LATENCY:0] stage_hit = {hit_reg, gh_issues && x == gh_x && w == gh_w};
   wire [(LATENCY+1)*TAG_W-1:0] stage_tag = {tag_reg, gh_tag};
   integer i;
   always @(posedge clk) begin
@@ -718,14 +719,13 @@ def linear(parameters: dict[str, int]) -> Properties:
   reg [2:0] gh_phase;               // of the followed row: 0 none, 1 comes in, 2 waits, 3 is used, 4 was for gh_own
   reg [{bits_of(latency + 1) - 1}:0] gh_at;  // in phase 4: the stage of dot_product, {latency} for the one behind it
   reg [3:0] gh_number, gh_taken, gh_used;  // of the row that is followed, that comes in, that is used
-  reg [{row - 1}:0] gh_row;
   reg [{tag - 1}:0] gh_leaves, gh_shown;   // row and index of the next output, of what y_reg holds
   reg [{tag - 1}:0] gh_shifting;           // of what shifted_reg holds
   reg [{wide - 1}:0] gh_sums;       // index of the next sum
   wire gh_starts = gh_in && collect_index_reg == 0 && gh_mark && gh_phase == 0 && gh_own <= {last};
   wire gh_fills = gh_in && (gh_starts || gh_phase == 1);
-  wire gh_issues = row_used && gh_phase == 3 && row_index_reg == gh_own;
-  assign gh_hit = gh_issues && row_reg == gh_row && weight_row_reg == weights[gh_own];
+  assign gh_issues = row_used && gh_phase == 3 && row_index_reg == gh_own;
+  assign gh_weights = weights[gh_own];
   assign gh_tag = {{gh_used, row_index_reg}};
   wire gh_ends = row_used && row_index_reg == {last};
   wire gh_shift = sum_valid && shifted_free;
@@ -812,7 +812,8 @@ def linear(parameters: dict[str, int]) -> Properties:
         patches=(
             (
                 "  genvar n;\n",
-                f"  wire gh_hit; wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
+                f"  wire gh_issues; reg [{row - 1}:0] gh_row; wire [{row - 1}:0] gh_weights;\n"
+                f"  wire [{tag - 1}:0] gh_tag; wire [{latency - 1}:0] gh_valids, gh_hits;\n"
                 f"  wire [{latency * tag - 1}:0] gh_tags;\n"
                 f"  wire [{tag - 1}:0] gh_at_tag = gh_tags >> (gh_at * {tag});\n"
                 "  genvar n;\n",
@@ -823,7 +824,8 @@ def linear(parameters: dict[str, int]) -> Properties:
             ),
             (
                 "            .sum(sum[SUM_W*n+:SUM_W])\n",
-                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_hit(gh_hit), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .sum(sum[SUM_W*n+:SUM_W]), .gh_issues(gh_issues), .gh_tag(gh_tag), .gh_sum(gh_sum),\n"
+                "            .gh_x(gh_row), .gh_w(gh_weights),\n"
                 "            .gh_other(gh_other), .gh_valids(gh_valids), .gh_hits(gh_hits), .gh_tags(gh_tags)\n",
             ),
         ),

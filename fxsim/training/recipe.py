@@ -15,7 +15,7 @@ from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.families.settings import Blocks, Dimension
 from fxsim.formats.text import decode_toml, read_bounded
 from fxsim.networks.few_bits import Channels, FewBitConfig, FewBitKind
-from fxsim.networks.neural_ode import Heads, OdeConfig, StemStride, Steps
+from fxsim.networks.neural_ode import AttentionRule, Heads, OdeConfig, StemStride, Steps
 from fxsim.networks.quantised import ShiftRule, TableFormat
 from fxsim.networks.quantised_ode import Bits, Quantiser
 from fxsim.networks.resmlp import Activation, Centres, GridLimit, GridPoints, NetworkConfig
@@ -104,6 +104,7 @@ class OdeSection(_Part, frozen=True, kw_only=True):
     steps: Steps = 4
     heads: Heads = 4
     stem_stride: StemStride = 1
+    attention: AttentionRule = AttentionRule.RELU
 
 
 class TeacherSection(_Part, frozen=True, kw_only=True):

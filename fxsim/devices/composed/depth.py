@@ -151,6 +151,20 @@ def product_ports(beats: int, groups: int, places: int, size: int, latency: int)
     return Port(rows, rows.least), Port(Reach(lambda m: ((m - 1) // image + 1) * size, pages, pages), pages)
 
 
+def concat_ports(first: int, second: int) -> tuple[Port, Port]:
+    """`channel_concat`: of each pixel so many beats of the first stream, then so many of the second; it holds none."""
+
+    def port(begin: int, own: int) -> Port:
+        def taken(m: Int64) -> Int64:
+            pixels, beats = _divided(m, first + second)
+            found: Int64 = pixels * own + np.clip(beats - begin, 0, own)
+            return found
+
+        return Port(Reach(taken, taken, taken), taken)
+
+    return port(0, first), port(first, second)
+
+
 @dataclass(frozen=True)
 class Depth:
     """The depth of a path's FIFO, in beats; 0: it needs none. `least`: the smallest that suffices in any case."""

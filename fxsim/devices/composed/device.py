@@ -23,6 +23,8 @@ _UNPROVED = {
         ("axis_fifo", "axis_fork", "few_linear", "image_window", "threshold"),
         "it is proved under every schedule at once, with --schedule all",
     ),
+    "channel_argmax": "nothing states its rule",
+    "channel_concat": "it computes nothing; nothing states when it takes which stream",
     "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "few_matmul": "what it computes is few_dot_product; nothing states which values its pages hold",
     "few_weighted_add": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",

@@ -23,6 +23,8 @@ _PARTS = {
     "threshold": ("threshold", "threshold_lane"),
     "window_max": ("window_max",),
     "full_table": ("full_table",),
+    "channel_argmax": ("channel_argmax",),
+    "channel_concat": ("channel_concat",),
     "few_add": ("few_add",),
     "few_affine": ("few_affine", "scale_lane"),
     "few_matmul": ("few_matmul", "few_dot_product", "ram"),

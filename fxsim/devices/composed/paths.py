@@ -7,6 +7,7 @@ from fxsim.devices.composed.depth import (
     Depth,
     Port,
     Reach,
+    concat_ports,
     depth,
     greatest_reach,
     linear_reach,
@@ -125,6 +126,7 @@ _PORTS: dict[str, Callable[[Instance], tuple[Port, Port]]] = {
     "few_add": lambda _: (Port.held(1), Port.held(1)),
     "few_weighted_add": lambda _: (Port.held(3), Port.held(3)),
     "few_matmul": _product_ports,
+    "channel_concat": lambda i: concat_ports(int(i.parameters["X_WORDS"]), int(i.parameters["R_WORDS"])),
 }
 """The inputs of each module that joins two streams."""
 
@@ -136,6 +138,7 @@ def _ports(part: Part) -> tuple[Port, Port]:
 
 
 _REACHES: dict[str, Callable[[Instance], Reach]] = {
+    "channel_argmax": lambda i: greatest_reach(int(i.parameters["WORDS"]), 1),
     "image_window": _window_reach,
     "few_linear": _linear_reach,
     "threshold": lambda _: Reach.held(3),

@@ -35,7 +35,9 @@ from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
     Axis,
+    Concat,
     Conv,
     Flatten,
     Linear,
@@ -214,7 +216,7 @@ def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
             names = () if op.transposed else names[1:]
             parts[node.name] = columns
             parts[node.inputs[1]] = gcd(parts.get(node.inputs[1], 0), op.terms if op.transposed else columns)
-        elif isinstance(op, Linear) or (isinstance(op, Conv) and not _depthwise(op)):
+        elif isinstance(op, Linear | Argmax) or (isinstance(op, Conv) and not _depthwise(op)):
             names = ()
         joined[node.name] = joined[names[0]] if names else node.name
         others = {joined[name] for name in names}
@@ -551,6 +553,27 @@ def _matmul(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream
     return Part(node, (products,), target, max(cycles))
 
 
+def _argmax(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
+    assert isinstance(node.op, Argmax)
+    parameters = {
+        "WORDS": x.shape[-1] // source.lanes,
+        "LANES": source.lanes,
+        "CLASSES": node.op.classes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+        "Y_W": y.number.bits,
+    }
+    found = Instance("channel_argmax", f"{target.name}_greatest", _texts(parameters), (source,), (target,))
+    return Part(node, (found,), target, x.size // source.lanes)
+
+
+def _concat(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
+    words = (x.shape[-1] // target.lanes for x in xs)
+    parameters = {**dict(zip(("X_WORDS", "R_WORDS"), words, strict=True)), "DATA_W": target.width}
+    joins = Instance("channel_concat", f"{target.name}_channels", _texts(parameters), sources, (target,))
+    return Part(node, (joins,), target, y.size // target.lanes)
+
+
 def _flatten(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # as it lies
     return Part(node, (), source, x.size // source.lanes)
 
@@ -652,6 +675,8 @@ _PARTS: OperatorTable[_Make] = OperatorTable(
         SumPool: _one(_sum_pool),
         WeightedAdd: _weighted_add,
         Matmul: _matmul,
+        Argmax: _one(_argmax),
+        Concat: _concat,
     },
 )
 

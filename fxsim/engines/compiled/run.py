@@ -10,9 +10,10 @@ does not grow with the number of images.
 
 import functools
 import math
+import os
 import weakref
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,9 +116,7 @@ def _run(
             compute_part(first, min(first + batch, len(x)))
 
     if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(work) for _ in range(workers)]:
-                done.result()
+        _share(work, workers - 1, batches)
     else:
         work()
     tensors = graph.tensors
@@ -127,6 +126,36 @@ def _run(
         .reshape(len(x), *tensors[name].shape)
         for name, start in program.starts.items()
     }
+
+
+def _share(work: Callable[[], None], helpers: int, batches: Iterator[int]) -> None:
+    """Do work here and on so many further threads at most, until no batch is left; raise what any of them raises."""
+    others = [_helpers().submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        # Nothing is left where all went well; otherwise the others stop after their batch.
+        for _ in batches:
+            pass
+        # One that has not begun, as other runs use the threads, has nothing left to do.
+        working = [other for other in others if not other.cancel()]
+        wait(working)
+    for other in working:
+        other.result()
+
+
+@functools.cache
+def _helpers() -> ThreadPoolExecutor:
+    """The threads that compute beside those that call, kept: to start and end one takes as long as to compute an image.
+
+    They begin as they are needed, one a core at most, and wait without computing.
+    """
+    return ThreadPoolExecutor(max(config.NUMBA_NUM_THREADS, os.cpu_count() or 1), "fxsim-compute")
+
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked has none of the threads.
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 _spare: list[UInt8] = []
