@@ -143,10 +143,10 @@ def _prove_composed(
     for key, times in found.counts.items():
         if key[0] in _INSIDE and key[0] in COMPOSED:
             counts[key] = times
-        elif key[0] not in COMPOSED and key[0] not in _INSIDE and key[0] != design.top:
-            unstated[f"{key[0]} {dict(key[1])}"] = "nothing is stated of it"
+        elif module in (None, key[0]) and key[0] not in (*COMPOSED, *_INSIDE, design.top):
+            unstated[f"{key[0]} {dict(key[1])}"] = "nothing is stated of it for all schedules"
     wanted = {key: times for key, times in sorted(counts.items()) if module in (None, key[0])}
-    if not wanted:
+    if not wanted and not unstated:
         names = ", ".join(sorted({name for name, _ in counts} & COMPOSED.keys()))
         raise ToolError(f"the design has no module '{module}' with properties of its own, expected: {names}")
     proofs: list[ModuleProof] = []
@@ -154,11 +154,14 @@ def _prove_composed(
     for done, ((name, parameters), times) in enumerate(wanted.items()):
         if status is not None:
             status(done, len(wanted))
+        if name not in COMPOSED:
+            unstated[f"{name} {dict(parameters)}"] = "nothing is stated of it for all schedules"
+            continue
         try:
             properties = COMPOSED[name](dict(parameters))
             proofs.append(prove_module(design.sources, properties, evidence, seconds, kept))
             times_proved.append(times)
-        except (FxsimError, KeyError) as error:
+        except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)
     if wrong := wrong_of(model.graph, found, design.files):
         unstated[DESIGN] = wrong
